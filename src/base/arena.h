@@ -1,0 +1,20 @@
+#pragma once
+/* Arena: many small allocations freed in one step, with a cap. One per stream, watch batch or reconcile pass. */
+
+#include "base/str.h"
+
+struct arena;
+
+/* cap_bytes bounds the total; 0 = no bound. */
+struct arena *arena_new(size_t cap_bytes);
+void arena_free(struct arena *a); /* runs deferred callbacks, newest first; NULL is allowed */
+DEFINE_AUTO(arena);
+
+/* Zeroed, 16-byte aligned; NULL over the cap or out of memory. */
+void *arena_alloc(struct arena *a, size_t size) NODISCARD;
+/* Copies; .p is NULL over the cap. The copy ends in NUL. */
+struct str arena_str(struct arena *a, struct str s) NODISCARD;
+char *arena_cstr(struct arena *a, const char *s) NODISCARD;
+/* fn(p) when the arena is freed: drops references that arena objects hold. -ENOMEM over the cap. */
+int arena_defer(struct arena *a, void (*fn)(void *p), void *p) NODISCARD;
+size_t arena_used_bytes(const struct arena *a);

@@ -1,0 +1,216 @@
+/* JSON over jansson: limits, duplicate detection and path access.
+ *
+ * A cheap scan before jansson runs bounds the depth (jansson recurses) and finds members that occur twice, which
+ * jansson can only refuse: the API server must warn and keep the last. Pure; owns nothing. */
+#include "codec/json.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/vec.h"
+
+/* Deepest nesting in the text, strings skipped; stops counting above the limit. */
+static size_t text_depth(struct str s)
+{
+    size_t depth = 0, deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+            deepest = MAX(deepest, depth);
+            if (deepest > JSON_DEPTH_MAX)
+                return deepest;
+        } else if ((c == '}' || c == ']') && depth) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+static int json_error_set(struct err *reterr, const json_error_t *e)
+{
+    return err_set(reterr, -EINVAL, NULL, "invalid JSON at line %d column %d: %s", e->line, e->column, e->text);
+}
+
+/* jansson names the duplicate in its message as ... "name" near ...; the text up to " near" is what is wanted. */
+static void duplicate_name(const json_error_t *e, char *ret)
+{
+    const char *near = strstr(e->text, "near '\"");
+    size_t n = 0;
+    ret[0] = '\0';
+    if (!near)
+        return;
+    near += strlen("near '\"");
+    while (near[n] && near[n] != '"' && n < 127)
+        n++;
+    memcpy(ret, near, n);
+    ret[n] = '\0';
+}
+
+int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret, struct err *reterr)
+{
+    json_error_t error;
+    if (ret_duplicate)
+        ret_duplicate[0] = '\0';
+    if (max_bytes && text.n > max_bytes)
+        return err_set(reterr, -E2BIG, NULL, "JSON of %zu bytes is over the limit of %zu", text.n, max_bytes);
+    if (text_depth(text) > JSON_DEPTH_MAX)
+        return err_set(reterr, -EOVERFLOW, NULL, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+    json_t *j = NULL;
+    if (ret_duplicate) {
+        j = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
+        if (!j && json_error_code(&error) == json_error_duplicate_key)
+            duplicate_name(&error, ret_duplicate);
+        else if (!j)
+            return json_error_set(reterr, &error);
+    }
+    if (!j)
+        j = json_loadb(text.p ? text.p : "", text.n, 0, &error);
+    if (!j)
+        return json_error_set(reterr, &error);
+    *ret = j;
+    return 0;
+}
+
+static int write_to_buf(const char *p, size_t n, void *user)
+{
+    struct buf *b = user;
+    buf_add(b, p, n);
+    return b->failed ? -1 : 0;
+}
+
+void json_write(struct buf *b, const json_t *j)
+{
+    if (json_dump_callback(j, write_to_buf, b, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+        b->failed = true;
+}
+
+void json_write_indented(struct buf *b, const json_t *j)
+{
+    if (json_dump_callback(j, write_to_buf, b, JSON_INDENT(4) | JSON_ENCODE_ANY) < 0)
+        b->failed = true;
+}
+
+/* Length of the UTF-8 sequence at p, or 0 if it is not one. */
+static size_t utf8_sequence(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : 0;
+    if (!len || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool surrogate = p[0] == 0xed && p[1] > 0x9f;
+    bool too_big = p[0] == 0xf4 && p[1] > 0x8f;
+    return overlong || surrogate || too_big ? 0 : len;
+}
+
+void json_write_string(struct buf *b, struct str s)
+{
+    buf_add_char(b, '"');
+    for (size_t i = 0; i < s.n;) {
+        unsigned char c = (unsigned char)s.p[i];
+        size_t len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
+        if (len == 0) {
+            buf_add_cstr(b, "\\ufffd");
+            len = 1;
+        } else if (c == '"' || c == '\\') {
+            buf_add_char(b, '\\');
+            buf_add_char(b, (char)c);
+        } else if (c == '\n') {
+            buf_add_cstr(b, "\\n");
+        } else if (c < 0x20) {
+            buf_addf(b, "\\u%04x", c);
+        } else {
+            buf_add(b, s.p + i, len);
+        }
+        i += len;
+    }
+    buf_add_char(b, '"');
+}
+
+json_t *json_at(const json_t *j, const char *path)
+{
+    struct str rest = str_from(path);
+    json_t *at = (json_t *)(uintptr_t)j;
+    while (at && rest.p) {
+        struct str name = str_cut(rest, '.', &rest);
+        at = json_object_getn(at, name.p, name.n);
+    }
+    return json_is_null(at) ? NULL : at;
+}
+
+const char *json_at_str(const json_t *j, const char *path)
+{
+    return json_string_value(json_at(j, path));
+}
+
+int64_t json_at_int(const json_t *j, const char *path, int64_t fallback)
+{
+    const json_t *v = json_at(j, path);
+    return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
+
+bool json_at_bool(const json_t *j, const char *path, bool fallback)
+{
+    const json_t *v = json_at(j, path);
+    return json_is_boolean(v) ? json_is_true(v) : fallback;
+}
+
+const char *json_key_str(const json_t *j, const char *key)
+{
+    return json_string_value(json_object_get(j, key));
+}
+
+void json_put(json_t *j, const char *path, json_t *value)
+{
+    struct str rest = str_from(path);
+    ASSERT(json_is_object(j) && value);
+    for (;;) {
+        struct str name = str_cut(rest, '.', &rest);
+        if (!rest.p) {
+            json_object_setn_new(j, name.p, name.n, value);
+            return;
+        }
+        json_t *next = json_object_getn(j, name.p, name.n);
+        if (!json_is_object(next)) {
+            next = json_object();
+            json_object_setn_new(j, name.p, name.n, next);
+        }
+        j = next;
+    }
+}
+
+void json_put_str(json_t *j, const char *path, const char *value)
+{
+    json_t *v = json_string(value);
+    json_put(j, path, v ? v : json_string("\xef\xbf\xbd"));
+}
+
+void json_put_int(json_t *j, const char *path, int64_t value)
+{
+    json_put(j, path, json_integer(value));
+}
+
+void json_del(json_t *j, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    if (dot) {
+        AUTO_CHARS char *parent = xstrndup(path, (size_t)(dot - path));
+        j = json_at(j, parent);
+        path = dot + 1;
+    }
+    json_object_del(j, path);
+}

@@ -1,0 +1,37 @@
+#pragma once
+/* Informer: LIST (paged, parsed item by item as it arrives), then WATCH, for ever: reconnects with back-off, relists on
+ * 410 Gone, tolerates bookmarks. Events of one object come in order. A relist reports only what changed. */
+
+#include "kube/client.h"
+
+struct informer;
+
+struct informer_ops {
+    /* Added or changed. object is borrowed: keep it with json_incref, and never change it. */
+    void (*on_upsert)(json_t *object, void *user);
+    /* key is "namespace/name" (or "name"); object is the last state known: NULL unless the informer caches. */
+    void (*on_delete)(struct str key, json_t *object, void *user);
+    /* After the first complete list, and after every relist. */
+    void (*on_synced)(void *user);
+    /* Connection lost or refused (for logging and health); retried by itself. May be NULL. */
+    void (*on_error)(const char *text, void *user);
+};
+
+struct informer_options {
+    const char *path;           /* /api/v1/services, /apis/discovery.k8s.io/v1/namespaces/x/endpointslices */
+    const char *label_selector; /* NULL = all */
+    const char *field_selector;
+    bool cache;                 /* keep the last object of each key (informer_find); else only keys and versions */
+};
+
+struct informer *informer_start(struct kube_client *c, const struct informer_options *o, const struct informer_ops *ops, void *user);
+void informer_free(struct informer *i);
+
+bool informer_synced(const struct informer *i);
+/* Cached objects; borrowed. */
+json_t *informer_find(const struct informer *i, struct str key);
+/* for (size_t at = 0; informer_next(i, &at, &object);) */
+bool informer_next(const struct informer *i, size_t *at, json_t **ret);
+size_t informer_count(const struct informer *i);
+/* "namespace/name" or "name" of an object, into a buffer of 512 bytes. */
+const char *object_key(const json_t *object, char ret[512]);
