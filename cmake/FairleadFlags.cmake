@@ -15,11 +15,11 @@ add_compile_definitions(_GNU_SOURCE FAIRLEAD_VERSION="${PROJECT_VERSION}")
 add_compile_options(
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
   -Wold-style-definition -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wcast-align
-  -Wpointer-arith -Wimplicit-fallthrough -Wswitch-enum -Wno-format-truncation
+  -Wpointer-arith -Wimplicit-fallthrough -Wswitch-enum
   -fstack-protector-strong -fstack-clash-protection -fno-common -fno-strict-aliasing
   -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-Wduplicated-cond -Wlogical-op)
+  add_compile_options(-Wduplicated-cond -Wlogical-op -Wno-format-truncation)
 else()
   add_compile_options(-Wthread-safety)
 endif()
