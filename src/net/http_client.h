@@ -20,6 +20,9 @@ struct http_client_config {
 struct http_client *http_client_new(struct loop *l, const struct http_client_config *c);
 void http_client_free(struct http_client *c); /* open calls end with -ECANCELED */
 
+/* For calls that start from now on; NULL = none. Copied. */
+void http_client_set_authorization(struct http_client *c, const char *value);
+
 struct http_request {
     const char *method;
     const char *target; /* path and query, already encoded */

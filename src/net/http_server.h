@@ -2,15 +2,11 @@
 /* HTTP/1.1 server: whole requests in, replies or streams out. One exchange at a time per connection (pipelined
  * requests wait). Limits: head 64 KiB, body as configured, idle and head timeouts. */
 
+#include "codec/http1.h"
 #include "net/conn.h"
 
 struct http_server;
 struct http_exchange;
-
-struct http_header {
-    struct str name;
-    struct str value;
-};
 
 struct http_server_config {
     struct tls_context *tls;  /* NULL = plain */

@@ -1,0 +1,452 @@
+/* Informer: list, watch, reconnect, relist.
+ *
+ * Owns one call at a time (a list page or the watch), the table of known keys (with the object when caching) and the
+ * back-off timer. A list is split while it arrives; a relist marks what it saw and deletes the rest, so that the owner
+ * sees only differences. One loop; callbacks may free the informer. */
+#include "kube/informer.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "base/rand.h"
+#include "base/vec.h"
+#include "codec/json_items.h"
+
+enum {
+    INFORMER_PAGE = 500,
+    INFORMER_BACKOFF_MIN_MS = 100,
+    INFORMER_BACKOFF_MAX_MS = 10000,
+    INFORMER_WATCH_MIN_S = 300,
+    INFORMER_EVENT_BYTES_MAX = 8 * 1024 * 1024,
+};
+
+struct informer_entry {
+    uint64_t version; /* hash of metadata.resourceVersion */
+    uint32_t pass;    /* the list pass that saw it last */
+    json_t *object;   /* with cache */
+};
+
+struct informer {
+    struct kube_client *client;
+    struct informer_ops ops;
+    void *user;
+    char *path;
+    char *query; /* encoded selectors, "" or "&labelSelector=…" */
+    bool cache;
+    bool synced;
+    struct map entries; /* key -> struct informer_entry */
+    struct http_call *call;
+    int status;
+    struct json_items items;
+    struct buf line; /* of the watch stream */
+    struct buf error_body;
+    char *version;   /* where to watch from; NULL = list first */
+    char *continue_; /* next page */
+    uint32_t pass;
+    struct loop_timer *retry;
+    uint64_t backoff_ms;
+    unsigned callbacks; /* on the stack */
+    bool freed;
+};
+
+static void informer_go(void *user);
+
+const char *object_key(const json_t *object, char ret[512])
+{
+    const char *ns = json_at_str(object, "metadata.namespace");
+    const char *name = json_at_str(object, "metadata.name");
+    snprintf(ret, 512, "%s%s%s", ns ? ns : "", ns ? "/" : "", name ? name : "");
+    return ret;
+}
+
+static void add_escaped(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s))
+            buf_add_char(b, *s);
+        else
+            buf_addf(b, "%%%02X", (unsigned char)*s);
+    }
+}
+
+/* ---- entries ---- */
+
+static void entry_free(struct informer_entry *e)
+{
+    json_decref(e->object);
+    free(e);
+}
+
+static bool callback_begin(struct informer *i)
+{
+    i->callbacks++;
+    return !i->freed;
+}
+
+static void informer_really_free(struct informer *i)
+{
+    void *value;
+    for (size_t at = 0; map_next(&i->entries, &at, NULL, &value);)
+        entry_free(value);
+    map_done(&i->entries);
+    json_items_done(&i->items);
+    buf_done(&i->line);
+    buf_done(&i->error_body);
+    free(i->version);
+    free(i->continue_);
+    free(i->path);
+    free(i->query);
+    free(i);
+}
+
+/* False if the informer is gone now. */
+static bool callback_end(struct informer *i)
+{
+    i->callbacks--;
+    if (!i->freed)
+        return true;
+    if (i->callbacks == 0)
+        informer_really_free(i);
+    return false;
+}
+
+static void informer_upsert(struct informer *i, json_t *object)
+{
+    char key[512];
+    object_key(object, key);
+    const char *version = json_at_str(object, "metadata.resourceVersion");
+    uint64_t hash = version ? hash_bytes(version, strlen(version)) : rand_u64();
+    struct informer_entry *e = map_find_cstr(&i->entries, key);
+    if (e && e->version == hash) {
+        e->pass = i->pass;
+        return;
+    }
+    if (!e) {
+        e = NEW(struct informer_entry);
+        map_put_cstr(&i->entries, key, e);
+    }
+    e->version = hash;
+    e->pass = i->pass;
+    if (i->cache) {
+        json_decref(e->object);
+        e->object = json_incref(object);
+    }
+    if (i->ops.on_upsert && !i->freed)
+        i->ops.on_upsert(object, i->user);
+}
+
+static void informer_delete(struct informer *i, struct str key, json_t *last)
+{
+    struct informer_entry *e = map_remove(&i->entries, key);
+    if (!e)
+        return;
+    if (i->ops.on_delete && !i->freed)
+        i->ops.on_delete(key, last ? last : e->object, i->user);
+    entry_free(e);
+}
+
+/* What the finished list did not contain is gone. */
+static void informer_sweep(struct informer *i)
+{
+    VEC(char *) gone = {0};
+    struct str key;
+    void *value;
+    for (size_t at = 0; map_next(&i->entries, &at, &key, &value);)
+        if (((struct informer_entry *)value)->pass != i->pass)
+            vec_push(&gone, str_dup(key));
+    VEC_FOREACH(name, &gone) {
+        informer_delete(i, str_from(*name), NULL);
+        free(*name);
+    }
+    vec_done(&gone);
+}
+
+/* ---- trouble ---- */
+
+static void informer_retry(struct informer *i, const char *text)
+{
+    if (i->ops.on_error && text)
+        i->ops.on_error(text, i->user);
+    if (i->freed)
+        return;
+    i->backoff_ms = i->backoff_ms ? MIN(i->backoff_ms * 2, (uint64_t)INFORMER_BACKOFF_MAX_MS) : INFORMER_BACKOFF_MIN_MS;
+    loop_timer_start(i->retry, i->backoff_ms / 2 + rand_below(i->backoff_ms));
+}
+
+static void informer_forget_version(struct informer *i)
+{
+    free(i->version);
+    free(i->continue_);
+    i->version = NULL;
+    i->continue_ = NULL;
+}
+
+static void http_trouble(struct informer *i, int code, const char *text)
+{
+    char words[400];
+    if (code == 0) {
+        AUTO_JSON json_t *status = NULL;
+        const char *message = NULL;
+        if (i->error_body.n && json_parse(buf_str(&i->error_body), 0, NULL, &status, NULL) == 0)
+            message = json_at_str(status, "message");
+        snprintf(words, sizeof(words), "%s: HTTP %d: %s", i->path, i->status, message ? message : http_status_text(i->status));
+        if (i->status == 410)
+            informer_forget_version(i);
+    } else {
+        snprintf(words, sizeof(words), "%s: %s", i->path, text);
+    }
+    informer_retry(i, words);
+}
+
+/* ---- list ---- */
+
+static int on_list_item(struct str text, void *user)
+{
+    struct informer *i = user;
+    AUTO_JSON json_t *object = NULL;
+    if (i->freed)
+        return -ECANCELED;
+    int r = json_parse(text, 0, NULL, &object, NULL);
+    if (r == 0)
+        informer_upsert(i, object);
+    return r;
+}
+
+static void on_head(struct http_call *call, int status, void *user)
+{
+    struct informer *i = user;
+    (void)call;
+    i->status = status;
+}
+
+static void on_list_data(struct http_call *call, struct str piece, void *user)
+{
+    struct informer *i = user;
+    if (i->status != 200) {
+        i->error_body.cap = 64 * 1024;
+        buf_add_str(&i->error_body, piece);
+        return;
+    }
+    (void)callback_begin(i);
+    int r = json_items_feed(&i->items, piece, on_list_item, i);
+    if (!i->freed && r < 0) {
+        http_call_cancel(call);
+        i->call = NULL;
+        informer_forget_version(i);
+        informer_retry(i, "malformed list answer");
+    }
+    (void)callback_end(i);
+}
+
+static void list_complete(struct informer *i)
+{
+    AUTO_JSON json_t *list = NULL;
+    if (json_parse(buf_str(&i->items.skeleton), 0, NULL, &list, NULL) < 0) {
+        informer_retry(i, "malformed list answer");
+        return;
+    }
+    const char *next = json_at_str(list, "metadata.continue");
+    free(i->continue_);
+    i->continue_ = str_empty(next) ? NULL : xstrdup(next);
+    i->backoff_ms = 0;
+    if (!i->continue_) {
+        const char *version = json_at_str(list, "metadata.resourceVersion");
+        free(i->version);
+        i->version = xstrdup(version ? version : "0");
+        informer_sweep(i);
+        if (i->freed)
+            return;
+        i->synced = true;
+        if (i->ops.on_synced)
+            i->ops.on_synced(i->user);
+    }
+    if (!i->freed)
+        informer_go(i);
+}
+
+static void on_list_done(struct http_call *call, int code, const char *text, void *user)
+{
+    struct informer *i = user;
+    (void)call;
+    i->call = NULL;
+    (void)callback_begin(i);
+    if (code == 0 && i->status == 200)
+        list_complete(i);
+    else
+        http_trouble(i, code, text);
+    (void)callback_end(i);
+}
+
+/* ---- watch ---- */
+
+static void on_event(struct informer *i, struct str line)
+{
+    AUTO_JSON json_t *event = NULL;
+    if (json_parse(line, 0, NULL, &event, NULL) < 0)
+        return;
+    const char *type = json_at_str(event, "type");
+    json_t *object = json_at(event, "object");
+    if (!type || !object)
+        return;
+    if (streq(type, "ERROR")) {
+        informer_forget_version(i); /* expired or worse: a fresh list settles it */
+        return;
+    }
+    const char *version = json_at_str(object, "metadata.resourceVersion");
+    if (version) {
+        free(i->version);
+        i->version = xstrdup(version);
+    }
+    i->backoff_ms = 0;
+    if (streq(type, "ADDED") || streq(type, "MODIFIED")) {
+        informer_upsert(i, object);
+    } else if (streq(type, "DELETED")) {
+        char key[512];
+        informer_delete(i, str_from(object_key(object, key)), object);
+    }
+}
+
+static void on_watch_data(struct http_call *call, struct str piece, void *user)
+{
+    struct informer *i = user;
+    if (i->status != 200) {
+        i->error_body.cap = 64 * 1024;
+        buf_add_str(&i->error_body, piece);
+        return;
+    }
+    (void)callback_begin(i);
+    i->line.cap = INFORMER_EVENT_BYTES_MAX;
+    while (piece.n && !i->freed) {
+        struct str rest;
+        struct str part = str_cut(piece, '\n', &rest);
+        if (!rest.p) {
+            buf_add_str(&i->line, part);
+            break;
+        }
+        piece = rest;
+        if (i->line.n) {
+            buf_add_str(&i->line, part);
+            part = buf_str(&i->line);
+        }
+        on_event(i, part);
+        if (!i->freed)
+            buf_clear(&i->line);
+    }
+    if (!i->freed && (!i->version || i->line.failed)) {
+        http_call_cancel(call);
+        i->call = NULL;
+        informer_forget_version(i);
+        informer_retry(i, i->line.failed ? "watch event over the size limit" : NULL);
+    }
+    if (!i->freed && i->line.n == 0)
+        buf_done(&i->line);
+    (void)callback_end(i);
+}
+
+static void on_watch_done(struct http_call *call, int code, const char *text, void *user)
+{
+    struct informer *i = user;
+    (void)call;
+    i->call = NULL;
+    (void)callback_begin(i);
+    if (code == 0 && i->status == 200)
+        informer_go(i); /* timeoutSeconds is over: go on from where we are */
+    else
+        http_trouble(i, code, text);
+    (void)callback_end(i);
+}
+
+static const struct http_call_ops list_ops = {.on_head = on_head, .on_data = on_list_data, .on_done = on_list_done};
+static const struct http_call_ops watch_ops = {.on_head = on_head, .on_data = on_watch_data, .on_done = on_watch_done};
+
+/* The next call: a list, its next page, or the watch. */
+static void informer_go(void *user)
+{
+    struct informer *i = user;
+    AUTO_DONE(buf) struct buf target = {0};
+    static const struct http_header accept = {{"Accept", 6}, {"application/json", 16}};
+    buf_add_cstr(&target, i->path);
+    if (i->version) {
+        buf_addf(&target, "?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%llu", i->version,
+                 (unsigned long long)(INFORMER_WATCH_MIN_S + rand_below(INFORMER_WATCH_MIN_S)));
+    } else {
+        buf_addf(&target, "?limit=%d", INFORMER_PAGE);
+        if (i->continue_) {
+            buf_add_cstr(&target, "&continue=");
+            add_escaped(&target, i->continue_);
+        } else {
+            i->pass++;
+        }
+    }
+    buf_add_cstr(&target, i->query);
+    json_items_done(&i->items);
+    i->items = (struct json_items){0};
+    buf_clear(&i->line);
+    buf_clear(&i->error_body);
+    i->status = 0;
+    struct http_request r = {.method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
+    i->call = http_call_start(kube_client_http(i->client), &r, i->version ? &watch_ops : &list_ops, i);
+}
+
+struct informer *informer_start(struct kube_client *c, const struct informer_options *o, const struct informer_ops *ops, void *user)
+{
+    struct informer *i = NEW(struct informer);
+    AUTO_DONE(buf) struct buf query = {0};
+    i->client = c;
+    i->ops = *ops;
+    i->user = user;
+    i->path = xstrdup(o->path);
+    i->cache = o->cache;
+    if (o->label_selector) {
+        buf_add_cstr(&query, "&labelSelector=");
+        add_escaped(&query, o->label_selector);
+    }
+    if (o->field_selector) {
+        buf_add_cstr(&query, "&fieldSelector=");
+        add_escaped(&query, o->field_selector);
+    }
+    i->query = xstrdup(buf_cstr(&query));
+    i->retry = loop_timer_new(kube_client_loop(c), informer_go, i);
+    informer_go(i);
+    return i;
+}
+
+void informer_free(struct informer *i)
+{
+    if (!i || i->freed)
+        return;
+    i->freed = true;
+    http_call_cancel(i->call);
+    i->call = NULL;
+    loop_timer_free(i->retry);
+    i->retry = NULL;
+    if (i->callbacks == 0)
+        informer_really_free(i);
+}
+
+bool informer_synced(const struct informer *i)
+{
+    return i->synced;
+}
+
+json_t *informer_find(const struct informer *i, struct str key)
+{
+    struct informer_entry *e = map_find(&i->entries, key);
+    return e ? e->object : NULL;
+}
+
+bool informer_next(const struct informer *i, size_t *at, json_t **ret)
+{
+    void *value;
+    if (!map_next(&i->entries, at, NULL, &value))
+        return false;
+    *ret = ((struct informer_entry *)value)->object;
+    return true;
+}
+
+size_t informer_count(const struct informer *i)
+{
+    return i->entries.used;
+}

@@ -1,0 +1,184 @@
+/* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256, SHA-256, version 3 certificates with
+ * subject alternative names. Pure functions over PEM text: no files, no state. */
+#include <errno.h>
+#include <openssl/ecdsa.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+#include "base/assert.h"
+#include "net/tls_priv.h"
+
+static void bio_to_buf(BIO *bio, struct buf *ret)
+{
+    char *p = NULL;
+    long n = BIO_get_mem_data(bio, &p);
+    if (n > 0)
+        buf_add(ret, p, (size_t)n);
+}
+
+static EVP_PKEY *read_key(struct str pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    return key;
+}
+
+static X509 *read_cert(struct str pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    return cert;
+}
+
+static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    bool ok = ext && X509_add_ext(cert, ext, -1) == 1;
+    X509_EXTENSION_free(ext);
+    return ok;
+}
+
+static bool add_subject(X509 *cert, const struct tls_cert_request *r)
+{
+    X509_NAME *name = X509_get_subject_name(cert);
+    bool ok = true;
+    for (size_t i = 0; i < r->n_organizations; i++)
+        ok = ok && X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8,
+                                              (const unsigned char *)r->organizations[i], -1, -1, 0) == 1;
+    return ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)r->common_name,
+                                            -1, -1, 0) == 1;
+}
+
+static bool add_names(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
+{
+    AUTO_DONE(buf) struct buf san = {0};
+    char ip[IP_TEXT_BYTES];
+    for (size_t i = 0; i < r->n_dns_names; i++)
+        buf_addf(&san, "%sDNS:%s", san.n ? "," : "", r->dns_names[i]);
+    for (size_t i = 0; i < r->n_ips; i++)
+        buf_addf(&san, "%sIP:%s", san.n ? "," : "", ip_format(&r->ips[i], ip));
+    return !san.n || add_extension(cert, issuer, NID_subject_alt_name, buf_cstr(&san));
+}
+
+static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
+{
+    const char *usage = r->server && r->client ? "serverAuth,clientAuth" : r->server ? "serverAuth" : "clientAuth";
+    if (!add_extension(cert, issuer, NID_basic_constraints, r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
+        !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
+        !add_extension(cert, issuer, NID_key_usage,
+                       r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature" : "critical,digitalSignature"))
+        return false;
+    if (!r->is_ca && (!add_extension(cert, issuer, NID_ext_key_usage, usage) ||
+                      !add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))
+        return false;
+    return add_names(cert, issuer, r);
+}
+
+static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_cert_request *r)
+{
+    unsigned char serial[16];
+    BIGNUM *bn = NULL;
+    if (RAND_bytes(serial, sizeof(serial)) != 1)
+        return false;
+    serial[0] &= 0x7f;
+    bn = BN_bin2bn(serial, sizeof(serial), NULL);
+    bool ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
+    BN_free(bn);
+    X509_set_version(cert, 2);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -300); /* clocks differ */
+    X509_gmtime_adj(X509_getm_notAfter(cert), (long)r->days * 86400);
+    return ok && X509_set_pubkey(cert, key) == 1 && add_subject(cert, r) &&
+           X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 && add_extensions(cert, issuer, r);
+}
+
+int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, struct str ca_key_pem,
+                   struct buf *ret_cert_pem, struct buf *ret_key_pem, struct err *reterr)
+{
+    ASSERT(r->common_name && r->days);
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509 *ca_cert = ca_cert_pem.n ? read_cert(ca_cert_pem) : NULL;
+    EVP_PKEY *ca_key = ca_key_pem.n ? read_key(ca_key_pem) : NULL;
+    BIO *out = BIO_new(BIO_s_mem());
+    bool self = !ca_cert_pem.n;
+    int code = 0;
+    if (!key || !cert || !out || (!self && (!ca_cert || !ca_key)) ||
+        !cert_fill(cert, key, self ? cert : ca_cert, r) || X509_sign(cert, self ? key : ca_key, EVP_sha256()) <= 0) {
+        code = err_set(reterr, -EINVAL, NULL, "certificate for %s: %s", r->common_name, tls_error_text());
+    } else {
+        PEM_write_bio_X509(out, cert);
+        bio_to_buf(out, ret_cert_pem);
+        (void)BIO_reset(out);
+        PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+        bio_to_buf(out, ret_key_pem);
+    }
+    BIO_free(out);
+    EVP_PKEY_free(ca_key);
+    X509_free(ca_cert);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return code;
+}
+
+/* ECDSA signatures are DER inside OpenSSL and 64 raw bytes in a JWS. */
+static bool der_to_raw(const unsigned char *der, size_t n, uint8_t ret[64])
+{
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)n);
+    bool ok = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), ret, 32) == 32 &&
+              BN_bn2binpad(ECDSA_SIG_get0_s(sig), ret + 32, 32) == 32;
+    ECDSA_SIG_free(sig);
+    return ok;
+}
+
+int tls_es256_sign(struct str key_pem, struct str message, uint8_t ret[64], struct err *reterr)
+{
+    EVP_PKEY *key = read_key(key_pem);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned char der[128];
+    size_t n = sizeof(der);
+    bool ok = key && md && EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+              EVP_DigestSign(md, der, &n, (const unsigned char *)message.p, message.n) == 1 && der_to_raw(der, n, ret);
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    return ok ? 0 : err_set(reterr, -EINVAL, NULL, "signing: %s", tls_error_text());
+}
+
+static EVP_PKEY *read_public(struct str pem)
+{
+    EVP_PKEY *key = read_key(pem);
+    if (key)
+        return key;
+    X509 *cert = read_cert(pem);
+    key = cert ? X509_get_pubkey(cert) : NULL;
+    X509_free(cert);
+    if (key)
+        return key;
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    return key;
+}
+
+int tls_es256_verify(struct str key_or_cert_pem, struct str message, const uint8_t sig[64])
+{
+    EVP_PKEY *key = read_public(key_or_cert_pem);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    ECDSA_SIG *ec = ECDSA_SIG_new();
+    unsigned char *der = NULL;
+    int n = 0;
+    bool ok = key && md && ec &&
+              ECDSA_SIG_set0(ec, BN_bin2bn(sig, 32, NULL), BN_bin2bn(sig + 32, 32, NULL)) == 1 &&
+              (n = i2d_ECDSA_SIG(ec, &der)) > 0 && EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+              EVP_DigestVerify(md, der, (size_t)n, (const unsigned char *)message.p, message.n) == 1;
+    OPENSSL_free(der);
+    ECDSA_SIG_free(ec);
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    (void)tls_error_text();
+    return ok ? 0 : -EKEYREJECTED;
+}
