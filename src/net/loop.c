@@ -236,8 +236,9 @@ static void loop_run_deferred(struct loop *l)
         if (call.fn)
             call.fn(call.user);
     }
-    memmove(l->deferred.v, l->deferred.v + i, (l->deferred.n - i) * sizeof(*l->deferred.v));
     l->deferred.n -= i;
+    if (l->deferred.n)
+        memmove(l->deferred.v, l->deferred.v + i, l->deferred.n * sizeof(*l->deferred.v));
 }
 
 /* ---- posts from other threads ---- */

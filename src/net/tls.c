@@ -161,7 +161,7 @@ SSL *tls_session_new(struct tls_context *c, int fd, const char *server_name)
     if (ip_parse(str_from(server_name), &ip) == 0) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), server_name);
     } else {
-        SSL_set_tlsext_host_name(ssl, server_name);
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)server_name);
         SSL_set1_host(ssl, server_name);
     }
     return ssl;

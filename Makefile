@@ -1,0 +1,59 @@
+# The commands people use; CMake and Ninja do the work. `make help` lists them.
+BUILD    ?= build
+JOBS     ?= $(shell nproc)
+CMAKE     = cmake -G Ninja
+PYTEST    = python3 -m pytest -q -p no:cacheprovider
+.DEFAULT_GOAL := build
+.PHONY: help setup build demo test test-fresh lint format unit e2e asan clang fuzz bench clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:           ## install what is missing from Debian packages
+	@scripts/setup.sh
+
+build: setup     ## build everything (gcc)
+	@$(CMAKE) -S . -B $(BUILD) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: build      ## the first story, in a terminal (root)
+	@scripts/demo.sh $(BUILD)/bin
+
+unit: build      ## unit tests and fuzz corpora
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+e2e: build       ## end-to-end tests over network namespaces (root)
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(PYTEST) tests/e2e
+
+asan: setup      ## unit and e2e tests under ASan and UBSan
+	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_SANITIZED=1 $(PYTEST) tests/e2e
+
+clang: setup     ## build with clang
+	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null
+	@cmake --build build-clang -j $(JOBS)
+
+test: unit clang asan e2e ## everything CI runs but lint
+
+test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
+	@scripts/test-fresh.sh
+
+lint: build      ## layers, sizes, headers, format
+	@python3 tools/check-layers.py
+	@python3 tools/check-size.py
+	@cmake --build $(BUILD) --target all_verify_interface_header_sets >/dev/null
+	@tools/check-format.sh
+
+format:          ## rewrite sources in the house format
+	@tools/check-format.sh --fix
+
+fuzz: setup      ## build libFuzzer targets and run each for FUZZ_SECONDS (30)
+	@tools/run-fuzz.sh
+
+bench: build     ## all benchmarks (minutes)
+	@bench/run-all.sh $(BUILD)
+
+clean:
+	@rm -rf build build-asan build-clang build-fuzz
