@@ -17,7 +17,8 @@ int ip_parse(struct str s, struct ip *ret)
     memcpy(text, s.p, s.n);
     text[s.n] = '\0';
     ip.family = memchr(s.p, ':', s.n) ? AF_INET6 : AF_INET;
-    /* inet_pton refuses octal-looking parts of IPv4 (a leading zero), hexadecimal and short forms. */
+    /* inet_pton refuses octal-looking parts of IPv4 (a leading zero), hexadecimal and short forms.
+     */
     if (inet_pton(ip.family, text, ip.bytes) != 1)
         return -EINVAL;
     *ret = ip;
@@ -30,8 +31,9 @@ int prefix_parse(struct str s, struct prefix *ret)
     struct prefix p;
     uint64_t len;
     struct str ip_text = str_cut(s, '/', &len_text);
-    if (!len_text.p || ip_parse(ip_text, &p.ip) < 0 || len_text.n > 3 || str_to_u64(len_text, &len) < 0 ||
-        len > ip_bytes(&p.ip) * 8 || (len_text.n > 1 && len_text.p[0] == '0'))
+    if (!len_text.p || ip_parse(ip_text, &p.ip) < 0 || len_text.n > 3 ||
+        str_to_u64(len_text, &len) < 0 || len > ip_bytes(&p.ip) * 8 ||
+        (len_text.n > 1 && len_text.p[0] == '0'))
         return -EINVAL;
     p.len = (uint8_t)len;
     *ret = p;

@@ -1,5 +1,6 @@
 #pragma once
-/* IP addresses and prefixes as values: IPv4 and IPv6 in one 16-byte form (IPv4 in the first four bytes). */
+/* IP addresses and prefixes as values: IPv4 and IPv6 in one 16-byte form (IPv4 in the first four
+ * bytes). */
 
 #include <stdint.h>
 #include <sys/socket.h>

@@ -1,5 +1,6 @@
 #pragma once
-/* Arena: many small allocations freed in one step, with a cap. One per stream, watch batch or reconcile pass. */
+/* Arena: many small allocations freed in one step, with a cap. One per stream, watch batch or
+ * reconcile pass. */
 
 #include "base/str.h"
 

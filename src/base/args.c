@@ -58,7 +58,8 @@ static int arg_unknown(struct arg *table, const char *word, struct err *reterr)
     VEC(const char *) names = {0};
     for (struct arg *a = table; a->name; a++)
         vec_push(&names, a->name);
-    AUTO_CHARS char *bare = str_dup(str_cut(str_from(word + strspn(word, "-")), '=', &(struct str){0}));
+    AUTO_CHARS char *bare =
+        str_dup(str_cut(str_from(word + strspn(word, "-")), '=', &(struct str){0}));
     const char *near = args_nearest(bare, names.v, names.n);
     int r;
     if (near)
@@ -75,8 +76,8 @@ static int arg_set_int(struct arg *a, const char *value, struct err *reterr)
     if (str_to_i64(str_from(value), &v) < 0)
         return err_set(reterr, -EINVAL, NULL, "--%s: \"%s\" is not a number", a->name, value);
     if ((a->min || a->max) && (v < a->min || v > a->max))
-        return err_set(reterr, -EINVAL, NULL, "--%s: %lld is not in %lld..%lld", a->name, (long long)v,
-                       (long long)a->min, (long long)a->max);
+        return err_set(reterr, -EINVAL, NULL, "--%s: %lld is not in %lld..%lld", a->name,
+                       (long long)v, (long long)a->min, (long long)a->max);
     *(int64_t *)a->value = v;
     return 0;
 }
@@ -95,15 +96,16 @@ static int arg_set(struct arg *a, const char *value, struct err *reterr)
     }
     case ARG_BOOL:
         if (!streq(value, "true") && !streq(value, "false"))
-            return err_set(reterr, -EINVAL, NULL, "--%s: \"%s\" is neither true nor false", a->name, value);
+            return err_set(reterr, -EINVAL, NULL, "--%s: \"%s\" is neither true nor false", a->name,
+                           value);
         *(bool *)a->value = streq(value, "true");
         return 0;
     case ARG_INT:
         return arg_set_int(a, value, reterr);
     case ARG_DURATION:
         if (time_parse_duration(str_from(value), a->value) < 0)
-            return err_set(reterr, -EINVAL, NULL, "--%s: \"%s\" is not a duration such as 500ms, 30s, 2m",
-                           a->name, value);
+            return err_set(reterr, -EINVAL, NULL,
+                           "--%s: \"%s\" is not a duration such as 500ms, 30s, 2m", a->name, value);
         return 0;
     }
     return -EINVAL;
@@ -136,8 +138,8 @@ static int args_parse_one(struct arg *table, int argc, char **argv, int *at, str
     return arg_set(a, value, reterr);
 }
 
-int args_parse(struct arg *table, int argc, char **argv, bool stop_at_word, struct arg_list *ret_rest,
-               size_t *ret_dashes, struct err *reterr)
+int args_parse(struct arg *table, int argc, char **argv, bool stop_at_word,
+               struct arg_list *ret_rest, size_t *ret_dashes, struct err *reterr)
 {
     bool raw = false;
     if (ret_dashes)
@@ -166,7 +168,8 @@ void args_print_help(const struct arg *table)
         char letter[8] = "    ";
         if (a->letter)
             snprintf(letter, sizeof(letter), "-%c, ", a->letter);
-        snprintf(left, sizeof(left), "%s--%s%s%s", letter, a->name, a->meta ? " " : "", a->meta ? a->meta : "");
+        snprintf(left, sizeof(left), "%s--%s%s%s", letter, a->name, a->meta ? " " : "",
+                 a->meta ? a->meta : "");
         printf("  %-34s %s\n", left, a->help);
     }
 }

@@ -1,7 +1,9 @@
 #pragma once
-/* Command line: one table of flags per program gives parsing, --help and (later) completion. Long options with
- * --name VALUE or --name=VALUE, short ones where a letter is given; "--" ends the options; --help and --version are
- * in every program. Errors name the flag and, if one is near, what was probably meant. */
+/* Command line: one table of flags per program gives parsing, --help and (later) completion. Long
+ * options with
+ * --name VALUE or --name=VALUE, short ones where a letter is given; "--" ends the options; --help
+ * and --version are in every program. Errors name the flag and, if one is near, what was probably
+ * meant. */
 
 #include "base/err.h"
 #include "base/str.h"
@@ -33,12 +35,12 @@ struct arg {
     bool set;    /* was it given? */
 };
 
-/* Parses argv[1…]. Everything that is not an option goes to *ret_rest (in order; borrowed from argv), unless
- * stop_at_word is true: then the first word and all after it go there unparsed (`exec POD -- ls -l`).
- * After "--" everything goes to *ret_rest too; ret_dashes (may be NULL) gets the index in *ret_rest of the first word
- * after "--", or SIZE_MAX. Returns 0 or -EINVAL. */
-int args_parse(struct arg *table, int argc, char **argv, bool stop_at_word, struct arg_list *ret_rest,
-               size_t *ret_dashes, struct err *reterr) NODISCARD;
+/* Parses argv[1…]. Everything that is not an option goes to *ret_rest (in order; borrowed from
+ * argv), unless stop_at_word is true: then the first word and all after it go there unparsed (`exec
+ * POD -- ls -l`). After "--" everything goes to *ret_rest too; ret_dashes (may be NULL) gets the
+ * index in *ret_rest of the first word after "--", or SIZE_MAX. Returns 0 or -EINVAL. */
+int args_parse(struct arg *table, int argc, char **argv, bool stop_at_word,
+               struct arg_list *ret_rest, size_t *ret_dashes, struct err *reterr) NODISCARD;
 
 /* The flag lines of --help. */
 void args_print_help(const struct arg *table);

@@ -1,7 +1,8 @@
 /* Assertion failure and odd-event counters.
  *
- * Owns the list of dump callbacks and the list of COUNT_IF counters. Counters are bumped without atomics: a lost
- * increment is acceptable, a lock on an error path is not. Must not allocate: the heap may be what broke. */
+ * Owns the list of dump callbacks and the list of COUNT_IF counters. Counters are bumped without
+ * atomics: a lost increment is acceptable, a lock on an error path is not. Must not allocate: the
+ * heap may be what broke. */
 #include "base/assert.h"
 
 #include <stdio.h>
@@ -28,7 +29,8 @@ void assert_fail(const char *expr, const char *file, int line, const char *func)
 {
     static int failing;
     char text[512];
-    int n = snprintf(text, sizeof(text), "assertion failed: %s (%s:%d, %s)\n", expr, file, line, func);
+    int n =
+        snprintf(text, sizeof(text), "assertion failed: %s (%s:%d, %s)\n", expr, file, line, func);
     if (n > 0) {
         size_t len = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
         if (write(STDERR_FILENO, text, len) < 0)

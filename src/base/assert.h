@@ -1,5 +1,6 @@
 #pragma once
-/* Assertions that stay on in release builds. Input is never asserted: these are for our own mistakes. */
+/* Assertions that stay on in release builds. Input is never asserted: these are for our own
+ * mistakes. */
 
 #include <stddef.h>
 
@@ -7,8 +8,8 @@
 void assert_fail(const char *expr, const char *file, int line, const char *func)
     __attribute__((noreturn, cold));
 
-/* A dump callback writes what this thread is working on (stream, object) to fd when an assertion fails.
- * At most 8; registration is not thread-safe and belongs into program start. */
+/* A dump callback writes what this thread is working on (stream, object) to fd when an assertion
+ * fails. At most 8; registration is not thread-safe and belongs into program start. */
 void assert_dump_add(void (*dump)(int fd, void *user), void *user);
 
 #define ASSERT(expr)                                                                               \
@@ -26,7 +27,8 @@ void assert_dump_add(void (*dump)(int fd, void *user), void *user);
     } while (0)
 #endif
 
-/* Counts the odd but survivable. Counters are linked into one list, which the metrics page walks. */
+/* Counts the odd but survivable. Counters are linked into one list, which the metrics page walks.
+ */
 struct odd_counter {
     const char *text;
     const char *file;

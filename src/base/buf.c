@@ -1,4 +1,5 @@
-/* Growable byte buffer. Grows by doubling up to its cap; failure is sticky, so callers check once. */
+/* Growable byte buffer. Grows by doubling up to its cap; failure is sticky, so callers check once.
+ */
 #include "base/buf.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #pragma once
-/* A growable byte buffer with a cap. Zero-initialised is empty and valid; the cap 0 means BUF_CAP_DEFAULT.
- * Appending past the cap or out of memory sets `failed` and drops the bytes: check once, at the end. */
+/* A growable byte buffer with a cap. Zero-initialised is empty and valid; the cap 0 means
+ * BUF_CAP_DEFAULT. Appending past the cap or out of memory sets `failed` and drops the bytes: check
+ * once, at the end. */
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,10 +12,10 @@
 
 struct buf {
     char *p;
-    size_t n;      /* bytes in use */
-    size_t size;   /* bytes allocated */
-    size_t cap;    /* most bytes ever, 0 = BUF_CAP_DEFAULT */
-    bool failed;   /* something did not fit; the contents are incomplete */
+    size_t n;    /* bytes in use */
+    size_t size; /* bytes allocated */
+    size_t cap;  /* most bytes ever, 0 = BUF_CAP_DEFAULT */
+    bool failed; /* something did not fit; the contents are incomplete */
 };
 
 void buf_done(struct buf *b);  /* frees, back to empty; the cap stays */
@@ -30,7 +31,8 @@ void buf_add_be32(struct buf *b, uint32_t v);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
-/* Room for n more bytes at the end, uninitialised; NULL (and failed) if it cannot be had. Add what was used to b->n. */
+/* Room for n more bytes at the end, uninitialised; NULL (and failed) if it cannot be had. Add what
+ * was used to b->n. */
 void *buf_reserve(struct buf *b, size_t n) NODISCARD;
 
 /* Drops n bytes from the front (memmove). */

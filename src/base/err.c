@@ -1,4 +1,5 @@
-/* struct err: formatting only. No allocation, so that an out-of-memory error can be reported too. */
+/* struct err: formatting only. No allocation, so that an out-of-memory error can be reported too.
+ */
 #include "base/err.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #pragma once
-/* The detail of a failure: code, field path, message. Functions return 0 or a negative errno and fill an optional
- * last parameter `struct err *reterr`; the caller turns it into a log line, a condition or an API answer. */
+/* The detail of a failure: code, field path, message. Functions return 0 or a negative errno and
+ * fill an optional last parameter `struct err *reterr`; the caller turns it into a log line, a
+ * condition or an API answer. */
 
 #include <stdarg.h>
 
@@ -16,8 +17,10 @@ struct err {
 int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "prefix: " before the message, "prefix." before the path. Both may be NULL. Returns e->code. */
+/* Puts "prefix: " before the message, "prefix." before the path. Both may be NULL. Returns e->code.
+ */
 int err_prefix(struct err *e, const char *path_prefix, const char *msg_prefix);
 
-/* "path: message", or the message alone; never NULL. Borrowed from e or a static buffer of this thread. */
+/* "path: message", or the message alone; never NULL. Borrowed from e or a static buffer of this
+ * thread. */
 const char *err_text(const struct err *e);

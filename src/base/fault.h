@@ -1,5 +1,6 @@
 #pragma once
-/* Fault injection: make the n-th try_ allocation or wrapped system call fail, then n+1, until a test passes. */
+/* Fault injection: make the n-th try_ allocation or wrapped system call fail, then n+1, until a
+ * test passes. */
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
-/* Log lines. Owns the process-wide level, format and component. A line is built whole and written with one write(2),
- * so that lines of several processes sharing stderr do not mix. */
+/* Log lines. Owns the process-wide level, format and component. A line is built whole and written
+ * with one write(2), so that lines of several processes sharing stderr do not mix. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -69,7 +69,8 @@ static void add_quoted(struct buf *b, const char *p, size_t n)
 static bool needs_quotes(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)p[i] <= ' ' || p[i] == '"' || p[i] == '=' || p[i] == '\\' || p[i] == 0x7f)
+        if ((unsigned char)p[i] <= ' ' || p[i] == '"' || p[i] == '=' || p[i] == '\\' ||
+            p[i] == 0x7f)
             return true;
     return n == 0;
 }

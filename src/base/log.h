@@ -1,6 +1,6 @@
 #pragma once
-/* Structured logging to stderr: one line per event, logfmt or JSON, with the object's name. Programs log; libraries
- * (base to xds) do not log above debug. Never pass a secret. */
+/* Structured logging to stderr: one line per event, logfmt or JSON, with the object's name.
+ * Programs log; libraries (base to xds) do not log above debug. Never pass a secret. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Open-addressing hash map with linear probing and tombstones. Keys are owned copies; grows at 3/4 full. */
+/* Open-addressing hash map with linear probing and tombstones. Keys are owned copies; grows at 3/4
+ * full. */
 #include "base/map.h"
 
 #include "base/assert.h"

@@ -1,6 +1,7 @@
 #pragma once
-/* Hash map from bytes to a pointer: open addressing, keys copied and owned by the map, values borrowed.
- * Zero-initialised is empty and valid. Iteration order is unspecified: sort where order can be seen. */
+/* Hash map from bytes to a pointer: open addressing, keys copied and owned by the map, values
+ * borrowed. Zero-initialised is empty and valid. Iteration order is unspecified: sort where order
+ * can be seen. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,8 +28,8 @@ void *map_put(struct map *m, struct str key, void *value);
 /* Returns the removed value, or NULL if absent. */
 void *map_remove(struct map *m, struct str key);
 
-/* for (size_t at = 0; map_next(m, &at, &key, &value);) … The current entry may be removed inside the loop; adding is
- * not allowed. key and value may be NULL. */
+/* for (size_t at = 0; map_next(m, &at, &key, &value);) … The current entry may be removed inside
+ * the loop; adding is not allowed. key and value may be NULL. */
 bool map_next(const struct map *m, size_t *at, struct str *key, void **value);
 
 /* Shorthands for NUL-terminated keys. */

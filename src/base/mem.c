@@ -1,5 +1,6 @@
-/* Allocation wrappers. Owns nothing: the heap is libc's. The x* family aborts with a message, because a supervisor
- * restarts the program and half-finished work is worse; the try_* family returns NULL and can be made to fail. */
+/* Allocation wrappers. Owns nothing: the heap is libc's. The x* family aborts with a message,
+ * because a supervisor restarts the program and half-finished work is worse; the try_* family
+ * returns NULL and can be made to fail. */
 #include "base/mem.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 #pragma once
-/* Memory: aborting allocation for small fixed sizes, failing allocation for sizes that come from input, and the
- * cleanup attributes that give every owned pointer one visible owner. */
+/* Memory: aborting allocation for small fixed sizes, failing allocation for sizes that come from
+ * input, and the cleanup attributes that give every owned pointer one visible owner. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,13 +17,15 @@ char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 
-/* For sizes that come from input: NULL when out of memory or when a fault is injected (base/fault.h). */
+/* For sizes that come from input: NULL when out of memory or when a fault is injected
+ * (base/fault.h). */
 void *try_malloc(size_t size) __attribute__((malloc, alloc_size(1))) NODISCARD;
 void *try_realloc(void *p, size_t size) __attribute__((alloc_size(2))) NODISCARD;
 
 #define NEW(type) ((type *)xcalloc(1, sizeof(type)))
 
-/* AUTO(x) struct x *p: x_free(p) at the end of the scope. Needs DEFINE_AUTO(x) beside x_free's declaration. */
+/* AUTO(x) struct x *p: x_free(p) at the end of the scope. Needs DEFINE_AUTO(x) beside x_free's
+ * declaration. */
 #define DEFINE_AUTO(name)                                                                          \
     static inline void name##_freep(struct name **p)                                               \
     {                                                                                              \
@@ -32,7 +34,8 @@ void *try_realloc(void *p, size_t size) __attribute__((alloc_size(2))) NODISCARD
     struct name /* swallow the semicolon */
 #define AUTO(name) __attribute__((cleanup(name##_freep)))
 
-/* AUTO_DONE(x) struct x v: x_done(&v) at the end of the scope, for values that own their contents. */
+/* AUTO_DONE(x) struct x v: x_done(&v) at the end of the scope, for values that own their contents.
+ */
 #define AUTO_DONE(name) __attribute__((cleanup(name##_done)))
 
 /* AUTO_CHARS char *s: free() at the end of the scope. */
@@ -53,8 +56,8 @@ static inline void fd_closep(int *fd)
 /* Moves ownership out of a variable: the variable becomes NULL (-1 for TAKE_FD). */
 #define TAKE(p)                                                                                    \
     ({                                                                                             \
-        __typeof__(p) *take_p_ = &(p);                                                               \
-        __typeof__(p) take_v_ = *take_p_;                                                            \
+        __typeof__(p) *take_p_ = &(p);                                                             \
+        __typeof__(p) take_v_ = *take_p_;                                                          \
         *take_p_ = NULL;                                                                           \
         take_v_;                                                                                   \
     })
@@ -66,7 +69,7 @@ static inline void fd_closep(int *fd)
         take_v_;                                                                                   \
     })
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define MIN(a, b)                                                                                  \
     ({                                                                                             \

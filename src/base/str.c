@@ -134,7 +134,8 @@ bool str_is_dns1123_subdomain(struct str s)
 {
     if (s.n == 0 || s.n > 253)
         return false;
-    /* Unlike a label of a host name, a part may be longer than 63 (Kubernetes checks the whole only). */
+    /* Unlike a label of a host name, a part may be longer than 63 (Kubernetes checks the whole
+     * only). */
     bool edge = true;
     for (size_t i = 0; i < s.n; i++) {
         bool last = i == s.n - 1 || s.p[i + 1] == '.';

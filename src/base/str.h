@@ -1,5 +1,6 @@
 #pragma once
-/* Strings are (pointer, length). A struct str borrows; it is never freed and need not end in NUL. */
+/* Strings are (pointer, length). A struct str borrows; it is never freed and need not end in NUL.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,9 +13,9 @@ struct str {
     size_t n;
 };
 
-#define STR(literal)   ((struct str){"" literal, sizeof(literal) - 1})
-#define STR_FMT        "%.*s"
-#define STR_ARG(s)     (int)(s).n, (s).p
+#define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
+#define STR_FMT      "%.*s"
+#define STR_ARG(s)   (int)(s).n, (s).p
 
 static inline struct str str_from(const char *cstr)
 {
@@ -43,8 +44,8 @@ bool str_ends(struct str s, struct str suffix);
 bool str_contains(struct str s, struct str needle);
 int str_cmp(struct str a, struct str b);
 
-/* Cuts s at the first `sep`: returns what is before it, leaves what is after in *rest; *rest.p is NULL if there was
- * no separator. *rest may alias s. */
+/* Cuts s at the first `sep`: returns what is before it, leaves what is after in *rest; *rest.p is
+ * NULL if there was no separator. *rest may alias s. */
 struct str str_cut(struct str s, char sep, struct str *rest);
 struct str str_trim(struct str s); /* spaces and tabs, both ends */
 struct str str_sub(struct str s, size_t from, size_t to);

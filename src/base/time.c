@@ -105,8 +105,9 @@ int time_parse_rfc3339(struct str s, int64_t *ret_unix_us)
     int year, month, offset_h, offset_m;
     if (parse_digits(&s, 4, &year) || parse_char(&s, "-") || parse_digits(&s, 2, &month) ||
         parse_char(&s, "-") || parse_digits(&s, 2, &tm.tm_mday) || parse_char(&s, "Tt ") ||
-        parse_digits(&s, 2, &tm.tm_hour) || parse_char(&s, ":") || parse_digits(&s, 2, &tm.tm_min) ||
-        parse_char(&s, ":") || parse_digits(&s, 2, &tm.tm_sec) || parse_fraction(&s, &us))
+        parse_digits(&s, 2, &tm.tm_hour) || parse_char(&s, ":") ||
+        parse_digits(&s, 2, &tm.tm_min) || parse_char(&s, ":") || parse_digits(&s, 2, &tm.tm_sec) ||
+        parse_fraction(&s, &us))
         return -EINVAL;
     if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
         tm.tm_min > 59 || tm.tm_sec > 60)
@@ -159,7 +160,8 @@ static int parse_unit(struct str *s, double *ret_ms)
     static const struct {
         const char *name;
         double ms;
-    } units[] = {{"ms", 1}, {"us", 0.001}, {"ns", 0.000001}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    } units[] = {{"ms", 1},   {"us", 0.001}, {"ns", 0.000001},
+                 {"s", 1000}, {"m", 60000},  {"h", 3600000}};
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         struct str name = str_from(units[i].name);
         if (str_starts(*s, name)) {

@@ -1,5 +1,6 @@
 #pragma once
-/* Clocks and the time formats of the Kubernetes API. A manual clock lets tests run without sleeping. */
+/* Clocks and the time formats of the Kubernetes API. A manual clock lets tests run without
+ * sleeping. */
 
 #include <stdint.h>
 
@@ -7,13 +8,15 @@
 
 uint64_t time_mono_us(void); /* monotonic, microseconds */
 uint64_t time_mono_ms(void);
-int64_t time_real_us(void);  /* since the epoch */
+int64_t time_real_us(void); /* since the epoch */
 int64_t time_real_s(void);
 
-/* From now on both clocks answer this value (microseconds); 0 returns to the real ones. Tests only. */
+/* From now on both clocks answer this value (microseconds); 0 returns to the real ones. Tests only.
+ */
 void time_set_manual(uint64_t now_us);
 
-/* RFC 3339 in UTC: metav1.Time has seconds, metav1.MicroTime six digits. buf sizes include the NUL. */
+/* RFC 3339 in UTC: metav1.Time has seconds, metav1.MicroTime six digits. buf sizes include the NUL.
+ */
 void time_format_rfc3339(int64_t unix_s, char ret[21]);
 void time_format_rfc3339_micro(int64_t unix_us, char ret[28]);
 int time_parse_rfc3339(struct str s, int64_t *ret_unix_us) NODISCARD;

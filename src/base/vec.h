@@ -1,5 +1,6 @@
 #pragma once
-/* Typed growable arrays: VEC(struct endpoint) endpoints = {0}. Zero-initialised is empty and valid. */
+/* Typed growable arrays: VEC(struct endpoint) endpoints = {0}. Zero-initialised is empty and valid.
+ */
 
 #include <stddef.h>
 #include <string.h>
@@ -37,7 +38,11 @@
         &(vec)->v[(vec)->n++];                                                                     \
     })
 
-#define vec_pop(vec) ({ ASSERT((vec)->n > 0); (vec)->v[--(vec)->n]; })
+#define vec_pop(vec)                                                                               \
+    ({                                                                                             \
+        ASSERT((vec)->n > 0);                                                                      \
+        (vec)->v[--(vec)->n];                                                                      \
+    })
 
 /* Keeps the order. */
 #define vec_remove(vec, index)                                                                     \

@@ -1,8 +1,9 @@
-/* Strict HTTP/1.1 parsing (RFC 9112, RFC 9110). Sans-I/O, no allocation: everything is a slice of the input.
+/* Strict HTTP/1.1 parsing (RFC 9112, RFC 9110). Sans-I/O, no allocation: everything is a slice of
+ * the input.
  *
- * Line ends are CRLF only. Content-Length together with Transfer-Encoding, two lengths, any transfer coding but a
- * single "chunked", folded headers, space before the colon, bare CR or LF: all refused, for each is a known way to make
- * two parsers disagree (request smuggling). */
+ * Line ends are CRLF only. Content-Length together with Transfer-Encoding, two lengths, any
+ * transfer coding but a single "chunked", folded headers, space before the colon, bare CR or LF:
+ * all refused, for each is a known way to make two parsers disagree (request smuggling). */
 #include "codec/http1.h"
 
 #include <errno.h>
@@ -75,11 +76,12 @@ static int cut_line(struct str *s, struct str *ret)
 
 static int parse_version(struct str s, int *ret_minor, struct err *reterr)
 {
-    if (s.n != 8 || memcmp(s.p, "HTTP/", 5) || s.p[6] != '.' || s.p[5] < '0' || s.p[5] > '9' || s.p[7] < '0' ||
-        s.p[7] > '9')
+    if (s.n != 8 || memcmp(s.p, "HTTP/", 5) || s.p[6] != '.' || s.p[5] < '0' || s.p[5] > '9' ||
+        s.p[7] < '0' || s.p[7] > '9')
         return err_set(reterr, -EBADMSG, NULL, "malformed HTTP version");
     if (s.p[5] != '1' || s.p[7] > '1')
-        return err_set(reterr, -EPROTONOSUPPORT, NULL, "HTTP version " STR_FMT " is not supported", STR_ARG(s));
+        return err_set(reterr, -EPROTONOSUPPORT, NULL, "HTTP version " STR_FMT " is not supported",
+                       STR_ARG(s));
     *ret_minor = s.p[7] - '0';
     return 0;
 }

@@ -1,6 +1,7 @@
 #pragma once
-/* HTTP/1.1 on bytes (RFC 9112): strict parsing of heads, message framing, the chunked coding. No sockets.
- * Whatever is ambiguous is refused, because two readers of one message must never disagree about where it ends. */
+/* HTTP/1.1 on bytes (RFC 9112): strict parsing of heads, message framing, the chunked coding. No
+ * sockets. Whatever is ambiguous is refused, because two readers of one message must never disagree
+ * about where it ends. */
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -19,24 +20,25 @@ enum {
 struct http1_head {
     struct str method; /* requests */
     struct str target;
-    int status;        /* responses */
-    int minor;         /* HTTP/1.minor */
+    int status;                                    /* responses */
+    int minor;                                     /* HTTP/1.minor */
     struct http_header headers[HTTP1_HEADERS_MAX]; /* slices of the input */
     size_t n_headers;
     /* Framing, from the headers (RFC 9112 section 6.3). */
     int64_t content_length; /* -1 = not given */
     bool chunked;
-    bool close;             /* the connection ends after this message */
-    bool upgrade;           /* Connection: upgrade is there */
+    bool close;   /* the connection ends after this message */
+    bool upgrade; /* Connection: upgrade is there */
     bool expect_continue;
 };
 
-/* Looks for the end of a head in the first bytes of a connection. Returns its length with the empty line, 0 when more
- * bytes are needed, -E2BIG over HTTP1_HEAD_BYTES_MAX. scanned carries progress between calls (start with 0). */
+/* Looks for the end of a head in the first bytes of a connection. Returns its length with the empty
+ * line, 0 when more bytes are needed, -E2BIG over HTTP1_HEAD_BYTES_MAX. scanned carries progress
+ * between calls (start with 0). */
 ssize_t http1_head_length(struct str in, size_t *scanned);
 
-/* Parses a whole head (as measured above) into slices of it. -EBADMSG: malformed, the connection must end;
- * -E2BIG: too many headers; -EPROTONOSUPPORT: not HTTP/1.0 or 1.1. */
+/* Parses a whole head (as measured above) into slices of it. -EBADMSG: malformed, the connection
+ * must end; -E2BIG: too many headers; -EPROTONOSUPPORT: not HTTP/1.0 or 1.1. */
 int http1_parse_request(struct str head, struct http1_head *ret, struct err *reterr) NODISCARD;
 int http1_parse_response(struct str head, struct http1_head *ret, struct err *reterr) NODISCARD;
 
@@ -48,13 +50,13 @@ bool http1_has_token(struct str value, const char *token);
 /* The chunked decoder: feed bytes, get pieces of the body. Zero-initialised is the start. */
 struct http1_chunked {
     int state;
-    uint64_t left;       /* of the current chunk */
-    size_t extra_bytes;  /* extensions and trailers so far */
+    uint64_t left;      /* of the current chunk */
+    size_t extra_bytes; /* extensions and trailers so far */
     unsigned digits;
     bool done;
 };
-/* Consumes from *in. 1 = *ret is a piece of the body (a slice of in), 0 = more input needed or (c->done) the end,
- * -EBADMSG = malformed. */
+/* Consumes from *in. 1 = *ret is a piece of the body (a slice of in), 0 = more input needed or
+ * (c->done) the end, -EBADMSG = malformed. */
 int http1_chunked_next(struct http1_chunked *c, struct str *in, struct str *ret) NODISCARD;
 
 /* "GET" etc.: RFC 9110 token. */

@@ -1,7 +1,8 @@
 /* JSON over jansson: limits, duplicate detection and path access.
  *
- * A cheap scan before jansson runs bounds the depth (jansson recurses) and finds members that occur twice, which
- * jansson can only refuse: the API server must warn and keep the last. Pure; owns nothing. */
+ * A cheap scan before jansson runs bounds the depth (jansson recurses) and finds members that occur
+ * twice, which jansson can only refuse: the API server must warn and keep the last. Pure; owns
+ * nothing. */
 #include "codec/json.h"
 
 #include <errno.h>
@@ -38,10 +39,12 @@ static size_t text_depth(struct str s)
 
 static int json_error_set(struct err *reterr, const json_error_t *e)
 {
-    return err_set(reterr, -EINVAL, NULL, "invalid JSON at line %d column %d: %s", e->line, e->column, e->text);
+    return err_set(reterr, -EINVAL, NULL, "invalid JSON at line %d column %d: %s", e->line,
+                   e->column, e->text);
 }
 
-/* jansson names the duplicate in its message as ... "name" near ...; the text up to " near" is what is wanted. */
+/* jansson names the duplicate in its message as ... "name" near ...; the text up to " near" is what
+ * is wanted. */
 static void duplicate_name(const json_error_t *e, char *ret)
 {
     const char *near = strstr(e->text, "near '\"");
@@ -56,15 +59,18 @@ static void duplicate_name(const json_error_t *e, char *ret)
     ret[n] = '\0';
 }
 
-int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret, struct err *reterr)
+int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
+               struct err *reterr)
 {
     json_error_t error;
     if (ret_duplicate)
         ret_duplicate[0] = '\0';
     if (max_bytes && text.n > max_bytes)
-        return err_set(reterr, -E2BIG, NULL, "JSON of %zu bytes is over the limit of %zu", text.n, max_bytes);
+        return err_set(reterr, -E2BIG, NULL, "JSON of %zu bytes is over the limit of %zu", text.n,
+                       max_bytes);
     if (text_depth(text) > JSON_DEPTH_MAX)
-        return err_set(reterr, -EOVERFLOW, NULL, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+        return err_set(reterr, -EOVERFLOW, NULL, "JSON is nested deeper than %d levels",
+                       JSON_DEPTH_MAX);
     json_t *j = NULL;
     if (ret_duplicate) {
         j = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
@@ -105,7 +111,10 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80)
         return 1;
-    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : 0;
+    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4  ? 4
+                 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                                               : 0;
     if (!len || len > n)
         return 0;
     for (size_t i = 1; i < len; i++)

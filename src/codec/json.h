@@ -1,6 +1,7 @@
 #pragma once
-/* JSON: jansson behind the limits and accessors of this project. Objects keep the order of their members, as
- * users expect of their own manifests. json_t is reference-counted: json_decref() or AUTO_JSON. */
+/* JSON: jansson behind the limits and accessors of this project. Objects keep the order of their
+ * members, as users expect of their own manifests. json_t is reference-counted: json_decref() or
+ * AUTO_JSON. */
 
 #include <jansson.h>
 
@@ -16,10 +17,12 @@ static inline void json_decrefp_(json_t **j)
 /* Deepest nesting accepted; jansson's own recursion is bounded by 2048. */
 enum { JSON_DEPTH_MAX = 512 };
 
-/* Parses a whole text. max_bytes 0 = no limit. -EINVAL with line and column in reterr, -E2BIG over max_bytes,
- * -EOVERFLOW when nested deeper than JSON_DEPTH_MAX. A member that is there twice: the last wins (as in Go); the
- * first such name goes to ret_duplicate (may be NULL; at least 128 bytes; "" if none). The caller owns *ret. */
-int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret, struct err *reterr) NODISCARD;
+/* Parses a whole text. max_bytes 0 = no limit. -EINVAL with line and column in reterr, -E2BIG over
+ * max_bytes, -EOVERFLOW when nested deeper than JSON_DEPTH_MAX. A member that is there twice: the
+ * last wins (as in Go); the first such name goes to ret_duplicate (may be NULL; at least 128 bytes;
+ * "" if none). The caller owns *ret. */
+int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
+               struct err *reterr) NODISCARD;
 
 /* Compact text appended to b. */
 void json_write(struct buf *b, const json_t *j);
@@ -28,17 +31,20 @@ void json_write_indented(struct buf *b, const json_t *j);
 /* s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 void json_write_string(struct buf *b, struct str s);
 
-/* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or null, borrowed. */
+/* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or
+ * null, borrowed. */
 json_t *json_at(const json_t *j, const char *path);
 /* The string at path, or NULL if absent or not a string; borrowed. */
 const char *json_at_str(const json_t *j, const char *path);
 /* The number at path (integers, or strings of digits are not taken), or fallback. */
 int64_t json_at_int(const json_t *j, const char *path, int64_t fallback);
 bool json_at_bool(const json_t *j, const char *path, bool fallback);
-/* The string value of member key, or NULL; borrowed. Unlike a path, key may hold dots (label and annotation names). */
+/* The string value of member key, or NULL; borrowed. Unlike a path, key may hold dots (label and
+ * annotation names). */
 const char *json_key_str(const json_t *j, const char *key);
 
-/* Sets the value at path, making objects on the way; takes value. Never fails: a non-object on the way is replaced. */
+/* Sets the value at path, making objects on the way; takes value. Never fails: a non-object on the
+ * way is replaced. */
 void json_put(json_t *j, const char *path, json_t *value);
 void json_put_str(json_t *j, const char *path, const char *value);
 void json_put_int(json_t *j, const char *path, int64_t value);

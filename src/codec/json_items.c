@@ -1,5 +1,6 @@
-/* Incremental splitter of list answers. A byte machine over strings, escapes and nesting; depth 1 is the list object,
- * depth 2 the items array, depth 3 an item. Sans-I/O; owns the text of the item being gathered. */
+/* Incremental splitter of list answers. A byte machine over strings, escapes and nesting; depth 1
+ * is the list object, depth 2 the items array, depth 3 an item. Sans-I/O; owns the text of the item
+ * being gathered. */
 #include "codec/json_items.h"
 
 #include <errno.h>
@@ -17,7 +18,9 @@ static int keep(struct json_items *s, char c)
     if (s->in_items && !item)
         return 0; /* commas and space between items */
     buf_add_char(b, c);
-    size_t max = !item ? SKELETON_BYTES_MAX : s->item_bytes_max ? s->item_bytes_max : ITEM_BYTES_DEFAULT;
+    size_t max = !item               ? SKELETON_BYTES_MAX
+                 : s->item_bytes_max ? s->item_bytes_max
+                                     : ITEM_BYTES_DEFAULT;
     return b->failed || b->n > max ? -E2BIG : 0;
 }
 
@@ -47,7 +50,8 @@ static int open_bracket(struct json_items *s, char c)
     return r;
 }
 
-static int close_bracket(struct json_items *s, char c, int (*on_item)(struct str text, void *user), void *user)
+static int close_bracket(struct json_items *s, char c, int (*on_item)(struct str text, void *user),
+                         void *user)
 {
     int r = 0;
     if (s->depth == 0)
@@ -66,7 +70,8 @@ static int close_bracket(struct json_items *s, char c, int (*on_item)(struct str
     return r;
 }
 
-int json_items_feed(struct json_items *s, struct str piece, int (*on_item)(struct str text, void *user), void *user)
+int json_items_feed(struct json_items *s, struct str piece,
+                    int (*on_item)(struct str text, void *user), void *user)
 {
     int r = 0;
     for (size_t i = 0; i < piece.n && r == 0; i++) {

@@ -1,5 +1,6 @@
-/* Netlink message bytes. Sans-I/O: nl/ owns the sockets. Reading trusts nothing: every length is checked against what
- * is left, because a reply can be truncated by a receive buffer that was too small. */
+/* Netlink message bytes. Sans-I/O: nl/ owns the sockets. Reading trusts nothing: every length is
+ * checked against what is left, because a reply can be truncated by a receive buffer that was too
+ * small. */
 #include "codec/netlink.h"
 
 #include <errno.h>

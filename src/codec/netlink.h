@@ -1,6 +1,7 @@
 #pragma once
-/* Netlink messages as bytes: a builder that appends to a growable buffer and a reader that never leaves it.
- * No sockets. Attribute types and payloads are the kernel's (linux/netlink.h); nested attributes carry NLA_F_NESTED. */
+/* Netlink messages as bytes: a builder that appends to a growable buffer and a reader that never
+ * leaves it. No sockets. Attribute types and payloads are the kernel's (linux/netlink.h); nested
+ * attributes carry NLA_F_NESTED. */
 
 #include <linux/netlink.h>
 
@@ -38,9 +39,11 @@ struct nlmsg {
     struct str payload; /* after struct nlmsghdr */
 };
 
-/* Cuts the next message off *bytes. 1 = *ret is set, 0 = end, -EBADMSG = truncated or a wrong length. */
+/* Cuts the next message off *bytes. 1 = *ret is set, 0 = end, -EBADMSG = truncated or a wrong
+ * length. */
 int nlmsg_next(struct str *bytes, struct nlmsg *ret) NODISCARD;
-/* Attributes that follow a fixed header of n bytes (rounded up to 4); empty if the payload is shorter. */
+/* Attributes that follow a fixed header of n bytes (rounded up to 4); empty if the payload is
+ * shorter. */
 struct str nlmsg_attrs(const struct nlmsg *m, size_t fixed);
 
 struct nla {
@@ -63,5 +66,6 @@ uint64_t nla_be64(struct str data, uint64_t fallback);
 /* A string payload without its NUL. */
 struct str nla_text(struct str data);
 
-/* Reads an NLMSG_ERROR payload: 0 or a negative errno, and the kernel's extended message if there is one. */
+/* Reads an NLMSG_ERROR payload: 0 or a negative errno, and the kernel's extended message if there
+ * is one. */
 int nlmsg_error(const struct nlmsg *m, struct str *ret_text);

@@ -1,5 +1,6 @@
-/* API client: builds requests from paths and JSON, turns answers into kube_result. Owns one http_client (which pools
- * connections) and the calls in flight. A token file is read again when it changes, as service account tokens do. */
+/* API client: builds requests from paths and JSON, turns answers into kube_result. Owns one
+ * http_client (which pools connections) and the calls in flight. A token file is read again when it
+ * changes, as service account tokens do. */
 #include "kube/client.h"
 
 #include <errno.h>
@@ -62,7 +63,8 @@ static int resolve(const struct kube_config *config, struct ip *ret, struct err 
         return 0;
     if (streq(config->host, "localhost"))
         return ip_parse(STR("127.0.0.1"), ret);
-    return err_set(reterr, -EINVAL, NULL, "server %s: the host must be an IP address or localhost", config->server);
+    return err_set(reterr, -EINVAL, NULL, "server %s: the host must be an IP address or localhost",
+                   config->server);
 }
 
 static int make_tls(struct kube_client *c, const struct kube_config *config, struct err *reterr)
@@ -84,7 +86,8 @@ static void open_http(struct kube_client *c)
     c->http = http_client_new(c->loop, &c->http_config);
 }
 
-int kube_client_new(struct loop *l, const struct kube_config *config, const char *user_agent, struct kube_client **ret, struct err *reterr)
+int kube_client_new(struct loop *l, const struct kube_config *config, const char *user_agent,
+                    struct kube_client **ret, struct err *reterr)
 {
     struct kube_client *c = NEW(struct kube_client);
     list_init(&c->calls);
@@ -107,8 +110,11 @@ int kube_client_new(struct loop *l, const struct kube_config *config, const char
     }
     c->host = xstrdup(config->tls_server_name ? config->tls_server_name : config->host);
     c->user_agent = xstrdup(user_agent);
-    c->http_config = (struct http_client_config){
-        .ip = ip, .port = config->port, .host = c->host, .tls = c->tls, .user_agent = c->user_agent};
+    c->http_config = (struct http_client_config){.ip = ip,
+                                                 .port = config->port,
+                                                 .host = c->host,
+                                                 .tls = c->tls,
+                                                 .user_agent = c->user_agent};
     open_http(c);
     *ret = c;
     return 0;
@@ -188,14 +194,18 @@ static void on_call_done(struct http_call *http, int code, const char *text, voi
 
 static const struct http_call_ops call_ops = {.on_done = on_call_done};
 
-struct kube_call *kube_call(struct kube_client *c, const char *method, const char *path, const char *content_type,
-                            const json_t *body, kube_call_fn *fn, void *user)
+struct kube_call *kube_call(struct kube_client *c, const char *method, const char *path,
+                            const char *content_type, const json_t *body, kube_call_fn *fn,
+                            void *user)
 {
     struct kube_call *call = NEW(struct kube_call);
     AUTO_DONE(buf) struct buf text = {0};
     struct http_header headers[2] = {{STR("Accept"), STR("application/json")}};
-    struct http_request r = {
-        .method = method, .target = path, .headers = headers, .n_headers = 1, .timeout_ms = KUBE_CALL_TIMEOUT_MS};
+    struct http_request r = {.method = method,
+                             .target = path,
+                             .headers = headers,
+                             .n_headers = 1,
+                             .timeout_ms = KUBE_CALL_TIMEOUT_MS};
     if (body) {
         json_write(&text, body);
         headers[1].name = STR("Content-Type");
@@ -242,8 +252,9 @@ static void on_waited(const struct kube_result *r, void *user)
     buf_add_str(&w->reply->body, r->body);
 }
 
-int kube_call_wait(struct kube_client *c, const char *method, const char *path, const char *content_type,
-                   const json_t *body, struct kube_reply *ret, struct err *reterr)
+int kube_call_wait(struct kube_client *c, const char *method, const char *path,
+                   const char *content_type, const json_t *body, struct kube_reply *ret,
+                   struct err *reterr)
 {
     struct waiter w = {.reply = ret, .err = reterr};
     *ret = (struct kube_reply){0};

@@ -1,5 +1,6 @@
 #pragma once
-/* API client on a loop: one call = one request = one JSON answer. Used by controllers, nodes, agent and CLI alike. */
+/* API client on a loop: one call = one request = one JSON answer. Used by controllers, nodes, agent
+ * and CLI alike. */
 
 #include "codec/json.h"
 #include "kube/config.h"
@@ -26,22 +27,26 @@ static inline bool kube_ok(const struct kube_result *r)
     return r->code == 0 && r->status >= 200 && r->status < 300;
 }
 
-/* fn may be NULL (fire and forget). body may be NULL; it is encoded at once and stays the caller's. content_type NULL =
- * application/json; patches: application/merge-patch+json, application/strategic-merge-patch+json,
- * application/json-patch+json. Deadline 30 s. Never calls back from inside. */
+/* fn may be NULL (fire and forget). body may be NULL; it is encoded at once and stays the caller's.
+ * content_type NULL = application/json; patches: application/merge-patch+json,
+ * application/strategic-merge-patch+json, application/json-patch+json. Deadline 30 s. Never calls
+ * back from inside. */
 typedef void kube_call_fn(const struct kube_result *r, void *user);
-struct kube_call *kube_call(struct kube_client *c, const char *method, const char *path, const char *content_type,
-                            const json_t *body, kube_call_fn *fn, void *user);
+struct kube_call *kube_call(struct kube_client *c, const char *method, const char *path,
+                            const char *content_type, const json_t *body, kube_call_fn *fn,
+                            void *user);
 void kube_call_cancel(struct kube_call *call);
 
-/* Same, waiting on a private turn of the loop: for start-up and the CLI only. Free with kube_reply_done. */
+/* Same, waiting on a private turn of the loop: for start-up and the CLI only. Free with
+ * kube_reply_done. */
 struct kube_reply {
     int status;
     json_t *object;
     struct buf body;
 };
-int kube_call_wait(struct kube_client *c, const char *method, const char *path, const char *content_type,
-                   const json_t *body, struct kube_reply *ret, struct err *reterr) NODISCARD;
+int kube_call_wait(struct kube_client *c, const char *method, const char *path,
+                   const char *content_type, const json_t *body, struct kube_reply *ret,
+                   struct err *reterr) NODISCARD;
 void kube_reply_done(struct kube_reply *r);
 
 struct http_client *kube_client_http(struct kube_client *c); /* for streams: logs, exec */

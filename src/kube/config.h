@@ -1,28 +1,29 @@
 #pragma once
-/* kubeconfig: where the API server is and who we are. Follows kubectl's rules: --kubeconfig, $KUBECONFIG (first file
- * that has the context), ~/.kube/config, then the pod's service account. */
+/* kubeconfig: where the API server is and who we are. Follows kubectl's rules: --kubeconfig,
+ * $KUBECONFIG (first file that has the context), ~/.kube/config, then the pod's service account. */
 
-#include "base/err.h"
 #include "base/addr.h"
+#include "base/err.h"
 
 struct kube_config {
-    char *server;      /* https://host:port */
-    char *host;        /* of server: a name or an address */
+    char *server; /* https://host:port */
+    char *host;   /* of server: a name or an address */
     uint16_t port;
     bool tls;
-    char *ca_pem;      /* owned; NULL = system store */
+    char *ca_pem; /* owned; NULL = system store */
     char *cert_pem;
     char *key_pem;
     char *token;
-    char *token_file;  /* read again when it changes (service account) */
+    char *token_file; /* read again when it changes (service account) */
     char *tls_server_name;
     bool insecure;
-    char *context;     /* its name */
-    char *namespace_;  /* the context's, or "default" */
+    char *context;    /* its name */
+    char *namespace_; /* the context's, or "default" */
 };
 
 /* path NULL: the rules above. context NULL: current-context. */
-int kube_config_load(const char *path, const char *context, struct kube_config **ret, struct err *reterr) NODISCARD;
+int kube_config_load(const char *path, const char *context, struct kube_config **ret,
+                     struct err *reterr) NODISCARD;
 int kube_config_in_cluster(struct kube_config **ret, struct err *reterr) NODISCARD;
 void kube_config_free(struct kube_config *c);
 DEFINE_AUTO(kube_config);

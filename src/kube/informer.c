@@ -1,8 +1,9 @@
 /* Informer: list, watch, reconnect, relist.
  *
- * Owns one call at a time (a list page or the watch), the table of known keys (with the object when caching) and the
- * back-off timer. A list is split while it arrives; a relist marks what it saw and deletes the rest, so that the owner
- * sees only differences. One loop; callbacks may free the informer. */
+ * Owns one call at a time (a list page or the watch), the table of known keys (with the object when
+ * caching) and the back-off timer. A list is split while it arrives; a relist marks what it saw and
+ * deletes the rest, so that the owner sees only differences. One loop; callbacks may free the
+ * informer. */
 #include "kube/informer.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ enum {
 };
 
 struct informer_entry {
-    uint64_t version; /* hash of metadata.resourceVersion */
+    uint64_t version; /* of metadata.resourceVersion */
     uint32_t pass;    /* the list pass that saw it last */
     json_t *object;   /* with cache */
 };
@@ -64,7 +65,8 @@ const char *object_key(const json_t *object, char ret[512])
 static void add_escaped(struct buf *b, const char *s)
 {
     for (; *s; s++) {
-        if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s))
+        if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+            strchr("-._~", *s))
             buf_add_char(b, *s);
         else
             buf_addf(b, "%%%02X", (unsigned char)*s);
@@ -112,14 +114,27 @@ static bool callback_end(struct informer *i)
     return false;
 }
 
+/* Versions are opaque but for this: the same text is the same version, and numbers grow (as every
+ * known server has it, and as the API promises since 1.35). Text that is no number gets a hash and
+ * no order. */
+static uint64_t version_of(const json_t *object, bool *ret_ordered)
+{
+    const char *text = json_at_str(object, "metadata.resourceVersion");
+    uint64_t v;
+    *ret_ordered = text && str_to_u64(str_from(text), &v) == 0;
+    if (*ret_ordered)
+        return v;
+    return text ? hash_bytes(text, strlen(text)) : rand_u64();
+}
+
 static void informer_upsert(struct informer *i, json_t *object)
 {
     char key[512];
+    bool ordered;
+    uint64_t version = version_of(object, &ordered);
     object_key(object, key);
-    const char *version = json_at_str(object, "metadata.resourceVersion");
-    uint64_t hash = version ? hash_bytes(version, strlen(version)) : rand_u64();
     struct informer_entry *e = map_find_cstr(&i->entries, key);
-    if (e && e->version == hash) {
+    if (e && (e->version == version || (ordered && e->version > version))) {
         e->pass = i->pass;
         return;
     }
@@ -127,7 +142,7 @@ static void informer_upsert(struct informer *i, json_t *object)
         e = NEW(struct informer_entry);
         map_put_cstr(&i->entries, key, e);
     }
-    e->version = hash;
+    e->version = version;
     e->pass = i->pass;
     if (i->cache) {
         json_decref(e->object);
@@ -135,6 +150,11 @@ static void informer_upsert(struct informer *i, json_t *object)
     }
     if (i->ops.on_upsert && !i->freed)
         i->ops.on_upsert(object, i->user);
+}
+
+void informer_offer(struct informer *i, json_t *object)
+{
+    informer_upsert(i, object);
 }
 
 static void informer_delete(struct informer *i, struct str key, json_t *last)
@@ -156,7 +176,7 @@ static void informer_sweep(struct informer *i)
     for (size_t at = 0; map_next(&i->entries, &at, &key, &value);)
         if (((struct informer_entry *)value)->pass != i->pass)
             vec_push(&gone, str_dup(key));
-    VEC_FOREACH(name, &gone) {
+    VEC_FOREACH (name, &gone) {
         informer_delete(i, str_from(*name), NULL);
         free(*name);
     }
@@ -171,7 +191,8 @@ static void informer_retry(struct informer *i, const char *text)
         i->ops.on_error(text, i->user);
     if (i->freed)
         return;
-    i->backoff_ms = i->backoff_ms ? MIN(i->backoff_ms * 2, (uint64_t)INFORMER_BACKOFF_MAX_MS) : INFORMER_BACKOFF_MIN_MS;
+    i->backoff_ms = i->backoff_ms ? MIN(i->backoff_ms * 2, (uint64_t)INFORMER_BACKOFF_MAX_MS)
+                                  : INFORMER_BACKOFF_MIN_MS;
     loop_timer_start(i->retry, i->backoff_ms / 2 + rand_below(i->backoff_ms));
 }
 
@@ -191,7 +212,8 @@ static void http_trouble(struct informer *i, int code, const char *text)
         const char *message = NULL;
         if (i->error_body.n && json_parse(buf_str(&i->error_body), 0, NULL, &status, NULL) == 0)
             message = json_at_str(status, "message");
-        snprintf(words, sizeof(words), "%s: HTTP %d: %s", i->path, i->status, message ? message : http_status_text(i->status));
+        snprintf(words, sizeof(words), "%s: HTTP %d: %s", i->path, i->status,
+                 message ? message : http_status_text(i->status));
         if (i->status == 410)
             informer_forget_version(i);
     } else {
@@ -358,8 +380,10 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
     (void)callback_end(i);
 }
 
-static const struct http_call_ops list_ops = {.on_head = on_head, .on_data = on_list_data, .on_done = on_list_done};
-static const struct http_call_ops watch_ops = {.on_head = on_head, .on_data = on_watch_data, .on_done = on_watch_done};
+static const struct http_call_ops list_ops = {
+    .on_head = on_head, .on_data = on_list_data, .on_done = on_list_done};
+static const struct http_call_ops watch_ops = {
+    .on_head = on_head, .on_data = on_watch_data, .on_done = on_watch_done};
 
 /* The next call: a list, its next page, or the watch. */
 static void informer_go(void *user)
@@ -369,7 +393,9 @@ static void informer_go(void *user)
     static const struct http_header accept = {{"Accept", 6}, {"application/json", 16}};
     buf_add_cstr(&target, i->path);
     if (i->version) {
-        buf_addf(&target, "?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%llu", i->version,
+        buf_addf(&target,
+                 "?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%llu",
+                 i->version,
                  (unsigned long long)(INFORMER_WATCH_MIN_S + rand_below(INFORMER_WATCH_MIN_S)));
     } else {
         buf_addf(&target, "?limit=%d", INFORMER_PAGE);
@@ -386,11 +412,14 @@ static void informer_go(void *user)
     buf_clear(&i->line);
     buf_clear(&i->error_body);
     i->status = 0;
-    struct http_request r = {.method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
-    i->call = http_call_start(kube_client_http(i->client), &r, i->version ? &watch_ops : &list_ops, i);
+    struct http_request r = {
+        .method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
+    i->call =
+        http_call_start(kube_client_http(i->client), &r, i->version ? &watch_ops : &list_ops, i);
 }
 
-struct informer *informer_start(struct kube_client *c, const struct informer_options *o, const struct informer_ops *ops, void *user)
+struct informer *informer_start(struct kube_client *c, const struct informer_options *o,
+                                const struct informer_ops *ops, void *user)
 {
     struct informer *i = NEW(struct informer);
     AUTO_DONE(buf) struct buf query = {0};

@@ -1,6 +1,7 @@
 #pragma once
-/* Informer: LIST (paged, parsed item by item as it arrives), then WATCH, for ever: reconnects with back-off, relists on
- * 410 Gone, tolerates bookmarks. Events of one object come in order. A relist reports only what changed. */
+/* Informer: LIST (paged, parsed item by item as it arrives), then WATCH, for ever: reconnects with
+ * back-off, relists on 410 Gone, tolerates bookmarks. Events of one object come in order. A relist
+ * reports only what changed. */
 
 #include "kube/client.h"
 
@@ -9,7 +10,8 @@ struct informer;
 struct informer_ops {
     /* Added or changed. object is borrowed: keep it with json_incref, and never change it. */
     void (*on_upsert)(json_t *object, void *user);
-    /* key is "namespace/name" (or "name"); object is the last state known: NULL unless the informer caches. */
+    /* key is "namespace/name" (or "name"); object is the last state known: NULL unless the informer
+     * caches. */
     void (*on_delete)(struct str key, json_t *object, void *user);
     /* After the first complete list, and after every relist. */
     void (*on_synced)(void *user);
@@ -18,14 +20,20 @@ struct informer_ops {
 };
 
 struct informer_options {
-    const char *path;           /* /api/v1/services, /apis/discovery.k8s.io/v1/namespaces/x/endpointslices */
+    const char *path; /* /api/v1/services, /apis/discovery.k8s.io/v1/namespaces/x/endpointslices */
     const char *label_selector; /* NULL = all */
     const char *field_selector;
-    bool cache;                 /* keep the last object of each key (informer_find); else only keys and versions */
+    bool cache; /* keep the last object of each key (informer_find); else only keys and versions */
 };
 
-struct informer *informer_start(struct kube_client *c, const struct informer_options *o, const struct informer_ops *ops, void *user);
+struct informer *informer_start(struct kube_client *c, const struct informer_options *o,
+                                const struct informer_ops *ops, void *user);
 void informer_free(struct informer *i);
+
+/* Puts what a write of ours was answered with into the cache (and through on_upsert) without
+ * waiting for the watch, so that a controller never acts on a state older than its own writes.
+ * Ignored if the cache is newer. */
+void informer_offer(struct informer *i, json_t *object);
 
 bool informer_synced(const struct informer *i);
 /* Cached objects; borrowed. */

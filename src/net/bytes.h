@@ -1,6 +1,6 @@
 #pragma once
-/* A reference-counted, immutable run of bytes: one encoding of an event shared by every connection that sends it.
- * Not thread-safe: one loop only. */
+/* A reference-counted, immutable run of bytes: one encoding of an event shared by every connection
+ * that sends it. Not thread-safe: one loop only. */
 
 #include "base/buf.h"
 

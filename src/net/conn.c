@@ -1,8 +1,10 @@
-/* Byte-stream connections: TCP or TLS over one fd, an outgoing queue of shared segments, edge-triggered reading.
+/* Byte-stream connections: TCP or TLS over one fd, an outgoing queue of shared segments,
+ * edge-triggered reading.
  *
- * Owns fd, TLS session, the input buffer and the queue. A conn is freed at the end of the turn in which it ended, so a
- * callback may end it while its caller is still on the stack: every step after a callback checks `over`. Idle
- * connections hold no buffers: input is read into one scratch buffer of the thread and copied only if there is some. */
+ * Owns fd, TLS session, the input buffer and the queue. A conn is freed at the end of the turn in
+ * which it ended, so a callback may end it while its caller is still on the stack: every step after
+ * a callback checks `over`. Idle connections hold no buffers: input is read into one scratch buffer
+ * of the thread and copied only if there is some. */
 #include "net/conn.h"
 
 #include <errno.h>
@@ -53,14 +55,14 @@ struct conn {
     size_t out_first; /* segments before this one are sent */
     size_t queued;
     size_t low_bytes;
-    bool above_low;  /* on_drain is due */
-    bool readable;   /* edge seen, EAGAIN not yet */
+    bool above_low; /* on_drain is due */
+    bool readable;  /* edge seen, EAGAIN not yet */
     bool paused;
     bool eof;
     bool eof_told;
-    bool finish;     /* half-close when the queue is empty */
+    bool finish; /* half-close when the queue is empty */
     bool close_when_flushed;
-    bool over;       /* nothing but freeing is left */
+    bool over; /* nothing but freeing is left */
     bool pump_queued;
     bool close_queued;
     int close_code;
@@ -348,10 +350,13 @@ static void conn_handshake(struct conn *c)
         return;
     char text[160];
     if (verify != X509_V_OK)
-        snprintf(text, sizeof(text), "TLS: certificate of the peer: %s", X509_verify_cert_error_string(verify));
+        snprintf(text, sizeof(text), "TLS: certificate of the peer: %s",
+                 X509_verify_cert_error_string(verify));
     else
         snprintf(text, sizeof(text), "TLS handshake: %s",
-                 why == -EPROTO ? c->close_text : why ? strerror((int)-why) : "closed by the peer");
+                 why == -EPROTO ? c->close_text
+                 : why          ? strerror((int)-why)
+                                : "closed by the peer");
     conn_fail(c, why ? (int)why : -ECONNRESET, text);
 }
 
@@ -391,7 +396,8 @@ static void on_conn_event(struct loop_io *io, uint32_t events, void *user)
 
 /* ---- making ---- */
 
-static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *o, const struct conn_ops *ops, void *user)
+static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *o,
+                             const struct conn_ops *ops, void *user)
 {
     static const struct conn_options none;
     struct conn *c = NEW(struct conn);
@@ -405,7 +411,8 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
     c->in_max = o->in_bytes_max ? o->in_bytes_max : CONN_IN_DEFAULT;
     if (fd < 0)
         return c;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on Unix sockets, as it may */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof(on)); /* fails on Unix sockets, as it may */
     /* A peer that vanishes without a word (a killed namespace) is noticed within about 40 s. */
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
@@ -419,7 +426,8 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
     return c;
 }
 
-struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o, const struct conn_ops *ops, void *user)
+struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o,
+                               const struct conn_ops *ops, void *user)
 {
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     struct conn *c = conn_new(l, fd, o, ops, user);

@@ -1,6 +1,7 @@
 #pragma once
-/* A byte-stream connection on a loop: TCP or Unix, plain or TLS, client or server. Received bytes gather in conn->in;
- * the owner consumes what it understands. Sent bytes queue when the socket is full; the owner watches conn_queued(). */
+/* A byte-stream connection on a loop: TCP or Unix, plain or TLS, client or server. Received bytes
+ * gather in conn->in; the owner consumes what it understands. Sent bytes queue when the socket is
+ * full; the owner watches conn_queued(). */
 
 #include "net/bytes.h"
 #include "net/loop.h"
@@ -11,11 +12,13 @@ struct conn;
 struct conn_ops {
     /* Connected, and the TLS handshake done. Servers: also called. May be NULL. */
     void (*on_open)(struct conn *c, void *user);
-    /* New bytes in conn_in(c); consume with buf_consume. Also called once more at end of stream (see conn_eof). */
+    /* New bytes in conn_in(c); consume with buf_consume. Also called once more at end of stream
+     * (see conn_eof). */
     void (*on_data)(struct conn *c, void *user);
     /* The queue has emptied below the low watermark after having been above it. May be NULL. */
     void (*on_drain)(struct conn *c, void *user);
-    /* Over: code 0 = orderly, else negative errno; text says more. The conn is freed after this returns. */
+    /* Over: code 0 = orderly, else negative errno; text says more. The conn is freed after this
+     * returns. */
     void (*on_close)(struct conn *c, int code, const char *text, void *user);
 };
 
@@ -26,7 +29,8 @@ struct conn_options {
 };
 
 /* Takes over a connected (accepted) fd. */
-struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o, const struct conn_ops *ops, void *user);
+struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o,
+                               const struct conn_ops *ops, void *user);
 /* Starts connecting; failures arrive at on_close (never from inside this call). */
 struct conn *conn_connect(struct loop *l, const struct sockaddr_storage *to, socklen_t to_len,
                           const struct conn_options *o, const struct conn_ops *ops, void *user);
@@ -38,11 +42,11 @@ void conn_set_in_max(struct conn *c, size_t bytes);
 struct buf *conn_in(struct conn *c);
 bool conn_eof(const struct conn *c); /* the peer has finished sending */
 
-void conn_write(struct conn *c, struct str s);           /* copies */
-void conn_write_bytes(struct conn *c, struct bytes *b);  /* shares */
-size_t conn_queued(const struct conn *c);                /* bytes not yet taken by the socket */
+void conn_write(struct conn *c, struct str s);              /* copies */
+void conn_write_bytes(struct conn *c, struct bytes *b);     /* shares */
+size_t conn_queued(const struct conn *c);                   /* bytes not yet taken by the socket */
 void conn_set_watermarks(struct conn *c, size_t low_bytes); /* for on_drain; default 0: empty */
-void conn_pause(struct conn *c);  /* stop reading */
+void conn_pause(struct conn *c);                            /* stop reading */
 void conn_resume(struct conn *c); /* read again; on_data follows if bytes are there */
 /* Half-close after the queue is flushed; reading goes on. */
 void conn_finish(struct conn *c);
@@ -51,7 +55,8 @@ void conn_close_after_flush(struct conn *c);
 /* Close now; on_close is NOT called; c is gone. */
 void conn_free(struct conn *c);
 
-/* Who is there. The subject's CN and O (groups) of a verified client certificate; false if there is none. */
+/* Who is there. The subject's CN and O (groups) of a verified client certificate; false if there is
+ * none. */
 bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines);
 int conn_peer_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 int conn_local_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
@@ -59,7 +64,8 @@ struct loop *conn_loop(struct conn *c);
 
 /* A listening socket; on_accept owns the fd. Backlog 1024, SO_REUSEADDR. */
 struct listener;
-int listener_new(struct loop *l, const struct ip *ip, uint16_t port, void (*on_accept)(int fd, void *user), void *user,
-                 struct listener **ret, struct err *reterr) NODISCARD;
+int listener_new(struct loop *l, const struct ip *ip, uint16_t port,
+                 void (*on_accept)(int fd, void *user), void *user, struct listener **ret,
+                 struct err *reterr) NODISCARD;
 void listener_free(struct listener *l);
 uint16_t listener_port(const struct listener *l);

@@ -1,8 +1,9 @@
 /* HTTP/1.1 client: a small pool of connections to one origin.
  *
- * Owns its connections and the calls in flight. A call takes an idle connection or opens one; when a reused connection
- * turns out dead before any byte of an answer came, a call whose method is safe to repeat is sent once more on a new
- * one. Callbacks never run inside http_call_start. A call ends exactly once: on_done, on_upgrade or http_call_cancel. */
+ * Owns its connections and the calls in flight. A call takes an idle connection or opens one; when
+ * a reused connection turns out dead before any byte of an answer came, a call whose method is safe
+ * to repeat is sent once more on a new one. Callbacks never run inside http_call_start. A call ends
+ * exactly once: on_done, on_upgrade or http_call_cancel. */
 #include "net/http_client.h"
 
 #include <errno.h>
@@ -107,7 +108,8 @@ static void on_call_timeout(void *user)
 {
     struct http_call *call = user;
     bool connecting = !call->cc || !call->cc->open;
-    call_fail(call, -ETIMEDOUT, connecting ? "timed out while connecting" : "timed out waiting for the answer");
+    call_fail(call, -ETIMEDOUT,
+              connecting ? "timed out while connecting" : "timed out waiting for the answer");
 }
 
 /* ---- the answer ---- */
@@ -116,8 +118,8 @@ static void call_complete(struct http_call *call)
 {
     struct client_conn *cc = call->cc;
     struct http_client *client = call->client;
-    bool reuse = !call->head.close && !call->until_close && conn_in(cc->conn)->n == 0 && !conn_eof(cc->conn) &&
-                 client->n_idle < client->config.idle_connections_max;
+    bool reuse = !call->head.close && !call->until_close && conn_in(cc->conn)->n == 0 &&
+                 !conn_eof(cc->conn) && client->n_idle < client->config.idle_connections_max;
     call->cc = NULL;
     cc->call = NULL;
     cc->used = true;
@@ -176,7 +178,9 @@ static void call_read_body(struct http_call *call)
             call->body_left -= (int64_t)take;
     }
     buf_consume(in, in->n - rest.n);
-    bool whole = call->head.chunked ? call->chunked.done : call->until_close ? conn_eof(c) : call->body_left == 0;
+    bool whole = call->head.chunked  ? call->chunked.done
+                 : call->until_close ? conn_eof(c)
+                                     : call->body_left == 0;
     if (whole)
         call_complete(call);
     else if (conn_eof(c))
@@ -302,7 +306,8 @@ static void on_client_close(struct conn *c, int code, const char *text, void *us
     if (call->head_seen && call->until_close && code == 0)
         call_end(call, 0, "");
     else
-        call_end(call, code ? code : -ECONNRESET, code ? text : "the connection closed before the answer");
+        call_end(call, code ? code : -ECONNRESET,
+                 code ? text : "the connection closed before the answer");
 }
 
 static const struct conn_ops client_ops = {
@@ -342,22 +347,25 @@ static void build_request(struct http_call *call, const struct http_request *r)
     struct http_client *c = call->client;
     struct buf *b = &call->request;
     bool v6 = c->config.ip.family == AF_INET6 && strchr(c->host, ':');
-    buf_addf(b, "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", r->method, r->target, v6 ? "[" : "", c->host, v6 ? "]" : "",
-             c->config.port);
+    buf_addf(b, "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", r->method, r->target, v6 ? "[" : "",
+             c->host, v6 ? "]" : "", c->config.port);
     if (c->user_agent)
         buf_addf(b, "User-Agent: %s\r\n", c->user_agent);
     if (c->authorization)
         buf_addf(b, "Authorization: %s\r\n", c->authorization);
     for (size_t i = 0; i < r->n_headers; i++)
         if (http1_is_token(r->headers[i].name) && http1_is_value(r->headers[i].value))
-            buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(r->headers[i].name), STR_ARG(r->headers[i].value));
-    if (r->body.n || streq(r->method, "POST") || streq(r->method, "PUT") || streq(r->method, "PATCH"))
+            buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(r->headers[i].name),
+                     STR_ARG(r->headers[i].value));
+    if (r->body.n || streq(r->method, "POST") || streq(r->method, "PUT") ||
+        streq(r->method, "PATCH"))
         buf_addf(b, "Content-Length: %zu\r\n", r->body.n);
     buf_add_cstr(b, "\r\n");
     buf_add_str(b, r->body);
 }
 
-struct http_call *http_call_start(struct http_client *c, const struct http_request *r, const struct http_call_ops *ops, void *user)
+struct http_call *http_call_start(struct http_client *c, const struct http_request *r,
+                                  const struct http_call_ops *ops, void *user)
 {
     struct http_call *call = NEW(struct http_call);
     ASSERT(ops->on_done && http1_is_token(str_from(r->method)) && r->target[0] == '/');
@@ -432,7 +440,8 @@ void http_client_free(struct http_client *c)
     if (!c)
         return;
     while (!list_is_empty(&c->calls))
-        call_fail(CONTAINER_OF(c->calls.next, struct http_call, node), -ECANCELED, "the client is closing");
+        call_fail(CONTAINER_OF(c->calls.next, struct http_call, node), -ECANCELED,
+                  "the client is closing");
     while (!list_is_empty(&c->idle))
         conn_drop(CONTAINER_OF(c->idle.next, struct client_conn, node));
     tls_context_unref(c->config.tls);

@@ -9,8 +9,8 @@ struct http_call;
 struct http_client_config {
     struct ip ip;
     uint16_t port;
-    const char *host;         /* Host header and TLS server name */
-    struct tls_context *tls;  /* NULL = plain */
+    const char *host;          /* Host header and TLS server name */
+    struct tls_context *tls;   /* NULL = plain */
     const char *authorization; /* value of the Authorization header, or NULL */
     const char *user_agent;
     uint64_t connect_timeout_ms; /* 0 = 10 s */
@@ -28,8 +28,9 @@ struct http_request {
     const char *target; /* path and query, already encoded */
     const struct http_header *headers;
     size_t n_headers;
-    struct str body;     /* copied; content length is added when not empty or method is POST/PUT/PATCH */
-    uint64_t timeout_ms; /* for the whole call; 0 = none (streams) */
+    struct str
+        body; /* copied; content length is added when not empty or method is POST/PUT/PATCH */
+    uint64_t timeout_ms;   /* for the whole call; 0 = none (streams) */
     size_t body_bytes_max; /* whole answers: 0 = 512 MiB */
 };
 
@@ -38,14 +39,17 @@ struct http_call_ops {
     void (*on_head)(struct http_call *call, int status, void *user);
     /* A piece of the body. NULL: gathered, see http_call_body. */
     void (*on_data)(struct http_call *call, struct str piece, void *user);
-    /* 101: the connection is the callee's. Bytes already read are in conn_in. on_done is not called. May be NULL. */
+    /* 101: the connection is the callee's. Bytes already read are in conn_in. on_done is not
+     * called. May be NULL. */
     void (*on_upgrade)(struct http_call *call, struct conn *c, void *user);
-    /* Over: code 0 = the whole answer came (whatever its status); negative errno otherwise. The call is freed after. */
+    /* Over: code 0 = the whole answer came (whatever its status); negative errno otherwise. The
+     * call is freed after. */
     void (*on_done)(struct http_call *call, int code, const char *text, void *user);
 };
 
 /* Starts; callbacks never come from inside this call. */
-struct http_call *http_call_start(struct http_client *c, const struct http_request *r, const struct http_call_ops *ops, void *user);
+struct http_call *http_call_start(struct http_client *c, const struct http_request *r,
+                                  const struct http_call_ops *ops, void *user);
 /* Ends it without a callback. */
 void http_call_cancel(struct http_call *call);
 int http_call_status(const struct http_call *call);

@@ -1,8 +1,9 @@
 /* HTTP/1.1 server: connections, request assembly, replies and streams.
  *
- * Owns its listener, its connections and at most one exchange per connection. A request's head is copied once, so that
- * its slices stay good while the body arrives; the body gathers up to the configured limit. Streams are chunked. While
- * an exchange is open the connection goes on being read only to notice that the peer has gone. */
+ * Owns its listener, its connections and at most one exchange per connection. A request's head is
+ * copied once, so that its slices stay good while the body arrives; the body gathers up to the
+ * configured limit. Streams are chunked. While an exchange is open the connection goes on being
+ * read only to notice that the peer has gone. */
 #include "net/http_server.h"
 
 #include <errno.h>
@@ -62,15 +63,41 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"},
-        {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"}, {304, "Not Modified"},
-        {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"},
-        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
-        {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
-        {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-        {415, "Unsupported Media Type"}, {417, "Expectation Failed"}, {422, "Unprocessable Content"},
-        {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-        {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (texts[i].status == status)
@@ -139,14 +166,16 @@ static void arm_idle(struct http_connection *hc)
 
 /* ---- writing ---- */
 
-static void write_head(struct http_exchange *x, int status, const struct http_header *headers, size_t n, int64_t length)
+static void write_head(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t n, int64_t length)
 {
     AUTO_DONE(buf) struct buf b = {0};
     bool close = x->head.close || x->connection->closing;
     buf_addf(&b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     for (size_t i = 0; i < n; i++)
         if (http1_is_token(headers[i].name) && http1_is_value(headers[i].value))
-            buf_addf(&b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(headers[i].name), STR_ARG(headers[i].value));
+            buf_addf(&b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(headers[i].name),
+                     STR_ARG(headers[i].value));
     if (status == 101)
         ;
     else if (length >= 0 && status != 204)
@@ -186,7 +215,8 @@ static void exchange_answered(struct http_exchange *x)
     }
 }
 
-void http_exchange_reply(struct http_exchange *x, int status, const struct http_header *headers, size_t n, struct str body)
+void http_exchange_reply(struct http_exchange *x, int status, const struct http_header *headers,
+                         size_t n, struct str body)
 {
     write_head(x, status, headers, n, (int64_t)body.n);
     if (!x->is_head)
@@ -194,7 +224,8 @@ void http_exchange_reply(struct http_exchange *x, int status, const struct http_
     exchange_answered(x);
 }
 
-void http_exchange_reply_bytes(struct http_exchange *x, int status, const struct http_header *headers, size_t n, struct bytes *body)
+void http_exchange_reply_bytes(struct http_exchange *x, int status,
+                               const struct http_header *headers, size_t n, struct bytes *body)
 {
     write_head(x, status, headers, n, (int64_t)body->n);
     if (!x->is_head)
@@ -202,7 +233,8 @@ void http_exchange_reply_bytes(struct http_exchange *x, int status, const struct
     exchange_answered(x);
 }
 
-void http_exchange_start(struct http_exchange *x, int status, const struct http_header *headers, size_t n)
+void http_exchange_start(struct http_exchange *x, int status, const struct http_header *headers,
+                         size_t n)
 {
     x->streaming = true;
     if (x->head.minor == 0)
@@ -260,7 +292,8 @@ static struct conn *exchange_detach(struct http_exchange *x)
     return c;
 }
 
-struct conn *http_exchange_upgrade(struct http_exchange *x, const struct http_header *headers, size_t n)
+struct conn *http_exchange_upgrade(struct http_exchange *x, const struct http_header *headers,
+                                   size_t n)
 {
     write_head(x, 101, headers, n, -1);
     return exchange_detach(x);
@@ -285,14 +318,17 @@ static void bad_request(struct http_connection *hc, int status, const char *why)
         type = "text/plain";
         buf_addf(&body, "%s\n", why);
     }
-    buf_addf(&head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
-             http_status_text(status), type, body.n);
+    buf_addf(
+        &head,
+        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+        status, http_status_text(status), type, body.n);
     conn_write(hc->conn, buf_str(&head));
     conn_write(hc->conn, buf_str(&body));
     if (hc->exchange)
         exchange_free(TAKE(hc->exchange));
     hc->closing = true;
-    conn_finish(hc->conn); /* what the peer still sends is read and dropped until it closes or the timer fires */
+    conn_finish(hc->conn); /* what the peer still sends is read and dropped until it closes or the
+                              timer fires */
     loop_timer_start(hc->timer, hc->server->config.head_timeout_ms);
 }
 
@@ -443,8 +479,9 @@ static void on_accept(int fd, void *user)
 
 /* ---- server ---- */
 
-int http_server_new(struct loop *l, const struct ip *ip, uint16_t port, const struct http_server_config *c,
-                    const struct http_server_ops *ops, void *user, struct http_server **ret, struct err *reterr)
+int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct http_server_config *c, const struct http_server_ops *ops,
+                    void *user, struct http_server **ret, struct err *reterr)
 {
     struct http_server *s = NEW(struct http_server);
     s->loop = l;
@@ -476,7 +513,7 @@ void http_server_free(struct http_server *s)
     if (!s)
         return;
     listener_free(s->listener);
-    LIST_FOREACH_SAFE(node, &s->connections)
+    LIST_FOREACH_SAFE (node, &s->connections)
         connection_drop(CONTAINER_OF(node, struct http_connection, node));
     tls_context_unref(s->config.tls);
     free(s);
@@ -533,13 +570,15 @@ struct conn *http_exchange_conn(struct http_exchange *x)
     return x->connection->conn;
 }
 
-void http_exchange_set_done(struct http_exchange *x, void (*on_done)(struct http_exchange *x, void *user), void *user)
+void http_exchange_set_done(struct http_exchange *x,
+                            void (*on_done)(struct http_exchange *x, void *user), void *user)
 {
     x->on_done = on_done;
     x->done_user = user;
 }
 
-void http_exchange_set_drain(struct http_exchange *x, void (*on_drain)(struct http_exchange *x, void *user), void *user)
+void http_exchange_set_drain(struct http_exchange *x,
+                             void (*on_drain)(struct http_exchange *x, void *user), void *user)
 {
     x->on_drain = on_drain;
     x->drain_user = user;

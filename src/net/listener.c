@@ -1,4 +1,5 @@
-/* Listening sockets. Accepts until EAGAIN; when out of file descriptors it pauses for a moment instead of spinning. */
+/* Listening sockets. Accepts until EAGAIN; when out of file descriptors it pauses for a moment
+ * instead of spinning. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -41,8 +42,9 @@ static void on_listener_event(struct loop_io *io, uint32_t events, void *user)
     listener_accept(user);
 }
 
-int listener_new(struct loop *loop, const struct ip *ip, uint16_t port, void (*on_accept)(int fd, void *user),
-                 void *user, struct listener **ret, struct err *reterr)
+int listener_new(struct loop *loop, const struct ip *ip, uint16_t port,
+                 void (*on_accept)(int fd, void *user), void *user, struct listener **ret,
+                 struct err *reterr)
 {
     struct sockaddr_storage sa;
     socklen_t len = ip_to_sockaddr(ip, port, &sa);
@@ -53,7 +55,8 @@ int listener_new(struct loop *loop, const struct ip *ip, uint16_t port, void (*o
         return err_set(reterr, -errno, NULL, "socket: %s", strerror(errno));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 1024) < 0)
-        return err_set(reterr, -errno, NULL, "listen on %s port %u: %s", ip_format(ip, text), port, strerror(errno));
+        return err_set(reterr, -errno, NULL, "listen on %s port %u: %s", ip_format(ip, text), port,
+                       strerror(errno));
     if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
         return err_set(reterr, -errno, NULL, "getsockname: %s", strerror(errno));
     struct listener *l = NEW(struct listener);

@@ -1,9 +1,10 @@
-/* The event loop: epoll, a timer heap, deferred calls, signals, child exits and posts from other threads.
+/* The event loop: epoll, a timer heap, deferred calls, signals, child exits and posts from other
+ * threads.
  *
- * Owns its sources' bookkeeping; fds stay their owners'. One loop per thread; only loop_post may be called from
- * elsewhere. Sources removed inside callbacks are kept until the end of the turn, because the epoll answer being
- * walked may still name them. Timers live in a binary heap ordered by (due, start order), so equal times fire in the
- * order they were started. */
+ * Owns its sources' bookkeeping; fds stay their owners'. One loop per thread; only loop_post may be
+ * called from elsewhere. Sources removed inside callbacks are kept until the end of the turn,
+ * because the epoll answer being walked may still name them. Timers live in a binary heap ordered
+ * by (due, start order), so equal times fire in the order they were started. */
 #include "net/loop.h"
 
 #include <errno.h>
@@ -96,7 +97,7 @@ void loop_io_remove(struct loop_io *io)
 
 static void loop_free_removed(struct loop *l)
 {
-    VEC_FOREACH(io, &l->removed)
+    VEC_FOREACH (io, &l->removed)
         free(*io);
     vec_clear(&l->removed);
 }
@@ -220,13 +221,13 @@ void loop_defer(struct loop *l, loop_timer_fn *fn, void *user)
 
 void loop_defer_cancel(struct loop *l, loop_timer_fn *fn, void *user)
 {
-    VEC_FOREACH(call, &l->deferred)
+    VEC_FOREACH (call, &l->deferred)
         if (call->fn == fn && call->user == user)
             call->fn = NULL;
 }
 
-/* Runs what was deferred before this turn's end; calls deferred meanwhile run too, up to a bound, so that a pair of
- * callbacks that keep deferring each other cannot starve I/O. */
+/* Runs what was deferred before this turn's end; calls deferred meanwhile run too, up to a bound,
+ * so that a pair of callbacks that keep deferring each other cannot starve I/O. */
 static void loop_run_deferred(struct loop *l)
 {
     size_t bound = l->deferred.n + 4096, i;
@@ -262,7 +263,7 @@ static void on_post(struct loop_io *io, uint32_t events, void *user)
     while (read(l->post_fd, &count, sizeof(count)) > 0)
         ;
     pthread_mutex_lock(&l->post_lock);
-    VEC_FOREACH(call, &l->posts)
+    VEC_FOREACH (call, &l->posts)
         loop_defer(l, call->fn, call->user);
     vec_clear(&l->posts);
     pthread_mutex_unlock(&l->post_lock);
@@ -335,7 +336,7 @@ int loop_child_add(struct loop *l, pid_t pid, loop_child_fn *fn, void *user)
 
 void loop_child_forget(struct loop *l, pid_t pid)
 {
-    LIST_FOREACH(node, &l->children) {
+    LIST_FOREACH (node, &l->children) {
         struct loop_child *c = CONTAINER_OF(node, struct loop_child, node);
         if (c->pid == pid)
             c->fn = NULL;
@@ -368,12 +369,12 @@ void loop_free(struct loop *l)
 {
     if (!l)
         return;
-    LIST_FOREACH_SAFE(node, &l->children)
+    LIST_FOREACH_SAFE (node, &l->children)
         child_free(CONTAINER_OF(node, struct loop_child, node));
     loop_io_remove(l->signal_io);
     loop_io_remove(l->post_io);
     loop_free_removed(l);
-    VEC_FOREACH(t, &l->heap)
+    VEC_FOREACH (t, &l->heap)
         (*t)->slot = SIZE_MAX; /* their owners free them */
     vec_done(&l->heap);
     vec_done(&l->removed);

@@ -1,6 +1,7 @@
 #pragma once
-/* The event loop: edge-triggered epoll, timers, deferred calls, signals and child exits. One loop per thread; nothing
- * here is thread-safe except loop_post. Callbacks may free any source, their own included. */
+/* The event loop: edge-triggered epoll, timers, deferred calls, signals and child exits. One loop
+ * per thread; nothing here is thread-safe except loop_post. Callbacks may free any source, their
+ * own included. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,11 +20,13 @@ DEFINE_AUTO(loop);
 /* Runs until loop_stop; returns the code given there. */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l, int code);
-/* One turn: waits at most timeout_ms (-1 = until something happens) and dispatches. For tests and clients. */
+/* One turn: waits at most timeout_ms (-1 = until something happens) and dispatches. For tests and
+ * clients. */
 void loop_turn(struct loop *l, int timeout_ms);
 
-/* Watches fd, edge-triggered, for reading and writing: the callback must read (write) until EAGAIN. events is a set of
- * EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. The fd stays the caller's, who removes the source before closing. */
+/* Watches fd, edge-triggered, for reading and writing: the callback must read (write) until EAGAIN.
+ * events is a set of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. The fd stays the caller's,
+ * who removes the source before closing. */
 typedef void loop_io_fn(struct loop_io *io, uint32_t events, void *user);
 struct loop_io *loop_io_add(struct loop *l, int fd, loop_io_fn *fn, void *user);
 void loop_io_remove(struct loop_io *io); /* NULL is allowed */
@@ -36,7 +39,8 @@ void loop_timer_start(struct loop_timer *t, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_is_started(const struct loop_timer *t);
 
-/* Calls fn once, after the current callback returns (same turn). loop_cancel drops calls that still wait. */
+/* Calls fn once, after the current callback returns (same turn). loop_cancel drops calls that still
+ * wait. */
 void loop_defer(struct loop *l, loop_timer_fn *fn, void *user);
 void loop_defer_cancel(struct loop *l, loop_timer_fn *fn, void *user);
 

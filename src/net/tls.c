@@ -1,7 +1,8 @@
 /* TLS contexts over OpenSSL 3: protocol floor, trust, verification of names.
  *
- * Owns SSL_CTX objects; a context is built once from PEM text in memory and shared by reference. Clients verify chain
- * and name unless told to be insecure. Sessions drop their buffers while idle (SSL_MODE_RELEASE_BUFFERS). */
+ * Owns SSL_CTX objects; a context is built once from PEM text in memory and shared by reference.
+ * Clients verify chain and name unless told to be insecure. Sessions drop their buffers while idle
+ * (SSL_MODE_RELEASE_BUFFERS). */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -77,7 +78,8 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     if (o->cert_pem.n)
         r = load_chain(ctx, o->cert_pem, reterr);
@@ -96,14 +98,16 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
     return r;
 }
 
-static int context_new(bool server, const struct tls_config *o, struct tls_context **ret, struct err *reterr)
+static int context_new(bool server, const struct tls_config *o, struct tls_context **ret,
+                       struct err *reterr)
 {
     struct tls_context *c = NEW(struct tls_context);
     c->refs = 1;
     c->server = server;
     c->insecure = o->insecure;
     c->ssl_ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    int r = c->ssl_ctx ? context_fill(c, o, reterr) : err_set(reterr, -ENOMEM, NULL, "%s", tls_error_text());
+    int r = c->ssl_ctx ? context_fill(c, o, reterr)
+                       : err_set(reterr, -ENOMEM, NULL, "%s", tls_error_text());
     if (r < 0) {
         tls_context_unref(c);
         return r;
@@ -161,7 +165,8 @@ SSL *tls_session_new(struct tls_context *c, int fd, const char *server_name)
     if (ip_parse(str_from(server_name), &ip) == 0) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), server_name);
     } else {
-        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)server_name);
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)server_name);
         SSL_set1_host(ssl, server_name);
     }
     return ssl;

@@ -1,5 +1,5 @@
-/* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256, SHA-256, version 3 certificates with
- * subject alternative names. Pure functions over PEM text: no files, no state. */
+/* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256, SHA-256, version 3
+ * certificates with subject alternative names. Pure functions over PEM text: no files, no state. */
 #include <errno.h>
 #include <openssl/ecdsa.h>
 #include <openssl/pem.h>
@@ -48,10 +48,11 @@ static bool add_subject(X509 *cert, const struct tls_cert_request *r)
     X509_NAME *name = X509_get_subject_name(cert);
     bool ok = true;
     for (size_t i = 0; i < r->n_organizations; i++)
-        ok = ok && X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8,
-                                              (const unsigned char *)r->organizations[i], -1, -1, 0) == 1;
-    return ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)r->common_name,
-                                            -1, -1, 0) == 1;
+        ok = ok &&
+             X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8,
+                                        (const unsigned char *)r->organizations[i], -1, -1, 0) == 1;
+    return ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                            (const unsigned char *)r->common_name, -1, -1, 0) == 1;
 }
 
 static bool add_names(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
@@ -67,11 +68,15 @@ static bool add_names(X509 *cert, X509 *issuer, const struct tls_cert_request *r
 
 static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
 {
-    const char *usage = r->server && r->client ? "serverAuth,clientAuth" : r->server ? "serverAuth" : "clientAuth";
-    if (!add_extension(cert, issuer, NID_basic_constraints, r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
+    const char *usage = r->server && r->client ? "serverAuth,clientAuth"
+                        : r->server            ? "serverAuth"
+                                               : "clientAuth";
+    if (!add_extension(cert, issuer, NID_basic_constraints,
+                       r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
         !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
         !add_extension(cert, issuer, NID_key_usage,
-                       r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature" : "critical,digitalSignature"))
+                       r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature"
+                                : "critical,digitalSignature"))
         return false;
     if (!r->is_ca && (!add_extension(cert, issuer, NID_ext_key_usage, usage) ||
                       !add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))
@@ -93,7 +98,8 @@ static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_
     X509_gmtime_adj(X509_getm_notBefore(cert), -300); /* clocks differ */
     X509_gmtime_adj(X509_getm_notAfter(cert), (long)r->days * 86400);
     return ok && X509_set_pubkey(cert, key) == 1 && add_subject(cert, r) &&
-           X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 && add_extensions(cert, issuer, r);
+           X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
+           add_extensions(cert, issuer, r);
 }
 
 int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, struct str ca_key_pem,
@@ -108,8 +114,10 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
     bool self = !ca_cert_pem.n;
     int code = 0;
     if (!key || !cert || !out || (!self && (!ca_cert || !ca_key)) ||
-        !cert_fill(cert, key, self ? cert : ca_cert, r) || X509_sign(cert, self ? key : ca_key, EVP_sha256()) <= 0) {
-        code = err_set(reterr, -EINVAL, NULL, "certificate for %s: %s", r->common_name, tls_error_text());
+        !cert_fill(cert, key, self ? cert : ca_cert, r) ||
+        X509_sign(cert, self ? key : ca_key, EVP_sha256()) <= 0) {
+        code = err_set(reterr, -EINVAL, NULL, "certificate for %s: %s", r->common_name,
+                       tls_error_text());
     } else {
         PEM_write_bio_X509(out, cert);
         bio_to_buf(out, ret_cert_pem);
@@ -142,7 +150,8 @@ int tls_es256_sign(struct str key_pem, struct str message, uint8_t ret[64], stru
     unsigned char der[128];
     size_t n = sizeof(der);
     bool ok = key && md && EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
-              EVP_DigestSign(md, der, &n, (const unsigned char *)message.p, message.n) == 1 && der_to_raw(der, n, ret);
+              EVP_DigestSign(md, der, &n, (const unsigned char *)message.p, message.n) == 1 &&
+              der_to_raw(der, n, ret);
     EVP_MD_CTX_free(md);
     EVP_PKEY_free(key);
     return ok ? 0 : err_set(reterr, -EINVAL, NULL, "signing: %s", tls_error_text());
@@ -171,10 +180,12 @@ int tls_es256_verify(struct str key_or_cert_pem, struct str message, const uint8
     ECDSA_SIG *ec = ECDSA_SIG_new();
     unsigned char *der = NULL;
     int n = 0;
-    bool ok = key && md && ec &&
-              ECDSA_SIG_set0(ec, BN_bin2bn(sig, 32, NULL), BN_bin2bn(sig + 32, 32, NULL)) == 1 &&
-              (n = i2d_ECDSA_SIG(ec, &der)) > 0 && EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
-              EVP_DigestVerify(md, der, (size_t)n, (const unsigned char *)message.p, message.n) == 1;
+    bool ok =
+        key && md && ec &&
+        ECDSA_SIG_set0(ec, BN_bin2bn(sig, 32, NULL), BN_bin2bn(sig + 32, 32, NULL)) == 1 &&
+        (n = i2d_ECDSA_SIG(ec, &der)) > 0 &&
+        EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+        EVP_DigestVerify(md, der, (size_t)n, (const unsigned char *)message.p, message.n) == 1;
     OPENSSL_free(der);
     ECDSA_SIG_free(ec);
     EVP_MD_CTX_free(md);

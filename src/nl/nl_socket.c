@@ -1,5 +1,5 @@
-/* Netlink sockets: send, collect the answers, report the kernel's words. Owns the fd and the receive buffer; knows
- * nothing of what the messages mean. One per thread and purpose. */
+/* Netlink sockets: send, collect the answers, report the kernel's words. Owns the fd and the
+ * receive buffer; knows nothing of what the messages mean. One per thread and purpose. */
 #include "nl/nl_socket.h"
 
 #include <errno.h>
@@ -29,7 +29,8 @@ int nl_socket_new(int protocol, struct nl_socket **ret, struct err *reterr)
         return err_set(reterr, -errno, NULL, "netlink socket: %s", strerror(errno));
     struct sockaddr_nl sa = {.nl_family = AF_NETLINK};
     socklen_t len = sizeof(sa);
-    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+        getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
         return err_set(reterr, -errno, NULL, "netlink bind: %s", strerror(errno));
     int on = 1, bytes = NL_SOCKET_BYTES;
     /* FORCE needs CAP_NET_ADMIN; without it the plain option takes what net.core allows. */
@@ -80,7 +81,8 @@ static int nl_send(struct nl_socket *s, struct str bytes, struct err *reterr)
         if (n < 0 && errno == EINTR)
             continue;
         int code = n < 0 ? -errno : -EMSGSIZE;
-        return err_set(reterr, code, NULL, "netlink send of %zu bytes: %s", bytes.n, strerror(-code));
+        return err_set(reterr, code, NULL, "netlink send of %zu bytes: %s", bytes.n,
+                       strerror(-code));
     }
 }
 

@@ -1,4 +1,5 @@
-/* Replays a corpus directory through one fuzz target in a plain build: no fuzzer needed, every old crash a test. */
+/* Replays a corpus directory through one fuzz target in a plain build: no fuzzer needed, every old
+ * crash a test. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

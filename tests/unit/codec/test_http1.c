@@ -33,7 +33,9 @@ static void test_framing(void **state)
     (void)state;
     assert_ok(request("POST / HTTP/1.1\r\nContent-Length: 010\r\n\r\n", &h));
     assert_int_equal(h.content_length, 10);
-    assert_ok(request("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\nConnection: keep-alive, Close\r\n\r\n", &h));
+    assert_ok(request(
+        "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\nConnection: keep-alive, Close\r\n\r\n",
+        &h));
     assert_true(h.chunked && h.close);
     assert_ok(request("GET / HTTP/1.0\r\n\r\n", &h));
     assert_true(h.close);
@@ -135,8 +137,9 @@ static void test_chunks_in_any_split(void **state)
 static void test_bad_chunks(void **state)
 {
     static const char *const bad[] = {
-        "0x5\r\nhello\r\n", "+5\r\nhello\r\n", " 5\r\nhello\r\n", "\r\n", "5\nhello\r\n", "5\rxhello",
-        "5\r\nhelloXX", "5\r\nhello\n", "fffffffffffffffff\r\n", "1zz\r\n", "0\r\nA\n\r\n", "5;a\nb\r\nhello\r\n",
+        "0x5\r\nhello\r\n",      "+5\r\nhello\r\n", " 5\r\nhello\r\n", "\r\n",
+        "5\nhello\r\n",          "5\rxhello",       "5\r\nhelloXX",    "5\r\nhello\n",
+        "fffffffffffffffff\r\n", "1zz\r\n",         "0\r\nA\n\r\n",    "5;a\nb\r\nhello\r\n",
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -150,7 +153,7 @@ static void test_bad_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_request), cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_plain_request),        cmocka_unit_test(test_framing),
         cmocka_unit_test(test_ambiguity_is_refused), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_head_found_in_pieces), cmocka_unit_test(test_chunks_in_any_split),
         cmocka_unit_test(test_bad_chunks),

@@ -1,4 +1,5 @@
-/* HTTP server and client on one loop: plain and TLS, whole answers, streams, limits, reuse, lost peers, upgrades. */
+/* HTTP server and client on one loop: plain and TLS, whole answers, streams, limits, reuse, lost
+ * peers, upgrades. */
 #include "test.h"
 
 #include <errno.h>
@@ -59,15 +60,16 @@ static void on_request(struct http_exchange *x, void *user)
         w->stream = x;
         http_exchange_set_done(x, on_stream_over, w);
     } else if (str_is(path, "/upgrade")) {
-        struct http_header h[] = {{STR("Upgrade"), STR("echo")}, {STR("Connection"), STR("Upgrade")}};
+        struct http_header h[] = {{STR("Upgrade"), STR("echo")},
+                                  {STR("Connection"), STR("Upgrade")}};
         w->tunnel = http_exchange_upgrade(x, h, 2);
         conn_set_ops(w->tunnel, &tunnel_ops, w);
     } else if (str_is(path, "/silent")) {
         return; /* never answered */
     } else {
         AUTO_DONE(buf) struct buf b = {0};
-        buf_addf(&b, STR_FMT " " STR_FMT " " STR_FMT, STR_ARG(http_exchange_method(x)), STR_ARG(path),
-                 STR_ARG(http_exchange_body(x)));
+        buf_addf(&b, STR_FMT " " STR_FMT " " STR_FMT, STR_ARG(http_exchange_method(x)),
+                 STR_ARG(path), STR_ARG(http_exchange_body(x)));
         http_exchange_reply(x, 200, NULL, 0, buf_str(&b));
     }
 }
@@ -80,13 +82,15 @@ static void make_tls(struct world *w)
     struct ip ip;
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
     struct tls_cert_request ca_request = {.common_name = "ca", .is_ca = true, .days = 1};
-    struct tls_cert_request request = {.common_name = "leaf", .ips = &ip, .n_ips = 1, .server = true, .client = true, .days = 1};
+    struct tls_cert_request request = {
+        .common_name = "leaf", .ips = &ip, .n_ips = 1, .server = true, .client = true, .days = 1};
     static const char *const orgs[] = {"system:masters", "others"};
     request.organizations = orgs;
     request.n_organizations = 2;
     assert_ok(tls_cert_issue(&ca_request, (struct str){0}, (struct str){0}, &ca, &ca_key, NULL));
     assert_ok(tls_cert_issue(&request, buf_str(&ca), buf_str(&ca_key), &cert, &key, NULL));
-    struct tls_config c = {.cert_pem = buf_str(&cert), .key_pem = buf_str(&key), .ca_pem = buf_str(&ca)};
+    struct tls_config c = {
+        .cert_pem = buf_str(&cert), .key_pem = buf_str(&key), .ca_pem = buf_str(&ca)};
     assert_ok(tls_context_new_server(&c, &w->server_tls, NULL));
     assert_ok(tls_context_new_client(&c, &w->client_tls, NULL));
 }
@@ -101,7 +105,8 @@ static void world_up(struct world *w, bool tls)
         make_tls(w);
     struct http_server_config sc = {.tls = w->server_tls, .body_bytes_max = 100000};
     assert_ok(http_server_new(w->loop, &ip, 0, &sc, &server_ops, w, &w->server, NULL));
-    struct http_client_config cc = {.ip = ip, .port = http_server_port(w->server), .host = "127.0.0.1", .tls = w->client_tls};
+    struct http_client_config cc = {
+        .ip = ip, .port = http_server_port(w->server), .host = "127.0.0.1", .tls = w->client_tls};
     w->client = http_client_new(w->loop, &cc);
 }
 
@@ -143,7 +148,8 @@ static void finish(struct world *w, struct outcome *o)
     assert_true(o->done);
 }
 
-static struct outcome fetch(struct world *w, const char *method, const char *target, struct str body)
+static struct outcome fetch(struct world *w, const char *method, const char *target,
+                            struct str body)
 {
     struct outcome o = {0};
     struct http_request r = {.method = method, .target = target, .body = body};
@@ -274,7 +280,8 @@ static void on_client_tunnel_close(struct conn *c, int code, const char *text, v
 
 static void test_upgrade(void **state)
 {
-    static const struct conn_ops ops = {.on_data = on_client_tunnel, .on_close = on_client_tunnel_close};
+    static const struct conn_ops ops = {.on_data = on_client_tunnel,
+                                        .on_close = on_client_tunnel_close};
     struct world w;
     (void)state;
     world_up(&w, false);
@@ -323,7 +330,8 @@ static void test_untrusted_server_is_refused(void **state)
     world_up(&other, true);
     struct ip ip;
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    struct http_client_config cc = {.ip = ip, .port = http_server_port(w.server), .host = "127.0.0.1", .tls = other.client_tls};
+    struct http_client_config cc = {
+        .ip = ip, .port = http_server_port(w.server), .host = "127.0.0.1", .tls = other.client_tls};
     struct http_client *client = w.client;
     w.client = http_client_new(w.loop, &cc);
     struct outcome o = fetch(&w, "GET", "/x", (struct str){0});
@@ -351,9 +359,13 @@ static void test_es256(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_tls), cmocka_unit_test(test_body_over_limit_is_413),
-        cmocka_unit_test(test_stream_shares_bytes), cmocka_unit_test(test_upgrade),
-        cmocka_unit_test(test_timeout_and_refusal), cmocka_unit_test(test_untrusted_server_is_refused),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_body_over_limit_is_413),
+        cmocka_unit_test(test_stream_shares_bytes),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_timeout_and_refusal),
+        cmocka_unit_test(test_untrusted_server_is_refused),
         cmocka_unit_test(test_es256),
     };
     return RUN_TESTS(tests);

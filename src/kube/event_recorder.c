@@ -1,0 +1,154 @@
+/* Event recorder: builds Events, folds repeats, limits the rate. Owns a small table of what it sent
+ * (1024 entries, thrown away whole when full: losing a count is harmless) and a token bucket (burst
+ * 100, 10 per second). */
+#include "kube/event_recorder.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/map.h"
+#include "base/time.h"
+
+enum {
+    EVENTS_REMEMBERED = 1024,
+    EVENTS_BURST = 100,
+    EVENTS_PER_S = 10,
+};
+
+struct event_sent {
+    char *name;
+    int64_t count;
+};
+
+struct event_recorder {
+    struct kube_client *client;
+    char *component;
+    char *host;
+    struct map sent; /* "ns/kind/name/uid/reason/message" -> struct event_sent */
+    double tokens;
+    uint64_t tokens_at_ms;
+};
+
+struct event_recorder *event_recorder_new(struct kube_client *c, const char *component,
+                                          const char *host)
+{
+    struct event_recorder *r = NEW(struct event_recorder);
+    r->client = c;
+    r->component = xstrdup(component);
+    r->host = host ? xstrdup(host) : NULL;
+    r->tokens = EVENTS_BURST;
+    r->tokens_at_ms = time_mono_ms();
+    return r;
+}
+
+static void forget_all(struct event_recorder *r)
+{
+    void *value;
+    for (size_t at = 0; map_next(&r->sent, &at, NULL, &value);) {
+        free(((struct event_sent *)value)->name);
+        free(value);
+    }
+    map_done(&r->sent);
+}
+
+void event_recorder_free(struct event_recorder *r)
+{
+    if (!r)
+        return;
+    forget_all(r);
+    free(r->component);
+    free(r->host);
+    free(r);
+}
+
+static bool take_token(struct event_recorder *r)
+{
+    uint64_t now = time_mono_ms();
+    r->tokens = MIN((double)EVENTS_BURST,
+                    r->tokens + (double)(now - r->tokens_at_ms) * EVENTS_PER_S / 1000);
+    r->tokens_at_ms = now;
+    if (r->tokens < 1)
+        return false;
+    r->tokens -= 1;
+    return true;
+}
+
+static void put_if(json_t *o, const char *path, const char *value)
+{
+    if (!str_empty(value))
+        json_put_str(o, path, value);
+}
+
+static void record_repeat(struct event_recorder *r, struct event_sent *sent, const char *ns)
+{
+    char now[21], path[600];
+    AUTO_JSON json_t *patch = json_object();
+    time_format_rfc3339(time_real_s(), now);
+    json_put_int(patch, "count", ++sent->count);
+    json_put_str(patch, "lastTimestamp", now);
+    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/events/%s", ns, sent->name);
+    (void)kube_call(r->client, "PATCH", path, "application/merge-patch+json", patch, NULL, NULL);
+}
+
+static void record_first(struct event_recorder *r, const json_t *object, const char *kind,
+                         const char *api_version, const char *type, const char *reason,
+                         const char *message, const char *ns, const char *event_name)
+{
+    char now[21], path[600];
+    AUTO_JSON json_t *e = json_object();
+    time_format_rfc3339(time_real_s(), now);
+    json_put_str(e, "apiVersion", "v1");
+    json_put_str(e, "kind", "Event");
+    json_put_str(e, "metadata.name", event_name);
+    json_put_str(e, "metadata.namespace", ns);
+    json_put_str(e, "involvedObject.kind", kind);
+    json_put_str(e, "involvedObject.apiVersion", api_version);
+    put_if(e, "involvedObject.namespace", json_at_str(object, "metadata.namespace"));
+    put_if(e, "involvedObject.name", json_at_str(object, "metadata.name"));
+    put_if(e, "involvedObject.uid", json_at_str(object, "metadata.uid"));
+    put_if(e, "involvedObject.resourceVersion", json_at_str(object, "metadata.resourceVersion"));
+    json_put_str(e, "type", type);
+    json_put_str(e, "reason", reason);
+    json_put_str(e, "message", message);
+    json_put_str(e, "source.component", r->component);
+    put_if(e, "source.host", r->host);
+    json_put_str(e, "reportingComponent", r->component);
+    json_put_str(e, "reportingInstance", r->host ? r->host : "");
+    json_put_str(e, "firstTimestamp", now);
+    json_put_str(e, "lastTimestamp", now);
+    json_put_int(e, "count", 1);
+    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/events", ns);
+    (void)kube_call(r->client, "POST", path, NULL, e, NULL, NULL);
+}
+
+void event_record(struct event_recorder *r, const json_t *object, const char *kind,
+                  const char *api_version, const char *type, const char *reason, const char *fmt,
+                  ...)
+{
+    char message[1024], key[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    if (!take_token(r))
+        return;
+    const char *name = json_at_str(object, "metadata.name"),
+               *uid = json_at_str(object, "metadata.uid");
+    const char *ns = json_at_str(object, "metadata.namespace");
+    ns = ns ? ns : "default";
+    snprintf(key, sizeof(key), "%s/%s/%s/%s/%s/%s", ns, kind, name ? name : "", uid ? uid : "",
+             reason, message);
+    struct event_sent *sent = map_find_cstr(&r->sent, key);
+    if (sent) {
+        record_repeat(r, sent, ns);
+        return;
+    }
+    if (r->sent.used >= EVENTS_REMEMBERED)
+        forget_all(r);
+    sent = NEW(struct event_sent);
+    sent->name =
+        xasprintf("%.200s.%llx", name ? name : "object", (unsigned long long)time_real_us());
+    sent->count = 1;
+    map_put_cstr(&r->sent, key, sent);
+    record_first(r, object, kind, api_version, type, reason, message, ns, sent->name);
+}
