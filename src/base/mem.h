@@ -71,15 +71,21 @@ static inline void fd_closep(int *fd)
 
 #define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#define MIN(a, b)                                                                                  \
+
+/* Unique names inside, so that nested uses do not shadow each other. */
+#define MIN(a, b)           MIN_NAMED(a, b, __COUNTER__)
+#define MIN_NAMED(a, b, id) MIN_WITH(a, b, id)
+#define MIN_WITH(a, b, id)                                                                         \
     ({                                                                                             \
-        __auto_type min_a_ = (a);                                                                  \
-        __auto_type min_b_ = (b);                                                                  \
-        min_a_ < min_b_ ? min_a_ : min_b_;                                                         \
+        __auto_type min_a_##id = (a);                                                              \
+        __auto_type min_b_##id = (b);                                                              \
+        min_a_##id < min_b_##id ? min_a_##id : min_b_##id;                                         \
     })
-#define MAX(a, b)                                                                                  \
+#define MAX(a, b)           MAX_NAMED(a, b, __COUNTER__)
+#define MAX_NAMED(a, b, id) MAX_WITH(a, b, id)
+#define MAX_WITH(a, b, id)                                                                         \
     ({                                                                                             \
-        __auto_type max_a_ = (a);                                                                  \
-        __auto_type max_b_ = (b);                                                                  \
-        max_a_ > max_b_ ? max_a_ : max_b_;                                                         \
+        __auto_type max_a_##id = (a);                                                              \
+        __auto_type max_b_##id = (b);                                                              \
+        max_a_##id > max_b_##id ? max_a_##id : max_b_##id;                                         \
     })

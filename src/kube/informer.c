@@ -157,6 +157,17 @@ void informer_offer(struct informer *i, json_t *object)
     informer_upsert(i, object);
 }
 
+void informer_assume(struct informer *i, json_t *object)
+{
+    char key[512];
+    struct informer_entry *e = map_find_cstr(&i->entries, object_key(object, key));
+    if (!e || !i->cache)
+        return;
+    json_decref(e->object);
+    e->object = json_incref(object);
+    e->version--; /* the real one, offered again, replaces the guess */
+}
+
 static void informer_delete(struct informer *i, struct str key, json_t *last)
 {
     struct informer_entry *e = map_remove(&i->entries, key);

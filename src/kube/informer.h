@@ -35,6 +35,10 @@ void informer_free(struct informer *i);
  * Ignored if the cache is newer. */
 void informer_offer(struct informer *i, json_t *object);
 
+/* Caches only: replaces the cached object by this guess of its next state, silently, until the
+ * watch tells more. Same resourceVersion as the cached one. */
+void informer_assume(struct informer *i, json_t *object);
+
 bool informer_synced(const struct informer *i);
 /* Cached objects; borrowed. */
 json_t *informer_find(const struct informer *i, struct str key);

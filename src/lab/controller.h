@@ -1,0 +1,117 @@
+#pragma once
+/* The frame of the lab's controllers: shared informers, one work queue per controller, and a sync
+ * that is over when all the API calls it made are answered. Controllers are ordinary clients:
+ * nothing here knows the API server's inside. */
+
+#include "kube/event_recorder.h"
+#include "kube/informer.h"
+
+struct controllers;
+struct controller;
+struct sync;
+
+enum watched {
+    WATCHED_NAMESPACE,
+    WATCHED_NODE,
+    WATCHED_POD,
+    WATCHED_SERVICE,
+    WATCHED_ENDPOINTS,
+    WATCHED_ENDPOINTSLICE,
+    WATCHED_DEPLOYMENT,
+    WATCHED_REPLICASET,
+    WATCHED_SERVICEACCOUNT,
+    WATCHED_CONFIGMAP,
+    WATCHED_SECRET,
+    WATCHED_LEASE,
+    _WATCHED_MAX,
+};
+
+struct controller_kind {
+    const char *name;
+    /* An object appeared, changed or went: put the keys it concerns into the queue. */
+    void (*on_change)(struct controller *c, enum watched kind, json_t *object, bool deleted);
+    /* Bring the world nearer to what key wants. Reads caches, makes calls with sync_call; never
+     * waits. */
+    void (*sync)(struct sync *s, const char *key);
+    /* Once a second. May be NULL. */
+    void (*on_tick)(struct controller *c);
+    /* A sync of key failed and will be repeated. May be NULL. */
+    void (*on_failed)(struct controller *c, const char *key);
+};
+
+struct controllers_options {
+    struct str root_ca_pem; /* kube-root-ca.crt in every namespace */
+    const char *lb_pool_v4; /* "first-last", or NULL */
+    const char *lb_pool_v6;
+    uint64_t node_grace_ms; /* lease older than this: NotReady; 0 = 40 s */
+};
+
+struct controllers *controllers_start(struct kube_client *c, const struct controllers_options *o);
+void controllers_free(struct controllers *cs);
+
+/* ---- for the controllers ---- */
+
+const struct controllers_options *controllers_options_of(const struct controllers *cs);
+struct controllers *controller_set(struct controller *c);
+struct informer *controllers_informer(struct controllers *cs, enum watched kind);
+struct kube_client *controllers_client(struct controllers *cs);
+struct event_recorder *controllers_events(struct controllers *cs);
+
+/* Adds a key to the controller's queue; many times is once. "ns/name" or "name". */
+void controller_enqueue(struct controller *c, const char *key);
+void controller_enqueue_after(struct controller *c, const char *key, uint64_t after_ms);
+void controller_enqueue_object(struct controller *c, const json_t *object);
+
+/* Reads the object at path and offers it to the cache of kind. */
+void controller_refresh(struct controller *c, enum watched kind, const char *path);
+
+struct controller *sync_controller(struct sync *s);
+struct controllers *sync_set(struct sync *s);
+/* A call that belongs to this sync. The answer's object is offered to the cache of kind
+ * (_WATCHED_MAX: none). A failure (but 404 of a DELETE and 409 AlreadyExists of a POST) makes the
+ * key come again with back-off. body stays the caller's. */
+void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
+               const char *content_type, const json_t *body);
+/* Calls of this sync that are not answered yet. */
+bool sync_failed(const struct sync *s);
+/* The key shall come again after a while although nothing failed. */
+void sync_again_after(struct sync *s, uint64_t after_ms);
+
+#define MERGE_PATCH "application/merge-patch+json"
+
+/* ---- small shared readings of objects ---- */
+
+/* "ns/name" of an object's parts, into a static buffer of this thread. */
+const char *key_of(const char *ns, const char *name);
+/* The controller ownerReference, or NULL. */
+json_t *owner_controller(const json_t *object);
+bool owned_by(const json_t *object, const char *owner_uid);
+json_t *owner_reference_new(const json_t *owner, const char *api_version, const char *kind);
+bool pod_is_ready(const json_t *pod);
+/* Neither Succeeded nor Failed nor being deleted. */
+bool pod_is_active(const json_t *pod);
+/* status.conditions[type] of any object, or NULL. */
+json_t *condition_find(const json_t *object, const char *type);
+bool condition_is_true(const json_t *object, const char *type);
+/* {type,status,reason,message,…}: the old one's lastTransitionTime is kept while the status stays.
+ */
+json_t *condition_new(const json_t *object, const char *type, const char *status,
+                      const char *reason, const char *message);
+bool selector_matches(const json_t *match_labels,
+                      const json_t *labels); /* plain map; an empty or absent one matches nothing */
+bool label_selector_matches(const json_t *selector,
+                            const json_t *labels); /* matchLabels and matchExpressions */
+bool is_deleting(const json_t *object);
+
+/* The controllers; controller.c has the table. */
+extern const struct controller_kind replicaset_controller;
+extern const struct controller_kind deployment_controller;
+extern const struct controller_kind endpointslice_controller;
+extern const struct controller_kind endpoints_controller;
+extern const struct controller_kind mirroring_controller;
+extern const struct controller_kind garbage_controller;
+extern const struct controller_kind namespace_controller;
+extern const struct controller_kind serviceaccount_controller;
+extern const struct controller_kind scheduler_controller;
+extern const struct controller_kind node_controller;
+extern const struct controller_kind loadbalancer_controller;

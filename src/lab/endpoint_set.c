@@ -1,0 +1,90 @@
+/* Pods behind a Service. Pure readings of cached objects; rules of the EndpointSlice controller of
+ * Kubernetes. */
+#include "lab/endpoint_set.h"
+
+void endpoint_services_of_pod(struct controller *c, const json_t *pod)
+{
+    struct informer *services = controllers_informer(controller_set(c), WATCHED_SERVICE);
+    const char *ns = json_at_str(pod, "metadata.namespace");
+    json_t *service;
+    for (size_t at = 0; informer_next(services, &at, &service);)
+        if (streq(json_at_str(service, "metadata.namespace"), ns) &&
+            endpoint_service_is_selected(service) &&
+            selector_matches(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
+            controller_enqueue_object(c, service);
+}
+
+bool endpoint_service_is_selected(const json_t *service)
+{
+    return json_object_size(json_at(service, "spec.selector")) > 0 &&
+           !streq(json_at_str(service, "spec.type"), "ExternalName");
+}
+
+bool endpoint_pod_is_candidate(const json_t *pod)
+{
+    const char *phase = json_at_str(pod, "status.phase");
+    return json_at_str(pod, "status.podIP") && !streq(phase, "Succeeded") &&
+           !streq(phase, "Failed");
+}
+
+const char *endpoint_pod_ip(const json_t *pod, const char *family)
+{
+    bool v6 = streq(family, "IPv6");
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_at(pod, "status.podIPs"), i, item)
+    {
+        const char *ip = json_key_str(item, "ip");
+        if (ip && (strchr(ip, ':') != NULL) == v6)
+            return ip;
+    }
+    const char *ip = json_at_str(pod, "status.podIP");
+    return ip && (strchr(ip, ':') != NULL) == v6 ? ip : NULL;
+}
+
+/* The container port of that name and protocol, or -1. */
+static int64_t named_port(const json_t *pod, const char *name, const char *protocol)
+{
+    static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+        json_t *container, *port;
+        size_t i, k;
+        json_array_foreach(json_at(pod, lists[l]), i, container)
+        {
+            if (l == 1 && !streq(json_key_str(container, "restartPolicy"), "Always"))
+                continue; /* init containers count when they are sidecars */
+            json_array_foreach(json_object_get(container, "ports"), k, port)
+            {
+                const char *p = json_key_str(port, "protocol");
+                if (streq(json_key_str(port, "name"), name) && streq(p ? p : "TCP", protocol))
+                    return json_at_int(port, "containerPort", -1);
+            }
+        }
+    }
+    return -1;
+}
+
+json_t *endpoint_ports(const json_t *service, const json_t *pod)
+{
+    json_t *ports = json_array(), *port;
+    size_t i;
+    json_array_foreach(json_at(service, "spec.ports"), i, port)
+    {
+        const char *protocol = json_key_str(port, "protocol"), *name = json_key_str(port, "name");
+        const json_t *target = json_object_get(port, "targetPort");
+        int64_t number = json_at_int(port, "port", 0);
+        protocol = protocol ? protocol : "TCP";
+        if (json_is_integer(target) && json_integer_value(target) > 0)
+            number = json_integer_value(target);
+        else if (json_is_string(target) && *json_string_value(target))
+            number = named_port(pod, json_string_value(target), protocol);
+        if (number <= 0)
+            continue;
+        json_t *out = json_pack("{s:s,s:s,s:I}", "name", name ? name : "", "protocol", protocol,
+                                "port", (json_int_t)number);
+        if (json_key_str(port, "appProtocol"))
+            json_object_set(out, "appProtocol", json_object_get(port, "appProtocol"));
+        json_array_append_new(ports, out);
+    }
+    return ports;
+}
