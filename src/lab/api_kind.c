@@ -1,5 +1,6 @@
-/* The kinds and how the API server asks their tables (kube/schema.h, kube/selector.h, kube/validate.h). Everything that is
- * particular to one kind and is no table stands in api_kind_rules.c and api_printers.c. */
+/* The kinds and how the API server asks their tables (kube/schema.h, kube/selector.h,
+ * kube/validate.h). Everything that is particular to one kind and is no table stands in
+ * api_kind_rules.c and api_printers.c. */
 #include "lab/api_kind.h"
 
 #include <assert.h>
@@ -15,31 +16,97 @@
 #include "lab/api_kind_priv.h"
 
 const struct api_kind api_kinds[] = {
-    {"", "v1", "Namespace", "namespaces", "namespace", {"ns"}, .has_status = true, .field_paths = {"status.phase"}},
-    {"", "v1", "Node", "nodes", "node", {"no"}, .has_status = true, .field_paths = {"spec.unschedulable"}},
-    {"", "v1", "Pod", "pods", "pod", {"po"}, .namespaced = true, .in_all = true, .has_status = true,
-     .field_paths = {"spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName", "spec.restartPolicy", "spec.schedulerName"}},
-    {"", "v1", "Service", "services", "service", {"svc"}, .namespaced = true, .in_all = true, .has_status = true,
+    {"",
+     "v1",
+     "Namespace",
+     "namespaces",
+     "namespace",
+     {"ns"},
+     .has_status = true,
+     .field_paths = {"status.phase"}},
+    {"",
+     "v1",
+     "Node",
+     "nodes",
+     "node",
+     {"no"},
+     .has_status = true,
+     .field_paths = {"spec.unschedulable"}},
+    {"",
+     "v1",
+     "Pod",
+     "pods",
+     "pod",
+     {"po"},
+     .namespaced = true,
+     .in_all = true,
+     .has_status = true,
+     .field_paths = {"spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName",
+                     "spec.restartPolicy", "spec.schedulerName"}},
+    {"",
+     "v1",
+     "Service",
+     "services",
+     "service",
+     {"svc"},
+     .namespaced = true,
+     .in_all = true,
+     .has_status = true,
      .field_paths = {"spec.clusterIP", "spec.type"}},
     {"", "v1", "Endpoints", "endpoints", "endpoints", {"ep"}, .namespaced = true},
     {"", "v1", "ConfigMap", "configmaps", "configmap", {"cm"}, .namespaced = true},
     {"", "v1", "Secret", "secrets", "secret", {NULL}, .namespaced = true, .field_paths = {"type"}},
     {"", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", {"sa"}, .namespaced = true},
-    {"", "v1", "Event", "events", "event", {"ev"}, .namespaced = true,
-     .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "reason", "type",
-                     "involvedObject.apiVersion", "involvedObject.fieldPath"}},
-    {"apps", "v1", "Deployment", "deployments", "deployment", {"deploy"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true},
-    {"apps", "v1", "ReplicaSet", "replicasets", "replicaset", {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"}},
-    {"discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", {NULL}, .namespaced = true, .counts_generation = true},
+    {"",
+     "v1",
+     "Event",
+     "events",
+     "event",
+     {"ev"},
+     .namespaced = true,
+     .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+                     "involvedObject.uid", "reason", "type", "involvedObject.apiVersion",
+                     "involvedObject.fieldPath"}},
+    {"apps",
+     "v1",
+     "Deployment",
+     "deployments",
+     "deployment",
+     {"deploy"},
+     .namespaced = true,
+     .in_all = true,
+     .has_status = true,
+     .has_scale = true,
+     .counts_generation = true},
+    {"apps",
+     "v1",
+     "ReplicaSet",
+     "replicasets",
+     "replicaset",
+     {"rs"},
+     .namespaced = true,
+     .in_all = true,
+     .has_status = true,
+     .has_scale = true,
+     .counts_generation = true,
+     .field_paths = {"status.replicas"}},
+    {"discovery.k8s.io",
+     "v1",
+     "EndpointSlice",
+     "endpointslices",
+     "endpointslice",
+     {NULL},
+     .namespaced = true,
+     .counts_generation = true},
     {"coordination.k8s.io", "v1", "Lease", "leases", "lease", {NULL}, .namespaced = true},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);
 
 static const struct schema *const schemas[] = {
-    &schema_namespace, &schema_node, &schema_pod, &schema_service, &schema_endpoints, &schema_config_map, &schema_secret,
-    &schema_service_account, &schema_event, &schema_deployment, &schema_replica_set, &schema_endpoint_slice, &schema_lease,
+    &schema_namespace, &schema_node,       &schema_pod,         &schema_service,
+    &schema_endpoints, &schema_config_map, &schema_secret,      &schema_service_account,
+    &schema_event,     &schema_deployment, &schema_replica_set, &schema_endpoint_slice,
+    &schema_lease,
 };
 static_assert(ARRAY_LEN(schemas) == ARRAY_LEN(api_kinds), "one schema per kind");
 
@@ -74,14 +141,16 @@ const char *api_kind_group_version(const struct api_kind *k)
 int api_kind_find(struct str group, struct str version, struct str plural)
 {
     for (size_t i = 0; i < api_kinds_n; i++)
-        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) && str_is(plural, api_kinds[i].plural))
+        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) &&
+            str_is(plural, api_kinds[i].plural))
             return (int)i;
     return -1;
 }
 
 /* ---- causes ---- */
 
-void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt, ...)
+void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt,
+                   ...)
 {
     AUTO_DONE(buf) struct buf message = {0};
     va_list ap;
@@ -109,7 +178,8 @@ static void take_errors(struct api_causes *causes, struct field_errors *errors)
 
 /* ---- tables ---- */
 
-int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings, struct err *reterr)
+int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings,
+                    struct err *reterr)
 {
     struct schema_findings findings = {0};
     int r = schema_decode(schema_of(k), object, &findings, reterr);
@@ -125,7 +195,8 @@ void api_kind_default(const struct api_kind *k, json_t *object)
     api_kind_default_rules(k, object);
 }
 
-void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old, struct api_causes *causes)
+void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old,
+                       struct api_causes *causes)
 {
     struct field_errors errors = {0};
     api_kind_validate_metadata(k, object, &errors);
@@ -134,7 +205,8 @@ void api_kind_validate(const struct api_kind *k, const json_t *object, const jso
     take_errors(causes, &errors);
 }
 
-int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret, struct err *reterr)
+int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
+                             struct err *reterr)
 {
     char api_version[256], kind[256];
     struct str raw;
@@ -179,7 +251,8 @@ void label_selector_free(struct label_selector *s)
     free(s);
 }
 
-static bool match_requirements(const struct selector *s, const char *(*find)(void *user, const char *key), void *user)
+static bool match_requirements(const struct selector *s,
+                               const char *(*find)(void *user, const char *key), void *user)
 {
     for (size_t i = 0; i < s->n; i++) {
         const char *value = find(user, s->v[i].key);
@@ -191,18 +264,21 @@ static bool match_requirements(const struct selector *s, const char *(*find)(voi
     return true;
 }
 
-bool label_selector_match(const struct label_selector *s, const char *(*find)(void *user, const char *key), void *user)
+bool label_selector_match(const struct label_selector *s,
+                          const char *(*find)(void *user, const char *key), void *user)
 {
     return match_requirements(&s->s, find, user);
 }
 
-int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret, struct err *reterr)
+int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret,
+                         struct err *reterr)
 {
     struct field_selector *s = NEW(struct field_selector);
     int r = selector_parse_fields(str_from(text), &s->s, reterr);
     for (size_t i = 0; r == 0 && i < s->s.n; i++) {
         const char *key = s->s.v[i].key;
-        bool known = streq(key, "metadata.name") || (streq(key, "metadata.namespace") && k->namespaced);
+        bool known =
+            streq(key, "metadata.name") || (streq(key, "metadata.namespace") && k->namespaced);
         for (size_t f = 0; f < ARRAY_LEN(k->field_paths) && k->field_paths[f]; f++)
             known = known || streq(k->field_paths[f], key);
         if (!known)
@@ -222,14 +298,16 @@ void field_selector_free(struct field_selector *s)
     free(s);
 }
 
-bool field_selector_match(const struct field_selector *s, const char *(*find)(void *user, const char *path), void *user)
+bool field_selector_match(const struct field_selector *s,
+                          const char *(*find)(void *user, const char *path), void *user)
 {
     return match_requirements(&s->s, find, user);
 }
 
 /* ---- patches ---- */
 
-int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch, struct err *reterr)
+int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
+                        struct err *reterr)
 {
     return patch_apply_strategic(schema_of(k), object, patch, reterr);
 }
@@ -248,7 +326,9 @@ void api_patch_merge(json_t *object, const json_t *patch)
 
 static const struct api_column plain_columns[] = {
     {"Name", "string", "Name must be unique within a namespace.", 0},
-    {"Age", "date", "CreationTimestamp is a timestamp representing the server time when this object was created.", 0},
+    {"Age", "date",
+     "CreationTimestamp is a timestamp representing the server time when this object was created.",
+     0},
 };
 
 size_t api_kind_columns(const struct api_kind *k, const struct api_column **ret)
@@ -261,5 +341,6 @@ size_t api_kind_columns(const struct api_kind *k, const struct api_column **ret)
 json_t *api_kind_cells(const struct api_kind *k, const json_t *object)
 {
     (void)k;
-    return json_pack("[s?,s?]", json_at_str(object, "metadata.name"), json_at_str(object, "metadata.creationTimestamp"));
+    return json_pack("[s?,s?]", json_at_str(object, "metadata.name"),
+                     json_at_str(object, "metadata.creationTimestamp"));
 }

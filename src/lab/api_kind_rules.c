@@ -1,5 +1,5 @@
-/* Rules of single kinds that no table can say: defaults that depend on other fields, checks between fields, what may not
- * change after creation. Pure. Messages are those of kube-apiserver. */
+/* Rules of single kinds that no table can say: defaults that depend on other fields, checks between
+ * fields, what may not change after creation. Pure. Messages are those of kube-apiserver. */
 #include <stdio.h>
 
 #include "lab/api_kind_priv.h"
@@ -20,7 +20,8 @@ static void default_pull_policy(json_t *container)
     const char *slash = image ? strrchr(image, '/') : NULL;
     const char *tag = image ? strchr(slash ? slash : image, ':') : NULL;
     bool always = image && ((!tag && !strchr(image, '@')) || streq(tag, ":latest"));
-    default_if_absent(container, "imagePullPolicy", json_string(always ? "Always" : "IfNotPresent"));
+    default_if_absent(container, "imagePullPolicy",
+                      json_string(always ? "Always" : "IfNotPresent"));
 }
 
 static void default_pod_spec(json_t *spec)
@@ -29,43 +30,49 @@ static void default_pod_spec(json_t *spec)
     json_t *c;
     size_t i;
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
-        json_array_foreach(json_object_get(spec, lists[l]), i, c)
-            default_pull_policy(c);
+        json_array_foreach(json_object_get(spec, lists[l]), i, c) default_pull_policy(c);
     const char *account = json_key_str(spec, "serviceAccountName");
     if (json_object_get(spec, "serviceAccount") == NULL && account)
         json_object_set_new(spec, "serviceAccount", json_string(account));
 }
 
-/* What the ServiceAccount admission of kube-apiserver does: the account's name and its token volume. */
+/* What the ServiceAccount admission of kube-apiserver does: the account's name and its token
+ * volume. */
 static void default_pod_account(json_t *spec)
 {
     json_t *c, *v;
     size_t i, k;
     default_if_absent(spec, "serviceAccountName", json_string("default"));
-    default_if_absent(spec, "serviceAccount", json_string(json_key_str(spec, "serviceAccountName")));
+    default_if_absent(spec, "serviceAccount",
+                      json_string(json_key_str(spec, "serviceAccountName")));
     if (json_is_false(json_object_get(spec, "automountServiceAccountToken")))
         return;
-    json_array_foreach(json_object_get(spec, "volumes"), i, v)
-        if (str_starts(str_from(json_key_str(v, "name")), STR("kube-api-access-")))
-            return;
+    json_array_foreach(
+        json_object_get(spec, "volumes"), i,
+        v) if (str_starts(str_from(json_key_str(v, "name")), STR("kube-api-access-"))) return;
     static const char mount_path[] = "/var/run/secrets/kubernetes.io/serviceaccount";
-    json_array_foreach(json_object_get(spec, "containers"), i, c) {
+    json_array_foreach(json_object_get(spec, "containers"), i, c)
+    {
         bool mounted = false;
-        json_array_foreach(json_object_get(c, "volumeMounts"), k, v)
-            mounted = mounted || streq(json_key_str(v, "mountPath"), mount_path);
+        json_array_foreach(json_object_get(c, "volumeMounts"), k, v) mounted =
+            mounted || streq(json_key_str(v, "mountPath"), mount_path);
         if (mounted)
             continue;
         default_if_absent(c, "volumeMounts", json_array());
-        json_array_append_new(json_object_get(c, "volumeMounts"), json_pack("{s:s,s:b,s:s}", "name", "kube-api-access-lab", "readOnly", 1,
-                                                                            "mountPath", mount_path));
+        json_array_append_new(json_object_get(c, "volumeMounts"),
+                              json_pack("{s:s,s:b,s:s}", "name", "kube-api-access-lab", "readOnly",
+                                        1, "mountPath", mount_path));
     }
     default_if_absent(spec, "volumes", json_array());
-    json_array_append_new(json_object_get(spec, "volumes"),
-                          json_pack("{s:s,s:{s:[{s:{s:i,s:s}},{s:{s:s,s:[{s:s,s:s}]}},{s:{s:[{s:s,s:{s:s,s:s}}]}}],s:i}}", "name",
-                                    "kube-api-access-lab", "projected", "sources", "serviceAccountToken", "expirationSeconds", 3607,
-                                    "path", "token", "configMap", "name", "kube-root-ca.crt", "items", "key", "ca.crt", "path", "ca.crt",
-                                    "downwardAPI", "items", "path", "namespace", "fieldRef", "apiVersion", "v1", "fieldPath",
-                                    "metadata.namespace", "defaultMode", 0644));
+    json_array_append_new(
+        json_object_get(spec, "volumes"),
+        json_pack(
+            "{s:s,s:{s:[{s:{s:i,s:s}},{s:{s:s,s:[{s:s,s:s}]}},{s:{s:[{s:s,s:{s:s,s:s}}]}}],s:i}}",
+            "name", "kube-api-access-lab", "projected", "sources", "serviceAccountToken",
+            "expirationSeconds", 3607, "path", "token", "configMap", "name", "kube-root-ca.crt",
+            "items", "key", "ca.crt", "path", "ca.crt", "downwardAPI", "items", "path", "namespace",
+            "fieldRef", "apiVersion", "v1", "fieldPath", "metadata.namespace", "defaultMode",
+            0644));
 }
 
 static void default_pod(json_t *object)
@@ -91,13 +98,16 @@ static void default_service(json_t *object)
     const char *type = json_key_str(spec, "type");
     default_if_absent(spec, "sessionAffinity", json_string("None"));
     if (streq(json_key_str(spec, "sessionAffinity"), "ClientIP")) {
-        default_if_absent(spec, "sessionAffinityConfig", json_pack("{s:{s:i}}", "clientIP", "timeoutSeconds", 10800));
+        default_if_absent(spec, "sessionAffinityConfig",
+                          json_pack("{s:{s:i}}", "clientIP", "timeoutSeconds", 10800));
     }
-    json_array_foreach(json_object_get(spec, "ports"), i, port) {
+    json_array_foreach(json_object_get(spec, "ports"), i, port)
+    {
         default_if_absent(port, "protocol", json_string("TCP"));
         const json_t *target = json_object_get(port, "targetPort");
         if ((!target || (json_is_integer(target) && json_integer_value(target) == 0) ||
-             (json_is_string(target) && !*json_string_value(target))) && json_object_get(port, "port"))
+             (json_is_string(target) && !*json_string_value(target))) &&
+            json_object_get(port, "port"))
             json_object_set(port, "targetPort", json_object_get(port, "port"));
     }
     if (!streq(type, "ExternalName"))
@@ -143,8 +153,10 @@ static void default_workload(const struct api_kind *k, json_t *object)
     default_if_absent(strategy, "type", json_string("RollingUpdate"));
     if (streq(json_key_str(strategy, "type"), "RollingUpdate")) {
         default_if_absent(strategy, "rollingUpdate", json_object());
-        default_if_absent(json_object_get(strategy, "rollingUpdate"), "maxSurge", json_string("25%"));
-        default_if_absent(json_object_get(strategy, "rollingUpdate"), "maxUnavailable", json_string("25%"));
+        default_if_absent(json_object_get(strategy, "rollingUpdate"), "maxSurge",
+                          json_string("25%"));
+        default_if_absent(json_object_get(strategy, "rollingUpdate"), "maxUnavailable",
+                          json_string("25%"));
     }
 }
 
@@ -170,7 +182,8 @@ void api_kind_default_rules(const struct api_kind *k, json_t *object)
 
 /* ---- validation ---- */
 
-void api_kind_validate_metadata(const struct api_kind *k, const json_t *object, struct field_errors *e)
+void api_kind_validate_metadata(const struct api_kind *k, const json_t *object,
+                                struct field_errors *e)
 {
     const char *name = json_at_str(object, "metadata.name"), *key;
     json_t *value;
@@ -183,7 +196,8 @@ void api_kind_validate_metadata(const struct api_kind *k, const json_t *object, 
     } else if (!str_is_dns1123_subdomain(str_from(name))) {
         error_invalid_text(e, name, DNS1123_SUBDOMAIN_MESSAGE, "metadata.name");
     }
-    json_object_foreach(json_at(object, "metadata.labels"), key, value) {
+    json_object_foreach(json_at(object, "metadata.labels"), key, value)
+    {
         if (!qualified_name_is_valid(str_from(key)))
             error_invalid_text(e, key, QUALIFIED_NAME_MESSAGE, "metadata.labels");
         if (!label_value_is_valid(str_from(json_string_value(value))))
@@ -200,16 +214,20 @@ static void validate_containers(const json_t *pod_spec, const char *path, struct
         error_required(e, "", "%s.containers", path);
         return;
     }
-    json_array_foreach((json_t *)(uintptr_t)list, i, c) {
-        json_array_foreach((json_t *)(uintptr_t)list, k, other)
-            if (k < i && streq(json_key_str(c, "name"), json_key_str(other, "name")))
-                error_duplicate(e, json_object_get(c, "name"), "%s.containers[%zu].name", path, i);
+    json_array_foreach((json_t *)(uintptr_t)list, i, c)
+    {
+        json_array_foreach((json_t *)(uintptr_t)list, k,
+                           other) if (k < i &&
+                                      streq(json_key_str(c, "name"), json_key_str(other, "name")))
+            error_duplicate(e, json_object_get(c, "name"), "%s.containers[%zu].name", path, i);
         if (str_empty(json_key_str(c, "image")))
             error_required(e, "", "%s.containers[%zu].image", path, i);
-        json_array_foreach(json_object_get(c, "ports"), k, port) {
+        json_array_foreach(json_object_get(c, "ports"), k, port)
+        {
             int64_t n = json_at_int(port, "containerPort", 0);
             if (n < 1 || n > 65535)
-                error_invalid(e, json_object_get(port, "containerPort"), "must be between 1 and 65535, inclusive",
+                error_invalid(e, json_object_get(port, "containerPort"),
+                              "must be between 1 and 65535, inclusive",
                               "%s.containers[%zu].ports[%zu].containerPort", path, i, k);
         }
     }
@@ -220,7 +238,8 @@ static void validate_pod_update(const json_t *object, const json_t *old, struct 
 {
     AUTO_JSON json_t *was = json_deep_copy(json_object_get(old, "spec"));
     const json_t *is = json_object_get(object, "spec");
-    static const char *const free_fields[] = {"activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "nodeName"};
+    static const char *const free_fields[] = {
+        "activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "nodeName"};
     static const char *const lists[] = {"containers", "initContainers"};
     json_t *c;
     size_t i;
@@ -232,15 +251,22 @@ static void validate_pod_update(const json_t *object, const json_t *old, struct 
             json_object_del(was, free_fields[f]);
     }
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
-        json_array_foreach(json_object_get(was, lists[l]), i, c) {
-            json_t *image = json_object_get(json_array_get(json_object_get(is, lists[l]), i), "image");
+        json_array_foreach(json_object_get(was, lists[l]), i, c)
+        {
+            json_t *image =
+                json_object_get(json_array_get(json_object_get(is, lists[l]), i), "image");
             if (image)
                 json_object_set(c, "image", image);
         }
     if (!json_equal(was, is))
-        error_forbidden(e, "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-                           "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-                           "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)", "spec");
+        error_forbidden(e,
+                        "pod updates may not change fields other than "
+                        "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+                        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+                        "existing tolerations),"
+                        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+                        "previously negative)",
+                        "spec");
 }
 
 static void validate_service(const json_t *object, struct field_errors *e)
@@ -249,25 +275,34 @@ static void validate_service(const json_t *object, struct field_errors *e)
     const char *type = json_at_str(object, "spec.type");
     json_t *p, *other;
     size_t i, k;
-    if (!json_array_size(ports) && !streq(type, "ExternalName") && !streq(json_at_str(object, "spec.clusterIP"), "None"))
+    if (!json_array_size(ports) && !streq(type, "ExternalName") &&
+        !streq(json_at_str(object, "spec.clusterIP"), "None"))
         error_required(e, "", "spec.ports");
     if (streq(type, "ExternalName") && str_empty(json_at_str(object, "spec.externalName")))
         error_required(e, "", "spec.externalName");
-    json_array_foreach((json_t *)(uintptr_t)ports, i, p) {
+    json_array_foreach((json_t *)(uintptr_t)ports, i, p)
+    {
         int64_t n = json_at_int(p, "port", 0), target = json_at_int(p, "targetPort", 1);
         if (json_array_size(ports) > 1 && str_empty(json_key_str(p, "name")))
             error_required(e, "", "spec.ports[%zu].name", i);
         if (n < 1 || n > 65535)
-            error_invalid(e, json_object_get(p, "port"), "must be between 1 and 65535, inclusive", "spec.ports[%zu].port", i);
+            error_invalid(e, json_object_get(p, "port"), "must be between 1 and 65535, inclusive",
+                          "spec.ports[%zu].port", i);
         if (target < 1 || target > 65535)
-            error_invalid(e, json_object_get(p, "targetPort"), "must be between 1 and 65535, inclusive", "spec.ports[%zu].targetPort", i);
-        json_array_foreach((json_t *)(uintptr_t)ports, k, other) {
+            error_invalid(e, json_object_get(p, "targetPort"),
+                          "must be between 1 and 65535, inclusive", "spec.ports[%zu].targetPort",
+                          i);
+        json_array_foreach((json_t *)(uintptr_t)ports, k, other)
+        {
             if (k >= i)
                 break;
-            if (!str_empty(json_key_str(p, "name")) && streq(json_key_str(p, "name"), json_key_str(other, "name")))
+            if (!str_empty(json_key_str(p, "name")) &&
+                streq(json_key_str(p, "name"), json_key_str(other, "name")))
                 error_duplicate(e, json_object_get(p, "name"), "spec.ports[%zu].name", i);
-            if (json_at_int(other, "port", 0) == n && streq(json_key_str(other, "protocol"), json_key_str(p, "protocol"))) {
-                AUTO_JSON json_t *pair = json_pack("{s:I,s:s}", "port", (json_int_t)n, "protocol", json_key_str(p, "protocol"));
+            if (json_at_int(other, "port", 0) == n &&
+                streq(json_key_str(other, "protocol"), json_key_str(p, "protocol"))) {
+                AUTO_JSON json_t *pair = json_pack("{s:I,s:s}", "port", (json_int_t)n, "protocol",
+                                                   json_key_str(p, "protocol"));
                 error_duplicate(e, pair, "spec.ports[%zu]", i);
             }
         }
@@ -276,25 +311,30 @@ static void validate_service(const json_t *object, struct field_errors *e)
 
 static void validate_workload(const json_t *object, const json_t *old, struct field_errors *e)
 {
-    const json_t *selector = json_at(object, "spec.selector"), *labels = json_at(object, "spec.template.metadata.labels");
+    const json_t *selector = json_at(object, "spec.selector"),
+                 *labels = json_at(object, "spec.template.metadata.labels");
     const char *key;
     json_t *value;
-    bool matches = json_object_size(json_object_get(selector, "matchLabels")) || json_array_size(json_object_get(selector, "matchExpressions"));
+    bool matches = json_object_size(json_object_get(selector, "matchLabels")) ||
+                   json_array_size(json_object_get(selector, "matchExpressions"));
     if (!selector) {
         error_required(e, "", "spec.selector");
     } else if (!matches) {
         error_invalid(e, selector, "empty selector is invalid for deployment", "spec.selector");
     } else {
-        json_object_foreach(json_object_get(selector, "matchLabels"), key, value)
-            if (!streq(json_string_value(value), json_key_str(labels, key))) {
-                error_invalid(e, labels, "`selector` does not match template `labels`", "spec.template.metadata.labels");
-                break;
-            }
+        json_object_foreach(json_object_get(selector, "matchLabels"), key,
+                            value) if (!streq(json_string_value(value), json_key_str(labels, key)))
+        {
+            error_invalid(e, labels, "`selector` does not match template `labels`",
+                          "spec.template.metadata.labels");
+            break;
+        }
     }
     if (json_at(object, "spec.template.spec"))
         validate_containers(json_at(object, "spec.template.spec"), "spec.template.spec", e);
     if (json_at_int(object, "spec.replicas", 0) < 0)
-        error_invalid(e, json_at(object, "spec.replicas"), "must be greater than or equal to 0", "spec.replicas");
+        error_invalid(e, json_at(object, "spec.replicas"), "must be greater than or equal to 0",
+                      "spec.replicas");
     if (old && selector && !json_equal(selector, json_at(old, "spec.selector")))
         error_invalid(e, selector, "field is immutable", "spec.selector");
 }
@@ -311,7 +351,8 @@ static void validate_immutable_data(const json_t *object, const json_t *old, str
     }
 }
 
-void api_kind_validate_rules(const struct api_kind *k, const json_t *object, const json_t *old, struct field_errors *e)
+void api_kind_validate_rules(const struct api_kind *k, const json_t *object, const json_t *old,
+                             struct field_errors *e)
 {
     if (streq(k->kind, "Pod") && old)
         validate_pod_update(object, old, e);

@@ -1,5 +1,5 @@
-/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the parsed labels and fields of
- * stored objects, never their JSON. */
+/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the
+ * parsed labels and fields of stored objects, never their JSON. */
 #include <errno.h>
 
 #include "codec/url.h"

@@ -1,8 +1,8 @@
 /* CREATE, UPDATE, PATCH: from a request body to a committed object.
  *
- * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses -> validation -> commit. What
- * a client may not change is put back from the stored object; a change that changes nothing commits nothing. Nothing is
- * stored before everything is checked. */
+ * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses ->
+ * validation -> commit. What a client may not change is put back from the stored object; a change
+ * that changes nothing commits nothing. Nothing is stored before everything is checked. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -36,12 +36,14 @@ static bool tell_unknown(struct api_request *r, struct str lines)
     if (strict != API_STRICT || !all.n)
         return true;
     AUTO_CHARS char *version = xstrdup(r->kind->version);
-    api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+    api_status(r, 400, "BadRequest", NULL,
+               "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
                r->kind->kind, version, r->kind->kind, buf_cstr(&all));
     return false;
 }
 
-static int parse_body(struct api_request *r, struct str type, json_t **ret, char *duplicate, struct err *err)
+static int parse_body(struct api_request *r, struct str type, json_t **ret, char *duplicate,
+                      struct err *err)
 {
     struct str body = http_exchange_body(r->exchange);
     if (str_contains(type, STR("yaml")))
@@ -67,13 +69,18 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
                    code < 0 ? err_text(&err) : "not an object");
         return -EINVAL;
     }
-    const char *sent_kind = json_key_str(object, "kind"), *sent_version = json_key_str(object, "apiVersion");
+    const char *sent_kind = json_key_str(object, "kind"),
+               *sent_version = json_key_str(object, "apiVersion");
     if (!str_empty(sent_kind) && !streq(sent_kind, kind->kind)) {
-        api_status(r, 400, "BadRequest", NULL, "the object provided is of kind \"%s\", which does not fit this address: expected %s", sent_kind, kind->kind);
+        api_status(
+            r, 400, "BadRequest", NULL,
+            "the object provided is of kind \"%s\", which does not fit this address: expected %s",
+            sent_kind, kind->kind);
         return -EINVAL;
     }
     if (!str_empty(sent_version) && !streq(sent_version, api_kind_group_version(kind))) {
-        api_status(r, 400, "BadRequest", NULL, "the API version in the data (%s) does not match the expected API version (%s)",
+        api_status(r, 400, "BadRequest", NULL,
+                   "the API version in the data (%s) does not match the expected API version (%s)",
                    sent_version, api_kind_group_version(kind));
         return -EINVAL;
     }
@@ -81,8 +88,8 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
         buf_addf(&unknown, "duplicate field \"%s\"\n", duplicate);
     code = api_kind_decode(kind, object, &unknown, &err);
     if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s", kind->kind, kind->version,
-                   kind->kind, err_text(&err));
+        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
+                   kind->kind, kind->version, kind->kind, err_text(&err));
         return code;
     }
     if (!tell_unknown(r, buf_str(&unknown)))
@@ -96,7 +103,8 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
 static void put_type(const struct api_kind *k, json_t *object)
 {
     /* First members, as every reader expects them. */
-    json_t *ordered = json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
+    json_t *ordered =
+        json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
     json_object_del(object, "kind");
     json_object_del(object, "apiVersion");
     json_object_update(ordered, object);
@@ -116,9 +124,15 @@ static void keep_from_old(json_t *object, const json_t *old, const char *path)
 
 static void keep_metadata(json_t *object, const json_t *old)
 {
-    static const char *const fixed[] = {"metadata.uid", "metadata.creationTimestamp", "metadata.deletionTimestamp",
-                                        "metadata.deletionGracePeriodSeconds", "metadata.generation", "metadata.namespace",
-                                        "metadata.name", "metadata.generateName", "metadata.resourceVersion"};
+    static const char *const fixed[] = {"metadata.uid",
+                                        "metadata.creationTimestamp",
+                                        "metadata.deletionTimestamp",
+                                        "metadata.deletionGracePeriodSeconds",
+                                        "metadata.generation",
+                                        "metadata.namespace",
+                                        "metadata.name",
+                                        "metadata.generateName",
+                                        "metadata.resourceVersion"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         keep_from_old(object, old, fixed[i]);
     json_del(object, "metadata.managedFields");
@@ -135,9 +149,10 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
         json_put_str(object, "metadata.namespace", r->ns);
     json_put_str(object, "metadata.uid", uid);
     json_put_str(object, "metadata.creationTimestamp", now);
-    static const char *const ours[] = {"metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-                                       "metadata.resourceVersion", "metadata.managedFields", "metadata.selfLink",
-                                       "metadata.generation"};
+    static const char *const ours[] = {
+        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
+        "metadata.resourceVersion",   "metadata.managedFields",
+        "metadata.selfLink",          "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -190,7 +205,8 @@ static bool same_but_version(const json_t *a, const json_t *b)
 
 static void reply_invalid(struct api_request *r, const json_t *object, struct api_causes *causes)
 {
-    AUTO_CHARS char *name = xstrdup(json_at_str(object, "metadata.name") ? json_at_str(object, "metadata.name") : "");
+    AUTO_CHARS char *name =
+        xstrdup(json_at_str(object, "metadata.name") ? json_at_str(object, "metadata.name") : "");
     api_invalid(r, name, causes);
     api_causes_done(causes);
 }
@@ -246,7 +262,8 @@ static bool check_namespace(struct api_request *r, const char *name)
         return true;
     AUTO_JSON json_t *details = api_details(r, copy);
     api_status(r, 403, "Forbidden", details,
-               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is being terminated",
+               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is "
+               "being terminated",
                api_kind_resource(r->kind), copy, ns_name);
     return false;
 }
@@ -254,12 +271,14 @@ static bool check_namespace(struct api_request *r, const char *name)
 /* The name, generated if only a prefix is given; NULL: answered. */
 static char *choose_name(struct api_request *r, const json_t *object)
 {
-    const char *name = json_at_str(object, "metadata.name"), *prefix = json_at_str(object, "metadata.generateName");
+    const char *name = json_at_str(object, "metadata.name"),
+               *prefix = json_at_str(object, "metadata.generateName");
     if (!str_empty(name))
         return xstrdup(name);
     if (str_empty(prefix)) {
         struct api_causes causes = {0};
-        api_cause_add(&causes, "FieldValueRequired", "metadata.name", "Required value: name or generateName is required");
+        api_cause_add(&causes, "FieldValueRequired", "metadata.name",
+                      "Required value: name or generateName is required");
         api_invalid(r, "", &causes);
         api_causes_done(&causes);
         return NULL;
@@ -278,7 +297,8 @@ void api_create(struct api_request *r)
 {
     AUTO_JSON json_t *object = NULL;
     if (r->name) {
-        api_status(r, 405, "MethodNotAllowed", NULL, "the server does not allow this method on the requested resource");
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
         return;
     }
     if (api_read_body(r, r->kind, &object) < 0)
@@ -289,7 +309,9 @@ void api_create(struct api_request *r)
         return;
     }
     if (!str_empty(ns) && !streq(ns, r->ns)) {
-        api_status(r, 400, "BadRequest", NULL, "the namespace of the provided object does not match the namespace sent on the request");
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the provided object does not match the namespace sent on the "
+                   "request");
         return;
     }
     AUTO_CHARS char *name = choose_name(r, object);
@@ -297,7 +319,8 @@ void api_create(struct api_request *r)
         return;
     if (store_find(r->server->store, r->kind_index, r->ns, name)) {
         AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists", api_kind_resource(r->kind), name);
+        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
+                   api_kind_resource(r->kind), name);
         return;
     }
     new_metadata(r, object, name);
@@ -313,12 +336,14 @@ static void reply_conflict(struct api_request *r)
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
     api_status(r, 409, "Conflict", details,
-               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please apply your changes to the "
+               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
+               "apply your changes to the "
                "latest version and try again",
                api_kind_resource(r->kind), name);
 }
 
-/* Puts back what this address may not change: the status through the object, the rest through /status. */
+/* Puts back what this address may not change: the status through the object, the rest through
+ * /status. */
 static void separate_status(struct api_request *r, json_t *object, const json_t *before)
 {
     if (!r->kind->has_status)
@@ -342,12 +367,15 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
 static void commit_change(struct api_request *r, json_t *object, struct object *old)
 {
     AUTO_JSON json_t *before = api_tree(old);
-    const char *version = json_at_str(object, "metadata.resourceVersion"), *uid = json_at_str(object, "metadata.uid");
+    const char *version = json_at_str(object, "metadata.resourceVersion"),
+               *uid = json_at_str(object, "metadata.uid");
     const char *name = json_at_str(object, "metadata.name");
     if (!str_empty(name) && !streq(name, r->name)) {
         AUTO_CHARS char *sent = xstrdup(name);
         AUTO_CHARS char *want = xstrdup(r->name);
-        api_status(r, 400, "BadRequest", NULL, "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the name of the object (%s) does not match the name on the URL (%s)", sent,
+                   want);
         return;
     }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
@@ -373,7 +401,8 @@ void api_update(struct api_request *r)
     commit_change(r, object, old);
 }
 
-static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch, struct err *err)
+static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch,
+                       struct err *err)
 {
     if (str_starts(type, STR("application/json-patch+json")))
         return api_patch_json(object, patch, err);
@@ -391,10 +420,12 @@ void api_patch(struct api_request *r)
     AUTO_JSON json_t *patch = NULL;
     AUTO_DONE(buf) struct buf unknown = {0};
     struct err err = {0};
-    if (!str_starts(type, STR("application/json-patch+json")) && !str_starts(type, STR("application/merge-patch+json")) &&
+    if (!str_starts(type, STR("application/json-patch+json")) &&
+        !str_starts(type, STR("application/merge-patch+json")) &&
         !str_starts(type, STR("application/strategic-merge-patch+json"))) {
         api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: application/json-patch+json, "
                    "application/merge-patch+json, application/strategic-merge-patch+json");
         return;
     }
@@ -413,12 +444,13 @@ void api_patch(struct api_request *r)
     if (apply_patch(r, type, &object, patch, &err) < 0) {
         AUTO_CHARS char *name = xstrdup(r->name);
         AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 422, "Invalid", details, "%s \"%s\" is invalid: patch: %s", r->kind->kind, name, err_text(&err));
+        api_status(r, 422, "Invalid", details, "%s \"%s\" is invalid: patch: %s", r->kind->kind,
+                   name, err_text(&err));
         return;
     }
     if (api_kind_decode(r->kind, object, &unknown, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s", r->kind->kind,
-                   r->kind->version, r->kind->kind, err_text(&err));
+        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
+                   r->kind->kind, r->kind->version, r->kind->kind, err_text(&err));
         return;
     }
     if (tell_unknown(r, buf_str(&unknown)))

@@ -1,9 +1,10 @@
 /* fairlead-labd supervise: builds the fabric and keeps the lab's processes running.
  *
- * Owns the lock of the state directory (whoever holds it is the lab), the namespaces while it runs, and one child per
- * daemon: the API server in the fabric's namespace, the controllers beside it, and a node and an agent in each node's
- * namespace. Children die with it (PR_SET_PDEATHSIG); one that ends is started again with back-off. On SIGTERM: nodes
- * first, then the rest; the namespaces are removed by `down` or by the next start. */
+ * Owns the lock of the state directory (whoever holds it is the lab), the namespaces while it runs,
+ * and one child per daemon: the API server in the fabric's namespace, the controllers beside it,
+ * and a node and an agent in each node's namespace. Children die with it (PR_SET_PDEATHSIG); one
+ * that ends is started again with back-off. On SIGTERM: nodes first, then the rest; the namespaces
+ * are removed by `down` or by the next start. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -33,11 +34,11 @@ struct supervisor;
 
 struct child {
     struct supervisor *supervisor;
-    char *name;   /* of the log file and in messages */
-    char *netns;  /* where it lives */
+    char *name;  /* of the log file and in messages */
+    char *netns; /* where it lives */
     char *program;
     VEC(char *) argv;
-    pid_t pid;    /* 0 = not running */
+    pid_t pid; /* 0 = not running */
     uint64_t started_ms;
     uint64_t backoff_ms;
     struct loop_timer *timer;
@@ -84,14 +85,14 @@ static void supervisor_check_stopped(struct supervisor *s)
     if (!s->stopping)
         return;
     bool nodes_left = false, any_left = false;
-    VEC_FOREACH(c, &s->children) {
+    VEC_FOREACH (c, &s->children) {
         any_left = any_left || (*c)->pid;
         nodes_left = nodes_left || ((*c)->pid && (*c)->is_node);
     }
     if (!any_left)
         loop_stop(s->loop, 0);
     else if (!nodes_left)
-        VEC_FOREACH(c, &s->children)
+        VEC_FOREACH (c, &s->children)
             if ((*c)->pid)
                 kill((*c)->pid, SIGTERM);
 }
@@ -107,8 +108,10 @@ static void on_child_exit(pid_t pid, int status, void *user)
         supervisor_check_stopped(s);
         return;
     }
-    c->backoff_ms = stable || !c->backoff_ms ? RESTART_MIN_MS : MIN(c->backoff_ms * 2, (uint64_t)RESTART_MAX_MS);
-    log_warn("process ended, starting it again", kv_s("process", c->name), kv_i("status", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)),
+    c->backoff_ms = stable || !c->backoff_ms ? RESTART_MIN_MS
+                                             : MIN(c->backoff_ms * 2, (uint64_t)RESTART_MAX_MS);
+    log_warn("process ended, starting it again", kv_s("process", c->name),
+             kv_i("status", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)),
              kv_i("after_ms", (int64_t)c->backoff_ms));
     loop_timer_start(c->timer, c->backoff_ms);
 }
@@ -122,7 +125,8 @@ static void child_start(void *user)
     AUTO_FD int log_fd = open(log_name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     AUTO_FD int netns_fd = netns_open(c->netns, &err);
     if (log_fd < 0 || netns_fd < 0) {
-        log_error("cannot start", kv_s("process", c->name), kv_s("err", log_fd < 0 ? strerror(errno) : err_text(&err)));
+        log_error("cannot start", kv_s("process", c->name),
+                  kv_s("err", log_fd < 0 ? strerror(errno) : err_text(&err)));
         loop_timer_start(c->timer, RESTART_MAX_MS);
         return;
     }
@@ -137,7 +141,8 @@ static void child_start(void *user)
     }
 }
 
-static struct child *child_new(struct supervisor *s, const char *name, const char *netns, const char *program)
+static struct child *child_new(struct supervisor *s, const char *name, const char *netns,
+                               const char *program)
 {
     struct child *c = NEW(struct child);
     c->supervisor = s;
@@ -165,7 +170,7 @@ static void child_free(struct child *c)
     free(c->name);
     free(c->netns);
     free(c->program);
-    VEC_FOREACH(a, &c->argv)
+    VEC_FOREACH (a, &c->argv)
         free(*a);
     vec_done(&c->argv);
     loop_timer_free(c->timer);
@@ -187,7 +192,8 @@ static const char *own_program(const char *name, char ret[512])
     return ret;
 }
 
-static const char *ip_text(const struct supervisor *s, enum fabric_role role, unsigned index, int family, char ret[IP_TEXT_BYTES])
+static const char *ip_text(const struct supervisor *s, enum fabric_role role, unsigned index,
+                           int family, char ret[IP_TEXT_BYTES])
 {
     struct ip ip = fabric_ip(&s->record.plan, role, index, family);
     return ip_format(&ip, ret);
@@ -196,7 +202,8 @@ static const char *ip_text(const struct supervisor *s, enum fabric_role role, un
 static void add_apiserver(struct supervisor *s)
 {
     char netns[FABRIC_NAME_BYTES], self[512], ip[IP_TEXT_BYTES];
-    struct child *c = child_new(s, "apiserver", fabric_netns(s->record.name, netns), own_program(NULL, self));
+    struct child *c =
+        child_new(s, "apiserver", fabric_netns(s->record.name, netns), own_program(NULL, self));
     const char *dir = s->dir.path;
     child_arg(c, "fairlead-labd");
     child_arg(c, "apiserver");
@@ -221,17 +228,22 @@ static void add_apiserver(struct supervisor *s)
 static void add_controllers(struct supervisor *s)
 {
     char netns[FABRIC_NAME_BYTES], self[512], first[IP_TEXT_BYTES], last[IP_TEXT_BYTES];
-    struct child *c = child_new(s, "controllers", fabric_netns(s->record.name, netns), own_program(NULL, self));
+    struct child *c =
+        child_new(s, "controllers", fabric_netns(s->record.name, netns), own_program(NULL, self));
     child_arg(c, "fairlead-labd");
     child_arg(c, "controllers");
     child_arg(c, "--kubeconfig=%s/controllers.kubeconfig", s->dir.path);
-    child_arg(c, "--load-balancer-pool=%s-%s", ip_text(s, FABRIC_POOL_START, 0, AF_INET, first), ip_text(s, FABRIC_POOL_END, 0, AF_INET, last));
+    child_arg(c, "--load-balancer-pool=%s-%s", ip_text(s, FABRIC_POOL_START, 0, AF_INET, first),
+              ip_text(s, FABRIC_POOL_END, 0, AF_INET, last));
     if (s->record.plan.v6.ip.family)
-        child_arg(c, "--load-balancer-pool-v6=%s-%s", ip_text(s, FABRIC_POOL_START, 0, AF_INET6, first), ip_text(s, FABRIC_POOL_END, 0, AF_INET6, last));
+        child_arg(c, "--load-balancer-pool-v6=%s-%s",
+                  ip_text(s, FABRIC_POOL_START, 0, AF_INET6, first),
+                  ip_text(s, FABRIC_POOL_END, 0, AF_INET6, last));
     vec_push(&c->argv, NULL);
 }
 
-static void add_both(const struct supervisor *s, struct child *c, const char *flag, enum fabric_role role, unsigned index)
+static void add_both(const struct supervisor *s, struct child *c, const char *flag,
+                     enum fabric_role role, unsigned index)
 {
     char v4[IP_TEXT_BYTES], v6[IP_TEXT_BYTES];
     ip_text(s, role, index, AF_INET6, v6);
@@ -240,10 +252,13 @@ static void add_both(const struct supervisor *s, struct child *c, const char *fl
 
 static void add_node(struct supervisor *s, unsigned index)
 {
-    char netns[FABRIC_NAME_BYTES], self[512], v4[PREFIX_TEXT_BYTES], v6[PREFIX_TEXT_BYTES], ip[IP_TEXT_BYTES];
+    char netns[FABRIC_NAME_BYTES], self[512], v4[PREFIX_TEXT_BYTES], v6[PREFIX_TEXT_BYTES],
+        ip[IP_TEXT_BYTES];
     const struct lab_node *n = &s->record.nodes.v[index];
-    struct prefix pods_v4 = fabric_pod_cidr(index, AF_INET), pods_v6 = fabric_pod_cidr(index, AF_INET6);
-    struct child *c = child_new(s, n->name, fabric_node_netns(s->record.name, n->name, netns), own_program(NULL, self));
+    struct prefix pods_v4 = fabric_pod_cidr(index, AF_INET),
+                  pods_v6 = fabric_pod_cidr(index, AF_INET6);
+    struct child *c = child_new(s, n->name, fabric_node_netns(s->record.name, n->name, netns),
+                                own_program(NULL, self));
     struct prefix services;
     struct ip dns = {0};
     c->is_node = true;
@@ -253,16 +268,18 @@ static void add_node(struct supervisor *s, unsigned index)
     child_arg(c, "--node-name=%s", n->name);
     child_arg(c, "--lab=%s", s->record.name);
     child_arg(c, "--state-dir=%s/nodes/%s", s->dir.path, n->name);
-    child_arg(c, "--pod-cidr=%s%s%s", prefix_format(&pods_v4, v4), s->record.plan.v6.ip.family ? "," : "",
+    child_arg(c, "--pod-cidr=%s%s%s", prefix_format(&pods_v4, v4),
+              s->record.plan.v6.ip.family ? "," : "",
               s->record.plan.v6.ip.family ? prefix_format(&pods_v6, v6) : "");
     add_both(s, c, "internal-ip", FABRIC_INTERNAL, index);
     add_both(s, c, "external-ip", FABRIC_EXTERNAL, index);
     if (*n->labels)
         child_arg(c, "--labels=%s", n->labels);
-    VEC_FOREACH(image, &s->record.images)
+    VEC_FOREACH (image, &s->record.images)
         child_arg(c, "--image=%s", *image);
     struct str v6_cidr;
-    if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &v6_cidr), &services) == 0 && prefix_nth(&services, 10, &dns) == 0)
+    if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &v6_cidr), &services) == 0 &&
+        prefix_nth(&services, 10, &dns) == 0)
         child_arg(c, "--cluster-dns=%s", ip_format(&dns, ip));
     child_arg(c, "--kubelet-cert=%s/pki/%s.crt", s->dir.path, n->name);
     child_arg(c, "--kubelet-key=%s/pki/%s.key", s->dir.path, n->name);
@@ -275,7 +292,8 @@ static void add_agent(struct supervisor *s, unsigned index)
     char netns[FABRIC_NAME_BYTES], agent[512], v4[PREFIX_TEXT_BYTES], v6[PREFIX_TEXT_BYTES];
     const char *node = s->record.nodes.v[index].name;
     AUTO_CHARS char *name = xasprintf("%s-agent", node);
-    struct child *c = child_new(s, name, fabric_node_netns(s->record.name, node, netns), own_program("fairlead-agent", agent));
+    struct child *c = child_new(s, name, fabric_node_netns(s->record.name, node, netns),
+                                own_program("fairlead-agent", agent));
     struct prefix pods_v4 = fabric_cluster_cidr(AF_INET), pods_v6 = fabric_cluster_cidr(AF_INET6);
     child_arg(c, "fairlead-agent");
     child_arg(c, "--kubeconfig=%s/%s.kubeconfig", s->dir.path, node);
@@ -306,7 +324,7 @@ static void on_api_poll(void *user)
 static void on_stop_timeout(void *user)
 {
     struct supervisor *s = user;
-    VEC_FOREACH(c, &s->children)
+    VEC_FOREACH (c, &s->children)
         if ((*c)->pid)
             kill((*c)->pid, SIGKILL);
     loop_stop(s->loop, 0);
@@ -321,7 +339,7 @@ static void on_stop(int signo, void *user)
     s->stopping = true;
     log_info("stopping");
     loop_timer_stop(s->api_poll);
-    VEC_FOREACH(c, &s->children) {
+    VEC_FOREACH (c, &s->children) {
         loop_timer_stop((*c)->timer);
         if ((*c)->pid && (*c)->is_node)
             kill((*c)->pid, SIGTERM);
@@ -334,20 +352,26 @@ static int build(struct supervisor *s, struct err *reterr)
 {
     struct ip ips[4];
     char api[IP_TEXT_BYTES];
-    AUTO_CHARS char *server = xasprintf("https://%s:%d", ip_text(s, FABRIC_API, 0, AF_INET, api), LAB_API_PORT);
+    AUTO_CHARS char *server =
+        xasprintf("https://%s:%d", ip_text(s, FABRIC_API, 0, AF_INET, api), LAB_API_PORT);
     struct prefix services;
     struct str rest;
     size_t n = 0;
     ips[n++] = fabric_ip(&s->record.plan, FABRIC_API, 0, AF_INET);
     if (s->record.plan.v6.ip.family)
         ips[n++] = fabric_ip(&s->record.plan, FABRIC_API, 0, AF_INET6);
-    if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &rest), &services) < 0 || prefix_nth(&services, 1, &ips[n++]) < 0)
-        return err_set(reterr, -EINVAL, NULL, "service range %s cannot be used", s->record.service_cidrs);
-    struct certificates_options o = {.lab = s->record.name, .server = server, .api_ips = ips, .n_api_ips = n};
+    if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &rest), &services) < 0 ||
+        prefix_nth(&services, 1, &ips[n++]) < 0)
+        return err_set(reterr, -EINVAL, NULL, "service range %s cannot be used",
+                       s->record.service_cidrs);
+    struct certificates_options o = {
+        .lab = s->record.name, .server = server, .api_ips = ips, .n_api_ips = n};
     int r = certificates_make(&s->dir, &o, reterr);
     for (unsigned i = 0; r == 0 && i < s->record.nodes.n; i++) {
-        struct ip node_ips[2] = {fabric_ip(&s->record.plan, FABRIC_INTERNAL, i, AF_INET), fabric_ip(&s->record.plan, FABRIC_INTERNAL, i, AF_INET6)};
-        r = certificates_make_node(&s->dir, &o, s->record.nodes.v[i].name, node_ips, node_ips[1].family ? 2 : 1, reterr);
+        struct ip node_ips[2] = {fabric_ip(&s->record.plan, FABRIC_INTERNAL, i, AF_INET),
+                                 fabric_ip(&s->record.plan, FABRIC_INTERNAL, i, AF_INET6)};
+        r = certificates_make_node(&s->dir, &o, s->record.nodes.v[i].name, node_ips,
+                                   node_ips[1].family ? 2 : 1, reterr);
     }
     if (r == 0)
         r = fabric_down(s->record.name, NULL, reterr); /* what a killed run left */
@@ -373,7 +397,7 @@ static void start(struct supervisor *s)
 
 static void supervisor_done(struct supervisor *s)
 {
-    VEC_FOREACH(c, &s->children)
+    VEC_FOREACH (c, &s->children)
         child_free(*c);
     vec_done(&s->children);
     loop_timer_free(s->api_poll);
@@ -390,7 +414,12 @@ int supervise_command(int argc, char **argv)
         {"name", 0, ARG_STRING, &name, "NAME", "the lab", 0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-labd supervise", "runs the processes of a lab (started by lab up)", "--name NAME", NULL, args, false};
+    const struct program p = {"fairlead-labd supervise",
+                              "runs the processes of a lab (started by lab up)",
+                              "--name NAME",
+                              NULL,
+                              args,
+                              false};
     struct arg_list rest = {0};
     struct err err = {0};
     struct supervisor s = {.dir.lock_fd = -1};
@@ -400,7 +429,8 @@ int supervise_command(int argc, char **argv)
     if (!name)
         return program_fail(EXIT_USAGE_ERROR, NULL, "--name is required");
     state_dir_of(name, &s.dir);
-    if (state_dir_lock(&s.dir, &holder, &err) < 0 || lab_record_read(&s.dir, &s.record, &err) < 0 || loop_new(&s.loop, &err) < 0)
+    if (state_dir_lock(&s.dir, &holder, &err) < 0 || lab_record_read(&s.dir, &s.record, &err) < 0 ||
+        loop_new(&s.loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "lab %s: %s", name, err_text(&err));
     s.api_poll = loop_timer_new(s.loop, on_api_poll, &s);
     s.stop_timer = loop_timer_new(s.loop, on_stop_timeout, &s);
