@@ -1,82 +1,73 @@
-/* Percent coding and query strings. Pure functions on slices; owns nothing, keeps nothing.
- *
- * Names are compared after decoding, so that "field%53elector" and "fieldSelector" cannot mean different things to
- * two readers. A NUL is refused everywhere: decoded text becomes C strings further on. */
+/* Percent-encoding and query strings (RFC 3986, and the form encoding of query parameters). Pure. */
 #include "codec/url.h"
 
 #include <errno.h>
 
-static int hex_digit(char c)
+static int hex(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int url_decode(struct str in, bool plus, struct buf *ret)
+int url_decode(struct str s, bool query, struct buf *ret)
 {
-    for (size_t i = 0; i < in.n; i++) {
-        char c = in.p[i];
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
         if (c == '%') {
-            int hi = i + 2 < in.n ? hex_digit(in.p[i + 1]) : -1;
-            int lo = i + 2 < in.n ? hex_digit(in.p[i + 2]) : -1;
-            if (hi < 0 || lo < 0 || (hi == 0 && lo == 0))
+            int high = i + 2 < s.n ? hex(s.p[i + 1]) : -1;
+            int low = i + 2 < s.n ? hex(s.p[i + 2]) : -1;
+            if (high < 0 || low < 0 || (high == 0 && low == 0))
                 return -EINVAL;
-            buf_add_char(ret, (char)(hi * 16 + lo));
+            c = (char)(high * 16 + low);
             i += 2;
-        } else if (c == '\0') {
-            return -EINVAL;
-        } else {
-            buf_add_char(ret, plus && c == '+' ? ' ' : c);
+        } else if (c == '+' && query) {
+            c = ' ';
         }
+        buf_add_char(ret, c);
     }
     return ret->failed ? -ENOMEM : 0;
 }
 
-static bool is_unreserved(char c)
+void url_encode(struct str s, struct buf *ret)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
-}
-
-void url_encode(struct str in, struct buf *ret)
-{
-    for (size_t i = 0; i < in.n; i++) {
-        if (is_unreserved(in.p[i]))
-            buf_add_char(ret, in.p[i]);
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~", c)))
+            buf_add_char(ret, c);
         else
-            buf_addf(ret, "%%%02X", (unsigned char)in.p[i]);
+            buf_addf(ret, "%%%02X", (unsigned char)c);
     }
 }
 
-bool url_query_next(struct str *query, struct str *ret_key, struct str *ret_value)
+bool url_param_next(struct str *rest, struct str *ret_name, struct str *ret_value)
 {
-    while (query->p && query->n) {
-        struct str pair = str_cut(*query, '&', query);
-        if (!pair.n)
+    while (rest->p && rest->n) {
+        struct str part = str_cut(*rest, '&', rest);
+        if (!part.n)
             continue;
-        *ret_key = str_cut(pair, '=', ret_value);
+        *ret_name = str_cut(part, '=', ret_value);
         return true;
     }
     return false;
 }
 
-int url_query_find(struct str query, const char *key, struct buf *ret)
+char *url_param(struct str query, const char *name)
 {
-    struct str k, v;
-    while (url_query_next(&query, &k, &v)) {
-        AUTO_DONE(buf) struct buf name = {0};
-        int code = url_decode(k, true, &name);
-        if (code < 0)
-            return code;
-        if (!str_is(buf_str(&name), key))
+    struct str rest = query, key, value;
+    while (url_param_next(&rest, &key, &value)) {
+        AUTO_DONE(buf) struct buf decoded_key = {0};
+        AUTO_DONE(buf) struct buf decoded = {0};
+        if (url_decode(key, true, &decoded_key) < 0 || !str_is(buf_str(&decoded_key), name))
             continue;
-        code = url_decode(v, true, ret);
-        return code < 0 ? code : 1;
+        return url_decode(value, true, &decoded) < 0 ? NULL : buf_take_cstr(&decoded);
     }
-    return 0;
+    return NULL;
+}
+
+bool url_param_bool(struct str query, const char *name)
+{
+    AUTO_CHARS char *v = url_param(query, name);
+    return streq(v, "true") || streq(v, "1");
 }

@@ -1,17 +1,16 @@
 #pragma once
-/* URLs as far as servers and clients of the API need them: percent coding and query strings (RFC 3986; '+' in a query
- * is a space, as HTML forms and Go write it). */
+/* URL parts: percent-decoding, query parameters. */
 
 #include "base/buf.h"
 
-/* Appends the decoded bytes. plus: '+' becomes a space. -EINVAL on a broken escape or an escaped NUL. */
-int url_decode(struct str in, bool plus, struct buf *ret) NODISCARD;
+/* Decodes %XX (and '+' as space when query is true) into ret. -EINVAL: a malformed escape or a NUL byte. */
+int url_decode(struct str s, bool query, struct buf *ret) NODISCARD;
+/* Everything but unreserved characters (RFC 3986 section 2.3) becomes %XX. */
+void url_encode(struct str s, struct buf *ret);
 
-/* Appends in with everything but RFC 3986's unreserved characters escaped. */
-void url_encode(struct str in, struct buf *ret);
-
-/* Takes the next key=value pair off *query, undecoded; value.p is NULL when there was no '='. false at the end. */
-bool url_query_next(struct str *query, struct str *ret_key, struct str *ret_value);
-
-/* Decoded value of the first parameter called key: 1 = found (appended to ret), 0 = absent, -EINVAL. */
-int url_query_find(struct str query, const char *key, struct buf *ret) NODISCARD;
+/* The decoded first value of a parameter; NULL if absent or malformed. The caller frees. "" when it has no value. */
+char *url_param(struct str query, const char *name);
+/* "true" or "1" (kubectl sends both). */
+bool url_param_bool(struct str query, const char *name);
+/* for (struct str rest = query; url_param_next(&rest, &name, &value);) raw, undecoded parts. */
+bool url_param_next(struct str *rest, struct str *ret_name, struct str *ret_value);

@@ -1,340 +1,420 @@
-/* YAML to JSON over libyaml's event parser.
- *
- * The tree is built from events with an explicit budget of nodes; an alias is a deep copy charged to the same budget,
- * so nested aliases end in an error instead of in memory. Depth is counted too, since both the builder and jansson
- * recurse. Non-string keys become strings as in sigs.k8s.io/yaml. Pure; libyaml's parser lives inside one call. */
+/* YAML reading and writing over libyaml's event parser. Owns the tree being built; anchors are kept per document and copied
+ * on use, under the node limit. */
 #include "codec/yaml.h"
 
 #include <errno.h>
-#include <math.h>
-#include <stdlib.h>
 #include <yaml.h>
 
 #include "base/map.h"
 
-struct builder {
+struct reader {
     yaml_parser_t parser;
-    struct map anchors; /* name -> json_t, one reference each */
+    struct map anchors; /* name -> json_t */
     size_t nodes;
-    size_t depth;
-    char *duplicate;
-    struct err *reterr;
+    struct err *err;
 };
 
-static int build_node(struct builder *b, yaml_event_t *ev, json_t **ret);
+static int parse_node(struct reader *r, const yaml_event_t *e, unsigned depth, json_t **ret);
 
-static int charge(struct builder *b, size_t n, size_t line)
+static int fail_at(struct reader *r, yaml_mark_t mark, int code, const char *what)
 {
-    b->nodes += n;
-    if (b->nodes > YAML_NODES_MAX)
-        return err_set(b->reterr, -E2BIG, NULL, "yaml: line %zu: document contains excessive aliasing or nodes (more than %d)",
-                       line, YAML_NODES_MAX);
-    return 0;
+    return err_set(r->err, code, NULL, "YAML line %zu column %zu: %s", mark.line + 1, mark.column + 1, what);
 }
 
-static int next_event(struct builder *b, yaml_event_t *ret)
+static int next_event(struct reader *r, yaml_event_t *e)
 {
-    if (yaml_parser_parse(&b->parser, ret))
+    if (yaml_parser_parse(&r->parser, e))
         return 0;
-    return err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: %s", b->parser.problem_mark.line + 1,
-                   b->parser.problem ? b->parser.problem : "cannot be read");
-}
-
-static bool is_number(struct str s, bool *ret_float)
-{
-    size_t i = 0, digits = 0;
-    bool is_float = false;
-    if (i < s.n && (s.p[i] == '-' || s.p[i] == '+'))
-        i++;
-    for (; i < s.n; i++) {
-        char c = s.p[i];
-        if (c >= '0' && c <= '9')
-            digits++;
-        else if (c == '.' && !is_float)
-            is_float = true;
-        else if ((c == 'e' || c == 'E') && digits && i + 1 < s.n) {
-            is_float = true;
-            if (s.p[i + 1] == '+' || s.p[i + 1] == '-')
-                i++;
-            for (i++; i < s.n; i++)
-                if (s.p[i] < '0' || s.p[i] > '9')
-                    return false;
-            break;
-        } else {
-            return false;
-        }
-    }
-    *ret_float = is_float;
-    return digits > 0;
-}
-
-/* 0x1f, 0o17 and YAML 1.1's 017 are integers, as Go's decoder has them. */
-static bool based_integer(struct str s, int64_t *ret)
-{
-    char text[32], *end;
-    int base = 0;
-    if (s.n < 2 || s.n >= sizeof(text) || s.p[0] != '0')
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    const char *digits = text + 1;
-    if (*digits == 'x' || *digits == 'X')
-        base = 16, digits++;
-    else if (*digits == 'o')
-        base = 8, digits++;
-    else
-        base = 8;
-    if (!*digits || *digits == '-' || *digits == '+')
-        return false;
-    errno = 0;
-    *ret = strtoll(digits, &end, base);
-    return errno == 0 && *end == '\0';
-}
-
-static json_t *plain_scalar(struct str s)
-{
-    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    static const char *const trues[] = {"true", "True", "TRUE"};
-    static const char *const falses[] = {"false", "False", "FALSE"};
-    bool is_float;
-    int64_t n;
-    for (size_t i = 0; i < ARRAY_LEN(nulls); i++)
-        if (str_is(s, nulls[i]))
-            return json_null();
-    for (size_t i = 0; i < ARRAY_LEN(trues); i++)
-        if (str_is(s, trues[i]) || str_is(s, falses[i]))
-            return json_boolean(str_is(s, trues[i]));
-    if (based_integer(s, &n))
-        return json_integer(n);
-    if (is_number(s, &is_float)) {
-        struct str digits = s.p[0] == '+' ? str_sub(s, 1, s.n) : s;
-        if (!is_float && str_to_i64(digits, &n) == 0)
-            return json_integer(n);
-        AUTO_CHARS char *text = str_dup(s);
-        double d = strtod(text, NULL);
-        if (isfinite(d))
-            return json_real(d);
-    }
-    return json_stringn(s.p, s.n);
-}
-
-static json_t *scalar(const yaml_event_t *ev)
-{
-    struct str s = str_of(ev->data.scalar.value, ev->data.scalar.length);
-    const char *tag = (const char *)ev->data.scalar.tag;
-    json_t *j;
-    if (ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !streq(tag, YAML_STR_TAG) && !streq(tag, "!"))
-        j = plain_scalar(s);
-    else
-        j = json_stringn(s.p, s.n);
-    return j;
+    yaml_mark_t mark = r->parser.problem_mark;
+    return fail_at(r, mark, -EINVAL, r->parser.problem ? r->parser.problem : "cannot be read");
 }
 
 static size_t count_nodes(const json_t *j)
 {
     size_t n = 1, i;
-    const char *k;
+    const char *key;
     json_t *v;
-    if (json_is_array(j)) {
-        json_array_foreach((json_t *)(uintptr_t)j, i, v)
+    if (json_is_object(j))
+        json_object_foreach((json_t *)(uintptr_t)j, key, v)
             n += count_nodes(v);
-    } else if (json_is_object(j)) {
-        json_object_foreach((json_t *)(uintptr_t)j, k, v)
-            n += count_nodes(v);
-    }
+    json_array_foreach(j, i, v)
+        n += count_nodes(v);
     return n;
 }
 
-static int build_alias(struct builder *b, const yaml_event_t *ev, json_t **ret)
+static int count(struct reader *r, yaml_mark_t mark, size_t n)
 {
-    const json_t *target = map_find_cstr(&b->anchors, (const char *)ev->data.alias.anchor);
-    size_t line = ev->start_mark.line + 1;
-    if (!target)
-        return err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: unknown anchor '%.60s' referenced", line,
-                       (const char *)ev->data.alias.anchor);
-    int code = charge(b, count_nodes(target), line);
-    if (code < 0)
-        return code;
-    *ret = json_deep_copy(target);
-    return *ret ? 0 : -ENOMEM;
+    r->nodes += n;
+    return r->nodes > YAML_NODES_MAX ? fail_at(r, mark, -E2BIG, "too many nodes (aliases count each time they are used)") : 0;
 }
 
-static int build_sequence(struct builder *b, json_t *array)
+static bool is_number(struct str s, bool *ret_integer)
+{
+    size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+') ? 1 : 0, digits = 0;
+    bool integer = true;
+    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+        digits++;
+    if (i < s.n && s.p[i] == '.') {
+        integer = false;
+        for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+            digits++;
+    }
+    if (digits && i < s.n && (s.p[i] == 'e' || s.p[i] == 'E')) {
+        integer = false;
+        size_t exponent = 0;
+        i++;
+        if (i < s.n && (s.p[i] == '-' || s.p[i] == '+'))
+            i++;
+        for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+            exponent++;
+        digits = exponent ? digits : 0;
+    }
+    *ret_integer = integer;
+    return digits && i == s.n;
+}
+
+/* A plain scalar by the YAML 1.2 core schema, which is what Kubernetes' own reader comes to for manifests. */
+static json_t *plain_scalar(struct str s)
+{
+    bool integer;
+    int64_t v;
+    if (!s.n || str_is(s, "~") || str_is(s, "null") || str_is(s, "Null") || str_is(s, "NULL"))
+        return json_null();
+    if (str_is(s, "true") || str_is(s, "True") || str_is(s, "TRUE"))
+        return json_true();
+    if (str_is(s, "false") || str_is(s, "False") || str_is(s, "FALSE"))
+        return json_false();
+    if (is_number(s, &integer)) {
+        struct str digits = s.p[0] == '+' ? str_sub(s, 1, s.n) : s;
+        if (integer && digits.n > 1 && digits.p[0] == '0')
+            return json_integer(strtoll(digits.p, NULL, 8)); /* YAML 1.1 octal: file modes such as 0644 */
+        if (integer && str_to_i64(digits, &v) == 0)
+            return json_integer(v);
+        return json_real(strtod(digits.p, NULL));
+    }
+    return json_stringn(s.p, s.n);
+}
+
+static int parse_scalar(struct reader *r, const yaml_event_t *e, json_t **ret)
+{
+    struct str s = str_of(e->data.scalar.value, e->data.scalar.length);
+    const char *tag = (const char *)e->data.scalar.tag;
+    if (streq(tag, "tag:yaml.org,2002:str") || e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        *ret = json_stringn(s.p, s.n);
+    else
+        *ret = plain_scalar(s);
+    return *ret ? 0 : fail_at(r, e->start_mark, -EINVAL, "a string that is not UTF-8");
+}
+
+static int parse_sequence(struct reader *r, unsigned depth, json_t *list)
 {
     for (;;) {
-        yaml_event_t ev;
+        yaml_event_t e;
         json_t *item = NULL;
-        int code = next_event(b, &ev);
+        int code = next_event(r, &e);
         if (code < 0)
             return code;
-        bool end = ev.type == YAML_SEQUENCE_END_EVENT;
-        if (!end)
-            code = build_node(b, &ev, &item);
-        yaml_event_delete(&ev);
-        if (end || code < 0)
-            return code;
-        json_array_append_new(array, item);
-    }
-}
-
-static int key_text(struct builder *b, const yaml_event_t *ev, char **ret)
-{
-    if (ev->type == YAML_ALIAS_EVENT) {
-        const json_t *target = map_find_cstr(&b->anchors, (const char *)ev->data.alias.anchor);
-        if (json_is_string(target)) {
-            *ret = xstrdup(json_string_value(target));
+        if (e.type == YAML_SEQUENCE_END_EVENT) {
+            yaml_event_delete(&e);
             return 0;
         }
+        code = parse_node(r, &e, depth + 1, &item);
+        yaml_event_delete(&e);
+        if (code < 0)
+            return code;
+        json_array_append_new(list, item);
     }
-    if (ev->type != YAML_SCALAR_EVENT)
-        return err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: a key must be a string", ev->start_mark.line + 1);
-    *ret = str_dup(str_of(ev->data.scalar.value, ev->data.scalar.length));
-    return 0;
 }
 
-static int build_member(struct builder *b, const char *key, size_t line, json_t *object)
+static int parse_key(struct reader *r, const yaml_event_t *e, json_t **ret_key)
 {
-    yaml_event_t ev;
-    json_t *value = NULL;
-    int code = next_event(b, &ev);
-    if (code < 0)
-        return code;
-    code = build_node(b, &ev, &value);
-    yaml_event_delete(&ev);
-    if (code < 0)
-        return code;
-    if (streq(key, "<<") && json_is_object(value)) { /* merge key: what is there already wins */
-        json_object_update_missing(object, value);
-        json_decref(value);
-        return 0;
-    }
-    if (json_object_get(object, key) && b->duplicate && !b->duplicate[0]) {
-        strncpy(b->duplicate, key, 127);
-        b->duplicate[127] = '\0';
-    }
-    if (json_object_set_new(object, key, value) < 0)
-        return err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: a key is not UTF-8", line);
-    return 0;
+    if (e->type != YAML_SCALAR_EVENT)
+        return fail_at(r, e->start_mark, -EINVAL, "a mapping key must be a plain string");
+    *ret_key = json_stringn((const char *)e->data.scalar.value, e->data.scalar.length);
+    return *ret_key ? 0 : fail_at(r, e->start_mark, -EINVAL, "a key that is not UTF-8");
 }
 
-static int build_mapping(struct builder *b, json_t *object)
+static int parse_mapping(struct reader *r, unsigned depth, json_t *object)
 {
     for (;;) {
-        yaml_event_t ev;
-        AUTO_CHARS char *key = NULL;
-        int code = next_event(b, &ev);
+        yaml_event_t e;
+        AUTO_JSON json_t *key = NULL;
+        json_t *value = NULL;
+        int code = next_event(r, &e);
         if (code < 0)
             return code;
-        bool end = ev.type == YAML_MAPPING_END_EVENT;
-        size_t line = ev.start_mark.line + 1;
-        if (!end)
-            code = key_text(b, &ev, &key);
-        yaml_event_delete(&ev);
-        if (end || code < 0)
-            return code;
-        code = build_member(b, key, line, object);
+        if (e.type == YAML_MAPPING_END_EVENT) {
+            yaml_event_delete(&e);
+            return 0;
+        }
+        yaml_mark_t mark = e.start_mark;
+        code = parse_key(r, &e, &key);
+        yaml_event_delete(&e);
         if (code < 0)
             return code;
+        code = next_event(r, &e);
+        if (code < 0)
+            return code;
+        code = parse_node(r, &e, depth + 1, &value);
+        yaml_event_delete(&e);
+        if (code < 0)
+            return code;
+        if (json_object_get(object, json_string_value(key))) {
+            json_decref(value);
+            char words[200];
+            snprintf(words, sizeof(words), "key \"%.120s\" is there twice", json_string_value(key));
+            return fail_at(r, mark, -EINVAL, words);
+        }
+        if (json_object_set_new(object, json_string_value(key), value) < 0)
+            return fail_at(r, mark, -EINVAL, "a key with a NUL byte");
     }
 }
 
-static void remember(struct builder *b, const yaml_char_t *anchor, json_t *j)
+static int parse_alias(struct reader *r, const yaml_event_t *e, json_t **ret)
 {
-    if (!anchor)
-        return;
-    json_t *old = map_put_cstr(&b->anchors, (const char *)anchor, json_incref(j));
-    json_decref(old);
+    json_t *target = map_find_cstr(&r->anchors, (const char *)e->data.alias.anchor);
+    if (!target)
+        return fail_at(r, e->start_mark, -EINVAL, "an alias of an unknown anchor");
+    int code = count(r, e->start_mark, count_nodes(target));
+    if (code == 0)
+        *ret = json_deep_copy(target);
+    return code;
 }
 
-static int build_node(struct builder *b, yaml_event_t *ev, json_t **ret)
+static void remember(struct reader *r, const yaml_char_t *anchor, json_t *node)
 {
-    size_t line = ev->start_mark.line + 1;
-    json_t *j = NULL;
+    if (anchor)
+        json_decref(map_put_cstr(&r->anchors, (const char *)anchor, json_deep_copy(node)));
+}
+
+static int parse_node(struct reader *r, const yaml_event_t *e, unsigned depth, json_t **ret)
+{
+    AUTO_JSON json_t *node = NULL;
     const yaml_char_t *anchor = NULL;
-    int code = charge(b, 1, line);
+    int code = count(r, e->start_mark, 1);
     if (code < 0)
         return code;
-    if (++b->depth > YAML_DEPTH_MAX)
-        return err_set(b->reterr, -EOVERFLOW, NULL, "yaml: line %zu: nested deeper than %d levels", line, YAML_DEPTH_MAX);
-    if (ev->type == YAML_SCALAR_EVENT) {
-        anchor = ev->data.scalar.anchor;
-        j = scalar(ev);
-        if (!j)
-            code = err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: invalid UTF-8", line);
-    } else if (ev->type == YAML_SEQUENCE_START_EVENT) {
-        anchor = ev->data.sequence_start.anchor;
-        j = json_array();
-        code = build_sequence(b, j);
-    } else if (ev->type == YAML_MAPPING_START_EVENT) {
-        anchor = ev->data.mapping_start.anchor;
-        j = json_object();
-        code = build_mapping(b, j);
-    } else if (ev->type == YAML_ALIAS_EVENT) {
-        code = build_alias(b, ev, &j);
+    if (depth > YAML_DEPTH_MAX)
+        return fail_at(r, e->start_mark, -E2BIG, "nested too deeply");
+    if (e->type == YAML_SCALAR_EVENT) {
+        code = parse_scalar(r, e, &node);
+        anchor = e->data.scalar.anchor;
+    } else if (e->type == YAML_SEQUENCE_START_EVENT) {
+        node = json_array();
+        code = parse_sequence(r, depth, node);
+        anchor = e->data.sequence_start.anchor;
+    } else if (e->type == YAML_MAPPING_START_EVENT) {
+        node = json_object();
+        code = parse_mapping(r, depth, node);
+        anchor = e->data.mapping_start.anchor;
+    } else if (e->type == YAML_ALIAS_EVENT) {
+        code = parse_alias(r, e, &node);
     } else {
-        code = err_set(b->reterr, -EINVAL, NULL, "yaml: line %zu: unexpected content", line);
+        code = fail_at(r, e->start_mark, -EINVAL, "unexpected structure");
     }
-    b->depth--;
-    if (code < 0) {
-        json_decref(j);
+    if (code < 0)
         return code;
-    }
-    remember(b, anchor, j);
-    *ret = j;
+    remember(r, anchor, node);
+    *ret = TAKE(node);
     return 0;
 }
 
-static void anchors_clear(struct builder *b)
+static void forget_anchors(struct reader *r)
 {
     void *value;
-    for (size_t at = 0; map_next(&b->anchors, &at, NULL, &value);)
+    for (size_t at = 0; map_next(&r->anchors, &at, NULL, &value);)
         json_decref(value);
-    map_done(&b->anchors);
+    map_done(&r->anchors);
 }
 
-static int build_stream(struct builder *b, json_t *docs)
+static int parse_stream(struct reader *r, json_t *documents)
 {
     for (;;) {
-        yaml_event_t ev;
-        json_t *doc = NULL;
-        int code = next_event(b, &ev);
+        yaml_event_t e;
+        int code = next_event(r, &e);
         if (code < 0)
             return code;
-        yaml_event_type_t type = ev.type;
-        if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT ||
-            type == YAML_ALIAS_EVENT)
-            code = build_node(b, &ev, &doc);
-        yaml_event_delete(&ev);
+        yaml_event_type_t type = e.type;
+        if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_START_EVENT || type == YAML_DOCUMENT_END_EVENT ||
+            type == YAML_STREAM_END_EVENT) {
+            yaml_event_delete(&e);
+            if (type == YAML_STREAM_END_EVENT)
+                return 0;
+            if (type == YAML_DOCUMENT_START_EVENT)
+                forget_anchors(r);
+            continue;
+        }
+        json_t *node = NULL;
+        code = parse_node(r, &e, 0, &node);
+        yaml_event_delete(&e);
         if (code < 0)
             return code;
-        if (type == YAML_STREAM_END_EVENT)
-            return 0;
-        if (type == YAML_DOCUMENT_END_EVENT)
-            anchors_clear(b);
-        if (doc && !json_is_null(doc))
-            json_array_append(docs, doc);
-        json_decref(doc);
+        if (json_is_null(node))
+            json_decref(node);
+        else
+            json_array_append_new(documents, node);
     }
 }
 
-int yaml_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret, struct err *reterr)
+int yaml_parse_all(struct str text, json_t **ret, struct err *reterr)
 {
-    struct builder b = {.duplicate = ret_duplicate, .reterr = reterr};
-    if (ret_duplicate)
-        ret_duplicate[0] = '\0';
-    if (max_bytes && text.n > max_bytes)
-        return err_set(reterr, -E2BIG, NULL, "YAML of %zu bytes is over the limit of %zu", text.n, max_bytes);
-    if (!yaml_parser_initialize(&b.parser))
-        return err_set(reterr, -ENOMEM, NULL, "out of memory");
-    yaml_parser_set_input_string(&b.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
-    json_t *docs = json_array();
-    int code = build_stream(&b, docs);
-    yaml_parser_delete(&b.parser);
-    anchors_clear(&b);
-    if (code < 0) {
-        json_decref(docs);
+    struct reader r = {.err = reterr};
+    AUTO_JSON json_t *documents = json_array();
+    if (!yaml_parser_initialize(&r.parser))
+        return err_set(reterr, -ENOMEM, NULL, "YAML: out of memory");
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
+    int code = parse_stream(&r, documents);
+    forget_anchors(&r);
+    yaml_parser_delete(&r.parser);
+    if (code == 0)
+        *ret = TAKE(documents);
+    return code;
+}
+
+int yaml_parse(struct str text, json_t **ret, struct err *reterr)
+{
+    AUTO_JSON json_t *documents = NULL;
+    int code = yaml_parse_all(text, &documents, reterr);
+    if (code < 0)
         return code;
-    }
-    *ret = docs;
+    if (json_array_size(documents) > 1)
+        return err_set(reterr, -EINVAL, NULL, "YAML: more than one document");
+    *ret = json_incref(json_array_get(documents, 0));
     return 0;
+}
+
+/* ---- writing ---- */
+
+/* Must a string be quoted to come back as the same string? */
+static bool needs_quotes(const char *s)
+{
+    static const char *const words[] = {"", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE",
+                                        "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF",
+                                        "y", "Y", "n", "N", ".nan", ".inf", "-", "=", "<<"};
+    size_t n = strlen(s);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (streq(s, words[i]))
+            return true;
+    if (strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) && !(s[0] == '-' && n > 1 && s[1] != ' ' && !(s[1] >= '0' && s[1] <= '9') && s[1] != '.'))
+        return true;
+    if ((s[0] >= '0' && s[0] <= '9') || ((s[0] == '+' || s[0] == '.') && n > 1)) {
+        bool numeric = true; /* numbers, dates, sexagesimals, hexadecimals: quote them all */
+        for (size_t i = 0; i < n; i++)
+            numeric = numeric && (strchr("0123456789+-.eE_:xXTZabcdefABCDEF ", s[i]) != NULL);
+        if (numeric)
+            return true;
+    }
+    if (s[n - 1] == ' ' || s[n - 1] == ':')
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] == 0x7f || (s[i] == ':' && s[i + 1] == ' ') || (s[i] == ' ' && s[i + 1] == '#'))
+            return true;
+    return false;
+}
+
+static void write_indent(struct buf *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        buf_add_cstr(b, "  ");
+}
+
+static bool is_block_text(const char *s)
+{
+    size_t n = strlen(s);
+    if (!strchr(s, '\n') || s[0] == ' ' || s[0] == '\n')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (((unsigned char)s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') || (s[i] == ' ' && s[i + 1] == '\n'))
+            return false;
+    return true;
+}
+
+static void write_string(struct buf *b, const char *s, unsigned depth)
+{
+    if (is_block_text(s)) {
+        size_t n = strlen(s);
+        bool end = s[n - 1] == '\n', ends = end && n > 1 && s[n - 2] == '\n';
+        buf_add_cstr(b, ends ? "|+" : end ? "|" : "|-");
+        struct str rest = end ? str_of(s, n - 1) : str_from(s);
+        while (rest.p) {
+            struct str line = str_cut(rest, '\n', &rest);
+            buf_add_char(b, '\n');
+            if (line.n)
+                write_indent(b, depth);
+            buf_add_str(b, line);
+        }
+    } else if (needs_quotes(s)) {
+        json_write_string(b, str_from(s));
+    } else {
+        buf_add_cstr(b, s);
+    }
+}
+
+static void write_node(struct buf *b, const json_t *j, unsigned depth, bool after_dash);
+
+static void write_members(struct buf *b, const json_t *j, unsigned depth, bool after_dash)
+{
+    const char *key;
+    json_t *v;
+    bool first = true;
+    json_object_foreach((json_t *)(uintptr_t)j, key, v) {
+        if (!(first && after_dash))
+            write_indent(b, depth);
+        first = false;
+        if (needs_quotes(key))
+            json_write_string(b, str_from(key));
+        else
+            buf_add_cstr(b, key);
+        buf_add_char(b, ':');
+        write_node(b, v, depth, false);
+    }
+}
+
+/* What follows "key:" or "- ", newline included. Lists are not indented below their key, as kubectl prints them. */
+static void write_node(struct buf *b, const json_t *j, unsigned depth, bool after_dash)
+{
+    size_t i;
+    json_t *v;
+    if (json_is_object(j) && json_object_size(j)) {
+        if (!after_dash)
+            buf_add_char(b, '\n');
+        write_members(b, j, depth + 1, after_dash);
+        return;
+    }
+    if (json_is_array(j) && json_array_size(j)) {
+        buf_add_char(b, '\n');
+        json_array_foreach((json_t *)(uintptr_t)j, i, v) {
+            write_indent(b, depth);
+            buf_add_cstr(b, "- ");
+            write_node(b, v, depth, true);
+        }
+        return;
+    }
+    if (!after_dash)
+        buf_add_char(b, ' ');
+    if (json_is_string(j))
+        write_string(b, json_string_value(j), depth + 1);
+    else if (json_is_object(j))
+        buf_add_cstr(b, "{}");
+    else if (json_is_array(j))
+        buf_add_cstr(b, "[]");
+    else
+        json_write(b, j);
+    buf_add_char(b, '\n');
+}
+
+void yaml_write(struct buf *b, const json_t *j)
+{
+    size_t i;
+    json_t *v;
+    if (json_is_object(j) && json_object_size(j)) {
+        write_members(b, j, 0, false);
+    } else if (json_is_array(j) && json_array_size(j)) {
+        json_array_foreach((json_t *)(uintptr_t)j, i, v) {
+            buf_add_cstr(b, "- ");
+            write_node(b, v, 0, true);
+        }
+    } else {
+        write_node(b, j, 0, true);
+    }
 }
