@@ -1,6 +1,6 @@
 /* Defaults that depend on more than one field: what the API server fills in for pods, services and slices beside the
  * tables' own defaults. Works in place on decoded objects; pure but for the tree it is given. */
-#include "kube/kinds.h"
+#include "kube/kind_rules.h"
 
 #include "codec/base64.h"
 
@@ -148,4 +148,17 @@ void default_endpointslice(json_t *object)
     json_array_foreach(json_at(object, "ports"), i, port)
         if (!json_object_get(port, "name"))
             json_put_str(port, "name", "");
+}
+
+void default_namespace(json_t *object)
+{
+    const char *name = json_at_str(object, "metadata.name");
+    json_t *labels = json_at(object, "metadata.labels");
+    if (!labels) {
+        labels = json_object();
+        json_put(object, "metadata.labels", labels);
+    }
+    json_object_set_new(labels, "kubernetes.io/metadata.name", json_string(name ? name : ""));
+    if (!json_at_str(object, "status.phase"))
+        json_put_str(object, "status.phase", "Active");
 }

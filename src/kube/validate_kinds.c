@@ -1,6 +1,6 @@
 /* Checks that need more than one field, kind by kind: pods and their containers, services, workloads, slices. The tables
  * have been checked before (validate.c), types before that. Messages are those of a real API server. Pure. */
-#include "kube/kinds.h"
+#include "kube/kind_rules.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* Checks of metadata, the same for every kind: the name, what may not change, sizes. Pure. */
-#include "kube/kinds.h"
+#include "kube/kind_rules.h"
 
 #include <stdio.h>
 
-static void check_name(const struct kind *k, const json_t *object, struct field_errors *e)
+static void check_name(enum name_form form, const json_t *object, struct field_errors *e)
 {
     const char *name = json_at_str(object, "metadata.name");
     struct str s = str_from(name);
@@ -11,11 +11,11 @@ static void check_name(const struct kind *k, const json_t *object, struct field_
         error_required(e, "name or generateName is required", "metadata.name");
         return;
     }
-    if (kind_has(k, KIND_NAME_1035)) {
+    if (form == NAME_LABEL_1035) {
         if (!dns1035_label_is_valid(s))
             error_invalid_text(e, name, s.n > 63 ? "must be no more than 63 characters" : DNS1035_LABEL_MESSAGE,
                                "metadata.name");
-    } else if (kind_has(k, KIND_NAME_LABEL)) {
+    } else if (form == NAME_LABEL) {
         if (!str_is_dns1123_label(s))
             error_invalid_text(e, name, s.n > 63 ? "must be no more than 63 characters" : DNS1123_LABEL_MESSAGE,
                                "metadata.name");
@@ -75,9 +75,9 @@ static void check_finalizers(const json_t *object, const json_t *old, struct fie
     }
 }
 
-void validate_metadata(const struct kind *k, const json_t *object, const json_t *old, struct field_errors *e)
+void validate_metadata(enum name_form form, const json_t *object, const json_t *old, struct field_errors *e)
 {
-    check_name(k, object, e);
+    check_name(form, object, e);
     check_annotations(object, e);
     check_owners(object, e);
     check_finalizers(object, old, e);

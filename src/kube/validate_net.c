@@ -1,6 +1,6 @@
 /* Checks of the networking kinds: Service, Endpoints, EndpointSlice. What needs the allocators (a port that is taken)
  * is checked where they are. Messages are those of a real API server. Pure. */
-#include "kube/kinds.h"
+#include "kube/kind_rules.h"
 
 #include <inttypes.h>
 #include <stdio.h>
