@@ -1,5 +1,6 @@
-/* Defaults that depend on more than one field: what the API server fills in for pods, services and slices beside the
- * tables' own defaults. Works in place on decoded objects; pure but for the tree it is given. */
+/* Defaults that depend on more than one field: what the API server fills in for pods, services and
+ * slices beside the tables' own defaults. Works in place on decoded objects; pure but for the tree
+ * it is given. */
 #include "kube/kind_rules.h"
 
 #include "codec/base64.h"
@@ -19,7 +20,8 @@ static void default_requests(json_t *container)
 {
     const char *name;
     json_t *v;
-    json_object_foreach(json_at(container, "resources.limits"), name, v) {
+    json_object_foreach(json_at(container, "resources.limits"), name, v)
+    {
         json_t *requests = json_at(container, "resources.requests");
         if (!requests) {
             requests = json_object();
@@ -34,14 +36,16 @@ static void default_containers(json_t *spec, const char *list, bool host_network
 {
     size_t i, k;
     json_t *c, *port;
-    json_array_foreach(json_object_get(spec, list), i, c) {
+    json_array_foreach(json_object_get(spec, list), i, c)
+    {
         const char *image = json_at_str(c, "image");
         if (!json_at(c, "imagePullPolicy"))
             json_put_str(c, "imagePullPolicy", pull_policy(image ? image : ""));
         default_requests(c);
-        json_array_foreach(json_object_get(c, "ports"), k, port)
-            if (host_network && !json_at(port, "hostPort") && json_at(port, "containerPort"))
-                json_object_set(port, "hostPort", json_object_get(port, "containerPort"));
+        json_array_foreach(json_object_get(c, "ports"), k, port) if (host_network &&
+                                                                     !json_at(port, "hostPort") &&
+                                                                     json_at(port, "containerPort"))
+            json_object_set(port, "hostPort", json_object_get(port, "containerPort"));
     }
 }
 
@@ -61,9 +65,9 @@ static void default_pod_spec(json_t *spec)
         json_put_str(spec, "serviceAccountName", old_name);
     else if (!str_empty(account) && str_empty(old_name))
         json_put_str(spec, "serviceAccount", account);
-    json_array_foreach(json_object_get(spec, "volumes"), i, v)
-        if (json_object_size(v) == 1) /* a volume without a source */
-            json_object_set_new(v, "emptyDir", json_object());
+    json_array_foreach(json_object_get(spec, "volumes"), i,
+                       v) if (json_object_size(v) == 1) /* a volume without a source */
+        json_object_set_new(v, "emptyDir", json_object());
 }
 
 void default_pod(json_t *object)
@@ -79,7 +83,8 @@ void default_pod_template(json_t *object)
     default_pod_spec(json_at(object, "spec.template.spec"));
     if (!json_is_object(spec))
         return;
-    if (streq(json_at_str(object, "kind"), "Deployment") && streq(json_at_str(spec, "strategy.type"), "RollingUpdate")) {
+    if (streq(json_at_str(object, "kind"), "Deployment") &&
+        streq(json_at_str(spec, "strategy.type"), "RollingUpdate")) {
         if (!json_at(spec, "strategy.rollingUpdate.maxUnavailable"))
             json_put_str(spec, "strategy.rollingUpdate.maxUnavailable", "25%");
         if (!json_at(spec, "strategy.rollingUpdate.maxSurge"))
@@ -103,7 +108,8 @@ void default_service(json_t *object)
         return;
     const char *type = json_at_str(spec, "type");
     bool external_name = streq(type, "ExternalName");
-    json_array_foreach(json_object_get(spec, "ports"), i, port) {
+    json_array_foreach(json_object_get(spec, "ports"), i, port)
+    {
         json_t *target = json_object_get(port, "targetPort");
         bool empty = !target || (json_is_string(target) && !json_string_length(target)) ||
                      (json_is_integer(target) && !json_integer_value(target));
@@ -128,7 +134,8 @@ void default_secret(json_t *object)
 {
     const char *key;
     json_t *v;
-    json_object_foreach(json_at(object, "stringData"), key, v) {
+    json_object_foreach(json_at(object, "stringData"), key, v)
+    {
         AUTO_DONE(buf) struct buf text = {0};
         json_t *data = json_object_get(object, "data");
         if (!json_is_object(data)) {
@@ -145,9 +152,8 @@ void default_endpointslice(json_t *object)
 {
     size_t i;
     json_t *port;
-    json_array_foreach(json_at(object, "ports"), i, port)
-        if (!json_object_get(port, "name"))
-            json_put_str(port, "name", "");
+    json_array_foreach(json_at(object, "ports"), i, port) if (!json_object_get(port, "name"))
+        json_put_str(port, "name", "");
 }
 
 void default_namespace(json_t *object)

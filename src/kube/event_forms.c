@@ -1,4 +1,5 @@
-/* The two forms of Event: core/v1 (kept) and events.k8s.io/v1 (renamed at the door). In place, values untouched. */
+/* The two forms of Event: core/v1 (kept) and events.k8s.io/v1 (renamed at the door). In place,
+ * values untouched. */
 #include "kube/kind_rules.h"
 
 static const char *const names[][2] = {

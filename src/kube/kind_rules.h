@@ -1,5 +1,6 @@
 #pragma once
-/* What depends on more than one field of a kind: defaults and checks. The tables (schema.h) do the rest. */
+/* What depends on more than one field of a kind: defaults and checks. The tables (schema.h) do the
+ * rest. */
 
 #include "kube/validate.h"
 
@@ -28,9 +29,12 @@ enum name_form {
     NAME_LABEL_1035,
 };
 
-/* metadata: the name, annotations' size, owner references, finalizers; what may not change against old. */
-void validate_metadata(enum name_form form, const json_t *object, const json_t *old, struct field_errors *e);
+/* metadata: the name, annotations' size, owner references, finalizers; what may not change against
+ * old. */
+void validate_metadata(enum name_form form, const json_t *object, const json_t *old,
+                       struct field_errors *e);
 
-/* core/v1 and events.k8s.io/v1 name the same members differently: one is kept, the other renamed at the door. */
+/* core/v1 and events.k8s.io/v1 name the same members differently: one is kept, the other renamed at
+ * the door. */
 void event_to_core(json_t *object);
 void event_from_core(json_t *object);

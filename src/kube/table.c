@@ -1,6 +1,7 @@
-/* Cells of printer columns and their final form. The rows of a kind are data (struct table); what a path cannot say is a
- * function in table_pod.c or table_cells.c. Pure; cells are cached by the server for the life of an object version, so
- * nothing here may depend on the clock but table_write_cell. */
+/* Cells of printer columns and their final form. The rows of a kind are data (struct table); what a
+ * path cannot say is a function in table_pod.c or table_cells.c. Pure; cells are cached by the
+ * server for the life of an object version, so nothing here may depend on the clock but
+ * table_write_cell. */
 #include "kube/table.h"
 
 #include "base/time.h"
@@ -16,7 +17,9 @@ json_t *table_cells(const struct table *t, const json_t *object)
         bool text = streq(c->type, "string");
         if (!v || (text && json_is_string(v) && !json_string_length(v))) {
             json_decref(v);
-            v = text ? json_string(c->priority ? "<none>" : "") : streq(c->type, "integer") ? json_integer(0) : json_null();
+            v = text                        ? json_string(c->priority ? "<none>" : "")
+                : streq(c->type, "integer") ? json_integer(0)
+                                            : json_null();
         }
         json_array_append_new(cells, v);
     }
@@ -36,7 +39,8 @@ static void age(struct buf *b, const char *time, int64_t now_s)
     buf_add_cstr(b, text);
 }
 
-void table_write_cell(struct buf *b, const struct table_column *c, const json_t *cell, int64_t now_s)
+void table_write_cell(struct buf *b, const struct table_column *c, const json_t *cell,
+                      int64_t now_s)
 {
     if (streq(c->type, "date")) {
         buf_add_char(b, '"');

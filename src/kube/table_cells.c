@@ -1,13 +1,20 @@
-/* The columns of every kind but pods. Words and order are those of kubectl against a real API server, so that scripts and
- * eyes find what they know. Pure functions of the object. */
+/* The columns of every kind but pods. Words and order are those of kubectl against a real API
+ * server, so that scripts and eyes find what they know. Pure functions of the object. */
 #include "kube/table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define NAME_COLUMN {"Name", "string", 0, "metadata.name", NULL, "Name must be unique within a namespace."}
-#define AGE_COLUMN  {"Age", "date", 0, "metadata.creationTimestamp", NULL, "When the object was created."}
-#define TABLE(ident) const struct table table_##ident = {ident##_columns, ARRAY_LEN(ident##_columns)}
+#define NAME_COLUMN                                                                                \
+    {                                                                                              \
+        "Name", "string", 0, "metadata.name", NULL, "Name must be unique within a namespace."      \
+    }
+#define AGE_COLUMN                                                                                 \
+    {                                                                                              \
+        "Age", "date", 0, "metadata.creationTimestamp", NULL, "When the object was created."       \
+    }
+#define TABLE(ident)                                                                               \
+    const struct table table_##ident = {ident##_columns, ARRAY_LEN(ident##_columns)}
 
 static json_t *take_text(struct buf *b, const char *if_empty)
 {
@@ -26,7 +33,8 @@ static void add_item(struct buf *b, const char *sep, const char *item)
 
 static json_t *size_of(const json_t *object, const char *a, const char *b)
 {
-    return json_integer((json_int_t)(json_object_size(json_at(object, a)) + (b ? json_object_size(json_at(object, b)) : 0)));
+    return json_integer((json_int_t)(json_object_size(json_at(object, a)) +
+                                     (b ? json_object_size(json_at(object, b)) : 0)));
 }
 
 static json_t *configmap_data(const json_t *o)
@@ -47,7 +55,9 @@ static json_t *account_secrets(const json_t *o)
 static const struct table_column plain_columns[] = {NAME_COLUMN, AGE_COLUMN};
 TABLE(plain);
 static const struct table_column namespace_columns[] = {
-    NAME_COLUMN, {"Status", "string", 0, "status.phase", NULL, "The status of the namespace."}, AGE_COLUMN};
+    NAME_COLUMN,
+    {"Status", "string", 0, "status.phase", NULL, "The status of the namespace."},
+    AGE_COLUMN};
 TABLE(namespace);
 static const struct table_column configmap_columns[] = {
     NAME_COLUMN, {"Data", "integer", 0, NULL, configmap_data, "The number of keys."}, AGE_COLUMN};
@@ -59,10 +69,14 @@ static const struct table_column secret_columns[] = {
     AGE_COLUMN};
 TABLE(secret);
 static const struct table_column serviceaccount_columns[] = {
-    NAME_COLUMN, {"Secrets", "integer", 0, NULL, account_secrets, "Secrets this account may use."}, AGE_COLUMN};
+    NAME_COLUMN,
+    {"Secrets", "integer", 0, NULL, account_secrets, "Secrets this account may use."},
+    AGE_COLUMN};
 TABLE(serviceaccount);
 static const struct table_column lease_columns[] = {
-    NAME_COLUMN, {"Holder", "string", 0, "spec.holderIdentity", NULL, "Who holds the lease."}, AGE_COLUMN};
+    NAME_COLUMN,
+    {"Holder", "string", 0, "spec.holderIdentity", NULL, "Who holds the lease."},
+    AGE_COLUMN};
 TABLE(lease);
 
 /* ---- services ---- */
@@ -86,8 +100,8 @@ static json_t *service_external(const json_t *service)
         return take_text(&b, "<none>");
     }
     if (streq(type, "LoadBalancer")) {
-        json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, v)
-            add_item(&b, ",", json_at_str(v, "ip") ? json_at_str(v, "ip") : json_at_str(v, "hostname"));
+        json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, v) add_item(
+            &b, ",", json_at_str(v, "ip") ? json_at_str(v, "ip") : json_at_str(v, "hostname"));
         add_external_ips(&b, service);
         return take_text(&b, "<pending>");
     }
@@ -106,7 +120,8 @@ static json_t *service_ports(const json_t *service)
     struct buf b = {0};
     size_t i;
     json_t *p;
-    json_array_foreach(json_at(service, "spec.ports"), i, p) {
+    json_array_foreach(json_at(service, "spec.ports"), i, p)
+    {
         int64_t node_port = json_at_int(p, "nodePort", 0);
         const char *protocol = json_at_str(p, "protocol");
         buf_addf(&b, "%s%" PRId64, b.n ? "," : "", json_at_int(p, "port", 0));
@@ -123,9 +138,8 @@ static void add_labels(struct buf *b, const json_t *labels)
     json_t *v;
     const char *keys[64];
     size_t n = 0;
-    json_object_foreach((json_t *)(uintptr_t)labels, key, v)
-        if (n < ARRAY_LEN(keys))
-            keys[n++] = key;
+    json_object_foreach((json_t *)(uintptr_t)labels, key, v) if (n < ARRAY_LEN(keys)) keys[n++] =
+        key;
     for (size_t i = 1; i < n; i++)
         for (size_t k = i; k > 0 && strcmp(keys[k - 1], keys[k]) > 0; k--) {
             const char *swap = keys[k];
@@ -152,7 +166,8 @@ static const struct table_column service_columns[] = {
     {"External-IP", "string", 0, NULL, service_external, "Addresses outside the cluster."},
     {"Port(s)", "string", 0, NULL, service_ports, "Ports, with the node port behind the colon."},
     AGE_COLUMN,
-    {"Selector", "string", 1, NULL, service_selector, "Pods with these labels receive the traffic."},
+    {"Selector", "string", 1, NULL, service_selector,
+     "Pods with these labels receive the traffic."},
 };
 TABLE(service);
 
@@ -163,9 +178,9 @@ static json_t *node_status(const json_t *node)
     struct buf b = {0};
     size_t i;
     json_t *c;
-    json_array_foreach(json_at(node, "status.conditions"), i, c)
-        if (streq(json_at_str(c, "type"), "Ready"))
-            add_item(&b, ",", streq(json_at_str(c, "status"), "True") ? "Ready" : "NotReady");
+    json_array_foreach(json_at(node, "status.conditions"), i,
+                       c) if (streq(json_at_str(c, "type"), "Ready"))
+        add_item(&b, ",", streq(json_at_str(c, "status"), "True") ? "Ready" : "NotReady");
     if (!b.n)
         buf_add_cstr(&b, "Unknown");
     if (json_at_bool(node, "spec.unschedulable", false))
@@ -179,7 +194,8 @@ static json_t *node_roles(const json_t *node)
     struct buf b = {0};
     const char *key;
     json_t *v;
-    json_object_foreach(json_at(node, "metadata.labels"), key, v) {
+    json_object_foreach(json_at(node, "metadata.labels"), key, v)
+    {
         if (str_starts(str_from(key), STR("node-role.kubernetes.io/")) && key[strlen(prefix)])
             add_item(&b, ",", key + strlen(prefix));
         else if (streq(key, "kubernetes.io/role"))
@@ -192,9 +208,9 @@ static json_t *node_address(const json_t *node, const char *type)
 {
     size_t i;
     json_t *a;
-    json_array_foreach(json_at(node, "status.addresses"), i, a)
-        if (streq(json_at_str(a, "type"), type))
-            return json_incref(json_at(a, "address"));
+    json_array_foreach(
+        json_at(node, "status.addresses"), i,
+        a) if (streq(json_at_str(a, "type"), type)) return json_incref(json_at(a, "address"));
     return NULL;
 }
 
@@ -216,9 +232,12 @@ static const struct table_column node_columns[] = {
     {"Version", "string", 0, "status.nodeInfo.kubeletVersion", NULL, "Version the node reports."},
     {"Internal-IP", "string", 1, NULL, node_internal, "Address inside the cluster."},
     {"External-IP", "string", 1, NULL, node_external, "Address outside the cluster."},
-    {"OS-Image", "string", 1, "status.nodeInfo.osImage", NULL, "Operating system the node reports."},
-    {"Kernel-Version", "string", 1, "status.nodeInfo.kernelVersion", NULL, "Kernel the node reports."},
-    {"Container-Runtime", "string", 1, "status.nodeInfo.containerRuntimeVersion", NULL, "Runtime the node reports."},
+    {"OS-Image", "string", 1, "status.nodeInfo.osImage", NULL,
+     "Operating system the node reports."},
+    {"Kernel-Version", "string", 1, "status.nodeInfo.kernelVersion", NULL,
+     "Kernel the node reports."},
+    {"Container-Runtime", "string", 1, "status.nodeInfo.containerRuntimeVersion", NULL,
+     "Runtime the node reports."},
 };
 TABLE(node);
 
@@ -231,7 +250,8 @@ static json_t *int_cell(const json_t *o, const char *path)
 
 static json_t *deployment_ready(const json_t *o)
 {
-    return json_sprintf("%" PRId64 "/%" PRId64, json_at_int(o, "status.readyReplicas", 0), json_at_int(o, "spec.replicas", 0));
+    return json_sprintf("%" PRId64 "/%" PRId64, json_at_int(o, "status.readyReplicas", 0),
+                        json_at_int(o, "spec.replicas", 0));
 }
 
 static json_t *deployment_updated(const json_t *o)
@@ -288,21 +308,23 @@ static json_t *workload_selector(const json_t *o)
     size_t i;
     json_t *e;
     add_labels(&b, json_at(o, "spec.selector.matchLabels"));
-    json_array_foreach(json_at(o, "spec.selector.matchExpressions"), i, e)
-        add_expression(&b, e);
+    json_array_foreach(json_at(o, "spec.selector.matchExpressions"), i, e) add_expression(&b, e);
     return take_text(&b, "<none>");
 }
 
 #define TEMPLATE_COLUMNS                                                                           \
     {"Containers", "string", 1, NULL, template_names, "Names of the containers."},                 \
         {"Images", "string", 1, NULL, template_images, "Images of the containers."},               \
-        {"Selector", "string", 1, NULL, workload_selector, "Pods with these labels belong to it."}
+    {                                                                                              \
+        "Selector", "string", 1, NULL, workload_selector, "Pods with these labels belong to it."   \
+    }
 
 static const struct table_column deployment_columns[] = {
     NAME_COLUMN,
     {"Ready", "string", 0, NULL, deployment_ready, "Ready pods of those wanted."},
     {"Up-to-date", "integer", 0, NULL, deployment_updated, "Pods that have the newest template."},
-    {"Available", "integer", 0, NULL, deployment_available, "Pods that have been ready for minReadySeconds."},
+    {"Available", "integer", 0, NULL, deployment_available,
+     "Pods that have been ready for minReadySeconds."},
     AGE_COLUMN,
     TEMPLATE_COLUMNS,
 };
@@ -347,7 +369,8 @@ static void show_endpoint(struct shown *s, const char *ip, const json_t *port)
     if (s->n++ >= ENDPOINTS_SHOWN || !ip)
         return;
     bool v6 = strchr(ip, ':') != NULL;
-    buf_addf(&s->text, "%s%s%s%s", s->text.n ? "," : "", v6 && port ? "[" : "", ip, v6 && port ? "]" : "");
+    buf_addf(&s->text, "%s%s%s%s", s->text.n ? "," : "", v6 && port ? "[" : "", ip,
+             v6 && port ? "]" : "");
     if (port)
         buf_addf(&s->text, ":%" PRId64, json_at_int(port, "port", 0));
 }
@@ -364,7 +387,8 @@ static json_t *endpoints_cell(const json_t *o)
     struct shown s = {0};
     size_t i, k, l;
     json_t *subset, *port, *a;
-    json_array_foreach(json_at(o, "subsets"), i, subset) {
+    json_array_foreach(json_at(o, "subsets"), i, subset)
+    {
         if (!json_array_size(json_at(subset, "ports")))
             json_array_foreach(json_at(subset, "addresses"), l, a)
                 show_endpoint(&s, json_at_str(a, "ip"), NULL);
@@ -391,7 +415,8 @@ static json_t *slice_ports(const json_t *o)
     struct buf b = {0};
     size_t i, n = json_array_size(json_at(o, "ports"));
     json_t *p;
-    json_array_foreach(json_at(o, "ports"), i, p) {
+    json_array_foreach(json_at(o, "ports"), i, p)
+    {
         if (i == ENDPOINTS_SHOWN) {
             buf_addf(&b, " + %zu more...", n - i);
             break;
@@ -405,7 +430,9 @@ static json_t *slice_ports(const json_t *o)
 }
 
 static const struct table_column endpoints_columns[] = {
-    NAME_COLUMN, {"Endpoints", "string", 0, NULL, endpoints_cell, "Addresses and ports."}, AGE_COLUMN};
+    NAME_COLUMN,
+    {"Endpoints", "string", 0, NULL, endpoints_cell, "Addresses and ports."},
+    AGE_COLUMN};
 TABLE(endpoints);
 
 static const struct table_column endpointslice_columns[] = {
@@ -421,7 +448,8 @@ TABLE(endpointslice);
 
 static json_t *event_last_seen(const json_t *o)
 {
-    static const char *const paths[] = {"series.lastObservedTime", "lastTimestamp", "eventTime", "metadata.creationTimestamp"};
+    static const char *const paths[] = {"series.lastObservedTime", "lastTimestamp", "eventTime",
+                                        "metadata.creationTimestamp"};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         if (!str_empty(json_at_str(o, paths[i])))
             return json_incref(json_at(o, paths[i]));
@@ -436,7 +464,8 @@ static json_t *event_first_seen(const json_t *o)
 
 static json_t *event_object(const json_t *o)
 {
-    const char *kind = json_at_str(o, "involvedObject.kind"), *name = json_at_str(o, "involvedObject.name");
+    const char *kind = json_at_str(o, "involvedObject.kind"),
+               *name = json_at_str(o, "involvedObject.name");
     struct buf b = {0};
     for (const char *p = kind ? kind : ""; *p; p++)
         buf_add_char(&b, *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p);
@@ -446,7 +475,8 @@ static json_t *event_object(const json_t *o)
 
 static json_t *event_source(const json_t *o)
 {
-    const char *component = json_at_str(o, "source.component"), *host = json_at_str(o, "source.host");
+    const char *component = json_at_str(o, "source.component"),
+               *host = json_at_str(o, "source.host");
     struct buf b = {0};
     if (str_empty(component))
         component = json_at_str(o, "reportingComponent");

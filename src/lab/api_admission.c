@@ -1,5 +1,6 @@
-/* What the admission plugins of a cluster add to new objects, so that a pod here looks like a pod there: the service account
- * and its token volume, default tolerations, priority, the QoS class. Runs on create, before defaults and validation. */
+/* What the admission plugins of a cluster add to new objects, so that a pod here looks like a pod
+ * there: the service account and its token volume, default tolerations, priority, the QoS class.
+ * Runs on create, before defaults and validation. */
 #include <stdio.h>
 
 #include "base/rand.h"
@@ -22,9 +23,8 @@ static bool mounts_token(const json_t *container)
 {
     size_t i;
     json_t *m;
-    json_array_foreach(json_object_get(container, "volumeMounts"), i, m)
-        if (streq(json_key_str(m, "mountPath"), token_path))
-            return true;
+    json_array_foreach(json_object_get(container, "volumeMounts"), i,
+                       m) if (streq(json_key_str(m, "mountPath"), token_path)) return true;
     return false;
 }
 
@@ -33,11 +33,13 @@ static bool mount_token(json_t *spec, const char *list, const char *volume)
     size_t i;
     json_t *c;
     bool any = false;
-    json_array_foreach(json_object_get(spec, list), i, c) {
+    json_array_foreach(json_object_get(spec, list), i, c)
+    {
         if (!json_is_object(c) || mounts_token(c))
             continue;
-        json_array_append_new(list_of(c, "volumeMounts"),
-                              json_pack("{s:s,s:b,s:s}", "name", volume, "readOnly", 1, "mountPath", token_path));
+        json_array_append_new(
+            list_of(c, "volumeMounts"),
+            json_pack("{s:s,s:b,s:s}", "name", volume, "readOnly", 1, "mountPath", token_path));
         any = true;
     }
     return any;
@@ -45,12 +47,15 @@ static bool mount_token(json_t *spec, const char *list, const char *volume)
 
 static json_t *token_volume(const char *name)
 {
-    json_t *token = json_pack("{s:{s:i,s:s}}", "serviceAccountToken", "expirationSeconds", 3607, "path", "token");
-    json_t *ca = json_pack("{s:{s:s,s:[{s:s,s:s}]}}", "configMap", "name", "kube-root-ca.crt", "items", "key", "ca.crt", "path",
-                           "ca.crt");
-    json_t *ns = json_pack("{s:{s:[{s:s,s:{s:s,s:s}}]}}", "downwardAPI", "items", "path", "namespace", "fieldRef", "apiVersion",
-                           "v1", "fieldPath", "metadata.namespace");
-    return json_pack("{s:s,s:{s:[o,o,o],s:i}}", "name", name, "projected", "sources", token, ca, ns, "defaultMode", 0644);
+    json_t *token = json_pack("{s:{s:i,s:s}}", "serviceAccountToken", "expirationSeconds", 3607,
+                              "path", "token");
+    json_t *ca = json_pack("{s:{s:s,s:[{s:s,s:s}]}}", "configMap", "name", "kube-root-ca.crt",
+                           "items", "key", "ca.crt", "path", "ca.crt");
+    json_t *ns =
+        json_pack("{s:{s:[{s:s,s:{s:s,s:s}}]}}", "downwardAPI", "items", "path", "namespace",
+                  "fieldRef", "apiVersion", "v1", "fieldPath", "metadata.namespace");
+    return json_pack("{s:s,s:{s:[o,o,o],s:i}}", "name", name, "projected", "sources", token, ca, ns,
+                     "defaultMode", 0644);
 }
 
 static bool account_forbids_token(struct api_request *r, const char *account)
@@ -88,14 +93,16 @@ static void admit_toleration(json_t *spec, const char *key)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(spec, "tolerations"), i, t) {
+    json_array_foreach(json_object_get(spec, "tolerations"), i, t)
+    {
         const char *have = json_key_str(t, "key"), *effect = json_key_str(t, "effect");
-        if ((str_empty(have) || streq(have, key)) && (str_empty(effect) || streq(effect, "NoExecute")))
+        if ((str_empty(have) || streq(have, key)) &&
+            (str_empty(effect) || streq(effect, "NoExecute")))
             return;
     }
     json_array_append_new(list_of(spec, "tolerations"),
-                          json_pack("{s:s,s:s,s:s,s:i}", "key", key, "operator", "Exists", "effect", "NoExecute",
-                                    "tolerationSeconds", 300));
+                          json_pack("{s:s,s:s,s:s,s:i}", "key", key, "operator", "Exists", "effect",
+                                    "NoExecute", "tolerationSeconds", 300));
 }
 
 static int64_t milli(const json_t *map, const char *name)
@@ -107,18 +114,22 @@ static int64_t milli(const json_t *map, const char *name)
     return v;
 }
 
-/* Guaranteed: every container has limits for cpu and memory, equal to its requests. BestEffort: none has anything. */
+/* Guaranteed: every container has limits for cpu and memory, equal to its requests. BestEffort:
+ * none has anything. */
 static const char *qos_class(const json_t *spec)
 {
     static const char *const names[] = {"cpu", "memory"};
     bool guaranteed = true, anything = false;
     size_t i;
     json_t *c;
-    json_array_foreach(json_object_get(spec, "containers"), i, c) {
-        const json_t *limits = json_at(c, "resources.limits"), *requests = json_at(c, "resources.requests");
+    json_array_foreach(json_object_get(spec, "containers"), i, c)
+    {
+        const json_t *limits = json_at(c, "resources.limits"),
+                     *requests = json_at(c, "resources.requests");
         for (size_t k = 0; k < ARRAY_LEN(names); k++) {
             int64_t limit = milli(limits, names[k]);
-            int64_t request = requests && json_key_str(requests, names[k]) ? milli(requests, names[k]) : limit;
+            int64_t request =
+                requests && json_key_str(requests, names[k]) ? milli(requests, names[k]) : limit;
             anything = anything || limit || request;
             guaranteed = guaranteed && limit && limit == request;
         }

@@ -1,6 +1,7 @@
-/* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account tokens (ES256 JWTs signed
- * by the cluster's key). No authorization: every authenticated user may do everything, as the lab's README says. Secrets are
- * compared in constant time and never logged. */
+/* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account
+ * tokens (ES256 JWTs signed by the cluster's key). No authorization: every authenticated user may
+ * do everything, as the lab's README says. Secrets are compared in constant time and never logged.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,12 +77,14 @@ static bool account_lives(struct api_server *s, const json_t *claims)
     const char *uid = json_at_str(k, "serviceaccount.uid"), *pod = json_at_str(k, "pod.name");
     if (!ns || !name)
         return false;
-    struct object *sa = store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("serviceaccounts")), ns, name);
+    struct object *sa = store_find(
+        s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("serviceaccounts")), ns, name);
     if (!sa || !streq(sa->uid, uid))
         return false;
     if (!pod)
         return true;
-    struct object *o = store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), ns, pod);
+    struct object *o =
+        store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), ns, pod);
     return o && streq(o->uid, json_at_str(k, "pod.uid"));
 }
 
@@ -100,7 +103,8 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     if (tls_es256_verify(buf_str(&s->config.sa_key), signed_part, (const uint8_t *)sig.p) < 0 ||
         json_parse(buf_str(&payload), 16384, NULL, &claims, NULL) < 0)
         return false;
-    if (json_at_int(claims, "exp", 0) <= time_real_s() || json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
+    if (json_at_int(claims, "exp", 0) <= time_real_s() ||
+        json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
         return false;
     const char *sub = json_at_str(claims, "sub");
     const char *ns = json_at_str(json_object_get(claims, "kubernetes.io"), "namespace");
@@ -147,7 +151,8 @@ void api_token_request(struct api_request *r)
     char expires[21];
     uint8_t sig[64];
     if (!r->server->config.sa_key.n) {
-        api_status(r, 501, "NotImplemented", NULL, "the server was started without --service-account-key-file");
+        api_status(r, 501, "NotImplemented", NULL,
+                   "the server was started without --service-account-key-file");
         return;
     }
     if (api_read_message(r, &schema_token_request, &body) < 0)
@@ -155,11 +160,15 @@ void api_token_request(struct api_request *r)
     int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
     seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
     json_t *audiences = json_at(body, "spec.audiences");
-    AUTO_JSON json_t *aud = json_array_size(audiences) ? json_incref(audiences) : json_pack("[s]", r->server->config.sa_issuer);
+    AUTO_JSON json_t *aud = json_array_size(audiences)
+                                ? json_incref(audiences)
+                                : json_pack("[s]", r->server->config.sa_issuer);
     AUTO_CHARS char *sub = xasprintf("system:serviceaccount:%s:%s", r->ns, r->name);
-    AUTO_JSON json_t *claims = json_pack("{s:O,s:I,s:I,s:s,s:I,s:s,s:{s:s,s:{s:s,s:s}}}", "aud", aud, "exp", (json_int_t)(now + seconds),
-                                         "iat", (json_int_t)now, "iss", r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub",
-                                         sub, "kubernetes.io", "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
+    AUTO_JSON json_t *claims =
+        json_pack("{s:O,s:I,s:I,s:s,s:I,s:s,s:{s:s,s:{s:s,s:s}}}", "aud", aud, "exp",
+                  (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss",
+                  r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub", sub, "kubernetes.io",
+                  "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
     const json_t *ref = json_at(body, "spec.boundObjectRef");
     if (streq(json_key_str(ref, "kind"), "Pod") && json_key_str(ref, "name"))
         json_object_set_new(json_object_get(claims, "kubernetes.io"), "pod",
@@ -176,9 +185,10 @@ void api_token_request(struct api_request *r)
     buf_add_char(&token, '.');
     base64url_encode(str_of(sig, sizeof(sig)), &token);
     time_format_rfc3339(now + seconds, expires);
-    AUTO_JSON json_t *answer = json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:I,s:O},s:{s:s,s:s}}", "kind", "TokenRequest", "apiVersion",
-                                         "authentication.k8s.io/v1", "metadata", "name", r->name, "namespace", r->ns, "spec",
-                                         "expirationSeconds", (json_int_t)seconds, "audiences", aud, "status", "token",
-                                         buf_cstr(&token), "expirationTimestamp", expires);
+    AUTO_JSON json_t *answer =
+        json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:I,s:O},s:{s:s,s:s}}", "kind", "TokenRequest",
+                  "apiVersion", "authentication.k8s.io/v1", "metadata", "name", r->name,
+                  "namespace", r->ns, "spec", "expirationSeconds", (json_int_t)seconds, "audiences",
+                  aud, "status", "token", buf_cstr(&token), "expirationTimestamp", expires);
     api_reply_object(r, 201, answer);
 }

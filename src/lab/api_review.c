@@ -1,5 +1,6 @@
-/* Reviews: questions about who one is and what one may do. The lab allows everything to every authenticated user, so the
- * answers are short; they are real for identities (SelfSubjectReview, TokenReview). Nothing is stored. */
+/* Reviews: questions about who one is and what one may do. The lab allows everything to every
+ * authenticated user, so the answers are short; they are real for identities (SelfSubjectReview,
+ * TokenReview). Nothing is stored. */
 #include "lab/api_priv.h"
 
 static json_t *user_info(const struct api_user *u)
@@ -16,7 +17,8 @@ static json_t *review_token(struct api_request *r, const json_t *body)
     struct api_user user = {0};
     if (str_empty(token) || !api_authenticate_token(r->server, str_from(token), &user)) {
         api_user_done(&user);
-        return json_pack("{s:b,s:{},s:s}", "authenticated", 0, "user", "error", "invalid bearer token");
+        return json_pack("{s:b,s:{},s:s}", "authenticated", 0, "user", "error",
+                         "invalid bearer token");
     }
     json_t *status = json_pack("{s:b,s:o}", "authenticated", 1, "user", user_info(&user));
     if (json_array_size(json_at(body, "spec.audiences")))
@@ -32,9 +34,11 @@ static json_t *status_of(struct api_request *r, const json_t *body)
     if (streq(r->kind->kind, "TokenReview"))
         return review_token(r, body);
     if (streq(r->kind->kind, "SelfSubjectRulesReview"))
-        return json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules", "verbs", "*", "apiGroups", "*",
-                         "resources", "*", "nonResourceRules", "verbs", "*", "nonResourceURLs", "*", "incomplete", 0);
-    return json_pack("{s:b,s:s}", "allowed", 1, "reason", "the lab allows everything to every authenticated user");
+        return json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules",
+                         "verbs", "*", "apiGroups", "*", "resources", "*", "nonResourceRules",
+                         "verbs", "*", "nonResourceURLs", "*", "incomplete", 0);
+    return json_pack("{s:b,s:s}", "allowed", 1, "reason",
+                     "the lab allows everything to every authenticated user");
 }
 
 void api_review(struct api_request *r)

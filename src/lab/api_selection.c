@@ -1,5 +1,5 @@
-/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the parsed labels and fields of
- * stored objects, never their JSON. */
+/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the
+ * parsed labels and fields of stored objects, never their JSON. */
 #include <errno.h>
 
 #include "codec/url.h"
@@ -44,7 +44,8 @@ static const char *find_label(void *user, const char *key)
 }
 
 struct fields_of {
-    const struct api_kind *kind; /* the form asked for: its paths stand in the order of the stored ones */
+    const struct api_kind
+        *kind; /* the form asked for: its paths stand in the order of the stored ones */
     const struct object *object;
 };
 

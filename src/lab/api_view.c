@@ -1,5 +1,6 @@
-/* Encodings of objects: the JSON itself, Table rows, PartialObjectMetadata. Tables are what kubectl prints
- * (KEP-2334: meta.k8s.io/v1 Table); ages are computed when a row is written, the other cells once per object version. */
+/* Encodings of objects: the JSON itself, Table rows, PartialObjectMetadata. Tables are what kubectl
+ * prints (KEP-2334: meta.k8s.io/v1 Table); ages are computed when a row is written, the other cells
+ * once per object version. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -17,7 +18,8 @@ static bool accept_item_view(struct str item, enum api_view *ret)
         if (str_is(key, "as"))
             as = value;
     }
-    bool json = str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
+    bool json =
+        str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
     if (!json)
         return false;
     if (!as.p)
@@ -57,7 +59,8 @@ static bool is_table(enum api_view view)
     return view == API_VIEW_TABLE || view == API_VIEW_TABLE_OBJECT || view == API_VIEW_TABLE_NONE;
 }
 
-/* The object in the form of kind: its bytes as they are, or renamed where kind is another form of what is stored. */
+/* The object in the form of kind: its bytes as they are, or renamed where kind is another form of
+ * what is stored. */
 static void write_object(struct buf *b, const struct api_kind *kind, const struct object *o)
 {
     if (!kind->from_stored) {
@@ -73,12 +76,14 @@ static void write_object(struct buf *b, const struct api_kind *kind, const struc
 static void write_partial(struct buf *b, const struct object *o)
 {
     AUTO_JSON json_t *j = api_tree(o);
-    buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+    buf_add_cstr(
+        b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
     json_write(b, json_object_get(j, "metadata"));
     buf_add_char(b, '}');
 }
 
-static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o)
+static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind,
+                      struct object *o)
 {
     const struct table *t = kind->table;
     int64_t now_s = time_real_s();
@@ -108,22 +113,26 @@ static void write_columns(struct buf *b, const struct api_kind *kind)
     buf_add_cstr(b, "\"columnDefinitions\":[");
     for (size_t i = 0; i < t->n; i++) {
         const struct table_column *c = &t->columns[i];
-        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":", i ? "," : "", c->name,
-                 streq(c->type, "integer") ? "integer" : "string", streq(c->name, "Name") && !c->priority ? "name" : "");
+        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
+                 i ? "," : "", c->name, streq(c->type, "integer") ? "integer" : "string",
+                 streq(c->name, "Name") && !c->priority ? "name" : "");
         json_write_string(b, str_from(c->description ? c->description : ""));
         buf_addf(b, ",\"priority\":%d}", c->priority);
     }
     buf_add_cstr(b, "],");
 }
 
-void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o)
+void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
+                    struct object *o)
 {
     if (view == API_VIEW_JSON) {
         write_object(b, kind, o);
     } else if (view == API_VIEW_PARTIAL) {
         write_partial(b, o);
     } else {
-        buf_addf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
+        buf_addf(b,
+                 "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"
+                 "v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
                  o->version);
         write_columns(b, kind);
         buf_add_cstr(b, "\"rows\":[");
@@ -139,13 +148,16 @@ void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kin
         write_columns(b, kind);
         buf_add_cstr(b, "\"rows\":[");
     } else if (view == API_VIEW_PARTIAL) {
-        buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[");
+        buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
+                        "v1\",\"items\":[");
     } else {
-        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind, api_kind_group_version(kind));
+        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind,
+                 api_kind_group_version(kind));
     }
 }
 
-void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o, bool first)
+void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
+                        struct object *o, bool first)
 {
     if (!first)
         buf_add_char(b, ',');
@@ -157,7 +169,8 @@ void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind
         write_object(b, kind, o);
 }
 
-void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_, uint64_t remaining)
+void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
+                       uint64_t remaining)
 {
     (void)view;
     buf_addf(b, "],\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", version);

@@ -1,8 +1,8 @@
 /* CREATE, UPDATE, PATCH: from a request body to a committed object.
  *
- * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses -> validation -> commit. What
- * a client may not change is put back from the stored object; a change that changes nothing commits nothing. Nothing is
- * stored before everything is checked. */
+ * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses ->
+ * validation -> commit. What a client may not change is put back from the stored object; a change
+ * that changes nothing commits nothing. Nothing is stored before everything is checked. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -37,7 +37,8 @@ static bool tell_unknown(struct api_request *r, struct str lines)
     if (strict != API_STRICT || !all.n)
         return true;
     AUTO_CHARS char *version = xstrdup(r->kind->version);
-    api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+    api_status(r, 400, "BadRequest", NULL,
+               "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
                r->kind->kind, version, r->kind->kind, buf_cstr(&all));
     return false;
 }
@@ -57,14 +58,16 @@ static bool body_form(struct api_request *r, enum body_form *ret)
         *ret = BODY_PROTOBUF;
     else {
         api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "the body of the request was in an unknown format - accepted media types include: application/json, "
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: application/json, "
                    "application/yaml, application/vnd.kubernetes.protobuf");
         return false;
     }
     return true;
 }
 
-static int parse_body(struct api_request *r, const struct schema *schema, json_t **ret, char *duplicate, struct err *err)
+static int parse_body(struct api_request *r, const struct schema *schema, json_t **ret,
+                      char *duplicate, struct err *err)
 {
     struct str body = http_exchange_body(r->exchange), raw;
     char api_version[256], kind[256];
@@ -86,7 +89,8 @@ static int parse_body(struct api_request *r, const struct schema *schema, json_t
 }
 
 /* The tree of the body; answers the error itself. */
-static int read_tree(struct api_request *r, const struct schema *schema, char duplicate[128], json_t **ret)
+static int read_tree(struct api_request *r, const struct schema *schema, char duplicate[128],
+                     json_t **ret)
 {
     AUTO_JSON json_t *object = NULL;
     struct err err = {0};
@@ -94,11 +98,14 @@ static int read_tree(struct api_request *r, const struct schema *schema, char du
     if (code == -ECANCELED)
         return code;
     if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: %s", err_text(&err));
+        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: %s",
+                   err_text(&err));
         return code;
     }
     if (!json_is_object(object)) {
-        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: it must be an object with apiVersion and kind");
+        api_status(
+            r, 400, "BadRequest", NULL,
+            "the object provided is unrecognized: it must be an object with apiVersion and kind");
         return -EINVAL;
     }
     *ret = TAKE(object);
@@ -129,21 +136,25 @@ int api_read_message(struct api_request *r, const struct schema *schema, json_t 
 /* A body without apiVersion or kind is refused, as is another kind than the address says. */
 static bool check_type(struct api_request *r, const struct api_kind *kind, const json_t *object)
 {
-    const char *sent_kind = json_key_str(object, "kind"), *sent_version = json_key_str(object, "apiVersion");
+    const char *sent_kind = json_key_str(object, "kind"),
+               *sent_version = json_key_str(object, "apiVersion");
     if (str_empty(sent_kind) && str_empty(sent_version))
         return true; /* typed clients leave both out; the address says what is meant */
     if (str_empty(sent_kind) || str_empty(sent_version)) {
-        api_status(r, 400, "BadRequest", NULL, "Object '%s' is missing", str_empty(sent_kind) ? "Kind" : "apiVersion");
+        api_status(r, 400, "BadRequest", NULL, "Object '%s' is missing",
+                   str_empty(sent_kind) ? "Kind" : "apiVersion");
         return false;
     }
     if (!streq(sent_kind, kind->kind)) {
         api_status(r, 400, "BadRequest", NULL,
-                   "%s in version \"%s\" cannot be handled as a %s: the kind does not match the address it was sent to", sent_kind,
-                   sent_version, kind->kind);
+                   "%s in version \"%s\" cannot be handled as a %s: the kind does not match the "
+                   "address it was sent to",
+                   sent_kind, sent_version, kind->kind);
         return false;
     }
     if (!streq(sent_version, api_kind_group_version(kind))) {
-        api_status(r, 400, "BadRequest", NULL, "the API version in the data (%s) does not match the expected API version (%s)",
+        api_status(r, 400, "BadRequest", NULL,
+                   "the API version in the data (%s) does not match the expected API version (%s)",
                    sent_version, api_kind_group_version(kind));
         return false;
     }
@@ -151,7 +162,8 @@ static bool check_type(struct api_request *r, const struct api_kind *kind, const
 }
 
 /* Tree of one kind to its kept form: types checked, unknown fields told. */
-static int settle_tree(struct api_request *r, const struct api_kind *kind, json_t *object, const char *duplicate)
+static int settle_tree(struct api_request *r, const struct api_kind *kind, json_t *object,
+                       const char *duplicate)
 {
     AUTO_DONE(buf) struct buf unknown = {0};
     struct err err = {0};
@@ -159,8 +171,8 @@ static int settle_tree(struct api_request *r, const struct api_kind *kind, json_
         buf_addf(&unknown, "duplicate field \"%s\"\n", duplicate);
     int code = api_kind_decode(kind, object, &unknown, &err);
     if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s", kind->kind, kind->version,
-                   kind->kind, err_text(&err));
+        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
+                   kind->kind, kind->version, kind->kind, err_text(&err));
         return code;
     }
     if (!tell_unknown(r, buf_str(&unknown)))
@@ -192,7 +204,8 @@ static void put_type(const struct api_kind *k, json_t *object)
 {
     k = &api_kinds[api_kind_index(k)]; /* what is kept has the stored form */
     /* First members, as every reader expects them. */
-    json_t *ordered = json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
+    json_t *ordered =
+        json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
     json_object_del(object, "kind");
     json_object_del(object, "apiVersion");
     json_object_update(ordered, object);
@@ -212,9 +225,15 @@ static void keep_from_old(json_t *object, const json_t *old, const char *path)
 
 static void keep_metadata(json_t *object, const json_t *old)
 {
-    static const char *const fixed[] = {"metadata.uid", "metadata.creationTimestamp", "metadata.deletionTimestamp",
-                                        "metadata.deletionGracePeriodSeconds", "metadata.generation", "metadata.namespace",
-                                        "metadata.name", "metadata.generateName", "metadata.resourceVersion"};
+    static const char *const fixed[] = {"metadata.uid",
+                                        "metadata.creationTimestamp",
+                                        "metadata.deletionTimestamp",
+                                        "metadata.deletionGracePeriodSeconds",
+                                        "metadata.generation",
+                                        "metadata.namespace",
+                                        "metadata.name",
+                                        "metadata.generateName",
+                                        "metadata.resourceVersion"};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         keep_from_old(object, old, fixed[i]);
     json_del(object, "metadata.managedFields");
@@ -231,9 +250,10 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
         json_put_str(object, "metadata.namespace", r->ns);
     json_put_str(object, "metadata.uid", uid);
     json_put_str(object, "metadata.creationTimestamp", now);
-    static const char *const ours[] = {"metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-                                       "metadata.resourceVersion", "metadata.managedFields", "metadata.selfLink",
-                                       "metadata.generation"};
+    static const char *const ours[] = {
+        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
+        "metadata.resourceVersion",   "metadata.managedFields",
+        "metadata.selfLink",          "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -288,7 +308,8 @@ static bool same_but_version(const json_t *a, const json_t *b)
 
 static void reply_invalid(struct api_request *r, const json_t *object, struct api_causes *causes)
 {
-    AUTO_CHARS char *name = xstrdup(json_at_str(object, "metadata.name") ? json_at_str(object, "metadata.name") : "");
+    AUTO_CHARS char *name =
+        xstrdup(json_at_str(object, "metadata.name") ? json_at_str(object, "metadata.name") : "");
     api_invalid(r, name, causes);
     api_causes_done(causes);
 }
@@ -344,7 +365,8 @@ static bool check_namespace(struct api_request *r, const char *name)
         return true;
     AUTO_JSON json_t *details = api_details(r, copy);
     api_status(r, 403, "Forbidden", details,
-               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is being terminated",
+               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is "
+               "being terminated",
                api_kind_resource(r->kind), copy, ns_name);
     return false;
 }
@@ -352,12 +374,14 @@ static bool check_namespace(struct api_request *r, const char *name)
 /* The name, generated if only a prefix is given; NULL: answered. */
 static char *choose_name(struct api_request *r, const json_t *object)
 {
-    const char *name = json_at_str(object, "metadata.name"), *prefix = json_at_str(object, "metadata.generateName");
+    const char *name = json_at_str(object, "metadata.name"),
+               *prefix = json_at_str(object, "metadata.generateName");
     if (!str_empty(name))
         return xstrdup(name);
     if (str_empty(prefix)) {
         struct api_causes causes = {0};
-        api_cause_add(&causes, "FieldValueRequired", "metadata.name", "Required value: name or generateName is required");
+        api_cause_add(&causes, "FieldValueRequired", "metadata.name",
+                      "Required value: name or generateName is required");
         api_invalid(r, "", &causes);
         api_causes_done(&causes);
         return NULL;
@@ -376,7 +400,8 @@ void api_create(struct api_request *r)
 {
     AUTO_JSON json_t *object = NULL;
     if (r->name) {
-        api_status(r, 405, "MethodNotAllowed", NULL, "the server does not allow this method on the requested resource");
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
         return;
     }
     if (api_read_body(r, r->kind, &object) < 0)
@@ -387,7 +412,9 @@ void api_create(struct api_request *r)
         return;
     }
     if (!str_empty(ns) && !streq(ns, r->ns)) {
-        api_status(r, 400, "BadRequest", NULL, "the namespace of the provided object does not match the namespace sent on the request");
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the provided object does not match the namespace sent on the "
+                   "request");
         return;
     }
     AUTO_CHARS char *name = choose_name(r, object);
@@ -395,7 +422,8 @@ void api_create(struct api_request *r)
         return;
     if (store_find(r->server->store, r->kind_index, r->ns, name)) {
         AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists", api_kind_resource(r->kind), name);
+        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
+                   api_kind_resource(r->kind), name);
         return;
     }
     new_metadata(r, object, name);
@@ -412,12 +440,14 @@ static void reply_conflict(struct api_request *r)
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
     api_status(r, 409, "Conflict", details,
-               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please apply your changes to the "
+               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
+               "apply your changes to the "
                "latest version and try again",
                api_kind_resource(r->kind), name);
 }
 
-/* Puts back what this address may not change: the status through the object, the rest through /status. */
+/* Puts back what this address may not change: the status through the object, the rest through
+ * /status. */
 static void separate_status(struct api_request *r, json_t *object, const json_t *before)
 {
     if (!r->kind->has_status)
@@ -441,12 +471,15 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
 static void commit_change(struct api_request *r, json_t *object, struct object *old)
 {
     AUTO_JSON json_t *before = api_tree(old);
-    const char *version = json_at_str(object, "metadata.resourceVersion"), *uid = json_at_str(object, "metadata.uid");
+    const char *version = json_at_str(object, "metadata.resourceVersion"),
+               *uid = json_at_str(object, "metadata.uid");
     const char *name = json_at_str(object, "metadata.name");
     if (!str_empty(name) && !streq(name, r->name)) {
         AUTO_CHARS char *sent = xstrdup(name);
         AUTO_CHARS char *want = xstrdup(r->name);
-        api_status(r, 400, "BadRequest", NULL, "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the name of the object (%s) does not match the name on the URL (%s)", sent,
+                   want);
         return;
     }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
@@ -472,7 +505,8 @@ void api_update(struct api_request *r)
     commit_change(r, object, old);
 }
 
-static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch, struct err *err)
+static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch,
+                       struct err *err)
 {
     if (str_starts(type, STR("application/json-patch+json")))
         return api_patch_json(object, patch, err);
@@ -487,18 +521,22 @@ static int apply_patch(struct api_request *r, struct str type, json_t **object, 
 /* False: answered. */
 static bool patch_type_known(struct api_request *r, struct str type)
 {
-    static const char *const known[] = {"application/json-patch+json", "application/merge-patch+json",
+    static const char *const known[] = {"application/json-patch+json",
+                                        "application/merge-patch+json",
                                         "application/strategic-merge-patch+json"};
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (str_starts(type, str_from(known[i])))
             return true;
     if (str_starts(type, STR("application/apply-patch+yaml")))
         api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "server-side apply is not served by this lab API server yet: use kubectl apply without --server-side");
+                   "server-side apply is not served by this lab API server yet: use kubectl apply "
+                   "without --server-side");
     else
-        api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "the body of the request was in an unknown format - accepted media types include: "
-                   "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json");
+        api_status(
+            r, 415, "UnsupportedMediaType", NULL,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json");
     return false;
 }
 
@@ -507,7 +545,9 @@ static void patch_failed(struct api_request *r, struct str type, int code, const
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
     if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
-        api_status(r, 422, "Invalid", details, "the server rejected our request due to an error in our request: %s", err_text(err));
+        api_status(r, 422, "Invalid", details,
+                   "the server rejected our request due to an error in our request: %s",
+                   err_text(err));
     else
         api_status(r, 400, "BadRequest", details, "error decoding patch: %s", err_text(err));
 }
@@ -520,7 +560,8 @@ void api_patch(struct api_request *r)
     struct err err = {0};
     if (!patch_type_known(r, type))
         return;
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) < 0) {
+    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
+        0) {
         api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
         return;
     }
