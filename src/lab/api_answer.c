@@ -58,7 +58,7 @@ void api_reply_object(struct api_request *r, int status, const json_t *object)
 
 void api_reply_stored(struct api_request *r, int status, const struct object *o)
 {
-    if (r->view == API_VIEW_JSON) {
+    if (r->view == API_VIEW_JSON && !r->kind->from_stored) {
         reply(r, status, o->json);
         return;
     }

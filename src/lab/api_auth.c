@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "codec/base64.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 void api_user_done(struct api_user *u)
@@ -114,6 +115,11 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     return true;
 }
 
+bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret)
+{
+    return by_static_token(s, token, ret) || by_account_token(s, token, ret);
+}
+
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret)
 {
     struct str auth = http_exchange_header(x, "authorization");
@@ -124,7 +130,7 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
         if (!(auth.n > 7 && str_eq_nocase(str_sub(auth, 0, 7), STR("bearer "))))
             return -EACCES;
         struct str token = str_trim(str_sub(auth, 7, auth.n));
-        known = by_static_token(s, token, ret) || by_account_token(s, token, ret);
+        known = api_authenticate_token(s, token, ret);
     } else {
         known = by_certificate(http_exchange_conn(x), ret);
     }
@@ -149,13 +155,8 @@ void api_token_request(struct api_request *r)
                    "the server was started without --service-account-key-file");
         return;
     }
-    if (str_contains(http_exchange_header(r->exchange, "content-type"), STR("protobuf")))
-        body = json_object(); /* kubectl create token without options sends an empty spec */
-    else if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) <
-             0) {
-        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+    if (api_read_message(r, &schema_token_request, &body) < 0)
         return;
-    }
     int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
     seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
     json_t *audiences = json_at(body, "spec.audiences");
@@ -189,30 +190,5 @@ void api_token_request(struct api_request *r)
                   "apiVersion", "authentication.k8s.io/v1", "metadata", "name", r->name,
                   "namespace", r->ns, "spec", "expirationSeconds", (json_int_t)seconds, "audiences",
                   aud, "status", "token", buf_cstr(&token), "expirationTimestamp", expires);
-    api_reply_object(r, 201, answer);
-}
-
-/* SelfSubjectReview, SelfSubjectAccessReview, SelfSubjectRulesReview: nothing is stored. */
-void api_self_review(struct api_request *r, const json_t *body)
-{
-    const char *kind = json_key_str(body, "kind");
-    AUTO_JSON json_t *answer = json_deep_copy(body);
-    if (streq(kind, "SelfSubjectReview")) {
-        json_t *groups = json_array();
-        for (size_t i = 0; i < r->user.n_groups; i++)
-            json_array_append_new(groups, json_string(r->user.groups[i]));
-        json_put(
-            answer, "status",
-            json_pack("{s:{s:s,s:o}}", "userInfo", "username", r->user.name, "groups", groups));
-    } else if (streq(kind, "SelfSubjectAccessReview")) {
-        json_put(answer, "status",
-                 json_pack("{s:b,s:s}", "allowed", 1, "reason",
-                           "the lab allows everything to every authenticated user"));
-    } else {
-        json_put(answer, "status",
-                 json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules",
-                           "verbs", "*", "apiGroups", "*", "resources", "*", "nonResourceRules",
-                           "verbs", "*", "nonResourceURLs", "*", "incomplete", 0));
-    }
     api_reply_object(r, 201, answer);
 }

@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "codec/url.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 #define FOREGROUND "foregroundDeletion"
@@ -28,16 +29,10 @@ static bool read_options(struct api_request *r, struct delete_options *o)
     AUTO_JSON json_t *body = NULL;
     AUTO_CHARS char *grace = url_param(r->query, "gracePeriodSeconds");
     AUTO_CHARS char *policy = url_param(r->query, "propagationPolicy");
-    struct err err = {0};
-    struct str text = http_exchange_body(r->exchange);
     uint64_t v;
     *o = (struct delete_options){.grace_s = -1};
-    if (text.n &&
-        !str_contains(http_exchange_header(r->exchange, "content-type"), STR("protobuf")) &&
-        json_parse(text, API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "delete options: %s", err_text(&err));
+    if (api_read_message(r, &schema_delete_options, &body) < 0)
         return false;
-    }
     o->grace_s = json_at_int(body, "gracePeriodSeconds", -1);
     if (grace && str_to_u64(str_from(grace), &v) == 0)
         o->grace_s = (int64_t)v;

@@ -10,7 +10,8 @@
 
 static json_t *verbs_of(const struct api_kind *k)
 {
-    (void)k;
+    if (k->review)
+        return json_pack("[s]", "create");
     return json_pack("[s,s,s,s,s,s,s,s]", "create", "delete", "deletecollection", "get", "list",
                      "patch", "update", "watch");
 }
@@ -84,17 +85,6 @@ static json_t *short_names(const struct api_kind *k)
     return list;
 }
 
-/* Kinds that are only asked, never stored. */
-static const struct {
-    const char *group;
-    const char *kind;
-    const char *plural;
-} reviews[] = {
-    {"authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews"},
-    {"authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews"},
-    {"authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"},
-};
-
 /* APIResourceList of a group version; NULL if there is none. */
 static json_t *resource_list(struct str group, struct str version)
 {
@@ -115,12 +105,6 @@ static json_t *resource_list(struct str group, struct str version)
         json_array_append_new(list, o);
         each_subresource(k, add_plain_sub, list);
     }
-    for (size_t i = 0; i < ARRAY_LEN(reviews); i++)
-        if (str_is(group, reviews[i].group) && str_is(version, "v1"))
-            json_array_append_new(list,
-                                  json_pack("{s:s,s:s,s:b,s:s,s:[s]}", "name", reviews[i].plural,
-                                            "singularName", "", "namespaced", 0, "kind",
-                                            reviews[i].kind, "verbs", "create"));
     if (!json_array_size(list)) {
         json_decref(list);
         return NULL;
@@ -181,13 +165,6 @@ static json_t *aggregated(bool core, const char *api_version)
                 json_object_get(group_item(items, api_kinds[i].group, api_kinds[i].version),
                                 "resources"),
                 aggregated_resource(&api_kinds[i]));
-    for (size_t i = 0; i < ARRAY_LEN(reviews) && !core; i++)
-        json_array_append_new(
-            json_object_get(group_item(items, reviews[i].group, "v1"), "resources"),
-            json_pack("{s:s,s:{s:s,s:s,s:s},s:s,s:s,s:[s]}", "resource", reviews[i].plural,
-                      "responseKind", "group", reviews[i].group, "version", "v1", "kind",
-                      reviews[i].kind, "scope", "Cluster", "singularResource", "", "verbs",
-                      "create"));
     return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
                      api_version, "metadata", "items", items);
 }
@@ -195,9 +172,8 @@ static json_t *aggregated(bool core, const char *api_version)
 static json_t *group_list(void)
 {
     json_t *groups = json_array(), *g;
-    for (size_t i = 0; i < api_kinds_n + ARRAY_LEN(reviews); i++) {
-        const char *group = i < api_kinds_n ? api_kinds[i].group : reviews[i - api_kinds_n].group;
-        const char *version = i < api_kinds_n ? api_kinds[i].version : "v1";
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        const char *group = api_kinds[i].group, *version = api_kinds[i].version;
         bool seen = !*group;
         size_t k;
         json_array_foreach(groups, k, g) seen = seen || streq(json_key_str(g, "name"), group);

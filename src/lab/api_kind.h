@@ -1,10 +1,14 @@
 #pragma once
-/* The kinds the API server serves, and what it asks of each: the only place where it touches the
- * schema tables of kube/. */
+/* The kinds the API server serves, one row each, and what it asks of them. */
 
 #include "base/vec.h"
-#include "codec/json.h"
+#include "kube/kind_rules.h"
+#include "kube/table.h"
 
+enum { API_FIELD_PATHS_MAX = 12 };
+
+/* One row says all there is to know of a kind; adding a kind is adding a row (and its message table
+ * in kube/). */
 struct api_kind {
     const char *group; /* "" = core */
     const char *version;
@@ -12,13 +16,24 @@ struct api_kind {
     const char *plural;
     const char *singular;
     const char *short_names[4]; /* NULL-terminated */
+    const struct schema *schema;
+    const struct table *table;
+    enum name_form name_form;
     bool namespaced;
     bool in_all;     /* category "all" */
     bool has_status; /* status subresource */
     bool has_scale;
     bool counts_generation;
-    const char *field_paths[8]; /* NULL-terminated; selectable beside metadata.name and
-                                   metadata.namespace */
+    bool review;                                  /* POST only: answered, never stored */
+    const char *field_paths[API_FIELD_PATHS_MAX]; /* NULL-terminated; selectable beside
+                                                     metadata.name and metadata.namespace */
+    /* What depends on more than one field; any may be NULL. old is NULL on create. */
+    void (*set_defaults)(json_t *object);
+    void (*validate)(const json_t *object, const json_t *old, struct field_errors *e);
+    /* Another form of a stored kind: its plural in core, and the renaming, in place. */
+    const char *stored_as;
+    void (*to_stored)(json_t *object);
+    void (*from_stored)(json_t *object);
 };
 
 extern const struct api_kind api_kinds[];
@@ -29,7 +44,11 @@ const char *api_kind_resource(const struct api_kind *k);
 const char *api_kind_group_version(const struct api_kind *k); /* "v1", "apps/v1" */
 /* By group, version and plural; -1 if absent. */
 int api_kind_find(struct str group, struct str version, struct str plural);
+/* Where objects of this kind are kept: the index of the row, or of the row it is another form of.
+ */
 int api_kind_index(const struct api_kind *k);
+/* By apiVersion and kind; NULL = absent. */
+const struct api_kind *api_kind_named(const char *api_version, const char *kind);
 
 struct api_cause {
     char *field;
@@ -66,16 +85,6 @@ void api_patch_merge(json_t *object, const json_t *patch);
 /* Protobuf body (magic included) to an object. */
 int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
                              struct err *reterr) NODISCARD;
-
-struct api_column {
-    const char *name;
-    const char *type; /* string, integer, date */
-    const char *description;
-    int priority; /* >0: wide only */
-};
-size_t api_kind_columns(const struct api_kind *k, const struct api_column **ret);
-/* New array of cells; times are given as RFC 3339 and shown as ages by api_view.c (type date). */
-json_t *api_kind_cells(const struct api_kind *k, const json_t *object);
 
 /* Label and field selectors. */
 struct label_selector;

@@ -84,9 +84,11 @@ void api_request_free(struct api_request *r);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
+bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret);
 void api_user_done(struct api_user *u);
 void api_token_request(struct api_request *r);
-void api_self_review(struct api_request *r, const json_t *body);
+/* Access, rules, subject and token reviews: answered, never stored. */
+void api_review(struct api_request *r);
 
 /* api_discovery.c: true if the path was one of discovery's. */
 bool api_discovery(struct api_request *r, struct str path);
@@ -130,10 +132,16 @@ void api_patch(struct api_request *r);
 /* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error
  * itself. */
 int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret) NODISCARD;
+/* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
+ * dropped. An empty body is {}. */
+int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
 /* {"metadata":…} of the stored object as a tree; new reference. */
 json_t *api_tree(const struct object *o);
+
+/* api_admission.c: what a cluster's admission adds to new objects. */
+void api_admit_create(struct api_request *r, json_t *object);
 
 /* api_delete.c */
 void api_delete(struct api_request *r);

@@ -37,8 +37,8 @@ static bool find_kind(struct api_request *r, struct str group, struct str versio
     int index = api_kind_find(group, version, plural);
     if (index < 0)
         return false;
-    r->kind_index = (uint32_t)index;
     r->kind = &api_kinds[index];
+    r->kind_index = (uint32_t)api_kind_index(r->kind);
     return true;
 }
 
@@ -125,34 +125,6 @@ static void on_object(struct api_request *r, struct str method)
         method_not_allowed(r);
 }
 
-static bool review_path(struct api_request *r, struct str path)
-{
-    static const char *const paths[] = {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-                                        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
-                                        "/apis/authentication.k8s.io/v1/selfsubjectreviews"};
-    static const char *const kinds[] = {"SelfSubjectAccessReview", "SelfSubjectRulesReview",
-                                        "SelfSubjectReview"};
-    AUTO_JSON json_t *body = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        if (!str_is(path, paths[i]) || !str_is(http_exchange_method(r->exchange), "POST"))
-            continue;
-        struct str text = http_exchange_body(r->exchange);
-        /* What is asked does not matter: everything is allowed. A protobuf body is answered like an
-         * empty one. */
-        if (text.n && text.p[0] == '{' &&
-            json_parse(text, API_BODY_BYTES_MAX, NULL, &body, NULL) < 0)
-            body = NULL;
-        if (!body)
-            body = json_pack("{s:s,s:s,s:{}}", "apiVersion",
-                             i == 2 ? "authentication.k8s.io/v1" : "authorization.k8s.io/v1",
-                             "kind", kinds[i], "metadata");
-        json_object_set_new(body, "kind", json_string(kinds[i]));
-        api_self_review(r, body);
-        return true;
-    }
-    return false;
-}
-
 static void metrics(struct api_request *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
@@ -175,8 +147,9 @@ static void metrics(struct api_request *r)
                  s->watch_encodes[v]);
     buf_add_cstr(&b, "# TYPE fairlead_lab_objects gauge\n");
     for (size_t k = 0; k < api_kinds_n; k++)
-        buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n",
-                 api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
+        if (!api_kinds[k].review && !api_kinds[k].stored_as)
+            buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n",
+                     api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
     buf_addf(&b,
              "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
              store_version(s->store));
@@ -216,7 +189,7 @@ static void handle(struct api_request *r)
         metrics(r);
         return;
     }
-    if (review_path(r, path) || api_discovery(r, path))
+    if (api_discovery(r, path))
         return;
     if (!parse_path(r, path)) {
         AUTO_JSON json_t *details = json_object();
@@ -229,7 +202,11 @@ static void handle(struct api_request *r)
         return;
     }
     check_dry_run(r);
-    if (r->subresource && !streq(r->subresource, "status"))
+    if (r->kind->review && !(str_is(method, "POST") && !r->name))
+        method_not_allowed(r);
+    else if (r->kind->review)
+        api_review(r);
+    else if (r->subresource && !streq(r->subresource, "status"))
         api_subresource(r);
     else if (r->subresource &&
              (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))

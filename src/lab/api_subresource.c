@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 static json_t *scale_of(const struct api_kind *k, const json_t *object)
@@ -40,10 +41,14 @@ static void scale(struct api_request *r, struct object *old)
         api_reply_object(r, 200, answer);
         return;
     }
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+    bool patch = str_is(method, "PATCH");
+    if (patch &&
+        json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
         return;
     }
+    if (!patch && api_read_message(r, &schema_scale, &body) < 0)
+        return;
     AUTO_JSON json_t *wanted = scale_of(r->kind, object);
     if (str_is(method, "PATCH"))
         api_patch_merge(wanted, body);
@@ -98,8 +103,9 @@ static void bind_pod(struct api_request *r, struct object *old)
     AUTO_JSON json_t *body = NULL;
     struct err err = {0};
     char now[21];
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0 ||
-        !json_at_str(body, "target.name")) {
+    if (api_read_message(r, &schema_binding, &body) < 0)
+        return;
+    if (!json_at_str(body, "target.name")) {
         api_status(r, 400, "BadRequest", NULL, "binding: target.name is required");
         return;
     }

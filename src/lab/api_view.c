@@ -59,6 +59,19 @@ static bool is_table(enum api_view view)
     return view == API_VIEW_TABLE || view == API_VIEW_TABLE_OBJECT || view == API_VIEW_TABLE_NONE;
 }
 
+/* The object in the form of kind: its bytes as they are, or renamed where kind is another form of
+ * what is stored. */
+static void write_object(struct buf *b, const struct api_kind *kind, const struct object *o)
+{
+    if (!kind->from_stored) {
+        buf_add(b, o->json->p, o->json->n);
+        return;
+    }
+    AUTO_JSON json_t *j = api_tree(o);
+    kind->from_stored(j);
+    json_write(b, j);
+}
+
 /* The metadata of an object as PartialObjectMetadata. */
 static void write_partial(struct buf *b, const struct object *o)
 {
@@ -69,41 +82,20 @@ static void write_partial(struct buf *b, const struct object *o)
     buf_add_char(b, '}');
 }
 
-static void write_cell(struct buf *b, const struct api_column *column, const json_t *cell)
-{
-    int64_t at_us;
-    char age[24];
-    if (!streq(column->type, "date")) {
-        json_write(b, cell);
-        return;
-    }
-    const char *text = json_string_value(cell);
-    if (!text || time_parse_rfc3339(str_from(text), &at_us) < 0) {
-        buf_add_cstr(b, "\"<unknown>\"");
-        return;
-    }
-    time_format_human(time_real_s() - at_us / 1000000, age);
-    buf_addf(b, "\"%s\"", age);
-}
-
 static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind,
                       struct object *o)
 {
-    const struct api_column *columns;
-    size_t n = api_kind_columns(kind, &columns);
+    const struct table *t = kind->table;
+    int64_t now_s = time_real_s();
     if (!o->cells) {
         AUTO_JSON json_t *j = api_tree(o);
-        o->cells = api_kind_cells(kind, j);
+        o->cells = table_cells(t, j);
     }
     buf_add_cstr(b, "{\"cells\":[");
-    for (size_t i = 0; i < n; i++) {
-        json_t *cell = json_array_get(o->cells, i);
+    for (size_t i = 0; i < t->n; i++) {
         if (i)
             buf_add_char(b, ',');
-        if (cell)
-            write_cell(b, &columns[i], cell);
-        else
-            buf_add_cstr(b, "null");
+        table_write_cell(b, &t->columns[i], json_array_get(o->cells, i), now_s);
     }
     buf_add_char(b, ']');
     if (view != API_VIEW_TABLE_NONE)
@@ -111,20 +103,19 @@ static void write_row(struct buf *b, enum api_view view, const struct api_kind *
     if (view == API_VIEW_TABLE)
         write_partial(b, o);
     else if (view == API_VIEW_TABLE_OBJECT)
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
     buf_add_char(b, '}');
 }
 
 static void write_columns(struct buf *b, const struct api_kind *kind)
 {
-    const struct api_column *columns;
-    size_t n = api_kind_columns(kind, &columns);
+    const struct table *t = kind->table;
     buf_add_cstr(b, "\"columnDefinitions\":[");
-    for (size_t i = 0; i < n; i++) {
-        const struct api_column *c = &columns[i];
+    for (size_t i = 0; i < t->n; i++) {
+        const struct table_column *c = &t->columns[i];
         buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
-                 i ? "," : "", c->name, streq(c->type, "date") ? "string" : c->type,
-                 streq(c->name, "Name") ? "name" : "");
+                 i ? "," : "", c->name, streq(c->type, "integer") ? "integer" : "string",
+                 streq(c->name, "Name") && !c->priority ? "name" : "");
         json_write_string(b, str_from(c->description ? c->description : ""));
         buf_addf(b, ",\"priority\":%d}", c->priority);
     }
@@ -135,7 +126,7 @@ void api_view_write(struct buf *b, enum api_view view, const struct api_kind *ki
                     struct object *o)
 {
     if (view == API_VIEW_JSON) {
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
     } else if (view == API_VIEW_PARTIAL) {
         write_partial(b, o);
     } else {
@@ -175,7 +166,7 @@ void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind
     else if (view == API_VIEW_PARTIAL)
         write_partial(b, o);
     else
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
 }
 
 void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,

@@ -33,7 +33,7 @@ struct api_watch {
 
 /* The encodings of the event being told. */
 struct api_event_cache {
-    struct bytes *encoded[3][_API_VIEW_MAX];
+    struct bytes *encoded[2][3][_API_VIEW_MAX]; /* as stored; another form of the kind */
 };
 
 static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
@@ -102,22 +102,21 @@ static bool event_for(const struct api_watch *w, const struct store_event *e,
 void api_watch_event(struct api_server *s, const struct store_event *e)
 {
     struct api_event_cache *cache = s->event_cache;
-    const struct api_kind *kind = &api_kinds[e->object->kind];
     LIST_FOREACH_SAFE (node, &s->watches[e->object->kind]) {
         struct api_watch *w = CONTAINER_OF(node, struct api_watch, node);
         enum store_event_type type;
         if (!event_for(w, e, &type))
             continue;
-        struct bytes **slot = &cache->encoded[type][w->view];
+        struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
         if (!*slot)
-            *slot = encode_event(s, type, w->view, kind, e->object);
+            *slot = encode_event(s, type, w->view, w->selection.kind, e->object);
         watch_send(w, *slot);
     }
-    for (int t = 0; t < 3; t++)
-        for (int v = 0; v < _API_VIEW_MAX; v++) {
-            bytes_unref(cache->encoded[t][v]);
-            cache->encoded[t][v] = NULL;
-        }
+    struct bytes **all = &cache->encoded[0][0][0];
+    for (size_t i = 0; i < sizeof(cache->encoded) / sizeof(*all); i++) {
+        bytes_unref(all[i]);
+        all[i] = NULL;
+    }
 }
 
 static void send_bookmark(struct api_watch *w, bool initial_end)

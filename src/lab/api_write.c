@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "codec/url.h"
 #include "codec/yaml.h"
+#include "kube/pbobject.h"
 #include "lab/api_priv.h"
 
 static enum api_strictness strictness_of(struct api_request *r)
@@ -42,51 +43,133 @@ static bool tell_unknown(struct api_request *r, struct str lines)
     return false;
 }
 
-static int parse_body(struct api_request *r, struct str type, json_t **ret, char *duplicate,
-                      struct err *err)
+enum body_form { BODY_JSON, BODY_YAML, BODY_PROTOBUF };
+
+/* False: answered. No content type is taken as JSON, as real servers do. */
+static bool body_form(struct api_request *r, enum body_form *ret)
 {
-    struct str body = http_exchange_body(r->exchange);
-    if (str_contains(type, STR("yaml")))
-        return yaml_parse(body, ret, err);
-    return json_parse(body, API_BODY_BYTES_MAX, duplicate, ret, err);
+    struct str header = http_exchange_header(r->exchange, "content-type"), rest;
+    struct str type = str_trim(str_cut(header.p ? header : (struct str){"", 0}, ';', &rest));
+    if (!type.n || str_eq_nocase(type, STR("application/json")))
+        *ret = BODY_JSON;
+    else if (str_eq_nocase(type, STR("application/yaml")))
+        *ret = BODY_YAML;
+    else if (str_eq_nocase(type, STR("application/vnd.kubernetes.protobuf")))
+        *ret = BODY_PROTOBUF;
+    else {
+        api_status(r, 415, "UnsupportedMediaType", NULL,
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: application/json, "
+                   "application/yaml, application/vnd.kubernetes.protobuf");
+        return false;
+    }
+    return true;
 }
 
-int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret)
+static int parse_body(struct api_request *r, const struct schema *schema, json_t **ret,
+                      char *duplicate, struct err *err)
 {
-    struct str type = http_exchange_header(r->exchange, "content-type");
-    struct str body = http_exchange_body(r->exchange);
-    AUTO_DONE(buf) struct buf unknown = {0};
+    struct str body = http_exchange_body(r->exchange), raw;
+    char api_version[256], kind[256];
+    enum body_form form;
+    if (!body_form(r, &form))
+        return -ECANCELED;
+    if (form == BODY_YAML)
+        return yaml_parse(body, ret, err);
+    if (form == BODY_JSON)
+        return json_parse(body, API_BODY_BYTES_MAX, duplicate, ret, err);
+    int code = pb_object_open(body, api_version, kind, &raw, err);
+    if (code == 0)
+        code = pb_object_decode(schema, raw, ret, err);
+    if (code == 0 && *kind)
+        json_put_str(*ret, "kind", kind);
+    if (code == 0 && *api_version)
+        json_put_str(*ret, "apiVersion", api_version);
+    return code;
+}
+
+/* The tree of the body; answers the error itself. */
+static int read_tree(struct api_request *r, const struct schema *schema, char duplicate[128],
+                     json_t **ret)
+{
+    AUTO_JSON json_t *object = NULL;
+    struct err err = {0};
+    int code = parse_body(r, schema, &object, duplicate, &err);
+    if (code == -ECANCELED)
+        return code;
+    if (code < 0) {
+        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: %s",
+                   err_text(&err));
+        return code;
+    }
+    if (!json_is_object(object)) {
+        api_status(
+            r, 400, "BadRequest", NULL,
+            "the object provided is unrecognized: it must be an object with apiVersion and kind");
+        return -EINVAL;
+    }
+    *ret = TAKE(object);
+    return 0;
+}
+
+int api_read_message(struct api_request *r, const struct schema *schema, json_t **ret)
+{
     AUTO_JSON json_t *object = NULL;
     char duplicate[128] = "";
     struct err err = {0};
-    int code;
-    if (str_starts(type, STR("application/vnd.kubernetes.protobuf")))
-        code = api_kind_decode_protobuf(kind, body, &object, &err);
-    else
-        code = parse_body(r, type, &object, duplicate, &err);
-    if (code < 0 || !json_is_object(object)) {
-        api_status(r, 400, "BadRequest", NULL, "the body of the request is not a valid object: %s",
-                   code < 0 ? err_text(&err) : "not an object");
-        return -EINVAL;
+    if (!http_exchange_body(r->exchange).n) {
+        *ret = json_object();
+        return 0;
     }
+    int code = read_tree(r, schema, duplicate, &object);
+    if (code < 0)
+        return code;
+    code = schema_decode(schema, object, NULL, &err);
+    if (code < 0) {
+        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+        return code;
+    }
+    *ret = TAKE(object);
+    return 0;
+}
+
+/* A body without apiVersion or kind is refused, as is another kind than the address says. */
+static bool check_type(struct api_request *r, const struct api_kind *kind, const json_t *object)
+{
     const char *sent_kind = json_key_str(object, "kind"),
                *sent_version = json_key_str(object, "apiVersion");
-    if (!str_empty(sent_kind) && !streq(sent_kind, kind->kind)) {
-        api_status(
-            r, 400, "BadRequest", NULL,
-            "the object provided is of kind \"%s\", which does not fit this address: expected %s",
-            sent_kind, kind->kind);
-        return -EINVAL;
+    if (str_empty(sent_kind) && str_empty(sent_version))
+        return true; /* typed clients leave both out; the address says what is meant */
+    if (str_empty(sent_kind) || str_empty(sent_version)) {
+        api_status(r, 400, "BadRequest", NULL, "Object '%s' is missing",
+                   str_empty(sent_kind) ? "Kind" : "apiVersion");
+        return false;
     }
-    if (!str_empty(sent_version) && !streq(sent_version, api_kind_group_version(kind))) {
+    if (!streq(sent_kind, kind->kind)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "%s in version \"%s\" cannot be handled as a %s: the kind does not match the "
+                   "address it was sent to",
+                   sent_kind, sent_version, kind->kind);
+        return false;
+    }
+    if (!streq(sent_version, api_kind_group_version(kind))) {
         api_status(r, 400, "BadRequest", NULL,
                    "the API version in the data (%s) does not match the expected API version (%s)",
                    sent_version, api_kind_group_version(kind));
-        return -EINVAL;
+        return false;
     }
+    return true;
+}
+
+/* Tree of one kind to its kept form: types checked, unknown fields told. */
+static int settle_tree(struct api_request *r, const struct api_kind *kind, json_t *object,
+                       const char *duplicate)
+{
+    AUTO_DONE(buf) struct buf unknown = {0};
+    struct err err = {0};
     if (*duplicate)
         buf_addf(&unknown, "duplicate field \"%s\"\n", duplicate);
-    code = api_kind_decode(kind, object, &unknown, &err);
+    int code = api_kind_decode(kind, object, &unknown, &err);
     if (code < 0) {
         api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
                    kind->kind, kind->version, kind->kind, err_text(&err));
@@ -94,6 +177,23 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
     }
     if (!tell_unknown(r, buf_str(&unknown)))
         return -EINVAL;
+    if (kind->to_stored)
+        kind->to_stored(object);
+    return 0;
+}
+
+int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret)
+{
+    AUTO_JSON json_t *object = NULL;
+    char duplicate[128] = "";
+    int code = read_tree(r, kind->schema, duplicate, &object);
+    if (code < 0)
+        return code;
+    if (!check_type(r, kind, object))
+        return -EINVAL;
+    code = settle_tree(r, kind, object, duplicate);
+    if (code < 0)
+        return code;
     *ret = TAKE(object);
     return 0;
 }
@@ -102,6 +202,7 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
 
 static void put_type(const struct api_kind *k, json_t *object)
 {
+    k = &api_kinds[api_kind_index(k)]; /* what is kept has the stored form */
     /* First members, as every reader expects them. */
     json_t *ordered =
         json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
@@ -175,6 +276,8 @@ static void count_generation(const struct api_kind *k, json_t *object, const jso
 static void reply_dry(struct api_request *r, int status, json_t *object)
 {
     put_type(r->kind, object);
+    if (r->kind->from_stored)
+        r->kind->from_stored(object);
     api_reply_object(r, status, object);
 }
 
@@ -216,11 +319,11 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
     AUTO_JSON json_t *before = old ? api_tree(old) : NULL;
     struct api_causes causes = {0};
     if (!streq(r->subresource, "status") || !before) {
-        api_kind_default(r->kind, object);
+        api_kind_default(&api_kinds[r->kind_index], object);
         if (streq(r->kind->kind, "Service"))
             api_service_prepare(r->server, object, before, &causes);
     }
-    api_kind_validate(r->kind, object, before, &causes);
+    api_kind_validate(&api_kinds[r->kind_index], object, before, &causes);
     if (causes.n) {
         reply_invalid(r, object, &causes);
         return;
@@ -326,6 +429,7 @@ void api_create(struct api_request *r)
     new_metadata(r, object, name);
     if (r->kind->has_status && !streq(r->kind->kind, "Node"))
         json_object_del(object, "status");
+    api_admit_create(r, object);
     api_commit(r, object, NULL, 201);
 }
 
@@ -414,22 +518,50 @@ static int apply_patch(struct api_request *r, struct str type, json_t **object, 
     return 0;
 }
 
+/* False: answered. */
+static bool patch_type_known(struct api_request *r, struct str type)
+{
+    static const char *const known[] = {"application/json-patch+json",
+                                        "application/merge-patch+json",
+                                        "application/strategic-merge-patch+json"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_starts(type, str_from(known[i])))
+            return true;
+    if (str_starts(type, STR("application/apply-patch+yaml")))
+        api_status(r, 415, "UnsupportedMediaType", NULL,
+                   "server-side apply is not served by this lab API server yet: use kubectl apply "
+                   "without --server-side");
+    else
+        api_status(
+            r, 415, "UnsupportedMediaType", NULL,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json");
+    return false;
+}
+
+static void patch_failed(struct api_request *r, struct str type, int code, const struct err *err)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    AUTO_JSON json_t *details = api_details(r, name);
+    if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
+        api_status(r, 422, "Invalid", details,
+                   "the server rejected our request due to an error in our request: %s",
+                   err_text(err));
+    else
+        api_status(r, 400, "BadRequest", details, "error decoding patch: %s", err_text(err));
+}
+
 void api_patch(struct api_request *r)
 {
     struct str type = http_exchange_header(r->exchange, "content-type");
     AUTO_JSON json_t *patch = NULL;
-    AUTO_DONE(buf) struct buf unknown = {0};
+    char duplicate[128] = "";
     struct err err = {0};
-    if (!str_starts(type, STR("application/json-patch+json")) &&
-        !str_starts(type, STR("application/merge-patch+json")) &&
-        !str_starts(type, STR("application/strategic-merge-patch+json"))) {
-        api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "the body of the request was in an unknown format - accepted media types "
-                   "include: application/json-patch+json, "
-                   "application/merge-patch+json, application/strategic-merge-patch+json");
+    if (!patch_type_known(r, type))
         return;
-    }
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &patch, &err) < 0) {
+    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
+        0) {
         api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
         return;
     }
@@ -439,20 +571,17 @@ void api_patch(struct api_request *r)
         return;
     }
     AUTO_JSON json_t *object = api_tree(old);
-    if (!json_at_str(patch, "metadata.resourceVersion"))
+    if (r->kind->from_stored)
+        r->kind->from_stored(object);
+    if (!json_is_array(patch) && !json_at(patch, "metadata.resourceVersion"))
         json_del(object, "metadata.resourceVersion");
-    if (apply_patch(r, type, &object, patch, &err) < 0) {
-        AUTO_CHARS char *name = xstrdup(r->name);
-        AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 422, "Invalid", details, "%s \"%s\" is invalid: patch: %s", r->kind->kind,
-                   name, err_text(&err));
+    int code = apply_patch(r, type, &object, patch, &err);
+    if (code == 0 && !json_is_object(object))
+        code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
+    if (code < 0) {
+        patch_failed(r, type, code, &err);
         return;
     }
-    if (api_kind_decode(r->kind, object, &unknown, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
-                   r->kind->kind, r->kind->version, r->kind->kind, err_text(&err));
-        return;
-    }
-    if (tell_unknown(r, buf_str(&unknown)))
+    if (check_type(r, r->kind, object) && settle_tree(r, r->kind, object, duplicate) == 0)
         commit_change(r, object, old);
 }
