@@ -1,5 +1,5 @@
-/* fairlead apply and delete. apply keeps kubectl's last-applied annotation, so the two can be mixed: what the last manifest
- * had and this one has not is removed, what others set stays. */
+/* fairlead apply and delete. apply keeps kubectl's last-applied annotation, so the two can be
+ * mixed: what the last manifest had and this one has not is removed, what others set stays. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -12,11 +12,13 @@ static void add_removals(json_t *patch, const json_t *last, const json_t *now)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)last, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)last, key, value)
+    {
         json_t *have = json_object_get(now, key);
         if (!have)
             json_object_set_new(patch, key, json_null());
-        else if (json_is_object(value) && json_is_object(have) && json_is_object(json_object_get(patch, key)))
+        else if (json_is_object(value) && json_is_object(have) &&
+                 json_is_object(json_object_get(patch, key)))
             add_removals(json_object_get(patch, key), value, have);
     }
 }
@@ -33,7 +35,8 @@ static json_t *with_annotation(const json_t *manifest)
     json_t *full = json_deep_copy(plain);
     if (!json_at(full, "metadata.annotations"))
         json_put(full, "metadata.annotations", json_object());
-    json_object_set_new(json_at(full, "metadata.annotations"), LAST_APPLIED, json_string(buf_cstr(&text)));
+    json_object_set_new(json_at(full, "metadata.annotations"), LAST_APPLIED,
+                        json_string(buf_cstr(&text)));
     return full;
 }
 
@@ -47,14 +50,16 @@ static void say(const struct cli_resource *r, const char *name, const char *what
     printf("/%s %s\n", name, what);
 }
 
-static int send_json(struct cli_session *s, const char *method, const char *path, const char *type, const json_t *body, struct cli_answer *ret, struct err *err)
+static int send_json(struct cli_session *s, const char *method, const char *path, const char *type,
+                     const json_t *body, struct cli_answer *ret, struct err *err)
 {
     AUTO_DONE(buf) struct buf text = {0};
     json_write(&text, body);
     return cli_request(s, method, path, NULL, type, buf_str(&text), ret, err);
 }
 
-static int update(struct cli_session *s, const struct cli_resource *r, const char *path, const json_t *full, const char *name, const json_t *live)
+static int update(struct cli_session *s, const struct cli_resource *r, const char *path,
+                  const json_t *full, const char *name, const json_t *live)
 {
     AUTO_JSON json_t *patch = json_deep_copy(full);
     AUTO_JSON json_t *last = NULL;
@@ -70,23 +75,32 @@ static int update(struct cli_session *s, const struct cli_resource *r, const cha
     if (a.status >= 300)
         code = cli_server_error(&a);
     else if (json_parse(buf_str(&a.body), 0, NULL, &after, NULL) == 0)
-        say(r, name, streq(json_at_str(after, "metadata.resourceVersion"), json_at_str(live, "metadata.resourceVersion")) ? "unchanged" : "configured");
+        say(r, name,
+            streq(json_at_str(after, "metadata.resourceVersion"),
+                  json_at_str(live, "metadata.resourceVersion"))
+                ? "unchanged"
+                : "configured");
     buf_done(&a.body);
     return code;
 }
 
 static int apply_object(struct cli_session *s, const json_t *manifest)
 {
-    const char *api_version = json_key_str(manifest, "apiVersion"), *kind = json_key_str(manifest, "kind");
-    const char *name = json_at_str(manifest, "metadata.name"), *ns = json_at_str(manifest, "metadata.namespace");
+    const char *api_version = json_key_str(manifest, "apiVersion"),
+               *kind = json_key_str(manifest, "kind");
+    const char *name = json_at_str(manifest, "metadata.name"),
+               *ns = json_at_str(manifest, "metadata.namespace");
     struct cli_resource r;
     struct cli_answer a;
     struct err err = {0};
     if (!api_version || !kind || !name)
-        return program_fail(EXIT_FAILED, NULL, "a manifest lacks apiVersion, kind or metadata.name");
+        return program_fail(EXIT_FAILED, NULL,
+                            "a manifest lacks apiVersion, kind or metadata.name");
     int code = cli_resource_of_kind(s, api_version, kind, &r, &err);
     if (code < 0)
-        return code == -ENOENT ? program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err)) : cli_unreachable(s, &err);
+        return code == -ENOENT
+                   ? program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err))
+                   : cli_unreachable(s, &err);
     AUTO_CHARS char *path = cli_resource_path(&r, ns ? ns : s->namespace_, name);
     AUTO_CHARS char *collection = cli_resource_path(&r, ns ? ns : s->namespace_, NULL);
     AUTO_JSON json_t *full = with_annotation(manifest);
@@ -112,19 +126,24 @@ static int apply_object(struct cli_session *s, const json_t *manifest)
     return code;
 }
 
-static int each_object(struct cli_session *s, const json_t *list, int (*fn)(struct cli_session *s, const json_t *o))
+static int each_object(struct cli_session *s, const json_t *list,
+                       int (*fn)(struct cli_session *s, const json_t *o))
 {
     int code = EXIT_OK;
     json_t *o;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, o) {
-        int one = streq(json_key_str(o, "kind"), "List") ? each_object(s, json_object_get(o, "items"), fn) : fn(s, o);
+    json_array_foreach((json_t *)(uintptr_t)list, i, o)
+    {
+        int one = streq(json_key_str(o, "kind"), "List")
+                      ? each_object(s, json_object_get(o, "items"), fn)
+                      : fn(s, o);
         code = code ? code : one; /* the rest is still tried, as kubectl does */
     }
     return code;
 }
 
-static int with_files(struct cli_session *s, const struct arg_list *files, int (*fn)(struct cli_session *s, const json_t *o))
+static int with_files(struct cli_session *s, const struct arg_list *files,
+                      int (*fn)(struct cli_session *s, const json_t *o))
 {
     AUTO_JSON json_t *objects = json_array();
     struct err err = {0};
@@ -145,10 +164,16 @@ int cli_apply(int argc, char **argv)
     struct arg_list files = {0}, rest = {0};
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
-        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0, false},
+        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
+         false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead apply", "creates or changes objects from manifests", "-f FILE… [flags]", "  fairlead apply -f web.yaml\n", args, false};
+    const struct program p = {"fairlead apply",
+                              "creates or changes objects from manifests",
+                              "-f FILE… [flags]",
+                              "  fairlead apply -f web.yaml\n",
+                              args,
+                              false};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
@@ -159,7 +184,8 @@ int cli_apply(int argc, char **argv)
 
 /* ---- delete ---- */
 
-static int delete_named(struct cli_session *s, const struct cli_resource *r, const char *ns, const char *name)
+static int delete_named(struct cli_session *s, const struct cli_resource *r, const char *ns,
+                        const char *name)
 {
     AUTO_CHARS char *path = cli_resource_path(r, ns, name);
     struct cli_answer a;
@@ -175,12 +201,15 @@ static int delete_named(struct cli_session *s, const struct cli_resource *r, con
 
 static int delete_object(struct cli_session *s, const json_t *manifest)
 {
-    const char *api_version = json_key_str(manifest, "apiVersion"), *kind = json_key_str(manifest, "kind");
-    const char *name = json_at_str(manifest, "metadata.name"), *ns = json_at_str(manifest, "metadata.namespace");
+    const char *api_version = json_key_str(manifest, "apiVersion"),
+               *kind = json_key_str(manifest, "kind");
+    const char *name = json_at_str(manifest, "metadata.name"),
+               *ns = json_at_str(manifest, "metadata.namespace");
     struct cli_resource r;
     struct err err = {0};
     if (!api_version || !kind || !name)
-        return program_fail(EXIT_FAILED, NULL, "a manifest lacks apiVersion, kind or metadata.name");
+        return program_fail(EXIT_FAILED, NULL,
+                            "a manifest lacks apiVersion, kind or metadata.name");
     if (cli_resource_of_kind(s, api_version, kind, &r, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err));
     return delete_named(s, &r, ns ? ns : s->namespace_, name);
@@ -196,7 +225,8 @@ static int delete_words(struct cli_session *s, const struct arg_list *rest)
     code = EXIT_OK;
     bool slashes = strchr(rest->v[0], '/') != NULL;
     for (size_t i = slashes ? 0 : 1; i < rest->n; i++) {
-        struct str name, type = slashes ? str_cut(str_from(rest->v[i]), '/', &name) : str_from(rest->v[0]);
+        struct str name,
+            type = slashes ? str_cut(str_from(rest->v[i]), '/', &name) : str_from(rest->v[0]);
         AUTO_CHARS char *word = str_dup(type);
         int one;
         if (cli_resource_find(s, word, &r, &err) < 0)
@@ -215,10 +245,16 @@ int cli_delete(int argc, char **argv)
     struct arg_list files = {0}, rest = {0};
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
-        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0, false},
+        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
+         false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead delete", "deletes objects", "(-f FILE… | TYPE NAME… | TYPE/NAME…) [flags]", "  fairlead delete pod/web\n", args, false};
+    const struct program p = {"fairlead delete",
+                              "deletes objects",
+                              "(-f FILE… | TYPE NAME… | TYPE/NAME…) [flags]",
+                              "  fairlead delete pod/web\n",
+                              args,
+                              false};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;

@@ -1,4 +1,5 @@
-/* fairlead get: tables from the server (the same that kubectl prints), or the objects themselves. */
+/* fairlead get: tables from the server (the same that kubectl prints), or the objects themselves.
+ */
 #include <errno.h>
 #include <stdio.h>
 
@@ -47,13 +48,15 @@ static void upper(const char *s)
 
 static void print_table(const json_t *table, const struct get_options *o)
 {
-    json_t *columns = json_object_get(table, "columnDefinitions"), *rows = json_object_get(table, "rows"), *row, *column;
-    size_t width[64] = {0}, i, k, ns_width = strlen("NAMESPACE"), n = MIN(json_array_size(columns), (size_t)64);
+    json_t *columns = json_object_get(table, "columnDefinitions"),
+           *rows = json_object_get(table, "rows"), *row, *column;
+    size_t width[64] = {0}, i, k, ns_width = strlen("NAMESPACE"),
+           n = MIN(json_array_size(columns), (size_t)64);
     bool wide = streq(o->output, "wide");
-    json_array_foreach(columns, k, column)
-        if (k < n)
-            width[k] = strlen(json_key_str(column, "name"));
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(columns, k, column) if (k < n) width[k] =
+        strlen(json_key_str(column, "name"));
+    json_array_foreach(rows, i, row)
+    {
         const char *ns = json_at_str(row, "object.metadata.namespace");
         ns_width = MAX(ns_width, ns ? strlen(ns) : 0);
         for (k = 0; k < n; k++)
@@ -71,7 +74,8 @@ static void print_table(const json_t *table, const struct get_options *o)
                 continue;
             bool last = k + 1 == n;
             if (row) {
-                print_cell(json_array_get(json_object_get(row, "cells"), k), last ? 0 : (int)width[k] + 3);
+                print_cell(json_array_get(json_object_get(row, "cells"), k),
+                           last ? 0 : (int)width[k] + 3);
             } else {
                 const char *name = json_key_str(column, "name");
                 upper(name);
@@ -115,8 +119,7 @@ static void walk_path(const json_t *v, struct str path, bool *first)
         size_t i;
         json_t *item;
         if (str_is(index, "*"))
-            json_array_foreach((json_t *)(uintptr_t)v, i, item)
-                walk_path(item, rest, first);
+            json_array_foreach((json_t *)(uintptr_t)v, i, item) walk_path(item, rest, first);
         else if (str_to_u64(index, &at) == 0)
             walk_path(json_array_get(v, at), rest, first);
         else if (index.n > 2)
@@ -158,11 +161,13 @@ static void print_names(const json_t *object, const struct cli_resource *r)
     for (char *c = lower; *c; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     AUTO_JSON json_t *one = items ? NULL : json_pack("[O]", object);
-    json_array_foreach(items ? items : one, i, item)
-        printf("%s%s%.*s/%s\n", lower, group ? "." : "", group ? (int)(group - r->group_version) : 0, r->group_version, json_at_str(item, "metadata.name"));
+    json_array_foreach(items ? items : one, i, item) printf(
+        "%s%s%.*s/%s\n", lower, group ? "." : "", group ? (int)(group - r->group_version) : 0,
+        r->group_version, json_at_str(item, "metadata.name"));
 }
 
-static void print_objects(const json_t *object, const struct get_options *o, const struct cli_resource *r)
+static void print_objects(const json_t *object, const struct get_options *o,
+                          const struct cli_resource *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
     if (streq(o->output, "json")) {
@@ -184,7 +189,8 @@ static bool output_is_table(const char *output)
     return streq(output, "table") || streq(output, "wide");
 }
 
-static int get_once(struct cli_session *s, const struct get_options *o, const struct cli_resource *r, const char *name)
+static int get_once(struct cli_session *s, const struct get_options *o,
+                    const struct cli_resource *r, const char *name)
 {
     AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, name);
     AUTO_DONE(buf) struct buf target = {0};
@@ -197,7 +203,8 @@ static int get_once(struct cli_session *s, const struct get_options *o, const st
     if (o->field_selector)
         add_param(&target, "fieldSelector", o->field_selector);
     bool table = output_is_table(o->output);
-    if (cli_request(s, "GET", buf_cstr(&target), table ? TABLE_ACCEPT : NULL, NULL, (struct str){0}, &a, &err) < 0)
+    if (cli_request(s, "GET", buf_cstr(&target), table ? TABLE_ACCEPT : NULL, NULL, (struct str){0},
+                    &a, &err) < 0)
         return cli_unreachable(s, &err);
     int code = EXIT_OK;
     if (a.status != 200) {
@@ -207,7 +214,10 @@ static int get_once(struct cli_session *s, const struct get_options *o, const st
     } else if (!table) {
         print_objects(object, o, r);
     } else if (!json_array_size(json_object_get(object, "rows"))) {
-        fprintf(stderr, r->namespaced && !o->all ? "No resources found in %s namespace.\n" : "No resources found\n", s->namespace_);
+        fprintf(stderr,
+                r->namespaced && !o->all ? "No resources found in %s namespace.\n"
+                                         : "No resources found\n",
+                s->namespace_);
     } else {
         print_table(object, o);
     }
@@ -242,7 +252,8 @@ static void on_watch_data(struct http_call *call, struct str piece, void *user)
             return;
         AUTO_JSON json_t *event = NULL;
         size_t n = (size_t)(end - w->line.p);
-        if (json_parse(str_of(w->line.p, n), 0, NULL, &event, NULL) == 0 && json_array_size(json_at(event, "object.rows"))) {
+        if (json_parse(str_of(w->line.p, n), 0, NULL, &event, NULL) == 0 &&
+            json_array_size(json_at(event, "object.rows"))) {
             struct get_options plain = *w->o;
             plain.no_headers = true;
             print_table(json_at(event, "object"), &plain);
@@ -260,9 +271,11 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
     w->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "watch: %s", text) : EXIT_OK;
 }
 
-static int watch(struct cli_session *s, const struct get_options *o, const struct cli_resource *r, const char *name)
+static int watch(struct cli_session *s, const struct get_options *o, const struct cli_resource *r,
+                 const char *name)
 {
-    static const struct http_call_ops ops = {.on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
+    static const struct http_call_ops ops = {
+        .on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
     AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, NULL);
     AUTO_DONE(buf) struct buf target = {0};
     struct http_header accept = {STR("Accept"), STR(TABLE_ACCEPT)};
@@ -270,14 +283,16 @@ static int watch(struct cli_session *s, const struct get_options *o, const struc
     int code = get_once(s, o, r, name);
     if (code)
         return code;
-    buf_addf(&target, "%s?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", path);
+    buf_addf(&target, "%s?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan",
+             path);
     if (o->selector)
         add_param(&target, "labelSelector", o->selector);
     if (name) {
         AUTO_CHARS char *field = xasprintf("metadata.name=%s", name);
         add_param(&target, "fieldSelector", field);
     }
-    struct http_request request = {.method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
+    struct http_request request = {
+        .method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
     (void)http_call_start(kube_client_http(s->client), &request, &ops, &w);
     while (!w.done)
         loop_turn(s->loop, -1);
@@ -294,13 +309,19 @@ int cli_get(int argc, char **argv)
         {"all-namespaces", 'A', ARG_BOOL, &o.all, NULL, "all namespaces", 0, 0, false},
         {"selector", 'l', ARG_STRING, &o.selector, "SEL", "label selector", 0, 0, false},
         {"field-selector", 0, ARG_STRING, &o.field_selector, "SEL", "field selector", 0, 0, false},
-        {"output", 'o', ARG_STRING, &o.output, "FORM", "table, wide, json, yaml, name, jsonpath=…", 0, 0, false},
+        {"output", 'o', ARG_STRING, &o.output, "FORM", "table, wide, json, yaml, name, jsonpath=…",
+         0, 0, false},
         {"watch", 'w', ARG_BOOL, &o.watch, NULL, "go on printing changes", 0, 0, false},
         {"no-headers", 0, ARG_BOOL, &o.no_headers, NULL, "leave the heading out", 0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead get", "shows objects of the cluster", "TYPE[/NAME] [NAME] [flags]",
-                              "  fairlead get pods -A\n  fairlead get svc/web -o yaml\n  fairlead get pods -w -l app=web\n", args, false};
+    const struct program p = {"fairlead get",
+                              "shows objects of the cluster",
+                              "TYPE[/NAME] [NAME] [flags]",
+                              "  fairlead get pods -A\n  fairlead get svc/web -o yaml\n  fairlead "
+                              "get pods -w -l app=web\n",
+                              args,
+                              false};
     struct arg_list rest = {0};
     struct cli_resource resource;
     struct err err = {0};
@@ -310,9 +331,11 @@ int cli_get(int argc, char **argv)
         return code;
     if (!rest.n || rest.n > 2)
         return program_fail(EXIT_USAGE_ERROR, "fairlead get pods", "name a type of resource");
-    if (!output_is_table(o.output) && !streq(o.output, "json") && !streq(o.output, "yaml") && !streq(o.output, "name") &&
-        !str_starts(str_from(o.output), STR("jsonpath=")))
-        return program_fail(EXIT_USAGE_ERROR, NULL, "--output: \"%s\" is none of table, wide, json, yaml, name, jsonpath=…", o.output);
+    if (!output_is_table(o.output) && !streq(o.output, "json") && !streq(o.output, "yaml") &&
+        !streq(o.output, "name") && !str_starts(str_from(o.output), STR("jsonpath=")))
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "--output: \"%s\" is none of table, wide, json, yaml, name, jsonpath=…",
+                            o.output);
     code = cli_session_open(&s);
     if (code >= 0)
         return code;
@@ -325,7 +348,8 @@ int cli_get(int argc, char **argv)
     else if (r < 0)
         code = cli_unreachable(&s, &err);
     else
-        code = o.watch ? watch(&s, &o, &resource, object_name) : get_once(&s, &o, &resource, object_name);
+        code = o.watch ? watch(&s, &o, &resource, object_name)
+                       : get_once(&s, &o, &resource, object_name);
     cli_session_close(&s);
     return code;
 }

@@ -40,7 +40,8 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
 
 static int run(struct cli_session *s, const char *target)
 {
-    static const struct http_call_ops ops = {.on_head = on_head, .on_data = on_data, .on_done = on_done};
+    static const struct http_call_ops ops = {
+        .on_head = on_head, .on_data = on_data, .on_done = on_done};
     struct http_header accept = {STR("Accept"), STR("*/*")};
     struct http_request r = {.method = "GET", .target = target, .headers = &accept, .n_headers = 1};
     struct stream stream = {0};
@@ -65,12 +66,18 @@ int cli_logs(int argc, char **argv)
         CLI_SESSION_ARGS(&s),
         {"follow", 'f', ARG_BOOL, &follow, NULL, "go on as it grows", 0, 0, false},
         {"container", 'c', ARG_STRING, &container, "NAME", "container of the pod", 0, 0, false},
-        {"previous", 'p', ARG_BOOL, &previous, NULL, "the one before the last restart", 0, 0, false},
+        {"previous", 'p', ARG_BOOL, &previous, NULL, "the one before the last restart", 0, 0,
+         false},
         {"timestamps", 0, ARG_BOOL, &timestamps, NULL, "a time before each line", 0, 0, false},
         {"tail", 0, ARG_INT, &tail, "N", "only the last N lines", -1, INT64_MAX, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead logs", "prints the log of a pod's container", "POD [flags]", "  fairlead logs web -f\n", args, false};
+    const struct program p = {"fairlead logs",
+                              "prints the log of a pod's container",
+                              "POD [flags]",
+                              "  fairlead logs web -f\n",
+                              args,
+                              false};
     struct arg_list rest = {0};
     AUTO_DONE(buf) struct buf target = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
@@ -82,9 +89,11 @@ int cli_logs(int argc, char **argv)
     if (code >= 0)
         return code;
     const char *pod = str_starts(str_from(rest.v[0]), STR("pod/")) ? rest.v[0] + 4 : rest.v[0];
-    const struct cli_resource pods = {.plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
+    const struct cli_resource pods = {
+        .plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
     AUTO_CHARS char *path = cli_resource_path(&pods, s.namespace_, pod);
-    buf_addf(&target, "%s/log?follow=%s&previous=%s&timestamps=%s", path, follow ? "true" : "false", previous ? "true" : "false", timestamps ? "true" : "false");
+    buf_addf(&target, "%s/log?follow=%s&previous=%s&timestamps=%s", path, follow ? "true" : "false",
+             previous ? "true" : "false", timestamps ? "true" : "false");
     if (tail >= 0)
         buf_addf(&target, "&tailLines=%lld", (long long)tail);
     if (container) {

@@ -20,7 +20,8 @@ static const struct {
 
 static void print_help(FILE *f)
 {
-    fprintf(f, "fairlead: Kubernetes service networking in one small codebase\n\nUsage:\n  fairlead COMMAND [flags]\n\nExamples:\n"
+    fprintf(f, "fairlead: Kubernetes service networking in one small codebase\n\nUsage:\n  "
+               "fairlead COMMAND [flags]\n\nExamples:\n"
                "  fairlead lab up\n  fairlead get pods -A\n  fairlead lab down\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
@@ -39,13 +40,17 @@ static int run_lab(int argc, char **argv)
         known = known || streq(argv[1], verbs[i]);
     if (argc < 2 || !known) {
         const char *near = argc > 1 ? args_nearest(argv[1], verbs, ARRAY_LEN(verbs)) : NULL;
-        AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead lab %s", near) : xstrdup("fairlead lab up, down, status, exec or kubeconfig");
-        return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s", argc > 1 ? "unknown verb \"" : "a verb is missing", argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");
+        AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead lab %s", near)
+                                     : xstrdup("fairlead lab up, down, status, exec or kubeconfig");
+        return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s",
+                            argc > 1 ? "unknown verb \"" : "a verb is missing",
+                            argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");
     }
     snprintf(slash ? slash + 1 : path, 32, "fairlead-labd");
     argv[0] = path;
     execv(path, argv);
-    return program_fail(EXIT_FAILED, "it belongs beside the fairlead program", "%s: %s", path, strerror(errno));
+    return program_fail(EXIT_FAILED, "it belongs beside the fairlead program", "%s: %s", path,
+                        strerror(errno));
 }
 
 int main(int argc, char **argv)
@@ -58,7 +63,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         names[i] = commands[i].name;
         if (streq(argv[1], commands[i].name))
-            return commands[i].run ? commands[i].run(argc - 1, argv + 1) : run_lab(argc - 1, argv + 1);
+            return commands[i].run ? commands[i].run(argc - 1, argv + 1)
+                                   : run_lab(argc - 1, argv + 1);
     }
     if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
         print_help(stdout);
@@ -69,6 +75,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     const char *near = args_nearest(argv[1], names, ARRAY_LEN(names));
-    AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead %s", near) : xstrdup("fairlead --help");
+    AUTO_CHARS char *hint =
+        near ? xasprintf("did you mean: fairlead %s", near) : xstrdup("fairlead --help");
     return program_fail(EXIT_USAGE_ERROR, hint, "unknown command \"%s\"", argv[1]);
 }

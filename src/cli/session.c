@@ -12,8 +12,10 @@ int cli_session_open(struct cli_session *s)
 {
     struct err err = {0};
     if (kube_config_load(s->kubeconfig, s->context, &s->config, &err) < 0)
-        return program_fail(EXIT_FAILED, "fairlead lab up starts a cluster and says what to export", "%s", err_text(&err));
-    if (loop_new(&s->loop, &err) < 0 || kube_client_new(s->loop, s->config, "fairlead/" FAIRLEAD_VERSION, &s->client, &err) < 0)
+        return program_fail(EXIT_FAILED, "fairlead lab up starts a cluster and says what to export",
+                            "%s", err_text(&err));
+    if (loop_new(&s->loop, &err) < 0 ||
+        kube_client_new(s->loop, s->config, "fairlead/" FAIRLEAD_VERSION, &s->client, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (!s->namespace_)
         s->namespace_ = s->config->namespace_;
@@ -31,7 +33,8 @@ void cli_session_close(struct cli_session *s)
 
 int cli_unreachable(const struct cli_session *s, const struct err *err)
 {
-    return program_fail(EXIT_UNREACHABLE, "is the cluster up? fairlead lab status", "the server %s cannot be reached: %s", s->config->server, err_text(err));
+    return program_fail(EXIT_UNREACHABLE, "is the cluster up? fairlead lab status",
+                        "the server %s cannot be reached: %s", s->config->server, err_text(err));
 }
 
 struct waiter {
@@ -54,13 +57,20 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
     buf_add_str(&w->answer->body, http_call_body(call));
 }
 
-int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept, const char *content_type, struct str body,
-                struct cli_answer *ret, struct err *reterr)
+int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
+                const char *content_type, struct str body, struct cli_answer *ret,
+                struct err *reterr)
 {
     static const struct http_call_ops ops = {.on_done = on_done};
-    struct http_header headers[2] = {{STR("Accept"), str_from(accept ? accept : "application/json")},
-                                     {STR("Content-Type"), str_from(content_type ? content_type : "application/json")}};
-    struct http_request r = {.method = method, .target = target, .headers = headers, .n_headers = body.n ? 2 : 1, .body = body, .timeout_ms = 30000};
+    struct http_header headers[2] = {
+        {STR("Accept"), str_from(accept ? accept : "application/json")},
+        {STR("Content-Type"), str_from(content_type ? content_type : "application/json")}};
+    struct http_request r = {.method = method,
+                             .target = target,
+                             .headers = headers,
+                             .n_headers = body.n ? 2 : 1,
+                             .body = body,
+                             .timeout_ms = 30000};
     struct waiter w = {.answer = ret, .err = reterr};
     *ret = (struct cli_answer){0};
     (void)http_call_start(kube_client_http(s->client), &r, &ops, &w);
@@ -72,9 +82,11 @@ int cli_request(struct cli_session *s, const char *method, const char *target, c
 int cli_server_error(const struct cli_answer *a)
 {
     AUTO_JSON json_t *status = NULL;
-    if (json_parse(buf_str(&a->body), 0, NULL, &status, NULL) == 0 && json_key_str(status, "message")) {
+    if (json_parse(buf_str(&a->body), 0, NULL, &status, NULL) == 0 &&
+        json_key_str(status, "message")) {
         const char *reason = json_key_str(status, "reason");
-        fprintf(stderr, "Error from server%s%s%s: %s\n", reason ? " (" : "", reason ? reason : "", reason ? ")" : "", json_key_str(status, "message"));
+        fprintf(stderr, "Error from server%s%s%s: %s\n", reason ? " (" : "", reason ? reason : "",
+                reason ? ")" : "", json_key_str(status, "message"));
     } else {
         fprintf(stderr, "Error from server: HTTP %d\n", a->status);
     }
@@ -88,27 +100,31 @@ static bool names_match(const json_t *item, const char *word)
     json_t *n;
     size_t i;
     const char *kind = json_key_str(item, "kind");
-    if (streq(json_key_str(item, "name"), word) || (*word && streq(json_key_str(item, "singularName"), word)))
+    if (streq(json_key_str(item, "name"), word) ||
+        (*word && streq(json_key_str(item, "singularName"), word)))
         return true;
     if (kind && str_eq_nocase(str_from(kind), str_from(word)))
         return true;
-    json_array_foreach(json_object_get(item, "shortNames"), i, n)
-        if (streq(json_string_value(n), word))
-            return true;
+    json_array_foreach(json_object_get(item, "shortNames"), i,
+                       n) if (streq(json_string_value(n), word)) return true;
     return false;
 }
 
 /* Looks through one group version; 1 = found. */
-static int search_group(struct cli_session *s, const char *group_version, const char *word, bool by_kind, struct cli_resource *ret, struct err *reterr)
+static int search_group(struct cli_session *s, const char *group_version, const char *word,
+                        bool by_kind, struct cli_resource *ret, struct err *reterr)
 {
-    AUTO_CHARS char *path = xasprintf("%s/%s", strchr(group_version, '/') ? "/apis" : "/api", group_version);
+    AUTO_CHARS char *path =
+        xasprintf("%s/%s", strchr(group_version, '/') ? "/apis" : "/api", group_version);
     struct kube_reply reply;
     json_t *item;
     size_t i;
     int found = 0, r = kube_call_wait(s->client, "GET", path, NULL, NULL, &reply, reterr);
-    json_array_foreach(json_at(reply.object, "resources"), i, item) {
+    json_array_foreach(json_at(reply.object, "resources"), i, item)
+    {
         const char *name = json_key_str(item, "name");
-        if (found || !name || strchr(name, '/') || (by_kind ? !streq(json_key_str(item, "kind"), word) : !names_match(item, word)))
+        if (found || !name || strchr(name, '/') ||
+            (by_kind ? !streq(json_key_str(item, "kind"), word) : !names_match(item, word)))
             continue;
         snprintf(ret->plural, sizeof(ret->plural), "%s", name);
         snprintf(ret->kind, sizeof(ret->kind), "%s", json_key_str(item, "kind"));
@@ -120,7 +136,8 @@ static int search_group(struct cli_session *s, const char *group_version, const 
     return r < 0 ? r : found;
 }
 
-int cli_resource_find(struct cli_session *s, const char *word, struct cli_resource *ret, struct err *reterr)
+int cli_resource_find(struct cli_session *s, const char *word, struct cli_resource *ret,
+                      struct err *reterr)
 {
     struct kube_reply groups;
     struct str group, plain = str_cut(str_from(word), '.', &group);
@@ -132,22 +149,28 @@ int cli_resource_find(struct cli_session *s, const char *word, struct cli_resour
         return r < 0 ? r : 0;
     r = kube_call_wait(s->client, "GET", "/apis", NULL, NULL, &groups, reterr);
     int found = 0;
-    json_array_foreach(json_at(groups.object, "groups"), i, g) {
+    json_array_foreach(json_at(groups.object, "groups"), i, g)
+    {
         if (found || r < 0 || (group.p && !str_is(group, json_key_str(g, "name"))))
             continue;
-        found = search_group(s, json_at_str(g, "preferredVersion.groupVersion"), name, false, ret, reterr);
+        found = search_group(s, json_at_str(g, "preferredVersion.groupVersion"), name, false, ret,
+                             reterr);
     }
     kube_reply_done(&groups);
     if (r < 0 || found < 0)
         return r < 0 ? r : found;
-    return found ? 0 : err_set(reterr, -ENOENT, NULL, "the server doesn't have a resource type \"%s\"", word);
+    return found ? 0
+                 : err_set(reterr, -ENOENT, NULL, "the server doesn't have a resource type \"%s\"",
+                           word);
 }
 
-int cli_resource_of_kind(struct cli_session *s, const char *api_version, const char *kind, struct cli_resource *ret, struct err *reterr)
+int cli_resource_of_kind(struct cli_session *s, const char *api_version, const char *kind,
+                         struct cli_resource *ret, struct err *reterr)
 {
     int r = search_group(s, api_version, kind, true, ret, reterr);
     if (r == 0)
-        return err_set(reterr, -ENOENT, NULL, "no matches for kind \"%s\" in version \"%s\"", kind, api_version);
+        return err_set(reterr, -ENOENT, NULL, "no matches for kind \"%s\" in version \"%s\"", kind,
+                       api_version);
     return r < 0 ? r : 0;
 }
 
@@ -194,7 +217,8 @@ static int read_one(const char *path, json_t *into, struct err *reterr)
 static int is_manifest(const struct dirent *e)
 {
     struct str name = str_from(e->d_name);
-    return str_ends(name, STR(".yaml")) || str_ends(name, STR(".yml")) || str_ends(name, STR(".json"));
+    return str_ends(name, STR(".yaml")) || str_ends(name, STR(".yml")) ||
+           str_ends(name, STR(".json"));
 }
 
 int cli_read_manifests(const char *path, json_t *into, struct err *reterr)
@@ -203,7 +227,8 @@ int cli_read_manifests(const char *path, json_t *into, struct err *reterr)
     struct dirent **entries;
     if (streq(path, "-") || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return read_one(path, into, reterr);
-    int n = scandir(path, &entries, is_manifest, alphasort), r = n < 0 ? err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno)) : 0;
+    int n = scandir(path, &entries, is_manifest, alphasort),
+        r = n < 0 ? err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno)) : 0;
     for (int i = 0; i < n; i++) {
         AUTO_CHARS char *file = xasprintf("%s/%s", path, entries[i]->d_name);
         r = r < 0 ? r : read_one(file, into, reterr);

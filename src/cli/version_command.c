@@ -23,12 +23,18 @@ int cli_version(int argc, char **argv)
     if (code >= 0)
         return code;
     code = client_only || kube_config_load(s.kubeconfig, s.context, &s.config, &err) < 0 ? 0 : -1;
-    if (code < 0 && (code = cli_session_open(&s)) < 0 && kube_call_wait(s.client, "GET", "/version", NULL, NULL, &reply, &err) == 0)
+    if (code < 0 && (code = cli_session_open(&s)) < 0 &&
+        kube_call_wait(s.client, "GET", "/version", NULL, NULL, &reply, &err) == 0)
         server = json_key_str(reply.object, "gitVersion");
     if (streq(output, "json"))
-        printf("{\"apiVersion\":\"fairlead.dev/v1\",\"kind\":\"Version\",\"client\":\"%s\",\"server\":\"%s\"}\n", FAIRLEAD_VERSION, server ? server : "");
+        printf("{\"apiVersion\":\"fairlead.dev/"
+               "v1\",\"kind\":\"Version\",\"client\":\"%s\",\"server\":\"%s\"}\n",
+               FAIRLEAD_VERSION, server ? server : "");
     else
-        printf("client: %s\nserver: %s\n", FAIRLEAD_VERSION, server ? server : client_only ? "not asked" : "not reachable");
+        printf("client: %s\nserver: %s\n", FAIRLEAD_VERSION,
+               server        ? server
+               : client_only ? "not asked"
+                             : "not reachable");
     kube_reply_done(&reply);
     if (s.client)
         cli_session_close(&s);
