@@ -1,6 +1,7 @@
-/* nf_tables messages: the encoder. Builds exactly the bytecode that nft(8) would build for the equivalent text, since
- * nft of Debian 12 must be able to show what is installed: register use, dependencies and user data follow it.
- * Knows no policy: names and layouts come from the caller. No sockets, no threads, no state but the batch. */
+/* nf_tables messages: the encoder. Builds exactly the bytecode that nft(8) would build for the
+ * equivalent text, since nft of Debian 12 must be able to show what is installed: register use,
+ * dependencies and user data follow it. Knows no policy: names and layouts come from the caller. No
+ * sockets, no threads, no state but the batch. */
 #include "codec/nfnl.h"
 
 #include <assert.h>
@@ -12,7 +13,8 @@ enum {
     ELEM_CHUNK_BYTES = 60000, /* of the 65531 an attribute can hold */
 };
 
-/* nft stores key and data byte order beside the set (user data of libnftnl), to print host-order integers well. */
+/* nft stores key and data byte order beside the set (user data of libnftnl), to print host-order
+ * integers well. */
 enum { UDATA_KEYBYTEORDER = 0, UDATA_DATABYTEORDER = 1, BYTEORDER_HOST = 1, BYTEORDER_NETWORK = 2 };
 
 uint32_t nfnl_type_concat(const enum nfnl_type *types, size_t n)
@@ -51,7 +53,8 @@ static uint32_t types_bytes(const enum nfnl_type *types, size_t n)
 static void batch_mark(struct nfnl_batch *b, uint16_t type)
 {
     size_t at = nlmsg_begin(&b->buf, type, NLM_F_REQUEST, b->seq_next++);
-    struct nfgenmsg g = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES)};
+    struct nfgenmsg g = {
+        .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES)};
     nlmsg_fixed(&b->buf, &g, sizeof(g));
     if (type == NFNL_MSG_BATCH_BEGIN && b->genid)
         nla_add_be32(&b->buf, NFNL_BATCH_GENID, b->genid);
@@ -122,7 +125,8 @@ void nfnl_table_delete(struct nfnl_batch *b)
     msg_end(b);
 }
 
-void nfnl_chain_new(struct nfnl_batch *b, const char *name, const char *type, int hook, int32_t priority)
+void nfnl_chain_new(struct nfnl_batch *b, const char *name, const char *type, int hook,
+                    int32_t priority)
 {
     msg_begin(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
     nla_add_cstr(&b->buf, NFTA_CHAIN_TABLE, b->table);
@@ -170,7 +174,8 @@ static void set_userdata(struct nfnl_batch *b, const struct nfnl_set *s)
     size_t n = 0;
     bool verdict = s->n_data && s->data[0] == NFNL_TYPE_VERDICT;
     u[n++] = (__typeof__(u[0])){UDATA_KEYBYTEORDER, 4,
-                                types_are_host_order(s->key, s->n_key) ? BYTEORDER_HOST : BYTEORDER_NETWORK};
+                                types_are_host_order(s->key, s->n_key) ? BYTEORDER_HOST
+                                                                       : BYTEORDER_NETWORK};
     if (s->n_data && !verdict)
         u[n++] = (__typeof__(u[0])){UDATA_DATABYTEORDER, 4,
                                     types_are_host_order(s->data, s->n_data) ? BYTEORDER_HOST
@@ -353,7 +358,8 @@ static void data_value(struct nfnl_batch *b, uint16_t type, const void *p, size_
     nla_nest_end(&b->buf, nest);
 }
 
-void nfnl_payload(struct nfnl_batch *b, uint32_t base, uint32_t offset, uint32_t bytes, uint32_t dreg)
+void nfnl_payload(struct nfnl_batch *b, uint32_t base, uint32_t offset, uint32_t bytes,
+                  uint32_t dreg)
 {
     size_t d = expr_begin(b, "payload");
     nla_add_be32(&b->buf, NFTA_PAYLOAD_DREG, dreg);
@@ -396,7 +402,8 @@ void nfnl_cmp(struct nfnl_batch *b, uint32_t op, uint32_t sreg, const void *p, s
     expr_end(b, d);
 }
 
-void nfnl_bitwise(struct nfnl_batch *b, uint32_t sreg, uint32_t dreg, const void *mask, const void *xor_, size_t n)
+void nfnl_bitwise(struct nfnl_batch *b, uint32_t sreg, uint32_t dreg, const void *mask,
+                  const void *xor_, size_t n)
 {
     size_t d = expr_begin(b, "bitwise");
     nla_add_be32(&b->buf, NFTA_BITWISE_SREG, sreg);
@@ -490,8 +497,8 @@ void nfnl_counter(struct nfnl_batch *b)
     expr_end(b, d);
 }
 
-void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t reg_key, uint32_t reg_data,
-                 uint64_t timeout_ms)
+void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t reg_key,
+                 uint32_t reg_data, uint64_t timeout_ms)
 {
     size_t d = expr_begin(b, "dynset");
     nla_add_be32(&b->buf, NFTA_DYNSET_SREG_KEY, reg_key);
@@ -507,14 +514,16 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 /* ---- requests ---- */
 
 /* The attributes of table and set names have different numbers per kind of message. */
-void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family, const char *table,
-                  const char *set)
+void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
+                  const char *table, const char *set)
 {
     size_t at = nlmsg_begin(b, msg_type(op), NLM_F_REQUEST | flags, seq);
     struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
     nlmsg_fixed(b, &g, sizeof(g));
-    /* NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE and NFTA_SET_ELEM_LIST_TABLE are all 1. */
-    static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1, "table attribute");
+    /* NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE and
+     * NFTA_SET_ELEM_LIST_TABLE are all 1. */
+    static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1,
+                  "table attribute");
     static_assert(NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1, "table attribute");
     static_assert(NFTA_SET_NAME == 2 && NFTA_SET_ELEM_LIST_SET == 2, "set attribute");
     if (table)

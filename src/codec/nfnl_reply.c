@@ -1,5 +1,6 @@
-/* nf_tables messages: the reader of what the kernel answers to dumps. Trusts no length: every attribute is cut by the
- * netlink reader, missing ones are malformed input (-EBADMSG), unknown ones are skipped. Borrows from the message. */
+/* nf_tables messages: the reader of what the kernel answers to dumps. Trusts no length: every
+ * attribute is cut by the netlink reader, missing ones are malformed input (-EBADMSG), unknown ones
+ * are skipped. Borrows from the message. */
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 
@@ -68,7 +69,8 @@ static int parse_elem(struct str attrs, struct nfnl_elem *e)
     return 0;
 }
 
-int nfnl_parse_elems(const struct nlmsg *m, int (*on_elem)(const struct nfnl_elem *e, void *user), void *user)
+int nfnl_parse_elems(const struct nlmsg *m, int (*on_elem)(const struct nfnl_elem *e, void *user),
+                     void *user)
 {
     if (!nfnl_is(m, NFT_MSG_NEWSETELEM))
         return -EBADMSG;

@@ -85,7 +85,7 @@ bool pod_is_active(const json_t *pod)
     return !pod_is_over(pod) && !is_deleting(pod);
 }
 
-bool selector_matches(const json_t *match_labels, const json_t *labels)
+bool labels_match(const json_t *match_labels, const json_t *labels)
 {
     const char *key;
     json_t *value;
@@ -121,7 +121,7 @@ bool label_selector_matches(const json_t *selector, const json_t *labels)
     const json_t *expressions = json_at(selector, "matchExpressions");
     json_t *e;
     size_t i;
-    if (json_object_size(match) && !selector_matches(match, labels))
+    if (json_object_size(match) && !labels_match(match, labels))
         return false;
     json_array_foreach(expressions, i, e) if (!expression_matches(e, labels)) return false;
     return json_object_size(match) || json_array_size(expressions);

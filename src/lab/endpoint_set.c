@@ -10,7 +10,7 @@ void endpoint_services_of_pod(struct controller *c, const json_t *pod)
     for (size_t at = 0; informer_next(services, &at, &service);)
         if (streq(json_at_str(service, "metadata.namespace"), ns) &&
             endpoint_service_is_selected(service) &&
-            selector_matches(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
+            labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
             controller_enqueue_object(c, service);
 }
 

@@ -77,7 +77,7 @@ static json_t *subsets_of(struct sync *s, const json_t *service)
         if (!streq(json_at_str(pod, "metadata.namespace"),
                    json_at_str(service, "metadata.namespace")) ||
             !endpoint_pod_is_candidate(pod) || (is_deleting(pod) && !publish) ||
-            !selector_matches(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
+            !labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
             continue;
         json_t *subset = subset_get(subsets, endpoint_ports(service, pod));
         add_sorted(subset, publish || pod_is_ready(pod) ? "addresses" : "notReadyAddresses",

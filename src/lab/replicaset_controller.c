@@ -153,8 +153,8 @@ static void write_status(struct sync *s, const json_t *rs, const struct pods *po
     for (size_t i = 0; i < pods->n; i++) {
         ready += pod_is_ready(pods->v[i]);
         available += is_available(pods->v[i], min_ready_s, &wait_s);
-        labelled += selector_matches(json_at(rs, "spec.template.metadata.labels"),
-                                     json_at(pods->v[i], "metadata.labels"));
+        labelled += labels_match(json_at(rs, "spec.template.metadata.labels"),
+                                 json_at(pods->v[i], "metadata.labels"));
     }
     if (wait_s)
         sync_again_after(s, (uint64_t)wait_s * 1000);

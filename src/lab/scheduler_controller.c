@@ -103,7 +103,7 @@ static enum fit node_fits(const json_t *pod, const json_t *node, int64_t pods_th
         return FIT_NOT_READY;
     if (json_is_true(json_at(node, "spec.unschedulable")))
         return FIT_UNSCHEDULABLE;
-    if (json_object_size(selector) && !selector_matches(selector, json_at(node, "metadata.labels")))
+    if (json_object_size(selector) && !labels_match(selector, json_at(node, "metadata.labels")))
         return FIT_SELECTOR;
     if (!affinity_matches(pod, node))
         return FIT_SELECTOR;

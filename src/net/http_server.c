@@ -282,6 +282,11 @@ void http_exchange_finish(struct http_exchange *x)
     exchange_answered(x);
 }
 
+void http_exchange_abort(struct http_exchange *x)
+{
+    connection_drop(x->connection);
+}
+
 static struct conn *exchange_detach(struct http_exchange *x)
 {
     struct http_connection *hc = x->connection;

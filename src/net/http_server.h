@@ -67,6 +67,9 @@ void http_exchange_set_drain(struct http_exchange *x,
                              void (*on_drain)(struct http_exchange *x, void *user), void *user);
 void http_exchange_finish(struct http_exchange *x);
 
+/* Ends the exchange and its connection at once, whatever is still queued. */
+void http_exchange_abort(struct http_exchange *x);
+
 /* 101 Switching Protocols with these headers; the connection is the caller's from now on (x is
  * gone, on_done is not called). Bytes that came after the request are in conn_in(). */
 struct conn *http_exchange_upgrade(struct http_exchange *x, const struct http_header *headers,

@@ -1,5 +1,6 @@
-/* nf_tables transactions and dumps. Owns a netlink socket; knows nothing of what the tables are for. Blocking, one per
- * thread. The batch is sent in one write: its size is bounded by NFNL_BATCH_BYTES_MAX, below the socket's buffer. */
+/* nf_tables transactions and dumps. Owns a netlink socket; knows nothing of what the tables are
+ * for. Blocking, one per thread. The batch is sent in one write: its size is bounded by
+ * NFNL_BATCH_BYTES_MAX, below the socket's buffer. */
 #include "nl/nft.h"
 
 #include <errno.h>
@@ -69,7 +70,8 @@ static int batch_send(struct nft *n, const struct nfnl_batch *b, struct err *ret
         if (sent < 0 && errno == EINTR)
             continue;
         int code = sent < 0 ? -errno : -EMSGSIZE;
-        return err_set(reterr, code, NULL, "nf_tables batch of %zu bytes: %s", b->buf.n, strerror(-code));
+        return err_set(reterr, code, NULL, "nf_tables batch of %zu bytes: %s", b->buf.n,
+                       strerror(-code));
     }
 }
 
@@ -92,8 +94,8 @@ static int batch_receive(struct nft *n, struct str *ret_bytes, struct err *reter
 }
 
 /* 1 = the transaction is through, 0 = read on, negative = refused. */
-static int batch_answer(const struct nfnl_batch *b, uint32_t seq_ack, const struct nlmsg *m, size_t *ret_failed,
-                        struct err *reterr)
+static int batch_answer(const struct nfnl_batch *b, uint32_t seq_ack, const struct nlmsg *m,
+                        size_t *ret_failed, struct err *reterr)
 {
     struct str text;
     if (m->type != NLMSG_ERROR || m->seq < b->seq_first || m->seq >= b->seq_next)
@@ -104,8 +106,8 @@ static int batch_answer(const struct nfnl_batch *b, uint32_t seq_ack, const stru
     size_t index = m->seq - b->seq_first;
     if (ret_failed)
         *ret_failed = index;
-    return err_set(reterr, r, NULL, "nf_tables message %zu of %u: %s%s" STR_FMT, index, b->seq_next - b->seq_first,
-                   strerror(-r), text.n ? ": " : "", STR_ARG(text));
+    return err_set(reterr, r, NULL, "nf_tables message %zu of %u: %s%s" STR_FMT, index,
+                   b->seq_next - b->seq_first, strerror(-r), text.n ? ": " : "", STR_ARG(text));
 }
 
 int nft_commit(struct nft *n, struct nfnl_batch *b, size_t *ret_failed, struct err *reterr)
@@ -161,7 +163,8 @@ static int on_ignore(const struct nlmsg *m, void *user)
     return 0;
 }
 
-int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret, struct err *reterr)
+int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret,
+                     struct err *reterr)
 {
     struct buf b = {0};
     uint32_t seq = nl_socket_seq(n->sock);
@@ -174,9 +177,10 @@ int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret
     return 0;
 }
 
-static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *table, const char *set,
-                      int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user), void *user,
-                      void *restart_user, struct err *reterr)
+static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *table,
+                      const char *set, int (*on_msg)(const struct nlmsg *m, void *user),
+                      void (*on_restart)(void *user), void *user, void *restart_user,
+                      struct err *reterr)
 {
     int r = -EINTR;
     for (int i = 0; i < NFT_DUMP_TRIES && r == -EINTR; i++) {
@@ -189,7 +193,9 @@ static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *ta
         buf_done(&b);
     }
     if (r == -EINTR)
-        return err_set(reterr, r, NULL, "nf_tables dump: the ruleset changed during each of %d tries", NFT_DUMP_TRIES);
+        return err_set(reterr, r, NULL,
+                       "nf_tables dump: the ruleset changed during each of %d tries",
+                       NFT_DUMP_TRIES);
     return r;
 }
 
@@ -205,16 +211,17 @@ static int on_elem_msg(const struct nlmsg *m, void *user)
 }
 
 int nft_dump_elems(struct nft *n, uint8_t family, const char *table, const char *set,
-                   int (*on_elem)(const struct nfnl_elem *e, void *user), void (*on_restart)(void *user), void *user,
-                   struct err *reterr)
+                   int (*on_elem)(const struct nfnl_elem *e, void *user),
+                   void (*on_restart)(void *user), void *user, struct err *reterr)
 {
     struct elem_dump d = {on_elem, user};
-    return dump_retry(n, NFT_MSG_GETSETELEM, family, table, set, on_elem_msg, on_restart, &d, user, reterr);
+    return dump_retry(n, NFT_MSG_GETSETELEM, family, table, set, on_elem_msg, on_restart, &d, user,
+                      reterr);
 }
 
 int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
-             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user), void *user,
-             struct err *reterr)
+             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
+             void *user, struct err *reterr)
 {
     return dump_retry(n, op, family, table, NULL, on_msg, on_restart, user, user, reterr);
 }
@@ -233,7 +240,8 @@ int nft_watch_new(struct nft_watch **ret, struct err *reterr)
     int r = nl_socket_new(NETLINK_NETFILTER, &sock, reterr);
     if (r < 0)
         return r;
-    if (setsockopt(nl_socket_fd(sock), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+    if (setsockopt(nl_socket_fd(sock), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
+        0) {
         r = err_set(reterr, -errno, NULL, "nf_tables notifications: %s", strerror(errno));
         nl_socket_free(sock);
         return r;
@@ -264,7 +272,8 @@ static bool watch_saw_deletion(struct str bytes, const char *table)
     struct nlmsg m;
     struct str name, owner;
     while (nlmsg_next(&bytes, &m) == 1)
-        if ((nfnl_is(&m, NFT_MSG_DELTABLE) || nfnl_is(&m, NFT_MSG_DELCHAIN) || nfnl_is(&m, NFT_MSG_DELSET)) &&
+        if ((nfnl_is(&m, NFT_MSG_DELTABLE) || nfnl_is(&m, NFT_MSG_DELCHAIN) ||
+             nfnl_is(&m, NFT_MSG_DELSET)) &&
             nfnl_parse_name(&m, &owner, &name) && str_is(owner, table))
             return true;
     return false;

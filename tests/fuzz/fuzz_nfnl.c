@@ -1,6 +1,6 @@
 /* fuzz-layer: codec
- * Netlink answers of nf_tables and conntrack: any bytes must be cut into messages and attributes without leaving the
- * buffer. */
+ * Netlink answers of nf_tables and conntrack: any bytes must be cut into messages and attributes
+ * without leaving the buffer. */
 #include "codec/nfnl.h"
 
 #include <stddef.h>

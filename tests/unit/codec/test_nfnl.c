@@ -1,9 +1,10 @@
-/* nf_tables encoder and reader: bytes out, the same elements back; lists split at the attribute's limit. */
+/* nf_tables encoder and reader: bytes out, the same elements back; lists split at the attribute's
+ * limit. */
+#include <cmocka.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdio.h>
 
 #include "codec/nfnl.h"
@@ -120,15 +121,18 @@ static void test_truncated_answers_are_refused(void **state)
 static void test_concatenated_types(void **state)
 {
     (void)state;
-    static const enum nfnl_type key[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE};
+    static const enum nfnl_type key[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO,
+                                         NFNL_TYPE_INET_SERVICE};
     assert_int_equal(nfnl_type_concat(key, 3), 7 << 12 | 12 << 6 | 13);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements_split_over_messages), cmocka_unit_test(test_empty_list_leaves_no_message),
-        cmocka_unit_test(test_verdict_elements),             cmocka_unit_test(test_truncated_answers_are_refused),
+        cmocka_unit_test(test_elements_split_over_messages),
+        cmocka_unit_test(test_empty_list_leaves_no_message),
+        cmocka_unit_test(test_verdict_elements),
+        cmocka_unit_test(test_truncated_answers_are_refused),
         cmocka_unit_test(test_concatenated_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,69 @@
+/* Protobuf wire format: varints, fixed numbers and length-delimited fields. Every read is bounded
+ * by the slice; a length past its end is malformed. Owns nothing. */
+#include "codec/pb.h"
+
+#include <errno.h>
+
+static int varint(struct str *in, uint64_t *ret)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        if (!in->n)
+            return -EBADMSG;
+        uint8_t b = (uint8_t)*in->p;
+        in->p++;
+        in->n--;
+        if (shift == 63 && b > 1)
+            return -EBADMSG;
+        v |= (uint64_t)(b & 0x7f) << shift;
+        if (!(b & 0x80)) {
+            *ret = v;
+            return 0;
+        }
+    }
+    return -EBADMSG;
+}
+
+static int fixed(struct str *in, size_t n, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (in->n < n)
+        return -EBADMSG;
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)(uint8_t)in->p[i] << (8 * i);
+    in->p += n;
+    in->n -= n;
+    *ret = v;
+    return 0;
+}
+
+int pb_next(struct str *in, struct pb_field *ret)
+{
+    uint64_t tag, length;
+    if (!in->n)
+        return 0;
+    if (varint(in, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
+        return -EBADMSG;
+    *ret = (struct pb_field){.number = tag >> 3};
+    switch (tag & 7) {
+    case PB_VARINT:
+        ret->wire = PB_VARINT;
+        return varint(in, &ret->value) < 0 ? -EBADMSG : 1;
+    case PB_FIXED64:
+        ret->wire = PB_FIXED64;
+        return fixed(in, 8, &ret->value) < 0 ? -EBADMSG : 1;
+    case PB_FIXED32:
+        ret->wire = PB_FIXED32;
+        return fixed(in, 4, &ret->value) < 0 ? -EBADMSG : 1;
+    case PB_BYTES:
+        if (varint(in, &length) < 0 || length > in->n)
+            return -EBADMSG;
+        ret->wire = PB_BYTES;
+        ret->bytes = str_of(in->p, (size_t)length);
+        in->p += length;
+        in->n -= (size_t)length;
+        return 1;
+    default:
+        return -EBADMSG;
+    }
+}
