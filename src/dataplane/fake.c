@@ -52,6 +52,11 @@ static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, 
     return 0;
 }
 
+static void fake_settle(struct dataplane *d)
+{
+    (void)d;
+}
+
 static void fake_dump(const struct dataplane *d, struct buf *out)
 {
     frontend_table_dump(&of(d)->table, out);
@@ -84,8 +89,16 @@ static void fake_free(struct dataplane *d)
 
 struct dataplane *fake_dataplane_new(void)
 {
-    static const struct dataplane_ops ops = {"fake",       fake_apply,  fake_dump,     fake_counters,
-                                             fake_repair, fake_watch_fd, fake_free};
+    static const struct dataplane_ops ops = {
+        .name = "fake",
+        .apply = fake_apply,
+        .settle = fake_settle,
+        .dump = fake_dump,
+        .counters = fake_counters,
+        .repair = fake_repair,
+        .watch_fd = fake_watch_fd,
+        .free = fake_free,
+    };
     struct fake *f = NEW(struct fake);
     f->base.ops = &ops;
     return &f->base;

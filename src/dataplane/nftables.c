@@ -10,7 +10,6 @@
 enum {
     CHUNK_ELEMENTS = 10000,
     CLASSES_IDLE_MAX = 16, /* unused classes kept, so that a count that comes and goes costs nothing */
-    STALE_FILTERS_MAX = 8, /* more changed UDP frontends than this: one pass over all UDP flows */
 };
 
 struct class {
@@ -26,7 +25,7 @@ struct nftables {
     struct nft_watch *watch;
     struct frontend_table table;
     struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
-    struct class classes[2][VALUE_COUNT_MASK + 1];
+    struct class classes[2][DATAPLANE_ENDPOINTS_MAX + 1];
     VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
     struct nftables_changes changes;
     VEC(struct frontend_key) udp_changed;
@@ -108,7 +107,7 @@ static void collect_classes(struct nftables *n)
     struct err ignored;
     VEC(uint32_t) idle[2] = {{0}, {0}};
     for (unsigned f = 0; f < 2; f++)
-        for (uint32_t i = 1; i <= VALUE_COUNT_MASK; i++)
+        for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
             if (n->classes[f][i].in_kernel && n->classes[f][i].refs == 0)
                 vec_push(&idle[f], i);
     if (!n->broken && idle[0].n + idle[1].n > CLASSES_IDLE_MAX) {
@@ -304,30 +303,32 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
     return !(s && list_has(s->endpoints, s->n, &e)) && !(l && list_has(l->v, l->n, &e));
 }
 
+/* The kernel walks its whole table for each request, so one per family, narrowed where one frontend
+ * changed. */
 static void remove_stale_flows(struct nftables *n)
 {
     struct stale st = {.n = n};
-    struct err ignored;
-    bool narrow = n->udp_changed.n <= STALE_FILTERS_MAX;
+    size_t families[2] = {0, 0};
     VEC_FOREACH(k, &n->udp_changed)
     {
-        struct conntrack_filter f = {.family = k->family, .dst_port = k->port};
-        size_t deleted = 0;
         map_put(&st.keys, str_of(k, sizeof(*k)), SEEN);
-        if (!narrow)
-            continue;
-        if (!k->node_port) {
-            f.dst.family = k->family;
-            memcpy(f.dst.bytes, k->ip, 16);
-        }
-        if (conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) == 0)
-            n->counters.conntrack_removed += deleted;
+        families[family_index(k->family)]++;
     }
-    for (unsigned i = 0; i < 2 && !narrow; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         struct conntrack_filter f = {.family = nftables_families[i].family};
+        struct err ignored;
         size_t deleted = 0;
-        if (conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) == 0)
-            n->counters.conntrack_removed += deleted;
+        if (families[i] == 1)
+            VEC_FOREACH(k, &n->udp_changed)
+            if (k->family == f.family) {
+                f.dst_port = k->port;
+                f.dst.family = k->node_port ? 0 : k->family;
+                memcpy(f.dst.bytes, k->ip, sizeof(k->ip));
+            }
+        if (families[i] &&
+            conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) < 0)
+            n->counters.failures++;
+        n->counters.conntrack_removed += deleted;
     }
     map_done(&st.keys);
 }
@@ -359,7 +360,7 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
     bool node = a->map == MAP_NODE_PORTS || a->map == MAP_NODE_PORT_ENDPOINTS;
     if (a->map == MAP_COUNTS) {
         count = nla_u32(e->key, 0);
-        if (count <= VALUE_COUNT_MASK)
+        if (count <= DATAPLANE_ENDPOINTS_MAX)
             a->n->classes[family_index(a->family->family)][count].in_kernel = true;
     } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
         struct ip ip = {.family = a->family->family};
@@ -381,7 +382,7 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
 
 static bool state_is_whole(const struct frontend_state *s, size_t declared)
 {
-    if (declared == 0 || declared != s->n + 1u || s->policy == 0)
+    if (declared == 0 || declared != s->n + 1u || s->policy == 0 || s->n > DATAPLANE_ENDPOINTS_MAX)
         return false;
     for (uint32_t i = 0; i < s->n; i++)
         if (s->endpoints[i].port == 0)
@@ -482,6 +483,10 @@ static int take_over(struct nftables *n, bool scratch, struct err *reterr)
     }
     for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
         r = adopt_family(n, &nftables_families[i], reterr);
+    if (r == -EBADMSG) { /* elements that are not ours: nothing of it can be trusted */
+        forget(n);
+        r = install(n, true, true, reterr);
+    }
     return r;
 }
 
@@ -571,12 +576,16 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
         if (r < 0)
             r = restore(n, true, reterr);
     }
-    if (r == 0) {
-        remove_stale_flows(n);
-        collect_classes(n);
-    }
-    forget_draining(n);
     return r;
+}
+
+static void nftables_settle(struct dataplane *d)
+{
+    struct nftables *n = of(d);
+    if (n->udp_changed.n)
+        remove_stale_flows(n);
+    forget_draining(n);
+    collect_classes(n);
 }
 
 static void nftables_dump(const struct dataplane *d, struct buf *out)
@@ -590,7 +599,7 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
     *ret = n->counters;
     ret->frontends = n->table.map.used;
     for (unsigned f = 0; f < 2; f++)
-        for (uint32_t i = 1; i <= VALUE_COUNT_MASK; i++)
+        for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
             ret->classes += n->classes[f][i].in_kernel;
 }
 
@@ -610,7 +619,6 @@ static int nftables_repair(struct dataplane *d, struct err *reterr)
     if (!n->broken)
         return 0;
     int r = restore(n, false, reterr);
-    forget_draining(n);
     return r < 0 ? r : 1;
 }
 
@@ -637,6 +645,7 @@ static void nftables_free(struct dataplane *d)
 static const struct dataplane_ops nftables_ops = {
     .name = "nftables",
     .apply = nftables_apply,
+    .settle = nftables_settle,
     .dump = nftables_dump,
     .counters = nftables_counters,
     .repair = nftables_repair,
