@@ -1,10 +1,8 @@
 /* nf_tables encoder and reader: bytes out, the same elements back; lists split at the attribute's
  * limit. */
-#include <cmocka.h>
+#include "test.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 
 #include "codec/nfnl.h"
