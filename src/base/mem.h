@@ -9,6 +9,13 @@
 
 #define NODISCARD __attribute__((warn_unused_result))
 
+/* For the rare call whose failure does not matter; say why beside it. */
+#define IGNORE_RESULT(expr)                                                                        \
+    do {                                                                                           \
+        __auto_type ignored_ = (expr);                                                             \
+        (void)ignored_;                                                                            \
+    } while (0)
+
 /* Abort on out of memory: for small, fixed sizes only. The result is never NULL. */
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull, alloc_size(1)));
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull, alloc_size(1, 2)));

@@ -1,4 +1,5 @@
-/* Common start of all programs. Prints to stdout what was asked for (--help, --version) and to stderr what is wrong. */
+/* Common start of all programs. Prints to stdout what was asked for (--help, --version) and to
+ * stderr what is wrong. */
 #include "base/program.h"
 
 #include <errno.h>
@@ -18,10 +19,12 @@ static void print_help(const struct program *p, const struct arg *args)
         printf("\nExamples:\n%s", p->examples);
     printf("\nFlags:\n");
     args_print_help(args);
-    printf("\nExit codes: 0 ok, 1 failed, 2 findings, 64 usage, 69 server unreachable, 124 timeout (docs/cli.md)\n");
+    printf("\nExit codes: 0 ok, 1 failed, 2 findings, 64 usage, 69 server unreachable, 124 timeout "
+           "(docs/cli.md)\n");
 }
 
-int program_start(const struct program *p, int argc, char **argv, struct arg_list *ret_rest, size_t *ret_dashes)
+int program_start(const struct program *p, int argc, char **argv, struct arg_list *ret_rest,
+                  size_t *ret_dashes)
 {
     const char *level_text = "info", *format_text = "logfmt";
     bool help = false, version = false;
@@ -29,8 +32,10 @@ int program_start(const struct program *p, int argc, char **argv, struct arg_lis
     enum log_format format;
     struct err err = {0};
     const struct arg common[] = {
-        {"log-level", 0, ARG_STRING, &level_text, "LEVEL", "debug, info, warn or error (default info)", 0, 0, false},
-        {"log-format", 0, ARG_STRING, &format_text, "FORMAT", "logfmt or json (default logfmt)", 0, 0, false},
+        {"log-level", 0, ARG_STRING, &level_text, "LEVEL",
+         "debug, info, warn or error (default info)", 0, 0, false},
+        {"log-format", 0, ARG_STRING, &format_text, "FORMAT", "logfmt or json (default logfmt)", 0,
+         0, false},
         {"help", 'h', ARG_BOOL, &help, NULL, "this text", 0, 0, false},
         {"version", 0, ARG_BOOL, &version, NULL, "print the version", 0, 0, false},
         {.name = NULL},
@@ -54,10 +59,12 @@ int program_start(const struct program *p, int argc, char **argv, struct arg_lis
     } else if (r < 0) {
         code = usage_error(p, &err);
     } else if (log_level_parse(str_from(level_text), &level) < 0) {
-        err_set(&err, -EINVAL, NULL, "--log-level: \"%s\" is none of debug, info, warn, error", level_text);
+        err_set(&err, -EINVAL, NULL, "--log-level: \"%s\" is none of debug, info, warn, error",
+                level_text);
         code = usage_error(p, &err);
     } else if (log_format_parse(str_from(format_text), &format) < 0) {
-        err_set(&err, -EINVAL, NULL, "--log-format: \"%s\" is neither logfmt nor json", format_text);
+        err_set(&err, -EINVAL, NULL, "--log-format: \"%s\" is neither logfmt nor json",
+                format_text);
         code = usage_error(p, &err);
     } else {
         log_setup(p->name, level, format);

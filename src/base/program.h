@@ -1,5 +1,6 @@
 #pragma once
-/* What every program does at its start and end: --help, --version, --log-level, --log-format, usage errors. */
+/* What every program does at its start and end: --help, --version, --log-level, --log-format, usage
+ * errors. */
 
 #include "base/args.h"
 #include "base/log.h"
@@ -23,9 +24,11 @@ struct program {
     bool stop_at_word;
 };
 
-/* Parses argv and sets up logging. Returns -1 to go on, or the exit code (after --help, --version or a usage error, which
- * it has printed). */
-int program_start(const struct program *p, int argc, char **argv, struct arg_list *ret_rest, size_t *ret_dashes);
+/* Parses argv and sets up logging. Returns -1 to go on, or the exit code (after --help, --version
+ * or a usage error, which it has printed). */
+int program_start(const struct program *p, int argc, char **argv, struct arg_list *ret_rest,
+                  size_t *ret_dashes);
 
 /* "error: WHAT: CAUSE" and "hint: …" on stderr; hint may be NULL. Returns code. */
-int program_fail(int code, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int program_fail(int code, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));

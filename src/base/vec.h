@@ -64,4 +64,4 @@
     } while (0)
 
 #define VEC_FOREACH(item, vec)                                                                     \
-    for (__typeof__((vec)->v) item = (vec)->v; item && item < (vec)->v + (vec)->n; item++)
+    for (__typeof__(*(vec)->v) *item = (vec)->v; item && item < (vec)->v + (vec)->n; item++)

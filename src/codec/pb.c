@@ -1,5 +1,5 @@
-/* Protobuf wire format: varints, fixed numbers and length-delimited fields. Every read is bounded by the slice; a length
- * past its end is malformed. Owns nothing. */
+/* Protobuf wire format: varints, fixed numbers and length-delimited fields. Every read is bounded
+ * by the slice; a length past its end is malformed. Owns nothing. */
 #include "codec/pb.h"
 
 #include <errno.h>

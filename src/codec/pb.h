@@ -17,5 +17,6 @@ struct pb_field {
     struct str bytes; /* PB_BYTES: a slice of the input */
 };
 
-/* Takes the next field off *in. 1 = *ret is filled, 0 = the end, -EBADMSG = malformed (groups are refused too). */
+/* Takes the next field off *in. 1 = *ret is filled, 0 = the end, -EBADMSG = malformed (groups are
+ * refused too). */
 int pb_next(struct str *in, struct pb_field *ret) NODISCARD;

@@ -1,4 +1,5 @@
-/* Percent-encoding and query strings (RFC 3986, and the form encoding of query parameters). Pure. */
+/* Percent-encoding and query strings (RFC 3986, and the form encoding of query parameters). Pure.
+ */
 #include "codec/url.h"
 
 #include <errno.h>
@@ -34,7 +35,8 @@ void url_encode(struct str s, struct buf *ret)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~", c)))
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            (c && strchr("-._~", c)))
             buf_add_char(ret, c);
         else
             buf_addf(ret, "%%%02X", (unsigned char)c);

@@ -3,12 +3,14 @@
 
 #include "base/buf.h"
 
-/* Decodes %XX (and '+' as space when query is true) into ret. -EINVAL: a malformed escape or a NUL byte. */
+/* Decodes %XX (and '+' as space when query is true) into ret. -EINVAL: a malformed escape or a NUL
+ * byte. */
 int url_decode(struct str s, bool query, struct buf *ret) NODISCARD;
 /* Everything but unreserved characters (RFC 3986 section 2.3) becomes %XX. */
 void url_encode(struct str s, struct buf *ret);
 
-/* The decoded first value of a parameter; NULL if absent or malformed. The caller frees. "" when it has no value. */
+/* The decoded first value of a parameter; NULL if absent or malformed. The caller frees. "" when it
+ * has no value. */
 char *url_param(struct str query, const char *name);
 /* "true" or "1" (kubectl sends both). */
 bool url_param_bool(struct str query, const char *name);

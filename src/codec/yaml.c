@@ -1,5 +1,5 @@
-/* YAML reading and writing over libyaml's event parser. Owns the tree being built; anchors are kept per document and copied
- * on use, under the node limit. */
+/* YAML reading and writing over libyaml's event parser. Owns the tree being built; anchors are kept
+ * per document and copied on use, under the node limit. */
 #include "codec/yaml.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ static int parse_node(struct reader *r, const yaml_event_t *e, unsigned depth, j
 
 static int fail_at(struct reader *r, yaml_mark_t mark, int code, const char *what)
 {
-    return err_set(r->err, code, NULL, "YAML line %zu column %zu: %s", mark.line + 1, mark.column + 1, what);
+    return err_set(r->err, code, NULL, "YAML line %zu column %zu: %s", mark.line + 1,
+                   mark.column + 1, what);
 }
 
 static int next_event(struct reader *r, yaml_event_t *e)
@@ -35,17 +36,17 @@ static size_t count_nodes(const json_t *j)
     const char *key;
     json_t *v;
     if (json_is_object(j))
-        json_object_foreach((json_t *)(uintptr_t)j, key, v)
-            n += count_nodes(v);
-    json_array_foreach(j, i, v)
-        n += count_nodes(v);
+        json_object_foreach((json_t *)(uintptr_t)j, key, v) n += count_nodes(v);
+    json_array_foreach(j, i, v) n += count_nodes(v);
     return n;
 }
 
 static int count(struct reader *r, yaml_mark_t mark, size_t n)
 {
     r->nodes += n;
-    return r->nodes > YAML_NODES_MAX ? fail_at(r, mark, -E2BIG, "too many nodes (aliases count each time they are used)") : 0;
+    return r->nodes > YAML_NODES_MAX
+               ? fail_at(r, mark, -E2BIG, "too many nodes (aliases count each time they are used)")
+               : 0;
 }
 
 static bool is_number(struct str s, bool *ret_integer)
@@ -73,7 +74,8 @@ static bool is_number(struct str s, bool *ret_integer)
     return digits && i == s.n;
 }
 
-/* A plain scalar by the YAML 1.2 core schema, which is what Kubernetes' own reader comes to for manifests. */
+/* A plain scalar by the YAML 1.2 core schema, which is what Kubernetes' own reader comes to for
+ * manifests. */
 static json_t *plain_scalar(struct str s)
 {
     bool integer;
@@ -87,7 +89,8 @@ static json_t *plain_scalar(struct str s)
     if (is_number(s, &integer)) {
         struct str digits = s.p[0] == '+' ? str_sub(s, 1, s.n) : s;
         if (integer && digits.n > 1 && digits.p[0] == '0')
-            return json_integer(strtoll(digits.p, NULL, 8)); /* YAML 1.1 octal: file modes such as 0644 */
+            return json_integer(
+                strtoll(digits.p, NULL, 8)); /* YAML 1.1 octal: file modes such as 0644 */
         if (integer && str_to_i64(digits, &v) == 0)
             return json_integer(v);
         return json_real(strtod(digits.p, NULL));
@@ -235,8 +238,8 @@ static int parse_stream(struct reader *r, json_t *documents)
         if (code < 0)
             return code;
         yaml_event_type_t type = e.type;
-        if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_START_EVENT || type == YAML_DOCUMENT_END_EVENT ||
-            type == YAML_STREAM_END_EVENT) {
+        if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_START_EVENT ||
+            type == YAML_DOCUMENT_END_EVENT || type == YAML_STREAM_END_EVENT) {
             yaml_event_delete(&e);
             if (type == YAML_STREAM_END_EVENT)
                 return 0;
@@ -288,14 +291,16 @@ int yaml_parse(struct str text, json_t **ret, struct err *reterr)
 /* Must a string be quoted to come back as the same string? */
 static bool needs_quotes(const char *s)
 {
-    static const char *const words[] = {"", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE",
-                                        "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF",
-                                        "y", "Y", "n", "N", ".nan", ".inf", "-", "=", "<<"};
+    static const char *const words[] = {
+        "",    "~",   "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE",
+        "yes", "Yes", "YES",  "no",   "No",   "NO",   "on",   "On",   "ON",    "off",   "Off",
+        "OFF", "y",   "Y",    "n",    "N",    ".nan", ".inf", "-",    "=",     "<<"};
     size_t n = strlen(s);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (streq(s, words[i]))
             return true;
-    if (strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) && !(s[0] == '-' && n > 1 && s[1] != ' ' && !(s[1] >= '0' && s[1] <= '9') && s[1] != '.'))
+    if (strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) &&
+        !(s[0] == '-' && n > 1 && s[1] != ' ' && !(s[1] >= '0' && s[1] <= '9') && s[1] != '.'))
         return true;
     if ((s[0] >= '0' && s[0] <= '9') || ((s[0] == '+' || s[0] == '.') && n > 1)) {
         bool numeric = true; /* numbers, dates, sexagesimals, hexadecimals: quote them all */
@@ -307,7 +312,8 @@ static bool needs_quotes(const char *s)
     if (s[n - 1] == ' ' || s[n - 1] == ':')
         return true;
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] == 0x7f || (s[i] == ':' && s[i + 1] == ' ') || (s[i] == ' ' && s[i + 1] == '#'))
+        if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] == 0x7f ||
+            (s[i] == ':' && s[i + 1] == ' ') || (s[i] == ' ' && s[i + 1] == '#'))
             return true;
     return false;
 }
@@ -324,7 +330,8 @@ static bool is_block_text(const char *s)
     if (!strchr(s, '\n') || s[0] == ' ' || s[0] == '\n')
         return false;
     for (size_t i = 0; i < n; i++)
-        if (((unsigned char)s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') || (s[i] == ' ' && s[i + 1] == '\n'))
+        if (((unsigned char)s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') ||
+            (s[i] == ' ' && s[i + 1] == '\n'))
             return false;
     return true;
 }
@@ -357,7 +364,8 @@ static void write_members(struct buf *b, const json_t *j, unsigned depth, bool a
     const char *key;
     json_t *v;
     bool first = true;
-    json_object_foreach((json_t *)(uintptr_t)j, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)j, key, v)
+    {
         if (!(first && after_dash))
             write_indent(b, depth);
         first = false;
@@ -370,7 +378,8 @@ static void write_members(struct buf *b, const json_t *j, unsigned depth, bool a
     }
 }
 
-/* What follows "key:" or "- ", newline included. Lists are not indented below their key, as kubectl prints them. */
+/* What follows "key:" or "- ", newline included. Lists are not indented below their key, as kubectl
+ * prints them. */
 static void write_node(struct buf *b, const json_t *j, unsigned depth, bool after_dash)
 {
     size_t i;
@@ -383,7 +392,8 @@ static void write_node(struct buf *b, const json_t *j, unsigned depth, bool afte
     }
     if (json_is_array(j) && json_array_size(j)) {
         buf_add_char(b, '\n');
-        json_array_foreach((json_t *)(uintptr_t)j, i, v) {
+        json_array_foreach((json_t *)(uintptr_t)j, i, v)
+        {
             write_indent(b, depth);
             buf_add_cstr(b, "- ");
             write_node(b, v, depth, true);
@@ -410,7 +420,8 @@ void yaml_write(struct buf *b, const json_t *j)
     if (json_is_object(j) && json_object_size(j)) {
         write_members(b, j, 0, false);
     } else if (json_is_array(j) && json_array_size(j)) {
-        json_array_foreach((json_t *)(uintptr_t)j, i, v) {
+        json_array_foreach((json_t *)(uintptr_t)j, i, v)
+        {
             buf_add_cstr(b, "- ");
             write_node(b, v, 0, true);
         }

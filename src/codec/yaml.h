@@ -1,6 +1,7 @@
 #pragma once
-/* YAML to JSON and back (libyaml), with Kubernetes' reading of scalars: only true/false are booleans, no octal surprises
- * from "no"/"on"; aliases count towards the node limit, so a bomb is an error, not a gigabyte. */
+/* YAML to JSON and back (libyaml), with Kubernetes' reading of scalars: only true/false are
+ * booleans, no octal surprises from "no"/"on"; aliases count towards the node limit, so a bomb is
+ * an error, not a gigabyte. */
 
 #include "codec/json.h"
 
@@ -9,7 +10,8 @@ enum {
     YAML_DEPTH_MAX = 256,
 };
 
-/* Parses one document (an empty one gives NULL in *ret). -EINVAL with line and column, -E2BIG over the limits. */
+/* Parses one document (an empty one gives NULL in *ret). -EINVAL with line and column, -E2BIG over
+ * the limits. */
 int yaml_parse(struct str text, json_t **ret, struct err *reterr) NODISCARD;
 /* Parses every document of a stream; empty ones are skipped. *ret is an array. */
 int yaml_parse_all(struct str text, json_t **ret, struct err *reterr) NODISCARD;

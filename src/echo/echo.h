@@ -1,5 +1,6 @@
 #pragma once
-/* The sample workload: servers that tell who answered. One loop, one set of options shared by all of them. */
+/* The sample workload: servers that tell who answered. One loop, one set of options shared by all
+ * of them. */
 
 #include "base/addr.h"
 #include "base/vec.h"
@@ -32,8 +33,8 @@ struct echo {
     bool draining;
 };
 
-/* Flags win over ECHO_NAME, ECHO_VERSION, ECHO_HTTP, ECHO_TCP, ECHO_UDP, ECHO_DELAY, ECHO_FAIL_RATE, ECHO_DRAIN, ECHO_FORMAT.
- * Returns -1 to go on, or the exit code. */
+/* Flags win over ECHO_NAME, ECHO_VERSION, ECHO_HTTP, ECHO_TCP, ECHO_UDP, ECHO_DELAY,
+ * ECHO_FAIL_RATE, ECHO_DRAIN, ECHO_FORMAT. Returns -1 to go on, or the exit code. */
 int echo_options_load(int argc, char **argv, struct echo_options *ret) NODISCARD;
 void echo_options_done(struct echo_options *o);
 

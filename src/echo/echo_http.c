@@ -1,8 +1,9 @@
 /* The HTTP side of fairlead-echo: a table of paths, each with a function that answers.
  *
- * /  and everything unknown: the request as it came, with name, version and both addresses (JSON, or text with ?format=text).
- * Later sample applications are further tables. A delayed answer keeps a handle that the end of the exchange invalidates.
- * While draining every answer says Connection: close, so that clients move on before the end. */
+ * /  and everything unknown: the request as it came, with name, version and both addresses (JSON,
+ * or text with ?format=text). Later sample applications are further tables. A delayed answer keeps
+ * a handle that the end of the exchange invalidates. While draining every answer says Connection:
+ * close, so that clients move on before the end. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -23,7 +24,8 @@ struct echo_path {
     void (*answer)(struct echo *e, struct http_exchange *x, struct str argument);
 };
 
-static void reply(struct echo *e, struct http_exchange *x, int status, const char *type, struct str body)
+static void reply(struct echo *e, struct http_exchange *x, int status, const char *type,
+                  struct str body)
 {
     struct http_header headers[] = {
         {STR("Content-Type"), str_from(type)},
@@ -85,7 +87,8 @@ static void write_text(const json_t *j, const char *prefix, struct buf *b)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)j, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)j, key, value)
+    {
         if (json_is_object(value))
             write_text(value, "header ", b);
         else if (json_is_string(value))

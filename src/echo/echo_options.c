@@ -1,5 +1,6 @@
-/* Options of fairlead-echo: flags first, environment second, defaults last. Manifests of tutorials set environment
- * variables, people at a prompt use flags: both reach the same fields. Owns the parsing; the servers only see the result. */
+/* Options of fairlead-echo: flags first, environment second, defaults last. Manifests of tutorials
+ * set environment variables, people at a prompt use flags: both reach the same fields. Owns the
+ * parsing; the servers only see the result. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@ static int ports_load(const char *flag, const struct arg_list *values, const cha
     if (values->n == 0 && fallback)
         r = ports_parse(str_from(fallback), ret);
     if (r < 0)
-        return program_fail(EXIT_USAGE_ERROR, NULL, "--%s (or %s): ports are numbers from 1 to 65535, at most %zu of them",
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "--%s (or %s): ports are numbers from 1 to 65535, at most %zu of them",
                             flag, env, ARRAY_LEN(ret->v));
     return -1;
 }
@@ -43,7 +45,8 @@ static int duration_env(const char *name, bool is_set, uint64_t *value)
     if (is_set || !text)
         return -1;
     if (time_parse_duration(str_from(text), value) < 0)
-        return program_fail(EXIT_USAGE_ERROR, NULL, "%s=%s is not a duration such as 300ms or 2s", name, text);
+        return program_fail(EXIT_USAGE_ERROR, NULL, "%s=%s is not a duration such as 300ms or 2s",
+                            name, text);
     return -1;
 }
 
@@ -61,7 +64,8 @@ static int percent_load(bool is_set, int64_t value, uint64_t *ret)
     if (is_set || !text)
         return -1;
     if (str_to_u64(str_from(text), ret) < 0 || *ret > 100)
-        return program_fail(EXIT_USAGE_ERROR, NULL, "ECHO_FAIL_RATE=%s is not a number from 0 to 100", text);
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "ECHO_FAIL_RATE=%s is not a number from 0 to 100", text);
     return -1;
 }
 
@@ -74,22 +78,33 @@ int echo_options_load(int argc, char **argv, struct echo_options *ret)
     int64_t fail = 0;
     bool text = false;
     struct arg args[] = {
-        {"http", 0, ARG_STRINGS, &http, "PORT", "HTTP/1.1 port; repeat or separate by commas (default 8080)", 0, 0, false},
+        {"http", 0, ARG_STRINGS, &http, "PORT",
+         "HTTP/1.1 port; repeat or separate by commas (default 8080)", 0, 0, false},
         {"tcp", 0, ARG_STRINGS, &tcp, "PORT", "TCP port that sends back what it gets", 0, 0, false},
-        {"udp", 0, ARG_STRINGS, &udp, "PORT", "UDP port that answers name and datagram", 0, 0, false},
+        {"udp", 0, ARG_STRINGS, &udp, "PORT", "UDP port that answers name and datagram", 0, 0,
+         false},
         {"name", 0, ARG_STRING, &name, "NAME", "who answers (default: the host name)", 0, 0, false},
-        {"app-version", 0, ARG_STRING, &version, "V", "version told in answers (default v1)", 0, 0, false},
-        {"delay", 0, ARG_DURATION, &ret->delay_ms, "D", "wait before each ordinary answer", 0, 0, false},
-        {"fail-rate", 0, ARG_INT, &fail, "PERCENT", "answer so many ordinary requests with 500", 0, 100, false},
-        {"drain", 0, ARG_DURATION, &ret->drain_ms, "D", "go on serving for so long after SIGTERM, with /ready failing", 0, 0, false},
+        {"app-version", 0, ARG_STRING, &version, "V", "version told in answers (default v1)", 0, 0,
+         false},
+        {"delay", 0, ARG_DURATION, &ret->delay_ms, "D", "wait before each ordinary answer", 0, 0,
+         false},
+        {"fail-rate", 0, ARG_INT, &fail, "PERCENT", "answer so many ordinary requests with 500", 0,
+         100, false},
+        {"drain", 0, ARG_DURATION, &ret->drain_ms, "D",
+         "go on serving for so long after SIGTERM, with /ready failing", 0, 0, false},
         {"text", 0, ARG_BOOL, &text, NULL, "answer text instead of JSON", 0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-echo", "a small server that tells who answered", "[flags]",
-                              "fairlead-echo --http 8080 --tcp 9000 --udp 9000 --name a --drain 5s", args, false};
+    const struct program p = {"fairlead-echo",
+                              "a small server that tells who answered",
+                              "[flags]",
+                              "fairlead-echo --http 8080 --tcp 9000 --udp 9000 --name a --drain 5s",
+                              args,
+                              false};
     int r = program_start(&p, argc, argv, &rest, NULL);
     if (r < 0 && rest.n)
-        r = program_fail(EXIT_USAGE_ERROR, NULL, "fairlead-echo takes no words, only flags: \"%s\"", rest.v[0]);
+        r = program_fail(EXIT_USAGE_ERROR, NULL, "fairlead-echo takes no words, only flags: \"%s\"",
+                         rest.v[0]);
     if (r < 0)
         r = ports_load("http", &http, "ECHO_HTTP", &ret->http);
     if (r < 0)

@@ -1,6 +1,7 @@
-/* TCP and UDP echo. TCP sends back what it gets, after a first line with the name when the client asks for it by sending
- * "name\n" first. UDP answers "NAME: " and the datagram, from the address the datagram was sent to (a Service's client
- * would not recognise an answer from another one), which is why it asks for packet info. */
+/* TCP and UDP echo. TCP sends back what it gets, after a first line with the name when the client
+ * asks for it by sending "name\n" first. UDP answers "NAME: " and the datagram, from the address
+ * the datagram was sent to (a Service's client would not recognise an answer from another one),
+ * which is why it asks for packet info. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -91,7 +92,8 @@ static void on_stream(int fd, void *user)
         close(fd);
         return;
     }
-    vec_push(&e->streams, conn_new_accepted(e->loop, fd, &(struct conn_options){0}, &stream_ops, e));
+    vec_push(&e->streams,
+             conn_new_accepted(e->loop, fd, &(struct conn_options){0}, &stream_ops, e));
 }
 
 int echo_tcp_start(struct echo *e, struct err *reterr)
@@ -115,8 +117,8 @@ struct echo_udp {
     struct loop_io *io;
 };
 
-/* One datagram; false when there is none. The control message that tells the local address goes back as it came, and so
- * chooses the source. */
+/* One datagram; false when there is none. The control message that tells the local address goes
+ * back as it came, and so chooses the source. */
 static bool udp_answer(struct echo_udp *u)
 {
     static char data[ECHO_DATAGRAM_MAX];
@@ -126,16 +128,21 @@ static bool udp_answer(struct echo_udp *u)
         struct cmsghdr align;
     } control;
     struct iovec in = {data, sizeof(data)};
-    struct msghdr m = {.msg_name = &peer, .msg_namelen = sizeof(peer), .msg_iov = &in, .msg_iovlen = 1,
-                       .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct msghdr m = {.msg_name = &peer,
+                       .msg_namelen = sizeof(peer),
+                       .msg_iov = &in,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
     ssize_t n = recvmsg(u->fd, &m, 0);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED;
     const char *name = u->echo->options->name;
     char separator[] = ": ";
-    struct iovec out[] = {{(void *)(uintptr_t)name, strlen(name)}, {separator, 2}, {data, (size_t)n}};
-    /* The interface must not be named, or the answer would leave by it whatever the routes say; link-local peers do need
-     * it, but they are not behind a Service. */
+    struct iovec out[] = {
+        {(void *)(uintptr_t)name, strlen(name)}, {separator, 2}, {data, (size_t)n}};
+    /* The interface must not be named, or the answer would leave by it whatever the routes say;
+     * link-local peers do need it, but they are not behind a Service. */
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
             ((struct in6_pktinfo *)(void *)CMSG_DATA(c))->ipi6_ifindex = 0;
@@ -166,7 +173,8 @@ int echo_udp_start(struct echo *e, struct err *reterr)
         socklen_t len = ip_to_sockaddr(&any, e->options->udp.v[i], &sa);
         AUTO_FD int fd = socket(any.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0)
-            return err_set(reterr, -errno, NULL, "UDP port %u: %s", e->options->udp.v[i], strerror(errno));
+            return err_set(reterr, -errno, NULL, "UDP port %u: %s", e->options->udp.v[i],
+                           strerror(errno));
         if (any.family == AF_INET6)
             (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
         else

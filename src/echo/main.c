@@ -21,7 +21,8 @@ static void on_stop(int signo, void *user)
         loop_stop(s->echo.loop, 0);
         return;
     }
-    log_info("draining", kv_s("name", s->echo.options->name), kv_i("ms", (int64_t)s->echo.options->drain_ms));
+    log_info("draining", kv_s("name", s->echo.options->name),
+             kv_i("ms", (int64_t)s->echo.options->drain_ms));
     s->echo.draining = true;
     loop_timer_start(s->timer, s->echo.options->drain_ms);
 }

@@ -1,5 +1,6 @@
-/* kubeconfig loading. Pure but for reading the named files; owns every string of the result. Data members (base64) win
- * over file members, as in kubectl; relative file names are relative to the kubeconfig. */
+/* kubeconfig loading. Pure but for reading the named files; owns every string of the result. Data
+ * members (base64) win over file members, as in kubectl; relative file names are relative to the
+ * kubeconfig. */
 #include "kube/config.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ static int parse_server(struct kube_config *c, const char *server, struct err *r
     c->server = xstrdup(server);
     c->tls = str_starts(rest, STR("https://"));
     if (!c->tls && !str_starts(rest, STR("http://")))
-        return err_set(reterr, -EINVAL, "server", "\"%s\" is not an http:// or https:// URL", server);
+        return err_set(reterr, -EINVAL, "server", "\"%s\" is not an http:// or https:// URL",
+                       server);
     rest = str_cut(str_sub(rest, c->tls ? 8 : 7, rest.n), '/', &path);
     uint64_t port = c->tls ? 443 : 80;
     struct str host = rest;
@@ -83,14 +85,15 @@ static json_t *named(json_t *root, const char *list, const char *name, const cha
 {
     json_t *item;
     size_t i;
-    json_array_foreach(json_object_get(root, list), i, item)
-        if (streq(json_key_str(item, "name"), name))
-            return json_object_get(item, member);
+    json_array_foreach(
+        json_object_get(root, list), i,
+        item) if (streq(json_key_str(item, "name"), name)) return json_object_get(item, member);
     return NULL;
 }
 
 /* PEM text from FIELD-data (base64) or from the file named by FIELD. */
-static int load_pem(const json_t *o, const char *field, const char *dir, char **ret, struct err *reterr)
+static int load_pem(const json_t *o, const char *field, const char *dir, char **ret,
+                    struct err *reterr)
 {
     char data_field[64];
     snprintf(data_field, sizeof(data_field), "%s-data", field);
@@ -114,7 +117,8 @@ static char *copy_of(const char *s)
     return str_empty(s) ? NULL : xstrdup(s);
 }
 
-static int fill(struct kube_config *c, json_t *root, const char *context, const char *dir, struct err *reterr)
+static int fill(struct kube_config *c, json_t *root, const char *context, const char *dir,
+                struct err *reterr)
 {
     if (!context)
         context = json_key_str(root, "current-context");
@@ -127,7 +131,8 @@ static int fill(struct kube_config *c, json_t *root, const char *context, const 
     json_t *cluster = cluster_name ? named(root, "clusters", cluster_name, "cluster") : NULL;
     json_t *user = user_name ? named(root, "users", user_name, "user") : NULL;
     if (!cluster || !json_key_str(cluster, "server"))
-        return err_set(reterr, -ENOENT, "clusters", "context \"%s\" names no cluster with a server", context);
+        return err_set(reterr, -ENOENT, "clusters", "context \"%s\" names no cluster with a server",
+                       context);
     const char *ns = json_key_str(ctx, "namespace");
     c->context = xstrdup(context);
     c->namespace_ = xstrdup(str_empty(ns) ? "default" : ns);
@@ -145,7 +150,8 @@ static int fill(struct kube_config *c, json_t *root, const char *context, const 
     return r;
 }
 
-static int load_file(const char *path, const char *context, struct kube_config **ret, struct err *reterr)
+static int load_file(const char *path, const char *context, struct kube_config **ret,
+                     struct err *reterr)
 {
     AUTO_CHARS char *text = NULL;
     AUTO_JSON json_t *root = NULL;
@@ -175,7 +181,8 @@ int kube_config_in_cluster(struct kube_config **ret, struct err *reterr)
     AUTO(kube_config) struct kube_config *c = NEW(struct kube_config);
     AUTO_CHARS char *ca = xasprintf("%s/ca.crt", service_account_dir);
     AUTO_CHARS char *ns = xasprintf("%s/namespace", service_account_dir);
-    AUTO_CHARS char *server = xasprintf(strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
+    AUTO_CHARS char *server =
+        xasprintf(strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
     c->token_file = xasprintf("%s/token", service_account_dir);
     int r = parse_server(c, server, reterr);
     if (r == 0)
@@ -190,7 +197,8 @@ int kube_config_in_cluster(struct kube_config **ret, struct err *reterr)
 }
 
 /* $KUBECONFIG: the first file that has what is asked for. */
-static int load_list(const char *list, const char *context, struct kube_config **ret, struct err *reterr)
+static int load_list(const char *list, const char *context, struct kube_config **ret,
+                     struct err *reterr)
 {
     struct str rest = str_from(list);
     int r = err_set(reterr, -ENOENT, NULL, "KUBECONFIG names no file");
@@ -206,7 +214,8 @@ static int load_list(const char *list, const char *context, struct kube_config *
     return r;
 }
 
-int kube_config_load(const char *path, const char *context, struct kube_config **ret, struct err *reterr)
+int kube_config_load(const char *path, const char *context, struct kube_config **ret,
+                     struct err *reterr)
 {
     const char *list = getenv("KUBECONFIG"), *home = getenv("HOME");
     if (!str_empty(path))
@@ -218,5 +227,6 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
         return load_file(file, context, ret, reterr);
     if (kube_config_in_cluster(ret, reterr) == 0)
         return 0;
-    return err_set(reterr, -ENOENT, NULL, "no kubeconfig: give --kubeconfig or set KUBECONFIG (looked for %s)", file);
+    return err_set(reterr, -ENOENT, NULL,
+                   "no kubeconfig: give --kubeconfig or set KUBECONFIG (looked for %s)", file);
 }

@@ -1,5 +1,5 @@
-/* JSON patch and merge patch. Pure functions on trees; values of the patch are copied before they enter the object, so
- * that patch and object never share a part that a later step changes. */
+/* JSON patch and merge patch. Pure functions on trees; values of the patch are copied before they
+ * enter the object, so that patch and object never share a part that a later step changes. */
 #include "kube/patch.h"
 
 #include <errno.h>
@@ -11,7 +11,8 @@ void patch_apply_merge(json_t *object, const json_t *patch)
     const char *key;
     json_t *v;
     ASSERT(json_is_object(object));
-    json_object_foreach((json_t *)(uintptr_t)patch, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, v)
+    {
         if (json_is_null(v)) {
             json_object_del(object, key);
             continue;
@@ -70,11 +71,13 @@ static json_t *child(json_t *parent, const char *token)
 }
 
 /* The container of the place that path names, and its last token. */
-static int find_parent(json_t *root, const char *path, json_t **ret_parent, char **ret_token, struct err *reterr)
+static int find_parent(json_t *root, const char *path, json_t **ret_parent, char **ret_token,
+                       struct err *reterr)
 {
     struct str rest = str_from(path);
     if (path[0] != '/')
-        return err_set(reterr, -EINVAL, NULL, "json patch path \"%.120s\" must begin with a slash", path);
+        return err_set(reterr, -EINVAL, NULL, "json patch path \"%.120s\" must begin with a slash",
+                       path);
     rest = str_sub(rest, 1, rest.n);
     json_t *at = root;
     for (;;) {
@@ -87,14 +90,16 @@ static int find_parent(json_t *root, const char *path, json_t **ret_parent, char
         json_t *next = child(at, token);
         free(token);
         if (!json_is_object(next) && !json_is_array(next))
-            return err_set(reterr, -ENOENT, NULL, "doc is missing path: \"%.120s\": missing value", path);
+            return err_set(reterr, -ENOENT, NULL, "doc is missing path: \"%.120s\": missing value",
+                           path);
         at = next;
     }
 }
 
 static int missing(const char *path, const char *op, struct err *reterr)
 {
-    return err_set(reterr, -ENOENT, NULL, "%s operation does not apply: doc is missing key: %.120s: missing value", op,
+    return err_set(reterr, -ENOENT, NULL,
+                   "%s operation does not apply: doc is missing key: %.120s: missing value", op,
                    path);
 }
 
@@ -172,7 +177,8 @@ static int do_test(json_t *root, const char *path, const json_t *want, struct er
 
 static int apply_operation(json_t **root, const json_t *op, struct err *reterr)
 {
-    const char *name = json_at_str(op, "op"), *path = json_at_str(op, "path"), *from = json_at_str(op, "from");
+    const char *name = json_at_str(op, "op"), *path = json_at_str(op, "path"),
+               *from = json_at_str(op, "from");
     const json_t *value = json_object_get(op, "value");
     json_t *moved = NULL;
     int code;
@@ -182,7 +188,8 @@ static int apply_operation(json_t **root, const json_t *op, struct err *reterr)
         return do_remove(root, path, NULL, reterr);
     if (streq(name, "add") || streq(name, "replace") || streq(name, "test")) {
         if (!value)
-            return err_set(reterr, -EINVAL, NULL, "a JSON patch operation \"%.20s\" needs a value", name);
+            return err_set(reterr, -EINVAL, NULL, "a JSON patch operation \"%.20s\" needs a value",
+                           name);
         if (streq(name, "test"))
             return do_test(*root, path, value, reterr);
         return do_add(root, path, json_deep_copy(value), streq(name, "replace"), reterr);
@@ -193,7 +200,8 @@ static int apply_operation(json_t **root, const json_t *op, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL, "a JSON patch operation \"%.20s\" needs from", name);
     if (streq(name, "copy")) {
         const json_t *source = find(*root, from);
-        return source ? do_add(root, path, json_deep_copy(source), false, reterr) : missing(from, "copy", reterr);
+        return source ? do_add(root, path, json_deep_copy(source), false, reterr)
+                      : missing(from, "copy", reterr);
     }
     if (str_starts(str_from(path), str_from(from)) && path[strlen(from)] == '/')
         return err_set(reterr, -EINVAL, NULL, "a value cannot be moved into itself");
@@ -209,9 +217,10 @@ int patch_apply_json(json_t **object, const json_t *patch, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL, "a JSON patch must be a list of operations");
     if (json_array_size(patch) > PATCH_OPERATIONS_MAX)
         return err_set(reterr, -E2BIG, NULL,
-                       "The allowed maximum operations in a JSON patch is %d, got %zu", PATCH_OPERATIONS_MAX,
-                       json_array_size(patch));
-    json_array_foreach((json_t *)(uintptr_t)patch, i, op) {
+                       "The allowed maximum operations in a JSON patch is %d, got %zu",
+                       PATCH_OPERATIONS_MAX, json_array_size(patch));
+    json_array_foreach((json_t *)(uintptr_t)patch, i, op)
+    {
         int code = apply_operation(object, op, reterr);
         if (code < 0)
             return code;

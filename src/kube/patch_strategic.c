@@ -1,8 +1,10 @@
-/* Strategic merge patch: lists are merged by the keys that the tables name, and four directives steer it:
- * $patch (delete, replace, merge), $retainKeys, $setElementOrder/LIST and $deleteFromPrimitiveList/LIST.
+/* Strategic merge patch: lists are merged by the keys that the tables name, and four directives
+ * steer it: $patch (delete, replace, merge), $retainKeys, $setElementOrder/LIST and
+ * $deleteFromPrimitiveList/LIST.
  *
- * The order of a merged list: what the patch orders comes in its order, what only the server knows keeps its place
- * relative to its old neighbours. Recursion is bounded by the depth of the patch (codec/json.h). */
+ * The order of a merged list: what the patch orders comes in its order, what only the server knows
+ * keeps its place relative to its old neighbours. Recursion is bounded by the depth of the patch
+ * (codec/json.h). */
 #include "kube/patch.h"
 
 #include <errno.h>
@@ -13,21 +15,25 @@
 #define ORDER_PREFIX  "$setElementOrder/"
 #define DELETE_PREFIX "$deleteFromPrimitiveList/"
 
-static int merge_object(const struct schema *s, json_t *object, const json_t *patch, struct err *reterr);
+static int merge_object(const struct schema *s, json_t *object, const json_t *patch,
+                        struct err *reterr);
 
 static bool is_directive(const char *key)
 {
-    return streq(key, "$patch") || streq(key, "$retainKeys") || str_starts(str_from(key), STR(ORDER_PREFIX)) ||
+    return streq(key, "$patch") || streq(key, "$retainKeys") ||
+           str_starts(str_from(key), STR(ORDER_PREFIX)) ||
            str_starts(str_from(key), STR(DELETE_PREFIX));
 }
 
-/* Where value (a primitive, or an object with the same merge key) stands in list; SIZE_MAX = nowhere. */
+/* Where value (a primitive, or an object with the same merge key) stands in list; SIZE_MAX =
+ * nowhere. */
 static size_t find_element(const json_t *list, const char *key, const json_t *value)
 {
     size_t i;
     json_t *item;
     const json_t *want = key ? json_object_get(value, key) : value;
-    json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+    {
         const json_t *have = key ? json_object_get(item, key) : item;
         if (have && want && json_equal(have, want))
             return i;
@@ -37,10 +43,12 @@ static size_t find_element(const json_t *list, const char *key, const json_t *va
 
 static int no_merge_key(const char *key, struct err *reterr)
 {
-    return err_set(reterr, -EINVAL, NULL, "map: map[] does not contain declared merge key: %s", key);
+    return err_set(reterr, -EINVAL, NULL, "map: map[] does not contain declared merge key: %s",
+                   key);
 }
 
-static int merge_element(const struct schema_field *f, json_t *list, const json_t *item, struct err *reterr)
+static int merge_element(const struct schema_field *f, json_t *list, const json_t *item,
+                         struct err *reterr)
 {
     const char *directive = json_key_str(item, "$patch");
     if (!f->merge_key) {
@@ -49,7 +57,8 @@ static int merge_element(const struct schema_field *f, json_t *list, const json_
         return 0;
     }
     if (!json_is_object(item))
-        return err_set(reterr, -EINVAL, f->name, "an element of a strategic merge patch must be an object");
+        return err_set(reterr, -EINVAL, f->name,
+                       "an element of a strategic merge patch must be an object");
     if (streq(directive, "replace"))
         return 0;
     if (!json_object_get(item, f->merge_key))
@@ -67,14 +76,16 @@ static int merge_element(const struct schema_field *f, json_t *list, const json_
     return merge_object(f->of, fresh, item, reterr);
 }
 
-static int merge_list(const struct schema_field *f, json_t *list, const json_t *patch, struct err *reterr)
+static int merge_list(const struct schema_field *f, json_t *list, const json_t *patch,
+                      struct err *reterr)
 {
     size_t i;
     json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)patch, i,
+                       item) if (f->merge_key && streq(json_key_str(item, "$patch"), "replace"))
+        json_array_clear(list);
     json_array_foreach((json_t *)(uintptr_t)patch, i, item)
-        if (f->merge_key && streq(json_key_str(item, "$patch"), "replace"))
-            json_array_clear(list);
-    json_array_foreach((json_t *)(uintptr_t)patch, i, item) {
+    {
         int code = merge_element(f, list, item, reterr);
         if (code < 0)
             return code;
@@ -82,9 +93,10 @@ static int merge_list(const struct schema_field *f, json_t *list, const json_t *
     return 0;
 }
 
-/* Members of the patch that are absent in the object still lose their directives and nulls: merging into an empty
- * value does that. */
-static int merge_member(const struct schema *s, json_t *object, const char *key, const json_t *v, struct err *reterr)
+/* Members of the patch that are absent in the object still lose their directives and nulls: merging
+ * into an empty value does that. */
+static int merge_member(const struct schema *s, json_t *object, const char *key, const json_t *v,
+                        struct err *reterr)
 {
     const struct schema_field *f = s ? schema_find(s, str_from(key)) : NULL;
     json_t *at = json_object_get(object, key);
@@ -116,7 +128,8 @@ static int retain_keys(json_t *object, const json_t *patch, struct err *reterr)
         return 0;
     if (!json_is_array(keep))
         return err_set(reterr, -EINVAL, NULL, "invalid patch format: $retainKeys must be a list");
-    json_object_foreach_safe(object, tmp, key, v) {
+    json_object_foreach_safe(object, tmp, key, v)
+    {
         AUTO_JSON json_t *name = json_string(key);
         if (find_element(keep, NULL, name) == SIZE_MAX)
             json_object_del(object, key);
@@ -129,11 +142,13 @@ static void delete_primitives(json_t *object, const json_t *patch)
     const char *key;
     json_t *values, *item;
     size_t i;
-    json_object_foreach((json_t *)(uintptr_t)patch, key, values) {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, values)
+    {
         if (!str_starts(str_from(key), STR(DELETE_PREFIX)))
             continue;
         json_t *list = json_object_get(object, key + strlen(DELETE_PREFIX));
-        json_array_foreach(values, i, item) {
+        json_array_foreach(values, i, item)
+        {
             size_t at = find_element(list, NULL, item);
             if (at != SIZE_MAX)
                 json_array_remove(list, at);
@@ -141,21 +156,23 @@ static void delete_primitives(json_t *object, const json_t *patch)
     }
 }
 
-/* Merges the elements that order names (in its order) with the others, which keep their old neighbourhood. */
-static void order_list(const char *merge_key, json_t *list, const json_t *before, const json_t *order)
+/* Merges the elements that order names (in its order) with the others, which keep their old
+ * neighbourhood. */
+static void order_list(const char *merge_key, json_t *list, const json_t *before,
+                       const json_t *order)
 {
     AUTO_JSON json_t *ordered = json_array();
     AUTO_JSON json_t *others = json_array();
     size_t i, a = 0, b = 0;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)order, i, item) {
+    json_array_foreach((json_t *)(uintptr_t)order, i, item)
+    {
         size_t at = find_element(list, merge_key, item);
         if (at != SIZE_MAX && find_element(ordered, merge_key, item) == SIZE_MAX)
             json_array_append(ordered, json_array_get(list, at));
     }
-    json_array_foreach(list, i, item)
-        if (find_element(ordered, merge_key, item) == SIZE_MAX)
-            json_array_append(others, item);
+    json_array_foreach(list, i, item) if (find_element(ordered, merge_key, item) == SIZE_MAX)
+        json_array_append(others, item);
     json_array_clear(list);
     while (a < json_array_size(ordered) || b < json_array_size(others)) {
         json_t *left = json_array_get(ordered, a), *right = json_array_get(others, b);
@@ -168,11 +185,13 @@ static void order_list(const char *merge_key, json_t *list, const json_t *before
     }
 }
 
-static void set_orders(const struct schema *s, json_t *object, const json_t *before, const json_t *patch)
+static void set_orders(const struct schema *s, json_t *object, const json_t *before,
+                       const json_t *patch)
 {
     const char *key;
     json_t *order;
-    json_object_foreach((json_t *)(uintptr_t)patch, key, order) {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, order)
+    {
         if (!str_starts(str_from(key), STR(ORDER_PREFIX)) || !json_is_array(order))
             continue;
         const char *name = key + strlen(ORDER_PREFIX);
@@ -187,24 +206,26 @@ static bool has_order(const json_t *patch)
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)patch, key, v)
-        if (str_starts(str_from(key), STR(ORDER_PREFIX)))
-            return true;
+    json_object_foreach((json_t *)(uintptr_t)patch, key,
+                        v) if (str_starts(str_from(key), STR(ORDER_PREFIX))) return true;
     return false;
 }
 
-/* The lists as they were, for the order: their elements are copied, since the merge changes them in place. */
+/* The lists as they were, for the order: their elements are copied, since the merge changes them in
+ * place. */
 static json_t *copy_if_ordered(const json_t *object, const json_t *patch)
 {
     return has_order(patch) ? json_deep_copy(object) : NULL;
 }
 
-static int merge_object(const struct schema *s, json_t *object, const json_t *patch, struct err *reterr)
+static int merge_object(const struct schema *s, json_t *object, const json_t *patch,
+                        struct err *reterr)
 {
     const char *directive = json_key_str(patch, "$patch");
     const char *key;
     json_t *v;
-    if (directive && !streq(directive, "delete") && !streq(directive, "replace") && !streq(directive, "merge"))
+    if (directive && !streq(directive, "delete") && !streq(directive, "replace") &&
+        !streq(directive, "merge"))
         return err_set(reterr, -EINVAL, NULL, "Unknown patch type %.40s in patch", directive);
     if (streq(directive, "delete") || streq(directive, "replace"))
         json_object_clear(object);
@@ -215,7 +236,8 @@ static int merge_object(const struct schema *s, json_t *object, const json_t *pa
     if (code < 0)
         return code;
     delete_primitives(object, patch);
-    json_object_foreach((json_t *)(uintptr_t)patch, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, v)
+    {
         if (is_directive(key))
             continue;
         if (json_is_null(v)) {
@@ -231,7 +253,8 @@ static int merge_object(const struct schema *s, json_t *object, const json_t *pa
     return 0;
 }
 
-int patch_apply_strategic(const struct schema *s, json_t *object, const json_t *patch, struct err *reterr)
+int patch_apply_strategic(const struct schema *s, json_t *object, const json_t *patch,
+                          struct err *reterr)
 {
     if (!json_is_object(patch) || !json_is_object(object))
         return err_set(reterr, -EINVAL, NULL, "a strategic merge patch must be an object");

@@ -1,7 +1,8 @@
 /* Protobuf bodies into JSON trees: the field numbers stand in the message tables.
  *
- * The special messages of the API (Time, MicroTime, Duration, IntOrString, Quantity, RawExtension) are written in their
- * JSON form at once. Depth and every length are bounded; the total is bounded by the body. */
+ * The special messages of the API (Time, MicroTime, Duration, IntOrString, Quantity, RawExtension)
+ * are written in their JSON form at once. Depth and every length are bounded; the total is bounded
+ * by the body. */
 #include "kube/pbobject.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 
 enum { PB_OBJECT_DEPTH_MAX = 64 };
 
-static int decode_message(const struct schema *s, struct str raw, json_t *object, unsigned depth, struct err *reterr);
+static int decode_message(const struct schema *s, struct str raw, json_t *object, unsigned depth,
+                          struct err *reterr);
 
 static int bad(struct err *reterr, const char *what)
 {
@@ -30,8 +32,8 @@ static int copy_text(struct str s, char ret[256])
     return 0;
 }
 
-int pb_object_open(struct str body, char ret_api_version[256], char ret_kind[256], struct str *ret_raw,
-                   struct err *reterr)
+int pb_object_open(struct str body, char ret_api_version[256], char ret_kind[256],
+                   struct str *ret_raw, struct err *reterr)
 {
     static const char magic[4] = {'k', '8', 's', 0};
     struct pb_field f, t;
@@ -83,7 +85,8 @@ static int decode_clock(enum field_type type, struct str raw, json_t **ret)
     else if (type == FIELD_TIME)
         time_format_rfc3339(part[1], text), *ret = json_string(text);
     else
-        time_format_rfc3339_micro(part[1] * 1000000 + part[2] % 1000000000 / 1000, text), *ret = json_string(text);
+        time_format_rfc3339_micro(part[1] * 1000000 + part[2] % 1000000000 / 1000, text),
+            *ret = json_string(text);
     return 0;
 }
 
@@ -133,8 +136,8 @@ static int decode_base64(struct str raw, json_t **ret)
     return 0;
 }
 
-static int decode_value(const struct schema_field *f, const struct pb_field *in, unsigned depth, json_t **ret,
-                        struct err *reterr)
+static int decode_value(const struct schema_field *f, const struct pb_field *in, unsigned depth,
+                        json_t **ret, struct err *reterr)
 {
     bool scalar = f->type == FIELD_BOOL || f->type == FIELD_INT32 || f->type == FIELD_INT64;
     *ret = NULL;
@@ -181,7 +184,8 @@ static int decode_value(const struct schema_field *f, const struct pb_field *in,
 }
 
 /* A map entry: {1: key, 2: value}. */
-static int decode_entry(const struct schema_field *f, struct str raw, json_t *object, unsigned depth, struct err *reterr)
+static int decode_entry(const struct schema_field *f, struct str raw, json_t *object,
+                        unsigned depth, struct err *reterr)
 {
     struct pb_field part;
     struct pb_field value = {.wire = PB_BYTES, .bytes = STR("")};
@@ -208,7 +212,8 @@ static int decode_entry(const struct schema_field *f, struct str raw, json_t *ob
 }
 
 /* Repeated numbers may come packed. */
-static int decode_packed(const struct schema_field *f, struct str raw, json_t *list, struct err *reterr)
+static int decode_packed(const struct schema_field *f, struct str raw, json_t *list,
+                         struct err *reterr)
 {
     while (raw.n) {
         uint64_t v = 0;
@@ -227,8 +232,8 @@ static int decode_packed(const struct schema_field *f, struct str raw, json_t *l
     return 0;
 }
 
-static int decode_element(const struct schema_field *f, const struct pb_field *in, json_t *object, unsigned depth,
-                          struct err *reterr)
+static int decode_element(const struct schema_field *f, const struct pb_field *in, json_t *object,
+                          unsigned depth, struct err *reterr)
 {
     json_t *v;
     json_t *list = json_object_get(object, f->name);
@@ -244,23 +249,26 @@ static int decode_element(const struct schema_field *f, const struct pb_field *i
     return code;
 }
 
-static int decode_field(const struct schema_field *f, const struct pb_field *in, json_t *object, unsigned depth,
-                        struct err *reterr)
+static int decode_field(const struct schema_field *f, const struct pb_field *in, json_t *object,
+                        unsigned depth, struct err *reterr)
 {
     json_t *v;
     if (f->inlined)
-        return in->wire == PB_BYTES ? decode_message(f->of, in->bytes, object, depth + 1, reterr) : bad(reterr, "inline");
+        return in->wire == PB_BYTES ? decode_message(f->of, in->bytes, object, depth + 1, reterr)
+                                    : bad(reterr, "inline");
     if (f->shape == SHAPE_LIST)
         return decode_element(f, in, object, depth, reterr);
     if (f->shape == SHAPE_MAP)
-        return in->wire == PB_BYTES ? decode_entry(f, in->bytes, object, depth, reterr) : bad(reterr, f->name);
+        return in->wire == PB_BYTES ? decode_entry(f, in->bytes, object, depth, reterr)
+                                    : bad(reterr, f->name);
     int code = decode_value(f, in, depth, &v, reterr);
     if (code == 0)
         json_object_set_new(object, f->name, v);
     return code;
 }
 
-static int decode_message(const struct schema *s, struct str raw, json_t *object, unsigned depth, struct err *reterr)
+static int decode_message(const struct schema *s, struct str raw, json_t *object, unsigned depth,
+                          struct err *reterr)
 {
     struct pb_field in;
     int code;

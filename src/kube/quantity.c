@@ -1,7 +1,9 @@
-/* Resource quantities (apimachinery's resource.Quantity): decimal and binary suffixes, exponents, canonical text.
+/* Resource quantities (apimachinery's resource.Quantity): decimal and binary suffixes, exponents,
+ * canonical text.
  *
- * A quantity is mantissa x 10^exponent, or x 2^exponent for binary suffixes; nothing is finer than a nano, which is
- * rounded up as Kubernetes does. 128-bit arithmetic covers the range; what does not fit is kept as it was written. */
+ * A quantity is mantissa x 10^exponent, or x 2^exponent for binary suffixes; nothing is finer than
+ * a nano, which is rounded up as Kubernetes does. 128-bit arithmetic covers the range; what does
+ * not fit is kept as it was written. */
 #include "kube/quantity.h"
 
 #include <errno.h>

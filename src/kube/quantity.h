@@ -5,7 +5,8 @@
 
 enum { QUANTITY_TEXT_BYTES = 48 };
 
-/* The canonical form (no fraction, the largest suffix that fits): 1000m -> 1, 1024Ki -> 1Mi, 0.5 -> 500m. -EINVAL. */
+/* The canonical form (no fraction, the largest suffix that fits): 1000m -> 1, 1024Ki -> 1Mi, 0.5 ->
+ * 500m. -EINVAL. */
 int quantity_canonical(struct str in, char ret[QUANTITY_TEXT_BYTES]) NODISCARD;
 
 /* Value rounded up to an integer; -EINVAL, -ERANGE. */

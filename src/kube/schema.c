@@ -1,7 +1,7 @@
 /* Look-up in message tables, and the defaults they carry.
  *
- * Messages have at most some sixty fields, so a scan is as good as a hash and needs no set-up. Tables are constant data;
- * nothing here owns memory beyond one call. */
+ * Messages have at most some sixty fields, so a scan is as good as a hash and needs no set-up.
+ * Tables are constant data; nothing here owns memory beyond one call. */
 #include "kube/schema.h"
 
 #include <stdarg.h>
@@ -71,11 +71,9 @@ static void default_inside(const struct schema_field *f, json_t *v)
     const char *key;
     json_t *item;
     if (f->shape == SHAPE_LIST) {
-        json_array_foreach(v, i, item)
-            schema_default(f->of, item);
+        json_array_foreach(v, i, item) schema_default(f->of, item);
     } else if (f->shape == SHAPE_MAP) {
-        json_object_foreach(v, key, item)
-            schema_default(f->of, item);
+        json_object_foreach(v, key, item) schema_default(f->of, item);
     } else {
         schema_default(f->of, v);
     }

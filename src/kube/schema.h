@@ -1,8 +1,9 @@
 #pragma once
-/* The tables that describe the objects of the API: one struct schema per message, one struct schema_field per field.
- * Everything that depends on the shape of an object reads these tables: decoding of JSON and protobuf bodies, unknown
- * fields, defaults, validation, strategic merge. Adding a kind is adding a table (kinds.h); tables made at run time
- * (custom resources) use the same structs. */
+/* The tables that describe the objects of the API: one struct schema per message, one struct
+ * schema_field per field. Everything that depends on the shape of an object reads these tables:
+ * decoding of JSON and protobuf bodies, unknown fields, defaults, validation, strategic merge.
+ * Adding a kind is adding a table (kinds.h); tables made at run time (custom resources) use the
+ * same structs. */
 
 #include "codec/json.h"
 
@@ -36,9 +37,9 @@ enum field_format {
     FORMAT_ENV_NAME,
     FORMAT_ABS_PATH,
     FORMAT_IP,
-    FORMAT_LABELS,        /* a map of label keys and values */
-    FORMAT_LABEL_KEYS,    /* a map whose keys are qualified names (annotations) */
-    FORMAT_CONFIG_KEYS,   /* a map whose keys are file names (ConfigMap, Secret) */
+    FORMAT_LABELS,      /* a map of label keys and values */
+    FORMAT_LABEL_KEYS,  /* a map whose keys are qualified names (annotations) */
+    FORMAT_CONFIG_KEYS, /* a map whose keys are file names (ConfigMap, Secret) */
     FORMAT_QUALIFIED_NAME,
 };
 
@@ -48,25 +49,25 @@ struct schema_field {
     const char *name; /* in JSON */
     enum field_type type;
     enum field_shape shape;
-    uint16_t pb;             /* field number in the protobuf form; 0 = none */
-    bool inlined;            /* the members of `of` stand in the parent (protobuf: a message of its own) */
-    bool omitempty;          /* an empty value is dropped */
-    bool pointer;            /* an empty value that is there means something */
-    bool required;           /* must be there and not empty */
-    bool bounded;            /* min and max hold */
-    bool patch_merge;        /* strategic merge: lists by merge_key (none: a set of primitives) */
-    bool patch_retain_keys;  /* strategic merge: $retainKeys is used */
-    bool set;                /* server-side apply: list of distinct primitives */
-    bool atomic;             /* server-side apply: list or map replaced as a whole */
+    uint16_t pb;      /* field number in the protobuf form; 0 = none */
+    bool inlined;     /* the members of `of` stand in the parent (protobuf: a message of its own) */
+    bool omitempty;   /* an empty value is dropped */
+    bool pointer;     /* an empty value that is there means something */
+    bool required;    /* must be there and not empty */
+    bool bounded;     /* min and max hold */
+    bool patch_merge; /* strategic merge: lists by merge_key (none: a set of primitives) */
+    bool patch_retain_keys; /* strategic merge: $retainKeys is used */
+    bool set;               /* server-side apply: list of distinct primitives */
+    bool atomic;            /* server-side apply: list or map replaced as a whole */
     enum field_format format;
     int64_t min;
     int64_t max;
     const struct schema *of;
-    const char *go_type;     /* for error messages, where the type's own name does not do */
-    const char *merge_key;   /* strategic merge */
-    const char *map_keys;    /* server-side apply: "containerPort,protocol" */
-    const char *def;         /* default, as JSON text */
-    const char *values;      /* allowed strings, "A|B|C" */
+    const char *go_type;   /* for error messages, where the type's own name does not do */
+    const char *merge_key; /* strategic merge */
+    const char *map_keys;  /* server-side apply: "containerPort,protocol" */
+    const char *def;       /* default, as JSON text */
+    const char *values;    /* allowed strings, "A|B|C" */
 };
 
 struct schema {
@@ -84,14 +85,14 @@ struct schema {
     {                                                                                              \
         .name = "", .type = FIELD_OBJECT, .pb = (number), .inlined = true, .of = &schema_##message \
     }
-#define OF(message)      .of = &schema_##message
-#define LIST             .shape = SHAPE_LIST
-#define MAP              .shape = SHAPE_MAP
-#define OMIT             .omitempty = true
-#define POINTER          .pointer = true
-#define REQUIRED         .required = true
-#define BETWEEN(lo, hi)  .bounded = true, .min = (lo), .max = (hi)
-#define MERGE(key)       .patch_merge = true, .merge_key = (key)
+#define OF(message)     .of = &schema_##message
+#define LIST            .shape = SHAPE_LIST
+#define MAP             .shape = SHAPE_MAP
+#define OMIT            .omitempty = true
+#define POINTER         .pointer = true
+#define REQUIRED        .required = true
+#define BETWEEN(lo, hi) .bounded = true, .min = (lo), .max = (hi)
+#define MERGE(key)      .patch_merge = true, .merge_key = (key)
 #define SCHEMA(ident, type_name)                                                                   \
     const struct schema schema_##ident = {type_name, ident##_fields, ARRAY_LEN(ident##_fields)}
 
@@ -107,12 +108,15 @@ struct schema_findings {
     size_t max; /* more are not recorded; 0 = 20 */
 };
 void schema_findings_done(struct schema_findings *f);
-void schema_findings_add(struct schema_findings *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void schema_findings_add(struct schema_findings *f, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* Brings an object into the form it is kept in: removes unknown fields (recorded in f, which may be NULL), nulls and
- * empty values that Go would omit; checks types; writes times and quantities canonically. -EINVAL with the message a
- * Go decoder would give; the object is then half done and must be dropped. */
-int schema_decode(const struct schema *s, json_t *object, struct schema_findings *f, struct err *reterr) NODISCARD;
+/* Brings an object into the form it is kept in: removes unknown fields (recorded in f, which may be
+ * NULL), nulls and empty values that Go would omit; checks types; writes times and quantities
+ * canonically. -EINVAL with the message a Go decoder would give; the object is then half done and
+ * must be dropped. */
+int schema_decode(const struct schema *s, json_t *object, struct schema_findings *f,
+                  struct err *reterr) NODISCARD;
 
 /* Fills in the defaults of the tables, in what is there. */
 void schema_default(const struct schema *s, json_t *object);

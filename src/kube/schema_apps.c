@@ -1,8 +1,9 @@
 /* Tables of the API's messages: apps, discovery, coordination, events, autoscaling, policy.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field rolling_update_deployment_fields[] = {
@@ -12,7 +13,8 @@ static const struct schema_field rolling_update_deployment_fields[] = {
 SCHEMA(rolling_update_deployment, "RollingUpdateDeployment");
 
 static const struct schema_field deployment_strategy_fields[] = {
-    FIELD("type", STRING, 1, OMIT, .go_type = "v1.DeploymentStrategyType", .def = "\"RollingUpdate\"", .values = "Recreate|RollingUpdate"),
+    FIELD("type", STRING, 1, OMIT, .go_type = "v1.DeploymentStrategyType",
+          .def = "\"RollingUpdate\"", .values = "Recreate|RollingUpdate"),
     FIELD("rollingUpdate", OBJECT, 2, OF(rolling_update_deployment), OMIT, POINTER),
 };
 SCHEMA(deployment_strategy, "DeploymentStrategy");
@@ -21,7 +23,8 @@ static const struct schema_field deployment_spec_fields[] = {
     FIELD("replicas", INT32, 1, OMIT, POINTER, .def = "1", BETWEEN(0, INT32_MAX)),
     FIELD("selector", OBJECT, 2, OF(label_selector), POINTER),
     FIELD("template", OBJECT, 3, OF(pod_template_spec)),
-    FIELD("strategy", OBJECT, 4, OF(deployment_strategy), OMIT, .patch_retain_keys = true, .def = "{}"),
+    FIELD("strategy", OBJECT, 4, OF(deployment_strategy), OMIT, .patch_retain_keys = true,
+          .def = "{}"),
     FIELD("minReadySeconds", INT32, 5, OMIT, BETWEEN(0, INT32_MAX)),
     FIELD("revisionHistoryLimit", INT32, 6, OMIT, POINTER, .def = "10", BETWEEN(0, INT32_MAX)),
     FIELD("paused", BOOL, 7, OMIT),
@@ -47,7 +50,8 @@ static const struct schema_field deployment_status_fields[] = {
     FIELD("availableReplicas", INT32, 4, OMIT),
     FIELD("unavailableReplicas", INT32, 5, OMIT),
     FIELD("terminatingReplicas", INT32, 9, OMIT, POINTER),
-    FIELD("conditions", OBJECT, 6, LIST, OF(deployment_condition), OMIT, MERGE("type"), .map_keys = "type"),
+    FIELD("conditions", OBJECT, 6, LIST, OF(deployment_condition), OMIT, MERGE("type"),
+          .map_keys = "type"),
     FIELD("collisionCount", INT32, 8, OMIT, POINTER),
 };
 SCHEMA(deployment_status, "DeploymentStatus");
@@ -84,7 +88,8 @@ static const struct schema_field replica_set_status_fields[] = {
     FIELD("availableReplicas", INT32, 5, OMIT),
     FIELD("terminatingReplicas", INT32, 7, OMIT, POINTER),
     FIELD("observedGeneration", INT64, 3, OMIT),
-    FIELD("conditions", OBJECT, 6, LIST, OF(replica_set_condition), OMIT, MERGE("type"), .map_keys = "type"),
+    FIELD("conditions", OBJECT, 6, LIST, OF(replica_set_condition), OMIT, MERGE("type"),
+          .map_keys = "type"),
 };
 SCHEMA(replica_set_status, "ReplicaSetStatus");
 
@@ -133,7 +138,8 @@ SCHEMA(slice_endpoint, "Endpoint");
 
 static const struct schema_field slice_endpoint_port_fields[] = {
     FIELD("name", STRING, 1, OMIT, POINTER, .def = "\"\""),
-    FIELD("protocol", STRING, 2, OMIT, POINTER, .go_type = "v1.Protocol", .def = "\"TCP\"", .values = "SCTP|TCP|UDP"),
+    FIELD("protocol", STRING, 2, OMIT, POINTER, .go_type = "v1.Protocol", .def = "\"TCP\"",
+          .values = "SCTP|TCP|UDP"),
     FIELD("port", INT32, 3, OMIT, POINTER, BETWEEN(0, 65535)),
     FIELD("appProtocol", STRING, 4, OMIT, POINTER),
 };
@@ -142,7 +148,8 @@ SCHEMA(slice_endpoint_port, "EndpointPort");
 static const struct schema_field endpoint_slice_fields[] = {
     TYPE_META,
     FIELD("metadata", OBJECT, 1, OF(object_meta), OMIT),
-    FIELD("addressType", STRING, 4, .go_type = "v1.AddressType", REQUIRED, .values = "FQDN|IPv4|IPv6"),
+    FIELD("addressType", STRING, 4, .go_type = "v1.AddressType", REQUIRED,
+          .values = "FQDN|IPv4|IPv6"),
     FIELD("endpoints", OBJECT, 2, LIST, OF(slice_endpoint), .atomic = true),
     FIELD("ports", OBJECT, 3, LIST, OF(slice_endpoint_port), .atomic = true),
 };

@@ -1,8 +1,9 @@
 /* Tables of the API's messages: authentication and authorization reviews.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field field_selector_attributes_fields[] = {

@@ -1,8 +1,9 @@
 /* Tables of the API's messages: containers, probes, security contexts, environment.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field object_field_selector_fields[] = {
@@ -22,7 +23,8 @@ static const struct schema_field container_port_fields[] = {
     FIELD("name", STRING, 1, OMIT, .format = FORMAT_PORT_NAME),
     FIELD("hostPort", INT32, 2, OMIT, BETWEEN(0, 65535)),
     FIELD("containerPort", INT32, 3, REQUIRED, BETWEEN(1, 65535)),
-    FIELD("protocol", STRING, 4, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"", .values = "SCTP|TCP|UDP"),
+    FIELD("protocol", STRING, 4, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"",
+          .values = "SCTP|TCP|UDP"),
     FIELD("hostIP", STRING, 5, OMIT),
 };
 SCHEMA(container_port, "ContainerPort");
@@ -126,7 +128,8 @@ static const struct schema_field http_get_action_fields[] = {
     FIELD("path", STRING, 1, OMIT, .def = "\"/\""),
     FIELD("port", INT_OR_STRING, 2, REQUIRED),
     FIELD("host", STRING, 3, OMIT),
-    FIELD("scheme", STRING, 4, OMIT, .go_type = "v1.URIScheme", .def = "\"HTTP\"", .values = "HTTP|HTTPS"),
+    FIELD("scheme", STRING, 4, OMIT, .go_type = "v1.URIScheme", .def = "\"HTTP\"",
+          .values = "HTTP|HTTPS"),
     FIELD("httpHeaders", OBJECT, 5, LIST, OF(http_header), OMIT, .atomic = true),
 };
 SCHEMA(http_get_action, "HTTPGetAction");
@@ -238,21 +241,26 @@ static const struct schema_field container_fields[] = {
     FIELD("command", STRING, 3, LIST, OMIT, .atomic = true),
     FIELD("args", STRING, 4, LIST, OMIT, .atomic = true),
     FIELD("workingDir", STRING, 5, OMIT),
-    FIELD("ports", OBJECT, 6, LIST, OF(container_port), OMIT, MERGE("containerPort"), .map_keys = "containerPort,protocol"),
+    FIELD("ports", OBJECT, 6, LIST, OF(container_port), OMIT, MERGE("containerPort"),
+          .map_keys = "containerPort,protocol"),
     FIELD("envFrom", OBJECT, 19, LIST, OF(env_from_source), OMIT, .atomic = true),
     FIELD("env", OBJECT, 7, LIST, OF(env_var), OMIT, MERGE("name"), .map_keys = "name"),
     FIELD("resources", OBJECT, 8, OF(resource_requirements), OMIT, .def = "{}"),
     FIELD("resizePolicy", OBJECT, 23, LIST, OF(container_resize_policy), OMIT, .atomic = true),
     FIELD("restartPolicy", STRING, 24, OMIT, POINTER, .go_type = "v1.ContainerRestartPolicy"),
-    FIELD("volumeMounts", OBJECT, 9, LIST, OF(volume_mount), OMIT, MERGE("mountPath"), .map_keys = "mountPath"),
-    FIELD("volumeDevices", OBJECT, 21, LIST, OF(volume_device), OMIT, MERGE("devicePath"), .map_keys = "devicePath"),
+    FIELD("volumeMounts", OBJECT, 9, LIST, OF(volume_mount), OMIT, MERGE("mountPath"),
+          .map_keys = "mountPath"),
+    FIELD("volumeDevices", OBJECT, 21, LIST, OF(volume_device), OMIT, MERGE("devicePath"),
+          .map_keys = "devicePath"),
     FIELD("livenessProbe", OBJECT, 10, OF(probe), OMIT, POINTER),
     FIELD("readinessProbe", OBJECT, 11, OF(probe), OMIT, POINTER),
     FIELD("startupProbe", OBJECT, 22, OF(probe), OMIT, POINTER),
     FIELD("lifecycle", OBJECT, 12, OF(lifecycle), OMIT, POINTER),
     FIELD("terminationMessagePath", STRING, 13, OMIT, .def = "\"/dev/termination-log\""),
-    FIELD("terminationMessagePolicy", STRING, 20, OMIT, .go_type = "v1.TerminationMessagePolicy", .def = "\"File\"", .values = "File|FallbackToLogsOnError"),
-    FIELD("imagePullPolicy", STRING, 14, OMIT, .go_type = "v1.PullPolicy", .values = "Always|IfNotPresent|Never"),
+    FIELD("terminationMessagePolicy", STRING, 20, OMIT, .go_type = "v1.TerminationMessagePolicy",
+          .def = "\"File\"", .values = "File|FallbackToLogsOnError"),
+    FIELD("imagePullPolicy", STRING, 14, OMIT, .go_type = "v1.PullPolicy",
+          .values = "Always|IfNotPresent|Never"),
     FIELD("securityContext", OBJECT, 15, OF(security_context), OMIT, POINTER),
     FIELD("stdin", BOOL, 16, OMIT),
     FIELD("stdinOnce", BOOL, 17, OMIT),
@@ -266,14 +274,17 @@ static const struct schema_field ephemeral_container_common_fields[] = {
     FIELD("command", STRING, 3, LIST, OMIT, .atomic = true),
     FIELD("args", STRING, 4, LIST, OMIT, .atomic = true),
     FIELD("workingDir", STRING, 5, OMIT),
-    FIELD("ports", OBJECT, 6, LIST, OF(container_port), OMIT, MERGE("containerPort"), .map_keys = "containerPort,protocol"),
+    FIELD("ports", OBJECT, 6, LIST, OF(container_port), OMIT, MERGE("containerPort"),
+          .map_keys = "containerPort,protocol"),
     FIELD("envFrom", OBJECT, 19, LIST, OF(env_from_source), OMIT, .atomic = true),
     FIELD("env", OBJECT, 7, LIST, OF(env_var), OMIT, MERGE("name"), .map_keys = "name"),
     FIELD("resources", OBJECT, 8, OF(resource_requirements), OMIT, .def = "{}"),
     FIELD("resizePolicy", OBJECT, 23, LIST, OF(container_resize_policy), OMIT, .atomic = true),
     FIELD("restartPolicy", STRING, 24, OMIT, POINTER, .go_type = "v1.ContainerRestartPolicy"),
-    FIELD("volumeMounts", OBJECT, 9, LIST, OF(volume_mount), OMIT, MERGE("mountPath"), .map_keys = "mountPath"),
-    FIELD("volumeDevices", OBJECT, 21, LIST, OF(volume_device), OMIT, MERGE("devicePath"), .map_keys = "devicePath"),
+    FIELD("volumeMounts", OBJECT, 9, LIST, OF(volume_mount), OMIT, MERGE("mountPath"),
+          .map_keys = "mountPath"),
+    FIELD("volumeDevices", OBJECT, 21, LIST, OF(volume_device), OMIT, MERGE("devicePath"),
+          .map_keys = "devicePath"),
     FIELD("livenessProbe", OBJECT, 10, OF(probe), OMIT, POINTER),
     FIELD("readinessProbe", OBJECT, 11, OF(probe), OMIT, POINTER),
     FIELD("startupProbe", OBJECT, 22, OF(probe), OMIT, POINTER),
@@ -307,7 +318,8 @@ static const struct schema_field pod_security_context_fields[] = {
     FIELD("runAsGroup", INT64, 6, OMIT, POINTER),
     FIELD("runAsNonRoot", BOOL, 3, OMIT, POINTER),
     FIELD("supplementalGroups", INT64, 4, LIST, OMIT, .atomic = true),
-    FIELD("supplementalGroupsPolicy", STRING, 12, OMIT, POINTER, .go_type = "v1.SupplementalGroupsPolicy"),
+    FIELD("supplementalGroupsPolicy", STRING, 12, OMIT, POINTER,
+          .go_type = "v1.SupplementalGroupsPolicy"),
     FIELD("fsGroup", INT64, 5, OMIT, POINTER),
     FIELD("sysctls", OBJECT, 7, LIST, OF(sysctl), OMIT, .atomic = true),
     FIELD("fsGroupChangePolicy", STRING, 9, OMIT, POINTER, .go_type = "v1.PodFSGroupChangePolicy"),

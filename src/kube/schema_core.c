@@ -1,8 +1,10 @@
-/* Tables of the API's messages: core/v1 but pods: Namespace, Node, Service, Endpoints, ConfigMap, Secret, ServiceAccount, Event.
+/* Tables of the API's messages: core/v1 but pods: Namespace, Node, Service, Endpoints, ConfigMap,
+ * Secret, ServiceAccount, Event.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field namespace_spec_fields[] = {
@@ -21,7 +23,8 @@ SCHEMA(namespace_condition, "NamespaceCondition");
 
 static const struct schema_field namespace_status_fields[] = {
     FIELD("phase", STRING, 1, OMIT, .go_type = "v1.NamespacePhase"),
-    FIELD("conditions", OBJECT, 2, LIST, OF(namespace_condition), OMIT, MERGE("type"), .map_keys = "type"),
+    FIELD("conditions", OBJECT, 2, LIST, OF(namespace_condition), OMIT, MERGE("type"),
+          .map_keys = "type"),
 };
 SCHEMA(namespace_status, "NamespaceStatus");
 
@@ -36,7 +39,8 @@ SCHEMA(namespace, "Namespace");
 static const struct schema_field taint_fields[] = {
     FIELD("key", STRING, 1, REQUIRED, .format = FORMAT_QUALIFIED_NAME),
     FIELD("value", STRING, 2, OMIT),
-    FIELD("effect", STRING, 3, .go_type = "v1.TaintEffect", REQUIRED, .values = "NoSchedule|PreferNoSchedule|NoExecute"),
+    FIELD("effect", STRING, 3, .go_type = "v1.TaintEffect", REQUIRED,
+          .values = "NoSchedule|PreferNoSchedule|NoExecute"),
     FIELD("timeAdded", TIME, 4, OMIT, POINTER),
 };
 SCHEMA(taint, "Taint");
@@ -153,7 +157,8 @@ static const struct schema_field node_status_fields[] = {
     FIELD("capacity", QUANTITY, 1, MAP, OMIT),
     FIELD("allocatable", QUANTITY, 2, MAP, OMIT),
     FIELD("phase", STRING, 3, OMIT, .go_type = "v1.NodePhase"),
-    FIELD("conditions", OBJECT, 4, LIST, OF(node_condition), OMIT, MERGE("type"), .map_keys = "type"),
+    FIELD("conditions", OBJECT, 4, LIST, OF(node_condition), OMIT, MERGE("type"),
+          .map_keys = "type"),
     FIELD("addresses", OBJECT, 5, LIST, OF(node_address), OMIT, MERGE("type"), .map_keys = "type"),
     FIELD("daemonEndpoints", OBJECT, 6, OF(node_daemon_endpoints), OMIT),
     FIELD("nodeInfo", OBJECT, 7, OF(node_system_info), OMIT),
@@ -181,7 +186,8 @@ SCHEMA(local_object_reference, "LocalObjectReference");
 
 static const struct schema_field service_port_fields[] = {
     FIELD("name", STRING, 1, OMIT),
-    FIELD("protocol", STRING, 2, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"", .values = "SCTP|TCP|UDP"),
+    FIELD("protocol", STRING, 2, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"",
+          .values = "SCTP|TCP|UDP"),
     FIELD("appProtocol", STRING, 6, OMIT, POINTER),
     FIELD("port", INT32, 3, BETWEEN(1, 65535)),
     FIELD("targetPort", INT_OR_STRING, 4, OMIT),
@@ -200,25 +206,32 @@ static const struct schema_field session_affinity_config_fields[] = {
 SCHEMA(session_affinity_config, "SessionAffinityConfig");
 
 static const struct schema_field service_spec_fields[] = {
-    FIELD("ports", OBJECT, 1, LIST, OF(service_port), OMIT, MERGE("port"), .map_keys = "port,protocol"),
+    FIELD("ports", OBJECT, 1, LIST, OF(service_port), OMIT, MERGE("port"),
+          .map_keys = "port,protocol"),
     FIELD("selector", STRING, 2, MAP, OMIT, .format = FORMAT_LABELS),
     FIELD("clusterIP", STRING, 3, OMIT),
     FIELD("clusterIPs", STRING, 18, LIST, OMIT, .atomic = true),
-    FIELD("type", STRING, 4, OMIT, .go_type = "v1.ServiceType", .def = "\"ClusterIP\"", .values = "ClusterIP|ExternalName|LoadBalancer|NodePort"),
+    FIELD("type", STRING, 4, OMIT, .go_type = "v1.ServiceType", .def = "\"ClusterIP\"",
+          .values = "ClusterIP|ExternalName|LoadBalancer|NodePort"),
     FIELD("externalIPs", STRING, 5, LIST, OMIT, .atomic = true),
-    FIELD("sessionAffinity", STRING, 7, OMIT, .go_type = "v1.ServiceAffinity", .def = "\"None\"", .values = "ClientIP|None"),
+    FIELD("sessionAffinity", STRING, 7, OMIT, .go_type = "v1.ServiceAffinity", .def = "\"None\"",
+          .values = "ClientIP|None"),
     FIELD("loadBalancerIP", STRING, 8, OMIT),
     FIELD("loadBalancerSourceRanges", STRING, 9, LIST, OMIT, .atomic = true),
     FIELD("externalName", STRING, 10, OMIT),
-    FIELD("externalTrafficPolicy", STRING, 11, OMIT, .go_type = "v1.ServiceExternalTrafficPolicy", .values = "Cluster|Local"),
+    FIELD("externalTrafficPolicy", STRING, 11, OMIT, .go_type = "v1.ServiceExternalTrafficPolicy",
+          .values = "Cluster|Local"),
     FIELD("healthCheckNodePort", INT32, 12, OMIT),
     FIELD("publishNotReadyAddresses", BOOL, 13, OMIT),
     FIELD("sessionAffinityConfig", OBJECT, 14, OF(session_affinity_config), OMIT, POINTER),
-    FIELD("ipFamilies", STRING, 19, LIST, OMIT, .go_type = "v1.IPFamily", .atomic = true, .values = "IPv4|IPv6"),
-    FIELD("ipFamilyPolicy", STRING, 17, OMIT, POINTER, .go_type = "v1.IPFamilyPolicy", .values = "SingleStack|PreferDualStack|RequireDualStack"),
+    FIELD("ipFamilies", STRING, 19, LIST, OMIT, .go_type = "v1.IPFamily", .atomic = true,
+          .values = "IPv4|IPv6"),
+    FIELD("ipFamilyPolicy", STRING, 17, OMIT, POINTER, .go_type = "v1.IPFamilyPolicy",
+          .values = "SingleStack|PreferDualStack|RequireDualStack"),
     FIELD("allocateLoadBalancerNodePorts", BOOL, 20, OMIT, POINTER),
     FIELD("loadBalancerClass", STRING, 21, OMIT, POINTER),
-    FIELD("internalTrafficPolicy", STRING, 22, OMIT, POINTER, .go_type = "v1.ServiceInternalTrafficPolicy", .values = "Cluster|Local"),
+    FIELD("internalTrafficPolicy", STRING, 22, OMIT, POINTER,
+          .go_type = "v1.ServiceInternalTrafficPolicy", .values = "Cluster|Local"),
     FIELD("trafficDistribution", STRING, 23, OMIT, POINTER),
 };
 SCHEMA(service_spec, "ServiceSpec");
@@ -258,12 +271,9 @@ static const struct schema_field service_fields[] = {
 SCHEMA(service, "Service");
 
 static const struct schema_field object_reference_fields[] = {
-    FIELD("kind", STRING, 1, OMIT),
-    FIELD("namespace", STRING, 2, OMIT),
-    FIELD("name", STRING, 3, OMIT),
-    FIELD("uid", STRING, 4, OMIT, .go_type = "types.UID"),
-    FIELD("apiVersion", STRING, 5, OMIT),
-    FIELD("resourceVersion", STRING, 6, OMIT),
+    FIELD("kind", STRING, 1, OMIT),       FIELD("namespace", STRING, 2, OMIT),
+    FIELD("name", STRING, 3, OMIT),       FIELD("uid", STRING, 4, OMIT, .go_type = "types.UID"),
+    FIELD("apiVersion", STRING, 5, OMIT), FIELD("resourceVersion", STRING, 6, OMIT),
     FIELD("fieldPath", STRING, 7, OMIT),
 };
 SCHEMA(object_reference, "ObjectReference");
@@ -279,7 +289,8 @@ SCHEMA(endpoint_address, "EndpointAddress");
 static const struct schema_field endpoint_port_fields[] = {
     FIELD("name", STRING, 1, OMIT),
     FIELD("port", INT32, 2, REQUIRED, BETWEEN(1, 65535)),
-    FIELD("protocol", STRING, 3, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"", .values = "SCTP|TCP|UDP"),
+    FIELD("protocol", STRING, 3, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"",
+          .values = "SCTP|TCP|UDP"),
     FIELD("appProtocol", STRING, 4, OMIT, POINTER),
 };
 SCHEMA(endpoint_port, "EndpointPort");
@@ -320,7 +331,8 @@ SCHEMA(secret, "Secret");
 static const struct schema_field service_account_fields[] = {
     TYPE_META,
     FIELD("metadata", OBJECT, 1, OF(object_meta), OMIT),
-    FIELD("secrets", OBJECT, 2, LIST, OF(object_reference), OMIT, MERGE("name"), .map_keys = "name"),
+    FIELD("secrets", OBJECT, 2, LIST, OF(object_reference), OMIT, MERGE("name"),
+          .map_keys = "name"),
     FIELD("imagePullSecrets", OBJECT, 3, LIST, OF(local_object_reference), OMIT, .atomic = true),
     FIELD("automountServiceAccountToken", BOOL, 4, OMIT, POINTER),
 };

@@ -1,7 +1,9 @@
-/* Decoding an object against its table: the same leniency and the same messages as the Go decoder of a real API server.
+/* Decoding an object against its table: the same leniency and the same messages as the Go decoder
+ * of a real API server.
  *
- * Works in place on the tree. A place in the object is a chain of frames on the stack, made into text only for a
- * message. Unknown fields are removed and recorded; null and what Go would omit is removed; a wrong type ends it. */
+ * Works in place on the tree. A place in the object is a chain of frames on the stack, made into
+ * text only for a message. Unknown fields are removed and recorded; null and what Go would omit is
+ * removed; a wrong type ends it. */
 #include "kube/schema.h"
 
 #include <errno.h>
@@ -16,7 +18,7 @@ struct frame {
     const struct frame *up;
     const char *name; /* member, or NULL: an index */
     size_t index;
-    bool in_map;      /* name is a key of a map */
+    bool in_map; /* name is a key of a map */
 };
 
 struct decode {
@@ -24,7 +26,8 @@ struct decode {
     struct err *reterr;
 };
 
-static int decode_object(struct decode *d, const struct schema *s, json_t *object, const struct frame *at);
+static int decode_object(struct decode *d, const struct schema *s, json_t *object,
+                         const struct frame *at);
 
 /* spec.containers[0].image */
 static void write_path(struct buf *b, const struct frame *at)
@@ -62,10 +65,18 @@ static const char *go_kind(const json_t *v)
 static void go_type(struct buf *b, const struct schema_field *f, bool element)
 {
     static const char *const names[] = {
-        [FIELD_STRING] = "string", [FIELD_BOOL] = "bool",          [FIELD_INT32] = "int32",
-        [FIELD_INT64] = "int64",   [FIELD_BYTES] = "[]uint8",      [FIELD_TIME] = "v1.Time",
-        [FIELD_DURATION] = "string", [FIELD_MICROTIME] = "v1.MicroTime", [FIELD_INT_OR_STRING] = "intstr.IntOrString",
-        [FIELD_QUANTITY] = "resource.Quantity", [FIELD_ANY] = "interface {}", [FIELD_OBJECT] = NULL,
+        [FIELD_STRING] = "string",
+        [FIELD_BOOL] = "bool",
+        [FIELD_INT32] = "int32",
+        [FIELD_INT64] = "int64",
+        [FIELD_BYTES] = "[]uint8",
+        [FIELD_TIME] = "v1.Time",
+        [FIELD_DURATION] = "string",
+        [FIELD_MICROTIME] = "v1.MicroTime",
+        [FIELD_INT_OR_STRING] = "intstr.IntOrString",
+        [FIELD_QUANTITY] = "resource.Quantity",
+        [FIELD_ANY] = "interface {}",
+        [FIELD_OBJECT] = NULL,
     };
     if (!element && f->shape == SHAPE_LIST)
         buf_add_cstr(b, "[]");
@@ -79,8 +90,8 @@ static void go_type(struct buf *b, const struct schema_field *f, bool element)
         buf_addf(b, "v1.%s", f->of->name);
 }
 
-static int type_error(struct decode *d, const struct schema *s, const struct schema_field *f, bool element,
-                      const json_t *v, const struct frame *at)
+static int type_error(struct decode *d, const struct schema *s, const struct schema_field *f,
+                      bool element, const json_t *v, const struct frame *at)
 {
     AUTO_DONE(buf) struct buf path = {0};
     AUTO_DONE(buf) struct buf type = {0};
@@ -92,18 +103,22 @@ static int type_error(struct decode *d, const struct schema *s, const struct sch
         buf_add_char(&kind, ' ');
         json_write(&kind, v);
     }
-    return err_set(d->reterr, -EINVAL, NULL, "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
+    return err_set(d->reterr, -EINVAL, NULL,
+                   "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
                    buf_cstr(&kind), s->name, buf_cstr(&path), buf_cstr(&type));
 }
 
-static int decode_time(struct decode *d, const struct schema_field *f, const json_t *v, json_t **ret)
+static int decode_time(struct decode *d, const struct schema_field *f, const json_t *v,
+                       json_t **ret)
 {
     struct str text = str_from(json_string_value(v));
     char out[28];
     int64_t us;
     if (time_parse_rfc3339(text, &us) < 0)
-        return err_set(d->reterr, -EINVAL, NULL,
-                       "parsing time \"%.60s\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"%.60s\"", text.p, text.p);
+        return err_set(
+            d->reterr, -EINVAL, NULL,
+            "parsing time \"%.60s\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"%.60s\"",
+            text.p, text.p);
     if (f->type == FIELD_TIME)
         time_format_rfc3339(us / 1000000 - (us % 1000000 < 0), out);
     else
@@ -125,7 +140,8 @@ static int decode_quantity(struct decode *d, const json_t *v, json_t **ret)
         buf_addf(&in, "%.9g", json_real_value(v));
     if (quantity_canonical(buf_str(&in), out) < 0)
         return err_set(d->reterr, -EINVAL, NULL,
-                       "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+                       "quantities must match the regular expression "
+                       "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     if (!json_is_string(v) || !str_is(buf_str(&in), out))
         *ret = json_string(out);
     return 0;
@@ -141,10 +157,12 @@ static int decode_bytes(struct decode *d, const json_t *v)
 
 static bool is_int32(const json_t *v)
 {
-    return json_is_integer(v) && json_integer_value(v) >= INT32_MIN && json_integer_value(v) <= INT32_MAX;
+    return json_is_integer(v) && json_integer_value(v) >= INT32_MIN &&
+           json_integer_value(v) <= INT32_MAX;
 }
 
-/* 3.0 is an integer in JSON; returns whether v is one, with its integer form in *ret if it is written otherwise. */
+/* 3.0 is an integer in JSON; returns whether v is one, with its integer form in *ret if it is
+ * written otherwise. */
 static bool integral(const json_t *v, json_t **ret)
 {
     if (json_is_integer(v))
@@ -157,8 +175,8 @@ static bool integral(const json_t *v, json_t **ret)
 }
 
 /* One value. *ret stays NULL when v may stay as it is. */
-static int decode_one(struct decode *d, const struct schema *s, const struct schema_field *f, json_t *v,
-                      const struct frame *at, json_t **ret)
+static int decode_one(struct decode *d, const struct schema *s, const struct schema_field *f,
+                      json_t *v, const struct frame *at, json_t **ret)
 {
     bool ok = true;
     switch (f->type) {
@@ -203,18 +221,20 @@ static int decode_one(struct decode *d, const struct schema *s, const struct sch
     return ok ? 0 : type_error(d, s, f, true, v, at);
 }
 
-static int decode_list(struct decode *d, const struct schema *s, const struct schema_field *f, json_t *list,
-                       const struct frame *at)
+static int decode_list(struct decode *d, const struct schema *s, const struct schema_field *f,
+                       json_t *list, const struct frame *at)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         json_t *replaced = NULL;
         struct frame here = {at, NULL, i, false};
         if (json_is_null(item)) {
             AUTO_DONE(buf) struct buf path = {0};
             write_path(&path, &here);
-            return err_set(d->reterr, -EINVAL, NULL, "%s: null is not allowed in a list", buf_cstr(&path));
+            return err_set(d->reterr, -EINVAL, NULL, "%s: null is not allowed in a list",
+                           buf_cstr(&path));
         }
         int code = decode_one(d, s, f, item, &here, &replaced);
         if (code < 0) {
@@ -227,17 +247,19 @@ static int decode_list(struct decode *d, const struct schema *s, const struct sc
     return 0;
 }
 
-static int decode_map(struct decode *d, const struct schema *s, const struct schema_field *f, json_t *map,
-                      const struct frame *at)
+static int decode_map(struct decode *d, const struct schema *s, const struct schema_field *f,
+                      json_t *map, const struct frame *at)
 {
     const char *key;
     json_t *v;
     void *tmp;
-    json_object_foreach_safe(map, tmp, key, v) {
+    json_object_foreach_safe(map, tmp, key, v)
+    {
         json_t *replaced = NULL;
         struct frame here = {at, key, 0, true};
         if (json_is_null(v)) { /* Go: the zero value */
-            json_object_set_new(map, key, f->type == FIELD_OBJECT ? json_object() : json_string(""));
+            json_object_set_new(map, key,
+                                f->type == FIELD_OBJECT ? json_object() : json_string(""));
             continue;
         }
         int code = decode_one(d, s, f, v, &here, &replaced);
@@ -257,15 +279,16 @@ static bool is_empty(const struct schema_field *f, const json_t *v)
         return json_array_size(v) == 0;
     if (json_is_object(v))
         return f->shape == SHAPE_MAP && json_object_size(v) == 0;
-    if (f->pointer || f->type == FIELD_INT_OR_STRING || f->type == FIELD_QUANTITY || f->type == FIELD_ANY)
+    if (f->pointer || f->type == FIELD_INT_OR_STRING || f->type == FIELD_QUANTITY ||
+        f->type == FIELD_ANY)
         return false;
     if (json_is_string(v))
         return json_string_length(v) == 0;
     return json_is_false(v) || (json_is_integer(v) && json_integer_value(v) == 0);
 }
 
-static int decode_member(struct decode *d, const struct schema *s, const struct schema_field *f, json_t *v,
-                         const struct frame *at, json_t **ret)
+static int decode_member(struct decode *d, const struct schema *s, const struct schema_field *f,
+                         json_t *v, const struct frame *at, json_t **ret)
 {
     if (f->shape == SHAPE_LIST)
         return json_is_array(v) ? decode_list(d, s, f, v, at) : type_error(d, s, f, false, v, at);
@@ -281,12 +304,14 @@ static void unknown_member(struct decode *d, const struct frame *at)
     schema_findings_add(d->findings, "unknown field \"%.200s\"", buf_cstr(&path));
 }
 
-static int decode_object(struct decode *d, const struct schema *s, json_t *object, const struct frame *at)
+static int decode_object(struct decode *d, const struct schema *s, json_t *object,
+                         const struct frame *at)
 {
     const char *key;
     json_t *v;
     void *tmp;
-    json_object_foreach_safe(object, tmp, key, v) {
+    json_object_foreach_safe(object, tmp, key, v)
+    {
         const struct schema_field *f = schema_find(s, str_from(key));
         struct frame here = {at, key, 0, false};
         json_t *replaced = NULL;
@@ -311,11 +336,13 @@ static int decode_object(struct decode *d, const struct schema *s, json_t *objec
     return 0;
 }
 
-int schema_decode(const struct schema *s, json_t *object, struct schema_findings *f, struct err *reterr)
+int schema_decode(const struct schema *s, json_t *object, struct schema_findings *f,
+                  struct err *reterr)
 {
     struct decode d = {f, reterr};
     if (!json_is_object(object))
-        return err_set(reterr, -EINVAL, NULL, "json: cannot unmarshal %s into Go value of type v1.%s", go_kind(object),
+        return err_set(reterr, -EINVAL, NULL,
+                       "json: cannot unmarshal %s into Go value of type v1.%s", go_kind(object),
                        s->name);
     return decode_object(&d, s, object, NULL);
 }

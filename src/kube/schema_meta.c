@@ -1,8 +1,9 @@
 /* Tables of the API's messages: metadata, owner references, selectors, conditions.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field owner_reference_fields[] = {
@@ -39,7 +40,8 @@ static const struct schema_field object_meta_fields[] = {
     FIELD("deletionGracePeriodSeconds", INT64, 10, OMIT, POINTER),
     FIELD("labels", STRING, 11, MAP, OMIT, .format = FORMAT_LABELS),
     FIELD("annotations", STRING, 12, MAP, OMIT, .format = FORMAT_LABEL_KEYS),
-    FIELD("ownerReferences", OBJECT, 13, LIST, OF(owner_reference), OMIT, MERGE("uid"), .map_keys = "uid"),
+    FIELD("ownerReferences", OBJECT, 13, LIST, OF(owner_reference), OMIT, MERGE("uid"),
+          .map_keys = "uid"),
     FIELD("finalizers", STRING, 14, LIST, OMIT, MERGE(NULL), .set = true),
     FIELD("managedFields", OBJECT, 17, LIST, OF(managed_fields_entry), OMIT, .atomic = true),
 };
@@ -47,14 +49,16 @@ SCHEMA(object_meta, "ObjectMeta");
 
 static const struct schema_field label_selector_requirement_fields[] = {
     FIELD("key", STRING, 1, REQUIRED),
-    FIELD("operator", STRING, 2, .go_type = "v1.LabelSelectorOperator", REQUIRED, .values = "In|NotIn|Exists|DoesNotExist"),
+    FIELD("operator", STRING, 2, .go_type = "v1.LabelSelectorOperator", REQUIRED,
+          .values = "In|NotIn|Exists|DoesNotExist"),
     FIELD("values", STRING, 3, LIST, OMIT, .atomic = true),
 };
 SCHEMA(label_selector_requirement, "LabelSelectorRequirement");
 
 static const struct schema_field label_selector_fields[] = {
     FIELD("matchLabels", STRING, 1, MAP, OMIT, .format = FORMAT_LABELS),
-    FIELD("matchExpressions", OBJECT, 2, LIST, OF(label_selector_requirement), OMIT, .atomic = true),
+    FIELD("matchExpressions", OBJECT, 2, LIST, OF(label_selector_requirement), OMIT,
+          .atomic = true),
 };
 SCHEMA(label_selector, "LabelSelector");
 

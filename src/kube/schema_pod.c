@@ -1,13 +1,15 @@
 /* Tables of the API's messages: Pod: its spec, scheduling and status.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field node_selector_requirement_fields[] = {
     FIELD("key", STRING, 1, REQUIRED),
-    FIELD("operator", STRING, 2, .go_type = "v1.NodeSelectorOperator", REQUIRED, .values = "In|NotIn|Exists|DoesNotExist|Gt|Lt"),
+    FIELD("operator", STRING, 2, .go_type = "v1.NodeSelectorOperator", REQUIRED,
+          .values = "In|NotIn|Exists|DoesNotExist|Gt|Lt"),
     FIELD("values", STRING, 3, LIST, OMIT, .atomic = true),
 };
 SCHEMA(node_selector_requirement, "NodeSelectorRequirement");
@@ -30,8 +32,10 @@ static const struct schema_field preferred_scheduling_term_fields[] = {
 SCHEMA(preferred_scheduling_term, "PreferredSchedulingTerm");
 
 static const struct schema_field node_affinity_fields[] = {
-    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, OF(node_selector), OMIT, POINTER),
-    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST, OF(preferred_scheduling_term), OMIT, .atomic = true),
+    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, OF(node_selector), OMIT,
+          POINTER),
+    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST,
+          OF(preferred_scheduling_term), OMIT, .atomic = true),
 };
 SCHEMA(node_affinity, "NodeAffinity");
 
@@ -52,14 +56,18 @@ static const struct schema_field weighted_pod_affinity_term_fields[] = {
 SCHEMA(weighted_pod_affinity_term, "WeightedPodAffinityTerm");
 
 static const struct schema_field pod_affinity_fields[] = {
-    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, LIST, OF(pod_affinity_term), OMIT, .atomic = true),
-    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST, OF(weighted_pod_affinity_term), OMIT, .atomic = true),
+    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, LIST, OF(pod_affinity_term),
+          OMIT, .atomic = true),
+    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST,
+          OF(weighted_pod_affinity_term), OMIT, .atomic = true),
 };
 SCHEMA(pod_affinity, "PodAffinity");
 
 static const struct schema_field pod_anti_affinity_fields[] = {
-    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, LIST, OF(pod_affinity_term), OMIT, .atomic = true),
-    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST, OF(weighted_pod_affinity_term), OMIT, .atomic = true),
+    FIELD("requiredDuringSchedulingIgnoredDuringExecution", OBJECT, 1, LIST, OF(pod_affinity_term),
+          OMIT, .atomic = true),
+    FIELD("preferredDuringSchedulingIgnoredDuringExecution", OBJECT, 2, LIST,
+          OF(weighted_pod_affinity_term), OMIT, .atomic = true),
 };
 SCHEMA(pod_anti_affinity, "PodAntiAffinity");
 
@@ -72,9 +80,11 @@ SCHEMA(affinity, "Affinity");
 
 static const struct schema_field toleration_fields[] = {
     FIELD("key", STRING, 1, OMIT),
-    FIELD("operator", STRING, 2, OMIT, .go_type = "v1.TolerationOperator", .values = "Equal|Exists"),
+    FIELD("operator", STRING, 2, OMIT, .go_type = "v1.TolerationOperator",
+          .values = "Equal|Exists"),
     FIELD("value", STRING, 3, OMIT),
-    FIELD("effect", STRING, 4, OMIT, .go_type = "v1.TaintEffect", .values = "NoSchedule|PreferNoSchedule|NoExecute"),
+    FIELD("effect", STRING, 4, OMIT, .go_type = "v1.TaintEffect",
+          .values = "NoSchedule|PreferNoSchedule|NoExecute"),
     FIELD("tolerationSeconds", INT64, 5, OMIT, POINTER),
 };
 SCHEMA(toleration, "Toleration");
@@ -99,14 +109,16 @@ static const struct schema_field pod_dns_config_fields[] = {
 SCHEMA(pod_dns_config, "PodDNSConfig");
 
 static const struct schema_field pod_readiness_gate_fields[] = {
-    FIELD("conditionType", STRING, 1, .go_type = "v1.PodConditionType", REQUIRED, .format = FORMAT_QUALIFIED_NAME),
+    FIELD("conditionType", STRING, 1, .go_type = "v1.PodConditionType", REQUIRED,
+          .format = FORMAT_QUALIFIED_NAME),
 };
 SCHEMA(pod_readiness_gate, "PodReadinessGate");
 
 static const struct schema_field topology_spread_constraint_fields[] = {
     FIELD("maxSkew", INT32, 1, REQUIRED, BETWEEN(1, INT32_MAX)),
     FIELD("topologyKey", STRING, 2, REQUIRED),
-    FIELD("whenUnsatisfiable", STRING, 3, .go_type = "v1.UnsatisfiableConstraintAction", REQUIRED, .values = "DoNotSchedule|ScheduleAnyway"),
+    FIELD("whenUnsatisfiable", STRING, 3, .go_type = "v1.UnsatisfiableConstraintAction", REQUIRED,
+          .values = "DoNotSchedule|ScheduleAnyway"),
     FIELD("labelSelector", OBJECT, 4, OF(label_selector), OMIT, POINTER),
     FIELD("minDomains", INT32, 5, OMIT, POINTER),
     FIELD("nodeAffinityPolicy", STRING, 6, OMIT, POINTER, .go_type = "v1.NodeInclusionPolicy"),
@@ -133,14 +145,20 @@ static const struct schema_field pod_resource_claim_fields[] = {
 SCHEMA(pod_resource_claim, "PodResourceClaim");
 
 static const struct schema_field pod_spec_fields[] = {
-    FIELD("volumes", OBJECT, 1, LIST, OF(volume), OMIT, MERGE("name"), .patch_retain_keys = true, .map_keys = "name"),
-    FIELD("initContainers", OBJECT, 20, LIST, OF(container), OMIT, MERGE("name"), .map_keys = "name"),
-    FIELD("containers", OBJECT, 2, LIST, OF(container), MERGE("name"), .map_keys = "name", REQUIRED),
-    FIELD("ephemeralContainers", OBJECT, 34, LIST, OF(ephemeral_container), OMIT, MERGE("name"), .map_keys = "name"),
-    FIELD("restartPolicy", STRING, 3, OMIT, .go_type = "v1.RestartPolicy", .def = "\"Always\"", .values = "Always|OnFailure|Never"),
+    FIELD("volumes", OBJECT, 1, LIST, OF(volume), OMIT, MERGE("name"), .patch_retain_keys = true,
+          .map_keys = "name"),
+    FIELD("initContainers", OBJECT, 20, LIST, OF(container), OMIT, MERGE("name"),
+          .map_keys = "name"),
+    FIELD("containers", OBJECT, 2, LIST, OF(container), MERGE("name"), .map_keys = "name",
+          REQUIRED),
+    FIELD("ephemeralContainers", OBJECT, 34, LIST, OF(ephemeral_container), OMIT, MERGE("name"),
+          .map_keys = "name"),
+    FIELD("restartPolicy", STRING, 3, OMIT, .go_type = "v1.RestartPolicy", .def = "\"Always\"",
+          .values = "Always|OnFailure|Never"),
     FIELD("terminationGracePeriodSeconds", INT64, 4, OMIT, POINTER, .def = "30"),
     FIELD("activeDeadlineSeconds", INT64, 5, OMIT, POINTER, BETWEEN(1, 2147483647)),
-    FIELD("dnsPolicy", STRING, 6, OMIT, .go_type = "v1.DNSPolicy", .def = "\"ClusterFirst\"", .values = "ClusterFirst|ClusterFirstWithHostNet|Default|None"),
+    FIELD("dnsPolicy", STRING, 6, OMIT, .go_type = "v1.DNSPolicy", .def = "\"ClusterFirst\"",
+          .values = "ClusterFirst|ClusterFirstWithHostNet|Default|None"),
     FIELD("nodeSelector", STRING, 7, MAP, OMIT, .format = FORMAT_LABELS),
     FIELD("serviceAccountName", STRING, 8, OMIT, .format = FORMAT_DNS_SUBDOMAIN),
     FIELD("serviceAccount", STRING, 9, OMIT),
@@ -151,7 +169,8 @@ static const struct schema_field pod_spec_fields[] = {
     FIELD("hostIPC", BOOL, 13, OMIT),
     FIELD("shareProcessNamespace", BOOL, 27, OMIT, POINTER),
     FIELD("securityContext", OBJECT, 14, OF(pod_security_context), OMIT, POINTER, .def = "{}"),
-    FIELD("imagePullSecrets", OBJECT, 15, LIST, OF(local_object_reference), OMIT, MERGE("name"), .map_keys = "name"),
+    FIELD("imagePullSecrets", OBJECT, 15, LIST, OF(local_object_reference), OMIT, MERGE("name"),
+          .map_keys = "name"),
     FIELD("hostname", STRING, 16, OMIT, .format = FORMAT_DNS_LABEL),
     FIELD("subdomain", STRING, 17, OMIT, .format = FORMAT_DNS_LABEL),
     FIELD("affinity", OBJECT, 18, OF(affinity), OMIT, POINTER),
@@ -164,14 +183,18 @@ static const struct schema_field pod_spec_fields[] = {
     FIELD("readinessGates", OBJECT, 28, LIST, OF(pod_readiness_gate), OMIT, .atomic = true),
     FIELD("runtimeClassName", STRING, 29, OMIT, POINTER),
     FIELD("enableServiceLinks", BOOL, 30, OMIT, POINTER, .def = "true"),
-    FIELD("preemptionPolicy", STRING, 31, OMIT, POINTER, .go_type = "v1.PreemptionPolicy", .values = "Never|PreemptLowerPriority"),
+    FIELD("preemptionPolicy", STRING, 31, OMIT, POINTER, .go_type = "v1.PreemptionPolicy",
+          .values = "Never|PreemptLowerPriority"),
     FIELD("overhead", QUANTITY, 32, MAP, OMIT),
-    FIELD("topologySpreadConstraints", OBJECT, 33, LIST, OF(topology_spread_constraint), OMIT, MERGE("topologyKey"), .map_keys = "topologyKey,whenUnsatisfiable"),
+    FIELD("topologySpreadConstraints", OBJECT, 33, LIST, OF(topology_spread_constraint), OMIT,
+          MERGE("topologyKey"), .map_keys = "topologyKey,whenUnsatisfiable"),
     FIELD("setHostnameAsFQDN", BOOL, 35, OMIT, POINTER),
     FIELD("os", OBJECT, 36, OF(pod_os), OMIT, POINTER),
     FIELD("hostUsers", BOOL, 37, OMIT, POINTER),
-    FIELD("schedulingGates", OBJECT, 38, LIST, OF(pod_scheduling_gate), OMIT, MERGE("name"), .map_keys = "name"),
-    FIELD("resourceClaims", OBJECT, 39, LIST, OF(pod_resource_claim), OMIT, MERGE("name"), .patch_retain_keys = true, .map_keys = "name"),
+    FIELD("schedulingGates", OBJECT, 38, LIST, OF(pod_scheduling_gate), OMIT, MERGE("name"),
+          .map_keys = "name"),
+    FIELD("resourceClaims", OBJECT, 39, LIST, OF(pod_resource_claim), OMIT, MERGE("name"),
+          .patch_retain_keys = true, .map_keys = "name"),
     FIELD("resources", OBJECT, 40, OF(resource_requirements), OMIT, POINTER),
 };
 SCHEMA(pod_spec, "PodSpec");
@@ -209,12 +232,9 @@ static const struct schema_field container_state_running_fields[] = {
 SCHEMA(container_state_running, "ContainerStateRunning");
 
 static const struct schema_field container_state_terminated_fields[] = {
-    FIELD("exitCode", INT32, 1),
-    FIELD("signal", INT32, 2, OMIT),
-    FIELD("reason", STRING, 3, OMIT),
-    FIELD("message", STRING, 4, OMIT),
-    FIELD("startedAt", TIME, 5, OMIT),
-    FIELD("finishedAt", TIME, 6, OMIT),
+    FIELD("exitCode", INT32, 1),           FIELD("signal", INT32, 2, OMIT),
+    FIELD("reason", STRING, 3, OMIT),      FIELD("message", STRING, 4, OMIT),
+    FIELD("startedAt", TIME, 5, OMIT),     FIELD("finishedAt", TIME, 6, OMIT),
     FIELD("containerID", STRING, 7, OMIT),
 };
 SCHEMA(container_state_terminated, "ContainerStateTerminated");
@@ -270,9 +290,11 @@ static const struct schema_field container_status_fields[] = {
     FIELD("started", BOOL, 9, OMIT, POINTER),
     FIELD("allocatedResources", QUANTITY, 10, MAP, OMIT),
     FIELD("resources", OBJECT, 11, OF(resource_requirements), OMIT, POINTER),
-    FIELD("volumeMounts", OBJECT, 12, LIST, OF(volume_mount_status), OMIT, MERGE("mountPath"), .map_keys = "mountPath"),
+    FIELD("volumeMounts", OBJECT, 12, LIST, OF(volume_mount_status), OMIT, MERGE("mountPath"),
+          .map_keys = "mountPath"),
     FIELD("user", OBJECT, 13, OF(container_user), OMIT, POINTER),
-    FIELD("allocatedResourcesStatus", OBJECT, 14, LIST, OF(resource_status), OMIT, MERGE("name"), .map_keys = "name"),
+    FIELD("allocatedResourcesStatus", OBJECT, 14, LIST, OF(resource_status), OMIT, MERGE("name"),
+          .map_keys = "name"),
     FIELD("stopSignal", STRING, 15, OMIT, POINTER, .go_type = "v1.Signal"),
 };
 SCHEMA(container_status, "ContainerStatus");
@@ -286,7 +308,8 @@ SCHEMA(pod_resource_claim_status, "PodResourceClaimStatus");
 static const struct schema_field pod_status_fields[] = {
     FIELD("observedGeneration", INT64, 17, OMIT),
     FIELD("phase", STRING, 1, OMIT, .go_type = "v1.PodPhase"),
-    FIELD("conditions", OBJECT, 2, LIST, OF(pod_condition), OMIT, MERGE("type"), .map_keys = "type"),
+    FIELD("conditions", OBJECT, 2, LIST, OF(pod_condition), OMIT, MERGE("type"),
+          .map_keys = "type"),
     FIELD("message", STRING, 3, OMIT),
     FIELD("reason", STRING, 4, OMIT),
     FIELD("nominatedNodeName", STRING, 11, OMIT),
@@ -298,9 +321,11 @@ static const struct schema_field pod_status_fields[] = {
     FIELD("initContainerStatuses", OBJECT, 10, LIST, OF(container_status), OMIT, .atomic = true),
     FIELD("containerStatuses", OBJECT, 8, LIST, OF(container_status), OMIT, .atomic = true),
     FIELD("qosClass", STRING, 9, OMIT, .go_type = "v1.PodQOSClass"),
-    FIELD("ephemeralContainerStatuses", OBJECT, 13, LIST, OF(container_status), OMIT, .atomic = true),
+    FIELD("ephemeralContainerStatuses", OBJECT, 13, LIST, OF(container_status), OMIT,
+          .atomic = true),
     FIELD("resize", STRING, 14, OMIT, .go_type = "v1.PodResizeStatus"),
-    FIELD("resourceClaimStatuses", OBJECT, 15, LIST, OF(pod_resource_claim_status), OMIT, MERGE("name"), .patch_retain_keys = true, .map_keys = "name"),
+    FIELD("resourceClaimStatuses", OBJECT, 15, LIST, OF(pod_resource_claim_status), OMIT,
+          MERGE("name"), .patch_retain_keys = true, .map_keys = "name"),
 };
 SCHEMA(pod_status, "PodStatus");
 

@@ -1,8 +1,9 @@
 /* Tables of the API's messages: volumes and their sources.
  *
- * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names, numbers and merge keys
- * are those of the public Kubernetes API (v1.33). Data only: nothing here is executed, everything is constant and
- * lives as long as the program. See schema.h for the columns and kinds.h for the list of kinds. */
+ * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
+ * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
+ * executed, everything is constant and lives as long as the program. See schema.h for the columns
+ * and kinds.h for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field host_path_volume_source_fields[] = {
@@ -182,12 +183,9 @@ static const struct schema_field vsphere_virtual_disk_volume_source_fields[] = {
 SCHEMA(vsphere_virtual_disk_volume_source, "VsphereVirtualDiskVolumeSource");
 
 static const struct schema_field quobyte_volume_source_fields[] = {
-    FIELD("registry", STRING, 1),
-    FIELD("volume", STRING, 2),
-    FIELD("readOnly", BOOL, 3, OMIT),
-    FIELD("user", STRING, 4, OMIT),
-    FIELD("group", STRING, 5, OMIT),
-    FIELD("tenant", STRING, 6, OMIT),
+    FIELD("registry", STRING, 1),     FIELD("volume", STRING, 2),
+    FIELD("readOnly", BOOL, 3, OMIT), FIELD("user", STRING, 4, OMIT),
+    FIELD("group", STRING, 5, OMIT),  FIELD("tenant", STRING, 6, OMIT),
 };
 SCHEMA(quobyte_volume_source, "QuobyteVolumeSource");
 
@@ -318,7 +316,8 @@ static const struct schema_field typed_object_reference_fields[] = {
 SCHEMA(typed_object_reference, "TypedObjectReference");
 
 static const struct schema_field persistent_volume_claim_spec_fields[] = {
-    FIELD("accessModes", STRING, 1, LIST, OMIT, .go_type = "v1.PersistentVolumeAccessMode", .atomic = true),
+    FIELD("accessModes", STRING, 1, LIST, OMIT, .go_type = "v1.PersistentVolumeAccessMode",
+          .atomic = true),
     FIELD("selector", OBJECT, 4, OF(label_selector), OMIT, POINTER),
     FIELD("resources", OBJECT, 2, OF(volume_resource_requirements), OMIT),
     FIELD("volumeName", STRING, 3, OMIT),
@@ -351,13 +350,15 @@ static const struct schema_field volume_source_fields[] = {
     FIELD("hostPath", OBJECT, 1, OF(host_path_volume_source), OMIT, POINTER),
     FIELD("emptyDir", OBJECT, 2, OF(empty_dir_volume_source), OMIT, POINTER),
     FIELD("gcePersistentDisk", OBJECT, 3, OF(gce_persistent_disk_volume_source), OMIT, POINTER),
-    FIELD("awsElasticBlockStore", OBJECT, 4, OF(aws_elastic_block_store_volume_source), OMIT, POINTER),
+    FIELD("awsElasticBlockStore", OBJECT, 4, OF(aws_elastic_block_store_volume_source), OMIT,
+          POINTER),
     FIELD("gitRepo", OBJECT, 5, OF(git_repo_volume_source), OMIT, POINTER),
     FIELD("secret", OBJECT, 6, OF(secret_volume_source), OMIT, POINTER),
     FIELD("nfs", OBJECT, 7, OF(nfs_volume_source), OMIT, POINTER),
     FIELD("iscsi", OBJECT, 8, OF(iscsi_volume_source), OMIT, POINTER),
     FIELD("glusterfs", OBJECT, 9, OF(glusterfs_volume_source), OMIT, POINTER),
-    FIELD("persistentVolumeClaim", OBJECT, 10, OF(persistent_volume_claim_volume_source), OMIT, POINTER),
+    FIELD("persistentVolumeClaim", OBJECT, 10, OF(persistent_volume_claim_volume_source), OMIT,
+          POINTER),
     FIELD("rbd", OBJECT, 11, OF(rbd_volume_source), OMIT, POINTER),
     FIELD("flexVolume", OBJECT, 12, OF(flex_volume_source), OMIT, POINTER),
     FIELD("cinder", OBJECT, 13, OF(cinder_volume_source), OMIT, POINTER),
@@ -370,7 +371,8 @@ static const struct schema_field volume_source_fields[] = {
     FIELD("vsphereVolume", OBJECT, 20, OF(vsphere_virtual_disk_volume_source), OMIT, POINTER),
     FIELD("quobyte", OBJECT, 21, OF(quobyte_volume_source), OMIT, POINTER),
     FIELD("azureDisk", OBJECT, 22, OF(azure_disk_volume_source), OMIT, POINTER),
-    FIELD("photonPersistentDisk", OBJECT, 23, OF(photon_persistent_disk_volume_source), OMIT, POINTER),
+    FIELD("photonPersistentDisk", OBJECT, 23, OF(photon_persistent_disk_volume_source), OMIT,
+          POINTER),
     FIELD("projected", OBJECT, 26, OF(projected_volume_source), OMIT, POINTER),
     FIELD("portworxVolume", OBJECT, 24, OF(portworx_volume_source), OMIT, POINTER),
     FIELD("scaleIO", OBJECT, 25, OF(scale_io_volume_source), OMIT, POINTER),

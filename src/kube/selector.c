@@ -1,6 +1,6 @@
-/* Label and field selectors. A parsed selector is a list of requirements that must all hold; it owns its strings. The
- * grammar of labels is that of apimachinery's labels.Parse; the messages are its too, since kubectl shows them. Limits:
- * SELECTOR_REQUIREMENTS_MAX and SELECTOR_VALUES_MAX. */
+/* Label and field selectors. A parsed selector is a list of requirements that must all hold; it
+ * owns its strings. The grammar of labels is that of apimachinery's labels.Parse; the messages are
+ * its too, since kubectl shows them. Limits: SELECTOR_REQUIREMENTS_MAX and SELECTOR_VALUES_MAX. */
 #include "kube/selector.h"
 
 #include <errno.h>
@@ -84,7 +84,8 @@ static bool take_symbol(struct parser *p, const char *symbol)
 static int unexpected(struct parser *p, const char *expected)
 {
     size_t n = MIN(p->rest.n, (size_t)40);
-    return err_set(p->reterr, -EINVAL, NULL, "unable to parse requirement: found '%.*s', expected: %s", (int)n,
+    return err_set(p->reterr, -EINVAL, NULL,
+                   "unable to parse requirement: found '%.*s', expected: %s", (int)n,
                    n ? p->rest.p : "", expected);
 }
 
@@ -92,7 +93,8 @@ static int check_value(struct parser *p, struct str value)
 {
     if (!label_value_is_valid(value))
         return err_set(p->reterr, -EINVAL, NULL,
-                       "unable to parse requirement: values[0][]: Invalid value: \"%.*s\": " LABEL_VALUE_MESSAGE,
+                       "unable to parse requirement: values[0][]: Invalid value: "
+                       "\"%.*s\": " LABEL_VALUE_MESSAGE,
                        (int)MIN(value.n, (size_t)80), value.p);
     return 0;
 }
@@ -123,7 +125,11 @@ static int parse_operator(struct parser *p, struct str key)
     static const struct {
         const char *text;
         enum selector_op op;
-    } ops[] = {{"==", SELECTOR_IN}, {"=", SELECTOR_IN}, {"!=", SELECTOR_NOT_IN}, {">", SELECTOR_GT}, {"<", SELECTOR_LT}};
+    } ops[] = {{"==", SELECTOR_IN},
+               {"=", SELECTOR_IN},
+               {"!=", SELECTOR_NOT_IN},
+               {">", SELECTOR_GT},
+               {"<", SELECTOR_LT}};
     skip_space(p);
     if (!p->rest.n || p->rest.p[0] == ',')
         return add_requirement(p->out, key, SELECTOR_EXISTS) ? 0 : too_many(p);
@@ -137,15 +143,18 @@ static int parse_operator(struct parser *p, struct str key)
             return -EINVAL;
         if (ops[i].op >= SELECTOR_GT && str_to_i64(value, &number) < 0)
             return err_set(p->reterr, -EINVAL, NULL,
-                           "unable to parse requirement: values[0]: Invalid value: \"%.*s\": for 'Gt', 'Lt' operators, "
-                           "the value must be an integer", (int)MIN(value.n, (size_t)80), value.p);
+                           "unable to parse requirement: values[0]: Invalid value: \"%.*s\": for "
+                           "'Gt', 'Lt' operators, "
+                           "the value must be an integer",
+                           (int)MIN(value.n, (size_t)80), value.p);
         return r && add_value(p->out, r, value) ? 0 : too_many(p);
     }
     struct str word = peek_word(p);
     if (!str_is(word, "in") && !str_is(word, "notin"))
         return unexpected(p, "in, notin, =, ==, !=, gt, lt");
     take_word(p);
-    struct requirement *r = add_requirement(p->out, key, str_is(word, "in") ? SELECTOR_IN : SELECTOR_NOT_IN);
+    struct requirement *r =
+        add_requirement(p->out, key, str_is(word, "in") ? SELECTOR_IN : SELECTOR_NOT_IN);
     return r ? parse_values(p, r) : too_many(p);
 }
 
@@ -156,9 +165,10 @@ static int parse_requirement(struct parser *p)
     if (!key.n)
         return unexpected(p, "!, identifier, or 'end of string'");
     if (!qualified_name_is_valid(key))
-        return err_set(p->reterr, -EINVAL, NULL,
-                       "unable to parse requirement: <nil>: Invalid value: \"%.*s\": " QUALIFIED_NAME_MESSAGE,
-                       (int)MIN(key.n, (size_t)80), key.p);
+        return err_set(
+            p->reterr, -EINVAL, NULL,
+            "unable to parse requirement: <nil>: Invalid value: \"%.*s\": " QUALIFIED_NAME_MESSAGE,
+            (int)MIN(key.n, (size_t)80), key.p);
     if (negated)
         return add_requirement(p->out, key, SELECTOR_ABSENT) ? 0 : too_many(p);
     return parse_operator(p, key);
@@ -218,7 +228,9 @@ static int parse_field_term(struct str *text, struct selector *out, struct err *
         return err_set(reterr, -EINVAL, NULL, "invalid selector: '%.*s'; can't understand '%.*s'",
                        (int)MIN(whole.n, (size_t)80), whole.p, (int)MIN(i, (size_t)80), whole.p);
     struct requirement *r = add_requirement(out, buf_str(&key), op);
-    return r && add_value(out, r, buf_str(&part)) ? 0 : err_set(reterr, -EINVAL, NULL, "the selector has too many terms");
+    return r && add_value(out, r, buf_str(&part))
+               ? 0
+               : err_set(reterr, -EINVAL, NULL, "the selector has too many terms");
 }
 
 int selector_parse_fields(struct str text, struct selector *ret, struct err *reterr)
@@ -238,7 +250,8 @@ int selector_parse_fields(struct str text, struct selector *ret, struct err *ret
 static int add_expression(const json_t *e, struct selector *out, struct err *reterr)
 {
     static const char *const names[] = {"In", "NotIn", "Exists", "DoesNotExist"};
-    static const enum selector_op ops[] = {SELECTOR_IN, SELECTOR_NOT_IN, SELECTOR_EXISTS, SELECTOR_ABSENT};
+    static const enum selector_op ops[] = {SELECTOR_IN, SELECTOR_NOT_IN, SELECTOR_EXISTS,
+                                           SELECTOR_ABSENT};
     const char *key = json_at_str(e, "key"), *name = json_at_str(e, "operator");
     for (size_t i = 0; key && i < ARRAY_LEN(names); i++) {
         if (!streq(name, names[i]))
@@ -246,29 +259,35 @@ static int add_expression(const json_t *e, struct selector *out, struct err *ret
         struct requirement *r = add_requirement(out, str_from(key), ops[i]);
         size_t at;
         json_t *v;
-        json_array_foreach(json_at(e, "values"), at, v)
-            if (!r || !json_is_string(v) || !add_value(out, r, str_from(json_string_value(v))))
-                return err_set(reterr, -EINVAL, NULL, "invalid values in a label selector");
+        json_array_foreach(
+            json_at(e, "values"), at,
+            v) if (!r || !json_is_string(v) ||
+                   !add_value(out, r,
+                              str_from(json_string_value(
+                                  v)))) return err_set(reterr, -EINVAL, NULL,
+                                                       "invalid values in a label selector");
         return r ? 0 : -EINVAL;
     }
-    return err_set(reterr, -EINVAL, NULL, "\"%.60s\" is not a valid label selector operator", name ? name : "");
+    return err_set(reterr, -EINVAL, NULL, "\"%.60s\" is not a valid label selector operator",
+                   name ? name : "");
 }
 
-int selector_from_object(const json_t *object, struct selector *ret, bool *ret_none, struct err *reterr)
+int selector_from_object(const json_t *object, struct selector *ret, bool *ret_none,
+                         struct err *reterr)
 {
     struct selector out = {0};
     const char *key;
     json_t *v;
     size_t i;
     int code = 0;
-    json_object_foreach(json_at(object, "matchLabels"), key, v) {
+    json_object_foreach(json_at(object, "matchLabels"), key, v)
+    {
         struct requirement *r = add_requirement(&out, str_from(key), SELECTOR_IN);
         if (!r || !json_is_string(v) || !add_value(&out, r, str_from(json_string_value(v))))
             code = err_set(reterr, -EINVAL, "matchLabels", "cannot be read");
     }
-    json_array_foreach(json_at(object, "matchExpressions"), i, v)
-        if (code == 0)
-            code = add_expression(v, &out, reterr);
+    json_array_foreach(json_at(object, "matchExpressions"), i, v) if (code == 0) code =
+        add_expression(v, &out, reterr);
     if (code < 0) {
         selector_done(&out);
         return code;

@@ -35,12 +35,15 @@ struct selector {
 
 void selector_done(struct selector *s);
 
-/* "a=b,c!=d,e in (f,g),h notin (i),j,!k,l>3". Empty text selects all. -EINVAL with the server's message. */
+/* "a=b,c!=d,e in (f,g),h notin (i),j,!k,l>3". Empty text selects all. -EINVAL with the server's
+ * message. */
 int selector_parse_labels(struct str text, struct selector *ret, struct err *reterr) NODISCARD;
 /* "metadata.name=x,status.phase!=Running"; a backslash escapes ',', '=' and itself. -EINVAL. */
 int selector_parse_fields(struct str text, struct selector *ret, struct err *reterr) NODISCARD;
-/* metav1.LabelSelector {matchLabels, matchExpressions}; null selects nothing, {} all: *ret_none tells. -EINVAL. */
-int selector_from_object(const json_t *object, struct selector *ret, bool *ret_none, struct err *reterr) NODISCARD;
+/* metav1.LabelSelector {matchLabels, matchExpressions}; null selects nothing, {} all: *ret_none
+ * tells. -EINVAL. */
+int selector_from_object(const json_t *object, struct selector *ret, bool *ret_none,
+                         struct err *reterr) NODISCARD;
 
 bool selector_matches(const struct selector *s, const struct label *labels, size_t n);
 /* Against a JSON object of strings (metadata.labels); NULL = no labels. */

@@ -1,5 +1,6 @@
-/* Checks against the tables. Walks an object that schema_decode has accepted (types are right), collects at most
- * FIELD_ERRORS_MAX errors with paths and messages as a real API server words them. Pure. */
+/* Checks against the tables. Walks an object that schema_decode has accepted (types are right),
+ * collects at most FIELD_ERRORS_MAX errors with paths and messages as a real API server words them.
+ * Pure. */
 #include "kube/validate.h"
 
 #include <errno.h>
@@ -48,7 +49,8 @@ static bool port_name_is_valid(struct str s)
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         letter = letter || (c >= 'a' && c <= 'z');
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '-' && i && i + 1 < s.n && s.p[i - 1] != '-')))
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              (c == '-' && i && i + 1 < s.n && s.p[i - 1] != '-')))
             return false;
     }
     return letter;
@@ -98,7 +100,8 @@ struct walk {
     struct field_errors *errors;
 };
 
-static void check_object(struct walk *w, const struct schema *s, const json_t *object, const struct at *at);
+static void check_object(struct walk *w, const struct schema *s, const json_t *object,
+                         const struct at *at);
 
 static void invalid_at(struct walk *w, const json_t *v, const char *detail, const struct at *at)
 {
@@ -107,14 +110,16 @@ static void invalid_at(struct walk *w, const json_t *v, const char *detail, cons
     error_invalid(w->errors, v, detail, "%s", buf_cstr(&path));
 }
 
-static void check_format(struct walk *w, const struct schema_field *f, const json_t *v, const struct at *at)
+static void check_format(struct walk *w, const struct schema_field *f, const json_t *v,
+                         const struct at *at)
 {
     struct str s = str_of(json_string_value(v), json_string_length(v));
     struct ip ip;
     switch (f->format) {
     case FORMAT_DNS_LABEL:
         if (!str_is_dns1123_label(s))
-            invalid_at(w, v, s.n > 63 ? "must be no more than 63 characters" : DNS1123_LABEL_MESSAGE, at);
+            invalid_at(w, v,
+                       s.n > 63 ? "must be no more than 63 characters" : DNS1123_LABEL_MESSAGE, at);
         break;
     case FORMAT_DNS_SUBDOMAIN:
         if (!str_is_dns1123_subdomain(s))
@@ -122,14 +127,21 @@ static void check_format(struct walk *w, const struct schema_field *f, const jso
         break;
     case FORMAT_PORT_NAME:
         if (!port_name_is_valid(s))
-            invalid_at(w, v, s.n > 15 ? "must be no more than 15 characters"
-                                      : "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), at "
-                                        "least one letter or number (a-z, 0-9)", at);
+            invalid_at(
+                w, v,
+                s.n > 15
+                    ? "must be no more than 15 characters"
+                    : "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), at "
+                      "least one letter or number (a-z, 0-9)",
+                at);
         break;
     case FORMAT_ENV_NAME:
         if (!env_name_is_valid(s))
-            invalid_at(w, v, "a valid environment variable name must consist only of printable ASCII characters other "
-                             "than '='", at);
+            invalid_at(w, v,
+                       "a valid environment variable name must consist only of printable ASCII "
+                       "characters other "
+                       "than '='",
+                       at);
         break;
     case FORMAT_ABS_PATH:
         if (s.p[0] != '/')
@@ -160,17 +172,20 @@ static bool is_listed(const char *values, const char *v)
     return false;
 }
 
-static void check_scalar(struct walk *w, const struct schema_field *f, const json_t *v, const struct at *at)
+static void check_scalar(struct walk *w, const struct schema_field *f, const json_t *v,
+                         const struct at *at)
 {
     AUTO_DONE(buf) struct buf path = {0};
-    if (f->bounded && json_is_integer(v) && (json_integer_value(v) < f->min || json_integer_value(v) > f->max)) {
+    if (f->bounded && json_is_integer(v) &&
+        (json_integer_value(v) < f->min || json_integer_value(v) > f->max)) {
         char detail[96];
         if (f->min == 0 && f->max == INT32_MAX)
             snprintf(detail, sizeof(detail), "must be greater than or equal to 0");
         else if (f->min == 1 && f->max == INT32_MAX)
             snprintf(detail, sizeof(detail), "must be greater than 0");
         else
-            snprintf(detail, sizeof(detail), "must be between %" PRId64 " and %" PRId64 ", inclusive", f->min, f->max);
+            snprintf(detail, sizeof(detail),
+                     "must be between %" PRId64 " and %" PRId64 ", inclusive", f->min, f->max);
         invalid_at(w, v, detail, at);
     }
     if (!json_is_string(v))
@@ -184,27 +199,31 @@ static void check_scalar(struct walk *w, const struct schema_field *f, const jso
 }
 
 /* Label keys are shown with the map's path alone, as real servers do. */
-static void check_keys(struct walk *w, const struct schema_field *f, const char *key, const json_t *v,
-                       const struct at *map_at)
+static void check_keys(struct walk *w, const struct schema_field *f, const char *key,
+                       const json_t *v, const struct at *map_at)
 {
     AUTO_DONE(buf) struct buf path = {0};
     struct str k = str_from(key);
     write_path(&path, map_at);
     if (f->format == FORMAT_CONFIG_KEYS) {
         if (!config_key_is_valid(k))
-            error_invalid_text(w->errors, key,
-                               "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
-                               "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
-                               "'[-._a-zA-Z0-9]+')", "%s[%s]", buf_cstr(&path), key);
+            error_invalid_text(
+                w->errors, key,
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+                "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
+                "'[-._a-zA-Z0-9]+')",
+                "%s[%s]", buf_cstr(&path), key);
         return;
     }
     if (!qualified_name_is_valid(k))
         error_invalid_text(w->errors, key, QUALIFIED_NAME_MESSAGE, "%s", buf_cstr(&path));
-    if (f->format == FORMAT_LABELS && json_is_string(v) && !label_value_is_valid(str_from(json_string_value(v))))
+    if (f->format == FORMAT_LABELS && json_is_string(v) &&
+        !label_value_is_valid(str_from(json_string_value(v))))
         error_invalid(w->errors, v, LABEL_VALUE_MESSAGE, "%s", buf_cstr(&path));
 }
 
-static void check_value(struct walk *w, const struct schema_field *f, const json_t *v, const struct at *at)
+static void check_value(struct walk *w, const struct schema_field *f, const json_t *v,
+                        const struct at *at)
 {
     if (f->type == FIELD_OBJECT)
         check_object(w, f->of, v, at);
@@ -212,19 +231,22 @@ static void check_value(struct walk *w, const struct schema_field *f, const json
         check_scalar(w, f, v, at);
 }
 
-static void check_member(struct walk *w, const struct schema_field *f, const json_t *v, const struct at *at)
+static void check_member(struct walk *w, const struct schema_field *f, const json_t *v,
+                         const struct at *at)
 {
     json_t *whole = (json_t *)(uintptr_t)v;
     json_t *item;
     const char *key;
     size_t i;
     if (f->shape == SHAPE_LIST) {
-        json_array_foreach(whole, i, item) {
+        json_array_foreach(whole, i, item)
+        {
             struct at here = {at, NULL, i, false};
             check_value(w, f, item, &here);
         }
     } else if (f->shape == SHAPE_MAP) {
-        json_object_foreach(whole, key, item) {
+        json_object_foreach(whole, key, item)
+        {
             struct at here = {at, key, 0, true};
             if (f->format)
                 check_keys(w, f, key, item, at);
@@ -244,10 +266,12 @@ static bool is_missing(const struct schema_field *f, const json_t *v)
         return json_string_length(v) == 0;
     if (json_is_array(v))
         return json_array_size(v) == 0;
-    return json_is_integer(v) && json_integer_value(v) == 0 && f->type != FIELD_INT_OR_STRING && !f->pointer;
+    return json_is_integer(v) && json_integer_value(v) == 0 && f->type != FIELD_INT_OR_STRING &&
+           !f->pointer;
 }
 
-static void check_object(struct walk *w, const struct schema *s, const json_t *object, const struct at *at)
+static void check_object(struct walk *w, const struct schema *s, const json_t *object,
+                         const struct at *at)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct schema_field *f = &s->fields[i];

@@ -1,6 +1,6 @@
 #pragma once
-/* Validation: what the tables say (required, ranges, allowed values, formats), and the list of field errors into which
- * checks of single kinds add theirs. */
+/* Validation: what the tables say (required, ranges, allowed values, formats), and the list of
+ * field errors into which checks of single kinds add theirs. */
 
 #include "base/vec.h"
 #include "kube/schema.h"
@@ -25,17 +25,17 @@ void field_errors_done(struct field_errors *e);
 void error_required(struct field_errors *e, const char *detail, const char *field, ...)
     __attribute__((format(printf, 3, 4)));
 /* value may be NULL: null. */
-void error_invalid(struct field_errors *e, const json_t *value, const char *detail, const char *field, ...)
-    __attribute__((format(printf, 4, 5)));
-void error_invalid_text(struct field_errors *e, const char *value, const char *detail, const char *field, ...)
-    __attribute__((format(printf, 4, 5)));
+void error_invalid(struct field_errors *e, const json_t *value, const char *detail,
+                   const char *field, ...) __attribute__((format(printf, 4, 5)));
+void error_invalid_text(struct field_errors *e, const char *value, const char *detail,
+                        const char *field, ...) __attribute__((format(printf, 4, 5)));
 void error_duplicate(struct field_errors *e, const json_t *value, const char *field, ...)
     __attribute__((format(printf, 3, 4)));
 void error_forbidden(struct field_errors *e, const char *detail, const char *field, ...)
     __attribute__((format(printf, 3, 4)));
 /* allowed: "A|B|C". */
-void error_unsupported(struct field_errors *e, const char *value, const char *allowed, const char *field, ...)
-    __attribute__((format(printf, 4, 5)));
+void error_unsupported(struct field_errors *e, const char *value, const char *allowed,
+                       const char *field, ...) __attribute__((format(printf, 4, 5)));
 void error_not_found(struct field_errors *e, const char *value, const char *field, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -47,24 +47,31 @@ void schema_validate(const struct schema *s, const json_t *object, struct field_
 
 /* Shared formats and their messages. */
 #define DNS1123_LABEL_MESSAGE                                                                      \
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "     \
-    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "                       \
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "   \
+    "must start and end "                                                                          \
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is " \
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 #define DNS1123_SUBDOMAIN_MESSAGE                                                                  \
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "    \
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "                          \
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "   \
+    "'.', and must start "                                                                         \
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "    \
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 #define DNS1035_LABEL_MESSAGE                                                                      \
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "             \
-    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "    \
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "   \
+    "alphabetic "                                                                                  \
+    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex "     \
+    "used for validation is "                                                                      \
     "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 #define QUALIFIED_NAME_MESSAGE                                                                     \
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "  \
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                              \
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "  \
+    "with an alphanumeric "                                                                        \
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "        \
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 #define LABEL_VALUE_MESSAGE                                                                        \
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and " \
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "     \
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "    \
+    "'.', and must start and "                                                                     \
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used " \
+    "for validation is "                                                                           \
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 
 bool qualified_name_is_valid(struct str s);

@@ -1,5 +1,6 @@
-/* The list of field errors and its wording: the same sentences as apimachinery's field.Error, because they are what the
- * user reads. The list owns its strings and holds at most FIELD_ERRORS_MAX entries. */
+/* The list of field errors and its wording: the same sentences as apimachinery's field.Error,
+ * because they are what the user reads. The list owns its strings and holds at most
+ * FIELD_ERRORS_MAX entries. */
 #include "kube/validate.h"
 
 #include <stdarg.h>
@@ -14,9 +15,10 @@ void field_errors_done(struct field_errors *e)
     vec_done(e);
 }
 
-static void add(struct field_errors *e, const char *reason, struct buf *message, const char *field, va_list ap)
-    __attribute__((format(printf, 4, 0)));
-static void add(struct field_errors *e, const char *reason, struct buf *message, const char *field, va_list ap)
+static void add(struct field_errors *e, const char *reason, struct buf *message, const char *field,
+                va_list ap) __attribute__((format(printf, 4, 0)));
+static void add(struct field_errors *e, const char *reason, struct buf *message, const char *field,
+                va_list ap)
 {
     AUTO_DONE(buf) struct buf path = {0};
     if (e->n < FIELD_ERRORS_MAX) {
@@ -38,7 +40,8 @@ void error_required(struct field_errors *e, const char *detail, const char *fiel
     va_end(ap);
 }
 
-void error_invalid(struct field_errors *e, const json_t *value, const char *detail, const char *field, ...)
+void error_invalid(struct field_errors *e, const json_t *value, const char *detail,
+                   const char *field, ...)
 {
     struct buf m = {0};
     va_list ap;
@@ -54,7 +57,8 @@ void error_invalid(struct field_errors *e, const json_t *value, const char *deta
     va_end(ap);
 }
 
-void error_invalid_text(struct field_errors *e, const char *value, const char *detail, const char *field, ...)
+void error_invalid_text(struct field_errors *e, const char *value, const char *detail,
+                        const char *field, ...)
 {
     struct buf m = {0};
     va_list ap;
@@ -99,7 +103,8 @@ void error_not_found(struct field_errors *e, const char *value, const char *fiel
     va_end(ap);
 }
 
-void error_unsupported(struct field_errors *e, const char *value, const char *allowed, const char *field, ...)
+void error_unsupported(struct field_errors *e, const char *value, const char *allowed,
+                       const char *field, ...)
 {
     struct buf m = {0};
     struct str rest = str_from(allowed);

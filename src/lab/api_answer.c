@@ -1,4 +1,5 @@
-/* Answers: objects, Status errors, warnings. The words are those of kube-apiserver, because kubectl shows them to people. */
+/* Answers: objects, Status errors, warnings. The words are those of kube-apiserver, because kubectl
+ * shows them to people. */
 #include <stdio.h>
 
 #include "lab/api_priv.h"
@@ -35,7 +36,8 @@ static void reply(struct api_request *r, int status, struct bytes *body)
             headers[n++] = (struct http_header){STR("Warning"), line};
     }
     if (status == 401)
-        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] = (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
+        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
+            (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
     http_exchange_reply_bytes(r->exchange, status, headers, n, body);
     api_request_free(r);
 }
@@ -56,7 +58,7 @@ void api_reply_object(struct api_request *r, int status, const json_t *object)
 
 void api_reply_stored(struct api_request *r, int status, const struct object *o)
 {
-    if (r->view == API_VIEW_JSON) {
+    if (r->view == API_VIEW_JSON && !r->kind->from_stored) {
         reply(r, status, o->json);
         return;
     }
@@ -67,8 +69,8 @@ void api_reply_stored(struct api_request *r, int status, const struct object *o)
 
 static json_t *status_new(int code, const char *reason, const char *message, const json_t *details)
 {
-    json_t *s = json_pack("{s:s,s:s,s:{},s:s,s:s}", "kind", "Status", "apiVersion", "v1", "metadata", "status", "Failure",
-                          "message", message);
+    json_t *s = json_pack("{s:s,s:s,s:{},s:s,s:s}", "kind", "Status", "apiVersion", "v1",
+                          "metadata", "status", "Failure", "message", message);
     if (!str_empty(reason))
         json_put_str(s, "reason", reason);
     if (details)
@@ -83,7 +85,8 @@ void api_status_body(struct buf *b, int code, const char *reason, const char *me
     json_write(b, s);
 }
 
-void api_status(struct api_request *r, int code, const char *reason, const json_t *details, const char *fmt, ...)
+void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
+                const char *fmt, ...)
 {
     AUTO_DONE(buf) struct buf message = {0};
     va_list ap;
@@ -94,7 +97,8 @@ void api_status(struct api_request *r, int code, const char *reason, const json_
     if (s)
         api_reply_object(r, code, s);
     else
-        api_reply_json(r, code, STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\"}"));
+        api_reply_json(r, code,
+                       STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\"}"));
 }
 
 json_t *api_details(const struct api_request *r, const char *name)
@@ -113,7 +117,8 @@ void api_not_found(struct api_request *r, const char *name)
 {
     AUTO_JSON json_t *details = api_details(r, name);
     AUTO_CHARS char *copy = xstrdup(name); /* it may belong to r */
-    api_status(r, 404, "NotFound", details, "%s \"%s\" not found", api_kind_resource(r->kind), copy);
+    api_status(r, 404, "NotFound", details, "%s \"%s\" not found", api_kind_resource(r->kind),
+               copy);
 }
 
 void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes)
@@ -130,10 +135,12 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
     for (size_t i = 0; i < causes->n; i++) {
         const struct api_cause *c = &causes->v[i];
         buf_addf(&text, "%s%s: %s", i ? ", " : "", c->field, c->message);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "reason", c->reason, "message", c->message, "field", c->field));
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "reason", c->reason, "message",
+                                              c->message, "field", c->field));
     }
     json_object_set_new(details, "causes", list);
     bool many = causes->n > 1;
-    api_status(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s%s%s", r->kind->kind, *r->kind->group ? "." : "",
-               r->kind->group, copy, many ? "[" : "", buf_cstr(&text), many ? "]" : "");
+    api_status(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s%s%s", r->kind->kind,
+               *r->kind->group ? "." : "", r->kind->group, copy, many ? "[" : "", buf_cstr(&text),
+               many ? "]" : "");
 }

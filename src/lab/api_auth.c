@@ -1,12 +1,14 @@
-/* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account tokens (ES256 JWTs signed
- * by the cluster's key). No authorization: every authenticated user may do everything, as the lab's README says. Secrets are
- * compared in constant time and never logged. */
+/* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account
+ * tokens (ES256 JWTs signed by the cluster's key). No authorization: every authenticated user may
+ * do everything, as the lab's README says. Secrets are compared in constant time and never logged.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/time.h"
 #include "codec/base64.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 void api_user_done(struct api_user *u)
@@ -75,12 +77,14 @@ static bool account_lives(struct api_server *s, const json_t *claims)
     const char *uid = json_at_str(k, "serviceaccount.uid"), *pod = json_at_str(k, "pod.name");
     if (!ns || !name)
         return false;
-    struct object *sa = store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("serviceaccounts")), ns, name);
+    struct object *sa = store_find(
+        s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("serviceaccounts")), ns, name);
     if (!sa || !streq(sa->uid, uid))
         return false;
     if (!pod)
         return true;
-    struct object *o = store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), ns, pod);
+    struct object *o =
+        store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), ns, pod);
     return o && streq(o->uid, json_at_str(k, "pod.uid"));
 }
 
@@ -99,7 +103,8 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     if (tls_es256_verify(buf_str(&s->config.sa_key), signed_part, (const uint8_t *)sig.p) < 0 ||
         json_parse(buf_str(&payload), 16384, NULL, &claims, NULL) < 0)
         return false;
-    if (json_at_int(claims, "exp", 0) <= time_real_s() || json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
+    if (json_at_int(claims, "exp", 0) <= time_real_s() ||
+        json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
         return false;
     const char *sub = json_at_str(claims, "sub");
     const char *ns = json_at_str(json_object_get(claims, "kubernetes.io"), "namespace");
@@ -108,6 +113,11 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     add_group(ret, STR("system:serviceaccounts"));
     add_group(ret, str_from(group));
     return true;
+}
+
+bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret)
+{
+    return by_static_token(s, token, ret) || by_account_token(s, token, ret);
 }
 
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret)
@@ -120,7 +130,7 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
         if (!(auth.n > 7 && str_eq_nocase(str_sub(auth, 0, 7), STR("bearer "))))
             return -EACCES;
         struct str token = str_trim(str_sub(auth, 7, auth.n));
-        known = by_static_token(s, token, ret) || by_account_token(s, token, ret);
+        known = api_authenticate_token(s, token, ret);
     } else {
         known = by_certificate(http_exchange_conn(x), ret);
     }
@@ -141,23 +151,24 @@ void api_token_request(struct api_request *r)
     char expires[21];
     uint8_t sig[64];
     if (!r->server->config.sa_key.n) {
-        api_status(r, 501, "NotImplemented", NULL, "the server was started without --service-account-key-file");
+        api_status(r, 501, "NotImplemented", NULL,
+                   "the server was started without --service-account-key-file");
         return;
     }
-    if (str_contains(http_exchange_header(r->exchange, "content-type"), STR("protobuf")))
-        body = json_object(); /* kubectl create token without options sends an empty spec */
-    else if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+    if (api_read_message(r, &schema_token_request, &body) < 0)
         return;
-    }
     int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
     seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
     json_t *audiences = json_at(body, "spec.audiences");
-    AUTO_JSON json_t *aud = json_array_size(audiences) ? json_incref(audiences) : json_pack("[s]", r->server->config.sa_issuer);
+    AUTO_JSON json_t *aud = json_array_size(audiences)
+                                ? json_incref(audiences)
+                                : json_pack("[s]", r->server->config.sa_issuer);
     AUTO_CHARS char *sub = xasprintf("system:serviceaccount:%s:%s", r->ns, r->name);
-    AUTO_JSON json_t *claims = json_pack("{s:O,s:I,s:I,s:s,s:I,s:s,s:{s:s,s:{s:s,s:s}}}", "aud", aud, "exp", (json_int_t)(now + seconds),
-                                         "iat", (json_int_t)now, "iss", r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub",
-                                         sub, "kubernetes.io", "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
+    AUTO_JSON json_t *claims =
+        json_pack("{s:O,s:I,s:I,s:s,s:I,s:s,s:{s:s,s:{s:s,s:s}}}", "aud", aud, "exp",
+                  (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss",
+                  r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub", sub, "kubernetes.io",
+                  "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
     const json_t *ref = json_at(body, "spec.boundObjectRef");
     if (streq(json_key_str(ref, "kind"), "Pod") && json_key_str(ref, "name"))
         json_object_set_new(json_object_get(claims, "kubernetes.io"), "pod",
@@ -174,29 +185,10 @@ void api_token_request(struct api_request *r)
     buf_add_char(&token, '.');
     base64url_encode(str_of(sig, sizeof(sig)), &token);
     time_format_rfc3339(now + seconds, expires);
-    AUTO_JSON json_t *answer = json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:I,s:O},s:{s:s,s:s}}", "kind", "TokenRequest", "apiVersion",
-                                         "authentication.k8s.io/v1", "metadata", "name", r->name, "namespace", r->ns, "spec",
-                                         "expirationSeconds", (json_int_t)seconds, "audiences", aud, "status", "token",
-                                         buf_cstr(&token), "expirationTimestamp", expires);
-    api_reply_object(r, 201, answer);
-}
-
-/* SelfSubjectReview, SelfSubjectAccessReview, SelfSubjectRulesReview: nothing is stored. */
-void api_self_review(struct api_request *r, const json_t *body)
-{
-    const char *kind = json_key_str(body, "kind");
-    AUTO_JSON json_t *answer = json_deep_copy(body);
-    if (streq(kind, "SelfSubjectReview")) {
-        json_t *groups = json_array();
-        for (size_t i = 0; i < r->user.n_groups; i++)
-            json_array_append_new(groups, json_string(r->user.groups[i]));
-        json_put(answer, "status", json_pack("{s:{s:s,s:o}}", "userInfo", "username", r->user.name, "groups", groups));
-    } else if (streq(kind, "SelfSubjectAccessReview")) {
-        json_put(answer, "status", json_pack("{s:b,s:s}", "allowed", 1, "reason", "the lab allows everything to every authenticated user"));
-    } else {
-        json_put(answer, "status", json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules", "verbs", "*",
-                                             "apiGroups", "*", "resources", "*", "nonResourceRules", "verbs", "*",
-                                             "nonResourceURLs", "*", "incomplete", 0));
-    }
+    AUTO_JSON json_t *answer =
+        json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:I,s:O},s:{s:s,s:s}}", "kind", "TokenRequest",
+                  "apiVersion", "authentication.k8s.io/v1", "metadata", "name", r->name,
+                  "namespace", r->ns, "spec", "expirationSeconds", (json_int_t)seconds, "audiences",
+                  aud, "status", "token", buf_cstr(&token), "expirationTimestamp", expires);
     api_reply_object(r, 201, answer);
 }

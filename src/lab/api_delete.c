@@ -1,13 +1,15 @@
 /* DELETE: finalizers, grace periods, propagation, preconditions.
  *
- * An object goes at once unless something holds it: a finalizer, or (for a pod on a node) its grace period. Then it gets a
- * deletionTimestamp, and whoever holds it lets go by an update, which ends here too (api_finish_delete). The garbage
- * collector and the namespace controller are clients; this file only keeps the rules. */
+ * An object goes at once unless something holds it: a finalizer, or (for a pod on a node) its grace
+ * period. Then it gets a deletionTimestamp, and whoever holds it lets go by an update, which ends
+ * here too (api_finish_delete). The garbage collector and the namespace controller are clients;
+ * this file only keeps the rules. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/time.h"
 #include "codec/url.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 #define FOREGROUND "foregroundDeletion"
@@ -27,15 +29,10 @@ static bool read_options(struct api_request *r, struct delete_options *o)
     AUTO_JSON json_t *body = NULL;
     AUTO_CHARS char *grace = url_param(r->query, "gracePeriodSeconds");
     AUTO_CHARS char *policy = url_param(r->query, "propagationPolicy");
-    struct err err = {0};
-    struct str text = http_exchange_body(r->exchange);
     uint64_t v;
     *o = (struct delete_options){.grace_s = -1};
-    if (text.n && !str_contains(http_exchange_header(r->exchange, "content-type"), STR("protobuf")) &&
-        json_parse(text, API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "delete options: %s", err_text(&err));
+    if (api_read_message(r, &schema_delete_options, &body) < 0)
         return false;
-    }
     o->grace_s = json_at_int(body, "gracePeriodSeconds", -1);
     if (grace && str_to_u64(str_from(grace), &v) == 0)
         o->grace_s = (int64_t)v;
@@ -43,13 +40,16 @@ static bool read_options(struct api_request *r, struct delete_options *o)
     snprintf(o->policy, sizeof(o->policy), "%s", policy ? policy : body_policy ? body_policy : "");
     if (json_is_true(json_object_get(body, "orphanDependents")))
         snprintf(o->policy, sizeof(o->policy), "Orphan");
-    const char *uid = json_at_str(body, "preconditions.uid"), *version = json_at_str(body, "preconditions.resourceVersion");
+    const char *uid = json_at_str(body, "preconditions.uid"),
+               *version = json_at_str(body, "preconditions.resourceVersion");
     snprintf(o->uid, sizeof(o->uid), "%s", uid ? uid : "");
     snprintf(o->version, sizeof(o->version), "%s", version ? version : "");
     o->dry_run = r->dry_run || json_array_size(json_object_get(body, "dryRun")) > 0;
-    if (*o->policy && !streq(o->policy, "Background") && !streq(o->policy, "Foreground") && !streq(o->policy, "Orphan")) {
+    if (*o->policy && !streq(o->policy, "Background") && !streq(o->policy, "Foreground") &&
+        !streq(o->policy, "Orphan")) {
         api_status(r, 422, "Invalid", NULL,
-                   "DeleteOptions is invalid: propagationPolicy: Unsupported value: \"%s\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
+                   "DeleteOptions is invalid: propagationPolicy: Unsupported value: \"%s\": "
+                   "supported values: \"Foreground\", \"Background\", \"Orphan\"",
                    o->policy);
         return false;
     }
@@ -60,9 +60,7 @@ static bool add_finalizer(json_t *object, const char *name)
 {
     json_t *list = json_at(object, "metadata.finalizers"), *f;
     size_t i;
-    json_array_foreach(list, i, f)
-        if (streq(json_string_value(f), name))
-            return false;
+    json_array_foreach(list, i, f) if (streq(json_string_value(f), name)) return false;
     if (!list) {
         list = json_array();
         json_put(object, "metadata.finalizers", list);
@@ -81,7 +79,8 @@ static bool is_held(const struct api_kind *k, const json_t *object)
 }
 
 /* Commits a deletion step. 0 = still there (*ret is the new state), 1 = gone, negative errno. */
-static int delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old, struct object **ret, struct err *reterr)
+static int delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
+                       struct object **ret, struct err *reterr)
 {
     if (is_held(&api_kinds[kind], object)) {
         if (streq(api_kinds[kind].kind, "Namespace"))
@@ -107,12 +106,14 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 }
 
 /* Seconds a pod gets to end by itself; 0 for everything else. */
-static int64_t grace_of(const struct api_kind *k, const json_t *object, const struct delete_options *o)
+static int64_t grace_of(const struct api_kind *k, const json_t *object,
+                        const struct delete_options *o)
 {
     if (!streq(k->kind, "Pod"))
         return 0;
     const char *phase = json_at_str(object, "status.phase");
-    if (!json_at_str(object, "spec.nodeName") || streq(phase, "Succeeded") || streq(phase, "Failed"))
+    if (!json_at_str(object, "spec.nodeName") || streq(phase, "Succeeded") ||
+        streq(phase, "Failed"))
         return 0;
     if (o->grace_s >= 0)
         return o->grace_s;
@@ -136,24 +137,29 @@ static bool mark(const struct api_kind *k, json_t *object, const struct delete_o
     json_put_str(object, "metadata.deletionTimestamp", at);
     json_put_int(object, "metadata.deletionGracePeriodSeconds", grace);
     if (!marked && k->counts_generation)
-        json_put_int(object, "metadata.generation", json_at_int(object, "metadata.generation", 0) + 1);
+        json_put_int(object, "metadata.generation",
+                     json_at_int(object, "metadata.generation", 0) + 1);
     return true;
 }
 
-static bool check_preconditions(struct api_request *r, const struct object *old, const struct delete_options *o)
+static bool check_preconditions(struct api_request *r, const struct object *old,
+                                const struct delete_options *o)
 {
     char version[24];
     snprintf(version, sizeof(version), "%llu", (unsigned long long)old->version);
-    const char *what = *o->uid && !streq(o->uid, old->uid) ? "UID" : *o->version && !streq(o->version, version) ? "ResourceVersion" : NULL;
+    const char *what = *o->uid && !streq(o->uid, old->uid)          ? "UID"
+                       : *o->version && !streq(o->version, version) ? "ResourceVersion"
+                                                                    : NULL;
     if (!what)
         return true;
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
     api_status(r, 409, "Conflict", details,
-               "Operation cannot be fulfilled on %s \"%s\": the %s in the precondition (%s) does not match the %s in record (%s). The "
+               "Operation cannot be fulfilled on %s \"%s\": the %s in the precondition (%s) does "
+               "not match the %s in record (%s). The "
                "object might have been deleted and then recreated",
-               api_kind_resource(r->kind), name, what, streq(what, "UID") ? o->uid : o->version, what,
-               streq(what, "UID") ? old->uid : version);
+               api_kind_resource(r->kind), name, what, streq(what, "UID") ? o->uid : o->version,
+               what, streq(what, "UID") ? old->uid : version);
     return false;
 }
 
@@ -165,8 +171,8 @@ static void reply_gone(struct api_request *r, const struct object *old)
     }
     AUTO_JSON json_t *details = api_details(r, old->name);
     json_put_str(details, "uid", old->uid);
-    AUTO_JSON json_t *status = json_pack("{s:s,s:s,s:{},s:s,s:O}", "kind", "Status", "apiVersion", "v1", "metadata", "status",
-                                         "Success", "details", details);
+    AUTO_JSON json_t *status = json_pack("{s:s,s:s,s:{},s:s,s:O}", "kind", "Status", "apiVersion",
+                                         "v1", "metadata", "status", "Success", "details", details);
     api_reply_object(r, 200, status);
 }
 
@@ -183,10 +189,13 @@ void api_delete(struct api_request *r)
     }
     if (!check_preconditions(r, old, &o))
         return;
-    if (streq(r->kind->kind, "Namespace") && (streq(old->name, "default") || streq(old->name, "kube-system") || streq(old->name, "kube-public"))) {
+    if (streq(r->kind->kind, "Namespace") &&
+        (streq(old->name, "default") || streq(old->name, "kube-system") ||
+         streq(old->name, "kube-public"))) {
         AUTO_CHARS char *name = xstrdup(old->name);
         AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 403, "Forbidden", details, "namespaces \"%s\" is forbidden: this namespace may not be deleted", name);
+        api_status(r, 403, "Forbidden", details,
+                   "namespaces \"%s\" is forbidden: this namespace may not be deleted", name);
         return;
     }
     AUTO_JSON json_t *object = api_tree(old);
@@ -242,7 +251,7 @@ void api_delete_collection(struct api_request *r)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
     else
         api_reply_json(r, 200, buf_str(&b));
-    VEC_FOREACH(c, &chosen)
+    VEC_FOREACH (c, &chosen)
         object_unref(*c);
     vec_done(&chosen);
     api_selection_done(&sel);

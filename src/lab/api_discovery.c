@@ -1,6 +1,7 @@
-/* Discovery: versions, groups, resources (plain and aggregated), OpenAPI. Answers are built from the table of kinds at the
- * first request and kept. Traps known from kubectl 1.20 to 1.33: /openapi/v2 must exist as protobuf with a content type
- * without '@', aggregated discovery is asked for in two versions, plain lists must stay. */
+/* Discovery: versions, groups, resources (plain and aggregated), OpenAPI. Answers are built from
+ * the table of kinds at the first request and kept. Traps known from kubectl 1.20 to 1.33:
+ * /openapi/v2 must exist as protobuf with a content type without '@', aggregated discovery is asked
+ * for in two versions, plain lists must stay. */
 #include <stdio.h>
 
 #include "lab/api_priv.h"
@@ -9,8 +10,10 @@
 
 static json_t *verbs_of(const struct api_kind *k)
 {
-    (void)k;
-    return json_pack("[s,s,s,s,s,s,s,s]", "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch");
+    if (k->review)
+        return json_pack("[s]", "create");
+    return json_pack("[s,s,s,s,s,s,s,s]", "create", "delete", "deletecollection", "get", "list",
+                     "patch", "update", "watch");
 }
 
 struct subresource {
@@ -22,25 +25,32 @@ struct subresource {
 };
 
 /* Calls fn for each subresource of a kind. */
-static void each_subresource(const struct api_kind *k, void (*fn)(const struct api_kind *k, const struct subresource *s, void *user), void *user)
+static void each_subresource(const struct api_kind *k,
+                             void (*fn)(const struct api_kind *k, const struct subresource *s,
+                                        void *user),
+                             void *user)
 {
     if (k->has_status)
         fn(k, &(struct subresource){"status", k->kind, NULL, NULL, "get patch update"}, user);
     if (k->has_scale)
-        fn(k, &(struct subresource){"scale", "Scale", "autoscaling", "v1", "get patch update"}, user);
+        fn(k, &(struct subresource){"scale", "Scale", "autoscaling", "v1", "get patch update"},
+           user);
     if (streq(k->kind, "Pod")) {
-        static const struct subresource pod[] = {{"attach", "PodAttachOptions", NULL, NULL, "create get"},
-                                                 {"binding", "Binding", NULL, NULL, "create"},
-                                                 {"eviction", "Eviction", "policy", "v1", "create"},
-                                                 {"exec", "PodExecOptions", NULL, NULL, "create get"},
-                                                 {"log", "Pod", NULL, NULL, "get"}};
+        static const struct subresource pod[] = {
+            {"attach", "PodAttachOptions", NULL, NULL, "create get"},
+            {"binding", "Binding", NULL, NULL, "create"},
+            {"eviction", "Eviction", "policy", "v1", "create"},
+            {"exec", "PodExecOptions", NULL, NULL, "create get"},
+            {"log", "Pod", NULL, NULL, "get"}};
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);
     }
     if (streq(k->kind, "Namespace"))
         fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
     if (streq(k->kind, "ServiceAccount"))
-        fn(k, &(struct subresource){"token", "TokenRequest", "authentication.k8s.io", "v1", "create"}, user);
+        fn(k,
+           &(struct subresource){"token", "TokenRequest", "authentication.k8s.io", "v1", "create"},
+           user);
 }
 
 static json_t *words(const char *text)
@@ -58,8 +68,8 @@ static json_t *words(const char *text)
 static void add_plain_sub(const struct api_kind *k, const struct subresource *s, void *user)
 {
     AUTO_CHARS char *name = xasprintf("%s/%s", k->plural, s->name);
-    json_t *o = json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", name, "singularName", "", "namespaced", k->namespaced, "kind", s->kind,
-                          "verbs", words(s->verbs));
+    json_t *o = json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", name, "singularName", "", "namespaced",
+                          k->namespaced, "kind", s->kind, "verbs", words(s->verbs));
     if (s->group) {
         json_put_str(o, "group", s->group);
         json_put_str(o, "version", s->version);
@@ -75,28 +85,19 @@ static json_t *short_names(const struct api_kind *k)
     return list;
 }
 
-/* Kinds that are only asked, never stored. */
-static const struct {
-    const char *group;
-    const char *kind;
-    const char *plural;
-} reviews[] = {
-    {"authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews"},
-    {"authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews"},
-    {"authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"},
-};
-
 /* APIResourceList of a group version; NULL if there is none. */
 static json_t *resource_list(struct str group, struct str version)
 {
     json_t *list = json_array();
-    AUTO_CHARS char *gv = group.n ? xasprintf(STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version)) : str_dup(version);
+    AUTO_CHARS char *gv = group.n ? xasprintf(STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version))
+                                  : str_dup(version);
     for (size_t i = 0; i < api_kinds_n; i++) {
         const struct api_kind *k = &api_kinds[i];
         if (!str_is(group, k->group) || !str_is(version, k->version))
             continue;
-        json_t *o = json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", k->plural, "singularName", k->singular, "namespaced", k->namespaced,
-                              "kind", k->kind, "verbs", verbs_of(k));
+        json_t *o =
+            json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", k->plural, "singularName", k->singular,
+                      "namespaced", k->namespaced, "kind", k->kind, "verbs", verbs_of(k));
         if (k->short_names[0])
             json_object_set_new(o, "shortNames", short_names(k));
         if (k->in_all)
@@ -104,30 +105,29 @@ static json_t *resource_list(struct str group, struct str version)
         json_array_append_new(list, o);
         each_subresource(k, add_plain_sub, list);
     }
-    for (size_t i = 0; i < ARRAY_LEN(reviews); i++)
-        if (str_is(group, reviews[i].group) && str_is(version, "v1"))
-            json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:s,s:[s]}", "name", reviews[i].plural, "singularName", "",
-                                                  "namespaced", 0, "kind", reviews[i].kind, "verbs", "create"));
     if (!json_array_size(list)) {
         json_decref(list);
         return NULL;
     }
-    return json_pack("{s:s,s:s,s:s,s:o}", "kind", "APIResourceList", "apiVersion", "v1", "groupVersion", gv, "resources", list);
+    return json_pack("{s:s,s:s,s:s,s:o}", "kind", "APIResourceList", "apiVersion", "v1",
+                     "groupVersion", gv, "resources", list);
 }
 
 static void add_aggregated_sub(const struct api_kind *k, const struct subresource *s, void *user)
 {
-    json_array_append_new(user, json_pack("{s:s,s:{s:s,s:s,s:s},s:o}", "subresource", s->name, "responseKind", "group",
-                                          s->group ? s->group : k->group, "version", s->version ? s->version : k->version,
-                                          "kind", s->kind, "verbs", words(s->verbs)));
+    json_array_append_new(user, json_pack("{s:s,s:{s:s,s:s,s:s},s:o}", "subresource", s->name,
+                                          "responseKind", "group", s->group ? s->group : k->group,
+                                          "version", s->version ? s->version : k->version, "kind",
+                                          s->kind, "verbs", words(s->verbs)));
 }
 
 static json_t *aggregated_resource(const struct api_kind *k)
 {
     json_t *subs = json_array();
     each_subresource(k, add_aggregated_sub, subs);
-    json_t *o = json_pack("{s:s,s:{s:s,s:s,s:s},s:s,s:s,s:o}", "resource", k->plural, "responseKind", "group", k->group, "version",
-                          k->version, "kind", k->kind, "scope", k->namespaced ? "Namespaced" : "Cluster", "singularResource",
+    json_t *o = json_pack("{s:s,s:{s:s,s:s,s:s},s:s,s:s,s:o}", "resource", k->plural,
+                          "responseKind", "group", k->group, "version", k->version, "kind", k->kind,
+                          "scope", k->namespaced ? "Namespaced" : "Cluster", "singularResource",
                           k->singular, "verbs", verbs_of(k));
     if (k->short_names[0])
         json_object_set_new(o, "shortNames", short_names(k));
@@ -144,13 +144,14 @@ static json_t *group_item(json_t *items, const char *group, const char *version)
 {
     json_t *item;
     size_t i;
-    json_array_foreach(items, i, item)
-        if (streq(json_at_str(item, "metadata.name"), group))
-            return json_array_get(json_object_get(item, "versions"), 0);
-    item = *group ? json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", group, "versions", "version", version, "resources",
-                              "freshness", "Current")
-                  : json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", "", "versions", "version", version, "resources",
-                              "freshness", "Current");
+    json_array_foreach(
+        items, i, item) if (streq(json_at_str(item, "metadata.name"),
+                                  group)) return json_array_get(json_object_get(item, "versions"),
+                                                                0);
+    item = *group ? json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", group, "versions",
+                              "version", version, "resources", "freshness", "Current")
+                  : json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", "", "versions",
+                              "version", version, "resources", "freshness", "Current");
     json_array_append_new(items, item);
     return json_array_get(json_object_get(item, "versions"), 0);
 }
@@ -160,31 +161,29 @@ static json_t *aggregated(bool core, const char *api_version)
     json_t *items = json_array();
     for (size_t i = 0; i < api_kinds_n; i++)
         if (core == !*api_kinds[i].group)
-            json_array_append_new(json_object_get(group_item(items, api_kinds[i].group, api_kinds[i].version), "resources"),
-                                  aggregated_resource(&api_kinds[i]));
-    for (size_t i = 0; i < ARRAY_LEN(reviews) && !core; i++)
-        json_array_append_new(json_object_get(group_item(items, reviews[i].group, "v1"), "resources"),
-                              json_pack("{s:s,s:{s:s,s:s,s:s},s:s,s:s,s:[s]}", "resource", reviews[i].plural, "responseKind", "group",
-                                        reviews[i].group, "version", "v1", "kind", reviews[i].kind, "scope", "Cluster",
-                                        "singularResource", "", "verbs", "create"));
-    return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion", api_version, "metadata", "items", items);
+            json_array_append_new(
+                json_object_get(group_item(items, api_kinds[i].group, api_kinds[i].version),
+                                "resources"),
+                aggregated_resource(&api_kinds[i]));
+    return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
+                     api_version, "metadata", "items", items);
 }
 
 static json_t *group_list(void)
 {
     json_t *groups = json_array(), *g;
-    for (size_t i = 0; i < api_kinds_n + ARRAY_LEN(reviews); i++) {
-        const char *group = i < api_kinds_n ? api_kinds[i].group : reviews[i - api_kinds_n].group;
-        const char *version = i < api_kinds_n ? api_kinds[i].version : "v1";
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        const char *group = api_kinds[i].group, *version = api_kinds[i].version;
         bool seen = !*group;
         size_t k;
-        json_array_foreach(groups, k, g)
-            seen = seen || streq(json_key_str(g, "name"), group);
+        json_array_foreach(groups, k, g) seen = seen || streq(json_key_str(g, "name"), group);
         if (seen)
             continue;
         AUTO_CHARS char *gv = xasprintf("%s/%s", group, version);
-        json_array_append_new(groups, json_pack("{s:s,s:[{s:s,s:s}],s:{s:s,s:s}}", "name", group, "versions", "groupVersion", gv,
-                                                "version", version, "preferredVersion", "groupVersion", gv, "version", version));
+        json_array_append_new(groups, json_pack("{s:s,s:[{s:s,s:s}],s:{s:s,s:s}}", "name", group,
+                                                "versions", "groupVersion", gv, "version", version,
+                                                "preferredVersion", "groupVersion", gv, "version",
+                                                version));
     }
     return json_pack("{s:s,s:s,s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups", groups);
 }
@@ -198,23 +197,29 @@ static void reply_typed(struct api_request *r, const char *type, struct str body
 
 static void reply_aggregated(struct api_request *r, bool core, bool v2)
 {
-    AUTO_JSON json_t *list = aggregated(core, v2 ? "apidiscovery.k8s.io/v2" : "apidiscovery.k8s.io/v2beta1");
+    AUTO_JSON json_t *list =
+        aggregated(core, v2 ? "apidiscovery.k8s.io/v2" : "apidiscovery.k8s.io/v2beta1");
     AUTO_DONE(buf) struct buf b = {0};
     json_write(&b, list);
-    reply_typed(r, v2 ? "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-                      : "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList", buf_str(&b));
+    reply_typed(r,
+                v2 ? "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+                   : "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+                buf_str(&b));
 }
 
 static void versions(struct api_request *r)
 {
     char ip[IP_TEXT_BYTES];
-    AUTO_CHARS char *address = xasprintf("%s:%u", ip_format(&r->server->config.advertise_ip, ip), r->server->config.port);
-    AUTO_JSON json_t *o = json_pack("{s:s,s:[s],s:[{s:s,s:s}]}", "kind", "APIVersions", "versions", "v1", "serverAddressByClientCIDRs",
-                                    "clientCIDR", "0.0.0.0/0", "serverAddress", address);
+    AUTO_CHARS char *address =
+        xasprintf("%s:%u", ip_format(&r->server->config.advertise_ip, ip), r->server->config.port);
+    AUTO_JSON json_t *o = json_pack("{s:s,s:[s],s:[{s:s,s:s}]}", "kind", "APIVersions", "versions",
+                                    "v1", "serverAddressByClientCIDRs", "clientCIDR", "0.0.0.0/0",
+                                    "serverAddress", address);
     api_reply_object(r, 200, o);
 }
 
-/* gnostic Document: swagger "2.0", info {title, version}, empty paths and definitions. kubectl before 1.29 insists on it. */
+/* gnostic Document: swagger "2.0", info {title, version}, empty paths and definitions. kubectl
+ * before 1.29 insists on it. */
 static const char openapi_v2[] = "\x0a\x03"
                                  "2.0"
                                  "\x12\x05\x0a\x01"
@@ -227,7 +232,8 @@ static void openapi_v3_index(struct api_request *r)
     AUTO_JSON json_t *paths = json_object();
     for (size_t i = 0; i < api_kinds_n; i++) {
         const struct api_kind *k = &api_kinds[i];
-        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version) : xasprintf("api/%s", k->version);
+        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
+                                         : xasprintf("api/%s", k->version);
         AUTO_CHARS char *url = xasprintf("/openapi/v3/%s?hash=%s", key, FAIRLEAD_VERSION);
         json_object_set_new(paths, key, json_pack("{s:s}", "serverRelativeURL", url));
     }
@@ -235,42 +241,52 @@ static void openapi_v3_index(struct api_request *r)
     api_reply_object(r, 200, o);
 }
 
-/* Enough for kubectl: the PATCH of each kind with its parameters (dryRun and fieldValidation are looked up there). */
+/* Enough for kubectl: the PATCH of each kind with its parameters (dryRun and fieldValidation are
+ * looked up there). */
 static void openapi_v3_group(struct api_request *r, struct str rest)
 {
     AUTO_JSON json_t *paths = json_object();
     for (size_t i = 0; i < api_kinds_n; i++) {
         const struct api_kind *k = &api_kinds[i];
-        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version) : xasprintf("api/%s", k->version);
+        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
+                                         : xasprintf("api/%s", k->version);
         if (!str_is(rest, key))
             continue;
-        AUTO_CHARS char *path = xasprintf("/%s/%s%s/{name}", key, k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
-        static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation", "force"};
+        AUTO_CHARS char *path = xasprintf(
+            "/%s/%s%s/{name}", key, k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
+        static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation",
+                                                 "force"};
         json_t *list = json_array();
         for (size_t p = 0; p < ARRAY_LEN(parameters); p++)
-            json_array_append_new(list, json_pack("{s:s,s:s,s:{s:s,s:b}}", "name", parameters[p], "in", "query", "schema", "type",
-                                                  "string", "uniqueItems", 1));
-        json_object_set_new(paths, path, json_pack("{s:{s:o,s:{},s:{s:s,s:s,s:s}}}", "patch", "parameters", list, "responses",
-                                                   "x-kubernetes-group-version-kind", "group", k->group, "version", k->version,
-                                                   "kind", k->kind));
+            json_array_append_new(list,
+                                  json_pack("{s:s,s:s,s:{s:s,s:b}}", "name", parameters[p], "in",
+                                            "query", "schema", "type", "string", "uniqueItems", 1));
+        json_object_set_new(paths, path,
+                            json_pack("{s:{s:o,s:{},s:{s:s,s:s,s:s}}}", "patch", "parameters", list,
+                                      "responses", "x-kubernetes-group-version-kind", "group",
+                                      k->group, "version", k->version, "kind", k->kind));
     }
-    AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s,s:s},s:O,s:{s:{}}}", "openapi", "3.0.0", "info", "title", "Fairlead lab", "version",
-                                    FAIRLEAD_VERSION, "paths", paths, "components", "schemas");
+    AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s,s:s},s:O,s:{s:{}}}", "openapi", "3.0.0", "info",
+                                    "title", "Fairlead lab", "version", FAIRLEAD_VERSION, "paths",
+                                    paths, "components", "schemas");
     api_reply_object(r, 200, o);
 }
 
 static void version_info(struct api_request *r)
 {
-    AUTO_JSON json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "major", "1", "minor", "33", "gitVersion",
-                                    KUBE_VERSION "+fairlead-" FAIRLEAD_VERSION, "gitCommit", "", "gitTreeState", "clean", "buildDate",
-                                    "1970-01-01T00:00:00Z", "goVersion", "none", "compiler", "gcc", "platform", "linux/amd64");
+    AUTO_JSON json_t *o =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "major", "1", "minor", "33",
+                  "gitVersion", KUBE_VERSION "+fairlead-" FAIRLEAD_VERSION, "gitCommit", "",
+                  "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z", "goVersion", "none",
+                  "compiler", "gcc", "platform", "linux/amd64");
     api_reply_object(r, 200, o);
 }
 
 static bool discovery_root(struct api_request *r, bool core)
 {
     struct str accept = http_exchange_header(r->exchange, "accept");
-    bool v2 = str_contains(accept, STR("v=v2;")) || str_ends(accept, STR("v=v2")) || str_contains(accept, STR("v=v2,"));
+    bool v2 = str_contains(accept, STR("v=v2;")) || str_ends(accept, STR("v=v2")) ||
+              str_contains(accept, STR("v=v2,"));
     bool v2beta1 = str_contains(accept, STR("v=v2beta1"));
     if (str_contains(accept, STR("APIGroupDiscoveryList")) && (v2 || v2beta1)) {
         reply_aggregated(r, core, v2);
@@ -294,13 +310,14 @@ static bool group_path(struct api_request *r, struct str rest, bool core)
             AUTO_JSON json_t *all = group_list();
             json_t *g;
             size_t i;
-            json_array_foreach(json_object_get(all, "groups"), i, g)
-                if (str_is(group, json_key_str(g, "name"))) {
-                    json_put_str(g, "kind", "APIGroup");
-                    json_put_str(g, "apiVersion", "v1");
-                    api_reply_object(r, 200, g);
-                    return true;
-                }
+            json_array_foreach(json_object_get(all, "groups"), i,
+                               g) if (str_is(group, json_key_str(g, "name")))
+            {
+                json_put_str(g, "kind", "APIGroup");
+                json_put_str(g, "apiVersion", "v1");
+                api_reply_object(r, 200, g);
+                return true;
+            }
             return false;
         }
         version = tail;
@@ -324,7 +341,8 @@ bool api_discovery(struct api_request *r, struct str path)
     if (str_is(path, "/version"))
         version_info(r);
     else if (str_is(path, "/openapi/v2"))
-        reply_typed(r, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", str_of(openapi_v2, sizeof(openapi_v2) - 1));
+        reply_typed(r, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                    str_of(openapi_v2, sizeof(openapi_v2) - 1));
     else if (str_is(path, "/openapi/v3"))
         openapi_v3_index(r);
     else if (str_starts(path, STR("/openapi/v3/")))

@@ -1,8 +1,7 @@
-/* The kinds and how the API server asks their tables (kube/schema.h, kube/selector.h, kube/validate.h). Everything that is
- * particular to one kind and is no table stands in api_kind_rules.c and api_printers.c. */
+/* The rows of the kinds, and how the API server asks their tables (kube/schema.h, selector.h,
+ * validate.h, table.h). Constant data and pure functions. */
 #include "lab/api_kind.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,51 +11,101 @@
 #include "kube/schema_tables.h"
 #include "kube/selector.h"
 #include "kube/validate.h"
-#include "lab/api_kind_priv.h"
+
+#define ROW(group_, kind_, plural_, singular_, msg, tab)                                           \
+    .group = group_, .version = "v1", .kind = kind_, .plural = plural_, .singular = singular_,     \
+    .schema = &schema_##msg, .table = &table_##tab
+#define REVIEW(group_, kind_, plural_, singular_, msg)                                             \
+    {                                                                                              \
+        ROW(group_, kind_, plural_, singular_, msg, plain), .review = true                         \
+    }
 
 const struct api_kind api_kinds[] = {
-    {"", "v1", "Namespace", "namespaces", "namespace", {"ns"}, .has_status = true, .field_paths = {"status.phase"}},
-    {"", "v1", "Node", "nodes", "node", {"no"}, .has_status = true, .field_paths = {"spec.unschedulable"}},
-    {"", "v1", "Pod", "pods", "pod", {"po"}, .namespaced = true, .in_all = true, .has_status = true,
-     .field_paths = {"spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName", "spec.restartPolicy", "spec.schedulerName"}},
-    {"", "v1", "Service", "services", "service", {"svc"}, .namespaced = true, .in_all = true, .has_status = true,
-     .field_paths = {"spec.clusterIP", "spec.type"}},
-    {"", "v1", "Endpoints", "endpoints", "endpoints", {"ep"}, .namespaced = true},
-    {"", "v1", "ConfigMap", "configmaps", "configmap", {"cm"}, .namespaced = true},
-    {"", "v1", "Secret", "secrets", "secret", {NULL}, .namespaced = true, .field_paths = {"type"}},
-    {"", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", {"sa"}, .namespaced = true},
-    {"", "v1", "Event", "events", "event", {"ev"}, .namespaced = true,
-     .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "reason", "type",
-                     "involvedObject.apiVersion", "involvedObject.fieldPath"}},
-    {"apps", "v1", "Deployment", "deployments", "deployment", {"deploy"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true},
-    {"apps", "v1", "ReplicaSet", "replicasets", "replicaset", {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"}},
-    {"discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", {NULL}, .namespaced = true, .counts_generation = true},
-    {"coordination.k8s.io", "v1", "Lease", "leases", "lease", {NULL}, .namespaced = true},
+    {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
+     .namespaced = true, .validate = validate_configmap},
+    {ROW("", "Endpoints", "endpoints", "endpoints", endpoints, endpoints), .short_names = {"ep"},
+     .namespaced = true, .validate = validate_endpoints},
+    {ROW("", "Event", "events", "event", event, event), .short_names = {"ev"}, .namespaced = true,
+     .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+                     "involvedObject.uid", "involvedObject.apiVersion",
+                     "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+                     "reportingComponent", "source", "type"}},
+    {ROW("", "Namespace", "namespaces", "namespace", namespace, namespace), .short_names = {"ns"},
+     .name_form = NAME_LABEL, .has_status = true, .field_paths = {"status.phase"},
+     .set_defaults = default_namespace},
+    {ROW("", "Node", "nodes", "node", node, node), .short_names = {"no"}, .has_status = true,
+     .field_paths = {"spec.unschedulable"}, .validate = validate_node},
+    {ROW("", "Pod", "pods", "pod", pod, pod), .short_names = {"po"}, .namespaced = true,
+     .in_all = true, .has_status = true,
+     .field_paths = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
+                     "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
+                     "status.nominatedNodeName"},
+     .set_defaults = default_pod, .validate = validate_pod},
+    {ROW("", "Secret", "secrets", "secret", secret, secret), .namespaced = true,
+     .field_paths = {"type"}, .set_defaults = default_secret, .validate = validate_secret},
+    {ROW("", "ServiceAccount", "serviceaccounts", "serviceaccount", service_account,
+         serviceaccount),
+     .short_names = {"sa"}, .namespaced = true},
+    {ROW("", "Service", "services", "service", service, service), .short_names = {"svc"},
+     .name_form = NAME_LABEL_1035, .namespaced = true, .in_all = true, .has_status = true,
+     .field_paths = {"spec.clusterIP", "spec.type"}, .set_defaults = default_service,
+     .validate = validate_service},
+    {ROW("apps", "Deployment", "deployments", "deployment", deployment, deployment),
+     .short_names = {"deploy"}, .namespaced = true, .in_all = true, .has_status = true,
+     .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,
+     .validate = validate_deployment},
+    {ROW("apps", "ReplicaSet", "replicasets", "replicaset", replica_set, replicaset),
+     .short_names = {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
+     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"},
+     .set_defaults = default_pod_template, .validate = validate_replicaset},
+    REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
+           self_subject_review),
+    REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
+    REVIEW("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
+           "selfsubjectaccessreview", self_subject_access_review),
+    REVIEW("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews",
+           "selfsubjectrulesreview", self_subject_rules_review),
+    REVIEW("authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews",
+           "subjectaccessreview", subject_access_review),
+    {ROW("coordination.k8s.io", "Lease", "leases", "lease", lease, lease), .namespaced = true},
+    {ROW("discovery.k8s.io", "EndpointSlice", "endpointslices", "endpointslice", endpoint_slice,
+         endpointslice),
+     .namespaced = true, .counts_generation = true, .set_defaults = default_endpointslice,
+     .validate = validate_endpointslice},
+    {ROW("events.k8s.io", "Event", "events", "event", events_event, event), .short_names = {"ev"},
+     .namespaced = true,
+     .field_paths = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+                     "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
+                     "reason", "reportingController", "deprecatedSource", "type"},
+     .stored_as = "events", .to_stored = event_to_core, .from_stored = event_from_core},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);
 
-static const struct schema *const schemas[] = {
-    &schema_namespace, &schema_node, &schema_pod, &schema_service, &schema_endpoints, &schema_config_map, &schema_secret,
-    &schema_service_account, &schema_event, &schema_deployment, &schema_replica_set, &schema_endpoint_slice, &schema_lease,
-};
-static_assert(ARRAY_LEN(schemas) == ARRAY_LEN(api_kinds), "one schema per kind");
+/* The row's own place: for names and caches of its form. */
+static size_t row_of(const struct api_kind *k)
+{
+    return (size_t)(k - api_kinds);
+}
 
 int api_kind_index(const struct api_kind *k)
 {
-    return (int)(k - api_kinds);
+    return k->stored_as ? api_kind_find(STR(""), STR("v1"), str_from(k->stored_as))
+                        : (int)row_of(k);
 }
 
-static const struct schema *schema_of(const struct api_kind *k)
+const struct api_kind *api_kind_named(const char *api_version, const char *kind)
 {
-    return schemas[api_kind_index(k)];
+    for (size_t i = 0; i < api_kinds_n; i++)
+        if (streq(kind, api_kinds[i].kind) &&
+            streq(api_version, api_kind_group_version(&api_kinds[i])))
+            return &api_kinds[i];
+    return NULL;
 }
 
 const char *api_kind_resource(const struct api_kind *k)
 {
     static char names[ARRAY_LEN(api_kinds)][80];
-    char *name = names[api_kind_index(k)];
+    char *name = names[row_of(k)];
     if (!*name)
         snprintf(name, sizeof(names[0]), "%s%s%s", k->plural, *k->group ? "." : "", k->group);
     return name;
@@ -65,7 +114,7 @@ const char *api_kind_resource(const struct api_kind *k)
 const char *api_kind_group_version(const struct api_kind *k)
 {
     static char names[ARRAY_LEN(api_kinds)][80];
-    char *name = names[api_kind_index(k)];
+    char *name = names[row_of(k)];
     if (!*name)
         snprintf(name, sizeof(names[0]), "%s%s%s", k->group, *k->group ? "/" : "", k->version);
     return name;
@@ -74,14 +123,16 @@ const char *api_kind_group_version(const struct api_kind *k)
 int api_kind_find(struct str group, struct str version, struct str plural)
 {
     for (size_t i = 0; i < api_kinds_n; i++)
-        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) && str_is(plural, api_kinds[i].plural))
+        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) &&
+            str_is(plural, api_kinds[i].plural))
             return (int)i;
     return -1;
 }
 
 /* ---- causes ---- */
 
-void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt, ...)
+void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt,
+                   ...)
 {
     AUTO_DONE(buf) struct buf message = {0};
     va_list ap;
@@ -109,10 +160,11 @@ static void take_errors(struct api_causes *causes, struct field_errors *errors)
 
 /* ---- tables ---- */
 
-int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings, struct err *reterr)
+int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings,
+                    struct err *reterr)
 {
     struct schema_findings findings = {0};
-    int r = schema_decode(schema_of(k), object, &findings, reterr);
+    int r = schema_decode(k->schema, object, &findings, reterr);
     if (r == 0)
         buf_add_str(warnings, buf_str(&findings.unknown));
     schema_findings_done(&findings);
@@ -121,27 +173,31 @@ int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnin
 
 void api_kind_default(const struct api_kind *k, json_t *object)
 {
-    schema_default(schema_of(k), object);
-    api_kind_default_rules(k, object);
+    schema_default(k->schema, object);
+    if (k->set_defaults)
+        k->set_defaults(object);
 }
 
-void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old, struct api_causes *causes)
+void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old,
+                       struct api_causes *causes)
 {
     struct field_errors errors = {0};
-    api_kind_validate_metadata(k, object, &errors);
-    schema_validate(schema_of(k), object, &errors);
-    api_kind_validate_rules(k, object, old, &errors);
+    validate_metadata(k->name_form, object, old, &errors);
+    schema_validate(k->schema, object, &errors);
+    if (k->validate)
+        k->validate(object, old, &errors);
     take_errors(causes, &errors);
 }
 
-int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret, struct err *reterr)
+int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
+                             struct err *reterr)
 {
     char api_version[256], kind[256];
     struct str raw;
     int r = pb_object_open(body, api_version, kind, &raw, reterr);
     if (r < 0)
         return r;
-    r = pb_object_decode(schema_of(k), raw, ret, reterr);
+    r = pb_object_decode(k->schema, raw, ret, reterr);
     if (r < 0)
         return r;
     if (*kind)
@@ -179,7 +235,8 @@ void label_selector_free(struct label_selector *s)
     free(s);
 }
 
-static bool match_requirements(const struct selector *s, const char *(*find)(void *user, const char *key), void *user)
+static bool match_requirements(const struct selector *s,
+                               const char *(*find)(void *user, const char *key), void *user)
 {
     for (size_t i = 0; i < s->n; i++) {
         const char *value = find(user, s->v[i].key);
@@ -191,18 +248,21 @@ static bool match_requirements(const struct selector *s, const char *(*find)(voi
     return true;
 }
 
-bool label_selector_match(const struct label_selector *s, const char *(*find)(void *user, const char *key), void *user)
+bool label_selector_match(const struct label_selector *s,
+                          const char *(*find)(void *user, const char *key), void *user)
 {
     return match_requirements(&s->s, find, user);
 }
 
-int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret, struct err *reterr)
+int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret,
+                         struct err *reterr)
 {
     struct field_selector *s = NEW(struct field_selector);
     int r = selector_parse_fields(str_from(text), &s->s, reterr);
     for (size_t i = 0; r == 0 && i < s->s.n; i++) {
         const char *key = s->s.v[i].key;
-        bool known = streq(key, "metadata.name") || (streq(key, "metadata.namespace") && k->namespaced);
+        bool known =
+            streq(key, "metadata.name") || (streq(key, "metadata.namespace") && k->namespaced);
         for (size_t f = 0; f < ARRAY_LEN(k->field_paths) && k->field_paths[f]; f++)
             known = known || streq(k->field_paths[f], key);
         if (!known)
@@ -222,16 +282,18 @@ void field_selector_free(struct field_selector *s)
     free(s);
 }
 
-bool field_selector_match(const struct field_selector *s, const char *(*find)(void *user, const char *path), void *user)
+bool field_selector_match(const struct field_selector *s,
+                          const char *(*find)(void *user, const char *path), void *user)
 {
     return match_requirements(&s->s, find, user);
 }
 
 /* ---- patches ---- */
 
-int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch, struct err *reterr)
+int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
+                        struct err *reterr)
 {
-    return patch_apply_strategic(schema_of(k), object, patch, reterr);
+    return patch_apply_strategic(k->schema, object, patch, reterr);
 }
 
 int api_patch_json(json_t **object, const json_t *patch, struct err *reterr)
@@ -242,24 +304,4 @@ int api_patch_json(json_t **object, const json_t *patch, struct err *reterr)
 void api_patch_merge(json_t *object, const json_t *patch)
 {
     patch_apply_merge(object, patch);
-}
-
-/* ---- columns ---- */
-
-static const struct api_column plain_columns[] = {
-    {"Name", "string", "Name must be unique within a namespace.", 0},
-    {"Age", "date", "CreationTimestamp is a timestamp representing the server time when this object was created.", 0},
-};
-
-size_t api_kind_columns(const struct api_kind *k, const struct api_column **ret)
-{
-    (void)k;
-    *ret = plain_columns;
-    return ARRAY_LEN(plain_columns);
-}
-
-json_t *api_kind_cells(const struct api_kind *k, const json_t *object)
-{
-    (void)k;
-    return json_pack("[s?,s?]", json_at_str(object, "metadata.name"), json_at_str(object, "metadata.creationTimestamp"));
 }

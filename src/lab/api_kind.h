@@ -1,9 +1,14 @@
 #pragma once
-/* The kinds the API server serves, and what it asks of each: the only place where it touches the schema tables of kube/. */
+/* The kinds the API server serves, one row each, and what it asks of them. */
 
 #include "base/vec.h"
-#include "codec/json.h"
+#include "kube/kind_rules.h"
+#include "kube/table.h"
 
+enum { API_FIELD_PATHS_MAX = 12 };
+
+/* One row says all there is to know of a kind; adding a kind is adding a row (and its message table
+ * in kube/). */
 struct api_kind {
     const char *group; /* "" = core */
     const char *version;
@@ -11,12 +16,24 @@ struct api_kind {
     const char *plural;
     const char *singular;
     const char *short_names[4]; /* NULL-terminated */
+    const struct schema *schema;
+    const struct table *table;
+    enum name_form name_form;
     bool namespaced;
-    bool in_all;        /* category "all" */
-    bool has_status;    /* status subresource */
+    bool in_all;     /* category "all" */
+    bool has_status; /* status subresource */
     bool has_scale;
     bool counts_generation;
-    const char *field_paths[8]; /* NULL-terminated; selectable beside metadata.name and metadata.namespace */
+    bool review;                                  /* POST only: answered, never stored */
+    const char *field_paths[API_FIELD_PATHS_MAX]; /* NULL-terminated; selectable beside
+                                                     metadata.name and metadata.namespace */
+    /* What depends on more than one field; any may be NULL. old is NULL on create. */
+    void (*set_defaults)(json_t *object);
+    void (*validate)(const json_t *object, const json_t *old, struct field_errors *e);
+    /* Another form of a stored kind: its plural in core, and the renaming, in place. */
+    const char *stored_as;
+    void (*to_stored)(json_t *object);
+    void (*from_stored)(json_t *object);
 };
 
 extern const struct api_kind api_kinds[];
@@ -27,7 +44,11 @@ const char *api_kind_resource(const struct api_kind *k);
 const char *api_kind_group_version(const struct api_kind *k); /* "v1", "apps/v1" */
 /* By group, version and plural; -1 if absent. */
 int api_kind_find(struct str group, struct str version, struct str plural);
+/* Where objects of this kind are kept: the index of the row, or of the row it is another form of.
+ */
 int api_kind_index(const struct api_kind *k);
+/* By apiVersion and kind; NULL = absent. */
+const struct api_kind *api_kind_named(const char *api_version, const char *kind);
 
 struct api_cause {
     char *field;
@@ -39,8 +60,8 @@ struct api_causes {
     size_t n;
     size_t cap;
 };
-void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt,
+                   ...) __attribute__((format(printf, 4, 5)));
 void api_causes_done(struct api_causes *c);
 
 enum api_strictness {
@@ -49,35 +70,34 @@ enum api_strictness {
     API_STRICT,
 };
 
-/* Checks types and names; unknown fields are dropped and listed in warnings (lines). -EINVAL: a wrong type, in reterr. */
-int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings, struct err *reterr) NODISCARD;
+/* Checks types and names; unknown fields are dropped and listed in warnings (lines). -EINVAL: a
+ * wrong type, in reterr. */
+int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings,
+                    struct err *reterr) NODISCARD;
 void api_kind_default(const struct api_kind *k, json_t *object);
 /* old NULL = create. */
-void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old, struct api_causes *causes);
-int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch, struct err *reterr) NODISCARD;
+void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old,
+                       struct api_causes *causes);
+int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
+                        struct err *reterr) NODISCARD;
 int api_patch_json(json_t **object, const json_t *patch, struct err *reterr) NODISCARD;
 void api_patch_merge(json_t *object, const json_t *patch);
 /* Protobuf body (magic included) to an object. */
-int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret, struct err *reterr) NODISCARD;
-
-struct api_column {
-    const char *name;
-    const char *type;        /* string, integer, date */
-    const char *description;
-    int priority;            /* >0: wide only */
-};
-size_t api_kind_columns(const struct api_kind *k, const struct api_column **ret);
-/* New array of cells; times are given as RFC 3339 and shown as ages by api_view.c (type date). */
-json_t *api_kind_cells(const struct api_kind *k, const json_t *object);
+int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
+                             struct err *reterr) NODISCARD;
 
 /* Label and field selectors. */
 struct label_selector;
-int label_selector_parse(const char *text, struct label_selector **ret, struct err *reterr) NODISCARD;
+int label_selector_parse(const char *text, struct label_selector **ret, struct err *reterr)
+    NODISCARD;
 void label_selector_free(struct label_selector *s);
 /* find(user, key) gives the value of a label or NULL. */
-bool label_selector_match(const struct label_selector *s, const char *(*find)(void *user, const char *key), void *user);
+bool label_selector_match(const struct label_selector *s,
+                          const char *(*find)(void *user, const char *key), void *user);
 
 struct field_selector;
-int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret, struct err *reterr) NODISCARD;
+int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret,
+                         struct err *reterr) NODISCARD;
 void field_selector_free(struct field_selector *s);
-bool field_selector_match(const struct field_selector *s, const char *(*find)(void *user, const char *path), void *user);
+bool field_selector_match(const struct field_selector *s,
+                          const char *(*find)(void *user, const char *path), void *user);

@@ -1,6 +1,8 @@
 #pragma once
-/* The API server's inside: one server object, one request object, and what its files call of each other. */
+/* The API server's inside: one server object, one request object, and what its files call of each
+ * other. */
 
+#include "lab/alloc.h"
 #include "lab/api_kind.h"
 #include "lab/api_server.h"
 #include "lab/store.h"
@@ -8,7 +10,7 @@
 #include "net/http_server.h"
 
 enum {
-    API_BODY_BYTES_MAX = 3 * 512 * 1024,     /* 1.5 MiB, as etcd and kube-apiserver have it */
+    API_BODY_BYTES_MAX = 3 * 512 * 1024, /* 1.5 MiB, as etcd and kube-apiserver have it */
     API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
     API_LIST_LIMIT_MAX = 100000,
 };
@@ -18,10 +20,10 @@ struct api_request;
 /* How an object is shown: the answer to the Accept header. */
 enum api_view {
     API_VIEW_JSON,
-    API_VIEW_TABLE,          /* rows with PartialObjectMetadata */
-    API_VIEW_TABLE_OBJECT,   /* includeObject=Object */
-    API_VIEW_TABLE_NONE,     /* includeObject=None */
-    API_VIEW_PARTIAL,        /* PartialObjectMetadata(List) */
+    API_VIEW_TABLE,        /* rows with PartialObjectMetadata */
+    API_VIEW_TABLE_OBJECT, /* includeObject=Object */
+    API_VIEW_TABLE_NONE,   /* includeObject=None */
+    API_VIEW_PARTIAL,      /* PartialObjectMetadata(List) */
     _API_VIEW_MAX,
 };
 
@@ -53,11 +55,12 @@ struct api_server {
     struct loop *loop;
     struct api_config config;
     struct store *store;
+    struct alloc alloc; /* what Services hold */
     struct store_kind *store_kinds;
     struct http_server *http;
     struct tls_context *tls;
     struct tls_context *kubelet_tls;
-    struct list_node *watches;   /* one list head per kind */
+    struct list_node *watches; /* one list head per kind */
     struct api_event_cache *event_cache;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
@@ -69,8 +72,8 @@ struct api_server {
 void api_reply_json(struct api_request *r, int status, struct str json);
 void api_reply_object(struct api_request *r, int status, const json_t *object);
 void api_reply_stored(struct api_request *r, int status, const struct object *o);
-void api_status(struct api_request *r, int code, const char *reason, const json_t *details, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
+                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void api_not_found(struct api_request *r, const char *name);
 /* {"name":…,"group":…,"kind":…} of the request's object; new reference. */
 json_t *api_details(const struct api_request *r, const char *name);
@@ -83,9 +86,11 @@ void api_request_free(struct api_request *r);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
+bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret);
 void api_user_done(struct api_user *u);
 void api_token_request(struct api_request *r);
-void api_self_review(struct api_request *r, const json_t *body);
+/* Access, rules, subject and token reviews: answered, never stored. */
+void api_review(struct api_request *r);
 
 /* api_discovery.c: true if the path was one of discovery's. */
 bool api_discovery(struct api_request *r, struct str path);
@@ -101,16 +106,20 @@ struct api_selection {
     struct label_selector *labels;
     struct field_selector *fields;
 };
-int api_selection_parse(struct api_request *r, struct api_selection *ret, struct err *reterr) NODISCARD;
+int api_selection_parse(struct api_request *r, struct api_selection *ret, struct err *reterr)
+    NODISCARD;
 void api_selection_done(struct api_selection *s);
 bool api_selection_matches(const struct api_selection *s, const struct object *o);
 
 /* api_view.c: encodings. */
 int api_view_of(struct str accept, struct str query, enum api_view *ret) NODISCARD;
-void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o);
+void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
+                    struct object *o);
 void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind);
-void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o, bool first);
-void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_, uint64_t remaining);
+void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
+                        struct object *o, bool first);
+void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
+                       uint64_t remaining);
 
 /* api_watch.c */
 void api_watch(struct api_request *r);
@@ -122,17 +131,25 @@ void api_watch_done(struct api_server *s);
 void api_create(struct api_request *r);
 void api_update(struct api_request *r);
 void api_patch(struct api_request *r);
-/* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error itself. */
+/* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error
+ * itself. */
 int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret) NODISCARD;
+/* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
+ * dropped. An empty body is {}. */
+int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
 /* {"metadata":…} of the stored object as a tree; new reference. */
 json_t *api_tree(const struct object *o);
 
+/* api_admission.c: what a cluster's admission adds to new objects. */
+void api_admit_create(struct api_request *r, json_t *object);
+
 /* api_delete.c */
 void api_delete(struct api_request *r);
 void api_delete_collection(struct api_request *r);
-/* Removes for good if nothing holds the object any more; otherwise stores it. Answers with the object. */
+/* Removes for good if nothing holds the object any more; otherwise stores it. Answers with the
+ * object. */
 void api_finish_delete(struct api_request *r, json_t *object, struct object *old);
 
 /* api_subresource.c */
@@ -141,5 +158,7 @@ void api_subresource(struct api_request *r);
 /* api_tunnel.c: log, exec, attach through the node. */
 void api_tunnel(struct api_request *r);
 
-/* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is wrong. */
-void api_service_prepare(struct api_server *s, json_t *object, const json_t *old, struct api_causes *causes);
+/* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is
+ * wrong. */
+void api_service_prepare(struct api_server *s, json_t *object, const json_t *old,
+                         struct api_causes *causes);

@@ -1,7 +1,9 @@
-/* GET and LIST. A list is the concatenation of stored bytes: no object is decoded, whatever the size.
+/* GET and LIST. A list is the concatenation of stored bytes: no object is decoded, whatever the
+ * size.
  *
- * Pages: `continue` is base64url of {v: version of the first page, s: "ns/name" of the last item}. The server has one state
- * only, so a page shows the present; a token older than the event ring is answered 410 Expired, as the API promises. */
+ * Pages: `continue` is base64url of {v: version of the first page, s: "ns/name" of the last item}.
+ * The server has one state only, so a page shows the present; a token older than the event ring is
+ * answered 410 Expired, as the API promises. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +45,8 @@ static int page_parse(const char *token, struct page *ret)
 {
     AUTO_DONE(buf) struct buf b = {0};
     AUTO_JSON json_t *j = NULL;
-    if (base64url_decode(str_from(token), &b) < 0 || json_parse(buf_str(&b), 4096, NULL, &j, NULL) < 0)
+    if (base64url_decode(str_from(token), &b) < 0 ||
+        json_parse(buf_str(&b), 4096, NULL, &j, NULL) < 0)
         return -EINVAL;
     const char *ns = json_key_str(j, "n"), *name = json_key_str(j, "s");
     int64_t version = json_at_int(j, "v", -1);
@@ -71,24 +74,32 @@ static bool check_version(struct api_request *r)
         return false;
     }
     if (!str_empty(match) && !streq(match, "Exact") && !streq(match, "NotOlderThan")) {
-        api_status(r, 422, "Invalid", NULL, "resourceVersionMatch: Unsupported value: \"%s\": supported values: \"Exact\", \"NotOlderThan\"", match);
+        api_status(r, 422, "Invalid", NULL,
+                   "resourceVersionMatch: Unsupported value: \"%s\": supported values: \"Exact\", "
+                   "\"NotOlderThan\"",
+                   match);
         return false;
     }
     if (v > store_version(r->server->store)) {
-        AUTO_JSON json_t *details = json_pack("{s:[{s:s,s:s}],s:i}", "causes", "reason", "ResourceVersionTooLarge", "message",
-                                              "Too large resource version", "retryAfterSeconds", 1);
-        api_status(r, 504, "Timeout", details, "Too large resource version: %" PRIu64 ", current: %" PRIu64, v,
+        AUTO_JSON json_t *details =
+            json_pack("{s:[{s:s,s:s}],s:i}", "causes", "reason", "ResourceVersionTooLarge",
+                      "message", "Too large resource version", "retryAfterSeconds", 1);
+        api_status(r, 504, "Timeout", details,
+                   "Too large resource version: %" PRIu64 ", current: %" PRIu64, v,
                    store_version(r->server->store));
         return false;
     }
-    if (streq(match, "Exact") && v != store_version(r->server->store) && v < store_oldest_version(r->server->store)) {
-        api_status(r, 410, "Expired", NULL, "The resourceVersion for the provided list is too old.");
+    if (streq(match, "Exact") && v != store_version(r->server->store) &&
+        v < store_oldest_version(r->server->store)) {
+        api_status(r, 410, "Expired", NULL,
+                   "The resourceVersion for the provided list is too old.");
         return false;
     }
     return true;
 }
 
-static void list_from(struct api_request *r, const struct api_selection *sel, size_t at, uint64_t version, uint64_t limit)
+static void list_from(struct api_request *r, const struct api_selection *sel, size_t at,
+                      uint64_t version, uint64_t limit)
 {
     struct store *store = r->server->store;
     AUTO_DONE(buf) struct buf b = {0};
@@ -117,7 +128,8 @@ static void list_from(struct api_request *r, const struct api_selection *sel, si
         shown++;
         last = o;
     }
-    api_view_list_end(&b, r->view, version, token.n ? buf_cstr(&token) : NULL, exact ? remaining : 0);
+    api_view_list_end(&b, r->view, version, token.n ? buf_cstr(&token) : NULL,
+                      exact ? remaining : 0);
     if (b.failed)
         api_status(r, 500, "InternalError", NULL, "the list does not fit into memory");
     else
@@ -139,13 +151,15 @@ void api_list(struct api_request *r)
     if (str_empty(token) && !check_version(r))
         return;
     if (!str_empty(token) && page_parse(token, &page) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "continue key is not valid: it did not come from this server");
+        api_status(r, 400, "BadRequest", NULL,
+                   "continue key is not valid: it did not come from this server");
         return;
     }
     if (!str_empty(token) && page.version < store_oldest_version(r->server->store)) {
         page_done(&page);
         api_status(r, 410, "Expired", NULL,
-                   "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+                   "The provided continue parameter is too old to display a consistent list "
+                   "result. You can start a new list "
                    "without the continue parameter.");
         return;
     }
@@ -157,7 +171,9 @@ void api_list(struct api_request *r)
     size_t at = *r->ns ? store_lower_bound(r->server->store, r->kind_index, r->ns, "") : 0;
     if (page.last_name) {
         at = store_lower_bound(r->server->store, r->kind_index, page.last_ns, page.last_name);
-        const struct object *o = at < store_count(r->server->store, r->kind_index) ? store_at(r->server->store, r->kind_index, at) : NULL;
+        const struct object *o = at < store_count(r->server->store, r->kind_index)
+                                     ? store_at(r->server->store, r->kind_index, at)
+                                     : NULL;
         if (o && streq(o->ns, page.last_ns) && streq(o->name, page.last_name))
             at++;
         version = page.version;

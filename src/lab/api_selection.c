@@ -1,5 +1,5 @@
-/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the parsed labels and fields of
- * stored objects, never their JSON. */
+/* Selections: namespace, label selector, field selector of one list or watch. Matching reads the
+ * parsed labels and fields of stored objects, never their JSON. */
 #include <errno.h>
 
 #include "codec/url.h"
@@ -43,17 +43,22 @@ static const char *find_label(void *user, const char *key)
     return NULL;
 }
 
+struct fields_of {
+    const struct api_kind
+        *kind; /* the form asked for: its paths stand in the order of the stored ones */
+    const struct object *object;
+};
+
 static const char *find_field(void *user, const char *path)
 {
-    const struct object *o = user;
-    const struct api_kind *k = &api_kinds[o->kind];
+    const struct fields_of *f = user;
     if (streq(path, "metadata.name"))
-        return o->name;
+        return f->object->name;
     if (streq(path, "metadata.namespace"))
-        return o->ns;
-    for (size_t i = 0; i < o->n_fields; i++)
-        if (streq(k->field_paths[i], path))
-            return o->fields[i];
+        return f->object->ns;
+    for (size_t i = 0; i < f->object->n_fields; i++)
+        if (streq(f->kind->field_paths[i], path))
+            return f->object->fields[i];
     return NULL;
 }
 
@@ -64,5 +69,6 @@ bool api_selection_matches(const struct api_selection *s, const struct object *o
         return false;
     if (s->labels && !label_selector_match(s->labels, find_label, user))
         return false;
-    return !s->fields || field_selector_match(s->fields, find_field, user);
+    struct fields_of fields = {s->kind, o};
+    return !s->fields || field_selector_match(s->fields, find_field, &fields);
 }

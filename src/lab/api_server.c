@@ -1,7 +1,8 @@
-/* The API server's entry: a request comes in here, is authenticated, taken apart and handed to the file that knows.
+/* The API server's entry: a request comes in here, is authenticated, taken apart and handed to the
+ * file that knows.
  *
- * Owns the server object: store, HTTP server, open watches. One loop, one thread: a request is handled to its end in one
- * call, but for watches and tunnels. */
+ * Owns the server object: store, HTTP server, open watches. One loop, one thread: a request is
+ * handled to its end in one call, but for watches and tunnels. */
 #include "lab/api_server.h"
 
 #include <errno.h>
@@ -14,9 +15,30 @@
 #include "codec/url.h"
 #include "lab/api_priv.h"
 
+static uint32_t service_kind(void)
+{
+    return (uint32_t)api_kind_find(STR(""), STR("v1"), STR("services"));
+}
+
 static void on_store_event(const struct store_event *e, void *user)
 {
-    api_watch_event(user, e);
+    struct api_server *s = user;
+    if (e->object->kind == service_kind()) {
+        AUTO_JSON json_t *before = e->before ? api_tree(e->before) : NULL;
+        AUTO_JSON json_t *now = e->type != STORE_DELETED ? api_tree(e->object) : NULL;
+        alloc_release(&s->alloc, before);
+        alloc_take(&s->alloc, now);
+    }
+    api_watch_event(s, e);
+}
+
+/* The mirror of Services that were stored before this start. */
+static void load_alloc(struct api_server *s)
+{
+    for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
+        AUTO_JSON json_t *service = api_tree(store_at(s->store, service_kind(), i));
+        alloc_take(&s->alloc, service);
+    }
 }
 
 /* ---- paths ---- */
@@ -30,13 +52,14 @@ static char *segment(struct str raw)
     return buf_take_cstr(&b);
 }
 
-static bool find_kind(struct api_request *r, struct str group, struct str version, struct str plural)
+static bool find_kind(struct api_request *r, struct str group, struct str version,
+                      struct str plural)
 {
     int index = api_kind_find(group, version, plural);
     if (index < 0)
         return false;
-    r->kind_index = (uint32_t)index;
     r->kind = &api_kinds[index];
+    r->kind_index = (uint32_t)api_kind_index(r->kind);
     return true;
 }
 
@@ -60,7 +83,8 @@ static bool parse_path(struct api_request *r, struct str path)
         struct str after, ns = str_cut(rest, '/', &after);
         struct str next, word = after.p ? str_cut(after, '/', &next) : (struct str){0};
         /* namespaces/NAME and namespaces/NAME/{status,finalize} are about the Namespace itself */
-        if (after.p && after.n && !(group.n == 0 && (str_is(word, "status") || str_is(word, "finalize")) && !next.p)) {
+        if (after.p && after.n &&
+            !(group.n == 0 && (str_is(word, "status") || str_is(word, "finalize")) && !next.p)) {
             r->ns = segment(ns);
             plural = word;
             rest = next;
@@ -91,7 +115,8 @@ static bool parse_path(struct api_request *r, struct str path)
 
 static void method_not_allowed(struct api_request *r)
 {
-    api_status(r, 405, "MethodNotAllowed", NULL, "the server does not allow this method on the requested resource");
+    api_status(r, 405, "MethodNotAllowed", NULL,
+               "the server does not allow this method on the requested resource");
 }
 
 static void on_collection(struct api_request *r, struct str method)
@@ -121,45 +146,34 @@ static void on_object(struct api_request *r, struct str method)
         method_not_allowed(r);
 }
 
-static bool review_path(struct api_request *r, struct str path)
-{
-    static const char *const paths[] = {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-                                        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
-                                        "/apis/authentication.k8s.io/v1/selfsubjectreviews"};
-    static const char *const kinds[] = {"SelfSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview"};
-    AUTO_JSON json_t *body = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        if (!str_is(path, paths[i]) || !str_is(http_exchange_method(r->exchange), "POST"))
-            continue;
-        struct str text = http_exchange_body(r->exchange);
-        /* What is asked does not matter: everything is allowed. A protobuf body is answered like an empty one. */
-        if (text.n && text.p[0] == '{' && json_parse(text, API_BODY_BYTES_MAX, NULL, &body, NULL) < 0)
-            body = NULL;
-        if (!body)
-            body = json_pack("{s:s,s:s,s:{}}", "apiVersion", i == 2 ? "authentication.k8s.io/v1" : "authorization.k8s.io/v1", "kind", kinds[i], "metadata");
-        json_object_set_new(body, "kind", json_string(kinds[i]));
-        api_self_review(r, body);
-        return true;
-    }
-    return false;
-}
-
 static void metrics(struct api_request *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
     struct api_server *s = r->server;
-    static const char *const views[_API_VIEW_MAX] = {"json", "table", "table_object", "table_none", "partial"};
+    static const char *const views[_API_VIEW_MAX] = {"json", "table", "table_object", "table_none",
+                                                     "partial"};
     struct http_header type = {STR("Content-Type"), STR("text/plain; version=0.0.4")};
-    buf_addf(&b, "# TYPE fairlead_lab_requests_total counter\nfairlead_lab_requests_total %" PRIu64 "\n", s->requests);
-    buf_addf(&b, "# TYPE fairlead_lab_watches gauge\nfairlead_lab_watches %" PRIu64 "\n", s->watches_open);
-    buf_addf(&b, "# TYPE fairlead_lab_watches_dropped_total counter\nfairlead_lab_watches_dropped_total %" PRIu64 "\n", s->watches_dropped);
+    buf_addf(
+        &b, "# TYPE fairlead_lab_requests_total counter\nfairlead_lab_requests_total %" PRIu64 "\n",
+        s->requests);
+    buf_addf(&b, "# TYPE fairlead_lab_watches gauge\nfairlead_lab_watches %" PRIu64 "\n",
+             s->watches_open);
+    buf_addf(&b,
+             "# TYPE fairlead_lab_watches_dropped_total "
+             "counter\nfairlead_lab_watches_dropped_total %" PRIu64 "\n",
+             s->watches_dropped);
     buf_add_cstr(&b, "# TYPE fairlead_lab_watch_encodes_total counter\n");
     for (int v = 0; v < _API_VIEW_MAX; v++)
-        buf_addf(&b, "fairlead_lab_watch_encodes_total{view=\"%s\"} %" PRIu64 "\n", views[v], s->watch_encodes[v]);
+        buf_addf(&b, "fairlead_lab_watch_encodes_total{view=\"%s\"} %" PRIu64 "\n", views[v],
+                 s->watch_encodes[v]);
     buf_add_cstr(&b, "# TYPE fairlead_lab_objects gauge\n");
     for (size_t k = 0; k < api_kinds_n; k++)
-        buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n", api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
-    buf_addf(&b, "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n", store_version(s->store));
+        if (!api_kinds[k].review && !api_kinds[k].stored_as)
+            buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n",
+                     api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
+    buf_addf(&b,
+             "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
+             store_version(s->store));
     http_exchange_reply(r->exchange, 200, &type, 1, buf_str(&b));
     api_request_free(r);
 }
@@ -196,7 +210,7 @@ static void handle(struct api_request *r)
         metrics(r);
         return;
     }
-    if (review_path(r, path) || api_discovery(r, path))
+    if (api_discovery(r, path))
         return;
     if (!parse_path(r, path)) {
         AUTO_JSON json_t *details = json_object();
@@ -204,13 +218,19 @@ static void handle(struct api_request *r)
         return;
     }
     if (api_view_of(http_exchange_header(r->exchange, "accept"), r->query, &r->view) < 0) {
-        api_status(r, 406, "NotAcceptable", NULL, "only the following media types are accepted: application/json");
+        api_status(r, 406, "NotAcceptable", NULL,
+                   "only the following media types are accepted: application/json");
         return;
     }
     check_dry_run(r);
-    if (r->subresource && !streq(r->subresource, "status"))
+    if (r->kind->review && !(str_is(method, "POST") && !r->name))
+        method_not_allowed(r);
+    else if (r->kind->review)
+        api_review(r);
+    else if (r->subresource && !streq(r->subresource, "status"))
         api_subresource(r);
-    else if (r->subresource && (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))
+    else if (r->subresource &&
+             (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))
         method_not_allowed(r);
     else if (r->name)
         on_object(r, method);
@@ -226,13 +246,16 @@ static void on_request(struct http_exchange *x, void *user)
     r->exchange = x;
     r->query = http_exchange_query(x);
     s->requests++;
-    log_debug("request", kv_str("method", http_exchange_method(x)), kv_str("path", http_exchange_path(x)), kv_str("query", r->query));
+    log_debug("request", kv_str("method", http_exchange_method(x)),
+              kv_str("path", http_exchange_path(x)), kv_str("query", r->query));
     handle(r);
 }
 
 static void on_bad_request(int status, const char *why, struct buf *body, void *user)
 {
-    const char *reason = status == 413 ? "RequestEntityTooLarge" : status == 408 ? "Timeout" : "BadRequest";
+    const char *reason = status == 413   ? "RequestEntityTooLarge"
+                         : status == 408 ? "Timeout"
+                                         : "BadRequest";
     (void)user;
     if (status == 413)
         why = "limit is 1572864 bytes: the request body is too large";
@@ -241,10 +264,12 @@ static void on_bad_request(int status, const char *why, struct buf *body, void *
 
 /* ---- bootstrap ---- */
 
-static int ensure(struct api_server *s, const char *plural, const char *group, const char *version, json_t *object, struct err *reterr)
+static int ensure(struct api_server *s, const char *plural, const char *group, const char *version,
+                  json_t *object, struct err *reterr)
 {
     int index = api_kind_find(str_from(group), str_from(version), str_from(plural));
-    const char *ns = json_at_str(object, "metadata.namespace"), *name = json_at_str(object, "metadata.name");
+    const char *ns = json_at_str(object, "metadata.namespace"),
+               *name = json_at_str(object, "metadata.name");
     char uid[37], now[21];
     int r = 0;
     ASSERT(index >= 0);
@@ -261,47 +286,66 @@ static int ensure(struct api_server *s, const char *plural, const char *group, c
 
 static int bootstrap(struct api_server *s, struct err *reterr)
 {
-    static const char *const namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
+    static const char *const namespaces[] = {"default", "kube-system", "kube-public",
+                                             "kube-node-lease"};
     char endpoint[IP_TEXT_BYTES], address[IP_TEXT_BYTES];
     struct ip first;
     int r = prefix_nth(&s->config.service_cidrs[0], 1, &first);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(namespaces); i++)
         r = ensure(s, "namespaces", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:{s:s}},s:{s:[s]},s:{s:s}}", "kind", "Namespace", "apiVersion", "v1", "metadata", "name",
-                             namespaces[i], "labels", "kubernetes.io/metadata.name", namespaces[i], "spec", "finalizers", "kubernetes",
-                             "status", "phase", "Active"), reterr);
+                   json_pack("{s:s,s:s,s:{s:s,s:{s:s}},s:{s:[s]},s:{s:s}}", "kind", "Namespace",
+                             "apiVersion", "v1", "metadata", "name", namespaces[i], "labels",
+                             "kubernetes.io/metadata.name", namespaces[i], "spec", "finalizers",
+                             "kubernetes", "status", "phase", "Active"),
+                   reterr);
     ip_format(&s->config.advertise_ip, endpoint);
     ip_format(&first, address);
     const char *family = first.family == AF_INET6 ? "IPv6" : "IPv4";
     const char *endpoint_family = s->config.advertise_ip.family == AF_INET6 ? "IPv6" : "IPv4";
     if (r == 0)
         r = ensure(s, "services", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s}},s:{s:[{s:s,s:s,s:i,s:i}],s:s,s:[s],s:s,s:s,s:[s],s:s,s:s},s:{s:{}}}", "kind",
-                             "Service", "apiVersion", "v1", "metadata", "name", "kubernetes", "namespace", "default", "labels",
-                             "component", "apiserver", "provider", "kubernetes", "spec", "ports", "name", "https", "protocol", "TCP",
-                             "port", 443, "targetPort", s->config.port, "clusterIP", address, "clusterIPs", address, "type",
-                             "ClusterIP", "sessionAffinity", "None", "ipFamilies", family, "ipFamilyPolicy", "SingleStack",
-                             "internalTrafficPolicy", "Cluster", "status", "loadBalancer"), reterr);
+                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s}},s:{s:[{s:s,s:s,s:i,s:i}],s:s,s:[s],"
+                             "s:s,s:s,s:[s],s:s,s:s},s:{s:{}}}",
+                             "kind", "Service", "apiVersion", "v1", "metadata", "name",
+                             "kubernetes", "namespace", "default", "labels", "component",
+                             "apiserver", "provider", "kubernetes", "spec", "ports", "name",
+                             "https", "protocol", "TCP", "port", 443, "targetPort", s->config.port,
+                             "clusterIP", address, "clusterIPs", address, "type", "ClusterIP",
+                             "sessionAffinity", "None", "ipFamilies", family, "ipFamilyPolicy",
+                             "SingleStack", "internalTrafficPolicy", "Cluster", "status",
+                             "loadBalancer"),
+                   reterr);
     if (r == 0)
         r = ensure(s, "endpoints", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i,s:s}]}]}", "kind", "Endpoints", "apiVersion", "v1",
-                             "metadata", "name", "kubernetes", "namespace", "default", "labels", "endpointslice.kubernetes.io/skip-mirror",
-                             "true", "subsets", "addresses", "ip", endpoint, "ports", "name", "https", "port", s->config.port, "protocol",
-                             "TCP"), reterr);
+                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i,s:s}]}]}",
+                             "kind", "Endpoints", "apiVersion", "v1", "metadata", "name",
+                             "kubernetes", "namespace", "default", "labels",
+                             "endpointslice.kubernetes.io/skip-mirror", "true", "subsets",
+                             "addresses", "ip", endpoint, "ports", "name", "https", "port",
+                             s->config.port, "protocol", "TCP"),
+                   reterr);
     if (r == 0)
-        r = ensure(s, "endpointslices", "discovery.k8s.io", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:s,s:[{s:[s],s:{s:b}}],s:[{s:s,s:i,s:s}]}", "kind", "EndpointSlice", "apiVersion",
-                             "discovery.k8s.io/v1", "metadata", "name", "kubernetes", "namespace", "default", "labels",
-                             "kubernetes.io/service-name", "kubernetes", "addressType", endpoint_family, "endpoints", "addresses",
-                             endpoint, "conditions", "ready", 1, "ports", "name", "https", "port", s->config.port, "protocol", "TCP"), reterr);
+        r = ensure(
+            s, "endpointslices", "discovery.k8s.io", "v1",
+            json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:s,s:[{s:[s],s:{s:b}}],s:[{s:s,s:i,s:s}]}",
+                      "kind", "EndpointSlice", "apiVersion", "discovery.k8s.io/v1", "metadata",
+                      "name", "kubernetes", "namespace", "default", "labels",
+                      "kubernetes.io/service-name", "kubernetes", "addressType", endpoint_family,
+                      "endpoints", "addresses", endpoint, "conditions", "ready", 1, "ports", "name",
+                      "https", "port", s->config.port, "protocol", "TCP"),
+            reterr);
     return r;
 }
 
 static int open_tls(struct api_server *s, struct err *reterr)
 {
     const struct api_config *c = &s->config;
-    struct tls_config server = {.cert_pem = buf_str(&c->tls_cert), .key_pem = buf_str(&c->tls_key), .ca_pem = buf_str(&c->client_ca)};
-    struct tls_config kubelet = {.cert_pem = buf_str(&c->kubelet_cert), .key_pem = buf_str(&c->kubelet_key), .ca_pem = buf_str(&c->client_ca)};
+    struct tls_config server = {.cert_pem = buf_str(&c->tls_cert),
+                                .key_pem = buf_str(&c->tls_key),
+                                .ca_pem = buf_str(&c->client_ca)};
+    struct tls_config kubelet = {.cert_pem = buf_str(&c->kubelet_cert),
+                                 .key_pem = buf_str(&c->kubelet_key),
+                                 .ca_pem = buf_str(&c->client_ca)};
     int r = tls_context_new_server(&server, &s->tls, reterr);
     return r < 0 ? r : tls_context_new_client(&kubelet, &s->kubelet_tls, reterr);
 }
@@ -312,15 +356,18 @@ static int open_store(struct api_server *s, struct err *reterr)
     for (size_t i = 0; i < api_kinds_n; i++) {
         kinds[i].name = api_kind_resource(&api_kinds[i]);
         kinds[i].field_paths = api_kinds[i].field_paths;
-        while (kinds[i].n_fields < ARRAY_LEN(api_kinds[i].field_paths) && api_kinds[i].field_paths[kinds[i].n_fields])
+        while (kinds[i].n_fields < ARRAY_LEN(api_kinds[i].field_paths) &&
+               api_kinds[i].field_paths[kinds[i].n_fields])
             kinds[i].n_fields++;
     }
     s->store_kinds = kinds;
-    AUTO_CHARS char *path = s->config.data_dir ? xasprintf("%s/store.db", s->config.data_dir) : NULL;
+    AUTO_CHARS char *path =
+        s->config.data_dir ? xasprintf("%s/store.db", s->config.data_dir) : NULL;
     return store_open(path, kinds, api_kinds_n, on_store_event, s, &s->store, reterr);
 }
 
-int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret, struct err *reterr)
+int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret,
+                     struct err *reterr)
 {
     static const struct http_server_ops ops = {on_request, on_bad_request};
     struct api_server *s = NEW(struct api_server);
@@ -332,9 +379,12 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     if (r == 0)
         r = open_store(s, reterr);
     if (r == 0)
+        load_alloc(s);
+    if (r == 0)
         r = bootstrap(s, reterr);
     if (r == 0) {
-        struct http_server_config hc = {.tls = s->tls, .body_bytes_max = API_BODY_BYTES_MAX, .idle_timeout_ms = 180000};
+        struct http_server_config hc = {
+            .tls = s->tls, .body_bytes_max = API_BODY_BYTES_MAX, .idle_timeout_ms = 180000};
         r = http_server_new(l, &s->config.bind_ip, s->config.port, &hc, &ops, s, &s->http, reterr);
     }
     if (r < 0) {
@@ -356,12 +406,13 @@ void api_server_free(struct api_server *s)
         return;
     http_server_free(s->http);
     store_free(s->store);
+    alloc_done(&s->alloc);
     free(s->store_kinds);
     api_watch_done(s);
     tls_context_unref(s->tls);
     tls_context_unref(s->kubelet_tls);
-    struct buf *bufs[] = {&s->config.tls_cert, &s->config.tls_key, &s->config.client_ca,
-                          &s->config.sa_key, &s->config.kubelet_cert, &s->config.kubelet_key};
+    struct buf *bufs[] = {&s->config.tls_cert, &s->config.tls_key,      &s->config.client_ca,
+                          &s->config.sa_key,   &s->config.kubelet_cert, &s->config.kubelet_key};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
         buf_done(bufs[i]);
     free(s->config.tokens);

@@ -11,7 +11,7 @@ struct api_config {
     struct ip bind_ip;
     uint16_t port; /* 0 = any */
     struct ip advertise_ip;
-    const char *data_dir; /* NULL = memory */
+    const char *data_dir;                                                       /* NULL = memory */
     struct buf tls_cert, tls_key, client_ca, sa_key, kubelet_cert, kubelet_key; /* PEM */
     char *tokens; /* lines: token,user,uid,"group,group" */
     const char *sa_issuer;
@@ -21,6 +21,7 @@ struct api_config {
 };
 
 /* Takes what config owns (it is empty afterwards, also on failure). */
-int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret, struct err *reterr) NODISCARD;
+int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret,
+                     struct err *reterr) NODISCARD;
 void api_server_free(struct api_server *s);
 uint16_t api_server_port(const struct api_server *s);

@@ -1,8 +1,9 @@
-/* Subresources that are not streams: scale, binding, eviction, finalize, token. status is a plain update or patch with the
- * roles of spec and status exchanged (api_write.c). */
+/* Subresources that are not streams: scale, binding, eviction, finalize, token. status is a plain
+ * update or patch with the roles of spec and status exchanged (api_write.c). */
 #include <stdio.h>
 
 #include "base/time.h"
+#include "kube/schema_tables.h"
 #include "lab/api_priv.h"
 
 static json_t *scale_of(const struct api_kind *k, const json_t *object)
@@ -12,10 +13,12 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
     json_t *value;
     json_object_foreach(json_at(object, "spec.selector.matchLabels"), key, value)
         buf_addf(&selector, "%s%s=%s", selector.n ? "," : "", key, json_string_value(value));
-    json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion", "autoscaling/v1", "metadata",
-                              "spec", "replicas", (json_int_t)json_at_int(object, "spec.replicas", 0), "status", "replicas",
-                              (json_int_t)json_at_int(object, "status.replicas", 0));
-    static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
+    json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion",
+                              "autoscaling/v1", "metadata", "spec", "replicas",
+                              (json_int_t)json_at_int(object, "spec.replicas", 0), "status",
+                              "replicas", (json_int_t)json_at_int(object, "status.replicas", 0));
+    static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
+                                         "creationTimestamp"};
     (void)k;
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
         json_t *v = json_object_get(json_at(object, "metadata"), copied[i]);
@@ -38,10 +41,14 @@ static void scale(struct api_request *r, struct object *old)
         api_reply_object(r, 200, answer);
         return;
     }
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+    bool patch = str_is(method, "PATCH");
+    if (patch &&
+        json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
         return;
     }
+    if (!patch && api_read_message(r, &schema_scale, &body) < 0)
+        return;
     AUTO_JSON json_t *wanted = scale_of(r->kind, object);
     if (str_is(method, "PATCH"))
         api_patch_merge(wanted, body);
@@ -53,13 +60,17 @@ static void scale(struct api_request *r, struct object *old)
     if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
         AUTO_JSON json_t *details = api_details(r, name);
         api_status(r, 409, "Conflict", details,
-                   "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please apply your changes to the latest "
-                   "version and try again", api_kind_resource(r->kind), name);
+                   "Operation cannot be fulfilled on %s \"%s\": the object has been modified; "
+                   "please apply your changes to the latest "
+                   "version and try again",
+                   api_kind_resource(r->kind), name);
         return;
     }
     if (replicas < 0) {
         struct api_causes causes = {0};
-        api_cause_add(&causes, "FieldValueInvalid", "spec.replicas", "Invalid value: %lld: must be greater than or equal to 0", (long long)replicas);
+        api_cause_add(&causes, "FieldValueInvalid", "spec.replicas",
+                      "Invalid value: %lld: must be greater than or equal to 0",
+                      (long long)replicas);
         api_invalid(r, name, &causes);
         api_causes_done(&causes);
         return;
@@ -67,7 +78,8 @@ static void scale(struct api_request *r, struct object *old)
     if (replicas != json_at_int(object, "spec.replicas", 0)) {
         struct object *stored;
         json_put_int(object, "spec.replicas", replicas);
-        json_put_int(object, "metadata.generation", json_at_int(object, "metadata.generation", 0) + 1);
+        json_put_int(object, "metadata.generation",
+                     json_at_int(object, "metadata.generation", 0) + 1);
         if (!r->dry_run && store_put(r->server->store, r->kind_index, object, &stored, &err) < 0) {
             api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
             return;
@@ -79,7 +91,9 @@ static void scale(struct api_request *r, struct object *old)
 
 static void reply_success(struct api_request *r, int status)
 {
-    api_reply_json(r, status, STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}"));
+    api_reply_json(r, status,
+                   STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+                       "\"Success\",\"code\":201}"));
 }
 
 /* pods/binding: what a scheduler says. */
@@ -89,7 +103,9 @@ static void bind_pod(struct api_request *r, struct object *old)
     AUTO_JSON json_t *body = NULL;
     struct err err = {0};
     char now[21];
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0 || !json_at_str(body, "target.name")) {
+    if (api_read_message(r, &schema_binding, &body) < 0)
+        return;
+    if (!json_at_str(body, "target.name")) {
         api_status(r, 400, "BadRequest", NULL, "binding: target.name is required");
         return;
     }
@@ -97,7 +113,8 @@ static void bind_pod(struct api_request *r, struct object *old)
     AUTO_CHARS char *name = xstrdup(r->name);
     if (have || json_at_str(object, "metadata.deletionTimestamp")) {
         AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "Conflict", details, "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is %s", name, name,
+        api_status(r, 409, "Conflict", details,
+                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is %s", name, name,
                    have ? "already assigned to a node" : "being deleted");
         return;
     }
@@ -109,12 +126,13 @@ static void bind_pod(struct api_request *r, struct object *old)
         conditions = json_array();
         json_put(object, "status.conditions", conditions);
     }
-    json_array_foreach(conditions, i, c)
-        if (streq(json_key_str(c, "type"), "PodScheduled")) {
-            json_array_remove(conditions, i);
-            break;
-        }
-    json_array_append_new(conditions, json_pack("{s:s,s:s,s:s}", "type", "PodScheduled", "status", "True", "lastTransitionTime", now));
+    json_array_foreach(conditions, i, c) if (streq(json_key_str(c, "type"), "PodScheduled"))
+    {
+        json_array_remove(conditions, i);
+        break;
+    }
+    json_array_append_new(conditions, json_pack("{s:s,s:s,s:s}", "type", "PodScheduled", "status",
+                                                "True", "lastTransitionTime", now));
     struct object *stored;
     if (store_put(r->server->store, r->kind_index, object, &stored, &err) < 0)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
@@ -165,7 +183,8 @@ void api_subresource(struct api_request *r)
     } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount") && post) {
         api_token_request(r);
     } else if (streq(r->kind->kind, "Pod") &&
-               (streq(r->subresource, "log") || streq(r->subresource, "exec") || streq(r->subresource, "attach"))) {
+               (streq(r->subresource, "log") || streq(r->subresource, "exec") ||
+                streq(r->subresource, "attach"))) {
         api_tunnel(r);
     } else {
         api_status(r, 404, "NotFound", NULL, "the server could not find the requested resource");

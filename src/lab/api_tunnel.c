@@ -1,9 +1,10 @@
 /* pods/log, exec, attach: a byte tunnel to the node that runs the pod.
  *
- * Finds the node's kubelet address, opens TLS with the API server's own client certificate, sends the same request in the
- * kubelet's form (/containerLogs, /exec, /attach) and from then on copies bytes both ways without looking at them, so every
- * protocol that kubectl and the node agree on (WebSocket, chunked logs) passes. Back-pressure: one side is not read while
- * the other has more than 256 KiB queued. */
+ * Finds the node's kubelet address, opens TLS with the API server's own client certificate, sends
+ * the same request in the kubelet's form (/containerLogs, /exec, /attach) and from then on copies
+ * bytes both ways without looking at them, so every protocol that kubectl and the node agree on
+ * (WebSocket, chunked logs) passes. Back-pressure: one side is not read while the other has more
+ * than 256 KiB queued. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -118,9 +119,11 @@ static void on_node_close(struct conn *c, int code, const char *text, void *user
     if (t->request) {
         struct api_request *r = TAKE(t->request);
         http_exchange_set_done(r->exchange, NULL, NULL);
-        api_status(r, 500, "InternalError", NULL, "error dialing backend: node %s: %s", t->node_name, code ? text : "closed the connection");
+        api_status(r, 500, "InternalError", NULL, "error dialing backend: node %s: %s",
+                   t->node_name, code ? text : "closed the connection");
     } else if (t->client) {
-        static const struct conn_ops lingering = {NULL, on_lingering_data, NULL, on_lingering_close};
+        static const struct conn_ops lingering = {NULL, on_lingering_data, NULL,
+                                                  on_lingering_close};
         struct conn *client = TAKE(t->client);
         conn_set_ops(client, &lingering, NULL);
         conn_close_after_flush(client); /* what the node said last still reaches the client */
@@ -150,7 +153,8 @@ static void on_timeout(void *user)
     struct tunnel *t = user;
     struct api_request *r = TAKE(t->request);
     http_exchange_set_done(r->exchange, NULL, NULL);
-    api_status(r, 504, "Timeout", NULL, "error dialing backend: node %s did not answer in %d s", t->node_name, CONNECT_TIMEOUT_MS / 1000);
+    api_status(r, 504, "Timeout", NULL, "error dialing backend: node %s did not answer in %d s",
+               t->node_name, CONNECT_TIMEOUT_MS / 1000);
     tunnel_free(t);
 }
 
@@ -170,12 +174,14 @@ static char *choose_container(struct api_request *r, const json_t *pod)
     AUTO_CHARS char *wanted = url_param(r->query, "container");
     AUTO_DONE(buf) struct buf names = {0};
     AUTO_CHARS char *pod_name = xstrdup(r->name);
-    static const char *const lists[] = {"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
+    static const char *const lists[] = {"spec.containers", "spec.initContainers",
+                                        "spec.ephemeralContainers"};
     const char *first = NULL;
     json_t *c;
     size_t i, n = 0;
     for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-        json_array_foreach(json_at(pod, lists[l]), i, c) {
+        json_array_foreach(json_at(pod, lists[l]), i, c)
+        {
             const char *name = json_key_str(c, "name");
             if (!str_empty(wanted) && streq(name, wanted))
                 return xstrdup(wanted);
@@ -186,15 +192,19 @@ static char *choose_container(struct api_request *r, const json_t *pod)
         }
     }
     if (!str_empty(wanted)) {
-        api_status(r, 400, "BadRequest", NULL, "container %s is not valid for pod %s", wanted, pod_name);
+        api_status(r, 400, "BadRequest", NULL, "container %s is not valid for pod %s", wanted,
+                   pod_name);
         return NULL;
     }
-    const char *preferred = json_key_str(json_at(pod, "metadata.annotations"), "kubectl.kubernetes.io/default-container");
+    const char *preferred = json_key_str(json_at(pod, "metadata.annotations"),
+                                         "kubectl.kubernetes.io/default-container");
     if (preferred)
         return xstrdup(preferred);
     if (n == 1)
         return xstrdup(first);
-    api_status(r, 400, "BadRequest", NULL, "a container name must be specified for pod %s, choose one of: [%s]", pod_name, buf_cstr(&names));
+    api_status(r, 400, "BadRequest", NULL,
+               "a container name must be specified for pod %s, choose one of: [%s]", pod_name,
+               buf_cstr(&names));
     return NULL;
 }
 
@@ -205,19 +215,24 @@ static void add_query(struct buf *b, struct str query)
     while (url_param_next(&rest, &name, &value)) {
         if (str_is(name, "container"))
             continue;
-        const char *as = str_is(name, "stdin") ? "input" : str_is(name, "stdout") ? "output" : str_is(name, "stderr") ? "error" : NULL;
-        buf_addf(b, "%c" STR_FMT "=" STR_FMT, sep, STR_ARG(as ? str_from(as) : name), STR_ARG(value));
+        const char *as = str_is(name, "stdin")    ? "input"
+                         : str_is(name, "stdout") ? "output"
+                         : str_is(name, "stderr") ? "error"
+                                                  : NULL;
+        buf_addf(b, "%c" STR_FMT "=" STR_FMT, sep, STR_ARG(as ? str_from(as) : name),
+                 STR_ARG(value));
         sep = '&';
     }
 }
 
-static void build_head(struct api_request *r, const char *container, const char *host, struct buf *b)
+static void build_head(struct api_request *r, const char *container, const char *host,
+                       struct buf *b)
 {
     bool log = streq(r->subresource, "log");
     const struct http_header *headers;
     size_t n = http_exchange_headers(r->exchange, &headers);
-    buf_addf(b, STR_FMT " /%s/%s/%s/%s", STR_ARG(http_exchange_method(r->exchange)), log ? "containerLogs" : r->subresource, r->ns,
-             r->name, container);
+    buf_addf(b, STR_FMT " /%s/%s/%s/%s", STR_ARG(http_exchange_method(r->exchange)),
+             log ? "containerLogs" : r->subresource, r->ns, r->name, container);
     add_query(b, r->query);
     buf_addf(b, " HTTP/1.1\r\nHost: %s\r\n", host);
     for (size_t i = 0; i < n; i++) {
@@ -233,7 +248,8 @@ static void build_head(struct api_request *r, const char *container, const char 
     buf_add_cstr(b, "\r\n");
 }
 
-static int node_address(struct api_server *s, const char *node_name, struct ip *ret, uint16_t *ret_port)
+static int node_address(struct api_server *s, const char *node_name, struct ip *ret,
+                        uint16_t *ret_port)
 {
     int index = api_kind_find(STR(""), STR("v1"), STR("nodes"));
     struct object *o = store_find(s->store, (uint32_t)index, "", node_name);
@@ -242,11 +258,12 @@ static int node_address(struct api_server *s, const char *node_name, struct ip *
     if (!o)
         return -ENOENT;
     AUTO_JSON json_t *node = api_tree(o);
-    *ret_port = (uint16_t)json_at_int(node, "status.daemonEndpoints.kubeletEndpoint.Port", KUBELET_PORT);
-    json_array_foreach(json_at(node, "status.addresses"), i, a)
-        if (streq(json_key_str(a, "type"), "InternalIP") && json_key_str(a, "address") &&
-            ip_parse(str_from(json_key_str(a, "address")), ret) == 0)
-            return 0;
+    *ret_port =
+        (uint16_t)json_at_int(node, "status.daemonEndpoints.kubeletEndpoint.Port", KUBELET_PORT);
+    json_array_foreach(json_at(node, "status.addresses"), i,
+                       a) if (streq(json_key_str(a, "type"), "InternalIP") &&
+                              json_key_str(a, "address") &&
+                              ip_parse(str_from(json_key_str(a, "address")), ret) == 0) return 0;
     return -ENOENT;
 }
 
@@ -266,7 +283,8 @@ void api_tunnel(struct api_request *r)
         return;
     }
     if (node_address(r->server, node_name, &ip, &port) < 0) {
-        api_status(r, 500, "InternalError", NULL, "node %s of pod %s is not known or has no InternalIP", node_name, name);
+        api_status(r, 500, "InternalError", NULL,
+                   "node %s of pod %s is not known or has no InternalIP", node_name, name);
         return;
     }
     struct tunnel *t = NEW(struct tunnel);

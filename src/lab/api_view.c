@@ -1,5 +1,6 @@
-/* Encodings of objects: the JSON itself, Table rows, PartialObjectMetadata. Tables are what kubectl prints
- * (KEP-2334: meta.k8s.io/v1 Table); ages are computed when a row is written, the other cells once per object version. */
+/* Encodings of objects: the JSON itself, Table rows, PartialObjectMetadata. Tables are what kubectl
+ * prints (KEP-2334: meta.k8s.io/v1 Table); ages are computed when a row is written, the other cells
+ * once per object version. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -17,7 +18,8 @@ static bool accept_item_view(struct str item, enum api_view *ret)
         if (str_is(key, "as"))
             as = value;
     }
-    bool json = str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
+    bool json =
+        str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
     if (!json)
         return false;
     if (!as.p)
@@ -57,49 +59,43 @@ static bool is_table(enum api_view view)
     return view == API_VIEW_TABLE || view == API_VIEW_TABLE_OBJECT || view == API_VIEW_TABLE_NONE;
 }
 
+/* The object in the form of kind: its bytes as they are, or renamed where kind is another form of
+ * what is stored. */
+static void write_object(struct buf *b, const struct api_kind *kind, const struct object *o)
+{
+    if (!kind->from_stored) {
+        buf_add(b, o->json->p, o->json->n);
+        return;
+    }
+    AUTO_JSON json_t *j = api_tree(o);
+    kind->from_stored(j);
+    json_write(b, j);
+}
+
 /* The metadata of an object as PartialObjectMetadata. */
 static void write_partial(struct buf *b, const struct object *o)
 {
     AUTO_JSON json_t *j = api_tree(o);
-    buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+    buf_add_cstr(
+        b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
     json_write(b, json_object_get(j, "metadata"));
     buf_add_char(b, '}');
 }
 
-static void write_cell(struct buf *b, const struct api_column *column, const json_t *cell)
+static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind,
+                      struct object *o)
 {
-    int64_t at_us;
-    char age[24];
-    if (!streq(column->type, "date")) {
-        json_write(b, cell);
-        return;
-    }
-    const char *text = json_string_value(cell);
-    if (!text || time_parse_rfc3339(str_from(text), &at_us) < 0) {
-        buf_add_cstr(b, "\"<unknown>\"");
-        return;
-    }
-    time_format_human(time_real_s() - at_us / 1000000, age);
-    buf_addf(b, "\"%s\"", age);
-}
-
-static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o)
-{
-    const struct api_column *columns;
-    size_t n = api_kind_columns(kind, &columns);
+    const struct table *t = kind->table;
+    int64_t now_s = time_real_s();
     if (!o->cells) {
         AUTO_JSON json_t *j = api_tree(o);
-        o->cells = api_kind_cells(kind, j);
+        o->cells = table_cells(t, j);
     }
     buf_add_cstr(b, "{\"cells\":[");
-    for (size_t i = 0; i < n; i++) {
-        json_t *cell = json_array_get(o->cells, i);
+    for (size_t i = 0; i < t->n; i++) {
         if (i)
             buf_add_char(b, ',');
-        if (cell)
-            write_cell(b, &columns[i], cell);
-        else
-            buf_add_cstr(b, "null");
+        table_write_cell(b, &t->columns[i], json_array_get(o->cells, i), now_s);
     }
     buf_add_char(b, ']');
     if (view != API_VIEW_TABLE_NONE)
@@ -107,33 +103,36 @@ static void write_row(struct buf *b, enum api_view view, const struct api_kind *
     if (view == API_VIEW_TABLE)
         write_partial(b, o);
     else if (view == API_VIEW_TABLE_OBJECT)
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
     buf_add_char(b, '}');
 }
 
 static void write_columns(struct buf *b, const struct api_kind *kind)
 {
-    const struct api_column *columns;
-    size_t n = api_kind_columns(kind, &columns);
+    const struct table *t = kind->table;
     buf_add_cstr(b, "\"columnDefinitions\":[");
-    for (size_t i = 0; i < n; i++) {
-        const struct api_column *c = &columns[i];
-        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":", i ? "," : "", c->name,
-                 streq(c->type, "date") ? "string" : c->type, streq(c->name, "Name") ? "name" : "");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct table_column *c = &t->columns[i];
+        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
+                 i ? "," : "", c->name, streq(c->type, "integer") ? "integer" : "string",
+                 streq(c->name, "Name") && !c->priority ? "name" : "");
         json_write_string(b, str_from(c->description ? c->description : ""));
         buf_addf(b, ",\"priority\":%d}", c->priority);
     }
     buf_add_cstr(b, "],");
 }
 
-void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o)
+void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
+                    struct object *o)
 {
     if (view == API_VIEW_JSON) {
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
     } else if (view == API_VIEW_PARTIAL) {
         write_partial(b, o);
     } else {
-        buf_addf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
+        buf_addf(b,
+                 "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"
+                 "v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
                  o->version);
         write_columns(b, kind);
         buf_add_cstr(b, "\"rows\":[");
@@ -149,13 +148,16 @@ void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kin
         write_columns(b, kind);
         buf_add_cstr(b, "\"rows\":[");
     } else if (view == API_VIEW_PARTIAL) {
-        buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"items\":[");
+        buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
+                        "v1\",\"items\":[");
     } else {
-        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind, api_kind_group_version(kind));
+        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind,
+                 api_kind_group_version(kind));
     }
 }
 
-void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind, struct object *o, bool first)
+void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
+                        struct object *o, bool first)
 {
     if (!first)
         buf_add_char(b, ',');
@@ -164,10 +166,11 @@ void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind
     else if (view == API_VIEW_PARTIAL)
         write_partial(b, o);
     else
-        buf_add(b, o->json->p, o->json->n);
+        write_object(b, kind, o);
 }
 
-void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_, uint64_t remaining)
+void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
+                       uint64_t remaining)
 {
     (void)view;
     buf_addf(b, "],\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", version);

@@ -1,9 +1,10 @@
 /* WATCH: streams of events.
  *
- * Owns the open watches, one list per kind. An event is encoded at most once for each (type, view) however many watchers
- * there are, and its bytes are shared by all connections. A watcher sees an object enter (ADDED) or leave (DELETED) its
- * selection as well as change in it. A reader that cannot keep up is cut off at 8 MiB of queue: it will list again.
- * Rules: Kubernetes API concepts, KEP-956 (bookmarks), KEP-3157 (WatchList). */
+ * Owns the open watches, one list per kind. An event is encoded at most once for each (type, view)
+ * however many watchers there are, and its bytes are shared by all connections. A watcher sees an
+ * object enter (ADDED) or leave (DELETED) its selection as well as change in it. A reader that
+ * cannot keep up is cut off at 8 MiB of queue: it will list again. Rules: Kubernetes API concepts,
+ * KEP-956 (bookmarks), KEP-3157 (WatchList). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ struct api_watch {
 
 /* The encodings of the event being told. */
 struct api_event_cache {
-    struct bytes *encoded[3][_API_VIEW_MAX];
+    struct bytes *encoded[2][3][_API_VIEW_MAX]; /* as stored; another form of the kind */
 };
 
 static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
@@ -63,8 +64,8 @@ static void watch_over(struct http_exchange *x, void *user)
     free(w);
 }
 
-static struct bytes *encode_event(struct api_server *s, enum store_event_type type, enum api_view view,
-                                  const struct api_kind *kind, struct object *o)
+static struct bytes *encode_event(struct api_server *s, enum store_event_type type,
+                                  enum api_view view, const struct api_kind *kind, struct object *o)
 {
     AUTO_DONE(buf) struct buf b = {0};
     buf_addf(&b, "{\"type\":\"%s\",\"object\":", type_names[type]);
@@ -87,7 +88,8 @@ static void watch_send(struct api_watch *w, struct bytes *b)
 }
 
 /* What an event is to this watcher; false = nothing. */
-static bool event_for(const struct api_watch *w, const struct store_event *e, enum store_event_type *ret)
+static bool event_for(const struct api_watch *w, const struct store_event *e,
+                      enum store_event_type *ret)
 {
     bool now = e->type != STORE_DELETED && api_selection_matches(&w->selection, e->object);
     bool was = e->before && api_selection_matches(&w->selection, e->before);
@@ -100,38 +102,41 @@ static bool event_for(const struct api_watch *w, const struct store_event *e, en
 void api_watch_event(struct api_server *s, const struct store_event *e)
 {
     struct api_event_cache *cache = s->event_cache;
-    const struct api_kind *kind = &api_kinds[e->object->kind];
-    LIST_FOREACH_SAFE(node, &s->watches[e->object->kind]) {
+    LIST_FOREACH_SAFE (node, &s->watches[e->object->kind]) {
         struct api_watch *w = CONTAINER_OF(node, struct api_watch, node);
         enum store_event_type type;
         if (!event_for(w, e, &type))
             continue;
-        struct bytes **slot = &cache->encoded[type][w->view];
+        struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
         if (!*slot)
-            *slot = encode_event(s, type, w->view, kind, e->object);
+            *slot = encode_event(s, type, w->view, w->selection.kind, e->object);
         watch_send(w, *slot);
     }
-    for (int t = 0; t < 3; t++)
-        for (int v = 0; v < _API_VIEW_MAX; v++) {
-            bytes_unref(cache->encoded[t][v]);
-            cache->encoded[t][v] = NULL;
-        }
+    struct bytes **all = &cache->encoded[0][0][0];
+    for (size_t i = 0; i < sizeof(cache->encoded) / sizeof(*all); i++) {
+        bytes_unref(all[i]);
+        all[i] = NULL;
+    }
 }
 
 static void send_bookmark(struct api_watch *w, bool initial_end)
 {
     AUTO_DONE(buf) struct buf b = {0};
     const char *kind = w->view == API_VIEW_JSON ? w->selection.kind->kind : "PartialObjectMetadata";
-    const char *gv = w->view == API_VIEW_JSON ? api_kind_group_version(w->selection.kind) : "meta.k8s.io/v1";
+    const char *gv =
+        w->view == API_VIEW_JSON ? api_kind_group_version(w->selection.kind) : "meta.k8s.io/v1";
     if (w->over)
         return;
     buf_add_cstr(&b, "{\"type\":\"BOOKMARK\",\"object\":");
-    if (w->view == API_VIEW_TABLE || w->view == API_VIEW_TABLE_NONE || w->view == API_VIEW_TABLE_OBJECT) {
+    if (w->view == API_VIEW_TABLE || w->view == API_VIEW_TABLE_NONE ||
+        w->view == API_VIEW_TABLE_OBJECT) {
         kind = "Table";
         gv = "meta.k8s.io/v1";
     }
-    buf_addf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", kind, gv,
-             store_version(w->server->store));
+    buf_addf(&b,
+             "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%" PRIu64
+             "\"",
+             kind, gv, store_version(w->server->store));
     if (initial_end)
         buf_add_cstr(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
     buf_add_cstr(&b, streq(kind, "Table") ? "},\"columnDefinitions\":[],\"rows\":[]}}\n" : "}}}\n");
@@ -202,19 +207,23 @@ static bool read_options(struct api_request *r, struct watch_options *o)
     AUTO_CHARS char *timeout = url_param(r->query, "timeoutSeconds");
     AUTO_CHARS char *initial = url_param(r->query, "sendInitialEvents");
     AUTO_CHARS char *match = url_param(r->query, "resourceVersionMatch");
-    *o = (struct watch_options){.timeout_s = WATCH_DEFAULT_S, .bookmarks = url_param_bool(r->query, "allowWatchBookmarks")};
+    *o = (struct watch_options){.timeout_s = WATCH_DEFAULT_S,
+                                .bookmarks = url_param_bool(r->query, "allowWatchBookmarks")};
     if (!str_empty(version) && str_to_u64(str_from(version), &o->version) < 0) {
         api_status(r, 400, "BadRequest", NULL, "invalid resource version \"%s\"", version);
         return false;
     }
-    if (!str_empty(timeout) && (str_to_u64(str_from(timeout), &o->timeout_s) < 0 || o->timeout_s > 86400)) {
-        api_status(r, 400, "BadRequest", NULL, "timeoutSeconds: \"%s\" is not a number of seconds up to 86400", timeout);
+    if (!str_empty(timeout) &&
+        (str_to_u64(str_from(timeout), &o->timeout_s) < 0 || o->timeout_s > 86400)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "timeoutSeconds: \"%s\" is not a number of seconds up to 86400", timeout);
         return false;
     }
     o->initial_events = streq(initial, "true");
     if (initial && !streq(match, "NotOlderThan")) {
         api_status(r, 422, "Invalid", NULL,
-                   "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires "
+                   "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
+                   "sendInitialEvents requires "
                    "setting resourceVersionMatch to NotOlderThan");
         return false;
     }
@@ -222,8 +231,8 @@ static bool read_options(struct api_request *r, struct watch_options *o)
     if (o->version == 0)
         o->version = store_version(r->server->store);
     else if (o->version < store_oldest_version(r->server->store) && !o->initial_events) {
-        api_status(r, 410, "Expired", NULL, "too old resource version: %" PRIu64 " (%" PRIu64 ")", o->version,
-                   store_oldest_version(r->server->store));
+        api_status(r, 410, "Expired", NULL, "too old resource version: %" PRIu64 " (%" PRIu64 ")",
+                   o->version, store_oldest_version(r->server->store));
         return false;
     }
     return true;
@@ -234,8 +243,9 @@ void api_watch(struct api_request *r)
     struct watch_options o;
     struct api_selection sel;
     struct err err = {0};
-    static const struct http_header headers[] = {{{"Content-Type", 12}, {"application/json;stream=watch", 29}},
-                                                 {{"Cache-Control", 13}, {"no-cache, private", 17}}};
+    static const struct http_header headers[] = {
+        {{"Content-Type", 12}, {"application/json;stream=watch", 29}},
+        {{"Cache-Control", 13}, {"no-cache, private", 17}}};
     if (!read_options(r, &o))
         return;
     if (api_selection_parse(r, &sel, &err) < 0) {

@@ -1,6 +1,6 @@
 #pragma once
-/* The daemons and verbs of fairlead-labd: each takes the arguments after its name (argv[0] is the name) and returns the
- * exit code of docs/cli.md. */
+/* The daemons and verbs of fairlead-labd: each takes the arguments after its name (argv[0] is the
+ * name) and returns the exit code of docs/cli.md. */
 
 int apiserver_command(int argc, char **argv);
 int controllers_command(int argc, char **argv);

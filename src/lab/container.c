@@ -1,9 +1,10 @@
 /* Starting processes: new containers, and further processes in them.
  *
- * The caller clones (new PID and mount namespace), the child joins the pod's other namespaces, has its file system built
- * (container_root.c) and executes the program. A close-on-exec pipe brings back what failed, so the caller knows before
- * going on whether the program runs. For a join, the caller borrows the target's PID namespace for its next child only.
- * Everything dies with the thread that calls: PR_SET_PDEATHSIG kills PID 1, which takes its namespace along. */
+ * The caller clones (new PID and mount namespace), the child joins the pod's other namespaces, has
+ * its file system built (container_root.c) and executes the program. A close-on-exec pipe brings
+ * back what failed, so the caller knows before going on whether the program runs. For a join, the
+ * caller borrows the target's PID namespace for its next child only. Everything dies with the
+ * thread that calls: PR_SET_PDEATHSIG kills PID 1, which takes its namespace along. */
 #include "lab/container.h"
 
 #include <errno.h>
@@ -55,7 +56,8 @@ static int child_join(const struct container_spec *s, int target)
 static int child_stdio(const struct container_spec *s)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int fds[3] = {s->in >= 0 ? s->in : null, s->out >= 0 ? s->out : null, s->err >= 0 ? s->err : null};
+    int fds[3] = {s->in >= 0 ? s->in : null, s->out >= 0 ? s->out : null,
+                  s->err >= 0 ? s->err : null};
     /* Out of the way of 0 to 2 first, so that none overwrites another. */
     for (int i = 0; i < 3; i++)
         if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3)) < 0)
@@ -72,7 +74,8 @@ static int child_identity(const struct container_spec *s)
 {
     if (s->uid == 0 && s->gid == 0)
         return 0;
-    if (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 || setresuid(s->uid, s->uid, s->uid) < 0)
+    if (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+        setresuid(s->uid, s->uid, s->uid) < 0)
         return -1;
     /* Changing identity clears the request to die with the parent. */
     return prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -87,7 +90,8 @@ static void child_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void __attribute__((noreturn)) child_main(const struct container_spec *s, int pipe_fd, int target)
+static void __attribute__((noreturn))
+child_main(const struct container_spec *s, int pipe_fd, int target)
 {
     struct err err = {0};
     char what[240];

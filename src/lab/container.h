@@ -1,5 +1,6 @@
 #pragma once
-/* One process tree in its own mount and PID namespace: how it is started, joined and reported. No Kubernetes here. */
+/* One process tree in its own mount and PID namespace: how it is started, joined and reported. No
+ * Kubernetes here. */
 
 #include <sys/types.h>
 
@@ -11,18 +12,19 @@
 
 struct container_mount {
     char *source; /* on the host */
-    char *target; /* absolute, in the container; made when missing (in the container's scratch layer) */
+    char *target; /* absolute, in the container; made when missing (in the container's scratch
+                     layer) */
     bool read_only;
 };
 typedef VEC(struct container_mount) container_mounts;
 
 struct container_spec {
-    char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH */
+    char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     char *const *envp;
-    const char *cwd;    /* NULL = "/" */
+    const char *cwd; /* NULL = "/" */
     uid_t uid;
     gid_t gid;
-    int in;             /* fds; -1 = /dev/null. tty: in is the slave side of a pty */
+    int in; /* fds; -1 = /dev/null. tty: in is the slave side of a pty */
     int out;
     int err;
     bool tty;
@@ -41,8 +43,8 @@ struct container_spec {
     pid_t join;
 };
 
-/* Starts it, and waits until the program has been executed (or could not be: -errno and why). The process is PID 1 of its
- * container and dies with the calling thread. */
+/* Starts it, and waits until the program has been executed (or could not be: -errno and why). The
+ * process is PID 1 of its container and dies with the calling thread. */
 int container_spawn(const struct container_spec *s, pid_t *ret_pid, struct err *reterr) NODISCARD;
 /* Kills PID 1, and so everything in the container. */
 void container_kill(pid_t pid, int signo);

@@ -1,11 +1,12 @@
 /* A container's view of the file system.
  *
- * The root is an overlay: the host's own files below, a tmpfs above. So every program of the host is there, nothing has to
- * be copied or unpacked, writes never reach the host, mount points can be made anywhere, and all of it is gone with the
- * container's mount namespace, even after kill -9. The upper layer is a tmpfs because an overlay cannot be the upper layer of
- * another (the host may itself be a container), and because it needs no cleaning up. Other mounts of the host below / (a
- * separate /usr or /home) are bound read-only, since an overlay shows one file system only. /proc, /dev, /run and
- * /tmp are fresh; the lab's own state is hidden.
+ * The root is an overlay: the host's own files below, a tmpfs above. So every program of the host
+ * is there, nothing has to be copied or unpacked, writes never reach the host, mount points can be
+ * made anywhere, and all of it is gone with the container's mount namespace, even after kill -9.
+ * The upper layer is a tmpfs because an overlay cannot be the upper layer of another (the host may
+ * itself be a container), and because it needs no cleaning up. Other mounts of the host below / (a
+ * separate /usr or /home) are bound read-only, since an overlay shows one file system only. /proc,
+ * /dev, /run and /tmp are fresh; the lab's own state is hidden.
  *
  * Runs in the child between clone and exec; all paths are of the host until the last step. */
 #include <errno.h>
@@ -28,7 +29,8 @@ static int do_mount(const char *source, const char *target, const char *type, un
                     const char *options, struct err *reterr)
 {
     if (mount(source, target, type, flags, options) < 0)
-        return err_set(reterr, -errno, NULL, "mount %s on %s: %s", type ? type : source, target, strerror(errno));
+        return err_set(reterr, -errno, NULL, "mount %s on %s: %s", type ? type : source, target,
+                       strerror(errno));
     return 0;
 }
 
@@ -42,20 +44,24 @@ static void make_parents(char *path, size_t base)
     }
 }
 
-/* Makes target, of the same type as source, so that it can be mounted over. A symbolic link in the last place is replaced:
- * it would lead out of the container's tree (/etc/resolv.conf often is one). */
-static int make_target(const char *root, const char *target, bool is_dir, char *ret, size_t size, struct err *reterr)
+/* Makes target, of the same type as source, so that it can be mounted over. A symbolic link in the
+ * last place is replaced: it would lead out of the container's tree (/etc/resolv.conf often is
+ * one). */
+static int make_target(const char *root, const char *target, bool is_dir, char *ret, size_t size,
+                       struct err *reterr)
 {
     struct stat st;
     snprintf(ret, size, "%s%s", root, target);
     if (strstr(target, "/../") || target[0] != '/')
-        return err_set(reterr, -EINVAL, NULL, "mount path %s is not absolute or leads upwards", target);
+        return err_set(reterr, -EINVAL, NULL, "mount path %s is not absolute or leads upwards",
+                       target);
     make_parents(ret, strlen(root));
     if (lstat(ret, &st) == 0 && S_ISLNK(st.st_mode))
         (void)unlink(ret);
     if (is_dir) {
         if (mkdir(ret, 0755) < 0 && errno != EEXIST)
-            return err_set(reterr, -errno, NULL, "make mount point %s: %s", target, strerror(errno));
+            return err_set(reterr, -errno, NULL, "make mount point %s: %s", target,
+                           strerror(errno));
         return 0;
     }
     int fd = open(ret, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -65,7 +71,8 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
     return 0;
 }
 
-static int bind_one(const char *root, const char *source, const char *target, bool read_only, struct err *reterr)
+static int bind_one(const char *root, const char *source, const char *target, bool read_only,
+                    struct err *reterr)
 {
     char path[4096];
     struct stat st;
@@ -100,7 +107,8 @@ static void bind_host_mounts(const char *root, const char *scratch)
     FILE *f = fopen("/proc/self/mountinfo", "re");
     char line[4096], path[2048];
     while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "%*s %*s %*s %*s %2047s", path) == 1 && mount_is_kept(path, scratch) && !strchr(path, '\\'))
+        if (sscanf(line, "%*s %*s %*s %*s %2047s", path) == 1 && mount_is_kept(path, scratch) &&
+            !strchr(path, '\\'))
             (void)bind_one(root, path, path, true, NULL); /* what cannot be shown is not there */
     }
     if (f)
@@ -127,12 +135,16 @@ static int make_dev(const char *root, struct err *reterr)
         (void)mkdir(target, 0755);
     }
     snprintf(target, sizeof(target), "%s/dev/pts", root);
-    r = do_mount("devpts", target, "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620", reterr);
+    r = do_mount("devpts", target, "devpts", MS_NOSUID | MS_NOEXEC,
+                 "newinstance,ptmxmode=0666,mode=0620", reterr);
     snprintf(target, sizeof(target), "%s/dev/shm", root);
     if (r == 0)
         r = do_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m", reterr);
-    static const char *const links[][2] = {{"pts/ptmx", "ptmx"}, {"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"},
-                                           {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}};
+    static const char *const links[][2] = {{"pts/ptmx", "ptmx"},
+                                           {"/proc/self/fd", "fd"},
+                                           {"/proc/self/fd/0", "stdin"},
+                                           {"/proc/self/fd/1", "stdout"},
+                                           {"/proc/self/fd/2", "stderr"}};
     for (size_t i = 0; i < ARRAY_LEN(links); i++) {
         snprintf(target, sizeof(target), "%s/dev/%s", root, links[i][1]);
         (void)!symlink(links[i][0], target);
@@ -140,8 +152,8 @@ static int make_dev(const char *root, struct err *reterr)
     return r;
 }
 
-static int mount_fresh(const char *root, const char *dir, const char *type, unsigned long flags, const char *options,
-                       struct err *reterr)
+static int mount_fresh(const char *root, const char *dir, const char *type, unsigned long flags,
+                       const char *options, struct err *reterr)
 {
     char target[4096];
     snprintf(target, sizeof(target), "%s%s", root, dir);
@@ -149,7 +161,8 @@ static int mount_fresh(const char *root, const char *dir, const char *type, unsi
     return do_mount(type, target, type, flags, options, reterr);
 }
 
-/* Makes root the root. pivot_root fails on an initial ramfs (some virtual machines): moving works everywhere. */
+/* Makes root the root. pivot_root fails on an initial ramfs (some virtual machines): moving works
+ * everywhere. */
 static int enter(const char *root, struct err *reterr)
 {
     if (chdir(root) < 0)
@@ -177,7 +190,8 @@ static int make_root(const struct container_spec *s, char *root, size_t size, st
         if (mkdir(root, 0755) < 0)
             return err_set(reterr, -errno, NULL, "%s: %s", root, strerror(errno));
     }
-    snprintf(options, sizeof(options), "lowerdir=/,upperdir=%s/upper,workdir=%s/work", s->scratch, s->scratch);
+    snprintf(options, sizeof(options), "lowerdir=/,upperdir=%s/upper,workdir=%s/work", s->scratch,
+             s->scratch);
     return do_mount("overlay", root, "overlay", 0, options, reterr);
 }
 
@@ -195,13 +209,15 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
         r = mount_fresh(root, "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=512m", reterr);
     if (r == 0)
         r = make_dev(root, reterr);
-    if (r == 0 && mount_fresh(root, "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL, NULL) < 0)
+    if (r == 0 && mount_fresh(root, "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY,
+                              NULL, NULL) < 0)
         r = 0; /* refused inside some containers; few programs miss it */
     if (r == 0 && s->hidden && access(s->hidden, F_OK) == 0)
         r = mount_fresh(root, s->hidden, "tmpfs", MS_RDONLY, "mode=0700,size=4k", reterr);
     if (r == 0 && s->program_dir)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
-        r = bind_one(root, s->mounts[i].source, s->mounts[i].target, s->mounts[i].read_only, reterr);
+        r = bind_one(root, s->mounts[i].source, s->mounts[i].target, s->mounts[i].read_only,
+                     reterr);
     return r < 0 ? r : enter(root, reterr);
 }

@@ -124,8 +124,7 @@ static void want(struct sync *s, const json_t *service, struct groups *ret)
                 !streq(json_at_str(pod, "metadata.namespace"),
                        json_at_str(service, "metadata.namespace")) ||
                 !endpoint_pod_is_candidate(pod) ||
-                !labels_match(json_at(service, "spec.selector"),
-                                  json_at(pod, "metadata.labels")))
+                !labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
                 continue;
             struct group *g =
                 group_get(ret, json_string_value(family), endpoint_ports(service, pod));

@@ -1,8 +1,9 @@
 /* Building the lab's network: fabric and node namespaces.
  *
- * Owns what is inside those namespaces (links, addresses, routes, sysctls); on the host it makes one veth and puts one
- * address per family on it. Everything is configured on a thread inside the namespace concerned. Nothing is kept in
- * memory: the kernel is the state. A namespace that exists already is an error here; taking down is fabric_down.c. */
+ * Owns what is inside those namespaces (links, addresses, routes, sysctls); on the host it makes
+ * one veth and puts one address per family on it. Everything is configured on a thread inside the
+ * namespace concerned. Nothing is kept in memory: the kernel is the state. A namespace that exists
+ * already is an error here; taking down is fabric_down.c. */
 #include "lab/fabric.h"
 
 #include <errno.h>
@@ -12,9 +13,9 @@
 #include "nl/netns.h"
 #include "nl/rtnl.h"
 
-/* What a namespace that routes for others needs. Redirects are off because pods of one node reach each other through
- * their node on purpose, so that Services are translated both ways. Duplicate address detection is off because an
- * address must be usable at once, and is ours alone. */
+/* What a namespace that routes for others needs. Redirects are off because pods of one node reach
+ * each other through their node on purpose, so that Services are translated both ways. Duplicate
+ * address detection is off because an address must be usable at once, and is ours alone. */
 static const struct {
     const char *name;
     const char *value;
@@ -230,7 +231,8 @@ static int node_inside(void *user, struct err *reterr)
     return r < 0 ? r : route_add(s, &all6, &host6, reterr);
 }
 
-int fabric_node_up(const struct fabric_plan *p, unsigned index, const char *node, struct err *reterr)
+int fabric_node_up(const struct fabric_plan *p, unsigned index, const char *node,
+                   struct err *reterr)
 {
     if (index >= FABRIC_NODES_MAX)
         return err_set(reterr, -ERANGE, NULL, "a lab has at most %d nodes", FABRIC_NODES_MAX);

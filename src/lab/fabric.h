@@ -1,9 +1,10 @@
 #pragma once
-/* The lab's network: which addresses it uses, its fabric namespace, its nodes' namespaces, and taking all of that down.
+/* The lab's network: which addresses it uses, its fabric namespace, its nodes' namespaces, and
+ * taking all of that down.
  *
- * Names: fl.LAB is the fabric (bridge br0, the API server lives here), fl.LAB.NODE a node, fl.LAB.NODE.NS.POD a pod. The
- * host gets one veth, fabric_host_link(), and nothing else. Works on what it finds: every call can be repeated, and may
- * follow a run that was killed anywhere. */
+ * Names: fl.LAB is the fabric (bridge br0, the API server lives here), fl.LAB.NODE a node,
+ * fl.LAB.NODE.NS.POD a pod. The host gets one veth, fabric_host_link(), and nothing else. Works on
+ * what it finds: every call can be repeated, and may follow a run that was killed anywhere. */
 
 #include "base/addr.h"
 #include "base/vec.h"
@@ -33,8 +34,9 @@ enum fabric_role {
     FABRIC_POOL_END,
 };
 
-/* Picks subnets by the hash of the name and probes on until they are free on the host. recorded (may be NULL) is what an
- * earlier call gave for this lab: kept if it is still free. -EADDRINUSE: nothing is free. */
+/* Picks subnets by the hash of the name and probes on until they are free on the host. recorded
+ * (may be NULL) is what an earlier call gave for this lab: kept if it is still free. -EADDRINUSE:
+ * nothing is free. */
 int fabric_plan(const char *lab, const struct fabric_plan *recorded, struct fabric_plan *ret,
                 struct err *reterr) NODISCARD;
 json_t *fabric_plan_to_json(const struct fabric_plan *p);
@@ -53,9 +55,11 @@ const char *fabric_node_netns(const char *lab, const char *node, char ret[FABRIC
 const char *fabric_pod_netns(const char *lab, const char *node, const char *ns, const char *pod,
                              char ret[FABRIC_NAME_BYTES]);
 
-/* Makes the fabric namespace with bridge, API address and host veth. -EEXIST when the lab is up (or was not taken down). */
+/* Makes the fabric namespace with bridge, API address and host veth. -EEXIST when the lab is up (or
+ * was not taken down). */
 int fabric_up(const struct fabric_plan *p, struct err *reterr) NODISCARD;
-/* Makes the namespace of node index (0-based): eth0 with its addresses, cni0, routes to the other nodes' pods. */
+/* Makes the namespace of node index (0-based): eth0 with its addresses, cni0, routes to the other
+ * nodes' pods. */
 int fabric_node_up(const struct fabric_plan *p, unsigned index, const char *node,
                    struct err *reterr) NODISCARD;
 
@@ -64,7 +68,8 @@ struct fabric_removed {
     unsigned processes;
 };
 void fabric_removed_done(struct fabric_removed *r);
-/* Kills every process in the lab's namespaces, removes the namespaces and the host veth. Idempotent; ret may be NULL. */
+/* Kills every process in the lab's namespaces, removes the namespaces and the host veth.
+ * Idempotent; ret may be NULL. */
 int fabric_down(const char *lab, struct fabric_removed *ret, struct err *reterr) NODISCARD;
 /* The same for one node and its pods. */
 int fabric_node_down(const char *lab, const char *node, struct fabric_removed *ret,

@@ -1,9 +1,10 @@
 /* Taking a lab's network down, whatever state it is in.
  *
- * The namespaces' names say what belongs to the lab; the processes are found by the identity of the network namespace they
- * live in, so nothing depends on records that a killed supervisor did not write. Kill first, then unpin, then look again:
- * a process that was being born while we looked is found in the next round. The identities seen are kept over the
- * rounds, because an unpinned namespace has no name any more. Deleting the host's veth takes the other end with it. */
+ * The namespaces' names say what belongs to the lab; the processes are found by the identity of the
+ * network namespace they live in, so nothing depends on records that a killed supervisor did not
+ * write. Kill first, then unpin, then look again: a process that was being born while we looked is
+ * found in the next round. The identities seen are kept over the rounds, because an unpinned
+ * namespace has no name any more. Deleting the host's veth takes the other end with it. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -115,7 +116,8 @@ static int down_run(const char *prefix, struct fabric_removed *removed, struct e
         if (killed == 0 && d.names.n == 0)
             return 0;
         if (time_mono_ms() > deadline)
-            return err_set(reterr, -ETIMEDOUT, NULL, "%u processes of %s do not die", killed, prefix);
+            return err_set(reterr, -ETIMEDOUT, NULL, "%u processes of %s do not die", killed,
+                           prefix);
         if (killed)
             (void)poll(NULL, 0, 2);
     }

@@ -1,8 +1,9 @@
 /* Which addresses a lab uses, and what its namespaces and links are called.
  *
- * Pure but for one question to the kernel: which addresses and routes the host has. The choice follows from the lab's name,
- * so the same lab gets the same addresses on most machines; where they are taken the next subnet is tried. Address n of
- * the subnet has the same number in both families (.10 is ::a). */
+ * Pure but for one question to the kernel: which addresses and routes the host has. The choice
+ * follows from the lab's name, so the same lab gets the same addresses on most machines; where they
+ * are taken the next subnet is tried. Address n of the subnet has the same number in both families
+ * (.10 is ::a). */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -44,7 +45,8 @@ struct taken {
 static int check_taken(const struct prefix *p, unsigned index, void *user)
 {
     struct taken *t = user;
-    if (p->len == 0 || p->ip.family != t->candidate.ip.family || (t->own_link && index == t->own_link))
+    if (p->len == 0 || p->ip.family != t->candidate.ip.family ||
+        (t->own_link && index == t->own_link))
         return 0;
     if (prefix_contains(p, &t->candidate.ip) || prefix_contains(&t->candidate, &p->ip))
         t->is_taken = true;
@@ -77,8 +79,9 @@ static int find_free(struct nl_socket *s, unsigned own_link, uint64_t hash, int 
             return 0;
         }
     }
-    return err_set(reterr, -EADDRINUSE, NULL, "no free subnet in 198.18.0.0/15: all are used by "
-                                              "addresses or routes of this host");
+    return err_set(reterr, -EADDRINUSE, NULL,
+                   "no free subnet in 198.18.0.0/15: all are used by "
+                   "addresses or routes of this host");
 }
 
 static int plan_keep(struct nl_socket *s, unsigned own_link, const struct fabric_plan *recorded,
@@ -97,7 +100,8 @@ int fabric_plan(const char *lab, const struct fabric_plan *recorded, struct fabr
 {
     if (!str_is_dns1123_label(str_from(lab)))
         return err_set(reterr, -EINVAL, NULL,
-                       "lab name '%s' must be at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
+                       "lab name '%s' must be at most 63 of a-z, 0-9 and '-', with a letter or "
+                       "digit at both ends",
                        lab);
     AUTO(nl_socket) struct nl_socket *s = NULL;
     int r = nl_socket_new(NETLINK_ROUTE, &s, reterr);
@@ -159,9 +163,12 @@ int fabric_plan_from_json(const json_t *j, struct fabric_plan *ret, struct err *
 struct ip fabric_ip(const struct fabric_plan *p, enum fabric_role role, unsigned index, int family)
 {
     static const unsigned base[] = {
-        [FABRIC_HOST] = 1,      [FABRIC_API] = 2,
-        [FABRIC_INTERNAL] = 10, [FABRIC_EXTERNAL] = 100,
-        [FABRIC_POOL_START] = FABRIC_POOL_FIRST, [FABRIC_POOL_END] = FABRIC_POOL_LAST,
+        [FABRIC_HOST] = 1,
+        [FABRIC_API] = 2,
+        [FABRIC_INTERNAL] = 10,
+        [FABRIC_EXTERNAL] = 100,
+        [FABRIC_POOL_START] = FABRIC_POOL_FIRST,
+        [FABRIC_POOL_END] = FABRIC_POOL_LAST,
     };
     ASSERT((unsigned)role < ARRAY_LEN(base) && index < FABRIC_NODES_MAX);
     const struct prefix *net = family == AF_INET6 ? &p->v6 : &p->v4;
@@ -204,7 +211,8 @@ const char *fabric_netns(const char *lab, char ret[FABRIC_NAME_BYTES])
     return ret;
 }
 
-/* File names end at 255 bytes: what is longer keeps its beginning and ends in a hash of the whole. */
+/* File names end at 255 bytes: what is longer keeps its beginning and ends in a hash of the whole.
+ */
 static const char *fit_name(char *full, char ret[FABRIC_NAME_BYTES])
 {
     size_t n = strlen(full);

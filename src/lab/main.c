@@ -11,11 +11,18 @@ static const struct {
 } commands[] = {
     {"apiserver", apiserver_command, "the API server"},
     {"controllers", controllers_command, "the controllers"},
+    {"supervise", supervise_command, "keeps a lab's processes running"},
+    {"up", up_command, "starts a lab"},
+    {"down", down_command, "stops a lab and removes everything it made"},
+    {"status", status_command, "shows a lab"},
+    {"exec", exec_command, "runs a command in a node's network namespace"},
+    {"kubeconfig", kubeconfig_command, "prints the kubeconfig of a lab"},
 };
 
 static void print_help(FILE *f)
 {
-    fprintf(f, "fairlead-labd: a Kubernetes-shaped cluster on one Linux machine\n\nUsage:\n  fairlead-labd COMMAND [flags]\n\nCommands:\n");
+    fprintf(f, "fairlead-labd: a Kubernetes-shaped cluster on one Linux machine\n\nUsage:\n  "
+               "fairlead-labd COMMAND [flags]\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(f, "  %-12s %s\n", commands[i].name, commands[i].what);
     fprintf(f, "\nfairlead-labd COMMAND --help tells more.\n");
@@ -38,5 +45,6 @@ int main(int argc, char **argv)
         printf("fairlead-labd %s\n", FAIRLEAD_VERSION);
         return EXIT_OK;
     }
-    return program_fail(EXIT_USAGE_ERROR, "fairlead-labd --help", "fairlead-labd: unknown command \"%s\"", argv[1]);
+    return program_fail(EXIT_USAGE_ERROR, "fairlead-labd --help",
+                        "fairlead-labd: unknown command \"%s\"", argv[1]);
 }

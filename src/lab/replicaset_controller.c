@@ -154,7 +154,7 @@ static void write_status(struct sync *s, const json_t *rs, const struct pods *po
         ready += pod_is_ready(pods->v[i]);
         available += is_available(pods->v[i], min_ready_s, &wait_s);
         labelled += labels_match(json_at(rs, "spec.template.metadata.labels"),
-                                     json_at(pods->v[i], "metadata.labels"));
+                                 json_at(pods->v[i], "metadata.labels"));
     }
     if (wait_s)
         sync_again_after(s, (uint64_t)wait_s * 1000);

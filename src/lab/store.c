@@ -1,9 +1,10 @@
 /* The store. Memory is what is read; SQLite is what survives.
  *
- * Owns the objects (by reference), one sorted array per kind, the event ring and the database. A write is committed to the
- * database first and shown to readers after, in the same call, so nothing acknowledged can be lost and nothing uncommitted
- * can be seen. The version counter is written with every change, deletions included: a version is never used twice, even
- * after a restart. WAL with synchronous=NORMAL survives the death of the process at any moment (not of the machine).
+ * Owns the objects (by reference), one sorted array per kind, the event ring and the database. A
+ * write is committed to the database first and shown to readers after, in the same call, so nothing
+ * acknowledged can be lost and nothing uncommitted can be seen. The version counter is written with
+ * every change, deletions included: a version is never used twice, even after a restart. WAL with
+ * synchronous=NORMAL survives the death of the process at any moment (not of the machine).
  * Single-threaded. */
 #include "lab/store.h"
 
@@ -77,7 +78,8 @@ static char *field_text(const json_t *v)
     return xstrdup("");
 }
 
-static struct object *object_new(const struct store *s, uint32_t kind, const json_t *j, uint64_t version)
+static struct object *object_new(const struct store *s, uint32_t kind, const json_t *j,
+                                 uint64_t version)
 {
     struct object *o = NEW(struct object);
     AUTO_DONE(buf) struct buf text = {0};
@@ -93,9 +95,8 @@ static struct object *object_new(const struct store *s, uint32_t kind, const jso
     json_write(&text, j);
     o->json = bytes_new(buf_str(&text));
     o->labels = xcalloc(json_object_size(labels), sizeof(*o->labels));
-    json_object_foreach(labels, key, value)
-        if (json_is_string(value))
-            o->labels[o->n_labels++] = (struct object_label){xstrdup(key), xstrdup(json_string_value(value))};
+    json_object_foreach(labels, key, value) if (json_is_string(value)) o->labels[o->n_labels++] =
+        (struct object_label){xstrdup(key), xstrdup(json_string_value(value))};
     if (o->n_labels)
         qsort(o->labels, o->n_labels, sizeof(*o->labels), label_order);
     o->n_fields = s->kinds[kind].n_fields;
@@ -187,7 +188,8 @@ static void event_done(struct store_event *e)
 }
 
 /* Takes the references. */
-static void push_event(struct store *s, enum store_event_type type, struct object *object, struct object *before)
+static void push_event(struct store *s, enum store_event_type type, struct object *object,
+                       struct object *before)
 {
     if (s->events_end - s->events_begin == EVENTS_KEPT) {
         struct store_event *oldest = &s->events[s->events_begin % EVENTS_KEPT];
@@ -215,7 +217,8 @@ static int db_step(struct store *s, sqlite3_stmt *stmt, const char *what, struct
     return r == SQLITE_DONE ? 0 : db_error(s, what, reterr);
 }
 
-static void bind_key(sqlite3_stmt *stmt, const struct store *s, uint32_t kind, const char *ns, const char *name)
+static void bind_key(sqlite3_stmt *stmt, const struct store *s, uint32_t kind, const char *ns,
+                     const char *name)
 {
     sqlite3_bind_text(stmt, 1, s->kinds[kind].name, -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 2, ns, -1, SQLITE_STATIC);
@@ -269,7 +272,8 @@ int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, st
     } else {
         before = NULL;
         vec_push(&t->objects, NULL);
-        memmove(&t->objects.v[at + 1], &t->objects.v[at], (t->objects.n - 1 - at) * sizeof(*t->objects.v));
+        memmove(&t->objects.v[at + 1], &t->objects.v[at],
+                (t->objects.n - 1 - at) * sizeof(*t->objects.v));
         t->objects.v[at] = object_ref(o);
     }
     push_event(s, before ? STORE_MODIFIED : STORE_ADDED, o, before);
@@ -278,7 +282,8 @@ int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, st
     return 0;
 }
 
-int store_remove(struct store *s, uint32_t kind, const char *ns, const char *name, json_t *last_state, struct err *reterr)
+int store_remove(struct store *s, uint32_t kind, const char *ns, const char *name,
+                 json_t *last_state, struct err *reterr)
 {
     struct table *t = &s->tables[kind];
     size_t at = store_lower_bound(s, kind, ns, name);
@@ -310,11 +315,14 @@ static int db_open(struct store *s, const char *path, struct err *reterr)
 {
     static const char schema[] =
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
-        "CREATE TABLE IF NOT EXISTS object(kind TEXT, ns TEXT, name TEXT, version INTEGER, json BLOB,"
+        "CREATE TABLE IF NOT EXISTS object(kind TEXT, ns TEXT, name TEXT, version INTEGER, json "
+        "BLOB,"
         " PRIMARY KEY(kind, ns, name)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS counter(id INTEGER PRIMARY KEY CHECK(id = 1), version INTEGER);"
         "INSERT OR IGNORE INTO counter VALUES(1, 1);";
-    if (sqlite3_open_v2(path ? path : ":memory:", &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path ? path : ":memory:", &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
         return db_error(s, path ? path : ":memory:", reterr);
     sqlite3_busy_timeout(s->db, 5000);
     if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK)
@@ -323,7 +331,8 @@ static int db_open(struct store *s, const char *path, struct err *reterr)
         const char *sql;
         sqlite3_stmt **stmt;
     } statements[] = {
-        {"INSERT OR REPLACE INTO object(kind, ns, name, version, json) VALUES(?, ?, ?, ?, ?)", &s->put},
+        {"INSERT OR REPLACE INTO object(kind, ns, name, version, json) VALUES(?, ?, ?, ?, ?)",
+         &s->put},
         {"DELETE FROM object WHERE kind = ? AND ns = ? AND name = ?", &s->del},
         {"UPDATE counter SET version = ? WHERE id = 1", &s->bump},
         {"BEGIN IMMEDIATE", &s->begin},
@@ -347,10 +356,12 @@ static int load_row(struct store *s, sqlite3_stmt *rows, struct err *reterr)
         kind++;
     if (kind == s->n_kinds)
         return 0; /* a kind of a newer version: kept in the database, not shown */
-    int r = json_parse(str_of(sqlite3_column_blob(rows, 2), (size_t)sqlite3_column_bytes(rows, 2)), 0, NULL, &j, reterr);
+    int r = json_parse(str_of(sqlite3_column_blob(rows, 2), (size_t)sqlite3_column_bytes(rows, 2)),
+                       0, NULL, &j, reterr);
     if (r < 0)
         return r;
-    vec_push(&s->tables[kind].objects, object_new(s, kind, j, (uint64_t)sqlite3_column_int64(rows, 1)));
+    vec_push(&s->tables[kind].objects,
+             object_new(s, kind, j, (uint64_t)sqlite3_column_int64(rows, 1)));
     return 0;
 }
 
@@ -363,7 +374,8 @@ static int load_all(struct store *s, struct err *reterr)
     sqlite3_finalize(rows);
     rows = NULL;
     if (r == 0)
-        r = db_prepare(s, "SELECT kind, version, json FROM object ORDER BY kind, ns, name", &rows, reterr);
+        r = db_prepare(s, "SELECT kind, version, json FROM object ORDER BY kind, ns, name", &rows,
+                       reterr);
     int step = SQLITE_DONE;
     while (r == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW)
         r = load_row(s, rows, reterr);
@@ -375,7 +387,8 @@ static int load_all(struct store *s, struct err *reterr)
 }
 
 int store_open(const char *path, const struct store_kind *kinds, size_t n_kinds,
-               void (*on_event)(const struct store_event *e, void *user), void *user, struct store **ret, struct err *reterr)
+               void (*on_event)(const struct store_event *e, void *user), void *user,
+               struct store **ret, struct err *reterr)
 {
     struct store *s = NEW(struct store);
     s->kinds = kinds;
@@ -405,7 +418,7 @@ void store_free(struct store *s)
     for (uint64_t i = s->events_begin; i < s->events_end; i++)
         event_done(&s->events[i % EVENTS_KEPT]);
     for (size_t k = 0; k < s->n_kinds; k++) {
-        VEC_FOREACH(o, &s->tables[k].objects)
+        VEC_FOREACH (o, &s->tables[k].objects)
             object_unref(*o);
         vec_done(&s->tables[k].objects);
     }

@@ -1,6 +1,7 @@
 #pragma once
-/* The API server's store: every object as its final JSON bytes in memory, the same in SQLite before any write is
- * acknowledged, one counter of versions for everything, and a ring of the newest events for watches. */
+/* The API server's store: every object as its final JSON bytes in memory, the same in SQLite before
+ * any write is acknowledged, one counter of versions for everything, and a ring of the newest
+ * events for watches. */
 
 #include "base/map.h"
 #include "base/vec.h"
@@ -12,20 +13,20 @@ struct store;
 /* One version of one object; immutable, reference-counted. */
 struct object {
     uint32_t refs;
-    uint32_t kind;        /* index the API server gives its kinds */
-    uint64_t version;     /* metadata.resourceVersion */
-    char *ns;             /* "" = cluster-scoped */
+    uint32_t kind;    /* index the API server gives its kinds */
+    uint64_t version; /* metadata.resourceVersion */
+    char *ns;         /* "" = cluster-scoped */
     char *name;
     char *uid;
     struct bytes *json;
     struct object_label { /* sorted by key */
         char *key;
         char *value;
-    } *labels;
+    } * labels;
     size_t n_labels;
-    char **fields;        /* selectable fields, as many and in the order the kind says */
+    char **fields; /* selectable fields, as many and in the order the kind says */
     size_t n_fields;
-    json_t *cells;        /* Table cells, made when first wanted; see api_table.c */
+    json_t *cells; /* Table cells, made when first wanted; see api_table.c */
 };
 
 struct object *object_ref(struct object *o);
@@ -40,11 +41,13 @@ enum store_event_type {
 struct store_event {
     enum store_event_type type;
     uint64_t version;
-    struct object *object;   /* new state; for DELETED the last state, with the version of the deletion */
-    struct object *before;   /* NULL for ADDED */
+    struct object
+        *object; /* new state; for DELETED the last state, with the version of the deletion */
+    struct object *before; /* NULL for ADDED */
 };
 
-/* What the store must be told of a kind: its name in the database and the paths of its selectable fields. */
+/* What the store must be told of a kind: its name in the database and the paths of its selectable
+ * fields. */
 struct store_kind {
     const char *name;               /* "pods", "deployments.apps" */
     const char *const *field_paths; /* n_fields; beside metadata.name and metadata.namespace */
@@ -53,8 +56,8 @@ struct store_kind {
 
 /* path NULL: in memory only. on_event is told of every committed write, in order. */
 int store_open(const char *path, const struct store_kind *kinds, size_t n_kinds,
-               void (*on_event)(const struct store_event *e, void *user), void *user, struct store **ret,
-               struct err *reterr) NODISCARD;
+               void (*on_event)(const struct store_event *e, void *user), void *user,
+               struct store **ret, struct err *reterr) NODISCARD;
 void store_free(struct store *s);
 
 uint64_t store_version(const struct store *s); /* of the newest write */
@@ -69,12 +72,16 @@ size_t store_count(const struct store *s, uint32_t kind);
 struct object *store_at(const struct store *s, uint32_t kind, size_t index);
 size_t store_lower_bound(const struct store *s, uint32_t kind, const char *ns, const char *name);
 
-/* Writes. The object's metadata.resourceVersion is set to the new version in place; on_event has run when these return. The
- * result is borrowed from the store. -EIO and the database's words when it could not be committed: nothing has changed. */
-int store_put(struct store *s, uint32_t kind, json_t *object, struct object **ret, struct err *reterr) NODISCARD;
-int store_remove(struct store *s, uint32_t kind, const char *ns, const char *name, json_t *last_state, struct err *reterr) NODISCARD;
+/* Writes. The object's metadata.resourceVersion is set to the new version in place; on_event has
+ * run when these return. The result is borrowed from the store. -EIO and the database's words when
+ * it could not be committed: nothing has changed. */
+int store_put(struct store *s, uint32_t kind, json_t *object, struct object **ret,
+              struct err *reterr) NODISCARD;
+int store_remove(struct store *s, uint32_t kind, const char *ns, const char *name,
+                 json_t *last_state, struct err *reterr) NODISCARD;
 
-/* Events after version, oldest first, borrowed: for (i = store_events_after(s, v); i < store_events_end(s); i++) store_event(s, i). */
+/* Events after version, oldest first, borrowed: for (i = store_events_after(s, v); i <
+ * store_events_end(s); i++) store_event(s, i). */
 uint64_t store_events_after(const struct store *s, uint64_t version);
 uint64_t store_events_end(const struct store *s);
 const struct store_event *store_event(const struct store *s, uint64_t index);

@@ -1,9 +1,10 @@
 /* Network namespaces by name.
  *
- * Owns the files under /run/netns that it makes: each is an empty file with a bind mount of a namespace. Knows nothing
- * of what the names mean. A namespace that is being made is pinned by the thread that made it before anyone else can
- * see it, so a process killed in between leaves at most an empty file, which netns_add takes over and netns_remove
- * removes. Unlike iproute2, /run/netns is not turned into a mount point of its own: what is not done need not be undone. */
+ * Owns the files under /run/netns that it makes: each is an empty file with a bind mount of a
+ * namespace. Knows nothing of what the names mean. A namespace that is being made is pinned by the
+ * thread that made it before anyone else can see it, so a process killed in between leaves at most
+ * an empty file, which netns_add takes over and netns_remove removes. Unlike iproute2, /run/netns
+ * is not turned into a mount point of its own: what is not done need not be undone. */
 #include "nl/netns.h"
 
 #include <dirent.h>
@@ -29,7 +30,8 @@ enum { NETNS_PATH_BYTES = 320 };
 static int netns_path(const char *name, char ret[NETNS_PATH_BYTES], struct err *reterr)
 {
     if (str_empty(name) || strlen(name) > 255 || strchr(name, '/') || name[0] == '.')
-        return err_set(reterr, -EINVAL, NULL, "network namespace name '%s' is not a file name", name);
+        return err_set(reterr, -EINVAL, NULL, "network namespace name '%s' is not a file name",
+                       name);
     snprintf(ret, NETNS_PATH_BYTES, NETNS_DIR "/%s", name);
     return 0;
 }
@@ -174,7 +176,8 @@ int netns_enter(const char *path, struct err *reterr)
 {
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-        return err_set(reterr, -errno, NULL, "enter network namespace %s: %s", path, strerror(errno));
+        return err_set(reterr, -errno, NULL, "enter network namespace %s: %s", path,
+                       strerror(errno));
     return 0;
 }
 

@@ -1,9 +1,10 @@
 #pragma once
-/* Named network namespaces (/run/netns/NAME, as iproute2 keeps them) and work done inside another namespace.
+/* Named network namespaces (/run/netns/NAME, as iproute2 keeps them) and work done inside another
+ * namespace.
  *
- * The calling thread never leaves its own namespace: work in another one runs on a short-lived thread of its own that
- * is joined before the call returns. So a process is always found in the namespace it belongs to, even when it is killed
- * in the middle. */
+ * The calling thread never leaves its own namespace: work in another one runs on a short-lived
+ * thread of its own that is joined before the call returns. So a process is always found in the
+ * namespace it belongs to, even when it is killed in the middle. */
 
 #include <sys/types.h>
 
@@ -30,8 +31,10 @@ int netns_enter(const char *path, struct err *reterr) NODISCARD;
 typedef int netns_fn(void *user, struct err *reterr);
 int netns_run(int fd, netns_fn *fn, void *user, struct err *reterr) NODISCARD;
 
-/* Writes a sysctl ("net/ipv4/ip_forward") of the calling thread's namespace. -ENOENT: the kernel has no such thing. */
+/* Writes a sysctl ("net/ipv4/ip_forward") of the calling thread's namespace. -ENOENT: the kernel
+ * has no such thing. */
 int netns_sysctl(const char *name, const char *value, struct err *reterr) NODISCARD;
 
 /* New IPC and UTS namespaces with this host name, held by two fds. */
-int netns_ipc_uts_new(const char *hostname, int *ret_ipc, int *ret_uts, struct err *reterr) NODISCARD;
+int netns_ipc_uts_new(const char *hostname, int *ret_ipc, int *ret_uts, struct err *reterr)
+    NODISCARD;

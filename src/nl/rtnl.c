@@ -1,9 +1,9 @@
 /* rtnetlink requests: links, addresses, routes.
  *
- * Owns the encoding of each request and nothing else: no socket, no state, no policy about names or addresses. One
- * request is one write and one answer; that is tens of microseconds, so there is no batching. A caller that wants a
- * whole namespace built uses one socket for all of it. The socket decides the namespace; the thread's does not matter
- * after the socket is open. */
+ * Owns the encoding of each request and nothing else: no socket, no state, no policy about names or
+ * addresses. One request is one write and one answer; that is tens of microseconds, so there is no
+ * batching. A caller that wants a whole namespace built uses one socket for all of it. The socket
+ * decides the namespace; the thread's does not matter after the socket is open. */
 #include "nl/rtnl.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 enum { RTNL_ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL };
 
-static int rtnl_send(struct nl_socket *s, struct buf *b, size_t begin, uint32_t seq, const char *what,
-                     struct err *reterr)
+static int rtnl_send(struct nl_socket *s, struct buf *b, size_t begin, uint32_t seq,
+                     const char *what, struct err *reterr)
 {
     nlmsg_end(b, begin);
     int r = b->failed ? err_set(reterr, -ENOMEM, NULL, "out of memory")
@@ -161,7 +161,8 @@ static int addr_change(struct nl_socket *s, uint16_t type, uint16_t flags, unsig
     return rtnl_send(s, &b, begin, seq, prefix_format(addr, text), reterr);
 }
 
-int rtnl_addr_add(struct nl_socket *s, unsigned index, const struct prefix *addr, struct err *reterr)
+int rtnl_addr_add(struct nl_socket *s, unsigned index, const struct prefix *addr,
+                  struct err *reterr)
 {
     return addr_change(s, RTM_NEWADDR, RTNL_ADD, index, addr, reterr);
 }

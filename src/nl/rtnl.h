@@ -1,7 +1,8 @@
 #pragma once
-/* Links, addresses and routes of one network namespace, as single acknowledged requests. All work on a NETLINK_ROUTE
- * socket in whose namespace they act. Adding what is there already is -EEXIST, removing what is not is -ENODEV,
- * -ENOENT or -EADDRNOTAVAIL: callers that want "make it so" ignore those. */
+/* Links, addresses and routes of one network namespace, as single acknowledged requests. All work
+ * on a NETLINK_ROUTE socket in whose namespace they act. Adding what is there already is -EEXIST,
+ * removing what is not is -ENODEV, -ENOENT or -EADDRNOTAVAIL: callers that want "make it so" ignore
+ * those. */
 
 #include "base/addr.h"
 #include "nl/nl_socket.h"
@@ -14,8 +15,8 @@ int rtnl_veth_add(struct nl_socket *s, const char *name, const char *peer, int p
 /* A bridge without spanning tree and multicast snooping, so that its ports forward at once. */
 int rtnl_bridge_add(struct nl_socket *s, const char *name, struct err *reterr) NODISCARD;
 int rtnl_link_set_up(struct nl_socket *s, unsigned index, struct err *reterr) NODISCARD;
-int rtnl_link_set_master(struct nl_socket *s, unsigned index, unsigned master,
-                         struct err *reterr) NODISCARD;
+int rtnl_link_set_master(struct nl_socket *s, unsigned index, unsigned master, struct err *reterr)
+    NODISCARD;
 /* A bridge port that may send a frame back where it came from. */
 int rtnl_port_set_hairpin(struct nl_socket *s, unsigned index, struct err *reterr) NODISCARD;
 
@@ -26,13 +27,16 @@ int rtnl_addr_remove(struct nl_socket *s, unsigned index, const struct prefix *a
                      struct err *reterr) NODISCARD;
 
 struct rtnl_route {
-    struct prefix dst;  /* len 0: the default route (family must be set) */
-    struct ip gateway;  /* family 0 = on link */
-    unsigned index;     /* device, 0 = found through the gateway */
+    struct prefix dst; /* len 0: the default route (family must be set) */
+    struct ip gateway; /* family 0 = on link */
+    unsigned index;    /* device, 0 = found through the gateway */
 };
 int rtnl_route_add(struct nl_socket *s, const struct rtnl_route *r, struct err *reterr) NODISCARD;
 
-/* Every address of every link, and every route of every table. fn returns 0 or a negative errno that ends the walk. */
+/* Every address of every link, and every route of every table. fn returns 0 or a negative errno
+ * that ends the walk. */
 typedef int rtnl_prefix_fn(const struct prefix *p, unsigned index, void *user);
-int rtnl_addr_each(struct nl_socket *s, rtnl_prefix_fn *fn, void *user, struct err *reterr) NODISCARD;
-int rtnl_route_each(struct nl_socket *s, rtnl_prefix_fn *fn, void *user, struct err *reterr) NODISCARD;
+int rtnl_addr_each(struct nl_socket *s, rtnl_prefix_fn *fn, void *user, struct err *reterr)
+    NODISCARD;
+int rtnl_route_each(struct nl_socket *s, rtnl_prefix_fn *fn, void *user, struct err *reterr)
+    NODISCARD;

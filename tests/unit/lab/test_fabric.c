@@ -1,7 +1,7 @@
 /* The lab's network: address plan, names, and (as root) namespaces going up and down. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <errno.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,7 +19,8 @@ static void test_names(void **state)
     assert_string_equal(fabric_host_link("abcdefghijkl", link), "fl-abcdefghijkl");
     fabric_host_link("abcdefghijklm", link);
     assert_int_equal(strlen(link), 15);
-    assert_string_equal(fabric_pod_netns("a", "n1", "default", "web-0", name), "fl.a.n1.default.web-0");
+    assert_string_equal(fabric_pod_netns("a", "n1", "default", "web-0", name),
+                        "fl.a.n1.default.web-0");
     char pod[254];
     memset(pod, 'p', 253);
     pod[253] = 0;

@@ -1,0 +1,40 @@
+#pragma once
+/* What depends on more than one field of a kind: defaults and checks. The tables (schema.h) do the
+ * rest. */
+
+#include "kube/validate.h"
+
+/* In place, on decoded objects, after schema_default. */
+void default_pod(json_t *object);
+void default_pod_template(json_t *object); /* Deployment, ReplicaSet */
+void default_service(json_t *object);
+void default_secret(json_t *object);
+void default_endpointslice(json_t *object);
+void default_namespace(json_t *object);
+
+/* old is NULL on create. After schema_validate. */
+void validate_pod(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_service(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_configmap(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_secret(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_endpointslice(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_node(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e);
+
+enum name_form {
+    NAME_SUBDOMAIN, /* RFC 1123 subdomain */
+    NAME_LABEL,     /* RFC 1123 label */
+    NAME_LABEL_1035,
+};
+
+/* metadata: the name, annotations' size, owner references, finalizers; what may not change against
+ * old. */
+void validate_metadata(enum name_form form, const json_t *object, const json_t *old,
+                       struct field_errors *e);
+
+/* core/v1 and events.k8s.io/v1 name the same members differently: one is kept, the other renamed at
+ * the door. */
+void event_to_core(json_t *object);
+void event_from_core(json_t *object);
