@@ -161,6 +161,13 @@ static int mount_fresh(const char *root, const char *dir, const char *type, unsi
     return do_mount(type, target, type, flags, options, reterr);
 }
 
+static bool is_shown(const char *root, const char *path)
+{
+    char target[4096];
+    snprintf(target, sizeof(target), "%s%s", root, path);
+    return access(target, F_OK) == 0;
+}
+
 /* Makes root the root. pivot_root fails on an initial ramfs (some virtual machines): moving works
  * everywhere. */
 static int enter(const char *root, struct err *reterr)
@@ -212,7 +219,7 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
     if (r == 0 && mount_fresh(root, "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY,
                               NULL, NULL) < 0)
         r = 0; /* refused inside some containers; few programs miss it */
-    if (r == 0 && s->hidden && access(s->hidden, F_OK) == 0)
+    if (r == 0 && s->hidden && is_shown(root, s->hidden))
         r = mount_fresh(root, s->hidden, "tmpfs", MS_RDONLY, "mode=0700,size=4k", reterr);
     if (r == 0 && s->program_dir)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);

@@ -125,6 +125,8 @@ void pod_container_stop(struct pod_container *c, int signo);
 void pod_container_done(struct pod_container *c);
 /* What a further process in the container needs (exec, probes, hooks). Free the two with argv_free. */
 int pod_container_env(struct pod_container *c, char ***ret_envp, struct err *reterr) NODISCARD;
+/* Its next start is a matter of time. */
+bool pod_container_waits(const struct pod_container *c);
 bool pod_container_restarts(const struct pod_container *c);
 /* How long to wait before the next start; grows. Pure. */
 uint64_t pod_backoff_next(uint64_t *backoff_ms, uint64_t ran_ms);

@@ -226,7 +226,7 @@ static bool advance_init(struct pod *p)
             pod_fail(p, "");
             return false;
         }
-        if (c->state != CONTAINER_RUNNING && !loop_timer_is_started(c->retry))
+        if (c->state != CONTAINER_RUNNING && !pod_container_waits(c))
             pod_container_start(c);
         return c->is_sidecar && c->state == CONTAINER_RUNNING && c->started && i + 1 == p->n_init;
     }
@@ -242,7 +242,7 @@ static void advance_run(struct pod *p)
             continue;
         if (c->state == CONTAINER_WAITING || (c->state == CONTAINER_TERMINATED && pod_container_restarts(c))) {
             any_left = any_left || !c->is_init;
-            if (!loop_timer_is_started(c->retry))
+            if (!pod_container_waits(c))
                 pod_container_start(c);
         } else if (c->state == CONTAINER_RUNNING && !c->is_init) {
             any_left = true;

@@ -60,6 +60,11 @@ static void wait_with(struct pod_container *c, const char *reason, const char *m
     retry_after(c, wait ? wait : BACKOFF_FIRST_MS);
 }
 
+bool pod_container_waits(const struct pod_container *c)
+{
+    return c->retry && loop_timer_is_started(c->retry);
+}
+
 bool pod_container_restarts(const struct pod_container *c)
 {
     const char *policy = json_at_str(c->pod->object, "spec.restartPolicy");
@@ -305,6 +310,7 @@ static void fail_start(struct pod_container *c, const char *reason, const struct
 static void fail_run(struct pod_container *c, const struct err *err)
 {
     pod_event(c->pod, "Warning", "Failed", "Error: failed to start container \"%s\": %s", c->name, err_text(err));
+    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_s("error", err_text(err)));
     c->state = CONTAINER_TERMINATED;
     c->exit_code = err->code == -ENOENT || err->code == -EACCES ? 127 : 128;
     c->started_s = c->finished_s = time_real_s();

@@ -20,7 +20,7 @@ static json_t *state_json(const struct pod_container *c)
     json_t *j = json_object();
     if (c->state == CONTAINER_RUNNING) {
         json_put(j, "running.startedAt", time_json(c->started_s));
-    } else if (c->state == CONTAINER_TERMINATED && c->retry && loop_timer_is_started(c->retry)) {
+    } else if (c->state == CONTAINER_TERMINATED && pod_container_waits(c)) {
         AUTO_CHARS char *text = xasprintf("back-off %llus restarting failed container=%s pod=%s_%s(%s)",
                                           (unsigned long long)(c->backoff_ms > 10000 ? c->backoff_ms / 2000 : 10), c->name,
                                           c->pod->name, c->pod->ns, c->pod->uid);
@@ -49,7 +49,7 @@ static json_t *state_json(const struct pod_container *c)
 /* A run that ended and waits for its next start is also the last state. */
 static json_t *last_state_json(const struct pod_container *c)
 {
-    if (c->state == CONTAINER_TERMINATED && c->retry && loop_timer_is_started(c->retry)) {
+    if (c->state == CONTAINER_TERMINATED && pod_container_waits(c)) {
         json_t *j = json_object();
         json_put_int(j, "terminated.exitCode", c->exit_code);
         json_put_str(j, "terminated.reason", c->reason);
