@@ -1,5 +1,6 @@
-/* Load for the API server's benchmark: makes objects, lists them, opens watchers, and changes objects at a rate, all on one
- * loop over the project's own client. Prints key=value lines; bench/apiserver/run.sh makes the table. */
+/* Load for the API server's benchmark: makes objects, lists them, opens watchers, and changes
+ * objects at a rate, all on one loop over the project's own client. Prints key=value lines;
+ * bench/apiserver/run.sh makes the table. */
 #include <stdio.h>
 
 #include "base/program.h"
@@ -21,10 +22,13 @@ static json_t *config_map(int64_t i, int64_t value)
     char name[32], text[32];
     snprintf(name, sizeof(name), "bench-%lld", (long long)i);
     snprintf(text, sizeof(text), "%lld", (long long)value);
-    return json_pack("{s:s,s:s,s:{s:s,s:{s:s,s:s}},s:{s:s,s:s}}", "apiVersion", "v1", "kind", "ConfigMap", "metadata", "name", name, "labels", "app",
-                     "bench", "tier", "a", "data", "value", text, "filler",
-                     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-                     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789");
+    return json_pack("{s:s,s:s,s:{s:s,s:{s:s,s:s}},s:{s:s,s:s}}", "apiVersion", "v1", "kind",
+                     "ConfigMap", "metadata", "name", name, "labels", "app", "bench", "tier", "a",
+                     "data", "value", text, "filler",
+                     "01234567890123456789012345678901234567890123456789012345678901234567890123456"
+                     "78901234567890123456789"
+                     "01234567890123456789012345678901234567890123456789012345678901234567890123456"
+                     "78901234567890123456789");
 }
 
 static void on_made(const struct kube_result *r, void *user)
@@ -41,7 +45,8 @@ static void make_objects(struct load *l)
     while (l->made < l->objects) {
         while (next < l->objects && l->in_flight < 4) {
             AUTO_JSON json_t *o = config_map(next++, 0);
-            (void)kube_call(l->client, "POST", "/api/v1/namespaces/default/configmaps", NULL, o, on_made, l);
+            (void)kube_call(l->client, "POST", "/api/v1/namespaces/default/configmaps", NULL, o,
+                            on_made, l);
             l->in_flight++;
         }
         loop_turn(l->loop, -1);
@@ -74,7 +79,10 @@ static void list_once(struct load *l, const char *what, const char *accept_text)
 {
     static const struct http_call_ops ops = {.on_data = on_list_data, .on_done = on_list_done};
     struct http_header accept = {STR("Accept"), str_from(accept_text)};
-    struct http_request r = {.method = "GET", .target = "/api/v1/namespaces/default/configmaps", .headers = &accept, .n_headers = 1};
+    struct http_request r = {.method = "GET",
+                             .target = "/api/v1/namespaces/default/configmaps",
+                             .headers = &accept,
+                             .n_headers = 1};
     double best[5];
     size_t bytes = 0;
     for (int i = 0; i < 5; i++) {
@@ -122,8 +130,12 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
 
 static void open_watchers(struct load *l)
 {
-    static const struct http_call_ops ops = {.on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
-    struct http_request r = {.method = "GET", .target = "/api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"};
+    static const struct http_call_ops ops = {
+        .on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
+    struct http_request r = {
+        .method = "GET",
+        .target = "/api/v1/namespaces/default/"
+                  "configmaps?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"};
     for (int64_t i = 0; i < l->watchers; i++)
         (void)http_call_start(kube_client_http(l->client), &r, &ops, l);
     while (l->open_watchers < l->watchers)
@@ -146,7 +158,8 @@ static void change_objects(struct load *l)
         while (sent < total && sent < due && l->in_flight < 8) {
             char path[100];
             AUTO_JSON json_t *o = config_map(sent % l->objects, sent + 1);
-            snprintf(path, sizeof(path), "/api/v1/namespaces/default/configmaps/bench-%lld", (long long)(sent % l->objects));
+            snprintf(path, sizeof(path), "/api/v1/namespaces/default/configmaps/bench-%lld",
+                     (long long)(sent % l->objects));
             (void)kube_call(l->client, "PUT", path, NULL, o, on_changed, l);
             l->in_flight++;
             sent++;
@@ -156,8 +169,9 @@ static void change_objects(struct load *l)
             break;
     }
     double seconds = (double)(time_mono_us() - began) / 1e6;
-    printf("changes=%lld\nevents=%lld\nevents_expected=%lld\nseconds=%.2f\nchanges_per_s=%.0f\n", (long long)l->changed, (long long)l->events,
-           (long long)(total * l->watchers), seconds, (double)l->changed / seconds);
+    printf("changes=%lld\nevents=%lld\nevents_expected=%lld\nseconds=%.2f\nchanges_per_s=%.0f\n",
+           (long long)l->changed, (long long)l->events, (long long)(total * l->watchers), seconds,
+           (double)l->changed / seconds);
 }
 
 int main(int argc, char **argv)
@@ -170,17 +184,20 @@ int main(int argc, char **argv)
         {"watchers", 0, ARG_INT, &l.watchers, "N", "watchers to open", 0, 10000, false},
         {"rate", 0, ARG_INT, &l.rate, "N", "changes a second", 1, 100000, false},
         {"seconds", 0, ARG_INT, &l.seconds, "N", "for how long", 1, 600, false},
-        {"phase", 0, ARG_STRING, &phase, "P", "make (objects and lists), watch (watchers only, idle), change, all", 0, 0, false},
+        {"phase", 0, ARG_STRING, &phase, "P",
+         "make (objects and lists), watch (watchers only, idle), change, all", 0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {"load", "load for the API server's benchmark", "--kubeconfig F", NULL, args, false};
+    const struct program p = {
+        "load", "load for the API server's benchmark", "--kubeconfig F", NULL, args, false};
     struct arg_list rest = {0};
     struct err err = {0};
     struct kube_config *config = NULL;
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
-    if (kube_config_load(kubeconfig, NULL, &config, &err) < 0 || loop_new(&l.loop, &err) < 0 || kube_client_new(l.loop, config, "bench", &l.client, &err) < 0)
+    if (kube_config_load(kubeconfig, NULL, &config, &err) < 0 || loop_new(&l.loop, &err) < 0 ||
+        kube_client_new(l.loop, config, "bench", &l.client, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (streq(phase, "make") || streq(phase, "all")) {
         make_objects(&l);

@@ -1,6 +1,8 @@
-/* The index of what Services hold, so that an allocation is a look-up however many Services there are.
+/* The index of what Services hold, so that an allocation is a look-up however many Services there
+ * are.
  *
- * Owns one map from the text of an address or PROTOCOL/PORT to the uid of its Service. A health check port counts as TCP. */
+ * Owns one map from the text of an address or PROTOCOL/PORT to the uid of its Service. A health
+ * check port counts as TCP. */
 #include "lab/alloc.h"
 
 #include <inttypes.h>
@@ -22,7 +24,8 @@ static const char *port_key(const char *protocol, int64_t port, char ret[KEY_BYT
     return ret;
 }
 
-static void each_holding(const json_t *service, void (*fn)(struct alloc *a, const char *key, const char *uid),
+static void each_holding(const json_t *service,
+                         void (*fn)(struct alloc *a, const char *key, const char *uid),
                          struct alloc *a)
 {
     const char *uid = json_at_str(service, "metadata.uid");
@@ -32,12 +35,11 @@ static void each_holding(const json_t *service, void (*fn)(struct alloc *a, cons
     json_t *v;
     if (!uid)
         return;
-    json_array_foreach(json_at(service, "spec.clusterIPs"), i, v)
-        if (json_is_string(v) && !streq(json_string_value(v), "None"))
-            fn(a, json_string_value(v), uid);
-    json_array_foreach(json_at(service, "spec.ports"), i, v)
-        if (json_at_int(v, "nodePort", 0))
-            fn(a, port_key(json_at_str(v, "protocol"), json_at_int(v, "nodePort", 0), key), uid);
+    json_array_foreach(json_at(service, "spec.clusterIPs"), i,
+                       v) if (json_is_string(v) && !streq(json_string_value(v), "None"))
+        fn(a, json_string_value(v), uid);
+    json_array_foreach(json_at(service, "spec.ports"), i, v) if (json_at_int(v, "nodePort", 0))
+        fn(a, port_key(json_at_str(v, "protocol"), json_at_int(v, "nodePort", 0), key), uid);
     if (health)
         fn(a, port_key("TCP", health, key), uid);
 }

@@ -1,6 +1,6 @@
 #pragma once
-/* What Services hold: addresses and node ports, by who holds them. A mirror of the stored Services, kept in step by the
- * store's events; nothing of it is stored itself. */
+/* What Services hold: addresses and node ports, by who holds them. A mirror of the stored Services,
+ * kept in step by the store's events; nothing of it is stored itself. */
 
 #include "base/map.h"
 #include "codec/json.h"

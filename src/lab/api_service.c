@@ -28,7 +28,8 @@ static bool address_in_use(const struct api_server *s, const char *ip, const jso
     return alloc_address_taken(&s->alloc, ip, json_at_str(self, "metadata.uid"));
 }
 
-static bool port_in_use(const struct api_server *s, int64_t port, const char *protocol, const json_t *self)
+static bool port_in_use(const struct api_server *s, int64_t port, const char *protocol,
+                        const json_t *self)
 {
     return alloc_port_taken(&s->alloc, protocol, port, json_at_str(self, "metadata.uid"));
 }

@@ -1,5 +1,6 @@
-/* Container output to files: "2026-01-02T03:04:05.000006Z stdout F text", as the container runtime interface has it (P marks a
- * part of a line that was too long). One file of at most 10 MiB and one predecessor (.1) per run: older output goes. */
+/* Container output to files: "2026-01-02T03:04:05.000006Z stdout F text", as the container runtime
+ * interface has it (P marks a part of a line that was too long). One file of at most 10 MiB and one
+ * predecessor (.1) per run: older output goes. */
 #include "lab/container_log.h"
 
 #include <errno.h>
@@ -112,7 +113,8 @@ static void on_pipe(struct loop_io *io, uint32_t events, void *user)
     log_tell(p->log);
 }
 
-static int pipe_open(struct container_log *log, struct log_pipe *p, const char *name, int *ret_write, struct err *reterr)
+static int pipe_open(struct container_log *log, struct log_pipe *p, const char *name,
+                     int *ret_write, struct err *reterr)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -126,8 +128,8 @@ static int pipe_open(struct container_log *log, struct log_pipe *p, const char *
     return 0;
 }
 
-int container_log_new(struct loop *l, const char *path, int *ret_out, int *ret_err, struct container_log **ret,
-                      struct err *reterr)
+int container_log_new(struct loop *l, const char *path, int *ret_out, int *ret_err,
+                      struct container_log **ret, struct err *reterr)
 {
     struct container_log *log = NEW(struct container_log);
     log->loop = l;

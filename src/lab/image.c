@@ -1,9 +1,10 @@
 /* Image names to commands.
  *
- * The lab has no images: a container runs a program of the host. This table says which, for our own images and for the names
- * that tutorials use. Those stand for servers that are not installed here, so they answer with fairlead-echo on the
- * original's port; arguments meant for the original are not given to it. Tools (busybox, alpine, …) run the manifest's
- * command on the host's files, and wait when there is none. */
+ * The lab has no images: a container runs a program of the host. This table says which, for our own
+ * images and for the names that tutorials use. Those stand for servers that are not installed here,
+ * so they answer with fairlead-echo on the original's port; arguments meant for the original are
+ * not given to it. Tools (busybox, alpine, …) run the manifest's command on the host's files, and
+ * wait when there is none. */
 #include "lab/image.h"
 
 #include <ctype.h>
@@ -85,11 +86,13 @@ static struct str without_tag(const char *reference)
     return s;
 }
 
-/* Without the registry: a first part that has a dot or a colon, or is localhost; and without "library/". */
+/* Without the registry: a first part that has a dot or a colon, or is localhost; and without
+ * "library/". */
 static struct str without_registry(struct str s)
 {
     struct str rest, first = str_cut(s, '/', &rest);
-    if (rest.p && (memchr(first.p, '.', first.n) || memchr(first.p, ':', first.n) || str_is(first, "localhost")))
+    if (rest.p && (memchr(first.p, '.', first.n) || memchr(first.p, ':', first.n) ||
+                   str_is(first, "localhost")))
         s = rest;
     if (str_starts(s, STR("library/")))
         s = str_sub(s, 8, s.n);
@@ -106,7 +109,8 @@ static const struct image *builtin_at(size_t i)
 
 const struct image *image_find(const struct image_table *t, const char *reference)
 {
-    struct str full = str_from(reference), untagged = without_tag(reference), name = without_registry(untagged);
+    struct str full = str_from(reference), untagged = without_tag(reference),
+               name = without_registry(untagged);
     for (size_t i = 0; i < t->own.n; i++) {
         const char *own = t->own.v[i].name;
         if (str_is(full, own) || str_is(untagged, own) || str_is(name, own))
@@ -134,7 +138,8 @@ void image_table_done(struct image_table *t)
     vec_done(&t->own);
 }
 
-/* One word of a command, with its quotes removed; NULL at the end, or when a quote does not close. */
+/* One word of a command, with its quotes removed; NULL at the end, or when a quote does not close.
+ */
 static char *next_word(const char **p)
 {
     struct buf word = {0};
@@ -170,7 +175,8 @@ int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
     vec_push(&words, NULL);
     if (words.n == 1 || *p) {
         argv_free(words.v);
-        return err_set(reterr, -EINVAL, NULL, "--image %s: the command is empty or a quote does not close", spec);
+        return err_set(reterr, -EINVAL, NULL,
+                       "--image %s: the command is empty or a quote does not close", spec);
     }
     struct image image = {xstrndup(spec, (size_t)(eq - spec)), words.v, true};
     vec_push(&t->own, image);
@@ -185,7 +191,8 @@ static size_t argv_count(char *const *argv)
     return n;
 }
 
-char **image_argv(const struct image *image, char *const *command, size_t n_command, char *const *args, size_t n_args)
+char **image_argv(const struct image *image, char *const *command, size_t n_command,
+                  char *const *args, size_t n_args)
 {
     VEC(char *) words = {0};
     size_t n_image = argv_count(image->command);

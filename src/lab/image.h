@@ -5,9 +5,11 @@
 #include "base/vec.h"
 
 struct image {
-    char *name;      /* without registry, tag and digest: "nginx", "fairlead/echo"; a full reference also matches */
+    char *name; /* without registry, tag and digest: "nginx", "fairlead/echo"; a full reference also
+                   matches */
     char **command;  /* entrypoint and arguments, NULL-terminated; NULL = the manifest must say */
-    bool keeps_args; /* args of the manifest are given to the command; false: they are for the original image, ignored */
+    bool keeps_args; /* args of the manifest are given to the command; false: they are for the
+                        original image, ignored */
 };
 
 struct image_table {
@@ -22,7 +24,8 @@ const struct image *image_find(const struct image_table *t, const char *referenc
 /* Name and tag are well-formed ("a//b:" is not): a malformed one is InvalidImageName. */
 bool image_reference_is_valid(const char *reference);
 
-/* Kubernetes' rule: command replaces the entrypoint, args replace its arguments. Owned, NULL-terminated; NULL when there is
- * no command at all. */
-char **image_argv(const struct image *image, char *const *command, size_t n_command, char *const *args, size_t n_args);
+/* Kubernetes' rule: command replaces the entrypoint, args replace its arguments. Owned,
+ * NULL-terminated; NULL when there is no command at all. */
+char **image_argv(const struct image *image, char *const *command, size_t n_command,
+                  char *const *args, size_t n_args);
 void argv_free(char **argv);

@@ -1,5 +1,6 @@
-/* The environment of containers. Pure: objects in, variables out. Follows the order kubelet documents: service variables
- * and the like first (the caller has put them in), then envFrom in order, then env in order, each seeing those before. */
+/* The environment of containers. Pure: objects in, variables out. Follows the order kubelet
+ * documents: service variables and the like first (the caller has put them in), then envFrom in
+ * order, then env in order, each seeing those before. */
 #include "lab/pod_env.h"
 
 #include <errno.h>
@@ -104,8 +105,9 @@ static char *subscripted_field(const json_t *pod, const char *path)
 
 char *pod_field(const json_t *pod, const char *path)
 {
-    static const char *const known[] = {"metadata.name", "metadata.namespace", "metadata.uid",    "spec.nodeName",
-                                        "spec.serviceAccountName", "status.podIP", "status.hostIP"};
+    static const char *const known[] = {"metadata.name", "metadata.namespace",      "metadata.uid",
+                                        "spec.nodeName", "spec.serviceAccountName", "status.podIP",
+                                        "status.hostIP"};
     static const char *const lists[][2] = {{"status.podIPs", "ip"}, {"status.hostIPs", "ip"}};
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (streq(path, known[i])) {
@@ -131,8 +133,11 @@ static double quantity(const char *text)
     static const struct {
         const char *suffix;
         double factor;
-    } suffixes[] = {{"Ki", 1024.0}, {"Mi", 1048576.0}, {"Gi", 1073741824.0}, {"Ti", 1099511627776.0}, {"m", 1e-3},
-                    {"k", 1e3},     {"M", 1e6},        {"G", 1e9},           {"T", 1e12},             {"", 1}};
+    } suffixes[] = {{"Ki", 1024.0},       {"Mi", 1048576.0},
+                    {"Gi", 1073741824.0}, {"Ti", 1099511627776.0},
+                    {"m", 1e-3},          {"k", 1e3},
+                    {"M", 1e6},           {"G", 1e9},
+                    {"T", 1e12},          {"", 1}};
     char *end;
     double v = strtod(text, &end);
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
@@ -181,7 +186,8 @@ char *config_value(const json_t *object, const char *kind, const char *key, size
     return buf_take_cstr(&b);
 }
 
-static int env_from(struct env *e, const json_t *source, env_lookup_fn *lookup, void *user, struct err *reterr)
+static int env_from(struct env *e, const json_t *source, env_lookup_fn *lookup, void *user,
+                    struct err *reterr)
 {
     static const char *const refs[][2] = {{"configMapRef", "ConfigMap"}, {"secretRef", "Secret"}};
     const char *prefix = json_key_str(source, "prefix");
@@ -193,8 +199,10 @@ static int env_from(struct env *e, const json_t *source, env_lookup_fn *lookup, 
             continue;
         const json_t *object = lookup(refs[i][1], name, user);
         if (!object && !json_at_bool(ref, "optional", false))
-            return err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found", i ? "secret" : "configmap", name);
-        json_object_foreach(json_at(object, "data"), key, value) {
+            return err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found", i ? "secret" : "configmap",
+                           name);
+        json_object_foreach(json_at(object, "data"), key, value)
+        {
             AUTO_CHARS char *full = xasprintf("%s%s", prefix ? prefix : "", key);
             AUTO_CHARS char *text = config_value(object, refs[i][1], key, NULL);
             env_set(e, full, text ? text : "");
@@ -204,20 +212,26 @@ static int env_from(struct env *e, const json_t *source, env_lookup_fn *lookup, 
 }
 
 /* valueFrom of one variable. *ret NULL: optional and absent. */
-static int env_value_from(const json_t *from, const json_t *pod, const json_t *container, env_lookup_fn *lookup,
-                          void *user, char **ret, struct err *reterr)
+static int env_value_from(const json_t *from, const json_t *pod, const json_t *container,
+                          env_lookup_fn *lookup, void *user, char **ret, struct err *reterr)
 {
-    static const char *const refs[][2] = {{"configMapKeyRef", "ConfigMap"}, {"secretKeyRef", "Secret"}};
-    const char *path = json_at_str(from, "fieldRef.fieldPath"), *resource = json_at_str(from, "resourceFieldRef.resource");
+    static const char *const refs[][2] = {{"configMapKeyRef", "ConfigMap"},
+                                          {"secretKeyRef", "Secret"}};
+    const char *path = json_at_str(from, "fieldRef.fieldPath"),
+               *resource = json_at_str(from, "resourceFieldRef.resource");
     *ret = NULL;
     if (path || resource) {
         *ret = path ? pod_field(pod, path)
-                    : container_resource(container, resource, json_at_str(from, "resourceFieldRef.divisor"));
-        return *ret ? 0 : err_set(reterr, -EINVAL, NULL, "unsupported field \"%s\"", path ? path : resource);
+                    : container_resource(container, resource,
+                                         json_at_str(from, "resourceFieldRef.divisor"));
+        return *ret ? 0
+                    : err_set(reterr, -EINVAL, NULL, "unsupported field \"%s\"",
+                              path ? path : resource);
     }
     for (size_t i = 0; i < ARRAY_LEN(refs); i++) {
         const json_t *ref = json_at(from, refs[i][0]);
-        const char *name = ref ? json_key_str(ref, "name") : NULL, *key = ref ? json_key_str(ref, "key") : NULL;
+        const char *name = ref ? json_key_str(ref, "name") : NULL,
+                   *key = ref ? json_key_str(ref, "key") : NULL;
         if (!name || !key)
             continue;
         const json_t *object = lookup(refs[i][1], name, user);
@@ -225,22 +239,24 @@ static int env_value_from(const json_t *from, const json_t *pod, const json_t *c
         if (*ret || json_at_bool(ref, "optional", false))
             return 0;
         if (!object)
-            return err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found", i ? "secret" : "configmap", name);
-        return err_set(reterr, -ENOENT, NULL, "couldn't find key %s in %s %s", key, refs[i][1], name);
+            return err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found", i ? "secret" : "configmap",
+                           name);
+        return err_set(reterr, -ENOENT, NULL, "couldn't find key %s in %s %s", key, refs[i][1],
+                       name);
     }
     return 0;
 }
 
-int env_of_container(struct env *e, const json_t *pod, const json_t *container, env_lookup_fn *lookup, void *user,
-                     struct err *reterr)
+int env_of_container(struct env *e, const json_t *pod, const json_t *container,
+                     env_lookup_fn *lookup, void *user, struct err *reterr)
 {
     json_t *item;
     size_t i;
     int r = 0;
-    json_array_foreach(json_at(container, "envFrom"), i, item)
-        if ((r = env_from(e, item, lookup, user, reterr)) < 0)
-            return r;
-    json_array_foreach(json_at(container, "env"), i, item) {
+    json_array_foreach(json_at(container, "envFrom"), i,
+                       item) if ((r = env_from(e, item, lookup, user, reterr)) < 0) return r;
+    json_array_foreach(json_at(container, "env"), i, item)
+    {
         const char *name = json_key_str(item, "name"), *value = json_key_str(item, "value");
         const json_t *from = json_at(item, "valueFrom");
         AUTO_CHARS char *text = NULL;

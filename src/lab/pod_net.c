@@ -1,9 +1,10 @@
 /* Pod networking inside a node.
  *
- * A pod's address has the length of a single host and everything goes to the gateway, neighbours of the same node included:
- * so both directions of a connection through a Service pass the node's translation. The port's name carries the
- * address's number; making it first removes what a killed predecessor left under that name, so no address is ever
- * there twice. Owns the pool's bookkeeping and the pinned namespace. */
+ * A pod's address has the length of a single host and everything goes to the gateway, neighbours of
+ * the same node included: so both directions of a connection through a Service pass the node's
+ * translation. The port's name carries the address's number; making it first removes what a killed
+ * predecessor left under that name, so no address is ever there twice. Owns the pool's bookkeeping
+ * and the pinned namespace. */
 #include "lab/pod_net.h"
 
 #include <errno.h>
@@ -28,15 +29,16 @@ static int pool_take(struct pod_net_pool *pool)
     return -1;
 }
 
-static int route(struct nl_socket *s, struct prefix dst, struct ip gateway, unsigned index, struct err *reterr)
+static int route(struct nl_socket *s, struct prefix dst, struct ip gateway, unsigned index,
+                 struct err *reterr)
 {
     struct rtnl_route r = {.dst = dst, .gateway = gateway, .index = index};
     int code = rtnl_route_add(s, &r, reterr);
     return code == -EEXIST ? 0 : code;
 }
 
-static int family_inside(struct nl_socket *s, unsigned eth, const struct ip *ip, const struct prefix *cidr,
-                         struct err *reterr)
+static int family_inside(struct nl_socket *s, unsigned eth, const struct ip *ip,
+                         const struct prefix *cidr, struct err *reterr)
 {
     uint8_t full = ip->family == AF_INET ? 32 : 128;
     struct prefix own = {*ip, full}, gateway = {.len = full}, all = {{.family = ip->family}, 0};
@@ -56,10 +58,10 @@ struct inside {
 static int pod_inside(void *user, struct err *reterr)
 {
     static const char *const sysctls[][2] = {
-        {"net/ipv6/conf/all/disable_ipv6", "0"},     {"net/ipv6/conf/default/disable_ipv6", "0"},
-        {"net/ipv6/conf/eth0/disable_ipv6", "0"},    {"net/ipv6/conf/eth0/accept_dad", "0"},
-        {"net/ipv6/conf/eth0/accept_ra", "0"},       {"net/ipv6/conf/eth0/accept_redirects", "0"},
-        {"net/ipv4/conf/all/accept_redirects", "0"}, {"net/ipv4/conf/eth0/accept_redirects", "0"},
+        {"net/ipv6/conf/all/disable_ipv6", "0"},      {"net/ipv6/conf/default/disable_ipv6", "0"},
+        {"net/ipv6/conf/eth0/disable_ipv6", "0"},     {"net/ipv6/conf/eth0/accept_dad", "0"},
+        {"net/ipv6/conf/eth0/accept_ra", "0"},        {"net/ipv6/conf/eth0/accept_redirects", "0"},
+        {"net/ipv4/conf/all/accept_redirects", "0"},  {"net/ipv4/conf/eth0/accept_redirects", "0"},
         {"net/ipv4/ip_unprivileged_port_start", "0"}, {"net/ipv4/ping_group_range", "0 2147483647"},
     };
     const struct inside *w = user;
@@ -112,7 +114,8 @@ int pod_net_up(struct pod_net_pool *pool, const char *name, struct pod_net *ret,
     struct pod_net n = {.netns = -1, .slot = pool_take(pool)};
     char port[16];
     if (n.slot < 0)
-        return err_set(reterr, -ENOSPC, NULL, "all %d addresses of the node's pod network are in use", POD_NET_SLOTS);
+        return err_set(reterr, -ENOSPC, NULL,
+                       "all %d addresses of the node's pod network are in use", POD_NET_SLOTS);
     snprintf(n.name, sizeof(n.name), "%s", name);
     snprintf(port, sizeof(port), "pod%d", n.slot + 2);
     int r = prefix_nth(&pool->v4, (uint64_t)n.slot + 2, &n.v4);

@@ -1,5 +1,6 @@
 #pragma once
-/* A pod's network: an address of the node's pod CIDR, a namespace with eth0, a port on the node's bridge. */
+/* A pod's network: an address of the node's pod CIDR, a namespace with eth0, a port on the node's
+ * bridge. */
 
 #include "base/addr.h"
 
@@ -21,5 +22,6 @@ struct pod_net {
 };
 
 /* name: of the namespace to pin. The calling process lives in the node's namespace. */
-int pod_net_up(struct pod_net_pool *pool, const char *name, struct pod_net *ret, struct err *reterr) NODISCARD;
+int pod_net_up(struct pod_net_pool *pool, const char *name, struct pod_net *ret, struct err *reterr)
+    NODISCARD;
 void pod_net_down(struct pod_net_pool *pool, struct pod_net *n);

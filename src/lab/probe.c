@@ -1,4 +1,5 @@
-/* Probe arithmetic: thresholds, periods, and eagerness at the start. No clock, no sockets: see probe_run.c for those. */
+/* Probe arithmetic: thresholds, periods, and eagerness at the start. No clock, no sockets: see
+ * probe_run.c for those. */
 #include "lab/probe.h"
 
 #include "base/mem.h"

@@ -1,5 +1,6 @@
 #pragma once
-/* The state machine of one probe: when to try next and what the results add up to. Time comes in, nothing goes out. */
+/* The state machine of one probe: when to try next and what the results add up to. Time comes in,
+ * nothing goes out. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,7 +35,8 @@ struct probe {
 };
 
 void probe_init(struct probe *p, enum probe_kind kind, const json_t *spec);
-/* A result came. Returns how long to wait before the next try. While a start-up or readiness probe has never succeeded it is
- * tried eagerly (25 ms, doubling up to the period): a pod is ready when its program is, not at the next full period. Eager
- * failures count at most once per period, so thresholds mean what the manifest says. */
+/* A result came. Returns how long to wait before the next try. While a start-up or readiness probe
+ * has never succeeded it is tried eagerly (25 ms, doubling up to the period): a pod is ready when
+ * its program is, not at the next full period. Eager failures count at most once per period, so
+ * thresholds mean what the manifest says. */
 uint64_t probe_result(struct probe *p, bool success, uint64_t now_ms);

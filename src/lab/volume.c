@@ -1,9 +1,10 @@
 /* Volumes: ConfigMap, Secret, downward API, projected, emptyDir, hostPath.
  *
- * Each becomes a directory DIR/NAME of plain files; containers get bind mounts of it (or of a subPath), made in their own
- * mount namespace, so the host's mount table never changes and removing the directory is the whole clean-up. Files are
- * written under another name and renamed, so a reader never sees half a file. Unlike kubelet there is no ..data link:
- * a volume is written when the pod starts. */
+ * Each becomes a directory DIR/NAME of plain files; containers get bind mounts of it (or of a
+ * subPath), made in their own mount namespace, so the host's mount table never changes and removing
+ * the directory is the whole clean-up. Files are written under another name and renamed, so a
+ * reader never sees half a file. Unlike kubelet there is no ..data link: a volume is written when
+ * the pod starts. */
 #include "lab/volume.h"
 
 #include <errno.h>
@@ -74,7 +75,8 @@ static bool path_is_inside(const char *path)
     return true;
 }
 
-static int put_file(const char *dir, const char *path, struct str text, int64_t mode, struct err *reterr)
+static int put_file(const char *dir, const char *path, struct str text, int64_t mode,
+                    struct err *reterr)
 {
     if (!path_is_inside(path))
         return err_set(reterr, -EINVAL, NULL, "path \"%s\" leaves its volume", path);
@@ -86,8 +88,8 @@ static int put_file(const char *dir, const char *path, struct str text, int64_t 
     return r < 0 ? r : write_file(full, text, (unsigned)mode, reterr);
 }
 
-static int put_key(const json_t *object, const char *kind, const char *key, const char *dir, const char *path,
-                   int64_t mode, bool *ret_found, struct err *reterr)
+static int put_key(const json_t *object, const char *kind, const char *key, const char *dir,
+                   const char *path, int64_t mode, bool *ret_found, struct err *reterr)
 {
     size_t n = 0;
     AUTO_CHARS char *value = config_value(object, kind, key, &n);
@@ -96,8 +98,8 @@ static int put_key(const json_t *object, const char *kind, const char *key, cons
 }
 
 /* All keys, or those that items names. */
-static int put_config(const json_t *source, const char *kind, const char *name, const char *dir, int64_t mode,
-                      const struct volume_inputs *in, struct err *reterr)
+static int put_config(const json_t *source, const char *kind, const char *name, const char *dir,
+                      int64_t mode, const struct volume_inputs *in, struct err *reterr)
 {
     const json_t *object = name ? in->config(kind, name, in->user) : NULL;
     bool optional = json_at_bool(source, "optional", false), found;
@@ -106,33 +108,40 @@ static int put_config(const json_t *source, const char *kind, const char *name, 
     size_t i;
     int r = 0;
     if (!object)
-        return optional ? 0 : err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found", kind[0] == 'C' ? "configmap" : "secret",
-                                      name ? name : "");
-    json_array_foreach(items, i, item) {
+        return optional ? 0
+                        : err_set(reterr, -ENOENT, NULL, "%s \"%s\" not found",
+                                  kind[0] == 'C' ? "configmap" : "secret", name ? name : "");
+    json_array_foreach(items, i, item)
+    {
         key = json_key_str(item, "key");
         const char *path = json_key_str(item, "path");
         if (key && path)
-            r = put_key(object, kind, key, dir, path, json_at_int(item, "mode", mode), &found, reterr);
+            r = put_key(object, kind, key, dir, path, json_at_int(item, "mode", mode), &found,
+                        reterr);
         if (r == 0 && key && path && !found && !optional)
-            r = err_set(reterr, -ENOENT, NULL, "%s \"%s\" references non-existent key: %s", kind, name, key);
+            r = err_set(reterr, -ENOENT, NULL, "%s \"%s\" references non-existent key: %s", kind,
+                        name, key);
         if (r < 0)
             return r;
     }
     static const char *const parts[] = {"data", "binaryData"};
     for (size_t p = 0; p < ARRAY_LEN(parts) && !items; p++)
-        json_object_foreach(json_at(object, parts[p]), key, item)
-            if ((r = put_key(object, kind, key, dir, key, mode, &found, reterr)) < 0)
-                return r;
+        json_object_foreach(json_at(object, parts[p]), key,
+                            item) if ((r = put_key(object, kind, key, dir, key, mode, &found,
+                                                   reterr)) < 0) return r;
     return 0;
 }
 
-static int put_downward(const json_t *source, const json_t *pod, const char *dir, int64_t mode, struct err *reterr)
+static int put_downward(const json_t *source, const json_t *pod, const char *dir, int64_t mode,
+                        struct err *reterr)
 {
     json_t *item;
     size_t i;
     int r = 0;
-    json_array_foreach(json_at(source, "items"), i, item) {
-        const char *field = json_at_str(item, "fieldRef.fieldPath"), *path = json_key_str(item, "path");
+    json_array_foreach(json_at(source, "items"), i, item)
+    {
+        const char *field = json_at_str(item, "fieldRef.fieldPath"),
+                   *path = json_key_str(item, "path");
         AUTO_CHARS char *value = field ? pod_field(pod, field) : NULL;
         if (path && value)
             r = put_file(dir, path, str_from(value), json_at_int(item, "mode", mode), reterr);
@@ -148,7 +157,8 @@ static int put_projected(const json_t *sources, const json_t *pod, const char *d
     json_t *source;
     size_t i;
     int r = 0;
-    json_array_foreach(sources, i, source) {
+    json_array_foreach(sources, i, source)
+    {
         const json_t *token = json_at(source, "serviceAccountToken"), *part;
         if ((part = json_at(source, "configMap")))
             r = put_config(part, "ConfigMap", json_key_str(part, "name"), dir, mode, in, reterr);
@@ -157,7 +167,8 @@ static int put_projected(const json_t *sources, const json_t *pod, const char *d
         else if ((part = json_at(source, "downwardAPI")))
             r = put_downward(part, pod, dir, mode, reterr);
         else if (token) {
-            const char *text = in->token(json_key_str(token, "audience"), in->user), *path = json_key_str(token, "path");
+            const char *text = in->token(json_key_str(token, "audience"), in->user),
+                       *path = json_key_str(token, "path");
             if (text)
                 r = put_file(dir, path ? path : "token", str_from(text), mode, reterr);
             else
@@ -175,9 +186,12 @@ static int make_host_path(const json_t *host_path, char **ret, struct err *reter
     if (str_empty(path))
         return err_set(reterr, -EINVAL, NULL, "hostPath has no path");
     if (access(path, F_OK) < 0 && !(type && strstr(type, "OrCreate")))
-        return err_set(reterr, -ENOENT, NULL, "hostPath %s does not exist (the lab makes nothing on the host by itself)", path);
+        return err_set(reterr, -ENOENT, NULL,
+                       "hostPath %s does not exist (the lab makes nothing on the host by itself)",
+                       path);
     if (access(path, F_OK) < 0) {
-        int r = streq(type, "FileOrCreate") ? write_file(path, STR(""), 0644, reterr) : make_directories(path, reterr);
+        int r = streq(type, "FileOrCreate") ? write_file(path, STR(""), 0644, reterr)
+                                            : make_directories(path, reterr);
         if (r < 0)
             return r;
     }
@@ -185,8 +199,8 @@ static int make_host_path(const json_t *host_path, char **ret, struct err *reter
     return 0;
 }
 
-int volume_make(const json_t *volume, const json_t *pod, const char *dir, const struct volume_inputs *in,
-                char **ret_path, struct err *reterr)
+int volume_make(const json_t *volume, const json_t *pod, const char *dir,
+                const struct volume_inputs *in, char **ret_path, struct err *reterr)
 {
     const char *name = json_key_str(volume, "name");
     const json_t *v;
@@ -201,15 +215,19 @@ int volume_make(const json_t *volume, const json_t *pod, const char *dir, const 
     if (json_at(volume, "emptyDir"))
         r = chmod(path, 0777) < 0 ? -errno : 0;
     else if ((v = json_at(volume, "configMap")))
-        r = put_config(v, "ConfigMap", json_key_str(v, "name"), path, json_at_int(v, "defaultMode", 0644), in, reterr);
+        r = put_config(v, "ConfigMap", json_key_str(v, "name"), path,
+                       json_at_int(v, "defaultMode", 0644), in, reterr);
     else if ((v = json_at(volume, "secret")))
-        r = put_config(v, "Secret", json_key_str(v, "secretName"), path, json_at_int(v, "defaultMode", 0644), in, reterr);
+        r = put_config(v, "Secret", json_key_str(v, "secretName"), path,
+                       json_at_int(v, "defaultMode", 0644), in, reterr);
     else if ((v = json_at(volume, "downwardAPI")))
         r = put_downward(v, pod, path, json_at_int(v, "defaultMode", 0644), reterr);
     else if ((v = json_at(volume, "projected")))
-        r = put_projected(json_at(v, "sources"), pod, path, json_at_int(v, "defaultMode", 0644), in, reterr);
+        r = put_projected(json_at(v, "sources"), pod, path, json_at_int(v, "defaultMode", 0644), in,
+                          reterr);
     else
-        r = err_set(reterr, -EOPNOTSUPP, NULL, "volume \"%s\" is of a kind that the lab does not have", name);
+        r = err_set(reterr, -EOPNOTSUPP, NULL,
+                    "volume \"%s\" is of a kind that the lab does not have", name);
     if (r < 0)
         return r;
     *ret_path = TAKE(path);
@@ -220,22 +238,24 @@ static const json_t *volume_find(const json_t *pod, const char *name)
 {
     json_t *v;
     size_t i;
-    json_array_foreach(json_at(pod, "spec.volumes"), i, v)
-        if (streq(json_key_str(v, "name"), name))
-            return v;
+    json_array_foreach(json_at(pod, "spec.volumes"), i,
+                       v) if (streq(json_key_str(v, "name"), name)) return v;
     return NULL;
 }
 
-int volume_mounts(const json_t *container, const json_t *pod, const char *dir, container_mounts *ret,
-                  struct err *reterr)
+int volume_mounts(const json_t *container, const json_t *pod, const char *dir,
+                  container_mounts *ret, struct err *reterr)
 {
     json_t *m;
     size_t i;
-    json_array_foreach(json_at(container, "volumeMounts"), i, m) {
-        const char *name = json_key_str(m, "name"), *target = json_key_str(m, "mountPath"), *sub = json_key_str(m, "subPath");
+    json_array_foreach(json_at(container, "volumeMounts"), i, m)
+    {
+        const char *name = json_key_str(m, "name"), *target = json_key_str(m, "mountPath"),
+                   *sub = json_key_str(m, "subPath");
         const json_t *volume = name ? volume_find(pod, name) : NULL;
         if (!volume || str_empty(target))
-            return err_set(reterr, -EINVAL, NULL, "volumeMounts[%zu] names no volume of the pod", i);
+            return err_set(reterr, -EINVAL, NULL, "volumeMounts[%zu] names no volume of the pod",
+                           i);
         const char *host_path = json_at_str(volume, "hostPath.path");
         AUTO_CHARS char *source = host_path ? xstrdup(host_path) : xasprintf("%s/%s", dir, name);
         if (!str_empty(sub)) {
@@ -248,9 +268,11 @@ int volume_mounts(const json_t *container, const json_t *pod, const char *dir, c
             if (r < 0)
                 return r;
         }
-        bool read_only = json_at_bool(m, "readOnly", false) || json_at(volume, "configMap") || json_at(volume, "secret") ||
-                         json_at(volume, "projected") || json_at(volume, "downwardAPI");
-        struct container_mount mount = {TAKE(source), target[0] == '/' ? xstrdup(target) : xasprintf("/%s", target), read_only};
+        bool read_only = json_at_bool(m, "readOnly", false) || json_at(volume, "configMap") ||
+                         json_at(volume, "secret") || json_at(volume, "projected") ||
+                         json_at(volume, "downwardAPI");
+        struct container_mount mount = {
+            TAKE(source), target[0] == '/' ? xstrdup(target) : xasprintf("/%s", target), read_only};
         vec_push(ret, mount);
     }
     return 0;

@@ -1,11 +1,10 @@
 /* nf_tables encoder and reader: bytes out, the same elements back; lists split at the attribute's
  * limit. */
-#include "test.h"
-
 #include <errno.h>
 #include <stdio.h>
 
 #include "codec/nfnl.h"
+#include "test.h"
 
 struct seen {
     size_t elems;

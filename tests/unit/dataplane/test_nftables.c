@@ -1,15 +1,12 @@
 /* The nftables backend against the kernel, in a network namespace of its own (skipped where that is not allowed):
  * elements, classes, take-over after a restart, repair after deletion, and what nft(8) says to it. Rows named are those
  * of src/agent/README.md. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "dataplane/dataplane.h"
+#include "test.h"
 
 static struct dataplane *backend_open(void)
 {

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Figures of the API server alone: list of 10,000 objects, 100 watchers at 1,000 changes a second, idle watchers, writes.
+
+    bench/apiserver/bench.py [--objects 10000] [--watchers 100] [--rate 1000] [--seconds 10] [--runs 5]
+
+Starts the server of the build directory (FAIRLEAD_BUILD_DIR, default build/) on a loopback port, with TLS and a bearer token,
+in memory unless --data-dir is given. CPU and memory are those of the server process, from /proc. Prints a table."""
+import argparse
+import json
+import os
+import pathlib
+import select
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "e2e" / "api"))
+from conftest import TOKEN, Server  # noqa: E402
+
+TICK = os.sysconf("SC_CLK_TCK")
+CM = "/api/v1/namespaces/default/configmaps"
+
+
+def cpu(pid):
+    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / TICK
+
+
+def rss_kib(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+
+
+def encodes(server):
+    return sum(int(l.split()[-1]) for l in server.get("/metrics").body.decode().splitlines()
+               if l.startswith("fairlead_lab_watch_encodes_total"))
+
+
+def fill(server, n):
+    conn = server.connect()
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"app": "web"}},
+           "spec": {"containers": [{"name": "c", "image": "nginx:1", "ports": [{"containerPort": 80}],
+                                    "env": [{"name": "A", "value": "b"}]}]}}
+    begin, begin_cpu = time.monotonic(), cpu(server.process.pid)
+    for i in range(n):
+        pod["metadata"]["name"] = f"p{i:06}"
+        r = server.call("POST", "/api/v1/namespaces/default/pods", pod, conn=conn)
+        assert r.status == 201, r.body
+    return n / (time.monotonic() - begin), (cpu(server.process.pid) - begin_cpu) / n * 1e6
+
+
+def lists(server, runs, accept=None):
+    conn = server.connect()
+    took = []
+    for _ in range(runs):
+        begin = time.monotonic()
+        r = server.call("GET", "/api/v1/pods", headers={"Accept": accept} if accept else {}, conn=conn)
+        took.append((time.monotonic() - begin) * 1000)
+    return statistics.median(took), len(r.body)
+
+
+class Readers(threading.Thread):
+    """All watchers in one thread: reads and counts lines."""
+
+    def __init__(self, watches):
+        super().__init__(daemon=True)
+        self.socks = [w.conn.sock for w in watches]
+        self.bytes, self.events, self.halt = 0, 0, False
+        for s in self.socks:
+            s.setblocking(False)
+
+    def run(self):
+        p = select.epoll()
+        by_fd = {s.fileno(): s for s in self.socks}
+        for fd in by_fd:
+            p.register(fd, select.EPOLLIN)
+        while not self.halt:
+            for fd, _ in p.poll(0.2):
+                try:
+                    while True:
+                        data = by_fd[fd].recv(1 << 18)
+                        self.bytes += len(data)
+                        self.events += data.count(b'{"type":')
+                        if len(data) < 1024:
+                            break
+                except OSError:
+                    pass
+
+
+def watch_load(server, watchers, rate, seconds):
+    rv = server.get(CM + "?limit=1").json["metadata"]["resourceVersion"]
+    ws = [server.watch(CM + f"?watch=1&resourceVersion={rv}&allowWatchBookmarks=true", timeout=60) for _ in range(watchers)]
+    readers = Readers(ws)
+    readers.start()
+    conn = server.connect()
+    e0, c0, begin = encodes(server), cpu(server.process.pid), time.monotonic()
+    n, slowest = 0, 0
+    while time.monotonic() - begin < seconds:
+        due = begin + n / rate
+        now = time.monotonic()
+        if now < due:
+            time.sleep(due - now)
+        t = time.monotonic()
+        server.call("PUT", CM + "/hot", json.dumps({"metadata": {"name": "hot"}, "data": {"n": str(n), "pad": "x" * 400}}),
+                    type="application/json", conn=conn)
+        slowest = max(slowest, time.monotonic() - t)
+        n += 1
+    took = time.monotonic() - begin
+    used = cpu(server.process.pid) - c0
+    deadline = time.monotonic() + 10
+    while readers.events < n * watchers and time.monotonic() < deadline:
+        time.sleep(0.05)
+    enc = encodes(server) - e0
+    readers.halt = True
+    readers.join()
+    result = dict(rate=n / took, cpu=used / took * 100, rss=rss_kib(server.process.pid), events=readers.events, want=n * watchers,
+                  encodes=enc, changes=n, slowest_ms=slowest * 1000)
+    for w in ws:
+        w.close()
+    return result
+
+
+def idle_watchers(server, n):
+    before = rss_kib(server.process.pid)
+    ws = [server.watch("/api/v1/nodes?watch=1&allowWatchBookmarks=true", timeout=60) for _ in range(n)]
+    time.sleep(1)
+    after = rss_kib(server.process.pid)
+    for w in ws:
+        w.close()
+    return (after - before) / n
+
+
+def main():
+    a = argparse.ArgumentParser()
+    for flag, default in (("objects", 10000), ("watchers", 100), ("rate", 1000), ("seconds", 10), ("runs", 5), ("idle", 500)):
+        a.add_argument(f"--{flag}", type=int, default=default)
+    a.add_argument("--disk", action="store_true", help="store in a file instead of memory")
+    o = a.parse_args()
+    with tempfile.TemporaryDirectory() as d:
+        server = Server(d, ephemeral=not o.disk).start()
+        try:
+            pid = server.process.pid
+            print(f"start: {rss_kib(pid)} KiB resident")
+            print(f"idle watcher: {idle_watchers(server, o.idle):.1f} KiB each ({o.idle} of them, TLS included)")
+            server.post(CM, {"metadata": {"name": "hot"}, "data": {"n": ""}})
+            rate, each = fill(server, o.objects)
+            print(f"create: {rate:.0f} pods/s on one connection, {each:.0f} us CPU each; then {rss_kib(pid)} KiB resident")
+            ms, size = lists(server, o.runs)
+            print(f"list of {o.objects} pods: {ms:.1f} ms, {size / 1e6:.1f} MB (median of {o.runs})")
+            ms, size = lists(server, o.runs, "application/json;as=Table;v=v1;g=meta.k8s.io")
+            print(f"list of {o.objects} pods as Table: {ms:.1f} ms, {size / 1e6:.1f} MB (median of {o.runs})")
+            w = watch_load(server, o.watchers, o.rate, o.seconds)
+            print(f"{o.watchers} watchers at {w['rate']:.0f} changes/s: {w['cpu']:.0f} % of one core, {w['rss']} KiB resident, "
+                  f"slowest write {w['slowest_ms']:.1f} ms, {w['events']}/{w['want']} events told, "
+                  f"{w['encodes']} encodes for {w['changes']} changes")
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
