@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
     gcc clang-14 libclang-rt-14-dev clang-format-14 cmake ninja-build make git pkg-config
-    libssl-dev libjansson-dev libyaml-dev libxxhash-dev libsqlite3-dev zlib1g-dev libcmocka-dev
+    libssl-dev libjansson-dev libyaml-dev libxxhash-dev libsqlite3-dev libcmocka-dev
     python3 python3-pytest iproute2 nftables iputils-ping curl ca-certificates procps
 )
 

@@ -28,3 +28,7 @@ int lab_record_read(const struct state_dir *d, struct lab_record *ret, struct er
     NODISCARD;
 
 enum { LAB_API_PORT = 6443 };
+
+/* A file that the supervisor writes once the network stands: before that, the lab's addresses lead
+ * nowhere (or worse, to the host's default route), so nobody may connect. */
+#define LAB_BUILT_MARK "built"

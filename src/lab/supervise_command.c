@@ -441,6 +441,8 @@ int supervise_command(int argc, char **argv)
         supervisor_done(&s);
         return EXIT_FAILED;
     }
+    if (state_dir_write(&s.dir, LAB_BUILT_MARK, STR("built\n"), &err) < 0)
+        log_warn("cannot write the mark", kv_s("err", err_text(&err)));
     log_info("lab is built", kv_s("lab", name), kv_i("nodes", (int64_t)s.record.nodes.n));
     start(&s);
     code = loop_run(s.loop);

@@ -164,8 +164,10 @@ static int wait_a_moment(struct up *u, struct err *reterr)
 static int wait_for_api(struct up *u, struct err *reterr)
 {
     AUTO_CHARS char *path = state_dir_file(&u->dir, "kubeconfig");
+    AUTO_CHARS char *mark = state_dir_file(&u->dir, LAB_BUILT_MARK);
     int r = 0;
-    while (r == 0 && (access(path, R_OK) < 0 || kube_config_load(path, NULL, &u->config, NULL) < 0))
+    while (r == 0 && (access(mark, R_OK) < 0 || access(path, R_OK) < 0 ||
+                      kube_config_load(path, NULL, &u->config, NULL) < 0))
         r = wait_a_moment(u, reterr);
     if (r == 0)
         r = kube_client_new(u->loop, u->config, "fairlead-lab/" FAIRLEAD_VERSION, &u->client,
@@ -283,6 +285,8 @@ static int run(struct up *u, struct err *reterr)
         r = state_dir_lock(&u->dir, NULL, reterr);
     if (r < 0)
         return r;
+    AUTO_CHARS char *mark = state_dir_file(&u->dir, LAB_BUILT_MARK);
+    unlink(mark); /* of an earlier run */
     r = make_record(u, reterr);
     if (r == 0)
         r = spawn_supervisor(u, reterr);

@@ -1,0 +1,166 @@
+/* The applying thread. Handover: one delta slot under a mutex and an eventfd as bell; results go
+ * back with loop_post. The backend belongs to the thread, from applier_new to applier_free. When
+ * idle the thread sleeps on the bell and on the backend's own fd, which tells that somebody changed
+ * our table; after a failure it tries again every second. */
+#include "agent/applier.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include "base/assert.h"
+#include "base/time.h"
+
+enum { RETRY_MS = 1000 };
+
+struct applier {
+    struct loop *loop;
+    struct dataplane *backend;
+    applier_fn *fn;
+    void *user;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    int bell;
+    struct agent_delta *next; /* under lock */
+    bool stop;                /* under lock */
+    bool busy;                /* the loop's */
+    bool failed;              /* the thread's */
+};
+
+struct answer {
+    struct applier *applier;
+    bool delta;
+    struct applier_result result;
+};
+
+static void on_answer(void *user)
+{
+    struct answer *r = user;
+    if (r->delta)
+        r->applier->busy = false;
+    r->applier->fn(&r->result, r->applier->user);
+    free(r);
+}
+
+static void answer(struct applier *a, const struct applier_result *result, bool delta)
+{
+    struct answer *r = NEW(struct answer);
+    r->applier = a;
+    r->delta = delta;
+    r->result = *result;
+    a->backend->ops->counters(a->backend, &r->result.counters);
+    loop_post(a->loop, on_answer, r);
+}
+
+static void apply_delta(struct applier *a, struct agent_delta *d)
+{
+    struct applier_result r = {.oldest_us = d->oldest_us, .services = d->services};
+    struct dataplane_delta delta = {.full = d->full,
+                                    .frontends = d->frontends.v,
+                                    .n_frontends = d->frontends.n,
+                                    .addresses = d->addresses.v,
+                                    .n_addresses = d->addresses.n};
+    uint64_t start = time_mono_us();
+    r.code = a->backend->ops->apply(a->backend, &delta, &r.err);
+    r.took_us = time_mono_us() - start;
+    a->failed = r.code < 0;
+    agent_delta_free(d);
+    answer(a, &r, true);
+}
+
+static void repair(struct applier *a)
+{
+    struct applier_result r = {0};
+    uint64_t start = time_mono_us();
+    r.code = a->backend->ops->repair(a->backend, &r.err);
+    r.took_us = time_mono_us() - start;
+    bool tell = r.code != 0 || a->failed;
+    a->failed = r.code < 0;
+    if (r.code > 0)
+        r.code = 0;
+    if (tell)
+        answer(a, &r, false);
+}
+
+static void *applier_thread(void *user)
+{
+    struct applier *a = user;
+    int watch = a->backend->ops->watch_fd(a->backend);
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN},
+                                {.fd = watch, .events = POLLIN}};
+        int n = poll(fds, 2, a->failed ? RETRY_MS : -1);
+        uint64_t rings;
+        if (n < 0 && errno != EINTR)
+            return NULL;
+        if (fds[0].revents & POLLIN)
+            (void)!read(a->bell, &rings, sizeof(rings));
+        pthread_mutex_lock(&a->lock);
+        struct agent_delta *d = TAKE(a->next);
+        bool stop = a->stop;
+        pthread_mutex_unlock(&a->lock);
+        if (d)
+            apply_delta(a, d);
+        else if (stop)
+            return NULL;
+        else if (n == 0 || fds[1].revents)
+            repair(a);
+    }
+}
+
+int applier_new(struct loop *l, struct dataplane *backend, applier_fn *fn, void *user,
+                struct applier **ret, struct err *reterr)
+{
+    struct applier *a = NEW(struct applier);
+    a->loop = l;
+    a->backend = backend;
+    a->fn = fn;
+    a->user = user;
+    a->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&a->lock, NULL);
+    int r = a->bell < 0 ? errno : pthread_create(&a->thread, NULL, applier_thread, a);
+    if (r) {
+        free(a);
+        return err_set(reterr, -r, NULL, "applying thread: %s", strerror(r));
+    }
+    *ret = a;
+    return 0;
+}
+
+static void ring(struct applier *a)
+{
+    uint64_t one = 1;
+    (void)!write(a->bell, &one, sizeof(one));
+}
+
+void applier_start(struct applier *a, struct agent_delta **delta)
+{
+    ASSERT(!a->busy);
+    a->busy = true;
+    pthread_mutex_lock(&a->lock);
+    a->next = TAKE(*delta);
+    pthread_mutex_unlock(&a->lock);
+    ring(a);
+}
+
+bool applier_is_busy(const struct applier *a)
+{
+    return a->busy;
+}
+
+void applier_free(struct applier *a)
+{
+    if (!a)
+        return;
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    pthread_mutex_unlock(&a->lock);
+    ring(a);
+    pthread_join(a->thread, NULL);
+    agent_delta_free(a->next);
+    a->backend->ops->free(a->backend);
+    close(a->bell);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}

@@ -1,0 +1,136 @@
+/* fairlead-agent: programs the kernel's Services on one node. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "agent/agent.h"
+#include "agent/status_server.h"
+#include "base/program.h"
+
+struct settings {
+    const char *kubeconfig, *context, *node_name, *cluster_cidr, *node_port_addresses;
+    const char *healthz, *metrics;
+    bool external_ips, masquerade_all, cleanup;
+    VEC(struct prefix) cluster, node_ports;
+};
+
+static void on_stop(int signo, void *user)
+{
+    (void)signo;
+    loop_stop(user, 0);
+}
+
+static int cleanup(void)
+{
+    struct err err = {0};
+    if (nftables_cleanup(&err) < 0)
+        return program_fail(EXIT_FAILED, "this needs root (CAP_NET_ADMIN)", "cleanup: %s",
+                            err_text(&err));
+    log_info("table fairlead is gone");
+    return EXIT_OK;
+}
+
+/* "A,B,…" of prefixes; false: told the user. */
+#define PREFIXES_PARSE(text, flag, vec)                                                            \
+    ({                                                                                             \
+        bool ok_ = true;                                                                           \
+        struct str rest_ = str_from(text);                                                         \
+        while (ok_ && rest_.p && rest_.n) {                                                        \
+            struct prefix p_;                                                                      \
+            struct str one_ = str_trim(str_cut(rest_, ',', &rest_));                               \
+            ok_ = prefix_parse(one_, &p_) == 0;                                                    \
+            if (ok_)                                                                               \
+                vec_push(vec, p_);                                                                 \
+            else                                                                                   \
+                program_fail(EXIT_USAGE_ERROR, "give prefixes such as 10.244.0.0/16,fd00::/56",    \
+                             "--%s: \"" STR_FMT "\" is not a prefix", flag, STR_ARG(one_));        \
+        }                                                                                          \
+        ok_;                                                                                       \
+    })
+
+static int run(struct settings *s)
+{
+    struct err err = {0};
+    AUTO(kube_config) struct kube_config *config = NULL;
+    AUTO(loop) struct loop *loop = NULL;
+    struct kube_client *client = NULL;
+    struct dataplane *backend = NULL;
+    struct agent *agent = NULL;
+    struct status_server *status = NULL;
+    const struct dataplane_config dc = {.cluster_cidrs = s->cluster.v,
+                                        .n_cluster_cidrs = s->cluster.n,
+                                        .node_port_addresses = s->node_ports.v,
+                                        .n_node_port_addresses = s->node_ports.n,
+                                        .masquerade_all = s->masquerade_all};
+    const struct agent_options ao = {.node_name = s->node_name, .external_ips = s->external_ips};
+    if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    loop_signal_add(loop, SIGTERM, on_stop, loop);
+    loop_signal_add(loop, SIGINT, on_stop, loop);
+    if (nftables_open(&dc, &backend, &err) < 0)
+        return program_fail(EXIT_FAILED, "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
+                                         "`fairlead check` says what is missing",
+                            "%s", err_text(&err));
+    if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0) {
+        backend->ops->free(backend);
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    }
+    int code = EXIT_FAILED;
+    if (agent_new(client, backend, &ao, &agent, &err) < 0 ||
+        status_server_new(loop, agent, s->healthz, s->metrics, &status, &err) < 0) {
+        program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    } else {
+        log_info("watching", kv_s("server", config->server), kv_s("node", s->node_name));
+        code = loop_run(loop);
+    }
+    status_server_free(status);
+    agent_free(agent);
+    kube_client_free(client);
+    loop_turn(loop, 0);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249"};
+    char host[256];
+    struct arg args[] = {
+        {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
+         false},
+        {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
+        {"node-name", 0, ARG_STRING, &s.node_name, "NAME", "this node (default: the host's name)",
+         0, 0, false},
+        {"cluster-cidr", 0, ARG_STRING, &s.cluster_cidr, "CIDR,…",
+         "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
+        {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
+         "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
+        {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
+         "where node ports answer (default: every local address but loopback)", 0, 0, false},
+        {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL, "masquerade everything to Services",
+         0, 0, false},
+        {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
+         false},
+        {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT", "/metrics and /proxyMode", 0,
+         0, false},
+        {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
+         false},
+        {.name = NULL},
+    };
+    const struct program p = {"fairlead-agent", "programs the kernel's Services on one node",
+                              "[flags]", NULL, args, false};
+    struct arg_list rest = {0};
+    int code = program_start(&p, argc, argv, &rest, NULL);
+    if (code >= 0)
+        return code;
+    if (s.cleanup)
+        return cleanup();
+    if (!s.node_name && gethostname(host, sizeof(host)) == 0)
+        s.node_name = host;
+    if (!PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
+        !PREFIXES_PARSE(s.node_port_addresses, "nodeport-addresses", &s.node_ports))
+        return EXIT_USAGE_ERROR;
+    code = run(&s);
+    vec_done(&s.cluster);
+    vec_done(&s.node_ports);
+    return code;
+}

@@ -1,0 +1,266 @@
+/* fairlead apply and delete. apply keeps kubectl's last-applied annotation, so the two can be
+ * mixed: what the last manifest had and this one has not is removed, what others set stays. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+#define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+
+/* null for every member of `last` that `now` no longer has, at any depth of objects. */
+static void add_removals(json_t *patch, const json_t *last, const json_t *now)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)last, key, value)
+    {
+        json_t *have = json_object_get(now, key);
+        if (!have)
+            json_object_set_new(patch, key, json_null());
+        else if (json_is_object(value) && json_is_object(have) &&
+                 json_is_object(json_object_get(patch, key)))
+            add_removals(json_object_get(patch, key), value, have);
+    }
+}
+
+/* The manifest with its own text as annotation. */
+static json_t *with_annotation(const json_t *manifest)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    AUTO_JSON json_t *plain = json_deep_copy(manifest);
+    json_t *annotations = json_at(plain, "metadata.annotations");
+    json_object_del(annotations, LAST_APPLIED);
+    json_write(&text, plain);
+    buf_add_char(&text, '\n');
+    json_t *full = json_deep_copy(plain);
+    if (!json_at(full, "metadata.annotations"))
+        json_put(full, "metadata.annotations", json_object());
+    json_object_set_new(json_at(full, "metadata.annotations"), LAST_APPLIED,
+                        json_string(buf_cstr(&text)));
+    return full;
+}
+
+static void say(const struct cli_resource *r, const char *name, const char *what)
+{
+    const char *slash = strchr(r->group_version, '/');
+    for (const char *c = r->kind; *c; c++)
+        putchar(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    if (slash)
+        printf(".%.*s", (int)(slash - r->group_version), r->group_version);
+    printf("/%s %s\n", name, what);
+}
+
+static int send_json(struct cli_session *s, const char *method, const char *path, const char *type,
+                     const json_t *body, struct cli_answer *ret, struct err *err)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    json_write(&text, body);
+    return cli_request(s, method, path, NULL, type, buf_str(&text), ret, err);
+}
+
+static int update(struct cli_session *s, const struct cli_resource *r, const char *path,
+                  const json_t *full, const char *name, const json_t *live)
+{
+    AUTO_JSON json_t *patch = json_deep_copy(full);
+    AUTO_JSON json_t *last = NULL;
+    struct cli_answer a;
+    struct err err = {0};
+    const char *text = json_key_str(json_at(live, "metadata.annotations"), LAST_APPLIED);
+    if (text && json_parse(str_from(text), 0, NULL, &last, NULL) == 0)
+        add_removals(patch, last, full);
+    if (send_json(s, "PATCH", path, "application/merge-patch+json", patch, &a, &err) < 0)
+        return cli_unreachable(s, &err);
+    int code = EXIT_OK;
+    AUTO_JSON json_t *after = NULL;
+    if (a.status >= 300)
+        code = cli_server_error(&a);
+    else if (json_parse(buf_str(&a.body), 0, NULL, &after, NULL) == 0)
+        say(r, name,
+            streq(json_at_str(after, "metadata.resourceVersion"),
+                  json_at_str(live, "metadata.resourceVersion"))
+                ? "unchanged"
+                : "configured");
+    buf_done(&a.body);
+    return code;
+}
+
+static int apply_object(struct cli_session *s, const json_t *manifest)
+{
+    const char *api_version = json_key_str(manifest, "apiVersion"),
+               *kind = json_key_str(manifest, "kind");
+    const char *name = json_at_str(manifest, "metadata.name"),
+               *ns = json_at_str(manifest, "metadata.namespace");
+    struct cli_resource r;
+    struct cli_answer a;
+    struct err err = {0};
+    if (!api_version || !kind || !name)
+        return program_fail(EXIT_FAILED, NULL,
+                            "a manifest lacks apiVersion, kind or metadata.name");
+    int code = cli_resource_of_kind(s, api_version, kind, &r, &err);
+    if (code < 0)
+        return code == -ENOENT
+                   ? program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err))
+                   : cli_unreachable(s, &err);
+    AUTO_CHARS char *path = cli_resource_path(&r, ns ? ns : s->namespace_, name);
+    AUTO_CHARS char *collection = cli_resource_path(&r, ns ? ns : s->namespace_, NULL);
+    AUTO_JSON json_t *full = with_annotation(manifest);
+    AUTO_JSON json_t *live = NULL;
+    if (cli_request(s, "GET", path, NULL, NULL, (struct str){0}, &a, &err) < 0)
+        return cli_unreachable(s, &err);
+    if (a.status == 200 && json_parse(buf_str(&a.body), 0, NULL, &live, &err) == 0) {
+        buf_done(&a.body);
+        return update(s, &r, path, full, name, live);
+    }
+    if (a.status != 404) {
+        code = cli_server_error(&a);
+        buf_done(&a.body);
+        return code;
+    }
+    buf_done(&a.body);
+    if (send_json(s, "POST", collection, NULL, full, &a, &err) < 0)
+        return cli_unreachable(s, &err);
+    code = a.status < 300 ? EXIT_OK : cli_server_error(&a);
+    if (code == EXIT_OK)
+        say(&r, name, "created");
+    buf_done(&a.body);
+    return code;
+}
+
+static int each_object(struct cli_session *s, const json_t *list,
+                       int (*fn)(struct cli_session *s, const json_t *o))
+{
+    int code = EXIT_OK;
+    json_t *o;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i, o)
+    {
+        int one = streq(json_key_str(o, "kind"), "List")
+                      ? each_object(s, json_object_get(o, "items"), fn)
+                      : fn(s, o);
+        code = code ? code : one; /* the rest is still tried, as kubectl does */
+    }
+    return code;
+}
+
+static int with_files(struct cli_session *s, const struct arg_list *files,
+                      int (*fn)(struct cli_session *s, const json_t *o))
+{
+    AUTO_JSON json_t *objects = json_array();
+    struct err err = {0};
+    for (size_t i = 0; i < files->n; i++)
+        if (cli_read_manifests(files->v[i], objects, &err) < 0)
+            return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    int code = cli_session_open(s);
+    if (code >= 0)
+        return code;
+    code = each_object(s, objects, fn);
+    cli_session_close(s);
+    return code;
+}
+
+int cli_apply(int argc, char **argv)
+{
+    struct cli_session s = {0};
+    struct arg_list files = {0}, rest = {0};
+    struct arg args[] = {
+        CLI_SESSION_ARGS(&s),
+        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
+         false},
+        {.name = NULL},
+    };
+    const struct program p = {"fairlead apply",
+                              "creates or changes objects from manifests",
+                              "-f FILE… [flags]",
+                              "  fairlead apply -f web.yaml\n",
+                              args,
+                              false};
+    int code = program_start(&p, argc, argv, &rest, NULL);
+    if (code >= 0)
+        return code;
+    if (!files.n)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead apply -f FILE", "--filename is required");
+    return with_files(&s, &files, apply_object);
+}
+
+/* ---- delete ---- */
+
+static int delete_named(struct cli_session *s, const struct cli_resource *r, const char *ns,
+                        const char *name)
+{
+    AUTO_CHARS char *path = cli_resource_path(r, ns, name);
+    struct cli_answer a;
+    struct err err = {0};
+    if (cli_request(s, "DELETE", path, NULL, NULL, (struct str){0}, &a, &err) < 0)
+        return cli_unreachable(s, &err);
+    int code = a.status < 300 ? EXIT_OK : cli_server_error(&a);
+    buf_done(&a.body);
+    if (code == EXIT_OK)
+        say(r, name, "deleted");
+    return code;
+}
+
+static int delete_object(struct cli_session *s, const json_t *manifest)
+{
+    const char *api_version = json_key_str(manifest, "apiVersion"),
+               *kind = json_key_str(manifest, "kind");
+    const char *name = json_at_str(manifest, "metadata.name"),
+               *ns = json_at_str(manifest, "metadata.namespace");
+    struct cli_resource r;
+    struct err err = {0};
+    if (!api_version || !kind || !name)
+        return program_fail(EXIT_FAILED, NULL,
+                            "a manifest lacks apiVersion, kind or metadata.name");
+    if (cli_resource_of_kind(s, api_version, kind, &r, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err));
+    return delete_named(s, &r, ns ? ns : s->namespace_, name);
+}
+
+static int delete_words(struct cli_session *s, const struct arg_list *rest)
+{
+    struct err err = {0};
+    struct cli_resource r;
+    int code = cli_session_open(s);
+    if (code >= 0)
+        return code;
+    code = EXIT_OK;
+    bool slashes = strchr(rest->v[0], '/') != NULL;
+    for (size_t i = slashes ? 0 : 1; i < rest->n; i++) {
+        struct str name,
+            type = slashes ? str_cut(str_from(rest->v[i]), '/', &name) : str_from(rest->v[0]);
+        AUTO_CHARS char *word = str_dup(type);
+        int one;
+        if (cli_resource_find(s, word, &r, &err) < 0)
+            one = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+        else
+            one = delete_named(s, &r, s->namespace_, slashes ? (name.p ? name.p : "") : rest->v[i]);
+        code = code ? code : one;
+    }
+    cli_session_close(s);
+    return code;
+}
+
+int cli_delete(int argc, char **argv)
+{
+    struct cli_session s = {0};
+    struct arg_list files = {0}, rest = {0};
+    struct arg args[] = {
+        CLI_SESSION_ARGS(&s),
+        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
+         false},
+        {.name = NULL},
+    };
+    const struct program p = {"fairlead delete",
+                              "deletes objects",
+                              "(-f FILE… | TYPE NAME… | TYPE/NAME…) [flags]",
+                              "  fairlead delete pod/web\n",
+                              args,
+                              false};
+    int code = program_start(&p, argc, argv, &rest, NULL);
+    if (code >= 0)
+        return code;
+    if (files.n)
+        return with_files(&s, &files, delete_object);
+    if (!rest.n || (rest.n == 1 && !strchr(rest.v[0], '/')))
+        return program_fail(EXIT_USAGE_ERROR, "fairlead delete TYPE/NAME", "name what to delete");
+    return delete_words(&s, &rest);
+}

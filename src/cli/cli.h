@@ -1,0 +1,66 @@
+#pragma once
+/* The commands of `fairlead`: each takes the arguments after its name and returns an exit code of
+ * docs/cli.md. */
+
+#include "base/program.h"
+#include "kube/client.h"
+
+int cli_get(int argc, char **argv);
+int cli_apply(int argc, char **argv);
+int cli_delete(int argc, char **argv);
+int cli_logs(int argc, char **argv);
+int cli_exec(int argc, char **argv);
+int cli_check(int argc, char **argv);
+int cli_version(int argc, char **argv);
+
+/* The connection every command about a cluster starts with. */
+struct cli_session {
+    struct loop *loop;
+    struct kube_config *config;
+    struct kube_client *client;
+    const char *kubeconfig;
+    const char *context;
+    const char *namespace_; /* -n, or the context's once opened */
+};
+/* The three flags; two more entries must follow in the caller's table. */
+#define CLI_SESSION_ARGS(s)                                                                        \
+    {"kubeconfig", 0, ARG_STRING, &(s)->kubeconfig, "FILE", "kubeconfig to use", 0, 0, false},     \
+        {"context", 0, ARG_STRING, &(s)->context, "NAME", "context of it", 0, 0, false},           \
+    {                                                                                              \
+        "namespace", 'n', ARG_STRING, &(s)->namespace_, "NS", "namespace", 0, 0, false             \
+    }
+
+/* Opens; on failure prints the error and returns its exit code, else -1. */
+int cli_session_open(struct cli_session *s);
+void cli_session_close(struct cli_session *s);
+
+/* A request that is not plain JSON in, JSON out. Waits for the whole answer. */
+struct cli_answer {
+    int status;
+    struct buf body;
+};
+int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
+                const char *content_type, struct str body, struct cli_answer *ret,
+                struct err *reterr) NODISCARD;
+/* Prints the Status of a failed answer ("Error from server (NotFound): …") and returns the exit
+ * code. */
+int cli_server_error(const struct cli_answer *a);
+int cli_unreachable(const struct cli_session *s, const struct err *err);
+
+/* A kind the server offers. */
+struct cli_resource {
+    char plural[80];
+    char kind[80];
+    char group_version[120];
+    bool namespaced;
+};
+/* By plural, singular, short name or kind (optionally "deployments.apps"); -ENOENT. */
+int cli_resource_find(struct cli_session *s, const char *word, struct cli_resource *ret,
+                      struct err *reterr) NODISCARD;
+int cli_resource_of_kind(struct cli_session *s, const char *api_version, const char *kind,
+                         struct cli_resource *ret, struct err *reterr) NODISCARD;
+/* "/apis/apps/v1/namespaces/NS/deployments[/NAME]"; ns NULL: all. The caller frees. */
+char *cli_resource_path(const struct cli_resource *r, const char *ns, const char *name);
+
+/* Reads a file, a directory or stdin ("-") into an array of objects. */
+int cli_read_manifests(const char *path, json_t *into, struct err *reterr) NODISCARD;

@@ -1,0 +1,355 @@
+/* fairlead get: tables from the server (the same that kubectl prints), or the objects themselves.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "codec/url.h"
+#include "codec/yaml.h"
+
+#define TABLE_ACCEPT "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+struct get_options {
+    const char *output, *selector, *field_selector;
+    bool all, no_headers, watch;
+    bool with_namespace; /* a NAMESPACE column */
+};
+
+static void add_param(struct buf *b, const char *name, const char *value)
+{
+    buf_addf(b, "%c%s=", memchr(b->p, '?', b->n) ? '&' : '?', name);
+    url_encode(str_from(value), b);
+}
+
+/* ---- tables ---- */
+
+static size_t cell_width(const json_t *cell)
+{
+    if (json_is_string(cell))
+        return strlen(json_string_value(cell));
+    return (size_t)snprintf(NULL, 0, "%" JSON_INTEGER_FORMAT, json_integer_value(cell));
+}
+
+static void print_cell(const json_t *cell, int width)
+{
+    if (json_is_string(cell))
+        printf("%-*s", width, json_string_value(cell));
+    else if (json_is_integer(cell))
+        printf("%-*" JSON_INTEGER_FORMAT, width, json_integer_value(cell));
+    else
+        printf("%-*s", width, "<none>");
+}
+
+static void upper(const char *s)
+{
+    for (; *s; s++)
+        putchar(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
+}
+
+static void print_table(const json_t *table, const struct get_options *o)
+{
+    json_t *columns = json_object_get(table, "columnDefinitions"),
+           *rows = json_object_get(table, "rows"), *row, *column;
+    size_t width[64] = {0}, i, k, ns_width = strlen("NAMESPACE"),
+           n = MIN(json_array_size(columns), (size_t)64);
+    bool wide = streq(o->output, "wide");
+    json_array_foreach(columns, k, column) if (k < n) width[k] =
+        strlen(json_key_str(column, "name"));
+    json_array_foreach(rows, i, row)
+    {
+        const char *ns = json_at_str(row, "object.metadata.namespace");
+        ns_width = MAX(ns_width, ns ? strlen(ns) : 0);
+        for (k = 0; k < n; k++)
+            width[k] = MAX(width[k], cell_width(json_array_get(json_object_get(row, "cells"), k)));
+    }
+    for (size_t line = o->no_headers ? 1 : 0; line <= json_array_size(rows); line++) {
+        row = line ? json_array_get(rows, line - 1) : NULL;
+        if (o->with_namespace) {
+            const char *ns = row ? json_at_str(row, "object.metadata.namespace") : "NAMESPACE";
+            printf("%-*s", (int)ns_width + 3, ns ? ns : "");
+        }
+        for (k = 0; k < n; k++) {
+            column = json_array_get(columns, k);
+            if (json_at_int(column, "priority", 0) > 0 && !wide)
+                continue;
+            bool last = k + 1 == n;
+            if (row) {
+                print_cell(json_array_get(json_object_get(row, "cells"), k),
+                           last ? 0 : (int)width[k] + 3);
+            } else {
+                const char *name = json_key_str(column, "name");
+                upper(name);
+                printf("%*s", last ? 0 : (int)(width[k] + 3 - strlen(name)), "");
+            }
+        }
+        putchar('\n');
+    }
+}
+
+/* ---- jsonpath, the small part that scripts use ---- */
+
+static void print_value(const json_t *v)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    if (json_is_string(v))
+        fputs(json_string_value(v), stdout);
+    else if (v) {
+        json_write(&b, v);
+        fwrite(b.p, 1, b.n, stdout);
+    }
+}
+
+/* .a.b[0].c, .items[*].metadata.name; values are separated by a space. */
+static void walk_path(const json_t *v, struct str path, bool *first)
+{
+    while (path.n && path.p[0] == '.')
+        path = str_sub(path, 1, path.n);
+    if (!v)
+        return;
+    if (!path.n) {
+        if (!*first)
+            putchar(' ');
+        *first = false;
+        print_value(v);
+        return;
+    }
+    if (path.p[0] == '[') {
+        struct str rest, index = str_cut(str_sub(path, 1, path.n), ']', &rest);
+        uint64_t at;
+        size_t i;
+        json_t *item;
+        if (str_is(index, "*"))
+            json_array_foreach((json_t *)(uintptr_t)v, i, item) walk_path(item, rest, first);
+        else if (str_to_u64(index, &at) == 0)
+            walk_path(json_array_get(v, at), rest, first);
+        else if (index.n > 2)
+            walk_path(json_object_getn(v, index.p + 1, index.n - 2), rest, first); /* ['key'] */
+        return;
+    }
+    size_t n = 0;
+    while (n < path.n && path.p[n] != '.' && path.p[n] != '[')
+        n++;
+    walk_path(json_object_getn(v, path.p, n), str_sub(path, n, path.n), first);
+}
+
+static void print_jsonpath(const json_t *object, const char *template)
+{
+    struct str rest = str_from(template);
+    while (rest.p && rest.n) {
+        struct str inside, text = str_cut(rest, '{', &inside);
+        fwrite(text.p, 1, text.n, stdout);
+        if (!inside.p)
+            break;
+        struct str expression = str_cut(inside, '}', &rest);
+        if (str_is(expression, "\"\\n\""))
+            putchar('\n');
+        else {
+            bool first = true;
+            walk_path(object, expression, &first);
+        }
+    }
+}
+
+/* ---- output ---- */
+
+static void print_names(const json_t *object, const struct cli_resource *r)
+{
+    json_t *items = json_object_get(object, "items"), *item;
+    const char *group = strchr(r->group_version, '/');
+    AUTO_CHARS char *lower = xstrdup(r->kind);
+    size_t i;
+    for (char *c = lower; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    AUTO_JSON json_t *one = items ? NULL : json_pack("[O]", object);
+    json_array_foreach(items ? items : one, i, item) printf(
+        "%s%s%.*s/%s\n", lower, group ? "." : "", group ? (int)(group - r->group_version) : 0,
+        r->group_version, json_at_str(item, "metadata.name"));
+}
+
+static void print_objects(const json_t *object, const struct get_options *o,
+                          const struct cli_resource *r)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    if (streq(o->output, "json")) {
+        json_write_indented(&b, object);
+        buf_add_char(&b, '\n');
+    } else if (streq(o->output, "yaml")) {
+        yaml_write(&b, object);
+    } else if (streq(o->output, "name")) {
+        print_names(object, r);
+    } else {
+        print_jsonpath(object, o->output + strlen("jsonpath="));
+    }
+    if (b.n)
+        fwrite(b.p, 1, b.n, stdout);
+}
+
+static bool output_is_table(const char *output)
+{
+    return streq(output, "table") || streq(output, "wide");
+}
+
+static int get_once(struct cli_session *s, const struct get_options *o,
+                    const struct cli_resource *r, const char *name)
+{
+    AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, name);
+    AUTO_DONE(buf) struct buf target = {0};
+    AUTO_JSON json_t *object = NULL;
+    struct cli_answer a;
+    struct err err = {0};
+    buf_add_cstr(&target, path);
+    if (o->selector)
+        add_param(&target, "labelSelector", o->selector);
+    if (o->field_selector)
+        add_param(&target, "fieldSelector", o->field_selector);
+    bool table = output_is_table(o->output);
+    if (cli_request(s, "GET", buf_cstr(&target), table ? TABLE_ACCEPT : NULL, NULL, (struct str){0},
+                    &a, &err) < 0)
+        return cli_unreachable(s, &err);
+    int code = EXIT_OK;
+    if (a.status != 200) {
+        code = cli_server_error(&a);
+    } else if (json_parse(buf_str(&a.body), 0, NULL, &object, &err) < 0) {
+        code = program_fail(EXIT_FAILED, NULL, "the server's answer: %s", err_text(&err));
+    } else if (!table) {
+        print_objects(object, o, r);
+    } else if (!json_array_size(json_object_get(object, "rows"))) {
+        fprintf(stderr,
+                r->namespaced && !o->all ? "No resources found in %s namespace.\n"
+                                         : "No resources found\n",
+                s->namespace_);
+    } else {
+        print_table(object, o);
+    }
+    buf_done(&a.body);
+    return code;
+}
+
+/* ---- watch ---- */
+
+struct watching {
+    const struct get_options *o;
+    struct buf line;
+    bool done;
+    int code;
+    int status;
+};
+
+static void on_watch_head(struct http_call *call, int status, void *user)
+{
+    (void)call;
+    ((struct watching *)user)->status = status;
+}
+
+static void on_watch_data(struct http_call *call, struct str piece, void *user)
+{
+    struct watching *w = user;
+    (void)call;
+    buf_add_str(&w->line, piece);
+    for (;;) {
+        const char *end = w->line.n ? memchr(w->line.p, '\n', w->line.n) : NULL;
+        if (!end)
+            return;
+        AUTO_JSON json_t *event = NULL;
+        size_t n = (size_t)(end - w->line.p);
+        if (json_parse(str_of(w->line.p, n), 0, NULL, &event, NULL) == 0 &&
+            json_array_size(json_at(event, "object.rows"))) {
+            struct get_options plain = *w->o;
+            plain.no_headers = true;
+            print_table(json_at(event, "object"), &plain);
+            fflush(stdout);
+        }
+        buf_consume(&w->line, n + 1);
+    }
+}
+
+static void on_watch_done(struct http_call *call, int code, const char *text, void *user)
+{
+    struct watching *w = user;
+    (void)call;
+    w->done = true;
+    w->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "watch: %s", text) : EXIT_OK;
+}
+
+static int watch(struct cli_session *s, const struct get_options *o, const struct cli_resource *r,
+                 const char *name)
+{
+    static const struct http_call_ops ops = {
+        .on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
+    AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, NULL);
+    AUTO_DONE(buf) struct buf target = {0};
+    struct http_header accept = {STR("Accept"), STR(TABLE_ACCEPT)};
+    struct watching w = {.o = o};
+    int code = get_once(s, o, r, name);
+    if (code)
+        return code;
+    buf_addf(&target, "%s?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan",
+             path);
+    if (o->selector)
+        add_param(&target, "labelSelector", o->selector);
+    if (name) {
+        AUTO_CHARS char *field = xasprintf("metadata.name=%s", name);
+        add_param(&target, "fieldSelector", field);
+    }
+    struct http_request request = {
+        .method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
+    (void)http_call_start(kube_client_http(s->client), &request, &ops, &w);
+    while (!w.done)
+        loop_turn(s->loop, -1);
+    buf_done(&w.line);
+    return w.code;
+}
+
+int cli_get(int argc, char **argv)
+{
+    struct cli_session s = {0};
+    struct get_options o = {.output = "table"};
+    struct arg args[] = {
+        CLI_SESSION_ARGS(&s),
+        {"all-namespaces", 'A', ARG_BOOL, &o.all, NULL, "all namespaces", 0, 0, false},
+        {"selector", 'l', ARG_STRING, &o.selector, "SEL", "label selector", 0, 0, false},
+        {"field-selector", 0, ARG_STRING, &o.field_selector, "SEL", "field selector", 0, 0, false},
+        {"output", 'o', ARG_STRING, &o.output, "FORM", "table, wide, json, yaml, name, jsonpath=…",
+         0, 0, false},
+        {"watch", 'w', ARG_BOOL, &o.watch, NULL, "go on printing changes", 0, 0, false},
+        {"no-headers", 0, ARG_BOOL, &o.no_headers, NULL, "leave the heading out", 0, 0, false},
+        {.name = NULL},
+    };
+    const struct program p = {"fairlead get",
+                              "shows objects of the cluster",
+                              "TYPE[/NAME] [NAME] [flags]",
+                              "  fairlead get pods -A\n  fairlead get svc/web -o yaml\n  fairlead "
+                              "get pods -w -l app=web\n",
+                              args,
+                              false};
+    struct arg_list rest = {0};
+    struct cli_resource resource;
+    struct err err = {0};
+    struct str name;
+    int code = program_start(&p, argc, argv, &rest, NULL);
+    if (code >= 0)
+        return code;
+    if (!rest.n || rest.n > 2)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead get pods", "name a type of resource");
+    if (!output_is_table(o.output) && !streq(o.output, "json") && !streq(o.output, "yaml") &&
+        !streq(o.output, "name") && !str_starts(str_from(o.output), STR("jsonpath=")))
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "--output: \"%s\" is none of table, wide, json, yaml, name, jsonpath=…",
+                            o.output);
+    code = cli_session_open(&s);
+    if (code >= 0)
+        return code;
+    AUTO_CHARS char *type = str_dup(str_cut(str_from(rest.v[0]), '/', &name));
+    const char *object_name = name.p ? name.p : rest.n == 2 ? rest.v[1] : NULL;
+    int r = cli_resource_find(&s, type, &resource, &err);
+    o.with_namespace = o.all && r == 0 && resource.namespaced;
+    if (r == -ENOENT)
+        code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    else if (r < 0)
+        code = cli_unreachable(&s, &err);
+    else
+        code = o.watch ? watch(&s, &o, &resource, object_name)
+                       : get_once(&s, &o, &resource, object_name);
+    cli_session_close(&s);
+    return code;
+}

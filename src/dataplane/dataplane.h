@@ -1,0 +1,125 @@
+#pragma once
+/* Where Services meet packets, behind one interface: nftables, a fake for tests, eBPF later. A
+ * backend holds a table of frontends (address, protocol, port) with their endpoints, and brings the
+ * kernel to it by the smallest change. Blocking and not thread-safe: one thread owns a backend. */
+
+#include "base/addr.h"
+#include <assert.h>
+#include <netinet/in.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/vec.h"
+
+enum dataplane_reason {
+#define REASON(name, word, sentence) DATAPLANE_##name,
+#include "dataplane/reasons.def"
+#undef REASON
+    _DATAPLANE_REASON_MAX,
+};
+const char *dataplane_reason_word(enum dataplane_reason r);
+
+/* Who is masqueraded. One value per frontend, looked up apart from the endpoint count. */
+enum dataplane_policy {
+    DATAPLANE_CLUSTER = 1,  /* ClusterIP: sources outside the cluster, when they can be told */
+    DATAPLANE_EXTERNAL = 2, /* NodePort, external and load balancer addresses: always */
+    _DATAPLANE_POLICY_MAX,
+};
+
+enum { DATAPLANE_ENDPOINTS_MAX = 10000 }; /* of one frontend */
+
+/* Compared and hashed as bytes: no padding, unused bytes zero. */
+struct frontend_key {
+    uint8_t family;    /* AF_INET, AF_INET6 */
+    uint8_t node_port; /* 1: ip is unset, any address of the node */
+    uint8_t proto;     /* IPPROTO_* */
+    uint8_t zero;
+    uint16_t port; /* host order */
+    uint8_t ip[16];
+};
+static_assert(sizeof(struct frontend_key) == 22, "frontend_key has padding");
+
+struct dataplane_endpoint {
+    uint8_t ip[16]; /* of the frontend's family */
+    uint16_t port;  /* host order */
+};
+
+struct frontend {
+    struct frontend_key key;
+    bool removed; /* the frontend is to go; the rest is not read */
+    enum dataplane_policy policy;
+    const struct dataplane_endpoint *endpoints; /* usable ones, no duplicates, any order */
+    size_t n_endpoints;
+    /* Not chosen any more, but flows to them may go on (serving and terminating). */
+    const struct dataplane_endpoint *draining;
+    size_t n_draining;
+};
+
+/* Addresses by themselves: endpoints of this node (hairpin), ClusterIPs (whose other ports are
+ * rejected). */
+enum dataplane_list {
+    DATAPLANE_LOCAL_ENDPOINTS,
+    DATAPLANE_CLUSTER_IPS,
+    _DATAPLANE_LIST_MAX,
+};
+struct address_change {
+    enum dataplane_list list;
+    bool removed;
+    struct ip ip;
+};
+
+struct dataplane_delta {
+    bool full; /* everything there is: what is not named goes */
+    const struct frontend *frontends;
+    size_t n_frontends;
+    const struct address_change *addresses;
+    size_t n_addresses;
+};
+
+struct dataplane_counters {
+    uint64_t transactions;
+    uint64_t failures;
+    uint64_t elements_added;
+    uint64_t elements_removed;
+    uint64_t repairs; /* the table had been changed or deleted by somebody else */
+    uint64_t conntrack_removed;
+    size_t frontends;
+    size_t classes;
+};
+
+struct dataplane;
+struct dataplane_ops {
+    const char *name;
+    /* After success the kernel does what the delta says. After a failure nothing is lost: the next
+     * apply (or repair) brings what is missing. */
+    int (*apply)(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr);
+    /* Writes what was last put into the kernel, a line per endpoint, sorted. */
+    void (*dump)(const struct dataplane *d, struct buf *out);
+    void (*counters)(const struct dataplane *d, struct dataplane_counters *ret);
+    /* Looks whether somebody else changed our table, and puts it right. 1 = repaired, 0 = nothing
+     * to do. */
+    int (*repair)(struct dataplane *d, struct err *reterr);
+    /* An fd that becomes readable when repair() should be called; -1 = none. */
+    int (*watch_fd)(const struct dataplane *d);
+    void (*free)(struct dataplane *d); /* leaves the kernel as it is */
+};
+/* First member of every backend. */
+struct dataplane {
+    const struct dataplane_ops *ops;
+};
+
+struct dataplane_config {
+    const struct prefix
+        *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
+    size_t n_cluster_cidrs;
+    const struct prefix *node_port_addresses; /* none = every local address but loopback */
+    size_t n_node_port_addresses;
+    bool masquerade_all;
+};
+
+/* Takes over the table that is there or makes one. Nothing that is carried is interrupted. */
+int nftables_open(const struct dataplane_config *c, struct dataplane **ret, struct err *reterr)
+    NODISCARD;
+/* Deletes everything of ours, whatever state it is in. */
+int nftables_cleanup(struct err *reterr) NODISCARD;
+struct dataplane *fake_dataplane_new(void);

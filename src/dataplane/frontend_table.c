@@ -1,0 +1,207 @@
+/* The table of frontends a backend has put in place, and the plan from one list of endpoints to the
+ * next. What stays keeps its index, so one endpoint more or less changes one or two indices
+ * whatever the count. No kernel, no threads; the table owns its states. */
+#include "dataplane/frontend_table.h"
+
+#include <stdio.h>
+
+static struct str key_str(const struct frontend_key *k)
+{
+    return str_of(k, sizeof(*k));
+}
+
+static void state_free(struct frontend_state *s)
+{
+    free(s->endpoints);
+    free(s);
+}
+
+void frontend_table_done(struct frontend_table *t)
+{
+    void *value;
+    for (size_t at = 0; map_next(&t->map, &at, NULL, &value);)
+        state_free(value);
+    map_done(&t->map);
+}
+
+struct frontend_state *frontend_table_find(const struct frontend_table *t,
+                                           const struct frontend_key *k)
+{
+    return map_find(&t->map, key_str(k));
+}
+
+struct frontend_state *frontend_table_get(struct frontend_table *t, const struct frontend_key *k)
+{
+    struct frontend_state *s = frontend_table_find(t, k);
+    if (s)
+        return s;
+    s = NEW(struct frontend_state);
+    s->key = *k;
+    map_put(&t->map, key_str(k), s);
+    return s;
+}
+
+void frontend_table_remove(struct frontend_table *t, const struct frontend_key *k)
+{
+    struct frontend_state *s = map_remove(&t->map, key_str(k));
+    if (s)
+        state_free(s);
+}
+
+bool frontend_table_next(const struct frontend_table *t, size_t *at, struct frontend_state **ret)
+{
+    void *value;
+    if (!map_next(&t->map, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool endpoint_eq(const struct dataplane_endpoint *a, const struct dataplane_endpoint *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+static int endpoint_cmp(const void *pa, const void *pb)
+{
+    const struct dataplane_endpoint *a = pa, *b = pb;
+    int r = memcmp(a->ip, b->ip, sizeof(a->ip));
+    return r ? r : (a->port > b->port) - (a->port < b->port);
+}
+
+static void state_reserve(struct frontend_state *s, uint32_t n)
+{
+    if (n <= s->size)
+        return;
+    /* Most Services have one endpoint and keep it: grow exactly at first. */
+    uint32_t size = s->size ? MAX(n, s->size * 2) : n;
+    s->endpoints = xrealloc(s->endpoints, size * sizeof(*s->endpoints));
+    memset(s->endpoints + s->size, 0, (size - s->size) * sizeof(*s->endpoints));
+    s->size = size;
+}
+
+void frontend_state_put(struct frontend_state *s, uint32_t index,
+                        const struct dataplane_endpoint *e)
+{
+    state_reserve(s, index + 1);
+    s->endpoints[index] = *e;
+    s->n = MAX(s->n, index + 1);
+}
+
+/* What is wanted and not there yet, in sorted order; what is there and not wanted is marked in
+ * gone[]. */
+static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endpoint *want,
+                           uint32_t n, bool *gone, struct dataplane_endpoint *added)
+{
+    uint32_t n_added = 0;
+    bool *kept = xcalloc(n + 1, sizeof(bool));
+    qsort(want, n, sizeof(*want), endpoint_cmp);
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct dataplane_endpoint *hit =
+            bsearch(&s->endpoints[i], want, n, sizeof(*want), endpoint_cmp);
+        gone[i] = !hit || kept[hit - want];
+        if (hit)
+            kept[hit - want] = true;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!kept[i] && (i == 0 || !endpoint_eq(&want[i], &want[i - 1])))
+            added[n_added++] = want[i];
+    free(kept);
+    return n_added;
+}
+
+typedef void index_fn(uint32_t index, const struct dataplane_endpoint *old_,
+                      const struct dataplane_endpoint *new_, void *user);
+
+/* Fills the holes: new endpoints first, then the last ones move down. Returns the new count. */
+static uint32_t plan_fill(struct frontend_state *s, bool *gone,
+                          const struct dataplane_endpoint *added, uint32_t n_added,
+                          index_fn *on_index, void *user)
+{
+    uint32_t used = 0, end = s->n;
+    for (uint32_t i = 0; i < end; i++) {
+        struct dataplane_endpoint old = s->endpoints[i];
+        if (!gone[i])
+            continue;
+        if (used < n_added) {
+            s->endpoints[i] = added[used++];
+            on_index(i, &old, &s->endpoints[i], user);
+            continue;
+        }
+        while (end > i + 1 && gone[end - 1]) {
+            end--;
+            on_index(end, &s->endpoints[end], NULL, user);
+        }
+        end--;
+        if (end == i) {
+            on_index(i, &old, NULL, user);
+            break;
+        }
+        on_index(end, &s->endpoints[end], NULL, user);
+        s->endpoints[i] = s->endpoints[end];
+        on_index(i, &old, &s->endpoints[i], user);
+    }
+    s->n = end;
+    for (; used < n_added; used++) {
+        frontend_state_put(s, s->n, &added[used]);
+        on_index(s->n - 1, NULL, &s->endpoints[s->n - 1], user);
+    }
+    return s->n;
+}
+
+void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want,
+                           uint32_t n, index_fn *on_index, void *user)
+{
+    struct dataplane_endpoint *sorted = xcalloc(n + 1, sizeof(*sorted)),
+                              *added = xcalloc(n + 1, sizeof(*added));
+    bool *gone = xcalloc(s->n + 1, sizeof(bool));
+    if (n)
+        memcpy(sorted, want, n * sizeof(*want));
+    uint32_t n_added = plan_added(s, sorted, n, gone, added);
+    plan_fill(s, gone, added, n_added, on_index, user);
+    free(sorted);
+    free(added);
+    free(gone);
+}
+
+/* ---- dump ---- */
+
+static int line_cmp(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void state_lines(const struct frontend_state *s, char ***lines, size_t *n)
+{
+    char ip[IP_TEXT_BYTES], ep[IP_TEXT_BYTES];
+    struct ip a = {.family = s->key.family}, e = a;
+    memcpy(a.bytes, s->key.ip, 16);
+    const char *text = s->key.node_port ? "node" : ip_format(&a, ip);
+    *lines = xrealloc(*lines, (*n + s->n + 1) * sizeof(char *));
+    if (s->n == 0)
+        (*lines)[(*n)++] = xasprintf("%u %s %u/%u policy %u: none", s->key.family, text,
+                                     s->key.proto, s->key.port, s->policy);
+    for (uint32_t i = 0; i < s->n; i++) {
+        memcpy(e.bytes, s->endpoints[i].ip, 16);
+        (*lines)[(*n)++] =
+            xasprintf("%u %s %u/%u policy %u: %s %u", s->key.family, text, s->key.proto,
+                      s->key.port, s->policy, ip_format(&e, ep), s->endpoints[i].port);
+    }
+}
+
+void frontend_table_dump(const struct frontend_table *t, struct buf *out)
+{
+    struct frontend_state *s;
+    char **lines = NULL;
+    size_t n = 0;
+    for (size_t at = 0; frontend_table_next(t, &at, &s);)
+        state_lines(s, &lines, &n);
+    if (n)
+        qsort(lines, n, sizeof(*lines), line_cmp);
+    for (size_t i = 0; i < n; i++) {
+        buf_add_cstr(out, lines[i]);
+        buf_add_char(out, '\n');
+        free(lines[i]);
+    }
+    free(lines);
+}

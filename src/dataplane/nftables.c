@@ -1,0 +1,703 @@
+/* The nftables backend: brings the table `fairlead` of both families to the frontends it is given,
+ * by the smallest change. Owns its netlink sockets and the picture of what is in the kernel. One
+ * frontend changes whole within one transaction; large deltas go in chunks. After a failure the
+ * picture is what ought to be there, and `broken` makes the next call read the kernel back and send
+ * the difference. Blocking; one thread. */
+#include <errno.h>
+
+#include "dataplane/nftables_changes.h"
+#include "nl/conntrack.h"
+
+enum {
+    CHUNK_ELEMENTS = 10000,
+    CLASSES_IDLE_MAX =
+        16, /* unused classes kept, so that a count that comes and goes costs nothing */
+    STALE_FILTERS_MAX = 8, /* more changed UDP frontends than this: one pass over all UDP flows */
+};
+
+struct class
+{
+    uint32_t refs;
+    bool in_kernel;
+};
+
+struct nftables {
+    struct dataplane base;
+    struct dataplane_config config;
+    struct nft *nft;
+    struct conntrack *conntrack;
+    struct nft_watch *watch;
+    struct frontend_table table;
+    struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
+    struct class classes[2][VALUE_COUNT_MASK + 1];
+    VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
+    struct nftables_changes changes;
+    VEC(struct frontend_key) udp_changed;
+    struct map
+        draining; /* key -> struct drain_list, for the flows that may go on, during one apply */
+    struct dataplane_counters counters;
+    bool hooked;
+    bool broken;
+    struct err broken_err;
+};
+
+static char seen_mark, unseen_mark;
+#define SEEN   ((void *)&seen_mark)
+#define UNSEEN ((void *)&unseen_mark)
+
+static struct nftables *of(const struct dataplane *d)
+{
+    return CONTAINER_OF((struct dataplane *)(uintptr_t)d, struct nftables, base);
+}
+
+static unsigned family_index(uint8_t family)
+{
+    return family == AF_INET6;
+}
+
+/* ---- transactions ---- */
+
+static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
+{
+    for (unsigned f = 0; f < 2; f++) {
+        nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
+        VEC_FOREACH (count, &n->classes_new[f])
+            nftables_add_class(b, *count);
+    }
+}
+
+static void class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
+{
+    unsigned f = family_index(k->family);
+    struct class *c = &n->classes[f][count];
+    if (count == 0)
+        return;
+    c->refs += (uint32_t)by;
+    if (by < 0 || c->in_kernel)
+        return;
+    c->in_kernel = true;
+    vec_push(&n->classes_new[f], count);
+}
+
+static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
+{
+    n->counters.transactions++;
+    int r = nft_commit(n->nft, b, NULL, reterr);
+    if (r < 0)
+        n->counters.failures++;
+    nfnl_batch_done(b);
+    return r;
+}
+
+/* Sends what was collected. After the first failure only the picture goes on. */
+static void flush(struct nftables *n)
+{
+    if (!n->broken && (n->changes.n || n->classes_new[0].n || n->classes_new[1].n)) {
+        struct nfnl_batch b;
+        nft_batch_begin(n->nft, &b, 0);
+        add_new_classes(n, &b);
+        nftables_changes_emit(&n->changes, &b);
+        n->broken = commit(n, &b, &n->broken_err) < 0;
+        if (!n->broken)
+            nftables_changes_count(&n->changes, &n->counters.elements_added,
+                                   &n->counters.elements_removed);
+    }
+    nftables_changes_clear(&n->changes);
+    vec_clear(&n->classes_new[0]);
+    vec_clear(&n->classes_new[1]);
+}
+
+/* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY)
+ * until later. */
+static void collect_classes(struct nftables *n)
+{
+    struct nfnl_batch b;
+    struct err ignored;
+    VEC(uint32_t) idle[2] = {{0}, {0}};
+    for (unsigned f = 0; f < 2; f++)
+        for (uint32_t i = 1; i <= VALUE_COUNT_MASK; i++)
+            if (n->classes[f][i].in_kernel && n->classes[f][i].refs == 0)
+                vec_push(&idle[f], i);
+    if (!n->broken && idle[0].n + idle[1].n > CLASSES_IDLE_MAX) {
+        nft_batch_begin(n->nft, &b, 0);
+        for (unsigned f = 0; f < 2; f++) {
+            nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
+            VEC_FOREACH (count, &idle[f])
+                nftables_delete_class(&b, *count);
+        }
+        if (commit(n, &b, &ignored) == 0)
+            for (unsigned f = 0; f < 2; f++)
+                VEC_FOREACH (count, &idle[f])
+                    n->classes[f][*count].in_kernel = false;
+    }
+    vec_done(&idle[0]);
+    vec_done(&idle[1]);
+}
+
+/* ---- one frontend ---- */
+
+struct change_frontend {
+    struct nftables *n;
+    const struct frontend_key *key;
+    bool endpoint_gone;
+};
+
+static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
+                     const struct dataplane_endpoint *new_, void *user)
+{
+    struct change_frontend *c = user;
+    if (old_)
+        nftables_change_endpoint(&c->n->changes, false, c->key, index, old_);
+    if (new_)
+        nftables_change_endpoint(&c->n->changes, true, c->key, index, new_);
+    c->endpoint_gone = c->endpoint_gone || old_;
+}
+
+static void remove_frontend(struct nftables *n, const struct frontend_key *k)
+{
+    struct frontend_key key = *k;
+    struct frontend_state *s = frontend_table_find(&n->table, &key);
+    struct change_frontend c = {.n = n, .key = &key};
+    if (!s)
+        return;
+    if (s->policy)
+        nftables_change_frontend(&n->changes, false, &key, s->policy, s->n);
+    class_use(n, &key, s->n, -1);
+    frontend_state_change(s, NULL, 0, on_index, &c);
+    frontend_table_remove(&n->table, &key);
+    if (key.proto == IPPROTO_UDP)
+        vec_push(&n->udp_changed, key);
+}
+
+struct drain_list {
+    size_t n;
+    struct dataplane_endpoint v[];
+};
+
+static void note_draining(struct nftables *n, const struct frontend *f)
+{
+    if (!f->n_draining)
+        return;
+    struct drain_list *l = xmalloc(sizeof(*l) + f->n_draining * sizeof(l->v[0]));
+    l->n = f->n_draining;
+    memcpy(l->v, f->draining, f->n_draining * sizeof(l->v[0]));
+    free(map_put(&n->draining, str_of(&f->key, sizeof(f->key)), l));
+}
+
+static void change_frontend(struct nftables *n, const struct frontend *f)
+{
+    if (f->removed) {
+        remove_frontend(n, &f->key);
+        return;
+    }
+    struct frontend_state *s = frontend_table_get(&n->table, &f->key);
+    struct change_frontend c = {.n = n, .key = &f->key};
+    uint32_t before = s->n, want = (uint32_t)MIN(f->n_endpoints, (size_t)DATAPLANE_ENDPOINTS_MAX);
+    uint8_t policy = s->policy;
+    frontend_state_change(s, f->endpoints, want, on_index, &c);
+    s->policy = (uint8_t)f->policy;
+    s->seen = 1;
+    if (policy == s->policy && before == s->n) {
+        if (c.endpoint_gone && f->key.proto == IPPROTO_UDP)
+            vec_push(&n->udp_changed, f->key);
+        note_draining(n, f);
+        return;
+    }
+    if (policy) {
+        nftables_change_frontend(&n->changes, false, &f->key, policy, before);
+        class_use(n, &f->key, before, -1);
+    }
+    nftables_change_frontend(&n->changes, true, &f->key, s->policy, s->n);
+    class_use(n, &f->key, s->n, 1);
+    if (f->key.proto == IPPROTO_UDP)
+        vec_push(&n->udp_changed, f->key);
+    note_draining(n, f);
+}
+
+static void change_address(struct nftables *n, const struct address_change *a)
+{
+    struct map *m = &n->lists[a->list];
+    struct str key = str_of(&a->ip, sizeof(a->ip));
+    if (a->removed) {
+        if (map_remove(m, key))
+            nftables_change_address(&n->changes, false, a->list, &a->ip);
+    } else if (!map_put(m, key, SEEN)) {
+        nftables_change_address(&n->changes, true, a->list, &a->ip);
+    }
+}
+
+/* What a full delta did not name. */
+static void remove_unseen(struct nftables *n)
+{
+    struct frontend_state *s;
+    VEC(struct frontend_key) gone = {0};
+    for (size_t at = 0; frontend_table_next(&n->table, &at, &s);) {
+        if (!s->seen)
+            vec_push(&gone, s->key);
+        s->seen = 0;
+    }
+    VEC_FOREACH (k, &gone) {
+        remove_frontend(n, k);
+        if (n->changes.n >= CHUNK_ELEMENTS)
+            flush(n);
+    }
+    vec_done(&gone);
+    for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
+        struct str key;
+        void *mark;
+        for (size_t at = 0; map_next(&n->lists[l], &at, &key, &mark);) {
+            struct ip ip;
+            memcpy(&ip, key.p, sizeof(ip));
+            if (mark != UNSEEN)
+                continue;
+            nftables_change_address(&n->changes, false, (enum dataplane_list)l, &ip);
+            map_remove(&n->lists[l], str_of(&ip, sizeof(ip)));
+        }
+    }
+}
+
+static void mark_unseen(struct nftables *n)
+{
+    struct frontend_state *s;
+    for (size_t at = 0; frontend_table_next(&n->table, &at, &s);)
+        s->seen = 0;
+    for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
+        struct str key;
+        VEC(struct ip) all = {0};
+        for (size_t at = 0; map_next(&n->lists[l], &at, &key, NULL);) {
+            struct ip *ip = vec_add(&all);
+            memcpy(ip, key.p, sizeof(*ip));
+        }
+        VEC_FOREACH (ip, &all)
+            map_put(&n->lists[l], str_of(ip, sizeof(*ip)), UNSEEN);
+        vec_done(&all);
+    }
+}
+
+/* ---- UDP flows ---- */
+
+static bool list_has(const struct dataplane_endpoint *v, size_t n,
+                     const struct dataplane_endpoint *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (endpoint_eq(&v[i], e))
+            return true;
+    return false;
+}
+
+struct stale {
+    struct nftables *n;
+    struct map keys; /* the frontends that changed; values SEEN */
+};
+
+/* Row 38: a flow to a changed frontend whose answers do not come from one of its endpoints, be it
+ * gone or never rewritten. */
+static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
+{
+    struct stale *st = user;
+    struct frontend_key k = {
+        .family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
+    memcpy(k.ip, flow->dst.bytes, 16);
+    if (!map_find(&st->keys, str_of(&k, sizeof(k)))) {
+        memset(k.ip, 0, sizeof(k.ip));
+        k.node_port = 1;
+        if (!map_find(&st->keys, str_of(&k, sizeof(k))))
+            return false;
+        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
+         * be. */
+        if (ip_eq(&flow->dst, &flow->reply_src) && flow->reply_src_port == flow->dst_port &&
+            !frontend_table_find(&st->n->table, &k))
+            return false;
+    }
+    struct dataplane_endpoint e = {.port = flow->reply_src_port};
+    memcpy(e.ip, flow->reply_src.bytes, 16);
+    const struct frontend_state *s = frontend_table_find(&st->n->table, &k);
+    const struct drain_list *l = map_find(&st->n->draining, str_of(&k, sizeof(k)));
+    return !(s && list_has(s->endpoints, s->n, &e)) && !(l && list_has(l->v, l->n, &e));
+}
+
+static void remove_stale_flows(struct nftables *n)
+{
+    struct stale st = {.n = n};
+    struct err ignored;
+    bool narrow = n->udp_changed.n <= STALE_FILTERS_MAX;
+    VEC_FOREACH (k, &n->udp_changed) {
+        struct conntrack_filter f = {.family = k->family, .dst_port = k->port};
+        size_t deleted = 0;
+        map_put(&st.keys, str_of(k, sizeof(*k)), SEEN);
+        if (!narrow)
+            continue;
+        if (!k->node_port) {
+            f.dst.family = k->family;
+            memcpy(f.dst.bytes, k->ip, 16);
+        }
+        if (conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) == 0)
+            n->counters.conntrack_removed += deleted;
+    }
+    for (unsigned i = 0; i < 2 && !narrow; i++) {
+        struct conntrack_filter f = {.family = nftables_families[i].family};
+        size_t deleted = 0;
+        if (conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) == 0)
+            n->counters.conntrack_removed += deleted;
+    }
+    map_done(&st.keys);
+}
+
+static void forget_draining(struct nftables *n)
+{
+    void *value;
+    for (size_t at = 0; map_next(&n->draining, &at, NULL, &value);)
+        free(value);
+    map_done(&n->draining);
+    vec_clear(&n->udp_changed);
+}
+
+/* ---- taking over what is there ---- */
+
+struct adopt {
+    struct nftables *n;
+    const struct nftables_family *family;
+    enum nftables_map map;
+    struct map declared; /* key -> count in the kernel + 1 */
+};
+
+static int on_adopt(const struct nfnl_elem *e, void *user)
+{
+    struct adopt *a = user;
+    struct frontend_key k;
+    struct dataplane_endpoint ep;
+    uint32_t policy, count, index;
+    bool node = a->map == MAP_NODE_PORTS || a->map == MAP_NODE_PORT_ENDPOINTS;
+    if (a->map == MAP_COUNTS) {
+        count = nla_u32(e->key, 0);
+        if (count <= VALUE_COUNT_MASK)
+            a->n->classes[family_index(a->family->family)][count].in_kernel = true;
+    } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
+        struct ip ip = {.family = a->family->family};
+        memcpy(ip.bytes, e->key.p, MIN(e->key.n, (size_t)a->family->addr_bytes));
+        map_put(&a->n->lists[a->map == SET_CLUSTER_IPS ? DATAPLANE_CLUSTER_IPS
+                                                       : DATAPLANE_LOCAL_ENDPOINTS],
+                str_of(&ip, sizeof(ip)), UNSEEN);
+    } else if (a->map == MAP_SERVICES || a->map == MAP_NODE_PORTS) {
+        if (!nftables_parse_frontend(a->family, node, e, &k, &policy, &count))
+            return -EBADMSG;
+        frontend_table_get(&a->n->table, &k)->policy = (uint8_t)policy;
+        map_put(&a->declared, str_of(&k, sizeof(k)), (void *)(uintptr_t)(count + 1));
+    } else {
+        if (!nftables_parse_endpoint(a->family, node, e, &k, &index, &ep))
+            return -EBADMSG;
+        frontend_state_put(frontend_table_get(&a->n->table, &k), index, &ep);
+    }
+    return 0;
+}
+
+static bool state_is_whole(const struct frontend_state *s, size_t declared)
+{
+    if (declared == 0 || declared != s->n + 1u || s->policy == 0)
+        return false;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->endpoints[i].port == 0)
+            return false;
+    return true;
+}
+
+/* A frontend that is not whole (somebody deleted elements of it) is removed, to be added anew. */
+static void remove_torn(struct nftables *n, struct adopt *a)
+{
+    struct frontend_state *s;
+    VEC(struct frontend_key) torn = {0};
+    for (size_t at = 0; frontend_table_next(&n->table, &at, &s);) {
+        size_t declared = (size_t)map_find(&a->declared, str_of(&s->key, sizeof(s->key)));
+        if (s->key.family != a->family->family)
+            continue;
+        if (state_is_whole(s, declared)) {
+            class_use(n, &s->key, s->n, 1);
+            continue;
+        }
+        if (s->policy)
+            nftables_change_frontend(&n->changes, false, &s->key, s->policy, s->n);
+        for (uint32_t i = 0; i < s->n; i++)
+            if (s->endpoints[i].port)
+                nftables_change_endpoint(&n->changes, false, &s->key, i, &s->endpoints[i]);
+        vec_push(&torn, s->key);
+    }
+    VEC_FOREACH (k, &torn)
+        frontend_table_remove(&n->table, k);
+    vec_done(&torn);
+}
+
+static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
+{
+    static const enum nftables_map order[] = {
+        MAP_COUNTS,      MAP_SERVICES,       MAP_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS,
+        SET_CLUSTER_IPS, SET_LOCAL_ENDPOINTS};
+    struct adopt a = {.n = n, .family = f};
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
+        a.map = order[i];
+        r = nft_dump_elems(n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a.map], on_adopt,
+                           NULL, &a, reterr);
+        if (r == -ENOENT)
+            r = 0;
+    }
+    if (r == 0)
+        remove_torn(n, &a);
+    map_done(&a.declared);
+    return r;
+}
+
+static void forget(struct nftables *n)
+{
+    frontend_table_done(&n->table);
+    for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
+        map_done(&n->lists[l]);
+    memset(n->classes, 0, sizeof(n->classes));
+    nftables_changes_clear(&n->changes);
+    vec_clear(&n->classes_new[0]);
+    vec_clear(&n->classes_new[1]);
+}
+
+/* The skeleton anew; the elements that are there stay, unless scratch. All in one transaction: no
+ * packet sees less. */
+static int install(struct nftables *n, bool exists, bool scratch, struct err *reterr)
+{
+    struct nfnl_batch b;
+    nft_batch_begin(n->nft, &b, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct nftables_family *f = &nftables_families[i];
+        nfnl_batch_table(&b, f->nfproto, NFTABLES_TABLE);
+        if (scratch) {
+            nfnl_table_new(&b); /* so that the deletion finds one */
+            nfnl_table_delete(&b);
+        }
+        nftables_add_skeleton(&b, f, &n->config, exists && !scratch);
+        if (exists && !scratch)
+            nftables_add_hooks(&b, f);
+    }
+    n->hooked = exists && !scratch;
+    return commit(n, &b, reterr);
+}
+
+/* Reads the kernel into an empty picture, making the table if need be. */
+static int take_over(struct nftables *n, bool scratch, struct err *reterr)
+{
+    bool exists[2] = {false, false};
+    int r = 0;
+    forget(n);
+    n->broken = false;
+    for (unsigned i = 0; i < 2 && r == 0; i++)
+        r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists[i],
+                             reterr);
+    if (r < 0)
+        return r;
+    bool any = exists[0] || exists[1];
+    r = install(n, any, scratch, reterr);
+    if (r < 0 && !scratch && any) {
+        scratch = true; /* another layout under our name: replaced in one step */
+        r = install(n, any, true, reterr);
+    }
+    for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
+        r = adopt_family(n, &nftables_families[i], reterr);
+    return r;
+}
+
+static void hook_up(struct nftables *n)
+{
+    struct nfnl_batch b;
+    if (n->hooked || n->broken)
+        return;
+    nft_batch_begin(n->nft, &b, 0);
+    nftables_add_hooks(&b, &nftables_families[0]);
+    nftables_add_hooks(&b, &nftables_families[1]);
+    n->broken = commit(n, &b, &n->broken_err) < 0;
+    n->hooked = !n->broken;
+}
+
+/* Brings the kernel back to the picture: reads it, then applies the picture as a full delta. */
+static int restore(struct nftables *n, bool scratch, struct err *reterr)
+{
+    struct frontend_table want = n->table;
+    struct map lists[_DATAPLANE_LIST_MAX];
+    struct frontend_state *s;
+    memcpy(lists, n->lists, sizeof(lists));
+    n->table = (struct frontend_table){0};
+    memset(n->lists, 0, sizeof(n->lists));
+    int r = take_over(n, scratch, reterr);
+    if (r == 0) {
+        mark_unseen(n);
+        for (size_t at = 0; frontend_table_next(&want, &at, &s);) {
+            struct frontend f = {
+                .key = s->key, .policy = s->policy, .endpoints = s->endpoints, .n_endpoints = s->n};
+            change_frontend(n, &f);
+            if (n->changes.n >= CHUNK_ELEMENTS)
+                flush(n);
+        }
+        for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
+            struct str key;
+            for (size_t at = 0; map_next(&lists[l], &at, &key, NULL);) {
+                struct address_change a = {.list = (enum dataplane_list)l};
+                memcpy(&a.ip, key.p, sizeof(a.ip));
+                change_address(n, &a);
+            }
+        }
+        remove_unseen(n);
+        flush(n);
+        hook_up(n);
+        r = n->broken ? n->broken_err.code : 0;
+    }
+    if (r < 0) { /* keep the picture for the next try */
+        frontend_table_done(&n->table);
+        for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
+            map_done(&n->lists[l]);
+        n->table = want;
+        memcpy(n->lists, lists, sizeof(lists));
+        n->broken = true;
+        if (reterr && n->broken_err.code)
+            *reterr = n->broken_err;
+        return r;
+    }
+    frontend_table_done(&want);
+    for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
+        map_done(&lists[l]);
+    n->counters.repairs++;
+    return 0;
+}
+
+/* ---- the interface ---- */
+
+static int nftables_apply(struct dataplane *d, const struct dataplane_delta *delta,
+                          struct err *reterr)
+{
+    struct nftables *n = of(d);
+    if (delta->full)
+        mark_unseen(n);
+    for (size_t i = 0; i < delta->n_frontends; i++) {
+        change_frontend(n, &delta->frontends[i]);
+        if (n->changes.n >= CHUNK_ELEMENTS)
+            flush(n);
+    }
+    for (size_t i = 0; i < delta->n_addresses; i++)
+        change_address(n, &delta->addresses[i]);
+    if (delta->full)
+        remove_unseen(n);
+    flush(n);
+    if (delta->full)
+        hook_up(n);
+    int r = 0;
+    if (n->broken) {
+        r = restore(n, false, reterr);
+        if (r < 0)
+            r = restore(n, true, reterr);
+    }
+    if (r == 0) {
+        remove_stale_flows(n);
+        collect_classes(n);
+    }
+    forget_draining(n);
+    return r;
+}
+
+static void nftables_dump(const struct dataplane *d, struct buf *out)
+{
+    frontend_table_dump(&of(d)->table, out);
+}
+
+static void nftables_counters(const struct dataplane *d, struct dataplane_counters *ret)
+{
+    struct nftables *n = of(d);
+    *ret = n->counters;
+    ret->frontends = n->table.map.used;
+    for (unsigned f = 0; f < 2; f++)
+        for (uint32_t i = 1; i <= VALUE_COUNT_MASK; i++)
+            ret->classes += n->classes[f][i].in_kernel;
+}
+
+static int nftables_repair(struct dataplane *d, struct err *reterr)
+{
+    struct nftables *n = of(d);
+    /* Our own deletions of classes are announced too: look before acting. */
+    if (!nft_watch_deleted(n->watch, NFTABLES_TABLE) && !n->broken)
+        return 0;
+    for (unsigned i = 0; i < 2 && !n->broken; i++) {
+        bool exists;
+        int r =
+            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists, reterr);
+        if (r < 0)
+            return r;
+        n->broken = !exists;
+    }
+    if (!n->broken)
+        return 0;
+    int r = restore(n, false, reterr);
+    forget_draining(n);
+    return r < 0 ? r : 1;
+}
+
+static int nftables_watch_fd(const struct dataplane *d)
+{
+    return nft_watch_fd(of(d)->watch);
+}
+
+static void nftables_free(struct dataplane *d)
+{
+    struct nftables *n = of(d);
+    forget(n);
+    forget_draining(n);
+    nftables_changes_done(&n->changes);
+    vec_done(&n->classes_new[0]);
+    vec_done(&n->classes_new[1]);
+    vec_done(&n->udp_changed);
+    nft_free(n->nft);
+    nft_watch_free(n->watch);
+    conntrack_free(n->conntrack);
+    free(n);
+}
+
+static const struct dataplane_ops nftables_ops = {
+    .name = "nftables",
+    .apply = nftables_apply,
+    .dump = nftables_dump,
+    .counters = nftables_counters,
+    .repair = nftables_repair,
+    .watch_fd = nftables_watch_fd,
+    .free = nftables_free,
+};
+
+int nftables_open(const struct dataplane_config *c, struct dataplane **ret, struct err *reterr)
+{
+    struct nftables *n = NEW(struct nftables);
+    n->base.ops = &nftables_ops;
+    n->config = *c;
+    int r = nft_new(&n->nft, reterr);
+    if (r == 0)
+        r = conntrack_new(&n->conntrack, reterr);
+    if (r == 0)
+        r = take_over(n, false, reterr);
+    if (r == 0)
+        r = nft_watch_new(&n->watch, reterr);
+    if (r < 0) {
+        err_prefix(reterr, NULL, "table " NFTABLES_TABLE);
+        nftables_free(&n->base);
+        return r;
+    }
+    *ret = &n->base;
+    return 0;
+}
+
+int nftables_cleanup(struct err *reterr)
+{
+    AUTO(nft) struct nft *nft = NULL;
+    int r = nft_new(&nft, reterr);
+    if (r < 0)
+        return r;
+    struct nfnl_batch b;
+    nft_batch_begin(nft, &b, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        nfnl_batch_table(&b, nftables_families[i].nfproto, NFTABLES_TABLE);
+        nfnl_table_new(&b);
+        nfnl_table_delete(&b);
+    }
+    r = nft_commit(nft, &b, NULL, reterr);
+    nfnl_batch_done(&b);
+    return r;
+}

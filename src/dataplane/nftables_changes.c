@@ -1,0 +1,175 @@
+/* Elements as the kernel wants them: keys and values in whole words, network order for addresses
+ * and ports, host order for counts and indices. The only place that knows these layouts, in both
+ * directions. No kernel, no threads. */
+#include "dataplane/nftables_changes.h"
+
+struct element {
+    char key[32];
+    char data[20];
+    uint8_t n_key, n_data;
+};
+
+static void bytes_add(char *to, uint8_t *n, const void *p, size_t size)
+{
+    memset(to + *n, 0, (size + 3) & ~(size_t)3);
+    memcpy(to + *n, p, size);
+    *n = (uint8_t)(*n + ((size + 3) & ~(size_t)3));
+}
+
+static void key_add_frontend(struct element *e, const struct nftables_family *f,
+                             const struct frontend_key *k)
+{
+    uint16_t port = htons(k->port);
+    if (!k->node_port)
+        bytes_add(e->key, &e->n_key, k->ip, f->addr_bytes);
+    bytes_add(e->key, &e->n_key, &k->proto, 1);
+    bytes_add(e->key, &e->n_key, &port, 2);
+}
+
+static const struct nftables_family *family_of(uint8_t family, unsigned *ret_index)
+{
+    *ret_index = family == AF_INET6;
+    return &nftables_families[*ret_index];
+}
+
+static void change(struct nftables_changes *c, bool add, unsigned family, enum nftables_map map,
+                   const struct element *e)
+{
+    buf_add(add ? &c->add[family][map] : &c->del[family][map], e, sizeof(*e));
+    c->n++;
+}
+
+void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t policy, uint32_t count)
+{
+    unsigned i;
+    struct element e = {0};
+    uint32_t value = policy << VALUE_POLICY_SHIFT | count;
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    bytes_add(e.data, &e.n_data, &value, sizeof(value));
+    change(c, add, i, k->node_port ? MAP_NODE_PORTS : MAP_SERVICES, &e);
+}
+
+void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t index, const struct dataplane_endpoint *ep)
+{
+    unsigned i;
+    struct element e = {0};
+    uint16_t port = htons(ep->port);
+    const struct nftables_family *f = family_of(k->family, &i);
+    key_add_frontend(&e, f, k);
+    bytes_add(e.key, &e.n_key, &index, sizeof(index));
+    bytes_add(e.data, &e.n_data, ep->ip, f->addr_bytes);
+    bytes_add(e.data, &e.n_data, &port, 2);
+    change(c, add, i, k->node_port ? MAP_NODE_PORT_ENDPOINTS : MAP_ENDPOINTS, &e);
+}
+
+void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
+                             const struct ip *ip)
+{
+    unsigned i;
+    struct element e = {0};
+    const struct nftables_family *f = family_of(ip->family, &i);
+    bytes_add(e.key, &e.n_key, ip->bytes, f->addr_bytes);
+    if (list == DATAPLANE_LOCAL_ENDPOINTS)
+        bytes_add(e.key, &e.n_key, ip->bytes, f->addr_bytes);
+    change(c, add, i, list == DATAPLANE_LOCAL_ENDPOINTS ? SET_LOCAL_ENDPOINTS : SET_CLUSTER_IPS,
+           &e);
+}
+
+/* ---- out ---- */
+
+static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op, const char *set)
+{
+    nfnl_elems_begin(b, op, set);
+    for (size_t at = 0; at + sizeof(struct element) <= records->n; at += sizeof(struct element)) {
+        struct element e;
+        memcpy(&e, records->p + at, sizeof(e));
+        bool data = op == NFT_MSG_NEWSETELEM;
+        nfnl_elem_add(b, str_of(e.key, e.n_key), str_of(e.data, data ? e.n_data : 0));
+    }
+    nfnl_elems_end(b);
+}
+
+void nftables_changes_emit(const struct nftables_changes *c, struct nfnl_batch *b)
+{
+    for (unsigned f = 0; f < 2; f++) {
+        nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
+        for (int m = 0; m < _NFTABLES_MAP_MAX; m++)
+            emit(b, &c->del[f][m], NFT_MSG_DELSETELEM, nftables_map_names[m]);
+        for (int m = 0; m < _NFTABLES_MAP_MAX; m++)
+            emit(b, &c->add[f][m], NFT_MSG_NEWSETELEM, nftables_map_names[m]);
+    }
+}
+
+void nftables_changes_count(const struct nftables_changes *c, uint64_t *added, uint64_t *deleted)
+{
+    for (unsigned f = 0; f < 2; f++)
+        for (int m = 0; m < _NFTABLES_MAP_MAX; m++) {
+            *added += c->add[f][m].n / sizeof(struct element);
+            *deleted += c->del[f][m].n / sizeof(struct element);
+        }
+}
+
+void nftables_changes_clear(struct nftables_changes *c)
+{
+    for (unsigned f = 0; f < 2; f++)
+        for (int m = 0; m < _NFTABLES_MAP_MAX; m++) {
+            buf_clear(&c->add[f][m]);
+            buf_clear(&c->del[f][m]);
+        }
+    c->n = 0;
+}
+
+void nftables_changes_done(struct nftables_changes *c)
+{
+    for (unsigned f = 0; f < 2; f++)
+        for (int m = 0; m < _NFTABLES_MAP_MAX; m++) {
+            buf_done(&c->add[f][m]);
+            buf_done(&c->del[f][m]);
+        }
+}
+
+/* ---- in ---- */
+
+/* Cuts what key_add_frontend wrote; the rest of the key stays in *key. */
+static bool parse_key(const struct nftables_family *f, bool node_port, struct str *key,
+                      struct frontend_key *ret)
+{
+    size_t addr = node_port ? 0 : f->addr_bytes;
+    uint16_t port;
+    if (key->n < addr + 8)
+        return false;
+    *ret = (struct frontend_key){.family = f->family, .node_port = node_port};
+    memcpy(ret->ip, key->p, addr);
+    ret->proto = (uint8_t)key->p[addr];
+    memcpy(&port, key->p + addr + 4, sizeof(port));
+    ret->port = ntohs(port);
+    *key = str_sub(*key, addr + 8, key->n);
+    return true;
+}
+
+bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_policy, uint32_t *ret_count)
+{
+    struct str key = e->key;
+    uint32_t value = nla_u32(e->data, 0);
+    *ret_policy = (value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT;
+    *ret_count = value & VALUE_COUNT_MASK;
+    return parse_key(f, node_port, &key, ret) && key.n == 0 && e->data.n >= 4;
+}
+
+bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint)
+{
+    struct str key = e->key;
+    if (!parse_key(f, node_port, &key, ret) || key.n != 4 || e->data.n < f->addr_bytes + 2u)
+        return false;
+    *ret_index = nla_u32(key, 0);
+    *ret_endpoint = (struct dataplane_endpoint){
+        .port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
+    memcpy(ret_endpoint->ip, e->data.p, f->addr_bytes);
+    return *ret_index <= UINT16_MAX;
+}

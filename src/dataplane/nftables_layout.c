@@ -1,0 +1,387 @@
+/* The fixed skeleton of the nftables backend: names, sets, chains and rules. Everything that grows
+ * with the cluster is an element of a data map; only chains made here refer to such a map, because
+ * binding one from a new chain makes the kernel walk all of it. Values pass from rule to rule in
+ * the packet's priority, never through chained lookups: nft 1.0.6 aborts when it lists those
+ * (netlink_delinearize.c, "consumed > 0"). The packet's mark is other people's, bit 14 apart.
+ * README.md shows the text form. */
+#include "dataplane/nftables_priv.h"
+
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter_ipv4.h>
+#include <stdio.h>
+
+#define REG_1 NFT_REG_1
+
+static const enum nfnl_type V4_KEY[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
+                                        NFNL_TYPE_MARK};
+static const enum nfnl_type V6_KEY[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
+                                        NFNL_TYPE_MARK};
+static const enum nfnl_type V4_ENDPOINT[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_SERVICE};
+static const enum nfnl_type V6_ENDPOINT[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_SERVICE};
+static const enum nfnl_type V4_PAIR[] = {NFNL_TYPE_IP, NFNL_TYPE_IP};
+static const enum nfnl_type V6_PAIR[] = {NFNL_TYPE_IP6, NFNL_TYPE_IP6};
+static const enum nfnl_type MARK[] = {NFNL_TYPE_MARK};
+static const enum nfnl_type VERDICT[] = {NFNL_TYPE_VERDICT};
+
+const struct nftables_family nftables_families[2] = {
+    {NFPROTO_IPV4, AF_INET, 4, 1, 12, 16, 3},
+    {NFPROTO_IPV6, AF_INET6, 16, 4, 8, 24, 4},
+};
+
+const char *const nftables_map_names[_NFTABLES_MAP_MAX] = {
+    [MAP_SERVICES] = "services",       [MAP_ENDPOINTS] = "endpoints",
+    [MAP_NODE_PORTS] = "node-ports",   [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
+    [MAP_COUNTS] = "counts",           [MAP_POLICIES] = "policies",
+    [SET_CLUSTER_IPS] = "cluster-ips", [SET_LOCAL_ENDPOINTS] = "local-endpoints",
+};
+
+static const char *const fixed_chains[] = {
+    "dispatch",        "service",     "node-port-dispatch",    "node-port",   "policy-cluster",
+    "policy-external", "undelivered", "undelivered-node-port", "unreachable", "masquerade",
+};
+
+static const struct {
+    const char *name, *type;
+    int hook;
+    int32_t priority;
+} hooks[] = {
+    {"nat-prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST},
+    {"nat-output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST},
+    {"nat-postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC},
+    {"filter-input", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER},
+    {"filter-forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER},
+    {"filter-output", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER},
+};
+
+/* ---- pieces of rules ---- */
+
+static void daddr_load(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->daddr_offset, f->addr_bytes, REG_1);
+}
+
+/* [daddr .] l4proto . dport [. priority] from register word 0 on. */
+static void key_load(struct nfnl_batch *b, const struct nftables_family *f, bool address,
+                     bool index)
+{
+    unsigned word = 0;
+    if (address) {
+        daddr_load(b, f);
+        word = f->addr_words;
+    }
+    nfnl_meta(b, NFT_META_L4PROTO, word ? nfnl_reg(word) : REG_1);
+    nfnl_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, nfnl_reg(word + 1));
+    if (index)
+        nfnl_meta(b, NFT_META_PRIORITY, nfnl_reg(word + 2));
+}
+
+static void priority_set(struct nfnl_batch *b, uint32_t value, uint32_t reg)
+{
+    nfnl_immediate(b, reg, &value, sizeof(value));
+    nfnl_meta_set(b, NFT_META_PRIORITY, reg);
+}
+
+static void mark_change(struct nfnl_batch *b, uint32_t mask, uint32_t xor_)
+{
+    nfnl_meta(b, NFT_META_MARK, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &mask, &xor_, 4);
+    nfnl_meta_set(b, NFT_META_MARK, REG_1);
+}
+
+static void masked_load(struct nfnl_batch *b, uint32_t key, uint32_t mask)
+{
+    uint32_t zero = 0;
+    nfnl_meta(b, key, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &mask, &zero, 4);
+}
+
+static void rule_jump(struct nfnl_batch *b, const char *from, const char *to)
+{
+    nfnl_rule_begin(b, from);
+    nfnl_verdict(b, NFT_JUMP, to);
+    nfnl_rule_end(b);
+}
+
+/* [ip saddr|daddr] & mask == network */
+static void prefix_match(struct nfnl_batch *b, const struct nftables_family *f, uint32_t offset,
+                         const struct prefix *p)
+{
+    uint8_t mask[16] = {0}, zero[16] = {0};
+    struct ip net = prefix_network(p);
+    for (unsigned i = 0; i < p->len && i < f->addr_bytes * 8u; i++)
+        mask[i / 8] |= (uint8_t)(0x80 >> (i % 8));
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, offset, f->addr_bytes, REG_1);
+    if (p->len < f->addr_bytes * 8)
+        nfnl_bitwise(b, REG_1, REG_1, mask, zero, f->addr_bytes);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, net.bytes, f->addr_bytes);
+}
+
+static void local_match(struct nfnl_batch *b)
+{
+    uint32_t local = 2; /* RTN_LOCAL */
+    nfnl_fib(b, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR, REG_1);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &local, sizeof(local));
+}
+
+/* ---- delivery ---- */
+
+static void add_dispatch(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    nfnl_rule_begin(b, "dispatch");
+    key_load(b, f, true, false);
+    nfnl_lookup(b, nftables_map_names[MAP_SERVICES], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_verdict(b, NFT_GOTO, "service");
+    nfnl_rule_end(b);
+}
+
+/* Node ports count on local addresses: configured ones, or all but loopback (row 17: never by
+ * rewriting). */
+static void add_node_port_match(struct nfnl_batch *b, const struct nftables_family *f,
+                                const struct dataplane_config *c, const char *from, const char *to)
+{
+    static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
+    bool any = false;
+    for (size_t i = 0; i < c->n_node_port_addresses; i++) {
+        if (c->node_port_addresses[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, from);
+        prefix_match(b, f, f->daddr_offset, &c->node_port_addresses[i]);
+        local_match(b);
+        nfnl_verdict(b, NFT_GOTO, to);
+        nfnl_rule_end(b);
+        any = true;
+    }
+    if (any || c->n_node_port_addresses)
+        return;
+    nfnl_rule_begin(b, from);
+    prefix_match(b, f, f->daddr_offset, &loopback[f->family == AF_INET6]);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, from);
+    local_match(b);
+    nfnl_verdict(b, NFT_GOTO, to);
+    nfnl_rule_end(b);
+}
+
+static void add_node_port_dispatch(struct nfnl_batch *b, const struct nftables_family *f,
+                                   const struct dataplane_config *c)
+{
+    add_node_port_match(b, f, c, "dispatch", "node-port-dispatch");
+    nfnl_rule_begin(b, "node-port-dispatch");
+    key_load(b, f, false, false);
+    nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_verdict(b, NFT_GOTO, "node-port");
+    nfnl_rule_end(b);
+}
+
+/* The priority holds the frontend's value, then the index, and is zero when the packet leaves. */
+static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
+                         bool address, enum nftables_map endpoints)
+{
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, VALUE_POLICY_MASK);
+    nfnl_lookup(b, nftables_map_names[MAP_POLICIES], REG_1, NFT_REG_VERDICT, false);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
+    nfnl_lookup(b, nftables_map_names[MAP_COUNTS], REG_1, NFT_REG_VERDICT, false);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, chain);
+    key_load(b, f, address, true);
+    nfnl_lookup(b, nftables_map_names[endpoints], REG_1, REG_1, false);
+    priority_set(b, 0, nfnl_reg(8));
+    nfnl_dnat(b, f->nfproto, REG_1, nfnl_reg(f->addr_words));
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, chain);
+    priority_set(b, 0, REG_1);
+    nfnl_rule_end(b);
+}
+
+/* ---- masquerade ---- */
+
+static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
+                         const struct dataplane_config *c)
+{
+    bool told_apart = false;
+    for (size_t i = 0; i < c->n_cluster_cidrs && !c->masquerade_all; i++) {
+        if (c->cluster_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, "policy-cluster");
+        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        told_apart = true;
+    }
+    if (told_apart || c->masquerade_all) {
+        nfnl_rule_begin(b, "policy-cluster");
+        mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+        nfnl_rule_end(b);
+    }
+    nfnl_rule_begin(b, "policy-external");
+    mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+    nfnl_rule_end(b);
+    uint32_t cluster = DATAPLANE_CLUSTER << VALUE_POLICY_SHIFT,
+             external = DATAPLANE_EXTERNAL << VALUE_POLICY_SHIFT;
+    nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
+    nfnl_elem_add_verdict(b, str_of(&cluster, 4), NFT_JUMP, "policy-cluster");
+    nfnl_elem_add_verdict(b, str_of(&external, 4), NFT_JUMP, "policy-external");
+    nfnl_elems_end(b);
+}
+
+static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    uint32_t bit = MASQUERADE_MARK, zero = 0, dnat = 1 << 5; /* IPS_DST_NAT */
+    nfnl_rule_begin(b, "masquerade");
+    masked_load(b, NFT_META_MARK, bit);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    mark_change(b, ~bit, 0);
+    nfnl_masquerade(b, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+    nfnl_rule_end(b);
+    /* Hairpin: an endpoint of this node that was given to itself. */
+    nfnl_rule_begin(b, "masquerade");
+    nfnl_ct(b, NFT_CT_STATUS, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &dnat, &zero, 4);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes, REG_1);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->daddr_offset, f->addr_bytes,
+                 nfnl_reg(f->addr_words));
+    nfnl_lookup(b, nftables_map_names[SET_LOCAL_ENDPOINTS], REG_1, NFNL_NO_REG, false);
+    nfnl_masquerade(b, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+    nfnl_rule_end(b);
+}
+
+/* ---- what was not delivered ---- */
+
+static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *f,
+                            const struct dataplane_config *c)
+{
+    uint32_t fresh = 1 << 3, zero = 0, dnat = 1 << 5; /* NF_CT_STATE_BIT(IP_CT_NEW), IPS_DST_NAT */
+    nfnl_rule_begin(b, "undelivered");
+    nfnl_ct(b, NFT_CT_STATE, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &fresh, &zero, 4);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &zero, 4);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "undelivered");
+    nfnl_ct(b, NFT_CT_STATUS, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &dnat, &zero, 4);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "undelivered");
+    key_load(b, f, true, false);
+    nfnl_lookup(b, nftables_map_names[MAP_SERVICES], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_verdict(b, NFT_GOTO, "unreachable");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "undelivered");
+    daddr_load(b, f);
+    nfnl_lookup(b, nftables_map_names[SET_CLUSTER_IPS], REG_1, NFNL_NO_REG, false);
+    nfnl_verdict(b, NFT_GOTO, "unreachable");
+    nfnl_rule_end(b);
+    add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
+    nfnl_rule_begin(b, "undelivered-node-port");
+    key_load(b, f, false, false);
+    nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_verdict(b, NFT_GOTO, "unreachable");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "unreachable");
+    nfnl_counter(b);
+    nfnl_reject(b, NFT_REJECT_ICMP_UNREACH, f->reject_code);
+    nfnl_rule_end(b);
+}
+
+/* ---- the whole ---- */
+
+static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    bool v4 = f->family == AF_INET;
+    const enum nfnl_type *key = v4 ? V4_KEY : V6_KEY, *endpoint = v4 ? V4_ENDPOINT : V6_ENDPOINT;
+    const struct nfnl_set sets[_NFTABLES_MAP_MAX] = {
+        [MAP_SERVICES] = {.key = key, .n_key = 3, .data = MARK, .n_data = 1},
+        [MAP_ENDPOINTS] = {.key = key, .n_key = 4, .data = endpoint, .n_data = 2},
+        [MAP_NODE_PORTS] = {.key = key + 1, .n_key = 2, .data = MARK, .n_data = 1},
+        [MAP_NODE_PORT_ENDPOINTS] = {.key = key + 1, .n_key = 3, .data = endpoint, .n_data = 2},
+        [MAP_COUNTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
+        [MAP_POLICIES] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
+        [SET_CLUSTER_IPS] = {.key = key, .n_key = 1},
+        [SET_LOCAL_ENDPOINTS] = {.key = v4 ? V4_PAIR : V6_PAIR, .n_key = 2},
+    };
+    for (uint32_t i = 0; i < _NFTABLES_MAP_MAX; i++) {
+        struct nfnl_set s = sets[i];
+        s.name = nftables_map_names[i];
+        s.id = i + 1;
+        s.flags = s.n_data ? NFT_SET_MAP : 0;
+        nfnl_set_new(b, &s);
+    }
+}
+
+void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c, bool replace)
+{
+    nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
+    nfnl_table_new(b);
+    add_sets(b, f);
+    for (size_t i = 0; i < ARRAY_LEN(fixed_chains); i++) {
+        nfnl_chain_new(b, fixed_chains[i], NULL, -1, 0);
+        if (replace)
+            nfnl_chain_flush(b, fixed_chains[i]);
+    }
+    add_policies(b, f, c);
+    add_dispatch(b, f);
+    add_node_port_dispatch(b, f, c);
+    add_delivery(b, f, "service", true, MAP_ENDPOINTS);
+    add_delivery(b, f, "node-port", false, MAP_NODE_PORT_ENDPOINTS);
+    add_masquerade(b, f);
+    add_undelivered(b, f, c);
+}
+
+void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
+    for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
+        nfnl_chain_new(b, hooks[i].name, hooks[i].type, hooks[i].hook, hooks[i].priority);
+        nfnl_chain_flush(b, hooks[i].name);
+    }
+    rule_jump(b, "nat-prerouting", "dispatch");
+    rule_jump(b, "nat-output", "dispatch");
+    rule_jump(b, "nat-postrouting", "masquerade");
+    rule_jump(b, "filter-input", "undelivered");
+    rule_jump(b, "filter-forward", "undelivered");
+    rule_jump(b, "filter-output", "undelivered");
+}
+
+static const char *class_name(uint32_t count, char ret[32])
+{
+    snprintf(ret, 32, "endpoints-%u", count);
+    return ret;
+}
+
+void nftables_add_class(struct nfnl_batch *b, uint32_t count)
+{
+    char name[32];
+    class_name(count, name);
+    nfnl_chain_new(b, name, NULL, -1, 0);
+    nfnl_chain_flush(b, name);
+    nfnl_rule_begin(b, name);
+    nfnl_numgen(b, count, REG_1);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_rule_end(b);
+    nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_COUNTS]);
+    nfnl_elem_add_verdict(b, str_of(&count, 4), NFT_JUMP, name);
+    nfnl_elems_end(b);
+}
+
+void nftables_delete_class(struct nfnl_batch *b, uint32_t count)
+{
+    char name[32];
+    class_name(count, name);
+    nfnl_elems_begin(b, NFT_MSG_DELSETELEM, nftables_map_names[MAP_COUNTS]);
+    nfnl_elem_add_verdict(b, str_of(&count, 4), NFT_JUMP, name);
+    nfnl_elems_end(b);
+    nfnl_chain_flush(b, name);
+    nfnl_chain_delete(b, name);
+}

@@ -1,0 +1,49 @@
+#pragma once
+/* What the two halves of the nftables backend share: the layout (fixed skeleton) and the changes of
+ * elements. */
+
+#include "dataplane/dataplane.h"
+#include "nl/nft.h"
+
+#define NFTABLES_TABLE "fairlead"
+
+enum nftables_map {
+    MAP_SERVICES,            /* addr . proto . port -> policy and count */
+    MAP_ENDPOINTS,           /* addr . proto . port . index -> addr . port */
+    MAP_NODE_PORTS,          /* proto . port -> policy and count */
+    MAP_NODE_PORT_ENDPOINTS, /* proto . port . index -> addr . port */
+    MAP_COUNTS,              /* count -> jump endpoints-COUNT */
+    MAP_POLICIES,            /* policy -> jump */
+    SET_CLUSTER_IPS,
+    SET_LOCAL_ENDPOINTS, /* addr . addr */
+    _NFTABLES_MAP_MAX,
+};
+
+/* The value of a frontend: its two halves are looked up one after the other, so chains grow by
+ * their sum. */
+enum {
+    VALUE_COUNT_MASK = 0x0000ffff,
+    VALUE_POLICY_SHIFT = 16,
+    VALUE_POLICY_MASK = 0x00ff0000,
+    MASQUERADE_MARK = 0x4000,
+};
+
+struct nftables_family {
+    uint8_t nfproto;
+    uint8_t family;
+    uint8_t addr_bytes, addr_words;
+    uint8_t saddr_offset, daddr_offset;
+    uint8_t reject_code; /* ICMP or ICMPv6 port unreachable */
+};
+extern const struct nftables_family nftables_families[2];
+
+extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
+
+/* Sets, chains and rules; those of an existing table are replaced in the same transaction. Without
+ * hooks no packet reaches it yet. */
+void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c, bool replace);
+void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
+/* One class: a chain that picks an index below count. */
+void nftables_add_class(struct nfnl_batch *b, uint32_t count);
+void nftables_delete_class(struct nfnl_batch *b, uint32_t count);

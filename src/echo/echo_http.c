@@ -1,0 +1,288 @@
+/* The HTTP side of fairlead-echo: a table of paths, each with a function that answers.
+ *
+ * /  and everything unknown: the request as it came, with name, version and both addresses (JSON,
+ * or text with ?format=text). Later sample applications are further tables. A delayed answer keeps
+ * a handle that the end of the exchange invalidates. While draining every answer says Connection:
+ * close, so that clients move on before the end. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/rand.h"
+#include "codec/json.h"
+#include "codec/url.h"
+#include "echo/echo.h"
+
+enum {
+    ECHO_BODY_MAX = 4 * 1024 * 1024,
+    ECHO_BYTES_MAX = 16 * 1024 * 1024,
+    ECHO_DELAY_MAX_MS = 600000,
+};
+
+struct echo_path {
+    const char *path; /* ends in '/': a prefix, the rest is the argument */
+    bool is_plain;    /* neither delayed nor failed on purpose */
+    void (*answer)(struct echo *e, struct http_exchange *x, struct str argument);
+};
+
+static void reply(struct echo *e, struct http_exchange *x, int status, const char *type,
+                  struct str body)
+{
+    struct http_header headers[] = {
+        {STR("Content-Type"), str_from(type)},
+        {STR("X-Echo-Name"), str_from(e->options->name)},
+        {STR("Connection"), STR("close")},
+    };
+    bool asked = str_eq_nocase(http_exchange_header(x, "connection"), STR("close"));
+    http_exchange_reply(x, status, headers, e->draining && !asked ? 3 : 2, body);
+}
+
+static void reply_text(struct echo *e, struct http_exchange *x, int status, const char *text)
+{
+    reply(e, x, status, "text/plain; charset=utf-8", str_from(text));
+}
+
+/* ---- what can be asked ---- */
+
+static json_t *headers_json(struct http_exchange *x)
+{
+    const struct http_header *headers;
+    size_t n = http_exchange_headers(x, &headers);
+    json_t *j = json_object();
+    for (size_t i = 0; i < n; i++) {
+        AUTO_CHARS char *name = str_dup(headers[i].name);
+        json_t *value = json_stringn(headers[i].value.p, headers[i].value.n);
+        json_object_set_new(j, name, value ? value : json_string("(not UTF-8)"));
+    }
+    return j;
+}
+
+static void put_str(json_t *j, const char *key, struct str s)
+{
+    json_t *value = json_stringn(s.p ? s.p : "", s.n);
+    json_object_set_new(j, key, value ? value : json_string("(not UTF-8)"));
+}
+
+static void describe(struct echo *e, struct http_exchange *x, json_t *j)
+{
+    struct ip ip;
+    uint16_t port;
+    char text[ECHO_ADDR_BYTES];
+    json_put_str(j, "name", e->options->name);
+    json_put_str(j, "version", e->options->version);
+    if (conn_peer_addr(http_exchange_conn(x), &ip, &port) == 0)
+        json_put_str(j, "peer", echo_addr_format(&ip, port, text));
+    if (conn_local_addr(http_exchange_conn(x), &ip, &port) == 0)
+        json_put_str(j, "local", echo_addr_format(&ip, port, text));
+    put_str(j, "method", http_exchange_method(x));
+    put_str(j, "path", http_exchange_path(x));
+    put_str(j, "query", http_exchange_query(x));
+    json_object_set_new(j, "headers", headers_json(x));
+    struct str body = http_exchange_body(x);
+    json_put_int(j, "bodyBytes", (int64_t)body.n);
+    if (body.n && body.n <= 4096)
+        put_str(j, "body", body);
+}
+
+static void write_text(const json_t *j, const char *prefix, struct buf *b)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)j, key, value)
+    {
+        if (json_is_object(value))
+            write_text(value, "header ", b);
+        else if (json_is_string(value))
+            buf_addf(b, "%s%s: %s\n", prefix, key, json_string_value(value));
+        else
+            buf_addf(b, "%s%s: %lld\n", prefix, key, (long long)json_integer_value(value));
+    }
+}
+
+static void answer_echo(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    AUTO_JSON json_t *j = json_object();
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_CHARS char *format = url_param(http_exchange_query(x), "format");
+    bool text = format ? streq(format, "text") : e->options->text;
+    describe(e, x, j);
+    if (text) {
+        write_text(j, "", &b);
+    } else {
+        json_write_indented(&b, j);
+        buf_add_char(&b, '\n');
+    }
+    reply(e, x, 200, text ? "text/plain; charset=utf-8" : "application/json", buf_str(&b));
+}
+
+static void answer_name(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    AUTO_CHARS char *line = xasprintf("%s\n", e->options->name);
+    reply_text(e, x, 200, line);
+}
+
+static void answer_version(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    AUTO_CHARS char *line = xasprintf("%s %s\n", e->options->name, e->options->version);
+    reply_text(e, x, 200, line);
+}
+
+static void answer_ip(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    struct ip ip = {0};
+    uint16_t port;
+    char text[IP_TEXT_BYTES + 1] = "unknown";
+    if (conn_peer_addr(http_exchange_conn(x), &ip, &port) == 0) {
+        ip = echo_unmap(&ip);
+        ip_format(&ip, text);
+    }
+    reply_text(e, x, 200, strcat(text, "\n"));
+}
+
+static void answer_headers(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    AUTO_JSON json_t *j = headers_json(x);
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write_indented(&b, j);
+    buf_add_char(&b, '\n');
+    reply(e, x, 200, "application/json", buf_str(&b));
+}
+
+static void answer_healthz(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    reply_text(e, x, 200, "ok\n");
+}
+
+static void answer_ready(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    (void)argument;
+    reply_text(e, x, e->draining ? 503 : 200, e->draining ? "draining\n" : "ready\n");
+}
+
+static void answer_status(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    uint64_t code;
+    if (str_to_u64(argument, &code) < 0 || code < 200 || code > 599)
+        reply_text(e, x, 400, "/status/CODE wants a number from 200 to 599\n");
+    else
+        reply_text(e, x, (int)code, code == 204 || code == 304 ? "" : "as you asked\n");
+}
+
+static void answer_bytes(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    uint64_t n;
+    if (str_to_u64(argument, &n) < 0 || n > ECHO_BYTES_MAX) {
+        reply_text(e, x, 400, "/bytes/N wants a number up to 16777216\n");
+        return;
+    }
+    char *body = try_malloc((size_t)n + 1);
+    if (!body) {
+        reply_text(e, x, 503, "out of memory\n");
+        return;
+    }
+    memset(body, 'x', (size_t)n);
+    reply(e, x, 200, "application/octet-stream", str_of(body, (size_t)n));
+    free(body);
+}
+
+/* ---- later answers ---- */
+
+struct later {
+    struct echo *echo;
+    struct http_exchange *x;
+    struct loop_timer *timer;
+    const struct echo_path *path;
+    struct str argument; /* inside the exchange's path */
+};
+
+static void later_gone(struct http_exchange *x, void *user)
+{
+    (void)x;
+    struct later *l = user;
+    loop_timer_free(l->timer);
+    free(l);
+}
+
+static void later_now(void *user)
+{
+    struct later *l = user;
+    l->path->answer(l->echo, l->x, l->argument); /* ends the exchange, and with it l */
+}
+
+static void answer_after(struct echo *e, struct http_exchange *x, const struct echo_path *path,
+                         struct str argument, uint64_t after_ms)
+{
+    struct later *l = NEW(struct later);
+    *l = (struct later){e, x, loop_timer_new(e->loop, later_now, l), path, argument};
+    http_exchange_set_done(x, later_gone, l);
+    loop_timer_start(l->timer, after_ms);
+}
+
+static const struct echo_path echo_everything = {"/", false, answer_echo};
+
+static void answer_delay(struct echo *e, struct http_exchange *x, struct str argument)
+{
+    AUTO_CHARS char *text = str_dup(argument);
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !(seconds >= 0) || seconds * 1000 > ECHO_DELAY_MAX_MS)
+        reply_text(e, x, 400, "/delay/SECONDS wants a number up to 600\n");
+    else
+        answer_after(e, x, &echo_everything, (struct str){0}, (uint64_t)(seconds * 1000));
+}
+
+static const struct echo_path echo_paths[] = {
+    {"/healthz", true, answer_healthz}, {"/livez", true, answer_healthz},
+    {"/ready", true, answer_ready},     {"/readyz", true, answer_ready},
+    {"/name", false, answer_name},      {"/version", false, answer_version},
+    {"/ip", false, answer_ip},          {"/headers", false, answer_headers},
+    {"/status/", true, answer_status},  {"/delay/", true, answer_delay},
+    {"/bytes/", false, answer_bytes},
+};
+
+static const struct echo_path *path_find(struct str path, struct str *ret_argument)
+{
+    for (size_t i = 0; i < ARRAY_LEN(echo_paths); i++) {
+        struct str p = str_from(echo_paths[i].path);
+        bool is_prefix = p.p[p.n - 1] == '/';
+        if (is_prefix ? str_starts(path, p) : str_eq(path, p)) {
+            *ret_argument = str_sub(path, p.n, path.n);
+            return &echo_paths[i];
+        }
+    }
+    *ret_argument = (struct str){0};
+    return &echo_everything;
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct echo *e = user;
+    struct str argument;
+    const struct echo_path *path = path_find(http_exchange_path(x), &argument);
+    if (!path->is_plain && e->options->fail_percent && rand_below(100) < e->options->fail_percent)
+        reply_text(e, x, 500, "failed on purpose (--fail-rate)\n");
+    else if (!path->is_plain && e->options->delay_ms)
+        answer_after(e, x, path, argument, e->options->delay_ms);
+    else
+        path->answer(e, x, argument);
+}
+
+int echo_http_start(struct echo *e, struct err *reterr)
+{
+    static const struct http_server_ops ops = {.on_request = on_request};
+    const struct http_server_config config = {.body_bytes_max = ECHO_BODY_MAX};
+    struct ip any = echo_any();
+    for (size_t i = 0; i < e->options->http.n; i++) {
+        struct http_server *s;
+        int r = http_server_new(e->loop, &any, e->options->http.v[i], &config, &ops, e, &s, reterr);
+        if (r < 0)
+            return r;
+        vec_push(&e->servers, s);
+    }
+    return 0;
+}

@@ -1,0 +1,212 @@
+/* Decoders of Services and EndpointSlices into compact values. Pure; nothing here fails: a port
+ * without a number, an address of the wrong family or a hostname where an address belongs is left
+ * out, because one bad entry must not take a Service down. */
+#include "kube/types.h"
+
+#include <netinet/in.h>
+
+static char *object_key_dup(const json_t *j)
+{
+    const char *name = json_at_str(j, "metadata.name"),
+               *ns = json_at_str(j, "metadata.namespace");
+    return str_empty(name) ? NULL : xasprintf("%s/%s", ns ? ns : "", name);
+}
+
+static uint8_t proto_of(const json_t *port)
+{
+    const char *p = json_at_str(port, "protocol");
+    if (!p || streq(p, "TCP"))
+        return IPPROTO_TCP;
+    return streq(p, "UDP") ? IPPROTO_UDP : streq(p, "SCTP") ? IPPROTO_SCTP : 0;
+}
+
+/* ---- Service ---- */
+
+static void ips_add(struct ip **v, uint16_t *n, const char *text)
+{
+    struct ip ip;
+    if (!text || ip_parse(str_from(text), &ip) < 0)
+        return;
+    for (uint16_t i = 0; i < *n; i++)
+        if (ip_eq(&(*v)[i], &ip))
+            return;
+    *v = xrealloc(*v, (*n + 1u) * sizeof(**v));
+    (*v)[(*n)++] = ip;
+}
+
+static void decode_service_ips(struct service_object *s, const json_t *j)
+{
+    size_t i;
+    json_t *item, *list = json_at(j, "spec.clusterIPs");
+    json_array_foreach (list, i, item)
+        ips_add(&s->cluster_ips, &s->n_cluster_ips, json_string_value(item));
+    if (!json_array_size(list))
+        ips_add(&s->cluster_ips, &s->n_cluster_ips, json_at_str(j, "spec.clusterIP"));
+    json_array_foreach (json_at(j, "spec.externalIPs"), i, item)
+        ips_add(&s->external_ips, &s->n_external_ips, json_string_value(item));
+    json_array_foreach (json_at(j, "status.loadBalancer.ingress"), i, item) {
+        const char *mode = json_at_str(item, "ipMode");
+        if (!mode || streq(mode, "VIP"))
+            ips_add(&s->balancer_ips, &s->n_balancer_ips, json_at_str(item, "ip"));
+    }
+}
+
+static void decode_service_ports(struct service_object *s, const json_t *j)
+{
+    size_t i;
+    json_t *item, *list = json_at(j, "spec.ports");
+    size_t n = MIN(json_array_size(list), (size_t)UINT16_MAX);
+    s->ports = xcalloc(n + 1, sizeof(*s->ports));
+    json_array_foreach (list, i, item) {
+        int64_t port = json_at_int(item, "port", 0), node_port = json_at_int(item, "nodePort", 0);
+        uint8_t proto = proto_of(item);
+        const char *name = json_at_str(item, "name");
+        if (i >= n || !proto || port < 1 || port > 65535 || node_port < 0 || node_port > 65535)
+            continue;
+        s->ports[s->n_ports++] = (struct service_port){.name = xstrdup(name ? name : ""),
+                                                       .proto = proto,
+                                                       .port = (uint16_t)port,
+                                                       .node_port = (uint16_t)node_port};
+    }
+}
+
+struct service_object *service_object_decode(const json_t *j)
+{
+    char *key = object_key_dup(j);
+    if (!key)
+        return NULL;
+    struct service_object *s = NEW(struct service_object);
+    const char *type = json_at_str(j, "spec.type"), *ip = json_at_str(j, "spec.clusterIP");
+    const char *external = json_at_str(j, "spec.externalTrafficPolicy"),
+               *internal = json_at_str(j, "spec.internalTrafficPolicy"),
+               *affinity = json_at_str(j, "spec.sessionAffinity");
+    s->key = key;
+    s->headless = str_empty(ip) || streq(ip, "None") || (type && streq(type, "ExternalName"));
+    s->external_local = external && streq(external, "Local");
+    s->internal_local = internal && streq(internal, "Local");
+    if (affinity && streq(affinity, "ClientIP"))
+        s->affinity_s = (uint32_t)json_at_int(
+            j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+    decode_service_ips(s, j);
+    decode_service_ports(s, j);
+    return s;
+}
+
+void service_object_free(struct service_object *s)
+{
+    if (!s)
+        return;
+    for (uint16_t i = 0; i < s->n_ports; i++)
+        free(s->ports[i].name);
+    free(s->key);
+    free(s->cluster_ips);
+    free(s->external_ips);
+    free(s->balancer_ips);
+    free(s->ports);
+    free(s);
+}
+
+/* ---- EndpointSlice ---- */
+
+static uint16_t hint_flags(const json_t *list, const char *here, uint16_t any, uint16_t ours)
+{
+    size_t i;
+    json_t *item;
+    uint16_t flags = json_array_size(list) ? any : 0;
+    json_array_foreach (list, i, item) {
+        const char *name = json_at_str(item, "name");
+        if (here && name && streq(name, here))
+            flags |= ours;
+    }
+    return flags;
+}
+
+/* Row 7: absent conditions mean ready and serving; an endpoint without a node is remote. */
+static uint16_t endpoint_flags(const json_t *e, const struct slice_place *where)
+{
+    uint16_t flags = 0;
+    const char *node = json_at_str(e, "nodeName");
+    bool ready = json_at_bool(e, "conditions.ready", true);
+    if (ready)
+        flags |= SLICE_READY;
+    if (json_at_bool(e, "conditions.serving", true))
+        flags |= SLICE_SERVING;
+    if (json_at_bool(e, "conditions.terminating", false))
+        flags |= SLICE_TERMINATING;
+    if (!node)
+        flags |= SLICE_UNKNOWN;
+    else if (where->node && streq(node, where->node))
+        flags |= SLICE_LOCAL;
+    flags |= hint_flags(json_at(e, "hints.forNodes"), where->node, SLICE_NODE_HINTS,
+                        SLICE_NODE_HINT_HERE);
+    flags |= hint_flags(json_at(e, "hints.forZones"), where->zone, SLICE_ZONE_HINTS,
+                        SLICE_ZONE_HINT_HERE);
+    return flags;
+}
+
+static void decode_endpoints(struct slice_object *s, const json_t *j,
+                             const struct slice_place *where)
+{
+    size_t i;
+    json_t *item, *list = json_at(j, "endpoints");
+    s->endpoints = xcalloc(json_array_size(list) + 1, sizeof(*s->endpoints));
+    json_array_foreach (list, i, item) {
+        struct ip ip;
+        const char *text = json_string_value(json_array_get(json_at(item, "addresses"), 0));
+        if (!text || ip_parse(str_from(text), &ip) < 0 || ip.family != s->family)
+            continue;
+        struct slice_endpoint *e = &s->endpoints[s->n_endpoints++];
+        memcpy(e->ip, ip.bytes, sizeof(e->ip));
+        e->flags = endpoint_flags(item, where);
+    }
+}
+
+static void decode_slice_ports(struct slice_object *s, const json_t *j)
+{
+    size_t i;
+    json_t *item, *list = json_at(j, "ports");
+    s->ports = xcalloc(json_array_size(list) + 1, sizeof(*s->ports));
+    json_array_foreach (list, i, item) {
+        int64_t port = json_at_int(item, "port", 0);
+        const char *name = json_at_str(item, "name");
+        uint8_t proto = proto_of(item);
+        if (port < 1 || port > 65535 || !proto || !name)
+            continue;
+        s->ports[s->n_ports++] = (struct slice_port){
+            .name = xstrdup(name), .proto = proto, .port = (uint16_t)port};
+    }
+}
+
+struct slice_object *slice_object_decode(const json_t *j, const struct slice_place *where)
+{
+    const char *service = json_key_str(json_at(j, "metadata.labels"), "kubernetes.io/service-name");
+    const char *ns = json_at_str(j, "metadata.namespace"), *type = json_at_str(j, "addressType");
+    char *key = object_key_dup(j);
+    if (!key || str_empty(service)) {
+        free(key);
+        return NULL;
+    }
+    struct slice_object *s = NEW(struct slice_object);
+    s->key = key;
+    s->service_key = xasprintf("%s/%s", ns ? ns : "", service);
+    if (type && streq(type, "IPv4"))
+        s->family = AF_INET;
+    else if (type && streq(type, "IPv6"))
+        s->family = AF_INET6;
+    decode_slice_ports(s, j);
+    decode_endpoints(s, j, where);
+    return s;
+}
+
+void slice_object_free(struct slice_object *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->n_ports; i++)
+        free(s->ports[i].name);
+    free(s->key);
+    free(s->service_key);
+    free(s->ports);
+    free(s->endpoints);
+    free(s);
+}

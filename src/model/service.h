@@ -1,0 +1,58 @@
+#pragma once
+/* One Service with its endpoints, as traffic sees it: immutable and reference-counted. Pure: made
+ * from a Service and its EndpointSlices, in whatever order these come. */
+
+#include "base/buf.h"
+#include "kube/types.h"
+
+struct model_endpoint {
+    uint8_t ip[16];
+    uint16_t port;
+    bool local; /* on this node, or on a node nobody names */
+};
+
+/* The endpoints of one port and family: first those that get new connections, then those that only
+ * keep the flows they have. Each part sorted. */
+struct model_endpoints {
+    struct model_endpoint *v;
+    uint32_t n;
+    uint32_t n_draining;
+};
+
+struct model_port {
+    char *name;
+    uint8_t proto;
+    uint16_t port;
+    uint16_t node_port;
+    struct model_endpoints endpoints[2]; /* IPv4, IPv6 */
+};
+
+enum model_address_kind {
+    MODEL_CLUSTER_IP,
+    MODEL_EXTERNAL_IP,
+    MODEL_BALANCER_IP,
+};
+
+struct model_address {
+    enum model_address_kind kind;
+    struct ip ip;
+};
+
+struct model_service {
+    unsigned refs;
+    char *key;
+    bool external_local, internal_local;
+    uint32_t affinity_s;
+    struct model_address *addresses; /* sorted */
+    struct model_port *ports;        /* sorted by protocol, port, name */
+    size_t n_addresses, n_ports;
+};
+
+/* NULL: nothing to carry (headless, ExternalName). slices: any order. */
+struct model_service *model_service_new(const struct service_object *s,
+                                        const struct slice_object *const *slices, size_t n);
+struct model_service *model_service_ref(struct model_service *m);
+void model_service_unref(struct model_service *m);
+bool model_service_eq(const struct model_service *a, const struct model_service *b);
+/* The golden form. */
+void model_service_format(const struct model_service *m, struct buf *out);

@@ -1,0 +1,297 @@
+/* nf_tables transactions and dumps. Owns a netlink socket; knows nothing of what the tables are
+ * for. Blocking, one per thread. The batch is sent in one write: its size is bounded by
+ * NFNL_BATCH_BYTES_MAX, below the socket's buffer. */
+#include "nl/nft.h"
+
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/fault.h"
+
+enum {
+    NFT_DUMP_TRIES = 10,
+    NFT_ANSWER_TIMEOUT_MS = 120000,
+    NFT_RECV_BYTES = 64 * 1024,
+    NFT_SEQ_SPAN = 1 << 20, /* sequence numbers set aside for one batch */
+};
+
+struct nft {
+    struct nl_socket *sock;
+    uint32_t seq;
+    char *recv_buf;
+};
+
+int nft_new(struct nft **ret, struct err *reterr)
+{
+    struct nl_socket *sock;
+    int r = nl_socket_new(NETLINK_NETFILTER, &sock, reterr);
+    if (r < 0)
+        return r;
+    struct nft *n = NEW(struct nft);
+    n->sock = sock;
+    n->seq = NFT_SEQ_SPAN;
+    n->recv_buf = xmalloc(NFT_RECV_BYTES);
+    *ret = n;
+    return 0;
+}
+
+void nft_free(struct nft *n)
+{
+    if (!n)
+        return;
+    nl_socket_free(n->sock);
+    free(n->recv_buf);
+    free(n);
+}
+
+void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid)
+{
+    n->seq += NFT_SEQ_SPAN;
+    if (n->seq < NFT_SEQ_SPAN)
+        n->seq = NFT_SEQ_SPAN;
+    nfnl_batch_init(b, n->seq, genid);
+}
+
+static int batch_send(struct nft *n, const struct nfnl_batch *b, struct err *reterr)
+{
+    struct sockaddr_nl to = {.nl_family = AF_NETLINK};
+    int fd = nl_socket_fd(n->sock);
+    if (fault_hit(FAULT_SYSCALL))
+        return err_set(reterr, -ENOBUFS, NULL, "nf_tables send: injected fault");
+    while (recv(fd, n->recv_buf, NFT_RECV_BYTES, MSG_DONTWAIT) > 0)
+        ; /* what an earlier, failed exchange left over */
+    for (;;) {
+        ssize_t sent = sendto(fd, b->buf.p, b->buf.n, 0, (struct sockaddr *)&to, sizeof(to));
+        if (sent == (ssize_t)b->buf.n)
+            return 0;
+        if (sent < 0 && errno == EINTR)
+            continue;
+        int code = sent < 0 ? -errno : -EMSGSIZE;
+        return err_set(reterr, code, NULL, "nf_tables batch of %zu bytes: %s", b->buf.n,
+                       strerror(-code));
+    }
+}
+
+/* 1 = *ret_bytes is an answer. */
+static int batch_receive(struct nft *n, struct str *ret_bytes, struct err *reterr)
+{
+    struct pollfd pfd = {.fd = nl_socket_fd(n->sock), .events = POLLIN};
+    for (;;) {
+        int ready = poll(&pfd, 1, NFT_ANSWER_TIMEOUT_MS);
+        if (ready == 0)
+            return err_set(reterr, -ETIMEDOUT, NULL, "nf_tables: no answer from the kernel");
+        ssize_t got = ready < 0 ? -1 : recv(pfd.fd, n->recv_buf, NFT_RECV_BYTES, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_set(reterr, -errno, NULL, "nf_tables receive: %s", strerror(errno));
+        *ret_bytes = str_of(n->recv_buf, (size_t)got);
+        return 1;
+    }
+}
+
+/* 1 = the transaction is through, 0 = read on, negative = refused. */
+static int batch_answer(const struct nfnl_batch *b, uint32_t seq_ack, const struct nlmsg *m,
+                        size_t *ret_failed, struct err *reterr)
+{
+    struct str text;
+    if (m->type != NLMSG_ERROR || m->seq < b->seq_first || m->seq >= b->seq_next)
+        return 0;
+    int r = nlmsg_error(m, &text);
+    if (r == 0)
+        return m->seq == seq_ack;
+    size_t index = m->seq - b->seq_first;
+    if (ret_failed)
+        *ret_failed = index;
+    return err_set(reterr, r, NULL, "nf_tables message %zu of %u: %s%s" STR_FMT, index,
+                   b->seq_next - b->seq_first, strerror(-r), text.n ? ": " : "", STR_ARG(text));
+}
+
+int nft_commit(struct nft *n, struct nfnl_batch *b, size_t *ret_failed, struct err *reterr)
+{
+    struct nlmsghdr last;
+    if (ret_failed)
+        *ret_failed = 0;
+    if (!b->buf.failed && nfnl_batch_is_empty(b))
+        return 0;
+    if (!nfnl_batch_finish(b))
+        return err_set(reterr, -E2BIG, NULL, "nf_tables batch over %d bytes", NFNL_BATCH_BYTES_MAX);
+    ASSERT(b->seq_next - b->seq_first <= NFT_SEQ_SPAN);
+    memcpy(&last, b->buf.p + b->last, sizeof(last));
+    int r = batch_send(n, b, reterr);
+    while (r == 0) {
+        struct str bytes;
+        struct nlmsg m;
+        r = batch_receive(n, &bytes, reterr);
+        if (r < 0)
+            return r;
+        while ((r = nlmsg_next(&bytes, &m)) == 1) {
+            r = batch_answer(b, last.nlmsg_seq, &m, ret_failed, reterr);
+            if (r != 0)
+                return r < 0 ? r : 0;
+        }
+        if (r < 0)
+            return err_set(reterr, r, NULL, "nf_tables: malformed answer");
+    }
+    return r;
+}
+
+/* ---- questions ---- */
+
+static int on_genid(const struct nlmsg *m, void *user)
+{
+    return nfnl_parse_genid(m, user);
+}
+
+int nft_genid(struct nft *n, uint32_t *ret, struct err *reterr)
+{
+    struct buf b = {0};
+    uint32_t seq = nl_socket_seq(n->sock);
+    nfnl_request(&b, NFT_MSG_GETGEN, 0, seq, AF_UNSPEC, NULL, NULL);
+    int r = nl_dump(n->sock, buf_str(&b), seq, on_genid, ret, reterr);
+    buf_done(&b);
+    return r;
+}
+
+static int on_ignore(const struct nlmsg *m, void *user)
+{
+    (void)m;
+    (void)user;
+    return 0;
+}
+
+int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret,
+                     struct err *reterr)
+{
+    struct buf b = {0};
+    uint32_t seq = nl_socket_seq(n->sock);
+    nfnl_request(&b, NFT_MSG_GETTABLE, 0, seq, family, table, NULL);
+    int r = nl_dump(n->sock, buf_str(&b), seq, on_ignore, NULL, reterr);
+    buf_done(&b);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret = r == 0;
+    return 0;
+}
+
+static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *table,
+                      const char *set, int (*on_msg)(const struct nlmsg *m, void *user),
+                      void (*on_restart)(void *user), void *user, void *restart_user,
+                      struct err *reterr)
+{
+    int r = -EINTR;
+    for (int i = 0; i < NFT_DUMP_TRIES && r == -EINTR; i++) {
+        struct buf b = {0};
+        uint32_t seq = nl_socket_seq(n->sock);
+        if (i > 0 && on_restart)
+            on_restart(restart_user);
+        nfnl_request(&b, op, NLM_F_DUMP, seq, family, table, set);
+        r = nl_dump(n->sock, buf_str(&b), seq, on_msg, user, reterr);
+        buf_done(&b);
+    }
+    if (r == -EINTR)
+        return err_set(reterr, r, NULL,
+                       "nf_tables dump: the ruleset changed during each of %d tries",
+                       NFT_DUMP_TRIES);
+    return r;
+}
+
+struct elem_dump {
+    int (*on_elem)(const struct nfnl_elem *e, void *user);
+    void *user;
+};
+
+static int on_elem_msg(const struct nlmsg *m, void *user)
+{
+    struct elem_dump *d = user;
+    return nfnl_is(m, NFT_MSG_NEWSETELEM) ? nfnl_parse_elems(m, d->on_elem, d->user) : 0;
+}
+
+int nft_dump_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                   int (*on_elem)(const struct nfnl_elem *e, void *user),
+                   void (*on_restart)(void *user), void *user, struct err *reterr)
+{
+    struct elem_dump d = {on_elem, user};
+    return dump_retry(n, NFT_MSG_GETSETELEM, family, table, set, on_elem_msg, on_restart, &d, user,
+                      reterr);
+}
+
+int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
+             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
+             void *user, struct err *reterr)
+{
+    return dump_retry(n, op, family, table, NULL, on_msg, on_restart, user, user, reterr);
+}
+
+/* ---- watch ---- */
+
+struct nft_watch {
+    struct nl_socket *sock;
+    char *recv_buf;
+};
+
+int nft_watch_new(struct nft_watch **ret, struct err *reterr)
+{
+    struct nl_socket *sock;
+    int group = NFNLGRP_NFTABLES;
+    int r = nl_socket_new(NETLINK_NETFILTER, &sock, reterr);
+    if (r < 0)
+        return r;
+    if (setsockopt(nl_socket_fd(sock), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
+        0) {
+        r = err_set(reterr, -errno, NULL, "nf_tables notifications: %s", strerror(errno));
+        nl_socket_free(sock);
+        return r;
+    }
+    struct nft_watch *w = NEW(struct nft_watch);
+    w->sock = sock;
+    w->recv_buf = xmalloc(NFT_RECV_BYTES);
+    *ret = w;
+    return 0;
+}
+
+void nft_watch_free(struct nft_watch *w)
+{
+    if (!w)
+        return;
+    nl_socket_free(w->sock);
+    free(w->recv_buf);
+    free(w);
+}
+
+int nft_watch_fd(const struct nft_watch *w)
+{
+    return nl_socket_fd(w->sock);
+}
+
+static bool watch_saw_deletion(struct str bytes, const char *table)
+{
+    struct nlmsg m;
+    struct str name, owner;
+    while (nlmsg_next(&bytes, &m) == 1)
+        if ((nfnl_is(&m, NFT_MSG_DELTABLE) || nfnl_is(&m, NFT_MSG_DELCHAIN) ||
+             nfnl_is(&m, NFT_MSG_DELSET)) &&
+            nfnl_parse_name(&m, &owner, &name) && str_is(owner, table))
+            return true;
+    return false;
+}
+
+bool nft_watch_deleted(struct nft_watch *w, const char *table)
+{
+    bool deleted = false;
+    for (;;) {
+        ssize_t n = recv(nl_socket_fd(w->sock), w->recv_buf, NFT_RECV_BYTES, MSG_DONTWAIT);
+        if (n < 0 && errno == ENOBUFS) {
+            deleted = true; /* overrun: messages were lost */
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return deleted;
+        deleted = watch_saw_deletion(str_of(w->recv_buf, (size_t)n), table) || deleted;
+    }
+}

@@ -1,0 +1,49 @@
+#pragma once
+/* nf_tables over a socket: a batch is a transaction that happens whole or not at all; dumps that
+ * start again when the ruleset changed under them. Blocking; one per thread, which keeps the
+ * network namespace it was opened in. */
+
+#include "codec/nfnl.h"
+#include "nl/nl_socket.h"
+
+struct nft;
+
+int nft_new(struct nft **ret, struct err *reterr) NODISCARD;
+void nft_free(struct nft *n);
+DEFINE_AUTO(nft);
+
+/* An empty batch with fresh sequence numbers. genid 0 = do not check. */
+void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid);
+
+/* Sends the batch and waits for the kernel's answer. An empty batch succeeds. On failure nothing
+ * has changed; ret_failed (may be NULL) is the index of the refused message in the batch (0 = the
+ * batch as a whole), and reterr has the kernel's words. -ERESTART: the generation was not the
+ * expected one. */
+int nft_commit(struct nft *n, struct nfnl_batch *b, size_t *ret_failed, struct err *reterr)
+    NODISCARD;
+
+int nft_genid(struct nft *n, uint32_t *ret, struct err *reterr) NODISCARD;
+/* Whether the table is there. */
+int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret,
+                     struct err *reterr) NODISCARD;
+
+/* One pass over all elements of a set. on_restart: forget what came so far, the dump begins again
+ * (at most 10 times, then -EINTR). -ENOENT: no such set or table. */
+int nft_dump_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                   int (*on_elem)(const struct nfnl_elem *e, void *user),
+                   void (*on_restart)(void *user), void *user, struct err *reterr) NODISCARD;
+
+/* One pass over all messages of a kind (NFT_MSG_GETCHAIN, NFT_MSG_GETSET, NFT_MSG_GETRULE) of a
+ * table. */
+int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
+             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
+             void *user, struct err *reterr) NODISCARD;
+
+/* A socket that is told of every change to the ruleset, for noticing the deletion of a table. */
+struct nft_watch;
+int nft_watch_new(struct nft_watch **ret, struct err *reterr) NODISCARD;
+void nft_watch_free(struct nft_watch *w);
+int nft_watch_fd(const struct nft_watch *w);
+/* Reads all that waits, without blocking. True: a table of this name was deleted, or messages were
+ * lost and it may have been. */
+bool nft_watch_deleted(struct nft_watch *w, const char *table);
