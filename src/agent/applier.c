@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, SETTLE_MS = 5 };
 
 struct applier {
     struct loop *loop;
@@ -25,7 +25,7 @@ struct applier {
     struct agent_delta *next; /* under lock */
     bool stop;                /* under lock */
     bool busy;                /* the loop's */
-    bool failed;              /* the thread's */
+    bool failed, unsettled;   /* the thread's */
 };
 
 struct answer {
@@ -65,6 +65,7 @@ static void apply_delta(struct applier *a, struct agent_delta *d)
     r.code = a->backend->ops->apply(a->backend, &delta, &r.err);
     r.took_us = time_mono_us() - start;
     a->failed = r.code < 0;
+    a->unsettled = true;
     agent_delta_free(d);
     answer(a, &r, true);
 }
@@ -83,6 +84,12 @@ static void repair(struct applier *a)
         answer(a, &r, false);
 }
 
+static void settle(struct applier *a)
+{
+    a->unsettled = false;
+    a->backend->ops->settle(a->backend);
+}
+
 static void *applier_thread(void *user)
 {
     struct applier *a = user;
@@ -90,7 +97,7 @@ static void *applier_thread(void *user)
     for (;;) {
         struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN},
                                 {.fd = watch, .events = POLLIN}};
-        int n = poll(fds, 2, a->failed ? RETRY_MS : -1);
+        int n = poll(fds, 2, a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : -1);
         uint64_t rings;
         if (n < 0 && errno != EINTR)
             return NULL;
@@ -104,6 +111,8 @@ static void *applier_thread(void *user)
             apply_delta(a, d);
         else if (stop)
             return NULL;
+        else if (a->unsettled)
+            settle(a);
         else if (n == 0 || fds[1].revents)
             repair(a);
     }

@@ -93,6 +93,9 @@ struct dataplane_ops {
     /* After success the kernel does what the delta says. After a failure nothing is lost: the next
      * apply (or repair) brings what is missing. */
     int (*apply)(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr);
+    /* What can wait until the change is answered for: UDP flows to endpoints that are gone, classes
+     * nobody uses. Call it after apply when nothing else waits; failures are counted, not told. */
+    void (*settle)(struct dataplane *d);
     /* Writes what was last put into the kernel, a line per endpoint, sorted. */
     void (*dump)(const struct dataplane *d, struct buf *out);
     void (*counters)(const struct dataplane *d, struct dataplane_counters *ret);

@@ -1,5 +1,5 @@
-/* The fake backend: keeps what it was told, for tests of what stands above. Same table, no kernel.
- * Also the words of reasons.def. */
+/* The fake backend: keeps what it was told, for tests of what stands above. Same table, no kernel. Also the words of
+ * reasons.def. */
 #include "dataplane/frontend_table.h"
 
 struct fake {
@@ -23,8 +23,8 @@ const char *dataplane_reason_word(enum dataplane_reason r)
     return words[r];
 }
 
-static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
-                     const struct dataplane_endpoint *new_, void *user)
+static void on_index(uint32_t index, const struct dataplane_endpoint *old_, const struct dataplane_endpoint *new_,
+                     void *user)
 {
     struct dataplane_counters *c = user;
     (void)index;
@@ -50,6 +50,11 @@ static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, 
         frontend_state_change(s, fe->endpoints, (uint32_t)fe->n_endpoints, on_index, &f->counters);
     }
     return 0;
+}
+
+static void fake_settle(struct dataplane *d)
+{
+    (void)d;
 }
 
 static void fake_dump(const struct dataplane *d, struct buf *out)
@@ -84,8 +89,16 @@ static void fake_free(struct dataplane *d)
 
 struct dataplane *fake_dataplane_new(void)
 {
-    static const struct dataplane_ops ops = {"fake",      fake_apply,    fake_dump, fake_counters,
-                                             fake_repair, fake_watch_fd, fake_free};
+    static const struct dataplane_ops ops = {
+        .name = "fake",
+        .apply = fake_apply,
+        .settle = fake_settle,
+        .dump = fake_dump,
+        .counters = fake_counters,
+        .repair = fake_repair,
+        .watch_fd = fake_watch_fd,
+        .free = fake_free,
+    };
     struct fake *f = NEW(struct fake);
     f->base.ops = &ops;
     return &f->base;

@@ -71,18 +71,43 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
     return 0;
 }
 
-static int bind_one(const char *root, const char *source, const char *target, bool read_only,
-                    struct err *reterr)
+static int bind_at(const char *root, const char *source, bool is_dir, const char *target, bool read_only,
+                   struct err *reterr)
 {
     char path[4096];
-    struct stat st;
-    if (stat(source, &st) < 0)
-        return err_set(reterr, -errno, NULL, "volume source %s: %s", source, strerror(errno));
-    int r = make_target(root, target, S_ISDIR(st.st_mode), path, sizeof(path), reterr);
+    int r = make_target(root, target, is_dir, path, sizeof(path), reterr);
     if (r == 0)
         r = do_mount(source, path, NULL, MS_BIND | MS_REC, NULL, reterr);
     if (r == 0 && read_only)
         r = do_mount(source, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL, reterr);
+    return r;
+}
+
+/* For targets known to have no symbolic link on the way. */
+static int bind_one(const char *root, const char *source, const char *target, bool read_only, struct err *reterr)
+{
+    struct stat st;
+    if (stat(source, &st) < 0)
+        return err_set(reterr, -errno, NULL, "volume source %s: %s", source, strerror(errno));
+    return bind_at(root, source, S_ISDIR(st.st_mode), target, read_only, reterr);
+}
+
+/* For targets that users name: /var/run is a link to /run on most systems, and seen from outside an absolute link leads to
+ * the host's files. So the mount is made from inside the new root; the source comes along as an open file. */
+static int bind_inside(const char *root, const struct container_mount *m, struct err *reterr)
+{
+    AUTO_FD int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int source = open(m->source, O_PATH | O_CLOEXEC);
+    struct stat st;
+    char path[64];
+    if (host < 0 || source < 0 || fstat(source, &st) < 0)
+        return err_set(reterr, -errno, NULL, "volume source %s: %s", m->source, strerror(errno));
+    if (chroot(root) < 0)
+        return err_set(reterr, -errno, NULL, "chroot %s: %s", root, strerror(errno));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", source);
+    int r = bind_at("", path, S_ISDIR(st.st_mode), m->target, m->read_only, reterr);
+    if (fchdir(host) < 0 || chroot(".") < 0)
+        return err_set(reterr, -errno, NULL, "chroot back: %s", strerror(errno));
     return r;
 }
 
@@ -224,7 +249,6 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
     if (r == 0 && s->program_dir)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
-        r = bind_one(root, s->mounts[i].source, s->mounts[i].target, s->mounts[i].read_only,
-                     reterr);
+        r = bind_inside(root, &s->mounts[i], reterr);
     return r < 0 ? r : enter(root, reterr);
 }

@@ -97,12 +97,16 @@ static const char *phase_of(const struct pod *p)
     return running || ended ? "Running" : "Pending";
 }
 
-static void add_condition(const struct pod *p, json_t *list, const json_t *before, const char *type, bool is_true,
-                          const char *reason, const char *message)
+static void add_condition(json_t *list, const json_t *before, const char *type, bool is_true, const char *reason,
+                          const char *message)
 {
-    (void)p;
-    json_array_append_new(list, condition_new(before, type, is_true ? "True" : "False", is_true ? NULL : reason,
-                                              is_true ? NULL : message));
+    json_t *c = condition_new(before, type, is_true ? "True" : "False", is_true || !reason ? "" : reason,
+                              is_true || !message ? "" : message);
+    static const char *const optional[] = {"reason", "message"};
+    for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+        if (str_empty(json_key_str(c, optional[i])))
+            json_del(c, optional[i]);
+    json_array_append_new(list, c);
 }
 
 static char *not_ready_names(const struct pod *p)
@@ -129,11 +133,11 @@ static json_t *conditions_json(const struct pod *p, const char *phase)
         gates = gates && condition_is_true(p->object, json_key_str(gate, "conditionType") ? json_key_str(gate, "conditionType") : "");
     const char *why = over ? (streq(phase, "Succeeded") ? "PodCompleted" : "PodFailed") : "ContainersNotReady";
     bool initialized = p->step == POD_RUN || (p->step >= POD_STOPPING && !p->failed_reason) || p->n_init == 0;
-    add_condition(p, list, before, ours[0], p->net.v4.family != 0, NULL, NULL);
-    add_condition(p, list, before, ours[1], initialized, "ContainersNotInitialized", "containers with incomplete status");
-    add_condition(p, list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why, over ? NULL : text);
-    add_condition(p, list, before, ours[3], ready, why, over ? NULL : text);
-    add_condition(p, list, before, ours[4], true, NULL, NULL);
+    add_condition(list, before, ours[0], p->net.v4.family != 0, NULL, NULL);
+    add_condition(list, before, ours[1], initialized, "ContainersNotInitialized", "containers with incomplete status");
+    add_condition(list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why, over ? NULL : text);
+    add_condition(list, before, ours[3], ready, why, over ? NULL : text);
+    add_condition(list, before, ours[4], true, NULL, NULL);
     json_array_foreach(json_at(p->object, "status.conditions"), i, other) {
         bool mine = false;
         for (size_t k = 0; k < ARRAY_LEN(ours); k++)

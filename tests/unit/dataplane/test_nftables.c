@@ -36,6 +36,7 @@ static void apply(struct dataplane *d, bool full, const struct frontend *f, size
     struct dataplane_delta delta = {.full = full, .frontends = f, .n_frontends = n};
     if (d->ops->apply(d, &delta, &e) < 0)
         fail_msg("%s", err_text(&e));
+    d->ops->settle(d);
 }
 
 /* nft exits 0, says nothing on stderr, and its text holds the words. */
