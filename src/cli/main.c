@@ -13,6 +13,7 @@ static const struct {
     {"get", cli_get, "shows objects"},
     {"apply", cli_apply, "creates or changes objects from manifests"},
     {"delete", cli_delete, "deletes objects"},
+    {"exec", cli_exec, "runs a command in a container"},
     {"logs", cli_logs, "prints the log of a container"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},

@@ -1,7 +1,7 @@
 #pragma once
-/* Where Services meet packets, behind one interface: nftables, a fake for tests, eBPF later. A backend holds a table of
- * frontends (address, protocol, port) with their endpoints, and brings the kernel to it by the smallest change.
- * Blocking and not thread-safe: one thread owns a backend. */
+/* Where Services meet packets, behind one interface: nftables, a fake for tests, eBPF later. A
+ * backend holds a table of frontends (address, protocol, port) with their endpoints, and brings the
+ * kernel to it by the smallest change. Blocking and not thread-safe: one thread owns a backend. */
 
 #include "base/addr.h"
 #include <assert.h>
@@ -30,7 +30,7 @@ enum { DATAPLANE_ENDPOINTS_MAX = 10000 }; /* of one frontend */
 
 /* Compared and hashed as bytes: no padding, unused bytes zero. */
 struct frontend_key {
-    uint8_t family; /* AF_INET, AF_INET6 */
+    uint8_t family;    /* AF_INET, AF_INET6 */
     uint8_t node_port; /* 1: ip is unset, any address of the node */
     uint8_t proto;     /* IPPROTO_* */
     uint8_t zero;
@@ -55,7 +55,8 @@ struct frontend {
     size_t n_draining;
 };
 
-/* Addresses by themselves: endpoints of this node (hairpin), ClusterIPs (whose other ports are rejected). */
+/* Addresses by themselves: endpoints of this node (hairpin), ClusterIPs (whose other ports are
+ * rejected). */
 enum dataplane_list {
     DATAPLANE_LOCAL_ENDPOINTS,
     DATAPLANE_CLUSTER_IPS,
@@ -89,8 +90,8 @@ struct dataplane_counters {
 struct dataplane;
 struct dataplane_ops {
     const char *name;
-    /* After success the kernel does what the delta says. After a failure nothing is lost: the next apply (or repair)
-     * brings what is missing. */
+    /* After success the kernel does what the delta says. After a failure nothing is lost: the next
+     * apply (or repair) brings what is missing. */
     int (*apply)(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr);
     /* What can wait until the change is answered for: UDP flows to endpoints that are gone, classes
      * nobody uses. Call it after apply when nothing else waits; failures are counted, not told. */
@@ -98,7 +99,8 @@ struct dataplane_ops {
     /* Writes what was last put into the kernel, a line per endpoint, sorted. */
     void (*dump)(const struct dataplane *d, struct buf *out);
     void (*counters)(const struct dataplane *d, struct dataplane_counters *ret);
-    /* Looks whether somebody else changed our table, and puts it right. 1 = repaired, 0 = nothing to do. */
+    /* Looks whether somebody else changed our table, and puts it right. 1 = repaired, 0 = nothing
+     * to do. */
     int (*repair)(struct dataplane *d, struct err *reterr);
     /* An fd that becomes readable when repair() should be called; -1 = none. */
     int (*watch_fd)(const struct dataplane *d);
@@ -110,7 +112,8 @@ struct dataplane {
 };
 
 struct dataplane_config {
-    const struct prefix *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
+    const struct prefix
+        *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
     size_t n_cluster_cidrs;
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
@@ -118,7 +121,8 @@ struct dataplane_config {
 };
 
 /* Takes over the table that is there or makes one. Nothing that is carried is interrupted. */
-int nftables_open(const struct dataplane_config *c, struct dataplane **ret, struct err *reterr) NODISCARD;
+int nftables_open(const struct dataplane_config *c, struct dataplane **ret, struct err *reterr)
+    NODISCARD;
 /* Deletes everything of ours, whatever state it is in. */
 int nftables_cleanup(struct err *reterr) NODISCARD;
 struct dataplane *fake_dataplane_new(void);

@@ -1,6 +1,6 @@
-/* The table of frontends a backend has put in place, and the plan from one list of endpoints to the next. What stays
- * keeps its index, so one endpoint more or less changes one or two indices whatever the count. No kernel, no threads;
- * the table owns its states. */
+/* The table of frontends a backend has put in place, and the plan from one list of endpoints to the
+ * next. What stays keeps its index, so one endpoint more or less changes one or two indices
+ * whatever the count. No kernel, no threads; the table owns its states. */
 #include "dataplane/frontend_table.h"
 
 #include <stdio.h>
@@ -24,7 +24,8 @@ void frontend_table_done(struct frontend_table *t)
     map_done(&t->map);
 }
 
-struct frontend_state *frontend_table_find(const struct frontend_table *t, const struct frontend_key *k)
+struct frontend_state *frontend_table_find(const struct frontend_table *t,
+                                           const struct frontend_key *k)
 {
     return map_find(&t->map, key_str(k));
 }
@@ -79,22 +80,25 @@ static void state_reserve(struct frontend_state *s, uint32_t n)
     s->size = size;
 }
 
-void frontend_state_put(struct frontend_state *s, uint32_t index, const struct dataplane_endpoint *e)
+void frontend_state_put(struct frontend_state *s, uint32_t index,
+                        const struct dataplane_endpoint *e)
 {
     state_reserve(s, index + 1);
     s->endpoints[index] = *e;
     s->n = MAX(s->n, index + 1);
 }
 
-/* What is wanted and not there yet, in sorted order; what is there and not wanted is marked in gone[]. */
-static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endpoint *want, uint32_t n, bool *gone,
-                           struct dataplane_endpoint *added)
+/* What is wanted and not there yet, in sorted order; what is there and not wanted is marked in
+ * gone[]. */
+static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endpoint *want,
+                           uint32_t n, bool *gone, struct dataplane_endpoint *added)
 {
     uint32_t n_added = 0;
     bool *kept = xcalloc(n + 1, sizeof(bool));
     qsort(want, n, sizeof(*want), endpoint_cmp);
     for (uint32_t i = 0; i < s->n; i++) {
-        struct dataplane_endpoint *hit = bsearch(&s->endpoints[i], want, n, sizeof(*want), endpoint_cmp);
+        struct dataplane_endpoint *hit =
+            bsearch(&s->endpoints[i], want, n, sizeof(*want), endpoint_cmp);
         gone[i] = !hit || kept[hit - want];
         if (hit)
             kept[hit - want] = true;
@@ -106,12 +110,13 @@ static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endp
     return n_added;
 }
 
-typedef void index_fn(uint32_t index, const struct dataplane_endpoint *old_, const struct dataplane_endpoint *new_,
-                      void *user);
+typedef void index_fn(uint32_t index, const struct dataplane_endpoint *old_,
+                      const struct dataplane_endpoint *new_, void *user);
 
 /* Fills the holes: new endpoints first, then the last ones move down. Returns the new count. */
-static uint32_t plan_fill(struct frontend_state *s, bool *gone, const struct dataplane_endpoint *added,
-                          uint32_t n_added, index_fn *on_index, void *user)
+static uint32_t plan_fill(struct frontend_state *s, bool *gone,
+                          const struct dataplane_endpoint *added, uint32_t n_added,
+                          index_fn *on_index, void *user)
 {
     uint32_t used = 0, end = s->n;
     for (uint32_t i = 0; i < end; i++) {
@@ -144,10 +149,11 @@ static uint32_t plan_fill(struct frontend_state *s, bool *gone, const struct dat
     return s->n;
 }
 
-void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want, uint32_t n,
-                           index_fn *on_index, void *user)
+void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want,
+                           uint32_t n, index_fn *on_index, void *user)
 {
-    struct dataplane_endpoint *sorted = xcalloc(n + 1, sizeof(*sorted)), *added = xcalloc(n + 1, sizeof(*added));
+    struct dataplane_endpoint *sorted = xcalloc(n + 1, sizeof(*sorted)),
+                              *added = xcalloc(n + 1, sizeof(*added));
     bool *gone = xcalloc(s->n + 1, sizeof(bool));
     if (n)
         memcpy(sorted, want, n * sizeof(*want));
@@ -173,12 +179,13 @@ static void state_lines(const struct frontend_state *s, char ***lines, size_t *n
     const char *text = s->key.node_port ? "node" : ip_format(&a, ip);
     *lines = xrealloc(*lines, (*n + s->n + 1) * sizeof(char *));
     if (s->n == 0)
-        (*lines)[(*n)++] = xasprintf("%u %s %u/%u policy %u: none", s->key.family, text, s->key.proto, s->key.port,
-                                     s->policy);
+        (*lines)[(*n)++] = xasprintf("%u %s %u/%u policy %u: none", s->key.family, text,
+                                     s->key.proto, s->key.port, s->policy);
     for (uint32_t i = 0; i < s->n; i++) {
         memcpy(e.bytes, s->endpoints[i].ip, 16);
-        (*lines)[(*n)++] = xasprintf("%u %s %u/%u policy %u: %s %u", s->key.family, text, s->key.proto, s->key.port,
-                                     s->policy, ip_format(&e, ep), s->endpoints[i].port);
+        (*lines)[(*n)++] =
+            xasprintf("%u %s %u/%u policy %u: %s %u", s->key.family, text, s->key.proto,
+                      s->key.port, s->policy, ip_format(&e, ep), s->endpoints[i].port);
     }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-/* The frontends a backend has put in place: key -> policy and endpoints, in the order of their indices. Shared by the
- * backends and by the fake. */
+/* The frontends a backend has put in place: key -> policy and endpoints, in the order of their
+ * indices. Shared by the backends and by the fake. */
 
 #include "base/buf.h"
 #include "base/map.h"
@@ -9,7 +9,7 @@
 struct frontend_state {
     struct frontend_key key;
     uint8_t policy;
-    uint8_t seen;       /* of a full delta */
+    uint8_t seen; /* of a full delta */
     uint32_t n, size;
     struct dataplane_endpoint *endpoints;
 };
@@ -19,20 +19,24 @@ struct frontend_table {
 };
 
 void frontend_table_done(struct frontend_table *t);
-struct frontend_state *frontend_table_find(const struct frontend_table *t, const struct frontend_key *k);
-struct frontend_state *frontend_table_get(struct frontend_table *t, const struct frontend_key *k); /* adds */
+struct frontend_state *frontend_table_find(const struct frontend_table *t,
+                                           const struct frontend_key *k);
+struct frontend_state *frontend_table_get(struct frontend_table *t,
+                                          const struct frontend_key *k); /* adds */
 void frontend_table_remove(struct frontend_table *t, const struct frontend_key *k);
 bool frontend_table_next(const struct frontend_table *t, size_t *at, struct frontend_state **ret);
 void frontend_table_dump(const struct frontend_table *t, struct buf *out);
 
 /* Puts an endpoint at an index, growing as needed; holes are zero. */
-void frontend_state_put(struct frontend_state *s, uint32_t index, const struct dataplane_endpoint *e);
+void frontend_state_put(struct frontend_state *s, uint32_t index,
+                        const struct dataplane_endpoint *e);
 bool endpoint_eq(const struct dataplane_endpoint *a, const struct dataplane_endpoint *b);
 
-/* Plans the smallest change from s to the wanted endpoints: what stays keeps its index, holes are filled by new
- * endpoints and then from the end. For each index that changes calls on_index(index, old or NULL, new or NULL), and
- * brings s to the new state. */
-void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want, uint32_t n,
+/* Plans the smallest change from s to the wanted endpoints: what stays keeps its index, holes are
+ * filled by new endpoints and then from the end. For each index that changes calls on_index(index,
+ * old or NULL, new or NULL), and brings s to the new state. */
+void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want,
+                           uint32_t n,
                            void (*on_index)(uint32_t index, const struct dataplane_endpoint *old_,
                                             const struct dataplane_endpoint *new_, void *user),
                            void *user);

@@ -1,5 +1,6 @@
-/* Elements as the kernel wants them: keys and values in whole words, network order for addresses and ports, host order
- * for counts and indices. The only place that knows these layouts, in both directions. No kernel, no threads. */
+/* Elements as the kernel wants them: keys and values in whole words, network order for addresses
+ * and ports, host order for counts and indices. The only place that knows these layouts, in both
+ * directions. No kernel, no threads. */
 #include "dataplane/nftables_changes.h"
 
 struct element {
@@ -15,7 +16,8 @@ static void bytes_add(char *to, uint8_t *n, const void *p, size_t size)
     *n = (uint8_t)(*n + ((size + 3) & ~(size_t)3));
 }
 
-static void key_add_frontend(struct element *e, const struct nftables_family *f, const struct frontend_key *k)
+static void key_add_frontend(struct element *e, const struct nftables_family *f,
+                             const struct frontend_key *k)
 {
     uint16_t port = htons(k->port);
     if (!k->node_port)
@@ -37,8 +39,8 @@ static void change(struct nftables_changes *c, bool add, unsigned family, enum n
     c->n++;
 }
 
-void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k, uint32_t policy,
-                              uint32_t count)
+void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t policy, uint32_t count)
 {
     unsigned i;
     struct element e = {0};
@@ -48,8 +50,8 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, const struct
     change(c, add, i, k->node_port ? MAP_NODE_PORTS : MAP_SERVICES, &e);
 }
 
-void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k, uint32_t index,
-                              const struct dataplane_endpoint *ep)
+void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t index, const struct dataplane_endpoint *ep)
 {
     unsigned i;
     struct element e = {0};
@@ -62,7 +64,8 @@ void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct
     change(c, add, i, k->node_port ? MAP_NODE_PORT_ENDPOINTS : MAP_ENDPOINTS, &e);
 }
 
-void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list, const struct ip *ip)
+void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
+                             const struct ip *ip)
 {
     unsigned i;
     struct element e = {0};
@@ -70,7 +73,8 @@ void nftables_change_address(struct nftables_changes *c, bool add, enum dataplan
     bytes_add(e.key, &e.n_key, ip->bytes, f->addr_bytes);
     if (list == DATAPLANE_LOCAL_ENDPOINTS)
         bytes_add(e.key, &e.n_key, ip->bytes, f->addr_bytes);
-    change(c, add, i, list == DATAPLANE_LOCAL_ENDPOINTS ? SET_LOCAL_ENDPOINTS : SET_CLUSTER_IPS, &e);
+    change(c, add, i, list == DATAPLANE_LOCAL_ENDPOINTS ? SET_LOCAL_ENDPOINTS : SET_CLUSTER_IPS,
+           &e);
 }
 
 /* ---- out ---- */
@@ -129,7 +133,8 @@ void nftables_changes_done(struct nftables_changes *c)
 /* ---- in ---- */
 
 /* Cuts what key_add_frontend wrote; the rest of the key stays in *key. */
-static bool parse_key(const struct nftables_family *f, bool node_port, struct str *key, struct frontend_key *ret)
+static bool parse_key(const struct nftables_family *f, bool node_port, struct str *key,
+                      struct frontend_key *ret)
 {
     size_t addr = node_port ? 0 : f->addr_bytes;
     uint16_t port;
@@ -144,8 +149,9 @@ static bool parse_key(const struct nftables_family *f, bool node_port, struct st
     return true;
 }
 
-bool nftables_parse_frontend(const struct nftables_family *f, bool node_port, const struct nfnl_elem *e,
-                             struct frontend_key *ret, uint32_t *ret_policy, uint32_t *ret_count)
+bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_policy, uint32_t *ret_count)
 {
     struct str key = e->key;
     uint32_t value = nla_u32(e->data, 0);
@@ -154,14 +160,16 @@ bool nftables_parse_frontend(const struct nftables_family *f, bool node_port, co
     return parse_key(f, node_port, &key, ret) && key.n == 0 && e->data.n >= 4;
 }
 
-bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port, const struct nfnl_elem *e,
-                             struct frontend_key *ret, uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint)
+bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint)
 {
     struct str key = e->key;
     if (!parse_key(f, node_port, &key, ret) || key.n != 4 || e->data.n < f->addr_bytes + 2u)
         return false;
     *ret_index = nla_u32(key, 0);
-    *ret_endpoint = (struct dataplane_endpoint){.port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
+    *ret_endpoint = (struct dataplane_endpoint){
+        .port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
     memcpy(ret_endpoint->ip, e->data.p, f->addr_bytes);
     return *ret_index <= UINT16_MAX;
 }

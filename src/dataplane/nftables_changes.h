@@ -1,6 +1,6 @@
 #pragma once
-/* Changes of elements on their way into one transaction: collected per family and map as fixed-size records, since
- * elements of one map share a message. Also the byte form of keys and values. */
+/* Changes of elements on their way into one transaction: collected per family and map as fixed-size
+ * records, since elements of one map share a message. Also the byte form of keys and values. */
 
 #include "dataplane/frontend_table.h"
 #include "dataplane/nftables_priv.h"
@@ -18,14 +18,17 @@ void nftables_changes_emit(const struct nftables_changes *c, struct nfnl_batch *
 /* How many elements are added and deleted. */
 void nftables_changes_count(const struct nftables_changes *c, uint64_t *added, uint64_t *deleted);
 
-void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k, uint32_t policy,
-                              uint32_t count);
-void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k, uint32_t index,
-                              const struct dataplane_endpoint *e);
-void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list, const struct ip *ip);
+void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t policy, uint32_t count);
+void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t index, const struct dataplane_endpoint *e);
+void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
+                             const struct ip *ip);
 
 /* The other way, from a dump. False: not one of ours. */
-bool nftables_parse_frontend(const struct nftables_family *f, bool node_port, const struct nfnl_elem *e,
-                             struct frontend_key *ret, uint32_t *ret_policy, uint32_t *ret_count);
-bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port, const struct nfnl_elem *e,
-                             struct frontend_key *ret, uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint);
+bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_policy, uint32_t *ret_count);
+bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
+                             const struct nfnl_elem *e, struct frontend_key *ret,
+                             uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint);

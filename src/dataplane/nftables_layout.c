@@ -1,18 +1,21 @@
-/* The fixed skeleton of the nftables backend: names, sets, chains and rules. Everything that grows with the cluster is
- * an element of a data map; only chains made here refer to such a map, because binding one from a new chain makes the
- * kernel walk all of it. Values pass from rule to rule in the packet's priority, never through chained lookups: nft 1.0.6
- * aborts when it lists those (netlink_delinearize.c, "consumed > 0"). The packet's mark is other people's, bit 14 apart.
+/* The fixed skeleton of the nftables backend: names, sets, chains and rules. Everything that grows
+ * with the cluster is an element of a data map; only chains made here refer to such a map, because
+ * binding one from a new chain makes the kernel walk all of it. Values pass from rule to rule in
+ * the packet's priority, never through chained lookups: nft 1.0.6 aborts when it lists those
+ * (netlink_delinearize.c, "consumed > 0"). The packet's mark is other people's, bit 14 apart.
  * README.md shows the text form. */
 #include "dataplane/nftables_priv.h"
 
-#include <linux/netfilter_ipv4.h>
 #include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter_ipv4.h>
 #include <stdio.h>
 
 #define REG_1 NFT_REG_1
 
-static const enum nfnl_type V4_KEY[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE, NFNL_TYPE_MARK};
-static const enum nfnl_type V6_KEY[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE, NFNL_TYPE_MARK};
+static const enum nfnl_type V4_KEY[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
+                                        NFNL_TYPE_MARK};
+static const enum nfnl_type V6_KEY[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
+                                        NFNL_TYPE_MARK};
 static const enum nfnl_type V4_ENDPOINT[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V6_ENDPOINT[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V4_PAIR[] = {NFNL_TYPE_IP, NFNL_TYPE_IP};
@@ -26,19 +29,15 @@ const struct nftables_family nftables_families[2] = {
 };
 
 const char *const nftables_map_names[_NFTABLES_MAP_MAX] = {
-    [MAP_SERVICES] = "services",
-    [MAP_ENDPOINTS] = "endpoints",
-    [MAP_NODE_PORTS] = "node-ports",
-    [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
-    [MAP_COUNTS] = "counts",
-    [MAP_POLICIES] = "policies",
-    [SET_CLUSTER_IPS] = "cluster-ips",
-    [SET_LOCAL_ENDPOINTS] = "local-endpoints",
+    [MAP_SERVICES] = "services",       [MAP_ENDPOINTS] = "endpoints",
+    [MAP_NODE_PORTS] = "node-ports",   [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
+    [MAP_COUNTS] = "counts",           [MAP_POLICIES] = "policies",
+    [SET_CLUSTER_IPS] = "cluster-ips", [SET_LOCAL_ENDPOINTS] = "local-endpoints",
 };
 
 static const char *const fixed_chains[] = {
-    "dispatch", "service", "node-port-dispatch", "node-port", "policy-cluster", "policy-external",
-    "undelivered", "undelivered-node-port", "unreachable", "masquerade",
+    "dispatch",        "service",     "node-port-dispatch",    "node-port",   "policy-cluster",
+    "policy-external", "undelivered", "undelivered-node-port", "unreachable", "masquerade",
 };
 
 static const struct {
@@ -62,7 +61,8 @@ static void daddr_load(struct nfnl_batch *b, const struct nftables_family *f)
 }
 
 /* [daddr .] l4proto . dport [. priority] from register word 0 on. */
-static void key_load(struct nfnl_batch *b, const struct nftables_family *f, bool address, bool index)
+static void key_load(struct nfnl_batch *b, const struct nftables_family *f, bool address,
+                     bool index)
 {
     unsigned word = 0;
     if (address) {
@@ -135,9 +135,10 @@ static void add_dispatch(struct nfnl_batch *b, const struct nftables_family *f)
     nfnl_rule_end(b);
 }
 
-/* Node ports count on local addresses: configured ones, or all but loopback (row 17: never by rewriting). */
-static void add_node_port_match(struct nfnl_batch *b, const struct nftables_family *f, const struct dataplane_config *c,
-                                const char *from, const char *to)
+/* Node ports count on local addresses: configured ones, or all but loopback (row 17: never by
+ * rewriting). */
+static void add_node_port_match(struct nfnl_batch *b, const struct nftables_family *f,
+                                const struct dataplane_config *c, const char *from, const char *to)
 {
     static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
     bool any = false;
@@ -176,8 +177,8 @@ static void add_node_port_dispatch(struct nfnl_batch *b, const struct nftables_f
 }
 
 /* The priority holds the frontend's value, then the index, and is zero when the packet leaves. */
-static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, const char *chain, bool address,
-                         enum nftables_map endpoints)
+static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
+                         bool address, enum nftables_map endpoints)
 {
     nfnl_rule_begin(b, chain);
     masked_load(b, NFT_META_PRIORITY, VALUE_POLICY_MASK);
@@ -200,7 +201,8 @@ static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, 
 
 /* ---- masquerade ---- */
 
-static void add_policies(struct nfnl_batch *b, const struct nftables_family *f, const struct dataplane_config *c)
+static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
+                         const struct dataplane_config *c)
 {
     bool told_apart = false;
     for (size_t i = 0; i < c->n_cluster_cidrs && !c->masquerade_all; i++) {
@@ -220,7 +222,8 @@ static void add_policies(struct nfnl_batch *b, const struct nftables_family *f, 
     nfnl_rule_begin(b, "policy-external");
     mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
     nfnl_rule_end(b);
-    uint32_t cluster = DATAPLANE_CLUSTER << VALUE_POLICY_SHIFT, external = DATAPLANE_EXTERNAL << VALUE_POLICY_SHIFT;
+    uint32_t cluster = DATAPLANE_CLUSTER << VALUE_POLICY_SHIFT,
+             external = DATAPLANE_EXTERNAL << VALUE_POLICY_SHIFT;
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
     nfnl_elem_add_verdict(b, str_of(&cluster, 4), NFT_JUMP, "policy-cluster");
     nfnl_elem_add_verdict(b, str_of(&external, 4), NFT_JUMP, "policy-external");
@@ -242,7 +245,8 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
     nfnl_bitwise(b, REG_1, REG_1, &dnat, &zero, 4);
     nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
     nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes, REG_1);
-    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->daddr_offset, f->addr_bytes, nfnl_reg(f->addr_words));
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->daddr_offset, f->addr_bytes,
+                 nfnl_reg(f->addr_words));
     nfnl_lookup(b, nftables_map_names[SET_LOCAL_ENDPOINTS], REG_1, NFNL_NO_REG, false);
     nfnl_masquerade(b, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
     nfnl_rule_end(b);
@@ -250,7 +254,8 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
 
 /* ---- what was not delivered ---- */
 
-static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *f, const struct dataplane_config *c)
+static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *f,
+                            const struct dataplane_config *c)
 {
     uint32_t fresh = 1 << 3, zero = 0, dnat = 1 << 5; /* NF_CT_STATE_BIT(IP_CT_NEW), IPS_DST_NAT */
     nfnl_rule_begin(b, "undelivered");
@@ -314,8 +319,8 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
     }
 }
 
-void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f, const struct dataplane_config *c,
-                           bool replace)
+void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c, bool replace)
 {
     nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
     nfnl_table_new(b);

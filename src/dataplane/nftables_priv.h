@@ -1,5 +1,6 @@
 #pragma once
-/* What the two halves of the nftables backend share: the layout (fixed skeleton) and the changes of elements. */
+/* What the two halves of the nftables backend share: the layout (fixed skeleton) and the changes of
+ * elements. */
 
 #include "dataplane/dataplane.h"
 #include "nl/nft.h"
@@ -18,7 +19,8 @@ enum nftables_map {
     _NFTABLES_MAP_MAX,
 };
 
-/* The value of a frontend: its two halves are looked up one after the other, so chains grow by their sum. */
+/* The value of a frontend: its two halves are looked up one after the other, so chains grow by
+ * their sum. */
 enum {
     VALUE_COUNT_MASK = 0x0000ffff,
     VALUE_POLICY_SHIFT = 16,
@@ -37,10 +39,10 @@ extern const struct nftables_family nftables_families[2];
 
 extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 
-/* Sets, chains and rules; those of an existing table are replaced in the same transaction. Without hooks no packet
- * reaches it yet. */
-void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f, const struct dataplane_config *c,
-                           bool replace);
+/* Sets, chains and rules; those of an existing table are replaced in the same transaction. Without
+ * hooks no packet reaches it yet. */
+void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
 /* One class: a chain that picks an index below count. */
 void nftables_add_class(struct nfnl_batch *b, uint32_t count);

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 
 #include "base/time.h"
 #include "codec/base64.h"
@@ -168,7 +167,7 @@ static bool integral(const json_t *v, json_t **ret)
     if (json_is_integer(v))
         return true;
     double x = json_real_value(v);
-    if (!json_is_real(v) || x != floor(x) || fabs(x) > 9e15)
+    if (!json_is_real(v) || x > 9e15 || x < -9e15 || x != (double)(json_int_t)x)
         return false;
     *ret = json_integer((json_int_t)x);
     return true;

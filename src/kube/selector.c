@@ -179,14 +179,15 @@ int selector_parse_labels(struct str text, struct selector *ret, struct err *ret
     struct selector out = {0};
     struct parser p = {text, &out, reterr};
     int code = 0;
+    bool comma = false;
     skip_space(&p);
-    while (code == 0 && p.rest.n) {
-        code = parse_requirement(&p);
+    while (code == 0 && (p.rest.n || comma)) {
+        code = p.rest.n ? parse_requirement(&p) : unexpected(&p, "identifier after ','");
         skip_space(&p);
-        if (code == 0 && p.rest.n && !take_symbol(&p, ","))
+        comma = code == 0 && p.rest.n && take_symbol(&p, ",");
+        if (code == 0 && p.rest.n && !comma)
             code = unexpected(&p, "',' or 'end of string'");
-        else if (code == 0)
-            skip_space(&p);
+        skip_space(&p);
     }
     if (code < 0) {
         selector_done(&out);

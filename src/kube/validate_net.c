@@ -60,8 +60,8 @@ static void check_service_ports(const json_t *spec, struct field_errors *e)
         check_target_port(p, i, e);
         snprintf(key, sizeof(key), "%.8s/%" PRId64, protocol ? protocol : "", number);
         if (map_put_cstr(&keys, key, &present)) {
-            AUTO_JSON json_t *value =
-                json_pack("{s:s, s:I}", "protocol", protocol, "port", (json_int_t)number);
+            AUTO_JSON json_t *value = json_pack(
+                "{s:s, s:I}", "protocol", protocol ? protocol : "TCP", "port", (json_int_t)number);
             error_duplicate(e, value, "spec.ports[%zu]", i);
         }
         if (node_port && (streq(type, "ClusterIP") || streq(type, "ExternalName")))

@@ -2,6 +2,7 @@
 /* The API server's inside: one server object, one request object, and what its files call of each
  * other. */
 
+#include "lab/alloc.h"
 #include "lab/api_kind.h"
 #include "lab/api_server.h"
 #include "lab/store.h"
@@ -54,6 +55,7 @@ struct api_server {
     struct loop *loop;
     struct api_config config;
     struct store *store;
+    struct alloc alloc; /* what Services hold */
     struct store_kind *store_kinds;
     struct http_server *http;
     struct tls_context *tls;

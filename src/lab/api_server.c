@@ -15,9 +15,30 @@
 #include "codec/url.h"
 #include "lab/api_priv.h"
 
+static uint32_t service_kind(void)
+{
+    return (uint32_t)api_kind_find(STR(""), STR("v1"), STR("services"));
+}
+
 static void on_store_event(const struct store_event *e, void *user)
 {
-    api_watch_event(user, e);
+    struct api_server *s = user;
+    if (e->object->kind == service_kind()) {
+        AUTO_JSON json_t *before = e->before ? api_tree(e->before) : NULL;
+        AUTO_JSON json_t *now = e->type != STORE_DELETED ? api_tree(e->object) : NULL;
+        alloc_release(&s->alloc, before);
+        alloc_take(&s->alloc, now);
+    }
+    api_watch_event(s, e);
+}
+
+/* The mirror of Services that were stored before this start. */
+static void load_alloc(struct api_server *s)
+{
+    for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
+        AUTO_JSON json_t *service = api_tree(store_at(s->store, service_kind(), i));
+        alloc_take(&s->alloc, service);
+    }
 }
 
 /* ---- paths ---- */
@@ -358,6 +379,8 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     if (r == 0)
         r = open_store(s, reterr);
     if (r == 0)
+        load_alloc(s);
+    if (r == 0)
         r = bootstrap(s, reterr);
     if (r == 0) {
         struct http_server_config hc = {
@@ -383,6 +406,7 @@ void api_server_free(struct api_server *s)
         return;
     http_server_free(s->http);
     store_free(s->store);
+    alloc_done(&s->alloc);
     free(s->store_kinds);
     api_watch_done(s);
     tls_context_unref(s->tls);

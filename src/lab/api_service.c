@@ -10,11 +10,6 @@
 #include "base/rand.h"
 #include "lab/api_priv.h"
 
-struct ports {
-    int64_t v[256];
-    size_t n;
-};
-
 static const char *family_name(const struct ip *ip)
 {
     return ip->family == AF_INET6 ? "IPv6" : "IPv4";
@@ -28,56 +23,15 @@ static const struct prefix *cidr_of(const struct api_server *s, const char *fami
     return NULL;
 }
 
-static uint32_t service_kind(void)
-{
-    static int index = -1;
-    if (index < 0)
-        index = api_kind_find(STR(""), STR("v1"), STR("services"));
-    return (uint32_t)index;
-}
-
-/* Who has this address ("ns/name" in a static buffer), or NULL. Reads the stored bytes: addresses
- * are found by text, then checked in the tree, so that a scan of 10,000 Services stays under a
- * millisecond or so. */
 static bool address_in_use(const struct api_server *s, const char *ip, const json_t *self)
 {
-    AUTO_CHARS char *quoted = xasprintf("\"%s\"", ip);
-    const char *uid = json_at_str(self, "metadata.uid");
-    for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
-        const struct object *o = store_at(s->store, service_kind(), i);
-        json_t *item;
-        size_t k;
-        if (streq(o->uid, uid) || !memmem(o->json->p, o->json->n, quoted, strlen(quoted)))
-            continue;
-        AUTO_JSON json_t *j = api_tree(o);
-        json_array_foreach(json_at(j, "spec.clusterIPs"), k,
-                           item) if (streq(json_string_value(item), ip)) return true;
-    }
-    return false;
+    return alloc_address_taken(&s->alloc, ip, json_at_str(self, "metadata.uid"));
 }
 
 static bool port_in_use(const struct api_server *s, int64_t port, const char *protocol,
                         const json_t *self)
 {
-    AUTO_CHARS char *text = xasprintf("\"nodePort\":%lld", (long long)port);
-    AUTO_CHARS char *health = xasprintf("\"healthCheckNodePort\":%lld", (long long)port);
-    const char *uid = json_at_str(self, "metadata.uid");
-    for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
-        const struct object *o = store_at(s->store, service_kind(), i);
-        json_t *item;
-        size_t k;
-        if (streq(o->uid, uid))
-            continue;
-        if (memmem(o->json->p, o->json->n, health, strlen(health)))
-            return true;
-        if (!memmem(o->json->p, o->json->n, text, strlen(text)))
-            continue;
-        AUTO_JSON json_t *j = api_tree(o);
-        json_array_foreach(json_at(j, "spec.ports"), k,
-                           item) if (json_at_int(item, "nodePort", 0) == port &&
-                                     streq(json_key_str(item, "protocol"), protocol)) return true;
-    }
-    return false;
+    return alloc_port_taken(&s->alloc, protocol, port, json_at_str(self, "metadata.uid"));
 }
 
 /* ---- families and addresses ---- */

@@ -72,13 +72,43 @@ static void write_object(struct buf *b, const struct api_kind *kind, const struc
     json_write(b, j);
 }
 
+/* The end of the string that begins at i (its opening quote). */
+static size_t skip_string(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++)
+        i += s.p[i] == '\\';
+    return i;
+}
+
+/* The value of the top-level member "metadata" in stored bytes, which are compact JSON of our own:
+ * no tree is made. */
+static struct str metadata_of(struct str s)
+{
+    static const char key[] = "\"metadata\":";
+    size_t depth = 0, from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '"') {
+            if (depth == 1 && !from && str_starts(str_sub(s, i, s.n), STR("\"metadata\":")))
+                from = i + sizeof(key) - 1;
+            i = skip_string(s, i);
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth--;
+            if (from && depth == 1)
+                return str_sub(s, from, i + 1);
+        }
+    }
+    return STR("{}");
+}
+
 /* The metadata of an object as PartialObjectMetadata. */
 static void write_partial(struct buf *b, const struct object *o)
 {
-    AUTO_JSON json_t *j = api_tree(o);
     buf_add_cstr(
         b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
-    json_write(b, json_object_get(j, "metadata"));
+    buf_add_str(b, metadata_of(str_of(o->json->p, o->json->n)));
     buf_add_char(b, '}');
 }
 

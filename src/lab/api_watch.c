@@ -16,6 +16,7 @@
 enum {
     BOOKMARK_MS = 60000,
     WATCH_DEFAULT_S = 1800,
+    WATCH_BATCH_BYTES = 1024 * 1024, /* catching up: queued at most, plus one event */
 };
 
 struct api_watch {
@@ -26,6 +27,14 @@ struct api_watch {
     uint32_t kind_index;
     enum api_view view;
     bool bookmarks;
+    /* Catching up: objects still to be told as ADDED, then events of the ring from cursor on. A
+     * watch that is not behind is told events as they happen. */
+    bool behind;
+    bool initial_bookmark; /* WatchList: mark the end of the initial objects */
+    struct object **initial;
+    size_t n_initial;
+    size_t initial_at;
+    uint64_t cursor;
     struct loop_timer *bookmark_timer;
     struct loop_timer *end_timer;
     bool over;
@@ -60,6 +69,9 @@ static void watch_over(struct http_exchange *x, void *user)
     loop_timer_free(w->bookmark_timer);
     loop_timer_free(w->end_timer);
     api_selection_done(&w->selection);
+    for (; w->initial_at < w->n_initial; w->initial_at++)
+        object_unref(w->initial[w->initial_at]);
+    free(w->initial);
     w->server->watches_open--;
     free(w);
 }
@@ -73,18 +85,6 @@ static struct bytes *encode_event(struct api_server *s, enum store_event_type ty
     buf_add_cstr(&b, "}\n");
     s->watch_encodes[view]++;
     return bytes_new(buf_str(&b));
-}
-
-static void watch_send(struct api_watch *w, struct bytes *b)
-{
-    if (w->over)
-        return;
-    http_exchange_write_bytes(w->exchange, b);
-    if (http_exchange_queued(w->exchange) > API_WATCH_QUEUE_BYTES_MAX) {
-        w->over = true;
-        w->server->watches_dropped++;
-        loop_timer_start(w->end_timer, 0); /* not from inside the walk over the watchers */
-    }
 }
 
 /* What an event is to this watcher; false = nothing. */
@@ -105,12 +105,17 @@ void api_watch_event(struct api_server *s, const struct store_event *e)
     LIST_FOREACH_SAFE (node, &s->watches[e->object->kind]) {
         struct api_watch *w = CONTAINER_OF(node, struct api_watch, node);
         enum store_event_type type;
-        if (!event_for(w, e, &type))
+        if (w->behind || w->over || !event_for(w, e, &type))
             continue;
+        if (http_exchange_queued(w->exchange) > API_WATCH_QUEUE_BYTES_MAX) {
+            w->behind = true; /* goes on from the ring when its queue is empty */
+            w->cursor = store_events_end(s->store) - 1;
+            continue;
+        }
         struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
         if (!*slot)
             *slot = encode_event(s, type, w->view, w->selection.kind, e->object);
-        watch_send(w, *slot);
+        http_exchange_write_bytes(w->exchange, *slot);
     }
     struct bytes **all = &cache->encoded[0][0][0];
     for (size_t i = 0; i < sizeof(cache->encoded) / sizeof(*all); i++) {
@@ -146,50 +151,96 @@ static void send_bookmark(struct api_watch *w, bool initial_end)
 static void on_bookmark(void *user)
 {
     struct api_watch *w = user;
-    send_bookmark(w, false);
+    if (!w->behind) /* a bookmark promises that everything before it has been told */
+        send_bookmark(w, false);
     loop_timer_start(w->bookmark_timer, BOOKMARK_MS);
 }
 
 static void on_end(void *user)
 {
     struct api_watch *w = user;
-    if (w->over) {
-        http_exchange_abort(w->exchange);
-        return;
-    }
-    if (w->bookmarks)
+    if (w->bookmarks && !w->behind && !w->over)
         send_bookmark(w, false);
     http_exchange_finish(w->exchange); /* watch_over follows */
 }
 
 /* ---- opening ---- */
 
-static void send_initial(struct api_watch *w)
+/* The objects of now, kept until they are told: later changes come from the ring. */
+static void take_initial(struct api_watch *w)
 {
     struct store *store = w->server->store;
     size_t n = store_count(store, w->kind_index);
+    VEC(struct object *) chosen = {0};
     for (size_t i = 0; i < n; i++) {
         struct object *o = store_at(store, w->kind_index, i);
-        if (!api_selection_matches(&w->selection, o))
-            continue;
-        struct bytes *b = encode_event(w->server, STORE_ADDED, w->view, w->selection.kind, o);
-        http_exchange_write_bytes(w->exchange, b);
-        bytes_unref(b);
+        if (api_selection_matches(&w->selection, o))
+            vec_push(&chosen, object_ref(o));
     }
+    w->initial = chosen.v;
+    w->n_initial = chosen.n;
 }
 
-static void send_missed(struct api_watch *w, uint64_t version)
+static void tell(struct api_watch *w, enum store_event_type type, struct object *o)
+{
+    struct bytes *b = encode_event(w->server, type, w->view, w->selection.kind, o);
+    http_exchange_write_bytes(w->exchange, b);
+    bytes_unref(b);
+}
+
+/* The ring has moved on without this watcher: it must list again. */
+static void expire(struct api_watch *w)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    buf_add_cstr(&b, "{\"type\":\"ERROR\",\"object\":");
+    api_status_body(&b, 410, "Expired", "too old resource version: the watcher was too slow");
+    buf_add_cstr(&b, "}\n");
+    http_exchange_write(w->exchange, buf_str(&b));
+    w->over = true;
+    w->server->watches_dropped++;
+    loop_timer_start(w->end_timer, 0); /* not from inside the walk over the watchers */
+}
+
+static bool room(const struct api_watch *w)
+{
+    return http_exchange_queued(w->exchange) < WATCH_BATCH_BYTES;
+}
+
+/* Tells what is still to be told, as far as the socket takes it; goes on when the queue is empty.
+ */
+static void catch_up(struct api_watch *w)
 {
     struct store *store = w->server->store;
-    for (uint64_t i = store_events_after(store, version); i < store_events_end(store); i++) {
-        const struct store_event *e = store_event(store, i);
-        enum store_event_type type;
-        if (e->object->kind != w->kind_index || !event_for(w, e, &type))
-            continue;
-        struct bytes *b = encode_event(w->server, type, w->view, w->selection.kind, e->object);
-        http_exchange_write_bytes(w->exchange, b);
-        bytes_unref(b);
+    while (w->initial_at < w->n_initial && room(w)) {
+        struct object *o = w->initial[w->initial_at++];
+        tell(w, STORE_ADDED, o);
+        object_unref(o);
     }
+    if (w->initial_at < w->n_initial)
+        return;
+    if (w->initial_bookmark) {
+        w->initial_bookmark = false;
+        send_bookmark(w, true);
+    }
+    if (w->cursor < store_events_begin(store)) {
+        expire(w);
+        return;
+    }
+    for (; w->cursor < store_events_end(store) && room(w); w->cursor++) {
+        const struct store_event *e = store_event(store, w->cursor);
+        enum store_event_type type;
+        if (e->object->kind == w->kind_index && event_for(w, e, &type))
+            tell(w, type, e->object);
+    }
+    w->behind = w->cursor < store_events_end(store);
+}
+
+static void on_drain(struct http_exchange *x, void *user)
+{
+    struct api_watch *w = user;
+    (void)x;
+    if (w->behind && !w->over)
+        catch_up(w);
 }
 
 struct watch_options {
@@ -265,12 +316,15 @@ void api_watch(struct api_request *r)
     list_add_tail(&r->server->watches[w->kind_index], &w->node);
     http_exchange_set_done(w->exchange, watch_over, w);
     http_exchange_start(w->exchange, 200, headers, ARRAY_LEN(headers));
+    http_exchange_set_drain(w->exchange, on_drain, w);
+    w->behind = true;
+    w->cursor = store_events_end(r->server->store);
+    w->initial_bookmark = o.initial_events;
     if (o.initial_events || o.from_now)
-        send_initial(w);
+        take_initial(w);
     else
-        send_missed(w, o.version);
-    if (o.initial_events)
-        send_bookmark(w, true);
+        w->cursor = store_events_after(r->server->store, o.version);
+    catch_up(w);
     if (o.bookmarks)
         loop_timer_start(w->bookmark_timer, BOOKMARK_MS);
     if (o.timeout_s)

@@ -545,7 +545,7 @@ static void patch_failed(struct api_request *r, struct str type, int code, const
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
     if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
-        api_status(r, 422, "Invalid", details,
+        api_status(r, 422, "Invalid", NULL,
                    "the server rejected our request due to an error in our request: %s",
                    err_text(err));
     else

@@ -71,18 +71,43 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
     return 0;
 }
 
-static int bind_one(const char *root, const char *source, const char *target, bool read_only,
-                    struct err *reterr)
+static int bind_at(const char *root, const char *source, bool is_dir, const char *target, bool read_only,
+                   struct err *reterr)
 {
     char path[4096];
-    struct stat st;
-    if (stat(source, &st) < 0)
-        return err_set(reterr, -errno, NULL, "volume source %s: %s", source, strerror(errno));
-    int r = make_target(root, target, S_ISDIR(st.st_mode), path, sizeof(path), reterr);
+    int r = make_target(root, target, is_dir, path, sizeof(path), reterr);
     if (r == 0)
         r = do_mount(source, path, NULL, MS_BIND | MS_REC, NULL, reterr);
     if (r == 0 && read_only)
         r = do_mount(source, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL, reterr);
+    return r;
+}
+
+/* For targets known to have no symbolic link on the way. */
+static int bind_one(const char *root, const char *source, const char *target, bool read_only, struct err *reterr)
+{
+    struct stat st;
+    if (stat(source, &st) < 0)
+        return err_set(reterr, -errno, NULL, "volume source %s: %s", source, strerror(errno));
+    return bind_at(root, source, S_ISDIR(st.st_mode), target, read_only, reterr);
+}
+
+/* For targets that users name: /var/run is a link to /run on most systems, and seen from outside an absolute link leads to
+ * the host's files. So the mount is made from inside the new root; the source comes along as an open file. */
+static int bind_inside(const char *root, const struct container_mount *m, struct err *reterr)
+{
+    AUTO_FD int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int source = open(m->source, O_PATH | O_CLOEXEC);
+    struct stat st;
+    char path[64];
+    if (host < 0 || source < 0 || fstat(source, &st) < 0)
+        return err_set(reterr, -errno, NULL, "volume source %s: %s", m->source, strerror(errno));
+    if (chroot(root) < 0)
+        return err_set(reterr, -errno, NULL, "chroot %s: %s", root, strerror(errno));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", source);
+    int r = bind_at("", path, S_ISDIR(st.st_mode), m->target, m->read_only, reterr);
+    if (fchdir(host) < 0 || chroot(".") < 0)
+        return err_set(reterr, -errno, NULL, "chroot back: %s", strerror(errno));
     return r;
 }
 
@@ -161,6 +186,13 @@ static int mount_fresh(const char *root, const char *dir, const char *type, unsi
     return do_mount(type, target, type, flags, options, reterr);
 }
 
+static bool is_shown(const char *root, const char *path)
+{
+    char target[4096];
+    snprintf(target, sizeof(target), "%s%s", root, path);
+    return access(target, F_OK) == 0;
+}
+
 /* Makes root the root. pivot_root fails on an initial ramfs (some virtual machines): moving works
  * everywhere. */
 static int enter(const char *root, struct err *reterr)
@@ -212,12 +244,11 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
     if (r == 0 && mount_fresh(root, "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY,
                               NULL, NULL) < 0)
         r = 0; /* refused inside some containers; few programs miss it */
-    if (r == 0 && s->hidden && access(s->hidden, F_OK) == 0)
+    if (r == 0 && s->hidden && is_shown(root, s->hidden))
         r = mount_fresh(root, s->hidden, "tmpfs", MS_RDONLY, "mode=0700,size=4k", reterr);
     if (r == 0 && s->program_dir)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
-        r = bind_one(root, s->mounts[i].source, s->mounts[i].target, s->mounts[i].read_only,
-                     reterr);
+        r = bind_inside(root, &s->mounts[i], reterr);
     return r < 0 ? r : enter(root, reterr);
 }

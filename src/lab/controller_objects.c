@@ -64,9 +64,13 @@ json_t *condition_new(const json_t *object, const char *type, const char *status
     bool same = old && streq(json_key_str(old, "reason"), reason) &&
                 streq(json_key_str(old, "message"), message) && since;
     const char *updated = same ? json_key_str(old, "lastUpdateTime") : NULL;
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", status, "lastUpdateTime",
-                     updated ? updated : now, "lastTransitionTime", since ? since : now, "reason",
-                     reason, "message", message);
+    json_t *c = json_pack("{s:s,s:s,s:s,s:s}", "type", type, "status", status, "lastUpdateTime", updated ? updated : now,
+                          "lastTransitionTime", since ? since : now);
+    if (reason)
+        json_object_set_new(c, "reason", json_string(reason));
+    if (message)
+        json_object_set_new(c, "message", json_string(message));
+    return c;
 }
 
 bool pod_is_ready(const json_t *pod)

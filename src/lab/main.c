@@ -11,6 +11,8 @@ static const struct {
 } commands[] = {
     {"apiserver", apiserver_command, "the API server"},
     {"controllers", controllers_command, "the controllers"},
+    {"node", node_command, "a node: runs pods"},
+    {"dns", dns_command, "the cluster DNS"},
     {"supervise", supervise_command, "keeps a lab's processes running"},
     {"up", up_command, "starts a lab"},
     {"down", down_command, "stops a lab and removes everything it made"},

@@ -170,6 +170,11 @@ uint64_t store_events_after(const struct store *s, uint64_t version)
     return low;
 }
 
+uint64_t store_events_begin(const struct store *s)
+{
+    return s->events_begin;
+}
+
 uint64_t store_events_end(const struct store *s)
 {
     return s->events_end;

@@ -83,5 +83,6 @@ int store_remove(struct store *s, uint32_t kind, const char *ns, const char *nam
 /* Events after version, oldest first, borrowed: for (i = store_events_after(s, v); i <
  * store_events_end(s); i++) store_event(s, i). */
 uint64_t store_events_after(const struct store *s, uint64_t version);
+uint64_t store_events_begin(const struct store *s);
 uint64_t store_events_end(const struct store *s);
 const struct store_event *store_event(const struct store *s, uint64_t index);

@@ -170,10 +170,10 @@ void loop_timer_start(struct loop_timer *t, uint64_t after_ms)
 
 void loop_timer_stop(struct loop_timer *t)
 {
+    if (!loop_timer_is_started(t))
+        return;
     struct loop *l = t->loop;
     size_t slot = t->slot;
-    if (slot == SIZE_MAX)
-        return;
     struct loop_timer *last = vec_pop(&l->heap);
     t->slot = SIZE_MAX;
     if (last == t)
@@ -185,7 +185,7 @@ void loop_timer_stop(struct loop_timer *t)
 
 bool loop_timer_is_started(const struct loop_timer *t)
 {
-    return t->slot != SIZE_MAX;
+    return t && t->slot != SIZE_MAX;
 }
 
 static void loop_run_timers(struct loop *l)

@@ -36,7 +36,7 @@ typedef void loop_timer_fn(void *user);
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *user);
 void loop_timer_free(struct loop_timer *t); /* NULL is allowed */
 void loop_timer_start(struct loop_timer *t, uint64_t after_ms);
-void loop_timer_stop(struct loop_timer *t);
+void loop_timer_stop(struct loop_timer *t); /* NULL is allowed */
 bool loop_timer_is_started(const struct loop_timer *t);
 
 /* Calls fn once, after the current callback returns (same turn). loop_cancel drops calls that still

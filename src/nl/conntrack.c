@@ -1,12 +1,12 @@
-/* Connection table of the kernel, UDP only: TCP flows are never cut by us. A dump collects what is to go, then one
- * deletion per flow follows, named by its original tuple and its id, so that a flow that was born meanwhile on the same
- * tuple is left alone. Blocking, one per thread. */
+/* Connection table of the kernel, UDP only: TCP flows are never cut by us. A dump collects what is
+ * to go, then one deletion per flow follows, named by its original tuple and its id, so that a flow
+ * that was born meanwhile on the same tuple is left alone. Blocking, one per thread. */
 #include "nl/conntrack.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
 
 enum {
     /* Kernel-internal names (net/netfilter/nf_conntrack_netlink.c), part of the ABI since 5.8. */
@@ -50,7 +50,8 @@ void conntrack_free(struct conntrack *c)
 
 static size_t ct_begin(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family)
 {
-    size_t at = nlmsg_begin(b, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | op), NLM_F_REQUEST | flags, seq);
+    size_t at =
+        nlmsg_begin(b, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | op), NLM_F_REQUEST | flags, seq);
     struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
     nlmsg_fixed(b, &g, sizeof(g));
     return at;
@@ -59,7 +60,8 @@ static size_t ct_begin(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq,
 static bool parse_ip(struct str tuple, uint8_t family, bool dst, struct ip *ret)
 {
     struct str ips = nla_find(tuple, CTA_TUPLE_IP);
-    uint16_t type = family == AF_INET ? (dst ? CTA_IP_V4_DST : CTA_IP_V4_SRC) : (dst ? CTA_IP_V6_DST : CTA_IP_V6_SRC);
+    uint16_t type = family == AF_INET ? (dst ? CTA_IP_V4_DST : CTA_IP_V4_SRC)
+                                      : (dst ? CTA_IP_V6_DST : CTA_IP_V6_SRC);
     struct str v = nla_find(ips, type);
     *ret = (struct ip){.family = family};
     if (v.n != ip_bytes(ret))
@@ -73,7 +75,8 @@ static bool parse_flow(const struct nlmsg *m, uint8_t family, struct conntrack_f
 {
     struct str attrs = nlmsg_attrs(m, sizeof(struct nfgenmsg));
     struct str orig = nla_find(attrs, CTA_TUPLE_ORIG), reply = nla_find(attrs, CTA_TUPLE_REPLY);
-    struct str proto = nla_find(orig, CTA_TUPLE_PROTO), reply_proto = nla_find(reply, CTA_TUPLE_PROTO);
+    struct str proto = nla_find(orig, CTA_TUPLE_PROTO),
+               reply_proto = nla_find(reply, CTA_TUPLE_PROTO);
     if (nla_u8(nla_find(proto, CTA_PROTO_NUM), 0) != IPPROTO_UDP)
         return false;
     f->src_port = nla_be16(nla_find(proto, CTA_PROTO_SRC_PORT), 0);
@@ -90,7 +93,8 @@ static int on_flow(const struct nlmsg *m, void *user)
     const struct conntrack_filter *want = c->filter;
     if (!parse_flow(m, want->family, &f))
         return 0;
-    if ((want->dst.family && !ip_eq(&want->dst, &f.dst)) || (want->dst_port && want->dst_port != f.dst_port))
+    if ((want->dst.family && !ip_eq(&want->dst, &f.dst)) ||
+        (want->dst_port && want->dst_port != f.dst_port))
         return 0;
     if (!c->stale(&f, c->user))
         return 0;
@@ -111,7 +115,8 @@ static void add_filter(struct buf *b, const struct conntrack_filter *f)
     size_t tuple = nla_nest_begin(b, CTA_TUPLE_ORIG);
     if (f->dst.family) {
         size_t ip = nla_nest_begin(b, CTA_TUPLE_IP);
-        nla_add(b, f->family == AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST, f->dst.bytes, ip_bytes(&f->dst));
+        nla_add(b, f->family == AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST, f->dst.bytes,
+                ip_bytes(&f->dst));
         nla_nest_end(b, ip);
         flags |= FILTER_IP_DST;
     }
@@ -144,7 +149,8 @@ static int collect_once(struct conntrack *c, struct collect *what, struct err *r
     return r;
 }
 
-static int delete_all(struct conntrack *c, struct str victims, size_t *ret_deleted, struct err *reterr)
+static int delete_all(struct conntrack *c, struct str victims, size_t *ret_deleted,
+                      struct err *reterr)
 {
     while (victims.n) {
         struct nlmsghdr h;
@@ -178,7 +184,8 @@ int conntrack_delete_udp(struct conntrack *c, const struct conntrack_filter *f,
             r = -EINTR;
         }
     }
-    /* Interrupted to the last: what was seen is still right, the rest is found by the next change. */
+    /* Interrupted to the last: what was seen is still right, the rest is found by the next change.
+     */
     if (r == 0 || r == -EINTR)
         r = delete_all(c, buf_str(&what.victims), &deleted, reterr);
     buf_done(&what.victims);

@@ -17,7 +17,8 @@ struct conntrack_flow {
     uint16_t reply_src_port;
 };
 
-/* Which flows to look at: the kernel filters where it can (5.8), what it sends besides is skipped here. */
+/* Which flows to look at: the kernel filters where it can (5.8), what it sends besides is skipped
+ * here. */
 struct conntrack_filter {
     uint8_t family;
     struct ip dst;     /* family 0 = any */

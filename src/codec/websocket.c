@@ -1,0 +1,179 @@
+/* WebSocket framing. Sans-I/O; unmasks in place, so a frame costs no copy. */
+#include "codec/websocket.h"
+
+#include <errno.h>
+
+#include "base/rand.h"
+#include "codec/base64.h"
+
+static uint64_t read_be(const unsigned char *p, size_t n)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static bool opcode_is_known(unsigned opcode)
+{
+    return opcode <= WEBSOCKET_BINARY || (opcode >= WEBSOCKET_CLOSE && opcode <= WEBSOCKET_PONG);
+}
+
+int websocket_frame_read(struct buf *in, bool from_client, struct websocket_frame *ret,
+                         size_t *ret_consumed)
+{
+    unsigned char *p = (unsigned char *)in->p;
+    size_t head = 2;
+    if (in->n < 2)
+        return 0;
+    unsigned opcode = p[0] & 0x0f;
+    bool masked = p[1] & 0x80;
+    uint64_t n = p[1] & 0x7f;
+    bool control = opcode & 8;
+    if ((p[0] & 0x70) || !opcode_is_known(opcode) || masked != from_client ||
+        (control && (n > 125 || !(p[0] & 0x80))))
+        return -EBADMSG;
+    size_t extra = n == 126 ? 2 : n == 127 ? 8 : 0;
+    head += extra + (masked ? 4 : 0);
+    if (in->n < head)
+        return 0;
+    if (extra)
+        n = read_be(p + 2, extra);
+    if (n > WEBSOCKET_FRAME_BYTES_MAX)
+        return -E2BIG;
+    if (in->n < head + n)
+        return 0;
+    const unsigned char *mask = p + head - 4;
+    for (uint64_t i = 0; masked && i < n; i++)
+        p[head + i] ^= mask[i % 4];
+    ret->opcode = (enum websocket_opcode)opcode;
+    ret->final = p[0] & 0x80;
+    ret->payload = str_of(p + head, (size_t)n);
+    *ret_consumed = head + (size_t)n;
+    return 1;
+}
+
+static void frame_head(struct buf *out, unsigned opcode, bool masked, size_t n,
+                       unsigned char mask[4])
+{
+    unsigned bit = masked ? 0x80 : 0;
+    buf_add_u8(out, (uint8_t)(0x80 | opcode));
+    if (n < 126) {
+        buf_add_u8(out, (uint8_t)(bit | n));
+    } else if (n < 65536) {
+        buf_add_u8(out, (uint8_t)(bit | 126));
+        buf_add_be16(out, (uint16_t)n);
+    } else {
+        buf_add_u8(out, (uint8_t)(bit | 127));
+        buf_add_be32(out, (uint32_t)((uint64_t)n >> 32));
+        buf_add_be32(out, (uint32_t)n);
+    }
+    if (masked) {
+        rand_bytes(mask, 4);
+        buf_add(out, mask, 4);
+    }
+}
+
+static void add_masked(struct buf *out, const void *p, size_t n, bool masked,
+                       const unsigned char mask[4], size_t at)
+{
+    const unsigned char *bytes = p;
+    if (!masked) {
+        buf_add(out, p, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        buf_add_u8(out, bytes[i] ^ mask[(at + i) % 4]);
+}
+
+void websocket_frame_write(struct buf *out, enum websocket_opcode opcode, bool masked,
+                           struct str payload)
+{
+    unsigned char mask[4];
+    frame_head(out, opcode, masked, payload.n, mask);
+    add_masked(out, payload.p, payload.n, masked, mask, 0);
+}
+
+void websocket_channel_write(struct buf *out, uint8_t channel, bool masked, struct str payload)
+{
+    unsigned char mask[4];
+    frame_head(out, WEBSOCKET_BINARY, masked, payload.n + 1, mask);
+    add_masked(out, &channel, 1, masked, mask, 0);
+    add_masked(out, payload.p, payload.n, masked, mask, 1);
+}
+
+void websocket_close_write(struct buf *out, bool masked, uint16_t code)
+{
+    unsigned char bytes[2] = {(unsigned char)(code >> 8), (unsigned char)code};
+    websocket_frame_write(out, WEBSOCKET_CLOSE, masked, str_of(bytes, 2));
+}
+
+/* ---- the handshake's SHA-1 (RFC 3174) ---- */
+
+static uint32_t rotate(uint32_t v, unsigned n)
+{
+    return v << n | v >> (32 - n);
+}
+
+static void sha1_block(uint32_t h[5], const unsigned char block[64])
+{
+    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (size_t i = 0; i < 16; i++)
+        w[i] = (uint32_t)read_be(block + i * 4, 4);
+    for (size_t i = 16; i < 80; i++)
+        w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    for (size_t i = 0; i < 80; i++) {
+        static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+        uint32_t f = i < 20              ? (b & c) | (~b & d)
+                     : i < 40 || i >= 60 ? b ^ c ^ d
+                                         : (b & c) | (b & d) | (c & d);
+        uint32_t t = rotate(a, 5) + f + e + k[i / 20] + w[i];
+        e = d;
+        d = c;
+        c = rotate(b, 30);
+        b = a;
+        a = t;
+    }
+    h[0] += a;
+    h[1] += b;
+    h[2] += c;
+    h[3] += d;
+    h[4] += e;
+}
+
+/* Messages of at most 119 bytes: two blocks. */
+static void sha1_short(struct str s, unsigned char ret[20])
+{
+    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+    unsigned char blocks[128] = {0};
+    size_t n = s.n < 56 ? 64 : 128;
+    memcpy(blocks, s.p, s.n);
+    blocks[s.n] = 0x80;
+    blocks[n - 2] = (unsigned char)(s.n * 8 >> 8);
+    blocks[n - 1] = (unsigned char)(s.n * 8);
+    for (size_t at = 0; at < n; at += 64)
+        sha1_block(h, blocks + at);
+    for (size_t i = 0; i < 20; i++)
+        ret[i] = (unsigned char)(h[i / 4] >> (24 - i % 4 * 8));
+}
+
+void websocket_accept_key(struct str key, char ret[29])
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    AUTO_DONE(buf) struct buf out = {0};
+    unsigned char digest[20];
+    buf_add(&text, key.p, MIN(key.n, (size_t)64));
+    buf_add_cstr(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    sha1_short(buf_str(&text), digest);
+    base64_encode(str_of(digest, sizeof(digest)), &out);
+    memcpy(ret, buf_cstr(&out), 29);
+}
+
+void websocket_key_new(char ret[25])
+{
+    AUTO_DONE(buf) struct buf out = {0};
+    unsigned char bytes[16];
+    rand_bytes(bytes, sizeof(bytes));
+    base64_encode(str_of(bytes, sizeof(bytes)), &out);
+    memcpy(ret, buf_cstr(&out), 25);
+}

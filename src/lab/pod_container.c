@@ -1,0 +1,427 @@
+/* One container of a pod: image to command, environment, start, exit, restart with back-off.
+ *
+ * Owns the process's pid and the log of the current run. Decides nothing about the pod: when something happened it calls
+ * pod_advance(). A failed start is not an error of the node but a reason in the pod's status and an Event, in
+ * kubelet's words, since those are what people search for. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "base/rand.h"
+#include "base/time.h"
+#include "lab/container.h"
+#include "lab/node_priv.h"
+
+enum {
+    BACKOFF_FIRST_MS = 10 * 1000,
+    BACKOFF_MAX_MS = 300 * 1000,
+    BACKOFF_RESET_MS = 600 * 1000,
+    MESSAGE_BYTES_MAX = 4096,
+};
+
+uint64_t pod_backoff_next(uint64_t *backoff_ms, uint64_t ran_ms)
+{
+    if (ran_ms >= BACKOFF_RESET_MS)
+        *backoff_ms = 0;
+    uint64_t wait = *backoff_ms; /* the first restart is at once */
+    *backoff_ms = wait ? MIN(wait * 2, (uint64_t)BACKOFF_MAX_MS) : BACKOFF_FIRST_MS;
+    return wait;
+}
+
+static void set_reason(struct pod_container *c, const char *reason, const char *message)
+{
+    char *copy = message ? xstrdup(message) : NULL;
+    free(c->reason);
+    free(c->message);
+    c->reason = xstrdup(reason);
+    c->message = copy;
+}
+
+static void on_retry(void *user)
+{
+    struct pod_container *c = user;
+    pod_advance(c->pod);
+}
+
+static void retry_after(struct pod_container *c, uint64_t ms)
+{
+    if (!c->retry)
+        c->retry = loop_timer_new(c->pod->node->loop, on_retry, c);
+    loop_timer_start(c->retry, ms);
+}
+
+/* Waiting with a reason, to be tried again with back-off. */
+static void wait_with(struct pod_container *c, const char *reason, const char *message)
+{
+    set_reason(c, reason, message);
+    c->state = CONTAINER_WAITING;
+    uint64_t wait = pod_backoff_next(&c->backoff_ms, 0);
+    retry_after(c, wait ? wait : BACKOFF_FIRST_MS);
+}
+
+bool pod_container_waits(const struct pod_container *c)
+{
+    return c->retry && loop_timer_is_started(c->retry);
+}
+
+bool pod_container_restarts(const struct pod_container *c)
+{
+    const char *policy = json_at_str(c->pod->object, "spec.restartPolicy");
+    if (c->pod->step == POD_STOPPING || c->pod->step == POD_OVER)
+        return false;
+    if (c->is_sidecar)
+        return true;
+    if (streq(policy, "Never"))
+        return false;
+    if (c->is_init || streq(policy, "OnFailure"))
+        return c->exit_code != 0;
+    return true;
+}
+
+/* ---- environment and command ---- */
+
+static json_t *find_config(const char *kind, const char *name, void *user)
+{
+    return pod_inputs_config(((struct pod *)user)->inputs, kind, name);
+}
+
+static int container_env(struct pod_container *c, struct env *e, struct err *reterr)
+{
+    const struct node *n = c->pod->node;
+    env_set(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
+    env_set(e, "HOSTNAME", pod_hostname(c->pod));
+    env_set(e, "HOME", "/root");
+    if (json_at_bool(c->spec, "tty", false))
+        env_set(e, "TERM", "xterm");
+    env_set(e, "KUBERNETES_SERVICE_HOST", n->service_host);
+    env_set(e, "KUBERNETES_SERVICE_PORT", n->service_port);
+    env_set(e, "KUBERNETES_SERVICE_PORT_HTTPS", n->service_port);
+    return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
+}
+
+int pod_container_env(struct pod_container *c, char ***ret_envp, struct err *reterr)
+{
+    struct env e = {0};
+    int r = container_env(c, &e, reterr);
+    if (r == 0)
+        *ret_envp = env_to_envp(&e);
+    env_done(&e);
+    return r;
+}
+
+static char **expand_words(const struct env *e, const json_t *list, size_t *ret_n)
+{
+    VEC(char *) words = {0};
+    json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        vec_push(&words, env_expand(e, json_string_value(item) ? json_string_value(item) : ""));
+    *ret_n = words.n;
+    vec_push(&words, NULL);
+    return words.v;
+}
+
+static char **container_argv(struct pod_container *c, const struct image *image, const struct env *e)
+{
+    size_t n_command, n_args;
+    char **command = expand_words(e, json_at(c->spec, "command"), &n_command);
+    char **args = expand_words(e, json_at(c->spec, "args"), &n_args);
+    char **argv = image_argv(image, command, n_command, args, n_args);
+    argv_free(command);
+    argv_free(args);
+    return argv;
+}
+
+/* ---- exit ---- */
+
+static void read_message(struct pod_container *c)
+{
+    char path[512], text[MESSAGE_BYTES_MAX + 1];
+    FILE *f = fopen(pod_dir_file(c->pod, path, sizeof(path), "messages/%s", c->name), "re");
+    size_t n = f ? fread(text, 1, MESSAGE_BYTES_MAX, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    if (n) {
+        free(c->message);
+        c->message = xstrdup(text);
+    }
+}
+
+static void on_exit_of(pid_t pid, int status, void *user)
+{
+    struct pod_container *c = user;
+    (void)pid;
+    c->pid = 0;
+    c->state = CONTAINER_TERMINATED;
+    c->signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    c->exit_code = c->signo ? 128 + c->signo : WEXITSTATUS(status);
+    c->finished_s = time_real_s();
+    c->ready = c->started = false;
+    set_reason(c, c->exit_code ? "Error" : "Completed", NULL);
+    read_message(c);
+    probes_stop(c);
+    container_log_finish(c->log);
+    log_info("container ended", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_i("exit", c->exit_code));
+    if (pod_container_restarts(c)) {
+        uint64_t wait = pod_backoff_next(&c->backoff_ms, time_mono_ms() - c->started_ms);
+        if (wait) {
+            pod_event(c->pod, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s", c->name, c->pod->name);
+            retry_after(c, wait);
+        }
+    }
+    pod_advance(c->pod);
+}
+
+/* ---- start ---- */
+
+static json_t *terminated_state(const struct pod_container *c)
+{
+    char started[21], finished[21];
+    time_format_rfc3339(c->started_s, started);
+    time_format_rfc3339(c->finished_s, finished);
+    json_t *t = json_pack("{s:i,s:s,s:s,s:s,s:s}", "exitCode", c->exit_code, "reason", c->reason, "startedAt", started,
+                          "finishedAt", finished, "containerID", c->id ? c->id : "");
+    if (c->signo)
+        json_put_int(t, "signal", c->signo);
+    if (c->message)
+        json_put_str(t, "message", c->message);
+    return json_pack("{s:o}", "terminated", t);
+}
+
+static void begin_run(struct pod_container *c)
+{
+    char uuid[37];
+    if (c->state == CONTAINER_TERMINATED) {
+        json_decref(c->last_state);
+        c->last_state = terminated_state(c);
+        c->restarts++;
+    }
+    rand_uuid(uuid);
+    free(c->id);
+    c->id = xasprintf("fairlead://%s", uuid);
+    if (c->log) {
+        free(c->last_log);
+        c->last_log = xstrdup(container_log_path(c->log));
+        container_log_free(c->log);
+        c->log = NULL;
+    }
+    c->runs++;
+}
+
+static int open_log(struct pod_container *c, int *ret_out, int *ret_err, struct err *reterr)
+{
+    char path[512];
+    if (c->runs > 2) { /* one run before the last is enough */
+        pod_dir_file(c->pod, path, sizeof(path), "logs/%s.%u.log", c->name, c->runs - 2);
+        (void)remove(path);
+    }
+    pod_dir_file(c->pod, path, sizeof(path), "logs/%s.%u.log", c->name, c->runs);
+    return container_log_new(c->pod->node->loop, path, ret_out, ret_err, &c->log, reterr);
+}
+
+static int64_t security_int(const struct pod_container *c, const char *key)
+{
+    AUTO_CHARS char *own = xasprintf("securityContext.%s", key);
+    AUTO_CHARS char *pods = xasprintf("spec.securityContext.%s", key);
+    return json_at_int(c->spec, own, json_at_int(c->pod->object, pods, 0));
+}
+
+static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+{
+    struct pod *p = c->pod;
+    const struct node_options *o = p->node->options;
+    container_mounts mounts = {0};
+    char scratch[512];
+    AUTO_FD int out = -1;
+    AUTO_FD int errfd = -1;
+    int r = open_log(c, &out, &errfd, reterr);
+    if (r == 0)
+        r = pod_container_mounts(c, &mounts, reterr);
+    pod_dir_file(p, scratch, sizeof(scratch), "scratch/%s", c->name);
+    if (r == 0)
+        r = make_directories(scratch, reterr);
+    char **envp = env_to_envp(e);
+    struct container_spec s = {.argv = argv,
+                               .envp = envp,
+                               .cwd = json_key_str(c->spec, "workingDir"),
+                               .uid = (uid_t)security_int(c, "runAsUser"),
+                               .gid = (gid_t)security_int(c, "runAsGroup"),
+                               .in = -1, .out = out, .err = errfd,
+                               .netns = p->net.netns, .ipcns = p->ipcns, .utsns = p->utsns,
+                               .scratch = scratch,
+                               .program_dir = o->program_dir,
+                               .hidden = o->hidden_dir ? o->hidden_dir : o->state_dir,
+                               .mounts = mounts.v, .n_mounts = mounts.n};
+    if (r == 0)
+        r = container_spawn(&s, &c->pid, reterr);
+    container_mounts_done(&mounts);
+    argv_free(envp);
+    return r;
+}
+
+static void started(struct pod_container *c)
+{
+    c->state = CONTAINER_RUNNING;
+    c->started_s = time_real_s();
+    c->started_ms = time_mono_ms();
+    c->was_killed = false;
+    set_reason(c, "", NULL);
+    pod_event(c->pod, "Normal", "Created", "Created container: %s", c->name);
+    pod_event(c->pod, "Normal", "Started", "Started container %s", c->name);
+    log_info("container started", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_i("pid", c->pid));
+    if (loop_child_add(c->pod->node->loop, c->pid, on_exit_of, c) < 0)
+        log_error("cannot watch a container's process", kv_s("pod", c->pod->key), kv_i("pid", c->pid));
+    probes_start(c);
+}
+
+/* NULL: answered with a reason in the status. */
+static const struct image *find_image(struct pod_container *c)
+{
+    const char *name = json_key_str(c->spec, "image");
+    const struct image *image = name ? image_find(c->pod->node->options->images, name) : NULL;
+    char text[512];
+    if (image)
+        return image;
+    if (!name || !image_reference_is_valid(name)) {
+        snprintf(text, sizeof(text), "couldn't parse image name \"%s\": invalid reference format", name ? name : "");
+        pod_event(c->pod, "Warning", "InspectFailed", "Failed to apply default image tag \"%s\": %s", name ? name : "", text);
+        wait_with(c, "InvalidImageName", text);
+        return NULL;
+    }
+    snprintf(text, sizeof(text),
+             "the lab has no command for image \"%s\"; say which one stands for it: fairlead lab up --image '%s=COMMAND'", name, name);
+    bool again = streq(c->reason, "ErrImagePull") || streq(c->reason, "ImagePullBackOff");
+    pod_event(c->pod, "Warning", "Failed", "Failed to pull image \"%s\": %s", name, text);
+    pod_event(c->pod, "Warning", "Failed", again ? "Error: ImagePullBackOff" : "Error: ErrImagePull");
+    wait_with(c, again ? "ImagePullBackOff" : "ErrImagePull", text);
+    return NULL;
+}
+
+static void fail_start(struct pod_container *c, const char *reason, const struct err *err)
+{
+    pod_event(c->pod, "Warning", "Failed", "Error: %s", err_text(err));
+    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_s("error", err_text(err)));
+    wait_with(c, reason, err_text(err));
+}
+
+/* A program that cannot be executed counts as a run that ended, as with a real runtime. */
+static void fail_run(struct pod_container *c, const struct err *err)
+{
+    pod_event(c->pod, "Warning", "Failed", "Error: failed to start container \"%s\": %s", c->name, err_text(err));
+    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_s("error", err_text(err)));
+    c->state = CONTAINER_TERMINATED;
+    c->exit_code = err->code == -ENOENT || err->code == -EACCES ? 127 : 128;
+    c->started_s = c->finished_s = time_real_s();
+    set_reason(c, "StartError", err_text(err));
+    container_log_finish(c->log);
+    if (!pod_container_restarts(c))
+        return;
+    uint64_t wait = pod_backoff_next(&c->backoff_ms, 0);
+    retry_after(c, wait ? wait : 1000);
+}
+
+void pod_container_start(struct pod_container *c)
+{
+    const char *name = json_key_str(c->spec, "image");
+    struct env e = {0};
+    struct err err = {0};
+    const struct image *image = find_image(c);
+    if (!image)
+        return;
+    if (container_env(c, &e, &err) < 0) {
+        fail_start(c, "CreateContainerConfigError", &err);
+        env_done(&e);
+        return;
+    }
+    char **argv = container_argv(c, image, &e);
+    if (!argv) {
+        (void)err_set(&err, -EINVAL, NULL, "no command specified");
+        fail_start(c, "CreateContainerError", &err);
+    } else {
+        pod_event(c->pod, "Normal", "Pulled", "Container image \"%s\" already present on machine", name);
+        begin_run(c);
+        if (spawn(c, argv, &e, &err) == 0)
+            started(c);
+        else if (c->log)
+            fail_run(c, &err);
+        else
+            fail_start(c, "CreateContainerError", &err);
+    }
+    argv_free(argv);
+    env_done(&e);
+}
+
+/* ---- stop ---- */
+
+/* preStop of kind exec runs beside the container; SIGTERM follows when it has ended (or the grace period has). */
+static void on_pre_stop(pid_t pid, int status, void *user)
+{
+    (void)pid;
+    (void)status;
+    struct pod_container *c = user;
+    container_kill(c->pid, SIGTERM);
+}
+
+static void pre_stop_slept(void *user)
+{
+    struct pod_container *c = user;
+    container_kill(c->pid, SIGTERM);
+}
+
+static bool pre_stop(struct pod_container *c)
+{
+    const json_t *command = json_at(c->spec, "lifecycle.preStop.exec.command");
+    int64_t sleep_s = json_at_int(c->spec, "lifecycle.preStop.sleep.seconds", 0);
+    struct node *n = c->pod->node;
+    if (sleep_s > 0) {
+        loop_timer_free(c->retry);
+        c->retry = loop_timer_new(n->loop, pre_stop_slept, c);
+        loop_timer_start(c->retry, (uint64_t)sleep_s * 1000);
+        return true;
+    }
+    if (!command)
+        return false;
+    struct env none = {0};
+    struct err err = {0};
+    size_t words;
+    char **envp = NULL, **argv = expand_words(&none, command, &words);
+    pid_t pid = 0;
+    int r = words ? pod_container_env(c, &envp, &err) : -EINVAL;
+    struct container_spec s = {.argv = argv, .envp = envp, .in = -1, .out = -1, .err = -1, .join = c->pid};
+    if (r == 0)
+        r = container_spawn(&s, &pid, &err);
+    if (r < 0)
+        pod_event(c->pod, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", err_text(&err));
+    else
+        r = loop_child_add(n->loop, pid, on_pre_stop, c);
+    argv_free(argv);
+    argv_free(envp);
+    return r == 0;
+}
+
+void pod_container_stop(struct pod_container *c, int signo)
+{
+    if (!c->pid)
+        return;
+    if (signo == SIGTERM && pre_stop(c))
+        return;
+    container_kill(c->pid, signo);
+}
+
+void pod_container_done(struct pod_container *c)
+{
+    if (c->pid) {
+        loop_child_forget(c->pod->node->loop, c->pid);
+        container_kill(c->pid, SIGKILL);
+    }
+    probes_stop(c);
+    container_log_free(c->log);
+    loop_timer_free(c->retry);
+    json_decref(c->last_state);
+    free(c->last_log);
+    free(c->reason);
+    free(c->message);
+    free(c->id);
+}

@@ -1,0 +1,151 @@
+"""The lab as a thing on a machine: what it changes, what it leaves, several at once, being killed."""
+import os
+import random
+import subprocess
+
+import pytest
+
+
+def host_state():
+    """What of the host a lab could disturb."""
+    out = []
+    for command in (["ip", "-o", "link"], ["ip", "-4", "route", "show", "table", "all"], ["ip", "-6", "route", "show", "table", "all"], ["ip", "rule"],
+                    ["nft", "list", "ruleset"]):
+        out.append(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    text = "\n".join(out)
+    return sorted(line for line in text.splitlines() if "fl-" not in line)
+
+
+def namespaces(name):
+    out = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    return [line.split()[0] for line in out.splitlines() if line.split() and (line.split()[0] + ".").startswith(f"fl.{name}.")]
+
+
+def links(name):
+    return [line for line in os.listdir("/sys/class/net") if line == f"fl-{name}"]
+
+
+def leftovers(lab):
+    return namespaces(lab.name) + links(lab.name) + lab.processes("fairlead")
+
+
+def test_up_and_down_leave_the_host_as_it_was(helpers):
+    before = host_state()
+    lab = helpers.Lab(helpers.new_name())
+    try:
+        out = lab.up()
+        assert "is ready in" in out
+        assert host_state() == before, "only the veth is new"
+        assert lab.fairlead("lab", "status", "--name", lab.name).count("Ready") == 2
+    finally:
+        lab.down()
+    assert leftovers(lab) == []
+    assert host_state() == before
+    assert not os.path.exists(lab.state_dir)
+
+
+def test_two_labs_side_by_side(helpers):
+    labs = [helpers.Lab(helpers.new_name()) for _ in range(2)]
+    try:
+        for lab in labs:
+            lab.up("--nodes", "1")
+        servers = {open(lab.kubeconfig).read().split("server:")[1].split()[0] for lab in labs}
+        assert len(servers) == 2
+        labs[0].apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only-here"}, "data": {"a": "b"}})
+        assert labs[0].get("cm/only-here")["data"] == {"a": "b"}
+        done = labs[1].fairlead("get", "cm/only-here", check=False)
+        assert done.returncode == 1 and 'configmaps "only-here" not found' in done.stderr
+        labs[0].down()
+        assert labs[1].get("nodes")["items"], "the other one goes on"
+    finally:
+        for lab in labs:
+            lab.down()
+    assert leftovers(labs[0]) + leftovers(labs[1]) == []
+
+
+def test_second_up_says_it_is_running(lab):
+    done = lab.fairlead("lab", "up", "--name", lab.name, check=False)
+    assert done.returncode == 1
+    assert "is running" in done.stderr and "hint:" in done.stderr
+
+
+def test_objects_survive_a_killed_supervisor(helpers):
+    lab = helpers.Lab(helpers.new_name())
+    try:
+        lab.up("--nodes", "1")
+        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
+        supervisor = lab.processes("supervise")
+        assert len(supervisor) == 1
+        subprocess.run(["kill", "-9", str(supervisor[0])], check=True)
+        helpers.wait_until("its children are gone with it", lambda: not lab.processes("fairlead-labd"))
+        lab.up("--nodes", "1")
+        assert lab.get("cm/kept")["data"] == {"a": "b"}
+    finally:
+        lab.down()
+    assert leftovers(lab) == []
+
+
+@pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_KILLS", "6"))))
+def test_killed_at_a_random_moment_everything_is_cleaned(helpers, moment):
+    """kill -9 of the supervisor or of a node, during start or after: the next up or down cleans it all."""
+    rng = random.Random(f"{os.getpid()}-{moment}")
+    lab = helpers.Lab(helpers.new_name("k"))
+    try:
+        up = subprocess.Popen([os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead"), "lab", "up", "--name", lab.name],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            up.wait(rng.uniform(0.01, 1.0))
+        except subprocess.TimeoutExpired:
+            pass
+        victims = lab.processes("supervise") if moment % 2 == 0 else lab.processes("labd node") or lab.processes("supervise")
+        for pid in victims[:1]:
+            subprocess.run(["kill", "-9", str(pid)], check=False)
+        up.kill()
+        up.wait()
+        if moment % 3 == 0:
+            for pid in lab.processes("supervise"):
+                subprocess.run(["kill", "-9", str(pid)], check=False)
+            helpers.wait_until("the lock is free", lambda: not lab.processes("supervise"))
+            lab.up("--nodes", "1")
+    finally:
+        lab.kubeconfig = None
+        lab.down()
+    assert leftovers(lab) == []
+
+
+def test_bad_input_is_told_with_object_and_field(lab):
+    done = lab.fairlead("apply", "-f", "-", check=False, stdin="apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 99999}]}\n")
+    assert done.returncode == 1
+    assert 'Service "x" is invalid' in done.stderr and 'spec.ports[0].port: Invalid value: 99999' in done.stderr
+    done = lab.fairlead("apply", "-f", "-", check=False, stdin="apiVersion: v1\nkind: Pod\nmetadata: {name: x\n")
+    assert done.returncode == 1 and "line" in done.stderr
+    done = lab.fairlead("apply", "-f", "-", check=False, stdin="apiVersion: v1\nkind: Gadget\nmetadata: {name: x}\n")
+    assert done.returncode == 1 and 'no matches for kind "Gadget"' in done.stderr
+    done = lab.fairlead("lab", "statsu", check=False)
+    assert done.returncode == 64 and "did you mean: fairlead lab status" in done.stderr
+
+
+def test_unknown_image_waits_with_a_hint(lab, helpers):
+    lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"},
+               "spec": {"containers": [{"name": "c", "image": "example.com/nobody/knows:1"}]}})
+
+    def waiting():
+        statuses = lab.get("pod/stranger").get("status", {}).get("containerStatuses") or []
+        return statuses and statuses[0]["state"].get("waiting")
+    state = helpers.wait_until("it waits", waiting)
+    assert state["reason"] in ("ErrImagePull", "ImagePullBackOff")
+    assert "--image" in state["message"]
+    lab.delete("pod/stranger")
+
+
+def test_rollout_and_scale(lab, helpers):
+    lab.apply(helpers.echo("roll", replicas=2))
+    lab.wait_ready("app=roll", 2)
+    changed = helpers.echo("roll", replicas=3, args=["--name", "second"])
+    lab.apply(changed)
+    helpers.wait_until("three new pods are ready and the old ones gone", lambda: len(lab.ready_pods("app=roll")) == 3 and len(lab.pods("app=roll")) == 3 and all(
+        "--name" in p["spec"]["containers"][0]["args"] for p in lab.pods("app=roll")), timeout=30)
+    sets = [rs["spec"]["replicas"] for rs in lab.get("rs", "-l", "app=roll")["items"]]
+    assert sorted(sets) == [0, 3]
+    lab.delete("deploy/roll")
+    helpers.wait_until("everything of it is collected", lambda: not lab.pods("app=roll") and not lab.get("rs", "-l", "app=roll")["items"], timeout=20)

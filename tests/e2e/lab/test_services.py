@@ -1,0 +1,205 @@
+"""Services on real packets. A test that shows a row of the agent's table (src/agent/README.md) has its number in its name."""
+import json
+import subprocess
+import threading
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def web(lab, helpers):
+    """Two echo pods behind Service web, and a client pod."""
+    lab.apply(helpers.echo("web", replicas=2))
+    lab.apply(helpers.service("web"))
+    lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "labels": {"app": "client"}},
+               "spec": {"containers": [{"name": "c", "image": "busybox"}]}})
+    lab.wait_ready("app=web", 2)
+    lab.wait_ready("app=client", 1)
+    ip = lab.get("svc/web")["spec"]["clusterIP"]
+    client = lab.pod_netns("client")
+    helpers.wait_until("the Service answers", lambda: lab.answers(client, f"http://{ip}/name"))
+    return lab
+
+
+def cluster_ip(lab, name):
+    return lab.get("svc/" + name)["spec"]["clusterIP"]
+
+
+def reached(lab, where, url, n=60):
+    """Host names that n requests reached."""
+    return {json.loads(lab.curl(where, url))["name"] for _ in range(n)}
+
+
+def test_row_13_28_cluster_ip_spreads_over_all_pods(web):
+    pods = {p["metadata"]["name"] for p in web.pods("app=web")}
+    assert reached(web, web.pod_netns("client"), f"http://{cluster_ip(web, 'web')}/") == pods
+
+
+def test_row_13_pod_keeps_its_source_address(web):
+    client = web.get("pod/client")["status"]["podIP"]
+    for _ in range(10):
+        answer = json.loads(web.curl(web.pod_netns("client"), f"http://{cluster_ip(web, 'web')}/"))
+        assert answer["peer"].rsplit(":", 1)[0].strip("[]") == client
+
+
+def test_row_13_from_the_nodes_themselves(web):
+    for node in ("node-1", "node-2"):
+        assert web.curl(node, f"http://{cluster_ip(web, 'web')}/name")
+
+
+def test_row_15_node_port_on_every_node_inside_and_outside(web, helpers):
+    web.apply(helpers.service("web", type="NodePort"))
+    port = web.get("svc/web")["spec"]["ports"][0]["nodePort"]
+    assert 30000 <= port <= 32767
+    for node in ("node-1", "node-2"):
+        for kind in ("InternalIP", "ExternalIP"):
+            url = f"http://{web.node_address(node, kind)}:{port}/name"
+            for where in (None, "node-1", "node-2", web.pod_netns("client")):
+                helpers.wait_until(f"{url} answers from {where}", lambda: web.answers(where, url))
+
+
+def test_row_18_19_load_balancer_and_external_ip(web, helpers):
+    outside = web.node_address("node-1", "InternalIP").rsplit(".", 1)[0] + ".198"
+    web.apply(helpers.service("web", type="LoadBalancer", externalIPs=[outside]))
+    vip = helpers.wait_until("an address is given", lambda: web.get("svc/web")["status"].get("loadBalancer", {}).get("ingress"))[0]["ip"]
+    for address in (vip, outside):
+        for where in (None, "node-2", web.pod_netns("client")):
+            helpers.wait_until(f"{address} answers from {where}", lambda: web.answers(where, f"http://{address}/name"))
+
+
+def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):
+    web.apply(helpers.service("empty", selector={"app": "nobody"}))
+    ip = cluster_ip(web, "empty")
+    for where in (web.pod_netns("client"), "node-1"):
+        helpers.wait_until(f"{ip} is refused from {where}",
+                           lambda: web.curl(where, f"http://{ip}/", check=False).returncode == 7)
+
+
+def test_row_36_unused_port_of_a_cluster_ip_is_refused(web):
+    done = web.curl(web.pod_netns("client"), f"http://{cluster_ip(web, 'web')}:81/", check=False)
+    assert done.returncode == 7, done
+
+
+def test_row_25_hairpin_a_pod_reaches_itself(web, helpers):
+    web.apply(helpers.echo("lonely"))
+    web.apply(helpers.service("lonely"))
+    pod = web.wait_ready("app=lonely", 1)[0]["metadata"]["name"]
+    where, ip = web.pod_netns(pod), cluster_ip(web, "lonely")
+    helpers.wait_until("it answers to itself", lambda: web.answers(where, f"http://{ip}/name"))
+
+
+def test_row_8_named_target_port_with_two_numbers(web, helpers):
+    labels = {"app": "mixed"}
+    web.apply(helpers.echo("mixed-a", port=7001, labels={**labels, "v": "a"}))
+    web.apply(helpers.echo("mixed-b", port=7002, labels={**labels, "v": "b"}))
+    web.apply(helpers.service("mixed", selector=labels, target="http"))
+    web.wait_ready("app=mixed", 2)
+    where, ip = web.pod_netns("client"), cluster_ip(web, "mixed")
+    names = {p["metadata"]["name"] for p in web.pods("app=mixed")}
+    helpers.wait_until("both ports answer", lambda: web.answers(where, f"http://{ip}/") and reached(web, where, f"http://{ip}/", 20) == names)
+
+
+def test_row_11_ipv6_service(web, helpers):
+    web.apply(helpers.service("web6", selector={"app": "web"}, ipFamilies=["IPv6"], ipFamilyPolicy="SingleStack", type="NodePort"))
+    svc = web.get("svc/web6")["spec"]
+    assert ":" in svc["clusterIP"]
+    url = f"http://[{svc['clusterIP']}]/name"
+    helpers.wait_until("the IPv6 ClusterIP answers", lambda: web.answers(web.pod_netns("client"), url))
+    for kind in ("InternalIP", "ExternalIP"):
+        address = web.node_address("node-2", kind, 6)
+        helpers.wait_until(f"node port on {address}", lambda: web.answers(None, f"http://[{address}]:{svc['ports'][0]['nodePort']}/name"))
+
+
+def udp(lab, where, address, port, text="hi"):
+    script = ("import socket,sys; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
+              "s.connect((sys.argv[1], int(sys.argv[2]))); s.send(sys.argv[3].encode()); print(s.recv(2000).decode())")
+    done = lab.in_netns(where, "python3", "-c", script, address, str(port), text, check=False)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def test_row_4_38_udp_follows_the_pod(web, helpers):
+    deployment = helpers.echo("dgram", probe=False)
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = ["--http", "8080", "--udp", "9000"]
+    container["readinessProbe"] = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
+    web.apply(deployment)
+    web.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dgram"},
+               "spec": {"selector": {"app": "dgram"}, "ports": [{"port": 9000, "protocol": "UDP", "targetPort": 9000}]}})
+    first = web.wait_ready("app=dgram", 1)[0]["metadata"]["name"]
+    ip, where = cluster_ip(web, "dgram"), web.pod_netns("client")
+    helpers.wait_until("datagrams are answered", lambda: udp(web, where, ip, 9000))
+    # One socket that never stops sending from one port keeps its conntrack entry alive: it must not stay with the old pod.
+    script = ("import socket,sys,time\ns=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.3)\ns.connect((sys.argv[1], 9000))\n"
+              "end=time.time()+float(sys.argv[2])\nwhile time.time()<end:\n"
+              "  try:\n    s.send(b'x'); print(s.recv(2000).decode(), flush=True)\n  except OSError: pass\n  time.sleep(0.05)\n")
+    client = subprocess.Popen(["ip", "netns", "exec", web.netns(where), "python3", "-c", script, ip, "30"],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert client.stdout.readline()
+        web.delete("pod/" + first)
+        second = helpers.wait_until("another pod is ready", lambda: [p for p in web.ready_pods("app=dgram") if p["metadata"]["name"] != first])
+        name = second[0]["metadata"]["name"]
+        for line in client.stdout:
+            if name in line:
+                return
+        pytest.fail(f"the flow never reached {name}")
+    finally:
+        client.kill()
+        client.wait()
+
+
+def test_row_29_deleting_a_pod_loses_no_request(web, helpers):
+    """The only pod goes, drains, and its successor takes over: a loop of requests that is running loses not one."""
+    web.apply(helpers.echo("drain", args=["--drain", "2s"]))
+    web.apply(helpers.service("drain"))
+    first = web.wait_ready("app=drain", 1)[0]
+    where, ip = web.pod_netns("client"), cluster_ip(web, "drain")
+    helpers.wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
+    results, stop = {"ok": 0, "lost": []}, threading.Event()
+
+    def loop():
+        while not stop.is_set():
+            done = web.curl(where, f"http://{ip}/name", check=False)
+            if done.returncode == 0:
+                results["ok"] += 1
+            else:
+                results["lost"].append(done.stderr)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        helpers.wait_until("the loop runs", lambda: results["ok"] > 20)
+        web.delete("pod/" + first["metadata"]["name"])
+        second = helpers.wait_until("the successor is ready", lambda: [
+            p for p in web.ready_pods("app=drain") if p["metadata"]["uid"] != first["metadata"]["uid"]])[0]
+        helpers.wait_until("the old pod is gone", lambda: len(web.pods("app=drain")) == 1)
+        before = results["ok"]
+        helpers.wait_until("the loop goes on", lambda: results["ok"] > before + 20)
+    finally:
+        stop.set()
+        thread.join()
+    assert second["status"]["podIP"] != first["status"]["podIP"]
+    assert results["lost"] == [], f"{results['ok']} answered, lost: {results['lost'][:3]}"
+
+
+def test_row_47_restart_of_the_agent_interrupts_nothing(web, helpers):
+    where, ip = web.pod_netns("client"), cluster_ip(web, "web")
+    node = where.split("/")[0]
+    pids = [p for p in web.processes("fairlead-agent") if f"--node-name={node}" in open(f"/proc/{p}/cmdline").read()]
+    assert len(pids) == 1
+    before = web.in_netns(node, "nft", "list", "table", "ip", "fairlead")
+    subprocess.run(["kill", "-9", str(pids[0])], check=True)
+    for _ in range(30):
+        assert web.answers(where, f"http://{ip}/name")
+    helpers.wait_until("another agent runs", lambda: [p for p in web.processes("fairlead-agent") if p not in pids])
+    for _ in range(30):
+        assert web.answers(where, f"http://{ip}/name")
+    assert len(web.in_netns(node, "nft", "list", "table", "ip", "fairlead").splitlines()) == len(before.splitlines())
+
+
+def test_row_1_type_changes_leave_nothing_behind(web, helpers):
+    web.apply(helpers.service("shift", selector={"app": "web"}))
+    ip, where = cluster_ip(web, "shift"), web.pod_netns("client")
+    helpers.wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
+    web.delete("svc/shift")
+    helpers.wait_until("the address is gone from the kernel", lambda: ip not in web.in_netns("node-1", "nft", "list", "table", "ip", "fairlead"))

@@ -1,0 +1,138 @@
+/* JSON patch, merge patch, strategic merge. */
+#include <errno.h>
+
+#include "kube/patch.h"
+#include "kube/schema_tables.h"
+#include "test.h"
+
+static json_t *parse(const char *text)
+{
+    json_t *j = NULL;
+    assert_int_equal(json_parse(str_from(text), 0, NULL, &j, NULL), 0);
+    return j;
+}
+
+static void expect(const json_t *have, const char *want)
+{
+    AUTO_JSON json_t *w = parse(want);
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, have);
+    if (!json_equal(have, w))
+        fail_msg("have %s, want %s", buf_cstr(&b), want);
+}
+
+static void json_case(const char *doc, const char *patch, int code, const char *want)
+{
+    json_t *j = parse(doc);
+    AUTO_JSON json_t *p = parse(patch);
+    assert_int_equal(patch_apply_json(&j, p, NULL), code);
+    if (want)
+        expect(j, want);
+    json_decref(j);
+}
+
+static void test_json_patch(void **state)
+{
+    (void)state;
+    json_case("{\"a\":[1,2]}", "[{\"op\":\"add\",\"path\":\"/a/1\",\"value\":9}]", 0,
+              "{\"a\":[1,9,2]}");
+    json_case("{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-\",\"value\":2}]", 0,
+              "{\"a\":[1,2]}");
+    json_case("{\"a/b\":1,\"m~n\":2}",
+              "[{\"op\":\"remove\",\"path\":\"/a~1b\"},{\"op\":\"remove\",\"path\":\"/m~0n\"}]", 0,
+              "{}");
+    json_case("{\"a\":1}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/b\"}]", 0, "{\"b\":1}");
+    json_case("{\"a\":{\"x\":1}}",
+              "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"},{\"op\":\"replace\",\"path\":\"/"
+              "b/x\",\"value\":2}]",
+              0, "{\"a\":{\"x\":1},\"b\":{\"x\":2}}");
+    json_case("{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":2}]", -ENOENT, NULL);
+    json_case("{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/b\",\"value\":2}]", -ENOENT, NULL);
+    json_case("{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/x/y\",\"value\":2}]", -ENOENT, NULL);
+    json_case("{\"a\":{}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]", -EINVAL, NULL);
+    json_case("{\"a\":[]}", "[{\"op\":\"remove\",\"path\":\"/a/01\"}]", -ENOENT, NULL);
+    json_case("{}", "[{\"op\":\"nope\",\"path\":\"/a\"}]", -EINVAL, NULL);
+    json_case("{}", "{}", -EINVAL, NULL);
+    json_case("{\"a\":1}", "[{\"op\":\"add\",\"path\":\"\",\"value\":{\"b\":2}}]", 0, "{\"b\":2}");
+}
+
+static void test_merge_patch(void **state)
+{
+    AUTO_JSON json_t *j = parse("{\"a\":{\"b\":1,\"c\":2},\"l\":[1,2]}");
+    AUTO_JSON json_t *p = parse("{\"a\":{\"b\":null,\"d\":{\"e\":null,\"f\":1}},\"l\":[3]}");
+    (void)state;
+    patch_apply_merge(j, p);
+    expect(j, "{\"a\":{\"c\":2,\"d\":{\"f\":1}},\"l\":[3]}");
+}
+
+static void strategic(const struct schema *s, const char *doc, const char *patch, const char *want)
+{
+    AUTO_JSON json_t *j = parse(doc);
+    AUTO_JSON json_t *p = parse(patch);
+    assert_int_equal(patch_apply_strategic(s, j, p, NULL), 0);
+    expect(j, want);
+}
+
+static void test_strategic_lists(void **state)
+{
+    (void)state;
+    strategic(&schema_container, "{\"env\":[{\"name\":\"a\",\"value\":\"1\"},{\"name\":\"b\"}]}",
+              "{\"env\":[{\"name\":\"a\",\"value\":\"2\"},{\"name\":\"c\"}]}",
+              "{\"env\":[{\"name\":\"a\",\"value\":\"2\"},{\"name\":\"b\"},{\"name\":\"c\"}]}");
+    strategic(&schema_container, "{\"env\":[{\"name\":\"a\"},{\"name\":\"b\"}]}",
+              "{\"env\":[{\"$patch\":\"delete\",\"name\":\"a\"}]}", "{\"env\":[{\"name\":\"b\"}]}");
+    strategic(&schema_container, "{\"env\":[{\"name\":\"a\"}]}",
+              "{\"env\":[{\"$patch\":\"replace\"},{\"name\":\"z\"}]}",
+              "{\"env\":[{\"name\":\"z\"}]}");
+    strategic(&schema_container, "{\"command\":[\"a\",\"b\"]}", "{\"command\":[\"c\"]}",
+              "{\"command\":[\"c\"]}");
+    strategic(&schema_container, "{\"ports\":[{\"containerPort\":1}]}",
+              "{\"ports\":[{\"containerPort\":2}]}",
+              "{\"ports\":[{\"containerPort\":1},{\"containerPort\":2}]}");
+    strategic(&schema_service, "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"a\"}]}}",
+              "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"b\"}]}}",
+              "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"b\"}]}}");
+}
+
+static void test_strategic_directives(void **state)
+{
+    (void)state;
+    strategic(&schema_deployment_spec,
+              "{\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":1}}}",
+              "{\"strategy\":{\"$retainKeys\":[\"type\"],\"type\":\"Recreate\"}}",
+              "{\"strategy\":{\"type\":\"Recreate\"}}");
+    strategic(&schema_object_meta, "{\"finalizers\":[\"a\",\"b\"]}",
+              "{\"$deleteFromPrimitiveList/finalizers\":[\"a\"],\"finalizers\":[\"c\"]}",
+              "{\"finalizers\":[\"b\",\"c\"]}");
+    strategic(&schema_pod_spec,
+              "{\"containers\":[{\"name\":\"a\"},{\"name\":\"s\"},{\"name\":\"b\"}]}",
+              "{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"a\"}]}",
+              "{\"containers\":[{\"name\":\"s\"},{\"name\":\"b\"},{\"name\":\"a\"}]}");
+    strategic(&schema_pod_spec, "{\"securityContext\":{\"runAsUser\":1}}",
+              "{\"securityContext\":{\"$patch\":\"replace\",\"fsGroup\":2}}",
+              "{\"securityContext\":{\"fsGroup\":2}}");
+    strategic(&schema_object_meta, "{\"labels\":{\"a\":\"1\"}}",
+              "{\"labels\":{\"a\":null,\"b\":\"2\"}}", "{\"labels\":{\"b\":\"2\"}}");
+}
+
+static void test_a_missing_merge_key_is_an_error(void **state)
+{
+    AUTO_JSON json_t *j = parse("{}");
+    AUTO_JSON json_t *p = parse("{\"env\":[{\"value\":\"x\"}]}");
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(patch_apply_strategic(&schema_container, j, p, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "does not contain declared merge key: name"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json_patch),
+        cmocka_unit_test(test_merge_patch),
+        cmocka_unit_test(test_strategic_lists),
+        cmocka_unit_test(test_strategic_directives),
+        cmocka_unit_test(test_a_missing_merge_key_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
