@@ -29,11 +29,7 @@ struct host {
 static struct host hosts[N_HOSTS] = {
     {.name = "a", .v4 = "10.244.1.2", .gw4 = "10.244.1.1", .v6 = "fd44:1::2", .gw6 = "fd44:1::1"},
     {.name = "b", .v4 = "10.244.2.2", .gw4 = "10.244.2.1", .v6 = "fd44:2::2", .gw6 = "fd44:2::1"},
-    {.name = "out",
-     .v4 = "198.51.100.2",
-     .gw4 = "198.51.100.1",
-     .v6 = "fd99::2",
-     .gw6 = "fd99::1"},
+    {.name = "out", .v4 = "198.51.100.2", .gw4 = "198.51.100.1", .v6 = "fd99::2", .gw6 = "fd99::1"},
     {.name = "node", .v4 = "198.51.100.1", .v6 = "fd99::1"},
 };
 
@@ -136,8 +132,9 @@ static void ask(const struct request *q, struct answer *ret)
     if (ip_parse(str_from(q->ip), &ip) < 0)
         return;
     len = ip_to_sockaddr(&ip, q->port, &sa);
-    p.fd = socket(sa.ss_family, (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) |
-                                    SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    p.fd = socket(
+        sa.ss_family,
+        (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (q->src_port) {
         struct sockaddr_storage local;
         struct ip any = {.family = ip.family};
@@ -236,8 +233,8 @@ static bool network_up(void)
         if (write(h->fd, "g", 1) != 1 || read(h->fd, &c, 1) != 1)
             return false;
     }
-    /* Somewhere for packets to unknown places to go, so that nothing but our rules rejects them; not
-     * back where they came from, where a redirect would use up the sender's share of ICMP. */
+    /* Somewhere for packets to unknown places to go, so that nothing but our rules rejects them;
+     * not back where they came from, where a redirect would use up the sender's share of ICMP. */
     sh("ip link add void type veth peer name void1; ip link set void up; ip link set void1 up; "
        "ip route add default dev void; ip -6 route "
        "add default dev void");
@@ -410,8 +407,7 @@ static void assert_evaluates(const struct row *r)
     struct ip to, from, endpoint;
     assert_int_equal(ip_parse(str_from(r->to), &to), 0);
     assert_int_equal(
-        ip_parse(str_from(to.family == AF_INET ? hosts[r->from].v4 : hosts[r->from].v6), &from),
-        0);
+        ip_parse(str_from(to.family == AF_INET ? hosts[r->from].v4 : hosts[r->from].v6), &from), 0);
     const struct frontend *f = frontend_for(r, &to, false);
     if (!f && is_node_address(r->to))
         f = frontend_for(r, &to, true);
@@ -423,8 +419,7 @@ static void assert_evaluates(const struct row *r)
     endpoint = (struct ip){.family = to.family};
     memcpy(endpoint.bytes, f->endpoints[0].ip, 16);
     bool local_source = prefix_contains(&pods[to.family == AF_INET6], &from);
-    bool masqueraded =
-        f->policy == DATAPLANE_EXTERNAL || !local_source || ip_eq(&from, &endpoint);
+    bool masqueraded = f->policy == DATAPLANE_EXTERNAL || !local_source || ip_eq(&from, &endpoint);
     assert_int_equal(masqueraded, r->masqueraded);
 }
 
@@ -443,8 +438,8 @@ static void assert_kernel_agrees(const struct row *r)
         return;
     bool seen = !streq(peer + 1, v6 ? hosts[r->from].v6 : hosts[r->from].v4);
     if (seen != r->masqueraded)
-        fail_msg("rows %s: %s -> %s:%u: masqueraded %d, want %d: %s", r->rows,
-                 hosts[r->from].name, r->to, r->port, seen, r->masqueraded, a.text);
+        fail_msg("rows %s: %s -> %s:%u: masqueraded %d, want %d: %s", r->rows, hosts[r->from].name,
+                 r->to, r->port, seen, r->masqueraded, a.text);
 }
 
 /* The first neighbour discovery of a fresh link takes a second or more. */
