@@ -36,7 +36,8 @@ static int socket_to(const char *ip, uint16_t port, bool listening)
     struct linger reset = {1, 0};
     inet_pton(AF_INET, ip, &sa.sin_addr);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (!listening) /* else accepted sockets would reset before the client looks */
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     if (listening ? bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 512) < 0
                   : connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
         fprintf(stderr, "bench: %s:%u: %s\n", ip, port, strerror(errno));
