@@ -73,9 +73,9 @@ int down_command(int argc, char **argv)
     if (r < 0)
         code = program_fail(EXIT_FAILED, "run it again; what is left is named above", "lab %s: %s",
                             name, err_text(&err));
-    else if (!existed && !removed.names.n)
+    else if (!existed && !removed.names.n && !quiet)
         printf("lab %s: nothing to remove\n", name);
-    else if (!quiet) {
+    else if (!quiet && (existed || removed.names.n)) {
         VEC_FOREACH (n, &removed.names)
             printf("removed %s\n", *n);
         printf("removed %s\nlab %s is gone in %.2f s\n", d.path, name,
