@@ -124,10 +124,10 @@ describe deploy web -n shop
 describe svc web -n shop
 describe pod api -n shop
 describe node node-1
-describe cm conf -n shop
 describe ns shop
 create ns other
 create configmap c2 -n shop --from-literal=a=b
+describe cm c2 -n shop
 create secret generic s1 -n shop --from-literal=p=q
 create secret tls t1 -n shop --cert={d}/server.crt --key={d}/server.key
 create serviceaccount builder -n shop
