@@ -23,13 +23,14 @@ unit: build      ## unit tests and fuzz corpora
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 e2e: build       ## end-to-end tests over network namespaces (root)
-	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(PYTEST) tests/e2e
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/$(BUILD) $(PYTEST) tests/e2e
 
 asan: setup      ## unit and e2e tests under ASan and UBSan
 	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
-	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_SANITIZED=1 $(PYTEST) tests/e2e
+	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 \
+	    $(PYTEST) tests/e2e
 
 clang: setup     ## build with clang
 	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null
