@@ -29,7 +29,7 @@ asan: setup      ## unit and e2e tests under ASan and UBSan
 	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
-	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 \
+	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
 	    $(PYTEST) tests/e2e
 
 clang: setup     ## build with clang

@@ -35,7 +35,9 @@ def kubectls():
             minor = minor_of(binary)
             if minor and minor not in found:
                 found[minor] = binary
-    return sorted(found.items())
+    versions = sorted(found.items())
+    # Under sanitizers one version is enough: what they look for is in the server, which hears much the same from all.
+    return versions[-1:] if os.environ.get("FAIRLEAD_SANITIZED") else versions
 
 
 MANIFEST = """

@@ -85,7 +85,7 @@ def test_objects_survive_a_killed_supervisor(helpers):
     assert leftovers(lab) == []
 
 
-@pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_KILLS", "6"))))
+@pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_LAB_KILLS", "20"))))
 def test_killed_at_a_random_moment_everything_is_cleaned(helpers, moment):
     """kill -9 of the supervisor or of a node, during start or after: the next up or down cleans it all."""
     rng = random.Random(f"{os.getpid()}-{moment}")
