@@ -118,7 +118,7 @@ int main(int argc, char **argv)
     };
     const struct program p = {"fairlead-agent", "programs the kernel's Services on one node",
                               "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;

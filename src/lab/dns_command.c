@@ -55,7 +55,7 @@ int dns_command(int argc, char **argv)
         {.name = NULL},
     };
     const struct program p = {"fairlead-labd dns", "cluster DNS from Services and EndpointSlices", "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;

@@ -52,7 +52,7 @@ int down_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     struct fabric_removed removed = {0};
@@ -139,7 +139,7 @@ int status_command(int argc, char **argv)
     };
     const struct program p = {
         "fairlead lab status", "shows a lab, or which labs are up", "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     int holder = 0, code = program_start(&p, argc, argv, &rest, NULL);
@@ -187,7 +187,7 @@ int exec_command(int argc, char **argv)
                               "fairlead lab exec node-1/default/web -- ip addr\n",
                               args,
                               true};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     char netns[FABRIC_NAME_BYTES];
     int code = program_start(&p, argc, argv, &rest, NULL);
@@ -236,7 +236,7 @@ int kubeconfig_command(int argc, char **argv)
                               "  export KUBECONFIG=$(fairlead lab kubeconfig --path)\n",
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     AUTO_DONE(buf) struct buf text = {0};

@@ -194,7 +194,7 @@ int node_command(int argc, char **argv)
     };
     const struct program p = {"fairlead-labd node", "a node: runs the pods bound to it as processes of this machine", "[flags]",
                               NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
