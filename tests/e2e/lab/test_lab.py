@@ -131,9 +131,9 @@ def test_unknown_image_waits_with_a_hint(lab, helpers):
 
     def waiting():
         statuses = lab.get("pod/stranger").get("status", {}).get("containerStatuses") or []
-        return statuses and statuses[0]["state"].get("waiting")
-    state = helpers.wait_until("it waits", waiting)
-    assert state["reason"] in ("ErrImagePull", "ImagePullBackOff")
+        state = statuses and statuses[0]["state"].get("waiting")
+        return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
+    state = helpers.wait_until("it waits for an image", waiting)
     assert "--image" in state["message"]
     lab.delete("pod/stranger")
 
