@@ -12,6 +12,7 @@
 #include "lab/controller.h"
 #include "lab/fabric.h"
 #include "lab/node_announce.h"
+#include "lab/node_masquerade.h"
 #include "lab/node_priv.h"
 #include "nl/netns.h"
 
@@ -297,6 +298,19 @@ static void remove_leftover(const char *name, void *user)
         log_warn("leftover namespace", kv_s("namespace", name), kv_s("error", err_text(&err)));
 }
 
+/* Without it pods still reach each other and Services: worth a warning, not the end. */
+static void masquerade(const struct node_options *o)
+{
+    const struct prefix pods[2] = {o->pod_v4, o->pod_v6};
+    struct prefix cluster[2] = {fabric_cluster_cidr(AF_INET), fabric_cluster_cidr(AF_INET6)};
+    struct err err = {0};
+    for (int i = 0; i < 2; i++)
+        if (!prefix_contains(&cluster[i], &pods[i].ip))
+            cluster[i] = pods[i]; /* not a lab of ours: other nodes' pods are not known here */
+    if (node_masquerade_up(pods, cluster, &err) < 0)
+        log_warn("pods cannot reach what is outside the cluster", kv_s("node", o->name), kv_s("error", err_text(&err)));
+}
+
 int node_new(struct kube_client *client, const struct node_options *o, struct node **ret, struct err *reterr)
 {
     struct node *n = NEW(struct node);
@@ -318,6 +332,7 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
         node_free(n);
         return r;
     }
+    masquerade(o);
     n->events = event_recorder_new(client, "kubelet", o->name);
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
     node_register(n);

@@ -17,6 +17,7 @@ enum {
     BACKOFF_FIRST_MS = 10 * 1000,
     BACKOFF_MAX_MS = 300 * 1000,
     BACKOFF_RESET_MS = 600 * 1000,
+    CONFIG_RETRY_MS = 2000,
     MESSAGE_BYTES_MAX = 4096,
 };
 
@@ -332,6 +333,8 @@ void pod_container_start(struct pod_container *c)
         return;
     if (container_env(c, &e, &err) < 0) {
         fail_start(c, "CreateContainerConfigError", &err);
+        if (pod_inputs_retry(c->pod->inputs))
+            retry_after(c, CONFIG_RETRY_MS);
         env_done(&e);
         return;
     }
