@@ -123,7 +123,7 @@ int main(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;

@@ -147,6 +147,7 @@ static char *next_word(const char **p)
     bool any = false;
     while (isspace((unsigned char)**p))
         ++*p;
+    const char *begin = *p;
     for (; **p && (quote || !isspace((unsigned char)**p)); ++*p) {
         any = true;
         if (quote && **p == quote)
@@ -157,6 +158,7 @@ static char *next_word(const char **p)
             buf_add_char(&word, **p);
     }
     if (!any || quote) {
+        *p = begin; /* text is left: the caller sees that a quote does not close */
         buf_done(&word);
         return NULL;
     }

@@ -102,9 +102,10 @@ static void test_rows_7_29_ready_then_terminating(void **state)
     (void)state;
     struct slice_object *ready[] = {slice_of(
         "s1", "IPv4",
-        EP("10.0.0.1", "\"ready\":true") "," EP("10.0.0.2", "\"ready\":false,\"serving\":true,"
-                                                            "\"terminating\":true") "," EP(
-            "10.0.0.3", "\"ready\":false,\"serving\":false"),
+        EP("10.0.0.1", "\"ready\":true") "," EP(
+            "10.0.0.2",
+            "\"ready\":false,\"serving\":true,"
+            "\"terminating\":true") "," EP("10.0.0.3", "\"ready\":false,\"serving\":false"),
         HTTP)};
     assert_model(WEB, ready, 1, HEAD "    endpoint 10.0.0.1 8080\n    draining 10.0.0.2 8080\n");
     struct slice_object *none[] = {slice_of(

@@ -1,0 +1,243 @@
+"""Pods on a lab's nodes: what a container sees, how it ends, what the API is told."""
+import base64
+import os
+import subprocess
+import time
+
+from conftest import run, wait_until
+
+
+def test_what_a_container_sees(lab):
+    lab.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "one", "b": "two"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"k": base64.b64encode(b"s3cret").decode()}},
+    )
+    lab.pod("sees", image="busybox", container={
+        "env": [
+            {"name": "ONE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}},
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}},
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "URL", "value": "http://$(IP)/"},
+        ],
+        "volumeMounts": [
+            {"name": "conf", "mountPath": "/etc/settings"},
+            {"name": "conf", "mountPath": "/srv/only-b", "subPath": "b"},
+            {"name": "keys", "mountPath": "/keys"},
+            {"name": "work", "mountPath": "/not/there/before"},
+        ],
+    }, spec={"volumes": [
+        {"name": "conf", "configMap": {"name": "settings"}},
+        {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o400, "items": [{"key": "k", "path": "deep/k"}]}},
+        {"name": "work", "emptyDir": {}},
+    ]})
+    pod = lab.wait_ready("sees")
+    ip = pod["status"]["podIP"]
+    assert lab.sh("sees", "echo $ONE $KEY $URL").split() == ["one", "s3cret", f"http://{ip}/"]
+    assert lab.sh("sees", "cat /etc/settings/a /srv/only-b /keys/deep/k") == "onetwos3cret"
+    assert lab.sh("sees", "stat -c %a /keys/deep/k").strip() == "400"
+    assert lab.sh("sees", "hostname; cat /etc/hostname").split() == ["sees", "sees"]
+    assert f"{ip}\tsees" in lab.sh("sees", "cat /etc/hosts")
+    assert "search default.svc.cluster.local svc.cluster.local cluster.local" in lab.sh("sees", "cat /etc/resolv.conf")
+    assert lab.sh("sees", "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace") == "default"
+    assert "BEGIN CERTIFICATE" in lab.sh("sees", "cat /var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    assert lab.sh("sees", "readlink /proc/1/ns/pid").strip() != os.readlink("/proc/self/ns/pid")
+    assert lab.sh("sees", "echo $$").strip() != "1", "exec is beside PID 1, not in its place"
+
+
+def test_the_host_stays_as_it_was(lab):
+    marker = f"/usr/share/fairlead-test-{lab.name}"
+    lab.pod("writes", image="busybox", command=["sh", "-c", f"echo x > {marker}; echo x > /tmp/{lab.name}; sleep 100"],
+            container={"volumeMounts": [{"name": "v", "mountPath": "/var/run/made-up-" + lab.name}]},
+            spec={"volumes": [{"name": "v", "emptyDir": {}}]})
+    lab.wait_ready("writes")
+    assert wait_until("the file is there", lambda: lab.sh("writes", f"cat {marker} /tmp/{lab.name}", check=False).stdout) == "x\nx\n"
+    assert not os.path.exists(marker)
+    assert not os.path.exists("/tmp/" + lab.name)
+    assert not os.path.exists("/run/made-up-" + lab.name)
+    assert lab.name not in open("/proc/self/mounts").read().replace("fl." + lab.name, "")
+
+
+def test_readiness_follows_the_program(lab):
+    lab.pod("slow", image="busybox", command=["sh", "-c", "sleep 0.7; touch /tmp/ok; sleep 100"],
+            container={"readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ok"]}, "periodSeconds": 30}})
+    started = wait_until("it runs", lambda: "running" in lab.container("slow").get("state", {}))
+    assert started and not lab.is_ready("slow")
+    before = time.monotonic()
+    lab.wait_ready("slow", timeout=8)
+    assert time.monotonic() - before < 5, "the first success must not wait for the next full period"
+    lab.sh("slow", "rm /tmp/ok")
+
+
+def test_liveness_restarts(lab):
+    lab.pod("sick", container={"livenessProbe": {"httpGet": {"path": "/status/500", "port": 8080}, "periodSeconds": 1,
+                                                 "failureThreshold": 1}})
+    wait_until("it was restarted", lambda: lab.container("sick").get("restartCount", 0) >= 1, 15)
+    assert "terminated" in lab.container("sick")["lastState"]
+
+
+def test_exit_codes_and_phases(lab):
+    for code, phase in ((0, "Succeeded"), (3, "Failed")):
+        name = f"exit-{code}"
+        lab.pod(name, image="busybox", command=["sh", "-c", f"echo bye > /dev/termination-log; exit {code}"],
+                spec={"restartPolicy": "Never"})
+        wait_until(f"{name} is over", lambda: lab.status(name).get("phase") == phase)
+        ended = lab.container(name)["state"]["terminated"]
+        assert (ended["exitCode"], ended["message"].strip()) == (code, "bye")
+
+
+def test_crash_loop_backs_off(lab):
+    lab.pod("crash", image="busybox", command=["sh", "-c", "echo run; exit 1"])
+    waiting = wait_until("it backs off", lambda: lab.container("crash").get("state", {}).get("waiting"))
+    wait_until("its reason is CrashLoopBackOff",
+               lambda: lab.container("crash").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    assert waiting and lab.container("crash")["restartCount"] >= 1
+    assert lab.logs("crash", "--previous") == "run\n"
+
+
+def test_init_containers_run_in_order(lab):
+    lab.pod("inits", image="busybox", spec={
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "initContainers": [
+            {"name": f"i{i}", "image": "busybox", "command": ["sh", "-c", f"echo {i} >> /v/order"],
+             "volumeMounts": [{"name": "v", "mountPath": "/v"}]} for i in (1, 2)],
+    }, container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]})
+    lab.wait_ready("inits")
+    assert lab.sh("inits", "cat /v/order").split() == ["1", "2"]
+    assert [s["state"]["terminated"]["exitCode"] for s in lab.status("inits")["initContainerStatuses"]] == [0, 0]
+
+
+def test_unknown_image_says_what_to_do(lab):
+    lab.pod("unknown", image="example.com/nobody/knows:1")
+    waiting = wait_until("it says why", lambda: lab.container("unknown").get("state", {}).get("waiting", {}).get("message"))
+    assert "--image 'example.com/nobody/knows:1=COMMAND'" in waiting
+    assert lab.container("unknown")["state"]["waiting"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
+
+
+def test_missing_configmap_waits_and_then_starts(lab):
+    lab.pod("later", image="busybox", container={"envFrom": [{"configMapRef": {"name": "late"}}]})
+    wait_until("it waits", lambda: lab.container("later").get("state", {}).get("waiting", {}).get("reason")
+               == "CreateContainerConfigError")
+    lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"LATE": "yes"}})
+    lab.wait_ready("later", timeout=15)
+    assert lab.sh("later", "echo $LATE").strip() == "yes"
+
+
+def test_deletion_waits_for_the_program(lab):
+    lab.pod("polite", image="busybox", command=["sh", "-c", "trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done"],
+            spec={"terminationGracePeriodSeconds": 20})
+    lab.wait_ready("polite")
+    netns = lab.netns("polite")
+    before = time.monotonic()
+    lab.delete_and_wait("polite")
+    took = time.monotonic() - before
+    assert 0.4 < took < 5
+    wait_until("its namespace is gone", lambda: not os.path.exists("/run/netns/" + netns), 2)
+
+
+def test_deletion_kills_the_deaf(lab):
+    lab.pod("deaf", image="busybox", command=["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
+            spec={"terminationGracePeriodSeconds": 1})
+    lab.wait_ready("deaf")
+    before = time.monotonic()
+    lab.delete_and_wait("deaf")
+    assert 0.9 < time.monotonic() - before < 5
+
+
+def test_logs(lab):
+    lab.pod("talks", image="busybox", command=["sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; sleep 100"])
+    wait_until("it has spoken", lambda: "bad" in lab.logs("talks"))
+    assert lab.logs("talks", "--tail", "2") == "line 5\nbad\n"
+    assert lab.logs("talks", "--tail=1", "--timestamps").split()[0].endswith("Z")
+
+
+def test_exec_streams_and_status(lab):
+    lab.pod("tool", image="busybox")
+    lab.wait_ready("tool")
+    done = lab.sh("tool", "cat; echo oops >&2; exit 7", check=False)
+    assert done.returncode in (1, 7) and "oops" in done.stderr
+    assert lab.fairlead("exec", "-i", "tool", "--", "cat", stdin="x" * 300000) == "x" * 300000
+
+
+def test_pods_reach_each_other_and_the_outside(lab):
+    ends = [lab.wait_ready(lab.pod(f"net-{i}")) for i in range(4)]
+    nodes = {p["spec"]["nodeName"] for p in ends}
+    assert len(nodes) == 2, "the scheduler spreads them"
+    for p in ends:
+        for ip in p["status"]["podIPs"]:
+            host = f"[{ip['ip']}]" if ":" in ip["ip"] else ip["ip"]
+            said = lab.in_pod_net("net-0", "curl", "-s", "-m", "2", f"http://{host}:8080/name")
+            assert said.strip() == p["metadata"]["name"]
+    # Outside the cluster nobody knows pods: they appear with their node's address.
+    node = next(n for n in lab.get("nodes")["items"] if n["metadata"]["name"] == ends[0]["spec"]["nodeName"])
+    internal = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
+    host_ip = ".".join(internal[0].split(".")[:3] + ["1"])
+    server = subprocess.Popen([os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead-echo"), "--http", "18099"],
+                              stderr=subprocess.DEVNULL)
+    try:
+        seen = wait_until("the host answers", lambda: lab.in_pod_net(
+            "net-0", "curl", "-s", "-m", "2", f"http://{host_ip}:18099/ip", check=False).stdout)
+        assert seen.strip() in internal
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_dns(lab):
+    lab.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "plain"},
+         "spec": {"selector": {"app": "named"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "group"},
+         "spec": {"clusterIP": "None", "selector": {"app": "named"}, "ports": [{"name": "http", "port": 8080}]}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias"},
+         "spec": {"type": "ExternalName", "externalName": "example.org"}},
+    )
+    pod = lab.wait_ready(lab.pod("named", labels={"app": "named"}, spec={"hostname": "first", "subdomain": "group"}))
+    lab.wait_ready("net-0") if "net-0" in str(lab.get("pods")) else lab.wait_ready(lab.pod("net-0"))
+    ip, cluster_ip = pod["status"]["podIP"], lab.get("svc/plain")["spec"]["clusterIP"]
+
+    def ask(*argv):
+        return lab.in_pod_net("net-0", "dig", "@10.96.0.10", "+short", "+time=1", "+tries=1", *argv, check=False).stdout.strip()
+
+    wait_until("the group has its endpoint", lambda: ask("group.default.svc.cluster.local") == ip)
+    assert ask("plain.default.svc.cluster.local") == cluster_ip
+    assert ask("first.group.default.svc.cluster.local") == ip
+    assert ask("SRV", "_http._tcp.plain.default.svc.cluster.local") == "0 100 80 plain.default.svc.cluster.local."
+    assert ask("SRV", "_http._tcp.group.default.svc.cluster.local") == "0 100 8080 first.group.default.svc.cluster.local."
+    assert ask("CNAME", "alias.default.svc.cluster.local") == "example.org."
+    assert ask("-x", cluster_ip) == "plain.default.svc.cluster.local."
+    assert ask("-x", ip) == "first.group.default.svc.cluster.local."
+    assert ask("+tcp", "TXT", "dns-version.cluster.local") == '"1.1.0"'
+
+    def rcode(*argv):
+        out = lab.in_pod_net("net-0", "dig", "@10.96.0.10", "+time=1", *argv)
+        return out.split("status: ")[1].split(",")[0], "SOA" in out
+
+    assert rcode("nobody.default.svc.cluster.local") == ("NXDOMAIN", True)
+    assert rcode("MX", "plain.default.svc.cluster.local") == ("NOERROR", True)
+    assert rcode("example.com")[0] == "REFUSED"
+
+
+def test_a_killed_node_comes_back(lab):
+    pod = lab.wait_ready(lab.pod("survivor"))
+    node = pod["spec"]["nodeName"]
+    pids = [p for p in os.listdir("/proc") if p.isdigit() and is_node(p, lab.name, node)]
+    assert len(pids) == 1
+    os.kill(int(pids[0]), 9)
+    wait_until("its container was started again", lambda: lab.container("survivor").get("restartCount", 0) == 1 and
+               lab.is_ready("survivor"), 20)
+
+
+def cmdline(pid):
+    try:
+        return open(f"/proc/{pid}/cmdline").read().split("\0")
+    except OSError:
+        return []
+
+
+def is_node(pid, lab_name, node):
+    words = cmdline(pid)
+    return "node" in words[:3] and f"--lab={lab_name}" in words and f"--node-name={node}" in words
+
+
+def test_down_leaves_nothing(lab):
+    assert run("ip", "-br", "link", "show", "type", "veth").count("fl-" + lab.name) == 1

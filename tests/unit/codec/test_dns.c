@@ -1,0 +1,90 @@
+/* DNS messages: what a resolver sends is understood, what is malformed is refused, answers fit
+ * their limit. */
+#include <errno.h>
+
+#include "codec/dns.h"
+#include "test.h"
+
+/* "web.default.svc.cluster.local" A, EDNS with 4096 bytes. */
+static const char query[] = "\x12\x34\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01"
+                            "\x03WeB\x07"
+                            "default\x03svc\x07"
+                            "cluster\x05local\x00\x00\x01\x00\x01"
+                            "\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00";
+
+static void test_parse(void **state)
+{
+    (void)state;
+    struct dns_query q;
+    struct str s = str_of(query, sizeof(query) - 1);
+    assert_ok(dns_query_parse(s, &q));
+    assert_int_equal(q.id, 0x1234);
+    assert_string_equal(q.name, "web.default.svc.cluster.local");
+    assert_int_equal(q.type, DNS_A);
+    assert_true(q.recursion_desired && q.has_edns);
+    assert_int_equal(q.udp_bytes, DNS_UDP_BYTES_MAX);
+    for (size_t n = 0; n < 12 + 31 + 4; n++) /* every cut before the end of the question */
+        assert_int_equal(dns_query_parse(str_of(query, n), &q), -EBADMSG);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct dns_query q;
+    char bytes[sizeof(query)];
+    memcpy(bytes, query, sizeof(query));
+    bytes[2] |= (char)0x80; /* an answer, not a query */
+    assert_int_equal(dns_query_parse(str_of(bytes, sizeof(query) - 1), &q), -EBADMSG);
+    memcpy(bytes, query, sizeof(query));
+    bytes[12] = (char)0xc0; /* a compression pointer to itself */
+    bytes[13] = 12;
+    assert_int_equal(dns_query_parse(str_of(bytes, sizeof(query) - 1), &q), -EBADMSG);
+    memcpy(bytes, query, sizeof(query));
+    bytes[13] = '.'; /* a dot inside a label would look like two labels */
+    assert_int_equal(dns_query_parse(str_of(bytes, sizeof(query) - 1), &q), -EBADMSG);
+}
+
+static void test_reply(void **state)
+{
+    (void)state;
+    struct dns_query q;
+    struct dns_reply r;
+    AUTO_DONE(buf) struct buf b = {0};
+    struct ip ip = {.family = AF_INET, .bytes = {10, 96, 0, 10}};
+    assert_ok(dns_query_parse(str_of(query, sizeof(query) - 1), &q));
+    dns_reply_begin(&r, &b, &q, 512);
+    dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &ip);
+    dns_reply_end(&r, DNS_NOERROR);
+    static const char answer[] = "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x60\x00\x0a";
+    assert_int_equal(b.n, 12 + q.question.n + 16 + 11);
+    assert_memory_equal(b.p, "\x12\x34\x85\x00\x00\x01\x00\x01\x00\x00\x00\x01", 12);
+    assert_memory_equal(b.p + 12 + q.question.n, answer, 16);
+}
+
+static void test_truncation(void **state)
+{
+    (void)state;
+    struct dns_query q;
+    struct dns_reply r;
+    AUTO_DONE(buf) struct buf b = {0};
+    struct ip ip = {.family = AF_INET6};
+    assert_ok(dns_query_parse(str_of(query, sizeof(query) - 1), &q));
+    dns_reply_begin(&r, &b, &q, 512);
+    for (int i = 0; i < 100; i++)
+        dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &ip);
+    dns_reply_end(&r, DNS_NOERROR);
+    assert_true(b.n <= 512);
+    assert_true(b.p[2] & 0x02); /* TC */
+    assert_int_equal((uint8_t)b.p[7], (512 - 12 - (int)q.question.n - 11) / 28);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_truncation),
+    };
+    return RUN_TESTS(tests);
+}
