@@ -2,7 +2,8 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 CMAKE     = cmake -G Ninja
-PYTEST    = python3 -m pytest -q -p no:cacheprovider
+# One pytest per suite: each has a conftest of its own.
+E2E       = sh -c 'for suite in tests/e2e/*/; do echo "== $$suite"; python3 -m pytest -q -p no:cacheprovider $$suite || exit 1; done'
 .DEFAULT_GOAL := build
 .PHONY: help setup build demo test test-fresh lint format unit e2e asan clang fuzz bench clean
 
@@ -23,13 +24,14 @@ unit: build      ## unit tests and fuzz corpora
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 e2e: build       ## end-to-end tests over network namespaces (root)
-	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(PYTEST) tests/e2e
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/$(BUILD) $(E2E)
 
 asan: setup      ## unit and e2e tests under ASan and UBSan
 	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
-	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_SANITIZED=1 $(PYTEST) tests/e2e
+	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
+	    $(E2E)
 
 clang: setup     ## build with clang
 	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null

@@ -38,8 +38,8 @@ first=$(python_ip)
 
 bold "3. From inside the pod nginx: by name and by ClusterIP"
 wait_for fairlead exec nginx -- curl -sf -m 2 http://service-python/name
-in_pod nginx curl -s http://service-python/name; echo
-in_pod nginx curl -s "http://$ip/name"; echo
+in_pod nginx curl -s http://service-python/name
+in_pod nginx curl -s "http://$ip/name"
 
 bold "4. The python pod is destroyed while a loop of requests runs, and comes back with another address"
 loop=$(mktemp)
@@ -62,27 +62,24 @@ echo "(Promised: a pod that is deleted loses no request, if it goes on serving f
 echo " A pod that crashes costs the requests it held, and those that arrive until its readiness probe fails.)"
 
 bold "5. Type NodePort: port 30080 answers on every node, inside and outside, on both addresses"
-patch='{"spec":{"type":"NodePort","ports":[{"name":"http","port":80,"targetPort":"http","nodePort":30080}]}}'
-printf '%s\n' 'apiVersion: v1' 'kind: Service' 'metadata: {name: service-python}' 'spec:' '  type: NodePort' '  selector: {app: python}' \
-    '  ports:' '  - {name: http, port: 80, targetPort: http, nodePort: 30080}' | fairlead apply -f - >/dev/null
-echo "\$ kubectl patch svc service-python -p '$patch'"
+run $kubectl apply -f "$here/examples/first-light/more/nodeport.yaml"
 run $kubectl get svc service-python
 for node in node-1 node-2; do
     for type in InternalIP ExternalIP; do
         address=$(fairlead get "node/$node" -o "jsonpath={.status.addresses[*]}" | grep -o "{[^}]*\"$type\"[^}]*}" | grep -o '[0-9]*\.[0-9]*\.[0-9]*\.[0-9]*' | head -1)
         wait_for curl -sf -m 2 "http://$address:30080/name"
         printf '$ curl http://%s:30080/name            # %s of %s, from outside: ' "$address" "$type" "$node"
-        curl -sf -m 2 "http://$address:30080/name"; echo
+        curl -sf -m 2 "http://$address:30080/name"
         printf '$ fairlead lab exec --name %s %s -- curl http://%s:30080/name   # inside: ' "$lab" "$node" "$address"
-        fairlead lab exec --name "$lab" "$node" -- curl -sf -m 2 "http://$address:30080/name"; echo
+        fairlead lab exec --name "$lab" "$node" -- curl -sf -m 2 "http://$address:30080/name"
     done
 done
 
 bold "6. Type LoadBalancer, and an ExternalIP"
 subnet=$(fairlead get node/node-1 -o 'jsonpath={.status.addresses[0].address}' | cut -d. -f1-3)
 external=$subnet.199
-printf '%s\n' 'apiVersion: v1' 'kind: Service' 'metadata: {name: service-python}' 'spec:' '  type: LoadBalancer' "  externalIPs: [$external]" \
-    '  selector: {app: python}' '  ports:' '  - {name: http, port: 80, targetPort: http, nodePort: 30080}' | fairlead apply -f - >/dev/null
+sed "s/EXTERNAL_IP/$external/" "$here/examples/first-light/more/loadbalancer.yaml" >"${KUBECONFIG%/*}/loadbalancer.yaml"
+run $kubectl apply -f "${KUBECONFIG%/*}/loadbalancer.yaml"
 lb() { fairlead get svc/service-python -o 'jsonpath={.status.loadBalancer.ingress[0].ip}'; }
 has_lb() { [ -n "$(lb)" ]; }
 wait_for has_lb
@@ -90,7 +87,7 @@ run $kubectl get svc service-python
 for address in "$(lb)" "$external"; do
     wait_for curl -sf -m 2 "http://$address/name"
     printf '$ curl http://%s/name: ' "$address"
-    curl -sf -m 2 "http://$address/name"; echo
+    curl -sf -m 2 "http://$address/name"
 done
 
 bold "Done in $(($(date +%s) - began)) s. The lab stays up."

@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
     gcc clang-14 libclang-rt-14-dev clang-format-14 cmake ninja-build make git pkg-config
     libssl-dev libjansson-dev libyaml-dev libxxhash-dev libsqlite3-dev libcmocka-dev
-    python3 python3-pytest iproute2 nftables iputils-ping curl ca-certificates procps
+    kubernetes-client openssl python3 python3-pytest iproute2 nftables iputils-ping curl ca-certificates procps
 )
 
 # One query for all of them: this runs before every make target.
@@ -21,6 +21,7 @@ for p in "${missing[@]}"; do
         cmake|make|git|curl|gcc) command -v "$p" >/dev/null 2>&1 && continue ;;
         ninja-build) command -v ninja >/dev/null 2>&1 && continue ;;
         python3) command -v python3 >/dev/null 2>&1 && continue ;;
+        kubernetes-client) command -v kubectl >/dev/null 2>&1 && continue ;;
         python3-pytest) python3 -c 'import pytest' >/dev/null 2>&1 && continue ;;
     esac
     wanted+=("$p")

@@ -102,7 +102,9 @@ static void measure_new_count(struct dataplane *d)
         e[i].port = 8080;
     }
     for (uint32_t i = 0; i < ARRAY_LEN(us); i++) {
-        struct frontend f = {.key = {.family = AF_INET, .proto = IPPROTO_TCP, .port = 80,
+        struct frontend f = {.key = {.family = AF_INET,
+                                     .proto = IPPROTO_TCP,
+                                     .port = 80,
                                      .ip = {10, 200, 0, (uint8_t)i}},
                              .policy = DATAPLANE_CLUSTER,
                              .endpoints = e,
@@ -130,12 +132,12 @@ static void measure_add_remove(struct dataplane *d)
     uint64_t us[200];
     struct dataplane_endpoint e = {.ip = {12, 0, 0, 1}, .port = 1};
     for (uint32_t i = 0; i < ARRAY_LEN(us); i++) {
-        struct frontend f = {.key = {.family = AF_INET, .proto = IPPROTO_TCP, .port = 81,
-                                     .ip = {10, 201, 0, 1}},
-                             .removed = i % 2,
-                             .policy = DATAPLANE_CLUSTER,
-                             .endpoints = &e,
-                             .n_endpoints = 1};
+        struct frontend f = {
+            .key = {.family = AF_INET, .proto = IPPROTO_TCP, .port = 81, .ip = {10, 201, 0, 1}},
+            .removed = i % 2,
+            .policy = DATAPLANE_CLUSTER,
+            .endpoints = &e,
+            .n_endpoints = 1};
         struct dataplane_delta delta = {.frontends = &f, .n_frontends = 1};
         us[i] = apply(d, &delta);
     }

@@ -27,7 +27,7 @@ struct agent {
     struct agent_options options;
     struct applier *applier;
     struct informer *services, *slices, *node;
-    struct map entries; /* service key -> struct entry */
+    struct map entries;     /* service key -> struct entry */
     struct map slice_owner; /* slice key -> service key, owned */
     VEC(char *) dirty;
     struct delta_book book;
@@ -51,8 +51,8 @@ static struct entry *entry_get(struct agent *a, const char *key)
 static void entry_free(struct entry *e)
 {
     service_object_free(e->object);
-    VEC_FOREACH(s, &e->slices)
-    slice_object_free(*s);
+    VEC_FOREACH (s, &e->slices)
+        slice_object_free(*s);
     vec_done(&e->slices);
     model_service_unref(e->applied);
     free(e);
@@ -80,8 +80,7 @@ static void mark_all_dirty(struct agent *a)
     VEC(char *) keys = {0};
     for (size_t at = 0; map_next(&a->entries, &at, &key, NULL);)
         vec_push(&keys, str_dup(key));
-    VEC_FOREACH(k, &keys)
-    {
+    VEC_FOREACH (k, &keys) {
         mark_dirty(a, *k);
         free(*k);
     }
@@ -111,8 +110,8 @@ static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
 
 static void push(struct agent *a)
 {
-    bool ready = a->services && a->slices && informer_synced(a->services) &&
-                 informer_synced(a->slices);
+    bool ready =
+        a->services && a->slices && informer_synced(a->services) && informer_synced(a->slices);
     if (!ready || applier_is_busy(a->applier) || (a->full_sent && a->dirty.n == 0))
         return;
     struct agent_delta *d = agent_delta_new(!a->full_sent);
@@ -301,7 +300,8 @@ static bool node_is_eligible(const json_t *node)
     json_t *taint;
     if (json_at_str(node, "metadata.deletionTimestamp"))
         return false;
-    json_array_foreach (json_at(node, "spec.taints"), i, taint) {
+    json_array_foreach(json_at(node, "spec.taints"), i, taint)
+    {
         const char *key = json_at_str(taint, "key");
         if (key && streq(key, "ToBeDeletedByClusterAutoscaler"))
             return false;
@@ -387,8 +387,8 @@ void agent_free(struct agent *a)
     for (size_t at = 0; map_next(&a->slice_owner, &at, NULL, &value);)
         free(value);
     map_done(&a->slice_owner);
-    VEC_FOREACH(k, &a->dirty)
-    free(*k);
+    VEC_FOREACH (k, &a->dirty)
+        free(*k);
     vec_done(&a->dirty);
     delta_book_done(&a->book);
     free(a->zone);

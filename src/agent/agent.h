@@ -1,5 +1,6 @@
 #pragma once
-/* The agent: watches Services, EndpointSlices and its Node, and keeps the backend at what they say. */
+/* The agent: watches Services, EndpointSlices and its Node, and keeps the backend at what they say.
+ */
 
 #include "agent/delta.h"
 #include "kube/client.h"
@@ -19,7 +20,7 @@ struct agent_stats {
     uint64_t syncs, sync_failures, sync_us_total;
     uint64_t service_changes, endpoint_changes;
     uint64_t last_latency_us, latency_max_us; /* from event to kernel */
-    uint64_t sync_buckets[16]; /* 1 ms * 2^i, the last one +Inf; not cumulative */
+    uint64_t sync_buckets[16];                /* 1 ms * 2^i, the last one +Inf; not cumulative */
     uint64_t pending;
     size_t services, slices;
     struct dataplane_counters dataplane;

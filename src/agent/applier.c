@@ -95,8 +95,7 @@ static void *applier_thread(void *user)
     struct applier *a = user;
     int watch = a->backend->ops->watch_fd(a->backend);
     for (;;) {
-        struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN},
-                                {.fd = watch, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
         int n = poll(fds, 2, a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : -1);
         uint64_t rings;
         if (n < 0 && errno != EINTR)

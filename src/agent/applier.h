@@ -8,9 +8,9 @@
 struct applier;
 
 struct applier_result {
-    int code;          /* 0 or negative errno */
+    int code; /* 0 or negative errno */
     struct err err;
-    uint64_t took_us;  /* in the kernel */
+    uint64_t took_us;   /* in the kernel */
     uint64_t oldest_us; /* of the delta; 0: not a delta but a repair */
     size_t services;
     struct dataplane_counters counters;

@@ -1,5 +1,6 @@
 /* From Services to frontends: which addresses a Service has, who may claim them, and the difference
- * between two states of one Service. Pure but for the book, which belongs to the decision thread. */
+ * between two states of one Service. Pure but for the book, which belongs to the decision thread.
+ */
 #include "agent/delta.h"
 
 #include "base/assert.h"
@@ -15,8 +16,8 @@ void agent_delta_free(struct agent_delta *d)
 {
     if (!d)
         return;
-    VEC_FOREACH(p, &d->memory)
-    free(*p);
+    VEC_FOREACH (p, &d->memory)
+        free(*p);
     vec_done(&d->memory);
     vec_done(&d->frontends);
     vec_done(&d->addresses);
@@ -80,8 +81,8 @@ static void count_service(struct agent_delta *d, struct delta_book *b,
 typedef void each_fn(const struct frontend_key *k, enum dataplane_policy policy,
                      const struct model_endpoints *e, void *user);
 
-static void each_frontend(const struct model_service *m, const struct delta_options *o,
-                          each_fn *fn, void *user)
+static void each_frontend(const struct model_service *m, const struct delta_options *o, each_fn *fn,
+                          void *user)
 {
     for (size_t i = 0; i < m->n_ports; i++) {
         const struct model_port *p = &m->ports[i];
@@ -89,8 +90,7 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
         for (size_t a = 0; a < m->n_addresses; a++) {
             const struct model_address *addr = &m->addresses[a];
             unsigned f = addr->ip.family == AF_INET6;
-            struct frontend_key k = {
-                .family = addr->ip.family, .proto = p->proto, .port = p->port};
+            struct frontend_key k = {.family = addr->ip.family, .proto = p->proto, .port = p->port};
             memcpy(k.ip, addr->ip.bytes, ip_bytes(&addr->ip));
             families[f] = families[f] || addr->kind == MODEL_CLUSTER_IP;
             if (addr->kind == MODEL_EXTERNAL_IP && !o->external_ips)
@@ -213,7 +213,9 @@ bool agent_delta_add(struct agent_delta *d, struct delta_book *b, const struct d
 {
     struct adding a = {.d = d,
                        .b = b,
-                       .owner = after ? after->key : before ? before->key : NULL,
+                       .owner = after    ? after->key
+                                : before ? before->key
+                                         : NULL,
                        .before = before,
                        .o = o};
     if (!before && !after)

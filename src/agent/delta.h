@@ -23,7 +23,7 @@ bool agent_delta_is_empty(const struct agent_delta *d);
  * wins over a node port, which is a matter of the chains). Counts addresses that several endpoints
  * or Services share. */
 struct delta_book {
-    struct map owners; /* frontend_key -> char *service key, owned */
+    struct map owners;                      /* frontend_key -> char *service key, owned */
     struct map counts[_DATAPLANE_LIST_MAX]; /* ip -> count */
     bool contested; /* an address was refused: when one is released, look again */
 };

@@ -68,8 +68,9 @@ static int run(struct settings *s)
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
     if (nftables_open(&dc, &backend, &err) < 0)
-        return program_fail(EXIT_FAILED, "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
-                                         "`fairlead check` says what is missing",
+        return program_fail(EXIT_FAILED,
+                            "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
+                            "`fairlead check` says what is missing",
                             "%s", err_text(&err));
     if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0) {
         backend->ops->free(backend);
@@ -106,8 +107,8 @@ int main(int argc, char **argv)
          "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
         {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
          "where node ports answer (default: every local address but loopback)", 0, 0, false},
-        {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL, "masquerade everything to Services",
-         0, 0, false},
+        {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
+         "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
          false},
         {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT", "/metrics and /proxyMode", 0,
@@ -116,9 +117,13 @@ int main(int argc, char **argv)
          false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-agent", "programs the kernel's Services on one node",
-                              "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    const struct program p = {"fairlead-agent",
+                              "programs the kernel's Services on one node",
+                              "[flags]",
+                              NULL,
+                              args,
+                              false};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;

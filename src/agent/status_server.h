@@ -8,6 +8,6 @@ struct status_server;
 
 /* Addresses as IP:PORT; empty = off. A port that is taken is logged, not fatal. */
 int status_server_new(struct loop *l, const struct agent *a, const char *healthz,
-                      const char *metrics, struct status_server **ret,
-                      struct err *reterr) NODISCARD;
+                      const char *metrics, struct status_server **ret, struct err *reterr)
+    NODISCARD;
 void status_server_free(struct status_server *s);

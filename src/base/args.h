@@ -23,6 +23,12 @@ struct arg_list {
     size_t cap;
 };
 
+static inline void arg_list_done(struct arg_list *l)
+{
+    free(l->v);
+    *l = (struct arg_list){0};
+}
+
 struct arg {
     const char *name; /* without dashes; NULL ends the table */
     char letter;      /* 0 = none */

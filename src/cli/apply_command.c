@@ -161,7 +161,8 @@ static int with_files(struct cli_session *s, const struct arg_list *files,
 int cli_apply(int argc, char **argv)
 {
     struct cli_session s = {0};
-    struct arg_list files = {0}, rest = {0};
+    AUTO_DONE(arg_list) struct arg_list files = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
         {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
@@ -242,7 +243,8 @@ static int delete_words(struct cli_session *s, const struct arg_list *rest)
 int cli_delete(int argc, char **argv)
 {
     struct cli_session s = {0};
-    struct arg_list files = {0}, rest = {0};
+    AUTO_DONE(arg_list) struct arg_list files = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
         {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,

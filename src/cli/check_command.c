@@ -182,7 +182,7 @@ int cli_check(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     AUTO_JSON json_t *results = json_array();
     enum verdict worst = VERDICT_OK;
     int code = program_start(&p, argc, argv, &rest, NULL);

@@ -225,7 +225,7 @@ int cli_exec(int argc, char **argv)
                               "  fairlead exec web -- ls -l\n",
                               args,
                               true};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;

@@ -322,7 +322,7 @@ int cli_get(int argc, char **argv)
                               "get pods -w -l app=web\n",
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct cli_resource resource;
     struct err err = {0};
     struct str name;

@@ -78,7 +78,7 @@ int cli_logs(int argc, char **argv)
                               "  fairlead logs web -f\n",
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     AUTO_DONE(buf) struct buf target = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)

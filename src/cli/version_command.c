@@ -15,7 +15,7 @@ int cli_version(int argc, char **argv)
         {.name = NULL},
     };
     const struct program p = {"fairlead version", "prints versions", "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct kube_reply reply = {0};
     struct err err = {0};
     const char *server = NULL;

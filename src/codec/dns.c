@@ -1,8 +1,9 @@
 /* DNS wire format, sans I/O.
  *
- * Reading never leaves the message and never follows a compression pointer in a question (no client sends one, and not following
- * is the surest way not to loop). Writing compresses owner names that equal the question's, which is nearly all of
- * them. A record that does not fit is taken back whole. */
+ * Reading never leaves the message and never follows a compression pointer in a question (no client
+ * sends one, and not following is the surest way not to loop). Writing compresses owner names that
+ * equal the question's, which is nearly all of them. A record that does not fit is taken back
+ * whole. */
 #include "codec/dns.h"
 
 #include <ctype.h>
@@ -55,7 +56,8 @@ static void read_edns(struct str s, size_t at, unsigned records, struct dns_quer
         uint16_t type = u16_at(s, at + 1), length = u16_at(s, at + 9);
         if (type == DNS_OPT) {
             ret->has_edns = true;
-            ret->udp_bytes = (uint16_t)MIN(MAX((int)u16_at(s, at + 3), DNS_UDP_BYTES), DNS_UDP_BYTES_MAX);
+            ret->udp_bytes =
+                (uint16_t)MIN(MAX((int)u16_at(s, at + 3), DNS_UDP_BYTES), DNS_UDP_BYTES_MAX);
         }
         at += 11u + length;
     }
@@ -113,7 +115,8 @@ struct record {
     size_t length_at;
 };
 
-static struct record record_begin(struct dns_reply *r, const char *name, uint16_t type, uint32_t ttl)
+static struct record record_begin(struct dns_reply *r, const char *name, uint16_t type,
+                                  uint32_t ttl)
 {
     struct record rec = {.begin = r->b->n};
     write_name(r, name);
@@ -139,22 +142,24 @@ static void record_end(struct dns_reply *r, enum dns_section s, struct record re
     r->counts[s]++;
 }
 
-void dns_reply_ip(struct dns_reply *r, enum dns_section s, const char *name, uint32_t ttl, const struct ip *ip)
+void dns_reply_ip(struct dns_reply *r, enum dns_section s, const char *name, uint32_t ttl,
+                  const struct ip *ip)
 {
     struct record rec = record_begin(r, name, ip->family == AF_INET6 ? DNS_AAAA : DNS_A, ttl);
     buf_add(r->b, ip->bytes, ip_bytes(ip));
     record_end(r, s, rec);
 }
 
-void dns_reply_name(struct dns_reply *r, enum dns_section s, const char *name, uint16_t type, uint32_t ttl, const char *target)
+void dns_reply_name(struct dns_reply *r, enum dns_section s, const char *name, uint16_t type,
+                    uint32_t ttl, const char *target)
 {
     struct record rec = record_begin(r, name, type, ttl);
     write_name(r, target);
     record_end(r, s, rec);
 }
 
-void dns_reply_srv(struct dns_reply *r, const char *name, uint32_t ttl, uint16_t priority, uint16_t weight, uint16_t port,
-                   const char *target)
+void dns_reply_srv(struct dns_reply *r, const char *name, uint32_t ttl, uint16_t priority,
+                   uint16_t weight, uint16_t port, const char *target)
 {
     struct record rec = record_begin(r, name, DNS_SRV, ttl);
     buf_add_be16(r->b, priority);
@@ -173,7 +178,8 @@ void dns_reply_txt(struct dns_reply *r, const char *name, uint32_t ttl, struct s
     record_end(r, DNS_ANSWER, rec);
 }
 
-void dns_reply_soa(struct dns_reply *r, const char *zone, uint32_t ttl, uint32_t serial, uint32_t negative_ttl)
+void dns_reply_soa(struct dns_reply *r, const char *zone, uint32_t ttl, uint32_t serial,
+                   uint32_t negative_ttl)
 {
     char name[DNS_NAME_BYTES + 16];
     bool asked = r->query->type == DNS_SOA && streq(zone, r->query->name);
@@ -204,9 +210,11 @@ void dns_reply_end(struct dns_reply *r, enum dns_rcode rcode)
     if (r->b->failed)
         return;
     bool authoritative = rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN;
-    unsigned flags = 0x8000u | (unsigned)q->opcode << 11 | (authoritative ? 0x0400u : 0) | (r->truncated ? 0x0200u : 0) |
-                     (q->recursion_desired ? 0x0100u : 0) | (unsigned)rcode;
-    const uint16_t words[6] = {q->id, (uint16_t)flags, q->question.n ? 1 : 0, r->counts[0], r->counts[1], r->counts[2]};
+    unsigned flags = 0x8000u | (unsigned)q->opcode << 11 | (authoritative ? 0x0400u : 0) |
+                     (r->truncated ? 0x0200u : 0) | (q->recursion_desired ? 0x0100u : 0) |
+                     (unsigned)rcode;
+    const uint16_t words[6] = {q->id,        (uint16_t)flags, q->question.n ? 1 : 0,
+                               r->counts[0], r->counts[1],    r->counts[2]};
     for (size_t i = 0; i < 6; i++) {
         r->b->p[r->begin + 2 * i] = (char)(words[i] >> 8);
         r->b->p[r->begin + 2 * i + 1] = (char)words[i];

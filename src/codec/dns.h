@@ -1,6 +1,7 @@
 #pragma once
-/* DNS messages (RFC 1035, 2782, 6891): parse a query, write an answer. No sockets, no zone. Names are lower-case text
- * without the trailing dot; labels that are not letters, digits, '-', '_' or '*' are refused. */
+/* DNS messages (RFC 1035, 2782, 6891): parse a query, write an answer. No sockets, no zone. Names
+ * are lower-case text without the trailing dot; labels that are not letters, digits, '-', '_' or
+ * '*' are refused. */
 
 #include "base/addr.h"
 #include "base/buf.h"
@@ -25,7 +26,14 @@ enum dns_type {
     DNS_ANY = 255,
 };
 
-enum dns_rcode { DNS_NOERROR = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4, DNS_REFUSED = 5 };
+enum dns_rcode {
+    DNS_NOERROR = 0,
+    DNS_FORMERR = 1,
+    DNS_SERVFAIL = 2,
+    DNS_NXDOMAIN = 3,
+    DNS_NOTIMP = 4,
+    DNS_REFUSED = 5
+};
 
 struct dns_query {
     uint16_t id;
@@ -35,11 +43,12 @@ struct dns_query {
     uint16_t type;
     uint16_t class_;
     bool has_edns;
-    uint16_t udp_bytes; /* what the client can take */
+    uint16_t udp_bytes;  /* what the client can take */
     struct str question; /* as it came, for the echo; borrowed */
 };
 
-/* -EBADMSG: not a query with one question; ret->id is set when 12 bytes were there, so that FORMERR can be sent. */
+/* -EBADMSG: not a query with one question; ret->id is set when 12 bytes were there, so that FORMERR
+ * can be sent. */
 int dns_query_parse(struct str bytes, struct dns_query *ret) NODISCARD;
 
 /* A answer being written. Sections must come in order: answers, then authority, then additional. */
@@ -56,11 +65,16 @@ enum dns_section { DNS_ANSWER, DNS_AUTHORITY, DNS_ADDITIONAL };
 
 /* limit: bytes the whole message may have. */
 void dns_reply_begin(struct dns_reply *r, struct buf *b, const struct dns_query *q, size_t limit);
-void dns_reply_ip(struct dns_reply *r, enum dns_section s, const char *name, uint32_t ttl, const struct ip *ip);
-void dns_reply_name(struct dns_reply *r, enum dns_section s, const char *name, uint16_t type, uint32_t ttl, const char *target);
-void dns_reply_srv(struct dns_reply *r, const char *name, uint32_t ttl, uint16_t priority, uint16_t weight, uint16_t port,
-                   const char *target);
-void dns_reply_txt(struct dns_reply *r, const char *name, uint32_t ttl, struct str text); /* at most 255 bytes */
-void dns_reply_soa(struct dns_reply *r, const char *zone, uint32_t ttl, uint32_t serial, uint32_t negative_ttl);
-/* Writes the head. Whole records are left out once the limit is reached; TC says so when answers are missing. */
+void dns_reply_ip(struct dns_reply *r, enum dns_section s, const char *name, uint32_t ttl,
+                  const struct ip *ip);
+void dns_reply_name(struct dns_reply *r, enum dns_section s, const char *name, uint16_t type,
+                    uint32_t ttl, const char *target);
+void dns_reply_srv(struct dns_reply *r, const char *name, uint32_t ttl, uint16_t priority,
+                   uint16_t weight, uint16_t port, const char *target);
+void dns_reply_txt(struct dns_reply *r, const char *name, uint32_t ttl,
+                   struct str text); /* at most 255 bytes */
+void dns_reply_soa(struct dns_reply *r, const char *zone, uint32_t ttl, uint32_t serial,
+                   uint32_t negative_ttl);
+/* Writes the head. Whole records are left out once the limit is reached; TC says so when answers
+ * are missing. */
 void dns_reply_end(struct dns_reply *r, enum dns_rcode rcode);

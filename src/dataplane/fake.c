@@ -1,5 +1,5 @@
-/* The fake backend: keeps what it was told, for tests of what stands above. Same table, no kernel. Also the words of
- * reasons.def. */
+/* The fake backend: keeps what it was told, for tests of what stands above. Same table, no kernel.
+ * Also the words of reasons.def. */
 #include "dataplane/frontend_table.h"
 
 struct fake {
@@ -23,8 +23,8 @@ const char *dataplane_reason_word(enum dataplane_reason r)
     return words[r];
 }
 
-static void on_index(uint32_t index, const struct dataplane_endpoint *old_, const struct dataplane_endpoint *new_,
-                     void *user)
+static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
+                     const struct dataplane_endpoint *new_, void *user)
 {
     struct dataplane_counters *c = user;
     (void)index;

@@ -1,7 +1,8 @@
-/* The nftables backend: brings the table `fairlead` of both families to the frontends it is given, by the smallest
- * change. Owns its netlink sockets and the picture of what is in the kernel. One frontend changes whole within one
- * transaction; large deltas go in chunks. After a failure the picture is what ought to be there, and `broken` makes the
- * next call read the kernel back and send the difference. Blocking; one thread. */
+/* The nftables backend: brings the table `fairlead` of both families to the frontends it is given,
+ * by the smallest change. Owns its netlink sockets and the picture of what is in the kernel. One
+ * frontend changes whole within one transaction; large deltas go in chunks. After a failure the
+ * picture is what ought to be there, and `broken` makes the next call read the kernel back and send
+ * the difference. Blocking; one thread. */
 #include <errno.h>
 
 #include "dataplane/nftables_changes.h"
@@ -9,10 +10,12 @@
 
 enum {
     CHUNK_ELEMENTS = 10000,
-    CLASSES_IDLE_MAX = 16, /* unused classes kept, so that a count that comes and goes costs nothing */
+    CLASSES_IDLE_MAX =
+        16, /* unused classes kept, so that a count that comes and goes costs nothing */
 };
 
-struct class {
+struct class
+{
     uint32_t refs;
     bool in_kernel;
 };
@@ -29,7 +32,8 @@ struct nftables {
     VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
     struct nftables_changes changes;
     VEC(struct frontend_key) udp_changed;
-    struct map draining; /* key -> struct drain_list, for the flows that may go on, during one apply */
+    struct map
+        draining; /* key -> struct drain_list, for the flows that may go on, during one apply */
     struct dataplane_counters counters;
     bool hooked;
     bool broken;
@@ -56,7 +60,8 @@ static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
 {
     for (unsigned f = 0; f < 2; f++) {
         nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
-        VEC_FOREACH(count, &n->classes_new[f]) nftables_add_class(b, *count);
+        VEC_FOREACH (count, &n->classes_new[f])
+            nftables_add_class(b, *count);
     }
 }
 
@@ -93,14 +98,16 @@ static void flush(struct nftables *n)
         nftables_changes_emit(&n->changes, &b);
         n->broken = commit(n, &b, &n->broken_err) < 0;
         if (!n->broken)
-            nftables_changes_count(&n->changes, &n->counters.elements_added, &n->counters.elements_removed);
+            nftables_changes_count(&n->changes, &n->counters.elements_added,
+                                   &n->counters.elements_removed);
     }
     nftables_changes_clear(&n->changes);
     vec_clear(&n->classes_new[0]);
     vec_clear(&n->classes_new[1]);
 }
 
-/* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY) until later. */
+/* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY)
+ * until later. */
 static void collect_classes(struct nftables *n)
 {
     struct nfnl_batch b;
@@ -114,11 +121,13 @@ static void collect_classes(struct nftables *n)
         nft_batch_begin(n->nft, &b, 0);
         for (unsigned f = 0; f < 2; f++) {
             nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
-            VEC_FOREACH(count, &idle[f]) nftables_delete_class(&b, *count);
+            VEC_FOREACH (count, &idle[f])
+                nftables_delete_class(&b, *count);
         }
         if (commit(n, &b, &ignored) == 0)
             for (unsigned f = 0; f < 2; f++)
-                VEC_FOREACH(count, &idle[f]) n->classes[f][*count].in_kernel = false;
+                VEC_FOREACH (count, &idle[f])
+                    n->classes[f][*count].in_kernel = false;
     }
     vec_done(&idle[0]);
     vec_done(&idle[1]);
@@ -132,8 +141,8 @@ struct change_frontend {
     bool endpoint_gone;
 };
 
-static void on_index(uint32_t index, const struct dataplane_endpoint *old_, const struct dataplane_endpoint *new_,
-                     void *user)
+static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
+                     const struct dataplane_endpoint *new_, void *user)
 {
     struct change_frontend *c = user;
     if (old_)
@@ -226,8 +235,7 @@ static void remove_unseen(struct nftables *n)
             vec_push(&gone, s->key);
         s->seen = 0;
     }
-    VEC_FOREACH(k, &gone)
-    {
+    VEC_FOREACH (k, &gone) {
         remove_frontend(n, k);
         if (n->changes.n >= CHUNK_ELEMENTS)
             flush(n);
@@ -259,14 +267,16 @@ static void mark_unseen(struct nftables *n)
             struct ip *ip = vec_add(&all);
             memcpy(ip, key.p, sizeof(*ip));
         }
-        VEC_FOREACH(ip, &all) map_put(&n->lists[l], str_of(ip, sizeof(*ip)), UNSEEN);
+        VEC_FOREACH (ip, &all)
+            map_put(&n->lists[l], str_of(ip, sizeof(*ip)), UNSEEN);
         vec_done(&all);
     }
 }
 
 /* ---- UDP flows ---- */
 
-static bool list_has(const struct dataplane_endpoint *v, size_t n, const struct dataplane_endpoint *e)
+static bool list_has(const struct dataplane_endpoint *v, size_t n,
+                     const struct dataplane_endpoint *e)
 {
     for (size_t i = 0; i < n; i++)
         if (endpoint_eq(&v[i], e))
@@ -279,19 +289,21 @@ struct stale {
     struct map keys; /* the frontends that changed; values SEEN */
 };
 
-/* Row 38: a flow to a changed frontend whose answers do not come from one of its endpoints, be it gone or never
- * rewritten. */
+/* Row 38: a flow to a changed frontend whose answers do not come from one of its endpoints, be it
+ * gone or never rewritten. */
 static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
 {
     struct stale *st = user;
-    struct frontend_key k = {.family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
+    struct frontend_key k = {
+        .family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
     memcpy(k.ip, flow->dst.bytes, 16);
     if (!map_find(&st->keys, str_of(&k, sizeof(k)))) {
         memset(k.ip, 0, sizeof(k.ip));
         k.node_port = 1;
         if (!map_find(&st->keys, str_of(&k, sizeof(k))))
             return false;
-        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to be. */
+        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
+         * be. */
         if (ip_eq(&flow->dst, &flow->reply_src) && flow->reply_src_port == flow->dst_port &&
             !frontend_table_find(&st->n->table, &k))
             return false;
@@ -309,8 +321,7 @@ static void remove_stale_flows(struct nftables *n)
 {
     struct stale st = {.n = n};
     size_t families[2] = {0, 0};
-    VEC_FOREACH(k, &n->udp_changed)
-    {
+    VEC_FOREACH (k, &n->udp_changed) {
         map_put(&st.keys, str_of(k, sizeof(*k)), SEEN);
         families[family_index(k->family)]++;
     }
@@ -319,12 +330,12 @@ static void remove_stale_flows(struct nftables *n)
         struct err ignored;
         size_t deleted = 0;
         if (families[i] == 1)
-            VEC_FOREACH(k, &n->udp_changed)
-            if (k->family == f.family) {
-                f.dst_port = k->port;
-                f.dst.family = k->node_port ? 0 : k->family;
-                memcpy(f.dst.bytes, k->ip, sizeof(k->ip));
-            }
+            VEC_FOREACH (k, &n->udp_changed)
+                if (k->family == f.family) {
+                    f.dst_port = k->port;
+                    f.dst.family = k->node_port ? 0 : k->family;
+                    memcpy(f.dst.bytes, k->ip, sizeof(k->ip));
+                }
         if (families[i] &&
             conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) < 0)
             n->counters.failures++;
@@ -365,7 +376,8 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
     } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
         struct ip ip = {.family = a->family->family};
         memcpy(ip.bytes, e->key.p, MIN(e->key.n, (size_t)a->family->addr_bytes));
-        map_put(&a->n->lists[a->map == SET_CLUSTER_IPS ? DATAPLANE_CLUSTER_IPS : DATAPLANE_LOCAL_ENDPOINTS],
+        map_put(&a->n->lists[a->map == SET_CLUSTER_IPS ? DATAPLANE_CLUSTER_IPS
+                                                       : DATAPLANE_LOCAL_ENDPOINTS],
                 str_of(&ip, sizeof(ip)), UNSEEN);
     } else if (a->map == MAP_SERVICES || a->map == MAP_NODE_PORTS) {
         if (!nftables_parse_frontend(a->family, node, e, &k, &policy, &count))
@@ -410,20 +422,22 @@ static void remove_torn(struct nftables *n, struct adopt *a)
                 nftables_change_endpoint(&n->changes, false, &s->key, i, &s->endpoints[i]);
         vec_push(&torn, s->key);
     }
-    VEC_FOREACH(k, &torn) frontend_table_remove(&n->table, k);
+    VEC_FOREACH (k, &torn)
+        frontend_table_remove(&n->table, k);
     vec_done(&torn);
 }
 
 static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
 {
-    static const enum nftables_map order[] = {MAP_COUNTS,    MAP_SERVICES,    MAP_NODE_PORTS,
-                                              MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS, SET_CLUSTER_IPS,
-                                              SET_LOCAL_ENDPOINTS};
+    static const enum nftables_map order[] = {
+        MAP_COUNTS,      MAP_SERVICES,       MAP_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS,
+        SET_CLUSTER_IPS, SET_LOCAL_ENDPOINTS};
     struct adopt a = {.n = n, .family = f};
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
         a.map = order[i];
-        r = nft_dump_elems(n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a.map], on_adopt, NULL, &a, reterr);
+        r = nft_dump_elems(n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a.map], on_adopt,
+                           NULL, &a, reterr);
         if (r == -ENOENT)
             r = 0;
     }
@@ -444,7 +458,8 @@ static void forget(struct nftables *n)
     vec_clear(&n->classes_new[1]);
 }
 
-/* The skeleton anew; the elements that are there stay, unless scratch. All in one transaction: no packet sees less. */
+/* The skeleton anew; the elements that are there stay, unless scratch. All in one transaction: no
+ * packet sees less. */
 static int install(struct nftables *n, bool exists, bool scratch, struct err *reterr)
 {
     struct nfnl_batch b;
@@ -472,7 +487,8 @@ static int take_over(struct nftables *n, bool scratch, struct err *reterr)
     forget(n);
     n->broken = false;
     for (unsigned i = 0; i < 2 && r == 0; i++)
-        r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists[i], reterr);
+        r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists[i],
+                             reterr);
     if (r < 0)
         return r;
     bool any = exists[0] || exists[1];
@@ -515,7 +531,8 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     if (r == 0) {
         mark_unseen(n);
         for (size_t at = 0; frontend_table_next(&want, &at, &s);) {
-            struct frontend f = {.key = s->key, .policy = s->policy, .endpoints = s->endpoints, .n_endpoints = s->n};
+            struct frontend f = {
+                .key = s->key, .policy = s->policy, .endpoints = s->endpoints, .n_endpoints = s->n};
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
                 flush(n);
@@ -553,7 +570,8 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
 
 /* ---- the interface ---- */
 
-static int nftables_apply(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr)
+static int nftables_apply(struct dataplane *d, const struct dataplane_delta *delta,
+                          struct err *reterr)
 {
     struct nftables *n = of(d);
     if (delta->full)
@@ -611,7 +629,8 @@ static int nftables_repair(struct dataplane *d, struct err *reterr)
         return 0;
     for (unsigned i = 0; i < 2 && !n->broken; i++) {
         bool exists;
-        int r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists, reterr);
+        int r =
+            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists, reterr);
         if (r < 0)
             return r;
         n->broken = !exists;

@@ -74,7 +74,10 @@ enum { ARG_DELAY = 5, ARG_FAIL, ARG_DRAIN };
 int echo_options_load(int argc, char **argv, struct echo_options *ret)
 {
     const char *name = NULL, *version = NULL;
-    struct arg_list http = {0}, tcp = {0}, udp = {0}, rest = {0};
+    AUTO_DONE(arg_list) struct arg_list http = {0};
+    AUTO_DONE(arg_list) struct arg_list tcp = {0};
+    AUTO_DONE(arg_list) struct arg_list udp = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int64_t fail = 0;
     bool text = false;
     struct arg args[] = {

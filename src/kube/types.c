@@ -7,8 +7,7 @@
 
 static char *object_key_dup(const json_t *j)
 {
-    const char *name = json_at_str(j, "metadata.name"),
-               *ns = json_at_str(j, "metadata.namespace");
+    const char *name = json_at_str(j, "metadata.name"), *ns = json_at_str(j, "metadata.namespace");
     return str_empty(name) ? NULL : xasprintf("%s/%s", ns ? ns : "", name);
 }
 
@@ -38,13 +37,14 @@ static void decode_service_ips(struct service_object *s, const json_t *j)
 {
     size_t i;
     json_t *item, *list = json_at(j, "spec.clusterIPs");
-    json_array_foreach (list, i, item)
+    json_array_foreach(list, i, item)
         ips_add(&s->cluster_ips, &s->n_cluster_ips, json_string_value(item));
     if (!json_array_size(list))
         ips_add(&s->cluster_ips, &s->n_cluster_ips, json_at_str(j, "spec.clusterIP"));
-    json_array_foreach (json_at(j, "spec.externalIPs"), i, item)
+    json_array_foreach(json_at(j, "spec.externalIPs"), i, item)
         ips_add(&s->external_ips, &s->n_external_ips, json_string_value(item));
-    json_array_foreach (json_at(j, "status.loadBalancer.ingress"), i, item) {
+    json_array_foreach(json_at(j, "status.loadBalancer.ingress"), i, item)
+    {
         const char *mode = json_at_str(item, "ipMode");
         if (!mode || streq(mode, "VIP"))
             ips_add(&s->balancer_ips, &s->n_balancer_ips, json_at_str(item, "ip"));
@@ -57,7 +57,8 @@ static void decode_service_ports(struct service_object *s, const json_t *j)
     json_t *item, *list = json_at(j, "spec.ports");
     size_t n = MIN(json_array_size(list), (size_t)UINT16_MAX);
     s->ports = xcalloc(n + 1, sizeof(*s->ports));
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         int64_t port = json_at_int(item, "port", 0), node_port = json_at_int(item, "nodePort", 0);
         uint8_t proto = proto_of(item);
         const char *name = json_at_str(item, "name");
@@ -85,8 +86,8 @@ struct service_object *service_object_decode(const json_t *j)
     s->external_local = external && streq(external, "Local");
     s->internal_local = internal && streq(internal, "Local");
     if (affinity && streq(affinity, "ClientIP"))
-        s->affinity_s = (uint32_t)json_at_int(
-            j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+        s->affinity_s =
+            (uint32_t)json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
     decode_service_ips(s, j);
     decode_service_ports(s, j);
     return s;
@@ -113,7 +114,8 @@ static uint16_t hint_flags(const json_t *list, const char *here, uint16_t any, u
     size_t i;
     json_t *item;
     uint16_t flags = json_array_size(list) ? any : 0;
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const char *name = json_at_str(item, "name");
         if (here && name && streq(name, here))
             flags |= ours;
@@ -150,7 +152,8 @@ static void decode_endpoints(struct slice_object *s, const json_t *j,
     size_t i;
     json_t *item, *list = json_at(j, "endpoints");
     s->endpoints = xcalloc(json_array_size(list) + 1, sizeof(*s->endpoints));
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         struct ip ip;
         const char *text = json_string_value(json_array_get(json_at(item, "addresses"), 0));
         if (!text || ip_parse(str_from(text), &ip) < 0 || ip.family != s->family)
@@ -166,14 +169,15 @@ static void decode_slice_ports(struct slice_object *s, const json_t *j)
     size_t i;
     json_t *item, *list = json_at(j, "ports");
     s->ports = xcalloc(json_array_size(list) + 1, sizeof(*s->ports));
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         int64_t port = json_at_int(item, "port", 0);
         const char *name = json_at_str(item, "name");
         uint8_t proto = proto_of(item);
         if (port < 1 || port > 65535 || !proto || !name)
             continue;
-        s->ports[s->n_ports++] = (struct slice_port){
-            .name = xstrdup(name), .proto = proto, .port = (uint16_t)port};
+        s->ports[s->n_ports++] =
+            (struct slice_port){.name = xstrdup(name), .proto = proto, .port = (uint16_t)port};
     }
 }
 

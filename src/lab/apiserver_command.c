@@ -145,7 +145,7 @@ int apiserver_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(loop) struct loop *loop = NULL;
     struct api_config config = {0};

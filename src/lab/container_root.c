@@ -71,8 +71,8 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
     return 0;
 }
 
-static int bind_at(const char *root, const char *source, bool is_dir, const char *target, bool read_only,
-                   struct err *reterr)
+static int bind_at(const char *root, const char *source, bool is_dir, const char *target,
+                   bool read_only, struct err *reterr)
 {
     char path[4096];
     int r = make_target(root, target, is_dir, path, sizeof(path), reterr);
@@ -84,7 +84,8 @@ static int bind_at(const char *root, const char *source, bool is_dir, const char
 }
 
 /* For targets known to have no symbolic link on the way. */
-static int bind_one(const char *root, const char *source, const char *target, bool read_only, struct err *reterr)
+static int bind_one(const char *root, const char *source, const char *target, bool read_only,
+                    struct err *reterr)
 {
     struct stat st;
     if (stat(source, &st) < 0)
@@ -92,8 +93,9 @@ static int bind_one(const char *root, const char *source, const char *target, bo
     return bind_at(root, source, S_ISDIR(st.st_mode), target, read_only, reterr);
 }
 
-/* For targets that users name: /var/run is a link to /run on most systems, and seen from outside an absolute link leads to
- * the host's files. So the mount is made from inside the new root; the source comes along as an open file. */
+/* For targets that users name: /var/run is a link to /run on most systems, and seen from outside an
+ * absolute link leads to the host's files. So the mount is made from inside the new root; the
+ * source comes along as an open file. */
 static int bind_inside(const char *root, const struct container_mount *m, struct err *reterr)
 {
     AUTO_FD int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

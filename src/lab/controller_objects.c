@@ -64,8 +64,8 @@ json_t *condition_new(const json_t *object, const char *type, const char *status
     bool same = old && streq(json_key_str(old, "reason"), reason) &&
                 streq(json_key_str(old, "message"), message) && since;
     const char *updated = same ? json_key_str(old, "lastUpdateTime") : NULL;
-    json_t *c = json_pack("{s:s,s:s,s:s,s:s}", "type", type, "status", status, "lastUpdateTime", updated ? updated : now,
-                          "lastTransitionTime", since ? since : now);
+    json_t *c = json_pack("{s:s,s:s,s:s,s:s}", "type", type, "status", status, "lastUpdateTime",
+                          updated ? updated : now, "lastTransitionTime", since ? since : now);
     if (reason)
         json_object_set_new(c, "reason", json_string(reason));
     if (message)

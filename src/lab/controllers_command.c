@@ -34,7 +34,7 @@ int controllers_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;

@@ -5,13 +5,14 @@
 #include "kube/informer.h"
 
 struct dns_zone {
-    const char *domain; /* "cluster.local" */
+    const char *domain;        /* "cluster.local" */
     struct informer *services; /* cached */
     struct informer *slices;
 };
 
 /* Writes the whole answer to one query. limit: the most bytes it may have. */
-void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t limit, struct buf *ret);
+void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t limit,
+                     struct buf *ret);
 
 /* UDP and TCP on port 53 (any address); readiness and health over HTTP. */
 struct dns_server;
@@ -21,5 +22,6 @@ struct dns_server_options {
     uint16_t ready_port;
     uint16_t health_port;
 };
-int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dns_server **ret, struct err *reterr) NODISCARD;
+int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dns_server **ret,
+                   struct err *reterr) NODISCARD;
 void dns_server_free(struct dns_server *s);

@@ -47,15 +47,21 @@ int dns_command(int argc, char **argv)
     const char *kubeconfig = NULL, *domain = "cluster.local";
     int64_t port = 53, ready = 8181, health = 8080;
     struct arg args[] = {
-        {"kubeconfig", 0, ARG_STRING, &kubeconfig, "FILE", "how to reach the API server (default: the pod's service account)", 0, 0, false},
+        {"kubeconfig", 0, ARG_STRING, &kubeconfig, "FILE",
+         "how to reach the API server (default: the pod's service account)", 0, 0, false},
         {"cluster-domain", 0, ARG_STRING, &domain, "DOMAIN", "default cluster.local", 0, 0, false},
         {"port", 0, ARG_INT, &port, "N", "UDP and TCP (default 53)", 1, 65535, false},
         {"ready-port", 0, ARG_INT, &ready, "N", "/ready (default 8181)", 1, 65535, false},
         {"health-port", 0, ARG_INT, &health, "N", "/health (default 8080)", 1, 65535, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-labd dns", "cluster DNS from Services and EndpointSlices", "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    const struct program p = {"fairlead-labd dns",
+                              "cluster DNS from Services and EndpointSlices",
+                              "[flags]",
+                              NULL,
+                              args,
+                              false};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;

@@ -1,6 +1,7 @@
-/* DNS over UDP and TCP, and the two HTTP ports a probe asks. One loop; answers are computed at once, so there is no state per
- * query. UDP answers leave from the address that was asked. TCP: messages with a length in front, any number per
- * connection, idle ones are the client's to close; at most DNS_STREAMS_MAX at a time. */
+/* DNS over UDP and TCP, and the two HTTP ports a probe asks. One loop; answers are computed at
+ * once, so there is no state per query. UDP answers leave from the address that was asked. TCP:
+ * messages with a length in front, any number per connection, idle ones are the client's to close;
+ * at most DNS_STREAMS_MAX at a time. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -42,8 +43,12 @@ static bool udp_one(struct dns_server *s)
         struct cmsghdr align;
     } control;
     struct iovec iov = {data, sizeof(data)};
-    struct msghdr m = {.msg_name = &peer, .msg_namelen = sizeof(peer), .msg_iov = &iov, .msg_iovlen = 1,
-                       .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct msghdr m = {.msg_name = &peer,
+                       .msg_namelen = sizeof(peer),
+                       .msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
     ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED;
@@ -111,7 +116,10 @@ static void on_stream(int fd, void *user)
         close(fd);
         return;
     }
-    vec_push(&s->streams, conn_new_accepted(s->loop, fd, &(struct conn_options){.in_bytes_max = 2 * DNS_TCP_BYTES_MAX}, &ops, s));
+    vec_push(&s->streams,
+             conn_new_accepted(s->loop, fd,
+                               &(struct conn_options){.in_bytes_max = 2 * DNS_TCP_BYTES_MAX}, &ops,
+                               s));
 }
 
 /* ---- readiness ---- */
@@ -141,7 +149,8 @@ static int udp_open(struct dns_server *s, const struct ip *any, uint16_t port, s
     return 0;
 }
 
-int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dns_server **ret, struct err *reterr)
+int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dns_server **ret,
+                   struct err *reterr)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     const struct http_server_config http = {.body_bytes_max = 1024};

@@ -1,6 +1,7 @@
-/* The names of a cluster, straight from the informers' caches: nothing is compiled, so nothing can be stale. Finding the
- * slices of a service walks all slices; that is fine for a lab (a query over 1,000 slices costs well under a millisecond) and
- * is the limit of this design. PTR walks services likewise. */
+/* The names of a cluster, straight from the informers' caches: nothing is compiled, so nothing can
+ * be stale. Finding the slices of a service walks all slices; that is fine for a lab (a query over
+ * 1,000 slices costs well under a millisecond) and is the limit of this design. PTR walks services
+ * likewise. */
 #include <stdio.h>
 
 #include "base/addr.h"
@@ -23,7 +24,8 @@ static bool wants(const struct answer *a, uint16_t type)
 static void add_ip(struct answer *a, const char *name, const char *text)
 {
     struct ip ip;
-    if (text && ip_parse(str_from(text), &ip) == 0 && wants(a, ip.family == AF_INET6 ? DNS_AAAA : DNS_A))
+    if (text && ip_parse(str_from(text), &ip) == 0 &&
+        wants(a, ip.family == AF_INET6 ? DNS_AAAA : DNS_A))
         dns_reply_ip(&a->reply, DNS_ANSWER, name, DNS_TTL, &ip);
 }
 
@@ -52,11 +54,14 @@ static void slice_each(const json_t *slice, bool not_ready_too, endpoint_fn *fn,
 {
     json_t *endpoint, *address;
     size_t i, k;
-    json_array_foreach(json_at(slice, "endpoints"), i, endpoint) {
+    json_array_foreach(json_at(slice, "endpoints"), i, endpoint)
+    {
         if (!not_ready_too && !json_at_bool(endpoint, "conditions.ready", true))
             continue;
-        json_array_foreach(json_at(endpoint, "addresses"), k, address) {
-            struct endpoint_ref e = {.slice = slice, .endpoint = endpoint, .address = json_string_value(address)};
+        json_array_foreach(json_at(endpoint, "addresses"), k, address)
+        {
+            struct endpoint_ref e = {
+                .slice = slice, .endpoint = endpoint, .address = json_string_value(address)};
             if (!e.address)
                 continue;
             endpoint_host(&e);
@@ -65,14 +70,17 @@ static void slice_each(const json_t *slice, bool not_ready_too, endpoint_fn *fn,
     }
 }
 
-static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn, void *user)
+static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
+                           void *user)
 {
-    const char *name = json_at_str(service, "metadata.name"), *ns = json_at_str(service, "metadata.namespace");
+    const char *name = json_at_str(service, "metadata.name"),
+               *ns = json_at_str(service, "metadata.namespace");
     bool not_ready_too = json_at_bool(service, "spec.publishNotReadyAddresses", false);
     json_t *slice;
     for (size_t at = 0; informer_next(z->slices, &at, &slice);)
         if (streq(json_at_str(slice, "metadata.namespace"), ns) &&
-            streq(json_key_str(json_at(slice, "metadata.labels"), "kubernetes.io/service-name"), name))
+            streq(json_key_str(json_at(slice, "metadata.labels"), "kubernetes.io/service-name"),
+                  name))
             slice_each(slice, not_ready_too, fn, user);
 }
 
@@ -104,7 +112,8 @@ static void endpoint_ip(const struct endpoint_ref *e, void *user)
 static bool port_matches(const struct want *w, const json_t *port)
 {
     const char *name = json_key_str(port, "name"), *protocol = json_key_str(port, "protocol");
-    return !w->port || (streq(w->port, name) && !strcasecmp(w->protocol, protocol ? protocol : "TCP"));
+    return !w->port ||
+           (streq(w->port, name) && !strcasecmp(w->protocol, protocol ? protocol : "TCP"));
 }
 
 static void endpoint_srv(const struct endpoint_ref *e, void *user)
@@ -114,12 +123,14 @@ static void endpoint_srv(const struct endpoint_ref *e, void *user)
     json_t *port;
     size_t i;
     snprintf(target, sizeof(target), "%s.%s", e->host, w->base);
-    json_array_foreach(json_at(e->slice, "ports"), i, port) {
+    json_array_foreach(json_at(e->slice, "ports"), i, port)
+    {
         if (!port_matches(w, port))
             continue;
         w->answer->exists = true;
         if (wants(w->answer, DNS_SRV))
-            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100, (uint16_t)json_at_int(port, "port", 0), target);
+            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100,
+                          (uint16_t)json_at_int(port, "port", 0), target);
     }
 }
 
@@ -131,12 +142,14 @@ static void service_srv(const json_t *service, struct want *w)
         endpoints_each(w->answer->zone, service, endpoint_srv, w);
         return;
     }
-    json_array_foreach(json_at(service, "spec.ports"), i, port) {
+    json_array_foreach(json_at(service, "spec.ports"), i, port)
+    {
         if (!port_matches(w, port))
             continue;
         w->answer->exists = true;
         if (wants(w->answer, DNS_SRV))
-            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100, (uint16_t)json_at_int(port, "port", 0), w->base);
+            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100,
+                          (uint16_t)json_at_int(port, "port", 0), w->base);
     }
 }
 
@@ -214,7 +227,8 @@ static bool in_domain(const struct answer *a, char *copy, char **labels, size_t 
         return false;
     copy[n > d ? n - d - 1 : 0] = 0;
     char *save = NULL;
-    for (char *p = strtok_r(copy, ".", &save); p && *ret_n < DNS_LABELS_MAX; p = strtok_r(NULL, ".", &save))
+    for (char *p = strtok_r(copy, ".", &save); p && *ret_n < DNS_LABELS_MAX;
+         p = strtok_r(NULL, ".", &save))
         labels[(*ret_n)++] = p;
     return true;
 }
@@ -237,7 +251,8 @@ static bool reverse_v4(const char *name, struct ip *ret)
 {
     unsigned v[4];
     char tail;
-    if (sscanf(name, "%3u.%3u.%3u.%3u.in-addr.arp%c", &v[3], &v[2], &v[1], &v[0], &tail) != 5 || tail != 'a')
+    if (sscanf(name, "%3u.%3u.%3u.%3u.in-addr.arp%c", &v[3], &v[2], &v[1], &v[0], &tail) != 5 ||
+        tail != 'a')
         return false;
     *ret = (struct ip){.family = AF_INET};
     for (int i = 0; i < 4; i++)
@@ -277,10 +292,12 @@ static void add_ptr(struct reverse *r, const char *host)
 {
     char target[DNS_NAME_BYTES * 2];
     snprintf(target, sizeof(target), "%s%s%s.%s.svc.%s", host ? host : "", host ? "." : "",
-             json_at_str(r->service, "metadata.name"), json_at_str(r->service, "metadata.namespace"), r->answer->zone->domain);
+             json_at_str(r->service, "metadata.name"),
+             json_at_str(r->service, "metadata.namespace"), r->answer->zone->domain);
     r->answer->exists = true;
     if (wants(r->answer, DNS_PTR))
-        dns_reply_name(&r->answer->reply, DNS_ANSWER, r->answer->query->name, DNS_PTR, DNS_TTL, target);
+        dns_reply_name(&r->answer->reply, DNS_ANSWER, r->answer->query->name, DNS_PTR, DNS_TTL,
+                       target);
 }
 
 static void endpoint_ptr(const struct endpoint_ref *e, void *user)
@@ -296,15 +313,15 @@ static void answer_reverse(struct answer *a, const struct ip *ip)
     size_t i;
     for (size_t at = 0; informer_next(a->zone->services, &at, &service);) {
         struct reverse r = {a, ip, service};
-        json_array_foreach(json_at(service, "spec.clusterIPs"), i, item)
-            if (text_is_ip(json_string_value(item), ip))
-                add_ptr(&r, NULL);
+        json_array_foreach(json_at(service, "spec.clusterIPs"), i,
+                           item) if (text_is_ip(json_string_value(item), ip)) add_ptr(&r, NULL);
         if (is_headless(service))
             endpoints_each(a->zone, service, endpoint_ptr, &r);
     }
 }
 
-void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t limit, struct buf *ret)
+void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t limit,
+                     struct buf *ret)
 {
     struct answer a = {.zone = z, .query = q};
     char copy[DNS_NAME_BYTES], *labels[DNS_LABELS_MAX];
@@ -326,7 +343,8 @@ void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t
     }
     if (rcode == DNS_NOERROR && !a.exists)
         rcode = DNS_NXDOMAIN;
-    if ((rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN) && !a.reply.counts[DNS_ANSWER] && !a.reply.truncated)
+    if ((rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN) && !a.reply.counts[DNS_ANSWER] &&
+        !a.reply.truncated)
         dns_reply_soa(&a.reply, zone, DNS_TTL, 1, DNS_TTL);
     dns_reply_end(&a.reply, rcode);
 }

@@ -1,7 +1,9 @@
-/* The node's server on port 10250: logs and exec for the API server, which presents a client certificate of the cluster's CA.
+/* The node's server on port 10250: logs and exec for the API server, which presents a client
+ * certificate of the cluster's CA.
  *
- * Owns the HTTP server and the routing; the streams (kubelet_logs.c, kubelet_exec.c) live on their connection and may outlast
- * the container they belong to, never the node. Nothing here changes a pod. */
+ * Owns the HTTP server and the routing; the streams (kubelet_logs.c, kubelet_exec.c) live on their
+ * connection and may outlast the container they belong to, never the node. Nothing here changes a
+ * pod. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,8 +23,9 @@ void kubelet_fail(struct http_exchange *x, int status, const char *reason, const
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:{},s:s,s:s,s:s,s:i}", "kind", "Status", "apiVersion", "v1", "metadata",
-                                    "status", "Failure", "message", text, "reason", reason, "code", status);
+    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:{},s:s,s:s,s:s,s:i}", "kind", "Status",
+                                    "apiVersion", "v1", "metadata", "status", "Failure", "message",
+                                    text, "reason", reason, "code", status);
     AUTO_DONE(buf) struct buf b = {0};
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     json_write(&b, j);
@@ -31,7 +34,8 @@ void kubelet_fail(struct http_exchange *x, int status, const char *reason, const
 
 static void reply_pods(struct node *n, struct http_exchange *x)
 {
-    AUTO_JSON json_t *list = json_pack("{s:s,s:s,s:{},s:[]}", "kind", "PodList", "apiVersion", "v1", "metadata", "items");
+    AUTO_JSON json_t *list = json_pack("{s:s,s:s,s:{},s:[]}", "kind", "PodList", "apiVersion", "v1",
+                                       "metadata", "items");
     AUTO_DONE(buf) struct buf b = {0};
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     void *value;
@@ -42,9 +46,11 @@ static void reply_pods(struct node *n, struct http_exchange *x)
 }
 
 /* /VERB/NAMESPACE/POD/CONTAINER, after the verb. NULL: answered. */
-static struct pod_container *find_container(struct node *n, struct http_exchange *x, struct str rest)
+static struct pod_container *find_container(struct node *n, struct http_exchange *x,
+                                            struct str rest)
 {
-    struct str ns = str_cut(rest, '/', &rest), name = str_cut(rest, '/', &rest), container = str_cut(rest, '/', &rest);
+    struct str ns = str_cut(rest, '/', &rest), name = str_cut(rest, '/', &rest),
+               container = str_cut(rest, '/', &rest);
     AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
     AUTO_CHARS char *c_name = str_dup(container);
     struct pod *p = map_find_cstr(&n->pods, key);
@@ -81,9 +87,11 @@ static void on_request(struct http_exchange *x, void *user)
         if ((c = find_container(s->node, x, path)))
             kubelet_exec(c, x);
     } else if (cut_prefix(&path, "/attach/")) {
-        kubelet_fail(x, 501, "NotImplemented", "attach is not implemented by the lab's nodes; use exec or logs -f");
+        kubelet_fail(x, 501, "NotImplemented",
+                     "attach is not implemented by the lab's nodes; use exec or logs -f");
     } else {
-        kubelet_fail(x, 404, "NotFound", "the node serves /containerLogs, /exec, /pods and /healthz");
+        kubelet_fail(x, 404, "NotFound",
+                     "the node serves /containerLogs, /exec, /pods and /healthz");
     }
 }
 
@@ -91,12 +99,15 @@ int kubelet_server_new(struct node *n, struct kubelet_server **ret, struct err *
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     const struct node_options *o = n->options;
-    const struct tls_config tls = {.cert_pem = o->kubelet_cert, .key_pem = o->kubelet_key, .ca_pem = o->client_ca,
+    const struct tls_config tls = {.cert_pem = o->kubelet_cert,
+                                   .key_pem = o->kubelet_key,
+                                   .ca_pem = o->client_ca,
                                    .require_peer_cert = o->client_ca.n > 0};
     struct ip any = {.family = access("/proc/sys/net/ipv6", F_OK) == 0 ? AF_INET6 : AF_INET};
     struct tls_context *context = NULL;
     if (!o->client_ca.n)
-        return err_set(reterr, -EINVAL, NULL, "--client-ca is needed with --kubelet-cert: nobody else may ask for exec");
+        return err_set(reterr, -EINVAL, NULL,
+                       "--client-ca is needed with --kubelet-cert: nobody else may ask for exec");
     int r = tls_context_new_server(&tls, &context, reterr);
     if (r < 0)
         return r;

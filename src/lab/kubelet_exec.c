@@ -1,9 +1,11 @@
-/* `kubectl exec`: a further process in a container, its streams over one WebSocket (v5.channel.k8s.io, v4 too).
+/* `kubectl exec`: a further process in a container, its streams over one WebSocket
+ * (v5.channel.k8s.io, v4 too).
  *
- * First byte of a message = channel: 0 stdin, 1 stdout, 2 stderr, 3 the final status, 4 terminal size, 255 (v5) the end of a
- * channel. A session lives as long as its connection or its process, whichever ends last; output is read only while the
- * client takes it. With a terminal there is one pty and no stderr; without a connection the process sees its terminal
- * hang up, or its pipes close. */
+ * First byte of a message = channel: 0 stdin, 1 stdout, 2 stderr, 3 the final status, 4 terminal
+ * size, 255 (v5) the end of a channel. A session lives as long as its connection or its process,
+ * whichever ends last; output is read only while the client takes it. With a terminal there is one
+ * pty and no stderr; without a connection the process sees its terminal hang up, or its pipes
+ * close. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,7 +19,12 @@
 #include "lab/container.h"
 #include "lab/kubelet_priv.h"
 
-enum { EXEC_PIECE = 32 * 1024, EXEC_QUEUE_MAX = 256 * 1024, EXEC_STDIN_MAX = 1024 * 1024, EXEC_WORDS_MAX = 1024 };
+enum {
+    EXEC_PIECE = 32 * 1024,
+    EXEC_QUEUE_MAX = 256 * 1024,
+    EXEC_STDIN_MAX = 1024 * 1024,
+    EXEC_WORDS_MAX = 1024
+};
 enum { CHANNEL_IN, CHANNEL_OUT, CHANNEL_ERR, CHANNEL_STATUS, CHANNEL_SIZE, CHANNEL_CLOSE = 255 };
 
 struct exec_output {
@@ -31,8 +38,8 @@ struct exec {
     struct loop *loop;
     struct conn *conn; /* NULL = gone */
     bool tty;
-    pid_t pid;         /* 0 = ended */
-    int in_fd;         /* to the process, -1 = closed */
+    pid_t pid; /* 0 = ended */
+    int in_fd; /* to the process, -1 = closed */
     struct loop_io *in_io;
     struct buf in;
     bool in_ends;
@@ -247,10 +254,12 @@ static json_t *status_of(int wait_status)
     char message[80], text[16];
     if (code == 0)
         return json_pack("{s:{},s:s}", "metadata", "status", "Success");
-    snprintf(message, sizeof(message), "command terminated with non-zero exit code: exit status %d", code);
+    snprintf(message, sizeof(message), "command terminated with non-zero exit code: exit status %d",
+             code);
     snprintf(text, sizeof(text), "%d", code);
-    return json_pack("{s:{},s:s,s:s,s:s,s:{s:[{s:s,s:s}]}}", "metadata", "status", "Failure", "message", message, "reason",
-                     "NonZeroExitCode", "details", "causes", "reason", "ExitCode", "message", text);
+    return json_pack("{s:{},s:s,s:s,s:s,s:{s:[{s:s,s:s}]}}", "metadata", "status", "Failure",
+                     "message", message, "reason", "NonZeroExitCode", "details", "causes", "reason",
+                     "ExitCode", "message", text);
 }
 
 static void on_exit_of(pid_t pid, int status, void *user)
@@ -315,7 +324,8 @@ static int open_fds(struct exec_fds *f, bool tty, bool in)
     return r == 0 && in ? open_pipe(&f->in, &f->process[0], true) : r;
 }
 
-static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool in, struct err *reterr)
+static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool in,
+                      struct err *reterr)
 {
     struct exec_fds f = {{-1, -1, -1}, -1, {-1, -1}};
     char **envp = NULL;
@@ -324,8 +334,14 @@ static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool
         (void)err_set(reterr, r, NULL, "streams: %s", strerror(-r));
     if (r == 0)
         r = pod_container_env(c, &envp, reterr);
-    struct container_spec s = {.argv = argv, .envp = envp, .cwd = json_key_str(c->spec, "workingDir"),
-                               .in = f.process[0], .out = f.process[1], .err = f.process[2], .tty = e->tty, .join = c->pid};
+    struct container_spec s = {.argv = argv,
+                               .envp = envp,
+                               .cwd = json_key_str(c->spec, "workingDir"),
+                               .in = f.process[0],
+                               .out = f.process[1],
+                               .err = f.process[2],
+                               .tty = e->tty,
+                               .join = c->pid};
     if (r == 0)
         r = container_spawn(&s, &e->pid, reterr);
     for (int i = 0; i < 3; i++)
@@ -395,16 +411,20 @@ static struct conn *upgrade(struct http_exchange *x, const char *protocol)
 
 void kubelet_exec(struct pod_container *c, struct http_exchange *x)
 {
-    static const struct conn_ops ops = {.on_data = on_data, .on_drain = on_drained, .on_close = on_close};
+    static const struct conn_ops ops = {
+        .on_data = on_data, .on_drain = on_drained, .on_close = on_close};
     struct str query = http_exchange_query(x);
     const char *protocol = choose_protocol(http_exchange_header(x, "sec-websocket-protocol"));
     bool in = url_param_bool(query, "input") || url_param_bool(query, "stdin");
     if (!c->pid) {
-        kubelet_fail(x, 500, "InternalError", "container %s of pod %s is not running", c->name, c->pod->name);
+        kubelet_fail(x, 500, "InternalError", "container %s of pod %s is not running", c->name,
+                     c->pod->name);
         return;
     }
     if (!str_eq_nocase(http_exchange_header(x, "upgrade"), STR("websocket")) || !protocol) {
-        kubelet_fail(x, 400, "BadRequest", "exec needs a WebSocket with v5.channel.k8s.io or v4.channel.k8s.io (kubectl 1.31 or newer)");
+        kubelet_fail(x, 400, "BadRequest",
+                     "exec needs a WebSocket with v5.channel.k8s.io or v4.channel.k8s.io (kubectl "
+                     "1.31 or newer)");
         return;
     }
     char **argv = read_command(query);
@@ -414,8 +434,11 @@ void kubelet_exec(struct pod_container *c, struct http_exchange *x)
     }
     struct exec *e = NEW(struct exec);
     struct err err = {0};
-    *e = (struct exec){.loop = c->pod->node->loop, .tty = url_param_bool(query, "tty"), .in_fd = -1,
-                       .in.cap = 2 * EXEC_STDIN_MAX, .message.cap = EXEC_STDIN_MAX};
+    *e = (struct exec){.loop = c->pod->node->loop,
+                       .tty = url_param_bool(query, "tty"),
+                       .in_fd = -1,
+                       .in.cap = 2 * EXEC_STDIN_MAX,
+                       .message.cap = EXEC_STDIN_MAX};
     e->out[0] = (struct exec_output){e, CHANNEL_OUT, -1, NULL};
     e->out[1] = (struct exec_output){e, CHANNEL_ERR, -1, NULL};
     int r = exec_spawn(c, e, argv, in, &err);
@@ -424,8 +447,9 @@ void kubelet_exec(struct pod_container *c, struct http_exchange *x)
     conn_set_ops(e->conn, &ops, e);
     if (r < 0) {
         e->pid = 0;
-        send_status(e, json_pack("{s:{},s:s,s:s,s:s,s:i}", "metadata", "status", "Failure", "message", err_text(&err), "reason",
-                                 "InternalError", "code", 500));
+        send_status(e,
+                    json_pack("{s:{},s:s,s:s,s:s,s:i}", "metadata", "status", "Failure", "message",
+                              err_text(&err), "reason", "InternalError", "code", 500));
         return;
     }
     exec_watch(e);

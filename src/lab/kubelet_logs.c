@@ -1,7 +1,8 @@
 /* `kubectl logs`: a container's log file as text, with follow, tail, since, timestamps and a limit.
  *
- * A log_stream reads the file in pieces while the client takes them; following means to be told by the container_log when
- * there is more, and to end when the run has ended. It holds the file open by itself, so the pod may go meanwhile. */
+ * A log_stream reads the file in pieces while the client takes them; following means to be told by
+ * the container_log when there is more, and to end when the run has ended. It holds the file open
+ * by itself, so the pod may go meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,8 +25,8 @@ struct log_stream {
     unsigned rotations;
     int fd;
     struct buf in;
-    uint64_t skip;  /* lines, for tail */
-    uint64_t left;  /* bytes still allowed */
+    uint64_t skip; /* lines, for tail */
+    uint64_t left; /* bytes still allowed */
     int64_t since_us;
     bool timestamps;
     bool follow;
@@ -74,7 +75,8 @@ static void put_lines(struct log_stream *s)
 {
     size_t used = 0;
     for (;;) {
-        const char *from = s->in.p + used, *newline = s->in.n > used ? memchr(from, '\n', s->in.n - used) : NULL;
+        const char *from = s->in.p + used,
+                   *newline = s->in.n > used ? memchr(from, '\n', s->in.n - used) : NULL;
         if (!newline)
             break;
         put_line(s, str_of(from, (size_t)(newline - from)));
@@ -107,7 +109,8 @@ static void pump(struct log_stream *s)
         }
     }
     bool more_later = s->follow && s->log && !container_log_is_finished(s->log);
-    if (s->finished || (s->left && http_exchange_queued(s->x) >= LOGS_QUEUE_MAX) || (s->left && more_later))
+    if (s->finished || (s->left && http_exchange_queued(s->x) >= LOGS_QUEUE_MAX) ||
+        (s->left && more_later))
         return;
     s->finished = true;
     list_remove(&s->follower.node);
@@ -177,10 +180,13 @@ void kubelet_logs(struct pod_container *c, struct http_exchange *x)
     const char *path = previous ? c->last_log : c->log ? container_log_path(c->log) : NULL;
     if (!path) {
         if (previous)
-            kubelet_fail(x, 400, "BadRequest", "previous terminated container \"%s\" in pod \"%s\" not found", c->name, c->pod->name);
+            kubelet_fail(x, 400, "BadRequest",
+                         "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
+                         c->pod->name);
         else
-            kubelet_fail(x, 400, "BadRequest", "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, c->pod->name,
-                         c->pod->step == POD_FETCH ? c->pod->waiting : c->reason);
+            kubelet_fail(x, 400, "BadRequest",
+                         "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name,
+                         c->pod->name, c->pod->step == POD_FETCH ? c->pod->waiting : c->reason);
         return;
     }
     const struct http_header type = {STR("Content-Type"), STR("text/plain")};

@@ -52,7 +52,7 @@ int down_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     struct fabric_removed removed = {0};
@@ -73,9 +73,9 @@ int down_command(int argc, char **argv)
     if (r < 0)
         code = program_fail(EXIT_FAILED, "run it again; what is left is named above", "lab %s: %s",
                             name, err_text(&err));
-    else if (!existed && !removed.names.n)
+    else if (!existed && !removed.names.n && !quiet)
         printf("lab %s: nothing to remove\n", name);
-    else if (!quiet) {
+    else if (!quiet && (existed || removed.names.n)) {
         VEC_FOREACH (n, &removed.names)
             printf("removed %s\n", *n);
         printf("removed %s\nlab %s is gone in %.2f s\n", d.path, name,
@@ -139,7 +139,7 @@ int status_command(int argc, char **argv)
     };
     const struct program p = {
         "fairlead lab status", "shows a lab, or which labs are up", "[flags]", NULL, args, false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     int holder = 0, code = program_start(&p, argc, argv, &rest, NULL);
@@ -187,7 +187,7 @@ int exec_command(int argc, char **argv)
                               "fairlead lab exec node-1/default/web -- ip addr\n",
                               args,
                               true};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     char netns[FABRIC_NAME_BYTES];
     int code = program_start(&p, argc, argv, &rest, NULL);
@@ -236,7 +236,7 @@ int kubeconfig_command(int argc, char **argv)
                               "  export KUBECONFIG=$(fairlead lab kubeconfig --path)\n",
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     AUTO_DONE(buf) struct buf text = {0};

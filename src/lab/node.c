@@ -1,8 +1,9 @@
 /* The node as a whole: registration, heartbeat, and the pods bound to it.
  *
- * One loop. The Node object is made (or brought up to date) first; a Lease in kube-node-lease is renewed every 10 s; pods come
- * from a watch with fieldSelector spec.nodeName. Nothing of an earlier process is adopted: its containers died with it.
- * Owns all pods; a pod that left the API is killed and freed. */
+ * One loop. The Node object is made (or brought up to date) first; a Lease in kube-node-lease is
+ * renewed every 10 s; pods come from a watch with fieldSelector spec.nodeName. Nothing of an
+ * earlier process is adopted: its containers died with it. Owns all pods; a pod that left the API
+ * is killed and freed. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -27,7 +28,8 @@ static void on_pod(json_t *object, void *user)
     struct node *n = user;
     char key[512];
     struct pod *p = map_find_cstr(&n->pods, object_key(object, key));
-    if (p && !streq(p->uid, json_at_str(object, "metadata.uid"))) { /* deleted and made again in between */
+    if (p && !streq(p->uid,
+                    json_at_str(object, "metadata.uid"))) { /* deleted and made again in between */
         map_remove_cstr(&n->pods, key);
         pod_free(p);
         p = NULL;
@@ -37,7 +39,8 @@ static void on_pod(json_t *object, void *user)
         return;
     }
     const char *phase = json_at_str(object, "status.phase");
-    if ((streq(phase, "Succeeded") || streq(phase, "Failed")) && !json_at(object, "metadata.deletionTimestamp"))
+    if ((streq(phase, "Succeeded") || streq(phase, "Failed")) &&
+        !json_at(object, "metadata.deletionTimestamp"))
         return; /* over before we came */
     p = pod_new(n, object);
     map_put_cstr(&n->pods, p->key, p);
@@ -61,7 +64,8 @@ static void on_pods_error(const char *text, void *user)
 
 static void watch_pods(struct node *n)
 {
-    static const struct informer_ops ops = {.on_upsert = on_pod, .on_delete = on_pod_gone, .on_error = on_pods_error};
+    static const struct informer_ops ops = {
+        .on_upsert = on_pod, .on_delete = on_pod_gone, .on_error = on_pods_error};
     AUTO_CHARS char *selector = xasprintf("spec.nodeName=%s", n->options->name);
     const struct informer_options o = {.path = "/api/v1/pods", .field_selector = selector};
     n->pods_informer = informer_start(n->client, &o, &ops, n);
@@ -73,14 +77,16 @@ static void add_address(json_t *list, const char *type, const struct ip *ip)
 {
     char text[IP_TEXT_BYTES];
     if (ip->family)
-        json_array_append_new(list, json_pack("{s:s,s:s}", "type", type, "address", ip_format(ip, text)));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s}", "type", type, "address", ip_format(ip, text)));
 }
 
 static json_t *labels_json(const struct node_options *o, const char *arch)
 {
-    json_t *labels = json_pack("{s:s,s:s,s:s,s:s,s:s}", "kubernetes.io/hostname", o->name, "kubernetes.io/os", "linux",
-                               "kubernetes.io/arch", arch, "topology.kubernetes.io/region", "lab",
-                               "topology.kubernetes.io/zone", "lab-a");
+    json_t *labels =
+        json_pack("{s:s,s:s,s:s,s:s,s:s}", "kubernetes.io/hostname", o->name, "kubernetes.io/os",
+                  "linux", "kubernetes.io/arch", arch, "topology.kubernetes.io/region", "lab",
+                  "topology.kubernetes.io/zone", "lab-a");
     for (size_t i = 0; i < o->n_labels; i++) {
         struct str value, key = str_cut(str_from(o->labels[i]), '=', &value);
         AUTO_CHARS char *k = str_dup(key);
@@ -107,8 +113,9 @@ static json_t *node_spec_json(const struct node *n)
         json_array_append_new(cidrs, json_string(prefix_format(&o->pod_v4, text)));
     if (o->pod_v6.ip.family)
         json_array_append_new(cidrs, json_string(prefix_format(&o->pod_v6, text)));
-    json_t *j = json_pack("{s:s,s:s,s:{s:s,s:o},s:{s:s}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", o->name,
-                          "labels", labels_json(o, go_arch(u.machine)), "spec", "providerID", "");
+    json_t *j = json_pack("{s:s,s:s,s:{s:s,s:o},s:{s:s}}", "apiVersion", "v1", "kind", "Node",
+                          "metadata", "name", o->name, "labels", labels_json(o, go_arch(u.machine)),
+                          "spec", "providerID", "");
     json_del(j, "spec.providerID");
     json_put_str(j, "spec.podCIDR", json_string_value(json_array_get(cidrs, 0)));
     json_put(j, "spec.podCIDRs", cidrs);
@@ -117,18 +124,20 @@ static json_t *node_spec_json(const struct node *n)
 
 static json_t *conditions_of_node(const json_t *node)
 {
-    static const char *const pressures[][3] = {{"MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"},
-                                               {"DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
-                                               {"PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"}};
+    static const char *const pressures[][3] = {
+        {"MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"},
+        {"DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
+        {"PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"}};
     json_t *list = json_array(), *c;
     char now[21];
     time_format_rfc3339(time_real_s(), now);
     for (size_t i = 0; i < ARRAY_LEN(pressures); i++)
-        json_array_append_new(list, condition_new(node, pressures[i][0], "False", pressures[i][1], pressures[i][2]));
-    json_array_append_new(list, condition_new(node, "Ready", "True", "KubeletReady", "the node runs pods"));
+        json_array_append_new(
+            list, condition_new(node, pressures[i][0], "False", pressures[i][1], pressures[i][2]));
+    json_array_append_new(
+        list, condition_new(node, "Ready", "True", "KubeletReady", "the node runs pods"));
     size_t i;
-    json_array_foreach(list, i, c)
-        json_put_str(c, "lastHeartbeatTime", now);
+    json_array_foreach(list, i, c) json_put_str(c, "lastHeartbeatTime", now);
     return list;
 }
 
@@ -138,22 +147,27 @@ static json_t *node_status_json(const struct node *n, const json_t *node)
     struct utsname u;
     (void)uname(&u);
     AUTO_CHARS char *cpu = xasprintf("%ld", sysconf(_SC_NPROCESSORS_ONLN));
-    AUTO_CHARS char *memory = xasprintf("%ldKi", sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) / 1024));
-    AUTO_JSON json_t *capacity = json_pack("{s:s,s:s,s:s,s:s}", "cpu", cpu, "memory", memory, "pods", "110",
-                                           "ephemeral-storage", "10Gi");
+    AUTO_CHARS char *memory =
+        xasprintf("%ldKi", sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) / 1024));
+    AUTO_JSON json_t *capacity = json_pack("{s:s,s:s,s:s,s:s}", "cpu", cpu, "memory", memory,
+                                           "pods", "110", "ephemeral-storage", "10Gi");
     json_t *addresses = json_array();
     for (size_t i = 0; i < 2; i++)
         add_address(addresses, "InternalIP", &o->internal[i]);
     for (size_t i = 0; i < 2; i++)
         add_address(addresses, "ExternalIP", &o->external[i]);
-    json_array_append_new(addresses, json_pack("{s:s,s:s}", "type", "Hostname", "address", o->name));
-    json_t *status = json_pack("{s:O,s:O,s:o,s:o,s:{s:{s:i}}}", "capacity", capacity, "allocatable", capacity, "addresses",
-                               addresses, "conditions", conditions_of_node(node), "daemonEndpoints", "kubeletEndpoint",
-                               "Port", (int)o->kubelet_port);
-    json_t *info = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "architecture", go_arch(u.machine), "operatingSystem",
-                             "linux", "kernelVersion", u.release, "osImage", "Fairlead lab", "kubeletVersion",
-                             "v1.33.0-fairlead", "kubeProxyVersion", "", "containerRuntimeVersion", "fairlead://" FAIRLEAD_VERSION,
-                             "machineID", o->name, "systemUUID", o->name, "bootID", o->name);
+    json_array_append_new(addresses,
+                          json_pack("{s:s,s:s}", "type", "Hostname", "address", o->name));
+    json_t *status =
+        json_pack("{s:O,s:O,s:o,s:o,s:{s:{s:i}}}", "capacity", capacity, "allocatable", capacity,
+                  "addresses", addresses, "conditions", conditions_of_node(node), "daemonEndpoints",
+                  "kubeletEndpoint", "Port", (int)o->kubelet_port);
+    json_t *info =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "architecture", go_arch(u.machine),
+                  "operatingSystem", "linux", "kernelVersion", u.release, "osImage", "Fairlead lab",
+                  "kubeletVersion", "v1.33.0-fairlead", "kubeProxyVersion", "",
+                  "containerRuntimeVersion", "fairlead://" FAIRLEAD_VERSION, "machineID", o->name,
+                  "systemUUID", o->name, "bootID", o->name);
     json_put(status, "nodeInfo", info);
     return status;
 }
@@ -164,7 +178,8 @@ static void on_status(const struct kube_result *r, void *user)
 {
     struct node *n = user;
     if (!kube_ok(r)) {
-        log_warn("node status not taken", kv_s("node", n->options->name), kv_s("error", r->message));
+        log_warn("node status not taken", kv_s("node", n->options->name),
+                 kv_s("error", r->message));
         return;
     }
     if (!n->registered)
@@ -198,7 +213,8 @@ static void on_created(const struct kube_result *r, void *user)
     if (r->code == 0 && r->status == 409) {
         AUTO_CHARS char *path = xasprintf("/api/v1/nodes/%s", n->options->name);
         AUTO_JSON json_t *whole = node_spec_json(n);
-        AUTO_JSON json_t *patch = json_pack("{s:{s:O}}", "metadata", "labels", json_at(whole, "metadata.labels"));
+        AUTO_JSON json_t *patch =
+            json_pack("{s:{s:O}}", "metadata", "labels", json_at(whole, "metadata.labels"));
         kube_call(n->client, "PATCH", path, MERGE_PATCH, patch, on_updated, n);
         return;
     }
@@ -231,8 +247,9 @@ static void renew(struct node *n)
     char now[28];
     time_format_rfc3339_micro(time_real_us(), now);
     AUTO_CHARS char *path = xasprintf(LEASES "/%s", n->options->name);
-    AUTO_JSON json_t *patch = json_pack("{s:{s:s,s:i,s:s}}", "spec", "holderIdentity", n->options->name,
-                                        "leaseDurationSeconds", LEASE_SECONDS, "renewTime", now);
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:s,s:i,s:s}}", "spec", "holderIdentity", n->options->name,
+                  "leaseDurationSeconds", LEASE_SECONDS, "renewTime", now);
     if (n->lease) {
         kube_call(n->client, "PATCH", path, MERGE_PATCH, patch, on_lease, n);
         return;
@@ -308,10 +325,12 @@ static void masquerade(const struct node_options *o)
         if (!prefix_contains(&cluster[i], &pods[i].ip))
             cluster[i] = pods[i]; /* not a lab of ours: other nodes' pods are not known here */
     if (node_masquerade_up(pods, cluster, &err) < 0)
-        log_warn("pods cannot reach what is outside the cluster", kv_s("node", o->name), kv_s("error", err_text(&err)));
+        log_warn("pods cannot reach what is outside the cluster", kv_s("node", o->name),
+                 kv_s("error", err_text(&err)));
 }
 
-int node_new(struct kube_client *client, const struct node_options *o, struct node **ret, struct err *reterr)
+int node_new(struct kube_client *client, const struct node_options *o, struct node **ret,
+             struct err *reterr)
 {
     struct node *n = NEW(struct node);
     AUTO_CHARS char *pods = xasprintf("%s/pods", o->state_dir);
@@ -337,7 +356,8 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
     node_register(n);
     loop_timer_start(n->lease_timer, LEASE_RENEW_MS / 10);
-    kube_call(client, "GET", "/api/v1/namespaces/default/services/kubernetes", NULL, NULL, on_service, n);
+    kube_call(client, "GET", "/api/v1/namespaces/default/services/kubernetes", NULL, NULL,
+              on_service, n);
     n->announce = node_announce_new(n);
     *ret = n;
     return 0;

@@ -1,5 +1,6 @@
 #pragma once
-/* A node: registers itself with an API server, runs the pods bound to it, reports. An ordinary client of the API. */
+/* A node: registers itself with an API server, runs the pods bound to it, reports. An ordinary
+ * client of the API. */
 
 #include "kube/client.h"
 #include "lab/image.h"
@@ -8,26 +9,28 @@ struct node;
 
 struct node_options {
     const char *name;
-    const char *lab;            /* names pod namespaces fl.LAB.NODE.NS.POD */
-    const char *state_dir;      /* of this node: pods/UID/… */
-    const char *hidden_dir;     /* what containers must not see; NULL = state_dir */
-    const char *program_dir;    /* where fairlead-echo and fairlead-labd are */
+    const char *lab;         /* names pod namespaces fl.LAB.NODE.NS.POD */
+    const char *state_dir;   /* of this node: pods/UID/… */
+    const char *hidden_dir;  /* what containers must not see; NULL = state_dir */
+    const char *program_dir; /* where fairlead-echo and fairlead-labd are */
     struct prefix pod_v4;
-    struct prefix pod_v6;       /* family 0 = none */
-    struct ip internal[2];      /* by family: IPv4, IPv6; family 0 = none */
+    struct prefix pod_v6;  /* family 0 = none */
+    struct ip internal[2]; /* by family: IPv4, IPv6; family 0 = none */
     struct ip external[2];
-    const char *const *labels;  /* "key=value" */
+    const char *const *labels; /* "key=value" */
     size_t n_labels;
     struct image_table *images;
-    const char *cluster_dns;    /* NULL = none */
+    const char *cluster_dns; /* NULL = none */
     const char *cluster_domain;
     uint16_t kubelet_port;
-    struct str kubelet_cert;    /* PEM; empty = no kubelet server */
+    struct str kubelet_cert; /* PEM; empty = no kubelet server */
     struct str kubelet_key;
     struct str client_ca;
 };
 
-/* Copies nothing: the options live as long as the node. The calling process lives in the node's network namespace. */
-int node_new(struct kube_client *client, const struct node_options *o, struct node **ret, struct err *reterr) NODISCARD;
+/* Copies nothing: the options live as long as the node. The calling process lives in the node's
+ * network namespace. */
+int node_new(struct kube_client *client, const struct node_options *o, struct node **ret,
+             struct err *reterr) NODISCARD;
 /* Kills every container. */
 void node_free(struct node *n);

@@ -1,9 +1,10 @@
 /* Announcing Service addresses on the lab's network.
  *
- * Every node watches Services and Nodes and computes the same answer: of the Ready nodes the one whose name, hashed with the
- * address, is smallest. That node holds the address on its eth0 as a single host, so it answers ARP and neighbour
- * solicitations; what happens to the packets is the agent's business. Addresses outside the node's own subnet are left
- * alone. Losing a node moves its addresses when it becomes NotReady. */
+ * Every node watches Services and Nodes and computes the same answer: of the Ready nodes the one
+ * whose name, hashed with the address, is smallest. That node holds the address on its eth0 as a
+ * single host, so it answers ARP and neighbour solicitations; what happens to the packets is the
+ * agent's business. Addresses outside the node's own subnet are left alone. Losing a node moves its
+ * addresses when it becomes NotReady. */
 #include "lab/node_announce.h"
 
 #include <errno.h>
@@ -72,11 +73,14 @@ static void change(struct node_announce *a, const struct ip *ip, bool add)
     struct prefix host = {*ip, ip->family == AF_INET6 ? 128 : 32};
     struct err err = {0};
     char text[IP_TEXT_BYTES];
-    int r = add ? rtnl_addr_add(a->socket, a->eth0, &host, &err) : rtnl_addr_remove(a->socket, a->eth0, &host, &err);
+    int r = add ? rtnl_addr_add(a->socket, a->eth0, &host, &err)
+                : rtnl_addr_remove(a->socket, a->eth0, &host, &err);
     if (r < 0 && r != -EEXIST && r != -EADDRNOTAVAIL)
-        log_warn("announcing an address", kv_s("address", ip_format(ip, text)), kv_s("error", err_text(&err)));
+        log_warn("announcing an address", kv_s("address", ip_format(ip, text)),
+                 kv_s("error", err_text(&err)));
     else
-        log_info(add ? "address announced" : "address given up", kv_s("address", ip_format(ip, text)));
+        log_info(add ? "address announced" : "address given up",
+                 kv_s("address", ip_format(ip, text)));
 }
 
 static void settle(void *user)
@@ -139,12 +143,16 @@ static void on_synced(void *user)
 
 struct node_announce *node_announce_new(struct node *n)
 {
-    static const struct informer_ops service_ops = {.on_upsert = on_service, .on_delete = on_gone, .on_synced = on_synced};
-    static const struct informer_ops node_ops = {.on_upsert = on_node, .on_delete = on_gone, .on_synced = on_synced};
+    static const struct informer_ops service_ops = {
+        .on_upsert = on_service, .on_delete = on_gone, .on_synced = on_synced};
+    static const struct informer_ops node_ops = {
+        .on_upsert = on_node, .on_delete = on_gone, .on_synced = on_synced};
     struct node_announce *a = NEW(struct node_announce);
     a->node = n;
-    if (nl_socket_new(NETLINK_ROUTE, &a->socket, NULL) < 0 || rtnl_link_find(a->socket, "eth0", &a->eth0) < 0) {
-        log_warn("no eth0: LoadBalancer addresses are not announced", kv_s("node", n->options->name));
+    if (nl_socket_new(NETLINK_ROUTE, &a->socket, NULL) < 0 ||
+        rtnl_link_find(a->socket, "eth0", &a->eth0) < 0) {
+        log_warn("no eth0: LoadBalancer addresses are not announced",
+                 kv_s("node", n->options->name));
         nl_socket_free(a->socket);
         free(a);
         return NULL;

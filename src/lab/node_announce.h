@@ -1,5 +1,6 @@
 #pragma once
-/* LoadBalancer addresses and external IPs inside the lab's subnet: one node of the lab answers for each. */
+/* LoadBalancer addresses and external IPs inside the lab's subnet: one node of the lab answers for
+ * each. */
 
 #include <jansson.h>
 

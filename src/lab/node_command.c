@@ -13,7 +13,8 @@
 #include "nl/netns.h"
 
 struct node_args {
-    const char *kubeconfig, *name, *lab, *state_dir, *pod_cidr, *internal, *external, *labels, *dns, *domain, *netns;
+    const char *kubeconfig, *name, *lab, *state_dir, *pod_cidr, *internal, *external, *labels, *dns,
+        *domain, *netns;
     const char *cert, *key, *ca;
     struct arg_list images;
     int64_t port;
@@ -32,7 +33,8 @@ static int parse_ips(const char *flag, const char *text, struct ip ret[2], struc
         struct ip ip;
         part = str_cut(rest, ',', &rest);
         if (ip_parse(str_trim(part), &ip) < 0)
-            return err_set(reterr, -EINVAL, NULL, "--%s: \"" STR_FMT "\" is not an IP address", flag, STR_ARG(part));
+            return err_set(reterr, -EINVAL, NULL, "--%s: \"" STR_FMT "\" is not an IP address",
+                           flag, STR_ARG(part));
         ret[ip.family == AF_INET6] = ip;
     }
     return 0;
@@ -44,7 +46,9 @@ static int parse_cidrs(const char *text, struct node_options *o, struct err *ret
         struct prefix p;
         part = str_cut(rest, ',', &rest);
         if (prefix_parse(str_trim(part), &p) < 0 || prefix_size(&p) < 256)
-            return err_set(reterr, -EINVAL, NULL, "--pod-cidr: \"" STR_FMT "\" is not a network of 256 addresses or more", STR_ARG(part));
+            return err_set(reterr, -EINVAL, NULL,
+                           "--pod-cidr: \"" STR_FMT "\" is not a network of 256 addresses or more",
+                           STR_ARG(part));
         *(p.ip.family == AF_INET6 ? &o->pod_v6 : &o->pod_v4) = p;
     }
     if (!o->pod_v4.ip.family)
@@ -130,7 +134,9 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
     o->name = a->name;
     o->lab = a->lab;
     o->state_dir = a->state_dir;
-    o->hidden_dir = str_starts(str_from(a->state_dir), str_from(state_dir_root())) ? state_dir_root() : a->state_dir;
+    o->hidden_dir = str_starts(str_from(a->state_dir), str_from(state_dir_root()))
+                        ? state_dir_root()
+                        : a->state_dir;
     o->program_dir = r->program_dir;
     o->labels = r->labels.v;
     o->n_labels = r->labels.n;
@@ -154,8 +160,9 @@ static int node_main(const struct node_args *a)
     struct node *node = NULL;
     if (node_run_load(a, &run, &err) < 0)
         return program_fail(EXIT_USAGE_ERROR, "fairlead-labd node --help", "%s", err_text(&err));
-    if ((a->netns && netns_enter(a->netns, &err) < 0) || kube_config_load(a->kubeconfig, NULL, &config, &err) < 0 ||
-        loop_new(&loop, &err) < 0 || kube_client_new(loop, config, "fairlead-lab-node/" FAIRLEAD_VERSION, &client, &err) < 0 ||
+    if ((a->netns && netns_enter(a->netns, &err) < 0) ||
+        kube_config_load(a->kubeconfig, NULL, &config, &err) < 0 || loop_new(&loop, &err) < 0 ||
+        kube_client_new(loop, config, "fairlead-lab-node/" FAIRLEAD_VERSION, &client, &err) < 0 ||
         node_new(client, &run.options, &node, &err) < 0) {
         if (client)
             kube_client_free(client);
@@ -174,33 +181,51 @@ int node_command(int argc, char **argv)
 {
     struct node_args a = {.domain = "cluster.local", .port = 10250};
     struct arg args[] = {
-        {"kubeconfig", 0, ARG_STRING, &a.kubeconfig, "FILE", "how to reach the API server", 0, 0, false},
+        {"kubeconfig", 0, ARG_STRING, &a.kubeconfig, "FILE", "how to reach the API server", 0, 0,
+         false},
         {"node-name", 0, ARG_STRING, &a.name, "NAME", "name of the Node object", 0, 0, false},
-        {"lab", 0, ARG_STRING, &a.lab, "NAME", "pod namespaces are called fl.LAB.NODE.NAMESPACE.POD", 0, 0, false},
-        {"netns", 0, ARG_STRING, &a.netns, "PATH", "enter this network namespace first", 0, 0, false},
-        {"state-dir", 0, ARG_STRING, &a.state_dir, "DIR", "volumes and logs of this node's pods", 0, 0, false},
-        {"pod-cidr", 0, ARG_STRING, &a.pod_cidr, "CIDR,…", "pod networks, one per family", 0, 0, false},
-        {"internal-ip", 0, ARG_STRING, &a.internal, "IP,…", "InternalIP, one per family", 0, 0, false},
-        {"external-ip", 0, ARG_STRING, &a.external, "IP,…", "ExternalIP, one per family", 0, 0, false},
-        {"labels", 0, ARG_STRING, &a.labels, "K=V,…", "labels of the Node (zone and region have defaults)", 0, 0, false},
-        {"image", 0, ARG_STRINGS, &a.images, "NAME=COMMAND", "the command that stands for an image; may be repeated", 0, 0, false},
+        {"lab", 0, ARG_STRING, &a.lab, "NAME",
+         "pod namespaces are called fl.LAB.NODE.NAMESPACE.POD", 0, 0, false},
+        {"netns", 0, ARG_STRING, &a.netns, "PATH", "enter this network namespace first", 0, 0,
+         false},
+        {"state-dir", 0, ARG_STRING, &a.state_dir, "DIR", "volumes and logs of this node's pods", 0,
+         0, false},
+        {"pod-cidr", 0, ARG_STRING, &a.pod_cidr, "CIDR,…", "pod networks, one per family", 0, 0,
+         false},
+        {"internal-ip", 0, ARG_STRING, &a.internal, "IP,…", "InternalIP, one per family", 0, 0,
+         false},
+        {"external-ip", 0, ARG_STRING, &a.external, "IP,…", "ExternalIP, one per family", 0, 0,
+         false},
+        {"labels", 0, ARG_STRING, &a.labels, "K=V,…",
+         "labels of the Node (zone and region have defaults)", 0, 0, false},
+        {"image", 0, ARG_STRINGS, &a.images, "NAME=COMMAND",
+         "the command that stands for an image; may be repeated", 0, 0, false},
         {"cluster-dns", 0, ARG_STRING, &a.dns, "IP", "name server of pods", 0, 0, false},
-        {"cluster-domain", 0, ARG_STRING, &a.domain, "DOMAIN", "default cluster.local", 0, 0, false},
-        {"kubelet-port", 0, ARG_INT, &a.port, "N", "port for logs and exec (default 10250)", 1, 65535, false},
-        {"kubelet-cert", 0, ARG_STRING, &a.cert, "FILE", "its certificate; without it there is no such server", 0, 0, false},
+        {"cluster-domain", 0, ARG_STRING, &a.domain, "DOMAIN", "default cluster.local", 0, 0,
+         false},
+        {"kubelet-port", 0, ARG_INT, &a.port, "N", "port for logs and exec (default 10250)", 1,
+         65535, false},
+        {"kubelet-cert", 0, ARG_STRING, &a.cert, "FILE",
+         "its certificate; without it there is no such server", 0, 0, false},
         {"kubelet-key", 0, ARG_STRING, &a.key, "FILE", "its key", 0, 0, false},
-        {"client-ca", 0, ARG_STRING, &a.ca, "FILE", "whose client certificates may ask it", 0, 0, false},
+        {"client-ca", 0, ARG_STRING, &a.ca, "FILE", "whose client certificates may ask it", 0, 0,
+         false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-labd node", "a node: runs the pods bound to it as processes of this machine", "[flags]",
-                              NULL, args, false};
-    struct arg_list rest = {0};
+    const struct program p = {"fairlead-labd node",
+                              "a node: runs the pods bound to it as processes of this machine",
+                              "[flags]",
+                              NULL,
+                              args,
+                              false};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
     if (!a.name || !a.lab || !a.state_dir || !a.pod_cidr || !a.internal)
-        return program_fail(EXIT_USAGE_ERROR, "fairlead-labd node --help",
-                            "--node-name, --lab, --state-dir, --pod-cidr and --internal-ip are needed");
+        return program_fail(
+            EXIT_USAGE_ERROR, "fairlead-labd node --help",
+            "--node-name, --lab, --state-dir, --pod-cidr and --internal-ip are needed");
     signal(SIGPIPE, SIG_IGN);
     return node_main(&a);
 }

@@ -1,6 +1,7 @@
-/* One rule per family: from a pod of this node, to something that is no pod, masquerade. It is a table of its own, so that the agent's
- * can come and go; both see a packet at the same hook, and a connection is translated by the first that says so. Traffic
- * to a Service has its pod as destination by then and is left alone. */
+/* One rule per family: from a pod of this node, to something that is no pod, masquerade. It is a
+ * table of its own, so that the agent's can come and go; both see a packet at the same hook, and a
+ * connection is translated by the first that says so. Traffic to a Service has its pod as
+ * destination by then and is left alone. */
 #include "lab/node_masquerade.h"
 
 #include "nl/nft.h"
@@ -42,7 +43,8 @@ static void add_table(struct nfnl_batch *b, const struct prefix *pods, const str
     nfnl_rule_end(b);
 }
 
-int node_masquerade_up(const struct prefix pods[2], const struct prefix cluster[2], struct err *reterr)
+int node_masquerade_up(const struct prefix pods[2], const struct prefix cluster[2],
+                       struct err *reterr)
 {
     AUTO(nft) struct nft *nft = NULL;
     struct nfnl_batch b;

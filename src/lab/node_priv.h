@@ -1,5 +1,6 @@
 #pragma once
-/* What the parts of the node share: the node, its pods, their containers. See README-node.md for who calls whom. */
+/* What the parts of the node share: the node, its pods, their containers. See README-node.md for
+ * who calls whom. */
 
 #include "base/log.h"
 #include "base/map.h"
@@ -36,8 +37,8 @@ struct node {
 };
 
 enum pod_step {
-    POD_FETCH,    /* waiting for ConfigMaps, Secrets and tokens */
-    POD_INIT,     /* init containers, one after the other */
+    POD_FETCH, /* waiting for ConfigMaps, Secrets and tokens */
+    POD_INIT,  /* init containers, one after the other */
     POD_RUN,
     POD_STOPPING, /* told to end, waiting */
     POD_OVER,     /* nothing runs and nothing will */
@@ -63,9 +64,9 @@ struct pod_container {
     uint64_t started_ms; /* monotonic */
     json_t *last_state;
     unsigned restarts;
-    unsigned runs; /* starts of this node process */
+    unsigned runs;   /* starts of this node process */
     bool was_killed; /* by a failed probe */
-    pid_t pid; /* 0 = none */
+    pid_t pid;       /* 0 = none */
     uint64_t backoff_ms;
     struct loop_timer *retry;
     struct container_log *log;
@@ -123,7 +124,8 @@ void pod_event(struct pod *p, const char *type, const char *reason, const char *
 void pod_container_start(struct pod_container *c);
 void pod_container_stop(struct pod_container *c, int signo);
 void pod_container_done(struct pod_container *c);
-/* What a further process in the container needs (exec, probes, hooks). Free the two with argv_free. */
+/* What a further process in the container needs (exec, probes, hooks). Free the two with argv_free.
+ */
 int pod_container_env(struct pod_container *c, char ***ret_envp, struct err *reterr) NODISCARD;
 /* Its next start is a matter of time. */
 bool pod_container_waits(const struct pod_container *c);
@@ -138,7 +140,8 @@ void pod_status_push(struct pod *p);
 
 /* ---- pod_files.c: /etc/hosts, /etc/resolv.conf, mounts ---- */
 int pod_files_make(struct pod *p, struct err *reterr) NODISCARD;
-int pod_container_mounts(struct pod_container *c, container_mounts *ret, struct err *reterr) NODISCARD;
+int pod_container_mounts(struct pod_container *c, container_mounts *ret, struct err *reterr)
+    NODISCARD;
 const char *pod_hostname(const struct pod *p);
 
 /* ---- probe_run.c ---- */

@@ -1,8 +1,9 @@
 /* A pod on its node: from "bound to us" to "gone".
  *
- * pod_advance() is the whole life: it is called whenever something changed (an object, an answer, an exit, a timer), looks at
- * the step the pod is in and does what can be done now. Nothing waits and nothing is called back from inside it. Containers do their
- * own starting and ending (pod_container.c); this file decides which of them should run. */
+ * pod_advance() is the whole life: it is called whenever something changed (an object, an answer,
+ * an exit, a timer), looks at the step the pod is in and does what can be done now. Nothing waits
+ * and nothing is called back from inside it. Containers do their own starting and ending
+ * (pod_container.c); this file decides which of them should run. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -59,15 +60,17 @@ static void on_grace_over(void *user)
 /* What an earlier life of the node reported: those containers are dead, and count as restarted. */
 static void inherit_status(struct pod_container *c, const json_t *pod)
 {
-    json_t *status, *list = json_at(pod, c->is_init ? "status.initContainerStatuses" : "status.containerStatuses");
+    json_t *status, *list = json_at(pod, c->is_init ? "status.initContainerStatuses"
+                                                    : "status.containerStatuses");
     size_t i;
-    json_array_foreach(list, i, status) {
+    json_array_foreach(list, i, status)
+    {
         const char *id = json_key_str(status, "containerID"), *name = json_key_str(status, "name");
         if (!streq(name, c->name) || str_empty(id))
             continue;
         c->restarts = (unsigned)json_at_int(status, "restartCount", 0) + 1;
-        c->last_state = json_pack("{s:{s:i,s:s,s:s,s:s}}", "terminated", "exitCode", 137, "reason", "Error", "message",
-                                  "the node was restarted", "containerID", id);
+        c->last_state = json_pack("{s:{s:i,s:s,s:s,s:s}}", "terminated", "exitCode", 137, "reason",
+                                  "Error", "message", "the node was restarted", "containerID", id);
     }
 }
 
@@ -75,7 +78,8 @@ static void add_containers(struct pod *p, const json_t *list, bool is_init)
 {
     json_t *spec;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, spec) {
+    json_array_foreach((json_t *)(uintptr_t)list, i, spec)
+    {
         struct pod_container *c = &p->containers[p->n_containers++];
         c->pod = p;
         c->spec = spec;
@@ -98,7 +102,8 @@ struct pod *pod_new(struct node *n, json_t *object)
     p->key = xstrdup(object_key(object, key));
     p->ns = xstrdup(json_at_str(object, "metadata.namespace"));
     p->name = xstrdup(json_at_str(object, "metadata.name"));
-    p->uid = xstrdup(json_at_str(object, "metadata.uid") ? json_at_str(object, "metadata.uid") : "none");
+    p->uid =
+        xstrdup(json_at_str(object, "metadata.uid") ? json_at_str(object, "metadata.uid") : "none");
     p->dir = xasprintf("%s/pods/%s", n->options->state_dir, p->uid);
     p->host_network = json_at_bool(object, "spec.hostNetwork", false);
     p->net = (struct pod_net){.netns = -1, .slot = -1};
@@ -180,7 +185,8 @@ static bool pod_prepare(struct pod *p)
         return false;
     int r = sandbox_up(p, &err);
     if (r < 0) {
-        pod_event(p, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err_text(&err));
+        pod_event(p, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s",
+                  err_text(&err));
     } else {
         r = pod_files_make(p, &err);
         if (r < 0)
@@ -240,7 +246,8 @@ static void advance_run(struct pod *p)
         struct pod_container *c = &p->containers[i];
         if (c->is_init && !c->is_sidecar)
             continue;
-        if (c->state == CONTAINER_WAITING || (c->state == CONTAINER_TERMINATED && pod_container_restarts(c))) {
+        if (c->state == CONTAINER_WAITING ||
+            (c->state == CONTAINER_TERMINATED && pod_container_restarts(c))) {
             any_left = any_left || !c->is_init;
             if (!pod_container_waits(c))
                 pod_container_start(c);
@@ -279,14 +286,16 @@ static void delete_object(struct pod *p)
     if (p->delete_call || p->step == POD_REMOVED)
         return;
     AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/pods/%s", p->ns, p->name);
-    AUTO_JSON json_t *options = json_pack("{s:s,s:s,s:i,s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1",
-                                          "gracePeriodSeconds", 0, "preconditions", "uid", p->uid);
+    AUTO_JSON json_t *options =
+        json_pack("{s:s,s:s,s:i,s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1",
+                  "gracePeriodSeconds", 0, "preconditions", "uid", p->uid);
     p->delete_call = kube_call(p->node->client, "DELETE", path, NULL, options, on_deleted, p);
 }
 
 static void pod_stop(struct pod *p)
 {
-    int64_t grace = json_at_int(p->object, "metadata.deletionGracePeriodSeconds", POD_GRACE_DEFAULT_S);
+    int64_t grace =
+        json_at_int(p->object, "metadata.deletionGracePeriodSeconds", POD_GRACE_DEFAULT_S);
     grace = MIN(MAX(grace, 0), POD_GRACE_MAX_S);
     if (!p->was_signalled) {
         p->was_signalled = true;
@@ -332,14 +341,16 @@ void pod_advance(struct pod *p)
 
 void pod_update(struct pod *p, json_t *object)
 {
-    const char *ip = json_at_str(p->object, "status.podIP"), *new_ip = json_at_str(object, "status.podIP");
+    const char *ip = json_at_str(p->object, "status.podIP"),
+               *new_ip = json_at_str(object, "status.podIP");
     bool known = new_ip || !ip;
     json_t *mine = known ? json_incref(object) : json_deep_copy(object);
     if (!known)
         json_put(mine, "status.podIP", json_string(ip));
     json_decref(p->object);
     p->object = mine;
-    if (p->step == POD_STOPPING && json_at_int(object, "metadata.deletionGracePeriodSeconds", -1) == 0)
+    if (p->step == POD_STOPPING &&
+        json_at_int(object, "metadata.deletionGracePeriodSeconds", -1) == 0)
         pod_stop(p);
     pod_advance(p);
 }

@@ -1,8 +1,9 @@
 /* One container of a pod: image to command, environment, start, exit, restart with back-off.
  *
- * Owns the process's pid and the log of the current run. Decides nothing about the pod: when something happened it calls
- * pod_advance(). A failed start is not an error of the node but a reason in the pod's status and an Event, in
- * kubelet's words, since those are what people search for. */
+ * Owns the process's pid and the log of the current run. Decides nothing about the pod: when
+ * something happened it calls pod_advance(). A failed start is not an error of the node but a
+ * reason in the pod's status and an Event, in kubelet's words, since those are what people search
+ * for. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,7 +91,8 @@ static json_t *find_config(const char *kind, const char *name, void *user)
 static int container_env(struct pod_container *c, struct env *e, struct err *reterr)
 {
     const struct node *n = c->pod->node;
-    env_set(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
+    env_set(e, "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
     env_set(e, "HOSTNAME", pod_hostname(c->pod));
     env_set(e, "HOME", "/root");
     if (json_at_bool(c->spec, "tty", false))
@@ -123,7 +125,8 @@ static char **expand_words(const struct env *e, const json_t *list, size_t *ret_
     return words.v;
 }
 
-static char **container_argv(struct pod_container *c, const struct image *image, const struct env *e)
+static char **container_argv(struct pod_container *c, const struct image *image,
+                             const struct env *e)
 {
     size_t n_command, n_args;
     char **command = expand_words(e, json_at(c->spec, "command"), &n_command);
@@ -164,11 +167,13 @@ static void on_exit_of(pid_t pid, int status, void *user)
     read_message(c);
     probes_stop(c);
     container_log_finish(c->log);
-    log_info("container ended", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_i("exit", c->exit_code));
+    log_info("container ended", kv_s("pod", c->pod->key), kv_s("container", c->name),
+             kv_i("exit", c->exit_code));
     if (pod_container_restarts(c)) {
         uint64_t wait = pod_backoff_next(&c->backoff_ms, time_mono_ms() - c->started_ms);
         if (wait) {
-            pod_event(c->pod, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s", c->name, c->pod->name);
+            pod_event(c->pod, "Warning", "BackOff",
+                      "Back-off restarting failed container %s in pod %s", c->name, c->pod->name);
             retry_after(c, wait);
         }
     }
@@ -182,8 +187,9 @@ static json_t *terminated_state(const struct pod_container *c)
     char started[21], finished[21];
     time_format_rfc3339(c->started_s, started);
     time_format_rfc3339(c->finished_s, finished);
-    json_t *t = json_pack("{s:i,s:s,s:s,s:s,s:s}", "exitCode", c->exit_code, "reason", c->reason, "startedAt", started,
-                          "finishedAt", finished, "containerID", c->id ? c->id : "");
+    json_t *t =
+        json_pack("{s:i,s:s,s:s,s:s,s:s}", "exitCode", c->exit_code, "reason", c->reason,
+                  "startedAt", started, "finishedAt", finished, "containerID", c->id ? c->id : "");
     if (c->signo)
         json_put_int(t, "signal", c->signo);
     if (c->message)
@@ -249,12 +255,17 @@ static int spawn(struct pod_container *c, char **argv, const struct env *e, stru
                                .cwd = json_key_str(c->spec, "workingDir"),
                                .uid = (uid_t)security_int(c, "runAsUser"),
                                .gid = (gid_t)security_int(c, "runAsGroup"),
-                               .in = -1, .out = out, .err = errfd,
-                               .netns = p->net.netns, .ipcns = p->ipcns, .utsns = p->utsns,
+                               .in = -1,
+                               .out = out,
+                               .err = errfd,
+                               .netns = p->net.netns,
+                               .ipcns = p->ipcns,
+                               .utsns = p->utsns,
                                .scratch = scratch,
                                .program_dir = o->program_dir,
                                .hidden = o->hidden_dir ? o->hidden_dir : o->state_dir,
-                               .mounts = mounts.v, .n_mounts = mounts.n};
+                               .mounts = mounts.v,
+                               .n_mounts = mounts.n};
     if (r == 0)
         r = container_spawn(&s, &c->pid, reterr);
     container_mounts_done(&mounts);
@@ -271,9 +282,11 @@ static void started(struct pod_container *c)
     set_reason(c, "", NULL);
     pod_event(c->pod, "Normal", "Created", "Created container: %s", c->name);
     pod_event(c->pod, "Normal", "Started", "Started container %s", c->name);
-    log_info("container started", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_i("pid", c->pid));
+    log_info("container started", kv_s("pod", c->pod->key), kv_s("container", c->name),
+             kv_i("pid", c->pid));
     if (loop_child_add(c->pod->node->loop, c->pid, on_exit_of, c) < 0)
-        log_error("cannot watch a container's process", kv_s("pod", c->pod->key), kv_i("pid", c->pid));
+        log_error("cannot watch a container's process", kv_s("pod", c->pod->key),
+                  kv_i("pid", c->pid));
     probes_start(c);
 }
 
@@ -286,16 +299,21 @@ static const struct image *find_image(struct pod_container *c)
     if (image)
         return image;
     if (!name || !image_reference_is_valid(name)) {
-        snprintf(text, sizeof(text), "couldn't parse image name \"%s\": invalid reference format", name ? name : "");
-        pod_event(c->pod, "Warning", "InspectFailed", "Failed to apply default image tag \"%s\": %s", name ? name : "", text);
+        snprintf(text, sizeof(text), "couldn't parse image name \"%s\": invalid reference format",
+                 name ? name : "");
+        pod_event(c->pod, "Warning", "InspectFailed",
+                  "Failed to apply default image tag \"%s\": %s", name ? name : "", text);
         wait_with(c, "InvalidImageName", text);
         return NULL;
     }
     snprintf(text, sizeof(text),
-             "the lab has no command for image \"%s\"; say which one stands for it: fairlead lab up --image '%s=COMMAND'", name, name);
+             "the lab has no command for image \"%s\"; say which one stands for it: fairlead lab "
+             "up --image '%s=COMMAND'",
+             name, name);
     bool again = streq(c->reason, "ErrImagePull") || streq(c->reason, "ImagePullBackOff");
     pod_event(c->pod, "Warning", "Failed", "Failed to pull image \"%s\": %s", name, text);
-    pod_event(c->pod, "Warning", "Failed", again ? "Error: ImagePullBackOff" : "Error: ErrImagePull");
+    pod_event(c->pod, "Warning", "Failed",
+              again ? "Error: ImagePullBackOff" : "Error: ErrImagePull");
     wait_with(c, again ? "ImagePullBackOff" : "ErrImagePull", text);
     return NULL;
 }
@@ -303,15 +321,18 @@ static const struct image *find_image(struct pod_container *c)
 static void fail_start(struct pod_container *c, const char *reason, const struct err *err)
 {
     pod_event(c->pod, "Warning", "Failed", "Error: %s", err_text(err));
-    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_s("error", err_text(err)));
+    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name),
+             kv_s("error", err_text(err)));
     wait_with(c, reason, err_text(err));
 }
 
 /* A program that cannot be executed counts as a run that ended, as with a real runtime. */
 static void fail_run(struct pod_container *c, const struct err *err)
 {
-    pod_event(c->pod, "Warning", "Failed", "Error: failed to start container \"%s\": %s", c->name, err_text(err));
-    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name), kv_s("error", err_text(err)));
+    pod_event(c->pod, "Warning", "Failed", "Error: failed to start container \"%s\": %s", c->name,
+              err_text(err));
+    log_warn("container did not start", kv_s("pod", c->pod->key), kv_s("container", c->name),
+             kv_s("error", err_text(err)));
     c->state = CONTAINER_TERMINATED;
     c->exit_code = err->code == -ENOENT || err->code == -EACCES ? 127 : 128;
     c->started_s = c->finished_s = time_real_s();
@@ -343,7 +364,8 @@ void pod_container_start(struct pod_container *c)
         (void)err_set(&err, -EINVAL, NULL, "no command specified");
         fail_start(c, "CreateContainerError", &err);
     } else {
-        pod_event(c->pod, "Normal", "Pulled", "Container image \"%s\" already present on machine", name);
+        pod_event(c->pod, "Normal", "Pulled", "Container image \"%s\" already present on machine",
+                  name);
         begin_run(c);
         if (spawn(c, argv, &e, &err) == 0)
             started(c);
@@ -358,7 +380,8 @@ void pod_container_start(struct pod_container *c)
 
 /* ---- stop ---- */
 
-/* preStop of kind exec runs beside the container; SIGTERM follows when it has ended (or the grace period has). */
+/* preStop of kind exec runs beside the container; SIGTERM follows when it has ended (or the grace
+ * period has). */
 static void on_pre_stop(pid_t pid, int status, void *user)
 {
     (void)pid;
@@ -392,7 +415,8 @@ static bool pre_stop(struct pod_container *c)
     char **envp = NULL, **argv = expand_words(&none, command, &words);
     pid_t pid = 0;
     int r = words ? pod_container_env(c, &envp, &err) : -EINVAL;
-    struct container_spec s = {.argv = argv, .envp = envp, .in = -1, .out = -1, .err = -1, .join = c->pid};
+    struct container_spec s = {
+        .argv = argv, .envp = envp, .in = -1, .out = -1, .err = -1, .join = c->pid};
     if (r == 0)
         r = container_spawn(&s, &pid, &err);
     if (r < 0)

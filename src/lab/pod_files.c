@@ -1,5 +1,6 @@
-/* The files a pod gets from its node: /etc/hosts, /etc/hostname, /etc/resolv.conf, the termination message file, and its
- * volumes. Written below the pod's directory; containers see them through bind mounts. */
+/* The files a pod gets from its node: /etc/hosts, /etc/hostname, /etc/resolv.conf, the termination
+ * message file, and its volumes. Written below the pod's directory; containers see them through
+ * bind mounts. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -19,16 +20,19 @@ static void add_hosts(struct pod *p, struct buf *b)
     char text[IP_TEXT_BYTES];
     json_t *alias, *name;
     size_t i, k;
-    buf_add_cstr(b, "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    buf_add_cstr(b, "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost "
+                    "ip6-localhost ip6-loopback\n");
     for (i = 0; i < ARRAY_LEN(ips); i++) {
         if (!ips[i]->family)
             continue;
         buf_addf(b, "%s\t", ip_format(ips[i], text));
         if (!str_empty(subdomain))
-            buf_addf(b, "%s.%s.%s.svc.%s\t", host, subdomain, p->ns, p->node->options->cluster_domain);
+            buf_addf(b, "%s.%s.%s.svc.%s\t", host, subdomain, p->ns,
+                     p->node->options->cluster_domain);
         buf_addf(b, "%s\n", host);
     }
-    json_array_foreach(json_at(p->object, "spec.hostAliases"), i, alias) {
+    json_array_foreach(json_at(p->object, "spec.hostAliases"), i, alias)
+    {
         buf_addf(b, "%s", json_key_str(alias, "ip") ? json_key_str(alias, "ip") : "#");
         json_array_foreach(json_at(alias, "hostnames"), k, name)
             buf_addf(b, "\t%s", json_string_value(name));
@@ -40,9 +44,8 @@ static void add_list(struct buf *b, const char *prefix, const char *separator, c
 {
     json_t *item;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, item)
-        if (json_string_value(item))
-            buf_addf(b, "%s%s", i == 0 ? prefix : separator, json_string_value(item));
+    json_array_foreach((json_t *)(uintptr_t)list, i, item) if (json_string_value(item))
+        buf_addf(b, "%s%s", i == 0 ? prefix : separator, json_string_value(item));
 }
 
 static void add_resolv(struct pod *p, struct buf *b)
@@ -50,7 +53,8 @@ static void add_resolv(struct pod *p, struct buf *b)
     const struct node_options *o = p->node->options;
     const char *policy = json_at_str(p->object, "spec.dnsPolicy");
     json_t *config = json_at(p->object, "spec.dnsConfig"), *option;
-    bool none = streq(policy, "None"), cluster = !none && !streq(policy, "Default") && o->cluster_dns;
+    bool none = streq(policy, "None"),
+         cluster = !none && !streq(policy, "Default") && o->cluster_dns;
     size_t i;
     if (p->host_network && !streq(policy, "ClusterFirstWithHostNet"))
         cluster = false;
@@ -60,13 +64,15 @@ static void add_resolv(struct pod *p, struct buf *b)
     if (json_at(config, "nameservers"))
         buf_add_char(b, '\n');
     if (cluster)
-        buf_addf(b, "search %s.svc.%s svc.%s %s", p->ns, o->cluster_domain, o->cluster_domain, o->cluster_domain);
+        buf_addf(b, "search %s.svc.%s svc.%s %s", p->ns, o->cluster_domain, o->cluster_domain,
+                 o->cluster_domain);
     add_list(b, cluster ? " " : "search ", " ", json_at(config, "searches"));
     if (cluster || json_at(config, "searches"))
         buf_add_char(b, '\n');
     if (cluster)
         buf_add_cstr(b, "options ndots:5\n");
-    json_array_foreach(json_at(config, "options"), i, option) {
+    json_array_foreach(json_at(config, "options"), i, option)
+    {
         const char *name = json_key_str(option, "name"), *value = json_key_str(option, "value");
         if (name)
             buf_addf(b, "options %s%s%s\n", name, value ? ":" : "", value ? value : "");
@@ -90,11 +96,13 @@ static int make_volumes(struct pod *p, struct err *reterr)
     json_t *volume;
     size_t i;
     pod_dir_file(p, dir, sizeof(dir), "volumes");
-    json_array_foreach(json_at(p->object, "spec.volumes"), i, volume) {
+    json_array_foreach(json_at(p->object, "spec.volumes"), i, volume)
+    {
         AUTO_CHARS char *path = NULL;
         int r = volume_make(volume, p->object, dir, &in, &path, reterr);
         if (r < 0) {
-            AUTO_CHARS char *prefix = xasprintf("MountVolume.SetUp failed for volume \"%s\" ", json_key_str(volume, "name"));
+            AUTO_CHARS char *prefix = xasprintf("MountVolume.SetUp failed for volume \"%s\" ",
+                                                json_key_str(volume, "name"));
             err_prefix(reterr, NULL, prefix);
             return r;
         }
@@ -115,11 +123,14 @@ int pod_files_make(struct pod *p, struct err *reterr)
     add_hosts(p, &hosts);
     add_resolv(p, &resolv);
     buf_addf(&hostname, "%s\n", pod_hostname(p));
-    int r = write_file(pod_dir_file(p, path, sizeof(path), "etc/hosts"), buf_str(&hosts), 0644, reterr);
+    int r =
+        write_file(pod_dir_file(p, path, sizeof(path), "etc/hosts"), buf_str(&hosts), 0644, reterr);
     if (r == 0)
-        r = write_file(pod_dir_file(p, path, sizeof(path), "etc/hostname"), buf_str(&hostname), 0644, reterr);
+        r = write_file(pod_dir_file(p, path, sizeof(path), "etc/hostname"), buf_str(&hostname),
+                       0644, reterr);
     if (r == 0)
-        r = write_file(pod_dir_file(p, path, sizeof(path), "etc/resolv.conf"), buf_str(&resolv), 0644, reterr);
+        r = write_file(pod_dir_file(p, path, sizeof(path), "etc/resolv.conf"), buf_str(&resolv),
+                       0644, reterr);
     return r < 0 ? r : make_volumes(p, reterr);
 }
 

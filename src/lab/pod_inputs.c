@@ -1,6 +1,7 @@
-/* Fetching what a pod refers to. Collects the names in one walk over the spec, asks for all of them in parallel, keeps the
- * answers for the life of the pod (a volume is written once, at the start). Not shared between pods: a node of a lab
- * has tens of pods, and an informer per namespace and kind would cost more than it saves. */
+/* Fetching what a pod refers to. Collects the names in one walk over the spec, asks for all of them
+ * in parallel, keeps the answers for the life of the pod (a volume is written once, at the start).
+ * Not shared between pods: a node of a lab has tens of pods, and an informer per namespace and kind
+ * would cost more than it saves. */
 #include "lab/pod_inputs.h"
 
 #include "base/vec.h"
@@ -41,7 +42,8 @@ static struct input *input_find(const struct pod_inputs *in, const char *kind, c
     return NULL;
 }
 
-static struct input *want(struct pod_inputs *in, const char *kind, const char *name, const char *path)
+static struct input *want(struct pod_inputs *in, const char *kind, const char *name,
+                          const char *path)
 {
     if (!name || input_find(in, kind, name) || in->inputs.n >= INPUT_MAX)
         return NULL;
@@ -51,20 +53,23 @@ static struct input *want(struct pod_inputs *in, const char *kind, const char *n
     return one;
 }
 
-static void want_config(struct pod_inputs *in, const char *kind, const char *ns, const json_t *ref, const char *name_key)
+static void want_config(struct pod_inputs *in, const char *kind, const char *ns, const json_t *ref,
+                        const char *name_key)
 {
     const char *name = ref ? json_key_str(ref, name_key) : NULL;
     if (!name)
         return;
-    AUTO_CHARS char *path =
-        xasprintf("/api/v1/namespaces/%s/%s/%s", ns, streq(kind, "Secret") ? "secrets" : "configmaps", name);
+    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/%s/%s", ns,
+                                      streq(kind, "Secret") ? "secrets" : "configmaps", name);
     want(in, kind, name, path);
 }
 
-static void want_token(struct pod_inputs *in, const char *ns, const char *account, const json_t *source)
+static void want_token(struct pod_inputs *in, const char *ns, const char *account,
+                       const json_t *source)
 {
     const char *audience = json_key_str(source, "audience");
-    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", ns, account ? account : "default");
+    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", ns,
+                                      account ? account : "default");
     struct input *one = want(in, "Token", audience ? audience : "", path);
     if (one)
         one->expiration_s = json_at_int(source, "expirationSeconds", 3600);
@@ -75,10 +80,12 @@ static void collect_volumes(struct pod_inputs *in, const char *ns, const json_t 
     const char *account = json_at_str(pod, "spec.serviceAccountName");
     json_t *v, *source;
     size_t i, k;
-    json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+    json_array_foreach(json_at(pod, "spec.volumes"), i, v)
+    {
         want_config(in, "ConfigMap", ns, json_at(v, "configMap"), "name");
         want_config(in, "Secret", ns, json_at(v, "secret"), "secretName");
-        json_array_foreach(json_at(v, "projected.sources"), k, source) {
+        json_array_foreach(json_at(v, "projected.sources"), k, source)
+        {
             want_config(in, "ConfigMap", ns, json_at(source, "configMap"), "name");
             want_config(in, "Secret", ns, json_at(source, "secret"), "name");
             if (json_at(source, "serviceAccountToken"))
@@ -91,11 +98,13 @@ static void collect_env(struct pod_inputs *in, const char *ns, const json_t *con
 {
     json_t *item;
     size_t i;
-    json_array_foreach(json_at(container, "envFrom"), i, item) {
+    json_array_foreach(json_at(container, "envFrom"), i, item)
+    {
         want_config(in, "ConfigMap", ns, json_at(item, "configMapRef"), "name");
         want_config(in, "Secret", ns, json_at(item, "secretRef"), "name");
     }
-    json_array_foreach(json_at(container, "env"), i, item) {
+    json_array_foreach(json_at(container, "env"), i, item)
+    {
         want_config(in, "ConfigMap", ns, json_at(item, "valueFrom.configMapKeyRef"), "name");
         want_config(in, "Secret", ns, json_at(item, "valueFrom.secretKeyRef"), "name");
     }
@@ -109,7 +118,8 @@ static void input_over(struct pod_inputs *in)
         return;
     if (in->failed) {
         in->failed = false;
-        in->backoff_ms = MIN(MAX(in->backoff_ms * 2, (uint64_t)INPUT_RETRY_MIN_MS), (uint64_t)INPUT_RETRY_MAX_MS);
+        in->backoff_ms = MIN(MAX(in->backoff_ms * 2, (uint64_t)INPUT_RETRY_MIN_MS),
+                             (uint64_t)INPUT_RETRY_MAX_MS);
         loop_timer_start(in->timer, in->backoff_ms);
     } else {
         in->on_ready(in->user);
@@ -161,7 +171,8 @@ static void fetch_open(void *user)
     input_over(in);
 }
 
-struct pod_inputs *pod_inputs_fetch(struct kube_client *c, const json_t *pod, void (*on_ready)(void *user), void *user)
+struct pod_inputs *pod_inputs_fetch(struct kube_client *c, const json_t *pod,
+                                    void (*on_ready)(void *user), void *user)
 {
     static const char *const lists[] = {"spec.initContainers", "spec.containers"};
     struct pod_inputs *in = NEW(struct pod_inputs);
@@ -174,8 +185,7 @@ struct pod_inputs *pod_inputs_fetch(struct kube_client *c, const json_t *pod, vo
     in->timer = loop_timer_new(kube_client_loop(c), fetch_open, in);
     collect_volumes(in, ns, pod);
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
-        json_array_foreach(json_at(pod, lists[l]), i, container)
-            collect_env(in, ns, container);
+        json_array_foreach(json_at(pod, lists[l]), i, container) collect_env(in, ns, container);
     loop_defer(kube_client_loop(c), fetch_open, in);
     in->open = 1;
     return in;

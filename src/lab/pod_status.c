@@ -1,7 +1,8 @@
 /* A pod's status as the API shows it, and sending it.
  *
- * The status is computed whole from the pod each time and compared with what was sent last; one PATCH is open at a time
- * and changes meanwhile are sent together after it. Conditions of others (readiness gates) are kept. */
+ * The status is computed whole from the pod each time and compared with what was sent last; one
+ * PATCH is open at a time and changes meanwhile are sent together after it. Conditions of others
+ * (readiness gates) are kept. */
 #include "base/time.h"
 #include "lab/controller.h"
 #include "lab/node_priv.h"
@@ -21,9 +22,10 @@ static json_t *state_json(const struct pod_container *c)
     if (c->state == CONTAINER_RUNNING) {
         json_put(j, "running.startedAt", time_json(c->started_s));
     } else if (c->state == CONTAINER_TERMINATED && pod_container_waits(c)) {
-        AUTO_CHARS char *text = xasprintf("back-off %llus restarting failed container=%s pod=%s_%s(%s)",
-                                          (unsigned long long)(c->backoff_ms > 10000 ? c->backoff_ms / 2000 : 10), c->name,
-                                          c->pod->name, c->pod->ns, c->pod->uid);
+        AUTO_CHARS char *text =
+            xasprintf("back-off %llus restarting failed container=%s pod=%s_%s(%s)",
+                      (unsigned long long)(c->backoff_ms > 10000 ? c->backoff_ms / 2000 : 10),
+                      c->name, c->pod->name, c->pod->ns, c->pod->uid);
         json_put_str(j, "waiting.reason", "CrashLoopBackOff");
         json_put_str(j, "waiting.message", text);
     } else if (c->state == CONTAINER_TERMINATED) {
@@ -70,7 +72,8 @@ static json_t *container_json(const struct pod_container *c)
     json_put_str(j, "name", c->name);
     json_put(j, "state", state_json(c));
     json_put(j, "lastState", last_state_json(c));
-    bool done = c->is_init && !c->is_sidecar && c->state == CONTAINER_TERMINATED && c->exit_code == 0;
+    bool done =
+        c->is_init && !c->is_sidecar && c->state == CONTAINER_TERMINATED && c->exit_code == 0;
     json_put(j, "ready", json_boolean(done || (c->state == CONTAINER_RUNNING && c->ready)));
     json_put(j, "started", json_boolean(c->state == CONTAINER_RUNNING && c->started));
     json_put_int(j, "restartCount", c->restarts);
@@ -97,11 +100,11 @@ static const char *phase_of(const struct pod *p)
     return running || ended ? "Running" : "Pending";
 }
 
-static void add_condition(json_t *list, const json_t *before, const char *type, bool is_true, const char *reason,
-                          const char *message)
+static void add_condition(json_t *list, const json_t *before, const char *type, bool is_true,
+                          const char *reason, const char *message)
 {
-    json_t *c = condition_new(before, type, is_true ? "True" : "False", is_true || !reason ? "" : reason,
-                              is_true || !message ? "" : message);
+    json_t *c = condition_new(before, type, is_true ? "True" : "False",
+                              is_true || !reason ? "" : reason, is_true || !message ? "" : message);
     static const char *const optional[] = {"reason", "message"};
     for (size_t i = 0; i < ARRAY_LEN(optional); i++)
         if (str_empty(json_key_str(c, optional[i])))
@@ -120,8 +123,10 @@ static char *not_ready_names(const struct pod *p)
 
 static json_t *conditions_json(const struct pod *p, const char *phase)
 {
-    static const char *const ours[] = {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"};
-    AUTO_JSON json_t *before = p->status_sent ? json_pack("{s:O}", "status", p->status_sent) : json_incref(p->object);
+    static const char *const ours[] = {"PodReadyToStartContainers", "Initialized", "Ready",
+                                       "ContainersReady", "PodScheduled"};
+    AUTO_JSON json_t *before =
+        p->status_sent ? json_pack("{s:O}", "status", p->status_sent) : json_incref(p->object);
     AUTO_CHARS char *names = not_ready_names(p);
     AUTO_CHARS char *text = xasprintf("containers with unready status: [%s]", names);
     json_t *list = json_array(), *other, *gate;
@@ -129,16 +134,23 @@ static json_t *conditions_json(const struct pod *p, const char *phase)
     bool ready = !names[0] && !over && p->n_containers > p->n_init;
     bool gates = true;
     size_t i;
-    json_array_foreach(json_at(p->object, "spec.readinessGates"), i, gate)
-        gates = gates && condition_is_true(p->object, json_key_str(gate, "conditionType") ? json_key_str(gate, "conditionType") : "");
-    const char *why = over ? (streq(phase, "Succeeded") ? "PodCompleted" : "PodFailed") : "ContainersNotReady";
-    bool initialized = p->step == POD_RUN || (p->step >= POD_STOPPING && !p->failed_reason) || p->n_init == 0;
+    json_array_foreach(json_at(p->object, "spec.readinessGates"), i, gate) gates =
+        gates && condition_is_true(p->object, json_key_str(gate, "conditionType")
+                                                  ? json_key_str(gate, "conditionType")
+                                                  : "");
+    const char *why =
+        over ? (streq(phase, "Succeeded") ? "PodCompleted" : "PodFailed") : "ContainersNotReady";
+    bool initialized =
+        p->step == POD_RUN || (p->step >= POD_STOPPING && !p->failed_reason) || p->n_init == 0;
     add_condition(list, before, ours[0], p->net.v4.family != 0, NULL, NULL);
-    add_condition(list, before, ours[1], initialized, "ContainersNotInitialized", "containers with incomplete status");
-    add_condition(list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why, over ? NULL : text);
+    add_condition(list, before, ours[1], initialized, "ContainersNotInitialized",
+                  "containers with incomplete status");
+    add_condition(list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why,
+                  over ? NULL : text);
     add_condition(list, before, ours[3], ready, why, over ? NULL : text);
     add_condition(list, before, ours[4], true, NULL, NULL);
-    json_array_foreach(json_at(p->object, "status.conditions"), i, other) {
+    json_array_foreach(json_at(p->object, "status.conditions"), i, other)
+    {
         bool mine = false;
         for (size_t k = 0; k < ARRAY_LEN(ours); k++)
             mine = mine || streq(json_key_str(other, "type"), ours[k]);
@@ -158,7 +170,8 @@ static void add_addresses(const struct pod *p, json_t *status)
         if (pod_ips[i]->family)
             json_array_append_new(ips, json_pack("{s:s}", "ip", ip_format(pod_ips[i], text)));
         if (o->internal[i].family)
-            json_array_append_new(host_ips, json_pack("{s:s}", "ip", ip_format(&o->internal[i], text)));
+            json_array_append_new(host_ips,
+                                  json_pack("{s:s}", "ip", ip_format(&o->internal[i], text)));
     }
     if (json_array_size(ips)) {
         json_put_str(status, "podIP", json_key_str(json_array_get(ips, 0), "ip"));
@@ -183,7 +196,8 @@ json_t *pod_status_build(struct pod *p)
     if (!str_empty(p->failed_reason))
         json_put_str(status, "reason", p->failed_reason);
     for (size_t i = 0; i < p->n_containers; i++)
-        json_array_append_new(p->containers[i].is_init ? init : main, container_json(&p->containers[i]));
+        json_array_append_new(p->containers[i].is_init ? init : main,
+                              container_json(&p->containers[i]));
     if (p->n_init)
         json_put(status, "initContainerStatuses", init);
     else
@@ -202,7 +216,8 @@ static void on_answer(const struct kube_result *r, void *user)
     struct pod *p = user;
     p->status_call = NULL;
     if (!kube_ok(r) && r->status != 404) {
-        log_warn("status not taken", kv_s("pod", p->key), kv_i("status", r->status), kv_s("error", r->message));
+        log_warn("status not taken", kv_s("pod", p->key), kv_i("status", r->status),
+                 kv_s("error", r->message));
         json_decref(p->status_sent);
         p->status_sent = NULL;
         if (!loop_timer_is_started(p->retry))
@@ -229,6 +244,7 @@ void pod_status_push(struct pod *p)
     json_decref(p->status_sent);
     p->status_sent = status;
     AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/pods/%s/status", p->ns, p->name);
-    AUTO_JSON json_t *patch = json_pack("{s:{s:s},s:O}", "metadata", "uid", p->uid, "status", status);
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:s},s:O}", "metadata", "uid", p->uid, "status", status);
     p->status_call = kube_call(p->node->client, "PATCH", path, MERGE_PATCH, patch, on_answer, p);
 }

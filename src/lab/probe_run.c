@@ -1,8 +1,9 @@
-/* Running probes: HTTP, TCP, a command in the container. gRPC services are probed as TCP: a port that accepts counts.
+/* Running probes: HTTP, TCP, a command in the container. gRPC services are probed as TCP: a port
+ * that accepts counts.
  *
- * A probe_run is one probe of one container: a timer, at most one attempt under way, and its deadline. Results go into
- * the state machine (probe.c); what they add up to is read by probes_settle(). Attempts are made from the node's
- * namespace, as kubelet makes them. */
+ * A probe_run is one probe of one container: a timer, at most one attempt under way, and its
+ * deadline. Results go into the state machine (probe.c); what they add up to is read by
+ * probes_settle(). Attempts are made from the node's namespace, as kubelet makes them. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,10 +56,11 @@ static void container_unhealthy(struct pod_container *c, const struct probe_run 
     if (c->was_killed || !c->pid)
         return;
     c->was_killed = true;
-    pod_event(c->pod, "Normal", "Killing", "Container %s failed %s probe, will be restarted", c->name,
-              r->probe.kind == PROBE_STARTUP ? "startup" : "liveness");
+    pod_event(c->pod, "Normal", "Killing", "Container %s failed %s probe, will be restarted",
+              c->name, r->probe.kind == PROBE_STARTUP ? "startup" : "liveness");
     pod_container_stop(c, SIGTERM);
-    uint64_t grace_s = (uint64_t)MAX(json_at_int(c->pod->object, "spec.terminationGracePeriodSeconds", 30), 0);
+    uint64_t grace_s =
+        (uint64_t)MAX(json_at_int(c->pod->object, "spec.terminationGracePeriodSeconds", 30), 0);
     loop_timer_start(r->deadline, grace_s * 1000); /* then SIGKILL, see on_deadline */
 }
 
@@ -70,7 +72,8 @@ static void attempt_over(struct probe_run *r, bool success)
     attempt_drop(r);
     uint64_t wait = probe_result(&r->probe, success, time_mono_ms());
     if (!success && (had_succeeded || r->probe.counted_ms != counted))
-        pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", probe_names[r->probe.kind], r->text);
+        pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", probe_names[r->probe.kind],
+                  r->text);
     loop_timer_start(r->timer, wait);
     if (r->probe.verdict == PROBE_FAILED && r->probe.kind != PROBE_READINESS && !success)
         container_unhealthy(c, r);
@@ -84,7 +87,8 @@ static void on_deadline(void *user)
         container_kill(r->container->pid, SIGKILL);
         return;
     }
-    snprintf(r->text, sizeof(r->text), "no answer within %llu s", (unsigned long long)r->probe.timing.timeout_ms / 1000);
+    snprintf(r->text, sizeof(r->text), "no answer within %llu s",
+             (unsigned long long)r->probe.timing.timeout_ms / 1000);
     attempt_over(r, false);
 }
 
@@ -108,11 +112,13 @@ static uint16_t probe_port(const struct probe_run *r, const json_t *action)
     size_t i;
     if (json_is_integer(port))
         return (uint16_t)json_integer_value(port);
-    json_array_foreach(json_at(r->container->spec, "ports"), i, p)
-        if (streq(json_key_str(p, "name"), json_string_value(port)))
-            return (uint16_t)json_at_int(p, "containerPort", 0);
+    json_array_foreach(
+        json_at(r->container->spec, "ports"), i,
+        p) if (streq(json_key_str(p, "name"),
+                     json_string_value(port))) return (uint16_t)json_at_int(p, "containerPort", 0);
     uint64_t number;
-    if (json_is_string(port) && str_to_u64(str_from(json_string_value(port)), &number) == 0 && number < 65536)
+    if (json_is_string(port) && str_to_u64(str_from(json_string_value(port)), &number) == 0 &&
+        number < 65536)
         return (uint16_t)number;
     return 0;
 }
@@ -126,15 +132,21 @@ static bool probe_address(const struct probe_run *r, const json_t *action, struc
     return ret->family != 0;
 }
 
-static struct http_client *http_client_for(struct probe_run *r, const json_t *action, const struct ip *ip)
+static struct http_client *http_client_for(struct probe_run *r, const json_t *action,
+                                           const struct ip *ip)
 {
     struct tls_context *tls = NULL;
     struct tls_config config = {.insecure = true};
     char host[IP_TEXT_BYTES];
-    if (streq(json_key_str(action, "scheme"), "HTTPS") && tls_context_new_client(&config, &tls, NULL) < 0)
+    if (streq(json_key_str(action, "scheme"), "HTTPS") &&
+        tls_context_new_client(&config, &tls, NULL) < 0)
         return NULL;
-    struct http_client_config c = {.ip = *ip, .port = probe_port(r, action), .host = ip_format(ip, host), .tls = tls,
-                                   .user_agent = "kube-probe/1.33", .idle_connections_max = 1};
+    struct http_client_config c = {.ip = *ip,
+                                   .port = probe_port(r, action),
+                                   .host = ip_format(ip, host),
+                                   .tls = tls,
+                                   .user_agent = "kube-probe/1.33",
+                                   .idle_connections_max = 1};
     struct http_client *client = http_client_new(loop_of(r), &c);
     tls_context_unref(tls);
     return client;
@@ -148,17 +160,23 @@ static void probe_http(struct probe_run *r, const json_t *action)
     size_t n = 0, i;
     struct ip ip;
     json_t *h;
-    if (!probe_address(r, action, &ip) || (!r->client && !(r->client = http_client_for(r, action, &ip)))) {
+    if (!probe_address(r, action, &ip) ||
+        (!r->client && !(r->client = http_client_for(r, action, &ip)))) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");
         attempt_over(r, false);
         return;
     }
     headers[n++] = (struct http_header){STR("Connection"), STR("close")};
-    json_array_foreach(json_at(action, "httpHeaders"), i, h)
-        if (n < ARRAY_LEN(headers) && json_key_str(h, "name") && json_key_str(h, "value"))
-            headers[n++] = (struct http_header){str_from(json_key_str(h, "name")), str_from(json_key_str(h, "value"))};
-    struct http_request q = {.method = "GET", .target = str_empty(path) ? "/" : path, .headers = headers, .n_headers = n,
-                             .timeout_ms = r->probe.timing.timeout_ms, .body_bytes_max = 1 << 20};
+    json_array_foreach(json_at(action, "httpHeaders"), i,
+                       h) if (n < ARRAY_LEN(headers) && json_key_str(h, "name") &&
+                              json_key_str(h, "value")) headers[n++] =
+        (struct http_header){str_from(json_key_str(h, "name")), str_from(json_key_str(h, "value"))};
+    struct http_request q = {.method = "GET",
+                             .target = str_empty(path) ? "/" : path,
+                             .headers = headers,
+                             .n_headers = n,
+                             .timeout_ms = r->probe.timing.timeout_ms,
+                             .body_bytes_max = 1 << 20};
     r->call = http_call_start(r->client, &q, &ops, r);
 }
 
@@ -187,7 +205,8 @@ static void on_tcp_close(struct conn *c, int code, const char *text, void *user)
 
 static void probe_tcp(struct probe_run *r, const json_t *action)
 {
-    static const struct conn_ops ops = {.on_open = on_tcp_open, .on_data = on_tcp_data, .on_close = on_tcp_close};
+    static const struct conn_ops ops = {
+        .on_open = on_tcp_open, .on_data = on_tcp_data, .on_close = on_tcp_close};
     struct sockaddr_storage to;
     struct ip ip;
     if (!probe_address(r, action, &ip)) {
@@ -207,7 +226,8 @@ static void on_exec_exit(pid_t pid, int status, void *user)
     (void)pid;
     struct probe_run *r = user;
     r->pid = 0;
-    snprintf(r->text, sizeof(r->text), "command ended with status %d", WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+    snprintf(r->text, sizeof(r->text), "command ended with status %d",
+             WIFEXITED(status) ? WEXITSTATUS(status) : 128);
     attempt_over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -222,7 +242,8 @@ static void probe_exec(struct probe_run *r, const json_t *command)
         vec_push(&argv, xstrdup(json_string_value(word) ? json_string_value(word) : ""));
     vec_push(&argv, NULL);
     int code = argv.n > 1 ? pod_container_env(r->container, &envp, &err) : -EINVAL;
-    struct container_spec s = {.argv = argv.v, .envp = envp, .in = -1, .out = -1, .err = -1, .join = r->container->pid};
+    struct container_spec s = {
+        .argv = argv.v, .envp = envp, .in = -1, .out = -1, .err = -1, .join = r->container->pid};
     if (code == 0)
         code = container_spawn(&s, &r->pid, &err);
     if (code == 0)
@@ -258,7 +279,8 @@ static void on_timer(void *user)
 
 void probes_settle(struct pod_container *c)
 {
-    const struct probe_run *startup = c->probes[PROBE_STARTUP], *readiness = c->probes[PROBE_READINESS];
+    const struct probe_run *startup = c->probes[PROBE_STARTUP],
+                           *readiness = c->probes[PROBE_READINESS];
     bool running = c->state == CONTAINER_RUNNING;
     bool started = running && (c->started || !startup || startup->probe.verdict == PROBE_PASSED);
     bool ready = started && (!readiness || readiness->probe.verdict == PROBE_PASSED);
@@ -269,7 +291,8 @@ void probes_settle(struct pod_container *c)
     c->ready = ready;
     for (int kind = PROBE_READINESS; begins && kind < _PROBE_KINDS; kind++)
         if (c->probes[kind])
-            loop_timer_start(c->probes[kind]->timer, c->probes[kind]->probe.timing.initial_delay_ms);
+            loop_timer_start(c->probes[kind]->timer,
+                             c->probes[kind]->probe.timing.initial_delay_ms);
     pod_advance(c->pod);
 }
 
@@ -305,7 +328,8 @@ void probes_start(struct pod_container *c)
         probe_init(&r->probe, (enum probe_kind)kind, spec);
     }
     if (c->probes[PROBE_STARTUP])
-        loop_timer_start(c->probes[PROBE_STARTUP]->timer, c->probes[PROBE_STARTUP]->probe.timing.initial_delay_ms);
+        loop_timer_start(c->probes[PROBE_STARTUP]->timer,
+                         c->probes[PROBE_STARTUP]->probe.timing.initial_delay_ms);
     loop_defer(c->pod->node->loop, settle_later, c);
 }
 

@@ -420,7 +420,7 @@ int supervise_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct supervisor s = {.dir.lock_fd = -1};
     int holder, code = program_start(&p, argc, argv, &rest, NULL);

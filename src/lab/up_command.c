@@ -352,7 +352,7 @@ int up_command(int argc, char **argv)
         "  fairlead lab up\n  fairlead lab up --name demo --nodes 3 -f manifests/\n",
         args,
         false};
-    struct arg_list rest = {0};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct up u = {.o = &o, .began_ms = time_mono_ms(), .dir.lock_fd = -1};
     int code = program_start(&p, argc, argv, &rest, NULL);
@@ -377,5 +377,8 @@ int up_command(int argc, char **argv)
     loop_free(u.loop);
     lab_record_done(&u.record);
     state_dir_done(&u.dir);
+    arg_list_done(&o.files);
+    arg_list_done(&o.images);
+    arg_list_done(&o.labels);
     return r == 0 ? EXIT_OK : code;
 }

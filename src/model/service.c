@@ -75,8 +75,7 @@ static void sort_unique(struct candidates *c)
 static uint16_t topology_flag(const struct candidates *c)
 {
     bool all_node = true, any_node = false, all_zone = true, any_zone = false;
-    VEC_FOREACH(x, c)
-    {
+    VEC_FOREACH (x, c) {
         if (!(x->flags & SLICE_READY))
             continue;
         all_node = all_node && (x->flags & SLICE_NODE_HINTS);
@@ -94,15 +93,14 @@ static void choose(const struct candidates *c, struct model_endpoints *ret)
 {
     uint16_t here = topology_flag(c);
     bool ready = false;
-    VEC_FOREACH(x, c)
-    ready = ready || (x->flags & SLICE_READY);
+    VEC_FOREACH (x, c)
+        ready = ready || (x->flags & SLICE_READY);
     ret->v = c->n ? xcalloc(c->n, sizeof(*ret->v)) : NULL;
     for (int pass = 0; pass < 2; pass++)
-        VEC_FOREACH(x, c)
-        {
+        VEC_FOREACH (x, c) {
             bool fallback = (x->flags & SLICE_SERVING) && (x->flags & SLICE_TERMINATING);
-            bool chosen = ready ? (x->flags & SLICE_READY) && (!here || (x->flags & here))
-                                : fallback;
+            bool chosen =
+                ready ? (x->flags & SLICE_READY) && (!here || (x->flags & here)) : fallback;
             bool serves = x->flags & (SLICE_SERVING | SLICE_READY);
             if (pass == 0 && chosen)
                 ret->v[ret->n++] = x->endpoint;
@@ -142,8 +140,8 @@ static int address_cmp(const void *pa, const void *pb)
     return ip_cmp(&a->ip, &b->ip);
 }
 
-static void addresses_add(struct model_service *m, enum model_address_kind kind,
-                          const struct ip *v, size_t n)
+static void addresses_add(struct model_service *m, enum model_address_kind kind, const struct ip *v,
+                          size_t n)
 {
     for (size_t i = 0; i < n; i++)
         m->addresses[m->n_addresses++] = (struct model_address){kind, v[i]};
@@ -209,8 +207,8 @@ static void endpoints_format(const struct model_endpoints *e, uint8_t family, st
         char text[IP_TEXT_BYTES];
         struct ip ip = {.family = family};
         memcpy(ip.bytes, e->v[i].ip, sizeof(ip.bytes));
-        buf_addf(out, "    %s %s %u%s\n", i < e->n ? "endpoint" : "draining",
-                 ip_format(&ip, text), e->v[i].port, e->v[i].local ? " local" : "");
+        buf_addf(out, "    %s %s %u%s\n", i < e->n ? "endpoint" : "draining", ip_format(&ip, text),
+                 e->v[i].port, e->v[i].local ? " local" : "");
     }
 }
 

@@ -1,6 +1,6 @@
 /* fuzz-layer: codec
- * DNS queries from the network: parsing never reads past the end, and every query that parses can be answered within its
- * limit. */
+ * DNS queries from the network: parsing never reads past the end, and every query that parses can
+ * be answered within its limit. */
 #include <stdlib.h>
 
 #include "codec/dns.h"

@@ -35,7 +35,9 @@ def kubectls():
             minor = minor_of(binary)
             if minor and minor not in found:
                 found[minor] = binary
-    return sorted(found.items())
+    versions = sorted(found.items())
+    # Under sanitizers one version is enough: what they look for is in the server, which hears much the same from all.
+    return versions[-1:] if os.environ.get("FAIRLEAD_SANITIZED") else versions
 
 
 MANIFEST = """
@@ -124,10 +126,10 @@ describe deploy web -n shop
 describe svc web -n shop
 describe pod api -n shop
 describe node node-1
-describe cm conf -n shop
 describe ns shop
 create ns other
 create configmap c2 -n shop --from-literal=a=b
+describe cm c2 -n shop
 create secret generic s1 -n shop --from-literal=p=q
 create secret tls t1 -n shop --cert={d}/server.crt --key={d}/server.key
 create serviceaccount builder -n shop

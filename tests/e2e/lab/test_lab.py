@@ -85,7 +85,7 @@ def test_objects_survive_a_killed_supervisor(helpers):
     assert leftovers(lab) == []
 
 
-@pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_KILLS", "6"))))
+@pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_LAB_KILLS", "20"))))
 def test_killed_at_a_random_moment_everything_is_cleaned(helpers, moment):
     """kill -9 of the supervisor or of a node, during start or after: the next up or down cleans it all."""
     rng = random.Random(f"{os.getpid()}-{moment}")
@@ -131,9 +131,9 @@ def test_unknown_image_waits_with_a_hint(lab, helpers):
 
     def waiting():
         statuses = lab.get("pod/stranger").get("status", {}).get("containerStatuses") or []
-        return statuses and statuses[0]["state"].get("waiting")
-    state = helpers.wait_until("it waits", waiting)
-    assert state["reason"] in ("ErrImagePull", "ImagePullBackOff")
+        state = statuses and statuses[0]["state"].get("waiting")
+        return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
+    state = helpers.wait_until("it waits for an image", waiting)
     assert "--image" in state["message"]
     lab.delete("pod/stranger")
 

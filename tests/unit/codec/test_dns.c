@@ -1,4 +1,5 @@
-/* DNS messages: what a resolver sends is understood, what is malformed is refused, answers fit their limit. */
+/* DNS messages: what a resolver sends is understood, what is malformed is refused, answers fit
+ * their limit. */
 #include <errno.h>
 
 #include "codec/dns.h"
@@ -6,7 +7,9 @@
 
 /* "web.default.svc.cluster.local" A, EDNS with 4096 bytes. */
 static const char query[] = "\x12\x34\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01"
-                            "\x03WeB\x07" "default\x03svc\x07" "cluster\x05local\x00\x00\x01\x00\x01"
+                            "\x03WeB\x07"
+                            "default\x03svc\x07"
+                            "cluster\x05local\x00\x00\x01\x00\x01"
                             "\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00";
 
 static void test_parse(void **state)

@@ -1,6 +1,6 @@
-/* The nftables backend against the kernel, in a network namespace of its own (skipped where that is not allowed):
- * elements, classes, take-over after a restart, repair after deletion, and what nft(8) says to it. Rows named are those
- * of src/agent/README.md. */
+/* The nftables backend against the kernel, in a network namespace of its own (skipped where that is
+ * not allowed): elements, classes, take-over after a restart, repair after deletion, and what
+ * nft(8) says to it. Rows named are those of src/agent/README.md. */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -10,7 +10,8 @@
 
 static struct dataplane *backend_open(void)
 {
-    static const struct prefix pods[2] = {{{AF_INET, {10, 244}}, 16}, {{AF_INET6, {0xfd, 0x44}}, 56}};
+    static const struct prefix pods[2] = {{{AF_INET, {10, 244}}, 16},
+                                          {{AF_INET6, {0xfd, 0x44}}, 56}};
     struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
     struct dataplane *d;
     struct err e = {0};
@@ -21,7 +22,8 @@ static struct dataplane *backend_open(void)
 
 static struct frontend_key key_v4(uint8_t last, uint16_t port)
 {
-    return (struct frontend_key){.family = AF_INET, .proto = IPPROTO_TCP, .port = port, .ip = {10, 96, 0, last}};
+    return (struct frontend_key){
+        .family = AF_INET, .proto = IPPROTO_TCP, .port = port, .ip = {10, 96, 0, last}};
 }
 
 static void endpoints_fill(struct dataplane_endpoint *e, uint8_t first, size_t n)
@@ -44,7 +46,9 @@ static void assert_listed(const char *words)
 {
     char line[512];
     bool found = false, other = false;
-    FILE *p = popen("command -v nft >/dev/null || { echo SKIP; exit; }; nft list ruleset 2>&1; echo status $?", "r");
+    FILE *p = popen(
+        "command -v nft >/dev/null || { echo SKIP; exit; }; nft list ruleset 2>&1; echo status $?",
+        "r");
     assert_non_null(p);
     while (fgets(line, sizeof(line), p)) {
         found = found || strstr(line, words) || strstr(line, "SKIP");
@@ -80,7 +84,8 @@ static void test_frontends_come_and_go(void **state)
     struct dataplane *d = backend_open();
     struct dataplane_endpoint e[5];
     endpoints_fill(e, 1, 5);
-    struct frontend f = {.key = key_v4(1, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 5};
+    struct frontend f = {
+        .key = key_v4(1, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 5};
     apply(d, true, &f, 1);
     assert_listed("10.96.0.1 . tcp . 80");
     assert_listed("numgen random mod 5");
@@ -88,7 +93,9 @@ static void test_frontends_come_and_go(void **state)
     f.n_endpoints = 2;
     f.endpoints = e + 2;
     apply(d, false, &f, 1);
-    assert_dump_is(d, "2 10.96.0.1 6/80 policy 1: 10.244.1.3 8080\n2 10.96.0.1 6/80 policy 1: 10.244.1.4 8080\n");
+    assert_dump_is(
+        d,
+        "2 10.96.0.1 6/80 policy 1: 10.244.1.3 8080\n2 10.96.0.1 6/80 policy 1: 10.244.1.4 8080\n");
     f.removed = true;
     apply(d, false, &f, 1);
     assert_dump_is(d, "");
@@ -99,15 +106,21 @@ static void test_rows_3_4_8_11_keys_and_ports(void **state)
 {
     (void)state;
     struct dataplane *d = backend_open();
-    struct dataplane_endpoint e[2] = {{.ip = {10, 244, 1, 1}, .port = 80}, {.ip = {10, 244, 1, 1}, .port = 81}};
+    struct dataplane_endpoint e[2] = {{.ip = {10, 244, 1, 1}, .port = 80},
+                                      {.ip = {10, 244, 1, 1}, .port = 81}};
     struct dataplane_endpoint e6 = {.ip = {0xfd, 0x44, [15] = 9}, .port = 9090};
     struct frontend f[4] = {
         {.key = key_v4(2, 53), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 2},
         {.key = key_v4(2, 53), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 1},
-        {.key = {.family = AF_INET6, .proto = IPPROTO_SCTP, .port = 9, .ip = {0xfd, 0x96, [15] = 1}},
-         .policy = DATAPLANE_EXTERNAL, .endpoints = &e6, .n_endpoints = 1},
+        {.key =
+             {.family = AF_INET6, .proto = IPPROTO_SCTP, .port = 9, .ip = {0xfd, 0x96, [15] = 1}},
+         .policy = DATAPLANE_EXTERNAL,
+         .endpoints = &e6,
+         .n_endpoints = 1},
         {.key = {.family = AF_INET6, .node_port = 1, .proto = IPPROTO_TCP, .port = 30080},
-         .policy = DATAPLANE_EXTERNAL, .endpoints = &e6, .n_endpoints = 1},
+         .policy = DATAPLANE_EXTERNAL,
+         .endpoints = &e6,
+         .n_endpoints = 1},
     };
     f[1].key.proto = IPPROTO_UDP;
     apply(d, true, f, 4);
@@ -128,7 +141,9 @@ static void test_row_47_restart_sends_the_difference(void **state)
     struct frontend f[3];
     endpoints_fill(e, 1, 8);
     for (uint8_t i = 0; i < 3; i++)
-        f[i] = (struct frontend){.key = key_v4((uint8_t)(10 + i), 80), .policy = DATAPLANE_CLUSTER, .endpoints = e,
+        f[i] = (struct frontend){.key = key_v4((uint8_t)(10 + i), 80),
+                                 .policy = DATAPLANE_CLUSTER,
+                                 .endpoints = e,
                                  .n_endpoints = 3u + i};
     apply(d, true, f, 3);
     d->ops->free(d);
@@ -157,10 +172,12 @@ static void test_row_47_elements_deleted_by_others_return(void **state)
     struct dataplane *d = backend_open();
     struct dataplane_endpoint e[3];
     endpoints_fill(e, 1, 3);
-    struct frontend f = {.key = key_v4(20, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 3};
+    struct frontend f = {
+        .key = key_v4(20, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 3};
     apply(d, true, &f, 1);
     d->ops->free(d);
-    if (system("nft delete element ip fairlead endpoints '{ 10.96.0.20 . tcp . 80 . 1 }' 2>/dev/null") != 0)
+    if (system("nft delete element ip fairlead endpoints '{ 10.96.0.20 . tcp . 80 . 1 }' "
+               "2>/dev/null") != 0)
         skip();
     d = backend_open();
     apply(d, true, &f, 1);
@@ -176,7 +193,8 @@ static void test_deleted_table_is_repaired(void **state)
     struct dataplane_endpoint e[3];
     struct err err = {0};
     endpoints_fill(e, 1, 3);
-    struct frontend f = {.key = key_v4(30, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 3};
+    struct frontend f = {
+        .key = key_v4(30, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 3};
     apply(d, true, &f, 1);
     assert_int_equal(d->ops->repair(d, &err), 0);
     assert_int_equal(nftables_cleanup(&err), 0);
@@ -199,7 +217,8 @@ static void test_one_change_is_one_transaction(void **state)
     struct dataplane_endpoint e[200];
     struct dataplane_counters before, after;
     endpoints_fill(e, 1, 200);
-    struct frontend f = {.key = key_v4(40, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 200};
+    struct frontend f = {
+        .key = key_v4(40, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 200};
     apply(d, true, &f, 1);
     uint64_t t = transactions(d);
     d->ops->counters(d, &before);
@@ -208,7 +227,8 @@ static void test_one_change_is_one_transaction(void **state)
     apply(d, false, &f, 1);
     d->ops->counters(d, &after);
     assert_int_equal(transactions(d), t + 1);
-    assert_int_equal(after.elements_removed - before.elements_removed, 3); /* its slot, the last slot, the count */
+    assert_int_equal(after.elements_removed - before.elements_removed,
+                     3); /* its slot, the last slot, the count */
     assert_int_equal(after.elements_added - before.elements_added, 2);
     apply(d, true, NULL, 0);
     d->ops->free(d);

@@ -14,8 +14,12 @@ static const char *command_of(const char *reference)
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const same[] = {"nginx", "nginx:1.27", "docker.io/library/nginx:latest", "docker.io/nginx",
-                                       "localhost:5000/nginx:x", "nginx@sha256:0123"};
+    static const char *const same[] = {"nginx",
+                                       "nginx:1.27",
+                                       "docker.io/library/nginx:latest",
+                                       "docker.io/nginx",
+                                       "localhost:5000/nginx:x",
+                                       "nginx@sha256:0123"};
     for (size_t i = 0; i < ARRAY_LEN(same); i++)
         assert_string_equal(command_of(same[i]), "80");
     assert_null(command_of("nginx-unprivileged"));
@@ -57,13 +61,15 @@ static void test_arguments(void **state)
     static const struct image_table none;
     char a[] = "--name", b[] = "x", sh[] = "sh";
     char *args[] = {a, b}, *command[] = {sh};
-    const struct image *echo = image_find(&none, "fairlead/echo"), *nginx = image_find(&none, "nginx");
+    const struct image *echo = image_find(&none, "fairlead/echo"),
+                       *nginx = image_find(&none, "nginx");
     assert_argv(image_argv(echo, NULL, 0, args, 2),
                 (const char *const[]){"/run/fairlead/bin/fairlead-echo", "--name", "x", NULL});
     /* Arguments for the real nginx mean nothing to its stand-in. */
     assert_argv(image_argv(nginx, NULL, 0, args, 2),
                 (const char *const[]){"/run/fairlead/bin/fairlead-echo", "--http", "80", NULL});
-    assert_argv(image_argv(nginx, command, 1, args, 2), (const char *const[]){"sh", "--name", "x", NULL});
+    assert_argv(image_argv(nginx, command, 1, args, 2),
+                (const char *const[]){"sh", "--name", "x", NULL});
     assert_argv(image_argv(nginx, command, 1, NULL, 0), (const char *const[]){"sh", NULL});
 }
 

@@ -54,7 +54,8 @@ static void test_startup_counts_periods(void **state)
 static void test_liveness_is_not_eager(void **state)
 {
     (void)state;
-    struct probe p = probe_of(PROBE_LIVENESS, "{\"periodSeconds\":5,\"successThreshold\":1,\"failureThreshold\":2}");
+    struct probe p = probe_of(
+        PROBE_LIVENESS, "{\"periodSeconds\":5,\"successThreshold\":1,\"failureThreshold\":2}");
     assert_int_equal(probe_result(&p, false, 1000), 5000);
     assert_int_equal(p.verdict, PROBE_UNKNOWN);
     assert_int_equal(probe_result(&p, false, 6000), 5000);

@@ -37,7 +37,7 @@ static struct slice_object *slice_of(const char *name, const char *type, const c
 }
 
 #define WEB                                                                                        \
-    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"clusterIP\":\"10.96.0.1\"," \
+    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"clusterIP\":\"10.96.0.1\","   \
     "\"clusterIPs\":[\"10.96.0.1\",\"fd00::1\"],\"ports\":[{\"name\":\"p\",\"port\":80}]}}"
 #define HTTP "{\"name\":\"p\",\"port\":8080,\"protocol\":\"TCP\"}"
 
@@ -95,28 +95,28 @@ static void test_rows_5_6_8_11_slices_are_merged(void **state)
 }
 
 #define EP(ip, cond) "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n2\",\"conditions\":{" cond "}}"
-#define HEAD                                                                                       \
-    "service ns/a\n  cluster-ip 10.96.0.1\n  cluster-ip fd00::1\n  port p 6/80\n"
+#define HEAD         "service ns/a\n  cluster-ip 10.96.0.1\n  cluster-ip fd00::1\n  port p 6/80\n"
 
 static void test_rows_7_29_ready_then_terminating(void **state)
 {
     (void)state;
-    struct slice_object *ready[] = {
-        slice_of("s1", "IPv4",
-                 EP("10.0.0.1", "\"ready\":true") "," EP(
-                     "10.0.0.2", "\"ready\":false,\"serving\":true,\"terminating\":true") "," EP(
-                     "10.0.0.3", "\"ready\":false,\"serving\":false"),
-                 HTTP)};
-    assert_model(WEB, ready, 1,
-                 HEAD "    endpoint 10.0.0.1 8080\n    draining 10.0.0.2 8080\n");
-    struct slice_object *none[] = {
-        slice_of("s1", "IPv4",
-                 EP("10.0.0.2", "\"ready\":false,\"serving\":true,\"terminating\":true") "," EP(
-                     "10.0.0.3", "\"ready\":false,\"serving\":false,\"terminating\":true") "," EP(
-                     "10.0.0.4", "\"ready\":false,\"serving\":true"),
-                 HTTP)};
-    assert_model(WEB, none, 1,
-                 HEAD "    endpoint 10.0.0.2 8080\n    draining 10.0.0.4 8080\n");
+    struct slice_object *ready[] = {slice_of(
+        "s1", "IPv4",
+        EP("10.0.0.1", "\"ready\":true") "," EP(
+            "10.0.0.2",
+            "\"ready\":false,\"serving\":true,"
+            "\"terminating\":true") "," EP("10.0.0.3", "\"ready\":false,\"serving\":false"),
+        HTTP)};
+    assert_model(WEB, ready, 1, HEAD "    endpoint 10.0.0.1 8080\n    draining 10.0.0.2 8080\n");
+    struct slice_object *none[] = {slice_of(
+        "s1", "IPv4",
+        EP("10.0.0.2", "\"ready\":false,\"serving\":true,\"terminating\":true") "," EP(
+            "10.0.0.3",
+            "\"ready\":false,\"serving\":false,\"terminating\":true") "," EP("10.0.0.4",
+                                                                             "\"ready\":false,"
+                                                                             "\"serving\":true"),
+        HTTP)};
+    assert_model(WEB, none, 1, HEAD "    endpoint 10.0.0.2 8080\n    draining 10.0.0.4 8080\n");
 }
 
 static void test_row_31_hints_for_this_zone(void **state)
