@@ -103,8 +103,9 @@ int rtnl_bridge_add(struct nl_socket *s, const char *name, struct err *reterr)
     uint32_t seq = nl_socket_seq(s);
     size_t begin = link_begin(&b, RTM_NEWLINK, RTNL_ADD, seq, &(struct ifinfomsg){0});
     nla_add_cstr(&b, IFLA_IFNAME, name);
-    /* Without an address of its own a bridge takes the lowest one of its ports, and changes it when a port comes or
-     * goes; whoever has the old one in its neighbour table then sends into nothing. */
+    /* Without an address of its own a bridge takes the lowest one of its ports, and changes it when
+     * a port comes or goes; whoever has the old one in its neighbour table then sends into nothing.
+     */
     uint8_t mac[6];
     rand_bytes(mac, sizeof(mac));
     mac[0] = (uint8_t)((mac[0] & 0xfe) | 0x02); /* one host, locally administered */
