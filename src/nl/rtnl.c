@@ -15,6 +15,7 @@
 #include <net/if.h>
 
 #include "base/assert.h"
+#include "base/rand.h"
 
 enum { RTNL_ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL };
 
@@ -102,6 +103,13 @@ int rtnl_bridge_add(struct nl_socket *s, const char *name, struct err *reterr)
     uint32_t seq = nl_socket_seq(s);
     size_t begin = link_begin(&b, RTM_NEWLINK, RTNL_ADD, seq, &(struct ifinfomsg){0});
     nla_add_cstr(&b, IFLA_IFNAME, name);
+    /* Without an address of its own a bridge takes the lowest one of its ports, and changes it when
+     * a port comes or goes; whoever has the old one in its neighbour table then sends into nothing.
+     */
+    uint8_t mac[6];
+    rand_bytes(mac, sizeof(mac));
+    mac[0] = (uint8_t)((mac[0] & 0xfe) | 0x02); /* one host, locally administered */
+    nla_add(&b, IFLA_ADDRESS, mac, sizeof(mac));
     size_t info = nla_nest_begin(&b, IFLA_LINKINFO);
     nla_add_cstr(&b, IFLA_INFO_KIND, "bridge");
     size_t data = nla_nest_begin(&b, IFLA_INFO_DATA);

@@ -12,7 +12,8 @@ int rtnl_link_remove(struct nl_socket *s, const char *name, struct err *reterr) 
 /* A veth pair; the peer is born in the namespace peer_netns (an fd). */
 int rtnl_veth_add(struct nl_socket *s, const char *name, const char *peer, int peer_netns,
                   struct err *reterr) NODISCARD;
-/* A bridge without spanning tree and multicast snooping, so that its ports forward at once. */
+/* A bridge without spanning tree and multicast snooping, so that its ports forward at once, and
+ * with a hardware address that stays. */
 int rtnl_bridge_add(struct nl_socket *s, const char *name, struct err *reterr) NODISCARD;
 int rtnl_link_set_up(struct nl_socket *s, unsigned index, struct err *reterr) NODISCARD;
 int rtnl_link_set_master(struct nl_socket *s, unsigned index, unsigned master, struct err *reterr)

@@ -182,6 +182,21 @@ def test_pods_reach_each_other_and_the_outside(lab):
         server.wait()
 
 
+def test_the_gateway_keeps_its_hardware_address(lab):
+    """A bridge takes the lowest address of its ports unless it has one of its own; pods would then lose their gateway."""
+    def mac():
+        return run("ip", "netns", "exec", f"fl.{lab.name}.node-1", "cat", "/sys/class/net/cni0/address").strip()
+
+    assigned = run("ip", "netns", "exec", f"fl.{lab.name}.node-1", "cat", "/sys/class/net/cni0/addr_assign_type").strip()
+    assert assigned == "3", "set by us, not taken from a port"
+    before = mac()
+    for i in range(12):
+        lab.pod(f"mac-{i}")
+    for i in range(12):
+        lab.wait_ready(f"mac-{i}")
+    assert mac() == before
+
+
 def test_dns(lab):
     lab.apply(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "plain"},
