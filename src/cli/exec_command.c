@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -134,6 +135,18 @@ static void on_stdin(struct loop_io *io, uint32_t events, void *user)
     }
 }
 
+/* Pipes, sockets and terminals can be waited for; a file or /dev/null is simply read to its end. */
+static void start_stdin(struct remote *r)
+{
+    struct stat st;
+    bool waits = fstat(0, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(0));
+    if (waits) {
+        (void)fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
+        r->stdin_io = loop_io_add(r->loop, 0, on_stdin, r);
+    }
+    on_stdin(r->stdin_io, 0, r);
+}
+
 static void on_upgrade(struct http_call *call, struct conn *c, void *user)
 {
     static const struct conn_ops ops = {.on_data = on_data, .on_close = on_close};
@@ -196,9 +209,7 @@ static int run(struct cli_session *s, const char *target, bool input)
     while (!r.done) {
         if (input && r.conn && !r.stdin_io) {
             input = false;
-            (void)fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
-            r.stdin_io = loop_io_add(s->loop, 0, on_stdin, &r);
-            on_stdin(r.stdin_io, 0, &r);
+            start_stdin(&r);
         }
         loop_turn(s->loop, -1);
     }

@@ -23,39 +23,40 @@ struct builtin {
     const char *name;
     const char *argv[6];
     bool keeps_args;
+    bool no_entrypoint; /* a tool: the manifest's args are the command, as with Docker's CMD */
 };
 
 static const struct builtin builtins[] = {
-    {"fairlead-echo", {ECHO}, true},
-    {"fairlead/echo", {ECHO}, true},
-    {"fairlead/fairlead-echo", {ECHO}, true},
-    {"fairlead/dns", {LABD, "dns"}, true},
-    {"nginx", {ECHO, "--http", "80"}, false},
-    {"httpd", {ECHO, "--http", "80"}, false},
-    {"caddy", {ECHO, "--http", "80"}, false},
-    {"traefik/whoami", {ECHO, "--http", "80"}, false},
-    {"nginxdemos/hello", {ECHO, "--http", "80"}, false},
-    {"kennethreitz/httpbin", {ECHO, "--http", "80"}, false},
-    {"mccutchen/go-httpbin", {ECHO, "--http", "8080"}, false},
-    {"python", {ECHO, "--http", "8000,8080"}, false},
-    {"node", {ECHO, "--http", "3000,8080"}, false},
-    {"hashicorp/http-echo", {ECHO, "--http", "5678"}, false},
-    {"ealen/echo-server", {ECHO, "--http", "80"}, false},
-    {"e2e-test-images/agnhost", {ECHO, "--http", "8080,9376", "--udp", "8081"}, false},
-    {"e2e-test-images/echoserver", {ECHO, "--http", "8080"}, false},
-    {"echoserver", {ECHO, "--http", "8080"}, false},
-    {"google-samples/hello-app", {ECHO, "--http", "8080"}, false},
-    {"podinfo", {ECHO, "--http", "9898"}, false},
-    {"stefanprodan/podinfo", {ECHO, "--http", "9898"}, false},
-    {"redis", {ECHO, "--tcp", "6379"}, false},
-    {"pause", {WAIT}, false},
-    {"busybox", {WAIT}, false},
-    {"alpine", {WAIT}, false},
-    {"debian", {WAIT}, false},
-    {"ubuntu", {WAIT}, false},
-    {"curlimages/curl", {WAIT}, false},
-    {"nicolaka/netshoot", {WAIT}, false},
-    {"e2e-test-images/busybox", {WAIT}, false},
+    {"fairlead-echo", {ECHO}, true, false},
+    {"fairlead/echo", {ECHO}, true, false},
+    {"fairlead/fairlead-echo", {ECHO}, true, false},
+    {"fairlead/dns", {LABD, "dns"}, true, false},
+    {"nginx", {ECHO, "--http", "80"}, false, false},
+    {"httpd", {ECHO, "--http", "80"}, false, false},
+    {"caddy", {ECHO, "--http", "80"}, false, false},
+    {"traefik/whoami", {ECHO, "--http", "80"}, false, false},
+    {"nginxdemos/hello", {ECHO, "--http", "80"}, false, false},
+    {"kennethreitz/httpbin", {ECHO, "--http", "80"}, false, false},
+    {"mccutchen/go-httpbin", {ECHO, "--http", "8080"}, false, false},
+    {"python", {ECHO, "--http", "8000,8080"}, false, false},
+    {"node", {ECHO, "--http", "3000,8080"}, false, false},
+    {"hashicorp/http-echo", {ECHO, "--http", "5678"}, false, false},
+    {"ealen/echo-server", {ECHO, "--http", "80"}, false, false},
+    {"e2e-test-images/agnhost", {ECHO, "--http", "8080,9376", "--udp", "8081"}, false, false},
+    {"e2e-test-images/echoserver", {ECHO, "--http", "8080"}, false, false},
+    {"echoserver", {ECHO, "--http", "8080"}, false, false},
+    {"google-samples/hello-app", {ECHO, "--http", "8080"}, false, false},
+    {"podinfo", {ECHO, "--http", "9898"}, false, false},
+    {"stefanprodan/podinfo", {ECHO, "--http", "9898"}, false, false},
+    {"redis", {ECHO, "--tcp", "6379"}, false, false},
+    {"pause", {WAIT}, false, false},
+    {"busybox", {WAIT}, false, true},
+    {"alpine", {WAIT}, false, true},
+    {"debian", {WAIT}, false, true},
+    {"ubuntu", {WAIT}, false, true},
+    {"curlimages/curl", {WAIT}, false, true},
+    {"nicolaka/netshoot", {WAIT}, false, true},
+    {"e2e-test-images/busybox", {WAIT}, false, true},
 };
 
 static struct image cache[ARRAY_LEN(builtins)];
@@ -104,6 +105,7 @@ static const struct image *builtin_at(size_t i)
     cache[i].name = (char *)(uintptr_t)builtins[i].name;
     cache[i].command = (char **)(uintptr_t)builtins[i].argv;
     cache[i].keeps_args = builtins[i].keeps_args;
+    cache[i].no_entrypoint = builtins[i].no_entrypoint;
     return &cache[i];
 }
 
@@ -180,7 +182,7 @@ int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL,
                        "--image %s: the command is empty or a quote does not close", spec);
     }
-    struct image image = {xstrndup(spec, (size_t)(eq - spec)), words.v, true};
+    struct image image = {xstrndup(spec, (size_t)(eq - spec)), words.v, true, false};
     vec_push(&t->own, image);
     return 0;
 }
@@ -198,7 +200,7 @@ char **image_argv(const struct image *image, char *const *command, size_t n_comm
 {
     VEC(char *) words = {0};
     size_t n_image = argv_count(image->command);
-    bool own = n_command > 0;
+    bool own = n_command > 0 || (image->no_entrypoint && n_args > 0);
     for (size_t i = 0; i < n_command; i++)
         vec_push(&words, xstrdup(command[i]));
     for (size_t i = 0; i < n_image && !own; i++)

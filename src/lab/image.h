@@ -10,6 +10,7 @@ struct image {
     char **command;  /* entrypoint and arguments, NULL-terminated; NULL = the manifest must say */
     bool keeps_args; /* args of the manifest are given to the command; false: they are for the
                         original image, ignored */
+    bool no_entrypoint; /* args of the manifest are the command (busybox, alpine, …) */
 };
 
 struct image_table {
