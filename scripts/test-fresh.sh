@@ -9,7 +9,7 @@ command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -q
 
 dir=${FRESH_DIR:-$(mktemp -d /var/tmp/fairlead-fresh.XXXXXX)}
 root=$dir/root
-mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null | grep -v security | head -1 | tr -d ' ')
+mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null | grep -v security | head -1 | tr -d ' ' || true)
 mirror=${mirror:-http://deb.debian.org/debian}
 cleanup() { [ -n "${FRESH_DIR:-}" ] || rm -rf --one-file-system "$dir"; }
 trap cleanup EXIT
