@@ -44,8 +44,16 @@ static void __attribute__((noreturn)) child_fail(int pipe_fd, int code, const ch
 
 static int child_join(const struct container_spec *s, int target)
 {
-    if (s->join)
-        return setns(target, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+    if (s->join) {
+        /* A mount namespace's root is not always the container's: on a node that itself lives in a chroot it is what lies
+         * below. The root of the container's first process is right everywhere. */
+        char path[40];
+        snprintf(path, sizeof(path), "/proc/%d/root", (int)s->join);
+        int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0 || setns(target, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+            return -1;
+        return fchdir(root) < 0 || chroot(".") < 0 ? -1 : 0;
+    }
     if (s->netns >= 0 && setns(s->netns, CLONE_NEWNET) < 0)
         return -1;
     if (s->ipcns >= 0 && setns(s->ipcns, CLONE_NEWIPC) < 0)
