@@ -20,8 +20,11 @@ if [ ! -x "$root/usr/bin/apt-get" ]; then
         { tail -20 "$dir/debootstrap.log"; exit 1; }
 fi
 # The package sources, their trust and how to reach them are the host's; everything else is Debian's own.
-cp -a /etc/apt/sources.list* /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d /etc/apt/preferences.d "$root/etc/apt/" 2>/dev/null || true
-rm -f "$root"/etc/apt/sources.list.d/*google* "$root"/etc/apt/sources.list.d/*docker* "$root"/etc/apt/sources.list.d/*adoptium*
+cp -a /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d /etc/apt/preferences.d "$root/etc/apt/" 2>/dev/null || true
+rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
+for list in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+    [ -f "$list" ] && grep -qE '/debian(-security)?/?( |$)' "$list" && cp -a "$list" "$root${list}"
+done
 mkdir -p "$root/usr/share/keyrings" "$root/usr/local/share/ca-certificates"
 cp -a /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" 2>/dev/null || true
 cp -a /etc/resolv.conf "$root/etc/resolv.conf"

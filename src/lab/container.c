@@ -45,8 +45,9 @@ static void __attribute__((noreturn)) child_fail(int pipe_fd, int code, const ch
 static int child_join(const struct container_spec *s, int target)
 {
     if (s->join) {
-        /* A mount namespace's root is not always the container's: on a node that itself lives in a chroot it is what lies
-         * below. The root of the container's first process is right everywhere. */
+        /* A mount namespace's root is not always the container's: on a node that itself lives in a
+         * chroot it is what lies below. The root of the container's first process is right
+         * everywhere. */
         char path[40];
         snprintf(path, sizeof(path), "/proc/%d/root", (int)s->join);
         int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
