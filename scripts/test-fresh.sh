@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap >/dev/null; }
 
 dir=${FRESH_DIR:-$(mktemp -d /var/tmp/fairlead-fresh.XXXXXX)}
+mkdir -p "$dir"
 root=$dir/root
 mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null | grep -v security | head -1 | tr -d ' ' || true)
 mirror=${mirror:-http://deb.debian.org/debian}
