@@ -56,12 +56,9 @@ static int close_bracket(struct json_items *s, char c, int (*on_item)(struct str
     int r = 0;
     if (s->depth == 0)
         return -EBADMSG;
-    if (s->in_items && s->depth == 2) {
-        s->in_items = false;
-        r = keep(s, c);
-    } else {
-        r = keep(s, c);
-    }
+    if (s->in_items && s->depth == 2)
+        s->in_items = false; /* the array's own end belongs to the skeleton */
+    r = keep(s, c);
     if (r == 0 && s->in_items && s->depth == 3) {
         r = on_item(buf_str(&s->item), user);
         buf_clear(&s->item);

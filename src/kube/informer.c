@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "base/vec.h"
 #include "codec/json_items.h"
+#include "codec/url.h"
 
 enum {
     INFORMER_PAGE = 500,
@@ -60,17 +61,6 @@ const char *object_key(const json_t *object, char ret[512])
     const char *name = json_at_str(object, "metadata.name");
     snprintf(ret, 512, "%s%s%s", ns ? ns : "", ns ? "/" : "", name ? name : "");
     return ret;
-}
-
-static void add_escaped(struct buf *b, const char *s)
-{
-    for (; *s; s++) {
-        if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-            strchr("-._~", *s))
-            buf_add_char(b, *s);
-        else
-            buf_addf(b, "%%%02X", (unsigned char)*s);
-    }
 }
 
 /* ---- entries ---- */
@@ -412,7 +402,7 @@ static void informer_go(void *user)
         buf_addf(&target, "?limit=%d", INFORMER_PAGE);
         if (i->continue_) {
             buf_add_cstr(&target, "&continue=");
-            add_escaped(&target, i->continue_);
+            url_encode(str_from(i->continue_), &target);
         } else {
             i->pass++;
         }
@@ -441,11 +431,11 @@ struct informer *informer_start(struct kube_client *c, const struct informer_opt
     i->cache = o->cache;
     if (o->label_selector) {
         buf_add_cstr(&query, "&labelSelector=");
-        add_escaped(&query, o->label_selector);
+        url_encode(str_from(o->label_selector), &query);
     }
     if (o->field_selector) {
         buf_add_cstr(&query, "&fieldSelector=");
-        add_escaped(&query, o->field_selector);
+        url_encode(str_from(o->field_selector), &query);
     }
     i->query = xstrdup(buf_cstr(&query));
     i->retry = loop_timer_new(kube_client_loop(c), informer_go, i);
