@@ -57,16 +57,6 @@ static int read_token(const char *path, struct timespec *ret_mtime, char **ret)
     return 0;
 }
 
-static int resolve(const struct kube_config *config, struct ip *ret, struct err *reterr)
-{
-    if (ip_parse(str_from(config->host), ret) == 0)
-        return 0;
-    if (streq(config->host, "localhost"))
-        return ip_parse(STR("127.0.0.1"), ret);
-    return err_set(reterr, -EINVAL, NULL, "server %s: the host must be an IP address or localhost",
-                   config->server);
-}
-
 static int make_tls(struct kube_client *c, const struct kube_config *config, struct err *reterr)
 {
     if (!config->tls)
@@ -93,9 +83,9 @@ int kube_client_new(struct loop *l, const struct kube_config *config, const char
     list_init(&c->calls);
     c->loop = l;
     struct ip ip = {0};
-    int r = resolve(config, &ip, reterr);
-    if (r == 0)
-        r = make_tls(c, config, reterr);
+    if (ip_parse(str_from(config->host), &ip) < 0)
+        ip.family = 0; /* a name: the HTTP client resolves it */
+    int r = make_tls(c, config, reterr);
     if (r == 0 && config->token_file) {
         r = read_token(config->token_file, &c->token_mtime, &c->authorization);
         if (r < 0)
@@ -113,6 +103,8 @@ int kube_client_new(struct loop *l, const struct kube_config *config, const char
     c->http_config = (struct http_client_config){.ip = ip,
                                                  .port = config->port,
                                                  .host = c->host,
+                                                 .resolve = config->host,
+                                                 .prefix = config->path,
                                                  .tls = c->tls,
                                                  .user_agent = c->user_agent};
     open_http(c);

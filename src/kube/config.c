@@ -20,6 +20,7 @@ void kube_config_free(struct kube_config *c)
         return;
     free(c->server);
     free(c->host);
+    free(c->path);
     free(c->ca_pem);
     free(c->cert_pem);
     if (c->key_pem)
@@ -76,8 +77,11 @@ static int parse_server(struct kube_config *c, const char *server, struct err *r
         return err_set(reterr, -EINVAL, "server", "\"%s\" has no valid port", server);
     if (!host.n)
         return err_set(reterr, -EINVAL, "server", "\"%s\" has no host", server);
+    while (path.n && path.p[path.n - 1] == '/')
+        path.n--;
     c->host = str_dup(host);
     c->port = (uint16_t)port;
+    c->path = path.n ? xasprintf("/" STR_FMT, STR_ARG(path)) : xstrdup("");
     return 0;
 }
 
@@ -133,13 +137,21 @@ static int fill(struct kube_config *c, json_t *root, const char *context, const 
     if (!cluster || !json_key_str(cluster, "server"))
         return err_set(reterr, -ENOENT, "clusters", "context \"%s\" names no cluster with a server",
                        context);
+    if (json_object_get(user, "exec") || json_object_get(user, "auth-provider"))
+        return err_set(reterr, -EOPNOTSUPP, "users",
+                       "\"%s\" gets its credentials from a program, which is not run here; use a "
+                       "token, a token file or a client certificate",
+                       user_name);
     const char *ns = json_key_str(ctx, "namespace");
     c->context = xstrdup(context);
     c->namespace_ = xstrdup(str_empty(ns) ? "default" : ns);
     c->insecure = json_is_true(json_object_get(cluster, "insecure-skip-tls-verify"));
     c->tls_server_name = copy_of(json_key_str(cluster, "tls-server-name"));
     c->token = copy_of(json_key_str(user, "token"));
-    c->token_file = copy_of(json_key_str(user, "tokenFile"));
+    const char *token_file = json_key_str(user, "tokenFile");
+    if (!str_empty(token_file))
+        c->token_file =
+            token_file[0] == '/' ? xstrdup(token_file) : xasprintf("%s/%s", dir, token_file);
     int r = parse_server(c, json_key_str(cluster, "server"), reterr);
     if (r == 0)
         r = load_pem(cluster, "certificate-authority", dir, &c->ca_pem, reterr);

@@ -9,6 +9,7 @@ struct kube_config {
     char *server; /* https://host:port */
     char *host;   /* of server: a name or an address */
     uint16_t port;
+    char *path; /* of server, without a slash at its end: "" or "/k8s/clusters/c-1" */
     bool tls;
     char *ca_pem; /* owned; NULL = system store */
     char *cert_pem;

@@ -3,7 +3,9 @@
  * Owns its connections and the calls in flight. A call takes an idle connection or opens one; when
  * a reused connection turns out dead before any byte of an answer came, a call whose method is safe
  * to repeat is sent once more on a new one. Callbacks never run inside http_call_start. A call ends
- * exactly once: on_done, on_upgrade or http_call_cancel. */
+ * exactly once: on_done, on_upgrade or http_call_cancel. A host name is resolved when a connection
+ * is needed and no address is known; its addresses are tried in turn, and forgotten when the last
+ * of them has failed. */
 #include "net/http_client.h"
 
 #include <errno.h>
@@ -22,8 +24,14 @@ struct http_client {
     struct loop *loop;
     struct http_client_config config;
     char *host;
+    char *resolve;
+    char *prefix;
     char *authorization;
     char *user_agent;
+    struct resolver *resolver; /* its own, made at the first need */
+    struct ip ips[RESOLVER_IPS_MAX];
+    size_t n_ips;          /* 0 = to be resolved */
+    size_t ip_at;          /* the one that took the last connection */
     struct list_node idle; /* struct client_conn */
     size_t n_idle;
     struct list_node calls; /* struct http_call */
@@ -42,6 +50,8 @@ struct http_call {
     struct list_node node;
     struct http_client *client;
     struct client_conn *cc;
+    struct resolver_query *query;
+    size_t connects; /* addresses tried for this call */
     const struct http_call_ops *ops;
     void *user;
     struct buf request; /* kept until an answer begins, for a repeat */
@@ -65,9 +75,19 @@ struct http_call {
 
 static void call_send(struct http_call *call);
 
+/* The address in use took no connection: the next one, or after the last a fresh look-up. */
+static void addresses_failed(struct http_client *c)
+{
+    if (c->config.ip.family)
+        return;
+    if (++c->ip_at >= c->n_ips)
+        c->n_ips = 0;
+}
+
 static void call_free(struct http_call *call)
 {
     list_remove(&call->node);
+    resolver_cancel(call->query);
     loop_timer_free(call->timer);
     buf_done(&call->request);
     buf_done(&call->body);
@@ -108,6 +128,8 @@ static void on_call_timeout(void *user)
 {
     struct http_call *call = user;
     bool connecting = !call->cc || !call->cc->open;
+    if (connecting)
+        addresses_failed(call->client);
     call_fail(call, -ETIMEDOUT,
               connecting ? "timed out while connecting" : "timed out waiting for the answer");
 }
@@ -284,12 +306,15 @@ static void on_client_open(struct conn *c, void *user)
         loop_timer_start(cc->call->timer, cc->call->timeout_ms);
 }
 
+static void call_connect(struct http_call *call);
+
 static void on_client_close(struct conn *c, int code, const char *text, void *user)
 {
     struct client_conn *cc = user;
     struct http_call *call = cc->call;
     bool reused = cc->used;
     bool nothing_came = call && !call->head_seen && conn_in(c)->n == 0;
+    bool unconnected = !cc->open;
     if (list_is_linked(&cc->node)) {
         list_remove(&cc->node);
         cc->client->n_idle--;
@@ -298,6 +323,13 @@ static void on_client_close(struct conn *c, int code, const char *text, void *us
     if (!call)
         return;
     call->cc = NULL;
+    if (unconnected) {
+        addresses_failed(call->client);
+        if (call->client->n_ips && call->connects < RESOLVER_IPS_MAX) {
+            call_connect(call);
+            return;
+        }
+    }
     if (reused && nothing_came && call->repeatable) {
         call->scanned = 0;
         call_send(call);
@@ -318,28 +350,69 @@ static const struct conn_ops client_ops = {
 
 /* ---- the request ---- */
 
+static void call_take_conn(struct http_call *call, struct client_conn *cc)
+{
+    cc->call = call;
+    call->cc = cc;
+    conn_write(cc->conn, buf_str(&call->request));
+}
+
+static void call_connect(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    const struct ip *ip =
+        client->config.ip.family ? &client->config.ip : &client->ips[client->ip_at];
+    struct sockaddr_storage to;
+    socklen_t to_len = ip_to_sockaddr(ip, client->config.port, &to);
+    struct conn_options o = {.tls = client->config.tls, .server_name = client->host};
+    struct client_conn *cc = NEW(struct client_conn);
+    call->connects++;
+    cc->client = client;
+    cc->conn = conn_connect(client->loop, &to, to_len, &o, &client_ops, cc);
+    loop_timer_start(call->timer, client->config.connect_timeout_ms);
+    call_take_conn(call, cc);
+}
+
+static void on_resolved(int code, const struct ip *ips, size_t n, const char *text, void *user)
+{
+    struct http_call *call = user;
+    struct http_client *client = call->client;
+    call->query = NULL;
+    if (code < 0) {
+        call_end(call, code, text);
+        return;
+    }
+    memcpy(client->ips, ips, n * sizeof(*ips));
+    client->n_ips = n;
+    client->ip_at = 0;
+    call_connect(call);
+}
+
+static void call_resolve(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    loop_timer_start(call->timer, client->config.connect_timeout_ms);
+    struct resolver *r = client->config.resolver;
+    if (!r && !client->resolver && resolver_new(client->loop, &client->resolver, NULL) < 0)
+        return; /* out of memory or of descriptors: the call ends by its connect timeout */
+    call->query = resolver_lookup(r ? r : client->resolver, client->resolve, on_resolved, call);
+}
+
 static void call_send(struct http_call *call)
 {
     struct http_client *client = call->client;
-    struct client_conn *cc;
     if (!list_is_empty(&client->idle)) {
-        cc = CONTAINER_OF(client->idle.next, struct client_conn, node);
+        struct client_conn *cc = CONTAINER_OF(client->idle.next, struct client_conn, node);
         list_remove(&cc->node);
         client->n_idle--;
         if (call->timeout_ms)
             loop_timer_start(call->timer, call->timeout_ms);
+        call_take_conn(call, cc);
+    } else if (client->config.ip.family || client->n_ips) {
+        call_connect(call);
     } else {
-        struct sockaddr_storage to;
-        socklen_t to_len = ip_to_sockaddr(&client->config.ip, client->config.port, &to);
-        struct conn_options o = {.tls = client->config.tls, .server_name = client->host};
-        cc = NEW(struct client_conn);
-        cc->client = client;
-        cc->conn = conn_connect(client->loop, &to, to_len, &o, &client_ops, cc);
-        loop_timer_start(call->timer, client->config.connect_timeout_ms);
+        call_resolve(call);
     }
-    cc->call = call;
-    call->cc = cc;
-    conn_write(cc->conn, buf_str(&call->request));
 }
 
 static void build_request(struct http_call *call, const struct http_request *r)
@@ -347,8 +420,8 @@ static void build_request(struct http_call *call, const struct http_request *r)
     struct http_client *c = call->client;
     struct buf *b = &call->request;
     bool v6 = c->config.ip.family == AF_INET6 && strchr(c->host, ':');
-    buf_addf(b, "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", r->method, r->target, v6 ? "[" : "",
-             c->host, v6 ? "]" : "", c->config.port);
+    buf_addf(b, "%s %s%s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", r->method, c->prefix, r->target,
+             v6 ? "[" : "", c->host, v6 ? "]" : "", c->config.port);
     if (c->user_agent)
         buf_addf(b, "User-Agent: %s\r\n", c->user_agent);
     if (c->authorization)
@@ -416,6 +489,8 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_con
     c->loop = l;
     c->config = *o;
     c->host = xstrdup(o->host);
+    c->resolve = xstrdup(o->resolve ? o->resolve : o->host);
+    c->prefix = xstrdup(o->prefix ? o->prefix : "");
     c->authorization = o->authorization ? xstrdup(o->authorization) : NULL;
     c->user_agent = o->user_agent ? xstrdup(o->user_agent) : NULL;
     if (o->tls)
@@ -444,11 +519,14 @@ void http_client_free(struct http_client *c)
                   "the client is closing");
     while (!list_is_empty(&c->idle))
         conn_drop(CONTAINER_OF(c->idle.next, struct client_conn, node));
+    resolver_free(c->resolver);
     tls_context_unref(c->config.tls);
     if (c->authorization)
         explicit_bzero(c->authorization, strlen(c->authorization));
     free(c->authorization);
     free(c->user_agent);
     free(c->host);
+    free(c->resolve);
+    free(c->prefix);
     free(c);
 }

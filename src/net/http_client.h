@@ -2,14 +2,18 @@
 /* HTTP/1.1 client on a loop: a pool of connections to one origin; whole answers or streams. */
 
 #include "net/http_server.h"
+#include "net/resolver.h"
 
 struct http_client;
 struct http_call;
 
 struct http_client_config {
-    struct ip ip;
+    struct ip ip; /* unset: host is resolved, again whenever none of its addresses answers */
     uint16_t port;
     const char *host;          /* Host header and TLS server name */
+    const char *resolve;       /* the name to resolve; NULL = host */
+    struct resolver *resolver; /* borrowed; NULL = one of its own */
+    const char *prefix;        /* put before every target: "" or "/base"; NULL = "" */
     struct tls_context *tls;   /* NULL = plain */
     const char *authorization; /* value of the Authorization header, or NULL */
     const char *user_agent;

@@ -1,6 +1,6 @@
 /* HTTP server and client on one loop: plain and TLS, whole answers, streams, limits, reuse, lost
  * peers, upgrades. */
-#include "test.h"
+#include "dns_world.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -322,6 +322,59 @@ static void test_timeout_and_refusal(void **state)
     world_down(&w);
 }
 
+/* A client for this server under a name that the test's own name server knows. */
+static void use_name(struct world *w, struct dns_world *dns, const char *name, const char *prefix)
+{
+    struct http_client_config cc = {.port = http_server_port(w->server),
+                                    .host = name,
+                                    .prefix = prefix,
+                                    .resolver = dns->resolver};
+    http_client_free(w->client);
+    w->client = http_client_new(w->loop, &cc);
+}
+
+static void test_names_are_resolved_and_addresses_tried_in_turn(void **state)
+{
+    struct world w;
+    struct dns_world dns;
+    (void)state;
+    world_up(&w, false);
+    dns_world_up(&dns, w.loop);
+    assert_ok(ip_parse(STR("127.0.0.1"), &dns.v4[0]));
+    assert_ok(ip_parse(STR("127.0.0.2"), &dns.v4[1])); /* nobody listens there */
+    dns.v6.family = 0;
+    use_name(&w, &dns, "api.test", "/base");
+    for (int i = 0; i < 6; i++) {
+        struct outcome o = fetch(&w, "GET", "/x", (struct str){0});
+        assert_ok(o.code);
+        assert_str(buf_str(&o.body), "GET /base/x ");
+        buf_done(&o.body);
+        /* Without a kept connection the next call starts at the address that served the last. */
+        use_name(&w, &dns, "api.test", "/base");
+        struct ip first = dns.v4[0];
+        dns.v4[0] = dns.v4[1];
+        dns.v4[1] = first;
+    }
+    use_name(&w, &dns, "gone.test", NULL);
+    struct outcome o = fetch(&w, "GET", "/x", (struct str){0});
+    assert_int_equal(o.code, -ENOENT);
+    /* Addresses of which none answers are forgotten, so that a changed record is seen. */
+    unsigned queries = dns.queries;
+    use_name(&w, &dns, "api.test", NULL);
+    struct ip good = dns.v4[0].bytes[3] == 1 ? dns.v4[0] : dns.v4[1];
+    dns.v4[0] = dns.v4[0].bytes[3] == 1 ? dns.v4[1] : dns.v4[0];
+    dns.v4[1].family = 0;
+    o = fetch(&w, "GET", "/x", (struct str){0});
+    assert_int_equal(o.code, -ECONNREFUSED);
+    dns.v4[0] = good;
+    o = fetch(&w, "GET", "/x", (struct str){0});
+    assert_ok(o.code);
+    assert_int_equal(dns.queries, queries + 4);
+    buf_done(&o.body);
+    dns_world_down(&dns);
+    world_down(&w);
+}
+
 static void test_untrusted_server_is_refused(void **state)
 {
     struct world w, other;
@@ -365,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_stream_shares_bytes),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_timeout_and_refusal),
+        cmocka_unit_test(test_names_are_resolved_and_addresses_tried_in_turn),
         cmocka_unit_test(test_untrusted_server_is_refused),
         cmocka_unit_test(test_es256),
     };
