@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/rand.h"
+#include "base/time.h"
 #include "base/vec.h"
 #include "codec/json_items.h"
 #include "codec/url.h"
@@ -22,6 +23,9 @@ enum {
     INFORMER_BACKOFF_MAX_MS = 10000,
     INFORMER_WATCH_MIN_S = 300,
     INFORMER_EVENT_BYTES_MAX = 8 * 1024 * 1024,
+    INFORMER_LIST_TIMEOUT_MS = 60000, /* a page */
+    INFORMER_WATCH_SLACK_MS = 30000,  /* over timeoutSeconds */
+    INFORMER_WATCH_SHORT_MS = 1000,
 };
 
 struct informer_entry {
@@ -46,7 +50,10 @@ struct informer {
     struct buf error_body;
     char *version;   /* where to watch from; NULL = list first */
     char *continue_; /* next page */
+    uint64_t newest; /* highest list or event version seen, 0 = they are not numbers */
     uint32_t pass;
+    uint64_t watch_begun_ms;
+    bool watch_told; /* this watch has brought an event */
     struct loop_timer *retry;
     uint64_t backoff_ms;
     unsigned callbacks; /* on the stack */
@@ -184,6 +191,25 @@ static void informer_sweep(struct informer *i)
     vec_done(&gone);
 }
 
+static uint64_t version_number(const char *text)
+{
+    uint64_t v;
+    return text && str_to_u64(str_from(text), &v) == 0 ? v : 0;
+}
+
+/* A list older than what was seen before: the server was restored from an older state, and its
+ * numbers mean something else now. Every version known is void. */
+static bool informer_history_went_back(struct informer *i, const char *list_version)
+{
+    uint64_t version = version_number(list_version);
+    bool back = version && version < i->newest;
+    void *value;
+    i->newest = version;
+    for (size_t at = 0; back && map_next(&i->entries, &at, NULL, &value);)
+        ((struct informer_entry *)value)->version = 0;
+    return back;
+}
+
 /* ---- trouble ---- */
 
 static void informer_retry(struct informer *i, const char *text)
@@ -215,7 +241,10 @@ static void http_trouble(struct informer *i, int code, const char *text)
             message = json_at_str(status, "message");
         snprintf(words, sizeof(words), "%s: HTTP %d: %s", i->path, i->status,
                  message ? message : http_status_text(i->status));
-        if (i->status == 410)
+        /* 410: expired. 504: "too large resource version", a server restored from an older state.
+         * Any other refusal of this version is settled by a list too; a server that is
+         * overloaded or starting is not asked for one. */
+        if (i->status != 429 && i->status != 500 && i->status != 502 && i->status != 503)
             informer_forget_version(i);
     } else {
         snprintf(words, sizeof(words), "%s: %s", i->path, text);
@@ -273,9 +302,12 @@ static void list_complete(struct informer *i)
     const char *next = json_at_str(list, "metadata.continue");
     free(i->continue_);
     i->continue_ = str_empty(next) ? NULL : xstrdup(next);
-    i->backoff_ms = 0;
     if (!i->continue_) {
         const char *version = json_at_str(list, "metadata.resourceVersion");
+        if (informer_history_went_back(i, version)) {
+            informer_go(i);
+            return;
+        }
         free(i->version);
         i->version = xstrdup(version ? version : "0");
         informer_sweep(i);
@@ -304,25 +336,25 @@ static void on_list_done(struct http_call *call, int code, const char *text, voi
 
 /* ---- watch ---- */
 
+/* What cannot be read, and what the server calls an error, is settled by a fresh list. */
 static void on_event(struct informer *i, struct str line)
 {
     AUTO_JSON json_t *event = NULL;
-    if (json_parse(line, 0, NULL, &event, NULL) < 0)
-        return;
+    IGNORE_RESULT(json_parse(line, 0, NULL, &event, NULL)); /* NULL then */
     const char *type = json_at_str(event, "type");
     json_t *object = json_at(event, "object");
-    if (!type || !object)
-        return;
-    if (streq(type, "ERROR")) {
-        informer_forget_version(i); /* expired or worse: a fresh list settles it */
+    if (!type || !object || streq(type, "ERROR")) {
+        informer_forget_version(i);
         return;
     }
     const char *version = json_at_str(object, "metadata.resourceVersion");
     if (version) {
         free(i->version);
         i->version = xstrdup(version);
+        i->newest = MAX(i->newest, version_number(version));
     }
     i->backoff_ms = 0;
+    i->watch_told = true;
     if (streq(type, "ADDED") || streq(type, "MODIFIED")) {
         informer_upsert(i, object);
     } else if (streq(type, "DELETED")) {
@@ -374,10 +406,15 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
     (void)call;
     i->call = NULL;
     (void)callback_begin(i);
-    if (code == 0 && i->status == 200)
-        informer_go(i); /* timeoutSeconds is over: go on from where we are */
-    else
+    bool is_short = !i->watch_told && time_mono_ms() - i->watch_begun_ms < INFORMER_WATCH_SHORT_MS;
+    if (code != 0 || i->status != 200)
         http_trouble(i, code, text);
+    else if (is_short)
+        informer_retry(i, "the server ends watches at once");
+    else {
+        i->backoff_ms = 0;
+        informer_go(i); /* timeoutSeconds is over: go on from where we are */
+    }
     (void)callback_end(i);
 }
 
@@ -392,12 +429,16 @@ static void informer_go(void *user)
     struct informer *i = user;
     AUTO_DONE(buf) struct buf target = {0};
     static const struct http_header accept = {{"Accept", 6}, {"application/json", 16}};
+    uint64_t timeout_ms = INFORMER_LIST_TIMEOUT_MS;
     buf_add_cstr(&target, i->path);
     if (i->version) {
+        uint64_t watch_s = INFORMER_WATCH_MIN_S + rand_below(INFORMER_WATCH_MIN_S);
         buf_addf(&target,
                  "?watch=true&allowWatchBookmarks=true&resourceVersion=%s&timeoutSeconds=%llu",
-                 i->version,
-                 (unsigned long long)(INFORMER_WATCH_MIN_S + rand_below(INFORMER_WATCH_MIN_S)));
+                 i->version, (unsigned long long)watch_s);
+        timeout_ms = watch_s * 1000 + INFORMER_WATCH_SLACK_MS;
+        i->watch_begun_ms = time_mono_ms();
+        i->watch_told = false;
     } else {
         buf_addf(&target, "?limit=%d", INFORMER_PAGE);
         if (i->continue_) {
@@ -413,8 +454,11 @@ static void informer_go(void *user)
     buf_clear(&i->line);
     buf_clear(&i->error_body);
     i->status = 0;
-    struct http_request r = {
-        .method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
+    struct http_request r = {.method = "GET",
+                             .target = buf_cstr(&target),
+                             .headers = &accept,
+                             .n_headers = 1,
+                             .timeout_ms = timeout_ms};
     i->call =
         http_call_start(kube_client_http(i->client), &r, i->version ? &watch_ops : &list_ops, i);
 }
