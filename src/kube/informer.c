@@ -296,20 +296,26 @@ static void list_complete(struct informer *i)
 {
     AUTO_JSON json_t *list = NULL;
     if (json_parse(buf_str(&i->items.skeleton), 0, NULL, &list, NULL) < 0) {
+        informer_forget_version(i);
         informer_retry(i, "malformed list answer");
         return;
     }
     const char *next = json_at_str(list, "metadata.continue");
+    const char *version = json_at_str(list, "metadata.resourceVersion");
+    if (str_empty(version)) { /* not a list, whoever sent it: nothing is gone because of it */
+        informer_forget_version(i);
+        informer_retry(i, "the answer is not a list");
+        return;
+    }
     free(i->continue_);
     i->continue_ = str_empty(next) ? NULL : xstrdup(next);
     if (!i->continue_) {
-        const char *version = json_at_str(list, "metadata.resourceVersion");
         if (informer_history_went_back(i, version)) {
             informer_go(i);
             return;
         }
         free(i->version);
-        i->version = xstrdup(version ? version : "0");
+        i->version = xstrdup(version);
         informer_sweep(i);
         if (i->freed)
             return;
@@ -373,7 +379,7 @@ static void on_watch_data(struct http_call *call, struct str piece, void *user)
     }
     (void)callback_begin(i);
     i->line.cap = INFORMER_EVENT_BYTES_MAX;
-    while (piece.n && !i->freed) {
+    while (piece.n && !i->freed && i->version) {
         struct str rest;
         struct str part = str_cut(piece, '\n', &rest);
         if (!rest.p) {
