@@ -111,6 +111,12 @@ static bool callback_end(struct informer *i)
     return false;
 }
 
+static uint64_t version_number(const char *text)
+{
+    uint64_t v;
+    return text && str_to_u64(str_from(text), &v) == 0 ? v : 0;
+}
+
 /* Versions are opaque but for this: the same text is the same version, and numbers grow (as every
  * known server has it, and as the API promises since 1.35). Text that is no number gets a hash and
  * no order. */
@@ -151,6 +157,11 @@ static void informer_upsert(struct informer *i, json_t *object)
 
 void informer_offer(struct informer *i, json_t *object)
 {
+    char key[512];
+    uint64_t version = version_number(json_at_str(object, "metadata.resourceVersion"));
+    /* Unknown, though the watch is past its version: it was deleted before its answer came. */
+    if (version <= i->newest && !map_find_cstr(&i->entries, object_key(object, key)))
+        return;
     informer_upsert(i, object);
 }
 
@@ -189,12 +200,6 @@ static void informer_sweep(struct informer *i)
         free(*name);
     }
     vec_done(&gone);
-}
-
-static uint64_t version_number(const char *text)
-{
-    uint64_t v;
-    return text && str_to_u64(str_from(text), &v) == 0 ? v : 0;
 }
 
 /* A list older than what was seen before: the server was restored from an older state, and its

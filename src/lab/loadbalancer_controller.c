@@ -10,18 +10,29 @@
 
 #define LAB_CLASS "fairlead.dev/lab"
 
+static bool wants_address(const json_t *service)
+{
+    return streq(json_at_str(service, "spec.type"), "LoadBalancer");
+}
+
+static bool has_address(const json_t *service)
+{
+    return json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
+}
+
 static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
 {
-    if (kind != WATCHED_SERVICE)
-        return;
-    if (!deleted) {
+    if (kind == WATCHED_SERVICE && !deleted && (wants_address(object) || has_address(object)))
         controller_enqueue_object(c, object);
-        return;
-    }
-    json_t *service; /* an address is free again */
+}
+
+/* Those that found the pool empty ask again: an address may be free since. */
+static void on_tick(struct controller *c)
+{
+    json_t *service;
     for (size_t at = 0;
          informer_next(controllers_informer(controller_set(c), WATCHED_SERVICE), &at, &service);)
-        if (streq(json_at_str(service, "spec.type"), "LoadBalancer"))
+        if (wants_address(service) && !has_address(service))
             controller_enqueue_object(c, service);
 }
 
@@ -88,16 +99,14 @@ static void sync_service(struct sync *s, const char *key)
     if (!service || is_deleting(service))
         return;
     const char *class_ = json_at_str(service, "spec.loadBalancerClass");
-    bool wants = streq(json_at_str(service, "spec.type"), "LoadBalancer");
-    bool has = json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
     if (class_ && !streq(class_, LAB_CLASS))
         return;
-    if (!wants) {
-        if (has)
+    if (!wants_address(service)) {
+        if (has_address(service))
             write_status(s, service, json_null());
         return;
     }
-    if (has)
+    if (has_address(service))
         return;
     json_t *ingress = json_array();
     json_array_foreach(json_at(service, "spec.ipFamilies"), i, family)
@@ -118,4 +127,4 @@ static void sync_service(struct sync *s, const char *key)
 }
 
 const struct controller_kind loadbalancer_controller = {"loadbalancer", on_change, sync_service,
-                                                        NULL, NULL};
+                                                        on_tick, NULL};

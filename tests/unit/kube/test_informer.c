@@ -406,6 +406,37 @@ static void test_freed_inside_a_callback(void **state)
     }
 }
 
+/* ---- what writes were answered with ---- */
+
+static void offer(struct world *w, const char *object)
+{
+    AUTO_JSON json_t *o = NULL;
+    assert_ok(json_parse(str_from(object), 0, NULL, &o, NULL));
+    informer_offer(w->informer, o);
+}
+
+static void test_an_answer_may_come_after_the_deletion(void **state)
+{
+    static const struct step steps[] = {
+        {"list", 200, LIST("4", META("a", "3")), false},
+        {"watch 4", 200,
+         EVENT("ADDED", META("b", "5")) EVENT("DELETED", META("b", "6"))
+             EVENT("MODIFIED", META("a", "7")),
+         false},
+    };
+    struct world w = {0};
+    (void)state;
+    world_up(&w, steps, ARRAY_LEN(steps));
+    assert_goes(&w, "list +a@3 synced watch 4 +b@5 -b +a@7");
+    offer(&w, META("b", "5")); /* gone since: no ghost */
+    offer(&w, META("a", "6")); /* older than what is known */
+    offer(&w, META("c", "9")); /* ahead of the watch */
+    offer(&w, META("c", "9"));
+    assert_string_equal(buf_cstr(&w.log), "list +a@3 synced watch 4 +b@5 -b +a@7 +c@9");
+    assert_int_equal(informer_count(w.informer), 2);
+    world_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_history_that_went_back_offers_everything_again),
         cmocka_unit_test(test_history_is_measured_by_events_too),
         cmocka_unit_test(test_freed_inside_a_callback),
+        cmocka_unit_test(test_an_answer_may_come_after_the_deletion),
     };
     return RUN_TESTS(tests);
 }
