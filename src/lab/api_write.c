@@ -482,6 +482,15 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
                    want);
         return;
     }
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (!str_empty(ns) && !streq(ns, r->ns)) {
+        AUTO_CHARS char *sent = xstrdup(ns);
+        AUTO_CHARS char *want = xstrdup(r->ns);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the object (%s) does not match the namespace on the URL (%s)",
+                   sent, want);
+        return;
+    }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
         (!str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
         reply_conflict(r);

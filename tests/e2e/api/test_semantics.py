@@ -509,6 +509,43 @@ def test_discovery(server):
     assert "fieldValidation" in {p["name"] for p in patch["parameters"]}
 
 
+def test_discovery_is_cached_by_etag(server):
+    forms = {"/apis": [f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList" for v in ("v2", "v2beta1")],
+             "/api": ["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"],
+             "/openapi/v3": ["application/json"], "/openapi/v2": ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]}
+    for url, accepts in forms.items():
+        tags = set()
+        for accept in accepts:
+            r = server.get(url, headers={"Accept": accept})
+            tag = dict(r.headers)["ETag"]
+            tags.add(tag)
+            assert tag.startswith('"') and tag.endswith('"') and dict(r.headers)["Vary"] == "Accept"
+            again = server.get(url, headers={"Accept": accept, "If-None-Match": tag})
+            assert (again.status, again.body, dict(again.headers)["ETag"]) == (304, b"", tag)
+            assert server.get(url, headers={"Accept": accept, "If-None-Match": f'"x", W/{tag}'}).status == 304
+            other = server.get(url, headers={"Accept": accept, "If-None-Match": '"x"'})
+            assert (other.status, other.body) == (200, r.body)
+        assert len(tags) == len(accepts), "another form has another tag"
+
+
+def test_openapi_has_the_patch_of_every_kind(server):
+    documents = server.get("/openapi/v3").json["paths"]
+    for group in server.get("/apis", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"] + \
+            server.get("/api", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"]:
+        name = group["metadata"]["name"]
+        key = f"apis/{name}/v1" if name else "api/v1"
+        r = server.get(documents[key]["serverRelativeURL"])
+        patches = {(g["group"], g["version"], g["kind"]): {p["name"] for p in o["patch"]["parameters"]}
+                   for o in r.json["paths"].values() for g in [o["patch"]["x-kubernetes-group-version-kind"]]}
+        for resource in group["versions"][0]["resources"]:
+            kind = (name, "v1", resource["responseKind"]["kind"])
+            if "patch" in resource["verbs"]:
+                assert patches[kind] >= {"dryRun", "fieldManager", "fieldValidation", "force"}, kind
+            else:
+                assert kind not in patches, kind
+    assert server.get("/openapi/v3/apis/nope/v1").status == 404
+
+
 def test_anonymous_paths(server):
     for p in ("/healthz", "/livez", "/readyz", "/version"):
         assert server.get(p, token=None).status == 200, p

@@ -1,9 +1,14 @@
 """A lab of its own for the node part's tests: made once per module, taken down whatever happens. Root only."""
+import base64
+import http.client
 import json
 import os
+import re
 import secrets
 import shutil
+import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -80,6 +85,21 @@ class Lab:
     def wait_ready(self, name, timeout=10):
         wait_until(f"{name} is ready", lambda: self.is_ready(name), timeout)
         return self.get("pod/" + name)
+
+    def raw(self, path):
+        """(status, body) of a GET on the API server itself."""
+        text = open(self.env["KUBECONFIG"]).read()
+        field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
+        tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(field("client-certificate") + b"\n" + field("client-key"))
+            f.flush()
+            tls.load_cert_chain(f.name)
+        url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
+        conn = http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
+        conn.request("GET", path)
+        r = conn.getresponse()
+        return r.status, r.read().decode()
 
     def sh(self, name, script, **kw):
         return self.fairlead("exec", name, "--", "sh", "-c", script, **kw)
