@@ -118,7 +118,11 @@ static void sync_service(struct sync *s, const char *key)
             json_array_append_new(ingress, json_pack("{s:s,s:s}", "ip", ip, "ipMode", "VIP"));
     }
     if (json_array_size(ingress)) {
+        /* Until the write is answered the cache says so, lest another Service choose the same. */
+        AUTO_JSON json_t *assumed = json_deep_copy(service);
+        json_put(assumed, "status.loadBalancer.ingress", json_incref(ingress));
         write_status(s, service, ingress);
+        informer_assume(controllers_informer(sync_set(s), WATCHED_SERVICE), assumed);
         return;
     }
     json_decref(ingress);
@@ -126,5 +130,14 @@ static void sync_service(struct sync *s, const char *key)
                  "AllocationFailed", "no address of the lab's load balancer pool is free");
 }
 
+/* The write did not happen: put the truth back, so that the address is free again. */
+static void on_failed(struct controller *c, const char *key)
+{
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/" STR_FMT "/services/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    controller_refresh(c, WATCHED_SERVICE, path);
+}
+
 const struct controller_kind loadbalancer_controller = {"loadbalancer", on_change, sync_service,
-                                                        on_tick, NULL};
+                                                        on_tick, on_failed};
