@@ -446,25 +446,31 @@ static void reply_conflict(struct api_request *r)
                api_kind_resource(r->kind), name);
 }
 
-/* Puts back what this address may not change: the status through the object, the rest through
- * /status. */
+/* Puts back what this address may not change: the status through the object; through /status
+ * everything but status and metadata (and of that, what Kubernetes' strategies hold back too). */
 static void separate_status(struct api_request *r, json_t *object, const json_t *before)
 {
+    static const char *const kept[] = {"status", "metadata"};
+    json_t *sent[ARRAY_LEN(kept)];
     if (!r->kind->has_status)
         return;
     if (!streq(r->subresource, "status")) {
         keep_from_old(object, before, "status");
         return;
     }
-    json_t *status = json_incref(json_object_get(object, "status"));
-    json_t *copy = json_deep_copy(before);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        sent[i] = json_incref(json_object_get(object, kept[i]));
+    AUTO_JSON json_t *copy = json_deep_copy(before);
     json_object_clear(object);
     json_object_update(object, copy);
-    json_decref(copy);
-    if (status)
-        json_object_set_new(object, "status", status);
-    else
-        json_object_del(object, "status");
+    json_object_del(object, "status");
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (sent[i])
+            json_object_set_new(object, kept[i], sent[i]);
+    if (streq(r->kind->kind, "Deployment"))
+        keep_from_old(object, before, "metadata.labels");
+    else if (streq(r->kind->kind, "Pod"))
+        keep_from_old(object, before, "metadata.ownerReferences");
 }
 
 /* The common end of PUT and PATCH. */

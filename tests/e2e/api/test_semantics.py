@@ -244,6 +244,14 @@ def test_status_is_apart(server, ns):
     got = server.put(url + "/d/status", d).json
     assert (got["status"]["replicas"], got["spec"]["replicas"]) == (3, 1)
     assert server.patch(url + "/d", {"status": {"replicas": 4}}).json["status"]["replicas"] == 3
+    # Annotations travel through /status too; labels of a Deployment and owners of a Pod do not.
+    got = server.patch(url + "/d/status", {"metadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}}}).json
+    assert (got["metadata"]["annotations"], "c" in got["metadata"].get("labels", {}), got["status"]["replicas"]) == ({"a": "b"}, False, 3)
+    pods = f"/api/v1/namespaces/{ns}/pods"
+    server.post(pods, pod("p"))
+    got = server.patch(pods + "/p/status", {"metadata": {"labels": {"c": "d"}, "ownerReferences": [
+        {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]}, "status": {"phase": "Running"}}).json
+    assert (got["metadata"]["labels"]["c"], "ownerReferences" in got["metadata"], got["status"]["phase"]) == ("d", False, "Running")
 
 
 def test_scale(server, ns):
