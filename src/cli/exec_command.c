@@ -230,18 +230,23 @@ int cli_exec(int argc, char **argv)
         {"stdin", 'i', ARG_BOOL, &input, NULL, "pass standard input on", 0, 0, false},
         {.name = NULL},
     };
+    bool dashed = false;
+    for (int i = 1; i < argc; i++)
+        dashed = dashed || streq(argv[i], "--");
+    /* Without "--" the first word after POD begins the command, its flags included. */
     const struct program p = {"fairlead exec",
                               "runs a command in a container",
                               "POD [flags] -- COMMAND…",
                               "  fairlead exec web -- ls -l\n",
                               args,
-                              true};
+                              !dashed};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    size_t dashes = SIZE_MAX;
+    int code = program_start(&p, argc, argv, &rest, &dashes);
     if (code >= 0)
         return code;
-    size_t at = rest.n > 1 && streq(rest.v[1], "--") ? 2 : 1;
-    if (rest.n <= at)
+    size_t at = 1;
+    if (rest.n <= at || (dashed && dashes != 1))
         return program_fail(EXIT_USAGE_ERROR, "fairlead exec POD -- COMMAND",
                             "name a pod and a command");
     code = cli_session_open(&s);

@@ -11,10 +11,12 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "base/vec.h"
 
 enum {
     LOG_LINE_MAX = 16 * 1024,
     LOG_FILE_MAX = 10 * 1024 * 1024,
+    TAIL_BYTES = 32 * 1024,
 };
 
 struct log_pipe {
@@ -189,6 +191,43 @@ void container_log_free(struct container_log *log)
 bool container_log_is_finished(const struct container_log *log)
 {
     return log->finished;
+}
+
+/* Without time, stream and tag. */
+static struct str line_text(struct str line)
+{
+    struct str rest = line;
+    for (int i = 0; i < 3; i++)
+        (void)str_cut(rest, ' ', &rest);
+    return rest;
+}
+
+char *container_log_tail(const struct container_log *log, size_t lines_max, size_t bytes_max)
+{
+    char piece[TAIL_BYTES];
+    AUTO_FD int fd = open(log->path, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END),
+          from = size > (off_t)sizeof(piece) ? size - (off_t)sizeof(piece) : 0;
+    ssize_t n = fd < 0 ? 0 : pread(fd, piece, sizeof(piece), from);
+    struct str all = str_of(piece, n > 0 ? (size_t)n : 0);
+    VEC(struct str) lines = {0};
+    struct buf b = {0};
+    size_t bytes = 0, first;
+    if (from)
+        (void)str_cut(all, '\n', &all); /* the rest of a line */
+    while (all.p && all.n)
+        vec_push(&lines, line_text(str_cut(all, '\n', &all)));
+    for (first = lines.n; first > 0 && lines.n - first < lines_max; first--) {
+        bytes += lines.v[first - 1].n + 1;
+        if (bytes > bytes_max)
+            break;
+    }
+    for (size_t i = first; i < lines.n; i++) {
+        buf_add_str(&b, lines.v[i]);
+        buf_add_char(&b, '\n');
+    }
+    vec_done(&lines);
+    return buf_take_cstr(&b);
 }
 
 const char *container_log_path(const struct container_log *log)

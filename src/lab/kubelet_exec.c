@@ -328,26 +328,19 @@ static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool
                       struct err *reterr)
 {
     struct exec_fds f = {{-1, -1, -1}, -1, {-1, -1}};
-    char **envp = NULL;
     int r = open_fds(&f, e->tty, in);
     if (r < 0)
         (void)err_set(reterr, r, NULL, "streams: %s", strerror(-r));
-    if (r == 0)
-        r = pod_container_env(c, &envp, reterr);
-    struct container_spec s = {.argv = argv,
-                               .envp = envp,
-                               .cwd = json_key_str(c->spec, "workingDir"),
-                               .in = f.process[0],
-                               .out = f.process[1],
-                               .err = f.process[2],
-                               .tty = e->tty,
-                               .join = c->pid};
+    struct container_spec s = pod_container_join(c, argv);
+    s.in = f.process[0];
+    s.out = f.process[1];
+    s.err = f.process[2];
+    s.tty = e->tty;
     if (r == 0)
         r = container_spawn(&s, &e->pid, reterr);
     for (int i = 0; i < 3; i++)
         if (f.process[i] >= 0)
             close(f.process[i]);
-    argv_free(envp);
     e->in_fd = f.in;
     for (int i = 0; i < 2; i++)
         e->out[i].fd = f.out[i];

@@ -100,13 +100,14 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(request):
     for tool in ("fairlead", "fairlead-labd", "fairlead-echo", "fairlead-agent"):
         if not os.path.exists(os.path.join(BIN, tool)):
             pytest.skip(f"{tool} is not built")
     if not shutil.which("ip"):
         pytest.skip("no ip(8)")
     one = Lab()
+    one.env.update(getattr(request.module, "LAB_ENV", {}))
     try:
         one.up("--ephemeral")
         yield one
