@@ -10,6 +10,7 @@ int cli_apply(int argc, char **argv);
 int cli_delete(int argc, char **argv);
 int cli_logs(int argc, char **argv);
 int cli_exec(int argc, char **argv);
+int cli_attach(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -14,6 +14,7 @@ static const struct {
     {"apply", cli_apply, "creates or changes objects from manifests"},
     {"delete", cli_delete, "deletes objects"},
     {"exec", cli_exec, "runs a command in a container"},
+    {"attach", cli_attach, "joins a container's program"},
     {"logs", cli_logs, "prints the log of a container"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},

@@ -18,6 +18,7 @@
 struct kubelet_server;
 struct node_announce;
 struct pod_hook;
+struct process_input;
 struct probe_run;
 
 struct node {
@@ -81,7 +82,9 @@ struct pod_container {
     gid_t groups[CONTAINER_GROUPS_MAX];
     size_t n_groups;
     struct container_log *log;
-    char *last_log; /* path of the run before */
+    struct process_input *input; /* stdin: true or tty: true; NULL = none */
+    struct list_node attached;   /* who is attached to this run */
+    char *last_log;              /* path of the run before */
     struct probe_run *probes[_PROBE_KINDS];
     bool started;
     bool was_started; /* in any run */
@@ -217,5 +220,8 @@ void probes_settle(struct pod_container *c);
 /* ---- kubelet.c, node_announce.c ---- */
 /* node.c: the informer shows our own Node object. */
 void node_saw_itself(struct node *n, const json_t *node);
+/* kubelet_attach.c: the run is over; its input has room again. */
+void kubelet_attach_end(struct pod_container *c);
+void kubelet_attach_room(struct pod_container *c);
 int kubelet_server_new(struct node *n, struct kubelet_server **ret, struct err *reterr) NODISCARD;
 void kubelet_server_free(struct kubelet_server *s);

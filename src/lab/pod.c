@@ -103,6 +103,7 @@ static void add_containers(struct pod *p, const json_t *list, bool is_init)
         c->is_init = is_init;
         c->is_sidecar = is_init && streq(json_key_str(spec, "restartPolicy"), "Always");
         c->reason = xstrdup("ContainerCreating");
+        list_init(&c->attached);
         inherit_status(c, p->object);
     }
 }

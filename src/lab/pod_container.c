@@ -14,6 +14,7 @@
 #include "lab/container.h"
 #include "lab/file_tree.h"
 #include "lab/node_priv.h"
+#include "lab/process_streams.h"
 
 enum {
     BACKOFF_FIRST_MS = 10 * 1000,
@@ -164,6 +165,7 @@ static void on_exit_of(pid_t pid, int status, void *user)
     set_reason(c, c->exit_code ? "Error" : "Completed", NULL);
     pod_container_ended(c);
     container_log_finish(c->log);
+    kubelet_attach_end(c);
     read_message(c);
     log_info("container ended", kv_s("pod", c->pod->key), kv_s("container", c->name),
              kv_i("exit", c->exit_code));
@@ -216,7 +218,7 @@ static void begin_run(struct pod_container *c)
     c->runs++;
 }
 
-static int open_log(struct pod_container *c, int *ret_out, int *ret_err, struct err *reterr)
+static int open_log(struct pod_container *c, struct process_streams *f, struct err *reterr)
 {
     char path[512];
     if (c->runs > 2) { /* one run before the last is enough */
@@ -224,7 +226,10 @@ static int open_log(struct pod_container *c, int *ret_out, int *ret_err, struct 
         (void)remove(path);
     }
     pod_dir_file(c->pod, path, sizeof(path), "logs/%s.%u.log", c->name, c->runs);
-    return container_log_new(c->pod->node->loop, path, ret_out, ret_err, &c->log, reterr);
+    int r = container_log_new(c->pod->node->loop, path, f->out[0], f->out[1], &c->log, reterr);
+    if (r == 0)
+        f->out[0] = f->out[1] = -1;
+    return r;
 }
 
 /* The container's own word, else the pod's. */
@@ -282,39 +287,55 @@ int pod_container_run(struct pod_container *c, const json_t *command, pid_t *ret
     return r;
 }
 
-static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+static void on_input_room(void *user)
+{
+    kubelet_attach_room(user);
+}
+
+static int spawn_with(struct pod_container *c, char **argv, const struct process_streams *f,
+                      const container_mounts *mounts, struct err *reterr)
 {
     struct pod *p = c->pod;
     const struct node_options *o = p->node->options;
-    container_mounts mounts = {0};
     char scratch[512];
-    AUTO_FD int out = -1;
-    AUTO_FD int errfd = -1;
-    int r = open_log(c, &out, &errfd, reterr);
-    if (r == 0)
-        r = pod_container_mounts(c, e, &mounts, reterr);
     pod_dir_file(p, scratch, sizeof(scratch), "scratch/%s", c->name);
-    if (r == 0)
-        r = directory_make(scratch, 0755, reterr);
-    argv_free(c->envp);
-    c->envp = env_to_envp(e);
+    int r = directory_make(scratch, 0755, reterr);
     struct container_spec s = {.argv = argv,
                                .envp = c->envp,
                                .cwd = json_key_str(c->spec, "workingDir"),
-                               .in = -1,
-                               .out = out,
-                               .err = errfd,
+                               .in = f->process[0],
+                               .out = f->process[1],
+                               .err = f->process[2],
+                               .tty = json_at_bool(c->spec, "tty", false),
                                .netns = p->net.netns,
                                .ipcns = p->ipcns,
                                .utsns = p->utsns,
                                .scratch = scratch,
                                .program_dir = o->program_dir,
                                .hidden = o->hidden_dir ? o->hidden_dir : o->state_dir,
-                               .mounts = mounts.v,
-                               .n_mounts = mounts.n};
+                               .mounts = mounts->v,
+                               .n_mounts = mounts->n};
     set_identity(c, &s);
+    return r < 0 ? r : container_spawn(&s, &c->pid, reterr);
+}
+
+static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+{
+    container_mounts mounts = {0};
+    struct process_streams f;
+    bool tty = json_at_bool(c->spec, "tty", false);
+    int r = process_streams_open(&f, tty, json_at_bool(c->spec, "stdin", false), reterr);
     if (r == 0)
-        r = container_spawn(&s, &c->pid, reterr);
+        r = open_log(c, &f, reterr);
+    if (r == 0)
+        r = pod_container_mounts(c, e, &mounts, reterr);
+    argv_free(c->envp);
+    c->envp = env_to_envp(e);
+    if (r == 0)
+        r = spawn_with(c, argv, &f, &mounts, reterr);
+    if (r == 0 && f.in >= 0)
+        c->input = process_input_new(c->pod->node->loop, TAKE_FD(f.in), tty, on_input_room, c);
+    process_streams_done(&f);
     container_mounts_done(&mounts);
     return r;
 }
@@ -442,6 +463,7 @@ void pod_container_done(struct pod_container *c)
         container_kill(c->pid, SIGKILL);
     }
     pod_container_ended(c);
+    kubelet_attach_end(c);
     container_log_free(c->log);
     argv_free(c->envp);
     loop_timer_free(c->kill_timer);

@@ -5,6 +5,7 @@
 
 #include "lab/container.h"
 #include "lab/node_priv.h"
+#include "lab/process_streams.h"
 
 enum { KILL_EXTRA_MS = 2000 };
 
@@ -102,4 +103,6 @@ void pod_container_ended(struct pod_container *c)
     drop_hook(c);
     loop_timer_stop(c->kill_timer);
     probes_stop(c);
+    process_input_free(c->input);
+    c->input = NULL;
 }
