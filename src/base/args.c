@@ -180,3 +180,9 @@ void args_print_help(const struct arg *table)
         printf("  %-34s %s\n", left, a->help);
     }
 }
+
+void args_print_names(const struct arg *table)
+{
+    for (const struct arg *a = table; a->name; a++)
+        printf("--%s\t%s\n", a->name, a->help);
+}

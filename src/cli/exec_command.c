@@ -203,9 +203,9 @@ struct remote_args {
 static char *build_target(const struct remote_args *a, const char *verb, const char *pod,
                           const char *const *command, size_t n_command)
 {
-    const struct cli_resource pods = {
+    const struct kube_resource pods = {
         .plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
-    AUTO_CHARS char *path = cli_resource_path(&pods, a->session.namespace_, pod);
+    AUTO_CHARS char *path = kube_resource_path(&pods, a->session.namespace_, pod);
     AUTO_DONE(buf) struct buf b = {0};
     buf_addf(&b, "%s/%s?stdout=true&stderr=%s", path, verb, a->tty ? "false&tty=true" : "true");
     if (a->input)

@@ -37,7 +37,7 @@ def kubectl(lab):
         pytest.skip("no kubectl of 1.31 or newer")
 
     def run(*argv, **kw):
-        return subprocess.run([found[-1], *argv], capture_output=True, text=True, env=lab.env, timeout=30 * SLOW, check=False, **kw)
+        return subprocess.run([found[-1], *argv], capture_output=True, text=True, env=lab.client_env, timeout=30 * SLOW, check=False, **kw)
     return run
 
 
@@ -47,7 +47,7 @@ class Terminal:
     def __init__(self, lab, *argv, size=(33, 99)):
         self.master, slave = pty.openpty()
         self.resize(*size)
-        self.process = subprocess.Popen([os.path.join(BIN, "fairlead"), *argv], stdin=slave, stdout=slave, stderr=slave, env=lab.env,
+        self.process = subprocess.Popen([os.path.join(BIN, "fairlead"), *argv], stdin=slave, stdout=slave, stderr=slave, env=lab.client_env,
                                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self.seen = ""
@@ -92,7 +92,7 @@ def test_without_stdin_once_the_program_goes_on(lab):
     lab.wait_ready("stays")
     for word in ("one", "two"):
         client = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "stays"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  env=lab.env, text=True)
+                                  env=lab.client_env, text=True)
         client.stdin.write(word + "\n")
         client.stdin.flush()
         assert client.stdout.readline() == f"got {word}\n"
@@ -106,8 +106,8 @@ def test_two_clients_see_the_same_and_a_slow_one_loses_nothing(lab):
     lab.pod("both", image="busybox", command=["sh", "-c", f"while read x; do echo $x; [ $x = go ] && break; done; {flood}"],
             container={"stdin": True}, spec={"restartPolicy": "Never"})
     lab.wait_ready("both")
-    slow = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "both"], stdout=subprocess.PIPE, env=lab.env, text=True)
-    fast = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "both"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lab.env, text=True)
+    slow = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "both"], stdout=subprocess.PIPE, env=lab.client_env, text=True)
+    fast = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "both"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lab.client_env, text=True)
 
     def ping():
         fast.stdin.write("ping\n")
