@@ -123,8 +123,7 @@ int main(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (s.cleanup)

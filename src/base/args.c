@@ -123,11 +123,18 @@ static int args_parse_one(struct arg *table, int argc, char **argv, int *at, str
         a = arg_find(table, name, 0);
     } else {
         a = arg_find(table, (struct str){0}, word[1]);
-        if (word[2])
+        /* -it is -i -t: switches may stand together before the last letter. */
+        for (; a && a->type == ARG_BOOL && word[2] && word[2] != '='; word++) {
+            int r = arg_set(a, "true", reterr);
+            if (r < 0)
+                return r;
+            a = arg_find(table, (struct str){0}, word[2]);
+        }
+        if (a && word[2])
             value = word[2] == '=' ? word + 3 : word + 2;
     }
     if (!a)
-        return arg_unknown(table, word, reterr);
+        return arg_unknown(table, argv[*at], reterr);
     if (!value && a->type == ARG_BOOL)
         value = "true";
     if (!value) {
@@ -172,4 +179,10 @@ void args_print_help(const struct arg *table)
                  a->meta ? a->meta : "");
         printf("  %-34s %s\n", left, a->help);
     }
+}
+
+void args_print_names(const struct arg *table)
+{
+    for (const struct arg *a = table; a->name; a++)
+        printf("--%s\t%s\n", a->name, a->help);
 }

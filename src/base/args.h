@@ -1,5 +1,5 @@
 #pragma once
-/* Command line: one table of flags per program gives parsing, --help and (later) completion. Long
+/* Command line: one table of flags per program gives parsing, --help and completion. Long
  * options with
  * --name VALUE or --name=VALUE, short ones where a letter is given; "--" ends the options; --help
  * and --version are in every program. Errors name the flag and, if one is near, what was probably
@@ -50,6 +50,9 @@ int args_parse(struct arg *table, int argc, char **argv, bool stop_at_word,
 
 /* The flag lines of --help. */
 void args_print_help(const struct arg *table);
+
+/* "--name<TAB>help" lines, for completion. */
+void args_print_names(const struct arg *table);
 
 /* The entry of `names` (n of them) nearest to word, or NULL if none is near. */
 const char *args_nearest(const char *word, const char *const *names, size_t n);

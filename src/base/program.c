@@ -40,23 +40,31 @@ int program_start(const struct program *p, int argc, char **argv, struct arg_lis
         {"version", 0, ARG_BOOL, &version, NULL, "print the version", 0, 0, false},
         {.name = NULL},
     };
+    AUTO_DONE(arg_list) struct arg_list words = {0}; /* that nobody wants */
     VEC(struct arg) all = {0};
     size_t own = 0;
     while (p->args && p->args[own].name)
         vec_push(&all, p->args[own++]);
     for (size_t i = 0; i < ARRAY_LEN(common); i++)
         vec_push(&all, common[i]);
-    int r = args_parse(all.v, argc, argv, p->stop_at_word, ret_rest, ret_dashes, &err);
+    int r = args_parse(all.v, argc, argv, p->stop_at_word, ret_rest ? ret_rest : &words, ret_dashes,
+                       &err);
     for (size_t i = 0; i < own; i++)
         p->args[i].set = all.v[i].set;
     int code = -1;
-    if (help) {
+    if (argc == 2 && streq(argv[1], PROGRAM_LIST_FLAGS)) {
+        args_print_names(all.v);
+        code = EXIT_OK;
+    } else if (help) {
         print_help(p, all.v);
         code = EXIT_OK;
     } else if (version) {
         printf("%s %s\n", p->name, FAIRLEAD_VERSION);
         code = EXIT_OK;
     } else if (r < 0) {
+        code = usage_error(p, &err);
+    } else if (words.n) {
+        err_set(&err, -EINVAL, NULL, "unexpected argument \"%s\"", words.v[0]);
         code = usage_error(p, &err);
     } else if (log_level_parse(str_from(level_text), &level) < 0) {
         err_set(&err, -EINVAL, NULL, "--log-level: \"%s\" is none of debug, info, warn, error",

@@ -24,7 +24,11 @@ struct program {
     bool stop_at_word;
 };
 
-/* Parses argv and sets up logging. Returns -1 to go on, or the exit code (after --help, --version
+/* The only argument: print the flags one a line, with what they do, for shell completion. */
+#define PROGRAM_LIST_FLAGS "--complete-flags"
+
+/* Parses argv and sets up logging. ret_rest NULL: the program takes no words, one is an error.
+ * Returns -1 to go on, or the exit code (after --help, --version
  * or a usage error, which it has printed). */
 int program_start(const struct program *p, int argc, char **argv, struct arg_list *ret_rest,
                   size_t *ret_dashes);

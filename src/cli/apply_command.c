@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "kube/manifest.h"
 
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -40,7 +41,7 @@ static json_t *with_annotation(const json_t *manifest)
     return full;
 }
 
-static void say(const struct cli_resource *r, const char *name, const char *what)
+static void say(const struct kube_resource *r, const char *name, const char *what)
 {
     const char *slash = strchr(r->group_version, '/');
     for (const char *c = r->kind; *c; c++)
@@ -58,7 +59,7 @@ static int send_json(struct cli_session *s, const char *method, const char *path
     return cli_request(s, method, path, NULL, type, buf_str(&text), ret, err);
 }
 
-static int update(struct cli_session *s, const struct cli_resource *r, const char *path,
+static int update(struct cli_session *s, const struct kube_resource *r, const char *path,
                   const json_t *full, const char *name, const json_t *live)
 {
     AUTO_JSON json_t *patch = json_deep_copy(full);
@@ -90,19 +91,19 @@ static int apply_object(struct cli_session *s, const json_t *manifest)
                *kind = json_key_str(manifest, "kind");
     const char *name = json_at_str(manifest, "metadata.name"),
                *ns = json_at_str(manifest, "metadata.namespace");
-    struct cli_resource r;
+    struct kube_resource r;
     struct cli_answer a;
     struct err err = {0};
-    if (!api_version || !kind || !name)
-        return program_fail(EXIT_FAILED, NULL,
-                            "a manifest lacks apiVersion, kind or metadata.name");
-    int code = cli_resource_of_kind(s, api_version, kind, &r, &err);
+    if (!name)
+        return program_fail(EXIT_FAILED, "give it metadata.name",
+                            "%s: an object of generated name can only be created", kind);
+    int code = kube_resource_of_kind(s->client, api_version, kind, &r, &err);
     if (code < 0)
         return code == -ENOENT
                    ? program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err))
                    : cli_unreachable(s, &err);
-    AUTO_CHARS char *path = cli_resource_path(&r, ns ? ns : s->namespace_, name);
-    AUTO_CHARS char *collection = cli_resource_path(&r, ns ? ns : s->namespace_, NULL);
+    AUTO_CHARS char *path = kube_resource_path(&r, ns ? ns : s->namespace_, name);
+    AUTO_CHARS char *collection = kube_resource_path(&r, ns ? ns : s->namespace_, NULL);
     AUTO_JSON json_t *full = with_annotation(manifest);
     AUTO_JSON json_t *live = NULL;
     if (cli_request(s, "GET", path, NULL, NULL, (struct str){0}, &a, &err) < 0)
@@ -126,69 +127,80 @@ static int apply_object(struct cli_session *s, const json_t *manifest)
     return code;
 }
 
-static int each_object(struct cli_session *s, const json_t *list,
-                       int (*fn)(struct cli_session *s, const json_t *o))
+/* What apply and delete have in common. */
+struct objects_args {
+    struct cli_session session;
+    struct arg_list files;
+    struct arg_list words;
+};
+
+static void objects_args_done(struct objects_args *a)
 {
-    int code = EXIT_OK;
-    json_t *o;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, o)
-    {
-        int one = streq(json_key_str(o, "kind"), "List")
-                      ? each_object(s, json_object_get(o, "items"), fn)
-                      : fn(s, o);
-        code = code ? code : one; /* the rest is still tried, as kubectl does */
-    }
-    return code;
+    arg_list_done(&a->files);
+    arg_list_done(&a->words);
 }
 
-static int with_files(struct cli_session *s, const struct arg_list *files,
-                      int (*fn)(struct cli_session *s, const json_t *o))
+/* Returns -1 to go on, or the exit code. */
+static int objects_start(struct objects_args *a, const char *name, const char *summary,
+                         const char *usage, const char *examples, bool takes_words, int argc,
+                         char **argv)
+{
+    struct arg args[] = {
+        CLI_SESSION_ARGS(&a->session),
+        {"filename", 'f', ARG_STRINGS, &a->files, "FILE", "a file, a directory, or - (repeat)", 0,
+         0, false},
+        {.name = NULL},
+    };
+    const struct program p = {name, summary, usage, examples, args, false};
+    return program_start(&p, argc, argv, takes_words ? &a->words : NULL, NULL);
+}
+
+/* Everything is read before the first object goes out; then each is tried, as kubectl does. */
+static int with_files(struct objects_args *a, int (*fn)(struct cli_session *s, const json_t *o))
 {
     AUTO_JSON json_t *objects = json_array();
     struct err err = {0};
-    for (size_t i = 0; i < files->n; i++)
-        if (cli_read_manifests(files->v[i], objects, &err) < 0)
-            return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    int code = cli_session_open(s);
+    json_t *o;
+    size_t i;
+    for (i = 0; i < a->files.n; i++)
+        if (manifest_read(a->files.v[i], objects, &err) < 0)
+            return program_fail(EXIT_FAILED, "nothing was sent; mend the file and try again", "%s",
+                                err_text(&err));
+    int code = cli_session_open(&a->session);
     if (code >= 0)
         return code;
-    code = each_object(s, objects, fn);
-    cli_session_close(s);
+    code = EXIT_OK;
+    json_array_foreach(objects, i, o)
+    {
+        int one = fn(&a->session, o);
+        code = code ? code : one;
+    }
+    cli_session_close(&a->session);
     return code;
 }
 
 int cli_apply(int argc, char **argv)
 {
-    struct cli_session s = {0};
-    AUTO_DONE(arg_list) struct arg_list files = {0};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
-    struct arg args[] = {
-        CLI_SESSION_ARGS(&s),
-        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
-         false},
-        {.name = NULL},
-    };
-    const struct program p = {"fairlead apply",
-                              "creates or changes objects from manifests",
-                              "-f FILE… [flags]",
-                              "  fairlead apply -f web.yaml\n",
-                              args,
-                              false};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    AUTO_DONE(objects_args) struct objects_args a = {0};
+    int code = objects_start(&a, "fairlead apply", "creates or changes objects from manifests",
+                             "-f FILE… [flags]",
+                             "  fairlead apply -f web.yaml\n"
+                             "  fairlead apply -f manifests/ -n shop\n"
+                             "  cat web.yaml | fairlead apply -f -\n",
+                             false, argc, argv);
     if (code >= 0)
         return code;
-    if (!files.n)
+    if (!a.files.n)
         return program_fail(EXIT_USAGE_ERROR, "fairlead apply -f FILE", "--filename is required");
-    return with_files(&s, &files, apply_object);
+    return with_files(&a, apply_object);
 }
 
 /* ---- delete ---- */
 
-static int delete_named(struct cli_session *s, const struct cli_resource *r, const char *ns,
+static int delete_named(struct cli_session *s, const struct kube_resource *r, const char *ns,
                         const char *name)
 {
-    AUTO_CHARS char *path = cli_resource_path(r, ns, name);
+    AUTO_CHARS char *path = kube_resource_path(r, ns, name);
     struct cli_answer a;
     struct err err = {0};
     if (cli_request(s, "DELETE", path, NULL, NULL, (struct str){0}, &a, &err) < 0)
@@ -206,12 +218,12 @@ static int delete_object(struct cli_session *s, const json_t *manifest)
                *kind = json_key_str(manifest, "kind");
     const char *name = json_at_str(manifest, "metadata.name"),
                *ns = json_at_str(manifest, "metadata.namespace");
-    struct cli_resource r;
+    struct kube_resource r;
     struct err err = {0};
-    if (!api_version || !kind || !name)
-        return program_fail(EXIT_FAILED, NULL,
-                            "a manifest lacks apiVersion, kind or metadata.name");
-    if (cli_resource_of_kind(s, api_version, kind, &r, &err) < 0)
+    if (!name)
+        return program_fail(EXIT_FAILED, "give it metadata.name",
+                            "%s: an object of generated name can only be created", kind);
+    if (kube_resource_of_kind(s->client, api_version, kind, &r, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s/%s: %s", kind, name, err_text(&err));
     return delete_named(s, &r, ns ? ns : s->namespace_, name);
 }
@@ -219,7 +231,7 @@ static int delete_object(struct cli_session *s, const json_t *manifest)
 static int delete_words(struct cli_session *s, const struct arg_list *rest)
 {
     struct err err = {0};
-    struct cli_resource r;
+    struct kube_resource r;
     int code = cli_session_open(s);
     if (code >= 0)
         return code;
@@ -230,7 +242,7 @@ static int delete_words(struct cli_session *s, const struct arg_list *rest)
             type = slashes ? str_cut(str_from(rest->v[i]), '/', &name) : str_from(rest->v[0]);
         AUTO_CHARS char *word = str_dup(type);
         int one;
-        if (cli_resource_find(s, word, &r, &err) < 0)
+        if (kube_resource_find(s->client, word, &r, &err) < 0)
             one = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
         else
             one = delete_named(s, &r, s->namespace_, slashes ? (name.p ? name.p : "") : rest->v[i]);
@@ -242,27 +254,18 @@ static int delete_words(struct cli_session *s, const struct arg_list *rest)
 
 int cli_delete(int argc, char **argv)
 {
-    struct cli_session s = {0};
-    AUTO_DONE(arg_list) struct arg_list files = {0};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
-    struct arg args[] = {
-        CLI_SESSION_ARGS(&s),
-        {"filename", 'f', ARG_STRINGS, &files, "FILE", "a file, a directory, or - (repeat)", 0, 0,
-         false},
-        {.name = NULL},
-    };
-    const struct program p = {"fairlead delete",
-                              "deletes objects",
-                              "(-f FILE… | TYPE NAME… | TYPE/NAME…) [flags]",
-                              "  fairlead delete pod/web\n",
-                              args,
-                              false};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    AUTO_DONE(objects_args) struct objects_args a = {0};
+    int code = objects_start(&a, "fairlead delete", "deletes objects",
+                             "(-f FILE… | TYPE NAME… | TYPE/NAME…) [flags]",
+                             "  fairlead delete pod/web\n"
+                             "  fairlead delete svc web shop\n"
+                             "  fairlead delete -f web.yaml\n",
+                             true, argc, argv);
     if (code >= 0)
         return code;
-    if (files.n)
-        return with_files(&s, &files, delete_object);
-    if (!rest.n || (rest.n == 1 && !strchr(rest.v[0], '/')))
+    if (a.files.n)
+        return with_files(&a, delete_object);
+    if (!a.words.n || (a.words.n == 1 && !strchr(a.words.v[0], '/')))
         return program_fail(EXIT_USAGE_ERROR, "fairlead delete TYPE/NAME", "name what to delete");
-    return delete_words(&s, &rest);
+    return delete_words(&a.session, &a.words);
 }

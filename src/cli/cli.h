@@ -3,13 +3,14 @@
  * docs/cli.md. */
 
 #include "base/program.h"
-#include "kube/client.h"
+#include "kube/discovery.h"
 
 int cli_get(int argc, char **argv);
 int cli_apply(int argc, char **argv);
 int cli_delete(int argc, char **argv);
 int cli_logs(int argc, char **argv);
 int cli_exec(int argc, char **argv);
+int cli_attach(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_version(int argc, char **argv);
 
@@ -46,21 +47,3 @@ int cli_request(struct cli_session *s, const char *method, const char *target, c
  * code. */
 int cli_server_error(const struct cli_answer *a);
 int cli_unreachable(const struct cli_session *s, const struct err *err);
-
-/* A kind the server offers. */
-struct cli_resource {
-    char plural[80];
-    char kind[80];
-    char group_version[120];
-    bool namespaced;
-};
-/* By plural, singular, short name or kind (optionally "deployments.apps"); -ENOENT. */
-int cli_resource_find(struct cli_session *s, const char *word, struct cli_resource *ret,
-                      struct err *reterr) NODISCARD;
-int cli_resource_of_kind(struct cli_session *s, const char *api_version, const char *kind,
-                         struct cli_resource *ret, struct err *reterr) NODISCARD;
-/* "/apis/apps/v1/namespaces/NS/deployments[/NAME]"; ns NULL: all. The caller frees. */
-char *cli_resource_path(const struct cli_resource *r, const char *ns, const char *name);
-
-/* Reads a file, a directory or stdin ("-") into an array of objects. */
-int cli_read_manifests(const char *path, json_t *into, struct err *reterr) NODISCARD;

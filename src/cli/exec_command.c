@@ -1,12 +1,16 @@
-/* fairlead exec: a command in a container, over WebSocket (v5.channel.k8s.io, v4 for older
- * servers).
+/* fairlead exec and attach: a command in a container, or its own program, over WebSocket
+ * (v5.channel.k8s.io, v4 for older servers).
  *
- * Channels: 0 stdin, 1 stdout, 2 stderr, 3 the Status at the end, 255 (v5) closes a channel. The
- * exit code is the command's. */
+ * Channels: 0 stdin, 1 stdout, 2 stderr, 3 the Status at the end, 4 the terminal's size, 255 (v5)
+ * closes a channel. The exit code is the command's. With -t our terminal is raw while it lasts, and
+ * its size follows. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -19,9 +23,10 @@ struct remote {
     struct loop_io *stdin_io;
     struct buf status;
     struct buf error; /* body of a refusal */
-    int http_status;
+    const char *verb;
     bool done;
     bool v5;
+    bool tty;
     int code;
 };
 
@@ -56,6 +61,20 @@ static int exit_code_of(const struct buf *text)
                                                         : "the command failed");
 }
 
+static void send_size(int signo, void *user)
+{
+    struct remote *r = user;
+    struct winsize size;
+    char text[64];
+    (void)signo;
+    if (!r->conn || ioctl(0, TIOCGWINSZ, &size) < 0)
+        return;
+    AUTO_DONE(buf) struct buf out = {0};
+    snprintf(text, sizeof(text), "{\"Width\":%u,\"Height\":%u}", size.ws_col, size.ws_row);
+    websocket_channel_write(&out, 4, true, str_from(text));
+    conn_write(r->conn, buf_str(&out));
+}
+
 static void finish(struct remote *r, int code)
 {
     r->done = true;
@@ -88,17 +107,18 @@ static void on_data(struct conn *c, void *user)
     int code;
     while (!r->done && (code = websocket_frame_read(conn_in(c), false, &f, &used)) != 0) {
         if (code < 0) {
-            finish(r, program_fail(EXIT_FAILED, NULL,
-                                   "exec: the server broke the WebSocket protocol"));
+            finish(r, program_fail(EXIT_FAILED, NULL, "%s: the server broke the WebSocket protocol",
+                                   r->verb));
             return;
         }
         on_frame(r, &f);
         buf_consume(conn_in(c), used);
     }
     if (!r->done && conn_eof(c))
-        finish(r, r->status.n ? exit_code_of(&r->status)
-                              : program_fail(EXIT_FAILED, NULL,
-                                             "exec: the connection ended before the command"));
+        finish(r, r->status.n
+                      ? exit_code_of(&r->status)
+                      : program_fail(EXIT_FAILED, NULL,
+                                     "%s: the connection ended before the command", r->verb));
 }
 
 static void on_close(struct conn *c, int code, const char *text, void *user)
@@ -109,7 +129,7 @@ static void on_close(struct conn *c, int code, const char *text, void *user)
     r->conn = NULL;
     if (!r->done)
         finish(r, r->status.n ? exit_code_of(&r->status)
-                              : program_fail(EXIT_FAILED, NULL, "exec: %s", text));
+                              : program_fail(EXIT_FAILED, NULL, "%s: %s", r->verb, text));
 }
 
 static void on_stdin(struct loop_io *io, uint32_t events, void *user)
@@ -154,6 +174,8 @@ static void on_upgrade(struct http_call *call, struct conn *c, void *user)
     r->conn = c;
     r->v5 = str_is(http_call_header(call, "sec-websocket-protocol"), "v5.channel.k8s.io");
     conn_set_ops(c, &ops, r);
+    if (r->tty)
+        send_size(0, r);
     conn_resume(c);
 }
 
@@ -162,7 +184,7 @@ static void on_refused(struct http_call *call, int code, const char *text, void 
     struct remote *r = user;
     struct cli_answer a = {.status = http_call_status(call)};
     if (code < 0) {
-        finish(r, program_fail(EXIT_UNREACHABLE, NULL, "exec: %s", text));
+        finish(r, program_fail(EXIT_UNREACHABLE, NULL, "%s: %s", r->verb, text));
         return;
     }
     buf_add_str(&a.body, http_call_body(call));
@@ -170,31 +192,38 @@ static void on_refused(struct http_call *call, int code, const char *text, void 
     buf_done(&a.body);
 }
 
-static char *build_target(const struct cli_session *s, const char *pod, const char *container,
-                          bool input, const struct arg_list *command, size_t from)
+/* What exec and attach have in common. */
+struct remote_args {
+    struct cli_session session;
+    const char *container;
+    bool input;
+    bool tty;
+};
+
+static char *build_target(const struct remote_args *a, const char *verb, const char *pod,
+                          const char *const *command, size_t n_command)
 {
-    const struct cli_resource pods = {
+    const struct kube_resource pods = {
         .plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
-    AUTO_CHARS char *path = cli_resource_path(&pods, s->namespace_, pod);
+    AUTO_CHARS char *path = kube_resource_path(&pods, a->session.namespace_, pod);
     AUTO_DONE(buf) struct buf b = {0};
-    buf_addf(&b, "%s/exec?stdout=true&stderr=true", path);
-    if (input)
+    buf_addf(&b, "%s/%s?stdout=true&stderr=%s", path, verb, a->tty ? "false&tty=true" : "true");
+    if (a->input)
         buf_add_cstr(&b, "&stdin=true");
-    if (container) {
+    if (a->container) {
         buf_add_cstr(&b, "&container=");
-        url_encode(str_from(container), &b);
+        url_encode(str_from(a->container), &b);
     }
-    for (size_t i = from; i < command->n; i++) {
+    for (size_t i = 0; i < n_command; i++) {
         buf_add_cstr(&b, "&command=");
-        url_encode(str_from(command->v[i]), &b);
+        url_encode(str_from(command[i]), &b);
     }
     return buf_take_cstr(&b);
 }
 
-static int run(struct cli_session *s, const char *target, bool input)
+static int run(struct cli_session *s, struct remote *r, const char *target, bool input)
 {
     static const struct http_call_ops ops = {.on_done = on_refused, .on_upgrade = on_upgrade};
-    struct remote r = {.loop = s->loop};
     char key[25];
     websocket_key_new(key);
     struct http_header headers[] = {
@@ -205,51 +234,114 @@ static int run(struct cli_session *s, const char *target, bool input)
         {STR("Sec-WebSocket-Protocol"), STR("v5.channel.k8s.io, v4.channel.k8s.io")}};
     struct http_request request = {
         .method = "GET", .target = target, .headers = headers, .n_headers = ARRAY_LEN(headers)};
-    (void)http_call_start(kube_client_http(s->client), &request, &ops, &r);
-    while (!r.done) {
-        if (input && r.conn && !r.stdin_io) {
+    r->loop = s->loop;
+    (void)http_call_start(kube_client_http(s->client), &request, &ops, r);
+    while (!r->done) {
+        if (input && r->conn && !r->stdin_io) {
             input = false;
-            start_stdin(&r);
+            start_stdin(r);
         }
         loop_turn(s->loop, -1);
     }
-    loop_io_remove(r.stdin_io);
-    conn_free(r.conn);
-    buf_done(&r.status);
-    return r.code;
+    loop_io_remove(r->stdin_io);
+    conn_free(r->conn);
+    buf_done(&r->status);
+    return r->code;
 }
+
+/* Keys go to the other side as they are pressed; ours comes back as it was. */
+static int run_raw(struct cli_session *s, struct remote *r, const char *target, bool input)
+{
+    struct termios before, raw;
+    int flags = fcntl(0, F_GETFL);
+    bool terminal = r->tty && tcgetattr(0, &before) == 0;
+    if (terminal) {
+        raw = before;
+        cfmakeraw(&raw);
+        (void)tcsetattr(0, TCSANOW, &raw);
+        loop_signal_add(s->loop, SIGWINCH, send_size, r);
+    }
+    int code = run(s, r, target, input);
+    if (terminal) {
+        (void)tcsetattr(0, TCSANOW, &before);
+        (void)fcntl(0, F_SETFL, flags);
+    }
+    return code;
+}
+
+static int run_remote(struct remote_args *a, const char *verb, const char *pod,
+                      const char *const *command, size_t n_command)
+{
+    struct remote r = {.verb = verb};
+    int code = cli_session_open(&a->session);
+    if (code >= 0)
+        return code;
+    if (a->tty && !isatty(0)) {
+        fprintf(stderr, "warning: standard input is not a terminal: -t is not used\n");
+        a->tty = false;
+    }
+    r.tty = a->tty;
+    if (str_starts(str_from(pod), STR("pod/")))
+        pod += 4;
+    AUTO_CHARS char *target = build_target(a, verb, pod, command, n_command);
+    code = run_raw(&a->session, &r, target, a->input);
+    cli_session_close(&a->session);
+    return code;
+}
+
+#define REMOTE_ARGS(a)                                                                             \
+    CLI_SESSION_ARGS(&(a)->session),                                                               \
+        {"container", 'c', ARG_STRING, &(a)->container, "NAME", "container of the pod",            \
+         0,           0,   false},                                                                 \
+        {"stdin", 'i', ARG_BOOL, &(a)->input, NULL, "pass standard input on", 0, 0, false},        \
+    {                                                                                              \
+        "tty", 't', ARG_BOOL, &(a)->tty, NULL, "standard input is a terminal", 0, 0, false         \
+    }
 
 int cli_exec(int argc, char **argv)
 {
-    struct cli_session s = {0};
-    const char *container = NULL;
-    bool input = false;
-    struct arg args[] = {
-        CLI_SESSION_ARGS(&s),
-        {"container", 'c', ARG_STRING, &container, "NAME", "container of the pod", 0, 0, false},
-        {"stdin", 'i', ARG_BOOL, &input, NULL, "pass standard input on", 0, 0, false},
-        {.name = NULL},
-    };
+    struct remote_args a = {0};
+    struct arg args[] = {REMOTE_ARGS(&a), {.name = NULL}};
+    bool dashed = false;
+    for (int i = 1; i < argc; i++)
+        dashed = dashed || streq(argv[i], "--");
+    /* Without "--" the first word after POD begins the command, its flags included. */
     const struct program p = {"fairlead exec",
-                              "runs a command in a container",
+                              "runs a command in a container; the exit code is the command's",
                               "POD [flags] -- COMMAND…",
-                              "  fairlead exec web -- ls -l\n",
+                              "  fairlead exec web -- ls -l\n"
+                              "  fairlead exec -it web -c main -- sh\n"
+                              "  tar c dir | fairlead exec -i web -- tar x -C /tmp\n",
                               args,
-                              true};
+                              !dashed};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
+    size_t dashes = SIZE_MAX;
+    int code = program_start(&p, argc, argv, &rest, &dashes);
+    if (code >= 0)
+        return code;
+    if (rest.n < 2 || (dashed && dashes != 1))
+        return program_fail(EXIT_USAGE_ERROR, "fairlead exec POD -- COMMAND",
+                            "name a pod and a command");
+    return run_remote(&a, "exec", rest.v[0], rest.v + 1, rest.n - 1);
+}
+
+int cli_attach(int argc, char **argv)
+{
+    struct remote_args a = {0};
+    struct arg args[] = {REMOTE_ARGS(&a), {.name = NULL}};
+    const struct program p = {"fairlead attach",
+                              "joins the output (and, with -i, the input) of a container's program",
+                              "POD [flags]",
+                              "  fairlead attach web\n"
+                              "  fairlead attach -it shell -c main\n"
+                              "  echo word | fairlead attach -i reader\n",
+                              args,
+                              false};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
-    size_t at = rest.n > 1 && streq(rest.v[1], "--") ? 2 : 1;
-    if (rest.n <= at)
-        return program_fail(EXIT_USAGE_ERROR, "fairlead exec POD -- COMMAND",
-                            "name a pod and a command");
-    code = cli_session_open(&s);
-    if (code >= 0)
-        return code;
-    const char *pod = str_starts(str_from(rest.v[0]), STR("pod/")) ? rest.v[0] + 4 : rest.v[0];
-    AUTO_CHARS char *target = build_target(&s, pod, container, input, &rest, at);
-    code = run(&s, target, input);
-    cli_session_close(&s);
-    return code;
+    if (rest.n != 1)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead attach POD", "name a pod");
+    return run_remote(&a, "attach", rest.v[0], NULL, 0);
 }

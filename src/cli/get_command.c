@@ -152,7 +152,7 @@ static void print_jsonpath(const json_t *object, const char *template)
 
 /* ---- output ---- */
 
-static void print_names(const json_t *object, const struct cli_resource *r)
+static void print_names(const json_t *object, const struct kube_resource *r)
 {
     json_t *items = json_object_get(object, "items"), *item;
     const char *group = strchr(r->group_version, '/');
@@ -167,7 +167,7 @@ static void print_names(const json_t *object, const struct cli_resource *r)
 }
 
 static void print_objects(const json_t *object, const struct get_options *o,
-                          const struct cli_resource *r)
+                          const struct kube_resource *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
     if (streq(o->output, "json")) {
@@ -190,9 +190,9 @@ static bool output_is_table(const char *output)
 }
 
 static int get_once(struct cli_session *s, const struct get_options *o,
-                    const struct cli_resource *r, const char *name)
+                    const struct kube_resource *r, const char *name)
 {
-    AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, name);
+    AUTO_CHARS char *path = kube_resource_path(r, o->all ? NULL : s->namespace_, name);
     AUTO_DONE(buf) struct buf target = {0};
     AUTO_JSON json_t *object = NULL;
     struct cli_answer a;
@@ -271,12 +271,12 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
     w->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "watch: %s", text) : EXIT_OK;
 }
 
-static int watch(struct cli_session *s, const struct get_options *o, const struct cli_resource *r,
+static int watch(struct cli_session *s, const struct get_options *o, const struct kube_resource *r,
                  const char *name)
 {
     static const struct http_call_ops ops = {
         .on_head = on_watch_head, .on_data = on_watch_data, .on_done = on_watch_done};
-    AUTO_CHARS char *path = cli_resource_path(r, o->all ? NULL : s->namespace_, NULL);
+    AUTO_CHARS char *path = kube_resource_path(r, o->all ? NULL : s->namespace_, NULL);
     AUTO_DONE(buf) struct buf target = {0};
     struct http_header accept = {STR("Accept"), STR(TABLE_ACCEPT)};
     struct watching w = {.o = o};
@@ -323,7 +323,7 @@ int cli_get(int argc, char **argv)
                               args,
                               false};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
-    struct cli_resource resource;
+    struct kube_resource resource;
     struct err err = {0};
     struct str name;
     int code = program_start(&p, argc, argv, &rest, NULL);
@@ -341,7 +341,7 @@ int cli_get(int argc, char **argv)
         return code;
     AUTO_CHARS char *type = str_dup(str_cut(str_from(rest.v[0]), '/', &name));
     const char *object_name = name.p ? name.p : rest.n == 2 ? rest.v[1] : NULL;
-    int r = cli_resource_find(&s, type, &resource, &err);
+    int r = kube_resource_find(s.client, type, &resource, &err);
     o.with_namespace = o.all && r == 0 && resource.namespaced;
     if (r == -ENOENT)
         code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));

@@ -75,7 +75,8 @@ int cli_logs(int argc, char **argv)
     const struct program p = {"fairlead logs",
                               "prints the log of a pod's container",
                               "POD [flags]",
-                              "  fairlead logs web -f\n",
+                              "  fairlead logs web -f\n  fairlead logs web -c proxy --tail 20\n"
+                              "  fairlead logs web --previous\n",
                               args,
                               false};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
@@ -89,9 +90,9 @@ int cli_logs(int argc, char **argv)
     if (code >= 0)
         return code;
     const char *pod = str_starts(str_from(rest.v[0]), STR("pod/")) ? rest.v[0] + 4 : rest.v[0];
-    const struct cli_resource pods = {
+    const struct kube_resource pods = {
         .plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
-    AUTO_CHARS char *path = cli_resource_path(&pods, s.namespace_, pod);
+    AUTO_CHARS char *path = kube_resource_path(&pods, s.namespace_, pod);
     buf_addf(&target, "%s/log?follow=%s&previous=%s&timestamps=%s", path, follow ? "true" : "false",
              previous ? "true" : "false", timestamps ? "true" : "false");
     if (tail >= 0)

@@ -3,21 +3,32 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/completion.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *what;
-} commands[] = {
+static const struct cli_command commands[] = {
     {"lab", NULL, "a cluster on this machine: up, down, status, exec, kubeconfig"},
     {"get", cli_get, "shows objects"},
     {"apply", cli_apply, "creates or changes objects from manifests"},
     {"delete", cli_delete, "deletes objects"},
     {"exec", cli_exec, "runs a command in a container"},
+    {"attach", cli_attach, "joins a container's program"},
     {"logs", cli_logs, "prints the log of a container"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},
+    {"completion", cli_completion, "prints a completion script for bash, zsh or fish"},
 };
+
+static const struct cli_command lab_verbs[] = {
+    {"up", NULL, "starts a lab"},
+    {"down", NULL, "stops a lab and removes everything it made"},
+    {"status", NULL, "shows a lab, or which labs are up"},
+    {"exec", NULL, "runs a command in a node's (or pod's) network namespace"},
+    {"kubeconfig", NULL, "prints the kubeconfig of a lab"},
+};
+
+#define EXIT_CODES                                                                                 \
+    "\nExit codes: 0 ok, 1 failed, 2 findings, 64 usage, 69 server unreachable, 124 timeout "      \
+    "(docs/cli.md)\n"
 
 static void print_help(FILE *f)
 {
@@ -26,21 +37,53 @@ static void print_help(FILE *f)
                "  fairlead lab up\n  fairlead get pods -A\n  fairlead lab down\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(f, "\nfairlead COMMAND --help tells more. Exit codes: docs/cli.md\n");
+    fprintf(f, "\nfairlead COMMAND --help tells more.\n" EXIT_CODES);
+}
+
+static void print_lab_help(void)
+{
+    printf(
+        "fairlead lab: a Kubernetes-shaped cluster on this machine\n\nUsage:\n  fairlead lab VERB "
+        "[flags]\n\nExamples:\n  fairlead lab up\n"
+        "  export KUBECONFIG=$(fairlead lab kubeconfig --path)\n  fairlead lab down\n\nVerbs:\n");
+    for (size_t i = 0; i < ARRAY_LEN(lab_verbs); i++)
+        printf("  %-10s %s\n", lab_verbs[i].name, lab_verbs[i].what);
+    printf("\nfairlead lab VERB --help tells more.\n" EXIT_CODES);
+}
+
+static const struct cli_command *find(const struct cli_command *table, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (streq(table[i].name, name))
+            return &table[i];
+    return NULL;
+}
+
+static const char *nearest(const struct cli_command *table, size_t n, const char *word)
+{
+    const char *names[ARRAY_LEN(commands) + ARRAY_LEN(lab_verbs)];
+    for (size_t i = 0; i < n; i++)
+        names[i] = table[i].name;
+    return args_nearest(word, names, n);
+}
+
+static bool asks_for_help(const char *word)
+{
+    return streq(word, "--help") || streq(word, "-h") || streq(word, "help");
 }
 
 static int run_lab(int argc, char **argv)
 {
-    static const char *const verbs[] = {"up", "down", "status", "exec", "kubeconfig"};
     char path[512];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
     path[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(path, '/');
-    bool known = argc > 1 && argv[1][0] == '-';
-    for (size_t i = 0; i < ARRAY_LEN(verbs) && argc > 1; i++)
-        known = known || streq(argv[1], verbs[i]);
-    if (argc < 2 || !known) {
-        const char *near = argc > 1 ? args_nearest(argv[1], verbs, ARRAY_LEN(verbs)) : NULL;
+    if (argc > 1 && asks_for_help(argv[1])) {
+        print_lab_help();
+        return EXIT_OK;
+    }
+    if (argc < 2 || !find(lab_verbs, ARRAY_LEN(lab_verbs), argv[1])) {
+        const char *near = argc > 1 ? nearest(lab_verbs, ARRAY_LEN(lab_verbs), argv[1]) : NULL;
         AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead lab %s", near)
                                      : xstrdup("fairlead lab up, down, status, exec or kubeconfig");
         return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s",
@@ -56,18 +99,18 @@ static int run_lab(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const char *names[ARRAY_LEN(commands)];
+    static const struct cli_commands all = {commands, ARRAY_LEN(commands), lab_verbs,
+                                            ARRAY_LEN(lab_verbs), run_lab};
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE_ERROR;
     }
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        names[i] = commands[i].name;
-        if (streq(argv[1], commands[i].name))
-            return commands[i].run ? commands[i].run(argc - 1, argv + 1)
-                                   : run_lab(argc - 1, argv + 1);
-    }
-    if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
+    const struct cli_command *c = find(commands, ARRAY_LEN(commands), argv[1]);
+    if (c)
+        return c->run ? c->run(argc - 1, argv + 1) : run_lab(argc - 1, argv + 1);
+    if (streq(argv[1], "__complete"))
+        return cli_complete(&all, argc - 2, argv + 2);
+    if (asks_for_help(argv[1])) {
         print_help(stdout);
         return EXIT_OK;
     }
@@ -75,8 +118,9 @@ int main(int argc, char **argv)
         printf("fairlead %s\n", FAIRLEAD_VERSION);
         return EXIT_OK;
     }
-    const char *near = args_nearest(argv[1], names, ARRAY_LEN(names));
+    const char *near = nearest(commands, ARRAY_LEN(commands), argv[1]);
     AUTO_CHARS char *hint =
         near ? xasprintf("did you mean: fairlead %s", near) : xstrdup("fairlead --help");
-    return program_fail(EXIT_USAGE_ERROR, hint, "unknown command \"%s\"", argv[1]);
+    return program_fail(EXIT_USAGE_ERROR, hint, "unknown %s \"%s\"",
+                        argv[1][0] == '-' ? "flag" : "command", argv[1]);
 }

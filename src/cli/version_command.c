@@ -14,12 +14,16 @@ int cli_version(int argc, char **argv)
         {"output", 'o', ARG_STRING, &output, "FORM", "text or json", 0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead version", "prints versions", "[flags]", NULL, args, false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
+    const struct program p = {"fairlead version",
+                              "prints the versions of this program and of the server",
+                              "[flags]",
+                              "  fairlead version\n  fairlead version -o json\n",
+                              args,
+                              false};
     struct kube_reply reply = {0};
     struct err err = {0};
     const char *server = NULL;
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     code = client_only || kube_config_load(s.kubeconfig, s.context, &s.config, &err) < 0 ? 0 : -1;

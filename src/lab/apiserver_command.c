@@ -149,12 +149,11 @@ int apiserver_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(loop) struct loop *loop = NULL;
     struct api_config config = {0};
     struct api_server *server = NULL;
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (build_config(&o, &config, &err) < 0)

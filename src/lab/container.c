@@ -81,9 +81,9 @@ static int child_stdio(const struct container_spec *s)
 
 static int child_identity(const struct container_spec *s)
 {
-    if (s->uid == 0 && s->gid == 0)
+    if (s->uid == 0 && s->gid == 0 && !s->n_groups)
         return 0;
-    if (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+    if (setgroups(s->n_groups, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
         setresuid(s->uid, s->uid, s->uid) < 0)
         return -1;
     /* Changing identity clears the request to die with the parent. */
@@ -203,6 +203,7 @@ void container_mounts_done(container_mounts *m)
 {
     VEC_FOREACH (mount, m) {
         free(mount->source);
+        free(mount->below);
         free(mount->target);
     }
     vec_done(m);

@@ -12,6 +12,7 @@
 
 struct container_mount {
     char *source; /* on the host */
+    char *below;  /* a path inside source that must not lead out of it; NULL = source itself */
     char *target; /* absolute, in the container; made when missing (in the container's scratch
                      layer) */
     bool read_only;
@@ -24,6 +25,8 @@ struct container_spec {
     const char *cwd; /* NULL = "/" */
     uid_t uid;
     gid_t gid;
+    const gid_t *groups; /* supplementary */
+    size_t n_groups;
     int in; /* fds; -1 = /dev/null. tty: in is the slave side of a pty */
     int out;
     int err;

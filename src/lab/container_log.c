@@ -11,10 +11,12 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "base/vec.h"
 
 enum {
     LOG_LINE_MAX = 16 * 1024,
     LOG_FILE_MAX = 10 * 1024 * 1024,
+    TAIL_BYTES = 32 * 1024,
 };
 
 struct log_pipe {
@@ -33,7 +35,9 @@ struct container_log {
     unsigned rotations;
     bool finished;
     struct log_pipe pipes[2];
+    unsigned holds;
     struct list_node followers;
+    struct list_node taps;
 };
 
 static void log_rotate(struct container_log *log)
@@ -98,6 +102,10 @@ static bool pipe_read(struct log_pipe *p)
     ssize_t n = room ? read(p->fd, room, LOG_LINE_MAX) : -1;
     if (n <= 0)
         return n < 0 && errno == EINTR;
+    LIST_FOREACH_SAFE (node, &p->log->taps) {
+        struct container_log_tap *t = CONTAINER_OF(node, struct container_log_tap, node);
+        t->on_bytes(p == &p->log->pipes[1], str_of(room, (size_t)n), t->user);
+    }
     p->line.n += (size_t)n;
     log_cut(p, false);
     return true;
@@ -108,48 +116,51 @@ static void on_pipe(struct loop_io *io, uint32_t events, void *user)
     (void)io;
     (void)events;
     struct log_pipe *p = user;
-    while (pipe_read(p))
+    while (p->log->holds == 0 && pipe_read(p))
         ;
     log_tell(p->log);
 }
 
-static int pipe_open(struct container_log *log, struct log_pipe *p, const char *name,
-                     int *ret_write, struct err *reterr)
+static void pipe_watch(struct container_log *log, struct log_pipe *p, const char *name, int fd)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_set(reterr, -errno, NULL, "pipe: %s", strerror(errno));
-    (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
     p->log = log;
     p->name = name;
-    p->fd = fds[0];
-    p->io = loop_io_add(log->loop, p->fd, on_pipe, p);
-    *ret_write = fds[1];
-    return 0;
+    p->fd = fd;
+    if (fd >= 0)
+        p->io = loop_io_add(log->loop, fd, on_pipe, p);
 }
 
-int container_log_new(struct loop *l, const char *path, int *ret_out, int *ret_err,
+int container_log_new(struct loop *l, const char *path, int out_fd, int err_fd,
                       struct container_log **ret, struct err *reterr)
 {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno));
     struct container_log *log = NEW(struct container_log);
     log->loop = l;
     log->path = xstrdup(path);
-    log->pipes[0].fd = log->pipes[1].fd = -1;
+    log->fd = fd;
     list_init(&log->followers);
-    log->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    int r = log->fd < 0 ? err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno)) : 0;
-    AUTO_FD int out = -1;
-    if (r == 0)
-        r = pipe_open(log, &log->pipes[0], "stdout", &out, reterr);
-    if (r == 0)
-        r = pipe_open(log, &log->pipes[1], "stderr", ret_err, reterr);
-    if (r < 0) {
-        container_log_free(log);
-        return r;
-    }
-    *ret_out = TAKE_FD(out);
+    list_init(&log->taps);
+    pipe_watch(log, &log->pipes[0], "stdout", out_fd);
+    pipe_watch(log, &log->pipes[1], "stderr", err_fd);
     *ret = log;
     return 0;
+}
+
+void container_log_hold(struct container_log *log, bool hold)
+{
+    log->holds = hold ? log->holds + 1 : log->holds - 1;
+    if (log->holds || log->finished)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(log->pipes); i++) /* edges that came meanwhile are lost */
+        if (log->pipes[i].fd >= 0)
+            on_pipe(NULL, 0, &log->pipes[i]);
+}
+
+void container_log_tap(struct container_log *log, struct container_log_tap *t)
+{
+    list_add_tail(&log->taps, &t->node);
 }
 
 void container_log_finish(struct container_log *log)
@@ -182,6 +193,8 @@ void container_log_free(struct container_log *log)
     container_log_finish(log);
     LIST_FOREACH_SAFE (node, &log->followers)
         list_remove(node);
+    LIST_FOREACH_SAFE (tap, &log->taps)
+        list_remove(tap);
     free(log->path);
     free(log);
 }
@@ -189,6 +202,43 @@ void container_log_free(struct container_log *log)
 bool container_log_is_finished(const struct container_log *log)
 {
     return log->finished;
+}
+
+/* Without time, stream and tag. */
+static struct str line_text(struct str line)
+{
+    struct str rest = line;
+    for (int i = 0; i < 3; i++)
+        (void)str_cut(rest, ' ', &rest);
+    return rest;
+}
+
+char *container_log_tail(const struct container_log *log, size_t lines_max, size_t bytes_max)
+{
+    char piece[TAIL_BYTES];
+    AUTO_FD int fd = open(log->path, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END),
+          from = size > (off_t)sizeof(piece) ? size - (off_t)sizeof(piece) : 0;
+    ssize_t n = fd < 0 ? 0 : pread(fd, piece, sizeof(piece), from);
+    struct str all = str_of(piece, n > 0 ? (size_t)n : 0);
+    VEC(struct str) lines = {0};
+    struct buf b = {0};
+    size_t bytes = 0, first;
+    if (from)
+        (void)str_cut(all, '\n', &all); /* the rest of a line */
+    while (all.p && all.n)
+        vec_push(&lines, line_text(str_cut(all, '\n', &all)));
+    for (first = lines.n; first > 0 && lines.n - first < lines_max; first--) {
+        bytes += lines.v[first - 1].n + 1;
+        if (bytes > bytes_max)
+            break;
+    }
+    for (size_t i = first; i < lines.n; i++) {
+        buf_add_str(&b, lines.v[i]);
+        buf_add_char(&b, '\n');
+    }
+    vec_done(&lines);
+    return buf_take_cstr(&b);
 }
 
 const char *container_log_path(const struct container_log *log)

@@ -22,6 +22,7 @@
 
 #include "base/str.h"
 #include "lab/container_priv.h"
+#include "lab/file_tree.h"
 
 #define SCRATCH_OPTIONS "mode=0755,size=512m"
 
@@ -99,7 +100,8 @@ static int bind_one(const char *root, const char *source, const char *target, bo
 static int bind_inside(const char *root, const struct container_mount *m, struct err *reterr)
 {
     AUTO_FD int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    AUTO_FD int source = open(m->source, O_PATH | O_CLOEXEC);
+    AUTO_FD int volume = open(m->source, O_PATH | O_CLOEXEC);
+    AUTO_FD int source = m->below ? file_open_below(volume, m->below) : TAKE_FD(volume);
     struct stat st;
     char path[64];
     if (host < 0 || source < 0 || fstat(source, &st) < 0)

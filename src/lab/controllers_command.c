@@ -34,12 +34,11 @@ int controllers_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;
     struct kube_client *client = NULL;
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (kube_config_load(kubeconfig, NULL, &config, &err) < 0 || loop_new(&loop, &err) < 0 ||

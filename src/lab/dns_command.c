@@ -61,14 +61,13 @@ int dns_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;
     struct kube_client *client = NULL;
     struct dns_server *server = NULL;
     struct dns_zone zone = {.domain = domain};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     signal(SIGPIPE, SIG_IGN);

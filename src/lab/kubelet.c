@@ -1,9 +1,9 @@
-/* The node's server on port 10250: logs and exec for the API server, which presents a client
- * certificate of the cluster's CA.
+/* The node's server on port 10250: logs, exec and attach for the API server, which presents a
+ * client certificate of the cluster's CA.
  *
- * Owns the HTTP server and the routing; the streams (kubelet_logs.c, kubelet_exec.c) live on their
- * connection and may outlast the container they belong to, never the node. Nothing here changes a
- * pod. */
+ * Owns the HTTP server and the routing; the streams (kubelet_logs.c, kubelet_exec.c,
+ * kubelet_attach.c) live on their connection and may outlast the container they belong to, never
+ * the node. Nothing here changes a pod. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,11 +87,11 @@ static void on_request(struct http_exchange *x, void *user)
         if ((c = find_container(s->node, x, path)))
             kubelet_exec(c, x);
     } else if (cut_prefix(&path, "/attach/")) {
-        kubelet_fail(x, 501, "NotImplemented",
-                     "attach is not implemented by the lab's nodes; use exec or logs -f");
+        if ((c = find_container(s->node, x, path)))
+            kubelet_attach(c, x);
     } else {
         kubelet_fail(x, 404, "NotFound",
-                     "the node serves /containerLogs, /exec, /pods and /healthz");
+                     "the node serves /containerLogs, /exec, /attach, /pods and /healthz");
     }
 }
 

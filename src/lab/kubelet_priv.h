@@ -7,6 +7,7 @@
 /* Answers with a Status object, as the API server passes it on. */
 void kubelet_fail(struct http_exchange *x, int status, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* The two streams; each answers x, now or later. */
+/* The streams; each answers x, now or later. */
 void kubelet_logs(struct pod_container *c, struct http_exchange *x);
 void kubelet_exec(struct pod_container *c, struct http_exchange *x);
+void kubelet_attach(struct pod_container *c, struct http_exchange *x);

@@ -8,5 +8,5 @@
  * service range). */
 int lab_apply_system(struct kube_client *c, const char *service_cidrs, struct err *reterr)
     NODISCARD;
-/* A file, or every .yaml, .yml and .json of a directory. */
-int lab_apply_file(struct kube_client *c, const char *path, struct err *reterr) NODISCARD;
+/* The objects of kube/manifest.h: all or none, as far as a dry run can tell. */
+int lab_apply(struct kube_client *c, const json_t *objects, struct err *reterr) NODISCARD;

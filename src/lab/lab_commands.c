@@ -49,15 +49,14 @@ int down_command(int argc, char **argv)
     const struct program p = {"fairlead lab down",
                               "stops a lab and removes everything it made",
                               "[flags]",
-                              NULL,
+                              "  fairlead lab down\n  fairlead lab down --name demo\n",
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     struct fabric_removed removed = {0};
     uint64_t began = time_mono_ms();
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (geteuid() != 0)
@@ -137,12 +136,15 @@ int status_command(int argc, char **argv)
          0, 0, false},
         {.name = NULL},
     };
-    const struct program p = {
-        "fairlead lab status", "shows a lab, or which labs are up", "[flags]", NULL, args, false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
+    const struct program p = {"fairlead lab status",
+                              "shows a lab, or which labs are up",
+                              "[flags]",
+                              "  fairlead lab status\n  fairlead lab status --name demo\n",
+                              args,
+                              false};
     struct err err = {0};
     struct state_dir d;
-    int holder = 0, code = program_start(&p, argc, argv, &rest, NULL);
+    int holder = 0, code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (!name) {
@@ -233,14 +235,14 @@ int kubeconfig_command(int argc, char **argv)
     const struct program p = {"fairlead lab kubeconfig",
                               "prints the kubeconfig of a lab",
                               "[flags]",
-                              "  export KUBECONFIG=$(fairlead lab kubeconfig --path)\n",
+                              "  export KUBECONFIG=$(fairlead lab kubeconfig --path)\n"
+                              "  fairlead lab kubeconfig --name demo > demo.kubeconfig\n",
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct state_dir d;
     AUTO_DONE(buf) struct buf text = {0};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     state_dir_of(name, &d);

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "lab/controller.h"
 #include "lab/fabric.h"
+#include "lab/file_tree.h"
 #include "lab/node_announce.h"
 #include "lab/node_masquerade.h"
 #include "lab/node_priv.h"
@@ -293,15 +294,26 @@ void node_saw_itself(struct node *n, const json_t *node)
 
 /* ---- life ---- */
 
-static void on_service(const struct kube_result *r, void *user)
+/* Containers are told of Services: pods come after the first list of them. */
+static void on_services_synced(void *user)
 {
     struct node *n = user;
-    const char *ip = kube_ok(r) ? json_at_str(r->object, "spec.clusterIP") : NULL;
-    if (ip) {
-        free(n->service_host);
-        n->service_host = xstrdup(ip);
-    }
-    watch_pods(n); /* containers are told this address: pods come after it */
+    if (!n->pods_informer)
+        watch_pods(n);
+}
+
+static void on_services_error(const char *text, void *user)
+{
+    const struct node *n = user;
+    log_warn("watching services", kv_s("node", n->options->name), kv_s("error", text));
+}
+
+static void watch_services(struct node *n)
+{
+    static const struct informer_ops ops = {.on_synced = on_services_synced,
+                                            .on_error = on_services_error};
+    const struct informer_options o = {.path = "/api/v1/services", .cache = true};
+    n->services_informer = informer_start(n->client, &o, &ops, n);
 }
 
 static void remove_leftover(const char *name, void *user)
@@ -339,10 +351,9 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
     n->client = client;
     n->loop = kube_client_loop(client);
     n->pool = (struct pod_net_pool){.v4 = o->pod_v4, .v6 = o->pod_v6};
-    n->service_host = xstrdup("10.96.0.1");
-    n->service_port = xstrdup("443");
-    remove_tree(pods);
-    int r = make_directories(pods, reterr);
+    int r = tree_remove(pods, reterr);
+    if (r == 0)
+        r = directory_make(pods, 0700, reterr);
     if (r == 0 && netns_each(fabric_node_netns(o->lab, o->name, own), remove_leftover, n) < 0)
         r = err_set(reterr, -EIO, NULL, "list " NETNS_DIR);
     if (r == 0 && o->kubelet_cert.n)
@@ -356,8 +367,8 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
     node_register(n);
     loop_timer_start(n->lease_timer, LEASE_RENEW_MS / 10);
-    kube_call(client, "GET", "/api/v1/namespaces/default/services/kubernetes", NULL, NULL,
-              on_service, n);
+    n->configs = config_watches_new(client);
+    watch_services(n);
     n->announce = node_announce_new(n);
     *ret = n;
     return 0;
@@ -377,7 +388,8 @@ void node_free(struct node *n)
         event_recorder_free(n->events);
     loop_timer_free(n->lease_timer);
     json_decref(n->lease);
-    free(n->service_host);
-    free(n->service_port);
+    config_watches_free(n->configs);
+    if (n->services_informer)
+        informer_free(n->services_informer);
     free(n);
 }

@@ -5,16 +5,16 @@
  * and nothing is called back from inside it. Containers do their own starting and ending
  * (pod_container.c); this file decides which of them should run. */
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/time.h"
 #include "lab/fabric.h"
+#include "lab/file_tree.h"
 #include "lab/node_priv.h"
 #include "nl/netns.h"
 
-enum { POD_RETRY_MS = 2000, POD_GRACE_DEFAULT_S = 30, POD_GRACE_MAX_S = 86400 };
+enum { POD_RETRY_MS = 2000 };
 
 const char *pod_dir_file(const struct pod *p, char *ret, size_t size, const char *fmt, ...)
 {
@@ -50,11 +50,26 @@ static void on_inputs(void *user)
     pod_advance(user);
 }
 
-static void on_grace_over(void *user)
+/* A ConfigMap, Secret, token or label is another one now. What cannot be written leaves the volume
+ * as it was. */
+static void update_files(struct pod *p)
+{
+    struct err err = {0};
+    if (pod_files_update(p, &err) < 0)
+        pod_event(p, "Warning", "FailedMount", "%s", err_text(&err));
+}
+
+static void on_inputs_changed(void *user)
 {
     struct pod *p = user;
-    for (size_t i = 0; i < p->n_containers; i++)
-        pod_container_stop(&p->containers[i], SIGKILL);
+    if (p->step == POD_INIT || p->step == POD_RUN)
+        update_files(p);
+    pod_advance(p);
+}
+
+static void on_grace_over(void *user)
+{
+    pod_end_grace_over(user);
 }
 
 /* What an earlier life of the node reported: those containers are dead, and count as restarted. */
@@ -88,12 +103,43 @@ static void add_containers(struct pod *p, const json_t *list, bool is_init)
         c->is_init = is_init;
         c->is_sidecar = is_init && streq(json_key_str(spec, "restartPolicy"), "Always");
         c->reason = xstrdup("ContainerCreating");
+        list_init(&c->attached);
         inherit_status(c, p->object);
     }
 }
 
+static void pod_fail(struct pod *p, const char *reason)
+{
+    if (!p->failed_reason)
+        p->failed_reason = xstrdup(reason);
+}
+
+static void on_deadline(void *user)
+{
+    struct pod *p = user;
+    if (p->step >= POD_STOPPING)
+        return;
+    pod_event(p, "Normal", "DeadlineExceeded",
+              "Pod was active on the node longer than the specified deadline");
+    pod_fail(p, "DeadlineExceeded");
+    p->failed_message = "Pod was active on the node longer than the specified deadline";
+    p->step = POD_OVER;
+    pod_end_begin(p, pod_grace_s(p));
+    pod_advance(p);
+}
+
+/* Counted from the first start, which may have been under an earlier node process. */
+static void start_deadline(struct pod *p)
+{
+    int64_t s = json_at_int(p->object, "spec.activeDeadlineSeconds", 0);
+    if (s <= 0 || p->step >= POD_STOPPING)
+        return;
+    loop_timer_start(p->deadline, (uint64_t)MAX(p->start_s + s - time_real_s(), (int64_t)0) * 1000);
+}
+
 struct pod *pod_new(struct node *n, json_t *object)
 {
+    static const struct pod_inputs_ops inputs_ops = {on_inputs, on_inputs_changed};
     struct pod *p = NEW(struct pod);
     char key[512];
     p->node = n;
@@ -108,21 +154,27 @@ struct pod *pod_new(struct node *n, json_t *object)
     p->host_network = json_at_bool(object, "spec.hostNetwork", false);
     p->net = (struct pod_net){.netns = -1, .slot = -1};
     p->ipcns = p->utsns = -1;
-    p->start_s = time_real_s();
+    const char *began = json_at_str(object, "status.startTime");
+    int64_t began_us;
+    p->start_s = began && time_parse_rfc3339(str_from(began), &began_us) == 0 ? began_us / 1000000
+                                                                              : time_real_s();
     p->waiting = "ContainerCreating";
     p->retry = loop_timer_new(n->loop, on_retry, p);
     p->grace = loop_timer_new(n->loop, on_grace_over, p);
+    p->deadline = loop_timer_new(n->loop, on_deadline, p);
+    start_deadline(p);
     json_t *init = json_at(p->spec, "initContainers"), *main = json_at(p->spec, "containers");
     p->n_init = json_array_size(init);
     p->containers = xcalloc(p->n_init + json_array_size(main) + 1, sizeof(*p->containers));
     add_containers(p, init, true);
     add_containers(p, main, false);
-    p->inputs = pod_inputs_fetch(n->client, object, on_inputs, p);
+    p->inputs = pod_inputs_fetch(n->client, n->configs, object, &inputs_ops, p);
     return p;
 }
 
 void pod_free(struct pod *p)
 {
+    struct err err = {0};
     for (size_t i = 0; i < p->n_containers; i++)
         pod_container_done(&p->containers[i]);
     free(p->containers);
@@ -138,7 +190,9 @@ void pod_free(struct pod *p)
         kube_call_cancel(p->delete_call);
     loop_timer_free(p->retry);
     loop_timer_free(p->grace);
-    remove_tree(p->dir);
+    loop_timer_free(p->deadline);
+    if (tree_remove(p->dir, &err) < 0)
+        log_warn("a pod's files stay", kv_s("pod", p->key), kv_s("error", err_text(&err)));
     json_decref(p->status_sent);
     json_decref(p->spec);
     json_decref(p->object);
@@ -172,8 +226,9 @@ static int sandbox_up(struct pod *p, struct err *reterr)
         fabric_pod_netns(p->node->options->lab, p->node->options->name, p->ns, p->name, name);
         r = pod_net_up(&p->node->pool, name, &p->net, reterr);
     }
+    AUTO_CHARS char *hostname = pod_kernel_hostname(p);
     if (r == 0 && p->ipcns < 0)
-        r = netns_ipc_uts_new(pod_hostname(p), &p->ipcns, &p->utsns, reterr);
+        r = netns_ipc_uts_new(hostname, &p->ipcns, &p->utsns, reterr);
     return r;
 }
 
@@ -198,25 +253,15 @@ static bool pod_prepare(struct pod *p)
         return false;
     }
     /* Variables and files may tell the pod's own address, which the API does not know yet. */
-    char text[IP_TEXT_BYTES];
-    AUTO_JSON json_t *ips = json_array();
-    json_t *own = json_deep_copy(p->object);
-    const struct ip *all[] = {&p->net.v4, &p->net.v6};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (all[i]->family)
-            json_array_append_new(ips, json_pack("{s:s}", "ip", ip_format(all[i], text)));
-    json_put_str(own, "status.podIP", ip_format(&p->net.v4, text));
-    json_put(own, "status.podIPs", json_incref(ips));
-    json_put_str(own, "status.hostIP", ip_format(&p->node->options->internal[0], text));
+    json_t *own = json_deep_copy(p->object), *status = json_at(own, "status");
+    if (!status) {
+        status = json_object();
+        json_put(own, "status", status);
+    }
+    pod_status_addresses(p, status);
     json_decref(p->object);
     p->object = own;
     return true;
-}
-
-static void pod_fail(struct pod *p, const char *reason)
-{
-    if (!p->failed_reason)
-        p->failed_reason = xstrdup(reason);
 }
 
 /* Runs the init containers in order; true when all are through. */
@@ -232,9 +277,12 @@ static bool advance_init(struct pod *p)
             pod_fail(p, "");
             return false;
         }
+        /* A sidecar that has been up before holds nothing back while it starts again. */
+        bool holds = !c->is_sidecar || !c->was_started;
         if (c->state != CONTAINER_RUNNING && !pod_container_waits(c))
             pod_container_start(c);
-        return c->is_sidecar && c->state == CONTAINER_RUNNING && c->started && i + 1 == p->n_init;
+        if (holds)
+            return false;
     }
     return true;
 }
@@ -254,23 +302,16 @@ static void advance_run(struct pod *p)
         } else if (c->state == CONTAINER_RUNNING && !c->is_init) {
             any_left = true;
         }
+        if (c->is_post_starting) /* those after it wait for its hook */
+            return;
     }
     if (any_left)
         return;
     p->step = POD_OVER;
-    for (size_t i = 0; i < p->n_init; i++) /* sidecars end with the pod */
-        pod_container_stop(&p->containers[i], SIGTERM);
+    pod_end_begin(p, pod_grace_s(p)); /* of the sidecars */
 }
 
 /* ---- stopping ---- */
-
-static bool anything_runs(const struct pod *p)
-{
-    for (size_t i = 0; i < p->n_containers; i++)
-        if (p->containers[i].pid)
-            return true;
-    return false;
-}
 
 static void on_deleted(const struct kube_result *r, void *user)
 {
@@ -294,25 +335,7 @@ static void delete_object(struct pod *p)
 
 static void pod_stop(struct pod *p)
 {
-    int64_t grace =
-        json_at_int(p->object, "metadata.deletionGracePeriodSeconds", POD_GRACE_DEFAULT_S);
-    grace = MIN(MAX(grace, 0), POD_GRACE_MAX_S);
-    if (!p->was_signalled) {
-        p->was_signalled = true;
-        for (size_t i = 0; i < p->n_containers; i++) {
-            struct pod_container *c = &p->containers[i];
-            if (c->retry)
-                loop_timer_stop(c->retry);
-            probes_stop_liveness(c);
-            if (c->pid)
-                pod_event(p, "Normal", "Killing", "Stopping container %s", c->name);
-            pod_container_stop(c, grace ? SIGTERM : SIGKILL);
-        }
-    }
-    if (grace == 0)
-        on_grace_over(p);
-    else if (!loop_timer_is_started(p->grace) && anything_runs(p))
-        loop_timer_start(p->grace, (uint64_t)grace * 1000);
+    pod_end_begin(p, json_at_int(p->object, "metadata.deletionGracePeriodSeconds", pod_grace_s(p)));
 }
 
 void pod_advance(struct pod *p)
@@ -330,25 +353,38 @@ void pod_advance(struct pod *p)
     }
     if (p->step == POD_INIT && advance_init(p))
         p->step = POD_RUN;
-    if (p->step == POD_INIT && p->failed_reason)
+    if (p->step == POD_INIT && p->failed_reason) {
         p->step = POD_OVER;
+        pod_end_begin(p, pod_grace_s(p));
+    }
     if (p->step == POD_RUN)
         advance_run(p);
-    if (p->step == POD_STOPPING && !anything_runs(p))
+    pod_end_advance(p);
+    if (p->step == POD_STOPPING && !pod_anything_runs(p))
         delete_object(p);
     pod_status_push(p);
 }
 
 void pod_update(struct pod *p, json_t *object)
 {
-    const char *ip = json_at_str(p->object, "status.podIP"),
-               *new_ip = json_at_str(object, "status.podIP");
-    bool known = new_ip || !ip;
+    bool known = json_at_str(object, "status.podIP") || !json_at_str(p->object, "status.podIP");
     json_t *mine = known ? json_incref(object) : json_deep_copy(object);
     if (!known)
-        json_put(mine, "status.podIP", json_string(ip));
+        pod_status_addresses(p, json_at(mine, "status"));
+    static const char *const told[] = {"metadata.labels", "metadata.annotations"};
+    bool files = false;
+    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+        const json_t *was = json_at(p->object, told[i]), *is = json_at(mine, told[i]);
+        files = files || (was != is && !json_equal(was, is));
+    }
+    bool deadline = json_at_int(p->object, "spec.activeDeadlineSeconds", 0) !=
+                    json_at_int(mine, "spec.activeDeadlineSeconds", 0);
     json_decref(p->object);
     p->object = mine;
+    if (files && (p->step == POD_INIT || p->step == POD_RUN))
+        update_files(p);
+    if (deadline)
+        start_deadline(p);
     if (p->step == POD_STOPPING &&
         json_at_int(object, "metadata.deletionGracePeriodSeconds", -1) == 0)
         pod_stop(p);

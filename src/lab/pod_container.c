@@ -12,7 +12,9 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "lab/container.h"
+#include "lab/file_tree.h"
 #include "lab/node_priv.h"
+#include "lab/process_streams.h"
 
 enum {
     BACKOFF_FIRST_MS = 10 * 1000,
@@ -20,6 +22,8 @@ enum {
     BACKOFF_RESET_MS = 600 * 1000,
     CONFIG_RETRY_MS = 2000,
     MESSAGE_BYTES_MAX = 4096,
+    MESSAGE_LOG_LINES = 80,
+    MESSAGE_LOG_BYTES = 2048,
 };
 
 uint64_t pod_backoff_next(uint64_t *backoff_ms, uint64_t ran_ms)
@@ -93,24 +97,13 @@ static int container_env(struct pod_container *c, struct env *e, struct err *ret
     const struct node *n = c->pod->node;
     env_set(e, "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
-    env_set(e, "HOSTNAME", pod_hostname(c->pod));
+    AUTO_CHARS char *hostname = pod_kernel_hostname(c->pod);
+    env_set(e, "HOSTNAME", hostname);
     env_set(e, "HOME", "/root");
     if (json_at_bool(c->spec, "tty", false))
         env_set(e, "TERM", "xterm");
-    env_set(e, "KUBERNETES_SERVICE_HOST", n->service_host);
-    env_set(e, "KUBERNETES_SERVICE_PORT", n->service_port);
-    env_set(e, "KUBERNETES_SERVICE_PORT_HTTPS", n->service_port);
+    pod_services_env(c->pod, n->services_informer, e);
     return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
-}
-
-int pod_container_env(struct pod_container *c, char ***ret_envp, struct err *reterr)
-{
-    struct env e = {0};
-    int r = container_env(c, &e, reterr);
-    if (r == 0)
-        *ret_envp = env_to_envp(&e);
-    env_done(&e);
-    return r;
 }
 
 static char **expand_words(const struct env *e, const json_t *list, size_t *ret_n)
@@ -139,6 +132,8 @@ static char **container_argv(struct pod_container *c, const struct image *image,
 
 /* ---- exit ---- */
 
+/* What the program left in its termination message file; or, if it asked for that and failed, the
+ * end of its log. */
 static void read_message(struct pod_container *c)
 {
     char path[512], text[MESSAGE_BYTES_MAX + 1];
@@ -150,6 +145,10 @@ static void read_message(struct pod_container *c)
     if (n) {
         free(c->message);
         c->message = xstrdup(text);
+    } else if (c->exit_code &&
+               streq(json_key_str(c->spec, "terminationMessagePolicy"), "FallbackToLogsOnError")) {
+        free(c->message);
+        c->message = container_log_tail(c->log, MESSAGE_LOG_LINES, MESSAGE_LOG_BYTES);
     }
 }
 
@@ -164,9 +163,10 @@ static void on_exit_of(pid_t pid, int status, void *user)
     c->finished_s = time_real_s();
     c->ready = c->started = false;
     set_reason(c, c->exit_code ? "Error" : "Completed", NULL);
-    read_message(c);
-    probes_stop(c);
+    pod_container_ended(c);
     container_log_finish(c->log);
+    kubelet_attach_end(c);
+    read_message(c);
     log_info("container ended", kv_s("pod", c->pod->key), kv_s("container", c->name),
              kv_i("exit", c->exit_code));
     if (pod_container_restarts(c)) {
@@ -214,10 +214,11 @@ static void begin_run(struct pod_container *c)
         container_log_free(c->log);
         c->log = NULL;
     }
+    c->is_ending = false;
     c->runs++;
 }
 
-static int open_log(struct pod_container *c, int *ret_out, int *ret_err, struct err *reterr)
+static int open_log(struct pod_container *c, struct process_streams *f, struct err *reterr)
 {
     char path[512];
     if (c->runs > 2) { /* one run before the last is enough */
@@ -225,51 +226,117 @@ static int open_log(struct pod_container *c, int *ret_out, int *ret_err, struct 
         (void)remove(path);
     }
     pod_dir_file(c->pod, path, sizeof(path), "logs/%s.%u.log", c->name, c->runs);
-    return container_log_new(c->pod->node->loop, path, ret_out, ret_err, &c->log, reterr);
+    int r = container_log_new(c->pod->node->loop, path, f->out[0], f->out[1], &c->log, reterr);
+    if (r == 0)
+        f->out[0] = f->out[1] = -1;
+    return r;
 }
 
-static int64_t security_int(const struct pod_container *c, const char *key)
+/* The container's own word, else the pod's. */
+static json_t *security_at(const struct pod_container *c, const char *key)
 {
-    AUTO_CHARS char *own = xasprintf("securityContext.%s", key);
-    AUTO_CHARS char *pods = xasprintf("spec.securityContext.%s", key);
-    return json_at_int(c->spec, own, json_at_int(c->pod->object, pods, 0));
+    json_t *own = json_object_get(json_at(c->spec, "securityContext"), key);
+    return own ? own : json_object_get(json_at(c->pod->object, "spec.securityContext"), key);
 }
 
-static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+/* Who the container's processes are, later ones included. */
+static void set_identity(struct pod_container *c, struct container_spec *s)
+{
+    json_t *gid;
+    size_t i;
+    int64_t fs_group = json_at_int(c->pod->object, "spec.securityContext.fsGroup", 0);
+    c->n_groups = 0;
+    json_array_foreach(json_at(c->pod->object, "spec.securityContext.supplementalGroups"), i, gid)
+    {
+        if (c->n_groups + 1 < ARRAY_LEN(c->groups))
+            c->groups[c->n_groups++] = (gid_t)json_integer_value(gid);
+    }
+    if (fs_group)
+        c->groups[c->n_groups++] = (gid_t)fs_group;
+    s->uid = (uid_t)json_integer_value(security_at(c, "runAsUser"));
+    s->gid = (gid_t)json_integer_value(security_at(c, "runAsGroup"));
+    s->groups = c->groups;
+    s->n_groups = c->n_groups;
+}
+
+struct container_spec pod_container_join(struct pod_container *c, char *const *argv)
+{
+    struct container_spec s = {.argv = argv,
+                               .envp = c->envp,
+                               .cwd = json_key_str(c->spec, "workingDir"),
+                               .in = -1,
+                               .out = -1,
+                               .err = -1,
+                               .join = c->pid};
+    set_identity(c, &s);
+    return s;
+}
+
+int pod_container_run(struct pod_container *c, const json_t *command, pid_t *ret_pid,
+                      struct err *reterr)
+{
+    const struct env none = {0};
+    size_t n;
+    if (!c->pid)
+        return err_set(reterr, -ESRCH, NULL, "the container does not run");
+    char **argv = expand_words(&none, command, &n);
+    struct container_spec s = pod_container_join(c, argv);
+    int r = n ? container_spawn(&s, ret_pid, reterr)
+              : err_set(reterr, -EINVAL, NULL, "the command is empty");
+    argv_free(argv);
+    return r;
+}
+
+static void on_input_room(void *user)
+{
+    kubelet_attach_room(user);
+}
+
+static int spawn_with(struct pod_container *c, char **argv, const struct process_streams *f,
+                      const container_mounts *mounts, struct err *reterr)
 {
     struct pod *p = c->pod;
     const struct node_options *o = p->node->options;
-    container_mounts mounts = {0};
     char scratch[512];
-    AUTO_FD int out = -1;
-    AUTO_FD int errfd = -1;
-    int r = open_log(c, &out, &errfd, reterr);
-    if (r == 0)
-        r = pod_container_mounts(c, &mounts, reterr);
     pod_dir_file(p, scratch, sizeof(scratch), "scratch/%s", c->name);
-    if (r == 0)
-        r = make_directories(scratch, reterr);
-    char **envp = env_to_envp(e);
+    int r = directory_make(scratch, 0755, reterr);
     struct container_spec s = {.argv = argv,
-                               .envp = envp,
+                               .envp = c->envp,
                                .cwd = json_key_str(c->spec, "workingDir"),
-                               .uid = (uid_t)security_int(c, "runAsUser"),
-                               .gid = (gid_t)security_int(c, "runAsGroup"),
-                               .in = -1,
-                               .out = out,
-                               .err = errfd,
+                               .in = f->process[0],
+                               .out = f->process[1],
+                               .err = f->process[2],
+                               .tty = json_at_bool(c->spec, "tty", false),
                                .netns = p->net.netns,
                                .ipcns = p->ipcns,
                                .utsns = p->utsns,
                                .scratch = scratch,
                                .program_dir = o->program_dir,
                                .hidden = o->hidden_dir ? o->hidden_dir : o->state_dir,
-                               .mounts = mounts.v,
-                               .n_mounts = mounts.n};
+                               .mounts = mounts->v,
+                               .n_mounts = mounts->n};
+    set_identity(c, &s);
+    return r < 0 ? r : container_spawn(&s, &c->pid, reterr);
+}
+
+static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+{
+    container_mounts mounts = {0};
+    struct process_streams f;
+    bool tty = json_at_bool(c->spec, "tty", false);
+    int r = process_streams_open(&f, tty, json_at_bool(c->spec, "stdin", false), reterr);
     if (r == 0)
-        r = container_spawn(&s, &c->pid, reterr);
+        r = open_log(c, &f, reterr);
+    if (r == 0)
+        r = pod_container_mounts(c, e, &mounts, reterr);
+    argv_free(c->envp);
+    c->envp = env_to_envp(e);
+    if (r == 0)
+        r = spawn_with(c, argv, &f, &mounts, reterr);
+    if (r == 0 && f.in >= 0)
+        c->input = process_input_new(c->pod->node->loop, TAKE_FD(f.in), tty, on_input_room, c);
+    process_streams_done(&f);
     container_mounts_done(&mounts);
-    argv_free(envp);
     return r;
 }
 
@@ -287,7 +354,7 @@ static void started(struct pod_container *c)
     if (loop_child_add(c->pod->node->loop, c->pid, on_exit_of, c) < 0)
         log_error("cannot watch a container's process", kv_s("pod", c->pod->key),
                   kv_i("pid", c->pid));
-    probes_start(c);
+    pod_container_post_start(c);
 }
 
 /* NULL: answered with a reason in the status. */
@@ -344,6 +411,17 @@ static void fail_run(struct pod_container *c, const struct err *err)
     retry_after(c, wait ? wait : 1000);
 }
 
+static int check_user(struct pod_container *c, struct err *reterr)
+{
+    if (!json_is_true(security_at(c, "runAsNonRoot")) ||
+        json_integer_value(security_at(c, "runAsUser")) != 0)
+        return 0;
+    return err_set(reterr, -EPERM, NULL,
+                   "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", "
+                   "container: %s)",
+                   c->pod->name, c->pod->ns, c->pod->uid, c->name);
+}
+
 void pod_container_start(struct pod_container *c)
 {
     const char *name = json_key_str(c->spec, "image");
@@ -352,7 +430,7 @@ void pod_container_start(struct pod_container *c)
     const struct image *image = find_image(c);
     if (!image)
         return;
-    if (container_env(c, &e, &err) < 0) {
+    if (check_user(c, &err) < 0 || container_env(c, &e, &err) < 0) {
         fail_start(c, "CreateContainerConfigError", &err);
         if (pod_inputs_retry(c->pod->inputs))
             retry_after(c, CONFIG_RETRY_MS);
@@ -378,73 +456,17 @@ void pod_container_start(struct pod_container *c)
     env_done(&e);
 }
 
-/* ---- stop ---- */
-
-/* preStop of kind exec runs beside the container; SIGTERM follows when it has ended (or the grace
- * period has). */
-static void on_pre_stop(pid_t pid, int status, void *user)
-{
-    (void)pid;
-    (void)status;
-    struct pod_container *c = user;
-    container_kill(c->pid, SIGTERM);
-}
-
-static void pre_stop_slept(void *user)
-{
-    struct pod_container *c = user;
-    container_kill(c->pid, SIGTERM);
-}
-
-static bool pre_stop(struct pod_container *c)
-{
-    const json_t *command = json_at(c->spec, "lifecycle.preStop.exec.command");
-    int64_t sleep_s = json_at_int(c->spec, "lifecycle.preStop.sleep.seconds", 0);
-    struct node *n = c->pod->node;
-    if (sleep_s > 0) {
-        loop_timer_free(c->retry);
-        c->retry = loop_timer_new(n->loop, pre_stop_slept, c);
-        loop_timer_start(c->retry, (uint64_t)sleep_s * 1000);
-        return true;
-    }
-    if (!command)
-        return false;
-    struct env none = {0};
-    struct err err = {0};
-    size_t words;
-    char **envp = NULL, **argv = expand_words(&none, command, &words);
-    pid_t pid = 0;
-    int r = words ? pod_container_env(c, &envp, &err) : -EINVAL;
-    struct container_spec s = {
-        .argv = argv, .envp = envp, .in = -1, .out = -1, .err = -1, .join = c->pid};
-    if (r == 0)
-        r = container_spawn(&s, &pid, &err);
-    if (r < 0)
-        pod_event(c->pod, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", err_text(&err));
-    else
-        r = loop_child_add(n->loop, pid, on_pre_stop, c);
-    argv_free(argv);
-    argv_free(envp);
-    return r == 0;
-}
-
-void pod_container_stop(struct pod_container *c, int signo)
-{
-    if (!c->pid)
-        return;
-    if (signo == SIGTERM && pre_stop(c))
-        return;
-    container_kill(c->pid, signo);
-}
-
 void pod_container_done(struct pod_container *c)
 {
     if (c->pid) {
         loop_child_forget(c->pod->node->loop, c->pid);
         container_kill(c->pid, SIGKILL);
     }
-    probes_stop(c);
+    pod_container_ended(c);
+    kubelet_attach_end(c);
     container_log_free(c->log);
+    argv_free(c->envp);
+    loop_timer_free(c->kill_timer);
     loop_timer_free(c->retry);
     json_decref(c->last_state);
     free(c->last_log);

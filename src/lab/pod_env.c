@@ -77,6 +77,29 @@ char **env_to_envp(const struct env *e)
 
 /* ---- fields ---- */
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* key="value" lines in the order of the keys. */
+static char *all_pairs(const json_t *map)
+{
+    struct buf b = {0};
+    VEC(const char *) keys = {0};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) vec_push(&keys, key);
+    if (keys.n)
+        qsort(keys.v, keys.n, sizeof(*keys.v), compare_keys);
+    VEC_FOREACH (k, &keys) {
+        buf_addf(&b, "%s%s=", b.n ? "\n" : "", *k);
+        json_write_string(&b, str_from(json_key_str(map, *k)));
+    }
+    vec_done(&keys);
+    return buf_take_cstr(&b);
+}
+
 /* metadata.labels['x'] and metadata.annotations['x']. */
 static char *subscripted_field(const json_t *pod, const char *path)
 {
@@ -87,12 +110,7 @@ static char *subscripted_field(const json_t *pod, const char *path)
             continue;
         const json_t *map = json_at(pod, maps[i]);
         if (!path[n]) {
-            struct buf b = {0};
-            const char *key;
-            json_t *value;
-            json_object_foreach((json_t *)(uintptr_t)map, key, value)
-                buf_addf(&b, "%s%s=\"%s\"", b.n ? "\n" : "", key, json_string_value(value));
-            return buf_take_cstr(&b);
+            return all_pairs(map);
         }
         if (end < n + 4 || strncmp(path + n, "['", 2) != 0 || strcmp(path + end - 2, "']") != 0)
             return NULL;

@@ -1,15 +1,19 @@
 /* Fetching what a pod refers to. Collects the names in one walk over the spec, asks for all of them
- * in parallel, keeps the answers for the life of the pod (a volume is written once, at the start).
- * Not shared between pods: a node of a lab has tens of pods, and an informer per namespace and kind
- * would cost more than it saves. */
+ * in parallel; then ConfigMaps and Secrets are watched (config_watch.c) and tokens renewed, and
+ * whoever uses them is told of changes. An immutable object is not watched: it can only go, and a
+ * volume keeps what it has. */
 #include "lab/pod_inputs.h"
 
+#include "base/time.h"
 #include "base/vec.h"
 
 enum {
     INPUT_RETRY_MIN_MS = 100,
     INPUT_RETRY_MAX_MS = 5000,
     INPUT_MAX = 256, /* references of one pod */
+    TOKEN_OLDEST_MS = 24 * 3600 * 1000,
+    TOKEN_RETRY_MS = 10 * 1000,
+    TOKEN_SOONEST_MS = 1000,
 };
 
 struct input {
@@ -21,16 +25,21 @@ struct input {
     json_t *object;
     bool answered;
     struct kube_call *call;
+    struct config_watcher watcher;
+    struct loop_timer *renewal; /* of a token */
 };
 
 struct pod_inputs {
     struct kube_client *client;
+    struct config_watches *watches;
+    char *ns;
+    json_t *bound; /* boundObjectRef of tokens */
     VEC(struct input *) inputs;
     size_t open;
     bool failed;
     struct loop_timer *timer;
     uint64_t backoff_ms;
-    void (*on_ready)(void *user);
+    const struct pod_inputs_ops *ops;
     void *user;
 };
 
@@ -112,6 +121,45 @@ static void collect_env(struct pod_inputs *in, const char *ns, const json_t *con
 
 static void fetch_open(void *user);
 
+static void tell_change(void *user)
+{
+    struct pod_inputs *in = user;
+    in->ops->on_change(in->user);
+}
+
+static void input_replace(struct input *one, json_t *object)
+{
+    json_decref(one->object);
+    one->object = json_incref(object);
+    loop_defer_cancel(kube_client_loop(one->set->client), tell_change, one->set);
+    loop_defer(kube_client_loop(one->set->client), tell_change, one->set);
+}
+
+static void on_watched(json_t *object, void *user)
+{
+    struct input *one = user;
+    bool same =
+        streq(json_at_str(object, "metadata.resourceVersion"),
+              json_at_str(one->object, "metadata.resourceVersion")) &&
+        streq(json_at_str(object, "metadata.uid"), json_at_str(one->object, "metadata.uid"));
+    if (!same || !object != !one->object)
+        input_replace(one, object);
+}
+
+static void watch_all(struct pod_inputs *in)
+{
+    VEC_FOREACH (slot, &in->inputs) {
+        struct input *one = *slot;
+        if (one->watcher.watch || streq(one->kind, "Token") ||
+            json_at_bool(one->object, "immutable", false))
+            continue;
+        one->watcher.on_object = on_watched;
+        one->watcher.user = one;
+        config_watch_add(in->watches, streq(one->kind, "Secret") ? "secrets" : "configmaps", in->ns,
+                         one->name, &one->watcher);
+    }
+}
+
 static void input_over(struct pod_inputs *in)
 {
     if (--in->open > 0)
@@ -122,17 +170,85 @@ static void input_over(struct pod_inputs *in)
                              (uint64_t)INPUT_RETRY_MAX_MS);
         loop_timer_start(in->timer, in->backoff_ms);
     } else {
-        in->on_ready(in->user);
+        watch_all(in);
+        in->ops->on_ready(in->user);
     }
 }
+
+/* ---- tokens ---- */
+
+uint64_t token_renew_after_ms(int64_t life_s, uint64_t oldest_ms)
+{
+    uint64_t life_ms = (uint64_t)MAX(life_s, (int64_t)0) * 1000;
+    return MAX(MIN(life_ms / 5 * 4, oldest_ms), (uint64_t)TOKEN_SOONEST_MS);
+}
+
+/* Kubelet's 24 hours; a test cannot wait that long. */
+static uint64_t token_oldest_ms(void)
+{
+    const char *text = getenv("FAIRLEAD_TOKEN_MAX_AGE");
+    uint64_t ms;
+    return text && time_parse_duration(str_from(text), &ms) == 0 ? ms : TOKEN_OLDEST_MS;
+}
+
+static void token_renew(void *user);
+
+static void token_schedule(struct input *one)
+{
+    const char *expires = json_at_str(one->object, "status.expirationTimestamp");
+    int64_t until_us;
+    if (!expires || time_parse_rfc3339(str_from(expires), &until_us) < 0)
+        return;
+    if (!one->renewal)
+        one->renewal = loop_timer_new(kube_client_loop(one->set->client), token_renew, one);
+    loop_timer_start(one->renewal,
+                     token_renew_after_ms(until_us / 1000000 - time_real_s(), token_oldest_ms()));
+}
+
+static void on_renewed(const struct kube_result *r, void *user)
+{
+    struct input *one = user;
+    one->call = NULL;
+    if (!kube_ok(r) || !r->object) {
+        loop_timer_start(one->renewal, TOKEN_RETRY_MS);
+        return;
+    }
+    input_replace(one, r->object);
+    token_schedule(one);
+}
+
+static void token_ask(struct input *one, kube_call_fn *fn)
+{
+    AUTO_JSON json_t *body = json_object();
+    json_put_str(body, "apiVersion", "authentication.k8s.io/v1");
+    json_put_str(body, "kind", "TokenRequest");
+    json_put_int(body, "spec.expirationSeconds", one->expiration_s);
+    json_put(body, "spec.audiences", json_array());
+    json_put(body, "spec.boundObjectRef", json_incref(one->set->bound));
+    if (one->name[0])
+        json_array_append_new(json_at(body, "spec.audiences"), json_string(one->name));
+    one->call = kube_call(one->set->client, "POST", one->path, NULL, body, fn, one);
+}
+
+static void token_renew(void *user)
+{
+    struct input *one = user;
+    if (!one->call)
+        token_ask(one, on_renewed);
+}
+
+/* ---- the first answers ---- */
 
 static void on_answer(const struct kube_result *r, void *user)
 {
     struct input *one = user;
     one->call = NULL;
     if (kube_ok(r) && r->object) {
+        json_decref(one->object); /* the watch may have been faster */
         one->object = json_incref(r->object);
         one->answered = true;
+        if (streq(one->kind, "Token"))
+            token_schedule(one);
     } else if (r->code == 0 && (r->status == 404 || r->status == 403)) {
         one->answered = true;
     } else {
@@ -143,19 +259,10 @@ static void on_answer(const struct kube_result *r, void *user)
 
 static void input_ask(struct input *one)
 {
-    struct kube_client *c = one->set->client;
-    if (!streq(one->kind, "Token")) {
-        one->call = kube_call(c, "GET", one->path, NULL, NULL, on_answer, one);
-        return;
-    }
-    AUTO_JSON json_t *body = json_object();
-    json_put_str(body, "apiVersion", "authentication.k8s.io/v1");
-    json_put_str(body, "kind", "TokenRequest");
-    json_put_int(body, "spec.expirationSeconds", one->expiration_s);
-    json_put(body, "spec.audiences", json_array());
-    if (one->name[0])
-        json_array_append_new(json_at(body, "spec.audiences"), json_string(one->name));
-    one->call = kube_call(c, "POST", one->path, NULL, body, on_answer, one);
+    if (streq(one->kind, "Token"))
+        token_ask(one, on_answer);
+    else
+        one->call = kube_call(one->set->client, "GET", one->path, NULL, NULL, on_answer, one);
 }
 
 static void fetch_open(void *user)
@@ -171,8 +278,8 @@ static void fetch_open(void *user)
     input_over(in);
 }
 
-struct pod_inputs *pod_inputs_fetch(struct kube_client *c, const json_t *pod,
-                                    void (*on_ready)(void *user), void *user)
+struct pod_inputs *pod_inputs_fetch(struct kube_client *c, struct config_watches *watches,
+                                    const json_t *pod, const struct pod_inputs_ops *ops, void *user)
 {
     static const char *const lists[] = {"spec.initContainers", "spec.containers"};
     struct pod_inputs *in = NEW(struct pod_inputs);
@@ -180,7 +287,12 @@ struct pod_inputs *pod_inputs_fetch(struct kube_client *c, const json_t *pod,
     json_t *container;
     size_t i;
     in->client = c;
-    in->on_ready = on_ready;
+    in->watches = watches;
+    in->ns = xstrdup(ns);
+    in->ops = ops;
+    in->bound = json_pack("{s:s,s:s,s:s,s:s}", "kind", "Pod", "apiVersion", "v1", "name",
+                          json_at_str(pod, "metadata.name"), "uid",
+                          json_at_str(pod, "metadata.uid") ? json_at_str(pod, "metadata.uid") : "");
     in->user = user;
     in->timer = loop_timer_new(kube_client_loop(c), fetch_open, in);
     collect_volumes(in, ns, pod);
@@ -196,10 +308,13 @@ void pod_inputs_free(struct pod_inputs *in)
     if (!in)
         return;
     loop_defer_cancel(kube_client_loop(in->client), fetch_open, in);
+    loop_defer_cancel(kube_client_loop(in->client), tell_change, in);
     VEC_FOREACH (slot, &in->inputs) {
         struct input *one = *slot;
         if (one->call)
             kube_call_cancel(one->call);
+        config_watch_remove(in->watches, &one->watcher);
+        loop_timer_free(one->renewal);
         json_decref(one->object);
         free(one->name);
         free(one->path);
@@ -207,6 +322,8 @@ void pod_inputs_free(struct pod_inputs *in)
     }
     vec_done(&in->inputs);
     loop_timer_free(in->timer);
+    json_decref(in->bound);
+    free(in->ns);
     free(in);
 }
 

@@ -19,7 +19,9 @@ static json_t *time_json(int64_t s)
 static json_t *state_json(const struct pod_container *c)
 {
     json_t *j = json_object();
-    if (c->state == CONTAINER_RUNNING) {
+    if (c->state == CONTAINER_RUNNING && c->is_post_starting) {
+        json_put_str(j, "waiting.reason", c->pod->n_init ? "PodInitializing" : "ContainerCreating");
+    } else if (c->state == CONTAINER_RUNNING) {
         json_put(j, "running.startedAt", time_json(c->started_s));
     } else if (c->state == CONTAINER_TERMINATED && pod_container_waits(c)) {
         AUTO_CHARS char *text =
@@ -89,13 +91,14 @@ static const char *phase_of(const struct pod *p)
     size_t running = 0, failed = 0, ended = 0, total = p->n_containers - p->n_init;
     for (size_t i = p->n_init; i < p->n_containers; i++) {
         const struct pod_container *c = &p->containers[i];
-        running += c->state == CONTAINER_RUNNING;
+        running += c->state == CONTAINER_RUNNING && !c->is_post_starting;
         ended += c->state == CONTAINER_TERMINATED;
         failed += c->state == CONTAINER_TERMINATED && c->exit_code != 0;
     }
-    if (p->failed_reason)
+    bool over = !pod_anything_runs(p); /* a pod that still ends is still there */
+    if (p->failed_reason && over)
         return "Failed";
-    if (p->step == POD_OVER || (p->step == POD_STOPPING && ended == total && ended > 0))
+    if ((p->step == POD_OVER && over) || (p->step == POD_STOPPING && ended == total && ended > 0))
         return failed ? "Failed" : "Succeeded";
     return running || ended ? "Running" : "Pending";
 }
@@ -115,8 +118,8 @@ static void add_condition(json_t *list, const json_t *before, const char *type, 
 static char *not_ready_names(const struct pod *p)
 {
     struct buf b = {0};
-    for (size_t i = p->n_init; i < p->n_containers; i++)
-        if (!p->containers[i].ready)
+    for (size_t i = 0; i < p->n_containers; i++)
+        if (!p->containers[i].ready && (!p->containers[i].is_init || p->containers[i].is_sidecar))
             buf_addf(&b, "%s%s", b.n ? " " : "", p->containers[i].name);
     return buf_take_cstr(&b);
 }
@@ -160,7 +163,7 @@ static json_t *conditions_json(const struct pod *p, const char *phase)
     return list;
 }
 
-static void add_addresses(const struct pod *p, json_t *status)
+void pod_status_addresses(const struct pod *p, json_t *status)
 {
     const struct node_options *o = p->node->options;
     const struct ip *pod_ips[] = {&p->net.v4, &p->net.v6};
@@ -192,9 +195,11 @@ json_t *pod_status_build(struct pod *p)
     json_put_str(status, "phase", phase);
     json_put(status, "startTime", time_json(p->start_s));
     json_put(status, "conditions", conditions_json(p, phase));
-    add_addresses(p, status);
+    pod_status_addresses(p, status);
     if (!str_empty(p->failed_reason))
         json_put_str(status, "reason", p->failed_reason);
+    if (p->failed_message)
+        json_put_str(status, "message", p->failed_message);
     for (size_t i = 0; i < p->n_containers; i++)
         json_array_append_new(p->containers[i].is_init ? init : main,
                               container_json(&p->containers[i]));

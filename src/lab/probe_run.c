@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 
 #include "base/time.h"
-#include "codec/url.h"
 #include "lab/container.h"
 #include "lab/node_priv.h"
 
@@ -55,13 +54,11 @@ static void container_unhealthy(struct pod_container *c, const struct probe_run 
 {
     if (c->was_killed || !c->pid)
         return;
+    int64_t grace_s = json_at_int(r->spec, "terminationGracePeriodSeconds", pod_grace_s(c->pod));
     c->was_killed = true;
     pod_event(c->pod, "Normal", "Killing", "Container %s failed %s probe, will be restarted",
               c->name, r->probe.kind == PROBE_STARTUP ? "startup" : "liveness");
-    pod_container_stop(c, SIGTERM);
-    uint64_t grace_s =
-        (uint64_t)MAX(json_at_int(c->pod->object, "spec.terminationGracePeriodSeconds", 30), 0);
-    loop_timer_start(r->deadline, grace_s * 1000); /* then SIGKILL, see on_deadline */
+    pod_container_end(c, grace_s);
 }
 
 static void attempt_over(struct probe_run *r, bool success)
@@ -83,10 +80,6 @@ static void attempt_over(struct probe_run *r, bool success)
 static void on_deadline(void *user)
 {
     struct probe_run *r = user;
-    if (r->container->was_killed) {
-        container_kill(r->container->pid, SIGKILL);
-        return;
-    }
     snprintf(r->text, sizeof(r->text), "no answer within %llu s",
              (unsigned long long)r->probe.timing.timeout_ms / 1000);
     attempt_over(r, false);
@@ -106,78 +99,15 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
     attempt_over(r, code == 0 && status >= 200 && status < 400);
 }
 
-static uint16_t probe_port(const struct probe_run *r, const json_t *action)
-{
-    json_t *port = json_at(action, "port"), *p;
-    size_t i;
-    if (json_is_integer(port))
-        return (uint16_t)json_integer_value(port);
-    json_array_foreach(
-        json_at(r->container->spec, "ports"), i,
-        p) if (streq(json_key_str(p, "name"),
-                     json_string_value(port))) return (uint16_t)json_at_int(p, "containerPort", 0);
-    uint64_t number;
-    if (json_is_string(port) && str_to_u64(str_from(json_string_value(port)), &number) == 0 &&
-        number < 65536)
-        return (uint16_t)number;
-    return 0;
-}
-
-static bool probe_address(const struct probe_run *r, const json_t *action, struct ip *ret)
-{
-    const char *host = json_key_str(action, "host");
-    *ret = r->container->pod->net.v4;
-    if (!str_empty(host))
-        return ip_parse(str_from(host), ret) == 0;
-    return ret->family != 0;
-}
-
-static struct http_client *http_client_for(struct probe_run *r, const json_t *action,
-                                           const struct ip *ip)
-{
-    struct tls_context *tls = NULL;
-    struct tls_config config = {.insecure = true};
-    char host[IP_TEXT_BYTES];
-    if (streq(json_key_str(action, "scheme"), "HTTPS") &&
-        tls_context_new_client(&config, &tls, NULL) < 0)
-        return NULL;
-    struct http_client_config c = {.ip = *ip,
-                                   .port = probe_port(r, action),
-                                   .host = ip_format(ip, host),
-                                   .tls = tls,
-                                   .user_agent = "kube-probe/1.33",
-                                   .idle_connections_max = 1};
-    struct http_client *client = http_client_new(loop_of(r), &c);
-    tls_context_unref(tls);
-    return client;
-}
-
 static void probe_http(struct probe_run *r, const json_t *action)
 {
     static const struct http_call_ops ops = {.on_done = on_http_done};
-    const char *path = json_key_str(action, "path");
-    struct http_header headers[16];
-    size_t n = 0, i;
-    struct ip ip;
-    json_t *h;
-    if (!probe_address(r, action, &ip) ||
-        (!r->client && !(r->client = http_client_for(r, action, &ip)))) {
+    if (!r->client && !(r->client = pod_http_client(r->container, action))) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");
         attempt_over(r, false);
         return;
     }
-    headers[n++] = (struct http_header){STR("Connection"), STR("close")};
-    json_array_foreach(json_at(action, "httpHeaders"), i,
-                       h) if (n < ARRAY_LEN(headers) && json_key_str(h, "name") &&
-                              json_key_str(h, "value")) headers[n++] =
-        (struct http_header){str_from(json_key_str(h, "name")), str_from(json_key_str(h, "value"))};
-    struct http_request q = {.method = "GET",
-                             .target = str_empty(path) ? "/" : path,
-                             .headers = headers,
-                             .n_headers = n,
-                             .timeout_ms = r->probe.timing.timeout_ms,
-                             .body_bytes_max = 1 << 20};
-    r->call = http_call_start(r->client, &q, &ops, r);
+    r->call = pod_http_get(r->client, action, r->probe.timing.timeout_ms, &ops, r);
 }
 
 /* ---- TCP ---- */
@@ -209,12 +139,12 @@ static void probe_tcp(struct probe_run *r, const json_t *action)
         .on_open = on_tcp_open, .on_data = on_tcp_data, .on_close = on_tcp_close};
     struct sockaddr_storage to;
     struct ip ip;
-    if (!probe_address(r, action, &ip)) {
+    if (pod_action_address(r->container, action, &ip) < 0) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");
         attempt_over(r, false);
         return;
     }
-    socklen_t len = ip_to_sockaddr(&ip, probe_port(r, action), &to);
+    socklen_t len = ip_to_sockaddr(&ip, pod_action_port(r->container, action), &to);
     r->conn = conn_connect(loop_of(r), &to, len, &(struct conn_options){0}, &ops, r);
     loop_timer_start(r->deadline, r->probe.timing.timeout_ms);
 }
@@ -234,22 +164,9 @@ static void on_exec_exit(pid_t pid, int status, void *user)
 static void probe_exec(struct probe_run *r, const json_t *command)
 {
     struct err err = {0};
-    char **envp = NULL;
-    VEC(char *) argv = {0};
-    json_t *word;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)command, i, word)
-        vec_push(&argv, xstrdup(json_string_value(word) ? json_string_value(word) : ""));
-    vec_push(&argv, NULL);
-    int code = argv.n > 1 ? pod_container_env(r->container, &envp, &err) : -EINVAL;
-    struct container_spec s = {
-        .argv = argv.v, .envp = envp, .in = -1, .out = -1, .err = -1, .join = r->container->pid};
-    if (code == 0)
-        code = container_spawn(&s, &r->pid, &err);
+    int code = pod_container_run(r->container, command, &r->pid, &err);
     if (code == 0)
         code = loop_child_add(loop_of(r), r->pid, on_exec_exit, r);
-    argv_free(argv.v);
-    argv_free(envp);
     if (code < 0) {
         snprintf(r->text, sizeof(r->text), "%s", err_text(&err));
         attempt_over(r, false);
@@ -288,6 +205,7 @@ void probes_settle(struct pod_container *c)
         return;
     bool begins = started && !c->started;
     c->started = started;
+    c->was_started = c->was_started || started;
     c->ready = ready;
     for (int kind = PROBE_READINESS; begins && kind < _PROBE_KINDS; kind++)
         if (c->probes[kind])

@@ -3,7 +3,6 @@
  * the process that holds it, however that ends. */
 #include "lab/state_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/vec.h"
+#include "lab/file_tree.h"
 
 const char *state_dir_root(void)
 {
@@ -34,29 +34,13 @@ void state_dir_done(struct state_dir *d)
     *d = (struct state_dir){.lock_fd = -1};
 }
 
-static int make_path(const char *path, struct err *reterr)
-{
-    AUTO_CHARS char *copy = xstrdup(path);
-    for (char *at = copy + 1;; at++) {
-        if (*at && *at != '/')
-            continue;
-        char end = *at;
-        *at = '\0';
-        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-            return err_set(reterr, -errno, NULL, "mkdir %s: %s", copy, strerror(errno));
-        if (!end)
-            return 0;
-        *at = end;
-    }
-}
-
 int state_dir_make(struct state_dir *d, struct err *reterr)
 {
     static const char *const parts[] = {"", "pki", "logs", "nodes"};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         AUTO_CHARS char *path =
             *parts[i] ? xasprintf("%s/%s", d->path, parts[i]) : xstrdup(d->path);
-        int r = make_path(path, reterr);
+        int r = directory_make(path, 0700, reterr);
         if (r < 0)
             return r;
     }
@@ -90,49 +74,9 @@ int state_dir_lock(struct state_dir *d, int *ret_holder, struct err *reterr)
     return 0;
 }
 
-/* Deletes below an open directory; everything is reached by descriptor, so that a swapped path
- * leads nowhere else. */
-static int remove_below(int dir_fd, dev_t device)
-{
-    int r = 0;
-    DIR *dir = fdopendir(dir_fd);
-    if (!dir) {
-        close(dir_fd);
-        return -errno;
-    }
-    for (struct dirent *e; (e = readdir(dir));) {
-        struct stat st;
-        if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-            continue;
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (S_ISDIR(st.st_mode)) {
-            int sub = st.st_dev == device ? openat(dirfd(dir), e->d_name,
-                                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                                          : -1;
-            if (sub < 0 || remove_below(sub, device) < 0 ||
-                unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR) < 0)
-                r = r ? r : -(errno ? errno : EBUSY);
-        } else if (unlinkat(dirfd(dir), e->d_name, 0) < 0) {
-            r = r ? r : -errno;
-        }
-    }
-    closedir(dir);
-    return r;
-}
-
 int state_dir_remove(struct state_dir *d, struct err *reterr)
 {
-    struct stat st;
-    int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT
-                   ? 0
-                   : err_set(reterr, -errno, NULL, "open %s: %s", d->path, strerror(errno));
-    int r = fstat(fd, &st) < 0 ? -errno : remove_below(fd, st.st_dev);
-    if (r == 0 && rmdir(d->path) < 0)
-        r = -errno;
-    return r < 0 ? err_set(reterr, r, NULL, "remove %s: %s", d->path, strerror(-r)) : 0;
+    return tree_remove(d->path, reterr);
 }
 
 char *state_dir_file(const struct state_dir *d, const char *name)
@@ -144,21 +88,7 @@ int state_dir_write(const struct state_dir *d, const char *name, struct str text
                     struct err *reterr)
 {
     AUTO_CHARS char *path = state_dir_file(d, name);
-    AUTO_CHARS char *fresh = xasprintf("%s.new", path);
-    AUTO_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_set(reterr, -errno, NULL, "open %s: %s", fresh, strerror(errno));
-    for (size_t done = 0; done < text.n;) {
-        ssize_t n = write(fd, text.p + done, text.n - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return err_set(reterr, -errno, NULL, "write %s: %s", fresh, strerror(errno));
-        done += (size_t)n;
-    }
-    if (rename(fresh, path) < 0)
-        return err_set(reterr, -errno, NULL, "rename %s: %s", path, strerror(errno));
-    return 0;
+    return file_replace(path, text, 0600, reterr);
 }
 
 int state_dir_read(const struct state_dir *d, const char *name, struct buf *ret, struct err *reterr)

@@ -420,10 +420,9 @@ int supervise_command(int argc, char **argv)
                               NULL,
                               args,
                               false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct supervisor s = {.dir.lock_fd = -1};
-    int holder, code = program_start(&p, argc, argv, &rest, NULL);
+    int holder, code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     if (!name)

@@ -14,7 +14,9 @@
 #include "base/program.h"
 #include "base/time.h"
 #include "kube/client.h"
+#include "kube/manifest.h"
 #include "lab/command.h"
+#include "lab/image.h"
 #include "lab/lab_apply.h"
 #include "lab/lab_record.h"
 
@@ -45,6 +47,8 @@ struct up {
     struct loop *loop;
     struct kube_config *config;
     struct kube_client *client;
+    json_t *objects;  /* of the user's files */
+    const char *hint; /* what to do if the step under way fails; NULL = look at the logs */
 };
 
 static void say(const struct up *u, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -280,7 +284,15 @@ static void print_ending(struct up *u)
 static int run(struct up *u, struct err *reterr)
 {
     char cidr[PREFIX_TEXT_BYTES];
-    int r = state_dir_make(&u->dir, reterr);
+    int r = 0;
+    u->objects = json_array();
+    u->hint = "nothing was started; mend the file and try again";
+    for (size_t i = 0; r == 0 && i < u->o->files.n; i++)
+        r = manifest_read(u->o->files.v[i], u->objects, reterr);
+    if (r < 0)
+        return r;
+    u->hint = NULL;
+    r = state_dir_make(&u->dir, reterr);
     if (r == 0)
         r = state_dir_lock(&u->dir, NULL, reterr);
     if (r < 0)
@@ -298,23 +310,77 @@ static int run(struct up *u, struct err *reterr)
         return r;
     say(u, "API server answers at %s", u->config->server);
     r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
-    for (size_t i = 0; r == 0 && i < u->o->files.n; i++)
-        r = lab_apply_file(u->client, u->o->files.v[i], reterr);
     if (r < 0)
         return r;
+    u->hint =
+        "nothing of the files was applied, the lab is up; mend them and: fairlead apply -f FILE";
+    r = lab_apply(u->client, u->objects, reterr);
+    if (r < 0)
+        return r;
+    u->hint = NULL;
     return u->o->no_wait ? 0 : wait_all(u, reterr);
+}
+
+/* Everything that can be wrong before anything is made. */
+static int check_values(const struct up_options *o, struct err *reterr)
+{
+    struct image_table images = {0};
+    int r = 0;
+    for (size_t i = 0; i < o->images.n && r == 0; i++)
+        r = image_table_add(&images, o->images.v[i], reterr);
+    image_table_done(&images);
+    for (size_t i = 0; i < o->labels.n && r == 0; i++) {
+        struct str labels, number, who = str_cut(str_from(o->labels.v[i]), ':', &labels);
+        uint64_t n = 0;
+        (void)str_cut(who, '-', &number);
+        if (!labels.n || !str_starts(who, STR("node-")) || str_to_u64(number, &n) < 0 || n < 1 ||
+            n > (uint64_t)o->nodes)
+            r = err_set(reterr, -EINVAL, NULL,
+                        "--node-labels: \"%s\" is not NODE:KEY=VALUE of node-1 to node-%lld",
+                        o->labels.v[i], (long long)o->nodes);
+    }
+    for (struct str rest = str_from(o->service_cidrs), part; rest.p && r == 0;) {
+        struct prefix p;
+        part = str_cut(rest, ',', &rest);
+        if (prefix_parse(part, &p) < 0 || prefix_size(&p) < 16)
+            r = err_set(reterr, -EINVAL, NULL,
+                        "--service-cidr: \"" STR_FMT "\" is not a network of 16 addresses or more",
+                        STR_ARG(part));
+    }
+    uint64_t from = 0, to = 0;
+    struct str last, first = str_cut(str_from(o->node_ports), '-', &last);
+    if (r == 0 && (str_to_u64(first, &from) < 0 || str_to_u64(last, &to) < 0 || from < 1 ||
+                   to > 65535 || from > to))
+        r = err_set(reterr, -EINVAL, NULL,
+                    "--node-port-range: \"%s\" is not two ports such as 30000-32767",
+                    o->node_ports);
+    return r;
 }
 
 static int check_options(const struct up_options *o)
 {
+    struct err err = {0};
+    if (!str_is_dns1123_label(str_from(o->name)) || strlen(o->name) > 40)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead lab up --name demo",
+                            "--name: \"%s\" is not a name of at most 40 of a-z, 0-9 and '-'",
+                            o->name);
+    if (check_values(o, &err) < 0)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead lab up --help", "%s", err_text(&err));
     if (geteuid() != 0)
         return program_fail(EXIT_FAILED, "sudo fairlead lab up",
                             "a lab needs root: it makes network namespaces");
-    if (!str_is_dns1123_label(str_from(o->name)) || strlen(o->name) > 40)
-        return program_fail(EXIT_USAGE_ERROR, NULL,
-                            "--name: \"%s\" is not a name of at most 40 of a-z, 0-9 and '-'",
-                            o->name);
     return -1;
+}
+
+static int fail(const struct up *u, int r, const struct err *err)
+{
+    AUTO_CHARS char *logs = xasprintf(
+        "fairlead check tells what this machine lacks; the logs are in %s/logs", u->dir.path);
+    return program_fail(r == -ETIMEDOUT ? EXIT_TIMEOUT : EXIT_FAILED,
+                        r == -EBUSY ? "fairlead lab down, or another --name"
+                        : u->hint   ? u->hint
+                                    : logs,
+                        "lab %s: %s", u->o->name, err_text(err));
 }
 
 int up_command(int argc, char **argv)
@@ -349,13 +415,13 @@ int up_command(int argc, char **argv)
         "fairlead lab up",
         "starts a Kubernetes-shaped cluster on this machine",
         "[flags]",
-        "  fairlead lab up\n  fairlead lab up --name demo --nodes 3 -f manifests/\n",
+        "  fairlead lab up\n  fairlead lab up --name demo --nodes 3 -f manifests/\n"
+        "  fairlead lab up --image 'shop/web:1.2=fairlead-echo --http 80'\n",
         args,
         false};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     struct err err = {0};
     struct up u = {.o = &o, .began_ms = time_mono_ms(), .dir.lock_fd = -1};
-    int code = program_start(&p, argc, argv, &rest, NULL);
+    int code = program_start(&p, argc, argv, NULL, NULL);
     if (code < 0)
         code = check_options(&o);
     if (code >= 0)
@@ -367,15 +433,13 @@ int up_command(int argc, char **argv)
     if (r == 0)
         print_ending(&u);
     else
-        code = program_fail(r == -ETIMEDOUT ? EXIT_TIMEOUT : EXIT_FAILED,
-                            r == -EBUSY ? "fairlead lab down, or another --name"
-                                        : "see the logs in the lab's state directory",
-                            "lab %s: %s", o.name, err_text(&err));
+        code = fail(&u, r, &err);
     kube_client_free(u.client);
     kube_config_free(u.config);
     loop_turn(u.loop, 0);
     loop_free(u.loop);
     lab_record_done(&u.record);
+    json_decref(u.objects);
     state_dir_done(&u.dir);
     arg_list_done(&o.files);
     arg_list_done(&o.images);

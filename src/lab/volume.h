@@ -4,6 +4,7 @@
 
 #include "codec/json.h"
 #include "lab/container.h"
+#include "lab/pod_env.h"
 
 struct volume_inputs {
     json_t *(*config)(const char *kind, const char *name,
@@ -13,15 +14,12 @@ struct volume_inputs {
     void *user;
 };
 
-/* Makes (or rewrites) one volume of the pod below dir; *ret_path is where its files are, owned.
- * -ENOENT: something that is not optional is missing; -EOPNOTSUPP: a kind the lab does not have. */
+/* Makes one volume of the pod below dir, or brings its files up to date. -ENOENT: something that is
+ * not optional is missing; -EOPNOTSUPP: a kind the lab does not have. */
 int volume_make(const json_t *volume, const json_t *pod, const char *dir,
-                const struct volume_inputs *inputs, char **ret_path, struct err *reterr) NODISCARD;
-/* The mounts of a container, from volumes made before. */
-int volume_mounts(const json_t *container, const json_t *pod, const char *dir,
+                const struct volume_inputs *inputs, struct err *reterr) NODISCARD;
+/* Its files come from the API and may change while the pod runs. */
+bool volume_is_written(const json_t *volume);
+/* The mounts of a container, from volumes made before; e expands subPathExpr. */
+int volume_mounts(const json_t *container, const json_t *pod, const char *dir, const struct env *e,
                   container_mounts *ret, struct err *reterr) NODISCARD;
-/* mkdir -p with 0755. */
-int make_directories(const char *path, struct err *reterr) NODISCARD;
-int write_file(const char *path, struct str text, unsigned mode, struct err *reterr) NODISCARD;
-/* Removes a tree without following links. */
-void remove_tree(const char *path);

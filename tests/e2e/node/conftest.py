@@ -1,65 +1,21 @@
-"""A lab of its own for the node part's tests: made once per module, taken down whatever happens. Root only."""
+"""A lab for tests that look at single pods: made once per module (LAB_ENV of the module goes into its environment)."""
 import base64
 import http.client
-import json
 import os
 import re
-import secrets
-import shutil
 import ssl
-import subprocess
+import sys
 import tempfile
-import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-BIN = os.environ.get("FAIRLEAD_BIN", os.path.join(ROOT, "build", "bin"))
-SLOW = 5 if os.environ.get("FAIRLEAD_SANITIZED") else 1
-
-if os.geteuid() != 0:
-    pytest.skip("a lab needs root", allow_module_level=True)
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import lab_harness  # noqa: E402
+from lab_harness import BIN, SLOW, run, wait_until  # noqa: E402,F401
 
 
-def run(*argv, check=True, stdin=None, timeout=30, env=None):
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout * SLOW, env=env)
-    if check and done.returncode != 0:
-        pytest.fail(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout if check else done
-
-
-def wait_until(what, fn, timeout=10):
-    end = time.monotonic() + timeout * SLOW
-    while True:
-        value = fn()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"timed out waiting until {what} (last: {value!r})")
-        time.sleep(0.02)
-
-
-class Lab:
-    def __init__(self):
-        self.name = "e" + secrets.token_hex(4)
-        self.env = dict(os.environ)
-
-    def fairlead(self, *argv, **kw):
-        return run(os.path.join(BIN, "fairlead"), *argv, env=self.env, **kw)
-
-    def up(self, *argv):
-        out = self.fairlead("lab", "up", "--name", self.name, *argv, timeout=60)
-        self.env["KUBECONFIG"] = self.fairlead("lab", "kubeconfig", "--name", self.name, "--path").strip()
-        return out
-
-    def down(self):
-        return self.fairlead("lab", "down", "--name", self.name)
-
-    def get(self, *argv):
-        return json.loads(self.fairlead("get", *argv, "-o", "json"))
-
-    def apply(self, *objects):
-        return self.fairlead("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+class PodLab(lab_harness.Lab):
+    """By the pod's name instead of selectors and namespaces."""
 
     def pod(self, name, image="fairlead/echo", command=None, args=None, spec=None, container=None, labels=None):
         c = {"name": "main", "image": image}
@@ -120,15 +76,5 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab():
-    for tool in ("fairlead", "fairlead-labd", "fairlead-echo", "fairlead-agent"):
-        if not os.path.exists(os.path.join(BIN, tool)):
-            pytest.skip(f"{tool} is not built")
-    if not shutil.which("ip"):
-        pytest.skip("no ip(8)")
-    one = Lab()
-    try:
-        one.up("--ephemeral")
-        yield one
-    finally:
-        one.down()
+def lab(request):
+    yield from lab_harness.running(PodLab(**getattr(request.module, "LAB_ENV", {})), "--ephemeral")

@@ -1,0 +1,149 @@
+"""The command line's own promises: help, nearest match, check, completion. Needs no lab but where it completes objects."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+BIN = os.path.abspath(os.environ.get("FAIRLEAD_BIN", "build/bin"))
+FAIRLEAD = os.path.join(BIN, "fairlead")
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "get", "apply", "delete", "exec", "attach", "logs", "check", "version",
+            "completion"]
+
+
+def fairlead(*argv, **kw):
+    return subprocess.run([FAIRLEAD, *argv], capture_output=True, text=True, check=False, **kw)
+
+
+def test_the_list_above_is_whole():
+    said = fairlead("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    assert [line.split()[0] for line in said.splitlines()] == list(dict.fromkeys(c.split()[0] for c in COMMANDS))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(command):
+    """A sentence, usage, examples, flags, exit codes; -h is the same."""
+    done = fairlead(*command.split(), "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout == fairlead(*command.split(), "-h").stdout
+    sections = [p.split("\n")[0] for p in done.stdout.strip().split("\n\n")]
+    assert sections[0].startswith(f"fairlead {command}: ")
+    assert sections[1:4] == ["Usage:", "Examples:", "Flags:"] and sections[4].startswith("Exit codes: 0 ok, 1 failed")
+    examples = done.stdout.split("Examples:\n")[1].split("\n\n")[0].splitlines()
+    assert len(examples) >= 2 and all(f"fairlead {command}" in line for line in examples), examples
+    for line in done.stdout.split("Flags:\n")[1].split("\n\n")[0].splitlines():
+        assert "--" in line and len(line.split("  ")) >= 2 and line.strip()[-1] != "-", line
+
+
+@pytest.mark.parametrize("argv,error,hint", [
+    (["gte"], 'error: unknown command "gte"', "did you mean: fairlead get"),
+    (["frobnicate"], 'error: unknown command "frobnicate"', "fairlead --help"),
+    (["--nodes"], 'error: unknown flag "--nodes"', "fairlead --help"),
+    (["lab", "dwon"], 'error: fairlead lab: unknown verb "dwon"', "did you mean: fairlead lab down"),
+    (["lab"], "error: fairlead lab: a verb is missing", "fairlead lab up, down, status, exec or kubeconfig"),
+    (["get", "pods", "--namespce", "x"], "error: fairlead get: unknown flag --namespce (did you mean --namespace?)", "fairlead get --help"),
+    (["get", "pods", "-Z"], "error: fairlead get: unknown flag -Z", "fairlead get --help"),
+    (["check", "--only", "kernle"], 'error: --only: "kernle" is no category and no id of a check', "did you mean: --only kernel"),
+    (["check", "now"], 'error: fairlead check: unexpected argument "now"', "fairlead check --help"),
+    (["check", "-o", "yaml"], 'error: --output: "yaml" is neither table nor json', "fairlead check --help"),
+    (["apply"], "error: --filename is required", "fairlead apply -f FILE"),
+    (["delete"], "error: name what to delete", "fairlead delete TYPE/NAME"),
+    (["logs"], "error: name one pod", "fairlead logs POD"),
+    (["attach"], "error: name a pod", "fairlead attach POD"),
+    (["exec", "web"], "error: name a pod and a command", "fairlead exec POD -- COMMAND"),
+    (["completion", "tcsh"], "error: fairlead completion: name one of bash, zsh, fish", "fairlead completion bash"),
+])
+def test_usage_errors_exit_64_with_two_lines(argv, error, hint):
+    done = fairlead(*argv)
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (64, "", [error, f"hint: {hint}"])
+
+
+def test_check_passes_here_and_is_json():
+    done = fairlead("check", "-o", "json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 0 and said["kind"] == "CheckResult" and said["success"] is True, said
+    anchors = [line[3:].strip().lower() for line in open(os.path.join(os.path.dirname(__file__), "../../../docs/check.md")) if line.startswith("## ")]
+    assert [c["docs"] for c in said["checks"]] == [f"docs/check.md#{a}" for a in anchors], "a heading per id, in the same order"
+    assert fairlead("check").stdout.strip().endswith("fit") or "with warnings" in fairlead("check").stdout
+
+
+def test_check_only_and_skip():
+    def ids(*argv):
+        return [c["id"] for c in json.loads(fairlead("check", "-o", "json", *argv).stdout)["checks"]]
+    assert ids("--only", "host") == ["FL-HOST-001", "FL-HOST-002", "FL-HOST-003"]
+    assert ids("--only", "host", "--skip", "FL-HOST-002") == ["FL-HOST-001", "FL-HOST-003"]
+    assert ids("--only", "FL-KERN-002", "--only", "lab") == ["FL-KERN-002", "FL-LAB-001"]
+
+
+@pytest.mark.parametrize("capability,failing", [("sys_admin", "FL-KERN-001"), ("net_admin", "FL-KERN-002")])
+def test_check_names_what_is_missing(capability, failing):
+    """A machine (here: a container) that does not let us: which feature, what to do, where it is told; exit code 2."""
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv(1)")
+    done = subprocess.run(["setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}", FAIRLEAD, "check", "-o", "json"],
+                          capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout)
+    bad = {c["id"]: c for c in said["checks"] if c["result"] == "error"}
+    assert done.returncode == 2 and said["success"] is False and failing in bad
+    assert "Operation not permitted" in bad[failing]["error"] and bad[failing]["hint"]
+    assert bad[failing]["docs"] == f"docs/check.md#{failing.lower()}"
+
+
+def test_check_without_overlay_and_without_root(tmp_path):
+    """In a mount namespace of its own whose /proc/filesystems does not know overlay."""
+    (tmp_path / "filesystems").write_text("nodev\ttmpfs\n")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind {tmp_path}/filesystems /proc/filesystems && exec {FAIRLEAD} check --only FL-KERN-003"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[0].startswith("FAIL  FL-KERN-003  overlay file system")
+    assert lines[1:4] == ["/proc/filesystems does not name overlay", "hint: modprobe overlay, or enable CONFIG_OVERLAY_FS",
+                          "docs: docs/check.md#fl-kern-003"]
+    assert lines[-1] == "not fit: see above"
+    fd = os.open(FAIRLEAD, os.O_RDONLY)
+    done = subprocess.run([f"/proc/self/fd/{fd}", "check", "--only", "FL-HOST-001"], pass_fds=[fd], user=65534, group=65534, extra_groups=[],
+                          capture_output=True, text=True, check=False)
+    os.close(fd)
+    assert done.returncode == 2 and "running as uid 65534" in done.stdout and "hint: sudo fairlead check" in done.stdout
+
+
+def complete(*words, env=None):
+    return [line.split("\t")[0] for line in fairlead("__complete", *words, env=env).stdout.splitlines()]
+
+
+def test_completion_comes_from_the_tables():
+    assert complete("") == list(dict.fromkeys(c.split()[0] for c in COMMANDS))
+    assert complete("lab", "") == ["up", "down", "status", "exec", "kubeconfig"]
+    for command in COMMANDS:
+        flags = [line.split("--")[1].split()[0] for line in fairlead(*command.split(), "--help").stdout.split("Flags:\n")[1].split("\n\n")[0].splitlines()]
+        assert complete(*command.split(), "--") == ["--" + f for f in flags], command
+    assert complete("completion", "") == ["bash", "zsh", "fish"]
+    assert complete("check", "--only", "") == ["host", "kernel", "lab"]
+    assert complete("get", "-o", "")[:2] == ["table", "wide"]
+    assert complete("exec", "web", "--", "l") == []
+    assert complete("nonsense", "x") == []
+
+
+def test_completion_of_objects(lab):
+    lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tab-one"}})
+    env = lab.client_env
+    assert {"pods", "services", "deployments", "configmaps"} <= set(complete("get", "", env=env))
+    assert "cm/tab-one" in complete("get", "cm/ta", env=env)
+    assert "tab-one" in complete("delete", "configmap", "", env=env)
+    assert {"default", "kube-system"} <= set(complete("get", "pods", "-n", "", env=env))
+    assert any(name.startswith("cluster-dns-") for name in complete("logs", "-n", "kube-system", "", env=env))
+    assert lab.name in complete("lab", "down", "--name", "", env=env)
+    assert complete("get", "cm", "", env=dict(env, KUBECONFIG="/no/such")) == [], "nobody to ask is no error"
+
+
+def test_completion_in_a_shell(lab):
+    """bash really loads and runs the script."""
+    script = ("PATH=%s:$PATH; source <(fairlead completion bash); COMP_WORDS=(fairlead lab do); COMP_CWORD=2; _fairlead; echo ${COMPREPLY[@]};"
+              "COMP_WORDS=(fairlead get --name); COMP_CWORD=2; _fairlead; echo ${COMPREPLY[@]}") % BIN
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=lab.client_env, check=False)
+    assert done.stdout.split("\n")[:2] == ["down", "--namespace"], done
+    for shell, check in (("zsh", ["-n"]), ("fish", ["-n"])):
+        if shutil.which(shell):
+            text = fairlead("completion", shell).stdout
+            assert subprocess.run([shell, *check], input=text, text=True, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,198 @@
+"""attach, exec with a terminal, and what kubectl makes of them (run -i --rm, cp); kubectl where one is found that speaks WebSocket."""
+import filecmp
+import fcntl
+import glob
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+
+from conftest import BIN, SLOW, wait_until
+
+LOOP = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+
+
+def kubectls():
+    found = sorted(glob.glob("/usr/lib/google-cloud-sdk/bin/kubectl.1.*")) + [p for p in [shutil.which("kubectl")] if p]
+    good = []
+    for path in found:
+        out = subprocess.run([path, "version", "--client", "-o", "json"], capture_output=True, text=True, check=False).stdout
+        minor = out.split('"minor": "')[1].split('"')[0].rstrip("+") if '"minor": "' in out else "0"
+        if int(minor) >= 31 and (path, int(minor)) not in good:
+            good.append((path, int(minor)))
+    return [p for p, _ in good]
+
+
+@pytest.fixture(scope="module")
+def kubectl(lab):
+    found = kubectls()
+    if not found:
+        pytest.skip("no kubectl of 1.31 or newer")
+
+    def run(*argv, **kw):
+        return subprocess.run([found[-1], *argv], capture_output=True, text=True, env=lab.client_env, timeout=30 * SLOW, check=False, **kw)
+    return run
+
+
+class Terminal:
+    """A command on a pty of ours."""
+
+    def __init__(self, lab, *argv, size=(33, 99)):
+        self.master, slave = pty.openpty()
+        self.resize(*size)
+        self.process = subprocess.Popen([os.path.join(BIN, "fairlead"), *argv], stdin=slave, stdout=slave, stderr=slave, env=lab.client_env,
+                                        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.seen = ""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def wait_for(self, text, timeout=10):
+        end = time.monotonic() + timeout * SLOW
+        while text not in self.seen:
+            if not select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
+                pytest.fail(f"no {text!r} in {self.seen!r}")
+            try:
+                self.seen += os.read(self.master, 4096).decode(errors="replace")
+            except OSError:
+                pytest.fail(f"ended without {text!r}: {self.seen!r}")
+
+    def close(self):
+        try:
+            return self.process.wait(10 * SLOW)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.master)
+
+
+def test_attach_joins_output_and_input(lab):
+    lab.pod("reader", image="busybox", command=["sh", "-c", "while read x; do echo got $x; echo err $x >&2; done; echo end"],
+            container={"stdin": True, "stdinOnce": True}, spec={"restartPolicy": "Never"})
+    lab.wait_ready("reader")
+    done = lab.fairlead("attach", "-i", "reader", stdin="one\ntwo\n", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "got one\ngot two\nend\n", "err one\nerr two\n")
+    wait_until("its end was the program's", lambda: lab.status("reader").get("phase") == "Succeeded")
+    assert "got two" in lab.logs("reader"), "the log has it too"
+
+
+def test_without_stdin_once_the_program_goes_on(lab):
+    lab.pod("stays", image="busybox", command=["sh", "-c", "while read x; do echo got $x; done; echo end"], container={"stdin": True})
+    lab.wait_ready("stays")
+    for word in ("one", "two"):
+        client = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "stays"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  env=lab.client_env, text=True)
+        client.stdin.write(word + "\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == f"got {word}\n"
+        client.kill()
+        client.wait()
+    assert lab.container("stays")["restartCount"] == 0 and "end" not in lab.logs("stays")
+
+
+def test_two_clients_see_the_same_and_a_slow_one_loses_nothing(lab):
+    flood = "i=0; while [ $i -lt 60000 ]; do echo line $i of the output; i=$((i+1)); done"
+    lab.pod("both", image="busybox", command=["sh", "-c", f"while read x; do echo $x; [ $x = go ] && break; done; {flood}"],
+            container={"stdin": True}, spec={"restartPolicy": "Never"})
+    lab.wait_ready("both")
+    slow = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "both"], stdout=subprocess.PIPE, env=lab.client_env, text=True)
+    fast = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "both"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lab.client_env, text=True)
+
+    def ping():
+        fast.stdin.write("ping\n")
+        fast.stdin.flush()
+        return select.select([slow.stdout], [], [], 0.05)[0]
+    wait_until("both are attached", ping)
+    fast.stdin.write("go\n")
+    fast.stdin.flush()
+    want = "".join(f"line {i} of the output\n" for i in range(60000))
+    outputs = ["", ""]
+
+    def read(i, client):
+        outputs[i] = client.stdout.read()
+    threads = [threading.Thread(target=read, args=(i, client)) for i, client in enumerate((fast, slow))]
+    threads[0].start()
+    time.sleep(0.5)  # the slow one takes nothing for a while
+    threads[1].start()
+    for t in threads:
+        t.join(60 * SLOW)
+    assert [o.split("go\n", 1)[1] == want for o in outputs] == [True, True]
+    assert (slow.wait(), fast.wait()) == (0, 0)
+
+
+def test_exec_with_a_terminal(lab):
+    lab.wait_ready(lab.pod("shell", image="busybox"))
+    t = Terminal(lab, "exec", "-it", "shell", "--", "sh")
+    t.type("stty size; echo is-$((1+1))\n")
+    t.wait_for("33 99")
+    t.wait_for("is-2")
+    t.resize(44, 111)
+    wait = time.monotonic() + 10 * SLOW
+    while "44 111" not in t.seen and time.monotonic() < wait:
+        t.type("stty size\n")
+        t.wait_for("stty size")
+        time.sleep(0.05)
+        t.seen += os.read(t.master, 4096).decode(errors="replace") if select.select([t.master], [], [], 0.2)[0] else ""
+    assert "44 111" in t.seen
+    t.type("exit 5\n")
+    assert t.close() == 5
+
+
+def test_attach_to_a_terminal(lab):
+    lab.pod("term", image="busybox", command=["sh"], container={"stdin": True, "tty": True, "stdinOnce": True}, spec={"restartPolicy": "Never"})
+    lab.wait_ready("term")
+    t = Terminal(lab, "attach", "-it", "term")
+    t.type("test -t 0 && test -t 1 && echo yes-$((40+2))\n")
+    t.wait_for("yes-42")
+    t.type("exit\n")
+    assert t.close() == 0
+    wait_until("it is over", lambda: lab.status("term").get("phase") == "Succeeded")
+
+
+def test_attach_says_why_not(lab):
+    done = lab.fairlead("attach", "nobody", check=False)
+    assert done.returncode == 1 and 'pods "nobody" not found' in done.stderr
+    lab.pod("gone", image="busybox", command=["true"], spec={"restartPolicy": "Never"})
+    wait_until("it is over", lambda: lab.status("gone").get("phase") == "Succeeded")
+    done = lab.fairlead("attach", "gone", check=False)
+    assert done.returncode == 1 and "is not running" in done.stderr
+
+
+def test_exec_keeps_the_flags_of_the_command(lab):
+    lab.wait_ready(lab.pod("flags", image="busybox"))
+    assert lab.fairlead("exec", "flags", "-c", "main", "--", "echo", "-n", "-c", "x") == "-c x"
+    assert lab.fairlead("exec", "flags", "echo", "-n", "x") == "x"
+    done = lab.fairlead("exec", "flags", "x", "--", "y", check=False)
+    assert done.returncode == 64 and "name a pod and a command" in done.stderr
+
+
+def test_kubectl_run_and_remove(lab, kubectl):
+    done = kubectl("run", "-i", "--rm", "once", "--image=busybox", "--restart=Never", "--", "cat", input="hello in\n")
+    assert done.returncode == 0 and "hello in\n" in done.stdout, done
+    done = kubectl("run", "-i", "--rm", "twice", "--image=busybox", "--restart=Never", "--", "sh", "-c", "echo out; exit 3", input="")
+    assert done.returncode == 3, done
+    assert lab.fairlead("get", "pod", "once", check=False).returncode == 1
+
+
+def test_kubectl_cp(lab, kubectl, tmp_path):
+    lab.wait_ready(lab.pod("box", image="busybox"))
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "text").write_text("words\n")
+    (source / "large").write_bytes(os.urandom(3_000_000))
+    assert kubectl("cp", str(source), "box:/tmp/there").returncode == 0
+    assert lab.sh("box", "cat /tmp/there/deep/text") == "words\n"
+    done = kubectl("cp", "box:/tmp/there", str(tmp_path / "back"))
+    assert done.returncode == 0, done
+    assert filecmp.cmp(source / "large", tmp_path / "back" / "large", shallow=False)
