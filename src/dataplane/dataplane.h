@@ -125,4 +125,3 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
     NODISCARD;
 /* Deletes everything of ours, whatever state it is in. */
 int nftables_cleanup(struct err *reterr) NODISCARD;
-struct dataplane *fake_dataplane_new(void);

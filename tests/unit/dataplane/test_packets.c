@@ -33,10 +33,12 @@ static struct host hosts[N_HOSTS] = {
     {.name = "node", .v4 = "198.51.100.1", .v6 = "fd99::1"},
 };
 
+enum op { ONCE, OPEN, AGAIN }; /* OPEN keeps the connection, AGAIN uses it */
 struct request {
     char ip[64];
     uint16_t port, src_port;
     uint8_t proto;
+    enum op op;
 };
 struct answer {
     char text[128]; /* "NAME:PORT PEER", "REJECT", "TIMEOUT" */
@@ -88,17 +90,28 @@ static void describe(const char *name, uint16_t port, const struct sockaddr_in6 
     snprintf(ret, n, "%s:%u %s", name, port, strncmp(ip, "::ffff:", 7) == 0 ? ip + 7 : ip);
 }
 
+/* A byte in, who we are out, for as long as the connection lasts. */
+static void serve_kept(const char *name, int fd)
+{
+    char in;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (read(fd, &in, 1) == 1 && write(fd, name, strlen(name)) > 0)
+        ;
+    exit(0);
+}
+
 static void serve(const char *name)
 {
-    static const uint16_t ports[3] = {8080, 8081, 9000};
-    struct pollfd p[3];
+    static const uint16_t ports[4] = {8080, 8081, 9000, 8090};
+    struct pollfd p[4];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (int i = 0; i < 3; i++)
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 0; i < 4; i++)
         p[i] = (struct pollfd){.fd = bind_socket(i == 2 ? SOCK_DGRAM : SOCK_STREAM, ports[i]),
                                .events = POLLIN};
     for (;;) {
-        poll(p, 3, -1);
-        for (int i = 0; i < 3; i++) {
+        poll(p, 4, -1);
+        for (int i = 0; i < 4; i++) {
             struct sockaddr_in6 peer;
             socklen_t len = sizeof(peer);
             char text[128], in[128];
@@ -112,6 +125,12 @@ static void serve(const char *name)
                 continue;
             }
             int fd = accept(p[i].fd, (struct sockaddr *)&peer, &len);
+            if (i == 3) {
+                if (fork() == 0)
+                    serve_kept(name, fd);
+                close(fd);
+                continue;
+            }
             describe(name, ports[i], &peer, text, sizeof(text));
             (void)!write(fd, text, strlen(text));
             close(fd);
@@ -123,6 +142,7 @@ static void serve(const char *name)
 
 static void ask(const struct request *q, struct answer *ret)
 {
+    static int kept = -1;
     struct sockaddr_storage sa;
     struct ip ip;
     struct pollfd p = {.events = POLLOUT};
@@ -132,17 +152,19 @@ static void ask(const struct request *q, struct answer *ret)
     if (ip_parse(str_from(q->ip), &ip) < 0)
         return;
     len = ip_to_sockaddr(&ip, q->port, &sa);
-    p.fd = socket(
-        sa.ss_family,
-        (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (q->src_port) {
+    p.fd = q->op == AGAIN ? kept
+                          : socket(sa.ss_family,
+                                   (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) |
+                                       SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                   0);
+    if (q->op != AGAIN && q->src_port) {
         struct sockaddr_storage local;
         struct ip any = {.family = ip.family};
         socklen_t l = ip_to_sockaddr(&any, q->src_port, &local);
         setsockopt(p.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         (void)!bind(p.fd, (struct sockaddr *)&local, l);
     }
-    if (connect(p.fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
+    if (q->op != AGAIN && connect(p.fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
         error = errno;
     if (!error && q->proto == IPPROTO_UDP)
         (void)!send(p.fd, "x", 1, 0);
@@ -151,6 +173,8 @@ static void ask(const struct request *q, struct answer *ret)
     else if (!error)
         getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error, &n);
     p.events = POLLIN;
+    if (!error && q->op != ONCE)
+        (void)!send(p.fd, "x", 1, MSG_NOSIGNAL);
     if (!error && poll(&p, 1, WAIT_MS) == 0)
         error = ETIMEDOUT;
     ssize_t got = error ? -1 : recv(p.fd, ret->text, sizeof(ret->text) - 1, 0);
@@ -163,7 +187,9 @@ static void ask(const struct request *q, struct answer *ret)
                                          : strerror(error));
     else
         ret->text[got] = 0;
-    close(p.fd);
+    kept = q->op == ONCE ? kept : p.fd;
+    if (q->op == ONCE)
+        close(p.fd);
 }
 
 static struct answer ask_from(int from, const struct request *q)
@@ -517,6 +543,103 @@ static void test_row_38_udp_flows_follow_the_endpoints(void **state)
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
 }
 
+/* Connections that are there go on whatever becomes of their endpoint; only new ones are rejected.
+ */
+static void test_rows_37_39_connections_are_never_cut(void **state)
+{
+    static const int from[] = {POD_B, OUTSIDE, NODE};
+    struct dataplane_endpoint kept = ep("10.244.1.2", 8090), other = ep("10.244.2.2", 8090);
+    struct frontend f = fe("10.96.0.9", AF_INET, T, 90, DATAPLANE_CLUSTER, &kept, 1);
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        struct request q = {.ip = "10.96.0.9", .port = 90, .proto = T, .op = OPEN};
+        f.removed = false;
+        f.endpoints = &kept;
+        f.n_endpoints = 1;
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        q.op = AGAIN;
+        f.endpoints = &other; /* another endpoint instead */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        f.n_endpoints = 0; /* none: the next connection is rejected, this one is not */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        q.op = ONCE;
+        assert_string_equal(ask_from(from[i], &q).text, "REJECT");
+        q.op = AGAIN;
+        f.removed = true; /* the Service is gone */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+    }
+}
+
+/* The same for a connection that was there before its destination became a Service's address. */
+static void test_row_37_connections_from_before_go_on(void **state)
+{
+    struct request q = {.ip = "10.244.1.2", .port = 8090, .proto = T, .op = OPEN};
+    struct frontend f = fe("10.244.1.2", AF_INET, T, 8090, DATAPLANE_EXTERNAL, NULL, 0);
+    (void)state;
+    assert_string_equal(ask_from(POD_B, &q).text, "a");
+    apply(&f, 1, false);
+    q.op = AGAIN;
+    assert_string_equal(ask_from(POD_B, &q).text, "a");
+    q.op = ONCE;
+    assert_string_equal(ask_from(POD_B, &q).text, "REJECT");
+    f.removed = true;
+    apply(&f, 1, false);
+}
+
+/* Restarts the backend with these addresses for node ports; frontends stay as they are. */
+static void reopen(const struct dataplane_config *c)
+{
+    struct err e = {0};
+    backend->ops->free(backend);
+    if (nftables_open(c, &backend, &e) < 0)
+        fail_msg("%s", err_text(&e));
+    apply(frontends, n_frontends, true);
+}
+
+static void assert_node_port(int from, const char *ip, const char *want)
+{
+    struct request q = {.port = 30080, .proto = T};
+    snprintf(q.ip, sizeof(q.ip), "%s", ip);
+    struct answer a = ask_from(from, &q);
+    if (strncmp(a.text, want, strlen(want)) != 0)
+        fail_msg("node port at %s: want %s, got %s", ip, want, a.text);
+}
+
+static void test_row_16_node_port_addresses(void **state)
+{
+    static const struct prefix some[] = {{{AF_INET, {198, 51, 100}}, 24},
+                                         {{AF_INET6, {0xfd, 0x99, [15] = 1}}, 128}},
+                               v4[] = {{{AF_INET, {198, 51, 100, 1}}, 32}};
+    struct dataplane_config c = {.cluster_cidrs = pods,
+                                 .n_cluster_cidrs = 2,
+                                 .node_port_addresses = some,
+                                 .n_node_port_addresses = 2};
+    (void)state;
+    assert_node_port(POD_B, "10.244.1.1", "a:8080");  /* by default every address, */
+    assert_node_port(NODE, "127.0.0.1", "REJECT");    /* but never loopback */
+    assert_node_port(OUTSIDE, "203.0.113.1", "TIME"); /* nor one that is not the node's */
+    reopen(&c);
+    assert_node_port(POD_B, "10.244.1.1", "REJECT");
+    assert_node_port(POD_B, "198.51.100.1", "a:8080");
+    assert_node_port(OUTSIDE, "fd99::1", "a:8080");
+    assert_node_port(OUTSIDE, "fd44:1::1", "REJECT");
+    sh("ip addr add 198.51.100.77/24 dev v2"); /* counts from the moment it is there */
+    assert_node_port(OUTSIDE, "198.51.100.77", "a:8080");
+    sh("ip addr del 198.51.100.77/24 dev v2");
+    c.node_port_addresses = v4; /* a family that is not named has none */
+    c.n_node_port_addresses = 1;
+    reopen(&c);
+    assert_node_port(OUTSIDE, "198.51.100.1", "a:8080");
+    assert_node_port(OUTSIDE, "fd99::1", "REJECT");
+    c.n_node_port_addresses = 0;
+    reopen(&c);
+    assert_node_port(OUTSIDE, "fd99::1", "a:8080");
+}
+
 static void test_row_47_restart_keeps_traffic(void **state)
 {
     static const struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
@@ -538,6 +661,9 @@ int main(void)
         cmocka_unit_test(test_row_28_uniform_choice),
         cmocka_unit_test(test_row_8_ports_differ_per_endpoint),
         cmocka_unit_test(test_row_38_udp_flows_follow_the_endpoints),
+        cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
+        cmocka_unit_test(test_row_37_connections_from_before_go_on),
+        cmocka_unit_test(test_row_16_node_port_addresses),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),
     };
     if (geteuid() != 0 || system("command -v ip >/dev/null") != 0 || !network_up()) {
