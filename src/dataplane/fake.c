@@ -51,7 +51,10 @@ static void change_frontend(struct fake *f, const struct frontend *fe)
     }
     struct frontend_state *s = frontend_table_get(&f->table, &fe->key);
     s->policy = (uint8_t)fe->policy;
-    frontend_state_change(s, fe->endpoints, (uint32_t)fe->n_endpoints, on_index, &f->counters);
+    endpoint_slots_change(&s->slots[SCOPE_CLUSTER], fe->endpoints, (uint32_t)fe->n_endpoints,
+                          on_index, &f->counters);
+    endpoint_slots_change(&s->slots[SCOPE_LOCAL], fe->local, (uint32_t)fe->n_local, on_index,
+                          &f->counters);
 }
 
 static void change_address(struct fake *f, const struct address_change *a)

@@ -276,6 +276,46 @@ static void test_row_20_without_node_ports(void **state)
     world_end(&w);
 }
 
+/* Who gets which policy, and that a switch goes to the kernel. */
+static void test_rows_22_24_traffic_policies(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"externalIPs\":[\"198.51.100.9\"],%s\"ports\":[{\"name\":"
+                 "\"p\",\"port\":80,\"nodePort\":30080}]";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_slice(&w, "a", "a-1", "",
+              EP("10.244.2.1") ",{\"addresses\":[\"10.244.1.1\"],\"nodeName\":\"n1\"}");
+    AUTO_CHARS char *external = xasprintf(spec, "\"externalTrafficPolicy\":\"Local\","),
+                    *internal = xasprintf(spec, "\"internalTrafficPolicy\":\"Local\",");
+    put_service(&w, "a", "", external);
+    world_start(&w);
+    assert_frontends(
+        &w,
+        LINE("10.96.0.1", "10.244.1.1")
+            LINE("10.96.0.1", "10.244.2.1") "2 198.51.100.9 6/80 policy 4 local: 10.244.1.1 8080\n"
+                                            "2 198.51.100.9 6/80 policy 4: 10.244.1.1 8080\n"
+                                            "2 198.51.100.9 6/80 policy 4: 10.244.2.1 8080\n"
+                                            "2 node 6/30080 policy 4 local: 10.244.1.1 8080\n"
+                                            "2 node 6/30080 policy 4: 10.244.1.1 8080\n"
+                                            "2 node 6/30080 policy 4: 10.244.2.1 8080\n");
+    put_service(&w, "a", "", internal);
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 3 local: 10.244.1.1 8080\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.1.1 8080\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.1.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.2.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.1.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.2.1 8080\n");
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1"));
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 3 local: none\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.2.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.2.1 8080\n");
+    world_end(&w);
+}
+
 static void test_row_32_zone_of_the_node_changes(void **state)
 {
     struct world w;
@@ -518,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_row_18_contested_address),
         cmocka_unit_test(test_row_20_without_node_ports),
         cmocka_unit_test(test_rows_25_36_address_lists),
+        cmocka_unit_test(test_rows_22_24_traffic_policies),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),
         cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),

@@ -17,7 +17,7 @@
 #include "test.h"
 
 enum { POD_A, POD_B, OUTSIDE, NODE, N_HOSTS };
-enum { WAIT_MS = 1500 };
+enum { WAIT_MS = 1500, DROP_MS = 300 }; /* what answers at all does so at once */
 
 struct host {
     const char *name;
@@ -35,10 +35,11 @@ static struct host hosts[N_HOSTS] = {
 
 enum op { ONCE, OPEN, AGAIN }; /* OPEN keeps the connection, AGAIN uses it */
 struct request {
-    char ip[64];
+    char ip[64], src[64]; /* src may be empty */
     uint16_t port, src_port;
     uint8_t proto;
     enum op op;
+    int wait_ms; /* 0: WAIT_MS */
 };
 struct answer {
     char text[128]; /* "NAME:PORT PEER", "REJECT", "TIMEOUT" */
@@ -146,7 +147,7 @@ static void ask(const struct request *q, struct answer *ret)
     struct sockaddr_storage sa;
     struct ip ip;
     struct pollfd p = {.events = POLLOUT};
-    int on = 1, error = 0;
+    int on = 1, error = 0, wait_ms = q->wait_ms ? q->wait_ms : WAIT_MS;
     socklen_t len, n = sizeof(error);
     *ret = (struct answer){.text = "ERROR"};
     if (ip_parse(str_from(q->ip), &ip) < 0)
@@ -157,9 +158,11 @@ static void ask(const struct request *q, struct answer *ret)
                                    (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) |
                                        SOCK_NONBLOCK | SOCK_CLOEXEC,
                                    0);
-    if (q->op != AGAIN && q->src_port) {
+    if (q->op != AGAIN && (q->src_port || q->src[0])) {
         struct sockaddr_storage local;
         struct ip any = {.family = ip.family};
+        if (q->src[0] && ip_parse(str_from(q->src), &any) < 0)
+            return;
         socklen_t l = ip_to_sockaddr(&any, q->src_port, &local);
         setsockopt(p.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         (void)!bind(p.fd, (struct sockaddr *)&local, l);
@@ -168,14 +171,14 @@ static void ask(const struct request *q, struct answer *ret)
         error = errno;
     if (!error && q->proto == IPPROTO_UDP)
         (void)!send(p.fd, "x", 1, 0);
-    else if (!error && poll(&p, 1, WAIT_MS) == 0)
+    else if (!error && poll(&p, 1, wait_ms) == 0)
         error = ETIMEDOUT;
     else if (!error)
         getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error, &n);
     p.events = POLLIN;
     if (!error && q->op != ONCE)
         (void)!send(p.fd, "x", 1, MSG_NOSIGNAL);
-    if (!error && poll(&p, 1, WAIT_MS) == 0)
+    if (!error && poll(&p, 1, wait_ms) == 0)
         error = ETIMEDOUT;
     ssize_t got = error ? -1 : recv(p.fd, ret->text, sizeof(ret->text) - 1, 0);
     if (!error && got < 0)
@@ -295,9 +298,19 @@ static struct frontend fe(const char *ip, uint8_t family, uint8_t proto, uint16_
     return f;
 }
 
+static struct frontend fe_local(const char *ip, uint8_t family, uint16_t port,
+                                enum dataplane_policy policy, const struct dataplane_endpoint *e,
+                                const struct dataplane_endpoint *local)
+{
+    struct frontend f = fe(ip, family, IPPROTO_TCP, port, policy, e, e != NULL);
+    f.local = local;
+    f.n_local = local != NULL;
+    return f;
+}
+
 static struct dataplane *backend;
-static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1];
-static struct frontend frontends[16];
+static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1], out4[1], out6[1];
+static struct frontend frontends[40];
 static size_t n_frontends;
 
 static void apply(struct frontend *f, size_t n, bool full)
@@ -335,6 +348,8 @@ static int install(void **state)
     both4[1] = ep("10.244.2.2", 8080);
     a6[0] = ep("fd44:1::2", 8080);
     udp4[0] = ep("10.244.1.2", 9000);
+    out4[0] = ep("198.51.100.2", 8080); /* as a pod of another node */
+    out6[0] = ep("fd99::2", 8080);
     struct frontend f[] = {
         fe("10.96.0.1", AF_INET, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, a4, 1),
         fe("10.96.0.1", AF_INET, IPPROTO_UDP, 53, DATAPLANE_CLUSTER, udp4, 1),
@@ -348,6 +363,20 @@ static int install(void **state)
         fe("fd96::1", AF_INET6, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, a6, 1),
         fe("fd96::2", AF_INET6, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, NULL, 0),
         fe(NULL, AF_INET6, IPPROTO_TCP, 30080, DATAPLANE_EXTERNAL, a6, 1),
+        fe_local("203.0.113.3", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, out4, a4),
+        fe_local("203.0.113.4", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, out4, NULL),
+        fe_local("203.0.113.5", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, NULL, NULL),
+        fe_local(NULL, AF_INET, 30082, DATAPLANE_EXTERNAL_LOCAL, out4, a4),
+        fe_local(NULL, AF_INET, 30083, DATAPLANE_EXTERNAL_LOCAL, out4, NULL),
+        fe_local(NULL, AF_INET, 30084, DATAPLANE_EXTERNAL_LOCAL, NULL, NULL),
+        fe_local("10.96.0.5", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, a4),
+        fe_local("10.96.0.6", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, NULL),
+        fe_local("10.96.0.7", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, NULL, NULL),
+        fe_local("fd98::3", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
+        fe_local("fd98::4", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, NULL),
+        fe_local(NULL, AF_INET6, 30082, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
+        fe_local("fd96::5", AF_INET6, 80, DATAPLANE_CLUSTER_LOCAL, out6, a6),
+        fe_local("fd96::6", AF_INET6, 80, DATAPLANE_CLUSTER_LOCAL, out6, NULL),
     };
     n_frontends = ARRAY_LEN(f);
     memcpy(frontends, f, sizeof(f));
@@ -372,7 +401,7 @@ struct row {
     const char *to;
     uint16_t port;
     uint8_t proto;
-    const char *want; /* "NAME:PORT", or REJECT */
+    const char *want; /* "NAME:PORT", REJECT or DROP */
     bool masqueraded;
 };
 
@@ -406,6 +435,34 @@ static const struct row table[] = {
     {"11 15", OUTSIDE, "fd99::1", 30080, T, "a:8080", true},
     {"11 34", POD_B, "fd96::2", 80, T, "REJECT", false},
     {"11 36", POD_B, "fd96::1", 81, T, "REJECT", false},
+    {"22a", POD_B, "203.0.113.3", 80, T, "out:8080", false},
+    {"22b", NODE, "203.0.113.3", 80, T, "out:8080", true},
+    {"22c", OUTSIDE, "203.0.113.3", 80, T, "a:8080", false},
+    {"22a 30", POD_A, "203.0.113.4", 80, T, "out:8080", false},
+    {"22b 30", NODE, "203.0.113.4", 80, T, "out:8080", true},
+    {"22d 35", OUTSIDE, "203.0.113.4", 80, T, "DROP", false},
+    {"22 34", OUTSIDE, "203.0.113.5", 80, T, "REJECT", false},
+    {"22 34", POD_B, "203.0.113.5", 80, T, "REJECT", false},
+    {"22 34", NODE, "203.0.113.5", 80, T, "REJECT", false},
+    {"22a", POD_B, "198.51.100.1", 30082, T, "out:8080", false},
+    {"22b", NODE, "198.51.100.1", 30082, T, "out:8080", true},
+    {"22c", OUTSIDE, "198.51.100.1", 30082, T, "a:8080", false},
+    {"22a", POD_B, "198.51.100.1", 30083, T, "out:8080", false},
+    {"22d 35", OUTSIDE, "198.51.100.1", 30083, T, "DROP", false},
+    {"22 34", OUTSIDE, "198.51.100.1", 30084, T, "REJECT", false},
+    {"24", POD_B, "10.96.0.5", 80, T, "a:8080", false},
+    {"24", NODE, "10.96.0.5", 80, T, "a:8080", true},
+    {"24", OUTSIDE, "10.96.0.5", 80, T, "a:8080", true},
+    {"24 25", POD_A, "10.96.0.5", 80, T, "a:8080", true},
+    {"24 35", POD_B, "10.96.0.6", 80, T, "DROP", false},
+    {"24 35", NODE, "10.96.0.6", 80, T, "DROP", false},
+    {"24 34", POD_B, "10.96.0.7", 80, T, "REJECT", false},
+    {"11 22a", POD_B, "fd98::3", 80, T, "out:8080", false},
+    {"11 22c", OUTSIDE, "fd98::3", 80, T, "a:8080", false},
+    {"11 22d", OUTSIDE, "fd98::4", 80, T, "DROP", false},
+    {"11 22c", OUTSIDE, "fd99::1", 30082, T, "a:8080", false},
+    {"11 24", POD_B, "fd96::5", 80, T, "a:8080", false},
+    {"11 35", POD_B, "fd96::6", 80, T, "DROP", false},
 };
 
 /* The evaluator: what the frontends and the configuration say, without a kernel. */
@@ -428,36 +485,86 @@ static bool is_node_address(const char *ip)
     return false;
 }
 
+static const char *host_name_of(const struct ip *ip)
+{
+    for (int i = 0; i < NODE; i++) {
+        struct ip h;
+        assert_int_equal(ip_parse(str_from(ip->family == AF_INET ? hosts[i].v4 : hosts[i].v6), &h),
+                         0);
+        if (ip_eq(&h, ip))
+            return hosts[i].name;
+    }
+    return "nobody";
+}
+
+struct verdict {
+    char text[64]; /* as row.want */
+    bool masqueraded;
+};
+
+/* What becomes of a packet to this frontend: row 22 in its order, then the endpoint and who sees
+ * whom. */
+static struct verdict evaluate(const struct frontend *f, const struct ip *from, bool from_node)
+{
+    bool pod = prefix_contains(&pods[from->family == AF_INET6], from);
+    bool local = f->policy == DATAPLANE_CLUSTER_LOCAL ||
+                 (f->policy == DATAPLANE_EXTERNAL_LOCAL && !pod && !from_node);
+    const struct dataplane_endpoint *e = local ? f->local : f->endpoints;
+    struct verdict v = {.text = "REJECT"};
+    if (f->n_endpoints == 0)
+        return v;
+    if (local && f->n_local == 0) {
+        snprintf(v.text, sizeof(v.text), "DROP");
+        return v;
+    }
+    struct ip ip = {.family = from->family};
+    memcpy(ip.bytes, e->ip, 16);
+    switch (f->policy) {
+    case DATAPLANE_EXTERNAL:
+        v.masqueraded = true;
+        break;
+    case DATAPLANE_EXTERNAL_LOCAL:
+        v.masqueraded = from_node;
+        break;
+    case DATAPLANE_CLUSTER:
+    case DATAPLANE_CLUSTER_LOCAL:
+    case _DATAPLANE_POLICY_MAX:
+        v.masqueraded = !pod;
+    }
+    v.masqueraded = v.masqueraded || ip_eq(from, &ip);
+    snprintf(v.text, sizeof(v.text), "%s:%u", host_name_of(&ip), e->port);
+    return v;
+}
+
 static void assert_evaluates(const struct row *r)
 {
-    struct ip to, from, endpoint;
+    struct ip to, from;
     assert_int_equal(ip_parse(str_from(r->to), &to), 0);
     assert_int_equal(
         ip_parse(str_from(to.family == AF_INET ? hosts[r->from].v4 : hosts[r->from].v6), &from), 0);
     const struct frontend *f = frontend_for(r, &to, false);
     if (!f && is_node_address(r->to))
         f = frontend_for(r, &to, true);
-    bool vip = streq(r->to, "10.96.0.1") || streq(r->to, "fd96::1");
-    bool reject = f ? f->n_endpoints == 0 : vip;
-    assert_int_equal(reject, streq(r->want, "REJECT"));
-    if (!f || reject)
+    if (!f) { /* another port of a ClusterIP, or no Service at all */
+        bool vip = streq(r->to, "10.96.0.1") || streq(r->to, "fd96::1");
+        assert_int_equal(vip, streq(r->want, "REJECT"));
         return;
-    endpoint = (struct ip){.family = to.family};
-    memcpy(endpoint.bytes, f->endpoints[0].ip, 16);
-    bool local_source = prefix_contains(&pods[to.family == AF_INET6], &from);
-    bool masqueraded = f->policy == DATAPLANE_EXTERNAL || !local_source || ip_eq(&from, &endpoint);
-    assert_int_equal(masqueraded, r->masqueraded);
+    }
+    struct verdict v = evaluate(f, &from, r->from == NODE);
+    if (!streq(v.text, r->want) || v.masqueraded != r->masqueraded)
+        fail_msg("rows %s: %s -> %s:%u: the evaluator says %s, masqueraded %d", r->rows,
+                 hosts[r->from].name, r->to, r->port, v.text, v.masqueraded);
 }
 
 static void assert_kernel_agrees(const struct row *r)
 {
-    struct request q = {.port = r->port, .proto = r->proto};
+    bool dropped = streq(r->want, "DROP");
+    struct request q = {.port = r->port, .proto = r->proto, .wait_ms = dropped ? DROP_MS : 0};
     snprintf(q.ip, sizeof(q.ip), "%s", r->to);
     struct answer a = ask_from(r->from, &q);
-    const char *peer = strchr(a.text, ' ');
-    size_t n = strlen(r->want);
+    const char *peer = strchr(a.text, ' '), *want = dropped ? "TIMEOUT" : r->want;
     bool v6 = strchr(r->to, ':');
-    if (strncmp(a.text, r->want, n) != 0)
+    if (strncmp(a.text, want, strlen(want)) != 0)
         fail_msg("rows %s: %s -> %s:%u: want %s, got %s", r->rows, hosts[r->from].name, r->to,
                  r->port, r->want, a.text);
     if (!peer || r->from == NODE)
@@ -481,7 +588,7 @@ static void warm_up(void)
             }
 }
 
-static void test_rows_13_15_25_27_34_36_table(void **state)
+static void test_rows_13_to_36_table(void **state)
 {
     (void)state;
     warm_up();
@@ -609,6 +716,74 @@ static void assert_node_port(int from, const char *ip, const char *want)
         fail_msg("node port at %s: want %s, got %s", ip, want, a.text);
 }
 
+/* The node's own traffic leaves under the address of the way it takes. */
+static void test_row_22_the_node_is_masqueraded(void **state)
+{
+    struct request q = {.ip = "203.0.113.3", .src = "192.0.2.77", .port = 80, .proto = T};
+    (void)state;
+    sh("ip addr add 192.0.2.77/32 dev lo");
+    assert_string_equal(ask_from(NODE, &q).text, "out:8080 198.51.100.1");
+    snprintf(q.ip, sizeof(q.ip), "198.51.100.2");
+    q.port = 8080;
+    assert_string_equal(ask_from(NODE, &q).text, "out:8080 192.0.2.77"); /* not by us else */
+    sh("ip addr del 192.0.2.77/32 dev lo");
+}
+
+/* Without anything that tells pods from others, pods are others: no short cut to endpoints of other
+ * nodes, and their addresses are kept. */
+static void test_row_23_policy_local_without_a_detector(void **state)
+{
+    struct dataplane_config c = {.masquerade_all = false};
+    struct request q = {.ip = "203.0.113.3", .port = 80, .proto = T};
+    (void)state;
+    reopen(&c);
+    assert_string_equal(ask_from(POD_B, &q).text, "a:8080 10.244.2.2");
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "a:8080 198.51.100.2");
+    assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+    snprintf(q.ip, sizeof(q.ip), "203.0.113.4");
+    q.wait_ms = DROP_MS;
+    assert_string_equal(ask_from(POD_B, &q).text, "TIMEOUT");
+    assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+    c = (struct dataplane_config){.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    reopen(&c);
+    assert_string_equal(ask_from(POD_B, &q).text, "out:8080 10.244.2.2");
+}
+
+/* Each of several local endpoints is chosen, and no other; the policy is switched live. */
+static void test_rows_22_30_local_endpoints_come_and_go(void **state)
+{
+    struct dataplane_endpoint all[3] = {ep("10.244.1.2", 8080), ep("10.244.2.2", 8080),
+                                        ep("198.51.100.2", 8080)};
+    struct request q = {.ip = "203.0.113.9", .port = 80, .proto = T};
+    struct frontend f = fe_local("203.0.113.9", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, all, all);
+    bool seen[2] = {false, false};
+    (void)state;
+    f.n_endpoints = 3;
+    f.n_local = 2;
+    apply(&f, 1, false);
+    for (int i = 0; i < 100; i++) {
+        struct answer a = ask_from(OUTSIDE, &q);
+        assert_true(a.text[0] == 'a' || a.text[0] == 'b');
+        assert_non_null(strstr(a.text, " 198.51.100.2"));
+        seen[a.text[0] == 'b'] = true;
+    }
+    assert_true(seen[0] && seen[1]);
+    f.n_local = 1;
+    apply(&f, 1, false);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    f.n_local = 0;
+    apply(&f, 1, false);
+    q.wait_ms = DROP_MS;
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+    f.policy = DATAPLANE_EXTERNAL;
+    apply(&f, 1, false);
+    assert_non_null(strstr(ask_from(OUTSIDE, &q).text, ":8080 "));
+    f.removed = true;
+    apply(&f, 1, false);
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+}
+
 static void test_row_16_node_port_addresses(void **state)
 {
     static const struct prefix some[] = {{{AF_INET, {198, 51, 100}}, 24},
@@ -657,12 +832,15 @@ static void test_row_47_restart_keeps_traffic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_13_15_25_27_34_36_table),
+        cmocka_unit_test(test_rows_13_to_36_table),
         cmocka_unit_test(test_row_28_uniform_choice),
         cmocka_unit_test(test_row_8_ports_differ_per_endpoint),
         cmocka_unit_test(test_row_38_udp_flows_follow_the_endpoints),
         cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
+        cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
+        cmocka_unit_test(test_row_22_the_node_is_masqueraded),
+        cmocka_unit_test(test_row_23_policy_local_without_a_detector),
         cmocka_unit_test(test_row_16_node_port_addresses),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),
     };
