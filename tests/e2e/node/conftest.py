@@ -44,7 +44,7 @@ class PodLab(lab_harness.Lab):
 
     def raw(self, path):
         """(status, body) of a GET on the API server itself."""
-        text = open(self.env["KUBECONFIG"]).read()
+        text = open(self.kubeconfig).read()
         field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
         tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
         with tempfile.NamedTemporaryFile() as f:
