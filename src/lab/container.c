@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -79,8 +80,28 @@ static int child_stdio(const struct container_spec *s)
     return s->tty ? ioctl(0, TIOCSCTTY, 0) : 0;
 }
 
+/* The bounding set is what root can get back by executing something, together with what is
+ * inheritable: none. */
+static int child_capabilities(const struct container_spec *s)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    for (unsigned cap = 0; cap < 64; cap++)
+        if (!(s->capabilities >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+            errno != EINVAL) /* one the kernel does not know */
+            return -1;
+    if (syscall(SYS_capget, &head, data) < 0)
+        return -1;
+    data[0].inheritable = data[1].inheritable = 0;
+    if (syscall(SYS_capset, &head, data) < 0)
+        return -1;
+    return s->no_new_privs ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+}
+
 static int child_identity(const struct container_spec *s)
 {
+    if (child_capabilities(s) < 0)
+        return -1;
     if (s->uid == 0 && s->gid == 0 && !s->n_groups)
         return 0;
     if (setgroups(s->n_groups, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
@@ -104,7 +125,9 @@ child_main(const struct container_spec *s, int pipe_fd, int target)
 {
     struct err err = {0};
     char what[240];
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    /* Until it executes its program this is a copy of the node, keys included, and those in the
+     * container's PID namespace can see it. */
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         child_fail(pipe_fd, -errno, "ask to die with the node");
     if (child_join(s, target) < 0)
         child_fail(pipe_fd, -errno, "join namespaces");

@@ -2,6 +2,7 @@
 /* One process tree in its own mount and PID namespace: how it is started, joined and reported. No
  * Kubernetes here. */
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -27,7 +28,9 @@ struct container_spec {
     gid_t gid;
     const gid_t *groups; /* supplementary */
     size_t n_groups;
-    int in; /* fds; -1 = /dev/null. tty: in is the slave side of a pty */
+    uint64_t capabilities; /* bit N: CAP N; all others can never be had again */
+    bool no_new_privs;     /* nor anything by executing a file */
+    int in;                /* fds; -1 = /dev/null. tty: in is the slave side of a pty */
     int out;
     int err;
     bool tty;
@@ -36,9 +39,11 @@ struct container_spec {
     int netns;
     int ipcns;
     int utsns;
-    const char *scratch;     /* an existing directory: the mount point of the container's tmpfs */
-    const char *program_dir; /* shown at CONTAINER_BIN */
-    const char *hidden;      /* a host directory that containers must not see; NULL = none */
+    const char *scratch;       /* an existing directory: the mount point of the container's tmpfs */
+    const char *program_dir;   /* shown at CONTAINER_BIN */
+    const char *const *hidden; /* host files and directories nobody may see, NULL-terminated */
+    bool open_proc;            /* /proc is all there and writable (privileged) */
+    bool read_only_root;
     const struct container_mount *mounts;
     size_t n_mounts;
 

@@ -190,11 +190,51 @@ static int mount_fresh(const char *root, const char *dir, const char *type, unsi
     return do_mount(type, target, type, flags, options, reterr);
 }
 
-static bool is_shown(const char *root, const char *path)
+/* A directory looks empty afterwards, a file too; what is not there is fine. */
+static int hide(const char *path, struct err *reterr)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        return do_mount("tmpfs", path, "tmpfs", MS_RDONLY, "mode=0700,size=4k", reterr);
+    return do_mount("/dev/null", path, NULL, MS_BIND, NULL, reterr);
+}
+
+static int hide_all(const char *root, const char *const *paths, struct err *reterr)
 {
     char target[4096];
-    snprintf(target, sizeof(target), "%s%s", root, path);
-    return access(target, F_OK) == 0;
+    int r = 0;
+    for (; paths && *paths && r == 0; paths++) {
+        snprintf(target, sizeof(target), "%s%s", root, *paths);
+        r = hide(target, reterr);
+    }
+    return r;
+}
+
+/* What of /proc is the machine's and not the container's: kernel settings, devices, keys. */
+static int close_proc(const char *root, struct err *reterr)
+{
+    static const char *const read_only[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"},
+                             *const masked[] = {"acpi", "asound",        "kcore",
+                                                "keys", "latency_stats", "sched_debug",
+                                                "scsi", "timer_list",    "timer_stats"};
+    char path[4096];
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_LEN(read_only) && r == 0; i++) {
+        snprintf(path, sizeof(path), "%s/proc/%s", root, read_only[i]);
+        if (access(path, F_OK) == 0)
+            r = do_mount(path, path, NULL, MS_BIND | MS_REC, NULL, reterr);
+        if (r == 0 && access(path, F_OK) == 0)
+            r = do_mount(path, path, NULL,
+                         MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL,
+                         reterr);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(masked) && r == 0; i++) {
+        snprintf(path, sizeof(path), "%s/proc/%s", root, masked[i]);
+        r = hide(path, reterr);
+    }
+    return r;
 }
 
 /* Makes root the root. pivot_root fails on an initial ramfs (some virtual machines): moving works
@@ -248,11 +288,15 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
     if (r == 0 && mount_fresh(root, "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY,
                               NULL, NULL) < 0)
         r = 0; /* refused inside some containers; few programs miss it */
-    if (r == 0 && s->hidden && is_shown(root, s->hidden))
-        r = mount_fresh(root, s->hidden, "tmpfs", MS_RDONLY, "mode=0700,size=4k", reterr);
+    if (r == 0 && !s->open_proc)
+        r = close_proc(root, reterr);
+    if (r == 0)
+        r = hide_all(root, s->hidden, reterr);
     if (r == 0 && s->program_dir)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
         r = bind_inside(root, &s->mounts[i], reterr);
+    if (r == 0 && s->read_only_root)
+        r = do_mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL, reterr);
     return r < 0 ? r : enter(root, reterr);
 }

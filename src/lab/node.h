@@ -9,10 +9,10 @@ struct node;
 
 struct node_options {
     const char *name;
-    const char *lab;         /* names pod namespaces fl.LAB.NODE.NS.POD */
-    const char *state_dir;   /* of this node: pods/UID/… */
-    const char *hidden_dir;  /* what containers must not see; NULL = state_dir */
-    const char *program_dir; /* where fairlead-echo and fairlead-labd are */
+    const char *lab;           /* names pod namespaces fl.LAB.NODE.NS.POD */
+    const char *state_dir;     /* of this node: pods/UID/… */
+    const char *const *hidden; /* what containers must not see; NULL-terminated */
+    const char *program_dir;   /* where fairlead-echo and fairlead-labd are */
     struct prefix pod_v4;
     struct prefix pod_v6;  /* family 0 = none */
     struct ip internal[2]; /* by family: IPv4, IPv6; family 0 = none */

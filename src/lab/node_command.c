@@ -97,6 +97,8 @@ struct node_run {
     struct buf cert, key, ca;
     char *label_text;
     char *program_dir;
+    char *hidden_path[8];
+    const char *hidden[8];
 };
 
 static void node_run_done(struct node_run *r)
@@ -108,6 +110,22 @@ static void node_run_done(struct node_run *r)
     free(r->labels.v);
     free(r->label_text);
     free(r->program_dir);
+    for (size_t i = 0; i < ARRAY_LEN(r->hidden_path); i++)
+        free(r->hidden_path[i]);
+}
+
+/* Keys, kubeconfigs, other pods' tokens: containers share the machine's files, but not these. */
+static void hide_secrets(const struct node_args *a, struct node_run *r)
+{
+    const char *const all[] = {state_dir_root(), STATE_DIR_DEFAULT, a->state_dir, a->kubeconfig,
+                               a->key};
+    _Static_assert(ARRAY_LEN(all) < ARRAY_LEN(r->hidden), "room for all and the end");
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i] && (r->hidden_path[n] = realpath(all[i], NULL))) {
+            r->hidden[n] = r->hidden_path[n];
+            n++;
+        }
 }
 
 static int node_run_load(const struct node_args *a, struct node_run *r, struct err *reterr)
@@ -134,9 +152,8 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
     o->name = a->name;
     o->lab = a->lab;
     o->state_dir = a->state_dir;
-    o->hidden_dir = str_starts(str_from(a->state_dir), str_from(state_dir_root()))
-                        ? state_dir_root()
-                        : a->state_dir;
+    hide_secrets(a, r);
+    o->hidden = r->hidden;
     o->program_dir = r->program_dir;
     o->labels = r->labels.v;
     o->n_labels = r->labels.n;

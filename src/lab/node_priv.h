@@ -190,6 +190,14 @@ struct http_client *pod_http_client(const struct pod_container *c, const json_t 
 struct http_call *pod_http_get(struct http_client *client, const json_t *action,
                                uint64_t timeout_ms, const struct http_call_ops *ops, void *user);
 
+/* ---- pod_security.c ---- */
+/* Who the container's processes are and what they may do, later ones included. Borrows from c. */
+void pod_security_apply(struct pod_container *c, struct container_spec *s);
+/* A securityContext that cannot be honoured. */
+int pod_security_check(const struct pod_container *c, struct err *reterr) NODISCARD;
+/* The capabilities of a container's securityContext. Pure. */
+uint64_t pod_security_capabilities(const json_t *context);
+
 /* ---- pod_services.c ---- */
 void pod_services_env(const struct pod *p, const struct informer *services, struct env *e);
 

@@ -232,33 +232,6 @@ static int open_log(struct pod_container *c, struct process_streams *f, struct e
     return r;
 }
 
-/* The container's own word, else the pod's. */
-static json_t *security_at(const struct pod_container *c, const char *key)
-{
-    json_t *own = json_object_get(json_at(c->spec, "securityContext"), key);
-    return own ? own : json_object_get(json_at(c->pod->object, "spec.securityContext"), key);
-}
-
-/* Who the container's processes are, later ones included. */
-static void set_identity(struct pod_container *c, struct container_spec *s)
-{
-    json_t *gid;
-    size_t i;
-    int64_t fs_group = json_at_int(c->pod->object, "spec.securityContext.fsGroup", 0);
-    c->n_groups = 0;
-    json_array_foreach(json_at(c->pod->object, "spec.securityContext.supplementalGroups"), i, gid)
-    {
-        if (c->n_groups + 1 < ARRAY_LEN(c->groups))
-            c->groups[c->n_groups++] = (gid_t)json_integer_value(gid);
-    }
-    if (fs_group)
-        c->groups[c->n_groups++] = (gid_t)fs_group;
-    s->uid = (uid_t)json_integer_value(security_at(c, "runAsUser"));
-    s->gid = (gid_t)json_integer_value(security_at(c, "runAsGroup"));
-    s->groups = c->groups;
-    s->n_groups = c->n_groups;
-}
-
 struct container_spec pod_container_join(struct pod_container *c, char *const *argv)
 {
     struct container_spec s = {.argv = argv,
@@ -268,7 +241,7 @@ struct container_spec pod_container_join(struct pod_container *c, char *const *a
                                .out = -1,
                                .err = -1,
                                .join = c->pid};
-    set_identity(c, &s);
+    pod_security_apply(c, &s);
     return s;
 }
 
@@ -312,10 +285,10 @@ static int spawn_with(struct pod_container *c, char **argv, const struct process
                                .utsns = p->utsns,
                                .scratch = scratch,
                                .program_dir = o->program_dir,
-                               .hidden = o->hidden_dir ? o->hidden_dir : o->state_dir,
+                               .hidden = o->hidden,
                                .mounts = mounts->v,
                                .n_mounts = mounts->n};
-    set_identity(c, &s);
+    pod_security_apply(c, &s);
     return r < 0 ? r : container_spawn(&s, &c->pid, reterr);
 }
 
@@ -411,17 +384,6 @@ static void fail_run(struct pod_container *c, const struct err *err)
     retry_after(c, wait ? wait : 1000);
 }
 
-static int check_user(struct pod_container *c, struct err *reterr)
-{
-    if (!json_is_true(security_at(c, "runAsNonRoot")) ||
-        json_integer_value(security_at(c, "runAsUser")) != 0)
-        return 0;
-    return err_set(reterr, -EPERM, NULL,
-                   "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", "
-                   "container: %s)",
-                   c->pod->name, c->pod->ns, c->pod->uid, c->name);
-}
-
 void pod_container_start(struct pod_container *c)
 {
     const char *name = json_key_str(c->spec, "image");
@@ -430,7 +392,7 @@ void pod_container_start(struct pod_container *c)
     const struct image *image = find_image(c);
     if (!image)
         return;
-    if (check_user(c, &err) < 0 || container_env(c, &e, &err) < 0) {
+    if (pod_security_check(c, &err) < 0 || container_env(c, &e, &err) < 0) {
         fail_start(c, "CreateContainerConfigError", &err);
         if (pod_inputs_retry(c->pod->inputs))
             retry_after(c, CONFIG_RETRY_MS);

@@ -11,7 +11,9 @@ struct state_dir {
     int lock_fd;
 };
 
-/* "/var/lib/fairlead/labs" or under $FAIRLEAD_STATE_DIR; borrowed. */
+#define STATE_DIR_DEFAULT "/var/lib/fairlead/labs"
+
+/* STATE_DIR_DEFAULT, or "labs" under $FAIRLEAD_STATE_DIR; borrowed. */
 const char *state_dir_root(void);
 void state_dir_of(const char *lab, struct state_dir *ret);
 void state_dir_done(struct state_dir *d);

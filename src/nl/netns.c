@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -23,7 +24,7 @@
 #include "base/assert.h"
 #include "base/str.h"
 
-enum { NETNS_PATH_BYTES = 320 };
+enum { NETNS_PATH_BYTES = 320, COVERS_MAX = 8 };
 
 #define THREAD_NETNS "/proc/thread-self/ns/net"
 
@@ -95,6 +96,15 @@ static int netns_make(void *user, struct err *reterr)
     return 0;
 }
 
+/* See unpin_covered. -1 without the directory. */
+static int netns_lock(int how)
+{
+    int fd = open(NETNS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)flock(fd, how);
+    return fd;
+}
+
 int netns_add(const char *name, struct err *reterr)
 {
     char path[NETNS_PATH_BYTES];
@@ -103,6 +113,8 @@ int netns_add(const char *name, struct err *reterr)
         return r;
     if (mkdir(NETNS_DIR, 0755) < 0 && errno != EEXIST)
         return err_set(reterr, -errno, NULL, NETNS_DIR ": %s", strerror(errno));
+    AUTO_FD int lock = netns_lock(LOCK_SH);
+    (void)lock; /* held until the return */
     if (path_is_namespace(path))
         return err_set(reterr, -EEXIST, NULL, "network namespace %s exists", name);
     AUTO_FD int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0444);
@@ -114,18 +126,55 @@ int netns_add(const char *name, struct err *reterr)
     return r;
 }
 
-int netns_remove(const char *name, struct err *reterr)
+static int unpin(const char *path, struct err *reterr)
 {
-    char path[NETNS_PATH_BYTES];
-    int r = netns_path(name, path, reterr);
-    if (r < 0)
-        return r;
     while (path_is_namespace(path))
         if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
             return err_set(reterr, -errno, NULL, "unmount %s: %s", path, strerror(errno));
-    if (unlink(path) < 0 && errno != ENOENT)
-        return err_set(reterr, -errno, NULL, "remove %s: %s", path, strerror(errno));
     return 0;
+}
+
+/* The first `ip netns add` on a machine binds /run/netns onto itself, all mounts below included.
+ * Where mounts are private our pins are then there twice, and the older ones are covered: no path
+ * leads to them, but they keep the file busy. So the cover is moved aside for a moment. Whoever
+ * pins or unpins meanwhile waits for the lock, which is one of the directory's inode and so the
+ * same above and below the cover. */
+static int unpin_covered(const char *path, struct err *reterr)
+{
+    char aside[] = "/run/.fairlead-netns-XXXXXX";
+    if (!mkdtemp(aside))
+        return err_set(reterr, -errno, NULL, "mkdir %s: %s", aside, strerror(errno));
+    int r = 0;
+    if (mount(NETNS_DIR, aside, NULL, MS_MOVE, NULL) < 0) {
+        r = err_set(reterr, -EBUSY, NULL, "remove %s: it is pinned by a mount that is covered",
+                    path);
+    } else {
+        r = unpin(path, reterr);
+        if (r == 0)
+            (void)unlink(path);
+        if (mount(aside, NETNS_DIR, NULL, MS_MOVE, NULL) < 0)
+            r = err_set(reterr, -errno, NULL, "move %s back to " NETNS_DIR ": %s", aside,
+                        strerror(errno));
+    }
+    (void)rmdir(aside);
+    return r;
+}
+
+int netns_remove(const char *name, struct err *reterr)
+{
+    char path[NETNS_PATH_BYTES];
+    AUTO_FD int lock = netns_lock(LOCK_SH);
+    int r = netns_path(name, path, reterr);
+    if (r == 0)
+        r = unpin(path, reterr);
+    for (int covers = 0; r == 0 && unlink(path) < 0 && errno != ENOENT; covers++) {
+        if (errno != EBUSY || covers == COVERS_MAX)
+            return err_set(reterr, -errno, NULL, "remove %s: %s", path, strerror(errno));
+        (void)flock(lock, LOCK_EX);
+        r = unpin_covered(path, reterr);
+        (void)flock(lock, LOCK_SH);
+    }
+    return r;
 }
 
 int netns_open(const char *name, struct err *reterr)

@@ -45,6 +45,54 @@ def test_up_and_down_leave_the_host_as_it_was(helpers):
     assert not os.path.exists(lab.state_dir)
 
 
+def test_ip_netns_add_in_between_does_not_hold_down_up(helpers, tmp_path):
+    """The first `ip netns add` binds /run/netns onto itself and covers the pins that are there (where mounts are private)."""
+    lab = helpers.Lab(helpers.new_name("m"))
+    script = f"""
+set -e
+mount -t tmpfs tmpfs /run
+{helpers.BIN}/fairlead lab up --name {lab.name} --nodes 1 --ephemeral
+ip netns add {lab.name}-other
+export KUBECONFIG=$({helpers.BIN}/fairlead lab kubeconfig --name {lab.name} --path)
+{helpers.BIN}/fairlead delete -n kube-system deploy/cluster-dns
+for i in $(seq 400); do ls /run/netns | grep -q cluster-dns || break; sleep 0.02; done
+ls /run/netns > {tmp_path}/without-pod
+{helpers.BIN}/fairlead lab down --name {lab.name}
+ls /run/netns > {tmp_path}/after
+ip netns exec {lab.name}-other true
+ip netns del {lab.name}-other
+ls -A /run > {tmp_path}/run
+"""
+    try:
+        helpers.run("unshare", "-m", "--propagation", "private", "bash", "-c", script, timeout=90)
+    finally:
+        lab.down()
+    assert (tmp_path / "without-pod").read_text().split() == [f"fl.{lab.name}", f"fl.{lab.name}.node-1", f"{lab.name}-other"]
+    assert (tmp_path / "after").read_text().split() == [f"{lab.name}-other"]
+    assert (tmp_path / "run").read_text().split() == ["netns"]
+
+
+def test_ten_nodes_and_a_hundred_pods(helpers):
+    lab = helpers.Lab(helpers.new_name("w"))
+    try:
+        lab.up("--nodes", "10", "--ephemeral")
+        lab.apply(helpers.echo("many", replicas=100), helpers.service("many"))
+        pods = helpers.wait_until("100 pods are ready", lambda: len(lab.ready_pods("app=many")) == 100 and lab.pods("app=many"), 60)
+        per_node = {}
+        for p in pods:
+            per_node[p["spec"]["nodeName"]] = per_node.get(p["spec"]["nodeName"], 0) + 1
+        assert len(per_node) == 10 and max(per_node.values()) <= 15, per_node
+        assert len({p["status"]["podIP"] for p in pods}) == 100
+        url = f"http://{lab.get('svc/many')['spec']['clusterIP']}/name"
+        for n in range(1, 11):
+            helpers.wait_until(f"node-{n} reaches the Service", lambda n=n: lab.answers(f"node-{n}", url))
+        lab.delete("deploy/many")
+        helpers.wait_until("all are gone", lambda: not lab.pods("app=many"), 60)
+    finally:
+        lab.down()
+    assert leftovers(lab) == []
+
+
 def test_two_labs_side_by_side(helpers):
     labs = [helpers.Lab(helpers.new_name()) for _ in range(2)]
     try:
