@@ -3,11 +3,13 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 import time
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 BIN = os.environ.get("FAIRLEAD_BIN", os.path.join(ROOT, "build", "bin"))
 SLOW = 5 if os.environ.get("FAIRLEAD_SANITIZED") else 1
 
