@@ -158,9 +158,11 @@ static void informer_upsert(struct informer *i, json_t *object)
 void informer_offer(struct informer *i, json_t *object)
 {
     char key[512];
-    uint64_t version = version_number(json_at_str(object, "metadata.resourceVersion"));
-    /* Unknown, though the watch is past its version: it was deleted before its answer came. */
-    if (version <= i->newest && !map_find_cstr(&i->entries, object_key(object, key)))
+    bool ordered;
+    uint64_t version = version_of(object, &ordered);
+    /* The watch has told everything up to `newest`: what it has not left here is gone, and an
+     * answer that comes late must not bring it back. */
+    if (ordered && version <= i->newest && !map_find_cstr(&i->entries, object_key(object, key)))
         return;
     informer_upsert(i, object);
 }

@@ -17,7 +17,7 @@ import threading
 import pytest
 from conftest import TOKEN, pod
 from recorder import Recorder, frames
-from test_kubectl_matrix import kubectls
+from kubectls import kubectls
 from test_tunnel import Kubelet
 
 RECORDED = pathlib.Path(__file__).parent / "recorded"
