@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "lab/controller_index.h"
 
 enum {
     IN_FLIGHT_MAX = 64,
@@ -72,6 +73,8 @@ struct controllers {
     struct controllers_options options;
     struct event_recorder *events;
     struct watch watches[_WATCHED_MAX];
+    struct controller_index *index;
+    const json_t *before; /* of the change being told */
     struct controller controllers[CONTROLLERS];
     unsigned synced;
     bool run_queued;
@@ -283,13 +286,20 @@ static void tell_change(struct watch *watch, json_t *object, bool deleted)
 
 static void on_upsert(json_t *object, void *user)
 {
-    tell_change(user, object, false);
+    struct watch *watch = user;
+    struct controllers *cs = watch->set;
+    controller_index_put(cs->index, watch->kind, object, &cs->before);
+    tell_change(watch, object, false);
+    cs->before = NULL;
+    controller_index_settle(cs->index);
 }
 
 static void on_delete(struct str key, json_t *object, void *user)
 {
-    (void)key;
-    tell_change(user, object, true);
+    struct watch *watch = user;
+    AUTO_CHARS char *text = str_dup(key);
+    controller_index_remove(watch->set->index, watch->kind, text);
+    tell_change(watch, object, true);
 }
 
 static void on_synced(void *user)
@@ -324,6 +334,7 @@ struct controllers *controllers_start(struct kube_client *client,
     struct controllers *cs = NEW(struct controllers);
     cs->client = client;
     cs->options = *o;
+    cs->index = controller_index_new();
     cs->events = event_recorder_new(client, "fairlead.dev/lab", NULL);
     for (size_t i = 0; i < CONTROLLERS; i++) {
         cs->controllers[i].kind = controller_table[i];
@@ -355,6 +366,7 @@ void controllers_free(struct controllers *cs)
             work_free(value);
         map_done(&cs->controllers[i].works);
     }
+    controller_index_free(cs->index);
     event_recorder_free(cs->events);
     loop_timer_free(cs->tick);
     free(cs);
@@ -383,6 +395,23 @@ struct controllers *sync_set(struct sync *s)
 struct informer *controllers_informer(struct controllers *cs, enum watched kind)
 {
     return cs->watches[kind].informer;
+}
+
+bool controllers_next(struct controllers *cs, enum watched kind, enum index_by by,
+                      const char *value, size_t *at, json_t **ret)
+{
+    struct str key;
+    while (controller_index_next(cs->index, kind, by, value, at, &key)) {
+        *ret = informer_find(cs->watches[kind].informer, key);
+        if (*ret)
+            return true;
+    }
+    return false;
+}
+
+const json_t *controllers_before(const struct controllers *cs)
+{
+    return cs->before;
 }
 
 struct kube_client *controllers_client(struct controllers *cs)
