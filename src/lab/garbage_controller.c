@@ -64,16 +64,9 @@ static void enqueue_dependents(struct controller *c, const json_t *owner)
     for (int k = 0; k < _WATCHED_MAX; k++) {
         json_t *o;
         for (size_t at = 0;
-             informer_next(controllers_informer(controller_set(c), (enum watched)k), &at, &o);)
-            if (reference_to(o, uid))
-                enqueue(c, (enum watched)k, o);
+             controllers_next(controller_set(c), (enum watched)k, INDEX_OWNER, uid, &at, &o);)
+            enqueue(c, (enum watched)k, o);
     }
-}
-
-static bool may_own(enum watched kind)
-{
-    return kind != WATCHED_LEASE && kind != WATCHED_ENDPOINTSLICE && kind != WATCHED_CONFIGMAP &&
-           kind != WATCHED_SECRET;
 }
 
 static void enqueue_owners(struct controller *c, const json_t *object)
@@ -99,14 +92,14 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
 {
     if (!object)
         return;
-    if (deleted && may_own(kind))
+    if (deleted) {
         enqueue_dependents(c, object);
-    if (deleted)
         enqueue_owners(c, object); /* one that waits in the foreground may be free now */
-    else if (json_array_size(json_at(object, "metadata.ownerReferences")) ||
-             has_finalizer(object, FOREGROUND) || has_finalizer(object, ORPHAN) ||
-             (kind == WATCHED_POD && node_is_missing(controller_set(c), object)))
+    } else if (json_array_size(json_at(object, "metadata.ownerReferences")) ||
+               has_finalizer(object, FOREGROUND) || has_finalizer(object, ORPHAN) ||
+               (kind == WATCHED_POD && node_is_missing(controller_set(c), object))) {
         enqueue(c, kind, object);
+    }
     if (kind == WATCHED_NODE && deleted) {
         json_t *pod;
         for (size_t at = 0;
@@ -196,7 +189,7 @@ static void sync_owner(struct sync *s, enum watched kind, const json_t *owner)
     for (int k = 0; k < _WATCHED_MAX; k++) {
         json_t *o;
         for (size_t at = 0;
-             informer_next(controllers_informer(sync_set(s), (enum watched)k), &at, &o);) {
+             controllers_next(sync_set(s), (enum watched)k, INDEX_OWNER, uid, &at, &o);) {
             const json_t *ref = reference_to(o, uid);
             if (!ref)
                 continue;
