@@ -49,15 +49,17 @@ void time_format_rfc3339(int64_t unix_s, char ret[21])
     struct tm tm;
     time_t t = (time_t)unix_s;
     gmtime_r(&t, &tm);
-    if (strftime(ret, 21, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        ret[0] = '\0';
+    snprintf(ret, 21, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 void time_format_rfc3339_micro(int64_t unix_us, char ret[28])
 {
     char seconds[21];
-    time_format_rfc3339(unix_us / 1000000, seconds);
-    snprintf(ret, 28, "%.19s.%06dZ", seconds, (int)(unix_us % 1000000));
+    int64_t us = unix_us % 1000000;
+    us += us < 0 ? 1000000 : 0;
+    time_format_rfc3339((unix_us - us) / 1000000, seconds);
+    snprintf(ret, 28, "%.19s.%06dZ", seconds, (int)us);
 }
 
 static int parse_digits(struct str *s, size_t n, int *ret)
@@ -77,7 +79,7 @@ static int parse_digits(struct str *s, size_t n, int *ret)
 
 static int parse_char(struct str *s, const char *any_of)
 {
-    if (!s->n || !strchr(any_of, s->p[0]))
+    if (!s->n || !s->p[0] || !strchr(any_of, s->p[0]))
         return -EINVAL;
     *s = str_sub(*s, 1, s->n);
     return 0;
@@ -99,33 +101,46 @@ static int parse_fraction(struct str *s, int64_t *ret_us)
     return 0;
 }
 
+/* "Z" or "+hh:mm": seconds east of Greenwich. */
+static int parse_zone(struct str *s, int64_t *ret_s)
+{
+    int sign = s->n && s->p[0] == '-' ? -1 : 1, hours, minutes;
+    if (s->n && (s->p[0] == 'Z' || s->p[0] == 'z')) {
+        *ret_s = 0;
+        *s = str_sub(*s, 1, s->n);
+        return 0;
+    }
+    if (parse_char(s, "+-") || parse_digits(s, 2, &hours) || parse_char(s, ":") ||
+        parse_digits(s, 2, &minutes) || hours > 23 || minutes > 59)
+        return -EINVAL;
+    *ret_s = sign * (hours * 3600 + minutes * 60);
+    return 0;
+}
+
 int time_parse_rfc3339(struct str s, int64_t *ret_unix_us)
 {
     struct tm tm = {0};
-    int64_t us;
-    int year, month, offset_h, offset_m;
+    int64_t us, zone_s;
+    int year, month, day;
     if (parse_digits(&s, 4, &year) || parse_char(&s, "-") || parse_digits(&s, 2, &month) ||
-        parse_char(&s, "-") || parse_digits(&s, 2, &tm.tm_mday) || parse_char(&s, "Tt ") ||
+        parse_char(&s, "-") || parse_digits(&s, 2, &day) || parse_char(&s, "Tt ") ||
         parse_digits(&s, 2, &tm.tm_hour) || parse_char(&s, ":") ||
         parse_digits(&s, 2, &tm.tm_min) || parse_char(&s, ":") || parse_digits(&s, 2, &tm.tm_sec) ||
-        parse_fraction(&s, &us))
+        parse_fraction(&s, &us) || parse_zone(&s, &zone_s) || s.n)
         return -EINVAL;
-    if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || tm.tm_sec > 60)
+    if (month < 1 || month > 12 || day < 1 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
         return -EINVAL;
     tm.tm_year = year - 1900;
     tm.tm_mon = month - 1;
-    int64_t seconds = timegm(&tm);
-    if (s.n == 1 && (s.p[0] == 'Z' || s.p[0] == 'z')) {
-        *ret_unix_us = seconds * 1000000 + us;
-        return 0;
-    }
-    int sign = s.n && s.p[0] == '-' ? -1 : 1;
-    if (parse_char(&s, "+-") || parse_digits(&s, 2, &offset_h) || parse_char(&s, ":") ||
-        parse_digits(&s, 2, &offset_m) || s.n)
+    tm.tm_mday = day;
+    time_t t = timegm(&tm);
+    if (tm.tm_mday != day) /* the month is shorter */
         return -EINVAL;
-    seconds -= sign * (offset_h * 3600 + offset_m * 60);
-    *ret_unix_us = seconds * 1000000 + us;
+    t -= zone_s;
+    gmtime_r(&t, &tm);
+    if (tm.tm_year < -1900 || tm.tm_year > 9999 - 1900) /* no text for it */
+        return -EINVAL;
+    *ret_unix_us = (int64_t)t * 1000000 + us;
     return 0;
 }
 
@@ -193,7 +208,11 @@ int time_parse_duration(struct str s, uint64_t *ret_ms)
                 continue;
             }
             digits = true;
+            if (dot && scale >= 1e9) /* finer than nanoseconds */
+                continue;
             v = v * 10 + (s.p[0] - '0');
+            if (v > 1e18)
+                return -ERANGE;
             if (dot)
                 scale *= 10;
         }

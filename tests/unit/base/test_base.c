@@ -154,6 +154,15 @@ static void test_times(void **state)
     assert_true(us == 1700000000500000);
     assert_int_equal(time_parse_rfc3339(STR("2023-13-14T22:13:20Z"), &us), -EINVAL);
     assert_int_equal(time_parse_rfc3339(STR("yesterday"), &us), -EINVAL);
+    assert_int_equal(time_parse_rfc3339(STR("2023-02-29T00:00:00Z"), &us), -EINVAL);
+    assert_int_equal(time_parse_rfc3339(STR("2023-01-01\0"
+                                            "00:00:00Z"),
+                                        &us),
+                     -EINVAL);
+    assert_int_equal(time_parse_rfc3339(STR("0000-01-01T00:00:00+01:00"), &us), -EINVAL);
+    assert_ok(time_parse_rfc3339(STR("0001-01-01T00:00:00.25Z"), &us)); /* Go's zero, nearly */
+    time_format_rfc3339_micro(us, text);
+    assert_string_equal(text, "0001-01-01T00:00:00.250000Z");
     static const struct {
         int64_t s;
         const char *text;
