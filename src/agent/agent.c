@@ -32,6 +32,8 @@ struct agent {
     VEC(char *) dirty;
     struct delta_book book;
     char *zone;
+    struct ip node_ips[2];
+    bool node_ips_changed;
     bool slices_started, full_sent;
     bool failed;                /* the last try */
     uint64_t unsynced_since_us; /* told to the kernel, not taken yet; 0 = nothing */
@@ -91,7 +93,9 @@ static void mark_all_dirty(struct agent *a)
 
 static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
 {
-    struct delta_options o = {.external_ips = a->options.external_ips};
+    struct delta_options o = {.external_ips = a->options.external_ips,
+                              .node_ips = {a->node_ips[0], a->node_ips[1]},
+                              .node_ips_changed = a->node_ips_changed};
     struct entry *e = map_find_cstr(&a->entries, key);
     struct model_service *after = NULL;
     if (!e)
@@ -124,6 +128,7 @@ static void push(struct agent *a)
         free(a->dirty.v[i]);
     }
     vec_clear(&a->dirty);
+    a->node_ips_changed = false;
     a->stats.pending = 0;
     a->stats.pending_since_us = 0;
     if (look_again) {
@@ -316,6 +321,35 @@ static bool node_is_eligible(const json_t *node)
     return true;
 }
 
+/* The first InternalIP of each family. */
+static void read_node_ips(const json_t *node, struct ip ret[2])
+{
+    size_t i;
+    json_t *item;
+    memset(ret, 0, 2 * sizeof(*ret));
+    json_array_foreach(json_at(node, "status.addresses"), i, item)
+    {
+        struct ip ip;
+        const char *type = json_at_str(item, "type"), *text = json_at_str(item, "address");
+        if (!type || !text || !streq(type, "InternalIP") || ip_parse(str_from(text), &ip) < 0)
+            continue;
+        if (!ret[ip.family == AF_INET6].family)
+            ret[ip.family == AF_INET6] = ip;
+    }
+}
+
+static void take_node_ips(struct agent *a, const json_t *node)
+{
+    struct ip ips[2];
+    read_node_ips(node, ips);
+    if (memcmp(ips, a->node_ips, sizeof(ips)) == 0)
+        return;
+    memcpy(a->node_ips, ips, sizeof(ips));
+    a->node_ips_changed = true;
+    mark_all_dirty(a);
+    push_soon(a);
+}
+
 /* Row 32: the zone decides about hints, so its change reads all slices again. */
 static void on_node(json_t *object, void *user)
 {
@@ -324,6 +358,7 @@ static void on_node(json_t *object, void *user)
         json_key_str(json_at(object, "metadata.labels"), "topology.kubernetes.io/zone");
     bool changed = !streq(zone, a->zone);
     a->stats.node_eligible = node_is_eligible(object);
+    take_node_ips(a, object);
     if (!changed)
         return;
     free(a->zone);

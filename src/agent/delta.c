@@ -90,6 +90,7 @@ struct view {
     struct frontend_key key;
     enum dataplane_policy policy;
     const struct model_endpoints *endpoints, *local;
+    const struct model_service *restricted; /* whose sources count; NULL: everybody may */
 };
 
 typedef void each_fn(const struct view *v, void *user);
@@ -113,7 +114,9 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
             struct view v = {.key = {.family = addr->ip.family, .proto = p->proto, .port = p->port},
                              .policy = policy_of(m, addr->kind == MODEL_CLUSTER_IP),
                              .endpoints = &p->endpoints[f],
-                             .local = &p->local[f]};
+                             .local = &p->local[f],
+                             .restricted =
+                                 addr->kind == MODEL_BALANCER_IP && m->restricted[f] ? m : NULL};
             memcpy(v.key.ip, addr->ip.bytes, ip_bytes(&addr->ip));
             families[f] = families[f] || addr->kind == MODEL_CLUSTER_IP;
             if (addr->kind == MODEL_EXTERNAL_IP && !o->external_ips)
@@ -166,6 +169,18 @@ static bool endpoints_eq(const struct model_endpoints *a, const struct model_end
     return true;
 }
 
+static bool sources_eq(const struct model_service *a, const struct model_service *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (a->n_sources != b->n_sources)
+        return false;
+    for (size_t i = 0; i < a->n_sources; i++)
+        if (a->sources[i].len != b->sources[i].len || !ip_eq(&a->sources[i].ip, &b->sources[i].ip))
+            return false;
+    return true;
+}
+
 static bool is_unchanged(const struct adding *a, const struct view *v)
 {
     struct finding f = {.key = &v->key};
@@ -173,7 +188,9 @@ static bool is_unchanged(const struct adding *a, const struct view *v)
         return false;
     each_frontend(a->before, a->o, on_find, &f);
     return f.found.endpoints && f.found.policy == v->policy &&
-           endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local);
+           endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local) &&
+           sources_eq(f.found.restricted, v->restricted) &&
+           !(v->restricted && a->o->node_ips_changed);
 }
 
 static struct dataplane_endpoint *copy_endpoints(struct agent_delta *d,
@@ -189,7 +206,33 @@ static struct dataplane_endpoint *copy_endpoints(struct agent_delta *d,
     return v;
 }
 
-static void push_frontend(struct agent_delta *d, const struct view *v)
+/* Row 21: where the node itself is allowed, so is the address as a source: what the node sends to
+ * an address that is on one of its links has it as its own. */
+static void copy_sources(struct agent_delta *d, const struct view *v, const struct delta_options *o,
+                         struct frontend *f)
+{
+    const struct model_service *m = v->restricted;
+    unsigned family = v->key.family == AF_INET6;
+    struct prefix *p = xcalloc(m->n_sources + 1, sizeof(*p));
+    struct prefix self = {.ip = {.family = v->key.family}, .len = family ? 128 : 32};
+    bool node = false, covered = false;
+    memcpy(self.ip.bytes, v->key.ip, sizeof(self.ip.bytes));
+    for (size_t i = 0; i < m->n_sources; i++) {
+        if (m->sources[i].ip.family != v->key.family)
+            continue;
+        p[f->n_sources++] = m->sources[i];
+        node = node || prefix_contains(&m->sources[i], &o->node_ips[family]);
+        covered = covered || prefix_contains(&m->sources[i], &self.ip);
+    }
+    if (node && !covered)
+        p[f->n_sources++] = self;
+    vec_push(&d->memory, p);
+    f->restricted = true;
+    f->sources = p;
+}
+
+static void push_frontend(struct agent_delta *d, const struct view *v,
+                          const struct delta_options *o)
 {
     struct dataplane_endpoint *e = copy_endpoints(d, v->endpoints);
     struct frontend f = {.key = v->key,
@@ -202,6 +245,8 @@ static void push_frontend(struct agent_delta *d, const struct view *v)
         f.local = copy_endpoints(d, v->local);
         f.n_local = v->local->n;
     }
+    if (v->restricted)
+        copy_sources(d, v, o, &f);
     vec_push(&d->frontends, f);
 }
 
@@ -221,7 +266,7 @@ static void on_add(const struct view *v, void *user)
         return;
     if (!owner)
         map_put(&a->b->owners, key, xstrdup(a->owner));
-    push_frontend(a->d, v);
+    push_frontend(a->d, v, a->o);
 }
 
 static void on_remove(const struct view *v, void *user)

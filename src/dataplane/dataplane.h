@@ -36,7 +36,8 @@ static inline bool dataplane_policy_is_local(enum dataplane_policy p)
     return p == DATAPLANE_CLUSTER_LOCAL || p == DATAPLANE_EXTERNAL_LOCAL;
 }
 
-enum { DATAPLANE_ENDPOINTS_MAX = 10000 }; /* of one frontend */
+/* Of one frontend; further ones are not put in place. */
+enum { DATAPLANE_ENDPOINTS_MAX = 10000, DATAPLANE_SOURCES_MAX = 1000 };
 
 /* Compared and hashed as bytes: no padding, unused bytes zero. */
 struct frontend_key {
@@ -62,6 +63,9 @@ struct frontend {
     size_t n_endpoints;
     const struct dataplane_endpoint *local; /* with a Local policy: those it chooses from */
     size_t n_local;
+    bool restricted; /* only sources in these networks, of which none is inside another */
+    const struct prefix *sources;
+    size_t n_sources;
     /* Not chosen any more, but flows to them may go on (serving and terminating). */
     const struct dataplane_endpoint *draining;
     size_t n_draining;

@@ -173,7 +173,8 @@ static struct values values_of(const struct frontend_state *s)
 {
     struct values r = {{0}};
     if (s->policy)
-        r.v[SCOPE_CLUSTER] = (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
+        r.v[SCOPE_CLUSTER] = (s->restricted ? VALUE_RESTRICTED : 0u) |
+                             (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
     if (s->slots[SCOPE_LOCAL].n)
         r.v[SCOPE_LOCAL] = VALUE_SCOPE_LOCAL | s->slots[SCOPE_LOCAL].n;
     return r;
@@ -211,6 +212,24 @@ static bool change_slots(struct nftables *n, struct frontend_state *s, enum endp
     return c.endpoint_gone;
 }
 
+struct change_sources {
+    struct nftables *n;
+    const struct frontend_key *key;
+};
+
+static void on_source(bool add, const struct prefix *p, void *user)
+{
+    struct change_sources *c = user;
+    nftables_change_source(&c->n->changes, add, c->key, p);
+}
+
+static void change_sources(struct nftables *n, struct frontend_state *s, bool restricted,
+                           const struct prefix *want, size_t count)
+{
+    struct change_sources c = {n, &s->key};
+    frontend_state_change_sources(s, restricted, want, count, on_source, &c);
+}
+
 static void remove_frontend(struct nftables *n, const struct frontend_key *k)
 {
     struct frontend_key key = *k;
@@ -221,6 +240,7 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
     change_values(n, &key, &before, &none);
     change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
+    change_sources(n, s, false, NULL, 0);
     frontend_table_remove(&n->table, &key);
     if (key.proto == IPPROTO_UDP)
         vec_push(&n->udp_changed, key);
@@ -252,6 +272,7 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
     struct values before = values_of(s);
     bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
     gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
+    change_sources(n, s, f->restricted, f->sources, f->n_sources);
     s->policy = (uint8_t)f->policy;
     s->seen = 1;
     struct values after = values_of(s);
@@ -420,8 +441,10 @@ static int adopt_value(struct adopt *a, const struct nfnl_elem *e)
     if (!nftables_parse_frontend(a->family, node, e, &k, &value) || value == 0)
         return -EBADMSG;
     struct frontend_state *s = frontend_table_get(&a->n->table, &k);
-    if (!local)
+    if (!local) {
         s->policy = (uint8_t)((value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT);
+        s->restricted = value & VALUE_RESTRICTED;
+    }
     map_put(&a->declared[local ? SCOPE_LOCAL : SCOPE_CLUSTER], str_of(&k, sizeof(k)),
             (void *)(uintptr_t)value);
     return 0;
@@ -440,6 +463,18 @@ static int adopt_endpoint(struct adopt *a, const struct nfnl_elem *e)
     return 0;
 }
 
+static int adopt_source(struct adopt *a, const struct nfnl_elem *e)
+{
+    struct frontend_key k;
+    struct prefix p;
+    if (!nftables_parse_source(a->family, e, &k, &p))
+        return -EBADMSG;
+    struct frontend_state *s = frontend_table_get(&a->n->table, &k);
+    s->sources = xrealloc(s->sources, (s->n_sources + 1) * sizeof(*s->sources));
+    s->sources[s->n_sources++] = p;
+    return 0;
+}
+
 static int on_adopt(const struct nfnl_elem *e, void *user)
 {
     struct adopt *a = user;
@@ -453,6 +488,8 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
                 str_of(&ip, sizeof(ip)), UNSEEN);
     } else if (a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS) {
         return adopt_endpoint(a, e);
+    } else if (a->map == SET_SOURCE_RANGES) {
+        return adopt_source(a, e);
     } else {
         return adopt_value(a, e);
     }
@@ -494,6 +531,8 @@ static void remove_torn(struct nftables *n, struct adopt *a)
                     nftables_change_endpoint(&n->changes, false, scope, &s->key, k,
                                              &s->slots[i].v[k]);
         }
+        for (uint32_t i = 0; i < s->n_sources && !whole; i++)
+            nftables_change_source(&n->changes, false, &s->key, &s->sources[i]);
         if (!whole)
             vec_push(&torn, s->key);
     }
@@ -505,9 +544,9 @@ static void remove_torn(struct nftables *n, struct adopt *a)
 static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
 {
     static const enum nftables_map order[] = {
-        MAP_COUNTS,           MAP_SERVICES,  MAP_NODE_PORTS,          MAP_LOCAL_SERVICES,
-        MAP_LOCAL_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS, SET_CLUSTER_IPS,
-        SET_LOCAL_ENDPOINTS};
+        MAP_COUNTS,           MAP_SERVICES,       MAP_NODE_PORTS,          MAP_LOCAL_SERVICES,
+        MAP_LOCAL_NODE_PORTS, MAP_ENDPOINTS,      MAP_NODE_PORT_ENDPOINTS, SET_SOURCE_RANGES,
+        SET_CLUSTER_IPS,      SET_LOCAL_ENDPOINTS};
     struct adopt a = {.n = n, .family = f};
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
@@ -613,7 +652,10 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
                                  .endpoints = s->slots[SCOPE_CLUSTER].v,
                                  .n_endpoints = s->slots[SCOPE_CLUSTER].n,
                                  .local = s->slots[SCOPE_LOCAL].v,
-                                 .n_local = s->slots[SCOPE_LOCAL].n};
+                                 .n_local = s->slots[SCOPE_LOCAL].n,
+                                 .restricted = s->restricted,
+                                 .sources = s->sources,
+                                 .n_sources = s->n_sources};
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
                 flush(n);

@@ -16,6 +16,10 @@ static const enum nfnl_type V4_KEY[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL
                                         NFNL_TYPE_MARK};
 static const enum nfnl_type V6_KEY[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
                                         NFNL_TYPE_MARK};
+static const enum nfnl_type V4_SOURCE[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO,
+                                           NFNL_TYPE_INET_SERVICE, NFNL_TYPE_IP};
+static const enum nfnl_type V6_SOURCE[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO,
+                                           NFNL_TYPE_INET_SERVICE, NFNL_TYPE_IP6};
 static const enum nfnl_type V4_ENDPOINT[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V6_ENDPOINT[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V4_PAIR[] = {NFNL_TYPE_IP, NFNL_TYPE_IP};
@@ -37,24 +41,16 @@ const char *const nftables_map_names[_NFTABLES_MAP_MAX] = {
     [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
     [MAP_COUNTS] = "counts",
     [MAP_POLICIES] = "policies",
+    [SET_SOURCE_RANGES] = "source-ranges",
     [SET_CLUSTER_IPS] = "cluster-ips",
     [SET_LOCAL_ENDPOINTS] = "local-endpoints",
 };
 
 static const char *const fixed_chains[] = {
-    "dispatch",
-    "service",
-    "node-port-dispatch",
-    "node-port",
-    "policy-cluster",
-    "policy-external",
-    "policy-cluster-local",
-    "policy-external-local",
-    "undelivered",
-    "undelivered-node-port",
-    "unreachable",
-    "refused",
-    "masquerade",
+    "dispatch",       "service",         "node-port-dispatch",    "node-port",
+    "policy-cluster", "policy-external", "policy-cluster-local",  "policy-external-local",
+    "source-ranges",  "undelivered",     "undelivered-node-port", "unreachable",
+    "refused",        "masquerade",
 };
 
 static const struct {
@@ -191,6 +187,28 @@ static void add_node_port_dispatch(struct nfnl_batch *b, const struct nftables_f
     nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
     nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_verdict(b, NFT_GOTO, "node-port");
+    nfnl_rule_end(b);
+}
+
+/* Row 21, before anything is rewritten: only new connections come here. */
+static void add_source_ranges(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    uint32_t restricted = VALUE_RESTRICTED;
+    nfnl_rule_begin(b, "service");
+    masked_load(b, NFT_META_PRIORITY, VALUE_RESTRICTED);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &restricted, sizeof(restricted));
+    nfnl_verdict(b, NFT_JUMP, "source-ranges");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "source-ranges");
+    key_load(b, f, true, false);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes,
+                 nfnl_reg(f->addr_words + 2u));
+    nfnl_lookup(b, nftables_map_names[SET_SOURCE_RANGES], REG_1, NFNL_NO_REG, false);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "source-ranges");
+    nfnl_counter(b);
+    nfnl_verdict(b, NF_DROP, NULL);
     nfnl_rule_end(b);
 }
 
@@ -380,6 +398,9 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
         [MAP_NODE_PORT_ENDPOINTS] = {.key = key + 1, .n_key = 3, .data = endpoint, .n_data = 2},
         [MAP_COUNTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
         [MAP_POLICIES] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
+        [SET_SOURCE_RANGES] = {.key = v4 ? V4_SOURCE : V6_SOURCE,
+                               .n_key = 4,
+                               .flags = NFT_SET_INTERVAL},
         [SET_CLUSTER_IPS] = {.key = key, .n_key = 1},
         [SET_LOCAL_ENDPOINTS] = {.key = v4 ? V4_PAIR : V6_PAIR, .n_key = 2},
     };
@@ -387,7 +408,7 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
         struct nfnl_set s = sets[i];
         s.name = nftables_map_names[i];
         s.id = i + 1;
-        s.flags = s.n_data ? NFT_SET_MAP : 0;
+        s.flags |= s.n_data ? NFT_SET_MAP : 0;
         nfnl_set_new(b, &s);
     }
 }
@@ -406,6 +427,7 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_policies(b, f, c);
     add_dispatch(b, f);
     add_node_port_dispatch(b, f, c);
+    add_source_ranges(b, f);
     add_delivery(b, f, "service", true, MAP_LOCAL_SERVICES, MAP_ENDPOINTS);
     add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
     add_masquerade(b, f);

@@ -16,6 +16,7 @@ enum nftables_map {
     MAP_NODE_PORT_ENDPOINTS, /* proto . port . index -> addr . port */
     MAP_COUNTS,              /* count -> jump endpoints-COUNT */
     MAP_POLICIES,            /* policy -> jump */
+    SET_SOURCE_RANGES,       /* addr . proto . port . network of allowed sources */
     SET_CLUSTER_IPS,
     SET_LOCAL_ENDPOINTS, /* addr . addr */
     _NFTABLES_MAP_MAX,
@@ -29,6 +30,7 @@ enum {
     VALUE_SCOPE_LOCAL = 0x00008000,
     VALUE_POLICY_SHIFT = 16,
     VALUE_POLICY_MASK = 0x00ff0000,
+    VALUE_RESTRICTED = 0x01000000, /* look at the source first */
     VALUE_WANT_LOCAL = 0x04000000, /* what a policy chain leaves when local endpoints are wanted */
     MASQUERADE_MARK = 0x4000,
 };

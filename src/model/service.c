@@ -168,6 +168,30 @@ static void addresses_add(struct model_service *m, enum model_address_kind kind,
         m->addresses[m->n_addresses++] = (struct model_address){kind, v[i]};
 }
 
+static int prefix_cmp(const void *pa, const void *pb)
+{
+    const struct prefix *a = pa, *b = pb;
+    int r = ip_cmp(&a->ip, &b->ip);
+    return r ? r : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Row 21. What is unreadable restricts both families and allows nobody: better closed than open. */
+static void sources_fill(struct model_service *m, const struct service_object *s)
+{
+    m->sources = xcalloc(s->n_source_ranges + 1u, sizeof(*m->sources));
+    m->restricted[0] = m->restricted[1] = s->source_ranges_unreadable;
+    for (uint16_t i = 0; i < s->n_source_ranges; i++) {
+        struct prefix *p = &m->sources[i];
+        *p = s->source_ranges[i];
+        p->ip = prefix_network(p);
+        m->restricted[p->ip.family == AF_INET6] = true;
+    }
+    qsort(m->sources, s->n_source_ranges, sizeof(*m->sources), prefix_cmp);
+    for (uint16_t i = 0; i < s->n_source_ranges; i++)
+        if (m->n_sources == 0 || !prefix_contains(&m->sources[m->n_sources - 1], &m->sources[i].ip))
+            m->sources[m->n_sources++] = m->sources[i];
+}
+
 struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n)
 {
@@ -185,6 +209,7 @@ struct model_service *model_service_new(const struct service_object *s,
     addresses_add(m, MODEL_EXTERNAL_IP, s->external_ips, s->n_external_ips);
     addresses_add(m, MODEL_BALANCER_IP, s->balancer_ips, s->n_balancer_ips);
     qsort(m->addresses, m->n_addresses, sizeof(*m->addresses), address_cmp);
+    sources_fill(m, s);
     m->ports = xcalloc(s->n_ports + 1u, sizeof(*m->ports));
     for (uint16_t i = 0; i < s->n_ports; i++) {
         struct model_port *p = &m->ports[m->n_ports++];
@@ -218,6 +243,7 @@ void model_service_unref(struct model_service *m)
     }
     free(m->key);
     free(m->addresses);
+    free(m->sources);
     free(m->ports);
     free(m);
 }
@@ -248,6 +274,14 @@ void model_service_format(const struct model_service *m, struct buf *out)
         char text[IP_TEXT_BYTES];
         buf_addf(out, "  %s %s\n", kinds[m->addresses[i].kind],
                  ip_format(&m->addresses[i].ip, text));
+    }
+    for (unsigned f = 0; f < 2; f++) {
+        char text[PREFIX_TEXT_BYTES];
+        if (m->restricted[f])
+            buf_addf(out, "  restricted IPv%d\n", f ? 6 : 4);
+        for (size_t i = 0; i < m->n_sources; i++)
+            if (m->sources[i].ip.family == (f ? AF_INET6 : AF_INET))
+                buf_addf(out, "    source %s\n", prefix_format(&m->sources[i], text));
     }
     for (size_t i = 0; i < m->n_ports; i++) {
         const struct model_port *p = &m->ports[i];

@@ -46,7 +46,11 @@ struct model_service {
     uint32_t affinity_s;
     struct model_address *addresses; /* sorted */
     struct model_port *ports;        /* sorted by protocol, port, name */
-    size_t n_addresses, n_ports;
+    /* Who may use balancer addresses of a family that is restricted: networks, sorted, none inside
+     * another. */
+    struct prefix *sources;
+    bool restricted[2]; /* IPv4, IPv6 */
+    size_t n_addresses, n_ports, n_sources;
 };
 
 /* NULL: nothing to carry (headless, ExternalName). slices: any order. */

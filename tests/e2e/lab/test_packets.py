@@ -106,6 +106,25 @@ def test_rows_22_24_35_traffic_policy_local(web, helpers):
         helpers.wait_until(f"{where} is served", lambda: web.answers(where, url))
 
 
+def test_row_21_source_ranges(web, helpers):
+    """Only who is named reaches the balancer's address; its node port and ClusterIP stay open."""
+    here = web.pod_netns("client")
+    pod = web.get("pod/client")["status"]["podIP"]
+    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{pod}/32"]))
+    svc = helpers.wait_until("an address is given", lambda: web.get("svc/guarded")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/guarded"))
+    url = f"http://{svc['status']['loadBalancer']['ingress'][0]['ip']}/name"
+    node_port = f"http://{web.node_address('node-1', 'InternalIP')}:{svc['spec']['ports'][0]['nodePort']}/name"
+    helpers.wait_until("the pod that is named reaches it", lambda: web.answers(here, url))
+    for where in (None, "node-2"):
+        assert web.curl(where, url, "-m", "1", check=False).returncode == 28, where
+        assert web.answers(where, node_port)
+    assert web.answers("node-1", f"http://{svc['spec']['clusterIP']}/name")
+    source = helpers.run("ip", "-o", "route", "get", web.node_address("node-1", "InternalIP")).split(" src ")[1].split()[0]
+    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{source}/32"]))
+    helpers.wait_until("now the host reaches it", lambda: web.answers(None, url))
+    assert web.curl(here, url, "-m", "1", check=False).returncode == 28
+
+
 def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):
     web.apply(helpers.service("empty", selector={"app": "nobody"}))
     ip = cluster_ip(web, "empty")

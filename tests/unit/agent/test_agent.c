@@ -276,6 +276,63 @@ static void test_row_20_without_node_ports(void **state)
     world_end(&w);
 }
 
+/* Balancer addresses only, each in its family; and the address itself where the node is allowed. */
+static void test_row_21_source_ranges(void **state)
+{
+    static const char ranges[] = "\"type\":\"LoadBalancer\"," CLUSTER_IP(
+        "10.96.0.1") ",\"externalIPs\":[\"198.51.100.9\"],\"loadBalancerSourceRanges\":[%s]"
+                     "," PORT80;
+    static const char open[] = "2 10.96.0.1 6/80 policy 1: none\n"
+                               "2 198.51.100.9 6/80 policy 2: none\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}");
+    for (int i = 0; i < 4; i++) {
+        static const struct {
+            const char *ranges, *from;
+        } steps[] = {
+            {"\"192.0.2.128/25\"", "2 203.0.113.1 6/80 from 192.0.2.128/25\n"},
+            {"\"192.0.2.0/24\"", "2 203.0.113.1 6/80 from 192.0.2.0/24\n"
+                                 "2 203.0.113.1 6/80 from 203.0.113.1/32\n"},
+            {"\"fd00::/8\"", ""},
+            {"\"192.0.2.0/24\",\"203.0.113.0/24\"",
+             "2 203.0.113.1 6/80 from 192.0.2.0/24\n2 203.0.113.1 6/80 from 203.0.113.0/24\n"}};
+        AUTO_CHARS char *spec = xasprintf(ranges, steps[i].ranges);
+        AUTO_CHARS char *text = xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},"
+                                          "\"spec\":{%s},\"status\":{\"loadBalancer\":{"
+                                          "\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}",
+                                          spec);
+        AUTO_CHARS char *want =
+            xasprintf("%s%s2 203.0.113.1 6/80 policy 2: none\n", open, steps[i].from);
+        api_change(&w.api, SERVICES, "a", text);
+        if (i == 0)
+            world_start(&w);
+        assert_frontends(&w, want);
+    }
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"ExternalIP\",\"address\":\"192.0.2.1\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.3.1\"}]}}");
+    AUTO_CHARS char *spec = xasprintf(ranges, "\"192.0.3.0/24\"");
+    AUTO_CHARS char *text = xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},"
+                                      "\"spec\":{%s},\"status\":{\"loadBalancer\":{"
+                                      "\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}",
+                                      spec);
+    api_change(&w.api, SERVICES, "a", text);
+    AUTO_CHARS char *node = xasprintf("%s2 203.0.113.1 6/80 from 192.0.3.0/24\n"
+                                      "2 203.0.113.1 6/80 from 203.0.113.1/32\n"
+                                      "2 203.0.113.1 6/80 policy 2: none\n",
+                                      open);
+    assert_frontends(&w, node);
+    put_node(&w, "z1", ALIVE); /* the node's address alone changes */
+    AUTO_CHARS char *without = xasprintf("%s2 203.0.113.1 6/80 from 192.0.3.0/24\n"
+                                         "2 203.0.113.1 6/80 policy 2: none\n",
+                                         open);
+    assert_frontends(&w, without);
+    world_end(&w);
+}
+
 /* Who gets which policy, and that a switch goes to the kernel. */
 static void test_rows_22_24_traffic_policies(void **state)
 {
@@ -558,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_row_18_contested_address),
         cmocka_unit_test(test_row_20_without_node_ports),
         cmocka_unit_test(test_rows_25_36_address_lists),
+        cmocka_unit_test(test_row_21_source_ranges),
         cmocka_unit_test(test_rows_22_24_traffic_policies),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),

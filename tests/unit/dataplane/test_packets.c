@@ -308,9 +308,20 @@ static struct frontend fe_local(const char *ip, uint8_t family, uint16_t port,
     return f;
 }
 
+static struct frontend fe_from(const char *ip, uint8_t family, enum dataplane_policy policy,
+                               const struct dataplane_endpoint *e, const struct prefix *sources,
+                               size_t n)
+{
+    struct frontend f = fe_local(ip, family, 80, policy, e, e);
+    f.restricted = true;
+    f.sources = sources;
+    f.n_sources = n;
+    return f;
+}
+
 static struct dataplane *backend;
 static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1], out4[1], out6[1];
-static struct frontend frontends[40];
+static struct frontend frontends[48];
 static size_t n_frontends;
 
 static void apply(struct frontend *f, size_t n, bool full)
@@ -336,6 +347,13 @@ static void apply(struct frontend *f, size_t n, bool full)
 }
 
 static const struct prefix pods[2] = {{{AF_INET, {10, 244}}, 16}, {{AF_INET6, {0xfd, 0x44}}, 16}};
+
+/* The outsider's network and, in IPv4, a pod; somebody else's. */
+static const struct prefix theirs4[2] = {{{AF_INET, {10, 244, 2, 2}}, 32},
+                                         {{AF_INET, {198, 51, 100}}, 24}},
+                           others4[1] = {{{AF_INET, {192, 0, 2}}, 24}},
+                           theirs6[1] = {{{AF_INET6, {0xfd, 0x99}}, 33}},
+                           others6[1] = {{{AF_INET6, {0xfd, 0x99, [15] = 3}}, 128}};
 
 static int install(void **state)
 {
@@ -372,6 +390,13 @@ static int install(void **state)
         fe_local("10.96.0.5", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, a4),
         fe_local("10.96.0.6", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, NULL),
         fe_local("10.96.0.7", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, NULL, NULL),
+        fe_from("203.0.113.6", AF_INET, DATAPLANE_EXTERNAL, a4, theirs4, 2),
+        fe_from("203.0.113.7", AF_INET, DATAPLANE_EXTERNAL, a4, others4, 1),
+        fe_from("203.0.113.8", AF_INET, DATAPLANE_EXTERNAL, NULL, others4, 1),
+        fe_from("203.0.113.10", AF_INET, DATAPLANE_EXTERNAL_LOCAL, a4, theirs4, 2),
+        fe_from("203.0.113.11", AF_INET, DATAPLANE_EXTERNAL, a4, NULL, 0),
+        fe_from("fd98::6", AF_INET6, DATAPLANE_EXTERNAL, a6, theirs6, 1),
+        fe_from("fd98::7", AF_INET6, DATAPLANE_EXTERNAL, a6, others6, 1),
         fe_local("fd98::3", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
         fe_local("fd98::4", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, NULL),
         fe_local(NULL, AF_INET6, 30082, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
@@ -457,6 +482,19 @@ static const struct row table[] = {
     {"24 35", POD_B, "10.96.0.6", 80, T, "DROP", false},
     {"24 35", NODE, "10.96.0.6", 80, T, "DROP", false},
     {"24 34", POD_B, "10.96.0.7", 80, T, "REJECT", false},
+    {"21", OUTSIDE, "203.0.113.6", 80, T, "a:8080", true},
+    {"21", POD_B, "203.0.113.6", 80, T, "a:8080", true},
+    {"21", POD_A, "203.0.113.6", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.7", 80, T, "DROP", false},
+    {"21", POD_B, "203.0.113.7", 80, T, "DROP", false},
+    {"21", NODE, "203.0.113.7", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.8", 80, T, "DROP", false},
+    {"21 22c", OUTSIDE, "203.0.113.10", 80, T, "a:8080", false},
+    {"21 22a", POD_A, "203.0.113.10", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.11", 80, T, "DROP", false},
+    {"11 21", OUTSIDE, "fd98::6", 80, T, "a:8080", true},
+    {"11 21", POD_B, "fd98::6", 80, T, "DROP", false},
+    {"11 21", OUTSIDE, "fd98::7", 80, T, "DROP", false},
     {"11 22a", POD_B, "fd98::3", 80, T, "out:8080", false},
     {"11 22c", OUTSIDE, "fd98::3", 80, T, "a:8080", false},
     {"11 22d", OUTSIDE, "fd98::4", 80, T, "DROP", false},
@@ -511,6 +549,13 @@ static struct verdict evaluate(const struct frontend *f, const struct ip *from, 
                  (f->policy == DATAPLANE_EXTERNAL_LOCAL && !pod && !from_node);
     const struct dataplane_endpoint *e = local ? f->local : f->endpoints;
     struct verdict v = {.text = "REJECT"};
+    bool allowed = !f->restricted;
+    for (size_t i = 0; i < f->n_sources; i++)
+        allowed = allowed || prefix_contains(&f->sources[i], from);
+    if (!allowed) {
+        snprintf(v.text, sizeof(v.text), "DROP");
+        return v;
+    }
     if (f->n_endpoints == 0)
         return v;
     if (local && f->n_local == 0) {
@@ -716,6 +761,51 @@ static void assert_node_port(int from, const char *ip, const char *want)
         fail_msg("node port at %s: want %s, got %s", ip, want, a.text);
 }
 
+/* Networks are switched live, also to ones inside and around the old; the node is a source like
+ * others; connections that are there go on. */
+static void test_row_21_source_ranges_live(void **state)
+{
+    static const struct prefix wide[1] = {{{AF_INET, {198}}, 7}},
+                               narrow[1] = {{{AF_INET, {198, 51, 100, 2}}, 32}},
+                               node[1] = {{{AF_INET, {198, 51, 100, 1}}, 32}};
+    static const struct {
+        const struct prefix *p;
+        size_t n;
+        bool outside, node;
+    } steps[] = {{wide, 1, true, true},    {narrow, 1, true, false}, {node, 1, false, true},
+                 {theirs4, 2, true, true}, {narrow, 1, true, false}, {wide, 1, true, true},
+                 {NULL, 0, false, false},  {wide, 1, true, true}};
+    struct dataplane_endpoint kept = ep("10.244.1.2", 8090);
+    struct request q = {.ip = "203.0.113.12", .port = 80, .proto = T, .wait_ms = DROP_MS},
+                   again = q;
+    struct frontend f = fe_from("203.0.113.12", AF_INET, DATAPLANE_EXTERNAL, &kept, wide, 1);
+    (void)state;
+    apply(&f, 1, false);
+    again.op = OPEN;
+    assert_string_equal(ask_from(OUTSIDE, &again).text, "a");
+    again.op = AGAIN;
+    f.endpoints = a4;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        f.sources = steps[i].p;
+        f.n_sources = steps[i].n;
+        apply(&f, 1, false);
+        q.src[0] = 0;
+        assert_int_equal(ask_from(OUTSIDE, &q).text[0], steps[i].outside ? 'a' : 'T');
+        snprintf(q.src, sizeof(q.src), "198.51.100.1");
+        assert_int_equal(ask_from(NODE, &q).text[0], steps[i].node ? 'a' : 'T');
+        assert_string_equal(ask_from(OUTSIDE, &again).text, "a");
+    }
+    q.src[0] = 0;
+    f.sources = node;
+    apply(&f, 1, false);
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+    f.restricted = false;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    f.removed = true;
+    apply(&f, 1, false);
+}
+
 /* The node's own traffic leaves under the address of the way it takes. */
 static void test_row_22_the_node_is_masqueraded(void **state)
 {
@@ -839,6 +929,7 @@ int main(void)
         cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
+        cmocka_unit_test(test_row_21_source_ranges_live),
         cmocka_unit_test(test_row_22_the_node_is_masqueraded),
         cmocka_unit_test(test_row_23_policy_local_without_a_detector),
         cmocka_unit_test(test_row_16_node_port_addresses),
