@@ -91,6 +91,8 @@ struct view {
     enum dataplane_policy policy;
     const struct model_endpoints *endpoints, *local;
     const struct model_service *restricted; /* whose sources count; NULL: everybody may */
+    uint32_t affinity_s;
+    struct frontend_key group; /* the frontend after which the service port is named */
 };
 
 typedef void each_fn(const struct view *v, void *user);
@@ -102,12 +104,29 @@ static enum dataplane_policy policy_of(const struct model_service *m, bool inter
     return m->external_local ? DATAPLANE_EXTERNAL_LOCAL : DATAPLANE_EXTERNAL;
 }
 
+/* What clients are remembered by, whichever frontend they use: the ClusterIP's, which a service
+ * port has in every family it is served in. */
+static struct frontend_key group_of(const struct model_service *m, const struct model_port *p,
+                                    uint8_t family)
+{
+    struct frontend_key k = {.family = family, .proto = p->proto, .port = p->port};
+    for (size_t a = 0; a < m->n_addresses; a++)
+        if (m->addresses[a].kind == MODEL_CLUSTER_IP && m->addresses[a].ip.family == family) {
+            memcpy(k.ip, m->addresses[a].ip.bytes, sizeof(k.ip));
+            break;
+        }
+    return k;
+}
+
 static void each_frontend(const struct model_service *m, const struct delta_options *o, each_fn *fn,
                           void *user)
 {
     for (size_t i = 0; i < m->n_ports; i++) {
         const struct model_port *p = &m->ports[i];
         bool families[2] = {false, false};
+        struct frontend_key group[2];
+        for (unsigned f = 0; f < 2; f++)
+            group[f] = group_of(m, p, f ? AF_INET6 : AF_INET);
         for (size_t a = 0; a < m->n_addresses; a++) {
             const struct model_address *addr = &m->addresses[a];
             unsigned f = addr->ip.family == AF_INET6;
@@ -116,7 +135,9 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
                              .endpoints = &p->endpoints[f],
                              .local = &p->local[f],
                              .restricted =
-                                 addr->kind == MODEL_BALANCER_IP && m->restricted[f] ? m : NULL};
+                                 addr->kind == MODEL_BALANCER_IP && m->restricted[f] ? m : NULL,
+                             .affinity_s = m->affinity_s,
+                             .group = group[f]};
             memcpy(v.key.ip, addr->ip.bytes, ip_bytes(&addr->ip));
             families[f] = families[f] || addr->kind == MODEL_CLUSTER_IP;
             if (addr->kind == MODEL_EXTERNAL_IP && !o->external_ips)
@@ -130,7 +151,9 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
                                      .port = p->node_port},
                              .policy = policy_of(m, false),
                              .endpoints = &p->endpoints[f],
-                             .local = &p->local[f]};
+                             .local = &p->local[f],
+                             .affinity_s = m->affinity_s,
+                             .group = group[f]};
             if (families[f])
                 fn(&v, user);
         }
@@ -188,6 +211,8 @@ static bool is_unchanged(const struct adding *a, const struct view *v)
         return false;
     each_frontend(a->before, a->o, on_find, &f);
     return f.found.endpoints && f.found.policy == v->policy &&
+           f.found.affinity_s == v->affinity_s &&
+           memcmp(&f.found.group, &v->group, sizeof(v->group)) == 0 &&
            endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local) &&
            sources_eq(f.found.restricted, v->restricted) &&
            !(v->restricted && a->o->node_ips_changed);
@@ -239,6 +264,8 @@ static void push_frontend(struct agent_delta *d, const struct view *v,
                          .policy = v->policy,
                          .endpoints = e,
                          .n_endpoints = v->endpoints->n,
+                         .affinity_s = v->affinity_s,
+                         .affinity_group = v->group,
                          .draining = e + v->endpoints->n,
                          .n_draining = v->endpoints->n_draining};
     if (dataplane_policy_is_local(v->policy)) {

@@ -66,6 +66,10 @@ struct frontend {
     bool restricted; /* only sources in these networks, of which none is inside another */
     const struct prefix *sources;
     size_t n_sources;
+    /* 0 = none. A client stays with its endpoint for so long after its last connection, whichever
+     * frontend of the group it used. */
+    uint32_t affinity_s;
+    struct frontend_key affinity_group;
     /* Not chosen any more, but flows to them may go on (serving and terminating). */
     const struct dataplane_endpoint *draining;
     size_t n_draining;

@@ -58,6 +58,8 @@ static void change_frontend(struct fake *f, const struct frontend *fe)
     }
     struct frontend_state *s = frontend_table_get(&f->table, &fe->key);
     s->policy = (uint8_t)fe->policy;
+    s->affinity_s = fe->affinity_s;
+    s->affinity_key = fe->affinity_group;
     endpoint_slots_change(&s->slots[SCOPE_CLUSTER], fe->endpoints, (uint32_t)fe->n_endpoints,
                           on_index, &f->counters);
     endpoint_slots_change(&s->slots[SCOPE_LOCAL], fe->local, (uint32_t)fe->n_local, on_index,

@@ -215,9 +215,11 @@ static void state_lines(const struct frontend_state *s, enum endpoint_scope scop
     struct ip a = {.family = s->key.family}, e = a;
     const struct endpoint_slots *slots = &s->slots[scope];
     memcpy(a.bytes, s->key.ip, 16);
-    AUTO_CHARS char *head = xasprintf("%u %s %u/%u policy %u%s", s->key.family,
-                                      s->key.node_port ? "node" : ip_format(&a, ip), s->key.proto,
-                                      s->key.port, s->policy, scope == SCOPE_LOCAL ? " local" : "");
+    AUTO_CHARS char *sticky =
+        s->affinity_s ? xasprintf(" affinity %us", s->affinity_s) : xstrdup("");
+    AUTO_CHARS char *head = xasprintf(
+        "%u %s %u/%u policy %u%s%s", s->key.family, s->key.node_port ? "node" : ip_format(&a, ip),
+        s->key.proto, s->key.port, s->policy, sticky, scope == SCOPE_LOCAL ? " local" : "");
     *lines = xrealloc(*lines, (*n + slots->n + 1) * sizeof(char *));
     if (slots->n == 0)
         (*lines)[(*n)++] = xasprintf("%s: none", head);

@@ -25,6 +25,9 @@ struct frontend_state {
     uint32_t n_sources;
     struct prefix *sources;
     struct endpoint_slots slots[_SCOPE_MAX];
+    uint32_t affinity_s;
+    struct frontend_key affinity_key;
+    struct affinity_group *group; /* borrowed from the book; NULL without affinity */
 };
 
 struct frontend_table {

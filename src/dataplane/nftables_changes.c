@@ -51,20 +51,63 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
     change(c, add, i, maps[scope][k->node_port], &e);
 }
 
+static void key_add_index(struct element *e, enum endpoint_scope scope, uint32_t index)
+{
+    if (scope == SCOPE_LOCAL)
+        index |= VALUE_SCOPE_LOCAL;
+    bytes_add(e->key, &e->n_key, &index, sizeof(index));
+}
+
+static void data_add_endpoint(struct element *e, const struct nftables_family *f,
+                              const struct dataplane_endpoint *ep)
+{
+    uint16_t port = htons(ep->port);
+    bytes_add(e->data, &e->n_data, ep->ip, f->addr_bytes);
+    bytes_add(e->data, &e->n_data, &port, 2);
+}
+
+void nftables_change_affinity(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t number)
+{
+    unsigned i;
+    struct element e = {0};
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    bytes_add(e.data, &e.n_data, &number, sizeof(number));
+    change(c, add, i, k->node_port ? MAP_NODE_PORT_AFFINITY : MAP_AFFINITY, &e);
+}
+
+void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                            const struct frontend_key *k, uint32_t index, uint32_t number)
+{
+    unsigned i;
+    struct element e = {0};
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    key_add_index(&e, scope, index);
+    bytes_add(e.data, &e.n_data, &number, sizeof(number));
+    change(c, add, i, k->node_port ? MAP_NODE_PORT_NUMBERS : MAP_NUMBERS, &e);
+}
+
+void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                         uint8_t family, uint32_t number, const struct dataplane_endpoint *ep)
+{
+    unsigned i;
+    struct element e = {0};
+    const struct nftables_family *f = family_of(family, &i);
+    bytes_add(e.key, &e.n_key, &number, sizeof(number));
+    data_add_endpoint(&e, f, ep);
+    change(c, add, i, scope == SCOPE_LOCAL ? MAP_LOCAL_PINNED : MAP_PINNED, &e);
+}
+
 void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
                               const struct frontend_key *k, uint32_t index,
                               const struct dataplane_endpoint *ep)
 {
     unsigned i;
     struct element e = {0};
-    uint16_t port = htons(ep->port);
     const struct nftables_family *f = family_of(k->family, &i);
     key_add_frontend(&e, f, k);
-    if (scope == SCOPE_LOCAL)
-        index |= VALUE_SCOPE_LOCAL;
-    bytes_add(e.key, &e.n_key, &index, sizeof(index));
-    bytes_add(e.data, &e.n_data, ep->ip, f->addr_bytes);
-    bytes_add(e.data, &e.n_data, &port, 2);
+    key_add_index(&e, scope, index);
+    data_add_endpoint(&e, f, ep);
     change(c, add, i, k->node_port ? MAP_NODE_PORT_ENDPOINTS : MAP_ENDPOINTS, &e);
 }
 
@@ -183,21 +226,53 @@ bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
     return parse_key(f, node_port, &key, ret) && key.n == 0 && e->data.n >= 4;
 }
 
+static bool parse_key_index(const struct nftables_family *f, bool node_port,
+                            const struct nfnl_elem *e, struct frontend_key *ret,
+                            enum endpoint_scope *ret_scope, uint32_t *ret_index)
+{
+    struct str key = e->key;
+    if (!parse_key(f, node_port, &key, ret) || key.n != 4)
+        return false;
+    uint32_t index = nla_u32(key, 0);
+    *ret_scope = index & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER;
+    *ret_index = index & ~(uint32_t)VALUE_SCOPE_LOCAL;
+    return *ret_index < DATAPLANE_ENDPOINTS_MAX;
+}
+
+static bool parse_endpoint_data(const struct nftables_family *f, const struct nfnl_elem *e,
+                                struct dataplane_endpoint *ret)
+{
+    if (e->data.n < f->addr_bytes + 2u)
+        return false;
+    *ret = (struct dataplane_endpoint){.port =
+                                           nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
+    memcpy(ret->ip, e->data.p, f->addr_bytes);
+    return true;
+}
+
 bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
                              enum endpoint_scope *ret_scope, uint32_t *ret_index,
                              struct dataplane_endpoint *ret_endpoint)
 {
-    struct str key = e->key;
-    if (!parse_key(f, node_port, &key, ret) || key.n != 4 || e->data.n < f->addr_bytes + 2u)
-        return false;
-    uint32_t index = nla_u32(key, 0);
-    *ret_scope = index & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER;
-    *ret_index = index & ~(uint32_t)VALUE_SCOPE_LOCAL;
-    *ret_endpoint = (struct dataplane_endpoint){
-        .port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
-    memcpy(ret_endpoint->ip, e->data.p, f->addr_bytes);
-    return *ret_index < DATAPLANE_ENDPOINTS_MAX;
+    return parse_key_index(f, node_port, e, ret, ret_scope, ret_index) &&
+           parse_endpoint_data(f, e, ret_endpoint);
+}
+
+bool nftables_parse_number(const struct nftables_family *f, bool node_port,
+                           const struct nfnl_elem *e, struct frontend_key *ret,
+                           enum endpoint_scope *ret_scope, uint32_t *ret_index,
+                           uint32_t *ret_number)
+{
+    *ret_number = nla_u32(e->data, 0);
+    return parse_key_index(f, node_port, e, ret, ret_scope, ret_index) && e->data.n >= 4;
+}
+
+bool nftables_parse_pin(const struct nftables_family *f, const struct nfnl_elem *e,
+                        uint32_t *ret_number, struct dataplane_endpoint *ret_endpoint)
+{
+    *ret_number = nla_u32(e->key, 0);
+    return e->key.n == 4 && parse_endpoint_data(f, e, ret_endpoint);
 }
 
 bool nftables_parse_source(const struct nftables_family *f, const struct nfnl_elem *e,

@@ -112,9 +112,10 @@ struct service_object *service_object_decode(const json_t *j)
     s->headless = str_empty(ip) || streq(ip, "None") || (type && streq(type, "ExternalName"));
     s->external_local = external && streq(external, "Local");
     s->internal_local = internal && streq(internal, "Local");
-    if (affinity && streq(affinity, "ClientIP"))
-        s->affinity_s =
-            (uint32_t)json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+    if (affinity && streq(affinity, "ClientIP")) {
+        int64_t t = json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+        s->affinity_s = t < 1 || t > 86400 ? 10800 : (uint32_t)t;
+    }
     decode_service_ips(s, j);
     decode_source_ranges(s, j);
     decode_service_ports(s, j);

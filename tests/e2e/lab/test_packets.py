@@ -125,6 +125,29 @@ def test_row_21_source_ranges(web, helpers):
     assert web.curl(here, url, "-m", "1", check=False).returncode == 28
 
 
+def test_row_33_client_ip_affinity(web, helpers):
+    """One pod for all requests, at every address of the Service; another one when it is gone; switched off live."""
+    web.apply(helpers.echo("sticky", replicas=2))
+    spec = {"type": "NodePort", "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 900}}}
+    web.apply(helpers.service("sticky", **spec))
+    web.wait_ready("app=sticky", 2)
+    svc = web.get("svc/sticky")["spec"]
+    where = web.pod_netns("client")
+    node = where.split("/")[0]
+    urls = [f"http://{svc['clusterIP']}/", f"http://{web.node_address(node, 'InternalIP')}:{svc['ports'][0]['nodePort']}/"]
+    helpers.wait_until("it answers", lambda: all(web.answers(where, url) for url in urls))
+    first = reached(web, where, urls[0], 20)
+    assert len(first) == 1 and reached(web, where, urls[1], 20) == first
+    web.delete("pod/" + next(iter(first)))
+    helpers.wait_until("another pod answers", lambda: reached(web, where, urls[0], 1) != first)
+    second = reached(web, where, urls[1], 20)
+    assert len(second) == 1 and second != first
+    web.wait_ready("app=sticky", 2)
+    assert reached(web, where, urls[0], 20) == second
+    web.apply(helpers.service("sticky", type="NodePort", sessionAffinity="None"))
+    helpers.wait_until("requests spread again", lambda: len(reached(web, where, urls[0], 20)) == 2)
+
+
 def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):
     web.apply(helpers.service("empty", selector={"app": "nobody"}))
     ip = cluster_ip(web, "empty")

@@ -333,6 +333,38 @@ static void test_row_21_source_ranges(void **state)
     world_end(&w);
 }
 
+static void test_row_33_affinity_live(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"sessionAffinity\":\"ClientIP\",\"sessionAffinityConfig\":{"
+                 "\"clientIP\":{\"timeoutSeconds\":%d}},\"ports\":[{\"name\":"
+                 "\"p\",\"port\":80,\"nodePort\":30080}]";
+    static const struct {
+        int timeout;
+        const char *want;
+    } steps[] = {{60, " affinity 60s"},
+                 {1, " affinity 1s"},
+                 {0, " affinity 10800s"},
+                 {90000, " affinity 10800s"}};
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        AUTO_CHARS char *text = xasprintf(spec, steps[i].timeout);
+        AUTO_CHARS char *want = xasprintf("2 10.96.0.1 6/80 policy 1%s: 10.244.0.1 8080\n"
+                                          "2 node 6/30080 policy 2%s: 10.244.0.1 8080\n",
+                                          steps[i].want, steps[i].want);
+        put_service(&w, "a", "", text);
+        if (i == 0)
+            world_start(&w);
+        assert_frontends(&w, want);
+    }
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    world_end(&w);
+}
+
 /* Who gets which policy, and that a switch goes to the kernel. */
 static void test_rows_22_24_traffic_policies(void **state)
 {
@@ -616,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_row_20_without_node_ports),
         cmocka_unit_test(test_rows_25_36_address_lists),
         cmocka_unit_test(test_row_21_source_ranges),
+        cmocka_unit_test(test_row_33_affinity_live),
         cmocka_unit_test(test_rows_22_24_traffic_policies),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),
