@@ -7,8 +7,10 @@
 #include <errno.h>
 
 #include "agent/applier.h"
+#include "agent/service_health.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "kube/event_recorder.h"
 #include "kube/informer.h"
 
 #define SELECTOR "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
@@ -26,6 +28,8 @@ struct agent {
     struct kube_client *client;
     struct agent_options options;
     struct applier *applier;
+    struct service_health *health;
+    struct event_recorder *events;
     struct informer *services, *slices, *node;
     struct map entries;     /* service key -> struct entry */
     struct map slice_owner; /* slice key -> service key, owned */
@@ -105,6 +109,8 @@ static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
         after = model_service_new(e->object, (const struct slice_object *const *)e->slices.v,
                                   e->slices.n);
     bool look_again = agent_delta_add(d, &a->book, &o, e->applied, after);
+    service_health_set(a->health, key, e->object ? e->object->uid : NULL,
+                       after ? after->health_port : 0, after ? after->local_ready : 0);
     model_service_unref(e->applied);
     e->applied = after;
     if (!e->object && e->slices.n == 0) {
@@ -385,6 +391,27 @@ static void on_node_synced(void *user)
     a->slices_started = true;
 }
 
+/* ---- health of Services ---- */
+
+static bool on_is_healthy(void *user)
+{
+    struct agent_stats s;
+    agent_get_stats(user, &s);
+    return s.synced && s.healthy;
+}
+
+static void on_health_failed(const char *key, const char *uid, const char *text, void *user)
+{
+    struct agent *a = user;
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    AUTO_CHARS char *name_text = str_dup(name), *ns_text = str_dup(ns);
+    AUTO_JSON json_t *object = json_pack("{s:{s:s,s:s,s:s}}", "metadata", "namespace", ns_text,
+                                         "name", name_text, "uid", uid ? uid : "");
+    log_error("no port for health checks", kv_s("service", key), kv_s("cause", text));
+    event_record(a->events, object, "Service", "v1", "Warning", "FailedToStartServiceHealthcheck",
+                 "node %s: %s", a->options.node_name, text);
+}
+
 /* ---- life ---- */
 
 int agent_new(struct kube_client *c, struct dataplane *backend, const struct agent_options *o,
@@ -400,11 +427,18 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     const struct informer_options node = {.path = "/api/v1/nodes", .field_selector = field};
     a->client = c;
     a->options = *o;
+    const struct service_health_config health = {.addresses = o->node_port_addresses,
+                                                 .n_addresses = o->n_node_port_addresses,
+                                                 .is_healthy = on_is_healthy,
+                                                 .on_failed = on_health_failed,
+                                                 .user = a};
     int r = applier_new(kube_client_loop(c), backend, on_applied, a, &a->applier, reterr);
     if (r < 0) {
         free(a);
         return r;
     }
+    a->health = service_health_new(kube_client_loop(c), &health);
+    a->events = event_recorder_new(c, "fairlead.dev/agent", o->node_name);
     a->services = informer_start(c, &services, &service_ops, a);
     a->node = informer_start(c, &node, &node_ops, a);
     *ret = a;
@@ -421,6 +455,8 @@ void agent_free(struct agent *a)
     informer_free(a->slices);
     informer_free(a->node);
     applier_free(a->applier);
+    service_health_free(a->health);
+    event_recorder_free(a->events);
     for (size_t at = 0; map_next(&a->entries, &at, NULL, &value);)
         entry_free(value);
     map_done(&a->entries);

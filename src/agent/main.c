@@ -62,7 +62,10 @@ static int run(struct settings *s)
                                         .node_port_addresses = s->node_ports.v,
                                         .n_node_port_addresses = s->node_ports.n,
                                         .masquerade_all = s->masquerade_all};
-    const struct agent_options ao = {.node_name = s->node_name, .external_ips = s->external_ips};
+    const struct agent_options ao = {.node_name = s->node_name,
+                                     .external_ips = s->external_ips,
+                                     .node_port_addresses = s->node_ports.v,
+                                     .n_node_port_addresses = s->node_ports.n};
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     loop_signal_add(loop, SIGTERM, on_stop, loop);

@@ -116,6 +116,12 @@ struct service_object *service_object_decode(const json_t *j)
         int64_t t = json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
         s->affinity_s = t < 1 || t > 86400 ? 10800 : (uint32_t)t;
     }
+    int64_t health = json_at_int(j, "spec.healthCheckNodePort", 0);
+    if (s->external_local && type && streq(type, "LoadBalancer") && health > 0 && health <= 65535)
+        s->health_port = (uint16_t)health;
+    s->uid = s->health_port
+                 ? xstrdup(json_at_str(j, "metadata.uid") ? json_at_str(j, "metadata.uid") : "")
+                 : NULL;
     decode_service_ips(s, j);
     decode_source_ranges(s, j);
     decode_service_ports(s, j);
@@ -129,6 +135,7 @@ void service_object_free(struct service_object *s)
     for (uint16_t i = 0; i < s->n_ports; i++)
         free(s->ports[i].name);
     free(s->key);
+    free(s->uid);
     free(s->cluster_ips);
     free(s->external_ips);
     free(s->balancer_ips);

@@ -16,11 +16,14 @@ struct service_port {
 };
 
 struct service_object {
-    char *key;              /* namespace/name */
-    bool headless;          /* no ClusterIP, or ExternalName: DNS only (row 1) */
-    bool external_local;    /* externalTrafficPolicy */
-    bool internal_local;    /* internalTrafficPolicy */
-    uint32_t affinity_s;    /* sessionAffinity ClientIP; 0 = none */
+    char *key; /* namespace/name */
+    char *uid;
+    uint16_t
+        health_port;     /* healthCheckNodePort of a balanced Service with policy Local; 0 = none */
+    bool headless;       /* no ClusterIP, or ExternalName: DNS only (row 1) */
+    bool external_local; /* externalTrafficPolicy */
+    bool internal_local; /* internalTrafficPolicy */
+    uint32_t affinity_s; /* sessionAffinity ClientIP; 0 = none */
     struct ip *cluster_ips; /* owned arrays */
     struct ip *external_ips;
     struct ip *balancer_ips;       /* of status, with ipMode VIP (row 19) */

@@ -192,6 +192,34 @@ static void sources_fill(struct model_service *m, const struct service_object *s
             m->sources[m->n_sources++] = m->sources[i];
 }
 
+static int ip_key_cmp(const void *a, const void *b)
+{
+    return ip_cmp(a, b);
+}
+
+/* Row 41: ready pods of this node, not what the terminating ones still carry. A pod with both
+ * families is one. */
+static uint32_t count_local_ready(const struct slice_object *const *slices, size_t n)
+{
+    VEC(struct ip) ips = {0};
+    uint32_t count[2] = {0, 0};
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < slices[i]->n_endpoints; k++) {
+            const struct slice_endpoint *e = &slices[i]->endpoints[k];
+            struct ip ip = {.family = slices[i]->family};
+            memcpy(ip.bytes, e->ip, sizeof(ip.bytes));
+            if ((e->flags & SLICE_READY) && (e->flags & SLICE_LOCAL))
+                vec_push(&ips, ip);
+        }
+    if (ips.n)
+        qsort(ips.v, ips.n, sizeof(*ips.v), ip_key_cmp);
+    for (size_t i = 0; i < ips.n; i++)
+        if (i == 0 || !ip_eq(&ips.v[i], &ips.v[i - 1]))
+            count[ips.v[i].family == AF_INET6]++;
+    vec_done(&ips);
+    return MAX(count[0], count[1]);
+}
+
 struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n)
 {
@@ -204,6 +232,8 @@ struct model_service *model_service_new(const struct service_object *s,
     m->external_local = s->external_local;
     m->internal_local = s->internal_local;
     m->affinity_s = s->affinity_s;
+    m->health_port = s->health_port;
+    m->local_ready = s->health_port ? count_local_ready(slices, n) : 0;
     m->addresses = xcalloc(addresses + 1, sizeof(*m->addresses));
     addresses_add(m, MODEL_CLUSTER_IP, s->cluster_ips, s->n_cluster_ips);
     addresses_add(m, MODEL_EXTERNAL_IP, s->external_ips, s->n_external_ips);
@@ -269,6 +299,8 @@ void model_service_format(const struct model_service *m, struct buf *out)
              m->internal_local ? " internal-local" : "");
     if (m->affinity_s)
         buf_addf(out, " affinity %us", m->affinity_s);
+    if (m->health_port)
+        buf_addf(out, " health-port %u local-ready %u", m->health_port, m->local_ready);
     buf_add_char(out, '\n');
     for (size_t i = 0; i < m->n_addresses; i++) {
         char text[IP_TEXT_BYTES];

@@ -44,6 +44,8 @@ struct model_service {
     char *key;
     bool external_local, internal_local;
     uint32_t affinity_s;
+    uint16_t health_port; /* where balancers ask for this node's endpoints; 0 = nowhere */
+    uint32_t local_ready; /* what they are told, only with health_port */
     struct model_address *addresses; /* sorted */
     struct model_port *ports;        /* sorted by protocol, port, name */
     /* Who may use balancer addresses of a family that is restricted: networks, sorted, none inside

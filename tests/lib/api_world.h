@@ -34,6 +34,7 @@ struct api_world {
     VEC(struct http_exchange *) waiting;
     uint64_t version;
     unsigned lists;
+    struct buf posted; /* bodies of POST requests */
 };
 
 static void api_query_value(const struct http_exchange *x, const char *name, struct buf *ret)
@@ -150,6 +151,11 @@ static void api_on_request(struct http_exchange *x, void *user)
     struct api_world *w = user;
     AUTO_DONE(buf) struct buf is_watch = {0};
     api_query_value(x, "watch", &is_watch);
+    if (str_is(http_exchange_method(x), "POST")) {
+        buf_add_str(&w->posted, http_exchange_body(x));
+        http_exchange_reply(x, 201, NULL, 0, http_exchange_body(x));
+        return;
+    }
     if (is_watch.n) {
         api_watch_begin(w, x);
     } else if (w->withheld && str_is(http_exchange_path(x), w->withheld)) {
@@ -195,6 +201,7 @@ static void api_down(struct api_world *w)
     vec_done(&w->objects);
     vec_done(&w->watches);
     vec_done(&w->waiting);
+    buf_done(&w->posted);
 }
 
 /* text: the object without a version. Replaces or (NULL) deletes the object of this name. */

@@ -71,7 +71,7 @@ def peer_of(answer):
     return json.loads(answer)["peer"].rsplit(":", 1)[0].strip("[]")
 
 
-def test_rows_22_24_35_traffic_policy_local(web, helpers):
+def test_rows_22_24_35_41_traffic_policy_local(web, helpers):
     """One pod: its node keeps the client's address, the other drops strangers and still carries pods and itself."""
     web.apply(helpers.echo("near"))
     web.apply(helpers.service("near", type="LoadBalancer", externalTrafficPolicy="Local"))
@@ -94,6 +94,10 @@ def test_rows_22_24_35_traffic_policy_local(web, helpers):
         helpers.wait_until(f"a pod of {node} reaches the balancer's address", lambda: web.answers(where, f"http://{vip}/"))
         assert peer_of(web.curl(where, f"http://{vip}/")) == address
         helpers.wait_until(f"{node} itself reaches it", lambda: web.answers(node, f"http://{vip}/"))
+    health = svc["spec"]["healthCheckNodePort"]
+    for node, code, n in ((here, "200", 1), (there, "503", 0)):
+        out = web.curl(None, f"http://{web.node_address(node, 'InternalIP')}:{health}/", "-i")
+        assert f" {code} " in out and f'"localEndpoints":{n},' in out and f"x-load-balancing-endpoint-weight: {n}" in out.lower(), (node, out)
     # The same pod behind a ClusterIP of which only its own node may take endpoints.
     web.apply(helpers.service("near", internalTrafficPolicy="Local", type="ClusterIP"))
     url = f"http://{cluster_ip(web, 'near')}/"

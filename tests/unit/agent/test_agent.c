@@ -20,7 +20,8 @@ struct world {
     struct dataplane *backend;
     struct agent *agent;
     struct status_server *status;
-    struct http_client *http[2]; /* healthz, metrics */
+    struct http_client *http[2];     /* healthz, metrics */
+    const struct prefix *node_ports; /* where they answer; NULL: everywhere */
 };
 
 /* ---- objects ---- */
@@ -76,7 +77,10 @@ static void world_begin(struct world *w)
 static void world_start(struct world *w)
 {
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct agent_options o = {.node_name = "n1", .external_ips = true};
+    struct agent_options o = {.node_name = "n1",
+                              .external_ips = true,
+                              .node_port_addresses = w->node_ports,
+                              .n_node_port_addresses = w->node_ports != NULL};
     struct ip ip;
     kc.port = http_server_port(w->api.server);
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
@@ -541,6 +545,94 @@ static void test_row_43_metrics_and_proxy_mode(void **state)
     world_end(&w);
 }
 
+static uint16_t free_port(struct world *w, struct http_server **ret)
+{
+    static const struct http_server_config c = {0};
+    static const struct http_server_ops ops = {0};
+    struct ip any = {.family = AF_INET6};
+    assert_ok(http_server_new(w->loop, &any, 0, &c, &ops, NULL, ret, NULL));
+    return http_server_port(*ret);
+}
+
+static int ask_port(struct world *w, uint16_t port, struct buf *ret)
+{
+    struct http_client_config c = {.host = "127.0.0.1", .port = port};
+    assert_ok(ip_parse(STR("127.0.0.1"), &c.ip));
+    struct http_client *kept = w->http[0];
+    w->http[0] = http_client_new(w->loop, &c);
+    int status = ask(w, false, "/any", ret);
+    http_client_free(w->http[0]);
+    w->http[0] = kept;
+    return status;
+}
+
+#define LOCAL_EP(ip, cond)                                                                         \
+    "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n1\",\"conditions\":{" cond "}}"
+#define ENDING "\"ready\":false,\"serving\":true,\"terminating\":true"
+
+/* Ready ones of this node; those that end do not count, though they still carry traffic. */
+static void test_row_41_health_check_node_port(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"externalTrafficPolicy\":\"Local\",\"healthCheckNodePort\":%u," PORT80;
+    struct world w;
+    struct http_server *holder;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    uint16_t port = free_port(&w, &holder);
+    AUTO_CHARS char *text = xasprintf(spec, port);
+    put_service(&w, "a", "", text);
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1") "," LOCAL_EP("10.244.1.1", ""));
+    put_slice(&w, "a", "a-2", "", LOCAL_EP("10.244.1.1", "") "," LOCAL_EP("10.244.1.2", ENDING));
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    /* The port is another's: told, and served without. */
+    assert_until(&w, strstr(buf_cstr(&w.api.posted), "FailedToStartServiceHealthcheck"));
+    assert_true(says(&w.api.posted, "\"Warning\""));
+    api_change(&w.api, SERVICES, "a", NULL);
+    assert_frontends(&w, "");
+    http_server_free(holder);
+    loop_turn(w.loop, 0);
+    put_service(&w, "a", "", text);
+    assert_until(&w, stats(&w).dataplane.frontends == 1);
+    assert_int_equal(ask_port(&w, port, &b), 200);
+    assert_string_equal(buf_cstr(&b), "{\"service\":{\"namespace\":\"ns\",\"name\":\"a\"},"
+                                      "\"localEndpoints\":1,\"serviceProxyHealthy\":true}");
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1"));
+    put_slice(&w, "a", "a-2", "", LOCAL_EP("10.244.1.1", ENDING));
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.2.1"));
+    assert_int_equal(ask_port(&w, port, &b), 503);
+    assert_true(says(&b, "\"localEndpoints\":0"));
+    put_service(&w, "a", "", BALANCER "," PORT80); /* Cluster again: the port is closed */
+    assert_until(&w, ask_port(&w, port, &b) < 0);
+    world_end(&w);
+}
+
+static void test_row_41_health_only_where_node_ports_are(void **state)
+{
+    static const struct prefix here = {{AF_INET, {127}}, 8},
+                               elsewhere = {{AF_INET, {192, 0, 2}}, 24};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct http_server *holder;
+        AUTO_DONE(buf) struct buf b = {0};
+        world_begin(&w);
+        w.node_ports = i ? &elsewhere : &here;
+        uint16_t port = free_port(&w, &holder);
+        http_server_free(holder);
+        AUTO_CHARS char *text = xasprintf(
+            BALANCER ",\"externalTrafficPolicy\":\"Local\",\"healthCheckNodePort\":%u," PORT80,
+            port);
+        put_service(&w, "a", "", text);
+        world_start(&w);
+        assert_until(&w, stats(&w).synced);
+        assert_int_equal(ask_port(&w, port, &b) < 0, i);
+        world_end(&w);
+    }
+}
+
 /* No interval: a change goes at once, and what comes while one is under way is the next one. */
 static void test_row_46_one_sync_at_a_time(void **state)
 {
@@ -655,6 +747,8 @@ int main(void)
         cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),
         cmocka_unit_test(test_row_42_api_server_lost_stays_healthy),
         cmocka_unit_test(test_row_43_metrics_and_proxy_mode),
+        cmocka_unit_test(test_row_41_health_check_node_port),
+        cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_row_46_failure_is_tried_again),
     };
