@@ -135,6 +135,9 @@ struct dataplane_config {
     const struct prefix
         *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
     size_t n_cluster_cidrs;
+    /* Other marks of pods, each NULL = none: the interface they come in by, or how its name begins.
+     */
+    const char *pod_interface, *pod_interface_prefix;
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
     bool masquerade_all;

@@ -9,6 +9,7 @@
 
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter_ipv4.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #define REG_1 NFT_REG_1
@@ -153,6 +154,43 @@ static void prefix_match(struct nfnl_batch *b, const struct nftables_family *f, 
     if (p->len < f->addr_bytes * 8)
         nfnl_bitwise(b, REG_1, REG_1, mask, zero, f->addr_bytes);
     nfnl_cmp(b, NFT_CMP_EQ, REG_1, net.bytes, f->addr_bytes);
+}
+
+/* name, or what it begins with. */
+static void interface_match(struct nfnl_batch *b, const char *name, bool whole)
+{
+    char padded[IFNAMSIZ] = {0};
+    size_t n = MIN(strlen(name), sizeof(padded) - 1);
+    memcpy(padded, name, n);
+    nfnl_meta(b, NFT_META_IIFNAME, REG_1);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, padded, whole ? sizeof(padded) : n);
+}
+
+/* Row 14: pods of the cluster leave the chain, as far as they can be told. False: they cannot. */
+static bool return_pods(struct nfnl_batch *b, const struct nftables_family *f,
+                        const struct dataplane_config *c, const char *chain)
+{
+    bool told_apart = false;
+    for (size_t i = 0; i < c->n_cluster_cidrs; i++) {
+        if (c->cluster_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, chain);
+        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        told_apart = true;
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? c->pod_interface_prefix : c->pod_interface;
+        if (str_empty(name))
+            continue;
+        nfnl_rule_begin(b, chain);
+        interface_match(b, name, i == 0);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        told_apart = true;
+    }
+    return told_apart;
 }
 
 /* flags: NFTA_FIB_F_DADDR or NFTA_FIB_F_SADDR. */
@@ -421,14 +459,7 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
     nfnl_rule_begin(b, "policy-cluster-local");
     priority_set(b, VALUE_WANT_LOCAL, REG_1);
     nfnl_rule_end(b);
-    for (size_t i = 0; i < c->n_cluster_cidrs; i++) {
-        if (c->cluster_cidrs[i].ip.family != f->family)
-            continue;
-        nfnl_rule_begin(b, "policy-external-local");
-        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
-        nfnl_verdict(b, NFT_RETURN, NULL);
-        nfnl_rule_end(b);
-    }
+    (void)return_pods(b, f, c, "policy-external-local");
     nfnl_rule_begin(b, "policy-external-local");
     local_match(b, NFTA_FIB_F_SADDR);
     nfnl_verdict(b, NFT_GOTO, "policy-external");
@@ -441,17 +472,7 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
 static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
                          const struct dataplane_config *c)
 {
-    bool told_apart = false;
-    for (size_t i = 0; i < c->n_cluster_cidrs && !c->masquerade_all; i++) {
-        if (c->cluster_cidrs[i].ip.family != f->family)
-            continue;
-        nfnl_rule_begin(b, "policy-cluster");
-        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
-        nfnl_verdict(b, NFT_RETURN, NULL);
-        nfnl_rule_end(b);
-        told_apart = true;
-    }
-    if (told_apart || c->masquerade_all) {
+    if (c->masquerade_all || return_pods(b, f, c, "policy-cluster")) {
         nfnl_rule_begin(b, "policy-cluster");
         mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
         nfnl_rule_end(b);

@@ -146,6 +146,17 @@ static void api_watch_begin(struct api_world *w, struct http_exchange *x)
             api_tell(watch, e);
 }
 
+/* The object of path/key. */
+static json_t *api_find(const struct api_world *w, struct str path)
+{
+    VEC_FOREACH (o, &w->objects) {
+        AUTO_CHARS char *one = xasprintf("%s/%s", o->path, o->key);
+        if (str_is(path, one))
+            return o->json;
+    }
+    return NULL;
+}
+
 static void api_on_request(struct http_exchange *x, void *user)
 {
     struct api_world *w = user;
@@ -158,6 +169,9 @@ static void api_on_request(struct http_exchange *x, void *user)
     }
     if (is_watch.n) {
         api_watch_begin(w, x);
+    } else if (api_find(w, http_exchange_path(x))) {
+        AUTO_CHARS char *text = json_dumps(api_find(w, http_exchange_path(x)), JSON_COMPACT);
+        http_exchange_reply(x, 200, NULL, 0, str_from(text));
     } else if (w->withheld && str_is(http_exchange_path(x), w->withheld)) {
         vec_push(&w->waiting, x);
     } else {
@@ -166,7 +180,7 @@ static void api_on_request(struct http_exchange *x, void *user)
 }
 
 /* Answers the lists that waited. */
-static void api_release(struct api_world *w)
+__attribute__((unused)) static void api_release(struct api_world *w)
 {
     w->withheld = NULL;
     VEC_FOREACH (x, &w->waiting)

@@ -550,6 +550,34 @@ static void test_row_23_policy_local_without_a_detector(void **state)
     assert_string_equal(ask_from(POD_B, &q).text, "out:8080 10.244.2.2");
 }
 
+/* Pods told by the interface they come in by: POD_B's is v1. */
+static void test_rows_14_23_pods_by_interface(void **state)
+{
+    struct dataplane_config modes[] = {{.pod_interface = "v1"},
+                                       {.pod_interface_prefix = "v1"},
+                                       {.pod_interface_prefix = "v"},
+                                       {.pod_interface = "v"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        struct request q = {.ip = "10.96.0.3", .port = 80, .proto = T, .wait_ms = DROP_MS};
+        reopen(&modes[i]);
+        bool pod = i < 3, outsider = i == 2; /* who is taken for a pod */
+        bool masqueraded = !strstr(ask_from(OUTSIDE, &q).text, " 198.51.100.2");
+        assert_int_equal(masqueraded, !outsider);
+        snprintf(q.ip, sizeof(q.ip), "10.96.0.1");
+        assert_string_equal(ask_from(POD_B, &q).text,
+                            pod ? "a:8080 10.244.2.2" : "a:8080 10.244.1.1");
+        snprintf(q.ip, sizeof(q.ip), "203.0.113.4");
+        assert_string_equal(ask_from(POD_B, &q).text, pod ? "out:8080 10.244.2.2" : "TIMEOUT");
+        assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+        snprintf(q.ip, sizeof(q.ip), "fd96::1");
+        assert_int_equal(!strstr(ask_from(POD_B, &q).text, " fd44:2::2"), !pod);
+    }
+    struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    reopen(&c);
+    assert_int_equal(system("command -v nft >/dev/null || exit 0; nft list ruleset >/dev/null"), 0);
+}
+
 /* Each of several local endpoints is chosen, and no other; the policy is switched live. */
 static void test_rows_22_30_local_endpoints_come_and_go(void **state)
 {
@@ -642,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
         cmocka_unit_test(test_row_21_source_ranges_live),
         cmocka_unit_test(test_row_22_the_node_is_masqueraded),
+        cmocka_unit_test(test_rows_14_23_pods_by_interface),
         cmocka_unit_test(test_row_23_policy_local_without_a_detector),
         cmocka_unit_test(test_row_16_node_port_addresses),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),
