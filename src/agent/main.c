@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
-#include "agent/pod_cidrs.h"
+#include "agent/node_wait.h"
 #include "agent/status_server.h"
 #include "base/program.h"
 
@@ -13,8 +13,8 @@ struct settings {
     const char *healthz, *metrics;
     const char *detect_local, *pod_bridge, *pod_prefix;
     bool external_ips, masquerade_all, cleanup;
-    struct pod_cidrs cluster; /* networks of pods */
-    VEC(struct prefix) node_ports;
+    struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
+    bool primary;                             /* node_ports and the node's primary addresses */
 };
 
 /* Row 14, with kube-proxy's words. Says what is wrong and returns false. */
@@ -63,6 +63,15 @@ static int cleanup(void)
     return EXIT_OK;
 }
 
+/* "primary" instead of a list: the node's own addresses, known later. */
+static bool take_primary(struct settings *s)
+{
+    if (!s->node_port_addresses || !streq(s->node_port_addresses, "primary"))
+        return false;
+    s->node_port_addresses = NULL;
+    return true;
+}
+
 /* "A,B,…" of prefixes; false: told the user. */
 #define PREFIXES_PARSE(text, flag, vec)                                                            \
     ({                                                                                             \
@@ -90,10 +99,6 @@ static int run(struct settings *s)
     struct dataplane *backend = NULL;
     struct agent *agent = NULL;
     struct status_server *status = NULL;
-    const struct agent_options ao = {.node_name = s->node_name,
-                                     .external_ips = s->external_ips,
-                                     .node_port_addresses = s->node_ports.v,
-                                     .n_node_port_addresses = s->node_ports.n};
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0)
@@ -101,7 +106,9 @@ static int run(struct settings *s)
     if (!str_empty(s->detect_local) && !detects(s, "ClusterCIDR"))
         s->cluster.n = 0;
     if (detects(s, "NodeCIDR"))
-        pod_cidrs_wait(client, s->node_name, &s->cluster);
+        node_wait_pod_cidrs(client, s->node_name, &s->cluster);
+    if (s->primary)
+        node_wait_primary_ips(client, s->node_name, &s->node_ports);
     const struct dataplane_config dc = {
         .cluster_cidrs = s->cluster.v,
         .n_cluster_cidrs = s->cluster.n,
@@ -110,6 +117,10 @@ static int run(struct settings *s)
         .node_port_addresses = s->node_ports.v,
         .n_node_port_addresses = s->node_ports.n,
         .masquerade_all = s->masquerade_all};
+    const struct agent_options ao = {.node_name = s->node_name,
+                                     .external_ips = s->external_ips,
+                                     .node_port_addresses = s->node_ports.v,
+                                     .n_node_port_addresses = s->node_ports.n};
     if (!dc.n_cluster_cidrs && !dc.pod_interface && !dc.pod_interface_prefix)
         log_warn("pods cannot be told from others: no --detect-local-mode, no --cluster-cidr");
     loop_signal_add(loop, SIGTERM, on_stop, loop);
@@ -158,7 +169,8 @@ int main(int argc, char **argv)
         {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
          "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
         {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
-         "where node ports answer (default: every local address but loopback)", 0, 0, false},
+         "where node ports answer, or `primary` (default: every local address but loopback)", 0, 0,
+         false},
         {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
          "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
@@ -183,6 +195,7 @@ int main(int argc, char **argv)
         return cleanup();
     if (!s.node_name && gethostname(host, sizeof(host)) == 0)
         s.node_name = host;
+    s.primary = take_primary(&s);
     if (!detector_is_valid(&s) || !PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
         !PREFIXES_PARSE(s.node_port_addresses, "nodeport-addresses", &s.node_ports))
         return EXIT_USAGE_ERROR;
