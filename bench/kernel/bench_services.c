@@ -144,6 +144,79 @@ static void measure_add_remove(struct dataplane *d)
     print_spread("add or remove one service", us, ARRAY_LEN(us));
 }
 
+/* Restricted addresses with four networks each, one network of one of them replaced. */
+static void measure_source_ranges(struct dataplane *d, uint32_t frontends, const char *what)
+{
+    enum { FRONTENDS = 2000, NETWORKS = 4 };
+    static struct prefix p[FRONTENDS][NETWORKS];
+    struct dataplane_endpoint e = {.ip = {12, 0, 0, 1}, .port = 1};
+    VEC(struct frontend) f = {0};
+    uint64_t us[200];
+    for (uint32_t i = 0; i < frontends; i++) {
+        for (uint32_t k = 0; k < NETWORKS; k++)
+            p[i][k] =
+                (struct prefix){{AF_INET, {(uint8_t)(20 + k), (uint8_t)(i / 256), (uint8_t)i}}, 24};
+        vec_push(&f, ((struct frontend){.key = {.family = AF_INET,
+                                                .proto = IPPROTO_TCP,
+                                                .port = 80,
+                                                .ip = {10, 202, (uint8_t)(i / 256), (uint8_t)i}},
+                                        .policy = DATAPLANE_EXTERNAL,
+                                        .endpoints = &e,
+                                        .n_endpoints = 1,
+                                        .restricted = true,
+                                        .sources = p[i],
+                                        .n_sources = NETWORKS}));
+    }
+    struct dataplane_delta all = {.frontends = f.v, .n_frontends = f.n};
+    apply(d, &all);
+    for (uint32_t i = 0; i < ARRAY_LEN(us); i++) {
+        struct dataplane_delta one = {.frontends = &f.v[i], .n_frontends = 1};
+        p[i][0].ip.bytes[0] = 40;
+        us[i] = apply(d, &one);
+    }
+    print_spread(what, us, ARRAY_LEN(us));
+    VEC_FOREACH (x, &f)
+        x->removed = true;
+    apply(d, &all);
+    vec_done(&f);
+}
+
+/* 1,000 service ports with affinity, 50 endpoints each; one endpoint of one of them replaced. */
+static void measure_affinity(struct dataplane *d)
+{
+    enum { FRONTENDS = 1000, ENDPOINTS = 50 };
+    static struct dataplane_endpoint e[FRONTENDS][ENDPOINTS];
+    VEC(struct frontend) f = {0};
+    uint64_t us[200];
+    for (uint32_t i = 0; i < FRONTENDS; i++) {
+        for (uint32_t k = 0; k < ENDPOINTS; k++)
+            e[i][k] = (struct dataplane_endpoint){
+                .ip = {13, (uint8_t)(i / 256), (uint8_t)i, (uint8_t)k}, .port = 80};
+        struct frontend x = {.key = {.family = AF_INET,
+                                     .proto = IPPROTO_TCP,
+                                     .port = 80,
+                                     .ip = {10, 203, (uint8_t)(i / 256), (uint8_t)i}},
+                             .policy = DATAPLANE_CLUSTER,
+                             .endpoints = e[i],
+                             .n_endpoints = ENDPOINTS,
+                             .affinity_s = 10800};
+        x.affinity_group = x.key;
+        vec_push(&f, x);
+    }
+    struct dataplane_delta all = {.frontends = f.v, .n_frontends = f.n};
+    apply(d, &all);
+    for (uint32_t i = 0; i < ARRAY_LEN(us); i++) {
+        struct dataplane_delta one = {.frontends = &f.v[i], .n_frontends = 1};
+        e[i][7].port = 81;
+        us[i] = apply(d, &one);
+    }
+    print_spread("replace one endpoint of a service with affinity", us, ARRAY_LEN(us));
+    VEC_FOREACH (x, &f)
+        x->removed = true;
+    apply(d, &all);
+    vec_done(&f);
+}
+
 int main(int argc, char **argv)
 {
     uint32_t services = argc > 1 ? (uint32_t)atoi(argv[1]) : 45000;
@@ -171,6 +244,9 @@ int main(int argc, char **argv)
     measure_add_remove(d);
     measure_replace(d, &l);
     measure_new_count(d);
+    measure_source_ranges(d, 250, "replace one of 1,000 source ranges");
+    measure_source_ranges(d, 2000, "replace one of 8,000 source ranges");
+    measure_affinity(d);
     d->ops->settle(d);
     d->ops->free(d);
     start = time_mono_us();

@@ -7,8 +7,10 @@
 #include <errno.h>
 
 #include "agent/applier.h"
+#include "agent/service_health.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "kube/event_recorder.h"
 #include "kube/informer.h"
 
 #define SELECTOR "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
@@ -26,12 +28,16 @@ struct agent {
     struct kube_client *client;
     struct agent_options options;
     struct applier *applier;
+    struct service_health *health;
+    struct event_recorder *events;
     struct informer *services, *slices, *node;
     struct map entries;     /* service key -> struct entry */
     struct map slice_owner; /* slice key -> service key, owned */
     VEC(char *) dirty;
     struct delta_book book;
     char *zone;
+    struct ip node_ips[2];
+    bool node_ips_changed;
     bool slices_started, full_sent;
     bool failed;                /* the last try */
     uint64_t unsynced_since_us; /* told to the kernel, not taken yet; 0 = nothing */
@@ -91,7 +97,9 @@ static void mark_all_dirty(struct agent *a)
 
 static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
 {
-    struct delta_options o = {.external_ips = a->options.external_ips};
+    struct delta_options o = {.external_ips = a->options.external_ips,
+                              .node_ips = {a->node_ips[0], a->node_ips[1]},
+                              .node_ips_changed = a->node_ips_changed};
     struct entry *e = map_find_cstr(&a->entries, key);
     struct model_service *after = NULL;
     if (!e)
@@ -101,6 +109,8 @@ static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
         after = model_service_new(e->object, (const struct slice_object *const *)e->slices.v,
                                   e->slices.n);
     bool look_again = agent_delta_add(d, &a->book, &o, e->applied, after);
+    service_health_set(a->health, key, e->object ? e->object->uid : NULL,
+                       after ? after->health_port : 0, after ? after->local_ready : 0);
     model_service_unref(e->applied);
     e->applied = after;
     if (!e->object && e->slices.n == 0) {
@@ -124,6 +134,7 @@ static void push(struct agent *a)
         free(a->dirty.v[i]);
     }
     vec_clear(&a->dirty);
+    a->node_ips_changed = false;
     a->stats.pending = 0;
     a->stats.pending_since_us = 0;
     if (look_again) {
@@ -316,6 +327,35 @@ static bool node_is_eligible(const json_t *node)
     return true;
 }
 
+/* The first InternalIP of each family. */
+static void read_node_ips(const json_t *node, struct ip ret[2])
+{
+    size_t i;
+    json_t *item;
+    memset(ret, 0, 2 * sizeof(*ret));
+    json_array_foreach(json_at(node, "status.addresses"), i, item)
+    {
+        struct ip ip;
+        const char *type = json_at_str(item, "type"), *text = json_at_str(item, "address");
+        if (!type || !text || !streq(type, "InternalIP") || ip_parse(str_from(text), &ip) < 0)
+            continue;
+        if (!ret[ip.family == AF_INET6].family)
+            ret[ip.family == AF_INET6] = ip;
+    }
+}
+
+static void take_node_ips(struct agent *a, const json_t *node)
+{
+    struct ip ips[2];
+    read_node_ips(node, ips);
+    if (memcmp(ips, a->node_ips, sizeof(ips)) == 0)
+        return;
+    memcpy(a->node_ips, ips, sizeof(ips));
+    a->node_ips_changed = true;
+    mark_all_dirty(a);
+    push_soon(a);
+}
+
 /* Row 32: the zone decides about hints, so its change reads all slices again. */
 static void on_node(json_t *object, void *user)
 {
@@ -324,6 +364,7 @@ static void on_node(json_t *object, void *user)
         json_key_str(json_at(object, "metadata.labels"), "topology.kubernetes.io/zone");
     bool changed = !streq(zone, a->zone);
     a->stats.node_eligible = node_is_eligible(object);
+    take_node_ips(a, object);
     if (!changed)
         return;
     free(a->zone);
@@ -350,6 +391,27 @@ static void on_node_synced(void *user)
     a->slices_started = true;
 }
 
+/* ---- health of Services ---- */
+
+static bool on_is_healthy(void *user)
+{
+    struct agent_stats s;
+    agent_get_stats(user, &s);
+    return s.synced && s.healthy;
+}
+
+static void on_health_failed(const char *key, const char *uid, const char *text, void *user)
+{
+    struct agent *a = user;
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    AUTO_CHARS char *name_text = str_dup(name), *ns_text = str_dup(ns);
+    AUTO_JSON json_t *object = json_pack("{s:{s:s,s:s,s:s}}", "metadata", "namespace", ns_text,
+                                         "name", name_text, "uid", uid ? uid : "");
+    log_error("no port for health checks", kv_s("service", key), kv_s("cause", text));
+    event_record(a->events, object, "Service", "v1", "Warning", "FailedToStartServiceHealthcheck",
+                 "node %s: %s", a->options.node_name, text);
+}
+
 /* ---- life ---- */
 
 int agent_new(struct kube_client *c, struct dataplane *backend, const struct agent_options *o,
@@ -365,11 +427,18 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     const struct informer_options node = {.path = "/api/v1/nodes", .field_selector = field};
     a->client = c;
     a->options = *o;
+    const struct service_health_config health = {.addresses = o->node_port_addresses,
+                                                 .n_addresses = o->n_node_port_addresses,
+                                                 .is_healthy = on_is_healthy,
+                                                 .on_failed = on_health_failed,
+                                                 .user = a};
     int r = applier_new(kube_client_loop(c), backend, on_applied, a, &a->applier, reterr);
     if (r < 0) {
         free(a);
         return r;
     }
+    a->health = service_health_new(kube_client_loop(c), &health);
+    a->events = event_recorder_new(c, "fairlead.dev/agent", o->node_name);
     a->services = informer_start(c, &services, &service_ops, a);
     a->node = informer_start(c, &node, &node_ops, a);
     *ret = a;
@@ -386,6 +455,8 @@ void agent_free(struct agent *a)
     informer_free(a->slices);
     informer_free(a->node);
     applier_free(a->applier);
+    service_health_free(a->health);
+    event_recorder_free(a->events);
     for (size_t at = 0; map_next(&a->entries, &at, NULL, &value);)
         entry_free(value);
     map_done(&a->entries);

@@ -10,6 +10,8 @@ struct agent;
 struct agent_options {
     const char *node_name;
     bool external_ips;
+    const struct prefix *node_port_addresses; /* none = all. Borrowed */
+    size_t n_node_port_addresses;
 };
 
 struct agent_stats {

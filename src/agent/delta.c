@@ -90,6 +90,9 @@ struct view {
     struct frontend_key key;
     enum dataplane_policy policy;
     const struct model_endpoints *endpoints, *local;
+    const struct model_service *restricted; /* whose sources count; NULL: everybody may */
+    uint32_t affinity_s;
+    struct frontend_key group; /* the frontend after which the service port is named */
 };
 
 typedef void each_fn(const struct view *v, void *user);
@@ -101,19 +104,40 @@ static enum dataplane_policy policy_of(const struct model_service *m, bool inter
     return m->external_local ? DATAPLANE_EXTERNAL_LOCAL : DATAPLANE_EXTERNAL;
 }
 
+/* What clients are remembered by, whichever frontend they use: the ClusterIP's, which a service
+ * port has in every family it is served in. */
+static struct frontend_key group_of(const struct model_service *m, const struct model_port *p,
+                                    uint8_t family)
+{
+    struct frontend_key k = {.family = family, .proto = p->proto, .port = p->port};
+    for (size_t a = 0; a < m->n_addresses; a++)
+        if (m->addresses[a].kind == MODEL_CLUSTER_IP && m->addresses[a].ip.family == family) {
+            memcpy(k.ip, m->addresses[a].ip.bytes, sizeof(k.ip));
+            break;
+        }
+    return k;
+}
+
 static void each_frontend(const struct model_service *m, const struct delta_options *o, each_fn *fn,
                           void *user)
 {
     for (size_t i = 0; i < m->n_ports; i++) {
         const struct model_port *p = &m->ports[i];
         bool families[2] = {false, false};
+        struct frontend_key group[2];
+        for (unsigned f = 0; f < 2; f++)
+            group[f] = group_of(m, p, f ? AF_INET6 : AF_INET);
         for (size_t a = 0; a < m->n_addresses; a++) {
             const struct model_address *addr = &m->addresses[a];
             unsigned f = addr->ip.family == AF_INET6;
             struct view v = {.key = {.family = addr->ip.family, .proto = p->proto, .port = p->port},
                              .policy = policy_of(m, addr->kind == MODEL_CLUSTER_IP),
                              .endpoints = &p->endpoints[f],
-                             .local = &p->local[f]};
+                             .local = &p->local[f],
+                             .restricted =
+                                 addr->kind == MODEL_BALANCER_IP && m->restricted[f] ? m : NULL,
+                             .affinity_s = m->affinity_s,
+                             .group = group[f]};
             memcpy(v.key.ip, addr->ip.bytes, ip_bytes(&addr->ip));
             families[f] = families[f] || addr->kind == MODEL_CLUSTER_IP;
             if (addr->kind == MODEL_EXTERNAL_IP && !o->external_ips)
@@ -127,7 +151,9 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
                                      .port = p->node_port},
                              .policy = policy_of(m, false),
                              .endpoints = &p->endpoints[f],
-                             .local = &p->local[f]};
+                             .local = &p->local[f],
+                             .affinity_s = m->affinity_s,
+                             .group = group[f]};
             if (families[f])
                 fn(&v, user);
         }
@@ -166,6 +192,18 @@ static bool endpoints_eq(const struct model_endpoints *a, const struct model_end
     return true;
 }
 
+static bool sources_eq(const struct model_service *a, const struct model_service *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (a->n_sources != b->n_sources)
+        return false;
+    for (size_t i = 0; i < a->n_sources; i++)
+        if (a->sources[i].len != b->sources[i].len || !ip_eq(&a->sources[i].ip, &b->sources[i].ip))
+            return false;
+    return true;
+}
+
 static bool is_unchanged(const struct adding *a, const struct view *v)
 {
     struct finding f = {.key = &v->key};
@@ -173,7 +211,11 @@ static bool is_unchanged(const struct adding *a, const struct view *v)
         return false;
     each_frontend(a->before, a->o, on_find, &f);
     return f.found.endpoints && f.found.policy == v->policy &&
-           endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local);
+           f.found.affinity_s == v->affinity_s &&
+           memcmp(&f.found.group, &v->group, sizeof(v->group)) == 0 &&
+           endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local) &&
+           sources_eq(f.found.restricted, v->restricted) &&
+           !(v->restricted && a->o->node_ips_changed);
 }
 
 static struct dataplane_endpoint *copy_endpoints(struct agent_delta *d,
@@ -189,19 +231,49 @@ static struct dataplane_endpoint *copy_endpoints(struct agent_delta *d,
     return v;
 }
 
-static void push_frontend(struct agent_delta *d, const struct view *v)
+/* Row 21: where the node itself is allowed, so is the address as a source: what the node sends to
+ * an address that is on one of its links has it as its own. */
+static void copy_sources(struct agent_delta *d, const struct view *v, const struct delta_options *o,
+                         struct frontend *f)
+{
+    const struct model_service *m = v->restricted;
+    unsigned family = v->key.family == AF_INET6;
+    struct prefix *p = xcalloc(m->n_sources + 1, sizeof(*p));
+    struct prefix self = {.ip = {.family = v->key.family}, .len = family ? 128 : 32};
+    bool node = false, covered = false;
+    memcpy(self.ip.bytes, v->key.ip, sizeof(self.ip.bytes));
+    for (size_t i = 0; i < m->n_sources; i++) {
+        if (m->sources[i].ip.family != v->key.family)
+            continue;
+        p[f->n_sources++] = m->sources[i];
+        node = node || prefix_contains(&m->sources[i], &o->node_ips[family]);
+        covered = covered || prefix_contains(&m->sources[i], &self.ip);
+    }
+    if (node && !covered)
+        p[f->n_sources++] = self;
+    vec_push(&d->memory, p);
+    f->restricted = true;
+    f->sources = p;
+}
+
+static void push_frontend(struct agent_delta *d, const struct view *v,
+                          const struct delta_options *o)
 {
     struct dataplane_endpoint *e = copy_endpoints(d, v->endpoints);
     struct frontend f = {.key = v->key,
                          .policy = v->policy,
                          .endpoints = e,
                          .n_endpoints = v->endpoints->n,
+                         .affinity_s = v->affinity_s,
+                         .affinity_group = v->group,
                          .draining = e + v->endpoints->n,
                          .n_draining = v->endpoints->n_draining};
     if (dataplane_policy_is_local(v->policy)) {
         f.local = copy_endpoints(d, v->local);
         f.n_local = v->local->n;
     }
+    if (v->restricted)
+        copy_sources(d, v, o, &f);
     vec_push(&d->frontends, f);
 }
 
@@ -221,7 +293,7 @@ static void on_add(const struct view *v, void *user)
         return;
     if (!owner)
         map_put(&a->b->owners, key, xstrdup(a->owner));
-    push_frontend(a->d, v);
+    push_frontend(a->d, v, a->o);
 }
 
 static void on_remove(const struct view *v, void *user)

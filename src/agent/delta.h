@@ -10,7 +10,7 @@ struct agent_delta {
     bool full;
     VEC(struct frontend) frontends;
     VEC(struct address_change) addresses;
-    VEC(struct dataplane_endpoint *) memory;
+    VEC(void *) memory;
     uint64_t oldest_us; /* when the first change in it was seen */
     size_t services;
 };
@@ -31,6 +31,8 @@ void delta_book_done(struct delta_book *b);
 
 struct delta_options {
     bool external_ips;
+    struct ip node_ips[2]; /* IPv4, IPv6; family 0: not known */
+    bool node_ips_changed; /* since what was applied before */
 };
 
 /* Adds what changes when `before` becomes `after` (NULL = absent). Returns true if a frontend was

@@ -4,15 +4,48 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "agent/node_wait.h"
 #include "agent/status_server.h"
 #include "base/program.h"
 
 struct settings {
     const char *kubeconfig, *context, *node_name, *cluster_cidr, *node_port_addresses;
     const char *healthz, *metrics;
+    const char *detect_local, *pod_bridge, *pod_prefix;
     bool external_ips, masquerade_all, cleanup;
-    VEC(struct prefix) cluster, node_ports;
+    struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
+    bool primary;                             /* node_ports and the node's primary addresses */
 };
+
+/* Row 14, with kube-proxy's words. Says what is wrong and returns false. */
+static bool detector_is_valid(const struct settings *s)
+{
+    static const struct {
+        const char *mode, *flag;
+    } modes[] = {{"ClusterCIDR", "--cluster-cidr"},
+                 {"NodeCIDR", NULL},
+                 {"BridgeInterface", "--pod-bridge-interface"},
+                 {"InterfaceNamePrefix", "--pod-interface-name-prefix"}};
+    const char *const given[] = {s->cluster_cidr, NULL, s->pod_bridge, s->pod_prefix};
+    if (str_empty(s->detect_local))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (streq(s->detect_local, modes[i].mode)) {
+            if (!modes[i].flag || !str_empty(given[i]))
+                return true;
+            program_fail(EXIT_USAGE_ERROR, NULL, "--detect-local-mode=%s needs %s", modes[i].mode,
+                         modes[i].flag);
+            return false;
+        }
+    program_fail(EXIT_USAGE_ERROR, "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
+                 "--detect-local-mode: \"%s\" is not known", s->detect_local);
+    return false;
+}
+
+static bool detects(const struct settings *s, const char *mode)
+{
+    return s->detect_local && streq(s->detect_local, mode);
+}
 
 static void on_stop(int signo, void *user)
 {
@@ -28,6 +61,15 @@ static int cleanup(void)
                             err_text(&err));
     log_info("table fairlead is gone");
     return EXIT_OK;
+}
+
+/* "primary" instead of a list: the node's own addresses, known later. */
+static bool take_primary(struct settings *s)
+{
+    if (!s->node_port_addresses || !streq(s->node_port_addresses, "primary"))
+        return false;
+    s->node_port_addresses = NULL;
+    return true;
 }
 
 /* "A,B,…" of prefixes; false: told the user. */
@@ -57,24 +99,38 @@ static int run(struct settings *s)
     struct dataplane *backend = NULL;
     struct agent *agent = NULL;
     struct status_server *status = NULL;
-    const struct dataplane_config dc = {.cluster_cidrs = s->cluster.v,
-                                        .n_cluster_cidrs = s->cluster.n,
-                                        .node_port_addresses = s->node_ports.v,
-                                        .n_node_port_addresses = s->node_ports.n,
-                                        .masquerade_all = s->masquerade_all};
-    const struct agent_options ao = {.node_name = s->node_name, .external_ips = s->external_ips};
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    if (!str_empty(s->detect_local) && !detects(s, "ClusterCIDR"))
+        s->cluster.n = 0;
+    if (detects(s, "NodeCIDR"))
+        node_wait_pod_cidrs(client, s->node_name, &s->cluster);
+    if (s->primary)
+        node_wait_primary_ips(client, s->node_name, &s->node_ports);
+    const struct dataplane_config dc = {
+        .cluster_cidrs = s->cluster.v,
+        .n_cluster_cidrs = s->cluster.n,
+        .pod_interface = detects(s, "BridgeInterface") ? s->pod_bridge : NULL,
+        .pod_interface_prefix = detects(s, "InterfaceNamePrefix") ? s->pod_prefix : NULL,
+        .node_port_addresses = s->node_ports.v,
+        .n_node_port_addresses = s->node_ports.n,
+        .masquerade_all = s->masquerade_all};
+    const struct agent_options ao = {.node_name = s->node_name,
+                                     .external_ips = s->external_ips,
+                                     .node_port_addresses = s->node_ports.v,
+                                     .n_node_port_addresses = s->node_ports.n};
+    if (!dc.n_cluster_cidrs && !dc.pod_interface && !dc.pod_interface_prefix)
+        log_warn("pods cannot be told from others: no --detect-local-mode, no --cluster-cidr");
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
-    if (nftables_open(&dc, &backend, &err) < 0)
+    if (nftables_open(&dc, &backend, &err) < 0) {
+        kube_client_free(client);
         return program_fail(EXIT_FAILED,
                             "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
                             "`fairlead check` says what is missing",
                             "%s", err_text(&err));
-    if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0) {
-        backend->ops->free(backend);
-        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     }
     int code = EXIT_FAILED;
     if (agent_new(client, backend, &ao, &agent, &err) < 0 ||
@@ -103,10 +159,18 @@ int main(int argc, char **argv)
          0, 0, false},
         {"cluster-cidr", 0, ARG_STRING, &s.cluster_cidr, "CIDR,…",
          "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
+        {"detect-local-mode", 0, ARG_STRING, &s.detect_local, "MODE",
+         "how pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix", 0, 0,
+         false},
+        {"pod-bridge-interface", 0, ARG_STRING, &s.pod_bridge, "NAME",
+         "the interface pods come in by (BridgeInterface)", 0, 0, false},
+        {"pod-interface-name-prefix", 0, ARG_STRING, &s.pod_prefix, "PREFIX",
+         "how the names of pods' interfaces begin (InterfaceNamePrefix)", 0, 0, false},
         {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
          "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
         {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
-         "where node ports answer (default: every local address but loopback)", 0, 0, false},
+         "where node ports answer, or `primary` (default: every local address but loopback)", 0, 0,
+         false},
         {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
          "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
@@ -130,7 +194,8 @@ int main(int argc, char **argv)
         return cleanup();
     if (!s.node_name && gethostname(host, sizeof(host)) == 0)
         s.node_name = host;
-    if (!PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
+    s.primary = take_primary(&s);
+    if (!detector_is_valid(&s) || !PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
         !PREFIXES_PARSE(s.node_port_addresses, "nodeport-addresses", &s.node_ports))
         return EXIT_USAGE_ERROR;
     code = run(&s);

@@ -256,6 +256,13 @@ void nfnl_elems_begin(struct nfnl_batch *b, uint16_t op, const char *set)
     b->nest = 0;
 }
 
+static void data_value(struct nfnl_batch *b, uint16_t type, const void *p, size_t n)
+{
+    size_t nest = nla_nest_begin(&b->buf, type);
+    nla_add(&b->buf, NFTA_DATA_VALUE, p, n);
+    nla_nest_end(&b->buf, nest);
+}
+
 /* The message is opened by its first element, so that an empty list leaves nothing behind. */
 static size_t elem_open(struct nfnl_batch *b, struct str key)
 {
@@ -311,6 +318,14 @@ void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end)
     nla_nest_end(&b->buf, elem);
 }
 
+void nfnl_elem_add_range(struct nfnl_batch *b, struct str key, struct str end)
+{
+    size_t elem = elem_open(b, key);
+    ASSERT(end.n == key.n);
+    data_value(b, NFTA_SET_ELEM_KEY_END, end.p, end.n);
+    nla_nest_end(&b->buf, elem);
+}
+
 void nfnl_elems_end(struct nfnl_batch *b)
 {
     ASSERT(b->set);
@@ -349,13 +364,6 @@ static void expr_end(struct nfnl_batch *b, size_t data)
 {
     nla_nest_end(&b->buf, data);
     nla_nest_end(&b->buf, b->expr);
-}
-
-static void data_value(struct nfnl_batch *b, uint16_t type, const void *p, size_t n)
-{
-    size_t nest = nla_nest_begin(&b->buf, type);
-    nla_add(&b->buf, NFTA_DATA_VALUE, p, n);
-    nla_nest_end(&b->buf, nest);
 }
 
 void nfnl_payload(struct nfnl_batch *b, uint32_t base, uint32_t offset, uint32_t bytes,

@@ -99,6 +99,8 @@ void nfnl_elem_add(struct nfnl_batch *b, struct str key, struct str data);
 void nfnl_elem_add_verdict(struct nfnl_batch *b, struct str key, int verdict, const char *chain);
 /* Interval sets: the element opens a range, or (end) closes it. */
 void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end);
+/* Concatenations with intervals: every component from key to end (inclusive). */
+void nfnl_elem_add_range(struct nfnl_batch *b, struct str key, struct str end);
 void nfnl_elems_end(struct nfnl_batch *b);
 
 /* ---- rules: begin, expressions in order, end ---- */
@@ -149,9 +151,10 @@ bool nfnl_parse_rule(const struct nlmsg *m, struct str *ret_chain, struct str *r
 
 struct nfnl_elem {
     struct str key;
-    struct str data;  /* value, or empty */
-    struct str chain; /* verdict's chain, or empty */
-    int32_t verdict;  /* with has_verdict */
+    struct str key_end; /* of a range, or empty */
+    struct str data;    /* value, or empty */
+    struct str chain;   /* verdict's chain, or empty */
+    int32_t verdict;    /* with has_verdict */
     bool has_verdict;
     bool interval_end;
 };

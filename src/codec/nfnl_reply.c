@@ -57,6 +57,7 @@ static int parse_elem(struct str attrs, struct nfnl_elem *e)
     e->key = nla_find(nla_find(attrs, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
     if (!e->key.n)
         return -EBADMSG;
+    e->key_end = nla_find(nla_find(attrs, NFTA_SET_ELEM_KEY_END), NFTA_DATA_VALUE);
     struct str data = nla_find(attrs, NFTA_SET_ELEM_DATA);
     e->data = nla_find(data, NFTA_DATA_VALUE);
     struct str verdict = nla_find(data, NFTA_DATA_VERDICT);

@@ -36,7 +36,8 @@ static inline bool dataplane_policy_is_local(enum dataplane_policy p)
     return p == DATAPLANE_CLUSTER_LOCAL || p == DATAPLANE_EXTERNAL_LOCAL;
 }
 
-enum { DATAPLANE_ENDPOINTS_MAX = 10000 }; /* of one frontend */
+/* Of one frontend; further ones are not put in place. */
+enum { DATAPLANE_ENDPOINTS_MAX = 10000, DATAPLANE_SOURCES_MAX = 1000 };
 
 /* Compared and hashed as bytes: no padding, unused bytes zero. */
 struct frontend_key {
@@ -62,6 +63,13 @@ struct frontend {
     size_t n_endpoints;
     const struct dataplane_endpoint *local; /* with a Local policy: those it chooses from */
     size_t n_local;
+    bool restricted; /* only sources in these networks, of which none is inside another */
+    const struct prefix *sources;
+    size_t n_sources;
+    /* 0 = none. A client stays with its endpoint for so long after its last connection, whichever
+     * frontend of the group it used. */
+    uint32_t affinity_s;
+    struct frontend_key affinity_group;
     /* Not chosen any more, but flows to them may go on (serving and terminating). */
     const struct dataplane_endpoint *draining;
     size_t n_draining;
@@ -127,6 +135,9 @@ struct dataplane_config {
     const struct prefix
         *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
     size_t n_cluster_cidrs;
+    /* Other marks of pods, each NULL = none: the interface they come in by, or how its name begins.
+     */
+    const char *pod_interface, *pod_interface_prefix;
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
     bool masquerade_all;

@@ -43,6 +43,13 @@ static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
     c->elements_added += new_ != NULL;
 }
 
+static void on_source(bool add, const struct prefix *p, void *user)
+{
+    struct dataplane_counters *c = user;
+    (void)p;
+    *(add ? &c->elements_added : &c->elements_removed) += 1;
+}
+
 static void change_frontend(struct fake *f, const struct frontend *fe)
 {
     if (fe->removed) {
@@ -51,10 +58,14 @@ static void change_frontend(struct fake *f, const struct frontend *fe)
     }
     struct frontend_state *s = frontend_table_get(&f->table, &fe->key);
     s->policy = (uint8_t)fe->policy;
+    s->affinity_s = fe->affinity_s;
+    s->affinity_key = fe->affinity_group;
     endpoint_slots_change(&s->slots[SCOPE_CLUSTER], fe->endpoints, (uint32_t)fe->n_endpoints,
                           on_index, &f->counters);
     endpoint_slots_change(&s->slots[SCOPE_LOCAL], fe->local, (uint32_t)fe->n_local, on_index,
                           &f->counters);
+    frontend_state_change_sources(s, fe->restricted, fe->sources, fe->n_sources, on_source,
+                                  &f->counters);
 }
 
 static void change_address(struct fake *f, const struct address_change *a)

@@ -14,6 +14,7 @@ static void state_free(struct frontend_state *s)
 {
     for (int i = 0; i < _SCOPE_MAX; i++)
         free(s->slots[i].v);
+    free(s->sources);
     free(s);
 }
 
@@ -169,6 +170,37 @@ void endpoint_slots_change(struct endpoint_slots *s, const struct dataplane_endp
     free(gone);
 }
 
+/* ---- sources ---- */
+
+static bool prefixes_have(const struct prefix *v, size_t n, const struct prefix *p)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i].len == p->len && ip_eq(&v[i].ip, &p->ip))
+            return true;
+    return false;
+}
+
+void frontend_state_change_sources(struct frontend_state *s, bool restricted,
+                                   const struct prefix *want, size_t n,
+                                   void (*on_source)(bool add, const struct prefix *p, void *user),
+                                   void *user)
+{
+    n = restricted ? MIN(n, (size_t)DATAPLANE_SOURCES_MAX) : 0;
+    for (uint32_t i = 0; i < s->n_sources; i++)
+        if (!prefixes_have(want, n, &s->sources[i]))
+            on_source(false, &s->sources[i], user);
+    for (size_t i = 0; i < n; i++)
+        if (!prefixes_have(s->sources, s->n_sources, &want[i]))
+            on_source(true, &want[i], user);
+    struct prefix *copy = n ? xcalloc(n, sizeof(*copy)) : NULL;
+    if (n)
+        memcpy(copy, want, n * sizeof(*copy));
+    free(s->sources);
+    s->sources = copy;
+    s->n_sources = (uint32_t)n;
+    s->restricted = restricted;
+}
+
 /* ---- dump ---- */
 
 static int line_cmp(const void *a, const void *b)
@@ -183,9 +215,11 @@ static void state_lines(const struct frontend_state *s, enum endpoint_scope scop
     struct ip a = {.family = s->key.family}, e = a;
     const struct endpoint_slots *slots = &s->slots[scope];
     memcpy(a.bytes, s->key.ip, 16);
-    AUTO_CHARS char *head = xasprintf("%u %s %u/%u policy %u%s", s->key.family,
-                                      s->key.node_port ? "node" : ip_format(&a, ip), s->key.proto,
-                                      s->key.port, s->policy, scope == SCOPE_LOCAL ? " local" : "");
+    AUTO_CHARS char *sticky =
+        s->affinity_s ? xasprintf(" affinity %us", s->affinity_s) : xstrdup("");
+    AUTO_CHARS char *head = xasprintf(
+        "%u %s %u/%u policy %u%s%s", s->key.family, s->key.node_port ? "node" : ip_format(&a, ip),
+        s->key.proto, s->key.port, s->policy, sticky, scope == SCOPE_LOCAL ? " local" : "");
     *lines = xrealloc(*lines, (*n + slots->n + 1) * sizeof(char *));
     if (slots->n == 0)
         (*lines)[(*n)++] = xasprintf("%s: none", head);
@@ -195,14 +229,33 @@ static void state_lines(const struct frontend_state *s, enum endpoint_scope scop
     }
 }
 
+static void source_lines(const struct frontend_state *s, char ***lines, size_t *n)
+{
+    char text[PREFIX_TEXT_BYTES], ip[IP_TEXT_BYTES];
+    struct ip a = {.family = s->key.family};
+    if (!s->restricted)
+        return;
+    memcpy(a.bytes, s->key.ip, 16);
+    *lines = xrealloc(*lines, (*n + s->n_sources + 1) * sizeof(char *));
+    if (s->n_sources == 0)
+        (*lines)[(*n)++] = xasprintf("%u %s %u/%u from nowhere", s->key.family, ip_format(&a, ip),
+                                     s->key.proto, s->key.port);
+    for (uint32_t i = 0; i < s->n_sources; i++)
+        (*lines)[(*n)++] =
+            xasprintf("%u %s %u/%u from %s", s->key.family, ip_format(&a, ip), s->key.proto,
+                      s->key.port, prefix_format(&s->sources[i], text));
+}
+
 void frontend_table_dump(const struct frontend_table *t, struct buf *out)
 {
     struct frontend_state *s;
     char **lines = NULL;
     size_t n = 0;
-    for (size_t at = 0; frontend_table_next(t, &at, &s);)
+    for (size_t at = 0; frontend_table_next(t, &at, &s);) {
+        source_lines(s, &lines, &n);
         for (int i = 0; i < (dataplane_policy_is_local(s->policy) ? _SCOPE_MAX : 1); i++)
             state_lines(s, (enum endpoint_scope)i, &lines, &n);
+    }
     if (n)
         qsort(lines, n, sizeof(*lines), line_cmp);
     for (size_t i = 0; i < n; i++) {

@@ -21,7 +21,13 @@ struct frontend_state {
     struct frontend_key key;
     uint8_t policy;
     uint8_t seen; /* of a full delta */
+    bool restricted;
+    uint32_t n_sources;
+    struct prefix *sources;
     struct endpoint_slots slots[_SCOPE_MAX];
+    uint32_t affinity_s;
+    struct frontend_key affinity_key;
+    struct affinity_group *group; /* borrowed from the book; NULL without affinity */
 };
 
 struct frontend_table {
@@ -36,6 +42,12 @@ struct frontend_state *frontend_table_get(struct frontend_table *t,
 void frontend_table_remove(struct frontend_table *t, const struct frontend_key *k);
 bool frontend_table_next(const struct frontend_table *t, size_t *at, struct frontend_state **ret);
 void frontend_table_dump(const struct frontend_table *t, struct buf *out);
+
+/* Brings the sources of s to the wanted ones; calls on_source for each that goes or comes. */
+void frontend_state_change_sources(struct frontend_state *s, bool restricted,
+                                   const struct prefix *want, size_t n,
+                                   void (*on_source)(bool add, const struct prefix *p, void *user),
+                                   void *user);
 
 /* Puts an endpoint at an index, growing as needed; holes are zero. */
 void endpoint_slots_put(struct endpoint_slots *s, uint32_t index,

@@ -5,7 +5,7 @@
  * the difference. Blocking; one thread. */
 #include <errno.h>
 
-#include "dataplane/nftables_changes.h"
+#include "dataplane/nftables_affinity.h"
 #include "nl/conntrack.h"
 
 enum {
@@ -31,6 +31,7 @@ struct nftables {
     struct class classes[2][_SCOPE_MAX][DATAPLANE_ENDPOINTS_MAX + 1];
     VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
     struct nftables_changes changes;
+    struct nftables_affinity affinity;
     VEC(struct frontend_key) udp_changed;
     struct map
         draining; /* key -> struct drain_list, for the flows that may go on, during one apply */
@@ -99,10 +100,12 @@ static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
 /* Sends what was collected. After the first failure only the picture goes on. */
 static void flush(struct nftables *n)
 {
-    if (!n->broken && (n->changes.n || n->classes_new[0].n || n->classes_new[1].n)) {
+    if (!n->broken && (n->changes.n || n->classes_new[0].n || n->classes_new[1].n ||
+                       nftables_affinity_is_pending(&n->affinity))) {
         struct nfnl_batch b;
         nft_batch_begin(n->nft, &b, 0);
         add_new_classes(n, &b);
+        nftables_affinity_emit(&n->affinity, &b);
         nftables_changes_emit(&n->changes, &b);
         n->broken = commit(n, &b, &n->broken_err) < 0;
         if (!n->broken)
@@ -148,7 +151,7 @@ static void collect_classes(struct nftables *n)
 
 struct change_slots {
     struct nftables *n;
-    const struct frontend_key *key;
+    struct frontend_state *state;
     enum endpoint_scope scope;
     bool endpoint_gone;
 };
@@ -158,9 +161,10 @@ static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
 {
     struct change_slots *c = user;
     if (old_)
-        nftables_change_endpoint(&c->n->changes, false, c->scope, c->key, index, old_);
+        nftables_change_endpoint(&c->n->changes, false, c->scope, &c->state->key, index, old_);
     if (new_)
-        nftables_change_endpoint(&c->n->changes, true, c->scope, c->key, index, new_);
+        nftables_change_endpoint(&c->n->changes, true, c->scope, &c->state->key, index, new_);
+    nftables_affinity_index(&c->n->changes, c->state, c->scope, index, old_, new_);
     c->endpoint_gone = c->endpoint_gone || old_;
 }
 
@@ -173,9 +177,12 @@ static struct values values_of(const struct frontend_state *s)
 {
     struct values r = {{0}};
     if (s->policy)
-        r.v[SCOPE_CLUSTER] = (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
+        r.v[SCOPE_CLUSTER] = (s->restricted ? VALUE_RESTRICTED : 0u) |
+                             (s->group ? VALUE_AFFINITY : 0u) |
+                             (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
     if (s->slots[SCOPE_LOCAL].n)
-        r.v[SCOPE_LOCAL] = VALUE_SCOPE_LOCAL | s->slots[SCOPE_LOCAL].n;
+        r.v[SCOPE_LOCAL] =
+            (s->group ? VALUE_AFFINITY : 0u) | VALUE_SCOPE_LOCAL | s->slots[SCOPE_LOCAL].n;
     return r;
 }
 
@@ -205,10 +212,28 @@ static bool change_values(struct nftables *n, const struct frontend_key *k,
 static bool change_slots(struct nftables *n, struct frontend_state *s, enum endpoint_scope scope,
                          const struct dataplane_endpoint *want, size_t count)
 {
-    struct change_slots c = {.n = n, .key = &s->key, .scope = scope};
+    struct change_slots c = {.n = n, .state = s, .scope = scope};
     endpoint_slots_change(&s->slots[scope], want,
                           (uint32_t)MIN(count, (size_t)DATAPLANE_ENDPOINTS_MAX), on_index, &c);
     return c.endpoint_gone;
+}
+
+struct change_sources {
+    struct nftables *n;
+    const struct frontend_key *key;
+};
+
+static void on_source(bool add, const struct prefix *p, void *user)
+{
+    struct change_sources *c = user;
+    nftables_change_source(&c->n->changes, add, c->key, p);
+}
+
+static void change_sources(struct nftables *n, struct frontend_state *s, bool restricted,
+                           const struct prefix *want, size_t count)
+{
+    struct change_sources c = {n, &s->key};
+    frontend_state_change_sources(s, restricted, want, count, on_source, &c);
 }
 
 static void remove_frontend(struct nftables *n, const struct frontend_key *k)
@@ -219,8 +244,10 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
         return;
     struct values before = values_of(s), none = {{0}};
     change_values(n, &key, &before, &none);
+    nftables_affinity_set(&n->affinity, &n->changes, s, 0, &key);
     change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
+    change_sources(n, s, false, NULL, 0);
     frontend_table_remove(&n->table, &key);
     if (key.proto == IPPROTO_UDP)
         vec_push(&n->udp_changed, key);
@@ -252,6 +279,9 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
     struct values before = values_of(s);
     bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
     gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
+    nftables_affinity_set(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
+    nftables_affinity_sweep(&n->changes, s);
+    change_sources(n, s, f->restricted, f->sources, f->n_sources);
     s->policy = (uint8_t)f->policy;
     s->seen = 1;
     struct values after = values_of(s);
@@ -420,8 +450,10 @@ static int adopt_value(struct adopt *a, const struct nfnl_elem *e)
     if (!nftables_parse_frontend(a->family, node, e, &k, &value) || value == 0)
         return -EBADMSG;
     struct frontend_state *s = frontend_table_get(&a->n->table, &k);
-    if (!local)
+    if (!local) {
         s->policy = (uint8_t)((value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT);
+        s->restricted = value & VALUE_RESTRICTED;
+    }
     map_put(&a->declared[local ? SCOPE_LOCAL : SCOPE_CLUSTER], str_of(&k, sizeof(k)),
             (void *)(uintptr_t)value);
     return 0;
@@ -440,9 +472,23 @@ static int adopt_endpoint(struct adopt *a, const struct nfnl_elem *e)
     return 0;
 }
 
+static int adopt_source(struct adopt *a, const struct nfnl_elem *e)
+{
+    struct frontend_key k;
+    struct prefix p;
+    if (!nftables_parse_source(a->family, e, &k, &p))
+        return -EBADMSG;
+    struct frontend_state *s = frontend_table_get(&a->n->table, &k);
+    s->sources = xrealloc(s->sources, (s->n_sources + 1) * sizeof(*s->sources));
+    s->sources[s->n_sources++] = p;
+    return 0;
+}
+
 static int on_adopt(const struct nfnl_elem *e, void *user)
 {
     struct adopt *a = user;
+    if (a->map >= MAP_AFFINITY && a->map <= MAP_SECONDS)
+        return nftables_affinity_adopt(&a->n->affinity, a->family, a->map, e, &a->n->table);
     if (a->map == MAP_COUNTS) {
         class_of(a->n, family_index(a->family->family), nla_u32(e->key, 0))->in_kernel = true;
     } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
@@ -453,6 +499,8 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
                 str_of(&ip, sizeof(ip)), UNSEEN);
     } else if (a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS) {
         return adopt_endpoint(a, e);
+    } else if (a->map == SET_SOURCE_RANGES) {
+        return adopt_source(a, e);
     } else {
         return adopt_value(a, e);
     }
@@ -475,7 +523,7 @@ static void remove_torn(struct nftables *n, struct adopt *a)
     for (size_t at = 0; frontend_table_next(&n->table, &at, &s);) {
         struct str key = str_of(&s->key, sizeof(s->key));
         struct values ought = values_of(s);
-        bool whole = s->policy != 0;
+        bool whole = s->policy != 0 && nftables_affinity_is_whole(s);
         if (s->key.family != a->family->family)
             continue;
         for (int i = 0; i < _SCOPE_MAX; i++)
@@ -494,6 +542,8 @@ static void remove_torn(struct nftables *n, struct adopt *a)
                     nftables_change_endpoint(&n->changes, false, scope, &s->key, k,
                                              &s->slots[i].v[k]);
         }
+        for (uint32_t i = 0; i < s->n_sources && !whole; i++)
+            nftables_change_source(&n->changes, false, &s->key, &s->sources[i]);
         if (!whole)
             vec_push(&torn, s->key);
     }
@@ -504,10 +554,15 @@ static void remove_torn(struct nftables *n, struct adopt *a)
 
 static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
 {
-    static const enum nftables_map order[] = {
-        MAP_COUNTS,           MAP_SERVICES,  MAP_NODE_PORTS,          MAP_LOCAL_SERVICES,
-        MAP_LOCAL_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS, SET_CLUSTER_IPS,
-        SET_LOCAL_ENDPOINTS};
+    static const enum nftables_map order[] = {MAP_COUNTS,         MAP_SECONDS,
+                                              MAP_SERVICES,       MAP_NODE_PORTS,
+                                              MAP_LOCAL_SERVICES, MAP_LOCAL_NODE_PORTS,
+                                              MAP_AFFINITY,       MAP_NODE_PORT_AFFINITY,
+                                              MAP_ENDPOINTS,      MAP_NODE_PORT_ENDPOINTS,
+                                              MAP_NUMBERS,        MAP_NODE_PORT_NUMBERS,
+                                              MAP_PINNED,         MAP_LOCAL_PINNED,
+                                              SET_SOURCE_RANGES,  SET_CLUSTER_IPS,
+                                              SET_LOCAL_ENDPOINTS};
     struct adopt a = {.n = n, .family = f};
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
@@ -527,6 +582,7 @@ static int adopt_family(struct nftables *n, const struct nftables_family *f, str
 static void forget(struct nftables *n)
 {
     frontend_table_done(&n->table);
+    nftables_affinity_done(&n->affinity);
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         map_done(&n->lists[l]);
     memset(n->classes, 0, sizeof(n->classes));
@@ -604,6 +660,8 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     memcpy(lists, n->lists, sizeof(lists));
     n->table = (struct frontend_table){0};
     memset(n->lists, 0, sizeof(n->lists));
+    for (size_t at = 0; frontend_table_next(&want, &at, &s);)
+        s->group = NULL; /* the books are read anew */
     int r = take_over(n, scratch, reterr);
     if (r == 0) {
         mark_unseen(n);
@@ -613,7 +671,12 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
                                  .endpoints = s->slots[SCOPE_CLUSTER].v,
                                  .n_endpoints = s->slots[SCOPE_CLUSTER].n,
                                  .local = s->slots[SCOPE_LOCAL].v,
-                                 .n_local = s->slots[SCOPE_LOCAL].n};
+                                 .n_local = s->slots[SCOPE_LOCAL].n,
+                                 .restricted = s->restricted,
+                                 .sources = s->sources,
+                                 .n_sources = s->n_sources,
+                                 .affinity_s = s->affinity_s,
+                                 .affinity_group = s->affinity_key};
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
                 flush(n);

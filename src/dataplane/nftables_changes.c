@@ -4,8 +4,8 @@
 #include "dataplane/nftables_changes.h"
 
 struct element {
-    char key[32];
-    char data[20];
+    char key[40];
+    char data[40]; /* the value; of a range, the last key */
     uint8_t n_key, n_data;
 };
 
@@ -51,21 +51,81 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
     change(c, add, i, maps[scope][k->node_port], &e);
 }
 
+static void key_add_index(struct element *e, enum endpoint_scope scope, uint32_t index)
+{
+    if (scope == SCOPE_LOCAL)
+        index |= VALUE_SCOPE_LOCAL;
+    bytes_add(e->key, &e->n_key, &index, sizeof(index));
+}
+
+static void data_add_endpoint(struct element *e, const struct nftables_family *f,
+                              const struct dataplane_endpoint *ep)
+{
+    uint16_t port = htons(ep->port);
+    bytes_add(e->data, &e->n_data, ep->ip, f->addr_bytes);
+    bytes_add(e->data, &e->n_data, &port, 2);
+}
+
+void nftables_change_affinity(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t number)
+{
+    unsigned i;
+    struct element e = {0};
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    bytes_add(e.data, &e.n_data, &number, sizeof(number));
+    change(c, add, i, k->node_port ? MAP_NODE_PORT_AFFINITY : MAP_AFFINITY, &e);
+}
+
+void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                            const struct frontend_key *k, uint32_t index, uint32_t number)
+{
+    unsigned i;
+    struct element e = {0};
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    key_add_index(&e, scope, index);
+    bytes_add(e.data, &e.n_data, &number, sizeof(number));
+    change(c, add, i, k->node_port ? MAP_NODE_PORT_NUMBERS : MAP_NUMBERS, &e);
+}
+
+void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                         uint8_t family, uint32_t number, const struct dataplane_endpoint *ep)
+{
+    unsigned i;
+    struct element e = {0};
+    const struct nftables_family *f = family_of(family, &i);
+    bytes_add(e.key, &e.n_key, &number, sizeof(number));
+    data_add_endpoint(&e, f, ep);
+    change(c, add, i, scope == SCOPE_LOCAL ? MAP_LOCAL_PINNED : MAP_PINNED, &e);
+}
+
 void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
                               const struct frontend_key *k, uint32_t index,
                               const struct dataplane_endpoint *ep)
 {
     unsigned i;
     struct element e = {0};
-    uint16_t port = htons(ep->port);
     const struct nftables_family *f = family_of(k->family, &i);
     key_add_frontend(&e, f, k);
-    if (scope == SCOPE_LOCAL)
-        index |= VALUE_SCOPE_LOCAL;
-    bytes_add(e.key, &e.n_key, &index, sizeof(index));
-    bytes_add(e.data, &e.n_data, ep->ip, f->addr_bytes);
-    bytes_add(e.data, &e.n_data, &port, 2);
+    key_add_index(&e, scope, index);
+    data_add_endpoint(&e, f, ep);
     change(c, add, i, k->node_port ? MAP_NODE_PORT_ENDPOINTS : MAP_ENDPOINTS, &e);
+}
+
+void nftables_change_source(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                            const struct prefix *p)
+{
+    unsigned i;
+    struct element e = {0};
+    const struct nftables_family *f = family_of(k->family, &i);
+    struct ip last = prefix_network(p);
+    key_add_frontend(&e, f, k);
+    memcpy(e.data, e.key, e.n_key);
+    e.n_data = e.n_key;
+    bytes_add(e.key, &e.n_key, last.bytes, f->addr_bytes);
+    for (unsigned bit = p->len; bit < f->addr_bytes * 8u; bit++)
+        last.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+    bytes_add(e.data, &e.n_data, last.bytes, f->addr_bytes);
+    change(c, add, i, SET_SOURCE_RANGES, &e);
 }
 
 void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
@@ -83,14 +143,18 @@ void nftables_change_address(struct nftables_changes *c, bool add, enum dataplan
 
 /* ---- out ---- */
 
-static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op, const char *set)
+static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op,
+                 enum nftables_map map)
 {
-    nfnl_elems_begin(b, op, set);
+    nfnl_elems_begin(b, op, nftables_map_names[map]);
     for (size_t at = 0; at + sizeof(struct element) <= records->n; at += sizeof(struct element)) {
         struct element e;
         memcpy(&e, records->p + at, sizeof(e));
         bool data = op == NFT_MSG_NEWSETELEM;
-        nfnl_elem_add(b, str_of(e.key, e.n_key), str_of(e.data, data ? e.n_data : 0));
+        if (map == SET_SOURCE_RANGES)
+            nfnl_elem_add_range(b, str_of(e.key, e.n_key), str_of(e.data, e.n_data));
+        else
+            nfnl_elem_add(b, str_of(e.key, e.n_key), str_of(e.data, data ? e.n_data : 0));
     }
     nfnl_elems_end(b);
 }
@@ -100,9 +164,9 @@ void nftables_changes_emit(const struct nftables_changes *c, struct nfnl_batch *
     for (unsigned f = 0; f < 2; f++) {
         nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
         for (int m = 0; m < _NFTABLES_MAP_MAX; m++)
-            emit(b, &c->del[f][m], NFT_MSG_DELSETELEM, nftables_map_names[m]);
+            emit(b, &c->del[f][m], NFT_MSG_DELSETELEM, (enum nftables_map)m);
         for (int m = 0; m < _NFTABLES_MAP_MAX; m++)
-            emit(b, &c->add[f][m], NFT_MSG_NEWSETELEM, nftables_map_names[m]);
+            emit(b, &c->add[f][m], NFT_MSG_NEWSETELEM, (enum nftables_map)m);
     }
 }
 
@@ -162,19 +226,71 @@ bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
     return parse_key(f, node_port, &key, ret) && key.n == 0 && e->data.n >= 4;
 }
 
+static bool parse_key_index(const struct nftables_family *f, bool node_port,
+                            const struct nfnl_elem *e, struct frontend_key *ret,
+                            enum endpoint_scope *ret_scope, uint32_t *ret_index)
+{
+    struct str key = e->key;
+    if (!parse_key(f, node_port, &key, ret) || key.n != 4)
+        return false;
+    uint32_t index = nla_u32(key, 0);
+    *ret_scope = index & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER;
+    *ret_index = index & ~(uint32_t)VALUE_SCOPE_LOCAL;
+    return *ret_index < DATAPLANE_ENDPOINTS_MAX;
+}
+
+static bool parse_endpoint_data(const struct nftables_family *f, const struct nfnl_elem *e,
+                                struct dataplane_endpoint *ret)
+{
+    if (e->data.n < f->addr_bytes + 2u)
+        return false;
+    *ret = (struct dataplane_endpoint){.port =
+                                           nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
+    memcpy(ret->ip, e->data.p, f->addr_bytes);
+    return true;
+}
+
 bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
                              enum endpoint_scope *ret_scope, uint32_t *ret_index,
                              struct dataplane_endpoint *ret_endpoint)
 {
-    struct str key = e->key;
-    if (!parse_key(f, node_port, &key, ret) || key.n != 4 || e->data.n < f->addr_bytes + 2u)
+    return parse_key_index(f, node_port, e, ret, ret_scope, ret_index) &&
+           parse_endpoint_data(f, e, ret_endpoint);
+}
+
+bool nftables_parse_number(const struct nftables_family *f, bool node_port,
+                           const struct nfnl_elem *e, struct frontend_key *ret,
+                           enum endpoint_scope *ret_scope, uint32_t *ret_index,
+                           uint32_t *ret_number)
+{
+    *ret_number = nla_u32(e->data, 0);
+    return parse_key_index(f, node_port, e, ret, ret_scope, ret_index) && e->data.n >= 4;
+}
+
+bool nftables_parse_pin(const struct nftables_family *f, const struct nfnl_elem *e,
+                        uint32_t *ret_number, struct dataplane_endpoint *ret_endpoint)
+{
+    *ret_number = nla_u32(e->key, 0);
+    return e->key.n == 4 && parse_endpoint_data(f, e, ret_endpoint);
+}
+
+bool nftables_parse_source(const struct nftables_family *f, const struct nfnl_elem *e,
+                           struct frontend_key *ret, struct prefix *ret_prefix)
+{
+    struct str key = e->key, end = e->key_end;
+    struct frontend_key same;
+    if (!parse_key(f, false, &key, ret) || !parse_key(f, false, &end, &same) ||
+        key.n < f->addr_bytes || end.n < f->addr_bytes)
         return false;
-    uint32_t index = nla_u32(key, 0);
-    *ret_scope = index & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER;
-    *ret_index = index & ~(uint32_t)VALUE_SCOPE_LOCAL;
-    *ret_endpoint = (struct dataplane_endpoint){
-        .port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
-    memcpy(ret_endpoint->ip, e->data.p, f->addr_bytes);
-    return *ret_index < DATAPLANE_ENDPOINTS_MAX;
+    *ret_prefix = (struct prefix){.ip = {.family = f->family}, .len = (uint8_t)(f->addr_bytes * 8)};
+    memcpy(ret_prefix->ip.bytes, key.p, f->addr_bytes);
+    for (unsigned i = 0; i < f->addr_bytes; i++) {
+        uint8_t open = (uint8_t)(key.p[i] ^ end.p[i]);
+        if (open) {
+            ret_prefix->len = (uint8_t)(i * 8u + (unsigned)__builtin_clz(open) - 24u);
+            break;
+        }
+    }
+    return true;
 }

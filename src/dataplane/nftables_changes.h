@@ -24,6 +24,14 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
 void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
                               const struct frontend_key *k, uint32_t index,
                               const struct dataplane_endpoint *e);
+void nftables_change_source(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                            const struct prefix *p);
+void nftables_change_affinity(struct nftables_changes *c, bool add, const struct frontend_key *k,
+                              uint32_t number);
+void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                            const struct frontend_key *k, uint32_t index, uint32_t number);
+void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                         uint8_t family, uint32_t number, const struct dataplane_endpoint *e);
 void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
                              const struct ip *ip);
 
@@ -35,3 +43,11 @@ bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
                              enum endpoint_scope *ret_scope, uint32_t *ret_index,
                              struct dataplane_endpoint *ret_endpoint);
+bool nftables_parse_number(const struct nftables_family *f, bool node_port,
+                           const struct nfnl_elem *e, struct frontend_key *ret,
+                           enum endpoint_scope *ret_scope, uint32_t *ret_index,
+                           uint32_t *ret_number);
+bool nftables_parse_pin(const struct nftables_family *f, const struct nfnl_elem *e,
+                        uint32_t *ret_number, struct dataplane_endpoint *ret_endpoint);
+bool nftables_parse_source(const struct nftables_family *f, const struct nfnl_elem *e,
+                           struct frontend_key *ret, struct prefix *ret_prefix);

@@ -4,10 +4,12 @@
  * the packet's priority, never through chained lookups: nft 1.0.6 aborts when it lists those
  * (netlink_delinearize.c, "consumed > 0"). The packet's mark is other people's, bit 14 apart.
  * README.md shows the text form. */
+#include "dataplane/affinity.h"
 #include "dataplane/nftables_priv.h"
 
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter_ipv4.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #define REG_1 NFT_REG_1
@@ -16,10 +18,16 @@ static const enum nfnl_type V4_KEY[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO, NFNL
                                         NFNL_TYPE_MARK};
 static const enum nfnl_type V6_KEY[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO, NFNL_TYPE_INET_SERVICE,
                                         NFNL_TYPE_MARK};
+static const enum nfnl_type V4_SOURCE[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_PROTO,
+                                           NFNL_TYPE_INET_SERVICE, NFNL_TYPE_IP};
+static const enum nfnl_type V6_SOURCE[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_PROTO,
+                                           NFNL_TYPE_INET_SERVICE, NFNL_TYPE_IP6};
 static const enum nfnl_type V4_ENDPOINT[] = {NFNL_TYPE_IP, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V6_ENDPOINT[] = {NFNL_TYPE_IP6, NFNL_TYPE_INET_SERVICE};
 static const enum nfnl_type V4_PAIR[] = {NFNL_TYPE_IP, NFNL_TYPE_IP};
 static const enum nfnl_type V6_PAIR[] = {NFNL_TYPE_IP6, NFNL_TYPE_IP6};
+static const enum nfnl_type V4_CLIENT[] = {NFNL_TYPE_MARK, NFNL_TYPE_IP};
+static const enum nfnl_type V6_CLIENT[] = {NFNL_TYPE_MARK, NFNL_TYPE_IP6};
 static const enum nfnl_type MARK[] = {NFNL_TYPE_MARK};
 static const enum nfnl_type VERDICT[] = {NFNL_TYPE_VERDICT};
 
@@ -37,6 +45,16 @@ const char *const nftables_map_names[_NFTABLES_MAP_MAX] = {
     [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
     [MAP_COUNTS] = "counts",
     [MAP_POLICIES] = "policies",
+    [MAP_AFFINITY] = "affinity",
+    [MAP_NODE_PORT_AFFINITY] = "node-port-affinity",
+    [MAP_NUMBERS] = "numbers",
+    [MAP_NODE_PORT_NUMBERS] = "node-port-numbers",
+    [MAP_PINNED] = "pinned",
+    [MAP_LOCAL_PINNED] = "local-pinned",
+    [MAP_CLIENTS] = "clients",
+    [MAP_TIMEOUTS] = "timeouts",
+    [MAP_SECONDS] = "seconds",
+    [SET_SOURCE_RANGES] = "source-ranges",
     [SET_CLUSTER_IPS] = "cluster-ips",
     [SET_LOCAL_ENDPOINTS] = "local-endpoints",
 };
@@ -50,6 +68,11 @@ static const char *const fixed_chains[] = {
     "policy-external",
     "policy-cluster-local",
     "policy-external-local",
+    "source-ranges",
+    "affinity",
+    "local-affinity",
+    "node-port-affinity",
+    "local-node-port-affinity",
     "undelivered",
     "undelivered-node-port",
     "unreachable",
@@ -133,6 +156,43 @@ static void prefix_match(struct nfnl_batch *b, const struct nftables_family *f, 
     nfnl_cmp(b, NFT_CMP_EQ, REG_1, net.bytes, f->addr_bytes);
 }
 
+/* name, or what it begins with. */
+static void interface_match(struct nfnl_batch *b, const char *name, bool whole)
+{
+    char padded[IFNAMSIZ] = {0};
+    size_t n = MIN(strlen(name), sizeof(padded) - 1);
+    memcpy(padded, name, n);
+    nfnl_meta(b, NFT_META_IIFNAME, REG_1);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, padded, whole ? sizeof(padded) : n);
+}
+
+/* Row 14: pods of the cluster leave the chain, as far as they can be told. False: they cannot. */
+static bool return_pods(struct nfnl_batch *b, const struct nftables_family *f,
+                        const struct dataplane_config *c, const char *chain)
+{
+    bool told_apart = false;
+    for (size_t i = 0; i < c->n_cluster_cidrs; i++) {
+        if (c->cluster_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, chain);
+        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        told_apart = true;
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? c->pod_interface_prefix : c->pod_interface;
+        if (str_empty(name))
+            continue;
+        nfnl_rule_begin(b, chain);
+        interface_match(b, name, i == 0);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        told_apart = true;
+    }
+    return told_apart;
+}
+
 /* flags: NFTA_FIB_F_DADDR or NFTA_FIB_F_SADDR. */
 static void local_match(struct nfnl_batch *b, uint32_t flags)
 {
@@ -194,6 +254,166 @@ static void add_node_port_dispatch(struct nfnl_batch *b, const struct nftables_f
     nfnl_rule_end(b);
 }
 
+/* Row 21, before anything is rewritten: only new connections come here. */
+static void add_source_ranges(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    uint32_t restricted = VALUE_RESTRICTED;
+    nfnl_rule_begin(b, "service");
+    masked_load(b, NFT_META_PRIORITY, VALUE_RESTRICTED);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &restricted, sizeof(restricted));
+    nfnl_verdict(b, NFT_JUMP, "source-ranges");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "source-ranges");
+    key_load(b, f, true, false);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes,
+                 nfnl_reg(f->addr_words + 2u));
+    nfnl_lookup(b, nftables_map_names[SET_SOURCE_RANGES], REG_1, NFNL_NO_REG, false);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "source-ranges");
+    nfnl_counter(b);
+    nfnl_verdict(b, NF_DROP, NULL);
+    nfnl_rule_end(b);
+}
+
+/* ---- affinity ---- */
+
+static const char *timeout_name(unsigned class_, char ret[32])
+{
+    snprintf(ret, 32, "timeout-%u", class_);
+    return ret;
+}
+
+/* Where the priority is an endpoint's number: its class remembers the client. */
+static void rule_remember(struct nfnl_batch *b, const char *chain)
+{
+    uint32_t zero = 0;
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, AFFINITY_SLOT_MASK);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    masked_load(b, NFT_META_PRIORITY, ~0u << AFFINITY_CLASS_SHIFT);
+    nfnl_lookup(b, nftables_map_names[MAP_TIMEOUTS], REG_1, NFT_REG_VERDICT, false);
+    nfnl_rule_end(b);
+}
+
+/* What the map says of this frontend (and index) becomes the priority. */
+static void rule_carry(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
+                       bool address, bool index, enum nftables_map map)
+{
+    nfnl_rule_begin(b, chain);
+    key_load(b, f, address, index);
+    nfnl_lookup(b, nftables_map_names[map], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_rule_end(b);
+}
+
+static void rule_deliver_pinned(struct nfnl_batch *b, const struct nftables_family *f,
+                                const char *chain, enum nftables_map pinned)
+{
+    nfnl_rule_begin(b, chain);
+    nfnl_meta(b, NFT_META_PRIORITY, REG_1);
+    nfnl_lookup(b, nftables_map_names[pinned], REG_1, REG_1, false);
+    priority_set(b, 0, nfnl_reg(8));
+    nfnl_dnat(b, f->nfproto, REG_1, nfnl_reg(f->addr_words));
+    nfnl_rule_end(b);
+}
+
+/* group . client, and the number as data, in registers for a change of `clients`. */
+static void client_load(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    uint32_t group = ~(uint32_t)AFFINITY_SLOT_MASK, zero = 0;
+    nfnl_meta(b, NFT_META_PRIORITY, REG_1);
+    nfnl_bitwise(b, REG_1, REG_1, &group, &zero, 4);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes, nfnl_reg(1));
+    nfnl_meta(b, NFT_META_PRIORITY, nfnl_reg(8));
+}
+
+/* Row 33. The priority becomes the group, then the number of the endpoint that the client had. If
+ * that leads nowhere any more it is forgotten, one is chosen as for everybody, and remembered.
+ * Comes back, with the value as it was, only if something of this is missing. */
+static void add_affinity(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
+                         bool node_port, enum endpoint_scope scope)
+{
+    uint32_t zero = 0;
+    bool local = scope == SCOPE_LOCAL;
+    enum nftables_map values = local       ? (node_port ? MAP_LOCAL_NODE_PORTS : MAP_LOCAL_SERVICES)
+                               : node_port ? MAP_NODE_PORTS
+                                           : MAP_SERVICES;
+    enum nftables_map pinned = local ? MAP_LOCAL_PINNED : MAP_PINNED;
+    rule_carry(b, f, chain, !node_port, false, node_port ? MAP_NODE_PORT_AFFINITY : MAP_AFFINITY);
+    nfnl_rule_begin(b, chain);
+    nfnl_meta(b, NFT_META_PRIORITY, REG_1);
+    nfnl_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->saddr_offset, f->addr_bytes, nfnl_reg(1));
+    nfnl_lookup(b, nftables_map_names[MAP_CLIENTS], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    nfnl_rule_end(b);
+    rule_remember(b, chain);
+    rule_deliver_pinned(b, f, chain, pinned);
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, AFFINITY_SLOT_MASK);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    client_load(b, f);
+    nfnl_dynset(b, nftables_map_names[MAP_CLIENTS], NFT_DYNSET_OP_DELETE, REG_1, nfnl_reg(8), 0);
+    nfnl_rule_end(b);
+    rule_carry(b, f, chain, !node_port, false, values);
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
+    nfnl_lookup(b, nftables_map_names[MAP_COUNTS], REG_1, NFT_REG_VERDICT, false);
+    nfnl_rule_end(b);
+    rule_carry(b, f, chain, !node_port, true, node_port ? MAP_NODE_PORT_NUMBERS : MAP_NUMBERS);
+    rule_remember(b, chain);
+    rule_deliver_pinned(b, f, chain, pinned);
+    rule_carry(b, f, chain, !node_port, false, values);
+}
+
+static void add_affinities(struct nfnl_batch *b, const struct nftables_family *f)
+{
+    add_affinity(b, f, "affinity", false, SCOPE_CLUSTER);
+    add_affinity(b, f, "local-affinity", false, SCOPE_LOCAL);
+    add_affinity(b, f, "node-port-affinity", true, SCOPE_CLUSTER);
+    add_affinity(b, f, "local-node-port-affinity", true, SCOPE_LOCAL);
+    nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_TIMEOUTS]);
+    for (uint32_t i = 1; i <= AFFINITY_CLASSES_MAX; i++) {
+        char name[32];
+        uint32_t key = i << AFFINITY_CLASS_SHIFT;
+        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, timeout_name(i, name));
+    }
+    nfnl_elems_end(b);
+}
+
+static void add_affinity_jump(struct nfnl_batch *b, const char *from, const char *to,
+                              uint32_t value)
+{
+    nfnl_rule_begin(b, from);
+    masked_load(b, NFT_META_PRIORITY, VALUE_AFFINITY | VALUE_SCOPE_LOCAL);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &value, sizeof(value));
+    nfnl_verdict(b, NFT_JUMP, to);
+    nfnl_rule_end(b);
+}
+
+void nftables_set_timeout(struct nfnl_batch *b, unsigned class_, uint32_t seconds, bool known)
+{
+    char name[32];
+    uint32_t key = class_ << AFFINITY_CLASS_SHIFT;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct nftables_family *f = &nftables_families[i];
+        nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
+        nfnl_chain_flush(b, timeout_name(class_, name));
+        nfnl_rule_begin(b, name);
+        client_load(b, f);
+        nfnl_dynset(b, nftables_map_names[MAP_CLIENTS], NFT_DYNSET_OP_UPDATE, REG_1, nfnl_reg(8),
+                    seconds * 1000ull);
+        nfnl_rule_end(b);
+        nfnl_elems_begin(b, NFT_MSG_DELSETELEM, nftables_map_names[MAP_SECONDS]);
+        if (known)
+            nfnl_elem_add(b, str_of(&key, 4), (struct str){0});
+        nfnl_elems_end(b);
+        nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_SECONDS]);
+        nfnl_elem_add(b, str_of(&key, 4), str_of(&seconds, 4));
+        nfnl_elems_end(b);
+    }
+}
+
 /* The priority holds the frontend's value, then the index, and is zero when the packet leaves. */
 static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
                          bool address, enum nftables_map local, enum nftables_map endpoints)
@@ -210,6 +430,9 @@ static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, 
     nfnl_lookup(b, nftables_map_names[local], REG_1, REG_1, false);
     nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_rule_end(b);
+    add_affinity_jump(b, chain, address ? "affinity" : "node-port-affinity", VALUE_AFFINITY);
+    add_affinity_jump(b, chain, address ? "local-affinity" : "local-node-port-affinity",
+                      VALUE_AFFINITY | VALUE_SCOPE_LOCAL);
     nfnl_rule_begin(b, chain);
     masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
     nfnl_lookup(b, nftables_map_names[MAP_COUNTS], REG_1, NFT_REG_VERDICT, false);
@@ -236,14 +459,7 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
     nfnl_rule_begin(b, "policy-cluster-local");
     priority_set(b, VALUE_WANT_LOCAL, REG_1);
     nfnl_rule_end(b);
-    for (size_t i = 0; i < c->n_cluster_cidrs; i++) {
-        if (c->cluster_cidrs[i].ip.family != f->family)
-            continue;
-        nfnl_rule_begin(b, "policy-external-local");
-        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
-        nfnl_verdict(b, NFT_RETURN, NULL);
-        nfnl_rule_end(b);
-    }
+    (void)return_pods(b, f, c, "policy-external-local");
     nfnl_rule_begin(b, "policy-external-local");
     local_match(b, NFTA_FIB_F_SADDR);
     nfnl_verdict(b, NFT_GOTO, "policy-external");
@@ -256,17 +472,7 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
 static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
                          const struct dataplane_config *c)
 {
-    bool told_apart = false;
-    for (size_t i = 0; i < c->n_cluster_cidrs && !c->masquerade_all; i++) {
-        if (c->cluster_cidrs[i].ip.family != f->family)
-            continue;
-        nfnl_rule_begin(b, "policy-cluster");
-        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
-        nfnl_verdict(b, NFT_RETURN, NULL);
-        nfnl_rule_end(b);
-        told_apart = true;
-    }
-    if (told_apart || c->masquerade_all) {
+    if (c->masquerade_all || return_pods(b, f, c, "policy-cluster")) {
         nfnl_rule_begin(b, "policy-cluster");
         mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
         nfnl_rule_end(b);
@@ -380,6 +586,23 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
         [MAP_NODE_PORT_ENDPOINTS] = {.key = key + 1, .n_key = 3, .data = endpoint, .n_data = 2},
         [MAP_COUNTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
         [MAP_POLICIES] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
+        [MAP_AFFINITY] = {.key = key, .n_key = 3, .data = MARK, .n_data = 1},
+        [MAP_NODE_PORT_AFFINITY] = {.key = key + 1, .n_key = 2, .data = MARK, .n_data = 1},
+        [MAP_NUMBERS] = {.key = key, .n_key = 4, .data = MARK, .n_data = 1},
+        [MAP_NODE_PORT_NUMBERS] = {.key = key + 1, .n_key = 3, .data = MARK, .n_data = 1},
+        [MAP_PINNED] = {.key = MARK, .n_key = 1, .data = endpoint, .n_data = 2},
+        [MAP_LOCAL_PINNED] = {.key = MARK, .n_key = 1, .data = endpoint, .n_data = 2},
+        [MAP_CLIENTS] = {.key = v4 ? V4_CLIENT : V6_CLIENT,
+                         .n_key = 2,
+                         .data = MARK,
+                         .n_data = 1,
+                         .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+                         .size = NFTABLES_CLIENTS_MAX},
+        [MAP_TIMEOUTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
+        [MAP_SECONDS] = {.key = MARK, .n_key = 1, .data = MARK, .n_data = 1},
+        [SET_SOURCE_RANGES] = {.key = v4 ? V4_SOURCE : V6_SOURCE,
+                               .n_key = 4,
+                               .flags = NFT_SET_INTERVAL},
         [SET_CLUSTER_IPS] = {.key = key, .n_key = 1},
         [SET_LOCAL_ENDPOINTS] = {.key = v4 ? V4_PAIR : V6_PAIR, .n_key = 2},
     };
@@ -387,7 +610,7 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
         struct nfnl_set s = sets[i];
         s.name = nftables_map_names[i];
         s.id = i + 1;
-        s.flags = s.n_data ? NFT_SET_MAP : 0;
+        s.flags |= s.n_data ? NFT_SET_MAP : 0;
         nfnl_set_new(b, &s);
     }
 }
@@ -403,9 +626,15 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
         if (replace)
             nfnl_chain_flush(b, fixed_chains[i]);
     }
+    for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++) { /* what is in them stays */
+        char name[32];
+        nfnl_chain_new(b, timeout_name(i, name), NULL, -1, 0);
+    }
     add_policies(b, f, c);
+    add_affinities(b, f);
     add_dispatch(b, f);
     add_node_port_dispatch(b, f, c);
+    add_source_ranges(b, f);
     add_delivery(b, f, "service", true, MAP_LOCAL_SERVICES, MAP_ENDPOINTS);
     add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
     add_masquerade(b, f);

@@ -16,6 +16,16 @@ enum nftables_map {
     MAP_NODE_PORT_ENDPOINTS, /* proto . port . index -> addr . port */
     MAP_COUNTS,              /* count -> jump endpoints-COUNT */
     MAP_POLICIES,            /* policy -> jump */
+    MAP_AFFINITY,            /* addr . proto . port -> group's number, see affinity.h */
+    MAP_NODE_PORT_AFFINITY,  /* proto . port -> the same */
+    MAP_NUMBERS,             /* addr . proto . port . index -> endpoint's number */
+    MAP_NODE_PORT_NUMBERS,
+    MAP_PINNED,        /* number -> addr . port */
+    MAP_LOCAL_PINNED,  /* the same for traffic policy Local */
+    MAP_CLIENTS,       /* group's number . client -> endpoint's number; filled by packets */
+    MAP_TIMEOUTS,      /* class -> jump timeout-CLASS; fixed */
+    MAP_SECONDS,       /* class -> its timeout, for the next start to read */
+    SET_SOURCE_RANGES, /* addr . proto . port . network of allowed sources */
     SET_CLUSTER_IPS,
     SET_LOCAL_ENDPOINTS, /* addr . addr */
     _NFTABLES_MAP_MAX,
@@ -29,8 +39,11 @@ enum {
     VALUE_SCOPE_LOCAL = 0x00008000,
     VALUE_POLICY_SHIFT = 16,
     VALUE_POLICY_MASK = 0x00ff0000,
+    VALUE_RESTRICTED = 0x01000000, /* look at the source first */
+    VALUE_AFFINITY = 0x02000000,
     VALUE_WANT_LOCAL = 0x04000000, /* what a policy chain leaves when local endpoints are wanted */
     MASQUERADE_MARK = 0x4000,
+    NFTABLES_CLIENTS_MAX = 131072, /* remembered, of a family; others are not */
 };
 
 struct nftables_family {
@@ -49,6 +62,8 @@ extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
                            const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
+/* What clients of a class are remembered for. known: the class had another timeout before. */
+void nftables_set_timeout(struct nfnl_batch *b, unsigned class_, uint32_t seconds, bool known);
 /* One class: a chain that picks an index below count (which may carry VALUE_SCOPE_LOCAL, and then
  * so does the index). */
 void nftables_add_class(struct nfnl_batch *b, uint32_t count);

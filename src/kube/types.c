@@ -51,6 +51,33 @@ static void decode_service_ips(struct service_object *s, const json_t *j)
     }
 }
 
+/* Line ends too, which str_trim leaves. */
+static struct str trim_space(struct str s)
+{
+    while (s.n && strchr(" \t\r\n", s.p[0]))
+        s = str_sub(s, 1, s.n);
+    while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+static void decode_source_ranges(struct service_object *s, const json_t *j)
+{
+    size_t i;
+    json_t *item, *list = json_at(j, "spec.loadBalancerSourceRanges");
+    size_t n = MIN(json_array_size(list), (size_t)UINT16_MAX);
+    s->source_ranges = xcalloc(n + 1, sizeof(*s->source_ranges));
+    json_array_foreach(list, i, item)
+    {
+        const char *text = json_string_value(item);
+        if (i < n && text &&
+            prefix_parse(trim_space(str_from(text)), &s->source_ranges[s->n_source_ranges]) == 0)
+            s->n_source_ranges++;
+        else
+            s->source_ranges_unreadable = true;
+    }
+}
+
 static void decode_service_ports(struct service_object *s, const json_t *j)
 {
     size_t i;
@@ -85,10 +112,18 @@ struct service_object *service_object_decode(const json_t *j)
     s->headless = str_empty(ip) || streq(ip, "None") || (type && streq(type, "ExternalName"));
     s->external_local = external && streq(external, "Local");
     s->internal_local = internal && streq(internal, "Local");
-    if (affinity && streq(affinity, "ClientIP"))
-        s->affinity_s =
-            (uint32_t)json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+    if (affinity && streq(affinity, "ClientIP")) {
+        int64_t t = json_at_int(j, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+        s->affinity_s = t < 1 || t > 86400 ? 10800 : (uint32_t)t;
+    }
+    int64_t health = json_at_int(j, "spec.healthCheckNodePort", 0);
+    if (s->external_local && type && streq(type, "LoadBalancer") && health > 0 && health <= 65535)
+        s->health_port = (uint16_t)health;
+    s->uid = s->health_port
+                 ? xstrdup(json_at_str(j, "metadata.uid") ? json_at_str(j, "metadata.uid") : "")
+                 : NULL;
     decode_service_ips(s, j);
+    decode_source_ranges(s, j);
     decode_service_ports(s, j);
     return s;
 }
@@ -100,9 +135,11 @@ void service_object_free(struct service_object *s)
     for (uint16_t i = 0; i < s->n_ports; i++)
         free(s->ports[i].name);
     free(s->key);
+    free(s->uid);
     free(s->cluster_ips);
     free(s->external_ips);
     free(s->balancer_ips);
+    free(s->source_ranges);
     free(s->ports);
     free(s);
 }

@@ -16,16 +16,21 @@ struct service_port {
 };
 
 struct service_object {
-    char *key;              /* namespace/name */
-    bool headless;          /* no ClusterIP, or ExternalName: DNS only (row 1) */
-    bool external_local;    /* externalTrafficPolicy */
-    bool internal_local;    /* internalTrafficPolicy */
-    uint32_t affinity_s;    /* sessionAffinity ClientIP; 0 = none */
+    char *key; /* namespace/name */
+    char *uid;
+    uint16_t
+        health_port;     /* healthCheckNodePort of a balanced Service with policy Local; 0 = none */
+    bool headless;       /* no ClusterIP, or ExternalName: DNS only (row 1) */
+    bool external_local; /* externalTrafficPolicy */
+    bool internal_local; /* internalTrafficPolicy */
+    uint32_t affinity_s; /* sessionAffinity ClientIP; 0 = none */
     struct ip *cluster_ips; /* owned arrays */
     struct ip *external_ips;
-    struct ip *balancer_ips; /* of status, with ipMode VIP (row 19) */
+    struct ip *balancer_ips;       /* of status, with ipMode VIP (row 19) */
+    struct prefix *source_ranges;  /* loadBalancerSourceRanges */
+    bool source_ranges_unreadable; /* one of them is no prefix: it allows nobody */
     struct service_port *ports;
-    uint16_t n_cluster_ips, n_external_ips, n_balancer_ips, n_ports;
+    uint16_t n_cluster_ips, n_external_ips, n_balancer_ips, n_ports, n_source_ranges;
 };
 
 /* NULL: not a Service (no name). */

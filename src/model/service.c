@@ -168,6 +168,58 @@ static void addresses_add(struct model_service *m, enum model_address_kind kind,
         m->addresses[m->n_addresses++] = (struct model_address){kind, v[i]};
 }
 
+static int prefix_cmp(const void *pa, const void *pb)
+{
+    const struct prefix *a = pa, *b = pb;
+    int r = ip_cmp(&a->ip, &b->ip);
+    return r ? r : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Row 21. What is unreadable restricts both families and allows nobody: better closed than open. */
+static void sources_fill(struct model_service *m, const struct service_object *s)
+{
+    m->sources = xcalloc(s->n_source_ranges + 1u, sizeof(*m->sources));
+    m->restricted[0] = m->restricted[1] = s->source_ranges_unreadable;
+    for (uint16_t i = 0; i < s->n_source_ranges; i++) {
+        struct prefix *p = &m->sources[i];
+        *p = s->source_ranges[i];
+        p->ip = prefix_network(p);
+        m->restricted[p->ip.family == AF_INET6] = true;
+    }
+    qsort(m->sources, s->n_source_ranges, sizeof(*m->sources), prefix_cmp);
+    for (uint16_t i = 0; i < s->n_source_ranges; i++)
+        if (m->n_sources == 0 || !prefix_contains(&m->sources[m->n_sources - 1], &m->sources[i].ip))
+            m->sources[m->n_sources++] = m->sources[i];
+}
+
+static int ip_key_cmp(const void *a, const void *b)
+{
+    return ip_cmp(a, b);
+}
+
+/* Row 41: ready pods of this node, not what the terminating ones still carry. A pod with both
+ * families is one. */
+static uint32_t count_local_ready(const struct slice_object *const *slices, size_t n)
+{
+    VEC(struct ip) ips = {0};
+    uint32_t count[2] = {0, 0};
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < slices[i]->n_endpoints; k++) {
+            const struct slice_endpoint *e = &slices[i]->endpoints[k];
+            struct ip ip = {.family = slices[i]->family};
+            memcpy(ip.bytes, e->ip, sizeof(ip.bytes));
+            if ((e->flags & SLICE_READY) && (e->flags & SLICE_LOCAL))
+                vec_push(&ips, ip);
+        }
+    if (ips.n)
+        qsort(ips.v, ips.n, sizeof(*ips.v), ip_key_cmp);
+    for (size_t i = 0; i < ips.n; i++)
+        if (i == 0 || !ip_eq(&ips.v[i], &ips.v[i - 1]))
+            count[ips.v[i].family == AF_INET6]++;
+    vec_done(&ips);
+    return MAX(count[0], count[1]);
+}
+
 struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n)
 {
@@ -180,11 +232,14 @@ struct model_service *model_service_new(const struct service_object *s,
     m->external_local = s->external_local;
     m->internal_local = s->internal_local;
     m->affinity_s = s->affinity_s;
+    m->health_port = s->health_port;
+    m->local_ready = s->health_port ? count_local_ready(slices, n) : 0;
     m->addresses = xcalloc(addresses + 1, sizeof(*m->addresses));
     addresses_add(m, MODEL_CLUSTER_IP, s->cluster_ips, s->n_cluster_ips);
     addresses_add(m, MODEL_EXTERNAL_IP, s->external_ips, s->n_external_ips);
     addresses_add(m, MODEL_BALANCER_IP, s->balancer_ips, s->n_balancer_ips);
     qsort(m->addresses, m->n_addresses, sizeof(*m->addresses), address_cmp);
+    sources_fill(m, s);
     m->ports = xcalloc(s->n_ports + 1u, sizeof(*m->ports));
     for (uint16_t i = 0; i < s->n_ports; i++) {
         struct model_port *p = &m->ports[m->n_ports++];
@@ -218,6 +273,7 @@ void model_service_unref(struct model_service *m)
     }
     free(m->key);
     free(m->addresses);
+    free(m->sources);
     free(m->ports);
     free(m);
 }
@@ -243,11 +299,21 @@ void model_service_format(const struct model_service *m, struct buf *out)
              m->internal_local ? " internal-local" : "");
     if (m->affinity_s)
         buf_addf(out, " affinity %us", m->affinity_s);
+    if (m->health_port)
+        buf_addf(out, " health-port %u local-ready %u", m->health_port, m->local_ready);
     buf_add_char(out, '\n');
     for (size_t i = 0; i < m->n_addresses; i++) {
         char text[IP_TEXT_BYTES];
         buf_addf(out, "  %s %s\n", kinds[m->addresses[i].kind],
                  ip_format(&m->addresses[i].ip, text));
+    }
+    for (unsigned f = 0; f < 2; f++) {
+        char text[PREFIX_TEXT_BYTES];
+        if (m->restricted[f])
+            buf_addf(out, "  restricted IPv%d\n", f ? 6 : 4);
+        for (size_t i = 0; i < m->n_sources; i++)
+            if (m->sources[i].ip.family == (f ? AF_INET6 : AF_INET))
+                buf_addf(out, "    source %s\n", prefix_format(&m->sources[i], text));
     }
     for (size_t i = 0; i < m->n_ports; i++) {
         const struct model_port *p = &m->ports[i];

@@ -44,9 +44,15 @@ struct model_service {
     char *key;
     bool external_local, internal_local;
     uint32_t affinity_s;
+    uint16_t health_port; /* where balancers ask for this node's endpoints; 0 = nowhere */
+    uint32_t local_ready; /* what they are told, only with health_port */
     struct model_address *addresses; /* sorted */
     struct model_port *ports;        /* sorted by protocol, port, name */
-    size_t n_addresses, n_ports;
+    /* Who may use balancer addresses of a family that is restricted: networks, sorted, none inside
+     * another. */
+    struct prefix *sources;
+    bool restricted[2]; /* IPv4, IPv6 */
+    size_t n_addresses, n_ports, n_sources;
 };
 
 /* NULL: nothing to carry (headless, ExternalName). slices: any order. */

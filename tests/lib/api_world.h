@@ -34,6 +34,7 @@ struct api_world {
     VEC(struct http_exchange *) waiting;
     uint64_t version;
     unsigned lists;
+    struct buf posted; /* bodies of POST requests */
 };
 
 static void api_query_value(const struct http_exchange *x, const char *name, struct buf *ret)
@@ -145,13 +146,32 @@ static void api_watch_begin(struct api_world *w, struct http_exchange *x)
             api_tell(watch, e);
 }
 
+/* The object of path/key. */
+static json_t *api_find(const struct api_world *w, struct str path)
+{
+    VEC_FOREACH (o, &w->objects) {
+        AUTO_CHARS char *one = xasprintf("%s/%s", o->path, o->key);
+        if (str_is(path, one))
+            return o->json;
+    }
+    return NULL;
+}
+
 static void api_on_request(struct http_exchange *x, void *user)
 {
     struct api_world *w = user;
     AUTO_DONE(buf) struct buf is_watch = {0};
     api_query_value(x, "watch", &is_watch);
+    if (str_is(http_exchange_method(x), "POST")) {
+        buf_add_str(&w->posted, http_exchange_body(x));
+        http_exchange_reply(x, 201, NULL, 0, http_exchange_body(x));
+        return;
+    }
     if (is_watch.n) {
         api_watch_begin(w, x);
+    } else if (api_find(w, http_exchange_path(x))) {
+        AUTO_CHARS char *text = json_dumps(api_find(w, http_exchange_path(x)), JSON_COMPACT);
+        http_exchange_reply(x, 200, NULL, 0, str_from(text));
     } else if (w->withheld && str_is(http_exchange_path(x), w->withheld)) {
         vec_push(&w->waiting, x);
     } else {
@@ -160,7 +180,7 @@ static void api_on_request(struct http_exchange *x, void *user)
 }
 
 /* Answers the lists that waited. */
-static void api_release(struct api_world *w)
+__attribute__((unused)) static void api_release(struct api_world *w)
 {
     w->withheld = NULL;
     VEC_FOREACH (x, &w->waiting)
@@ -195,6 +215,7 @@ static void api_down(struct api_world *w)
     vec_done(&w->objects);
     vec_done(&w->watches);
     vec_done(&w->waiting);
+    buf_done(&w->posted);
 }
 
 /* text: the object without a version. Replaces or (NULL) deletes the object of this name. */

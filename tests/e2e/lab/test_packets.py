@@ -71,7 +71,7 @@ def peer_of(answer):
     return json.loads(answer)["peer"].rsplit(":", 1)[0].strip("[]")
 
 
-def test_rows_22_24_35_traffic_policy_local(web, helpers):
+def test_rows_22_24_35_41_traffic_policy_local(web, helpers):
     """One pod: its node keeps the client's address, the other drops strangers and still carries pods and itself."""
     web.apply(helpers.echo("near"))
     web.apply(helpers.service("near", type="LoadBalancer", externalTrafficPolicy="Local"))
@@ -94,6 +94,10 @@ def test_rows_22_24_35_traffic_policy_local(web, helpers):
         helpers.wait_until(f"a pod of {node} reaches the balancer's address", lambda: web.answers(where, f"http://{vip}/"))
         assert peer_of(web.curl(where, f"http://{vip}/")) == address
         helpers.wait_until(f"{node} itself reaches it", lambda: web.answers(node, f"http://{vip}/"))
+    health = svc["spec"]["healthCheckNodePort"]
+    for node, code, n in ((here, "200", 1), (there, "503", 0)):
+        out = web.curl(None, f"http://{web.node_address(node, 'InternalIP')}:{health}/", "-i")
+        assert f" {code} " in out and f'"localEndpoints":{n},' in out and f"x-load-balancing-endpoint-weight: {n}" in out.lower(), (node, out)
     # The same pod behind a ClusterIP of which only its own node may take endpoints.
     web.apply(helpers.service("near", internalTrafficPolicy="Local", type="ClusterIP"))
     url = f"http://{cluster_ip(web, 'near')}/"
@@ -104,6 +108,48 @@ def test_rows_22_24_35_traffic_policy_local(web, helpers):
     web.apply(helpers.service("near"))
     for where in (web.pod_netns(f"client-{there}"), there):
         helpers.wait_until(f"{where} is served", lambda: web.answers(where, url))
+
+
+def test_row_21_source_ranges(web, helpers):
+    """Only who is named reaches the balancer's address; its node port and ClusterIP stay open."""
+    here = web.pod_netns("client")
+    pod = web.get("pod/client")["status"]["podIP"]
+    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{pod}/32"]))
+    svc = helpers.wait_until("an address is given", lambda: web.get("svc/guarded")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/guarded"))
+    url = f"http://{svc['status']['loadBalancer']['ingress'][0]['ip']}/name"
+    node_port = f"http://{web.node_address('node-1', 'InternalIP')}:{svc['spec']['ports'][0]['nodePort']}/name"
+    helpers.wait_until("the pod that is named reaches it", lambda: web.answers(here, url))
+    for where in (None, "node-2"):
+        assert web.curl(where, url, "-m", "1", check=False).returncode == 28, where
+        assert web.answers(where, node_port)
+    assert web.answers("node-1", f"http://{svc['spec']['clusterIP']}/name")
+    source = helpers.run("ip", "-o", "route", "get", web.node_address("node-1", "InternalIP")).split(" src ")[1].split()[0]
+    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{source}/32"]))
+    helpers.wait_until("now the host reaches it", lambda: web.answers(None, url))
+    assert web.curl(here, url, "-m", "1", check=False).returncode == 28
+
+
+def test_row_33_client_ip_affinity(web, helpers):
+    """One pod for all requests, at every address of the Service; another one when it is gone; switched off live."""
+    web.apply(helpers.echo("sticky", replicas=2))
+    spec = {"type": "NodePort", "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 900}}}
+    web.apply(helpers.service("sticky", **spec))
+    web.wait_ready("app=sticky", 2)
+    svc = web.get("svc/sticky")["spec"]
+    where = web.pod_netns("client")
+    node = where.split("/")[0]
+    urls = [f"http://{svc['clusterIP']}/", f"http://{web.node_address(node, 'InternalIP')}:{svc['ports'][0]['nodePort']}/"]
+    helpers.wait_until("it answers", lambda: all(web.answers(where, url) for url in urls))
+    first = reached(web, where, urls[0], 20)
+    assert len(first) == 1 and reached(web, where, urls[1], 20) == first
+    web.delete("pod/" + next(iter(first)))
+    helpers.wait_until("another pod answers", lambda: reached(web, where, urls[0], 1) != first)
+    second = reached(web, where, urls[1], 20)
+    assert len(second) == 1 and second != first
+    web.wait_ready("app=sticky", 2)
+    assert reached(web, where, urls[0], 20) == second
+    web.apply(helpers.service("sticky", type="NodePort", sessionAffinity="None"))
+    helpers.wait_until("requests spread again", lambda: len(reached(web, where, urls[0], 20)) == 2)
 
 
 def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):

@@ -20,7 +20,8 @@ struct world {
     struct dataplane *backend;
     struct agent *agent;
     struct status_server *status;
-    struct http_client *http[2]; /* healthz, metrics */
+    struct http_client *http[2];     /* healthz, metrics */
+    const struct prefix *node_ports; /* where they answer; NULL: everywhere */
 };
 
 /* ---- objects ---- */
@@ -76,7 +77,10 @@ static void world_begin(struct world *w)
 static void world_start(struct world *w)
 {
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct agent_options o = {.node_name = "n1", .external_ips = true};
+    struct agent_options o = {.node_name = "n1",
+                              .external_ips = true,
+                              .node_port_addresses = w->node_ports,
+                              .n_node_port_addresses = w->node_ports != NULL};
     struct ip ip;
     kc.port = http_server_port(w->api.server);
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
@@ -276,6 +280,95 @@ static void test_row_20_without_node_ports(void **state)
     world_end(&w);
 }
 
+/* Balancer addresses only, each in its family; and the address itself where the node is allowed. */
+static void test_row_21_source_ranges(void **state)
+{
+    static const char ranges[] = "\"type\":\"LoadBalancer\"," CLUSTER_IP(
+        "10.96.0.1") ",\"externalIPs\":[\"198.51.100.9\"],\"loadBalancerSourceRanges\":[%s]"
+                     "," PORT80;
+    static const char open[] = "2 10.96.0.1 6/80 policy 1: none\n"
+                               "2 198.51.100.9 6/80 policy 2: none\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}");
+    for (int i = 0; i < 4; i++) {
+        static const struct {
+            const char *ranges, *from;
+        } steps[] = {
+            {"\"192.0.2.128/25\"", "2 203.0.113.1 6/80 from 192.0.2.128/25\n"},
+            {"\"192.0.2.0/24\"", "2 203.0.113.1 6/80 from 192.0.2.0/24\n"
+                                 "2 203.0.113.1 6/80 from 203.0.113.1/32\n"},
+            {"\"fd00::/8\"", ""},
+            {"\"192.0.2.0/24\",\"203.0.113.0/24\"",
+             "2 203.0.113.1 6/80 from 192.0.2.0/24\n2 203.0.113.1 6/80 from 203.0.113.0/24\n"}};
+        AUTO_CHARS char *spec = xasprintf(ranges, steps[i].ranges);
+        AUTO_CHARS char *text = xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},"
+                                          "\"spec\":{%s},\"status\":{\"loadBalancer\":{"
+                                          "\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}",
+                                          spec);
+        AUTO_CHARS char *want =
+            xasprintf("%s%s2 203.0.113.1 6/80 policy 2: none\n", open, steps[i].from);
+        api_change(&w.api, SERVICES, "a", text);
+        if (i == 0)
+            world_start(&w);
+        assert_frontends(&w, want);
+    }
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"ExternalIP\",\"address\":\"192.0.2.1\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.3.1\"}]}}");
+    AUTO_CHARS char *spec = xasprintf(ranges, "\"192.0.3.0/24\"");
+    AUTO_CHARS char *text = xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},"
+                                      "\"spec\":{%s},\"status\":{\"loadBalancer\":{"
+                                      "\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}",
+                                      spec);
+    api_change(&w.api, SERVICES, "a", text);
+    AUTO_CHARS char *node = xasprintf("%s2 203.0.113.1 6/80 from 192.0.3.0/24\n"
+                                      "2 203.0.113.1 6/80 from 203.0.113.1/32\n"
+                                      "2 203.0.113.1 6/80 policy 2: none\n",
+                                      open);
+    assert_frontends(&w, node);
+    put_node(&w, "z1", ALIVE); /* the node's address alone changes */
+    AUTO_CHARS char *without = xasprintf("%s2 203.0.113.1 6/80 from 192.0.3.0/24\n"
+                                         "2 203.0.113.1 6/80 policy 2: none\n",
+                                         open);
+    assert_frontends(&w, without);
+    world_end(&w);
+}
+
+static void test_row_33_affinity_live(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"sessionAffinity\":\"ClientIP\",\"sessionAffinityConfig\":{"
+                 "\"clientIP\":{\"timeoutSeconds\":%d}},\"ports\":[{\"name\":"
+                 "\"p\",\"port\":80,\"nodePort\":30080}]";
+    static const struct {
+        int timeout;
+        const char *want;
+    } steps[] = {{60, " affinity 60s"},
+                 {1, " affinity 1s"},
+                 {0, " affinity 10800s"},
+                 {90000, " affinity 10800s"}};
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        AUTO_CHARS char *text = xasprintf(spec, steps[i].timeout);
+        AUTO_CHARS char *want = xasprintf("2 10.96.0.1 6/80 policy 1%s: 10.244.0.1 8080\n"
+                                          "2 node 6/30080 policy 2%s: 10.244.0.1 8080\n",
+                                          steps[i].want, steps[i].want);
+        put_service(&w, "a", "", text);
+        if (i == 0)
+            world_start(&w);
+        assert_frontends(&w, want);
+    }
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    world_end(&w);
+}
+
 /* Who gets which policy, and that a switch goes to the kernel. */
 static void test_rows_22_24_traffic_policies(void **state)
 {
@@ -452,6 +545,94 @@ static void test_row_43_metrics_and_proxy_mode(void **state)
     world_end(&w);
 }
 
+static uint16_t free_port(struct world *w, struct http_server **ret)
+{
+    static const struct http_server_config c = {0};
+    static const struct http_server_ops ops = {0};
+    struct ip any = {.family = AF_INET6};
+    assert_ok(http_server_new(w->loop, &any, 0, &c, &ops, NULL, ret, NULL));
+    return http_server_port(*ret);
+}
+
+static int ask_port(struct world *w, uint16_t port, struct buf *ret)
+{
+    struct http_client_config c = {.host = "127.0.0.1", .port = port};
+    assert_ok(ip_parse(STR("127.0.0.1"), &c.ip));
+    struct http_client *kept = w->http[0];
+    w->http[0] = http_client_new(w->loop, &c);
+    int status = ask(w, false, "/any", ret);
+    http_client_free(w->http[0]);
+    w->http[0] = kept;
+    return status;
+}
+
+#define LOCAL_EP(ip, cond)                                                                         \
+    "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n1\",\"conditions\":{" cond "}}"
+#define ENDING "\"ready\":false,\"serving\":true,\"terminating\":true"
+
+/* Ready ones of this node; those that end do not count, though they still carry traffic. */
+static void test_row_41_health_check_node_port(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"externalTrafficPolicy\":\"Local\",\"healthCheckNodePort\":%u," PORT80;
+    struct world w;
+    struct http_server *holder;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    uint16_t port = free_port(&w, &holder);
+    AUTO_CHARS char *text = xasprintf(spec, port);
+    put_service(&w, "a", "", text);
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1") "," LOCAL_EP("10.244.1.1", ""));
+    put_slice(&w, "a", "a-2", "", LOCAL_EP("10.244.1.1", "") "," LOCAL_EP("10.244.1.2", ENDING));
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    /* The port is another's: told, and served without. */
+    assert_until(&w, strstr(buf_cstr(&w.api.posted), "FailedToStartServiceHealthcheck"));
+    assert_true(says(&w.api.posted, "\"Warning\""));
+    api_change(&w.api, SERVICES, "a", NULL);
+    assert_frontends(&w, "");
+    http_server_free(holder);
+    loop_turn(w.loop, 0);
+    put_service(&w, "a", "", text);
+    assert_until(&w, stats(&w).dataplane.frontends == 1);
+    assert_int_equal(ask_port(&w, port, &b), 200);
+    assert_string_equal(buf_cstr(&b), "{\"service\":{\"namespace\":\"ns\",\"name\":\"a\"},"
+                                      "\"localEndpoints\":1,\"serviceProxyHealthy\":true}");
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1"));
+    put_slice(&w, "a", "a-2", "", LOCAL_EP("10.244.1.1", ENDING));
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.2.1"));
+    assert_int_equal(ask_port(&w, port, &b), 503);
+    assert_true(says(&b, "\"localEndpoints\":0"));
+    put_service(&w, "a", "", BALANCER "," PORT80); /* Cluster again: the port is closed */
+    assert_until(&w, ask_port(&w, port, &b) < 0);
+    world_end(&w);
+}
+
+static void test_row_41_health_only_where_node_ports_are(void **state)
+{
+    static const struct prefix here = {{AF_INET, {127}}, 8},
+                               elsewhere = {{AF_INET, {192, 0, 2}}, 24};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct http_server *holder;
+        AUTO_DONE(buf) struct buf b = {0};
+        world_begin(&w);
+        w.node_ports = i ? &elsewhere : &here;
+        uint16_t port = free_port(&w, &holder);
+        http_server_free(holder);
+        AUTO_CHARS char *text = xasprintf(
+            BALANCER ",\"externalTrafficPolicy\":\"Local\",\"healthCheckNodePort\":%u," PORT80,
+            port);
+        put_service(&w, "a", "", text);
+        world_start(&w);
+        assert_until(&w, stats(&w).synced);
+        assert_int_equal(ask_port(&w, port, &b) < 0, i);
+        world_end(&w);
+    }
+}
+
 /* No interval: a change goes at once, and what comes while one is under way is the next one. */
 static void test_row_46_one_sync_at_a_time(void **state)
 {
@@ -558,12 +739,16 @@ int main(void)
         cmocka_unit_test(test_row_18_contested_address),
         cmocka_unit_test(test_row_20_without_node_ports),
         cmocka_unit_test(test_rows_25_36_address_lists),
+        cmocka_unit_test(test_row_21_source_ranges),
+        cmocka_unit_test(test_row_33_affinity_live),
         cmocka_unit_test(test_rows_22_24_traffic_policies),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),
         cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),
         cmocka_unit_test(test_row_42_api_server_lost_stays_healthy),
         cmocka_unit_test(test_row_43_metrics_and_proxy_mode),
+        cmocka_unit_test(test_row_41_health_check_node_port),
+        cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_row_46_failure_is_tried_again),
     };

@@ -239,6 +239,54 @@ static void test_rows_22_47_local_endpoints_are_taken_over(void **state)
     d->ops->free(d);
 }
 
+static void test_rows_21_47_source_ranges_are_taken_over(void **state)
+{
+    static const struct prefix v4[3] = {{{AF_INET, {10}}, 8},
+                                        {{AF_INET, {192, 0, 2, 64}}, 27},
+                                        {{AF_INET, {198, 51, 100, 7}}, 32}},
+                               v6[2] = {{{AF_INET6, {0xfd}}, 9}, {{AF_INET6, {0}}, 1}};
+    (void)state;
+    struct dataplane *d = backend_open();
+    struct dataplane_endpoint e[1], e6 = {.ip = {0xfd, 0x44, [15] = 9}, .port = 9090};
+    struct dataplane_counters c;
+    endpoints_fill(e, 1, 1);
+    struct frontend f[2] = {
+        {.key = key_v4(70, 80),
+         .policy = DATAPLANE_EXTERNAL,
+         .endpoints = e,
+         .n_endpoints = 1,
+         .restricted = true,
+         .sources = v4,
+         .n_sources = 3},
+        {.key = {.family = AF_INET6, .proto = IPPROTO_TCP, .port = 80, .ip = {0xfd, [15] = 1}},
+         .policy = DATAPLANE_EXTERNAL,
+         .endpoints = &e6,
+         .n_endpoints = 1,
+         .restricted = true,
+         .sources = v6,
+         .n_sources = 2}};
+    apply(d, true, f, 2);
+    assert_listed("10.96.0.70 . tcp . 80 . 10.0.0.0/8");
+    assert_listed("10.96.0.70 . tcp . 80 . 192.0.2.64/27");
+    assert_listed("10.96.0.70 . tcp . 80 . 198.51.100.7");
+    assert_listed("fd00::1 . tcp . 80 . fd00::/9");
+    assert_listed("fd00::1 . tcp . 80 . ::/1");
+    assert_listed("10.96.0.70 . tcp . 80 : 0x01020001");
+    d->ops->free(d);
+    d = backend_open();
+    apply(d, true, f, 2);
+    d->ops->counters(d, &c);
+    assert_int_equal(c.elements_added + c.elements_removed, 0);
+    assert_int_equal(c.failures, 0);
+    f[0].restricted = f[1].restricted = false;
+    apply(d, true, f, 2);
+    d->ops->counters(d, &c);
+    assert_int_equal(c.elements_removed, 5 + 2); /* ranges and values */
+    assert_listed("10.96.0.70 . tcp . 80 : 0x00020001");
+    apply(d, true, NULL, 0);
+    d->ops->free(d);
+}
+
 static void test_deleted_table_is_repaired(void **state)
 {
     (void)state;
@@ -312,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_row_47_restart_sends_the_difference),
         cmocka_unit_test(test_row_47_elements_deleted_by_others_return),
         cmocka_unit_test(test_rows_22_47_local_endpoints_are_taken_over),
+        cmocka_unit_test(test_rows_21_47_source_ranges_are_taken_over),
         cmocka_unit_test(test_deleted_table_is_repaired),
         cmocka_unit_test(test_one_change_is_one_transaction),
         cmocka_unit_test(test_classes_are_collected),

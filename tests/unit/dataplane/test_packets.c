@@ -2,301 +2,12 @@
  * that reads the frontends and of a real kernel: a node with two pods and an outsider, each a
  * network namespace that lives as long as its process (skipped where that is not allowed). Rows
  * named are those of src/agent/README.md. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "dataplane/dataplane.h"
-#include "test.h"
-
-enum { POD_A, POD_B, OUTSIDE, NODE, N_HOSTS };
-enum { WAIT_MS = 1500, DROP_MS = 300 }; /* what answers at all does so at once */
-
-struct host {
-    const char *name;
-    const char *v4, *gw4, *v6, *gw6;
-    pid_t pid;
-    int fd;
-};
-
-static struct host hosts[N_HOSTS] = {
-    {.name = "a", .v4 = "10.244.1.2", .gw4 = "10.244.1.1", .v6 = "fd44:1::2", .gw6 = "fd44:1::1"},
-    {.name = "b", .v4 = "10.244.2.2", .gw4 = "10.244.2.1", .v6 = "fd44:2::2", .gw6 = "fd44:2::1"},
-    {.name = "out", .v4 = "198.51.100.2", .gw4 = "198.51.100.1", .v6 = "fd99::2", .gw6 = "fd99::1"},
-    {.name = "node", .v4 = "198.51.100.1", .v6 = "fd99::1"},
-};
-
-enum op { ONCE, OPEN, AGAIN }; /* OPEN keeps the connection, AGAIN uses it */
-struct request {
-    char ip[64], src[64]; /* src may be empty */
-    uint16_t port, src_port;
-    uint8_t proto;
-    enum op op;
-    int wait_ms; /* 0: WAIT_MS */
-};
-struct answer {
-    char text[128]; /* "NAME:PORT PEER", "REJECT", "TIMEOUT" */
-};
-
-/* ---- network ---- */
-
-static void sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void sh(const char *fmt, ...)
-{
-    char cmd[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(cmd, sizeof(cmd), fmt, ap);
-    va_end(ap);
-    if (system(cmd) != 0) {
-        fprintf(stderr, "failed: %s\n", cmd);
-        exit(1);
-    }
-}
-
-static void write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, strlen(text)) < 0)
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-}
-
-/* ---- servers: answer with who they are and whom they see ---- */
-
-static int bind_socket(int type, uint16_t port)
-{
-    int on = 1, fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0);
-    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-        (type == SOCK_STREAM && listen(fd, 64) < 0))
-        exit(1);
-    return fd;
-}
-
-static void describe(const char *name, uint16_t port, const struct sockaddr_in6 *peer, char *ret,
-                     size_t n)
-{
-    char ip[64];
-    inet_ntop(AF_INET6, &peer->sin6_addr, ip, sizeof(ip));
-    snprintf(ret, n, "%s:%u %s", name, port, strncmp(ip, "::ffff:", 7) == 0 ? ip + 7 : ip);
-}
-
-/* A byte in, who we are out, for as long as the connection lasts. */
-static void serve_kept(const char *name, int fd)
-{
-    char in;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while (read(fd, &in, 1) == 1 && write(fd, name, strlen(name)) > 0)
-        ;
-    exit(0);
-}
-
-static void serve(const char *name)
-{
-    static const uint16_t ports[4] = {8080, 8081, 9000, 8090};
-    struct pollfd p[4];
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGCHLD, SIG_IGN);
-    for (int i = 0; i < 4; i++)
-        p[i] = (struct pollfd){.fd = bind_socket(i == 2 ? SOCK_DGRAM : SOCK_STREAM, ports[i]),
-                               .events = POLLIN};
-    for (;;) {
-        poll(p, 4, -1);
-        for (int i = 0; i < 4; i++) {
-            struct sockaddr_in6 peer;
-            socklen_t len = sizeof(peer);
-            char text[128], in[128];
-            if (!(p[i].revents & POLLIN))
-                continue;
-            if (i == 2) {
-                if (recvfrom(p[i].fd, in, sizeof(in), 0, (struct sockaddr *)&peer, &len) < 0)
-                    continue;
-                describe(name, ports[i], &peer, text, sizeof(text));
-                (void)!sendto(p[i].fd, text, strlen(text), 0, (struct sockaddr *)&peer, len);
-                continue;
-            }
-            int fd = accept(p[i].fd, (struct sockaddr *)&peer, &len);
-            if (i == 3) {
-                if (fork() == 0)
-                    serve_kept(name, fd);
-                close(fd);
-                continue;
-            }
-            describe(name, ports[i], &peer, text, sizeof(text));
-            (void)!write(fd, text, strlen(text));
-            close(fd);
-        }
-    }
-}
-
-/* ---- client ---- */
-
-static void ask(const struct request *q, struct answer *ret)
-{
-    static int kept = -1;
-    struct sockaddr_storage sa;
-    struct ip ip;
-    struct pollfd p = {.events = POLLOUT};
-    int on = 1, error = 0, wait_ms = q->wait_ms ? q->wait_ms : WAIT_MS;
-    socklen_t len, n = sizeof(error);
-    *ret = (struct answer){.text = "ERROR"};
-    if (ip_parse(str_from(q->ip), &ip) < 0)
-        return;
-    len = ip_to_sockaddr(&ip, q->port, &sa);
-    p.fd = q->op == AGAIN ? kept
-                          : socket(sa.ss_family,
-                                   (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) |
-                                       SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                   0);
-    if (q->op != AGAIN && (q->src_port || q->src[0])) {
-        struct sockaddr_storage local;
-        struct ip any = {.family = ip.family};
-        if (q->src[0] && ip_parse(str_from(q->src), &any) < 0)
-            return;
-        socklen_t l = ip_to_sockaddr(&any, q->src_port, &local);
-        setsockopt(p.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        (void)!bind(p.fd, (struct sockaddr *)&local, l);
-    }
-    if (q->op != AGAIN && connect(p.fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
-        error = errno;
-    if (!error && q->proto == IPPROTO_UDP)
-        (void)!send(p.fd, "x", 1, 0);
-    else if (!error && poll(&p, 1, wait_ms) == 0)
-        error = ETIMEDOUT;
-    else if (!error)
-        getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error, &n);
-    p.events = POLLIN;
-    if (!error && q->op != ONCE)
-        (void)!send(p.fd, "x", 1, MSG_NOSIGNAL);
-    if (!error && poll(&p, 1, wait_ms) == 0)
-        error = ETIMEDOUT;
-    ssize_t got = error ? -1 : recv(p.fd, ret->text, sizeof(ret->text) - 1, 0);
-    if (!error && got < 0)
-        error = errno;
-    if (error)
-        snprintf(ret->text, sizeof(ret->text), "%s",
-                 error == ETIMEDOUT      ? "TIMEOUT"
-                 : error == ECONNREFUSED ? "REJECT"
-                                         : strerror(error));
-    else
-        ret->text[got] = 0;
-    kept = q->op == ONCE ? kept : p.fd;
-    if (q->op == ONCE)
-        close(p.fd);
-}
-
-static struct answer ask_from(int from, const struct request *q)
-{
-    struct answer a = {.text = "LOST"};
-    if (from == NODE) {
-        ask(q, &a);
-        return a;
-    }
-    if (write(hosts[from].fd, q, sizeof(*q)) != sizeof(*q) ||
-        read(hosts[from].fd, &a, sizeof(a)) != sizeof(a))
-        fail_msg("host %s is gone", hosts[from].name);
-    return a;
-}
-
-static void host_main(struct host *h, int fd)
-{
-    char go;
-    struct request q;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (unshare(CLONE_NEWNET) < 0 || write(fd, "u", 1) != 1 || read(fd, &go, 1) != 1)
-        exit(1);
-    write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
-    write_file("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
-    sh("ip link set lo up; ip addr add %s/24 dev eth0; ip -6 addr add %s/64 dev eth0 nodad; ip "
-       "link set eth0 up; ip route add default via %s; ip -6 route add default via %s",
-       h->v4, h->v6, h->gw4, h->gw6);
-    if (fork() == 0)
-        serve(h->name);
-    if (write(fd, "r", 1) != 1)
-        exit(1);
-    while (read(fd, &q, sizeof(q)) == sizeof(q)) {
-        struct answer a;
-        ask(&q, &a);
-        if (write(fd, &a, sizeof(a)) != sizeof(a))
-            break;
-    }
-    exit(0);
-}
-
-static bool network_up(void)
-{
-    if (unshare(CLONE_NEWNET) < 0)
-        return false;
-    write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
-    sh("ip link set lo up");
-    write_file("/proc/sys/net/ipv4/ip_forward", "1");
-    write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
-    for (int i = 0; i < NODE; i++) {
-        struct host *h = &hosts[i];
-        int fds[2];
-        char c;
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-            return false;
-        h->pid = fork();
-        if (h->pid == 0) {
-            close(fds[0]);
-            host_main(h, fds[1]);
-        }
-        close(fds[1]);
-        h->fd = fds[0];
-        if (read(h->fd, &c, 1) != 1)
-            return false;
-        sh("ip link add v%d type veth peer name eth0 netns %d; ip addr add %s/24 dev v%d; ip -6 "
-           "addr add %s/64 dev v%d nodad; ip link set v%d up",
-           i, h->pid, h->gw4, i, h->gw6, i, i);
-        if (write(h->fd, "g", 1) != 1 || read(h->fd, &c, 1) != 1)
-            return false;
-    }
-    /* Somewhere for packets to unknown places to go, so that nothing but our rules rejects them;
-     * not back where they came from, where a redirect would use up the sender's share of ICMP. */
-    sh("ip link add void type veth peer name void1; ip link set void up; ip link set void1 up; "
-       "ip route add default dev void; ip -6 route "
-       "add default dev void");
-    return true;
-}
+#include "packet_world.h"
 
 /* ---- what is installed ---- */
-
-static struct dataplane_endpoint ep(const char *ip, uint16_t port)
-{
-    struct ip x;
-    struct dataplane_endpoint e = {.port = port};
-    assert_int_equal(ip_parse(str_from(ip), &x), 0);
-    memcpy(e.ip, x.bytes, 16);
-    return e;
-}
-
-static struct frontend fe(const char *ip, uint8_t family, uint8_t proto, uint16_t port,
-                          enum dataplane_policy policy, const struct dataplane_endpoint *e,
-                          size_t n)
-{
-    struct frontend f = {.key = {.family = family, .proto = proto, .port = port},
-                         .policy = policy,
-                         .endpoints = e,
-                         .n_endpoints = n};
-    struct ip x;
-    f.key.node_port = ip == NULL;
-    if (ip) {
-        assert_int_equal(ip_parse(str_from(ip), &x), 0);
-        memcpy(f.key.ip, x.bytes, 16);
-    }
-    return f;
-}
 
 static struct frontend fe_local(const char *ip, uint8_t family, uint16_t port,
                                 enum dataplane_policy policy, const struct dataplane_endpoint *e,
@@ -308,9 +19,20 @@ static struct frontend fe_local(const char *ip, uint8_t family, uint16_t port,
     return f;
 }
 
+static struct frontend fe_from(const char *ip, uint8_t family, enum dataplane_policy policy,
+                               const struct dataplane_endpoint *e, const struct prefix *sources,
+                               size_t n)
+{
+    struct frontend f = fe_local(ip, family, 80, policy, e, e);
+    f.restricted = true;
+    f.sources = sources;
+    f.n_sources = n;
+    return f;
+}
+
 static struct dataplane *backend;
 static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1], out4[1], out6[1];
-static struct frontend frontends[40];
+static struct frontend frontends[48];
 static size_t n_frontends;
 
 static void apply(struct frontend *f, size_t n, bool full)
@@ -336,6 +58,13 @@ static void apply(struct frontend *f, size_t n, bool full)
 }
 
 static const struct prefix pods[2] = {{{AF_INET, {10, 244}}, 16}, {{AF_INET6, {0xfd, 0x44}}, 16}};
+
+/* The outsider's network and, in IPv4, a pod; somebody else's. */
+static const struct prefix theirs4[2] = {{{AF_INET, {10, 244, 2, 2}}, 32},
+                                         {{AF_INET, {198, 51, 100}}, 24}},
+                           others4[1] = {{{AF_INET, {192, 0, 2}}, 24}},
+                           theirs6[1] = {{{AF_INET6, {0xfd, 0x99}}, 33}},
+                           others6[1] = {{{AF_INET6, {0xfd, 0x99, [15] = 3}}, 128}};
 
 static int install(void **state)
 {
@@ -372,6 +101,13 @@ static int install(void **state)
         fe_local("10.96.0.5", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, a4),
         fe_local("10.96.0.6", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, NULL),
         fe_local("10.96.0.7", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, NULL, NULL),
+        fe_from("203.0.113.6", AF_INET, DATAPLANE_EXTERNAL, a4, theirs4, 2),
+        fe_from("203.0.113.7", AF_INET, DATAPLANE_EXTERNAL, a4, others4, 1),
+        fe_from("203.0.113.8", AF_INET, DATAPLANE_EXTERNAL, NULL, others4, 1),
+        fe_from("203.0.113.10", AF_INET, DATAPLANE_EXTERNAL_LOCAL, a4, theirs4, 2),
+        fe_from("203.0.113.11", AF_INET, DATAPLANE_EXTERNAL, a4, NULL, 0),
+        fe_from("fd98::6", AF_INET6, DATAPLANE_EXTERNAL, a6, theirs6, 1),
+        fe_from("fd98::7", AF_INET6, DATAPLANE_EXTERNAL, a6, others6, 1),
         fe_local("fd98::3", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
         fe_local("fd98::4", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, NULL),
         fe_local(NULL, AF_INET6, 30082, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
@@ -457,6 +193,19 @@ static const struct row table[] = {
     {"24 35", POD_B, "10.96.0.6", 80, T, "DROP", false},
     {"24 35", NODE, "10.96.0.6", 80, T, "DROP", false},
     {"24 34", POD_B, "10.96.0.7", 80, T, "REJECT", false},
+    {"21", OUTSIDE, "203.0.113.6", 80, T, "a:8080", true},
+    {"21", POD_B, "203.0.113.6", 80, T, "a:8080", true},
+    {"21", POD_A, "203.0.113.6", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.7", 80, T, "DROP", false},
+    {"21", POD_B, "203.0.113.7", 80, T, "DROP", false},
+    {"21", NODE, "203.0.113.7", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.8", 80, T, "DROP", false},
+    {"21 22c", OUTSIDE, "203.0.113.10", 80, T, "a:8080", false},
+    {"21 22a", POD_A, "203.0.113.10", 80, T, "DROP", false},
+    {"21", OUTSIDE, "203.0.113.11", 80, T, "DROP", false},
+    {"11 21", OUTSIDE, "fd98::6", 80, T, "a:8080", true},
+    {"11 21", POD_B, "fd98::6", 80, T, "DROP", false},
+    {"11 21", OUTSIDE, "fd98::7", 80, T, "DROP", false},
     {"11 22a", POD_B, "fd98::3", 80, T, "out:8080", false},
     {"11 22c", OUTSIDE, "fd98::3", 80, T, "a:8080", false},
     {"11 22d", OUTSIDE, "fd98::4", 80, T, "DROP", false},
@@ -511,6 +260,13 @@ static struct verdict evaluate(const struct frontend *f, const struct ip *from, 
                  (f->policy == DATAPLANE_EXTERNAL_LOCAL && !pod && !from_node);
     const struct dataplane_endpoint *e = local ? f->local : f->endpoints;
     struct verdict v = {.text = "REJECT"};
+    bool allowed = !f->restricted;
+    for (size_t i = 0; i < f->n_sources; i++)
+        allowed = allowed || prefix_contains(&f->sources[i], from);
+    if (!allowed) {
+        snprintf(v.text, sizeof(v.text), "DROP");
+        return v;
+    }
     if (f->n_endpoints == 0)
         return v;
     if (local && f->n_local == 0) {
@@ -716,6 +472,51 @@ static void assert_node_port(int from, const char *ip, const char *want)
         fail_msg("node port at %s: want %s, got %s", ip, want, a.text);
 }
 
+/* Networks are switched live, also to ones inside and around the old; the node is a source like
+ * others; connections that are there go on. */
+static void test_row_21_source_ranges_live(void **state)
+{
+    static const struct prefix wide[1] = {{{AF_INET, {198}}, 7}},
+                               narrow[1] = {{{AF_INET, {198, 51, 100, 2}}, 32}},
+                               node[1] = {{{AF_INET, {198, 51, 100, 1}}, 32}};
+    static const struct {
+        const struct prefix *p;
+        size_t n;
+        bool outside, node;
+    } steps[] = {{wide, 1, true, true},    {narrow, 1, true, false}, {node, 1, false, true},
+                 {theirs4, 2, true, true}, {narrow, 1, true, false}, {wide, 1, true, true},
+                 {NULL, 0, false, false},  {wide, 1, true, true}};
+    struct dataplane_endpoint kept = ep("10.244.1.2", 8090);
+    struct request q = {.ip = "203.0.113.12", .port = 80, .proto = T, .wait_ms = DROP_MS},
+                   again = q;
+    struct frontend f = fe_from("203.0.113.12", AF_INET, DATAPLANE_EXTERNAL, &kept, wide, 1);
+    (void)state;
+    apply(&f, 1, false);
+    again.op = OPEN;
+    assert_string_equal(ask_from(OUTSIDE, &again).text, "a");
+    again.op = AGAIN;
+    f.endpoints = a4;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        f.sources = steps[i].p;
+        f.n_sources = steps[i].n;
+        apply(&f, 1, false);
+        q.src[0] = 0;
+        assert_int_equal(ask_from(OUTSIDE, &q).text[0], steps[i].outside ? 'a' : 'T');
+        snprintf(q.src, sizeof(q.src), "198.51.100.1");
+        assert_int_equal(ask_from(NODE, &q).text[0], steps[i].node ? 'a' : 'T');
+        assert_string_equal(ask_from(OUTSIDE, &again).text, "a");
+    }
+    q.src[0] = 0;
+    f.sources = node;
+    apply(&f, 1, false);
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+    f.restricted = false;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    f.removed = true;
+    apply(&f, 1, false);
+}
+
 /* The node's own traffic leaves under the address of the way it takes. */
 static void test_row_22_the_node_is_masqueraded(void **state)
 {
@@ -747,6 +548,34 @@ static void test_row_23_policy_local_without_a_detector(void **state)
     c = (struct dataplane_config){.cluster_cidrs = pods, .n_cluster_cidrs = 2};
     reopen(&c);
     assert_string_equal(ask_from(POD_B, &q).text, "out:8080 10.244.2.2");
+}
+
+/* Pods told by the interface they come in by: POD_B's is v1. */
+static void test_rows_14_23_pods_by_interface(void **state)
+{
+    struct dataplane_config modes[] = {{.pod_interface = "v1"},
+                                       {.pod_interface_prefix = "v1"},
+                                       {.pod_interface_prefix = "v"},
+                                       {.pod_interface = "v"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        struct request q = {.ip = "10.96.0.3", .port = 80, .proto = T, .wait_ms = DROP_MS};
+        reopen(&modes[i]);
+        bool pod = i < 3, outsider = i == 2; /* who is taken for a pod */
+        bool masqueraded = !strstr(ask_from(OUTSIDE, &q).text, " 198.51.100.2");
+        assert_int_equal(masqueraded, !outsider);
+        snprintf(q.ip, sizeof(q.ip), "10.96.0.1");
+        assert_string_equal(ask_from(POD_B, &q).text,
+                            pod ? "a:8080 10.244.2.2" : "a:8080 10.244.1.1");
+        snprintf(q.ip, sizeof(q.ip), "203.0.113.4");
+        assert_string_equal(ask_from(POD_B, &q).text, pod ? "out:8080 10.244.2.2" : "TIMEOUT");
+        assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+        snprintf(q.ip, sizeof(q.ip), "fd96::1");
+        assert_int_equal(!strstr(ask_from(POD_B, &q).text, " fd44:2::2"), !pod);
+    }
+    struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    reopen(&c);
+    assert_int_equal(system("command -v nft >/dev/null || exit 0; nft list ruleset >/dev/null"), 0);
 }
 
 /* Each of several local endpoints is chosen, and no other; the policy is switched live. */
@@ -839,7 +668,9 @@ int main(void)
         cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
+        cmocka_unit_test(test_row_21_source_ranges_live),
         cmocka_unit_test(test_row_22_the_node_is_masqueraded),
+        cmocka_unit_test(test_rows_14_23_pods_by_interface),
         cmocka_unit_test(test_row_23_policy_local_without_a_detector),
         cmocka_unit_test(test_row_16_node_port_addresses),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),

@@ -159,6 +159,26 @@ static void test_rows_22_24_29_30_scope_local(void **state)
                  "    for-local endpoint 10.0.0.5 8080 local\n");
 }
 
+#define RANGES(list)                                                                               \
+    "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"clusterIP\":\"10.96.0.1\","                        \
+    "\"loadBalancerSourceRanges\":[" list "]}}"
+
+/* Trimmed, per family, networks inside others left out; what cannot be read closes, never opens. */
+static void test_row_21_source_ranges(void **state)
+{
+    (void)state;
+    assert_model(RANGES("\" 10.1.2.3/16 \",\"10.0.0.0/8\\n\",\"192.0.2.0/24\",\"10.0.0.0/8\""),
+                 NULL, 0,
+                 "service /a\n  cluster-ip 10.96.0.1\n  restricted IPv4\n    source 10.0.0.0/8\n"
+                 "    source 192.0.2.0/24\n");
+    assert_model(RANGES("\"fd00::/8\",\"10.0.0.0/8\""), NULL, 0,
+                 "service /a\n  cluster-ip 10.96.0.1\n  restricted IPv4\n    source 10.0.0.0/8\n"
+                 "  restricted IPv6\n    source fd00::/8\n");
+    assert_model(RANGES("\"10.0.0.0/33\",7"), NULL, 0,
+                 "service /a\n  cluster-ip 10.96.0.1\n  restricted IPv4\n  restricted IPv6\n");
+    assert_model(RANGES(""), NULL, 0, "service /a\n  cluster-ip 10.96.0.1\n");
+}
+
 static void test_row_31_hints_for_this_zone(void **state)
 {
     (void)state;
@@ -205,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_rows_5_6_8_11_slices_are_merged),
         cmocka_unit_test(test_rows_7_29_ready_then_terminating),
         cmocka_unit_test(test_rows_22_24_29_30_scope_local),
+        cmocka_unit_test(test_row_21_source_ranges),
         cmocka_unit_test(test_row_31_hints_for_this_zone),
         cmocka_unit_test(test_row_19_balancer_addresses_by_mode),
         cmocka_unit_test(test_malformed_objects_lose_only_what_is_wrong),

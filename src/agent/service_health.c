@@ -1,0 +1,137 @@
+/* Health of Services, one HTTP server per healthCheckNodePort (row 41). Owns the servers; answers
+ * any path. Where node ports are restricted to some addresses, connections to others are closed:
+ * the addresses of a node come and go, so the sockets listen on all. */
+#include "agent/service_health.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "base/map.h"
+#include "net/http_server.h"
+
+enum { CONNECTIONS_MAX = 64 }; /* of one port */
+
+struct service_health {
+    struct loop *loop;
+    struct service_health_config config;
+    struct map checks; /* key -> struct check */
+};
+
+struct check {
+    struct service_health *health;
+    struct http_server *server; /* NULL: the port could not be opened */
+    char *key;
+    uint16_t port;
+    uint32_t local_ready;
+};
+
+static void check_free(struct check *c)
+{
+    if (c->server)
+        http_server_free(c->server);
+    free(c->key);
+    free(c);
+}
+
+struct service_health *service_health_new(struct loop *l, const struct service_health_config *c)
+{
+    struct service_health *h = NEW(struct service_health);
+    h->loop = l;
+    h->config = *c;
+    return h;
+}
+
+void service_health_free(struct service_health *h)
+{
+    void *value;
+    if (!h)
+        return;
+    for (size_t at = 0; map_next(&h->checks, &at, NULL, &value);)
+        check_free(value);
+    map_done(&h->checks);
+    free(h);
+}
+
+/* IPv4 arrives at the IPv6 socket in mapped form. */
+static struct ip unmapped(const struct ip *ip)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct ip v4 = {.family = AF_INET};
+    if (ip->family != AF_INET6 || memcmp(ip->bytes, mapped, sizeof(mapped)) != 0)
+        return *ip;
+    memcpy(v4.bytes, ip->bytes + 12, 4);
+    return v4;
+}
+
+static bool may_answer(const struct service_health *h, struct http_exchange *x)
+{
+    struct ip ip;
+    uint16_t port;
+    if (h->config.n_addresses == 0)
+        return true;
+    if (conn_local_addr(http_exchange_conn(x), &ip, &port) < 0)
+        return false;
+    ip = unmapped(&ip);
+    for (size_t i = 0; i < h->config.n_addresses; i++)
+        if (prefix_contains(&h->config.addresses[i], &ip))
+            return true;
+    return false;
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct check *c = user;
+    AUTO_DONE(buf) struct buf body = {0};
+    char weight[16];
+    struct str name, ns = str_cut(str_from(c->key), '/', &name);
+    if (!may_answer(c->health, x)) {
+        http_exchange_abort(x);
+        return;
+    }
+    bool healthy = c->health->config.is_healthy(c->health->config.user);
+    snprintf(weight, sizeof(weight), "%u", c->local_ready);
+    buf_addf(&body,
+             "{\"service\":{\"namespace\":\"" STR_FMT "\",\"name\":\"" STR_FMT
+             "\"},\"localEndpoints\":%u,\"serviceProxyHealthy\":%s}",
+             STR_ARG(ns), STR_ARG(name), c->local_ready, healthy ? "true" : "false");
+    const struct http_header h[] = {{STR("Content-Type"), STR("application/json")},
+                                    {STR("X-Content-Type-Options"), STR("nosniff")},
+                                    {STR("X-Load-Balancing-Endpoint-Weight"), str_from(weight)}};
+    http_exchange_reply(x, c->local_ready && healthy ? 200 : 503, h, ARRAY_LEN(h), buf_str(&body));
+}
+
+/* Both families by one socket; a host without IPv6 gets the other one. */
+static int listen_everywhere(struct check *c, struct err *reterr)
+{
+    static const struct http_server_ops ops = {.on_request = on_request};
+    static const struct http_server_config config = {.connections_max = CONNECTIONS_MAX};
+    struct ip any = {.family = AF_INET6};
+    int r = http_server_new(c->health->loop, &any, c->port, &config, &ops, c, &c->server, reterr);
+    any.family = AF_INET;
+    if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+        r = http_server_new(c->health->loop, &any, c->port, &config, &ops, c, &c->server, reterr);
+    return r;
+}
+
+void service_health_set(struct service_health *h, const char *key, const char *uid, uint16_t port,
+                        uint32_t local_ready)
+{
+    struct check *c = map_find_cstr(&h->checks, key);
+    struct err err = {0};
+    if (c && c->port != port) {
+        map_remove_cstr(&h->checks, key);
+        check_free(c);
+        c = NULL;
+    }
+    if (!port)
+        return;
+    if (!c) {
+        c = NEW(struct check);
+        *c = (struct check){.health = h, .key = xstrdup(key), .port = port};
+        map_put_cstr(&h->checks, key, c);
+        if (listen_everywhere(c, &err) < 0)
+            h->config.on_failed(key, uid, err_text(&err), h->config.user);
+    }
+    c->local_ready = local_ready;
+}
