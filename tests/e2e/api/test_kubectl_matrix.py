@@ -161,7 +161,6 @@ annotate pod api -n shop note-
 logs api -n shop -c main --tail=2
 logs -f api -n shop -c main
 logs api -n shop -c side --previous --timestamps --since=1h --limit-bytes=9
-logs api -n shop --all-containers
 !exec api -n shop -c main -- ls
 auth can-i create pods
 auth can-i --list
