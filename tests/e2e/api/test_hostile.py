@@ -2,6 +2,7 @@
 must answer with an error soon, stay small, and go on serving."""
 import base64
 import json
+import os
 import socket
 import ssl
 import time
@@ -13,10 +14,18 @@ from test_tunnel import Kubelet, node_with_pod
 
 PB = {"type": "application/vnd.kubernetes.protobuf"}
 CM = "/api/v1/namespaces/default/configmaps"
+ROOM = 8 if os.environ.get("FAIRLEAD_SANITIZED") else 1  # there, freed memory is kept aside and every access is checked
+TICK = os.sysconf("SC_CLK_TCK")
 
 
 def rss_mib(server):
     return next(int(l.split()[1]) for l in open(f"/proc/{server.process.pid}/status") if l.startswith("VmRSS")) / 1024
+
+
+def cpu_s(server):
+    """Of the server: what a request costs, however busy the machine is."""
+    f = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / TICK
 
 
 def open_tls(server, timeout=20):
@@ -32,7 +41,7 @@ def goes_on_serving(request):
     if s:
         begin = time.monotonic()
         assert s.get("/api/v1/namespaces/default").status == 200
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 5
 
 
 # ---- identities ----
@@ -210,17 +219,17 @@ def test_a_body_full_of_small_things_is_answered_soon(server, ns, what):
         meta = ',"labels":{' + ",".join(f'"l{i}":"v"' for i in range(90000)) + "}"
     body = '{"metadata":{"name":"big"%s},"spec":%s}' % (meta, spec % (in_container, in_spec))
     assert len(body) < 1_572_864, len(body)
-    begin = time.monotonic()
-    r = server.call("POST", f"/api/v1/namespaces/{ns}/pods", body, type="application/json")
-    took = time.monotonic() - begin
+    begin = cpu_s(server)
+    r = server.call("POST", f"/api/v1/namespaces/{ns}/pods", body, type="application/json", conn=server.connect(60))
+    took = cpu_s(server) - begin
     assert r.status in (201, 400, 413, 422), r.status
-    assert took < 3, f"{what}: {took:.1f} s, {r.status}"
+    assert took < 2 * ROOM, f"{what}: {took:.1f} s, {r.status}"
     server.delete(f"/api/v1/namespaces/{ns}/pods/big")
 
 
 @pytest.mark.parametrize("what", ["ports", "merge", "order"])
 def test_other_lists_are_answered_soon(server, ns, what):
-    begin = time.monotonic()
+    begin = cpu_s(server)
     if what == "ports":
         r = server.call("POST", f"/api/v1/namespaces/{ns}/services",
                         '{"metadata":{"name":"s"},"spec":{"ports":' + many(40000, '{"name":"p%d","port":1}') + "}}", type="application/json")
@@ -231,8 +240,8 @@ def test_other_lists_are_answered_soon(server, ns, what):
         order = ',"$setElementOrder/env":' + many(25000, '{"name":"E%d"}') if what == "order" else ""
         for _ in range(2):
             r = server.patch(f"/apis/apps/v1/namespaces/{ns}/deployments/d", json.loads(patch % order), "strategic")
-    took = time.monotonic() - begin
-    assert r.status in (200, 201, 400, 413, 422) and took < 6, f"{what}: {took:.1f} s, {r.status} {r.body[:200]}"
+    took = cpu_s(server) - begin
+    assert r.status in (200, 201, 400, 413, 422) and took < 5 * ROOM, f"{what}: {took:.1f} s, {r.status} {r.body[:200]}"
 
 
 def test_patches_that_grow(server, ns):
@@ -253,7 +262,7 @@ def test_patches_that_grow(server, ns):
     for i in range(6):  # half a megabyte more each time
         r = server.patch(url + "/a", {"data": {f"n{i}": "z" * 500_000}})
     assert r.status in (413, 422), "an object may not grow over what a request may carry"
-    assert rss_mib(server) - before < 200
+    assert rss_mib(server) - before < 200 * ROOM
 
 
 def test_deep_and_recursive_bodies(server, ns):
@@ -314,7 +323,7 @@ def test_bodies_of_strangers_do_not_fill_memory(make_server):
         held.append(c)
     assert s.get("/api/v1/namespaces").status == 200, "ordinary requests are served meanwhile"
     assert s.post("/api/v1/namespaces", {"metadata": {"name": "x"}}).status == 201
-    assert rss_mib(s) - before < 150, rss_mib(s) - before
+    assert rss_mib(s) - before < 150 * ROOM, rss_mib(s) - before
     for c in held:
         c.close()
 
@@ -332,7 +341,7 @@ def test_a_client_that_does_not_read_holds_one_answer(make_server):
         pass
     for _ in range(20):
         assert s.get("/healthz").status == 200
-    assert rss_mib(s) - before < 60, rss_mib(s) - before
+    assert rss_mib(s) - before < 60 * ROOM, rss_mib(s) - before
     c.close()
 
 
