@@ -224,3 +224,24 @@ void json_del(json_t *j, const char *path)
     }
     json_object_del(j, path);
 }
+
+static bool count_values(const json_t *j, size_t *left)
+{
+    const char *key;
+    json_t *v;
+    size_t i;
+    if (!*left)
+        return false;
+    --*left;
+    if (json_is_array(j))
+        json_array_foreach((json_t *)(uintptr_t)j, i, v) if (!count_values(v, left)) return false;
+    if (json_is_object(j))
+        json_object_foreach((json_t *)(uintptr_t)j, key,
+                            v) if (!count_values(v, left)) return false;
+    return true;
+}
+
+bool json_values_within(const json_t *j, size_t max)
+{
+    return !j || count_values(j, &max);
+}

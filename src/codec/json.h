@@ -34,6 +34,8 @@ void json_write_string(struct buf *b, struct str s);
 /* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or
  * null, borrowed. */
 json_t *json_at(const json_t *j, const char *path);
+/* True if the tree has at most max values. */
+bool json_values_within(const json_t *j, size_t max);
 /* The string at path, or NULL if absent or not a string; borrowed. */
 const char *json_at_str(const json_t *j, const char *path);
 /* The number at path (integers, or strings of digits are not taken), or fallback. */

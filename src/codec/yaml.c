@@ -102,6 +102,8 @@ static int parse_scalar(struct reader *r, const yaml_event_t *e, json_t **ret)
 {
     struct str s = str_of(e->data.scalar.value, e->data.scalar.length);
     const char *tag = (const char *)e->data.scalar.tag;
+    if (memchr(s.p, '\0', s.n)) /* what is read as a C string later would be another one */
+        return fail_at(r, e->start_mark, -EINVAL, "a string with a zero byte");
     if (streq(tag, "tag:yaml.org,2002:str") || e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
         *ret = json_stringn(s.p, s.n);
     else
@@ -133,6 +135,8 @@ static int parse_key(struct reader *r, const yaml_event_t *e, json_t **ret_key)
 {
     if (e->type != YAML_SCALAR_EVENT)
         return fail_at(r, e->start_mark, -EINVAL, "a mapping key must be a plain string");
+    if (memchr(e->data.scalar.value, '\0', e->data.scalar.length))
+        return fail_at(r, e->start_mark, -EINVAL, "a key with a zero byte");
     *ret_key = json_stringn((const char *)e->data.scalar.value, e->data.scalar.length);
     return *ret_key ? 0 : fail_at(r, e->start_mark, -EINVAL, "a key that is not UTF-8");
 }

@@ -80,7 +80,9 @@ static int find_parent(json_t *root, const char *path, json_t **ret_parent, char
                        path);
     rest = str_sub(rest, 1, rest.n);
     json_t *at = root;
-    for (;;) {
+    for (unsigned depth = 0;; depth++) {
+        if (depth == JSON_DEPTH_MAX) /* nothing shall grow deeper than what can be read again */
+            return err_set(reterr, -EINVAL, NULL, "json patch path \"%.40s…\" is too deep", path);
         char *token = take_token(&rest);
         if (!rest.p) {
             *ret_parent = at;
@@ -175,7 +177,38 @@ static int do_test(json_t *root, const char *path, const json_t *want, struct er
     return 0;
 }
 
-static int apply_operation(json_t **root, const json_t *op, struct err *reterr)
+/* Takes what a copy of v costs from *left; false: there is not enough. */
+static bool take_cost(const json_t *v, size_t *left)
+{
+    const char *key;
+    json_t *member;
+    size_t i, cost = 16 + (json_is_string(v) ? json_string_length(v) : 0);
+    if (cost > *left)
+        return false;
+    *left -= cost;
+    if (json_is_array(v))
+        json_array_foreach((json_t *)(uintptr_t)v, i,
+                           member) if (!take_cost(member, left)) return false;
+    if (json_is_object(v))
+        json_object_foreach((json_t *)(uintptr_t)v, key,
+                            member) if (!take_cost(member, left)) return false;
+    return true;
+}
+
+/* Copies double what is there each time, so all of a patch together have a limit. */
+static int do_copy(json_t **root, const char *from, const char *path, size_t *left,
+                   struct err *reterr)
+{
+    const json_t *source = find(*root, from);
+    if (!source)
+        return missing(from, "copy", reterr);
+    if (!take_cost(source, left))
+        return err_set(reterr, -EINVAL, NULL, "the patch copies more than %d bytes",
+                       PATCH_COPIED_BYTES_MAX);
+    return do_add(root, path, json_deep_copy(source), false, reterr);
+}
+
+static int apply_operation(json_t **root, const json_t *op, size_t *left, struct err *reterr)
 {
     const char *name = json_at_str(op, "op"), *path = json_at_str(op, "path"),
                *from = json_at_str(op, "from");
@@ -198,11 +231,8 @@ static int apply_operation(json_t **root, const json_t *op, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL, "unexpected JSON patch operation \"%.20s\"", name);
     if (!from)
         return err_set(reterr, -EINVAL, NULL, "a JSON patch operation \"%.20s\" needs from", name);
-    if (streq(name, "copy")) {
-        const json_t *source = find(*root, from);
-        return source ? do_add(root, path, json_deep_copy(source), false, reterr)
-                      : missing(from, "copy", reterr);
-    }
+    if (streq(name, "copy"))
+        return do_copy(root, from, path, left, reterr);
     if (str_starts(str_from(path), str_from(from)) && path[strlen(from)] == '/')
         return err_set(reterr, -EINVAL, NULL, "a value cannot be moved into itself");
     code = do_remove(root, from, &moved, reterr);
@@ -213,6 +243,7 @@ int patch_apply_json(json_t **object, const json_t *patch, struct err *reterr)
 {
     size_t i;
     json_t *op;
+    size_t left = PATCH_COPIED_BYTES_MAX;
     if (!json_is_array(patch))
         return err_set(reterr, -EINVAL, NULL, "a JSON patch must be a list of operations");
     if (json_array_size(patch) > PATCH_OPERATIONS_MAX)
@@ -221,7 +252,7 @@ int patch_apply_json(json_t **object, const json_t *patch, struct err *reterr)
                        PATCH_OPERATIONS_MAX, json_array_size(patch));
     json_array_foreach((json_t *)(uintptr_t)patch, i, op)
     {
-        int code = apply_operation(object, op, reterr);
+        int code = apply_operation(object, op, &left, reterr);
         if (code < 0)
             return code;
     }

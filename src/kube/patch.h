@@ -5,7 +5,10 @@
 
 #include "kube/schema.h"
 
-enum { PATCH_OPERATIONS_MAX = 10000 };
+enum {
+    PATCH_OPERATIONS_MAX = 10000,
+    PATCH_COPIED_BYTES_MAX = 3 * 1024 * 1024, /* by "copy", all operations together */
+};
 
 /* *object may be replaced as a whole ("" path). -EINVAL: malformed patch; -ENOENT: it does not
  * apply (path or test). */

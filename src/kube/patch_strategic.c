@@ -4,7 +4,7 @@
  *
  * The order of a merged list: what the patch orders comes in its order, what only the server knows
  * keeps its place relative to its old neighbours. Recursion is bounded by the depth of the patch
- * (codec/json.h). */
+ * (codec/json.h); elements compared are counted. */
 #include "kube/patch.h"
 
 #include <errno.h>
@@ -15,8 +15,16 @@
 #define ORDER_PREFIX  "$setElementOrder/"
 #define DELETE_PREFIX "$deleteFromPrimitiveList/"
 
+/* Finding an element by its key costs a look at each: a patch may cost so many in all. */
+enum { COMPARISONS_MAX = 20 * 1000 * 1000 };
+
+struct merge {
+    struct err *reterr;
+    size_t left;
+};
+
 static int merge_object(const struct schema *s, json_t *object, const json_t *patch,
-                        struct err *reterr);
+                        struct merge *m);
 
 static bool is_directive(const char *key)
 {
@@ -27,7 +35,8 @@ static bool is_directive(const char *key)
 
 /* Where value (a primitive, or an object with the same merge key) stands in list; SIZE_MAX =
  * nowhere. */
-static size_t find_element(const json_t *list, const char *key, const json_t *value)
+static size_t find_element(struct merge *m, const json_t *list, const char *key,
+                           const json_t *value)
 {
     size_t i;
     json_t *item;
@@ -35,49 +44,52 @@ static size_t find_element(const json_t *list, const char *key, const json_t *va
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
         const json_t *have = key ? json_object_get(item, key) : item;
+        if (!m->left)
+            return SIZE_MAX;
+        m->left--;
         if (have && want && json_equal(have, want))
             return i;
     }
     return SIZE_MAX;
 }
 
-static int no_merge_key(const char *key, struct err *reterr)
+static int no_merge_key(const char *key, struct merge *m)
 {
-    return err_set(reterr, -EINVAL, NULL, "map: map[] does not contain declared merge key: %s",
+    return err_set(m->reterr, -EINVAL, NULL, "map: map[] does not contain declared merge key: %s",
                    key);
 }
 
 static int merge_element(const struct schema_field *f, json_t *list, const json_t *item,
-                         struct err *reterr)
+                         struct merge *m)
 {
     const char *directive = json_key_str(item, "$patch");
     if (!f->merge_key) {
-        if (find_element(list, NULL, item) == SIZE_MAX)
+        if (find_element(m, list, NULL, item) == SIZE_MAX)
             json_array_append_new(list, json_deep_copy(item));
         return 0;
     }
     if (!json_is_object(item))
-        return err_set(reterr, -EINVAL, f->name,
+        return err_set(m->reterr, -EINVAL, f->name,
                        "an element of a strategic merge patch must be an object");
     if (streq(directive, "replace"))
         return 0;
     if (!json_object_get(item, f->merge_key))
-        return no_merge_key(f->merge_key, reterr);
-    size_t at = find_element(list, f->merge_key, item);
+        return no_merge_key(f->merge_key, m);
+    size_t at = find_element(m, list, f->merge_key, item);
     if (streq(directive, "delete")) {
-        for (; at != SIZE_MAX; at = find_element(list, f->merge_key, item))
+        for (; at != SIZE_MAX; at = find_element(m, list, f->merge_key, item))
             json_array_remove(list, at);
         return 0;
     }
     if (at != SIZE_MAX)
-        return merge_object(f->of, json_array_get(list, at), item, reterr);
+        return merge_object(f->of, json_array_get(list, at), item, m);
     json_t *fresh = json_object();
     json_array_append_new(list, fresh);
-    return merge_object(f->of, fresh, item, reterr);
+    return merge_object(f->of, fresh, item, m);
 }
 
 static int merge_list(const struct schema_field *f, json_t *list, const json_t *patch,
-                      struct err *reterr)
+                      struct merge *m)
 {
     size_t i;
     json_t *item;
@@ -86,7 +98,7 @@ static int merge_list(const struct schema_field *f, json_t *list, const json_t *
         json_array_clear(list);
     json_array_foreach((json_t *)(uintptr_t)patch, i, item)
     {
-        int code = merge_element(f, list, item, reterr);
+        int code = merge_element(f, list, item, m);
         if (code < 0)
             return code;
     }
@@ -96,7 +108,7 @@ static int merge_list(const struct schema_field *f, json_t *list, const json_t *
 /* Members of the patch that are absent in the object still lose their directives and nulls: merging
  * into an empty value does that. */
 static int merge_member(const struct schema *s, json_t *object, const char *key, const json_t *v,
-                        struct err *reterr)
+                        struct merge *m)
 {
     const struct schema_field *f = s ? schema_find(s, str_from(key)) : NULL;
     json_t *at = json_object_get(object, key);
@@ -105,20 +117,20 @@ static int merge_member(const struct schema *s, json_t *object, const char *key,
             at = json_object();
             json_object_set_new(object, key, at);
         }
-        return merge_object(f && f->type == FIELD_OBJECT ? f->of : NULL, at, v, reterr);
+        return merge_object(f && f->type == FIELD_OBJECT ? f->of : NULL, at, v, m);
     }
     if (json_is_array(v) && f && f->patch_merge) {
         if (!json_is_array(at)) {
             at = json_array();
             json_object_set_new(object, key, at);
         }
-        return merge_list(f, at, v, reterr);
+        return merge_list(f, at, v, m);
     }
     json_object_set_new(object, key, json_deep_copy(v));
     return 0;
 }
 
-static int retain_keys(json_t *object, const json_t *patch, struct err *reterr)
+static int retain_keys(json_t *object, const json_t *patch, struct merge *m)
 {
     const json_t *keep = json_object_get(patch, "$retainKeys");
     const char *key;
@@ -127,17 +139,18 @@ static int retain_keys(json_t *object, const json_t *patch, struct err *reterr)
     if (!keep)
         return 0;
     if (!json_is_array(keep))
-        return err_set(reterr, -EINVAL, NULL, "invalid patch format: $retainKeys must be a list");
+        return err_set(m->reterr, -EINVAL, NULL,
+                       "invalid patch format: $retainKeys must be a list");
     json_object_foreach_safe(object, tmp, key, v)
     {
         AUTO_JSON json_t *name = json_string(key);
-        if (find_element(keep, NULL, name) == SIZE_MAX)
+        if (find_element(m, keep, NULL, name) == SIZE_MAX)
             json_object_del(object, key);
     }
     return 0;
 }
 
-static void delete_primitives(json_t *object, const json_t *patch)
+static void delete_primitives(struct merge *m, json_t *object, const json_t *patch)
 {
     const char *key;
     json_t *values, *item;
@@ -149,7 +162,7 @@ static void delete_primitives(json_t *object, const json_t *patch)
         json_t *list = json_object_get(object, key + strlen(DELETE_PREFIX));
         json_array_foreach(values, i, item)
         {
-            size_t at = find_element(list, NULL, item);
+            size_t at = find_element(m, list, NULL, item);
             if (at != SIZE_MAX)
                 json_array_remove(list, at);
         }
@@ -158,7 +171,7 @@ static void delete_primitives(json_t *object, const json_t *patch)
 
 /* Merges the elements that order names (in its order) with the others, which keep their old
  * neighbourhood. */
-static void order_list(const char *merge_key, json_t *list, const json_t *before,
+static void order_list(struct merge *m, const char *merge_key, json_t *list, const json_t *before,
                        const json_t *order)
 {
     AUTO_JSON json_t *ordered = json_array();
@@ -167,17 +180,17 @@ static void order_list(const char *merge_key, json_t *list, const json_t *before
     json_t *item;
     json_array_foreach((json_t *)(uintptr_t)order, i, item)
     {
-        size_t at = find_element(list, merge_key, item);
-        if (at != SIZE_MAX && find_element(ordered, merge_key, item) == SIZE_MAX)
+        size_t at = find_element(m, list, merge_key, item);
+        if (at != SIZE_MAX && find_element(m, ordered, merge_key, item) == SIZE_MAX)
             json_array_append(ordered, json_array_get(list, at));
     }
-    json_array_foreach(list, i, item) if (find_element(ordered, merge_key, item) == SIZE_MAX)
+    json_array_foreach(list, i, item) if (find_element(m, ordered, merge_key, item) == SIZE_MAX)
         json_array_append(others, item);
     json_array_clear(list);
     while (a < json_array_size(ordered) || b < json_array_size(others)) {
         json_t *left = json_array_get(ordered, a), *right = json_array_get(others, b);
-        size_t left_was = left ? find_element(before, merge_key, left) : SIZE_MAX;
-        size_t right_was = right ? find_element(before, merge_key, right) : SIZE_MAX;
+        size_t left_was = left ? find_element(m, before, merge_key, left) : SIZE_MAX;
+        size_t right_was = right ? find_element(m, before, merge_key, right) : SIZE_MAX;
         bool take_right = !left || (right && left_was != SIZE_MAX && right_was < left_was);
         json_array_append(list, take_right ? right : left);
         a += !take_right;
@@ -185,8 +198,8 @@ static void order_list(const char *merge_key, json_t *list, const json_t *before
     }
 }
 
-static void set_orders(const struct schema *s, json_t *object, const json_t *before,
-                       const json_t *patch)
+static void set_orders(struct merge *m, const struct schema *s, json_t *object,
+                       const json_t *before, const json_t *patch)
 {
     const char *key;
     json_t *order;
@@ -198,7 +211,7 @@ static void set_orders(const struct schema *s, json_t *object, const json_t *bef
         const struct schema_field *f = s ? schema_find(s, str_from(name)) : NULL;
         json_t *list = json_object_get(object, name);
         if (f && f->patch_merge && json_is_array(list))
-            order_list(f->merge_key, list, json_object_get(before, name), order);
+            order_list(m, f->merge_key, list, json_object_get(before, name), order);
     }
 }
 
@@ -219,23 +232,23 @@ static json_t *copy_if_ordered(const json_t *object, const json_t *patch)
 }
 
 static int merge_object(const struct schema *s, json_t *object, const json_t *patch,
-                        struct err *reterr)
+                        struct merge *m)
 {
     const char *directive = json_key_str(patch, "$patch");
     const char *key;
     json_t *v;
     if (directive && !streq(directive, "delete") && !streq(directive, "replace") &&
         !streq(directive, "merge"))
-        return err_set(reterr, -EINVAL, NULL, "Unknown patch type %.40s in patch", directive);
+        return err_set(m->reterr, -EINVAL, NULL, "Unknown patch type %.40s in patch", directive);
     if (streq(directive, "delete") || streq(directive, "replace"))
         json_object_clear(object);
     if (streq(directive, "delete"))
         return 0;
     AUTO_JSON json_t *before = copy_if_ordered(object, patch);
-    int code = retain_keys(object, patch, reterr);
+    int code = retain_keys(object, patch, m);
     if (code < 0)
         return code;
-    delete_primitives(object, patch);
+    delete_primitives(m, object, patch);
     json_object_foreach((json_t *)(uintptr_t)patch, key, v)
     {
         if (is_directive(key))
@@ -244,19 +257,23 @@ static int merge_object(const struct schema *s, json_t *object, const json_t *pa
             json_object_del(object, key);
             continue;
         }
-        code = merge_member(s, object, key, v, reterr);
+        code = merge_member(s, object, key, v, m);
         if (code < 0)
             return code;
     }
     if (before)
-        set_orders(s, object, before, patch);
+        set_orders(m, s, object, before, patch);
     return 0;
 }
 
 int patch_apply_strategic(const struct schema *s, json_t *object, const json_t *patch,
                           struct err *reterr)
 {
+    struct merge m = {reterr, COMPARISONS_MAX};
     if (!json_is_object(patch) || !json_is_object(object))
         return err_set(reterr, -EINVAL, NULL, "a strategic merge patch must be an object");
-    return merge_object(s, object, patch, reterr);
+    int code = merge_object(s, object, patch, &m);
+    if (code == 0 && !m.left)
+        return err_set(reterr, -EINVAL, NULL, "the lists of the patch are too long to merge");
+    return code;
 }

@@ -59,8 +59,11 @@ int pb_object_open(struct str body, char ret_api_version[256], char ret_kind[256
     return code < 0 ? bad(reterr, "broken envelope") : 0;
 }
 
+/* NULL: not UTF-8, or with a zero byte, which what is read as a C string later would end at. */
 static json_t *text_value(struct str s)
 {
+    if (s.n && memchr(s.p, '\0', s.n))
+        return NULL;
     return json_stringn(s.n ? s.p : "", s.n);
 }
 
@@ -205,6 +208,8 @@ static int decode_entry(const struct schema_field *f, struct str raw, json_t *ob
         map = json_object();
         json_object_set_new(object, f->name, map);
     }
+    if (key.n && memchr(key.p, '\0', key.n))
+        return bad(reterr, f->name);
     code = decode_value(f, &value, depth, &v, reterr);
     if (code < 0)
         return code;

@@ -33,6 +33,51 @@ static void check_ports(const json_t *container, const char *at, struct field_er
     map_done(&names);
 }
 
+/* A path that is joined to a directory of ours must not leave it. */
+static void check_inside(const json_t *object, const char *member, struct field_errors *e,
+                         const char *at)
+{
+    const char *path = json_key_str(object, member);
+    struct str rest = str_from(path);
+    if (str_empty(path))
+        return;
+    if (*path == '/')
+        error_invalid(e, json_object_get(object, member), "must be a relative path", "%s.%s", at,
+                      member);
+    if (str_starts(rest, STR("..")) && !str_starts(rest, STR("../")) && rest.n > 2)
+        error_invalid(e, json_object_get(object, member), "must not start with '..'", "%s.%s", at,
+                      member);
+    while (rest.p)
+        if (str_is(str_cut(rest, '/', &rest), "..")) {
+            error_invalid(e, json_object_get(object, member), "must not contain '..'", "%s.%s", at,
+                          member);
+            return;
+        }
+}
+
+static void check_items(const json_t *source, struct field_errors *e, const char *at)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_object_get(source, "items"), i, item)
+    {
+        AUTO_CHARS char *path = xasprintf("%s.items[%zu]", at, i);
+        check_inside(item, "path", e, path);
+    }
+}
+
+/* What a volume, or one source of a projected volume, makes into files. */
+static void check_source(const json_t *v, struct field_errors *e, const char *at)
+{
+    static const char *const with_items[] = {"configMap", "secret", "downwardAPI"};
+    for (size_t i = 0; i < ARRAY_LEN(with_items); i++) {
+        AUTO_CHARS char *path = xasprintf("%s.%s", at, with_items[i]);
+        check_items(json_object_get(v, with_items[i]), e, path);
+    }
+    AUTO_CHARS char *path = xasprintf("%s.serviceAccountToken", at);
+    check_inside(json_object_get(v, "serviceAccountToken"), "path", e, path);
+}
+
 static void check_mounts(const json_t *container, const struct map *volumes, const char *at,
                          struct field_errors *e)
 {
@@ -47,6 +92,9 @@ static void check_mounts(const json_t *container, const struct map *volumes, con
         if (path && !set_add(&paths, path))
             error_invalid(e, json_object_get(m, "mountPath"), "must be unique",
                           "%s.volumeMounts[%zu].mountPath", at, i);
+        AUTO_CHARS char *where = xasprintf("%s.volumeMounts[%zu]", at, i);
+        check_inside(m, "subPath", e, where);
+        check_inside(m, "subPathExpr", e, where);
     }
     map_done(&paths);
 }
@@ -165,6 +213,15 @@ static void check_volumes(const json_t *spec, const char *base, struct map *ret,
         const char *name = json_at_str(v, "name");
         if (name && !set_add(ret, name))
             error_duplicate(e, json_object_get(v, "name"), "%s.volumes[%zu].name", base, i);
+        AUTO_CHARS char *at = xasprintf("%s.volumes[%zu]", base, i);
+        json_t *source;
+        size_t k;
+        check_source(v, e, at);
+        json_array_foreach(json_at(v, "projected.sources"), k, source)
+        {
+            AUTO_CHARS char *part = xasprintf("%s.projected.sources[%zu]", at, k);
+            check_source(source, e, part);
+        }
         if (json_object_size(v) > 2)
             error_forbidden(e, "may not specify more than 1 volume type", "%s.volumes[%zu]", base,
                             i);

@@ -16,10 +16,19 @@ void api_request_free(struct api_request *r)
     free(r);
 }
 
+/* What a client sent comes back in it, so its length is bounded, one and all. */
 void api_warn(struct api_request *r, const char *text)
 {
+    struct str s = str_from(text);
+    if (r->warnings.n > API_WARNINGS_BYTES_MAX)
+        return;
+    if (s.n > API_WARNING_BYTES_MAX) {
+        s.n = API_WARNING_BYTES_MAX;
+        while (s.n && (s.p[s.n] & 0xc0) == 0x80)
+            s.n--; /* not in the middle of a character */
+    }
     buf_add_cstr(&r->warnings, "299 - ");
-    json_write_string(&r->warnings, str_from(text));
+    json_write_string(&r->warnings, s);
     buf_add_char(&r->warnings, '\n');
 }
 
@@ -35,6 +44,9 @@ static void reply(struct api_request *r, int status, struct bytes *body)
         if (line.n)
             headers[n++] = (struct http_header){STR("Warning"), line};
     }
+    if (status == 429)
+        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
+            (struct http_header){STR("Retry-After"), STR("1")};
     if (status == 401)
         headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
             (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
@@ -119,6 +131,12 @@ void api_not_found(struct api_request *r, const char *name)
     AUTO_CHARS char *copy = xstrdup(name); /* it may belong to r */
     api_status(r, 404, "NotFound", details, "%s \"%s\" not found", api_kind_resource(r->kind),
                copy);
+}
+
+void api_too_many(struct api_request *r, const char *why)
+{
+    AUTO_JSON json_t *details = json_pack("{s:i}", "retryAfterSeconds", 1);
+    api_status(r, 429, "TooManyRequests", details, "%s, please try again later", why);
 }
 
 void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes)

@@ -1,6 +1,7 @@
 /* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account
- * tokens (ES256 JWTs signed by the cluster's key). No authorization: every authenticated user may
- * do everything, as the lab's README says. Secrets are compared in constant time and never logged.
+ * tokens (ES256 JWTs signed by the cluster's key, meant for this server). No authorization: every
+ * authenticated user may do everything, as the lab's README says. Secrets are compared in constant
+ * time and never logged.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -88,7 +89,18 @@ static bool account_lives(struct api_server *s, const json_t *claims)
     return o && streq(o->uid, json_at_str(k, "pod.uid"));
 }
 
-static bool by_account_token(struct api_server *s, struct str token, struct api_user *ret)
+static bool list_has(const json_t *list, const char *text)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i,
+                       item) if (streq(json_string_value(item), text)) return true;
+    return false;
+}
+
+/* The claims of a token that we signed, that is in its time and whose account lives; NULL = none. A
+ * new reference. Says nothing of whom the token is meant for. */
+static json_t *account_claims(struct api_server *s, struct str token)
 {
     struct str rest, payload_text, sig_text;
     struct str head = str_cut(token, '.', &rest);
@@ -98,13 +110,32 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     AUTO_JSON json_t *claims = NULL;
     if (!s->config.sa_key.n || !sig_text.p || base64url_decode(payload_text, &payload) < 0 ||
         base64url_decode(sig_text, &sig) < 0 || sig.n != 64)
-        return false;
+        return NULL;
     struct str signed_part = str_of(head.p, head.n + 1 + payload_text.n);
     if (tls_es256_verify(buf_str(&s->config.sa_key), signed_part, (const uint8_t *)sig.p) < 0 ||
         json_parse(buf_str(&payload), 16384, NULL, &claims, NULL) < 0)
-        return false;
-    if (json_at_int(claims, "exp", 0) <= time_real_s() ||
+        return NULL;
+    if (!streq(json_at_str(claims, "iss"), s->config.sa_issuer) ||
+        json_at_int(claims, "exp", 0) <= time_real_s() ||
         json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
+        return NULL;
+    return TAKE(claims);
+}
+
+/* audiences NULL: the token must be meant for this server. *ret_for: those of the audiences that it
+ * is meant for; a new reference. */
+static bool by_account_token(struct api_server *s, struct str token, const json_t *audiences,
+                             struct api_user *ret, json_t **ret_for)
+{
+    AUTO_JSON json_t *claims = account_claims(s, token);
+    AUTO_JSON json_t *meant = json_array();
+    AUTO_JSON json_t *own = json_pack("[s]", s->config.sa_issuer);
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_array_size(audiences) ? (json_t *)(uintptr_t)audiences : own, i,
+                       item) if (list_has(json_object_get(claims, "aud"), json_string_value(item)))
+        json_array_append(meant, item);
+    if (!claims || !json_array_size(meant))
         return false;
     const char *sub = json_at_str(claims, "sub");
     const char *ns = json_at_str(json_object_get(claims, "kubernetes.io"), "namespace");
@@ -112,12 +143,20 @@ static bool by_account_token(struct api_server *s, struct str token, struct api_
     ret->name = xstrdup(sub ? sub : "");
     add_group(ret, STR("system:serviceaccounts"));
     add_group(ret, str_from(group));
+    *ret_for = TAKE(meant);
     return true;
 }
 
-bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret)
+bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
+                            struct api_user *ret, json_t **ret_for)
 {
-    return by_static_token(s, token, ret) || by_account_token(s, token, ret);
+    AUTO_JSON json_t *meant = NULL;
+    if (by_account_token(s, token, audiences, ret, &meant)) {
+        if (ret_for)
+            *ret_for = TAKE(meant);
+        return true;
+    }
+    return !json_array_size(audiences) && by_static_token(s, token, ret);
 }
 
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret)
@@ -130,7 +169,7 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
         if (!(auth.n > 7 && str_eq_nocase(str_sub(auth, 0, 7), STR("bearer "))))
             return -EACCES;
         struct str token = str_trim(str_sub(auth, 7, auth.n));
-        known = api_authenticate_token(s, token, ret);
+        known = api_authenticate_token(s, token, NULL, ret, NULL);
     } else {
         known = by_certificate(http_exchange_conn(x), ret);
     }
@@ -138,6 +177,37 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
         return -EACCES;
     add_group(ret, STR("system:authenticated"));
     return 0;
+}
+
+/* {name, uid} of the pod the token shall live with; *ret NULL: none asked for. False: answered. */
+static bool read_bound_object(struct api_request *r, const json_t *ref, json_t **ret)
+{
+    const char *kind = json_key_str(ref, "kind"), *name = json_key_str(ref, "name"),
+               *uid = json_key_str(ref, "uid");
+    if (!ref)
+        return true;
+    if (!streq(kind, "Pod") || str_empty(name)) {
+        api_status(r, 422, "Invalid", NULL,
+                   "TokenRequest is invalid: spec.boundObjectRef: Invalid value: this server binds "
+                   "tokens to Pods, by name");
+        return false;
+    }
+    const struct object *pod = store_find(
+        r->server->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), r->ns, name);
+    AUTO_JSON json_t *details = json_pack("{s:s,s:s}", "name", name, "kind", "pods");
+    if (!pod) {
+        api_status(r, 404, "NotFound", details, "pods \"%s\" not found", name);
+        return false;
+    }
+    if (!str_empty(uid) && !streq(uid, pod->uid)) {
+        api_status(r, 409, "Conflict", details,
+                   "the UID in the bound object reference (%s) does not match the UID in record. "
+                   "The object might have been deleted and then recreated",
+                   uid);
+        return false;
+    }
+    *ret = json_pack("{s:s,s:s}", "name", pod->name, "uid", pod->uid);
+    return true;
 }
 
 /* serviceaccounts/token (TokenRequest, authentication.k8s.io/v1). */
@@ -155,7 +225,9 @@ void api_token_request(struct api_request *r)
                    "the server was started without --service-account-key-file");
         return;
     }
-    if (api_read_message(r, &schema_token_request, &body) < 0)
+    AUTO_JSON json_t *bound = NULL;
+    if (api_read_message(r, &schema_token_request, &body) < 0 ||
+        !read_bound_object(r, json_at(body, "spec.boundObjectRef"), &bound))
         return;
     int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
     seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
@@ -169,11 +241,8 @@ void api_token_request(struct api_request *r)
                   (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss",
                   r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub", sub, "kubernetes.io",
                   "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
-    const json_t *ref = json_at(body, "spec.boundObjectRef");
-    if (streq(json_key_str(ref, "kind"), "Pod") && json_key_str(ref, "name"))
-        json_object_set_new(json_object_get(claims, "kubernetes.io"), "pod",
-                            json_pack("{s:s,s:s}", "name", json_key_str(ref, "name"), "uid",
-                                      json_key_str(ref, "uid") ? json_key_str(ref, "uid") : ""));
+    if (bound)
+        json_object_set(json_object_get(claims, "kubernetes.io"), "pod", bound);
     json_write(&payload, claims);
     base64url_encode(STR("{\"alg\":\"ES256\",\"typ\":\"JWT\"}"), &token);
     buf_add_char(&token, '.');

@@ -12,7 +12,10 @@
 enum {
     API_BODY_BYTES_MAX = 3 * 512 * 1024, /* 1.5 MiB, as etcd and kube-apiserver have it */
     API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
-    API_LIST_LIMIT_MAX = 100000,
+    API_VALUES_MAX = 200000, /* of a body, as in codec/yaml.h */
+    API_WATCHES_MAX = 8192,
+    API_WARNING_BYTES_MAX = 256, /* one */
+    API_WARNINGS_BYTES_MAX = 4096,
 };
 
 struct api_request;
@@ -75,6 +78,8 @@ void api_reply_stored(struct api_request *r, int status, const struct object *o)
 void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void api_not_found(struct api_request *r, const char *name);
+/* 429 with Retry-After. */
+void api_too_many(struct api_request *r, const char *why);
 /* {"name":…,"group":…,"kind":…} of the request's object; new reference. */
 json_t *api_details(const struct api_request *r, const char *name);
 /* 422 Invalid from causes. */
@@ -86,7 +91,10 @@ void api_request_free(struct api_request *r);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
-bool api_authenticate_token(struct api_server *s, struct str token, struct api_user *ret);
+/* audiences NULL or empty: a token for this server itself. ret_for (may be NULL): those of the
+ * audiences that an account's token is meant for; a new reference. */
+bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
+                            struct api_user *ret, json_t **ret_for);
 void api_user_done(struct api_user *u);
 void api_token_request(struct api_request *r);
 /* Access, rules, subject and token reviews: answered, never stored. */

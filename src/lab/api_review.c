@@ -15,14 +15,17 @@ static json_t *review_token(struct api_request *r, const json_t *body)
 {
     const char *token = json_at_str(body, "spec.token");
     struct api_user user = {0};
-    if (str_empty(token) || !api_authenticate_token(r->server, str_from(token), &user)) {
+    AUTO_JSON json_t *meant = NULL;
+    if (str_empty(token) ||
+        !api_authenticate_token(r->server, str_from(token), json_at(body, "spec.audiences"), &user,
+                                &meant)) {
         api_user_done(&user);
         return json_pack("{s:b,s:{},s:s}", "authenticated", 0, "user", "error",
                          "invalid bearer token");
     }
     json_t *status = json_pack("{s:b,s:o}", "authenticated", 1, "user", user_info(&user));
-    if (json_array_size(json_at(body, "spec.audiences")))
-        json_object_set(status, "audiences", json_at(body, "spec.audiences"));
+    if (meant)
+        json_object_set(status, "audiences", meant);
     api_user_done(&user);
     return status;
 }

@@ -47,7 +47,7 @@ static void load_alloc(struct api_server *s)
 static char *segment(struct str raw)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    if (!raw.n || url_decode(raw, false, &b) < 0 || memchr(b.p, '/', b.n))
+    if (!raw.n || url_decode(raw, false, &b) < 0 || memchr(b.p, '/', b.n) || memchr(b.p, '\0', b.n))
         return NULL;
     return buf_take_cstr(&b);
 }
@@ -191,6 +191,18 @@ static bool health(struct api_request *r, struct str path)
     return false;
 }
 
+/* Impersonate-User and its like: ignored, they would let the caller believe he had fewer rights. */
+static bool asks_for_another_user(const struct api_request *r)
+{
+    const struct http_header *headers;
+    size_t n = http_exchange_headers(r->exchange, &headers);
+    for (size_t i = 0; i < n; i++)
+        if (headers[i].name.n > 12 &&
+            str_eq_nocase(str_sub(headers[i].name, 0, 12), STR("impersonate-")))
+            return true;
+    return false;
+}
+
 static void handle(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange), path = http_exchange_path(r->exchange);
@@ -198,6 +210,11 @@ static void handle(struct api_request *r)
         return;
     if (api_authenticate(r->server, r->exchange, &r->user) < 0 && !str_is(path, "/version")) {
         api_status(r, 401, "Unauthorized", NULL, "Unauthorized");
+        return;
+    }
+    if (asks_for_another_user(r)) {
+        api_status(r, 403, "Forbidden", NULL,
+                   "this server does not act for others: impersonation headers are refused");
         return;
     }
     if (str_is(path, "/metrics")) {
@@ -250,6 +267,7 @@ static void on_bad_request(int status, const char *why, struct buf *body, void *
 {
     const char *reason = status == 413   ? "RequestEntityTooLarge"
                          : status == 408 ? "Timeout"
+                         : status == 503 ? "ServiceUnavailable"
                                          : "BadRequest";
     (void)user;
     if (status == 413)

@@ -198,8 +198,10 @@ static char *choose_container(struct api_request *r, const json_t *pod)
     }
     const char *preferred = json_key_str(json_at(pod, "metadata.annotations"),
                                          "kubectl.kubernetes.io/default-container");
-    if (preferred)
-        return xstrdup(preferred);
+    /* The annotation is anybody's text, and the name goes into a request line. */
+    json_array_foreach(json_at(pod, lists[0]), i,
+                       c) if (preferred &&
+                              streq(json_key_str(c, "name"), preferred)) return xstrdup(preferred);
     if (n == 1)
         return xstrdup(first);
     api_status(r, 400, "BadRequest", NULL,
@@ -225,6 +227,19 @@ static void add_query(struct buf *b, struct str query)
     }
 }
 
+/* Credentials end here, and so does the body. */
+static bool stays_here(struct str name)
+{
+    static const char *const names[] = {"host",           "authorization",     "cookie",
+                                        "content-length", "transfer-encoding", "content-type",
+                                        "expect"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq_nocase(name, str_from(names[i])))
+            return true;
+    return false;
+}
+
+/* Log answers end with the connection, which is not used again. */
 static void build_head(struct api_request *r, const char *container, const char *host,
                        struct buf *b)
 {
@@ -237,9 +252,7 @@ static void build_head(struct api_request *r, const char *container, const char 
     buf_addf(b, " HTTP/1.1\r\nHost: %s\r\n", host);
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name;
-        /* Credentials end here; log answers end with the connection, which is not used again. */
-        if (str_eq_nocase(name, STR("host")) || str_eq_nocase(name, STR("authorization")) ||
-            (log && str_eq_nocase(name, STR("connection"))))
+        if (stays_here(name) || (log && str_eq_nocase(name, STR("connection"))))
             continue;
         buf_addf(b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(name), STR_ARG(headers[i].value));
     }

@@ -309,6 +309,11 @@ void api_watch(struct api_request *r)
         {{"Cache-Control", 13}, {"no-cache, private", 17}}};
     if (!api_options_check(r, true) || !read_options(r, &o))
         return;
+    uint64_t max = r->server->config.watches_max;
+    if (r->server->watches_open >= (max ? max : API_WATCHES_MAX)) {
+        api_too_many(r, "too many watches are open on this server");
+        return;
+    }
     if (api_selection_parse(r, &sel, &err) < 0) {
         api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
         return;

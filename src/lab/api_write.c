@@ -102,6 +102,12 @@ static int read_tree(struct api_request *r, const struct schema *schema, char du
                    err_text(&err));
         return code;
     }
+    if (!json_values_within(object, API_VALUES_MAX)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the object provided is unrecognized: it has more than %d values",
+                   API_VALUES_MAX);
+        return -EINVAL;
+    }
     if (!json_is_object(object)) {
         api_status(
             r, 400, "BadRequest", NULL,
@@ -286,11 +292,13 @@ static void commit_store(struct api_request *r, json_t *object, int status)
     struct object *stored;
     struct err err = {0};
     put_type(r->kind, object);
-    if (store_put(r->server->store, r->kind_index, object, &stored, &err) < 0) {
+    int code = store_put(r->server->store, r->kind_index, object, &stored, &err);
+    if (code == -EFBIG)
+        api_status(r, 413, "RequestEntityTooLarge", NULL, "%s", err_text(&err));
+    else if (code < 0)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
-        return;
-    }
-    api_reply_stored(r, status, stored);
+    else
+        api_reply_stored(r, status, stored);
 }
 
 static bool same_but_version(const json_t *a, const json_t *b)
@@ -578,6 +586,11 @@ void api_patch(struct api_request *r)
     if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
         0) {
         api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
+        return;
+    }
+    if (!json_values_within(patch, API_VALUES_MAX)) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: it has more than %d values",
+                   API_VALUES_MAX);
         return;
     }
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);

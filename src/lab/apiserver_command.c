@@ -10,7 +10,7 @@
 struct options {
     const char *bind, *advertise, *data_dir, *cert, *key, *ca, *tokens, *sa_key, *issuer,
         *kubelet_cert, *kubelet_key, *cidrs, *node_ports;
-    int64_t port;
+    int64_t port, watches_max;
     uint64_t bookmark_ms;
     bool ephemeral;
 };
@@ -87,6 +87,7 @@ static int build_config(const struct options *o, struct api_config *c, struct er
     c->data_dir = o->ephemeral ? NULL : o->data_dir;
     c->sa_issuer = o->issuer;
     c->bookmark_ms = o->bookmark_ms;
+    c->watches_max = (uint64_t)o->watches_max;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
         if (files[i].path)
             r = read_all(files[i].path, files[i].into, reterr);
@@ -139,6 +140,8 @@ int apiserver_command(int argc, char **argv)
          "ClusterIPs, one range per family", 0, 0, false},
         {"service-node-port-range", 0, ARG_STRING, &o.node_ports, "A-B",
          "node ports (default 30000-32767)", 0, 0, false},
+        {"watches-max", 0, ARG_INT, &o.watches_max, "N", "watches open at a time (default 8192)", 0,
+         1000000, false},
         {"watch-bookmark-period", 0, ARG_DURATION, &o.bookmark_ms, "D",
          "between the bookmarks of a watch (default 1m)", 0, 0, false},
         {.name = NULL},

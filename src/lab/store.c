@@ -13,7 +13,10 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
-enum { EVENTS_KEPT = 16384 };
+enum {
+    EVENTS_KEPT = 16384,
+    OBJECT_BYTES_MAX = 2 * 1024 * 1024, /* it may grow by patches over what one body can carry */
+};
 
 struct table {
     VEC(struct object *) objects; /* sorted by (ns, name) */
@@ -273,6 +276,11 @@ int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, st
     uint64_t version = s->version + 1;
     set_version(j, version);
     struct object *o = object_new(s, kind, j, version);
+    if (o->json->n > OBJECT_BYTES_MAX) {
+        object_unref(o);
+        return err_set(reterr, -EFBIG, NULL, "an object may not be larger than %d bytes",
+                       OBJECT_BYTES_MAX);
+    }
     bind_key(s->put, s, kind, o->ns, o->name);
     sqlite3_bind_int64(s->put, 4, (sqlite3_int64)version);
     sqlite3_bind_blob64(s->put, 5, o->json->p, o->json->n, SQLITE_STATIC);

@@ -81,7 +81,7 @@ size_t store_lower_bound(const struct store *s, uint32_t kind, const char *ns, c
 
 /* Writes. The object's metadata.resourceVersion is set to the new version in place; on_event has
  * run when these return. The result is borrowed from the store. -EIO and the database's words when
- * it could not be committed: nothing has changed. */
+ * it could not be committed, -EFBIG if it is too large: nothing has changed. */
 int store_put(struct store *s, uint32_t kind, json_t *object, struct object **ret,
               struct err *reterr) NODISCARD;
 int store_remove(struct store *s, uint32_t kind, const char *ns, const char *name,

@@ -14,8 +14,12 @@
 enum {
     HTTP_BODY_DEFAULT = 1024 * 1024,
     HTTP_HEAD_TIMEOUT_MS = 10000,
+    HTTP_BODY_TIMEOUT_MS = 30000,
     HTTP_IDLE_TIMEOUT_MS = 90000,
     HTTP_CONNECTIONS_MAX = 16384,
+    HTTP_BODIES_TOGETHER_MAX = 64 * 1024 * 1024, /* in memory, of all requests of a server */
+    HTTP_BODY_SMALL = 64 * 1024,                 /* these always find room */
+    HTTP_QUEUE_MAX = 256 * 1024, /* a reader with more to read is not answered again yet */
 };
 
 struct http_server {
@@ -26,6 +30,7 @@ struct http_server {
     void *user;
     struct list_node connections;
     size_t n_connections;
+    size_t body_bytes; /* of large bodies, gathered so far */
 };
 
 struct http_connection {
@@ -36,11 +41,15 @@ struct http_connection {
     struct loop_timer *timer; /* head or idle */
     size_t scanned;
     bool closing;
+    bool head_begun;  /* of the next request: its time runs */
+    bool waits;       /* the next request waits until answers are read */
     bool next_queued; /* connection_next is deferred: pipelined requests do not recurse */
 };
 
 struct http_exchange {
     struct http_connection *connection;
+    struct http_server *server;
+    size_t counted; /* in the server's body_bytes */
     char *head_bytes;
     struct http1_head head;
     struct http1_chunked chunked;
@@ -109,6 +118,8 @@ const char *http_status_text(int status)
 
 static void exchange_free(struct http_exchange *x)
 {
+    if (x->counted)
+        x->server->body_bytes -= x->counted;
     free(x->head_bytes);
     buf_done(&x->body);
     free(x);
@@ -351,8 +362,10 @@ static bool read_head(struct http_connection *hc)
         buf_consume(in, 2); /* RFC 9112 section 2.2: empty lines before a request are skipped */
     ssize_t n = http1_head_length(buf_str(in), &hc->scanned);
     if (n == 0) {
-        if (in->n && !loop_timer_is_started(hc->timer))
+        if (in->n && !hc->head_begun) {
+            hc->head_begun = true;
             loop_timer_start(hc->timer, hc->server->config.head_timeout_ms);
+        }
         return false;
     }
     if (n < 0) {
@@ -361,6 +374,9 @@ static bool read_head(struct http_connection *hc)
     }
     struct http_exchange *x = NEW(struct http_exchange);
     x->connection = hc;
+    x->server = hc->server;
+    hc->head_begun = false;
+    loop_timer_start(hc->timer, hc->server->config.body_timeout_ms);
     x->head_bytes = xmalloc((size_t)n);
     memcpy(x->head_bytes, in->p, (size_t)n);
     hc->exchange = x;
@@ -381,6 +397,23 @@ static bool read_head(struct http_connection *hc)
     return true;
 }
 
+/* Bodies are gathered before anybody is asked who he is, so together they have a limit. False:
+ * answered. */
+static bool body_add(struct http_connection *hc, const char *p, size_t n)
+{
+    struct http_exchange *x = hc->exchange;
+    if (x->body.n + n > HTTP_BODY_SMALL) {
+        if (hc->server->body_bytes + n > HTTP_BODIES_TOGETHER_MAX) {
+            bad_request(hc, 503, "too many large requests at a time");
+            return false;
+        }
+        hc->server->body_bytes += n;
+        x->counted += n;
+    }
+    buf_add(&x->body, p, n);
+    return true;
+}
+
 /* True when the body is whole. */
 static bool read_body(struct http_connection *hc)
 {
@@ -394,7 +427,8 @@ static bool read_body(struct http_connection *hc)
             return false;
         }
         size_t take = MIN(want - x->body.n, in->n);
-        buf_add(&x->body, in->p, take);
+        if (!body_add(hc, in->p, take))
+            return false;
         buf_consume(in, take);
         return x->body.n == want;
     }
@@ -405,7 +439,8 @@ static bool read_body(struct http_connection *hc)
             bad_request(hc, 413, "the request body is too large");
             return false;
         }
-        buf_add(&x->body, piece.p, piece.n);
+        if (!body_add(hc, piece.p, piece.n))
+            return false;
     }
     buf_consume(in, in->n - rest.n);
     if (r < 0)
@@ -426,6 +461,11 @@ static void connection_read(struct http_connection *hc)
             connection_drop(hc); /* a stream's reader has gone */
         else if (conn_in(hc->conn)->n)
             conn_pause(hc->conn); /* a pipelined request waits */
+        return;
+    }
+    if (!hc->exchange && conn_queued(hc->conn) > HTTP_QUEUE_MAX && !conn_eof(hc->conn)) {
+        hc->waits = true; /* who does not read what he asked for may not ask for more */
+        conn_pause(hc->conn);
         return;
     }
     if (!hc->exchange && !read_head(hc)) {
@@ -455,7 +495,11 @@ static void on_connection_drain(struct conn *c, void *user)
     (void)c;
     if (hc->closing && conn_eof(hc->conn))
         connection_drop(hc);
-    else if (hc->exchange && hc->exchange->on_drain)
+    else if (hc->waits) {
+        hc->waits = false;
+        conn_resume(hc->conn);
+        connection_read(hc);
+    } else if (hc->exchange && hc->exchange->on_drain)
         hc->exchange->on_drain(hc->exchange, hc->exchange->drain_user);
 }
 
@@ -498,6 +542,8 @@ int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
         s->config.body_bytes_max = HTTP_BODY_DEFAULT;
     if (!s->config.head_timeout_ms)
         s->config.head_timeout_ms = HTTP_HEAD_TIMEOUT_MS;
+    if (!s->config.body_timeout_ms)
+        s->config.body_timeout_ms = HTTP_BODY_TIMEOUT_MS;
     if (!s->config.idle_timeout_ms)
         s->config.idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS;
     if (!s->config.connections_max)

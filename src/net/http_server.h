@@ -1,6 +1,7 @@
 #pragma once
 /* HTTP/1.1 server: whole requests in, replies or streams out. One exchange at a time per connection
- * (pipelined requests wait). Limits: head 64 KiB, body as configured, idle and head timeouts. */
+ * (pipelined requests wait, also for answers to be read). Limits: head 64 KiB, body as configured,
+ * 64 MiB of large bodies together, idle, head and body timeouts. */
 
 #include "codec/http1.h"
 #include "net/conn.h"
@@ -12,6 +13,7 @@ struct http_server_config {
     struct tls_context *tls;  /* NULL = plain */
     size_t body_bytes_max;    /* larger bodies are answered 413; 0 = 1 MiB */
     uint64_t head_timeout_ms; /* 0 = 10 s */
+    uint64_t body_timeout_ms; /* from the head's end; 0 = 30 s */
     uint64_t idle_timeout_ms; /* between requests; 0 = 90 s */
     size_t connections_max;   /* 0 = 16384; more are closed at once */
 };
@@ -20,8 +22,8 @@ struct http_server_ops {
     /* A complete request. Answer now or later, exactly once. */
     void (*on_request)(struct http_exchange *x, void *user);
     /* The answer of a body over the limit or a malformed request; NULL = a plain-text default.
-     * status is 400, 408, 413, 414 or 431; the connection closes after what this writes to body
-     * (content type JSON). */
+     * status is 400, 408, 413, 414, 431 or 503; the connection closes after what this writes to
+     * body (content type JSON). */
     void (*on_bad_request)(int status, const char *why, struct buf *body, void *user);
 };
 

@@ -110,6 +110,8 @@ static void test_yaml_bomb_is_an_error(void **state)
                  i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     assert_int_equal(yaml_parse(buf_str(&b), &j, &err), -E2BIG);
     assert_int_equal(yaml_parse(STR("a: [1\nb: 2"), &j, &err), -EINVAL);
+    assert_int_equal(yaml_parse(STR("a: \"x\\0y\""), &j, &err), -EINVAL);
+    assert_int_equal(yaml_parse(STR("\"x\\0y\": 1"), &j, &err), -EINVAL);
     assert_non_null(strstr(err_text(&err), "line"));
     assert_int_equal(yaml_parse(STR("a: 1\na: 2\n"), &j, &err), -EINVAL);
 }

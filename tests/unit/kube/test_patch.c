@@ -125,6 +125,54 @@ static void test_a_missing_merge_key_is_an_error(void **state)
     assert_non_null(strstr(err.msg, "does not contain declared merge key: name"));
 }
 
+/* Each copy takes in the ones before: forty of them would not fit into any memory. */
+static void test_copies_have_a_limit(void **state)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    struct err err = {0};
+    json_t *j = parse("{\"a\":{\"x\":\"0123456789\"}}");
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        buf_addf(&b, "%s{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/a/k%d\"}", i ? "," : "[", i);
+    buf_add_char(&b, ']');
+    AUTO_JSON json_t *p = parse(buf_cstr(&b));
+    assert_int_equal(patch_apply_json(&j, p, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "copies more than"));
+    json_decref(j);
+}
+
+static void test_paths_have_a_depth(void **state)
+{
+    AUTO_DONE(buf) struct buf path = {0};
+    json_t *j = parse("{}");
+    json_t *at = j;
+    (void)state;
+    for (int i = 0; i < 600; i++) {
+        json_t *next = json_object();
+        json_object_set_new(at, "a", next);
+        at = next;
+        buf_add_cstr(&path, "/a");
+    }
+    AUTO_JSON json_t *p =
+        json_pack("[{s:s,s:s,s:i}]", "op", "add", "path", buf_cstr(&path), "value", 1);
+    assert_int_equal(patch_apply_json(&j, p, NULL), -EINVAL);
+    json_decref(j);
+}
+
+static void test_long_lists_are_not_merged(void **state)
+{
+    AUTO_JSON json_t *j = parse("{}");
+    AUTO_JSON json_t *p = json_object();
+    json_t *list = json_array();
+    struct err err = {0};
+    (void)state;
+    for (int i = 0; i < 8000; i++)
+        json_array_append_new(list, json_pack("{s:o}", "name", json_sprintf("E%d", i)));
+    json_object_set_new(p, "env", list);
+    assert_int_equal(patch_apply_strategic(&schema_container, j, p, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "too long to merge"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +181,9 @@ int main(void)
         cmocka_unit_test(test_strategic_lists),
         cmocka_unit_test(test_strategic_directives),
         cmocka_unit_test(test_a_missing_merge_key_is_an_error),
+        cmocka_unit_test(test_copies_have_a_limit),
+        cmocka_unit_test(test_paths_have_a_depth),
+        cmocka_unit_test(test_long_lists_are_not_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
