@@ -446,25 +446,37 @@ static void reply_conflict(struct api_request *r)
                api_kind_resource(r->kind), name);
 }
 
-/* Puts back what this address may not change: the status through the object, the rest through
- * /status. */
-static void separate_status(struct api_request *r, json_t *object, const json_t *before)
+/* object becomes before, but for what stands at path. */
+static void take_only(json_t *object, const json_t *before, const char *path)
 {
-    if (!r->kind->has_status)
-        return;
-    if (!streq(r->subresource, "status")) {
-        keep_from_old(object, before, "status");
-        return;
-    }
-    json_t *status = json_incref(json_object_get(object, "status"));
+    json_t *value = json_incref(json_at(object, path));
     json_t *copy = json_deep_copy(before);
     json_object_clear(object);
     json_object_update(object, copy);
     json_decref(copy);
-    if (status)
-        json_object_set_new(object, "status", status);
+    if (value)
+        json_put(object, path, value);
     else
-        json_object_del(object, "status");
+        json_del(object, path);
+}
+
+/* Puts back what this address may not change: the status and ephemeral containers through the
+ * object, the rest through /status and /ephemeralcontainers. */
+static void separate_status(struct api_request *r, json_t *object, const json_t *before)
+{
+    if (streq(r->subresource, "ephemeralcontainers")) {
+        take_only(object, before, "spec.ephemeralContainers");
+        return;
+    }
+    if (!r->kind->has_status)
+        return;
+    if (streq(r->subresource, "status")) {
+        take_only(object, before, "status");
+        return;
+    }
+    keep_from_old(object, before, "status");
+    if (streq(r->kind->kind, "Pod"))
+        keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
 /* The common end of PUT and PATCH. */
