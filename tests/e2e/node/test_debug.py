@@ -2,7 +2,7 @@
 import json
 import subprocess
 
-from conftest import SLOW, wait_until
+from lab_harness import SLOW, wait_until
 from test_remote import LOOP, kubectl, kubectls  # noqa: F401
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from conftest import run, wait_until
+from lab_harness import run, wait_until
 
 
 def test_what_a_container_sees(lab):
