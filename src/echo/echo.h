@@ -3,6 +3,7 @@
  * of them. */
 
 #include "base/addr.h"
+#include "base/list.h"
 #include "base/vec.h"
 #include "net/http_server.h"
 
@@ -29,7 +30,8 @@ struct echo {
     VEC(struct http_server *) servers;
     VEC(struct listener *) listeners;
     VEC(struct echo_udp *) sockets;
-    VEC(struct conn *) streams; /* open TCP echo connections */
+    struct list_node streams; /* open TCP echo connections */
+    size_t n_streams;
     bool draining;
 };
 
@@ -42,6 +44,7 @@ void echo_options_done(struct echo_options *o);
 int echo_http_start(struct echo *e, struct err *reterr) NODISCARD;
 int echo_tcp_start(struct echo *e, struct err *reterr) NODISCARD;
 int echo_udp_start(struct echo *e, struct err *reterr) NODISCARD;
+void echo_tcp_stop(struct echo *e);
 void echo_stop(struct echo *e);
 void echo_udp_free(struct echo_udp *u);
 

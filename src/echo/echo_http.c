@@ -32,8 +32,7 @@ static void reply(struct echo *e, struct http_exchange *x, int status, const cha
         {STR("X-Echo-Name"), str_from(e->options->name)},
         {STR("Connection"), STR("close")},
     };
-    bool asked = str_eq_nocase(http_exchange_header(x, "connection"), STR("close"));
-    http_exchange_reply(x, status, headers, e->draining && !asked ? 3 : 2, body);
+    http_exchange_reply(x, status, headers, e->draining ? 3 : 2, body);
 }
 
 static void reply_text(struct echo *e, struct http_exchange *x, int status, const char *text)
@@ -50,7 +49,10 @@ static json_t *headers_json(struct http_exchange *x)
     json_t *j = json_object();
     for (size_t i = 0; i < n; i++) {
         AUTO_CHARS char *name = str_dup(headers[i].name);
-        json_t *value = json_stringn(headers[i].value.p, headers[i].value.n);
+        const char *before = json_key_str(j, name); /* one that comes again is joined to it */
+        AUTO_CHARS char *text = xasprintf("%s%s" STR_FMT, before ? before : "", before ? ", " : "",
+                                          STR_ARG(headers[i].value));
+        json_t *value = json_string(text);
         json_object_set_new(j, name, value ? value : json_string("(not UTF-8)"));
     }
     return j;

@@ -69,7 +69,16 @@ static int percent_load(bool is_set, int64_t value, uint64_t *ret)
     return -1;
 }
 
-enum { ARG_DELAY = 5, ARG_FAIL, ARG_DRAIN };
+static int format_load(bool is_set, bool text, bool *ret)
+{
+    const char *format = getenv("ECHO_FORMAT");
+    *ret = is_set || str_empty(format) ? text : streq(format, "text");
+    if (is_set || str_empty(format) || *ret || streq(format, "json"))
+        return -1;
+    return program_fail(EXIT_USAGE_ERROR, NULL, "ECHO_FORMAT=%s is neither json nor text", format);
+}
+
+enum { ARG_DELAY = 5, ARG_FAIL, ARG_DRAIN, ARG_TEXT };
 
 int echo_options_load(int argc, char **argv, struct echo_options *ret)
 {
@@ -77,37 +86,39 @@ int echo_options_load(int argc, char **argv, struct echo_options *ret)
     AUTO_DONE(arg_list) struct arg_list http = {0};
     AUTO_DONE(arg_list) struct arg_list tcp = {0};
     AUTO_DONE(arg_list) struct arg_list udp = {0};
-    AUTO_DONE(arg_list) struct arg_list rest = {0};
     int64_t fail = 0;
     bool text = false;
     struct arg args[] = {
         {"http", 0, ARG_STRINGS, &http, "PORT",
-         "HTTP/1.1 port; repeat or separate by commas (default 8080)", 0, 0, false},
-        {"tcp", 0, ARG_STRINGS, &tcp, "PORT", "TCP port that sends back what it gets", 0, 0, false},
-        {"udp", 0, ARG_STRINGS, &udp, "PORT", "UDP port that answers name and datagram", 0, 0,
-         false},
-        {"name", 0, ARG_STRING, &name, "NAME", "who answers (default: the host name)", 0, 0, false},
-        {"app-version", 0, ARG_STRING, &version, "V", "version told in answers (default v1)", 0, 0,
-         false},
-        {"delay", 0, ARG_DURATION, &ret->delay_ms, "D", "wait before each ordinary answer", 0, 0,
-         false},
-        {"fail-rate", 0, ARG_INT, &fail, "PERCENT", "answer so many ordinary requests with 500", 0,
-         100, false},
+         "HTTP/1.1 port; repeat or separate by commas (ECHO_HTTP; default 8080)", 0, 0, false},
+        {"tcp", 0, ARG_STRINGS, &tcp, "PORT", "TCP port that sends back what it gets (ECHO_TCP)", 0,
+         0, false},
+        {"udp", 0, ARG_STRINGS, &udp, "PORT", "UDP port that answers name and datagram (ECHO_UDP)",
+         0, 0, false},
+        {"name", 0, ARG_STRING, &name, "NAME", "who answers (ECHO_NAME; default: the host name)", 0,
+         0, false},
+        {"app-version", 0, ARG_STRING, &version, "V",
+         "version told in answers (ECHO_VERSION; default v1)", 0, 0, false},
+        {"delay", 0, ARG_DURATION, &ret->delay_ms, "D",
+         "wait before each ordinary answer (ECHO_DELAY)", 0, 0, false},
+        {"fail-rate", 0, ARG_INT, &fail, "PERCENT",
+         "answer so many ordinary requests with 500 (ECHO_FAIL_RATE)", 0, 100, false},
         {"drain", 0, ARG_DURATION, &ret->drain_ms, "D",
-         "go on serving for so long after SIGTERM, with /ready failing", 0, 0, false},
-        {"text", 0, ARG_BOOL, &text, NULL, "answer text instead of JSON", 0, 0, false},
+         "go on serving for so long after SIGTERM, with /ready failing (ECHO_DRAIN)", 0, 0, false},
+        {"text", 0, ARG_BOOL, &text, NULL, "answer text instead of JSON (ECHO_FORMAT=text)", 0, 0,
+         false},
         {.name = NULL},
     };
-    const struct program p = {"fairlead-echo",
-                              "a small server that tells who answered",
-                              "[flags]",
-                              "fairlead-echo --http 8080 --tcp 9000 --udp 9000 --name a --drain 5s",
-                              args,
-                              false};
-    int r = program_start(&p, argc, argv, &rest, NULL);
-    if (r < 0 && rest.n)
-        r = program_fail(EXIT_USAGE_ERROR, NULL, "fairlead-echo takes no words, only flags: \"%s\"",
-                         rest.v[0]);
+    const struct program p = {
+        "fairlead-echo",
+        "a small server that tells who answered",
+        "[flags]",
+        "  fairlead-echo\n"
+        "  fairlead-echo --http 8080 --tcp 9000 --udp 9000 --name a --drain 5s\n"
+        "  ECHO_HTTP=80,8080 ECHO_DELAY=200ms fairlead-echo --fail-rate 10\n",
+        args,
+        false};
+    int r = program_start(&p, argc, argv, NULL, NULL);
     if (r < 0)
         r = ports_load("http", &http, "ECHO_HTTP", &ret->http);
     if (r < 0)
@@ -120,13 +131,14 @@ int echo_options_load(int argc, char **argv, struct echo_options *ret)
         r = duration_env("ECHO_DRAIN", args[ARG_DRAIN].set, &ret->drain_ms);
     if (r < 0)
         r = percent_load(args[ARG_FAIL].set, fail, &ret->fail_percent);
+    if (r < 0)
+        r = format_load(args[ARG_TEXT].set, text, &ret->text);
     if (r >= 0)
         return r;
     name = name ? name : getenv("ECHO_NAME");
     version = version ? version : getenv("ECHO_VERSION");
     ret->name = name ? xstrdup(name) : name_default();
     ret->version = xstrdup(version ? version : "v1");
-    ret->text = text || streq(getenv("ECHO_FORMAT"), "text");
     if (!ret->http.n && !ret->tcp.n && !ret->udp.n)
         ret->http = (struct echo_ports){.v = {ECHO_HTTP_DEFAULT}, .n = 1};
     return -1;

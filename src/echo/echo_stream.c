@@ -45,15 +45,44 @@ const char *echo_addr_format(const struct ip *ip, uint16_t port, char ret[ECHO_A
 
 /* ---- TCP ---- */
 
+struct echo_stream {
+    struct list_node node;
+    struct echo *echo;
+    struct conn *conn;
+    bool begun; /* its first line has been looked at */
+};
+
+static void stream_free(struct echo_stream *s)
+{
+    list_remove(&s->node);
+    s->echo->n_streams--;
+    free(s);
+}
+
+/* The first line may be "name", and may come in pieces. False: wait for more of it. */
+static bool stream_begin(struct echo_stream *s)
+{
+    static const char ask[] = "name\n";
+    struct buf *in = conn_in(s->conn);
+    size_t n = MIN(in->n, sizeof(ask) - 1);
+    bool same = memcmp(in->p ? in->p : "", ask, n) == 0;
+    if (same && n < sizeof(ask) - 1 && !conn_eof(s->conn))
+        return false;
+    s->begun = true;
+    if (!same || n < sizeof(ask) - 1)
+        return true;
+    conn_write(s->conn, str_from(s->echo->options->name));
+    conn_write(s->conn, STR("\n"));
+    buf_consume(in, n);
+    return true;
+}
+
 static void stream_data(struct conn *c, void *user)
 {
-    struct echo *e = user;
+    struct echo_stream *s = user;
     struct buf *in = conn_in(c);
-    if (in->n >= 5 && memcmp(in->p, "name\n", 5) == 0) {
-        conn_write(c, str_from(e->options->name));
-        conn_write(c, STR("\n"));
-        buf_consume(in, 5);
-    }
+    if (!s->begun && !stream_begin(s))
+        return;
     if (in->n) {
         conn_write(c, buf_str(in));
         buf_consume(in, in->n);
@@ -72,14 +101,10 @@ static void stream_drain(struct conn *c, void *user)
 
 static void stream_close(struct conn *c, int code, const char *text, void *user)
 {
+    (void)c;
     (void)code;
     (void)text;
-    struct echo *e = user;
-    for (size_t i = 0; i < e->streams.n; i++)
-        if (e->streams.v[i] == c) {
-            e->streams.v[i] = e->streams.v[--e->streams.n];
-            return;
-        }
+    stream_free(user);
 }
 
 static const struct conn_ops stream_ops = {
@@ -88,12 +113,27 @@ static const struct conn_ops stream_ops = {
 static void on_stream(int fd, void *user)
 {
     struct echo *e = user;
-    if (e->streams.n >= ECHO_STREAMS_MAX) {
+    if (e->n_streams >= ECHO_STREAMS_MAX) {
         close(fd);
         return;
     }
-    vec_push(&e->streams,
-             conn_new_accepted(e->loop, fd, &(struct conn_options){0}, &stream_ops, e));
+    struct echo_stream *s = NEW(struct echo_stream);
+    s->echo = e;
+    list_add_tail(&e->streams, &s->node);
+    e->n_streams++;
+    s->conn = conn_new_accepted(e->loop, fd, &(struct conn_options){0}, &stream_ops, s);
+}
+
+void echo_tcp_stop(struct echo *e)
+{
+    VEC_FOREACH (listener, &e->listeners)
+        listener_free(*listener);
+    vec_done(&e->listeners);
+    LIST_FOREACH_SAFE (node, &e->streams) {
+        struct echo_stream *s = CONTAINER_OF(node, struct echo_stream, node);
+        conn_free(s->conn);
+        stream_free(s);
+    }
 }
 
 int echo_tcp_start(struct echo *e, struct err *reterr)

@@ -29,18 +29,13 @@ static void on_stop(int signo, void *user)
 
 void echo_stop(struct echo *e)
 {
+    echo_tcp_stop(e);
     VEC_FOREACH (server, &e->servers)
         http_server_free(*server);
-    VEC_FOREACH (listener, &e->listeners)
-        listener_free(*listener);
     VEC_FOREACH (socket, &e->sockets)
         echo_udp_free(*socket);
-    VEC_FOREACH (stream, &e->streams)
-        conn_free(*stream);
     vec_done(&e->servers);
-    vec_done(&e->listeners);
     vec_done(&e->sockets);
-    vec_done(&e->streams);
 }
 
 int main(int argc, char **argv)
@@ -55,6 +50,7 @@ int main(int argc, char **argv)
     if (loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     struct stopper s = {.echo = {.loop = loop, .options = &options}};
+    list_init(&s.echo.streams);
     s.timer = loop_timer_new(loop, on_drained, loop);
     loop_signal_add(loop, SIGTERM, on_stop, &s);
     loop_signal_add(loop, SIGINT, on_stop, &s);

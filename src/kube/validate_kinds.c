@@ -266,8 +266,53 @@ static json_t *comparable_spec(const json_t *object, const json_t *like)
     return spec;
 }
 
+static const json_t *container_named(const json_t *list, const char *name)
+{
+    json_t *c;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i, c)
+    {
+        if (streq(json_key_str(c, "name"), name))
+            return c;
+    }
+    return NULL;
+}
+
+/* Once there they stay as they are; new ones have names of their own. */
+static void check_ephemeral_containers(const json_t *object, const json_t *old,
+                                       struct field_errors *e)
+{
+    static const char *const others[] = {"spec.containers", "spec.initContainers"};
+    const json_t *now = json_at(object, "spec.ephemeralContainers");
+    json_t *c;
+    size_t i;
+    json_array_foreach(json_at(old, "spec.ephemeralContainers"), i, c)
+    {
+        const json_t *same = container_named(now, json_key_str(c, "name"));
+        if (!same || !json_equal(c, same)) {
+            error_forbidden(e,
+                            same ? "existing ephemeral containers may not be changed"
+                                 : "existing ephemeral containers may not be removed",
+                            "spec.ephemeralContainers");
+            return;
+        }
+    }
+    json_array_foreach((json_t *)(uintptr_t)now, i, c)
+    {
+        const char *name = json_key_str(c, "name"),
+                   *target = json_key_str(c, "targetContainerName");
+        for (size_t k = 0; k < ARRAY_LEN(others); k++)
+            if (name && container_named(json_at(object, others[k]), name))
+                error_duplicate(e, json_object_get(c, "name"), "spec.ephemeralContainers[%zu].name",
+                                i);
+        if (!str_empty(target) && !container_named(json_at(object, "spec.containers"), target))
+            error_not_found(e, target, "spec.ephemeralContainers[%zu].targetContainerName", i);
+    }
+}
+
 static void check_pod_update(const json_t *object, const json_t *old, struct field_errors *e)
 {
+    check_ephemeral_containers(object, old, e);
     AUTO_JSON json_t *before = comparable_spec(old, old);
     AUTO_JSON json_t *after = comparable_spec(object, old);
     if (!json_equal(before, after))

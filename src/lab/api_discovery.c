@@ -40,6 +40,7 @@ static void each_subresource(const struct api_kind *k,
         static const struct subresource pod[] = {
             {"attach", "PodAttachOptions", NULL, NULL, "create get"},
             {"binding", "Binding", NULL, NULL, "create"},
+            {"ephemeralcontainers", "Pod", NULL, NULL, "get patch update"},
             {"eviction", "Eviction", "policy", "v1", "create"},
             {"exec", "PodExecOptions", NULL, NULL, "create get"},
             {"log", "Pod", NULL, NULL, "get"}};

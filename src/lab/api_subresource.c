@@ -163,6 +163,21 @@ static void evict(struct api_request *r)
     api_delete(r);
 }
 
+/* pods/ephemeralcontainers: the pod, of which only these change (api_write.c). */
+static void ephemeral_containers(struct api_request *r, struct object *pod)
+{
+    struct str method = http_exchange_method(r->exchange);
+    if (str_is(method, "GET"))
+        api_reply_stored(r, 200, pod);
+    else if (str_is(method, "PUT"))
+        api_update(r);
+    else if (str_is(method, "PATCH"))
+        api_patch(r);
+    else
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+}
+
 void api_subresource(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange);
@@ -178,6 +193,8 @@ void api_subresource(struct api_request *r)
         bind_pod(r, old);
     } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod") && post) {
         evict(r);
+    } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
+        ephemeral_containers(r, old);
     } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
         finalize(r, old);
     } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount") && post) {

@@ -454,31 +454,50 @@ static void reply_conflict(struct api_request *r)
                api_kind_resource(r->kind), name);
 }
 
-/* Puts back what this address may not change: the status through the object; through /status
- * everything but status and metadata (and of that, what Kubernetes' strategies hold back too). */
-static void separate_status(struct api_request *r, json_t *object, const json_t *before)
+/* object becomes before, but for what stands at path. */
+static void take_only(json_t *object, const json_t *before, const char *path)
 {
-    static const char *const kept[] = {"status", "metadata"};
-    json_t *sent[ARRAY_LEN(kept)];
-    if (!r->kind->has_status)
-        return;
-    if (!streq(r->subresource, "status")) {
-        keep_from_old(object, before, "status");
-        return;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-        sent[i] = json_incref(json_object_get(object, kept[i]));
-    AUTO_JSON json_t *copy = json_deep_copy(before);
+    json_t *value = json_incref(json_at(object, path));
+    json_t *copy = json_deep_copy(before);
     json_object_clear(object);
     json_object_update(object, copy);
-    json_object_del(object, "status");
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-        if (sent[i])
-            json_object_set_new(object, kept[i], sent[i]);
+    json_decref(copy);
+    if (value)
+        json_put(object, path, value);
+    else
+        json_del(object, path);
+}
+
+/* /status changes the status, and of the metadata what Kubernetes' strategies let pass. */
+static void take_status(struct api_request *r, json_t *object, const json_t *before)
+{
+    json_t *metadata = json_incref(json_object_get(object, "metadata"));
+    take_only(object, before, "status");
+    if (metadata)
+        json_object_set_new(object, "metadata", metadata);
     if (streq(r->kind->kind, "Deployment"))
         keep_from_old(object, before, "metadata.labels");
     else if (streq(r->kind->kind, "Pod"))
         keep_from_old(object, before, "metadata.ownerReferences");
+}
+
+/* Puts back what this address may not change: the status and ephemeral containers through the
+ * object, the rest through /status and /ephemeralcontainers. */
+static void separate_status(struct api_request *r, json_t *object, const json_t *before)
+{
+    if (streq(r->subresource, "ephemeralcontainers")) {
+        take_only(object, before, "spec.ephemeralContainers");
+        return;
+    }
+    if (!r->kind->has_status)
+        return;
+    if (streq(r->subresource, "status")) {
+        take_status(r, object, before);
+        return;
+    }
+    keep_from_old(object, before, "status");
+    if (streq(r->kind->kind, "Pod"))
+        keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
 /* The common end of PUT and PATCH. */

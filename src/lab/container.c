@@ -174,14 +174,13 @@ static pid_t spawn_joined(const struct container_spec *s, int target, struct err
     AUTO_FD int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own < 0 || setns(target, CLONE_NEWPID) < 0)
         return err_set(reterr, -errno, NULL, "join the container's processes: %s", strerror(errno));
-    pid_t pid = clone_child(0);
+    pid_t pid = clone_child(s->join ? 0 : CLONE_NEWNS);
     if (pid != 0) {
         int saved = errno;
         int r = setns(own, CLONE_NEWPID);
         ASSERT(r == 0); /* going home is always allowed */
         errno = saved;
     }
-    (void)s;
     return pid;
 }
 
@@ -195,8 +194,8 @@ int container_spawn(const struct container_spec *s, pid_t *ret_pid, struct err *
     AUTO_FD int write_end = fds[1];
     AUTO_FD int target = -1;
     pid_t pid;
-    if (s->join) {
-        target = (int)syscall(SYS_pidfd_open, s->join, 0);
+    if (s->join || s->share_pids) {
+        target = (int)syscall(SYS_pidfd_open, s->join ? s->join : s->share_pids, 0);
         if (target < 0)
             return err_set(reterr, -errno, NULL, "the container is gone");
         pid = spawn_joined(s, target, reterr);

@@ -39,6 +39,7 @@ struct container_spec {
     int netns;
     int ipcns;
     int utsns;
+    pid_t share_pids;          /* be in the PID namespace of this process; 0 = in one of its own */
     const char *scratch;       /* an existing directory: the mount point of the container's tmpfs */
     const char *program_dir;   /* shown at CONTAINER_BIN */
     const char *const *hidden; /* host files and directories nobody may see, NULL-terminated */

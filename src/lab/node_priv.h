@@ -48,7 +48,7 @@ enum pod_step {
     POD_REMOVED,  /* gone from the API */
 };
 
-enum { CONTAINER_GROUPS_MAX = 32 };
+enum { CONTAINER_GROUPS_MAX = 32, POD_EPHEMERAL_MAX = 16 };
 
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
@@ -57,7 +57,9 @@ struct pod_container {
     const json_t *spec; /* inside pod->object's first version; see pod->spec */
     const char *name;
     bool is_init;
-    bool is_sidecar; /* an init container with restartPolicy Always */
+    bool is_sidecar;   /* an init container with restartPolicy Always */
+    bool is_ephemeral; /* put in while the pod runs (kubectl debug); started once */
+    json_t *own_spec;  /* of an ephemeral one */
     enum container_state state;
     char *reason; /* of WAITING or TERMINATED */
     char *message;
@@ -106,8 +108,9 @@ struct pod {
     int ipcns;
     int utsns;
     struct pod_inputs *inputs;
-    struct pod_container *containers; /* init containers first */
-    size_t n_containers;
+    struct pod_container *containers; /* init containers first, ephemeral ones last */
+    size_t n_containers;              /* with room for POD_EPHEMERAL_MAX ephemeral ones */
+    size_t n_ephemeral;
     size_t n_init;
     int64_t start_s;
     const char *waiting; /* why no container starts yet */

@@ -165,7 +165,8 @@ struct pod *pod_new(struct node *n, json_t *object)
     start_deadline(p);
     json_t *init = json_at(p->spec, "initContainers"), *main = json_at(p->spec, "containers");
     p->n_init = json_array_size(init);
-    p->containers = xcalloc(p->n_init + json_array_size(main) + 1, sizeof(*p->containers));
+    p->containers =
+        xcalloc(p->n_init + json_array_size(main) + POD_EPHEMERAL_MAX, sizeof(*p->containers));
     add_containers(p, init, true);
     add_containers(p, main, false);
     p->inputs = pod_inputs_fetch(n->client, n->configs, object, &inputs_ops, p);
@@ -214,6 +215,37 @@ struct pod_container *pod_container_find(struct pod *p, const char *name)
 }
 
 /* ---- starting ---- */
+
+/* Those the object names and we do not have yet. One that had been started under an earlier node
+ * process is not started again. */
+static void add_ephemeral(struct pod *p)
+{
+    json_t *spec, *status;
+    size_t i, k;
+    json_array_foreach(json_at(p->object, "spec.ephemeralContainers"), i, spec)
+    {
+        const char *name = json_key_str(spec, "name");
+        if (!name || pod_container_find(p, name) || p->n_ephemeral == POD_EPHEMERAL_MAX)
+            continue;
+        struct pod_container *c = &p->containers[p->n_containers++];
+        p->n_ephemeral++;
+        c->pod = p;
+        c->spec = c->own_spec = json_incref(spec);
+        c->name = json_key_str(c->spec, "name");
+        c->is_ephemeral = true;
+        c->reason = xstrdup("ContainerCreating");
+        list_init(&c->attached);
+        json_array_foreach(json_at(p->object, "status.ephemeralContainerStatuses"), k, status)
+        {
+            if (!streq(json_key_str(status, "name"), name) || !json_key_str(status, "containerID"))
+                continue;
+            c->state = CONTAINER_TERMINATED;
+            c->exit_code = 137;
+            free(c->reason);
+            c->reason = xstrdup("Error");
+        }
+    }
+}
 
 static int sandbox_up(struct pod *p, struct err *reterr)
 {
@@ -290,16 +322,18 @@ static bool advance_init(struct pod *p)
 static void advance_run(struct pod *p)
 {
     bool any_left = false;
+    add_ephemeral(p);
     for (size_t i = 0; i < p->n_containers; i++) {
         struct pod_container *c = &p->containers[i];
         if (c->is_init && !c->is_sidecar)
             continue;
+        bool counts = !c->is_init && !c->is_ephemeral; /* keeps the pod going */
         if (c->state == CONTAINER_WAITING ||
             (c->state == CONTAINER_TERMINATED && pod_container_restarts(c))) {
-            any_left = any_left || !c->is_init;
+            any_left = any_left || counts;
             if (!pod_container_waits(c))
                 pod_container_start(c);
-        } else if (c->state == CONTAINER_RUNNING && !c->is_init) {
+        } else if (c->state == CONTAINER_RUNNING && counts) {
             any_left = true;
         }
         if (c->is_post_starting) /* those after it wait for its hook */

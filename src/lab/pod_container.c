@@ -76,6 +76,8 @@ bool pod_container_restarts(const struct pod_container *c)
     const char *policy = json_at_str(c->pod->object, "spec.restartPolicy");
     if (c->pod->step == POD_STOPPING || c->pod->step == POD_OVER)
         return false;
+    if (c->is_ephemeral)
+        return false;
     if (c->is_sidecar)
         return true;
     if (streq(policy, "Never"))
@@ -270,6 +272,8 @@ static int spawn_with(struct pod_container *c, char **argv, const struct process
 {
     struct pod *p = c->pod;
     const struct node_options *o = p->node->options;
+    const char *target_name = json_key_str(c->spec, "targetContainerName");
+    const struct pod_container *target = target_name ? pod_container_find(p, target_name) : NULL;
     char scratch[512];
     pod_dir_file(p, scratch, sizeof(scratch), "scratch/%s", c->name);
     int r = directory_make(scratch, 0755, reterr);
@@ -283,6 +287,7 @@ static int spawn_with(struct pod_container *c, char **argv, const struct process
                                .netns = p->net.netns,
                                .ipcns = p->ipcns,
                                .utsns = p->utsns,
+                               .share_pids = target ? target->pid : 0,
                                .scratch = scratch,
                                .program_dir = o->program_dir,
                                .hidden = o->hidden,
@@ -431,6 +436,7 @@ void pod_container_done(struct pod_container *c)
     loop_timer_free(c->kill_timer);
     loop_timer_free(c->retry);
     json_decref(c->last_state);
+    json_decref(c->own_spec);
     free(c->last_log);
     free(c->reason);
     free(c->message);

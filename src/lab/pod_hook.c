@@ -41,7 +41,9 @@ void pod_hook_free(struct pod_hook *h)
 
 static void hook_over(struct pod_hook *h, bool ok)
 {
-    h->done(ok, h->text, h->user); /* frees us */
+    char text[sizeof(h->text)];
+    memcpy(text, h->text, sizeof(text));
+    h->done(ok, text, h->user); /* frees us */
 }
 
 static void on_timer(void *user)

@@ -88,8 +88,9 @@ static json_t *container_json(const struct pod_container *c)
 
 static const char *phase_of(const struct pod *p)
 {
-    size_t running = 0, failed = 0, ended = 0, total = p->n_containers - p->n_init;
-    for (size_t i = p->n_init; i < p->n_containers; i++) {
+    size_t running = 0, failed = 0, ended = 0, end = p->n_containers - p->n_ephemeral,
+           total = end - p->n_init;
+    for (size_t i = p->n_init; i < end; i++) {
         const struct pod_container *c = &p->containers[i];
         running += c->state == CONTAINER_RUNNING && !c->is_post_starting;
         ended += c->state == CONTAINER_TERMINATED;
@@ -118,7 +119,7 @@ static void add_condition(json_t *list, const json_t *before, const char *type, 
 static char *not_ready_names(const struct pod *p)
 {
     struct buf b = {0};
-    for (size_t i = 0; i < p->n_containers; i++)
+    for (size_t i = 0; i < p->n_containers - p->n_ephemeral; i++)
         if (!p->containers[i].ready && (!p->containers[i].is_init || p->containers[i].is_sidecar))
             buf_addf(&b, "%s%s", b.n ? " " : "", p->containers[i].name);
     return buf_take_cstr(&b);
@@ -190,7 +191,8 @@ void pod_status_addresses(const struct pod *p, json_t *status)
 
 json_t *pod_status_build(struct pod *p)
 {
-    json_t *status = json_object(), *init = json_array(), *main = json_array();
+    json_t *status = json_object(), *init = json_array(), *main = json_array(),
+           *ephemeral = json_array();
     const char *phase = phase_of(p);
     json_put_str(status, "phase", phase);
     json_put(status, "startTime", time_json(p->start_s));
@@ -201,13 +203,19 @@ json_t *pod_status_build(struct pod *p)
     if (p->failed_message)
         json_put_str(status, "message", p->failed_message);
     for (size_t i = 0; i < p->n_containers; i++)
-        json_array_append_new(p->containers[i].is_init ? init : main,
+        json_array_append_new(p->containers[i].is_init        ? init
+                              : p->containers[i].is_ephemeral ? ephemeral
+                                                              : main,
                               container_json(&p->containers[i]));
     if (p->n_init)
         json_put(status, "initContainerStatuses", init);
     else
         json_decref(init);
     json_put(status, "containerStatuses", main);
+    if (p->n_ephemeral)
+        json_put(status, "ephemeralContainerStatuses", ephemeral);
+    else
+        json_decref(ephemeral);
     return status;
 }
 

@@ -383,8 +383,16 @@ static int fail(const struct up *u, int r, const struct err *err)
                         "lab %s: %s", u->o->name, err_text(err));
 }
 
+static void up_options_done(struct up_options *o)
+{
+    arg_list_done(&o->files);
+    arg_list_done(&o->images);
+    arg_list_done(&o->labels);
+}
+
 int up_command(int argc, char **argv)
 {
+    AUTO_DONE(up_options)
     struct up_options o = {.name = "lab",
                            .nodes = NODES_DEFAULT,
                            .timeout_ms = 60000,
@@ -441,8 +449,5 @@ int up_command(int argc, char **argv)
     lab_record_done(&u.record);
     json_decref(u.objects);
     state_dir_done(&u.dir);
-    arg_list_done(&o.files);
-    arg_list_done(&o.images);
-    arg_list_done(&o.labels);
     return r == 0 ? EXIT_OK : code;
 }

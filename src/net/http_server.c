@@ -181,20 +181,26 @@ static void write_head(struct http_exchange *x, int status, const struct http_he
                        size_t n, int64_t length)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    bool close = x->head.close || x->connection->closing;
     buf_addf(&b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-    for (size_t i = 0; i < n; i++)
-        if (http1_is_token(headers[i].name) && http1_is_value(headers[i].value))
-            buf_addf(&b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(headers[i].name),
-                     STR_ARG(headers[i].value));
-    if (status == 101)
-        ;
-    else if (length >= 0 && status != 204)
+    for (size_t i = 0; i < n; i++) {
+        const struct http_header *h = &headers[i];
+        if (status != 101 && str_eq_nocase(h->name, STR("connection")) &&
+            http1_has_token(h->value, "close"))
+            x->head.close = true; /* said below, and done */
+        else if (http1_is_token(h->name) && http1_is_value(h->value))
+            buf_addf(&b, STR_FMT ": " STR_FMT "\r\n", STR_ARG(h->name), STR_ARG(h->value));
+    }
+    bool close = x->head.close || x->connection->closing;
+    if (status == 101 || status == 204 || status == 304)
+        ; /* no body, and no length of one that is not there */
+    else if (length >= 0)
         buf_addf(&b, "Content-Length: %lld\r\n", (long long)length);
     else if (x->streaming && x->head.minor == 1)
         buf_add_cstr(&b, "Transfer-Encoding: chunked\r\n");
     if (close && status != 101)
         buf_add_cstr(&b, "Connection: close\r\n");
+    else if (x->head.minor == 0)
+        buf_add_cstr(&b, "Connection: keep-alive\r\n"); /* HTTP/1.0 ends it unless told */
     buf_add_cstr(&b, "\r\n");
     conn_write(x->connection->conn, buf_str(&b));
 }
@@ -392,7 +398,9 @@ static bool read_head(struct http_connection *hc)
         bad_request(hc, 400, "the Host header is missing");
         return false;
     }
-    if (x->head.expect_continue && (x->head.chunked || x->head.content_length > 0))
+    bool fits = x->head.content_length > 0 &&
+                (uint64_t)x->head.content_length <= hc->server->config.body_bytes_max;
+    if (x->head.expect_continue && x->head.minor == 1 && (x->head.chunked || fits))
         conn_write(hc->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     return true;
 }

@@ -52,7 +52,8 @@ http_exchange_conn(struct http_exchange *x); /* for the peer's address and certi
 void http_exchange_set_done(struct http_exchange *x,
                             void (*on_done)(struct http_exchange *x, void *user), void *user);
 
-/* A whole answer. Content-Length is added. HEAD is handled. */
+/* A whole answer. Content-Length is added. HEAD is handled. A header "Connection: close" is obeyed:
+ * the connection ends behind the answer. */
 void http_exchange_reply(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t n, struct str body);
 void http_exchange_reply_bytes(struct http_exchange *x, int status,

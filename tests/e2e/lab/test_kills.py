@@ -4,23 +4,7 @@ import signal
 import subprocess
 import time
 
-import pytest
-
 BACK = 5  # seconds; a supervisor's first restart is after 100 ms
-
-
-@pytest.fixture(scope="module")
-def web(lab, helpers):
-    lab.apply(helpers.echo("web", replicas=2))
-    lab.apply(helpers.service("web"))
-    lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "labels": {"app": "client"}},
-               "spec": {"containers": [{"name": "c", "image": "busybox"}]}})
-    lab.wait_ready("app=web", 2)
-    lab.wait_ready("app=client", 1)
-    url = f"http://{lab.get('svc/web')['spec']['clusterIP']}/name"
-    helpers.wait_until("the Service answers", lambda: lab.answers(lab.pod_netns("client"), url))
-    lab.url = url
-    return lab
 
 
 def kill(lab, helpers, word):

@@ -6,21 +6,6 @@ import threading
 import pytest
 
 
-@pytest.fixture(scope="module")
-def web(lab, helpers):
-    """Two echo pods behind Service web, and a client pod."""
-    lab.apply(helpers.echo("web", replicas=2))
-    lab.apply(helpers.service("web"))
-    lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client", "labels": {"app": "client"}},
-               "spec": {"containers": [{"name": "c", "image": "busybox"}]}})
-    lab.wait_ready("app=web", 2)
-    lab.wait_ready("app=client", 1)
-    ip = lab.get("svc/web")["spec"]["clusterIP"]
-    client = lab.pod_netns("client")
-    helpers.wait_until("the Service answers", lambda: lab.answers(client, f"http://{ip}/name"))
-    return lab
-
-
 def cluster_ip(lab, name):
     return lab.get("svc/" + name)["spec"]["clusterIP"]
 

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import lab_harness  # noqa: E402
-from lab_harness import BIN, SLOW, run, wait_until  # noqa: E402,F401
+from lab_harness import run, wait_until  # noqa: E402
 
 
 class PodLab(lab_harness.Lab):

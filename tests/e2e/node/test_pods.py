@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from conftest import run, wait_until
+from lab_harness import run, wait_until
 
 
 def test_what_a_container_sees(lab):

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BIN, SLOW, wait_until
+from lab_harness import BIN, SLOW, wait_until
 
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
