@@ -5,7 +5,7 @@ CMAKE     = cmake -G Ninja
 # One pytest per suite: each has a conftest of its own.
 E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest -q -p no:cacheprovider $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform lint format unit e2e asan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform lint format unit e2e asan tsan clang fuzz bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,14 +30,25 @@ asan: setup      ## unit and e2e tests under ASan and UBSan
 	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+	@rm -rf build-asan/reports && mkdir build-asan/reports
 	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
+	    ASAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/asan UBSAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/ubsan:print_stacktrace=1 \
 	    $(E2E)
+	@! grep -r . build-asan/reports || { echo "asan: the reports above fail the run" >&2; exit 1; }
+
+tsan: setup      ## unit tests and the packet tests under TSan (root; without address randomization, which gcc 12's TSan cannot bear)
+	@CC=gcc $(CMAKE) -S . -B build-tsan -DSANITIZE=thread >/dev/null
+	@cmake --build build-tsan -j $(JOBS)
+	@rm -rf build-tsan/reports && mkdir build-tsan/reports
+	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-tsan FAIRLEAD_SANITIZED=1 \
+	    setarch -R sh -c 'ctest --test-dir build-tsan --output-on-failure -j $(JOBS) && python3 -m pytest -q -p no:cacheprovider tests/e2e/lab/test_packets.py'
+	@! grep -r . build-tsan/reports || { echo "tsan: the reports above fail the run" >&2; exit 1; }
 
 clang: setup     ## build with clang
 	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null
 	@cmake --build build-clang -j $(JOBS)
 
-test: unit clang asan e2e ## everything CI runs but lint
+test: unit clang asan tsan e2e ## everything CI runs but lint
 
 test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
 	@scripts/test-fresh.sh
@@ -63,4 +74,4 @@ bench: build     ## all benchmarks (minutes)
 	@bench/run-all.sh $(BUILD)
 
 clean:
-	@rm -rf build build-asan build-clang build-fuzz
+	@rm -rf build build-asan build-tsan build-clang build-fuzz

@@ -1,4 +1,4 @@
-# add_layer(NAME SOURCES a.c ... [LIBS external ...]): one static library per directory of src/. What it may link
+# add_layer(NAME [LIBS external ...]): one static library per directory of src/, its parts (NAME/PART/) included. What it may link
 # is read from layers.conf, so that the build and the include check tell the same story.
 file(STRINGS ${CMAKE_SOURCE_DIR}/layers.conf FAIRLEAD_LAYER_LINES REGEX "^[a-z]+:")
 
@@ -15,9 +15,9 @@ endfunction()
 
 function(add_layer name)
   cmake_parse_arguments(L "" "" "LIBS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c ${CMAKE_CURRENT_SOURCE_DIR}/*/*.c)
   list(FILTER sources EXCLUDE REGEX "main\\.c$|_main\\.c$")
-  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h ${CMAKE_CURRENT_SOURCE_DIR}/*/*.h)
   list(FILTER headers EXCLUDE REGEX "_priv\\.h$")
   add_library(fl_${name} STATIC ${sources})
   target_sources(fl_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR}/src FILES ${headers})

@@ -2,8 +2,9 @@
 """Checks every #include under src/ against layers.conf.
 
 A file may include its own directory and the directories its line names; NAME_priv.h never crosses a directory; headers
-of one layer that another may see only in part are listed as LAYER/PART-headers. Include cycles among project headers are
-refused. Exit code 1 and one line per breach.
+of one layer that another may see only in part are listed as LAYER/PART-headers. A part of a layer (src/LAYER/PART/) may
+include its own headers and those that stand in src/LAYER/ itself, never another part's. Include cycles among project headers
+are refused. Exit code 1 and one line per breach.
 """
 import os
 import re
@@ -47,12 +48,15 @@ def check_file(path, text, uses, parts):
             yield f'src/{path}: "{target}" must be written with its directory'
             continue
         other, name = target.split("/", 1)
+        there, here = os.path.dirname(target), os.path.dirname(path)
+        if name.endswith("_priv.h") and there != here:
+            yield f"src/{path}: {target} is private to {there}"
         if other == layer:
+            if here != layer and there not in (here, layer):
+                yield f"src/{path}: {here} may not include {target}: parts of {layer} do not know each other"
             continue
         if other not in uses[layer]:
             yield f"src/{path}: {layer} may not include {target}"
-        if name.endswith("_priv.h"):
-            yield f"src/{path}: {target} is private to {other}"
         allowed = parts.get((layer, other))
         if allowed is not None and name not in allowed:
             yield f"src/{path}: {layer} may include only {', '.join(sorted(allowed))} of {other}, not {name}"

@@ -33,6 +33,8 @@ struct agent {
     struct delta_book book;
     char *zone;
     bool slices_started, full_sent;
+    bool failed;                /* the last try */
+    uint64_t unsynced_since_us; /* told to the kernel, not taken yet; 0 = nothing */
     struct agent_stats stats;
 };
 
@@ -133,6 +135,8 @@ static void push(struct agent *a)
         return;
     }
     a->full_sent = true;
+    if (!a->unsynced_since_us)
+        a->unsynced_since_us = d->oldest_us;
     applier_start(a->applier, &d);
 }
 
@@ -151,17 +155,20 @@ static void on_applied(const struct applier_result *r, void *user)
     struct agent *a = user;
     struct agent_stats *s = &a->stats;
     uint64_t now = time_mono_us();
+    bool failed_before = a->failed;
     s->dataplane = r->counters;
-    s->healthy = r->code == 0;
+    a->failed = r->code < 0;
     if (r->code < 0) {
         s->sync_failures++;
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     } else {
         s->last_sync_us = now;
+        a->unsynced_since_us = 0; /* a success brings all that was told before */
     }
     if (!r->oldest_us) {
         if (r->code == 0)
-            log_warn("table was changed by somebody else and is put back",
+            log_warn(failed_before ? "the kernel took the change at another try"
+                                   : "table was changed by somebody else and is put back",
                      kv_i("took_us", (int64_t)r->took_us));
         return;
     }
@@ -358,7 +365,6 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     const struct informer_options node = {.path = "/api/v1/nodes", .field_selector = field};
     a->client = c;
     a->options = *o;
-    a->stats.healthy = true;
     int r = applier_new(kube_client_loop(c), backend, on_applied, a, &a->applier, reterr);
     if (r < 0) {
         free(a);
@@ -380,7 +386,6 @@ void agent_free(struct agent *a)
     informer_free(a->slices);
     informer_free(a->node);
     applier_free(a->applier);
-    loop_turn(kube_client_loop(a->client), 0); /* the last answer */
     for (size_t at = 0; map_next(&a->entries, &at, NULL, &value);)
         entry_free(value);
     map_done(&a->entries);
@@ -397,8 +402,7 @@ void agent_free(struct agent *a)
 
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)
 {
+    uint64_t since = a->unsynced_since_us ? a->unsynced_since_us : a->stats.pending_since_us;
     *ret = a->stats;
-    uint64_t since = a->stats.pending_since_us;
-    if (since && time_mono_us() - since > UNHEALTHY_AFTER_US && a->stats.synced)
-        ret->healthy = false;
+    ret->healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
 }

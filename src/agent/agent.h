@@ -14,7 +14,7 @@ struct agent_options {
 
 struct agent_stats {
     bool synced;        /* the first full list is in the kernel */
-    bool healthy;       /* nothing waits for longer than the limit, and the last try went well */
+    bool healthy;       /* nothing waits for the kernel for longer than the limit */
     bool node_eligible; /* there, not being deleted, not about to be scaled away */
     uint64_t last_sync_us, pending_since_us; /* monotonic; 0 = never, nothing */
     uint64_t syncs, sync_failures, sync_us_total;

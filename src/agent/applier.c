@@ -24,7 +24,8 @@ struct applier {
     int bell;
     struct agent_delta *next; /* under lock */
     bool stop;                /* under lock */
-    bool busy;                /* the loop's */
+    bool busy, freed;         /* the loop's */
+    _Atomic unsigned answers; /* on their way to the loop, which keep this alive */
     bool failed, unsettled;   /* the thread's */
 };
 
@@ -37,9 +38,14 @@ struct answer {
 static void on_answer(void *user)
 {
     struct answer *r = user;
+    struct applier *a = r->applier;
+    bool last = --a->answers == 0;
     if (r->delta)
-        r->applier->busy = false;
-    r->applier->fn(&r->result, r->applier->user);
+        a->busy = false;
+    if (!a->freed)
+        a->fn(&r->result, a->user);
+    else if (last)
+        free(a);
     free(r);
 }
 
@@ -50,6 +56,7 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
     r->delta = delta;
     r->result = *result;
     a->backend->ops->counters(a->backend, &r->result.counters);
+    a->answers++;
     loop_post(a->loop, on_answer, r);
 }
 
@@ -170,5 +177,7 @@ void applier_free(struct applier *a)
     a->backend->ops->free(a->backend);
     close(a->bell);
     pthread_mutex_destroy(&a->lock);
-    free(a);
+    a->freed = true;
+    if (a->answers == 0)
+        free(a);
 }

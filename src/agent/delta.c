@@ -57,6 +57,18 @@ static void count_address(struct agent_delta *d, struct delta_book *b, enum data
         vec_push(&d->addresses, (struct address_change){list, !add, *ip});
 }
 
+static void count_local(struct agent_delta *d, struct delta_book *b,
+                        const struct model_endpoints *e, uint8_t family, bool add)
+{
+    for (uint32_t k = 0; k < e->n; k++) {
+        struct ip ip = {.family = family};
+        if (!e->v[k].local)
+            continue;
+        memcpy(ip.bytes, e->v[k].ip, sizeof(ip.bytes));
+        count_address(d, b, DATAPLANE_LOCAL_ENDPOINTS, &ip, add);
+    }
+}
+
 static void count_service(struct agent_delta *d, struct delta_book *b,
                           const struct model_service *m, bool add)
 {
@@ -65,21 +77,29 @@ static void count_service(struct agent_delta *d, struct delta_book *b,
             count_address(d, b, DATAPLANE_CLUSTER_IPS, &m->addresses[i].ip, add);
     for (size_t i = 0; i < m->n_ports; i++)
         for (unsigned f = 0; f < 2; f++) {
-            const struct model_endpoints *e = &m->ports[i].endpoints[f];
-            for (uint32_t k = 0; k < e->n; k++) {
-                struct ip ip = {.family = f ? AF_INET6 : AF_INET};
-                if (!e->v[k].local)
-                    continue;
-                memcpy(ip.bytes, e->v[k].ip, sizeof(ip.bytes));
-                count_address(d, b, DATAPLANE_LOCAL_ENDPOINTS, &ip, add);
-            }
+            uint8_t family = f ? AF_INET6 : AF_INET;
+            count_local(d, b, &m->ports[i].endpoints[f], family, add);
+            count_local(d, b, &m->ports[i].local[f], family, add);
         }
 }
 
 /* ---- frontends ---- */
 
-typedef void each_fn(const struct frontend_key *k, enum dataplane_policy policy,
-                     const struct model_endpoints *e, void *user);
+/* One frontend of a Service, borrowed from its model. */
+struct view {
+    struct frontend_key key;
+    enum dataplane_policy policy;
+    const struct model_endpoints *endpoints, *local;
+};
+
+typedef void each_fn(const struct view *v, void *user);
+
+static enum dataplane_policy policy_of(const struct model_service *m, bool internal)
+{
+    if (internal)
+        return m->internal_local ? DATAPLANE_CLUSTER_LOCAL : DATAPLANE_CLUSTER;
+    return m->external_local ? DATAPLANE_EXTERNAL_LOCAL : DATAPLANE_EXTERNAL;
+}
 
 static void each_frontend(const struct model_service *m, const struct delta_options *o, each_fn *fn,
                           void *user)
@@ -90,21 +110,26 @@ static void each_frontend(const struct model_service *m, const struct delta_opti
         for (size_t a = 0; a < m->n_addresses; a++) {
             const struct model_address *addr = &m->addresses[a];
             unsigned f = addr->ip.family == AF_INET6;
-            struct frontend_key k = {.family = addr->ip.family, .proto = p->proto, .port = p->port};
-            memcpy(k.ip, addr->ip.bytes, ip_bytes(&addr->ip));
+            struct view v = {.key = {.family = addr->ip.family, .proto = p->proto, .port = p->port},
+                             .policy = policy_of(m, addr->kind == MODEL_CLUSTER_IP),
+                             .endpoints = &p->endpoints[f],
+                             .local = &p->local[f]};
+            memcpy(v.key.ip, addr->ip.bytes, ip_bytes(&addr->ip));
             families[f] = families[f] || addr->kind == MODEL_CLUSTER_IP;
             if (addr->kind == MODEL_EXTERNAL_IP && !o->external_ips)
                 continue;
-            fn(&k, addr->kind == MODEL_CLUSTER_IP ? DATAPLANE_CLUSTER : DATAPLANE_EXTERNAL,
-               &p->endpoints[f], user);
+            fn(&v, user);
         }
         for (unsigned f = 0; f < 2 && p->node_port; f++) {
-            struct frontend_key k = {.family = f ? AF_INET6 : AF_INET,
+            struct view v = {.key = {.family = f ? AF_INET6 : AF_INET,
                                      .node_port = 1,
                                      .proto = p->proto,
-                                     .port = p->node_port};
+                                     .port = p->node_port},
+                             .policy = policy_of(m, false),
+                             .endpoints = &p->endpoints[f],
+                             .local = &p->local[f]};
             if (families[f])
-                fn(&k, DATAPLANE_EXTERNAL, &p->endpoints[f], user);
+                fn(&v, user);
         }
     }
 }
@@ -121,18 +146,14 @@ struct adding {
 
 struct finding {
     const struct frontend_key *key;
-    enum dataplane_policy policy;
-    const struct model_endpoints *e;
+    struct view found;
 };
 
-static void on_find(const struct frontend_key *k, enum dataplane_policy policy,
-                    const struct model_endpoints *e, void *user)
+static void on_find(const struct view *v, void *user)
 {
     struct finding *f = user;
-    if (f->e || memcmp(k, f->key, sizeof(*k)) != 0)
-        return;
-    f->policy = policy;
-    f->e = e;
+    if (!f->found.endpoints && memcmp(&v->key, f->key, sizeof(v->key)) == 0)
+        f->found = *v;
 }
 
 static bool endpoints_eq(const struct model_endpoints *a, const struct model_endpoints *b)
@@ -145,18 +166,18 @@ static bool endpoints_eq(const struct model_endpoints *a, const struct model_end
     return true;
 }
 
-static bool is_unchanged(const struct adding *a, const struct frontend_key *k,
-                         enum dataplane_policy policy, const struct model_endpoints *e)
+static bool is_unchanged(const struct adding *a, const struct view *v)
 {
-    struct finding f = {.key = k};
+    struct finding f = {.key = &v->key};
     if (!a->before)
         return false;
     each_frontend(a->before, a->o, on_find, &f);
-    return f.e && f.policy == policy && endpoints_eq(f.e, e);
+    return f.found.endpoints && f.found.policy == v->policy &&
+           endpoints_eq(f.found.endpoints, v->endpoints) && endpoints_eq(f.found.local, v->local);
 }
 
-static void push_frontend(struct agent_delta *d, const struct frontend_key *k,
-                          enum dataplane_policy policy, const struct model_endpoints *e)
+static struct dataplane_endpoint *copy_endpoints(struct agent_delta *d,
+                                                 const struct model_endpoints *e)
 {
     uint32_t n = e->n + e->n_draining;
     struct dataplane_endpoint *v = xcalloc(n + 1u, sizeof(*v));
@@ -165,19 +186,29 @@ static void push_frontend(struct agent_delta *d, const struct frontend_key *k,
         v[i].port = e->v[i].port;
     }
     vec_push(&d->memory, v);
-    vec_push(&d->frontends, (struct frontend){.key = *k,
-                                              .policy = policy,
-                                              .endpoints = v,
-                                              .n_endpoints = e->n,
-                                              .draining = v + e->n,
-                                              .n_draining = e->n_draining});
+    return v;
 }
 
-static void on_add(const struct frontend_key *k, enum dataplane_policy policy,
-                   const struct model_endpoints *e, void *user)
+static void push_frontend(struct agent_delta *d, const struct view *v)
+{
+    struct dataplane_endpoint *e = copy_endpoints(d, v->endpoints);
+    struct frontend f = {.key = v->key,
+                         .policy = v->policy,
+                         .endpoints = e,
+                         .n_endpoints = v->endpoints->n,
+                         .draining = e + v->endpoints->n,
+                         .n_draining = v->endpoints->n_draining};
+    if (dataplane_policy_is_local(v->policy)) {
+        f.local = copy_endpoints(d, v->local);
+        f.n_local = v->local->n;
+    }
+    vec_push(&d->frontends, f);
+}
+
+static void on_add(const struct view *v, void *user)
 {
     struct adding *a = user;
-    struct str key = str_of(k, sizeof(*k));
+    struct str key = str_of(&v->key, sizeof(v->key));
     const char *owner = map_find(&a->b->owners, key);
     if (map_find(&a->seen, key))
         return; /* an address that is there twice */
@@ -186,25 +217,22 @@ static void on_add(const struct frontend_key *k, enum dataplane_policy policy,
         return;
     }
     map_put(&a->seen, key, a);
-    if (owner && is_unchanged(a, k, policy, e))
+    if (owner && is_unchanged(a, v))
         return;
     if (!owner)
         map_put(&a->b->owners, key, xstrdup(a->owner));
-    push_frontend(a->d, k, policy, e);
+    push_frontend(a->d, v);
 }
 
-static void on_remove(const struct frontend_key *k, enum dataplane_policy policy,
-                      const struct model_endpoints *e, void *user)
+static void on_remove(const struct view *v, void *user)
 {
     struct adding *a = user;
-    struct str key = str_of(k, sizeof(*k));
+    struct str key = str_of(&v->key, sizeof(v->key));
     const char *owner = map_find(&a->b->owners, key);
-    (void)policy;
-    (void)e;
     if (map_find(&a->seen, key) || !owner || !streq(owner, a->owner))
         return;
     free(map_remove(&a->b->owners, key));
-    vec_push(&a->d->frontends, (struct frontend){.key = *k, .removed = true});
+    vec_push(&a->d->frontends, (struct frontend){.key = v->key, .removed = true});
     a->released = true;
 }
 

@@ -190,3 +190,13 @@ void status_server_free(struct status_server *s)
         http_server_free(s->metrics);
     free(s);
 }
+
+uint16_t status_server_healthz_port(const struct status_server *s)
+{
+    return s->healthz ? http_server_port(s->healthz) : 0;
+}
+
+uint16_t status_server_metrics_port(const struct status_server *s)
+{
+    return s->metrics ? http_server_port(s->metrics) : 0;
+}

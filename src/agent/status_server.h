@@ -10,4 +10,7 @@ struct status_server;
 int status_server_new(struct loop *l, const struct agent *a, const char *healthz,
                       const char *metrics, struct status_server **ret, struct err *reterr)
     NODISCARD;
+/* Where they listen (0 = not): port 0 in the address is any free one. */
+uint16_t status_server_healthz_port(const struct status_server *s);
+uint16_t status_server_metrics_port(const struct status_server *s);
 void status_server_free(struct status_server *s);

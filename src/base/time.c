@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 
-static uint64_t manual_us;
+static _Atomic uint64_t manual_us; /* threads of the program under test read it */
 
 void time_set_manual(uint64_t now_us)
 {
@@ -17,8 +17,9 @@ void time_set_manual(uint64_t now_us)
 static uint64_t clock_us(clockid_t id)
 {
     struct timespec ts;
-    if (manual_us)
-        return manual_us;
+    uint64_t manual = manual_us;
+    if (manual)
+        return manual;
     clock_gettime(id, &ts);
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/vec.h"
 #include "cli/cli.h"
 #include "codec/url.h"
 #include "codec/yaml.h"
@@ -13,6 +14,21 @@ struct get_options {
     const char *output, *selector, *field_selector;
     bool all, no_headers, watch;
     bool with_namespace; /* a NAMESPACE column */
+    bool several;        /* more than one type: names carry their kind, tables stand apart */
+    const char *prefix;  /* "pod/", or NULL */
+    bool printed;        /* a table stands above */
+    char version[24];    /* what was listed is of this version */
+};
+
+/* One thing to get. */
+struct target {
+    struct kube_resource resource;
+    char *name; /* NULL: all of them */
+};
+struct targets {
+    struct target *v;
+    size_t n;
+    size_t cap;
 };
 
 static void add_param(struct buf *b, const char *name, const char *value)
@@ -23,64 +39,78 @@ static void add_param(struct buf *b, const char *name, const char *value)
 
 /* ---- tables ---- */
 
-static size_t cell_width(const json_t *cell)
+/* How the columns of a table are shown: those left out have no width; the last one is not padded.
+ */
+struct layout {
+    size_t width[64];
+    bool shown[64];
+    size_t n;
+    size_t last;
+    size_t ns_width;
+};
+
+/* The text of a cell; the caller frees. The first may carry the kind: "pod/web". */
+static char *cell_text(const json_t *row, size_t k, const struct get_options *o)
 {
-    if (json_is_string(cell))
-        return strlen(json_string_value(cell));
-    return (size_t)snprintf(NULL, 0, "%" JSON_INTEGER_FORMAT, json_integer_value(cell));
+    const json_t *cell = json_array_get(json_object_get(row, "cells"), k);
+    if (json_is_integer(cell))
+        return xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(cell));
+    const char *text = json_is_string(cell) ? json_string_value(cell) : "<none>";
+    return xasprintf("%s%s", k == 0 && o->prefix ? o->prefix : "", text);
 }
 
-static void print_cell(const json_t *cell, int width)
+static void lay_out(const json_t *table, const struct get_options *o, struct layout *l)
 {
-    if (json_is_string(cell))
-        printf("%-*s", width, json_string_value(cell));
-    else if (json_is_integer(cell))
-        printf("%-*" JSON_INTEGER_FORMAT, width, json_integer_value(cell));
-    else
-        printf("%-*s", width, "<none>");
+    json_t *columns = json_object_get(table, "columnDefinitions"), *row;
+    size_t i, k;
+    *l = (struct layout){.n = MIN(json_array_size(columns), ARRAY_LEN(l->width)),
+                         .ns_width = o->no_headers ? 0 : strlen("NAMESPACE")};
+    for (k = 0; k < l->n; k++) {
+        const json_t *column = json_array_get(columns, k);
+        l->shown[k] = json_at_int(column, "priority", 0) == 0 || streq(o->output, "wide");
+        if (l->shown[k])
+            l->last = k;
+        if (!o->no_headers)
+            l->width[k] = strlen(json_key_str(column, "name"));
+    }
+    json_array_foreach(json_object_get(table, "rows"), i, row)
+    {
+        const char *ns = json_at_str(row, "object.metadata.namespace");
+        l->ns_width = MAX(l->ns_width, ns ? strlen(ns) : 0);
+        for (k = 0; k < l->n; k++) {
+            AUTO_CHARS char *text = cell_text(row, k, o);
+            l->width[k] = MAX(l->width[k], strlen(text));
+        }
+    }
 }
 
-static void upper(const char *s)
+static void upper(char *s)
 {
     for (; *s; s++)
-        putchar(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
+        *s = (char)(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
 }
 
 static void print_table(const json_t *table, const struct get_options *o)
 {
     json_t *columns = json_object_get(table, "columnDefinitions"),
-           *rows = json_object_get(table, "rows"), *row, *column;
-    size_t width[64] = {0}, i, k, ns_width = strlen("NAMESPACE"),
-           n = MIN(json_array_size(columns), (size_t)64);
-    bool wide = streq(o->output, "wide");
-    json_array_foreach(columns, k, column) if (k < n) width[k] =
-        strlen(json_key_str(column, "name"));
-    json_array_foreach(rows, i, row)
-    {
-        const char *ns = json_at_str(row, "object.metadata.namespace");
-        ns_width = MAX(ns_width, ns ? strlen(ns) : 0);
-        for (k = 0; k < n; k++)
-            width[k] = MAX(width[k], cell_width(json_array_get(json_object_get(row, "cells"), k)));
-    }
+           *rows = json_object_get(table, "rows"), *row;
+    struct layout l;
+    lay_out(table, o, &l);
     for (size_t line = o->no_headers ? 1 : 0; line <= json_array_size(rows); line++) {
         row = line ? json_array_get(rows, line - 1) : NULL;
         if (o->with_namespace) {
             const char *ns = row ? json_at_str(row, "object.metadata.namespace") : "NAMESPACE";
-            printf("%-*s", (int)ns_width + 3, ns ? ns : "");
+            printf("%-*s", (int)l.ns_width + 3, ns ? ns : "");
         }
-        for (k = 0; k < n; k++) {
-            column = json_array_get(columns, k);
-            if (json_at_int(column, "priority", 0) > 0 && !wide)
+        for (size_t k = 0; k < l.n; k++) {
+            if (!l.shown[k])
                 continue;
-            bool last = k + 1 == n;
-            if (row) {
-                print_cell(json_array_get(json_object_get(row, "cells"), k),
-                           last ? 0 : (int)width[k] + 3);
-            } else {
-                const char *name = json_key_str(column, "name");
-                upper(name);
-                printf("%*s", last ? 0 : (int)(width[k] + 3 - strlen(name)), "");
-            }
+            AUTO_CHARS char *text = row ? cell_text(row, k, o)
+                                        : xstrdup(json_key_str(json_array_get(columns, k), "name"));
+            if (!row)
+                upper(text);
+            size_t width = MAX(l.width[k] + 3, (size_t)6); /* kubectl's narrowest */
+            printf("%-*s", k == l.last ? 0 : (int)width, text);
         }
         putchar('\n');
     }
@@ -152,18 +182,25 @@ static void print_jsonpath(const json_t *object, const char *template)
 
 /* ---- output ---- */
 
+/* "deployment.apps/"; the caller frees. */
+static char *kind_prefix(const struct kube_resource *r)
+{
+    const char *group = strchr(r->group_version, '/');
+    char *text = xasprintf("%s%s%.*s/", r->kind, group ? "." : "",
+                           group ? (int)(group - r->group_version) : 0, r->group_version);
+    for (char *c = text; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    return text;
+}
+
 static void print_names(const json_t *object, const struct kube_resource *r)
 {
     json_t *items = json_object_get(object, "items"), *item;
-    const char *group = strchr(r->group_version, '/');
-    AUTO_CHARS char *lower = xstrdup(r->kind);
+    AUTO_CHARS char *prefix = kind_prefix(r);
     size_t i;
-    for (char *c = lower; *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     AUTO_JSON json_t *one = items ? NULL : json_pack("[O]", object);
-    json_array_foreach(items ? items : one, i, item) printf(
-        "%s%s%.*s/%s\n", lower, group ? "." : "", group ? (int)(group - r->group_version) : 0,
-        r->group_version, json_at_str(item, "metadata.name"));
+    json_array_foreach(items ? items : one, i, item)
+        printf("%s%s\n", prefix, json_at_str(item, "metadata.name"));
 }
 
 static void print_objects(const json_t *object, const struct get_options *o,
@@ -189,8 +226,20 @@ static bool output_is_table(const char *output)
     return streq(output, "table") || streq(output, "wide");
 }
 
-static int get_once(struct cli_session *s, const struct get_options *o,
-                    const struct kube_resource *r, const char *name)
+static void show_table(struct get_options *o, const struct kube_resource *r, const json_t *table)
+{
+    AUTO_CHARS char *prefix = o->several ? kind_prefix(r) : NULL;
+    struct get_options own = *o;
+    own.prefix = prefix;
+    own.with_namespace = o->all && r->namespaced;
+    if (o->printed && !o->no_headers)
+        putchar('\n');
+    print_table(table, &own);
+    o->printed = true;
+}
+
+static int get_once(struct cli_session *s, struct get_options *o, const struct kube_resource *r,
+                    const char *name)
 {
     AUTO_CHARS char *path = kube_resource_path(r, o->all ? NULL : s->namespace_, name);
     AUTO_DONE(buf) struct buf target = {0};
@@ -207,20 +256,16 @@ static int get_once(struct cli_session *s, const struct get_options *o,
                     &a, &err) < 0)
         return cli_unreachable(s, &err);
     int code = EXIT_OK;
-    if (a.status != 200) {
+    if (a.status != 200)
         code = cli_server_error(&a);
-    } else if (json_parse(buf_str(&a.body), 0, NULL, &object, &err) < 0) {
+    else if (json_parse(buf_str(&a.body), 0, NULL, &object, &err) < 0)
         code = program_fail(EXIT_FAILED, NULL, "the server's answer: %s", err_text(&err));
-    } else if (!table) {
+    else if (!table)
         print_objects(object, o, r);
-    } else if (!json_array_size(json_object_get(object, "rows"))) {
-        fprintf(stderr,
-                r->namespaced && !o->all ? "No resources found in %s namespace.\n"
-                                         : "No resources found\n",
-                s->namespace_);
-    } else {
-        print_table(object, o);
-    }
+    else if (json_array_size(json_object_get(object, "rows")))
+        show_table(o, r, object);
+    const char *version = json_at_str(object, "metadata.resourceVersion");
+    snprintf(o->version, sizeof(o->version), "%s", version ? version : "");
     buf_done(&a.body);
     return code;
 }
@@ -271,7 +316,7 @@ static void on_watch_done(struct http_call *call, int code, const char *text, vo
     w->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "watch: %s", text) : EXIT_OK;
 }
 
-static int watch(struct cli_session *s, const struct get_options *o, const struct kube_resource *r,
+static int watch(struct cli_session *s, struct get_options *o, const struct kube_resource *r,
                  const char *name)
 {
     static const struct http_call_ops ops = {
@@ -279,17 +324,19 @@ static int watch(struct cli_session *s, const struct get_options *o, const struc
     AUTO_CHARS char *path = kube_resource_path(r, o->all ? NULL : s->namespace_, NULL);
     AUTO_DONE(buf) struct buf target = {0};
     struct http_header accept = {STR("Accept"), STR(TABLE_ACCEPT)};
+    o->with_namespace = o->all && r->namespaced;
     struct watching w = {.o = o};
     int code = get_once(s, o, r, name);
     if (code)
         return code;
-    buf_addf(&target, "%s?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan",
-             path);
+    buf_addf(&target, "%s?watch=true&resourceVersion=%s", path, o->version);
     if (o->selector)
         add_param(&target, "labelSelector", o->selector);
     if (name) {
         AUTO_CHARS char *field = xasprintf("metadata.name=%s", name);
         add_param(&target, "fieldSelector", field);
+    } else if (o->field_selector) {
+        add_param(&target, "fieldSelector", o->field_selector);
     }
     struct http_request request = {
         .method = "GET", .target = buf_cstr(&target), .headers = &accept, .n_headers = 1};
@@ -298,6 +345,99 @@ static int watch(struct cli_session *s, const struct get_options *o, const struc
         loop_turn(s->loop, -1);
     buf_done(&w.line);
     return w.code;
+}
+
+/* ---- what is asked for ---- */
+
+static void targets_done(struct targets *t)
+{
+    VEC_FOREACH (x, t)
+        free(x->name);
+    vec_done(t);
+}
+
+static int add_target(struct cli_session *s, struct str type, struct str name, struct targets *t,
+                      struct err *reterr)
+{
+    AUTO_CHARS char *word = str_dup(type);
+    struct target x = {0};
+    int r = kube_resource_find(s->client, word, &x.resource, reterr);
+    if (r < 0)
+        return r;
+    x.name = name.n ? str_dup(name) : NULL;
+    vec_push(t, x);
+    return 0;
+}
+
+/* TYPE, TYPE,TYPE, TYPE NAME…, TYPE/NAME TYPE/NAME…, all. */
+static int find_targets(struct cli_session *s, const struct arg_list *words, struct targets *t,
+                        struct err *reterr)
+{
+    static const char everything[] = "pods,services,deployments.apps,replicasets.apps";
+    int r = 0;
+    if (strchr(words->v[0], '/')) {
+        for (size_t i = 0; r == 0 && i < words->n; i++) {
+            struct str name, type = str_cut(str_from(words->v[i]), '/', &name);
+            if (!name.n)
+                return err_set(reterr, -EINVAL, NULL, "\"%s\" is not TYPE/NAME", words->v[i]);
+            r = add_target(s, type, name, t, reterr);
+        }
+        return r;
+    }
+    struct str rest = str_from(streq(words->v[0], "all") ? everything : words->v[0]);
+    while (r == 0 && rest.p) {
+        struct str type = str_cut(rest, ',', &rest);
+        for (size_t i = 1; r == 0 && i < words->n; i++)
+            r = add_target(s, type, str_from(words->v[i]), t, reterr);
+        if (r == 0 && words->n == 1)
+            r = add_target(s, type, (struct str){0}, t, reterr);
+    }
+    return r;
+}
+
+static bool several_types(const struct targets *t)
+{
+    VEC_FOREACH (x, t)
+        if (!streq(x->resource.plural, t->v[0].resource.plural) ||
+            !streq(x->resource.group_version, t->v[0].resource.group_version))
+            return true;
+    return false;
+}
+
+static int get_all(struct cli_session *s, struct get_options *o, const struct targets *t)
+{
+    int code = EXIT_OK;
+    bool namespaced = false, listed = false;
+    VEC_FOREACH (x, t) {
+        int one = get_once(s, o, &x->resource, x->name);
+        code = one ? one : code;
+        namespaced = namespaced || x->resource.namespaced;
+        listed = listed || !x->name;
+    }
+    if (listed && !code && !o->printed && output_is_table(o->output))
+        fprintf(stderr,
+                namespaced && !o->all ? "No resources found in %s namespace.\n"
+                                      : "No resources found\n",
+                s->namespace_);
+    return code;
+}
+
+static int run(struct cli_session *s, struct get_options *o, const struct arg_list *words)
+{
+    AUTO_DONE(targets) struct targets targets = {0};
+    struct err err = {0};
+    int r = find_targets(s, words, &targets, &err);
+    if (r == -ENOENT || r == -EINVAL)
+        return program_fail(r == -ENOENT ? EXIT_FAILED : EXIT_USAGE_ERROR, NULL, "%s",
+                            err_text(&err));
+    if (r < 0)
+        return cli_unreachable(s, &err);
+    o->several = several_types(&targets) || streq(words->v[0], "all");
+    if (targets.n > 1 && (o->watch || streq(o->output, "json") || streq(o->output, "yaml")))
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "one thing at a time with --watch, -o json and -o yaml");
+    return o->watch ? watch(s, o, &targets.v[0].resource, targets.v[0].name)
+                    : get_all(s, o, &targets);
 }
 
 int cli_get(int argc, char **argv)
@@ -317,19 +457,16 @@ int cli_get(int argc, char **argv)
     };
     const struct program p = {"fairlead get",
                               "shows objects of the cluster",
-                              "TYPE[/NAME] [NAME] [flags]",
+                              "TYPE[,TYPE…] [NAME…] | TYPE/NAME… [flags]",
                               "  fairlead get pods -A\n  fairlead get svc/web -o yaml\n  fairlead "
                               "get pods -w -l app=web\n",
                               args,
                               false};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
-    struct kube_resource resource;
-    struct err err = {0};
-    struct str name;
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
-    if (!rest.n || rest.n > 2)
+    if (!rest.n)
         return program_fail(EXIT_USAGE_ERROR, "fairlead get pods", "name a type of resource");
     if (!output_is_table(o.output) && !streq(o.output, "json") && !streq(o.output, "yaml") &&
         !streq(o.output, "name") && !str_starts(str_from(o.output), STR("jsonpath=")))
@@ -339,17 +476,7 @@ int cli_get(int argc, char **argv)
     code = cli_session_open(&s);
     if (code >= 0)
         return code;
-    AUTO_CHARS char *type = str_dup(str_cut(str_from(rest.v[0]), '/', &name));
-    const char *object_name = name.p ? name.p : rest.n == 2 ? rest.v[1] : NULL;
-    int r = kube_resource_find(s.client, type, &resource, &err);
-    o.with_namespace = o.all && r == 0 && resource.namespaced;
-    if (r == -ENOENT)
-        code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    else if (r < 0)
-        code = cli_unreachable(&s, &err);
-    else
-        code = o.watch ? watch(&s, &o, &resource, object_name)
-                       : get_once(&s, &o, &resource, object_name);
+    code = run(&s, &o, &rest);
     cli_session_close(&s);
     return code;
 }

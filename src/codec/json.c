@@ -102,7 +102,8 @@ void json_write(struct buf *b, const json_t *j)
 
 void json_write_indented(struct buf *b, const json_t *j)
 {
-    if (json_dump_callback(j, write_to_buf, b, JSON_INDENT(4) | JSON_ENCODE_ANY) < 0)
+    if (json_dump_callback(j, write_to_buf, b,
+                           JSON_INDENT(4) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) < 0)
         b->failed = true;
 }
 

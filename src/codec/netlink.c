@@ -216,3 +216,15 @@ int nlmsg_error(const struct nlmsg *m, struct str *ret_text)
     *ret_text = nla_text(nla_find(rest, NLMSGERR_ATTR_MSG));
     return e.error > 0 ? -EBADMSG : e.error;
 }
+
+int nlmsg_done(const struct nlmsg *m, struct str *ret_text)
+{
+    int32_t error = 0;
+    *ret_text = (struct str){NULL, 0};
+    if (m->payload.n < sizeof(error))
+        return 0;
+    memcpy(&error, m->payload.p, sizeof(error));
+    if (m->flags & NLM_F_ACK_TLVS)
+        *ret_text = nla_text(nla_find(nlmsg_attrs(m, sizeof(error)), NLMSGERR_ATTR_MSG));
+    return error > 0 ? -EBADMSG : error;
+}

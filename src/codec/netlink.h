@@ -69,3 +69,5 @@ struct str nla_text(struct str data);
 /* Reads an NLMSG_ERROR payload: 0 or a negative errno, and the kernel's extended message if there
  * is one. */
 int nlmsg_error(const struct nlmsg *m, struct str *ret_text);
+/* The same of the NLMSG_DONE that ends a dump: the error that cut it short, or 0. */
+int nlmsg_done(const struct nlmsg *m, struct str *ret_text);

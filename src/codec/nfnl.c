@@ -427,13 +427,13 @@ void nfnl_lookup(struct nfnl_batch *b, const char *set, uint32_t sreg, uint32_t 
     expr_end(b, d);
 }
 
-void nfnl_numgen(struct nfnl_batch *b, uint32_t modulus, uint32_t dreg)
+void nfnl_numgen(struct nfnl_batch *b, uint32_t modulus, uint32_t offset, uint32_t dreg)
 {
     size_t d = expr_begin(b, "numgen");
     nla_add_be32(&b->buf, NFTA_NG_DREG, dreg);
     nla_add_be32(&b->buf, NFTA_NG_MODULUS, modulus);
     nla_add_be32(&b->buf, NFTA_NG_TYPE, NFT_NG_RANDOM);
-    nla_add_be32(&b->buf, NFTA_NG_OFFSET, 0);
+    nla_add_be32(&b->buf, NFTA_NG_OFFSET, offset);
     expr_end(b, d);
 }
 

@@ -117,7 +117,8 @@ void nfnl_bitwise(struct nfnl_batch *b, uint32_t sreg, uint32_t dreg, const void
                   const void *xor_, size_t n);
 /* dreg NFNL_NO_REG: a set; else a map whose value goes there (NFT_REG_VERDICT for verdict maps). */
 void nfnl_lookup(struct nfnl_batch *b, const char *set, uint32_t sreg, uint32_t dreg, bool invert);
-void nfnl_numgen(struct nfnl_batch *b, uint32_t modulus, uint32_t dreg);
+/* dreg = offset + a random number below modulus. */
+void nfnl_numgen(struct nfnl_batch *b, uint32_t modulus, uint32_t offset, uint32_t dreg);
 void nfnl_immediate(struct nfnl_batch *b, uint32_t dreg, const void *p, size_t n);
 void nfnl_verdict(struct nfnl_batch *b, int verdict,
                   const char *chain); /* chain for jump and goto */

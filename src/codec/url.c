@@ -71,5 +71,5 @@ char *url_param(struct str query, const char *name)
 bool url_param_bool(struct str query, const char *name)
 {
     AUTO_CHARS char *v = url_param(query, name);
-    return streq(v, "true") || streq(v, "1");
+    return v && !streq(v, "false") && !streq(v, "False") && !streq(v, "0");
 }

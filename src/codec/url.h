@@ -12,7 +12,7 @@ void url_encode(struct str s, struct buf *ret);
 /* The decoded first value of a parameter; NULL if absent or malformed. The caller frees. "" when it
  * has no value. */
 char *url_param(struct str query, const char *name);
-/* "true" or "1" (kubectl sends both). */
+/* True if it is there and not "false" or "0" (kubectl sends true and 1, Python's client True). */
 bool url_param_bool(struct str query, const char *name);
 /* for (struct str rest = query; url_param_next(&rest, &name, &value);) raw, undecoded parts. */
 bool url_param_next(struct str *rest, struct str *ret_name, struct str *ret_value);

@@ -19,12 +19,22 @@ enum dataplane_reason {
 };
 const char *dataplane_reason_word(enum dataplane_reason r);
 
-/* Who is masqueraded. One value per frontend, looked up apart from the endpoint count. */
+/* Who is masqueraded and which endpoints are chosen from. One value per frontend, looked up apart
+ * from the endpoint count. */
 enum dataplane_policy {
     DATAPLANE_CLUSTER = 1,  /* ClusterIP: sources outside the cluster, when they can be told */
     DATAPLANE_EXTERNAL = 2, /* NodePort, external and load balancer addresses: always */
+    /* Traffic policy Local: endpoints of this node or none (dropped). */
+    DATAPLANE_CLUSTER_LOCAL = 3, /* internalTrafficPolicy; masqueraded as CLUSTER */
+    /* externalTrafficPolicy, in this order: sources in the cluster: any endpoint, not masqueraded;
+     * the node itself: any endpoint, masqueraded; others: local endpoints, not masqueraded. */
+    DATAPLANE_EXTERNAL_LOCAL = 4,
     _DATAPLANE_POLICY_MAX,
 };
+static inline bool dataplane_policy_is_local(enum dataplane_policy p)
+{
+    return p == DATAPLANE_CLUSTER_LOCAL || p == DATAPLANE_EXTERNAL_LOCAL;
+}
 
 enum { DATAPLANE_ENDPOINTS_MAX = 10000 }; /* of one frontend */
 
@@ -50,6 +60,8 @@ struct frontend {
     enum dataplane_policy policy;
     const struct dataplane_endpoint *endpoints; /* usable ones, no duplicates, any order */
     size_t n_endpoints;
+    const struct dataplane_endpoint *local; /* with a Local policy: those it chooses from */
+    size_t n_local;
     /* Not chosen any more, but flows to them may go on (serving and terminating). */
     const struct dataplane_endpoint *draining;
     size_t n_draining;
@@ -125,4 +137,3 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
     NODISCARD;
 /* Deletes everything of ours, whatever state it is in. */
 int nftables_cleanup(struct err *reterr) NODISCARD;
-struct dataplane *fake_dataplane_new(void);

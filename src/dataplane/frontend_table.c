@@ -12,7 +12,8 @@ static struct str key_str(const struct frontend_key *k)
 
 static void state_free(struct frontend_state *s)
 {
-    free(s->endpoints);
+    for (int i = 0; i < _SCOPE_MAX; i++)
+        free(s->slots[i].v);
     free(s);
 }
 
@@ -69,36 +70,43 @@ static int endpoint_cmp(const void *pa, const void *pb)
     return r ? r : (a->port > b->port) - (a->port < b->port);
 }
 
-static void state_reserve(struct frontend_state *s, uint32_t n)
+static void slots_reserve(struct endpoint_slots *s, uint32_t n)
 {
     if (n <= s->size)
         return;
     /* Most Services have one endpoint and keep it: grow exactly at first. */
     uint32_t size = s->size ? MAX(n, s->size * 2) : n;
-    s->endpoints = xrealloc(s->endpoints, size * sizeof(*s->endpoints));
-    memset(s->endpoints + s->size, 0, (size - s->size) * sizeof(*s->endpoints));
+    s->v = xrealloc(s->v, size * sizeof(*s->v));
+    memset(s->v + s->size, 0, (size - s->size) * sizeof(*s->v));
     s->size = size;
 }
 
-void frontend_state_put(struct frontend_state *s, uint32_t index,
+void endpoint_slots_put(struct endpoint_slots *s, uint32_t index,
                         const struct dataplane_endpoint *e)
 {
-    state_reserve(s, index + 1);
-    s->endpoints[index] = *e;
+    slots_reserve(s, index + 1);
+    s->v[index] = *e;
     s->n = MAX(s->n, index + 1);
+}
+
+bool endpoint_slots_have(const struct endpoint_slots *s, const struct dataplane_endpoint *e)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (endpoint_eq(&s->v[i], e))
+            return true;
+    return false;
 }
 
 /* What is wanted and not there yet, in sorted order; what is there and not wanted is marked in
  * gone[]. */
-static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endpoint *want,
+static uint32_t plan_added(const struct endpoint_slots *s, struct dataplane_endpoint *want,
                            uint32_t n, bool *gone, struct dataplane_endpoint *added)
 {
     uint32_t n_added = 0;
     bool *kept = xcalloc(n + 1, sizeof(bool));
     qsort(want, n, sizeof(*want), endpoint_cmp);
     for (uint32_t i = 0; i < s->n; i++) {
-        struct dataplane_endpoint *hit =
-            bsearch(&s->endpoints[i], want, n, sizeof(*want), endpoint_cmp);
+        struct dataplane_endpoint *hit = bsearch(&s->v[i], want, n, sizeof(*want), endpoint_cmp);
         gone[i] = !hit || kept[hit - want];
         if (hit)
             kept[hit - want] = true;
@@ -110,47 +118,44 @@ static uint32_t plan_added(const struct frontend_state *s, struct dataplane_endp
     return n_added;
 }
 
-typedef void index_fn(uint32_t index, const struct dataplane_endpoint *old_,
-                      const struct dataplane_endpoint *new_, void *user);
-
 /* Fills the holes: new endpoints first, then the last ones move down. Returns the new count. */
-static uint32_t plan_fill(struct frontend_state *s, bool *gone,
+static uint32_t plan_fill(struct endpoint_slots *s, bool *gone,
                           const struct dataplane_endpoint *added, uint32_t n_added,
-                          index_fn *on_index, void *user)
+                          endpoint_index_fn *on_index, void *user)
 {
     uint32_t used = 0, end = s->n;
     for (uint32_t i = 0; i < end; i++) {
-        struct dataplane_endpoint old = s->endpoints[i];
+        struct dataplane_endpoint old = s->v[i];
         if (!gone[i])
             continue;
         if (used < n_added) {
-            s->endpoints[i] = added[used++];
-            on_index(i, &old, &s->endpoints[i], user);
+            s->v[i] = added[used++];
+            on_index(i, &old, &s->v[i], user);
             continue;
         }
         while (end > i + 1 && gone[end - 1]) {
             end--;
-            on_index(end, &s->endpoints[end], NULL, user);
+            on_index(end, &s->v[end], NULL, user);
         }
         end--;
         if (end == i) {
             on_index(i, &old, NULL, user);
             break;
         }
-        on_index(end, &s->endpoints[end], NULL, user);
-        s->endpoints[i] = s->endpoints[end];
-        on_index(i, &old, &s->endpoints[i], user);
+        on_index(end, &s->v[end], NULL, user);
+        s->v[i] = s->v[end];
+        on_index(i, &old, &s->v[i], user);
     }
     s->n = end;
     for (; used < n_added; used++) {
-        frontend_state_put(s, s->n, &added[used]);
-        on_index(s->n - 1, NULL, &s->endpoints[s->n - 1], user);
+        endpoint_slots_put(s, s->n, &added[used]);
+        on_index(s->n - 1, NULL, &s->v[s->n - 1], user);
     }
     return s->n;
 }
 
-void frontend_state_change(struct frontend_state *s, const struct dataplane_endpoint *want,
-                           uint32_t n, index_fn *on_index, void *user)
+void endpoint_slots_change(struct endpoint_slots *s, const struct dataplane_endpoint *want,
+                           uint32_t n, endpoint_index_fn *on_index, void *user)
 {
     struct dataplane_endpoint *sorted = xcalloc(n + 1, sizeof(*sorted)),
                               *added = xcalloc(n + 1, sizeof(*added));
@@ -171,21 +176,22 @@ static int line_cmp(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void state_lines(const struct frontend_state *s, char ***lines, size_t *n)
+static void state_lines(const struct frontend_state *s, enum endpoint_scope scope, char ***lines,
+                        size_t *n)
 {
     char ip[IP_TEXT_BYTES], ep[IP_TEXT_BYTES];
     struct ip a = {.family = s->key.family}, e = a;
+    const struct endpoint_slots *slots = &s->slots[scope];
     memcpy(a.bytes, s->key.ip, 16);
-    const char *text = s->key.node_port ? "node" : ip_format(&a, ip);
-    *lines = xrealloc(*lines, (*n + s->n + 1) * sizeof(char *));
-    if (s->n == 0)
-        (*lines)[(*n)++] = xasprintf("%u %s %u/%u policy %u: none", s->key.family, text,
-                                     s->key.proto, s->key.port, s->policy);
-    for (uint32_t i = 0; i < s->n; i++) {
-        memcpy(e.bytes, s->endpoints[i].ip, 16);
-        (*lines)[(*n)++] =
-            xasprintf("%u %s %u/%u policy %u: %s %u", s->key.family, text, s->key.proto,
-                      s->key.port, s->policy, ip_format(&e, ep), s->endpoints[i].port);
+    AUTO_CHARS char *head = xasprintf("%u %s %u/%u policy %u%s", s->key.family,
+                                      s->key.node_port ? "node" : ip_format(&a, ip), s->key.proto,
+                                      s->key.port, s->policy, scope == SCOPE_LOCAL ? " local" : "");
+    *lines = xrealloc(*lines, (*n + slots->n + 1) * sizeof(char *));
+    if (slots->n == 0)
+        (*lines)[(*n)++] = xasprintf("%s: none", head);
+    for (uint32_t i = 0; i < slots->n; i++) {
+        memcpy(e.bytes, slots->v[i].ip, 16);
+        (*lines)[(*n)++] = xasprintf("%s: %s %u", head, ip_format(&e, ep), slots->v[i].port);
     }
 }
 
@@ -195,7 +201,8 @@ void frontend_table_dump(const struct frontend_table *t, struct buf *out)
     char **lines = NULL;
     size_t n = 0;
     for (size_t at = 0; frontend_table_next(t, &at, &s);)
-        state_lines(s, &lines, &n);
+        for (int i = 0; i < (dataplane_policy_is_local(s->policy) ? _SCOPE_MAX : 1); i++)
+            state_lines(s, (enum endpoint_scope)i, &lines, &n);
     if (n)
         qsort(lines, n, sizeof(*lines), line_cmp);
     for (size_t i = 0; i < n; i++) {

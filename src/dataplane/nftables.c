@@ -28,7 +28,7 @@ struct nftables {
     struct nft_watch *watch;
     struct frontend_table table;
     struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
-    struct class classes[2][DATAPLANE_ENDPOINTS_MAX + 1];
+    struct class classes[2][_SCOPE_MAX][DATAPLANE_ENDPOINTS_MAX + 1];
     VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
     struct nftables_changes changes;
     VEC(struct frontend_key) udp_changed;
@@ -65,10 +65,18 @@ static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
     }
 }
 
+/* count as in a value: with VALUE_SCOPE_LOCAL where it is that scope's. */
+static struct class *class_of(struct nftables *n, unsigned family, uint32_t count)
+{
+    uint32_t number = count & VALUE_COUNT_MASK & ~(uint32_t)VALUE_SCOPE_LOCAL;
+    return &n->classes[family][count & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER]
+                      [MIN(number, (uint32_t)DATAPLANE_ENDPOINTS_MAX)];
+}
+
 static void class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
 {
     unsigned f = family_index(k->family);
-    struct class *c = &n->classes[f][count];
+    struct class *c = class_of(n, f, count);
     if (count == 0)
         return;
     c->refs += (uint32_t)by;
@@ -115,8 +123,11 @@ static void collect_classes(struct nftables *n)
     VEC(uint32_t) idle[2] = {{0}, {0}};
     for (unsigned f = 0; f < 2; f++)
         for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
-            if (n->classes[f][i].in_kernel && n->classes[f][i].refs == 0)
-                vec_push(&idle[f], i);
+            for (uint32_t bit = 0; bit <= VALUE_SCOPE_LOCAL; bit += VALUE_SCOPE_LOCAL) {
+                const struct class *c = class_of(n, f, i | bit);
+                if (c->in_kernel && c->refs == 0)
+                    vec_push(&idle[f], i | bit);
+            }
     if (!n->broken && idle[0].n + idle[1].n > CLASSES_IDLE_MAX) {
         nft_batch_begin(n->nft, &b, 0);
         for (unsigned f = 0; f < 2; f++) {
@@ -127,7 +138,7 @@ static void collect_classes(struct nftables *n)
         if (commit(n, &b, &ignored) == 0)
             for (unsigned f = 0; f < 2; f++)
                 VEC_FOREACH (count, &idle[f])
-                    n->classes[f][*count].in_kernel = false;
+                    class_of(n, f, *count)->in_kernel = false;
     }
     vec_done(&idle[0]);
     vec_done(&idle[1]);
@@ -135,34 +146,81 @@ static void collect_classes(struct nftables *n)
 
 /* ---- one frontend ---- */
 
-struct change_frontend {
+struct change_slots {
     struct nftables *n;
     const struct frontend_key *key;
+    enum endpoint_scope scope;
     bool endpoint_gone;
 };
 
 static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
                      const struct dataplane_endpoint *new_, void *user)
 {
-    struct change_frontend *c = user;
+    struct change_slots *c = user;
     if (old_)
-        nftables_change_endpoint(&c->n->changes, false, c->key, index, old_);
+        nftables_change_endpoint(&c->n->changes, false, c->scope, c->key, index, old_);
     if (new_)
-        nftables_change_endpoint(&c->n->changes, true, c->key, index, new_);
+        nftables_change_endpoint(&c->n->changes, true, c->scope, c->key, index, new_);
     c->endpoint_gone = c->endpoint_gone || old_;
+}
+
+/* What the kernel's maps hold for a frontend; 0 = no element. */
+struct values {
+    uint32_t v[_SCOPE_MAX];
+};
+
+static struct values values_of(const struct frontend_state *s)
+{
+    struct values r = {{0}};
+    if (s->policy)
+        r.v[SCOPE_CLUSTER] = (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
+    if (s->slots[SCOPE_LOCAL].n)
+        r.v[SCOPE_LOCAL] = VALUE_SCOPE_LOCAL | s->slots[SCOPE_LOCAL].n;
+    return r;
+}
+
+/* True if something changed. */
+static bool change_values(struct nftables *n, const struct frontend_key *k,
+                          const struct values *before, const struct values *after)
+{
+    bool changed = false;
+    for (int i = 0; i < _SCOPE_MAX; i++) {
+        enum endpoint_scope scope = (enum endpoint_scope)i;
+        if (before->v[i] == after->v[i])
+            continue;
+        changed = true;
+        if (before->v[i]) {
+            nftables_change_frontend(&n->changes, false, scope, k, before->v[i]);
+            class_use(n, k, before->v[i] & VALUE_COUNT_MASK, -1);
+        }
+        if (after->v[i]) {
+            nftables_change_frontend(&n->changes, true, scope, k, after->v[i]);
+            class_use(n, k, after->v[i] & VALUE_COUNT_MASK, 1);
+        }
+    }
+    return changed;
+}
+
+/* True if an endpoint went. */
+static bool change_slots(struct nftables *n, struct frontend_state *s, enum endpoint_scope scope,
+                         const struct dataplane_endpoint *want, size_t count)
+{
+    struct change_slots c = {.n = n, .key = &s->key, .scope = scope};
+    endpoint_slots_change(&s->slots[scope], want,
+                          (uint32_t)MIN(count, (size_t)DATAPLANE_ENDPOINTS_MAX), on_index, &c);
+    return c.endpoint_gone;
 }
 
 static void remove_frontend(struct nftables *n, const struct frontend_key *k)
 {
     struct frontend_key key = *k;
     struct frontend_state *s = frontend_table_find(&n->table, &key);
-    struct change_frontend c = {.n = n, .key = &key};
     if (!s)
         return;
-    if (s->policy)
-        nftables_change_frontend(&n->changes, false, &key, s->policy, s->n);
-    class_use(n, &key, s->n, -1);
-    frontend_state_change(s, NULL, 0, on_index, &c);
+    struct values before = values_of(s), none = {{0}};
+    change_values(n, &key, &before, &none);
+    change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
+    change_slots(n, s, SCOPE_LOCAL, NULL, 0);
     frontend_table_remove(&n->table, &key);
     if (key.proto == IPPROTO_UDP)
         vec_push(&n->udp_changed, key);
@@ -190,25 +248,14 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
         return;
     }
     struct frontend_state *s = frontend_table_get(&n->table, &f->key);
-    struct change_frontend c = {.n = n, .key = &f->key};
-    uint32_t before = s->n, want = (uint32_t)MIN(f->n_endpoints, (size_t)DATAPLANE_ENDPOINTS_MAX);
-    uint8_t policy = s->policy;
-    frontend_state_change(s, f->endpoints, want, on_index, &c);
+    bool local = dataplane_policy_is_local(f->policy);
+    struct values before = values_of(s);
+    bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
+    gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
     s->policy = (uint8_t)f->policy;
     s->seen = 1;
-    if (policy == s->policy && before == s->n) {
-        if (c.endpoint_gone && f->key.proto == IPPROTO_UDP)
-            vec_push(&n->udp_changed, f->key);
-        note_draining(n, f);
-        return;
-    }
-    if (policy) {
-        nftables_change_frontend(&n->changes, false, &f->key, policy, before);
-        class_use(n, &f->key, before, -1);
-    }
-    nftables_change_frontend(&n->changes, true, &f->key, s->policy, s->n);
-    class_use(n, &f->key, s->n, 1);
-    if (f->key.proto == IPPROTO_UDP)
+    struct values after = values_of(s);
+    if ((change_values(n, &s->key, &before, &after) || gone) && f->key.proto == IPPROTO_UDP)
         vec_push(&n->udp_changed, f->key);
     note_draining(n, f);
 }
@@ -312,7 +359,9 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
     memcpy(e.ip, flow->reply_src.bytes, 16);
     const struct frontend_state *s = frontend_table_find(&st->n->table, &k);
     const struct drain_list *l = map_find(&st->n->draining, str_of(&k, sizeof(k)));
-    return !(s && list_has(s->endpoints, s->n, &e)) && !(l && list_has(l->v, l->n, &e));
+    return !(s && (endpoint_slots_have(&s->slots[SCOPE_CLUSTER], &e) ||
+                   endpoint_slots_have(&s->slots[SCOPE_LOCAL], &e))) &&
+           !(l && list_has(l->v, l->n, &e));
 }
 
 /* The kernel walks its whole table for each request, so one per family, narrowed where one frontend
@@ -359,45 +408,61 @@ struct adopt {
     struct nftables *n;
     const struct nftables_family *family;
     enum nftables_map map;
-    struct map declared; /* key -> count in the kernel + 1 */
+    struct map declared[_SCOPE_MAX]; /* key -> value in the kernel */
 };
+
+static int adopt_value(struct adopt *a, const struct nfnl_elem *e)
+{
+    bool node = a->map == MAP_NODE_PORTS || a->map == MAP_LOCAL_NODE_PORTS;
+    bool local = a->map == MAP_LOCAL_SERVICES || a->map == MAP_LOCAL_NODE_PORTS;
+    struct frontend_key k;
+    uint32_t value;
+    if (!nftables_parse_frontend(a->family, node, e, &k, &value) || value == 0)
+        return -EBADMSG;
+    struct frontend_state *s = frontend_table_get(&a->n->table, &k);
+    if (!local)
+        s->policy = (uint8_t)((value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT);
+    map_put(&a->declared[local ? SCOPE_LOCAL : SCOPE_CLUSTER], str_of(&k, sizeof(k)),
+            (void *)(uintptr_t)value);
+    return 0;
+}
+
+static int adopt_endpoint(struct adopt *a, const struct nfnl_elem *e)
+{
+    struct frontend_key k;
+    struct dataplane_endpoint ep;
+    enum endpoint_scope scope;
+    uint32_t index;
+    if (!nftables_parse_endpoint(a->family, a->map == MAP_NODE_PORT_ENDPOINTS, e, &k, &scope,
+                                 &index, &ep))
+        return -EBADMSG;
+    endpoint_slots_put(&frontend_table_get(&a->n->table, &k)->slots[scope], index, &ep);
+    return 0;
+}
 
 static int on_adopt(const struct nfnl_elem *e, void *user)
 {
     struct adopt *a = user;
-    struct frontend_key k;
-    struct dataplane_endpoint ep;
-    uint32_t policy, count, index;
-    bool node = a->map == MAP_NODE_PORTS || a->map == MAP_NODE_PORT_ENDPOINTS;
     if (a->map == MAP_COUNTS) {
-        count = nla_u32(e->key, 0);
-        if (count <= DATAPLANE_ENDPOINTS_MAX)
-            a->n->classes[family_index(a->family->family)][count].in_kernel = true;
+        class_of(a->n, family_index(a->family->family), nla_u32(e->key, 0))->in_kernel = true;
     } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
         struct ip ip = {.family = a->family->family};
         memcpy(ip.bytes, e->key.p, MIN(e->key.n, (size_t)a->family->addr_bytes));
         map_put(&a->n->lists[a->map == SET_CLUSTER_IPS ? DATAPLANE_CLUSTER_IPS
                                                        : DATAPLANE_LOCAL_ENDPOINTS],
                 str_of(&ip, sizeof(ip)), UNSEEN);
-    } else if (a->map == MAP_SERVICES || a->map == MAP_NODE_PORTS) {
-        if (!nftables_parse_frontend(a->family, node, e, &k, &policy, &count))
-            return -EBADMSG;
-        frontend_table_get(&a->n->table, &k)->policy = (uint8_t)policy;
-        map_put(&a->declared, str_of(&k, sizeof(k)), (void *)(uintptr_t)(count + 1));
+    } else if (a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS) {
+        return adopt_endpoint(a, e);
     } else {
-        if (!nftables_parse_endpoint(a->family, node, e, &k, &index, &ep))
-            return -EBADMSG;
-        frontend_state_put(frontend_table_get(&a->n->table, &k), index, &ep);
+        return adopt_value(a, e);
     }
     return 0;
 }
 
-static bool state_is_whole(const struct frontend_state *s, size_t declared)
+static bool slots_are_whole(const struct endpoint_slots *s)
 {
-    if (declared == 0 || declared != s->n + 1u || s->policy == 0 || s->n > DATAPLANE_ENDPOINTS_MAX)
-        return false;
     for (uint32_t i = 0; i < s->n; i++)
-        if (s->endpoints[i].port == 0)
+        if (s->v[i].port == 0)
             return false;
     return true;
 }
@@ -408,19 +473,29 @@ static void remove_torn(struct nftables *n, struct adopt *a)
     struct frontend_state *s;
     VEC(struct frontend_key) torn = {0};
     for (size_t at = 0; frontend_table_next(&n->table, &at, &s);) {
-        size_t declared = (size_t)map_find(&a->declared, str_of(&s->key, sizeof(s->key)));
+        struct str key = str_of(&s->key, sizeof(s->key));
+        struct values ought = values_of(s);
+        bool whole = s->policy != 0;
         if (s->key.family != a->family->family)
             continue;
-        if (state_is_whole(s, declared)) {
-            class_use(n, &s->key, s->n, 1);
-            continue;
+        for (int i = 0; i < _SCOPE_MAX; i++)
+            whole = whole && slots_are_whole(&s->slots[i]) &&
+                    ought.v[i] == (uint32_t)(uintptr_t)map_find(&a->declared[i], key);
+        for (int i = 0; i < _SCOPE_MAX; i++) {
+            enum endpoint_scope scope = (enum endpoint_scope)i;
+            if (whole) {
+                class_use(n, &s->key, ought.v[i] & VALUE_COUNT_MASK, 1);
+                continue;
+            }
+            if (map_find(&a->declared[i], key))
+                nftables_change_frontend(&n->changes, false, scope, &s->key, 0);
+            for (uint32_t k = 0; k < s->slots[i].n; k++)
+                if (s->slots[i].v[k].port)
+                    nftables_change_endpoint(&n->changes, false, scope, &s->key, k,
+                                             &s->slots[i].v[k]);
         }
-        if (s->policy)
-            nftables_change_frontend(&n->changes, false, &s->key, s->policy, s->n);
-        for (uint32_t i = 0; i < s->n; i++)
-            if (s->endpoints[i].port)
-                nftables_change_endpoint(&n->changes, false, &s->key, i, &s->endpoints[i]);
-        vec_push(&torn, s->key);
+        if (!whole)
+            vec_push(&torn, s->key);
     }
     VEC_FOREACH (k, &torn)
         frontend_table_remove(&n->table, k);
@@ -430,8 +505,9 @@ static void remove_torn(struct nftables *n, struct adopt *a)
 static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
 {
     static const enum nftables_map order[] = {
-        MAP_COUNTS,      MAP_SERVICES,       MAP_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS,
-        SET_CLUSTER_IPS, SET_LOCAL_ENDPOINTS};
+        MAP_COUNTS,           MAP_SERVICES,  MAP_NODE_PORTS,          MAP_LOCAL_SERVICES,
+        MAP_LOCAL_NODE_PORTS, MAP_ENDPOINTS, MAP_NODE_PORT_ENDPOINTS, SET_CLUSTER_IPS,
+        SET_LOCAL_ENDPOINTS};
     struct adopt a = {.n = n, .family = f};
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
@@ -443,7 +519,8 @@ static int adopt_family(struct nftables *n, const struct nftables_family *f, str
     }
     if (r == 0)
         remove_torn(n, &a);
-    map_done(&a.declared);
+    map_done(&a.declared[SCOPE_CLUSTER]);
+    map_done(&a.declared[SCOPE_LOCAL]);
     return r;
 }
 
@@ -531,8 +608,12 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     if (r == 0) {
         mark_unseen(n);
         for (size_t at = 0; frontend_table_next(&want, &at, &s);) {
-            struct frontend f = {
-                .key = s->key, .policy = s->policy, .endpoints = s->endpoints, .n_endpoints = s->n};
+            struct frontend f = {.key = s->key,
+                                 .policy = (enum dataplane_policy)s->policy,
+                                 .endpoints = s->slots[SCOPE_CLUSTER].v,
+                                 .n_endpoints = s->slots[SCOPE_CLUSTER].n,
+                                 .local = s->slots[SCOPE_LOCAL].v,
+                                 .n_local = s->slots[SCOPE_LOCAL].n};
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
                 flush(n);
@@ -617,8 +698,9 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
     *ret = n->counters;
     ret->frontends = n->table.map.used;
     for (unsigned f = 0; f < 2; f++)
-        for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
-            ret->classes += n->classes[f][i].in_kernel;
+        for (int scope = 0; scope < _SCOPE_MAX; scope++)
+            for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
+                ret->classes += n->classes[f][scope][i].in_kernel;
 }
 
 static int nftables_repair(struct dataplane *d, struct err *reterr)

@@ -39,25 +39,29 @@ static void change(struct nftables_changes *c, bool add, unsigned family, enum n
     c->n++;
 }
 
-void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k,
-                              uint32_t policy, uint32_t count)
+void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                              const struct frontend_key *k, uint32_t value)
 {
+    static const enum nftables_map maps[_SCOPE_MAX][2] = {
+        {MAP_SERVICES, MAP_NODE_PORTS}, {MAP_LOCAL_SERVICES, MAP_LOCAL_NODE_PORTS}};
     unsigned i;
     struct element e = {0};
-    uint32_t value = policy << VALUE_POLICY_SHIFT | count;
     key_add_frontend(&e, family_of(k->family, &i), k);
     bytes_add(e.data, &e.n_data, &value, sizeof(value));
-    change(c, add, i, k->node_port ? MAP_NODE_PORTS : MAP_SERVICES, &e);
+    change(c, add, i, maps[scope][k->node_port], &e);
 }
 
-void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k,
-                              uint32_t index, const struct dataplane_endpoint *ep)
+void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                              const struct frontend_key *k, uint32_t index,
+                              const struct dataplane_endpoint *ep)
 {
     unsigned i;
     struct element e = {0};
     uint16_t port = htons(ep->port);
     const struct nftables_family *f = family_of(k->family, &i);
     key_add_frontend(&e, f, k);
+    if (scope == SCOPE_LOCAL)
+        index |= VALUE_SCOPE_LOCAL;
     bytes_add(e.key, &e.n_key, &index, sizeof(index));
     bytes_add(e.data, &e.n_data, ep->ip, f->addr_bytes);
     bytes_add(e.data, &e.n_data, &port, 2);
@@ -151,25 +155,26 @@ static bool parse_key(const struct nftables_family *f, bool node_port, struct st
 
 bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
-                             uint32_t *ret_policy, uint32_t *ret_count)
+                             uint32_t *ret_value)
 {
     struct str key = e->key;
-    uint32_t value = nla_u32(e->data, 0);
-    *ret_policy = (value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT;
-    *ret_count = value & VALUE_COUNT_MASK;
+    *ret_value = nla_u32(e->data, 0);
     return parse_key(f, node_port, &key, ret) && key.n == 0 && e->data.n >= 4;
 }
 
 bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
-                             uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint)
+                             enum endpoint_scope *ret_scope, uint32_t *ret_index,
+                             struct dataplane_endpoint *ret_endpoint)
 {
     struct str key = e->key;
     if (!parse_key(f, node_port, &key, ret) || key.n != 4 || e->data.n < f->addr_bytes + 2u)
         return false;
-    *ret_index = nla_u32(key, 0);
+    uint32_t index = nla_u32(key, 0);
+    *ret_scope = index & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER;
+    *ret_index = index & ~(uint32_t)VALUE_SCOPE_LOCAL;
     *ret_endpoint = (struct dataplane_endpoint){
         .port = nla_be16(str_sub(e->data, f->addr_bytes, e->data.n), 0)};
     memcpy(ret_endpoint->ip, e->data.p, f->addr_bytes);
-    return *ret_index <= UINT16_MAX;
+    return *ret_index < DATAPLANE_ENDPOINTS_MAX;
 }

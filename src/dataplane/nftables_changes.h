@@ -18,17 +18,20 @@ void nftables_changes_emit(const struct nftables_changes *c, struct nfnl_batch *
 /* How many elements are added and deleted. */
 void nftables_changes_count(const struct nftables_changes *c, uint64_t *added, uint64_t *deleted);
 
-void nftables_change_frontend(struct nftables_changes *c, bool add, const struct frontend_key *k,
-                              uint32_t policy, uint32_t count);
-void nftables_change_endpoint(struct nftables_changes *c, bool add, const struct frontend_key *k,
-                              uint32_t index, const struct dataplane_endpoint *e);
+/* value: see enum in nftables_priv.h; of the scope's own map. */
+void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                              const struct frontend_key *k, uint32_t value);
+void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
+                              const struct frontend_key *k, uint32_t index,
+                              const struct dataplane_endpoint *e);
 void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
                              const struct ip *ip);
 
 /* The other way, from a dump. False: not one of ours. */
 bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
-                             uint32_t *ret_policy, uint32_t *ret_count);
+                             uint32_t *ret_value);
 bool nftables_parse_endpoint(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,
-                             uint32_t *ret_index, struct dataplane_endpoint *ret_endpoint);
+                             enum endpoint_scope *ret_scope, uint32_t *ret_index,
+                             struct dataplane_endpoint *ret_endpoint);

@@ -29,15 +29,32 @@ const struct nftables_family nftables_families[2] = {
 };
 
 const char *const nftables_map_names[_NFTABLES_MAP_MAX] = {
-    [MAP_SERVICES] = "services",       [MAP_ENDPOINTS] = "endpoints",
-    [MAP_NODE_PORTS] = "node-ports",   [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
-    [MAP_COUNTS] = "counts",           [MAP_POLICIES] = "policies",
-    [SET_CLUSTER_IPS] = "cluster-ips", [SET_LOCAL_ENDPOINTS] = "local-endpoints",
+    [MAP_SERVICES] = "services",
+    [MAP_LOCAL_SERVICES] = "local-services",
+    [MAP_ENDPOINTS] = "endpoints",
+    [MAP_NODE_PORTS] = "node-ports",
+    [MAP_LOCAL_NODE_PORTS] = "local-node-ports",
+    [MAP_NODE_PORT_ENDPOINTS] = "node-port-endpoints",
+    [MAP_COUNTS] = "counts",
+    [MAP_POLICIES] = "policies",
+    [SET_CLUSTER_IPS] = "cluster-ips",
+    [SET_LOCAL_ENDPOINTS] = "local-endpoints",
 };
 
 static const char *const fixed_chains[] = {
-    "dispatch",        "service",     "node-port-dispatch",    "node-port",   "policy-cluster",
-    "policy-external", "undelivered", "undelivered-node-port", "unreachable", "masquerade",
+    "dispatch",
+    "service",
+    "node-port-dispatch",
+    "node-port",
+    "policy-cluster",
+    "policy-external",
+    "policy-cluster-local",
+    "policy-external-local",
+    "undelivered",
+    "undelivered-node-port",
+    "unreachable",
+    "refused",
+    "masquerade",
 };
 
 static const struct {
@@ -116,10 +133,11 @@ static void prefix_match(struct nfnl_batch *b, const struct nftables_family *f, 
     nfnl_cmp(b, NFT_CMP_EQ, REG_1, net.bytes, f->addr_bytes);
 }
 
-static void local_match(struct nfnl_batch *b)
+/* flags: NFTA_FIB_F_DADDR or NFTA_FIB_F_SADDR. */
+static void local_match(struct nfnl_batch *b, uint32_t flags)
 {
     uint32_t local = 2; /* RTN_LOCAL */
-    nfnl_fib(b, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR, REG_1);
+    nfnl_fib(b, NFT_FIB_RESULT_ADDRTYPE, flags, REG_1);
     nfnl_cmp(b, NFT_CMP_EQ, REG_1, &local, sizeof(local));
 }
 
@@ -147,7 +165,7 @@ static void add_node_port_match(struct nfnl_batch *b, const struct nftables_fami
             continue;
         nfnl_rule_begin(b, from);
         prefix_match(b, f, f->daddr_offset, &c->node_port_addresses[i]);
-        local_match(b);
+        local_match(b, NFTA_FIB_F_DADDR);
         nfnl_verdict(b, NFT_GOTO, to);
         nfnl_rule_end(b);
         any = true;
@@ -159,7 +177,7 @@ static void add_node_port_match(struct nfnl_batch *b, const struct nftables_fami
     nfnl_verdict(b, NFT_RETURN, NULL);
     nfnl_rule_end(b);
     nfnl_rule_begin(b, from);
-    local_match(b);
+    local_match(b, NFTA_FIB_F_DADDR);
     nfnl_verdict(b, NFT_GOTO, to);
     nfnl_rule_end(b);
 }
@@ -178,11 +196,19 @@ static void add_node_port_dispatch(struct nfnl_batch *b, const struct nftables_f
 
 /* The priority holds the frontend's value, then the index, and is zero when the packet leaves. */
 static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, const char *chain,
-                         bool address, enum nftables_map endpoints)
+                         bool address, enum nftables_map local, enum nftables_map endpoints)
 {
+    uint32_t want_local = VALUE_WANT_LOCAL;
     nfnl_rule_begin(b, chain);
     masked_load(b, NFT_META_PRIORITY, VALUE_POLICY_MASK);
     nfnl_lookup(b, nftables_map_names[MAP_POLICIES], REG_1, NFT_REG_VERDICT, false);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, chain);
+    masked_load(b, NFT_META_PRIORITY, VALUE_WANT_LOCAL);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &want_local, sizeof(want_local));
+    key_load(b, f, address, false);
+    nfnl_lookup(b, nftables_map_names[local], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_rule_end(b);
     nfnl_rule_begin(b, chain);
     masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
@@ -199,7 +225,33 @@ static void add_delivery(struct nfnl_batch *b, const struct nftables_family *f, 
     nfnl_rule_end(b);
 }
 
-/* ---- masquerade ---- */
+/* ---- policies: masquerade, and which endpoints ---- */
+
+/* Row 22 in its order: pods of the cluster reach any endpoint as themselves, the node any endpoint
+ * under its own address, and what comes from elsewhere only endpoints of this node, as itself. */
+static void add_local_policies(struct nfnl_batch *b, const struct nftables_family *f,
+                               const struct dataplane_config *c)
+{
+    rule_jump(b, "policy-cluster-local", "policy-cluster");
+    nfnl_rule_begin(b, "policy-cluster-local");
+    priority_set(b, VALUE_WANT_LOCAL, REG_1);
+    nfnl_rule_end(b);
+    for (size_t i = 0; i < c->n_cluster_cidrs; i++) {
+        if (c->cluster_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, "policy-external-local");
+        prefix_match(b, f, f->saddr_offset, &c->cluster_cidrs[i]);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+    }
+    nfnl_rule_begin(b, "policy-external-local");
+    local_match(b, NFTA_FIB_F_SADDR);
+    nfnl_verdict(b, NFT_GOTO, "policy-external");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "policy-external-local");
+    priority_set(b, VALUE_WANT_LOCAL, REG_1);
+    nfnl_rule_end(b);
+}
 
 static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
                          const struct dataplane_config *c)
@@ -222,13 +274,21 @@ static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
     nfnl_rule_begin(b, "policy-external");
     mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
     nfnl_rule_end(b);
-    uint32_t cluster = DATAPLANE_CLUSTER << VALUE_POLICY_SHIFT,
-             external = DATAPLANE_EXTERNAL << VALUE_POLICY_SHIFT;
+    add_local_policies(b, f, c);
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
-    nfnl_elem_add_verdict(b, str_of(&cluster, 4), NFT_JUMP, "policy-cluster");
-    nfnl_elem_add_verdict(b, str_of(&external, 4), NFT_JUMP, "policy-external");
+    for (uint32_t i = 1; i < _DATAPLANE_POLICY_MAX; i++) {
+        static const char *const chains[_DATAPLANE_POLICY_MAX] = {
+            [DATAPLANE_CLUSTER] = "policy-cluster",
+            [DATAPLANE_EXTERNAL] = "policy-external",
+            [DATAPLANE_CLUSTER_LOCAL] = "policy-cluster-local",
+            [DATAPLANE_EXTERNAL_LOCAL] = "policy-external-local"};
+        uint32_t key = i << VALUE_POLICY_SHIFT;
+        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, chains[i]);
+    }
     nfnl_elems_end(b);
 }
+
+/* ---- masquerade ---- */
 
 static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f)
 {
@@ -279,7 +339,7 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_rule_begin(b, "undelivered");
     daddr_load(b, f);
     nfnl_lookup(b, nftables_map_names[SET_CLUSTER_IPS], REG_1, NFNL_NO_REG, false);
-    nfnl_verdict(b, NFT_GOTO, "unreachable");
+    nfnl_verdict(b, NFT_GOTO, "refused");
     nfnl_rule_end(b);
     add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
     nfnl_rule_begin(b, "undelivered-node-port");
@@ -288,7 +348,18 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_verdict(b, NFT_GOTO, "unreachable");
     nfnl_rule_end(b);
+    /* Row 35: there are endpoints, only none that the policy allows: the balancer in front shall
+     * try elsewhere. */
     nfnl_rule_begin(b, "unreachable");
+    masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
+    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
+    nfnl_counter(b);
+    nfnl_verdict(b, NF_DROP, NULL);
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "unreachable");
+    nfnl_verdict(b, NFT_GOTO, "refused");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "refused");
     nfnl_counter(b);
     nfnl_reject(b, NFT_REJECT_ICMP_UNREACH, f->reject_code);
     nfnl_rule_end(b);
@@ -302,8 +373,10 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
     const enum nfnl_type *key = v4 ? V4_KEY : V6_KEY, *endpoint = v4 ? V4_ENDPOINT : V6_ENDPOINT;
     const struct nfnl_set sets[_NFTABLES_MAP_MAX] = {
         [MAP_SERVICES] = {.key = key, .n_key = 3, .data = MARK, .n_data = 1},
+        [MAP_LOCAL_SERVICES] = {.key = key, .n_key = 3, .data = MARK, .n_data = 1},
         [MAP_ENDPOINTS] = {.key = key, .n_key = 4, .data = endpoint, .n_data = 2},
         [MAP_NODE_PORTS] = {.key = key + 1, .n_key = 2, .data = MARK, .n_data = 1},
+        [MAP_LOCAL_NODE_PORTS] = {.key = key + 1, .n_key = 2, .data = MARK, .n_data = 1},
         [MAP_NODE_PORT_ENDPOINTS] = {.key = key + 1, .n_key = 3, .data = endpoint, .n_data = 2},
         [MAP_COUNTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
         [MAP_POLICIES] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
@@ -333,8 +406,8 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_policies(b, f, c);
     add_dispatch(b, f);
     add_node_port_dispatch(b, f, c);
-    add_delivery(b, f, "service", true, MAP_ENDPOINTS);
-    add_delivery(b, f, "node-port", false, MAP_NODE_PORT_ENDPOINTS);
+    add_delivery(b, f, "service", true, MAP_LOCAL_SERVICES, MAP_ENDPOINTS);
+    add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
     add_masquerade(b, f);
     add_undelivered(b, f, c);
 }
@@ -356,7 +429,8 @@ void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
 
 static const char *class_name(uint32_t count, char ret[32])
 {
-    snprintf(ret, 32, "endpoints-%u", count);
+    snprintf(ret, 32, "%s-%u", count & VALUE_SCOPE_LOCAL ? "local-endpoints" : "endpoints",
+             count & ~(uint32_t)VALUE_SCOPE_LOCAL);
     return ret;
 }
 
@@ -367,7 +441,7 @@ void nftables_add_class(struct nfnl_batch *b, uint32_t count)
     nfnl_chain_new(b, name, NULL, -1, 0);
     nfnl_chain_flush(b, name);
     nfnl_rule_begin(b, name);
-    nfnl_numgen(b, count, REG_1);
+    nfnl_numgen(b, count & ~(uint32_t)VALUE_SCOPE_LOCAL, count & VALUE_SCOPE_LOCAL, REG_1);
     nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_rule_end(b);
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_COUNTS]);

@@ -8,9 +8,11 @@
 #define NFTABLES_TABLE "fairlead"
 
 enum nftables_map {
-    MAP_SERVICES,            /* addr . proto . port -> policy and count */
-    MAP_ENDPOINTS,           /* addr . proto . port . index -> addr . port */
-    MAP_NODE_PORTS,          /* proto . port -> policy and count */
+    MAP_SERVICES,       /* addr . proto . port -> flags, policy and count */
+    MAP_LOCAL_SERVICES, /* the same -> flags and count of traffic policy Local */
+    MAP_ENDPOINTS,      /* addr . proto . port . index -> addr . port */
+    MAP_NODE_PORTS,     /* proto . port -> flags, policy and count */
+    MAP_LOCAL_NODE_PORTS,
     MAP_NODE_PORT_ENDPOINTS, /* proto . port . index -> addr . port */
     MAP_COUNTS,              /* count -> jump endpoints-COUNT */
     MAP_POLICIES,            /* policy -> jump */
@@ -19,12 +21,15 @@ enum nftables_map {
     _NFTABLES_MAP_MAX,
 };
 
-/* The value of a frontend: its two halves are looked up one after the other, so chains grow by
- * their sum. */
+/* The value of a frontend: its parts are looked up one after the other, so chains grow by their
+ * sum. Counts and indices of traffic policy Local carry a bit of their own, so that they share the
+ * map of endpoints and have their own classes. */
 enum {
     VALUE_COUNT_MASK = 0x0000ffff,
+    VALUE_SCOPE_LOCAL = 0x00008000,
     VALUE_POLICY_SHIFT = 16,
     VALUE_POLICY_MASK = 0x00ff0000,
+    VALUE_WANT_LOCAL = 0x04000000, /* what a policy chain leaves when local endpoints are wanted */
     MASQUERADE_MARK = 0x4000,
 };
 
@@ -44,6 +49,7 @@ extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
                            const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
-/* One class: a chain that picks an index below count. */
+/* One class: a chain that picks an index below count (which may carry VALUE_SCOPE_LOCAL, and then
+ * so does the index). */
 void nftables_add_class(struct nfnl_batch *b, uint32_t count);
 void nftables_delete_class(struct nfnl_batch *b, uint32_t count);

@@ -111,6 +111,12 @@ static bool callback_end(struct informer *i)
     return false;
 }
 
+static uint64_t version_number(const char *text)
+{
+    uint64_t v;
+    return text && str_to_u64(str_from(text), &v) == 0 ? v : 0;
+}
+
 /* Versions are opaque but for this: the same text is the same version, and numbers grow (as every
  * known server has it, and as the API promises since 1.35). Text that is no number gets a hash and
  * no order. */
@@ -151,6 +157,13 @@ static void informer_upsert(struct informer *i, json_t *object)
 
 void informer_offer(struct informer *i, json_t *object)
 {
+    char key[512];
+    bool ordered;
+    uint64_t version = version_of(object, &ordered);
+    /* The watch has told everything up to `newest`: what it has not left here is gone, and an
+     * answer that comes late must not bring it back. */
+    if (ordered && version <= i->newest && !map_find_cstr(&i->entries, object_key(object, key)))
+        return;
     informer_upsert(i, object);
 }
 
@@ -189,12 +202,6 @@ static void informer_sweep(struct informer *i)
         free(*name);
     }
     vec_done(&gone);
-}
-
-static uint64_t version_number(const char *text)
-{
-    uint64_t v;
-    return text && str_to_u64(str_from(text), &v) == 0 ? v : 0;
 }
 
 /* A list older than what was seen before: the server was restored from an older state, and its
@@ -296,20 +303,26 @@ static void list_complete(struct informer *i)
 {
     AUTO_JSON json_t *list = NULL;
     if (json_parse(buf_str(&i->items.skeleton), 0, NULL, &list, NULL) < 0) {
+        informer_forget_version(i);
         informer_retry(i, "malformed list answer");
         return;
     }
     const char *next = json_at_str(list, "metadata.continue");
+    const char *version = json_at_str(list, "metadata.resourceVersion");
+    if (str_empty(version)) { /* not a list, whoever sent it: nothing is gone because of it */
+        informer_forget_version(i);
+        informer_retry(i, "the answer is not a list");
+        return;
+    }
     free(i->continue_);
     i->continue_ = str_empty(next) ? NULL : xstrdup(next);
     if (!i->continue_) {
-        const char *version = json_at_str(list, "metadata.resourceVersion");
         if (informer_history_went_back(i, version)) {
             informer_go(i);
             return;
         }
         free(i->version);
-        i->version = xstrdup(version ? version : "0");
+        i->version = xstrdup(version);
         informer_sweep(i);
         if (i->freed)
             return;
@@ -373,7 +386,7 @@ static void on_watch_data(struct http_call *call, struct str piece, void *user)
     }
     (void)callback_begin(i);
     i->line.cap = INFORMER_EVENT_BYTES_MAX;
-    while (piece.n && !i->freed) {
+    while (piece.n && !i->freed && i->version) {
         struct str rest;
         struct str part = str_cut(piece, '\n', &rest);
         if (!rest.p) {

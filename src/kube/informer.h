@@ -32,7 +32,8 @@ void informer_free(struct informer *i);
 
 /* Puts what a write of ours was answered with into the cache (and through on_upsert) without
  * waiting for the watch, so that a controller never acts on a state older than its own writes.
- * Ignored if the cache is newer. */
+ * Ignored if the cache is newer, or has seen
+ * the object go. */
 void informer_offer(struct informer *i, json_t *object);
 
 /* Caches only: replaces the cached object by this guess of its next state, silently, until the

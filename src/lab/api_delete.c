@@ -34,7 +34,12 @@ static bool read_options(struct api_request *r, struct delete_options *o)
     if (api_read_message(r, &schema_delete_options, &body) < 0)
         return false;
     o->grace_s = json_at_int(body, "gracePeriodSeconds", -1);
-    if (grace && str_to_u64(str_from(grace), &v) == 0)
+    if (grace && (str_to_u64(str_from(grace), &v) < 0 || v > INT32_MAX)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "gracePeriodSeconds: \"%s\" is not a number of seconds", grace);
+        return false;
+    }
+    if (grace)
         o->grace_s = (int64_t)v;
     const char *body_policy = json_key_str(body, "propagationPolicy");
     snprintf(o->policy, sizeof(o->policy), "%s", policy ? policy : body_policy ? body_policy : "");

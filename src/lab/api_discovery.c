@@ -4,6 +4,7 @@
  * for in two versions, plain lists must stay. */
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "lab/api_priv.h"
 
 #define KUBE_VERSION "v1.33.0"
@@ -189,11 +190,43 @@ static json_t *group_list(void)
     return json_pack("{s:s,s:s,s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups", groups);
 }
 
+static bool etag_is_known(struct api_request *r, const char *etag)
+{
+    struct str rest = http_exchange_header(r->exchange, "if-none-match");
+    while (rest.p) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        if (str_starts(one, STR("W/")))
+            one = str_sub(one, 2, one.n);
+        if (str_is(one, etag) || str_is(one, "*"))
+            return true;
+    }
+    return false;
+}
+
+/* Clients keep these answers on disk and ask again with If-None-Match. */
 static void reply_typed(struct api_request *r, const char *type, struct str body)
 {
-    struct http_header h = {STR("Content-Type"), str_from(type)};
-    http_exchange_reply(r->exchange, 200, &h, 1, body);
+    char etag[20];
+    snprintf(etag, sizeof(etag), "\"%016llX\"",
+             (unsigned long long)hash_bytes_seed(body.p, body.n, 0));
+    const struct http_header headers[] = {
+        {STR("Content-Type"), str_from(type)},
+        {STR("ETag"), str_from(etag)},
+        {STR("Vary"), STR("Accept")},
+        {STR("Cache-Control"), STR("public")},
+    };
+    if (etag_is_known(r, etag))
+        http_exchange_reply(r->exchange, 304, headers + 1, ARRAY_LEN(headers) - 1, STR(""));
+    else
+        http_exchange_reply(r->exchange, 200, headers, ARRAY_LEN(headers), body);
     api_request_free(r);
+}
+
+static void reply_typed_object(struct api_request *r, const json_t *object)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, object);
+    reply_typed(r, "application/json", buf_str(&b));
 }
 
 static void reply_aggregated(struct api_request *r, bool core, bool v2)
@@ -228,49 +261,77 @@ static const char openapi_v2[] = "\x0a\x03"
                                  "\x12\x00"
                                  "\x42\x00\x4a\x00";
 
-static void openapi_v3_index(struct api_request *r)
-{
-    AUTO_JSON json_t *paths = json_object();
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        const struct api_kind *k = &api_kinds[i];
-        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
-                                         : xasprintf("api/%s", k->version);
-        AUTO_CHARS char *url = xasprintf("/openapi/v3/%s?hash=%s", key, FAIRLEAD_VERSION);
-        json_object_set_new(paths, key, json_pack("{s:s}", "serverRelativeURL", url));
-    }
-    AUTO_JSON json_t *o = json_pack("{s:O}", "paths", paths);
-    api_reply_object(r, 200, o);
-}
-
 /* Enough for kubectl: the PATCH of each kind with its parameters (dryRun and fieldValidation are
  * looked up there). */
-static void openapi_v3_group(struct api_request *r, struct str rest)
+static void add_patch_path(json_t *paths, const struct api_kind *k, const char *key)
 {
-    AUTO_JSON json_t *paths = json_object();
+    static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation", "force"};
+    AUTO_CHARS char *path = xasprintf("/%s/%s%s/{name}", key,
+                                      k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
+    json_t *list = json_array();
+    for (size_t p = 0; p < ARRAY_LEN(parameters); p++)
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:{s:s,s:b}}", "name", parameters[p], "in",
+                                        "query", "schema", "type", "string", "uniqueItems", 1));
+    json_object_set_new(paths, path,
+                        json_pack("{s:{s:o,s:{},s:{s:s,s:s,s:s}}}", "patch", "parameters", list,
+                                  "responses", "x-kubernetes-group-version-kind", "group", k->group,
+                                  "version", k->version, "kind", k->kind));
+}
+
+static char *openapi_key(const struct api_kind *k)
+{
+    return *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
+                     : xasprintf("api/%s", k->version);
+}
+
+/* The document of one group version ("apis/apps/v1"); NULL if there is none. A new object. */
+static json_t *openapi_document(struct str key)
+{
+    json_t *paths = json_object();
+    bool any = false;
     for (size_t i = 0; i < api_kinds_n; i++) {
-        const struct api_kind *k = &api_kinds[i];
-        AUTO_CHARS char *key = *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
-                                         : xasprintf("api/%s", k->version);
-        if (!str_is(rest, key))
+        AUTO_CHARS char *own = openapi_key(&api_kinds[i]);
+        if (!str_is(key, own))
             continue;
-        AUTO_CHARS char *path = xasprintf(
-            "/%s/%s%s/{name}", key, k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
-        static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation",
-                                                 "force"};
-        json_t *list = json_array();
-        for (size_t p = 0; p < ARRAY_LEN(parameters); p++)
-            json_array_append_new(list,
-                                  json_pack("{s:s,s:s,s:{s:s,s:b}}", "name", parameters[p], "in",
-                                            "query", "schema", "type", "string", "uniqueItems", 1));
-        json_object_set_new(paths, path,
-                            json_pack("{s:{s:o,s:{},s:{s:s,s:s,s:s}}}", "patch", "parameters", list,
-                                      "responses", "x-kubernetes-group-version-kind", "group",
-                                      k->group, "version", k->version, "kind", k->kind));
+        any = true;
+        if (!api_kinds[i].review)
+            add_patch_path(paths, &api_kinds[i], own);
     }
-    AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s,s:s},s:O,s:{s:{}}}", "openapi", "3.0.0", "info",
-                                    "title", "Fairlead lab", "version", FAIRLEAD_VERSION, "paths",
-                                    paths, "components", "schemas");
-    api_reply_object(r, 200, o);
+    if (!any) {
+        json_decref(paths);
+        return NULL;
+    }
+    return json_pack("{s:s,s:{s:s,s:s},s:o,s:{s:{}}}", "openapi", "3.0.0", "info", "title",
+                     "Fairlead lab", "version", FAIRLEAD_VERSION, "paths", paths, "components",
+                     "schemas");
+}
+
+/* The hash in each address changes with the document: clients keep documents for ever by it. */
+static void openapi_v3_index(struct api_request *r)
+{
+    json_t *paths = json_object();
+    AUTO_JSON json_t *o = json_pack("{s:o}", "paths", paths);
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        AUTO_CHARS char *key = openapi_key(&api_kinds[i]);
+        if (json_object_get(paths, key))
+            continue;
+        AUTO_JSON json_t *document = openapi_document(str_from(key));
+        AUTO_DONE(buf) struct buf text = {0};
+        json_write(&text, document);
+        AUTO_CHARS char *url = xasprintf("/openapi/v3/%s?hash=%016llX", key,
+                                         (unsigned long long)hash_bytes_seed(text.p, text.n, 0));
+        json_object_set_new(paths, key, json_pack("{s:s}", "serverRelativeURL", url));
+    }
+    reply_typed_object(r, o);
+}
+
+static bool openapi_v3_group(struct api_request *r, struct str key)
+{
+    AUTO_JSON json_t *o = openapi_document(key);
+    if (o)
+        reply_typed_object(r, o);
+    return o != NULL;
 }
 
 static void version_info(struct api_request *r)
@@ -347,7 +408,7 @@ bool api_discovery(struct api_request *r, struct str path)
     else if (str_is(path, "/openapi/v3"))
         openapi_v3_index(r);
     else if (str_starts(path, STR("/openapi/v3/")))
-        openapi_v3_group(r, str_sub(path, 12, path.n));
+        return openapi_v3_group(r, str_sub(path, 12, path.n));
     else if (str_starts(path, STR("/api/")))
         return group_path(r, str_sub(path, 5, path.n), true);
     else if (str_starts(path, STR("/apis/")))

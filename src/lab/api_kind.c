@@ -11,6 +11,7 @@
 #include "kube/schema_tables.h"
 #include "kube/selector.h"
 #include "kube/validate.h"
+#include "lab/store.h"
 
 #define ROW(group_, kind_, plural_, singular_, msg, tab)                                           \
     .group = group_, .version = "v1", .kind = kind_, .plural = plural_, .singular = singular_,     \
@@ -127,6 +128,30 @@ int api_kind_find(struct str group, struct str version, struct str plural)
             str_is(plural, api_kinds[i].plural))
             return (int)i;
     return -1;
+}
+
+static const char *absent_text(const struct schema *s, struct str path)
+{
+    const struct schema_field *f = NULL;
+    while (s && path.p) {
+        f = schema_find(s, str_cut(path, '.', &path));
+        s = f && f->type == FIELD_OBJECT ? f->of : NULL;
+    }
+    return !f || path.p                                       ? ""
+           : f->type == FIELD_BOOL                            ? "false"
+           : f->type == FIELD_INT32 || f->type == FIELD_INT64 ? "0"
+                                                              : "";
+}
+
+char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
+{
+    if (streq(path, "source")) { /* of an Event: who says it, in either form */
+        const char *component = json_at_str(object, "source.component"),
+                   *reporting = json_at_str(object, "reportingComponent");
+        return xstrdup(!str_empty(component) ? component : reporting ? reporting : "");
+    }
+    const json_t *v = json_at(object, path);
+    return v ? store_field_text(v) : xstrdup(absent_text(api_kinds[kind].schema, str_from(path)));
 }
 
 /* ---- causes ---- */

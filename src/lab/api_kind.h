@@ -47,6 +47,9 @@ int api_kind_find(struct str group, struct str version, struct str plural);
 /* Where objects of this kind are kept: the index of the row, or of the row it is another form of.
  */
 int api_kind_index(const struct api_kind *k);
+/* A selectable field of a stored object as selectors compare it: flags and numbers that are absent
+ * read as false and 0. The result is the caller's. */
+char *api_kind_field_text(size_t kind, const char *path, const json_t *object);
 /* By apiVersion and kind; NULL = absent. */
 const struct api_kind *api_kind_named(const char *api_version, const char *kind);
 

@@ -99,6 +99,30 @@ bool api_discovery(struct api_request *r, struct str path);
 void api_get(struct api_request *r);
 void api_list(struct api_request *r);
 
+/* api_options.c: false = answered. The write check also sets r->dry_run. */
+bool api_options_check(struct api_request *r, bool watch);
+bool api_write_options_check(struct api_request *r);
+bool api_log_options_check(struct api_request *r);
+
+/* api_past.c: a kind as it was at an earlier version (not before store_oldest_version). */
+struct api_past_change {
+    const struct object *key;
+    struct object *was; /* NULL: it was not there */
+    uint64_t age;
+};
+struct api_past {
+    const struct store *store;
+    uint32_t kind;
+    size_t at;
+    size_t change_at;
+    VEC(struct api_past_change) changes; /* what has to be taken back, in order of (ns, name) */
+};
+void api_past_init(struct api_past *p, const struct store *store, uint32_t kind, uint64_t version);
+void api_past_done(struct api_past *p);
+/* To the first object not before (ns, name). */
+void api_past_seek(struct api_past *p, const char *ns, const char *name);
+struct object *api_past_next(struct api_past *p); /* borrowed; NULL = no more */
+
 /* api_selection.c: which objects a list or watch is about. */
 struct api_selection {
     const struct api_kind *kind;

@@ -2,7 +2,7 @@
  * size.
  *
  * Pages: `continue` is base64url of {v: version of the first page, s: "ns/name" of the last item}.
- * The server has one state only, so a page shows the present; a token older than the event ring is
+ * Every page shows the state of that version (api_past.c); a token older than the event ring is
  * answered 410 Expired, as the API promises. */
 #include <errno.h>
 #include <inttypes.h>
@@ -73,13 +73,6 @@ static bool check_version(struct api_request *r)
         api_status(r, 400, "BadRequest", NULL, "invalid resource version \"%s\"", version);
         return false;
     }
-    if (!str_empty(match) && !streq(match, "Exact") && !streq(match, "NotOlderThan")) {
-        api_status(r, 422, "Invalid", NULL,
-                   "resourceVersionMatch: Unsupported value: \"%s\": supported values: \"Exact\", "
-                   "\"NotOlderThan\"",
-                   match);
-        return false;
-    }
     if (v > store_version(r->server->store)) {
         AUTO_JSON json_t *details =
             json_pack("{s:[{s:s,s:s}],s:i}", "causes", "reason", "ResourceVersionTooLarge",
@@ -89,8 +82,7 @@ static bool check_version(struct api_request *r)
                    store_version(r->server->store));
         return false;
     }
-    if (streq(match, "Exact") && v != store_version(r->server->store) &&
-        v < store_oldest_version(r->server->store)) {
+    if (streq(match, "Exact") && v < store_oldest_version(r->server->store)) {
         api_status(r, 410, "Expired", NULL,
                    "The resourceVersion for the provided list is too old.");
         return false;
@@ -98,19 +90,32 @@ static bool check_version(struct api_request *r)
     return true;
 }
 
-static void list_from(struct api_request *r, const struct api_selection *sel, size_t at,
+/* False: answered. */
+static bool page_is_consistent(struct api_request *r, const struct page *page)
+{
+    if (page->version > store_version(r->server->store)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "continue key is not valid: it is newer than this server");
+        return false;
+    }
+    if (page->version >= store_oldest_version(r->server->store))
+        return true;
+    api_status(r, 410, "Expired", NULL,
+               "The provided continue parameter is too old to display a consistent list result. "
+               "You can start a new list without the continue parameter.");
+    return false;
+}
+
+static void list_from(struct api_request *r, const struct api_selection *sel, struct api_past *past,
                       uint64_t version, uint64_t limit)
 {
-    struct store *store = r->server->store;
     AUTO_DONE(buf) struct buf b = {0};
     AUTO_DONE(buf) struct buf token = {0};
     struct object *last = NULL;
-    size_t n = store_count(store, r->kind_index);
     uint64_t shown = 0, remaining = 0;
     bool exact = !sel->labels && !sel->fields;
     api_view_list_begin(&b, r->view, r->kind);
-    for (; at < n; at++) {
-        struct object *o = store_at(store, r->kind_index, at);
+    for (struct object *o; (o = api_past_next(past));) {
         if (!api_selection_matches(sel, o)) {
             if (*sel->ns && strcmp(o->ns, sel->ns) > 0)
                 break;
@@ -136,49 +141,69 @@ static void list_from(struct api_request *r, const struct api_selection *sel, si
         api_reply_json(r, 200, buf_str(&b));
 }
 
+/* Where the list begins: behind the last item of the page before, or at the namespace. */
+static void list_seek(struct api_request *r, struct api_past *past, const struct page *page)
+{
+    if (!page->last_name) {
+        api_past_seek(past, r->ns, "");
+        return;
+    }
+    AUTO_CHARS char *next = xasprintf("%s\x01", page->last_name); /* no name lies between */
+    api_past_seek(past, page->last_ns, next);
+}
+
+/* The version the list shows; false: answered. */
+static bool choose_version(struct api_request *r, const char *token, struct page *page,
+                           uint64_t *ret)
+{
+    AUTO_CHARS char *version = url_param(r->query, "resourceVersion");
+    AUTO_CHARS char *match = url_param(r->query, "resourceVersionMatch");
+    *ret = store_version(r->server->store);
+    if (str_empty(token)) {
+        if (!check_version(r))
+            return false;
+        if (streq(match, "Exact"))
+            return str_to_u64(str_from(version), ret) == 0;
+        return true;
+    }
+    if (!str_empty(version) && !streq(version, "0")) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "specifying resource version is not allowed when using continue");
+        return false;
+    }
+    if (page_parse(token, page) < 0) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "continue key is not valid: it did not come from this server");
+        return false;
+    }
+    *ret = page->version;
+    return page_is_consistent(r, page);
+}
+
 void api_list(struct api_request *r)
 {
     struct api_selection sel;
     struct err err = {0};
     AUTO_CHARS char *limit_text = url_param(r->query, "limit");
     AUTO_CHARS char *token = url_param(r->query, "continue");
-    uint64_t limit = 0, version = store_version(r->server->store);
-    struct page page = {0};
+    uint64_t limit = 0, version;
+    AUTO_DONE(page) struct page page = {0};
+    if (!api_options_check(r, false))
+        return;
     if (!str_empty(limit_text) && str_to_u64(str_from(limit_text), &limit) < 0) {
         api_status(r, 400, "BadRequest", NULL, "limit: \"%s\" is not a number", limit_text);
         return;
     }
-    if (str_empty(token) && !check_version(r))
+    if (!choose_version(r, token, &page, &version))
         return;
-    if (!str_empty(token) && page_parse(token, &page) < 0) {
-        api_status(r, 400, "BadRequest", NULL,
-                   "continue key is not valid: it did not come from this server");
-        return;
-    }
-    if (!str_empty(token) && page.version < store_oldest_version(r->server->store)) {
-        page_done(&page);
-        api_status(r, 410, "Expired", NULL,
-                   "The provided continue parameter is too old to display a consistent list "
-                   "result. You can start a new list "
-                   "without the continue parameter.");
-        return;
-    }
     if (api_selection_parse(r, &sel, &err) < 0) {
-        page_done(&page);
         api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
         return;
     }
-    size_t at = *r->ns ? store_lower_bound(r->server->store, r->kind_index, r->ns, "") : 0;
-    if (page.last_name) {
-        at = store_lower_bound(r->server->store, r->kind_index, page.last_ns, page.last_name);
-        const struct object *o = at < store_count(r->server->store, r->kind_index)
-                                     ? store_at(r->server->store, r->kind_index, at)
-                                     : NULL;
-        if (o && streq(o->ns, page.last_ns) && streq(o->name, page.last_name))
-            at++;
-        version = page.version;
-    }
-    list_from(r, &sel, at, version, limit);
+    struct api_past past;
+    api_past_init(&past, r->server->store, r->kind_index, version);
+    list_seek(r, &past, &page);
+    list_from(r, &sel, &past, version, limit);
+    api_past_done(&past);
     api_selection_done(&sel);
-    page_done(&page);
 }

@@ -191,12 +191,6 @@ static bool health(struct api_request *r, struct str path)
     return false;
 }
 
-static void check_dry_run(struct api_request *r)
-{
-    AUTO_CHARS char *dry = url_param(r->query, "dryRun");
-    r->dry_run = streq(dry, "All");
-}
-
 static void handle(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange), path = http_exchange_path(r->exchange);
@@ -222,7 +216,8 @@ static void handle(struct api_request *r)
                    "only the following media types are accepted: application/json");
         return;
     }
-    check_dry_run(r);
+    if (!str_is(method, "GET") && !api_write_options_check(r))
+        return;
     if (r->kind->review && !(str_is(method, "POST") && !r->name))
         method_not_allowed(r);
     else if (r->kind->review)
@@ -356,6 +351,7 @@ static int open_store(struct api_server *s, struct err *reterr)
     for (size_t i = 0; i < api_kinds_n; i++) {
         kinds[i].name = api_kind_resource(&api_kinds[i]);
         kinds[i].field_paths = api_kinds[i].field_paths;
+        kinds[i].field_text = api_kind_field_text;
         while (kinds[i].n_fields < ARRAY_LEN(api_kinds[i].field_paths) &&
                api_kinds[i].field_paths[kinds[i].n_fields])
             kinds[i].n_fields++;

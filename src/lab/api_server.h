@@ -18,6 +18,7 @@ struct api_config {
     struct prefix service_cidrs[2];
     size_t n_service_cidrs;
     uint16_t node_port_first, node_port_last;
+    uint64_t bookmark_ms; /* between bookmarks of a watch; 0 = a minute */
 };
 
 /* Takes what config owns (it is empty afterwards, also on failure). */

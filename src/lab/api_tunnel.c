@@ -274,6 +274,8 @@ void api_tunnel(struct api_request *r)
     struct sockaddr_storage to;
     struct ip ip;
     uint16_t port;
+    if (streq(r->subresource, "log") && !api_log_options_check(r))
+        return;
     AUTO_CHARS char *container = choose_container(r, pod);
     if (!container)
         return;

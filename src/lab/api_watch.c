@@ -87,6 +87,20 @@ static struct bytes *encode_event(struct api_server *s, enum store_event_type ty
     return bytes_new(buf_str(&b));
 }
 
+/* The bytes of an event for watchers to whom it is of this type. An object that leaves a selection
+ * is told as it was when it belonged to it, with the version of the change. */
+static struct bytes *encode_for(struct api_server *s, const struct store_event *e,
+                                enum store_event_type type, enum api_view view,
+                                const struct api_kind *kind)
+{
+    if (type != STORE_DELETED || e->type == STORE_DELETED)
+        return encode_event(s, type, view, kind, e->object);
+    struct object *was = object_restamp(s->store, e->before, e->version);
+    struct bytes *b = encode_event(s, type, view, kind, was);
+    object_unref(was);
+    return b;
+}
+
 /* What an event is to this watcher; false = nothing. */
 static bool event_for(const struct api_watch *w, const struct store_event *e,
                       enum store_event_type *ret)
@@ -114,7 +128,7 @@ void api_watch_event(struct api_server *s, const struct store_event *e)
         }
         struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
         if (!*slot)
-            *slot = encode_event(s, type, w->view, w->selection.kind, e->object);
+            *slot = encode_for(s, e, type, w->view, w->selection.kind);
         http_exchange_write_bytes(w->exchange, *slot);
     }
     struct bytes **all = &cache->encoded[0][0][0];
@@ -148,12 +162,17 @@ static void send_bookmark(struct api_watch *w, bool initial_end)
     http_exchange_write(w->exchange, buf_str(&b));
 }
 
+static uint64_t bookmark_ms(const struct api_watch *w)
+{
+    return w->server->config.bookmark_ms ? w->server->config.bookmark_ms : BOOKMARK_MS;
+}
+
 static void on_bookmark(void *user)
 {
     struct api_watch *w = user;
     if (!w->behind) /* a bookmark promises that everything before it has been told */
         send_bookmark(w, false);
-    loop_timer_start(w->bookmark_timer, BOOKMARK_MS);
+    loop_timer_start(w->bookmark_timer, bookmark_ms(w));
 }
 
 static void on_end(void *user)
@@ -181,11 +200,10 @@ static void take_initial(struct api_watch *w)
     w->n_initial = chosen.n;
 }
 
-static void tell(struct api_watch *w, enum store_event_type type, struct object *o)
+static void tell(struct api_watch *w, struct bytes *event)
 {
-    struct bytes *b = encode_event(w->server, type, w->view, w->selection.kind, o);
-    http_exchange_write_bytes(w->exchange, b);
-    bytes_unref(b);
+    http_exchange_write_bytes(w->exchange, event);
+    bytes_unref(event);
 }
 
 /* The ring has moved on without this watcher: it must list again. */
@@ -213,7 +231,7 @@ static void catch_up(struct api_watch *w)
     struct store *store = w->server->store;
     while (w->initial_at < w->n_initial && room(w)) {
         struct object *o = w->initial[w->initial_at++];
-        tell(w, STORE_ADDED, o);
+        tell(w, encode_event(w->server, STORE_ADDED, w->view, w->selection.kind, o));
         object_unref(o);
     }
     if (w->initial_at < w->n_initial)
@@ -230,7 +248,7 @@ static void catch_up(struct api_watch *w)
         const struct store_event *e = store_event(store, w->cursor);
         enum store_event_type type;
         if (e->object->kind == w->kind_index && event_for(w, e, &type))
-            tell(w, type, e->object);
+            tell(w, encode_for(w->server, e, type, w->view, w->selection.kind));
     }
     w->behind = w->cursor < store_events_end(store);
 }
@@ -257,7 +275,6 @@ static bool read_options(struct api_request *r, struct watch_options *o)
     AUTO_CHARS char *version = url_param(r->query, "resourceVersion");
     AUTO_CHARS char *timeout = url_param(r->query, "timeoutSeconds");
     AUTO_CHARS char *initial = url_param(r->query, "sendInitialEvents");
-    AUTO_CHARS char *match = url_param(r->query, "resourceVersionMatch");
     *o = (struct watch_options){.timeout_s = WATCH_DEFAULT_S,
                                 .bookmarks = url_param_bool(r->query, "allowWatchBookmarks")};
     if (!str_empty(version) && str_to_u64(str_from(version), &o->version) < 0) {
@@ -271,13 +288,6 @@ static bool read_options(struct api_request *r, struct watch_options *o)
         return false;
     }
     o->initial_events = streq(initial, "true");
-    if (initial && !streq(match, "NotOlderThan")) {
-        api_status(r, 422, "Invalid", NULL,
-                   "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-                   "sendInitialEvents requires "
-                   "setting resourceVersionMatch to NotOlderThan");
-        return false;
-    }
     o->from_now = (str_empty(version) || streq(version, "0")) && !streq(initial, "false");
     if (o->version == 0)
         o->version = store_version(r->server->store);
@@ -297,7 +307,7 @@ void api_watch(struct api_request *r)
     static const struct http_header headers[] = {
         {{"Content-Type", 12}, {"application/json;stream=watch", 29}},
         {{"Cache-Control", 13}, {"no-cache, private", 17}}};
-    if (!read_options(r, &o))
+    if (!api_options_check(r, true) || !read_options(r, &o))
         return;
     if (api_selection_parse(r, &sel, &err) < 0) {
         api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
@@ -326,7 +336,7 @@ void api_watch(struct api_request *r)
         w->cursor = store_events_after(r->server->store, o.version);
     catch_up(w);
     if (o.bookmarks)
-        loop_timer_start(w->bookmark_timer, BOOKMARK_MS);
+        loop_timer_start(w->bookmark_timer, bookmark_ms(w));
     if (o.timeout_s)
         loop_timer_start(w->end_timer, o.timeout_s * 1000);
     api_request_free(r);

@@ -446,37 +446,45 @@ static void reply_conflict(struct api_request *r)
                api_kind_resource(r->kind), name);
 }
 
-/* object becomes before, but for what stands at path. */
-static void take_only(json_t *object, const json_t *before, const char *path)
+/* object becomes before, but for the members at the two paths (NULL = one is enough). */
+static void take_only(json_t *object, const json_t *before, const char *path, const char *other)
 {
-    json_t *value = json_incref(json_at(object, path));
-    json_t *copy = json_deep_copy(before);
+    const char *const paths[] = {path, other};
+    json_t *sent[ARRAY_LEN(paths)];
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        sent[i] = paths[i] ? json_incref(json_at(object, paths[i])) : NULL;
+    AUTO_JSON json_t *copy = json_deep_copy(before);
     json_object_clear(object);
     json_object_update(object, copy);
-    json_decref(copy);
-    if (value)
-        json_put(object, path, value);
-    else
-        json_del(object, path);
+    json_del(object, path);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (sent[i])
+            json_put(object, paths[i], sent[i]);
 }
 
 /* Puts back what this address may not change: the status and ephemeral containers through the
- * object, the rest through /status and /ephemeralcontainers. */
+ * object; through /status everything but status and metadata (and of that, what Kubernetes'
+ * strategies hold back too); through /ephemeralcontainers everything but those. */
 static void separate_status(struct api_request *r, json_t *object, const json_t *before)
 {
     if (streq(r->subresource, "ephemeralcontainers")) {
-        take_only(object, before, "spec.ephemeralContainers");
+        take_only(object, before, "spec.ephemeralContainers", NULL);
         return;
     }
     if (!r->kind->has_status)
         return;
-    if (streq(r->subresource, "status")) {
-        take_only(object, before, "status");
+    bool is_pod = streq(r->kind->kind, "Pod");
+    if (!streq(r->subresource, "status")) {
+        keep_from_old(object, before, "status");
+        if (is_pod)
+            keep_from_old(object, before, "spec.ephemeralContainers");
         return;
     }
-    keep_from_old(object, before, "status");
-    if (streq(r->kind->kind, "Pod"))
-        keep_from_old(object, before, "spec.ephemeralContainers");
+    take_only(object, before, "status", "metadata");
+    if (is_pod)
+        keep_from_old(object, before, "metadata.ownerReferences");
+    else if (streq(r->kind->kind, "Deployment"))
+        keep_from_old(object, before, "metadata.labels");
 }
 
 /* The common end of PUT and PATCH. */
@@ -492,6 +500,15 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
         api_status(r, 400, "BadRequest", NULL,
                    "the name of the object (%s) does not match the name on the URL (%s)", sent,
                    want);
+        return;
+    }
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (!str_empty(ns) && !streq(ns, r->ns)) {
+        AUTO_CHARS char *sent = xstrdup(ns);
+        AUTO_CHARS char *want = xstrdup(r->ns);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the object (%s) does not match the namespace on the URL (%s)",
+                   sent, want);
         return;
     }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||

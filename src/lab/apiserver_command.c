@@ -11,6 +11,7 @@ struct options {
     const char *bind, *advertise, *data_dir, *cert, *key, *ca, *tokens, *sa_key, *issuer,
         *kubelet_cert, *kubelet_key, *cidrs, *node_ports;
     int64_t port;
+    uint64_t bookmark_ms;
     bool ephemeral;
 };
 
@@ -85,6 +86,7 @@ static int build_config(const struct options *o, struct api_config *c, struct er
     c->port = (uint16_t)o->port;
     c->data_dir = o->ephemeral ? NULL : o->data_dir;
     c->sa_issuer = o->issuer;
+    c->bookmark_ms = o->bookmark_ms;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
         if (files[i].path)
             r = read_all(files[i].path, files[i].into, reterr);
@@ -137,6 +139,8 @@ int apiserver_command(int argc, char **argv)
          "ClusterIPs, one range per family", 0, 0, false},
         {"service-node-port-range", 0, ARG_STRING, &o.node_ports, "A-B",
          "node ports (default 30000-32767)", 0, 0, false},
+        {"watch-bookmark-period", 0, ARG_DURATION, &o.bookmark_ms, "D",
+         "between the bookmarks of a watch (default 1m)", 0, 0, false},
         {.name = NULL},
     };
     const struct program p = {"fairlead-labd apiserver",

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "lab/controller_index.h"
 
 enum {
     IN_FLIGHT_MAX = 64,
@@ -72,13 +73,18 @@ struct controllers {
     struct controllers_options options;
     struct event_recorder *events;
     struct watch watches[_WATCHED_MAX];
+    struct controller_index *index;
+    const json_t *before; /* of the change being told */
     struct controller controllers[CONTROLLERS];
     unsigned synced;
     bool run_queued;
     struct loop_timer *tick;
+    struct list_node open; /* syncs whose calls are not answered yet */
 };
 
 struct sync {
+    struct list_node node; /* in controllers.open */
+    struct list_node parts;
     struct work *work;
     unsigned pending; /* calls, and 1 while the sync function runs */
     bool failed;
@@ -86,6 +92,8 @@ struct sync {
 };
 
 struct sync_part {
+    struct list_node node; /* in sync.parts */
+    struct kube_call *call;
     struct sync *sync;
     enum watched kind;
     bool is_delete;
@@ -158,6 +166,23 @@ void controller_enqueue_object(struct controller *c, const json_t *object)
 
 /* ---- sync ---- */
 
+static void part_free(struct sync_part *part)
+{
+    list_remove(&part->node);
+    free(part);
+}
+
+static void sync_free(struct sync *s)
+{
+    LIST_FOREACH_SAFE (node, &s->parts) {
+        struct sync_part *part = CONTAINER_OF(node, struct sync_part, node);
+        kube_call_cancel(part->call);
+        part_free(part);
+    }
+    list_remove(&s->node);
+    free(s);
+}
+
 static void sync_part_done(struct sync *s)
 {
     struct work *w = s->work;
@@ -186,7 +211,7 @@ static void sync_part_done(struct sync *s)
         work_free(w);
     }
     run_soon(c->set);
-    free(s);
+    sync_free(s);
 }
 
 static void on_sync_call(const struct kube_result *r, void *user)
@@ -205,7 +230,7 @@ static void on_sync_call(const struct kube_result *r, void *user)
     } else if (kube_ok(r) && part->kind != _WATCHED_MAX && json_at_str(r->object, "metadata.uid")) {
         informer_offer(c->set->watches[part->kind].informer, r->object);
     }
-    free(part);
+    part_free(part);
     sync_part_done(s);
 }
 
@@ -218,8 +243,9 @@ void sync_call(struct sync *s, enum watched kind, const char *method, const char
     part->is_delete = streq(method, "DELETE");
     part->is_create = streq(method, "POST");
     s->pending++;
-    (void)kube_call(s->work->controller->set->client, method, path, content_type, body,
-                    on_sync_call, part);
+    list_add_tail(&s->parts, &part->node);
+    part->call = kube_call(s->work->controller->set->client, method, path, content_type, body,
+                           on_sync_call, part);
 }
 
 static void on_refreshed(const struct kube_result *r, void *user)
@@ -248,6 +274,8 @@ static void work_run(struct work *w)
 {
     struct controller *c = w->controller;
     struct sync *s = NEW(struct sync);
+    list_init(&s->parts);
+    list_add_tail(&c->set->open, &s->node);
     s->work = w;
     s->pending = 1;
     w->in_flight = true;
@@ -283,13 +311,20 @@ static void tell_change(struct watch *watch, json_t *object, bool deleted)
 
 static void on_upsert(json_t *object, void *user)
 {
-    tell_change(user, object, false);
+    struct watch *watch = user;
+    struct controllers *cs = watch->set;
+    controller_index_put(cs->index, watch->kind, object, &cs->before);
+    tell_change(watch, object, false);
+    cs->before = NULL;
+    controller_index_settle(cs->index);
 }
 
 static void on_delete(struct str key, json_t *object, void *user)
 {
-    (void)key;
-    tell_change(user, object, true);
+    struct watch *watch = user;
+    AUTO_CHARS char *text = str_dup(key);
+    controller_index_remove(watch->set->index, watch->kind, text);
+    tell_change(watch, object, true);
 }
 
 static void on_synced(void *user)
@@ -324,7 +359,9 @@ struct controllers *controllers_start(struct kube_client *client,
     struct controllers *cs = NEW(struct controllers);
     cs->client = client;
     cs->options = *o;
+    cs->index = controller_index_new();
     cs->events = event_recorder_new(client, "fairlead.dev/lab", NULL);
+    list_init(&cs->open);
     for (size_t i = 0; i < CONTROLLERS; i++) {
         cs->controllers[i].kind = controller_table[i];
         cs->controllers[i].set = cs;
@@ -347,6 +384,8 @@ void controllers_free(struct controllers *cs)
         return;
     if (cs->run_queued)
         loop_defer_cancel(kube_client_loop(cs->client), controllers_run, cs);
+    LIST_FOREACH_SAFE (node, &cs->open)
+        sync_free(CONTAINER_OF(node, struct sync, node));
     for (int i = 0; i < _WATCHED_MAX; i++)
         informer_free(cs->watches[i].informer);
     for (size_t i = 0; i < CONTROLLERS; i++) {
@@ -355,6 +394,7 @@ void controllers_free(struct controllers *cs)
             work_free(value);
         map_done(&cs->controllers[i].works);
     }
+    controller_index_free(cs->index);
     event_recorder_free(cs->events);
     loop_timer_free(cs->tick);
     free(cs);
@@ -383,6 +423,23 @@ struct controllers *sync_set(struct sync *s)
 struct informer *controllers_informer(struct controllers *cs, enum watched kind)
 {
     return cs->watches[kind].informer;
+}
+
+bool controllers_next(struct controllers *cs, enum watched kind, enum index_by by,
+                      const char *value, size_t *at, json_t **ret)
+{
+    struct str key;
+    while (controller_index_next(cs->index, kind, by, value, at, &key)) {
+        *ret = informer_find(cs->watches[kind].informer, key);
+        if (*ret)
+            return true;
+    }
+    return false;
+}
+
+const json_t *controllers_before(const struct controllers *cs)
+{
+    return cs->before;
 }
 
 struct kube_client *controllers_client(struct controllers *cs)

@@ -26,6 +26,15 @@ enum watched {
     _WATCHED_MAX,
 };
 
+/* What objects can be found by (controller_index.c). */
+enum index_by {
+    INDEX_LABEL,     /* pods and slices: index_pair(ns, name, value) */
+    INDEX_NAMESPACE, /* pods and replica sets */
+    INDEX_OWNER,     /* every kind: uid of an owner */
+    INDEX_SELECTOR,  /* services: index_selector(ns, spec.selector) */
+    _INDEX_MAX,
+};
+
 struct controller_kind {
     const char *name;
     /* An object appeared, changed or went: put the keys it concerns into the queue. */
@@ -56,6 +65,17 @@ struct controllers *controller_set(struct controller *c);
 struct informer *controllers_informer(struct controllers *cs, enum watched kind);
 struct kube_client *controllers_client(struct controllers *cs);
 struct event_recorder *controllers_events(struct controllers *cs);
+
+/* Objects by index: for (size_t at = 0; controllers_next(cs, kind, by, value, &at, &object);).
+ * value NULL finds nothing. */
+bool controllers_next(struct controllers *cs, enum watched kind, enum index_by by,
+                      const char *value, size_t *at, json_t **ret);
+/* Inside on_change: the object as it was before, NULL if it is new (or deleted: object says it). */
+const json_t *controllers_before(const struct controllers *cs);
+/* Values of indexes; the caller frees. The second is NULL for an empty selector: what it selects
+ * has at least the label that comes first. */
+char *index_pair(const char *ns, const char *name, const char *value);
+char *index_selector(const char *ns, const json_t *match_labels);
 
 /* Adds a key to the controller's queue; many times is once. "ns/name" or "name". */
 void controller_enqueue(struct controller *c, const char *key);

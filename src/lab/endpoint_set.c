@@ -2,16 +2,40 @@
  * Kubernetes. */
 #include "lab/endpoint_set.h"
 
+/* Services that select these labels: each has the label that comes first in its selector. */
+static void enqueue_selecting(struct controller *c, const char *ns, const json_t *labels)
+{
+    const char *name;
+    json_t *value, *service;
+    json_object_foreach((json_t *)(uintptr_t)labels, name, value)
+    {
+        AUTO_CHARS char *pair = index_pair(ns, name, json_string_value(value));
+        for (size_t at = 0; controllers_next(controller_set(c), WATCHED_SERVICE, INDEX_SELECTOR,
+                                             pair, &at, &service);)
+            if (endpoint_service_is_selected(service) &&
+                labels_match(json_at(service, "spec.selector"), labels))
+                controller_enqueue_object(c, service);
+    }
+}
+
 void endpoint_services_of_pod(struct controller *c, const json_t *pod)
 {
-    struct informer *services = controllers_informer(controller_set(c), WATCHED_SERVICE);
     const char *ns = json_at_str(pod, "metadata.namespace");
-    json_t *service;
-    for (size_t at = 0; informer_next(services, &at, &service);)
-        if (streq(json_at_str(service, "metadata.namespace"), ns) &&
-            endpoint_service_is_selected(service) &&
-            labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
-            controller_enqueue_object(c, service);
+    const json_t *labels = json_at(pod, "metadata.labels"),
+                 *before = json_at(controllers_before(controller_set(c)), "metadata.labels");
+    enqueue_selecting(c, ns, labels);
+    if (before && !(labels && json_equal(before, labels)))
+        enqueue_selecting(c, ns, before); /* it is to leave their endpoints */
+}
+
+bool endpoint_next_pod(struct controllers *cs, const json_t *service, const char *first_label,
+                       size_t *at, json_t **ret)
+{
+    while (controllers_next(cs, WATCHED_POD, INDEX_LABEL, first_label, at, ret))
+        if (labels_match(json_at(service, "spec.selector"), json_at(*ret, "metadata.labels")) &&
+            endpoint_pod_is_candidate(*ret))
+            return true;
+    return false;
 }
 
 bool endpoint_service_is_selected(const json_t *service)

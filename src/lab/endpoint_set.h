@@ -4,10 +4,12 @@
 
 #include "lab/controller.h"
 
-/* Puts the keys of all Services whose selector matches the pod (a change of labels shows up as a
- * change of the pod, so a Service that no longer matches is found through the slices that still
- * name it: see endpointslice_controller). */
+/* Inside on_change: puts the keys of all Services whose selector matches the pod, or did before. */
 void endpoint_services_of_pod(struct controller *c, const json_t *pod);
+
+/* The pods that may be endpoints of a Service. first_label: index_selector of its selector. */
+bool endpoint_next_pod(struct controllers *cs, const json_t *service, const char *first_label,
+                       size_t *at, json_t **ret);
 
 /* The ports of a Service as one pod offers them: [{name, protocol, port, appProtocol?}], named
  * target ports resolved by the pod's containers; a port that the pod does not have is left out. New

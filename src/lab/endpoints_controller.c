@@ -4,7 +4,12 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "base/vec.h"
 #include "lab/endpoint_set.h"
+
+#define MANAGED_BY    "endpoints.kubernetes.io/managed-by"
+#define MANAGER       "endpoint-controller"
+#define OVER_CAPACITY "endpoints.kubernetes.io/over-capacity"
 
 enum { ADDRESSES_MAX = 1000 };
 
@@ -67,23 +72,41 @@ static void add_sorted(json_t *subset, const char *member, json_t *address)
     json_array_insert_new(list, at, address);
 }
 
-static json_t *subsets_of(struct sync *s, const json_t *service)
+struct pods {
+    json_t **v;
+    size_t n;
+    size_t cap;
+};
+
+/* Ready ones first, so that a cut at the limit takes what serves least; then by name, so that it is
+ * always the same cut. */
+static int by_use(const void *a, const void *b)
 {
-    struct informer *pods = controllers_informer(sync_set(s), WATCHED_POD);
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int d = (int)pod_is_ready(y) - (int)pod_is_ready(x);
+    return d ? d : strcmp(json_at_str(x, "metadata.name"), json_at_str(y, "metadata.name"));
+}
+
+static json_t *subsets_of(struct sync *s, const json_t *service, bool *ret_truncated)
+{
+    AUTO_CHARS char *first_label = index_selector(json_at_str(service, "metadata.namespace"),
+                                                  json_at(service, "spec.selector"));
     bool publish = json_is_true(json_at(service, "spec.publishNotReadyAddresses"));
     json_t *subsets = json_array(), *pod;
-    size_t n = 0;
-    for (size_t at = 0; informer_next(pods, &at, &pod) && n < ADDRESSES_MAX;) {
-        if (!streq(json_at_str(pod, "metadata.namespace"),
-                   json_at_str(service, "metadata.namespace")) ||
-            !endpoint_pod_is_candidate(pod) || (is_deleting(pod) && !publish) ||
-            !labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
-            continue;
-        json_t *subset = subset_get(subsets, endpoint_ports(service, pod));
-        add_sorted(subset, publish || pod_is_ready(pod) ? "addresses" : "notReadyAddresses",
-                   address_new(pod, service));
-        n++;
+    struct pods pods = {0};
+    for (size_t at = 0; endpoint_next_pod(sync_set(s), service, first_label, &at, &pod);)
+        if (!is_deleting(pod) || publish)
+            vec_push(&pods, pod);
+    if (pods.n)
+        qsort(pods.v, pods.n, sizeof(*pods.v), by_use);
+    *ret_truncated = pods.n > ADDRESSES_MAX;
+    for (size_t i = 0; i < MIN(pods.n, (size_t)ADDRESSES_MAX); i++) {
+        json_t *subset = subset_get(subsets, endpoint_ports(service, pods.v[i]));
+        bool ready = publish || pod_is_ready(pods.v[i]);
+        add_sorted(subset, ready ? "addresses" : "notReadyAddresses",
+                   address_new(pods.v[i], service));
     }
+    vec_done(&pods);
     return subsets;
 }
 
@@ -98,7 +121,7 @@ static void drop_empty_names(json_t *subsets)
 }
 
 static void write_endpoints(struct sync *s, const json_t *service, const json_t *old,
-                            json_t *subsets)
+                            json_t *subsets, bool truncated)
 {
     char path[700], now[28];
     const char *ns = json_at_str(service, "metadata.namespace"),
@@ -110,11 +133,13 @@ static void write_endpoints(struct sync *s, const json_t *service, const json_t 
     json_put_str(o, "metadata.namespace", ns);
     json_t *labels = json_at(service, "metadata.labels");
     json_put(o, "metadata.labels", labels ? json_deep_copy(labels) : json_object());
-    json_object_set_new(json_at(o, "metadata.labels"), "endpoints.kubernetes.io/managed-by",
-                        json_string("endpoint-controller"));
+    json_object_set_new(json_at(o, "metadata.labels"), MANAGED_BY, json_string(MANAGER));
     time_format_rfc3339_micro(time_real_us(), now);
     json_put(o, "metadata.annotations",
              json_pack("{s:s}", "endpoints.kubernetes.io/last-change-trigger-time", now));
+    if (truncated)
+        json_object_set_new(json_at(o, "metadata.annotations"), OVER_CAPACITY,
+                            json_string("truncated"));
     json_object_set(o, "subsets", subsets);
     if (old)
         snprintf(path, sizeof(path), "/api/v1/namespaces/%s/endpoints/%s", ns, name);
@@ -131,8 +156,7 @@ static void sync_service(struct sync *s, const char *key)
     const json_t *old =
         informer_find(controllers_informer(sync_set(s), WATCHED_ENDPOINTS), str_from(key));
     if (!service && old &&
-        json_key_str(json_at(old, "metadata.annotations"),
-                     "endpoints.kubernetes.io/last-change-trigger-time")) {
+        streq(json_key_str(json_at(old, "metadata.labels"), MANAGED_BY), MANAGER)) {
         snprintf(path, sizeof(path), "/api/v1/namespaces/%s/endpoints/%s",
                  json_at_str(old, "metadata.namespace"), json_at_str(old, "metadata.name"));
         sync_call(s, _WATCHED_MAX, "DELETE", path, NULL, NULL);
@@ -140,12 +164,15 @@ static void sync_service(struct sync *s, const char *key)
     }
     if (!service || !endpoint_service_is_selected(service) || is_deleting(service))
         return;
-    AUTO_JSON json_t *subsets = subsets_of(s, service);
+    bool truncated;
+    AUTO_JSON json_t *subsets = subsets_of(s, service, &truncated);
     drop_empty_names(subsets);
     const json_t *have = json_object_get(old, "subsets");
-    if (old && (json_equal(have, subsets) || (!json_array_size(have) && !json_array_size(subsets))))
+    if (old &&
+        truncated == (json_key_str(json_at(old, "metadata.annotations"), OVER_CAPACITY) != NULL) &&
+        (json_equal(have, subsets) || (!json_array_size(have) && !json_array_size(subsets))))
         return;
-    write_endpoints(s, service, old, subsets);
+    write_endpoints(s, service, old, subsets, truncated);
 }
 
 const struct controller_kind endpoints_controller = {"endpoints", on_change, sync_service, NULL,

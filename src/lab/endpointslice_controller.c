@@ -43,25 +43,6 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
         controller_enqueue_object(c, object);
     } else if (kind == WATCHED_POD) {
         endpoint_services_of_pod(c, object);
-        /* Slices that name the pod although its labels no longer match. */
-        json_t *slice, *endpoint;
-        size_t k;
-        const char *uid = json_at_str(object, "metadata.uid");
-        for (size_t at = 0; informer_next(
-                 controllers_informer(controller_set(c), WATCHED_ENDPOINTSLICE), &at, &slice);) {
-            if (!is_ours(slice) || !streq(json_at_str(slice, "metadata.namespace"),
-                                          json_at_str(object, "metadata.namespace")))
-                continue;
-            json_array_foreach(json_object_get(slice, "endpoints"), k, endpoint)
-            {
-                if (!streq(json_at_str(endpoint, "targetRef.uid"), uid))
-                    continue;
-                controller_enqueue(
-                    c, key_of(json_at_str(slice, "metadata.namespace"),
-                              json_key_str(json_at(slice, "metadata.labels"), SERVICE_NAME)));
-                break;
-            }
-        }
     } else if (kind == WATCHED_ENDPOINTSLICE && is_ours(object)) {
         controller_enqueue(c,
                            key_of(json_at_str(object, "metadata.namespace"),
@@ -113,18 +94,15 @@ static struct group *group_get(struct groups *groups, const char *family, json_t
 
 static void want(struct sync *s, const json_t *service, struct groups *ret)
 {
-    struct informer *pods = controllers_informer(sync_set(s), WATCHED_POD);
+    AUTO_CHARS char *first_label = index_selector(json_at_str(service, "metadata.namespace"),
+                                                  json_at(service, "spec.selector"));
     json_t *family, *pod;
     size_t i;
     json_array_foreach(json_at(service, "spec.ipFamilies"), i, family)
     {
-        for (size_t at = 0; informer_next(pods, &at, &pod);) {
+        for (size_t at = 0; endpoint_next_pod(sync_set(s), service, first_label, &at, &pod);) {
             const char *ip = endpoint_pod_ip(pod, json_string_value(family));
-            if (!ip ||
-                !streq(json_at_str(pod, "metadata.namespace"),
-                       json_at_str(service, "metadata.namespace")) ||
-                !endpoint_pod_is_candidate(pod) ||
-                !labels_match(json_at(service, "spec.selector"), json_at(pod, "metadata.labels")))
+            if (!ip)
                 continue;
             struct group *g =
                 group_get(ret, json_string_value(family), endpoint_ports(service, pod));
@@ -266,12 +244,12 @@ static struct group *group_of_slice(struct groups *groups, const json_t *slice)
 
 static void reconcile(struct sync *s, const json_t *service, struct groups *groups)
 {
-    struct informer *slices = controllers_informer(sync_set(s), WATCHED_ENDPOINTSLICE);
     VEC(json_t *) mine = {0};
     VEC(json_t *) kept = {0}; /* new endpoint arrays, in step with mine; NULL: delete */
     json_t *slice, *have, *left;
     size_t i;
-    for (size_t at = 0; informer_next(slices, &at, &slice);)
+    for (size_t at = 0; controllers_next(sync_set(s), WATCHED_ENDPOINTSLICE, INDEX_OWNER,
+                                         json_at_str(service, "metadata.uid"), &at, &slice);)
         if (is_ours(slice) && owned_by(slice, json_at_str(service, "metadata.uid")) &&
             !is_deleting(slice))
             vec_push(&mine, json_incref(slice));

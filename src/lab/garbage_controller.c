@@ -4,8 +4,11 @@
  * node no longer exists go as well. */
 #include <stdio.h>
 
+#include "base/time.h"
 #include "base/vec.h"
 #include "lab/controller.h"
+
+enum { ORPHANED_POD_S = 40 }; /* as kube-controller-manager's quarantine of missing nodes */
 
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN     "orphan"
@@ -61,16 +64,9 @@ static void enqueue_dependents(struct controller *c, const json_t *owner)
     for (int k = 0; k < _WATCHED_MAX; k++) {
         json_t *o;
         for (size_t at = 0;
-             informer_next(controllers_informer(controller_set(c), (enum watched)k), &at, &o);)
-            if (reference_to(o, uid))
-                enqueue(c, (enum watched)k, o);
+             controllers_next(controller_set(c), (enum watched)k, INDEX_OWNER, uid, &at, &o);)
+            enqueue(c, (enum watched)k, o);
     }
-}
-
-static bool may_own(enum watched kind)
-{
-    return kind != WATCHED_LEASE && kind != WATCHED_ENDPOINTSLICE && kind != WATCHED_CONFIGMAP &&
-           kind != WATCHED_SECRET;
 }
 
 static void enqueue_owners(struct controller *c, const json_t *object)
@@ -86,17 +82,24 @@ static void enqueue_owners(struct controller *c, const json_t *object)
     }
 }
 
+static bool node_is_missing(struct controllers *cs, const json_t *pod)
+{
+    const char *node = json_at_str(pod, "spec.nodeName");
+    return node && !informer_find(controllers_informer(cs, WATCHED_NODE), str_from(node));
+}
+
 static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
 {
     if (!object)
         return;
-    if (deleted && may_own(kind))
+    if (deleted) {
         enqueue_dependents(c, object);
-    if (deleted)
         enqueue_owners(c, object); /* one that waits in the foreground may be free now */
-    else if (json_array_size(json_at(object, "metadata.ownerReferences")) ||
-             has_finalizer(object, FOREGROUND) || has_finalizer(object, ORPHAN))
+    } else if (json_array_size(json_at(object, "metadata.ownerReferences")) ||
+               has_finalizer(object, FOREGROUND) || has_finalizer(object, ORPHAN) ||
+               (kind == WATCHED_POD && node_is_missing(controller_set(c), object))) {
         enqueue(c, kind, object);
+    }
     if (kind == WATCHED_NODE && deleted) {
         json_t *pod;
         for (size_t at = 0;
@@ -186,7 +189,7 @@ static void sync_owner(struct sync *s, enum watched kind, const json_t *owner)
     for (int k = 0; k < _WATCHED_MAX; k++) {
         json_t *o;
         for (size_t at = 0;
-             informer_next(controllers_informer(sync_set(s), (enum watched)k), &at, &o);) {
+             controllers_next(sync_set(s), (enum watched)k, INDEX_OWNER, uid, &at, &o);) {
             const json_t *ref = reference_to(o, uid);
             if (!ref)
                 continue;
@@ -221,6 +224,26 @@ static void sync_dependent(struct sync *s, enum watched kind, const json_t *obje
         delete_object(s, kind, object, "Background");
 }
 
+/* A pod whose node does not exist. Young ones wait: their node may be about to register, and a
+ * ReplicaSet whose template names such a node would make new ones as fast as they go. */
+static void sync_orphaned_pod(struct sync *s, const json_t *pod)
+{
+    char path[800];
+    int64_t created_us;
+    const char *created = json_at_str(pod, "metadata.creationTimestamp");
+    if (created && time_parse_rfc3339(str_from(created), &created_us) == 0) {
+        int64_t left_s = created_us / 1000000 + ORPHANED_POD_S - time_real_s();
+        if (left_s > 0) {
+            sync_again_after(s, (uint64_t)left_s * 1000);
+            return;
+        }
+    }
+    AUTO_JSON json_t *now = json_pack("{s:s,s:s,s:i}", "kind", "DeleteOptions", "apiVersion", "v1",
+                                      "gracePeriodSeconds", 0);
+    path_of(WATCHED_POD, pod, path);
+    sync_call(s, WATCHED_POD, "DELETE", path, NULL, now);
+}
+
 static void sync_object(struct sync *s, const char *key)
 {
     struct str rest, kind_name = str_cut(str_from(key), '/', &rest);
@@ -230,14 +253,8 @@ static void sync_object(struct sync *s, const char *key)
         const json_t *o = informer_find(controllers_informer(sync_set(s), (enum watched)k), rest);
         if (!o)
             return;
-        const char *node = k == WATCHED_POD ? json_at_str(o, "spec.nodeName") : NULL;
-        if (node &&
-            !informer_find(controllers_informer(sync_set(s), WATCHED_NODE), str_from(node))) {
-            char path[800];
-            AUTO_JSON json_t *now = json_pack("{s:s,s:s,s:i}", "kind", "DeleteOptions",
-                                              "apiVersion", "v1", "gracePeriodSeconds", 0);
-            path_of((enum watched)k, o, path);
-            sync_call(s, (enum watched)k, "DELETE", path, NULL, now);
+        if (k == WATCHED_POD && node_is_missing(sync_set(s), o)) {
+            sync_orphaned_pod(s, o);
         } else if (is_deleting(o) && (has_finalizer(o, FOREGROUND) || has_finalizer(o, ORPHAN))) {
             sync_owner(s, (enum watched)k, o);
         } else {

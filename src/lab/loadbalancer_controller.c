@@ -10,18 +10,29 @@
 
 #define LAB_CLASS "fairlead.dev/lab"
 
+static bool wants_address(const json_t *service)
+{
+    return streq(json_at_str(service, "spec.type"), "LoadBalancer");
+}
+
+static bool has_address(const json_t *service)
+{
+    return json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
+}
+
 static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
 {
-    if (kind != WATCHED_SERVICE)
-        return;
-    if (!deleted) {
+    if (kind == WATCHED_SERVICE && !deleted && (wants_address(object) || has_address(object)))
         controller_enqueue_object(c, object);
-        return;
-    }
-    json_t *service; /* an address is free again */
+}
+
+/* Those that found the pool empty ask again: an address may be free since. */
+static void on_tick(struct controller *c)
+{
+    json_t *service;
     for (size_t at = 0;
          informer_next(controllers_informer(controller_set(c), WATCHED_SERVICE), &at, &service);)
-        if (streq(json_at_str(service, "spec.type"), "LoadBalancer"))
+        if (wants_address(service) && !has_address(service))
             controller_enqueue_object(c, service);
 }
 
@@ -88,16 +99,14 @@ static void sync_service(struct sync *s, const char *key)
     if (!service || is_deleting(service))
         return;
     const char *class_ = json_at_str(service, "spec.loadBalancerClass");
-    bool wants = streq(json_at_str(service, "spec.type"), "LoadBalancer");
-    bool has = json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
     if (class_ && !streq(class_, LAB_CLASS))
         return;
-    if (!wants) {
-        if (has)
+    if (!wants_address(service)) {
+        if (has_address(service))
             write_status(s, service, json_null());
         return;
     }
-    if (has)
+    if (has_address(service))
         return;
     json_t *ingress = json_array();
     json_array_foreach(json_at(service, "spec.ipFamilies"), i, family)
@@ -109,7 +118,11 @@ static void sync_service(struct sync *s, const char *key)
             json_array_append_new(ingress, json_pack("{s:s,s:s}", "ip", ip, "ipMode", "VIP"));
     }
     if (json_array_size(ingress)) {
+        /* Until the write is answered the cache says so, lest another Service choose the same. */
+        AUTO_JSON json_t *assumed = json_deep_copy(service);
+        json_put(assumed, "status.loadBalancer.ingress", json_incref(ingress));
         write_status(s, service, ingress);
+        informer_assume(controllers_informer(sync_set(s), WATCHED_SERVICE), assumed);
         return;
     }
     json_decref(ingress);
@@ -117,5 +130,14 @@ static void sync_service(struct sync *s, const char *key)
                  "AllocationFailed", "no address of the lab's load balancer pool is free");
 }
 
+/* The write did not happen: put the truth back, so that the address is free again. */
+static void on_failed(struct controller *c, const char *key)
+{
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/" STR_FMT "/services/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    controller_refresh(c, WATCHED_SERVICE, path);
+}
+
 const struct controller_kind loadbalancer_controller = {"loadbalancer", on_change, sync_service,
-                                                        NULL, NULL};
+                                                        on_tick, on_failed};

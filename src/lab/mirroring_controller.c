@@ -8,6 +8,8 @@
 #define MANAGED_BY "endpointslice.kubernetes.io/managed-by"
 #define MANAGER    "endpointslicemirroring-controller.k8s.io"
 
+enum { ADDRESSES_MAX = 1000 }; /* of a subset; the rest is not mirrored */
+
 static bool is_ours(const json_t *slice)
 {
     return streq(json_key_str(json_at(slice, "metadata.labels"), MANAGED_BY), MANAGER);
@@ -34,8 +36,10 @@ static bool wants_mirror(const json_t *endpoints, const json_t *service)
                          "control-plane.alpha.kubernetes.io/leader");
 }
 
+/* Addresses of one family; room is what the subset may still give, over both families and members.
+ */
 static void add_addresses(json_t *list, const json_t *subset, const char *member,
-                          const char *family)
+                          const char *family, size_t *room)
 {
     bool v6 = streq(family, "IPv6"), ready = streq(member, "addresses");
     json_t *a;
@@ -45,6 +49,9 @@ static void add_addresses(json_t *list, const json_t *subset, const char *member
         const char *ip = json_key_str(a, "ip");
         if (!ip || (strchr(ip, ':') != NULL) != v6)
             continue;
+        if (!*room)
+            return;
+        --*room;
         json_t *e = json_pack("{s:[s],s:{s:b}}", "addresses", ip, "conditions", "ready", ready);
         static const char *const copied[] = {"hostname", "nodeName", "targetRef"};
         for (size_t k = 0; k < ARRAY_LEN(copied); k++)
@@ -70,39 +77,82 @@ static json_t *slice_ports(const json_t *subset)
     return ports;
 }
 
+/* Labels and annotations go along, but for those that speak of the Endpoints object itself. */
+static json_t *copied_labels(const json_t *endpoints)
+{
+    json_t *labels = json_at(endpoints, "metadata.labels");
+    labels = labels ? json_deep_copy(labels) : json_object();
+    json_object_set_new(labels, "kubernetes.io/service-name",
+                        json_string(json_at_str(endpoints, "metadata.name")));
+    json_object_set_new(labels, MANAGED_BY, json_string(MANAGER));
+    return labels;
+}
+
+static json_t *copied_annotations(const json_t *endpoints)
+{
+    json_t *annotations = json_at(endpoints, "metadata.annotations");
+    annotations = annotations ? json_deep_copy(annotations) : json_object();
+    json_object_del(annotations, "endpoints.kubernetes.io/last-change-trigger-time");
+    json_object_del(annotations, "kubectl.kubernetes.io/last-applied-configuration");
+    return annotations;
+}
+
+static json_t *slice_new(const json_t *endpoints, const json_t *subset, size_t index,
+                         const char *family, json_t *list)
+{
+    AUTO_CHARS char *name =
+        xasprintf("%.230s-mirror-%zu%s", json_at_str(endpoints, "metadata.name"), index,
+                  streq(family, "IPv6") ? "-v6" : "");
+    json_t *refs = json_array(), *annotations = copied_annotations(endpoints);
+    json_array_append_new(refs, owner_reference_new(endpoints, "v1", "Endpoints"));
+    json_t *slice =
+        json_pack("{s:s,s:s,s:{s:s,s:s,s:o,s:o},s:s,s:o,s:o}", "apiVersion", "discovery.k8s.io/v1",
+                  "kind", "EndpointSlice", "metadata", "name", name, "namespace",
+                  json_at_str(endpoints, "metadata.namespace"), "labels", copied_labels(endpoints),
+                  "ownerReferences", refs, "addressType", family, "endpoints", list, "ports",
+                  slice_ports(subset));
+    if (json_object_size(annotations))
+        json_put(slice, "metadata.annotations", annotations);
+    else
+        json_decref(annotations);
+    return slice;
+}
+
 /* All slices that should be, in a fixed order; names are derived from it. */
 static json_t *want(const json_t *endpoints)
 {
     static const char *const families[] = {"IPv4", "IPv6"};
     json_t *slices = json_array(), *subset;
     size_t i;
-    const char *name = json_at_str(endpoints, "metadata.name");
     json_array_foreach(json_object_get(endpoints, "subsets"), i, subset)
     {
+        size_t room = ADDRESSES_MAX;
+        json_t *lists[2] = {json_array(), json_array()};
+        for (size_t f = 0; f < 2; f++)
+            add_addresses(lists[f], subset, "addresses", families[f], &room);
+        for (size_t f = 0; f < 2; f++)
+            add_addresses(lists[f], subset, "notReadyAddresses", families[f], &room);
         for (size_t f = 0; f < 2; f++) {
-            json_t *list = json_array();
-            add_addresses(list, subset, "addresses", families[f]);
-            add_addresses(list, subset, "notReadyAddresses", families[f]);
-            if (!json_array_size(list)) {
-                json_decref(list);
-                continue;
-            }
-            AUTO_CHARS char *slice_name = xasprintf("%.230s-mirror-%zu%s", name, i, f ? "-v6" : "");
-            json_t *labels = json_at(endpoints, "metadata.labels");
-            labels = labels ? json_deep_copy(labels) : json_object();
-            json_object_set_new(labels, "kubernetes.io/service-name", json_string(name));
-            json_object_set_new(labels, MANAGED_BY, json_string(MANAGER));
-            json_t *refs = json_array();
-            json_array_append_new(refs, owner_reference_new(endpoints, "v1", "Endpoints"));
-            json_t *slice = json_pack(
-                "{s:s,s:s,s:{s:s,s:s,s:o,s:o},s:s,s:o,s:o}", "apiVersion", "discovery.k8s.io/v1",
-                "kind", "EndpointSlice", "metadata", "name", slice_name, "namespace",
-                json_at_str(endpoints, "metadata.namespace"), "labels", labels, "ownerReferences",
-                refs, "addressType", families[f], "endpoints", list, "ports", slice_ports(subset));
-            json_array_append_new(slices, slice);
+            if (json_array_size(lists[f]))
+                json_array_append_new(slices,
+                                      slice_new(endpoints, subset, i, families[f], lists[f]));
+            else
+                json_decref(lists[f]);
         }
     }
     return slices;
+}
+
+static bool same_slice(const json_t *have, const json_t *want)
+{
+    static const char *const compared[] = {"endpoints", "ports", "metadata.labels",
+                                           "metadata.annotations", "metadata.ownerReferences"};
+    for (size_t i = 0; i < ARRAY_LEN(compared); i++) {
+        json_t *a = json_at(have, compared[i]), *b = json_at(want, compared[i]);
+        if (a != b && !(a && b && json_equal(a, b)))
+            return false;
+    }
+    return true;
 }
 
 static void sync_endpoints(struct sync *s, const char *key)
@@ -122,21 +172,20 @@ static void sync_endpoints(struct sync *s, const char *key)
         const json_t *old =
             informer_find(cache, str_from(key_of(json_at_str(slice, "metadata.namespace"),
                                                  json_at_str(slice, "metadata.name"))));
-        if (old &&
-            json_equal(json_object_get(old, "endpoints"), json_object_get(slice, "endpoints")) &&
-            json_equal(json_object_get(old, "ports"), json_object_get(slice, "ports")))
+        if (old && same_slice(old, slice))
             continue;
         snprintf(path, sizeof(path),
                  "/apis/discovery.k8s.io/v1/namespaces/" STR_FMT "/endpointslices%s%s", STR_ARG(ns),
                  old ? "/" : "", old ? json_at_str(slice, "metadata.name") : "");
         sync_call(s, WATCHED_ENDPOINTSLICE, old ? "PUT" : "POST", path, NULL, slice);
     }
-    for (size_t at = 0; informer_next(cache, &at, &have);) {
+    AUTO_CHARS char *ns_text = str_dup(ns);
+    AUTO_CHARS char *name_text = str_dup(name);
+    AUTO_CHARS char *label = index_pair(ns_text, "kubernetes.io/service-name", name_text);
+    for (size_t at = 0;
+         controllers_next(sync_set(s), WATCHED_ENDPOINTSLICE, INDEX_LABEL, label, &at, &have);) {
         bool wanted = false;
-        if (!is_ours(have) || !str_eq(str_from(json_at_str(have, "metadata.namespace")), ns) ||
-            !str_eq(str_from(json_key_str(json_at(have, "metadata.labels"),
-                                          "kubernetes.io/service-name")),
-                    name))
+        if (!is_ours(have))
             continue;
         json_array_foreach(slices, i, slice) wanted =
             wanted ||

@@ -29,10 +29,9 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
             controller_enqueue(c, key_of(ns, json_key_str(owner, "name")));
         else if (!owner && !deleted && !is_deleting(object)) {
             json_t *rs;
-            for (size_t at = 0; informer_next(
-                     controllers_informer(controller_set(c), WATCHED_REPLICASET), &at, &rs);)
-                if (streq(json_at_str(rs, "metadata.namespace"), ns) &&
-                    label_selector_matches(json_at(rs, "spec.selector"),
+            for (size_t at = 0; controllers_next(controller_set(c), WATCHED_REPLICASET,
+                                                 INDEX_NAMESPACE, ns, &at, &rs);)
+                if (label_selector_matches(json_at(rs, "spec.selector"),
                                            json_at(object, "metadata.labels")))
                     controller_enqueue_object(c, rs);
         }
@@ -55,17 +54,21 @@ static void adopt(struct sync *s, const json_t *rs, const json_t *pod)
 /* The active pods that belong to rs; orphans that match are adopted and counted. */
 static void collect(struct sync *s, const json_t *rs, struct pods *ret)
 {
-    struct informer *pods = controllers_informer(sync_set(s), WATCHED_POD);
+    struct controllers *cs = sync_set(s);
     const char *ns = json_at_str(rs, "metadata.namespace"), *uid = json_at_str(rs, "metadata.uid");
+    AUTO_CHARS char *first_label = index_selector(ns, json_at(rs, "spec.selector.matchLabels"));
     json_t *pod;
-    for (size_t at = 0; informer_next(pods, &at, &pod);) {
-        if (!streq(json_at_str(pod, "metadata.namespace"), ns) || !pod_is_active(pod))
+    for (size_t at = 0; controllers_next(cs, WATCHED_POD, INDEX_OWNER, uid, &at, &pod);)
+        if (pod_is_active(pod) && owned_by(pod, uid))
+            vec_push(ret, pod);
+    for (size_t at = 0;
+         !is_deleting(rs) &&
+         controllers_next(cs, WATCHED_POD, first_label ? INDEX_LABEL : INDEX_NAMESPACE,
+                          first_label ? first_label : ns, &at, &pod);) {
+        if (!pod_is_active(pod) || owner_controller(pod) ||
+            !label_selector_matches(json_at(rs, "spec.selector"), json_at(pod, "metadata.labels")))
             continue;
-        if (!owner_controller(pod) && !is_deleting(rs) &&
-            label_selector_matches(json_at(rs, "spec.selector"), json_at(pod, "metadata.labels")))
-            adopt(s, rs, pod);
-        else if (!owned_by(pod, uid))
-            continue;
+        adopt(s, rs, pod);
         vec_push(ret, pod);
     }
 }

@@ -67,7 +67,7 @@ static int label_order(const void *a, const void *b)
     return strcmp(((const struct object_label *)a)->key, ((const struct object_label *)b)->key);
 }
 
-static char *field_text(const json_t *v)
+char *store_field_text(const json_t *v)
 {
     if (json_is_string(v))
         return xstrdup(json_string_value(v));
@@ -102,7 +102,9 @@ static struct object *object_new(const struct store *s, uint32_t kind, const jso
     o->n_fields = s->kinds[kind].n_fields;
     o->fields = xcalloc(o->n_fields, sizeof(*o->fields));
     for (size_t i = 0; i < o->n_fields; i++)
-        o->fields[i] = field_text(json_at(j, s->kinds[kind].field_paths[i]));
+        o->fields[i] = s->kinds[kind].field_text
+                           ? s->kinds[kind].field_text(kind, s->kinds[kind].field_paths[i], j)
+                           : store_field_text(json_at(j, s->kinds[kind].field_paths[i]));
     return o;
 }
 
@@ -252,6 +254,17 @@ static void set_version(json_t *object, uint64_t version)
     char text[24];
     snprintf(text, sizeof(text), "%" PRIu64, version);
     json_put_str(object, "metadata.resourceVersion", text);
+}
+
+struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version)
+{
+    json_t *j = NULL;
+    int r = json_parse(str_of(o->json->p, o->json->n), 0, NULL, &j, NULL);
+    ASSERT(r == 0); /* the store holds only what this process encoded */
+    set_version(j, version);
+    struct object *copy = object_new(s, o->kind, j, version);
+    json_decref(j);
+    return copy;
 }
 
 int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, struct err *reterr)

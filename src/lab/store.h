@@ -31,6 +31,8 @@ struct object {
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
+/* The same state under another version; a new object that is in no store. */
+struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version);
 
 enum store_event_type {
     STORE_ADDED,
@@ -52,7 +54,12 @@ struct store_kind {
     const char *name;               /* "pods", "deployments.apps" */
     const char *const *field_paths; /* n_fields; beside metadata.name and metadata.namespace */
     size_t n_fields;
+    /* What a selectable field reads as; NULL: its text, or nothing. The result is the caller's. */
+    char *(*field_text)(size_t kind, const char *path, const json_t *object);
 };
+
+/* A member as a selector compares it: strings, numbers, true and false; "" for anything else. */
+char *store_field_text(const json_t *v);
 
 /* path NULL: in memory only. on_event is told of every committed write, in order. */
 int store_open(const char *path, const struct store_kind *kinds, size_t n_kinds,

@@ -256,13 +256,13 @@ static int wait_all(struct up *u, struct err *reterr)
     int r = wait_ready(u, "/api/v1/nodes", u->record.nodes.n, &nodes, reterr);
     if (r < 0)
         return r;
-    say(u, "%zu nodes are ready", nodes);
+    say(u, "%zu %s ready", nodes, nodes == 1 ? "node is" : "nodes are");
     r = wait_deployments(u, reterr);
     if (r == 0)
         r = wait_ready(u, "/api/v1/pods", 0, &pods, reterr);
     if (r < 0)
         return r;
-    say(u, "%zu pods are ready", pods);
+    say(u, "%zu %s ready", pods, pods == 1 ? "pod is" : "pods are");
     return 0;
 }
 

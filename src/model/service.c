@@ -88,13 +88,19 @@ static uint16_t topology_flag(const struct candidates *c)
     return all_zone && any_zone ? SLICE_ZONE_HINT_HERE : 0;
 }
 
+static bool any_ready(const struct candidates *c, uint16_t also)
+{
+    VEC_FOREACH (x, c)
+        if ((x->flags & SLICE_READY) && (x->flags & also) == also)
+            return true;
+    return false;
+}
+
 /* Row 29: ready ones; if there are none, those that still serve while they terminate. */
 static void choose(const struct candidates *c, struct model_endpoints *ret)
 {
     uint16_t here = topology_flag(c);
-    bool ready = false;
-    VEC_FOREACH (x, c)
-        ready = ready || (x->flags & SLICE_READY);
+    bool ready = any_ready(c, 0);
     ret->v = c->n ? xcalloc(c->n, sizeof(*ret->v)) : NULL;
     for (int pass = 0; pass < 2; pass++)
         VEC_FOREACH (x, c) {
@@ -109,7 +115,20 @@ static void choose(const struct candidates *c, struct model_endpoints *ret)
         }
 }
 
-static void port_fill(struct model_port *p, const struct slice_object *const *slices, size_t n)
+/* Rows 22, 24, 29, 30: the same among those of this node alone; hints do not count. */
+static void choose_local(const struct candidates *c, struct model_endpoints *ret)
+{
+    bool ready = any_ready(c, SLICE_LOCAL);
+    ret->v = c->n ? xcalloc(c->n, sizeof(*ret->v)) : NULL;
+    VEC_FOREACH (x, c) {
+        bool fallback = (x->flags & SLICE_SERVING) && (x->flags & SLICE_TERMINATING);
+        if ((x->flags & SLICE_LOCAL) && (ready ? x->flags & SLICE_READY : fallback))
+            ret->v[ret->n++] = x->endpoint;
+    }
+}
+
+static void port_fill(struct model_port *p, const struct slice_object *const *slices, size_t n,
+                      bool local)
 {
     for (unsigned f = 0; f < 2; f++) {
         struct candidates c = {0};
@@ -118,6 +137,8 @@ static void port_fill(struct model_port *p, const struct slice_object *const *sl
                 collect_slice(&c, slices[i], p);
         sort_unique(&c);
         choose(&c, &p->endpoints[f]);
+        if (local)
+            choose_local(&c, &p->local[f]);
         vec_done(&c);
     }
 }
@@ -171,7 +192,7 @@ struct model_service *model_service_new(const struct service_object *s,
         p->proto = s->ports[i].proto;
         p->port = s->ports[i].port;
         p->node_port = s->ports[i].node_port;
-        port_fill(p, slices, n);
+        port_fill(p, slices, n, s->external_local || s->internal_local);
     }
     qsort(m->ports, m->n_ports, sizeof(*m->ports), port_cmp);
     return m;
@@ -190,8 +211,10 @@ void model_service_unref(struct model_service *m)
         return;
     for (size_t i = 0; i < m->n_ports; i++) {
         free(m->ports[i].name);
-        free(m->ports[i].endpoints[0].v);
-        free(m->ports[i].endpoints[1].v);
+        for (unsigned f = 0; f < 2; f++) {
+            free(m->ports[i].endpoints[f].v);
+            free(m->ports[i].local[f].v);
+        }
     }
     free(m->key);
     free(m->addresses);
@@ -201,14 +224,15 @@ void model_service_unref(struct model_service *m)
 
 /* ---- golden form ---- */
 
-static void endpoints_format(const struct model_endpoints *e, uint8_t family, struct buf *out)
+static void endpoints_format(const struct model_endpoints *e, const char *prefix, uint8_t family,
+                             struct buf *out)
 {
     for (uint32_t i = 0; i < e->n + e->n_draining; i++) {
         char text[IP_TEXT_BYTES];
         struct ip ip = {.family = family};
         memcpy(ip.bytes, e->v[i].ip, sizeof(ip.bytes));
-        buf_addf(out, "    %s %s %u%s\n", i < e->n ? "endpoint" : "draining", ip_format(&ip, text),
-                 e->v[i].port, e->v[i].local ? " local" : "");
+        buf_addf(out, "    %s%s %s %u%s\n", prefix, i < e->n ? "endpoint" : "draining",
+                 ip_format(&ip, text), e->v[i].port, e->v[i].local ? " local" : "");
     }
 }
 
@@ -231,8 +255,10 @@ void model_service_format(const struct model_service *m, struct buf *out)
         if (p->node_port)
             buf_addf(out, " node-port %u", p->node_port);
         buf_add_char(out, '\n');
-        endpoints_format(&p->endpoints[0], AF_INET, out);
-        endpoints_format(&p->endpoints[1], AF_INET6, out);
+        for (unsigned f = 0; f < 2; f++) {
+            endpoints_format(&p->endpoints[f], "", f ? AF_INET6 : AF_INET, out);
+            endpoints_format(&p->local[f], "for-local ", f ? AF_INET6 : AF_INET, out);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ struct model_port {
     uint16_t port;
     uint16_t node_port;
     struct model_endpoints endpoints[2]; /* IPv4, IPv6 */
+    struct model_endpoints local[2];     /* what traffic policy Local chooses from; none drain */
 };
 
 enum model_address_kind {

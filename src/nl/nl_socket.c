@@ -106,10 +106,11 @@ static int nl_recv(struct nl_socket *s, struct str *ret, struct err *reterr)
     }
 }
 
-static int nl_error(const struct nlmsg *m, struct err *reterr)
+/* The outcome in an NLMSG_ERROR, or in the NLMSG_DONE of a dump. */
+static int nl_outcome(const struct nlmsg *m, struct err *reterr)
 {
     struct str text;
-    int r = nlmsg_error(m, &text);
+    int r = m->type == NLMSG_DONE ? nlmsg_done(m, &text) : nlmsg_error(m, &text);
     if (r == 0)
         return 0;
     if (text.n)
@@ -138,7 +139,7 @@ int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, str
         while ((r = nlmsg_next(&bytes, &m)) == 1) {
             if (m.type != NLMSG_ERROR)
                 continue;
-            r = nl_error(&m, reterr);
+            r = nl_outcome(&m, reterr);
             if (r < 0 || m.seq == seq_last)
                 return r;
         }
@@ -170,9 +171,11 @@ int nl_dump(struct nl_socket *s, struct str request, uint32_t seq,
                 continue;
             interrupted = interrupted || (m.flags & NLM_F_DUMP_INTR);
             if (m.type == NLMSG_ERROR)
-                return nl_error(&m, reterr);
-            if (m.type == NLMSG_DONE)
-                return interrupted ? -EINTR : 0;
+                return nl_outcome(&m, reterr);
+            if (m.type == NLMSG_DONE) {
+                r = nl_outcome(&m, reterr);
+                return r == 0 && interrupted ? -EINTR : r;
+            }
             r = on_msg(&m, user);
             if (r < 0)
                 return r;

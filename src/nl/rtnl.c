@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/rand.h"
+#include "codec/rtnl_reply.h"
 
 enum { RTNL_ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL };
 
@@ -41,11 +42,7 @@ static size_t link_begin(struct buf *b, uint16_t type, uint16_t flags, uint32_t 
 
 static int on_link(const struct nlmsg *m, void *user)
 {
-    if (m->type == RTM_NEWLINK && m->payload.n >= sizeof(struct ifinfomsg)) {
-        struct ifinfomsg info;
-        memcpy(&info, m->payload.p, sizeof(info));
-        *(unsigned *)user = (unsigned)info.ifi_index;
-    }
+    (void)rtnl_parse_link(m, user);
     return 0;
 }
 
@@ -211,46 +208,20 @@ struct prefix_walk {
     void *user;
 };
 
-static bool prefix_from(uint8_t family, uint8_t len, struct str data, struct prefix *ret)
-{
-    *ret = (struct prefix){.ip.family = family, .len = len};
-    if (family != AF_INET && family != AF_INET6)
-        return false;
-    if (data.n != ip_bytes(&ret->ip))
-        return false;
-    memcpy(ret->ip.bytes, data.p, data.n);
-    return true;
-}
-
 static int on_addr(const struct nlmsg *m, void *user)
 {
     const struct prefix_walk *w = user;
-    struct ifaddrmsg msg;
     struct prefix p;
-    if (m->type != RTM_NEWADDR || m->payload.n < sizeof(msg))
-        return 0;
-    memcpy(&msg, m->payload.p, sizeof(msg));
-    struct str attrs = nlmsg_attrs(m, sizeof(msg));
-    struct str data = nla_find(attrs, IFA_LOCAL);
-    if (!data.p)
-        data = nla_find(attrs, IFA_ADDRESS);
-    if (!prefix_from(msg.ifa_family, msg.ifa_prefixlen, data, &p))
-        return 0;
-    return w->fn(&p, msg.ifa_index, w->user);
+    unsigned index;
+    return rtnl_parse_addr(m, &p, &index) ? w->fn(&p, index, w->user) : 0;
 }
 
 static int on_route(const struct nlmsg *m, void *user)
 {
     const struct prefix_walk *w = user;
-    struct rtmsg msg;
     struct prefix p;
-    if (m->type != RTM_NEWROUTE || m->payload.n < sizeof(msg))
-        return 0;
-    memcpy(&msg, m->payload.p, sizeof(msg));
-    struct str attrs = nlmsg_attrs(m, sizeof(msg));
-    if (!prefix_from(msg.rtm_family, msg.rtm_dst_len, nla_find(attrs, RTA_DST), &p))
-        return 0;
-    return w->fn(&p, nla_u32(nla_find(attrs, RTA_OIF), 0), w->user);
+    unsigned index;
+    return rtnl_parse_route(m, &p, &index) ? w->fn(&p, index, w->user) : 0;
 }
 
 static int rtnl_dump(struct nl_socket *s, uint16_t type, const void *fixed, size_t fixed_bytes,

@@ -1,9 +1,16 @@
 /* Replays a corpus directory through one fuzz target in a plain build: no fuzzer needed, every old
- * crash a test. */
+ * crash a test. Then each input again, once for every allocation that may fail (try_malloc and its
+ * kin) with that one failing: no crash, no leak, whatever fails. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/fault.h"
+
+enum { REPLAY_FAULTS_MAX = 2000 }; /* of one input */
+
+static unsigned long faults_tried;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,7 +26,13 @@ static int replay_file(const char *path)
     uint8_t *copy = malloc(n ? n : 1);
     for (size_t i = 0; i < n; i++)
         copy[i] = buf[i];
+    fault_arm(FAULT_ALLOC, 0);
     LLVMFuzzerTestOneInput(copy, n);
+    unsigned long hits = fault_hits(FAULT_ALLOC);
+    for (unsigned long nth = 1; nth <= hits && nth <= REPLAY_FAULTS_MAX; nth++, faults_tried++) {
+        fault_arm(FAULT_ALLOC, nth);
+        LLVMFuzzerTestOneInput(copy, n);
+    }
     free(copy);
     return 0;
 }
@@ -43,6 +56,6 @@ int main(int argc, char **argv)
         }
         closedir(dir);
     }
-    printf("replayed %d inputs\n", files);
+    printf("replayed %d inputs, failed %lu allocations\n", files, faults_tried);
     return files > 0 ? 0 : 1;
 }

@@ -7,11 +7,13 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 TOKEN = "e2e-admin-token"
 
 

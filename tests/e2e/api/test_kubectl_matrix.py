@@ -1,45 +1,23 @@
 """Real kubectl binaries against the server alone: what they print, command by command, compared with golden files.
 
-A binary is any kubectl on PATH, in the places below, or named in FAIRLEAD_KUBECTLS (paths separated by colons). The golden
-file of a minor version is golden/kubectl-1.NN.txt; FAIRLEAD_UPDATE_GOLDEN=1 rewrites it. Ages, uids, versions, random
-names and allocated addresses are masked. There is no node: the test writes the status a node would."""
+The binaries: ../kubectls.py. The golden file of a minor version is golden/kubectl-1.NN.txt; FAIRLEAD_UPDATE_GOLDEN=1 rewrites it.
+Ages, uids, versions, random names and allocated addresses are masked. There is no node: the test writes the status a node would
+and answers for its logs. What needs programs that run is in ../lab/test_kubectl.py."""
 import difflib
-import glob
 import os
 import pathlib
 import re
-import shutil
+import select
 import subprocess
+import time
 
 import pytest
 
 from conftest import Server
+from kubectls import kubectls
+from test_tunnel import Kubelet
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
-PLACES = ("/usr/lib/google-cloud-sdk/bin/kubectl.1.*", "/opt/kubectl-*/usr/bin/kubectl")
-
-
-def minor_of(binary):
-    out = subprocess.run([binary, "version", "--client", "-o", "json"], capture_output=True, text=True)
-    m = re.search(r'"gitVersion":\s*"v1\.(\d+)', out.stdout)
-    return int(m.group(1)) if m else None
-
-
-def kubectls():
-    found = {}
-    candidates = [p for p in os.environ.get("FAIRLEAD_KUBECTLS", "").split(":") if p]
-    candidates += [p for place in PLACES for p in sorted(glob.glob(place))]
-    candidates += [p for p in [shutil.which("kubectl")] if p]
-    for binary in candidates:
-        if os.access(binary, os.X_OK):
-            minor = minor_of(binary)
-            if minor and minor not in found:
-                found[minor] = binary
-    versions = sorted(found.items())
-    # Under sanitizers one version is enough: what they look for is in the server, which hears much the same from all.
-    return versions[-1:] if os.environ.get("FAIRLEAD_SANITIZED") else versions
-
-
 MANIFEST = """
 apiVersion: v1
 kind: Namespace
@@ -87,7 +65,8 @@ metadata: {name: l, namespace: shop}
 spec: {holderIdentity: me, leaseDurationSeconds: 15}
 """
 
-# {f}: the manifest; {d}: a directory for files. A line beginning with "!" may fail (its exit code is printed too).
+# {f}: the manifest; {d}: a directory for files. A line beginning with "!" may fail (its exit code is printed too). One beginning
+# with "~N" watches: once it has printed what is there, the config map conf is changed twice, and it is ended after N lines.
 COMMANDS = """
 get namespaces
 api-resources
@@ -159,10 +138,30 @@ patch cm conf -n shop --type=merge -p {{"data":{{"color":null}}}}
 patch cm conf -n shop --type=json -p [{{"op":"add","path":"/data/x","value":"y"}}]
 !patch cm conf -n shop --type=json -p [{{"op":"remove","path":"/data/none"}}]
 get cm conf -n shop -o jsonpath={{.data}}
+~4 get cm conf -n shop -w
+~4 get cm -n shop --field-selector metadata.name=conf -w --output-watch-events
+~5 get cm conf -n shop -w -o jsonpath={{.data.tick}},
+~2 get cm conf -n shop --watch-only -o name
+edit cm conf -n shop
+get cm conf -n shop -o jsonpath={{.data.edited}}
+get pods,svc -n shop -l app=api,color!=red -o wide
+get pods -n shop --field-selector status.phase=Running,spec.nodeName!=other
+get rs,deploy -n shop --selector=tier=front
+get pod/api svc/web -n shop -o name
+get -f {f} -o name
+get pods -n shop --chunk-size=1
+get secret s1 -n shop -o jsonpath={{.data.p}}
+get nodes node-1 -o jsonpath={{.status.conditions[?(@.type=="Ready")].status}}
+get events -n shop --field-selector type=Warning
+annotate pod api -n shop note-
 !wait pod/api -n shop --for=condition=Ready --timeout=1s
 !wait deploy/web -n shop --for=jsonpath={{.spec.replicas}}=3 --timeout=5s
 !logs api -n shop -c main
 !logs api -n shop -c none
+logs api -n shop -c main --tail=2
+logs -f api -n shop -c main
+logs api -n shop -c side --previous --timestamps --since=1h --limit-bytes=9
+logs api -n shop --all-containers
 !exec api -n shop -c main -- ls
 auth can-i create pods
 auth can-i --list
@@ -192,12 +191,22 @@ delete pod api -n shop --force --grace-period=0
 delete deploy made -n shop --cascade=orphan --wait=false
 delete svc -n shop -l nope=1
 delete svc web plain -n shop
+create deployment fore -n shop --image=busybox
+create deployment back -n shop --image=busybox
+delete deploy back -n shop --cascade=background
+delete deploy fore -n shop --cascade=foreground --wait=false
+get deploy fore -n shop -o jsonpath={{.metadata.finalizers}}
+create -f {d}/cm2.yaml
+delete -f {d}/cm2.yaml --now
+delete cm --all -n shop
+delete secrets,sa -n shop -l nope=1
 delete ns other --wait=false
 get ns other -o jsonpath={{.status.phase}}
 """.strip().splitlines()
 
 FILES = {
     "cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: shop}\ndata: {replaced: 'yes'}\n",
+    "cm2.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: second, namespace: shop}\n",
     "bad-field.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad, namespace: shop}\ndta: {a: b}\n",
     "bad-type.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: bad, namespace: shop}\nspec: {containers: [{name: 7, image: x}]}\n",
     "bad-service.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: shop}\n"
@@ -210,6 +219,7 @@ MASKS = [
     (r"(\w{3}, \d\d \w{3} \d{4} [\d:]+ [+-]\d{4})", "TIME"),
     (r'(resourceVersion"?: ?)"\d+"', r'\1"RV"'),
     (r"kube-api-access-\w{5}", "kube-api-access-XXXXX"),
+    (r"\"tick\":\"t\d+\"", "\"tick\":\"tick\""),
     (r"10\.96\.(?!0\.1\b|5\.5\b)\d+\.\d+", "CLUSTERIP"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"(?m)^(kubernetes +IPv4 +)\d+ ", r"\1PORT "),
@@ -230,8 +240,24 @@ def mask(text):
     return "\n".join(l for l in text.splitlines() if not re.match(r"[EIW]\d{4} ", l))
 
 
+def logs_of(head):
+    """What the stand-in for the node has written for the container asked for; followed, it comes in two pieces."""
+    path = head.decode().split(" ")[1]
+    words = "".join(sorted(re.findall(r"(?:follow|previous|timestamps|tailLines|limitBytes)=\w+", path)))
+    return [f"{path.split('?')[0]}\n".encode(), f"{words or 'all'}\n".encode()]
+
+
+def play_logs(head, c):
+    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for line in logs_of(head):
+        c.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+    c.sendall(b"0\r\n\r\n")
+
+
 def play_node(server):
-    """What a node would report of its pod and of itself."""
+    """What a node would report of its pod and of itself; its logs."""
+    kubelet = Kubelet(server, play_logs)
+    kubelet.start()
     now = "2026-01-01T00:00:00Z"
     ready = {"ready": True, "restartCount": 0, "image": "x", "imageID": "", "state": {"running": {"startedAt": now}}}
     server.patch("/api/v1/namespaces/shop/pods/api/status", {"status": {
@@ -242,11 +268,29 @@ def play_node(server):
                                "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}})
     server.patch("/api/v1/nodes/node-1/status", {"status": {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now, "lastHeartbeatTime": now}],
         "nodeInfo": {"kubeletVersion": "v1.33.0", "osImage": "Lab", "kernelVersion": "6.1", "containerRuntimeVersion": "lab://1"}}})
     server.patch("/apis/apps/v1/namespaces/shop/deployments/web/status", {"status": {
         "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 1}})
+
+
+def watch_lines(binary, words, env, n, server, ticks):
+    """The first n lines of a command that watches. It is changed under its eyes, until it has seen enough."""
+    p = subprocess.Popen([binary, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    got = b""
+    separator = b"," if "jsonpath" in " ".join(words) else b"\n"
+    os.set_blocking(p.stdout.fileno(), False)
+    deadline = time.monotonic() + 20
+    while got.count(separator) < n and time.monotonic() < deadline:
+        if select.select([p.stdout], [], [], 0.3)[0]:
+            got += os.read(p.stdout.fileno(), 65536)
+        else:  # it has said all it knows
+            ticks[0] += 1
+            server.patch("/api/v1/namespaces/shop/configmaps/conf", {"data": {"tick": f"t{ticks[0]}"}})
+    p.terminate()
+    p.communicate()
+    return re.sub(r"t\d+", "tick", separator.join(got.split(separator)[:n]).decode()) + "\n"
 
 
 def transcript(binary, server, home):
@@ -254,13 +298,25 @@ def transcript(binary, server, home):
     manifest.write_text(MANIFEST)
     for name, text in FILES.items():
         (server.dir / name).write_text(text)
-    env = {**os.environ, "KUBECONFIG": str(server.kubeconfig()), "HOME": str(home), "TZ": "UTC", "KUBECTL_EXTERNAL_DIFF": "true"}
-    out, applied = [], 0
+    editor = server.dir / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/^data:/data:\\n  edited: \"yes\"/' \"$1\"\n")
+    editor.chmod(0o755)
+    env = {**os.environ, "KUBECONFIG": str(server.kubeconfig()), "HOME": str(home), "TZ": "UTC", "KUBECTL_EXTERNAL_DIFF": "true",
+           "KUBE_EDITOR": str(editor)}
+    out, applied, ticks = [], 0, [0]
     for line in COMMANDS:
+        if line.startswith("~"):
+            n, _, line = line[1:].partition(" ")
+            words = [w.format(f=manifest, d=server.dir) for w in line.split()]
+            shown = line.replace("{{", "{").replace("}}", "}")
+            out.append(f"$ kubectl {shown}\n" + mask(watch_lines(binary, words, env, int(n), server, ticks)))
+            continue
         may_fail = line.startswith("!")
         words = [w.format(f=manifest, d=server.dir) for w in line.lstrip("!").split()]
         r = subprocess.run([binary, *words], env=env, capture_output=True, text=True, timeout=60)
         text = mask(r.stdout + r.stderr)
+        if "--all-containers" in line:  # kubectl asks in the order of a Go map
+            text = "\n".join(sorted(text.splitlines()))
         shown = line.lstrip("!").replace("{{", "{").replace("}}", "}")
         out.append(f"$ kubectl {shown}\n{text}" + (f"\n[exit {r.returncode}]" if r.returncode else ""))
         assert may_fail or r.returncode == 0, f"kubectl {' '.join(words)}\n{r.stdout}{r.stderr}"

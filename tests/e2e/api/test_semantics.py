@@ -244,6 +244,14 @@ def test_status_is_apart(server, ns):
     got = server.put(url + "/d/status", d).json
     assert (got["status"]["replicas"], got["spec"]["replicas"]) == (3, 1)
     assert server.patch(url + "/d", {"status": {"replicas": 4}}).json["status"]["replicas"] == 3
+    # Annotations travel through /status too; labels of a Deployment and owners of a Pod do not.
+    got = server.patch(url + "/d/status", {"metadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}}}).json
+    assert (got["metadata"]["annotations"], "c" in got["metadata"].get("labels", {}), got["status"]["replicas"]) == ({"a": "b"}, False, 3)
+    pods = f"/api/v1/namespaces/{ns}/pods"
+    server.post(pods, pod("p"))
+    got = server.patch(pods + "/p/status", {"metadata": {"labels": {"c": "d"}, "ownerReferences": [
+        {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]}, "status": {"phase": "Running"}}).json
+    assert (got["metadata"]["labels"]["c"], "ownerReferences" in got["metadata"], got["status"]["phase"]) == ("d", False, "Running")
 
 
 def test_scale(server, ns):
@@ -507,6 +515,43 @@ def test_discovery(server):
     doc = server.get(v3["apis/apps/v1"]["serverRelativeURL"]).json
     patch = doc["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
     assert "fieldValidation" in {p["name"] for p in patch["parameters"]}
+
+
+def test_discovery_is_cached_by_etag(server):
+    forms = {"/apis": [f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList" for v in ("v2", "v2beta1")],
+             "/api": ["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"],
+             "/openapi/v3": ["application/json"], "/openapi/v2": ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]}
+    for url, accepts in forms.items():
+        tags = set()
+        for accept in accepts:
+            r = server.get(url, headers={"Accept": accept})
+            tag = dict(r.headers)["ETag"]
+            tags.add(tag)
+            assert tag.startswith('"') and tag.endswith('"') and dict(r.headers)["Vary"] == "Accept"
+            again = server.get(url, headers={"Accept": accept, "If-None-Match": tag})
+            assert (again.status, again.body, dict(again.headers)["ETag"]) == (304, b"", tag)
+            assert server.get(url, headers={"Accept": accept, "If-None-Match": f'"x", W/{tag}'}).status == 304
+            other = server.get(url, headers={"Accept": accept, "If-None-Match": '"x"'})
+            assert (other.status, other.body) == (200, r.body)
+        assert len(tags) == len(accepts), "another form has another tag"
+
+
+def test_openapi_has_the_patch_of_every_kind(server):
+    documents = server.get("/openapi/v3").json["paths"]
+    for group in server.get("/apis", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"] + \
+            server.get("/api", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"]:
+        name = group["metadata"]["name"]
+        key = f"apis/{name}/v1" if name else "api/v1"
+        r = server.get(documents[key]["serverRelativeURL"])
+        patches = {(g["group"], g["version"], g["kind"]): {p["name"] for p in o["patch"]["parameters"]}
+                   for o in r.json["paths"].values() for g in [o["patch"]["x-kubernetes-group-version-kind"]]}
+        for resource in group["versions"][0]["resources"]:
+            kind = (name, "v1", resource["responseKind"]["kind"])
+            if "patch" in resource["verbs"]:
+                assert patches[kind] >= {"dryRun", "fieldManager", "fieldValidation", "force"}, kind
+            else:
+                assert kind not in patches, kind
+    assert server.get("/openapi/v3/apis/nope/v1").status == 404
 
 
 def test_anonymous_paths(server):

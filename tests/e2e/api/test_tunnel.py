@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 
+import pytest
 from conftest import TOKEN, pod
 
 
@@ -75,6 +76,31 @@ def test_log_of_the_default_container(server, ns):
     server.patch(f"/api/v1/namespaces/{ns}/pods/p", {"metadata": {"annotations": {"kubectl.kubernetes.io/default-container": "b"}}})
     assert server.get(f"/api/v1/namespaces/{ns}/pods/p/log").body == b"ok"
     assert k.heads[0].startswith(f"GET /containerLogs/{ns}/p/b ")
+
+
+@pytest.mark.parametrize("query,status,words", [
+    ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+    ("limitBytes=0", 422, "limitBytes: Invalid value: 0: must be greater than or equal to 1"),
+    ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0"),
+    ("sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z", 422, "at most one of `sinceTime` or `sinceSeconds`"),
+    ("sinceTime=yesterday", 400, "is not a time"), ("tailLines=x", 400, "is not a number"), ("stream=Stderr", 400, 'unknown option "stream"'),
+])
+def test_log_options_are_checked(server, ns, query, status, words):
+    node_with_pod(server, ns, 1)
+    r = server.get(f"/api/v1/namespaces/{ns}/pods/p/log?{query}")
+    assert r.status == status and words in r.json["message"], r.body
+
+
+def test_every_log_option_reaches_the_node(server, ns):
+    def answer(head, c):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    k = Kubelet(server, answer)
+    k.start()
+    node_with_pod(server, ns, k.port)
+    options = "follow=true&previous=true&timestamps=true&tailLines=0&limitBytes=7&sinceTime=2026-01-01T00%3A00%3A00Z"
+    assert server.get(f"/api/v1/namespaces/{ns}/pods/p/log?container=c&{options}").body == b"ok"
+    assert k.heads[0].split(" ")[1] == f"/containerLogs/{ns}/p/c?{options}"
 
 
 def ws_frame(payload, mask=None):

@@ -52,6 +52,45 @@ def test_row_18_19_load_balancer_and_external_ip(web, helpers):
             helpers.wait_until(f"{address} answers from {where}", lambda: web.answers(where, f"http://{address}/name"))
 
 
+def peer_of(answer):
+    return json.loads(answer)["peer"].rsplit(":", 1)[0].strip("[]")
+
+
+def test_rows_22_24_35_traffic_policy_local(web, helpers):
+    """One pod: its node keeps the client's address, the other drops strangers and still carries pods and itself."""
+    web.apply(helpers.echo("near"))
+    web.apply(helpers.service("near", type="LoadBalancer", externalTrafficPolicy="Local"))
+    pod = web.wait_ready("app=near", 1)[0]
+    here = pod["spec"]["nodeName"]
+    there = "node-2" if here == "node-1" else "node-1"
+    svc = helpers.wait_until("an address is given", lambda: web.get("svc/near")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/near"))
+    vip, port = svc["status"]["loadBalancer"]["ingress"][0]["ip"], svc["spec"]["ports"][0]["nodePort"]
+    near, far = (f"http://{web.node_address(node, 'InternalIP')}:{port}/" for node in (here, there))
+    helpers.wait_until("the pod's node answers", lambda: web.answers(None, near))
+    source = helpers.run("ip", "-o", "route", "get", web.node_address(here, "InternalIP")).split(" src ")[1].split()[0]
+    assert peer_of(web.curl(None, near)) == source
+    assert web.curl(None, far, "-m", "1", check=False).returncode == 28
+    for node in (here, there):
+        client = f"client-{node}"
+        web.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": client, "labels": {"app": client}},
+                   "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox"}]}})
+        address = web.wait_ready(f"app={client}", 1)[0]["status"]["podIP"]
+        where = web.pod_netns(client)
+        helpers.wait_until(f"a pod of {node} reaches the balancer's address", lambda: web.answers(where, f"http://{vip}/"))
+        assert peer_of(web.curl(where, f"http://{vip}/")) == address
+        helpers.wait_until(f"{node} itself reaches it", lambda: web.answers(node, f"http://{vip}/"))
+    # The same pod behind a ClusterIP of which only its own node may take endpoints.
+    web.apply(helpers.service("near", internalTrafficPolicy="Local", type="ClusterIP"))
+    url = f"http://{cluster_ip(web, 'near')}/"
+    helpers.wait_until("its neighbour reaches it", lambda: web.answers(web.pod_netns(f"client-{here}"), url))
+    for where in (web.pod_netns(f"client-{there}"), there):
+        helpers.wait_until(f"{where} is dropped", lambda: web.curl(where, url, "-m", "1", check=False).returncode == 28)
+    # Switched back, everybody is served again.
+    web.apply(helpers.service("near"))
+    for where in (web.pod_netns(f"client-{there}"), there):
+        helpers.wait_until(f"{where} is served", lambda: web.answers(where, url))
+
+
 def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):
     web.apply(helpers.service("empty", selector={"app": "nobody"}))
     ip = cluster_ip(web, "empty")

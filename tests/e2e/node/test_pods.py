@@ -1,6 +1,7 @@
 """Pods on a lab's nodes: what a container sees, how it ends, what the API is told."""
 import base64
 import os
+import re
 import subprocess
 import time
 
@@ -148,6 +149,28 @@ def test_logs(lab):
     wait_until("it has spoken", lambda: "bad" in lab.logs("talks"))
     assert lab.logs("talks", "--tail", "2") == "line 5\nbad\n"
     assert lab.logs("talks", "--tail=1", "--timestamps").split()[0].endswith("Z")
+
+
+def test_log_options(lab):
+    """limitBytes, sinceTime and sinceSeconds, timestamps, previous, container, follow: over the API server, as kubectl asks."""
+    lab.pod("logs", image="busybox", command=["sh", "-c", "echo first; echo second"], spec={"restartPolicy": "OnFailure"})
+    wait_until("it is over", lambda: lab.status("logs").get("phase") == "Succeeded")
+    log = lambda query="": lab.raw("/api/v1/namespaces/default/pods/logs/log?" + query)  # noqa: E731
+    assert log() == (200, "first\nsecond\n")
+    assert log("limitBytes=8") == (200, "first\nse")
+    assert log("tailLines=0") == (200, "")
+    assert log("follow=true&container=main") == (200, "first\nsecond\n"), "the stream of a program that is over ends"
+    assert log("sinceTime=2099-01-01T00%3A00%3A00Z") == (200, "")
+    assert log("sinceTime=2001-01-01T00%3A00%3A00Z") == (200, "first\nsecond\n")
+    assert log("sinceSeconds=3600") == (200, "first\nsecond\n")
+    times = [line.split(" ")[0] for line in log("timestamps=true")[1].splitlines()]
+    assert len(times) == 2 and times == sorted(times) and all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]+\.\d+Z", t) for t in times), times
+    assert log(f"sinceTime={times[0].replace(':', '%3A')}")[1].endswith("second\n")
+    status, body = log("previous=true")
+    assert status == 400 and "previous terminated container" in body
+    lab.pod("again", image="busybox", command=["sh", "-c", "echo run; exit 1"], spec={"restartPolicy": "Always"})
+    wait_until("it has run twice", lambda: lab.container("again").get("restartCount", 0) >= 1)
+    assert lab.raw("/api/v1/namespaces/default/pods/again/log?previous=true") == (200, "run\n")
 
 
 def test_exec_streams_and_status(lab):

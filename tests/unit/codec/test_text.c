@@ -169,6 +169,10 @@ static void test_url(void **state)
     assert_null(url_param(STR("a=1"), "b"));
     assert_true(url_param_bool(STR("watch=1"), "watch") &&
                 url_param_bool(STR("watch=true"), "watch"));
+    assert_true(url_param_bool(STR("watch=True"), "watch") &&
+                url_param_bool(STR("watch="), "watch"));
+    assert_false(url_param_bool(STR("watch=False"), "watch") ||
+                 url_param_bool(STR("watch=0"), "watch") || url_param_bool(STR("x=1"), "watch"));
     url_encode(STR("a/b c=d"), &b);
     assert_str(buf_str(&b), "a%2Fb%20c%3Dd");
     buf_clear(&b);

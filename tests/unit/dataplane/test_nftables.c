@@ -186,6 +186,59 @@ static void test_row_47_elements_deleted_by_others_return(void **state)
     d->ops->free(d);
 }
 
+/* Elements of traffic policy Local: listed, taken over without a change, put back when torn. */
+static void test_rows_22_47_local_endpoints_are_taken_over(void **state)
+{
+    (void)state;
+    struct dataplane *d = backend_open();
+    struct dataplane_endpoint e[4];
+    struct dataplane_counters c;
+    endpoints_fill(e, 1, 4);
+    struct frontend f[2] = {
+        {.key = key_v4(60, 80),
+         .policy = DATAPLANE_EXTERNAL_LOCAL,
+         .endpoints = e,
+         .n_endpoints = 4,
+         .local = e + 2,
+         .n_local = 2},
+        {.key = {.family = AF_INET, .node_port = 1, .proto = IPPROTO_TCP, .port = 30060},
+         .policy = DATAPLANE_EXTERNAL_LOCAL,
+         .endpoints = e,
+         .n_endpoints = 4,
+         .local = e,
+         .n_local = 1}};
+    apply(d, true, f, 2);
+    assert_listed("10.96.0.60 . tcp . 80 . 0x00008001 : 10.244.1.4 . 8080");
+    assert_listed("tcp . 30060 . 0x00008000 : 10.244.1.1 . 8080");
+    assert_listed("numgen random mod 2 offset 32768");
+    assert_listed("chain local-endpoints-1 {");
+    d->ops->free(d);
+    for (int round = 0; round < 2; round++) {
+        if (round && system("nft delete element ip fairlead local-services '{ 10.96.0.60 . tcp . "
+                            "80 }' 2>/dev/null") != 0)
+            skip();
+        d = backend_open();
+        apply(d, true, f, 2);
+        d->ops->counters(d, &c);
+        assert_int_equal(c.elements_added > 0, round);
+        assert_listed("10.96.0.60 . tcp . 80 : 0x00008002");
+        assert_int_equal(c.failures, 0);
+        d->ops->free(d);
+    }
+    d = backend_open();
+    f[0].policy = DATAPLANE_EXTERNAL; /* switched: nothing of it stays */
+    f[1].removed = true;
+    apply(d, false, f, 2);
+    assert_dump_is(d, "2 10.96.0.60 6/80 policy 2: 10.244.1.1 8080\n"
+                      "2 10.96.0.60 6/80 policy 2: 10.244.1.2 8080\n"
+                      "2 10.96.0.60 6/80 policy 2: 10.244.1.3 8080\n"
+                      "2 10.96.0.60 6/80 policy 2: 10.244.1.4 8080\n");
+    d->ops->free(d);
+    d = backend_open();
+    apply(d, true, NULL, 0);
+    d->ops->free(d);
+}
+
 static void test_deleted_table_is_repaired(void **state)
 {
     (void)state;
@@ -258,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_rows_3_4_8_11_keys_and_ports),
         cmocka_unit_test(test_row_47_restart_sends_the_difference),
         cmocka_unit_test(test_row_47_elements_deleted_by_others_return),
+        cmocka_unit_test(test_rows_22_47_local_endpoints_are_taken_over),
         cmocka_unit_test(test_deleted_table_is_repaired),
         cmocka_unit_test(test_one_change_is_one_transaction),
         cmocka_unit_test(test_classes_are_collected),

@@ -17,7 +17,7 @@
 #include "test.h"
 
 enum { POD_A, POD_B, OUTSIDE, NODE, N_HOSTS };
-enum { WAIT_MS = 1500 };
+enum { WAIT_MS = 1500, DROP_MS = 300 }; /* what answers at all does so at once */
 
 struct host {
     const char *name;
@@ -33,10 +33,13 @@ static struct host hosts[N_HOSTS] = {
     {.name = "node", .v4 = "198.51.100.1", .v6 = "fd99::1"},
 };
 
+enum op { ONCE, OPEN, AGAIN }; /* OPEN keeps the connection, AGAIN uses it */
 struct request {
-    char ip[64];
+    char ip[64], src[64]; /* src may be empty */
     uint16_t port, src_port;
     uint8_t proto;
+    enum op op;
+    int wait_ms; /* 0: WAIT_MS */
 };
 struct answer {
     char text[128]; /* "NAME:PORT PEER", "REJECT", "TIMEOUT" */
@@ -88,17 +91,28 @@ static void describe(const char *name, uint16_t port, const struct sockaddr_in6 
     snprintf(ret, n, "%s:%u %s", name, port, strncmp(ip, "::ffff:", 7) == 0 ? ip + 7 : ip);
 }
 
+/* A byte in, who we are out, for as long as the connection lasts. */
+static void serve_kept(const char *name, int fd)
+{
+    char in;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (read(fd, &in, 1) == 1 && write(fd, name, strlen(name)) > 0)
+        ;
+    exit(0);
+}
+
 static void serve(const char *name)
 {
-    static const uint16_t ports[3] = {8080, 8081, 9000};
-    struct pollfd p[3];
+    static const uint16_t ports[4] = {8080, 8081, 9000, 8090};
+    struct pollfd p[4];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (int i = 0; i < 3; i++)
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 0; i < 4; i++)
         p[i] = (struct pollfd){.fd = bind_socket(i == 2 ? SOCK_DGRAM : SOCK_STREAM, ports[i]),
                                .events = POLLIN};
     for (;;) {
-        poll(p, 3, -1);
-        for (int i = 0; i < 3; i++) {
+        poll(p, 4, -1);
+        for (int i = 0; i < 4; i++) {
             struct sockaddr_in6 peer;
             socklen_t len = sizeof(peer);
             char text[128], in[128];
@@ -112,6 +126,12 @@ static void serve(const char *name)
                 continue;
             }
             int fd = accept(p[i].fd, (struct sockaddr *)&peer, &len);
+            if (i == 3) {
+                if (fork() == 0)
+                    serve_kept(name, fd);
+                close(fd);
+                continue;
+            }
             describe(name, ports[i], &peer, text, sizeof(text));
             (void)!write(fd, text, strlen(text));
             close(fd);
@@ -123,35 +143,42 @@ static void serve(const char *name)
 
 static void ask(const struct request *q, struct answer *ret)
 {
+    static int kept = -1;
     struct sockaddr_storage sa;
     struct ip ip;
     struct pollfd p = {.events = POLLOUT};
-    int on = 1, error = 0;
+    int on = 1, error = 0, wait_ms = q->wait_ms ? q->wait_ms : WAIT_MS;
     socklen_t len, n = sizeof(error);
     *ret = (struct answer){.text = "ERROR"};
     if (ip_parse(str_from(q->ip), &ip) < 0)
         return;
     len = ip_to_sockaddr(&ip, q->port, &sa);
-    p.fd = socket(
-        sa.ss_family,
-        (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (q->src_port) {
+    p.fd = q->op == AGAIN ? kept
+                          : socket(sa.ss_family,
+                                   (q->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) |
+                                       SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                   0);
+    if (q->op != AGAIN && (q->src_port || q->src[0])) {
         struct sockaddr_storage local;
         struct ip any = {.family = ip.family};
+        if (q->src[0] && ip_parse(str_from(q->src), &any) < 0)
+            return;
         socklen_t l = ip_to_sockaddr(&any, q->src_port, &local);
         setsockopt(p.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         (void)!bind(p.fd, (struct sockaddr *)&local, l);
     }
-    if (connect(p.fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
+    if (q->op != AGAIN && connect(p.fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
         error = errno;
     if (!error && q->proto == IPPROTO_UDP)
         (void)!send(p.fd, "x", 1, 0);
-    else if (!error && poll(&p, 1, WAIT_MS) == 0)
+    else if (!error && poll(&p, 1, wait_ms) == 0)
         error = ETIMEDOUT;
     else if (!error)
         getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error, &n);
     p.events = POLLIN;
-    if (!error && poll(&p, 1, WAIT_MS) == 0)
+    if (!error && q->op != ONCE)
+        (void)!send(p.fd, "x", 1, MSG_NOSIGNAL);
+    if (!error && poll(&p, 1, wait_ms) == 0)
         error = ETIMEDOUT;
     ssize_t got = error ? -1 : recv(p.fd, ret->text, sizeof(ret->text) - 1, 0);
     if (!error && got < 0)
@@ -163,7 +190,9 @@ static void ask(const struct request *q, struct answer *ret)
                                          : strerror(error));
     else
         ret->text[got] = 0;
-    close(p.fd);
+    kept = q->op == ONCE ? kept : p.fd;
+    if (q->op == ONCE)
+        close(p.fd);
 }
 
 static struct answer ask_from(int from, const struct request *q)
@@ -269,9 +298,19 @@ static struct frontend fe(const char *ip, uint8_t family, uint8_t proto, uint16_
     return f;
 }
 
+static struct frontend fe_local(const char *ip, uint8_t family, uint16_t port,
+                                enum dataplane_policy policy, const struct dataplane_endpoint *e,
+                                const struct dataplane_endpoint *local)
+{
+    struct frontend f = fe(ip, family, IPPROTO_TCP, port, policy, e, e != NULL);
+    f.local = local;
+    f.n_local = local != NULL;
+    return f;
+}
+
 static struct dataplane *backend;
-static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1];
-static struct frontend frontends[16];
+static struct dataplane_endpoint a4[2], both4[2], a6[1], udp4[1], out4[1], out6[1];
+static struct frontend frontends[40];
 static size_t n_frontends;
 
 static void apply(struct frontend *f, size_t n, bool full)
@@ -309,6 +348,8 @@ static int install(void **state)
     both4[1] = ep("10.244.2.2", 8080);
     a6[0] = ep("fd44:1::2", 8080);
     udp4[0] = ep("10.244.1.2", 9000);
+    out4[0] = ep("198.51.100.2", 8080); /* as a pod of another node */
+    out6[0] = ep("fd99::2", 8080);
     struct frontend f[] = {
         fe("10.96.0.1", AF_INET, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, a4, 1),
         fe("10.96.0.1", AF_INET, IPPROTO_UDP, 53, DATAPLANE_CLUSTER, udp4, 1),
@@ -322,6 +363,20 @@ static int install(void **state)
         fe("fd96::1", AF_INET6, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, a6, 1),
         fe("fd96::2", AF_INET6, IPPROTO_TCP, 80, DATAPLANE_CLUSTER, NULL, 0),
         fe(NULL, AF_INET6, IPPROTO_TCP, 30080, DATAPLANE_EXTERNAL, a6, 1),
+        fe_local("203.0.113.3", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, out4, a4),
+        fe_local("203.0.113.4", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, out4, NULL),
+        fe_local("203.0.113.5", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, NULL, NULL),
+        fe_local(NULL, AF_INET, 30082, DATAPLANE_EXTERNAL_LOCAL, out4, a4),
+        fe_local(NULL, AF_INET, 30083, DATAPLANE_EXTERNAL_LOCAL, out4, NULL),
+        fe_local(NULL, AF_INET, 30084, DATAPLANE_EXTERNAL_LOCAL, NULL, NULL),
+        fe_local("10.96.0.5", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, a4),
+        fe_local("10.96.0.6", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, out4, NULL),
+        fe_local("10.96.0.7", AF_INET, 80, DATAPLANE_CLUSTER_LOCAL, NULL, NULL),
+        fe_local("fd98::3", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
+        fe_local("fd98::4", AF_INET6, 80, DATAPLANE_EXTERNAL_LOCAL, out6, NULL),
+        fe_local(NULL, AF_INET6, 30082, DATAPLANE_EXTERNAL_LOCAL, out6, a6),
+        fe_local("fd96::5", AF_INET6, 80, DATAPLANE_CLUSTER_LOCAL, out6, a6),
+        fe_local("fd96::6", AF_INET6, 80, DATAPLANE_CLUSTER_LOCAL, out6, NULL),
     };
     n_frontends = ARRAY_LEN(f);
     memcpy(frontends, f, sizeof(f));
@@ -346,7 +401,7 @@ struct row {
     const char *to;
     uint16_t port;
     uint8_t proto;
-    const char *want; /* "NAME:PORT", or REJECT */
+    const char *want; /* "NAME:PORT", REJECT or DROP */
     bool masqueraded;
 };
 
@@ -380,6 +435,34 @@ static const struct row table[] = {
     {"11 15", OUTSIDE, "fd99::1", 30080, T, "a:8080", true},
     {"11 34", POD_B, "fd96::2", 80, T, "REJECT", false},
     {"11 36", POD_B, "fd96::1", 81, T, "REJECT", false},
+    {"22a", POD_B, "203.0.113.3", 80, T, "out:8080", false},
+    {"22b", NODE, "203.0.113.3", 80, T, "out:8080", true},
+    {"22c", OUTSIDE, "203.0.113.3", 80, T, "a:8080", false},
+    {"22a 30", POD_A, "203.0.113.4", 80, T, "out:8080", false},
+    {"22b 30", NODE, "203.0.113.4", 80, T, "out:8080", true},
+    {"22d 35", OUTSIDE, "203.0.113.4", 80, T, "DROP", false},
+    {"22 34", OUTSIDE, "203.0.113.5", 80, T, "REJECT", false},
+    {"22 34", POD_B, "203.0.113.5", 80, T, "REJECT", false},
+    {"22 34", NODE, "203.0.113.5", 80, T, "REJECT", false},
+    {"22a", POD_B, "198.51.100.1", 30082, T, "out:8080", false},
+    {"22b", NODE, "198.51.100.1", 30082, T, "out:8080", true},
+    {"22c", OUTSIDE, "198.51.100.1", 30082, T, "a:8080", false},
+    {"22a", POD_B, "198.51.100.1", 30083, T, "out:8080", false},
+    {"22d 35", OUTSIDE, "198.51.100.1", 30083, T, "DROP", false},
+    {"22 34", OUTSIDE, "198.51.100.1", 30084, T, "REJECT", false},
+    {"24", POD_B, "10.96.0.5", 80, T, "a:8080", false},
+    {"24", NODE, "10.96.0.5", 80, T, "a:8080", true},
+    {"24", OUTSIDE, "10.96.0.5", 80, T, "a:8080", true},
+    {"24 25", POD_A, "10.96.0.5", 80, T, "a:8080", true},
+    {"24 35", POD_B, "10.96.0.6", 80, T, "DROP", false},
+    {"24 35", NODE, "10.96.0.6", 80, T, "DROP", false},
+    {"24 34", POD_B, "10.96.0.7", 80, T, "REJECT", false},
+    {"11 22a", POD_B, "fd98::3", 80, T, "out:8080", false},
+    {"11 22c", OUTSIDE, "fd98::3", 80, T, "a:8080", false},
+    {"11 22d", OUTSIDE, "fd98::4", 80, T, "DROP", false},
+    {"11 22c", OUTSIDE, "fd99::1", 30082, T, "a:8080", false},
+    {"11 24", POD_B, "fd96::5", 80, T, "a:8080", false},
+    {"11 35", POD_B, "fd96::6", 80, T, "DROP", false},
 };
 
 /* The evaluator: what the frontends and the configuration say, without a kernel. */
@@ -402,36 +485,86 @@ static bool is_node_address(const char *ip)
     return false;
 }
 
+static const char *host_name_of(const struct ip *ip)
+{
+    for (int i = 0; i < NODE; i++) {
+        struct ip h;
+        assert_int_equal(ip_parse(str_from(ip->family == AF_INET ? hosts[i].v4 : hosts[i].v6), &h),
+                         0);
+        if (ip_eq(&h, ip))
+            return hosts[i].name;
+    }
+    return "nobody";
+}
+
+struct verdict {
+    char text[64]; /* as row.want */
+    bool masqueraded;
+};
+
+/* What becomes of a packet to this frontend: row 22 in its order, then the endpoint and who sees
+ * whom. */
+static struct verdict evaluate(const struct frontend *f, const struct ip *from, bool from_node)
+{
+    bool pod = prefix_contains(&pods[from->family == AF_INET6], from);
+    bool local = f->policy == DATAPLANE_CLUSTER_LOCAL ||
+                 (f->policy == DATAPLANE_EXTERNAL_LOCAL && !pod && !from_node);
+    const struct dataplane_endpoint *e = local ? f->local : f->endpoints;
+    struct verdict v = {.text = "REJECT"};
+    if (f->n_endpoints == 0)
+        return v;
+    if (local && f->n_local == 0) {
+        snprintf(v.text, sizeof(v.text), "DROP");
+        return v;
+    }
+    struct ip ip = {.family = from->family};
+    memcpy(ip.bytes, e->ip, 16);
+    switch (f->policy) {
+    case DATAPLANE_EXTERNAL:
+        v.masqueraded = true;
+        break;
+    case DATAPLANE_EXTERNAL_LOCAL:
+        v.masqueraded = from_node;
+        break;
+    case DATAPLANE_CLUSTER:
+    case DATAPLANE_CLUSTER_LOCAL:
+    case _DATAPLANE_POLICY_MAX:
+        v.masqueraded = !pod;
+    }
+    v.masqueraded = v.masqueraded || ip_eq(from, &ip);
+    snprintf(v.text, sizeof(v.text), "%s:%u", host_name_of(&ip), e->port);
+    return v;
+}
+
 static void assert_evaluates(const struct row *r)
 {
-    struct ip to, from, endpoint;
+    struct ip to, from;
     assert_int_equal(ip_parse(str_from(r->to), &to), 0);
     assert_int_equal(
         ip_parse(str_from(to.family == AF_INET ? hosts[r->from].v4 : hosts[r->from].v6), &from), 0);
     const struct frontend *f = frontend_for(r, &to, false);
     if (!f && is_node_address(r->to))
         f = frontend_for(r, &to, true);
-    bool vip = streq(r->to, "10.96.0.1") || streq(r->to, "fd96::1");
-    bool reject = f ? f->n_endpoints == 0 : vip;
-    assert_int_equal(reject, streq(r->want, "REJECT"));
-    if (!f || reject)
+    if (!f) { /* another port of a ClusterIP, or no Service at all */
+        bool vip = streq(r->to, "10.96.0.1") || streq(r->to, "fd96::1");
+        assert_int_equal(vip, streq(r->want, "REJECT"));
         return;
-    endpoint = (struct ip){.family = to.family};
-    memcpy(endpoint.bytes, f->endpoints[0].ip, 16);
-    bool local_source = prefix_contains(&pods[to.family == AF_INET6], &from);
-    bool masqueraded = f->policy == DATAPLANE_EXTERNAL || !local_source || ip_eq(&from, &endpoint);
-    assert_int_equal(masqueraded, r->masqueraded);
+    }
+    struct verdict v = evaluate(f, &from, r->from == NODE);
+    if (!streq(v.text, r->want) || v.masqueraded != r->masqueraded)
+        fail_msg("rows %s: %s -> %s:%u: the evaluator says %s, masqueraded %d", r->rows,
+                 hosts[r->from].name, r->to, r->port, v.text, v.masqueraded);
 }
 
 static void assert_kernel_agrees(const struct row *r)
 {
-    struct request q = {.port = r->port, .proto = r->proto};
+    bool dropped = streq(r->want, "DROP");
+    struct request q = {.port = r->port, .proto = r->proto, .wait_ms = dropped ? DROP_MS : 0};
     snprintf(q.ip, sizeof(q.ip), "%s", r->to);
     struct answer a = ask_from(r->from, &q);
-    const char *peer = strchr(a.text, ' ');
-    size_t n = strlen(r->want);
+    const char *peer = strchr(a.text, ' '), *want = dropped ? "TIMEOUT" : r->want;
     bool v6 = strchr(r->to, ':');
-    if (strncmp(a.text, r->want, n) != 0)
+    if (strncmp(a.text, want, strlen(want)) != 0)
         fail_msg("rows %s: %s -> %s:%u: want %s, got %s", r->rows, hosts[r->from].name, r->to,
                  r->port, r->want, a.text);
     if (!peer || r->from == NODE)
@@ -455,7 +588,7 @@ static void warm_up(void)
             }
 }
 
-static void test_rows_13_15_25_27_34_36_table(void **state)
+static void test_rows_13_to_36_table(void **state)
 {
     (void)state;
     warm_up();
@@ -517,6 +650,171 @@ static void test_row_38_udp_flows_follow_the_endpoints(void **state)
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
 }
 
+/* Connections that are there go on whatever becomes of their endpoint; only new ones are rejected.
+ */
+static void test_rows_37_39_connections_are_never_cut(void **state)
+{
+    static const int from[] = {POD_B, OUTSIDE, NODE};
+    struct dataplane_endpoint kept = ep("10.244.1.2", 8090), other = ep("10.244.2.2", 8090);
+    struct frontend f = fe("10.96.0.9", AF_INET, T, 90, DATAPLANE_CLUSTER, &kept, 1);
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        struct request q = {.ip = "10.96.0.9", .port = 90, .proto = T, .op = OPEN};
+        f.removed = false;
+        f.endpoints = &kept;
+        f.n_endpoints = 1;
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        q.op = AGAIN;
+        f.endpoints = &other; /* another endpoint instead */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        f.n_endpoints = 0; /* none: the next connection is rejected, this one is not */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+        q.op = ONCE;
+        assert_string_equal(ask_from(from[i], &q).text, "REJECT");
+        q.op = AGAIN;
+        f.removed = true; /* the Service is gone */
+        apply(&f, 1, false);
+        assert_string_equal(ask_from(from[i], &q).text, "a");
+    }
+}
+
+/* The same for a connection that was there before its destination became a Service's address. */
+static void test_row_37_connections_from_before_go_on(void **state)
+{
+    struct request q = {.ip = "10.244.1.2", .port = 8090, .proto = T, .op = OPEN};
+    struct frontend f = fe("10.244.1.2", AF_INET, T, 8090, DATAPLANE_EXTERNAL, NULL, 0);
+    (void)state;
+    assert_string_equal(ask_from(POD_B, &q).text, "a");
+    apply(&f, 1, false);
+    q.op = AGAIN;
+    assert_string_equal(ask_from(POD_B, &q).text, "a");
+    q.op = ONCE;
+    assert_string_equal(ask_from(POD_B, &q).text, "REJECT");
+    f.removed = true;
+    apply(&f, 1, false);
+}
+
+/* Restarts the backend with these addresses for node ports; frontends stay as they are. */
+static void reopen(const struct dataplane_config *c)
+{
+    struct err e = {0};
+    backend->ops->free(backend);
+    if (nftables_open(c, &backend, &e) < 0)
+        fail_msg("%s", err_text(&e));
+    apply(frontends, n_frontends, true);
+}
+
+static void assert_node_port(int from, const char *ip, const char *want)
+{
+    struct request q = {.port = 30080, .proto = T};
+    snprintf(q.ip, sizeof(q.ip), "%s", ip);
+    struct answer a = ask_from(from, &q);
+    if (strncmp(a.text, want, strlen(want)) != 0)
+        fail_msg("node port at %s: want %s, got %s", ip, want, a.text);
+}
+
+/* The node's own traffic leaves under the address of the way it takes. */
+static void test_row_22_the_node_is_masqueraded(void **state)
+{
+    struct request q = {.ip = "203.0.113.3", .src = "192.0.2.77", .port = 80, .proto = T};
+    (void)state;
+    sh("ip addr add 192.0.2.77/32 dev lo");
+    assert_string_equal(ask_from(NODE, &q).text, "out:8080 198.51.100.1");
+    snprintf(q.ip, sizeof(q.ip), "198.51.100.2");
+    q.port = 8080;
+    assert_string_equal(ask_from(NODE, &q).text, "out:8080 192.0.2.77"); /* not by us else */
+    sh("ip addr del 192.0.2.77/32 dev lo");
+}
+
+/* Without anything that tells pods from others, pods are others: no short cut to endpoints of other
+ * nodes, and their addresses are kept. */
+static void test_row_23_policy_local_without_a_detector(void **state)
+{
+    struct dataplane_config c = {.masquerade_all = false};
+    struct request q = {.ip = "203.0.113.3", .port = 80, .proto = T};
+    (void)state;
+    reopen(&c);
+    assert_string_equal(ask_from(POD_B, &q).text, "a:8080 10.244.2.2");
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "a:8080 198.51.100.2");
+    assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+    snprintf(q.ip, sizeof(q.ip), "203.0.113.4");
+    q.wait_ms = DROP_MS;
+    assert_string_equal(ask_from(POD_B, &q).text, "TIMEOUT");
+    assert_memory_equal(ask_from(NODE, &q).text, "out:8080", 8);
+    c = (struct dataplane_config){.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    reopen(&c);
+    assert_string_equal(ask_from(POD_B, &q).text, "out:8080 10.244.2.2");
+}
+
+/* Each of several local endpoints is chosen, and no other; the policy is switched live. */
+static void test_rows_22_30_local_endpoints_come_and_go(void **state)
+{
+    struct dataplane_endpoint all[3] = {ep("10.244.1.2", 8080), ep("10.244.2.2", 8080),
+                                        ep("198.51.100.2", 8080)};
+    struct request q = {.ip = "203.0.113.9", .port = 80, .proto = T};
+    struct frontend f = fe_local("203.0.113.9", AF_INET, 80, DATAPLANE_EXTERNAL_LOCAL, all, all);
+    bool seen[2] = {false, false};
+    (void)state;
+    f.n_endpoints = 3;
+    f.n_local = 2;
+    apply(&f, 1, false);
+    for (int i = 0; i < 100; i++) {
+        struct answer a = ask_from(OUTSIDE, &q);
+        assert_true(a.text[0] == 'a' || a.text[0] == 'b');
+        assert_non_null(strstr(a.text, " 198.51.100.2"));
+        seen[a.text[0] == 'b'] = true;
+    }
+    assert_true(seen[0] && seen[1]);
+    f.n_local = 1;
+    apply(&f, 1, false);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    f.n_local = 0;
+    apply(&f, 1, false);
+    q.wait_ms = DROP_MS;
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+    f.policy = DATAPLANE_EXTERNAL;
+    apply(&f, 1, false);
+    assert_non_null(strstr(ask_from(OUTSIDE, &q).text, ":8080 "));
+    f.removed = true;
+    apply(&f, 1, false);
+    assert_string_equal(ask_from(OUTSIDE, &q).text, "TIMEOUT");
+}
+
+static void test_row_16_node_port_addresses(void **state)
+{
+    static const struct prefix some[] = {{{AF_INET, {198, 51, 100}}, 24},
+                                         {{AF_INET6, {0xfd, 0x99, [15] = 1}}, 128}},
+                               v4[] = {{{AF_INET, {198, 51, 100, 1}}, 32}};
+    struct dataplane_config c = {.cluster_cidrs = pods,
+                                 .n_cluster_cidrs = 2,
+                                 .node_port_addresses = some,
+                                 .n_node_port_addresses = 2};
+    (void)state;
+    assert_node_port(POD_B, "10.244.1.1", "a:8080");  /* by default every address, */
+    assert_node_port(NODE, "127.0.0.1", "REJECT");    /* but never loopback */
+    assert_node_port(OUTSIDE, "203.0.113.1", "TIME"); /* nor one that is not the node's */
+    reopen(&c);
+    assert_node_port(POD_B, "10.244.1.1", "REJECT");
+    assert_node_port(POD_B, "198.51.100.1", "a:8080");
+    assert_node_port(OUTSIDE, "fd99::1", "a:8080");
+    assert_node_port(OUTSIDE, "fd44:1::1", "REJECT");
+    sh("ip addr add 198.51.100.77/24 dev v2"); /* counts from the moment it is there */
+    assert_node_port(OUTSIDE, "198.51.100.77", "a:8080");
+    sh("ip addr del 198.51.100.77/24 dev v2");
+    c.node_port_addresses = v4; /* a family that is not named has none */
+    c.n_node_port_addresses = 1;
+    reopen(&c);
+    assert_node_port(OUTSIDE, "198.51.100.1", "a:8080");
+    assert_node_port(OUTSIDE, "fd99::1", "REJECT");
+    c.n_node_port_addresses = 0;
+    reopen(&c);
+    assert_node_port(OUTSIDE, "fd99::1", "a:8080");
+}
+
 static void test_row_47_restart_keeps_traffic(void **state)
 {
     static const struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
@@ -534,10 +832,16 @@ static void test_row_47_restart_keeps_traffic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_13_15_25_27_34_36_table),
+        cmocka_unit_test(test_rows_13_to_36_table),
         cmocka_unit_test(test_row_28_uniform_choice),
         cmocka_unit_test(test_row_8_ports_differ_per_endpoint),
         cmocka_unit_test(test_row_38_udp_flows_follow_the_endpoints),
+        cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
+        cmocka_unit_test(test_row_37_connections_from_before_go_on),
+        cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
+        cmocka_unit_test(test_row_22_the_node_is_masqueraded),
+        cmocka_unit_test(test_row_23_policy_local_without_a_detector),
+        cmocka_unit_test(test_row_16_node_port_addresses),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),
     };
     if (geteuid() != 0 || system("command -v ip >/dev/null") != 0 || !network_up()) {

@@ -8,7 +8,7 @@
 #include "test.h"
 
 static const char *const paths[] = {"status.phase"};
-static const struct store_kind kinds[] = {{"pods", paths, 1}, {"configmaps", NULL, 0}};
+static const struct store_kind kinds[] = {{"pods", paths, 1, NULL}, {"configmaps", NULL, 0, NULL}};
 
 static size_t events_seen;
 

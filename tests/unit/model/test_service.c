@@ -119,6 +119,46 @@ static void test_rows_7_29_ready_then_terminating(void **state)
     assert_model(WEB, none, 1, HEAD "    endpoint 10.0.0.2 8080\n    draining 10.0.0.4 8080\n");
 }
 
+#define LOCAL_WEB(which)                                                                           \
+    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"clusterIP\":\"10.96.0.1\","   \
+    "\"" which "TrafficPolicy\":\"Local\",\"ports\":[{\"name\":\"p\",\"port\":80}]}}"
+#define HERE(ip, cond) "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n1\",\"conditions\":{" cond "}}"
+#define TERMINATING    "\"ready\":false,\"serving\":true,\"terminating\":true"
+
+/* The two scopes choose apart: ready ones elsewhere do not stop those of this node from ending in
+ * grace, nor the other way round; an endpoint without a node is not local; hints do not count. */
+static void test_rows_22_24_29_30_scope_local(void **state)
+{
+    static const char head[] =
+        "service ns/a external-local\n  cluster-ip 10.96.0.1\n  port p 6/80\n";
+    (void)state;
+    struct slice_object *mixed[] = {
+        slice_of("s1", "IPv4",
+                 EP("10.0.0.1", "\"ready\":true") "," HERE("10.0.0.2", TERMINATING) "," HERE(
+                     "10.0.0.3", "\"ready\":false") ",{\"addresses\":[\"10.0.0.4\"]}",
+                 HTTP)};
+    AUTO_CHARS char *want =
+        xasprintf("%s    endpoint 10.0.0.1 8080\n    endpoint 10.0.0.4 8080 local\n"
+                  "    draining 10.0.0.2 8080 local\n"
+                  "    draining 10.0.0.3 8080 local\n"
+                  "    for-local endpoint 10.0.0.2 8080 local\n",
+                  head);
+    assert_model(LOCAL_WEB("external"), mixed, 1, want);
+    struct slice_object *ready[] = {
+        slice_of("s1", "IPv4",
+                 HERE("10.0.0.1", "\"ready\":true") "," HERE(
+                     "10.0.0.2", TERMINATING) ","
+                                              "{\"addresses\":[\"10.0.0.5\"],\"nodeName\":\"n1\","
+                                              "\"hints\":{\"forZones\":[{\"name\":\"z2\"}]}}",
+                 HTTP)};
+    assert_model(LOCAL_WEB("internal"), ready, 1,
+                 "service ns/a internal-local\n  cluster-ip 10.96.0.1\n  port p 6/80\n"
+                 "    endpoint 10.0.0.1 8080 local\n    endpoint 10.0.0.5 8080 local\n"
+                 "    draining 10.0.0.2 8080 local\n"
+                 "    for-local endpoint 10.0.0.1 8080 local\n"
+                 "    for-local endpoint 10.0.0.5 8080 local\n");
+}
+
 static void test_row_31_hints_for_this_zone(void **state)
 {
     (void)state;
@@ -164,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_row_1_dns_only_services_carry_nothing),
         cmocka_unit_test(test_rows_5_6_8_11_slices_are_merged),
         cmocka_unit_test(test_rows_7_29_ready_then_terminating),
+        cmocka_unit_test(test_rows_22_24_29_30_scope_local),
         cmocka_unit_test(test_row_31_hints_for_this_zone),
         cmocka_unit_test(test_row_19_balancer_addresses_by_mode),
         cmocka_unit_test(test_malformed_objects_lose_only_what_is_wrong),

@@ -1,0 +1,571 @@
+/* The agent's decisions: an API server of the tests' own on one side, the fake backend on the
+ * other. Row numbers are those of src/agent/README.md. */
+#include <stdio.h>
+
+#include "agent/agent.h"
+#include "agent/status_server.h"
+#include "api_world.h"
+#include "base/time.h"
+#include "dataplane/fake.h"
+
+enum { TURNS_MAX = 500 }; /* of 20 ms each, when nothing happens */
+#define SERVICES "/api/v1/services"
+#define SLICES   "/apis/discovery.k8s.io/v1/endpointslices"
+#define NODES    "/api/v1/nodes"
+
+struct world {
+    struct loop *loop;
+    struct api_world api;
+    struct kube_client *client;
+    struct dataplane *backend;
+    struct agent *agent;
+    struct status_server *status;
+    struct http_client *http[2]; /* healthz, metrics */
+};
+
+/* ---- objects ---- */
+
+/* spec without braces; ports are given by the caller. */
+static void put_service(struct world *w, const char *name, const char *labels, const char *spec)
+{
+    AUTO_CHARS char *text = xasprintf(
+        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{%s}},\"spec\":{%s}}", name,
+        labels, spec);
+    api_change(&w->api, SERVICES, name, text);
+}
+
+#define CLUSTER_IP(ip) "\"clusterIP\":\"" ip "\",\"clusterIPs\":[\"" ip "\"]"
+#define PORT80         "\"ports\":[{\"name\":\"p\",\"port\":80}]"
+
+static void put_slice(struct world *w, const char *service, const char *name, const char *labels,
+                      const char *endpoints)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{"
+                  "\"kubernetes.io/service-name\":\"%s\"%s%s}},\"addressType\":\"IPv4\","
+                  "\"endpoints\":[%s],\"ports\":[{\"name\":\"p\",\"port\":8080}]}",
+                  name, service, *labels ? "," : "", labels, endpoints);
+    api_change(&w->api, SLICES, name, text);
+}
+
+#define EP(ip) "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n2\"}"
+#define EP_ZONE(ip, zone)                                                                          \
+    "{\"addresses\":[\"" ip "\"],\"hints\":{\"forZones\":[{\"name\":\"" zone "\"}]}}"
+
+static void put_node(struct world *w, const char *zone, const char *rest)
+{
+    AUTO_CHARS char *text = xasprintf(
+        "{\"metadata\":{\"name\":\"n1\",\"labels\":{\"topology.kubernetes.io/zone\":\"%s\"}%s",
+        zone, rest);
+    api_change(&w->api, NODES, "n1", text);
+}
+
+#define ALIVE "}}"
+
+/* ---- world ---- */
+
+static void world_begin(struct world *w)
+{
+    *w = (struct world){0};
+    assert_ok(loop_new(&w->loop, NULL));
+    api_up(&w->api, w->loop);
+    put_node(w, "z1", ALIVE);
+    api_change(&w->api, NODES, "n2", "{\"metadata\":{\"name\":\"n2\",\"labels\":{}}}");
+}
+
+static void world_start(struct world *w)
+{
+    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
+    struct agent_options o = {.node_name = "n1", .external_ips = true};
+    struct ip ip;
+    kc.port = http_server_port(w->api.server);
+    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
+    w->backend = fake_dataplane_new();
+    assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
+    assert_ok(status_server_new(w->loop, w->agent, "127.0.0.1:0", "127.0.0.1:0", &w->status, NULL));
+    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
+    for (int i = 0; i < 2; i++) {
+        struct http_client_config c = {.ip = ip,
+                                       .host = "127.0.0.1",
+                                       .port = i ? status_server_metrics_port(w->status)
+                                                 : status_server_healthz_port(w->status)};
+        w->http[i] = http_client_new(w->loop, &c);
+    }
+}
+
+static void world_end(struct world *w)
+{
+    http_client_free(w->http[0]);
+    http_client_free(w->http[1]);
+    status_server_free(w->status);
+    agent_free(w->agent);
+    kube_client_free(w->client);
+    api_down(&w->api);
+    loop_turn(w->loop, 0);
+    loop_free(w->loop);
+}
+
+static void assert_frontends(struct world *w, const char *want)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    for (int turns = 0; turns < TURNS_MAX && (!turns || !streq(buf_cstr(&b), want)); turns++) {
+        loop_turn(w->loop, 20);
+        buf_clear(&b);
+        w->backend->ops->dump(w->backend, &b);
+    }
+    assert_string_equal(buf_cstr(&b), want);
+}
+
+static struct agent_stats stats(struct world *w)
+{
+    struct agent_stats s;
+    agent_get_stats(w->agent, &s);
+    return s;
+}
+
+static uint64_t transactions(struct world *w)
+{
+    struct dataplane_counters c;
+    w->backend->ops->counters(w->backend, &c);
+    return c.transactions;
+}
+
+/* Turns until the condition holds; a macro, so that a failure names it. */
+#define assert_until(w, condition)                                                                 \
+    do {                                                                                           \
+        for (int turns_ = 0; !(condition) && turns_ < TURNS_MAX; turns_++)                         \
+            loop_turn((w)->loop, 20);                                                              \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+struct answer {
+    bool done;
+    int status;
+    struct buf body;
+};
+
+static void on_answer(struct http_call *call, int code, const char *text, void *user)
+{
+    struct answer *a = user;
+    (void)text;
+    a->done = true;
+    a->status = code < 0 ? code : http_call_status(call);
+    buf_add_str(&a->body, http_call_body(call));
+}
+
+static int ask(struct world *w, bool metrics, const char *path, struct buf *ret)
+{
+    static const struct http_call_ops ops = {.on_done = on_answer};
+    struct http_request r = {.method = "GET", .target = path};
+    struct answer a = {0};
+    http_call_start(w->http[metrics], &r, &ops, &a);
+    assert_until(w, a.done);
+    buf_clear(ret);
+    buf_add_str(ret, buf_str(&a.body));
+    buf_done(&a.body);
+    return a.status;
+}
+
+/* ---- rows ---- */
+
+#define LINE(ip, ep) "2 " ip " 6/80 policy 1: " ep " 8080\n"
+
+static void test_row_2_selectors_live(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    put_service(&w, "b", "\"service.kubernetes.io/service-proxy-name\":\"x\"",
+                CLUSTER_IP("10.96.0.2") "," PORT80);
+    put_service(&w, "c", "\"service.kubernetes.io/headless\":\"\"",
+                CLUSTER_IP("10.96.0.3") "," PORT80);
+    world_start(&w);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    put_service(&w, "a", "\"service.kubernetes.io/service-proxy-name\":\"x\"",
+                CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, "");
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    put_slice(&w, "a", "a-1", "\"service.kubernetes.io/headless\":\"\"", EP("10.244.0.1"));
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 1: none\n");
+    put_service(&w, "a", "\"service.kubernetes.io/headless\":\"\"",
+                CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, "");
+    world_end(&w);
+}
+
+static void test_row_9_not_ready_pods_that_are_published(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") ",\"publishNotReadyAddresses\":true," PORT80);
+    put_slice(&w, "a", "a-1", "",
+              "{\"addresses\":[\"10.244.0.1\"],\"conditions\":{\"ready\":true,\"serving\":false,"
+              "\"terminating\":true}},{\"addresses\":[\"10.244.0.2\"],\"conditions\":{\"ready\":"
+              "false,\"serving\":false}}");
+    world_start(&w);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    world_end(&w);
+}
+
+static void test_row_10_endpoints_of_any_origin(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80); /* no selector */
+    put_slice(
+        &w, "a", "by-hand", "\"endpointslice.kubernetes.io/managed-by\":\"me\"",
+        "{\"addresses\":[\"192.0.2.9\"]},{\"addresses\":[\"172.16.0.1\"],\"nodeName\":\"n1\"}");
+    put_slice(&w, "a", "mirrored", "", EP("10.244.0.1"));
+    world_start(&w);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1") LINE("10.96.0.1", "172.16.0.1")
+                             LINE("10.96.0.1", "192.0.2.9"));
+    api_change(&w.api, SLICES, "mirrored", NULL);
+    assert_frontends(&w, LINE("10.96.0.1", "172.16.0.1") LINE("10.96.0.1", "192.0.2.9"));
+    world_end(&w);
+}
+
+/* Whichever list is late, nothing is written before it; what comes first is the whole. */
+static void test_row_12_nothing_before_the_first_lists(void **state)
+{
+    static const char *const paths[] = {SERVICES, SLICES, NODES};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct world w;
+        world_begin(&w);
+        put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+        put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+        w.api.withheld = paths[i];
+        world_start(&w);
+        /* Everything else was asked for and answered; the slices wait for the node's zone. */
+        assert_until(&w, w.api.waiting.n == 1 && w.api.watches.n == (i == 2 ? 1 : 2));
+        for (int k = 0; k < 20; k++)
+            loop_turn(w.loop, 1);
+        assert_int_equal(transactions(&w), 0);
+        assert_false(stats(&w).synced);
+        api_release(&w.api);
+        assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+        assert_int_equal(transactions(&w), 1);
+        world_end(&w);
+    }
+}
+
+#define BALANCER "\"type\":\"LoadBalancer\"," CLUSTER_IP("10.96.0.1")
+
+static void test_row_20_without_node_ports(void **state)
+{
+    static const char cluster[] = "2 10.96.0.1 6/80 policy 1: 10.244.0.1 8080\n",
+                      both[] = "2 10.96.0.1 6/80 policy 1: 10.244.0.1 8080\n"
+                               "2 node 6/30080 policy 2: 10.244.0.1 8080\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    put_service(&w, "a", "", BALANCER ",\"allocateLoadBalancerNodePorts\":false," PORT80);
+    world_start(&w);
+    assert_frontends(&w, cluster);
+    put_service(&w, "a", "",
+                BALANCER ",\"ports\":[{\"name\":\"p\",\"port\":80,\"nodePort\":30080}]");
+    assert_frontends(&w, both);
+    put_service(&w, "a", "", BALANCER ",\"allocateLoadBalancerNodePorts\":false," PORT80);
+    assert_frontends(&w, cluster);
+    world_end(&w);
+}
+
+/* Who gets which policy, and that a switch goes to the kernel. */
+static void test_rows_22_24_traffic_policies(void **state)
+{
+    static const char spec[] =
+        BALANCER ",\"externalIPs\":[\"198.51.100.9\"],%s\"ports\":[{\"name\":"
+                 "\"p\",\"port\":80,\"nodePort\":30080}]";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_slice(&w, "a", "a-1", "",
+              EP("10.244.2.1") ",{\"addresses\":[\"10.244.1.1\"],\"nodeName\":\"n1\"}");
+    AUTO_CHARS char *external = xasprintf(spec, "\"externalTrafficPolicy\":\"Local\","),
+                    *internal = xasprintf(spec, "\"internalTrafficPolicy\":\"Local\",");
+    put_service(&w, "a", "", external);
+    world_start(&w);
+    assert_frontends(
+        &w,
+        LINE("10.96.0.1", "10.244.1.1")
+            LINE("10.96.0.1", "10.244.2.1") "2 198.51.100.9 6/80 policy 4 local: 10.244.1.1 8080\n"
+                                            "2 198.51.100.9 6/80 policy 4: 10.244.1.1 8080\n"
+                                            "2 198.51.100.9 6/80 policy 4: 10.244.2.1 8080\n"
+                                            "2 node 6/30080 policy 4 local: 10.244.1.1 8080\n"
+                                            "2 node 6/30080 policy 4: 10.244.1.1 8080\n"
+                                            "2 node 6/30080 policy 4: 10.244.2.1 8080\n");
+    put_service(&w, "a", "", internal);
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 3 local: 10.244.1.1 8080\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.1.1 8080\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.1.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.2.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.1.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.2.1 8080\n");
+    put_slice(&w, "a", "a-1", "", EP("10.244.2.1"));
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 3 local: none\n"
+                         "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n"
+                         "2 198.51.100.9 6/80 policy 2: 10.244.2.1 8080\n"
+                         "2 node 6/30080 policy 2: 10.244.2.1 8080\n");
+    world_end(&w);
+}
+
+static void test_row_32_zone_of_the_node_changes(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    put_slice(&w, "a", "a-1", "", EP_ZONE("10.244.0.1", "z1") "," EP_ZONE("10.244.0.2", "z2"));
+    world_start(&w);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    put_node(&w, "z2", ALIVE);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.2"));
+    put_node(&w, "z3", ALIVE); /* nobody's */
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1") LINE("10.96.0.1", "10.244.0.2"));
+    put_node(&w, "z1", ALIVE);
+    assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    world_end(&w);
+}
+
+static bool says(const struct buf *b, const char *words)
+{
+    return strstr(buf_cstr((struct buf *)(uintptr_t)b), words);
+}
+
+static void test_row_42_health_of_node_and_kernel(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    w.api.withheld = SERVICES;
+    world_start(&w);
+    assert_until(&w, w.api.watches.n == 2);
+    assert_int_equal(ask(&w, false, "/healthz", &b), 503); /* no sync yet */
+    assert_int_equal(ask(&w, false, "/livez", &b), 503);
+    api_release(&w.api);
+    assert_until(&w, stats(&w).synced);
+    assert_int_equal(ask(&w, false, "/healthz", &b), 200);
+    assert_true(says(&b, "\"nodeEligible\":true,\"healthy\":true,\"status\":{\"IPv4\":{"));
+    assert_int_equal(ask(&w, false, "/livez", &b), 200);
+    assert_false(says(&b, "nodeEligible"));
+    assert_int_equal(ask(&w, false, "/else", &b), 404);
+    static const char *const leaving[] = {
+        ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}",
+        "},\"spec\":{\"taints\":[{\"key\":\"ToBeDeletedByClusterAutoscaler\"}]}}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(leaving); i++) {
+        put_node(&w, "z1", leaving[i]);
+        assert_until(&w, !stats(&w).node_eligible);
+        assert_int_equal(ask(&w, false, "/healthz", &b), 503);
+        assert_true(says(&b, "\"nodeEligible\":false,\"healthy\":false"));
+        assert_int_equal(ask(&w, false, "/livez", &b), 200);
+        put_node(&w, "z1", ALIVE);
+        assert_until(&w, stats(&w).node_eligible);
+    }
+    api_change(&w.api, NODES, "n1", NULL);
+    assert_until(&w, !stats(&w).node_eligible);
+    put_node(&w, "z1", ALIVE);
+    assert_until(&w, stats(&w).node_eligible);
+    world_end(&w);
+}
+
+/* A change that the kernel has not taken for two sync periods: refused, or still under way. */
+static void test_row_42_unhealthy_when_the_kernel_is_behind(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    uint64_t now_us = 1000ull * 1000 * 1000;
+    (void)state;
+    world_begin(&w);
+    time_set_manual(now_us);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    for (int round = 0; round < 2; round++) {
+        if (round == 0)
+            fake_dataplane_fail(w.backend, 1);
+        else
+            fake_dataplane_hold(w.backend, true);
+        uint64_t before = transactions(&w), failures = stats(&w).sync_failures;
+        if (round == 0)
+            put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+        else
+            put_service(&w, "b", "", CLUSTER_IP("10.96.0.2") "," PORT80);
+        assert_until(&w, transactions(&w) > before);
+        assert_until(&w, round || stats(&w).sync_failures > failures);
+        assert_int_equal(ask(&w, false, "/healthz", &b), 200);
+        time_set_manual(now_us += 61 * 1000 * 1000);
+        assert_int_equal(ask(&w, false, "/healthz", &b), 503);
+        assert_int_equal(ask(&w, false, "/livez", &b), 503);
+        assert_true(says(&b, "\"healthy\":false,\"status\":{\"IPv4\""));
+        fake_dataplane_hold(w.backend, false);
+        assert_until(&w, stats(&w).healthy);
+        assert_int_equal(ask(&w, false, "/healthz", &b), 200);
+    }
+    time_set_manual(0);
+    world_end(&w);
+}
+
+/* The API server is gone: what is in the kernel is as good as it was. */
+static void test_row_42_api_server_lost_stays_healthy(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced && w.api.watches.n == 3);
+    http_server_free(w.api.server);
+    w.api.server = NULL;
+    for (int i = 0; i < 20; i++)
+        loop_turn(w.loop, 1);
+    assert_int_equal(ask(&w, false, "/healthz", &b), 200);
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 1: none\n");
+    world_end(&w);
+}
+
+static void test_row_43_metrics_and_proxy_mode(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_int_equal(ask(&w, true, "/proxyMode", &b), 200);
+    assert_string_equal(buf_cstr(&b), "nftables");
+    assert_int_equal(ask(&w, true, "/healthz", &b), 200);
+    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
+    assert_true(says(&b, "\nkubeproxy_sync_proxy_rules_duration_seconds_count 1\n"));
+    assert_true(says(&b, "\nkubeproxy_sync_proxy_rules_service_changes_total 1\n"));
+    assert_true(says(&b, "\nfairlead_agent_services 1\n"));
+    assert_int_equal(ask(&w, true, "/else", &b), 404);
+    world_end(&w);
+}
+
+/* No interval: a change goes at once, and what comes while one is under way is the next one. */
+static void test_row_46_one_sync_at_a_time(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    fake_dataplane_hold(w.backend, true);
+    put_service(&w, "first", "", CLUSTER_IP("10.96.1.1") "," PORT80);
+    assert_until(&w, transactions(&w) == 2);
+    for (int i = 0; i < 50; i++) {
+        AUTO_CHARS char *name = xasprintf("s%d", i),
+                        *spec = xasprintf("\"clusterIP\":\"10.96.0.%d\"," PORT80, i + 1);
+        put_service(&w, name, "", spec);
+        loop_turn(w.loop, 0);
+    }
+    assert_until(&w, stats(&w).pending == 50);
+    assert_int_equal(transactions(&w), 2);
+    fake_dataplane_hold(w.backend, false);
+    assert_until(&w, stats(&w).syncs == 3);
+    assert_int_equal(stats(&w).dataplane.frontends, 51);
+    assert_int_equal(stats(&w).pending, 0);
+    world_end(&w);
+}
+
+/* A refused change is tried again by itself, as a whole. */
+static void test_row_46_failure_is_tried_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    fake_dataplane_fail(w.backend, 1);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_until(&w, stats(&w).sync_failures == 1);
+    assert_until(&w, stats(&w).dataplane.repairs == 1);
+    world_end(&w);
+}
+
+/* Row 15: two Services, one external address and port: the first keeps it until it lets go. */
+static void test_row_18_contested_address(void **state)
+{
+    static const char first[] = "2 10.96.0.1 6/80 policy 1: none\n"
+                                "2 10.96.0.2 6/80 policy 1: none\n"
+                                "2 198.51.100.9 6/80 policy 2: none\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    world_start(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") ",\"externalIPs\":[\"198.51.100.9\"]," PORT80);
+    put_service(&w, "b", "", CLUSTER_IP("10.96.0.2") ",\"externalIPs\":[\"198.51.100.9\"]," PORT80);
+    put_slice(&w, "c", "c-1", "", EP("10.244.0.1"));
+    assert_frontends(&w, first);
+    put_slice(&w, "b", "b-1", "", EP("10.244.0.2"));
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 1: none\n" LINE(
+                             "10.96.0.2", "10.244.0.2") "2 198.51.100.9 6/80 policy 2: none\n");
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(
+        &w, "2 10.96.0.1 6/80 policy 1: none\n" LINE(
+                "10.96.0.2", "10.244.0.2") "2 198.51.100.9 6/80 policy 2: 10.244.0.2 8080\n");
+    world_end(&w);
+}
+
+static void assert_list(struct world *w, enum dataplane_list list, const char *want)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    fake_dataplane_dump_list(w->backend, list, &b);
+    assert_string_equal(buf_cstr(&b), want);
+}
+
+static void test_rows_25_36_address_lists(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    put_service(&w, "b", "", CLUSTER_IP("10.96.0.2") "," PORT80);
+    put_slice(&w, "a", "a-1", "",
+              EP("10.244.2.1") ",{\"addresses\":[\"10.244.1.1\"],\"nodeName\":\"n1\"}");
+    put_slice(&w, "b", "b-1", "", "{\"addresses\":[\"10.244.1.1\"],\"nodeName\":\"n1\"}");
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_list(&w, DATAPLANE_CLUSTER_IPS, "10.96.0.1\n10.96.0.2\n");
+    assert_list(&w, DATAPLANE_LOCAL_ENDPOINTS, "10.244.1.1\n");
+    api_change(&w.api, SERVICES, "a", NULL); /* the endpoint is b's too */
+    assert_frontends(&w, LINE("10.96.0.2", "10.244.1.1"));
+    assert_list(&w, DATAPLANE_CLUSTER_IPS, "10.96.0.2\n");
+    assert_list(&w, DATAPLANE_LOCAL_ENDPOINTS, "10.244.1.1\n");
+    api_change(&w.api, SLICES, "b-1", NULL);
+    assert_frontends(&w, "2 10.96.0.2 6/80 policy 1: none\n");
+    assert_list(&w, DATAPLANE_LOCAL_ENDPOINTS, "");
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_row_2_selectors_live),
+        cmocka_unit_test(test_row_9_not_ready_pods_that_are_published),
+        cmocka_unit_test(test_row_10_endpoints_of_any_origin),
+        cmocka_unit_test(test_row_12_nothing_before_the_first_lists),
+        cmocka_unit_test(test_row_18_contested_address),
+        cmocka_unit_test(test_row_20_without_node_ports),
+        cmocka_unit_test(test_rows_25_36_address_lists),
+        cmocka_unit_test(test_rows_22_24_traffic_policies),
+        cmocka_unit_test(test_row_32_zone_of_the_node_changes),
+        cmocka_unit_test(test_row_42_health_of_node_and_kernel),
+        cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),
+        cmocka_unit_test(test_row_42_api_server_lost_stays_healthy),
+        cmocka_unit_test(test_row_43_metrics_and_proxy_mode),
+        cmocka_unit_test(test_row_46_one_sync_at_a_time),
+        cmocka_unit_test(test_row_46_failure_is_tried_again),
+    };
+    return RUN_TESTS(tests);
+}
