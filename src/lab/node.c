@@ -351,9 +351,11 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
     n->client = client;
     n->loop = kube_client_loop(client);
     n->pool = (struct pod_net_pool){.v4 = o->pod_v4, .v6 = o->pod_v6};
-    int r = tree_remove(pods, reterr);
-    if (r == 0)
-        r = directory_make(pods, 0700, reterr);
+    /* Containers of a killed process may still be ending in there: what stays is written over. */
+    struct err left = {0};
+    if (tree_remove(pods, &left) < 0)
+        log_warn("leftover files of pods", kv_s("error", err_text(&left)));
+    int r = directory_make(pods, 0700, reterr);
     if (r == 0 && netns_each(fabric_node_netns(o->lab, o->name, own), remove_leftover, n) < 0)
         r = err_set(reterr, -EIO, NULL, "list " NETNS_DIR);
     if (r == 0 && o->kubelet_cert.n)

@@ -72,7 +72,8 @@ static void on_grace_over(void *user)
     pod_end_grace_over(user);
 }
 
-/* What an earlier life of the node reported: those containers are dead, and count as restarted. */
+/* What an earlier life of the node reported: a container that had been started is dead, and counts
+ * as restarted. */
 static void inherit_status(struct pod_container *c, const json_t *pod)
 {
     json_t *status, *list = json_at(pod, c->is_init ? "status.initContainerStatuses"
@@ -81,9 +82,16 @@ static void inherit_status(struct pod_container *c, const json_t *pod)
     json_array_foreach(list, i, status)
     {
         const char *id = json_key_str(status, "containerID"), *name = json_key_str(status, "name");
-        if (!streq(name, c->name) || str_empty(id))
+        if (!streq(name, c->name))
             continue;
-        c->restarts = (unsigned)json_at_int(status, "restartCount", 0) + 1;
+        c->restarts = (unsigned)json_at_int(status, "restartCount", 0);
+        if (str_empty(id)) { /* the node ended again before it had started it */
+            c->last_state = json_object_size(json_at(status, "lastState"))
+                                ? json_incref(json_at(status, "lastState"))
+                                : NULL;
+            continue;
+        }
+        c->restarts++;
         c->last_state = json_pack("{s:{s:i,s:s,s:s,s:s}}", "terminated", "exitCode", 137, "reason",
                                   "Error", "message", "the node was restarted", "containerID", id);
     }

@@ -85,7 +85,12 @@ def test_node(web, helpers):
     def back():
         now = runs(web)
         return all(now[n][1][0][0] == before[n][1][0][0] + 1 for n in there) and len(web.ready_pods("app=web")) == 2
-    helpers.wait_until("its pods run again", back, 15)
+    try:
+        helpers.wait_until("its pods run again", back, 15)
+    except BaseException:
+        print("before:", before, "\nnow:", [p["status"] for p in web.pods("app=web")], "\nevents:", web.fairlead("get", "events"))
+        print(open(web.state_dir + "/logs/node-1.log").read()[-3000:])
+        raise
     for name in set(pods) - set(there):
         assert runs(web)[name] == before[name]
     helpers.wait_until("the Service answers", lambda: all(web.answers(web.pod_netns("client"), web.url) for _ in range(10)), BACK)
