@@ -5,6 +5,7 @@
 
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
+#include "lab/object_reading.h"
 
 struct controllers;
 struct controller;
@@ -96,32 +97,6 @@ void sync_call(struct sync *s, enum watched kind, const char *method, const char
 bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */
 void sync_again_after(struct sync *s, uint64_t after_ms);
-
-#define MERGE_PATCH "application/merge-patch+json"
-
-/* ---- small shared readings of objects ---- */
-
-/* "ns/name" of an object's parts, into a static buffer of this thread. */
-const char *key_of(const char *ns, const char *name);
-/* The controller ownerReference, or NULL. */
-json_t *owner_controller(const json_t *object);
-bool owned_by(const json_t *object, const char *owner_uid);
-json_t *owner_reference_new(const json_t *owner, const char *api_version, const char *kind);
-bool pod_is_ready(const json_t *pod);
-/* Neither Succeeded nor Failed nor being deleted. */
-bool pod_is_active(const json_t *pod);
-/* status.conditions[type] of any object, or NULL. */
-json_t *condition_find(const json_t *object, const char *type);
-bool condition_is_true(const json_t *object, const char *type);
-/* {type,status,reason,message,…}: the old one's lastTransitionTime is kept while the status stays.
- */
-json_t *condition_new(const json_t *object, const char *type, const char *status,
-                      const char *reason, const char *message);
-bool labels_match(const json_t *match_labels,
-                  const json_t *labels); /* plain map; an empty or absent one matches nothing */
-bool label_selector_matches(const json_t *selector,
-                            const json_t *labels); /* matchLabels and matchExpressions */
-bool is_deleting(const json_t *object);
 
 /* The controllers; controller.c has the table. */
 extern const struct controller_kind replicaset_controller;

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "base/time.h"
-#include "lab/controller.h"
 #include "lab/fabric.h"
 #include "lab/file_tree.h"
 #include "lab/node_announce.h"
 #include "lab/node_masquerade.h"
 #include "lab/node_priv.h"
+#include "lab/object_reading.h"
 #include "nl/netns.h"
 
 enum { LEASE_RENEW_MS = 10000, REGISTER_RETRY_MS = 500, LEASE_SECONDS = 40, NODE_PODS = 110 };

@@ -10,8 +10,8 @@
 #include <errno.h>
 
 #include "base/hash.h"
-#include "lab/controller.h"
 #include "lab/node_priv.h"
+#include "lab/object_reading.h"
 #include "nl/rtnl.h"
 
 struct node_announce {

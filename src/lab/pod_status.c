@@ -4,8 +4,8 @@
  * PATCH is open at a time and changes meanwhile are sent together after it. Conditions of others
  * (readiness gates) are kept. */
 #include "base/time.h"
-#include "lab/controller.h"
 #include "lab/node_priv.h"
+#include "lab/object_reading.h"
 
 enum { STATUS_RETRY_MS = 1000 };
 

@@ -1,9 +1,9 @@
-/* Readings of objects that several controllers share: owners, conditions, selectors, pod states.
- * Pure. */
+/* Readings of objects: owners, conditions, selectors, states of pods. Pure. */
+#include "lab/object_reading.h"
+
 #include <stdio.h>
 
 #include "base/time.h"
-#include "lab/controller.h"
 
 const char *key_of(const char *ns, const char *name)
 {
