@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "lab/container.h"
+#include "lab/node/container.h"
 
 #define ECHO CONTAINER_BIN "/fairlead-echo"
 #define LABD CONTAINER_BIN "/fairlead-labd"

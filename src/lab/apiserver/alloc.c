@@ -1,0 +1,79 @@
+/* The index of what Services hold, so that an allocation is a look-up however many Services there
+ * are.
+ *
+ * Owns one map from the text of an address or PROTOCOL/PORT to the uid of its Service. A health
+ * check port counts as TCP. */
+#include "lab/apiserver/alloc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { KEY_BYTES = 64 };
+
+void alloc_done(struct alloc *a)
+{
+    void *uid;
+    for (size_t at = 0; map_next(&a->owners, &at, NULL, &uid);)
+        free(uid);
+    map_done(&a->owners);
+}
+
+static const char *port_key(const char *protocol, int64_t port, char ret[KEY_BYTES])
+{
+    snprintf(ret, KEY_BYTES, "%.8s/%" PRId64, protocol ? protocol : "TCP", port);
+    return ret;
+}
+
+static void each_holding(const json_t *service,
+                         void (*fn)(struct alloc *a, const char *key, const char *uid),
+                         struct alloc *a)
+{
+    const char *uid = json_at_str(service, "metadata.uid");
+    int64_t health = json_at_int(service, "spec.healthCheckNodePort", 0);
+    char key[KEY_BYTES];
+    size_t i;
+    json_t *v;
+    if (!uid)
+        return;
+    json_array_foreach(json_at(service, "spec.clusterIPs"), i,
+                       v) if (json_is_string(v) && !streq(json_string_value(v), "None"))
+        fn(a, json_string_value(v), uid);
+    json_array_foreach(json_at(service, "spec.ports"), i, v) if (json_at_int(v, "nodePort", 0))
+        fn(a, port_key(json_at_str(v, "protocol"), json_at_int(v, "nodePort", 0), key), uid);
+    if (health)
+        fn(a, port_key("TCP", health, key), uid);
+}
+
+static void take(struct alloc *a, const char *key, const char *uid)
+{
+    free(map_put_cstr(&a->owners, key, xstrdup(uid)));
+}
+
+static void release(struct alloc *a, const char *key, const char *uid)
+{
+    if (streq(map_find_cstr(&a->owners, key), uid))
+        free(map_remove_cstr(&a->owners, key));
+}
+
+void alloc_take(struct alloc *a, const json_t *service)
+{
+    each_holding(service, take, a);
+}
+
+void alloc_release(struct alloc *a, const json_t *service)
+{
+    each_holding(service, release, a);
+}
+
+bool alloc_address_taken(const struct alloc *a, const char *ip, const char *uid)
+{
+    const char *owner = map_find_cstr(&a->owners, ip);
+    return owner && !streq(owner, uid);
+}
+
+bool alloc_port_taken(const struct alloc *a, const char *protocol, int64_t port, const char *uid)
+{
+    char key[KEY_BYTES];
+    const char *owner = map_find_cstr(&a->owners, port_key(protocol, port, key));
+    return owner && !streq(owner, uid);
+}

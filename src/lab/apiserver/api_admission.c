@@ -1,0 +1,162 @@
+/* What the admission plugins of a cluster add to new objects, so that a pod here looks like a pod
+ * there: the service account and its token volume, default tolerations, priority, the QoS class.
+ * Runs on create, before defaults and validation. */
+#include <stdio.h>
+
+#include "base/rand.h"
+#include "kube/quantity.h"
+#include "lab/apiserver/api_priv.h"
+
+static const char token_path[] = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+static json_t *list_of(json_t *object, const char *name)
+{
+    json_t *list = json_object_get(object, name);
+    if (!json_is_array(list)) {
+        list = json_array();
+        json_object_set_new(object, name, list);
+    }
+    return list;
+}
+
+static bool mounts_token(const json_t *container)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach(json_object_get(container, "volumeMounts"), i,
+                       m) if (streq(json_key_str(m, "mountPath"), token_path)) return true;
+    return false;
+}
+
+static bool mount_token(json_t *spec, const char *list, const char *volume)
+{
+    size_t i;
+    json_t *c;
+    bool any = false;
+    json_array_foreach(json_object_get(spec, list), i, c)
+    {
+        if (!json_is_object(c) || mounts_token(c))
+            continue;
+        json_array_append_new(
+            list_of(c, "volumeMounts"),
+            json_pack("{s:s,s:b,s:s}", "name", volume, "readOnly", 1, "mountPath", token_path));
+        any = true;
+    }
+    return any;
+}
+
+static json_t *token_volume(const char *name)
+{
+    json_t *token = json_pack("{s:{s:i,s:s}}", "serviceAccountToken", "expirationSeconds", 3607,
+                              "path", "token");
+    json_t *ca = json_pack("{s:{s:s,s:[{s:s,s:s}]}}", "configMap", "name", "kube-root-ca.crt",
+                           "items", "key", "ca.crt", "path", "ca.crt");
+    json_t *ns =
+        json_pack("{s:{s:[{s:s,s:{s:s,s:s}}]}}", "downwardAPI", "items", "path", "namespace",
+                  "fieldRef", "apiVersion", "v1", "fieldPath", "metadata.namespace");
+    return json_pack("{s:s,s:{s:[o,o,o],s:i}}", "name", name, "projected", "sources", token, ca, ns,
+                     "defaultMode", 0644);
+}
+
+static bool account_forbids_token(struct api_request *r, const char *account)
+{
+    int index = api_kind_find(STR(""), STR("v1"), STR("serviceaccounts"));
+    struct object *o = store_find(r->server->store, (uint32_t)index, r->ns, account);
+    if (!o)
+        return false;
+    AUTO_JSON json_t *j = api_tree(o);
+    return json_is_false(json_object_get(j, "automountServiceAccountToken"));
+}
+
+static void admit_account(struct api_request *r, json_t *spec)
+{
+    char suffix[6], name[32];
+    const char *account = json_key_str(spec, "serviceAccountName");
+    if (str_empty(account))
+        account = json_key_str(spec, "serviceAccount");
+    AUTO_CHARS char *chosen = xstrdup(str_empty(account) ? "default" : account);
+    json_put_str(spec, "serviceAccountName", chosen);
+    json_put_str(spec, "serviceAccount", chosen);
+    const json_t *wish = json_object_get(spec, "automountServiceAccountToken");
+    if (json_is_false(wish) || (!wish && account_forbids_token(r, chosen)))
+        return;
+    rand_suffix(suffix, 5);
+    snprintf(name, sizeof(name), "kube-api-access-%s", suffix);
+    bool any = mount_token(spec, "initContainers", name);
+    any = mount_token(spec, "containers", name) || any;
+    if (any)
+        json_array_append_new(list_of(spec, "volumes"), token_volume(name));
+}
+
+/* A pod stays five minutes on a node that is lost, unless it says otherwise. */
+static void admit_toleration(json_t *spec, const char *key)
+{
+    size_t i;
+    json_t *t;
+    json_array_foreach(json_object_get(spec, "tolerations"), i, t)
+    {
+        const char *have = json_key_str(t, "key"), *effect = json_key_str(t, "effect");
+        if ((str_empty(have) || streq(have, key)) &&
+            (str_empty(effect) || streq(effect, "NoExecute")))
+            return;
+    }
+    json_array_append_new(list_of(spec, "tolerations"),
+                          json_pack("{s:s,s:s,s:s,s:i}", "key", key, "operator", "Exists", "effect",
+                                    "NoExecute", "tolerationSeconds", 300));
+}
+
+static int64_t milli(const json_t *map, const char *name)
+{
+    const char *text = json_key_str(map, name);
+    int64_t v = 0;
+    if (text && quantity_milli(str_from(text), &v) < 0)
+        return 0;
+    return v;
+}
+
+/* Guaranteed: every container has limits for cpu and memory, equal to its requests. BestEffort:
+ * none has anything. */
+static const char *qos_class(const json_t *spec)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    bool guaranteed = true, anything = false;
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(spec, "containers"), i, c)
+    {
+        const json_t *limits = json_at(c, "resources.limits"),
+                     *requests = json_at(c, "resources.requests");
+        for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+            int64_t limit = milli(limits, names[k]);
+            int64_t request =
+                requests && json_key_str(requests, names[k]) ? milli(requests, names[k]) : limit;
+            anything = anything || limit || request;
+            guaranteed = guaranteed && limit && limit == request;
+        }
+    }
+    return !anything ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+static void admit_pod(struct api_request *r, json_t *object)
+{
+    json_t *spec = json_object_get(object, "spec");
+    if (!json_is_object(spec))
+        return; /* validation says so */
+    admit_account(r, spec);
+    admit_toleration(spec, "node.kubernetes.io/not-ready");
+    admit_toleration(spec, "node.kubernetes.io/unreachable");
+    if (!json_object_get(spec, "priority"))
+        json_put_int(spec, "priority", 0);
+    if (!json_object_get(spec, "preemptionPolicy"))
+        json_put_str(spec, "preemptionPolicy", "PreemptLowerPriority");
+    json_put_str(object, "status.phase", "Pending");
+    json_put_str(object, "status.qosClass", qos_class(spec));
+}
+
+void api_admit_create(struct api_request *r, json_t *object)
+{
+    if (streq(r->kind->kind, "Pod"))
+        admit_pod(r, object);
+    else if (streq(r->kind->kind, "Namespace"))
+        json_put(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+}

@@ -1,0 +1,164 @@
+/* Answers: objects, Status errors, warnings. The words are those of kube-apiserver, because kubectl
+ * shows them to people. */
+#include <stdio.h>
+
+#include "lab/apiserver/api_priv.h"
+
+static const struct http_header content_json = {{"Content-Type", 12}, {"application/json", 16}};
+
+void api_request_free(struct api_request *r)
+{
+    api_user_done(&r->user);
+    free(r->ns);
+    free(r->name);
+    free(r->subresource);
+    buf_done(&r->warnings);
+    free(r);
+}
+
+/* What a client sent comes back in it, so its length is bounded, one and all. */
+void api_warn(struct api_request *r, const char *text)
+{
+    struct str s = str_from(text);
+    if (r->warnings.n > API_WARNINGS_BYTES_MAX)
+        return;
+    if (s.n > API_WARNING_BYTES_MAX) {
+        s.n = API_WARNING_BYTES_MAX;
+        while (s.n && (s.p[s.n] & 0xc0) == 0x80)
+            s.n--; /* not in the middle of a character */
+    }
+    buf_add_cstr(&r->warnings, "299 - ");
+    json_write_string(&r->warnings, s);
+    buf_add_char(&r->warnings, '\n');
+}
+
+/* Answers and ends the request. */
+static void reply(struct api_request *r, int status, struct bytes *body)
+{
+    struct http_header headers[20];
+    size_t n = 0;
+    struct str rest = buf_str(&r->warnings);
+    headers[n++] = content_json;
+    while (rest.p && rest.n && n < ARRAY_LEN(headers)) {
+        struct str line = str_cut(rest, '\n', &rest);
+        if (line.n)
+            headers[n++] = (struct http_header){STR("Warning"), line};
+    }
+    if (status == 429)
+        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
+            (struct http_header){STR("Retry-After"), STR("1")};
+    if (status == 401)
+        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
+            (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
+    http_exchange_reply_bytes(r->exchange, status, headers, n, body);
+    api_request_free(r);
+}
+
+void api_reply_json(struct api_request *r, int status, struct str json)
+{
+    struct bytes *body = bytes_new(json);
+    reply(r, status, body);
+    bytes_unref(body);
+}
+
+void api_reply_object(struct api_request *r, int status, const json_t *object)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, object);
+    api_reply_json(r, status, buf_str(&b));
+}
+
+void api_reply_stored(struct api_request *r, int status, const struct object *o)
+{
+    if (r->view == API_VIEW_JSON && !r->kind->from_stored) {
+        reply(r, status, o->json);
+        return;
+    }
+    AUTO_DONE(buf) struct buf b = {0};
+    api_view_write(&b, r->view, r->kind, (struct object *)(uintptr_t)o);
+    api_reply_json(r, status, buf_str(&b));
+}
+
+static json_t *status_new(int code, const char *reason, const char *message, const json_t *details)
+{
+    json_t *s = json_pack("{s:s,s:s,s:{},s:s,s:s}", "kind", "Status", "apiVersion", "v1",
+                          "metadata", "status", "Failure", "message", message);
+    if (!str_empty(reason))
+        json_put_str(s, "reason", reason);
+    if (details)
+        json_object_set_new(s, "details", json_deep_copy(details));
+    json_put_int(s, "code", code);
+    return s;
+}
+
+void api_status_body(struct buf *b, int code, const char *reason, const char *message)
+{
+    AUTO_JSON json_t *s = status_new(code, reason, message, NULL);
+    json_write(b, s);
+}
+
+void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
+                const char *fmt, ...)
+{
+    AUTO_DONE(buf) struct buf message = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_addv(&message, fmt, ap);
+    va_end(ap);
+    AUTO_JSON json_t *s = status_new(code, reason, buf_cstr(&message), details);
+    if (s)
+        api_reply_object(r, code, s);
+    else
+        api_reply_json(r, code,
+                       STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\"}"));
+}
+
+json_t *api_details(const struct api_request *r, const char *name)
+{
+    json_t *d = json_object();
+    if (name)
+        json_put_str(d, "name", name);
+    if (r->kind && *r->kind->group)
+        json_put_str(d, "group", r->kind->group);
+    if (r->kind)
+        json_put_str(d, "kind", r->kind->plural);
+    return d;
+}
+
+void api_not_found(struct api_request *r, const char *name)
+{
+    AUTO_JSON json_t *details = api_details(r, name);
+    AUTO_CHARS char *copy = xstrdup(name); /* it may belong to r */
+    api_status(r, 404, "NotFound", details, "%s \"%s\" not found", api_kind_resource(r->kind),
+               copy);
+}
+
+void api_too_many(struct api_request *r, const char *why)
+{
+    AUTO_JSON json_t *details = json_pack("{s:i}", "retryAfterSeconds", 1);
+    api_status(r, 429, "TooManyRequests", details, "%s, please try again later", why);
+}
+
+void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    AUTO_JSON json_t *details = json_object();
+    AUTO_CHARS char *copy = xstrdup(name ? name : "");
+    json_t *list = json_array();
+    if (name)
+        json_put_str(details, "name", copy);
+    if (*r->kind->group)
+        json_put_str(details, "group", r->kind->group);
+    json_put_str(details, "kind", r->kind->kind);
+    for (size_t i = 0; i < causes->n; i++) {
+        const struct api_cause *c = &causes->v[i];
+        buf_addf(&text, "%s%s: %s", i ? ", " : "", c->field, c->message);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "reason", c->reason, "message",
+                                              c->message, "field", c->field));
+    }
+    json_object_set_new(details, "causes", list);
+    bool many = causes->n > 1;
+    api_status(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s%s%s", r->kind->kind,
+               *r->kind->group ? "." : "", r->kind->group, copy, many ? "[" : "", buf_cstr(&text),
+               many ? "]" : "");
+}

@@ -1,0 +1,263 @@
+/* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account
+ * tokens (ES256 JWTs signed by the cluster's key, meant for this server). No authorization: every
+ * authenticated user may do everything, as the lab's README says. Secrets are compared in constant
+ * time and never logged.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/time.h"
+#include "codec/base64.h"
+#include "kube/schema_tables.h"
+#include "lab/apiserver/api_priv.h"
+
+void api_user_done(struct api_user *u)
+{
+    free(u->name);
+    for (size_t i = 0; i < u->n_groups; i++)
+        free(u->groups[i]);
+    free(u->groups);
+    *u = (struct api_user){0};
+}
+
+static void add_group(struct api_user *u, struct str group)
+{
+    struct {
+        char **v;
+        size_t n, cap;
+    } groups = {u->groups, u->n_groups, u->cap_groups};
+    if (!group.n)
+        return;
+    vec_push(&groups, str_dup(group));
+    u->groups = groups.v;
+    u->n_groups = groups.n;
+    u->cap_groups = groups.cap;
+}
+
+static bool by_certificate(struct conn *c, struct api_user *ret)
+{
+    AUTO_DONE(buf) struct buf cn = {0};
+    AUTO_DONE(buf) struct buf orgs = {0};
+    struct str rest;
+    if (!conn_peer_cert(c, &cn, &orgs) || !cn.n)
+        return false;
+    ret->name = str_dup(buf_str(&cn));
+    rest = buf_str(&orgs);
+    while (rest.p)
+        add_group(ret, str_cut(rest, '\n', &rest));
+    return true;
+}
+
+/* The token file of kube-apiserver: token,user,uid,"group1,group2" */
+static bool by_static_token(const struct api_server *s, struct str token, struct api_user *ret)
+{
+    struct str rest = str_from(s->config.tokens), found = {0};
+    while (rest.p) {
+        struct str fields, line = str_cut(rest, '\n', &rest);
+        struct str have = str_trim(str_cut(line, ',', &fields));
+        if (have.n && tls_secret_eq(have, token))
+            found = fields; /* no early exit: the time must not tell which line it was */
+    }
+    if (!found.p)
+        return false;
+    ret->name = str_dup(str_trim(str_cut(found, ',', &found)));
+    (void)str_cut(found, ',', &found);
+    struct str groups = str_trim(found);
+    if (groups.n >= 2 && groups.p[0] == '"')
+        groups = str_sub(groups, 1, groups.n - 1);
+    while (groups.p)
+        add_group(ret, str_trim(str_cut(groups, ',', &groups)));
+    return true;
+}
+
+static bool account_lives(struct api_server *s, const json_t *claims)
+{
+    const json_t *k = json_object_get(claims, "kubernetes.io");
+    const char *ns = json_at_str(k, "namespace"), *name = json_at_str(k, "serviceaccount.name");
+    const char *uid = json_at_str(k, "serviceaccount.uid"), *pod = json_at_str(k, "pod.name");
+    if (!ns || !name)
+        return false;
+    struct object *sa = store_find(
+        s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("serviceaccounts")), ns, name);
+    if (!sa || !streq(sa->uid, uid))
+        return false;
+    if (!pod)
+        return true;
+    struct object *o =
+        store_find(s->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), ns, pod);
+    return o && streq(o->uid, json_at_str(k, "pod.uid"));
+}
+
+static bool list_has(const json_t *list, const char *text)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i,
+                       item) if (streq(json_string_value(item), text)) return true;
+    return false;
+}
+
+/* The claims of a token that we signed, that is in its time and whose account lives; NULL = none. A
+ * new reference. Says nothing of whom the token is meant for. */
+static json_t *account_claims(struct api_server *s, struct str token)
+{
+    struct str rest, payload_text, sig_text;
+    struct str head = str_cut(token, '.', &rest);
+    payload_text = str_cut(rest, '.', &sig_text);
+    AUTO_DONE(buf) struct buf payload = {0};
+    AUTO_DONE(buf) struct buf sig = {0};
+    AUTO_JSON json_t *claims = NULL;
+    if (!s->config.sa_key.n || !sig_text.p || base64url_decode(payload_text, &payload) < 0 ||
+        base64url_decode(sig_text, &sig) < 0 || sig.n != 64)
+        return NULL;
+    struct str signed_part = str_of(head.p, head.n + 1 + payload_text.n);
+    if (tls_es256_verify(buf_str(&s->config.sa_key), signed_part, (const uint8_t *)sig.p) < 0 ||
+        json_parse(buf_str(&payload), 16384, NULL, &claims, NULL) < 0)
+        return NULL;
+    if (!streq(json_at_str(claims, "iss"), s->config.sa_issuer) ||
+        json_at_int(claims, "exp", 0) <= time_real_s() ||
+        json_at_int(claims, "nbf", 0) > time_real_s() + 60 || !account_lives(s, claims))
+        return NULL;
+    return TAKE(claims);
+}
+
+/* audiences NULL: the token must be meant for this server. *ret_for: those of the audiences that it
+ * is meant for; a new reference. */
+static bool by_account_token(struct api_server *s, struct str token, const json_t *audiences,
+                             struct api_user *ret, json_t **ret_for)
+{
+    AUTO_JSON json_t *claims = account_claims(s, token);
+    AUTO_JSON json_t *meant = json_array();
+    AUTO_JSON json_t *own = json_pack("[s]", s->config.sa_issuer);
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_array_size(audiences) ? (json_t *)(uintptr_t)audiences : own, i,
+                       item) if (list_has(json_object_get(claims, "aud"), json_string_value(item)))
+        json_array_append(meant, item);
+    if (!claims || !json_array_size(meant))
+        return false;
+    const char *sub = json_at_str(claims, "sub");
+    const char *ns = json_at_str(json_object_get(claims, "kubernetes.io"), "namespace");
+    AUTO_CHARS char *group = xasprintf("system:serviceaccounts:%s", ns);
+    ret->name = xstrdup(sub ? sub : "");
+    add_group(ret, STR("system:serviceaccounts"));
+    add_group(ret, str_from(group));
+    *ret_for = TAKE(meant);
+    return true;
+}
+
+bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
+                            struct api_user *ret, json_t **ret_for)
+{
+    AUTO_JSON json_t *meant = NULL;
+    if (by_account_token(s, token, audiences, ret, &meant)) {
+        if (ret_for)
+            *ret_for = TAKE(meant);
+        return true;
+    }
+    return !json_array_size(audiences) && by_static_token(s, token, ret);
+}
+
+int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret)
+{
+    struct str auth = http_exchange_header(x, "authorization");
+    bool known;
+    *ret = (struct api_user){0};
+    if (auth.p) {
+        /* A token that is wrong is an error, even beside a good certificate. */
+        if (!(auth.n > 7 && str_eq_nocase(str_sub(auth, 0, 7), STR("bearer "))))
+            return -EACCES;
+        struct str token = str_trim(str_sub(auth, 7, auth.n));
+        known = api_authenticate_token(s, token, NULL, ret, NULL);
+    } else {
+        known = by_certificate(http_exchange_conn(x), ret);
+    }
+    if (!known)
+        return -EACCES;
+    add_group(ret, STR("system:authenticated"));
+    return 0;
+}
+
+/* {name, uid} of the pod the token shall live with; *ret NULL: none asked for. False: answered. */
+static bool read_bound_object(struct api_request *r, const json_t *ref, json_t **ret)
+{
+    const char *kind = json_key_str(ref, "kind"), *name = json_key_str(ref, "name"),
+               *uid = json_key_str(ref, "uid");
+    if (!ref)
+        return true;
+    if (!streq(kind, "Pod") || str_empty(name)) {
+        api_status(r, 422, "Invalid", NULL,
+                   "TokenRequest is invalid: spec.boundObjectRef: Invalid value: this server binds "
+                   "tokens to Pods, by name");
+        return false;
+    }
+    const struct object *pod = store_find(
+        r->server->store, (uint32_t)api_kind_find(STR(""), STR("v1"), STR("pods")), r->ns, name);
+    AUTO_JSON json_t *details = json_pack("{s:s,s:s}", "name", name, "kind", "pods");
+    if (!pod) {
+        api_status(r, 404, "NotFound", details, "pods \"%s\" not found", name);
+        return false;
+    }
+    if (!str_empty(uid) && !streq(uid, pod->uid)) {
+        api_status(r, 409, "Conflict", details,
+                   "the UID in the bound object reference (%s) does not match the UID in record. "
+                   "The object might have been deleted and then recreated",
+                   uid);
+        return false;
+    }
+    *ret = json_pack("{s:s,s:s}", "name", pod->name, "uid", pod->uid);
+    return true;
+}
+
+/* serviceaccounts/token (TokenRequest, authentication.k8s.io/v1). */
+void api_token_request(struct api_request *r)
+{
+    struct object *sa = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    AUTO_JSON json_t *body = NULL;
+    AUTO_DONE(buf) struct buf token = {0};
+    AUTO_DONE(buf) struct buf payload = {0};
+    struct err err = {0};
+    char expires[21];
+    uint8_t sig[64];
+    if (!r->server->config.sa_key.n) {
+        api_status(r, 501, "NotImplemented", NULL,
+                   "the server was started without --service-account-key-file");
+        return;
+    }
+    AUTO_JSON json_t *bound = NULL;
+    if (api_read_message(r, &schema_token_request, &body) < 0 ||
+        !read_bound_object(r, json_at(body, "spec.boundObjectRef"), &bound))
+        return;
+    int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
+    seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
+    json_t *audiences = json_at(body, "spec.audiences");
+    AUTO_JSON json_t *aud = json_array_size(audiences)
+                                ? json_incref(audiences)
+                                : json_pack("[s]", r->server->config.sa_issuer);
+    AUTO_CHARS char *sub = xasprintf("system:serviceaccount:%s:%s", r->ns, r->name);
+    AUTO_JSON json_t *claims =
+        json_pack("{s:O,s:I,s:I,s:s,s:I,s:s,s:{s:s,s:{s:s,s:s}}}", "aud", aud, "exp",
+                  (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss",
+                  r->server->config.sa_issuer, "nbf", (json_int_t)now, "sub", sub, "kubernetes.io",
+                  "namespace", r->ns, "serviceaccount", "name", r->name, "uid", sa->uid);
+    if (bound)
+        json_object_set(json_object_get(claims, "kubernetes.io"), "pod", bound);
+    json_write(&payload, claims);
+    base64url_encode(STR("{\"alg\":\"ES256\",\"typ\":\"JWT\"}"), &token);
+    buf_add_char(&token, '.');
+    base64url_encode(buf_str(&payload), &token);
+    if (tls_es256_sign(buf_str(&r->server->config.sa_key), buf_str(&token), sig, &err) < 0) {
+        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+        return;
+    }
+    buf_add_char(&token, '.');
+    base64url_encode(str_of(sig, sizeof(sig)), &token);
+    time_format_rfc3339(now + seconds, expires);
+    AUTO_JSON json_t *answer =
+        json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:I,s:O},s:{s:s,s:s}}", "kind", "TokenRequest",
+                  "apiVersion", "authentication.k8s.io/v1", "metadata", "name", r->name,
+                  "namespace", r->ns, "spec", "expirationSeconds", (json_int_t)seconds, "audiences",
+                  aud, "status", "token", buf_cstr(&token), "expirationTimestamp", expires);
+    api_reply_object(r, 201, answer);
+}

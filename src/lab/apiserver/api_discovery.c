@@ -1,0 +1,419 @@
+/* Discovery: versions, groups, resources (plain and aggregated), OpenAPI. Answers are built from
+ * the table of kinds at the first request and kept. Traps known from kubectl 1.20 to 1.33:
+ * /openapi/v2 must exist as protobuf with a content type without '@', aggregated discovery is asked
+ * for in two versions, plain lists must stay. */
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "lab/apiserver/api_priv.h"
+
+#define KUBE_VERSION "v1.33.0"
+
+static json_t *verbs_of(const struct api_kind *k)
+{
+    if (k->review)
+        return json_pack("[s]", "create");
+    return json_pack("[s,s,s,s,s,s,s,s]", "create", "delete", "deletecollection", "get", "list",
+                     "patch", "update", "watch");
+}
+
+struct subresource {
+    const char *name;
+    const char *kind;
+    const char *group;
+    const char *version;
+    const char *verbs; /* space-separated */
+};
+
+/* Calls fn for each subresource of a kind. */
+static void each_subresource(const struct api_kind *k,
+                             void (*fn)(const struct api_kind *k, const struct subresource *s,
+                                        void *user),
+                             void *user)
+{
+    if (k->has_status)
+        fn(k, &(struct subresource){"status", k->kind, NULL, NULL, "get patch update"}, user);
+    if (k->has_scale)
+        fn(k, &(struct subresource){"scale", "Scale", "autoscaling", "v1", "get patch update"},
+           user);
+    if (streq(k->kind, "Pod")) {
+        static const struct subresource pod[] = {
+            {"attach", "PodAttachOptions", NULL, NULL, "create get"},
+            {"binding", "Binding", NULL, NULL, "create"},
+            {"ephemeralcontainers", "Pod", NULL, NULL, "get patch update"},
+            {"eviction", "Eviction", "policy", "v1", "create"},
+            {"exec", "PodExecOptions", NULL, NULL, "create get"},
+            {"log", "Pod", NULL, NULL, "get"}};
+        for (size_t i = 0; i < ARRAY_LEN(pod); i++)
+            fn(k, &pod[i], user);
+    }
+    if (streq(k->kind, "Namespace"))
+        fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
+    if (streq(k->kind, "ServiceAccount"))
+        fn(k,
+           &(struct subresource){"token", "TokenRequest", "authentication.k8s.io", "v1", "create"},
+           user);
+}
+
+static json_t *words(const char *text)
+{
+    json_t *list = json_array();
+    struct str rest = str_from(text);
+    while (rest.p) {
+        struct str w = str_cut(rest, ' ', &rest);
+        if (w.n)
+            json_array_append_new(list, json_stringn(w.p, w.n));
+    }
+    return list;
+}
+
+static void add_plain_sub(const struct api_kind *k, const struct subresource *s, void *user)
+{
+    AUTO_CHARS char *name = xasprintf("%s/%s", k->plural, s->name);
+    json_t *o = json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", name, "singularName", "", "namespaced",
+                          k->namespaced, "kind", s->kind, "verbs", words(s->verbs));
+    if (s->group) {
+        json_put_str(o, "group", s->group);
+        json_put_str(o, "version", s->version);
+    }
+    json_array_append_new(user, o);
+}
+
+static json_t *short_names(const struct api_kind *k)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(k->short_names) && k->short_names[i]; i++)
+        json_array_append_new(list, json_string(k->short_names[i]));
+    return list;
+}
+
+/* APIResourceList of a group version; NULL if there is none. */
+static json_t *resource_list(struct str group, struct str version)
+{
+    json_t *list = json_array();
+    AUTO_CHARS char *gv = group.n ? xasprintf(STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version))
+                                  : str_dup(version);
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        const struct api_kind *k = &api_kinds[i];
+        if (!str_is(group, k->group) || !str_is(version, k->version))
+            continue;
+        json_t *o =
+            json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", k->plural, "singularName", k->singular,
+                      "namespaced", k->namespaced, "kind", k->kind, "verbs", verbs_of(k));
+        if (k->short_names[0])
+            json_object_set_new(o, "shortNames", short_names(k));
+        if (k->in_all)
+            json_object_set_new(o, "categories", json_pack("[s]", "all"));
+        json_array_append_new(list, o);
+        each_subresource(k, add_plain_sub, list);
+    }
+    if (!json_array_size(list)) {
+        json_decref(list);
+        return NULL;
+    }
+    return json_pack("{s:s,s:s,s:s,s:o}", "kind", "APIResourceList", "apiVersion", "v1",
+                     "groupVersion", gv, "resources", list);
+}
+
+static void add_aggregated_sub(const struct api_kind *k, const struct subresource *s, void *user)
+{
+    json_array_append_new(user, json_pack("{s:s,s:{s:s,s:s,s:s},s:o}", "subresource", s->name,
+                                          "responseKind", "group", s->group ? s->group : k->group,
+                                          "version", s->version ? s->version : k->version, "kind",
+                                          s->kind, "verbs", words(s->verbs)));
+}
+
+static json_t *aggregated_resource(const struct api_kind *k)
+{
+    json_t *subs = json_array();
+    each_subresource(k, add_aggregated_sub, subs);
+    json_t *o = json_pack("{s:s,s:{s:s,s:s,s:s},s:s,s:s,s:o}", "resource", k->plural,
+                          "responseKind", "group", k->group, "version", k->version, "kind", k->kind,
+                          "scope", k->namespaced ? "Namespaced" : "Cluster", "singularResource",
+                          k->singular, "verbs", verbs_of(k));
+    if (k->short_names[0])
+        json_object_set_new(o, "shortNames", short_names(k));
+    if (k->in_all)
+        json_object_set_new(o, "categories", json_pack("[s]", "all"));
+    if (json_array_size(subs))
+        json_object_set_new(o, "subresources", subs);
+    else
+        json_decref(subs);
+    return o;
+}
+
+static json_t *group_item(json_t *items, const char *group, const char *version)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach(
+        items, i, item) if (streq(json_at_str(item, "metadata.name"),
+                                  group)) return json_array_get(json_object_get(item, "versions"),
+                                                                0);
+    item = *group ? json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", group, "versions",
+                              "version", version, "resources", "freshness", "Current")
+                  : json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", "", "versions",
+                              "version", version, "resources", "freshness", "Current");
+    json_array_append_new(items, item);
+    return json_array_get(json_object_get(item, "versions"), 0);
+}
+
+static json_t *aggregated(bool core, const char *api_version)
+{
+    json_t *items = json_array();
+    for (size_t i = 0; i < api_kinds_n; i++)
+        if (core == !*api_kinds[i].group)
+            json_array_append_new(
+                json_object_get(group_item(items, api_kinds[i].group, api_kinds[i].version),
+                                "resources"),
+                aggregated_resource(&api_kinds[i]));
+    return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
+                     api_version, "metadata", "items", items);
+}
+
+static json_t *group_list(void)
+{
+    json_t *groups = json_array(), *g;
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        const char *group = api_kinds[i].group, *version = api_kinds[i].version;
+        bool seen = !*group;
+        size_t k;
+        json_array_foreach(groups, k, g) seen = seen || streq(json_key_str(g, "name"), group);
+        if (seen)
+            continue;
+        AUTO_CHARS char *gv = xasprintf("%s/%s", group, version);
+        json_array_append_new(groups, json_pack("{s:s,s:[{s:s,s:s}],s:{s:s,s:s}}", "name", group,
+                                                "versions", "groupVersion", gv, "version", version,
+                                                "preferredVersion", "groupVersion", gv, "version",
+                                                version));
+    }
+    return json_pack("{s:s,s:s,s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups", groups);
+}
+
+static bool etag_is_known(struct api_request *r, const char *etag)
+{
+    struct str rest = http_exchange_header(r->exchange, "if-none-match");
+    while (rest.p) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        if (str_starts(one, STR("W/")))
+            one = str_sub(one, 2, one.n);
+        if (str_is(one, etag) || str_is(one, "*"))
+            return true;
+    }
+    return false;
+}
+
+/* Clients keep these answers on disk and ask again with If-None-Match. */
+static void reply_typed(struct api_request *r, const char *type, struct str body)
+{
+    char etag[20];
+    snprintf(etag, sizeof(etag), "\"%016llX\"",
+             (unsigned long long)hash_bytes_seed(body.p, body.n, 0));
+    const struct http_header headers[] = {
+        {STR("Content-Type"), str_from(type)},
+        {STR("ETag"), str_from(etag)},
+        {STR("Vary"), STR("Accept")},
+        {STR("Cache-Control"), STR("public")},
+    };
+    if (etag_is_known(r, etag))
+        http_exchange_reply(r->exchange, 304, headers + 1, ARRAY_LEN(headers) - 1, STR(""));
+    else
+        http_exchange_reply(r->exchange, 200, headers, ARRAY_LEN(headers), body);
+    api_request_free(r);
+}
+
+static void reply_typed_object(struct api_request *r, const json_t *object)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, object);
+    reply_typed(r, "application/json", buf_str(&b));
+}
+
+static void reply_aggregated(struct api_request *r, bool core, bool v2)
+{
+    AUTO_JSON json_t *list =
+        aggregated(core, v2 ? "apidiscovery.k8s.io/v2" : "apidiscovery.k8s.io/v2beta1");
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, list);
+    reply_typed(r,
+                v2 ? "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+                   : "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+                buf_str(&b));
+}
+
+static void versions(struct api_request *r)
+{
+    char ip[IP_TEXT_BYTES];
+    AUTO_CHARS char *address =
+        xasprintf("%s:%u", ip_format(&r->server->config.advertise_ip, ip), r->server->config.port);
+    AUTO_JSON json_t *o = json_pack("{s:s,s:[s],s:[{s:s,s:s}]}", "kind", "APIVersions", "versions",
+                                    "v1", "serverAddressByClientCIDRs", "clientCIDR", "0.0.0.0/0",
+                                    "serverAddress", address);
+    api_reply_object(r, 200, o);
+}
+
+/* gnostic Document: swagger "2.0", info {title, version}, empty paths and definitions. kubectl
+ * before 1.29 insists on it. */
+static const char openapi_v2[] = "\x0a\x03"
+                                 "2.0"
+                                 "\x12\x05\x0a\x01"
+                                 "F"
+                                 "\x12\x00"
+                                 "\x42\x00\x4a\x00";
+
+/* Enough for kubectl: the PATCH of each kind with its parameters (dryRun and fieldValidation are
+ * looked up there). */
+static void add_patch_path(json_t *paths, const struct api_kind *k, const char *key)
+{
+    static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation", "force"};
+    AUTO_CHARS char *path = xasprintf("/%s/%s%s/{name}", key,
+                                      k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
+    json_t *list = json_array();
+    for (size_t p = 0; p < ARRAY_LEN(parameters); p++)
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:{s:s,s:b}}", "name", parameters[p], "in",
+                                        "query", "schema", "type", "string", "uniqueItems", 1));
+    json_object_set_new(paths, path,
+                        json_pack("{s:{s:o,s:{},s:{s:s,s:s,s:s}}}", "patch", "parameters", list,
+                                  "responses", "x-kubernetes-group-version-kind", "group", k->group,
+                                  "version", k->version, "kind", k->kind));
+}
+
+static char *openapi_key(const struct api_kind *k)
+{
+    return *k->group ? xasprintf("apis/%s/%s", k->group, k->version)
+                     : xasprintf("api/%s", k->version);
+}
+
+/* The document of one group version ("apis/apps/v1"); NULL if there is none. A new object. */
+static json_t *openapi_document(struct str key)
+{
+    json_t *paths = json_object();
+    bool any = false;
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        AUTO_CHARS char *own = openapi_key(&api_kinds[i]);
+        if (!str_is(key, own))
+            continue;
+        any = true;
+        if (!api_kinds[i].review)
+            add_patch_path(paths, &api_kinds[i], own);
+    }
+    if (!any) {
+        json_decref(paths);
+        return NULL;
+    }
+    return json_pack("{s:s,s:{s:s,s:s},s:o,s:{s:{}}}", "openapi", "3.0.0", "info", "title",
+                     "Fairlead lab", "version", FAIRLEAD_VERSION, "paths", paths, "components",
+                     "schemas");
+}
+
+/* The hash in each address changes with the document: clients keep documents for ever by it. */
+static void openapi_v3_index(struct api_request *r)
+{
+    json_t *paths = json_object();
+    AUTO_JSON json_t *o = json_pack("{s:o}", "paths", paths);
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        AUTO_CHARS char *key = openapi_key(&api_kinds[i]);
+        if (json_object_get(paths, key))
+            continue;
+        AUTO_JSON json_t *document = openapi_document(str_from(key));
+        AUTO_DONE(buf) struct buf text = {0};
+        json_write(&text, document);
+        AUTO_CHARS char *url = xasprintf("/openapi/v3/%s?hash=%016llX", key,
+                                         (unsigned long long)hash_bytes_seed(text.p, text.n, 0));
+        json_object_set_new(paths, key, json_pack("{s:s}", "serverRelativeURL", url));
+    }
+    reply_typed_object(r, o);
+}
+
+static bool openapi_v3_group(struct api_request *r, struct str key)
+{
+    AUTO_JSON json_t *o = openapi_document(key);
+    if (o)
+        reply_typed_object(r, o);
+    return o != NULL;
+}
+
+static void version_info(struct api_request *r)
+{
+    AUTO_JSON json_t *o =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "major", "1", "minor", "33",
+                  "gitVersion", KUBE_VERSION "+fairlead-" FAIRLEAD_VERSION, "gitCommit", "",
+                  "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z", "goVersion", "none",
+                  "compiler", "gcc", "platform", "linux/amd64");
+    api_reply_object(r, 200, o);
+}
+
+static bool discovery_root(struct api_request *r, bool core)
+{
+    struct str accept = http_exchange_header(r->exchange, "accept");
+    bool v2 = str_contains(accept, STR("v=v2;")) || str_ends(accept, STR("v=v2")) ||
+              str_contains(accept, STR("v=v2,"));
+    bool v2beta1 = str_contains(accept, STR("v=v2beta1"));
+    if (str_contains(accept, STR("APIGroupDiscoveryList")) && (v2 || v2beta1)) {
+        reply_aggregated(r, core, v2);
+    } else if (core) {
+        versions(r);
+    } else {
+        AUTO_JSON json_t *o = group_list();
+        api_reply_object(r, 200, o);
+    }
+    return true;
+}
+
+static bool group_path(struct api_request *r, struct str rest, bool core)
+{
+    struct str tail, group = {"", 0}, version;
+    if (core) {
+        version = rest;
+    } else {
+        group = str_cut(rest, '/', &tail);
+        if (!tail.p) {
+            AUTO_JSON json_t *all = group_list();
+            json_t *g;
+            size_t i;
+            json_array_foreach(json_object_get(all, "groups"), i,
+                               g) if (str_is(group, json_key_str(g, "name")))
+            {
+                json_put_str(g, "kind", "APIGroup");
+                json_put_str(g, "apiVersion", "v1");
+                api_reply_object(r, 200, g);
+                return true;
+            }
+            return false;
+        }
+        version = tail;
+    }
+    if (str_contains(version, STR("/")))
+        return false;
+    AUTO_JSON json_t *list = resource_list(group, version);
+    if (list)
+        api_reply_object(r, 200, list);
+    return list != NULL;
+}
+
+bool api_discovery(struct api_request *r, struct str path)
+{
+    if (str_ends(path, STR("/")) && path.n > 1)
+        path = str_sub(path, 0, path.n - 1);
+    if (!str_is(http_exchange_method(r->exchange), "GET"))
+        return false;
+    if (str_is(path, "/api") || str_is(path, "/apis"))
+        return discovery_root(r, str_is(path, "/api"));
+    if (str_is(path, "/version"))
+        version_info(r);
+    else if (str_is(path, "/openapi/v2"))
+        reply_typed(r, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                    str_of(openapi_v2, sizeof(openapi_v2) - 1));
+    else if (str_is(path, "/openapi/v3"))
+        openapi_v3_index(r);
+    else if (str_starts(path, STR("/openapi/v3/")))
+        return openapi_v3_group(r, str_sub(path, 12, path.n));
+    else if (str_starts(path, STR("/api/")))
+        return group_path(r, str_sub(path, 5, path.n), true);
+    else if (str_starts(path, STR("/apis/")))
+        return group_path(r, str_sub(path, 6, path.n), false);
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,332 @@
+/* The rows of the kinds, and how the API server asks their tables (kube/schema.h, selector.h,
+ * validate.h, table.h). Constant data and pure functions. */
+#include "lab/apiserver/api_kind.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "kube/patch.h"
+#include "kube/pbobject.h"
+#include "kube/schema_tables.h"
+#include "kube/selector.h"
+#include "kube/validate.h"
+#include "lab/apiserver/store.h"
+
+#define ROW(group_, kind_, plural_, singular_, msg, tab)                                           \
+    .group = group_, .version = "v1", .kind = kind_, .plural = plural_, .singular = singular_,     \
+    .schema = &schema_##msg, .table = &table_##tab
+#define REVIEW(group_, kind_, plural_, singular_, msg)                                             \
+    {                                                                                              \
+        ROW(group_, kind_, plural_, singular_, msg, plain), .review = true                         \
+    }
+
+const struct api_kind api_kinds[] = {
+    {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
+     .namespaced = true, .validate = validate_configmap},
+    {ROW("", "Endpoints", "endpoints", "endpoints", endpoints, endpoints), .short_names = {"ep"},
+     .namespaced = true, .validate = validate_endpoints},
+    {ROW("", "Event", "events", "event", event, event), .short_names = {"ev"}, .namespaced = true,
+     .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+                     "involvedObject.uid", "involvedObject.apiVersion",
+                     "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+                     "reportingComponent", "source", "type"}},
+    {ROW("", "Namespace", "namespaces", "namespace", namespace, namespace), .short_names = {"ns"},
+     .name_form = NAME_LABEL, .has_status = true, .field_paths = {"status.phase"},
+     .set_defaults = default_namespace},
+    {ROW("", "Node", "nodes", "node", node, node), .short_names = {"no"}, .has_status = true,
+     .field_paths = {"spec.unschedulable"}, .validate = validate_node},
+    {ROW("", "Pod", "pods", "pod", pod, pod), .short_names = {"po"}, .namespaced = true,
+     .in_all = true, .has_status = true,
+     .field_paths = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
+                     "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
+                     "status.nominatedNodeName"},
+     .set_defaults = default_pod, .validate = validate_pod},
+    {ROW("", "Secret", "secrets", "secret", secret, secret), .namespaced = true,
+     .field_paths = {"type"}, .set_defaults = default_secret, .validate = validate_secret},
+    {ROW("", "ServiceAccount", "serviceaccounts", "serviceaccount", service_account,
+         serviceaccount),
+     .short_names = {"sa"}, .namespaced = true},
+    {ROW("", "Service", "services", "service", service, service), .short_names = {"svc"},
+     .name_form = NAME_LABEL_1035, .namespaced = true, .in_all = true, .has_status = true,
+     .field_paths = {"spec.clusterIP", "spec.type"}, .set_defaults = default_service,
+     .validate = validate_service},
+    {ROW("apps", "Deployment", "deployments", "deployment", deployment, deployment),
+     .short_names = {"deploy"}, .namespaced = true, .in_all = true, .has_status = true,
+     .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,
+     .validate = validate_deployment},
+    {ROW("apps", "ReplicaSet", "replicasets", "replicaset", replica_set, replicaset),
+     .short_names = {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
+     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"},
+     .set_defaults = default_pod_template, .validate = validate_replicaset},
+    REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
+           self_subject_review),
+    REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
+    REVIEW("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
+           "selfsubjectaccessreview", self_subject_access_review),
+    REVIEW("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews",
+           "selfsubjectrulesreview", self_subject_rules_review),
+    REVIEW("authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews",
+           "subjectaccessreview", subject_access_review),
+    {ROW("coordination.k8s.io", "Lease", "leases", "lease", lease, lease), .namespaced = true},
+    {ROW("discovery.k8s.io", "EndpointSlice", "endpointslices", "endpointslice", endpoint_slice,
+         endpointslice),
+     .namespaced = true, .counts_generation = true, .set_defaults = default_endpointslice,
+     .validate = validate_endpointslice},
+    {ROW("events.k8s.io", "Event", "events", "event", events_event, event), .short_names = {"ev"},
+     .namespaced = true,
+     .field_paths = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+                     "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
+                     "reason", "reportingController", "deprecatedSource", "type"},
+     .stored_as = "events", .to_stored = event_to_core, .from_stored = event_from_core},
+};
+const size_t api_kinds_n = ARRAY_LEN(api_kinds);
+
+/* The row's own place: for names and caches of its form. */
+static size_t row_of(const struct api_kind *k)
+{
+    return (size_t)(k - api_kinds);
+}
+
+int api_kind_index(const struct api_kind *k)
+{
+    return k->stored_as ? api_kind_find(STR(""), STR("v1"), str_from(k->stored_as))
+                        : (int)row_of(k);
+}
+
+const struct api_kind *api_kind_named(const char *api_version, const char *kind)
+{
+    for (size_t i = 0; i < api_kinds_n; i++)
+        if (streq(kind, api_kinds[i].kind) &&
+            streq(api_version, api_kind_group_version(&api_kinds[i])))
+            return &api_kinds[i];
+    return NULL;
+}
+
+const char *api_kind_resource(const struct api_kind *k)
+{
+    static char names[ARRAY_LEN(api_kinds)][80];
+    char *name = names[row_of(k)];
+    if (!*name)
+        snprintf(name, sizeof(names[0]), "%s%s%s", k->plural, *k->group ? "." : "", k->group);
+    return name;
+}
+
+const char *api_kind_group_version(const struct api_kind *k)
+{
+    static char names[ARRAY_LEN(api_kinds)][80];
+    char *name = names[row_of(k)];
+    if (!*name)
+        snprintf(name, sizeof(names[0]), "%s%s%s", k->group, *k->group ? "/" : "", k->version);
+    return name;
+}
+
+int api_kind_find(struct str group, struct str version, struct str plural)
+{
+    for (size_t i = 0; i < api_kinds_n; i++)
+        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) &&
+            str_is(plural, api_kinds[i].plural))
+            return (int)i;
+    return -1;
+}
+
+static const char *absent_text(const struct schema *s, struct str path)
+{
+    const struct schema_field *f = NULL;
+    while (s && path.p) {
+        f = schema_find(s, str_cut(path, '.', &path));
+        s = f && f->type == FIELD_OBJECT ? f->of : NULL;
+    }
+    return !f || path.p                                       ? ""
+           : f->type == FIELD_BOOL                            ? "false"
+           : f->type == FIELD_INT32 || f->type == FIELD_INT64 ? "0"
+                                                              : "";
+}
+
+char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
+{
+    if (streq(path, "source")) { /* of an Event: who says it, in either form */
+        const char *component = json_at_str(object, "source.component"),
+                   *reporting = json_at_str(object, "reportingComponent");
+        return xstrdup(!str_empty(component) ? component : reporting ? reporting : "");
+    }
+    const json_t *v = json_at(object, path);
+    return v ? store_field_text(v) : xstrdup(absent_text(api_kinds[kind].schema, str_from(path)));
+}
+
+/* ---- causes ---- */
+
+void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt,
+                   ...)
+{
+    AUTO_DONE(buf) struct buf message = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_addv(&message, fmt, ap);
+    va_end(ap);
+    vec_push(c, (struct api_cause){xstrdup(field), reason, buf_take_cstr(&message)});
+}
+
+void api_causes_done(struct api_causes *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->v[i].field);
+        free(c->v[i].message);
+    }
+    vec_done(c);
+}
+
+static void take_errors(struct api_causes *causes, struct field_errors *errors)
+{
+    for (size_t i = 0; i < errors->n; i++)
+        api_cause_add(causes, errors->v[i].reason, errors->v[i].field, "%s", errors->v[i].message);
+    field_errors_done(errors);
+}
+
+/* ---- tables ---- */
+
+int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnings,
+                    struct err *reterr)
+{
+    struct schema_findings findings = {0};
+    int r = schema_decode(k->schema, object, &findings, reterr);
+    if (r == 0)
+        buf_add_str(warnings, buf_str(&findings.unknown));
+    schema_findings_done(&findings);
+    return r;
+}
+
+void api_kind_default(const struct api_kind *k, json_t *object)
+{
+    schema_default(k->schema, object);
+    if (k->set_defaults)
+        k->set_defaults(object);
+}
+
+void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old,
+                       struct api_causes *causes)
+{
+    struct field_errors errors = {0};
+    validate_metadata(k->name_form, object, old, &errors);
+    schema_validate(k->schema, object, &errors);
+    if (k->validate)
+        k->validate(object, old, &errors);
+    take_errors(causes, &errors);
+}
+
+int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
+                             struct err *reterr)
+{
+    char api_version[256], kind[256];
+    struct str raw;
+    int r = pb_object_open(body, api_version, kind, &raw, reterr);
+    if (r < 0)
+        return r;
+    r = pb_object_decode(k->schema, raw, ret, reterr);
+    if (r < 0)
+        return r;
+    if (*kind)
+        json_put_str(*ret, "kind", kind);
+    if (*api_version)
+        json_put_str(*ret, "apiVersion", api_version);
+    return 0;
+}
+
+/* ---- selectors ---- */
+
+struct label_selector {
+    struct selector s;
+};
+
+struct field_selector {
+    struct selector s;
+};
+
+int label_selector_parse(const char *text, struct label_selector **ret, struct err *reterr)
+{
+    struct label_selector *s = NEW(struct label_selector);
+    int r = selector_parse_labels(str_from(text), &s->s, reterr);
+    if (r < 0)
+        free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+void label_selector_free(struct label_selector *s)
+{
+    if (s)
+        selector_done(&s->s);
+    free(s);
+}
+
+static bool match_requirements(const struct selector *s,
+                               const char *(*find)(void *user, const char *key), void *user)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const char *value = find(user, s->v[i].key);
+        struct label label = {s->v[i].key, value};
+        struct selector one = {.v = &s->v[i], .n = 1};
+        if (!selector_matches(&one, &label, value ? 1 : 0))
+            return false;
+    }
+    return true;
+}
+
+bool label_selector_match(const struct label_selector *s,
+                          const char *(*find)(void *user, const char *key), void *user)
+{
+    return match_requirements(&s->s, find, user);
+}
+
+int field_selector_parse(const struct api_kind *k, const char *text, struct field_selector **ret,
+                         struct err *reterr)
+{
+    struct field_selector *s = NEW(struct field_selector);
+    int r = selector_parse_fields(str_from(text), &s->s, reterr);
+    for (size_t i = 0; r == 0 && i < s->s.n; i++) {
+        const char *key = s->s.v[i].key;
+        bool known =
+            streq(key, "metadata.name") || (streq(key, "metadata.namespace") && k->namespaced);
+        for (size_t f = 0; f < ARRAY_LEN(k->field_paths) && k->field_paths[f]; f++)
+            known = known || streq(k->field_paths[f], key);
+        if (!known)
+            r = err_set(reterr, -EINVAL, NULL, "field label not supported: %s", key);
+    }
+    if (r < 0)
+        field_selector_free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+void field_selector_free(struct field_selector *s)
+{
+    if (s)
+        selector_done(&s->s);
+    free(s);
+}
+
+bool field_selector_match(const struct field_selector *s,
+                          const char *(*find)(void *user, const char *path), void *user)
+{
+    return match_requirements(&s->s, find, user);
+}
+
+/* ---- patches ---- */
+
+int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
+                        struct err *reterr)
+{
+    return patch_apply_strategic(k->schema, object, patch, reterr);
+}
+
+int api_patch_json(json_t **object, const json_t *patch, struct err *reterr)
+{
+    return patch_apply_json(object, patch, reterr);
+}
+
+void api_patch_merge(json_t *object, const json_t *patch)
+{
+    patch_apply_merge(object, patch);
+}

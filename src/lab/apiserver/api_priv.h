@@ -1,0 +1,196 @@
+#pragma once
+/* The API server's inside: one server object, one request object, and what its files call of each
+ * other. */
+
+#include "lab/apiserver/alloc.h"
+#include "lab/apiserver/api_kind.h"
+#include "lab/apiserver/api_server.h"
+#include "lab/apiserver/store.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+
+enum {
+    API_BODY_BYTES_MAX = 3 * 512 * 1024, /* 1.5 MiB, as etcd and kube-apiserver have it */
+    API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
+    API_VALUES_MAX = 200000, /* of a body, as in codec/yaml.h */
+    API_WATCHES_MAX = 8192,
+    API_WARNING_BYTES_MAX = 256, /* one */
+    API_WARNINGS_BYTES_MAX = 4096,
+};
+
+struct api_request;
+
+/* How an object is shown: the answer to the Accept header. */
+enum api_view {
+    API_VIEW_JSON,
+    API_VIEW_TABLE,        /* rows with PartialObjectMetadata */
+    API_VIEW_TABLE_OBJECT, /* includeObject=Object */
+    API_VIEW_TABLE_NONE,   /* includeObject=None */
+    API_VIEW_PARTIAL,      /* PartialObjectMetadata(List) */
+    _API_VIEW_MAX,
+};
+
+struct api_user {
+    char *name;
+    char **groups;
+    size_t n_groups;
+    size_t cap_groups;
+};
+
+struct api_request {
+    struct api_server *server;
+    struct http_exchange *exchange;
+    struct api_user user;
+    struct str query;
+    const struct api_kind *kind; /* NULL: not an object path */
+    uint32_t kind_index;
+    char *ns;          /* "" = all namespaces or cluster-scoped */
+    char *name;        /* NULL = the collection */
+    char *subresource; /* NULL = the object itself */
+    enum api_view view;
+    bool dry_run;
+    struct buf warnings; /* "Warning: 299 - …" values, one per line */
+};
+
+struct api_watch;
+
+struct api_server {
+    struct loop *loop;
+    struct api_config config;
+    struct store *store;
+    struct alloc alloc; /* what Services hold */
+    struct store_kind *store_kinds;
+    struct http_server *http;
+    struct tls_context *tls;
+    struct tls_context *kubelet_tls;
+    struct list_node *watches; /* one list head per kind */
+    struct api_event_cache *event_cache;
+    uint64_t watch_encodes[_API_VIEW_MAX];
+    uint64_t requests;
+    uint64_t watches_open;
+    uint64_t watches_dropped;
+};
+
+/* api_answer.c: every answer that is not a stream. */
+void api_reply_json(struct api_request *r, int status, struct str json);
+void api_reply_object(struct api_request *r, int status, const json_t *object);
+void api_reply_stored(struct api_request *r, int status, const struct object *o);
+void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
+                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void api_not_found(struct api_request *r, const char *name);
+/* 429 with Retry-After. */
+void api_too_many(struct api_request *r, const char *why);
+/* {"name":…,"group":…,"kind":…} of the request's object; new reference. */
+json_t *api_details(const struct api_request *r, const char *name);
+/* 422 Invalid from causes. */
+void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes);
+void api_warn(struct api_request *r, const char *text);
+/* The body text of a Status, for places that have no request. */
+void api_status_body(struct buf *b, int code, const char *reason, const char *message);
+void api_request_free(struct api_request *r);
+
+/* api_auth.c */
+int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
+/* audiences NULL or empty: a token for this server itself. ret_for (may be NULL): those of the
+ * audiences that an account's token is meant for; a new reference. */
+bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
+                            struct api_user *ret, json_t **ret_for);
+void api_user_done(struct api_user *u);
+void api_token_request(struct api_request *r);
+/* Access, rules, subject and token reviews: answered, never stored. */
+void api_review(struct api_request *r);
+
+/* api_discovery.c: true if the path was one of discovery's. */
+bool api_discovery(struct api_request *r, struct str path);
+
+/* api_read.c */
+void api_get(struct api_request *r);
+void api_list(struct api_request *r);
+
+/* api_options.c: false = answered. The write check also sets r->dry_run. */
+bool api_options_check(struct api_request *r, bool watch);
+bool api_write_options_check(struct api_request *r);
+bool api_log_options_check(struct api_request *r);
+
+/* api_past.c: a kind as it was at an earlier version (not before store_oldest_version). */
+struct api_past_change {
+    const struct object *key;
+    struct object *was; /* NULL: it was not there */
+    uint64_t age;
+};
+struct api_past {
+    const struct store *store;
+    uint32_t kind;
+    size_t at;
+    size_t change_at;
+    VEC(struct api_past_change) changes; /* what has to be taken back, in order of (ns, name) */
+};
+void api_past_init(struct api_past *p, const struct store *store, uint32_t kind, uint64_t version);
+void api_past_done(struct api_past *p);
+/* To the first object not before (ns, name). */
+void api_past_seek(struct api_past *p, const char *ns, const char *name);
+struct object *api_past_next(struct api_past *p); /* borrowed; NULL = no more */
+
+/* api_selection.c: which objects a list or watch is about. */
+struct api_selection {
+    const struct api_kind *kind;
+    char *ns; /* "" = all */
+    struct label_selector *labels;
+    struct field_selector *fields;
+};
+int api_selection_parse(struct api_request *r, struct api_selection *ret, struct err *reterr)
+    NODISCARD;
+void api_selection_done(struct api_selection *s);
+bool api_selection_matches(const struct api_selection *s, const struct object *o);
+
+/* api_view.c: encodings. */
+int api_view_of(struct str accept, struct str query, enum api_view *ret) NODISCARD;
+void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
+                    struct object *o);
+void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind);
+void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
+                        struct object *o, bool first);
+void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
+                       uint64_t remaining);
+
+/* api_watch.c */
+void api_watch(struct api_request *r);
+void api_watch_event(struct api_server *s, const struct store_event *e);
+void api_watch_init(struct api_server *s);
+void api_watch_done(struct api_server *s);
+
+/* api_write.c */
+void api_create(struct api_request *r);
+void api_update(struct api_request *r);
+void api_patch(struct api_request *r);
+/* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error
+ * itself. */
+int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret) NODISCARD;
+/* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
+ * dropped. An empty body is {}. */
+int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
+/* Defaults, validates and commits a changed object; answers. old NULL = create. */
+void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
+/* {"metadata":…} of the stored object as a tree; new reference. */
+json_t *api_tree(const struct object *o);
+
+/* api_admission.c: what a cluster's admission adds to new objects. */
+void api_admit_create(struct api_request *r, json_t *object);
+
+/* api_delete.c */
+void api_delete(struct api_request *r);
+void api_delete_collection(struct api_request *r);
+/* Removes for good if nothing holds the object any more; otherwise stores it. Answers with the
+ * object. */
+void api_finish_delete(struct api_request *r, json_t *object, struct object *old);
+
+/* api_subresource.c */
+void api_subresource(struct api_request *r);
+
+/* api_tunnel.c: log, exec, attach through the node. */
+void api_tunnel(struct api_request *r);
+
+/* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is
+ * wrong. */
+void api_service_prepare(struct api_server *s, json_t *object, const json_t *old,
+                         struct api_causes *causes);

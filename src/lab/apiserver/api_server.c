@@ -1,0 +1,434 @@
+/* The API server's entry: a request comes in here, is authenticated, taken apart and handed to the
+ * file that knows.
+ *
+ * Owns the server object: store, HTTP server, open watches. One loop, one thread: a request is
+ * handled to its end in one call, but for watches and tunnels. */
+#include "lab/apiserver/api_server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "base/time.h"
+#include "codec/url.h"
+#include "lab/apiserver/api_priv.h"
+
+static uint32_t service_kind(void)
+{
+    return (uint32_t)api_kind_find(STR(""), STR("v1"), STR("services"));
+}
+
+static void on_store_event(const struct store_event *e, void *user)
+{
+    struct api_server *s = user;
+    if (e->object->kind == service_kind()) {
+        AUTO_JSON json_t *before = e->before ? api_tree(e->before) : NULL;
+        AUTO_JSON json_t *now = e->type != STORE_DELETED ? api_tree(e->object) : NULL;
+        alloc_release(&s->alloc, before);
+        alloc_take(&s->alloc, now);
+    }
+    api_watch_event(s, e);
+}
+
+/* The mirror of Services that were stored before this start. */
+static void load_alloc(struct api_server *s)
+{
+    for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
+        AUTO_JSON json_t *service = api_tree(store_at(s->store, service_kind(), i));
+        alloc_take(&s->alloc, service);
+    }
+}
+
+/* ---- paths ---- */
+
+/* Decodes one segment; names never need more than percent-decoding, and must not hide a slash. */
+static char *segment(struct str raw)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    if (!raw.n || url_decode(raw, false, &b) < 0 || memchr(b.p, '/', b.n) || memchr(b.p, '\0', b.n))
+        return NULL;
+    return buf_take_cstr(&b);
+}
+
+static bool find_kind(struct api_request *r, struct str group, struct str version,
+                      struct str plural)
+{
+    int index = api_kind_find(group, version, plural);
+    if (index < 0)
+        return false;
+    r->kind = &api_kinds[index];
+    r->kind_index = (uint32_t)api_kind_index(r->kind);
+    return true;
+}
+
+/* /api/v1/… or /apis/GROUP/VERSION/… with namespaces/NS/ where it belongs. */
+static bool parse_path(struct api_request *r, struct str path)
+{
+    struct str rest, group = {"", 0}, version, plural;
+    if (str_starts(path, STR("/api/"))) {
+        rest = str_sub(path, 5, path.n);
+    } else if (str_starts(path, STR("/apis/"))) {
+        rest = str_sub(path, 6, path.n);
+        group = str_cut(rest, '/', &rest);
+    } else {
+        return false;
+    }
+    version = str_cut(rest, '/', &rest);
+    plural = str_cut(rest, '/', &rest);
+    if (str_is(plural, "watch")) /* the old form /api/v1/watch/… */
+        return false;
+    if (str_is(plural, "namespaces") && rest.p) {
+        struct str after, ns = str_cut(rest, '/', &after);
+        struct str next, word = after.p ? str_cut(after, '/', &next) : (struct str){0};
+        /* namespaces/NAME and namespaces/NAME/{status,finalize} are about the Namespace itself */
+        if (after.p && after.n &&
+            !(group.n == 0 && (str_is(word, "status") || str_is(word, "finalize")) && !next.p)) {
+            r->ns = segment(ns);
+            plural = word;
+            rest = next;
+            if (!r->ns)
+                return false;
+        }
+    }
+    if (!find_kind(r, group, version, plural))
+        return false;
+    if (!r->ns)
+        r->ns = xstrdup("");
+    if (!r->kind->namespaced && *r->ns)
+        return false;
+    if (rest.p && rest.n) {
+        struct str name = str_cut(rest, '/', &rest);
+        r->name = segment(name);
+        if (!r->name || (r->kind->namespaced && !*r->ns))
+            return false;
+        if (rest.p && rest.n) {
+            r->subresource = segment(rest);
+            return r->subresource != NULL;
+        }
+    }
+    return true;
+}
+
+/* ---- dispatch ---- */
+
+static void method_not_allowed(struct api_request *r)
+{
+    api_status(r, 405, "MethodNotAllowed", NULL,
+               "the server does not allow this method on the requested resource");
+}
+
+static void on_collection(struct api_request *r, struct str method)
+{
+    bool watch = url_param_bool(r->query, "watch");
+    if (str_is(method, "GET") || str_is(method, "HEAD"))
+        (watch ? api_watch : api_list)(r);
+    else if (str_is(method, "POST"))
+        api_create(r);
+    else if (str_is(method, "DELETE"))
+        api_delete_collection(r);
+    else
+        method_not_allowed(r);
+}
+
+static void on_object(struct api_request *r, struct str method)
+{
+    if (str_is(method, "GET") || str_is(method, "HEAD"))
+        (url_param_bool(r->query, "watch") ? api_watch : api_get)(r);
+    else if (str_is(method, "PUT"))
+        api_update(r);
+    else if (str_is(method, "PATCH"))
+        api_patch(r);
+    else if (str_is(method, "DELETE"))
+        api_delete(r);
+    else
+        method_not_allowed(r);
+}
+
+static void metrics(struct api_request *r)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    struct api_server *s = r->server;
+    static const char *const views[_API_VIEW_MAX] = {"json", "table", "table_object", "table_none",
+                                                     "partial"};
+    struct http_header type = {STR("Content-Type"), STR("text/plain; version=0.0.4")};
+    buf_addf(
+        &b, "# TYPE fairlead_lab_requests_total counter\nfairlead_lab_requests_total %" PRIu64 "\n",
+        s->requests);
+    buf_addf(&b, "# TYPE fairlead_lab_watches gauge\nfairlead_lab_watches %" PRIu64 "\n",
+             s->watches_open);
+    buf_addf(&b,
+             "# TYPE fairlead_lab_watches_dropped_total "
+             "counter\nfairlead_lab_watches_dropped_total %" PRIu64 "\n",
+             s->watches_dropped);
+    buf_add_cstr(&b, "# TYPE fairlead_lab_watch_encodes_total counter\n");
+    for (int v = 0; v < _API_VIEW_MAX; v++)
+        buf_addf(&b, "fairlead_lab_watch_encodes_total{view=\"%s\"} %" PRIu64 "\n", views[v],
+                 s->watch_encodes[v]);
+    buf_add_cstr(&b, "# TYPE fairlead_lab_objects gauge\n");
+    for (size_t k = 0; k < api_kinds_n; k++)
+        if (!api_kinds[k].review && !api_kinds[k].stored_as)
+            buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n",
+                     api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
+    buf_addf(&b,
+             "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
+             store_version(s->store));
+    http_exchange_reply(r->exchange, 200, &type, 1, buf_str(&b));
+    api_request_free(r);
+}
+
+static bool health(struct api_request *r, struct str path)
+{
+    static const char *const paths[] = {"/healthz", "/livez", "/readyz"};
+    struct http_header type = {STR("Content-Type"), STR("text/plain; charset=utf-8")};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (str_is(path, paths[i])) {
+            http_exchange_reply(r->exchange, 200, &type, 1, STR("ok"));
+            api_request_free(r);
+            return true;
+        }
+    return false;
+}
+
+/* Impersonate-User and its like: ignored, they would let the caller believe he had fewer rights. */
+static bool asks_for_another_user(const struct api_request *r)
+{
+    const struct http_header *headers;
+    size_t n = http_exchange_headers(r->exchange, &headers);
+    for (size_t i = 0; i < n; i++)
+        if (headers[i].name.n > 12 &&
+            str_eq_nocase(str_sub(headers[i].name, 0, 12), STR("impersonate-")))
+            return true;
+    return false;
+}
+
+static void handle(struct api_request *r)
+{
+    struct str method = http_exchange_method(r->exchange), path = http_exchange_path(r->exchange);
+    if (health(r, path))
+        return;
+    if (api_authenticate(r->server, r->exchange, &r->user) < 0 && !str_is(path, "/version")) {
+        api_status(r, 401, "Unauthorized", NULL, "Unauthorized");
+        return;
+    }
+    if (asks_for_another_user(r)) {
+        api_status(r, 403, "Forbidden", NULL,
+                   "this server does not act for others: impersonation headers are refused");
+        return;
+    }
+    if (str_is(path, "/metrics")) {
+        metrics(r);
+        return;
+    }
+    if (api_discovery(r, path))
+        return;
+    if (!parse_path(r, path)) {
+        AUTO_JSON json_t *details = json_object();
+        api_status(r, 404, "NotFound", details, "the server could not find the requested resource");
+        return;
+    }
+    if (api_view_of(http_exchange_header(r->exchange, "accept"), r->query, &r->view) < 0) {
+        api_status(r, 406, "NotAcceptable", NULL,
+                   "only the following media types are accepted: application/json");
+        return;
+    }
+    if (!str_is(method, "GET") && !api_write_options_check(r))
+        return;
+    if (r->kind->review && !(str_is(method, "POST") && !r->name))
+        method_not_allowed(r);
+    else if (r->kind->review)
+        api_review(r);
+    else if (r->subresource && !streq(r->subresource, "status"))
+        api_subresource(r);
+    else if (r->subresource &&
+             (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))
+        method_not_allowed(r);
+    else if (r->name)
+        on_object(r, method);
+    else
+        on_collection(r, method);
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct api_server *s = user;
+    struct api_request *r = NEW(struct api_request);
+    r->server = s;
+    r->exchange = x;
+    r->query = http_exchange_query(x);
+    s->requests++;
+    log_debug("request", kv_str("method", http_exchange_method(x)),
+              kv_str("path", http_exchange_path(x)), kv_str("query", r->query));
+    handle(r);
+}
+
+static void on_bad_request(int status, const char *why, struct buf *body, void *user)
+{
+    const char *reason = status == 413   ? "RequestEntityTooLarge"
+                         : status == 408 ? "Timeout"
+                         : status == 503 ? "ServiceUnavailable"
+                                         : "BadRequest";
+    (void)user;
+    if (status == 413)
+        why = "limit is 1572864 bytes: the request body is too large";
+    api_status_body(body, status, reason, why);
+}
+
+/* ---- bootstrap ---- */
+
+static int ensure(struct api_server *s, const char *plural, const char *group, const char *version,
+                  json_t *object, struct err *reterr)
+{
+    int index = api_kind_find(str_from(group), str_from(version), str_from(plural));
+    const char *ns = json_at_str(object, "metadata.namespace"),
+               *name = json_at_str(object, "metadata.name");
+    char uid[37], now[21];
+    int r = 0;
+    ASSERT(index >= 0);
+    if (!store_find(s->store, (uint32_t)index, ns ? ns : "", name)) {
+        rand_uuid(uid);
+        time_format_rfc3339(time_real_s(), now);
+        json_put_str(object, "metadata.uid", uid);
+        json_put_str(object, "metadata.creationTimestamp", now);
+        r = store_put(s->store, (uint32_t)index, object, NULL, reterr);
+    }
+    json_decref(object);
+    return r;
+}
+
+static int bootstrap(struct api_server *s, struct err *reterr)
+{
+    static const char *const namespaces[] = {"default", "kube-system", "kube-public",
+                                             "kube-node-lease"};
+    char endpoint[IP_TEXT_BYTES], address[IP_TEXT_BYTES];
+    struct ip first;
+    int r = prefix_nth(&s->config.service_cidrs[0], 1, &first);
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(namespaces); i++)
+        r = ensure(s, "namespaces", "", "v1",
+                   json_pack("{s:s,s:s,s:{s:s,s:{s:s}},s:{s:[s]},s:{s:s}}", "kind", "Namespace",
+                             "apiVersion", "v1", "metadata", "name", namespaces[i], "labels",
+                             "kubernetes.io/metadata.name", namespaces[i], "spec", "finalizers",
+                             "kubernetes", "status", "phase", "Active"),
+                   reterr);
+    ip_format(&s->config.advertise_ip, endpoint);
+    ip_format(&first, address);
+    const char *family = first.family == AF_INET6 ? "IPv6" : "IPv4";
+    const char *endpoint_family = s->config.advertise_ip.family == AF_INET6 ? "IPv6" : "IPv4";
+    if (r == 0)
+        r = ensure(s, "services", "", "v1",
+                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s}},s:{s:[{s:s,s:s,s:i,s:i}],s:s,s:[s],"
+                             "s:s,s:s,s:[s],s:s,s:s},s:{s:{}}}",
+                             "kind", "Service", "apiVersion", "v1", "metadata", "name",
+                             "kubernetes", "namespace", "default", "labels", "component",
+                             "apiserver", "provider", "kubernetes", "spec", "ports", "name",
+                             "https", "protocol", "TCP", "port", 443, "targetPort", s->config.port,
+                             "clusterIP", address, "clusterIPs", address, "type", "ClusterIP",
+                             "sessionAffinity", "None", "ipFamilies", family, "ipFamilyPolicy",
+                             "SingleStack", "internalTrafficPolicy", "Cluster", "status",
+                             "loadBalancer"),
+                   reterr);
+    if (r == 0)
+        r = ensure(s, "endpoints", "", "v1",
+                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i,s:s}]}]}",
+                             "kind", "Endpoints", "apiVersion", "v1", "metadata", "name",
+                             "kubernetes", "namespace", "default", "labels",
+                             "endpointslice.kubernetes.io/skip-mirror", "true", "subsets",
+                             "addresses", "ip", endpoint, "ports", "name", "https", "port",
+                             s->config.port, "protocol", "TCP"),
+                   reterr);
+    if (r == 0)
+        r = ensure(
+            s, "endpointslices", "discovery.k8s.io", "v1",
+            json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:s,s:[{s:[s],s:{s:b}}],s:[{s:s,s:i,s:s}]}",
+                      "kind", "EndpointSlice", "apiVersion", "discovery.k8s.io/v1", "metadata",
+                      "name", "kubernetes", "namespace", "default", "labels",
+                      "kubernetes.io/service-name", "kubernetes", "addressType", endpoint_family,
+                      "endpoints", "addresses", endpoint, "conditions", "ready", 1, "ports", "name",
+                      "https", "port", s->config.port, "protocol", "TCP"),
+            reterr);
+    return r;
+}
+
+static int open_tls(struct api_server *s, struct err *reterr)
+{
+    const struct api_config *c = &s->config;
+    struct tls_config server = {.cert_pem = buf_str(&c->tls_cert),
+                                .key_pem = buf_str(&c->tls_key),
+                                .ca_pem = buf_str(&c->client_ca)};
+    struct tls_config kubelet = {.cert_pem = buf_str(&c->kubelet_cert),
+                                 .key_pem = buf_str(&c->kubelet_key),
+                                 .ca_pem = buf_str(&c->client_ca)};
+    int r = tls_context_new_server(&server, &s->tls, reterr);
+    return r < 0 ? r : tls_context_new_client(&kubelet, &s->kubelet_tls, reterr);
+}
+
+static int open_store(struct api_server *s, struct err *reterr)
+{
+    struct store_kind *kinds = xcalloc(api_kinds_n, sizeof(*kinds));
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        kinds[i].name = api_kind_resource(&api_kinds[i]);
+        kinds[i].field_paths = api_kinds[i].field_paths;
+        kinds[i].field_text = api_kind_field_text;
+        while (kinds[i].n_fields < ARRAY_LEN(api_kinds[i].field_paths) &&
+               api_kinds[i].field_paths[kinds[i].n_fields])
+            kinds[i].n_fields++;
+    }
+    s->store_kinds = kinds;
+    AUTO_CHARS char *path =
+        s->config.data_dir ? xasprintf("%s/store.db", s->config.data_dir) : NULL;
+    return store_open(path, kinds, api_kinds_n, on_store_event, s, &s->store, reterr);
+}
+
+int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret,
+                     struct err *reterr)
+{
+    static const struct http_server_ops ops = {on_request, on_bad_request};
+    struct api_server *s = NEW(struct api_server);
+    s->loop = l;
+    s->config = *config;
+    *config = (struct api_config){0};
+    api_watch_init(s);
+    int r = open_tls(s, reterr);
+    if (r == 0)
+        r = open_store(s, reterr);
+    if (r == 0)
+        load_alloc(s);
+    if (r == 0)
+        r = bootstrap(s, reterr);
+    if (r == 0) {
+        struct http_server_config hc = {
+            .tls = s->tls, .body_bytes_max = API_BODY_BYTES_MAX, .idle_timeout_ms = 180000};
+        r = http_server_new(l, &s->config.bind_ip, s->config.port, &hc, &ops, s, &s->http, reterr);
+    }
+    if (r < 0) {
+        api_server_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+uint16_t api_server_port(const struct api_server *s)
+{
+    return http_server_port(s->http);
+}
+
+void api_server_free(struct api_server *s)
+{
+    if (!s)
+        return;
+    http_server_free(s->http);
+    store_free(s->store);
+    alloc_done(&s->alloc);
+    free(s->store_kinds);
+    api_watch_done(s);
+    tls_context_unref(s->tls);
+    tls_context_unref(s->kubelet_tls);
+    struct buf *bufs[] = {&s->config.tls_cert, &s->config.tls_key,      &s->config.client_ca,
+                          &s->config.sa_key,   &s->config.kubelet_cert, &s->config.kubelet_key};
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
+        buf_done(bufs[i]);
+    free(s->config.tokens);
+    free(s);
+}

@@ -1,0 +1,209 @@
+/* Subresources that are not streams: scale, binding, eviction, finalize, token. status is a plain
+ * update or patch with the roles of spec and status exchanged (api_write.c). */
+#include <stdio.h>
+
+#include "base/time.h"
+#include "kube/schema_tables.h"
+#include "lab/apiserver/api_priv.h"
+
+static json_t *scale_of(const struct api_kind *k, const json_t *object)
+{
+    AUTO_DONE(buf) struct buf selector = {0};
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_at(object, "spec.selector.matchLabels"), key, value)
+        buf_addf(&selector, "%s%s=%s", selector.n ? "," : "", key, json_string_value(value));
+    json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion",
+                              "autoscaling/v1", "metadata", "spec", "replicas",
+                              (json_int_t)json_at_int(object, "spec.replicas", 0), "status",
+                              "replicas", (json_int_t)json_at_int(object, "status.replicas", 0));
+    static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
+                                         "creationTimestamp"};
+    (void)k;
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
+        json_t *v = json_object_get(json_at(object, "metadata"), copied[i]);
+        if (v)
+            json_object_set(json_object_get(scale, "metadata"), copied[i], v);
+    }
+    if (selector.n)
+        json_put_str(scale, "status.selector", buf_cstr(&selector));
+    return scale;
+}
+
+static void scale(struct api_request *r, struct object *old)
+{
+    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *body = NULL;
+    struct err err = {0};
+    struct str method = http_exchange_method(r->exchange);
+    if (str_is(method, "GET")) {
+        AUTO_JSON json_t *answer = scale_of(r->kind, object);
+        api_reply_object(r, 200, answer);
+        return;
+    }
+    bool patch = str_is(method, "PATCH");
+    if (patch &&
+        json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
+        return;
+    }
+    if (!patch && api_read_message(r, &schema_scale, &body) < 0)
+        return;
+    AUTO_JSON json_t *wanted = scale_of(r->kind, object);
+    if (str_is(method, "PATCH"))
+        api_patch_merge(wanted, body);
+    else
+        json_object_update(wanted, body);
+    const char *version = json_at_str(body, "metadata.resourceVersion");
+    int64_t replicas = json_at_int(wanted, "spec.replicas", 0);
+    AUTO_CHARS char *name = xstrdup(r->name);
+    if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
+        AUTO_JSON json_t *details = api_details(r, name);
+        api_status(r, 409, "Conflict", details,
+                   "Operation cannot be fulfilled on %s \"%s\": the object has been modified; "
+                   "please apply your changes to the latest "
+                   "version and try again",
+                   api_kind_resource(r->kind), name);
+        return;
+    }
+    if (replicas < 0) {
+        struct api_causes causes = {0};
+        api_cause_add(&causes, "FieldValueInvalid", "spec.replicas",
+                      "Invalid value: %lld: must be greater than or equal to 0",
+                      (long long)replicas);
+        api_invalid(r, name, &causes);
+        api_causes_done(&causes);
+        return;
+    }
+    if (replicas != json_at_int(object, "spec.replicas", 0)) {
+        struct object *stored;
+        json_put_int(object, "spec.replicas", replicas);
+        json_put_int(object, "metadata.generation",
+                     json_at_int(object, "metadata.generation", 0) + 1);
+        if (!r->dry_run && store_put(r->server->store, r->kind_index, object, &stored, &err) < 0) {
+            api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+            return;
+        }
+    }
+    AUTO_JSON json_t *answer = scale_of(r->kind, object);
+    api_reply_object(r, 200, answer);
+}
+
+static void reply_success(struct api_request *r, int status)
+{
+    api_reply_json(r, status,
+                   STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+                       "\"Success\",\"code\":201}"));
+}
+
+/* pods/binding: what a scheduler says. */
+static void bind_pod(struct api_request *r, struct object *old)
+{
+    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *body = NULL;
+    struct err err = {0};
+    char now[21];
+    if (api_read_message(r, &schema_binding, &body) < 0)
+        return;
+    if (!json_at_str(body, "target.name")) {
+        api_status(r, 400, "BadRequest", NULL, "binding: target.name is required");
+        return;
+    }
+    const char *have = json_at_str(object, "spec.nodeName");
+    AUTO_CHARS char *name = xstrdup(r->name);
+    if (have || json_at_str(object, "metadata.deletionTimestamp")) {
+        AUTO_JSON json_t *details = api_details(r, name);
+        api_status(r, 409, "Conflict", details,
+                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is %s", name, name,
+                   have ? "already assigned to a node" : "being deleted");
+        return;
+    }
+    json_put_str(object, "spec.nodeName", json_at_str(body, "target.name"));
+    time_format_rfc3339(time_real_s(), now);
+    json_t *conditions = json_at(object, "status.conditions"), *c;
+    size_t i;
+    if (!conditions) {
+        conditions = json_array();
+        json_put(object, "status.conditions", conditions);
+    }
+    json_array_foreach(conditions, i, c) if (streq(json_key_str(c, "type"), "PodScheduled"))
+    {
+        json_array_remove(conditions, i);
+        break;
+    }
+    json_array_append_new(conditions, json_pack("{s:s,s:s,s:s}", "type", "PodScheduled", "status",
+                                                "True", "lastTransitionTime", now));
+    struct object *stored;
+    if (store_put(r->server->store, r->kind_index, object, &stored, &err) < 0)
+        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+    else
+        reply_success(r, 201);
+}
+
+/* namespaces/finalize: the namespace controller has emptied it. */
+static void finalize(struct api_request *r, struct object *old)
+{
+    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *body = NULL;
+    if (api_read_body(r, r->kind, &body) < 0)
+        return;
+    json_t *finalizers = json_at(body, "spec.finalizers");
+    json_put(object, "spec.finalizers", finalizers ? json_deep_copy(finalizers) : json_array());
+    if (json_at_str(object, "metadata.deletionTimestamp"))
+        api_finish_delete(r, object, old);
+    else
+        api_commit(r, object, old, 200);
+}
+
+/* pods/eviction without disruption budgets: a delete. */
+static void evict(struct api_request *r)
+{
+    free(TAKE(r->subresource));
+    r->query = (struct str){NULL, 0};
+    api_delete(r);
+}
+
+/* pods/ephemeralcontainers: the pod, of which only these change (api_write.c). */
+static void ephemeral_containers(struct api_request *r, struct object *pod)
+{
+    struct str method = http_exchange_method(r->exchange);
+    if (str_is(method, "GET"))
+        api_reply_stored(r, 200, pod);
+    else if (str_is(method, "PUT"))
+        api_update(r);
+    else if (str_is(method, "PATCH"))
+        api_patch(r);
+    else
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+}
+
+void api_subresource(struct api_request *r)
+{
+    struct str method = http_exchange_method(r->exchange);
+    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    bool post = str_is(method, "POST");
+    if (!old) {
+        api_not_found(r, r->name);
+        return;
+    }
+    if (streq(r->subresource, "scale") && r->kind->has_scale) {
+        scale(r, old);
+    } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod") && post) {
+        bind_pod(r, old);
+    } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod") && post) {
+        evict(r);
+    } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
+        ephemeral_containers(r, old);
+    } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
+        finalize(r, old);
+    } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount") && post) {
+        api_token_request(r);
+    } else if (streq(r->kind->kind, "Pod") &&
+               (streq(r->subresource, "log") || streq(r->subresource, "exec") ||
+                streq(r->subresource, "attach"))) {
+        api_tunnel(r);
+    } else {
+        api_status(r, 404, "NotFound", NULL, "the server could not find the requested resource");
+    }
+}

@@ -1,0 +1,213 @@
+/* Encodings of objects: the JSON itself, Table rows, PartialObjectMetadata. Tables are what kubectl
+ * prints (KEP-2334: meta.k8s.io/v1 Table); ages are computed when a row is written, the other cells
+ * once per object version. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/time.h"
+#include "codec/url.h"
+#include "lab/apiserver/api_priv.h"
+
+static bool accept_item_view(struct str item, enum api_view *ret)
+{
+    struct str rest;
+    struct str type = str_trim(str_cut(item, ';', &rest));
+    struct str as = {0};
+    while (rest.p) {
+        struct str value, key = str_trim(str_cut(str_cut(rest, ';', &rest), '=', &value));
+        if (str_is(key, "as"))
+            as = value;
+    }
+    bool json =
+        str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
+    if (!json)
+        return false;
+    if (!as.p)
+        *ret = API_VIEW_JSON;
+    else if (str_is(as, "Table"))
+        *ret = API_VIEW_TABLE;
+    else if (str_is(as, "PartialObjectMetadata") || str_is(as, "PartialObjectMetadataList"))
+        *ret = API_VIEW_PARTIAL;
+    else
+        return false;
+    return true;
+}
+
+int api_view_of(struct str accept, struct str query, enum api_view *ret)
+{
+    struct str rest = accept;
+    *ret = API_VIEW_JSON;
+    if (!accept.n)
+        return 0;
+    while (rest.p) {
+        if (!accept_item_view(str_cut(rest, ',', &rest), ret))
+            continue;
+        if (*ret == API_VIEW_TABLE) {
+            AUTO_CHARS char *include = url_param(query, "includeObject");
+            if (streq(include, "Object"))
+                *ret = API_VIEW_TABLE_OBJECT;
+            else if (streq(include, "None"))
+                *ret = API_VIEW_TABLE_NONE;
+        }
+        return 0;
+    }
+    return -ENOTSUP;
+}
+
+static bool is_table(enum api_view view)
+{
+    return view == API_VIEW_TABLE || view == API_VIEW_TABLE_OBJECT || view == API_VIEW_TABLE_NONE;
+}
+
+/* The object in the form of kind: its bytes as they are, or renamed where kind is another form of
+ * what is stored. */
+static void write_object(struct buf *b, const struct api_kind *kind, const struct object *o)
+{
+    if (!kind->from_stored) {
+        buf_add(b, o->json->p, o->json->n);
+        return;
+    }
+    AUTO_JSON json_t *j = api_tree(o);
+    kind->from_stored(j);
+    json_write(b, j);
+}
+
+/* The end of the string that begins at i (its opening quote). */
+static size_t skip_string(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++)
+        i += s.p[i] == '\\';
+    return i;
+}
+
+/* The value of the top-level member "metadata" in stored bytes, which are compact JSON of our own:
+ * no tree is made. */
+static struct str metadata_of(struct str s)
+{
+    static const char key[] = "\"metadata\":";
+    size_t depth = 0, from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '"') {
+            if (depth == 1 && !from && str_starts(str_sub(s, i, s.n), STR("\"metadata\":")))
+                from = i + sizeof(key) - 1;
+            i = skip_string(s, i);
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth--;
+            if (from && depth == 1)
+                return str_sub(s, from, i + 1);
+        }
+    }
+    return STR("{}");
+}
+
+/* The metadata of an object as PartialObjectMetadata. */
+static void write_partial(struct buf *b, const struct object *o)
+{
+    buf_add_cstr(
+        b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+    buf_add_str(b, metadata_of(str_of(o->json->p, o->json->n)));
+    buf_add_char(b, '}');
+}
+
+static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind,
+                      struct object *o)
+{
+    const struct table *t = kind->table;
+    int64_t now_s = time_real_s();
+    if (!o->cells) {
+        AUTO_JSON json_t *j = api_tree(o);
+        o->cells = table_cells(t, j);
+    }
+    buf_add_cstr(b, "{\"cells\":[");
+    for (size_t i = 0; i < t->n; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        table_write_cell(b, &t->columns[i], json_array_get(o->cells, i), now_s);
+    }
+    buf_add_char(b, ']');
+    if (view != API_VIEW_TABLE_NONE)
+        buf_add_cstr(b, ",\"object\":");
+    if (view == API_VIEW_TABLE)
+        write_partial(b, o);
+    else if (view == API_VIEW_TABLE_OBJECT)
+        write_object(b, kind, o);
+    buf_add_char(b, '}');
+}
+
+static void write_columns(struct buf *b, const struct api_kind *kind)
+{
+    const struct table *t = kind->table;
+    buf_add_cstr(b, "\"columnDefinitions\":[");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct table_column *c = &t->columns[i];
+        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
+                 i ? "," : "", c->name, streq(c->type, "integer") ? "integer" : "string",
+                 streq(c->name, "Name") && !c->priority ? "name" : "");
+        json_write_string(b, str_from(c->description ? c->description : ""));
+        buf_addf(b, ",\"priority\":%d}", c->priority);
+    }
+    buf_add_cstr(b, "],");
+}
+
+void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
+                    struct object *o)
+{
+    if (view == API_VIEW_JSON) {
+        write_object(b, kind, o);
+    } else if (view == API_VIEW_PARTIAL) {
+        write_partial(b, o);
+    } else {
+        buf_addf(b,
+                 "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"
+                 "v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
+                 o->version);
+        write_columns(b, kind);
+        buf_add_cstr(b, "\"rows\":[");
+        write_row(b, view, kind, o);
+        buf_add_cstr(b, "]}");
+    }
+}
+
+void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind)
+{
+    if (is_table(view)) {
+        buf_add_cstr(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",");
+        write_columns(b, kind);
+        buf_add_cstr(b, "\"rows\":[");
+    } else if (view == API_VIEW_PARTIAL) {
+        buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
+                        "v1\",\"items\":[");
+    } else {
+        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind,
+                 api_kind_group_version(kind));
+    }
+}
+
+void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
+                        struct object *o, bool first)
+{
+    if (!first)
+        buf_add_char(b, ',');
+    if (is_table(view))
+        write_row(b, view, kind, o);
+    else if (view == API_VIEW_PARTIAL)
+        write_partial(b, o);
+    else
+        write_object(b, kind, o);
+}
+
+void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
+                       uint64_t remaining)
+{
+    (void)view;
+    buf_addf(b, "],\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", version);
+    if (continue_) {
+        buf_addf(b, ",\"continue\":\"%s\"", continue_);
+        if (remaining)
+            buf_addf(b, ",\"remainingItemCount\":%" PRIu64, remaining);
+    }
+    buf_add_cstr(b, "}}");
+}

@@ -1,0 +1,634 @@
+/* CREATE, UPDATE, PATCH: from a request body to a committed object.
+ *
+ * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses ->
+ * validation -> commit. What a client may not change is put back from the stored object; a change
+ * that changes nothing commits nothing. Nothing is stored before everything is checked. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/rand.h"
+#include "base/time.h"
+#include "codec/url.h"
+#include "codec/yaml.h"
+#include "kube/pbobject.h"
+#include "lab/apiserver/api_priv.h"
+
+static enum api_strictness strictness_of(struct api_request *r)
+{
+    AUTO_CHARS char *v = url_param(r->query, "fieldValidation");
+    return streq(v, "Strict") ? API_STRICT : streq(v, "Ignore") ? API_IGNORE : API_WARN;
+}
+
+/* Reports unknown and duplicate fields as the client asked: false = answered with an error. */
+static bool tell_unknown(struct api_request *r, struct str lines)
+{
+    enum api_strictness strict = strictness_of(r);
+    AUTO_DONE(buf) struct buf all = {0};
+    struct str rest = lines;
+    while (rest.p && rest.n) {
+        struct str line = str_cut(rest, '\n', &rest);
+        if (!line.n)
+            continue;
+        AUTO_CHARS char *text = str_dup(line);
+        if (strict == API_WARN)
+            api_warn(r, text);
+        buf_addf(&all, "%s%s", all.n ? ", " : "", text);
+    }
+    if (strict != API_STRICT || !all.n)
+        return true;
+    AUTO_CHARS char *version = xstrdup(r->kind->version);
+    api_status(r, 400, "BadRequest", NULL,
+               "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+               r->kind->kind, version, r->kind->kind, buf_cstr(&all));
+    return false;
+}
+
+enum body_form { BODY_JSON, BODY_YAML, BODY_PROTOBUF };
+
+/* False: answered. No content type is taken as JSON, as real servers do. */
+static bool body_form(struct api_request *r, enum body_form *ret)
+{
+    struct str header = http_exchange_header(r->exchange, "content-type"), rest;
+    struct str type = str_trim(str_cut(header.p ? header : (struct str){"", 0}, ';', &rest));
+    if (!type.n || str_eq_nocase(type, STR("application/json")))
+        *ret = BODY_JSON;
+    else if (str_eq_nocase(type, STR("application/yaml")))
+        *ret = BODY_YAML;
+    else if (str_eq_nocase(type, STR("application/vnd.kubernetes.protobuf")))
+        *ret = BODY_PROTOBUF;
+    else {
+        api_status(r, 415, "UnsupportedMediaType", NULL,
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: application/json, "
+                   "application/yaml, application/vnd.kubernetes.protobuf");
+        return false;
+    }
+    return true;
+}
+
+static int parse_body(struct api_request *r, const struct schema *schema, json_t **ret,
+                      char *duplicate, struct err *err)
+{
+    struct str body = http_exchange_body(r->exchange), raw;
+    char api_version[256], kind[256];
+    enum body_form form;
+    if (!body_form(r, &form))
+        return -ECANCELED;
+    if (form == BODY_YAML)
+        return yaml_parse(body, ret, err);
+    if (form == BODY_JSON)
+        return json_parse(body, API_BODY_BYTES_MAX, duplicate, ret, err);
+    int code = pb_object_open(body, api_version, kind, &raw, err);
+    if (code == 0)
+        code = pb_object_decode(schema, raw, ret, err);
+    if (code == 0 && *kind)
+        json_put_str(*ret, "kind", kind);
+    if (code == 0 && *api_version)
+        json_put_str(*ret, "apiVersion", api_version);
+    return code;
+}
+
+/* The tree of the body; answers the error itself. */
+static int read_tree(struct api_request *r, const struct schema *schema, char duplicate[128],
+                     json_t **ret)
+{
+    AUTO_JSON json_t *object = NULL;
+    struct err err = {0};
+    int code = parse_body(r, schema, &object, duplicate, &err);
+    if (code == -ECANCELED)
+        return code;
+    if (code < 0) {
+        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: %s",
+                   err_text(&err));
+        return code;
+    }
+    if (!json_values_within(object, API_VALUES_MAX)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the object provided is unrecognized: it has more than %d values",
+                   API_VALUES_MAX);
+        return -EINVAL;
+    }
+    if (!json_is_object(object)) {
+        api_status(
+            r, 400, "BadRequest", NULL,
+            "the object provided is unrecognized: it must be an object with apiVersion and kind");
+        return -EINVAL;
+    }
+    *ret = TAKE(object);
+    return 0;
+}
+
+int api_read_message(struct api_request *r, const struct schema *schema, json_t **ret)
+{
+    AUTO_JSON json_t *object = NULL;
+    char duplicate[128] = "";
+    struct err err = {0};
+    if (!http_exchange_body(r->exchange).n) {
+        *ret = json_object();
+        return 0;
+    }
+    int code = read_tree(r, schema, duplicate, &object);
+    if (code < 0)
+        return code;
+    code = schema_decode(schema, object, NULL, &err);
+    if (code < 0) {
+        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+        return code;
+    }
+    *ret = TAKE(object);
+    return 0;
+}
+
+/* A body without apiVersion or kind is refused, as is another kind than the address says. */
+static bool check_type(struct api_request *r, const struct api_kind *kind, const json_t *object)
+{
+    const char *sent_kind = json_key_str(object, "kind"),
+               *sent_version = json_key_str(object, "apiVersion");
+    if (str_empty(sent_kind) && str_empty(sent_version))
+        return true; /* typed clients leave both out; the address says what is meant */
+    if (str_empty(sent_kind) || str_empty(sent_version)) {
+        api_status(r, 400, "BadRequest", NULL, "Object '%s' is missing",
+                   str_empty(sent_kind) ? "Kind" : "apiVersion");
+        return false;
+    }
+    if (!streq(sent_kind, kind->kind)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "%s in version \"%s\" cannot be handled as a %s: the kind does not match the "
+                   "address it was sent to",
+                   sent_kind, sent_version, kind->kind);
+        return false;
+    }
+    if (!streq(sent_version, api_kind_group_version(kind))) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the API version in the data (%s) does not match the expected API version (%s)",
+                   sent_version, api_kind_group_version(kind));
+        return false;
+    }
+    return true;
+}
+
+/* Tree of one kind to its kept form: types checked, unknown fields told. */
+static int settle_tree(struct api_request *r, const struct api_kind *kind, json_t *object,
+                       const char *duplicate)
+{
+    AUTO_DONE(buf) struct buf unknown = {0};
+    struct err err = {0};
+    if (*duplicate)
+        buf_addf(&unknown, "duplicate field \"%s\"\n", duplicate);
+    int code = api_kind_decode(kind, object, &unknown, &err);
+    if (code < 0) {
+        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
+                   kind->kind, kind->version, kind->kind, err_text(&err));
+        return code;
+    }
+    if (!tell_unknown(r, buf_str(&unknown)))
+        return -EINVAL;
+    if (kind->to_stored)
+        kind->to_stored(object);
+    return 0;
+}
+
+int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret)
+{
+    AUTO_JSON json_t *object = NULL;
+    char duplicate[128] = "";
+    int code = read_tree(r, kind->schema, duplicate, &object);
+    if (code < 0)
+        return code;
+    if (!check_type(r, kind, object))
+        return -EINVAL;
+    code = settle_tree(r, kind, object, duplicate);
+    if (code < 0)
+        return code;
+    *ret = TAKE(object);
+    return 0;
+}
+
+/* ---- metadata ---- */
+
+static void put_type(const struct api_kind *k, json_t *object)
+{
+    k = &api_kinds[api_kind_index(k)]; /* what is kept has the stored form */
+    /* First members, as every reader expects them. */
+    json_t *ordered =
+        json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
+    json_object_del(object, "kind");
+    json_object_del(object, "apiVersion");
+    json_object_update(ordered, object);
+    json_object_clear(object);
+    json_object_update(object, ordered);
+    json_decref(ordered);
+}
+
+static void keep_from_old(json_t *object, const json_t *old, const char *path)
+{
+    json_t *v = json_at(old, path);
+    if (v)
+        json_put(object, path, json_deep_copy(v));
+    else if (json_at(object, "metadata"))
+        json_del(object, path);
+}
+
+static void keep_metadata(json_t *object, const json_t *old)
+{
+    static const char *const fixed[] = {"metadata.uid",
+                                        "metadata.creationTimestamp",
+                                        "metadata.deletionTimestamp",
+                                        "metadata.deletionGracePeriodSeconds",
+                                        "metadata.generation",
+                                        "metadata.namespace",
+                                        "metadata.name",
+                                        "metadata.generateName",
+                                        "metadata.resourceVersion"};
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        keep_from_old(object, old, fixed[i]);
+    json_del(object, "metadata.managedFields");
+    json_del(object, "metadata.selfLink");
+}
+
+static void new_metadata(struct api_request *r, json_t *object, const char *name)
+{
+    char uid[37], now[21];
+    rand_uuid(uid);
+    time_format_rfc3339(time_real_s(), now);
+    json_put_str(object, "metadata.name", name);
+    if (*r->ns)
+        json_put_str(object, "metadata.namespace", r->ns);
+    json_put_str(object, "metadata.uid", uid);
+    json_put_str(object, "metadata.creationTimestamp", now);
+    static const char *const ours[] = {
+        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
+        "metadata.resourceVersion",   "metadata.managedFields",
+        "metadata.selfLink",          "metadata.generation"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        json_del(object, ours[i]);
+    if (r->kind->counts_generation)
+        json_put_int(object, "metadata.generation", 1);
+}
+
+/* Spec changes count; metadata and status do not. */
+static void count_generation(const struct api_kind *k, json_t *object, const json_t *old)
+{
+    if (!k->counts_generation)
+        return;
+    json_t *a = json_object_get(object, "spec"), *b = json_object_get(old, "spec");
+    if (a == b || (a && b && json_equal(a, b)))
+        return;
+    json_put_int(object, "metadata.generation", json_at_int(old, "metadata.generation", 0) + 1);
+}
+
+/* ---- commit ---- */
+
+static void reply_dry(struct api_request *r, int status, json_t *object)
+{
+    put_type(r->kind, object);
+    if (r->kind->from_stored)
+        r->kind->from_stored(object);
+    api_reply_object(r, status, object);
+}
+
+static void commit_store(struct api_request *r, json_t *object, int status)
+{
+    struct object *stored;
+    struct err err = {0};
+    put_type(r->kind, object);
+    int code = store_put(r->server->store, r->kind_index, object, &stored, &err);
+    if (code == -EFBIG)
+        api_status(r, 413, "RequestEntityTooLarge", NULL, "%s", err_text(&err));
+    else if (code < 0)
+        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+    else
+        api_reply_stored(r, status, stored);
+}
+
+static bool same_but_version(const json_t *a, const json_t *b)
+{
+    AUTO_JSON json_t *x = json_deep_copy(a);
+    AUTO_JSON json_t *y = json_deep_copy(b);
+    json_del(x, "metadata.resourceVersion");
+    json_del(y, "metadata.resourceVersion");
+    json_object_del(x, "kind");
+    json_object_del(y, "kind");
+    json_object_del(x, "apiVersion");
+    json_object_del(y, "apiVersion");
+    return json_equal(x, y);
+}
+
+static void reply_invalid(struct api_request *r, const json_t *object, struct api_causes *causes)
+{
+    AUTO_CHARS char *name =
+        xstrdup(json_at_str(object, "metadata.name") ? json_at_str(object, "metadata.name") : "");
+    api_invalid(r, name, causes);
+    api_causes_done(causes);
+}
+
+void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    AUTO_JSON json_t *before = old ? api_tree(old) : NULL;
+    struct api_causes causes = {0};
+    if (!streq(r->subresource, "status") || !before) {
+        api_kind_default(&api_kinds[r->kind_index], object);
+        if (streq(r->kind->kind, "Service"))
+            api_service_prepare(r->server, object, before, &causes);
+    }
+    api_kind_validate(&api_kinds[r->kind_index], object, before, &causes);
+    if (causes.n) {
+        reply_invalid(r, object, &causes);
+        return;
+    }
+    api_causes_done(&causes);
+    if (before) {
+        count_generation(r->kind, object, before);
+        if (same_but_version(object, before)) {
+            api_reply_stored(r, status, old);
+            return;
+        }
+    }
+    if (r->dry_run)
+        reply_dry(r, status, object);
+    else if (before && json_at_str(object, "metadata.deletionTimestamp"))
+        api_finish_delete(r, object, old);
+    else
+        commit_store(r, object, status);
+}
+
+/* ---- create ---- */
+
+/* False: answered. A namespaced object needs its namespace, and it must not be going away. */
+static bool check_namespace(struct api_request *r, const char *name)
+{
+    if (!r->kind->namespaced)
+        return true;
+    int index = api_kind_find(STR(""), STR("v1"), STR("namespaces"));
+    struct object *ns = store_find(r->server->store, (uint32_t)index, "", r->ns);
+    AUTO_CHARS char *ns_name = xstrdup(r->ns);
+    AUTO_CHARS char *copy = xstrdup(name ? name : "");
+    if (!ns) {
+        AUTO_JSON json_t *details = json_pack("{s:s,s:s}", "name", ns_name, "kind", "namespaces");
+        api_status(r, 404, "NotFound", details, "namespaces \"%s\" not found", ns_name);
+        return false;
+    }
+    AUTO_JSON json_t *tree = api_tree(ns);
+    if (!json_at_str(tree, "metadata.deletionTimestamp"))
+        return true;
+    AUTO_JSON json_t *details = api_details(r, copy);
+    api_status(r, 403, "Forbidden", details,
+               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is "
+               "being terminated",
+               api_kind_resource(r->kind), copy, ns_name);
+    return false;
+}
+
+/* The name, generated if only a prefix is given; NULL: answered. */
+static char *choose_name(struct api_request *r, const json_t *object)
+{
+    const char *name = json_at_str(object, "metadata.name"),
+               *prefix = json_at_str(object, "metadata.generateName");
+    if (!str_empty(name))
+        return xstrdup(name);
+    if (str_empty(prefix)) {
+        struct api_causes causes = {0};
+        api_cause_add(&causes, "FieldValueRequired", "metadata.name",
+                      "Required value: name or generateName is required");
+        api_invalid(r, "", &causes);
+        api_causes_done(&causes);
+        return NULL;
+    }
+    for (;;) {
+        char suffix[6];
+        rand_suffix(suffix, 5);
+        char *made = xasprintf("%.58s%s", prefix, suffix);
+        if (!store_find(r->server->store, r->kind_index, r->ns, made))
+            return made;
+        free(made);
+    }
+}
+
+void api_create(struct api_request *r)
+{
+    AUTO_JSON json_t *object = NULL;
+    if (r->name) {
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+        return;
+    }
+    if (api_read_body(r, r->kind, &object) < 0)
+        return;
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (r->kind->namespaced && !*r->ns) {
+        api_status(r, 400, "BadRequest", NULL, "an empty namespace may not be set during creation");
+        return;
+    }
+    if (!str_empty(ns) && !streq(ns, r->ns)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the provided object does not match the namespace sent on the "
+                   "request");
+        return;
+    }
+    AUTO_CHARS char *name = choose_name(r, object);
+    if (!name || !check_namespace(r, name))
+        return;
+    if (store_find(r->server->store, r->kind_index, r->ns, name)) {
+        AUTO_JSON json_t *details = api_details(r, name);
+        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
+                   api_kind_resource(r->kind), name);
+        return;
+    }
+    new_metadata(r, object, name);
+    if (r->kind->has_status && !streq(r->kind->kind, "Node"))
+        json_object_del(object, "status");
+    api_admit_create(r, object);
+    api_commit(r, object, NULL, 201);
+}
+
+/* ---- update and patch ---- */
+
+static void reply_conflict(struct api_request *r)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "Conflict", details,
+               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
+               "apply your changes to the "
+               "latest version and try again",
+               api_kind_resource(r->kind), name);
+}
+
+/* object becomes before, but for what stands at path. */
+static void take_only(json_t *object, const json_t *before, const char *path)
+{
+    json_t *value = json_incref(json_at(object, path));
+    json_t *copy = json_deep_copy(before);
+    json_object_clear(object);
+    json_object_update(object, copy);
+    json_decref(copy);
+    if (value)
+        json_put(object, path, value);
+    else
+        json_del(object, path);
+}
+
+/* /status changes the status, and of the metadata what Kubernetes' strategies let pass. */
+static void take_status(struct api_request *r, json_t *object, const json_t *before)
+{
+    json_t *metadata = json_incref(json_object_get(object, "metadata"));
+    take_only(object, before, "status");
+    if (metadata)
+        json_object_set_new(object, "metadata", metadata);
+    if (streq(r->kind->kind, "Deployment"))
+        keep_from_old(object, before, "metadata.labels");
+    else if (streq(r->kind->kind, "Pod"))
+        keep_from_old(object, before, "metadata.ownerReferences");
+}
+
+/* Puts back what this address may not change: the status and ephemeral containers through the
+ * object, the rest through /status and /ephemeralcontainers. */
+static void separate_status(struct api_request *r, json_t *object, const json_t *before)
+{
+    if (streq(r->subresource, "ephemeralcontainers")) {
+        take_only(object, before, "spec.ephemeralContainers");
+        return;
+    }
+    if (!r->kind->has_status)
+        return;
+    if (streq(r->subresource, "status")) {
+        take_status(r, object, before);
+        return;
+    }
+    keep_from_old(object, before, "status");
+    if (streq(r->kind->kind, "Pod"))
+        keep_from_old(object, before, "spec.ephemeralContainers");
+}
+
+/* The common end of PUT and PATCH. */
+static void commit_change(struct api_request *r, json_t *object, struct object *old)
+{
+    AUTO_JSON json_t *before = api_tree(old);
+    const char *version = json_at_str(object, "metadata.resourceVersion"),
+               *uid = json_at_str(object, "metadata.uid");
+    const char *name = json_at_str(object, "metadata.name");
+    if (!str_empty(name) && !streq(name, r->name)) {
+        AUTO_CHARS char *sent = xstrdup(name);
+        AUTO_CHARS char *want = xstrdup(r->name);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the name of the object (%s) does not match the name on the URL (%s)", sent,
+                   want);
+        return;
+    }
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (!str_empty(ns) && !streq(ns, r->ns)) {
+        AUTO_CHARS char *sent = xstrdup(ns);
+        AUTO_CHARS char *want = xstrdup(r->ns);
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the object (%s) does not match the namespace on the URL (%s)",
+                   sent, want);
+        return;
+    }
+    if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
+        (!str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
+        reply_conflict(r);
+        return;
+    }
+    separate_status(r, object, before);
+    keep_metadata(object, before);
+    api_commit(r, object, old, 200);
+}
+
+void api_update(struct api_request *r)
+{
+    AUTO_JSON json_t *object = NULL;
+    if (api_read_body(r, r->kind, &object) < 0)
+        return;
+    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    if (!old) {
+        api_not_found(r, r->name);
+        return;
+    }
+    commit_change(r, object, old);
+}
+
+static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch,
+                       struct err *err)
+{
+    if (str_starts(type, STR("application/json-patch+json")))
+        return api_patch_json(object, patch, err);
+    if (!json_is_object(patch))
+        return err_set(err, -EINVAL, NULL, "the patch must be an object");
+    if (str_starts(type, STR("application/strategic-merge-patch+json")))
+        return api_patch_strategic(r->kind, *object, patch, err);
+    api_patch_merge(*object, patch);
+    return 0;
+}
+
+/* False: answered. */
+static bool patch_type_known(struct api_request *r, struct str type)
+{
+    static const char *const known[] = {"application/json-patch+json",
+                                        "application/merge-patch+json",
+                                        "application/strategic-merge-patch+json"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_starts(type, str_from(known[i])))
+            return true;
+    if (str_starts(type, STR("application/apply-patch+yaml")))
+        api_status(r, 415, "UnsupportedMediaType", NULL,
+                   "server-side apply is not served by this lab API server yet: use kubectl apply "
+                   "without --server-side");
+    else
+        api_status(
+            r, 415, "UnsupportedMediaType", NULL,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json");
+    return false;
+}
+
+static void patch_failed(struct api_request *r, struct str type, int code, const struct err *err)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    AUTO_JSON json_t *details = api_details(r, name);
+    if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
+        api_status(r, 422, "Invalid", NULL,
+                   "the server rejected our request due to an error in our request: %s",
+                   err_text(err));
+    else
+        api_status(r, 400, "BadRequest", details, "error decoding patch: %s", err_text(err));
+}
+
+void api_patch(struct api_request *r)
+{
+    struct str type = http_exchange_header(r->exchange, "content-type");
+    AUTO_JSON json_t *patch = NULL;
+    char duplicate[128] = "";
+    struct err err = {0};
+    if (!patch_type_known(r, type))
+        return;
+    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
+        0) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
+        return;
+    }
+    if (!json_values_within(patch, API_VALUES_MAX)) {
+        api_status(r, 400, "BadRequest", NULL, "error decoding patch: it has more than %d values",
+                   API_VALUES_MAX);
+        return;
+    }
+    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    if (!old) {
+        api_not_found(r, r->name);
+        return;
+    }
+    AUTO_JSON json_t *object = api_tree(old);
+    if (r->kind->from_stored)
+        r->kind->from_stored(object);
+    if (!json_is_array(patch) && !json_at(patch, "metadata.resourceVersion"))
+        json_del(object, "metadata.resourceVersion");
+    int code = apply_patch(r, type, &object, patch, &err);
+    if (code == 0 && !json_is_object(object))
+        code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
+    if (code < 0) {
+        patch_failed(r, type, code, &err);
+        return;
+    }
+    if (check_type(r, r->kind, object) && settle_tree(r, r->kind, object, duplicate) == 0)
+        commit_change(r, object, old);
+}

@@ -1,0 +1,177 @@
+/* Announcing Service addresses on the lab's network.
+ *
+ * Every node watches Services and Nodes and computes the same answer: of the Ready nodes the one
+ * whose name, hashed with the address, is smallest. That node holds the address on its eth0 as a
+ * single host, so it answers ARP and neighbour solicitations; what happens to the packets is the
+ * agent's business. Addresses outside the node's own subnet are left alone. Losing a node moves its
+ * addresses when it becomes NotReady. */
+#include "lab/node/node_announce.h"
+
+#include <errno.h>
+
+#include "base/hash.h"
+#include "lab/node/node_priv.h"
+#include "lab/object_reading.h"
+#include "nl/rtnl.h"
+
+struct node_announce {
+    struct node *node;
+    struct informer *services;
+    struct informer *nodes;
+    struct nl_socket *socket;
+    unsigned eth0;
+    VEC(struct ip) held;
+};
+
+static bool in_subnet(const struct node_announce *a, const struct ip *ip)
+{
+    const struct ip *own = &a->node->options->internal[ip->family == AF_INET6];
+    struct prefix subnet = {*own, ip->family == AF_INET6 ? 64 : 24};
+    return own->family && prefix_contains(&subnet, ip);
+}
+
+static bool elected(const struct node_announce *a, const struct ip *ip)
+{
+    const char *best = NULL;
+    uint64_t best_hash = 0;
+    json_t *node;
+    for (size_t at = 0; informer_next(a->nodes, &at, &node);) {
+        const char *name = json_at_str(node, "metadata.name");
+        if (!name || !condition_is_true(node, "Ready"))
+            continue;
+        uint64_t hash = hash_bytes_seed(name, strlen(name), hash_bytes_seed(ip->bytes, 16, 1));
+        if (!best || hash < best_hash) {
+            best = name;
+            best_hash = hash;
+        }
+    }
+    return streq(best, a->node->options->name);
+}
+
+static bool list_has(const struct ip *v, size_t n, const struct ip *ip)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ip_eq(&v[i], ip))
+            return true;
+    return false;
+}
+
+static void want_address(struct node_announce *a, const char *text, struct node_announce *wanted)
+{
+    struct ip ip;
+    if (!text || ip_parse(str_from(text), &ip) < 0 || !in_subnet(a, &ip))
+        return;
+    if (ip_eq(&ip, &a->node->options->internal[ip.family == AF_INET6]) ||
+        ip_eq(&ip, &a->node->options->external[ip.family == AF_INET6]))
+        return; /* a node's own */
+    if (!list_has(wanted->held.v, wanted->held.n, &ip) && elected(a, &ip))
+        vec_push(&wanted->held, ip);
+}
+
+static void change(struct node_announce *a, const struct ip *ip, bool add)
+{
+    struct prefix host = {*ip, ip->family == AF_INET6 ? 128 : 32};
+    struct err err = {0};
+    char text[IP_TEXT_BYTES];
+    int r = add ? rtnl_addr_add(a->socket, a->eth0, &host, &err)
+                : rtnl_addr_remove(a->socket, a->eth0, &host, &err);
+    if (r < 0 && r != -EEXIST && r != -EADDRNOTAVAIL)
+        log_warn("announcing an address", kv_s("address", ip_format(ip, text)),
+                 kv_s("error", err_text(&err)));
+    else
+        log_info(add ? "address announced" : "address given up",
+                 kv_s("address", ip_format(ip, text)));
+}
+
+static void settle(void *user)
+{
+    struct node_announce *a = user;
+    struct node_announce wanted = {0};
+    json_t *service, *item;
+    size_t i;
+    if (!informer_synced(a->services) || !informer_synced(a->nodes))
+        return;
+    for (size_t at = 0; informer_next(a->services, &at, &service);) {
+        json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, item)
+            want_address(a, json_key_str(item, "ip"), &wanted);
+        json_array_foreach(json_at(service, "spec.externalIPs"), i, item)
+            want_address(a, json_string_value(item), &wanted);
+    }
+    for (i = 0; i < a->held.n; i++)
+        if (!list_has(wanted.held.v, wanted.held.n, &a->held.v[i]))
+            change(a, &a->held.v[i], false);
+    for (i = 0; i < wanted.held.n; i++)
+        if (!list_has(a->held.v, a->held.n, &wanted.held.v[i]))
+            change(a, &wanted.held.v[i], true);
+    vec_done(&a->held);
+    a->held.v = wanted.held.v;
+    a->held.n = wanted.held.n;
+    a->held.cap = wanted.held.cap;
+}
+
+static void settle_later(struct node_announce *a)
+{
+    loop_defer_cancel(a->node->loop, settle, a);
+    loop_defer(a->node->loop, settle, a);
+}
+
+static void on_service(json_t *object, void *user)
+{
+    (void)object;
+    settle_later(user);
+}
+
+static void on_node(json_t *object, void *user)
+{
+    struct node_announce *a = user;
+    if (streq(json_at_str(object, "metadata.name"), a->node->options->name))
+        node_saw_itself(a->node, object);
+    settle_later(a);
+}
+
+static void on_gone(struct str key, json_t *object, void *user)
+{
+    (void)key;
+    (void)object;
+    settle_later(user);
+}
+
+static void on_synced(void *user)
+{
+    settle_later(user);
+}
+
+struct node_announce *node_announce_new(struct node *n)
+{
+    static const struct informer_ops service_ops = {
+        .on_upsert = on_service, .on_delete = on_gone, .on_synced = on_synced};
+    static const struct informer_ops node_ops = {
+        .on_upsert = on_node, .on_delete = on_gone, .on_synced = on_synced};
+    struct node_announce *a = NEW(struct node_announce);
+    a->node = n;
+    if (nl_socket_new(NETLINK_ROUTE, &a->socket, NULL) < 0 ||
+        rtnl_link_find(a->socket, "eth0", &a->eth0) < 0) {
+        log_warn("no eth0: LoadBalancer addresses are not announced",
+                 kv_s("node", n->options->name));
+        nl_socket_free(a->socket);
+        free(a);
+        return NULL;
+    }
+    const struct informer_options services = {.path = "/api/v1/services", .cache = true};
+    const struct informer_options nodes = {.path = "/api/v1/nodes", .cache = true};
+    a->services = informer_start(n->client, &services, &service_ops, a);
+    a->nodes = informer_start(n->client, &nodes, &node_ops, a);
+    return a;
+}
+
+void node_announce_free(struct node_announce *a)
+{
+    if (!a)
+        return;
+    loop_defer_cancel(a->node->loop, settle, a);
+    informer_free(a->services);
+    informer_free(a->nodes);
+    nl_socket_free(a->socket);
+    vec_done(&a->held);
+    free(a);
+}
