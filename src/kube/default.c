@@ -168,3 +168,14 @@ void default_namespace(json_t *object)
     if (!json_at_str(object, "status.phase"))
         json_put_str(object, "status.phase", "Active");
 }
+
+/* Labels and selector may be left out: they are the template's labels then. */
+void default_replication_controller(json_t *object)
+{
+    json_t *labels = json_at(object, "spec.template.metadata.labels");
+    static const char *const paths[] = {"spec.selector", "metadata.labels"};
+    default_pod_template(object);
+    for (size_t i = 0; i < ARRAY_LEN(paths) && json_object_size(labels); i++)
+        if (!json_object_size(json_at(object, paths[i])))
+            json_put(object, paths[i], json_deep_copy(labels));
+}

@@ -7,6 +7,7 @@
 /* In place, on decoded objects, after schema_default. */
 void default_pod(json_t *object);
 void default_pod_template(json_t *object); /* Deployment, ReplicaSet */
+void default_replication_controller(json_t *object);
 void default_service(json_t *object);
 void default_secret(json_t *object);
 void default_endpointslice(json_t *object);
@@ -17,6 +18,8 @@ void validate_pod(const json_t *object, const json_t *old, struct field_errors *
 void validate_service(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_replication_controller(const json_t *object, const json_t *old,
+                                     struct field_errors *e);
 void validate_configmap(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_secret(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpointslice(const json_t *object, const json_t *old, struct field_errors *e);

@@ -1,4 +1,5 @@
-/* Tables of the API's messages: apps, discovery, coordination, events, autoscaling, policy.
+/* Tables of the API's messages: replicated pods (apps, ReplicationController), discovery,
+ * coordination, events, autoscaling, policy.
  *
  * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
  * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
@@ -100,6 +101,21 @@ static const struct schema_field replica_set_fields[] = {
     FIELD("status", OBJECT, 3, OF(replica_set_status), OMIT, .def = "{}"),
 };
 SCHEMA(replica_set, "ReplicaSet");
+
+static const struct schema_field replication_controller_spec_fields[] = {
+    FIELD("replicas", INT32, 1, OMIT, POINTER, .def = "1", BETWEEN(0, INT32_MAX)),
+    FIELD("minReadySeconds", INT32, 4, OMIT, BETWEEN(0, INT32_MAX)),
+    FIELD("selector", STRING, 2, MAP, OMIT, .format = FORMAT_LABELS),
+    FIELD("template", OBJECT, 3, OF(pod_template_spec), OMIT, POINTER),
+};
+SCHEMA(replication_controller_spec, "ReplicationControllerSpec");
+
+static const struct schema_field replication_controller_fields[] = {
+    TYPE_META, FIELD("metadata", OBJECT, 1, OF(object_meta), OMIT),
+    FIELD("spec", OBJECT, 2, OF(replication_controller_spec), OMIT, .def = "{}"),
+    FIELD("status", OBJECT, 3, OF(replica_set_status), OMIT, .def = "{}"), /* the same fields */
+};
+SCHEMA(replication_controller, "ReplicationController");
 
 static const struct schema_field endpoint_conditions_fields[] = {
     FIELD("ready", BOOL, 1, OMIT, POINTER),

@@ -159,6 +159,8 @@ extern const struct schema schema_projected_volume_source;
 extern const struct schema schema_quobyte_volume_source;
 extern const struct schema schema_rbd_volume_source;
 extern const struct schema schema_replica_set;
+extern const struct schema schema_replication_controller;
+extern const struct schema schema_replication_controller_spec;
 extern const struct schema schema_replica_set_condition;
 extern const struct schema schema_replica_set_spec;
 extern const struct schema schema_replica_set_status;

@@ -307,8 +307,11 @@ static json_t *workload_selector(const json_t *o)
     struct buf b = {0};
     size_t i;
     json_t *e;
-    add_labels(&b, json_at(o, "spec.selector.matchLabels"));
-    json_array_foreach(json_at(o, "spec.selector.matchExpressions"), i, e) add_expression(&b, e);
+    bool plain = streq(json_at_str(o, "kind"), "ReplicationController");
+    add_labels(&b, json_at(o, plain ? "spec.selector" : "spec.selector.matchLabels"));
+    if (!plain)
+        json_array_foreach(json_at(o, "spec.selector.matchExpressions"), i, e)
+            add_expression(&b, e);
     return take_text(&b, "<none>");
 }
 

@@ -361,16 +361,21 @@ static void check_selector(const json_t *object, struct field_errors *e)
     selector_done(&s);
 }
 
-static void check_template(const json_t *object, struct field_errors *e)
+static void check_pod_template(const json_t *object, struct field_errors *e)
 {
     const char *restart = json_at_str(object, "spec.template.spec.restartPolicy");
-    check_selector(object, e);
     if (!json_array_size(json_at(object, "spec.template.spec.containers")) &&
         !json_at(object, "spec.template.spec"))
         error_required(e, NULL, "spec.template.spec.containers");
     check_pod_spec(json_at(object, "spec.template.spec"), "spec.template.spec", e);
     if (restart && !streq(restart, "Always"))
         error_unsupported(e, restart, "Always", "spec.template.spec.restartPolicy");
+}
+
+static void check_template(const json_t *object, struct field_errors *e)
+{
+    check_selector(object, e);
+    check_pod_template(object, e);
 }
 
 static void check_same_selector(const json_t *object, const json_t *old, struct field_errors *e)
@@ -433,6 +438,27 @@ void validate_replicaset(const json_t *object, const json_t *old, struct field_e
 {
     check_template(object, e);
     check_same_selector(object, old, e);
+}
+
+void validate_replication_controller(const json_t *object, const json_t *old,
+                                     struct field_errors *e)
+{
+    const json_t *selector = json_at(object, "spec.selector"),
+                 *labels = json_at(object, "spec.template.metadata.labels"), *value;
+    const char *key;
+    bool matches = true;
+    (void)old;
+    if (!json_object_size(selector))
+        error_required(e, NULL, "spec.selector");
+    json_object_foreach((json_t *)(uintptr_t)selector, key, value) matches =
+        matches && json_equal(json_object_get(labels, key), value);
+    if (!matches)
+        error_invalid(e, labels, "`selector` does not match template `labels`",
+                      "spec.template.metadata.labels");
+    if (!json_at(object, "spec.template"))
+        error_required(e, NULL, "spec.template");
+    else
+        check_pod_template(object, e);
 }
 
 static size_t map_bytes(const json_t *map)

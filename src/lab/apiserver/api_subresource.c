@@ -11,7 +11,9 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
     AUTO_DONE(buf) struct buf selector = {0};
     const char *key;
     json_t *value;
-    json_object_foreach(json_at(object, "spec.selector.matchLabels"), key, value)
+    bool plain = streq(k->kind, "ReplicationController");
+    json_object_foreach(json_at(object, plain ? "spec.selector" : "spec.selector.matchLabels"), key,
+                        value)
         buf_addf(&selector, "%s%s=%s", selector.n ? "," : "", key, json_string_value(value));
     json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion",
                               "autoscaling/v1", "metadata", "spec", "replicas",
@@ -19,7 +21,6 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
                               "replicas", (json_int_t)json_at_int(object, "status.replicas", 0));
     static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
                                          "creationTimestamp"};
-    (void)k;
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
         json_t *v = json_object_get(json_at(object, "metadata"), copied[i]);
         if (v)

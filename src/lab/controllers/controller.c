@@ -21,10 +21,10 @@ enum {
 };
 
 static const struct controller_kind *const controller_table[] = {
-    &replicaset_controller, &deployment_controller,     &endpointslice_controller,
-    &endpoints_controller,  &mirroring_controller,      &garbage_controller,
-    &namespace_controller,  &serviceaccount_controller, &scheduler_controller,
-    &node_controller,       &loadbalancer_controller,
+    &replicaset_controller,    &replication_controller, &deployment_controller,
+    &endpointslice_controller, &endpoints_controller,   &mirroring_controller,
+    &garbage_controller,       &namespace_controller,   &serviceaccount_controller,
+    &scheduler_controller,     &node_controller,        &loadbalancer_controller,
 };
 enum { CONTROLLERS = ARRAY_LEN(controller_table) };
 
@@ -37,6 +37,7 @@ static const char *const watched_paths[_WATCHED_MAX] = {
     [WATCHED_ENDPOINTSLICE] = "/apis/discovery.k8s.io/v1/endpointslices",
     [WATCHED_DEPLOYMENT] = "/apis/apps/v1/deployments",
     [WATCHED_REPLICASET] = "/apis/apps/v1/replicasets",
+    [WATCHED_REPLICATIONCONTROLLER] = "/api/v1/replicationcontrollers",
     [WATCHED_SERVICEACCOUNT] = "/api/v1/serviceaccounts",
     [WATCHED_CONFIGMAP] = "/api/v1/configmaps",
     [WATCHED_SECRET] = "/api/v1/secrets",

@@ -20,6 +20,7 @@ enum watched {
     WATCHED_ENDPOINTSLICE,
     WATCHED_DEPLOYMENT,
     WATCHED_REPLICASET,
+    WATCHED_REPLICATIONCONTROLLER,
     WATCHED_SERVICEACCOUNT,
     WATCHED_CONFIGMAP,
     WATCHED_SECRET,
@@ -100,6 +101,7 @@ void sync_again_after(struct sync *s, uint64_t after_ms);
 
 /* The controllers; controller.c has the table. */
 extern const struct controller_kind replicaset_controller;
+extern const struct controller_kind replication_controller;
 extern const struct controller_kind deployment_controller;
 extern const struct controller_kind endpointslice_controller;
 extern const struct controller_kind endpoints_controller;

@@ -80,7 +80,7 @@ static void collect(enum watched kind, const json_t *object, struct values *ret)
             AUTO_CHARS char *pair = index_pair(ns, name, json_string_value(value));
             add_value(ret, kind, INDEX_LABEL, pair);
         }
-    if (kind == WATCHED_POD || kind == WATCHED_REPLICASET)
+    if (kind == WATCHED_POD || kind == WATCHED_REPLICASET || kind == WATCHED_REPLICATIONCONTROLLER)
         add_value(ret, kind, INDEX_NAMESPACE, ns ? ns : "");
     if (kind == WATCHED_SERVICE) {
         AUTO_CHARS char *pair = index_selector(ns, json_at(object, "spec.selector"));

@@ -26,6 +26,8 @@ static const struct {
     [WATCHED_ENDPOINTSLICE] = {"EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices"},
     [WATCHED_DEPLOYMENT] = {"Deployment", "/apis/apps/v1", "deployments"},
     [WATCHED_REPLICASET] = {"ReplicaSet", "/apis/apps/v1", "replicasets"},
+    [WATCHED_REPLICATIONCONTROLLER] = {"ReplicationController", "/api/v1",
+                                       "replicationcontrollers"},
     [WATCHED_SERVICEACCOUNT] = {"ServiceAccount", "/api/v1", "serviceaccounts"},
     [WATCHED_CONFIGMAP] = {"ConfigMap", "/api/v1", "configmaps"},
     [WATCHED_SECRET] = {"Secret", "/api/v1", "secrets"},

@@ -1,6 +1,7 @@
-/* ReplicaSet controller: as many pods as spec.replicas says.
+/* ReplicaSet controller: as many pods as spec.replicas says. ReplicationControllers are the same
+ * with a plain map for a selector.
  *
- * Reads the caches of ReplicaSets and Pods; creates pods from the template, deletes the least
+ * Reads the caches of both and of Pods; creates pods from the template, deletes the least
  * useful first (not scheduled, not ready, youngest), adopts matching orphans, writes status. Rules:
  * apps/v1 ReplicaSet. */
 #include <stdio.h>
@@ -11,39 +12,63 @@
 
 enum { BURST = 500 };
 
+struct set_kind {
+    enum watched watched;
+    const char *kind, *api_version;
+    const char *path, *plural; /* around namespaces/NS */
+};
+
+static const struct set_kind replica_sets = {WATCHED_REPLICASET, "ReplicaSet", "apps/v1",
+                                             "/apis/apps/v1", "replicasets"};
+static const struct set_kind replication_controllers = {WATCHED_REPLICATIONCONTROLLER,
+                                                        "ReplicationController", "v1", "/api/v1",
+                                                        "replicationcontrollers"};
+
 struct pods {
     json_t **v;
     size_t n;
     size_t cap;
 };
 
-static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
+/* The plain part of a set's selector. */
+static json_t *selector_map(const struct set_kind *k, const json_t *rs)
 {
-    (void)deleted;
-    if (kind == WATCHED_REPLICASET) {
+    return json_at(rs, k == &replica_sets ? "spec.selector.matchLabels" : "spec.selector");
+}
+
+static bool set_selects(const struct set_kind *k, const json_t *rs, const json_t *pod)
+{
+    const json_t *labels = json_at(pod, "metadata.labels");
+    return k == &replica_sets ? label_selector_matches(json_at(rs, "spec.selector"), labels)
+                              : labels_match(selector_map(k, rs), labels);
+}
+
+static void on_set_change(const struct set_kind *k, struct controller *c, enum watched kind,
+                          json_t *object, bool deleted)
+{
+    if (kind == k->watched) {
         controller_enqueue_object(c, object);
     } else if (kind == WATCHED_POD) {
         const json_t *owner = owner_controller(object);
         const char *ns = json_at_str(object, "metadata.namespace");
-        if (owner && streq(json_key_str(owner, "kind"), "ReplicaSet"))
+        if (owner && streq(json_key_str(owner, "kind"), k->kind))
             controller_enqueue(c, key_of(ns, json_key_str(owner, "name")));
         else if (!owner && !deleted && !is_deleting(object)) {
             json_t *rs;
-            for (size_t at = 0; controllers_next(controller_set(c), WATCHED_REPLICASET,
-                                                 INDEX_NAMESPACE, ns, &at, &rs);)
-                if (label_selector_matches(json_at(rs, "spec.selector"),
-                                           json_at(object, "metadata.labels")))
+            for (size_t at = 0;
+                 controllers_next(controller_set(c), k->watched, INDEX_NAMESPACE, ns, &at, &rs);)
+                if (set_selects(k, rs, object))
                     controller_enqueue_object(c, rs);
         }
     }
 }
 
-static void adopt(struct sync *s, const json_t *rs, const json_t *pod)
+static void adopt(struct sync *s, const struct set_kind *k, const json_t *rs, const json_t *pod)
 {
     char path[700];
     AUTO_JSON json_t *patch = json_object();
     json_t *refs = json_array();
-    json_array_append_new(refs, owner_reference_new(rs, "apps/v1", "ReplicaSet"));
+    json_array_append_new(refs, owner_reference_new(rs, k->api_version, k->kind));
     json_put(patch, "metadata.ownerReferences", refs);
     json_put_str(patch, "metadata.uid", json_at_str(pod, "metadata.uid"));
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s",
@@ -52,11 +77,11 @@ static void adopt(struct sync *s, const json_t *rs, const json_t *pod)
 }
 
 /* The active pods that belong to rs; orphans that match are adopted and counted. */
-static void collect(struct sync *s, const json_t *rs, struct pods *ret)
+static void collect(struct sync *s, const struct set_kind *k, const json_t *rs, struct pods *ret)
 {
     struct controllers *cs = sync_set(s);
     const char *ns = json_at_str(rs, "metadata.namespace"), *uid = json_at_str(rs, "metadata.uid");
-    AUTO_CHARS char *first_label = index_selector(ns, json_at(rs, "spec.selector.matchLabels"));
+    AUTO_CHARS char *first_label = index_selector(ns, selector_map(k, rs));
     json_t *pod;
     for (size_t at = 0; controllers_next(cs, WATCHED_POD, INDEX_OWNER, uid, &at, &pod);)
         if (pod_is_active(pod) && owned_by(pod, uid))
@@ -65,15 +90,14 @@ static void collect(struct sync *s, const json_t *rs, struct pods *ret)
          !is_deleting(rs) &&
          controllers_next(cs, WATCHED_POD, first_label ? INDEX_LABEL : INDEX_NAMESPACE,
                           first_label ? first_label : ns, &at, &pod);) {
-        if (!pod_is_active(pod) || owner_controller(pod) ||
-            !label_selector_matches(json_at(rs, "spec.selector"), json_at(pod, "metadata.labels")))
+        if (!pod_is_active(pod) || owner_controller(pod) || !set_selects(k, rs, pod))
             continue;
-        adopt(s, rs, pod);
+        adopt(s, k, rs, pod);
         vec_push(ret, pod);
     }
 }
 
-static void create_pod(struct sync *s, const json_t *rs)
+static void create_pod(struct sync *s, const struct set_kind *k, const json_t *rs)
 {
     char path[300];
     const char *ns = json_at_str(rs, "metadata.namespace");
@@ -91,7 +115,7 @@ static void create_pod(struct sync *s, const json_t *rs)
             json_object_set_new(json_object_get(pod, "metadata"), copied[i], json_deep_copy(v));
     }
     json_put_str(pod, "metadata.generateName", prefix);
-    json_array_append_new(refs, owner_reference_new(rs, "apps/v1", "ReplicaSet"));
+    json_array_append_new(refs, owner_reference_new(rs, k->api_version, k->kind));
     json_put(pod, "metadata.ownerReferences", refs);
     json_put(pod, "spec", json_deep_copy(json_at(template, "spec")));
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods", ns);
@@ -148,7 +172,8 @@ static bool is_available(const json_t *pod, int64_t min_ready_s, int64_t *ret_wa
     return left <= 0;
 }
 
-static void write_status(struct sync *s, const json_t *rs, const struct pods *pods)
+static void write_status(struct sync *s, const struct set_kind *k, const json_t *rs,
+                         const struct pods *pods)
 {
     int64_t min_ready_s = json_at_int(rs, "spec.minReadySeconds", 0), wait_s = 0;
     int64_t ready = 0, available = 0, labelled = 0;
@@ -173,23 +198,22 @@ static void write_status(struct sync *s, const json_t *rs, const struct pods *po
         "{s:{s:I,s:I,s:I,s:I,s:I}}", "status", "replicas", (json_int_t)pods->n, "readyReplicas",
         (json_int_t)ready, "availableReplicas", (json_int_t)available, "fullyLabeledReplicas",
         (json_int_t)labelled, "observedGeneration", (json_int_t)generation);
-    snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/replicasets/%s/status",
-             json_at_str(rs, "metadata.namespace"), json_at_str(rs, "metadata.name"));
-    sync_call(s, WATCHED_REPLICASET, "PATCH", path, MERGE_PATCH, patch);
+    snprintf(path, sizeof(path), "%s/namespaces/%s/%s/%s/status", k->path,
+             json_at_str(rs, "metadata.namespace"), k->plural, json_at_str(rs, "metadata.name"));
+    sync_call(s, k->watched, "PATCH", path, MERGE_PATCH, patch);
 }
 
-static void sync_replicaset(struct sync *s, const char *key)
+static void sync_set_of(const struct set_kind *k, struct sync *s, const char *key)
 {
-    json_t *rs =
-        informer_find(controllers_informer(sync_set(s), WATCHED_REPLICASET), str_from(key));
+    json_t *rs = informer_find(controllers_informer(sync_set(s), k->watched), str_from(key));
     struct pods pods = {0};
     if (!rs)
         return;
-    collect(s, rs, &pods);
+    collect(s, k, rs, &pods);
     int64_t want = json_at_int(rs, "spec.replicas", 1);
     if (!is_deleting(rs)) {
         for (int64_t i = (int64_t)pods.n; i < want && i < (int64_t)pods.n + BURST; i++)
-            create_pod(s, rs);
+            create_pod(s, k, rs);
         if ((int64_t)pods.n > want) {
             qsort(pods.v, pods.n, sizeof(*pods.v), by_usefulness);
             for (int64_t i = 0; i < (int64_t)pods.n - want && i < BURST; i++)
@@ -198,9 +222,33 @@ static void sync_replicaset(struct sync *s, const char *key)
         if ((int64_t)pods.n + BURST < want || want + BURST < (int64_t)pods.n)
             sync_again_after(s, 10);
     }
-    write_status(s, rs, &pods);
+    write_status(s, k, rs, &pods);
     vec_done(&pods);
 }
 
-const struct controller_kind replicaset_controller = {"replicaset", on_change, sync_replicaset,
-                                                      NULL, NULL};
+static void on_replicaset_change(struct controller *c, enum watched kind, json_t *object,
+                                 bool deleted)
+{
+    on_set_change(&replica_sets, c, kind, object, deleted);
+}
+
+static void sync_replicaset(struct sync *s, const char *key)
+{
+    sync_set_of(&replica_sets, s, key);
+}
+
+static void on_replication_change(struct controller *c, enum watched kind, json_t *object,
+                                  bool deleted)
+{
+    on_set_change(&replication_controllers, c, kind, object, deleted);
+}
+
+static void sync_replication(struct sync *s, const char *key)
+{
+    sync_set_of(&replication_controllers, s, key);
+}
+
+const struct controller_kind replicaset_controller = {"replicaset", on_replicaset_change,
+                                                      sync_replicaset, NULL, NULL};
+const struct controller_kind replication_controller = {"replication", on_replication_change,
+                                                       sync_replication, NULL, NULL};

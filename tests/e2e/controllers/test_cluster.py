@@ -128,3 +128,24 @@ def test_killed_controllers_go_on_where_they_were(cluster, ns, until):
     until("one slice", lambda: len(cluster.slices(ns)) == 1)
     cluster.service(ns, "last")
     until("the last ones are at work", lambda: cluster.slices(ns, "last"))
+
+
+def test_replication_controller(cluster, ns, until):
+    """The same as a ReplicaSet, with a plain selector that defaults to the template's labels."""
+    path = f"/api/v1/namespaces/{ns}/replicationcontrollers"
+    rc = cluster.create(path, {"metadata": {"name": "old"}, "spec": {"replicas": 2, "template": {
+        "metadata": {"labels": {"app": "old"}}, "spec": {"nodeName": "n0", "containers": [{"name": "c", "image": "nginx"}]}}}})
+    assert (rc["spec"]["selector"], rc["metadata"]["labels"]) == ({"app": "old"}, {"app": "old"})
+
+    def pods():
+        return [p for p in cluster.items(f"/api/v1/namespaces/{ns}/pods") if not p["metadata"].get("deletionTimestamp")]
+    until("two pods", lambda: len(pods()) == 2)
+    assert {p["metadata"]["ownerReferences"][0]["kind"] for p in pods()} == {"ReplicationController"}
+    assert cluster.get(f"{path}/old/scale").json["status"]["selector"] == "app=old"
+    cluster.ok(cluster.patch(f"{path}/old/scale", {"spec": {"replicas": 1}}))
+    until("one pod", lambda: len(pods()) == 1 and cluster.get(f"{path}/old").json["status"]["replicas"] == 1)
+    refused = cluster.post(path, {"metadata": {"name": "bad"}, "spec": {"selector": {"a": "b"}, "template": {
+        "metadata": {"labels": {"c": "d"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}}})
+    assert refused.status == 422 and "`selector` does not match template `labels`" in refused.json["message"]
+    assert cluster.delete(f"{path}/old").status == 200
+    until("its pods go with it", lambda: not pods())
