@@ -189,7 +189,8 @@ uint16_t pod_action_port(const struct pod_container *c, const json_t *action);
 int pod_action_address(const struct pod_container *c, const json_t *action, struct ip *ret)
     NODISCARD;
 /* NULL: no usable address. */
-struct http_client *pod_http_client(const struct pod_container *c, const json_t *action);
+struct http_client *pod_http_client(const struct pod_container *c, const json_t *action,
+                                    uint64_t timeout_ms);
 struct http_call *pod_http_get(struct http_client *client, const json_t *action,
                                uint64_t timeout_ms, const struct http_call_ops *ops, void *user);
 

@@ -92,7 +92,7 @@ struct pod_hook *pod_hook_start(struct pod_container *c, const json_t *handler, 
             return h;
         snprintf(h->text, sizeof(h->text), "%s", err_text(&err));
     } else if ((action = json_at(handler, "httpGet"))) {
-        if ((h->client = pod_http_client(c, action)) &&
+        if ((h->client = pod_http_client(c, action, HOOK_HTTP_MS)) &&
             (h->call = pod_http_get(h->client, action, HOOK_HTTP_MS, &ops, h)))
             return h;
         snprintf(h->text, sizeof(h->text), "the hook names no usable address");

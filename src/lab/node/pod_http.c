@@ -34,7 +34,8 @@ int pod_action_address(const struct pod_container *c, const json_t *action, stru
     return ret->family ? 0 : -EADDRNOTAVAIL;
 }
 
-struct http_client *pod_http_client(const struct pod_container *c, const json_t *action)
+struct http_client *pod_http_client(const struct pod_container *c, const json_t *action,
+                                    uint64_t timeout_ms)
 {
     struct tls_context *tls = NULL;
     const struct tls_config insecure = {.insecure = true};
@@ -48,6 +49,7 @@ struct http_client *pod_http_client(const struct pod_container *c, const json_t 
                                               .port = pod_action_port(c, action),
                                               .host = ip_format(&ip, host),
                                               .tls = tls,
+                                              .connect_timeout_ms = timeout_ms,
                                               .user_agent = "kube-probe/1.33",
                                               .idle_connections_max = 1};
     struct http_client *client = http_client_new(c->pod->node->loop, &config);

@@ -8,7 +8,10 @@
 #include "lab/node/pod_net.h"
 
 #include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "base/assert.h"
 #include "nl/netns.h"
@@ -55,6 +58,20 @@ struct inside {
     const struct pod_net *net;
 };
 
+/* Made of the pod's address: the next pod that gets it is the same neighbour to everyone who knew
+ * the last one. With an address of chance it would be sent to nowhere until they have forgotten. */
+static int set_hardware_address(const struct ip *v4, struct err *reterr)
+{
+    struct ifreq request = {.ifr_name = "eth0", .ifr_hwaddr.sa_family = ARPHRD_ETHER};
+    static const uint8_t prefix[] = {0x0a, 0x58}; /* locally administered */
+    AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(request.ifr_hwaddr.sa_data, prefix, sizeof(prefix));
+    memcpy(request.ifr_hwaddr.sa_data + sizeof(prefix), v4->bytes, 4);
+    if (fd < 0 || ioctl(fd, SIOCSIFHWADDR, &request) < 0)
+        return err_set(reterr, -errno, NULL, "hardware address of the pod: %s", strerror(errno));
+    return 0;
+}
+
 static int pod_inside(void *user, struct err *reterr)
 {
     static const char *const sysctls[][2] = {
@@ -73,6 +90,8 @@ static int pod_inside(void *user, struct err *reterr)
             return code;
     }
     int r = nl_socket_new(NETLINK_ROUTE, &s, reterr);
+    if (r == 0)
+        r = set_hardware_address(&w->net->v4, reterr);
     if (r < 0)
         return r;
     if ((r = rtnl_link_find(s, "lo", &lo)) < 0 || (r = rtnl_link_find(s, "eth0", &eth)) < 0)
