@@ -255,9 +255,9 @@ static void sync_object(struct sync *s, const char *key)
         const json_t *o = informer_find(controllers_informer(sync_set(s), (enum watched)k), rest);
         if (!o)
             return;
-        if (k == WATCHED_POD && node_is_missing(sync_set(s), o)) {
+        if (k == WATCHED_POD && node_is_missing(sync_set(s), o))
             sync_orphaned_pod(s, o);
-        } else if (is_deleting(o) && (has_finalizer(o, FOREGROUND) || has_finalizer(o, ORPHAN))) {
+        if (is_deleting(o) && (has_finalizer(o, FOREGROUND) || has_finalizer(o, ORPHAN))) {
             sync_owner(s, (enum watched)k, o);
         } else {
             sync_dependent(s, (enum watched)k, o);
