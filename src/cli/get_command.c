@@ -373,7 +373,8 @@ static int add_target(struct cli_session *s, struct str type, struct str name, s
 static int find_targets(struct cli_session *s, const struct arg_list *words, struct targets *t,
                         struct err *reterr)
 {
-    static const char everything[] = "pods,services,deployments.apps,replicasets.apps";
+    static const char everything[] =
+        "pods,replicationcontrollers,services,deployments.apps,replicasets.apps";
     int r = 0;
     if (strchr(words->v[0], '/')) {
         for (size_t i = 0; r == 0 && i < words->n; i++) {
