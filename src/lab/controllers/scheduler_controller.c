@@ -53,6 +53,27 @@ static bool tolerates(const json_t *pod, const json_t *taint)
     return false;
 }
 
+/* One term of a node selector: its expressions and fields are all met. Empty ones match nothing.
+ * The only field there is: metadata.name. */
+static bool term_matches(const json_t *term, const json_t *node)
+{
+    static const char *const parts[] = {"matchExpressions", "matchFields"};
+    AUTO_JSON json_t *name =
+        json_pack("{s:s}", "metadata.name", json_at_str(node, "metadata.name"));
+    const json_t *const labels[] = {json_at(node, "metadata.labels"), name};
+    bool any = false;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        json_t *list = json_object_get(term, parts[i]);
+        if (!json_array_size(list))
+            continue;
+        AUTO_JSON json_t *selector = json_pack("{s:O}", "matchExpressions", list);
+        any = true;
+        if (!label_selector_matches(selector, labels[i]))
+            return false;
+    }
+    return any;
+}
+
 static bool affinity_matches(const json_t *pod, const json_t *node)
 {
     const json_t *terms =
@@ -60,18 +81,8 @@ static bool affinity_matches(const json_t *pod, const json_t *node)
     json_t *term;
     size_t i;
     terms = json_object_get(terms, "nodeSelectorTerms");
-    if (!json_array_size(terms))
-        return true;
-    json_array_foreach(terms, i, term)
-    {
-        AUTO_JSON json_t *selector = json_object();
-        if (json_array_size(json_object_get(term, "matchExpressions")))
-            json_object_set(selector, "matchExpressions",
-                            json_object_get(term, "matchExpressions"));
-        if (label_selector_matches(selector, json_at(node, "metadata.labels")))
-            return true;
-    }
-    return false;
+    json_array_foreach(terms, i, term) if (term_matches(term, node)) return true;
+    return !json_array_size(terms);
 }
 
 enum fit {

@@ -38,6 +38,10 @@ def test_scheduler_spreads_selects_and_says_why_not(cluster, ns, until):
     until("an event says so", lambda: [e for e in cluster.events(ns, "nowhere") if e["reason"] == "FailedScheduling"])
     cluster.ok(cluster.patch(f"/api/v1/nodes/{ns}-n2", {"metadata": {"labels": {"disk": "tape"}}}))
     assert until("room appeared", lambda: nodes(["nowhere"])[0]) == f"{ns}-n2"
+    for op, want in (("In", {f"{ns}-n0"}), ("NotIn", {f"{ns}-n1", f"{ns}-n2"})):
+        waiting_pod(cluster, ns, op.lower(), labels={"app": "x"}, **here, affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": op, "values": [f"{ns}-n0"]}]}]}}})
+        assert until(f"it is placed by {op}", lambda op=op: nodes([op.lower()])[0]) in want
     cluster.ok(cluster.patch(f"/api/v1/nodes/{ns}-n1", {"spec": {"unschedulable": True}}))
     waiting_pod(cluster, ns, "cordoned", labels={"app": "x"}, nodeSelector={"lab": ns, "disk": "ssd"})
     until("a cordoned node takes none", lambda: [c for c in pod_of(cluster, ns, "cordoned")["status"].get("conditions", []) if "unschedulable" in c["message"]])
