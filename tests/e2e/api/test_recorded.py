@@ -197,21 +197,28 @@ class Wire:
         self.status = int(head.split(b" ")[1])
         self.headers = dict(l.split(": ", 1) for l in head.decode().split("\r\n")[1:])
 
+    def more(self):
+        piece = self.sock.recv(65536)
+        assert piece, "the connection ended in the middle of a body"
+        self.rest += piece
+
     def body(self):
+        if self.status in (204, 304):
+            return b""
         if "Content-Length" in self.headers:
             while len(self.rest) < int(self.headers["Content-Length"]):
-                self.rest += self.sock.recv(65536)
+                self.more()
             return self.rest
         return b"".join(self.chunks())
 
     def chunks(self):
         while True:
             while b"\r\n" not in self.rest:
-                self.rest += self.sock.recv(65536)
+                self.more()
             size, _, self.rest = self.rest.partition(b"\r\n")
             n = int(size, 16)
             while len(self.rest) < n + 2:
-                self.rest += self.sock.recv(65536)
+                self.more()
             chunk, self.rest = self.rest[:n], self.rest[n + 2:]
             if not n:
                 return
