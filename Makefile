@@ -5,7 +5,7 @@ CMAKE     = cmake -G Ninja
 # One pytest per suite: each has a conftest of its own.
 E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest -q -p no:cacheprovider $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform lint format unit e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream lint format unit e2e asan tsan clang fuzz bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ conform: build ## controllers, nodes, agents beside a real kube-apiserver (root;
 	@[ -n "$(KUBE_APISERVER)" ] || tests/conformance/build-peers.sh $(CURDIR)/build/peers
 	@KUBE_APISERVER=$(or $(KUBE_APISERVER),$(CURDIR)/build/peers/kube-apiserver) ETCD=$(or $(ETCD),$(CURDIR)/build/peers/etcd-server) \
 	    FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest -q -p no:cacheprovider tests/conformance
+
+upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(CURDIR)/build/peers
 
 lint: build      ## layers, sizes, headers, format
 	@python3 tools/check-layers.py
