@@ -11,7 +11,7 @@ dir=${FRESH_DIR:-$(mktemp -d /var/tmp/fairlead-fresh.XXXXXX)}
 mkdir -p "$dir"
 root=$dir/root
 mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null | grep -v security | head -1 | tr -d ' ' || true)
-mirror=${mirror:-http://deb.debian.org/debian}
+[ -n "$mirror" ] || { echo "error: no Debian mirror in /etc/apt/sources.list or sources.list.d" >&2; exit 1; }
 cleanup() { [ -n "${FRESH_DIR:-}" ] || rm -rf --one-file-system "$dir"; }
 trap cleanup EXIT
 

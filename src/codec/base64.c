@@ -6,20 +6,30 @@
 static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/* Up to three bytes to four characters; how many of them are not padding. */
+static size_t encode_group(const unsigned char *p, size_t n, const char *alphabet, char ret[4])
+{
+    uint32_t v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
+    for (size_t k = 0; k < 4; k++)
+        ret[k] = k <= n ? alphabet[v >> (18 - 6 * k) & 63] : '=';
+    return n + 1;
+}
+
 static void encode(struct str in, const char *alphabet, bool pad, struct buf *ret)
 {
     for (size_t i = 0; i < in.n; i += 3) {
-        size_t n = MIN((size_t)3, in.n - i);
-        uint32_t v = 0;
-        for (size_t k = 0; k < 3; k++)
-            v = v << 8 | (k < n ? (unsigned char)in.p[i + k] : 0);
-        for (size_t k = 0; k < 4; k++) {
-            if (k <= n)
-                buf_add_char(ret, alphabet[v >> (18 - 6 * k) & 63]);
-            else if (pad)
-                buf_add_char(ret, '=');
-        }
+        char four[4];
+        size_t n =
+            encode_group((const unsigned char *)in.p + i, MIN(in.n - i, (size_t)3), alphabet, four);
+        buf_add(ret, four, pad ? 4 : n);
     }
+}
+
+void base64_encode_short(const unsigned char *p, size_t n, char *ret)
+{
+    for (size_t i = 0; i < n; i += 3, ret += 4)
+        (void)encode_group(p + i, MIN(n - i, (size_t)3), standard, ret);
+    *ret = '\0';
 }
 
 void base64_encode(struct str in, struct buf *ret)

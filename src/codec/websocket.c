@@ -159,21 +159,20 @@ static void sha1_short(struct str s, unsigned char ret[20])
 
 void websocket_accept_key(struct str key, char ret[29])
 {
-    AUTO_DONE(buf) struct buf text = {0};
-    AUTO_DONE(buf) struct buf out = {0};
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[64 + sizeof(guid)];
     unsigned char digest[20];
-    buf_add(&text, key.p, MIN(key.n, (size_t)64));
-    buf_add_cstr(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    sha1_short(buf_str(&text), digest);
-    base64_encode(str_of(digest, sizeof(digest)), &out);
-    memcpy(ret, buf_cstr(&out), 29);
+    size_t n = MIN(key.n, (size_t)64);
+    if (n)
+        memcpy(text, key.p, n);
+    memcpy(text + n, guid, sizeof(guid) - 1);
+    sha1_short(str_of(text, n + sizeof(guid) - 1), digest);
+    base64_encode_short(digest, sizeof(digest), ret);
 }
 
 void websocket_key_new(char ret[25])
 {
-    AUTO_DONE(buf) struct buf out = {0};
     unsigned char bytes[16];
     rand_bytes(bytes, sizeof(bytes));
-    base64_encode(str_of(bytes, sizeof(bytes)), &out);
-    memcpy(ret, buf_cstr(&out), 25);
+    base64_encode_short(bytes, sizeof(bytes), ret);
 }
