@@ -3,7 +3,7 @@ BUILD    ?= build
 JOBS     ?= $(shell nproc)
 CMAKE     = cmake -G Ninja
 # One pytest per suite: each has a conftest of its own.
-E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest -q -p no:cacheprovider $$suite || exit 1; done'
+E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest -q -rs -p no:cacheprovider $$suite || exit 1; done'
 .DEFAULT_GOAL := build
 .PHONY: help setup build demo test test-fresh conform upstream lint format unit e2e asan tsan clang fuzz bench clean
 

@@ -116,7 +116,7 @@ def test_row_21_source_ranges(web, helpers):
 
 def test_row_33_client_ip_affinity(web, helpers):
     """One pod for all requests, at every address of the Service; another one when it is gone; switched off live."""
-    web.apply(helpers.echo("sticky", replicas=2))
+    web.apply(helpers.echo("sticky", replicas=2, args=("--drain", "3s")))  # so that its end loses no request
     spec = {"type": "NodePort", "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 900}}}
     web.apply(helpers.service("sticky", **spec))
     web.wait_ready("app=sticky", 2)
