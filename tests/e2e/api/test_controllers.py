@@ -277,8 +277,8 @@ def test_rollover(cluster, ns):
     cluster.image(ns, "nginx:2")
     wait_until("the second rolls", lambda: cluster.sizes(ns).get("nginx:2", 0) >= 2)
     cluster.image(ns, "nginx:3")
-    wait_until("the third has taken over", lambda: cluster.sizes(ns).get("nginx:3", 0) >= 1 and cluster.settled(ns))
-    assert cluster.sizes(ns)["nginx:2"] == 0, "what is not available goes first"
+    wait_until("the third has taken over; what is not available goes first",
+               lambda: cluster.sizes(ns).get("nginx:3", 0) >= 1 and cluster.sizes(ns)["nginx:2"] == 0 and cluster.settled(ns))
     assert sum(cluster.is_ready(p) for p in cluster.pods(ns)) >= 4
     cluster.make_ready(ns)
     wait_until("only the third is left", lambda: cluster.sizes(ns) == {"nginx:1": 0, "nginx:2": 0, "nginx:3": 6})
