@@ -13,9 +13,16 @@ int64_t set_replicas(const json_t *set)
     return json_at_int(set, "spec.replicas", 1);
 }
 
+/* A set that was just made smaller still tells the old number: what it may keep counts at most. */
 int64_t set_available(const json_t *set)
 {
-    return json_at_int(set, "status.availableReplicas", 0);
+    return MIN(json_at_int(set, "status.availableReplicas", 0), set_replicas(set));
+}
+
+/* Wanted, or still there: pods of a set that was just made smaller run until they are deleted. */
+static int64_t set_running(const json_t *set)
+{
+    return MAX(json_at_int(set, "status.replicas", 0), set_replicas(set));
 }
 
 int64_t sets_sum(const struct sets *sets, int64_t (*of)(const json_t *set))
@@ -105,7 +112,7 @@ void rollout_scale(struct rollout *r)
 static int64_t new_set_size(const struct rollout *r)
 {
     int64_t now = r->new_set ? set_replicas(r->new_set) : 0;
-    int64_t total = sets_sum(&r->all, set_replicas), most = r->want + r->max_surge;
+    int64_t total = sets_sum(&r->all, set_running), most = r->want + r->max_surge;
     if (now >= r->want || total >= most)
         return MIN(now, r->want);
     return now + MIN(most - total, r->want - now);
