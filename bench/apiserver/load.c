@@ -153,12 +153,13 @@ static void on_changed(const struct kube_result *r, void *user)
 static void change_objects(struct load *l)
 {
     uint64_t began = time_mono_us();
-    int64_t sent = 0, total = l->rate * l->seconds;
+    /* No round writes what an earlier one wrote: that would be no change. */
+    int64_t sent = 0, total = l->rate * l->seconds, first = (int64_t)(began % 1000000000) + 1;
     while (l->changed < total || l->events < total * l->watchers) {
         int64_t due = (int64_t)((double)(time_mono_us() - began) / 1e6 * (double)l->rate);
         while (sent < total && sent < due && l->in_flight < 8) {
             char path[100];
-            AUTO_JSON json_t *o = config_map(sent % l->objects, sent + 1);
+            AUTO_JSON json_t *o = config_map(sent % l->objects, first + sent);
             snprintf(path, sizeof(path), "/api/v1/namespaces/default/configmaps/bench-%lld",
                      (long long)(sent % l->objects));
             (void)kube_call(l->client, "PUT", path, NULL, o, on_changed, l);
