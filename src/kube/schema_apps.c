@@ -4,7 +4,7 @@
  * A row: name in JSON, type, protobuf number, then shape, merge keys, defaults and limits. Names,
  * numbers and merge keys are those of the public Kubernetes API (v1.33). Data only: nothing here is
  * executed, everything is constant and lives as long as the program. See schema.h for the columns
- * and kinds.h for the list of kinds. */
+ * and lab/apiserver/api_kind.c for the list of kinds. */
 #include "kube/schema_tables.h"
 
 static const struct schema_field rolling_update_deployment_fields[] = {

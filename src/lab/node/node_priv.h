@@ -1,5 +1,5 @@
 #pragma once
-/* What the parts of the node share: the node, its pods, their containers. See README-node.md for
+/* What the parts of the node share: the node, its pods, their containers. See README.md for
  * who calls whom. */
 
 #include "base/log.h"
