@@ -3,9 +3,9 @@ BUILD    ?= build
 JOBS     ?= $(shell nproc)
 CMAKE     = cmake -G Ninja
 # One pytest per suite: each has a conftest of its own.
-E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest -q -rs -p no:cacheprovider $$suite || exit 1; done'
+E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream lint format unit e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream lint format unit golden e2e asan tsan clang fuzz bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,15 +23,18 @@ demo: build      ## the first story, in a terminal (root)
 unit: build      ## unit tests and fuzz corpora
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
+golden: build    ## rewrite what the model's golden tests expect (read the diff)
+	@GOLDEN_UPDATE=1 ctest --test-dir $(BUILD) -R '^model/' --output-on-failure
+
 e2e: build       ## end-to-end tests over network namespaces (root)
-	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/$(BUILD) $(E2E)
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(E2E)
 
 asan: setup      ## unit and e2e tests under ASan and UBSan
 	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 	@rm -rf build-asan/reports && mkdir build-asan/reports
-	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-asan FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
+	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
 	    ASAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/asan UBSAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/ubsan:print_stacktrace=1 \
 	    $(E2E)
 	@! grep -r . build-asan/reports || { echo "asan: the reports above fail the run" >&2; exit 1; }
@@ -40,8 +43,8 @@ tsan: setup      ## unit tests and the packet tests under TSan (root; without ad
 	@CC=gcc $(CMAKE) -S . -B build-tsan -DSANITIZE=thread >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
 	@rm -rf build-tsan/reports && mkdir build-tsan/reports
-	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_BUILD_DIR=$(CURDIR)/build-tsan FAIRLEAD_SANITIZED=1 \
-	    setarch -R sh -c 'ctest --test-dir build-tsan --output-on-failure -j $(JOBS) && python3 -m pytest -q -p no:cacheprovider tests/e2e/lab/test_packets.py'
+	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_SANITIZED=1 \
+	    setarch -R sh -c 'ctest --test-dir build-tsan --output-on-failure -j $(JOBS) && python3 -m pytest tests/e2e/lab/test_packets.py'
 	@! grep -r . build-tsan/reports || { echo "tsan: the reports above fail the run" >&2; exit 1; }
 
 clang: setup     ## build with clang
@@ -56,16 +59,17 @@ test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; ro
 conform: build ## controllers, nodes, agents beside a real kube-apiserver (root; Go builds it, or KUBE_APISERVER, ETCD)
 	@[ -n "$(KUBE_APISERVER)" ] || tests/conformance/build-peers.sh $(CURDIR)/build/peers
 	@KUBE_APISERVER=$(or $(KUBE_APISERVER),$(CURDIR)/build/peers/kube-apiserver) ETCD=$(or $(ETCD),$(CURDIR)/build/peers/etcd-server) \
-	    FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest -q -p no:cacheprovider tests/conformance
+	    FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(CURDIR)/build/peers
 
-lint: build      ## layers, sizes, headers, format
+lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@python3 tools/check-layers.py
 	@python3 tools/check-size.py
 	@cmake --build $(BUILD) --target all_verify_interface_header_sets >/dev/null
 	@tools/check-format.sh
+	@tools/check-scripts.sh
 
 format:          ## rewrite sources in the house format
 	@tools/check-format.sh --fix

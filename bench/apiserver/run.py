@@ -13,8 +13,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "e2e" / "api"))
-from conftest import TOKEN, Server, make_certs, run  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from api_server import TOKEN, Server, make_certs  # noqa: E402
+from suite import run  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("FAIRLEAD_BUILD", ROOT / "build"))
 RUNS = int(os.environ.get("RUNS", "5"))

@@ -16,8 +16,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "e2e" / "api"))
-from conftest import Server, build_dir  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from api_server import Server  # noqa: E402
+from suite import LABD  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 NS = "/api/v1/namespaces/default/"
@@ -104,7 +105,7 @@ class World:
         print(f"| {what} | {took:.2f} s | {used:.2f} s | {used / n * 1e3:.2f} ms |", flush=True)
 
     def start(self):
-        self.process = subprocess.Popen([build_dir() / "bin" / "fairlead-labd", "controllers", "--kubeconfig", self.server.kubeconfig(),
+        self.process = subprocess.Popen([LABD, "controllers", "--kubeconfig", self.server.kubeconfig(),
                                          "--node-monitor-grace-period", "1h"], stderr=open(self.server.dir / "controllers.log", "wb"))
 
 

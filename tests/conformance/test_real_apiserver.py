@@ -4,45 +4,28 @@
 the same arguments, and in place of our API server a kube-apiserver (KUBE_APISERVER) on an etcd (ETCD) with the lab's own certificates. Nothing
 of the lab's API server is left. Neither program is a Debian package, so this is not part of `make test`: `make conform`.
 """
+import functools
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("FAIRLEAD_BIN", os.path.join(ROOT, "build", "bin"))
+import suite
+from suite import BIN, FAIRLEAD, run
+
 KUBE_APISERVER = os.environ.get("KUBE_APISERVER", "")
 ETCD = os.environ.get("ETCD", "")
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
+wait_until = functools.partial(suite.wait_until, timeout=60)
 LAB = "r" + secrets.token_hex(3)
 STATE = f"/var/lib/fairlead/labs/{LAB}"
 
 if not (os.path.exists(KUBE_APISERVER) and os.path.exists(ETCD)):
     pytest.exit("set KUBE_APISERVER and ETCD to the two programs", returncode=2)
-
-
-def run(*argv, check=True, timeout=60, **kw):
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **kw)
-    if check and done.returncode != 0:
-        pytest.fail(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout if check else done
-
-
-def wait_until(what, fn, timeout=60):
-    end = time.monotonic() + timeout
-    while True:
-        value = fn()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"timed out waiting until {what} (last: {value!r})")
-        time.sleep(0.05)
 
 
 def lab_processes():
@@ -74,7 +57,7 @@ class Cluster:
         return child
 
     def up(self):
-        run(os.path.join(BIN, "fairlead"), "lab", "up", "--name", LAB, "--nodes", "2")
+        run(FAIRLEAD, "lab", "up", "--name", LAB, "--nodes", "2")
         processes = lab_processes()
         supervisor = [p for p, argv, _ in processes if argv[1:2] == ["supervise"]]
         assert len(supervisor) == 1, processes
@@ -89,7 +72,7 @@ class Cluster:
             if argv[0] == "fairlead-agent" or argv[1:2] in (["controllers"], ["node"]):
                 name = next((a.split("=", 1)[1] for a in argv if a.startswith("--node-name=")), "controllers")
                 kind = argv[0] if argv[0] == "fairlead-agent" else "fairlead-labd"
-                self.start(f"{name}-{kind}", netns, os.path.join(BIN, kind), *argv[1:])
+                self.start(f"{name}-{kind}", netns, BIN / kind, *argv[1:])
         wait_until("both nodes are ready", lambda: self.kubectl("get", "nodes", check=False).stdout.count(" Ready ") == 2)
 
     def start_real(self, netns, f):
@@ -122,7 +105,7 @@ class Cluster:
                 child.wait()
         if os.environ.get("KEEP_LOGS"):
             shutil.copytree(f"{STATE}/logs", os.environ["KEEP_LOGS"], dirs_exist_ok=True)
-        run(os.path.join(BIN, "fairlead"), "lab", "down", "--name", LAB)
+        run(FAIRLEAD, "lab", "down", "--name", LAB)
         shutil.rmtree(self.env["HOME"], ignore_errors=True)
 
 
@@ -131,7 +114,7 @@ def cluster():
     one = Cluster()
     try:
         one.up()
-        one.kubectl("apply", "-f", "-", input=MANIFEST)
+        one.kubectl("apply", "-f", "-", stdin=MANIFEST)
         one.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         yield one
     finally:

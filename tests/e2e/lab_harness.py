@@ -2,37 +2,13 @@
 import json
 import os
 import secrets
-import subprocess
-import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("FAIRLEAD_BIN", os.path.join(ROOT, "build", "bin"))
-SLOW = 5 if os.environ.get("FAIRLEAD_SANITIZED") else 1
+from suite import FAIRLEAD, SLOW, run, wait_until
 
 if os.geteuid() != 0:
     pytest.skip("a lab needs root", allow_module_level=True)
-
-
-def run(*argv, check=True, stdin=None, timeout=60, env=None):
-    """Runs a command; its stdout. A failure shows both streams."""
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout * SLOW, env=env)
-    if check and done.returncode != 0:
-        pytest.fail(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout if check else done
-
-
-def wait_until(what, fn, timeout=10):
-    """Calls fn until it returns something true; that value. Never a fixed sleep."""
-    end = time.monotonic() + timeout * SLOW
-    while True:
-        value = fn()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"timed out waiting until {what} (last: {value!r})")
-        time.sleep(0.02)
 
 
 def new_name(prefix="t"):
@@ -50,7 +26,7 @@ class Lab:
         return dict(self.env, KUBECONFIG=self.kubeconfig) if self.kubeconfig else self.env
 
     def fairlead(self, *argv, **kw):
-        return run(os.path.join(BIN, "fairlead"), *argv, env=self.client_env, **kw)
+        return run(FAIRLEAD, *argv, env=self.client_env, **kw)
 
     def up(self, *argv):
         out = self.fairlead("lab", "up", "--name", self.name, *argv, timeout=70)

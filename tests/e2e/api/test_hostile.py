@@ -8,7 +8,7 @@ import ssl
 import time
 
 import pytest
-from conftest import TOKEN, deployment, pod, service
+from api_server import TOKEN, deployment, pod
 from test_semantics import envelope, field
 from test_tunnel import Kubelet, node_with_pod
 

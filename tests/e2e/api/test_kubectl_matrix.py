@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-from conftest import Server
 from kubectls import kubectls
 from test_tunnel import Kubelet
 

@@ -4,7 +4,7 @@ import time
 import urllib.parse
 
 import pytest
-from conftest import deployment, pod
+from api_server import deployment, pod
 
 CM = "/api/v1/namespaces/{}/configmaps"
 

@@ -15,7 +15,7 @@ import termios
 import threading
 
 import pytest
-from conftest import TOKEN, pod
+from api_server import TOKEN, pod
 from recorder import Recorder, frames
 from kubectls import kubectls
 from test_tunnel import Kubelet

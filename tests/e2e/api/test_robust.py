@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from conftest import Server, service
+from api_server import Server, service
 
 CM = "/api/v1/namespaces/default/configmaps"
 

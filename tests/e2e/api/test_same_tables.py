@@ -4,8 +4,10 @@ import os
 import subprocess
 
 import pytest
-from conftest import build_dir, deployment, pod, service
+
+from api_server import deployment, pod, service
 from kubectls import kubectls
+from suite import FAIRLEAD
 
 KINDS = ["namespaces", "nodes", "pods", "services", "endpoints", "endpointslices", "configmaps", "secrets", "serviceaccounts", "events",
          "deployments", "replicasets", "leases", "events.events.k8s.io"]
@@ -58,7 +60,7 @@ def test_same_tables_as_kubectl(server, tmp_path):
     minor, kubectl = kubectls()[-1]
     fill(server)
     env = {**os.environ, "KUBECONFIG": str(server.kubeconfig()), "HOME": str(tmp_path), "TZ": "UTC"}
-    ours = build_dir() / "bin" / "fairlead"
+    ours = FAIRLEAD
     differ = []
     for words in [["get", kind, *form] for kind in KINDS for form in FORMS] + OTHERS:
         for _ in range(3):  # an age may turn between the two

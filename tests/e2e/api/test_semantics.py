@@ -3,7 +3,7 @@ import base64
 import json
 import time
 
-from conftest import deployment, pod, service
+from api_server import deployment, pod, service
 
 PODS = "/api/v1/namespaces/{}/pods"
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}

@@ -1,5 +1,5 @@
 """Addresses and ports of Services: allocation, explicit requests, clashes, changes of type, release."""
-from conftest import service
+from api_server import service
 
 RANGE = ("--service-cluster-ip-range", "10.96.0.0/16,fd00:10:96::/112")
 
@@ -93,7 +93,7 @@ def test_ports_are_checked(server, ns):
 
 
 def test_pods_are_checked(server, ns):
-    from conftest import pod
+    from api_server import pod
     url_ = f"/api/v1/namespaces/{ns}/pods"
     r = server.post(url_, pod("p", containers=[]))
     assert causes(r)["spec.containers"] == "Required value"
@@ -108,7 +108,7 @@ def test_pods_are_checked(server, ns):
 
 
 def test_selectors_are_immutable(server, ns):
-    from conftest import deployment
+    from api_server import deployment
     url_ = f"/apis/apps/v1/namespaces/{ns}/deployments"
     r = server.post(url_, deployment("d", selector={"matchLabels": {"app": "other"}}))
     assert "`selector` does not match template `labels`" in causes(r)["spec.template.metadata.labels"]

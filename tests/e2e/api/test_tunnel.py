@@ -8,7 +8,7 @@ import struct
 import threading
 
 import pytest
-from conftest import TOKEN, pod
+from api_server import TOKEN, pod
 
 
 class Kubelet(threading.Thread):

@@ -1,9 +1,11 @@
 """Scheduler, node lifecycle, load balancer addresses, service accounts, and the controllers themselves being killed."""
 import signal
 
+from suite import wait_until
+
 
 def pod_of(cluster, ns, name):
-    return cluster.ok(cluster.get(f"/api/v1/namespaces/{ns}/pods/{name}"))
+    return cluster.read(f"/api/v1/namespaces/{ns}/pods/{name}")
 
 
 def waiting_pod(cluster, ns, name, owner=None, labels=None, **spec):
@@ -14,7 +16,7 @@ def waiting_pod(cluster, ns, name, owner=None, labels=None, **spec):
     return cluster.create(f"/api/v1/namespaces/{ns}/pods", {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "nginx"}], **spec}})
 
 
-def test_scheduler_spreads_selects_and_says_why_not(cluster, ns, until):
+def test_scheduler_spreads_selects_and_says_why_not(cluster, ns):
     for i in range(3):
         cluster.node(f"{ns}-n{i}", {"lab": ns, "disk": "ssd" if i == 1 else "none"})
     here = {"nodeSelector": {"lab": ns}}
@@ -27,85 +29,85 @@ def test_scheduler_spreads_selects_and_says_why_not(cluster, ns, until):
     def nodes(names):
         return [pod_of(cluster, ns, n)["spec"].get("nodeName") for n in names]
     names = [f"single{i}" for i in range(6)]
-    until("all are placed", lambda: all(nodes(names)))
+    wait_until("all are placed", lambda: all(nodes(names)))
     assert sorted(nodes(names).count(f"{ns}-n{i}") for i in range(3)) == [2, 2, 2]
     assert owner["metadata"]["uid"]
     waiting_pod(cluster, ns, "ssd", labels={"app": "x"}, nodeSelector={"lab": ns, "disk": "ssd"})
-    assert until("it is placed", lambda: nodes(["ssd"])[0]) == f"{ns}-n1"
+    assert wait_until("it is placed", lambda: nodes(["ssd"])[0]) == f"{ns}-n1"
     waiting_pod(cluster, ns, "nowhere", labels={"app": "x"}, nodeSelector={"lab": ns, "disk": "tape"})
-    c = until("it is told", lambda: [c for c in pod_of(cluster, ns, "nowhere")["status"].get("conditions", []) if c["reason"] == "Unschedulable"])
+    c = wait_until("it is told", lambda: [c for c in pod_of(cluster, ns, "nowhere")["status"].get("conditions", []) if c["reason"] == "Unschedulable"])
     assert "didn't match Pod's node affinity/selector" in c[0]["message"] and c[0]["status"] == "False"
-    until("an event says so", lambda: [e for e in cluster.events(ns, "nowhere") if e["reason"] == "FailedScheduling"])
-    cluster.ok(cluster.patch(f"/api/v1/nodes/{ns}-n2", {"metadata": {"labels": {"disk": "tape"}}}))
-    assert until("room appeared", lambda: nodes(["nowhere"])[0]) == f"{ns}-n2"
+    wait_until("an event says so", lambda: [e for e in cluster.events(ns, "nowhere") if e["reason"] == "FailedScheduling"])
+    cluster.change(f"/api/v1/nodes/{ns}-n2", {"metadata": {"labels": {"disk": "tape"}}})
+    assert wait_until("room appeared", lambda: nodes(["nowhere"])[0]) == f"{ns}-n2"
     for op, want in (("In", {f"{ns}-n0"}), ("NotIn", {f"{ns}-n1", f"{ns}-n2"})):
         waiting_pod(cluster, ns, op.lower(), labels={"app": "x"}, **here, affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": op, "values": [f"{ns}-n0"]}]}]}}})
-        assert until(f"it is placed by {op}", lambda op=op: nodes([op.lower()])[0]) in want
-    cluster.ok(cluster.patch(f"/api/v1/nodes/{ns}-n1", {"spec": {"unschedulable": True}}))
+        assert wait_until(f"it is placed by {op}", lambda op=op: nodes([op.lower()])[0]) in want
+    cluster.change(f"/api/v1/nodes/{ns}-n1", {"spec": {"unschedulable": True}})
     waiting_pod(cluster, ns, "cordoned", labels={"app": "x"}, nodeSelector={"lab": ns, "disk": "ssd"})
-    until("a cordoned node takes none", lambda: [c for c in pod_of(cluster, ns, "cordoned")["status"].get("conditions", []) if "unschedulable" in c["message"]])
+    wait_until("a cordoned node takes none", lambda: [c for c in pod_of(cluster, ns, "cordoned")["status"].get("conditions", []) if "unschedulable" in c["message"]])
 
 
-def test_a_silent_node_is_not_ready_and_its_pods_with_it(cluster, ns, until):
+def test_a_silent_node_is_not_ready_and_its_pods_with_it(cluster, ns):
     name = f"{ns}-node"
     cluster.node(name)
     cluster.service(ns)
     cluster.pod(ns, "a", "10.0.0.1", node=name)
-    until("the endpoint is ready", lambda: cluster.endpoints(ns).get("10.0.0.1", {}).get("conditions", {}).get("ready"))
+    wait_until("the endpoint is ready", lambda: cluster.endpoints(ns).get("10.0.0.1", {}).get("conditions", {}).get("ready"))
 
     def ready():
-        return next(c for c in cluster.ok(cluster.get(f"/api/v1/nodes/{name}"))["status"]["conditions"] if c["type"] == "Ready")
-    until("the node is unknown", lambda: ready()["status"] == "Unknown", timeout=15)
+        return next(c for c in cluster.read(f"/api/v1/nodes/{name}")["status"]["conditions"] if c["type"] == "Ready")
+    wait_until("the node is unknown", lambda: ready()["status"] == "Unknown", timeout=15)
     assert ready()["reason"] == "NodeStatusUnknown"
-    until("its endpoint is not ready", lambda: not cluster.endpoints(ns)["10.0.0.1"]["conditions"]["ready"])
-    taints = until("it is tainted", lambda: cluster.ok(cluster.get(f"/api/v1/nodes/{name}"))["spec"].get("taints"))
+    wait_until("its endpoint is not ready", lambda: not cluster.endpoints(ns)["10.0.0.1"]["conditions"]["ready"])
+    taints = wait_until("it is tainted", lambda: cluster.read(f"/api/v1/nodes/{name}")["spec"].get("taints"))
     assert {(t["key"], t["effect"]) for t in taints} == {("node.kubernetes.io/unreachable", "NoSchedule"), ("node.kubernetes.io/unreachable", "NoExecute")}
     # Heard again: as a node part does it, Lease first, then its status.
     cluster.renew(name)
-    cluster.ok(cluster.patch(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}}, kind="strategic"))
+    cluster.change(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}}, kind="strategic")
 
     def untainted():
         cluster.renew(name)
-        return not cluster.ok(cluster.get(f"/api/v1/nodes/{name}"))["spec"].get("taints")
-    until("the taints are gone", untainted)
+        return not cluster.read(f"/api/v1/nodes/{name}")["spec"].get("taints")
+    wait_until("the taints are gone", untainted)
     assert pod_of(cluster, ns, "a")["metadata"].get("deletionTimestamp") is None
 
 
-def test_load_balancer_addresses_are_given_taken_back_and_run_out(cluster, ns, until):
+def test_load_balancer_addresses_are_given_taken_back_and_run_out(cluster, ns):
     def ingress(name):
-        return [i["ip"] for i in cluster.ok(cluster.get(f"/api/v1/namespaces/{ns}/services/{name}"))["status"].get("loadBalancer", {}).get("ingress", [])]
+        return [i["ip"] for i in cluster.read(f"/api/v1/namespaces/{ns}/services/{name}")["status"].get("loadBalancer", {}).get("ingress", [])]
     for i in range(3):
         cluster.service(ns, f"lb{i}", type="LoadBalancer")
-    until("three have addresses", lambda: all(ingress(f"lb{i}") for i in range(3)))
+    wait_until("three have addresses", lambda: all(ingress(f"lb{i}") for i in range(3)))
     assert sorted(sum((ingress(f"lb{i}") for i in range(3)), [])) == ["192.0.2.10", "192.0.2.11", "192.0.2.12"]
     cluster.service(ns, "late", type="LoadBalancer")
-    until("an event says there is none", lambda: [e for e in cluster.events(ns, "late") if e["reason"] == "AllocationFailed"])
+    wait_until("an event says there is none", lambda: [e for e in cluster.events(ns, "late") if e["reason"] == "AllocationFailed"])
     assert not ingress("late")
     freed = ingress("lb1")
-    cluster.ok(cluster.patch(f"/api/v1/namespaces/{ns}/services/lb1", {"spec": {"type": "ClusterIP"}}))
-    until("the address of another type is taken back", lambda: not ingress("lb1"))
-    until("and given to the one that waits", lambda: ingress("late") == freed)
+    cluster.change(f"/api/v1/namespaces/{ns}/services/lb1", {"spec": {"type": "ClusterIP"}})
+    wait_until("the address of another type is taken back", lambda: not ingress("lb1"))
+    wait_until("and given to the one that waits", lambda: ingress("late") == freed)
     cluster.service(ns, "foreign", type="LoadBalancer", loadBalancerClass="example.com/other")
     assert cluster.delete(f"/api/v1/namespaces/{ns}/services/lb2").status == 200
     cluster.service(ns, "both", type="LoadBalancer", ipFamilyPolicy="RequireDualStack")
-    until("one of each family", lambda: len(ingress("both")) == 2)
+    wait_until("one of each family", lambda: len(ingress("both")) == 2)
     assert [":" in ip for ip in ingress("both")] == [False, True]
     assert not ingress("foreign")
     for name in ("lb0", "late", "both", "foreign"):
         cluster.delete(f"/api/v1/namespaces/{ns}/services/{name}")
 
 
-def test_every_namespace_has_its_account_and_root_certificate(cluster, ns, until):
+def test_every_namespace_has_its_account_and_root_certificate(cluster, ns):
     account, ca = f"/api/v1/namespaces/{ns}/serviceaccounts/default", f"/api/v1/namespaces/{ns}/configmaps/kube-root-ca.crt"
-    until("both are made", lambda: cluster.get(account).status == 200 and cluster.get(ca).status == 200)
+    wait_until("both are made", lambda: cluster.get(account).status == 200 and cluster.get(ca).status == 200)
     assert "BEGIN CERTIFICATE" in cluster.get(ca).json["data"]["ca.crt"]
     cluster.delete(account)
-    cluster.ok(cluster.patch(ca, {"data": {"ca.crt": "something else"}}))
-    until("both are made again", lambda: cluster.get(account).status == 200 and "BEGIN CERTIFICATE" in cluster.get(ca).json["data"]["ca.crt"])
+    cluster.change(ca, {"data": {"ca.crt": "something else"}})
+    wait_until("both are made again", lambda: cluster.get(account).status == 200 and "BEGIN CERTIFICATE" in cluster.get(ca).json["data"]["ca.crt"])
 
 
-def test_killed_controllers_go_on_where_they_were(cluster, ns, until):
+def test_killed_controllers_go_on_where_they_were(cluster, ns):
     """Stopped ten times, most by kill -9, while a Deployment grows and shrinks: the numbers come right, nothing is made twice."""
     path = f"/apis/apps/v1/namespaces/{ns}/deployments"
     cluster.create(path, {"metadata": {"name": "web"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {
@@ -114,11 +116,11 @@ def test_killed_controllers_go_on_where_they_were(cluster, ns, until):
 
     def pods():
         return [p for p in cluster.items(f"/api/v1/namespaces/{ns}/pods") if not p["metadata"].get("deletionTimestamp")]
-    until("the first pod", lambda: len(pods()) == 1)
+    wait_until("the first pod", lambda: len(pods()) == 1)
     for n in range(10):
         before, want = len(pods()), 5 if n % 2 == 0 else 2
-        cluster.ok(cluster.patch(f"{path}/web", {"spec": {"replicas": want}}))
-        until("it has begun", lambda: len(pods()) != before)
+        cluster.change(f"{path}/web", {"spec": {"replicas": want}})
+        wait_until("it has begun", lambda: len(pods()) != before)
         if n % 3:
             cluster.stop_controllers(signal.SIGKILL)
         else:  # asked to end in the middle of its calls: in order, nothing leaked (under ASan)
@@ -127,14 +129,14 @@ def test_killed_controllers_go_on_where_they_were(cluster, ns, until):
             if p["metadata"].get("deletionTimestamp"):
                 cluster.delete(f"/api/v1/namespaces/{ns}/pods/{p['metadata']['name']}?gracePeriodSeconds=0")
         cluster.start_controllers()
-        until(f"{want} pods are there", lambda: len(pods()) == want)
+        wait_until(f"{want} pods are there", lambda: len(pods()) == want)
     assert len(cluster.items(f"/apis/apps/v1/namespaces/{ns}/replicasets")) == 1
-    until("one slice", lambda: len(cluster.slices(ns)) == 1)
+    wait_until("one slice", lambda: len(cluster.slices(ns)) == 1)
     cluster.service(ns, "last")
-    until("the last ones are at work", lambda: cluster.slices(ns, "last"))
+    wait_until("the last ones are at work", lambda: cluster.slices(ns, "last"))
 
 
-def test_replication_controller(cluster, ns, until):
+def test_replication_controller(cluster, ns):
     """The same as a ReplicaSet, with a plain selector that defaults to the template's labels."""
     path = f"/api/v1/namespaces/{ns}/replicationcontrollers"
     rc = cluster.create(path, {"metadata": {"name": "old"}, "spec": {"replicas": 2, "template": {
@@ -143,13 +145,13 @@ def test_replication_controller(cluster, ns, until):
 
     def pods():
         return [p for p in cluster.items(f"/api/v1/namespaces/{ns}/pods") if not p["metadata"].get("deletionTimestamp")]
-    until("two pods", lambda: len(pods()) == 2)
+    wait_until("two pods", lambda: len(pods()) == 2)
     assert {p["metadata"]["ownerReferences"][0]["kind"] for p in pods()} == {"ReplicationController"}
     assert cluster.get(f"{path}/old/scale").json["status"]["selector"] == "app=old"
-    cluster.ok(cluster.patch(f"{path}/old/scale", {"spec": {"replicas": 1}}))
-    until("one pod", lambda: len(pods()) == 1 and cluster.get(f"{path}/old").json["status"]["replicas"] == 1)
+    cluster.change(f"{path}/old/scale", {"spec": {"replicas": 1}})
+    wait_until("one pod", lambda: len(pods()) == 1 and cluster.get(f"{path}/old").json["status"]["replicas"] == 1)
     refused = cluster.post(path, {"metadata": {"name": "bad"}, "spec": {"selector": {"a": "b"}, "template": {
         "metadata": {"labels": {"c": "d"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}}})
     assert refused.status == 422 and "`selector` does not match template `labels`" in refused.json["message"]
     assert cluster.delete(f"{path}/old").status == 200
-    until("its pods go with it", lambda: not pods())
+    wait_until("its pods go with it", lambda: not pods())

@@ -1,4 +1,5 @@
 """EndpointSlices and Endpoints: what the pods of a Service become (discovery.k8s.io/v1, KEP-752, KEP-1672)."""
+from suite import wait_until
 
 
 def conditions(endpoint):
@@ -6,26 +7,26 @@ def conditions(endpoint):
     return c["ready"], c["serving"], c["terminating"]
 
 
-def test_readiness_serving_terminating(cluster, ns, until):
+def test_readiness_serving_terminating(cluster, ns):
     cluster.service(ns)
     cluster.pod(ns, "a", "10.0.0.1")
     cluster.pod(ns, "b", "10.0.0.2", ready=False)
-    until("both are told", lambda: len(cluster.endpoints(ns)) == 2)
+    wait_until("both are told", lambda: len(cluster.endpoints(ns)) == 2)
     assert conditions(cluster.endpoints(ns)["10.0.0.1"]) == (True, True, False)
     assert conditions(cluster.endpoints(ns)["10.0.0.2"]) == (False, False, False)
     cluster.running(ns, "b", "10.0.0.2", ready=True)
-    until("b is ready", lambda: conditions(cluster.endpoints(ns)["10.0.0.2"]) == (True, True, False))
+    wait_until("b is ready", lambda: conditions(cluster.endpoints(ns)["10.0.0.2"]) == (True, True, False))
     assert cluster.delete(f"/api/v1/namespaces/{ns}/pods/a").status == 200
-    until("a is terminating, still serving", lambda: conditions(cluster.endpoints(ns)["10.0.0.1"]) == (False, True, True))
+    wait_until("a is terminating, still serving", lambda: conditions(cluster.endpoints(ns)["10.0.0.1"]) == (False, True, True))
     cluster.running(ns, "a", "10.0.0.1", ready=False)
-    until("a serves no more", lambda: conditions(cluster.endpoints(ns)["10.0.0.1"]) == (False, False, True))
+    wait_until("a serves no more", lambda: conditions(cluster.endpoints(ns)["10.0.0.1"]) == (False, False, True))
     assert cluster.delete(f"/api/v1/namespaces/{ns}/pods/a?gracePeriodSeconds=0").status == 200
-    until("a is gone", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2"})
+    wait_until("a is gone", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2"})
     e = cluster.endpoints(ns)["10.0.0.2"]
     assert (e["nodeName"], e["targetRef"]["name"], e["targetRef"]["namespace"]) == ("n0", "b", ns)
 
 
-def test_endpoints_object_has_the_same(cluster, ns, until):
+def test_endpoints_object_has_the_same(cluster, ns):
     cluster.service(ns)
     cluster.pod(ns, "a", "10.0.0.1")
     cluster.pod(ns, "b", "10.0.0.2", ready=False)
@@ -33,111 +34,102 @@ def test_endpoints_object_has_the_same(cluster, ns, until):
     def subsets():
         r = cluster.get(f"/api/v1/namespaces/{ns}/endpoints/web")
         return r.status == 200 and r.json.get("subsets")
-    s = until("ready and not ready addresses", lambda: (subsets() or [{}])[0].get("notReadyAddresses") and subsets())
+    s = wait_until("ready and not ready addresses", lambda: (subsets() or [{}])[0].get("notReadyAddresses") and subsets())
     assert [a["ip"] for a in s[0]["addresses"]] == ["10.0.0.1"]
     assert [a["ip"] for a in s[0]["notReadyAddresses"]] == ["10.0.0.2"]
     assert s[0]["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
 
 
-def test_publish_not_ready_addresses(cluster, ns, until):
+def test_publish_not_ready_addresses(cluster, ns):
     cluster.service(ns, publishNotReadyAddresses=True)
     cluster.pod(ns, "a", "10.0.0.1", ready=False)
-    until("it is told as ready", lambda: "10.0.0.1" in cluster.endpoints(ns) and conditions(cluster.endpoints(ns)["10.0.0.1"]) == (True, True, False))
+    wait_until("it is told as ready", lambda: "10.0.0.1" in cluster.endpoints(ns) and conditions(cluster.endpoints(ns)["10.0.0.1"]) == (True, True, False))
 
 
-def test_a_hundred_per_slice_and_one_pod_rewrites_one_slice(cluster, ns, until):
+def test_a_hundred_per_slice_and_one_pod_rewrites_one_slice(cluster, ns):
     cluster.service(ns)
     for i in range(230):
         cluster.pod(ns, f"p{i}", f"10.1.{i // 200}.{i % 200 + 1}")
-    until("all are told", lambda: len(cluster.endpoints(ns)) == 230)
-    until("three slices", lambda: sorted(len(s["endpoints"]) for s in cluster.slices(ns)) == [30, 100, 100])
+    wait_until("all are told", lambda: len(cluster.endpoints(ns)) == 230)
+    wait_until("three slices", lambda: sorted(len(s["endpoints"]) for s in cluster.slices(ns)) == [30, 100, 100])
     before = {s["metadata"]["name"]: s["metadata"]["resourceVersion"] for s in cluster.slices(ns)}
     cluster.running(ns, "p7", "10.1.0.8", ready=False)
-    until("p7 is told as not ready", lambda: not cluster.endpoints(ns)["10.1.0.8"]["conditions"]["ready"])
+    wait_until("p7 is told as not ready", lambda: not cluster.endpoints(ns)["10.1.0.8"]["conditions"]["ready"])
     after = {s["metadata"]["name"]: s["metadata"]["resourceVersion"] for s in cluster.slices(ns)}
     assert before.keys() == after.keys()
     assert sum(before[n] != after[n] for n in before) == 1
 
 
-def test_named_ports_with_other_numbers(cluster, ns, until):
+def test_named_ports_with_other_numbers(cluster, ns):
     cluster.service(ns, ports=[{"name": "http", "port": 80, "targetPort": "web"}, {"name": "udp", "port": 53, "protocol": "UDP", "targetPort": "dns"}])
     both = [{"name": "web", "containerPort": 8080}, {"name": "dns", "containerPort": 5353, "protocol": "UDP"}]
     cluster.pod(ns, "a", "10.0.0.1", ports=both)
     cluster.pod(ns, "b", "10.0.0.2", ports=[{"name": "web", "containerPort": 9090}])
-    until("both are told", lambda: len(cluster.endpoints(ns)) == 2)
+    wait_until("both are told", lambda: len(cluster.endpoints(ns)) == 2)
     of = {s["endpoints"][0]["addresses"][0]: sorted((p["name"], p["port"], p["protocol"]) for p in s["ports"]) for s in cluster.slices(ns)}
     assert of == {"10.0.0.1": [("http", 8080, "TCP"), ("udp", 5353, "UDP")], "10.0.0.2": [("http", 9090, "TCP")]}
 
 
-def test_dual_stack(cluster, ns, until):
+def test_dual_stack(cluster, ns):
     cluster.service(ns, ipFamilyPolicy="RequireDualStack")
     cluster.pod(ns, "a", ips=["10.0.0.1", "fd00::1"])
     cluster.pod(ns, "b", ips=["10.0.0.2"])
-    until("three addresses", lambda: len(cluster.endpoints(ns)) == 3)
+    wait_until("three addresses", lambda: len(cluster.endpoints(ns)) == 3)
     by_type = {s["addressType"]: sorted(e["addresses"][0] for e in s["endpoints"]) for s in cluster.slices(ns)}
     assert by_type == {"IPv4": ["10.0.0.1", "10.0.0.2"], "IPv6": ["fd00::1"]}
 
 
-def test_headless_hostname_and_zone(cluster, ns, until):
+def test_headless_hostname_and_zone(cluster, ns):
     cluster.node(f"{ns}-node", {"topology.kubernetes.io/zone": "east"})
     cluster.service(ns, clusterIP="None")
     cluster.pod(ns, "a", "10.0.0.1", node=f"{ns}-node", hostname="first", subdomain="web")
-    e = until("it is told", lambda: cluster.endpoints(ns).get("10.0.0.1"))
+    e = wait_until("it is told", lambda: cluster.endpoints(ns).get("10.0.0.1"))
     assert (e.get("hostname"), e.get("zone")) == ("first", "east")
     assert all("service.kubernetes.io/headless" in s["metadata"]["labels"] for s in cluster.slices(ns))
 
 
-def test_finished_relabelled_and_reselected_pods(cluster, ns, until):
+def test_finished_relabelled_and_reselected_pods(cluster, ns):
     cluster.service(ns)
     for n, ip in (("a", "10.0.0.1"), ("b", "10.0.0.2"), ("c", "10.0.0.3")):
         cluster.pod(ns, n, ip)
     cluster.pod(ns, "d", "10.0.0.4", labels={"app": "other"})
-    until("three are told", lambda: set(cluster.endpoints(ns)) == {"10.0.0.1", "10.0.0.2", "10.0.0.3"})
-    cluster.ok(cluster.patch(f"/api/v1/namespaces/{ns}/pods/a/status", {"status": {"phase": "Succeeded"}}))
-    until("a finished pod is not", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2", "10.0.0.3"})
-    cluster.ok(cluster.patch(f"/api/v1/namespaces/{ns}/pods/b", {"metadata": {"labels": {"app": "other"}}}))
-    until("a relabelled pod is not", lambda: set(cluster.endpoints(ns)) == {"10.0.0.3"})
-    cluster.ok(cluster.patch(f"/api/v1/namespaces/{ns}/services/web", {"spec": {"selector": {"app": "other"}}}))
-    until("the selector changed", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2", "10.0.0.4"})
+    wait_until("three are told", lambda: set(cluster.endpoints(ns)) == {"10.0.0.1", "10.0.0.2", "10.0.0.3"})
+    cluster.change(f"/api/v1/namespaces/{ns}/pods/a/status", {"status": {"phase": "Succeeded"}})
+    wait_until("a finished pod is not", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2", "10.0.0.3"})
+    cluster.change(f"/api/v1/namespaces/{ns}/pods/b", {"metadata": {"labels": {"app": "other"}}})
+    wait_until("a relabelled pod is not", lambda: set(cluster.endpoints(ns)) == {"10.0.0.3"})
+    cluster.change(f"/api/v1/namespaces/{ns}/services/web", {"spec": {"selector": {"app": "other"}}})
+    wait_until("the selector changed", lambda: set(cluster.endpoints(ns)) == {"10.0.0.2", "10.0.0.4"})
 
 
-def test_no_pods_one_empty_slice_and_gone_with_the_service(cluster, ns, until):
+def test_no_pods_one_empty_slice_and_gone_with_the_service(cluster, ns):
     cluster.service(ns)
-    until("an empty slice", lambda: [s.get("endpoints") or [] for s in cluster.slices(ns)] == [[]])
+    wait_until("an empty slice", lambda: [s.get("endpoints") or [] for s in cluster.slices(ns)] == [[]])
     cluster.pod(ns, "a", "10.0.0.1")
-    until("it is told, and the empty slice is gone", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"] and len(cluster.slices(ns)) == 1)
+    wait_until("it is told, and the empty slice is gone", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"] and len(cluster.slices(ns)) == 1)
     assert cluster.delete(f"/api/v1/namespaces/{ns}/services/web").status == 200
-    until("the slices are gone", lambda: not cluster.slices(ns))
+    wait_until("the slices are gone", lambda: not cluster.slices(ns))
 
 
-def test_a_slice_deleted_by_hand_comes_back(cluster, ns, until):
+def test_a_slice_deleted_by_hand_comes_back(cluster, ns):
     cluster.service(ns)
     cluster.pod(ns, "a", "10.0.0.1")
-    until("it is told", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"])
+    wait_until("it is told", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"])
     name = cluster.slices(ns)[0]["metadata"]["name"]
     assert cluster.delete(f"/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices/{name}").status == 200
-    until("another one is there", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"] and cluster.slices(ns)[0]["metadata"]["name"] != name)
+    wait_until("another one is there", lambda: list(cluster.endpoints(ns)) == ["10.0.0.1"] and cluster.slices(ns)[0]["metadata"]["name"] != name)
 
 
-def test_manual_endpoints_are_mirrored(cluster, ns, until):
-    cluster.service(ns, selector={})
-    path = f"/api/v1/namespaces/{ns}/endpoints"
-    body = {"metadata": {"name": "web", "labels": {"by": "hand"}},
-            "subsets": [{"addresses": [{"ip": "192.0.2.1", "hostname": "db"}], "notReadyAddresses": [{"ip": "192.0.2.2"}, {"ip": "2001:db8::2"}],
-                         "ports": [{"name": "http", "port": 5432}]}]}
-    cluster.create(path, body)
-    until("three addresses are mirrored", lambda: len(cluster.endpoints(ns)) == 3)
-    told = cluster.endpoints(ns)
-    assert (told["192.0.2.1"]["conditions"]["ready"], told["192.0.2.1"]["hostname"]) == (True, "db")
-    assert told["192.0.2.2"]["conditions"]["ready"] is False
-    assert {s["addressType"] for s in cluster.slices(ns)} == {"IPv4", "IPv6"}
-    assert all(s["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == "endpointslicemirroring-controller.k8s.io" and
-               s["ports"][0]["port"] == 5432 for s in cluster.slices(ns))
-    cluster.ok(cluster.patch(f"{path}/web", {"subsets": [{"addresses": [{"ip": "192.0.2.9"}], "ports": [{"name": "http", "port": 5433}]}]}))
-    until("the change is mirrored", lambda: list(cluster.endpoints(ns)) == ["192.0.2.9"] and cluster.slices(ns)[0]["ports"][0]["port"] == 5433)
-    cluster.ok(cluster.patch(f"{path}/web", {"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}}))
-    until("skip-mirror is honoured", lambda: not cluster.slices(ns))
-    cluster.ok(cluster.patch(f"{path}/web", {"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": None}}}))
-    until("it is back", lambda: list(cluster.endpoints(ns)) == ["192.0.2.9"])
-    assert cluster.delete(f"{path}/web").status == 200
-    until("the mirror is gone", lambda: not cluster.slices(ns))
+def test_endpoints_are_cut_at_a_thousand(cluster, ns):
+    cluster.service(ns)
+    for i in range(1004):
+        cluster.pod(ns, f"p{i}", f"10.7.{i >> 8}.{i & 255}", ready=i > 4)
+
+    def cut():
+        o = cluster.read(f"/api/v1/namespaces/{ns}/endpoints/web")
+        sizes = [(len(x.get("addresses") or []), len(x.get("notReadyAddresses") or [])) for x in o.get("subsets") or []]
+        return sizes == [(999, 1)] and o["metadata"]["annotations"].get("endpoints.kubernetes.io/over-capacity") == "truncated"
+    wait_until("a thousand, ready ones first", cut, 60)
+    cluster.remove(f"/api/v1/namespaces/{ns}/pods?fieldSelector=status.phase%3DRunning&labelSelector=app%3Dweb")
+    wait_until("the mark goes", lambda: "endpoints.kubernetes.io/over-capacity" not in
+               cluster.read(f"/api/v1/namespaces/{ns}/endpoints/web")["metadata"]["annotations"], 60)

@@ -10,19 +10,7 @@ import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-ECHO = os.path.join(os.environ.get("FAIRLEAD_BIN", os.path.join(ROOT, "build", "bin")), "fairlead-echo")
-SLOW = 5 if os.environ.get("FAIRLEAD_SANITIZED") else 1
-
-
-def free_ports(n, kind=socket.SOCK_STREAM):
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+from suite import ECHO, SLOW, free_ports
 
 
 @contextlib.contextmanager

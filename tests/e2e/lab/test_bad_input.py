@@ -5,6 +5,9 @@ import subprocess
 
 import pytest
 
+from lab_harness import Lab, new_name
+from suite import FAIRLEAD, LABD, wait_until
+
 GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\ndata: {a: b}\n"
 
 
@@ -19,9 +22,9 @@ def fails(lab, *argv, code=1, error, hint=None, **kw):
 
 
 @pytest.fixture
-def nolab(helpers):
+def nolab():
     """A name that no lab has, and a proof that the command made none."""
-    lab = helpers.Lab(helpers.new_name("b"))
+    lab = Lab(new_name("b"))
     yield lab
     assert not os.path.exists(f"/run/netns/fl.{lab.name}") and not os.path.exists(f"/sys/class/net/fl-{lab.name}")
     assert not os.path.exists(f"/var/lib/fairlead/labs/{lab.name}")
@@ -67,7 +70,7 @@ def test_flags_that_make_no_sense(nolab, flags, error):
 
 def test_without_root(nolab):
     # The program may stand where only root can go: reach it by an open descriptor.
-    program = os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead-labd")
+    program = LABD
     fd = os.open(program, os.O_RDONLY)
     try:
         for verb, error, hint in (("up", "error: a lab needs root: it makes network namespaces", "hint: sudo fairlead lab up"),
@@ -86,9 +89,9 @@ def test_a_name_that_is_taken(lab):
     assert lab.get("nodes")["items"], "the one that runs goes on"
 
 
-def test_objects_the_server_refuses_leave_nothing_half_applied(helpers, tmp_path):
+def test_objects_the_server_refuses_leave_nothing_half_applied(tmp_path):
     """A good object stands before the bad one: it must not be there either; the lab is."""
-    lab = helpers.Lab()
+    lab = Lab()
     bad = tmp_path / "bad.yaml"
     bad.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n"
                    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: first, namespace: shop}\n---\n" + GOOD +
@@ -129,7 +132,7 @@ def test_kubeconfigs(lab, tmp_path):
           hint="fairlead lab up starts a cluster and says what to export")
     fails(lab, "get", "pods", "--context", "nowhere", error="error: …")
     env = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST")}
-    done = subprocess.run([os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead"), "get", "pods"], capture_output=True, text=True,
+    done = subprocess.run([FAIRLEAD, "get", "pods"], capture_output=True, text=True,
                           env=dict(env, HOME=str(tmp_path)), check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
@@ -146,7 +149,7 @@ def test_a_server_that_does_not_answer(lab, tmp_path):
           hint="is the cluster up? fairlead lab status")
 
 
-def test_an_image_nobody_mapped(lab, helpers):
+def test_an_image_nobody_mapped(lab):
     lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd"}, "spec": {"containers": [
         {"name": "c", "image": "example.com/odd:1"}, {"name": "d", "image": "a//b:"}]}})
 
@@ -154,7 +157,7 @@ def test_an_image_nobody_mapped(lab, helpers):
         statuses = lab.get("pod/odd").get("status", {}).get("containerStatuses") or []
         states = {s["name"]: s["state"].get("waiting", {}) for s in statuses}
         return len(states) == 2 and all(s.get("message") for s in states.values()) and states
-    states = helpers.wait_until("both say why", waiting)
+    states = wait_until("both say why", waiting)
     assert states["c"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
     assert states["c"]["message"] == ("the lab has no command for image \"example.com/odd:1\"; say which one stands for it: fairlead lab up "
                                       "--image 'example.com/odd:1=COMMAND'")

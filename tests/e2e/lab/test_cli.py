@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-BIN = os.path.abspath(os.environ.get("FAIRLEAD_BIN", "build/bin"))
-FAIRLEAD = os.path.join(BIN, "fairlead")
+from suite import BIN, FAIRLEAD
+
 COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "get", "apply", "delete", "exec", "attach", "logs", "check", "version",
             "completion"]
 

@@ -6,11 +6,13 @@ import subprocess
 
 import pytest
 from kubectls import kubectls
+from lab_harness import echo
+from suite import wait_until
 
 
 class Kubectl:
-    def __init__(self, lab, binary, ns, home, helpers):
-        self.lab, self.binary, self.ns, self.helpers = lab, binary, ns, helpers
+    def __init__(self, lab, binary, ns, home):
+        self.lab, self.binary, self.ns = lab, binary, ns
         self.env = {**os.environ, "KUBECONFIG": lab.kubeconfig, "HOME": str(home), "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true"}
 
     def __call__(self, words, stdin=None, code=0):
@@ -30,14 +32,14 @@ class Kubectl:
 
 
 @pytest.fixture(params=kubectls() or [(0, "")], ids=lambda k: f"1.{k[0]}")
-def k(request, lab, helpers, tmp_path):
+def k(request, lab, tmp_path):
     minor, binary = request.param
     if not binary:
         pytest.skip("no kubectl found: set FAIRLEAD_KUBECTLS")
-    one = Kubectl(lab, binary, f"k{minor}", tmp_path, helpers)
+    one = Kubectl(lab, binary, f"k{minor}", tmp_path)
     one.minor = minor
     one("create namespace " + one.ns)
-    one("apply -f -", stdin=json.dumps(helpers.echo("web", replicas=2)))
+    one("apply -f -", stdin=json.dumps(echo("web", replicas=2)))
     yield one
     one("delete namespace " + one.ns + " --timeout=60s")
 
@@ -63,15 +65,15 @@ def test_verbs_that_need_nodes(k):
     k("scale deploy/web --replicas=3")
     assert "condition met" in k("wait deploy/web --for=condition=Available --timeout=30s")
     k.rolled_out()
-    k.helpers.wait_until("the old pods are gone", lambda: len(k("get pods -l app=web -o name").split()) == 3)
+    wait_until("the old pods are gone", lambda: len(k("get pods -l app=web -o name").split()) == 3)
     assert k("wait pod -l app=web --for=condition=Ready --timeout=30s").count("condition met") == 3
     # logs
     assert k("logs deploy/web --tail=1").count("\n") >= 1
     k(["run", "once", "--image=busybox", "--restart=Never", "--command", "--", "sh", "-c", "echo hello; echo again"])
-    k.helpers.wait_until("it is over", lambda: k("get pod once -o jsonpath={.status.phase}") == "Succeeded")
+    wait_until("it is over", lambda: k("get pod once -o jsonpath={.status.phase}") == "Succeeded")
     assert k("logs -f once") == "hello\nagain\n" and k("logs once --tail=1") == "again\n"
     assert re.search(r"(?m)^once +0/1 +Completed +0 ", k("get pod once"))
-    events = k.helpers.wait_until("its events", lambda: "Started" in (t := k("describe pod once")) and t)
+    events = wait_until("its events", lambda: "Started" in (t := k("describe pod once")) and t)
     assert "Scheduled" in events
     # exec
     if k.minor >= 30:

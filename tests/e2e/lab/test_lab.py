@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+from lab_harness import Lab, echo, new_name, service
+from suite import BIN, FAIRLEAD, run, wait_until
+
 
 def host_state():
     """What of the host a lab could disturb."""
@@ -30,9 +33,9 @@ def leftovers(lab):
     return namespaces(lab.name) + links(lab.name) + lab.processes("fairlead")
 
 
-def test_up_and_down_leave_the_host_as_it_was(helpers):
+def test_up_and_down_leave_the_host_as_it_was():
     before = host_state()
-    lab = helpers.Lab(helpers.new_name())
+    lab = Lab(new_name())
     try:
         out = lab.up()
         assert "is ready in" in out
@@ -45,26 +48,26 @@ def test_up_and_down_leave_the_host_as_it_was(helpers):
     assert not os.path.exists(lab.state_dir)
 
 
-def test_ip_netns_add_in_between_does_not_hold_down_up(helpers, tmp_path):
+def test_ip_netns_add_in_between_does_not_hold_down_up(tmp_path):
     """The first `ip netns add` binds /run/netns onto itself and covers the pins that are there (where mounts are private)."""
-    lab = helpers.Lab(helpers.new_name("m"))
+    lab = Lab(new_name("m"))
     script = f"""
 set -e
 mount -t tmpfs tmpfs /run
-{helpers.BIN}/fairlead lab up --name {lab.name} --nodes 1 --ephemeral
+{BIN}/fairlead lab up --name {lab.name} --nodes 1 --ephemeral
 ip netns add {lab.name}-other
-export KUBECONFIG=$({helpers.BIN}/fairlead lab kubeconfig --name {lab.name} --path)
-{helpers.BIN}/fairlead delete -n kube-system deploy/cluster-dns
+export KUBECONFIG=$({BIN}/fairlead lab kubeconfig --name {lab.name} --path)
+{BIN}/fairlead delete -n kube-system deploy/cluster-dns
 for i in $(seq 400); do ls /run/netns | grep -q cluster-dns || break; sleep 0.02; done
 ls /run/netns > {tmp_path}/without-pod
-{helpers.BIN}/fairlead lab down --name {lab.name}
+{BIN}/fairlead lab down --name {lab.name}
 ls /run/netns > {tmp_path}/after
 ip netns exec {lab.name}-other true
 ip netns del {lab.name}-other
 ls -A /run > {tmp_path}/run
 """
     try:
-        helpers.run("unshare", "-m", "--propagation", "private", "bash", "-c", script, timeout=90)
+        run("unshare", "-m", "--propagation", "private", "bash", "-c", script, timeout=90)
     finally:
         lab.down()
     assert (tmp_path / "without-pod").read_text().split() == [f"fl.{lab.name}", f"fl.{lab.name}.node-1", f"{lab.name}-other"]
@@ -72,12 +75,12 @@ ls -A /run > {tmp_path}/run
     assert (tmp_path / "run").read_text().split() == ["netns"]
 
 
-def test_ten_nodes_and_a_hundred_pods(helpers):
-    lab = helpers.Lab(helpers.new_name("w"))
+def test_ten_nodes_and_a_hundred_pods():
+    lab = Lab(new_name("w"))
     try:
         lab.up("--nodes", "10", "--ephemeral")
-        lab.apply(helpers.echo("many", replicas=100), helpers.service("many"))
-        pods = helpers.wait_until("100 pods are ready", lambda: len(lab.ready_pods("app=many")) == 100 and lab.pods("app=many"), 60)
+        lab.apply(echo("many", replicas=100), service("many"))
+        pods = wait_until("100 pods are ready", lambda: len(lab.ready_pods("app=many")) == 100 and lab.pods("app=many"), 60)
         per_node = {}
         for p in pods:
             per_node[p["spec"]["nodeName"]] = per_node.get(p["spec"]["nodeName"], 0) + 1
@@ -85,16 +88,16 @@ def test_ten_nodes_and_a_hundred_pods(helpers):
         assert len({p["status"]["podIP"] for p in pods}) == 100
         url = f"http://{lab.get('svc/many')['spec']['clusterIP']}/name"
         for n in range(1, 11):
-            helpers.wait_until(f"node-{n} reaches the Service", lambda n=n: lab.answers(f"node-{n}", url))
+            wait_until(f"node-{n} reaches the Service", lambda n=n: lab.answers(f"node-{n}", url))
         lab.delete("deploy/many")
-        helpers.wait_until("all are gone", lambda: not lab.pods("app=many"), 60)
+        wait_until("all are gone", lambda: not lab.pods("app=many"), 60)
     finally:
         lab.down()
     assert leftovers(lab) == []
 
 
-def test_two_labs_side_by_side(helpers):
-    labs = [helpers.Lab(helpers.new_name()) for _ in range(2)]
+def test_two_labs_side_by_side():
+    labs = [Lab(new_name()) for _ in range(2)]
     try:
         for lab in labs:
             lab.up("--nodes", "1")
@@ -118,15 +121,15 @@ def test_second_up_says_it_is_running(lab):
     assert "is running" in done.stderr and "hint:" in done.stderr
 
 
-def test_objects_survive_a_killed_supervisor(helpers):
-    lab = helpers.Lab(helpers.new_name())
+def test_objects_survive_a_killed_supervisor():
+    lab = Lab(new_name())
     try:
         lab.up("--nodes", "1")
         lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
         supervisor = lab.processes("supervise")
         assert len(supervisor) == 1
         subprocess.run(["kill", "-9", str(supervisor[0])], check=True)
-        helpers.wait_until("its children are gone with it", lambda: not lab.processes("fairlead-labd"))
+        wait_until("its children are gone with it", lambda: not lab.processes("fairlead-labd"))
         lab.up("--nodes", "1")
         assert lab.get("cm/kept")["data"] == {"a": "b"}
     finally:
@@ -135,12 +138,12 @@ def test_objects_survive_a_killed_supervisor(helpers):
 
 
 @pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_LAB_KILLS", "20"))))
-def test_killed_at_a_random_moment_everything_is_cleaned(helpers, moment):
+def test_killed_at_a_random_moment_everything_is_cleaned(moment):
     """kill -9 of the supervisor or of a node, during start or after: the next up or down cleans it all."""
     rng = random.Random(f"{os.getpid()}-{moment}")
-    lab = helpers.Lab(helpers.new_name("k"))
+    lab = Lab(new_name("k"))
     try:
-        up = subprocess.Popen([os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead"), "lab", "up", "--name", lab.name],
+        up = subprocess.Popen([FAIRLEAD, "lab", "up", "--name", lab.name],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             up.wait(rng.uniform(0.01, 1.0))
@@ -154,7 +157,7 @@ def test_killed_at_a_random_moment_everything_is_cleaned(helpers, moment):
         if moment % 3 == 0:
             for pid in lab.processes("supervise"):
                 subprocess.run(["kill", "-9", str(pid)], check=False)
-            helpers.wait_until("the lock is free", lambda: not lab.processes("supervise"))
+            wait_until("the lock is free", lambda: not lab.processes("supervise"))
             lab.up("--nodes", "1")
     finally:
         lab.kubeconfig = None
@@ -174,7 +177,7 @@ def test_bad_input_is_told_with_object_and_field(lab):
     assert done.returncode == 64 and "did you mean: fairlead lab status" in done.stderr
 
 
-def test_unknown_image_waits_with_a_hint(lab, helpers):
+def test_unknown_image_waits_with_a_hint(lab):
     lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"},
                "spec": {"containers": [{"name": "c", "image": "example.com/nobody/knows:1"}]}})
 
@@ -182,27 +185,27 @@ def test_unknown_image_waits_with_a_hint(lab, helpers):
         statuses = lab.get("pod/stranger").get("status", {}).get("containerStatuses") or []
         state = statuses and statuses[0]["state"].get("waiting")
         return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
-    state = helpers.wait_until("it waits for an image", waiting)
+    state = wait_until("it waits for an image", waiting)
     assert "--image" in state["message"]
     lab.delete("pod/stranger")
 
 
-def test_rollout_and_scale(lab, helpers):
-    lab.apply(helpers.echo("roll", replicas=2))
+def test_rollout_and_scale(lab):
+    lab.apply(echo("roll", replicas=2))
     lab.wait_ready("app=roll", 2)
-    changed = helpers.echo("roll", replicas=3, args=["--name", "second"])
+    changed = echo("roll", replicas=3, args=["--name", "second"])
     lab.apply(changed)
-    helpers.wait_until("three new pods are ready and the old ones gone", lambda: len(lab.ready_pods("app=roll")) == 3 and len(lab.pods("app=roll")) == 3 and all(
+    wait_until("three new pods are ready and the old ones gone", lambda: len(lab.ready_pods("app=roll")) == 3 and len(lab.pods("app=roll")) == 3 and all(
         "--name" in p["spec"]["containers"][0]["args"] for p in lab.pods("app=roll")), timeout=30)
     sets = [rs["spec"]["replicas"] for rs in lab.get("rs", "-l", "app=roll")["items"]]
     assert sorted(sets) == [0, 3]
     lab.delete("deploy/roll")
-    helpers.wait_until("everything of it is collected", lambda: not lab.pods("app=roll") and not lab.get("rs", "-l", "app=roll")["items"], timeout=20)
+    wait_until("everything of it is collected", lambda: not lab.pods("app=roll") and not lab.get("rs", "-l", "app=roll")["items"], timeout=20)
 
 
-def test_every_process_ends_cleanly_when_asked(helpers):
+def test_every_process_ends_cleanly_when_asked():
     """SIGTERM: exit status 0 (under ASan that also says: nothing leaked), and the supervisor starts it again."""
-    lab = helpers.Lab(helpers.new_name())
+    lab = Lab(new_name())
     try:
         lab.up("--nodes", "1")
         log = f"{lab.state_dir}/logs/supervisor.log"
@@ -210,8 +213,8 @@ def test_every_process_ends_cleanly_when_asked(helpers):
             pids = lab.processes(word)
             assert len(pids) == 1, (name, pids)
             os.kill(pids[0], signal.SIGTERM)
-            line = helpers.wait_until(f"{name} has ended", lambda: [t for t in open(log) if f"process={name} " in t])
+            line = wait_until(f"{name} has ended", lambda: [t for t in open(log) if f"process={name} " in t])
             assert "status=0 " in line[0], line
-            helpers.wait_until(f"{name} is back", lambda: len(lab.processes(word)) == 1 and lab.processes(word) != pids)
+            wait_until(f"{name} is back", lambda: len(lab.processes(word)) == 1 and lab.processes(word) != pids)
     finally:
         lab.down()

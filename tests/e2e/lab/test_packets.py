@@ -5,6 +5,9 @@ import threading
 
 import pytest
 
+from lab_harness import echo, service
+from suite import run, wait_until
+
 
 def cluster_ip(lab, name):
     return lab.get("svc/" + name)["spec"]["clusterIP"]
@@ -32,42 +35,42 @@ def test_row_13_from_the_nodes_themselves(web):
         assert web.curl(node, f"http://{cluster_ip(web, 'web')}/name")
 
 
-def test_row_15_node_port_on_every_node_inside_and_outside(web, helpers):
-    web.apply(helpers.service("web", type="NodePort"))
+def test_row_15_node_port_on_every_node_inside_and_outside(web):
+    web.apply(service("web", type="NodePort"))
     port = web.get("svc/web")["spec"]["ports"][0]["nodePort"]
     assert 30000 <= port <= 32767
     for node in ("node-1", "node-2"):
         for kind in ("InternalIP", "ExternalIP"):
             url = f"http://{web.node_address(node, kind)}:{port}/name"
             for where in (None, "node-1", "node-2", web.pod_netns("client")):
-                helpers.wait_until(f"{url} answers from {where}", lambda: web.answers(where, url))
+                wait_until(f"{url} answers from {where}", lambda: web.answers(where, url))
 
 
-def test_row_18_19_load_balancer_and_external_ip(web, helpers):
+def test_row_18_19_load_balancer_and_external_ip(web):
     outside = web.node_address("node-1", "InternalIP").rsplit(".", 1)[0] + ".198"
-    web.apply(helpers.service("web", type="LoadBalancer", externalIPs=[outside]))
-    vip = helpers.wait_until("an address is given", lambda: web.get("svc/web")["status"].get("loadBalancer", {}).get("ingress"))[0]["ip"]
+    web.apply(service("web", type="LoadBalancer", externalIPs=[outside]))
+    vip = wait_until("an address is given", lambda: web.get("svc/web")["status"].get("loadBalancer", {}).get("ingress"))[0]["ip"]
     for address in (vip, outside):
         for where in (None, "node-2", web.pod_netns("client")):
-            helpers.wait_until(f"{address} answers from {where}", lambda: web.answers(where, f"http://{address}/name"))
+            wait_until(f"{address} answers from {where}", lambda: web.answers(where, f"http://{address}/name"))
 
 
 def peer_of(answer):
     return json.loads(answer)["peer"].rsplit(":", 1)[0].strip("[]")
 
 
-def test_rows_22_24_35_41_traffic_policy_local(web, helpers):
+def test_rows_22_24_35_41_traffic_policy_local(web):
     """One pod: its node keeps the client's address, the other drops strangers and still carries pods and itself."""
-    web.apply(helpers.echo("near"))
-    web.apply(helpers.service("near", type="LoadBalancer", externalTrafficPolicy="Local"))
+    web.apply(echo("near"))
+    web.apply(service("near", type="LoadBalancer", externalTrafficPolicy="Local"))
     pod = web.wait_ready("app=near", 1)[0]
     here = pod["spec"]["nodeName"]
     there = "node-2" if here == "node-1" else "node-1"
-    svc = helpers.wait_until("an address is given", lambda: web.get("svc/near")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/near"))
+    svc = wait_until("an address is given", lambda: web.get("svc/near")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/near"))
     vip, port = svc["status"]["loadBalancer"]["ingress"][0]["ip"], svc["spec"]["ports"][0]["nodePort"]
     near, far = (f"http://{web.node_address(node, 'InternalIP')}:{port}/" for node in (here, there))
-    helpers.wait_until("the pod's node answers", lambda: web.answers(None, near))
-    source = helpers.run("ip", "-o", "route", "get", web.node_address(here, "InternalIP")).split(" src ")[1].split()[0]
+    wait_until("the pod's node answers", lambda: web.answers(None, near))
+    source = run("ip", "-o", "route", "get", web.node_address(here, "InternalIP")).split(" src ")[1].split()[0]
     assert peer_of(web.curl(None, near)) == source
     assert web.curl(None, far, "-m", "1", check=False).returncode == 28
     for node in (here, there):
@@ -76,72 +79,72 @@ def test_rows_22_24_35_41_traffic_policy_local(web, helpers):
                    "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox"}]}})
         address = web.wait_ready(f"app={client}", 1)[0]["status"]["podIP"]
         where = web.pod_netns(client)
-        helpers.wait_until(f"a pod of {node} reaches the balancer's address", lambda: web.answers(where, f"http://{vip}/"))
+        wait_until(f"a pod of {node} reaches the balancer's address", lambda: web.answers(where, f"http://{vip}/"))
         assert peer_of(web.curl(where, f"http://{vip}/")) == address
-        helpers.wait_until(f"{node} itself reaches it", lambda: web.answers(node, f"http://{vip}/"))
+        wait_until(f"{node} itself reaches it", lambda: web.answers(node, f"http://{vip}/"))
     health = svc["spec"]["healthCheckNodePort"]
     for node, code, n in ((here, "200", 1), (there, "503", 0)):
         out = web.curl(None, f"http://{web.node_address(node, 'InternalIP')}:{health}/", "-i")
         assert f" {code} " in out and f'"localEndpoints":{n},' in out and f"x-load-balancing-endpoint-weight: {n}" in out.lower(), (node, out)
     # The same pod behind a ClusterIP of which only its own node may take endpoints.
-    web.apply(helpers.service("near", internalTrafficPolicy="Local", type="ClusterIP"))
+    web.apply(service("near", internalTrafficPolicy="Local", type="ClusterIP"))
     url = f"http://{cluster_ip(web, 'near')}/"
-    helpers.wait_until("its neighbour reaches it", lambda: web.answers(web.pod_netns(f"client-{here}"), url))
+    wait_until("its neighbour reaches it", lambda: web.answers(web.pod_netns(f"client-{here}"), url))
     for where in (web.pod_netns(f"client-{there}"), there):
-        helpers.wait_until(f"{where} is dropped", lambda: web.curl(where, url, "-m", "1", check=False).returncode == 28)
+        wait_until(f"{where} is dropped", lambda: web.curl(where, url, "-m", "1", check=False).returncode == 28)
     # Switched back, everybody is served again.
-    web.apply(helpers.service("near"))
+    web.apply(service("near"))
     for where in (web.pod_netns(f"client-{there}"), there):
-        helpers.wait_until(f"{where} is served", lambda: web.answers(where, url))
+        wait_until(f"{where} is served", lambda: web.answers(where, url))
 
 
-def test_row_21_source_ranges(web, helpers):
+def test_row_21_source_ranges(web):
     """Only who is named reaches the balancer's address; its node port and ClusterIP stay open."""
     here = web.pod_netns("client")
     pod = web.get("pod/client")["status"]["podIP"]
-    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{pod}/32"]))
-    svc = helpers.wait_until("an address is given", lambda: web.get("svc/guarded")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/guarded"))
+    web.apply(service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{pod}/32"]))
+    svc = wait_until("an address is given", lambda: web.get("svc/guarded")["status"].get("loadBalancer", {}).get("ingress") and web.get("svc/guarded"))
     url = f"http://{svc['status']['loadBalancer']['ingress'][0]['ip']}/name"
     node_port = f"http://{web.node_address('node-1', 'InternalIP')}:{svc['spec']['ports'][0]['nodePort']}/name"
-    helpers.wait_until("the pod that is named reaches it", lambda: web.answers(here, url))
+    wait_until("the pod that is named reaches it", lambda: web.answers(here, url))
     for where in (None, "node-2"):
         assert web.curl(where, url, "-m", "1", check=False).returncode == 28, where
         assert web.answers(where, node_port)
     assert web.answers("node-1", f"http://{svc['spec']['clusterIP']}/name")
-    source = helpers.run("ip", "-o", "route", "get", web.node_address("node-1", "InternalIP")).split(" src ")[1].split()[0]
-    web.apply(helpers.service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{source}/32"]))
-    helpers.wait_until("now the host reaches it", lambda: web.answers(None, url))
+    source = run("ip", "-o", "route", "get", web.node_address("node-1", "InternalIP")).split(" src ")[1].split()[0]
+    web.apply(service("guarded", selector={"app": "web"}, type="LoadBalancer", loadBalancerSourceRanges=[f"{source}/32"]))
+    wait_until("now the host reaches it", lambda: web.answers(None, url))
     assert web.curl(here, url, "-m", "1", check=False).returncode == 28
 
 
-def test_row_33_client_ip_affinity(web, helpers):
+def test_row_33_client_ip_affinity(web):
     """One pod for all requests, at every address of the Service; another one when it is gone; switched off live."""
-    web.apply(helpers.echo("sticky", replicas=2, args=("--drain", "3s")))  # so that its end loses no request
+    web.apply(echo("sticky", replicas=2, args=("--drain", "3s")))  # so that its end loses no request
     spec = {"type": "NodePort", "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 900}}}
-    web.apply(helpers.service("sticky", **spec))
+    web.apply(service("sticky", **spec))
     web.wait_ready("app=sticky", 2)
     svc = web.get("svc/sticky")["spec"]
     where = web.pod_netns("client")
     node = where.split("/")[0]
     urls = [f"http://{svc['clusterIP']}/", f"http://{web.node_address(node, 'InternalIP')}:{svc['ports'][0]['nodePort']}/"]
-    helpers.wait_until("it answers", lambda: all(web.answers(where, url) for url in urls))
+    wait_until("it answers", lambda: all(web.answers(where, url) for url in urls))
     first = reached(web, where, urls[0], 20)
     assert len(first) == 1 and reached(web, where, urls[1], 20) == first
     web.delete("pod/" + next(iter(first)))
-    helpers.wait_until("another pod answers", lambda: reached(web, where, urls[0], 1) != first)
+    wait_until("another pod answers", lambda: reached(web, where, urls[0], 1) != first)
     second = reached(web, where, urls[1], 20)
     assert len(second) == 1 and second != first
     web.wait_ready("app=sticky", 2)
     assert reached(web, where, urls[0], 20) == second
-    web.apply(helpers.service("sticky", type="NodePort", sessionAffinity="None"))
-    helpers.wait_until("requests spread again", lambda: len(reached(web, where, urls[0], 20)) == 2)
+    web.apply(service("sticky", type="NodePort", sessionAffinity="None"))
+    wait_until("requests spread again", lambda: len(reached(web, where, urls[0], 20)) == 2)
 
 
-def test_row_34_no_endpoints_is_refused_not_dropped(web, helpers):
-    web.apply(helpers.service("empty", selector={"app": "nobody"}))
+def test_row_34_no_endpoints_is_refused_not_dropped(web):
+    web.apply(service("empty", selector={"app": "nobody"}))
     ip = cluster_ip(web, "empty")
     for where in (web.pod_netns("client"), "node-1"):
-        helpers.wait_until(f"{ip} is refused from {where}",
+        wait_until(f"{ip} is refused from {where}",
                            lambda: web.curl(where, f"http://{ip}/", check=False).returncode == 7)
 
 
@@ -150,34 +153,34 @@ def test_row_36_unused_port_of_a_cluster_ip_is_refused(web):
     assert done.returncode == 7, done
 
 
-def test_row_25_hairpin_a_pod_reaches_itself(web, helpers):
-    web.apply(helpers.echo("lonely"))
-    web.apply(helpers.service("lonely"))
+def test_row_25_hairpin_a_pod_reaches_itself(web):
+    web.apply(echo("lonely"))
+    web.apply(service("lonely"))
     pod = web.wait_ready("app=lonely", 1)[0]["metadata"]["name"]
     where, ip = web.pod_netns(pod), cluster_ip(web, "lonely")
-    helpers.wait_until("it answers to itself", lambda: web.answers(where, f"http://{ip}/name"))
+    wait_until("it answers to itself", lambda: web.answers(where, f"http://{ip}/name"))
 
 
-def test_row_8_named_target_port_with_two_numbers(web, helpers):
+def test_row_8_named_target_port_with_two_numbers(web):
     labels = {"app": "mixed"}
-    web.apply(helpers.echo("mixed-a", port=7001, labels={**labels, "v": "a"}))
-    web.apply(helpers.echo("mixed-b", port=7002, labels={**labels, "v": "b"}))
-    web.apply(helpers.service("mixed", selector=labels, target="http"))
+    web.apply(echo("mixed-a", port=7001, labels={**labels, "v": "a"}))
+    web.apply(echo("mixed-b", port=7002, labels={**labels, "v": "b"}))
+    web.apply(service("mixed", selector=labels, target="http"))
     web.wait_ready("app=mixed", 2)
     where, ip = web.pod_netns("client"), cluster_ip(web, "mixed")
     names = {p["metadata"]["name"] for p in web.pods("app=mixed")}
-    helpers.wait_until("both ports answer", lambda: web.answers(where, f"http://{ip}/") and reached(web, where, f"http://{ip}/", 20) == names)
+    wait_until("both ports answer", lambda: web.answers(where, f"http://{ip}/") and reached(web, where, f"http://{ip}/", 20) == names)
 
 
-def test_row_11_ipv6_service(web, helpers):
-    web.apply(helpers.service("web6", selector={"app": "web"}, ipFamilies=["IPv6"], ipFamilyPolicy="SingleStack", type="NodePort"))
+def test_row_11_ipv6_service(web):
+    web.apply(service("web6", selector={"app": "web"}, ipFamilies=["IPv6"], ipFamilyPolicy="SingleStack", type="NodePort"))
     svc = web.get("svc/web6")["spec"]
     assert ":" in svc["clusterIP"]
     url = f"http://[{svc['clusterIP']}]/name"
-    helpers.wait_until("the IPv6 ClusterIP answers", lambda: web.answers(web.pod_netns("client"), url))
+    wait_until("the IPv6 ClusterIP answers", lambda: web.answers(web.pod_netns("client"), url))
     for kind in ("InternalIP", "ExternalIP"):
         address = web.node_address("node-2", kind, 6)
-        helpers.wait_until(f"node port on {address}", lambda: web.answers(None, f"http://[{address}]:{svc['ports'][0]['nodePort']}/name"))
+        wait_until(f"node port on {address}", lambda: web.answers(None, f"http://[{address}]:{svc['ports'][0]['nodePort']}/name"))
 
 
 def udp(lab, where, address, port, text="hi"):
@@ -187,8 +190,8 @@ def udp(lab, where, address, port, text="hi"):
     return done.stdout if done.returncode == 0 else ""
 
 
-def test_row_4_38_udp_follows_the_pod(web, helpers):
-    deployment = helpers.echo("dgram", probe=False)
+def test_row_4_38_udp_follows_the_pod(web):
+    deployment = echo("dgram", probe=False)
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     container["args"] = ["--http", "8080", "--udp", "9000"]
     container["readinessProbe"] = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
@@ -197,7 +200,7 @@ def test_row_4_38_udp_follows_the_pod(web, helpers):
                "spec": {"selector": {"app": "dgram"}, "ports": [{"port": 9000, "protocol": "UDP", "targetPort": 9000}]}})
     first = web.wait_ready("app=dgram", 1)[0]["metadata"]["name"]
     ip, where = cluster_ip(web, "dgram"), web.pod_netns("client")
-    helpers.wait_until("datagrams are answered", lambda: udp(web, where, ip, 9000))
+    wait_until("datagrams are answered", lambda: udp(web, where, ip, 9000))
     # One socket that never stops sending from one port keeps its conntrack entry alive: it must not stay with the old pod.
     script = ("import socket,sys,time\ns=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.3)\ns.connect((sys.argv[1], 9000))\n"
               "end=time.time()+float(sys.argv[2])\nwhile time.time()<end:\n"
@@ -207,7 +210,7 @@ def test_row_4_38_udp_follows_the_pod(web, helpers):
     try:
         assert client.stdout.readline()
         web.delete("pod/" + first)
-        second = helpers.wait_until("another pod is ready", lambda: [p for p in web.ready_pods("app=dgram") if p["metadata"]["name"] != first])
+        second = wait_until("another pod is ready", lambda: [p for p in web.ready_pods("app=dgram") if p["metadata"]["name"] != first])
         name = second[0]["metadata"]["name"]
         for line in client.stdout:
             if name in line:
@@ -218,13 +221,13 @@ def test_row_4_38_udp_follows_the_pod(web, helpers):
         client.wait()
 
 
-def test_row_29_deleting_a_pod_loses_no_request(web, helpers):
+def test_row_29_deleting_a_pod_loses_no_request(web):
     """The only pod goes, drains, and its successor takes over: a loop of requests that is running loses not one."""
-    web.apply(helpers.echo("drain", args=["--drain", "2s"]))
-    web.apply(helpers.service("drain"))
+    web.apply(echo("drain", args=["--drain", "2s"]))
+    web.apply(service("drain"))
     first = web.wait_ready("app=drain", 1)[0]
     where, ip = web.pod_netns("client"), cluster_ip(web, "drain")
-    helpers.wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
+    wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
     results, stop = {"ok": 0, "lost": []}, threading.Event()
 
     def loop():
@@ -238,13 +241,13 @@ def test_row_29_deleting_a_pod_loses_no_request(web, helpers):
     thread = threading.Thread(target=loop)
     thread.start()
     try:
-        helpers.wait_until("the loop runs", lambda: results["ok"] > 20)
+        wait_until("the loop runs", lambda: results["ok"] > 20)
         web.delete("pod/" + first["metadata"]["name"])
-        second = helpers.wait_until("the successor is ready", lambda: [
+        second = wait_until("the successor is ready", lambda: [
             p for p in web.ready_pods("app=drain") if p["metadata"]["uid"] != first["metadata"]["uid"]])[0]
-        helpers.wait_until("the old pod is gone", lambda: len(web.pods("app=drain")) == 1)
+        wait_until("the old pod is gone", lambda: len(web.pods("app=drain")) == 1)
         before = results["ok"]
-        helpers.wait_until("the loop goes on", lambda: results["ok"] > before + 20)
+        wait_until("the loop goes on", lambda: results["ok"] > before + 20)
     finally:
         stop.set()
         thread.join()
@@ -252,7 +255,7 @@ def test_row_29_deleting_a_pod_loses_no_request(web, helpers):
     assert results["lost"] == [], f"{results['ok']} answered, lost: {results['lost'][:3]}"
 
 
-def test_row_47_restart_of_the_agent_interrupts_nothing(web, helpers):
+def test_row_47_restart_of_the_agent_interrupts_nothing(web):
     where, ip = web.pod_netns("client"), cluster_ip(web, "web")
     node = where.split("/")[0]
     pids = [p for p in web.processes("fairlead-agent") if f"--node-name={node}" in open(f"/proc/{p}/cmdline").read()]
@@ -261,15 +264,15 @@ def test_row_47_restart_of_the_agent_interrupts_nothing(web, helpers):
     subprocess.run(["kill", "-9", str(pids[0])], check=True)
     for _ in range(30):
         assert web.answers(where, f"http://{ip}/name")
-    helpers.wait_until("another agent runs", lambda: [p for p in web.processes("fairlead-agent") if p not in pids])
+    wait_until("another agent runs", lambda: [p for p in web.processes("fairlead-agent") if p not in pids])
     for _ in range(30):
         assert web.answers(where, f"http://{ip}/name")
     assert len(web.in_netns(node, "nft", "list", "table", "ip", "fairlead").splitlines()) == len(before.splitlines())
 
 
-def test_row_1_type_changes_leave_nothing_behind(web, helpers):
-    web.apply(helpers.service("shift", selector={"app": "web"}))
+def test_row_1_type_changes_leave_nothing_behind(web):
+    web.apply(service("shift", selector={"app": "web"}))
     ip, where = cluster_ip(web, "shift"), web.pod_netns("client")
-    helpers.wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
+    wait_until("it answers", lambda: web.answers(where, f"http://{ip}/name"))
     web.delete("svc/shift")
-    helpers.wait_until("the address is gone from the kernel", lambda: ip not in web.in_netns("node-1", "nft", "list", "table", "ip", "fairlead"))
+    wait_until("the address is gone from the kernel", lambda: ip not in web.in_netns("node-1", "nft", "list", "table", "ip", "fairlead"))

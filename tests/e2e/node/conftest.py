@@ -1,17 +1,16 @@
 """A lab for tests that look at single pods: made once per module (LAB_ENV of the module goes into its environment)."""
 import base64
 import http.client
-import os
 import re
 import ssl
-import sys
+import subprocess
 import tempfile
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import lab_harness  # noqa: E402
-from lab_harness import run, wait_until  # noqa: E402
+import lab_harness
+from kubectls import kubectls
+from suite import SLOW, run, wait_until
 
 
 class PodLab(lab_harness.Lab):
@@ -78,3 +77,15 @@ class PodLab(lab_harness.Lab):
 @pytest.fixture(scope="module")
 def lab(request):
     yield from lab_harness.running(PodLab(**getattr(request.module, "LAB_ENV", {})), "--ephemeral")
+
+
+@pytest.fixture(scope="module")
+def kubectl(lab):
+    """The newest one, if it speaks WebSocket for attach and exec by itself (1.31)."""
+    minor, binary = (kubectls() or [(0, None)])[-1]
+    if minor < 31:
+        pytest.skip("no kubectl of 1.31 or newer")
+
+    def call(*argv, **kw):
+        return subprocess.run([binary, *argv], capture_output=True, text=True, env=lab.client_env, timeout=30 * SLOW, check=False, **kw)
+    return call

@@ -2,8 +2,8 @@
 import json
 import subprocess
 
-from lab_harness import SLOW, wait_until
-from test_remote import LOOP, kubectl, kubectls  # noqa: F401
+from suite import SLOW, wait_until
+from test_remote import LOOP
 
 
 def debug(lab, pod, check=True, **container):

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from lab_harness import wait_until
+from suite import wait_until
 
 LAB_ENV = {"FAIRLEAD_TOKEN_MAX_AGE": "3s"}
 LOOP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from lab_harness import run, wait_until
+from suite import ECHO, run, wait_until
 
 
 def test_what_a_container_sees(lab):
@@ -194,7 +194,7 @@ def test_pods_reach_each_other_and_the_outside(lab):
     node = next(n for n in lab.get("nodes")["items"] if n["metadata"]["name"] == ends[0]["spec"]["nodeName"])
     internal = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
     host_ip = ".".join(internal[0].split(".")[:3] + ["1"])
-    server = subprocess.Popen([os.path.join(os.environ.get("FAIRLEAD_BIN", "build/bin"), "fairlead-echo"), "--http", "18099"],
+    server = subprocess.Popen([ECHO, "--http", "18099"],
                               stderr=subprocess.DEVNULL)
     try:
         seen = wait_until("the host answers", lambda: lab.in_pod_net(

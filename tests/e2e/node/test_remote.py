@@ -1,11 +1,9 @@
 """attach, exec with a terminal, and what kubectl makes of them (run -i --rm, cp); kubectl where one is found that speaks WebSocket."""
 import filecmp
 import fcntl
-import glob
 import os
 import pty
 import select
-import shutil
 import struct
 import subprocess
 import termios
@@ -14,31 +12,9 @@ import time
 
 import pytest
 
-from lab_harness import BIN, SLOW, wait_until
+from suite import FAIRLEAD, SLOW, wait_until
 
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
-
-
-def kubectls():
-    found = sorted(glob.glob("/usr/lib/google-cloud-sdk/bin/kubectl.1.*")) + [p for p in [shutil.which("kubectl")] if p]
-    good = []
-    for path in found:
-        out = subprocess.run([path, "version", "--client", "-o", "json"], capture_output=True, text=True, check=False).stdout
-        minor = out.split('"minor": "')[1].split('"')[0].rstrip("+") if '"minor": "' in out else "0"
-        if int(minor) >= 31 and (path, int(minor)) not in good:
-            good.append((path, int(minor)))
-    return [p for p, _ in good]
-
-
-@pytest.fixture(scope="module")
-def kubectl(lab):
-    found = kubectls()
-    if not found:
-        pytest.skip("no kubectl of 1.31 or newer")
-
-    def run(*argv, **kw):
-        return subprocess.run([found[-1], *argv], capture_output=True, text=True, env=lab.client_env, timeout=30 * SLOW, check=False, **kw)
-    return run
 
 
 class Terminal:
@@ -47,7 +23,7 @@ class Terminal:
     def __init__(self, lab, *argv, size=(33, 99)):
         self.master, slave = pty.openpty()
         self.resize(*size)
-        self.process = subprocess.Popen([os.path.join(BIN, "fairlead"), *argv], stdin=slave, stdout=slave, stderr=slave, env=lab.client_env,
+        self.process = subprocess.Popen([FAIRLEAD, *argv], stdin=slave, stdout=slave, stderr=slave, env=lab.client_env,
                                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self.seen = ""
@@ -91,7 +67,7 @@ def test_without_stdin_once_the_program_goes_on(lab):
     lab.pod("stays", image="busybox", command=["sh", "-c", "while read x; do echo got $x; done; echo end"], container={"stdin": True})
     lab.wait_ready("stays")
     for word in ("one", "two"):
-        client = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "stays"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        client = subprocess.Popen([FAIRLEAD, "attach", "-i", "stays"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   env=lab.client_env, text=True)
         client.stdin.write(word + "\n")
         client.stdin.flush()
@@ -106,8 +82,8 @@ def test_two_clients_see_the_same_and_a_slow_one_loses_nothing(lab):
     lab.pod("both", image="busybox", command=["sh", "-c", f"while read x; do echo $x; [ $x = go ] && break; done; {flood}"],
             container={"stdin": True}, spec={"restartPolicy": "Never"})
     lab.wait_ready("both")
-    slow = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "both"], stdout=subprocess.PIPE, env=lab.client_env, text=True)
-    fast = subprocess.Popen([os.path.join(BIN, "fairlead"), "attach", "-i", "both"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lab.client_env, text=True)
+    slow = subprocess.Popen([FAIRLEAD, "attach", "both"], stdout=subprocess.PIPE, env=lab.client_env, text=True)
+    fast = subprocess.Popen([FAIRLEAD, "attach", "-i", "both"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lab.client_env, text=True)
 
     def ping():
         fast.stdin.write("ping\n")

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from lab_harness import wait_until
+from suite import wait_until
 
 def caps(lab, pod, which="CapBnd"):
     return int(lab.sh(pod, f"grep {which} /proc/self/status").split()[1], 16)
