@@ -53,17 +53,6 @@ void service_health_free(struct service_health *h)
     free(h);
 }
 
-/* IPv4 arrives at the IPv6 socket in mapped form. */
-static struct ip unmapped(const struct ip *ip)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct ip v4 = {.family = AF_INET};
-    if (ip->family != AF_INET6 || memcmp(ip->bytes, mapped, sizeof(mapped)) != 0)
-        return *ip;
-    memcpy(v4.bytes, ip->bytes + 12, 4);
-    return v4;
-}
-
 static bool may_answer(const struct service_health *h, struct http_exchange *x)
 {
     struct ip ip;
@@ -72,7 +61,7 @@ static bool may_answer(const struct service_health *h, struct http_exchange *x)
         return true;
     if (conn_local_addr(http_exchange_conn(x), &ip, &port) < 0)
         return false;
-    ip = unmapped(&ip);
+    ip = ip_unmapped(&ip); /* IPv4 arrives at the IPv6 socket in mapped form */
     for (size_t i = 0; i < h->config.n_addresses; i++)
         if (prefix_contains(&h->config.addresses[i], &ip))
             return true;

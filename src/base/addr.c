@@ -59,6 +59,16 @@ bool ip_eq(const struct ip *a, const struct ip *b)
     return a->family == b->family && memcmp(a->bytes, b->bytes, ip_bytes(a)) == 0;
 }
 
+struct ip ip_unmapped(const struct ip *ip)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct ip v4 = {.family = AF_INET};
+    if (ip->family != AF_INET6 || memcmp(ip->bytes, mapped, sizeof(mapped)) != 0)
+        return *ip;
+    memcpy(v4.bytes, ip->bytes + 12, 4);
+    return v4;
+}
+
 int ip_cmp(const struct ip *a, const struct ip *b)
 {
     if (a->family != b->family)

@@ -32,6 +32,8 @@ static inline size_t ip_bytes(const struct ip *ip)
     return ip->family == AF_INET6 ? 16 : 4;
 }
 bool ip_eq(const struct ip *a, const struct ip *b);
+/* The IPv4 address inside ::ffff:a.b.c.d (RFC 4291 2.5.5.2); others unchanged. */
+struct ip ip_unmapped(const struct ip *ip);
 int ip_cmp(const struct ip *a, const struct ip *b);
 bool prefix_contains(const struct prefix *p, const struct ip *ip);
 struct ip prefix_network(const struct prefix *p);

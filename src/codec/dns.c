@@ -86,12 +86,8 @@ int dns_query_parse(struct str s, struct dns_query *ret)
 
 /* ---- writing ---- */
 
-static void write_name(struct dns_reply *r, const char *name)
+static void write_whole_name(struct dns_reply *r, const char *name)
 {
-    if (r->query->question.n && streq(name, r->query->name)) {
-        buf_add_be16(r->b, 0xc000 | DNS_HEAD_BYTES);
-        return;
-    }
     for (struct str rest = str_from(name), label; rest.p && rest.n;) {
         label = str_cut(rest, '.', &rest);
         label.n = MIN(label.n, (size_t)63);
@@ -99,6 +95,14 @@ static void write_name(struct dns_reply *r, const char *name)
         buf_add_str(r->b, label);
     }
     buf_add_u8(r->b, 0);
+}
+
+static void write_name(struct dns_reply *r, const char *name)
+{
+    if (r->query->question.n && streq(name, r->query->name))
+        buf_add_be16(r->b, 0xc000 | DNS_HEAD_BYTES);
+    else
+        write_whole_name(r, name);
 }
 
 void dns_reply_begin(struct dns_reply *r, struct buf *b, const struct dns_query *q, size_t limit)
@@ -128,6 +132,14 @@ static struct record record_begin(struct dns_reply *r, const char *name, uint16_
     return rec;
 }
 
+/* RFC 2181 section 5: a set has no record twice. */
+static bool is_there_already(const struct dns_reply *r, struct record rec)
+{
+    const char *before = r->b->p + r->question_end;
+    return r->counts[DNS_ANSWER] <= DNS_DUPLICATES_AMONG &&
+           memmem(before, rec.begin - r->question_end, r->b->p + rec.begin, r->b->n - rec.begin);
+}
+
 static void record_end(struct dns_reply *r, enum dns_section s, struct record rec)
 {
     size_t reserve = r->query->has_edns ? 11 : 0;
@@ -139,7 +151,10 @@ static void record_end(struct dns_reply *r, enum dns_section s, struct record re
     size_t n = r->b->n - rec.length_at - 2;
     r->b->p[rec.length_at] = (char)(n >> 8);
     r->b->p[rec.length_at + 1] = (char)n;
-    r->counts[s]++;
+    if (is_there_already(r, rec))
+        r->b->n = rec.begin;
+    else
+        r->counts[s]++;
 }
 
 void dns_reply_ip(struct dns_reply *r, enum dns_section s, const char *name, uint32_t ttl,
@@ -165,7 +180,7 @@ void dns_reply_srv(struct dns_reply *r, const char *name, uint32_t ttl, uint16_t
     buf_add_be16(r->b, priority);
     buf_add_be16(r->b, weight);
     buf_add_be16(r->b, port);
-    write_name(r, target);
+    write_whole_name(r, target); /* RFC 2782: not compressed */
     record_end(r, DNS_ANSWER, rec);
 }
 

@@ -11,6 +11,7 @@ enum {
     DNS_UDP_BYTES = 512,  /* without EDNS */
     DNS_UDP_BYTES_MAX = 1232,
     DNS_TCP_BYTES_MAX = 65535,
+    DNS_DUPLICATES_AMONG = 256, /* answers; later ones may stand there twice */
 };
 
 enum dns_type {

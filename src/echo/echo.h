@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/vec.h"
 #include "net/http_server.h"
+#include "net/udp_server.h"
 
 struct echo_ports {
     uint16_t v[16];
@@ -29,7 +30,7 @@ struct echo {
     const struct echo_options *options;
     VEC(struct http_server *) servers;
     VEC(struct listener *) listeners;
-    VEC(struct echo_udp *) sockets;
+    VEC(struct udp_server *) sockets;
     struct list_node streams; /* open TCP echo connections */
     size_t n_streams;
     bool draining;
@@ -46,12 +47,7 @@ int echo_tcp_start(struct echo *e, struct err *reterr) NODISCARD;
 int echo_udp_start(struct echo *e, struct err *reterr) NODISCARD;
 void echo_tcp_stop(struct echo *e);
 void echo_stop(struct echo *e);
-void echo_udp_free(struct echo_udp *u);
 
 /* "address:port" with IPv4-mapped addresses as IPv4, IPv6 in brackets. */
 enum { ECHO_ADDR_BYTES = 64 };
 const char *echo_addr_format(const struct ip *ip, uint16_t port, char ret[ECHO_ADDR_BYTES]);
-/* The IPv4 address inside ::ffff:a.b.c.d; others unchanged. */
-struct ip echo_unmap(const struct ip *ip);
-/* [::], or 0.0.0.0 where the kernel has no IPv6. */
-struct ip echo_any(void);

@@ -138,7 +138,7 @@ static void answer_ip(struct echo *e, struct http_exchange *x, struct str argume
     uint16_t port;
     char text[IP_TEXT_BYTES + 1] = "unknown";
     if (conn_peer_addr(http_exchange_conn(x), &ip, &port) == 0) {
-        ip = echo_unmap(&ip);
+        ip = ip_unmapped(&ip);
         ip_format(&ip, text);
     }
     reply_text(e, x, 200, strcat(text, "\n"));
@@ -278,7 +278,7 @@ int echo_http_start(struct echo *e, struct err *reterr)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     const struct http_server_config config = {.body_bytes_max = ECHO_BODY_MAX};
-    struct ip any = echo_any();
+    struct ip any = listener_any();
     for (size_t i = 0; i < e->options->http.n; i++) {
         struct http_server *s;
         int r = http_server_new(e->loop, &any, e->options->http.v[i], &config, &ops, e, &s, reterr);

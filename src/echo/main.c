@@ -33,7 +33,7 @@ void echo_stop(struct echo *e)
     VEC_FOREACH (server, &e->servers)
         http_server_free(*server);
     VEC_FOREACH (socket, &e->sockets)
-        echo_udp_free(*socket);
+        udp_server_free(*socket);
     vec_done(&e->servers);
     vec_done(&e->sockets);
 }

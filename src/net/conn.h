@@ -62,6 +62,8 @@ int conn_peer_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD
 int conn_local_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 struct loop *conn_loop(struct conn *c);
 
+/* [::], which takes IPv4 too, or 0.0.0.0 where the kernel has no IPv6. */
+struct ip listener_any(void);
 /* A listening socket; on_accept owns the fd. Backlog 1024, SO_REUSEADDR. */
 struct listener;
 int listener_new(struct loop *l, const struct ip *ip, uint16_t port,

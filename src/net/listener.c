@@ -42,6 +42,12 @@ static void on_listener_event(struct loop_io *io, uint32_t events, void *user)
     listener_accept(user);
 }
 
+struct ip listener_any(void)
+{
+    bool v6 = access("/proc/sys/net/ipv6", F_OK) == 0;
+    return (struct ip){.family = v6 ? AF_INET6 : AF_INET};
+}
+
 int listener_new(struct loop *loop, const struct ip *ip, uint16_t port,
                  void (*on_accept)(int fd, void *user), void *user, struct listener **ret,
                  struct err *reterr)

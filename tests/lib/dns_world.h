@@ -36,12 +36,13 @@ static void answer_query(struct dns_world *w, struct str query, struct buf *b, s
         dns_reply_end(&r, DNS_NXDOMAIN);
         return;
     }
-    for (int i = 0; i < (truncate ? 100 : 1); i++) {
-        if (q.type == DNS_AAAA && w->v6.family)
-            dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &w->v6);
-        for (int k = 0; q.type == DNS_A && k < 2 && w->v4[k].family; k++)
-            dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &w->v4[k]);
-    }
+    if (q.type == DNS_AAAA && w->v6.family)
+        dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &w->v6);
+    for (int k = 0; q.type == DNS_A && k < 2 && w->v4[k].family; k++)
+        dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &w->v4[k]);
+    for (uint8_t i = 0; truncate && i < 100; i++)
+        dns_reply_ip(&r, DNS_ANSWER, q.name, 5,
+                     &(struct ip){.family = AF_INET6, .bytes = {0xfd, [15] = i}});
     dns_reply_end(&r, DNS_NOERROR);
 }
 

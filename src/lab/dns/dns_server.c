@@ -1,152 +1,138 @@
 /* DNS over UDP and TCP, and the two HTTP ports a probe asks. One loop; answers are computed at
- * once, so there is no state per query. UDP answers leave from the address that was asked. TCP:
- * messages with a length in front, any number per connection, idle ones are the client's to close;
- * at most DNS_STREAMS_MAX at a time. */
-#include <errno.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include "base/vec.h"
+ * once, so there is no state per query. TCP (RFC 7766): messages with a length in front, any number
+ * per connection; one that asks nothing for a while is closed, and one that does not read its
+ * answers is not read from. Until Services and EndpointSlices have been listed every answer is
+ * SERVFAIL: "no such name" would be a lie that clients remember. */
 #include "lab/dns/dns.h"
+#include "net/udp_server.h"
 
-enum { DNS_STREAMS_MAX = 256 };
+enum { DNS_STREAMS_MAX = 256, DNS_STREAM_IDLE_MS = 10 * 1000, DNS_STREAM_QUEUE_MAX = 256 * 1024 };
 
 struct dns_server {
     struct loop *loop;
     const struct dns_zone *zone;
-    int fd;
-    struct loop_io *io;
+    struct udp_server *udp;
     struct listener *listener;
     struct http_server *ready;
     struct http_server *health;
-    VEC(struct conn *) streams;
+    VEC(struct dns_stream *) streams;
 };
+
+static bool is_ready(const struct dns_server *s)
+{
+    return informer_synced(s->zone->services) && informer_synced(s->zone->slices);
+}
 
 static void answer(const struct dns_server *s, struct str bytes, bool tcp, struct buf *ret)
 {
     struct dns_query q;
-    if (dns_query_parse(bytes, &q) == 0) {
+    struct dns_reply r;
+    int parsed = dns_query_parse(bytes, &q);
+    if (parsed == 0 && is_ready(s)) {
         dns_zone_answer(s->zone, &q, tcp ? DNS_TCP_BYTES_MAX : q.udp_bytes, ret);
-    } else if (bytes.n >= 12 && !(bytes.p[2] & 0x80)) {
-        struct dns_reply r;
+    } else if (parsed == 0 || (bytes.n >= 12 && !(bytes.p[2] & 0x80))) {
         dns_reply_begin(&r, ret, &q, DNS_UDP_BYTES);
-        dns_reply_end(&r, DNS_FORMERR);
+        dns_reply_end(&r, parsed == 0 ? DNS_SERVFAIL : DNS_FORMERR);
     }
 }
 
-static bool udp_one(struct dns_server *s)
+static void on_datagram(struct str datagram, struct buf *ret, void *user)
 {
-    static char data[4096];
-    struct sockaddr_storage peer;
-    union {
-        char bytes[256];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = {data, sizeof(data)};
-    struct msghdr m = {.msg_name = &peer,
-                       .msg_namelen = sizeof(peer),
-                       .msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
-    ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
-    if (n < 0)
-        return errno == EINTR || errno == ECONNREFUSED;
-    AUTO_DONE(buf) struct buf b = {0};
-    answer(s, str_of(data, (size_t)n), false, &b);
-    if (b.failed || !b.n)
-        return true;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
-            ((struct in6_pktinfo *)(void *)CMSG_DATA(c))->ipi6_ifindex = 0;
-    iov = (struct iovec){b.p, b.n};
-    m.msg_flags = 0;
-    (void)sendmsg(s->fd, &m, MSG_DONTWAIT);
-    return true;
-}
-
-static void on_udp(struct loop_io *io, uint32_t events, void *user)
-{
-    (void)io;
-    (void)events;
-    while (udp_one(user))
-        ;
+    answer(user, datagram, false, ret);
 }
 
 /* ---- TCP ---- */
 
+struct dns_stream {
+    struct dns_server *server;
+    struct conn *conn;
+    struct loop_timer *idle;
+};
+
+static void stream_free(struct dns_stream *t)
+{
+    struct dns_server *s = t->server;
+    for (size_t i = 0; i < s->streams.n; i++)
+        if (s->streams.v[i] == t) {
+            s->streams.v[i] = s->streams.v[--s->streams.n];
+            break;
+        }
+    loop_timer_free(t->idle);
+    free(t);
+}
+
 static void stream_data(struct conn *c, void *user)
 {
-    struct dns_server *s = user;
+    struct dns_stream *t = user;
     struct buf *in = conn_in(c);
-    while (in->n >= 2) {
+    while (in->n >= 2 && conn_queued(c) <= DNS_STREAM_QUEUE_MAX) {
         size_t n = (size_t)((uint8_t)in->p[0] << 8 | (uint8_t)in->p[1]);
         if (in->n < n + 2)
             break;
         AUTO_DONE(buf) struct buf b = {0};
-        answer(s, str_of(in->p + 2, n), true, &b);
+        answer(t->server, str_of(in->p + 2, n), true, &b);
         if (b.n && !b.failed) {
             char length[2] = {(char)(b.n >> 8), (char)b.n};
             conn_write(c, str_of(length, 2));
             conn_write(c, buf_str(&b));
         }
         buf_consume(in, n + 2);
+        loop_timer_start(t->idle, DNS_STREAM_IDLE_MS);
     }
-    if (conn_eof(c))
+    if (conn_queued(c) > DNS_STREAM_QUEUE_MAX && in->n)
+        conn_pause(c);
+    else if (conn_eof(c))
         conn_close_after_flush(c);
+}
+
+static void stream_drain(struct conn *c, void *user)
+{
+    (void)user;
+    conn_resume(c);
 }
 
 static void stream_close(struct conn *c, int code, const char *text, void *user)
 {
+    (void)c;
     (void)code;
     (void)text;
-    struct dns_server *s = user;
-    for (size_t i = 0; i < s->streams.n; i++)
-        if (s->streams.v[i] == c) {
-            s->streams.v[i] = s->streams.v[--s->streams.n];
-            return;
-        }
+    stream_free(user);
+}
+
+static void on_idle(void *user)
+{
+    struct dns_stream *t = user;
+    conn_free(t->conn);
+    stream_free(t);
 }
 
 static void on_stream(int fd, void *user)
 {
-    static const struct conn_ops ops = {.on_data = stream_data, .on_close = stream_close};
+    static const struct conn_ops ops = {
+        .on_data = stream_data, .on_drain = stream_drain, .on_close = stream_close};
+    const struct conn_options o = {.in_bytes_max = 2 * DNS_TCP_BYTES_MAX};
     struct dns_server *s = user;
     if (s->streams.n >= DNS_STREAMS_MAX) {
         close(fd);
         return;
     }
-    vec_push(&s->streams,
-             conn_new_accepted(s->loop, fd,
-                               &(struct conn_options){.in_bytes_max = 2 * DNS_TCP_BYTES_MAX}, &ops,
-                               s));
+    struct dns_stream *t = NEW(struct dns_stream);
+    t->server = s;
+    t->idle = loop_timer_new(s->loop, on_idle, t);
+    t->conn = conn_new_accepted(s->loop, fd, &o, &ops, t);
+    loop_timer_start(t->idle, DNS_STREAM_IDLE_MS);
+    vec_push(&s->streams, t);
 }
 
 /* ---- readiness ---- */
 
 static void on_request(struct http_exchange *x, void *user)
 {
-    const struct dns_server *s = user;
-    bool ready = informer_synced(s->zone->services) && informer_synced(s->zone->slices);
     bool asked_health = str_eq(http_exchange_path(x), STR("/health"));
-    if (asked_health || ready)
+    if (asked_health || is_ready(user))
         http_exchange_reply(x, 200, NULL, 0, STR("OK\n"));
     else
         http_exchange_reply(x, 503, NULL, 0, STR("waiting for the first list of services\n"));
-}
-
-static int udp_open(struct dns_server *s, const struct ip *any, uint16_t port, struct err *reterr)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = ip_to_sockaddr(any, port, &sa);
-    int on = 1;
-    s->fd = socket(any->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&sa, len) < 0)
-        return err_set(reterr, -errno, NULL, "UDP port %u: %s", port, strerror(errno));
-    if (any->family == AF_INET6)
-        (void)setsockopt(s->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
-    s->io = loop_io_add(s->loop, s->fd, on_udp, s);
-    return 0;
 }
 
 int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dns_server **ret,
@@ -154,12 +140,11 @@ int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dn
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     const struct http_server_config http = {.body_bytes_max = 1024};
-    struct ip any = {.family = access("/proc/sys/net/ipv6", F_OK) == 0 ? AF_INET6 : AF_INET};
+    struct ip any = listener_any();
     struct dns_server *s = NEW(struct dns_server);
     s->loop = l;
     s->zone = o->zone;
-    s->fd = -1;
-    int r = udp_open(s, &any, o->port, reterr);
+    int r = udp_server_new(l, &any, o->port, on_datagram, s, &s->udp, reterr);
     if (r == 0)
         r = listener_new(l, &any, o->port, on_stream, s, &s->listener, reterr);
     if (r == 0)
@@ -178,16 +163,14 @@ void dns_server_free(struct dns_server *s)
 {
     if (!s)
         return;
-    loop_io_remove(s->io);
-    if (s->fd >= 0)
-        close(s->fd);
+    udp_server_free(s->udp);
     listener_free(s->listener);
     if (s->ready)
         http_server_free(s->ready);
     if (s->health)
         http_server_free(s->health);
-    VEC_FOREACH (stream, &s->streams)
-        conn_free(*stream);
+    while (s->streams.n)
+        on_idle(s->streams.v[0]);
     vec_done(&s->streams);
     free(s);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/addr.h"
+#include "base/rand.h"
 #include "lab/dns/dns.h"
 
 enum { DNS_TTL = 5, DNS_LABELS_MAX = 12 };
@@ -50,7 +51,16 @@ static void endpoint_host(struct endpoint_ref *e)
 
 typedef void endpoint_fn(const struct endpoint_ref *e, void *user);
 
-static void slice_each(const json_t *slice, bool not_ready_too, endpoint_fn *fn, void *user)
+/* Many clients take the first address they are told: the order is turned by chance, so that all
+ * endpoints have their share. The endpoints are walked twice, [first, …) and then [0, first). */
+struct walk {
+    endpoint_fn *fn;
+    void *user;
+    size_t n;           /* seen */
+    size_t from, until; /* told */
+};
+
+static void walk_slice(const json_t *slice, bool not_ready_too, struct walk *w)
 {
     json_t *endpoint, *address;
     size_t i, k;
@@ -62,16 +72,16 @@ static void slice_each(const json_t *slice, bool not_ready_too, endpoint_fn *fn,
         {
             struct endpoint_ref e = {
                 .slice = slice, .endpoint = endpoint, .address = json_string_value(address)};
-            if (!e.address)
+            size_t at = w->n++;
+            if (!e.address || at < w->from || at >= w->until)
                 continue;
             endpoint_host(&e);
-            fn(&e, user);
+            w->fn(&e, w->user);
         }
     }
 }
 
-static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
-                           void *user)
+static size_t walk_service(const struct dns_zone *z, const json_t *service, struct walk w)
 {
     const char *name = json_at_str(service, "metadata.name"),
                *ns = json_at_str(service, "metadata.namespace");
@@ -81,7 +91,18 @@ static void endpoints_each(const struct dns_zone *z, const json_t *service, endp
         if (streq(json_at_str(slice, "metadata.namespace"), ns) &&
             streq(json_key_str(json_at(slice, "metadata.labels"), "kubernetes.io/service-name"),
                   name))
-            slice_each(slice, not_ready_too, fn, user);
+            walk_slice(slice, not_ready_too, &w);
+    return w.n;
+}
+
+static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
+                           void *user)
+{
+    size_t n = walk_service(z, service, (struct walk){.n = 0});
+    size_t first = n ? rand_below(n) : 0;
+    walk_service(z, service, (struct walk){fn, user, 0, first, n});
+    if (first)
+        walk_service(z, service, (struct walk){fn, user, 0, 0, first});
 }
 
 static bool is_headless(const json_t *service)

@@ -103,7 +103,7 @@ int kubelet_server_new(struct node *n, struct kubelet_server **ret, struct err *
                                    .key_pem = o->kubelet_key,
                                    .ca_pem = o->client_ca,
                                    .require_peer_cert = o->client_ca.n > 0};
-    struct ip any = {.family = access("/proc/sys/net/ipv6", F_OK) == 0 ? AF_INET6 : AF_INET};
+    struct ip any = listener_any();
     struct tls_context *context = NULL;
     if (!o->client_ca.n)
         return err_set(reterr, -EINVAL, NULL,

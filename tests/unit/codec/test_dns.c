@@ -61,6 +61,33 @@ static void test_reply(void **state)
     assert_memory_equal(b.p + 12 + q.question.n, answer, 16);
 }
 
+/* RFC 2181 section 5, RFC 2782. */
+static void test_records_stand_once_and_targets_whole(void **state)
+{
+    (void)state;
+    struct dns_query q;
+    struct dns_reply r;
+    AUTO_DONE(buf) struct buf b = {0};
+    struct ip one = {.family = AF_INET, .bytes = {10, 96, 0, 10}},
+              other = {.family = AF_INET, .bytes = {10, 96, 0, 11}};
+    assert_ok(dns_query_parse(str_of(query, sizeof(query) - 1), &q));
+    dns_reply_begin(&r, &b, &q, 512);
+    dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &one);
+    dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &other);
+    dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &one);
+    assert_int_equal(r.counts[DNS_ANSWER], 2);
+    assert_int_equal(b.n, 12 + q.question.n + 2 * 16);
+    size_t begin = b.n;
+    for (int i = 0; i < 2; i++)
+        dns_reply_srv(&r, q.name, 5, 0, 100, 80, q.name);
+    assert_int_equal(r.counts[DNS_ANSWER], 3);
+    assert_int_equal(b.n - begin, 12 + 6 + strlen(q.name) + 2);
+    assert_memory_equal(b.p + begin + 18,
+                        "\x03web\x07"
+                        "default\x03svc",
+                        16);
+}
+
 static void test_truncation(void **state)
 {
     (void)state;
@@ -70,8 +97,10 @@ static void test_truncation(void **state)
     struct ip ip = {.family = AF_INET6};
     assert_ok(dns_query_parse(str_of(query, sizeof(query) - 1), &q));
     dns_reply_begin(&r, &b, &q, 512);
-    for (int i = 0; i < 100; i++)
+    for (uint8_t i = 0; i < 100; i++) {
+        ip.bytes[15] = i;
         dns_reply_ip(&r, DNS_ANSWER, q.name, 5, &ip);
+    }
     dns_reply_end(&r, DNS_NOERROR);
     assert_true(b.n <= 512);
     assert_true(b.p[2] & 0x02); /* TC */
@@ -84,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_records_stand_once_and_targets_whole),
         cmocka_unit_test(test_truncation),
     };
     return RUN_TESTS(tests);

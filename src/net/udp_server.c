@@ -1,0 +1,122 @@
+/* A socket, one buffer for all datagrams. What the control messages tell about the address a
+ * datagram was sent to goes back with the answer as it came, and so chooses the source. A flood
+ * does not starve the rest of the loop: after a batch the others have a turn. */
+#include "net/udp_server.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { UDP_SERVER_BATCH = 64, UDP_DATAGRAM_MAX = 65536 };
+
+struct udp_server {
+    int fd;
+    uint16_t port;
+    struct loop_io *io;
+    struct loop_timer *rest;
+    udp_server_fn *fn;
+    void *user;
+    char data[UDP_DATAGRAM_MAX];
+};
+
+/* The interface must not be named, or the answer would leave by it whatever the routes say;
+ * link-local peers do need it, but they are not behind a Service. */
+static void forget_interface(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+            ((struct in6_pktinfo *)(void *)CMSG_DATA(c))->ipi6_ifindex = 0;
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+            ((struct in_pktinfo *)(void *)CMSG_DATA(c))->ipi_ifindex = 0;
+    }
+}
+
+/* False when there is no more datagram. */
+static bool answer_one(struct udp_server *s)
+{
+    struct sockaddr_storage peer;
+    union {
+        char bytes[256];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {s->data, sizeof(s->data)};
+    struct msghdr m = {.msg_name = &peer,
+                       .msg_namelen = sizeof(peer),
+                       .msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EINTR || errno == ECONNREFUSED;
+    AUTO_DONE(buf) struct buf b = {0};
+    s->fn(str_of(s->data, (size_t)n), &b, s->user);
+    if (b.failed || !b.n)
+        return true;
+    forget_interface(&m);
+    iov = (struct iovec){b.p, b.n};
+    m.msg_flags = 0;
+    (void)sendmsg(s->fd, &m, MSG_DONTWAIT);
+    return true;
+}
+
+static void answer_batch(void *user)
+{
+    struct udp_server *s = user;
+    for (int i = 0; i < UDP_SERVER_BATCH; i++)
+        if (!answer_one(s))
+            return;
+    loop_timer_start(s->rest, 0);
+}
+
+static void on_readable(struct loop_io *io, uint32_t events, void *user)
+{
+    (void)io;
+    (void)events;
+    answer_batch(user);
+}
+
+int udp_server_new(struct loop *l, const struct ip *ip, uint16_t port, udp_server_fn *fn,
+                   void *user, struct udp_server **ret, struct err *reterr)
+{
+    struct sockaddr_storage sa;
+    struct ip bound;
+    socklen_t len = ip_to_sockaddr(ip, port, &sa);
+    int on = 1, r;
+    char text[IP_TEXT_BYTES];
+    AUTO_FD int fd = socket(ip->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0)
+        return err_set(reterr, -errno, NULL, "UDP on %s port %u: %s", ip_format(ip, text), port,
+                       strerror(errno));
+    r = ip->family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on))
+                               : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+    if (r < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+        return err_set(reterr, -errno, NULL, "UDP on %s port %u: %s", ip_format(ip, text), port,
+                       strerror(errno));
+    struct udp_server *s = NEW(struct udp_server);
+    s->fn = fn;
+    s->user = user;
+    if (ip_from_sockaddr((struct sockaddr *)&sa, &bound, &s->port) < 0)
+        s->port = port;
+    s->fd = TAKE_FD(fd);
+    s->rest = loop_timer_new(l, answer_batch, s);
+    s->io = loop_io_add(l, s->fd, on_readable, s);
+    *ret = s;
+    return 0;
+}
+
+void udp_server_free(struct udp_server *s)
+{
+    if (!s)
+        return;
+    loop_io_remove(s->io);
+    loop_timer_free(s->rest);
+    close(s->fd);
+    free(s);
+}
+
+uint16_t udp_server_port(const struct udp_server *s)
+{
+    return s->port;
+}

@@ -1,0 +1,158 @@
+"""The API server and the name server as two processes, asked on loopback, byte by byte. No controllers: the tests write the slices."""
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from api_server import Server
+from suite import LABD, SLOW, free_ports, wait_until
+
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "ANY": 255}
+RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+
+
+def labels(name):
+    return b"".join(bytes([len(p)]) + p.encode() for p in name.split(".") if p) + b"\0"
+
+
+def query(name, rrtype="A", ident=7, edns=None, flags=0x0100):
+    head = struct.pack(">HHHHHH", ident, flags, 1, 0, 0, 1 if edns else 0)
+    opt = b"\0" + struct.pack(">HHIH", 41, edns, 0, 0) if edns else b""
+    return head + labels(name) + struct.pack(">HH", TYPES[rrtype], 1) + opt
+
+
+class Message:
+    """An answer, taken apart (RFC 1035 4.1)."""
+
+    def __init__(self, data):
+        self.data = data
+        self.id, flags, questions, *counts = struct.unpack(">HHHHHH", data[:12])
+        self.rcode, self.truncated, self.authoritative = RCODES[flags & 15], bool(flags & 0x200), bool(flags & 0x400)
+        assert flags & 0x8000, "an answer"
+        at = 12
+        for _ in range(questions):
+            self.question, at = self.name(at)
+            at += 4
+        sections = []
+        for count in counts:
+            records = []
+            for _ in range(count):
+                owner, at = self.name(at)
+                rrtype, _, ttl, n = struct.unpack(">HHIH", data[at:at + 10])
+                records.append((owner, rrtype, self.rdata(rrtype, at + 10, n), ttl))
+                at += 10 + n
+            sections.append(records)
+        assert at == len(data), "nothing behind the last record"
+        self.answers, self.authority, self.additional = sections
+        self.values = sorted(r[2] for r in self.answers)
+        self.soa = [r for r in self.authority if r[1] == TYPES["SOA"]]
+
+    def name(self, at):
+        parts, end = [], None
+        while self.data[at]:
+            if self.data[at] >= 0xc0:
+                end = end or at + 2
+                at = (self.data[at] & 0x3f) << 8 | self.data[at + 1]
+                continue
+            parts.append(self.data[at + 1:at + 1 + self.data[at]].decode())
+            at += 1 + self.data[at]
+        return ".".join(parts), end or at + 1
+
+    def rdata(self, rrtype, at, n):
+        raw = self.data[at:at + n]
+        if rrtype == TYPES["A"]:
+            return socket.inet_ntoa(raw)
+        if rrtype == TYPES["AAAA"]:
+            return socket.inet_ntop(socket.AF_INET6, raw)
+        if rrtype in (TYPES["CNAME"], TYPES["PTR"]):
+            return self.name(at)[0]
+        if rrtype == TYPES["SRV"]:
+            return "%d %d %d " % struct.unpack(">HHH", raw[:6]) + self.name(at + 6)[0]
+        return raw
+
+
+class Dns:
+    def __init__(self, server):
+        self.api = server
+        self.port, self.ready_port, self.health_port = free_ports(3)
+        self.process = None
+
+    def start(self):
+        self.log = open(self.api.dir / "dns.log", "ab")
+        self.process = subprocess.Popen(
+            [LABD, "dns", "--kubeconfig", str(self.api.kubeconfig()), "--port", str(self.port), "--ready-port", str(self.ready_port),
+             "--health-port", str(self.health_port)], stderr=self.log)
+        wait_until("it listens", lambda: self.http(self.health_port, "/health") == 200)
+        return self
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(10)
+
+    def http(self, port, path):
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as s:
+                s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                return int(s.makefile("rb").readline().split()[1])
+        except OSError:
+            return None
+
+    def udp(self, data, timeout=2, host="127.0.0.1"):
+        """The answer's bytes; None when there is none."""
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect((host, self.port))
+            s.settimeout(timeout * SLOW)
+            s.send(data)
+            try:
+                return s.recv(65536)
+            except TimeoutError:
+                return None
+
+    def connect(self, timeout=5):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout * SLOW)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def ask(self, name, rrtype="A", **kw):
+        return Message(self.udp(query(name, rrtype, **kw)))
+
+    def ask_tcp(self, name, rrtype="A"):
+        with self.connect() as s:
+            q = query(name, rrtype)
+            s.sendall(struct.pack(">H", len(q)) + q)
+            return read_message(s)
+
+
+def read_message(s):
+    def exactly(n):
+        data = b""
+        while len(data) < n:
+            more = s.recv(n - len(data))
+            assert more, f"the stream ended after {len(data)} of {n} bytes"
+            data += more
+        return data
+    return Message(exactly(struct.unpack(">H", exactly(2))[0]))
+
+
+def create(api, kind, name, ns="default", labels=None, **body):
+    path = {"Namespace": "/api/v1/namespaces", "Service": f"/api/v1/namespaces/{ns}/services",
+            "EndpointSlice": f"/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"}[kind]
+    reply = api.post(path, {"metadata": {"name": name, "labels": labels or {}}, **body})
+    assert reply.status == 201, reply.body
+    return reply.json
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    s = Server(tmp_path_factory.mktemp("dns")).start()
+    yield s
+    assert s.stop() == 0, f"see {s.dir}/apiserver.log"
+
+
+@pytest.fixture(scope="module")
+def dns(api):
+    d = Dns(api).start()
+    wait_until("it is ready", lambda: d.http(d.ready_port, "/ready") == 200)
+    yield d
+    assert d.stop() == 0, f"see {api.dir}/dns.log"

@@ -1,0 +1,234 @@
+"""Kubernetes DNS-Based Service Discovery 1.1.0, and what a name server owes to clients that are slow, many or hostile."""
+import random
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from api_server import Server
+from conftest import Dns, Message, create, query, read_message
+from suite import SLOW, wait_until
+
+HTTP = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "udp", "port": 53, "protocol": "UDP"}]
+
+
+def endpoint(*addresses, ready=True, **more):
+    return {"addresses": list(addresses), "conditions": {"ready": ready}, **more}
+
+
+@pytest.fixture(scope="module")
+def world(dns, api):
+    def service(name, ns="default", **spec):
+        return create(api, "Service", name, ns, spec={"ports": HTTP, **spec})
+
+    def slice_of(name, family, *endpoints, suffix=""):
+        create(api, "EndpointSlice", f"{name}-{family.lower()}{suffix}", labels={"kubernetes.io/service-name": name},
+               addressType=family, endpoints=list(endpoints), ports=[{"name": "http", "port": 8080, "protocol": "TCP"}])
+    create(api, "Namespace", "other")
+    dns.v6 = service("web", clusterIP="10.96.1.1", ipFamilyPolicy="RequireDualStack")["spec"]["clusterIPs"][1]
+    service("web", "other", clusterIP="10.96.1.2")
+    service("alias", type="ExternalName", externalName="example.org")
+    for name, early in (("set", False), ("early", True)):
+        service(name, clusterIP="None", publishNotReadyAddresses=early)
+        slice_of(name, "IPv4", endpoint("10.1.0.1", hostname=f"{name}-0"), endpoint("10.1.0.2"), endpoint("10.1.0.3", ready=False, hostname="late"))
+        slice_of(name, "IPv6", endpoint("fd00::1", hostname=f"{name}-0"))
+    service("empty", clusterIP="None")
+    service("many", clusterIP="None")
+    for k in range(3):
+        slice_of("many", "IPv4", *[endpoint(f"10.2.{k}.{i}") for i in range(100)], suffix=f"-{k}")
+    wait_until("all is known", lambda: len(dns.ask_tcp("many.default.svc.cluster.local").values) == 300)
+    return dns
+
+
+NODATA, NXDOMAIN = ("NOERROR", []), ("NXDOMAIN", [])
+SET_SRV = ["0 100 8080 10-1-0-2.set.default.svc.cluster.local", "0 100 8080 set-0.set.default.svc.cluster.local"]
+
+
+@pytest.mark.parametrize("name,rrtype,want", [
+    ("web.default.svc", "A", ("NOERROR", ["10.96.1.1"])),
+    ("web.other.svc", "A", ("NOERROR", ["10.96.1.2"])),
+    ("web.other.svc", "AAAA", NODATA),
+    ("web.default.svc", "MX", NODATA),
+    ("WEB.Default.SVC", "A", ("NOERROR", ["10.96.1.1"])),
+    ("_http._tcp.web.default.svc", "SRV", ("NOERROR", ["0 100 80 web.default.svc.cluster.local"])),
+    ("_udp._udp.web.default.svc", "SRV", ("NOERROR", ["0 100 53 web.default.svc.cluster.local"])),
+    ("_http._udp.web.default.svc", "SRV", NXDOMAIN),
+    ("_no._tcp.web.default.svc", "SRV", NXDOMAIN),
+    ("set-0.web.default.svc", "A", NXDOMAIN),  # a ClusterIP has no names of its endpoints
+    ("web.none.svc", "A", NXDOMAIN),
+    ("none.svc", "A", NXDOMAIN),
+    ("other.svc", "A", NODATA),
+    ("svc", "A", NODATA),
+    ("pod", "A", NXDOMAIN),
+    ("", "A", NODATA),
+    ("dns-version", "TXT", ("NOERROR", [b"\x051.1.0"])),
+    ("alias.default.svc", "A", ("NOERROR", ["example.org"])),
+    ("alias.default.svc", "CNAME", ("NOERROR", ["example.org"])),
+    ("set.default.svc", "A", ("NOERROR", ["10.1.0.1", "10.1.0.2"])),
+    ("set.default.svc", "AAAA", ("NOERROR", ["fd00::1"])),
+    ("set-0.set.default.svc", "A", ("NOERROR", ["10.1.0.1"])),
+    ("set-0.set.default.svc", "AAAA", ("NOERROR", ["fd00::1"])),
+    ("10-1-0-2.set.default.svc", "A", ("NOERROR", ["10.1.0.2"])),
+    ("10-1-0-2.set.default.svc", "AAAA", NODATA),
+    ("late.set.default.svc", "A", NXDOMAIN),
+    ("late.early.default.svc", "A", ("NOERROR", ["10.1.0.3"])),
+    ("early.default.svc", "A", ("NOERROR", ["10.1.0.1", "10.1.0.2", "10.1.0.3"])),
+    ("_http._tcp.set.default.svc", "SRV", ("NOERROR", SET_SRV)),
+    ("empty.default.svc", "A", NODATA),
+    ("a.b.c.d.e.f.g.default.svc", "A", NXDOMAIN),
+])
+def test_names(world, name, rrtype, want):
+    got = world.ask(f"{name}.cluster.local".strip("."), rrtype)
+    assert (got.rcode, got.values) == want
+    assert got.authoritative and got.question == f"{name}.cluster.local".strip(".") and got.id == 7
+    assert bool(got.soa) == (not got.values), "a negative answer says for how long (RFC 2308)"
+    assert all(r[3] <= 5 for r in got.answers + got.authority)
+    assert world.ask_tcp(f"{name}.cluster.local".strip("."), rrtype).values == got.values
+
+
+def test_reverse_names(world):
+    assert world.ask("1.1.96.10.in-addr.arpa", "PTR").values == ["web.default.svc.cluster.local"]
+    nibbles = ".".join(reversed(socket.inet_pton(socket.AF_INET6, world.v6).hex()))
+    assert world.ask(nibbles + ".ip6.arpa", "PTR").values == ["web.default.svc.cluster.local"]
+    assert world.ask("1.0.1.10.in-addr.arpa", "PTR").values == ["early-0.early.default.svc.cluster.local", "set-0.set.default.svc.cluster.local"]
+    assert world.ask("9.9.9.9.in-addr.arpa", "PTR").rcode == "NXDOMAIN"
+    for name in ("999.1.96.10.in-addr.arpa", "1.96.10.in-addr.arpa", "0." + nibbles + ".ip6.arpa", "g" + nibbles[1:] + ".ip6.arpa"):
+        assert world.ask(name, "PTR").rcode in ("NXDOMAIN", "REFUSED"), name
+
+
+@pytest.mark.parametrize("name", ["example.org", "local", "xcluster.local", "cluster.local.org", ""])
+def test_nothing_is_forwarded(world, name):
+    assert world.ask(name).rcode == "REFUSED"
+
+
+def test_every_endpoint_is_told_first_at_times(world):
+    """Clients take the first address: the order is by chance."""
+    first = {Message(world.udp(query("early.default.svc.cluster.local"))).answers[0][2] for _ in range(100)}
+    assert first == {"10.1.0.1", "10.1.0.2", "10.1.0.3"}
+
+
+@pytest.mark.parametrize("edns,limit", [(None, 512), (100, 512), (800, 800), (4096, 1232)])
+def test_answers_too_long_for_a_datagram(world, edns, limit):
+    raw = world.udp(query("many.default.svc.cluster.local", edns=edns))
+    got = Message(raw)
+    assert got.truncated and len(raw) <= limit and len(got.answers) < 300
+    assert len(raw) > limit - 40, "as many as fit"
+    whole = world.ask_tcp("many.default.svc.cluster.local")
+    assert not whole.truncated and len(whole.values) == 300
+    assert bool(got.additional) == bool(edns), "EDNS is answered with EDNS"
+
+
+@pytest.mark.parametrize("data,want", [
+    (query("x.org")[:11], None),
+    (query("x.org", flags=0x8100), None),  # an answer: two servers would talk for ever
+    (query("x.org")[:12], "FORMERR"),
+    (query("x.org")[:-1], "FORMERR"),
+    (query("x.org")[:4] + b"\0\2" + query("x.org")[6:], "FORMERR"),
+    (query("x.org")[:12] + b"\xc0\x0c\0\1\0\1", "FORMERR"),  # a name that points to itself
+    (query("x.org")[:12] + b"\x3f" + b"a" * 10, "FORMERR"),
+    (query("x.org", flags=0x2800), "NOTIMP"),  # an update
+])
+def test_malformed_queries(world, data, want):
+    got = world.udp(data, timeout=0.2 if want is None else 2)
+    assert (got and Message(got).rcode) == want
+
+
+def test_noise_does_no_harm(world):
+    rng = random.Random(5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for _ in range(3000):
+            data = bytearray(query("set.default.svc.cluster.local", rng.choice(["A", "SRV", "ANY"]), edns=1232))
+            for _ in range(rng.randrange(8)):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+            s.sendto(data[:rng.randrange(len(data) + 1)], ("127.0.0.1", world.port))
+    wait_until("it still answers", lambda: world.ask("web.default.svc.cluster.local").values == ["10.96.1.1"])
+    assert world.process.poll() is None
+
+
+def test_answers_leave_from_the_address_asked(world):
+    for host in ("127.0.0.1", "127.0.0.2", "::1"):
+        assert Message(world.udp(query("web.default.svc.cluster.local"), host=host)).values == ["10.96.1.1"]
+
+
+# ---- streams ----
+
+def framed(*names):
+    return b"".join(struct.pack(">H", len(q)) + q for q in (query(n + ".default.svc.cluster.local", ident=i) for i, n in enumerate(names)))
+
+
+def test_several_queries_on_a_stream_in_pieces_and_at_once(world):
+    with world.connect() as s:
+        for byte in framed("web"):
+            s.sendall(bytes([byte]))
+        assert read_message(s).values == ["10.96.1.1"]
+        s.sendall(framed("set", "web", "set-0.set"))
+        s.shutdown(socket.SHUT_WR)
+        got = [read_message(s) for _ in range(3)]
+        assert [(m.id, len(m.values)) for m in got] == [(0, 2), (1, 1), (2, 1)]
+        assert s.recv(1) == b"", "closed once all is answered"
+
+
+def rss_kib(pid):
+    return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS"))
+
+
+def test_a_stream_whose_answers_are_not_read_is_not_read_from(world):
+    """100 bytes ask for 5 KB: without a bound the answers would fill the memory."""
+    before = rss_kib(world.process.pid)
+    ask = framed(*["many"] * 100)
+    with world.connect(timeout=1) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 20_000_000:
+                sent += s.send(ask)
+        assert rss_kib(world.process.pid) - before < 8192 * SLOW
+        s.settimeout(20 * SLOW)
+        for _ in range(200):
+            assert len(read_message(s).values) == 300, "it goes on where it stopped"
+
+
+def test_idle_streams_are_closed_and_make_room(world):
+    idle = [world.connect(30) for _ in range(256)]
+    wait_until("there is no more room", lambda: closes_at_once(world))
+    assert world.ask("web.default.svc.cluster.local").values == ["10.96.1.1"], "datagrams do not care"
+    for s in idle:
+        assert s.recv(1) == b""
+        s.close()
+    assert world.ask_tcp("web.default.svc.cluster.local").values == ["10.96.1.1"]
+
+
+def closes_at_once(world):
+    with world.connect(0.2) as s:
+        try:
+            return s.recv(1) == b""
+        except (TimeoutError, ConnectionResetError):
+            return False
+
+
+# ---- the API server away ----
+
+def test_before_the_first_list_names_are_not_denied(tmp_path):
+    """NXDOMAIN would be remembered by clients; SERVFAIL makes them ask again."""
+    api = Server(tmp_path).start()
+    api.stop()
+    dns = Dns(api).start()
+    try:
+        assert dns.ask("kubernetes.default.svc.cluster.local").rcode == "SERVFAIL"
+        assert dns.ask_tcp("kubernetes.default.svc.cluster.local").rcode == "SERVFAIL"
+        assert (dns.http(dns.ready_port, "/ready"), dns.http(dns.ready_port, "/health")) == (503, 200)
+        api.start()
+        wait_until("it is ready", lambda: dns.http(dns.ready_port, "/ready") == 200)
+        assert dns.ask("kubernetes.default.svc.cluster.local").values == ["10.96.0.1"]
+        api.stop()
+        assert dns.ask("kubernetes.default.svc.cluster.local").values == ["10.96.0.1"], "what was known stays known"
+        assert dns.http(dns.ready_port, "/ready") == 200
+    finally:
+        api.stop()
+        assert dns.stop() == 0
+
+
+def test_a_port_that_is_taken(world, api):
+    done = subprocess.run([*world.process.args], capture_output=True, text=True, timeout=10 * SLOW, check=False)
+    assert done.returncode == 1 and f"port {world.port}" in done.stderr and "in use" in done.stderr
