@@ -22,7 +22,8 @@ fail() { echo "demo: $*" >&2; exit 1; }
 bold "1. A cluster of two nodes, on this machine, touching nothing of it but one veth pair"
 fairlead lab down --name "$lab" --quiet
 run fairlead lab up --name "$lab"
-export KUBECONFIG=$(fairlead lab kubeconfig --name "$lab" --path)
+KUBECONFIG=$(fairlead lab kubeconfig --name "$lab" --path)
+export KUBECONFIG
 run $kubectl get nodes -o wide
 
 bold "2. A pod nginx, a Deployment service-python, and a Service before it"

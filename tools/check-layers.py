@@ -4,7 +4,7 @@
 A file may include its own directory and the directories its line names; NAME_priv.h never crosses a directory; headers
 of one layer that another may see only in part are listed as LAYER/PART-headers. A part of a layer (src/LAYER/PART/) may
 include its own headers and those that stand in src/LAYER/ itself, never another part's. Include cycles among project headers
-are refused. Exit code 1 and one line per breach.
+are refused, directories without a README.md too. Exit code 1 and one line per breach.
 """
 import os
 import re
@@ -96,6 +96,8 @@ def main():
         breaches += check_file(path, text, uses, parts)
         if path.endswith(".h"):
             graph[path] = INCLUDE.findall(text)
+    breaches += [f"{d}: no README.md" for d in sorted({os.path.dirname(p) for p in source_files()})
+                 if not os.path.exists(os.path.join(SRC, d, "README.md"))]
     cycle = find_cycle(graph)
     if cycle:
         breaches.append("include cycle: " + " -> ".join(cycle))
