@@ -263,6 +263,15 @@ static void data_value(struct nfnl_batch *b, uint16_t type, const void *p, size_
     nla_nest_end(&b->buf, nest);
 }
 
+static size_t elem_begin(struct buf *b, struct str key)
+{
+    size_t elem = nla_nest_begin(b, NFTA_LIST_ELEM);
+    size_t k = nla_nest_begin(b, NFTA_SET_ELEM_KEY);
+    nla_add(b, NFTA_DATA_VALUE, key.p, key.n);
+    nla_nest_end(b, k);
+    return elem;
+}
+
 /* The message is opened by its first element, so that an empty list leaves nothing behind. */
 static size_t elem_open(struct nfnl_batch *b, struct str key)
 {
@@ -274,11 +283,7 @@ static size_t elem_open(struct nfnl_batch *b, struct str key)
     if (!b->nest)
         elems_open(b);
     b->elems++;
-    size_t elem = nla_nest_begin(&b->buf, NFTA_LIST_ELEM);
-    size_t k = nla_nest_begin(&b->buf, NFTA_SET_ELEM_KEY);
-    nla_add(&b->buf, NFTA_DATA_VALUE, key.p, key.n);
-    nla_nest_end(&b->buf, k);
-    return elem;
+    return elem_begin(&b->buf, key);
 }
 
 void nfnl_elem_add(struct nfnl_batch *b, struct str key, struct str data)
@@ -538,5 +543,17 @@ void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint
         nla_add_cstr(b, NFTA_TABLE_NAME, table);
     if (set)
         nla_add_cstr(b, NFTA_SET_NAME, set);
+    nlmsg_end(b, at);
+}
+
+void nfnl_request_elems(struct buf *b, uint32_t seq, uint8_t family, const char *table,
+                        const char *set, struct str keys, size_t key_bytes)
+{
+    size_t at = b->n;
+    nfnl_request(b, NFT_MSG_GETSETELEM, NLM_F_ACK, seq, family, table, set);
+    size_t list = nla_nest_begin(b, NFTA_SET_ELEM_LIST_ELEMENTS);
+    for (size_t i = 0; i + key_bytes <= keys.n; i += key_bytes)
+        nla_nest_end(b, elem_begin(b, str_of(keys.p + i, key_bytes)));
+    nla_nest_end(b, list);
     nlmsg_end(b, at);
 }

@@ -35,6 +35,7 @@ uint32_t nfnl_type_concat(const enum nfnl_type *types, size_t n);
 
 enum {
     NFNL_BATCH_BYTES_MAX = 6 * 1024 * 1024, /* below the socket's send buffer */
+    NFNL_REQUEST_ELEMS_MAX = 500,           /* their list is one attribute of 64 KiB */
     NFNL_ELEM_BYTES_MAX = 64,               /* key or data of one element */
 };
 
@@ -138,6 +139,10 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 /* Appends one request; flags such as NLM_F_DUMP. set NULL where it does not apply. */
 void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
                   const char *table, const char *set);
+/* Asks for elements by their keys, which stand one after the other, key_bytes each: at most
+ * NFNL_REQUEST_ELEMS_MAX. An answer message for each, then the acknowledgement. */
+void nfnl_request_elems(struct buf *b, uint32_t seq, uint8_t family, const char *table,
+                        const char *set, struct str keys, size_t key_bytes);
 
 /* ---- answers ---- */
 

@@ -552,7 +552,41 @@ static void remove_torn(struct nftables *n, struct adopt *a)
     vec_done(&torn);
 }
 
-static int adopt_family(struct nftables *n, const struct nftables_family *f, struct err *reterr)
+/* The endpoints that the frontends' counts tell of, by key: a dump is quadratic in the kernel. What
+ * else may stand in the map is not seen. */
+static int adopt_endpoints(struct adopt *a, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf keys = {0};
+    const struct nftables_family *f = a->family;
+    bool node_port = a->map == MAP_NODE_PORT_ENDPOINTS;
+    size_t n = 0;
+    struct str key;
+    void *value;
+    for (int scope = 0; scope < _SCOPE_MAX; scope++)
+        for (size_t at = 0; map_next(&a->declared[scope], &at, &key, &value);) {
+            struct frontend_key k;
+            memcpy(&k, key.p, sizeof(k));
+            uint32_t count = (uint32_t)(uintptr_t)value & VALUE_COUNT_MASK & ~VALUE_SCOPE_LOCAL;
+            for (uint32_t i = 0; k.node_port == node_port && i < count; i++, n++)
+                nftables_endpoint_key(&keys, &k, (enum endpoint_scope)scope, i);
+        }
+    return n ? nft_get_elems(a->n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a->map],
+                             buf_str(&keys), keys.n / n, on_adopt, a, reterr)
+             : 0;
+}
+
+static int adopt_map(struct adopt *a, bool thorough, struct err *reterr)
+{
+    bool by_key = a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS;
+    int r = by_key && !thorough ? adopt_endpoints(a, reterr) : -ENOENT;
+    if (r < 0 && r != -EBADMSG)
+        r = nft_dump_elems(a->n->nft, a->family->nfproto, NFTABLES_TABLE,
+                           nftables_map_names[a->map], on_adopt, NULL, a, reterr);
+    return r == -ENOENT ? 0 : r;
+}
+
+static int adopt_family(struct nftables *n, const struct nftables_family *f, bool thorough,
+                        struct err *reterr)
 {
     static const enum nftables_map order[] = {MAP_COUNTS,         MAP_SECONDS,
                                               MAP_SERVICES,       MAP_NODE_PORTS,
@@ -567,10 +601,7 @@ static int adopt_family(struct nftables *n, const struct nftables_family *f, str
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
         a.map = order[i];
-        r = nft_dump_elems(n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a.map], on_adopt,
-                           NULL, &a, reterr);
-        if (r == -ENOENT)
-            r = 0;
+        r = adopt_map(&a, thorough, reterr);
     }
     if (r == 0)
         remove_torn(n, &a);
@@ -612,8 +643,10 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
     return commit(n, &b, reterr);
 }
 
-/* Reads the kernel into an empty picture, making the table if need be. */
-static int take_over(struct nftables *n, bool scratch, struct err *reterr)
+/* Reads the kernel into an empty picture, making the table if need be. thorough: look for elements
+ * that no frontend tells of, too. They do no harm until one of ours wants their place; then the
+ * kernel refuses it, and the repair is thorough. */
+static int take_over(struct nftables *n, bool scratch, bool thorough, struct err *reterr)
 {
     bool exists[2] = {false, false};
     int r = 0;
@@ -631,7 +664,7 @@ static int take_over(struct nftables *n, bool scratch, struct err *reterr)
         r = install(n, any, true, reterr);
     }
     for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
-        r = adopt_family(n, &nftables_families[i], reterr);
+        r = adopt_family(n, &nftables_families[i], thorough, reterr);
     if (r == -EBADMSG) { /* elements that are not ours: nothing of it can be trusted */
         forget(n);
         r = install(n, true, true, reterr);
@@ -662,7 +695,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     memset(n->lists, 0, sizeof(n->lists));
     for (size_t at = 0; frontend_table_next(&want, &at, &s);)
         s->group = NULL; /* the books are read anew */
-    int r = take_over(n, scratch, reterr);
+    int r = take_over(n, scratch, true, reterr);
     if (r == 0) {
         mark_unseen(n);
         for (size_t at = 0; frontend_table_next(&want, &at, &s);) {
@@ -826,7 +859,7 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
     if (r == 0)
         r = conntrack_new(&n->conntrack, reterr);
     if (r == 0)
-        r = take_over(n, false, reterr);
+        r = take_over(n, false, false, reterr);
     if (r == 0)
         r = nft_watch_new(&n->watch, reterr);
     if (r < 0) {

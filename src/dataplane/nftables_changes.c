@@ -58,6 +58,16 @@ static void key_add_index(struct element *e, enum endpoint_scope scope, uint32_t
     bytes_add(e->key, &e->n_key, &index, sizeof(index));
 }
 
+void nftables_endpoint_key(struct buf *keys, const struct frontend_key *k,
+                           enum endpoint_scope scope, uint32_t index)
+{
+    unsigned i;
+    struct element e = {0};
+    key_add_frontend(&e, family_of(k->family, &i), k);
+    key_add_index(&e, scope, index);
+    buf_add(keys, e.key, e.n_key);
+}
+
 static void data_add_endpoint(struct element *e, const struct nftables_family *f,
                               const struct dataplane_endpoint *ep)
 {

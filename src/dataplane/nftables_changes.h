@@ -35,6 +35,10 @@ void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_sco
 void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
                              const struct ip *ip);
 
+/* Appends the key of an endpoint; those of one family and kind of frontend have one length. */
+void nftables_endpoint_key(struct buf *keys, const struct frontend_key *k,
+                           enum endpoint_scope scope, uint32_t index);
+
 /* The other way, from a dump. False: not one of ours. */
 bool nftables_parse_frontend(const struct nftables_family *f, bool node_port,
                              const struct nfnl_elem *e, struct frontend_key *ret,

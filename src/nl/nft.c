@@ -219,6 +219,25 @@ int nft_dump_elems(struct nft *n, uint8_t family, const char *table, const char 
                       reterr);
 }
 
+int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                  struct str keys, size_t key_bytes,
+                  int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
+                  struct err *reterr)
+{
+    struct elem_dump d = {on_elem, user};
+    AUTO_DONE(buf) struct buf b = {0};
+    int r = 0;
+    while (r == 0 && keys.n) {
+        struct str some = str_of(keys.p, MIN(keys.n, NFNL_REQUEST_ELEMS_MAX * key_bytes));
+        uint32_t seq = nl_socket_seq(n->sock);
+        buf_clear(&b);
+        nfnl_request_elems(&b, seq, family, table, set, some, key_bytes);
+        r = nl_dump(n->sock, buf_str(&b), seq, on_elem_msg, &d, reterr);
+        keys = str_sub(keys, some.n, keys.n);
+    }
+    return r;
+}
+
 int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
              int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
              void *user, struct err *reterr)

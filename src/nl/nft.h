@@ -33,6 +33,15 @@ int nft_dump_elems(struct nft *n, uint8_t family, const char *table, const char 
                    int (*on_elem)(const struct nfnl_elem *e, void *user),
                    void (*on_restart)(void *user), void *user, struct err *reterr) NODISCARD;
 
+/* Elements by their keys, which stand one after the other, key_bytes each; linear, where a pass
+ * over a large hash set is quadratic. -ENOENT: one of them is not there (on_elem may have seen
+ * others).
+ */
+int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                  struct str keys, size_t key_bytes,
+                  int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
+                  struct err *reterr) NODISCARD;
+
 /* One pass over all messages of a kind (NFT_MSG_GETCHAIN, NFT_MSG_GETSET, NFT_MSG_GETRULE) of a
  * table. */
 int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,

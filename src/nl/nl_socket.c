@@ -3,7 +3,6 @@
 #include "nl/nl_socket.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
@@ -12,7 +11,7 @@
 enum {
     NL_RECV_BYTES = 256 * 1024,
     NL_SOCKET_BYTES = 8 * 1024 * 1024,
-    NL_ANSWER_TIMEOUT_MS = 60000,
+    NL_ANSWER_TIMEOUT_S = 60,
 };
 
 struct nl_socket {
@@ -33,6 +32,8 @@ int nl_socket_new(int protocol, struct nl_socket **ret, struct err *reterr)
         getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
         return err_set(reterr, -errno, NULL, "netlink bind: %s", strerror(errno));
     int on = 1, bytes = NL_SOCKET_BYTES;
+    struct timeval patience = {.tv_sec = NL_ANSWER_TIMEOUT_S};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     /* FORCE needs CAP_NET_ADMIN; without it the plain option takes what net.core allows. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
@@ -89,14 +90,12 @@ static int nl_send(struct nl_socket *s, struct str bytes, struct err *reterr)
 static int nl_recv(struct nl_socket *s, struct str *ret, struct err *reterr)
 {
     for (;;) {
-        struct pollfd pfd = {.fd = s->fd, .events = POLLIN};
-        int ready = poll(&pfd, 1, NL_ANSWER_TIMEOUT_MS);
-        if (ready == 0)
-            return err_set(reterr, -ETIMEDOUT, NULL, "netlink: no answer from the kernel in %d s",
-                           NL_ANSWER_TIMEOUT_MS / 1000);
-        ssize_t n = ready < 0 ? -1 : recv(s->fd, s->recv_buf, NL_RECV_BYTES, MSG_TRUNC);
+        ssize_t n = recv(s->fd, s->recv_buf, NL_RECV_BYTES, MSG_TRUNC);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN)
+            return err_set(reterr, -ETIMEDOUT, NULL, "netlink: no answer from the kernel in %d s",
+                           NL_ANSWER_TIMEOUT_S);
         if (n < 0)
             return err_set(reterr, -errno, NULL, "netlink receive: %s", strerror(errno));
         if (n > NL_RECV_BYTES)
@@ -157,7 +156,7 @@ int nl_dump(struct nl_socket *s, struct str request, uint32_t seq,
     bool interrupted = false;
     if (nlmsg_next(&copy, &head) != 1)
         return err_set(reterr, -EINVAL, NULL, "netlink: malformed request");
-    bool dump = (head.flags & NLM_F_DUMP) == NLM_F_DUMP;
+    bool many = (head.flags & NLM_F_DUMP) == NLM_F_DUMP || head.flags & NLM_F_ACK;
     nl_drain(s);
     int r = nl_send(s, request, reterr);
     while (r == 0) {
@@ -179,7 +178,7 @@ int nl_dump(struct nl_socket *s, struct str request, uint32_t seq,
             r = on_msg(&m, user);
             if (r < 0)
                 return r;
-            if (!dump)
+            if (!many)
                 return 0;
         }
         if (r < 0)

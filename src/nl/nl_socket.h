@@ -25,9 +25,9 @@ uint32_t nl_socket_seq(struct nl_socket *s);
 int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, struct err *reterr)
     NODISCARD;
 
-/* Sends one request with NLM_F_DUMP (or a plain get without it) and calls on_msg for each answer
- * message; on_msg returns 0 or a negative errno that ends the dump. -EINTR: the kernel's table
- * changed meanwhile, ask again. */
+/* Sends one request with NLM_F_DUMP, or a get of many things with NLM_F_ACK (or a plain get of one
+ * without either), and calls on_msg for each answer message; on_msg returns 0 or a negative errno
+ * that ends the dump. -EINTR: the kernel's table changed meanwhile, ask again. */
 int nl_dump(struct nl_socket *s, struct str request, uint32_t seq,
             int (*on_msg)(const struct nlmsg *m, void *user), void *user, struct err *reterr)
     NODISCARD;

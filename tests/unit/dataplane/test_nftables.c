@@ -186,6 +186,35 @@ static void test_row_47_elements_deleted_by_others_return(void **state)
     d->ops->free(d);
 }
 
+/* A restart reads the endpoints it knows of by key. One that somebody else has put into our way is
+ * found once its place is wanted. */
+static void test_row_47_elements_added_by_others_go_when_they_are_in_the_way(void **state)
+{
+    (void)state;
+    struct dataplane *d = backend_open();
+    struct dataplane_counters c;
+    struct dataplane_endpoint e[3];
+    endpoints_fill(e, 1, 3);
+    struct frontend f = {
+        .key = key_v4(20, 80), .policy = DATAPLANE_CLUSTER, .endpoints = e, .n_endpoints = 2};
+    apply(d, true, &f, 1);
+    d->ops->free(d);
+    if (system(
+            "nft add element ip fairlead endpoints '{ 10.96.0.20 . tcp . 80 . 2 : 1.2.3.4 . 5 }' "
+            "2>/dev/null") != 0)
+        skip();
+    d = backend_open();
+    apply(d, true, &f, 1);
+    assert_listed("1.2.3.4 . 5");
+    f.n_endpoints = 3;
+    apply(d, true, &f, 1);
+    d->ops->counters(d, &c);
+    assert_int_equal(c.repairs, 1);
+    assert_listed("10.96.0.20 . tcp . 80 . 0x00000002 : 10.244.1.3");
+    apply(d, true, NULL, 0);
+    d->ops->free(d);
+}
+
 /* Elements of traffic policy Local: listed, taken over without a change, put back when torn. */
 static void test_rows_22_47_local_endpoints_are_taken_over(void **state)
 {
@@ -359,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_rows_3_4_8_11_keys_and_ports),
         cmocka_unit_test(test_row_47_restart_sends_the_difference),
         cmocka_unit_test(test_row_47_elements_deleted_by_others_return),
+        cmocka_unit_test(test_row_47_elements_added_by_others_go_when_they_are_in_the_way),
         cmocka_unit_test(test_rows_22_47_local_endpoints_are_taken_over),
         cmocka_unit_test(test_rows_21_47_source_ranges_are_taken_over),
         cmocka_unit_test(test_deleted_table_is_repaired),
