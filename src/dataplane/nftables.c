@@ -5,8 +5,7 @@
  * the difference. Blocking; one thread. */
 #include <errno.h>
 
-#include "dataplane/nftables_affinity.h"
-#include "nl/conntrack.h"
+#include "dataplane/nftables_backend.h"
 
 enum {
     CHUNK_ELEMENTS = 10000,
@@ -14,45 +13,9 @@ enum {
         16, /* unused classes kept, so that a count that comes and goes costs nothing */
 };
 
-struct class
-{
-    uint32_t refs;
-    bool in_kernel;
-};
-
-struct nftables {
-    struct dataplane base;
-    struct dataplane_config config;
-    struct nft *nft;
-    struct conntrack *conntrack;
-    struct nft_watch *watch;
-    struct frontend_table table;
-    struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
-    struct class classes[2][_SCOPE_MAX][DATAPLANE_ENDPOINTS_MAX + 1];
-    VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
-    struct nftables_changes changes;
-    struct nftables_affinity affinity;
-    VEC(struct frontend_key) udp_changed;
-    struct map
-        draining; /* key -> struct drain_list, for the flows that may go on, during one apply */
-    struct dataplane_counters counters;
-    bool hooked;
-    bool broken;
-    struct err broken_err;
-};
-
-static char seen_mark, unseen_mark;
-#define SEEN   ((void *)&seen_mark)
-#define UNSEEN ((void *)&unseen_mark)
-
 static struct nftables *of(const struct dataplane *d)
 {
     return CONTAINER_OF((struct dataplane *)(uintptr_t)d, struct nftables, base);
-}
-
-static unsigned family_index(uint8_t family)
-{
-    return family == AF_INET6;
 }
 
 /* ---- transactions ---- */
@@ -66,18 +29,17 @@ static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
     }
 }
 
-/* count as in a value: with VALUE_SCOPE_LOCAL where it is that scope's. */
-static struct class *class_of(struct nftables *n, unsigned family, uint32_t count)
+struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count)
 {
     uint32_t number = count & VALUE_COUNT_MASK & ~(uint32_t)VALUE_SCOPE_LOCAL;
     return &n->classes[family][count & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER]
                       [MIN(number, (uint32_t)DATAPLANE_ENDPOINTS_MAX)];
 }
 
-static void class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
+void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
 {
     unsigned f = family_index(k->family);
-    struct class *c = class_of(n, f, count);
+    struct class *c = nftables_class(n, f, count);
     if (count == 0)
         return;
     c->refs += (uint32_t)by;
@@ -127,7 +89,7 @@ static void collect_classes(struct nftables *n)
     for (unsigned f = 0; f < 2; f++)
         for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
             for (uint32_t bit = 0; bit <= VALUE_SCOPE_LOCAL; bit += VALUE_SCOPE_LOCAL) {
-                const struct class *c = class_of(n, f, i | bit);
+                const struct class *c = nftables_class(n, f, i | bit);
                 if (c->in_kernel && c->refs == 0)
                     vec_push(&idle[f], i | bit);
             }
@@ -141,7 +103,7 @@ static void collect_classes(struct nftables *n)
         if (commit(n, &b, &ignored) == 0)
             for (unsigned f = 0; f < 2; f++)
                 VEC_FOREACH (count, &idle[f])
-                    class_of(n, f, *count)->in_kernel = false;
+                    nftables_class(n, f, *count)->in_kernel = false;
     }
     vec_done(&idle[0]);
     vec_done(&idle[1]);
@@ -168,12 +130,7 @@ static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
     c->endpoint_gone = c->endpoint_gone || old_;
 }
 
-/* What the kernel's maps hold for a frontend; 0 = no element. */
-struct values {
-    uint32_t v[_SCOPE_MAX];
-};
-
-static struct values values_of(const struct frontend_state *s)
+struct values nftables_values(const struct frontend_state *s)
 {
     struct values r = {{0}};
     if (s->policy)
@@ -198,11 +155,11 @@ static bool change_values(struct nftables *n, const struct frontend_key *k,
         changed = true;
         if (before->v[i]) {
             nftables_change_frontend(&n->changes, false, scope, k, before->v[i]);
-            class_use(n, k, before->v[i] & VALUE_COUNT_MASK, -1);
+            nftables_class_use(n, k, before->v[i] & VALUE_COUNT_MASK, -1);
         }
         if (after->v[i]) {
             nftables_change_frontend(&n->changes, true, scope, k, after->v[i]);
-            class_use(n, k, after->v[i] & VALUE_COUNT_MASK, 1);
+            nftables_class_use(n, k, after->v[i] & VALUE_COUNT_MASK, 1);
         }
     }
     return changed;
@@ -242,30 +199,14 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
     struct frontend_state *s = frontend_table_find(&n->table, &key);
     if (!s)
         return;
-    struct values before = values_of(s), none = {{0}};
+    struct values before = nftables_values(s), none = {{0}};
     change_values(n, &key, &before, &none);
     nftables_affinity_set(&n->affinity, &n->changes, s, 0, &key);
     change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
     change_sources(n, s, false, NULL, 0);
     frontend_table_remove(&n->table, &key);
-    if (key.proto == IPPROTO_UDP)
-        vec_push(&n->udp_changed, key);
-}
-
-struct drain_list {
-    size_t n;
-    struct dataplane_endpoint v[];
-};
-
-static void note_draining(struct nftables *n, const struct frontend *f)
-{
-    if (!f->n_draining)
-        return;
-    struct drain_list *l = xmalloc(sizeof(*l) + f->n_draining * sizeof(l->v[0]));
-    l->n = f->n_draining;
-    memcpy(l->v, f->draining, f->n_draining * sizeof(l->v[0]));
-    free(map_put(&n->draining, str_of(&f->key, sizeof(f->key)), l));
+    udp_flows_note_changed(&n->flows, &key);
 }
 
 static void change_frontend(struct nftables *n, const struct frontend *f)
@@ -276,7 +217,7 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
     }
     struct frontend_state *s = frontend_table_get(&n->table, &f->key);
     bool local = dataplane_policy_is_local(f->policy);
-    struct values before = values_of(s);
+    struct values before = nftables_values(s);
     bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
     gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
     nftables_affinity_set(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
@@ -284,10 +225,10 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
     change_sources(n, s, f->restricted, f->sources, f->n_sources);
     s->policy = (uint8_t)f->policy;
     s->seen = 1;
-    struct values after = values_of(s);
-    if ((change_values(n, &s->key, &before, &after) || gone) && f->key.proto == IPPROTO_UDP)
-        vec_push(&n->udp_changed, f->key);
-    note_draining(n, f);
+    struct values after = nftables_values(s);
+    if (change_values(n, &s->key, &before, &after) || gone)
+        udp_flows_note_changed(&n->flows, &f->key);
+    udp_flows_note_draining(&n->flows, f);
 }
 
 static void change_address(struct nftables *n, const struct address_change *a)
@@ -350,265 +291,7 @@ static void mark_unseen(struct nftables *n)
     }
 }
 
-/* ---- UDP flows ---- */
-
-static bool list_has(const struct dataplane_endpoint *v, size_t n,
-                     const struct dataplane_endpoint *e)
-{
-    for (size_t i = 0; i < n; i++)
-        if (endpoint_eq(&v[i], e))
-            return true;
-    return false;
-}
-
-struct stale {
-    struct nftables *n;
-    struct map keys; /* the frontends that changed; values SEEN */
-};
-
-/* Row 38: a flow to a changed frontend whose answers do not come from one of its endpoints, be it
- * gone or never rewritten. */
-static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
-{
-    struct stale *st = user;
-    struct frontend_key k = {
-        .family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
-    memcpy(k.ip, flow->dst.bytes, 16);
-    if (!map_find(&st->keys, str_of(&k, sizeof(k)))) {
-        memset(k.ip, 0, sizeof(k.ip));
-        k.node_port = 1;
-        if (!map_find(&st->keys, str_of(&k, sizeof(k))))
-            return false;
-        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
-         * be. */
-        if (ip_eq(&flow->dst, &flow->reply_src) && flow->reply_src_port == flow->dst_port &&
-            !frontend_table_find(&st->n->table, &k))
-            return false;
-    }
-    struct dataplane_endpoint e = {.port = flow->reply_src_port};
-    memcpy(e.ip, flow->reply_src.bytes, 16);
-    const struct frontend_state *s = frontend_table_find(&st->n->table, &k);
-    const struct drain_list *l = map_find(&st->n->draining, str_of(&k, sizeof(k)));
-    return !(s && (endpoint_slots_have(&s->slots[SCOPE_CLUSTER], &e) ||
-                   endpoint_slots_have(&s->slots[SCOPE_LOCAL], &e))) &&
-           !(l && list_has(l->v, l->n, &e));
-}
-
-/* The kernel walks its whole table for each request, so one per family, narrowed where one frontend
- * changed. */
-static void remove_stale_flows(struct nftables *n)
-{
-    struct stale st = {.n = n};
-    size_t families[2] = {0, 0};
-    VEC_FOREACH (k, &n->udp_changed) {
-        map_put(&st.keys, str_of(k, sizeof(*k)), SEEN);
-        families[family_index(k->family)]++;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        struct conntrack_filter f = {.family = nftables_families[i].family};
-        struct err ignored;
-        size_t deleted = 0;
-        if (families[i] == 1)
-            VEC_FOREACH (k, &n->udp_changed)
-                if (k->family == f.family) {
-                    f.dst_port = k->port;
-                    f.dst.family = k->node_port ? 0 : k->family;
-                    memcpy(f.dst.bytes, k->ip, sizeof(k->ip));
-                }
-        if (families[i] &&
-            conntrack_delete_udp(n->conntrack, &f, flow_is_stale, &st, &deleted, &ignored) < 0)
-            n->counters.failures++;
-        n->counters.conntrack_removed += deleted;
-    }
-    map_done(&st.keys);
-}
-
-static void forget_draining(struct nftables *n)
-{
-    void *value;
-    for (size_t at = 0; map_next(&n->draining, &at, NULL, &value);)
-        free(value);
-    map_done(&n->draining);
-    vec_clear(&n->udp_changed);
-}
-
 /* ---- taking over what is there ---- */
-
-struct adopt {
-    struct nftables *n;
-    const struct nftables_family *family;
-    enum nftables_map map;
-    struct map declared[_SCOPE_MAX]; /* key -> value in the kernel */
-};
-
-static int adopt_value(struct adopt *a, const struct nfnl_elem *e)
-{
-    bool node = a->map == MAP_NODE_PORTS || a->map == MAP_LOCAL_NODE_PORTS;
-    bool local = a->map == MAP_LOCAL_SERVICES || a->map == MAP_LOCAL_NODE_PORTS;
-    struct frontend_key k;
-    uint32_t value;
-    if (!nftables_parse_frontend(a->family, node, e, &k, &value) || value == 0)
-        return -EBADMSG;
-    struct frontend_state *s = frontend_table_get(&a->n->table, &k);
-    if (!local) {
-        s->policy = (uint8_t)((value & VALUE_POLICY_MASK) >> VALUE_POLICY_SHIFT);
-        s->restricted = value & VALUE_RESTRICTED;
-    }
-    map_put(&a->declared[local ? SCOPE_LOCAL : SCOPE_CLUSTER], str_of(&k, sizeof(k)),
-            (void *)(uintptr_t)value);
-    return 0;
-}
-
-static int adopt_endpoint(struct adopt *a, const struct nfnl_elem *e)
-{
-    struct frontend_key k;
-    struct dataplane_endpoint ep;
-    enum endpoint_scope scope;
-    uint32_t index;
-    if (!nftables_parse_endpoint(a->family, a->map == MAP_NODE_PORT_ENDPOINTS, e, &k, &scope,
-                                 &index, &ep))
-        return -EBADMSG;
-    endpoint_slots_put(&frontend_table_get(&a->n->table, &k)->slots[scope], index, &ep);
-    return 0;
-}
-
-static int adopt_source(struct adopt *a, const struct nfnl_elem *e)
-{
-    struct frontend_key k;
-    struct prefix p;
-    if (!nftables_parse_source(a->family, e, &k, &p))
-        return -EBADMSG;
-    struct frontend_state *s = frontend_table_get(&a->n->table, &k);
-    s->sources = xrealloc(s->sources, (s->n_sources + 1) * sizeof(*s->sources));
-    s->sources[s->n_sources++] = p;
-    return 0;
-}
-
-static int on_adopt(const struct nfnl_elem *e, void *user)
-{
-    struct adopt *a = user;
-    if (a->map >= MAP_AFFINITY && a->map <= MAP_SECONDS)
-        return nftables_affinity_adopt(&a->n->affinity, a->family, a->map, e, &a->n->table);
-    if (a->map == MAP_COUNTS) {
-        class_of(a->n, family_index(a->family->family), nla_u32(e->key, 0))->in_kernel = true;
-    } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
-        struct ip ip = {.family = a->family->family};
-        memcpy(ip.bytes, e->key.p, MIN(e->key.n, (size_t)a->family->addr_bytes));
-        map_put(&a->n->lists[a->map == SET_CLUSTER_IPS ? DATAPLANE_CLUSTER_IPS
-                                                       : DATAPLANE_LOCAL_ENDPOINTS],
-                str_of(&ip, sizeof(ip)), UNSEEN);
-    } else if (a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS) {
-        return adopt_endpoint(a, e);
-    } else if (a->map == SET_SOURCE_RANGES) {
-        return adopt_source(a, e);
-    } else {
-        return adopt_value(a, e);
-    }
-    return 0;
-}
-
-static bool slots_are_whole(const struct endpoint_slots *s)
-{
-    for (uint32_t i = 0; i < s->n; i++)
-        if (s->v[i].port == 0)
-            return false;
-    return true;
-}
-
-/* A frontend that is not whole (somebody deleted elements of it) is removed, to be added anew. */
-static void remove_torn(struct nftables *n, struct adopt *a)
-{
-    struct frontend_state *s;
-    VEC(struct frontend_key) torn = {0};
-    for (size_t at = 0; frontend_table_next(&n->table, &at, &s);) {
-        struct str key = str_of(&s->key, sizeof(s->key));
-        struct values ought = values_of(s);
-        bool whole = s->policy != 0 && nftables_affinity_is_whole(s);
-        if (s->key.family != a->family->family)
-            continue;
-        for (int i = 0; i < _SCOPE_MAX; i++)
-            whole = whole && slots_are_whole(&s->slots[i]) &&
-                    ought.v[i] == (uint32_t)(uintptr_t)map_find(&a->declared[i], key);
-        for (int i = 0; i < _SCOPE_MAX; i++) {
-            enum endpoint_scope scope = (enum endpoint_scope)i;
-            if (whole) {
-                class_use(n, &s->key, ought.v[i] & VALUE_COUNT_MASK, 1);
-                continue;
-            }
-            if (map_find(&a->declared[i], key))
-                nftables_change_frontend(&n->changes, false, scope, &s->key, 0);
-            for (uint32_t k = 0; k < s->slots[i].n; k++)
-                if (s->slots[i].v[k].port)
-                    nftables_change_endpoint(&n->changes, false, scope, &s->key, k,
-                                             &s->slots[i].v[k]);
-        }
-        for (uint32_t i = 0; i < s->n_sources && !whole; i++)
-            nftables_change_source(&n->changes, false, &s->key, &s->sources[i]);
-        if (!whole)
-            vec_push(&torn, s->key);
-    }
-    VEC_FOREACH (k, &torn)
-        frontend_table_remove(&n->table, k);
-    vec_done(&torn);
-}
-
-/* The endpoints that the frontends' counts tell of, by key: a dump is quadratic in the kernel. What
- * else may stand in the map is not seen. */
-static int adopt_endpoints(struct adopt *a, struct err *reterr)
-{
-    AUTO_DONE(buf) struct buf keys = {0};
-    const struct nftables_family *f = a->family;
-    bool node_port = a->map == MAP_NODE_PORT_ENDPOINTS;
-    size_t n = 0;
-    struct str key;
-    void *value;
-    for (int scope = 0; scope < _SCOPE_MAX; scope++)
-        for (size_t at = 0; map_next(&a->declared[scope], &at, &key, &value);) {
-            struct frontend_key k;
-            memcpy(&k, key.p, sizeof(k));
-            uint32_t count = (uint32_t)(uintptr_t)value & VALUE_COUNT_MASK & ~VALUE_SCOPE_LOCAL;
-            for (uint32_t i = 0; k.node_port == node_port && i < count; i++, n++)
-                nftables_endpoint_key(&keys, &k, (enum endpoint_scope)scope, i);
-        }
-    return n ? nft_get_elems(a->n->nft, f->nfproto, NFTABLES_TABLE, nftables_map_names[a->map],
-                             buf_str(&keys), keys.n / n, on_adopt, a, reterr)
-             : 0;
-}
-
-static int adopt_map(struct adopt *a, bool thorough, struct err *reterr)
-{
-    bool by_key = a->map == MAP_ENDPOINTS || a->map == MAP_NODE_PORT_ENDPOINTS;
-    int r = by_key && !thorough ? adopt_endpoints(a, reterr) : -ENOENT;
-    if (r < 0 && r != -EBADMSG)
-        r = nft_dump_elems(a->n->nft, a->family->nfproto, NFTABLES_TABLE,
-                           nftables_map_names[a->map], on_adopt, NULL, a, reterr);
-    return r == -ENOENT ? 0 : r;
-}
-
-static int adopt_family(struct nftables *n, const struct nftables_family *f, bool thorough,
-                        struct err *reterr)
-{
-    static const enum nftables_map order[] = {MAP_COUNTS,         MAP_SECONDS,
-                                              MAP_SERVICES,       MAP_NODE_PORTS,
-                                              MAP_LOCAL_SERVICES, MAP_LOCAL_NODE_PORTS,
-                                              MAP_AFFINITY,       MAP_NODE_PORT_AFFINITY,
-                                              MAP_ENDPOINTS,      MAP_NODE_PORT_ENDPOINTS,
-                                              MAP_NUMBERS,        MAP_NODE_PORT_NUMBERS,
-                                              MAP_PINNED,         MAP_LOCAL_PINNED,
-                                              SET_SOURCE_RANGES,  SET_CLUSTER_IPS,
-                                              SET_LOCAL_ENDPOINTS};
-    struct adopt a = {.n = n, .family = f};
-    int r = 0;
-    for (size_t i = 0; i < ARRAY_LEN(order) && r == 0; i++) {
-        a.map = order[i];
-        r = adopt_map(&a, thorough, reterr);
-    }
-    if (r == 0)
-        remove_torn(n, &a);
-    map_done(&a.declared[SCOPE_CLUSTER]);
-    map_done(&a.declared[SCOPE_LOCAL]);
-    return r;
-}
 
 static void forget(struct nftables *n)
 {
@@ -664,7 +347,7 @@ static int take_over(struct nftables *n, bool scratch, bool thorough, struct err
         r = install(n, any, true, reterr);
     }
     for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
-        r = adopt_family(n, &nftables_families[i], thorough, reterr);
+        r = nftables_adopt(n, &nftables_families[i], thorough, reterr);
     if (r == -EBADMSG) { /* elements that are not ours: nothing of it can be trusted */
         forget(n);
         r = install(n, true, true, reterr);
@@ -777,9 +460,8 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
 static void nftables_settle(struct dataplane *d)
 {
     struct nftables *n = of(d);
-    if (n->udp_changed.n)
-        remove_stale_flows(n);
-    forget_draining(n);
+    if (udp_flows_settle(&n->flows, &n->table, &n->counters.conntrack_removed) < 0)
+        n->counters.failures++;
     collect_classes(n);
 }
 
@@ -828,14 +510,12 @@ static void nftables_free(struct dataplane *d)
 {
     struct nftables *n = of(d);
     forget(n);
-    forget_draining(n);
     nftables_changes_done(&n->changes);
     vec_done(&n->classes_new[0]);
     vec_done(&n->classes_new[1]);
-    vec_done(&n->udp_changed);
     nft_free(n->nft);
     nft_watch_free(n->watch);
-    conntrack_free(n->conntrack);
+    udp_flows_done(&n->flows);
     free(n);
 }
 
@@ -857,7 +537,7 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
     n->config = *c;
     int r = nft_new(&n->nft, reterr);
     if (r == 0)
-        r = conntrack_new(&n->conntrack, reterr);
+        r = udp_flows_init(&n->flows, reterr);
     if (r == 0)
         r = take_over(n, false, false, reterr);
     if (r == 0)

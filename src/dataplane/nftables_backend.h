@@ -1,0 +1,56 @@
+#pragma once
+/* The backend's own state, for its three parts: changes and transactions (nftables.c), the picture
+ * read back from the kernel (nftables_adopt.c), flows of UDP (udp_flows.c). */
+
+#include "dataplane/nftables_affinity.h"
+#include "dataplane/udp_flows.h"
+
+/* Of an address in a list: a full delta has named it. */
+#define SEEN   ((void *)(uintptr_t)1)
+#define UNSEEN ((void *)(uintptr_t)2)
+
+/* The chain that chooses among so many endpoints. */
+struct class
+{
+    uint32_t refs;
+    bool in_kernel;
+};
+
+struct nftables {
+    struct dataplane base;
+    struct dataplane_config config;
+    struct nft *nft;
+    struct nft_watch *watch;
+    struct frontend_table table;
+    struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
+    struct class classes[2][_SCOPE_MAX][DATAPLANE_ENDPOINTS_MAX + 1];
+    VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
+    struct nftables_changes changes;
+    struct nftables_affinity affinity;
+    struct udp_flows flows;
+    struct dataplane_counters counters;
+    bool hooked;
+    bool broken;
+    struct err broken_err;
+};
+
+/* What the kernel's maps hold for a frontend; 0 = no element. */
+struct values {
+    uint32_t v[_SCOPE_MAX];
+};
+
+struct values nftables_values(const struct frontend_state *s);
+
+/* count as in a value: with VALUE_SCOPE_LOCAL where it is that scope's. */
+struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count);
+void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by);
+
+static inline unsigned family_index(uint8_t family)
+{
+    return family == AF_INET6;
+}
+
+/* Reads a family's elements into the empty picture. thorough: also those that no frontend tells of.
+ * -EBADMSG: some are not ours. */
+int nftables_adopt(struct nftables *n, const struct nftables_family *f, bool thorough,
+                   struct err *reterr) NODISCARD;

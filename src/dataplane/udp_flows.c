@@ -1,0 +1,125 @@
+/* The connection table against the frontends. Only those that changed are looked at; the kernel
+ * walks its whole table for each request, so there is one request per family, narrowed where one
+ * frontend changed. */
+#include "dataplane/udp_flows.h"
+
+#include <errno.h>
+
+struct drain_list {
+    size_t n;
+    struct dataplane_endpoint v[];
+};
+
+int udp_flows_init(struct udp_flows *u, struct err *reterr)
+{
+    *u = (struct udp_flows){0};
+    return conntrack_new(&u->conntrack, reterr);
+}
+
+void udp_flows_done(struct udp_flows *u)
+{
+    udp_flows_clear(u);
+    vec_done(&u->changed);
+    conntrack_free(u->conntrack);
+}
+
+void udp_flows_clear(struct udp_flows *u)
+{
+    void *value;
+    for (size_t at = 0; map_next(&u->draining, &at, NULL, &value);)
+        free(value);
+    map_done(&u->draining);
+    vec_clear(&u->changed);
+}
+
+void udp_flows_note_changed(struct udp_flows *u, const struct frontend_key *k)
+{
+    if (k->proto == IPPROTO_UDP)
+        vec_push(&u->changed, *k);
+}
+
+void udp_flows_note_draining(struct udp_flows *u, const struct frontend *f)
+{
+    if (!f->n_draining)
+        return;
+    struct drain_list *l = xmalloc(sizeof(*l) + f->n_draining * sizeof(l->v[0]));
+    l->n = f->n_draining;
+    memcpy(l->v, f->draining, f->n_draining * sizeof(l->v[0]));
+    free(map_put(&u->draining, str_of(&f->key, sizeof(f->key)), l));
+}
+
+static bool list_has(const struct drain_list *l, const struct dataplane_endpoint *e)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (endpoint_eq(&l->v[i], e))
+            return true;
+    return false;
+}
+
+struct stale {
+    const struct udp_flows *flows;
+    const struct frontend_table *table;
+    struct map keys; /* the frontends that changed */
+};
+
+/* A flow to a changed frontend whose answers do not come from one of its endpoints, be it gone or
+ * never rewritten. */
+static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
+{
+    const struct stale *st = user;
+    struct frontend_key k = {
+        .family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
+    memcpy(k.ip, flow->dst.bytes, 16);
+    if (!map_find(&st->keys, str_of(&k, sizeof(k)))) {
+        memset(k.ip, 0, sizeof(k.ip));
+        k.node_port = 1;
+        if (!map_find(&st->keys, str_of(&k, sizeof(k))))
+            return false;
+        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
+         * be. */
+        if (ip_eq(&flow->dst, &flow->reply_src) && flow->reply_src_port == flow->dst_port &&
+            !frontend_table_find(st->table, &k))
+            return false;
+    }
+    struct dataplane_endpoint e = {.port = flow->reply_src_port};
+    memcpy(e.ip, flow->reply_src.bytes, 16);
+    const struct frontend_state *s = frontend_table_find(st->table, &k);
+    const struct drain_list *l = map_find(&st->flows->draining, str_of(&k, sizeof(k)));
+    return !(s && (endpoint_slots_have(&s->slots[SCOPE_CLUSTER], &e) ||
+                   endpoint_slots_have(&s->slots[SCOPE_LOCAL], &e))) &&
+           !(l && list_has(l, &e));
+}
+
+static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, uint64_t *deleted)
+{
+    struct conntrack_filter f = {.family = family};
+    const struct frontend_key *only = NULL;
+    struct err ignored;
+    size_t n = 0, changed = 0;
+    VEC_FOREACH (k, &u->changed)
+        if (k->family == family) {
+            only = k;
+            changed++;
+        }
+    if (!changed)
+        return 0;
+    if (changed == 1) {
+        f.dst_port = only->port;
+        f.dst.family = only->node_port ? 0 : family;
+        memcpy(f.dst.bytes, only->ip, sizeof(only->ip));
+    }
+    int r = conntrack_delete_udp(u->conntrack, &f, flow_is_stale, st, &n, &ignored);
+    *deleted += n;
+    return r;
+}
+
+int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t, uint64_t *deleted)
+{
+    struct stale st = {.flows = u, .table = t};
+    VEC_FOREACH (k, &u->changed)
+        map_put(&st.keys, str_of(k, sizeof(*k)), k);
+    int v4 = settle_family(u, &st, AF_INET, deleted), v6 = settle_family(u, &st, AF_INET6, deleted);
+    map_done(&st.keys);
+    udp_flows_clear(u);
+    return v4 < 0 ? v4 : v6;
+}
