@@ -135,7 +135,7 @@ static int add_table(void)
     add_message(&b, s, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NEW, &inet, &last,
                 chain_attributes);
     add_message(&b, s, NFNL_MSG_BATCH_END, NLM_F_REQUEST, &batch, &seq, NULL);
-    return -nl_transact(s, buf_str(&b), last, NULL);
+    return -nl_transact(s, buf_str(&b), last, NULL, NULL);
 }
 
 static enum verdict check_nftables(struct err *detail)

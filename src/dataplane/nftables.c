@@ -52,7 +52,7 @@ void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32
 static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
 {
     n->counters.transactions++;
-    int r = nft_commit(n->nft, b, NULL, reterr);
+    int r = nft_commit(n->nft, b, reterr);
     if (r < 0)
         n->counters.failures++;
     nfnl_batch_done(b);
@@ -564,7 +564,7 @@ int nftables_cleanup(struct err *reterr)
         nfnl_table_new(&b);
         nfnl_table_delete(&b);
     }
-    r = nft_commit(nft, &b, NULL, reterr);
+    r = nft_commit(nft, &b, reterr);
     nfnl_batch_done(&b);
     return r;
 }

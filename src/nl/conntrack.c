@@ -79,7 +79,7 @@ static int delete_all(struct conntrack *c, struct str victims, size_t *ret_delet
         buf_add(&b, victims.p, h.nlmsg_len);
         memcpy(b.p, &h, sizeof(h));
         victims = str_sub(victims, h.nlmsg_len, victims.n);
-        int r = nl_transact(c->sock, buf_str(&b), h.nlmsg_seq, reterr);
+        int r = nl_transact(c->sock, buf_str(&b), h.nlmsg_seq, NULL, reterr);
         buf_done(&b);
         if (r < 0 && r != -ENOENT)
             return r;

@@ -5,15 +5,12 @@
 
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
-#include "base/fault.h"
 
 enum {
     NFT_DUMP_TRIES = 10,
-    NFT_ANSWER_TIMEOUT_MS = 120000,
     NFT_RECV_BYTES = 64 * 1024,
     NFT_SEQ_SPAN = 1 << 20, /* sequence numbers set aside for one batch */
 };
@@ -21,7 +18,6 @@ enum {
 struct nft {
     struct nl_socket *sock;
     uint32_t seq;
-    char *recv_buf;
 };
 
 int nft_new(struct nft **ret, struct err *reterr)
@@ -33,7 +29,6 @@ int nft_new(struct nft **ret, struct err *reterr)
     struct nft *n = NEW(struct nft);
     n->sock = sock;
     n->seq = NFT_SEQ_SPAN;
-    n->recv_buf = xmalloc(NFT_RECV_BYTES);
     *ret = n;
     return 0;
 }
@@ -43,7 +38,6 @@ void nft_free(struct nft *n)
     if (!n)
         return;
     nl_socket_free(n->sock);
-    free(n->recv_buf);
     free(n);
 }
 
@@ -55,88 +49,22 @@ void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid)
     nfnl_batch_init(b, n->seq, genid);
 }
 
-static int batch_send(struct nft *n, const struct nfnl_batch *b, struct err *reterr)
-{
-    struct sockaddr_nl to = {.nl_family = AF_NETLINK};
-    int fd = nl_socket_fd(n->sock);
-    if (fault_hit(FAULT_SYSCALL))
-        return err_set(reterr, -ENOBUFS, NULL, "nf_tables send: injected fault");
-    while (recv(fd, n->recv_buf, NFT_RECV_BYTES, MSG_DONTWAIT) > 0)
-        ; /* what an earlier, failed exchange left over */
-    for (;;) {
-        ssize_t sent = sendto(fd, b->buf.p, b->buf.n, 0, (struct sockaddr *)&to, sizeof(to));
-        if (sent == (ssize_t)b->buf.n)
-            return 0;
-        if (sent < 0 && errno == EINTR)
-            continue;
-        int code = sent < 0 ? -errno : -EMSGSIZE;
-        return err_set(reterr, code, NULL, "nf_tables batch of %zu bytes: %s", b->buf.n,
-                       strerror(-code));
-    }
-}
-
-/* 1 = *ret_bytes is an answer. */
-static int batch_receive(struct nft *n, struct str *ret_bytes, struct err *reterr)
-{
-    struct pollfd pfd = {.fd = nl_socket_fd(n->sock), .events = POLLIN};
-    for (;;) {
-        int ready = poll(&pfd, 1, NFT_ANSWER_TIMEOUT_MS);
-        if (ready == 0)
-            return err_set(reterr, -ETIMEDOUT, NULL, "nf_tables: no answer from the kernel");
-        ssize_t got = ready < 0 ? -1 : recv(pfd.fd, n->recv_buf, NFT_RECV_BYTES, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_set(reterr, -errno, NULL, "nf_tables receive: %s", strerror(errno));
-        *ret_bytes = str_of(n->recv_buf, (size_t)got);
-        return 1;
-    }
-}
-
-/* 1 = the transaction is through, 0 = read on, negative = refused. */
-static int batch_answer(const struct nfnl_batch *b, uint32_t seq_ack, const struct nlmsg *m,
-                        size_t *ret_failed, struct err *reterr)
-{
-    struct str text;
-    if (m->type != NLMSG_ERROR || m->seq < b->seq_first || m->seq >= b->seq_next)
-        return 0;
-    int r = nlmsg_error(m, &text);
-    if (r == 0)
-        return m->seq == seq_ack;
-    size_t index = m->seq - b->seq_first;
-    if (ret_failed)
-        *ret_failed = index;
-    return err_set(reterr, r, NULL, "nf_tables message %zu of %u: %s%s" STR_FMT, index,
-                   b->seq_next - b->seq_first, strerror(-r), text.n ? ": " : "", STR_ARG(text));
-}
-
-int nft_commit(struct nft *n, struct nfnl_batch *b, size_t *ret_failed, struct err *reterr)
+int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr)
 {
     struct nlmsghdr last;
-    if (ret_failed)
-        *ret_failed = 0;
+    struct err err = {0};
+    uint32_t refused = 0;
     if (!b->buf.failed && nfnl_batch_is_empty(b))
         return 0;
     if (!nfnl_batch_finish(b))
         return err_set(reterr, -E2BIG, NULL, "nf_tables batch over %d bytes", NFNL_BATCH_BYTES_MAX);
     ASSERT(b->seq_next - b->seq_first <= NFT_SEQ_SPAN);
     memcpy(&last, b->buf.p + b->last, sizeof(last));
-    int r = batch_send(n, b, reterr);
-    while (r == 0) {
-        struct str bytes;
-        struct nlmsg m;
-        r = batch_receive(n, &bytes, reterr);
-        if (r < 0)
-            return r;
-        while ((r = nlmsg_next(&bytes, &m)) == 1) {
-            r = batch_answer(b, last.nlmsg_seq, &m, ret_failed, reterr);
-            if (r != 0)
-                return r < 0 ? r : 0;
-        }
-        if (r < 0)
-            return err_set(reterr, r, NULL, "nf_tables: malformed answer");
-    }
-    return r;
+    int r = nl_transact(n->sock, buf_str(&b->buf), last.nlmsg_seq, &refused, &err);
+    if (r < 0 && refused)
+        return err_set(reterr, r, NULL, "nf_tables message %u of %u: %s", refused - b->seq_first,
+                       b->seq_next - b->seq_first, err_text(&err));
+    return r < 0 ? err_set(reterr, r, NULL, "nf_tables: %s", err_text(&err)) : 0;
 }
 
 /* ---- questions ---- */

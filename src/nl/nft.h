@@ -16,11 +16,9 @@ DEFINE_AUTO(nft);
 void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid);
 
 /* Sends the batch and waits for the kernel's answer. An empty batch succeeds. On failure nothing
- * has changed; ret_failed (may be NULL) is the index of the refused message in the batch (0 = the
- * batch as a whole), and reterr has the kernel's words. -ERESTART: the generation was not the
- * expected one. */
-int nft_commit(struct nft *n, struct nfnl_batch *b, size_t *ret_failed, struct err *reterr)
-    NODISCARD;
+ * has changed; reterr has the index of the refused message in the batch (0 = the batch as a whole)
+ * and the kernel's words. -ERESTART: the generation was not the expected one. */
+int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr) NODISCARD;
 
 int nft_genid(struct nft *n, uint32_t *ret, struct err *reterr) NODISCARD;
 /* Whether the table is there. */

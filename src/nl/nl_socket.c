@@ -124,7 +124,8 @@ static void nl_drain(struct nl_socket *s)
         ;
 }
 
-int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, struct err *reterr)
+int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, uint32_t *ret_refused,
+                struct err *reterr)
 {
     ASSERT(messages.n > 0);
     nl_drain(s);
@@ -139,6 +140,8 @@ int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, str
             if (m.type != NLMSG_ERROR)
                 continue;
             r = nl_outcome(&m, reterr);
+            if (r < 0 && ret_refused)
+                *ret_refused = m.seq;
             if (r < 0 || m.seq == seq_last)
                 return r;
         }

@@ -20,10 +20,10 @@ int nl_socket_fd(const struct nl_socket *s);
 uint32_t nl_socket_seq(struct nl_socket *s);
 
 /* Sends messages (built with NLM_F_ACK on the last one that matters) and reads until the
- * acknowledgement of seq_last or an error for any message. The kernel's extended message goes into
- * reterr. */
-int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, struct err *reterr)
-    NODISCARD;
+ * acknowledgement of seq_last or an error for any message, whose number goes into ret_refused (may
+ * be NULL). The kernel's extended message goes into reterr. */
+int nl_transact(struct nl_socket *s, struct str messages, uint32_t seq_last, uint32_t *ret_refused,
+                struct err *reterr) NODISCARD;
 
 /* Sends one request with NLM_F_DUMP, or a get of many things with NLM_F_ACK (or a plain get of one
  * without either), and calls on_msg for each answer message; on_msg returns 0 or a negative errno

@@ -25,7 +25,7 @@ static int rtnl_send(struct nl_socket *s, struct buf *b, size_t begin, uint32_t 
 {
     nlmsg_end(b, begin);
     int r = b->failed ? err_set(reterr, -ENOMEM, NULL, "out of memory")
-                      : nl_transact(s, buf_str(b), seq, reterr);
+                      : nl_transact(s, buf_str(b), seq, NULL, reterr);
     buf_done(b);
     if (r < 0)
         err_prefix(reterr, NULL, what);

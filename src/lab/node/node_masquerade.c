@@ -55,7 +55,7 @@ int node_masquerade_up(const struct prefix pods[2], const struct prefix cluster[
     for (int i = 0; i < 2; i++)
         if (pods[i].ip.family)
             add_table(&b, &pods[i], &cluster[i]);
-    r = nft_commit(nft, &b, NULL, reterr);
+    r = nft_commit(nft, &b, reterr);
     nfnl_batch_done(&b);
     return r;
 }

@@ -44,9 +44,11 @@ def test_scheduler_spreads_selects_and_says_why_not(cluster, ns):
         waiting_pod(cluster, ns, op.lower(), labels={"app": "x"}, **here, affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": op, "values": [f"{ns}-n0"]}]}]}}})
         assert wait_until(f"it is placed by {op}", lambda op=op: nodes([op.lower()])[0]) in want
+    waiting_pod(cluster, ns, "foreign", labels={"app": "x"}, **here, schedulerName="another")
     cluster.change(f"/api/v1/nodes/{ns}-n1", {"spec": {"unschedulable": True}})
     waiting_pod(cluster, ns, "cordoned", labels={"app": "x"}, nodeSelector={"lab": ns, "disk": "ssd"})
     wait_until("a cordoned node takes none", lambda: [c for c in pod_of(cluster, ns, "cordoned")["status"].get("conditions", []) if "unschedulable" in c["message"]])
+    assert not nodes(["foreign"])[0] and not pod_of(cluster, ns, "foreign")["status"].get("conditions"), "another scheduler's"
 
 
 def test_a_silent_node_is_not_ready_and_its_pods_with_it(cluster, ns):
