@@ -26,13 +26,6 @@ bool owned_by(const json_t *object, const char *owner_uid)
     return owner_uid && streq(json_key_str(owner_controller(object), "uid"), owner_uid);
 }
 
-json_t *owner_reference_new(const json_t *owner, const char *api_version, const char *kind)
-{
-    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "apiVersion", api_version, "kind", kind, "name",
-                     json_at_str(owner, "metadata.name"), "uid", json_at_str(owner, "metadata.uid"),
-                     "controller", 1, "blockOwnerDeletion", 1);
-}
-
 bool is_deleting(const json_t *object)
 {
     return json_at_str(object, "metadata.deletionTimestamp") != NULL;

@@ -11,7 +11,6 @@ const char *key_of(const char *ns, const char *name);
 /* The controller ownerReference, or NULL. */
 json_t *owner_controller(const json_t *object);
 bool owned_by(const json_t *object, const char *owner_uid);
-json_t *owner_reference_new(const json_t *owner, const char *api_version, const char *kind);
 bool pod_is_ready(const json_t *pod);
 /* Neither Succeeded nor Failed nor being deleted. */
 bool pod_is_active(const json_t *pod);

@@ -28,22 +28,6 @@ static const struct controller_kind *const controller_table[] = {
 };
 enum { CONTROLLERS = ARRAY_LEN(controller_table) };
 
-static const char *const watched_paths[_WATCHED_MAX] = {
-    [WATCHED_NAMESPACE] = "/api/v1/namespaces",
-    [WATCHED_NODE] = "/api/v1/nodes",
-    [WATCHED_POD] = "/api/v1/pods",
-    [WATCHED_SERVICE] = "/api/v1/services",
-    [WATCHED_ENDPOINTS] = "/api/v1/endpoints",
-    [WATCHED_ENDPOINTSLICE] = "/apis/discovery.k8s.io/v1/endpointslices",
-    [WATCHED_DEPLOYMENT] = "/apis/apps/v1/deployments",
-    [WATCHED_REPLICASET] = "/apis/apps/v1/replicasets",
-    [WATCHED_REPLICATIONCONTROLLER] = "/api/v1/replicationcontrollers",
-    [WATCHED_SERVICEACCOUNT] = "/api/v1/serviceaccounts",
-    [WATCHED_CONFIGMAP] = "/api/v1/configmaps",
-    [WATCHED_SECRET] = "/api/v1/secrets",
-    [WATCHED_LEASE] = "/apis/coordination.k8s.io/v1/leases",
-};
-
 /* A key known to a queue. */
 struct work {
     struct list_node ready; /* in controller.ready, or unlinked */
@@ -371,7 +355,8 @@ struct controllers *controllers_start(struct kube_client *client,
     for (int i = 0; i < _WATCHED_MAX; i++) {
         cs->watches[i].set = cs;
         cs->watches[i].kind = (enum watched)i;
-        struct informer_options io = {.path = watched_paths[i], .cache = true};
+        AUTO_CHARS char *path = xasprintf("%s/%s", watched_kinds[i].path, watched_kinds[i].plural);
+        struct informer_options io = {.path = path, .cache = true};
         cs->watches[i].informer = informer_start(client, &io, &ops, &cs->watches[i]);
     }
     cs->tick = loop_timer_new(kube_client_loop(client), on_tick, cs);

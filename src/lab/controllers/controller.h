@@ -28,10 +28,18 @@ enum watched {
     _WATCHED_MAX,
 };
 
+/* How a watched kind is named and reached (ownership.c). */
+struct watched_kind {
+    const char *kind, *api_version;
+    const char *path; /* up to the namespace */
+    const char *plural;
+};
+extern const struct watched_kind watched_kinds[_WATCHED_MAX];
+
 /* What objects can be found by (controller_index.c). */
 enum index_by {
-    INDEX_LABEL,     /* pods and slices: index_pair(ns, name, value) */
-    INDEX_NAMESPACE, /* pods and replica sets */
+    INDEX_LABEL,     /* pods, slices, replica sets: index_pair(ns, name, value) */
+    INDEX_NAMESPACE, /* pods, replica sets, deployments */
     INDEX_OWNER,     /* every kind: uid of an owner */
     INDEX_SELECTOR,  /* services: index_selector(ns, spec.selector) */
     _INDEX_MAX,
@@ -98,6 +106,35 @@ void sync_call(struct sync *s, enum watched kind, const char *method, const char
 bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */
 void sync_again_after(struct sync *s, uint64_t after_ms);
+
+/* ---- owners (ownership.c) ---- */
+
+enum { WATCHED_PATH_BYTES = 800 };
+void watched_path(enum watched kind, const json_t *object, char ret[WATCHED_PATH_BYTES]);
+/* A reference that says "controller". */
+json_t *owner_reference_to(enum watched kind, const json_t *owner);
+/* Takes the owner's uid out of the object's references. */
+void owner_forget(struct sync *s, enum watched kind, const json_t *object, const char *uid);
+struct owner_rule {
+    enum watched owner_kind, kind;
+    const json_t *(*match_labels)(const json_t *owner); /* the plain part of the selector */
+    bool (*selects)(const json_t *owner, const json_t *object);
+    bool (*counts)(const json_t *object); /* others are left as they are */
+};
+/* Where spec.selector is a LabelSelector. */
+const json_t *owner_match_labels(const json_t *owner);
+bool owner_selects(const json_t *owner, const json_t *object);
+
+struct objects {
+    json_t **v;
+    size_t n;
+    size_t cap;
+};
+/* The objects that are the owner's, or become so. One that is the owner's but not selected is
+ * released, one that is nobody's but selected is adopted; neither by an owner that is being
+ * deleted. */
+void owner_collect(struct sync *s, const struct owner_rule *rule, const json_t *owner,
+                   struct objects *ret);
 
 /* The controllers; controller.c has the table. */
 extern const struct controller_kind replicaset_controller;

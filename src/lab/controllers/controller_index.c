@@ -74,13 +74,14 @@ static void collect(enum watched kind, const json_t *object, struct values *ret)
     json_array_foreach(json_at(object, "metadata.ownerReferences"), i,
                        ref) if (json_key_str(ref, "uid"))
         add_value(ret, kind, INDEX_OWNER, json_key_str(ref, "uid"));
-    if (kind == WATCHED_POD || kind == WATCHED_ENDPOINTSLICE)
+    if (kind == WATCHED_POD || kind == WATCHED_ENDPOINTSLICE || kind == WATCHED_REPLICASET)
         json_object_foreach(json_at(object, "metadata.labels"), name, value)
         {
             AUTO_CHARS char *pair = index_pair(ns, name, json_string_value(value));
             add_value(ret, kind, INDEX_LABEL, pair);
         }
-    if (kind == WATCHED_POD || kind == WATCHED_REPLICASET || kind == WATCHED_REPLICATIONCONTROLLER)
+    if (kind == WATCHED_POD || kind == WATCHED_REPLICASET ||
+        kind == WATCHED_REPLICATIONCONTROLLER || kind == WATCHED_DEPLOYMENT)
         add_value(ret, kind, INDEX_NAMESPACE, ns ? ns : "");
     if (kind == WATCHED_SERVICE) {
         AUTO_CHARS char *pair = index_selector(ns, json_at(object, "spec.selector"));

@@ -18,12 +18,28 @@ static void enqueue_owner(struct controller *c, const json_t *set)
             c, key_of(json_at_str(set, "metadata.namespace"), json_key_str(owner, "name")));
 }
 
+static bool every_set(const json_t *set)
+{
+    return set != NULL;
+}
+
+static const struct owner_rule rule = {WATCHED_DEPLOYMENT, WATCHED_REPLICASET, owner_match_labels,
+                                       owner_selects, every_set};
+
 static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
 {
     if (kind == WATCHED_DEPLOYMENT) {
         controller_enqueue_object(c, object);
     } else if (kind == WATCHED_REPLICASET) {
+        const char *ns = json_at_str(object, "metadata.namespace");
+        json_t *deployment;
         enqueue_owner(c, object);
+        enqueue_owner(c, controllers_before(controller_set(c)));
+        for (size_t at = 0;
+             !owner_controller(object) && controllers_next(controller_set(c), WATCHED_DEPLOYMENT,
+                                                           INDEX_NAMESPACE, ns, &at, &deployment);)
+            if (owner_selects(deployment, object))
+                controller_enqueue_object(c, deployment);
     } else if (kind == WATCHED_POD && deleted) { /* Recreate waits for the last one */
         const json_t *owner = owner_controller(object);
         const char *key =
@@ -71,13 +87,8 @@ static int older_first(const void *a, const void *b)
 
 static void collect(struct rollout *r)
 {
-    const char *uid = json_at_str(r->deployment, "metadata.uid");
     AUTO_JSON json_t *want = template_without_hash(r->deployment);
-    json_t *set;
-    for (size_t at = 0;
-         controllers_next(sync_set(r->s), WATCHED_REPLICASET, INDEX_OWNER, uid, &at, &set);)
-        if (streq(json_at_str(set, "metadata.namespace"), r->ns) && owned_by(set, uid))
-            vec_push(&r->all, set);
+    owner_collect(r->s, &rule, r->deployment, &r->all);
     if (r->all.n)
         qsort(r->all.v, r->all.n, sizeof(*r->all.v), older_first);
     for (size_t i = 0; i < r->all.n; i++) {
@@ -192,14 +203,19 @@ void set_create(struct rollout *r, int64_t replicas)
     char hash[11], path[400];
     AUTO_JSON json_t *template = template_without_hash(r->deployment);
     AUTO_JSON json_t *set = json_object();
-    template_hash(template, json_at_int(r->deployment, "status.collisionCount", 0), hash);
+    template_hash(template, r->collisions, hash);
     AUTO_CHARS char *name = xasprintf("%s-%s", r->name, hash);
+    if (informer_find(controllers_informer(sync_set(r->s), WATCHED_REPLICASET),
+                      str_from(key_of(r->ns, name)))) {
+        r->collisions++; /* the name is somebody else's: with the next count it is another one */
+        return;
+    }
     json_t *copy = json_deep_copy(template),
            *selector = json_deep_copy(json_at(r->deployment, "spec.selector"));
     json_t *refs = json_array();
     json_put_str(copy, "metadata.labels." HASH_LABEL, hash);
     json_put_str(selector, "matchLabels." HASH_LABEL, hash);
-    json_array_append_new(refs, owner_reference_new(r->deployment, "apps/v1", "Deployment"));
+    json_array_append_new(refs, owner_reference_to(WATCHED_DEPLOYMENT, r->deployment));
     json_put_str(set, "apiVersion", "apps/v1");
     json_put_str(set, "kind", "ReplicaSet");
     json_put_str(set, "metadata.name", name);
@@ -290,6 +306,7 @@ static void sync_deployment(struct sync *s, const char *key)
     r.ns = json_at_str(r.deployment, "metadata.namespace");
     r.name = json_at_str(r.deployment, "metadata.name");
     json_incref(r.deployment); /* answers replace cached objects while this sync still reads */
+    r.collisions = json_at_int(r.deployment, "status.collisionCount", 0);
     read_strategy(&r);
     collect(&r);
     if (!is_deleting(r.deployment)) {

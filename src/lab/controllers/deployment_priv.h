@@ -8,12 +8,6 @@
 #define MAX_REPLICAS     "deployment.kubernetes.io/max-replicas"
 #define HASH_LABEL       "pod-template-hash"
 
-struct sets {
-    json_t **v;
-    size_t n;
-    size_t cap;
-};
-
 struct rollout {
     struct sync *s;
     json_t *deployment;
@@ -23,9 +17,10 @@ struct rollout {
     int64_t want;
     int64_t max_surge;
     int64_t max_unavailable;
-    json_t *new_set; /* NULL: not made yet */
-    struct sets old;
-    struct sets all;     /* the oldest first */
+    int64_t collisions; /* names of sets that were taken */
+    json_t *new_set;    /* NULL: not made yet */
+    struct objects old;
+    struct objects all;  /* the oldest first */
     const char *created; /* name of the set this pass makes, or NULL */
     char created_name[300];
     bool moved; /* a rollout step was possible: progress is judged */
@@ -39,7 +34,7 @@ int64_t set_number(const json_t *set, const char *annotation, int64_t otherwise)
 /* deployment_roll.c */
 int64_t set_replicas(const json_t *set);
 int64_t set_available(const json_t *set);
-int64_t sets_sum(const struct sets *sets, int64_t (*of)(const json_t *set));
+int64_t sets_sum(const struct objects *sets, int64_t (*of)(const json_t *set));
 /* True if the sets were last scaled for another number of replicas. */
 bool rollout_is_scaling(const struct rollout *r);
 /* Follows spec.replicas without going on with the rollout: in proportion where sets share it. */

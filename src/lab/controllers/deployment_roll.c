@@ -25,7 +25,7 @@ static int64_t set_running(const json_t *set)
     return MAX(json_at_int(set, "status.replicas", 0), set_replicas(set));
 }
 
-int64_t sets_sum(const struct sets *sets, int64_t (*of)(const json_t *set))
+int64_t sets_sum(const struct objects *sets, int64_t (*of)(const json_t *set))
 {
     int64_t total = 0;
     for (size_t i = 0; i < sets->n; i++)
@@ -62,7 +62,7 @@ static int64_t share_of(const struct rollout *r, const json_t *set, int64_t allo
     return (2 * have * allowed + was) / (2 * was) - have;
 }
 
-static void scale_in_proportion(struct rollout *r, struct sets *active)
+static void scale_in_proportion(struct rollout *r, struct objects *active)
 {
     int64_t allowed = r->want > 0 ? r->want + r->max_surge : 0, added = 0;
     int64_t to_add = allowed - sets_sum(active, set_replicas);
@@ -84,7 +84,7 @@ static void scale_in_proportion(struct rollout *r, struct sets *active)
 
 void rollout_scale(struct rollout *r)
 {
-    struct sets active = {0};
+    struct objects active = {0};
     for (size_t i = 0; i < r->all.n; i++)
         if (set_replicas(r->all.v[i]) > 0)
             vec_push(&active, r->all.v[i]);

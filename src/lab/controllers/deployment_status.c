@@ -164,7 +164,8 @@ void rollout_write_status(struct rollout *r)
                   {"updatedReplicas", c.updated},
                   {"readyReplicas", c.ready},
                   {"availableReplicas", c.available},
-                  {"unavailableReplicas", c.unavailable}};
+                  {"unavailableReplicas", c.unavailable},
+                  {"collisionCount", r->collisions}};
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         if (counts[i].v)
             json_put_int(status, counts[i].name, counts[i].v);

@@ -171,7 +171,7 @@ static void create_slice(struct sync *s, const json_t *service, const struct gro
     AUTO_JSON json_t *slice = json_object();
     json_t *refs = json_array();
     AUTO_CHARS char *prefix = xasprintf("%s-", json_at_str(service, "metadata.name"));
-    json_array_append_new(refs, owner_reference_new(service, "v1", "Service"));
+    json_array_append_new(refs, owner_reference_to(WATCHED_SERVICE, service));
     json_put_str(slice, "apiVersion", "discovery.k8s.io/v1");
     json_put_str(slice, "kind", "EndpointSlice");
     json_put_str(slice, "metadata.generateName", prefix);

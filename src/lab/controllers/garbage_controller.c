@@ -13,31 +13,10 @@ enum { ORPHANED_POD_S = 40 }; /* as kube-controller-manager's quarantine of miss
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN     "orphan"
 
-static const struct {
-    const char *kind;
-    const char *path; /* up to the namespace */
-    const char *plural;
-} kinds[_WATCHED_MAX] = {
-    [WATCHED_NAMESPACE] = {"Namespace", "/api/v1", "namespaces"},
-    [WATCHED_NODE] = {"Node", "/api/v1", "nodes"},
-    [WATCHED_POD] = {"Pod", "/api/v1", "pods"},
-    [WATCHED_SERVICE] = {"Service", "/api/v1", "services"},
-    [WATCHED_ENDPOINTS] = {"Endpoints", "/api/v1", "endpoints"},
-    [WATCHED_ENDPOINTSLICE] = {"EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices"},
-    [WATCHED_DEPLOYMENT] = {"Deployment", "/apis/apps/v1", "deployments"},
-    [WATCHED_REPLICASET] = {"ReplicaSet", "/apis/apps/v1", "replicasets"},
-    [WATCHED_REPLICATIONCONTROLLER] = {"ReplicationController", "/api/v1",
-                                       "replicationcontrollers"},
-    [WATCHED_SERVICEACCOUNT] = {"ServiceAccount", "/api/v1", "serviceaccounts"},
-    [WATCHED_CONFIGMAP] = {"ConfigMap", "/api/v1", "configmaps"},
-    [WATCHED_SECRET] = {"Secret", "/api/v1", "secrets"},
-    [WATCHED_LEASE] = {"Lease", "/apis/coordination.k8s.io/v1", "leases"},
-};
-
 static void enqueue(struct controller *c, enum watched kind, const json_t *object)
 {
     char key[512];
-    AUTO_CHARS char *full = xasprintf("%s/%s", kinds[kind].kind, object_key(object, key));
+    AUTO_CHARS char *full = xasprintf("%s/%s", watched_kinds[kind].kind, object_key(object, key));
     controller_enqueue(c, full);
 }
 
@@ -111,14 +90,6 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
     }
 }
 
-static void path_of(enum watched kind, const json_t *object, char ret[800])
-{
-    const char *ns = json_at_str(object, "metadata.namespace"),
-               *name = json_at_str(object, "metadata.name");
-    snprintf(ret, 800, "%s%s%s/%s/%s", kinds[kind].path, ns ? "/namespaces/" : "", ns ? ns : "",
-             kinds[kind].plural, name);
-}
-
 /* The owner a reference names, if it is still the same object; *ret_known is false for kinds this
  * process does not watch. */
 static const json_t *find_owner(struct sync *s, const json_t *object, const json_t *ref,
@@ -127,7 +98,7 @@ static const json_t *find_owner(struct sync *s, const json_t *object, const json
     const char *ns = json_at_str(object, "metadata.namespace"), *name = json_key_str(ref, "name");
     *ret_known = false;
     for (int k = 0; k < _WATCHED_MAX; k++) {
-        if (!streq(kinds[k].kind, json_key_str(ref, "kind")))
+        if (!streq(watched_kinds[k].kind, json_key_str(ref, "kind")))
             continue;
         struct informer *cache = controllers_informer(sync_set(s), (enum watched)k);
         const json_t *o = informer_find(cache, str_from(key_of(ns, name)));
@@ -142,11 +113,11 @@ static const json_t *find_owner(struct sync *s, const json_t *object, const json
 static void delete_object(struct sync *s, enum watched kind, const json_t *object,
                           const char *policy)
 {
-    char path[800];
+    char path[WATCHED_PATH_BYTES];
     AUTO_JSON json_t *options = json_pack(
         "{s:s,s:s,s:s,s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1", "propagationPolicy",
         policy, "preconditions", "uid", json_at_str(object, "metadata.uid"));
-    path_of(kind, object, path);
+    watched_path(kind, object, path);
     sync_call(s, kind, "DELETE", path, NULL, options);
 }
 
@@ -155,7 +126,7 @@ static void delete_object(struct sync *s, enum watched kind, const json_t *objec
 static void drop_finalizer(struct sync *s, enum watched kind, const json_t *object,
                            const char *name)
 {
-    char path[800];
+    char path[WATCHED_PATH_BYTES];
     AUTO_JSON json_t *patch = json_object();
     json_t *left = json_array(), *f;
     size_t i;
@@ -164,21 +135,7 @@ static void drop_finalizer(struct sync *s, enum watched kind, const json_t *obje
     json_put(patch, "metadata.finalizers", left);
     json_put_str(patch, "metadata.resourceVersion",
                  json_at_str(object, "metadata.resourceVersion"));
-    path_of(kind, object, path);
-    sync_call(s, kind, "PATCH", path, MERGE_PATCH, patch);
-}
-
-static void forget_owner(struct sync *s, enum watched kind, const json_t *object, const char *uid)
-{
-    char path[800];
-    AUTO_JSON json_t *patch = json_object();
-    json_t *left = json_array(), *ref;
-    size_t i;
-    json_array_foreach(json_at(object, "metadata.ownerReferences"), i,
-                       ref) if (!streq(json_key_str(ref, "uid"), uid)) json_array_append(left, ref);
-    json_put(patch, "metadata.ownerReferences", left);
-    json_put_str(patch, "metadata.uid", json_at_str(object, "metadata.uid"));
-    path_of(kind, object, path);
+    watched_path(kind, object, path);
     sync_call(s, kind, "PATCH", path, MERGE_PATCH, patch);
 }
 
@@ -196,7 +153,7 @@ static void sync_owner(struct sync *s, enum watched kind, const json_t *owner)
             if (!ref)
                 continue;
             if (orphan) {
-                forget_owner(s, (enum watched)k, o, uid);
+                owner_forget(s, (enum watched)k, o, uid);
                 waiting++;
             } else {
                 waiting += json_is_true(json_object_get(ref, "blockOwnerDeletion"));
@@ -230,7 +187,7 @@ static void sync_dependent(struct sync *s, enum watched kind, const json_t *obje
  * ReplicaSet whose template names such a node would make new ones as fast as they go. */
 static void sync_orphaned_pod(struct sync *s, const json_t *pod)
 {
-    char path[800];
+    char path[WATCHED_PATH_BYTES];
     int64_t created_us;
     const char *created = json_at_str(pod, "metadata.creationTimestamp");
     if (created && time_parse_rfc3339(str_from(created), &created_us) == 0) {
@@ -242,7 +199,7 @@ static void sync_orphaned_pod(struct sync *s, const json_t *pod)
     }
     AUTO_JSON json_t *now = json_pack("{s:s,s:s,s:i}", "kind", "DeleteOptions", "apiVersion", "v1",
                                       "gracePeriodSeconds", 0);
-    path_of(WATCHED_POD, pod, path);
+    watched_path(WATCHED_POD, pod, path);
     sync_call(s, WATCHED_POD, "DELETE", path, NULL, now);
 }
 
@@ -250,7 +207,7 @@ static void sync_object(struct sync *s, const char *key)
 {
     struct str rest, kind_name = str_cut(str_from(key), '/', &rest);
     for (int k = 0; k < _WATCHED_MAX; k++) {
-        if (!str_is(kind_name, kinds[k].kind))
+        if (!str_is(kind_name, watched_kinds[k].kind))
             continue;
         const json_t *o = informer_find(controllers_informer(sync_set(s), (enum watched)k), rest);
         if (!o)

@@ -104,7 +104,7 @@ static json_t *slice_new(const json_t *endpoints, const json_t *subset, size_t i
         xasprintf("%.230s-mirror-%zu%s", json_at_str(endpoints, "metadata.name"), index,
                   streq(family, "IPv6") ? "-v6" : "");
     json_t *refs = json_array(), *annotations = copied_annotations(endpoints);
-    json_array_append_new(refs, owner_reference_new(endpoints, "v1", "Endpoints"));
+    json_array_append_new(refs, owner_reference_to(WATCHED_ENDPOINTS, endpoints));
     json_t *slice =
         json_pack("{s:s,s:s,s:{s:s,s:s,s:o,s:o},s:s,s:o,s:o}", "apiVersion", "discovery.k8s.io/v1",
                   "kind", "EndpointSlice", "metadata", "name", name, "namespace",

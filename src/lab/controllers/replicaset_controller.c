@@ -12,92 +12,51 @@
 
 enum { BURST = 500 };
 
-struct set_kind {
-    enum watched watched;
-    const char *kind, *api_version;
-    const char *path, *plural; /* around namespaces/NS */
-};
-
-static const struct set_kind replica_sets = {WATCHED_REPLICASET, "ReplicaSet", "apps/v1",
-                                             "/apis/apps/v1", "replicasets"};
-static const struct set_kind replication_controllers = {WATCHED_REPLICATIONCONTROLLER,
-                                                        "ReplicationController", "v1", "/api/v1",
-                                                        "replicationcontrollers"};
-
-struct pods {
-    json_t **v;
-    size_t n;
-    size_t cap;
-};
-
-/* The plain part of a set's selector. */
-static json_t *selector_map(const struct set_kind *k, const json_t *rs)
+static const json_t *replication_labels(const json_t *rc)
 {
-    return json_at(rs, k == &replica_sets ? "spec.selector.matchLabels" : "spec.selector");
+    return json_at(rc, "spec.selector");
 }
 
-static bool set_selects(const struct set_kind *k, const json_t *rs, const json_t *pod)
+static bool replication_selects(const json_t *rc, const json_t *pod)
 {
-    const json_t *labels = json_at(pod, "metadata.labels");
-    return k == &replica_sets ? label_selector_matches(json_at(rs, "spec.selector"), labels)
-                              : labels_match(selector_map(k, rs), labels);
+    return labels_match(json_at(rc, "spec.selector"), json_at(pod, "metadata.labels"));
 }
 
-static void on_set_change(const struct set_kind *k, struct controller *c, enum watched kind,
+static const struct owner_rule set_rule = {WATCHED_REPLICASET, WATCHED_POD, owner_match_labels,
+                                           owner_selects, pod_is_active};
+static const struct owner_rule replication_rule = {WATCHED_REPLICATIONCONTROLLER, WATCHED_POD,
+                                                   replication_labels, replication_selects,
+                                                   pod_is_active};
+
+static void enqueue_owner(struct controller *c, const struct owner_rule *k, const char *ns,
+                          const json_t *owner)
+{
+    if (streq(json_key_str(owner, "kind"), watched_kinds[k->owner_kind].kind))
+        controller_enqueue(c, key_of(ns, json_key_str(owner, "name")));
+}
+
+static void on_set_change(const struct owner_rule *k, struct controller *c, enum watched kind,
                           json_t *object, bool deleted)
 {
-    if (kind == k->watched) {
+    if (kind == k->owner_kind) {
         controller_enqueue_object(c, object);
     } else if (kind == WATCHED_POD) {
-        const json_t *owner = owner_controller(object);
         const char *ns = json_at_str(object, "metadata.namespace");
-        if (owner && streq(json_key_str(owner, "kind"), k->kind))
-            controller_enqueue(c, key_of(ns, json_key_str(owner, "name")));
-        else if (!owner && !deleted && !is_deleting(object)) {
-            json_t *rs;
-            for (size_t at = 0;
-                 controllers_next(controller_set(c), k->watched, INDEX_NAMESPACE, ns, &at, &rs);)
-                if (set_selects(k, rs, object))
-                    controller_enqueue_object(c, rs);
-        }
+        const json_t *owner = owner_controller(object),
+                     *before = owner_controller(controllers_before(controller_set(c)));
+        enqueue_owner(c, k, ns, owner);
+        if (before && !streq(json_key_str(before, "uid"), json_key_str(owner, "uid")))
+            enqueue_owner(c, k, ns, before);
+        json_t *rs;
+        for (size_t at = 0;
+             !owner && !deleted && !is_deleting(object) &&
+             controllers_next(controller_set(c), k->owner_kind, INDEX_NAMESPACE, ns, &at, &rs);)
+            if (k->selects(rs, object))
+                controller_enqueue_object(c, rs);
     }
 }
 
-static void adopt(struct sync *s, const struct set_kind *k, const json_t *rs, const json_t *pod)
-{
-    char path[700];
-    AUTO_JSON json_t *patch = json_object();
-    json_t *refs = json_array();
-    json_array_append_new(refs, owner_reference_new(rs, k->api_version, k->kind));
-    json_put(patch, "metadata.ownerReferences", refs);
-    json_put_str(patch, "metadata.uid", json_at_str(pod, "metadata.uid"));
-    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s",
-             json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"));
-    sync_call(s, WATCHED_POD, "PATCH", path, MERGE_PATCH, patch);
-}
-
-/* The active pods that belong to rs; orphans that match are adopted and counted. */
-static void collect(struct sync *s, const struct set_kind *k, const json_t *rs, struct pods *ret)
-{
-    struct controllers *cs = sync_set(s);
-    const char *ns = json_at_str(rs, "metadata.namespace"), *uid = json_at_str(rs, "metadata.uid");
-    AUTO_CHARS char *first_label = index_selector(ns, selector_map(k, rs));
-    json_t *pod;
-    for (size_t at = 0; controllers_next(cs, WATCHED_POD, INDEX_OWNER, uid, &at, &pod);)
-        if (pod_is_active(pod) && owned_by(pod, uid))
-            vec_push(ret, pod);
-    for (size_t at = 0;
-         !is_deleting(rs) &&
-         controllers_next(cs, WATCHED_POD, first_label ? INDEX_LABEL : INDEX_NAMESPACE,
-                          first_label ? first_label : ns, &at, &pod);) {
-        if (!pod_is_active(pod) || owner_controller(pod) || !set_selects(k, rs, pod))
-            continue;
-        adopt(s, k, rs, pod);
-        vec_push(ret, pod);
-    }
-}
-
-static void create_pod(struct sync *s, const struct set_kind *k, const json_t *rs)
+static void create_pod(struct sync *s, const struct owner_rule *k, const json_t *rs)
 {
     char path[300];
     const char *ns = json_at_str(rs, "metadata.namespace");
@@ -115,7 +74,7 @@ static void create_pod(struct sync *s, const struct set_kind *k, const json_t *r
             json_object_set_new(json_object_get(pod, "metadata"), copied[i], json_deep_copy(v));
     }
     json_put_str(pod, "metadata.generateName", prefix);
-    json_array_append_new(refs, owner_reference_new(rs, k->api_version, k->kind));
+    json_array_append_new(refs, owner_reference_to(k->owner_kind, rs));
     json_put(pod, "metadata.ownerReferences", refs);
     json_put(pod, "spec", json_deep_copy(json_at(template, "spec")));
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods", ns);
@@ -172,12 +131,12 @@ static bool is_available(const json_t *pod, int64_t min_ready_s, int64_t *ret_wa
     return left <= 0;
 }
 
-static void write_status(struct sync *s, const struct set_kind *k, const json_t *rs,
-                         const struct pods *pods)
+static void write_status(struct sync *s, const struct owner_rule *k, const json_t *rs,
+                         const struct objects *pods)
 {
     int64_t min_ready_s = json_at_int(rs, "spec.minReadySeconds", 0), wait_s = 0;
     int64_t ready = 0, available = 0, labelled = 0;
-    char path[700];
+    char path[WATCHED_PATH_BYTES + 8];
     for (size_t i = 0; i < pods->n; i++) {
         ready += pod_is_ready(pods->v[i]);
         available += is_available(pods->v[i], min_ready_s, &wait_s);
@@ -198,18 +157,18 @@ static void write_status(struct sync *s, const struct set_kind *k, const json_t 
         "{s:{s:I,s:I,s:I,s:I,s:I}}", "status", "replicas", (json_int_t)pods->n, "readyReplicas",
         (json_int_t)ready, "availableReplicas", (json_int_t)available, "fullyLabeledReplicas",
         (json_int_t)labelled, "observedGeneration", (json_int_t)generation);
-    snprintf(path, sizeof(path), "%s/namespaces/%s/%s/%s/status", k->path,
-             json_at_str(rs, "metadata.namespace"), k->plural, json_at_str(rs, "metadata.name"));
-    sync_call(s, k->watched, "PATCH", path, MERGE_PATCH, patch);
+    watched_path(k->owner_kind, rs, path);
+    strcat(path, "/status");
+    sync_call(s, k->owner_kind, "PATCH", path, MERGE_PATCH, patch);
 }
 
-static void sync_set_of(const struct set_kind *k, struct sync *s, const char *key)
+static void sync_set_of(const struct owner_rule *k, struct sync *s, const char *key)
 {
-    json_t *rs = informer_find(controllers_informer(sync_set(s), k->watched), str_from(key));
-    struct pods pods = {0};
+    json_t *rs = informer_find(controllers_informer(sync_set(s), k->owner_kind), str_from(key));
+    struct objects pods = {0};
     if (!rs)
         return;
-    collect(s, k, rs, &pods);
+    owner_collect(s, k, rs, &pods);
     int64_t want = json_at_int(rs, "spec.replicas", 1);
     if (!is_deleting(rs)) {
         for (int64_t i = (int64_t)pods.n; i < want && i < (int64_t)pods.n + BURST; i++)
@@ -229,23 +188,23 @@ static void sync_set_of(const struct set_kind *k, struct sync *s, const char *ke
 static void on_replicaset_change(struct controller *c, enum watched kind, json_t *object,
                                  bool deleted)
 {
-    on_set_change(&replica_sets, c, kind, object, deleted);
+    on_set_change(&set_rule, c, kind, object, deleted);
 }
 
 static void sync_replicaset(struct sync *s, const char *key)
 {
-    sync_set_of(&replica_sets, s, key);
+    sync_set_of(&set_rule, s, key);
 }
 
 static void on_replication_change(struct controller *c, enum watched kind, json_t *object,
                                   bool deleted)
 {
-    on_set_change(&replication_controllers, c, kind, object, deleted);
+    on_set_change(&replication_rule, c, kind, object, deleted);
 }
 
 static void sync_replication(struct sync *s, const char *key)
 {
-    sync_set_of(&replication_controllers, s, key);
+    sync_set_of(&replication_rule, s, key);
 }
 
 const struct controller_kind replicaset_controller = {"replicaset", on_replicaset_change,

@@ -241,13 +241,68 @@ def test_rollover(rollout):
     wait_until("only the third is left", lambda: rollout.sizes() == {"nginx:1": 0, "nginx:2": 0, "nginx:3": 6})
 
 
+# ---- who controls what ----
+
+def controller_of(o):
+    return next((r["name"] for r in o["metadata"].get("ownerReferences") or [] if r.get("controller")), None)
+
+
 def test_orphans_are_adopted_and_strangers_left_alone(cluster, ns, rollout):
     pods = f"/api/v1/namespaces/{ns}/pods"
+    friend = cluster.create(f"/api/v1/namespaces/{ns}/configmaps", {"metadata": {"name": "friend"}})
+    other_owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "friend", "uid": friend["metadata"]["uid"]}
     for name, labels in (("mine", {"app": "d"}), ("other", {"app": "x"})):
-        cluster.create(pods, {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+        cluster.create(pods, {"metadata": {"name": name, "labels": labels, "ownerReferences": [other_owner]},
+                              "spec": {"containers": [{"name": "c", "image": "i"}]}})
     selector = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["d"]}]}
     cluster.create(SETS.format(ns), {"metadata": {"name": "d"}, "spec": {"replicas": 2, "selector": selector, "template": {
         "metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
     wait_until("one is adopted, one made", lambda: rollout.sets()[0].get("status", {}).get("replicas") == 2)
-    owners = {p["metadata"]["name"]: p["metadata"].get("ownerReferences") for p in rollout.pods()}
-    assert owners["mine"][0]["controller"] and owners["other"] is None and len(owners) == 3
+    by_name = {p["metadata"]["name"]: p for p in rollout.pods()}
+    assert controller_of(by_name["mine"]) == "d" and controller_of(by_name["other"]) is None and len(by_name) == 3
+    assert other_owner in by_name["mine"]["metadata"]["ownerReferences"], "who owned it before still does"
+
+
+def test_a_relabelled_pod_is_released_and_replaced(cluster, ns, rollout):
+    """How a pod is taken out of a Service to look at it, and put back."""
+    rollout.deploy(replicas=2)
+    out = rollout.pods()[0]["metadata"]["name"]
+    path = f"/api/v1/namespaces/{ns}/pods/{out}"
+    cluster.change(path, {"metadata": {"labels": {"app": "debug"}}})
+    wait_until("another one is in its place", lambda: len(rollout.pods()) == 3)
+    wait_until("it is nobody's", lambda: controller_of(cluster.read(path)) is None)
+    assert "deletionTimestamp" not in cluster.read(path)["metadata"]
+    rollout.make_ready()
+    cluster.change(path, {"metadata": {"labels": {"app": "d"}}})
+    wait_until("it is taken back, and one is too many", lambda: len([p for p in rollout.pods() if "deletionTimestamp" not in p["metadata"]]) == 2)
+    cluster.remove(SETS.format(ns) + "/" + rollout.sets()[0]["metadata"]["name"])
+
+
+def test_a_deployment_made_again_takes_over_its_orphans(cluster, ns, rollout):
+    rollout.deploy(replicas=2)
+    before, names = rollout.sets()[0], {p["metadata"]["name"] for p in rollout.pods()}
+    cluster.remove(rollout.path, {"propagationPolicy": "Orphan"})
+    wait_until("the set is nobody's", lambda: controller_of(rollout.sets()[0]) is None and cluster.get(rollout.path).status == 404)
+    rollout.deploy(replicas=2)
+    assert [s["metadata"]["uid"] for s in rollout.sets()] == [before["metadata"]["uid"]] and controller_of(rollout.sets()[0]) == "d"
+    assert {p["metadata"]["name"] for p in rollout.pods()} == names, "its pods run on"
+    # A set that no longer has the labels is let go, and another one made.
+    cluster.change(SETS.format(ns) + "/" + before["metadata"]["name"], {"metadata": {"labels": {"app": "x"}}})
+    wait_until("it is let go", lambda: controller_of(cluster.read(SETS.format(ns) + "/" + before["metadata"]["name"])) is None)
+    wait_until("there is another", lambda: [controller_of(s) for s in rollout.sets()].count("d") == 1)
+
+
+def test_a_name_that_is_taken(cluster, ns, rollout):
+    """Somebody else's ReplicaSet has the name that the template gives: another one is found, and stays the same from then on."""
+    rollout.deploy(replicas=1)
+    name = rollout.sets()[0]["metadata"]["name"]
+    cluster.remove(rollout.path)
+    wait_until("all is gone", lambda: not rollout.sets() and not rollout.pods())
+    cluster.create(SETS.format(ns), {"metadata": {"name": name}, "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+    rollout.deploy(replicas=1)
+    assert rollout.status()["collisionCount"] == 1
+    assert sorted(controller_of(s) or "" for s in rollout.sets()) == ["", "d"]
+    rollout.change({"replicas": 2})
+    rollout.make_ready()
+    assert len(rollout.sets()) == 2 and rollout.status()["collisionCount"] == 1

@@ -1,0 +1,112 @@
+/* Who controls what: Kubernetes' rules for objects that belong to an owner by its selector
+ * (ReplicaSets and their pods, Deployments and their ReplicaSets), and the writing of owner
+ * references. A patch carries the version that was read, so that a change meanwhile wins and the
+ * sync comes again. */
+#include <stdio.h>
+
+#include "base/vec.h"
+#include "lab/controllers/controller.h"
+
+const struct watched_kind watched_kinds[_WATCHED_MAX] = {
+    [WATCHED_NAMESPACE] = {"Namespace", "v1", "/api/v1", "namespaces"},
+    [WATCHED_NODE] = {"Node", "v1", "/api/v1", "nodes"},
+    [WATCHED_POD] = {"Pod", "v1", "/api/v1", "pods"},
+    [WATCHED_SERVICE] = {"Service", "v1", "/api/v1", "services"},
+    [WATCHED_ENDPOINTS] = {"Endpoints", "v1", "/api/v1", "endpoints"},
+    [WATCHED_ENDPOINTSLICE] = {"EndpointSlice", "discovery.k8s.io/v1", "/apis/discovery.k8s.io/v1",
+                               "endpointslices"},
+    [WATCHED_DEPLOYMENT] = {"Deployment", "apps/v1", "/apis/apps/v1", "deployments"},
+    [WATCHED_REPLICASET] = {"ReplicaSet", "apps/v1", "/apis/apps/v1", "replicasets"},
+    [WATCHED_REPLICATIONCONTROLLER] = {"ReplicationController", "v1", "/api/v1",
+                                       "replicationcontrollers"},
+    [WATCHED_SERVICEACCOUNT] = {"ServiceAccount", "v1", "/api/v1", "serviceaccounts"},
+    [WATCHED_CONFIGMAP] = {"ConfigMap", "v1", "/api/v1", "configmaps"},
+    [WATCHED_SECRET] = {"Secret", "v1", "/api/v1", "secrets"},
+    [WATCHED_LEASE] = {"Lease", "coordination.k8s.io/v1", "/apis/coordination.k8s.io/v1", "leases"},
+};
+
+void watched_path(enum watched kind, const json_t *object, char ret[WATCHED_PATH_BYTES])
+{
+    const char *ns = json_at_str(object, "metadata.namespace"),
+               *name = json_at_str(object, "metadata.name");
+    snprintf(ret, WATCHED_PATH_BYTES, "%s%s%s/%s/%s", watched_kinds[kind].path,
+             ns ? "/namespaces/" : "", ns ? ns : "", watched_kinds[kind].plural, name);
+}
+
+json_t *owner_reference_to(enum watched kind, const json_t *owner)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "apiVersion", watched_kinds[kind].api_version,
+                     "kind", watched_kinds[kind].kind, "name", json_at_str(owner, "metadata.name"),
+                     "uid", json_at_str(owner, "metadata.uid"), "controller", 1,
+                     "blockOwnerDeletion", 1);
+}
+
+/* The references to others than uid, and then one more (taken; may be NULL). */
+static void write_owners(struct sync *s, enum watched kind, const json_t *object, const char *uid,
+                         json_t *one_more)
+{
+    char path[WATCHED_PATH_BYTES];
+    AUTO_JSON json_t *patch = json_object();
+    json_t *refs = json_array(), *ref;
+    size_t i;
+    json_array_foreach(json_at(object, "metadata.ownerReferences"), i,
+                       ref) if (!streq(json_key_str(ref, "uid"), uid)) json_array_append(refs, ref);
+    if (one_more)
+        json_array_append_new(refs, one_more);
+    json_put(patch, "metadata.ownerReferences", refs);
+    json_put_str(patch, "metadata.uid", json_at_str(object, "metadata.uid"));
+    json_put_str(patch, "metadata.resourceVersion",
+                 json_at_str(object, "metadata.resourceVersion"));
+    watched_path(kind, object, path);
+    sync_call(s, kind, "PATCH", path, MERGE_PATCH, patch);
+}
+
+void owner_forget(struct sync *s, enum watched kind, const json_t *object, const char *uid)
+{
+    write_owners(s, kind, object, uid, NULL);
+}
+
+const json_t *owner_match_labels(const json_t *owner)
+{
+    return json_at(owner, "spec.selector.matchLabels");
+}
+
+bool owner_selects(const json_t *owner, const json_t *object)
+{
+    return label_selector_matches(json_at(owner, "spec.selector"),
+                                  json_at(object, "metadata.labels"));
+}
+
+/* True if the object counts as the owner's. */
+static bool claim(struct sync *s, const struct owner_rule *rule, const json_t *owner,
+                  const json_t *object)
+{
+    const char *uid = json_at_str(owner, "metadata.uid");
+    bool selected = rule->selects(owner, object);
+    if (owned_by(object, uid)) {
+        if (!selected && !is_deleting(owner))
+            owner_forget(s, rule->kind, object, uid);
+        return selected;
+    }
+    if (!selected || owner_controller(object) || is_deleting(owner) || is_deleting(object))
+        return false;
+    write_owners(s, rule->kind, object, uid, owner_reference_to(rule->owner_kind, owner));
+    return true;
+}
+
+void owner_collect(struct sync *s, const struct owner_rule *rule, const json_t *owner,
+                   struct objects *ret)
+{
+    struct controllers *cs = sync_set(s);
+    const char *ns = json_at_str(owner, "metadata.namespace"),
+               *uid = json_at_str(owner, "metadata.uid");
+    AUTO_CHARS char *label = index_selector(ns, rule->match_labels(owner));
+    json_t *o;
+    for (size_t at = 0; controllers_next(cs, rule->kind, INDEX_OWNER, uid, &at, &o);)
+        if (rule->counts(o) && claim(s, rule, owner, o))
+            vec_push(ret, o);
+    for (size_t at = 0; controllers_next(cs, rule->kind, label ? INDEX_LABEL : INDEX_NAMESPACE,
+                                         label ? label : ns, &at, &o);)
+        if (rule->counts(o) && !owned_by(o, uid) && claim(s, rule, owner, o))
+            vec_push(ret, o);
+}
