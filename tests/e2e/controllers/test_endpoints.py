@@ -65,9 +65,13 @@ def test_named_ports_with_other_numbers(cluster, ns):
     both = [{"name": "web", "containerPort": 8080}, {"name": "dns", "containerPort": 5353, "protocol": "UDP"}]
     cluster.pod(ns, "a", "10.0.0.1", ports=both)
     cluster.pod(ns, "b", "10.0.0.2", ports=[{"name": "web", "containerPort": 9090}])
-    wait_until("both are told", lambda: len(cluster.endpoints(ns)) == 2)
+    plain = {"name": "once", "image": "i", "ports": [{"name": "web", "containerPort": 1}]}
+    sidecar = {"name": "side", "image": "i", "restartPolicy": "Always", "ports": [{"name": "web", "containerPort": 7070}]}
+    cluster.pod(ns, "c", "10.0.0.3", initContainers=[plain, sidecar])
+    wait_until("all are told", lambda: len(cluster.endpoints(ns)) == 3)
     of = {s["endpoints"][0]["addresses"][0]: sorted((p["name"], p["port"], p["protocol"]) for p in s["ports"]) for s in cluster.slices(ns)}
-    assert of == {"10.0.0.1": [("http", 8080, "TCP"), ("udp", 5353, "UDP")], "10.0.0.2": [("http", 9090, "TCP")]}
+    assert of == {"10.0.0.1": [("http", 8080, "TCP"), ("udp", 5353, "UDP")], "10.0.0.2": [("http", 9090, "TCP")],
+                  "10.0.0.3": [("http", 7070, "TCP")]}
 
 
 def test_dual_stack(cluster, ns):
