@@ -44,6 +44,8 @@ static const struct builtin builtins[] = {
     {"ealen/echo-server", {ECHO, "--http", "80"}, false, false},
     {"e2e-test-images/agnhost", {ECHO, "--http", "8080,9376", "--udp", "8081"}, false, false},
     {"e2e-test-images/echoserver", {ECHO, "--http", "8080"}, false, false},
+    {"e2e-test-images/nginx", {ECHO, "--http", "80"}, false, false},
+    {"e2e-test-images/httpd", {ECHO, "--http", "80"}, false, false},
     {"echoserver", {ECHO, "--http", "8080"}, false, false},
     {"google-samples/hello-app", {ECHO, "--http", "8080"}, false, false},
     {"podinfo", {ECHO, "--http", "9898"}, false, false},
