@@ -57,14 +57,17 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
         return err_set(reterr, -EINVAL, NULL, "mount path %s is not absolute or leads upwards",
                        target);
     make_parents(ret, strlen(root));
-    if (lstat(ret, &st) == 0 && S_ISLNK(st.st_mode))
-        (void)unlink(ret);
+    bool exists = lstat(ret, &st) == 0;
+    if (exists && S_ISLNK(st.st_mode))
+        exists = unlink(ret) < 0;
     if (is_dir) {
         if (mkdir(ret, 0755) < 0 && errno != EEXIST)
             return err_set(reterr, -errno, NULL, "make mount point %s: %s", target,
                            strerror(errno));
         return 0;
     }
+    if (exists) /* not opened: a program may have left a pipe there, and the node would wait */
+        return 0;
     int fd = open(ret, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_set(reterr, -errno, NULL, "make mount point %s: %s", target, strerror(errno));

@@ -144,6 +144,18 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_a_pipe_where_a_mount_goes(lab):
+    """Opening a pipe waits for its other end; the node must not."""
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    lab.apply(config_map("piped", {"a": "1"}))
+    lab.pod("pipe", image="busybox", spec={
+        "volumes": [{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "piped"}}],
+        "initContainers": [{"name": "plant", "image": "busybox", "command": ["mkfifo", "/v/p"], "volumeMounts": mounts}]},
+        container={"volumeMounts": mounts + [{"name": "c", "mountPath": "/v/p", "subPath": "a"}]})
+    lab.wait_ready("pipe")
+    assert lab.sh("pipe", "cat /v/p") == "1"
+
+
 def test_sidecars_start_first_and_end_last(lab):
     out = f"/tmp/fairlead-{lab.name}-sidecars"
     os.makedirs(out, exist_ok=True)
