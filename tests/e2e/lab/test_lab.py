@@ -112,6 +112,30 @@ def test_two_labs_side_by_side(helpers):
     assert leftovers(labs[0]) + leftovers(labs[1]) == []
 
 
+def test_other_mounts_of_the_machine_stay_as_they_are(helpers, tmp_path):
+    """Read-only in containers, those below them too, and with nosuid and nodev where they have it."""
+    lab = helpers.Lab(helpers.new_name("m"))
+    script = f"""
+set -e
+export PATH={helpers.BIN}:$PATH
+mount -t tmpfs -o nosuid,nodev tmpfs /mnt
+mkdir "/mnt/my disk" && mount -t tmpfs tmpfs "/mnt/my disk" && echo mine > "/mnt/my disk/file"
+fairlead lab up --name {lab.name} --nodes 1 --ephemeral
+export KUBECONFIG=$(fairlead lab kubeconfig --name {lab.name} --path)
+printf 'apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{name: c, image: busybox}}]}}\n' | fairlead apply -f -
+for i in $(seq 200); do fairlead exec p -- true 2>/dev/null && break; sleep 0.05; done
+fairlead exec p -- sh -c 'grep " /mnt " /proc/self/mounts; echo changed > "/mnt/my disk/file"' > {tmp_path}/mounts || true
+cp "/mnt/my disk/file" {tmp_path}/file
+fairlead lab down --name {lab.name}
+"""
+    try:
+        helpers.run("unshare", "-m", "--propagation", "private", "bash", "-c", script, timeout=90)
+    finally:
+        lab.down()
+    assert set("ro,nosuid,nodev".split(",")) <= set((tmp_path / "mounts").read_text().split()[3].split(","))
+    assert (tmp_path / "file").read_text() == "mine\n"
+
+
 def test_second_up_says_it_is_running(lab):
     done = lab.fairlead("lab", "up", "--name", lab.name, check=False)
     assert done.returncode == 1
