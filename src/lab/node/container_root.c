@@ -315,8 +315,11 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
         r = bind_inside(root, &s->mounts[i], reterr);
+    if (r == 0)
+        r = enter(root, reterr);
+    if (r == 0 && !str_empty(s->cwd)) /* images have theirs; the machine has not */
+        r = directory_make(s->cwd, 0755, reterr);
     if (r == 0 && s->read_only_root)
-        r = do_mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV,
-                     NULL, reterr);
-    return r < 0 ? r : enter(root, reterr);
+        r = do_mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV, NULL, reterr);
+    return r;
 }

@@ -144,6 +144,15 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_a_working_directory_is_made(lab):
+    """Images bring theirs; on the machine's own files it is not there."""
+    for name, security in (("cwd", {}), ("cwd-fixed", {"readOnlyRootFilesystem": True})):
+        lab.pod(name, image="busybox", command=LOOP, container={"workingDir": "/usr/src/app/x", "securityContext": security})
+        lab.wait_ready(name)
+        assert lab.sh(name, "pwd; readlink /proc/1/cwd").split() == ["/usr/src/app/x"] * 2
+    assert not os.path.exists("/usr/src/app/x")
+
+
 def test_a_pipe_where_a_mount_goes(lab):
     """Opening a pipe waits for its other end; the node must not."""
     mounts = [{"name": "v", "mountPath": "/v"}]
