@@ -112,6 +112,22 @@ def test_two_labs_side_by_side(helpers):
     assert leftovers(labs[0]) + leftovers(labs[1]) == []
 
 
+def test_what_a_pod_has_nested_goes_with_the_lab(helpers):
+    """Deeper than descriptors and paths go."""
+    lab = helpers.Lab(helpers.new_name())
+    try:
+        lab.up("--nodes", "1", "--ephemeral")
+        code = "import os\nos.chdir('/v')\nfor i in range(25000):\n  os.mkdir('d'); os.chdir('d')\nopen('/tmp/done', 'w')\n__import__('signal').pause()"
+        lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "deep", "labels": {"app": "deep"}}, "spec": {
+            "volumes": [{"name": "v", "emptyDir": {}}], "containers": [{
+                "name": "c", "image": "busybox", "command": ["python3", "-c", code], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+                "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1}}]}})
+        lab.wait_ready("app=deep", 1)
+    finally:
+        lab.down()
+    assert leftovers(lab) == [] and not os.path.exists(lab.state_dir)
+
+
 def test_other_mounts_of_the_machine_stay_as_they_are(helpers, tmp_path):
     """Read-only in containers, those below them too, and with nosuid and nodev where they have it."""
     lab = helpers.Lab(helpers.new_name("m"))
