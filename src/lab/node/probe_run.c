@@ -71,7 +71,8 @@ static void attempt_over(struct probe_run *r, bool success)
     if (!success && (had_succeeded || r->probe.counted_ms != counted))
         pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", probe_names[r->probe.kind],
                   r->text);
-    loop_timer_start(r->timer, wait);
+    if (r->probe.kind != PROBE_STARTUP || r->probe.verdict != PROBE_PASSED)
+        loop_timer_start(r->timer, wait); /* a startup probe that has passed has done its work */
     if (r->probe.verdict == PROBE_FAILED && r->probe.kind != PROBE_READINESS && !success)
         container_unhealthy(c, r);
     probes_settle(c);

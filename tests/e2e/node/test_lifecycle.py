@@ -144,6 +144,15 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_a_startup_probe_ends_with_its_first_success(lab):
+    lab.pod("up", image="busybox", command=["sh", "-c", "touch /tmp/up; " + LOOP[2]], container={
+        "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 2}})
+    lab.wait_ready("up")
+    lab.sh("up", "rm /tmp/up")
+    time.sleep(3.5)  # what must not happen has a period of one second, and happens at the second time
+    assert lab.container("up")["restartCount"] == 0 and lab.is_ready("up")
+
+
 def test_a_working_directory_is_made(lab):
     """Images bring theirs; on the machine's own files it is not there."""
     for name, security in (("cwd", {}), ("cwd-fixed", {"readOnlyRootFilesystem": True})):
