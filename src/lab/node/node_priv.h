@@ -156,9 +156,10 @@ void pod_container_start(struct pod_container *c);
 void pod_container_done(struct pod_container *c);
 /* A further process of the container: same variables, directory and user. Borrows from c. */
 struct container_spec pod_container_join(struct pod_container *c, char *const *argv);
-/* Starts one, without streams. */
-int pod_container_run(struct pod_container *c, const json_t *command, pid_t *ret_pid,
-                      struct err *reterr) NODISCARD;
+/* Starts one, without streams. e: what $(NAME) in the command stands for; NULL = the words are used
+ * as they are. */
+int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
+                      pid_t *ret_pid, struct err *reterr) NODISCARD;
 /* Its next start is a matter of time. */
 bool pod_container_waits(const struct pod_container *c);
 bool pod_container_restarts(const struct pod_container *c);

@@ -163,10 +163,26 @@ static void on_exec_exit(pid_t pid, int status, void *user)
     attempt_over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* $(NAME) in a probe's command knows what the spec says itself, nothing that comes from elsewhere:
+ * such a variable is empty, as with kubelet. */
+static void static_env(const struct pod_container *c, struct env *e)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_at(c->spec, "env"), i, item)
+    {
+        const char *name = json_key_str(item, "name"), *value = json_key_str(item, "value");
+        if (name)
+            env_set(e, name, value ? value : "");
+    }
+}
+
 static void probe_exec(struct probe_run *r, const json_t *command)
 {
+    AUTO_DONE(env) struct env e = {0};
     struct err err = {0};
-    int code = pod_container_run(r->container, command, &r->pid, &err);
+    static_env(r->container, &e);
+    int code = pod_container_run(r->container, command, &e, &r->pid, &err);
     if (code == 0)
         code = loop_child_add(loop_of(r), r->pid, on_exec_exit, r);
     if (code < 0) {

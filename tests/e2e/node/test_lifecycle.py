@@ -144,6 +144,17 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_commands_of_hooks_and_probes(lab):
+    """A hook's words are taken as they are; a probe's know the variables that the spec gives values."""
+    lab.pod("dollar", image="busybox", command=["sh", "-c", "touch /tmp/ready; " + LOOP[2]], container={
+        "env": [{"name": "FILE", "value": "/tmp/ready"}, {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "readinessProbe": {"exec": {"command": ["test", "$(FILE) $(NODE) $(NOBODY)", "=", "/tmp/ready  $$(NOBODY)"]}, "periodSeconds": 1},
+        "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo $$ '$(FILE)' > /tmp/hook"]}}}})
+    lab.wait_ready("dollar")
+    pid, word = lab.sh("dollar", "cat /tmp/hook").split()
+    assert int(pid) > 1 and word == "$(FILE)"
+
+
 def test_a_startup_probe_ends_with_its_first_success(lab):
     lab.pod("up", image="busybox", command=["sh", "-c", "touch /tmp/up; " + LOOP[2]], container={
         "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 2}})
