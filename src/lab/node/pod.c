@@ -421,14 +421,15 @@ void pod_update(struct pod *p, json_t *object)
     }
     bool deadline = json_at_int(p->object, "spec.activeDeadlineSeconds", 0) !=
                     json_at_int(mine, "spec.activeDeadlineSeconds", 0);
+    bool grace = json_at_int(p->object, "metadata.deletionGracePeriodSeconds", -1) !=
+                 json_at_int(mine, "metadata.deletionGracePeriodSeconds", -1);
     json_decref(p->object);
     p->object = mine;
     if (files && (p->step == POD_INIT || p->step == POD_RUN))
         update_files(p);
     if (deadline)
         start_deadline(p);
-    if (p->step == POD_STOPPING &&
-        json_at_int(object, "metadata.deletionGracePeriodSeconds", -1) == 0)
+    if (p->step == POD_STOPPING && grace) /* deleted once more, with less time */
         pod_stop(p);
     pod_advance(p);
 }

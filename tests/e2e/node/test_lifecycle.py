@@ -144,6 +144,17 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_a_second_deletion_shortens_the_grace_period(lab):
+    lab.pod("impatient", image="busybox", command=["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], spec={"terminationGracePeriodSeconds": 120})
+    lab.wait_ready("impatient")
+    path = "/api/v1/namespaces/default/pods/impatient?gracePeriodSeconds="
+    assert lab.raw(path + "60", "DELETE")[0] == 200
+    before = time.monotonic()
+    assert lab.raw(path + "1", "DELETE")[0] == 200
+    wait_until("it is gone", lambda: lab.fairlead("get", "pod/impatient", check=False).returncode != 0, 15)
+    assert 0.5 < time.monotonic() - before < 8
+
+
 def test_commands_of_hooks_and_probes(lab):
     """A hook's words are taken as they are; a probe's know the variables that the spec gives values."""
     lab.pod("dollar", image="busybox", command=["sh", "-c", "touch /tmp/ready; " + LOOP[2]], container={
