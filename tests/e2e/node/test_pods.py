@@ -93,6 +93,9 @@ def test_crash_loop_backs_off(lab):
                lambda: lab.container("crash").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
     assert waiting and lab.container("crash")["restartCount"] >= 1
     assert lab.logs("crash", "--previous") == "run\n"
+    lab.pod("crash-id", image="busybox", command=["sh", "-c", "cat /proc/sys/kernel/random/uuid; exit 1"])
+    wait_until("it waits", lambda: lab.container("crash-id").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    assert lab.logs("crash-id", "--previous") == lab.logs("crash-id"), "between runs the last state is the run that ended"
 
 
 def test_init_containers_run_in_order(lab):
