@@ -231,6 +231,10 @@ def test_dns(lab):
          "spec": {"clusterIP": "None", "selector": {"app": "named"}, "ports": [{"name": "http", "port": 8080}]}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias"},
          "spec": {"type": "ExternalName", "externalName": "example.org"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "inner"},
+         "spec": {"type": "ExternalName", "externalName": "plain.default.svc.cluster.local"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ring"},
+         "spec": {"type": "ExternalName", "externalName": "ring.default.svc.cluster.local"}},
     )
     pod = lab.wait_ready(lab.pod("named", labels={"app": "named"}, spec={"hostname": "first", "subdomain": "group"}))
     lab.wait_ready("net-0") if "net-0" in str(lab.get("pods")) else lab.wait_ready(lab.pod("net-0"))
@@ -245,6 +249,10 @@ def test_dns(lab):
     assert ask("SRV", "_http._tcp.plain.default.svc.cluster.local") == "0 100 80 plain.default.svc.cluster.local."
     assert ask("SRV", "_http._tcp.group.default.svc.cluster.local") == "0 100 8080 first.group.default.svc.cluster.local."
     assert ask("CNAME", "alias.default.svc.cluster.local") == "example.org."
+    assert ask("inner.default.svc.cluster.local").split() == ["plain.default.svc.cluster.local.", cluster_ip]
+    assert ask("CNAME", "inner.default.svc.cluster.local") == "plain.default.svc.cluster.local."
+    assert lab.sh("named", "getent ahostsv4 inner").split()[0] == cluster_ip, "a program's resolver asks once"
+    assert set(ask("ring.default.svc.cluster.local").split()) == {"ring.default.svc.cluster.local."}
     assert ask("-x", cluster_ip) == "plain.default.svc.cluster.local."
     assert ask("-x", ip) == "first.group.default.svc.cluster.local."
     assert ask("+tcp", "TXT", "dns-version.cluster.local") == '"1.1.0"'
