@@ -175,6 +175,13 @@ def test_a_startup_probe_ends_with_its_first_success(lab):
     assert lab.container("up")["restartCount"] == 0 and lab.is_ready("up")
 
 
+def test_probes_name_their_host(lab):
+    """One Host header, the probe's own: servers refuse two."""
+    lab.pod("virtual", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/ready", "httpHeaders": [
+        {"name": "Host", "value": "shop.example"}, {"name": "User-Agent", "value": "mine"}]}, "periodSeconds": 1}})
+    lab.wait_ready("virtual")
+
+
 def test_a_working_directory_is_made(lab):
     """Images bring theirs; on the machine's own files it is not there."""
     for name, security in (("cwd", {}), ("cwd-fixed", {"readOnlyRootFilesystem": True})):
