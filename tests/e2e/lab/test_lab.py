@@ -1,4 +1,5 @@
 """The lab as a thing on a machine: what it changes, what it leaves, several at once, being killed."""
+import json
 import os
 import random
 import signal
@@ -110,6 +111,31 @@ def test_two_labs_side_by_side(helpers):
         for lab in labs:
             lab.down()
     assert leftovers(labs[0]) + leftovers(labs[1]) == []
+
+
+def test_a_lab_comes_back_on_other_addresses(helpers):
+    """Its subnet is somebody else's by now: the next free one is taken, and the certificates follow."""
+    lab = helpers.Lab(helpers.new_name())
+    try:
+        lab.up("--nodes", "1")
+        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
+        supervisor = lab.processes("supervise")
+        assert len(supervisor) == 1
+        os.kill(supervisor[0], signal.SIGKILL)
+        helpers.wait_until("all of it is gone", lambda: not lab.processes("fairlead"))
+        path = lab.state_dir + "/lab.json"
+        record = json.load(open(path))
+        old = record["plan"]["v4"].split(".")[2]
+        record["plan"]["v4"] = record["plan"]["v4"].replace(f".{old}.0/", f".{(int(old) + 7) % 256}.0/")
+        json.dump(record, open(path, "w"))
+        lab.up("--nodes", "1")
+        assert lab.get("cm/kept")["data"] == {"a": "b"}
+        pod = lab.get("pods", "-n", "kube-system")["items"][0]["metadata"]["name"]
+        helpers.wait_until("the node has told its address, and its certificate fits", lambda: lab.fairlead(
+            "exec", "-n", "kube-system", pod, "--", "echo", "hello", check=False).stdout == "hello\n")
+    finally:
+        lab.down()
+    assert leftovers(lab) == []
 
 
 def test_what_a_pod_has_nested_goes_with_the_lab(helpers):
