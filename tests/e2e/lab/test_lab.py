@@ -138,6 +138,19 @@ def test_a_lab_comes_back_on_other_addresses(helpers):
     assert leftovers(lab) == []
 
 
+def test_up_says_whom_it_waits_for(helpers, tmp_path):
+    manifest = tmp_path / "odd.yaml"
+    manifest.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: odd}\nspec: {containers: [{name: c, image: example.com/odd:1}]}\n")
+    lab = helpers.Lab(helpers.new_name())
+    try:
+        done = lab.fairlead("lab", "up", "--name", lab.name, "--nodes", "1", "--ephemeral", "--timeout", "5s", "-f", str(manifest), check=False)
+        assert done.returncode == 124
+        assert f"error: lab {lab.name}: not ready after 5 s: pod default/odd: ErrImagePull: the lab has no command for image" in done.stderr
+        assert "--image 'example.com/odd:1=COMMAND'" in done.stderr
+    finally:
+        lab.down()
+
+
 def test_what_a_pod_has_nested_goes_with_the_lab(helpers):
     """Deeper than descriptors and paths go."""
     lab = helpers.Lab(helpers.new_name())
