@@ -1,7 +1,7 @@
 /* DNS over UDP and TCP, and the two HTTP ports a probe asks. One loop; answers are computed at
  * once, so there is no state per query. UDP answers leave from the address that was asked. TCP:
- * messages with a length in front, any number per connection, idle ones are the client's to close;
- * at most DNS_STREAMS_MAX at a time. */
+ * messages with a length in front, any number per connection; at most DNS_STREAMS_MAX at a time,
+ * and the oldest makes room for one more. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -103,7 +103,7 @@ static void stream_close(struct conn *c, int code, const char *text, void *user)
     struct dns_server *s = user;
     for (size_t i = 0; i < s->streams.n; i++)
         if (s->streams.v[i] == c) {
-            s->streams.v[i] = s->streams.v[--s->streams.n];
+            vec_remove(&s->streams, i);
             return;
         }
 }
@@ -113,8 +113,8 @@ static void on_stream(int fd, void *user)
     static const struct conn_ops ops = {.on_data = stream_data, .on_close = stream_close};
     struct dns_server *s = user;
     if (s->streams.n >= DNS_STREAMS_MAX) {
-        close(fd);
-        return;
+        conn_free(s->streams.v[0]);
+        vec_remove(&s->streams, 0);
     }
     vec_push(&s->streams,
              conn_new_accepted(s->loop, fd,

@@ -266,6 +266,14 @@ def test_dns(lab):
     assert rcode("example.com")[0] == "REFUSED"
 
 
+def test_idle_dns_streams_keep_nobody_out(lab):
+    lab.wait_ready(lab.pod("held", image="busybox"))
+    code = ("import socket, subprocess\nheld = [socket.create_connection(('10.96.0.10', 53), timeout=5) for _ in range(300)]\n"
+            "print(subprocess.run(['dig', '@10.96.0.10', '+short', '+tcp', '+time=2', '+tries=1', 'TXT', 'dns-version.cluster.local'], "
+            "capture_output=True, text=True).stdout)")
+    assert lab.in_pod_net("held", "python3", "-c", code).strip() == '"1.1.0"'
+
+
 def test_a_killed_node_comes_back(lab):
     pod = lab.wait_ready(lab.pod("survivor"))
     node = pod["spec"]["nodeName"]
