@@ -152,6 +152,9 @@ def test_logs(lab):
     wait_until("it has spoken", lambda: "bad" in lab.logs("talks"))
     assert lab.logs("talks", "--tail", "2") == "line 5\nbad\n"
     assert lab.logs("talks", "--tail=1", "--timestamps").split()[0].endswith("Z")
+    assert lab.logs("talks", "--since", "1h") == lab.logs("talks")
+    time.sleep(2.1)  # what is asked for is younger than the lines
+    assert lab.logs("talks", "--since", "1s") == ""
 
 
 def test_log_options(lab):
