@@ -351,10 +351,8 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
     n->client = client;
     n->loop = kube_client_loop(client);
     n->pool = (struct pod_net_pool){.v4 = o->pod_v4, .v6 = o->pod_v6};
-    /* Containers of a killed process may still be ending in there: what stays is written over. */
-    struct err left = {0};
-    if (tree_remove(pods, &left) < 0)
-        log_warn("leftover files of pods", kv_s("error", err_text(&left)));
+    n->trash = trash_new(n->loop, o->state_dir);
+    trash_put(n->trash, pods); /* of a killed process */
     int r = directory_make(pods, 0700, reterr);
     if (r == 0 && netns_each(fabric_node_netns(o->lab, o->name, own), remove_leftover, n) < 0)
         r = err_set(reterr, -EIO, NULL, "list " NETNS_DIR);
@@ -385,6 +383,7 @@ void node_free(struct node *n)
     for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);)
         pod_free(value);
     map_done(&n->pods);
+    trash_free(n->trash);
     kubelet_server_free(n->server);
     if (n->events)
         event_recorder_free(n->events);

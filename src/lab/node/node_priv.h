@@ -13,6 +13,7 @@
 #include "lab/node/pod_inputs.h"
 #include "lab/node/pod_net.h"
 #include "lab/node/probe.h"
+#include "lab/node/trash.h"
 #include "lab/node/volume.h"
 
 struct kubelet_server;
@@ -32,6 +33,7 @@ struct node {
     struct pod_net_pool pool;
     struct informer *services_informer; /* as told to containers */
     struct config_watches *configs;
+    struct trash *trash;
     struct loop_timer *lease_timer;
     json_t *lease; /* last known, NULL = make it */
     bool registered;

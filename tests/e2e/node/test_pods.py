@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from lab_harness import run, wait_until
+from lab_harness import SLOW, run, wait_until
 
 
 def test_what_a_container_sees(lab):
@@ -275,6 +275,24 @@ def test_idle_dns_streams_keep_nobody_out(lab):
             "print(subprocess.run(['dig', '@10.96.0.10', '+short', '+tcp', '+time=2', '+tries=1', 'TXT', 'dns-version.cluster.local'], "
             "capture_output=True, text=True).stdout)")
     assert lab.in_pod_net("held", "python3", "-c", code).strip() == '"1.1.0"'
+
+
+def test_many_files_do_not_hold_up_the_node(lab):
+    """What a pod leaves is removed beside the node: other pods' commands, probes and logs go on."""
+    lab.wait_ready(lab.pod("beside", image="busybox", spec={"nodeName": "node-1"}))
+    code = ("import os\nfor i in range(4000): os.makedirs(f'/v/{i}/a'); open(f'/v/{i}/a/f', 'w')\n"
+            "open('/tmp/full', 'w')\n__import__('signal').pause()")
+    lab.pod("hoarder", image="busybox", command=["python3", "-c", code], spec={"nodeName": "node-1", "volumes": [{"name": "v", "emptyDir": {}}]},
+            container={"volumeMounts": [{"name": "v", "mountPath": "/v"}], "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/full"]}}})
+    uid = lab.wait_ready("hoarder", timeout=60)["metadata"]["uid"]
+    node = f"{lab.state_dir}/nodes/node-1"
+    assert os.path.isdir(f"{node}/pods/{uid}")
+    lab.delete_and_wait("hoarder")
+    before = time.monotonic()
+    lab.sh("beside", "true")
+    assert time.monotonic() - before < 2 * SLOW
+    wait_until("its place is free", lambda: not os.path.exists(f"{node}/pods/{uid}"))
+    wait_until("its files are gone", lambda: not [f for f in os.listdir(node) if "trash" in f], 60)
 
 
 def test_a_killed_node_comes_back(lab):
