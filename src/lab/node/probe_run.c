@@ -212,6 +212,14 @@ static void on_timer(void *user)
 
 /* ---- all probes of a container ---- */
 
+/* initialDelaySeconds counts from the start of the container, not from the end of its startup. */
+static uint64_t delay_left(const struct probe_run *r)
+{
+    uint64_t ran = time_mono_ms() - r->container->started_ms,
+             delay = r->probe.timing.initial_delay_ms;
+    return delay > ran ? delay - ran : 0;
+}
+
 void probes_settle(struct pod_container *c)
 {
     const struct probe_run *startup = c->probes[PROBE_STARTUP],
@@ -227,8 +235,7 @@ void probes_settle(struct pod_container *c)
     c->ready = ready;
     for (int kind = PROBE_READINESS; begins && kind < _PROBE_KINDS; kind++)
         if (c->probes[kind])
-            loop_timer_start(c->probes[kind]->timer,
-                             c->probes[kind]->probe.timing.initial_delay_ms);
+            loop_timer_start(c->probes[kind]->timer, delay_left(c->probes[kind]));
     pod_advance(c->pod);
 }
 

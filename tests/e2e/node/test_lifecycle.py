@@ -175,6 +175,18 @@ def test_a_startup_probe_ends_with_its_first_success(lab):
     assert lab.container("up")["restartCount"] == 0 and lab.is_ready("up")
 
 
+def test_an_initial_delay_counts_from_the_start(lab):
+    """Not from the moment the startup probe has passed."""
+    lab.pod("delayed", image="busybox", command=["sh", "-c", "sleep 3; touch /tmp/up; " + LOOP[2]], container={
+        "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 30},
+        "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": 4}})
+    lab.wait_ready("delayed", timeout=20)
+    status = lab.status("delayed")
+    at = next(c["lastTransitionTime"] for c in status["conditions"] if c["type"] == "Ready")
+    took = [time.strptime(t, "%Y-%m-%dT%H:%M:%SZ") for t in (status["containerStatuses"][0]["state"]["running"]["startedAt"], at)]
+    assert 3 <= time.mktime(took[1]) - time.mktime(took[0]) <= 6
+
+
 def test_probes_name_their_host(lab):
     """One Host header, the probe's own: servers refuse two."""
     lab.pod("virtual", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/ready", "httpHeaders": [
