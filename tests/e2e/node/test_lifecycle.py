@@ -215,6 +215,16 @@ def test_a_pipe_where_a_mount_goes(lab):
     assert lab.sh("pipe", "cat /v/p") == "1"
 
 
+def test_a_host_path_is_of_its_type(lab):
+    for type_, path in (("Directory", "/etc/passwd"), ("File", "/etc"), ("Socket", "/etc/passwd")):
+        name = "typed-" + type_.lower()
+        lab.pod(name, image="busybox", spec={"volumes": [{"name": "v", "hostPath": {"path": path, "type": type_}}]})
+        wait_until(f"{name} is refused", lambda: any(
+            reason == "FailedMount" and f"hostPath type check failed: {path} is not a {type_.lower()}" in message for reason, message in events(lab, name)))
+    lab.pod("typed", image="busybox", spec={"volumes": [{"name": "v", "hostPath": {"path": "/etc", "type": "Directory"}}]})
+    lab.wait_ready("typed")
+
+
 def test_sidecars_start_first_and_end_last(lab):
     out = f"/tmp/fairlead-{lab.name}-sidecars"
     os.makedirs(out, exist_ok=True)
