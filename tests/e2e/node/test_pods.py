@@ -110,6 +110,14 @@ def test_init_containers_run_in_order(lab):
     assert [s["state"]["terminated"]["exitCode"] for s in lab.status("inits")["initContainerStatuses"]] == [0, 0]
 
 
+def test_an_init_container_that_fails(lab):
+    lab.pod("init-bad", image="busybox", spec={"restartPolicy": "Never", "initContainers": [
+        {"name": "i", "image": "busybox", "command": ["sh", "-c", "exit 2"]}]})
+    wait_until("it has failed", lambda: lab.status("init-bad").get("phase") == "Failed")
+    assert lab.container("init-bad", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 2
+    assert lab.container("init-bad")["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
 def test_unknown_image_says_what_to_do(lab):
     lab.pod("unknown", image="example.com/nobody/knows:1")
     waiting = wait_until("it says why", lambda: lab.container("unknown").get("state", {}).get("waiting", {}).get("message"))
