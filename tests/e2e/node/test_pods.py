@@ -313,6 +313,26 @@ def test_a_killed_node_comes_back(lab):
                lab.is_ready("survivor"), 20)
 
 
+def test_nothing_of_a_killed_node_lives_on(lab):
+    """ping of an ordinary user has gained a capability by its execution, which ends its wish to die with the node."""
+    for name, spec in (("gained", {}), ("gained-host", {"hostNetwork": True})):
+        lab.pod(name, image="busybox", command=["ping", "-i", "5", "127.0.0.77"],
+                spec={"nodeName": "node-1", "securityContext": {"runAsUser": 1000, "runAsGroup": 1000}, **spec})
+        lab.wait_ready(name)
+
+    def pings():
+        return {int(p) for p in os.listdir("/proc") if p.isdigit() and cmdline(p)[:4] == ["ping", "-i", "5", "127.0.0.77"]}
+
+    before = pings()
+    assert len(before) == 2
+    pid = next(p for p in os.listdir("/proc") if p.isdigit() and is_node(p, lab.name, "node-1"))
+    os.kill(int(pid), 9)
+    wait_until("they were started again, and the old ones are gone", lambda: len(pings()) == 2 and not pings() & before, 20)
+    for name in ("gained", "gained-host"):
+        lab.delete_and_wait(name)
+    assert not pings()
+
+
 def cmdline(pid):
     try:
         return open(f"/proc/{pid}/cmdline").read().split("\0")
