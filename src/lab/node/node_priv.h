@@ -194,6 +194,8 @@ int pod_action_address(const struct pod_container *c, const json_t *action, stru
 /* NULL: no usable address. */
 struct http_client *pod_http_client(const struct pod_container *c, const json_t *action,
                                     uint64_t timeout_ms);
+/* on_data of such calls: the status decides, whatever the size of the body. */
+void pod_http_skip(struct http_call *call, struct str piece, void *user);
 struct http_call *pod_http_get(struct http_client *client, const json_t *action,
                                uint64_t timeout_ms, const struct http_call_ops *ops, void *user);
 

@@ -77,7 +77,7 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
 struct pod_hook *pod_hook_start(struct pod_container *c, const json_t *handler, pod_hook_fn *done,
                                 void *user)
 {
-    static const struct http_call_ops ops = {.on_done = on_http_done};
+    static const struct http_call_ops ops = {.on_done = on_http_done, .on_data = pod_http_skip};
     struct pod_hook *h = NEW(struct pod_hook);
     struct err err = {0};
     const json_t *action;

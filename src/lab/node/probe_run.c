@@ -102,7 +102,7 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
 
 static void probe_http(struct probe_run *r, const json_t *action)
 {
-    static const struct http_call_ops ops = {.on_done = on_http_done};
+    static const struct http_call_ops ops = {.on_done = on_http_done, .on_data = pod_http_skip};
     if (!r->client &&
         !(r->client = pod_http_client(r->container, action, r->probe.timing.timeout_ms))) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");

@@ -194,6 +194,11 @@ def test_probes_name_their_host(lab):
     lab.wait_ready("virtual")
 
 
+def test_a_probe_does_not_mind_a_long_answer(lab):
+    lab.pod("long", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/bytes/3000000"}, "periodSeconds": 1}})
+    lab.wait_ready("long")
+
+
 def test_a_working_directory_is_made(lab):
     """Images bring theirs; on the machine's own files it is not there."""
     for name, security in (("cwd", {}), ("cwd-fixed", {"readOnlyRootFilesystem": True})):
