@@ -84,6 +84,7 @@ static void repair(struct applier *a)
     r.code = a->backend->ops->repair(a->backend, &r.err);
     r.took_us = time_mono_us() - start;
     bool tell = r.code != 0 || a->failed;
+    a->unsettled = r.code > 0; /* flows that began while nothing rewrote them */
     a->failed = r.code < 0;
     if (r.code > 0)
         r.code = 0;

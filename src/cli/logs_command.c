@@ -62,6 +62,7 @@ int cli_logs(int argc, char **argv)
     const char *container = NULL;
     bool follow = false, previous = false, timestamps = false;
     int64_t tail = -1;
+    uint64_t since_ms = 0;
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
         {"follow", 'f', ARG_BOOL, &follow, NULL, "go on as it grows", 0, 0, false},
@@ -69,6 +70,7 @@ int cli_logs(int argc, char **argv)
         {"previous", 'p', ARG_BOOL, &previous, NULL, "the one before the last restart", 0, 0,
          false},
         {"timestamps", 0, ARG_BOOL, &timestamps, NULL, "a time before each line", 0, 0, false},
+        {"since", 0, ARG_DURATION, &since_ms, "D", "only what is not older", 0, 0, false},
         {"tail", 0, ARG_INT, &tail, "N", "only the last N lines", -1, INT64_MAX, false},
         {.name = NULL},
     };
@@ -97,6 +99,8 @@ int cli_logs(int argc, char **argv)
              previous ? "true" : "false", timestamps ? "true" : "false");
     if (tail >= 0)
         buf_addf(&target, "&tailLines=%lld", (long long)tail);
+    if (since_ms)
+        buf_addf(&target, "&sinceSeconds=%llu", (unsigned long long)(since_ms + 999) / 1000);
     if (container) {
         buf_add_cstr(&target, "&container=");
         url_encode(str_from(container), &target);

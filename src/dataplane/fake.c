@@ -16,7 +16,7 @@ struct fake {
     VEC(struct ip) lists[_DATAPLANE_LIST_MAX]; /* sorted */
     struct dataplane_counters counters;
     bool held, broken;
-    unsigned fail;
+    unsigned fail, settles;
 };
 
 static struct fake *of(const struct dataplane *d)
@@ -117,7 +117,9 @@ static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, 
 
 static void fake_settle(struct dataplane *d)
 {
-    (void)d;
+    pthread_mutex_lock(&of(d)->lock);
+    of(d)->settles++;
+    pthread_mutex_unlock(&of(d)->lock);
 }
 
 static void fake_dump(const struct dataplane *d, struct buf *out)
@@ -194,6 +196,14 @@ void fake_dataplane_fail(struct dataplane *d, unsigned n)
     pthread_mutex_lock(&of(d)->lock);
     of(d)->fail = n;
     pthread_mutex_unlock(&of(d)->lock);
+}
+
+unsigned fake_dataplane_settles(struct dataplane *d)
+{
+    pthread_mutex_lock(&of(d)->lock);
+    unsigned n = of(d)->settles;
+    pthread_mutex_unlock(&of(d)->lock);
+    return n;
 }
 
 void fake_dataplane_dump_list(struct dataplane *d, enum dataplane_list list, struct buf *out)

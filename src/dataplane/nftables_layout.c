@@ -520,6 +520,45 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
 
 /* ---- what was not delivered ---- */
 
+/* An endpoint may be its own frontend: a server on a node's address and the port the Service has.
+ * Rewriting to what is there already leaves no trace in the connection's status, so on addresses of
+ * this node "not rewritten" is not "not delivered". */
+static void add_delivered_to_itself(struct nfnl_batch *b, const struct nftables_family *f,
+                                    const char *chain, bool address, enum nftables_map local)
+{
+    nfnl_rule_begin(b, chain);
+    local_match(b, NFTA_FIB_F_DADDR);
+    key_load(b, f, address, false);
+    nfnl_lookup(b, nftables_map_names[local], REG_1, REG_1, false);
+    nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+    priority_set(b, 0, REG_1);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+}
+
+static void add_unreachable(struct nfnl_batch *b)
+{
+    uint32_t zero = 0, external = (uint32_t)DATAPLANE_EXTERNAL << VALUE_POLICY_SHIFT;
+    nfnl_rule_begin(b, "unreachable");
+    masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &zero, 4);
+    nfnl_verdict(b, NFT_GOTO, "refused");
+    nfnl_rule_end(b);
+    nfnl_rule_begin(b, "unreachable"); /* itself, with the policy that leaves none out */
+    masked_load(b, NFT_META_PRIORITY, VALUE_POLICY_MASK);
+    nfnl_cmp(b, NFT_CMP_EQ, REG_1, &external, 4);
+    local_match(b, NFTA_FIB_F_DADDR);
+    priority_set(b, 0, REG_1);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    /* Row 35: there are endpoints, only none that the policy allows: the balancer in front shall
+     * try elsewhere. */
+    nfnl_rule_begin(b, "unreachable");
+    nfnl_counter(b);
+    nfnl_verdict(b, NF_DROP, NULL);
+    nfnl_rule_end(b);
+}
+
 static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *f,
                             const struct dataplane_config *c)
 {
@@ -536,6 +575,7 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
     nfnl_verdict(b, NFT_RETURN, NULL);
     nfnl_rule_end(b);
+    add_delivered_to_itself(b, f, "undelivered", true, MAP_LOCAL_SERVICES);
     nfnl_rule_begin(b, "undelivered");
     key_load(b, f, true, false);
     nfnl_lookup(b, nftables_map_names[MAP_SERVICES], REG_1, REG_1, false);
@@ -548,23 +588,14 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_verdict(b, NFT_GOTO, "refused");
     nfnl_rule_end(b);
     add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
+    add_delivered_to_itself(b, f, "undelivered-node-port", false, MAP_LOCAL_NODE_PORTS);
     nfnl_rule_begin(b, "undelivered-node-port");
     key_load(b, f, false, false);
     nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
     nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
     nfnl_verdict(b, NFT_GOTO, "unreachable");
     nfnl_rule_end(b);
-    /* Row 35: there are endpoints, only none that the policy allows: the balancer in front shall
-     * try elsewhere. */
-    nfnl_rule_begin(b, "unreachable");
-    masked_load(b, NFT_META_PRIORITY, VALUE_COUNT_MASK);
-    nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
-    nfnl_counter(b);
-    nfnl_verdict(b, NF_DROP, NULL);
-    nfnl_rule_end(b);
-    nfnl_rule_begin(b, "unreachable");
-    nfnl_verdict(b, NFT_GOTO, "refused");
-    nfnl_rule_end(b);
+    add_unreachable(b);
     nfnl_rule_begin(b, "refused");
     nfnl_counter(b);
     nfnl_reject(b, NFT_REJECT_ICMP_UNREACH, f->reject_code);

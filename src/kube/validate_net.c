@@ -108,9 +108,12 @@ static void check_service_type(const json_t *spec, struct field_errors *e)
     bool headless = streq(ip, "None");
     bool external_name = streq(type, "ExternalName");
     if (external_name) {
+        struct str absolute = str_from(name ? name : ""); /* may end in a dot */
+        if (str_ends(absolute, STR(".")))
+            absolute.n--;
         if (str_empty(name))
             error_required(e, NULL, "spec.externalName");
-        else if (!str_is_dns1123_subdomain(str_from(name)))
+        else if (!str_is_dns1123_subdomain(absolute))
             error_invalid_text(e, name, DNS1123_SUBDOMAIN_MESSAGE, "spec.externalName");
         if (!str_empty(ip))
             error_forbidden(e, "may not be set when `type` is 'ExternalName'", "spec.clusterIP");

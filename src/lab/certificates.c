@@ -1,5 +1,6 @@
-/* Certificates and kubeconfigs of a lab. ECDSA P-256 throughout; the CA lives 10 years, leaves one.
- * Files are 0600 in a 0700 directory. Nothing here is ever logged. */
+/* Certificates and kubeconfigs of a lab. ECDSA P-256 throughout; the CA lives 10 years and stays
+ * with the lab. Leaves live one year and are made anew at every start: a lab may come back on other
+ * addresses, or after a year. Files are 0600 in a 0700 directory. Nothing here is ever logged. */
 #include "lab/certificates.h"
 
 #include <errno.h>
@@ -45,12 +46,12 @@ static int pair_write(const struct state_dir *d, const char *name, const struct 
     return r < 0 ? r : state_dir_write(d, cert, buf_str(&p->cert), reterr);
 }
 
-/* The pair as it is on disk, or made now. ca NULL: self-signed. */
+/* ca NULL: self-signed, and kept once it is there. */
 static int pair_get(const struct state_dir *d, const char *name,
                     const struct tls_cert_request *request, const struct pair *ca, struct pair *ret,
                     struct err *reterr)
 {
-    if (pair_read(d, name, ret) == 0)
+    if (!ca && pair_read(d, name, ret) == 0)
         return 0;
     pair_done(ret);
     int r = tls_cert_issue(request, ca ? buf_str(&ca->cert) : (struct str){0},

@@ -74,6 +74,9 @@ int fabric_down(const char *lab, struct fabric_removed *ret, struct err *reterr)
 /* The same for one node and its pods. */
 int fabric_node_down(const char *lab, const char *node, struct fabric_removed *ret,
                      struct err *reterr) NODISCARD;
+/* What an earlier process of the node we live in has left of its pods: their namespaces and
+ * processes, and containers in the node's own network. */
+int fabric_pods_down(const char *lab, const char *node, struct err *reterr) NODISCARD;
 
 /* Names of the labs that have a namespace. */
 int fabric_each(void (*fn)(const char *lab, void *user), void *user) NODISCARD;

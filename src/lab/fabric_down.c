@@ -26,6 +26,9 @@ struct down {
     VEC(ino_t) inodes;
     struct fabric_removed *removed; /* may be NULL */
     const char *only;               /* a name's exact text or prefix up to a dot */
+    const char *kept;               /* this one stays; NULL = none does */
+    ino_t shared;                   /* where only containers are killed; 0 = nowhere */
+    ino_t own_pids;                 /* our PID namespace: who lives in another one is a container */
 };
 
 void fabric_removed_done(struct fabric_removed *r)
@@ -46,6 +49,8 @@ static void down_done(struct down *d)
 static void note_name(const char *name, void *user)
 {
     struct down *d = user;
+    if (d->kept && streq(name, d->kept))
+        return;
     vec_push(&d->names, xstrdup(name));
     ino_t inode = netns_inode(name);
     VEC_FOREACH (seen, &d->inodes)
@@ -63,6 +68,25 @@ static int down_look(struct down *d)
     return netns_each(d->only, note_name, d);
 }
 
+/* 0 = there is no such process. */
+static ino_t namespace_of(const char *pid, const char *kind)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%.20s/ns/%s", pid, kind);
+    return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static bool is_ours(const struct down *d, const char *pid)
+{
+    ino_t net = namespace_of(pid, "net");
+    for (size_t i = 0; i < d->inodes.n && net; i++)
+        if (d->inodes.v[i] == net)
+            return true;
+    ino_t pids = net && net == d->shared ? namespace_of(pid, "pid") : 0;
+    return pids && pids != d->own_pids;
+}
+
 /* How many processes of the lab there were; each has been told to die. */
 static unsigned down_kill(struct down *d)
 {
@@ -71,17 +95,10 @@ static unsigned down_kill(struct down *d)
     if (!proc)
         return 0;
     for (struct dirent *e; (e = readdir(proc));) {
-        char path[64];
-        struct stat st;
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        snprintf(path, sizeof(path), "/proc/%.20s/ns/net", e->d_name);
-        if (stat(path, &st) < 0)
-            continue;
         pid_t pid = (pid_t)atoi(e->d_name);
-        VEC_FOREACH (inode, &d->inodes)
-            if (*inode == st.st_ino && pid != getpid() && kill(pid, SIGKILL) == 0)
-                killed++;
+        if (isdigit((unsigned char)e->d_name[0]) && pid != getpid() && is_ours(d, e->d_name) &&
+            kill(pid, SIGKILL) == 0)
+            killed++;
     }
     closedir(proc);
     return killed;
@@ -99,28 +116,33 @@ static int down_unpin(struct down *d, struct err *reterr)
     return 0;
 }
 
-static int down_run(const char *prefix, struct fabric_removed *removed, struct err *reterr)
+static int down_until_done(struct down *d, struct err *reterr)
 {
-    __attribute__((cleanup(down_done))) struct down d = {.only = prefix, .removed = removed};
     uint64_t deadline = time_mono_ms() + DOWN_TIMEOUT_MS;
     for (bool first = true;; first = false) {
-        int r = down_look(&d);
+        int r = down_look(d);
         if (r < 0)
             return err_set(reterr, r, NULL, "list " NETNS_DIR ": %s", strerror(-r));
-        unsigned killed = down_kill(&d);
-        if (removed && first)
-            removed->processes += killed;
-        r = down_unpin(&d, reterr);
+        unsigned killed = down_kill(d);
+        if (d->removed && first)
+            d->removed->processes += killed;
+        r = down_unpin(d, reterr);
         if (r < 0)
             return r;
-        if (killed == 0 && d.names.n == 0)
+        if (killed == 0 && d->names.n == 0)
             return 0;
         if (time_mono_ms() > deadline)
             return err_set(reterr, -ETIMEDOUT, NULL, "%u processes of %s do not die", killed,
-                           prefix);
+                           d->only);
         if (killed)
             (void)poll(NULL, 0, 2);
     }
+}
+
+static int down_run(const char *prefix, struct fabric_removed *removed, struct err *reterr)
+{
+    __attribute__((cleanup(down_done))) struct down d = {.only = prefix, .removed = removed};
+    return down_until_done(&d, reterr);
 }
 
 int fabric_down(const char *lab, struct fabric_removed *ret, struct err *reterr)
@@ -146,6 +168,17 @@ int fabric_node_down(const char *lab, const char *node, struct fabric_removed *r
 {
     char name[FABRIC_NAME_BYTES];
     return down_run(fabric_node_netns(lab, node, name), ret, reterr);
+}
+
+int fabric_pods_down(const char *lab, const char *node, struct err *reterr)
+{
+    char name[FABRIC_NAME_BYTES];
+    __attribute__((cleanup(down_done))) struct down d = {.own_pids = namespace_of("self", "pid")};
+    d.only = d.kept = fabric_node_netns(lab, node, name);
+    d.shared = namespace_of("self", "net");
+    if (d.shared == namespace_of("1", "net")) /* the machine's own: others have containers there */
+        d.shared = 0;
+    return down_until_done(&d, reterr);
 }
 
 struct each_lab {

@@ -19,6 +19,7 @@
 #include "lab/image.h"
 #include "lab/lab_apply.h"
 #include "lab/lab_record.h"
+#include "lab/object_reading.h"
 
 enum {
     NODES_DEFAULT = 2,
@@ -188,21 +189,67 @@ static int wait_for_api(struct up *u, struct err *reterr)
     return r;
 }
 
+/* A pod that has done its work needs not be ready. */
+static bool is_settled(const json_t *item)
+{
+    return streq(json_at_str(item, "status.phase"), "Succeeded") ||
+           condition_is_true(item, "Ready");
+}
+
 static bool all_ready(const json_t *list, size_t least)
 {
-    json_t *item, *c;
-    size_t i, k, ready = 0, n = 0;
+    json_t *item;
+    size_t i, n = 0;
     json_array_foreach(json_at(list, "items"), i, item)
     {
-        const char *phase = json_at_str(item, "status.phase");
-        if (streq(phase, "Succeeded"))
-            continue;
-        n++;
-        json_array_foreach(json_at(item, "status.conditions"), k,
-                           c) if (streq(json_key_str(c, "type"), "Ready") &&
-                                  streq(json_key_str(c, "status"), "True")) ready++;
+        if (!is_settled(item))
+            return false;
+        n += !streq(json_at_str(item, "status.phase"), "Succeeded");
     }
-    return ready == n && n >= least;
+    return n >= least;
+}
+
+/* The first container that says what it waits for, or how the pod is. */
+static void tell_pod(const json_t *pod, struct err *reterr)
+{
+    static const char *const lists[] = {"status.initContainerStatuses", "status.containerStatuses"};
+    const char *reason = NULL, *message = NULL, *phase = json_at_str(pod, "status.phase");
+    const struct err before = *reterr;
+    json_t *c;
+    size_t i;
+    for (size_t l = 0; l < ARRAY_LEN(lists) && !message; l++)
+        json_array_foreach(json_at(pod, lists[l]), i, c)
+        {
+            if (message || !json_at_str(c, "state.waiting.reason"))
+                continue;
+            reason = json_at_str(c, "state.waiting.reason");
+            message = json_at_str(c, "state.waiting.message");
+        }
+    (void)err_set(reterr, -ETIMEDOUT, NULL, "%s: pod %s/%s: %s%s%s", before.msg,
+                  json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"),
+                  reason  ? reason
+                  : phase ? phase
+                          : "Pending",
+                  message ? ": " : "", message ? message : "");
+}
+
+/* Adds whom it was waited for. */
+static void tell_unready(struct up *u, struct err *reterr)
+{
+    struct kube_reply reply = {0};
+    json_t *pod;
+    size_t i;
+    if (u->client &&
+        kube_call_wait(u->client, "GET", "/api/v1/pods", NULL, NULL, &reply, NULL) == 0)
+        json_array_foreach(json_at(reply.object, "items"), i, pod)
+        {
+            if (is_settled(pod))
+                continue;
+            u->hint = "the lab is up; fairlead get events tells more, --no-wait does not wait";
+            tell_pod(pod, reterr);
+            break;
+        }
+    kube_reply_done(&reply);
 }
 
 /* Waits until everything at path is Ready; *ret_n is how many there are. */
@@ -318,7 +365,10 @@ static int run(struct up *u, struct err *reterr)
     if (r < 0)
         return r;
     u->hint = NULL;
-    return u->o->no_wait ? 0 : wait_all(u, reterr);
+    r = u->o->no_wait ? 0 : wait_all(u, reterr);
+    if (r == -ETIMEDOUT)
+        tell_unready(u, reterr);
+    return r;
 }
 
 /* Everything that can be wrong before anything is made. */

@@ -415,14 +415,24 @@ static void call_send(struct http_call *call)
     }
 }
 
+static bool request_has(const struct http_request *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (str_eq_nocase(r->headers[i].name, str_from(name)))
+            return true;
+    return false;
+}
+
+/* A request that names its host or its user agent itself means those, not ours beside them. */
 static void build_request(struct http_call *call, const struct http_request *r)
 {
     struct http_client *c = call->client;
     struct buf *b = &call->request;
     bool v6 = c->config.ip.family == AF_INET6 && strchr(c->host, ':');
-    buf_addf(b, "%s %s%s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", r->method, c->prefix, r->target,
-             v6 ? "[" : "", c->host, v6 ? "]" : "", c->config.port);
-    if (c->user_agent)
+    buf_addf(b, "%s %s%s HTTP/1.1\r\n", r->method, c->prefix, r->target);
+    if (!request_has(r, "host"))
+        buf_addf(b, "Host: %s%s%s:%u\r\n", v6 ? "[" : "", c->host, v6 ? "]" : "", c->config.port);
+    if (c->user_agent && !request_has(r, "user-agent"))
         buf_addf(b, "User-Agent: %s\r\n", c->user_agent);
     if (c->authorization)
         buf_addf(b, "Authorization: %s\r\n", c->authorization);

@@ -359,6 +359,15 @@ static int head_status(int code)
     return code == -E2BIG ? 431 : code == -EPROTONOSUPPORT ? 501 : 400;
 }
 
+/* Whoever stands before us may have gone by the other one. */
+static unsigned count_hosts(const struct http1_head *head)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < head->n_headers; i++)
+        n += str_eq_nocase(head->headers[i].name, STR("host"));
+    return n;
+}
+
 /* True when a whole head was read into a new exchange. */
 static bool read_head(struct http_connection *hc)
 {
@@ -394,8 +403,9 @@ static bool read_head(struct http_connection *hc)
         return false;
     }
     x->is_head = str_is(x->head.method, "HEAD");
-    if (x->head.minor == 1 && !http1_find(x->head.headers, x->head.n_headers, "host").p) {
-        bad_request(hc, 400, "the Host header is missing");
+    unsigned hosts = count_hosts(&x->head);
+    if (hosts > 1 || (x->head.minor == 1 && hosts == 0)) {
+        bad_request(hc, 400, hosts ? "there are two Host headers" : "the Host header is missing");
         return false;
     }
     bool fits = x->head.content_length > 0 &&

@@ -1,8 +1,10 @@
 /* DNS over UDP and TCP, and the two HTTP ports a probe asks. One loop; answers are computed at
  * once, so there is no state per query. TCP (RFC 7766): messages with a length in front, any number
- * per connection; one that asks nothing for a while is closed, and one that does not read its
- * answers is not read from. Until Services and EndpointSlices have been listed every answer is
- * SERVFAIL: "no such name" would be a lie that clients remember. */
+ * per connection; one that asks nothing for a while is closed, one that does not read its
+ * answers is not read from, and the oldest makes room for one too many. Until Services and
+ * EndpointSlices have been listed every answer is SERVFAIL: "no such name" would be a lie that
+ * clients remember. */
+#include "base/vec.h"
 #include "lab/dns/dns.h"
 #include "net/udp_server.h"
 
@@ -54,7 +56,7 @@ static void stream_free(struct dns_stream *t)
     struct dns_server *s = t->server;
     for (size_t i = 0; i < s->streams.n; i++)
         if (s->streams.v[i] == t) {
-            s->streams.v[i] = s->streams.v[--s->streams.n];
+            vec_remove(&s->streams, i);
             break;
         }
     loop_timer_free(t->idle);
@@ -112,10 +114,8 @@ static void on_stream(int fd, void *user)
         .on_data = stream_data, .on_drain = stream_drain, .on_close = stream_close};
     const struct conn_options o = {.in_bytes_max = 2 * DNS_TCP_BYTES_MAX};
     struct dns_server *s = user;
-    if (s->streams.n >= DNS_STREAMS_MAX) {
-        close(fd);
-        return;
-    }
+    if (s->streams.n >= DNS_STREAMS_MAX)
+        on_idle(s->streams.v[0]);
     struct dns_stream *t = NEW(struct dns_stream);
     t->server = s;
     t->idle = loop_timer_new(s->loop, on_idle, t);

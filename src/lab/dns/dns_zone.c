@@ -2,17 +2,20 @@
  * be stale. Finding the slices of a service walks all slices; that is fine for a lab (a query over
  * 1,000 slices costs well under a millisecond) and is the limit of this design. PTR walks services
  * likewise. */
+#include <ctype.h>
 #include <stdio.h>
 
 #include "base/addr.h"
 #include "base/rand.h"
 #include "lab/dns/dns.h"
 
-enum { DNS_TTL = 5, DNS_LABELS_MAX = 12 };
+enum { DNS_TTL = 5, DNS_LABELS_MAX = 12, DNS_ALIASES_MAX = 8 };
 
 struct answer {
     const struct dns_zone *zone;
     const struct dns_query *query;
+    const char *name; /* owner of the records: the query's, or what that is an alias of */
+    unsigned aliases; /* followed so far */
     struct dns_reply reply;
     bool exists; /* the name is there, whatever its types */
 };
@@ -174,6 +177,8 @@ static void service_srv(const json_t *service, struct want *w)
     }
 }
 
+static void answer_alias(struct answer *a, const char *target);
+
 static void service_addresses(const json_t *service, struct want *w)
 {
     json_t *ip;
@@ -181,8 +186,10 @@ static void service_addresses(const json_t *service, struct want *w)
     w->answer->exists = true;
     if (streq(json_at_str(service, "spec.type"), "ExternalName")) {
         const char *target = json_at_str(service, "spec.externalName");
-        if (target)
+        if (target) {
             dns_reply_name(&w->answer->reply, DNS_ANSWER, w->name, DNS_CNAME, DNS_TTL, target);
+            answer_alias(w->answer, target);
+        }
         return;
     }
     if (is_headless(service)) {
@@ -222,7 +229,7 @@ static void answer_svc(struct answer *a, char **labels, size_t n)
     }
     snprintf(key, sizeof(key), "%s/%s", ns, labels[n - 2]);
     const json_t *service = informer_find(a->zone->services, str_from(key));
-    struct want w = {.answer = a, .name = a->query->name};
+    struct want w = {.answer = a, .name = a->name};
     if (!service)
         return;
     snprintf(w.base, sizeof(w.base), "%s.%s.svc.%s", labels[n - 2], ns, a->zone->domain);
@@ -261,9 +268,29 @@ static void answer_forward(struct answer *a, char **labels, size_t n)
     else if (n == 1 && streq(labels[0], "dns-version")) {
         a->exists = true;
         if (wants(a, DNS_TXT))
-            dns_reply_txt(&a->reply, a->query->name, DNS_TTL, STR("1.1.0"));
+            dns_reply_txt(&a->reply, a->name, DNS_TTL, STR("1.1.0"));
     } else if (streq(labels[n - 1], "svc"))
         answer_svc(a, labels, n - 1);
+}
+
+/* An alias of a name of ours: its records belong into the same answer, because the resolvers of
+ * programs ask no second time. */
+static void answer_alias(struct answer *a, const char *target)
+{
+    char name[DNS_NAME_BYTES], copy[DNS_NAME_BYTES], *labels[DNS_LABELS_MAX];
+    size_t n = strlen(target);
+    if (a->query->type == DNS_CNAME || n >= sizeof(name) || ++a->aliases > DNS_ALIASES_MAX)
+        return;
+    for (size_t i = 0; i <= n; i++)
+        name[i] = (char)tolower((unsigned char)target[i]);
+    if (n && name[n - 1] == '.')
+        name[n - 1] = 0;
+    strcpy(copy, name);
+    const char *outer = a->name;
+    a->name = name;
+    if (in_domain(a, copy, labels, &n))
+        answer_forward(a, labels, n);
+    a->name = outer;
 }
 
 /* ---- reverse ---- */
@@ -344,7 +371,7 @@ static void answer_reverse(struct answer *a, const struct ip *ip)
 void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t limit,
                      struct buf *ret)
 {
-    struct answer a = {.zone = z, .query = q};
+    struct answer a = {.zone = z, .query = q, .name = q->name};
     char copy[DNS_NAME_BYTES], *labels[DNS_LABELS_MAX];
     struct ip ip;
     size_t n;

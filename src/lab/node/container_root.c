@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -57,14 +58,17 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
         return err_set(reterr, -EINVAL, NULL, "mount path %s is not absolute or leads upwards",
                        target);
     make_parents(ret, strlen(root));
-    if (lstat(ret, &st) == 0 && S_ISLNK(st.st_mode))
-        (void)unlink(ret);
+    bool exists = lstat(ret, &st) == 0;
+    if (exists && S_ISLNK(st.st_mode))
+        exists = unlink(ret) < 0;
     if (is_dir) {
         if (mkdir(ret, 0755) < 0 && errno != EEXIST)
             return err_set(reterr, -errno, NULL, "make mount point %s: %s", target,
                            strerror(errno));
         return 0;
     }
+    if (exists) /* not opened: a program may have left a pipe there, and the node would wait */
+        return 0;
     int fd = open(ret, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_set(reterr, -errno, NULL, "make mount point %s: %s", target, strerror(errno));
@@ -72,15 +76,30 @@ static int make_target(const char *root, const char *target, bool is_dir, char *
     return 0;
 }
 
+/* What the source forbids stays forbidden: a remount sets all flags anew. */
+static unsigned long kept_flags(const char *path)
+{
+    static const unsigned long pairs[][2] = {
+        {ST_NOSUID, MS_NOSUID}, {ST_NODEV, MS_NODEV}, {ST_NOEXEC, MS_NOEXEC}};
+    unsigned long flags = 0;
+    struct statvfs st;
+    for (size_t i = 0; statvfs(path, &st) == 0 && i < ARRAY_LEN(pairs); i++)
+        flags |= st.f_flag & pairs[i][0] ? pairs[i][1] : 0;
+    return flags;
+}
+
+/* below: MS_REC takes along what is mounted below the source, which then stays writable; 0 does
+ * not. */
 static int bind_at(const char *root, const char *source, bool is_dir, const char *target,
-                   bool read_only, struct err *reterr)
+                   unsigned long below, bool read_only, struct err *reterr)
 {
     char path[4096];
     int r = make_target(root, target, is_dir, path, sizeof(path), reterr);
     if (r == 0)
-        r = do_mount(source, path, NULL, MS_BIND | MS_REC, NULL, reterr);
+        r = do_mount(source, path, NULL, MS_BIND | below, NULL, reterr);
     if (r == 0 && read_only)
-        r = do_mount(source, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL, reterr);
+        r = do_mount(source, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | kept_flags(path), NULL,
+                     reterr);
     return r;
 }
 
@@ -91,7 +110,7 @@ static int bind_one(const char *root, const char *source, const char *target, bo
     struct stat st;
     if (stat(source, &st) < 0)
         return err_set(reterr, -errno, NULL, "volume source %s: %s", source, strerror(errno));
-    return bind_at(root, source, S_ISDIR(st.st_mode), target, read_only, reterr);
+    return bind_at(root, source, S_ISDIR(st.st_mode), target, 0, read_only, reterr);
 }
 
 /* For targets that users name: /var/run is a link to /run on most systems, and seen from outside an
@@ -109,7 +128,7 @@ static int bind_inside(const char *root, const struct container_mount *m, struct
     if (chroot(root) < 0)
         return err_set(reterr, -errno, NULL, "chroot %s: %s", root, strerror(errno));
     snprintf(path, sizeof(path), "/proc/self/fd/%d", source);
-    int r = bind_at("", path, S_ISDIR(st.st_mode), m->target, m->read_only, reterr);
+    int r = bind_at("", path, S_ISDIR(st.st_mode), m->target, MS_REC, m->read_only, reterr);
     if (fchdir(host) < 0 || chroot(".") < 0)
         return err_set(reterr, -errno, NULL, "chroot back: %s", strerror(errno));
     return r;
@@ -268,7 +287,7 @@ static int make_root(const struct container_spec *s, char *root, size_t size, st
     }
     snprintf(options, sizeof(options), "lowerdir=/,upperdir=%s/upper,workdir=%s/work", s->scratch,
              s->scratch);
-    return do_mount("overlay", root, "overlay", 0, options, reterr);
+    return do_mount("overlay", root, "overlay", MS_NODEV, options, reterr);
 }
 
 int container_root_enter(const struct container_spec *s, struct err *reterr)
@@ -296,7 +315,11 @@ int container_root_enter(const struct container_spec *s, struct err *reterr)
         r = bind_one(root, s->program_dir, CONTAINER_BIN, true, reterr);
     for (size_t i = 0; i < s->n_mounts && r == 0; i++)
         r = bind_inside(root, &s->mounts[i], reterr);
+    if (r == 0)
+        r = enter(root, reterr);
+    if (r == 0 && !str_empty(s->cwd)) /* images have theirs; the machine has not */
+        r = directory_make(s->cwd, 0755, reterr);
     if (r == 0 && s->read_only_root)
-        r = do_mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL, reterr);
-    return r < 0 ? r : enter(root, reterr);
+        r = do_mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV, NULL, reterr);
+    return r;
 }

@@ -158,6 +158,22 @@ static void on_exit_of(pid_t pid, int status, void *user)
 
 /* ---- the beginning ---- */
 
+/* The container's variables, and TERM, which container runtimes add for a terminal. The array is
+ * the caller's, the strings are not. */
+static char **env_of_terminal(char *const *envp)
+{
+    static char term[] = "TERM=xterm";
+    bool has = false;
+    size_t n = 0;
+    for (; envp[n]; n++)
+        has = has || strncmp(envp[n], "TERM=", 5) == 0;
+    char **v = xcalloc(n + 2, sizeof(*v));
+    memcpy(v, envp, n * sizeof(*v));
+    if (!has)
+        v[n] = term;
+    return v;
+}
+
 static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool in,
                       struct err *reterr)
 {
@@ -168,8 +184,11 @@ static int exec_spawn(struct pod_container *c, struct exec *e, char **argv, bool
     s.out = f.process[1];
     s.err = f.process[2];
     s.tty = e->tty;
+    char **with_term = e->tty ? env_of_terminal(s.envp) : NULL;
+    s.envp = with_term ? with_term : s.envp;
     if (r == 0)
         r = container_spawn(&s, &e->pid, reterr);
+    free(with_term);
     process_streams_close_process(&f);
     if (r < 0) {
         process_streams_done(&f);

@@ -173,11 +173,19 @@ static void read_options(struct log_stream *s, struct str query)
     }
 }
 
+/* While a container waits for its next start, the run that just ended is the one before. */
+static const char *log_path(const struct pod_container *c, bool previous)
+{
+    const char *newest = c->log ? container_log_path(c->log) : NULL;
+    bool between = c->state == CONTAINER_TERMINATED && pod_container_waits(c);
+    return previous && !between ? c->last_log : newest;
+}
+
 void kubelet_logs(struct pod_container *c, struct http_exchange *x)
 {
     struct str query = http_exchange_query(x);
     bool previous = url_param_bool(query, "previous");
-    const char *path = previous ? c->last_log : c->log ? container_log_path(c->log) : NULL;
+    const char *path = log_path(c, previous);
     if (!path) {
         if (previous)
             kubelet_fail(x, 400, "BadRequest",

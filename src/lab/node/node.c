@@ -16,7 +16,6 @@
 #include "lab/node/node_masquerade.h"
 #include "lab/node/node_priv.h"
 #include "lab/object_reading.h"
-#include "nl/netns.h"
 
 enum { LEASE_RENEW_MS = 10000, REGISTER_RETRY_MS = 500, LEASE_SECONDS = 40, NODE_PODS = 110 };
 
@@ -316,17 +315,6 @@ static void watch_services(struct node *n)
     n->services_informer = informer_start(n->client, &o, &ops, n);
 }
 
-static void remove_leftover(const char *name, void *user)
-{
-    const struct node *n = user;
-    char own[FABRIC_NAME_BYTES];
-    struct err err = {0};
-    if (streq(name, fabric_node_netns(n->options->lab, n->options->name, own)))
-        return;
-    if (netns_remove(name, &err) < 0)
-        log_warn("leftover namespace", kv_s("namespace", name), kv_s("error", err_text(&err)));
-}
-
 /* Without it pods still reach each other and Services: worth a warning, not the end. */
 static void masquerade(const struct node_options *o)
 {
@@ -346,18 +334,17 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
 {
     struct node *n = NEW(struct node);
     AUTO_CHARS char *pods = xasprintf("%s/pods", o->state_dir);
-    char own[FABRIC_NAME_BYTES];
     n->options = o;
     n->client = client;
     n->loop = kube_client_loop(client);
     n->pool = (struct pod_net_pool){.v4 = o->pod_v4, .v6 = o->pod_v6};
-    /* Containers of a killed process may still be ending in there: what stays is written over. */
     struct err left = {0};
-    if (tree_remove(pods, &left) < 0)
-        log_warn("leftover files of pods", kv_s("error", err_text(&left)));
+    n->trash = trash_new(n->loop, o->state_dir);
+    trash_put(n->trash, pods); /* of a killed process */
     int r = directory_make(pods, 0700, reterr);
-    if (r == 0 && netns_each(fabric_node_netns(o->lab, o->name, own), remove_leftover, n) < 0)
-        r = err_set(reterr, -EIO, NULL, "list " NETNS_DIR);
+    /* Containers die with their node, but for programs that gained something by being executed. */
+    if (fabric_pods_down(o->lab, o->name, &left) < 0)
+        log_warn("leftovers of pods", kv_s("error", err_text(&left)));
     if (r == 0 && o->kubelet_cert.n)
         r = kubelet_server_new(n, &n->server, reterr);
     if (r < 0) {
@@ -385,6 +372,7 @@ void node_free(struct node *n)
     for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);)
         pod_free(value);
     map_done(&n->pods);
+    trash_free(n->trash);
     kubelet_server_free(n->server);
     if (n->events)
         event_recorder_free(n->events);

@@ -1,6 +1,5 @@
 /* fairlead-labd node: one node of a lab, or of any cluster whose API server it is pointed at. */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -9,6 +8,7 @@
 #include "base/program.h"
 #include "lab/command.h"
 #include "lab/node/node.h"
+#include "lab/node/program_guard.h"
 #include "lab/state_dir.h"
 #include "nl/netns.h"
 
@@ -78,18 +78,6 @@ static void add_labels(struct arg_list *list, char *text)
     }
 }
 
-static char *own_directory(void)
-{
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n <= 0)
-        return xstrdup("/usr/bin");
-    path[n] = 0;
-    char *slash = strrchr(path, '/');
-    *slash = 0;
-    return xstrdup(path);
-}
-
 struct node_run {
     struct node_options options;
     struct image_table images;
@@ -148,7 +136,7 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
         return code;
     r->label_text = xstrdup(a->labels ? a->labels : "");
     add_labels(&r->labels, r->label_text);
-    r->program_dir = own_directory();
+    r->program_dir = program_guard_directory();
     o->name = a->name;
     o->lab = a->lab;
     o->state_dir = a->state_dir;
@@ -243,5 +231,9 @@ int node_command(int argc, char **argv)
             EXIT_USAGE_ERROR, "fairlead-labd node --help",
             "--node-name, --lab, --state-dir, --pod-cidr and --internal-ip are needed");
     signal(SIGPIPE, SIG_IGN);
+    struct err err = {0};
+    if (program_guard(argv, &err) < 0)
+        log_warn("containers could change the mode of the node's program",
+                 kv_s("error", err_text(&err)));
     return node_main(&a);
 }

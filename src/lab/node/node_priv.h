@@ -13,6 +13,7 @@
 #include "lab/node/pod_inputs.h"
 #include "lab/node/pod_net.h"
 #include "lab/node/probe.h"
+#include "lab/node/trash.h"
 #include "lab/node/volume.h"
 
 struct kubelet_server;
@@ -32,6 +33,7 @@ struct node {
     struct pod_net_pool pool;
     struct informer *services_informer; /* as told to containers */
     struct config_watches *configs;
+    struct trash *trash;
     struct loop_timer *lease_timer;
     json_t *lease; /* last known, NULL = make it */
     bool registered;
@@ -156,9 +158,10 @@ void pod_container_start(struct pod_container *c);
 void pod_container_done(struct pod_container *c);
 /* A further process of the container: same variables, directory and user. Borrows from c. */
 struct container_spec pod_container_join(struct pod_container *c, char *const *argv);
-/* Starts one, without streams. */
-int pod_container_run(struct pod_container *c, const json_t *command, pid_t *ret_pid,
-                      struct err *reterr) NODISCARD;
+/* Starts one, without streams. e: what $(NAME) in the command stands for; NULL = the words are used
+ * as they are. */
+int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
+                      pid_t *ret_pid, struct err *reterr) NODISCARD;
 /* Its next start is a matter of time. */
 bool pod_container_waits(const struct pod_container *c);
 bool pod_container_restarts(const struct pod_container *c);
@@ -191,6 +194,8 @@ int pod_action_address(const struct pod_container *c, const json_t *action, stru
 /* NULL: no usable address. */
 struct http_client *pod_http_client(const struct pod_container *c, const json_t *action,
                                     uint64_t timeout_ms);
+/* on_data of such calls: the status decides, whatever the size of the body. */
+void pod_http_skip(struct http_call *call, struct str piece, void *user);
 struct http_call *pod_http_get(struct http_client *client, const json_t *action,
                                uint64_t timeout_ms, const struct http_call_ops *ops, void *user);
 

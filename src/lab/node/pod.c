@@ -10,7 +10,6 @@
 
 #include "base/time.h"
 #include "lab/fabric.h"
-#include "lab/file_tree.h"
 #include "lab/node/node_priv.h"
 #include "nl/netns.h"
 
@@ -183,7 +182,6 @@ struct pod *pod_new(struct node *n, json_t *object)
 
 void pod_free(struct pod *p)
 {
-    struct err err = {0};
     for (size_t i = 0; i < p->n_containers; i++)
         pod_container_done(&p->containers[i]);
     free(p->containers);
@@ -200,8 +198,7 @@ void pod_free(struct pod *p)
     loop_timer_free(p->retry);
     loop_timer_free(p->grace);
     loop_timer_free(p->deadline);
-    if (tree_remove(p->dir, &err) < 0)
-        log_warn("a pod's files stay", kv_s("pod", p->key), kv_s("error", err_text(&err)));
+    trash_put(p->node->trash, p->dir);
     json_decref(p->status_sent);
     json_decref(p->spec);
     json_decref(p->object);
@@ -421,14 +418,15 @@ void pod_update(struct pod *p, json_t *object)
     }
     bool deadline = json_at_int(p->object, "spec.activeDeadlineSeconds", 0) !=
                     json_at_int(mine, "spec.activeDeadlineSeconds", 0);
+    bool grace = json_at_int(p->object, "metadata.deletionGracePeriodSeconds", -1) !=
+                 json_at_int(mine, "metadata.deletionGracePeriodSeconds", -1);
     json_decref(p->object);
     p->object = mine;
     if (files && (p->step == POD_INIT || p->step == POD_RUN))
         update_files(p);
     if (deadline)
         start_deadline(p);
-    if (p->step == POD_STOPPING &&
-        json_at_int(object, "metadata.deletionGracePeriodSeconds", -1) == 0)
+    if (p->step == POD_STOPPING && grace) /* deleted once more, with less time */
         pod_stop(p);
     pod_advance(p);
 }

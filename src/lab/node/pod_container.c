@@ -108,13 +108,17 @@ static int container_env(struct pod_container *c, struct env *e, struct err *ret
     return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
 }
 
+/* e NULL: the words as they are. */
 static char **expand_words(const struct env *e, const json_t *list, size_t *ret_n)
 {
     VEC(char *) words = {0};
     json_t *item;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
-        vec_push(&words, env_expand(e, json_string_value(item) ? json_string_value(item) : ""));
+    {
+        const char *word = json_string_value(item) ? json_string_value(item) : "";
+        vec_push(&words, e ? env_expand(e, word) : xstrdup(word));
+    }
     *ret_n = words.n;
     vec_push(&words, NULL);
     return words.v;
@@ -247,14 +251,13 @@ struct container_spec pod_container_join(struct pod_container *c, char *const *a
     return s;
 }
 
-int pod_container_run(struct pod_container *c, const json_t *command, pid_t *ret_pid,
-                      struct err *reterr)
+int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
+                      pid_t *ret_pid, struct err *reterr)
 {
-    const struct env none = {0};
     size_t n;
     if (!c->pid)
         return err_set(reterr, -ESRCH, NULL, "the container does not run");
-    char **argv = expand_words(&none, command, &n);
+    char **argv = expand_words(e, command, &n);
     struct container_spec s = pod_container_join(c, argv);
     int r = n ? container_spawn(&s, ret_pid, reterr)
               : err_set(reterr, -EINVAL, NULL, "the command is empty");

@@ -77,7 +77,7 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
 struct pod_hook *pod_hook_start(struct pod_container *c, const json_t *handler, pod_hook_fn *done,
                                 void *user)
 {
-    static const struct http_call_ops ops = {.on_done = on_http_done};
+    static const struct http_call_ops ops = {.on_done = on_http_done, .on_data = pod_http_skip};
     struct pod_hook *h = NEW(struct pod_hook);
     struct err err = {0};
     const json_t *action;
@@ -87,7 +87,7 @@ struct pod_hook *pod_hook_start(struct pod_container *c, const json_t *handler, 
     h->user = user;
     h->timer = loop_timer_new(h->loop, on_timer, h);
     if ((action = json_at(handler, "exec.command"))) {
-        if (pod_container_run(c, action, &h->pid, &err) == 0 &&
+        if (pod_container_run(c, action, NULL, &h->pid, &err) == 0 &&
             loop_child_add(h->loop, h->pid, on_exit_of, h) == 0)
             return h;
         snprintf(h->text, sizeof(h->text), "%s", err_text(&err));

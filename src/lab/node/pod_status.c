@@ -42,8 +42,10 @@ static json_t *state_json(const struct pod_container *c)
         if (c->id)
             json_put_str(j, "terminated.containerID", c->id);
     } else {
-        bool early = c->pod->step == POD_FETCH || (c->pod->step == POD_INIT && !c->is_init);
-        json_put_str(j, "waiting.reason", early ? c->pod->waiting : c->reason);
+        const struct pod *p = c->pod;
+        bool init_failed = p->failed_reason && !*p->failed_reason;
+        bool early = p->step == POD_FETCH || ((p->step == POD_INIT || init_failed) && !c->is_init);
+        json_put_str(j, "waiting.reason", early ? p->waiting : c->reason);
         if (c->message)
             json_put_str(j, "waiting.message", c->message);
     }

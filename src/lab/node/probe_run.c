@@ -71,7 +71,8 @@ static void attempt_over(struct probe_run *r, bool success)
     if (!success && (had_succeeded || r->probe.counted_ms != counted))
         pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", probe_names[r->probe.kind],
                   r->text);
-    loop_timer_start(r->timer, wait);
+    if (r->probe.kind != PROBE_STARTUP || r->probe.verdict != PROBE_PASSED)
+        loop_timer_start(r->timer, wait); /* a startup probe that has passed has done its work */
     if (r->probe.verdict == PROBE_FAILED && r->probe.kind != PROBE_READINESS && !success)
         container_unhealthy(c, r);
     probes_settle(c);
@@ -101,7 +102,7 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
 
 static void probe_http(struct probe_run *r, const json_t *action)
 {
-    static const struct http_call_ops ops = {.on_done = on_http_done};
+    static const struct http_call_ops ops = {.on_done = on_http_done, .on_data = pod_http_skip};
     if (!r->client &&
         !(r->client = pod_http_client(r->container, action, r->probe.timing.timeout_ms))) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");
@@ -162,10 +163,26 @@ static void on_exec_exit(pid_t pid, int status, void *user)
     attempt_over(r, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* $(NAME) in a probe's command knows what the spec says itself, nothing that comes from elsewhere:
+ * such a variable is empty, as with kubelet. */
+static void static_env(const struct pod_container *c, struct env *e)
+{
+    json_t *item;
+    size_t i;
+    json_array_foreach(json_at(c->spec, "env"), i, item)
+    {
+        const char *name = json_key_str(item, "name"), *value = json_key_str(item, "value");
+        if (name)
+            env_set(e, name, value ? value : "");
+    }
+}
+
 static void probe_exec(struct probe_run *r, const json_t *command)
 {
+    AUTO_DONE(env) struct env e = {0};
     struct err err = {0};
-    int code = pod_container_run(r->container, command, &r->pid, &err);
+    static_env(r->container, &e);
+    int code = pod_container_run(r->container, command, &e, &r->pid, &err);
     if (code == 0)
         code = loop_child_add(loop_of(r), r->pid, on_exec_exit, r);
     if (code < 0) {
@@ -195,6 +212,14 @@ static void on_timer(void *user)
 
 /* ---- all probes of a container ---- */
 
+/* initialDelaySeconds counts from the start of the container, not from the end of its startup. */
+static uint64_t delay_left(const struct probe_run *r)
+{
+    uint64_t ran = time_mono_ms() - r->container->started_ms,
+             delay = r->probe.timing.initial_delay_ms;
+    return delay > ran ? delay - ran : 0;
+}
+
 void probes_settle(struct pod_container *c)
 {
     const struct probe_run *startup = c->probes[PROBE_STARTUP],
@@ -210,8 +235,7 @@ void probes_settle(struct pod_container *c)
     c->ready = ready;
     for (int kind = PROBE_READINESS; begins && kind < _PROBE_KINDS; kind++)
         if (c->probes[kind])
-            loop_timer_start(c->probes[kind]->timer,
-                             c->probes[kind]->probe.timing.initial_delay_ms);
+            loop_timer_start(c->probes[kind]->timer, delay_left(c->probes[kind]));
     pod_advance(c->pod);
 }
 

@@ -139,13 +139,34 @@ static int put_projected(const json_t *sources, const json_t *pod, struct volume
     return 0;
 }
 
+/* In kubelet's words. */
+static int host_path_fits(const char *path, const char *type, mode_t mode, struct err *reterr)
+{
+    static const struct {
+        const char *type, *what;
+        mode_t mode;
+    } types[] = {{"Directory", "directory", S_IFDIR},
+                 {"DirectoryOrCreate", "directory", S_IFDIR},
+                 {"File", "file", S_IFREG},
+                 {"FileOrCreate", "file", S_IFREG},
+                 {"Socket", "socket", S_IFSOCK},
+                 {"CharDevice", "character device", S_IFCHR},
+                 {"BlockDevice", "block device", S_IFBLK}};
+    for (size_t i = 0; type && i < ARRAY_LEN(types); i++)
+        if (streq(type, types[i].type) && (mode & S_IFMT) != types[i].mode)
+            return err_set(reterr, -EINVAL, NULL, "hostPath type check failed: %s is not a %s",
+                           path, types[i].what);
+    return 0;
+}
+
 static int make_host_path(const json_t *host_path, struct err *reterr)
 {
+    struct stat st;
     const char *path = json_key_str(host_path, "path"), *type = json_key_str(host_path, "type");
     if (str_empty(path))
         return err_set(reterr, -EINVAL, NULL, "hostPath has no path");
-    if (access(path, F_OK) == 0)
-        return 0;
+    if (stat(path, &st) == 0)
+        return host_path_fits(path, type, st.st_mode, reterr);
     if (!(type && strstr(type, "OrCreate")))
         return err_set(reterr, -ENOENT, NULL,
                        "hostPath %s does not exist (the lab makes nothing on the host by itself)",

@@ -1,4 +1,5 @@
 """The lab as a thing on a machine: what it changes, what it leaves, several at once, being killed."""
+import json
 import os
 import random
 import signal
@@ -113,6 +114,84 @@ def test_two_labs_side_by_side():
         for lab in labs:
             lab.down()
     assert leftovers(labs[0]) + leftovers(labs[1]) == []
+
+
+def test_a_lab_comes_back_on_other_addresses():
+    """Its subnet is somebody else's by now: the next free one is taken, and the certificates follow."""
+    lab = Lab(new_name())
+    try:
+        lab.up("--nodes", "1")
+        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
+        supervisor = lab.processes("supervise")
+        assert len(supervisor) == 1
+        os.kill(supervisor[0], signal.SIGKILL)
+        wait_until("all of it is gone", lambda: not lab.processes("fairlead"))
+        path = lab.state_dir + "/lab.json"
+        record = json.load(open(path))
+        old = record["plan"]["v4"].split(".")[2]
+        record["plan"]["v4"] = record["plan"]["v4"].replace(f".{old}.0/", f".{(int(old) + 7) % 256}.0/")
+        json.dump(record, open(path, "w"))
+        lab.up("--nodes", "1")
+        assert lab.get("cm/kept")["data"] == {"a": "b"}
+        pod = lab.get("pods", "-n", "kube-system")["items"][0]["metadata"]["name"]
+        wait_until("the node has told its address, and its certificate fits", lambda: lab.fairlead(
+            "exec", "-n", "kube-system", pod, "--", "echo", "hello", check=False).stdout == "hello\n")
+    finally:
+        lab.down()
+    assert leftovers(lab) == []
+
+
+def test_up_says_whom_it_waits_for(tmp_path):
+    manifest = tmp_path / "odd.yaml"
+    manifest.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: odd}\nspec: {containers: [{name: c, image: example.com/odd:1}]}\n")
+    lab = Lab(new_name())
+    try:
+        done = lab.fairlead("lab", "up", "--name", lab.name, "--nodes", "1", "--ephemeral", "--timeout", "5s", "-f", str(manifest), check=False)
+        assert done.returncode == 124
+        assert f"error: lab {lab.name}: not ready after 5 s: pod default/odd: ErrImagePull: the lab has no command for image" in done.stderr
+        assert "--image 'example.com/odd:1=COMMAND'" in done.stderr
+    finally:
+        lab.down()
+
+
+def test_what_a_pod_has_nested_goes_with_the_lab():
+    """Deeper than descriptors and paths go."""
+    lab = Lab(new_name())
+    try:
+        lab.up("--nodes", "1", "--ephemeral")
+        code = "import os\nos.chdir('/v')\nfor i in range(25000):\n  os.mkdir('d'); os.chdir('d')\nopen('/tmp/done', 'w')\n__import__('signal').pause()"
+        lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "deep", "labels": {"app": "deep"}}, "spec": {
+            "volumes": [{"name": "v", "emptyDir": {}}], "containers": [{
+                "name": "c", "image": "busybox", "command": ["python3", "-c", code], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+                "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1}}]}})
+        lab.wait_ready("app=deep", 1)
+    finally:
+        lab.down()
+    assert leftovers(lab) == [] and not os.path.exists(lab.state_dir)
+
+
+def test_other_mounts_of_the_machine_stay_as_they_are(tmp_path):
+    """Read-only in containers, those below them too, and with nosuid and nodev where they have it."""
+    lab = Lab(new_name("m"))
+    script = f"""
+set -e
+export PATH={BIN}:$PATH
+mount -t tmpfs -o nosuid,nodev tmpfs /mnt
+mkdir "/mnt/my disk" && mount -t tmpfs tmpfs "/mnt/my disk" && echo mine > "/mnt/my disk/file"
+fairlead lab up --name {lab.name} --nodes 1 --ephemeral
+export KUBECONFIG=$(fairlead lab kubeconfig --name {lab.name} --path)
+printf 'apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{name: c, image: busybox}}]}}\n' | fairlead apply -f -
+for i in $(seq 200); do fairlead exec p -- true 2>/dev/null && break; sleep 0.05; done
+fairlead exec p -- sh -c 'grep " /mnt " /proc/self/mounts; echo changed > "/mnt/my disk/file"' > {tmp_path}/mounts || true
+cp "/mnt/my disk/file" {tmp_path}/file
+fairlead lab down --name {lab.name}
+"""
+    try:
+        run("unshare", "-m", "--propagation", "private", "bash", "-c", script, timeout=90)
+    finally:
+        lab.down()
+    assert set("ro,nosuid,nodev".split(",")) <= set((tmp_path / "mounts").read_text().split()[3].split(","))
+    assert (tmp_path / "file").read_text() == "mine\n"
 
 
 def test_second_up_says_it_is_running(lab):

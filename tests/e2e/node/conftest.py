@@ -41,8 +41,8 @@ class PodLab(lab_harness.Lab):
         wait_until(f"{name} is ready", lambda: self.is_ready(name), timeout)
         return self.get("pod/" + name)
 
-    def raw(self, path):
-        """(status, body) of a GET on the API server itself."""
+    def raw(self, path, method="GET"):
+        """(status, body) of a request to the API server itself."""
         text = open(self.kubeconfig).read()
         field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
         tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
@@ -52,7 +52,7 @@ class PodLab(lab_harness.Lab):
             tls.load_cert_chain(f.name)
         url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
         conn = http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
-        conn.request("GET", path)
+        conn.request(method, path)
         r = conn.getresponse()
         return r.status, r.read().decode()
 

@@ -144,6 +144,92 @@ def test_pre_stop_is_within_the_grace_period(lab):
     assert 0.9 < time.monotonic() - before < 6
 
 
+def test_a_second_deletion_shortens_the_grace_period(lab):
+    lab.pod("impatient", image="busybox", command=["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], spec={"terminationGracePeriodSeconds": 120})
+    lab.wait_ready("impatient")
+    path = "/api/v1/namespaces/default/pods/impatient?gracePeriodSeconds="
+    assert lab.raw(path + "60", "DELETE")[0] == 200
+    before = time.monotonic()
+    assert lab.raw(path + "1", "DELETE")[0] == 200
+    wait_until("it is gone", lambda: lab.fairlead("get", "pod/impatient", check=False).returncode != 0, 15)
+    assert 0.5 < time.monotonic() - before < 8
+
+
+def test_commands_of_hooks_and_probes(lab):
+    """A hook's words are taken as they are; a probe's know the variables that the spec gives values."""
+    lab.pod("dollar", image="busybox", command=["sh", "-c", "touch /tmp/ready; " + LOOP[2]], container={
+        "env": [{"name": "FILE", "value": "/tmp/ready"}, {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "readinessProbe": {"exec": {"command": ["test", "$(FILE) $(NODE) $(NOBODY)", "=", "/tmp/ready  $$(NOBODY)"]}, "periodSeconds": 1},
+        "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo $$ '$(FILE)' > /tmp/hook"]}}}})
+    lab.wait_ready("dollar")
+    pid, word = lab.sh("dollar", "cat /tmp/hook").split()
+    assert int(pid) > 1 and word == "$(FILE)"
+
+
+def test_a_startup_probe_ends_with_its_first_success(lab):
+    lab.pod("up", image="busybox", command=["sh", "-c", "touch /tmp/up; " + LOOP[2]], container={
+        "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 2}})
+    lab.wait_ready("up")
+    lab.sh("up", "rm /tmp/up")
+    time.sleep(3.5)  # what must not happen has a period of one second, and happens at the second time
+    assert lab.container("up")["restartCount"] == 0 and lab.is_ready("up")
+
+
+def test_an_initial_delay_counts_from_the_start(lab):
+    """Not from the moment the startup probe has passed."""
+    lab.pod("delayed", image="busybox", command=["sh", "-c", "sleep 3; touch /tmp/up; " + LOOP[2]], container={
+        "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 30},
+        "readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": 4}})
+    lab.wait_ready("delayed", timeout=20)
+    status = lab.status("delayed")
+    at = next(c["lastTransitionTime"] for c in status["conditions"] if c["type"] == "Ready")
+    took = [time.strptime(t, "%Y-%m-%dT%H:%M:%SZ") for t in (status["containerStatuses"][0]["state"]["running"]["startedAt"], at)]
+    assert 3 <= time.mktime(took[1]) - time.mktime(took[0]) <= 6
+
+
+def test_probes_name_their_host(lab):
+    """One Host header, the probe's own: servers refuse two."""
+    lab.pod("virtual", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/ready", "httpHeaders": [
+        {"name": "Host", "value": "shop.example"}, {"name": "User-Agent", "value": "mine"}]}, "periodSeconds": 1}})
+    lab.wait_ready("virtual")
+
+
+def test_a_probe_does_not_mind_a_long_answer(lab):
+    lab.pod("long", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/bytes/3000000"}, "periodSeconds": 1}})
+    lab.wait_ready("long")
+
+
+def test_a_working_directory_is_made(lab):
+    """Images bring theirs; on the machine's own files it is not there."""
+    for name, security in (("cwd", {}), ("cwd-fixed", {"readOnlyRootFilesystem": True})):
+        lab.pod(name, image="busybox", command=LOOP, container={"workingDir": "/usr/src/app/x", "securityContext": security})
+        lab.wait_ready(name)
+        assert lab.sh(name, "pwd; readlink /proc/1/cwd").split() == ["/usr/src/app/x"] * 2
+    assert not os.path.exists("/usr/src/app/x")
+
+
+def test_a_pipe_where_a_mount_goes(lab):
+    """Opening a pipe waits for its other end; the node must not."""
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    lab.apply(config_map("piped", {"a": "1"}))
+    lab.pod("pipe", image="busybox", spec={
+        "volumes": [{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "piped"}}],
+        "initContainers": [{"name": "plant", "image": "busybox", "command": ["mkfifo", "/v/p"], "volumeMounts": mounts}]},
+        container={"volumeMounts": mounts + [{"name": "c", "mountPath": "/v/p", "subPath": "a"}]})
+    lab.wait_ready("pipe")
+    assert lab.sh("pipe", "cat /v/p") == "1"
+
+
+def test_a_host_path_is_of_its_type(lab):
+    for type_, path in (("Directory", "/etc/passwd"), ("File", "/etc"), ("Socket", "/etc/passwd")):
+        name = "typed-" + type_.lower()
+        lab.pod(name, image="busybox", spec={"volumes": [{"name": "v", "hostPath": {"path": path, "type": type_}}]})
+        wait_until(f"{name} is refused", lambda: any(
+            reason == "FailedMount" and f"hostPath type check failed: {path} is not a {type_.lower()}" in message for reason, message in events(lab, name)))
+    lab.pod("typed", image="busybox", spec={"volumes": [{"name": "v", "hostPath": {"path": "/etc", "type": "Directory"}}]})
+    lab.wait_ready("typed")
+
+
 def test_sidecars_start_first_and_end_last(lab):
     out = f"/tmp/fairlead-{lab.name}-sidecars"
     os.makedirs(out, exist_ok=True)

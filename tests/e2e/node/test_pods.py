@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from suite import ECHO, run, wait_until
+from suite import ECHO, SLOW, run, wait_until
 
 
 def test_what_a_container_sees(lab):
@@ -93,6 +93,9 @@ def test_crash_loop_backs_off(lab):
                lambda: lab.container("crash").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
     assert waiting and lab.container("crash")["restartCount"] >= 1
     assert lab.logs("crash", "--previous") == "run\n"
+    lab.pod("crash-id", image="busybox", command=["sh", "-c", "cat /proc/sys/kernel/random/uuid; exit 1"])
+    wait_until("it waits", lambda: lab.container("crash-id").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    assert lab.logs("crash-id", "--previous") == lab.logs("crash-id"), "between runs the last state is the run that ended"
 
 
 def test_init_containers_run_in_order(lab):
@@ -105,6 +108,14 @@ def test_init_containers_run_in_order(lab):
     lab.wait_ready("inits")
     assert lab.sh("inits", "cat /v/order").split() == ["1", "2"]
     assert [s["state"]["terminated"]["exitCode"] for s in lab.status("inits")["initContainerStatuses"]] == [0, 0]
+
+
+def test_an_init_container_that_fails(lab):
+    lab.pod("init-bad", image="busybox", spec={"restartPolicy": "Never", "initContainers": [
+        {"name": "i", "image": "busybox", "command": ["sh", "-c", "exit 2"]}]})
+    wait_until("it has failed", lambda: lab.status("init-bad").get("phase") == "Failed")
+    assert lab.container("init-bad", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 2
+    assert lab.container("init-bad")["state"] == {"waiting": {"reason": "PodInitializing"}}
 
 
 def test_unknown_image_says_what_to_do(lab):
@@ -149,6 +160,9 @@ def test_logs(lab):
     wait_until("it has spoken", lambda: "bad" in lab.logs("talks"))
     assert lab.logs("talks", "--tail", "2") == "line 5\nbad\n"
     assert lab.logs("talks", "--tail=1", "--timestamps").split()[0].endswith("Z")
+    assert lab.logs("talks", "--since", "1h") == lab.logs("talks")
+    time.sleep(2.1)  # what is asked for is younger than the lines
+    assert lab.logs("talks", "--since", "1s") == ""
 
 
 def test_log_options(lab):
@@ -228,6 +242,10 @@ def test_dns(lab):
          "spec": {"clusterIP": "None", "selector": {"app": "named"}, "ports": [{"name": "http", "port": 8080}]}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias"},
          "spec": {"type": "ExternalName", "externalName": "example.org"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "inner"},
+         "spec": {"type": "ExternalName", "externalName": "plain.default.svc.cluster.local"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ring"},
+         "spec": {"type": "ExternalName", "externalName": "ring.default.svc.cluster.local"}},
     )
     pod = lab.wait_ready(lab.pod("named", labels={"app": "named"}, spec={"hostname": "first", "subdomain": "group"}))
     lab.wait_ready("net-0") if "net-0" in str(lab.get("pods")) else lab.wait_ready(lab.pod("net-0"))
@@ -242,6 +260,10 @@ def test_dns(lab):
     assert ask("SRV", "_http._tcp.plain.default.svc.cluster.local") == "0 100 80 plain.default.svc.cluster.local."
     assert ask("SRV", "_http._tcp.group.default.svc.cluster.local") == "0 100 8080 first.group.default.svc.cluster.local."
     assert ask("CNAME", "alias.default.svc.cluster.local") == "example.org."
+    assert ask("inner.default.svc.cluster.local").split() == ["plain.default.svc.cluster.local.", cluster_ip]
+    assert ask("CNAME", "inner.default.svc.cluster.local") == "plain.default.svc.cluster.local."
+    assert lab.sh("named", "getent ahostsv4 inner").split()[0] == cluster_ip, "a program's resolver asks once"
+    assert set(ask("ring.default.svc.cluster.local").split()) == {"ring.default.svc.cluster.local."}
     assert ask("-x", cluster_ip) == "plain.default.svc.cluster.local."
     assert ask("-x", ip) == "first.group.default.svc.cluster.local."
     assert ask("+tcp", "TXT", "dns-version.cluster.local") == '"1.1.0"'
@@ -255,6 +277,32 @@ def test_dns(lab):
     assert rcode("example.com")[0] == "REFUSED"
 
 
+def test_idle_dns_streams_keep_nobody_out(lab):
+    lab.wait_ready(lab.pod("held", image="busybox"))
+    code = ("import socket, subprocess\nheld = [socket.create_connection(('10.96.0.10', 53), timeout=5) for _ in range(300)]\n"
+            "print(subprocess.run(['dig', '@10.96.0.10', '+short', '+tcp', '+time=2', '+tries=1', 'TXT', 'dns-version.cluster.local'], "
+            "capture_output=True, text=True).stdout)")
+    assert lab.in_pod_net("held", "python3", "-c", code).strip() == '"1.1.0"'
+
+
+def test_many_files_do_not_hold_up_the_node(lab):
+    """What a pod leaves is removed beside the node: other pods' commands, probes and logs go on."""
+    lab.wait_ready(lab.pod("beside", image="busybox", spec={"nodeName": "node-1"}))
+    code = ("import os\nfor i in range(4000): os.makedirs(f'/v/{i}/a'); open(f'/v/{i}/a/f', 'w')\n"
+            "open('/tmp/full', 'w')\n__import__('signal').pause()")
+    lab.pod("hoarder", image="busybox", command=["python3", "-c", code], spec={"nodeName": "node-1", "volumes": [{"name": "v", "emptyDir": {}}]},
+            container={"volumeMounts": [{"name": "v", "mountPath": "/v"}], "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/full"]}}})
+    uid = lab.wait_ready("hoarder", timeout=60)["metadata"]["uid"]
+    node = f"{lab.state_dir}/nodes/node-1"
+    assert os.path.isdir(f"{node}/pods/{uid}")
+    lab.delete_and_wait("hoarder")
+    before = time.monotonic()
+    lab.sh("beside", "true")
+    assert time.monotonic() - before < 2 * SLOW
+    wait_until("its place is free", lambda: not os.path.exists(f"{node}/pods/{uid}"))
+    wait_until("its files are gone", lambda: not [f for f in os.listdir(node) if "trash" in f], 60)
+
+
 def test_a_killed_node_comes_back(lab):
     pod = lab.wait_ready(lab.pod("survivor"))
     node = pod["spec"]["nodeName"]
@@ -263,6 +311,26 @@ def test_a_killed_node_comes_back(lab):
     os.kill(int(pids[0]), 9)
     wait_until("its container was started again", lambda: lab.container("survivor").get("restartCount", 0) == 1 and
                lab.is_ready("survivor"), 20)
+
+
+def test_nothing_of_a_killed_node_lives_on(lab):
+    """ping of an ordinary user has gained a capability by its execution, which ends its wish to die with the node."""
+    for name, spec in (("gained", {}), ("gained-host", {"hostNetwork": True})):
+        lab.pod(name, image="busybox", command=["ping", "-i", "5", "127.0.0.77"],
+                spec={"nodeName": "node-1", "securityContext": {"runAsUser": 1000, "runAsGroup": 1000}, **spec})
+        lab.wait_ready(name)
+
+    def pings():
+        return {int(p) for p in os.listdir("/proc") if p.isdigit() and cmdline(p)[:4] == ["ping", "-i", "5", "127.0.0.77"]}
+
+    before = pings()
+    assert len(before) == 2
+    pid = next(p for p in os.listdir("/proc") if p.isdigit() and is_node(p, lab.name, "node-1"))
+    os.kill(int(pid), 9)
+    wait_until("they were started again, and the old ones are gone", lambda: len(pings()) == 2 and not pings() & before, 20)
+    for name in ("gained", "gained-host"):
+        lab.delete_and_wait(name)
+    assert not pings()
 
 
 def cmdline(pid):

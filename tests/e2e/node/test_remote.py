@@ -110,9 +110,10 @@ def test_two_clients_see_the_same_and_a_slow_one_loses_nothing(lab):
 def test_exec_with_a_terminal(lab):
     lab.wait_ready(lab.pod("shell", image="busybox"))
     t = Terminal(lab, "exec", "-it", "shell", "--", "sh")
-    t.type("stty size; echo is-$((1+1))\n")
+    t.type("stty size; echo is-$((1+1)); echo $TERM-$((2+1))\n")
     t.wait_for("33 99")
     t.wait_for("is-2")
+    t.wait_for("xterm-3")
     t.resize(44, 111)
     wait = time.monotonic() + 10 * SLOW
     while "44 111" not in t.seen and time.monotonic() < wait:

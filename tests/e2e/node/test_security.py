@@ -1,4 +1,5 @@
 """A pod as an attacker: what of the machine, the lab and other pods it can read, change or kill (src/lab/README-node.md says what it can)."""
+import errno
 import os
 
 import pytest
@@ -69,13 +70,26 @@ def test_an_exec_process_does_not_lend_its_memory(lab, attacker):
            "    if not p.isdigit() or int(p) in (1,own): continue\n"
            "    try:\n"
            "      exe=os.readlink(f'/proc/{p}/exe')\n"
-           "      if 'labd' in exe: hits.append(exe)\n"
+           "      if 'labd' in exe or exe == '/': hits.append(exe)\n"
            "    except OSError: pass\n"
            "print(hits)\n")
     lab.sh(attacker, f"cat > /tmp/spy.py <<'E'\n{spy}E\n(python3 /tmp/spy.py > /tmp/hits) & sleep 0.1")
     for _ in range(40):
         lab.sh(attacker, "true")
     assert wait_until("the spy has ended", lambda: lab.sh(attacker, "cat /tmp/hits")).strip() == "[]"
+
+
+def test_the_nodes_program_is_out_of_reach(lab, attacker):
+    """A script whose interpreter is /proc/self/exe makes the node's program run inside, where a link leads to its file."""
+    lab.sh(attacker, "printf '#!/proc/self/exe\\n' > /tmp/self; chmod +x /tmp/self")
+    assert "fairlead-labd" in lab.fairlead("exec", attacker, "--", "/tmp/self", check=False).stderr
+    for pid in lab.processes("fairlead-labd node"):
+        program = f"/proc/{pid}/exe"
+        assert os.statvfs(program).f_flag & os.ST_RDONLY
+        for change in (lambda p: os.chmod(p, 0o755), lambda p: os.utime(p), lambda p: open(p, "r+b")):
+            with pytest.raises(OSError) as caught:
+                change(program)
+            assert caught.value.errno in (errno.EROFS, errno.ETXTBSY)
 
 
 def test_capabilities(lab):

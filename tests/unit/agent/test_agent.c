@@ -659,7 +659,8 @@ static void test_row_46_one_sync_at_a_time(void **state)
     world_end(&w);
 }
 
-/* A refused change is tried again by itself, as a whole. */
+/* A refused change is tried again by itself, as a whole, and flows that began meanwhile are looked
+ * at (row 38). */
 static void test_row_46_failure_is_tried_again(void **state)
 {
     struct world w;
@@ -667,10 +668,13 @@ static void test_row_46_failure_is_tried_again(void **state)
     world_begin(&w);
     world_start(&w);
     assert_until(&w, stats(&w).synced);
+    assert_until(&w, fake_dataplane_settles(w.backend) == 1);
     fake_dataplane_fail(w.backend, 1);
     put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
     assert_until(&w, stats(&w).sync_failures == 1);
+    assert_until(&w, fake_dataplane_settles(w.backend) == 2);
     assert_until(&w, stats(&w).dataplane.repairs == 1);
+    assert_until(&w, fake_dataplane_settles(w.backend) == 3);
     world_end(&w);
 }
 

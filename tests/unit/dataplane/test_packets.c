@@ -518,6 +518,50 @@ static void test_row_21_source_ranges_live(void **state)
 }
 
 /* The node's own traffic leaves under the address of the way it takes. */
+/* A server on the node's own address and on the Service's own port: nothing is rewritten, and yet
+ * it is reached; where policy Local has no endpoint here, the drop stays. */
+static void test_rows_15_18_an_endpoint_that_is_its_own_frontend(void **state)
+{
+    struct dataplane_endpoint self4 = ep("198.51.100.1", 8080), other4 = ep("198.51.100.1", 8081),
+                              self6 = ep("fd99::1", 8080), out = ep("198.51.100.2", 8090);
+    struct frontend f[] = {
+        fe("198.51.100.1", AF_INET, IPPROTO_TCP, 8080, DATAPLANE_EXTERNAL, &self4, 1),
+        fe(NULL, AF_INET, IPPROTO_TCP, 8081, DATAPLANE_EXTERNAL, &other4, 1),
+        fe_local("fd99::1", AF_INET6, 8080, DATAPLANE_EXTERNAL_LOCAL, &self6, &self6),
+        fe_local("198.51.100.1", AF_INET, 8090, DATAPLANE_EXTERNAL_LOCAL, &out, NULL),
+    };
+    static const struct {
+        const char *to;
+        uint16_t port;
+        const char *want;
+    } asked[] = {{"198.51.100.1", 8080, "node:8080"},
+                 {"198.51.100.1", 8081, "node:8081"},
+                 {"fd99::1", 8080, "node:8080"}};
+    (void)state;
+    pid_t server = fork();
+    if (server == 0)
+        serve("node");
+    const struct request ready = {
+        .ip = "127.0.0.1", .port = 8090, .proto = IPPROTO_TCP, .op = OPEN};
+    for (int i = 0; i < 200 && !streq(ask_from(NODE, &ready).text, "node"); i++)
+        usleep(10000);
+    apply(f, ARRAY_LEN(f), true);
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+        for (int from = 0; from < N_HOSTS; from++) {
+            struct request q = {.port = asked[i].port, .proto = IPPROTO_TCP};
+            snprintf(q.ip, sizeof(q.ip), "%s", asked[i].to);
+            struct answer a = ask_from(from, &q);
+            if (strncmp(a.text, asked[i].want, strlen(asked[i].want)) != 0)
+                fail_msg("%s -> %s:%u: %s", hosts[from].name, q.ip, q.port, a.text);
+        }
+    struct request dropped = {
+        .ip = "198.51.100.1", .port = 8090, .proto = IPPROTO_TCP, .wait_ms = DROP_MS};
+    assert_string_equal(ask_from(OUTSIDE, &dropped).text, "TIMEOUT");
+    kill(server, SIGKILL);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    apply(frontends, n_frontends, true);
+}
+
 static void test_row_22_the_node_is_masqueraded(void **state)
 {
     struct request q = {.ip = "203.0.113.3", .src = "192.0.2.77", .port = 80, .proto = T};
@@ -669,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),
         cmocka_unit_test(test_row_21_source_ranges_live),
+        cmocka_unit_test(test_rows_15_18_an_endpoint_that_is_its_own_frontend),
         cmocka_unit_test(test_row_22_the_node_is_masqueraded),
         cmocka_unit_test(test_rows_14_23_pods_by_interface),
         cmocka_unit_test(test_row_23_policy_local_without_a_detector),
