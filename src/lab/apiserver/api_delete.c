@@ -23,17 +23,13 @@ struct delete_options {
     bool dry_run;
 };
 
-/* From the body (DeleteOptions) and the query; false: answered. */
-static bool read_options(struct api_request *r, struct delete_options *o)
+/* From a DeleteOptions (NULL: none) and the query; false: answered. */
+static bool take_options(struct api_request *r, const json_t *body, struct delete_options *o)
 {
-    AUTO_JSON json_t *body = NULL;
     AUTO_CHARS char *grace = url_param(r->query, "gracePeriodSeconds");
     AUTO_CHARS char *policy = url_param(r->query, "propagationPolicy");
     uint64_t v;
-    *o = (struct delete_options){.grace_s = -1};
-    if (api_read_message(r, &schema_delete_options, &body) < 0)
-        return false;
-    o->grace_s = json_at_int(body, "gracePeriodSeconds", -1);
+    *o = (struct delete_options){.grace_s = json_at_int(body, "gracePeriodSeconds", -1)};
     if (grace && (str_to_u64(str_from(grace), &v) < 0 || v > INT32_MAX)) {
         api_status(r, 400, "BadRequest", NULL,
                    "gracePeriodSeconds: \"%s\" is not a number of seconds", grace);
@@ -59,6 +55,13 @@ static bool read_options(struct api_request *r, struct delete_options *o)
         return false;
     }
     return true;
+}
+
+/* The body is the DeleteOptions; false: answered. */
+static bool read_options(struct api_request *r, struct delete_options *o)
+{
+    AUTO_JSON json_t *body = NULL;
+    return api_read_message(r, &schema_delete_options, &body) == 0 && take_options(r, body, o);
 }
 
 static bool add_finalizer(json_t *object, const char *name)
@@ -168,6 +171,13 @@ static bool check_preconditions(struct api_request *r, const struct object *old,
     return false;
 }
 
+static bool is_protected(const struct api_kind *k, const struct object *o)
+{
+    return streq(k->kind, "Namespace") &&
+           (streq(o->name, "default") || streq(o->name, "kube-system") ||
+            streq(o->name, "kube-public"));
+}
+
 static void reply_gone(struct api_request *r, const struct object *old)
 {
     if (streq(r->kind->kind, "Pod")) {
@@ -181,46 +191,77 @@ static void reply_gone(struct api_request *r, const struct object *old)
     api_reply_object(r, 200, status);
 }
 
-void api_delete(struct api_request *r)
+/* False: answered. *ret: what is there afterwards, a new reference; *ret_gone: it was the last. */
+static bool delete_one(struct api_request *r, const struct delete_options *o, struct object **ret,
+                       bool *ret_gone)
 {
-    struct delete_options o;
     struct err err = {0};
-    if (!read_options(r, &o))
-        return;
-    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name), *stored = old;
+    int code = 0;
     if (!old) {
         api_not_found(r, r->name);
-        return;
+        return false;
     }
-    if (!check_preconditions(r, old, &o))
-        return;
-    if (streq(r->kind->kind, "Namespace") &&
-        (streq(old->name, "default") || streq(old->name, "kube-system") ||
-         streq(old->name, "kube-public"))) {
+    if (!check_preconditions(r, old, o))
+        return false;
+    if (is_protected(r->kind, old)) {
         AUTO_CHARS char *name = xstrdup(old->name);
         AUTO_JSON json_t *details = api_details(r, name);
         api_status(r, 403, "Forbidden", details,
                    "namespaces \"%s\" is forbidden: this namespace may not be deleted", name);
+        return false;
+    }
+    object_ref(old);
+    AUTO_JSON json_t *object = api_tree(old);
+    bool changed = mark(r->kind, object, o);
+    if (!o->dry_run && (changed || !is_held(r->kind, object)))
+        code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
+    *ret_gone = o->dry_run || code == 1;
+    *ret = object_ref(code == 1 ? old : stored);
+    object_unref(old);
+    if (code >= 0)
+        return true;
+    object_unref(*ret);
+    api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+    return false;
+}
+
+void api_delete(struct api_request *r)
+{
+    struct delete_options o;
+    struct object *left;
+    bool gone;
+    if (!read_options(r, &o) || !delete_one(r, &o, &left, &gone))
+        return;
+    if (gone)
+        reply_gone(r, left);
+    else
+        api_reply_stored(r, 200, left);
+    object_unref(left);
+}
+
+/* pods/eviction without disruption budgets: a delete, as its deleteOptions say. */
+void api_evict(struct api_request *r)
+{
+    AUTO_JSON json_t *body = NULL;
+    struct delete_options o;
+    struct object *left;
+    bool gone;
+    r->query = (struct str){NULL, 0}; /* options of a create, which have been read */
+    if (api_read_message(r, &schema_eviction, &body) < 0)
+        return;
+    const char *name = json_at_str(body, "metadata.name");
+    if (!str_empty(name) && !streq(name, r->name)) {
+        api_status(r, 400, "BadRequest", NULL, "name in URL does not match name in Eviction object");
         return;
     }
-    AUTO_JSON json_t *object = api_tree(old);
-    object_ref(old);
-    bool changed = mark(r->kind, object, &o);
-    struct object *stored = old;
-    int code = 0;
-    if (o.dry_run)
-        reply_gone(r, old);
-    else if (changed || !is_held(r->kind, object))
-        code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
-    if (o.dry_run)
-        ;
-    else if (code < 0)
-        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
-    else if (code == 1)
-        reply_gone(r, old);
-    else
-        api_reply_stored(r, 200, stored);
-    object_unref(old);
+    if (!take_options(r, json_object_get(body, "deleteOptions"), &o) ||
+        !delete_one(r, &o, &left, &gone))
+        return;
+    object_unref(left);
+    api_reply_json(r, 201,
+                   STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+                       "\"Success\",\"code\":201}"));
 }
 
 void api_delete_collection(struct api_request *r)

@@ -179,6 +179,7 @@ void api_admit_create(struct api_request *r, json_t *object);
 
 /* api_delete.c */
 void api_delete(struct api_request *r);
+void api_evict(struct api_request *r);
 void api_delete_collection(struct api_request *r);
 /* Removes for good if nothing holds the object any more; otherwise stores it. Answers with the
  * object. */

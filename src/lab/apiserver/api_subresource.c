@@ -156,14 +156,6 @@ static void finalize(struct api_request *r, struct object *old)
         api_commit(r, object, old, 200);
 }
 
-/* pods/eviction without disruption budgets: a delete. */
-static void evict(struct api_request *r)
-{
-    free(TAKE(r->subresource));
-    r->query = (struct str){NULL, 0};
-    api_delete(r);
-}
-
 /* pods/ephemeralcontainers: the pod, of which only these change (api_write.c). */
 static void ephemeral_containers(struct api_request *r, struct object *pod)
 {
@@ -193,7 +185,7 @@ void api_subresource(struct api_request *r)
     } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod") && post) {
         bind_pod(r, old);
     } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod") && post) {
-        evict(r);
+        api_evict(r);
     } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
         ephemeral_containers(r, old);
     } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
