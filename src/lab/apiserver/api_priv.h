@@ -169,6 +169,11 @@ int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **r
 /* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
  * dropped. An empty body is {}. */
 int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
+/* A patch in any of the forms, and what it makes of *object, whose table is schema; both answer the
+ * error themselves. */
+int api_read_patch(struct api_request *r, char duplicate[128], json_t **ret) NODISCARD;
+int api_apply_patch(struct api_request *r, const struct schema *schema, const json_t *patch,
+                    json_t **object) NODISCARD;
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
 /* {"metadata":…} of the stored object as a tree; new reference. */

@@ -31,31 +31,49 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
     return scale;
 }
 
+/* The Scale the body asks for, from the one there is; false: answered. */
+static bool read_scale(struct api_request *r, json_t **scale)
+{
+    AUTO_JSON json_t *body = NULL;
+    struct err err = {0};
+    char duplicate[128];
+    if (str_is(http_exchange_method(r->exchange), "PATCH")) {
+        if (api_read_patch(r, duplicate, &body) < 0 ||
+            api_apply_patch(r, &schema_scale, body, scale) < 0)
+            return false;
+        if (schema_decode(&schema_scale, *scale, NULL, &err) < 0) {
+            api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
+            return false;
+        }
+    } else {
+        if (api_read_message(r, &schema_scale, &body) < 0)
+            return false;
+        json_object_update(*scale, body);
+    }
+    int64_t replicas = json_at_int(*scale, "spec.replicas", 0);
+    if (replicas >= 0)
+        return true;
+    struct api_causes causes = {0};
+    AUTO_CHARS char *name = xstrdup(r->name);
+    api_cause_add(&causes, "FieldValueInvalid", "spec.replicas",
+                  "Invalid value: %lld: must be greater than or equal to 0", (long long)replicas);
+    api_invalid(r, name, &causes);
+    api_causes_done(&causes);
+    return false;
+}
+
 static void scale(struct api_request *r, struct object *old)
 {
     AUTO_JSON json_t *object = api_tree(old);
-    AUTO_JSON json_t *body = NULL;
-    struct err err = {0};
-    struct str method = http_exchange_method(r->exchange);
-    if (str_is(method, "GET")) {
-        AUTO_JSON json_t *answer = scale_of(r->kind, object);
-        api_reply_object(r, 200, answer);
-        return;
-    }
-    bool patch = str_is(method, "PATCH");
-    if (patch &&
-        json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, NULL, &body, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
-        return;
-    }
-    if (!patch && api_read_message(r, &schema_scale, &body) < 0)
-        return;
     AUTO_JSON json_t *wanted = scale_of(r->kind, object);
-    if (str_is(method, "PATCH"))
-        api_patch_merge(wanted, body);
-    else
-        json_object_update(wanted, body);
-    const char *version = json_at_str(body, "metadata.resourceVersion");
+    struct err err = {0};
+    if (str_is(http_exchange_method(r->exchange), "GET")) {
+        api_reply_object(r, 200, wanted);
+        return;
+    }
+    if (!read_scale(r, &wanted))
+        return;
+    const char *version = json_at_str(wanted, "metadata.resourceVersion");
     int64_t replicas = json_at_int(wanted, "spec.replicas", 0);
     AUTO_CHARS char *name = xstrdup(r->name);
     if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
@@ -65,15 +83,6 @@ static void scale(struct api_request *r, struct object *old)
                    "please apply your changes to the latest "
                    "version and try again",
                    api_kind_resource(r->kind), name);
-        return;
-    }
-    if (replicas < 0) {
-        struct api_causes causes = {0};
-        api_cause_add(&causes, "FieldValueInvalid", "spec.replicas",
-                      "Invalid value: %lld: must be greater than or equal to 0",
-                      (long long)replicas);
-        api_invalid(r, name, &causes);
-        api_causes_done(&causes);
         return;
     }
     if (replicas != json_at_int(object, "spec.replicas", 0)) {
@@ -97,6 +106,23 @@ static void reply_success(struct api_request *r, int status)
                        "\"Success\",\"code\":201}"));
 }
 
+/* False: answered. */
+static bool check_target(struct api_request *r, const char *node)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    if (!str_empty(node) && str_is_dns1123_subdomain(str_from(node)))
+        return true;
+    struct api_causes causes = {0};
+    if (str_empty(node))
+        api_cause_add(&causes, "FieldValueRequired", "target.name", "Required value");
+    else
+        api_cause_add(&causes, "FieldValueInvalid", "target.name",
+                      "Invalid value: \"%.253s\": is not the name of a node", node);
+    api_invalid(r, name, &causes);
+    api_causes_done(&causes);
+    return false;
+}
+
 /* pods/binding: what a scheduler says. */
 static void bind_pod(struct api_request *r, struct object *old)
 {
@@ -106,12 +132,19 @@ static void bind_pod(struct api_request *r, struct object *old)
     char now[21];
     if (api_read_message(r, &schema_binding, &body) < 0)
         return;
-    if (!json_at_str(body, "target.name")) {
-        api_status(r, 400, "BadRequest", NULL, "binding: target.name is required");
+    if (!check_target(r, json_at_str(body, "target.name")))
+        return;
+    const char *have = json_at_str(object, "spec.nodeName"),
+               *uid = json_at_str(body, "metadata.uid");
+    AUTO_CHARS char *name = xstrdup(r->name);
+    if (!str_empty(uid) && !streq(uid, old->uid)) {
+        AUTO_JSON json_t *details = api_details(r, name);
+        api_status(r, 409, "Conflict", details,
+                   "Operation cannot be fulfilled on pods/binding \"%s\": Precondition failed: UID "
+                   "in precondition: %s, UID in object meta: %s",
+                   name, uid, old->uid);
         return;
     }
-    const char *have = json_at_str(object, "spec.nodeName");
-    AUTO_CHARS char *name = xstrdup(r->name);
     if (have || json_at_str(object, "metadata.deletionTimestamp")) {
         AUTO_JSON json_t *details = api_details(r, name);
         api_status(r, 409, "Conflict", details,
@@ -135,7 +168,7 @@ static void bind_pod(struct api_request *r, struct object *old)
     json_array_append_new(conditions, json_pack("{s:s,s:s,s:s}", "type", "PodScheduled", "status",
                                                 "True", "lastTransitionTime", now));
     struct object *stored;
-    if (store_put(r->server->store, r->kind_index, object, &stored, &err) < 0)
+    if (!r->dry_run && store_put(r->server->store, r->kind_index, object, &stored, &err) < 0)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
     else
         reply_success(r, 201);
@@ -164,33 +197,50 @@ static void ephemeral_containers(struct api_request *r, struct object *pod)
         api_reply_stored(r, 200, pod);
     else if (str_is(method, "PUT"))
         api_update(r);
-    else if (str_is(method, "PATCH"))
-        api_patch(r);
     else
-        api_status(r, 405, "MethodNotAllowed", NULL,
-                   "the server does not allow this method on the requested resource");
+        api_patch(r);
+}
+
+/* Subresources that are known take the methods their discovery names, and no other. */
+static bool method_fits(const struct api_request *r, struct str method)
+{
+    static const struct {
+        const char *subresource;
+        const char *methods;
+    } rows[] = {{"scale", " GET PUT PATCH "},       {"ephemeralcontainers", " GET PUT PATCH "},
+                {"finalize", " PUT "},              {"log", " GET "},
+                {"exec", " GET POST "},             {"attach", " GET POST "},
+                {"binding", " POST "},              {"eviction", " POST "},
+                {"token", " POST "}};
+    AUTO_CHARS char *word = xasprintf(" " STR_FMT " ", STR_ARG(method));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (streq(r->subresource, rows[i].subresource))
+            return strstr(rows[i].methods, word) != NULL;
+    return true;
 }
 
 void api_subresource(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange);
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
-    bool post = str_is(method, "POST");
     if (!old) {
         api_not_found(r, r->name);
         return;
     }
-    if (streq(r->subresource, "scale") && r->kind->has_scale) {
+    if (!method_fits(r, method)) {
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+    } else if (streq(r->subresource, "scale") && r->kind->has_scale) {
         scale(r, old);
-    } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod") && post) {
+    } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod")) {
         bind_pod(r, old);
-    } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod") && post) {
+    } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod")) {
         api_evict(r);
     } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
         ephemeral_containers(r, old);
     } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
         finalize(r, old);
-    } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount") && post) {
+    } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount")) {
         api_token_request(r);
     } else if (streq(r->kind->kind, "Pod") &&
                (streq(r->subresource, "log") || streq(r->subresource, "exec") ||

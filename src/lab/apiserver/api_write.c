@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "codec/url.h"
 #include "codec/yaml.h"
+#include "kube/patch.h"
 #include "kube/pbobject.h"
 #include "lab/apiserver/api_priv.h"
 
@@ -547,15 +548,15 @@ void api_update(struct api_request *r)
     commit_change(r, object, old);
 }
 
-static int apply_patch(struct api_request *r, struct str type, json_t **object, const json_t *patch,
-                       struct err *err)
+static int apply_patch(const struct schema *schema, struct str type, json_t **object,
+                       const json_t *patch, struct err *err)
 {
     if (str_starts(type, STR("application/json-patch+json")))
         return api_patch_json(object, patch, err);
     if (!json_is_object(patch))
         return err_set(err, -EINVAL, NULL, "the patch must be an object");
     if (str_starts(type, STR("application/strategic-merge-patch+json")))
-        return api_patch_strategic(r->kind, *object, patch, err);
+        return patch_apply_strategic(schema, *object, patch, err);
     api_patch_merge(*object, patch);
     return 0;
 }
@@ -594,24 +595,47 @@ static void patch_failed(struct api_request *r, struct str type, int code, const
         api_status(r, 400, "BadRequest", details, "error decoding patch: %s", err_text(err));
 }
 
-void api_patch(struct api_request *r)
+int api_read_patch(struct api_request *r, char duplicate[128], json_t **ret)
 {
-    struct str type = http_exchange_header(r->exchange, "content-type");
     AUTO_JSON json_t *patch = NULL;
-    char duplicate[128] = "";
     struct err err = {0};
-    if (!patch_type_known(r, type))
-        return;
+    if (!patch_type_known(r, http_exchange_header(r->exchange, "content-type")))
+        return -EINVAL;
     if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
         0) {
         api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
-        return;
+        return -EINVAL;
     }
     if (!json_values_within(patch, API_VALUES_MAX)) {
         api_status(r, 400, "BadRequest", NULL, "error decoding patch: it has more than %d values",
                    API_VALUES_MAX);
-        return;
+        return -EINVAL;
     }
+    *ret = TAKE(patch);
+    return 0;
+}
+
+int api_apply_patch(struct api_request *r, const struct schema *schema, const json_t *patch,
+                    json_t **object)
+{
+    struct str type = http_exchange_header(r->exchange, "content-type");
+    struct err err = {0};
+    if (!json_is_array(patch) && !json_at(patch, "metadata.resourceVersion"))
+        json_del(*object, "metadata.resourceVersion");
+    int code = apply_patch(schema, type, object, patch, &err);
+    if (code == 0 && !json_is_object(*object))
+        code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
+    if (code < 0)
+        patch_failed(r, type, code, &err);
+    return code;
+}
+
+void api_patch(struct api_request *r)
+{
+    AUTO_JSON json_t *patch = NULL;
+    char duplicate[128] = "";
+    if (api_read_patch(r, duplicate, &patch) < 0)
+        return;
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
     if (!old) {
         api_not_found(r, r->name);
@@ -620,15 +644,7 @@ void api_patch(struct api_request *r)
     AUTO_JSON json_t *object = api_tree(old);
     if (r->kind->from_stored)
         r->kind->from_stored(object);
-    if (!json_is_array(patch) && !json_at(patch, "metadata.resourceVersion"))
-        json_del(object, "metadata.resourceVersion");
-    int code = apply_patch(r, type, &object, patch, &err);
-    if (code == 0 && !json_is_object(object))
-        code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
-    if (code < 0) {
-        patch_failed(r, type, code, &err);
-        return;
-    }
-    if (check_type(r, r->kind, object) && settle_tree(r, r->kind, object, duplicate) == 0)
+    if (api_apply_patch(r, r->kind->schema, patch, &object) == 0 &&
+        check_type(r, r->kind, object) && settle_tree(r, r->kind, object, duplicate) == 0)
         commit_change(r, object, old);
 }
