@@ -18,6 +18,7 @@ enum {
     BACKOFF_MIN_MS = 10,
     BACKOFF_MAX_MS = 10000,
     TICK_MS = 1000,
+    REMEMBERED_MAX = 4096,
 };
 
 static const struct controller_kind *const controller_table[] = {
@@ -43,6 +44,7 @@ struct controller {
     const struct controller_kind *kind;
     struct controllers *set;
     struct map works;
+    struct map remembered;
     struct list_node ready;
     unsigned in_flight;
 };
@@ -83,6 +85,8 @@ struct sync_part {
     enum watched kind;
     bool is_delete;
     bool is_create;
+    sync_answer_fn *fn; /* of sync_ask() */
+    char *text;
 };
 
 /* ---- queue ---- */
@@ -154,6 +158,7 @@ void controller_enqueue_object(struct controller *c, const json_t *object)
 static void part_free(struct sync_part *part)
 {
     list_remove(&part->node);
+    free(part->text);
     free(part);
 }
 
@@ -204,7 +209,7 @@ static void on_sync_call(const struct kube_result *r, void *user)
     struct sync_part *part = user;
     struct sync *s = part->sync;
     struct controller *c = s->work->controller;
-    bool fine = kube_ok(r) || (part->is_delete && r->status == 404) ||
+    bool fine = kube_ok(r) || ((part->is_delete || part->fn) && r->status == 404) ||
                 (part->is_create && r->status == 409 && streq(r->reason, "AlreadyExists"));
     if (!fine) {
         s->failed = true;
@@ -212,6 +217,8 @@ static void on_sync_call(const struct kube_result *r, void *user)
             log_warn("api call failed", kv_s("controller", c->kind->name),
                      kv_s("object", s->work->key), kv_i("status", r->status),
                      kv_s("err", r->message));
+    } else if (part->fn) {
+        part->fn(s, part->kind, r, part->text);
     } else if (kube_ok(r) && part->kind != _WATCHED_MAX && json_at_str(r->object, "metadata.uid")) {
         informer_offer(c->set->watches[part->kind].informer, r->object);
     }
@@ -219,18 +226,47 @@ static void on_sync_call(const struct kube_result *r, void *user)
     sync_part_done(s);
 }
 
-void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
-               const char *content_type, const json_t *body)
+static struct sync_part *part_new(struct sync *s, enum watched kind)
 {
     struct sync_part *part = NEW(struct sync_part);
     part->sync = s;
     part->kind = kind;
-    part->is_delete = streq(method, "DELETE");
-    part->is_create = streq(method, "POST");
     s->pending++;
     list_add_tail(&s->parts, &part->node);
+    return part;
+}
+
+void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
+               const char *content_type, const json_t *body)
+{
+    struct sync_part *part = part_new(s, kind);
+    part->is_delete = streq(method, "DELETE");
+    part->is_create = streq(method, "POST");
     part->call = kube_call(s->work->controller->set->client, method, path, content_type, body,
                            on_sync_call, part);
+}
+
+void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
+              sync_answer_fn *fn)
+{
+    struct sync_part *part = part_new(s, kind);
+    part->fn = fn;
+    part->text = xstrdup(text);
+    part->call = kube_call(s->work->controller->set->client, "GET", path, NULL, NULL, on_sync_call,
+                           part);
+}
+
+void controller_remember(struct controller *c, const char *text)
+{
+    static char present; /* a map keeps no empty values */
+    if (c->remembered.used >= REMEMBERED_MAX)
+        map_done(&c->remembered);
+    map_put_cstr(&c->remembered, text, &present);
+}
+
+bool controller_remembers(const struct controller *c, const char *text)
+{
+    return map_find_cstr(&c->remembered, text) != NULL;
 }
 
 static void on_refreshed(const struct kube_result *r, void *user)
@@ -379,6 +415,7 @@ void controllers_free(struct controllers *cs)
         for (size_t at = 0; map_next(&cs->controllers[i].works, &at, NULL, &value);)
             work_free(value);
         map_done(&cs->controllers[i].works);
+        map_done(&cs->controllers[i].remembered);
     }
     controller_index_free(cs->index);
     event_recorder_free(cs->events);

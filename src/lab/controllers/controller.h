@@ -102,6 +102,16 @@ struct controllers *sync_set(struct sync *s);
  * key come again with back-off. body stays the caller's. */
 void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
                const char *content_type, const json_t *body);
+/* A GET that belongs to this sync; fn is told the answer and may make further calls of the sync.
+ * Only 200 and 404 are answers: anything else fails the sync. text is copied. */
+typedef void sync_answer_fn(struct sync *s, enum watched kind, const struct kube_result *r,
+                            const char *text);
+void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
+              sync_answer_fn *fn);
+/* What this controller wants to remember from sync to sync: texts, thrown away whole when there are
+ * too many. */
+void controller_remember(struct controller *c, const char *text);
+bool controller_remembers(const struct controller *c, const char *text);
 /* Calls of this sync that are not answered yet. */
 bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */

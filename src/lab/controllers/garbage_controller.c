@@ -1,11 +1,16 @@
 /* Garbage collection by owner references: background (the owner is gone: dependents go), foreground
  * (the owner waits for its blocking dependents) and orphan (dependents forget the owner). Keys are
  * "KIND/ns/name" of the watched kinds. Rules: metav1.OwnerReference, propagationPolicy. Pods whose
- * node no longer exists go as well. */
+ * node no longer exists go as well.
+ *
+ * The caches are of different moments: a dependent may be known before its owner. So an owner that
+ * is not in its cache is asked for, and only one the server does not have is gone, which is
+ * remembered by its uid (a uid never comes back). */
 #include <stdio.h>
 
 #include "base/time.h"
 #include "base/vec.h"
+#include "codec/url.h"
 #include "lab/controllers/controller.h"
 
 enum { ORPHANED_POD_S = 40 }; /* as kube-controller-manager's quarantine of missing nodes */
@@ -90,24 +95,61 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
     }
 }
 
-/* The owner a reference names, if it is still the same object; *ret_known is false for kinds this
- * process does not watch. */
-static const json_t *find_owner(struct sync *s, const json_t *object, const json_t *ref,
-                                bool *ret_known)
+/* "apps" of "apps/v1", "" of "v1": a reference means the group, whatever the version. */
+static struct str group_of(const char *api_version)
 {
-    const char *ns = json_at_str(object, "metadata.namespace"), *name = json_key_str(ref, "name");
-    *ret_known = false;
-    for (int k = 0; k < _WATCHED_MAX; k++) {
-        if (!streq(watched_kinds[k].kind, json_key_str(ref, "kind")))
-            continue;
-        struct informer *cache = controllers_informer(sync_set(s), (enum watched)k);
-        const json_t *o = informer_find(cache, str_from(key_of(ns, name)));
-        if (!o)
-            o = informer_find(cache, str_from(name)); /* cluster-scoped */
-        *ret_known = true;
-        return o && streq(json_at_str(o, "metadata.uid"), json_key_str(ref, "uid")) ? o : NULL;
-    }
-    return NULL;
+    struct str version, group = str_cut(str_from(api_version ? api_version : ""), '/', &version);
+    return version.p ? group : STR("");
+}
+
+/* The watched kind a reference names; _WATCHED_MAX: none of ours. */
+static enum watched kind_of_reference(const json_t *ref)
+{
+    for (int k = 0; k < _WATCHED_MAX; k++)
+        if (streq(watched_kinds[k].kind, json_key_str(ref, "kind")) &&
+            str_eq(group_of(watched_kinds[k].api_version),
+                   group_of(json_key_str(ref, "apiVersion"))))
+            return (enum watched)k;
+    return _WATCHED_MAX;
+}
+
+static bool is_namespaced(enum watched kind)
+{
+    return kind != WATCHED_NAMESPACE && kind != WATCHED_NODE;
+}
+
+static void on_owner(struct sync *s, enum watched kind, const struct kube_result *r,
+                     const char *uid)
+{
+    if (kube_ok(r) && streq(json_at_str(r->object, "metadata.uid"), uid))
+        informer_offer(controllers_informer(sync_set(s), kind), r->object);
+    else
+        controller_remember(sync_controller(s), uid);
+    sync_again_after(s, 1);
+}
+
+/* Is the owner a reference names gone? *ret_asked: that will be known later. */
+static bool owner_is_gone(struct sync *s, const json_t *object, const json_t *ref, bool *ret_asked)
+{
+    const char *ns = json_at_str(object, "metadata.namespace"), *name = json_key_str(ref, "name"),
+               *uid = json_key_str(ref, "uid");
+    enum watched kind = kind_of_reference(ref);
+    if (kind == _WATCHED_MAX || !uid || !name)
+        return false;
+    bool inside = is_namespaced(kind);
+    const json_t *o = informer_find(controllers_informer(sync_set(s), kind),
+                                    str_from(inside ? key_of(ns, name) : name));
+    if (streq(json_at_str(o, "metadata.uid"), uid))
+        return false;
+    if (controller_remembers(sync_controller(s), uid))
+        return true;
+    AUTO_DONE(buf) struct buf path = {0};
+    buf_addf(&path, "%s%s%s/%s/", watched_kinds[kind].path, inside ? "/namespaces/" : "",
+             inside && ns ? ns : "", watched_kinds[kind].plural);
+    url_encode(str_from(name), &path);
+    sync_ask(s, kind, buf_cstr(&path), uid, on_owner);
+    *ret_asked = true;
+    return false;
 }
 
 static void delete_object(struct sync *s, enum watched kind, const json_t *object,
@@ -173,13 +215,12 @@ static void sync_dependent(struct sync *s, enum watched kind, const json_t *obje
 {
     json_t *ref;
     size_t i, gone = 0, n = json_array_size(json_at(object, "metadata.ownerReferences"));
-    json_array_foreach(json_at(object, "metadata.ownerReferences"), i, ref)
-    {
-        bool known;
-        if (!find_owner(s, object, ref, &known) && known)
-            gone++;
-    }
-    if (n && gone == n && !is_deleting(object))
+    bool asked = false;
+    if (is_deleting(object))
+        return;
+    json_array_foreach(json_at(object, "metadata.ownerReferences"), i, ref) gone +=
+        owner_is_gone(s, object, ref, &asked);
+    if (n && gone == n)
         delete_object(s, kind, object, "Background");
 }
 
