@@ -134,9 +134,9 @@ static bool owner_is_gone(struct sync *s, const json_t *object, const json_t *re
     const char *ns = json_at_str(object, "metadata.namespace"), *name = json_key_str(ref, "name"),
                *uid = json_key_str(ref, "uid");
     enum watched kind = kind_of_reference(ref);
-    if (kind == _WATCHED_MAX || !uid || !name)
-        return false;
-    bool inside = is_namespaced(kind);
+    bool inside = kind != _WATCHED_MAX && is_namespaced(kind);
+    if (kind == _WATCHED_MAX || !uid || !name || (inside && !ns))
+        return false; /* the last: an owner in which namespace? */
     const json_t *o = informer_find(controllers_informer(sync_set(s), kind),
                                     str_from(inside ? key_of(ns, name) : name));
     if (streq(json_at_str(o, "metadata.uid"), uid))
@@ -145,7 +145,7 @@ static bool owner_is_gone(struct sync *s, const json_t *object, const json_t *re
         return true;
     AUTO_DONE(buf) struct buf path = {0};
     buf_addf(&path, "%s%s%s/%s/", watched_kinds[kind].path, inside ? "/namespaces/" : "",
-             inside && ns ? ns : "", watched_kinds[kind].plural);
+             inside ? ns : "", watched_kinds[kind].plural);
     url_encode(str_from(name), &path);
     sync_ask(s, kind, buf_cstr(&path), uid, on_owner);
     *ret_asked = true;
