@@ -185,13 +185,41 @@ static void template_hash(const json_t *template, int64_t collisions, char ret[1
     ret[10] = '\0';
 }
 
+/* Not for the sets: what is about the Deployment itself, and what is about each set's size. */
+static bool annotation_stays(const char *name)
+{
+    static const char *const own[] = {"kubectl.kubernetes.io/last-applied-configuration", REVISION,
+                                      DESIRED_REPLICAS, MAX_REPLICAS};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (streq(name, own[i]))
+            return true;
+    return false;
+}
+
+/* The Deployment's annotations that the new set lacks, as its change-cause; NULL: none. */
+static json_t *annotations_missing(const struct rollout *r)
+{
+    const json_t *have = json_at(r->new_set, "metadata.annotations");
+    json_t *missing = NULL, *v;
+    const char *name;
+    json_object_foreach(json_at(r->deployment, "metadata.annotations"), name, v)
+    {
+        const json_t *same = json_object_get(have, name);
+        if (annotation_stays(name) || (same && json_equal(same, v)))
+            continue;
+        missing = missing ? missing : json_object();
+        json_object_set(missing, name, v);
+    }
+    return missing;
+}
+
 static json_t *annotations_for_set(const struct rollout *r, int64_t revision)
 {
-    json_t *from = json_at(r->deployment, "metadata.annotations");
-    json_t *to = from ? json_deep_copy(from) : json_object();
+    json_t *to = json_object(), *v;
+    const char *name;
     char text[24];
-    json_object_del(to, "kubectl.kubernetes.io/last-applied-configuration");
-    json_object_del(to, REVISION);
+    json_object_foreach(json_at(r->deployment, "metadata.annotations"), name,
+                        v) if (!annotation_stays(name)) json_object_set(to, name, v);
     snprintf(text, sizeof(text), "%lld", (long long)revision);
     json_object_set_new(to, REVISION, json_string(text));
     add_size_annotations(r, to);
@@ -246,12 +274,16 @@ static void sync_revision(struct rollout *r)
     int64_t revision = r->new_set ? revision_of(r->new_set) : 0;
     int64_t min_ready = json_at_int(r->deployment, "spec.minReadySeconds", 0);
     bool older = r->new_set && revision < next_revision(r) && r->old.n;
-    if (older || (r->new_set && json_at_int(r->new_set, "spec.minReadySeconds", 0) != min_ready)) {
+    AUTO_JSON json_t *missing = r->new_set ? annotations_missing(r) : NULL;
+    if (older || missing ||
+        (r->new_set && json_at_int(r->new_set, "spec.minReadySeconds", 0) != min_ready)) {
         AUTO_JSON json_t *patch = json_object();
         json_put_int(patch, "spec.minReadySeconds", min_ready);
         if (older) {
             revision = next_revision(r);
             json_put(patch, "metadata.annotations", annotations_for_set(r, revision));
+        } else if (missing) {
+            json_put(patch, "metadata.annotations", json_incref(missing));
         }
         snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/replicasets/%s", r->ns,
                  json_at_str(r->new_set, "metadata.name"));
