@@ -15,6 +15,7 @@
 
 enum {
     EVENTS_KEPT = 16384,
+    EVENTS_BYTES_MAX = 256 * 1024 * 1024, /* states before and after, counted for each event */
     OBJECT_BYTES_MAX = 2 * 1024 * 1024, /* it may grow by patches over what one body can carry */
 };
 
@@ -32,6 +33,7 @@ struct store {
     struct store_event events[EVENTS_KEPT];
     uint64_t events_begin; /* index of the oldest kept */
     uint64_t events_end;
+    size_t events_bytes;
     uint64_t oldest_version;
     void (*on_event)(const struct store_event *e, void *user);
     void *user;
@@ -197,18 +199,31 @@ static void event_done(struct store_event *e)
     object_unref(e->before);
 }
 
+static size_t event_bytes(const struct store_event *e)
+{
+    return e->object->json->n + (e->before ? e->before->json->n : 0);
+}
+
+static void drop_oldest(struct store *s)
+{
+    struct store_event *oldest = &s->events[s->events_begin % EVENTS_KEPT];
+    s->oldest_version = oldest->version;
+    s->events_bytes -= event_bytes(oldest);
+    event_done(oldest);
+    s->events_begin++;
+}
+
 /* Takes the references. */
 static void push_event(struct store *s, enum store_event_type type, struct object *object,
                        struct object *before)
 {
-    if (s->events_end - s->events_begin == EVENTS_KEPT) {
-        struct store_event *oldest = &s->events[s->events_begin % EVENTS_KEPT];
-        s->oldest_version = oldest->version;
-        event_done(oldest);
-        s->events_begin++;
-    }
+    const struct store_event fresh = {type, object->version, object, before};
+    s->events_bytes += event_bytes(&fresh);
+    while (s->events_end > s->events_begin && (s->events_end - s->events_begin == EVENTS_KEPT ||
+                                               s->events_bytes > EVENTS_BYTES_MAX))
+        drop_oldest(s);
     struct store_event *e = &s->events[s->events_end++ % EVENTS_KEPT];
-    *e = (struct store_event){type, object->version, object, before};
+    *e = fresh;
     if (s->on_event)
         s->on_event(e, s->user);
 }

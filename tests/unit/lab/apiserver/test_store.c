@@ -91,6 +91,24 @@ static void test_ring_forgets(void **state)
     store_free(s);
 }
 
+/* Large objects: few events are kept, so that changing one for ever costs no more memory. */
+static void test_ring_is_bounded_in_bytes(void **state)
+{
+    enum { BYTES = 1024 * 1024, CHANGES = 200 };
+    struct store *s = open_store(NULL);
+    char *text = xcalloc(BYTES + 1, 1);
+    (void)state;
+    memset(text, 'x', BYTES);
+    for (int i = 0; i < CHANGES; i++)
+        put(s, 1, "n", "large", text);
+    uint64_t kept = store_events_end(s) - store_events_begin(s);
+    assert_true(kept >= 100 && kept <= 128); /* 256 MiB of states before and after */
+    assert_int_equal(store_event(s, store_events_begin(s))->version,
+                     store_oldest_version(s) + 1);
+    free(text);
+    store_free(s);
+}
+
 static void test_survives_and_never_reuses(void **state)
 {
     char dir[] = "/tmp/fairlead-store-XXXXXX";
@@ -120,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_put_find_order),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_ring_forgets),
+        cmocka_unit_test(test_ring_is_bounded_in_bytes),
         cmocka_unit_test(test_survives_and_never_reuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
