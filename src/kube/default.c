@@ -123,7 +123,9 @@ void default_service(json_t *object)
         json_object_del(spec, "sessionAffinityConfig");
     if (!external_name && !json_at(spec, "internalTrafficPolicy"))
         json_put_str(spec, "internalTrafficPolicy", "Cluster");
-    if (uses_node_ports(type) && str_empty(json_at_str(spec, "externalTrafficPolicy")))
+    bool from_outside = uses_node_ports(type) ||
+                        (!external_name && json_array_size(json_at(spec, "externalIPs")));
+    if (from_outside && str_empty(json_at_str(spec, "externalTrafficPolicy")))
         json_put_str(spec, "externalTrafficPolicy", "Cluster");
     if (streq(type, "LoadBalancer") && !json_at(spec, "allocateLoadBalancerNodePorts"))
         json_put(spec, "allocateLoadBalancerNodePorts", json_true());

@@ -79,15 +79,44 @@ static void check_service_ports(const json_t *spec, struct field_errors *e)
     map_done(&node_ports);
 }
 
-static void check_addresses(const json_t *spec, const char *field, struct field_errors *e)
+/* Addresses that mean another machine on each machine must not become a Service's; NULL: fine. */
+static const char *why_special(const struct ip *ip)
+{
+    static const struct {
+        const char *prefix, *why;
+    } rows[] = {
+        {"0.0.0.0/32", "may not be unspecified (0.0.0.0 or ::)"},
+        {"::/128", "may not be unspecified (0.0.0.0 or ::)"},
+        {"127.0.0.0/8", "may not be in the loopback range (127.0.0.0/8, ::1/128)"},
+        {"::1/128", "may not be in the loopback range (127.0.0.0/8, ::1/128)"},
+        {"169.254.0.0/16", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"},
+        {"fe80::/10", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"},
+        {"224.0.0.0/24",
+         "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"},
+        {"ff02::/16", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct prefix p;
+        if (prefix_parse(str_from(rows[i].prefix), &p) == 0 && p.ip.family == ip->family &&
+            prefix_contains(&p, ip))
+            return rows[i].why;
+    }
+    return NULL;
+}
+
+static void check_external_ips(const json_t *spec, struct field_errors *e)
 {
     size_t i;
     json_t *v;
     struct ip ip;
-    json_array_foreach(json_at(spec, field), i,
-                       v) if (ip_parse(str_from(json_string_value(v)), &ip) < 0)
-        error_invalid(e, v, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-                      "spec.%s[%zu]", field, i);
+    json_array_foreach(json_at(spec, "externalIPs"), i, v)
+    {
+        bool ok = ip_parse(str_from(json_string_value(v)), &ip) == 0;
+        const char *why =
+            ok ? why_special(&ip) : "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        if (why)
+            error_invalid(e, v, why, "spec.externalIPs[%zu]", i);
+    }
 }
 
 static void check_source_ranges(const json_t *spec, struct field_errors *e)
@@ -130,6 +159,12 @@ static void check_service_type(const json_t *spec, struct field_errors *e)
     if (!str_empty(ip) && !headless && !external_name && ip_parse(str_from(ip), &parsed) < 0)
         error_invalid_text(e, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
                            "spec.clusterIPs[0]");
+    static const char *const balancer_only[] = {"allocateLoadBalancerNodePorts",
+                                                "loadBalancerClass"};
+    for (size_t i = 0; i < ARRAY_LEN(balancer_only) && !streq(type, "LoadBalancer"); i++)
+        if (json_object_get(spec, balancer_only[i]))
+            error_forbidden(e, "may only be used when `type` is 'LoadBalancer'", "spec.%s",
+                            balancer_only[i]);
     if (!streq(type, "NodePort") && !streq(type, "LoadBalancer") &&
         json_at_str(spec, "externalTrafficPolicy") &&
         !json_array_size(json_at(spec, "externalIPs")))
@@ -147,7 +182,7 @@ void validate_service(const json_t *object, const json_t *old, struct field_erro
     }
     check_service_ports(spec, e);
     check_service_type(spec, e);
-    check_addresses(spec, "externalIPs", e);
+    check_external_ips(spec, e);
     check_source_ranges(spec, e);
     const char *was = json_at_str(old, "spec.clusterIP"), *is = json_at_str(spec, "clusterIP");
     bool both_have = !streq(json_at_str(old, "spec.type"), "ExternalName") &&
@@ -160,15 +195,36 @@ void validate_service(const json_t *object, const json_t *old, struct field_erro
     }
 }
 
+static void check_subset_addresses(const json_t *subset, size_t i, const char *member,
+                                   struct field_errors *e)
+{
+    size_t k;
+    json_t *a;
+    struct ip ip;
+    json_array_foreach(json_object_get(subset, member), k, a)
+    {
+        const char *text = json_key_str(a, "ip");
+        const char *why =
+            text && ip_parse(str_from(text), &ip) == 0 ? why_special(&ip) : NULL;
+        if (why)
+            error_invalid(e, json_object_get(a, "ip"), why, "subsets[%zu].%s[%zu].ip", i, member,
+                          k);
+    }
+}
+
 void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e)
 {
     size_t i;
     json_t *s;
     (void)old;
-    json_array_foreach(json_at(object, "subsets"), i,
-                       s) if (!json_array_size(json_at(s, "addresses")) &&
-                              !json_array_size(json_at(s, "notReadyAddresses")))
-        error_required(e, "must specify `addresses` or `notReadyAddresses`", "subsets[%zu]", i);
+    json_array_foreach(json_at(object, "subsets"), i, s)
+    {
+        if (!json_array_size(json_at(s, "addresses")) &&
+            !json_array_size(json_at(s, "notReadyAddresses")))
+            error_required(e, "must specify `addresses` or `notReadyAddresses`", "subsets[%zu]", i);
+        check_subset_addresses(s, i, "addresses", e);
+        check_subset_addresses(s, i, "notReadyAddresses", e);
+    }
 }
 
 static void check_slice_addresses(const json_t *endpoint, size_t i, const char *type,
@@ -187,6 +243,9 @@ static void check_slice_addresses(const json_t *endpoint, size_t i, const char *
         if (family == AF_INET6 && !(ok && ip.family == AF_INET6))
             error_invalid(e, v, "must be a valid IPv6 address", "endpoints[%zu].addresses[%zu]", i,
                           k);
+        const char *why = ok && family ? why_special(&ip) : NULL;
+        if (why)
+            error_invalid(e, v, why, "endpoints[%zu].addresses[%zu]", i, k);
     }
     if (json_array_size(json_at(endpoint, "addresses")) > 100)
         error_invalid_text(e, "", "must have at most 100 items", "endpoints[%zu].addresses", i);

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/addr.h"
+
 enum { KEY_BYTES = 64 };
 
 void alloc_done(struct alloc *a)
@@ -24,6 +26,15 @@ static const char *port_key(const char *protocol, int64_t port, char ret[KEY_BYT
     return ret;
 }
 
+/* Addresses have many spellings (fd00::a, fd00::000A) and one key. */
+static const char *address_key(const char *text, char ret[KEY_BYTES])
+{
+    struct ip ip;
+    if (ip_parse(str_from(text), &ip) < 0)
+        return text;
+    return ip_format(&ip, ret);
+}
+
 static void each_holding(const json_t *service,
                          void (*fn)(struct alloc *a, const char *key, const char *uid),
                          struct alloc *a)
@@ -37,7 +48,7 @@ static void each_holding(const json_t *service,
         return;
     json_array_foreach(json_at(service, "spec.clusterIPs"), i,
                        v) if (json_is_string(v) && !streq(json_string_value(v), "None"))
-        fn(a, json_string_value(v), uid);
+        fn(a, address_key(json_string_value(v), key), uid);
     json_array_foreach(json_at(service, "spec.ports"), i, v) if (json_at_int(v, "nodePort", 0))
         fn(a, port_key(json_at_str(v, "protocol"), json_at_int(v, "nodePort", 0), key), uid);
     if (health)
@@ -67,7 +78,8 @@ void alloc_release(struct alloc *a, const json_t *service)
 
 bool alloc_address_taken(const struct alloc *a, const char *ip, const char *uid)
 {
-    const char *owner = map_find_cstr(&a->owners, ip);
+    char key[KEY_BYTES];
+    const char *owner = map_find_cstr(&a->owners, address_key(ip, key));
     return owner && !streq(owner, uid);
 }
 

@@ -50,38 +50,109 @@ static void set_families(json_t *spec, const char *first, const char *second)
     json_object_set_new(spec, "ipFamilies", list);
 }
 
-/* Settles ipFamilyPolicy and ipFamilies from what is given. */
-static void settle_families(const struct api_server *s, json_t *spec, struct api_causes *causes)
+static const char *other_family(const char *family)
 {
-    const char *policy = json_key_str(spec, "ipFamilyPolicy");
+    return streq(family, "IPv4") ? "IPv6" : "IPv4";
+}
+
+static bool is_headless(const json_t *spec)
+{
+    return streq(json_key_str(spec, "clusterIP"), "None");
+}
+
+/* Headless without selector: whose endpoints may have families that the cluster has no range of. */
+static bool is_free_of_ranges(const json_t *spec)
+{
+    return is_headless(spec) && !json_object_size(json_object_get(spec, "selector"));
+}
+
+static void copy_if_absent(json_t *spec, const json_t *old_spec, const char *member)
+{
+    json_t *have = json_object_get(spec, member), *was = json_object_get(old_spec, member);
+    bool absent = !have || (json_is_string(have) && !json_string_length(have)) ||
+                  (json_is_array(have) && !json_array_size(have));
+    if (absent && was)
+        json_object_set(spec, member, was);
+}
+
+/* What an update leaves out stays as it was. */
+static void keep_families(json_t *spec, const json_t *old)
+{
+    static const char *const members[] = {"ipFamilyPolicy", "ipFamilies", "clusterIP",
+                                          "clusterIPs"};
+    const json_t *old_spec = json_object_get(old, "spec");
+    bool given = !str_empty(json_key_str(spec, "clusterIP")) ||
+                 json_array_size(json_object_get(spec, "clusterIPs"));
+    if (!old || !needs_address(json_key_str(old_spec, "type")))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (!given || i < 2)
+            copy_if_absent(spec, old_spec, members[i]);
+}
+
+/* One family cannot have two of something, unless it is what was there and the policy is new. */
+static void check_single(const json_t *spec, const json_t *old, const char *member,
+                         const char *what, struct api_causes *causes)
+{
+    const json_t *have = json_object_get(spec, member),
+                 *was = json_object_get(json_object_get(old, "spec"), member);
+    if (json_array_size(have) > 1 && !(was && json_equal(have, was)))
+        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilyPolicy",
+                      "Invalid value: \"SingleStack\": must be 'RequireDualStack' or "
+                      "'PreferDualStack' when multiple %s are specified",
+                      what);
+}
+
+static void check_families(const struct api_server *s, const json_t *spec, const json_t *old,
+                           const char *policy, const char *first, struct api_causes *causes)
+{
+    const char *was = json_string_value(json_array_get(json_at(old, "spec.ipFamilies"), 0));
+    const json_t *families = json_object_get(spec, "ipFamilies");
+    const char *second = json_string_value(json_array_get(families, 1));
+    if (second && streq(second, json_string_value(json_array_get(families, 0))))
+        api_cause_add(causes, "FieldValueDuplicate", "spec.ipFamilies[1]",
+                      "Duplicate value: \"%s\"", second);
+    if (streq(policy, "SingleStack")) {
+        check_single(spec, old, "clusterIPs", "cluster IPs", causes);
+        check_single(spec, old, "ipFamilies", "IP families", causes);
+    }
+    if (was && !streq(was, first) && needs_address(json_at_str(old, "spec.type")))
+        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilies[0]",
+                      "Invalid value: [\"%s\"]: may not change once set", first);
+    if (is_free_of_ranges(spec))
+        return;
+    if (streq(policy, "RequireDualStack") && s->config.n_service_cidrs < 2)
+        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilyPolicy",
+                      "Invalid value: \"RequireDualStack\": this cluster is not configured for "
+                      "dual-stack services");
+    if (!cidr_of(s, first))
+        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilies[0]",
+                      "Invalid value: \"%s\": not configured on this cluster", first);
+}
+
+/* Settles ipFamilyPolicy and ipFamilies from what is given. */
+static void settle_families(const struct api_server *s, json_t *spec, const json_t *old,
+                            struct api_causes *causes)
+{
     json_t *families = json_object_get(spec, "ipFamilies"),
            *given = json_object_get(spec, "clusterIPs");
-    const char *cluster_ip = json_key_str(spec, "clusterIP");
-    const char *first = json_string_value(json_array_get(families, 0));
-    bool dual_possible = s->config.n_service_cidrs > 1;
+    const char *policy = json_key_str(spec, "ipFamilyPolicy"),
+               *cluster_ip = json_key_str(spec, "clusterIP"),
+               *first = json_string_value(json_array_get(families, 0));
+    bool two = json_array_size(families) > 1 || json_array_size(given) > 1;
     struct ip ip;
     if (!first && cluster_ip && ip_parse(str_from(cluster_ip), &ip) == 0)
         first = family_name(&ip);
     if (!first)
         first = family_name(&s->config.service_cidrs[0].ip);
-    bool two = json_array_size(families) > 1 || json_array_size(given) > 1;
     if (!policy)
-        policy = two ? "RequireDualStack" : "SingleStack";
-    if (streq(policy, "RequireDualStack") && !dual_possible)
-        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilyPolicy",
-                      "Invalid value: \"RequireDualStack\": this cluster is not configured for "
-                      "dual-stack services");
-    if (!cidr_of(s, first)) {
-        api_cause_add(causes, "FieldValueInvalid", "spec.ipFamilies[0]",
-                      "Invalid value: \"%s\": not configured on this cluster", first);
-        return;
-    }
-    const char *second = !streq(policy, "SingleStack") && dual_possible
-                             ? (streq(first, "IPv4") ? "IPv6" : "IPv4")
-                             : NULL;
+        policy = two || is_free_of_ranges(spec) ? "RequireDualStack" : "SingleStack";
+    check_families(s, spec, old, policy, first, causes);
+    bool both = !streq(policy, "SingleStack") &&
+                (s->config.n_service_cidrs > 1 || is_free_of_ranges(spec));
     AUTO_CHARS char *keep = xstrdup(policy);
     AUTO_CHARS char *first_copy = xstrdup(first);
-    set_families(spec, first_copy, second);
+    set_families(spec, first_copy, both ? other_family(first_copy) : NULL);
     json_object_set_new(spec, "ipFamilyPolicy", json_string(keep));
 }
 
@@ -103,10 +174,20 @@ static bool allocate_address(const struct api_server *s, const char *family, con
     return false;
 }
 
+/* The network's own address and, of IPv4, the last one are nobody's. */
+static bool is_edge(const struct prefix *cidr, const struct ip *ip)
+{
+    struct ip edge = prefix_network(cidr);
+    if (ip_eq(&edge, ip))
+        return true;
+    return ip->family == AF_INET && prefix_nth(cidr, prefix_size(cidr) - 1, &edge) == 0 &&
+           ip_eq(&edge, ip);
+}
+
 static void check_address(const struct api_server *s, const char *text, const char *family,
                           size_t index, const json_t *self, struct api_causes *causes)
 {
-    char field[40];
+    char field[40], range[PREFIX_TEXT_BYTES];
     struct ip ip;
     const struct prefix *cidr = cidr_of(s, family);
     snprintf(field, sizeof(field), index ? "spec.clusterIPs[%zu]" : "spec.clusterIPs[0]", index);
@@ -125,6 +206,11 @@ static void check_address(const struct api_server *s, const char *text, const ch
                       "Invalid value: \"%s\": failed to allocate IP %s: the provided network does "
                       "not match the current range",
                       text, text);
+    else if (is_edge(cidr, &ip))
+        api_cause_add(causes, "FieldValueInvalid", field,
+                      "Invalid value: \"%s\": failed to allocate IP %s: the provided IP (%s) is not "
+                      "in the valid range. The range of valid IPs is %s",
+                      text, text, text, prefix_format(cidr, range));
     else if (address_in_use(s, text, self))
         api_cause_add(
             causes, "FieldValueInvalid", field,
@@ -190,11 +276,22 @@ static bool taken_here(const json_t *ports, const json_t *self, int64_t number,
     return false;
 }
 
+/* One that another protocol of the same port has, else any that is free. */
 static int64_t allocate_port(const struct api_server *s, const json_t *object, const json_t *port)
 {
     uint64_t first = s->config.node_port_first,
              span = (uint64_t)s->config.node_port_last - first + 1, start = rand_below(span);
     const char *protocol = json_key_str(port, "protocol");
+    json_t *p;
+    size_t k;
+    json_array_foreach(json_at(object, "spec.ports"), k, p)
+    {
+        int64_t n = json_at_int(p, "nodePort", 0);
+        if (n && json_at_int(p, "port", 0) == json_at_int(port, "port", -1) &&
+            !port_in_use(s, n, protocol, object) &&
+            !taken_here(json_at(object, "spec.ports"), port, n, protocol))
+            return n;
+    }
     for (uint64_t i = 0; i < span; i++) {
         int64_t n = (int64_t)(first + (start + i) % span);
         if (!port_in_use(s, n, protocol, object) &&
@@ -250,18 +347,45 @@ static void settle_node_ports(const struct api_server *s, json_t *object, const 
     }
 }
 
-static void settle_health_port(const struct api_server *s, json_t *object, const json_t *old)
+static void check_health_port(const struct api_server *s, const json_t *object, int64_t n,
+                              struct api_causes *causes)
 {
+    static const char field[] = "spec.healthCheckNodePort";
+    if (n < s->config.node_port_first || n > s->config.node_port_last)
+        api_cause_add(causes, "FieldValueInvalid", field,
+                      "Invalid value: %lld: provided port is not in the valid range. The range of "
+                      "valid ports is %u-%u",
+                      (long long)n, s->config.node_port_first, s->config.node_port_last);
+    else if (port_in_use(s, n, "TCP", object) ||
+             taken_here(json_at(object, "spec.ports"), NULL, n, "TCP"))
+        api_cause_add(causes, "FieldValueInvalid", field,
+                      "Invalid value: %lld: provided port is already allocated", (long long)n);
+}
+
+static void settle_health_port(const struct api_server *s, json_t *object, const json_t *old,
+                               struct api_causes *causes)
+{
+    static const char path[] = "spec.healthCheckNodePort";
     bool wants = streq(json_at_str(object, "spec.type"), "LoadBalancer") &&
                  streq(json_at_str(object, "spec.externalTrafficPolicy"), "Local");
-    int64_t had = json_at_int(old, "spec.healthCheckNodePort", 0);
-    if (!wants)
-        json_del(object, "spec.healthCheckNodePort");
+    int64_t had = json_at_int(old, path, 0), given = json_at_int(object, path, 0);
+    if (!wants && given && given != had)
+        api_cause_add(causes, "FieldValueInvalid", path,
+                      "Invalid value: %lld: may only be set when `type` is 'LoadBalancer' and "
+                      "`externalTrafficPolicy` is 'Local'",
+                      (long long)given);
+    else if (!wants)
+        json_del(object, path);
+    else if (had && given && given != had)
+        api_cause_add(causes, "FieldValueInvalid", path,
+                      "Invalid value: %lld: field is immutable", (long long)given);
     else if (had)
-        json_put_int(object, "spec.healthCheckNodePort", had);
-    else if (!json_at_int(object, "spec.healthCheckNodePort", 0)) {
+        json_put_int(object, path, had);
+    else if (given)
+        check_health_port(s, object, given, causes);
+    else {
         AUTO_JSON json_t *port = json_pack("{s:s}", "protocol", "TCP");
-        json_put_int(object, "spec.healthCheckNodePort", allocate_port(s, object, port));
+        json_put_int(object, path, allocate_port(s, object, port));
     }
 }
 
@@ -278,6 +402,16 @@ static void check_immutable(const json_t *object, const json_t *old, struct api_
     AUTO_CHARS char *value = xstrdup(is);
     api_cause_add(causes, "FieldValueInvalid", "spec.clusterIPs[0]",
                   "Invalid value: [\"%s\"]: may not change once set", value);
+}
+
+/* Of another type than it is for, a field goes if it came along from before; a new one stays for
+ * validation to refuse. */
+static void drop_unless_new(json_t *spec, const json_t *old, const char *member)
+{
+    const json_t *have = json_object_get(spec, member),
+                 *was = json_object_get(json_object_get(old, "spec"), member);
+    if (have && was && json_equal(have, was))
+        json_object_del(spec, member);
 }
 
 void api_service_prepare(struct api_server *s, json_t *object, const json_t *old,
@@ -301,19 +435,28 @@ void api_service_prepare(struct api_server *s, json_t *object, const json_t *old
         settle_node_ports(s, object, old, causes);
         return;
     }
-    if (!streq(type, "LoadBalancer") && old)
-        json_object_del(spec, "allocateLoadBalancerNodePorts");
-    if (!streq(type, "LoadBalancer") && !streq(type, "NodePort"))
-        json_object_del(spec, "externalTrafficPolicy");
+    if (!streq(type, "LoadBalancer")) {
+        drop_unless_new(spec, old, "allocateLoadBalancerNodePorts");
+        drop_unless_new(spec, old, "loadBalancerClass");
+    }
+    if (!streq(type, "LoadBalancer") && !streq(type, "NodePort") &&
+        !json_array_size(json_object_get(spec, "externalIPs")))
+        drop_unless_new(spec, old, "externalTrafficPolicy");
+    const char *ip = json_key_str(spec, "clusterIP"),
+               *first_ip = json_string_value(json_array_get(json_object_get(spec, "clusterIPs"), 0));
+    if (!old && !str_empty(ip) && first_ip && !streq(ip, first_ip))
+        api_cause_add(causes, "FieldValueInvalid", "spec.clusterIPs",
+                      "Invalid value: [\"%s\"]: element [0] must match clusterIP", first_ip);
+    keep_families(spec, old);
     check_immutable(object, old, causes);
-    settle_families(s, spec, causes);
+    settle_families(s, spec, old, causes);
     if (causes->n)
         return;
-    if (streq(json_key_str(spec, "clusterIP"), "None")) {
+    if (is_headless(spec)) {
         json_object_set_new(spec, "clusterIPs", json_pack("[s]", "None"));
     } else {
         settle_addresses(s, object, old, causes);
     }
     settle_node_ports(s, object, old, causes);
-    settle_health_port(s, object, old);
+    settle_health_port(s, object, old, causes);
 }
