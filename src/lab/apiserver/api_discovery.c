@@ -13,6 +13,9 @@ static json_t *verbs_of(const struct api_kind *k)
 {
     if (k->review)
         return json_pack("[s]", "create");
+    if (!api_kind_has_collection_delete(k))
+        return json_pack("[s,s,s,s,s,s,s]", "create", "delete", "get", "list", "patch", "update",
+                         "watch");
     return json_pack("[s,s,s,s,s,s,s,s]", "create", "delete", "deletecollection", "get", "list",
                      "patch", "update", "watch");
 }

@@ -126,6 +126,11 @@ const char *api_kind_group_version(const struct api_kind *k)
     return name;
 }
 
+bool api_kind_has_collection_delete(const struct api_kind *k)
+{
+    return !streq(k->kind, "Namespace");
+}
+
 int api_kind_find(struct str group, struct str version, struct str plural)
 {
     for (size_t i = 0; i < api_kinds_n; i++)

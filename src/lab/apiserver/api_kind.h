@@ -42,6 +42,8 @@ extern const size_t api_kinds_n;
 /* "pods", "deployments.apps": how messages and the store name a kind. */
 const char *api_kind_resource(const struct api_kind *k);
 const char *api_kind_group_version(const struct api_kind *k); /* "v1", "apps/v1" */
+/* Namespaces are deleted one by one only. */
+bool api_kind_has_collection_delete(const struct api_kind *k);
 /* By group, version and plural; -1 if absent. */
 int api_kind_find(struct str group, struct str version, struct str plural);
 /* Where objects of this kind are kept: the index of the row, or of the row it is another form of.

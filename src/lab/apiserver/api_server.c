@@ -126,7 +126,8 @@ static void on_collection(struct api_request *r, struct str method)
         (watch ? api_watch : api_list)(r);
     else if (str_is(method, "POST"))
         api_create(r);
-    else if (str_is(method, "DELETE"))
+    else if (str_is(method, "DELETE") && api_kind_has_collection_delete(r->kind) &&
+             (*r->ns || !r->kind->namespaced)) /* never over all namespaces */
         api_delete_collection(r);
     else
         method_not_allowed(r);
