@@ -58,34 +58,57 @@ static json_t *token_volume(const char *name)
                      "defaultMode", 0644);
 }
 
-static bool account_forbids_token(struct api_request *r, const char *account)
+static struct object *find_account(struct api_request *r, const char *name)
 {
     int index = api_kind_find(STR(""), STR("v1"), STR("serviceaccounts"));
-    struct object *o = store_find(r->server->store, (uint32_t)index, r->ns, account);
+    return store_find(r->server->store, (uint32_t)index, r->ns, name);
+}
+
+static bool account_forbids_token(struct api_request *r, const char *account)
+{
+    struct object *o = find_account(r, account);
     if (!o)
         return false;
     AUTO_JSON json_t *j = api_tree(o);
     return json_is_false(json_object_get(j, "automountServiceAccountToken"));
 }
 
-static void admit_account(struct api_request *r, json_t *spec)
+/* The account a pod names must be there, or nothing would ever mount its token. "default" is made
+ * by a controller, and may be on its way. False: answered. */
+static bool account_is_there(struct api_request *r, const char *account, const char *pod)
+{
+    AUTO_JSON json_t *details = api_details(r, pod);
+    if (streq(account, "default") || find_account(r, account))
+        return true;
+    AUTO_CHARS char *ns = xstrdup(r->ns);
+    api_status(r, 403, "Forbidden", details,
+               "pods \"%s\" is forbidden: error looking up service account %s/%s: serviceaccount "
+               "\"%s\" not found",
+               pod, ns, account, account);
+    return false;
+}
+
+static bool admit_account(struct api_request *r, json_t *spec, const char *pod)
 {
     char suffix[6], name[32];
     const char *account = json_key_str(spec, "serviceAccountName");
     if (str_empty(account))
         account = json_key_str(spec, "serviceAccount");
     AUTO_CHARS char *chosen = xstrdup(str_empty(account) ? "default" : account);
+    if (!account_is_there(r, chosen, pod))
+        return false;
     json_put_str(spec, "serviceAccountName", chosen);
     json_put_str(spec, "serviceAccount", chosen);
     const json_t *wish = json_object_get(spec, "automountServiceAccountToken");
     if (json_is_false(wish) || (!wish && account_forbids_token(r, chosen)))
-        return;
+        return true;
     rand_suffix(suffix, 5);
     snprintf(name, sizeof(name), "kube-api-access-%s", suffix);
     bool any = mount_token(spec, "initContainers", name);
     any = mount_token(spec, "containers", name) || any;
     if (any)
         json_array_append_new(list_of(spec, "volumes"), token_volume(name));
+    return true;
 }
 
 /* A pod stays five minutes on a node that is lost, unless it says otherwise. */
@@ -137,12 +160,13 @@ static const char *qos_class(const json_t *spec)
     return !anything ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
-static void admit_pod(struct api_request *r, json_t *object)
+static bool admit_pod(struct api_request *r, json_t *object)
 {
     json_t *spec = json_object_get(object, "spec");
     if (!json_is_object(spec))
-        return; /* validation says so */
-    admit_account(r, spec);
+        return true; /* validation says so */
+    if (!admit_account(r, spec, json_at_str(object, "metadata.name")))
+        return false;
     admit_toleration(spec, "node.kubernetes.io/not-ready");
     admit_toleration(spec, "node.kubernetes.io/unreachable");
     if (!json_object_get(spec, "priority"))
@@ -151,12 +175,14 @@ static void admit_pod(struct api_request *r, json_t *object)
         json_put_str(spec, "preemptionPolicy", "PreemptLowerPriority");
     json_put_str(object, "status.phase", "Pending");
     json_put_str(object, "status.qosClass", qos_class(spec));
+    return true;
 }
 
-void api_admit_create(struct api_request *r, json_t *object)
+bool api_admit_create(struct api_request *r, json_t *object)
 {
     if (streq(r->kind->kind, "Pod"))
-        admit_pod(r, object);
-    else if (streq(r->kind->kind, "Namespace"))
+        return admit_pod(r, object);
+    if (streq(r->kind->kind, "Namespace"))
         json_put(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+    return true;
 }

@@ -106,6 +106,8 @@ bool api_discovery(struct api_request *r, struct str path);
 /* api_read.c */
 void api_get(struct api_request *r);
 void api_list(struct api_request *r);
+/* False: answered, there is no such version yet. */
+bool api_version_reached(struct api_request *r, uint64_t version);
 
 /* api_options.c: false = answered. The write check also sets r->dry_run. */
 bool api_options_check(struct api_request *r, bool watch);
@@ -179,8 +181,8 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
 /* {"metadata":…} of the stored object as a tree; new reference. */
 json_t *api_tree(const struct object *o);
 
-/* api_admission.c: what a cluster's admission adds to new objects. */
-void api_admit_create(struct api_request *r, json_t *object);
+/* api_admission.c: what a cluster's admission adds to new objects; false: answered. */
+bool api_admit_create(struct api_request *r, json_t *object);
 
 /* api_delete.c */
 void api_delete(struct api_request *r);

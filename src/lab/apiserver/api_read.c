@@ -63,6 +63,19 @@ static void page_format(struct buf *b, uint64_t version, const struct object *la
     base64url_encode(buf_str(&text), b);
 }
 
+bool api_version_reached(struct api_request *r, uint64_t version)
+{
+    uint64_t now = store_version(r->server->store);
+    if (version <= now)
+        return true;
+    AUTO_JSON json_t *details =
+        json_pack("{s:[{s:s,s:s}],s:i}", "causes", "reason", "ResourceVersionTooLarge", "message",
+                  "Too large resource version", "retryAfterSeconds", 1);
+    api_status(r, 504, "Timeout", details,
+               "Too large resource version: %" PRIu64 ", current: %" PRIu64, version, now);
+    return false;
+}
+
 /* Checks resourceVersion and resourceVersionMatch; false: answered. */
 static bool check_version(struct api_request *r)
 {
@@ -73,15 +86,8 @@ static bool check_version(struct api_request *r)
         api_status(r, 400, "BadRequest", NULL, "invalid resource version \"%s\"", version);
         return false;
     }
-    if (v > store_version(r->server->store)) {
-        AUTO_JSON json_t *details =
-            json_pack("{s:[{s:s,s:s}],s:i}", "causes", "reason", "ResourceVersionTooLarge",
-                      "message", "Too large resource version", "retryAfterSeconds", 1);
-        api_status(r, 504, "Timeout", details,
-                   "Too large resource version: %" PRIu64 ", current: %" PRIu64, v,
-                   store_version(r->server->store));
+    if (!api_version_reached(r, v))
         return false;
-    }
     if (streq(match, "Exact") && v < store_oldest_version(r->server->store)) {
         api_status(r, 410, "Expired", NULL,
                    "The resourceVersion for the provided list is too old.");

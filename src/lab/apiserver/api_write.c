@@ -267,15 +267,32 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
         json_put_int(object, "metadata.generation", 1);
 }
 
-/* Spec changes count; metadata and status do not. */
+static bool same_member(const json_t *a, const json_t *b, const char *name)
+{
+    json_t *x = json_object_get(a, name), *y = json_object_get(b, name);
+    return x == y || (x && y && json_equal(x, y));
+}
+
+/* Spec changes count; metadata and status do not. Of kinds without a spec (slices), all that is not
+ * metadata counts, and the labels. */
+static bool counts(const struct api_kind *k, const json_t *object, const json_t *old)
+{
+    bool same = true;
+    if (schema_find(k->schema, STR("spec")))
+        return !same_member(object, old, "spec");
+    for (size_t i = 0; i < k->schema->n; i++) {
+        const char *name = k->schema->fields[i].name;
+        if (!streq(name, "metadata") && !streq(name, "kind") && !streq(name, "apiVersion"))
+            same = same && same_member(object, old, name);
+    }
+    return !same || !same_member(json_object_get(object, "metadata"),
+                                 json_object_get(old, "metadata"), "labels");
+}
+
 static void count_generation(const struct api_kind *k, json_t *object, const json_t *old)
 {
-    if (!k->counts_generation)
-        return;
-    json_t *a = json_object_get(object, "spec"), *b = json_object_get(old, "spec");
-    if (a == b || (a && b && json_equal(a, b)))
-        return;
-    json_put_int(object, "metadata.generation", json_at_int(old, "metadata.generation", 0) + 1);
+    if (k->counts_generation && counts(k, object, old))
+        json_put_int(object, "metadata.generation", json_at_int(old, "metadata.generation", 0) + 1);
 }
 
 /* ---- commit ---- */
@@ -327,6 +344,7 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
 {
     AUTO_JSON json_t *before = old ? api_tree(old) : NULL;
     struct api_causes causes = {0};
+    put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
     if (!streq(r->subresource, "status") || !before) {
         api_kind_default(&api_kinds[r->kind_index], object);
         if (streq(r->kind->kind, "Service"))
@@ -438,8 +456,8 @@ void api_create(struct api_request *r)
     new_metadata(r, object, name);
     if (r->kind->has_status && !streq(r->kind->kind, "Node"))
         json_object_del(object, "status");
-    api_admit_create(r, object);
-    api_commit(r, object, NULL, 201);
+    if (api_admit_create(r, object))
+        api_commit(r, object, NULL, 201);
 }
 
 /* ---- update and patch ---- */

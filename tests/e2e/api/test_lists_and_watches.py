@@ -135,6 +135,7 @@ def test_write_options_are_never_ignored(server, ns):
 def test_selectable_fields(server, ns):
     """Every field the API promises, also where it is absent: flags read as false."""
     p = f"/api/v1/namespaces/{ns}/pods"
+    server.post(f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "sa"}})
     server.post(p, pod("p", nodeName="n1", serviceAccountName="sa", restartPolicy="Never"))
     server.post(p, pod("q", hostNetwork=True))
     server.patch(p + "/p/status", {"status": {"phase": "Running", "podIP": "10.9.9.9", "podIPs": [{"ip": "10.9.9.9"}]}})

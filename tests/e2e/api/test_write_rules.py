@@ -1,0 +1,45 @@
+"""What a write is refused for, and what it counts as."""
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
+
+
+def test_collections_are_never_deleted_over_namespaces(server, ns):
+    """A real server has no such method; DELETE /api/v1/pods must not end the cluster's pods."""
+    server.post(f"/api/v1/namespaces/{ns}/configmaps", {"metadata": {"name": "c"}})
+    for path in ("/api/v1/configmaps", "/api/v1/pods", "/api/v1/namespaces", "/apis/apps/v1/deployments"):
+        assert server.delete(path).status == 405, path
+    assert server.get(f"/api/v1/namespaces/{ns}/configmaps/c").status == 200
+    verbs = {r["name"]: r["verbs"] for r in server.get("/api/v1").json["resources"]}
+    assert "deletecollection" not in verbs["namespaces"] and "deletecollection" in verbs["configmaps"]
+
+
+def test_a_body_without_kind_gets_the_same_defaults(server, ns):
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+    r = server.post(f"/apis/apps/v1/namespaces/{ns}/deployments", {"metadata": {"name": "d"}, "spec": spec})
+    assert r.json["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
+
+
+def test_generation_of_slices(server, ns):
+    url = SLICES.format(ns)
+    server.post(url, {"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": []})
+
+    def generation(body):
+        return server.patch(f"{url}/s", body).json["metadata"]["generation"]
+    assert generation({"metadata": {"annotations": {"a": "b"}}}) == 1
+    assert generation({"endpoints": [{"addresses": ["10.0.0.2"]}]}) == 2
+    assert generation({"ports": [{"port": 80}]}) == 3
+    assert generation({"metadata": {"labels": {"a": "b"}}}) == 4
+
+
+def test_a_pod_names_an_account_that_is_there(server, ns):
+    pod = {"metadata": {"name": "p"}, "spec": {"serviceAccountName": "typo", "containers": [{"name": "c", "image": "i"}]}}
+    r = server.post(f"/api/v1/namespaces/{ns}/pods", pod)
+    assert (r.status, r.json["reason"]) == (403, "Forbidden")
+    assert r.json["message"] == f'pods "p" is forbidden: error looking up service account {ns}/typo: serviceaccount "typo" not found'
+    server.post(f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "typo"}})
+    assert server.post(f"/api/v1/namespaces/{ns}/pods", pod).status == 201
+
+
+def test_a_watch_from_the_future_is_504(server, ns):
+    """Else a client of a server that began anew would miss what happened meanwhile, and never know."""
+    r = server.get(f"/api/v1/namespaces/{ns}/configmaps?watch=1&resourceVersion=99999999&timeoutSeconds=1")
+    assert r.status == 504 and r.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
