@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/time.h"
 #include "lab/controllers/controller_index.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     TICK_MS = 1000,
     REMEMBERED_MAX = 4096,
+    GAP_MS = 5000, /* between looks at the clock: more is a sleep */
 };
 
 static const struct controller_kind *const controller_table[] = {
@@ -65,6 +67,8 @@ struct controllers {
     struct controller controllers[CONTROLLERS];
     unsigned synced;
     bool run_queued;
+    uint64_t awake_since_ms;
+    int64_t looked_at_ms; /* of the real clock */
     struct loop_timer *tick;
     struct list_node open; /* syncs whose calls are not answered yet */
 };
@@ -359,7 +363,9 @@ static void on_synced(void *user)
 
 static void on_error(const char *text, void *user)
 {
-    (void)user;
+    struct watch *watch = user;
+    if (watch->kind == WATCHED_NODE || watch->kind == WATCHED_LEASE)
+        watch->set->awake_since_ms = time_mono_ms();
     log_warn("watch failed", kv_s("err", text));
 }
 
@@ -431,6 +437,15 @@ const struct controllers_options *controllers_options_of(const struct controller
 struct controllers *controller_set(struct controller *c)
 {
     return c->set;
+}
+
+uint64_t controllers_awake_ms(struct controllers *cs)
+{
+    int64_t now_ms = time_real_us() / 1000, gap_ms = now_ms - cs->looked_at_ms;
+    if (gap_ms < -GAP_MS || gap_ms > GAP_MS)
+        cs->awake_since_ms = time_mono_ms();
+    cs->looked_at_ms = now_ms;
+    return time_mono_ms() - cs->awake_since_ms;
 }
 
 struct controller *sync_controller(struct sync *s)

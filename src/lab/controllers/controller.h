@@ -76,6 +76,11 @@ struct informer *controllers_informer(struct controllers *cs, enum watched kind)
 struct kube_client *controllers_client(struct controllers *cs);
 struct event_recorder *controllers_events(struct controllers *cs);
 
+/* For how long time has gone on evenly here and the server was heard: what other clients did not do
+ * for so long, they did not do. After a start, a suspend of the machine, a stepped clock or a lost
+ * server it begins anew. To be asked once a second. */
+uint64_t controllers_awake_ms(struct controllers *cs);
+
 /* Objects by index: for (size_t at = 0; controllers_next(cs, kind, by, value, &at, &object);).
  * value NULL finds nothing. */
 bool controllers_next(struct controllers *cs, enum watched kind, enum index_by by,

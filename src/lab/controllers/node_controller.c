@@ -1,7 +1,8 @@
 /* Node lifecycle: a node whose Lease is not renewed becomes NotReady (Ready=Unknown) and is tainted
  * unreachable, its pods become not ready, so that Services stop using them; after the toleration
- * time the pods are evicted. A renewed Lease takes the taints away. Rules:
- * node-lifecycle-controller of Kubernetes, KEP-589. */
+ * time the pods are evicted. A renewed Lease takes the taints away. A Lease that grew old while
+ * this machine slept, or while the server was away, says nothing yet; and the toleration time
+ * counts from the taint. Rules: node-lifecycle-controller of Kubernetes, KEP-589. */
 #include <stdio.h>
 
 #include "base/time.h"
@@ -29,12 +30,16 @@ static void on_tick(struct controller *c)
         controller_enqueue_object(c, node);
 }
 
+static uint64_t grace_ms(struct sync *s)
+{
+    const struct controllers_options *o = controllers_options_of(sync_set(s));
+    return o->node_grace_ms ? o->node_grace_ms : GRACE_DEFAULT_MS;
+}
+
 /* Since when the node has been silent, in seconds of this moment; negative = it is heard. */
 static int64_t silent_for_s(struct sync *s, const json_t *node)
 {
-    const struct controllers_options *o = controllers_options_of(sync_set(s));
-    int64_t grace_s = (int64_t)(o->node_grace_ms ? o->node_grace_ms : GRACE_DEFAULT_MS) / 1000,
-            renewed_us;
+    int64_t grace_s = (int64_t)grace_ms(s) / 1000, renewed_us;
     const json_t *lease =
         informer_find(controllers_informer(sync_set(s), WATCHED_LEASE),
                       str_from(key_of("kube-node-lease", json_at_str(node, "metadata.name"))));
@@ -44,6 +49,23 @@ static int64_t silent_for_s(struct sync *s, const json_t *node)
     if (!text || time_parse_rfc3339(str_from(text), &renewed_us) < 0)
         return -1;
     return time_real_s() - renewed_us / 1000000 - grace_s;
+}
+
+/* Seconds since the node was tainted; 0: it is not yet. */
+static int64_t tainted_for_s(const json_t *node)
+{
+    json_t *t;
+    size_t i;
+    int64_t since_us;
+    json_array_foreach(json_at(node, "spec.taints"), i, t)
+    {
+        const char *since = json_key_str(t, "timeAdded");
+        if (streq(json_key_str(t, "key"), UNREACHABLE) &&
+            streq(json_key_str(t, "effect"), "NoExecute") && since &&
+            time_parse_rfc3339(str_from(since), &since_us) == 0)
+            return time_real_s() - since_us / 1000000;
+    }
+    return 0;
 }
 
 static bool has_taint(const json_t *node, const char *key)
@@ -113,8 +135,9 @@ static int64_t tolerated_s(const json_t *pod)
     return EVICT_DEFAULT_S;
 }
 
-static void sync_pods(struct sync *s, const json_t *node, int64_t silent_s)
+static void sync_pods(struct sync *s, const json_t *node)
 {
+    int64_t tainted_s = tainted_for_s(node);
     char path[800];
     json_t *pod;
     for (size_t at = 0; informer_next(controllers_informer(sync_set(s), WATCHED_POD), &at, &pod);) {
@@ -132,7 +155,7 @@ static void sync_pods(struct sync *s, const json_t *node, int64_t silent_s)
             snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/status", ns, name);
             sync_call(s, WATCHED_POD, "PATCH", path, "application/strategic-merge-patch+json",
                       patch);
-        } else if (!is_deleting(pod) && silent_s > tolerated_s(pod)) {
+        } else if (!is_deleting(pod) && tainted_s > tolerated_s(pod)) {
             snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s", ns, name);
             sync_call(s, WATCHED_POD, "DELETE", path, NULL, NULL);
         }
@@ -145,14 +168,17 @@ static void sync_node(struct sync *s, const char *key)
     if (!node || is_deleting(node))
         return;
     int64_t silent_s = silent_for_s(s, node);
-    bool ready = condition_is_true(node, "Ready");
+    bool ready = condition_is_true(node, "Ready"),
+         awake = controllers_awake_ms(sync_set(s)) >= grace_ms(s);
     if (silent_s <= 0) {
         sync_taints(s, node, false, !ready && condition_find(node, "Ready"));
         return;
     }
+    if (!awake)
+        return;
     mark_unknown(s, node);
     sync_taints(s, node, true, false);
-    sync_pods(s, node, silent_s);
+    sync_pods(s, node);
 }
 
 const struct controller_kind node_controller = {"node", on_change, sync_node, on_tick, NULL};
