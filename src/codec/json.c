@@ -151,6 +151,31 @@ void json_write_string(struct buf *b, struct str s)
     buf_add_char(b, '"');
 }
 
+bool json_is_utf8(struct str s)
+{
+    for (size_t i = 0, len; i < s.n; i += len) {
+        len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
+        if (!len)
+            return false;
+    }
+    return true;
+}
+
+json_t *json_text(struct str s)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    json_t *j = json_stringn(s.n ? s.p : "", s.n);
+    for (size_t i = 0, len; !j && i < s.n; i += len) {
+        len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
+        if (len)
+            buf_add(&b, s.p + i, len);
+        else
+            buf_add_cstr(&b, "\xef\xbf\xbd");
+        len = len ? len : 1;
+    }
+    return j ? j : json_stringn(b.p, b.n);
+}
+
 json_t *json_at(const json_t *j, const char *path)
 {
     struct str rest = str_from(path);

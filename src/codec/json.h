@@ -30,6 +30,10 @@ void json_write(struct buf *b, const json_t *j);
 void json_write_indented(struct buf *b, const json_t *j);
 /* s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 void json_write_string(struct buf *b, struct str s);
+/* Text from outside as a JSON string, never NULL: bytes that are not UTF-8 (also where a text was
+ * cut in the middle of a character) become U+FFFD. */
+json_t *json_text(struct str s);
+bool json_is_utf8(struct str s);
 
 /* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or
  * null, borrowed. */

@@ -81,8 +81,8 @@ void api_reply_stored(struct api_request *r, int status, const struct object *o)
 
 static json_t *status_new(int code, const char *reason, const char *message, const json_t *details)
 {
-    json_t *s = json_pack("{s:s,s:s,s:{},s:s,s:s}", "kind", "Status", "apiVersion", "v1",
-                          "metadata", "status", "Failure", "message", message);
+    json_t *s = json_pack("{s:s,s:s,s:{},s:s,s:o}", "kind", "Status", "apiVersion", "v1",
+                          "metadata", "status", "Failure", "message", json_text(str_from(message)));
     if (!str_empty(reason))
         json_put_str(s, "reason", reason);
     if (details)
@@ -106,11 +106,7 @@ void api_status(struct api_request *r, int code, const char *reason, const json_
     buf_addv(&message, fmt, ap);
     va_end(ap);
     AUTO_JSON json_t *s = status_new(code, reason, buf_cstr(&message), details);
-    if (s)
-        api_reply_object(r, code, s);
-    else
-        api_reply_json(r, code,
-                       STR("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\"}"));
+    api_reply_object(r, code, s);
 }
 
 json_t *api_details(const struct api_request *r, const char *name)
@@ -153,8 +149,9 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
     for (size_t i = 0; i < causes->n; i++) {
         const struct api_cause *c = &causes->v[i];
         buf_addf(&text, "%s%s: %s", i ? ", " : "", c->field, c->message);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "reason", c->reason, "message",
-                                              c->message, "field", c->field));
+        json_array_append_new(list, json_pack("{s:s,s:o,s:o}", "reason", c->reason, "message",
+                                              json_text(str_from(c->message)), "field",
+                                              json_text(str_from(c->field))));
     }
     json_object_set_new(details, "causes", list);
     bool many = causes->n > 1;

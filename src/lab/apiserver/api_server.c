@@ -47,7 +47,8 @@ static void load_alloc(struct api_server *s)
 static char *segment(struct str raw)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    if (!raw.n || url_decode(raw, false, &b) < 0 || memchr(b.p, '/', b.n) || memchr(b.p, '\0', b.n))
+    if (!raw.n || url_decode(raw, false, &b) < 0 || memchr(b.p, '/', b.n) ||
+        memchr(b.p, '\0', b.n) || !json_is_utf8(buf_str(&b)))
         return NULL;
     return buf_take_cstr(&b);
 }
@@ -109,6 +110,13 @@ static bool parse_path(struct api_request *r, struct str path)
         }
     }
     return true;
+}
+
+/* Its values go into answers and objects. */
+static bool query_is_text(const struct api_request *r)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    return url_decode(r->query, true, &b) < 0 || json_is_utf8(buf_str(&b));
 }
 
 /* ---- dispatch ---- */
@@ -216,6 +224,10 @@ static void handle(struct api_request *r)
     if (asks_for_another_user(r)) {
         api_status(r, 403, "Forbidden", NULL,
                    "this server does not act for others: impersonation headers are refused");
+        return;
+    }
+    if (!query_is_text(r)) {
+        api_status(r, 400, "BadRequest", NULL, "the query of the request is not UTF-8");
         return;
     }
     if (str_is(path, "/metrics")) {

@@ -1,0 +1,33 @@
+/* JSON: text that comes from outside. Parsing is tested through test_text.c and the fuzz targets.
+ */
+#include "codec/json.h"
+#include "test.h"
+
+/* A message that was cut in the middle of a character still is a JSON string. */
+static void test_text_is_never_null(void **state)
+{
+    static const struct {
+        struct str in;
+        const char *out;
+        bool valid;
+    } rows[] = {
+        {{"", 0}, "", true},
+        {{"a\xc3\xa9", 3}, "a\xc3\xa9", true},
+        {{"a\xc3\xa9", 2}, "a\xef\xbf\xbd", false},
+        {{"\xff\xfe!", 3}, "\xef\xbf\xbd\xef\xbf\xbd!", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_JSON json_t *j = json_text(rows[i].in);
+        assert_string_equal(json_string_value(j), rows[i].out);
+        assert_int_equal(json_is_utf8(rows[i].in), rows[i].valid);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_is_never_null),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
