@@ -123,8 +123,8 @@ void default_service(json_t *object)
         json_object_del(spec, "sessionAffinityConfig");
     if (!external_name && !json_at(spec, "internalTrafficPolicy"))
         json_put_str(spec, "internalTrafficPolicy", "Cluster");
-    bool from_outside = uses_node_ports(type) ||
-                        (!external_name && json_array_size(json_at(spec, "externalIPs")));
+    bool from_outside =
+        uses_node_ports(type) || (!external_name && json_array_size(json_at(spec, "externalIPs")));
     if (from_outside && str_empty(json_at_str(spec, "externalTrafficPolicy")))
         json_put_str(spec, "externalTrafficPolicy", "Cluster");
     if (streq(type, "LoadBalancer") && !json_at(spec, "allocateLoadBalancerNodePorts"))

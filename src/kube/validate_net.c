@@ -91,8 +91,7 @@ static const char *why_special(const struct ip *ip)
         {"::1/128", "may not be in the loopback range (127.0.0.0/8, ::1/128)"},
         {"169.254.0.0/16", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"},
         {"fe80::/10", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"},
-        {"224.0.0.0/24",
-         "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"},
+        {"224.0.0.0/24", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"},
         {"ff02::/16", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -204,8 +203,7 @@ static void check_subset_addresses(const json_t *subset, size_t i, const char *m
     json_array_foreach(json_object_get(subset, member), k, a)
     {
         const char *text = json_key_str(a, "ip");
-        const char *why =
-            text && ip_parse(str_from(text), &ip) == 0 ? why_special(&ip) : NULL;
+        const char *why = text && ip_parse(str_from(text), &ip) == 0 ? why_special(&ip) : NULL;
         if (why)
             error_invalid(e, json_object_get(a, "ip"), why, "subsets[%zu].%s[%zu].ip", i, member,
                           k);

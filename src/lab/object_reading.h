@@ -4,7 +4,8 @@
 
 #include "codec/json.h"
 
-#define MERGE_PATCH "application/merge-patch+json"
+#define MERGE_PATCH     "application/merge-patch+json"
+#define STRATEGIC_PATCH "application/strategic-merge-patch+json"
 
 /* "ns/name" of an object's parts, into a static buffer of this thread. */
 const char *key_of(const char *ns, const char *name);

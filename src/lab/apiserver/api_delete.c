@@ -252,7 +252,8 @@ void api_evict(struct api_request *r)
         return;
     const char *name = json_at_str(body, "metadata.name");
     if (!str_empty(name) && !streq(name, r->name)) {
-        api_status(r, 400, "BadRequest", NULL, "name in URL does not match name in Eviction object");
+        api_status(r, 400, "BadRequest", NULL,
+                   "name in URL does not match name in Eviction object");
         return;
     }
     if (!take_options(r, json_object_get(body, "deleteOptions"), &o) ||

@@ -148,8 +148,8 @@ static void settle_families(const struct api_server *s, json_t *spec, const json
     if (!policy)
         policy = two || is_free_of_ranges(spec) ? "RequireDualStack" : "SingleStack";
     check_families(s, spec, old, policy, first, causes);
-    bool both = !streq(policy, "SingleStack") &&
-                (s->config.n_service_cidrs > 1 || is_free_of_ranges(spec));
+    bool both =
+        !streq(policy, "SingleStack") && (s->config.n_service_cidrs > 1 || is_free_of_ranges(spec));
     AUTO_CHARS char *keep = xstrdup(policy);
     AUTO_CHARS char *first_copy = xstrdup(first);
     set_families(spec, first_copy, both ? other_family(first_copy) : NULL);
@@ -207,10 +207,11 @@ static void check_address(const struct api_server *s, const char *text, const ch
                       "not match the current range",
                       text, text);
     else if (is_edge(cidr, &ip))
-        api_cause_add(causes, "FieldValueInvalid", field,
-                      "Invalid value: \"%s\": failed to allocate IP %s: the provided IP (%s) is not "
-                      "in the valid range. The range of valid IPs is %s",
-                      text, text, text, prefix_format(cidr, range));
+        api_cause_add(
+            causes, "FieldValueInvalid", field,
+            "Invalid value: \"%s\": failed to allocate IP %s: the provided IP (%s) is not "
+            "in the valid range. The range of valid IPs is %s",
+            text, text, text, prefix_format(cidr, range));
     else if (address_in_use(s, text, self))
         api_cause_add(
             causes, "FieldValueInvalid", field,
@@ -377,8 +378,8 @@ static void settle_health_port(const struct api_server *s, json_t *object, const
     else if (!wants)
         json_del(object, path);
     else if (had && given && given != had)
-        api_cause_add(causes, "FieldValueInvalid", path,
-                      "Invalid value: %lld: field is immutable", (long long)given);
+        api_cause_add(causes, "FieldValueInvalid", path, "Invalid value: %lld: field is immutable",
+                      (long long)given);
     else if (had)
         json_put_int(object, path, had);
     else if (given)
@@ -443,7 +444,8 @@ void api_service_prepare(struct api_server *s, json_t *object, const json_t *old
         !json_array_size(json_object_get(spec, "externalIPs")))
         drop_unless_new(spec, old, "externalTrafficPolicy");
     const char *ip = json_key_str(spec, "clusterIP"),
-               *first_ip = json_string_value(json_array_get(json_object_get(spec, "clusterIPs"), 0));
+               *first_ip =
+                   json_string_value(json_array_get(json_object_get(spec, "clusterIPs"), 0));
     if (!old && !str_empty(ip) && first_ip && !streq(ip, first_ip))
         api_cause_add(causes, "FieldValueInvalid", "spec.clusterIPs",
                       "Invalid value: [\"%s\"]: element [0] must match clusterIP", first_ip);

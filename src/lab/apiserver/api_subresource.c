@@ -207,10 +207,10 @@ static bool method_fits(const struct api_request *r, struct str method)
     static const struct {
         const char *subresource;
         const char *methods;
-    } rows[] = {{"scale", " GET PUT PATCH "},       {"ephemeralcontainers", " GET PUT PATCH "},
-                {"finalize", " PUT "},              {"log", " GET "},
-                {"exec", " GET POST "},             {"attach", " GET POST "},
-                {"binding", " POST "},              {"eviction", " POST "},
+    } rows[] = {{"scale", " GET PUT PATCH "}, {"ephemeralcontainers", " GET PUT PATCH "},
+                {"finalize", " PUT "},        {"log", " GET "},
+                {"exec", " GET POST "},       {"attach", " GET POST "},
+                {"binding", " POST "},        {"eviction", " POST "},
                 {"token", " POST "}};
     AUTO_CHARS char *word = xasprintf(" " STR_FMT " ", STR_ARG(method));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

@@ -287,7 +287,8 @@ static bool read_options(struct api_request *r, struct watch_options *o)
                    "timeoutSeconds: \"%s\" is not a number of seconds up to 86400", timeout);
         return false;
     }
-    /* A server that began anew, or was put back: events of the past must not pass for later ones. */
+    /* A server that began anew, or was put back: events of the past must not pass for later ones.
+     */
     if (!api_version_reached(r, o->version))
         return false;
     o->initial_events = streq(initial, "true");

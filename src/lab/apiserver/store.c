@@ -16,7 +16,7 @@
 enum {
     EVENTS_KEPT = 16384,
     EVENTS_BYTES_MAX = 256 * 1024 * 1024, /* states before and after, counted for each event */
-    OBJECT_BYTES_MAX = 2 * 1024 * 1024, /* it may grow by patches over what one body can carry */
+    OBJECT_BYTES_MAX = 2 * 1024 * 1024,   /* it may grow by patches over what one body can carry */
 };
 
 struct table {
@@ -219,8 +219,8 @@ static void push_event(struct store *s, enum store_event_type type, struct objec
 {
     const struct store_event fresh = {type, object->version, object, before};
     s->events_bytes += event_bytes(&fresh);
-    while (s->events_end > s->events_begin && (s->events_end - s->events_begin == EVENTS_KEPT ||
-                                               s->events_bytes > EVENTS_BYTES_MAX))
+    while (s->events_end > s->events_begin &&
+           (s->events_end - s->events_begin == EVENTS_KEPT || s->events_bytes > EVENTS_BYTES_MAX))
         drop_oldest(s);
     struct store_event *e = &s->events[s->events_end++ % EVENTS_KEPT];
     *e = fresh;

@@ -256,8 +256,8 @@ void sync_ask(struct sync *s, enum watched kind, const char *path, const char *t
     struct sync_part *part = part_new(s, kind);
     part->fn = fn;
     part->text = xstrdup(text);
-    part->call = kube_call(s->work->controller->set->client, "GET", path, NULL, NULL, on_sync_call,
-                           part);
+    part->call =
+        kube_call(s->work->controller->set->client, "GET", path, NULL, NULL, on_sync_call, part);
 }
 
 void controller_remember(struct controller *c, const char *text)

@@ -28,17 +28,16 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
 /* Of the Service's first family, the only one that Endpoints know; NULL: the pod has none. */
 static const char *pod_ip(const json_t *pod, const json_t *service)
 {
-    const char *family =
-        json_string_value(json_array_get(json_at(service, "spec.ipFamilies"), 0));
+    const char *family = json_string_value(json_array_get(json_at(service, "spec.ipFamilies"), 0));
     return endpoint_pod_ip(pod, family ? family : "IPv4");
 }
 
 static json_t *address_new(const json_t *pod, const json_t *service)
 {
-    json_t *a = json_pack("{s:s,s:{s:s,s:s,s:s,s:s}}", "ip", pod_ip(pod, service), "targetRef",
-                          "kind", "Pod", "namespace", json_at_str(pod, "metadata.namespace"),
-                          "name", json_at_str(pod, "metadata.name"), "uid",
-                          json_at_str(pod, "metadata.uid"));
+    json_t *a =
+        json_pack("{s:s,s:{s:s,s:s,s:s,s:s}}", "ip", pod_ip(pod, service), "targetRef", "kind",
+                  "Pod", "namespace", json_at_str(pod, "metadata.namespace"), "name",
+                  json_at_str(pod, "metadata.name"), "uid", json_at_str(pod, "metadata.uid"));
     const char *node = json_at_str(pod, "spec.nodeName"),
                *hostname = json_at_str(pod, "spec.hostname");
     if (node)

@@ -116,7 +116,7 @@ static void mark_unknown(struct sync *s, const json_t *node)
     json_object_del(json_array_get(list, 0), "lastUpdateTime");
     json_put(patch, "status.conditions", list);
     snprintf(path, sizeof(path), "/api/v1/nodes/%s/status", json_at_str(node, "metadata.name"));
-    sync_call(s, WATCHED_NODE, "PATCH", path, "application/strategic-merge-patch+json", patch);
+    sync_call(s, WATCHED_NODE, "PATCH", path, STRATEGIC_PATCH, patch);
     event_record(controllers_events(sync_set(s)), node, "Node", "v1", "Normal", "NodeNotReady",
                  "Node %s status is now: NodeNotReady", json_at_str(node, "metadata.name"));
 }
@@ -153,8 +153,7 @@ static void sync_pods(struct sync *s, const json_t *node)
             json_object_del(json_array_get(list, 0), "lastUpdateTime");
             json_put(patch, "status.conditions", list);
             snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/status", ns, name);
-            sync_call(s, WATCHED_POD, "PATCH", path, "application/strategic-merge-patch+json",
-                      patch);
+            sync_call(s, WATCHED_POD, "PATCH", path, STRATEGIC_PATCH, patch);
         } else if (!is_deleting(pod) && tainted_s > tolerated_s(pod)) {
             snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s", ns, name);
             sync_call(s, WATCHED_POD, "DELETE", path, NULL, NULL);

@@ -1,7 +1,6 @@
 /* Who controls what: Kubernetes' rules for objects that belong to an owner by its selector
  * (ReplicaSets and their pods, Deployments and their ReplicaSets), and the writing of owner
- * references. A patch carries the version that was read, so that a change meanwhile wins and the
- * sync comes again. */
+ * references (Kubernetes' ControllerRefManager). */
 #include <stdio.h>
 
 #include "base/vec.h"
@@ -41,29 +40,20 @@ json_t *owner_reference_to(enum watched kind, const json_t *owner)
                      "blockOwnerDeletion", 1);
 }
 
-/* The references to others than uid, and then one more (taken; may be NULL). */
-static void write_owners(struct sync *s, enum watched kind, const json_t *object, const char *uid,
-                         json_t *one_more)
+/* Patches one reference (taken), of this very object: those of others are left alone. */
+static void patch_reference(struct sync *s, enum watched kind, const json_t *object, json_t *ref)
 {
     char path[WATCHED_PATH_BYTES];
-    AUTO_JSON json_t *patch = json_object();
-    json_t *refs = json_array(), *ref;
-    size_t i;
-    json_array_foreach(json_at(object, "metadata.ownerReferences"), i,
-                       ref) if (!streq(json_key_str(ref, "uid"), uid)) json_array_append(refs, ref);
-    if (one_more)
-        json_array_append_new(refs, one_more);
-    json_put(patch, "metadata.ownerReferences", refs);
-    json_put_str(patch, "metadata.uid", json_at_str(object, "metadata.uid"));
-    json_put_str(patch, "metadata.resourceVersion",
-                 json_at_str(object, "metadata.resourceVersion"));
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:s,s:[o]}}", "metadata", "uid", json_at_str(object, "metadata.uid"),
+                  "ownerReferences", ref);
     watched_path(kind, object, path);
-    sync_call(s, kind, "PATCH", path, MERGE_PATCH, patch);
+    sync_call(s, kind, "PATCH", path, STRATEGIC_PATCH, patch);
 }
 
 void owner_forget(struct sync *s, enum watched kind, const json_t *object, const char *uid)
 {
-    write_owners(s, kind, object, uid, NULL);
+    patch_reference(s, kind, object, json_pack("{s:s,s:s}", "$patch", "delete", "uid", uid));
 }
 
 const json_t *owner_match_labels(const json_t *owner)
@@ -90,7 +80,7 @@ static bool claim(struct sync *s, const struct owner_rule *rule, const json_t *o
     }
     if (!selected || owner_controller(object) || is_deleting(owner) || is_deleting(object))
         return false;
-    write_owners(s, rule->kind, object, uid, owner_reference_to(rule->owner_kind, owner));
+    patch_reference(s, rule->kind, object, owner_reference_to(rule->owner_kind, owner));
     return true;
 }
 

@@ -184,7 +184,7 @@ static void say_unschedulable(struct sync *s, json_t *pod, size_t nodes,
     json_put(patch, "status.conditions", list);
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/status",
              json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"));
-    sync_call(s, WATCHED_POD, "PATCH", path, "application/strategic-merge-patch+json", patch);
+    sync_call(s, WATCHED_POD, "PATCH", path, STRATEGIC_PATCH, patch);
     event_record(controllers_events(sync_set(s)), pod, "Pod", "v1", "Warning", "FailedScheduling",
                  "%s", buf_cstr(&b));
 }

@@ -1,13 +1,5 @@
 """Subresources that change their object: eviction, scale, binding, finalize."""
-
-
-def pod(name, **spec):
-    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "nginx"}], **spec}}
-
-
-def deployment(name, replicas):
-    return {"metadata": {"name": name}, "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
-        "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}}}
+from api_server import deployment, pod
 
 
 def eviction(name, **options):

@@ -241,6 +241,20 @@ def test_rollover(rollout):
     wait_until("only the third is left", lambda: rollout.sizes() == {"nginx:1": 0, "nginx:2": 0, "nginx:3": 6})
 
 
+def test_change_cause_reaches_the_newest_revision(cluster, rollout):
+    """kubectl annotate deployment d kubernetes.io/change-cause=… is what rollout history shows."""
+    rollout.deploy(replicas=1)
+    cluster.change(rollout.path, {"metadata": {"annotations": {"kubernetes.io/change-cause": "first"}}})
+
+    def causes():
+        return {s["metadata"]["annotations"]["deployment.kubernetes.io/revision"]: s["metadata"]["annotations"].get("kubernetes.io/change-cause")
+                for s in rollout.sets()}
+    wait_until("the set has it", lambda: causes() == {"1": "first"})
+    cluster.change(rollout.path, {"metadata": {"annotations": {"kubernetes.io/change-cause": "second"}},
+                                  "spec": {"template": {"metadata": {"labels": {"v": "2"}}}}})
+    wait_until("each revision has its own", lambda: causes() == {"1": "first", "2": "second"})
+
+
 # ---- who controls what ----
 
 def controller_of(o):

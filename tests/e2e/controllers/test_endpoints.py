@@ -137,3 +137,11 @@ def test_endpoints_are_cut_at_a_thousand(cluster, ns):
     cluster.remove(f"/api/v1/namespaces/{ns}/pods?fieldSelector=status.phase%3DRunning&labelSelector=app%3Dweb")
     wait_until("the mark goes", lambda: "endpoints.kubernetes.io/over-capacity" not in
                cluster.read(f"/api/v1/namespaces/{ns}/endpoints/web")["metadata"]["annotations"], 60)
+
+
+def test_endpoints_have_the_first_family_of_their_service(cluster, ns):
+    cluster.pod(ns, "both", ips=["10.9.0.1", "fd00::9"])
+    cluster.service(ns, ipFamilies=["IPv6"])
+    path = f"/api/v1/namespaces/{ns}/endpoints/web"
+    subsets = wait_until("they are told", lambda: cluster.get(path).json.get("subsets"))
+    assert [a["ip"] for a in subsets[0]["addresses"]] == ["fd00::9"]

@@ -1,5 +1,11 @@
 """Garbage collection by owner references (background, foreground, orphan) and the end of namespaces."""
+import signal
+import time
+
+import pytest
+
 from api_server import deployment
+from conftest import Cluster
 from suite import wait_until
 
 
@@ -70,3 +76,46 @@ def test_a_namespace_ends_when_its_content_has(cluster, ns):
     assert cluster.read(f"/api/v1/namespaces/{ns}")["status"]["phase"] == "Terminating"
     cluster.change(f"/api/v1/namespaces/{ns}/configmaps/held", {"metadata": {"finalizers": None}})
     wait_until("then the namespace", lambda: cluster.get(f"/api/v1/namespaces/{ns}").status == 404)
+
+
+def test_a_kind_of_another_group_is_another_kind(cluster, ns):
+    path = f"/api/v1/namespaces/{ns}/configmaps"
+    for name, version in (("foreign", "serving.knative.dev/v1"), ("ours", "v1")):
+        cluster.create(path, {"metadata": {"name": name, "ownerReferences": [
+            {"apiVersion": version, "kind": "Service", "name": "x", "uid": f"uid-of-{name}"}]}})
+    wait_until("what belongs to a Service that is not there goes", lambda: cluster.get(f"{path}/ours").status == 404)
+    assert cluster.get(f"{path}/foreign").status == 200
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    c = Cluster(tmp_path, ephemeral=False).start()
+    c.start_controllers()
+    yield c
+    assert c.stop_controllers() == 0
+    assert c.stop() == 0
+
+
+def test_dependents_outlive_an_interruption(interrupted):
+    """After an outage the informers come back one after the other: a dependent is known before its owner. It must not go."""
+    c = interrupted
+    kinds = {"configmaps": "ConfigMap", "secrets": "Secret"}
+    c.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    wait_until("the controllers work", lambda: c.get("/api/v1/namespaces/n/serviceaccounts/default").status == 200)
+    c.stop(signal.SIGKILL)
+    time.sleep(2)  # the back-offs of the informers drift apart
+    c.start()
+    deadline = time.monotonic() + 4
+    made = set()
+    while time.monotonic() < deadline:
+        for owner, dependent in (("configmaps", "secrets"), ("secrets", "configmaps")):
+            o = c.create(f"/api/v1/namespaces/n/{owner}", {"metadata": {"generateName": "owner-"}})["metadata"]
+            d = c.create(f"/api/v1/namespaces/n/{dependent}", {"metadata": {"generateName": "dependent-", "ownerReferences": [
+                {"apiVersion": "v1", "kind": kinds[owner], "name": o["name"], "uid": o["uid"]}]}})
+            made.add((dependent, d["metadata"]["name"]))
+        time.sleep(0.1)
+    marker = c.create("/api/v1/namespaces/n/configmaps", {"metadata": {"name": "marker", "ownerReferences": [
+        {"apiVersion": "v1", "kind": "Secret", "name": "never", "uid": "never"}]}})
+    wait_until("garbage is collected", lambda: c.get("/api/v1/namespaces/n/configmaps/marker").status == 404, 30)
+    left = {(kind, o["metadata"]["name"]) for kind in kinds for o in c.get(f"/api/v1/namespaces/n/{kind}").json["items"]}
+    assert marker and made <= left, f"{len(made - left)} of {len(made)} went although their owners live"

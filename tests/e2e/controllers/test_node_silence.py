@@ -3,17 +3,9 @@ import datetime
 import signal
 import time
 
+from suite import wait_until
+
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-
-
-def soon(what, fn, timeout=15):
-    end = time.monotonic() + timeout
-    while True:
-        value = fn()
-        if value:
-            return value
-        assert time.monotonic() < end, f"timed out waiting until {what} (last: {value!r})"
-        time.sleep(0.02)
 
 
 def grow_old(cluster, node):
@@ -33,12 +25,12 @@ def test_pods_are_tolerated_from_the_taint_on(cluster, ns):
         cluster.pod(ns, name, "10.0.0.1", node=node, tolerations=[
             {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}])
     grow_old(cluster, node)
-    soon("the node is unknown", lambda: condition(cluster, node)["status"] == "Unknown")
+    wait_until("the node is unknown", lambda: condition(cluster, node)["status"] == "Unknown")
 
     def deleting(name):
         r = cluster.get(f"/api/v1/namespaces/{ns}/pods/{name}")
         return r.status == 404 or "deletionTimestamp" in r.json["metadata"]
-    soon("one is evicted a second after the taint", lambda: deleting("hasty"))
+    wait_until("one is evicted a second after the taint", lambda: deleting("hasty"))
     assert not deleting("patient"), "an hour's silence is no hour's taint"
 
 
@@ -46,11 +38,11 @@ def test_controllers_that_slept_hear_nodes_out_first(cluster, ns):
     node = f"{ns}-node"
     cluster.node(node)
     cluster.pod(ns, "p", "10.0.0.2", node=node)
-    soon("the node is known", lambda: condition(cluster, node)["status"] == "True")
+    wait_until("the node is known", lambda: condition(cluster, node)["status"] == "True")
     cluster.controllers.send_signal(signal.SIGSTOP)
     grow_old(cluster, node)
     time.sleep(6)
     cluster.controllers.send_signal(signal.SIGCONT)
     woke = time.monotonic()
-    soon("the node is unknown", lambda: condition(cluster, node)["status"] == "Unknown")
+    wait_until("the node is unknown", lambda: condition(cluster, node)["status"] == "Unknown")
     assert time.monotonic() - woke > 1.5, "it had the whole grace period to be heard again"

@@ -103,8 +103,7 @@ static void test_ring_is_bounded_in_bytes(void **state)
         put(s, 1, "n", "large", text);
     uint64_t kept = store_events_end(s) - store_events_begin(s);
     assert_true(kept >= 100 && kept <= 128); /* 256 MiB of states before and after */
-    assert_int_equal(store_event(s, store_events_begin(s))->version,
-                     store_oldest_version(s) + 1);
+    assert_int_equal(store_event(s, store_events_begin(s))->version, store_oldest_version(s) + 1);
     free(text);
     store_free(s);
 }
