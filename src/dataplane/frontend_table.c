@@ -211,12 +211,15 @@ static int line_cmp(const void *a, const void *b)
 static void state_lines(const struct frontend_state *s, enum endpoint_scope scope, char ***lines,
                         size_t *n)
 {
-    char ip[IP_TEXT_BYTES], ep[IP_TEXT_BYTES];
-    struct ip a = {.family = s->key.family}, e = a;
+    char ip[IP_TEXT_BYTES], ep[IP_TEXT_BYTES], of[IP_TEXT_BYTES];
+    struct ip a = {.family = s->key.family}, e = a, g = a;
     const struct endpoint_slots *slots = &s->slots[scope];
     memcpy(a.bytes, s->key.ip, 16);
+    memcpy(g.bytes, s->affinity_key.ip, 16);
     AUTO_CHARS char *sticky =
-        s->affinity_s ? xasprintf(" affinity %us", s->affinity_s) : xstrdup("");
+        s->affinity_s ? xasprintf(" affinity %us of %s %u/%u", s->affinity_s, ip_format(&g, of),
+                                  s->affinity_key.proto, s->affinity_key.port)
+                      : xstrdup("");
     AUTO_CHARS char *head = xasprintf(
         "%u %s %u/%u policy %u%s%s", s->key.family, s->key.node_port ? "node" : ip_format(&a, ip),
         s->key.proto, s->key.port, s->policy, sticky, scope == SCOPE_LOCAL ? " local" : "");

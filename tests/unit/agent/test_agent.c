@@ -346,10 +346,10 @@ static void test_row_33_affinity_live(void **state)
     static const struct {
         int timeout;
         const char *want;
-    } steps[] = {{60, " affinity 60s"},
-                 {1, " affinity 1s"},
-                 {0, " affinity 10800s"},
-                 {90000, " affinity 10800s"}};
+    } steps[] = {{60, " affinity 60s of 10.96.0.1 6/80"},
+                 {1, " affinity 1s of 10.96.0.1 6/80"},
+                 {0, " affinity 10800s of 10.96.0.1 6/80"},
+                 {90000, " affinity 10800s of 10.96.0.1 6/80"}};
     struct world w;
     (void)state;
     world_begin(&w);
