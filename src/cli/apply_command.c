@@ -5,24 +5,10 @@
 
 #include "cli/cli.h"
 #include "kube/manifest.h"
+#include "kube/patch.h"
 
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
-
-/* null for every member of `last` that `now` no longer has, at any depth of objects. */
-static void add_removals(json_t *patch, const json_t *last, const json_t *now)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)last, key, value)
-    {
-        json_t *have = json_object_get(now, key);
-        if (!have)
-            json_object_set_new(patch, key, json_null());
-        else if (json_is_object(value) && json_is_object(have) &&
-                 json_is_object(json_object_get(patch, key)))
-            add_removals(json_object_get(patch, key), value, have);
-    }
-}
+#define STRATEGIC    "application/strategic-merge-patch+json"
 
 /* The manifest with its own text as annotation. */
 static json_t *with_annotation(const json_t *manifest)
@@ -62,14 +48,21 @@ static int send_json(struct cli_session *s, const char *method, const char *path
 static int update(struct cli_session *s, const struct kube_resource *r, const char *path,
                   const json_t *full, const char *name, const json_t *live)
 {
-    AUTO_JSON json_t *patch = json_deep_copy(full);
     AUTO_JSON json_t *last = NULL;
     struct cli_answer a;
     struct err err = {0};
     const char *text = json_key_str(json_at(live, "metadata.annotations"), LAST_APPLIED);
-    if (text && json_parse(str_from(text), 0, NULL, &last, NULL) == 0)
-        add_removals(patch, last, full);
-    if (send_json(s, "PATCH", path, "application/merge-patch+json", patch, &a, &err) < 0)
+    if (text && json_parse(str_from(text), 0, NULL, &last, NULL) < 0)
+        last = NULL;
+    const struct schema *schema = schema_of_kind(r->group_version, r->kind);
+    json_object_del(json_at(last, "metadata.annotations"), LAST_APPLIED);
+    AUTO_JSON json_t *patch = patch_three_way(schema, last, full, live);
+    if (!json_object_size(patch)) {
+        say(r, name, "unchanged");
+        return EXIT_OK;
+    }
+    if (send_json(s, "PATCH", path, schema ? STRATEGIC : "application/merge-patch+json", patch, &a,
+                  &err) < 0)
         return cli_unreachable(s, &err);
     int code = EXIT_OK;
     AUTO_JSON json_t *after = NULL;

@@ -19,3 +19,9 @@ void patch_apply_merge(json_t *object, const json_t *patch);
 /* s may be NULL: then lists are replaced. -EINVAL. */
 int patch_apply_strategic(const struct schema *s, json_t *object, const json_t *patch,
                           struct err *reterr) NODISCARD;
+
+/* The strategic merge patch of kubectl apply: from live to now, and without what last (the manifest
+ * of the apply before; NULL = none) had and now has not. s NULL: a merge patch, lists whole. An
+ * empty object: nothing to do. */
+json_t *patch_three_way(const struct schema *s, const json_t *last, const json_t *now,
+                        const json_t *live);

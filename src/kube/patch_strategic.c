@@ -169,6 +169,22 @@ static void delete_primitives(struct merge *m, json_t *object, const json_t *pat
     }
 }
 
+/* Every element like value: several may have one key (a Service's ports of two protocols). */
+static void append_all(struct merge *m, json_t *to, const char *merge_key, const json_t *list,
+                       const json_t *value)
+{
+    json_t *item;
+    size_t i;
+    const json_t *want = merge_key ? json_object_get(value, merge_key) : value;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+    {
+        const json_t *have = merge_key ? json_object_get(item, merge_key) : item;
+        if (m->left && have && want && json_equal(have, want))
+            json_array_append(to, item);
+        m->left -= m->left > 0;
+    }
+}
+
 /* Merges the elements that order names (in its order) with the others, which keep their old
  * neighbourhood. */
 static void order_list(struct merge *m, const char *merge_key, json_t *list, const json_t *before,
@@ -180,9 +196,8 @@ static void order_list(struct merge *m, const char *merge_key, json_t *list, con
     json_t *item;
     json_array_foreach((json_t *)(uintptr_t)order, i, item)
     {
-        size_t at = find_element(m, list, merge_key, item);
-        if (at != SIZE_MAX && find_element(m, ordered, merge_key, item) == SIZE_MAX)
-            json_array_append(ordered, json_array_get(list, at));
+        if (find_element(m, ordered, merge_key, item) == SIZE_MAX)
+            append_all(m, ordered, merge_key, list, item);
     }
     json_array_foreach(list, i, item) if (find_element(m, ordered, merge_key, item) == SIZE_MAX)
         json_array_append(others, item);

@@ -96,6 +96,8 @@ struct schema {
 #define SCHEMA(ident, type_name)                                                                   \
     const struct schema schema_##ident = {type_name, ident##_fields, ARRAY_LEN(ident##_fields)}
 
+/* The table of a kind's objects; NULL = none of ours (it may be a server's own). */
+const struct schema *schema_of_kind(const char *api_version, const char *kind);
 /* The field called name, looking into inlined messages too; NULL = unknown. */
 const struct schema_field *schema_find(const struct schema *s, struct str name);
 /* By protobuf number, of this message only. */

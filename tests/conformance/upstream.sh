@@ -4,7 +4,7 @@
 #
 # Left out by default: SCTP (no such program here), LoadBalancer and Disruptive (a cloud, a systemd), "evicted" (no disk limits),
 # "unready pods" (asks through pods/proxy), which later issues bring.
-# Pods see the host's files, and the suite runs /agnhost by that name: it is put there and taken away again.
+# Pods see the host's files, and the suite runs /agnhost by that name: it is put there and taken away again. Without words the image pauses.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 dir=${1:-$PWD/build/peers}
@@ -22,8 +22,10 @@ if [ ! -x "$dir/e2e.test" ]; then
 fi
 command -v nc >/dev/null || apt-get install -y -qq netcat-openbsd >/dev/null # what the suite runs inside its pods
 [ ! -e /agnhost ] || { echo "error: /agnhost is there already" >&2; exit 1; }
-trap '"$bin/fairlead" lab down --name $lab --quiet; rm -f /agnhost' EXIT
-cp "$dir/agnhost" /agnhost
+trap '"$bin/fairlead" lab down --name $lab --quiet; rm -f /agnhost /agnhost.bin' EXIT
+cp "$dir/agnhost" /agnhost.bin
+printf '#!/bin/sh\n[ $# -gt 0 ] || set -- pause\nexec /agnhost.bin "$@"\n' >/agnhost
+chmod 755 /agnhost
 "$bin/fairlead" lab up --name $lab --nodes 2 --image e2e-test-images/agnhost=/agnhost
 "$dir/e2e.test" --ginkgo.no-color --provider=skeleton --kubeconfig "$("$bin/fairlead" lab kubeconfig --name $lab --path)" \
     --ginkgo.focus="$focus" --ginkgo.skip="$skip" --minStartupPods=0 --report-dir= 2>&1 |

@@ -165,13 +165,13 @@ struct pod *pod_new(struct node *n, json_t *object)
     int64_t began_us;
     p->start_s = began && time_parse_rfc3339(str_from(began), &began_us) == 0 ? began_us / 1000000
                                                                               : time_real_s();
-    p->waiting = "ContainerCreating";
     p->retry = loop_timer_new(n->loop, on_retry, p);
     p->grace = loop_timer_new(n->loop, on_grace_over, p);
     p->deadline = loop_timer_new(n->loop, on_deadline, p);
     start_deadline(p);
     json_t *init = json_at(p->spec, "initContainers"), *main = json_at(p->spec, "containers");
     p->n_init = json_array_size(init);
+    p->waiting = p->n_init ? "PodInitializing" : "ContainerCreating";
     p->containers =
         xcalloc(p->n_init + json_array_size(main) + POD_EPHEMERAL_MAX, sizeof(*p->containers));
     add_containers(p, init, true);
@@ -386,10 +386,8 @@ void pod_advance(struct pod *p)
         p->step = POD_STOPPING;
         pod_stop(p);
     }
-    if (p->step == POD_FETCH && pod_prepare(p)) {
+    if (p->step == POD_FETCH && pod_prepare(p))
         p->step = POD_INIT;
-        p->waiting = p->n_init ? "PodInitializing" : "ContainerCreating";
-    }
     if (p->step == POD_INIT && advance_init(p))
         p->step = POD_RUN;
     if (p->step == POD_INIT && p->failed_reason) {

@@ -300,24 +300,21 @@ static int spawn_with(struct pod_container *c, char **argv, const struct process
     return r < 0 ? r : container_spawn(&s, &c->pid, reterr);
 }
 
-static int spawn(struct pod_container *c, char **argv, const struct env *e, struct err *reterr)
+static int spawn(struct pod_container *c, char **argv, const struct env *e,
+                 const container_mounts *mounts, struct err *reterr)
 {
-    container_mounts mounts = {0};
     struct process_streams f;
     bool tty = json_at_bool(c->spec, "tty", false);
     int r = process_streams_open(&f, tty, json_at_bool(c->spec, "stdin", false), reterr);
     if (r == 0)
         r = open_log(c, &f, reterr);
-    if (r == 0)
-        r = pod_container_mounts(c, e, &mounts, reterr);
     argv_free(c->envp);
     c->envp = env_to_envp(e);
     if (r == 0)
-        r = spawn_with(c, argv, &f, &mounts, reterr);
+        r = spawn_with(c, argv, &f, mounts, reterr);
     if (r == 0 && f.in >= 0)
         c->input = process_input_new(c->pod->node->loop, TAKE_FD(f.in), tty, on_input_room, c);
     process_streams_done(&f);
-    container_mounts_done(&mounts);
     return r;
 }
 
@@ -392,30 +389,42 @@ static void fail_run(struct pod_container *c, const struct err *err)
     retry_after(c, wait ? wait : 1000);
 }
 
+/* What the spec asks for, with what it refers to. Failing is no run: it is tried again, as what it
+ * refers to may come or change. */
+static int configure(struct pod_container *c, struct env *e, container_mounts *mounts,
+                     struct err *reterr)
+{
+    int r = pod_security_check(c, reterr);
+    if (r == 0)
+        r = container_env(c, e, reterr);
+    bool referred = r < 0;
+    if (r == 0)
+        r = pod_container_mounts(c, e, mounts, reterr);
+    if (r == 0)
+        return 0;
+    fail_start(c, "CreateContainerConfigError", reterr);
+    if (!referred || pod_inputs_retry(c->pod->inputs))
+        retry_after(c, CONFIG_RETRY_MS);
+    return r;
+}
+
 void pod_container_start(struct pod_container *c)
 {
-    const char *name = json_key_str(c->spec, "image");
-    struct env e = {0};
+    AUTO_DONE(env) struct env e = {0};
+    AUTO_DONE(container_mounts) container_mounts mounts = {0};
     struct err err = {0};
     const struct image *image = find_image(c);
-    if (!image)
+    if (!image || configure(c, &e, &mounts, &err) < 0)
         return;
-    if (pod_security_check(c, &err) < 0 || container_env(c, &e, &err) < 0) {
-        fail_start(c, "CreateContainerConfigError", &err);
-        if (pod_inputs_retry(c->pod->inputs))
-            retry_after(c, CONFIG_RETRY_MS);
-        env_done(&e);
-        return;
-    }
     char **argv = container_argv(c, image, &e);
     if (!argv) {
         (void)err_set(&err, -EINVAL, NULL, "no command specified");
         fail_start(c, "CreateContainerError", &err);
     } else {
         pod_event(c->pod, "Normal", "Pulled", "Container image \"%s\" already present on machine",
-                  name);
+                  json_key_str(c->spec, "image"));
         begin_run(c);
-        if (spawn(c, argv, &e, &err) == 0)
+        if (spawn(c, argv, &e, &mounts, &err) == 0)
             started(c);
         else if (c->log)
             fail_run(c, &err);
@@ -423,7 +432,6 @@ void pod_container_start(struct pod_container *c)
             fail_start(c, "CreateContainerError", &err);
     }
     argv_free(argv);
-    env_done(&e);
 }
 
 void pod_container_done(struct pod_container *c)

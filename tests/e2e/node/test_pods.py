@@ -1,6 +1,7 @@
 """Pods on a lab's nodes: what a container sees, how it ends, what the API is told."""
 import base64
 import os
+import json
 import re
 import subprocess
 import time
@@ -111,11 +112,30 @@ def test_init_containers_run_in_order(lab):
 
 
 def test_an_init_container_that_fails(lab):
+    before = json.loads(lab.raw("/api/v1/namespaces/default/pods?limit=1")[1])["metadata"]["resourceVersion"]
     lab.pod("init-bad", image="busybox", spec={"restartPolicy": "Never", "initContainers": [
         {"name": "i", "image": "busybox", "command": ["sh", "-c", "exit 2"]}]})
     wait_until("it has failed", lambda: lab.status("init-bad").get("phase") == "Failed")
     assert lab.container("init-bad", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 2
-    assert lab.container("init-bad")["state"] == {"waiting": {"reason": "PodInitializing"}}
+    events = lab.raw(f"/api/v1/namespaces/default/pods?watch=1&resourceVersion={before}&fieldSelector=metadata.name%3Dinit-bad&timeoutSeconds=1")[1]
+    told = [json.loads(line)["object"]["status"].get("containerStatuses") for line in events.splitlines()]
+    assert [s[0]["state"] for s in told if s] == [{"waiting": {"reason": "PodInitializing"}}] * (len(told) - told.count(None)) and told[-1], "from the first on"
+
+
+def test_a_sub_path_that_cannot_be(lab):
+    """Not a run that failed: the pod waits, and starts when what the path is made of has changed."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sub", "annotations": {"path": "/out"}}, "spec": {
+        "restartPolicy": "Never", "volumes": [{"name": "v", "emptyDir": {}}], "containers": [{
+            "name": "main", "image": "busybox", "command": ["sh", "-c", "echo here > /v/file"],
+            "env": [{"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['path']"}}}],
+            "volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(WHERE)"}]}]}}
+    lab.apply(pod)
+    waiting = wait_until("it waits", lambda: lab.container("sub").get("state", {}).get("waiting", {}).get("message") and lab.status("sub"))
+    assert (waiting["phase"], waiting["containerStatuses"][0]["state"]["waiting"]) == \
+        ("Pending", {"reason": "CreateContainerConfigError", "message": 'subPath "/out" leaves its volume'})
+    pod["metadata"]["annotations"]["path"] = "in"
+    lab.apply(pod)
+    wait_until("it has run", lambda: lab.status("sub")["phase"] == "Succeeded")
 
 
 def test_unknown_image_says_what_to_do(lab):

@@ -115,6 +115,86 @@ static void test_strategic_directives(void **state)
               "{\"labels\":{\"a\":null,\"b\":\"2\"}}", "{\"labels\":{\"b\":\"2\"}}");
 }
 
+/* Ports of two protocols have one merge key; an order must not lose one of them. */
+static void test_an_order_keeps_elements_of_one_key(void **state)
+{
+    (void)state;
+    strategic(&schema_service_spec,
+              "{\"ports\":[{\"port\":53,\"protocol\":\"TCP\"},{\"port\":53,\"protocol\":\"UDP\"},"
+              "{\"port\":80}]}",
+              "{\"$setElementOrder/ports\":[{\"port\":80},{\"port\":53},{\"port\":53}]}",
+              "{\"ports\":[{\"port\":80},{\"port\":53,\"protocol\":\"TCP\"},{\"port\":53,"
+              "\"protocol\":\"UDP\"}]}");
+}
+
+/* want: the patch; it is applied to live, and after says what must be there. */
+static void three_way(const struct schema *s, const char *last, const char *now, const char *live,
+                      const char *want, const char *after)
+{
+    AUTO_JSON json_t *l = last ? parse(last) : NULL, *n = parse(now), *have = parse(live);
+    AUTO_JSON json_t *patch = patch_three_way(s, l, n, have);
+    expect(patch, want);
+    if (s)
+        assert_ok(patch_apply_strategic(s, have, patch, NULL));
+    else
+        patch_apply_merge(have, patch);
+    expect(have, after);
+    AUTO_JSON json_t *again = patch_three_way(s, n, n, have);
+    expect(again, "{}");
+}
+
+static void test_three_way(void **state)
+{
+    (void)state;
+    const struct schema *c = &schema_container, *pod = &schema_pod_spec,
+                        *ports = &schema_service_spec, *d = &schema_deployment_spec;
+    /* Others' fields and elements stay; ours that are gone from the manifest go. */
+    three_way(c, "{\"image\":\"a\",\"tty\":true}", "{\"image\":\"b\"}",
+              "{\"image\":\"a\",\"tty\":true,\"stdin\":true}", "{\"image\":\"b\",\"tty\":null}",
+              "{\"image\":\"b\",\"stdin\":true}");
+    three_way(
+        pod, "{\"containers\":[{\"name\":\"a\",\"tty\":true},{\"name\":\"b\"}]}",
+        "{\"containers\":[{\"name\":\"a\"}]}",
+        "{\"containers\":[{\"name\":\"a\",\"tty\":true},{\"name\":\"b\"},{\"name\":\"side\"}]}",
+        "{\"containers\":[{\"name\":\"a\",\"tty\":null},{\"name\":\"b\",\"$patch\":"
+        "\"delete\"}]}",
+        "{\"containers\":[{\"name\":\"a\"},{\"name\":\"side\"}]}");
+    /* Where it belongs, not at the end. */
+    three_way(c, NULL, "{\"env\":[{\"name\":\"a\"},{\"name\":\"b\"}]}",
+              "{\"env\":[{\"name\":\"b\"}]}",
+              "{\"env\":[{\"name\":\"a\"}],\"$setElementOrder/env\":[{\"name\":\"a\"},{\"name\":"
+              "\"b\"}]}",
+              "{\"env\":[{\"name\":\"a\"},{\"name\":\"b\"}]}");
+    /* The port that needs no change is the one meant. */
+    three_way(ports, NULL,
+              "{\"ports\":[{\"port\":53,\"protocol\":\"TCP\"},{\"port\":53,\"protocol\":\"UDP\"}]}",
+              "{\"ports\":[{\"port\":53,\"protocol\":\"TCP\",\"nodePort\":30001},{\"port\":53,"
+              "\"protocol\":\"UDP\",\"nodePort\":30002}]}",
+              "{}",
+              "{\"ports\":[{\"port\":53,\"protocol\":\"TCP\",\"nodePort\":30001},{\"port\":53,"
+              "\"protocol\":\"UDP\",\"nodePort\":30002}]}");
+    /* One of several kinds: what the server had filled in for the other goes, too. */
+    three_way(d, "{\"replicas\":1}", "{\"replicas\":1,\"strategy\":{\"type\":\"Recreate\"}}",
+              "{\"replicas\":1,\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{}}}",
+              "{\"strategy\":{\"type\":\"Recreate\",\"$retainKeys\":[\"type\"]}}",
+              "{\"replicas\":1,\"strategy\":{\"type\":\"Recreate\"}}");
+    three_way(pod, NULL, "{\"volumes\":[{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}}]}",
+              "{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}]}",
+              "{\"volumes\":[{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"},\"$retainKeys\":["
+              "\"name\",\"secret\"]}]}",
+              "{\"volumes\":[{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}}]}");
+    /* A set of words; a list that is replaced; a kind without a table. */
+    three_way(&schema_object_meta, "{\"finalizers\":[\"x\",\"y\"]}", "{\"finalizers\":[\"y\"]}",
+              "{\"finalizers\":[\"x\",\"y\",\"z\"]}",
+              "{\"$deleteFromPrimitiveList/finalizers\":[\"x\"]}",
+              "{\"finalizers\":[\"y\",\"z\"]}");
+    three_way(c, NULL, "{\"command\":[\"a\"]}", "{\"command\":[\"a\",\"b\"]}",
+              "{\"command\":[\"a\"]}", "{\"command\":[\"a\"]}");
+    three_way(NULL, "{\"spec\":{\"a\":1,\"b\":2}}", "{\"spec\":{\"a\":[1]}}",
+              "{\"spec\":{\"a\":1,\"b\":2,\"c\":3}}", "{\"spec\":{\"a\":[1],\"b\":null}}",
+              "{\"spec\":{\"a\":[1],\"c\":3}}");
+}
+
 static void test_a_missing_merge_key_is_an_error(void **state)
 {
     AUTO_JSON json_t *j = parse("{}");
@@ -180,6 +260,8 @@ int main(void)
         cmocka_unit_test(test_merge_patch),
         cmocka_unit_test(test_strategic_lists),
         cmocka_unit_test(test_strategic_directives),
+        cmocka_unit_test(test_an_order_keeps_elements_of_one_key),
+        cmocka_unit_test(test_three_way),
         cmocka_unit_test(test_a_missing_merge_key_is_an_error),
         cmocka_unit_test(test_copies_have_a_limit),
         cmocka_unit_test(test_paths_have_a_depth),
