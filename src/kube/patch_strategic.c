@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "base/vec.h"
 
 #define ORDER_PREFIX  "$setElementOrder/"
@@ -51,6 +52,13 @@ static size_t find_element(struct merge *m, const json_t *list, const char *key,
             return i;
     }
     return SIZE_MAX;
+}
+
+/* What an element is known by, as text; owned, NULL = nothing. */
+static char *key_text(const char *merge_key, const json_t *element)
+{
+    const json_t *key = merge_key ? json_object_get(element, merge_key) : element;
+    return key ? json_dumps(key, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_COMPACT) : NULL;
 }
 
 static int no_merge_key(const char *key, struct merge *m)
@@ -105,31 +113,6 @@ static int merge_list(const struct schema_field *f, json_t *list, const json_t *
     return 0;
 }
 
-/* Members of the patch that are absent in the object still lose their directives and nulls: merging
- * into an empty value does that. */
-static int merge_member(const struct schema *s, json_t *object, const char *key, const json_t *v,
-                        struct merge *m)
-{
-    const struct schema_field *f = s ? schema_find(s, str_from(key)) : NULL;
-    json_t *at = json_object_get(object, key);
-    if (json_is_object(v) && !(f && f->shape == SHAPE_LIST)) {
-        if (!json_is_object(at)) {
-            at = json_object();
-            json_object_set_new(object, key, at);
-        }
-        return merge_object(f && f->type == FIELD_OBJECT ? f->of : NULL, at, v, m);
-    }
-    if (json_is_array(v) && f && f->patch_merge) {
-        if (!json_is_array(at)) {
-            at = json_array();
-            json_object_set_new(object, key, at);
-        }
-        return merge_list(f, at, v, m);
-    }
-    json_object_set_new(object, key, json_deep_copy(v));
-    return 0;
-}
-
 static int retain_keys(json_t *object, const json_t *patch, struct merge *m)
 {
     const json_t *keep = json_object_get(patch, "$retainKeys");
@@ -169,52 +152,71 @@ static void delete_primitives(struct merge *m, json_t *object, const json_t *pat
     }
 }
 
-/* Every element like value: several may have one key (a Service's ports of two protocols). */
-static void append_all(struct merge *m, json_t *to, const char *merge_key, const json_t *list,
-                       const json_t *value)
+/* The first place of each key in a list, from 1. */
+static void places_of(const char *merge_key, const json_t *list, struct map *ret)
 {
     json_t *item;
     size_t i;
-    const json_t *want = merge_key ? json_object_get(value, merge_key) : value;
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
-        const json_t *have = merge_key ? json_object_get(item, merge_key) : item;
-        if (m->left && have && want && json_equal(have, want))
-            json_array_append(to, item);
-        m->left -= m->left > 0;
+        AUTO_CHARS char *key = key_text(merge_key, item);
+        if (key && !map_find(ret, str_from(key)))
+            map_put(ret, str_from(key), (void *)(uintptr_t)(i + 1));
     }
 }
 
-/* Merges the elements that order names (in its order) with the others, which keep their old
- * neighbourhood. */
-static void order_list(struct merge *m, const char *merge_key, json_t *list, const json_t *before,
+struct placed {
+    json_t *item;
+    size_t rank, at; /* in the order (0 = not named), in the list */
+    size_t was;      /* before (0 = new) */
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Merges the elements that order names (in its order; several may have one key: a Service's ports
+ * of two protocols) with the others, which keep their old neighbourhood. */
+static void order_list(const char *merge_key, json_t *list, const json_t *before,
                        const json_t *order)
 {
-    AUTO_JSON json_t *ordered = json_array();
-    AUTO_JSON json_t *others = json_array();
-    size_t i, a = 0, b = 0;
+    struct map ranks = {0}, places = {0};
+    VEC(struct placed) named = {0}, others = {0};
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)order, i, item)
+    size_t i, a = 0, b = 0;
+    places_of(merge_key, order, &ranks);
+    places_of(merge_key, before, &places);
+    json_array_foreach(list, i, item)
     {
-        if (find_element(m, ordered, merge_key, item) == SIZE_MAX)
-            append_all(m, ordered, merge_key, list, item);
+        AUTO_CHARS char *key = key_text(merge_key, item);
+        struct str k = str_from(key ? key : "");
+        struct placed p = {json_incref(item), (uintptr_t)map_find(&ranks, k), i,
+                           (uintptr_t)map_find(&places, k)};
+        if (p.rank)
+            vec_push(&named, p);
+        else
+            vec_push(&others, p);
     }
-    json_array_foreach(list, i, item) if (find_element(m, ordered, merge_key, item) == SIZE_MAX)
-        json_array_append(others, item);
+    if (named.n)
+        qsort(named.v, named.n, sizeof(*named.v), by_rank);
     json_array_clear(list);
-    while (a < json_array_size(ordered) || b < json_array_size(others)) {
-        json_t *left = json_array_get(ordered, a), *right = json_array_get(others, b);
-        size_t left_was = left ? find_element(m, before, merge_key, left) : SIZE_MAX;
-        size_t right_was = right ? find_element(m, before, merge_key, right) : SIZE_MAX;
-        bool take_right = !left || (right && left_was != SIZE_MAX && right_was < left_was);
-        json_array_append(list, take_right ? right : left);
-        a += !take_right;
-        b += take_right;
+    while (a < named.n || b < others.n) {
+        bool other =
+            a == named.n || (b < others.n && others.v[b].was && named.v[a].was > others.v[b].was);
+        json_array_append_new(list, other ? others.v[b++].item : named.v[a++].item);
     }
+    vec_done(&named);
+    vec_done(&others);
+    map_done(&ranks);
+    map_done(&places);
 }
 
-static void set_orders(struct merge *m, const struct schema *s, json_t *object,
-                       const json_t *before, const json_t *patch)
+static void set_orders(const struct schema *s, json_t *object, const json_t *before,
+                       const json_t *patch)
 {
     const char *key;
     json_t *order;
@@ -226,24 +228,59 @@ static void set_orders(struct merge *m, const struct schema *s, json_t *object,
         const struct schema_field *f = s ? schema_find(s, str_from(name)) : NULL;
         json_t *list = json_object_get(object, name);
         if (f && f->patch_merge && json_is_array(list))
-            order_list(m, f->merge_key, list, json_object_get(before, name), order);
+            order_list(f->merge_key, list, json_object_get(before, name), order);
     }
 }
 
-static bool has_order(const json_t *patch)
+static const json_t *order_of(const json_t *patch, const char *list)
 {
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)patch, key,
-                        v) if (str_starts(str_from(key), STR(ORDER_PREFIX))) return true;
-    return false;
+    AUTO_CHARS char *directive = xasprintf(ORDER_PREFIX "%s", list);
+    return json_object_get(patch, directive);
 }
 
-/* The lists as they were, for the order: their elements are copied, since the merge changes them in
- * place. */
-static json_t *copy_if_ordered(const json_t *object, const json_t *patch)
+/* The lists that the patch orders, as they were: merging does not change an element's key. */
+static json_t *lists_before(const json_t *object, const json_t *patch)
 {
-    return has_order(patch) ? json_deep_copy(object) : NULL;
+    json_t *before = NULL, *v;
+    const char *key;
+    json_object_foreach((json_t *)(uintptr_t)patch, key, v)
+    {
+        if (!str_starts(str_from(key), STR(ORDER_PREFIX)))
+            continue;
+        const char *name = key + strlen(ORDER_PREFIX);
+        before = before ? before : json_object();
+        json_object_set_new(before, name, json_copy(json_object_get(object, name)));
+    }
+    return before;
+}
+
+/* Members of the patch that are absent in the object still lose their directives and nulls: merging
+ * into an empty value does that. */
+static int merge_member(const struct schema *s, json_t *object, const char *key, const json_t *v,
+                        const json_t *patch, struct merge *m)
+{
+    const struct schema_field *f = s ? schema_find(s, str_from(key)) : NULL;
+    json_t *at = json_object_get(object, key);
+    if (json_is_object(v) && !(f && f->shape == SHAPE_LIST)) {
+        if (!json_is_object(at)) {
+            at = json_object();
+            json_object_set_new(object, key, at);
+        }
+        return merge_object(f && f->type == FIELD_OBJECT ? f->of : NULL, at, v, m);
+    }
+    if (json_is_array(v) && f && f->patch_merge) {
+        if (!json_is_array(at)) {
+            at = json_array();
+            json_object_set_new(object, key, at);
+        }
+        AUTO_JSON json_t *before = json_copy(at);
+        int code = merge_list(f, at, v, m);
+        if (code == 0 && !order_of(patch, key))
+            order_list(f->merge_key, at, before, v);
+        return code;
+    }
+    json_object_set_new(object, key, json_deep_copy(v));
+    return 0;
 }
 
 static int merge_object(const struct schema *s, json_t *object, const json_t *patch,
@@ -259,7 +296,7 @@ static int merge_object(const struct schema *s, json_t *object, const json_t *pa
         json_object_clear(object);
     if (streq(directive, "delete"))
         return 0;
-    AUTO_JSON json_t *before = copy_if_ordered(object, patch);
+    AUTO_JSON json_t *before = lists_before(object, patch);
     int code = retain_keys(object, patch, m);
     if (code < 0)
         return code;
@@ -272,12 +309,12 @@ static int merge_object(const struct schema *s, json_t *object, const json_t *pa
             json_object_del(object, key);
             continue;
         }
-        code = merge_member(s, object, key, v, m);
+        code = merge_member(s, object, key, v, patch, m);
         if (code < 0)
             return code;
     }
     if (before)
-        set_orders(m, s, object, before, patch);
+        set_orders(s, object, before, patch);
     return 0;
 }
 

@@ -303,7 +303,7 @@ def test_strategic_merge(server, ns):
     r = server.patch(url + "/d", p, "strategic")
     assert r.status == 200, r.json
     j = r.json
-    assert j["metadata"]["finalizers"] == ["x.io/b", "x.io/c"]
+    assert j["metadata"]["finalizers"] == ["x.io/c", "x.io/b"]
     assert j["spec"]["strategy"] == {"type": "Recreate"}
     cs = j["spec"]["template"]["spec"]["containers"]
     assert [c["name"] for c in cs] == ["c", "a"]

@@ -73,12 +73,14 @@ static void strategic(const struct schema *s, const char *doc, const char *patch
     expect(j, want);
 }
 
+/* A patch without an order is the order of what it names; what is new comes first (as in the
+ * documentation of kubectl patch: the added container stands before the old one). */
 static void test_strategic_lists(void **state)
 {
     (void)state;
     strategic(&schema_container, "{\"env\":[{\"name\":\"a\",\"value\":\"1\"},{\"name\":\"b\"}]}",
               "{\"env\":[{\"name\":\"a\",\"value\":\"2\"},{\"name\":\"c\"}]}",
-              "{\"env\":[{\"name\":\"a\",\"value\":\"2\"},{\"name\":\"b\"},{\"name\":\"c\"}]}");
+              "{\"env\":[{\"name\":\"a\",\"value\":\"2\"},{\"name\":\"c\"},{\"name\":\"b\"}]}");
     strategic(&schema_container, "{\"env\":[{\"name\":\"a\"},{\"name\":\"b\"}]}",
               "{\"env\":[{\"$patch\":\"delete\",\"name\":\"a\"}]}", "{\"env\":[{\"name\":\"b\"}]}");
     strategic(&schema_container, "{\"env\":[{\"name\":\"a\"}]}",
@@ -88,7 +90,7 @@ static void test_strategic_lists(void **state)
               "{\"command\":[\"c\"]}");
     strategic(&schema_container, "{\"ports\":[{\"containerPort\":1}]}",
               "{\"ports\":[{\"containerPort\":2}]}",
-              "{\"ports\":[{\"containerPort\":1},{\"containerPort\":2}]}");
+              "{\"ports\":[{\"containerPort\":2},{\"containerPort\":1}]}");
     strategic(&schema_service, "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"a\"}]}}",
               "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"b\"}]}}",
               "{\"spec\":{\"ports\":[{\"port\":80,\"name\":\"b\"}]}}");
@@ -103,7 +105,7 @@ static void test_strategic_directives(void **state)
               "{\"strategy\":{\"type\":\"Recreate\"}}");
     strategic(&schema_object_meta, "{\"finalizers\":[\"a\",\"b\"]}",
               "{\"$deleteFromPrimitiveList/finalizers\":[\"a\"],\"finalizers\":[\"c\"]}",
-              "{\"finalizers\":[\"b\",\"c\"]}");
+              "{\"finalizers\":[\"c\",\"b\"]}");
     strategic(&schema_pod_spec,
               "{\"containers\":[{\"name\":\"a\"},{\"name\":\"s\"},{\"name\":\"b\"}]}",
               "{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"a\"}]}",
