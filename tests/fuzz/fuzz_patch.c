@@ -1,4 +1,5 @@
-/* Patches of all three kinds on a deployment. The input is the patch.
+/* Patches of all three kinds on a deployment, and the three-way patch to and from it. The input is
+ * the patch, or the other manifest.
  * fuzz-layer: kube */
 #include "kube/patch.h"
 #include "kube/schema_tables.h"
@@ -27,9 +28,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (patch_apply_strategic(&schema_deployment, object, patch, NULL) == 0)
         (void)!schema_decode(&schema_deployment, object, NULL, NULL);
     json_decref(object);
+    if (!json_is_object(patch))
+        return 0;
     object = document();
-    if (json_is_object(patch))
-        patch_apply_merge(object, patch);
+    json_decref(patch_three_way(&schema_deployment, patch, object, object));
+    json_decref(patch_three_way(&schema_deployment, object, patch, object));
+    json_decref(patch_three_way(NULL, object, patch, object));
+    patch_apply_merge(object, patch);
     json_decref(object);
     return 0;
 }
