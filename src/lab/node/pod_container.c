@@ -148,6 +148,7 @@ static void read_message(struct pod_container *c)
     if (f)
         fclose(f);
     text[n] = 0;
+    container_log_mask_zeros(text, n);
     if (n) {
         free(c->message);
         c->message = xstrdup(text);

@@ -287,6 +287,26 @@ def test_termination_messages(lab):
     assert lines == [f"line {i}" for i in range(21, 101)], "the last 80 lines"
 
 
+def test_bytes_that_are_no_text(lab):
+    """Programs, probes and error messages that were cut: the node lives, and what can be read is told, as kubelet does."""
+    noise = r"head -c 2000 /dev/urandom; printf '\377 the end\0 is near\n'"
+    lab.pod("noise", image="busybox", command=["sh", "-c", f"({noise}) > /dev/termination-log; exit 1"], spec={"restartPolicy": "Never"})
+    lab.pod("noisy-log", image="busybox", command=["sh", "-c", "echo; printf '\\377 the end\\0 is near\\n'; exit 1"],
+            spec={"restartPolicy": "Never"}, container={"terminationMessagePolicy": "FallbackToLogsOnError"})
+    lab.pod("noisy-probe", image="busybox", command=LOOP, container={
+        "readinessProbe": {"exec": {"command": ["sh", "-c", noise + "; exit 1"]}, "periodSeconds": 1}})
+    for name in ("noise", "noisy-log"):
+        wait_until(f"{name} is over", lambda n=name: lab.status(n).get("phase") == "Failed")
+        assert lab.container(name)["state"]["terminated"]["message"].endswith("\ufffd the end\ufffd is near\n")
+    wait_until("the probe has failed", lambda: any(r == "Unhealthy" for r, _ in events(lab, "noisy-probe")))
+    for shift in ("", "x"):  # one of the two ends the message in the middle of a character
+        done = lab.fairlead("exec", "noisy-probe", "--", "/" + shift + "\u00e9" * 400, check=False)
+        assert done.returncode != 0 and "\u00e9" * 10 in done.stderr
+    lab.pod("cut", image="busybox", command=LOOP, container={"command": ["/" + "\u00e9" * 600]})
+    assert wait_until("the start failed", lambda: [m for r, m in events(lab, "cut") if r == "Failed" and "\u00e9" * 10 in m])
+    assert lab.container("noisy-probe")["restartCount"] == 0, "the node has not died of any of it"
+
+
 def test_names_and_resolver(lab):
     lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sub"},
                "spec": {"clusterIP": "None", "selector": {"app": "names"}, "ports": [{"port": 80}]}})
