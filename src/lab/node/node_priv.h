@@ -18,6 +18,7 @@
 
 struct kubelet_server;
 struct node_announce;
+struct node_host_ports;
 struct pod_hook;
 struct process_input;
 struct probe_run;
@@ -39,6 +40,7 @@ struct node {
     bool registered;
     struct kubelet_server *server;
     struct node_announce *announce;
+    struct node_host_ports *host_ports;
 };
 
 enum pod_step {
@@ -106,6 +108,7 @@ struct pod {
     json_t *spec;   /* of the first version: containers cannot be added later */
     enum pod_step step;
     bool host_network;
+    bool has_host_ports; /* now */
     struct pod_net net;
     int ipcns;
     int utsns;

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "lab/fabric.h"
+#include "lab/node/node_host_ports.h"
 #include "lab/node/node_priv.h"
 #include "nl/netns.h"
 
@@ -182,6 +183,8 @@ struct pod *pod_new(struct node *n, json_t *object)
 
 void pod_free(struct pod *p)
 {
+    if (p->has_host_ports)
+        node_host_ports_changed(p->node->host_ports);
     for (size_t i = 0; i < p->n_containers; i++)
         pod_container_done(&p->containers[i]);
     free(p->containers);
@@ -377,6 +380,17 @@ static void pod_stop(struct pod *p)
     pod_end_begin(p, json_at_int(p->object, "metadata.deletionGracePeriodSeconds", pod_grace_s(p)));
 }
 
+/* Ports of the node are the pod's while it has its network and something may run in it. */
+static void settle_host_ports(struct pod *p)
+{
+    bool has = p->net.slot >= 0 && (p->step != POD_OVER || pod_anything_runs(p)) &&
+               pod_wants_host_ports(p);
+    if (has == p->has_host_ports)
+        return;
+    p->has_host_ports = has;
+    node_host_ports_changed(p->node->host_ports);
+}
+
 void pod_advance(struct pod *p)
 {
     if (p->step == POD_REMOVED)
@@ -399,6 +413,7 @@ void pod_advance(struct pod *p)
     pod_end_advance(p);
     if (p->step == POD_STOPPING && !pod_anything_runs(p))
         delete_object(p);
+    settle_host_ports(p);
     pod_status_push(p);
 }
 
