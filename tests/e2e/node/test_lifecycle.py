@@ -307,6 +307,15 @@ def test_bytes_that_are_no_text(lab):
     assert lab.container("noisy-probe")["restartCount"] == 0, "the node has not died of any of it"
 
 
+def test_what_has_no_effect_is_told_once(lab):
+    lab.pod("ignored", image="busybox", spec={"hostPID": True, "hostIPC": True})
+    lab.pod("shared", image="busybox", spec={"shareProcessNamespace": True})
+    for pod, fields in (("ignored", "spec.hostIPC, spec.hostPID:"), ("shared", "spec.shareProcessNamespace:")):
+        lab.wait_ready(pod)
+        told = wait_until("it is told", lambda p=pod: [m for r, m in events(lab, p) if r == "FieldIgnored"])
+        assert len(told) == 1 and fields in told[0]
+
+
 def test_names_and_resolver(lab):
     lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sub"},
                "spec": {"clusterIP": "None", "selector": {"app": "names"}, "ports": [{"port": 80}]}})
