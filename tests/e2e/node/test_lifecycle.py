@@ -357,6 +357,14 @@ def test_service_links(lab):
     assert "RED_IS" not in env and "KUBERNETES_SERVICE_HOST=10.96.0.1" in env
 
 
+def test_variables_of_the_runtime_are_not_expanded(lab):
+    """As with kubelet, $(NAME) knows what the spec and Services say, not what every container has."""
+    lab.pod("expands", image="busybox", args=["sh", "-c", "echo '$(HOME) $(HOSTNAME) $(MINE) $(KUBERNETES_SERVICE_HOST)' $HOME; " + LOOP[2]],
+            container={"env": [{"name": "MINE", "value": "$(PATH)"}]})
+    lab.wait_ready("expands")
+    wait_until("it has said so", lambda: lab.logs("expands") == "$(HOME) $(HOSTNAME) $(PATH) 10.96.0.1 /root\n")
+
+
 def test_users_and_groups(lab):
     lab.pod("who", image="busybox", command=LOOP, spec={
         "securityContext": {"runAsUser": 1234, "runAsGroup": 1235, "fsGroup": 1236, "supplementalGroups": [1237]},
