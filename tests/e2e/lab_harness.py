@@ -55,7 +55,7 @@ class Lab:
         return self.fairlead("apply", "-f", "-", stdin=text)
 
     def delete(self, *argv):
-        return self.fairlead("delete", *argv)
+        return self.fairlead("delete", "--wait=false", *argv)
 
     def netns(self, where):
         """"node-1" or "node-1/default/pod"."""
