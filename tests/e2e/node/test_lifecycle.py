@@ -194,6 +194,39 @@ def test_probes_name_their_host(lab):
     lab.wait_ready("virtual")
 
 
+REDIRECTS = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        word, _, n = self.path[1:].partition("/")
+        to = {"hop": f"/hop/{int(n or 0) - 1}", "away": "http://192.0.2.1/", "loop": "/loop", "lost": "missing", "missing": None, "nowhere": None,
+              "whole": f"http://{self.headers['Host']}/hop/0"}[word]
+        status = 404 if word == "missing" else 200 if self.path == "/hop/0" else 302
+        self.send_response(status)
+        if to and status == 302:
+            self.send_header("Location", to)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("", 8081), Handler).serve_forever()
+"""
+
+
+def test_probes_follow_redirects(lab):
+    """Within their host, nine of them; whatever a redirect of another host leads to is a success with a warning."""
+    paths = {"nine": "/hop/9", "whole": "/whole", "away": "/away", "nowhere": "/nowhere", "ten": "/hop/10", "loop": "/loop", "lost": "/lost"}
+    for name, path in paths.items():
+        lab.pod("to-" + name, image="busybox", command=["python3", "-c", REDIRECTS], container={
+            "readinessProbe": {"httpGet": {"port": 8081, "path": path}, "periodSeconds": 1, "timeoutSeconds": 5}})
+    for name in ("nine", "whole", "away", "nowhere"):
+        lab.wait_ready("to-" + name, 20)
+    for name in ("away", "nowhere"):
+        wait_until("it is told", lambda n=name: ("ProbeWarning", "Readiness probe warning: Probe terminated redirects: HTTP 302") in events(lab, "to-" + n))
+    for name, why in (("ten", "stopped after 10 redirects"), ("loop", "stopped after 10 redirects"), ("lost", "statuscode: 404")):
+        wait_until("it has failed", lambda n=name, w=why: [m for r, m in events(lab, "to-" + n) if r == "Unhealthy" and w in m])
+        assert not lab.is_ready("to-" + name)
+    assert not [r for r, _ in events(lab, "to-nine") if r == "ProbeWarning"]
+
+
 def test_a_probe_does_not_mind_a_long_answer(lab):
     lab.pod("long", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/bytes/3000000"}, "periodSeconds": 1}})
     lab.wait_ready("long")
