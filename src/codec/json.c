@@ -230,8 +230,7 @@ void json_put(json_t *j, const char *path, json_t *value)
 
 void json_put_str(json_t *j, const char *path, const char *value)
 {
-    json_t *v = json_string(value);
-    json_put(j, path, v ? v : json_string("\xef\xbf\xbd"));
+    json_put(j, path, json_text(value ? str_from(value) : STR("\xef\xbf\xbd")));
 }
 
 void json_put_int(json_t *j, const char *path, int64_t value)

@@ -206,7 +206,7 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
     change_sources(n, s, false, NULL, 0);
     frontend_table_remove(&n->table, &key);
-    udp_flows_note_changed(&n->flows, &key);
+    udp_flows_note_removed(&n->flows, &key);
 }
 
 static void change_frontend(struct nftables *n, const struct frontend *f)
@@ -393,6 +393,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
                                  .n_sources = s->n_sources,
                                  .affinity_s = s->affinity_s,
                                  .affinity_group = s->affinity_key};
+            f.draining = udp_flows_draining(&n->flows, &f.key, &f.n_draining);
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
                 flush(n);
@@ -424,6 +425,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     frontend_table_done(&want);
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         map_done(&lists[l]);
+    udp_flows_note_all(&n->flows);
     n->counters.repairs++;
     return 0;
 }
@@ -542,6 +544,7 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
         r = take_over(n, false, false, reterr);
     if (r == 0)
         r = nft_watch_new(&n->watch, reterr);
+    udp_flows_note_all(&n->flows);
     if (r < 0) {
         err_prefix(reterr, NULL, "table " NFTABLES_TABLE);
         nftables_free(&n->base);

@@ -1,6 +1,7 @@
-/* The connection table against the frontends. Only those that changed are looked at; the kernel
- * walks its whole table for each request, so there is one request per family, narrowed where one
- * frontend changed. */
+/* The connection table against the frontends. Only those that changed are looked at, or all of them
+ * once after a start (a killed predecessor may have left what it had not got to) and a repair; the
+ * kernel walks its whole table for each request, so there is one request per family, narrowed where
+ * one frontend changed. */
 #include "dataplane/udp_flows.h"
 
 #include <errno.h>
@@ -18,18 +19,12 @@ int udp_flows_init(struct udp_flows *u, struct err *reterr)
 
 void udp_flows_done(struct udp_flows *u)
 {
-    udp_flows_clear(u);
-    vec_done(&u->changed);
-    conntrack_free(u->conntrack);
-}
-
-void udp_flows_clear(struct udp_flows *u)
-{
     void *value;
     for (size_t at = 0; map_next(&u->draining, &at, NULL, &value);)
         free(value);
     map_done(&u->draining);
-    vec_clear(&u->changed);
+    vec_done(&u->changed);
+    conntrack_free(u->conntrack);
 }
 
 void udp_flows_note_changed(struct udp_flows *u, const struct frontend_key *k)
@@ -38,14 +33,9 @@ void udp_flows_note_changed(struct udp_flows *u, const struct frontend_key *k)
         vec_push(&u->changed, *k);
 }
 
-void udp_flows_note_draining(struct udp_flows *u, const struct frontend *f)
+void udp_flows_note_all(struct udp_flows *u)
 {
-    if (!f->n_draining)
-        return;
-    struct drain_list *l = xmalloc(sizeof(*l) + f->n_draining * sizeof(l->v[0]));
-    l->n = f->n_draining;
-    memcpy(l->v, f->draining, f->n_draining * sizeof(l->v[0]));
-    free(map_put(&u->draining, str_of(&f->key, sizeof(f->key)), l));
+    u->all = true;
 }
 
 static bool list_has(const struct drain_list *l, const struct dataplane_endpoint *e)
@@ -56,11 +46,51 @@ static bool list_has(const struct drain_list *l, const struct dataplane_endpoint
     return false;
 }
 
+void udp_flows_note_draining(struct udp_flows *u, const struct frontend *f)
+{
+    struct str key = str_of(&f->key, sizeof(f->key));
+    struct drain_list *l = NULL;
+    bool gone = false;
+    if (f->key.proto != IPPROTO_UDP)
+        return;
+    if (f->n_draining) {
+        l = xmalloc(sizeof(*l) + f->n_draining * sizeof(l->v[0]));
+        l->n = f->n_draining;
+        memcpy(l->v, f->draining, f->n_draining * sizeof(l->v[0]));
+    }
+    struct drain_list *old = l ? map_put(&u->draining, key, l) : map_remove(&u->draining, key);
+    for (size_t i = 0; old && i < old->n; i++)
+        gone = gone || !l || !list_has(l, &old->v[i]);
+    if (gone)
+        udp_flows_note_changed(u, &f->key);
+    free(old);
+}
+
+void udp_flows_note_removed(struct udp_flows *u, const struct frontend_key *k)
+{
+    free(map_remove(&u->draining, str_of(k, sizeof(*k))));
+    udp_flows_note_changed(u, k);
+}
+
+const struct dataplane_endpoint *udp_flows_draining(const struct udp_flows *u,
+                                                    const struct frontend_key *k, size_t *ret_n)
+{
+    const struct drain_list *l = map_find(&u->draining, str_of(k, sizeof(*k)));
+    *ret_n = l ? l->n : 0;
+    return l ? l->v : NULL;
+}
+
 struct stale {
     const struct udp_flows *flows;
     const struct frontend_table *table;
     struct map keys; /* the frontends that changed */
 };
+
+static bool is_looked_at(const struct stale *st, const struct frontend_key *k)
+{
+    return map_find(&st->keys, str_of(k, sizeof(*k))) ||
+           (st->flows->all && frontend_table_find(st->table, k));
+}
 
 /* A flow to a changed frontend whose answers do not come from one of its endpoints, be it gone or
  * never rewritten. */
@@ -70,10 +100,10 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
     struct frontend_key k = {
         .family = flow->dst.family, .proto = IPPROTO_UDP, .port = flow->dst_port};
     memcpy(k.ip, flow->dst.bytes, 16);
-    if (!map_find(&st->keys, str_of(&k, sizeof(k)))) {
+    if (!is_looked_at(st, &k)) {
         memset(k.ip, 0, sizeof(k.ip));
         k.node_port = 1;
-        if (!map_find(&st->keys, str_of(&k, sizeof(k))))
+        if (!is_looked_at(st, &k))
             return false;
         /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
          * be. */
@@ -101,9 +131,9 @@ static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, 
             only = k;
             changed++;
         }
-    if (!changed)
+    if (!changed && !u->all)
         return 0;
-    if (changed == 1) {
+    if (changed == 1 && !u->all) {
         f.dst_port = only->port;
         f.dst.family = only->node_port ? 0 : family;
         memcpy(f.dst.bytes, only->ip, sizeof(only->ip));
@@ -120,6 +150,7 @@ int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t, uint64
         map_put(&st.keys, str_of(k, sizeof(*k)), k);
     int v4 = settle_family(u, &st, AF_INET, deleted), v6 = settle_family(u, &st, AF_INET6, deleted);
     map_done(&st.keys);
-    udp_flows_clear(u);
+    vec_clear(&u->changed);
+    u->all = u->all && (v4 < 0 || v6 < 0);
     return v4 < 0 ? v4 : v6;
 }

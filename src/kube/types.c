@@ -24,7 +24,7 @@ static uint8_t proto_of(const json_t *port)
 static void ips_add(struct ip **v, uint16_t *n, const char *text)
 {
     struct ip ip;
-    if (!text || ip_parse(str_from(text), &ip) < 0)
+    if (!text || *n == SERVICE_IPS_MAX || ip_parse(str_from(text), &ip) < 0)
         return;
     for (uint16_t i = 0; i < *n; i++)
         if (ip_eq(&(*v)[i], &ip))

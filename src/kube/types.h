@@ -15,6 +15,8 @@ struct service_port {
     uint16_t node_port; /* 0 = none */
 };
 
+enum { SERVICE_IPS_MAX = 1000 }; /* of each kind */
+
 struct service_object {
     char *key; /* namespace/name */
     char *uid;

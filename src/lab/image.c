@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "codec/json.h"
 #include "lab/node/container.h"
 
 #define ECHO CONTAINER_BIN "/fairlead-echo"
@@ -175,6 +176,8 @@ int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
     VEC(char *) words = {0};
     if (!eq || eq == spec)
         return err_set(reterr, -EINVAL, NULL, "--image wants NAME=COMMAND, not \"%s\"", spec);
+    if (!json_is_utf8(str_from(spec)))
+        return err_set(reterr, -EINVAL, NULL, "--image %s: this is not UTF-8", spec);
     const char *p = eq + 1;
     for (char *word; (word = next_word(&p));)
         vec_push(&words, word);

@@ -60,9 +60,9 @@ json_t *condition_new(const json_t *object, const char *type, const char *status
     json_t *c = json_pack("{s:s,s:s,s:s,s:s}", "type", type, "status", status, "lastUpdateTime",
                           updated ? updated : now, "lastTransitionTime", since ? since : now);
     if (reason)
-        json_object_set_new(c, "reason", json_string(reason));
+        json_object_set_new(c, "reason", json_text(str_from(reason)));
     if (message)
-        json_object_set_new(c, "message", json_string(message));
+        json_object_set_new(c, "message", json_text(str_from(message)));
     return c;
 }
 

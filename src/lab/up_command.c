@@ -383,8 +383,8 @@ static int check_values(const struct up_options *o, struct err *reterr)
         struct str labels, number, who = str_cut(str_from(o->labels.v[i]), ':', &labels);
         uint64_t n = 0;
         (void)str_cut(who, '-', &number);
-        if (!labels.n || !str_starts(who, STR("node-")) || str_to_u64(number, &n) < 0 || n < 1 ||
-            n > (uint64_t)o->nodes)
+        if (!labels.n || !json_is_utf8(labels) || !str_starts(who, STR("node-")) ||
+            str_to_u64(number, &n) < 0 || n < 1 || n > (uint64_t)o->nodes)
             r = err_set(reterr, -EINVAL, NULL,
                         "--node-labels: \"%s\" is not NODE:KEY=VALUE of node-1 to node-%lld",
                         o->labels.v[i], (long long)o->nodes);

@@ -55,7 +55,7 @@ class Lab:
         return self.fairlead("apply", "-f", "-", stdin=text)
 
     def delete(self, *argv):
-        return self.fairlead("delete", *argv)
+        return self.fairlead("delete", "--wait=false", *argv)
 
     def netns(self, where):
         """"node-1" or "node-1/default/pod"."""
@@ -94,6 +94,14 @@ class Lab:
     def answers(self, where, url):
         done = self.curl(where, url, check=False)
         return done.returncode == 0 and done.stdout.strip()
+
+    def udp(self, where, address, port, text="hi", source=0):
+        """What a datagram is answered, or ""; from a port of one's choice it is the same flow each time."""
+        script = ("import socket,sys; s=socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)\n"
+                  "s.settimeout(1); s.bind(('', int(sys.argv[4]))); s.connect((sys.argv[1], int(sys.argv[2])))\n"
+                  "s.send(sys.argv[3].encode()); print(s.recv(2000).decode())")
+        done = self.in_netns(where, "python3", "-c", script, address, str(port), text, str(source), check=False)
+        return done.stdout if done.returncode == 0 else ""
 
     def processes(self, word):
         """Pids of this lab's processes whose command line has word."""

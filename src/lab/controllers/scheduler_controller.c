@@ -1,7 +1,7 @@
 /* A simple scheduler: puts pods without a node on the feasible node that has the fewest pods of the
  * same owner, then the fewest pods at all. Feasible: Ready, schedulable, labels match nodeSelector
- * and required node affinity, taints are tolerated, the node's pod capacity is not used up. Binds
- * through pods/binding, as any scheduler does. */
+ * and required node affinity, taints are tolerated, host ports are free, the node's pod capacity is
+ * not used up. Binds through pods/binding, as any scheduler does. */
 #include <stdio.h>
 
 #include "base/time.h"
@@ -28,7 +28,7 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
 {
     if (kind == WATCHED_POD && !deleted && is_ours(object))
         controller_enqueue_object(c, object);
-    else if (kind == WATCHED_NODE || (kind == WATCHED_POD && deleted))
+    else if (kind == WATCHED_NODE || (kind == WATCHED_POD && (deleted || !pod_is_active(object))))
         enqueue_waiting(c); /* room may have appeared */
 }
 
@@ -91,6 +91,7 @@ enum fit {
     FIT_UNSCHEDULABLE,
     FIT_SELECTOR,
     FIT_TAINT,
+    FIT_PORTS,
     FIT_FULL,
     _FIT_MAX,
 };
@@ -100,10 +101,18 @@ static const char *const fit_words[_FIT_MAX] = {
     [FIT_UNSCHEDULABLE] = "node(s) were unschedulable",
     [FIT_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
     [FIT_TAINT] = "node(s) had untolerated taint(s)",
+    [FIT_PORTS] = "node(s) didn't have free ports for the requested pod ports",
     [FIT_FULL] = "Too many pods",
 };
 
-static enum fit node_fits(const json_t *pod, const json_t *node, int64_t pods_there)
+/* What is there of a node's pods, as a pod sees it that wants to go there. */
+struct crowd {
+    int64_t same; /* of the same owner */
+    int64_t all;
+    bool ports_taken;
+};
+
+static enum fit node_fits(const json_t *pod, const json_t *node, const struct crowd *there)
 {
     const json_t *selector = json_at(pod, "spec.nodeSelector"),
                  *pods = json_at(node, "status.allocatable");
@@ -124,20 +133,69 @@ static enum fit node_fits(const json_t *pod, const json_t *node, int64_t pods_th
     const char *text = json_key_str(pods, "pods");
     if (text && str_to_i64(str_from(text), &capacity) < 0)
         capacity = 110;
-    return pods_there < capacity ? FIT_OK : FIT_FULL;
+    if (there->ports_taken)
+        return FIT_PORTS;
+    return there->all < capacity ? FIT_OK : FIT_FULL;
 }
 
-static void count_pods(struct sync *s, const char *node, const char *owner_uid, int64_t *ret_same,
-                       int64_t *ret_all)
+/* The ports with hostPort of a pod's containers and sidecars; borrowed. */
+static json_t *host_ports_of(const json_t *pod)
+{
+    static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+    json_t *list = json_array(), *container, *port;
+    size_t k, m;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        json_array_foreach(json_at(pod, lists[i]), k, container)
+        {
+            if (i == 1 && !streq(json_key_str(container, "restartPolicy"), "Always"))
+                continue;
+            json_array_foreach(json_at(container, "ports"), m,
+                               port) if (json_at_int(port, "hostPort", 0) > 0)
+                json_array_append(list, port);
+        }
+    return list;
+}
+
+static const char *word_or(const json_t *port, const char *key, const char *fallback)
+{
+    const char *word = json_key_str(port, key);
+    return str_empty(word) ? fallback : word;
+}
+
+static bool ports_meet(const json_t *a, const json_t *b)
+{
+    static const char any[] = "0.0.0.0";
+    const char *ip_a = word_or(a, "hostIP", any), *ip_b = word_or(b, "hostIP", any);
+    return json_at_int(a, "hostPort", 0) == json_at_int(b, "hostPort", 0) &&
+           streq(word_or(a, "protocol", "TCP"), word_or(b, "protocol", "TCP")) &&
+           (streq(ip_a, ip_b) || streq(ip_a, any) || streq(ip_b, any));
+}
+
+static bool takes_port_of(const json_t *pod, const json_t *wanted)
+{
+    AUTO_JSON json_t *list = json_array_size(wanted) ? host_ports_of(pod) : NULL;
+    json_t *a, *b;
+    size_t i, k;
+    json_array_foreach(list, i, a)
+        json_array_foreach((json_t *)(uintptr_t)wanted, k, b) if (ports_meet(a, b)) return true;
+    return false;
+}
+
+static struct crowd count_pods(struct sync *s, const char *node, const char *owner_uid,
+                               const json_t *ports)
 {
     json_t *pod;
-    *ret_same = *ret_all = 0;
+    struct crowd there = {0};
     for (size_t at = 0; informer_next(controllers_informer(sync_set(s), WATCHED_POD), &at, &pod);) {
-        if (!streq(json_at_str(pod, "spec.nodeName"), node) || !pod_is_active(pod))
+        if (!streq(json_at_str(pod, "spec.nodeName"), node))
             continue;
-        (*ret_all)++;
-        *ret_same += owner_uid && owned_by(pod, owner_uid);
+        bool active = pod_is_active(pod); /* what is being deleted still has its ports */
+        there.ports_taken =
+            there.ports_taken || ((active || is_deleting(pod)) && takes_port_of(pod, ports));
+        there.all += active;
+        there.same += active && owner_uid && owned_by(pod, owner_uid);
     }
+    return there;
 }
 
 static void bind_pod(struct sync *s, json_t *pod, const char *node)
@@ -193,28 +251,29 @@ static void sync_pod(struct sync *s, const char *key)
 {
     json_t *pod = informer_find(controllers_informer(sync_set(s), WATCHED_POD), str_from(key));
     const json_t *best = NULL;
-    int64_t best_same = 0, best_all = 0, reasons[_FIT_MAX] = {0};
+    struct crowd best_there = {0};
+    int64_t reasons[_FIT_MAX] = {0};
     size_t nodes = 0;
     json_t *node;
     if (!pod || !is_ours(pod))
         return;
     const char *owner = json_key_str(owner_controller(pod), "uid");
+    AUTO_JSON json_t *ports = host_ports_of(pod);
     for (size_t at = 0; informer_next(controllers_informer(sync_set(s), WATCHED_NODE), &at, &node);
          nodes++) {
-        int64_t same, all;
         const char *name = json_at_str(node, "metadata.name");
-        count_pods(s, name, owner, &same, &all);
-        enum fit fit = node_fits(pod, node, all);
+        struct crowd there = count_pods(s, name, owner, ports);
+        enum fit fit = node_fits(pod, node, &there);
         reasons[fit]++;
         if (fit != FIT_OK)
             continue;
-        bool better = !best || same < best_same || (same == best_same && all < best_all) ||
-                      (same == best_same && all == best_all &&
+        bool better = !best || there.same < best_there.same ||
+                      (there.same == best_there.same && there.all < best_there.all) ||
+                      (there.same == best_there.same && there.all == best_there.all &&
                        strcmp(name, json_at_str(best, "metadata.name")) < 0);
         if (better) {
             best = node;
-            best_same = same;
-            best_all = all;
+            best_there = there;
         }
     }
     json_incref(pod);

@@ -213,6 +213,12 @@ static struct str line_text(struct str line)
     return rest;
 }
 
+void container_log_mask_zeros(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = p[i] ? p[i] : '\xff';
+}
+
 char *container_log_tail(const struct container_log *log, size_t lines_max, size_t bytes_max)
 {
     char piece[TAIL_BYTES];
@@ -221,6 +227,7 @@ char *container_log_tail(const struct container_log *log, size_t lines_max, size
           from = size > (off_t)sizeof(piece) ? size - (off_t)sizeof(piece) : 0;
     ssize_t n = fd < 0 ? 0 : pread(fd, piece, sizeof(piece), from);
     struct str all = str_of(piece, n > 0 ? (size_t)n : 0);
+    container_log_mask_zeros(piece, all.n);
     VEC(struct str) lines = {0};
     struct buf b = {0};
     size_t bytes = 0, first;

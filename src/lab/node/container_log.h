@@ -30,8 +30,10 @@ int container_log_new(struct loop *l, const char *path, int out_fd, int err_fd,
 void container_log_finish(struct container_log *log);
 void container_log_free(struct container_log *log);
 bool container_log_is_finished(const struct container_log *log);
-/* The last lines as the program wrote them, both streams; owned. */
+/* The last lines as the program wrote them, both streams, without zero bytes; owned. */
 char *container_log_tail(const struct container_log *log, size_t lines_max, size_t bytes_max);
+/* What a program wrote becomes a C string: its zero bytes become others that are no text either. */
+void container_log_mask_zeros(char *p, size_t n);
 const char *container_log_path(const struct container_log *log);
 /* Times the file was begun anew because it reached its size: a follower then reads it from the
  * start. */

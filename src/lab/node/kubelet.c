@@ -23,9 +23,9 @@ void kubelet_fail(struct http_exchange *x, int status, const char *reason, const
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:{},s:s,s:s,s:s,s:i}", "kind", "Status",
+    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:{},s:s,s:o,s:s,s:i}", "kind", "Status",
                                     "apiVersion", "v1", "metadata", "status", "Failure", "message",
-                                    text, "reason", reason, "code", status);
+                                    json_text(str_from(text)), "reason", reason, "code", status);
     AUTO_DONE(buf) struct buf b = {0};
     const struct http_header type = {STR("Content-Type"), STR("application/json")};
     json_write(&b, j);

@@ -191,6 +191,6 @@ json_t *kubelet_stream_success(void)
 
 json_t *kubelet_stream_error(const char *message)
 {
-    return json_pack("{s:{},s:s,s:s,s:s,s:i}", "metadata", "status", "Failure", "message", message,
-                     "reason", "InternalError", "code", 500);
+    return json_pack("{s:{},s:s,s:o,s:s,s:i}", "metadata", "status", "Failure", "message",
+                     json_text(str_from(message)), "reason", "InternalError", "code", 500);
 }

@@ -13,6 +13,7 @@
 #include "lab/fabric.h"
 #include "lab/file_tree.h"
 #include "lab/node/node_announce.h"
+#include "lab/node/node_host_ports.h"
 #include "lab/node/node_masquerade.h"
 #include "lab/node/node_priv.h"
 #include "lab/object_reading.h"
@@ -352,6 +353,7 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
         return r;
     }
     masquerade(o);
+    n->host_ports = node_host_ports_new(n);
     n->events = event_recorder_new(client, "kubelet", o->name);
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
     node_register(n);
@@ -369,6 +371,8 @@ void node_free(struct node *n)
     if (n->pods_informer)
         informer_free(n->pods_informer);
     node_announce_free(n->announce);
+    node_host_ports_free(n->host_ports);
+    n->host_ports = NULL;
     for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);)
         pod_free(value);
     map_done(&n->pods);

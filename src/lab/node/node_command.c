@@ -119,7 +119,9 @@ static void hide_secrets(const struct node_args *a, struct node_run *r)
 static int node_run_load(const struct node_args *a, struct node_run *r, struct err *reterr)
 {
     struct node_options *o = &r->options;
-    int code = parse_cidrs(a->pod_cidr, o, reterr);
+    int code = json_is_utf8(str_from(a->name)) && (!a->labels || json_is_utf8(str_from(a->labels)))
+                   ? parse_cidrs(a->pod_cidr, o, reterr)
+                   : err_set(reterr, -EINVAL, NULL, "--node-name or --labels is not UTF-8");
     if (code == 0)
         code = parse_ips("internal-ip", a->internal, o->internal, reterr);
     if (code == 0 && a->external)

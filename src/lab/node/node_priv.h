@@ -18,6 +18,7 @@
 
 struct kubelet_server;
 struct node_announce;
+struct node_host_ports;
 struct pod_hook;
 struct process_input;
 struct probe_run;
@@ -39,6 +40,7 @@ struct node {
     bool registered;
     struct kubelet_server *server;
     struct node_announce *announce;
+    struct node_host_ports *host_ports;
 };
 
 enum pod_step {
@@ -106,6 +108,7 @@ struct pod {
     json_t *spec;   /* of the first version: containers cannot be added later */
     enum pod_step step;
     bool host_network;
+    bool has_host_ports; /* now */
     struct pod_net net;
     int ipcns;
     int utsns;
@@ -194,6 +197,10 @@ int pod_action_address(const struct pod_container *c, const json_t *action, stru
 /* NULL: no usable address. */
 struct http_client *pod_http_client(const struct pod_container *c, const json_t *action,
                                     uint64_t timeout_ms);
+/* The action that a redirect of this one (of a server at host and port) leads to, with the path and
+ * query as its path. Owned; NULL: to another host, or to nowhere. Pure. */
+json_t *pod_http_redirect(const json_t *action, struct str location, const char *host,
+                          uint16_t port);
 /* on_data of such calls: the status decides, whatever the size of the body. */
 void pod_http_skip(struct http_call *call, struct str piece, void *user);
 struct http_call *pod_http_get(struct http_client *client, const json_t *action,

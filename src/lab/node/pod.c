@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "lab/fabric.h"
+#include "lab/node/node_host_ports.h"
 #include "lab/node/node_priv.h"
 #include "nl/netns.h"
 
@@ -144,6 +145,20 @@ static void start_deadline(struct pod *p)
     loop_timer_start(p->deadline, (uint64_t)MAX(p->start_s + s - time_real_s(), (int64_t)0) * 1000);
 }
 
+/* What the API takes and no container will see. */
+static void tell_ignored(struct pod *p)
+{
+    static const char *const fields[] = {"hostIPC", "hostPID", "shareProcessNamespace"};
+    AUTO_DONE(buf) struct buf b = {0};
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (json_at_bool(p->spec, fields[i], false))
+            buf_addf(&b, "%sspec.%s", b.n ? ", " : "", fields[i]);
+    if (b.n)
+        pod_event(p, "Warning", "FieldIgnored",
+                  "this node does not implement %s: containers have processes and IPC of their own",
+                  buf_cstr(&b));
+}
+
 struct pod *pod_new(struct node *n, json_t *object)
 {
     static const struct pod_inputs_ops inputs_ops = {on_inputs, on_inputs_changed};
@@ -165,6 +180,8 @@ struct pod *pod_new(struct node *n, json_t *object)
     int64_t began_us;
     p->start_s = began && time_parse_rfc3339(str_from(began), &began_us) == 0 ? began_us / 1000000
                                                                               : time_real_s();
+    if (!began) /* nobody has told it yet */
+        tell_ignored(p);
     p->retry = loop_timer_new(n->loop, on_retry, p);
     p->grace = loop_timer_new(n->loop, on_grace_over, p);
     p->deadline = loop_timer_new(n->loop, on_deadline, p);
@@ -182,6 +199,8 @@ struct pod *pod_new(struct node *n, json_t *object)
 
 void pod_free(struct pod *p)
 {
+    if (p->has_host_ports)
+        node_host_ports_changed(p->node->host_ports);
     for (size_t i = 0; i < p->n_containers; i++)
         pod_container_done(&p->containers[i]);
     free(p->containers);
@@ -377,6 +396,17 @@ static void pod_stop(struct pod *p)
     pod_end_begin(p, json_at_int(p->object, "metadata.deletionGracePeriodSeconds", pod_grace_s(p)));
 }
 
+/* Ports of the node are the pod's while it has its network and something may run in it. */
+static void settle_host_ports(struct pod *p)
+{
+    bool has = p->net.slot >= 0 && (p->step != POD_OVER || pod_anything_runs(p)) &&
+               pod_wants_host_ports(p);
+    if (has == p->has_host_ports)
+        return;
+    p->has_host_ports = has;
+    node_host_ports_changed(p->node->host_ports);
+}
+
 void pod_advance(struct pod *p)
 {
     if (p->step == POD_REMOVED)
@@ -399,6 +429,7 @@ void pod_advance(struct pod *p)
     pod_end_advance(p);
     if (p->step == POD_STOPPING && !pod_anything_runs(p))
         delete_object(p);
+    settle_host_ports(p);
     pod_status_push(p);
 }
 

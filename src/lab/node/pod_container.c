@@ -97,13 +97,13 @@ static json_t *find_config(const char *kind, const char *name, void *user)
 static int container_env(struct pod_container *c, struct env *e, struct err *reterr)
 {
     const struct node *n = c->pod->node;
-    env_set(e, "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
+    env_set_runtime(e, "PATH",
+                    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" CONTAINER_BIN);
     AUTO_CHARS char *hostname = pod_kernel_hostname(c->pod);
-    env_set(e, "HOSTNAME", hostname);
-    env_set(e, "HOME", "/root");
+    env_set_runtime(e, "HOSTNAME", hostname);
+    env_set_runtime(e, "HOME", "/root");
     if (json_at_bool(c->spec, "tty", false))
-        env_set(e, "TERM", "xterm");
+        env_set_runtime(e, "TERM", "xterm");
     pod_services_env(c->pod, n->services_informer, e);
     return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
 }
@@ -148,6 +148,7 @@ static void read_message(struct pod_container *c)
     if (f)
         fclose(f);
     text[n] = 0;
+    container_log_mask_zeros(text, n);
     if (n) {
         free(c->message);
         c->message = xstrdup(text);

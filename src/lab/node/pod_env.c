@@ -31,11 +31,18 @@ void env_set(struct env *e, const char *name, const char *value)
     struct env_var *var = env_find(e, str_from(name));
     if (!var) {
         var = vec_add(&e->vars);
-        var->name = xstrdup(name);
+        *var = (struct env_var){.name = xstrdup(name)};
     }
     char *copy = xstrdup(value);
     free(var->value);
     var->value = copy;
+    var->is_runtime = false;
+}
+
+void env_set_runtime(struct env *e, const char *name, const char *value)
+{
+    env_set(e, name, value);
+    env_find(e, str_from(name))->is_runtime = true;
 }
 
 const char *env_get(const struct env *e, const char *name)
@@ -54,7 +61,7 @@ char *env_expand(const struct env *e, const char *text)
             p++;
         } else if (end) {
             const struct env_var *var = env_find(e, str_of(p + 2, (size_t)(end - p - 2)));
-            if (var)
+            if (var && !var->is_runtime)
                 buf_add_cstr(&b, var->value);
             else
                 buf_add(&b, p, (size_t)(end - p + 1));

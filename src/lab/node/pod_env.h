@@ -8,6 +8,7 @@
 struct env_var {
     char *name;
     char *value;
+    bool is_runtime; /* what every container has; $(NAME) does not know it */
 };
 struct env {
     VEC(struct env_var) vars;
@@ -16,6 +17,8 @@ struct env {
 void env_done(struct env *e);
 /* Replaces a variable of that name in place. */
 void env_set(struct env *e, const char *name, const char *value);
+/* One that a container runtime sets (HOME, HOSTNAME); the pod's own of that name replaces it. */
+void env_set_runtime(struct env *e, const char *name, const char *value);
 const char *env_get(const struct env *e, const char *name);
 /* Kubernetes' expansion: $(NAME) becomes the value if there is one and stays as it is otherwise; $$
  * is a plain $. Owned. */

@@ -57,6 +57,100 @@ struct http_client *pod_http_client(const struct pod_container *c, const json_t 
     return client;
 }
 
+/* ---- redirects ---- */
+
+static bool is_host(struct str name, const char *host)
+{
+    struct ip a, b;
+    if (ip_parse(name, &a) == 0 && ip_parse(str_from(host), &b) == 0)
+        return ip_eq(&a, &b);
+    return str_eq_nocase(name, str_from(host));
+}
+
+/* "HOST[:PORT]" as in a URL. False: another host, or none. */
+static bool own_authority(struct str text, const char *host, uint16_t *port)
+{
+    struct str number = {0}, name;
+    uint64_t n = *port;
+    if (text.n && text.p[0] == '[') {
+        name = str_cut(str_sub(text, 1, text.n), ']', &number);
+        if (number.n && number.p[0] == ':')
+            number = str_sub(number, 1, number.n);
+    } else {
+        name = str_cut(text, ':', &number);
+    }
+    if (number.n && (str_to_u64(number, &n) < 0 || n < 1 || n > 65535))
+        return false;
+    *port = (uint16_t)n;
+    return is_host(name, host);
+}
+
+/* Where the path of a URL begins. */
+static size_t path_at(struct str url)
+{
+    size_t i = 0;
+    while (i < url.n && url.p[i] != '/' && url.p[i] != '?')
+        i++;
+    return i;
+}
+
+static char *resolved_path(const json_t *action, struct str location, bool is_whole)
+{
+    const char *path = json_key_str(action, "path");
+    struct str query, base = str_cut(str_from(path ? path : ""), '?', &query);
+    if (location.n && location.p[0] == '/')
+        return str_dup(location);
+    if (is_whole)
+        return xasprintf("/" STR_FMT, STR_ARG(location));
+    if (location.n && location.p[0] != '?') /* beside the last part */
+        while (base.n && base.p[base.n - 1] != '/')
+            base.n--;
+    return xasprintf("%s" STR_FMT STR_FMT, base.n && base.p[0] == '/' ? "" : "/", STR_ARG(base),
+                     STR_ARG(location));
+}
+
+/* A request to another name than the action's own does not take its Host header along. */
+static void drop_host_header(json_t *action)
+{
+    json_t *list = json_object_get(action, "httpHeaders");
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const char *name = json_key_str(json_array_get(list, i), "name");
+        if (name && str_eq_nocase(str_from(name), STR("Host")))
+            json_array_remove(list, i);
+    }
+}
+
+json_t *pod_http_redirect(const json_t *action, struct str location, const char *host,
+                          uint16_t port)
+{
+    static const struct str schemes[] = {{"http://", 7}, {"https://", 8}, {"//", 2}};
+    struct str rest, colon, url = str_cut(str_trim(location), '#', &rest);
+    bool https = streq(json_key_str(action, "scheme"), "HTTPS"), whole = false;
+    for (size_t i = 0; i < ARRAY_LEN(schemes) && !whole; i++) {
+        struct str begin = str_sub(url, 0, MIN(schemes[i].n, url.n));
+        if (!str_eq_nocase(begin, schemes[i]))
+            continue;
+        whole = true;
+        https = i < 2 ? i == 1 : https;
+        url = str_sub(url, begin.n, url.n);
+        port = https ? 443 : 80;
+        if (!own_authority(str_sub(url, 0, path_at(url)), host, &port))
+            return NULL;
+        url = str_sub(url, path_at(url), url.n);
+    }
+    struct str word = str_cut(str_sub(url, 0, path_at(url)), ':', &colon);
+    if (!whole && colon.p && word.n) /* another scheme */
+        return NULL;
+    json_t *to = json_deep_copy(action);
+    AUTO_CHARS char *path = resolved_path(action, url, whole);
+    json_put_str(to, "path", path);
+    json_put_str(to, "scheme", https ? "HTTPS" : "HTTP");
+    json_put_int(to, "port", port);
+    if (whole)
+        drop_host_header(to);
+    return to;
+}
+
 void pod_http_skip(struct http_call *call, struct str piece, void *user)
 {
     (void)call;

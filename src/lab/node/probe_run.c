@@ -13,6 +13,8 @@
 #include "lab/node/container.h"
 #include "lab/node/node_priv.h"
 
+enum { PROBE_REDIRECTS_MAX = 10 };
+
 struct probe_run {
     struct pod_container *container;
     const json_t *spec;
@@ -21,6 +23,10 @@ struct probe_run {
     struct loop_timer *deadline;
     struct http_client *client;
     struct http_call *call;
+    json_t *hop; /* the action that a redirect leads to; NULL = the probe's own is under way */
+    struct http_client *hop_client; /* of the last one */
+    unsigned redirects;
+    uint64_t began_ms;
     struct conn *conn;
     pid_t pid;
     char text[200]; /* of the last failure */
@@ -40,6 +46,9 @@ static void attempt_drop(struct probe_run *r)
     if (r->call)
         http_call_cancel(r->call);
     r->call = NULL;
+    json_decref(r->hop);
+    r->hop = NULL;
+    r->redirects = 0;
     if (r->conn)
         conn_free(r->conn);
     r->conn = NULL;
@@ -88,6 +97,27 @@ static void on_deadline(void *user)
 
 /* ---- HTTP ---- */
 
+/* As kubelet (and Go's client): the tenth redirect is too many; one to another host ends the
+ * attempt with success and a warning, as does a 3xx that leads nowhere. True: goes on. */
+static bool follow(struct probe_run *r, const struct http_call *call, int status)
+{
+    const json_t *action = r->hop ? r->hop : json_at(r->spec, "httpGet");
+    struct str location = http_call_header(call, "Location");
+    bool leads = status != 300 && status != 304 && status != 305 && status != 306 && status < 309;
+    char host[IP_TEXT_BYTES];
+    struct ip ip;
+    if (!leads || !location.n || pod_action_address(r->container, action, &ip) < 0)
+        return false;
+    json_t *to = pod_http_redirect(action, location, ip_format(&ip, host),
+                                   pod_action_port(r->container, action));
+    if (!to)
+        return false;
+    json_decref(r->hop);
+    r->hop = to;
+    r->redirects++;
+    return true;
+}
+
 static void on_http_done(struct http_call *call, int code, const char *text, void *user)
 {
     struct probe_run *r = user;
@@ -97,19 +127,42 @@ static void on_http_done(struct http_call *call, int code, const char *text, voi
         snprintf(r->text, sizeof(r->text), "Get: %s", text ? text : strerror(-code));
     else
         snprintf(r->text, sizeof(r->text), "HTTP probe failed with statuscode: %d", status);
+    if (code == 0 && status >= 300 && status < 400) {
+        if (follow(r, call, status) && r->redirects < PROBE_REDIRECTS_MAX) {
+            loop_timer_start(r->timer, 0); /* not from inside a call */
+            return;
+        }
+        if (r->redirects == PROBE_REDIRECTS_MAX) {
+            snprintf(r->text, sizeof(r->text), "Get: stopped after %d redirects",
+                     PROBE_REDIRECTS_MAX);
+            code = -ELOOP;
+        } else {
+            pod_event(r->container->pod, "Warning", "ProbeWarning",
+                      "%s probe warning: Probe terminated redirects: HTTP %d",
+                      probe_names[r->probe.kind], status);
+        }
+    }
     attempt_over(r, code == 0 && status >= 200 && status < 400);
 }
 
 static void probe_http(struct probe_run *r, const json_t *action)
 {
     static const struct http_call_ops ops = {.on_done = on_http_done, .on_data = pod_http_skip};
-    if (!r->client &&
-        !(r->client = pod_http_client(r->container, action, r->probe.timing.timeout_ms))) {
+    struct http_client **client = r->hop ? &r->hop_client : &r->client;
+    uint64_t timeout_ms = r->probe.timing.timeout_ms, now = time_mono_ms();
+    if (r->hop) {
+        http_client_free(r->hop_client); /* its host may have been another port */
+        r->hop_client = NULL;
+        timeout_ms -= MIN(now - r->began_ms, timeout_ms - 1);
+    } else {
+        r->began_ms = now;
+    }
+    if (!*client && !(*client = pod_http_client(r->container, action, timeout_ms))) {
         snprintf(r->text, sizeof(r->text), "the probe names no usable address");
         attempt_over(r, false);
         return;
     }
-    r->call = pod_http_get(r->client, action, r->probe.timing.timeout_ms, &ops, r);
+    r->call = pod_http_get(*client, action, timeout_ms, &ops, r);
 }
 
 /* ---- TCP ---- */
@@ -203,7 +256,7 @@ static void on_timer(void *user)
     if (r->probe.kind != PROBE_STARTUP && !c->started) /* the startup probe comes first */
         return;
     if ((action = json_at(r->spec, "httpGet")))
-        probe_http(r, action);
+        probe_http(r, r->hop ? r->hop : action);
     else if ((action = json_at(r->spec, "tcpSocket")) || (action = json_at(r->spec, "grpc")))
         probe_tcp(r, action);
     else if ((action = json_at(r->spec, "exec.command")))
@@ -247,6 +300,7 @@ static void probe_run_free(struct probe_run *r)
     loop_timer_free(r->timer);
     loop_timer_free(r->deadline);
     http_client_free(r->client);
+    http_client_free(r->hop_client);
     free(r);
 }
 

@@ -51,6 +51,34 @@ def test_scheduler_spreads_selects_and_says_why_not(cluster, ns):
     assert not nodes(["foreign"])[0] and not pod_of(cluster, ns, "foreign")["status"].get("conditions"), "another scheduler's"
 
 
+def test_a_host_port_is_there_once(cluster, ns):
+    for i in range(2):
+        cluster.node(f"{ns}-n{i}", {"lab": ns})
+
+    def want(name, port):
+        waiting_pod(cluster, ns, name, nodeSelector={"lab": ns}, containers=[
+            {"name": "c", "image": "nginx", "ports": [{"containerPort": 80, "hostPort": 80, **port}]}])
+
+    def node_of(name):
+        return pod_of(cluster, ns, name)["spec"].get("nodeName")
+
+    for name in ("a", "b"):
+        want(name, {})
+        wait_until("it is placed", lambda n=name: node_of(n))
+    assert node_of("a") != node_of("b")
+    for name, port in (("udp", {"protocol": "UDP"}), ("other", {"hostPort": 81})):
+        want(name, port)
+        wait_until("another port is free", lambda n=name: node_of(n))
+    for name, port in (("none", {}), ("one", {"hostIP": "192.0.2.7"})):
+        want(name, port)
+        wait_until("it is told", lambda n=name: "2 node(s) didn't have free ports for the requested pod ports" in str(
+            pod_of(cluster, ns, n)["status"].get("conditions")))
+    # One that is over has no port any more.
+    where = node_of("a")
+    cluster.change(f"/api/v1/namespaces/{ns}/pods/a/status", {"status": {"phase": "Succeeded"}})
+    assert where in wait_until("one is placed", lambda: [n for n in (node_of("none"), node_of("one")) if n])
+
+
 def test_a_silent_node_is_not_ready_and_its_pods_with_it(cluster, ns):
     name = f"{ns}-node"
     cluster.node(name)

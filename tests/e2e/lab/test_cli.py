@@ -3,10 +3,11 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from suite import BIN, FAIRLEAD
+from suite import BIN, FAIRLEAD, SLOW
 
 COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "get", "apply", "delete", "exec", "attach", "logs", "check", "version",
             "completion"]
@@ -49,6 +50,9 @@ def test_help_of_every_command(command):
     (["check", "-o", "yaml"], 'error: --output: "yaml" is neither table nor json', "fairlead check --help"),
     (["apply"], "error: --filename is required", "fairlead apply -f FILE"),
     (["delete"], "error: name what to delete", "fairlead delete TYPE/NAME"),
+    (["delete", "pod/a", "--now", "--grace-period", "3"], "error: --now and --grace-period cannot be given together", "--now is --grace-period 1"),
+    (["delete", "pod/a", "--force", "--grace-period", "3"], "error: --force and a grace period greater than 0 cannot be given together",
+     "--force is --grace-period 0"),
     (["logs"], "error: name one pod", "fairlead logs POD"),
     (["attach"], "error: name a pod", "fairlead attach POD"),
     (["exec", "web"], "error: name a pod and a command", "fairlead exec POD -- COMMAND"),
@@ -123,6 +127,44 @@ def test_completion_comes_from_the_tables():
     assert complete("get", "-o", "")[:2] == ["table", "wide"]
     assert complete("exec", "web", "--", "l") == []
     assert complete("nonsense", "x") == []
+
+
+def test_delete_waits_and_has_grace(lab):
+    deaf = {"containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]}],
+            "terminationGracePeriodSeconds": 60}
+
+    def pod(name, **meta):
+        lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}, **meta}, "spec": deaf})
+        lab.wait_ready("app=" + name, 1)
+        return "pod/" + name
+
+    def delete(*argv):
+        before = time.monotonic()
+        done = lab.fairlead("delete", *argv, check=False)
+        return done, time.monotonic() - before
+
+    def there(name):
+        return lab.fairlead("get", name, check=False).returncode == 0
+
+    done, took = delete(pod("quick"), "--grace-period", "2")
+    assert (done.returncode, done.stdout) == (0, "pod/quick deleted\n") and took > 1.5 and not there("pod/quick"), "it has waited"
+    done, took = delete(pod("late"), "--wait=false")
+    assert done.returncode == 0 and took < 1.5 * SLOW and there("pod/late")
+    done, _ = delete("pod/late", "--timeout", "1s")
+    assert done.returncode == 124 and "error: pods/late is still there after 1 s" in done.stderr
+    done, took = delete("pod/late", "--now")
+    assert done.returncode == 0 and took < 10 * SLOW and not there("pod/late")
+    done, _ = delete(pod("stuck"), "--force", "--wait=false")
+    assert done.stdout == "pod/stuck force deleted\n" and done.stderr.startswith("warning: ") and not there("pod/stuck")
+    assert delete("pod/stuck")[0].returncode == 1
+    done, _ = delete("pod/stuck", "cm/none", "--ignore-not-found")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    manifest = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
+    lab.apply(manifest)
+    done = lab.fairlead("delete", "-f", "-", "--timeout=1s", stdin=manifest, check=False)
+    assert done.returncode == 124 and "hint: something holds it: look at its finalizers" in done.stderr
+    lab.apply(manifest.replace('"example.com/hold"', ""))
+    lab.fairlead("delete", "-f", "-", "--ignore-not-found", stdin=manifest)
 
 
 def test_completion_of_objects(lab):

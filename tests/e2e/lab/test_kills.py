@@ -34,7 +34,7 @@ def test_api_server(web):
     assert web.answers(client, web.url), "Services need no API server"
     wait_until("it answers again", lambda: web.fairlead("get", "cm/acknowledged", check=False).returncode == 0, BACK)
     # Everyone watches again: a change reaches controllers, scheduler, node, agent.
-    web.fairlead("delete", "pod", sorted(before)[0])
+    web.delete("pod", sorted(before)[0])
     wait_until("a new pod is ready", lambda: len(web.ready_pods("app=web")) == 2 and sorted(before)[0] not in runs(web), 20)
     kept = sorted(before)[1]
     assert runs(web)[kept] == before[kept], "running pods notice nothing"
@@ -45,7 +45,7 @@ def test_api_server(web):
 def test_controllers(web):
     before = runs(web)
     kill(web, "fairlead-labd controllers")
-    web.fairlead("delete", "pod", sorted(before)[0])
+    web.delete("pod", sorted(before)[0])
     wait_until("the ReplicaSet has its two pods", lambda: len(web.ready_pods("app=web")) == 2 and sorted(before)[0] not in runs(web), 20)
 
 

@@ -183,13 +183,6 @@ def test_row_11_ipv6_service(web):
         wait_until(f"node port on {address}", lambda: web.answers(None, f"http://[{address}]:{svc['ports'][0]['nodePort']}/name"))
 
 
-def udp(lab, where, address, port, text="hi"):
-    script = ("import socket,sys; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
-              "s.connect((sys.argv[1], int(sys.argv[2]))); s.send(sys.argv[3].encode()); print(s.recv(2000).decode())")
-    done = lab.in_netns(where, "python3", "-c", script, address, str(port), text, check=False)
-    return done.stdout if done.returncode == 0 else ""
-
-
 def test_row_4_38_udp_follows_the_pod(web):
     deployment = echo("dgram", probe=False)
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -200,7 +193,7 @@ def test_row_4_38_udp_follows_the_pod(web):
                "spec": {"selector": {"app": "dgram"}, "ports": [{"port": 9000, "protocol": "UDP", "targetPort": 9000}]}})
     first = web.wait_ready("app=dgram", 1)[0]["metadata"]["name"]
     ip, where = cluster_ip(web, "dgram"), web.pod_netns("client")
-    wait_until("datagrams are answered", lambda: udp(web, where, ip, 9000))
+    wait_until("datagrams are answered", lambda: web.udp(where, ip, 9000))
     # One socket that never stops sending from one port keeps its conntrack entry alive: it must not stay with the old pod.
     script = ("import socket,sys,time\ns=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.3)\ns.connect((sys.argv[1], 9000))\n"
               "end=time.time()+float(sys.argv[2])\nwhile time.time()<end:\n"

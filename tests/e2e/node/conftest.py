@@ -10,7 +10,7 @@ import pytest
 
 import lab_harness
 from kubectls import kubectls
-from suite import SLOW, run, wait_until
+from suite import SLOW, wait_until
 
 
 class PodLab(lab_harness.Lab):
@@ -64,14 +64,9 @@ class PodLab(lab_harness.Lab):
 
     def delete_and_wait(self, pod):
         self.fairlead("delete", "pod", pod)
-        wait_until(f"{pod} is gone", lambda: self.fairlead("get", "pod", pod, check=False).returncode != 0)
-
-    def netns(self, pod):
-        node = self.get("pod/" + pod)["spec"]["nodeName"]
-        return f"fl.{self.name}.{node}.default.{pod}"
 
     def in_pod_net(self, pod, *argv, **kw):
-        return run("ip", "netns", "exec", self.netns(pod), *argv, **kw)
+        return self.in_netns(self.pod_netns(pod), *argv, **kw)
 
 
 @pytest.fixture(scope="module")

@@ -194,6 +194,39 @@ def test_probes_name_their_host(lab):
     lab.wait_ready("virtual")
 
 
+REDIRECTS = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        word, _, n = self.path[1:].partition("/")
+        to = {"hop": f"/hop/{int(n or 0) - 1}", "away": "http://192.0.2.1/", "loop": "/loop", "lost": "missing", "missing": None, "nowhere": None,
+              "whole": f"http://{self.headers['Host']}/hop/0"}[word]
+        status = 404 if word == "missing" else 200 if self.path == "/hop/0" else 302
+        self.send_response(status)
+        if to and status == 302:
+            self.send_header("Location", to)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("", 8081), Handler).serve_forever()
+"""
+
+
+def test_probes_follow_redirects(lab):
+    """Within their host, nine of them; whatever a redirect of another host leads to is a success with a warning."""
+    paths = {"nine": "/hop/9", "whole": "/whole", "away": "/away", "nowhere": "/nowhere", "ten": "/hop/10", "loop": "/loop", "lost": "/lost"}
+    for name, path in paths.items():
+        lab.pod("to-" + name, image="busybox", command=["python3", "-c", REDIRECTS], container={
+            "readinessProbe": {"httpGet": {"port": 8081, "path": path}, "periodSeconds": 1, "timeoutSeconds": 5}})
+    for name in ("nine", "whole", "away", "nowhere"):
+        lab.wait_ready("to-" + name, 20)
+    for name in ("away", "nowhere"):
+        wait_until("it is told", lambda n=name: ("ProbeWarning", "Readiness probe warning: Probe terminated redirects: HTTP 302") in events(lab, "to-" + n))
+    for name, why in (("ten", "stopped after 10 redirects"), ("loop", "stopped after 10 redirects"), ("lost", "statuscode: 404")):
+        wait_until("it has failed", lambda n=name, w=why: [m for r, m in events(lab, "to-" + n) if r == "Unhealthy" and w in m])
+        assert not lab.is_ready("to-" + name)
+    assert not [r for r, _ in events(lab, "to-nine") if r == "ProbeWarning"]
+
+
 def test_a_probe_does_not_mind_a_long_answer(lab):
     lab.pod("long", container={"readinessProbe": {"httpGet": {"port": 8080, "path": "/bytes/3000000"}, "periodSeconds": 1}})
     lab.wait_ready("long")
@@ -287,6 +320,35 @@ def test_termination_messages(lab):
     assert lines == [f"line {i}" for i in range(21, 101)], "the last 80 lines"
 
 
+def test_bytes_that_are_no_text(lab):
+    """Programs, probes and error messages that were cut: the node lives, and what can be read is told, as kubelet does."""
+    noise = r"head -c 2000 /dev/urandom; printf '\377 the end\0 is near\n'"
+    lab.pod("noise", image="busybox", command=["sh", "-c", f"({noise}) > /dev/termination-log; exit 1"], spec={"restartPolicy": "Never"})
+    lab.pod("noisy-log", image="busybox", command=["sh", "-c", "echo; printf '\\377 the end\\0 is near\\n'; exit 1"],
+            spec={"restartPolicy": "Never"}, container={"terminationMessagePolicy": "FallbackToLogsOnError"})
+    lab.pod("noisy-probe", image="busybox", command=LOOP, container={
+        "readinessProbe": {"exec": {"command": ["sh", "-c", noise + "; exit 1"]}, "periodSeconds": 1}})
+    for name in ("noise", "noisy-log"):
+        wait_until(f"{name} is over", lambda n=name: lab.status(n).get("phase") == "Failed")
+        assert lab.container(name)["state"]["terminated"]["message"].endswith("\ufffd the end\ufffd is near\n")
+    wait_until("the probe has failed", lambda: any(r == "Unhealthy" for r, _ in events(lab, "noisy-probe")))
+    for shift in ("", "x"):  # one of the two ends the message in the middle of a character
+        done = lab.fairlead("exec", "noisy-probe", "--", "/" + shift + "\u00e9" * 400, check=False)
+        assert done.returncode != 0 and "\u00e9" * 10 in done.stderr
+    lab.pod("cut", image="busybox", command=LOOP, container={"command": ["/" + "\u00e9" * 600]})
+    assert wait_until("the start failed", lambda: [m for r, m in events(lab, "cut") if r == "Failed" and "\u00e9" * 10 in m])
+    assert lab.container("noisy-probe")["restartCount"] == 0, "the node has not died of any of it"
+
+
+def test_what_has_no_effect_is_told_once(lab):
+    lab.pod("ignored", image="busybox", spec={"hostPID": True, "hostIPC": True})
+    lab.pod("shared", image="busybox", spec={"shareProcessNamespace": True})
+    for pod, fields in (("ignored", "spec.hostIPC, spec.hostPID:"), ("shared", "spec.shareProcessNamespace:")):
+        lab.wait_ready(pod)
+        told = wait_until("it is told", lambda p=pod: [m for r, m in events(lab, p) if r == "FieldIgnored"])
+        assert len(told) == 1 and fields in told[0]
+
+
 def test_names_and_resolver(lab):
     lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sub"},
                "spec": {"clusterIP": "None", "selector": {"app": "names"}, "ports": [{"port": 80}]}})
@@ -326,6 +388,14 @@ def test_service_links(lab):
     lab.wait_ready("unlinked")
     env = lab.sh("unlinked", "env")
     assert "RED_IS" not in env and "KUBERNETES_SERVICE_HOST=10.96.0.1" in env
+
+
+def test_variables_of_the_runtime_are_not_expanded(lab):
+    """As with kubelet, $(NAME) knows what the spec and Services say, not what every container has."""
+    lab.pod("expands", image="busybox", args=["sh", "-c", "echo '$(HOME) $(HOSTNAME) $(MINE) $(KUBERNETES_SERVICE_HOST)' $HOME; " + LOOP[2]],
+            container={"env": [{"name": "MINE", "value": "$(PATH)"}]})
+    lab.wait_ready("expands")
+    wait_until("it has said so", lambda: lab.logs("expands") == "$(HOME) $(HOSTNAME) $(PATH) 10.96.0.1 /root\n")
 
 
 def test_users_and_groups(lab):

@@ -158,7 +158,7 @@ def test_deletion_waits_for_the_program(lab):
     lab.pod("polite", image="busybox", command=["sh", "-c", "trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done"],
             spec={"terminationGracePeriodSeconds": 20})
     lab.wait_ready("polite")
-    netns = lab.netns("polite")
+    netns = lab.netns(lab.pod_netns("polite"))
     before = time.monotonic()
     lab.delete_and_wait("polite")
     took = time.monotonic() - before
@@ -237,6 +237,40 @@ def test_pods_reach_each_other_and_the_outside(lab):
     finally:
         server.kill()
         server.wait()
+
+
+def ported(lab, name, node, **port):
+    return lab.pod(name, args=["--http", "8080", "--udp", "9000"], spec={"nodeName": node}, container={"ports": [
+        {"containerPort": 8080, "hostPort": 18081, **port}, {"containerPort": 9000, "hostPort": 18082, "protocol": "UDP"}]})
+
+
+def test_host_ports(lab):
+    """Ports of the node's addresses lead to the pod: from everywhere, itself included, for as long as it is there."""
+    lab.wait_ready(ported(lab, "first", "node-1"))
+    lab.wait_ready(lab.pod("neighbour", image="busybox", spec={"nodeName": "node-1"}))
+
+    def named(where, kind, family=4):
+        ip = lab.node_address("node-1", kind, family)
+        return lab.answers(where, f"http://{f'[{ip}]' if family == 6 else ip}:18081/name")
+
+    places = [None, "node-1", "node-2", lab.pod_netns("first"), lab.pod_netns("neighbour")]
+    for where, kind in [(p, k) for p in places for k in ("InternalIP", "ExternalIP")]:
+        wait_until(f"it answers to {where} at {kind}", lambda w=where, k=kind: named(w, k) == "first", 5)
+    assert named(lab.pod_netns("neighbour"), "InternalIP", 6) == "first" == named("node-2", "InternalIP", 6)
+    assert not lab.answers("node-1", "http://127.0.0.1:18081/name"), "loopback is the node's own"
+    internal, flow = lab.node_address("node-1", "InternalIP"), {"source": 40404}
+    assert "first" in lab.udp("node-2", internal, 18082, **flow)
+    lab.delete_and_wait("first")
+    assert not named("node-2", "InternalIP") and not lab.udp("node-2", internal, 18082, **flow), "gone with the pod"
+    lab.wait_ready(ported(lab, "second", "node-1", hostIP=internal))
+    wait_until("the same flow is the next pod's", lambda: "second" in lab.udp("node-2", internal, 18082, **flow), 5)
+    assert named("node-2", "InternalIP") == "second" and not named("node-2", "ExternalIP"), "of one address only"
+    # What a killed node leaves goes with its next start.
+    pid = next(p for p in os.listdir("/proc") if p.isdigit() and is_node(p, lab.name, "node-1"))
+    os.kill(int(pid), 9)
+    wait_until("it is back", lambda: lab.container("second").get("restartCount", 0) == 1 and named("node-2", "InternalIP") == "second", 20)
+    lab.delete_and_wait("second")
+    assert "18081" not in lab.in_netns("node-1", "nft", "list", "ruleset")
 
 
 def test_the_gateway_keeps_its_hardware_address(lab):

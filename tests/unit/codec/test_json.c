@@ -24,10 +24,20 @@ static void test_text_is_never_null(void **state)
     }
 }
 
+/* What can be read of a value is kept. */
+static void test_put_str_keeps_the_readable(void **state)
+{
+    AUTO_JSON json_t *j = json_object();
+    (void)state;
+    json_put_str(j, "a.b", "caf\xe9 au lait");
+    assert_string_equal(json_at_str(j, "a.b"), "caf\xef\xbf\xbd au lait");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_is_never_null),
+        cmocka_unit_test(test_put_str_keeps_the_readable),
     };
     return RUN_TESTS(tests);
 }

@@ -66,10 +66,18 @@ static const struct prefix theirs4[2] = {{{AF_INET, {10, 244, 2, 2}}, 32},
                            theirs6[1] = {{{AF_INET6, {0xfd, 0x99}}, 33}},
                            others6[1] = {{{AF_INET6, {0xfd, 0x99, [15] = 3}}, 128}};
 
-static int install(void **state)
+static int open_backend(void)
 {
     static const struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
     struct err e = {0};
+    int r = nftables_open(&c, &backend, &e);
+    if (r < 0)
+        fail_msg("%s", err_text(&e));
+    return r;
+}
+
+static int install(void **state)
+{
     (void)state;
     a4[0] = ep("10.244.1.2", 8080);
     a4[1] = ep("10.244.1.2", 8081);
@@ -116,8 +124,7 @@ static int install(void **state)
     };
     n_frontends = ARRAY_LEN(f);
     memcpy(frontends, f, sizeof(f));
-    if (nftables_open(&c, &backend, &e) < 0)
-        fail_msg("%s", err_text(&e));
+    assert_ok(open_backend());
     apply(frontends, n_frontends, true);
     return 0;
 }
@@ -398,10 +405,49 @@ static void test_row_38_udp_flows_follow_the_endpoints(void **state)
     f.n_draining = 1;
     apply(&f, 1, false);
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
+    /* It has drained. */
+    f.n_draining = 0;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
     /* No endpoint at all: the flow goes, and the next packet is rejected. */
     f.n_endpoints = f.n_draining = 0;
     apply(&f, 1, false);
     assert_string_equal(ask_from(OUTSIDE, &q).text, "REJECT");
+    apply(&frontends[1], 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+}
+
+/* One that was killed between its last change and the look at the flows leaves them to the next; so
+ * does one whose table was deleted. What drains goes on. */
+static void test_row_38_udp_flows_after_a_restart(void **state)
+{
+    struct dataplane_endpoint to_b = ep("10.244.2.2", 9000);
+    struct request q = {.ip = "10.96.0.1", .port = 53, .proto = U, .src_port = 5354};
+    struct frontend f = frontends[1];
+    struct dataplane_delta change = {.frontends = &f, .n_frontends = 1};
+    struct err e = {0};
+    (void)state;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    f.endpoints = &to_b;
+    assert_ok(backend->ops->apply(backend, &change, &e)); /* and no settle() */
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+    struct frontend again[ARRAY_LEN(frontends)];
+    memcpy(again, frontends, sizeof(again));
+    again[1] = f;
+    backend->ops->free(backend);
+    assert_ok(open_backend());
+    apply(again, n_frontends, true);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
+    f.endpoints = udp4;
+    f.draining = &to_b;
+    f.n_draining = 1;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
+    assert_ok(nftables_cleanup(&e));
+    assert_int_equal(backend->ops->repair(backend, &e), 1);
+    backend->ops->settle(backend);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
     apply(&frontends[1], 1, false);
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
 }
@@ -709,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_row_28_uniform_choice),
         cmocka_unit_test(test_row_8_ports_differ_per_endpoint),
         cmocka_unit_test(test_row_38_udp_flows_follow_the_endpoints),
+        cmocka_unit_test(test_row_38_udp_flows_after_a_restart),
         cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),

@@ -43,6 +43,7 @@ static void test_own(void **state)
     assert_int_equal(image_table_add(&t, "x=", &err), -EINVAL);
     assert_int_equal(image_table_add(&t, "x=a 'b", &err), -EINVAL);
     assert_int_equal(image_table_add(&t, "nothing", &err), -EINVAL);
+    assert_int_equal(image_table_add(&t, "x=\xff", &err), -EINVAL);
     image_table_done(&t);
 }
 

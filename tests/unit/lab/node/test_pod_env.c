@@ -17,10 +17,14 @@ static void test_expand(void **state)
     (void)state;
     struct env e = {0};
     env_set(&e, "A", "one");
-    static const char *const cases[][2] = {{"$(A)", "one"},    {"x$(A)y$(A)", "xoneyone"},
-                                           {"$(B)", "$(B)"},   {"$$(A)", "$(A)"},
-                                           {"$A", "$A"},       {"$(A", "$(A"},
-                                           {"$$$(A)", "$one"}, {"", ""}};
+    env_set_runtime(&e, "HOME", "/root");
+    env_set_runtime(&e, "SHELL", "/bin/sh");
+    env_set(&e, "SHELL", "own");
+    static const char *const cases[][2] = {{"$(A)", "one"},        {"x$(A)y$(A)", "xoneyone"},
+                                           {"$(B)", "$(B)"},       {"$$(A)", "$(A)"},
+                                           {"$A", "$A"},           {"$(A", "$(A"},
+                                           {"$$$(A)", "$one"},     {"", ""},
+                                           {"$(HOME)", "$(HOME)"}, {"$(SHELL)", "own"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_CHARS char *got = env_expand(&e, cases[i][0]);
         assert_string_equal(got, cases[i][1]);
