@@ -110,7 +110,7 @@ static void add_containers(struct pod *p, const json_t *list, bool is_init)
         c->name = c->name ? c->name : "";
         c->is_init = is_init;
         c->is_sidecar = is_init && streq(json_key_str(spec, "restartPolicy"), "Always");
-        c->reason = xstrdup("ContainerCreating");
+        c->reason = xstrdup(p->waiting);
         list_init(&c->attached);
         inherit_status(c, p->object);
     }
@@ -257,7 +257,7 @@ static void add_ephemeral(struct pod *p)
         c->spec = c->own_spec = json_incref(spec);
         c->name = json_key_str(c->spec, "name");
         c->is_ephemeral = true;
-        c->reason = xstrdup("ContainerCreating");
+        c->reason = xstrdup(p->waiting);
         list_init(&c->attached);
         json_array_foreach(json_at(p->object, "status.ephemeralContainerStatuses"), k, status)
         {

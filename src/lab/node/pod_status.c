@@ -69,6 +69,11 @@ static json_t *last_state_json(const struct pod_container *c)
     return c->last_state ? json_incref(c->last_state) : json_object();
 }
 
+static bool init_is_done(const struct pod_container *c)
+{
+    return c->is_init && !c->is_sidecar && c->state == CONTAINER_TERMINATED && c->exit_code == 0;
+}
+
 static json_t *container_json(const struct pod_container *c)
 {
     const char *image = json_key_str(c->spec, "image");
@@ -76,9 +81,8 @@ static json_t *container_json(const struct pod_container *c)
     json_put_str(j, "name", c->name);
     json_put(j, "state", state_json(c));
     json_put(j, "lastState", last_state_json(c));
-    bool done =
-        c->is_init && !c->is_sidecar && c->state == CONTAINER_TERMINATED && c->exit_code == 0;
-    json_put(j, "ready", json_boolean(done || (c->state == CONTAINER_RUNNING && c->ready)));
+    json_put(j, "ready",
+             json_boolean(init_is_done(c) || (c->state == CONTAINER_RUNNING && c->ready)));
     json_put(j, "started", json_boolean(c->state == CONTAINER_RUNNING && c->started));
     json_put_int(j, "restartCount", c->restarts);
     json_put_str(j, "image", image ? image : "");
@@ -86,6 +90,24 @@ static json_t *container_json(const struct pod_container *c)
     if (c->id)
         json_put_str(j, "containerID", c->id);
     return j;
+}
+
+static bool is_ready(const struct pod_container *c)
+{
+    return c->ready;
+}
+
+/* "[a b]": those that are not yet what they ought to be. */
+static char *names_without(const struct pod *p, bool init,
+                           bool (*fulfils)(const struct pod_container *c))
+{
+    struct buf b = {0};
+    for (size_t i = 0; i < p->n_containers - p->n_ephemeral; i++) {
+        const struct pod_container *c = &p->containers[i];
+        if ((c->is_init && !c->is_sidecar) == init && !fulfils(c))
+            buf_addf(&b, "%s%s", b.n ? " " : "", c->name);
+    }
+    return buf_take_cstr(&b);
 }
 
 static const char *phase_of(const struct pod *p)
@@ -118,23 +140,16 @@ static void add_condition(json_t *list, const json_t *before, const char *type, 
     json_array_append_new(list, c);
 }
 
-static char *not_ready_names(const struct pod *p)
-{
-    struct buf b = {0};
-    for (size_t i = 0; i < p->n_containers - p->n_ephemeral; i++)
-        if (!p->containers[i].ready && (!p->containers[i].is_init || p->containers[i].is_sidecar))
-            buf_addf(&b, "%s%s", b.n ? " " : "", p->containers[i].name);
-    return buf_take_cstr(&b);
-}
-
 static json_t *conditions_json(const struct pod *p, const char *phase)
 {
     static const char *const ours[] = {"PodReadyToStartContainers", "Initialized", "Ready",
                                        "ContainersReady", "PodScheduled"};
     AUTO_JSON json_t *before =
         p->status_sent ? json_pack("{s:O}", "status", p->status_sent) : json_incref(p->object);
-    AUTO_CHARS char *names = not_ready_names(p);
+    AUTO_CHARS char *names = names_without(p, false, is_ready);
     AUTO_CHARS char *text = xasprintf("containers with unready status: [%s]", names);
+    AUTO_CHARS char *inits = names_without(p, true, init_is_done);
+    AUTO_CHARS char *incomplete = xasprintf("containers with incomplete status: [%s]", inits);
     json_t *list = json_array(), *other, *gate;
     bool over = streq(phase, "Succeeded") || streq(phase, "Failed");
     bool ready = !names[0] && !over && p->n_containers > p->n_init;
@@ -149,8 +164,7 @@ static json_t *conditions_json(const struct pod *p, const char *phase)
     bool initialized =
         p->step == POD_RUN || (p->step >= POD_STOPPING && !p->failed_reason) || p->n_init == 0;
     add_condition(list, before, ours[0], p->net.v4.family != 0, NULL, NULL);
-    add_condition(list, before, ours[1], initialized, "ContainersNotInitialized",
-                  "containers with incomplete status");
+    add_condition(list, before, ours[1], initialized, "ContainersNotInitialized", incomplete);
     add_condition(list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why,
                   over ? NULL : text);
     add_condition(list, before, ours[3], ready, why, over ? NULL : text);

@@ -114,12 +114,16 @@ def test_init_containers_run_in_order(lab):
 def test_an_init_container_that_fails(lab):
     before = json.loads(lab.raw("/api/v1/namespaces/default/pods?limit=1")[1])["metadata"]["resourceVersion"]
     lab.pod("init-bad", image="busybox", spec={"restartPolicy": "Never", "initContainers": [
-        {"name": "i", "image": "busybox", "command": ["sh", "-c", "exit 2"]}]})
+        {"name": "i", "image": "busybox", "command": ["sh", "-c", "exit 2"]}, {"name": "k", "image": "busybox"}]})
     wait_until("it has failed", lambda: lab.status("init-bad").get("phase") == "Failed")
     assert lab.container("init-bad", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 2
     events = lab.raw(f"/api/v1/namespaces/default/pods?watch=1&resourceVersion={before}&fieldSelector=metadata.name%3Dinit-bad&timeoutSeconds=1")[1]
     told = [json.loads(line)["object"]["status"].get("containerStatuses") for line in events.splitlines()]
     assert [s[0]["state"] for s in told if s] == [{"waiting": {"reason": "PodInitializing"}}] * (len(told) - told.count(None)) and told[-1], "from the first on"
+    status = lab.status("init-bad")
+    assert status["initContainerStatuses"][1]["state"] == {"waiting": {"reason": "PodInitializing"}}
+    c = next(c for c in status["conditions"] if c["type"] == "Initialized")
+    assert (c["status"], c["reason"], c["message"]) == ("False", "ContainersNotInitialized", "containers with incomplete status: [i k]")
 
 
 def test_a_sub_path_that_cannot_be(lab):
