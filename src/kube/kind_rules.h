@@ -15,6 +15,8 @@ void default_namespace(json_t *object);
 
 /* old is NULL on create. After schema_validate. */
 void validate_pod(const json_t *object, const json_t *old, struct field_errors *e);
+/* A pod's or a template's; base is its path. */
+void validate_pod_spec(const json_t *spec, const char *base, struct field_errors *e);
 void validate_service(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
