@@ -3,6 +3,7 @@
  * (validate.c), types before that. Messages are those of a real API server. Pure. */
 #include "kube/kind_rules.h"
 
+#include "codec/base64.h"
 #include "kube/selector.h"
 
 void validate_node(const json_t *object, const json_t *old, struct field_errors *e)
@@ -181,18 +182,64 @@ void validate_configmap(const json_t *object, const json_t *old, struct field_er
     check_immutable_data(object, old, e);
 }
 
+/* What a Secret of a type must hold. */
+static const struct secret_type {
+    const char *type;
+    const char *keys[2];
+    bool one_is_enough;
+    bool is_json; /* an object */
+} secret_types[] = {
+    {"kubernetes.io/dockercfg", {".dockercfg"}, .is_json = true},
+    {"kubernetes.io/dockerconfigjson", {".dockerconfigjson"}, .is_json = true},
+    {"kubernetes.io/basic-auth", {"username", "password"}, .one_is_enough = true},
+    {"kubernetes.io/ssh-auth", .keys = {"ssh-privatekey"}},
+    {"kubernetes.io/tls", .keys = {"tls.crt", "tls.key"}},
+};
+
+static void check_secret_json(const json_t *data, const char *key, struct field_errors *e)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    AUTO_JSON json_t *j = NULL;
+    struct err err = {0};
+    const char *coded = json_key_str(data, key);
+    if (!coded || base64_decode(str_from(coded), &text) < 0)
+        return; /* the decoder has said so */
+    if (json_parse(buf_str(&text), 0, NULL, &j, &err) < 0)
+        error_invalid_text(e, "<secret contents redacted>", err_text(&err), "data[%s]", key);
+    else if (!json_is_object(j))
+        error_invalid_text(e, "<secret contents redacted>", "must be an object", "data[%s]", key);
+}
+
+static void check_secret_keys(const json_t *object, const struct secret_type *t,
+                              struct field_errors *e)
+{
+    const json_t *data = json_at(object, "data");
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(t->keys) && t->keys[i]; i++)
+        n += json_object_get(data, t->keys[i]) != NULL;
+    if (n && t->one_is_enough)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(t->keys) && t->keys[i]; i++) {
+        if (!json_object_get(data, t->keys[i]))
+            error_required(e, NULL, "data[%s]", t->keys[i]);
+        else if (t->is_json)
+            check_secret_json(data, t->keys[i], e);
+    }
+}
+
 void validate_secret(const json_t *object, const json_t *old, struct field_errors *e)
 {
+    static const char account[] = "kubernetes.io/service-account.name";
     const char *type = json_at_str(object, "type");
     if (map_bytes(json_at(object, "data")) > 1024 * 1024 * 4 / 3)
         error_invalid_text(e, "", "Too long: must have at most 1048576 bytes", "data");
     if (old && !streq(type, json_at_str(old, "type")))
         error_invalid(e, json_object_get(object, "type"), "field is immutable", "type");
-    if (streq(type, "kubernetes.io/tls")) {
-        if (!json_key_str(json_at(object, "data"), "tls.crt"))
-            error_required(e, NULL, "data[tls.crt]");
-        if (!json_key_str(json_at(object, "data"), "tls.key"))
-            error_required(e, NULL, "data[tls.key]");
-    }
+    for (size_t i = 0; i < ARRAY_LEN(secret_types); i++)
+        if (streq(type, secret_types[i].type))
+            check_secret_keys(object, &secret_types[i], e);
+    if (streq(type, "kubernetes.io/service-account-token") &&
+        str_empty(json_key_str(json_at(object, "metadata.annotations"), account)))
+        error_required(e, NULL, "metadata.annotations[%s]", account);
     check_immutable_data(object, old, e);
 }

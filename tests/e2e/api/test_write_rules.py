@@ -1,4 +1,6 @@
 """What a write is refused for, and what it counts as."""
+import pytest
+
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
 
@@ -43,3 +45,23 @@ def test_a_watch_from_the_future_is_504(server, ns):
     """Else a client of a server that began anew would miss what happened meanwhile, and never know."""
     r = server.get(f"/api/v1/namespaces/{ns}/configmaps?watch=1&resourceVersion=99999999&timeoutSeconds=1")
     assert r.status == 504 and r.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+@pytest.mark.parametrize("kind, data, words", (
+    ("dockercfg", {}, "data[.dockercfg]: Required value"),
+    ("dockerconfigjson", {}, "data[.dockerconfigjson]: Required value"),
+    ("dockerconfigjson", {".dockerconfigjson": "{"}, 'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '),
+    ("dockerconfigjson", {".dockerconfigjson": "[]"}, 'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '),
+    ("dockerconfigjson", {".dockerconfigjson": "{}"}, None),
+    ("basic-auth", {}, "[data[username]: Required value, data[password]: Required value]"),
+    ("basic-auth", {"password": "p"}, None),
+    ("ssh-auth", {"password": "p"}, "data[ssh-privatekey]: Required value"),
+    ("ssh-auth", {"ssh-privatekey": "k"}, None),
+    ("tls", {"tls.crt": "c"}, "data[tls.key]: Required value"),
+    ("tls", {"tls.crt": "", "tls.key": ""}, None),
+    ("service-account-token", {}, "metadata.annotations[kubernetes.io/service-account.name]: Required value")))
+def test_secrets_hold_what_their_type_says(server, ns, kind, data, words):
+    r = server.post(f"/api/v1/namespaces/{ns}/secrets", {"metadata": {"name": "s"}, "type": f"kubernetes.io/{kind}", "stringData": data})
+    assert r.status == (422 if words else 201), r.body
+    if words:
+        assert r.json["message"].startswith(f'Secret "s" is invalid: {words}')
