@@ -145,8 +145,16 @@ static void check_source(const json_t *v, struct field_errors *e, const char *at
         AUTO_CHARS char *path = xasprintf("%s.%s", at, with_items[i]);
         check_items(json_object_get(v, with_items[i]), e, path);
     }
+    const json_t *token = json_object_get(v, "serviceAccountToken"),
+                 *seconds = json_object_get(token, "expirationSeconds");
     AUTO_CHARS char *path = xasprintf("%s.serviceAccountToken", at);
-    check_inside(json_object_get(v, "serviceAccountToken"), "path", e, path);
+    check_inside(token, "path", e, path);
+    if (json_is_integer(seconds) && json_integer_value(seconds) < 600)
+        error_invalid(e, seconds, "may not specify a duration less than 10 minutes",
+                      "%s.expirationSeconds", path);
+    else if (json_is_integer(seconds) && json_integer_value(seconds) > (json_int_t)1 << 32)
+        error_invalid(e, seconds, "may not specify a duration larger than 2^32 seconds",
+                      "%s.expirationSeconds", path);
 }
 
 static void check_mounts(const json_t *container, const struct map *volumes, const char *at,

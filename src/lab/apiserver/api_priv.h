@@ -84,6 +84,9 @@ void api_too_many(struct api_request *r, const char *why);
 json_t *api_details(const struct api_request *r, const char *name);
 /* 422 Invalid from causes. */
 void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes);
+/* The same for a message that is not of the request's kind. */
+void api_invalid_as(struct api_request *r, const char *group, const char *kind, const char *name,
+                    const struct api_causes *causes);
 void api_warn(struct api_request *r, const char *text);
 /* The body text of a Status, for places that have no request. */
 void api_status_body(struct buf *b, int code, const char *reason, const char *message);
