@@ -545,9 +545,21 @@ static void check_pod_update(const json_t *object, const json_t *old, struct fie
                         "spec");
 }
 
+static void check_deletion_cost(const json_t *object, const json_t *old, struct field_errors *e)
+{
+    static const char name[] = "controller.kubernetes.io/pod-deletion-cost";
+    const char *is = json_key_str(json_at(object, "metadata.annotations"), name),
+               *was = json_key_str(json_at(old, "metadata.annotations"), name);
+    int64_t cost;
+    if (is && !(was && streq(is, was)) &&
+        (str_to_i64(str_from(is), &cost) < 0 || cost < INT32_MIN || cost > INT32_MAX))
+        error_invalid_text(e, is, "must be a 32bit integer", "metadata.annotations[%s]", name);
+}
+
 void validate_pod(const json_t *object, const json_t *old, struct field_errors *e)
 {
     const json_t *spec = json_at(object, "spec"), *before = json_at(old, "spec");
+    check_deletion_cost(object, old, e);
     if (before && spec && json_equal(spec, before))
         return; /* a pod of older rules can still be reported on */
     validate_pod_spec(spec, "spec", e);

@@ -47,6 +47,7 @@ struct controller {
     struct controllers *set;
     struct map works;
     struct map remembered;
+    struct event_recorder *events;
     struct list_node ready;
     unsigned in_flight;
 };
@@ -60,7 +61,6 @@ struct watch {
 struct controllers {
     struct kube_client *client;
     struct controllers_options options;
-    struct event_recorder *events;
     struct watch watches[_WATCHED_MAX];
     struct controller_index *index;
     const json_t *before; /* of the change being told */
@@ -89,7 +89,8 @@ struct sync_part {
     enum watched kind;
     bool is_delete;
     bool is_create;
-    sync_answer_fn *fn; /* of sync_ask() */
+    sync_answer_fn *fn;   /* of sync_ask() */
+    sync_answer_fn *then; /* of sync_call_then() */
     char *text;
 };
 
@@ -226,6 +227,8 @@ static void on_sync_call(const struct kube_result *r, void *user)
     } else if (kube_ok(r) && part->kind != _WATCHED_MAX && json_at_str(r->object, "metadata.uid")) {
         informer_offer(c->set->watches[part->kind].informer, r->object);
     }
+    if (part->then)
+        part->then(s, part->kind, r, part->text);
     part_free(part);
     sync_part_done(s);
 }
@@ -240,14 +243,29 @@ static struct sync_part *part_new(struct sync *s, enum watched kind)
     return part;
 }
 
-void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
-               const char *content_type, const json_t *body)
+static struct sync_part *call_new(struct sync *s, enum watched kind, const char *method,
+                                  const char *path, const char *content_type, const json_t *body)
 {
     struct sync_part *part = part_new(s, kind);
     part->is_delete = streq(method, "DELETE");
     part->is_create = streq(method, "POST");
     part->call = kube_call(s->work->controller->set->client, method, path, content_type, body,
                            on_sync_call, part);
+    return part;
+}
+
+void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
+               const char *content_type, const json_t *body)
+{
+    (void)call_new(s, kind, method, path, content_type, body);
+}
+
+void sync_call_then(struct sync *s, enum watched kind, const char *method, const char *path,
+                    const json_t *body, const char *text, sync_answer_fn *then)
+{
+    struct sync_part *part = call_new(s, kind, method, path, NULL, body);
+    part->text = xstrdup(text);
+    part->then = then;
 }
 
 void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
@@ -387,11 +405,11 @@ struct controllers *controllers_start(struct kube_client *client,
     cs->client = client;
     cs->options = *o;
     cs->index = controller_index_new();
-    cs->events = event_recorder_new(client, "fairlead.dev/lab", NULL);
     list_init(&cs->open);
     for (size_t i = 0; i < CONTROLLERS; i++) {
         cs->controllers[i].kind = controller_table[i];
         cs->controllers[i].set = cs;
+        cs->controllers[i].events = event_recorder_new(client, "fairlead.dev/lab", NULL);
         list_init(&cs->controllers[i].ready);
     }
     for (int i = 0; i < _WATCHED_MAX; i++) {
@@ -422,9 +440,9 @@ void controllers_free(struct controllers *cs)
             work_free(value);
         map_done(&cs->controllers[i].works);
         map_done(&cs->controllers[i].remembered);
+        event_recorder_free(cs->controllers[i].events);
     }
     controller_index_free(cs->index);
-    event_recorder_free(cs->events);
     loop_timer_free(cs->tick);
     free(cs);
 }
@@ -451,6 +469,11 @@ uint64_t controllers_awake_ms(struct controllers *cs)
 struct controller *sync_controller(struct sync *s)
 {
     return s->work->controller;
+}
+
+const char *sync_key(const struct sync *s)
+{
+    return s->work->key;
 }
 
 struct controllers *sync_set(struct sync *s)
@@ -485,7 +508,7 @@ struct kube_client *controllers_client(struct controllers *cs)
     return cs->client;
 }
 
-struct event_recorder *controllers_events(struct controllers *cs)
+struct event_recorder *controller_events(struct controller *c)
 {
-    return cs->events;
+    return c->events;
 }

@@ -108,6 +108,15 @@ def test_tolerations_are_only_added(server, ns):
         assert r.status == 422 and "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds" in r.json["message"]
 
 
+def test_the_cost_of_a_deletion_is_a_number(server, ns):
+    path, name = f"/api/v1/namespaces/{ns}/pods", "controller.kubernetes.io/pod-deletion-cost"
+    server.post(path, pod("p"))
+    for value, status in (("5", 200), ("-5", 200), ("much", 422), ("2147483648", 422)):
+        r = server.patch(f"{path}/p", {"metadata": {"annotations": {name: value}}})
+        assert r.status == status, r.body
+        assert status == 200 or f'metadata.annotations[{name}]: Invalid value: "{value}": must be a 32bit integer' in r.json["message"]
+
+
 def test_priority_classes(server, ns):
     path = f"/api/v1/namespaces/{ns}/pods"
 
