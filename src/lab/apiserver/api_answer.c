@@ -129,6 +129,16 @@ void api_not_found(struct api_request *r, const char *name)
                copy);
 }
 
+void api_conflict(struct api_request *r)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "Conflict", details,
+               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
+               "apply your changes to the latest version and try again",
+               api_kind_resource(r->kind), name);
+}
+
 void api_too_many(struct api_request *r, const char *why)
 {
     AUTO_JSON json_t *details = json_pack("{s:i}", "retryAfterSeconds", 1);

@@ -78,6 +78,8 @@ void api_reply_stored(struct api_request *r, int status, const struct object *o)
 void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void api_not_found(struct api_request *r, const char *name);
+/* 409: the request was made from an older version. */
+void api_conflict(struct api_request *r);
 /* 429 with Retry-After. */
 void api_too_many(struct api_request *r, const char *why);
 /* {"name":…,"group":…,"kind":…} of the request's object; new reference. */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -36,6 +37,7 @@ struct work {
     struct list_node ready; /* in controller.ready, or unlinked */
     struct controller *controller;
     struct loop_timer *timer; /* comes again then; NULL until needed */
+    uint64_t due_ms;
     unsigned failures;
     bool in_flight;
     bool dirty; /* changed while in flight */
@@ -80,6 +82,8 @@ struct sync {
     unsigned pending; /* calls, and 1 while the sync function runs */
     bool failed;
     uint64_t again_ms;
+    void *kept;
+    void (*done)(void *kept);
 };
 
 struct sync_part {
@@ -147,8 +151,12 @@ void controller_enqueue(struct controller *c, const char *key)
 void controller_enqueue_after(struct controller *c, const char *key, uint64_t after_ms)
 {
     struct work *w = work_get(c, key);
+    uint64_t due_ms = time_mono_ms() + after_ms;
     if (!w->timer)
         w->timer = loop_timer_new(kube_client_loop(c->set->client), on_work_timer, w);
+    if (loop_timer_is_started(w->timer) && w->due_ms <= due_ms)
+        return;
+    w->due_ms = due_ms;
     loop_timer_start(w->timer, after_ms);
 }
 
@@ -174,6 +182,8 @@ static void sync_free(struct sync *s)
         kube_call_cancel(part->call);
         part_free(part);
     }
+    if (s->done)
+        s->done(s->kept);
     list_remove(&s->node);
     free(s);
 }
@@ -301,6 +311,18 @@ static void on_refreshed(const struct kube_result *r, void *user)
 void controller_refresh(struct controller *c, enum watched kind, const char *path)
 {
     (void)kube_call(c->set->client, "GET", path, NULL, NULL, on_refreshed, &c->set->watches[kind]);
+}
+
+void sync_keep(struct sync *s, void *kept, void (*done)(void *kept))
+{
+    ASSERT(!s->done);
+    s->kept = kept;
+    s->done = done;
+}
+
+void *sync_kept(const struct sync *s)
+{
+    return s->kept;
 }
 
 bool sync_failed(const struct sync *s)

@@ -93,6 +93,7 @@ char *index_selector(const char *ns, const json_t *match_labels);
 
 /* Adds a key to the controller's queue; many times is once. "ns/name" or "name". */
 void controller_enqueue(struct controller *c, const char *key);
+/* At the earliest of the times asked for. */
 void controller_enqueue_after(struct controller *c, const char *key, uint64_t after_ms);
 void controller_enqueue_object(struct controller *c, const json_t *object);
 
@@ -124,7 +125,9 @@ void sync_ask(struct sync *s, enum watched kind, const char *path, const char *t
  * too many. */
 void controller_remember(struct controller *c, const char *text);
 bool controller_remembers(const struct controller *c, const char *text);
-/* Calls of this sync that are not answered yet. */
+/* What a sync takes along from answer to answer: done is called when it ends, however it does. */
+void sync_keep(struct sync *s, void *kept, void (*done)(void *kept));
+void *sync_kept(const struct sync *s);
 bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */
 void sync_again_after(struct sync *s, uint64_t after_ms);
