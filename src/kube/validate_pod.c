@@ -1,5 +1,6 @@
 /* Checks of pods and of the pods that templates describe: containers, ports, probes, mounts,
- * resources, tolerations, and what may change in a pod that is there. The tables have been checked
+ * resources, and what may change in a pod that is there (where it may run:
+ * validate_scheduling.c). The tables have been checked
  * before (validate.c), types before that. Messages are those of a real API server. Pure. */
 #include "kube/kind_rules.h"
 
@@ -356,39 +357,6 @@ static void check_host_network(const json_t *spec, const char *base, struct fiel
     }
 }
 
-static void check_toleration(const json_t *t, const char *at, struct field_errors *e)
-{
-    const char *key = json_key_str(t, "key"), *op = json_key_str(t, "operator"),
-               *value = json_key_str(t, "value"), *effect = json_key_str(t, "effect");
-    bool exists = streq(op, "Exists");
-    if (!str_empty(key) && !qualified_name_is_valid(str_from(key)))
-        error_invalid_text(e, key, QUALIFIED_NAME_MESSAGE, "%s.key", at);
-    if (str_empty(key) && !exists)
-        error_invalid_text(e, op,
-                           "operator must be Exists when `key` is empty, which means \"match all "
-                           "values and all keys\"",
-                           "%s.operator", at);
-    if (json_object_get(t, "tolerationSeconds") && !streq(effect, "NoExecute"))
-        error_invalid_text(e, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set",
-                           "%s.effect", at);
-    if (exists && !str_empty(value))
-        error_invalid_text(e, value, "value must be empty when `operator` is 'Exists'",
-                           "%s.operator", at);
-    if ((str_empty(op) || streq(op, "Equal")) && value && !label_value_is_valid(str_from(value)))
-        error_invalid_text(e, value, LABEL_VALUE_MESSAGE, "%s.operator", at);
-}
-
-static void check_tolerations(const json_t *spec, const char *base, struct field_errors *e)
-{
-    size_t i;
-    json_t *t;
-    json_array_foreach(json_object_get(spec, "tolerations"), i, t)
-    {
-        AUTO_CHARS char *at = xasprintf("%s.tolerations[%zu]", base, i);
-        check_toleration(t, at, e);
-    }
-}
-
 static void check_volumes(const json_t *spec, const char *base, struct map *ret,
                           struct field_errors *e)
 {
@@ -421,7 +389,7 @@ void validate_pod_spec(const json_t *spec, const char *base, struct field_errors
     check_containers(spec, "containers", base, &volumes, &names, e);
     check_containers(spec, "initContainers", base, &volumes, &names, e);
     check_host_network(spec, base, e);
-    check_tolerations(spec, base, e);
+    validate_scheduling(spec, base, e);
     if (streq(json_at_str(spec, "dnsPolicy"), "None") &&
         !json_array_size(json_at(spec, "dnsConfig.nameservers")))
         error_required(e, "must provide at least one DNS nameserver when `dnsPolicy` is None",
@@ -498,40 +466,10 @@ static void check_ephemeral_containers(const json_t *object, const json_t *old,
     }
 }
 
-static bool has_toleration(const json_t *list, const json_t *wanted)
-{
-    AUTO_JSON json_t *want = json_copy((json_t *)(uintptr_t)wanted);
-    size_t i;
-    json_t *t;
-    json_object_del(want, "tolerationSeconds");
-    json_array_foreach((json_t *)(uintptr_t)list, i, t)
-    {
-        AUTO_JSON json_t *have = json_copy(t);
-        json_object_del(have, "tolerationSeconds");
-        if (json_equal(have, want))
-            return true;
-    }
-    return false;
-}
-
-static void check_old_tolerations(const json_t *object, const json_t *old, struct field_errors *e)
-{
-    size_t i;
-    json_t *t;
-    json_array_foreach(json_at(old, "spec.tolerations"), i, t)
-    {
-        if (has_toleration(json_at(object, "spec.tolerations"), t))
-            continue;
-        error_forbidden(e, "existing toleration can not be modified except its tolerationSeconds",
-                        "spec.tolerations");
-        return;
-    }
-}
-
 static void check_pod_update(const json_t *object, const json_t *old, struct field_errors *e)
 {
     check_ephemeral_containers(object, old, e);
-    check_old_tolerations(object, old, e);
+    validate_scheduling_update(object, old, e);
     AUTO_JSON json_t *before = comparable_spec(old, old);
     AUTO_JSON json_t *after = comparable_spec(object, old);
     if (!json_equal(before, after))

@@ -207,6 +207,11 @@ static bool admit_pod(struct api_request *r, json_t *object)
     admit_toleration(spec, "node.kubernetes.io/unreachable");
     json_put_str(object, "status.phase", "Pending");
     json_put_str(object, "status.qosClass", qos_class(spec));
+    if (json_array_size(json_object_get(spec, "schedulingGates")))
+        json_put(object, "status.conditions",
+                 json_pack("[{s:s,s:s,s:s,s:s}]", "type", "PodScheduled", "status", "False",
+                           "reason", "SchedulingGated", "message",
+                           "Scheduling is blocked due to non-empty scheduling gates"));
     return true;
 }
 

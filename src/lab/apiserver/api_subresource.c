@@ -148,11 +148,14 @@ static void bind_pod(struct api_request *r, struct object *old)
     AUTO_CHARS char *name = xstrdup(r->name);
     if (!check_uid(r, "pods/binding", body, old))
         return;
-    if (have || json_at_str(object, "metadata.deletionTimestamp")) {
+    bool gated = json_array_size(json_at(object, "spec.schedulingGates")) > 0;
+    if (have || gated || json_at_str(object, "metadata.deletionTimestamp")) {
         AUTO_JSON json_t *details = api_details(r, name);
         api_status(r, 409, "Conflict", details,
-                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is %s", name, name,
-                   have ? "already assigned to a node" : "being deleted");
+                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s %s", name, name,
+                   have    ? "is already assigned to a node"
+                   : gated ? "has non-empty .spec.schedulingGates"
+                           : "is being deleted");
         return;
     }
     json_put_str(object, "spec.nodeName", json_at_str(body, "target.name"));

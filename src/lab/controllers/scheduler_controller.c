@@ -8,10 +8,12 @@
 #include "base/vec.h"
 #include "lab/controllers/controller.h"
 
+/* A pod to be put somewhere, now: not one that its gates hold back. */
 static bool is_ours(const json_t *pod)
 {
     const char *scheduler = json_at_str(pod, "spec.schedulerName");
     return !json_at_str(pod, "spec.nodeName") && pod_is_active(pod) &&
+           !json_array_size(json_at(pod, "spec.schedulingGates")) &&
            (!scheduler || streq(scheduler, "default-scheduler"));
 }
 

@@ -68,6 +68,27 @@ REFUSED = {
 }
 
 
+N = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]"
+
+
+def on_nodes(**expression):
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "k", **expression}]}]}}}}
+
+
+REFUSED |= {
+    "nodes with more than two": (on_nodes(operator="Gt", values=["1", "2"]),
+                                 f"{N}.values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'"),
+    "nodes with one of none": (on_nodes(operator="In"), f"{N}.values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+    "nodes with any of some": (on_nodes(operator="Exists", values=["1"]),
+                               f"{N}.values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+    "gate of a bad name": ({"schedulingGates": [{"name": "a b"}]}, f'spec.schedulingGates[0]: Invalid value: "a b": {QUALIFIED}'),
+    "gate twice": ({"schedulingGates": [{"name": "a"}, {"name": "a"}]}, 'spec.schedulingGates[1]: Duplicate value: "a"'),
+    "gates and a node": ({"schedulingGates": [{"name": "a"}], "nodeName": "n"},
+                         "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"),
+}
+
+
 @pytest.mark.parametrize("spec, words", REFUSED.values(), ids=REFUSED)
 def test_a_pod_is_refused(server, ns, spec, words):
     r = server.post(f"/api/v1/namespaces/{ns}/pods", pod("p", **spec))
@@ -115,6 +136,14 @@ def test_the_cost_of_a_deletion_is_a_number(server, ns):
         r = server.patch(f"{path}/p", {"metadata": {"annotations": {name: value}}})
         assert r.status == status, r.body
         assert status == 200 or f'metadata.annotations[{name}]: Invalid value: "{value}": must be a 32bit integer' in r.json["message"]
+
+
+def test_gates_are_only_taken_away(server, ns):
+    path = f"/api/v1/namespaces/{ns}/pods"
+    server.post(path, pod("p", schedulingGates=[{"name": "a"}, {"name": "b"}]))
+    r = server.patch(f"{path}/p", {"spec": {"schedulingGates": [{"name": "a"}, {"name": "c"}]}})
+    assert r.status == 422 and "spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new scheduling gate 'c'" in r.json["message"]
+    assert server.patch(f"{path}/p", {"spec": {"schedulingGates": [{"name": "b"}]}}).status == 200
 
 
 def test_priority_classes(server, ns):
