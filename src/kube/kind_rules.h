@@ -29,6 +29,7 @@ void validate_configmap(const json_t *object, const json_t *old, struct field_er
 void validate_secret(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpointslice(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_node(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_event(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e);
 
 enum name_form {

@@ -146,6 +146,16 @@ void validate_replication_controller(const json_t *object, const json_t *old,
         check_pod_template(object, old, "ReplicationController", e);
 }
 
+/* An event stands where its object is; of objects without namespace, in "default". */
+void validate_event(const json_t *object, const json_t *old, struct field_errors *e)
+{
+    const char *ns = json_at_str(object, "metadata.namespace"),
+               *about = json_at_str(object, "involvedObject.namespace");
+    (void)old;
+    if (!streq(ns, str_empty(about) ? "default" : about))
+        error_invalid_text(e, about, "does not match event.namespace", "involvedObject.namespace");
+}
+
 static size_t map_bytes(const json_t *map)
 {
     const char *key;

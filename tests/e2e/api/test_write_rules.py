@@ -65,3 +65,18 @@ def test_secrets_hold_what_their_type_says(server, ns, kind, data, words):
     assert r.status == (422 if words else 201), r.body
     if words:
         assert r.json["message"].startswith(f'Secret "s" is invalid: {words}')
+
+
+@pytest.mark.parametrize("namespace, involved, status", (("{ns}", "{ns}", 201), ("{ns}", "default", 422), ("{ns}", None, 422), ("default", None, 201)))
+def test_an_event_stands_where_its_object_is(server, ns, namespace, involved, status):
+    about = {"kind": "Pod", "name": "p"} | ({"namespace": involved.format(ns=ns)} if involved else {})
+    url = f"/namespaces/{namespace.format(ns=ns)}/events"
+    core = {"metadata": {"generateName": "e-"}, "involvedObject": about, "reason": "R", "type": "Normal"}
+    new = {"metadata": {"generateName": "e-"}, "regarding": about, "reason": "R", "type": "Normal", "action": "A",
+           "reportingController": "c", "reportingInstance": "i", "eventTime": "2026-01-02T03:04:05.000006Z"}
+    for path, body in (("/api/v1", core), ("/apis/events.k8s.io/v1", new)):
+        r = server.post(path + url, body)
+        assert r.status == status, r.body
+        if status == 422:
+            value = about.get("namespace", "")
+            assert f'involvedObject.namespace: Invalid value: "{value}": does not match event.namespace' in r.json["message"]
