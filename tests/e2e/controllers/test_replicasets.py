@@ -5,14 +5,14 @@ SETS = "/apis/apps/v1/namespaces/{}/replicasets"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
-def make_set(cluster, ns, name, replicas, owner=None, **spec):
+def make_set(cluster, ns, name, replicas, owner=None, cost=None, **spec):
     meta = {"name": name}
     if owner:
         meta["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": owner["metadata"]["name"],
                                     "uid": owner["metadata"]["uid"], "controller": True}]
     return cluster.create(SETS.format(ns), {"metadata": meta, "spec": {
         "replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}}, "spec": {"schedulerName": "none", "containers": [{"name": "c", "image": "nginx"}], **spec}}}})
+            "metadata": {"labels": {"app": name}, "annotations": {COST: cost} if cost else {}}, "spec": {"schedulerName": "none", "containers": [{"name": "c", "image": "nginx"}], **spec}}}})
 
 
 def make_pod(cluster, ns, name, app, node="", phase="Running", since=None, restarts=0, cost=None):
@@ -85,6 +85,14 @@ def test_events_say_which_pods_were_made_and_deleted(cluster, ns):
     make_set(cluster, ns, "odd", 1, priorityClassName="none")
     message = wait_until("it is told", lambda: told(cluster, ns, "FailedCreate", "odd")).pop()
     assert message.startswith('Error creating: pods "odd-') and message.endswith("is forbidden: no PriorityClass with name none was found")
+
+
+def test_a_long_message_is_told_up_to_where_it_was_cut(cluster, ns):
+    """It is cut at a byte, which may be in the middle of a character."""
+    for name, cost in ("even", "ü" * 600), ("odds", "a" + "ü" * 600):
+        make_set(cluster, ns, name, 1, cost=cost)
+        message = wait_until("it is told", lambda name=name: told(cluster, ns, "FailedCreate", name)).pop()
+        assert message.startswith(f'Error creating: Pod "{name}-') and message.count("ü") > 400
 
 
 def test_a_big_set_leaves_the_scheduler_its_events(cluster, ns):
