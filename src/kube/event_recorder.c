@@ -109,7 +109,7 @@ static void record_first(struct event_recorder *r, const json_t *object, const c
     put_if(e, "involvedObject.resourceVersion", json_at_str(object, "metadata.resourceVersion"));
     json_put_str(e, "type", type);
     json_put_str(e, "reason", reason);
-    json_put_str(e, "message", message);
+    json_put(e, "message", json_text(str_from(message))); /* it may be cut in a character */
     json_put_str(e, "source.component", r->component);
     put_if(e, "source.host", r->host);
     json_put_str(e, "reportingComponent", r->component);

@@ -15,6 +15,11 @@ void default_namespace(json_t *object);
 
 /* old is NULL on create. After schema_validate. */
 void validate_pod(const json_t *object, const json_t *old, struct field_errors *e);
+/* A pod's or a template's; base is its path. */
+void validate_pod_spec(const json_t *spec, const char *base, struct field_errors *e);
+/* Of these: tolerations, nodes, gates; and what a pod may change of them. */
+void validate_scheduling(const json_t *spec, const char *base, struct field_errors *e);
+void validate_scheduling_update(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_service(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
@@ -24,6 +29,7 @@ void validate_configmap(const json_t *object, const json_t *old, struct field_er
 void validate_secret(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpointslice(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_node(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_event(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e);
 
 enum name_form {

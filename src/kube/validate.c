@@ -163,7 +163,7 @@ static void check_format(struct walk *w, const struct schema_field *f, const jso
     }
 }
 
-static bool is_listed(const char *values, const char *v)
+bool value_is_listed(const char *values, const char *v)
 {
     struct str rest = str_from(values);
     while (rest.p)
@@ -190,7 +190,7 @@ static void check_scalar(struct walk *w, const struct schema_field *f, const jso
     }
     if (!json_is_string(v))
         return;
-    if (f->values && json_string_length(v) && !is_listed(f->values, json_string_value(v))) {
+    if (f->values && json_string_length(v) && !value_is_listed(f->values, json_string_value(v))) {
         write_path(&path, at);
         error_unsupported(w->errors, json_string_value(v), f->values, "%s", buf_cstr(&path));
     }

@@ -74,6 +74,8 @@ void schema_validate(const struct schema *s, const json_t *object, struct field_
     "for validation is "                                                                           \
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 
+/* values: "A|B|C". */
+bool value_is_listed(const char *values, const char *v);
 bool qualified_name_is_valid(struct str s);
 bool label_value_is_valid(struct str s);
 bool dns1035_label_is_valid(struct str s);

@@ -94,6 +94,17 @@ bool labels_match(const json_t *match_labels, const json_t *labels)
     return true;
 }
 
+/* Gt and Lt, of node selectors: whole numbers, the label's against the only value. */
+static bool number_matches(const char *have, const json_t *e, bool greater)
+{
+    const char *limit = json_string_value(json_array_get(json_object_get(e, "values"), 0));
+    int64_t is, than;
+    if (!have || !limit || str_to_i64(str_from(have), &is) < 0 ||
+        str_to_i64(str_from(limit), &than) < 0)
+        return false;
+    return greater ? is > than : is < than;
+}
+
 static bool expression_matches(const json_t *e, const json_t *labels)
 {
     const char *key = json_key_str(e, "key"), *op = json_key_str(e, "operator");
@@ -109,6 +120,8 @@ static bool expression_matches(const json_t *e, const json_t *labels)
         return !in;
     if (streq(op, "Exists"))
         return have != NULL;
+    if (streq(op, "Gt") || streq(op, "Lt"))
+        return number_matches(have, e, streq(op, "Gt"));
     return streq(op, "DoesNotExist") && !have;
 }
 

@@ -24,6 +24,7 @@ json_t *condition_new(const json_t *object, const char *type, const char *status
                       const char *reason, const char *message);
 bool labels_match(const json_t *match_labels,
                   const json_t *labels); /* plain map; an empty or absent one matches nothing */
-bool label_selector_matches(const json_t *selector,
-                            const json_t *labels); /* matchLabels and matchExpressions */
+bool label_selector_matches(
+    const json_t *selector,
+    const json_t *labels); /* matchLabels, matchExpressions; Gt and Lt of nodes, too */
 bool is_deleting(const json_t *object);

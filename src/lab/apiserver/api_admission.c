@@ -160,21 +160,58 @@ static const char *qos_class(const json_t *spec)
     return !anything ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
+/* There are no PriorityClasses but the two that every cluster has. False: answered. */
+static bool admit_priority(struct api_request *r, json_t *spec, const char *pod)
+{
+    static const struct {
+        const char *name;
+        int64_t value;
+    } classes[] = {
+        {"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}, {"", 0}};
+    const char *wanted = json_key_str(spec, "priorityClassName");
+    json_t *given = json_object_get(spec, "priority");
+    size_t i = 0;
+    while (i < ARRAY_LEN(classes) && !streq(classes[i].name, wanted ? wanted : ""))
+        i++;
+    if (i == ARRAY_LEN(classes)) {
+        AUTO_JSON json_t *details = api_details(r, pod);
+        api_status(r, 403, "Forbidden", details,
+                   "pods \"%s\" is forbidden: no PriorityClass with name %s was found", pod,
+                   wanted);
+        return false;
+    }
+    if (json_is_integer(given) && json_integer_value(given) != classes[i].value) {
+        AUTO_JSON json_t *details = api_details(r, pod);
+        api_status(r, 403, "Forbidden", details,
+                   "pods \"%s\" is forbidden: the integer value of priority (%lld) must not be "
+                   "provided in pod spec; priority admission controller computed %lld from the "
+                   "given PriorityClass name",
+                   pod, (long long)json_integer_value(given), (long long)classes[i].value);
+        return false;
+    }
+    json_put_int(spec, "priority", classes[i].value);
+    if (!json_object_get(spec, "preemptionPolicy"))
+        json_put_str(spec, "preemptionPolicy", "PreemptLowerPriority");
+    return true;
+}
+
 static bool admit_pod(struct api_request *r, json_t *object)
 {
     json_t *spec = json_object_get(object, "spec");
     if (!json_is_object(spec))
         return true; /* validation says so */
-    if (!admit_account(r, spec, json_at_str(object, "metadata.name")))
+    const char *name = json_at_str(object, "metadata.name");
+    if (!admit_account(r, spec, name) || !admit_priority(r, spec, name))
         return false;
     admit_toleration(spec, "node.kubernetes.io/not-ready");
     admit_toleration(spec, "node.kubernetes.io/unreachable");
-    if (!json_object_get(spec, "priority"))
-        json_put_int(spec, "priority", 0);
-    if (!json_object_get(spec, "preemptionPolicy"))
-        json_put_str(spec, "preemptionPolicy", "PreemptLowerPriority");
     json_put_str(object, "status.phase", "Pending");
     json_put_str(object, "status.qosClass", qos_class(spec));
+    if (json_array_size(json_object_get(spec, "schedulingGates")))
+        json_put(object, "status.conditions",
+                 json_pack("[{s:s,s:s,s:s,s:s}]", "type", "PodScheduled", "status", "False",
+                           "reason", "SchedulingGated", "message",
+                           "Scheduling is blocked due to non-empty scheduling gates"));
     return true;
 }
 

@@ -129,13 +129,24 @@ void api_not_found(struct api_request *r, const char *name)
                copy);
 }
 
+void api_conflict(struct api_request *r)
+{
+    AUTO_CHARS char *name = xstrdup(r->name);
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "Conflict", details,
+               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
+               "apply your changes to the latest version and try again",
+               api_kind_resource(r->kind), name);
+}
+
 void api_too_many(struct api_request *r, const char *why)
 {
     AUTO_JSON json_t *details = json_pack("{s:i}", "retryAfterSeconds", 1);
     api_status(r, 429, "TooManyRequests", details, "%s, please try again later", why);
 }
 
-void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes)
+void api_invalid_as(struct api_request *r, const char *group, const char *kind, const char *name,
+                    const struct api_causes *causes)
 {
     AUTO_DONE(buf) struct buf text = {0};
     AUTO_JSON json_t *details = json_object();
@@ -143,9 +154,9 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
     json_t *list = json_array();
     if (name)
         json_put_str(details, "name", copy);
-    if (*r->kind->group)
-        json_put_str(details, "group", r->kind->group);
-    json_put_str(details, "kind", r->kind->kind);
+    if (*group)
+        json_put_str(details, "group", group);
+    json_put_str(details, "kind", kind);
     for (size_t i = 0; i < causes->n; i++) {
         const struct api_cause *c = &causes->v[i];
         buf_addf(&text, "%s%s: %s", i ? ", " : "", c->field, c->message);
@@ -155,7 +166,11 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
     }
     json_object_set_new(details, "causes", list);
     bool many = causes->n > 1;
-    api_status(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s%s%s", r->kind->kind,
-               *r->kind->group ? "." : "", r->kind->group, copy, many ? "[" : "", buf_cstr(&text),
-               many ? "]" : "");
+    api_status(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s%s%s", kind,
+               *group ? "." : "", group, copy, many ? "[" : "", buf_cstr(&text), many ? "]" : "");
+}
+
+void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes)
+{
+    api_invalid_as(r, r->kind->group, r->kind->kind, name, causes);
 }

@@ -199,6 +199,15 @@ static bool read_bound_object(struct api_request *r, const json_t *ref, json_t *
         api_status(r, 404, "NotFound", details, "pods \"%s\" not found", name);
         return false;
     }
+    AUTO_JSON json_t *tree = api_tree(pod);
+    if (!streq(json_at_str(tree, "spec.serviceAccountName"), r->name)) {
+        AUTO_CHARS char *account = xstrdup(r->name);
+        api_status(r, 400, "BadRequest", NULL,
+                   "cannot bind token for serviceaccount \"%s\" to pod running with different "
+                   "serviceaccount name.",
+                   account);
+        return false;
+    }
     if (!str_empty(uid) && !streq(uid, pod->uid)) {
         api_status(r, 409, "Conflict", details,
                    "the UID in the bound object reference (%s) does not match the UID in record. "
@@ -208,6 +217,25 @@ static bool read_bound_object(struct api_request *r, const json_t *ref, json_t *
     }
     *ret = json_pack("{s:s,s:s}", "name", pod->name, "uid", pod->uid);
     return true;
+}
+
+/* False: answered. */
+static bool check_expiration(struct api_request *r, int64_t seconds)
+{
+    struct api_causes causes = {0};
+    if (seconds < 600)
+        api_cause_add(&causes, "FieldValueInvalid", "spec.expirationSeconds",
+                      "Invalid value: %lld: may not specify a duration less than 10 minutes",
+                      (long long)seconds);
+    else if (seconds > (int64_t)1 << 32)
+        api_cause_add(&causes, "FieldValueInvalid", "spec.expirationSeconds",
+                      "Invalid value: %lld: may not specify a duration larger than 2^32 seconds",
+                      (long long)seconds);
+    bool good = !causes.n;
+    if (!good)
+        api_invalid_as(r, "authentication.k8s.io", "TokenRequest", "", &causes);
+    api_causes_done(&causes);
+    return good;
 }
 
 /* serviceaccounts/token (TokenRequest, authentication.k8s.io/v1). */
@@ -226,11 +254,13 @@ void api_token_request(struct api_request *r)
         return;
     }
     AUTO_JSON json_t *bound = NULL;
-    if (api_read_message(r, &schema_token_request, &body) < 0 ||
-        !read_bound_object(r, json_at(body, "spec.boundObjectRef"), &bound))
+    if (api_read_message(r, &schema_token_request, &body) < 0)
         return;
     int64_t seconds = json_at_int(body, "spec.expirationSeconds", 3600), now = time_real_s();
-    seconds = MAX((int64_t)600, MIN(seconds, (int64_t)86400 * 365));
+    if (!check_expiration(r, seconds) ||
+        !read_bound_object(r, json_at(body, "spec.boundObjectRef"), &bound))
+        return;
+    seconds = MIN(seconds, (int64_t)86400 * 365);
     json_t *audiences = json_at(body, "spec.audiences");
     AUTO_JSON json_t *aud = json_array_size(audiences)
                                 ? json_incref(audiences)

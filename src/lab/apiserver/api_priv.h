@@ -78,12 +78,17 @@ void api_reply_stored(struct api_request *r, int status, const struct object *o)
 void api_status(struct api_request *r, int code, const char *reason, const json_t *details,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void api_not_found(struct api_request *r, const char *name);
+/* 409: the request was made from an older version. */
+void api_conflict(struct api_request *r);
 /* 429 with Retry-After. */
 void api_too_many(struct api_request *r, const char *why);
 /* {"name":…,"group":…,"kind":…} of the request's object; new reference. */
 json_t *api_details(const struct api_request *r, const char *name);
 /* 422 Invalid from causes. */
 void api_invalid(struct api_request *r, const char *name, const struct api_causes *causes);
+/* The same for a message that is not of the request's kind. */
+void api_invalid_as(struct api_request *r, const char *group, const char *kind, const char *name,
+                    const struct api_causes *causes);
 void api_warn(struct api_request *r, const char *text);
 /* The body text of a Status, for places that have no request. */
 void api_status_body(struct buf *b, int code, const char *reason, const char *message);

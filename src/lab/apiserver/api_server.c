@@ -187,17 +187,30 @@ static void metrics(struct api_request *r)
     api_request_free(r);
 }
 
+/* Whoever is answered here finds everything in order: there is one check, "ping", by its own path,
+ * too. */
 static bool health(struct api_request *r, struct str path)
 {
-    static const char *const paths[] = {"/healthz", "/livez", "/readyz"};
+    static const char *const names[] = {"healthz", "livez", "readyz"};
     struct http_header type = {STR("Content-Type"), STR("text/plain; charset=utf-8")};
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
-        if (str_is(path, paths[i])) {
-            http_exchange_reply(r->exchange, 200, &type, 1, STR("ok"));
-            api_request_free(r);
-            return true;
-        }
-    return false;
+    AUTO_CHARS char *verbose = url_param(r->query, "verbose");
+    AUTO_DONE(buf) struct buf text = {0};
+    struct str check, name;
+    size_t i = 0;
+    if (!str_starts(path, STR("/"))) /* as a client of any kind may send it */
+        return false;
+    name = str_cut(str_sub(path, 1, path.n), '/', &check);
+    while (i < ARRAY_LEN(names) && !str_is(name, names[i]))
+        i++;
+    if (i == ARRAY_LEN(names) || (check.p && !str_is(check, "ping")))
+        return false;
+    if (verbose && !check.p)
+        buf_addf(&text, "[+]ping ok\n%s check passed\n", names[i]);
+    else
+        buf_add_cstr(&text, "ok");
+    http_exchange_reply(r->exchange, 200, &type, 1, buf_str(&text));
+    api_request_free(r);
+    return true;
 }
 
 /* Impersonate-User and its like: ignored, they would let the caller believe he had fewer rights. */

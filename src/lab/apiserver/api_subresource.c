@@ -75,14 +75,8 @@ static void scale(struct api_request *r, struct object *old)
         return;
     const char *version = json_at_str(wanted, "metadata.resourceVersion");
     int64_t replicas = json_at_int(wanted, "spec.replicas", 0);
-    AUTO_CHARS char *name = xstrdup(r->name);
     if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
-        AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "Conflict", details,
-                   "Operation cannot be fulfilled on %s \"%s\": the object has been modified; "
-                   "please apply your changes to the latest "
-                   "version and try again",
-                   api_kind_resource(r->kind), name);
+        api_conflict(r);
         return;
     }
     if (replicas != json_at_int(object, "spec.replicas", 0)) {
@@ -123,6 +117,22 @@ static bool check_target(struct api_request *r, const char *node)
     return false;
 }
 
+/* What was sent names an object by its uid: it must be this one. False: answered. */
+static bool check_uid(struct api_request *r, const char *resource, const json_t *body,
+                      const struct object *old)
+{
+    const char *uid = json_at_str(body, "metadata.uid");
+    AUTO_CHARS char *name = xstrdup(r->name);
+    if (str_empty(uid) || streq(uid, old->uid))
+        return true;
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "Conflict", details,
+               "Operation cannot be fulfilled on %s \"%s\": Precondition failed: UID in "
+               "precondition: %s, UID in object meta: %s",
+               resource, name, uid, old->uid);
+    return false;
+}
+
 /* pods/binding: what a scheduler says. */
 static void bind_pod(struct api_request *r, struct object *old)
 {
@@ -134,22 +144,18 @@ static void bind_pod(struct api_request *r, struct object *old)
         return;
     if (!check_target(r, json_at_str(body, "target.name")))
         return;
-    const char *have = json_at_str(object, "spec.nodeName"),
-               *uid = json_at_str(body, "metadata.uid");
+    const char *have = json_at_str(object, "spec.nodeName");
     AUTO_CHARS char *name = xstrdup(r->name);
-    if (!str_empty(uid) && !streq(uid, old->uid)) {
-        AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "Conflict", details,
-                   "Operation cannot be fulfilled on pods/binding \"%s\": Precondition failed: UID "
-                   "in precondition: %s, UID in object meta: %s",
-                   name, uid, old->uid);
+    if (!check_uid(r, "pods/binding", body, old))
         return;
-    }
-    if (have || json_at_str(object, "metadata.deletionTimestamp")) {
+    bool gated = json_array_size(json_at(object, "spec.schedulingGates")) > 0;
+    if (have || gated || json_at_str(object, "metadata.deletionTimestamp")) {
         AUTO_JSON json_t *details = api_details(r, name);
         api_status(r, 409, "Conflict", details,
-                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is %s", name, name,
-                   have ? "already assigned to a node" : "being deleted");
+                   "Operation cannot be fulfilled on pods/binding \"%s\": pod %s %s", name, name,
+                   have    ? "is already assigned to a node"
+                   : gated ? "has non-empty .spec.schedulingGates"
+                           : "is being deleted");
         return;
     }
     json_put_str(object, "spec.nodeName", json_at_str(body, "target.name"));
@@ -179,8 +185,13 @@ static void finalize(struct api_request *r, struct object *old)
 {
     AUTO_JSON json_t *object = api_tree(old);
     AUTO_JSON json_t *body = NULL;
-    if (api_read_body(r, r->kind, &body) < 0)
+    if (api_read_body(r, r->kind, &body) < 0 || !check_uid(r, "namespaces", body, old))
         return;
+    const char *version = json_at_str(body, "metadata.resourceVersion");
+    if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
+        api_conflict(r);
+        return;
+    }
     json_t *finalizers = json_at(body, "spec.finalizers");
     json_put(object, "spec.finalizers", finalizers ? json_deep_copy(finalizers) : json_array());
     if (json_at_str(object, "metadata.deletionTimestamp"))

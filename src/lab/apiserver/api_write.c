@@ -462,17 +462,6 @@ void api_create(struct api_request *r)
 
 /* ---- update and patch ---- */
 
-static void reply_conflict(struct api_request *r)
-{
-    AUTO_CHARS char *name = xstrdup(r->name);
-    AUTO_JSON json_t *details = api_details(r, name);
-    api_status(r, 409, "Conflict", details,
-               "Operation cannot be fulfilled on %s \"%s\": the object has been modified; please "
-               "apply your changes to the "
-               "latest version and try again",
-               api_kind_resource(r->kind), name);
-}
-
 /* object becomes before, but for what stands at path. */
 static void take_only(json_t *object, const json_t *before, const char *path)
 {
@@ -545,7 +534,7 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
     }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
         (!str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
-        reply_conflict(r);
+        api_conflict(r);
         return;
     }
     separate_status(r, object, before);

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -36,6 +37,7 @@ struct work {
     struct list_node ready; /* in controller.ready, or unlinked */
     struct controller *controller;
     struct loop_timer *timer; /* comes again then; NULL until needed */
+    uint64_t due_ms;
     unsigned failures;
     bool in_flight;
     bool dirty; /* changed while in flight */
@@ -47,6 +49,7 @@ struct controller {
     struct controllers *set;
     struct map works;
     struct map remembered;
+    struct event_recorder *events;
     struct list_node ready;
     unsigned in_flight;
 };
@@ -60,7 +63,6 @@ struct watch {
 struct controllers {
     struct kube_client *client;
     struct controllers_options options;
-    struct event_recorder *events;
     struct watch watches[_WATCHED_MAX];
     struct controller_index *index;
     const json_t *before; /* of the change being told */
@@ -80,6 +82,8 @@ struct sync {
     unsigned pending; /* calls, and 1 while the sync function runs */
     bool failed;
     uint64_t again_ms;
+    void *kept;
+    void (*done)(void *kept);
 };
 
 struct sync_part {
@@ -89,7 +93,8 @@ struct sync_part {
     enum watched kind;
     bool is_delete;
     bool is_create;
-    sync_answer_fn *fn; /* of sync_ask() */
+    sync_answer_fn *fn;   /* of sync_ask() */
+    sync_answer_fn *then; /* of sync_call_then() */
     char *text;
 };
 
@@ -146,8 +151,12 @@ void controller_enqueue(struct controller *c, const char *key)
 void controller_enqueue_after(struct controller *c, const char *key, uint64_t after_ms)
 {
     struct work *w = work_get(c, key);
+    uint64_t due_ms = time_mono_ms() + after_ms;
     if (!w->timer)
         w->timer = loop_timer_new(kube_client_loop(c->set->client), on_work_timer, w);
+    if (loop_timer_is_started(w->timer) && w->due_ms <= due_ms)
+        return;
+    w->due_ms = due_ms;
     loop_timer_start(w->timer, after_ms);
 }
 
@@ -173,6 +182,8 @@ static void sync_free(struct sync *s)
         kube_call_cancel(part->call);
         part_free(part);
     }
+    if (s->done)
+        s->done(s->kept);
     list_remove(&s->node);
     free(s);
 }
@@ -226,6 +237,8 @@ static void on_sync_call(const struct kube_result *r, void *user)
     } else if (kube_ok(r) && part->kind != _WATCHED_MAX && json_at_str(r->object, "metadata.uid")) {
         informer_offer(c->set->watches[part->kind].informer, r->object);
     }
+    if (part->then)
+        part->then(s, part->kind, r, part->text);
     part_free(part);
     sync_part_done(s);
 }
@@ -240,14 +253,29 @@ static struct sync_part *part_new(struct sync *s, enum watched kind)
     return part;
 }
 
-void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
-               const char *content_type, const json_t *body)
+static struct sync_part *call_new(struct sync *s, enum watched kind, const char *method,
+                                  const char *path, const char *content_type, const json_t *body)
 {
     struct sync_part *part = part_new(s, kind);
     part->is_delete = streq(method, "DELETE");
     part->is_create = streq(method, "POST");
     part->call = kube_call(s->work->controller->set->client, method, path, content_type, body,
                            on_sync_call, part);
+    return part;
+}
+
+void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
+               const char *content_type, const json_t *body)
+{
+    (void)call_new(s, kind, method, path, content_type, body);
+}
+
+void sync_call_then(struct sync *s, enum watched kind, const char *method, const char *path,
+                    const json_t *body, const char *text, sync_answer_fn *then)
+{
+    struct sync_part *part = call_new(s, kind, method, path, NULL, body);
+    part->text = xstrdup(text);
+    part->then = then;
 }
 
 void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
@@ -283,6 +311,18 @@ static void on_refreshed(const struct kube_result *r, void *user)
 void controller_refresh(struct controller *c, enum watched kind, const char *path)
 {
     (void)kube_call(c->set->client, "GET", path, NULL, NULL, on_refreshed, &c->set->watches[kind]);
+}
+
+void sync_keep(struct sync *s, void *kept, void (*done)(void *kept))
+{
+    ASSERT(!s->done);
+    s->kept = kept;
+    s->done = done;
+}
+
+void *sync_kept(const struct sync *s)
+{
+    return s->kept;
 }
 
 bool sync_failed(const struct sync *s)
@@ -387,11 +427,11 @@ struct controllers *controllers_start(struct kube_client *client,
     cs->client = client;
     cs->options = *o;
     cs->index = controller_index_new();
-    cs->events = event_recorder_new(client, "fairlead.dev/lab", NULL);
     list_init(&cs->open);
     for (size_t i = 0; i < CONTROLLERS; i++) {
         cs->controllers[i].kind = controller_table[i];
         cs->controllers[i].set = cs;
+        cs->controllers[i].events = event_recorder_new(client, "fairlead.dev/lab", NULL);
         list_init(&cs->controllers[i].ready);
     }
     for (int i = 0; i < _WATCHED_MAX; i++) {
@@ -422,9 +462,9 @@ void controllers_free(struct controllers *cs)
             work_free(value);
         map_done(&cs->controllers[i].works);
         map_done(&cs->controllers[i].remembered);
+        event_recorder_free(cs->controllers[i].events);
     }
     controller_index_free(cs->index);
-    event_recorder_free(cs->events);
     loop_timer_free(cs->tick);
     free(cs);
 }
@@ -451,6 +491,11 @@ uint64_t controllers_awake_ms(struct controllers *cs)
 struct controller *sync_controller(struct sync *s)
 {
     return s->work->controller;
+}
+
+const char *sync_key(const struct sync *s)
+{
+    return s->work->key;
 }
 
 struct controllers *sync_set(struct sync *s)
@@ -485,7 +530,7 @@ struct kube_client *controllers_client(struct controllers *cs)
     return cs->client;
 }
 
-struct event_recorder *controllers_events(struct controllers *cs)
+struct event_recorder *controller_events(struct controller *c)
 {
-    return cs->events;
+    return c->events;
 }

@@ -74,7 +74,6 @@ const struct controllers_options *controllers_options_of(const struct controller
 struct controllers *controller_set(struct controller *c);
 struct informer *controllers_informer(struct controllers *cs, enum watched kind);
 struct kube_client *controllers_client(struct controllers *cs);
-struct event_recorder *controllers_events(struct controllers *cs);
 
 /* For how long time has gone on evenly here and the server was heard: what other clients did not do
  * for so long, they did not do. After a start, a suspend of the machine, a stepped clock or a lost
@@ -94,30 +93,41 @@ char *index_selector(const char *ns, const json_t *match_labels);
 
 /* Adds a key to the controller's queue; many times is once. "ns/name" or "name". */
 void controller_enqueue(struct controller *c, const char *key);
+/* At the earliest of the times asked for. */
 void controller_enqueue_after(struct controller *c, const char *key, uint64_t after_ms);
 void controller_enqueue_object(struct controller *c, const json_t *object);
 
 /* Reads the object at path and offers it to the cache of kind. */
 void controller_refresh(struct controller *c, enum watched kind, const char *path);
 
+/* A recorder for each controller: what one says often leaves the others their share. */
+struct event_recorder *controller_events(struct controller *c);
+
 struct controller *sync_controller(struct sync *s);
 struct controllers *sync_set(struct sync *s);
+const char *sync_key(const struct sync *s);
 /* A call that belongs to this sync. The answer's object is offered to the cache of kind
  * (_WATCHED_MAX: none). A failure (but 404 of a DELETE and 409 AlreadyExists of a POST) makes the
  * key come again with back-off. body stays the caller's. */
 void sync_call(struct sync *s, enum watched kind, const char *method, const char *path,
                const char *content_type, const json_t *body);
-/* A GET that belongs to this sync; fn is told the answer and may make further calls of the sync.
- * Only 200 and 404 are answers: anything else fails the sync. text is copied. */
+/* The same; then is told the answer, whatever it is, after the cache and the sync were. text is
+ * copied. */
 typedef void sync_answer_fn(struct sync *s, enum watched kind, const struct kube_result *r,
                             const char *text);
+void sync_call_then(struct sync *s, enum watched kind, const char *method, const char *path,
+                    const json_t *body, const char *text, sync_answer_fn *then);
+/* A GET that belongs to this sync; fn is told the answer and may make further calls of the sync.
+ * Only 200 and 404 are answers: anything else fails the sync. text is copied. */
 void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
               sync_answer_fn *fn);
 /* What this controller wants to remember from sync to sync: texts, thrown away whole when there are
  * too many. */
 void controller_remember(struct controller *c, const char *text);
 bool controller_remembers(const struct controller *c, const char *text);
-/* Calls of this sync that are not answered yet. */
+/* What a sync takes along from answer to answer: done is called when it ends, however it does. */
+void sync_keep(struct sync *s, void *kept, void (*done)(void *kept));
+void *sync_kept(const struct sync *s);
 bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */
 void sync_again_after(struct sync *s, uint64_t after_ms);

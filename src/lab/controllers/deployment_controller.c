@@ -159,7 +159,7 @@ void set_scale(struct rollout *r, const json_t *set, int64_t replicas)
     sync_call(r->s, WATCHED_REPLICASET, "PATCH", path, MERGE_PATCH, patch);
     if (set_replicas(set) == replicas)
         return;
-    event_record(controllers_events(sync_set(r->s)), r->deployment, "Deployment", "apps/v1",
+    event_record(controller_events(sync_controller(r->s)), r->deployment, "Deployment", "apps/v1",
                  "Normal", "ScalingReplicaSet", "Scaled %s replica set %s from %lld to %lld",
                  replicas > set_replicas(set) ? "up" : "down", json_at_str(set, "metadata.name"),
                  (long long)set_replicas(set), (long long)replicas);
@@ -261,7 +261,7 @@ void set_create(struct rollout *r, int64_t replicas)
     sync_call(r->s, WATCHED_REPLICASET, "POST", path, NULL, set);
     snprintf(r->created_name, sizeof(r->created_name), "%s", name);
     r->created = r->created_name;
-    event_record(controllers_events(sync_set(r->s)), r->deployment, "Deployment", "apps/v1",
+    event_record(controller_events(sync_controller(r->s)), r->deployment, "Deployment", "apps/v1",
                  "Normal", "ScalingReplicaSet", "Scaled up replica set %s from 0 to %lld", name,
                  (long long)replicas);
 }

@@ -126,7 +126,7 @@ static void sync_service(struct sync *s, const char *key)
         return;
     }
     json_decref(ingress);
-    event_record(controllers_events(sync_set(s)), service, "Service", "v1", "Warning",
+    event_record(controller_events(sync_controller(s)), service, "Service", "v1", "Warning",
                  "AllocationFailed", "no address of the lab's load balancer pool is free");
 }
 

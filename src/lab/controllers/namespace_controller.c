@@ -1,29 +1,34 @@
 /* Namespace termination: deletes everything in a namespace that is being deleted, then removes the
  * finalizer "kubernetes". Works on whatever the server offers (discovery), so kinds added later are
- * covered. */
+ * covered.
+ *
+ * A sync is one pass: what there is, collection after collection, then the finalizer if nothing was
+ * left. It is about the namespace it began with, by uid. What is held by finalizers is looked for
+ * again when something of the namespace has gone, and every second for kinds that no cache has. */
 #include <stdio.h>
 
 #include "base/vec.h"
 #include "lab/controllers/controller.h"
 
-enum { TERMINATION_POLL_MS = 200 };
+enum {
+    LOOK_AGAIN_MS = 1000,
+    GONE_MS = 50, /* others may go at the same moment */
+};
 
-/* A deletion under way: one collection after the other, then the finalizer. Lives beside the sync,
- * which ends at once. */
+/* A pass; lives as long as its sync. */
 struct termination {
-    struct controller *controller;
     char *ns;
+    char *uid;
     VEC(char *) groups;      /* "/api/v1", "/apis/apps/v1", … */
     VEC(char *) collections; /* path of each namespaced collection */
     size_t at;
-    bool discovered;
-    int64_t left; /* objects still seen in this round */
+    bool asked_to_go; /* the collection at at */
+    bool left;        /* objects were still seen in this pass */
 };
 
-static void step(struct termination *t);
-
-static void termination_free(struct termination *t)
+static void termination_free(void *user)
 {
+    struct termination *t = user;
     VEC_FOREACH (g, &t->groups)
         free(*g);
     VEC_FOREACH (c, &t->collections)
@@ -31,44 +36,28 @@ static void termination_free(struct termination *t)
     vec_done(&t->groups);
     vec_done(&t->collections);
     free(t->ns);
+    free(t->uid);
     free(t);
+}
+
+static json_t *find_deleting(struct controllers *cs, const char *name)
+{
+    json_t *ns = informer_find(controllers_informer(cs, WATCHED_NAMESPACE), str_from(name));
+    return ns && is_deleting(ns) ? ns : NULL;
 }
 
 static void on_change(struct controller *c, enum watched kind, json_t *object, bool deleted)
 {
+    const char *ns = json_at_str(object, "metadata.namespace");
     if (kind == WATCHED_NAMESPACE && !deleted && is_deleting(object))
         controller_enqueue_object(c, object);
+    else if (deleted && ns && find_deleting(controller_set(c), ns))
+        controller_enqueue_after(c, ns, GONE_MS);
 }
 
-static struct kube_client *client_of(struct termination *t)
+static void finalize(struct sync *s, const json_t *have)
 {
-    return controllers_client(controller_set(t->controller));
-}
-
-static void retry(struct termination *t)
-{
-    controller_enqueue_after(t->controller, t->ns, TERMINATION_POLL_MS);
-    termination_free(t);
-}
-
-static void on_finalized(const struct kube_result *r, void *user)
-{
-    struct termination *t = user;
-    if (kube_ok(r) || r->status == 404)
-        termination_free(t);
-    else
-        retry(t);
-}
-
-static void finalize(struct termination *t)
-{
-    json_t *have = informer_find(
-        controllers_informer(controller_set(t->controller), WATCHED_NAMESPACE), str_from(t->ns));
-    char path[300];
-    if (!have) {
-        termination_free(t);
-        return;
-    }
+    char path[WATCHED_PATH_BYTES + 10];
     AUTO_JSON json_t *ns = json_deep_copy(have);
     json_t *left = json_array(), *f;
     size_t i;
@@ -78,72 +67,108 @@ static void finalize(struct termination *t)
     json_put(ns, "spec.finalizers", left);
     json_put_str(ns, "kind", "Namespace");
     json_put_str(ns, "apiVersion", "v1");
-    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/finalize", t->ns);
-    (void)kube_call(client_of(t), "PUT", path, NULL, ns, on_finalized, t);
+    watched_path(WATCHED_NAMESPACE, have, path);
+    strcat(path, "/finalize");
+    sync_call(s, _WATCHED_MAX, "PUT", path, NULL, ns);
 }
 
-static void on_listed(const struct kube_result *r, void *user)
+static void next_collection(struct sync *s);
+
+static void on_collection_deleted(struct sync *s, enum watched kind, const struct kube_result *r,
+                                  const char *text)
 {
-    struct termination *t = user;
-    if (kube_ok(r))
-        t->left += (int64_t)json_array_size(json_at(r->object, "items"));
-    else if (r->status != 404 && r->status != 405)
-        t->left++;
-    t->at++;
-    step(t);
+    (void)kind;
+    (void)text;
+    if (r->code == 0)
+        next_collection(s);
 }
 
-static void on_collection_deleted(const struct kube_result *r, void *user)
+/* The collection at hand: looked at, emptied, looked at again. */
+static void on_listed(struct sync *s, enum watched kind, const struct kube_result *r,
+                      const char *text)
 {
-    struct termination *t = user;
-    if (r->code < 0) {
-        retry(t);
+    struct termination *t = sync_kept(s);
+    bool any = json_array_size(json_at(r->object, "items")) > 0;
+    (void)kind;
+    if (any && !t->asked_to_go) {
+        t->asked_to_go = true;
+        sync_call_then(s, _WATCHED_MAX, "DELETE", t->collections.v[t->at], NULL, text,
+                       on_collection_deleted);
         return;
     }
-    AUTO_CHARS char *path = xasprintf("%s?limit=1", t->collections.v[t->at]);
-    (void)kube_call(client_of(t), "GET", path, NULL, NULL, on_listed, t);
+    t->left = t->left || any;
+    t->asked_to_go = false;
+    t->at++;
+    next_collection(s);
 }
 
-static void on_resources(const struct kube_result *r, void *user)
+static void next_collection(struct sync *s)
 {
-    struct termination *t = user;
+    struct termination *t = sync_kept(s);
+    const json_t *ns = find_deleting(sync_set(s), t->ns);
+    if (!ns || !streq(json_at_str(ns, "metadata.uid"), t->uid))
+        return; /* it has ended; what has its name now is another */
+    if (t->at < t->collections.n) {
+        AUTO_CHARS char *path = xasprintf("%s?limit=1", t->collections.v[t->at]);
+        sync_ask(s, _WATCHED_MAX, path, "", on_listed);
+    } else if (t->left) {
+        sync_again_after(s, LOOK_AGAIN_MS);
+    } else {
+        finalize(s, ns);
+    }
+}
+
+static bool can(const json_t *resource, const char *what)
+{
+    json_t *verb;
+    size_t i;
+    json_array_foreach(json_object_get(resource, "verbs"), i,
+                       verb) if (streq(json_string_value(verb), what)) return true;
+    return false;
+}
+
+static void next_group(struct sync *s);
+
+/* Events last of all would be nicest to a reader; they go with the rest, as in Kubernetes. */
+static void on_resources(struct sync *s, enum watched kind, const struct kube_result *r,
+                         const char *text)
+{
+    struct termination *t = sync_kept(s);
     json_t *resource;
     size_t i;
-    if (!kube_ok(r)) {
-        retry(t);
-        return;
-    }
+    (void)kind;
+    (void)text;
     json_array_foreach(json_at(r->object, "resources"), i, resource)
     {
         const char *name = json_key_str(resource, "name");
-        bool can_delete = false;
-        json_t *verb;
-        size_t k;
-        json_array_foreach(json_object_get(resource, "verbs"), k, verb) can_delete =
-            can_delete || streq(json_string_value(verb), "deletecollection");
-        /* Events last of all would be nicest to a reader; they go with the rest, as in Kubernetes.
-         */
-        if (can_delete && json_is_true(json_object_get(resource, "namespaced")) &&
-            !strchr(name, '/'))
+        if (name && !strchr(name, '/') && can(resource, "deletecollection") &&
+            can(resource, "list") && json_is_true(json_object_get(resource, "namespaced")))
             vec_push(&t->collections,
                      xasprintf("%s/namespaces/%s/%s", t->groups.v[t->at], t->ns, name));
     }
-    if (++t->at == t->groups.n) {
-        t->at = 0;
-        t->discovered = true;
-    }
-    step(t);
+    t->at++;
+    next_group(s);
 }
 
-static void on_groups(const struct kube_result *r, void *user)
+static void next_group(struct sync *s)
 {
-    struct termination *t = user;
-    json_t *group;
-    size_t i;
-    if (!kube_ok(r)) {
-        retry(t);
+    struct termination *t = sync_kept(s);
+    if (t->at < t->groups.n) {
+        sync_ask(s, _WATCHED_MAX, t->groups.v[t->at], "", on_resources);
         return;
     }
+    t->at = 0;
+    next_collection(s);
+}
+
+static void on_groups(struct sync *s, enum watched kind, const struct kube_result *r,
+                      const char *text)
+{
+    struct termination *t = sync_kept(s);
+    json_t *group;
+    size_t i;
+    (void)kind;
+    (void)text;
     vec_push(&t->groups, xstrdup("/api/v1"));
     json_array_foreach(json_at(r->object, "groups"), i, group)
     {
@@ -151,37 +176,19 @@ static void on_groups(const struct kube_result *r, void *user)
         if (version)
             vec_push(&t->groups, xasprintf("/apis/%s", version));
     }
-    step(t);
-}
-
-/* The next call: resources of a group, then each collection, then the end of the round. */
-static void step(struct termination *t)
-{
-    if (!t->discovered) {
-        (void)kube_call(client_of(t), "GET", t->groups.v[t->at], NULL, NULL, on_resources, t);
-        return;
-    }
-    if (t->at < t->collections.n) {
-        (void)kube_call(client_of(t), "DELETE", t->collections.v[t->at], NULL, NULL,
-                        on_collection_deleted, t);
-        return;
-    }
-    if (t->left == 0)
-        finalize(t);
-    else
-        retry(t);
+    next_group(s);
 }
 
 static void sync_namespace(struct sync *s, const char *key)
 {
-    const json_t *ns =
-        informer_find(controllers_informer(sync_set(s), WATCHED_NAMESPACE), str_from(key));
-    if (!ns || !is_deleting(ns))
+    const json_t *ns = find_deleting(sync_set(s), key);
+    if (!ns)
         return;
     struct termination *t = NEW(struct termination);
-    t->controller = sync_controller(s);
     t->ns = xstrdup(key);
-    (void)kube_call(client_of(t), "GET", "/apis", NULL, NULL, on_groups, t);
+    t->uid = xstrdup(json_at_str(ns, "metadata.uid"));
+    sync_keep(s, t, termination_free);
+    sync_ask(s, _WATCHED_MAX, "/apis", "", on_groups);
 }
 
 const struct controller_kind namespace_controller = {"namespace", on_change, sync_namespace, NULL,

@@ -117,8 +117,9 @@ static void mark_unknown(struct sync *s, const json_t *node)
     json_put(patch, "status.conditions", list);
     snprintf(path, sizeof(path), "/api/v1/nodes/%s/status", json_at_str(node, "metadata.name"));
     sync_call(s, WATCHED_NODE, "PATCH", path, STRATEGIC_PATCH, patch);
-    event_record(controllers_events(sync_set(s)), node, "Node", "v1", "Normal", "NodeNotReady",
-                 "Node %s status is now: NodeNotReady", json_at_str(node, "metadata.name"));
+    event_record(controller_events(sync_controller(s)), node, "Node", "v1", "Normal",
+                 "NodeNotReady", "Node %s status is now: NodeNotReady",
+                 json_at_str(node, "metadata.name"));
 }
 
 static int64_t tolerated_s(const json_t *pod)

@@ -2,10 +2,11 @@
  * with a plain map for a selector.
  *
  * Reads the caches of both and of Pods; creates pods from the template, deletes the least
- * useful first (not scheduled, not ready, youngest), adopts matching orphans, writes status. Rules:
+ * useful first (Kubernetes' ActivePodsWithRanks), adopts matching orphans, writes status. Rules:
  * apps/v1 ReplicaSet. */
 #include <stdio.h>
 
+#include "base/map.h"
 #include "base/time.h"
 #include "base/vec.h"
 #include "lab/controllers/controller.h"
@@ -56,6 +57,46 @@ static void on_set_change(const struct owner_rule *k, struct controller *c, enum
     }
 }
 
+/* The set whose key is being synced, if it is still there; text is its kind. */
+static const json_t *set_of(struct sync *s, const char *text, const struct watched_kind **ret_kind)
+{
+    const struct owner_rule *rule =
+        streq(text, watched_kinds[WATCHED_REPLICASET].kind) ? &set_rule : &replication_rule;
+    *ret_kind = &watched_kinds[rule->owner_kind];
+    return informer_find(controllers_informer(sync_set(s), rule->owner_kind),
+                         str_from(sync_key(s)));
+}
+
+static void on_pod_created(struct sync *s, enum watched kind, const struct kube_result *r,
+                           const char *text)
+{
+    const struct watched_kind *k;
+    const json_t *rs = set_of(s, text, &k);
+    struct event_recorder *events = controller_events(sync_controller(s));
+    const char *name = json_at_str(r->object, "metadata.name");
+    (void)kind;
+    if (rs && kube_ok(r) && name)
+        event_record(events, rs, k->kind, k->api_version, "Normal", "SuccessfulCreate",
+                     "Created pod: %s", name);
+    else if (rs && !kube_ok(r))
+        event_record(events, rs, k->kind, k->api_version, "Warning", "FailedCreate",
+                     "Error creating: %s", r->message);
+}
+
+static void on_pod_deleted(struct sync *s, enum watched kind, const struct kube_result *r,
+                           const char *text)
+{
+    const struct watched_kind *k;
+    const json_t *rs = set_of(s, text, &k);
+    const char *name = json_at_str(r->object, "metadata.name"); /* gone at once: a Status */
+    if (!name)
+        name = json_at_str(r->object, "details.name");
+    (void)kind;
+    if (rs && kube_ok(r) && name)
+        event_record(controller_events(sync_controller(s)), rs, k->kind, k->api_version, "Normal",
+                     "SuccessfulDelete", "Deleted pod: %s", name);
+}
+
 static void create_pod(struct sync *s, const struct owner_rule *k, const json_t *rs)
 {
     char path[300];
@@ -78,32 +119,110 @@ static void create_pod(struct sync *s, const struct owner_rule *k, const json_t 
     json_put(pod, "metadata.ownerReferences", refs);
     json_put(pod, "spec", json_deep_copy(json_at(template, "spec")));
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods", ns);
-    sync_call(s, WATCHED_POD, "POST", path, NULL, pod);
+    sync_call_then(s, WATCHED_POD, "POST", path, pod, watched_kinds[k->owner_kind].kind,
+                   on_pod_created);
 }
 
-/* Smaller goes first when pods must go. */
-static int usefulness(const json_t *pod)
+/* ---- which pods go ---- */
+
+/* A pod that could go, with what would else be read for every comparison. */
+struct candidate {
+    const json_t *pod;
+    bool assigned;
+    int phase;
+    bool ready;
+    int64_t cost;
+    size_t together; /* pods of the set, and of its sisters, on the same node */
+    const char *ready_since;
+    int64_t restarts;
+    const char *created;
+};
+
+static int64_t deletion_cost(const json_t *pod)
 {
-    int score = 0;
-    score += json_at_str(pod, "spec.nodeName") ? 4 : 0;
-    score += streq(json_at_str(pod, "status.phase"), "Running") ? 2 : 0;
-    score += pod_is_ready(pod) ? 1 : 0;
-    return score;
+    const char *text = json_key_str(json_at(pod, "metadata.annotations"),
+                                    "controller.kubernetes.io/pod-deletion-cost");
+    int64_t cost;
+    if (!text || str_to_i64(str_from(text), &cost) < 0 || cost < INT32_MIN || cost > INT32_MAX)
+        return 0;
+    return cost;
 }
 
-static int by_usefulness(const void *a, const void *b)
+static struct candidate candidate_of(const json_t *pod)
 {
-    const json_t *pa = *(json_t *const *)a, *pb = *(json_t *const *)b;
-    int d = usefulness(pa) - usefulness(pb);
-    if (d)
-        return d;
-    const char *ta = json_at_str(pa, "metadata.creationTimestamp"),
-               *tb = json_at_str(pb, "metadata.creationTimestamp");
-    d = strcmp(tb ? tb : "", ta ? ta : ""); /* the youngest first */
-    return d ? d : strcmp(json_at_str(pa, "metadata.name"), json_at_str(pb, "metadata.name"));
+    const char *phase = json_at_str(pod, "status.phase"),
+               *since = json_key_str(condition_find(pod, "Ready"), "lastTransitionTime"),
+               *created = json_at_str(pod, "metadata.creationTimestamp");
+    struct candidate c = {.pod = pod,
+                          .assigned = !str_empty(json_at_str(pod, "spec.nodeName")),
+                          .phase = streq(phase, "Running")   ? 2
+                                   : streq(phase, "Unknown") ? 1
+                                                             : 0,
+                          .ready = pod_is_ready(pod),
+                          .cost = deletion_cost(pod),
+                          .created = created ? created : ""};
+    json_t *status;
+    size_t i;
+    c.ready_since = c.ready && since ? since : "";
+    json_array_foreach(json_at(pod, "status.containerStatuses"), i, status) c.restarts =
+        MAX(c.restarts, json_at_int(status, "restartCount", 0));
+    return c;
 }
 
-static void delete_pod(struct sync *s, const json_t *pod)
+/* The later time, or none, first. */
+static int by_youth(const char *a, const char *b)
+{
+    if (!*a || !*b)
+        return (*a != '\0') - (*b != '\0');
+    return strcmp(b, a);
+}
+
+#define IN_ORDER(a, b) (((a) > (b)) - ((a) < (b)))
+
+/* The order in which they go. */
+static int by_use(const void *x, const void *y)
+{
+    const struct candidate *a = x, *b = y;
+    int d = IN_ORDER(a->assigned, b->assigned);
+    d = d ? d : IN_ORDER(a->phase, b->phase);
+    d = d ? d : IN_ORDER(a->ready, b->ready);
+    d = d ? d : IN_ORDER(a->cost, b->cost);
+    d = d ? d : IN_ORDER(b->together, a->together);
+    d = d ? d : by_youth(a->ready_since, b->ready_since);
+    d = d ? d : IN_ORDER(b->restarts, a->restarts);
+    d = d ? d : by_youth(a->created, b->created);
+    return d ? d
+             : strcmp(json_at_str(a->pod, "metadata.name"), json_at_str(b->pod, "metadata.name"));
+}
+
+/* Adds the pods that an owner has on each node; the values are numbers. */
+static void count_on_nodes(struct sync *s, const char *uid, struct map *counts)
+{
+    json_t *pod;
+    for (size_t at = 0; controllers_next(sync_set(s), WATCHED_POD, INDEX_OWNER, uid, &at, &pod);) {
+        const char *node = json_at_str(pod, "spec.nodeName");
+        if (str_empty(node) || !pod_is_active(pod))
+            continue;
+        uintptr_t n = (uintptr_t)map_find_cstr(counts, node) + 1;
+        map_put_cstr(counts, node, (void *)n);
+    }
+}
+
+/* The sets of one Deployment count together: a roll-out shall not leave a node with all of them. */
+static void count_related(struct sync *s, const json_t *rs, struct map *counts)
+{
+    const char *deployment = json_key_str(owner_controller(rs), "uid");
+    json_t *sister;
+    if (!deployment) {
+        count_on_nodes(s, json_at_str(rs, "metadata.uid"), counts);
+        return;
+    }
+    for (size_t at = 0;
+         controllers_next(sync_set(s), WATCHED_REPLICASET, INDEX_OWNER, deployment, &at, &sister);)
+        count_on_nodes(s, json_at_str(sister, "metadata.uid"), counts);
+}
+
+static void delete_pod(struct sync *s, const struct owner_rule *k, const json_t *pod)
 {
     char path[700];
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s",
@@ -111,8 +230,29 @@ static void delete_pod(struct sync *s, const json_t *pod)
     AUTO_JSON json_t *options =
         json_pack("{s:s,s:s,s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1", "preconditions",
                   "uid", json_at_str(pod, "metadata.uid"));
-    sync_call(s, WATCHED_POD, "DELETE", path, NULL, options);
+    sync_call_then(s, WATCHED_POD, "DELETE", path, options, watched_kinds[k->owner_kind].kind,
+                   on_pod_deleted);
 }
+
+static void delete_surplus(struct sync *s, const struct owner_rule *k, const json_t *rs,
+                           const struct objects *pods, size_t n)
+{
+    struct candidate *all = xcalloc(pods->n, sizeof(*all));
+    struct map counts = {0};
+    count_related(s, rs, &counts);
+    for (size_t i = 0; i < pods->n; i++) {
+        const char *node = json_at_str(pods->v[i], "spec.nodeName");
+        all[i] = candidate_of(pods->v[i]);
+        all[i].together = node ? (size_t)(uintptr_t)map_find_cstr(&counts, node) : 0;
+    }
+    qsort(all, pods->n, sizeof(*all), by_use);
+    for (size_t i = 0; i < n; i++)
+        delete_pod(s, k, all[i].pod);
+    map_done(&counts);
+    free(all);
+}
+
+/* ---- status ---- */
 
 /* Is the pod ready for minReadySeconds? If it only needs time, *ret_wait_s says how much. */
 static bool is_available(const json_t *pod, int64_t min_ready_s, int64_t *ret_wait_s)
@@ -173,11 +313,8 @@ static void sync_set_of(const struct owner_rule *k, struct sync *s, const char *
     if (!is_deleting(rs)) {
         for (int64_t i = (int64_t)pods.n; i < want && i < (int64_t)pods.n + BURST; i++)
             create_pod(s, k, rs);
-        if ((int64_t)pods.n > want) {
-            qsort(pods.v, pods.n, sizeof(*pods.v), by_usefulness);
-            for (int64_t i = 0; i < (int64_t)pods.n - want && i < BURST; i++)
-                delete_pod(s, pods.v[i]);
-        }
+        if ((int64_t)pods.n > want)
+            delete_surplus(s, k, rs, &pods, (size_t)MIN((int64_t)pods.n - want, (int64_t)BURST));
         if ((int64_t)pods.n + BURST < want || want + BURST < (int64_t)pods.n)
             sync_again_after(s, 10);
     }

@@ -8,10 +8,12 @@
 #include "base/vec.h"
 #include "lab/controllers/controller.h"
 
+/* A pod to be put somewhere, now: not one that its gates hold back. */
 static bool is_ours(const json_t *pod)
 {
     const char *scheduler = json_at_str(pod, "spec.schedulerName");
     return !json_at_str(pod, "spec.nodeName") && pod_is_active(pod) &&
+           !json_array_size(json_at(pod, "spec.schedulingGates")) &&
            (!scheduler || streq(scheduler, "default-scheduler"));
 }
 
@@ -209,7 +211,7 @@ static void bind_pod(struct sync *s, json_t *pod, const char *node)
         "target", "apiVersion", "v1", "kind", "Node", "name", node);
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/binding", ns, name);
     sync_call(s, _WATCHED_MAX, "POST", path, NULL, binding);
-    event_record(controllers_events(sync_set(s)), pod, "Pod", "v1", "Normal", "Scheduled",
+    event_record(controller_events(sync_controller(s)), pod, "Pod", "v1", "Normal", "Scheduled",
                  "Successfully assigned %s/%s to %s", ns, name, node);
     /* The binding's answer is no pod: until the watch tells, the cache counts the pod where it will
      * be. */
@@ -243,8 +245,8 @@ static void say_unschedulable(struct sync *s, json_t *pod, size_t nodes,
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/status",
              json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"));
     sync_call(s, WATCHED_POD, "PATCH", path, STRATEGIC_PATCH, patch);
-    event_record(controllers_events(sync_set(s)), pod, "Pod", "v1", "Warning", "FailedScheduling",
-                 "%s", buf_cstr(&b));
+    event_record(controller_events(sync_controller(s)), pod, "Pod", "v1", "Warning",
+                 "FailedScheduling", "%s", buf_cstr(&b));
 }
 
 static void sync_pod(struct sync *s, const char *key)

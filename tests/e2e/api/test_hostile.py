@@ -79,6 +79,31 @@ def test_a_bound_token_ends_with_what_it_is_bound_to(server, ns):
     assert server.get(CM, token=token).status == 401, "another pod of that name"
 
 
+def test_a_token_is_bound_to_pods_of_its_own_account(server, ns):
+    """Else whoever may ask for tokens of one account gets one that a pod of another keeps alive and answers for."""
+    for name in "sa", "other":
+        server.post(f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": name}})
+    server.post(f"/api/v1/namespaces/{ns}/pods", pod("p", serviceAccountName="other"))
+    spec = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}
+    issue(server, ns, spec, name="other")
+    r = server.post(f"/api/v1/namespaces/{ns}/serviceaccounts/sa/token", {"spec": spec})
+    assert (r.status, r.json["reason"]) == (400, "BadRequest")
+    assert r.json["message"] == 'cannot bind token for serviceaccount "sa" to pod running with different serviceaccount name.'
+
+
+def test_how_long_a_token_lives(server, ns):
+    server.post(f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "sa"}})
+    for seconds, words in ((599, "less than 10 minutes"), (0, "less than 10 minutes"), (-1, "less than 10 minutes"), (2**32 + 1, "larger than 2^32 seconds")):
+        r = server.post(f"/api/v1/namespaces/{ns}/serviceaccounts/sa/token", {"spec": {"expirationSeconds": seconds}})
+        assert r.status == 422 and r.json["details"]["kind"] == "TokenRequest"
+        assert r.json["message"] == ('TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: '
+                                     f"Invalid value: {seconds}: may not specify a duration {words}")
+    issue(server, ns, {"expirationSeconds": 600})
+    token = {"serviceAccountToken": {"path": "t", "expirationSeconds": 599}}
+    r = server.post(f"/api/v1/namespaces/{ns}/pods", pod("p", serviceAccountName="sa", volumes=[{"name": "t", "projected": {"sources": [token]}}]))
+    assert r.status == 422 and "sources[0].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify" in r.json["message"]
+
+
 def b64(data):
     return base64.urlsafe_b64encode(data if isinstance(data, bytes) else json.dumps(data).encode()).rstrip(b"=").decode()
 

@@ -463,7 +463,7 @@ def test_protobuf_bodies(server, ns):
 
 
 def test_events_have_two_forms(server, ns):
-    e = {"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p"}, "note": "hello", "reason": "R", "type": "Normal",
+    e = {"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "namespace": ns, "name": "p"}, "note": "hello", "reason": "R", "type": "Normal",
          "reportingController": "c", "reportingInstance": "i", "action": "A", "eventTime": "2026-01-02T03:04:05.000006Z"}
     r = server.post(f"/apis/events.k8s.io/v1/namespaces/{ns}/events", e)
     assert r.status == 201 and r.json["apiVersion"] == "events.k8s.io/v1" and r.json["note"] == "hello", r.json
@@ -557,6 +557,13 @@ def test_openapi_has_the_patch_of_every_kind(server):
 def test_anonymous_paths(server):
     for p in ("/healthz", "/livez", "/readyz", "/version"):
         assert server.get(p, token=None).status == 200, p
+    for name in "healthz", "livez", "readyz":
+        for p, text in ((f"/{name}", b"ok"), (f"/{name}/ping", b"ok"), (f"/{name}?verbose", b"[+]ping ok\n%s check passed\n" % name.encode())):
+            r = server.get(p, token=None)
+            assert (r.status, r.body) == (200, text), p
+        assert server.get(f"/{name}/nope").status == 404
+    for target in "?verbose", "*", "readyz", "//readyz", "/readyz/":
+        assert server.get(target, token=None).status in (400, 401), target
     assert server.get("/api", token=None).status == 401
 
 

@@ -1,4 +1,6 @@
 """What a write is refused for, and what it counts as."""
+import pytest
+
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
 
@@ -43,3 +45,38 @@ def test_a_watch_from_the_future_is_504(server, ns):
     """Else a client of a server that began anew would miss what happened meanwhile, and never know."""
     r = server.get(f"/api/v1/namespaces/{ns}/configmaps?watch=1&resourceVersion=99999999&timeoutSeconds=1")
     assert r.status == 504 and r.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+@pytest.mark.parametrize("kind, data, words", (
+    ("dockercfg", {}, "data[.dockercfg]: Required value"),
+    ("dockerconfigjson", {}, "data[.dockerconfigjson]: Required value"),
+    ("dockerconfigjson", {".dockerconfigjson": "{"}, 'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '),
+    ("dockerconfigjson", {".dockerconfigjson": "[]"}, 'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '),
+    ("dockerconfigjson", {".dockerconfigjson": "{}"}, None),
+    ("basic-auth", {}, "[data[username]: Required value, data[password]: Required value]"),
+    ("basic-auth", {"password": "p"}, None),
+    ("ssh-auth", {"password": "p"}, "data[ssh-privatekey]: Required value"),
+    ("ssh-auth", {"ssh-privatekey": "k"}, None),
+    ("tls", {"tls.crt": "c"}, "data[tls.key]: Required value"),
+    ("tls", {"tls.crt": "", "tls.key": ""}, None),
+    ("service-account-token", {}, "metadata.annotations[kubernetes.io/service-account.name]: Required value")))
+def test_secrets_hold_what_their_type_says(server, ns, kind, data, words):
+    r = server.post(f"/api/v1/namespaces/{ns}/secrets", {"metadata": {"name": "s"}, "type": f"kubernetes.io/{kind}", "stringData": data})
+    assert r.status == (422 if words else 201), r.body
+    if words:
+        assert r.json["message"].startswith(f'Secret "s" is invalid: {words}')
+
+
+@pytest.mark.parametrize("namespace, involved, status", (("{ns}", "{ns}", 201), ("{ns}", "default", 422), ("{ns}", None, 422), ("default", None, 201)))
+def test_an_event_stands_where_its_object_is(server, ns, namespace, involved, status):
+    about = {"kind": "Pod", "name": "p"} | ({"namespace": involved.format(ns=ns)} if involved else {})
+    url = f"/namespaces/{namespace.format(ns=ns)}/events"
+    core = {"metadata": {"generateName": "e-"}, "involvedObject": about, "reason": "R", "type": "Normal"}
+    new = {"metadata": {"generateName": "e-"}, "regarding": about, "reason": "R", "type": "Normal", "action": "A",
+           "reportingController": "c", "reportingInstance": "i", "eventTime": "2026-01-02T03:04:05.000006Z"}
+    for path, body in (("/api/v1", core), ("/apis/events.k8s.io/v1", new)):
+        r = server.post(path + url, body)
+        assert r.status == status, r.body
+        if status == 422:
+            value = about.get("namespace", "")
+            assert f'involvedObject.namespace: Invalid value: "{value}": does not match event.namespace' in r.json["message"]

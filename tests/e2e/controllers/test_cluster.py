@@ -79,6 +79,47 @@ def test_a_host_port_is_there_once(cluster, ns):
     assert where in wait_until("one is placed", lambda: [n for n in (node_of("none"), node_of("one")) if n])
 
 
+def scheduled(cluster, ns, name):
+    """The pod's node, and its condition PodScheduled."""
+    pod = pod_of(cluster, ns, name)
+    return pod["spec"].get("nodeName"), next((c for c in pod["status"].get("conditions", []) if c["type"] == "PodScheduled"), {})
+
+
+def test_numbers_of_nodes_are_compared(cluster, ns):
+    for i, cores in enumerate(("2", "8", "many")):
+        cluster.node(f"{ns}-n{i}", {"lab": ns, "cores": cores})
+
+    def wants(name, op, value):
+        terms = [{"matchExpressions": [{"key": "lab", "operator": "In", "values": [ns]}, {"key": "cores", "operator": op, "values": [value]}]}]
+        waiting_pod(cluster, ns, name, affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}})
+    for name, op, value, node in (("gt", "Gt", "2", f"{ns}-n1"), ("lt", "Lt", "8", f"{ns}-n0")):
+        wants(name, op, value)
+        assert wait_until(f"{op} {value} is placed", lambda name=name: scheduled(cluster, ns, name)[0]) == node
+    for name, op, value in (("more", "Gt", "8"), ("less", "Lt", "2"), ("odd", "Gt", "x")):
+        wants(name, op, value)
+        wait_until(f"{op} {value} is told", lambda name=name: scheduled(cluster, ns, name)[1].get("reason") == "Unschedulable")
+
+
+def test_gates_hold_a_pod_back(cluster, ns):
+    cluster.node(f"{ns}-n0", {"lab": ns})
+    waiting_pod(cluster, ns, "gated", nodeSelector={"lab": ns}, schedulingGates=[{"name": "a.io/one"}, {"name": "a.io/two"}])
+    waiting_pod(cluster, ns, "free", nodeSelector={"lab": ns})
+    wait_until("another is placed", lambda: scheduled(cluster, ns, "free")[0])
+    node, condition = scheduled(cluster, ns, "gated")
+    assert node is None and condition == {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                                          "message": "Scheduling is blocked due to non-empty scheduling gates"}
+    path = f"/api/v1/namespaces/{ns}/pods/gated"
+    r = cluster.post(f"{path}/binding", {"target": {"kind": "Node", "name": f"{ns}-n0"}})
+    assert r.status == 409 and r.json["message"].endswith("pod gated has non-empty .spec.schedulingGates")
+    cluster.change(path, {"spec": {"schedulingGates": [{"name": "a.io/two"}]}})
+    waiting_pod(cluster, ns, "free2", nodeSelector={"lab": ns})
+    wait_until("another is placed", lambda: scheduled(cluster, ns, "free2")[0])
+    assert scheduled(cluster, ns, "gated")[0] is None
+    cluster.change(path, {"spec": {"schedulingGates": None}})
+    assert wait_until("it is placed", lambda: scheduled(cluster, ns, "gated")[0]) == f"{ns}-n0"
+    assert scheduled(cluster, ns, "gated")[1]["status"] == "True"
+
+
 def test_a_silent_node_is_not_ready_and_its_pods_with_it(cluster, ns):
     name = f"{ns}-node"
     cluster.node(name)

@@ -6,7 +6,7 @@ import pytest
 
 from api_server import deployment
 from conftest import Cluster
-from suite import wait_until
+from suite import SLOW, wait_until
 
 
 def ref(kind, api, o, **more):
@@ -76,6 +76,37 @@ def test_a_namespace_ends_when_its_content_has(cluster, ns):
     assert cluster.read(f"/api/v1/namespaces/{ns}")["status"]["phase"] == "Terminating"
     cluster.change(f"/api/v1/namespaces/{ns}/configmaps/held", {"metadata": {"finalizers": None}})
     wait_until("then the namespace", lambda: cluster.get(f"/api/v1/namespaces/{ns}").status == 404)
+
+
+def test_a_held_namespace_is_left_alone_and_ends_at_once_when_let_go(cluster, ns):
+    cm(cluster, ns, "held", finalizers=["x.io/hold"])
+    cluster.remove(f"/api/v1/namespaces/{ns}")
+    wait_until("only what is held is left", lambda: cluster.items(f"/api/v1/namespaces/{ns}/configmaps") and
+               len(cluster.items(f"/api/v1/namespaces/{ns}/configmaps")) == 1 and not cluster.items(f"/api/v1/namespaces/{ns}/serviceaccounts"))
+
+    def requests():
+        text = cluster.get("/metrics").body.decode()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("fairlead_lab_requests_total ")))
+    before, begin = requests(), time.monotonic()
+    wait_until("three seconds have gone by", lambda: time.monotonic() > begin + 3)  # it counts what happens in a time
+    asked = (requests() - before) / (time.monotonic() - begin)
+    assert asked < 60, "requests a second"
+    cluster.change(f"/api/v1/namespaces/{ns}/configmaps/held", {"metadata": {"finalizers": None}})
+    begin = time.monotonic()
+    wait_until("the namespace is gone", lambda: cluster.get(f"/api/v1/namespaces/{ns}").status == 404)
+    assert time.monotonic() - begin < 0.8 * SLOW
+
+
+def test_finalize_is_of_one_namespace_and_version(cluster, ns):
+    path = f"/api/v1/namespaces/{ns}"
+    old = cluster.read(path)
+    cluster.change(path, {"metadata": {"labels": {"a": "b"}}})
+    r = cluster.put(f"{path}/finalize", old)
+    assert (r.status, r.json["reason"]) == (409, "Conflict") and "the object has been modified" in r.json["message"]
+    r = cluster.put(f"{path}/finalize", {"metadata": {"name": ns, "uid": "another"}, "spec": {"finalizers": []}})
+    assert r.status == 409 and "Precondition failed: UID in precondition: another" in r.json["message"]
+    cluster.ok(cluster.put(f"{path}/finalize", cluster.read(path)))
+
 
 
 def test_a_kind_of_another_group_is_another_kind(cluster, ns):
