@@ -17,6 +17,7 @@ const struct schema *schema_of_kind(const char *api_version, const char *kind)
         {"v1", "ServiceAccount", &schema_service_account},
         {"v1", "ReplicationController", &schema_replication_controller},
         {"v1", "Event", &schema_event},
+        {"events.k8s.io/v1", "Event", &schema_events_event},
         {"apps/v1", "Deployment", &schema_deployment},
         {"apps/v1", "ReplicaSet", &schema_replica_set},
         {"discovery.k8s.io/v1", "EndpointSlice", &schema_endpoint_slice},
