@@ -41,6 +41,7 @@ enum index_by {
     INDEX_LABEL,     /* pods, slices, replica sets: index_pair(ns, name, value) */
     INDEX_NAMESPACE, /* pods, replica sets, deployments */
     INDEX_OWNER,     /* every kind: uid of an owner */
+    INDEX_WAITING,   /* pods without a node: "" */
     INDEX_SELECTOR,  /* services: index_selector(ns, spec.selector) */
     _INDEX_MAX,
 };

@@ -83,6 +83,8 @@ static void collect(enum watched kind, const json_t *object, struct values *ret)
     if (kind == WATCHED_POD || kind == WATCHED_REPLICASET ||
         kind == WATCHED_REPLICATIONCONTROLLER || kind == WATCHED_DEPLOYMENT)
         add_value(ret, kind, INDEX_NAMESPACE, ns ? ns : "");
+    if (kind == WATCHED_POD && !json_at_str(object, "spec.nodeName"))
+        add_value(ret, kind, INDEX_WAITING, "");
     if (kind == WATCHED_SERVICE) {
         AUTO_CHARS char *pair = index_selector(ns, json_at(object, "spec.selector"));
         if (pair)

@@ -21,7 +21,7 @@ static void enqueue_waiting(struct controller *c)
 {
     json_t *pod;
     for (size_t at = 0;
-         informer_next(controllers_informer(controller_set(c), WATCHED_POD), &at, &pod);)
+         controllers_next(controller_set(c), WATCHED_POD, INDEX_WAITING, "", &at, &pod);)
         if (is_ours(pod))
             controller_enqueue_object(c, pod);
 }
