@@ -101,6 +101,12 @@ static size_t walk_service(const struct dns_zone *z, const json_t *service, stru
 static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
                            void *user)
 {
+    walk_service(z, service, (struct walk){fn, user, 0, 0, SIZE_MAX});
+}
+
+static void endpoints_by_chance(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
+                                void *user)
+{
     size_t n = walk_service(z, service, (struct walk){.n = 0});
     size_t first = n ? rand_below(n) : 0;
     walk_service(z, service, (struct walk){fn, user, 0, first, n});
@@ -163,7 +169,7 @@ static void service_srv(const json_t *service, struct want *w)
     json_t *port;
     size_t i;
     if (is_headless(service)) {
-        endpoints_each(w->answer->zone, service, endpoint_srv, w);
+        endpoints_by_chance(w->answer->zone, service, endpoint_srv, w);
         return;
     }
     json_array_foreach(json_at(service, "spec.ports"), i, port)
@@ -193,7 +199,7 @@ static void service_addresses(const json_t *service, struct want *w)
         return;
     }
     if (is_headless(service)) {
-        endpoints_each(w->answer->zone, service, endpoint_ip, w);
+        endpoints_by_chance(w->answer->zone, service, endpoint_ip, w);
         return;
     }
     const json_t *ips = json_at(service, "spec.clusterIPs");
