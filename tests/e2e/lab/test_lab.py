@@ -116,16 +116,21 @@ def test_two_labs_side_by_side():
     assert leftovers(labs[0]) + leftovers(labs[1]) == []
 
 
+def killed_with_an_object(lab):
+    """A lab that has ConfigMap "kept", and whose supervisor was killed, everything else with it."""
+    lab.up("--nodes", "1")
+    lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
+    supervisor = lab.processes("supervise")
+    assert len(supervisor) == 1
+    os.kill(supervisor[0], signal.SIGKILL)
+    wait_until("its children are gone with it", lambda: not lab.processes("fairlead"))
+
+
 def test_a_lab_comes_back_on_other_addresses():
     """Its subnet is somebody else's by now: the next free one is taken, and the certificates follow."""
     lab = Lab(new_name())
     try:
-        lab.up("--nodes", "1")
-        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
-        supervisor = lab.processes("supervise")
-        assert len(supervisor) == 1
-        os.kill(supervisor[0], signal.SIGKILL)
-        wait_until("all of it is gone", lambda: not lab.processes("fairlead"))
+        killed_with_an_object(lab)
         path = lab.state_dir + "/lab.json"
         record = json.load(open(path))
         old = record["plan"]["v4"].split(".")[2]
@@ -203,12 +208,7 @@ def test_second_up_says_it_is_running(lab):
 def test_objects_survive_a_killed_supervisor():
     lab = Lab(new_name())
     try:
-        lab.up("--nodes", "1")
-        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}, "data": {"a": "b"}})
-        supervisor = lab.processes("supervise")
-        assert len(supervisor) == 1
-        subprocess.run(["kill", "-9", str(supervisor[0])], check=True)
-        wait_until("its children are gone with it", lambda: not lab.processes("fairlead-labd"))
+        killed_with_an_object(lab)
         lab.up("--nodes", "1")
         assert lab.get("cm/kept")["data"] == {"a": "b"}
     finally:
