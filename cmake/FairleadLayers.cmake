@@ -1,5 +1,5 @@
-# add_layer(NAME [LIBS external ...]): one static library per directory of src/, its parts (NAME/PART/) included. What it may link
-# is read from layers.conf, so that the build and the include check tell the same story.
+# add_layer(NAME [LIBS external ...]): one static library per directory of src/, and lab/, its parts (NAME/PART/) included. What it may
+# link is read from layers.conf, so that the build and the include check tell the same story.
 file(STRINGS ${CMAKE_SOURCE_DIR}/layers.conf FAIRLEAD_LAYER_LINES REGEX "^[a-z]+:")
 
 function(layer_uses name out)
@@ -19,10 +19,11 @@ function(add_layer name)
   list(FILTER sources EXCLUDE REGEX "main\\.c$|_main\\.c$")
   file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h ${CMAKE_CURRENT_SOURCE_DIR}/*/*.h)
   list(FILTER headers EXCLUDE REGEX "_priv\\.h$")
+  cmake_path(GET CMAKE_CURRENT_SOURCE_DIR PARENT_PATH tree)
   add_library(fl_${name} STATIC ${sources})
-  target_sources(fl_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR}/src FILES ${headers})
+  target_sources(fl_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${tree} FILES ${headers})
   set_target_properties(fl_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON LINKER_LANGUAGE C)
-  target_include_directories(fl_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(fl_${name} PUBLIC ${tree})
   layer_uses(${name} uses)
   foreach(use IN LISTS uses)
     if(TARGET fl_${use})
@@ -36,7 +37,6 @@ endfunction()
 function(add_program name main)
   cmake_parse_arguments(P "" "" "LAYERS" ${ARGN})
   add_executable(${name} ${main})
-  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
   foreach(layer IN LISTS P_LAYERS)
     target_link_libraries(${name} PRIVATE fl_${layer})
   endforeach()

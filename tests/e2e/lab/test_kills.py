@@ -1,4 +1,4 @@
-"""kill -9 of each process of a lab while pods run: what goes on, what comes back, and within which time (src/lab/README.md has the table)."""
+"""kill -9 of each process of a lab while pods run: what goes on, what comes back, and within which time (lab/README.md has the table)."""
 import os
 import signal
 import subprocess

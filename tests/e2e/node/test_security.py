@@ -1,4 +1,4 @@
-"""A pod as an attacker: what of the machine, the lab and other pods it can read, change or kill (src/lab/README-node.md says what it can)."""
+"""A pod as an attacker: what of the machine, the lab and other pods it can read, change or kill (lab/README-node.md says what it can)."""
 import errno
 import os
 
