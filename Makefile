@@ -1,11 +1,10 @@
 # The commands people use; CMake and Ninja do the work. `make help` lists them.
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
-CMAKE     = cmake -G Ninja
 # One pytest per suite: each has a conftest of its own.
 E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream lint format unit golden e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,14 +13,17 @@ setup:           ## install what is missing from Debian packages
 	@scripts/setup.sh
 
 build: setup     ## build everything (gcc)
-	@$(CMAKE) -S . -B $(BUILD) >/dev/null
+	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin
 
-unit: build      ## unit tests and fuzz corpora
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+unit: build      ## unit tests and fuzz corpora; T=kube/test_schema: those whose name has it
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error $(if $(T),-R '$(T)')
+
+fast: build      ## those that need no root, in seconds
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L '^fast$$'
 
 golden: build    ## rewrite what the model's golden tests expect (read the diff)
 	@GOLDEN_UPDATE=1 ctest --test-dir $(BUILD) -R '^model/' --output-on-failure
@@ -30,7 +32,7 @@ e2e: build       ## end-to-end tests over network namespaces (root)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(E2E)
 
 asan: setup      ## unit and e2e tests under ASan and UBSan
-	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
+	@cmake --preset asan >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 	@rm -rf build-asan/reports && mkdir build-asan/reports
@@ -40,7 +42,7 @@ asan: setup      ## unit and e2e tests under ASan and UBSan
 	@! grep -r . build-asan/reports || { echo "asan: the reports above fail the run" >&2; exit 1; }
 
 tsan: setup      ## unit tests and the packet tests under TSan (root; without address randomization, which gcc 12's TSan cannot bear)
-	@CC=gcc $(CMAKE) -S . -B build-tsan -DSANITIZE=thread >/dev/null
+	@cmake --preset tsan >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
 	@rm -rf build-tsan/reports && mkdir build-tsan/reports
 	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_SANITIZED=1 \
@@ -48,7 +50,7 @@ tsan: setup      ## unit tests and the packet tests under TSan (root; without ad
 	@! grep -r . build-tsan/reports || { echo "tsan: the reports above fail the run" >&2; exit 1; }
 
 clang: setup     ## build with clang
-	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null
+	@cmake --preset clang >/dev/null
 	@cmake --build build-clang -j $(JOBS)
 
 test: unit clang asan tsan e2e ## everything CI runs but lint

@@ -353,9 +353,7 @@ void dns_zone_answer(const struct dns_zone *z, const struct dns_query *q, size_t
     const char *zone = z->domain;
     dns_reply_begin(&a.reply, ret, q, limit);
     memcpy(copy, q->name, sizeof(copy));
-    if (q->opcode != 0) {
-        rcode = DNS_NOTIMP;
-    } else if (in_domain(&a, copy, labels, &n)) {
+    if (in_domain(&a, copy, labels, &n)) {
         answer_forward(&a, labels, n);
     } else if (reverse_v4(q->name, &ip) || reverse_v6(q->name, &ip)) {
         zone = ip.family == AF_INET ? "in-addr.arpa" : "ip6.arpa";

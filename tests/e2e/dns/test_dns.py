@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from api_server import Server
-from conftest import Dns, Message, create, query, read_message
+from conftest import Dns, create, read_message
+from dns_wire import Message, query
 from suite import SLOW, wait_until
 
 HTTP = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "udp", "port": 53, "protocol": "UDP"}]
