@@ -1,6 +1,7 @@
 #pragma once
-/* The backend's own state, for its three parts: changes and transactions (nftables.c), the picture
- * read back from the kernel (nftables_adopt.c), flows of UDP (udp_flows.c). */
+/* The backend's own state, for its parts: changes and transactions (nftables.c), the picture
+ * (nftables_picture.c) and how it is read back from the kernel (nftables_adopt.c), flows of UDP
+ * (udp_flows.c). */
 
 #include "dataplane/nftables_affinity.h"
 #include "dataplane/udp_flows.h"
