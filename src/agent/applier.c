@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 
-enum { RETRY_MS = 1000, SETTLE_MS = 5 };
+enum { RETRY_MS = 1000, SETTLE_MS = 5, SAMPLE_MS = 10 * 1000 };
 
 struct applier {
     struct loop *loop;
@@ -22,11 +22,11 @@ struct applier {
     pthread_t thread;
     pthread_mutex_t lock;
     int bell;
-    struct agent_delta *next; /* under lock */
-    bool stop;                /* under lock */
-    bool busy, freed;         /* the loop's */
-    _Atomic unsigned answers; /* on their way to the loop, which keep this alive */
-    bool failed, unsettled;   /* the thread's */
+    struct agent_delta *next;        /* under lock */
+    bool stop;                       /* under lock */
+    bool busy, freed;                /* the loop's */
+    _Atomic unsigned answers;        /* on their way to the loop, which keep this alive */
+    bool failed, unsettled, sampled; /* the thread's */
 };
 
 struct answer {
@@ -56,6 +56,7 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
     r->delta = delta;
     r->result = *result;
     a->backend->ops->counters(a->backend, &r->result.counters);
+    a->sampled = r->result.counters.sampled;
     a->answers++;
     loop_post(a->loop, on_answer, r);
 }
@@ -92,10 +93,22 @@ static void repair(struct applier *a)
         answer(a, &r, false);
 }
 
+static void sample(struct applier *a)
+{
+    struct applier_result r = {.sample = true};
+    answer(a, &r, false);
+}
+
 static void settle(struct applier *a)
 {
     a->unsettled = false;
     a->backend->ops->settle(a->backend);
+    sample(a); /* what it did */
+}
+
+static int idle_ms(const struct applier *a)
+{
+    return a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->sampled ? SAMPLE_MS : -1;
 }
 
 static void *applier_thread(void *user)
@@ -104,7 +117,7 @@ static void *applier_thread(void *user)
     int watch = a->backend->ops->watch_fd(a->backend);
     for (;;) {
         struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
-        int n = poll(fds, 2, a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : -1);
+        int n = poll(fds, 2, idle_ms(a));
         uint64_t rings;
         if (n < 0 && errno != EINTR)
             return NULL;
@@ -120,8 +133,10 @@ static void *applier_thread(void *user)
             return NULL;
         else if (a->unsettled)
             settle(a);
-        else if (n == 0 || fds[1].revents)
+        else if (fds[1].revents || (n == 0 && a->failed))
             repair(a);
+        else if (n == 0)
+            sample(a);
     }
 }
 

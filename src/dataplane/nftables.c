@@ -66,6 +66,8 @@ static void collect_classes(struct nftables *n)
     struct nfnl_batch b;
     struct err ignored;
     VEC(uint32_t) idle[2] = {{0}, {0}};
+    if (n->broken || n->n_idle <= CLASSES_IDLE_MAX)
+        return;
     for (unsigned f = 0; f < 2; f++)
         for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
             for (uint32_t bit = 0; bit <= VALUE_SCOPE_LOCAL; bit += VALUE_SCOPE_LOCAL) {
@@ -73,18 +75,16 @@ static void collect_classes(struct nftables *n)
                 if (c->in_kernel && c->refs == 0)
                     vec_push(&idle[f], i | bit);
             }
-    if (!n->broken && idle[0].n + idle[1].n > CLASSES_IDLE_MAX) {
-        nft_batch_begin(n->nft, &b, 0);
-        for (unsigned f = 0; f < 2; f++) {
-            nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
-            VEC_FOREACH (count, &idle[f])
-                nftables_delete_class(&b, *count);
-        }
-        if (commit(n, &b, &ignored) == 0)
-            for (unsigned f = 0; f < 2; f++)
-                VEC_FOREACH (count, &idle[f])
-                    nftables_class(n, f, *count)->in_kernel = false;
+    nft_batch_begin(n->nft, &b, 0);
+    for (unsigned f = 0; f < 2; f++) {
+        nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
+        VEC_FOREACH (count, &idle[f])
+            nftables_delete_class(&b, *count);
     }
+    if (commit(n, &b, &ignored) == 0)
+        for (unsigned f = 0; f < 2; f++)
+            VEC_FOREACH (count, &idle[f])
+                nftables_class_note(n, nftables_class(n, f, *count), false);
     vec_done(&idle[0]);
     vec_done(&idle[1]);
 }
@@ -168,7 +168,7 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
         return;
     struct values before = nftables_values(s), none = {{0}};
     change_values(n, &key, &before, &none);
-    nftables_affinity_set(&n->affinity, &n->changes, s, 0, &key);
+    nftables_affinity_leave(&n->affinity, &n->changes, s, 0, &key);
     change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
     change_sources(n, s, false, NULL, 0);
@@ -185,9 +185,10 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
     struct frontend_state *s = frontend_table_get(&n->table, &f->key);
     bool local = dataplane_policy_is_local(f->policy);
     struct values before = nftables_values(s);
+    nftables_affinity_leave(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
     bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
     gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
-    nftables_affinity_set(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
+    nftables_affinity_join(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
     nftables_affinity_sweep(&n->changes, s);
     change_sources(n, s, f->restricted, f->sources, f->n_sources);
     s->policy = (uint8_t)f->policy;
@@ -267,6 +268,7 @@ static void forget(struct nftables *n)
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         map_done(&n->lists[l]);
     memset(n->classes, 0, sizeof(n->classes));
+    n->n_classes = n->n_idle = 0;
     nftables_changes_clear(&n->changes);
     vec_clear(&n->classes_new[0]);
     vec_clear(&n->classes_new[1]);
@@ -290,6 +292,7 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
             nftables_add_hooks(&b, f);
     }
     n->hooked = exists && !scratch;
+    memset(n->forgotten, 0, sizeof(n->forgotten));
     return commit(n, &b, reterr);
 }
 
@@ -429,7 +432,7 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
 static void nftables_settle(struct dataplane *d)
 {
     struct nftables *n = of(d);
-    if (udp_flows_settle(&n->flows, &n->table, &n->counters.conntrack_removed) < 0)
+    if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
         n->counters.failures++;
     collect_classes(n);
 }
@@ -439,15 +442,27 @@ static void nftables_dump(const struct dataplane *d, struct buf *out)
     frontend_table_dump(&of(d)->table, out);
 }
 
+static void count_forgotten(struct nftables *n)
+{
+    n->counters.sampled = nftables_affinity_is_used(&n->affinity);
+    for (unsigned f = 0; f < 2 && n->counters.sampled; f++) {
+        uint64_t now;
+        struct err ignored;
+        if (nft_chain_packets(n->nft, nftables_families[f].nfproto, NFTABLES_TABLE,
+                              NFTABLES_FORGOTTEN, &now, &ignored) < 0)
+            continue;
+        n->counters.clients_forgotten[f] += now - MIN(now, n->forgotten[f]);
+        n->forgotten[f] = now;
+    }
+}
+
 static void nftables_counters(const struct dataplane *d, struct dataplane_counters *ret)
 {
     struct nftables *n = of(d);
+    count_forgotten(n);
     *ret = n->counters;
     ret->frontends = n->table.map.used;
-    for (unsigned f = 0; f < 2; f++)
-        for (int scope = 0; scope < _SCOPE_MAX; scope++)
-            for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
-                ret->classes += n->classes[f][scope][i].in_kernel;
+    ret->classes = n->n_classes;
 }
 
 static int nftables_repair(struct dataplane *d, struct err *reterr)

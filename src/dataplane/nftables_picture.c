@@ -22,15 +22,31 @@ struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count
                       [MIN(number, (uint32_t)DATAPLANE_ENDPOINTS_MAX)];
 }
 
+static void count_class(struct nftables *n, const struct class *c, int by)
+{
+    n->n_classes += c->in_kernel ? (uint32_t)by : 0u;
+    n->n_idle += c->in_kernel && c->refs == 0 ? (uint32_t)by : 0u;
+}
+
+void nftables_class_note(struct nftables *n, struct class *c, bool in_kernel)
+{
+    count_class(n, c, -1);
+    c->in_kernel = in_kernel;
+    count_class(n, c, 1);
+}
+
 void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
 {
     unsigned f = family_index(k->family);
     struct class *c = nftables_class(n, f, count);
     if (count == 0)
         return;
+    ASSERT(by > 0 || c->refs > 0);
+    count_class(n, c, -1);
     c->refs += (uint32_t)by;
+    count_class(n, c, 1);
     if (by < 0 || c->in_kernel)
         return;
-    c->in_kernel = true;
+    nftables_class_note(n, c, true);
     vec_push(&n->classes_new[f], count);
 }

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "base/time.h"
+
 struct drain_list {
     size_t n;
     struct dataplane_endpoint v[];
@@ -120,8 +122,11 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
            !(l && list_has(l, &e));
 }
 
-static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, uint64_t *deleted)
+static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family,
+                         struct dataplane_counters *c)
 {
+    unsigned index = family == AF_INET6;
+    uint64_t start = time_mono_us();
     struct conntrack_filter f = {.family = family};
     const struct frontend_key *only = NULL;
     struct err ignored;
@@ -139,16 +144,18 @@ static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, 
         memcpy(f.dst.bytes, only->ip, sizeof(only->ip));
     }
     int r = conntrack_delete_udp(u->conntrack, &f, flow_is_stale, st, &n, &ignored);
-    *deleted += n;
+    c->conntrack_removed[index] += n;
+    durations_add(&c->conntrack[index], time_mono_us() - start);
     return r;
 }
 
-int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t, uint64_t *deleted)
+int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t,
+                     struct dataplane_counters *c)
 {
     struct stale st = {.flows = u, .table = t};
     VEC_FOREACH (k, &u->changed)
         map_put(&st.keys, str_of(k, sizeof(*k)), k);
-    int v4 = settle_family(u, &st, AF_INET, deleted), v6 = settle_family(u, &st, AF_INET6, deleted);
+    int v4 = settle_family(u, &st, AF_INET, c), v6 = settle_family(u, &st, AF_INET6, c);
     map_done(&st.keys);
     vec_clear(&u->changed);
     u->all = u->all && (v4 < 0 || v6 < 0);

@@ -270,6 +270,17 @@ struct model_service *model_service_new(const struct service_object *s,
     return m;
 }
 
+unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external)
+{
+    unsigned n = 0;
+    ASSERT(family < 2);
+    if (!(external ? m->external_local : m->internal_local))
+        return 0;
+    for (size_t i = 0; i < m->n_ports; i++)
+        n += m->ports[i].endpoints[family].n > 0 && m->ports[i].local[family].n == 0;
+    return n;
+}
+
 struct model_service *model_service_ref(struct model_service *m)
 {
     ASSERT(m->refs > 0);
