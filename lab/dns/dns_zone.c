@@ -1,8 +1,8 @@
-/* The names of a cluster, straight from the informers' caches: nothing is compiled, so nothing can
- * be stale. Finding the slices of a service walks all slices; that is fine for a lab (a query over
- * 1,000 slices costs well under a millisecond) and is the limit of this design. PTR walks services
- * likewise. */
+/* The names of a cluster, straight from the model's join of Services and slices: nothing is
+ * compiled, so nothing can be stale. PTR walks all services; that is fine for a lab and is the
+ * limit of this design. */
 #include <ctype.h>
+#include <netinet/in.h>
 #include <stdio.h>
 
 #include "base/addr.h"
@@ -25,31 +25,32 @@ static bool wants(const struct answer *a, uint16_t type)
     return a->query->type == type || a->query->type == DNS_ANY;
 }
 
-static void add_ip(struct answer *a, const char *name, const char *text)
+static void add_ip(struct answer *a, const char *name, const struct ip *ip)
 {
-    struct ip ip;
-    if (text && ip_parse(str_from(text), &ip) == 0 &&
-        wants(a, ip.family == AF_INET6 ? DNS_AAAA : DNS_A))
-        dns_reply_ip(&a->reply, DNS_ANSWER, name, DNS_TTL, &ip);
+    if (wants(a, ip->family == AF_INET6 ? DNS_AAAA : DNS_A))
+        dns_reply_ip(&a->reply, DNS_ANSWER, name, DNS_TTL, ip);
 }
 
 /* ---- endpoints ---- */
 
 struct endpoint_ref {
-    const json_t *slice;
-    const json_t *endpoint;
-    const char *address;
-    char host[80]; /* its hostname, or its address with dashes */
+    const struct slice_object *slice;
+    struct ip ip;
+    const char *hostname; /* NULL = none */
+    char host[80];        /* its hostname, or its address with dashes */
 };
 
-static void endpoint_host(struct endpoint_ref *e)
+static struct endpoint_ref endpoint_ref(const struct slice_object *slice, uint32_t i)
 {
-    const char *hostname = json_key_str(e->endpoint, "hostname");
-    snprintf(e->host, sizeof(e->host), "%s", str_empty(hostname) ? e->address : hostname);
-    if (str_empty(hostname))
-        for (char *p = e->host; *p; p++)
+    struct endpoint_ref e = {
+        .slice = slice, .ip = slice_object_ip(slice, i), .hostname = slice->names[i].hostname};
+    char text[IP_TEXT_BYTES];
+    snprintf(e.host, sizeof(e.host), "%s", e.hostname ? e.hostname : ip_format(&e.ip, text));
+    if (!e.hostname)
+        for (char *p = e.host; *p; p++)
             if (*p == '.' || *p == ':')
                 *p = '-';
+    return e;
 }
 
 typedef void endpoint_fn(const struct endpoint_ref *e, void *user);
@@ -63,60 +64,33 @@ struct walk {
     size_t from, until; /* told */
 };
 
-static void walk_slice(const json_t *slice, bool not_ready_too, struct walk *w)
+static size_t walk_service(const struct joined_service *s, struct walk w)
 {
-    json_t *endpoint, *address;
-    size_t i, k;
-    json_array_foreach(json_at(slice, "endpoints"), i, endpoint)
-    {
-        if (!not_ready_too && !json_at_bool(endpoint, "conditions.ready", true))
-            continue;
-        json_array_foreach(json_at(endpoint, "addresses"), k, address)
-        {
-            struct endpoint_ref e = {
-                .slice = slice, .endpoint = endpoint, .address = json_string_value(address)};
-            size_t at = w->n++;
-            if (!e.address || at < w->from || at >= w->until)
+    VEC_FOREACH (slice, &s->slices)
+        for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
+            if (!s->object->publish_not_ready && !(*slice)->endpoints[i].ready)
                 continue;
-            endpoint_host(&e);
-            w->fn(&e, w->user);
+            size_t at = w.n++;
+            if (at < w.from || at >= w.until)
+                continue;
+            struct endpoint_ref e = endpoint_ref(*slice, i);
+            w.fn(&e, w.user);
         }
-    }
-}
-
-static size_t walk_service(const struct dns_zone *z, const json_t *service, struct walk w)
-{
-    const char *name = json_at_str(service, "metadata.name"),
-               *ns = json_at_str(service, "metadata.namespace");
-    bool not_ready_too = json_at_bool(service, "spec.publishNotReadyAddresses", false);
-    json_t *slice;
-    for (size_t at = 0; informer_next(z->slices, &at, &slice);)
-        if (streq(json_at_str(slice, "metadata.namespace"), ns) &&
-            streq(json_key_str(json_at(slice, "metadata.labels"), "kubernetes.io/service-name"),
-                  name))
-            walk_slice(slice, not_ready_too, &w);
     return w.n;
 }
 
-static void endpoints_each(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
-                           void *user)
+static void endpoints_each(const struct joined_service *s, endpoint_fn *fn, void *user)
 {
-    walk_service(z, service, (struct walk){fn, user, 0, 0, SIZE_MAX});
+    walk_service(s, (struct walk){fn, user, 0, 0, SIZE_MAX});
 }
 
-static void endpoints_by_chance(const struct dns_zone *z, const json_t *service, endpoint_fn *fn,
-                                void *user)
+static void endpoints_by_chance(const struct joined_service *s, endpoint_fn *fn, void *user)
 {
-    size_t n = walk_service(z, service, (struct walk){.n = 0});
+    size_t n = walk_service(s, (struct walk){.n = 0});
     size_t first = n ? rand_below(n) : 0;
-    walk_service(z, service, (struct walk){fn, user, 0, first, n});
+    walk_service(s, (struct walk){fn, user, 0, first, n});
     if (first)
-        walk_service(z, service, (struct walk){fn, user, 0, 0, first});
-}
-
-static bool is_headless(const json_t *service)
-{
-    return streq(json_at_str(service, "spec.clusterIP"), "None");
+        walk_service(s, (struct walk){fn, user, 0, 0, first});
 }
 
 /* ---- addresses and SRV of a service ---- */
@@ -136,86 +110,86 @@ static void endpoint_ip(const struct endpoint_ref *e, void *user)
     if (w->host && !streq(w->host, e->host))
         return;
     w->answer->exists = true;
-    add_ip(w->answer, w->name, e->address);
+    add_ip(w->answer, w->name, &e->ip);
 }
 
-static bool port_matches(const struct want *w, const json_t *port)
+static const char *protocol_name(uint8_t proto)
 {
-    const char *name = json_key_str(port, "name"), *protocol = json_key_str(port, "protocol");
-    return !w->port ||
-           (streq(w->port, name) && !strcasecmp(w->protocol, protocol ? protocol : "TCP"));
+    return proto == IPPROTO_TCP ? "tcp" : proto == IPPROTO_UDP ? "udp" : "sctp";
+}
+
+static void port_srv(const struct want *w, const char *name, uint8_t proto, uint16_t port,
+                     const char *target)
+{
+    if (w->port && (!streq(w->port, name) || strcasecmp(w->protocol, protocol_name(proto)) != 0))
+        return;
+    w->answer->exists = true;
+    if (wants(w->answer, DNS_SRV))
+        dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100, port, target);
 }
 
 static void endpoint_srv(const struct endpoint_ref *e, void *user)
 {
-    struct want *w = user;
+    const struct want *w = user;
     char target[DNS_NAME_BYTES + 100];
-    json_t *port;
-    size_t i;
     snprintf(target, sizeof(target), "%s.%s", e->host, w->base);
-    json_array_foreach(json_at(e->slice, "ports"), i, port)
-    {
-        if (!port_matches(w, port))
-            continue;
-        w->answer->exists = true;
-        if (wants(w->answer, DNS_SRV))
-            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100,
-                          (uint16_t)json_at_int(port, "port", 0), target);
+    for (uint32_t i = 0; i < e->slice->n_ports; i++) {
+        const struct slice_port *p = &e->slice->ports[i];
+        port_srv(w, p->name, p->proto, p->port, target);
     }
 }
 
-static void service_srv(const json_t *service, struct want *w)
+static void service_srv(const struct joined_service *s, struct want *w)
 {
-    json_t *port;
-    size_t i;
-    if (is_headless(service)) {
-        endpoints_by_chance(w->answer->zone, service, endpoint_srv, w);
+    if (s->object->headless) {
+        endpoints_by_chance(s, endpoint_srv, w);
         return;
     }
-    json_array_foreach(json_at(service, "spec.ports"), i, port)
-    {
-        if (!port_matches(w, port))
-            continue;
-        w->answer->exists = true;
-        if (wants(w->answer, DNS_SRV))
-            dns_reply_srv(&w->answer->reply, w->name, DNS_TTL, 0, 100,
-                          (uint16_t)json_at_int(port, "port", 0), w->base);
+    for (uint16_t i = 0; i < s->object->n_ports; i++) {
+        const struct service_port *p = &s->object->ports[i];
+        port_srv(w, p->name, p->proto, p->port, w->base);
     }
 }
 
 static void answer_alias(struct answer *a, const char *target);
 
-static void service_addresses(const json_t *service, struct want *w)
+static void service_addresses(const struct joined_service *s, struct want *w)
 {
-    json_t *ip;
-    size_t i;
+    const struct service_object *o = s->object;
     w->answer->exists = true;
-    if (streq(json_at_str(service, "spec.type"), "ExternalName")) {
-        const char *target = json_at_str(service, "spec.externalName");
-        if (target) {
-            dns_reply_name(&w->answer->reply, DNS_ANSWER, w->name, DNS_CNAME, DNS_TTL, target);
-            answer_alias(w->answer, target);
+    if (o->external_name) {
+        if (*o->external_name) {
+            dns_reply_name(&w->answer->reply, DNS_ANSWER, w->name, DNS_CNAME, DNS_TTL,
+                           o->external_name);
+            answer_alias(w->answer, o->external_name);
         }
         return;
     }
-    if (is_headless(service)) {
-        endpoints_by_chance(w->answer->zone, service, endpoint_ip, w);
+    if (o->headless) {
+        endpoints_by_chance(s, endpoint_ip, w);
         return;
     }
-    const json_t *ips = json_at(service, "spec.clusterIPs");
-    json_array_foreach((json_t *)(uintptr_t)ips, i, ip)
-        add_ip(w->answer, w->name, json_string_value(ip));
-    if (!ips)
-        add_ip(w->answer, w->name, json_at_str(service, "spec.clusterIP"));
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++)
+        add_ip(w->answer, w->name, &o->cluster_ips[i]);
 }
 
 /* ---- names ---- */
 
+/* for (size_t at = 0; service_next(z, &at, &s);) Services alone, not what only slices name. */
+static bool service_next(const struct dns_zone *z, size_t *at, struct joined_service **ret)
+{
+    while (service_join_next(z->join, at, ret))
+        if ((*ret)->object)
+            return true;
+    return false;
+}
+
 static bool namespace_has_services(const struct dns_zone *z, const char *ns)
 {
-    json_t *service;
-    for (size_t at = 0; informer_next(z->services, &at, &service);)
-        if (streq(json_at_str(service, "metadata.namespace"), ns))
+    struct joined_service *s;
+    struct str rest;
+    for (size_t at = 0; service_next(z, &at, &s);)
+        if (str_is(str_cut(str_from(s->key), '/', &rest), ns))
             return true;
     return false;
 }
@@ -234,21 +208,21 @@ static void answer_svc(struct answer *a, char **labels, size_t n)
         return;
     }
     snprintf(key, sizeof(key), "%s/%s", ns, labels[n - 2]);
-    const json_t *service = informer_find(a->zone->services, str_from(key));
+    const struct joined_service *s = service_join_find(a->zone->join, key);
     struct want w = {.answer = a, .name = a->name};
-    if (!service)
+    if (!s || !s->object)
         return;
     snprintf(w.base, sizeof(w.base), "%s.%s.svc.%s", labels[n - 2], ns, a->zone->domain);
     if (n == 2) {
-        service_addresses(service, &w);
-        service_srv(service, &w);
-    } else if (n == 3 && is_headless(service)) {
+        service_addresses(s, &w);
+        service_srv(s, &w);
+    } else if (n == 3 && s->object->headless) {
         w.host = labels[0];
-        endpoints_each(a->zone, service, endpoint_ip, &w);
+        endpoints_each(s, endpoint_ip, &w);
     } else if (n == 4 && labels[0][0] == '_' && labels[1][0] == '_') {
         w.port = labels[0] + 1;
         w.protocol = labels[1] + 1;
-        service_srv(service, &w);
+        service_srv(s, &w);
     }
 }
 
@@ -330,24 +304,18 @@ static bool reverse_v6(const char *name, struct ip *ret)
     return true;
 }
 
-static bool text_is_ip(const char *text, const struct ip *ip)
-{
-    struct ip other;
-    return text && ip_parse(str_from(text), &other) == 0 && ip_eq(&other, ip);
-}
-
 struct reverse {
     struct answer *answer;
     const struct ip *ip;
-    const json_t *service;
+    const char *key; /* of the Service */
 };
 
 static void add_ptr(struct reverse *r, const char *host)
 {
     char target[DNS_NAME_BYTES * 2];
-    snprintf(target, sizeof(target), "%s%s%s.%s.svc.%s", host ? host : "", host ? "." : "",
-             json_at_str(r->service, "metadata.name"),
-             json_at_str(r->service, "metadata.namespace"), r->answer->zone->domain);
+    struct str name, ns = str_cut(str_from(r->key), '/', &name);
+    snprintf(target, sizeof(target), "%s%s" STR_FMT "." STR_FMT ".svc.%s", host ? host : "",
+             host ? "." : "", STR_ARG(name), STR_ARG(ns), r->answer->zone->domain);
     r->answer->exists = true;
     if (wants(r->answer, DNS_PTR))
         dns_reply_name(&r->answer->reply, DNS_ANSWER, r->answer->query->name, DNS_PTR, DNS_TTL,
@@ -357,20 +325,20 @@ static void add_ptr(struct reverse *r, const char *host)
 static void endpoint_ptr(const struct endpoint_ref *e, void *user)
 {
     struct reverse *r = user;
-    if (text_is_ip(e->address, r->ip) && !str_empty(json_key_str(e->endpoint, "hostname")))
+    if (e->hostname && ip_eq(&e->ip, r->ip))
         add_ptr(r, e->host);
 }
 
 static void answer_reverse(struct answer *a, const struct ip *ip)
 {
-    json_t *service, *item;
-    size_t i;
-    for (size_t at = 0; informer_next(a->zone->services, &at, &service);) {
-        struct reverse r = {a, ip, service};
-        json_array_foreach(json_at(service, "spec.clusterIPs"), i,
-                           item) if (text_is_ip(json_string_value(item), ip)) add_ptr(&r, NULL);
-        if (is_headless(service))
-            endpoints_each(a->zone, service, endpoint_ptr, &r);
+    struct joined_service *s;
+    for (size_t at = 0; service_next(a->zone, &at, &s);) {
+        struct reverse r = {a, ip, s->key};
+        for (uint16_t i = 0; i < s->object->n_cluster_ips; i++)
+            if (ip_eq(&s->object->cluster_ips[i], ip))
+                add_ptr(&r, NULL);
+        if (s->object->headless)
+            endpoints_each(s, endpoint_ptr, &r);
     }
 }
 
