@@ -222,14 +222,6 @@ void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s)
     msg_end(b);
 }
 
-void nfnl_set_flush(struct nfnl_batch *b, const char *set)
-{
-    msg_begin(b, NFT_MSG_DELSETELEM, 0);
-    nla_add_cstr(&b->buf, NFTA_SET_ELEM_LIST_TABLE, b->table);
-    nla_add_cstr(&b->buf, NFTA_SET_ELEM_LIST_SET, set);
-    msg_end(b);
-}
-
 /* ---- elements ---- */
 
 static void elems_open(struct nfnl_batch *b)
@@ -313,14 +305,6 @@ void nfnl_elem_add_verdict(struct nfnl_batch *b, struct str key, int verdict, co
     size_t d = nla_nest_begin(&b->buf, NFTA_SET_ELEM_DATA);
     verdict_add(b, verdict, chain);
     nla_nest_end(&b->buf, d);
-    nla_nest_end(&b->buf, elem);
-}
-
-void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end)
-{
-    size_t elem = elem_open(b, key);
-    if (end)
-        nla_add_be32(&b->buf, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
     nla_nest_end(&b->buf, elem);
 }
 
