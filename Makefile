@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own.
 E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ fuzz: setup      ## build libFuzzer targets and run each for FUZZ_SECONDS (30)
 
 bench: build     ## all benchmarks (minutes)
 	@bench/run-all.sh $(BUILD)
+
+bench-proxy: build ## proxies beside one another: CPU time, instructions, latency per request
+	@FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) bench/proxy/run.sh
 
 clean:
 	@rm -rf build build-asan build-tsan build-clang build-fuzz
