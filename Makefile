@@ -1,10 +1,11 @@
 # The commands people use; CMake and Ninja do the work. `make help` lists them.
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
+PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own.
 E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,13 +59,12 @@ test: unit clang asan tsan e2e ## everything CI runs but lint
 test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
 	@scripts/test-fresh.sh
 
-conform: build ## controllers, nodes, agents beside a real kube-apiserver (root; Go builds it, or KUBE_APISERVER, ETCD)
-	@[ -n "$(KUBE_APISERVER)" ] || tests/conformance/build-peers.sh $(CURDIR)/build/peers
-	@KUBE_APISERVER=$(or $(KUBE_APISERVER),$(CURDIR)/build/peers/kube-apiserver) ETCD=$(or $(ETCD),$(CURDIR)/build/peers/etcd-server) \
-	    FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
+conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver coredns
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
-	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(CURDIR)/build/peers
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(PEERS)
 
 lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@python3 tools/check-layers.py
@@ -81,6 +81,9 @@ fuzz: setup      ## build libFuzzer targets and run each for FUZZ_SECONDS (30)
 
 bench: build     ## all benchmarks (minutes)
 	@bench/run-all.sh $(BUILD)
+
+bench-proxy: build ## proxies beside one another: CPU time, instructions, latency per request
+	@FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) bench/proxy/run.sh
 
 clean:
 	@rm -rf build build-asan build-tsan build-clang build-fuzz

@@ -9,6 +9,10 @@
 struct dns_zone {
     const char *domain; /* "cluster.local" */
     const struct service_join *join;
+    const struct map *namespaces; /* by name; values mean nothing */
+    const struct ip *own;         /* the server's addresses but loopback */
+    size_t n_own;
+    uint32_t serial; /* of the SOA: when something changed last, Unix seconds */
 };
 
 /* Writes the whole answer to one query. limit: the most bytes it may have. */

@@ -110,6 +110,7 @@ static void write_name(struct dns_reply *r, const char *name)
 void dns_reply_begin(struct dns_reply *r, struct buf *b, const struct dns_query *q, size_t limit)
 {
     static const char head[DNS_HEAD_BYTES];
+    ASSERT(limit >= DNS_UDP_BYTES && limit <= DNS_TCP_BYTES_MAX);
     *r = (struct dns_reply){.b = b, .begin = b->n, .limit = limit, .query = q};
     buf_add(b, head, sizeof(head));
     buf_add_str(b, q->question);
@@ -153,6 +154,9 @@ static void record_end(struct dns_reply *r, enum dns_section s, struct record re
     size_t n = r->b->n - rec.length_at - 2;
     r->b->p[rec.length_at] = (char)(n >> 8);
     r->b->p[rec.length_at + 1] = (char)n;
+    ASSERT(n <= UINT16_MAX && s >= DNS_ANSWER && s <= DNS_ADDITIONAL);
+    for (unsigned later = s + 1u; later <= DNS_ADDITIONAL; later++)
+        ASSERT(r->counts[later] == 0); /* sections come in order */
     if (is_there_already(r, rec))
         r->b->n = rec.begin;
     else

@@ -89,7 +89,6 @@ struct nfnl_set {
     uint32_t size; /* expected elements, 0 = unknown */
 };
 void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s);
-void nfnl_set_flush(struct nfnl_batch *b, const char *set);
 /* Bytes of one component in a register: rounded up to whole words. */
 size_t nfnl_type_bytes(enum nfnl_type t);
 
@@ -98,8 +97,6 @@ size_t nfnl_type_bytes(enum nfnl_type t);
 void nfnl_elems_begin(struct nfnl_batch *b, uint16_t op, const char *set);
 void nfnl_elem_add(struct nfnl_batch *b, struct str key, struct str data);
 void nfnl_elem_add_verdict(struct nfnl_batch *b, struct str key, int verdict, const char *chain);
-/* Interval sets: the element opens a range, or (end) closes it. */
-void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end);
 /* Concatenations with intervals: every component from key to end (inclusive). */
 void nfnl_elem_add_range(struct nfnl_batch *b, struct str key, struct str end);
 void nfnl_elems_end(struct nfnl_batch *b);

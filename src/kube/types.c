@@ -116,7 +116,6 @@ struct service_object *service_object_decode(const json_t *j)
     if (streq(type, "ExternalName"))
         s->external_name = xstrdup(external_name ? external_name : "");
     s->dns_only = str_empty(ip) || s->headless || s->external_name;
-    s->publish_not_ready = json_at_bool(j, "spec.publishNotReadyAddresses", false);
     s->external_local = external && streq(external, "Local");
     s->internal_local = internal && streq(internal, "Local");
     if (affinity && streq(affinity, "ClientIP")) {

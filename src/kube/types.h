@@ -28,10 +28,9 @@ struct service_object {
     char *external_name; /* of type ExternalName ("" if it has none); else NULL */
     bool headless;       /* clusterIP None */
     bool dns_only;       /* no ClusterIP, or ExternalName: nothing for the model (row 1) */
-    bool publish_not_ready;
-    bool external_local;    /* externalTrafficPolicy */
-    bool internal_local;    /* internalTrafficPolicy */
-    uint32_t affinity_s;    /* sessionAffinity ClientIP; 0 = none */
+    bool external_local; /* externalTrafficPolicy */
+    bool internal_local; /* internalTrafficPolicy */
+    uint32_t affinity_s; /* sessionAffinity ClientIP; 0 = none */
     struct ip *cluster_ips; /* owned arrays */
     struct ip *external_ips;
     struct ip *balancer_ips;       /* of status, with ipMode VIP (row 19) */

@@ -13,13 +13,7 @@ focus=${FOCUS:-'\[sig-network\] (Services|EndpointSlice)'}
 skip=${SKIP:-'Disruptive|SCTP|LoadBalancer|evicted|unready pods'}
 lab=upstream
 
-tests/conformance/build-peers.sh "$dir" >/dev/null
-if [ ! -x "$dir/e2e.test" ]; then
-    (cd "$dir/kubernetes" &&
-        printf '//go:build tools\n\npackage tools\n\nimport (\n\t_ "k8s.io/kubernetes/test/e2e"\n\t_ "k8s.io/kubernetes/test/images/agnhost"\n)\n' >tools_e2e.go &&
-        go mod tidy 2>/dev/null && go build -o "$dir/agnhost" k8s.io/kubernetes/test/images/agnhost &&
-        go test -c -o "$dir/e2e.test" k8s.io/kubernetes/test/e2e)
-fi
+tests/conformance/build-peers.sh "$dir" e2e.test agnhost
 command -v nc >/dev/null || apt-get install -y -qq netcat-openbsd >/dev/null # what the suite runs inside its pods
 [ ! -e /agnhost ] || { echo "error: /agnhost is there already" >&2; exit 1; }
 trap '"$bin/fairlead" lab down --name $lab --quiet; rm -f /agnhost /agnhost.bin' EXIT

@@ -98,18 +98,32 @@ QUESTIONS = [(t, n, {}) for n in (
         ("A", "1-2-3.dns.pod"), ("A", "1-2-3-400.dns.pod"), ("A", "name.dns.pod"), ("A", "pod"), ("A", "dns.pod"), ("A", "nowhere.pod"), ("A", "x.1-2-3-4.dns.pod"), ("TXT", "1-2-3-4.dns.pod"), ("SRV", "1-2-3-4.dns.pod"),
         ("A", "1-2-3-4.bare.pod"),
         # The tree.
-        ("A", ""), ("SOA", ""), ("NS", ""), ("TXT", ""), ("ANY", ""), ("A", "svc"), ("SOA", "svc"), ("NS", "svc"), ("A", "dns.svc"), ("A", "bare.svc"), ("A", "nowhere.svc"), ("A", "web.bare.svc"),
-        ("A", "web.nowhere.svc"), ("A", "nobody.dns.svc"), ("A", "a.b.c.d.e.f.g.dns.svc"), ("A", "x"), ("A", "x.y"), ("A", "web.dns"), ("TXT", "dns-version"), ("A", "dns-version"), ("A", "ns.dns"), ("AAAA", "ns.dns"),
+        ("A", ""), ("SOA", ""), ("TXT", ""), ("ANY", ""), ("A", "svc"), ("SOA", "svc"), ("NS", "svc"), ("A", "dns.svc"), ("A", "bare.svc"), ("A", "nowhere.svc"), ("A", "web.bare.svc"),
+        ("A", "web.nowhere.svc"), ("A", "nobody.dns.svc"), ("A", "a.b.c.d.e.f.g.dns.svc"), ("A", "x"), ("A", "x.y"), ("A", "web.dns"), ("TXT", "dns-version"), ("A", "dns-version"), 
         ("A", "ns.dns.svc"), ("A", "*.dns.svc"), ("A", "web.*.svc"), ("SRV", "*.*.web.dns.svc"), ("A", "hostmaster"), ("A", "kubernetes.default.svc"), ("SRV", "_https._tcp.kubernetes.default.svc"),
         # The way back.
         ("PTR", "1.9.96.10.in-addr.arpa."), ("PTR", "1.0.1.10.in-addr.arpa."), ("PTR", "2.0.1.10.in-addr.arpa."), ("PTR", "1.2.1.10.in-addr.arpa."), ("PTR", "2.2.1.10.in-addr.arpa."), ("PTR", "3.2.1.10.in-addr.arpa."),
         ("PTR", reverse6("fd00::1") + "."), ("PTR", "1.5.1.10.in-addr.arpa."), ("PTR", "9.9.9.9.in-addr.arpa."), ("A", "1.0.1.10.in-addr.arpa."), ("PTR", "in-addr.arpa."), ("PTR", "1.0.1.in-addr.arpa."), ("PTR", "10.in-addr.arpa."),
-        ("SOA", "in-addr.arpa."), ("NS", "in-addr.arpa."), ("PTR", "999.0.1.10.in-addr.arpa."), ("PTR", "x." + reverse6("fd00::1") + "."), ("PTR", "ip6.arpa."),
+        ("SOA", "in-addr.arpa."), ("PTR", "999.0.1.10.in-addr.arpa."), ("PTR", "x." + reverse6("fd00::1") + "."), ("PTR", "ip6.arpa."),
         # Not ours.
         ("A", "example.org."), ("A", "local."), ("A", "xcluster.local."), ("A", "cluster.local.org."), ("A", "."), ("NS", "."),
     )] + [("A", "web.dns.svc", o) for o in (
         {"edns": 1232}, {"edns": 1232, "version": 1}, {"rrclass": 3}, {"rrclass": 255}, {"rrclass": 4}, {"flags": 0x0110}, {"flags": 0}, {"flags": 0x0900}, {"flags": 0x2100},
     )] + [("AXFR", "", {}), ("SOA", "", {"rrclass": 3}), ("TXT", "dns-version", {"edns": 4096})]
+
+
+# Where ours differs on purpose: why, and what it says.
+NAME_IS_THERE = "the name is there with other types: NOERROR without records (RFC 2308); NXDOMAIN would deny all of them (RFC 8020)"
+NOTHING_BELOW = "there is no such name: what stands below a pod's name or an address is not that pod or address"
+DIFFERS = {
+    "TXT cluster.local": (NAME_IS_THERE, ["NOERROR aa", "authority cluster.local SOA"]),
+    "A dns-version.cluster.local": (NAME_IS_THERE, ["NOERROR aa", "authority cluster.local SOA"]),
+    "A 1.0.1.10.in-addr.arpa": (NAME_IS_THERE, ["NOERROR aa", "authority in-addr.arpa SOA"]),
+    "A x.1-2-3-4.dns.pod.cluster.local": (NOTHING_BELOW, ["NXDOMAIN aa", "authority cluster.local SOA"]),
+    f"PTR x.{reverse6('fd00::1')}": (NOTHING_BELOW, ["NXDOMAIN aa", "authority ip6.arpa SOA"]),
+    "A web.dns.svc.cluster.local flags=8448": ("a NOTIFY is no question (RFC 1996)", ["NOTIMP"]),
+    "SRV 1-2-3-4.dns.pod.cluster.local": ("a pod has no ports that a name could say", ["NOERROR aa", "authority cluster.local SOA"]),
+}
 
 
 def full(name):

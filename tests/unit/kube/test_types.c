@@ -103,13 +103,13 @@ static void test_service_kinds(void **state)
 {
     static const struct {
         const char *spec, *external_name;
-        bool headless, dns_only, publish;
+        bool headless, dns_only;
     } rows[] = {
-        {"{\"clusterIP\":\"10.96.0.1\"}", NULL, false, false, false},
-        {"{\"clusterIP\":\"None\",\"publishNotReadyAddresses\":true}", NULL, true, true, true},
-        {"{\"type\":\"ExternalName\",\"externalName\":\"x.test\"}", "x.test", false, true, false},
-        {"{\"type\":\"ExternalName\"}", "", false, true, false},
-        {"{}", NULL, false, true, false},
+        {"{\"clusterIP\":\"10.96.0.1\"}", NULL, false, false},
+        {"{\"clusterIP\":\"None\"}", NULL, true, true},
+        {"{\"type\":\"ExternalName\",\"externalName\":\"x.test\"}", "x.test", false, true},
+        {"{\"type\":\"ExternalName\"}", "", false, true},
+        {"{}", NULL, false, true},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -121,7 +121,6 @@ static void test_service_kinds(void **state)
         assert_true(streq(s->external_name, rows[i].external_name));
         assert_int_equal(s->headless, rows[i].headless);
         assert_int_equal(s->dns_only, rows[i].dns_only);
-        assert_int_equal(s->publish_not_ready, rows[i].publish);
     }
 }
 
