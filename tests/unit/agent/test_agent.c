@@ -338,6 +338,12 @@ static void test_row_21_source_ranges(void **state)
                                          "2 203.0.113.1 6/80 policy 2: none\n",
                                          open);
     assert_frontends(&w, without);
+    /* Of several InternalIPs the first of the family is the node's. */
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"fd00::1\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.3.2\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}");
+    assert_frontends(&w, node);
     world_end(&w);
 }
 
@@ -410,6 +416,37 @@ static void test_rows_22_24_traffic_policies(void **state)
                          "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n"
                          "2 198.51.100.9 6/80 policy 2: 10.244.2.1 8080\n"
                          "2 node 6/30080 policy 2: 10.244.2.1 8080\n");
+    world_end(&w);
+}
+
+/* Hints keep both endpoints of this node from the ClusterIP, not from traffic policy Local: a
+ * change of theirs is one of the local list alone. */
+static void test_rows_24_31_local_endpoints_alone_change(void **state)
+{
+#define NEAR(ip, cond)                                                                             \
+    "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n1\",\"conditions\":{" cond                        \
+    "},\"hints\":{\"forZones\":[{\"name\":\"z2\"}]}}"
+    static const char local[] = "2 10.96.0.1 6/80 policy 3 local: 10.244.1.%d 8080\n",
+                      rest[] = "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "",
+                CLUSTER_IP("10.96.0.1") ",\"internalTrafficPolicy\":\"Local\"," PORT80);
+    for (int last = 2; last > 0; last--) {
+        AUTO_DONE(buf) struct buf want = {0};
+        AUTO_CHARS char *slice =
+            xasprintf(EP_ZONE("10.244.2.1", "z1") "," NEAR("10.244.1.1", "") "," NEAR(
+                          "10.244.1.2", "\"ready\":%s,\"serving\":true"),
+                      last == 2 ? "true" : "false");
+        put_slice(&w, "a", "a-1", "", slice);
+        if (last == 2)
+            world_start(&w);
+        for (int i = 1; i <= last; i++)
+            buf_addf(&want, local, i);
+        buf_add_cstr(&want, rest);
+        assert_frontends(&w, buf_cstr(&want));
+    }
     world_end(&w);
 }
 
@@ -836,6 +873,7 @@ int main(void)
         cmocka_unit_test(test_row_21_source_ranges),
         cmocka_unit_test(test_row_33_affinity_live),
         cmocka_unit_test(test_rows_22_24_traffic_policies),
+        cmocka_unit_test(test_rows_24_31_local_endpoints_alone_change),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),
         cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),

@@ -417,6 +417,10 @@ static void test_row_33_books(void **state)
     assert_false(affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1], &e[2]));
     assert_false(
         affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1] ^ 1u << AFFINITY_GROUP_SHIFT, &e[1]));
+    struct dataplane_endpoint stranger = {.port = 7}; /* not known, but the slot is taken */
+    assert_false(affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1], &stranger));
+    assert_int_equal(affinity_endpoint_number(g, &stranger), 0);
+    assert_int_equal(affinity_endpoint_number(g, &e[1]), n[1]);
     assert_false(affinity_pin_adopt(b, SCOPE_CLUSTER, n[1], &e[2]));
     assert_null(affinity_group_adopt(b, 0));
     assert_null(affinity_group_adopt(b, g->number | 1));
