@@ -1,5 +1,6 @@
 /* fairlead-agent: programs the kernel's Services on one node. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -206,6 +207,7 @@ int main(int argc, char **argv)
                               NULL,
                               args,
                               false};
+    mallopt(M_ARENA_MAX, 1); /* two threads that seldom meet: what one frees the other can use */
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
