@@ -387,7 +387,7 @@ static void end_unhealthy(struct pod *p)
 /* Ports of the node are the pod's while it has its network and something may run in it. */
 static void settle_host_ports(struct pod *p)
 {
-    bool has = p->net.slot >= 0 && (p->step != POD_OVER || pod_anything_runs(p)) &&
+    bool has = p->net.slot >= 0 && (p->step < POD_STOPPING || pod_anything_runs(p)) &&
                pod_wants_host_ports(p);
     if (has == p->has_host_ports)
         return;
@@ -416,9 +416,11 @@ void pod_advance(struct pod *p)
         advance_run(p);
     end_unhealthy(p);
     pod_end_advance(p);
-    if (p->step == POD_STOPPING && !pod_anything_runs(p))
-        delete_object(p);
     settle_host_ports(p);
+    if (p->step == POD_STOPPING && !pod_anything_runs(p)) {
+        node_host_ports_settle(p->node->host_ports); /* who sees the pod gone may count on it */
+        delete_object(p);
+    }
     pod_status_push(p);
 }
 
