@@ -17,6 +17,8 @@ struct node_options {
     struct prefix pod_v6;  /* family 0 = none */
     struct ip internal[2]; /* by family: IPv4, IPv6; family 0 = none */
     struct ip external[2];
+    struct ip reserved[8]; /* somebody's on this network who is no Node: never announced */
+    size_t n_reserved;
     const char *const *labels; /* "key=value" */
     size_t n_labels;
     struct image_table *images;

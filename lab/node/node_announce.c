@@ -3,8 +3,8 @@
  * Every node watches Services and Nodes and computes the same answer: of the Ready nodes the one
  * whose name, hashed with the address, is smallest. That node holds the address on its eth0 as a
  * single host, so it answers ARP and neighbour solicitations; what happens to the packets is the
- * agent's business. Addresses outside the node's own subnet are left alone. Losing a node moves its
- * addresses when it becomes NotReady. */
+ * agent's business. Addresses outside the node's own subnet are left alone, and so are those that
+ * somebody owns. Losing a node moves its addresses when it becomes NotReady. */
 #include "lab/node/node_announce.h"
 
 #include <errno.h>
@@ -54,15 +54,31 @@ static bool list_has(const struct ip *v, size_t n, const struct ip *ip)
     return false;
 }
 
+/* Somebody has it already: a Node, or what the node was told of (the API server, the host). Only
+ * its owner may answer for it; the agents translate what arrives there all the same. */
+static bool owned(const struct node_announce *a, const struct ip *ip)
+{
+    const struct node_options *o = a->node->options;
+    json_t *node, *item;
+    size_t i;
+    struct ip other;
+    bool found = list_has(o->internal, 2, ip) || list_has(o->external, 2, ip) ||
+                 list_has(o->reserved, o->n_reserved, ip);
+    for (size_t at = 0; !found && informer_next(a->node->nodes_informer, &at, &node);)
+        json_array_foreach(json_at(node, "status.addresses"), i, item)
+        {
+            const char *text = json_key_str(item, "address");
+            found = found || (text && ip_parse(str_from(text), &other) == 0 && ip_eq(&other, ip));
+        }
+    return found;
+}
+
 static void want_address(struct node_announce *a, const char *text, struct node_announce *wanted)
 {
     struct ip ip;
     if (!text || ip_parse(str_from(text), &ip) < 0 || !in_subnet(a, &ip))
         return;
-    if (ip_eq(&ip, &a->node->options->internal[ip.family == AF_INET6]) ||
-        ip_eq(&ip, &a->node->options->external[ip.family == AF_INET6]))
-        return; /* a node's own */
-    if (!list_has(wanted->held.v, wanted->held.n, &ip) && elected(a, &ip))
+    if (!list_has(wanted->held.v, wanted->held.n, &ip) && !owned(a, &ip) && elected(a, &ip))
         vec_push(&wanted->held, ip);
 }
 
