@@ -109,6 +109,8 @@ static const struct image *builtin_at(size_t i)
     cache[i].command = (char **)(uintptr_t)builtins[i].argv;
     cache[i].keeps_args = builtins[i].keeps_args;
     cache[i].no_entrypoint = builtins[i].no_entrypoint;
+    cache[i].stands_in =
+        !builtins[i].no_entrypoint && !str_starts(str_from(builtins[i].name), STR("fairlead"));
     return &cache[i];
 }
 
@@ -116,10 +118,10 @@ const struct image *image_find(const struct image_table *t, const char *referenc
 {
     struct str full = str_from(reference), untagged = without_tag(reference),
                name = without_registry(untagged);
-    for (size_t i = 0; i < t->own.n; i++) {
-        const char *own = t->own.v[i].name;
-        if (str_is(full, own) || str_is(untagged, own) || str_is(name, own))
-            return &t->own.v[i];
+    for (size_t i = t->told.n + t->own.n; i-- > 0;) { /* the last one first */
+        const struct image *own = i >= t->own.n ? &t->told.v[i - t->own.n] : &t->own.v[i];
+        if (str_is(full, own->name) || str_is(untagged, own->name) || str_is(name, own->name))
+            return own;
     }
     for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
         if (str_is(name, builtins[i].name))
@@ -134,13 +136,25 @@ void argv_free(char **argv)
     free(argv);
 }
 
+static void image_done(struct image *image)
+{
+    free(image->name);
+    argv_free(image->command);
+}
+
+static void forget_told(struct image_table *t)
+{
+    VEC_FOREACH (image, &t->told)
+        image_done(image);
+    vec_done(&t->told);
+}
+
 void image_table_done(struct image_table *t)
 {
-    VEC_FOREACH (image, &t->own) {
-        free(image->name);
-        argv_free(image->command);
-    }
+    VEC_FOREACH (image, &t->own)
+        image_done(image);
     vec_done(&t->own);
+    forget_told(t);
 }
 
 /* One word of a command, with its quotes removed; NULL at the end, or when a quote does not close.
@@ -170,7 +184,7 @@ static char *next_word(const char **p)
     return buf_take_cstr(&word);
 }
 
-int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
+static int parse(const char *spec, struct image *ret, struct err *reterr)
 {
     const char *eq = strchr(spec, '=');
     VEC(char *) words = {0};
@@ -187,9 +201,32 @@ int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL,
                        "--image %s: the command is empty or a quote does not close", spec);
     }
-    struct image image = {xstrndup(spec, (size_t)(eq - spec)), words.v, true, false};
-    vec_push(&t->own, image);
+    *ret = (struct image){.name = xstrndup(spec, (size_t)(eq - spec)),
+                          .command = words.v,
+                          .keeps_args = true,
+                          .stands_in = true};
     return 0;
+}
+
+int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
+{
+    struct image image;
+    int r = parse(spec, &image, reterr);
+    if (r == 0)
+        vec_push(&t->own, image);
+    return r;
+}
+
+void image_table_tell(struct image_table *t, struct str text)
+{
+    struct err ignored;
+    forget_told(t);
+    while (text.p && text.n) {
+        struct image image;
+        AUTO_CHARS char *line = str_dup(str_cut(text, '\n', &text));
+        if (*line && parse(line, &image, &ignored) == 0)
+            vec_push(&t->told, image);
+    }
 }
 
 static size_t argv_count(char *const *argv)

@@ -279,6 +279,7 @@ static void add_node(struct supervisor *s, unsigned index)
         child_arg(c, "--labels=%s", n->labels);
     VEC_FOREACH (image, &s->record.images)
         child_arg(c, "--image=%s", *image);
+    child_arg(c, "--image-dir=%s", s->dir.path);
     struct str v6_cidr;
     if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &v6_cidr), &services) == 0 &&
         prefix_nth(&services, 10, &dns) == 0)

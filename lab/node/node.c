@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "lab/fabric.h"
 #include "lab/file_tree.h"
+#include "lab/node/image_watch.h"
 #include "lab/node/node_announce.h"
 #include "lab/node/node_host_ports.h"
 #include "lab/node/node_masquerade.h"
@@ -55,6 +56,17 @@ static void on_pod_gone(struct str key, json_t *object, void *user)
     struct pod *p = map_remove(&n->pods, key);
     if (p)
         pod_free(p);
+}
+
+static void on_images(void *user)
+{
+    struct node *n = user;
+    void *value;
+    for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);) {
+        struct pod *p = value;
+        for (size_t i = 0; i < p->n_containers; i++)
+            pod_container_images_changed(&p->containers[i]);
+    }
 }
 
 static void on_pods_error(const char *text, void *user)
@@ -398,6 +410,8 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
         return r;
     }
     masquerade(o);
+    if (o->image_dir)
+        n->images = image_watch_new(n->loop, o->image_dir, o->images, on_images, n);
     n->host_ports = node_host_ports_new(n);
     n->events = event_recorder_new(client, "kubelet", o->name);
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
@@ -424,6 +438,7 @@ void node_free(struct node *n)
     for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);)
         pod_free(value);
     map_done(&n->pods);
+    image_watch_free(n->images);
     trash_free(n->trash);
     kubelet_server_free(n->server);
     if (n->events)

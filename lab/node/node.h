@@ -22,6 +22,7 @@ struct node_options {
     const char *const *labels; /* "key=value" */
     size_t n_labels;
     struct image_table *images;
+    const char *image_dir;   /* where `fairlead lab image` writes; NULL = nowhere */
     const char *cluster_dns; /* NULL = none */
     const char *cluster_domain;
     uint16_t kubelet_port;

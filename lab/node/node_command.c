@@ -14,7 +14,7 @@
 
 struct node_args {
     const char *kubeconfig, *name, *lab, *state_dir, *pod_cidr, *internal, *external, *labels, *dns,
-        *domain, *netns;
+        *domain, *netns, *image_dir;
     const char *cert, *key, *ca;
     struct arg_list images, reserved;
     int64_t port;
@@ -167,6 +167,7 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
     o->labels = r->labels.v;
     o->n_labels = r->labels.n;
     o->images = &r->images;
+    o->image_dir = a->image_dir;
     o->cluster_dns = a->dns;
     o->cluster_domain = a->domain;
     o->kubelet_port = (uint16_t)a->port;
@@ -229,6 +230,8 @@ int node_command(int argc, char **argv)
          "labels of the Node (zone and region have defaults)", 0, 0, false},
         {"image", 0, ARG_STRINGS, &a.images, "NAME=COMMAND",
          "the command that stands for an image; may be repeated", 0, 0, false},
+        {"image-dir", 0, ARG_STRING, &a.image_dir, "DIR",
+         "directory of the file \"" IMAGE_FILE "\", read whenever it is replaced", 0, 0, false},
         {"cluster-dns", 0, ARG_STRING, &a.dns, "IP", "name server of pods", 0, 0, false},
         {"cluster-domain", 0, ARG_STRING, &a.domain, "DOMAIN", "default cluster.local", 0, 0,
          false},

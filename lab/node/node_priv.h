@@ -16,6 +16,7 @@
 #include "lab/node/trash.h"
 #include "lab/node/volume.h"
 
+struct image_watch;
 struct kubelet_server;
 struct node_announce;
 struct node_host_ports;
@@ -41,6 +42,7 @@ struct node {
     struct kubelet_server *server;
     struct node_announce *announce;
     struct node_host_ports *host_ports;
+    struct image_watch *images; /* NULL = no file of them */
 };
 
 enum pod_step {
@@ -173,6 +175,13 @@ void pod_container_start(struct pod_container *c);
 void pod_container_done(struct pod_container *c);
 /* How long to wait before the next start; grows. Pure. */
 uint64_t pod_backoff_next(uint64_t *backoff_ms, uint64_t ran_ms);
+
+/* The node knows other images than before: one that waits for its image tries now. */
+void pod_container_images_changed(struct pod_container *c);
+
+/* ---- pod_command.c ---- */
+/* What it runs; owned. NULL: nobody says. */
+char **pod_container_argv(struct pod_container *c, const struct image *image, const struct env *e);
 
 /* ---- pod_process.c ---- */
 /* The words of a command. e: what $(NAME) in them stands for; NULL = they are used as they are. */

@@ -66,7 +66,7 @@ static void wait_with(struct pod_container *c, const char *reason, const char *m
     retry_after(c, wait ? wait : BACKOFF_FIRST_MS);
 }
 
-/* ---- environment and command ---- */
+/* ---- environment ---- */
 
 static json_t *find_config(const char *kind, const char *name, void *user)
 {
@@ -85,18 +85,6 @@ static int container_env(struct pod_container *c, struct env *e, struct err *ret
         env_set_runtime(e, "TERM", "xterm");
     pod_services_env(c->pod, n->services_informer, e);
     return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
-}
-
-static char **container_argv(struct pod_container *c, const struct image *image,
-                             const struct env *e)
-{
-    size_t n_command, n_args;
-    char **command = pod_expand_words(e, json_at(c->spec, "command"), &n_command);
-    char **args = pod_expand_words(e, json_at(c->spec, "args"), &n_args);
-    char **argv = image_argv(image, command, n_command, args, n_args);
-    argv_free(command);
-    argv_free(args);
-    return argv;
 }
 
 /* ---- exit ---- */
@@ -290,7 +278,7 @@ static const struct image *find_image(struct pod_container *c)
     }
     snprintf(text, sizeof(text),
              "the lab has no command for image \"%s\"; say which one stands for it: fairlead lab "
-             "up --image '%s=COMMAND'",
+             "image '%s=COMMAND'",
              name, name);
     bool again = streq(c->reason, "ErrImagePull") || streq(c->reason, "ImagePullBackOff");
     pod_event(c->pod, "Warning", "Failed", "Failed to pull image \"%s\": %s", name, text);
@@ -353,7 +341,7 @@ void pod_container_start(struct pod_container *c)
     const struct image *image = find_image(c);
     if (!image || configure(c, &e, &mounts, &err) < 0)
         return;
-    char **argv = container_argv(c, image, &e);
+    char **argv = pod_container_argv(c, image, &e);
     if (!argv) {
         (void)err_set(&err, -EINVAL, NULL, "no command specified");
         fail_start(c, "CreateContainerError", &err);
@@ -369,6 +357,15 @@ void pod_container_start(struct pod_container *c)
             fail_start(c, "CreateContainerError", &err);
     }
     argv_free(argv);
+}
+
+void pod_container_images_changed(struct pod_container *c)
+{
+    if (c->state != CONTAINER_WAITING || !pod_container_waits(c) ||
+        (!streq(c->reason, "ErrImagePull") && !streq(c->reason, "ImagePullBackOff")))
+        return;
+    loop_timer_stop(c->retry);
+    pod_changed(c->pod);
 }
 
 void pod_container_done(struct pod_container *c)

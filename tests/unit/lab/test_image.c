@@ -47,6 +47,23 @@ static void test_own(void **state)
     image_table_done(&t);
 }
 
+static void test_told(void **state)
+{
+    (void)state;
+    struct image_table t = {0};
+    struct err err = {0};
+    assert_ok(image_table_add(&t, "web=first", &err));
+    assert_ok(image_table_add(&t, "web=second", &err));
+    assert_string_equal(image_find(&t, "web")->command[0], "second");
+    image_table_tell(&t, STR("web=third\n\nbroken\nnginx=a b\nweb=fourth"));
+    assert_string_equal(image_find(&t, "web")->command[0], "fourth");
+    assert_string_equal(image_find(&t, "docker.io/library/nginx:1")->command[1], "b");
+    assert_int_equal(t.told.n, 3);
+    image_table_tell(&t, (struct str){0});
+    assert_string_equal(image_find(&t, "web")->command[0], "second");
+    image_table_done(&t);
+}
+
 static void assert_argv(char **argv, const char *const *expected)
 {
     size_t i = 0;
@@ -79,6 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_own),
+        cmocka_unit_test(test_told),
         cmocka_unit_test(test_arguments),
     };
     return RUN_TESTS(tests);
