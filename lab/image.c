@@ -23,7 +23,7 @@
 struct builtin {
     const char *name;
     const char *argv[6];
-    bool keeps_args;
+    bool keeps_args;    /* of a mode of fairlead-echo: it knows its original's */
     bool no_entrypoint; /* a tool: the manifest's args are the command, as with Docker's CMD */
 };
 
@@ -35,22 +35,32 @@ static const struct builtin builtins[] = {
     {"nginx", {ECHO, "--http", "80"}, false, false},
     {"httpd", {ECHO, "--http", "80"}, false, false},
     {"caddy", {ECHO, "--http", "80"}, false, false},
-    {"traefik/whoami", {ECHO, "--http", "80"}, false, false},
+    {"traefik/whoami", {ECHO, "--as", "whoami"}, true, false},
     {"nginxdemos/hello", {ECHO, "--http", "80"}, false, false},
-    {"kennethreitz/httpbin", {ECHO, "--http", "80"}, false, false},
-    {"mccutchen/go-httpbin", {ECHO, "--http", "8080"}, false, false},
+    {"kennethreitz/httpbin", {ECHO, "--as", "httpbin"}, true, false},
+    {"mccutchen/go-httpbin", {ECHO, "--as", "go-httpbin"}, true, false},
     {"python", {ECHO, "--http", "8000,8080"}, false, false},
     {"node", {ECHO, "--http", "3000,8080"}, false, false},
     {"hashicorp/http-echo", {ECHO, "--http", "5678"}, false, false},
-    {"ealen/echo-server", {ECHO, "--http", "80"}, false, false},
-    {"e2e-test-images/agnhost", {ECHO, "--http", "8080,9376", "--udp", "8081"}, false, false},
+    {"ealen/echo-server", {ECHO, "--as", "echo-server"}, true, false},
+    {"e2e-test-images/agnhost", {ECHO, "--as", "agnhost"}, true, false},
     {"e2e-test-images/echoserver", {ECHO, "--http", "8080"}, false, false},
     {"e2e-test-images/nginx", {ECHO, "--http", "80"}, false, false},
     {"e2e-test-images/httpd", {ECHO, "--http", "80"}, false, false},
     {"echoserver", {ECHO, "--http", "8080"}, false, false},
     {"google-samples/hello-app", {ECHO, "--http", "8080"}, false, false},
-    {"podinfo", {ECHO, "--http", "9898"}, false, false},
-    {"stefanprodan/podinfo", {ECHO, "--http", "9898"}, false, false},
+    {"podinfo", {ECHO, "--as", "podinfo"}, true, false},
+    {"stefanprodan/podinfo", {ECHO, "--as", "podinfo"}, true, false},
+    {"containous/whoami", {ECHO, "--as", "whoami"}, true, false},
+    {"kuar-demo/kuard-amd64", {ECHO, "--as", "kuard"}, true, false},
+    {"kuar-demo/kuard", {ECHO, "--as", "kuard"}, true, false},
+    {"jmalloc/echo-server", {ECHO, "--as", "jmalloc-echo-server"}, true, false},
+    {"istio/examples-bookinfo-productpage-v1", {ECHO, "--as", "productpage"}, true, false},
+    {"istio/examples-bookinfo-details-v1", {ECHO, "--as", "details"}, true, false},
+    {"istio/examples-bookinfo-ratings-v1", {ECHO, "--as", "ratings"}, true, false},
+    {"istio/examples-bookinfo-reviews-v1", {ECHO, "--as", "reviews-v1"}, true, false},
+    {"istio/examples-bookinfo-reviews-v2", {ECHO, "--as", "reviews-v2"}, true, false},
+    {"istio/examples-bookinfo-reviews-v3", {ECHO, "--as", "reviews-v3"}, true, false},
     {"redis", {ECHO, "--tcp", "6379"}, false, false},
     {"pause", {WAIT}, false, false},
     {"busybox", {WAIT}, false, true},
@@ -109,6 +119,7 @@ static const struct image *builtin_at(size_t i)
     cache[i].command = (char **)(uintptr_t)builtins[i].argv;
     cache[i].keeps_args = builtins[i].keeps_args;
     cache[i].no_entrypoint = builtins[i].no_entrypoint;
+    cache[i].is_mode = builtins[i].argv[1] && streq(builtins[i].argv[1], "--as");
     cache[i].stands_in =
         !builtins[i].no_entrypoint && !str_starts(str_from(builtins[i].name), STR("fairlead"));
     return &cache[i];

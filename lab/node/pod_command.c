@@ -47,27 +47,36 @@ static bool has_program(const struct pod_container *c, const struct env *e, cons
     return false;
 }
 
+/* The command was meant for the original; what is left of it are words for a mode. */
+static void tell_passed_over(struct pod_container *c, const struct image *image,
+                             const char *program)
+{
+    pod_event(
+        c->pod, "Warning", "CommandIgnored",
+        "%s stands in for image \"%s\" and has no program \"%s\": the command is passed over; "
+        "fairlead lab image '%s=COMMAND' says what to run instead",
+        image->command[0], json_key_str(c->spec, "image"), program, image->name);
+}
+
 char **pod_container_argv(struct pod_container *c, const struct image *image, const struct env *e)
 {
     size_t n_command, n_args;
+    VEC(char *) words = {0}; /* for the image's own command */
     char **command = pod_expand_words(e, json_at(c->spec, "command"), &n_command);
     char **args = pod_expand_words(e, json_at(c->spec, "args"), &n_args);
-    char **argv;
-    if (n_command && image->stands_in && !has_program(c, e, command[0])) {
-        VEC(char *) words = {0};
-        for (size_t i = 1; i < n_command && image->is_mode; i++)
-            vec_push(&words, command[i]);
-        for (size_t i = 0; i < n_args; i++)
-            vec_push(&words, args[i]);
-        pod_event(c->pod, "Warning", "CommandIgnored",
-                  "%s stands in for image \"%s\" and has no program \"%s\": the command is passed "
-                  "over; fairlead lab image '%s=COMMAND' says what to run instead",
-                  image->command[0], json_key_str(c->spec, "image"), command[0], image->name);
-        argv = image_argv(image, NULL, 0, words.v, words.n);
-        vec_done(&words);
-    } else {
-        argv = image_argv(image, command, n_command, args, n_args);
-    }
+    AUTO_CHARS char *reference = xasprintf("--standing-in-for=%s", json_key_str(c->spec, "image"));
+    bool passed_over = n_command && image->stands_in && !has_program(c, e, command[0]);
+    if (passed_over)
+        tell_passed_over(c, image, command[0]);
+    if (image->is_mode)
+        vec_push(&words, reference);
+    for (size_t i = 1; i < n_command && image->is_mode; i++)
+        vec_push(&words, command[i]);
+    for (size_t i = 0; i < n_args; i++)
+        vec_push(&words, args[i]);
+    char **argv = passed_over || !n_command ? image_argv(image, NULL, 0, words.v, words.n)
+                                            : image_argv(image, command, n_command, args, n_args);
+    vec_done(&words);
     argv_free(command);
     argv_free(args);
     return argv;

@@ -453,6 +453,11 @@ def test_a_stand_in_passes_over_a_command_it_does_not_have(lab):
     wait_until("it answers", lambda: lab.answers(where, "http://127.0.0.1/name") == "original")
     told = wait_until("it is told", lambda: [m for r, m in events(lab, "original") if r == "CommandIgnored"])
     assert 'has no program "/docker-entrypoint.sh"' in told[0]
+    # A stand-in that knows its original's arguments gets them, and tells the image's version.
+    lab.pod("podinfo", image="stefanprodan/podinfo:6.5.0", command=["./podinfo", "--port=9797"], args=["--level=debug"])
+    lab.wait_ready("podinfo")
+    where = lab.pod_netns("podinfo")
+    wait_until("it answers", lambda: '"version": "6.5.0"' in (lab.answers(where, "http://127.0.0.1:9797/version") or ""))
     lab.fairlead("lab", "image", "--name", lab.name, "mine=fairlead-echo --http 82")
     lab.pod("mine", image="mine", command=["/entrypoint.sh", "-g"], args=["--name", "me"])
     lab.wait_ready("mine")

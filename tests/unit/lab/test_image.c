@@ -22,6 +22,10 @@ static void test_names(void **state)
                                        "nginx@sha256:0123"};
     for (size_t i = 0; i < ARRAY_LEN(same); i++)
         assert_string_equal(command_of(same[i]), "80");
+    assert_string_equal(command_of("docker.io/istio/examples-bookinfo-reviews-v2:1.20.2"),
+                        "reviews-v2");
+    assert_true(image_find(&(struct image_table){0}, "registry.k8s.io/e2e-test-images/agnhost:2.53")
+                    ->is_mode);
     assert_null(command_of("nginx-unprivileged"));
     assert_null(command_of("someone/nginx"));
     assert_non_null(command_of("registry.k8s.io/pause:3.10"));
