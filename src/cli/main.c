@@ -6,7 +6,7 @@
 #include "cli/completion.h"
 
 static const struct cli_command commands[] = {
-    {"lab", NULL, "a cluster on this machine: up, down, status, exec, kubeconfig"},
+    {"lab", NULL, "a cluster on this machine: up, down, status, exec, kubeconfig, image"},
     {"get", cli_get, "shows objects"},
     {"apply", cli_apply, "creates or changes objects from manifests"},
     {"delete", cli_delete, "deletes objects"},
@@ -24,6 +24,7 @@ static const struct cli_command lab_verbs[] = {
     {"status", NULL, "shows a lab, or which labs are up"},
     {"exec", NULL, "runs a command in a node's (or pod's) network namespace"},
     {"kubeconfig", NULL, "prints the kubeconfig of a lab"},
+    {"image", NULL, "says which command stands for an image"},
 };
 
 #define EXIT_CODES                                                                                 \

@@ -34,6 +34,7 @@ void echo_stop(struct echo *e)
         http_server_free(*server);
     VEC_FOREACH (socket, &e->sockets)
         udp_server_free(*socket);
+    resolver_free(e->resolver);
     vec_done(&e->servers);
     vec_done(&e->sockets);
 }

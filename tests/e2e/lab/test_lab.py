@@ -265,7 +265,7 @@ def test_unknown_image_waits_with_a_hint(lab):
         state = statuses and statuses[0]["state"].get("waiting")
         return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
     state = wait_until("it waits for an image", waiting)
-    assert "--image" in state["message"]
+    assert "fairlead lab image" in state["message"]
     lab.delete("pod/stranger")
 
 

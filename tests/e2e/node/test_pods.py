@@ -277,6 +277,21 @@ def test_host_ports(lab):
     assert "18081" not in lab.in_netns("node-1", "nft", "list", "ruleset")
 
 
+def test_host_ports_go_before_their_pod(lab):
+    """Whoever sees the pod gone finds its ports free: with a finalizer the object outlasts the rest of the pod."""
+    def has_rules():
+        return "18081" in lab.in_netns("node-1", "nft", "list", "ruleset")
+
+    lab.wait_ready(ported(lab, "held", "node-1"))
+    wait_until("its rules are there", has_rules)
+    lab.patch("/api/v1/namespaces/default/pods/held", {"metadata": {"finalizers": ["example.com/held"]}})
+    lab.fairlead("delete", "pod", "held", "--wait=false")
+    wait_until("its rules are gone", lambda: not has_rules(), 5)
+    assert lab.get("pod/held")["metadata"]["deletionTimestamp"], "while the object is there"
+    lab.patch("/api/v1/namespaces/default/pods/held", {"metadata": {"finalizers": None}})
+    wait_until("it is gone", lambda: lab.raw("/api/v1/namespaces/default/pods/held")[0] == 404)
+
+
 def test_the_gateway_keeps_its_hardware_address(lab):
     """A bridge takes the lowest address of its ports unless it has one of its own; pods would then lose their gateway."""
     def mac():
