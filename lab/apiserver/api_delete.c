@@ -212,7 +212,7 @@ static bool delete_one(struct api_request *r, const struct delete_options *o, st
         return false;
     }
     object_ref(old);
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     bool changed = mark(r->kind, object, o);
     if (!o->dry_run && (changed || !is_held(r->kind, object)))
         code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
@@ -288,7 +288,7 @@ void api_delete_collection(struct api_request *r)
     api_view_list_begin(&b, API_VIEW_JSON, r->kind);
     for (size_t i = 0; i < chosen.n; i++) {
         api_view_list_item(&b, API_VIEW_JSON, r->kind, chosen.v[i], i == 0);
-        AUTO_JSON json_t *object = api_tree(chosen.v[i]);
+        AUTO_JSON json_t *object = object_tree(chosen.v[i]);
         struct object *stored;
         if (code >= 0 && !o.dry_run && (mark(r->kind, object, &o) || !is_held(r->kind, object)))
             code = delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);

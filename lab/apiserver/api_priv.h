@@ -94,13 +94,16 @@ void api_warn(struct api_request *r, const char *text);
 void api_status_body(struct buf *b, int code, const char *reason, const char *message);
 void api_request_free(struct api_request *r);
 
+/* api_user.c */
+void api_user_add_group(struct api_user *u, struct str group);
+void api_user_done(struct api_user *u);
+
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
 /* audiences NULL or empty: a token for this server itself. ret_for (may be NULL): those of the
  * audiences that an account's token is meant for; a new reference. */
 bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
                             struct api_user *ret, json_t **ret_for);
-void api_user_done(struct api_user *u);
 void api_token_request(struct api_request *r);
 /* Access, rules, subject and token reviews: answered, never stored. */
 void api_review(struct api_request *r);
@@ -166,13 +169,14 @@ void api_watch_event(struct api_server *s, const struct store_event *e);
 void api_watch_init(struct api_server *s);
 void api_watch_done(struct api_server *s);
 
-/* api_write.c */
-void api_create(struct api_request *r);
-void api_update(struct api_request *r);
-void api_patch(struct api_request *r);
+/* api_body.c: what a client sent. */
 /* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error
  * itself. */
 int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret) NODISCARD;
+/* A tree of a kind to its kept form: the kind is the one meant, types are right, unknown fields are
+ * told; answers the error itself. */
+int api_settle_body(struct api_request *r, const struct api_kind *kind, json_t *object,
+                    const char *duplicate) NODISCARD;
 /* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
  * dropped. An empty body is {}. */
 int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
@@ -181,10 +185,13 @@ int api_read_message(struct api_request *r, const struct schema *s, json_t **ret
 int api_read_patch(struct api_request *r, char duplicate[128], json_t **ret) NODISCARD;
 int api_apply_patch(struct api_request *r, const struct schema *schema, const json_t *patch,
                     json_t **object) NODISCARD;
+
+/* api_write.c */
+void api_create(struct api_request *r);
+void api_update(struct api_request *r);
+void api_patch(struct api_request *r);
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
-/* {"metadata":…} of the stored object as a tree; new reference. */
-json_t *api_tree(const struct object *o);
 
 /* api_admission.c: what a cluster's admission adds to new objects; false: answered. */
 bool api_admit_create(struct api_request *r, json_t *object);

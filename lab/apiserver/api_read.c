@@ -12,14 +12,6 @@
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
 
-json_t *api_tree(const struct object *o)
-{
-    json_t *j = NULL;
-    int r = json_parse(str_of(o->json->p, o->json->n), 0, NULL, &j, NULL);
-    ASSERT(r == 0); /* the store holds only what this process encoded */
-    return j;
-}
-
 void api_get(struct api_request *r)
 {
     struct object *o = store_find(r->server->store, r->kind_index, r->ns, r->name);

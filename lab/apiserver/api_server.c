@@ -24,8 +24,8 @@ static void on_store_event(const struct store_event *e, void *user)
 {
     struct api_server *s = user;
     if (e->object->kind == service_kind()) {
-        AUTO_JSON json_t *before = e->before ? api_tree(e->before) : NULL;
-        AUTO_JSON json_t *now = e->type != STORE_DELETED ? api_tree(e->object) : NULL;
+        AUTO_JSON json_t *before = e->before ? object_tree(e->before) : NULL;
+        AUTO_JSON json_t *now = e->type != STORE_DELETED ? object_tree(e->object) : NULL;
         alloc_release(&s->alloc, before);
         alloc_take(&s->alloc, now);
     }
@@ -36,7 +36,7 @@ static void on_store_event(const struct store_event *e, void *user)
 static void load_alloc(struct api_server *s)
 {
     for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
-        AUTO_JSON json_t *service = api_tree(store_at(s->store, service_kind(), i));
+        AUTO_JSON json_t *service = object_tree(store_at(s->store, service_kind(), i));
         alloc_take(&s->alloc, service);
     }
 }

@@ -64,7 +64,7 @@ static bool read_scale(struct api_request *r, json_t **scale)
 
 static void scale(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *wanted = scale_of(r->kind, object);
     struct err err = {0};
     if (str_is(http_exchange_method(r->exchange), "GET")) {
@@ -136,7 +136,7 @@ static bool check_uid(struct api_request *r, const char *resource, const json_t 
 /* pods/binding: what a scheduler says. */
 static void bind_pod(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *body = NULL;
     struct err err = {0};
     char now[21];
@@ -183,7 +183,7 @@ static void bind_pod(struct api_request *r, struct object *old)
 /* namespaces/finalize: the namespace controller has emptied it. */
 static void finalize(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *body = NULL;
     if (api_read_body(r, r->kind, &body) < 0 || !check_uid(r, "namespaces", body, old))
         return;

@@ -67,7 +67,7 @@ static void write_object(struct buf *b, const struct api_kind *kind, const struc
         buf_add(b, o->json->p, o->json->n);
         return;
     }
-    AUTO_JSON json_t *j = api_tree(o);
+    AUTO_JSON json_t *j = object_tree(o);
     kind->from_stored(j);
     json_write(b, j);
 }
@@ -118,7 +118,7 @@ static void write_row(struct buf *b, enum api_view view, const struct api_kind *
     const struct table *t = kind->table;
     int64_t now_s = time_real_s();
     if (!o->cells) {
-        AUTO_JSON json_t *j = api_tree(o);
+        AUTO_JSON json_t *j = object_tree(o);
         o->cells = table_cells(t, j);
     }
     buf_add_cstr(b, "{\"cells\":[");
