@@ -65,6 +65,7 @@ struct api_server {
     struct tls_context *kubelet_tls;
     struct list_node *watches; /* one list head per kind */
     struct api_event_cache *event_cache;
+    struct loop_timer *bootstrap_timer;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
     uint64_t watches_open;
@@ -209,6 +210,14 @@ void api_subresource(struct api_request *r);
 
 /* api_tunnel.c: log, exec, attach through the node. */
 void api_tunnel(struct api_request *r);
+
+/* api_bootstrap.c: what this server makes by itself and keeps up. */
+int api_bootstrap(struct api_server *s, struct err *reterr) NODISCARD;
+void api_bootstrap_done(struct api_server *s);
+void api_bootstrap_event(struct api_server *s, const struct store_event *e);
+/* The address of default/kubernetes, kept for it while it is away. */
+struct ip api_own_cluster_ip(const struct api_server *s);
+bool api_is_own_service(const json_t *service);
 
 /* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is
  * wrong. */

@@ -10,8 +10,6 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "base/rand.h"
-#include "base/time.h"
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
 
@@ -29,6 +27,7 @@ static void on_store_event(const struct store_event *e, void *user)
         alloc_release(&s->alloc, before);
         alloc_take(&s->alloc, now);
     }
+    api_bootstrap_event(s, e);
     api_watch_event(s, e);
 }
 
@@ -301,80 +300,7 @@ static void on_bad_request(int status, const char *why, struct buf *body, void *
     api_status_body(body, status, reason, why);
 }
 
-/* ---- bootstrap ---- */
-
-static int ensure(struct api_server *s, const char *plural, const char *group, const char *version,
-                  json_t *object, struct err *reterr)
-{
-    int index = api_kind_find(str_from(group), str_from(version), str_from(plural));
-    const char *ns = json_at_str(object, "metadata.namespace"),
-               *name = json_at_str(object, "metadata.name");
-    char uid[37], now[21];
-    int r = 0;
-    ASSERT(index >= 0);
-    if (!store_find(s->store, (uint32_t)index, ns ? ns : "", name)) {
-        rand_uuid(uid);
-        time_format_rfc3339(time_real_s(), now);
-        json_put_str(object, "metadata.uid", uid);
-        json_put_str(object, "metadata.creationTimestamp", now);
-        r = store_put(s->store, (uint32_t)index, object, NULL, reterr);
-    }
-    json_decref(object);
-    return r;
-}
-
-static int bootstrap(struct api_server *s, struct err *reterr)
-{
-    static const char *const namespaces[] = {"default", "kube-system", "kube-public",
-                                             "kube-node-lease"};
-    char endpoint[IP_TEXT_BYTES], address[IP_TEXT_BYTES];
-    struct ip first;
-    int r = prefix_nth(&s->config.service_cidrs[0], 1, &first);
-    for (size_t i = 0; r == 0 && i < ARRAY_LEN(namespaces); i++)
-        r = ensure(s, "namespaces", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:{s:s}},s:{s:[s]},s:{s:s}}", "kind", "Namespace",
-                             "apiVersion", "v1", "metadata", "name", namespaces[i], "labels",
-                             "kubernetes.io/metadata.name", namespaces[i], "spec", "finalizers",
-                             "kubernetes", "status", "phase", "Active"),
-                   reterr);
-    ip_format(&s->config.advertise_ip, endpoint);
-    ip_format(&first, address);
-    const char *family = first.family == AF_INET6 ? "IPv6" : "IPv4";
-    const char *endpoint_family = s->config.advertise_ip.family == AF_INET6 ? "IPv6" : "IPv4";
-    if (r == 0)
-        r = ensure(s, "services", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s}},s:{s:[{s:s,s:s,s:i,s:i}],s:s,s:[s],"
-                             "s:s,s:s,s:[s],s:s,s:s},s:{s:{}}}",
-                             "kind", "Service", "apiVersion", "v1", "metadata", "name",
-                             "kubernetes", "namespace", "default", "labels", "component",
-                             "apiserver", "provider", "kubernetes", "spec", "ports", "name",
-                             "https", "protocol", "TCP", "port", 443, "targetPort", s->config.port,
-                             "clusterIP", address, "clusterIPs", address, "type", "ClusterIP",
-                             "sessionAffinity", "None", "ipFamilies", family, "ipFamilyPolicy",
-                             "SingleStack", "internalTrafficPolicy", "Cluster", "status",
-                             "loadBalancer"),
-                   reterr);
-    if (r == 0)
-        r = ensure(s, "endpoints", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i,s:s}]}]}",
-                             "kind", "Endpoints", "apiVersion", "v1", "metadata", "name",
-                             "kubernetes", "namespace", "default", "labels",
-                             "endpointslice.kubernetes.io/skip-mirror", "true", "subsets",
-                             "addresses", "ip", endpoint, "ports", "name", "https", "port",
-                             s->config.port, "protocol", "TCP"),
-                   reterr);
-    if (r == 0)
-        r = ensure(
-            s, "endpointslices", "discovery.k8s.io", "v1",
-            json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:s,s:[{s:[s],s:{s:b}}],s:[{s:s,s:i,s:s}]}",
-                      "kind", "EndpointSlice", "apiVersion", "discovery.k8s.io/v1", "metadata",
-                      "name", "kubernetes", "namespace", "default", "labels",
-                      "kubernetes.io/service-name", "kubernetes", "addressType", endpoint_family,
-                      "endpoints", "addresses", endpoint, "conditions", "ready", 1, "ports", "name",
-                      "https", "port", s->config.port, "protocol", "TCP"),
-            reterr);
-    return r;
-}
+/* ---- start and end ---- */
 
 static int open_tls(struct api_server *s, struct err *reterr)
 {
@@ -421,7 +347,7 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     if (r == 0)
         load_alloc(s);
     if (r == 0)
-        r = bootstrap(s, reterr);
+        r = api_bootstrap(s, reterr);
     if (r == 0) {
         struct http_server_config hc = {
             .tls = s->tls, .body_bytes_max = API_BODY_BYTES_MAX, .idle_timeout_ms = 180000};
@@ -445,6 +371,7 @@ void api_server_free(struct api_server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    api_bootstrap_done(s);
     store_free(s->store);
     alloc_done(&s->alloc);
     free(s->store_kinds);

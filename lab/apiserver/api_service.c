@@ -25,6 +25,9 @@ static const struct prefix *cidr_of(const struct api_server *s, const char *fami
 
 static bool address_in_use(const struct api_server *s, const char *ip, const json_t *self)
 {
+    struct ip own = api_own_cluster_ip(s), asked;
+    if (!api_is_own_service(self) && ip_parse(str_from(ip), &asked) == 0 && ip_eq(&own, &asked))
+        return true; /* also while default/kubernetes is away */
     return alloc_address_taken(&s->alloc, ip, json_at_str(self, "metadata.uid"));
 }
 

@@ -210,11 +210,19 @@ static void check_subset_addresses(const json_t *subset, size_t i, const char *m
     }
 }
 
+/* What was stored once, under whatever rules, may stay. */
+static bool is_unchanged(const json_t *object, const json_t *old, const char *member)
+{
+    const json_t *is = json_object_get(object, member), *was = json_object_get(old, member);
+    return is && was && json_equal(is, was);
+}
+
 void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e)
 {
     size_t i;
     json_t *s;
-    (void)old;
+    if (is_unchanged(object, old, "subsets"))
+        return;
     json_array_foreach(json_at(object, "subsets"), i, s)
     {
         if (!json_array_size(json_at(s, "addresses")) &&
@@ -261,7 +269,8 @@ void validate_endpointslice(const json_t *object, const json_t *old, struct fiel
         error_invalid_text(e, "", "must have at most 1000 items", "endpoints");
     if (json_array_size(json_at(object, "ports")) > 20000)
         error_invalid_text(e, "", "must have at most 20000 items", "ports");
-    json_array_foreach(json_at(object, "endpoints"), i, v) check_slice_addresses(v, i, type, e);
+    if (!is_unchanged(object, old, "endpoints"))
+        json_array_foreach(json_at(object, "endpoints"), i, v) check_slice_addresses(v, i, type, e);
     json_array_foreach(json_at(object, "ports"), i, v)
     {
         const char *name = json_at_str(v, "name");
