@@ -34,10 +34,18 @@ static bool tell_unknown(struct api_request *r, struct str lines)
     }
     if (strict != API_STRICT || !all.n)
         return true;
-    AUTO_CHARS char *version = xstrdup(r->kind->version);
-    api_status(r, 400, "BadRequest", NULL,
-               "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-               r->kind->kind, version, r->kind->kind, buf_cstr(&all));
+    if (str_is(http_exchange_method(r->exchange), "PATCH")) {
+        struct api_causes causes = {0};
+        AUTO_CHARS char *name = xstrdup(r->name);
+        api_cause_add(&causes, "FieldValueInvalid", "patch",
+                      "Invalid value: strict decoding error: %s", buf_cstr(&all));
+        api_invalid(r, name, &causes);
+        api_causes_done(&causes);
+    } else {
+        api_status(r, 400, "BadRequest", NULL,
+                   "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+                   r->kind->kind, r->kind->version, r->kind->kind, buf_cstr(&all));
+    }
     return false;
 }
 
@@ -238,11 +246,12 @@ static bool patch_type_known(struct api_request *r, struct str type)
     return false;
 }
 
-static void patch_failed(struct api_request *r, struct str type, int code, const struct err *err)
+/* operations: a JSON patch that is one, but cannot be done. */
+static void patch_failed(struct api_request *r, bool operations, const struct err *err)
 {
     AUTO_CHARS char *name = xstrdup(r->name);
     AUTO_JSON json_t *details = api_details(r, name);
-    if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
+    if (operations)
         api_status(r, 422, "Invalid", NULL,
                    "the server rejected our request due to an error in our request: %s",
                    err_text(err));
@@ -281,6 +290,7 @@ int api_apply_patch(struct api_request *r, const struct schema *schema, const js
     if (code == 0 && !json_is_object(*object))
         code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
     if (code < 0)
-        patch_failed(r, type, code, &err);
+        patch_failed(
+            r, json_is_array(patch) && str_starts(type, STR("application/json-patch+json")), &err);
     return code;
 }

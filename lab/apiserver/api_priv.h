@@ -122,6 +122,9 @@ bool api_version_reached(struct api_request *r, uint64_t version);
 bool api_options_check(struct api_request *r, bool watch);
 bool api_write_options_check(struct api_request *r);
 bool api_log_options_check(struct api_request *r);
+/* 422 about one option; options names the set ("DeleteOptions"). Returns false. */
+bool api_invalid_option(struct api_request *r, const char *options, const char *field,
+                        const char *reason, const char *message);
 
 /* api_past.c: a kind as it was at an earlier version (not before store_oldest_version). */
 struct api_past_change {
@@ -219,7 +222,14 @@ void api_bootstrap_event(struct api_server *s, const struct store_event *e);
 struct ip api_own_cluster_ip(const struct api_server *s);
 bool api_is_own_service(const json_t *service);
 
-/* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is
- * wrong. */
-void api_service_prepare(struct api_server *s, json_t *object, const json_t *old,
-                         struct api_causes *causes);
+/* api_service.c: addresses and ports of Services. Changes object in place; errors tell what is
+ * wrong, an internal one what could not be had. before NULL: create. */
+void api_service_prepare(struct api_server *s, json_t *object, const json_t *before,
+                         struct field_errors *e);
+
+/* api_service_ports.c: all of specs. What an update leaves out, what is new, and what a new type
+ * does not have. */
+void api_service_keep_ports(json_t *spec, const json_t *old);
+void api_service_settle_ports(const struct api_server *s, json_t *object, const json_t *old,
+                              struct field_errors *e);
+void api_service_drop_ports(json_t *spec, const json_t *old);

@@ -37,17 +37,17 @@ static void keep_from_old(json_t *object, const json_t *old, const char *path)
 
 static void keep_metadata(json_t *object, const json_t *old)
 {
-    static const char *const fixed[] = {"metadata.uid",
-                                        "metadata.creationTimestamp",
+    static const char *const ours[] = {"metadata.generation", "metadata.generateName",
+                                       "metadata.creationTimestamp", "metadata.resourceVersion"};
+    /* Another value is refused by validation. */
+    static const char *const fixed[] = {"metadata.uid", "metadata.namespace", "metadata.name",
                                         "metadata.deletionTimestamp",
-                                        "metadata.deletionGracePeriodSeconds",
-                                        "metadata.generation",
-                                        "metadata.namespace",
-                                        "metadata.name",
-                                        "metadata.generateName",
-                                        "metadata.resourceVersion"};
+                                        "metadata.deletionGracePeriodSeconds"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        keep_from_old(object, old, ours[i]);
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        keep_from_old(object, old, fixed[i]);
+        if (!json_at(object, fixed[i]))
+            keep_from_old(object, old, fixed[i]);
     json_del(object, "metadata.managedFields");
     json_del(object, "metadata.selfLink");
 }
@@ -64,8 +64,7 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
     json_put_str(object, "metadata.creationTimestamp", now);
     static const char *const ours[] = {
         "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-        "metadata.resourceVersion",   "metadata.managedFields",
-        "metadata.selfLink",          "metadata.generation"};
+        "metadata.managedFields", "metadata.selfLink", "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -145,22 +144,58 @@ static void reply_invalid(struct api_request *r, const json_t *object, struct ap
     api_causes_done(causes);
 }
 
+/* Defaults, and what Services get from the server. False: answered. */
+static bool prepare(struct api_request *r, json_t *object, const json_t *before)
+{
+    struct field_errors errors = {0};
+    struct api_causes causes = {0};
+    api_kind_default(&api_kinds[r->kind_index], object);
+    if (streq(r->kind->kind, "Service") && !(before && streq(r->subresource, "status")))
+        api_service_prepare(r->server, object, before, &errors);
+    if (!errors.n)
+        return true;
+    bool internal = streq(errors.v[0].reason, "InternalError");
+    api_causes_take(&causes, &errors);
+    if (!internal) {
+        reply_invalid(r, object, &causes);
+        return false;
+    }
+    api_status(r, 500, "InternalError", NULL, "%s: %s", causes.v[0].field, causes.v[0].message);
+    api_causes_done(&causes);
+    return false;
+}
+
+/* As the last check, so that what is wrong with an object is told first. False: answered. */
+static bool check_new(struct api_request *r, const json_t *object)
+{
+    AUTO_CHARS char *name = xstrdup(json_at_str(object, "metadata.name"));
+    if (json_at_str(object, "metadata.resourceVersion")) {
+        api_status(r, 500, "", NULL, "resourceVersion should not be set on objects to be created");
+        return false;
+    }
+    if (!store_find(r->server->store, r->kind_index, r->ns, name))
+        return true;
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
+               api_kind_resource(r->kind), name);
+    return false;
+}
+
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
 {
     AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
     struct api_causes causes = {0};
     put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
-    if (!streq(r->subresource, "status") || !before) {
-        api_kind_default(&api_kinds[r->kind_index], object);
-        if (streq(r->kind->kind, "Service"))
-            api_service_prepare(r->server, object, before, &causes);
-    }
+    if (!prepare(r, object, before))
+        return;
     api_kind_validate(&api_kinds[r->kind_index], object, before, &causes);
     if (causes.n) {
         reply_invalid(r, object, &causes);
         return;
     }
     api_causes_done(&causes);
+    if (!before && !check_new(r, object))
+        return;
     if (before) {
         count_generation(r->kind, object, before);
         if (same_but_version(object, before)) {
@@ -228,16 +263,8 @@ static char *choose_name(struct api_request *r, const json_t *object)
     }
 }
 
-void api_create(struct api_request *r)
+static void create_object(struct api_request *r, json_t *object)
 {
-    AUTO_JSON json_t *object = NULL;
-    if (r->name) {
-        api_status(r, 405, "MethodNotAllowed", NULL,
-                   "the server does not allow this method on the requested resource");
-        return;
-    }
-    if (api_read_body(r, r->kind, &object) < 0)
-        return;
     const char *ns = json_at_str(object, "metadata.namespace");
     if (r->kind->namespaced && !*r->ns) {
         api_status(r, 400, "BadRequest", NULL, "an empty namespace may not be set during creation");
@@ -252,17 +279,23 @@ void api_create(struct api_request *r)
     AUTO_CHARS char *name = choose_name(r, object);
     if (!name || !check_namespace(r, name))
         return;
-    if (store_find(r->server->store, r->kind_index, r->ns, name)) {
-        AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
-                   api_kind_resource(r->kind), name);
-        return;
-    }
     new_metadata(r, object, name);
     if (r->kind->has_status && !streq(r->kind->kind, "Node"))
         json_object_del(object, "status");
     if (api_admit_create(r, object))
         api_commit(r, object, NULL, 201);
+}
+
+void api_create(struct api_request *r)
+{
+    AUTO_JSON json_t *object = NULL;
+    if (r->name) {
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+        return;
+    }
+    if (api_read_body(r, r->kind, &object) == 0)
+        create_object(r, object);
 }
 
 /* ---- update and patch ---- */
@@ -313,6 +346,14 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
         keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
+static void refuse_name(struct api_request *r, const char *name)
+{
+    AUTO_CHARS char *sent = xstrdup(name);
+    AUTO_CHARS char *want = xstrdup(r->name);
+    api_status(r, 400, "BadRequest", NULL,
+               "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
+}
+
 /* The common end of PUT and PATCH. */
 static void commit_change(struct api_request *r, json_t *object, struct object *old)
 {
@@ -321,11 +362,7 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
                *uid = json_at_str(object, "metadata.uid");
     const char *name = json_at_str(object, "metadata.name");
     if (!str_empty(name) && !streq(name, r->name)) {
-        AUTO_CHARS char *sent = xstrdup(name);
-        AUTO_CHARS char *want = xstrdup(r->name);
-        api_status(r, 400, "BadRequest", NULL,
-                   "the name of the object (%s) does not match the name on the URL (%s)", sent,
-                   want);
+        refuse_name(r, name);
         return;
     }
     const char *ns = json_at_str(object, "metadata.namespace");
@@ -337,14 +374,38 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
                    sent, want);
         return;
     }
+    bool replaces = str_is(http_exchange_method(r->exchange), "PUT");
+    uint64_t number;
+    if (!str_empty(version) && str_to_u64(str_from(version), &number) < 0) {
+        api_status(r, 500, "", NULL, "metadata.resourceVersion: \"%.100s\" is not a version",
+                   version);
+        return;
+    }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
-        (!str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
-        api_conflict(r);
+        (replaces && !str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
+        api_conflict(r); /* a patched uid is refused by validation */
         return;
     }
     separate_status(r, object, before);
     keep_metadata(object, before);
     api_commit(r, object, old, 200);
+}
+
+/* A PUT to a name that is not there, of kinds that take it. */
+static void create_by_update(struct api_request *r, json_t *object)
+{
+    const char *name = json_at_str(object, "metadata.name");
+    if (!str_empty(json_at_str(object, "metadata.uid"))) {
+        api_conflict(r); /* it means one that has been */
+        return;
+    }
+    if (!str_empty(name) && !streq(name, r->name)) {
+        refuse_name(r, name);
+        return;
+    }
+    json_put_str(object, "metadata.name", r->name);
+    json_del(object, "metadata.resourceVersion");
+    create_object(r, object);
 }
 
 void api_update(struct api_request *r)
@@ -353,11 +414,12 @@ void api_update(struct api_request *r)
     if (api_read_body(r, r->kind, &object) < 0)
         return;
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
-    if (!old) {
+    if (old)
+        commit_change(r, object, old);
+    else if (r->kind->created_by_update && !r->subresource)
+        create_by_update(r, object);
+    else
         api_not_found(r, r->name);
-        return;
-    }
-    commit_change(r, object, old);
 }
 
 void api_patch(struct api_request *r)

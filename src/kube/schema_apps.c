@@ -15,7 +15,7 @@ SCHEMA(rolling_update_deployment, "RollingUpdateDeployment");
 
 static const struct schema_field deployment_strategy_fields[] = {
     FIELD("type", STRING, 1, OMIT, .go_type = "v1.DeploymentStrategyType",
-          .def = "\"RollingUpdate\"", .values = "Recreate|RollingUpdate"),
+          .def = "\"RollingUpdate\""),
     FIELD("rollingUpdate", OBJECT, 2, OF(rolling_update_deployment), OMIT, POINTER),
 };
 SCHEMA(deployment_strategy, "DeploymentStrategy");
@@ -125,7 +125,7 @@ static const struct schema_field endpoint_conditions_fields[] = {
 SCHEMA(endpoint_conditions, "EndpointConditions");
 
 static const struct schema_field for_zone_fields[] = {
-    FIELD("name", STRING, 1, REQUIRED),
+    FIELD("name", STRING, 1),
 };
 SCHEMA(for_zone, "ForZone");
 
@@ -156,7 +156,7 @@ static const struct schema_field slice_endpoint_port_fields[] = {
     FIELD("name", STRING, 1, OMIT, POINTER, .def = "\"\""),
     FIELD("protocol", STRING, 2, OMIT, POINTER, .go_type = "v1.Protocol", .def = "\"TCP\"",
           .values = "SCTP|TCP|UDP"),
-    FIELD("port", INT32, 3, OMIT, POINTER, BETWEEN(0, 65535)),
+    FIELD("port", INT32, 3, OMIT, POINTER),
     FIELD("appProtocol", STRING, 4, OMIT, POINTER),
 };
 SCHEMA(slice_endpoint_port, "EndpointPort");
@@ -176,7 +176,7 @@ static const struct schema_field lease_spec_fields[] = {
     FIELD("leaseDurationSeconds", INT32, 2, OMIT, POINTER, BETWEEN(1, INT32_MAX)),
     FIELD("acquireTime", MICROTIME, 3, OMIT, POINTER),
     FIELD("renewTime", MICROTIME, 4, OMIT, POINTER),
-    FIELD("leaseTransitions", INT32, 5, OMIT, POINTER),
+    FIELD("leaseTransitions", INT32, 5, OMIT, POINTER, BETWEEN(0, INT32_MAX)),
     FIELD("strategy", STRING, 6, OMIT, POINTER, .go_type = "v1.CoordinatedLeaseStrategy"),
     FIELD("preferredHolder", STRING, 7, OMIT, POINTER),
 };

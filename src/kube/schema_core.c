@@ -37,10 +37,9 @@ static const struct schema_field namespace_fields[] = {
 SCHEMA(namespace, "Namespace");
 
 static const struct schema_field taint_fields[] = {
-    FIELD("key", STRING, 1, REQUIRED, .format = FORMAT_QUALIFIED_NAME),
+    FIELD("key", STRING, 1),
     FIELD("value", STRING, 2, OMIT),
-    FIELD("effect", STRING, 3, .go_type = "v1.TaintEffect", REQUIRED,
-          .values = "NoSchedule|PreferNoSchedule|NoExecute"),
+    FIELD("effect", STRING, 3, .go_type = "v1.TaintEffect"),
     FIELD("timeAdded", TIME, 4, OMIT, POINTER),
 };
 SCHEMA(taint, "Taint");
@@ -191,12 +190,12 @@ static const struct schema_field service_port_fields[] = {
     FIELD("appProtocol", STRING, 6, OMIT, POINTER),
     FIELD("port", INT32, 3, BETWEEN(1, 65535)),
     FIELD("targetPort", INT_OR_STRING, 4, OMIT),
-    FIELD("nodePort", INT32, 5, OMIT, BETWEEN(0, 65535)),
+    FIELD("nodePort", INT32, 5, OMIT),
 };
 SCHEMA(service_port, "ServicePort");
 
 static const struct schema_field client_ip_config_fields[] = {
-    FIELD("timeoutSeconds", INT32, 1, OMIT, POINTER, BETWEEN(1, 86400)),
+    FIELD("timeoutSeconds", INT32, 1, OMIT, POINTER),
 };
 SCHEMA(client_ip_config, "ClientIPConfig");
 
@@ -279,7 +278,7 @@ static const struct schema_field object_reference_fields[] = {
 SCHEMA(object_reference, "ObjectReference");
 
 static const struct schema_field endpoint_address_fields[] = {
-    FIELD("ip", STRING, 1, REQUIRED, .format = FORMAT_IP),
+    FIELD("ip", STRING, 1),
     FIELD("hostname", STRING, 3, OMIT),
     FIELD("nodeName", STRING, 4, OMIT, POINTER),
     FIELD("targetRef", OBJECT, 2, OF(object_reference), OMIT, POINTER),
@@ -288,7 +287,7 @@ SCHEMA(endpoint_address, "EndpointAddress");
 
 static const struct schema_field endpoint_port_fields[] = {
     FIELD("name", STRING, 1, OMIT),
-    FIELD("port", INT32, 2, REQUIRED, BETWEEN(1, 65535)),
+    FIELD("port", INT32, 2, BETWEEN(1, 65535)),
     FIELD("protocol", STRING, 3, OMIT, .go_type = "v1.Protocol", .def = "\"TCP\"",
           .values = "SCTP|TCP|UDP"),
     FIELD("appProtocol", STRING, 4, OMIT, POINTER),

@@ -284,7 +284,8 @@ def test_json_patch(server, ns):
     assert server.patch(path(ns, name="a"), ops, "json").json["data"] == {"x": "3", "z": "s", "m": "3"}
     assert server.patch(path(ns, name="a"), [{"op": "test", "path": "/data/x", "value": "no"}], "json").status == 422
     assert server.patch(path(ns, name="a"), [{"op": "remove", "path": "/data/none"}], "json").status == 422
-    assert server.patch(path(ns, name="a"), [{"op": "bogus", "path": "/x"}], "json").status == 400
+    assert server.patch(path(ns, name="a"), [{"op": "bogus", "path": "/x"}], "json").status == 422
+    assert server.patch(path(ns, name="a"), {"op": "add"}, "json").status == 400, "no list at all"
 
 
 def test_strategic_merge(server, ns):

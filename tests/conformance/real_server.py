@@ -1,0 +1,58 @@
+"""A real kube-apiserver on its own etcd, alone on a loopback port, behind the same interface as ours (tests/e2e/api_server.py)."""
+import os
+import socket
+import subprocess
+import time
+
+from api_server import Server
+
+KUBE_APISERVER = os.environ.get("KUBE_APISERVER", "")
+ETCD = os.environ.get("ETCD", "")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class RealServer(Server):
+    def start(self):
+        d = self.dir
+        self.port = free_port()
+        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        self.log = open(d / "apiserver.log", "ab")
+        self.etcd = subprocess.Popen(
+            [ETCD, "--data-dir", str(d / "etcd"), "--listen-client-urls", client, "--advertise-client-urls", client,
+             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+             "--unsafe-no-fsync"], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            [KUBE_APISERVER, f"--etcd-servers={client}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
+             "--advertise-address=192.0.2.1", f"--tls-cert-file={d}/server.crt", f"--tls-private-key-file={d}/server.key",
+             f"--client-ca-file={d}/ca.crt", f"--token-auth-file={d}/tokens", f"--service-account-key-file={d}/sa.key",
+             f"--service-account-signing-key-file={d}/sa.key", "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+             "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112", "--authorization-mode=AlwaysAllow",
+             f"--cert-dir={d}/certs", "--allow-privileged=true"], stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                if self.call("GET", "/readyz").status == 200:
+                    return self
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"kube-apiserver did not start: see {d}/apiserver.log")
+            time.sleep(0.2)
+
+    def stop(self, *a):
+        for p in (self.process, self.etcd):
+            if p and p.poll() is None:
+                p.terminate()
+                try:
+                    p.wait(20)
+                except subprocess.TimeoutExpired:
+                    p.kill()
+                    p.wait()
+        self.process = self.etcd = None
+        return 0
