@@ -215,6 +215,21 @@ static bool check_expiration(struct api_request *r, int64_t seconds)
     return good;
 }
 
+/* {"alg":…,"kid":…}: the key is named as /openid/v1/jwks names it. */
+static int write_head(struct api_request *r, struct buf *token, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf head = {0};
+    AUTO_DONE(buf) struct buf kid = {0};
+    uint8_t point[64], id[32];
+    int code = tls_es256_public(buf_str(&r->server->config.sa_key), point, id, reterr);
+    if (code < 0)
+        return code;
+    base64url_encode(str_of((const char *)id, sizeof(id)), &kid);
+    buf_addf(&head, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", buf_cstr(&kid));
+    base64url_encode(buf_str(&head), token);
+    return 0;
+}
+
 /* serviceaccounts/token (TokenRequest, authentication.k8s.io/v1). */
 void api_token_request(struct api_request *r)
 {
@@ -251,7 +266,10 @@ void api_token_request(struct api_request *r)
     if (bound)
         json_object_set(json_object_get(claims, "kubernetes.io"), "pod", bound);
     json_write(&payload, claims);
-    base64url_encode(STR("{\"alg\":\"ES256\",\"typ\":\"JWT\"}"), &token);
+    if (write_head(r, &token, &err) < 0) {
+        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+        return;
+    }
     buf_add_char(&token, '.');
     base64url_encode(buf_str(&payload), &token);
     if (tls_es256_sign(buf_str(&r->server->config.sa_key), buf_str(&token), sig, &err) < 0) {

@@ -42,7 +42,7 @@ const struct api_kind api_kinds[] = {
      .namespaced = true, .in_all = true, .has_status = true,
      .field_paths = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
                      "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
-                     "status.nominatedNodeName"},
+                     "status.podIPs", "status.nominatedNodeName"},
      .set_defaults = default_pod, .validate = validate_pod},
     {ROW("", "ReplicationController", "replicationcontrollers", "replicationcontroller",
          replication_controller, replicaset),
@@ -65,8 +65,8 @@ const struct api_kind api_kinds[] = {
      .validate = validate_deployment},
     {ROW("apps", "ReplicaSet", "replicasets", "replicaset", replica_set, replicaset),
      .short_names = {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"},
-     .set_defaults = default_pod_template, .validate = validate_replicaset},
+     .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,
+     .validate = validate_replicaset},
     REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
            self_subject_review),
     REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
@@ -157,6 +157,17 @@ static const char *absent_text(const struct schema *s, struct str path)
                                                               : "";
 }
 
+/* "10.1.2.3,fd00::3" */
+static char *addresses_text(const json_t *list)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)(uintptr_t)list, i, v)
+        buf_addf(&b, "%s%s", i ? "," : "", json_key_str(v, "ip") ? json_key_str(v, "ip") : "");
+    return xstrdup(b.n ? buf_cstr(&b) : "");
+}
+
 char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
 {
     if (streq(path, "source")) { /* of an Event: who says it, in either form */
@@ -165,6 +176,8 @@ char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
         return xstrdup(!str_empty(component) ? component : reporting ? reporting : "");
     }
     const json_t *v = json_at(object, path);
+    if (streq(path, "status.podIPs"))
+        return addresses_text(v);
     return v ? store_field_text(v) : xstrdup(absent_text(api_kinds[kind].schema, str_from(path)));
 }
 

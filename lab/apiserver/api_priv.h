@@ -10,7 +10,8 @@
 #include "net/http_server.h"
 
 enum {
-    API_BODY_BYTES_MAX = 3 * 512 * 1024, /* 1.5 MiB, as etcd and kube-apiserver have it */
+    API_BODY_BYTES_MAX = 3 * 1024 * 1024, /* as kube-apiserver has it */
+    API_HEADERS_MAX = 24,
     API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
     API_VALUES_MAX = 200000, /* of a body, as in codec/yaml.h */
     API_WATCHES_MAX = 8192,
@@ -49,7 +50,12 @@ struct api_request {
     char *subresource; /* NULL = the object itself */
     enum api_view view;
     bool dry_run;
+    bool watch;          /* asked for by the path (/api/v1/watch/…) or the query */
+    bool yaml;           /* as Accept says */
+    bool pretty;         /* JSON for people */
     struct buf warnings; /* "Warning: 299 - …" values, one per line */
+    char audit_id[64];
+    char date[32];
 };
 
 struct api_watch;
@@ -91,6 +97,9 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
 void api_invalid_as(struct api_request *r, const char *group, const char *kind, const char *name,
                     const struct api_causes *causes);
 void api_warn(struct api_request *r, const char *text);
+/* Behind the first n: what every answer carries (warnings, Audit-Id, Cache-Control, Date). The
+ * whole number; they borrow from r. */
+size_t api_headers(struct api_request *r, struct http_header headers[API_HEADERS_MAX], size_t n);
 /* The body text of a Status, for places that have no request. */
 void api_status_body(struct buf *b, int code, const char *reason, const char *message);
 void api_request_free(struct api_request *r);
@@ -111,6 +120,12 @@ void api_review(struct api_request *r);
 
 /* api_discovery.c: true if the path was one of discovery's. */
 bool api_discovery(struct api_request *r, struct str path);
+
+/* api_openid.c: true if the path was one of OpenID's. */
+bool api_openid(struct api_request *r, struct str path);
+
+/* api_absent.c: what to say of a path that Kubernetes serves and we do not; NULL: nobody does. */
+const char *api_absent_hint(struct str group, struct str plural, struct str subresource);
 
 /* api_read.c */
 void api_get(struct api_request *r);
@@ -158,14 +173,29 @@ void api_selection_done(struct api_selection *s);
 bool api_selection_matches(const struct api_selection *s, const struct object *o);
 
 /* api_view.c: encodings. */
-int api_view_of(struct str accept, struct str query, enum api_view *ret) NODISCARD;
+int api_view_of(struct str accept, struct str query, enum api_view *ret, bool *ret_yaml) NODISCARD;
+/* columns: a Table says what they are; of a watch only the first event does. */
 void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
-                    struct object *o);
+                    struct object *o, bool columns);
+bool api_view_is_table(enum api_view view);
 void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind);
 void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
                         struct object *o, bool first);
 void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
                        uint64_t remaining);
+
+/* api_stream.c: a long answer, chunked or a WebSocket. on_over: it is gone, whoever ended it. */
+struct api_stream;
+struct api_stream_ops {
+    void (*on_drain)(void *user);
+    void (*on_over)(void *user);
+};
+struct api_stream *api_stream_open(struct api_request *r, const struct api_stream_ops *ops,
+                                   void *user);
+void api_stream_write(struct api_stream *s, struct bytes *event);
+size_t api_stream_queued(const struct api_stream *s);
+void api_stream_finish(struct api_stream *s); /* after what is queued */
+void api_stream_abort(struct api_stream *s);  /* at once; on_over is called */
 
 /* api_watch.c */
 void api_watch(struct api_request *r);

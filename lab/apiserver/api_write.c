@@ -165,6 +165,11 @@ static bool prepare(struct api_request *r, json_t *object, const json_t *before)
     return false;
 }
 
+static void warn(void *user, const char *text)
+{
+    api_warn(user, text);
+}
+
 /* As the last check, so that what is wrong with an object is told first. False: answered. */
 static bool check_new(struct api_request *r, const json_t *object)
 {
@@ -196,6 +201,8 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
     api_causes_done(&causes);
     if (!before && !check_new(r, object))
         return;
+    if (!r->subresource)
+        warn_of_object(object, warn, r);
     if (before) {
         count_generation(r->kind, object, before);
         if (same_but_version(object, before)) {
