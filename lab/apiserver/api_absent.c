@@ -60,10 +60,10 @@ static const struct {
     const char *subresource;
     const char *hint;
 } subresources[] = {
-    {"pods", "portforward", "reach the pod by its address, from `fairlead lab shell`"},
-    {"pods", "proxy", "reach the pod by its address, from `fairlead lab shell`"},
+    {"pods", "portforward", "reach the pod by its address, from `fairlead lab exec`"},
+    {"pods", "proxy", "reach the pod by its address, from `fairlead lab exec`"},
     {"pods", "resize", "delete the pod and make it anew"},
-    {"services", "proxy", "reach the Service by its address, from `fairlead lab shell`"},
+    {"services", "proxy", "reach the Service by its address, from `fairlead lab exec`"},
     {"nodes", "proxy", "ask the node's port 10250"},
 };
 

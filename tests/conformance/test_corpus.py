@@ -7,12 +7,14 @@ import os
 import pytest
 
 from api_server import Server
-from corpus import objects, services  # noqa: F401 (they fill CASES)
-from corpus.cases import CASES, NS
+from corpus.cases import NS, all_cases
 from real_server import ETCD, KUBE_APISERVER, RealServer
 
 if not (os.path.exists(KUBE_APISERVER) and os.path.exists(ETCD)):
     pytest.exit("set KUBE_APISERVER and ETCD to the two programs", returncode=2)
+
+
+CASES = all_cases()
 
 
 @pytest.fixture(scope="module")

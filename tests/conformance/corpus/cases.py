@@ -1,5 +1,7 @@
 """The language of the corpus: objects, requests, cases."""
 import dataclasses
+import importlib
+import pathlib
 
 NS = "corpus"
 CASES = []
@@ -40,6 +42,13 @@ class Case:
     what: str
     steps: tuple
     differs: str = None
+
+
+def all_cases():
+    """Those of every file beside this one."""
+    for f in sorted(pathlib.Path(__file__).parent.glob("[a-z]*.py")):
+        importlib.import_module(f"corpus.{f.stem}")
+    return CASES
 
 
 def case(what, *steps, differs=None):
