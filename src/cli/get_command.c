@@ -203,10 +203,26 @@ static void print_names(const json_t *object, const struct kube_resource *r)
         printf("%s%s\n", prefix, json_at_str(item, "metadata.name"));
 }
 
+/* A server leaves out what the list says already; a person applies the items again. */
+static void name_items(const json_t *list, const struct kube_resource *r)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(list, "items"), i, item)
+    {
+        AUTO_JSON json_t *named =
+            json_pack("{s:s,s:s}", "apiVersion", r->group_version, "kind", r->kind);
+        json_object_update(named, item);
+        json_object_clear(item);
+        json_object_update(item, named);
+    }
+}
+
 static void print_objects(const json_t *object, const struct get_options *o,
                           const struct kube_resource *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
+    name_items(object, r);
     if (streq(o->output, "json")) {
         json_write_indented(&b, object);
         buf_add_char(&b, '\n');

@@ -19,7 +19,8 @@ enum { JSON_DEPTH_MAX = 512 };
 
 /* Parses a whole text. max_bytes 0 = no limit. -EINVAL with line and column in reterr, -E2BIG over
  * max_bytes, -EOVERFLOW when nested deeper than JSON_DEPTH_MAX. A member that is there twice: the
- * last wins (as in Go); the first such name goes to ret_duplicate (may be NULL; at least 128 bytes;
+ * last wins (as in Go); the path of the first such goes to ret_duplicate (may be NULL; at least 128
+ * bytes;
  * "" if none). The caller owns *ret. */
 int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
                struct err *reterr) NODISCARD;

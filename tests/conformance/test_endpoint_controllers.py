@@ -1,14 +1,13 @@
 """What a corpus of Services, pods and Endpoints becomes: our controllers on our API server, Kubernetes' on its own, compared.
 
 Two worlds without nodes (the test writes pods' status itself): `fairlead-labd apiserver` with `fairlead-labd controllers`, and kube-apiserver
-(KUBE_APISERVER) on etcd (ETCD) with kube-controller-manager (KUBE_CONTROLLER_MANAGER; default: beside kube-apiserver). Each case is fed to both in a namespace of its own;
+on etcd with kube-controller-manager. Each case is fed to both in a namespace of its own;
 EndpointSlices and Endpoints are compared without what chance or clock decides. Part of `make conform`.
 """
 import difflib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -17,21 +16,12 @@ import pytest
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / "e2e" / "controllers")]
 from conftest import Cluster, now  # noqa: E402
-from suite import wait_until  # noqa: E402
+from real_server import PEERS, RealServer, need  # noqa: E402
+from suite import free_ports, wait_until  # noqa: E402
 
-ETCD = os.environ.get("ETCD", "")
-KUBE_APISERVER = os.environ.get("KUBE_APISERVER", "")
-MANAGER = os.environ.get("KUBE_CONTROLLER_MANAGER") or os.path.join(os.path.dirname(KUBE_APISERVER), "kube-controller-manager")
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 
-if not all(map(os.path.exists, (ETCD, KUBE_APISERVER, MANAGER))):
-    pytest.skip("set KUBE_APISERVER, ETCD and KUBE_CONTROLLER_MANAGER to the three programs", allow_module_level=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+need("kube-apiserver", "etcd-server", "kube-controller-manager")
 
 
 class Ours(Cluster):
@@ -43,41 +33,20 @@ class Ours(Cluster):
         return super().stop(*args)
 
 
-class Theirs(Cluster):
-    children = ()
-
-    def spawn(self, *argv):
-        log = open(self.dir / (os.path.basename(argv[0]) + ".log"), "ab")
-        self.children = (*self.children, subprocess.Popen([str(a) for a in argv], stdout=log, stderr=log))
-
+class Theirs(RealServer, Cluster):
     def start(self):
-        d, client, peer = self.dir, f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-        self.port = free_port()
-        self.spawn(ETCD, "--data-dir", d / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
-                   "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--unsafe-no-fsync")
-        self.spawn(KUBE_APISERVER, f"--etcd-servers={client}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
-                   f"--tls-cert-file={d}/server.crt", f"--tls-private-key-file={d}/server.key", f"--client-ca-file={d}/ca.crt",
-                   f"--token-auth-file={d}/tokens", f"--service-account-key-file={d}/sa.key", f"--service-account-signing-key-file={d}/sa.key",
-                   "--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
-                   "--authorization-mode=AlwaysAllow", f"--cert-dir={d}/certs", "--disable-admission-plugins=ServiceAccount")
-
-        def ready():
-            assert all(c.poll() is None for c in self.children), f"see {d}"
-            try:
-                return self.call("GET", "/readyz").status == 200
-            except OSError:
-                return False
-        wait_until("kube-apiserver is ready", ready, 120)
-        return self
+        return super().start("--disable-admission-plugins=ServiceAccount")
 
     def start_controllers(self, *extra):
-        self.spawn(MANAGER, f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", f"--secure-port={free_port()}", f"--cert-dir={self.dir}/certs",
-                   "--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller", *extra)
+        log = open(self.dir / "controllers.log", "ab")
+        (port,) = free_ports(1)
+        self.controllers = subprocess.Popen(
+            [os.path.join(PEERS, "kube-controller-manager"), f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", f"--secure-port={port}", f"--cert-dir={self.dir}/certs",
+             "--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller", *extra], stdout=log, stderr=log)
 
     def stop(self, *args):
-        for child in reversed(self.children):
-            child.terminate()
-            child.wait(20)
+        self.stop_controllers()
+        return super().stop(*args)
 
 
 def zones(world):
