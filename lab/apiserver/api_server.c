@@ -234,7 +234,7 @@ static bool asks_for_another_user(const struct api_request *r)
 static void path_not_found(struct api_request *r, struct str path)
 {
     AUTO_JSON json_t *details = json_object();
-    struct str rest = str_sub(path, 1, path.n), group = {"", 0};
+    struct str rest = path.n ? str_sub(path, 1, path.n) : path, group = {"", 0};
     if (str_is(str_cut(rest, '/', &rest), "apis"))
         group = str_cut(rest, '/', &rest);
     (void)str_cut(rest, '/', &rest);

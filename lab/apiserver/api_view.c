@@ -3,6 +3,7 @@
  * once per object version. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/time.h"
 #include "codec/url.h"
@@ -77,13 +78,13 @@ static void write_object(struct buf *b, const struct api_kind *kind, const struc
 /* The same within a list, whose own kind says what its items are. */
 static void write_item(struct buf *b, const struct api_kind *kind, const struct object *o)
 {
-    AUTO_DONE(buf) struct buf type = {0};
+    char type[160];
     struct str json = str_of(o->json->p, o->json->n);
-    buf_addf(&type, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", kind->kind,
+    snprintf(type, sizeof(type), "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", kind->kind,
              api_kind_group_version(kind));
-    if (!kind->from_stored && str_starts(json, buf_str(&type))) {
+    if (!kind->from_stored && str_starts(json, str_from(type))) {
         buf_add_char(b, '{');
-        buf_add_str(b, str_sub(json, type.n, json.n));
+        buf_add_str(b, str_sub(json, strlen(type), json.n));
         return;
     }
     AUTO_JSON json_t *j = object_tree(o);

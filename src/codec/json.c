@@ -76,13 +76,16 @@ static void duplicate_path(struct str s, size_t position, char ret[128])
     struct level levels[JSON_DEPTH_MAX + 1];
     AUTO_DONE(buf) struct buf path = {0};
     size_t n = 0;
+    ret[0] = '\0';
     for (size_t i = 0; i < MIN(position, s.n); i++) {
         struct level *top = n ? &levels[n - 1] : NULL;
         char c = s.p[i];
         if (c == '"') {
             size_t end = string_end(s, i);
+            if (end > s.n)
+                return; /* jansson has accepted what stands before the position */
             if (top && !top->is_array && top->wants_key)
-                top->key = str_sub(s, i + 1, MIN(end, s.n) - 1);
+                top->key = str_sub(s, i + 1, end - 1);
             i = end - 1;
         } else if ((c == '{' || c == '[') && n < ARRAY_LEN(levels)) {
             levels[n++] = (struct level){.is_array = c == '[', .wants_key = true};

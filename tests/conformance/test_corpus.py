@@ -29,9 +29,11 @@ def pair(tmp_path_factory):
 
 
 def outcome(reply):
-    body = reply.json
-    if reply.status < 400:
+    if reply.status < 400 or not reply.body:
         return reply.status, None, frozenset()
+    if not reply.body.startswith(b"{"):
+        return reply.status, None, frozenset()
+    body = reply.json
     causes = body.get("details", {}).get("causes", [])
     return reply.status, body.get("reason", ""), frozenset((c["field"], c.get("reason")) for c in causes if "field" in c)
 
@@ -40,9 +42,9 @@ def play(server, case):
     """(outcome, what was said) of each step; what the case made is gone afterwards."""
     said, conn = [], server.connect()
     for step in case.steps:
-        r = server.call(step.method, step.path, step.body, type=step.type if step.body is not None else None, conn=conn)
-        said.append((outcome(r), r.json.get("message", "") if r.status >= 400 else ""))
-        if r.status == 201 and not step.made.endswith("/" + r.json["metadata"]["name"]):
+        r = server.call(step.method, step.path, step.body, type=step.type if step.body is not None else None, conn=conn, headers=step.headers)
+        said.append((outcome(r), r.json.get("message", "") if r.status >= 400 and r.body[:1] == b"{" else ""))
+        if r.status == 201 and step.made and not step.made.endswith("/" + r.json["metadata"]["name"]):
             server.delete(step.made.rsplit("/", 1)[0] + "/" + r.json["metadata"]["name"], conn=conn)
     for path in {s.made for s in case.steps if s.made}:
         server.patch(path, {"metadata": {"finalizers": None}}, conn=conn)

@@ -32,6 +32,7 @@ class Step:
     body: object = None
     type: str = "application/json"
     made: str = None  # the path of what it makes
+    headers: dict = None
 
     def __str__(self):
         return f"{self.method} {self.path}"
@@ -93,6 +94,11 @@ def json_patch(kind, name, *operations):
 
 def delete(kind, name, options=None, query=""):
     return Step("DELETE", where(kind, name) + query, options)
+
+
+def ask(path, method="GET", **headers):
+    """A request without a body; Accept="…" is a header."""
+    return Step(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
 def service(name="s", metadata=None, **spec):
