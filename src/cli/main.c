@@ -85,8 +85,9 @@ static int run_lab(int argc, char **argv)
     }
     if (argc < 2 || !find(lab_verbs, ARRAY_LEN(lab_verbs), argv[1])) {
         const char *near = argc > 1 ? nearest(lab_verbs, ARRAY_LEN(lab_verbs), argv[1]) : NULL;
-        AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead lab %s", near)
-                                     : xstrdup("fairlead lab up, down, status, exec or kubeconfig");
+        AUTO_CHARS char *hint =
+            near ? xasprintf("did you mean: fairlead lab %s", near)
+                 : xstrdup("fairlead lab up, down, status, exec, kubeconfig or image");
         return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s",
                             argc > 1 ? "unknown verb \"" : "a verb is missing",
                             argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");
