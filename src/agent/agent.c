@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "agent/applier.h"
 #include "agent/service_health.h"
@@ -31,6 +32,7 @@ struct agent {
     struct ip node_ips[2];
     bool node_ips_changed;
     bool full_sent;
+    const char *rebuilding;        /* the Service whose change is being looked at */
     bool failed;                   /* the last try */
     bool sent_full, sent[2];       /* of the delta under way: what it is, whose */
     uint64_t unsynced_since_us[2]; /* told to the kernel, not taken yet; 0 = nothing */
@@ -78,6 +80,7 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
                               .node_ips_changed = a->node_ips_changed};
     const struct place here = {a->options.node_name, a->zone};
     struct model_service *after = NULL, *before = s->user;
+    a->rebuilding = s->key;
     count_no_local(a, before, -1);
     if (s->object)
         after = model_service_new(s->object, (const struct slice_object *const *)s->slices.v,
@@ -88,6 +91,7 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
                        after ? after->health_port : 0, after ? after->local_ready : 0);
     model_service_unref(before);
     s->user = after;
+    a->rebuilding = NULL;
     service_join_settle(a->join, s);
     return look_again;
 }
@@ -406,6 +410,18 @@ void agent_free(struct agent *a)
     delta_book_done(&a->book);
     free(a->zone);
     free(a);
+}
+
+void agent_dump(int fd, void *user)
+{
+    const struct agent *a = user;
+    char line[768];
+    int n = snprintf(line, sizeof(line),
+                     "agent of node %s: %zu services, %zu slices, %zu waiting, rebuilding %s\n",
+                     a->options.node_name, a->join->n_services, a->join->slices.used,
+                     a->join->n_dirty, a->rebuilding ? a->rebuilding : "nothing");
+    IGNORE_RESULT(write(fd, line, MIN((size_t)n, sizeof(line) - 1))); /* nowhere to tell it */
+    applier_dump(a->applier, fd);
 }
 
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)

@@ -43,4 +43,7 @@ struct agent_stats {
 int agent_new(struct kube_client *c, struct dataplane *backend, const struct agent_options *o,
               struct agent **ret, struct err *reterr) NODISCARD;
 void agent_free(struct agent *a);
+/* For a failed assert (base/assert.h): what is being made of which Service, and applied. user: the
+ * agent. */
+void agent_dump(int fd, void *user);
 void agent_get_stats(const struct agent *a, struct agent_stats *ret);

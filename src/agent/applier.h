@@ -24,5 +24,7 @@ int applier_new(struct loop *l, struct dataplane *backend, applier_fn *fn, void 
 /* Takes the delta. Only when the one before was answered. */
 void applier_start(struct applier *a, struct agent_delta **delta);
 bool applier_is_busy(const struct applier *a);
+/* For a failed assert, from any thread and without memory: what the thread applies. */
+void applier_dump(const struct applier *a, int fd);
 /* Waits for what is under way; fn is not called any more. */
 void applier_free(struct applier *a);

@@ -331,6 +331,7 @@ bool agent_delta_add(struct agent_delta *d, struct delta_book *b, const struct d
                        .o = o};
     if (!before && !after)
         return false;
+    ASSERT(!before || !after || streq(before->key, after->key));
     if (after) {
         count_service(d, b, after, true);
         each_frontend(after, o, on_add, &a);

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/node_wait.h"
 #include "agent/status_server.h"
+#include "base/assert.h"
 #include "base/program.h"
 
 struct settings {
@@ -138,6 +139,8 @@ static int run(struct settings *s)
     int code = EXIT_FAILED;
     int r = agent_new(client, backend, &ao, &agent, &err);
     so.agent = agent;
+    if (r == 0)
+        assert_dump_add(agent_dump, agent);
     if (r < 0 || status_server_new(loop, &so, &status, &err) < 0) {
         program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     } else {

@@ -2,6 +2,8 @@
  * for the rest. Pure text; what is counted, and where, is others' business. */
 #include "agent/metrics.h"
 
+#include <string.h> /* basename of GNU: leaves the text alone */
+
 #include "base/assert.h"
 
 static const char *const families[2] = {"IPv4", "IPv6"};
@@ -126,7 +128,8 @@ static void add_odd(struct buf *b)
     const char *name = "fairlead_agent_odd_total";
     type(b, "counter", name);
     for (const struct odd_counter *c = odd_counter_list(); c; c = c->next)
-        buf_addf(b, "%s{what=\"%s\"} %lu\n", name, c->text, c->count);
+        buf_addf(b, "%s{what=\"%s\",at=\"%s:%d\"} %lu\n", name, c->text, basename(c->file), c->line,
+                 c->count);
 }
 
 void metrics_format(const struct agent_stats *st, const struct health_counts *h, struct buf *out)

@@ -182,6 +182,8 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
         remove_frontend(n, &f->key);
         return;
     }
+    ASSERT(f->policy > 0 && f->policy < _DATAPLANE_POLICY_MAX);
+    COUNT_IF(f->n_endpoints > DATAPLANE_ENDPOINTS_MAX, "more endpoints than are put in place");
     struct frontend_state *s = frontend_table_get(&n->table, &f->key);
     bool local = dataplane_policy_is_local(f->policy);
     struct values before = nftables_values(s);
@@ -201,6 +203,7 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
 
 static void change_address(struct nftables *n, const struct address_change *a)
 {
+    ASSERT(a->list < _DATAPLANE_LIST_MAX && a->ip.family);
     struct map *m = &n->lists[a->list];
     struct str key = str_of(&a->ip, sizeof(a->ip));
     if (a->removed) {
@@ -312,13 +315,14 @@ static int take_over(struct nftables *n, bool scratch, bool thorough, struct err
         return r;
     bool any = exists[0] || exists[1];
     r = install(n, any, scratch, reterr);
-    if (r < 0 && !scratch && any) {
+    if (COUNT_IF(r < 0 && !scratch && any, "a table of our name with another layout")) {
         scratch = true; /* another layout under our name: replaced in one step */
         r = install(n, any, true, reterr);
     }
     for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
         r = nftables_adopt(n, &nftables_families[i], thorough, reterr);
-    if (r == -EBADMSG) { /* elements that are not ours: nothing of it can be trusted */
+    if (COUNT_IF(r == -EBADMSG, "elements in our table that are not ours")) {
+        /* nothing of it can be trusted */
         forget(n);
         r = install(n, true, true, reterr);
     }
@@ -406,6 +410,7 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
                           struct err *reterr)
 {
     struct nftables *n = of(d);
+    ASSERT(delta->frontends || delta->n_frontends == 0);
     if (delta->full)
         mark_unseen(n);
     for (size_t i = 0; i < delta->n_frontends; i++) {

@@ -116,7 +116,7 @@ static void remove_torn(struct nftables *n, struct adopt *a)
         }
         for (uint32_t i = 0; i < s->n_sources && !whole; i++)
             nftables_change_source(&n->changes, false, &s->key, &s->sources[i]);
-        if (!whole)
+        if (COUNT_IF(!whole, "a frontend in the kernel that was not whole"))
             vec_push(&torn, s->key);
     }
     VEC_FOREACH (k, &torn)

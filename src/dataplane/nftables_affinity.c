@@ -37,7 +37,7 @@ static unsigned class_for(struct nftables_affinity *a, uint32_t seconds)
         if (distance(c->seconds, seconds) < distance(a->classes[best].seconds, seconds))
             best = i;
     }
-    if (!unused)
+    if (COUNT_IF(!unused, "more timeouts of affinity than classes"))
         return best;
     a->classes[unused].seconds = seconds;
     a->classes[unused].changed = true;
@@ -122,6 +122,7 @@ void nftables_affinity_sweep(struct nftables_changes *c, struct frontend_state *
 static void detach(struct nftables_affinity *a, struct nftables_changes *c,
                    struct frontend_state *s)
 {
+    ASSERT(a->classes[affinity_class(s->group->number)].refs > 0);
     nftables_change_affinity(c, false, &s->key, s->group->number);
     each_index(c, s, false);
     nftables_affinity_sweep(c, s);

@@ -5,6 +5,8 @@
 struct values nftables_values(const struct frontend_state *s)
 {
     struct values r = {{0}};
+    ASSERT(s->slots[SCOPE_CLUSTER].n <= DATAPLANE_ENDPOINTS_MAX &&
+           s->slots[SCOPE_LOCAL].n <= DATAPLANE_ENDPOINTS_MAX);
     if (s->policy)
         r.v[SCOPE_CLUSTER] = (s->restricted ? VALUE_RESTRICTED : 0u) |
                              (s->group ? VALUE_AFFINITY : 0u) |
@@ -17,6 +19,7 @@ struct values nftables_values(const struct frontend_state *s)
 
 struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count)
 {
+    ASSERT(family < 2);
     uint32_t number = count & VALUE_COUNT_MASK & ~(uint32_t)VALUE_SCOPE_LOCAL;
     return &n->classes[family][count & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER]
                       [MIN(number, (uint32_t)DATAPLANE_ENDPOINTS_MAX)];
@@ -24,6 +27,7 @@ struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count
 
 static void count_class(struct nftables *n, const struct class *c, int by)
 {
+    ASSERT(by > 0 || n->n_classes >= c->in_kernel);
     n->n_classes += c->in_kernel ? (uint32_t)by : 0u;
     n->n_idle += c->in_kernel && c->refs == 0 ? (uint32_t)by : 0u;
 }

@@ -106,6 +106,7 @@ static void read_locals(struct stale *st)
     if (nl_socket_new(NETLINK_ROUTE, &s, &ignored) < 0)
         return;
     st->locals_known = rtnl_addr_each(s, on_local, st, &ignored) == 0;
+    COUNT_IF(!st->locals_known, "the node's addresses cannot be read");
     nl_socket_free(s);
 }
 
@@ -179,6 +180,7 @@ int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t,
                      struct dataplane_counters *c)
 {
     struct stale st = {.flows = u, .table = t};
+    ASSERT(u->conntrack && t);
     bool node_ports = u->all;
     VEC_FOREACH (k, &u->changed) {
         map_put(&st.keys, str_of(k, sizeof(*k)), k);

@@ -83,6 +83,7 @@ static void collect_slice(struct candidates *c, const struct slice_object *s,
 static void sort_unique(struct candidates *c)
 {
     size_t n = 0;
+    DASSERT(c->n <= c->cap);
     if (c->n)
         qsort(c->v, c->n, sizeof(*c->v), candidate_cmp);
     for (size_t i = 0; i < c->n; i++)
@@ -240,6 +241,9 @@ struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n,
                                         const struct place *place)
 {
+    ASSERT(place && (slices || n == 0));
+    for (size_t i = 0; i < n; i++)
+        ASSERT(streq(slices[i]->service_key, s->key));
     if (s->dns_only)
         return NULL;
     struct model_service *m = NEW(struct model_service);
@@ -290,7 +294,10 @@ struct model_service *model_service_ref(struct model_service *m)
 
 void model_service_unref(struct model_service *m)
 {
-    if (!m || --m->refs)
+    if (!m)
+        return;
+    ASSERT(m->refs > 0);
+    if (--m->refs)
         return;
     for (size_t i = 0; i < m->n_ports; i++) {
         free(m->ports[i].name);

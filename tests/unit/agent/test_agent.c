@@ -655,6 +655,9 @@ static void test_row_44_metrics(void **state)
         if (!says(&b, line))
             fail_msg("no line %s in\n%s", lines[i], buf_cstr(&b));
     }
+    COUNT_IF(true, "made by a test");
+    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
+    assert_true(says(&b, "\nfairlead_agent_odd_total{what=\"made by a test\",at=\"test_agent.c:"));
     put_slice(&w, "int", "int-1", "", "{\"addresses\":[\"10.244.1.2\"],\"nodeName\":\"n1\"}");
     assert_until(&w, stats(&w).families[0].no_local[0] == 0);
     api_change(&w.api, SERVICES, "ext", NULL);
@@ -786,6 +789,35 @@ static void test_row_46_one_sync_at_a_time(void **state)
     world_end(&w);
 }
 
+/* What a failed assert prints, while a change is under way. */
+static void test_dump(void **state)
+{
+    struct world w;
+    char text[1024];
+    int fds[2];
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    fake_dataplane_hold(w.backend, true);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    assert_until(&w, transactions(&w) == 2);
+    assert_ok(pipe(fds));
+    agent_dump(fds[1], w.agent);
+    ssize_t n = read(fds[0], text, sizeof(text) - 1);
+    assert_true(n > 0);
+    text[n] = 0;
+    assert_string_equal(text,
+                        "agent of node n1: 1 services, 1 slices, 0 waiting, rebuilding nothing\n"
+                        "applying a change of 1 frontends, 0 addresses:\n"
+                        "  10.96.0.1 6/80 policy 1: 1 endpoints, 0 local\n");
+    close(fds[0]);
+    close(fds[1]);
+    fake_dataplane_hold(w.backend, false);
+    world_end(&w);
+}
+
 /* A refused change is tried again by itself, as a whole, and flows that began meanwhile are looked
  * at (row 38). */
 static void test_row_46_failure_is_tried_again(void **state)
@@ -883,6 +915,7 @@ int main(void)
         cmocka_unit_test(test_row_41_health_check_node_port),
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
+        cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),
     };
     return RUN_TESTS(tests);
