@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "agent/applier.h"
 #include "agent/service_health.h"
@@ -31,8 +32,10 @@ struct agent {
     struct ip node_ips[2];
     bool node_ips_changed;
     bool full_sent;
-    bool failed;                /* the last try */
-    uint64_t unsynced_since_us; /* told to the kernel, not taken yet; 0 = nothing */
+    const char *rebuilding;        /* the Service whose change is being looked at */
+    bool failed;                   /* the last try */
+    bool sent_full, sent[2];       /* of the delta under way: what it is, whose */
+    uint64_t unsynced_since_us[2]; /* told to the kernel, not taken yet; 0 = nothing */
     struct agent_stats stats;
 };
 
@@ -40,11 +43,34 @@ struct agent {
 
 static void note_pending(struct agent *a)
 {
-    a->stats.pending = a->join->n_dirty;
-    if (!a->stats.pending)
+    if (!a->join->n_dirty)
         a->stats.pending_since_us = 0;
     else if (!a->stats.pending_since_us)
         a->stats.pending_since_us = time_mono_us();
+}
+
+static void count_no_local(struct agent *a, const struct model_service *m, int by)
+{
+    for (unsigned f = 0; f < 2 && m; f++)
+        for (int external = 0; external < 2; external++)
+            a->stats.families[f].no_local[external] +=
+                (unsigned)by * model_service_without_local(m, f, external);
+}
+
+/* It goes to the kernel now. */
+static void note_sent(struct agent *a, const struct agent_delta *d)
+{
+    a->full_sent = true;
+    a->sent_full = d->full;
+    for (unsigned f = 0; f < 2; f++) {
+        a->sent[f] = d->families[f];
+        if (!d->families[f])
+            continue;
+        a->stats.families[f].last_queued_real_us =
+            time_real_us() - (int64_t)(time_mono_us() - d->oldest_us);
+        if (!a->unsynced_since_us[f])
+            a->unsynced_since_us[f] = d->oldest_us;
+    }
 }
 
 static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_service *s)
@@ -54,14 +80,18 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
                               .node_ips_changed = a->node_ips_changed};
     const struct place here = {a->options.node_name, a->zone};
     struct model_service *after = NULL, *before = s->user;
+    a->rebuilding = s->key;
+    count_no_local(a, before, -1);
     if (s->object)
         after = model_service_new(s->object, (const struct slice_object *const *)s->slices.v,
                                   s->slices.n, &here);
+    count_no_local(a, after, 1);
     bool look_again = agent_delta_add(d, &a->book, &o, before, after);
     service_health_set(a->health, s->key, s->object ? s->object->uid : NULL,
                        after ? after->health_port : 0, after ? after->local_ready : 0);
     model_service_unref(before);
     s->user = after;
+    a->rebuilding = NULL;
     service_join_settle(a->join, s);
     return look_again;
 }
@@ -83,6 +113,7 @@ static void push(struct agent *a)
     while ((s = service_join_take_dirty(a->join)))
         look_again = rebuild(a, d, s) || look_again;
     a->node_ips_changed = false;
+    a->stats.service_changes_pending = a->stats.endpoint_changes_pending = 0;
     if (look_again) {
         a->book.contested = false;
         service_join_mark_all(a->join);
@@ -92,20 +123,32 @@ static void push(struct agent *a)
         agent_delta_free(d);
         return;
     }
-    a->full_sent = true;
-    if (!a->unsynced_since_us)
-        a->unsynced_since_us = d->oldest_us;
+    note_sent(a, d);
     applier_start(a->applier, &d);
 }
 
-static void count_sync(struct agent_stats *s, uint64_t took_us)
+/* A success brings all that was told before, whichever family this was about; a repair is about
+ * both. */
+static void count_sync(struct agent *a, const struct applier_result *r)
 {
-    unsigned i = 0;
-    for (uint64_t limit = 1000; i < ARRAY_LEN(s->sync_buckets) - 1 && took_us > limit; limit *= 2)
-        i++;
-    s->sync_buckets[i]++;
-    s->sync_us_total += took_us;
-    s->syncs++;
+    uint64_t now = time_mono_us();
+    bool repair = !r->oldest_us;
+    a->failed = r->code < 0;
+    a->stats.sync_failures += a->failed;
+    for (unsigned i = 0; i < 2; i++) {
+        struct agent_family_stats *f = &a->stats.families[i];
+        if (!a->failed)
+            a->unsynced_since_us[i] = 0;
+        if (!repair && !a->sent[i])
+            continue;
+        f->sync_failures += a->failed;
+        durations_add(&f->syncs, r->took_us);
+        durations_add(repair || a->sent_full ? &f->full_syncs : &f->partial_syncs, r->took_us);
+        if (a->failed)
+            continue;
+        f->last_sync_us = now;
+        f->last_sync_real_us = time_real_us();
+    }
 }
 
 static void on_applied(const struct applier_result *r, void *user)
@@ -115,14 +158,11 @@ static void on_applied(const struct applier_result *r, void *user)
     uint64_t now = time_mono_us();
     bool failed_before = a->failed;
     s->dataplane = r->counters;
-    a->failed = r->code < 0;
-    if (r->code < 0) {
-        s->sync_failures++;
+    if (r->sample)
+        return;
+    count_sync(a, r);
+    if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
-    } else {
-        s->last_sync_us = now;
-        a->unsynced_since_us = 0; /* a success brings all that was told before */
-    }
     if (!r->oldest_us) {
         if (r->code == 0)
             log_warn(failed_before ? "the kernel took the change at another try"
@@ -130,7 +170,6 @@ static void on_applied(const struct applier_result *r, void *user)
                      kv_i("took_us", (int64_t)r->took_us));
         return;
     }
-    count_sync(s, r->took_us);
     s->last_latency_us = now - r->oldest_us;
     if (s->synced)
         s->latency_max_us = MAX(s->latency_max_us, s->last_latency_us);
@@ -170,6 +209,7 @@ static void on_service(json_t *object, void *user)
     if (!s)
         return;
     a->stats.service_changes++;
+    a->stats.service_changes_pending++;
     service_join_add_service(a->join, &s);
     push_soon(a);
 }
@@ -179,6 +219,7 @@ static void on_service_gone(struct str key, json_t *object, void *user)
     struct agent *a = user;
     (void)object;
     a->stats.service_changes++;
+    a->stats.service_changes_pending++;
     service_join_remove_service(a->join, key);
     push_soon(a);
 }
@@ -192,6 +233,7 @@ static void on_slice(json_t *object, void *user)
     struct slice_object *s = slice_object_decode(object, &o);
     char key[512];
     a->stats.endpoint_changes++;
+    a->stats.endpoint_changes_pending++;
     if (s)
         service_join_add_slice(a->join, &s);
     else
@@ -204,6 +246,7 @@ static void on_slice_gone(struct str key, json_t *object, void *user)
     struct agent *a = user;
     (void)object;
     a->stats.endpoint_changes++;
+    a->stats.endpoint_changes_pending++;
     service_join_remove_slice(a->join, key);
     push_soon(a);
 }
@@ -369,11 +412,29 @@ void agent_free(struct agent *a)
     free(a);
 }
 
+void agent_dump(int fd, void *user)
+{
+    const struct agent *a = user;
+    char line[768];
+    int n = snprintf(line, sizeof(line),
+                     "agent of node %s: %zu services, %zu slices, %zu waiting, rebuilding %s\n",
+                     a->options.node_name, a->join->n_services, a->join->slices.used,
+                     a->join->n_dirty, a->rebuilding ? a->rebuilding : "nothing");
+    IGNORE_RESULT(write(fd, line, MIN((size_t)n, sizeof(line) - 1))); /* nowhere to tell it */
+    applier_dump(a->applier, fd);
+}
+
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)
 {
-    uint64_t since = a->unsynced_since_us ? a->unsynced_since_us : a->stats.pending_since_us;
     *ret = a->stats;
     ret->services = a->join->n_services;
     ret->slices = a->join->slices.used;
-    ret->healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+    ret->healthy = true;
+    for (unsigned f = 0; f < 2; f++) {
+        /* What waits to be looked at may be of either family. */
+        uint64_t since =
+            a->unsynced_since_us[f] ? a->unsynced_since_us[f] : a->stats.pending_since_us;
+        ret->families[f].healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+        ret->healthy = ret->healthy && ret->families[f].healthy;
+    }
 }

@@ -187,6 +187,14 @@ uint32_t nla_be32(struct str data, uint32_t fallback)
     return data.n >= 4 ? __builtin_bswap32(nla_u32(data, 0)) : fallback;
 }
 
+uint64_t nla_be64(struct str data, uint64_t fallback)
+{
+    if (data.n < sizeof(fallback))
+        return fallback;
+    memcpy(&fallback, data.p, sizeof(fallback));
+    return __builtin_bswap64(fallback);
+}
+
 struct str nla_text(struct str data)
 {
     size_t n = data.n ? strnlen(data.p, data.n) : 0;

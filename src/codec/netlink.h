@@ -62,6 +62,7 @@ uint16_t nla_u16(struct str data, uint16_t fallback);
 uint32_t nla_u32(struct str data, uint32_t fallback);
 uint16_t nla_be16(struct str data, uint16_t fallback);
 uint32_t nla_be32(struct str data, uint32_t fallback);
+uint64_t nla_be64(struct str data, uint64_t fallback);
 /* A string payload without its NUL. */
 struct str nla_text(struct str data);
 

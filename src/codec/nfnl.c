@@ -517,7 +517,7 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 
 /* The attributes of table and set names have different numbers per kind of message. */
 void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
-                  const char *table, const char *set)
+                  const char *table, const char *name)
 {
     size_t at = nlmsg_begin(b, msg_type(op), NLM_F_REQUEST | flags, seq);
     struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
@@ -527,11 +527,12 @@ void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint
     static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1,
                   "table attribute");
     static_assert(NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1, "table attribute");
-    static_assert(NFTA_SET_NAME == 2 && NFTA_SET_ELEM_LIST_SET == 2, "set attribute");
+    static_assert(NFTA_SET_NAME == 2 && NFTA_SET_ELEM_LIST_SET == 2 && NFTA_RULE_CHAIN == 2,
+                  "attribute of what is in the table");
     if (table)
         nla_add_cstr(b, NFTA_TABLE_NAME, table);
-    if (set)
-        nla_add_cstr(b, NFTA_SET_NAME, set);
+    if (name)
+        nla_add_cstr(b, NFTA_SET_NAME, name);
     nlmsg_end(b, at);
 }
 

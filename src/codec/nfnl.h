@@ -133,9 +133,10 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 
 /* ---- requests, outside batches ---- */
 
-/* Appends one request; flags such as NLM_F_DUMP. set NULL where it does not apply. */
+/* Appends one request; flags such as NLM_F_DUMP. name: of a set, or of the chain of rules;
+ * NULL where it does not apply. */
 void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
-                  const char *table, const char *set);
+                  const char *table, const char *name);
 /* Asks for elements by their keys, which stand one after the other, key_bytes each: at most
  * NFNL_REQUEST_ELEMS_MAX. An answer message for each, then the acknowledgement. */
 void nfnl_request_elems(struct buf *b, uint32_t seq, uint8_t family, const char *table,
@@ -148,8 +149,8 @@ struct str nfnl_attrs(const struct nlmsg *m);
 int nfnl_parse_genid(const struct nlmsg *m, uint32_t *ret) NODISCARD;
 /* Name of a table, chain or set message and the table it belongs to; false if it is none. */
 bool nfnl_parse_name(const struct nlmsg *m, struct str *ret_table, struct str *ret_name);
-/* The chain of a rule message and its bytecode (the list of expressions). */
-bool nfnl_parse_rule(const struct nlmsg *m, struct str *ret_chain, struct str *ret_expressions);
+/* What the counter of a rule has seen. False: not a rule with one. */
+bool nfnl_parse_rule_packets(const struct nlmsg *m, uint64_t *ret);
 
 struct nfnl_elem {
     struct str key;

@@ -83,6 +83,7 @@ static void collect_slice(struct candidates *c, const struct slice_object *s,
 static void sort_unique(struct candidates *c)
 {
     size_t n = 0;
+    DASSERT(c->n <= c->cap);
     if (c->n)
         qsort(c->v, c->n, sizeof(*c->v), candidate_cmp);
     for (size_t i = 0; i < c->n; i++)
@@ -240,6 +241,9 @@ struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n,
                                         const struct place *place)
 {
+    ASSERT(place && (slices || n == 0));
+    for (size_t i = 0; i < n; i++)
+        ASSERT(streq(slices[i]->service_key, s->key));
     if (s->dns_only)
         return NULL;
     struct model_service *m = NEW(struct model_service);
@@ -270,6 +274,17 @@ struct model_service *model_service_new(const struct service_object *s,
     return m;
 }
 
+unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external)
+{
+    unsigned n = 0;
+    ASSERT(family < 2);
+    if (!(external ? m->external_local : m->internal_local))
+        return 0;
+    for (size_t i = 0; i < m->n_ports; i++)
+        n += m->ports[i].endpoints[family].n > 0 && m->ports[i].local[family].n == 0;
+    return n;
+}
+
 struct model_service *model_service_ref(struct model_service *m)
 {
     ASSERT(m->refs > 0);
@@ -279,7 +294,10 @@ struct model_service *model_service_ref(struct model_service *m)
 
 void model_service_unref(struct model_service *m)
 {
-    if (!m || --m->refs)
+    if (!m)
+        return;
+    ASSERT(m->refs > 0);
+    if (--m->refs)
         return;
     for (size_t i = 0; i < m->n_ports; i++) {
         free(m->ports[i].name);

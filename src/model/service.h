@@ -60,6 +60,9 @@ struct model_service {
 struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n,
                                         const struct place *place);
+/* Ports of traffic policy Local (internal or external) that have endpoints of a family (0: IPv4, 1:
+ * IPv6), but none that the policy allows. */
+unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external);
 struct model_service *model_service_ref(struct model_service *m);
 void model_service_unref(struct model_service *m);
 bool model_service_eq(const struct model_service *a, const struct model_service *b);

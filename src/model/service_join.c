@@ -67,6 +67,7 @@ void service_join_remove_service(struct service_join *j, struct str key)
     struct joined_service *s = map_find(&j->services, key);
     if (!s || !s->object)
         return;
+    ASSERT(j->n_services > 0);
     j->n_services--;
     service_object_free(TAKE(s->object));
     mark(j, s);
@@ -148,6 +149,7 @@ struct joined_service *service_join_take_dirty(struct service_join *j)
         return NULL;
     struct joined_service *s = CONTAINER_OF(j->dirty.next, struct joined_service, dirty);
     list_remove(&s->dirty);
+    ASSERT(j->n_dirty > 0);
     j->n_dirty--;
     return s;
 }

@@ -120,7 +120,7 @@ def test_rows_22_24_35_41_traffic_policy_local(web):
     health = svc["spec"]["healthCheckNodePort"]
     for node, code, n in ((here, "200", 1), (there, "503", 0)):
         out = web.curl(None, f"http://{web.node_address(node, 'InternalIP')}:{health}/", "-i")
-        assert f" {code} " in out and f'"localEndpoints":{n},' in out and f"x-load-balancing-endpoint-weight: {n}" in out.lower(), (node, out)
+        assert f" {code} " in out and f'"localEndpoints": {n},' in out and f"x-load-balancing-endpoint-weight: {n}" in out.lower(), (node, out)
     # The same pod behind a ClusterIP of which only its own node may take endpoints.
     web.apply(service("near", internalTrafficPolicy="Local", type="ClusterIP"))
     url = f"http://{cluster_ip(web, 'near')}/"
