@@ -33,7 +33,7 @@ static void test_words_become_columns(void **state)
                   "A:\n"
                   "  required: [ports]\n"
                   "  properties:\n"
-                  "    n: {type: integer, format: int32, minimum: 1, default: 3, x-pb: 7, x-go: "
+                  "    count: {type: integer, format: int32, minimum: 1, default: 3, x-pb: 7, x-go: "
                   "pointer omitempty, x-go-type: v1.N}\n"
                   "    big: {type: integer, maximum: 5}\n"
                   "    ports: {type: array, items: {$ref: B}, x-kubernetes-patch-strategy: merge, "
@@ -47,7 +47,7 @@ static void test_words_become_columns(void **state)
                   "    q: {x-kubernetes-int-or-string: true, format: quantity}\n"
                   "B: {properties: {port: {x-kubernetes-int-or-string: true}}}\n",
                   NULL));
-    const struct schema_field *n = field(&b, "A", "n"), *ports = field(&b, "A", "ports");
+    const struct schema_field *n = field(&b, "A", "count"), *ports = field(&b, "A", "ports");
     assert_true(n->type == FIELD_INT32 && n->bounded && n->pointer && n->omitempty && n->pb == 7);
     assert_true(n->min == 1 && n->max == INT32_MAX && !n->required);
     assert_string_equal(n->def, "3");
