@@ -23,7 +23,8 @@ cp "$dir/agnhost" /agnhost.bin
 cp "$dir/coredns" /coredns
 printf '#!/bin/sh\n[ $# -gt 0 ] || set -- pause\nexec /agnhost.bin "$@"\n' >/agnhost
 chmod 755 /agnhost
-"$bin/fairlead" lab up --name $lab --nodes 2 --image e2e-test-images/agnhost=/agnhost
+"$bin/fairlead" lab up --name $lab --nodes 2 --image e2e-test-images/agnhost=/agnhost \
+    --image e2e-test-images/glibc-dns-testing='sleep infinity' # what it stands for runs the command that the suite gives
 "$dir/e2e.test" --ginkgo.no-color --provider=skeleton --kubeconfig "$("$bin/fairlead" lab kubeconfig --name $lab --path)" \
     --ginkgo.focus="$focus" --ginkgo.skip="$skip" --minStartupPods=0 --report-dir= 2>&1 |
     grep -vE '^S+$|^$' | tail -n "${LINES_SHOWN:-60}"
