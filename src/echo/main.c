@@ -64,5 +64,6 @@ int main(int argc, char **argv)
     }
     echo_stop(&s.echo);
     loop_timer_free(s.timer);
+    loop_turn(loop, 0); /* closed connections are freed at a turn's end */
     return code;
 }

@@ -45,7 +45,7 @@ def test_its_end_changes_nothing(lab):
     assert ended["exitCode"] == 3 and lab.logs("calm", "-c", "short") == "seen\n"
     assert lab.status("calm")["phase"] == "Running" and lab.is_ready("calm") and ephemeral(lab, "calm")["short"]["restartCount"] == 0
     debug(lab, "calm", name="late", image="nobody/knows")
-    wait_until("the other says why", lambda: "--image" in ephemeral(lab, "calm").get("late", {}).get("state", {}).get("waiting", {}).get("message", ""))
+    wait_until("the other says why", lambda: "lab image" in ephemeral(lab, "calm").get("late", {}).get("state", {}).get("waiting", {}).get("message", ""))
     lab.delete_and_wait("calm")
 
 

@@ -145,7 +145,7 @@ def test_a_sub_path_that_cannot_be(lab):
 def test_unknown_image_says_what_to_do(lab):
     lab.pod("unknown", image="example.com/nobody/knows:1")
     waiting = wait_until("it says why", lambda: lab.container("unknown").get("state", {}).get("waiting", {}).get("message"))
-    assert "--image 'example.com/nobody/knows:1=COMMAND'" in waiting
+    assert "fairlead lab image 'example.com/nobody/knows:1=COMMAND'" in waiting
     assert lab.container("unknown")["state"]["waiting"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
 
 
