@@ -14,8 +14,10 @@ def prepare(server):
 
 
 def outcome(reply):
-    """Status code, reason, causes (field and reason) in order of their names."""
-    if reply.status < 400 or not reply.body.startswith(b"{"):
+    """Status code, reason, causes (field and reason) in order of their names; of what is done, the warnings."""
+    if reply.status < 400:
+        return [reply.status, None, sorted(reply.warnings())]
+    if not reply.body.startswith(b"{"):
         return [reply.status, None, []]
     body = reply.json
     causes = body.get("details", {}).get("causes", [])
