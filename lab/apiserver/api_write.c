@@ -201,8 +201,8 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
     api_causes_done(&causes);
     if (!before && !check_new(r, object))
         return;
-    if (!r->subresource)
-        warn_of_object(object, warn, r);
+    if (!r->subresource || streq(r->subresource, "status"))
+        warn_of_object(object, r->subresource != NULL, warn, r);
     if (before) {
         count_generation(r->kind, object, before);
         if (same_but_version(object, before)) {

@@ -44,8 +44,9 @@ enum name_form {
 void validate_metadata(enum name_form form, const json_t *object, const json_t *old,
                        struct field_errors *e);
 
-/* What is allowed and yet worth a word; fn is called with each. */
-void warn_of_object(const json_t *object, void (*fn)(void *user, const char *text), void *user);
+/* What is allowed and yet worth a word, of the object or of its status; fn is called with each. */
+void warn_of_object(const json_t *object, bool status, void (*fn)(void *user, const char *text),
+                    void *user);
 
 /* core/v1 and events.k8s.io/v1 name the same members differently: one is kept, the other renamed at
  * the door. */

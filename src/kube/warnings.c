@@ -41,6 +41,49 @@ static void about_addresses(struct says *s, const json_t *spec, const char *memb
     }
 }
 
+static void about_ranges(struct says *s, const json_t *spec)
+{
+    char canonical[PREFIX_TEXT_BYTES];
+    size_t i;
+    json_t *v;
+    struct prefix p;
+    json_array_foreach(json_object_get(spec, "loadBalancerSourceRanges"), i, v)
+    {
+        const char *text = json_string_value(v);
+        if (prefix_parse(str_trim(str_from(text)), &p) == 0 && p.ip.family == AF_INET6 &&
+            !streq(text, prefix_format(&p, canonical)))
+            say(s,
+                "spec.loadBalancerSourceRanges[%zu]: IPv6 CIDR value \"%s\" should be in RFC 5952 "
+                "canonical format (\"%s\")",
+                i, text, canonical);
+    }
+}
+
+static void about_ingress(struct says *s, const json_t *object)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_at(object, "status.loadBalancer.ingress"), i, v)
+    {
+        AUTO_CHARS char *path = xasprintf("status.loadBalancer.ingress[%zu]", i);
+        about_address(s, path, json_key_str(v, "ip"));
+    }
+}
+
+static void about_endpoints(struct says *s, const json_t *object)
+{
+    static const char *const lists[] = {"addresses", "notReadyAddresses"};
+    size_t i, k;
+    json_t *subset, *v;
+    json_array_foreach(json_object_get(object, "subsets"), i,
+                       subset) for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+        json_array_foreach(json_object_get(subset, lists[l]), k, v)
+    {
+        AUTO_CHARS char *path = xasprintf("subsets[%zu].%s[%zu].ip", i, lists[l], k);
+        about_address(s, path, json_key_str(v, "ip"));
+    }
+}
+
 static void about_headless(struct says *s, const json_t *spec)
 {
     if (!str_empty(json_key_str(spec, "loadBalancerIP")))
@@ -70,6 +113,7 @@ static void about_service(struct says *s, const json_t *object)
     if (external && !headless && !named)
         say(s, "spec.externalIPs is deprecated and may no longer be implemented in some clusters");
     about_address(s, "spec.loadBalancerIP", json_key_str(spec, "loadBalancerIP"));
+    about_ranges(s, spec);
     if (external && named)
         say(s, "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
     if (!named && !str_empty(json_key_str(spec, "externalName")))
@@ -78,12 +122,17 @@ static void about_service(struct says *s, const json_t *object)
         say(s, "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
 }
 
-void warn_of_object(const json_t *object, void (*fn)(void *user, const char *text), void *user)
+void warn_of_object(const json_t *object, bool status, void (*fn)(void *user, const char *text),
+                    void *user)
 {
     struct says s = {fn, user};
     const char *kind = json_key_str(object, "kind");
     if (streq(kind, "Service"))
-        about_service(&s, object);
+        (status ? about_ingress : about_service)(&s, object);
+    else if (status)
+        return;
+    else if (streq(kind, "Endpoints"))
+        about_endpoints(&s, object);
     else if (streq(kind, "EndpointSlice") && streq(json_key_str(object, "addressType"), "FQDN"))
         say(&s, "spec.addressType: FQDN endpoints are deprecated");
 }

@@ -43,7 +43,7 @@ for what, p in {
     "appProtocol empty": port(80, appProtocol=""),
     "appProtocol upper case": port(80, appProtocol="HTTP"),
     "appProtocol bad prefix": port(80, appProtocol="A/b"),
-    "node port on ClusterIP": port(80, nodePort=30555),
+    "node port on ClusterIP": port(80, nodePort=30055),
 }.items():
     case(f"port: {what}", ports(p))
 case("port: two, the second unnamed", ports(port(80, name="a"), port(81)))
@@ -56,33 +56,33 @@ case("port: none, headless", create(service(ports=[], clusterIP="None")))
 case("port: no spec", create(obj("Service", "s")))
 
 # ---- node ports ----
-case("nodePort: given", ports(port(80, nodePort=30501), **NP))
+case("nodePort: given", ports(port(80, nodePort=30001), **NP))
 case("nodePort: below the range", ports(port(80, nodePort=80), **NP))
 case("nodePort: above the range", ports(port(80, nodePort=32768), **NP))
 case("nodePort: negative", ports(port(80, nodePort=-1), **NP))
 case("nodePort: 65536", ports(port(80, nodePort=65536), **NP))
-case("nodePort: twice, one protocol", ports(port(80, name="a", nodePort=30502), port(81, name="b", nodePort=30502), **NP))
+case("nodePort: twice, one protocol", ports(port(80, name="a", nodePort=30002), port(81, name="b", nodePort=30002), **NP))
 case("nodePort: twice, two protocols, two numbers",
-     ports(port(80, name="a", nodePort=30503), port(81, name="b", nodePort=30503, protocol="UDP"), **NP))
+     ports(port(80, name="a", nodePort=30003), port(81, name="b", nodePort=30003, protocol="UDP"), **NP))
 case("nodePort: twice, two protocols, one number",
-     ports(port(80, name="a", nodePort=30504), port(80, name="b", nodePort=30504, protocol="UDP"), **NP))
-case("nodePort: of another Service", ports(port(80, nodePort=30505), **NP),
-     create(service("t", ports=[port(80, nodePort=30505)], **NP)))
-case("nodePort: of another Service, other protocol", ports(port(80, nodePort=30506), **NP),
-     create(service("t", ports=[port(80, nodePort=30506, protocol="UDP")], **NP)))
-case("nodePort: the same Service again", ports(port(80, nodePort=30507), **NP), ports(port(80, nodePort=30507), **NP))
-case("nodePort: two swap", ports(port(80, name="a", nodePort=30508), port(81, name="b", nodePort=30509), **NP),
-     update(service(ports=[port(80, name="a", nodePort=30509), port(81, name="b", nodePort=30508)], **NP)))
-case("nodePort: twice by update", ports(port(80, name="a", nodePort=30510), port(81, name="b", nodePort=30511), **NP),
-     merge("Service", "s", {"spec": {"ports": [port(80, name="a", nodePort=30510), port(81, name="b", nodePort=30510)]}}),
+     ports(port(80, name="a", nodePort=30004), port(80, name="b", nodePort=30004, protocol="UDP"), **NP))
+case("nodePort: of another Service", ports(port(80, nodePort=30005), **NP),
+     create(service("t", ports=[port(80, nodePort=30005)], **NP)))
+case("nodePort: of another Service, other protocol", ports(port(80, nodePort=30006), **NP),
+     create(service("t", ports=[port(80, nodePort=30006, protocol="UDP")], **NP)))
+case("nodePort: the same Service again", ports(port(80, nodePort=30007), **NP), ports(port(80, nodePort=30007), **NP))
+case("nodePort: two swap", ports(port(80, name="a", nodePort=30008), port(81, name="b", nodePort=30009), **NP),
+     update(service(ports=[port(80, name="a", nodePort=30009), port(81, name="b", nodePort=30008)], **NP)))
+case("nodePort: twice by update", ports(port(80, name="a", nodePort=30010), port(81, name="b", nodePort=30011), **NP),
+     merge("Service", "s", {"spec": {"ports": [port(80, name="a", nodePort=30010), port(81, name="b", nodePort=30010)]}}),
      differs="500 without a reason says nothing of what to mend; ours is the 422 that a create gets")
-case("nodePort: kept on a type without", ports(port(80, nodePort=30512), **NP),
+case("nodePort: kept on a type without", ports(port(80, nodePort=30012), **NP),
      merge("Service", "s", {"spec": {"type": "ClusterIP"}}))
-case("nodePort: new one on a type without", ports(port(80, nodePort=30513), **NP),
-     merge("Service", "s", {"spec": {"type": "ClusterIP", "ports": [port(80, nodePort=30514)]}}))
+case("nodePort: new one on a type without", ports(port(80, nodePort=30013), **NP),
+     merge("Service", "s", {"spec": {"type": "ClusterIP", "ports": [port(80, nodePort=30014)]}}))
 case("nodePort: ExternalName with one",
-     create(service(type="ExternalName", externalName="a.b", ports=[port(80, nodePort=30515)])))
-case("nodePort: false allocation, given", ports(port(80, nodePort=30516), allocateLoadBalancerNodePorts=False, **LB))
+     create(service(type="ExternalName", externalName="a.b", ports=[port(80, nodePort=30015)])))
+case("nodePort: false allocation, given", ports(port(80, nodePort=30016), allocateLoadBalancerNodePorts=False, **LB))
 case("nodePort: allocation switched off", create(service(**LB)),
      merge("Service", "s", {"spec": {"allocateLoadBalancerNodePorts": False}}))
 case("strategic patch of the second of one number",
@@ -95,13 +95,13 @@ case("strategic patch of the second of one number, no node ports",
 
 # ---- health check ports ----
 LOCAL = {**LB, "externalTrafficPolicy": "Local"}
-case("healthCheckNodePort: given", create(service(healthCheckNodePort=30601, **LOCAL)))
-case("healthCheckNodePort: taken", create(service(healthCheckNodePort=30602, **LOCAL)),
-     create(service("t", healthCheckNodePort=30602, **LOCAL)))
+case("healthCheckNodePort: given", create(service(healthCheckNodePort=30031, **LOCAL)))
+case("healthCheckNodePort: taken", create(service(healthCheckNodePort=30032, **LOCAL)),
+     create(service("t", healthCheckNodePort=30032, **LOCAL)))
 case("healthCheckNodePort: outside the range", create(service(healthCheckNodePort=80, **LOCAL)))
-case("healthCheckNodePort: changed", create(service(healthCheckNodePort=30603, **LOCAL)),
-     merge("Service", "s", {"spec": {"healthCheckNodePort": 30604}}))
-case("healthCheckNodePort: not Local", create(service(healthCheckNodePort=30605, **LB)))
+case("healthCheckNodePort: changed", create(service(healthCheckNodePort=30033, **LOCAL)),
+     merge("Service", "s", {"spec": {"healthCheckNodePort": 30034}}))
+case("healthCheckNodePort: not Local", create(service(healthCheckNodePort=30035, **LB)))
 case("healthCheckNodePort: goes with the policy", create(service(**LOCAL)),
      merge("Service", "s", {"spec": {"externalTrafficPolicy": "Cluster"}}))
 
