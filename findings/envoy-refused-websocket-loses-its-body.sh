@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC1091,SC2154 # what envoy.lib sets
 # Guess: when an upstream does not switch protocols, its ordinary answer reaches the client as it is.
 # Seen: with websocket upgrades on, an answer below 400 keeps its status and loses its body (content-length: 0); one of 400 and above passes whole.
 set -euo pipefail
-# shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/envoy.lib"
 : >"$dir/answer"
 start_upstream

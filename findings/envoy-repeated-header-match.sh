@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC1091,SC2154 # what envoy.lib sets
 # Guess: a header that is sent twice is one list (RFC 9110 5.2), so a route's exact matcher is compared with "1,2".
 # Seen: each line is compared alone and any of them may match; "1,2" matches only a single line that says so.
 set -euo pipefail
-# shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/envoy.lib"
 route() { echo "{match: {prefix: /$1, headers: [{name: x-a, string_match: {exact: \"$2\"}}]}, direct_response: {status: 200}}"; }
 start_envoy "[$(route one 1), $(route two 2), $(route both 1,2)]" 9
