@@ -1,11 +1,11 @@
 # The commands people use; CMake and Ninja do the work. `make help` lists them.
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
-CMAKE     = cmake -G Ninja
+PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own. Not clients: it needs registries.
 E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v /clients/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream clients lint format unit golden e2e asan tsan clang fuzz bench clean
+.PHONY: help setup build demo test test-fresh conform upstream clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,14 +14,17 @@ setup:           ## install what is missing from Debian packages
 	@scripts/setup.sh
 
 build: setup     ## build everything (gcc)
-	@$(CMAKE) -S . -B $(BUILD) >/dev/null
+	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin
 
-unit: build      ## unit tests and fuzz corpora
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+unit: build      ## unit tests and fuzz corpora; T=kube/test_schema: those whose name has it
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error $(if $(T),-R '$(T)')
+
+fast: build      ## those that need no root, in seconds
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L '^fast$$'
 
 golden: build    ## rewrite what the model's golden tests expect (read the diff)
 	@GOLDEN_UPDATE=1 ctest --test-dir $(BUILD) -R '^model/' --output-on-failure
@@ -30,7 +33,7 @@ e2e: build       ## end-to-end tests over network namespaces (root)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin $(E2E)
 
 asan: setup      ## unit and e2e tests under ASan and UBSan
-	@CC=gcc $(CMAKE) -S . -B build-asan -DSANITIZE=address >/dev/null
+	@cmake --preset asan >/dev/null
 	@cmake --build build-asan -j $(JOBS)
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 	@rm -rf build-asan/reports && mkdir build-asan/reports
@@ -40,7 +43,7 @@ asan: setup      ## unit and e2e tests under ASan and UBSan
 	@! grep -r . build-asan/reports || { echo "asan: the reports above fail the run" >&2; exit 1; }
 
 tsan: setup      ## unit tests and the packet tests under TSan (root; without address randomization, which gcc 12's TSan cannot bear)
-	@CC=gcc $(CMAKE) -S . -B build-tsan -DSANITIZE=thread >/dev/null
+	@cmake --preset tsan >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
 	@rm -rf build-tsan/reports && mkdir build-tsan/reports
 	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_SANITIZED=1 \
@@ -48,7 +51,7 @@ tsan: setup      ## unit tests and the packet tests under TSan (root; without ad
 	@! grep -r . build-tsan/reports || { echo "tsan: the reports above fail the run" >&2; exit 1; }
 
 clang: setup     ## build with clang
-	@CC=clang-14 $(CMAKE) -S . -B build-clang >/dev/null
+	@cmake --preset clang >/dev/null
 	@cmake --build build-clang -j $(JOBS)
 
 test: unit clang asan tsan e2e ## everything CI runs but lint
@@ -56,13 +59,12 @@ test: unit clang asan tsan e2e ## everything CI runs but lint
 test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
 	@scripts/test-fresh.sh
 
-conform: build ## controllers, nodes, agents beside a real kube-apiserver (root; Go builds it, or KUBE_APISERVER, ETCD)
-	@[ -n "$(KUBE_APISERVER)" ] || tests/conformance/build-peers.sh $(CURDIR)/build/peers
-	@KUBE_APISERVER=$(or $(KUBE_APISERVER),$(CURDIR)/build/peers/kube-apiserver) ETCD=$(or $(ETCD),$(CURDIR)/build/peers/etcd-server) \
-	    FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
+conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager coredns
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
-	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(CURDIR)/build/peers
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(PEERS)
 
 clients: build ## third-party clients against a lab (root; Python, npm, Maven, Go and Helm from their registries)
 	@tests/e2e/clients/install.sh $(CURDIR)/build/clients
@@ -83,6 +85,9 @@ fuzz: setup      ## build libFuzzer targets and run each for FUZZ_SECONDS (30)
 
 bench: build     ## all benchmarks (minutes)
 	@bench/run-all.sh $(BUILD)
+
+bench-proxy: build ## proxies beside one another: CPU time, instructions, latency per request
+	@FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) bench/proxy/run.sh
 
 clean:
 	@rm -rf build build-asan build-tsan build-clang build-fuzz

@@ -71,9 +71,6 @@ void fabric_removed_done(struct fabric_removed *r);
 /* Kills every process in the lab's namespaces, removes the namespaces and the host veth.
  * Idempotent; ret may be NULL. */
 int fabric_down(const char *lab, struct fabric_removed *ret, struct err *reterr) NODISCARD;
-/* The same for one node and its pods. */
-int fabric_node_down(const char *lab, const char *node, struct fabric_removed *ret,
-                     struct err *reterr) NODISCARD;
 /* What an earlier process of the node we live in has left of its pods: their namespaces and
  * processes, and containers in the node's own network. */
 int fabric_pods_down(const char *lab, const char *node, struct err *reterr) NODISCARD;

@@ -163,13 +163,6 @@ int fabric_down(const char *lab, struct fabric_removed *ret, struct err *reterr)
     return r == -ENODEV ? 0 : r;
 }
 
-int fabric_node_down(const char *lab, const char *node, struct fabric_removed *ret,
-                     struct err *reterr)
-{
-    char name[FABRIC_NAME_BYTES];
-    return down_run(fabric_node_netns(lab, node, name), ret, reterr);
-}
-
 int fabric_pods_down(const char *lab, const char *node, struct err *reterr)
 {
     char name[FABRIC_NAME_BYTES];

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-30}
-CC=clang-14 cmake -G Ninja -S . -B build-fuzz -DFUZZ=ON -DSANITIZE=address >/dev/null
+cmake --preset fuzz >/dev/null
 cmake --build build-fuzz -j "$(nproc)"
 for target in build-fuzz/fuzz/fuzz_*; do
     name=${target##*/fuzz_}

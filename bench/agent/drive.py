@@ -1,5 +1,6 @@
 """Runs in the node's namespace: fills the API with services and endpoints, then changes one slice at a time and reads how long the
-agent took from the event to the kernel, in RUNS (5) rounds. Prints a table of medians."""
+agent took from the event to the kernel, in RUNS (5) rounds. TOPOLOGY=1: endpoints name nodes (100), zones (3), hints and pods, as
+real ones do. Prints a table of medians."""
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ import yaml_free_kubeconfig as kc
 
 SERVICES, PER_SERVICE, CHANGES = 10000, 10, 1000
 RUNS = int(os.environ.get("RUNS", "5"))
+TOPOLOGY = bool(os.environ.get("TOPOLOGY"))
 
 
 def connect(config):
@@ -30,12 +32,20 @@ def call(conn, method, path, body=None):
     return json.loads(data)
 
 
+def topology_of(n):
+    if not TOPOLOGY:
+        return {}
+    zone = f"zone-{n % 3}"
+    return {"nodeName": f"worker-{n % 100}.example.internal", "zone": zone, "hints": {"forZones": [{"name": zone}]},
+            "targetRef": {"kind": "Pod", "namespace": "default", "name": f"app-7d9f8b6c5-{n:06d}"}}
+
+
 def slice_of(i, shift):
     return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": f"s{i}", "labels": {"kubernetes.io/service-name": f"s{i}"}},
             "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
             "endpoints": [{"addresses": [f"10.{128 + (i * PER_SERVICE + k) // 65536}.{(i * PER_SERVICE + k) // 256 % 256}.{(i * PER_SERVICE + k + shift) % 256}"],
-                           "conditions": {"ready": True}} for k in range(PER_SERVICE)]}
+                           "conditions": {"ready": True}, **topology_of(i * PER_SERVICE + k)} for k in range(PER_SERVICE)]}
 
 
 def fill(config, first, step):

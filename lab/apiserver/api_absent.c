@@ -61,9 +61,7 @@ static const struct {
     const char *hint;
 } subresources[] = {
     {"pods", "portforward", "reach the pod by its address, from `fairlead lab exec`"},
-    {"pods", "proxy", "reach the pod by its address, from `fairlead lab exec`"},
     {"pods", "resize", "delete the pod and make it anew"},
-    {"services", "proxy", "reach the Service by its address, from `fairlead lab exec`"},
     {"nodes", "proxy", "ask the node's port 10250"},
 };
 

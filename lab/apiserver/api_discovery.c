@@ -46,10 +46,16 @@ static void each_subresource(const struct api_kind *k,
             {"ephemeralcontainers", "Pod", NULL, NULL, "get patch update"},
             {"eviction", "Eviction", "policy", "v1", "create"},
             {"exec", "PodExecOptions", NULL, NULL, "create get"},
-            {"log", "Pod", NULL, NULL, "get"}};
+            {"log", "Pod", NULL, NULL, "get"},
+            {"proxy", "PodProxyOptions", NULL, NULL, "create delete get patch update"}};
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);
     }
+    if (streq(k->kind, "Service"))
+        fn(k,
+           &(struct subresource){"proxy", "ServiceProxyOptions", NULL, NULL,
+                                 "create delete get patch update"},
+           user);
     if (streq(k->kind, "Namespace"))
         fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
     if (streq(k->kind, "ServiceAccount"))

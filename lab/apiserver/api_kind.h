@@ -23,6 +23,7 @@ struct api_kind {
     bool in_all;     /* category "all" */
     bool has_status; /* status subresource */
     bool has_scale;
+    bool has_proxy; /* HTTP is passed on to it */
     bool counts_generation;
     bool created_by_update;                       /* a PUT to a name that is not there */
     bool deleted_shown;                           /* DELETE answers with the object, not a Status */

@@ -45,9 +45,10 @@ struct api_request {
     struct str query;
     const struct api_kind *kind; /* NULL: not an object path */
     uint32_t kind_index;
-    char *ns;          /* "" = all namespaces or cluster-scoped */
-    char *name;        /* NULL = the collection */
-    char *subresource; /* NULL = the object itself */
+    char *ns;              /* "" = all namespaces or cluster-scoped */
+    char *name;            /* NULL = the collection */
+    char *subresource;     /* NULL = the object itself */
+    struct str proxy_path; /* of pods/proxy and services/proxy: what stands behind, as it came */
     enum api_view view;
     bool dry_run;
     bool watch;          /* asked for by the path (/api/v1/watch/…) or the query */
@@ -240,6 +241,9 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 
 /* api_subresource.c */
 void api_subresource(struct api_request *r);
+
+/* api_proxy.c: pods/proxy and services/proxy. */
+void api_proxy(struct api_request *r);
 
 /* api_tunnel.c: log, exec, attach through the node. */
 void api_tunnel(struct api_request *r);

@@ -108,6 +108,12 @@ static bool parse_path(struct api_request *r, struct str path)
         r->name = segment(name);
         if (!r->name || (r->kind->namespaced && !*r->ns))
             return false;
+        struct str behind, word = rest.p ? str_cut(rest, '/', &behind) : (struct str){0};
+        if (str_is(word, "proxy") && r->kind->has_proxy) {
+            r->subresource = xstrdup("proxy");
+            r->proxy_path = str_sub(rest, word.n, rest.n);
+            return true;
+        }
         if (rest.p && rest.n) {
             r->subresource = segment(rest);
             return r->subresource != NULL;
@@ -289,6 +295,10 @@ static void handle(struct api_request *r)
         return;
     if (!parse_path(r, path)) {
         path_not_found(r, path);
+        return;
+    }
+    if (r->proxy_path.p) {
+        api_proxy(r);
         return;
     }
     if (api_view_of(http_exchange_header(r->exchange, "accept"), r->query, &r->view, &r->yaml) <

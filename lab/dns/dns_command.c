@@ -1,9 +1,25 @@
 /* fairlead-labd dns: the cluster's name server, an ordinary pod. */
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 
 #include "base/program.h"
+#include "base/time.h"
 #include "lab/command.h"
 #include "lab/dns/dns.h"
+
+enum { OWN_MAX = 16 };
+
+struct dns {
+    struct kube_client *client;
+    struct service_join *join;
+    struct map namespaces;
+    struct informer *services, *slices, *namespaces_informer;
+    struct dns_server *server;
+    struct ip own[OWN_MAX];
+    struct dns_zone zone;
+};
 
 static void on_stop(int signo, void *user)
 {
@@ -11,35 +27,148 @@ static void on_stop(int signo, void *user)
     loop_stop(user, 0);
 }
 
-/* The informers only fill their caches: every answer is read from them. */
-static void ignore_upsert(json_t *object, void *user)
+/* ---- the join ---- */
+
+/* Answers are read from the entries themselves, so that a dirty one needs no work. */
+static void settle(struct dns *d)
 {
-    (void)object;
-    (void)user;
+    struct joined_service *s;
+    while ((s = service_join_take_dirty(d->join)))
+        service_join_settle(d->join, s);
+    d->zone.serial = (uint32_t)(time_real_us() / 1000000);
 }
 
-static void ignore_delete(struct str key, json_t *object, void *user)
+static void on_service(json_t *object, void *user)
 {
-    (void)key;
+    struct dns *d = user;
+    struct service_object *s = service_object_decode(object);
+    if (s)
+        service_join_add_service(d->join, &s);
+    settle(d);
+}
+
+static void on_service_gone(struct str key, json_t *object, void *user)
+{
+    struct dns *d = user;
     (void)object;
-    (void)user;
+    service_join_remove_service(d->join, key);
+    settle(d);
+}
+
+static void on_slice(json_t *object, void *user)
+{
+    struct dns *d = user;
+    const struct slice_decoding o = {.topologies = &d->join->topologies, .all = true};
+    struct slice_object *s = slice_object_decode(object, &o);
+    char key[512];
+    if (s)
+        service_join_add_slice(d->join, &s);
+    else
+        service_join_remove_slice(d->join, str_from(object_key(object, key)));
+    settle(d);
+}
+
+static void on_slice_gone(struct str key, json_t *object, void *user)
+{
+    struct dns *d = user;
+    (void)object;
+    service_join_remove_slice(d->join, key);
+    settle(d);
+}
+
+static void on_namespace(json_t *object, void *user)
+{
+    struct dns *d = user;
+    const char *name = json_at_str(object, "metadata.name");
+    if (name)
+        map_put_cstr(&d->namespaces, name, d);
+}
+
+static void on_namespace_gone(struct str key, json_t *object, void *user)
+{
+    struct dns *d = user;
+    (void)object;
+    map_remove(&d->namespaces, key);
+}
+
+/* ---- life ---- */
+
+/* What the server is reached at from elsewhere. */
+static size_t own_addresses(struct ip ret[OWN_MAX])
+{
+    struct ifaddrs *all = NULL;
+    size_t n = 0;
+    if (getifaddrs(&all) < 0)
+        return 0;
+    for (const struct ifaddrs *i = all; i && n < OWN_MAX; i = i->ifa_next) {
+        struct ip ip = {0};
+        if (!i->ifa_addr || i->ifa_flags & IFF_LOOPBACK)
+            continue;
+        if (i->ifa_addr->sa_family == AF_INET)
+            memcpy(ip.bytes, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
+        else if (i->ifa_addr->sa_family == AF_INET6)
+            memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr,
+                   16);
+        else
+            continue;
+        ip.family = (uint8_t)i->ifa_addr->sa_family;
+        if (ip.family == AF_INET || ip.bytes[0] != 0xfe) /* not link-local */
+            ret[n++] = ip;
+    }
+    freeifaddrs(all);
+    return n;
 }
 
 static void on_synced(void *user)
 {
-    log_info("list is complete", kv_s("kind", user));
+    const struct dns *d = user;
+    log_info("list is complete", kv_i("services", (int64_t)d->join->n_services),
+             kv_i("endpointslices", (int64_t)d->join->slices.used),
+             kv_i("namespaces", (int64_t)d->namespaces.used));
 }
 
 static void on_error(const char *text, void *user)
 {
-    log_warn("watch", kv_s("kind", user), kv_s("error", text));
+    (void)user;
+    log_warn("watch", kv_s("error", text));
 }
 
-static struct informer *watch(struct kube_client *c, const char *path, const char *what)
+static bool is_ready(void *user)
 {
-    static const struct informer_ops ops = {ignore_upsert, ignore_delete, on_synced, on_error};
-    const struct informer_options o = {.path = path, .cache = true};
-    return informer_start(c, &o, &ops, (void *)(uintptr_t)what);
+    const struct dns *d = user;
+    return informer_synced(d->services) && informer_synced(d->slices) &&
+           informer_synced(d->namespaces_informer);
+}
+
+static int dns_start(struct dns *d, struct loop *l, const struct kube_config *config,
+                     struct dns_server_options *o, struct err *reterr)
+{
+    static const struct informer_ops service_ops = {on_service, on_service_gone, on_synced,
+                                                    on_error};
+    static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
+    static const struct informer_ops namespace_ops = {on_namespace, on_namespace_gone, on_synced,
+                                                      on_error};
+    const struct informer_options services = {.path = "/api/v1/services"},
+                                  slices = {.path = "/apis/discovery.k8s.io/v1/endpointslices"},
+                                  namespaces = {.path = "/api/v1/namespaces"};
+    int r = kube_client_new(l, config, "fairlead-lab-dns/" FAIRLEAD_VERSION, &d->client, reterr);
+    if (r < 0)
+        return r;
+    d->services = informer_start(d->client, &services, &service_ops, d);
+    d->slices = informer_start(d->client, &slices, &slice_ops, d);
+    d->namespaces_informer = informer_start(d->client, &namespaces, &namespace_ops, d);
+    return dns_server_new(l, o, &d->server, reterr);
+}
+
+static void dns_stop(struct dns *d)
+{
+    dns_server_free(d->server);
+    informer_free(d->services);
+    informer_free(d->slices);
+    informer_free(d->namespaces_informer);
+    map_done(&d->namespaces);
+    kube_client_free(d->client);
+    service_join_free(d->join);
 }
 
 int dns_command(int argc, char **argv)
@@ -64,30 +193,28 @@ int dns_command(int argc, char **argv)
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;
-    struct kube_client *client = NULL;
-    struct dns_server *server = NULL;
-    struct dns_zone zone = {.domain = domain};
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
     signal(SIGPIPE, SIG_IGN);
+    struct dns d = {.join = service_join_new()};
+    d.zone = (struct dns_zone){.domain = domain,
+                               .join = d.join,
+                               .namespaces = &d.namespaces,
+                               .own = d.own,
+                               .n_own = own_addresses(d.own)};
+    struct dns_server_options o = {&d.zone,        is_ready,        &d,
+                                   (uint16_t)port, (uint16_t)ready, (uint16_t)health};
     if (kube_config_load(kubeconfig, NULL, &config, &err) < 0 || loop_new(&loop, &err) < 0 ||
-        kube_client_new(loop, config, "fairlead-lab-dns/" FAIRLEAD_VERSION, &client, &err) < 0)
-        return program_fail(EXIT_FAILED, NULL, "dns: %s", err_text(&err));
-    zone.services = watch(client, "/api/v1/services", "services");
-    zone.slices = watch(client, "/apis/discovery.k8s.io/v1/endpointslices", "endpointslices");
-    struct dns_server_options o = {&zone, (uint16_t)port, (uint16_t)ready, (uint16_t)health};
-    if (dns_server_new(loop, &o, &server, &err) < 0) {
+        dns_start(&d, loop, config, &o, &err) < 0) {
         code = program_fail(EXIT_FAILED, NULL, "dns: %s", err_text(&err));
     } else {
         loop_signal_add(loop, SIGTERM, on_stop, loop);
         loop_signal_add(loop, SIGINT, on_stop, loop);
         code = loop_run(loop);
     }
-    dns_server_free(server);
-    informer_free(zone.services);
-    informer_free(zone.slices);
-    kube_client_free(client);
-    loop_turn(loop, 0);
+    dns_stop(&d);
+    if (loop)
+        loop_turn(loop, 0);
     return code;
 }

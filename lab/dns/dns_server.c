@@ -12,7 +12,7 @@ enum { DNS_STREAMS_MAX = 256, DNS_STREAM_IDLE_MS = 10 * 1000, DNS_STREAM_QUEUE_M
 
 struct dns_server {
     struct loop *loop;
-    const struct dns_zone *zone;
+    struct dns_server_options options;
     struct udp_server *udp;
     struct listener *listener;
     struct http_server *ready;
@@ -22,19 +22,32 @@ struct dns_server {
 
 static bool is_ready(const struct dns_server *s)
 {
-    return informer_synced(s->zone->services) && informer_synced(s->zone->slices);
+    return s->options.is_ready(s->options.user);
+}
+
+/* What is answered whatever the name is; DNS_NOERROR: the zone says. */
+static enum dns_rcode refusal(const struct dns_server *s, const struct dns_query *q)
+{
+    if (q->opcode != 0)
+        return DNS_NOTIMP;
+    if (q->edns_version != 0)
+        return DNS_BADVERS; /* RFC 6891 section 6.1.3 */
+    if (q->class_ != DNS_CLASS_IN || q->type == DNS_AXFR || q->type == DNS_IXFR)
+        return DNS_REFUSED;
+    return is_ready(s) ? DNS_NOERROR : DNS_SERVFAIL;
 }
 
 static void answer(const struct dns_server *s, struct str bytes, bool tcp, struct buf *ret)
 {
     struct dns_query q;
     struct dns_reply r;
-    int parsed = dns_query_parse(bytes, &q);
-    if (parsed == 0 && is_ready(s)) {
-        dns_zone_answer(s->zone, &q, tcp ? DNS_TCP_BYTES_MAX : q.udp_bytes, ret);
-    } else if (parsed == 0 || (bytes.n >= 12 && !(bytes.p[2] & 0x80))) {
+    bool parsed = dns_query_parse(bytes, &q) == 0;
+    enum dns_rcode refused = parsed ? refusal(s, &q) : DNS_FORMERR;
+    if (!refused) {
+        dns_zone_answer(s->options.zone, &q, tcp ? DNS_TCP_BYTES_MAX : q.udp_bytes, ret);
+    } else if (parsed || (bytes.n >= 12 && !(bytes.p[2] & 0x80))) {
         dns_reply_begin(&r, ret, &q, DNS_UDP_BYTES);
-        dns_reply_end(&r, parsed == 0 ? DNS_SERVFAIL : DNS_FORMERR);
+        dns_reply_end(&r, refused);
     }
 }
 
@@ -143,7 +156,7 @@ int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dn
     struct ip any = listener_any();
     struct dns_server *s = NEW(struct dns_server);
     s->loop = l;
-    s->zone = o->zone;
+    s->options = *o;
     int r = udp_server_new(l, &any, o->port, on_datagram, s, &s->udp, reterr);
     if (r == 0)
         r = listener_new(l, &any, o->port, on_stream, s, &s->listener, reterr);

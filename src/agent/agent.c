@@ -1,10 +1,11 @@
-/* The decision thread. Informers feed decoded objects; a changed Service is noted in a dirty set;
- * when the applying thread is free, everything dirty becomes one delta. No timer: the first change
- * goes at once, what comes while it is under way is one delta more. Nothing is written before the
- * first full list of both kinds (row 12). */
+/* The decision thread. Informers feed decoded objects into the model's join; when the applying
+ * thread is free, everything dirty there becomes one delta. No timer: the first change goes at
+ * once, what comes while it is under way is one delta more. Nothing is written before the first
+ * full list of Services, slices and the Node (row 12). */
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "agent/applier.h"
 #include "agent/service_health.h"
@@ -12,17 +13,11 @@
 #include "base/time.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
+#include "model/service_join.h"
 
 #define SELECTOR "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
 
 enum { UNHEALTHY_AFTER_US = 60 * 1000 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
-
-struct entry {
-    struct service_object *object; /* NULL: only slices are known */
-    VEC(struct slice_object *) slices;
-    struct model_service *applied;
-    bool dirty;
-};
 
 struct agent {
     struct kube_client *client;
@@ -31,134 +26,129 @@ struct agent {
     struct service_health *health;
     struct event_recorder *events;
     struct informer *services, *slices, *node;
-    struct map entries;     /* service key -> struct entry */
-    struct map slice_owner; /* slice key -> service key, owned */
-    VEC(char *) dirty;
+    struct service_join *join; /* user of an entry: the model_service handed over last */
     struct delta_book book;
     char *zone;
     struct ip node_ips[2];
     bool node_ips_changed;
-    bool slices_started, full_sent;
-    bool failed;                /* the last try */
-    uint64_t unsynced_since_us; /* told to the kernel, not taken yet; 0 = nothing */
+    bool full_sent;
+    const char *rebuilding;        /* the Service whose change is being looked at */
+    bool failed;                   /* the last try */
+    bool sent_full, sent[2];       /* of the delta under way: what it is, whose */
+    uint64_t unsynced_since_us[2]; /* told to the kernel, not taken yet; 0 = nothing */
     struct agent_stats stats;
 };
 
-/* ---- entries ---- */
+/* ---- deltas ---- */
 
-static struct entry *entry_get(struct agent *a, const char *key)
+static void note_pending(struct agent *a)
 {
-    struct entry *e = map_find_cstr(&a->entries, key);
-    if (!e) {
-        e = NEW(struct entry);
-        map_put_cstr(&a->entries, key, e);
-    }
-    return e;
-}
-
-static void entry_free(struct entry *e)
-{
-    service_object_free(e->object);
-    VEC_FOREACH (s, &e->slices)
-        slice_object_free(*s);
-    vec_done(&e->slices);
-    model_service_unref(e->applied);
-    free(e);
-}
-
-static void push(struct agent *a);
-
-static void mark_dirty(struct agent *a, const char *key)
-{
-    struct entry *e = entry_get(a, key);
-    if (e->dirty)
-        return;
-    e->dirty = true;
-    vec_push(&a->dirty, xstrdup(key));
-    a->stats.pending = a->dirty.n;
-    if (!a->stats.pending_since_us)
+    if (!a->join->n_dirty)
+        a->stats.pending_since_us = 0;
+    else if (!a->stats.pending_since_us)
         a->stats.pending_since_us = time_mono_us();
 }
 
-/* ---- deltas ---- */
-
-static void mark_all_dirty(struct agent *a)
+static void count_no_local(struct agent *a, const struct model_service *m, int by)
 {
-    struct str key;
-    VEC(char *) keys = {0};
-    for (size_t at = 0; map_next(&a->entries, &at, &key, NULL);)
-        vec_push(&keys, str_dup(key));
-    VEC_FOREACH (k, &keys) {
-        mark_dirty(a, *k);
-        free(*k);
-    }
-    vec_done(&keys);
+    for (unsigned f = 0; f < 2 && m; f++)
+        for (int external = 0; external < 2; external++)
+            a->stats.families[f].no_local[external] +=
+                (unsigned)by * model_service_without_local(m, f, external);
 }
 
-static bool rebuild(struct agent *a, struct agent_delta *d, const char *key)
+/* It goes to the kernel now. */
+static void note_sent(struct agent *a, const struct agent_delta *d)
+{
+    a->full_sent = true;
+    a->sent_full = d->full;
+    for (unsigned f = 0; f < 2; f++) {
+        a->sent[f] = d->families[f];
+        if (!d->families[f])
+            continue;
+        a->stats.families[f].last_queued_real_us =
+            time_real_us() - (int64_t)(time_mono_us() - d->oldest_us);
+        if (!a->unsynced_since_us[f])
+            a->unsynced_since_us[f] = d->oldest_us;
+    }
+}
+
+static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_service *s)
 {
     struct delta_options o = {.external_ips = a->options.external_ips,
                               .node_ips = {a->node_ips[0], a->node_ips[1]},
                               .node_ips_changed = a->node_ips_changed};
-    struct entry *e = map_find_cstr(&a->entries, key);
-    struct model_service *after = NULL;
-    if (!e)
-        return false;
-    e->dirty = false;
-    if (e->object)
-        after = model_service_new(e->object, (const struct slice_object *const *)e->slices.v,
-                                  e->slices.n);
-    bool look_again = agent_delta_add(d, &a->book, &o, e->applied, after);
-    service_health_set(a->health, key, e->object ? e->object->uid : NULL,
+    const struct place here = {a->options.node_name, a->zone};
+    struct model_service *after = NULL, *before = s->user;
+    a->rebuilding = s->key;
+    count_no_local(a, before, -1);
+    if (s->object)
+        after = model_service_new(s->object, (const struct slice_object *const *)s->slices.v,
+                                  s->slices.n, &here);
+    count_no_local(a, after, 1);
+    bool look_again = agent_delta_add(d, &a->book, &o, before, after);
+    service_health_set(a->health, s->key, s->object ? s->object->uid : NULL,
                        after ? after->health_port : 0, after ? after->local_ready : 0);
-    model_service_unref(e->applied);
-    e->applied = after;
-    if (!e->object && e->slices.n == 0) {
-        map_remove_cstr(&a->entries, key);
-        entry_free(e);
-    }
+    model_service_unref(before);
+    s->user = after;
+    a->rebuilding = NULL;
+    service_join_settle(a->join, s);
     return look_again;
+}
+
+static bool is_synced(const struct agent *a)
+{
+    return a->services && a->slices && a->node && informer_synced(a->services) &&
+           informer_synced(a->slices) && informer_synced(a->node);
 }
 
 static void push(struct agent *a)
 {
-    bool ready =
-        a->services && a->slices && informer_synced(a->services) && informer_synced(a->slices);
-    if (!ready || applier_is_busy(a->applier) || (a->full_sent && a->dirty.n == 0))
+    struct joined_service *s;
+    if (!is_synced(a) || applier_is_busy(a->applier) || (a->full_sent && !a->join->n_dirty))
         return;
     struct agent_delta *d = agent_delta_new(!a->full_sent);
     bool look_again = false;
     d->oldest_us = a->stats.pending_since_us ? a->stats.pending_since_us : time_mono_us();
-    for (size_t i = 0; i < a->dirty.n; i++) {
-        look_again = rebuild(a, d, a->dirty.v[i]) || look_again;
-        free(a->dirty.v[i]);
-    }
-    vec_clear(&a->dirty);
+    while ((s = service_join_take_dirty(a->join)))
+        look_again = rebuild(a, d, s) || look_again;
     a->node_ips_changed = false;
-    a->stats.pending = 0;
-    a->stats.pending_since_us = 0;
+    a->stats.service_changes_pending = a->stats.endpoint_changes_pending = 0;
     if (look_again) {
         a->book.contested = false;
-        mark_all_dirty(a);
+        service_join_mark_all(a->join);
     }
+    note_pending(a);
     if (agent_delta_is_empty(d)) {
         agent_delta_free(d);
         return;
     }
-    a->full_sent = true;
-    if (!a->unsynced_since_us)
-        a->unsynced_since_us = d->oldest_us;
+    note_sent(a, d);
     applier_start(a->applier, &d);
 }
 
-static void count_sync(struct agent_stats *s, uint64_t took_us)
+/* A success brings all that was told before, whichever family this was about; a repair is about
+ * both. */
+static void count_sync(struct agent *a, const struct applier_result *r)
 {
-    unsigned i = 0;
-    for (uint64_t limit = 1000; i < ARRAY_LEN(s->sync_buckets) - 1 && took_us > limit; limit *= 2)
-        i++;
-    s->sync_buckets[i]++;
-    s->sync_us_total += took_us;
-    s->syncs++;
+    uint64_t now = time_mono_us();
+    bool repair = !r->oldest_us;
+    a->failed = r->code < 0;
+    a->stats.sync_failures += a->failed;
+    for (unsigned i = 0; i < 2; i++) {
+        struct agent_family_stats *f = &a->stats.families[i];
+        if (!a->failed)
+            a->unsynced_since_us[i] = 0;
+        if (!repair && !a->sent[i])
+            continue;
+        f->sync_failures += a->failed;
+        durations_add(&f->syncs, r->took_us);
+        durations_add(repair || a->sent_full ? &f->full_syncs : &f->partial_syncs, r->took_us);
+        if (a->failed)
+            continue;
+        f->last_sync_us = now;
+        f->last_sync_real_us = time_real_us();
+    }
 }
 
 static void on_applied(const struct applier_result *r, void *user)
@@ -168,14 +158,11 @@ static void on_applied(const struct applier_result *r, void *user)
     uint64_t now = time_mono_us();
     bool failed_before = a->failed;
     s->dataplane = r->counters;
-    a->failed = r->code < 0;
-    if (r->code < 0) {
-        s->sync_failures++;
+    if (r->sample)
+        return;
+    count_sync(a, r);
+    if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
-    } else {
-        s->last_sync_us = now;
-        a->unsynced_since_us = 0; /* a success brings all that was told before */
-    }
     if (!r->oldest_us) {
         if (r->code == 0)
             log_warn(failed_before ? "the kernel took the change at another try"
@@ -183,7 +170,6 @@ static void on_applied(const struct applier_result *r, void *user)
                      kv_i("took_us", (int64_t)r->took_us));
         return;
     }
-    count_sync(s, r->took_us);
     s->last_latency_us = now - r->oldest_us;
     if (s->synced)
         s->latency_max_us = MAX(s->latency_max_us, s->last_latency_us);
@@ -211,6 +197,7 @@ static void on_push(void *user)
 static void push_soon(struct agent *a)
 {
     struct loop *l = kube_client_loop(a->client);
+    note_pending(a);
     loop_defer_cancel(l, on_push, a);
     loop_defer(l, on_push, a);
 }
@@ -221,63 +208,36 @@ static void on_service(json_t *object, void *user)
     struct service_object *s = service_object_decode(object);
     if (!s)
         return;
-    struct entry *e = entry_get(a, s->key);
-    a->stats.services += e->object == NULL;
     a->stats.service_changes++;
-    service_object_free(e->object);
-    e->object = s;
-    mark_dirty(a, s->key);
+    a->stats.service_changes_pending++;
+    service_join_add_service(a->join, &s);
     push_soon(a);
 }
 
 static void on_service_gone(struct str key, json_t *object, void *user)
 {
     struct agent *a = user;
-    AUTO_CHARS char *k = str_dup(key);
-    struct entry *e = map_find(&a->entries, key);
     (void)object;
-    if (!e || !e->object)
-        return;
-    a->stats.services--;
     a->stats.service_changes++;
-    service_object_free(TAKE(e->object));
-    mark_dirty(a, k);
+    a->stats.service_changes_pending++;
+    service_join_remove_service(a->join, key);
     push_soon(a);
 }
 
 /* ---- EndpointSlices ---- */
 
-static void slice_drop(struct agent *a, struct str key)
-{
-    AUTO_CHARS char *owner = map_remove(&a->slice_owner, key);
-    struct entry *e = owner ? map_find_cstr(&a->entries, owner) : NULL;
-    if (!e)
-        return;
-    a->stats.slices--;
-    for (size_t i = 0; i < e->slices.n; i++)
-        if (str_is(key, e->slices.v[i]->key)) {
-            slice_object_free(e->slices.v[i]);
-            vec_remove(&e->slices, i);
-            break;
-        }
-    mark_dirty(a, owner);
-}
-
 static void on_slice(json_t *object, void *user)
 {
     struct agent *a = user;
-    struct slice_place where = {a->options.node_name, a->zone};
-    struct slice_object *s = slice_object_decode(object, &where);
+    const struct slice_decoding o = {.topologies = &a->join->topologies};
+    struct slice_object *s = slice_object_decode(object, &o);
     char key[512];
     a->stats.endpoint_changes++;
-    slice_drop(a, str_from(s ? s->key : object_key(object, key)));
-    if (s) {
-        struct entry *e = entry_get(a, s->service_key);
-        vec_push(&e->slices, s);
-        map_put_cstr(&a->slice_owner, s->key, xstrdup(s->service_key));
-        a->stats.slices++;
-        mark_dirty(a, s->service_key);
-    }
+    a->stats.endpoint_changes_pending++;
+    if (s)
+        service_join_add_slice(a->join, &s);
+    else
+        service_join_remove_slice(a->join, str_from(object_key(object, key)));
     push_soon(a);
 }
 
@@ -286,7 +246,8 @@ static void on_slice_gone(struct str key, json_t *object, void *user)
     struct agent *a = user;
     (void)object;
     a->stats.endpoint_changes++;
-    slice_drop(a, key);
+    a->stats.endpoint_changes_pending++;
+    service_join_remove_slice(a->join, key);
     push_soon(a);
 }
 
@@ -302,15 +263,6 @@ static void on_error(const char *text, void *user)
 }
 
 /* ---- Node ---- */
-
-static void start_slices(struct agent *a)
-{
-    static const struct informer_ops ops = {on_slice, on_slice_gone, on_synced, on_error};
-    const struct informer_options o = {.path = "/apis/discovery.k8s.io/v1/endpointslices",
-                                       .label_selector = SELECTOR};
-    informer_free(a->slices);
-    a->slices = informer_start(a->client, &o, &ops, a);
-}
 
 static bool node_is_eligible(const json_t *node)
 {
@@ -352,27 +304,25 @@ static void take_node_ips(struct agent *a, const json_t *node)
         return;
     memcpy(a->node_ips, ips, sizeof(ips));
     a->node_ips_changed = true;
-    mark_all_dirty(a);
+    service_join_mark_all(a->join);
     push_soon(a);
 }
 
-/* Row 32: the zone decides about hints, so its change reads all slices again. */
+/* Row 32: the zone decides about hints. */
 static void on_node(json_t *object, void *user)
 {
     struct agent *a = user;
     const char *zone =
         json_key_str(json_at(object, "metadata.labels"), "topology.kubernetes.io/zone");
-    bool changed = !streq(zone, a->zone);
     a->stats.node_eligible = node_is_eligible(object);
     take_node_ips(a, object);
-    if (!changed)
+    if (streq(zone, a->zone))
         return;
+    log_info("zone of the node", kv_s("zone", zone));
     free(a->zone);
     a->zone = zone ? xstrdup(zone) : NULL;
-    if (a->slices_started) {
-        log_info("zone changed", kv_s("zone", zone));
-        start_slices(a);
-    }
+    service_join_mark_hinted(a->join);
+    push_soon(a);
 }
 
 static void on_node_gone(struct str key, json_t *object, void *user)
@@ -381,14 +331,6 @@ static void on_node_gone(struct str key, json_t *object, void *user)
     (void)key;
     (void)object;
     a->stats.node_eligible = false;
-}
-
-static void on_node_synced(void *user)
-{
-    struct agent *a = user;
-    if (!a->slices_started)
-        start_slices(a);
-    a->slices_started = true;
 }
 
 /* ---- health of Services ---- */
@@ -419,11 +361,14 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
 {
     static const struct informer_ops service_ops = {on_service, on_service_gone, on_synced,
                                                     on_error};
-    static const struct informer_ops node_ops = {on_node, on_node_gone, on_node_synced, on_error};
+    static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
+    static const struct informer_ops node_ops = {on_node, on_node_gone, on_synced, on_error};
     struct agent *a = NEW(struct agent);
     AUTO_CHARS char *field = xasprintf("metadata.name=%s", o->node_name);
     const struct informer_options services = {.path = "/api/v1/services",
                                               .label_selector = SELECTOR};
+    const struct informer_options slices = {.path = "/apis/discovery.k8s.io/v1/endpointslices",
+                                            .label_selector = SELECTOR};
     const struct informer_options node = {.path = "/api/v1/nodes", .field_selector = field};
     a->client = c;
     a->options = *o;
@@ -439,7 +384,9 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     }
     a->health = service_health_new(kube_client_loop(c), &health);
     a->events = event_recorder_new(c, "fairlead.dev/agent", o->node_name);
+    a->join = service_join_new();
     a->services = informer_start(c, &services, &service_ops, a);
+    a->slices = informer_start(c, &slices, &slice_ops, a);
     a->node = informer_start(c, &node, &node_ops, a);
     *ret = a;
     return 0;
@@ -447,7 +394,7 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
 
 void agent_free(struct agent *a)
 {
-    void *value;
+    struct joined_service *s;
     if (!a)
         return;
     loop_defer_cancel(kube_client_loop(a->client), on_push, a);
@@ -457,23 +404,37 @@ void agent_free(struct agent *a)
     applier_free(a->applier);
     service_health_free(a->health);
     event_recorder_free(a->events);
-    for (size_t at = 0; map_next(&a->entries, &at, NULL, &value);)
-        entry_free(value);
-    map_done(&a->entries);
-    for (size_t at = 0; map_next(&a->slice_owner, &at, NULL, &value);)
-        free(value);
-    map_done(&a->slice_owner);
-    VEC_FOREACH (k, &a->dirty)
-        free(*k);
-    vec_done(&a->dirty);
+    for (size_t at = 0; service_join_next(a->join, &at, &s);)
+        model_service_unref(s->user);
+    service_join_free(a->join);
     delta_book_done(&a->book);
     free(a->zone);
     free(a);
 }
 
+void agent_dump(int fd, void *user)
+{
+    const struct agent *a = user;
+    char line[768];
+    int n = snprintf(line, sizeof(line),
+                     "agent of node %s: %zu services, %zu slices, %zu waiting, rebuilding %s\n",
+                     a->options.node_name, a->join->n_services, a->join->slices.used,
+                     a->join->n_dirty, a->rebuilding ? a->rebuilding : "nothing");
+    IGNORE_RESULT(write(fd, line, MIN((size_t)n, sizeof(line) - 1))); /* nowhere to tell it */
+    applier_dump(a->applier, fd);
+}
+
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)
 {
-    uint64_t since = a->unsynced_since_us ? a->unsynced_since_us : a->stats.pending_since_us;
     *ret = a->stats;
-    ret->healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+    ret->services = a->join->n_services;
+    ret->slices = a->join->slices.used;
+    ret->healthy = true;
+    for (unsigned f = 0; f < 2; f++) {
+        /* What waits to be looked at may be of either family. */
+        uint64_t since =
+            a->unsynced_since_us[f] ? a->unsynced_since_us[f] : a->stats.pending_since_us;
+        ret->families[f].healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+        ret->healthy = ret->healthy && ret->families[f].healthy;
+    }
 }

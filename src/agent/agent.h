@@ -14,17 +14,28 @@ struct agent_options {
     size_t n_node_port_addresses;
 };
 
+/* Both families go to the kernel together; a sync counts for those that had something in it. */
+struct agent_family_stats {
+    bool healthy;          /* nothing of it waits for the kernel for longer than the limit */
+    uint64_t last_sync_us; /* monotonic; 0 = never */
+    int64_t last_sync_real_us, last_queued_real_us; /* since the epoch */
+    uint64_t sync_failures;
+    struct durations syncs, full_syncs, partial_syncs;
+    unsigned no_local[2]; /* service ports of traffic policy Local without a local endpoint:
+                           * internal, external */
+};
+
 struct agent_stats {
-    bool synced;        /* the first full list is in the kernel */
-    bool healthy;       /* nothing waits for the kernel for longer than the limit */
-    bool node_eligible; /* there, not being deleted, not about to be scaled away */
-    uint64_t last_sync_us, pending_since_us; /* monotonic; 0 = never, nothing */
-    uint64_t syncs, sync_failures, sync_us_total;
+    bool synced;               /* the first full list is in the kernel */
+    bool healthy;              /* both families are */
+    bool node_eligible;        /* there, not being deleted, not about to be scaled away */
+    uint64_t pending_since_us; /* monotonic; 0 = nothing */
+    uint64_t sync_failures;
     uint64_t service_changes, endpoint_changes;
-    uint64_t last_latency_us, latency_max_us; /* from event to kernel */
-    uint64_t sync_buckets[16];                /* 1 ms * 2^i, the last one +Inf; not cumulative */
-    uint64_t pending;
+    uint64_t service_changes_pending, endpoint_changes_pending; /* not sent to the kernel yet */
+    uint64_t last_latency_us, latency_max_us;                   /* from event to kernel */
     size_t services, slices;
+    struct agent_family_stats families[2]; /* IPv4, IPv6 */
     struct dataplane_counters dataplane;
 };
 
@@ -32,4 +43,7 @@ struct agent_stats {
 int agent_new(struct kube_client *c, struct dataplane *backend, const struct agent_options *o,
               struct agent **ret, struct err *reterr) NODISCARD;
 void agent_free(struct agent *a);
+/* For a failed assert (base/assert.h): what is being made of which Service, and applied. user: the
+ * agent. */
+void agent_dump(int fd, void *user);
 void agent_get_stats(const struct agent *a, struct agent_stats *ret);

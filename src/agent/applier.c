@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "base/assert.h"
 #include "base/time.h"
 
-enum { RETRY_MS = 1000, SETTLE_MS = 5 };
+enum { RETRY_MS = 1000, SETTLE_MS = 5, SAMPLE_MS = 10 * 1000, DUMPED_MAX = 32 };
 
 struct applier {
     struct loop *loop;
@@ -22,11 +23,12 @@ struct applier {
     pthread_t thread;
     pthread_mutex_t lock;
     int bell;
-    struct agent_delta *next; /* under lock */
-    bool stop;                /* under lock */
-    bool busy, freed;         /* the loop's */
-    _Atomic unsigned answers; /* on their way to the loop, which keep this alive */
-    bool failed, unsettled;   /* the thread's */
+    struct agent_delta *next;           /* under lock */
+    bool stop;                          /* under lock */
+    bool busy, freed;                   /* the loop's */
+    _Atomic unsigned answers;           /* on their way to the loop, which keep this alive */
+    bool failed, unsettled, sampled;    /* the thread's */
+    const struct agent_delta *applying; /* the thread's; NULL: it looks after the table or sleeps */
 };
 
 struct answer {
@@ -56,6 +58,7 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
     r->delta = delta;
     r->result = *result;
     a->backend->ops->counters(a->backend, &r->result.counters);
+    a->sampled = r->result.counters.sampled;
     a->answers++;
     loop_post(a->loop, on_answer, r);
 }
@@ -69,10 +72,12 @@ static void apply_delta(struct applier *a, struct agent_delta *d)
                                     .addresses = d->addresses.v,
                                     .n_addresses = d->addresses.n};
     uint64_t start = time_mono_us();
+    a->applying = d;
     r.code = a->backend->ops->apply(a->backend, &delta, &r.err);
     r.took_us = time_mono_us() - start;
     a->failed = r.code < 0;
     a->unsettled = true;
+    a->applying = NULL;
     agent_delta_free(d);
     answer(a, &r, true);
 }
@@ -92,10 +97,22 @@ static void repair(struct applier *a)
         answer(a, &r, false);
 }
 
+static void sample(struct applier *a)
+{
+    struct applier_result r = {.sample = true};
+    answer(a, &r, false);
+}
+
 static void settle(struct applier *a)
 {
     a->unsettled = false;
     a->backend->ops->settle(a->backend);
+    sample(a); /* what it did */
+}
+
+static int idle_ms(const struct applier *a)
+{
+    return a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->sampled ? SAMPLE_MS : -1;
 }
 
 static void *applier_thread(void *user)
@@ -104,7 +121,7 @@ static void *applier_thread(void *user)
     int watch = a->backend->ops->watch_fd(a->backend);
     for (;;) {
         struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
-        int n = poll(fds, 2, a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : -1);
+        int n = poll(fds, 2, idle_ms(a));
         uint64_t rings;
         if (n < 0 && errno != EINTR)
             return NULL;
@@ -120,8 +137,10 @@ static void *applier_thread(void *user)
             return NULL;
         else if (a->unsettled)
             settle(a);
-        else if (n == 0 || fds[1].revents)
+        else if (fds[1].revents || (n == 0 && a->failed))
             repair(a);
+        else if (n == 0)
+            sample(a);
     }
 }
 
@@ -163,6 +182,29 @@ void applier_start(struct applier *a, struct agent_delta **delta)
 bool applier_is_busy(const struct applier *a)
 {
     return a->busy;
+}
+
+static void dump_frontend(const struct frontend *f, int fd)
+{
+    char line[160], text[IP_TEXT_BYTES];
+    struct ip ip = {.family = f->key.family};
+    memcpy(ip.bytes, f->key.ip, sizeof(ip.bytes));
+    int n = snprintf(line, sizeof(line), "  %s %u/%u policy %d: %zu endpoints, %zu local%s\n",
+                     f->key.node_port ? "node" : ip_format(&ip, text), f->key.proto, f->key.port,
+                     (int)f->policy, f->n_endpoints, f->n_local, f->removed ? ", removed" : "");
+    IGNORE_RESULT(write(fd, line, (size_t)n)); /* nowhere to tell it */
+}
+
+void applier_dump(const struct applier *a, int fd)
+{
+    char line[160];
+    const struct agent_delta *d = a->applying;
+    int n = d ? snprintf(line, sizeof(line), "applying %s of %zu frontends, %zu addresses:\n",
+                         d->full ? "all" : "a change", d->frontends.n, d->addresses.n)
+              : snprintf(line, sizeof(line), "applying nothing\n");
+    IGNORE_RESULT(write(fd, line, (size_t)n));
+    for (size_t i = 0; d && i < MIN(d->frontends.n, (size_t)DUMPED_MAX); i++)
+        dump_frontend(&d->frontends.v[i], fd);
 }
 
 void applier_free(struct applier *a)

@@ -8,7 +8,7 @@
 struct agent_delta *agent_delta_new(bool full)
 {
     struct agent_delta *d = NEW(struct agent_delta);
-    d->full = full;
+    d->full = d->families[0] = d->families[1] = full;
     return d;
 }
 
@@ -39,6 +39,18 @@ void delta_book_done(struct delta_book *b)
         map_done(&b->counts[l]);
 }
 
+static void push_frontend(struct agent_delta *d, const struct frontend *f)
+{
+    d->families[f->key.family == AF_INET6] = true;
+    vec_push(&d->frontends, *f);
+}
+
+static void push_address(struct agent_delta *d, struct address_change change)
+{
+    d->families[change.ip.family == AF_INET6] = true;
+    vec_push(&d->addresses, change);
+}
+
 /* ---- addresses that are counted ---- */
 
 static void count_address(struct agent_delta *d, struct delta_book *b, enum dataplane_list list,
@@ -54,7 +66,7 @@ static void count_address(struct agent_delta *d, struct delta_book *b, enum data
     else
         map_remove(m, key);
     if ((n == 0) != (now == 0))
-        vec_push(&d->addresses, (struct address_change){list, !add, *ip});
+        push_address(d, (struct address_change){list, !add, *ip});
 }
 
 static void count_local(struct agent_delta *d, struct delta_book *b,
@@ -256,8 +268,7 @@ static void copy_sources(struct agent_delta *d, const struct view *v, const stru
     f->sources = p;
 }
 
-static void push_frontend(struct agent_delta *d, const struct view *v,
-                          const struct delta_options *o)
+static void push_view(struct agent_delta *d, const struct view *v, const struct delta_options *o)
 {
     struct dataplane_endpoint *e = copy_endpoints(d, v->endpoints);
     struct frontend f = {.key = v->key,
@@ -274,7 +285,7 @@ static void push_frontend(struct agent_delta *d, const struct view *v,
     }
     if (v->restricted)
         copy_sources(d, v, o, &f);
-    vec_push(&d->frontends, f);
+    push_frontend(d, &f);
 }
 
 static void on_add(const struct view *v, void *user)
@@ -293,7 +304,7 @@ static void on_add(const struct view *v, void *user)
         return;
     if (!owner)
         map_put(&a->b->owners, key, xstrdup(a->owner));
-    push_frontend(a->d, v, a->o);
+    push_view(a->d, v, a->o);
 }
 
 static void on_remove(const struct view *v, void *user)
@@ -304,7 +315,7 @@ static void on_remove(const struct view *v, void *user)
     if (map_find(&a->seen, key) || !owner || !streq(owner, a->owner))
         return;
     free(map_remove(&a->b->owners, key));
-    vec_push(&a->d->frontends, (struct frontend){.key = v->key, .removed = true});
+    push_frontend(a->d, &(struct frontend){.key = v->key, .removed = true});
     a->released = true;
 }
 
@@ -320,6 +331,7 @@ bool agent_delta_add(struct agent_delta *d, struct delta_book *b, const struct d
                        .o = o};
     if (!before && !after)
         return false;
+    ASSERT(!before || !after || streq(before->key, after->key));
     if (after) {
         count_service(d, b, after, true);
         each_frontend(after, o, on_add, &a);

@@ -8,6 +8,7 @@
 
 struct agent_delta {
     bool full;
+    bool families[2]; /* IPv4, IPv6: something of it is in here */
     VEC(struct frontend) frontends;
     VEC(struct address_change) addresses;
     VEC(void *) memory;

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/node_wait.h"
 #include "agent/status_server.h"
+#include "base/assert.h"
 #include "base/program.h"
 
 struct settings {
@@ -15,6 +16,7 @@ struct settings {
     bool external_ips, masquerade_all, cleanup;
     struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
     bool primary;                             /* node_ports and the node's primary addresses */
+    json_t *flags;                            /* as given, for who asks */
 };
 
 /* Row 14, with kube-proxy's words. Says what is wrong and returns false. */
@@ -132,9 +134,14 @@ static int run(struct settings *s)
                             "`fairlead check` says what is missing",
                             "%s", err_text(&err));
     }
+    struct status_options so = {
+        .healthz_address = s->healthz, .metrics_address = s->metrics, .options = s->flags};
     int code = EXIT_FAILED;
-    if (agent_new(client, backend, &ao, &agent, &err) < 0 ||
-        status_server_new(loop, agent, s->healthz, s->metrics, &status, &err) < 0) {
+    int r = agent_new(client, backend, &ao, &agent, &err);
+    so.agent = agent;
+    if (r == 0)
+        assert_dump_add(agent_dump, agent);
+    if (r < 0 || status_server_new(loop, &so, &status, &err) < 0) {
         program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     } else {
         log_info("watching", kv_s("server", config->server), kv_s("node", s->node_name));
@@ -145,6 +152,18 @@ static int run(struct settings *s)
     kube_client_free(client);
     loop_turn(loop, 0);
     return code;
+}
+
+static json_t *flags_json(const struct arg *args)
+{
+    json_t *j = json_object();
+    for (; args->name; args++) {
+        const char *text = args->type == ARG_STRING ? *(const char **)args->value : NULL;
+        json_object_set_new(j, args->name,
+                            args->type == ARG_BOOL ? json_boolean(*(bool *)args->value)
+                                                   : json_text(str_from(text ? text : "")));
+    }
+    return j;
 }
 
 int main(int argc, char **argv)
@@ -175,8 +194,8 @@ int main(int argc, char **argv)
          "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
          false},
-        {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT", "/metrics and /proxyMode", 0,
-         0, false},
+        {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT",
+         "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
         {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
          false},
         {.name = NULL},
@@ -194,6 +213,7 @@ int main(int argc, char **argv)
         return cleanup();
     if (!s.node_name && gethostname(host, sizeof(host)) == 0)
         s.node_name = host;
+    s.flags = flags_json(args);
     s.primary = take_primary(&s);
     if (!detector_is_valid(&s) || !PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
         !PREFIXES_PARSE(s.node_port_addresses, "nodeport-addresses", &s.node_ports))
@@ -201,5 +221,6 @@ int main(int argc, char **argv)
     code = run(&s);
     vec_done(&s.cluster);
     vec_done(&s.node_ports);
+    json_decref(s.flags);
     return code;
 }

@@ -1,6 +1,7 @@
 /* Health of Services, one HTTP server per healthCheckNodePort (row 41). Owns the servers; answers
- * any path. Where node ports are restricted to some addresses, connections to others are closed:
- * the addresses of a node come and go, so the sockets listen on all. */
+ * any path and method. It answers where node ports do: on all addresses but loopback, or on the
+ * configured ones. Connections to others are closed: the addresses of a node come and go, so the
+ * sockets listen on all. */
 #include "agent/service_health.h"
 
 #include <errno.h>
@@ -57,11 +58,11 @@ static bool may_answer(const struct service_health *h, struct http_exchange *x)
 {
     struct ip ip;
     uint16_t port;
-    if (h->config.n_addresses == 0)
-        return true;
     if (conn_local_addr(http_exchange_conn(x), &ip, &port) < 0)
         return false;
     ip = ip_unmapped(&ip); /* IPv4 arrives at the IPv6 socket in mapped form */
+    if (h->config.n_addresses == 0)
+        return !ip_is_loopback(&ip);
     for (size_t i = 0; i < h->config.n_addresses; i++)
         if (prefix_contains(&h->config.addresses[i], &ip))
             return true;
@@ -81,8 +82,8 @@ static void on_request(struct http_exchange *x, void *user)
     bool healthy = c->health->config.is_healthy(c->health->config.user);
     snprintf(weight, sizeof(weight), "%u", c->local_ready);
     buf_addf(&body,
-             "{\"service\":{\"namespace\":\"" STR_FMT "\",\"name\":\"" STR_FMT
-             "\"},\"localEndpoints\":%u,\"serviceProxyHealthy\":%s}",
+             "{\n\t\"service\": {\n\t\t\"namespace\": \"" STR_FMT "\",\n\t\t\"name\": \"" STR_FMT
+             "\"\n\t},\n\t\"localEndpoints\": %u,\n\t\"serviceProxyHealthy\": %s\n}",
              STR_ARG(ns), STR_ARG(name), c->local_ready, healthy ? "true" : "false");
     const struct http_header h[] = {{STR("Content-Type"), STR("application/json")},
                                     {STR("X-Content-Type-Options"), STR("nosniff")},

@@ -1,17 +1,22 @@
-/* Health and metrics over HTTP, rows 42 to 44. Reads the agent's figures on the loop; owns its two
- * listeners. */
+/* Health and metrics over HTTP, rows 42 to 44, in kube-proxy's forms. Reads the agent's figures on
+ * the loop; owns its two listeners. */
 #include "agent/status_server.h"
 
 #include <errno.h>
+#include <time.h>
 
+#include "agent/metrics.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "net/http_server.h"
 
 struct status_server {
     const struct agent *agent;
+    const json_t *options; /* borrowed */
     struct http_server *healthz, *metrics;
-    uint64_t healthz_200, healthz_503, livez_200, livez_503;
+    struct health_counts counts;
+    uint64_t started_us;
+    int64_t started_real_us;
 };
 
 static void reply(struct http_exchange *x, int status, const char *type, struct buf *body)
@@ -22,54 +27,44 @@ static void reply(struct http_exchange *x, int status, const char *type, struct 
     buf_done(body);
 }
 
+static void reply_text(struct http_exchange *x, int status, const char *text)
+{
+    struct buf b = {0};
+    buf_add_cstr(&b, text);
+    reply(x, status, "text/plain; charset=utf-8", &b);
+}
+
+/* When the kernel had taken all of it last; before the first sync: now. */
+static const char *updated(const struct agent_family_stats *f, int64_t now_us, char ret[28])
+{
+    int64_t age = f->last_sync_us ? (int64_t)(time_mono_us() - f->last_sync_us) : 0;
+    time_format_rfc3339_micro(now_us - age, ret);
+    return ret;
+}
+
 static void health(struct status_server *s, struct http_exchange *x, bool with_node)
 {
     struct agent_stats st;
     struct buf b = {0};
-    char now[28], updated[28];
+    char now[28], text[28];
     agent_get_stats(s->agent, &st);
     bool kernel = st.synced && st.healthy, ok = kernel && (!with_node || st.node_eligible);
-    int64_t real = time_real_us();
-    int64_t age = st.last_sync_us ? (int64_t)(time_mono_us() - st.last_sync_us) : 0;
-    time_format_rfc3339_micro(real, now);
-    time_format_rfc3339_micro(kernel ? real : real - age, updated);
-    buf_addf(&b, "{\"lastUpdated\":\"%s\",\"currentTime\":\"%s\",", updated, now);
+    const struct agent_family_stats *v = st.families;
+    const struct agent_family_stats *behind = v[0].healthy ? &v[1] : &v[0];
+    int64_t now_us = time_real_us();
+    time_format_rfc3339_micro(now_us, now);
+    buf_addf(&b, "{\"lastUpdated\":\"%s\",\"currentTime\":\"%s\",",
+             kernel ? now : updated(behind, now_us, text), now);
     if (with_node)
         buf_addf(&b, "\"nodeEligible\":%s,", st.node_eligible ? "true" : "false");
     buf_addf(&b, "\"healthy\":%s,\"status\":{", ok ? "true" : "false");
-    buf_addf(&b, "\"IPv4\":{\"lastUpdated\":\"%s\",\"healthy\":%s},", updated,
-             kernel ? "true" : "false");
-    buf_addf(&b, "\"IPv6\":{\"lastUpdated\":\"%s\",\"healthy\":%s}}}", updated,
-             kernel ? "true" : "false");
-    if (with_node)
-        *(ok ? &s->healthz_200 : &s->healthz_503) += 1;
-    else
-        *(ok ? &s->livez_200 : &s->livez_503) += 1;
-    reply(x, ok ? 200 : 503, "application/json", &b);
-}
-
-static void metric(struct buf *b, const char *type, const char *name, const char *labels,
-                   uint64_t v)
-{
-    buf_addf(b, "# TYPE %s %s\n%s%s %llu\n", name, type, name, labels, (unsigned long long)v);
-}
-
-static void add_sync_histogram(struct buf *b, const struct agent_stats *st)
-{
-    uint64_t sum = 0;
-    double limit = 0.001;
-    buf_add_cstr(b, "# TYPE kubeproxy_sync_proxy_rules_duration_seconds histogram\n");
-    for (size_t i = 0; i < ARRAY_LEN(st->sync_buckets) - 1; i++, limit *= 2) {
-        sum += st->sync_buckets[i];
-        buf_addf(b, "kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"%g\"} %llu\n", limit,
-                 (unsigned long long)sum);
+    for (unsigned f = 0; f < 2; f++) {
+        bool healthy = st.synced && v[f].healthy;
+        buf_addf(&b, "\"IPv%d\":{\"lastUpdated\":\"%s\",\"healthy\":%s}%s", f ? 6 : 4,
+                 updated(&v[f], now_us, text), healthy ? "true" : "false", f ? "}}" : ",");
     }
-    buf_addf(b, "kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
-             (unsigned long long)st->syncs);
-    buf_addf(b, "kubeproxy_sync_proxy_rules_duration_seconds_sum %g\n",
-             (double)st->sync_us_total / 1e6);
-    buf_addf(b, "kubeproxy_sync_proxy_rules_duration_seconds_count %llu\n",
-             (unsigned long long)st->syncs);
+    (with_node ? s->counts.healthz : s->counts.livez)[!ok]++;
+    reply(x, ok ? 200 : 503, "application/json", &b);
 }
 
 static void metrics(struct status_server *s, struct http_exchange *x)
@@ -77,63 +72,95 @@ static void metrics(struct status_server *s, struct http_exchange *x)
     struct agent_stats st;
     struct buf b = {0};
     agent_get_stats(s->agent, &st);
-    add_sync_histogram(&b, &st);
-    metric(&b, "counter", "kubeproxy_sync_proxy_rules_service_changes_total", "",
-           st.service_changes);
-    metric(&b, "counter", "kubeproxy_sync_proxy_rules_endpoint_changes_total", "",
-           st.endpoint_changes);
-    metric(&b, "gauge", "kubeproxy_sync_proxy_rules_service_changes_pending", "", st.pending);
-    metric(&b, "counter", "kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "",
-           st.sync_failures);
-    metric(&b, "counter", "kubeproxy_conntrack_reconciler_deleted_entries_total", "",
-           st.dataplane.conntrack_removed);
-    metric(&b, "counter", "kubeproxy_proxy_healthz_total", "{code=\"200\"}", s->healthz_200);
-    buf_addf(&b, "kubeproxy_proxy_healthz_total{code=\"503\"} %llu\n",
-             (unsigned long long)s->healthz_503);
-    metric(&b, "counter", "kubeproxy_proxy_livez_total", "{code=\"200\"}", s->livez_200);
-    buf_addf(&b, "kubeproxy_proxy_livez_total{code=\"503\"} %llu\n",
-             (unsigned long long)s->livez_503);
-    metric(&b, "gauge", "fairlead_agent_services", "", st.services);
-    metric(&b, "gauge", "fairlead_agent_endpointslices", "", st.slices);
-    metric(&b, "gauge", "fairlead_agent_frontends", "", st.dataplane.frontends);
-    metric(&b, "gauge", "fairlead_agent_classes", "", st.dataplane.classes);
-    metric(&b, "counter", "fairlead_agent_transactions_total", "", st.dataplane.transactions);
-    metric(&b, "counter", "fairlead_agent_elements_added_total", "", st.dataplane.elements_added);
-    metric(&b, "counter", "fairlead_agent_elements_removed_total", "",
-           st.dataplane.elements_removed);
-    metric(&b, "counter", "fairlead_agent_repairs_total", "", st.dataplane.repairs);
-    metric(&b, "gauge", "fairlead_agent_event_to_kernel_last_us", "", st.last_latency_us);
-    metric(&b, "gauge", "fairlead_agent_event_to_kernel_max_us", "", st.latency_max_us);
-    reply(x, 200, "text/plain; version=0.0.4", &b);
+    metrics_format(&st, &s->counts, &b);
+    reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
+
+/* ---- for people ---- */
+
+#define FOR_PEOPLE                                                                                 \
+    "Warning: This endpoint is not meant to be machine parseable, has no formatting "              \
+    "compatibility guarantees and is for debugging purposes only.\n"
+
+static void statusz(struct status_server *s, struct http_exchange *x)
+{
+    struct buf b = {0};
+    char started[32];
+    time_t t = (time_t)(s->started_real_us / 1000000);
+    struct tm tm;
+    uint64_t up = (time_mono_us() - s->started_us) / 1000000;
+    strftime(started, sizeof(started), "%a %b %d %H:%M:%S UTC %Y", gmtime_r(&t, &tm));
+    buf_addf(&b,
+             "\nfairlead-agent statusz\n" FOR_PEOPLE "\nStarted  %s\n"
+             "Up  %llu hr %02llu min %02llu sec\nBinary version  %s\n"
+             "Paths  /configz /flagz /healthz /metrics /proxyMode /statusz\n",
+             started, (unsigned long long)(up / 3600), (unsigned long long)(up / 60 % 60),
+             (unsigned long long)(up % 60), FAIRLEAD_VERSION);
+    reply(x, 200, "text/plain; charset=utf-8", &b);
+}
+
+static void flagz(struct status_server *s, struct http_exchange *x)
+{
+    struct buf b = {0};
+    const char *name;
+    json_t *value;
+    buf_add_cstr(&b, "\nfairlead-agent flagz\n" FOR_PEOPLE);
+    json_object_foreach((json_t *)(uintptr_t)s->options, name, value)
+    {
+        if (json_is_boolean(value))
+            buf_addf(&b, "%s=%s\n", name, json_is_true(value) ? "true" : "false");
+        else
+            buf_addf(&b, "%s=%s\n", name, json_string_value(value));
+    }
+    reply(x, 200, "text/plain; charset=utf-8", &b);
+}
+
+static void configz(struct status_server *s, struct http_exchange *x)
+{
+    struct buf b = {0};
+    buf_add_cstr(&b, "{\"fairlead-agent\":");
+    json_write(&b, s->options);
+    buf_add_char(&b, '}');
+    reply(x, 200, "application/json", &b);
+}
+
+/* ---- paths ---- */
 
 static void on_healthz(struct http_exchange *x, void *user)
 {
     struct str path = http_exchange_path(x);
-    if (str_is(path, "/healthz") || str_is(path, "/livez")) {
+    if (str_is(path, "/healthz") || str_is(path, "/livez"))
         health(user, x, str_is(path, "/healthz"));
-        return;
-    }
-    struct buf b = {0};
-    buf_add_cstr(&b, "not found: /healthz or /livez\n");
-    reply(x, 404, "text/plain", &b);
+    else
+        reply_text(x, 404, "not found: /healthz or /livez\n");
+}
+
+static void metrics_healthz(struct status_server *s, struct http_exchange *x)
+{
+    (void)s;
+    reply_text(x, 200, "ok");
+}
+
+static void proxy_mode(struct status_server *s, struct http_exchange *x)
+{
+    (void)s;
+    reply_text(x, 200, "nftables");
 }
 
 static void on_metrics(struct http_exchange *x, void *user)
 {
-    struct str path = http_exchange_path(x);
-    struct buf b = {0};
-    if (str_is(path, "/metrics")) {
-        metrics(user, x);
-    } else if (str_is(path, "/healthz")) {
-        health(user, x, true);
-    } else if (str_is(path, "/proxyMode")) {
-        buf_add_cstr(&b, "nftables");
-        reply(x, 200, "text/plain", &b);
-    } else {
-        buf_add_cstr(&b, "not found: /metrics, /proxyMode or /healthz\n");
-        reply(x, 404, "text/plain", &b);
-    }
+    static const struct {
+        const char *path;
+        void (*answer)(struct status_server *s, struct http_exchange *x);
+    } paths[] = {{"/metrics", metrics},      {"/healthz", metrics_healthz},
+                 {"/proxyMode", proxy_mode}, {"/statusz", statusz},
+                 {"/flagz", flagz},          {"/configz", configz}};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (str_is(http_exchange_path(x), paths[i].path)) {
+            paths[i].answer(user, x);
+            return;
+        }
+    reply_text(x, 404, "not found: /metrics, /healthz, /proxyMode, /statusz, /flagz or /configz\n");
 }
 
 static int parse_address(const char *text, struct ip *ip, uint16_t *port)
@@ -162,16 +189,19 @@ static int serve(struct loop *l, struct status_server *s, const char *address,
     return 0;
 }
 
-int status_server_new(struct loop *l, const struct agent *a, const char *healthz,
-                      const char *metrics_address, struct status_server **ret, struct err *reterr)
+int status_server_new(struct loop *l, const struct status_options *o, struct status_server **ret,
+                      struct err *reterr)
 {
     static const struct http_server_ops health_ops = {on_healthz, NULL};
     static const struct http_server_ops metrics_ops = {on_metrics, NULL};
     struct status_server *s = NEW(struct status_server);
-    s->agent = a;
-    int r = serve(l, s, healthz, &health_ops, &s->healthz, reterr);
+    s->agent = o->agent;
+    s->options = o->options;
+    s->started_us = time_mono_us();
+    s->started_real_us = time_real_us();
+    int r = serve(l, s, o->healthz_address, &health_ops, &s->healthz, reterr);
     if (r == 0)
-        r = serve(l, s, metrics_address, &metrics_ops, &s->metrics, reterr);
+        r = serve(l, s, o->metrics_address, &metrics_ops, &s->metrics, reterr);
     if (r < 0) {
         status_server_free(s);
         return r;

@@ -1,15 +1,20 @@
 #pragma once
-/* What others ask the agent: /healthz and /livez for load balancers and the kubelet, /metrics and
- * /proxyMode under the names kube-proxy uses. */
+/* What others ask the agent: /healthz and /livez for load balancers and the kubelet; /metrics,
+ * /proxyMode and what else kube-proxy tells of itself, under its names. */
 
 #include "agent/agent.h"
+#include "codec/json.h"
 
 struct status_server;
 
-/* Addresses as IP:PORT; empty = off. A port that is taken is logged, not fatal. */
-int status_server_new(struct loop *l, const struct agent *a, const char *healthz,
-                      const char *metrics, struct status_server **ret, struct err *reterr)
-    NODISCARD;
+struct status_options {
+    const struct agent *agent;
+    /* IP:PORT; empty = off. A port that is taken is logged, not fatal. */
+    const char *healthz_address, *metrics_address;
+    const json_t *options; /* what the program was told, by flag: strings and booleans. Borrowed */
+};
+int status_server_new(struct loop *l, const struct status_options *o, struct status_server **ret,
+                      struct err *reterr) NODISCARD;
 /* Where they listen (0 = not): port 0 in the address is any free one. */
 uint16_t status_server_healthz_port(const struct status_server *s);
 uint16_t status_server_metrics_port(const struct status_server *s);

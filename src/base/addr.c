@@ -76,6 +76,12 @@ int ip_cmp(const struct ip *a, const struct ip *b)
     return memcmp(a->bytes, b->bytes, ip_bytes(a));
 }
 
+bool ip_is_loopback(const struct ip *ip)
+{
+    static const struct ip six = {.family = AF_INET6, .bytes = {[15] = 1}};
+    return ip->family == AF_INET ? ip->bytes[0] == 127 : ip_eq(ip, &six);
+}
+
 bool prefix_contains(const struct prefix *p, const struct ip *ip)
 {
     if (p->ip.family != ip->family)

@@ -35,6 +35,7 @@ bool ip_eq(const struct ip *a, const struct ip *b);
 /* The IPv4 address inside ::ffff:a.b.c.d (RFC 4291 2.5.5.2); others unchanged. */
 struct ip ip_unmapped(const struct ip *ip);
 int ip_cmp(const struct ip *a, const struct ip *b);
+bool ip_is_loopback(const struct ip *ip);
 bool prefix_contains(const struct prefix *p, const struct ip *ip);
 struct ip prefix_network(const struct prefix *p);
 /* The n-th address of the prefix (0 = the network itself); -ERANGE past its end. */

@@ -97,15 +97,6 @@ struct str arena_str(struct arena *a, struct str s)
     return (struct str){p, s.n};
 }
 
-char *arena_cstr(struct arena *a, const char *s)
-{
-    size_t n = strlen(s);
-    char *p = arena_alloc(a, n + 1);
-    if (p)
-        memcpy(p, s, n);
-    return p;
-}
-
 int arena_defer(struct arena *a, void (*fn)(void *p), void *p)
 {
     struct arena_deferred *d = arena_alloc(a, sizeof(*d));
@@ -116,9 +107,4 @@ int arena_defer(struct arena *a, void (*fn)(void *p), void *p)
     d->next = a->deferred;
     a->deferred = d;
     return 0;
-}
-
-size_t arena_used_bytes(const struct arena *a)
-{
-    return a->used_bytes;
 }

@@ -15,7 +15,5 @@ DEFINE_AUTO(arena);
 void *arena_alloc(struct arena *a, size_t size) NODISCARD;
 /* Copies; .p is NULL over the cap. The copy ends in NUL. */
 struct str arena_str(struct arena *a, struct str s) NODISCARD;
-char *arena_cstr(struct arena *a, const char *s) NODISCARD;
 /* fn(p) when the arena is freed: drops references that arena objects hold. -ENOMEM over the cap. */
 int arena_defer(struct arena *a, void (*fn)(void *p), void *p) NODISCARD;
-size_t arena_used_bytes(const struct arena *a);

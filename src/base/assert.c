@@ -1,10 +1,10 @@
 /* Assertion failure and odd-event counters.
  *
- * Owns the list of dump callbacks and the list of COUNT_IF counters. Counters are bumped without
- * atomics: a lost increment is acceptable, a lock on an error path is not. Must not allocate: the
- * heap may be what broke. */
+ * Owns the list of dump callbacks and the list of COUNT_IF counters, which any thread may bump: no
+ * lock on an error path. Must not allocate: the heap may be what broke. */
 #include "base/assert.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,13 +46,15 @@ void assert_fail(const char *expr, const char *file, int line, const char *func)
 
 void odd_counter_hit(struct odd_counter *c)
 {
-    if (c->count++ == 0) {
-        c->next = odd_list;
-        odd_list = c;
-    }
+    if (__atomic_fetch_add(&c->count, 1, __ATOMIC_RELAXED))
+        return;
+    c->next = __atomic_load_n(&odd_list, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&odd_list, &c->next, c, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+        ;
 }
 
 const struct odd_counter *odd_counter_list(void)
 {
-    return odd_list;
+    return __atomic_load_n(&odd_list, __ATOMIC_ACQUIRE);
 }

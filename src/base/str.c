@@ -37,15 +37,6 @@ bool str_contains(struct str s, struct str needle)
     return needle.n == 0 || (s.n >= needle.n && memmem(s.p, s.n, needle.p, needle.n) != NULL);
 }
 
-int str_cmp(struct str a, struct str b)
-{
-    size_t n = MIN(a.n, b.n);
-    int r = n ? memcmp(a.p, b.p, n) : 0;
-    if (r)
-        return r;
-    return a.n < b.n ? -1 : a.n > b.n;
-}
-
 struct str str_cut(struct str s, char sep, struct str *rest)
 {
     const char *at = s.n ? memchr(s.p, sep, s.n) : NULL;

@@ -42,7 +42,6 @@ bool str_eq_nocase(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_contains(struct str s, struct str needle);
-int str_cmp(struct str a, struct str b);
 
 /* Cuts s at the first `sep`: returns what is before it, leaves what is after in *rest; *rest.p is
  * NULL if there was no separator. *rest may alias s. */

@@ -3,12 +3,15 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
+
 static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* Up to three bytes to four characters; how many of them are not padding. */
 static size_t encode_group(const unsigned char *p, size_t n, const char *alphabet, char ret[4])
 {
+    ASSERT(n >= 1 && n <= 3);
     uint32_t v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
     for (size_t k = 0; k < 4; k++)
         ret[k] = k <= n ? alphabet[v >> (18 - 6 * k) & 63] : '=';

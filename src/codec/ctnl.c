@@ -5,6 +5,8 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 
+#include "base/assert.h"
+
 enum {
     /* Kernel-internal names (net/netfilter/nf_conntrack_netlink.c), part of the ABI since 5.8. */
     FILTER_IP_DST = 1 << 1,
@@ -14,6 +16,7 @@ enum {
 
 static size_t ct_begin(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family)
 {
+    ASSERT(family == AF_INET || family == AF_INET6);
     size_t at =
         nlmsg_begin(b, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | op), NLM_F_REQUEST | flags, seq);
     struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
@@ -25,6 +28,7 @@ static void add_filter(struct buf *b, const struct conntrack_filter *f)
 {
     uint32_t flags = FILTER_PROTO_NUM;
     size_t tuple = nla_nest_begin(b, CTA_TUPLE_ORIG);
+    ASSERT(!f->dst.family || f->dst.family == f->family);
     if (f->dst.family) {
         size_t ip = nla_nest_begin(b, CTA_TUPLE_IP);
         nla_add(b, f->family == AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST, f->dst.bytes,

@@ -12,7 +12,7 @@
 
 #include "base/assert.h"
 
-enum { DNS_HEAD_BYTES = 12, DNS_CLASS_IN = 1 };
+enum { DNS_HEAD_BYTES = 12 };
 
 static uint16_t u16_at(struct str s, size_t at)
 {
@@ -56,6 +56,7 @@ static void read_edns(struct str s, size_t at, unsigned records, struct dns_quer
         uint16_t type = u16_at(s, at + 1), length = u16_at(s, at + 9);
         if (type == DNS_OPT) {
             ret->has_edns = true;
+            ret->edns_version = (uint8_t)s.p[at + 6];
             ret->udp_bytes =
                 (uint16_t)MIN(MAX((int)u16_at(s, at + 3), DNS_UDP_BYTES), DNS_UDP_BYTES_MAX);
         }
@@ -72,6 +73,7 @@ int dns_query_parse(struct str s, struct dns_query *ret)
     uint16_t flags = u16_at(s, 2);
     ret->opcode = (uint8_t)(flags >> 11 & 15);
     ret->recursion_desired = flags >> 8 & 1;
+    ret->checking_disabled = flags >> 4 & 1;
     size_t at = DNS_HEAD_BYTES;
     if (flags & 0x8000 || u16_at(s, 4) != 1 || read_name(s, &at, ret->name) < 0 || s.n - at < 4)
         return -EBADMSG;
@@ -108,6 +110,7 @@ static void write_name(struct dns_reply *r, const char *name)
 void dns_reply_begin(struct dns_reply *r, struct buf *b, const struct dns_query *q, size_t limit)
 {
     static const char head[DNS_HEAD_BYTES];
+    ASSERT(limit >= DNS_UDP_BYTES && limit <= DNS_TCP_BYTES_MAX);
     *r = (struct dns_reply){.b = b, .begin = b->n, .limit = limit, .query = q};
     buf_add(b, head, sizeof(head));
     buf_add_str(b, q->question);
@@ -151,6 +154,9 @@ static void record_end(struct dns_reply *r, enum dns_section s, struct record re
     size_t n = r->b->n - rec.length_at - 2;
     r->b->p[rec.length_at] = (char)(n >> 8);
     r->b->p[rec.length_at + 1] = (char)n;
+    ASSERT(n <= UINT16_MAX && s >= DNS_ANSWER && s <= DNS_ADDITIONAL);
+    for (unsigned later = s + 1u; later <= DNS_ADDITIONAL; later++)
+        ASSERT(r->counts[later] == 0); /* sections come in order */
     if (is_there_already(r, rec))
         r->b->n = rec.begin;
     else
@@ -218,7 +224,7 @@ void dns_reply_end(struct dns_reply *r, enum dns_rcode rcode)
         buf_add_u8(r->b, 0);
         buf_add_be16(r->b, DNS_OPT);
         buf_add_be16(r->b, DNS_UDP_BYTES_MAX);
-        buf_add_be32(r->b, 0);
+        buf_add_be32(r->b, (uint32_t)rcode >> 4 << 24); /* the code's upper bits; version 0 */
         buf_add_be16(r->b, 0);
         r->counts[DNS_ADDITIONAL]++;
     }
@@ -227,7 +233,7 @@ void dns_reply_end(struct dns_reply *r, enum dns_rcode rcode)
     bool authoritative = rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN;
     unsigned flags = 0x8000u | (unsigned)q->opcode << 11 | (authoritative ? 0x0400u : 0) |
                      (r->truncated ? 0x0200u : 0) | (q->recursion_desired ? 0x0100u : 0) |
-                     (unsigned)rcode;
+                     (q->checking_disabled ? 0x0010u : 0) | ((unsigned)rcode & 15);
     const uint16_t words[6] = {q->id,        (uint16_t)flags, q->question.n ? 1 : 0,
                                r->counts[0], r->counts[1],    r->counts[2]};
     for (size_t i = 0; i < 6; i++) {

@@ -7,9 +7,9 @@
 #include "base/buf.h"
 
 enum {
-    DNS_NAME_BYTES = 256, /* with NUL */
-    DNS_UDP_BYTES = 512,  /* without EDNS */
-    DNS_UDP_BYTES_MAX = 1232,
+    DNS_NAME_BYTES = 256,     /* with NUL */
+    DNS_UDP_BYTES = 512,      /* without EDNS */
+    DNS_UDP_BYTES_MAX = 4096, /* with it, whatever the client can take */
     DNS_TCP_BYTES_MAX = 65535,
     DNS_DUPLICATES_AMONG = 256, /* answers; later ones may stand there twice */
 };
@@ -24,6 +24,8 @@ enum dns_type {
     DNS_AAAA = 28,
     DNS_SRV = 33,
     DNS_OPT = 41,
+    DNS_IXFR = 251,
+    DNS_AXFR = 252,
     DNS_ANY = 255,
 };
 
@@ -33,8 +35,11 @@ enum dns_rcode {
     DNS_SERVFAIL = 2,
     DNS_NXDOMAIN = 3,
     DNS_NOTIMP = 4,
-    DNS_REFUSED = 5
+    DNS_REFUSED = 5,
+    DNS_BADVERS = 16, /* told with EDNS only */
 };
+
+enum { DNS_CLASS_IN = 1 };
 
 struct dns_query {
     uint16_t id;
@@ -43,7 +48,9 @@ struct dns_query {
     char name[DNS_NAME_BYTES];
     uint16_t type;
     uint16_t class_;
+    bool checking_disabled; /* CD: copied into the answer (RFC 4035 section 3.1.6) */
     bool has_edns;
+    uint8_t edns_version;
     uint16_t udp_bytes;  /* what the client can take */
     struct str question; /* as it came, for the echo; borrowed */
 };

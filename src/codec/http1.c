@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
+
 static bool is_tchar(unsigned char c)
 {
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
@@ -35,6 +37,7 @@ bool http1_is_value(struct str s)
 
 ssize_t http1_head_length(struct str in, size_t *scanned)
 {
+    ASSERT(*scanned <= in.n);
     size_t from = *scanned >= 3 ? *scanned - 3 : 0;
     const char *end = in.n > from ? memmem(in.p + from, in.n - from, "\r\n\r\n", 4) : NULL;
     if (end && (size_t)(end - in.p) + 4 <= HTTP1_HEAD_BYTES_MAX)
@@ -278,6 +281,7 @@ int http1_chunked_next(struct http1_chunked *c, struct str *in, struct str *ret)
 {
     while (!c->done && in->n) {
         if (c->state == CHUNK_DATA) {
+            ASSERT(c->left > 0);
             size_t n = c->left < in->n ? (size_t)c->left : in->n;
             *ret = str_sub(*in, 0, n);
             *in = str_sub(*in, n, in->n);

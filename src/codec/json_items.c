@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
+
 enum {
     ITEM_BYTES_DEFAULT = 8 * 1024 * 1024,
     SKELETON_BYTES_MAX = 1024 * 1024,
@@ -56,6 +58,7 @@ static int close_bracket(struct json_items *s, char c, int (*on_item)(struct str
     int r = 0;
     if (s->depth == 0)
         return -EBADMSG;
+    ASSERT(!s->in_items || s->depth >= 2);
     if (s->in_items && s->depth == 2)
         s->in_items = false; /* the array's own end belongs to the skeleton */
     r = keep(s, c);

@@ -32,6 +32,7 @@ void nlmsg_end(struct buf *b, size_t begin)
 {
     if (b->failed)
         return;
+    ASSERT(begin % 4 == 0 && b->n >= begin + sizeof(struct nlmsghdr));
     uint32_t len = (uint32_t)(b->n - begin);
     memcpy(b->p + begin + offsetof(struct nlmsghdr, nlmsg_len), &len, sizeof(len));
 }
@@ -42,6 +43,7 @@ void nla_add(struct buf *b, uint16_t type, const void *p, size_t n)
         b->failed = true;
         return;
     }
+    ASSERT(p || n == 0);
     struct nlattr a = {.nla_len = (uint16_t)(sizeof(a) + n), .nla_type = type};
     buf_add(b, &a, sizeof(a));
     buf_add(b, p, n);
@@ -99,6 +101,7 @@ void nla_nest_end(struct buf *b, size_t begin)
         b->failed = true;
         return;
     }
+    ASSERT(b->n >= begin + sizeof(struct nlattr));
     uint16_t len = (uint16_t)(b->n - begin);
     memcpy(b->p + begin, &len, sizeof(len));
 }

@@ -222,14 +222,6 @@ void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s)
     msg_end(b);
 }
 
-void nfnl_set_flush(struct nfnl_batch *b, const char *set)
-{
-    msg_begin(b, NFT_MSG_DELSETELEM, 0);
-    nla_add_cstr(&b->buf, NFTA_SET_ELEM_LIST_TABLE, b->table);
-    nla_add_cstr(&b->buf, NFTA_SET_ELEM_LIST_SET, set);
-    msg_end(b);
-}
-
 /* ---- elements ---- */
 
 static void elems_open(struct nfnl_batch *b)
@@ -299,6 +291,7 @@ void nfnl_elem_add(struct nfnl_batch *b, struct str key, struct str data)
 
 static void verdict_add(struct nfnl_batch *b, int verdict, const char *chain)
 {
+    ASSERT((verdict == NFT_JUMP || verdict == NFT_GOTO) == (chain != NULL));
     size_t v = nla_nest_begin(&b->buf, NFTA_DATA_VERDICT);
     nla_add_be32(&b->buf, NFTA_VERDICT_CODE, (uint32_t)verdict);
     if (chain)
@@ -312,14 +305,6 @@ void nfnl_elem_add_verdict(struct nfnl_batch *b, struct str key, int verdict, co
     size_t d = nla_nest_begin(&b->buf, NFTA_SET_ELEM_DATA);
     verdict_add(b, verdict, chain);
     nla_nest_end(&b->buf, d);
-    nla_nest_end(&b->buf, elem);
-}
-
-void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end)
-{
-    size_t elem = elem_open(b, key);
-    if (end)
-        nla_add_be32(&b->buf, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
     nla_nest_end(&b->buf, elem);
 }
 
@@ -344,6 +329,7 @@ void nfnl_elems_end(struct nfnl_batch *b)
 
 void nfnl_rule_begin(struct nfnl_batch *b, const char *chain)
 {
+    ASSERT(!b->set && !b->nest && chain);
     msg_begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     nla_add_cstr(&b->buf, NFTA_RULE_TABLE, b->table);
     nla_add_cstr(&b->buf, NFTA_RULE_CHAIN, chain);
@@ -360,6 +346,7 @@ void nfnl_rule_end(struct nfnl_batch *b)
 /* Opens an expression and its data; returns the offset of the data nest. */
 static size_t expr_begin(struct nfnl_batch *b, const char *name)
 {
+    ASSERT(b->nest && !b->set); /* inside a rule */
     b->expr = nla_nest_begin(&b->buf, NFTA_LIST_ELEM);
     nla_add_cstr(&b->buf, NFTA_EXPR_NAME, name);
     return nla_nest_begin(&b->buf, NFTA_EXPR_DATA);
@@ -442,6 +429,7 @@ void nfnl_lookup(struct nfnl_batch *b, const char *set, uint32_t sreg, uint32_t 
 
 void nfnl_numgen(struct nfnl_batch *b, uint32_t modulus, uint32_t offset, uint32_t dreg)
 {
+    ASSERT(modulus > 0);
     size_t d = expr_begin(b, "numgen");
     nla_add_be32(&b->buf, NFTA_NG_DREG, dreg);
     nla_add_be32(&b->buf, NFTA_NG_MODULUS, modulus);
@@ -470,6 +458,7 @@ void nfnl_verdict(struct nfnl_batch *b, int verdict, const char *chain)
 
 void nfnl_dnat(struct nfnl_batch *b, uint8_t family, uint32_t reg_addr, uint32_t reg_port)
 {
+    ASSERT(family == NFPROTO_IPV4 || family == NFPROTO_IPV6);
     size_t d = expr_begin(b, "nat");
     nla_add_be32(&b->buf, NFTA_NAT_TYPE, NFT_NAT_DNAT);
     nla_add_be32(&b->buf, NFTA_NAT_FAMILY, family);
@@ -528,7 +517,7 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 
 /* The attributes of table and set names have different numbers per kind of message. */
 void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
-                  const char *table, const char *set)
+                  const char *table, const char *name)
 {
     size_t at = nlmsg_begin(b, msg_type(op), NLM_F_REQUEST | flags, seq);
     struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
@@ -538,11 +527,12 @@ void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint
     static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1,
                   "table attribute");
     static_assert(NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1, "table attribute");
-    static_assert(NFTA_SET_NAME == 2 && NFTA_SET_ELEM_LIST_SET == 2, "set attribute");
+    static_assert(NFTA_SET_NAME == 2 && NFTA_SET_ELEM_LIST_SET == 2 && NFTA_RULE_CHAIN == 2,
+                  "attribute of what is in the table");
     if (table)
         nla_add_cstr(b, NFTA_TABLE_NAME, table);
-    if (set)
-        nla_add_cstr(b, NFTA_SET_NAME, set);
+    if (name)
+        nla_add_cstr(b, NFTA_SET_NAME, name);
     nlmsg_end(b, at);
 }
 

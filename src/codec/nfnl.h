@@ -89,7 +89,6 @@ struct nfnl_set {
     uint32_t size; /* expected elements, 0 = unknown */
 };
 void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s);
-void nfnl_set_flush(struct nfnl_batch *b, const char *set);
 /* Bytes of one component in a register: rounded up to whole words. */
 size_t nfnl_type_bytes(enum nfnl_type t);
 
@@ -98,8 +97,6 @@ size_t nfnl_type_bytes(enum nfnl_type t);
 void nfnl_elems_begin(struct nfnl_batch *b, uint16_t op, const char *set);
 void nfnl_elem_add(struct nfnl_batch *b, struct str key, struct str data);
 void nfnl_elem_add_verdict(struct nfnl_batch *b, struct str key, int verdict, const char *chain);
-/* Interval sets: the element opens a range, or (end) closes it. */
-void nfnl_elem_add_bound(struct nfnl_batch *b, struct str key, bool end);
 /* Concatenations with intervals: every component from key to end (inclusive). */
 void nfnl_elem_add_range(struct nfnl_batch *b, struct str key, struct str end);
 void nfnl_elems_end(struct nfnl_batch *b);
@@ -136,9 +133,10 @@ void nfnl_dynset(struct nfnl_batch *b, const char *set, uint32_t op, uint32_t re
 
 /* ---- requests, outside batches ---- */
 
-/* Appends one request; flags such as NLM_F_DUMP. set NULL where it does not apply. */
+/* Appends one request; flags such as NLM_F_DUMP. name: of a set, or of the chain of rules;
+ * NULL where it does not apply. */
 void nfnl_request(struct buf *b, uint16_t op, uint16_t flags, uint32_t seq, uint8_t family,
-                  const char *table, const char *set);
+                  const char *table, const char *name);
 /* Asks for elements by their keys, which stand one after the other, key_bytes each: at most
  * NFNL_REQUEST_ELEMS_MAX. An answer message for each, then the acknowledgement. */
 void nfnl_request_elems(struct buf *b, uint32_t seq, uint8_t family, const char *table,
@@ -151,8 +149,8 @@ struct str nfnl_attrs(const struct nlmsg *m);
 int nfnl_parse_genid(const struct nlmsg *m, uint32_t *ret) NODISCARD;
 /* Name of a table, chain or set message and the table it belongs to; false if it is none. */
 bool nfnl_parse_name(const struct nlmsg *m, struct str *ret_table, struct str *ret_name);
-/* The chain of a rule message and its bytecode (the list of expressions). */
-bool nfnl_parse_rule(const struct nlmsg *m, struct str *ret_chain, struct str *ret_expressions);
+/* What the counter of a rule has seen. False: not a rule with one. */
+bool nfnl_parse_rule_packets(const struct nlmsg *m, uint64_t *ret);
 
 struct nfnl_elem {
     struct str key;

@@ -41,14 +41,20 @@ bool nfnl_parse_name(const struct nlmsg *m, struct str *ret_table, struct str *r
     return ret_name->n > 0;
 }
 
-bool nfnl_parse_rule(const struct nlmsg *m, struct str *ret_chain, struct str *ret_expressions)
+bool nfnl_parse_rule_packets(const struct nlmsg *m, uint64_t *ret)
 {
     if (!nfnl_is(m, NFT_MSG_NEWRULE))
         return false;
-    struct str attrs = nfnl_attrs(m);
-    *ret_chain = nla_text(nla_find(attrs, NFTA_RULE_CHAIN));
-    *ret_expressions = nla_find(attrs, NFTA_RULE_EXPRESSIONS);
-    return ret_chain->n > 0;
+    struct str list = nla_find(nfnl_attrs(m), NFTA_RULE_EXPRESSIONS);
+    struct nla a;
+    while (nla_next(&list, &a) == 1) {
+        struct str packets = nla_find(nla_find(a.data, NFTA_EXPR_DATA), NFTA_COUNTER_PACKETS);
+        if (!str_is(nla_text(nla_find(a.data, NFTA_EXPR_NAME)), "counter") || packets.n != 8)
+            continue;
+        *ret = nla_be64(packets, 0);
+        return true;
+    }
+    return false;
 }
 
 static int parse_elem(struct str attrs, struct nfnl_elem *e)

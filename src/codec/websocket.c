@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
 #include "base/rand.h"
 #include "codec/base64.h"
 
@@ -57,6 +58,7 @@ static void frame_head(struct buf *out, unsigned opcode, bool masked, size_t n,
                        unsigned char mask[4])
 {
     unsigned bit = masked ? 0x80 : 0;
+    ASSERT(!(opcode & 8) || n <= 125); /* RFC 6455 section 5.5 */
     buf_add_u8(out, (uint8_t)(0x80 | opcode));
     if (n < 126) {
         buf_add_u8(out, (uint8_t)(bit | n));
@@ -147,6 +149,7 @@ static void sha1_short(struct str s, unsigned char ret[20])
     uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
     unsigned char blocks[128] = {0};
     size_t n = s.n < 56 ? 64 : 128;
+    ASSERT(s.n <= 119);
     memcpy(blocks, s.p, s.n);
     blocks[s.n] = 0x80;
     blocks[n - 2] = (unsigned char)(s.n * 8 >> 8);

@@ -49,6 +49,7 @@ static struct affinity_group *group_new(struct affinity_book *b, uint32_t number
 struct affinity_group *affinity_group_get(struct affinity_book *b, const struct frontend_key *key,
                                           unsigned class_)
 {
+    ASSERT(class_ > 0 && class_ <= AFFINITY_CLASSES_MAX);
     struct group_name name = name_of(key, class_);
     struct affinity_group *g = map_find(&b->by_key, str_of(&name, sizeof(name)));
     if (!b->next)
@@ -63,7 +64,7 @@ struct affinity_group *affinity_group_get(struct affinity_book *b, const struct 
         g->key = *key;
         map_put(&b->by_key, str_of(&name, sizeof(name)), g);
     }
-    if (g)
+    if (!COUNT_IF(!g, "no group left for affinity"))
         g->refs++;
     return g;
 }
@@ -85,6 +86,7 @@ struct affinity_group *affinity_group_adopt(struct affinity_book *b, uint32_t nu
 bool affinity_group_name(struct affinity_book *b, struct affinity_group *g,
                          const struct frontend_key *key)
 {
+    ASSERT(b->groups[g->number >> AFFINITY_GROUP_SHIFT & AFFINITY_GROUPS_MAX] == g);
     struct group_name name = name_of(key, affinity_class(g->number));
     if (g->named)
         return memcmp(&g->key, key, sizeof(*key)) == 0;
@@ -98,7 +100,7 @@ bool affinity_group_name(struct affinity_book *b, struct affinity_group *g,
 
 bool affinity_group_unref(struct affinity_book *b, struct affinity_group *g)
 {
-    ASSERT(g->refs > 0);
+    ASSERT(g->refs > 0 && b->groups[g->number >> AFFINITY_GROUP_SHIFT & AFFINITY_GROUPS_MAX] == g);
     if (--g->refs)
         return false;
     struct group_name name = name_of(&g->key, affinity_class(g->number));
@@ -144,6 +146,7 @@ uint32_t affinity_endpoint_number(const struct affinity_group *g,
 uint32_t affinity_endpoint_ref(struct affinity_group *g, enum endpoint_scope scope,
                                const struct dataplane_endpoint *e)
 {
+    ASSERT(scope < _SCOPE_MAX && e->port);
     uint32_t slot = slot_of(g, e);
     while (!slot && g->free.n) {
         uint32_t candidate = vec_pop(&g->free);
@@ -152,7 +155,7 @@ uint32_t affinity_endpoint_ref(struct affinity_group *g, enum endpoint_scope sco
     }
     if (!slot && g->slots.n < AFFINITY_SLOTS_MAX)
         slot_take(g, slot = (uint32_t)g->slots.n + 1, e);
-    if (!slot)
+    if (COUNT_IF(!slot, "no number left for an endpoint with affinity"))
         return 0;
     g->slots.v[slot - 1].refs[scope]++;
     return g->number | slot;

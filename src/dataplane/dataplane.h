@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include "base/buf.h"
+#include "base/durations.h"
 #include "base/err.h"
 #include "base/vec.h"
 
@@ -38,6 +39,8 @@ static inline bool dataplane_policy_is_local(enum dataplane_policy p)
 
 /* Of one frontend; further ones are not put in place. */
 enum { DATAPLANE_ENDPOINTS_MAX = 10000, DATAPLANE_SOURCES_MAX = 1000 };
+/* Whose endpoints affinity remembers, of a family; others are served by chance. */
+enum { DATAPLANE_CLIENTS_MAX = 131072 };
 
 /* Compared and hashed as bytes: no padding, unused bytes zero. */
 struct frontend_key {
@@ -101,10 +104,15 @@ struct dataplane_counters {
     uint64_t failures;
     uint64_t elements_added;
     uint64_t elements_removed;
-    uint64_t repairs; /* the table had been changed or deleted by somebody else */
-    uint64_t conntrack_removed;
+    uint64_t repairs;              /* the table had been changed or deleted by somebody else */
+    uint64_t conntrack_removed[2]; /* IPv4, IPv6 */
+    struct durations conntrack[2]; /* of looks through the connection table */
     size_t frontends;
     size_t classes;
+    /* Connections whose client could not be remembered for affinity, because too many are; of IPv4
+     * and IPv6. */
+    uint64_t clients_forgotten[2];
+    bool sampled; /* packets move some of these: ask again after a while */
 };
 
 struct dataplane;
@@ -141,6 +149,7 @@ struct dataplane_config {
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
     bool masquerade_all;
+    uint32_t clients_max; /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
 };
 
 /* Takes over the table that is there or makes one. Nothing that is carried is interrupted. */

@@ -34,6 +34,7 @@ struct frontend_state *frontend_table_find(const struct frontend_table *t,
 
 struct frontend_state *frontend_table_get(struct frontend_table *t, const struct frontend_key *k)
 {
+    ASSERT((k->family == AF_INET || k->family == AF_INET6) && k->zero == 0);
     struct frontend_state *s = frontend_table_find(t, k);
     if (s)
         return s;
@@ -85,6 +86,7 @@ static void slots_reserve(struct endpoint_slots *s, uint32_t n)
 void endpoint_slots_put(struct endpoint_slots *s, uint32_t index,
                         const struct dataplane_endpoint *e)
 {
+    ASSERT(index < DATAPLANE_ENDPOINTS_MAX);
     slots_reserve(s, index + 1);
     s->v[index] = *e;
     s->n = MAX(s->n, index + 1);
@@ -152,12 +154,14 @@ static uint32_t plan_fill(struct endpoint_slots *s, bool *gone,
         endpoint_slots_put(s, s->n, &added[used]);
         on_index(s->n - 1, NULL, &s->v[s->n - 1], user);
     }
+    ASSERT(used == n_added && s->n <= s->size);
     return s->n;
 }
 
 void endpoint_slots_change(struct endpoint_slots *s, const struct dataplane_endpoint *want,
                            uint32_t n, endpoint_index_fn *on_index, void *user)
 {
+    ASSERT(n <= DATAPLANE_ENDPOINTS_MAX && (want || n == 0));
     struct dataplane_endpoint *sorted = xcalloc(n + 1, sizeof(*sorted)),
                               *added = xcalloc(n + 1, sizeof(*added));
     bool *gone = xcalloc(s->n + 1, sizeof(bool));
@@ -185,6 +189,8 @@ void frontend_state_change_sources(struct frontend_state *s, bool restricted,
                                    void (*on_source)(bool add, const struct prefix *p, void *user),
                                    void *user)
 {
+    ASSERT(want || n == 0);
+    COUNT_IF(n > DATAPLANE_SOURCES_MAX, "more source ranges than are put in place");
     n = restricted ? MIN(n, (size_t)DATAPLANE_SOURCES_MAX) : 0;
     for (uint32_t i = 0; i < s->n_sources; i++)
         if (!prefixes_have(want, n, &s->sources[i]))

@@ -29,26 +29,6 @@ static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
     }
 }
 
-struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count)
-{
-    uint32_t number = count & VALUE_COUNT_MASK & ~(uint32_t)VALUE_SCOPE_LOCAL;
-    return &n->classes[family][count & VALUE_SCOPE_LOCAL ? SCOPE_LOCAL : SCOPE_CLUSTER]
-                      [MIN(number, (uint32_t)DATAPLANE_ENDPOINTS_MAX)];
-}
-
-void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by)
-{
-    unsigned f = family_index(k->family);
-    struct class *c = nftables_class(n, f, count);
-    if (count == 0)
-        return;
-    c->refs += (uint32_t)by;
-    if (by < 0 || c->in_kernel)
-        return;
-    c->in_kernel = true;
-    vec_push(&n->classes_new[f], count);
-}
-
 static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
 {
     n->counters.transactions++;
@@ -86,6 +66,8 @@ static void collect_classes(struct nftables *n)
     struct nfnl_batch b;
     struct err ignored;
     VEC(uint32_t) idle[2] = {{0}, {0}};
+    if (n->broken || n->n_idle <= CLASSES_IDLE_MAX)
+        return;
     for (unsigned f = 0; f < 2; f++)
         for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
             for (uint32_t bit = 0; bit <= VALUE_SCOPE_LOCAL; bit += VALUE_SCOPE_LOCAL) {
@@ -93,18 +75,16 @@ static void collect_classes(struct nftables *n)
                 if (c->in_kernel && c->refs == 0)
                     vec_push(&idle[f], i | bit);
             }
-    if (!n->broken && idle[0].n + idle[1].n > CLASSES_IDLE_MAX) {
-        nft_batch_begin(n->nft, &b, 0);
-        for (unsigned f = 0; f < 2; f++) {
-            nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
-            VEC_FOREACH (count, &idle[f])
-                nftables_delete_class(&b, *count);
-        }
-        if (commit(n, &b, &ignored) == 0)
-            for (unsigned f = 0; f < 2; f++)
-                VEC_FOREACH (count, &idle[f])
-                    nftables_class(n, f, *count)->in_kernel = false;
+    nft_batch_begin(n->nft, &b, 0);
+    for (unsigned f = 0; f < 2; f++) {
+        nfnl_batch_table(&b, nftables_families[f].nfproto, NFTABLES_TABLE);
+        VEC_FOREACH (count, &idle[f])
+            nftables_delete_class(&b, *count);
     }
+    if (commit(n, &b, &ignored) == 0)
+        for (unsigned f = 0; f < 2; f++)
+            VEC_FOREACH (count, &idle[f])
+                nftables_class_note(n, nftables_class(n, f, *count), false);
     vec_done(&idle[0]);
     vec_done(&idle[1]);
 }
@@ -128,19 +108,6 @@ static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
         nftables_change_endpoint(&c->n->changes, true, c->scope, &c->state->key, index, new_);
     nftables_affinity_index(&c->n->changes, c->state, c->scope, index, old_, new_);
     c->endpoint_gone = c->endpoint_gone || old_;
-}
-
-struct values nftables_values(const struct frontend_state *s)
-{
-    struct values r = {{0}};
-    if (s->policy)
-        r.v[SCOPE_CLUSTER] = (s->restricted ? VALUE_RESTRICTED : 0u) |
-                             (s->group ? VALUE_AFFINITY : 0u) |
-                             (uint32_t)s->policy << VALUE_POLICY_SHIFT | s->slots[SCOPE_CLUSTER].n;
-    if (s->slots[SCOPE_LOCAL].n)
-        r.v[SCOPE_LOCAL] =
-            (s->group ? VALUE_AFFINITY : 0u) | VALUE_SCOPE_LOCAL | s->slots[SCOPE_LOCAL].n;
-    return r;
 }
 
 /* True if something changed. */
@@ -201,7 +168,7 @@ static void remove_frontend(struct nftables *n, const struct frontend_key *k)
         return;
     struct values before = nftables_values(s), none = {{0}};
     change_values(n, &key, &before, &none);
-    nftables_affinity_set(&n->affinity, &n->changes, s, 0, &key);
+    nftables_affinity_leave(&n->affinity, &n->changes, s, 0, &key);
     change_slots(n, s, SCOPE_CLUSTER, NULL, 0);
     change_slots(n, s, SCOPE_LOCAL, NULL, 0);
     change_sources(n, s, false, NULL, 0);
@@ -215,12 +182,15 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
         remove_frontend(n, &f->key);
         return;
     }
+    ASSERT(f->policy > 0 && f->policy < _DATAPLANE_POLICY_MAX);
+    COUNT_IF(f->n_endpoints > DATAPLANE_ENDPOINTS_MAX, "more endpoints than are put in place");
     struct frontend_state *s = frontend_table_get(&n->table, &f->key);
     bool local = dataplane_policy_is_local(f->policy);
     struct values before = nftables_values(s);
+    nftables_affinity_leave(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
     bool gone = change_slots(n, s, SCOPE_CLUSTER, f->endpoints, f->n_endpoints);
     gone = change_slots(n, s, SCOPE_LOCAL, f->local, local ? f->n_local : 0) || gone;
-    nftables_affinity_set(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
+    nftables_affinity_join(&n->affinity, &n->changes, s, f->affinity_s, &f->affinity_group);
     nftables_affinity_sweep(&n->changes, s);
     change_sources(n, s, f->restricted, f->sources, f->n_sources);
     s->policy = (uint8_t)f->policy;
@@ -233,6 +203,7 @@ static void change_frontend(struct nftables *n, const struct frontend *f)
 
 static void change_address(struct nftables *n, const struct address_change *a)
 {
+    ASSERT(a->list < _DATAPLANE_LIST_MAX && a->ip.family);
     struct map *m = &n->lists[a->list];
     struct str key = str_of(&a->ip, sizeof(a->ip));
     if (a->removed) {
@@ -300,6 +271,7 @@ static void forget(struct nftables *n)
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         map_done(&n->lists[l]);
     memset(n->classes, 0, sizeof(n->classes));
+    n->n_classes = n->n_idle = 0;
     nftables_changes_clear(&n->changes);
     vec_clear(&n->classes_new[0]);
     vec_clear(&n->classes_new[1]);
@@ -323,6 +295,7 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
             nftables_add_hooks(&b, f);
     }
     n->hooked = exists && !scratch;
+    memset(n->forgotten, 0, sizeof(n->forgotten));
     return commit(n, &b, reterr);
 }
 
@@ -342,13 +315,14 @@ static int take_over(struct nftables *n, bool scratch, bool thorough, struct err
         return r;
     bool any = exists[0] || exists[1];
     r = install(n, any, scratch, reterr);
-    if (r < 0 && !scratch && any) {
+    if (COUNT_IF(r < 0 && !scratch && any, "a table of our name with another layout")) {
         scratch = true; /* another layout under our name: replaced in one step */
         r = install(n, any, true, reterr);
     }
     for (unsigned i = 0; i < 2 && r == 0 && any && !scratch; i++)
         r = nftables_adopt(n, &nftables_families[i], thorough, reterr);
-    if (r == -EBADMSG) { /* elements that are not ours: nothing of it can be trusted */
+    if (COUNT_IF(r == -EBADMSG, "elements in our table that are not ours")) {
+        /* nothing of it can be trusted */
         forget(n);
         r = install(n, true, true, reterr);
     }
@@ -436,6 +410,7 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
                           struct err *reterr)
 {
     struct nftables *n = of(d);
+    ASSERT(delta->frontends || delta->n_frontends == 0);
     if (delta->full)
         mark_unseen(n);
     for (size_t i = 0; i < delta->n_frontends; i++) {
@@ -462,7 +437,7 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
 static void nftables_settle(struct dataplane *d)
 {
     struct nftables *n = of(d);
-    if (udp_flows_settle(&n->flows, &n->table, &n->counters.conntrack_removed) < 0)
+    if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
         n->counters.failures++;
     collect_classes(n);
 }
@@ -472,15 +447,27 @@ static void nftables_dump(const struct dataplane *d, struct buf *out)
     frontend_table_dump(&of(d)->table, out);
 }
 
+static void count_forgotten(struct nftables *n)
+{
+    n->counters.sampled = nftables_affinity_is_used(&n->affinity);
+    for (unsigned f = 0; f < 2 && n->counters.sampled; f++) {
+        uint64_t now;
+        struct err ignored;
+        if (nft_chain_packets(n->nft, nftables_families[f].nfproto, NFTABLES_TABLE,
+                              NFTABLES_FORGOTTEN, &now, &ignored) < 0)
+            continue;
+        n->counters.clients_forgotten[f] += now - MIN(now, n->forgotten[f]);
+        n->forgotten[f] = now;
+    }
+}
+
 static void nftables_counters(const struct dataplane *d, struct dataplane_counters *ret)
 {
     struct nftables *n = of(d);
+    count_forgotten(n);
     *ret = n->counters;
     ret->frontends = n->table.map.used;
-    for (unsigned f = 0; f < 2; f++)
-        for (int scope = 0; scope < _SCOPE_MAX; scope++)
-            for (uint32_t i = 1; i <= DATAPLANE_ENDPOINTS_MAX; i++)
-                ret->classes += n->classes[f][scope][i].in_kernel;
+    ret->classes = n->n_classes;
 }
 
 static int nftables_repair(struct dataplane *d, struct err *reterr)

@@ -61,7 +61,8 @@ static int on_adopt(const struct nfnl_elem *e, void *user)
     if (a->map >= MAP_AFFINITY && a->map <= MAP_SECONDS)
         return nftables_affinity_adopt(&a->n->affinity, a->family, a->map, e, &a->n->table);
     if (a->map == MAP_COUNTS) {
-        nftables_class(a->n, family_index(a->family->family), nla_u32(e->key, 0))->in_kernel = true;
+        nftables_class_note(
+            a->n, nftables_class(a->n, family_index(a->family->family), nla_u32(e->key, 0)), true);
     } else if (a->map == SET_CLUSTER_IPS || a->map == SET_LOCAL_ENDPOINTS) {
         struct ip ip = {.family = a->family->family};
         memcpy(ip.bytes, e->key.p, MIN(e->key.n, (size_t)a->family->addr_bytes));
@@ -115,7 +116,7 @@ static void remove_torn(struct nftables *n, struct adopt *a)
         }
         for (uint32_t i = 0; i < s->n_sources && !whole; i++)
             nftables_change_source(&n->changes, false, &s->key, &s->sources[i]);
-        if (!whole)
+        if (COUNT_IF(!whole, "a frontend in the kernel that was not whole"))
             vec_push(&torn, s->key);
     }
     VEC_FOREACH (k, &torn)

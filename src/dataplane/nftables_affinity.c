@@ -37,11 +37,19 @@ static unsigned class_for(struct nftables_affinity *a, uint32_t seconds)
         if (distance(c->seconds, seconds) < distance(a->classes[best].seconds, seconds))
             best = i;
     }
-    if (!unused)
+    if (COUNT_IF(!unused, "more timeouts of affinity than classes"))
         return best;
     a->classes[unused].seconds = seconds;
     a->classes[unused].changed = true;
     return unused;
+}
+
+bool nftables_affinity_is_used(const struct nftables_affinity *a)
+{
+    for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++)
+        if (a->classes[i].refs)
+            return true;
+    return false;
 }
 
 bool nftables_affinity_is_pending(const struct nftables_affinity *a)
@@ -114,6 +122,7 @@ void nftables_affinity_sweep(struct nftables_changes *c, struct frontend_state *
 static void detach(struct nftables_affinity *a, struct nftables_changes *c,
                    struct frontend_state *s)
 {
+    ASSERT(a->classes[affinity_class(s->group->number)].refs > 0);
     nftables_change_affinity(c, false, &s->key, s->group->number);
     each_index(c, s, false);
     nftables_affinity_sweep(c, s);
@@ -122,17 +131,24 @@ static void detach(struct nftables_affinity *a, struct nftables_changes *c,
     s->group = NULL;
 }
 
-void nftables_affinity_set(struct nftables_affinity *a, struct nftables_changes *c,
-                           struct frontend_state *s, uint32_t seconds,
-                           const struct frontend_key *group)
+void nftables_affinity_leave(struct nftables_affinity *a, struct nftables_changes *c,
+                             struct frontend_state *s, uint32_t seconds,
+                             const struct frontend_key *group)
 {
     bool same =
         s->group && seconds == s->affinity_s && affinity_group_name(book_of(a, s), s->group, group);
     if (!same && s->group)
         detach(a, c, s);
+}
+
+void nftables_affinity_join(struct nftables_affinity *a, struct nftables_changes *c,
+                            struct frontend_state *s, uint32_t seconds,
+                            const struct frontend_key *group)
+{
+    ASSERT(!s->group || seconds == s->affinity_s); /* it has left any other */
     s->affinity_s = seconds;
     s->affinity_key = *group;
-    if (same || !seconds)
+    if (s->group || !seconds)
         return;
     unsigned class_ = class_for(a, seconds);
     s->group = affinity_group_get(book_of(a, s), group, class_);
@@ -183,6 +199,7 @@ int nftables_affinity_adopt(struct nftables_affinity *a, const struct nftables_f
     if (map == MAP_SECONDS) {
         a->classes[class_].seconds = nla_u32(e->data, 0);
         a->classes[class_].known = true;
+        a->classes[class_].changed = true; /* another version may have written its rules */
         return class_ ? 0 : -EBADMSG;
     }
     if (map == MAP_AFFINITY || map == MAP_NODE_PORT_AFFINITY) {

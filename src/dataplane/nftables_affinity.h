@@ -19,10 +19,15 @@ struct nftables_affinity {
 
 void nftables_affinity_done(struct nftables_affinity *a);
 
-/* Gives the frontend this affinity (seconds 0: none), for the endpoints it has. */
-void nftables_affinity_set(struct nftables_affinity *a, struct nftables_changes *c,
-                           struct frontend_state *s, uint32_t seconds,
-                           const struct frontend_key *group);
+/* The frontend is to have this affinity (seconds 0: none). It leaves another group before its
+ * endpoints change and joins after that: within one transaction no element may be added and then
+ * deleted, since deletions go first. */
+void nftables_affinity_leave(struct nftables_affinity *a, struct nftables_changes *c,
+                             struct frontend_state *s, uint32_t seconds,
+                             const struct frontend_key *group);
+void nftables_affinity_join(struct nftables_affinity *a, struct nftables_changes *c,
+                            struct frontend_state *s, uint32_t seconds,
+                            const struct frontend_key *group);
 /* An index of the frontend changes. */
 void nftables_affinity_index(struct nftables_changes *c, struct frontend_state *s,
                              enum endpoint_scope scope, uint32_t index,
@@ -30,6 +35,8 @@ void nftables_affinity_index(struct nftables_changes *c, struct frontend_state *
                              const struct dataplane_endpoint *new_);
 /* After all changes of a frontend. */
 void nftables_affinity_sweep(struct nftables_changes *c, struct frontend_state *s);
+/* Some frontend has affinity. */
+bool nftables_affinity_is_used(const struct nftables_affinity *a);
 bool nftables_affinity_is_pending(const struct nftables_affinity *a);
 void nftables_affinity_emit(struct nftables_affinity *a, struct nfnl_batch *b);
 

@@ -1,6 +1,7 @@
 #pragma once
-/* The backend's own state, for its three parts: changes and transactions (nftables.c), the picture
- * read back from the kernel (nftables_adopt.c), flows of UDP (udp_flows.c). */
+/* The backend's own state, for its parts: changes and transactions (nftables.c), the picture
+ * (nftables_picture.c) and how it is read back from the kernel (nftables_adopt.c), flows of UDP
+ * (udp_flows.c). */
 
 #include "dataplane/nftables_affinity.h"
 #include "dataplane/udp_flows.h"
@@ -23,12 +24,15 @@ struct nftables {
     struct nft_watch *watch;
     struct frontend_table table;
     struct map lists[_DATAPLANE_LIST_MAX]; /* struct ip bytes -> SEEN or UNSEEN */
+    uint32_t n_classes, n_idle;            /* in the kernel; of them without a user */
     struct class classes[2][_SCOPE_MAX][DATAPLANE_ENDPOINTS_MAX + 1];
     VEC(uint32_t) classes_new[2]; /* needed by the transaction that is being collected */
     struct nftables_changes changes;
     struct nftables_affinity affinity;
     struct udp_flows flows;
     struct dataplane_counters counters;
+    uint64_t
+        forgotten[2]; /* what the kernel's counters said last: they begin anew with the table */
     bool hooked;
     bool broken;
     struct err broken_err;
@@ -41,8 +45,10 @@ struct values {
 
 struct values nftables_values(const struct frontend_state *s);
 
-/* count as in a value: with VALUE_SCOPE_LOCAL where it is that scope's. */
+/* All changes of classes go through these, which keep their number. count as in a value: with
+ * VALUE_SCOPE_LOCAL where it is that scope's. */
 struct class *nftables_class(struct nftables *n, unsigned family, uint32_t count);
+void nftables_class_note(struct nftables *n, struct class *c, bool in_kernel);
 void nftables_class_use(struct nftables *n, const struct frontend_key *k, uint32_t count, int by);
 
 static inline unsigned family_index(uint8_t family)

@@ -2,6 +2,7 @@
  * and ports, host order for counts and indices. The only place that knows these layouts, in both
  * directions. No kernel, no threads. */
 #include "dataplane/nftables_changes.h"
+#include "dataplane/affinity.h"
 
 struct element {
     char key[40];
@@ -11,6 +12,7 @@ struct element {
 
 static void bytes_add(char *to, uint8_t *n, const void *p, size_t size)
 {
+    ASSERT(*n + ((size + 3) & ~(size_t)3) <= sizeof(((struct element *)0)->key));
     memset(to + *n, 0, (size + 3) & ~(size_t)3);
     memcpy(to + *n, p, size);
     *n = (uint8_t)(*n + ((size + 3) & ~(size_t)3));
@@ -28,6 +30,7 @@ static void key_add_frontend(struct element *e, const struct nftables_family *f,
 
 static const struct nftables_family *family_of(uint8_t family, unsigned *ret_index)
 {
+    ASSERT(family == AF_INET || family == AF_INET6);
     *ret_index = family == AF_INET6;
     return &nftables_families[*ret_index];
 }
@@ -46,6 +49,7 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
         {MAP_SERVICES, MAP_NODE_PORTS}, {MAP_LOCAL_SERVICES, MAP_LOCAL_NODE_PORTS}};
     unsigned i;
     struct element e = {0};
+    ASSERT(value || !add);
     key_add_frontend(&e, family_of(k->family, &i), k);
     bytes_add(e.data, &e.n_data, &value, sizeof(value));
     change(c, add, i, maps[scope][k->node_port], &e);
@@ -53,6 +57,7 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
 
 static void key_add_index(struct element *e, enum endpoint_scope scope, uint32_t index)
 {
+    ASSERT(index < DATAPLANE_ENDPOINTS_MAX);
     if (scope == SCOPE_LOCAL)
         index |= VALUE_SCOPE_LOCAL;
     bytes_add(e->key, &e->n_key, &index, sizeof(index));
@@ -81,6 +86,7 @@ void nftables_change_affinity(struct nftables_changes *c, bool add, const struct
 {
     unsigned i;
     struct element e = {0};
+    ASSERT(number && !(number & AFFINITY_SLOT_MASK)); /* a group's */
     key_add_frontend(&e, family_of(k->family, &i), k);
     bytes_add(e.data, &e.n_data, &number, sizeof(number));
     change(c, add, i, k->node_port ? MAP_NODE_PORT_AFFINITY : MAP_AFFINITY, &e);
@@ -91,6 +97,7 @@ void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_
 {
     unsigned i;
     struct element e = {0};
+    ASSERT(number & AFFINITY_SLOT_MASK); /* an endpoint's */
     key_add_frontend(&e, family_of(k->family, &i), k);
     key_add_index(&e, scope, index);
     bytes_add(e.data, &e.n_data, &number, sizeof(number));
@@ -103,6 +110,7 @@ void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_sco
     unsigned i;
     struct element e = {0};
     const struct nftables_family *f = family_of(family, &i);
+    ASSERT(number & AFFINITY_SLOT_MASK);
     bytes_add(e.key, &e.n_key, &number, sizeof(number));
     data_add_endpoint(&e, f, ep);
     change(c, add, i, scope == SCOPE_LOCAL ? MAP_LOCAL_PINNED : MAP_PINNED, &e);
@@ -127,6 +135,7 @@ void nftables_change_source(struct nftables_changes *c, bool add, const struct f
     unsigned i;
     struct element e = {0};
     const struct nftables_family *f = family_of(k->family, &i);
+    ASSERT(p->ip.family == k->family && !k->node_port);
     struct ip last = prefix_network(p);
     key_add_frontend(&e, f, k);
     memcpy(e.data, e.key, e.n_key);
@@ -156,6 +165,7 @@ void nftables_change_address(struct nftables_changes *c, bool add, enum dataplan
 static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op,
                  enum nftables_map map)
 {
+    ASSERT(records->n % sizeof(struct element) == 0 || records->failed);
     nfnl_elems_begin(b, op, nftables_map_names[map]);
     for (size_t at = 0; at + sizeof(struct element) <= records->n; at += sizeof(struct element)) {
         struct element e;

@@ -69,6 +69,7 @@ static const char *const fixed_chains[] = {
     "policy-cluster-local",
     "policy-external-local",
     "source-ranges",
+    NFTABLES_FORGOTTEN,
     "affinity",
     "local-affinity",
     "node-port-affinity",
@@ -368,6 +369,9 @@ static void add_affinity(struct nfnl_batch *b, const struct nftables_family *f, 
 
 static void add_affinities(struct nfnl_batch *b, const struct nftables_family *f)
 {
+    nfnl_rule_begin(b, NFTABLES_FORGOTTEN);
+    nfnl_counter(b);
+    nfnl_rule_end(b);
     add_affinity(b, f, "affinity", false, SCOPE_CLUSTER);
     add_affinity(b, f, "local-affinity", false, SCOPE_LOCAL);
     add_affinity(b, f, "node-port-affinity", true, SCOPE_CLUSTER);
@@ -403,6 +407,11 @@ void nftables_set_timeout(struct nfnl_batch *b, unsigned class_, uint32_t second
         client_load(b, f);
         nfnl_dynset(b, nftables_map_names[MAP_CLIENTS], NFT_DYNSET_OP_UPDATE, REG_1, nfnl_reg(8),
                     seconds * 1000ull);
+        nfnl_verdict(b, NFT_RETURN, NULL);
+        nfnl_rule_end(b);
+        /* A full map ends that rule: counted, and the packet goes on to its endpoint. */
+        nfnl_rule_begin(b, name);
+        nfnl_verdict(b, NFT_GOTO, NFTABLES_FORGOTTEN);
         nfnl_rule_end(b);
         nfnl_elems_begin(b, NFT_MSG_DELSETELEM, nftables_map_names[MAP_SECONDS]);
         if (known)
@@ -604,7 +613,7 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
 
 /* ---- the whole ---- */
 
-static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
+static void add_sets(struct nfnl_batch *b, const struct nftables_family *f, uint32_t clients_max)
 {
     bool v4 = f->family == AF_INET;
     const enum nfnl_type *key = v4 ? V4_KEY : V6_KEY, *endpoint = v4 ? V4_ENDPOINT : V6_ENDPOINT;
@@ -628,7 +637,7 @@ static void add_sets(struct nfnl_batch *b, const struct nftables_family *f)
                          .data = MARK,
                          .n_data = 1,
                          .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
-                         .size = NFTABLES_CLIENTS_MAX},
+                         .size = clients_max ? clients_max : DATAPLANE_CLIENTS_MAX},
         [MAP_TIMEOUTS] = {.key = MARK, .n_key = 1, .data = VERDICT, .n_data = 1},
         [MAP_SECONDS] = {.key = MARK, .n_key = 1, .data = MARK, .n_data = 1},
         [SET_SOURCE_RANGES] = {.key = v4 ? V4_SOURCE : V6_SOURCE,
@@ -651,7 +660,7 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
 {
     nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
     nfnl_table_new(b);
-    add_sets(b, f);
+    add_sets(b, f, c->clients_max);
     for (size_t i = 0; i < ARRAY_LEN(fixed_chains); i++) {
         nfnl_chain_new(b, fixed_chains[i], NULL, -1, 0);
         if (replace)

@@ -5,7 +5,8 @@
 #include "dataplane/dataplane.h"
 #include "nl/nft.h"
 
-#define NFTABLES_TABLE "fairlead"
+#define NFTABLES_TABLE     "fairlead"
+#define NFTABLES_FORGOTTEN "affinity-full" /* the chain that counts clients not remembered */
 
 enum nftables_map {
     MAP_SERVICES,       /* addr . proto . port -> flags, policy and count */
@@ -43,7 +44,6 @@ enum {
     VALUE_AFFINITY = 0x02000000,
     VALUE_WANT_LOCAL = 0x04000000, /* what a policy chain leaves when local endpoints are wanted */
     MASQUERADE_MARK = 0x4000,
-    NFTABLES_CLIENTS_MAX = 131072, /* remembered, of a family; others are not */
 };
 
 struct nftables_family {

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 
+#include "base/time.h"
+#include "nl/rtnl.h"
+
 struct drain_list {
     size_t n;
     struct dataplane_endpoint v[];
@@ -83,8 +86,34 @@ const struct dataplane_endpoint *udp_flows_draining(const struct udp_flows *u,
 struct stale {
     const struct udp_flows *flows;
     const struct frontend_table *table;
-    struct map keys; /* the frontends that changed */
+    struct map keys;   /* the frontends that changed */
+    struct map locals; /* addresses of this node: where node ports are */
+    bool locals_known;
 };
+
+static int on_local(const struct prefix *p, unsigned index, void *user)
+{
+    struct stale *st = user;
+    (void)index;
+    map_put(&st->locals, str_of(&p->ip, sizeof(p->ip)), st);
+    return 0;
+}
+
+static void read_locals(struct stale *st)
+{
+    struct nl_socket *s;
+    struct err ignored;
+    if (nl_socket_new(NETLINK_ROUTE, &s, &ignored) < 0)
+        return;
+    st->locals_known = rtnl_addr_each(s, on_local, st, &ignored) == 0;
+    COUNT_IF(!st->locals_known, "the node's addresses cannot be read");
+    nl_socket_free(s);
+}
+
+static bool is_local(const struct stale *st, const struct ip *ip)
+{
+    return !st->locals_known || map_find(&st->locals, str_of(ip, sizeof(*ip)));
+}
 
 static bool is_looked_at(const struct stale *st, const struct frontend_key *k)
 {
@@ -103,10 +132,10 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
     if (!is_looked_at(st, &k)) {
         memset(k.ip, 0, sizeof(k.ip));
         k.node_port = 1;
-        if (!is_looked_at(st, &k))
+        /* A node port's number may be any server's elsewhere. */
+        if (!is_looked_at(st, &k) || !is_local(st, &flow->dst))
             return false;
-        /* A node port's number may be any server's elsewhere: only flows that were rewritten, or to
-         * be. */
+        /* And of this node, when there is no frontend: only flows that were rewritten. */
         if (ip_eq(&flow->dst, &flow->reply_src) && flow->reply_src_port == flow->dst_port &&
             !frontend_table_find(st->table, &k))
             return false;
@@ -120,8 +149,11 @@ static bool flow_is_stale(const struct conntrack_flow *flow, void *user)
            !(l && list_has(l, &e));
 }
 
-static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, uint64_t *deleted)
+static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family,
+                         struct dataplane_counters *c)
 {
+    unsigned index = family == AF_INET6;
+    uint64_t start = time_mono_us();
     struct conntrack_filter f = {.family = family};
     const struct frontend_key *only = NULL;
     struct err ignored;
@@ -139,17 +171,26 @@ static int settle_family(struct udp_flows *u, struct stale *st, uint8_t family, 
         memcpy(f.dst.bytes, only->ip, sizeof(only->ip));
     }
     int r = conntrack_delete_udp(u->conntrack, &f, flow_is_stale, st, &n, &ignored);
-    *deleted += n;
+    c->conntrack_removed[index] += n;
+    durations_add(&c->conntrack[index], time_mono_us() - start);
     return r;
 }
 
-int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t, uint64_t *deleted)
+int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t,
+                     struct dataplane_counters *c)
 {
     struct stale st = {.flows = u, .table = t};
-    VEC_FOREACH (k, &u->changed)
+    ASSERT(u->conntrack && t);
+    bool node_ports = u->all;
+    VEC_FOREACH (k, &u->changed) {
         map_put(&st.keys, str_of(k, sizeof(*k)), k);
-    int v4 = settle_family(u, &st, AF_INET, deleted), v6 = settle_family(u, &st, AF_INET6, deleted);
+        node_ports = node_ports || k->node_port;
+    }
+    if (node_ports)
+        read_locals(&st);
+    int v4 = settle_family(u, &st, AF_INET, c), v6 = settle_family(u, &st, AF_INET6, c);
     map_done(&st.keys);
+    map_done(&st.locals);
     vec_clear(&u->changed);
     u->all = u->all && (v4 < 0 || v6 < 0);
     return v4 < 0 ? v4 : v6;

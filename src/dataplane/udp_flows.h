@@ -26,7 +26,7 @@ void udp_flows_note_removed(struct udp_flows *u, const struct frontend_key *k);
 /* What was noted; borrowed until the next note. */
 const struct dataplane_endpoint *udp_flows_draining(const struct udp_flows *u,
                                                     const struct frontend_key *k, size_t *ret_n);
-/* Deletes what is stale, and forgets what has changed. *deleted counts on. -errno: the connection
+/* Deletes what is stale, and forgets what has changed. Counts what was done. -errno: the connection
  * table could not be read. */
-int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t, uint64_t *deleted)
-    NODISCARD;
+int udp_flows_settle(struct udp_flows *u, const struct frontend_table *t,
+                     struct dataplane_counters *c) NODISCARD;

@@ -31,6 +31,14 @@ const struct schema_field *schema_find_pb(const struct schema *s, uint64_t numbe
     return NULL;
 }
 
+const struct schema *schema_of_kind(const char *api_version, const char *kind)
+{
+    for (size_t i = 0; i < n_schema_kinds; i++)
+        if (streq(schema_kinds[i].api_version, api_version) && streq(schema_kinds[i].kind, kind))
+            return schema_kinds[i].schema;
+    return NULL;
+}
+
 void schema_findings_done(struct schema_findings *f)
 {
     buf_done(&f->unknown);

@@ -2,8 +2,8 @@
 /* The tables that describe the objects of the API: one struct schema per message, one struct
  * schema_field per field. Everything that depends on the shape of an object reads these tables:
  * decoding of JSON and protobuf bodies, unknown fields, defaults, validation, strategic merge.
- * Adding a kind is adding a table (kinds.h); tables made at run time (custom resources) use the
- * same structs. */
+ * They are generated from src/kube/schemas; tables made at run time (custom resources) use the same
+ * structs. */
 
 #include "codec/json.h"
 
@@ -76,25 +76,14 @@ struct schema {
     size_t n;
 };
 
-/* Shorthands that keep a table row on a line or two. */
-#define FIELD(json, kind, number, ...)                                                             \
-    {                                                                                              \
-        .name = (json), .type = FIELD_##kind, .pb = (number), ##__VA_ARGS__                        \
-    }
-#define INLINED(number, message)                                                                   \
-    {                                                                                              \
-        .name = "", .type = FIELD_OBJECT, .pb = (number), .inlined = true, .of = &schema_##message \
-    }
-#define OF(message)     .of = &schema_##message
-#define LIST            .shape = SHAPE_LIST
-#define MAP             .shape = SHAPE_MAP
-#define OMIT            .omitempty = true
-#define POINTER         .pointer = true
-#define REQUIRED        .required = true
-#define BETWEEN(lo, hi) .bounded = true, .min = (lo), .max = (hi)
-#define MERGE(key)      .patch_merge = true, .merge_key = (key)
-#define SCHEMA(ident, type_name)                                                                   \
-    const struct schema schema_##ident = {type_name, ident##_fields, ARRAY_LEN(ident##_fields)}
+/* The kinds that have a table (generated). */
+struct schema_kind {
+    const char *api_version;
+    const char *kind;
+    const struct schema *schema;
+};
+extern const struct schema_kind schema_kinds[];
+extern const size_t n_schema_kinds;
 
 /* The table of a kind's objects; NULL = none of ours (it may be a server's own). */
 const struct schema *schema_of_kind(const char *api_version, const char *kind);

@@ -348,11 +348,3 @@ bool selector_matches_object(const struct selector *s, const json_t *labels)
             return false;
     return true;
 }
-
-const char *selector_exact(const struct selector *s, const char *key)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (streq(s->v[i].key, key) && s->v[i].op == SELECTOR_IN && s->v[i].n == 1)
-            return s->v[i].values[0];
-    return NULL;
-}

@@ -48,5 +48,3 @@ int selector_from_object(const json_t *object, struct selector *ret, bool *ret_n
 bool selector_matches(const struct selector *s, const struct label *labels, size_t n);
 /* Against a JSON object of strings (metadata.labels); NULL = no labels. */
 bool selector_matches_object(const struct selector *s, const json_t *labels);
-/* The only value key may have ("metadata.name=x"), or NULL. */
-const char *selector_exact(const struct selector *s, const char *key);

@@ -5,6 +5,8 @@
 
 #include <netinet/in.h>
 
+#include "kube/topology.h"
+
 static char *object_key_dup(const json_t *j)
 {
     const char *name = json_at_str(j, "metadata.name"), *ns = json_at_str(j, "metadata.namespace");
@@ -107,9 +109,13 @@ struct service_object *service_object_decode(const json_t *j)
     const char *type = json_at_str(j, "spec.type"), *ip = json_at_str(j, "spec.clusterIP");
     const char *external = json_at_str(j, "spec.externalTrafficPolicy"),
                *internal = json_at_str(j, "spec.internalTrafficPolicy"),
-               *affinity = json_at_str(j, "spec.sessionAffinity");
+               *affinity = json_at_str(j, "spec.sessionAffinity"),
+               *external_name = json_at_str(j, "spec.externalName");
     s->key = key;
-    s->headless = str_empty(ip) || streq(ip, "None") || (type && streq(type, "ExternalName"));
+    s->headless = streq(ip, "None");
+    if (streq(type, "ExternalName"))
+        s->external_name = xstrdup(external_name ? external_name : "");
+    s->dns_only = str_empty(ip) || s->headless || s->external_name;
     s->external_local = external && streq(external, "Local");
     s->internal_local = internal && streq(internal, "Local");
     if (affinity && streq(affinity, "ClientIP")) {
@@ -136,6 +142,7 @@ void service_object_free(struct service_object *s)
         free(s->ports[i].name);
     free(s->key);
     free(s->uid);
+    free(s->external_name);
     free(s->cluster_ips);
     free(s->external_ips);
     free(s->balancer_ips);
@@ -146,58 +153,76 @@ void service_object_free(struct service_object *s)
 
 /* ---- EndpointSlice ---- */
 
-static uint16_t hint_flags(const json_t *list, const char *here, uint16_t any, uint16_t ours)
+static size_t address_bytes(const struct slice_object *s)
 {
-    size_t i;
+    return s->family == AF_INET6 ? 16 : 4;
+}
+
+struct ip slice_object_ip(const struct slice_object *s, uint32_t i)
+{
+    struct ip ip = {.family = s->family};
+    ASSERT(i < s->n_endpoints && s->family);
+    memcpy(ip.bytes, s->addresses + i * address_bytes(s), address_bytes(s));
+    return ip;
+}
+
+static struct slice_endpoint_names endpoint_names(const json_t *e)
+{
+    const char *hostname = json_key_str(e, "hostname"), *pod = json_at_str(e, "targetRef.name");
+    return (struct slice_endpoint_names){
+        .hostname = str_empty(hostname) ? NULL : xstrdup(hostname),
+        .pod = pod && streq(json_at_str(e, "targetRef.kind"), "Pod") ? xstrdup(pod) : NULL,
+    };
+}
+
+/* One address of the endpoint, if it is of the slice's family. */
+static void endpoint_add(struct slice_object *s, const json_t *e, const char *address, bool further,
+                         struct buf *topology)
+{
+    struct ip ip;
+    if (!address || !s->family || ip_parse(str_from(address), &ip) < 0 || ip.family != s->family)
+        return;
+    uint32_t i = s->n_endpoints++;
+    memcpy(s->addresses + i * address_bytes(s), ip.bytes, address_bytes(s));
+    topology_read(e, topology);
+    s->hinted = s->hinted || (topology_ask(buf_str(topology), &(struct place){0}) & TOPOLOGY_HINTS);
+    s->endpoints[i] = (struct slice_endpoint){
+        .topology = intern_ref(s->topologies, buf_str(topology)) & (INTERN_IDS_MAX - 1),
+        .ready = json_at_bool(e, "conditions.ready", true),
+        .serving = json_at_bool(e, "conditions.serving", true),
+        .terminating = json_at_bool(e, "conditions.terminating", false),
+        .further = further,
+    };
+    if (s->names)
+        s->names[i] = endpoint_names(e);
+}
+
+static size_t addresses_count(const json_t *list, bool all)
+{
+    size_t i, n = 0;
     json_t *item;
-    uint16_t flags = json_array_size(list) ? any : 0;
-    json_array_foreach(list, i, item)
-    {
-        const char *name = json_at_str(item, "name");
-        if (here && name && streq(name, here))
-            flags |= ours;
-    }
-    return flags;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item) n +=
+        all ? json_array_size(json_at(item, "addresses")) : 1;
+    return n;
 }
 
-/* Row 7: absent conditions mean ready and serving; an endpoint without a node is remote. */
-static uint16_t endpoint_flags(const json_t *e, const struct slice_place *where)
+static void decode_endpoints(struct slice_object *s, const json_t *j, bool all)
 {
-    uint16_t flags = 0;
-    const char *node = json_at_str(e, "nodeName");
-    bool ready = json_at_bool(e, "conditions.ready", true);
-    if (ready)
-        flags |= SLICE_READY;
-    if (json_at_bool(e, "conditions.serving", true))
-        flags |= SLICE_SERVING;
-    if (json_at_bool(e, "conditions.terminating", false))
-        flags |= SLICE_TERMINATING;
-    if (!node)
-        flags |= SLICE_UNKNOWN;
-    else if (where->node && streq(node, where->node))
-        flags |= SLICE_LOCAL;
-    flags |= hint_flags(json_at(e, "hints.forNodes"), where->node, SLICE_NODE_HINTS,
-                        SLICE_NODE_HINT_HERE);
-    flags |= hint_flags(json_at(e, "hints.forZones"), where->zone, SLICE_ZONE_HINTS,
-                        SLICE_ZONE_HINT_HERE);
-    return flags;
-}
-
-static void decode_endpoints(struct slice_object *s, const json_t *j,
-                             const struct slice_place *where)
-{
-    size_t i;
-    json_t *item, *list = json_at(j, "endpoints");
-    s->endpoints = xcalloc(json_array_size(list) + 1, sizeof(*s->endpoints));
+    AUTO_DONE(buf) struct buf topology = {0};
+    size_t i, k;
+    json_t *item, *address, *list = json_at(j, "endpoints");
+    size_t n = addresses_count(list, all);
+    s->endpoints = xcalloc(n + 1, sizeof(*s->endpoints));
+    s->addresses = xcalloc(n + 1, address_bytes(s));
+    if (all)
+        s->names = xcalloc(n + 1, sizeof(*s->names));
     json_array_foreach(list, i, item)
     {
-        struct ip ip;
-        const char *text = json_string_value(json_array_get(json_at(item, "addresses"), 0));
-        if (!text || ip_parse(str_from(text), &ip) < 0 || ip.family != s->family)
-            continue;
-        struct slice_endpoint *e = &s->endpoints[s->n_endpoints++];
-        memcpy(e->ip, ip.bytes, sizeof(e->ip));
-        e->flags = endpoint_flags(item, where);
+        json_array_foreach(json_at(item, "addresses"), k, address)
+        {
+            if (k == 0 || all)
+                endpoint_add(s, item, json_string_value(address), k > 0, &topology);
+        }
     }
 }
 
@@ -218,7 +243,7 @@ static void decode_slice_ports(struct slice_object *s, const json_t *j)
     }
 }
 
-struct slice_object *slice_object_decode(const json_t *j, const struct slice_place *where)
+struct slice_object *slice_object_decode(const json_t *j, const struct slice_decoding *o)
 {
     const char *service = json_key_str(json_at(j, "metadata.labels"), "kubernetes.io/service-name");
     const char *ns = json_at_str(j, "metadata.namespace"), *type = json_at_str(j, "addressType");
@@ -230,12 +255,13 @@ struct slice_object *slice_object_decode(const json_t *j, const struct slice_pla
     struct slice_object *s = NEW(struct slice_object);
     s->key = key;
     s->service_key = xasprintf("%s/%s", ns ? ns : "", service);
+    s->topologies = o->topologies;
     if (type && streq(type, "IPv4"))
         s->family = AF_INET;
     else if (type && streq(type, "IPv6"))
         s->family = AF_INET6;
     decode_slice_ports(s, j);
-    decode_endpoints(s, j, where);
+    decode_endpoints(s, j, o->all);
     return s;
 }
 
@@ -245,9 +271,18 @@ void slice_object_free(struct slice_object *s)
         return;
     for (uint32_t i = 0; i < s->n_ports; i++)
         free(s->ports[i].name);
+    for (uint32_t i = 0; i < s->n_endpoints; i++) {
+        intern_unref(s->topologies, s->endpoints[i].topology);
+        if (s->names) {
+            free(s->names[i].hostname);
+            free(s->names[i].pod);
+        }
+    }
     free(s->key);
     free(s->service_key);
     free(s->ports);
     free(s->endpoints);
+    free(s->addresses);
+    free(s->names);
     free(s);
 }

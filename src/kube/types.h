@@ -1,9 +1,12 @@
 #pragma once
 /* Services and EndpointSlices as small C values: what the model needs and nothing else, so that ten
- * thousand of them cost megabytes. Decoders take any JSON: what is malformed is left out, as
- * kube-proxy does. */
+ * thousand of them cost megabytes. They hold what objects say of themselves, the same for every
+ * node. Decoders take any JSON: what is malformed is left out, as kube-proxy does. */
+
+#include <assert.h>
 
 #include "base/addr.h"
+#include "base/intern.h"
 #include "codec/json.h"
 
 /* ---- Service ---- */
@@ -22,7 +25,9 @@ struct service_object {
     char *uid;
     uint16_t
         health_port;     /* healthCheckNodePort of a balanced Service with policy Local; 0 = none */
-    bool headless;       /* no ClusterIP, or ExternalName: DNS only (row 1) */
+    char *external_name; /* of type ExternalName ("" if it has none); else NULL */
+    bool headless;       /* clusterIP None */
+    bool dns_only;       /* no ClusterIP, or ExternalName: nothing for the model (row 1) */
     bool external_local; /* externalTrafficPolicy */
     bool internal_local; /* internalTrafficPolicy */
     uint32_t affinity_s; /* sessionAffinity ClientIP; 0 = none */
@@ -42,21 +47,20 @@ DEFINE_AUTO(service_object);
 
 /* ---- EndpointSlice ---- */
 
-enum slice_endpoint_flags {
-    SLICE_READY = 1 << 0,
-    SLICE_SERVING = 1 << 1,
-    SLICE_TERMINATING = 1 << 2,
-    SLICE_LOCAL = 1 << 3,   /* on this node */
-    SLICE_UNKNOWN = 1 << 4, /* names no node */
-    SLICE_NODE_HINTS = 1 << 5,
-    SLICE_NODE_HINT_HERE = 1 << 6,
-    SLICE_ZONE_HINTS = 1 << 7,
-    SLICE_ZONE_HINT_HERE = 1 << 8,
-};
-
+/* One address of an endpoint. Absent conditions mean ready and serving (row 7). */
 struct slice_endpoint {
-    uint8_t ip[16];
-    uint16_t flags;
+    uint32_t topology : 28; /* what kube/topology.h read, interned */
+    bool ready : 1;
+    bool serving : 1;
+    bool terminating : 1;
+    bool further : 1; /* another address of the endpoint before it: for DNS, not for traffic */
+};
+static_assert(sizeof(struct slice_endpoint) == 4, "100,000 of them are kept");
+
+/* What an endpoint is called. */
+struct slice_endpoint_names {
+    char *hostname; /* NULL = none */
+    char *pod;      /* name of its targetRef, if that is a Pod; else NULL */
 };
 
 struct slice_port {
@@ -66,21 +70,29 @@ struct slice_port {
 };
 
 struct slice_object {
-    char *key;         /* namespace/name of the slice */
-    char *service_key; /* namespace/name of its Service */
-    uint8_t family;    /* 0: FQDN or unknown, to be ignored (row 6) */
+    char *key;                 /* namespace/name of the slice */
+    char *service_key;         /* namespace/name of its Service */
+    uint8_t family;            /* 0: FQDN or unknown, to be ignored (row 6) */
+    bool hinted;               /* some endpoint has hints */
+    struct intern *topologies; /* borrowed: must live longer */
     struct slice_port *ports;
     struct slice_endpoint *endpoints;
+    uint8_t *addresses;                 /* of each endpoint, 4 or 16 bytes: slice_object_ip() */
+    struct slice_endpoint_names *names; /* of each endpoint, or NULL: not asked for */
     uint32_t n_ports, n_endpoints;
 };
 
-/* Where we are: decides which endpoints are local and which hints are for us. zone may be NULL. */
-struct slice_place {
-    const char *node;
-    const char *zone;
+struct slice_decoding {
+    struct intern *topologies;
+    bool all; /* further addresses, hostnames and targets, too */
 };
 
 /* NULL: not an EndpointSlice of a Service. */
-struct slice_object *slice_object_decode(const json_t *j, const struct slice_place *where);
+struct slice_object *slice_object_decode(const json_t *j, const struct slice_decoding *o);
 void slice_object_free(struct slice_object *s);
 DEFINE_AUTO(slice_object);
+struct ip slice_object_ip(const struct slice_object *s, uint32_t i);
+static inline struct str slice_object_topology(const struct slice_object *s, uint32_t i)
+{
+    return intern_get(s->topologies, s->endpoints[i].topology);
+}

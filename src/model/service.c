@@ -8,9 +8,18 @@
 #include "base/assert.h"
 #include "base/vec.h"
 
+/* How good an endpoint is; what neither is ready nor serves gets nothing. */
+enum condition {
+    CONDITION_NONE,
+    CONDITION_SERVING,  /* not ready, not going either */
+    CONDITION_FALLBACK, /* serves while it terminates (row 29) */
+    CONDITION_READY,
+};
+
 struct candidate {
     struct model_endpoint endpoint;
-    uint16_t flags;
+    enum condition condition;
+    unsigned topology; /* answers of topology_ask */
 };
 
 struct candidates {
@@ -25,35 +34,47 @@ static int endpoint_cmp(const struct model_endpoint *a, const struct model_endpo
     return r ? r : (a->port > b->port) - (a->port < b->port);
 }
 
-/* Among duplicates the local copy first, then the better condition (row 5). */
+static enum condition condition_of(const struct slice_endpoint *e)
+{
+    if (e->ready)
+        return CONDITION_READY;
+    if (!e->serving)
+        return CONDITION_NONE;
+    return e->terminating ? CONDITION_FALLBACK : CONDITION_SERVING;
+}
+
+/* Among duplicates the one in the better condition first, then the local one (row 5). */
 static int candidate_cmp(const void *pa, const void *pb)
 {
     const struct candidate *a = pa, *b = pb;
     int r = endpoint_cmp(&a->endpoint, &b->endpoint);
     if (r)
         return r;
-    int local = (a->flags & SLICE_LOCAL) - (b->flags & SLICE_LOCAL);
-    if (local)
-        return local > 0 ? -1 : 1;
-    int ready = (a->flags & SLICE_READY) - (b->flags & SLICE_READY);
-    if (ready)
-        return ready > 0 ? -1 : 1;
-    return (a->flags < b->flags) - (a->flags > b->flags);
+    if (a->condition != b->condition)
+        return a->condition > b->condition ? -1 : 1;
+    int here = (int)(a->topology & TOPOLOGY_HERE) - (int)(b->topology & TOPOLOGY_HERE);
+    if (here)
+        return here > 0 ? -1 : 1;
+    return (a->topology < b->topology) - (a->topology > b->topology);
 }
 
 static void collect_slice(struct candidates *c, const struct slice_object *s,
-                          const struct model_port *p)
+                          const struct model_port *p, const struct place *place)
 {
     for (uint32_t i = 0; i < s->n_ports; i++) {
         const struct slice_port *sp = &s->ports[i];
         if (sp->proto != p->proto || !streq(sp->name, p->name))
             continue;
+        vec_reserve(c, c->n + s->n_endpoints);
         for (uint32_t k = 0; k < s->n_endpoints; k++) {
-            const struct slice_endpoint *e = &s->endpoints[k];
-            struct candidate x = {.flags = e->flags};
-            memcpy(x.endpoint.ip, e->ip, sizeof(e->ip));
+            struct ip ip = slice_object_ip(s, k);
+            struct candidate x = {.condition = condition_of(&s->endpoints[k]),
+                                  .topology = topology_ask(slice_object_topology(s, k), place)};
+            if (s->endpoints[k].further)
+                continue;
+            memcpy(x.endpoint.ip, ip.bytes, sizeof(ip.bytes));
             x.endpoint.port = sp->port;
-            x.endpoint.local = e->flags & (SLICE_LOCAL | SLICE_UNKNOWN);
+            x.endpoint.local = x.topology & (TOPOLOGY_HERE | TOPOLOGY_NO_NODE);
             vec_push(c, x);
         }
     }
@@ -62,6 +83,7 @@ static void collect_slice(struct candidates *c, const struct slice_object *s,
 static void sort_unique(struct candidates *c)
 {
     size_t n = 0;
+    DASSERT(c->n <= c->cap);
     if (c->n)
         qsort(c->v, c->n, sizeof(*c->v), candidate_cmp);
     for (size_t i = 0; i < c->n; i++)
@@ -72,45 +94,42 @@ static void sort_unique(struct candidates *c)
 
 /* Row 31: hints count only if every ready endpoint has one and some name this place. Returns the
  * flag an endpoint must carry, or 0. */
-static uint16_t topology_flag(const struct candidates *c)
+static unsigned topology_flag(const struct candidates *c)
 {
-    bool all_node = true, any_node = false, all_zone = true, any_zone = false;
-    VEC_FOREACH (x, c) {
-        if (!(x->flags & SLICE_READY))
-            continue;
-        all_node = all_node && (x->flags & SLICE_NODE_HINTS);
-        any_node = any_node || (x->flags & SLICE_NODE_HINT_HERE);
-        all_zone = all_zone && (x->flags & SLICE_ZONE_HINTS);
-        any_zone = any_zone || (x->flags & SLICE_ZONE_HINT_HERE);
-    }
-    if (all_node && any_node)
-        return SLICE_NODE_HINT_HERE;
-    return all_zone && any_zone ? SLICE_ZONE_HINT_HERE : 0;
+    unsigned all = TOPOLOGY_HINTS, any = 0;
+    VEC_FOREACH (x, c)
+        if (x->condition == CONDITION_READY) {
+            all &= x->topology;
+            any |= x->topology;
+        }
+    if ((all & TOPOLOGY_NODE_HINTS) && (any & TOPOLOGY_NODE_HINT_HERE))
+        return TOPOLOGY_NODE_HINT_HERE;
+    return (all & TOPOLOGY_ZONE_HINTS) ? any & TOPOLOGY_ZONE_HINT_HERE : 0;
 }
 
-static bool any_ready(const struct candidates *c, uint16_t also)
+/* What the best of them are, those without `also` left out. */
+static enum condition best_condition(const struct candidates *c, unsigned also)
 {
+    enum condition best = CONDITION_NONE;
     VEC_FOREACH (x, c)
-        if ((x->flags & SLICE_READY) && (x->flags & also) == also)
-            return true;
-    return false;
+        if ((x->topology & also) == also)
+            best = MAX(best, x->condition);
+    return best;
 }
 
 /* Row 29: ready ones; if there are none, those that still serve while they terminate. */
 static void choose(const struct candidates *c, struct model_endpoints *ret)
 {
-    uint16_t here = topology_flag(c);
-    bool ready = any_ready(c, 0);
+    unsigned hint = topology_flag(c);
+    enum condition best = best_condition(c, 0);
     ret->v = c->n ? xcalloc(c->n, sizeof(*ret->v)) : NULL;
     for (int pass = 0; pass < 2; pass++)
         VEC_FOREACH (x, c) {
-            bool fallback = (x->flags & SLICE_SERVING) && (x->flags & SLICE_TERMINATING);
-            bool chosen =
-                ready ? (x->flags & SLICE_READY) && (!here || (x->flags & here)) : fallback;
-            bool serves = x->flags & (SLICE_SERVING | SLICE_READY);
+            bool chosen = best >= CONDITION_FALLBACK && x->condition == best &&
+                          (best == CONDITION_FALLBACK || (x->topology & hint) == hint);
             if (pass == 0 && chosen)
                 ret->v[ret->n++] = x->endpoint;
-            else if (pass == 1 && !chosen && serves)
+            else if (pass == 1 && !chosen && x->condition > CONDITION_NONE)
                 ret->v[ret->n + ret->n_draining++] = x->endpoint;
         }
 }
@@ -118,23 +137,21 @@ static void choose(const struct candidates *c, struct model_endpoints *ret)
 /* Rows 22, 24, 29, 30: the same among those of this node alone; hints do not count. */
 static void choose_local(const struct candidates *c, struct model_endpoints *ret)
 {
-    bool ready = any_ready(c, SLICE_LOCAL);
+    enum condition best = best_condition(c, TOPOLOGY_HERE);
     ret->v = c->n ? xcalloc(c->n, sizeof(*ret->v)) : NULL;
-    VEC_FOREACH (x, c) {
-        bool fallback = (x->flags & SLICE_SERVING) && (x->flags & SLICE_TERMINATING);
-        if ((x->flags & SLICE_LOCAL) && (ready ? x->flags & SLICE_READY : fallback))
+    VEC_FOREACH (x, c)
+        if ((x->topology & TOPOLOGY_HERE) && best >= CONDITION_FALLBACK && x->condition == best)
             ret->v[ret->n++] = x->endpoint;
-    }
 }
 
 static void port_fill(struct model_port *p, const struct slice_object *const *slices, size_t n,
-                      bool local)
+                      const struct place *place, bool local)
 {
     for (unsigned f = 0; f < 2; f++) {
         struct candidates c = {0};
         for (size_t i = 0; i < n; i++)
             if (slices[i]->family == (f ? AF_INET6 : AF_INET))
-                collect_slice(&c, slices[i], p);
+                collect_slice(&c, slices[i], p, place);
         sort_unique(&c);
         choose(&c, &p->endpoints[f]);
         if (local)
@@ -199,17 +216,17 @@ static int ip_key_cmp(const void *a, const void *b)
 
 /* Row 41: ready pods of this node, not what the terminating ones still carry. A pod with both
  * families is one. */
-static uint32_t count_local_ready(const struct slice_object *const *slices, size_t n)
+static uint32_t count_local_ready(const struct slice_object *const *slices, size_t n,
+                                  const struct place *place)
 {
     VEC(struct ip) ips = {0};
     uint32_t count[2] = {0, 0};
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < slices[i]->n_endpoints; k++) {
             const struct slice_endpoint *e = &slices[i]->endpoints[k];
-            struct ip ip = {.family = slices[i]->family};
-            memcpy(ip.bytes, e->ip, sizeof(ip.bytes));
-            if ((e->flags & SLICE_READY) && (e->flags & SLICE_LOCAL))
-                vec_push(&ips, ip);
+            if (e->ready && !e->further &&
+                (topology_ask(slice_object_topology(slices[i], k), place) & TOPOLOGY_HERE))
+                vec_push(&ips, slice_object_ip(slices[i], k));
         }
     if (ips.n)
         qsort(ips.v, ips.n, sizeof(*ips.v), ip_key_cmp);
@@ -221,9 +238,13 @@ static uint32_t count_local_ready(const struct slice_object *const *slices, size
 }
 
 struct model_service *model_service_new(const struct service_object *s,
-                                        const struct slice_object *const *slices, size_t n)
+                                        const struct slice_object *const *slices, size_t n,
+                                        const struct place *place)
 {
-    if (s->headless)
+    ASSERT(place && (slices || n == 0));
+    for (size_t i = 0; i < n; i++)
+        ASSERT(streq(slices[i]->service_key, s->key));
+    if (s->dns_only)
         return NULL;
     struct model_service *m = NEW(struct model_service);
     size_t addresses = (size_t)s->n_cluster_ips + s->n_external_ips + s->n_balancer_ips;
@@ -233,7 +254,7 @@ struct model_service *model_service_new(const struct service_object *s,
     m->internal_local = s->internal_local;
     m->affinity_s = s->affinity_s;
     m->health_port = s->health_port;
-    m->local_ready = s->health_port ? count_local_ready(slices, n) : 0;
+    m->local_ready = s->health_port ? count_local_ready(slices, n, place) : 0;
     m->addresses = xcalloc(addresses + 1, sizeof(*m->addresses));
     addresses_add(m, MODEL_CLUSTER_IP, s->cluster_ips, s->n_cluster_ips);
     addresses_add(m, MODEL_EXTERNAL_IP, s->external_ips, s->n_external_ips);
@@ -247,10 +268,21 @@ struct model_service *model_service_new(const struct service_object *s,
         p->proto = s->ports[i].proto;
         p->port = s->ports[i].port;
         p->node_port = s->ports[i].node_port;
-        port_fill(p, slices, n, s->external_local || s->internal_local);
+        port_fill(p, slices, n, place, s->external_local || s->internal_local);
     }
     qsort(m->ports, m->n_ports, sizeof(*m->ports), port_cmp);
     return m;
+}
+
+unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external)
+{
+    unsigned n = 0;
+    ASSERT(family < 2);
+    if (!(external ? m->external_local : m->internal_local))
+        return 0;
+    for (size_t i = 0; i < m->n_ports; i++)
+        n += m->ports[i].endpoints[family].n > 0 && m->ports[i].local[family].n == 0;
+    return n;
 }
 
 struct model_service *model_service_ref(struct model_service *m)
@@ -262,7 +294,10 @@ struct model_service *model_service_ref(struct model_service *m)
 
 void model_service_unref(struct model_service *m)
 {
-    if (!m || --m->refs)
+    if (!m)
+        return;
+    ASSERT(m->refs > 0);
+    if (--m->refs)
         return;
     for (size_t i = 0; i < m->n_ports; i++) {
         free(m->ports[i].name);

@@ -1,14 +1,15 @@
 #pragma once
-/* One Service with its endpoints, as traffic sees it: immutable and reference-counted. Pure: made
- * from a Service and its EndpointSlices, in whatever order these come. */
+/* One Service with its endpoints, as traffic of one place sees it: immutable and reference-counted.
+ * Pure: made from a Service and its EndpointSlices, in whatever order these come. */
 
 #include "base/buf.h"
+#include "kube/topology.h"
 #include "kube/types.h"
 
 struct model_endpoint {
     uint8_t ip[16];
     uint16_t port;
-    bool local; /* on this node, or on a node nobody names */
+    bool local; /* on the node of the place, or on a node nobody names */
 };
 
 /* The endpoints of one port and family: first those that get new connections, then those that only
@@ -57,7 +58,11 @@ struct model_service {
 
 /* NULL: nothing to carry (headless, ExternalName). slices: any order. */
 struct model_service *model_service_new(const struct service_object *s,
-                                        const struct slice_object *const *slices, size_t n);
+                                        const struct slice_object *const *slices, size_t n,
+                                        const struct place *place);
+/* Ports of traffic policy Local (internal or external) that have endpoints of a family (0: IPv4, 1:
+ * IPv6), but none that the policy allows. */
+unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external);
 struct model_service *model_service_ref(struct model_service *m);
 void model_service_unref(struct model_service *m);
 bool model_service_eq(const struct model_service *a, const struct model_service *b);

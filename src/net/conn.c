@@ -54,7 +54,6 @@ struct conn {
     VEC(struct segment) out;
     size_t out_first; /* segments before this one are sent */
     size_t queued;
-    size_t low_bytes;
     bool above_low; /* on_drain is due */
     bool readable;  /* edge seen, EAGAIN not yet */
     bool paused;
@@ -270,7 +269,7 @@ static void conn_pump_out(struct conn *c)
 
 static void conn_tell_drain(struct conn *c)
 {
-    if (!c->over && c->above_low && c->queued <= c->low_bytes) {
+    if (!c->over && c->above_low && c->queued == 0) {
         c->above_low = false;
         if (c->ops->on_drain)
             c->ops->on_drain(c, c->user);
@@ -462,12 +461,6 @@ void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *user)
     conn_wake(c);
 }
 
-void conn_set_in_max(struct conn *c, size_t bytes)
-{
-    c->in_max = bytes;
-    conn_wake(c);
-}
-
 struct buf *conn_in(struct conn *c)
 {
     return &c->in;
@@ -483,7 +476,7 @@ bool conn_eof(const struct conn *c)
 static void conn_queue_grew(struct conn *c, size_t n)
 {
     c->queued += n;
-    if (c->queued > c->low_bytes)
+    if (c->queued)
         c->above_low = true;
     conn_wake(c);
 }
@@ -516,11 +509,6 @@ void conn_write_bytes(struct conn *c, struct bytes *b)
 size_t conn_queued(const struct conn *c)
 {
     return c->queued;
-}
-
-void conn_set_watermarks(struct conn *c, size_t low_bytes)
-{
-    c->low_bytes = low_bytes;
 }
 
 void conn_pause(struct conn *c)
@@ -586,9 +574,4 @@ int conn_local_addr(struct conn *c, struct ip *ret, uint16_t *ret_port)
     if (getsockname(c->fd, (struct sockaddr *)&sa, &len) < 0)
         return -errno;
     return ip_from_sockaddr((struct sockaddr *)&sa, ret, ret_port);
-}
-
-struct loop *conn_loop(struct conn *c)
-{
-    return c->loop;
 }

@@ -37,16 +37,14 @@ struct conn *conn_connect(struct loop *l, const struct sockaddr_storage *to, soc
 
 /* Hands the connection to another owner (protocol upgrade). */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *user);
-void conn_set_in_max(struct conn *c, size_t bytes);
 
 struct buf *conn_in(struct conn *c);
 bool conn_eof(const struct conn *c); /* the peer has finished sending */
 
-void conn_write(struct conn *c, struct str s);              /* copies */
-void conn_write_bytes(struct conn *c, struct bytes *b);     /* shares */
-size_t conn_queued(const struct conn *c);                   /* bytes not yet taken by the socket */
-void conn_set_watermarks(struct conn *c, size_t low_bytes); /* for on_drain; default 0: empty */
-void conn_pause(struct conn *c);                            /* stop reading */
+void conn_write(struct conn *c, struct str s);          /* copies */
+void conn_write_bytes(struct conn *c, struct bytes *b); /* shares */
+size_t conn_queued(const struct conn *c);               /* bytes not yet taken by the socket */
+void conn_pause(struct conn *c);                        /* stop reading */
 void conn_resume(struct conn *c); /* read again; on_data follows if bytes are there */
 /* Half-close after the queue is flushed; reading goes on. */
 void conn_finish(struct conn *c);
@@ -60,7 +58,6 @@ void conn_free(struct conn *c);
 bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines);
 int conn_peer_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 int conn_local_addr(struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
-struct loop *conn_loop(struct conn *c);
 
 /* [::], which takes IPv4 too, or 0.0.0.0 where the kernel has no IPv6. */
 struct ip listener_any(void);

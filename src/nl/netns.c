@@ -189,12 +189,6 @@ int netns_open(const char *name, struct err *reterr)
     return fd >= 0 ? fd : err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno));
 }
 
-bool netns_exists(const char *name)
-{
-    char path[NETNS_PATH_BYTES];
-    return netns_path(name, path, NULL) == 0 && path_is_namespace(path);
-}
-
 ino_t netns_inode(const char *name)
 {
     char path[NETNS_PATH_BYTES];

@@ -18,7 +18,6 @@ int netns_add(const char *name, struct err *reterr) NODISCARD;
 int netns_remove(const char *name, struct err *reterr) NODISCARD;
 /* An fd of the pinned namespace, or -errno. */
 int netns_open(const char *name, struct err *reterr) NODISCARD;
-bool netns_exists(const char *name);
 /* The identity shown by /proc/PID/ns/net; 0 = none. */
 ino_t netns_inode(const char *name);
 /* Every pinned name that is `prefix` itself or starts with `prefix` and a dot; prefix "" = all. */

@@ -106,7 +106,7 @@ int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret
 }
 
 static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *table,
-                      const char *set, int (*on_msg)(const struct nlmsg *m, void *user),
+                      const char *name, int (*on_msg)(const struct nlmsg *m, void *user),
                       void (*on_restart)(void *user), void *user, void *restart_user,
                       struct err *reterr)
 {
@@ -116,7 +116,7 @@ static int dump_retry(struct nft *n, uint16_t op, uint8_t family, const char *ta
         uint32_t seq = nl_socket_seq(n->sock);
         if (i > 0 && on_restart)
             on_restart(restart_user);
-        nfnl_request(&b, op, NLM_F_DUMP, seq, family, table, set);
+        nfnl_request(&b, op, NLM_F_DUMP, seq, family, table, name);
         r = nl_dump(n->sock, buf_str(&b), seq, on_msg, user, reterr);
         buf_done(&b);
     }
@@ -166,11 +166,28 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
     return r;
 }
 
-int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
-             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
-             void *user, struct err *reterr)
+static int on_rule(const struct nlmsg *m, void *user)
 {
-    return dump_retry(n, op, family, table, NULL, on_msg, on_restart, user, user, reterr);
+    uint64_t *sum = user, packets;
+    if (nfnl_parse_rule_packets(m, &packets))
+        *sum += packets;
+    return 0;
+}
+
+static void restart_rules(void *user)
+{
+    *(uint64_t *)user = 0;
+}
+
+int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const char *chain,
+                      uint64_t *ret, struct err *reterr)
+{
+    uint64_t sum = 0;
+    int r = dump_retry(n, NFT_MSG_GETRULE, family, table, chain, on_rule, restart_rules, &sum, &sum,
+                       reterr);
+    if (r == 0)
+        *ret = sum;
+    return r;
 }
 
 /* ---- watch ---- */

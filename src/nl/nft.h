@@ -40,11 +40,9 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
                   int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
                   struct err *reterr) NODISCARD;
 
-/* One pass over all messages of a kind (NFT_MSG_GETCHAIN, NFT_MSG_GETSET, NFT_MSG_GETRULE) of a
- * table. */
-int nft_dump(struct nft *n, uint16_t op, uint8_t family, const char *table,
-             int (*on_msg)(const struct nlmsg *m, void *user), void (*on_restart)(void *user),
-             void *user, struct err *reterr) NODISCARD;
+/* What the counters in a chain's rules have seen, together. */
+int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const char *chain,
+                      uint64_t *ret, struct err *reterr) NODISCARD;
 
 /* A socket that is told of every change to the ruleset, for noticing the deletion of a table. */
 struct nft_watch;

@@ -1,32 +1,70 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver and etcd from their Go modules into a folder outside the tree (default: build/peers), for `make conform`.
+# Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
+#   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-proxy kubectl coredns e2e.test agnhost. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-KUBERNETES=${KUBERNETES:-1.31.4}
-ETCD_VERSION=${ETCD_VERSION:-3.5.16}
+KUBERNETES=${KUBERNETES:-1.37.2}
+ETCD_VERSION=${ETCD_VERSION:-3.6.16}
+COREDNS=${COREDNS:-1.15.0}
 dir=${1:-$PWD/build/peers}
-command -v go >/dev/null || { echo "error: Go is needed to build kube-apiserver and etcd" >&2; exit 1; }
-mkdir -p "$dir/kubernetes" "$dir/etcd"
+shift || true
+[ $# -gt 0 ] || set -- etcd-server kube-apiserver
+command -v go >/dev/null || { echo "error: Go is needed to build $*" >&2; exit 1; }
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
 
-if [ ! -x "$dir/etcd-server" ]; then
-    echo "== etcd $ETCD_VERSION"
-    (cd "$dir/etcd" && printf 'module peer\ngo 1.22\n' >go.mod && go get -d "go.etcd.io/etcd/server/v3@v$ETCD_VERSION" 2>/dev/null &&
-        go build -o "$dir/etcd-server" go.etcd.io/etcd/server/v3)
-fi
-if [ ! -x "$dir/kube-apiserver" ]; then
-    echo "== kube-apiserver $KUBERNETES"
-    cd "$dir/kubernetes"
-    printf 'module peer\ngo 1.22.0\nrequire k8s.io/kubernetes v%s\n' "$KUBERNETES" >go.mod
-    printf '//go:build tools\n\npackage tools\n\nimport _ "k8s.io/kubernetes/cmd/kube-apiserver"\n' >tools.go
-    go mod download "k8s.io/kubernetes@v$KUBERNETES"
-    # The module replaces its staging modules by folders that a module archive does not hold: name their published versions.
-    grep -oE '^\s+k8s.io/[a-z0-9-]+ => \./staging' "$(go env GOMODCACHE)/k8s.io/kubernetes@v$KUBERNETES/go.mod" | awk '{print $1}' |
-        while read -r module; do echo "replace $module => $module v0.${KUBERNETES#1.}"; done >>go.mod
-    go mod tidy 2>/dev/null
-    # Its answers to /version come from the linker; clients want to see numbers there.
-    v=k8s.io/component-base/version
-    go build -ldflags "-X $v.gitVersion=v$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES")" \
-        -o "$dir/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver
-fi
-echo "$dir/kube-apiserver $dir/etcd-server"
+# A module of our own that needs one package of theirs: module PATH VERSION PACKAGE FOLDER
+module() {
+    mkdir -p "$4"
+    (cd "$4" && printf 'module peer\ngo 1.22\n' >go.mod && printf '//go:build tools\n\npackage tools\n\nimport _ "%s"\n' "$3" >tools.go &&
+        go get "$1@v$2" >/dev/null 2>&1 && go mod tidy >/dev/null 2>&1)
+}
+
+# Kubernetes replaces its staging modules by folders that a module archive does not hold: their published versions are named instead.
+kubernetes_module() {
+    mkdir -p "$dir/kubernetes"
+    (
+        cd "$dir/kubernetes"
+        printf 'module peer\ngo 1.22.0\nrequire k8s.io/kubernetes v%s\n' "$KUBERNETES" >go.mod
+        {
+            printf '//go:build tools\n\npackage tools\n\nimport (\n'
+            printf '\t_ "k8s.io/kubernetes/%s"\n' cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-proxy cmd/kubectl test/e2e test/images/agnhost
+            printf ')\n'
+        } >tools.go
+        go mod download "k8s.io/kubernetes@v$KUBERNETES"
+        grep -oE '^\s+k8s.io/[a-z0-9-]+ => \./staging' "$(go env GOMODCACHE)/k8s.io/kubernetes@v$KUBERNETES/go.mod" | awk '{print $1}' |
+            while read -r name; do echo "replace $name => $name v0.${KUBERNETES#1.}"; done >>go.mod
+        go mod tidy >tidy.log 2>&1
+        touch ready
+    )
+}
+
+for program in "$@"; do
+    [ ! -x "$dir/$program" ] || continue
+    case "$program" in
+        etcd-server)
+            echo "== etcd $ETCD_VERSION"
+            module go.etcd.io/etcd/server/v3 "$ETCD_VERSION" go.etcd.io/etcd/server/v3 "$dir/etcd"
+            (cd "$dir/etcd" && go build -o "$dir/etcd-server" go.etcd.io/etcd/server/v3) ;;
+        coredns)
+            echo "== CoreDNS $COREDNS"
+            module github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns "$dir/coredns-module"
+            (cd "$dir/coredns-module" && go build -o "$dir/coredns" github.com/coredns/coredns) ;;
+        *)
+            [ -e "$dir/kubernetes/ready" ] || kubernetes_module
+            echo "== $program $KUBERNETES"
+            cd "$dir/kubernetes"
+            case "$program" in
+                e2e.test) go test -c -o "$dir/e2e.test" k8s.io/kubernetes/test/e2e ;;
+                agnhost) go build -o "$dir/agnhost" k8s.io/kubernetes/test/images/agnhost ;;
+                *)
+                    # Their answers to /version come from the linker; clients want to see numbers there.
+                    v=k8s.io/component-base/version
+                    go build -ldflags "-X $v.gitVersion=v$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES")" \
+                        -o "$dir/$program" "k8s.io/kubernetes/cmd/$program" ;;
+            esac
+            cd - >/dev/null ;;
+    esac
+done

@@ -1,26 +1,29 @@
 """A real kube-apiserver on its own etcd, alone on a loopback port, behind the same interface as ours (tests/e2e/api_server.py)."""
 import os
-import socket
 import subprocess
 import time
 
+import pytest
+
 from api_server import Server
+from suite import free_ports
 
-KUBE_APISERVER = os.environ.get("KUBE_APISERVER", "")
-ETCD = os.environ.get("ETCD", "")
+PEERS = os.environ.get("PEERS", "build/peers")
+KUBE_APISERVER, ETCD = os.path.join(PEERS, "kube-apiserver"), os.path.join(PEERS, "etcd-server")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def need(*programs):
+    """Ends the run when one of the programs in PEERS is not there: a check that silently looks at nothing is none."""
+    missing = [p for p in programs if not os.path.exists(os.path.join(PEERS, p))]
+    if missing:
+        pytest.exit(f"no {', '.join(missing)} in {PEERS}: make conform builds them", returncode=2)
 
 
 class RealServer(Server):
-    def start(self):
+    def start(self, *flags):
         d = self.dir
-        self.port = free_port()
-        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        self.port, client, peer = free_ports(3)
+        client, peer = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
         self.log = open(d / "apiserver.log", "ab")
         self.etcd = subprocess.Popen(
             [ETCD, "--data-dir", str(d / "etcd"), "--listen-client-urls", client, "--advertise-client-urls", client,
@@ -32,7 +35,7 @@ class RealServer(Server):
              f"--client-ca-file={d}/ca.crt", f"--token-auth-file={d}/tokens", f"--service-account-key-file={d}/sa.key",
              f"--service-account-signing-key-file={d}/sa.key", "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
              "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112", "--authorization-mode=AlwaysAllow",
-             f"--cert-dir={d}/certs", "--allow-privileged=true"], stdout=self.log, stderr=self.log)
+             f"--cert-dir={d}/certs", "--allow-privileged=true", *flags], stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 180
         while True:
             try:

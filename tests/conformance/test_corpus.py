@@ -1,6 +1,6 @@
 """The corpus of requests, sent to a real kube-apiserver and to ours: status, reason and causes are the same, but where a case says why not.
 
-Part of `make conform`; KUBE_APISERVER and ETCD name the programs. What the real one answers is kept in corpus/recorded.json, against which
+Part of `make conform`. What the real one answers is kept in corpus/recorded.json, against which
 tests/e2e/api/test_corpus.py holds ours everywhere; CORPUS_RECORD=1 writes it anew.
 """
 import os
@@ -10,13 +10,12 @@ import pytest
 from api_server import Server
 from corpus.cases import all_cases
 from corpus.replay import plain, play, prepare, record, recorded
-from real_server import ETCD, KUBE_APISERVER, RealServer
+from real_server import RealServer, need
 
 CASES = all_cases()
 RECORD = bool(os.environ.get("CORPUS_RECORD"))
 
-if not (os.path.exists(KUBE_APISERVER) and os.path.exists(ETCD)):
-    pytest.exit("set KUBE_APISERVER and ETCD to the two programs", returncode=2)
+need("kube-apiserver", "etcd-server")
 
 
 @pytest.fixture(scope="module")

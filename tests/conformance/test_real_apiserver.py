@@ -1,7 +1,7 @@
 """Controllers, nodes and agents beside a real kube-apiserver, ours taken out.
 
 `lab up` builds network, certificates and kubeconfigs; then its supervisor is killed, the processes it had are started again by this test with
-the same arguments, and in place of our API server a kube-apiserver (KUBE_APISERVER) on an etcd (ETCD) with the lab's own certificates. Nothing
+the same arguments, and in place of our API server a kube-apiserver on an etcd (both in PEERS) with the lab's own certificates. Nothing
 of the lab's API server is left. Neither program is a Debian package, so this is not part of `make test`: `make conform`.
 """
 import functools
@@ -15,17 +15,15 @@ import subprocess
 import pytest
 
 import suite
+from real_server import ETCD, KUBE_APISERVER, need
 from suite import BIN, FAIRLEAD, run
 
-KUBE_APISERVER = os.environ.get("KUBE_APISERVER", "")
-ETCD = os.environ.get("ETCD", "")
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
 wait_until = functools.partial(suite.wait_until, timeout=60)
 LAB = "r" + secrets.token_hex(3)
 STATE = f"/var/lib/fairlead/labs/{LAB}"
 
-if not (os.path.exists(KUBE_APISERVER) and os.path.exists(ETCD)):
-    pytest.exit("set KUBE_APISERVER and ETCD to the two programs", returncode=2)
+need("kube-apiserver", "etcd-server")
 
 
 def lab_processes():

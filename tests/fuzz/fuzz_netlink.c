@@ -51,11 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct nlmsg m;
     size_t sum = 0;
     uint32_t genid;
+    uint64_t packets;
     while (nlmsg_next(&bytes, &m) == 1) {
         (void)!nfnl_parse_elems(&m, on_elem, &sum);
         (void)!nfnl_parse_genid(&m, &genid);
         (void)!nfnl_parse_name(&m, &a, &b);
-        (void)!nfnl_parse_rule(&m, &a, &b);
+        (void)!nfnl_parse_rule_packets(&m, &packets);
         (void)!nlmsg_error(&m, &a);
         (void)!nlmsg_done(&m, &a);
         check_flow(&m, AF_INET);

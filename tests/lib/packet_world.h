@@ -17,6 +17,7 @@
 #include "test.h"
 
 enum { POD_A, POD_B, OUTSIDE, NODE, N_HOSTS };
+#define MANY_SOURCES "100.64.0.0/10"    /* all of them are OUTSIDE's, too */
 enum { WAIT_MS = 1500, DROP_MS = 300 }; /* what answers at all does so at once */
 
 struct host {
@@ -217,6 +218,8 @@ static void host_main(struct host *h, int fd)
         exit(1);
     write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
     write_file("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
+    if (h == &hosts[OUTSIDE])
+        sh("ip link set lo up; ip route add local " MANY_SOURCES " dev lo");
     sh("ip link set lo up; ip addr add %s/24 dev eth0; ip -6 addr add %s/64 dev eth0 nodad; ip "
        "link set eth0 up; ip route add default via %s; ip -6 route add default via %s",
        h->v4, h->v6, h->gw4, h->gw6);
@@ -267,6 +270,7 @@ static bool network_up(void)
     sh("ip link add void type veth peer name void1; ip link set void up; ip link set void1 up; "
        "ip route add default dev void; ip -6 route "
        "add default dev void");
+    sh("ip route add " MANY_SOURCES " via %s", hosts[OUTSIDE].v4);
     return true;
 }
 

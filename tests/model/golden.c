@@ -1,100 +1,118 @@
 /* Prints the model of every Service of a manifest (Services, EndpointSlices) in its golden form, as
- * node n1 of zone z1 sees it; fails if another order of the slices gives another one. */
+ * node n1 of zone z1 sees it; fails if another order in which the objects come gives another one,
+ * with versions that were replaced and objects that went and came back on the way. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/rand.h"
-#include "base/vec.h"
 #include "kube/manifest.h"
 #include "model/service.h"
+#include "model/service_join.h"
 
 enum { ORDERS = 20 };
 
-struct input {
-    VEC(struct service_object *) services;
-    VEC(struct slice_object *) slices;
-};
-
-static void input_done(struct input *in)
+static void join_add(struct service_join *j, const json_t *object)
 {
-    VEC_FOREACH (service, &in->services)
-        service_object_free(*service);
-    VEC_FOREACH (slice, &in->slices)
-        slice_object_free(*slice);
-    vec_done(&in->services);
-    vec_done(&in->slices);
-}
-
-static int input_read(const char *path, struct input *ret, struct err *reterr)
-{
-    const struct slice_place here = {"n1", "z1"};
-    AUTO_JSON json_t *objects = json_array();
-    json_t *object;
-    size_t i;
-    int r = manifest_read(path, objects, reterr);
-    if (r < 0)
-        return r;
-    json_array_foreach(objects, i, object)
-    {
-        struct service_object *service = NULL;
-        struct slice_object *slice = NULL;
-        if (streq(json_key_str(object, "kind"), "Service"))
-            service = service_object_decode(object);
-        else
-            slice = slice_object_decode(object, &here);
+    if (streq(json_key_str(object, "kind"), "Service")) {
+        struct service_object *service = service_object_decode(object);
         if (service)
-            vec_push(&ret->services, service);
-        else if (slice)
-            vec_push(&ret->slices, slice);
-        else
-            return err_set(reterr, -EINVAL, NULL, "%s: \"%s\" is nothing the model reads", path,
-                           json_at_str(object, "metadata.name"));
+            service_join_add_service(j, &service);
+    } else {
+        const struct slice_decoding o = {.topologies = &j->topologies, .all = rand_below(2)};
+        struct slice_object *slice = slice_object_decode(object, &o);
+        if (slice)
+            service_join_add_slice(j, &slice);
     }
-    return ret->services.n ? 0 : err_set(reterr, -EINVAL, NULL, "%s: no Service", path);
 }
 
-/* The slices of one Service, in whatever order they stand. */
-static void service_model(const struct service_object *s, const struct input *in, struct buf *out)
+static void join_remove(struct service_join *j, const json_t *object)
 {
-    VEC(const struct slice_object *) mine = {0};
-    VEC_FOREACH (slice, &in->slices)
-        if (streq((*slice)->service_key, s->key))
-            vec_push(&mine, *slice);
-    struct model_service *m = model_service_new(s, mine.v, mine.n);
-    if (m)
-        model_service_format(m, out);
+    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                     json_at_str(object, "metadata.name"));
+    if (streq(json_key_str(object, "kind"), "Service"))
+        service_join_remove_service(j, str_from(key));
     else
-        buf_addf(out, "service %s: nothing to carry\n", s->key);
-    model_service_unref(m);
-    vec_done(&mine);
+        service_join_remove_slice(j, str_from(key));
 }
 
-static void shuffle(struct input *in)
+/* An older version of the object: of another Service, if it is a slice, and empty. */
+static void join_add_older(struct service_join *j, const json_t *object)
 {
-    for (size_t i = in->slices.n; i > 1; i--) {
-        size_t k = rand_below(i);
-        struct slice_object *x = in->slices.v[k];
-        in->slices.v[k] = in->slices.v[i - 1];
-        in->slices.v[i - 1] = x;
+    AUTO_JSON json_t *older = json_deep_copy(object);
+    json_object_del(older, "endpoints");
+    json_del(older, "spec.ports");
+    if (json_at(older, "metadata.labels"))
+        json_object_set_new(json_at(older, "metadata.labels"), "kubernetes.io/service-name",
+                            json_string("other"));
+    join_add(j, older);
+}
+
+static void settle(struct service_join *j)
+{
+    struct joined_service *s;
+    while ((s = service_join_take_dirty(j)))
+        service_join_settle(j, s);
+}
+
+/* In any order, some of them by detours. */
+static struct service_join *join_all(const json_t *objects)
+{
+    struct service_join *j = service_join_new();
+    AUTO_JSON json_t *rest = json_copy((json_t *)(uintptr_t)objects);
+    while (json_array_size(rest)) {
+        size_t i = rand_below(json_array_size(rest));
+        const json_t *object = json_array_get(rest, i);
+        unsigned detour = (unsigned)rand_below(4);
+        if (detour & 1)
+            join_add_older(j, object);
+        if (detour & 2)
+            join_remove(j, object);
+        if (rand_below(2))
+            settle(j);
+        join_add(j, object);
+        json_array_remove(rest, i);
+    }
+    return j;
+}
+
+static void joined_format(struct service_join *j, const json_t *objects, struct buf *out)
+{
+    static const struct place here = {"n1", "z1"};
+    const json_t *object;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                         json_at_str(object, "metadata.name"));
+        const struct joined_service *s = service_join_find(j, key);
+        if (!streq(json_key_str(object, "kind"), "Service") || !s || !s->object)
+            continue;
+        struct model_service *m = model_service_new(
+            s->object, (const struct slice_object *const *)s->slices.v, s->slices.n, &here);
+        if (m)
+            model_service_format(m, out);
+        else
+            buf_addf(out, "service %s: nothing to carry\n", key);
+        model_service_unref(m);
     }
 }
 
 int main(int argc, char **argv)
 {
-    AUTO_DONE(input) struct input in = {0};
+    AUTO_JSON json_t *objects = json_array();
     AUTO_DONE(buf) struct buf first = {0};
     struct err err = {0};
-    if (argc != 2 || input_read(argv[1], &in, &err) < 0) {
+    if (argc != 2 || manifest_read(argv[1], objects, &err) < 0) {
         fprintf(stderr, "%s\n", argc == 2 ? err_text(&err) : "usage: golden FILE");
         return EXIT_FAILURE;
     }
     for (int i = 0; i < ORDERS; i++) {
         AUTO_DONE(buf) struct buf b = {0};
-        shuffle(&in);
-        VEC_FOREACH (s, &in.services)
-            service_model(*s, &in, i ? &b : &first);
+        struct service_join *j = join_all(objects);
+        joined_format(j, objects, i ? &b : &first);
+        service_join_free(j);
         if (i && !str_eq(buf_str(&b), buf_str(&first))) {
-            fprintf(stderr, "the order of slices matters:\n%s---\n%s", buf_cstr(&first),
+            fprintf(stderr, "the order of objects matters:\n%s---\n%s", buf_cstr(&first),
                     buf_cstr(&b));
             return EXIT_FAILURE;
         }

@@ -405,7 +405,7 @@ def test_wrong_type(server, ns):
 
 
 def test_yaml_body(server, ns):
-    y = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata:\n  a: |\n    two\n    lines\n"
+    y = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'y'}\ndata:\n  a: |\n    two\n    lines\n"
     assert server.call("POST", path(ns), y, type="application/yaml").json["data"]["a"] == "two\nlines\n"
 
 

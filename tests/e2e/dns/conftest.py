@@ -6,71 +6,8 @@ import subprocess
 import pytest
 
 from api_server import Server
+from dns_wire import Message, query
 from suite import LABD, SLOW, free_ports, wait_until
-
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "ANY": 255}
-RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
-
-
-def labels(name):
-    return b"".join(bytes([len(p)]) + p.encode() for p in name.split(".") if p) + b"\0"
-
-
-def query(name, rrtype="A", ident=7, edns=None, flags=0x0100):
-    head = struct.pack(">HHHHHH", ident, flags, 1, 0, 0, 1 if edns else 0)
-    opt = b"\0" + struct.pack(">HHIH", 41, edns, 0, 0) if edns else b""
-    return head + labels(name) + struct.pack(">HH", TYPES[rrtype], 1) + opt
-
-
-class Message:
-    """An answer, taken apart (RFC 1035 4.1)."""
-
-    def __init__(self, data):
-        self.data = data
-        self.id, flags, questions, *counts = struct.unpack(">HHHHHH", data[:12])
-        self.rcode, self.truncated, self.authoritative = RCODES[flags & 15], bool(flags & 0x200), bool(flags & 0x400)
-        assert flags & 0x8000, "an answer"
-        at = 12
-        for _ in range(questions):
-            self.question, at = self.name(at)
-            at += 4
-        sections = []
-        for count in counts:
-            records = []
-            for _ in range(count):
-                owner, at = self.name(at)
-                rrtype, _, ttl, n = struct.unpack(">HHIH", data[at:at + 10])
-                records.append((owner, rrtype, self.rdata(rrtype, at + 10, n), ttl))
-                at += 10 + n
-            sections.append(records)
-        assert at == len(data), "nothing behind the last record"
-        self.answers, self.authority, self.additional = sections
-        self.values = sorted(r[2] for r in self.answers)
-        self.soa = [r for r in self.authority if r[1] == TYPES["SOA"]]
-
-    def name(self, at):
-        parts, end = [], None
-        while self.data[at]:
-            if self.data[at] >= 0xc0:
-                end = end or at + 2
-                at = (self.data[at] & 0x3f) << 8 | self.data[at + 1]
-                continue
-            parts.append(self.data[at + 1:at + 1 + self.data[at]].decode())
-            at += 1 + self.data[at]
-        return ".".join(parts), end or at + 1
-
-    def rdata(self, rrtype, at, n):
-        raw = self.data[at:at + n]
-        if rrtype == TYPES["A"]:
-            return socket.inet_ntoa(raw)
-        if rrtype == TYPES["AAAA"]:
-            return socket.inet_ntop(socket.AF_INET6, raw)
-        if rrtype in (TYPES["CNAME"], TYPES["PTR"]):
-            return self.name(at)[0]
-        if rrtype == TYPES["SRV"]:
-            return "%d %d %d " % struct.unpack(">HHH", raw[:6]) + self.name(at + 6)[0]
-        return raw
-
 
 class Dns:
     def __init__(self, server):

@@ -154,7 +154,7 @@ def test_up_says_whom_it_waits_for(tmp_path):
         done = lab.fairlead("lab", "up", "--name", lab.name, "--nodes", "1", "--ephemeral", "--timeout", "5s", "-f", str(manifest), check=False)
         assert done.returncode == 124
         assert f"error: lab {lab.name}: not ready after 5 s: pod default/odd: ErrImagePull: the lab has no command for image" in done.stderr
-        assert "--image 'example.com/odd:1=COMMAND'" in done.stderr
+        assert "lab image 'example.com/odd:1=COMMAND'" in done.stderr
     finally:
         lab.down()
 
@@ -265,7 +265,7 @@ def test_unknown_image_waits_with_a_hint(lab):
         state = statuses and statuses[0]["state"].get("waiting")
         return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
     state = wait_until("it waits for an image", waiting)
-    assert "--image" in state["message"]
+    assert "fairlead lab image" in state["message"]
     lab.delete("pod/stranger")
 
 

@@ -77,6 +77,7 @@ static void world_begin(struct world *w)
 static void world_start(struct world *w)
 {
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
+    static json_t *options;
     struct agent_options o = {.node_name = "n1",
                               .external_ips = true,
                               .node_port_addresses = w->node_ports,
@@ -86,7 +87,10 @@ static void world_start(struct world *w)
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
     w->backend = fake_dataplane_new();
     assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
-    assert_ok(status_server_new(w->loop, w->agent, "127.0.0.1:0", "127.0.0.1:0", &w->status, NULL));
+    if (!options)
+        options = json_pack("{s:s,s:b}", "node-name", "n1", "external-ips", true);
+    const struct status_options so = {w->agent, "127.0.0.1:0", "127.0.0.1:0", options};
+    assert_ok(status_server_new(w->loop, &so, &w->status, NULL));
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
     for (int i = 0; i < 2; i++) {
         struct http_client_config c = {.ip = ip,
@@ -245,8 +249,8 @@ static void test_row_12_nothing_before_the_first_lists(void **state)
         put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
         w.api.withheld = paths[i];
         world_start(&w);
-        /* Everything else was asked for and answered; the slices wait for the node's zone. */
-        assert_until(&w, w.api.waiting.n == 1 && w.api.watches.n == (i == 2 ? 1 : 2));
+        /* Everything else was asked for and answered. */
+        assert_until(&w, w.api.waiting.n == 1 && w.api.watches.n == 2);
         for (int k = 0; k < 20; k++)
             loop_turn(w.loop, 1);
         assert_int_equal(transactions(&w), 0);
@@ -334,6 +338,12 @@ static void test_row_21_source_ranges(void **state)
                                          "2 203.0.113.1 6/80 policy 2: none\n",
                                          open);
     assert_frontends(&w, without);
+    /* Of several InternalIPs the first of the family is the node's. */
+    put_node(&w, "z1",
+             "},\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"fd00::1\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.3.2\"},{"
+             "\"type\":\"InternalIP\",\"address\":\"192.0.2.1\"}]}}");
+    assert_frontends(&w, node);
     world_end(&w);
 }
 
@@ -409,6 +419,37 @@ static void test_rows_22_24_traffic_policies(void **state)
     world_end(&w);
 }
 
+/* Hints keep both endpoints of this node from the ClusterIP, not from traffic policy Local: a
+ * change of theirs is one of the local list alone. */
+static void test_rows_24_31_local_endpoints_alone_change(void **state)
+{
+#define NEAR(ip, cond)                                                                             \
+    "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n1\",\"conditions\":{" cond                        \
+    "},\"hints\":{\"forZones\":[{\"name\":\"z2\"}]}}"
+    static const char local[] = "2 10.96.0.1 6/80 policy 3 local: 10.244.1.%d 8080\n",
+                      rest[] = "2 10.96.0.1 6/80 policy 3: 10.244.2.1 8080\n";
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "",
+                CLUSTER_IP("10.96.0.1") ",\"internalTrafficPolicy\":\"Local\"," PORT80);
+    for (int last = 2; last > 0; last--) {
+        AUTO_DONE(buf) struct buf want = {0};
+        AUTO_CHARS char *slice =
+            xasprintf(EP_ZONE("10.244.2.1", "z1") "," NEAR("10.244.1.1", "") "," NEAR(
+                          "10.244.1.2", "\"ready\":%s,\"serving\":true"),
+                      last == 2 ? "true" : "false");
+        put_slice(&w, "a", "a-1", "", slice);
+        if (last == 2)
+            world_start(&w);
+        for (int i = 1; i <= last; i++)
+            buf_addf(&want, local, i);
+        buf_add_cstr(&want, rest);
+        assert_frontends(&w, buf_cstr(&want));
+    }
+    world_end(&w);
+}
+
 static void test_row_32_zone_of_the_node_changes(void **state)
 {
     struct world w;
@@ -418,12 +459,14 @@ static void test_row_32_zone_of_the_node_changes(void **state)
     put_slice(&w, "a", "a-1", "", EP_ZONE("10.244.0.1", "z1") "," EP_ZONE("10.244.0.2", "z2"));
     world_start(&w);
     assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    unsigned lists = w.api.lists;
     put_node(&w, "z2", ALIVE);
     assert_frontends(&w, LINE("10.96.0.1", "10.244.0.2"));
     put_node(&w, "z3", ALIVE); /* nobody's */
     assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1") LINE("10.96.0.1", "10.244.0.2"));
     put_node(&w, "z1", ALIVE);
     assert_frontends(&w, LINE("10.96.0.1", "10.244.0.1"));
+    assert_int_equal(w.api.lists, lists); /* nothing is read again */
     world_end(&w);
 }
 
@@ -470,7 +513,16 @@ static void test_row_42_health_of_node_and_kernel(void **state)
     world_end(&w);
 }
 
-/* A change that the kernel has not taken for two sync periods: refused, or still under way. */
+static bool says_healthy(const struct buf *b, const char *family, bool healthy)
+{
+    AUTO_JSON json_t *j = NULL;
+    AUTO_CHARS char *path = xasprintf("status.%s.healthy", family);
+    assert_ok(json_parse(buf_str(b), 0, NULL, &j, NULL));
+    return json_at_bool(j, path, !healthy) == healthy;
+}
+
+/* A change that the kernel has not taken for two sync periods: refused, or still under way. The
+ * other family has nothing to do with it. */
 static void test_row_42_unhealthy_when_the_kernel_is_behind(void **state)
 {
     struct world w;
@@ -497,7 +549,8 @@ static void test_row_42_unhealthy_when_the_kernel_is_behind(void **state)
         time_set_manual(now_us += 61 * 1000 * 1000);
         assert_int_equal(ask(&w, false, "/healthz", &b), 503);
         assert_int_equal(ask(&w, false, "/livez", &b), 503);
-        assert_true(says(&b, "\"healthy\":false,\"status\":{\"IPv4\""));
+        assert_true(says(&b, "\"healthy\":false,\"status\":{\"IPv4\":{"));
+        assert_true(says_healthy(&b, "IPv4", false) && says_healthy(&b, "IPv6", true));
         fake_dataplane_hold(w.backend, false);
         assert_until(&w, stats(&w).healthy);
         assert_int_equal(ask(&w, false, "/healthz", &b), 200);
@@ -537,11 +590,78 @@ static void test_row_43_metrics_and_proxy_mode(void **state)
     assert_int_equal(ask(&w, true, "/proxyMode", &b), 200);
     assert_string_equal(buf_cstr(&b), "nftables");
     assert_int_equal(ask(&w, true, "/healthz", &b), 200);
-    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
-    assert_true(says(&b, "\nkubeproxy_sync_proxy_rules_duration_seconds_count 1\n"));
-    assert_true(says(&b, "\nkubeproxy_sync_proxy_rules_service_changes_total 1\n"));
-    assert_true(says(&b, "\nfairlead_agent_services 1\n"));
+    assert_string_equal(buf_cstr(&b), "ok");
+    assert_int_equal(ask(&w, true, "/statusz", &b), 200);
+    assert_true(says(&b, "\nfairlead-agent statusz\nWarning: ") && says(&b, "\nUp  0 hr 00 min "));
+    assert_int_equal(ask(&w, true, "/flagz", &b), 200);
+    assert_true(says(&b, "\nnode-name=n1\nexternal-ips=true\n"));
+    assert_int_equal(ask(&w, true, "/configz", &b), 200);
+    assert_string_equal(buf_cstr(&b),
+                        "{\"fairlead-agent\":{\"node-name\":\"n1\",\"external-ips\":true}}");
     assert_int_equal(ask(&w, true, "/else", &b), 404);
+    assert_int_equal(ask(&w, true, "/livez", &b), 404);
+    world_end(&w);
+}
+
+/* Names, labels and values as kube-proxy 1.37 has them. */
+static void test_row_44_metrics(void **state)
+{
+    static const char *const lines[] = {
+        "# TYPE kubeproxy_sync_proxy_rules_duration_seconds histogram",
+        "kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family=\"IPv4\",le=\"0.001\"} ",
+        "kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family=\"IPv6\",le=\"16.384\"} ",
+        "kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"} 1",
+        "kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family=\"IPv6\"} 1",
+        "kubeproxy_sync_partial_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"} 0",
+        "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv4\"} ",
+        "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv6\"} ",
+        "kubeproxy_sync_proxy_rules_service_changes_total 3",
+        "kubeproxy_sync_proxy_rules_service_changes_pending 0",
+        "kubeproxy_sync_proxy_rules_endpoint_changes_total 2",
+        "kubeproxy_sync_proxy_rules_endpoint_changes_pending 0",
+        "kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family=\"IPv4\"} 0",
+        "# TYPE kubeproxy_sync_proxy_rules_no_local_endpoints_total gauge",
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv4\","
+        "traffic_policy=\"external\"} 1",
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv4\","
+        "traffic_policy=\"internal\"} 1",
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=\"IPv6\","
+        "traffic_policy=\"external\"} 0",
+        "kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family=\"IPv4\"} 0",
+        "kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family=\"IPv6\"} 0",
+        "kubeproxy_proxy_healthz_total{code=\"200\"} 1",
+        "kubeproxy_proxy_livez_total{code=\"503\"} 0",
+        "fairlead_agent_services 3",
+        "fairlead_agent_affinity_clients_forgotten_total{ip_family=\"IPv4\"} 0",
+        "# TYPE fairlead_agent_odd_total counter"};
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "ext", "", BALANCER ",\"externalTrafficPolicy\":\"Local\"," PORT80);
+    put_service(&w, "int", "",
+                CLUSTER_IP("10.96.0.2") ",\"internalTrafficPolicy\":\"Local\"," PORT80);
+    put_service(&w, "none", "",
+                CLUSTER_IP("10.96.0.3") ",\"internalTrafficPolicy\":\"Local\"," PORT80);
+    put_slice(&w, "ext", "ext-1", "", EP("10.244.2.1"));
+    put_slice(&w, "int", "int-1", "", EP("10.244.2.2"));
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_int_equal(ask(&w, false, "/healthz", &b), 200);
+    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        bool whole = lines[i][strlen(lines[i]) - 1] != ' ';
+        AUTO_CHARS char *line = xasprintf("%s%s", lines[i], whole ? "\n" : "");
+        if (!says(&b, line))
+            fail_msg("no line %s in\n%s", lines[i], buf_cstr(&b));
+    }
+    COUNT_IF(true, "made by a test");
+    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
+    assert_true(says(&b, "\nfairlead_agent_odd_total{what=\"made by a test\",at=\"test_agent.c:"));
+    put_slice(&w, "int", "int-1", "", "{\"addresses\":[\"10.244.1.2\"],\"nodeName\":\"n1\"}");
+    assert_until(&w, stats(&w).families[0].no_local[0] == 0);
+    api_change(&w.api, SERVICES, "ext", NULL);
+    assert_until(&w, stats(&w).families[0].no_local[1] == 0);
     world_end(&w);
 }
 
@@ -553,6 +673,8 @@ static uint16_t free_port(struct world *w, struct http_server **ret)
     assert_ok(http_server_new(w->loop, &any, 0, &c, &ops, NULL, ret, NULL));
     return http_server_port(*ret);
 }
+
+static const struct prefix loopback = {{AF_INET, {127}}, 8};
 
 static int ask_port(struct world *w, uint16_t port, struct buf *ret)
 {
@@ -580,6 +702,7 @@ static void test_row_41_health_check_node_port(void **state)
     AUTO_DONE(buf) struct buf b = {0};
     (void)state;
     world_begin(&w);
+    w.node_ports = &loopback;
     uint16_t port = free_port(&w, &holder);
     AUTO_CHARS char *text = xasprintf(spec, port);
     put_service(&w, "a", "", text);
@@ -597,13 +720,14 @@ static void test_row_41_health_check_node_port(void **state)
     put_service(&w, "a", "", text);
     assert_until(&w, stats(&w).dataplane.frontends == 1);
     assert_int_equal(ask_port(&w, port, &b), 200);
-    assert_string_equal(buf_cstr(&b), "{\"service\":{\"namespace\":\"ns\",\"name\":\"a\"},"
-                                      "\"localEndpoints\":1,\"serviceProxyHealthy\":true}");
+    assert_string_equal(
+        buf_cstr(&b), "{\n\t\"service\": {\n\t\t\"namespace\": \"ns\",\n\t\t\"name\": \"a\"\n\t},\n"
+                      "\t\"localEndpoints\": 1,\n\t\"serviceProxyHealthy\": true\n}");
     put_slice(&w, "a", "a-1", "", EP("10.244.2.1"));
     put_slice(&w, "a", "a-2", "", LOCAL_EP("10.244.1.1", ENDING));
     assert_frontends(&w, LINE("10.96.0.1", "10.244.2.1"));
     assert_int_equal(ask_port(&w, port, &b), 503);
-    assert_true(says(&b, "\"localEndpoints\":0"));
+    assert_true(says(&b, "\"localEndpoints\": 0"));
     put_service(&w, "a", "", BALANCER "," PORT80); /* Cluster again: the port is closed */
     assert_until(&w, ask_port(&w, port, &b) < 0);
     world_end(&w);
@@ -611,15 +735,15 @@ static void test_row_41_health_check_node_port(void **state)
 
 static void test_row_41_health_only_where_node_ports_are(void **state)
 {
-    static const struct prefix here = {{AF_INET, {127}}, 8},
-                               elsewhere = {{AF_INET, {192, 0, 2}}, 24};
+    static const struct prefix elsewhere = {{AF_INET, {192, 0, 2}}, 24};
+    static const struct prefix *const where[] = {&loopback, &elsewhere, NULL};
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(where); i++) {
         struct world w;
         struct http_server *holder;
         AUTO_DONE(buf) struct buf b = {0};
         world_begin(&w);
-        w.node_ports = i ? &elsewhere : &here;
+        w.node_ports = where[i];
         uint16_t port = free_port(&w, &holder);
         http_server_free(holder);
         AUTO_CHARS char *text = xasprintf(
@@ -628,7 +752,7 @@ static void test_row_41_health_only_where_node_ports_are(void **state)
         put_service(&w, "a", "", text);
         world_start(&w);
         assert_until(&w, stats(&w).synced);
-        assert_int_equal(ask_port(&w, port, &b) < 0, i);
+        assert_int_equal(ask_port(&w, port, &b) < 0, i > 0);
         world_end(&w);
     }
 }
@@ -650,12 +774,47 @@ static void test_row_46_one_sync_at_a_time(void **state)
         put_service(&w, name, "", spec);
         loop_turn(w.loop, 0);
     }
-    assert_until(&w, stats(&w).pending == 50);
+    put_slice(&w, "s1", "s1-1", "", EP("10.244.0.1"));
+    assert_until(&w, stats(&w).service_changes_pending == 50);
+    assert_until(&w, stats(&w).endpoint_changes_pending == 1);
     assert_int_equal(transactions(&w), 2);
     fake_dataplane_hold(w.backend, false);
-    assert_until(&w, stats(&w).syncs == 3);
+    assert_until(&w, stats(&w).families[0].syncs.n == 3);
+    assert_int_equal(stats(&w).families[0].full_syncs.n, 1);
+    assert_int_equal(stats(&w).families[0].partial_syncs.n, 2);
+    assert_int_equal(stats(&w).families[1].syncs.n, 1); /* the first one is about both */
     assert_int_equal(stats(&w).dataplane.frontends, 51);
-    assert_int_equal(stats(&w).pending, 0);
+    assert_int_equal(stats(&w).service_changes_pending, 0);
+    assert_int_equal(stats(&w).endpoint_changes_pending, 0);
+    world_end(&w);
+}
+
+/* What a failed assert prints, while a change is under way. */
+static void test_dump(void **state)
+{
+    struct world w;
+    char text[1024];
+    int fds[2];
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    fake_dataplane_hold(w.backend, true);
+    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
+    assert_until(&w, transactions(&w) == 2);
+    assert_ok(pipe(fds));
+    agent_dump(fds[1], w.agent);
+    ssize_t n = read(fds[0], text, sizeof(text) - 1);
+    assert_true(n > 0);
+    text[n] = 0;
+    assert_string_equal(text,
+                        "agent of node n1: 1 services, 1 slices, 0 waiting, rebuilding nothing\n"
+                        "applying a change of 1 frontends, 0 addresses:\n"
+                        "  10.96.0.1 6/80 policy 1: 1 endpoints, 0 local\n");
+    close(fds[0]);
+    close(fds[1]);
+    fake_dataplane_hold(w.backend, false);
     world_end(&w);
 }
 
@@ -746,14 +905,17 @@ int main(void)
         cmocka_unit_test(test_row_21_source_ranges),
         cmocka_unit_test(test_row_33_affinity_live),
         cmocka_unit_test(test_rows_22_24_traffic_policies),
+        cmocka_unit_test(test_rows_24_31_local_endpoints_alone_change),
         cmocka_unit_test(test_row_32_zone_of_the_node_changes),
         cmocka_unit_test(test_row_42_health_of_node_and_kernel),
         cmocka_unit_test(test_row_42_unhealthy_when_the_kernel_is_behind),
         cmocka_unit_test(test_row_42_api_server_lost_stays_healthy),
         cmocka_unit_test(test_row_43_metrics_and_proxy_mode),
+        cmocka_unit_test(test_row_44_metrics),
         cmocka_unit_test(test_row_41_health_check_node_port),
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
+        cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),
     };
     return RUN_TESTS(tests);

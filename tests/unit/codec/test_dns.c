@@ -1,6 +1,7 @@
 /* DNS messages: what a resolver sends is understood, what is malformed is refused, answers fit
  * their limit. */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "codec/dns.h"
 #include "test.h"
@@ -23,8 +24,41 @@ static void test_parse(void **state)
     assert_int_equal(q.type, DNS_A);
     assert_true(q.recursion_desired && q.has_edns);
     assert_int_equal(q.udp_bytes, DNS_UDP_BYTES_MAX);
-    for (size_t n = 0; n < 12 + 31 + 4; n++) /* every cut before the end of the question */
-        assert_int_equal(dns_query_parse(str_of(query, n), &q), -EBADMSG);
+}
+
+/* The bytes end where their page ends, and the next may not be read. */
+static void test_a_cut_is_refused_and_not_read_past(void **state)
+{
+    enum { PAGE = 4096 };
+    struct dns_query q;
+    char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)state;
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_ok(mprotect(pages + PAGE, PAGE, PROT_NONE));
+    for (size_t n = 0; n < sizeof(query); n++) {
+        char *at = memcpy(pages + PAGE - n, query, n);
+        bool whole = n >= 12 + 31 + 4; /* up to the end of the question */
+        assert_int_equal(dns_query_parse(str_of(at, n), &q), whole ? 0 : -EBADMSG);
+    }
+    assert_ok(munmap(pages, 2 * PAGE));
+}
+
+static void test_what_edns_and_flags_say_is_answered(void **state)
+{
+    struct dns_query q;
+    struct dns_reply r;
+    AUTO_DONE(buf) struct buf b = {0};
+    char bytes[sizeof(query)];
+    (void)state;
+    memcpy(bytes, query, sizeof(query));
+    bytes[3] = 0x10;                  /* CD */
+    bytes[sizeof(query) - 1 - 5] = 1; /* EDNS version 1 */
+    assert_ok(dns_query_parse(str_of(bytes, sizeof(query) - 1), &q));
+    assert_true(q.edns_version == 1 && q.checking_disabled && q.class_ == DNS_CLASS_IN);
+    dns_reply_begin(&r, &b, &q, 512);
+    dns_reply_end(&r, DNS_BADVERS);
+    assert_memory_equal(b.p + 2, "\x81\x10", 2); /* the code's lower bits: 0 */
+    assert_memory_equal(b.p + b.n - 11, "\0\0\x29\x10\0\1\0\0\0\0\0", 11);
 }
 
 static void test_refused(void **state)
@@ -111,6 +145,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_a_cut_is_refused_and_not_read_past),
+        cmocka_unit_test(test_what_edns_and_flags_say_is_answered),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_reply),
         cmocka_unit_test(test_records_stand_once_and_targets_whole),

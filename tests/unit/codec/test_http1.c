@@ -140,6 +140,7 @@ static void test_bad_chunks(void **state)
         "0x5\r\nhello\r\n",      "+5\r\nhello\r\n", " 5\r\nhello\r\n", "\r\n",
         "5\nhello\r\n",          "5\rxhello",       "5\r\nhelloXX",    "5\r\nhello\n",
         "fffffffffffffffff\r\n", "1zz\r\n",         "0\r\nA\n\r\n",    "5;a\nb\r\nhello\r\n",
+        "5\r\nhello\rX",         "0\r\nA: b\rX",    "0\r\n\rX",        "5\rX",
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -150,13 +151,35 @@ static void test_bad_chunks(void **state)
     }
 }
 
+/* Extensions and trailers of a body together, in one piece or many. */
+static void test_trailers_have_a_bound(void **state)
+{
+    static const struct {
+        const char *before, *piece;
+    } cases[] = {{"0\r\n", "A: bcd\r\n"},
+                 {"0\r\nA: ", "bbbbbbbb"},
+                 {"5;", "eeeeeeee"},
+                 {"0\r\n", "A\r\nA\r\nA\r\nA\r\n"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (int over = 0; over < 2; over++) {
+            AUTO_DONE(buf) struct buf text = {0};
+            AUTO_DONE(buf) struct buf out = {0};
+            bool done;
+            buf_add_cstr(&text, cases[i].before);
+            for (size_t n = 0; n < HTTP1_CHUNK_EXT_BYTES_MAX / 8 - 1 + (size_t)over * 200; n++)
+                buf_add_cstr(&text, cases[i].piece);
+            assert_int_equal(dechunk(buf_cstr(&text), 512, &out, &done), over ? -EBADMSG : 0);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_request),        cmocka_unit_test(test_framing),
         cmocka_unit_test(test_ambiguity_is_refused), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_head_found_in_pieces), cmocka_unit_test(test_chunks_in_any_split),
-        cmocka_unit_test(test_bad_chunks),
+        cmocka_unit_test(test_bad_chunks),           cmocka_unit_test(test_trailers_have_a_bound),
     };
     return RUN_TESTS(tests);
 }

@@ -292,6 +292,83 @@ static void test_rows_33_47_restart_keeps_it(void **state)
     }
 }
 
+static char asked_by(uint32_t client)
+{
+    struct request q = {.ip = "10.96.0.20", .port = 80, .proto = IPPROTO_TCP};
+    snprintf(q.src, sizeof(q.src), "100.%u.%u.%u", 64 + (client >> 16), client >> 8 & 255,
+             client & 255);
+    struct answer a = ask_from(OUTSIDE, &q);
+    if (!strchr(a.text, ':'))
+        fail_msg("client %s: %s", q.src, a.text);
+    return a.text[0];
+}
+
+static uint64_t forgotten(void)
+{
+    struct dataplane_counters c;
+    backend->ops->counters(backend, &c);
+    assert_true(c.sampled);
+    assert_int_equal(c.clients_forgotten[1], 0);
+    return c.clients_forgotten[0];
+}
+
+/* The kernel's map of clients has a size. Whom it does not take is served like without affinity,
+ * and counted; those it has stay; changes of Services have nothing to do with it.
+ * AFFINITY_CLIENTS=200000: with the size it has in earnest and so many clients. */
+static void test_row_33_more_clients_than_are_remembered(void **state)
+{
+    const char *many = getenv("AFFINITY_CLIENTS");
+    const uint32_t room = many ? DATAPLANE_CLIENTS_MAX : 8,
+                   clients = many ? (uint32_t)atoi(many) : 40;
+    enum { KNOWN = 8 };
+    static const struct prefix clients_are[1] = {{{AF_INET, {100, 64}}, 10}};
+    /* Not masqueraded, or the node would run out of ports. */
+    struct dataplane_config small = {.cluster_cidrs = clients_are, .n_cluster_cidrs = 1};
+    struct dataplane_endpoint e[2] = {ep("10.244.1.2", 8080), ep("10.244.2.2", 8080)};
+    struct triple t = triple(e, 2, 10800);
+    struct err err = {0};
+    char had[KNOWN];
+    (void)state;
+    backend->ops->free(backend);
+    assert_int_equal(nftables_cleanup(&err), 0);
+    small.clients_max = room;
+    assert_int_equal(nftables_open(&small, &backend, &err), 0);
+    apply(t.f, 3, true);
+    for (uint32_t i = 0; i < clients; i++) {
+        char to = asked_by(i + 1);
+        if (i < KNOWN)
+            had[i] = to;
+    }
+    assert_int_equal(forgotten(), clients - room);
+    for (int round = 0; round < 3; round++)
+        for (uint32_t i = 0; i < KNOWN; i++)
+            assert_int_equal(asked_by(i + 1), had[i]);
+    assert_int_equal(forgotten(), clients - room);
+    /* Changes while it is full; a repair reads it all back. */
+    t = triple(e, 1, 10800);
+    apply(t.f, 3, false);
+    for (uint32_t i = 0; i < 40; i++) /* the table of connections has a size, too */
+        assert_int_equal(asked_by(i + 1), 'a');
+    t = triple(e, 2, 1);
+    apply(t.f, 3, false);
+    uint64_t before = forgotten();
+    assert_true(before > clients - room);
+    backend->ops->free(backend);
+    assert_int_equal(nftables_open(&small, &backend, &err), 0);
+    apply(t.f, 3, true);
+    /* Room again when the kernel has collected what expired: nobody is forgotten any more. */
+    uint64_t end = time_mono_us() + 20 * 1000 * 1000;
+    uint32_t client = clients;
+    do {
+        before = forgotten();
+        asked_by(++client);
+    } while (forgotten() != before && time_mono_us() < end);
+    assert_int_equal(forgotten(), before);
+    backend->ops->free(backend);
+    assert_int_equal(nftables_cleanup(&err), 0);
+    assert_int_equal(nftables_open(&config, &backend, &err), 0);
+}
+
 /* ---- books ---- */
 
 static void count_pin(bool add, enum endpoint_scope scope, uint32_t number,
@@ -340,6 +417,10 @@ static void test_row_33_books(void **state)
     assert_false(affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1], &e[2]));
     assert_false(
         affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1] ^ 1u << AFFINITY_GROUP_SHIFT, &e[1]));
+    struct dataplane_endpoint stranger = {.port = 7}; /* not known, but the slot is taken */
+    assert_false(affinity_endpoint_adopt(g, SCOPE_CLUSTER, n[1], &stranger));
+    assert_int_equal(affinity_endpoint_number(g, &stranger), 0);
+    assert_int_equal(affinity_endpoint_number(g, &e[1]), n[1]);
     assert_false(affinity_pin_adopt(b, SCOPE_CLUSTER, n[1], &e[2]));
     assert_null(affinity_group_adopt(b, 0));
     assert_null(affinity_group_adopt(b, g->number | 1));
@@ -373,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_rows_11_33_ipv6_and_udp),
         cmocka_unit_test(test_rows_33_47_restart_keeps_it),
         cmocka_unit_test(test_row_33_timeout_slides),
+        cmocka_unit_test(test_row_33_more_clients_than_are_remembered),
     };
     if (geteuid() != 0 || system("command -v ip >/dev/null") != 0 || !network_up()) {
         fprintf(stderr, "skipped: needs root, ip(8) and network namespaces\n");

@@ -398,7 +398,7 @@ static void test_row_38_udp_flows_follow_the_endpoints(void **state)
     apply(&f, 1, false);
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
     backend->ops->counters(backend, &after);
-    assert_true(after.conntrack_removed > before.conntrack_removed);
+    assert_true(after.conntrack_removed[0] > before.conntrack_removed[0]);
     /* A healthy flow is left alone: serving while it drains. */
     f.endpoints = udp4;
     f.draining = &to_b;
@@ -415,6 +415,101 @@ static void test_row_38_udp_flows_follow_the_endpoints(void **state)
     assert_string_equal(ask_from(OUTSIDE, &q).text, "REJECT");
     apply(&frontends[1], 1, false);
     assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'a');
+}
+
+/* Of two that drain each goes when it has; with the frontend both are forgotten. */
+static void test_row_38_udp_flows_that_drain(void **state)
+{
+    struct dataplane_endpoint both[2] = {ep("10.244.2.2", 9000), ep("198.51.100.2", 9000)};
+    struct request q = {.ip = "10.96.0.1", .port = 53, .proto = U, .src_port = 5355};
+    struct frontend f = frontends[1];
+    struct dataplane_counters before, after;
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        f.removed = false;
+        f.endpoints = both;
+        f.n_endpoints = 1;
+        f.n_draining = 0;
+        apply(&f, 1, false);
+        assert_int_equal(ask_from(POD_A, &q).text[0], 'b');
+        f.endpoints = udp4;
+        f.draining = both;
+        f.n_endpoints = 1;
+        f.n_draining = 2;
+        apply(&f, 1, false);
+        assert_int_equal(ask_from(POD_A, &q).text[0], 'b');
+        f.draining = both + 1;
+        f.n_draining = 1;
+        f.removed = round == 1;
+        backend->ops->counters(backend, &before);
+        apply(&f, 1, false);
+        backend->ops->counters(backend, &after);
+        assert_int_equal(after.conntrack_removed[0], before.conntrack_removed[0] + 1);
+        if (round == 1) {
+            f = frontends[1];
+            apply(&f, 1, false);
+        }
+        assert_int_equal(ask_from(POD_A, &q).text[0], 'a');
+    }
+}
+
+/* Somebody else's server has the number of a node port: flows to it, masqueraded or not, are not
+ * ours to end, whether the frontend changes or goes. */
+static void test_row_38_foreign_udp_flows(void **state)
+{
+    struct request q = {.ip = "198.51.100.2", .port = 9000, .proto = U, .src_port = 5356};
+    struct dataplane_endpoint to_b = ep("10.244.2.2", 9000);
+    struct frontend f = fe(NULL, AF_INET, U, 9000, DATAPLANE_EXTERNAL, &to_b, 1);
+    struct dataplane_counters before, after;
+    (void)state;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(POD_A, &q).text[0], 'o');
+    snprintf(q.ip, sizeof(q.ip), "%s", hosts[NODE].v4);
+    assert_int_equal(ask_from(POD_B, &q).text[0], 'b'); /* the node port itself */
+    backend->ops->counters(backend, &before);
+    f.endpoints = udp4;
+    apply(&f, 1, false);
+    backend->ops->counters(backend, &after);
+    assert_int_equal(after.conntrack_removed[0], before.conntrack_removed[0] + 1);
+    assert_int_equal(ask_from(POD_B, &q).text[0], 'a');
+    f.removed = true;
+    apply(&f, 1, false);
+    backend->ops->counters(backend, &after);
+    assert_int_equal(after.conntrack_removed[0], before.conntrack_removed[0] + 2);
+}
+
+/* A server on the node itself, whose number was a node port for a moment. */
+static void test_row_38_udp_flows_of_the_nodes_own_server(void **state)
+{
+    struct request q = {.port = 9000, .proto = U, .src_port = 5357};
+    struct dataplane_endpoint to_b = ep("10.244.2.2", 9000);
+    struct frontend f = fe(NULL, AF_INET, U, 9000, DATAPLANE_EXTERNAL, &to_b, 1);
+    struct dataplane_delta change = {.frontends = &f, .n_frontends = 1};
+    struct dataplane_counters before, after;
+    struct err e = {0};
+    pid_t server = fork();
+    (void)state;
+    if (server == 0)
+        serve("node");
+    snprintf(q.ip, sizeof(q.ip), "%s", hosts[NODE].v4);
+    for (int tries = 0; tries < 20 && ask_from(OUTSIDE, &q).text[0] != 'n'; tries++)
+        ; /* until it listens */
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'n');
+    backend->ops->counters(backend, &before);
+    assert_ok(backend->ops->apply(backend, &change, &e));
+    f.removed = true;
+    assert_ok(backend->ops->apply(backend, &change, &e));
+    backend->ops->settle(backend);
+    backend->ops->counters(backend, &after);
+    assert_int_equal(after.conntrack_removed[0], before.conntrack_removed[0]);
+    /* While it is a node port, the flow is a Service's. */
+    f.removed = false;
+    apply(&f, 1, false);
+    assert_int_equal(ask_from(OUTSIDE, &q).text[0], 'b');
+    f.removed = true;
+    apply(&f, 1, false);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
 }
 
 /* One that was killed between its last change and the look at the flows leaves them to the next; so
@@ -756,6 +851,9 @@ int main(void)
         cmocka_unit_test(test_row_8_ports_differ_per_endpoint),
         cmocka_unit_test(test_row_38_udp_flows_follow_the_endpoints),
         cmocka_unit_test(test_row_38_udp_flows_after_a_restart),
+        cmocka_unit_test(test_row_38_udp_flows_that_drain),
+        cmocka_unit_test(test_row_38_foreign_udp_flows),
+        cmocka_unit_test(test_row_38_udp_flows_of_the_nodes_own_server),
         cmocka_unit_test(test_rows_37_39_connections_are_never_cut),
         cmocka_unit_test(test_row_37_connections_from_before_go_on),
         cmocka_unit_test(test_rows_22_30_local_endpoints_come_and_go),

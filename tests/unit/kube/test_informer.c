@@ -26,10 +26,11 @@ struct world {
     struct informer *informer;
     const struct step *steps;
     size_t n_steps, at;
-    bool open;           /* an exchange is not over */
-    uint64_t now_ms;     /* the manual clock */
-    struct buf log;      /* " list +a@1 synced watch 5" */
-    const char *free_at; /* the word at which the owner frees the informer */
+    bool open;                   /* an exchange is not over */
+    struct http_exchange *watch; /* the newest */
+    uint64_t now_ms;             /* the manual clock */
+    struct buf log;              /* " list +a@1 synced watch 5" */
+    const char *free_at;         /* the word at which the owner frees the informer */
 };
 
 static void say(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -87,6 +88,7 @@ static void on_request(struct http_exchange *x, void *user)
         http_exchange_reply(x, s->status, NULL, 0, str_from(s->body));
         return;
     }
+    w->watch = x;
     http_exchange_start(x, 200, NULL, 0);
     http_exchange_write(x, str_from(s->body));
     if (s->ends)
@@ -255,6 +257,27 @@ static void test_events_and_bookmarks(void **state)
     };
     (void)state;
     assert_conversation(steps, ARRAY_LEN(steps), "list +a@1 synced watch 5 +b@6 -a watch 20 +b@21");
+}
+
+/* However the server's bytes are cut: here into reads of one byte. */
+static void test_an_event_may_come_in_pieces(void **state)
+{
+    static const char events[] = EVENT("ADDED", META("b", "6")) EVENT("DELETED", META("a", "7"));
+    static const struct step steps[] = {
+        {"list", 200, LIST("5", META("a", "1")), false},
+        {"watch 5", 200, "", false},
+    };
+    struct world w = {0};
+    (void)state;
+    world_up(&w, steps, ARRAY_LEN(steps));
+    run_now(&w);
+    for (size_t i = 0; i < sizeof(events) - 1; i++) {
+        http_exchange_write(w.watch, str_of(events + i, 1));
+        for (int turn = 0; turn < 3; turn++)
+            loop_turn(w.loop, 0);
+    }
+    assert_goes(&w, "list +a@1 synced watch 5 +b@6 -a");
+    world_down(&w);
 }
 
 /* Each way a watch can be refused for good is settled by a list, which tells only differences. */
@@ -444,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_expired_page_begins_the_list_again),
         cmocka_unit_test(test_malformed_list_is_asked_again),
         cmocka_unit_test(test_events_and_bookmarks),
+        cmocka_unit_test(test_an_event_may_come_in_pieces),
         cmocka_unit_test(test_refused_watch_lists_again),
         cmocka_unit_test(test_troubled_server_is_asked_for_the_same_watch),
         cmocka_unit_test(test_bad_event_lists_again),

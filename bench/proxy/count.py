@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Instructions, system calls and allocations per proxied request, counted by callgrind: the same on every machine, so a ratchet can stand on them.
+
+  count.py BUILD_DIR            prints the counts
+  count.py BUILD_DIR --check    and fails if one is worse than bench/proxy/counts.json by more than 2 %
+  count.py BUILD_DIR --update   and writes them there
+
+One connection asks one request after the other; what the first 100 take is taken off, so that start-up and caches do not count.
+"""
+import collections
+import json
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+RECORD = pathlib.Path(__file__).with_name("counts.json")
+PROGRAMS = {"relay": ["bench/relay"], "relay-conn": ["bench/relay-conn"]}
+SYSTEM_CALLS = {"recv", "recvfrom", "recvmsg", "read", "readv", "send", "sendto", "sendmsg", "write", "writev", "epoll_wait", "epoll_pwait", "epoll_ctl", "accept4", "connect", "close",
+                "timerfd_settime"}
+ALLOCATIONS = {"malloc", "calloc", "realloc"}
+FEW, MANY = 100, 600
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(400):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    sys.exit(f"count: nobody listens on {port}")
+
+
+def count(argv, requests, origin, directory):
+    """Instructions, and calls of libc's functions, of a whole run."""
+    port, out = free_port(), directory / f"{requests}.out"
+    process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv, str(port), str(origin)], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(port)
+        subprocess.run([BUILD / "bench/proxy-load", str(port), "1", str(requests)], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    text = out.read_text()
+    total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
+    if not total:
+        sys.exit(f"count: callgrind left no total: {err}")
+    names, calls, callee = {}, collections.Counter(), None
+    for line in text.splitlines():
+        if line.startswith(("fn=", "cfn=")):
+            ident, _, name = line.partition("=")[2].partition(" ")
+            names.setdefault(ident, name.split("'")[0])
+            if line[0] == "c":
+                callee = names[ident]
+        elif line.startswith("calls="):
+            calls[callee] += int(line[6:].split()[0])
+    return int(total[1]), calls
+
+
+def per_request(argv, origin):
+    with tempfile.TemporaryDirectory(prefix="count-proxy.") as name:
+        few, few_calls = count(argv, FEW, origin, pathlib.Path(name))
+        many, many_calls = count(argv, MANY, origin, pathlib.Path(name))
+    calls = {n: (many_calls[n] - few_calls[n]) / (MANY - FEW) for n in many_calls}
+
+    def total(of):
+        return round(sum(v for n, v in calls.items() if n.split("@")[0] in of), 2)
+    return {"instructions": round((many - few) / (MANY - FEW)), "system calls": total(SYSTEM_CALLS), "allocations": total(ALLOCATIONS)}
+
+
+def main():
+    origin_port = free_port()
+    origin = subprocess.Popen([BUILD / "bench/proxy-origin", str(origin_port)])
+    try:
+        wait_for(origin_port)
+        found = {name: per_request([str(BUILD / argv[0]), *argv[1:]], origin_port) for name, argv in PROGRAMS.items()}
+    finally:
+        origin.terminate()
+    print("| a request of | instructions | system calls | allocations |\n|---|---|---|---|")
+    for name, counts in found.items():
+        print(f"| {name} | " + " | ".join(str(v) for v in counts.values()) + " |")
+    if "--update" in sys.argv:
+        RECORD.write_text(json.dumps(found, indent=1) + "\n")
+    worse = [f"{name}: {what} {counts[what]}, {recorded} before" for name, of in (json.loads(RECORD.read_text()) if "--check" in sys.argv else {}).items()
+             for what, recorded in of.items() for counts in [found[name]] if counts[what] > recorded * 1.02 + 0.01]
+    if worse:
+        sys.exit("count: worse than bench/proxy/counts.json (a better figure is recorded with --update)\n" + "\n".join(worse))
+
+
+main()
