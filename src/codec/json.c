@@ -308,6 +308,14 @@ static bool count_values(const json_t *j, size_t *left)
     return true;
 }
 
+bool json_array_has(const json_t *list, const json_t *value)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)(uintptr_t)list, i, v) if (json_equal(v, value)) return true;
+    return false;
+}
+
 bool json_values_within(const json_t *j, size_t max)
 {
     return !j || count_values(j, &max);

@@ -39,6 +39,8 @@ bool json_is_utf8(struct str s);
 /* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or
  * null, borrowed. */
 json_t *json_at(const json_t *j, const char *path);
+/* Is an equal value in it? list NULL: no. */
+bool json_array_has(const json_t *list, const json_t *value);
 /* True if the tree has at most max values. */
 bool json_values_within(const json_t *j, size_t max);
 /* The string at path, or NULL if absent or not a string; borrowed. */

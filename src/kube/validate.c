@@ -35,6 +35,12 @@ bool qualified_name_is_valid(struct str s)
     return str_is_dns1123_subdomain(first) && name.n && label_value_is_valid(name);
 }
 
+void validate_qualified_name(const json_t *v, const char *path, struct field_errors *e)
+{
+    if (json_is_string(v) && !qualified_name_is_valid(str_from(json_string_value(v))))
+        error_invalid(e, v, QUALIFIED_NAME_MESSAGE, "%s", path);
+}
+
 const char *dns1123_label_detail(struct str s)
 {
     return s.n > 63                       ? "must be no more than 63 bytes"

@@ -78,6 +78,8 @@ void schema_validate(const struct schema *s, const json_t *object, struct field_
 /* values: "A|B|C". */
 bool value_is_listed(const char *values, const char *v);
 bool qualified_name_is_valid(struct str s);
+/* One error if v is a string and no qualified name. */
+void validate_qualified_name(const json_t *v, const char *path, struct field_errors *e);
 bool label_value_is_valid(struct str s);
 /* What is wrong with a name or an address; NULL: nothing. */
 const char *port_name_detail(struct str s);

@@ -62,14 +62,6 @@ static void check_owners(const json_t *object, struct field_errors *e)
     }
 }
 
-static bool is_listed(const json_t *list, const json_t *text)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach((json_t *)(uintptr_t)list, i, v) if (json_equal(v, text)) return true;
-    return false;
-}
-
 /* Names with a domain, but for those of Kubernetes itself, and those of Leases: whose controller
  * would take the others off again? */
 static void check_finalizer_name(const json_t *f, size_t i, bool lease, struct field_errors *e)
@@ -94,7 +86,7 @@ static void check_finalizers(const json_t *object, const json_t *old, struct fie
         check_finalizer_name(f, i, streq(json_key_str(object, "kind"), "Lease"), e);
         orphan = orphan || streq(json_string_value(f), "orphan");
         all = all || streq(json_string_value(f), "foregroundDeletion");
-        if (deleting && !is_listed(json_at(old, "metadata.finalizers"), f))
+        if (deleting && !json_array_has(json_at(old, "metadata.finalizers"), f))
             error_forbidden(e, "no new finalizers can be added if the object is being deleted",
                             "metadata.finalizers");
     }

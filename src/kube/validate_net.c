@@ -37,12 +37,6 @@ static void check_subset_addresses(const json_t *subset, size_t i, const char *m
     }
 }
 
-static void check_qualified(const json_t *v, const char *path, struct field_errors *e)
-{
-    if (json_is_string(v) && !qualified_name_is_valid(str_from(json_string_value(v))))
-        error_invalid(e, v, QUALIFIED_NAME_MESSAGE, "%s", path);
-}
-
 static void check_subset_ports(const json_t *subset, size_t i, struct field_errors *e)
 {
     json_t *ports = json_object_get(subset, "ports"), *p;
@@ -60,7 +54,7 @@ static void check_subset_ports(const json_t *subset, size_t i, struct field_erro
             error_invalid_text(e, "0", "must be between 1 and 65535, inclusive",
                                "subsets[%zu].ports[%zu].port", i, k);
         snprintf(path, sizeof(path), "subsets[%zu].ports[%zu].appProtocol", i, k);
-        check_qualified(json_object_get(p, "appProtocol"), path, e);
+        validate_qualified_name(json_object_get(p, "appProtocol"), path, e);
     }
 }
 
@@ -182,7 +176,7 @@ static void check_slice_ports(const json_t *ports, struct field_errors *e)
         if (map_put_cstr(&names, name ? name : "", &present))
             error_duplicate(e, json_object_get(v, "name"), "ports[%zu].name", i);
         snprintf(path, sizeof(path), "ports[%zu].appProtocol", i);
-        check_qualified(json_object_get(v, "appProtocol"), path, e);
+        validate_qualified_name(json_object_get(v, "appProtocol"), path, e);
     }
     map_done(&names);
 }

@@ -64,12 +64,6 @@ static void check_target_port(const json_t *port, size_t i, struct field_errors 
         error_invalid(e, target, why, "spec.ports[%zu].targetPort", i);
 }
 
-static void check_qualified(const json_t *v, const char *path, struct field_errors *e)
-{
-    if (json_is_string(v) && !qualified_name_is_valid(str_from(json_string_value(v))))
-        error_invalid(e, v, QUALIFIED_NAME_MESSAGE, "%s", path);
-}
-
 static void check_port_keys(const json_t *port, size_t i, bool is_cluster_ip, struct map *keys,
                             struct map *node_ports, struct field_errors *e)
 {
@@ -108,7 +102,7 @@ static void check_ports(const json_t *spec, struct field_errors *e)
                                "spec.ports[%zu].port", i);
         check_target_port(p, i, e);
         snprintf(path, sizeof(path), "spec.ports[%zu].appProtocol", i);
-        check_qualified(json_object_get(p, "appProtocol"), path, e);
+        validate_qualified_name(json_object_get(p, "appProtocol"), path, e);
         check_port_keys(p, i, is_type(spec, "ClusterIP"), &keys, &node_ports, e);
     }
     map_done(&names);
@@ -118,18 +112,10 @@ static void check_ports(const json_t *spec, struct field_errors *e)
 
 /* ---- addresses and families as they are given ---- */
 
-static bool is_listed(const json_t *list, const json_t *text)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach((json_t *)(uintptr_t)list, i, v) if (json_equal(v, text)) return true;
-    return false;
-}
-
 /* What stood there before may stay, under whatever rules it came. */
 static const char *why_not_ip(const json_t *v, const json_t *old_list)
 {
-    return is_listed(old_list, v) ? NULL : legacy_ip_detail(str_from(json_string_value(v)));
+    return json_array_has(old_list, v) ? NULL : legacy_ip_detail(str_from(json_string_value(v)));
 }
 
 static void check_names_agree(const json_t *spec, struct field_errors *e)
@@ -321,7 +307,7 @@ static void check_source_ranges(const json_t *spec, const json_t *old, struct fi
         error_forbidden(e, "may only be used when `type` is 'LoadBalancer'", path);
     json_array_foreach((json_t *)(uintptr_t)ranges, i, v)
     {
-        const char *why = is_listed(json_object_get(old, "loadBalancerSourceRanges"), v)
+        const char *why = json_array_has(json_object_get(old, "loadBalancerSourceRanges"), v)
                               ? NULL
                               : legacy_prefix_detail(str_trim(str_from(json_string_value(v))));
         if (why)
@@ -349,7 +335,8 @@ static void check_balancer(const json_t *spec, struct field_errors *e)
 {
     static const char *const only[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass"};
     if (is_type(spec, "LoadBalancer")) {
-        check_qualified(json_object_get(spec, "loadBalancerClass"), "spec.loadBalancerClass", e);
+        validate_qualified_name(json_object_get(spec, "loadBalancerClass"),
+                                "spec.loadBalancerClass", e);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(only); i++)

@@ -1,7 +1,8 @@
 """What people do at the end of a tutorial, and with what get prints."""
 import json
+import subprocess
 
-from suite import wait_until
+from suite import FAIRLEAD, wait_until
 
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "after"}, "spec": {
     "selector": {"matchLabels": {"app": "after"}}, "template": {
@@ -34,3 +35,23 @@ def test_what_get_prints_is_applied_again(lab):
         lab.fairlead("apply", "-f", "-", stdin=printed.replace("resourceVersion", "x-resourceVersion"))
         assert lab.get("configmap/again")["data"] == {"a": "b"}
     lab.delete("configmap", "again")
+
+
+def test_get_goes_on_watching(lab):
+    """A server names the columns of a watch once."""
+    names = ["w1", "w2", "w3"]
+    watching = subprocess.Popen([FAIRLEAD, "get", "configmaps", "-w"], stdout=subprocess.PIPE, text=True, env=lab.client_env)
+    try:
+        assert watching.stdout.readline().startswith("NAME")
+        for name in names:
+            lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}})
+        seen = []
+        while len(seen) < len(names):
+            line = watching.stdout.readline()
+            assert line.strip(), "an empty line"
+            seen += [line.split()[:2]] if line.startswith("w") else []
+        assert seen == [[name, "1"] for name in names]
+    finally:
+        watching.kill()
+        watching.wait()
+        lab.delete("configmap", *names)
