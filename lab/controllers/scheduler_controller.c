@@ -181,6 +181,22 @@ static char *refusal(const struct placing *p)
     return buf_take_cstr(&b);
 }
 
+/* Each text once a pod, whatever its numbers: nodes that come and go are no news, and would use up
+ * what other pods have to say. */
+static void tell_refusal(struct sync *s, const json_t *pod, const char *text)
+{
+    struct controller *c = sync_controller(s);
+    AUTO_DONE(buf) struct buf mark = {0};
+    buf_addf(&mark, "%s ", json_at_str(pod, "metadata.uid"));
+    for (const char *p = text; *p; p++)
+        if (*p < '0' || *p > '9')
+            buf_add_char(&mark, *p);
+    if (controller_remembers(c, buf_cstr(&mark)))
+        return;
+    controller_remember(c, buf_cstr(&mark));
+    event_record(controller_events(c), pod, "Pod", "v1", "Warning", "FailedScheduling", "%s", text);
+}
+
 static void say_unschedulable(struct sync *s, json_t *pod, const struct placing *p)
 {
     char path[700];
@@ -196,8 +212,7 @@ static void say_unschedulable(struct sync *s, json_t *pod, const struct placing 
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s/status",
              json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"));
     sync_call(s, WATCHED_POD, "PATCH", path, STRATEGIC_PATCH, patch);
-    event_record(controller_events(sync_controller(s)), pod, "Pod", "v1", "Warning",
-                 "FailedScheduling", "%s", text);
+    tell_refusal(s, pod, text);
 }
 
 /* What the API takes and nothing here obeys; once a pod. */

@@ -265,6 +265,15 @@ static void refuse_by_room(struct placing *p, struct place *place, const json_t 
     }
 }
 
+/* A cordon is a taint that is not written down. */
+static bool is_cordoned(const json_t *pod, const json_t *node)
+{
+    AUTO_JSON json_t *taint =
+        json_pack("{s:s,s:s}", "key", "node.kubernetes.io/unschedulable", "effect", "NoSchedule");
+    return json_is_true(json_at(node, "spec.unschedulable")) && !tolerates(pod, taint);
+}
+
+/* In kube-scheduler's order: of a node the first reason counts, but for what it lacks. */
 void refuse_by_nodes(struct placing *p)
 {
     AUTO_JSON json_t *requests = requests_of(p->pod);
@@ -272,12 +281,12 @@ void refuse_by_nodes(struct placing *p)
         struct place *place = &p->places[i];
         if (!condition_is_true(place->node, "Ready"))
             place_refuse(p, place, "node(s) were not ready");
-        else if (json_is_true(json_at(place->node, "spec.unschedulable")))
+        else if (is_cordoned(p->pod, place->node))
             place_refuse(p, place, "node(s) were unschedulable");
-        else if (!node_is_selected(p->pod, place->node))
-            place_refuse(p, place, "node(s) didn't match Pod's node affinity/selector");
         else if (node_repels(p->pod, place->node))
             place_refuse(p, place, "node(s) had untolerated taint(s)");
+        else if (!node_is_selected(p->pod, place->node))
+            place_refuse(p, place, "node(s) didn't match Pod's node affinity/selector");
         else if (place->ports_taken)
             place_refuse(p, place, "node(s) didn't have free ports for the requested pod ports");
         else

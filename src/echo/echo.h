@@ -82,6 +82,10 @@ void echo_reply(struct echo *e, struct http_exchange *x, int status, const char 
 void echo_reply_text(struct echo *e, struct http_exchange *x, int status, const char *text);
 void echo_reply_json(struct echo *e, struct http_exchange *x, int status, const json_t *body);
 json_t *echo_headers_json(struct http_exchange *x);
+/* The parameters of a query, or of a form, decoded; of a name that comes again the first. */
+json_t *echo_query_json(struct str query);
+/* {"a": "b"} as {"a": ["b"]}. Takes the reference. */
+json_t *echo_lists_json(json_t *texts);
 /* A string, or what stands for one that is not UTF-8. */
 json_t *echo_text_json(struct str s);
 /* answer comes after a while, unless the client goes. */

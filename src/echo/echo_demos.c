@@ -42,6 +42,19 @@ static json_t *environment(void)
     return list;
 }
 
+/* The same by name. */
+static json_t *variables(void)
+{
+    json_t *j = json_object();
+    for (char **v = environ; v && *v; v++) {
+        struct str value, name = str_cut(str_from(*v), '=', &value);
+        AUTO_CHARS char *key = str_dup(name);
+        if (json_is_utf8(name))
+            json_object_set_new(j, key, echo_text_json(value));
+    }
+    return j;
+}
+
 static const char *peer_of(struct http_exchange *x, char ret[ECHO_ADDR_BYTES])
 {
     struct ip ip;
@@ -134,11 +147,7 @@ static void podinfo_env(struct echo *e, struct http_exchange *x, struct str argu
 static void podinfo_headers(struct echo *e, struct http_exchange *x, struct str argument)
 {
     (void)argument;
-    AUTO_JSON json_t *flat = echo_headers_json(x);
-    AUTO_JSON json_t *j = json_object();
-    const char *name;
-    json_t *v;
-    json_object_foreach(flat, name, v) json_object_set_new(j, name, json_pack("[O]", v));
+    AUTO_JSON json_t *j = echo_lists_json(echo_headers_json(x));
     echo_reply_json(e, x, 200, j);
 }
 
@@ -278,14 +287,7 @@ static void kuard_page(struct echo *e, struct http_exchange *x, struct str argum
 static void kuard_env(struct echo *e, struct http_exchange *x, struct str argument)
 {
     (void)argument;
-    json_t *env = json_object();
-    AUTO_JSON json_t *j = json_pack("{s:[],s:o}", "commandLine", "env", env);
-    for (char **v = environ; v && *v; v++) {
-        struct str value, name = str_cut(str_from(*v), '=', &value);
-        AUTO_CHARS char *key = str_dup(name);
-        if (json_is_utf8(name))
-            json_object_set_new(env, key, echo_text_json(value));
-    }
+    AUTO_JSON json_t *j = json_pack("{s:[],s:o}", "commandLine", "env", variables());
     echo_reply_json(e, x, 200, j);
 }
 
@@ -306,34 +308,23 @@ const struct echo_mode echo_kuard = {.name = "kuard",
 /* Of ealen's: ?echo_code=, ?echo_body=, ?echo_time= shape the answer. */
 static void server_json(struct echo *e, struct http_exchange *x, struct str path)
 {
-    struct str query = http_exchange_query(x), body = http_exchange_body(x), name, value;
+    struct str query = http_exchange_query(x), body = http_exchange_body(x);
     AUTO_CHARS char *code = url_param(query, "echo_code");
     AUTO_CHARS char *text = url_param(query, "echo_body");
     char peer[ECHO_ADDR_BYTES];
     uint64_t status = 200;
-    json_t *args = json_object(), *environment = json_object(), *parsed = NULL;
+    json_t *parsed = NULL;
     if (code && (str_to_u64(str_from(code), &status) < 0 || status < 200 || status > 599))
         status = 200;
-    for (struct str rest = query; url_param_next(&rest, &name, &value);) {
-        AUTO_CHARS char *key = str_dup(name);
-        AUTO_CHARS char *v = url_param(query, key);
-        if (json_is_utf8(name) && v)
-            json_object_set_new(args, key, echo_text_json(str_from(v)));
-    }
-    for (char **v = environ; v && *v; v++) {
-        struct str part, own = str_cut(str_from(*v), '=', &part);
-        AUTO_CHARS char *key = str_dup(own);
-        if (json_is_utf8(own))
-            json_object_set_new(environment, key, echo_text_json(part));
-    }
     if (!body.n || json_parse(body, 1024 * 1024, NULL, &parsed, NULL) < 0)
         parsed = json_object();
-    AUTO_JSON json_t *j = json_pack(
-        "{s:{s:s,s:s,s:[]},s:{s:o,s:s,s:o,s:s},s:{s:{s:o},s:o,s:{},s:o,s:o},s:o}", "host",
-        "hostname", e->options->name, "ip", peer_of(x, peer), "ips", "http", "method",
-        echo_text_json(http_exchange_method(x)), "baseUrl", "", "originalUrl", echo_text_json(path),
-        "protocol", "http", "request", "params", "0", echo_text_json(path), "query", args,
-        "cookies", "body", parsed, "headers", echo_headers_json(x), "environment", environment);
+    AUTO_JSON json_t *j =
+        json_pack("{s:{s:s,s:s,s:[]},s:{s:o,s:s,s:o,s:s},s:{s:{s:o},s:o,s:{},s:o,s:o},s:o}", "host",
+                  "hostname", e->options->name, "ip", peer_of(x, peer), "ips", "http", "method",
+                  echo_text_json(http_exchange_method(x)), "baseUrl", "", "originalUrl",
+                  echo_text_json(path), "protocol", "http", "request", "params", "0",
+                  echo_text_json(path), "query", echo_query_json(query), "cookies", "body", parsed,
+                  "headers", echo_headers_json(x), "environment", variables());
     if (text)
         echo_reply_text(e, x, (int)status, text);
     else

@@ -65,6 +65,28 @@ json_t *echo_headers_json(struct http_exchange *x)
     return j;
 }
 
+json_t *echo_query_json(struct str query)
+{
+    json_t *j = json_object();
+    struct str name, value;
+    for (struct str rest = query; url_param_next(&rest, &name, &value);) {
+        AUTO_CHARS char *key = str_dup(name);
+        AUTO_CHARS char *text = url_param(query, key);
+        if (json_is_utf8(name) && text)
+            json_object_set_new(j, key, echo_text_json(str_from(text)));
+    }
+    return j;
+}
+
+json_t *echo_lists_json(json_t *texts)
+{
+    json_t *lists = json_object(), *v;
+    const char *name;
+    json_object_foreach(texts, name, v) json_object_set_new(lists, name, json_pack("[O]", v));
+    json_decref(texts);
+    return lists;
+}
+
 static void put_str(json_t *j, const char *key, struct str s)
 {
     json_object_set_new(j, key, echo_text_json(s));

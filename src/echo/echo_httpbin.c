@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "base/rand.h"
-#include "codec/url.h"
 #include "echo/echo_modes.h"
 
 enum { BYTES_MAX = 102400, REDIRECTS_MAX = 20, ORIGIN_BYTES = IP_TEXT_BYTES };
@@ -16,9 +15,10 @@ static bool in_go(const struct echo *e)
     return e->options->mode == &echo_go_httpbin;
 }
 
-static json_t *value_of(const struct echo *e, json_t *text)
+/* Texts, or lists of them. */
+static json_t *values_of(const struct echo *e, json_t *texts)
 {
-    return in_go(e) ? json_pack("[o]", text) : text;
+    return in_go(e) ? echo_lists_json(texts) : texts;
 }
 
 static const char *origin_of(struct http_exchange *x, char ret[ORIGIN_BYTES])
@@ -33,29 +33,14 @@ static const char *origin_of(struct http_exchange *x, char ret[ORIGIN_BYTES])
     return ret;
 }
 
-static json_t *headers_of(struct echo *e, struct http_exchange *x)
+static json_t *headers_of(const struct echo *e, struct http_exchange *x)
 {
-    json_t *j = echo_headers_json(x), *v;
-    const char *name;
-    if (!in_go(e))
-        return j;
-    json_t *lists = json_object();
-    json_object_foreach(j, name, v) json_object_set_new(lists, name, json_pack("[O]", v));
-    json_decref(j);
-    return lists;
+    return values_of(e, echo_headers_json(x));
 }
 
-static json_t *args_of(struct echo *e, struct str query)
+static json_t *args_of(const struct echo *e, struct str query)
 {
-    json_t *j = json_object();
-    struct str name, value;
-    for (struct str rest = query; url_param_next(&rest, &name, &value);) {
-        AUTO_CHARS char *key = str_dup(name);
-        AUTO_CHARS char *text = url_param(query, key);
-        if (json_is_utf8(name) && text)
-            json_object_set_new(j, key, value_of(e, echo_text_json(str_from(text))));
-    }
-    return j;
+    return values_of(e, echo_query_json(query));
 }
 
 static json_t *describe(struct echo *e, struct http_exchange *x)

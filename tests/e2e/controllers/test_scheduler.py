@@ -169,3 +169,14 @@ def test_what_is_not_obeyed_is_told(cluster, nodes):
     assert placed(cluster, ns, "vip")
     told = wait_until("an Event", lambda: [e for e in cluster.events(ns, "vip") if e["reason"] == "FieldIgnored"])[0]
     assert told["type"] == "Warning" and "spec.priorityClassName: no pod gives way to it" in told["message"]
+
+
+def test_a_cordon_is_a_taint(cluster, nodes):
+    """What tolerates it goes there, as the pods of a DaemonSet do; of several reasons of a node kube-scheduler's first is told."""
+    ns = nodes
+    cluster.change(f"/api/v1/nodes/{ns}-a", {"spec": {"unschedulable": True}})
+    cluster.change(f"/api/v1/nodes/{ns}-b", {"spec": {"taints": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}})
+    waiting_pod(cluster, ns, "daemon", tolerations=[{"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}], **here(ns, "a"))
+    assert placed(cluster, ns, "daemon") == "a"
+    waiting_pod(cluster, ns, "nowhere", nodeSelector={"lab": "nobody"})
+    assert {"1 node(s) were unschedulable", "1 node(s) had untolerated taint(s)"} <= set(refused(cluster, ns, "nowhere").rstrip(".").split(": ")[1].split(", "))
