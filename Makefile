@@ -60,7 +60,7 @@ test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; ro
 	@scripts/test-fresh.sh
 
 conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
-	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager coredns
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)

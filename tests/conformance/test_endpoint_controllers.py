@@ -41,12 +41,15 @@ class Theirs(RealServer, Cluster):
     def start(self):
         return super().start("--disable-admission-plugins=ServiceAccount")
 
-    def start_controllers(self, *extra):
+    def start_controllers(self):
+        self.start_program("kube-controller-manager", "--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller")
+
+    def start_program(self, program, *flags):
         log = open(self.dir / "controllers.log", "ab")
         (port,) = free_ports(1)
         self.controllers = subprocess.Popen(
-            [os.path.join(PEERS, "kube-controller-manager"), f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", f"--secure-port={port}", f"--cert-dir={self.dir}/certs",
-             "--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller", *extra], stdout=log, stderr=log)
+            [os.path.join(PEERS, program), f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", f"--secure-port={port}", f"--cert-dir={self.dir}/certs", *flags],
+            stdout=log, stderr=log)
 
     def stop(self, *args):
         self.stop_controllers()

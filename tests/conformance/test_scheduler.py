@@ -1,20 +1,18 @@
 """Where a corpus of pods may go, and what is said of those that may go nowhere: our scheduler and kube-scheduler, compared.
 
-Two worlds as in test_endpoint_controllers.py, with `fairlead-labd controllers` in one and kube-scheduler (KUBE_SCHEDULER; default: beside
-kube-apiserver) in the other. A case is pods that have their node, then one that waits. Where only one node is left it is compared, otherwise that
+Two worlds as in test_endpoint_controllers.py, with `fairlead-labd controllers` in one and kube-scheduler in the
+other. A case is pods that have their node, then one that waits. Where only one node is left it is compared, otherwise that
 the pod got one: what is liked best is each scheduler's own business. A refusal's reasons are compared word for word. Part of `make conform`.
 """
-import os
 import re
 
 import pytest
 
+from real_server import need
 from suite import wait_until
-from test_endpoint_controllers import KUBE_APISERVER, Ours, Theirs, free_port, now
+from test_endpoint_controllers import Ours, Theirs, now
 
-SCHEDULER = os.environ.get("KUBE_SCHEDULER") or os.path.join(os.path.dirname(KUBE_APISERVER), "kube-scheduler")
-if not os.path.exists(SCHEDULER):
-    pytest.skip("set KUBE_SCHEDULER to kube-scheduler", allow_module_level=True)
+need("kube-scheduler")
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 NODES = {  # name -> (zone, taints, unschedulable)
@@ -24,8 +22,8 @@ NODES = {  # name -> (zone, taints, unschedulable)
 
 
 class Real(Theirs):
-    def start_controllers(self, *extra):
-        self.spawn(SCHEDULER, f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", f"--secure-port={free_port()}", f"--cert-dir={self.dir}/certs")
+    def start_controllers(self):
+        self.start_program("kube-scheduler")
 
 
 def add_nodes(world):
