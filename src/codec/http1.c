@@ -245,6 +245,8 @@ static int chunk_size_char(struct http1_chunked *c, char ch)
 /* One byte outside of chunk data. */
 static int chunk_char(struct http1_chunked *c, char ch)
 {
+    if (c->trailers && c->state >= CHUNK_TRAILER_START)
+        buf_add_char(c->trailers, ch);
     switch ((enum chunk_state)c->state) {
     case CHUNK_SIZE:
         return chunk_size_char(c, ch);
