@@ -422,7 +422,7 @@ def test_a_sub_path_does_not_lead_out_of_its_volume(lab):
 
 
 def test_images_told_while_the_lab_runs(lab):
-    """A pod that waits for its image goes on at once; the last word counts, and a node that starts again has heard it."""
+    """A pod that waits for its image goes on at once; the last word counts; the file stays for a node that starts again."""
     lab.pod("told", image="registry.example.com/shop/web:1.2")
     wait_until("it waits", lambda: lab.container("told").get("state", {}).get("waiting", {}).get("reason") == "ErrImagePull")
     assert "fairlead lab image 'registry.example.com/shop/web:1.2=COMMAND'" in lab.container("told")["state"]["waiting"]["message"]
@@ -439,6 +439,10 @@ def test_images_told_while_the_lab_runs(lab):
         lab.wait_ready(name)
         where = lab.pod_netns(name)
         wait_until("it answers", lambda w=where, u=url, a=answer: lab.answers(w, u) == a)
+    os.kill(lab.processes("node --kubeconfig")[0], 9)
+    os.kill(lab.processes("node --kubeconfig")[-1], 9)
+    wait_until("both nodes have started it again", lambda: lab.container("again").get("restartCount", 0) == 1 and lab.is_ready("again"), 30)
+    wait_until("and it is the same program", lambda: lab.answers(lab.pod_netns("again"), "http://127.0.0.1/name") == "second")
     for words, said in ((["nothing"], "wants NAME=COMMAND"), (["x=a 'b"], "a quote does not close"), (["x=a\nb=c"], "one line only")):
         done = lab.fairlead("lab", "image", "--name", lab.name, *words, check=False)
         assert done.returncode == 64 and said in done.stderr
