@@ -148,8 +148,9 @@ static int dns_start(struct dns *d, struct loop *l, const struct kube_config *co
     static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
     static const struct informer_ops namespace_ops = {on_namespace, on_namespace_gone, on_synced,
                                                       on_error};
-    const struct informer_options services = {.path = "/api/v1/services"},
-                                  slices = {.path = "/apis/discovery.k8s.io/v1/endpointslices"},
+    const struct informer_options services = {.path = "/api/v1/services", .lean = true},
+                                  slices = {.path = "/apis/discovery.k8s.io/v1/endpointslices",
+                                            .lean = true},
                                   namespaces = {.path = "/api/v1/namespaces"};
     int r = kube_client_new(l, config, "fairlead-lab-dns/" FAIRLEAD_VERSION, &d->client, reterr);
     if (r < 0)

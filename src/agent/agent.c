@@ -86,7 +86,7 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
         after = model_service_new(s->object, (const struct slice_object *const *)s->slices.v,
                                   s->slices.n, &here);
     count_no_local(a, after, 1);
-    bool look_again = agent_delta_add(d, &a->book, &o, before, after);
+    bool look_again = agent_delta_add(d, &a->book, &o, s->key, before, after);
     service_health_set(a->health, s->key, s->object ? s->object->uid : NULL,
                        after ? after->health_port : 0, after ? after->local_ready : 0);
     model_service_unref(before);
@@ -365,11 +365,13 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     static const struct informer_ops node_ops = {on_node, on_node_gone, on_synced, on_error};
     struct agent *a = NEW(struct agent);
     AUTO_CHARS char *field = xasprintf("metadata.name=%s", o->node_name);
-    const struct informer_options services = {.path = "/api/v1/services",
-                                              .label_selector = SELECTOR};
+    const struct informer_options services = {
+        .path = "/api/v1/services", .label_selector = SELECTOR, .lean = true};
     const struct informer_options slices = {.path = "/apis/discovery.k8s.io/v1/endpointslices",
-                                            .label_selector = SELECTOR};
-    const struct informer_options node = {.path = "/api/v1/nodes", .field_selector = field};
+                                            .label_selector = SELECTOR,
+                                            .lean = true};
+    const struct informer_options node = {
+        .path = "/api/v1/nodes", .field_selector = field, .lean = true};
     a->client = c;
     a->options = *o;
     const struct service_health_config health = {.addresses = o->node_port_addresses,

@@ -5,6 +5,7 @@
 #include "agent/applier.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,11 +24,13 @@ struct applier {
     pthread_t thread;
     pthread_mutex_t lock;
     int bell;
-    struct agent_delta *next;           /* under lock */
-    bool stop;                          /* under lock */
-    bool busy, freed;                   /* the loop's */
-    _Atomic unsigned answers;           /* on their way to the loop, which keep this alive */
-    bool failed, unsettled, sampled;    /* the thread's */
+    struct agent_delta *next; /* under lock */
+    bool stop;                /* under lock */
+    bool busy, freed;         /* the loop's */
+    _Atomic unsigned answers; /* on their way to the loop, which keep this alive */
+    bool failed, unsettled;   /* the thread's */
+    bool loaded;              /* the thread's: everything was, since the last settle */
+    struct dataplane_counters told;
     const struct agent_delta *applying; /* the thread's; NULL: it looks after the table or sleeps */
 };
 
@@ -58,7 +61,8 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
     r->delta = delta;
     r->result = *result;
     a->backend->ops->counters(a->backend, &r->result.counters);
-    a->sampled = r->result.counters.sampled;
+    a->told = r->result.counters;
+    a->unsettled = a->told.unsettled || a->loaded;
     a->answers++;
     loop_post(a->loop, on_answer, r);
 }
@@ -76,7 +80,7 @@ static void apply_delta(struct applier *a, struct agent_delta *d)
     r.code = a->backend->ops->apply(a->backend, &delta, &r.err);
     r.took_us = time_mono_us() - start;
     a->failed = r.code < 0;
-    a->unsettled = true;
+    a->loaded = a->loaded || d->full;
     a->applying = NULL;
     agent_delta_free(d);
     answer(a, &r, true);
@@ -89,7 +93,6 @@ static void repair(struct applier *a)
     r.code = a->backend->ops->repair(a->backend, &r.err);
     r.took_us = time_mono_us() - start;
     bool tell = r.code != 0 || a->failed;
-    a->unsettled = r.code > 0; /* flows that began while nothing rewrote them */
     a->failed = r.code < 0;
     if (r.code > 0)
         r.code = 0;
@@ -97,22 +100,24 @@ static void repair(struct applier *a)
         answer(a, &r, false);
 }
 
-static void sample(struct applier *a)
-{
-    struct applier_result r = {.sample = true};
-    answer(a, &r, false);
-}
-
+/* Told only if it did something: most of the time there is nothing to do. */
 static void settle(struct applier *a)
 {
+    struct applier_result r = {.sample = true};
+    struct dataplane_counters now;
     a->unsettled = false;
     a->backend->ops->settle(a->backend);
-    sample(a); /* what it did */
+    if (a->loaded) /* lists, deltas and batches of everything: not needed again soon */
+        malloc_trim(0);
+    a->loaded = false;
+    a->backend->ops->counters(a->backend, &now);
+    if (memcmp(&now, &a->told, sizeof(now)) != 0)
+        answer(a, &r, false);
 }
 
 static int idle_ms(const struct applier *a)
 {
-    return a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->sampled ? SAMPLE_MS : -1;
+    return a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->told.sampled ? SAMPLE_MS : -1;
 }
 
 static void *applier_thread(void *user)
@@ -140,7 +145,7 @@ static void *applier_thread(void *user)
         else if (fds[1].revents || (n == 0 && a->failed))
             repair(a);
         else if (n == 0)
-            sample(a);
+            settle(a);
     }
 }
 

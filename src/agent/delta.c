@@ -31,9 +31,6 @@ bool agent_delta_is_empty(const struct agent_delta *d)
 
 void delta_book_done(struct delta_book *b)
 {
-    void *value;
-    for (size_t at = 0; map_next(&b->owners, &at, NULL, &value);)
-        free(value);
     map_done(&b->owners);
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         map_done(&b->counts[l]);
@@ -303,7 +300,7 @@ static void on_add(const struct view *v, void *user)
     if (owner && is_unchanged(a, v))
         return;
     if (!owner)
-        map_put(&a->b->owners, key, xstrdup(a->owner));
+        map_put(&a->b->owners, key, (char *)(uintptr_t)a->owner);
     push_view(a->d, v, a->o);
 }
 
@@ -314,24 +311,19 @@ static void on_remove(const struct view *v, void *user)
     const char *owner = map_find(&a->b->owners, key);
     if (map_find(&a->seen, key) || !owner || !streq(owner, a->owner))
         return;
-    free(map_remove(&a->b->owners, key));
+    map_remove(&a->b->owners, key);
     push_frontend(a->d, &(struct frontend){.key = v->key, .removed = true});
     a->released = true;
 }
 
 bool agent_delta_add(struct agent_delta *d, struct delta_book *b, const struct delta_options *o,
-                     const struct model_service *before, const struct model_service *after)
+                     const char *owner, const struct model_service *before,
+                     const struct model_service *after)
 {
-    struct adding a = {.d = d,
-                       .b = b,
-                       .owner = after    ? after->key
-                                : before ? before->key
-                                         : NULL,
-                       .before = before,
-                       .o = o};
+    struct adding a = {.d = d, .b = b, .owner = owner, .before = before, .o = o};
     if (!before && !after)
         return false;
-    ASSERT(!before || !after || streq(before->key, after->key));
+    ASSERT((!before || streq(before->key, owner)) && (!after || streq(after->key, owner)));
     if (after) {
         count_service(d, b, after, true);
         each_frontend(after, o, on_add, &a);

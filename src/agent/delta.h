@@ -24,7 +24,7 @@ bool agent_delta_is_empty(const struct agent_delta *d);
  * wins over a node port, which is a matter of the chains). Counts addresses that several endpoints
  * or Services share. */
 struct delta_book {
-    struct map owners;                      /* frontend_key -> char *service key, owned */
+    struct map owners;                      /* frontend_key -> owner, as given: borrowed */
     struct map counts[_DATAPLANE_LIST_MAX]; /* ip -> count */
     bool contested; /* an address was refused: when one is released, look again */
 };
@@ -36,7 +36,9 @@ struct delta_options {
     bool node_ips_changed; /* since what was applied before */
 };
 
-/* Adds what changes when `before` becomes `after` (NULL = absent). Returns true if a frontend was
- * released that somebody else had been refused. */
+/* owner: the Service's key; lives as long as it has frontends. Adds what changes when `before`
+ * becomes `after` (NULL = absent). Returns true if a frontend was released that somebody else had
+ * been refused. */
 bool agent_delta_add(struct agent_delta *d, struct delta_book *b, const struct delta_options *o,
-                     const struct model_service *before, const struct model_service *after);
+                     const char *owner, const struct model_service *before,
+                     const struct model_service *after);

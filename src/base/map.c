@@ -5,25 +5,32 @@
 #include "base/assert.h"
 #include "base/hash.h"
 
+/* 24 bytes: a large cluster has a million of them. */
 struct map_slot {
-    uint64_t hash;
+    uint32_t hash; /* the low half */
+    uint32_t key_bytes;
     char *key; /* NULL: never used, or deleted if value is the tombstone */
-    size_t key_bytes;
     void *value;
 };
 
 static char tombstone_mark;
 #define TOMBSTONE ((void *)&tombstone_mark)
 
-void map_done(struct map *m)
+static uint32_t hash_of(struct str key)
 {
-    for (size_t i = 0; i < m->size; i++)
-        free(m->slots[i].key);
-    free(m->slots);
-    *m = (struct map){0};
+    ASSERT(key.n <= UINT32_MAX);
+    return (uint32_t)hash_bytes(key.p, key.n);
 }
 
-static struct map_slot *map_probe(const struct map *m, struct str key, uint64_t hash)
+void map_done(struct map *m)
+{
+    for (size_t i = 0; i < m->size && !m->borrows; i++)
+        free(m->slots[i].key);
+    free(m->slots);
+    *m = (struct map){.borrows = m->borrows};
+}
+
+static struct map_slot *map_probe(const struct map *m, struct str key, uint32_t hash)
 {
     if (!m->size)
         return NULL;
@@ -40,7 +47,7 @@ static struct map_slot *map_probe(const struct map *m, struct str key, uint64_t 
 
 void *map_find(const struct map *m, struct str key)
 {
-    struct map_slot *s = map_probe(m, key, hash_bytes(key.p, key.n));
+    struct map_slot *s = map_probe(m, key, hash_of(key));
     return s ? s->value : NULL;
 }
 
@@ -75,25 +82,29 @@ static void map_grow(struct map *m)
 void *map_put(struct map *m, struct str key, void *value)
 {
     ASSERT(value && value != TOMBSTONE);
-    uint64_t hash = hash_bytes(key.p, key.n);
+    uint32_t hash = hash_of(key);
     struct map_slot *s = map_probe(m, key, hash);
     if (s) {
         void *before = s->value;
         s->value = value;
+        if (m->borrows)
+            s->key = (char *)(uintptr_t)key.p;
         return before;
     }
     map_grow(m);
-    map_insert(m, (struct map_slot){hash, xstrndup(key.p, key.n), key.n, value});
+    char *kept = m->borrows ? (char *)(uintptr_t)key.p : xstrndup(key.p, key.n);
+    map_insert(m, (struct map_slot){hash, (uint32_t)key.n, kept, value});
     return NULL;
 }
 
 void *map_remove(struct map *m, struct str key)
 {
-    struct map_slot *s = map_probe(m, key, hash_bytes(key.p, key.n));
+    struct map_slot *s = map_probe(m, key, hash_of(key));
     if (!s)
         return NULL;
     void *value = s->value;
-    free(s->key);
+    if (!m->borrows)
+        free(s->key);
     *s = (struct map_slot){.value = TOMBSTONE};
     m->used--;
     return value;

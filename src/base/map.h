@@ -12,9 +12,11 @@ struct map_slot;
 
 struct map {
     struct map_slot *slots;
-    size_t size; /* power of two, or 0 */
-    size_t used; /* live entries */
-    size_t full; /* live and deleted entries */
+    size_t size;  /* power of two, or 0 */
+    size_t used;  /* live entries */
+    size_t full;  /* live and deleted entries */
+    bool borrows; /* set while empty: keys are not copied, they belong to the values and live as
+                     long */
 };
 
 void map_done(struct map *m); /* frees keys and table, not the values */

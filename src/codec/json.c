@@ -38,6 +38,45 @@ static size_t text_depth(struct str s)
     return deepest;
 }
 
+/* Bytes of the object or array in front; 0: neither, or it does not end. */
+static size_t nested_bytes(struct str s)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '"')
+            for (i++; i < s.n && s.p[i] != '"'; i++)
+                i += s.p[i] == '\\';
+        else if (c == '{' || c == '[')
+            depth++;
+        else if (c == '}' || c == ']')
+            depth -= depth > 0;
+        if (depth == 0)
+            return c == '}' || c == ']' ? i + 1 : 0;
+    }
+    return 0;
+}
+
+struct str json_text_without(struct str text, const char *name, struct buf *room)
+{
+    char member[80];
+    /* In a string its quotes would be escaped, so that this is a member's name. */
+    int n = snprintf(member, sizeof(member), "\"%s\":", name);
+    ASSERT(n > 0 && (size_t)n < sizeof(member));
+    const char *at = text.n ? memmem(text.p, text.n, member, (size_t)n) : NULL;
+    if (!at)
+        return text;
+    size_t from = (size_t)(at - text.p) + (size_t)n;
+    size_t value = nested_bytes(str_sub(text, from, text.n));
+    if (!value)
+        return text;
+    buf_clear(room);
+    buf_add_str(room, str_sub(text, 0, from));
+    buf_add_cstr(room, "null");
+    buf_add_str(room, str_sub(text, from + value, text.n));
+    return room->failed ? text : buf_str(room);
+}
+
 static int json_error_set(struct err *reterr, const json_error_t *e)
 {
     return err_set(reterr, -EINVAL, NULL, "invalid JSON at line %d column %d: %s", e->line,

@@ -25,6 +25,11 @@ enum { JSON_DEPTH_MAX = 512 };
 int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
                struct err *reterr) NODISCARD;
 
+/* The text with null for the value of the first member of this name, an object or array: what
+ * nobody wants need not be parsed. Whole if there is none; room holds what is made. Checks nothing.
+ */
+struct str json_text_without(struct str text, const char *name, struct buf *room);
+
 /* Compact text appended to b. */
 void json_write(struct buf *b, const json_t *j);
 /* Indented by 4, as kubectl -o json prints. */

@@ -13,17 +13,43 @@ enum {
     DEPTH_MAX = 512,
 };
 
-static int keep(struct json_items *s, char c)
+static bool in_item(const struct json_items *s)
 {
-    bool item = s->in_items && s->depth >= 3;
+    return s->in_items && s->depth >= 3;
+}
+
+static int keep_all(struct json_items *s, struct str text)
+{
+    bool item = in_item(s);
     struct buf *b = item ? &s->item : &s->skeleton;
     if (s->in_items && !item)
         return 0; /* commas and space between items */
-    buf_add_char(b, c);
+    buf_add_str(b, text);
     size_t max = !item               ? SKELETON_BYTES_MAX
                  : s->item_bytes_max ? s->item_bytes_max
                                      : ITEM_BYTES_DEFAULT;
     return b->failed || b->n > max ? -E2BIG : 0;
+}
+
+static int keep(struct json_items *s, char c)
+{
+    return keep_all(s, str_of(&c, 1));
+}
+
+/* Within an item most bytes mean nothing here: how many of those stand in front. */
+static size_t plain_bytes(const struct json_items *s, struct str text)
+{
+    size_t n = 0;
+    if (!in_item(s) || s->escaped)
+        return 0;
+    if (s->in_string)
+        while (n < text.n && text.p[n] != '"' && text.p[n] != '\\')
+            n++;
+    else
+        while (n < text.n && text.p[n] != '"' && text.p[n] != '{' && text.p[n] != '}' &&
+               text.p[n] != '[' && text.p[n] != ']')
+            n++;
+    return n;
 }
 
 static int in_string_char(struct json_items *s, char c)
@@ -75,6 +101,12 @@ int json_items_feed(struct json_items *s, struct str piece,
 {
     int r = 0;
     for (size_t i = 0; i < piece.n && r == 0; i++) {
+        size_t plain = plain_bytes(s, str_sub(piece, i, piece.n));
+        if (plain) {
+            r = keep_all(s, str_sub(piece, i, i + plain));
+            i += plain - 1;
+            continue;
+        }
         char c = piece.p[i];
         if (s->in_string) {
             r = in_string_char(s, c);

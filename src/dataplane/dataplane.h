@@ -112,7 +112,8 @@ struct dataplane_counters {
     /* Connections whose client could not be remembered for affinity, because too many are; of IPv4
      * and IPv6. */
     uint64_t clients_forgotten[2];
-    bool sampled; /* packets move some of these: ask again after a while */
+    bool unsettled; /* settle() has something to do */
+    bool sampled;   /* packets move some of these: settle() again after a while */
 };
 
 struct dataplane;

@@ -40,7 +40,8 @@ struct frontend_state *frontend_table_get(struct frontend_table *t, const struct
         return s;
     s = NEW(struct frontend_state);
     s->key = *k;
-    map_put(&t->map, key_str(k), s);
+    t->map.borrows = true;
+    map_put(&t->map, key_str(&s->key), s);
     return s;
 }
 

@@ -434,19 +434,6 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
     return r;
 }
 
-static void nftables_settle(struct dataplane *d)
-{
-    struct nftables *n = of(d);
-    if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
-        n->counters.failures++;
-    collect_classes(n);
-}
-
-static void nftables_dump(const struct dataplane *d, struct buf *out)
-{
-    frontend_table_dump(&of(d)->table, out);
-}
-
 static void count_forgotten(struct nftables *n)
 {
     n->counters.sampled = nftables_affinity_is_used(&n->affinity);
@@ -461,19 +448,34 @@ static void count_forgotten(struct nftables *n)
     }
 }
 
+static void nftables_settle(struct dataplane *d)
+{
+    struct nftables *n = of(d);
+    if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
+        n->counters.failures++;
+    collect_classes(n);
+    count_forgotten(n);
+}
+
+static void nftables_dump(const struct dataplane *d, struct buf *out)
+{
+    frontend_table_dump(&of(d)->table, out);
+}
+
 static void nftables_counters(const struct dataplane *d, struct dataplane_counters *ret)
 {
     struct nftables *n = of(d);
-    count_forgotten(n);
     *ret = n->counters;
     ret->frontends = n->table.map.used;
     ret->classes = n->n_classes;
+    ret->unsettled = udp_flows_are_pending(&n->flows) || n->n_idle > CLASSES_IDLE_MAX ||
+                     n->counters.sampled != nftables_affinity_is_used(&n->affinity);
 }
 
 static int nftables_repair(struct dataplane *d, struct err *reterr)
 {
     struct nftables *n = of(d);
-    /* Our own deletions of classes are announced too: look before acting. */
+    /* Deletions of other chains are announced too: look before acting. */
     if (!nft_watch_deleted(n->watch, NFTABLES_TABLE) && !n->broken)
         return 0;
     for (unsigned i = 0; i < 2 && !n->broken; i++) {
@@ -530,7 +532,7 @@ int nftables_open(const struct dataplane_config *c, struct dataplane **ret, stru
     if (r == 0)
         r = take_over(n, false, false, reterr);
     if (r == 0)
-        r = nft_watch_new(&n->watch, reterr);
+        r = nft_watch_new(n->nft, &n->watch, reterr);
     udp_flows_note_all(&n->flows);
     if (r < 0) {
         err_prefix(reterr, NULL, "table " NFTABLES_TABLE);

@@ -4,6 +4,8 @@
 #include "dataplane/nftables_changes.h"
 #include "dataplane/affinity.h"
 
+enum { KEPT_BYTES = 16 * 1024 };
+
 struct element {
     char key[40];
     char data[40]; /* the value; of a range, the last key */
@@ -199,12 +201,21 @@ void nftables_changes_count(const struct nftables_changes *c, uint64_t *added, u
         }
 }
 
+/* What a full load needed is not kept for the changes after it. */
+static void empty(struct buf *records)
+{
+    if (records->size > KEPT_BYTES)
+        buf_done(records);
+    else
+        buf_clear(records);
+}
+
 void nftables_changes_clear(struct nftables_changes *c)
 {
     for (unsigned f = 0; f < 2; f++)
         for (int m = 0; m < _NFTABLES_MAP_MAX; m++) {
-            buf_clear(&c->add[f][m]);
-            buf_clear(&c->del[f][m]);
+            empty(&c->add[f][m]);
+            empty(&c->del[f][m]);
         }
     c->n = 0;
 }

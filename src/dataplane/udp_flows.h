@@ -18,6 +18,10 @@ int udp_flows_init(struct udp_flows *u, struct err *reterr) NODISCARD;
 void udp_flows_done(struct udp_flows *u);
 /* The frontend lost endpoints, or came or went. Other protocols are ignored. */
 void udp_flows_note_changed(struct udp_flows *u, const struct frontend_key *k);
+static inline bool udp_flows_are_pending(const struct udp_flows *u)
+{
+    return u->all || u->changed.n > 0;
+}
 /* After a start or a repair: nobody knows what was missed. */
 void udp_flows_note_all(struct udp_flows *u);
 /* Those of the frontend from now on; that some are no more is a change. */

@@ -32,6 +32,7 @@ struct informer_entry {
     uint64_t version; /* of metadata.resourceVersion */
     uint32_t pass;    /* the list pass that saw it last */
     json_t *object;   /* with cache */
+    char key[];
 };
 
 struct informer {
@@ -40,6 +41,7 @@ struct informer {
     void *user;
     char *path;
     char *query; /* encoded selectors, "" or "&labelSelector=…" */
+    bool lean;
     bool cache;
     bool synced;
     struct map entries; /* key -> struct informer_entry */
@@ -47,6 +49,7 @@ struct informer {
     int status;
     struct json_items items;
     struct buf line; /* of the watch stream */
+    struct buf room; /* an object without what is not wanted */
     struct buf error_body;
     char *version;   /* where to watch from; NULL = list first */
     char *continue_; /* next page */
@@ -92,6 +95,7 @@ static void informer_really_free(struct informer *i)
     map_done(&i->entries);
     json_items_done(&i->items);
     buf_done(&i->line);
+    buf_done(&i->room);
     buf_done(&i->error_body);
     free(i->version);
     free(i->continue_);
@@ -142,8 +146,10 @@ static void informer_upsert(struct informer *i, json_t *object)
         return;
     }
     if (!e) {
-        e = NEW(struct informer_entry);
-        map_put_cstr(&i->entries, key, e);
+        e = xcalloc(1, sizeof(*e) + strlen(key) + 1);
+        strcpy(e->key, key);
+        i->entries.borrows = true;
+        map_put_cstr(&i->entries, e->key, e);
     }
     e->version = version;
     e->pass = i->pass;
@@ -261,13 +267,20 @@ static void http_trouble(struct informer *i, int code, const char *text)
 
 /* ---- list ---- */
 
+static int parse(struct informer *i, struct str text, json_t **ret)
+{
+    if (i->lean)
+        text = json_text_without(text, "managedFields", &i->room);
+    return json_parse(text, 0, NULL, ret, NULL);
+}
+
 static int on_list_item(struct str text, void *user)
 {
     struct informer *i = user;
     AUTO_JSON json_t *object = NULL;
     if (i->freed)
         return -ECANCELED;
-    int r = json_parse(text, 0, NULL, &object, NULL);
+    int r = parse(i, text, &object);
     if (r == 0)
         informer_upsert(i, object);
     return r;
@@ -353,7 +366,7 @@ static void on_list_done(struct http_call *call, int code, const char *text, voi
 static void on_event(struct informer *i, struct str line)
 {
     AUTO_JSON json_t *event = NULL;
-    IGNORE_RESULT(json_parse(line, 0, NULL, &event, NULL)); /* NULL then */
+    IGNORE_RESULT(parse(i, line, &event)); /* NULL then */
     const char *type = json_at_str(event, "type");
     json_t *object = json_at(event, "object");
     if (!type || !object || streq(type, "ERROR")) {
@@ -485,6 +498,7 @@ struct informer *informer_start(struct kube_client *c, const struct informer_opt
     i->ops = *ops;
     i->user = user;
     i->path = xstrdup(o->path);
+    i->lean = o->lean;
     i->cache = o->cache;
     if (o->label_selector) {
         buf_add_cstr(&query, "&labelSelector=");

@@ -23,6 +23,7 @@ struct informer_options {
     const char *path; /* /api/v1/services, /apis/discovery.k8s.io/v1/namespaces/x/endpointslices */
     const char *label_selector; /* NULL = all */
     const char *field_selector;
+    bool lean;  /* without metadata.managedFields, a third of what is to be parsed */
     bool cache; /* keep the last object of each key (informer_find); else only keys and versions */
 };
 

@@ -1,10 +1,11 @@
 /* Decoders of Services and EndpointSlices into compact values. Pure; nothing here fails: a port
  * without a number, an address of the wrong family or a hostname where an address belongs is left
- * out, because one bad entry must not take a Service down. */
+ * out, because one bad entry must not take a Service down. Built loosely, kept as one block. */
 #include "kube/types.h"
 
 #include <netinet/in.h>
 
+#include "base/pack.h"
 #include "kube/topology.h"
 
 static char *object_key_dup(const json_t *j)
@@ -100,6 +101,43 @@ static void decode_service_ports(struct service_object *s, const json_t *j)
     }
 }
 
+static struct service_object *service_layout(const struct service_object *from, struct pack *p)
+{
+    struct service_object *s = pack_add(p, from, sizeof(*from), _Alignof(struct service_object)),
+                          o = *from;
+    o.cluster_ips = pack_array(p, from->cluster_ips, from->n_cluster_ips);
+    o.external_ips = pack_array(p, from->external_ips, from->n_external_ips);
+    o.balancer_ips = pack_array(p, from->balancer_ips, from->n_balancer_ips);
+    o.source_ranges = pack_array(p, from->source_ranges, from->n_source_ranges);
+    o.ports = pack_array(p, from->ports, from->n_ports);
+    o.key = pack_text(p, from->key);
+    o.uid = pack_text(p, from->uid);
+    o.external_name = pack_text(p, from->external_name);
+    for (uint16_t i = 0; i < from->n_ports; i++) {
+        char *name = pack_text(p, from->ports[i].name);
+        if (s)
+            o.ports[i].name = name;
+    }
+    if (s)
+        *s = o;
+    return s;
+}
+
+static void loose_service_free(struct service_object *s)
+{
+    for (uint16_t i = 0; i < s->n_ports; i++)
+        free(s->ports[i].name);
+    free(s->key);
+    free(s->uid);
+    free(s->external_name);
+    free(s->cluster_ips);
+    free(s->external_ips);
+    free(s->balancer_ips);
+    free(s->source_ranges);
+    free(s->ports);
+    free(s);
+}
+
 struct service_object *service_object_decode(const json_t *j)
 {
     char *key = object_key_dup(j);
@@ -131,23 +169,13 @@ struct service_object *service_object_decode(const json_t *j)
     decode_service_ips(s, j);
     decode_source_ranges(s, j);
     decode_service_ports(s, j);
-    return s;
+    struct service_object *packed = pack_new(service_layout, s);
+    loose_service_free(s);
+    return packed;
 }
 
 void service_object_free(struct service_object *s)
 {
-    if (!s)
-        return;
-    for (uint16_t i = 0; i < s->n_ports; i++)
-        free(s->ports[i].name);
-    free(s->key);
-    free(s->uid);
-    free(s->external_name);
-    free(s->cluster_ips);
-    free(s->external_ips);
-    free(s->balancer_ips);
-    free(s->source_ranges);
-    free(s->ports);
     free(s);
 }
 
@@ -243,6 +271,50 @@ static void decode_slice_ports(struct slice_object *s, const json_t *j)
     }
 }
 
+static struct slice_object *slice_layout(const struct slice_object *from, struct pack *p)
+{
+    struct slice_object *s = pack_add(p, from, sizeof(*from), _Alignof(struct slice_object)),
+                        o = *from;
+    o.ports = pack_array(p, from->ports, from->n_ports);
+    o.names = pack_array(p, from->names, from->names ? from->n_endpoints : 0);
+    o.endpoints = pack_array(p, from->endpoints, from->n_endpoints);
+    o.addresses = pack_array(p, from->addresses, from->n_endpoints * address_bytes(from));
+    o.key = pack_text(p, from->key);
+    o.service_key = pack_text(p, from->service_key);
+    for (uint32_t i = 0; i < from->n_ports; i++) {
+        char *name = pack_text(p, from->ports[i].name);
+        if (s)
+            o.ports[i].name = name;
+    }
+    for (uint32_t i = 0; from->names && i < from->n_endpoints; i++) {
+        struct slice_endpoint_names names = {.hostname = pack_text(p, from->names[i].hostname),
+                                             .pod = pack_text(p, from->names[i].pod)};
+        if (s)
+            o.names[i] = names;
+    }
+    if (s)
+        *s = o;
+    return s;
+}
+
+/* All but the references to topologies, which the packed one has now. */
+static void loose_slice_free(struct slice_object *s)
+{
+    for (uint32_t i = 0; i < s->n_ports; i++)
+        free(s->ports[i].name);
+    for (uint32_t i = 0; s->names && i < s->n_endpoints; i++) {
+        free(s->names[i].hostname);
+        free(s->names[i].pod);
+    }
+    free(s->key);
+    free(s->service_key);
+    free(s->ports);
+    free(s->endpoints);
+    free(s->addresses);
+    free(s->names);
+    free(s);
+}
+
 struct slice_object *slice_object_decode(const json_t *j, const struct slice_decoding *o)
 {
     const char *service = json_key_str(json_at(j, "metadata.labels"), "kubernetes.io/service-name");
@@ -262,27 +334,16 @@ struct slice_object *slice_object_decode(const json_t *j, const struct slice_dec
         s->family = AF_INET6;
     decode_slice_ports(s, j);
     decode_endpoints(s, j, o->all);
-    return s;
+    struct slice_object *packed = pack_new(slice_layout, s);
+    loose_slice_free(s);
+    return packed;
 }
 
 void slice_object_free(struct slice_object *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->n_ports; i++)
-        free(s->ports[i].name);
-    for (uint32_t i = 0; i < s->n_endpoints; i++) {
+    for (uint32_t i = 0; i < s->n_endpoints; i++)
         intern_unref(s->topologies, s->endpoints[i].topology);
-        if (s->names) {
-            free(s->names[i].hostname);
-            free(s->names[i].pod);
-        }
-    }
-    free(s->key);
-    free(s->service_key);
-    free(s->ports);
-    free(s->endpoints);
-    free(s->addresses);
-    free(s->names);
     free(s);
 }

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include "base/assert.h"
+#include "base/pack.h"
 #include "base/vec.h"
 
 /* How good an endpoint is; what neither is ready nor serves gets nothing. */
@@ -237,6 +238,55 @@ static uint32_t count_local_ready(const struct slice_object *const *slices, size
     return MAX(count[0], count[1]);
 }
 
+static void endpoints_layout(const struct model_endpoints *from, struct pack *p,
+                             struct model_endpoints *ret)
+{
+    struct model_endpoint *v = pack_array(p, from->v, from->n + from->n_draining);
+    if (ret)
+        ret->v = v;
+}
+
+/* A model lives as long as its Service, and there is one of each: one block. */
+static struct model_service *service_layout(const struct model_service *from, struct pack *p)
+{
+    struct model_service *m = pack_add(p, from, sizeof(*from), _Alignof(struct model_service)),
+                         o = *from;
+    o.ports = pack_array(p, from->ports, from->n_ports);
+    o.addresses = pack_array(p, from->addresses, from->n_addresses);
+    o.sources = pack_array(p, from->sources, from->n_sources);
+    for (size_t i = 0; i < from->n_ports; i++)
+        for (unsigned f = 0; f < 2; f++) {
+            struct model_port *port = m ? &o.ports[i] : NULL;
+            endpoints_layout(&from->ports[i].endpoints[f], p, port ? &port->endpoints[f] : NULL);
+            endpoints_layout(&from->ports[i].local[f], p, port ? &port->local[f] : NULL);
+        }
+    o.key = pack_text(p, from->key);
+    for (size_t i = 0; i < from->n_ports; i++) {
+        char *name = pack_text(p, from->ports[i].name);
+        if (m)
+            o.ports[i].name = name;
+    }
+    if (m)
+        *m = o;
+    return m;
+}
+
+static void loose_free(struct model_service *m)
+{
+    for (size_t i = 0; i < m->n_ports; i++) {
+        free(m->ports[i].name);
+        for (unsigned f = 0; f < 2; f++) {
+            free(m->ports[i].endpoints[f].v);
+            free(m->ports[i].local[f].v);
+        }
+    }
+    free(m->key);
+    free(m->addresses);
+    free(m->sources);
+    free(m->ports);
+    free(m);
+}
+
 struct model_service *model_service_new(const struct service_object *s,
                                         const struct slice_object *const *slices, size_t n,
                                         const struct place *place)
@@ -271,7 +321,9 @@ struct model_service *model_service_new(const struct service_object *s,
         port_fill(p, slices, n, place, s->external_local || s->internal_local);
     }
     qsort(m->ports, m->n_ports, sizeof(*m->ports), port_cmp);
-    return m;
+    struct model_service *packed = pack_new(service_layout, m);
+    loose_free(m);
+    return packed;
 }
 
 unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external)
@@ -297,20 +349,8 @@ void model_service_unref(struct model_service *m)
     if (!m)
         return;
     ASSERT(m->refs > 0);
-    if (--m->refs)
-        return;
-    for (size_t i = 0; i < m->n_ports; i++) {
-        free(m->ports[i].name);
-        for (unsigned f = 0; f < 2; f++) {
-            free(m->ports[i].endpoints[f].v);
-            free(m->ports[i].local[f].v);
-        }
-    }
-    free(m->key);
-    free(m->addresses);
-    free(m->sources);
-    free(m->ports);
-    free(m);
+    if (--m->refs == 0)
+        free(m);
 }
 
 /* ---- golden form ---- */

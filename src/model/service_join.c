@@ -7,6 +7,7 @@
 struct service_join *service_join_new(void)
 {
     struct service_join *j = NEW(struct service_join);
+    j->services.borrows = j->slices.borrows = true;
     list_init(&j->dirty);
     return j;
 }
@@ -47,7 +48,7 @@ static struct joined_service *entry_get(struct service_join *j, const char *key)
     if (!s) {
         s = xcalloc(1, sizeof(*s) + strlen(key) + 1);
         strcpy(s->key, key);
-        map_put_cstr(&j->services, key, s);
+        map_put_cstr(&j->services, s->key, s);
     }
     return s;
 }
@@ -93,6 +94,10 @@ void service_join_add_slice(struct service_join *j, struct slice_object **slice)
     service_join_remove_slice(j, str_from((*slice)->key));
     struct joined_service *s = entry_get(j, (*slice)->service_key);
     size_t at = slice_index(s, (*slice)->key);
+    if (!s->slices.v) { /* most have one */
+        s->slices.v = xmalloc(sizeof(*s->slices.v));
+        s->slices.cap = 1;
+    }
     vec_push(&s->slices, NULL);
     memmove(&s->slices.v[at + 1], &s->slices.v[at], (s->slices.n - 1 - at) * sizeof(*s->slices.v));
     map_put_cstr(&j->slices, (*slice)->key, *slice);

@@ -81,6 +81,7 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_read_ahead(ctx, 1); /* a record by one read, not its head and its body by two */
     if (o->cert_pem.n)
         r = load_chain(ctx, o->cert_pem, reterr);
     if (r == 0 && o->key_pem.n)

@@ -3,7 +3,9 @@
  * NFNL_BATCH_BYTES_MAX, below the socket's buffer. */
 #include "nl/nft.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/socket.h>
 
@@ -197,13 +199,29 @@ struct nft_watch {
     char *recv_buf;
 };
 
-int nft_watch_new(struct nft_watch **ret, struct err *reterr)
+/* Each notification names the port of who made the change: our own need wake nobody. */
+static void ignore_own(int watch, int own)
+{
+    struct sockaddr_nl sa = {0};
+    socklen_t len = sizeof(sa);
+    if (getsockname(own, (struct sockaddr *)&sa, &len) < 0)
+        return; /* told of them, then: harmless */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(sa.nl_pid), 0, 1), /* loads are big-endian */
+        BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
+    const struct sock_fprog program = {ARRAY_LEN(code), code};
+    IGNORE_RESULT(setsockopt(watch, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+}
+
+int nft_watch_new(const struct nft *own, struct nft_watch **ret, struct err *reterr)
 {
     struct nl_socket *sock;
     int group = NFNLGRP_NFTABLES;
     int r = nl_socket_new(NETLINK_NETFILTER, &sock, reterr);
     if (r < 0)
         return r;
+    ignore_own(nl_socket_fd(sock), nl_socket_fd(own->sock));
     if (setsockopt(nl_socket_fd(sock), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
         0) {
         r = err_set(reterr, -errno, NULL, "nf_tables notifications: %s", strerror(errno));

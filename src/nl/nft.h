@@ -44,9 +44,10 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
 int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const char *chain,
                       uint64_t *ret, struct err *reterr) NODISCARD;
 
-/* A socket that is told of every change to the ruleset, for noticing the deletion of a table. */
+/* A socket that is told of every change to the ruleset but those made through `own`, for noticing
+ * the deletion of a table. */
 struct nft_watch;
-int nft_watch_new(struct nft_watch **ret, struct err *reterr) NODISCARD;
+int nft_watch_new(const struct nft *own, struct nft_watch **ret, struct err *reterr) NODISCARD;
 void nft_watch_free(struct nft_watch *w);
 int nft_watch_fd(const struct nft_watch *w);
 /* Reads all that waits, without blocking. True: a table of this name was deleted, or messages were

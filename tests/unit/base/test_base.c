@@ -85,6 +85,27 @@ static void test_map(void **state)
     map_done(&m);
 }
 
+/* Keys that belong to the values: the newest value's counts. */
+static void test_map_that_borrows(void **state)
+{
+    struct map m = {.borrows = true};
+    char first[] = "key", second[] = "key";
+    struct str key;
+    (void)state;
+    assert_null(map_put_cstr(&m, first, first));
+    assert_ptr_equal(map_put_cstr(&m, second, second), first);
+    memset(first, 'x', 3);
+    assert_ptr_equal(map_find_cstr(&m, "key"), second);
+    size_t at = 0;
+    assert_true(map_next(&m, &at, &key, NULL));
+    assert_ptr_equal(key.p, second);
+    assert_ptr_equal(map_remove_cstr(&m, second), second);
+    assert_int_equal(m.used, 0);
+    map_put_cstr(&m, second, second);
+    map_done(&m);
+    assert_true(m.borrows);
+}
+
 static void test_buf_cap(void **state)
 {
     AUTO_DONE(buf) struct buf b = {.cap = 10};
@@ -254,11 +275,17 @@ static void test_random_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_str),          cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_map),
-        cmocka_unit_test(test_buf_cap),      cmocka_unit_test(test_buf_survives_failed_allocation),
-        cmocka_unit_test(test_arena),        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_addresses),    cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_str),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map_that_borrows),
+        cmocka_unit_test(test_buf_cap),
+        cmocka_unit_test(test_buf_survives_failed_allocation),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_flags),
         cmocka_unit_test(test_random_names),
     };
     return RUN_TESTS(tests);

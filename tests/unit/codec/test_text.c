@@ -79,6 +79,24 @@ static void test_list_is_split_in_any_pieces(void **state)
     }
 }
 
+static void test_text_without_a_member(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"{\"a\":1,\"m\":[{\"x\":\"]}\\\"\"},[]],\"b\":{}}", "{\"a\":1,\"m\":null,\"b\":{}}"},
+        {"{\"m\":{\"m\":[]}}", "{\"m\":null}"},
+        {"{\"m\":7}", "{\"m\":7}"},
+        {"{\"a\":\"\\\"m\\\":[1]\"}", "{\"a\":\"\\\"m\\\":[1]\"}"}, /* in a string: not a name */
+        {"{\"m\":[1", "{\"m\":[1"},
+        {"{\"m\":", "{\"m\":"},
+        {"", ""}};
+    AUTO_DONE(buf) struct buf room = {0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_str(json_text_without(str_from(rows[i].text), "m", &room), rows[i].want);
+}
+
 static void test_yaml_scalars(void **state)
 {
     AUTO_JSON json_t *j = NULL;
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_json_limits),
         cmocka_unit_test(test_json_paths),
         cmocka_unit_test(test_list_is_split_in_any_pieces),
+        cmocka_unit_test(test_text_without_a_member),
         cmocka_unit_test(test_yaml_scalars),
         cmocka_unit_test(test_yaml_bomb_is_an_error),
         cmocka_unit_test(test_yaml_round_trip),

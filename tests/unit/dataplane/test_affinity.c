@@ -306,6 +306,7 @@ static char asked_by(uint32_t client)
 static uint64_t forgotten(void)
 {
     struct dataplane_counters c;
+    backend->ops->settle(backend);
     backend->ops->counters(backend, &c);
     assert_true(c.sampled);
     assert_int_equal(c.clients_forgotten[1], 0);
