@@ -2,10 +2,10 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 PEERS    ?= $(CURDIR)/build/peers
-# One pytest per suite: each has a conftest of its own.
-E2E       = sh -c 'for suite in tests/e2e/[a-z]*/; do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
+# One pytest per suite: each has a conftest of its own. Not clients: it needs registries.
+E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v /clients/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
+.PHONY: help setup build demo test test-fresh conform upstream clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,11 +60,15 @@ test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; ro
 	@scripts/test-fresh.sh
 
 conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
-	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver coredns
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(PEERS)
+
+clients: build ## third-party clients against a lab (root; Python, npm, Maven, Go and Helm from their registries)
+	@tests/e2e/clients/install.sh $(CURDIR)/build/clients
+	@FAIRLEAD_CLIENTS=$(CURDIR)/build/clients FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/e2e/clients
 
 lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@python3 tools/check-layers.py

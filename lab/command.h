@@ -12,3 +12,4 @@ int down_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int exec_command(int argc, char **argv);
 int kubeconfig_command(int argc, char **argv);
+int image_command(int argc, char **argv);

@@ -23,7 +23,7 @@
 struct builtin {
     const char *name;
     const char *argv[6];
-    bool keeps_args;
+    bool keeps_args;    /* of a mode of fairlead-echo: it knows its original's */
     bool no_entrypoint; /* a tool: the manifest's args are the command, as with Docker's CMD */
 };
 
@@ -35,22 +35,32 @@ static const struct builtin builtins[] = {
     {"nginx", {ECHO, "--http", "80"}, false, false},
     {"httpd", {ECHO, "--http", "80"}, false, false},
     {"caddy", {ECHO, "--http", "80"}, false, false},
-    {"traefik/whoami", {ECHO, "--http", "80"}, false, false},
+    {"traefik/whoami", {ECHO, "--as", "whoami"}, true, false},
     {"nginxdemos/hello", {ECHO, "--http", "80"}, false, false},
-    {"kennethreitz/httpbin", {ECHO, "--http", "80"}, false, false},
-    {"mccutchen/go-httpbin", {ECHO, "--http", "8080"}, false, false},
+    {"kennethreitz/httpbin", {ECHO, "--as", "httpbin"}, true, false},
+    {"mccutchen/go-httpbin", {ECHO, "--as", "go-httpbin"}, true, false},
     {"python", {ECHO, "--http", "8000,8080"}, false, false},
     {"node", {ECHO, "--http", "3000,8080"}, false, false},
     {"hashicorp/http-echo", {ECHO, "--http", "5678"}, false, false},
-    {"ealen/echo-server", {ECHO, "--http", "80"}, false, false},
-    {"e2e-test-images/agnhost", {ECHO, "--http", "8080,9376", "--udp", "8081"}, false, false},
+    {"ealen/echo-server", {ECHO, "--as", "echo-server"}, true, false},
+    {"e2e-test-images/agnhost", {ECHO, "--as", "agnhost"}, true, false},
     {"e2e-test-images/echoserver", {ECHO, "--http", "8080"}, false, false},
     {"e2e-test-images/nginx", {ECHO, "--http", "80"}, false, false},
     {"e2e-test-images/httpd", {ECHO, "--http", "80"}, false, false},
     {"echoserver", {ECHO, "--http", "8080"}, false, false},
     {"google-samples/hello-app", {ECHO, "--http", "8080"}, false, false},
-    {"podinfo", {ECHO, "--http", "9898"}, false, false},
-    {"stefanprodan/podinfo", {ECHO, "--http", "9898"}, false, false},
+    {"podinfo", {ECHO, "--as", "podinfo"}, true, false},
+    {"stefanprodan/podinfo", {ECHO, "--as", "podinfo"}, true, false},
+    {"containous/whoami", {ECHO, "--as", "whoami"}, true, false},
+    {"kuar-demo/kuard-amd64", {ECHO, "--as", "kuard"}, true, false},
+    {"kuar-demo/kuard", {ECHO, "--as", "kuard"}, true, false},
+    {"jmalloc/echo-server", {ECHO, "--as", "jmalloc-echo-server"}, true, false},
+    {"istio/examples-bookinfo-productpage-v1", {ECHO, "--as", "productpage"}, true, false},
+    {"istio/examples-bookinfo-details-v1", {ECHO, "--as", "details"}, true, false},
+    {"istio/examples-bookinfo-ratings-v1", {ECHO, "--as", "ratings"}, true, false},
+    {"istio/examples-bookinfo-reviews-v1", {ECHO, "--as", "reviews-v1"}, true, false},
+    {"istio/examples-bookinfo-reviews-v2", {ECHO, "--as", "reviews-v2"}, true, false},
+    {"istio/examples-bookinfo-reviews-v3", {ECHO, "--as", "reviews-v3"}, true, false},
     {"redis", {ECHO, "--tcp", "6379"}, false, false},
     {"pause", {WAIT}, false, false},
     {"busybox", {WAIT}, false, true},
@@ -109,6 +119,9 @@ static const struct image *builtin_at(size_t i)
     cache[i].command = (char **)(uintptr_t)builtins[i].argv;
     cache[i].keeps_args = builtins[i].keeps_args;
     cache[i].no_entrypoint = builtins[i].no_entrypoint;
+    cache[i].is_mode = builtins[i].argv[1] && streq(builtins[i].argv[1], "--as");
+    cache[i].stands_in =
+        !builtins[i].no_entrypoint && !str_starts(str_from(builtins[i].name), STR("fairlead"));
     return &cache[i];
 }
 
@@ -116,10 +129,10 @@ const struct image *image_find(const struct image_table *t, const char *referenc
 {
     struct str full = str_from(reference), untagged = without_tag(reference),
                name = without_registry(untagged);
-    for (size_t i = 0; i < t->own.n; i++) {
-        const char *own = t->own.v[i].name;
-        if (str_is(full, own) || str_is(untagged, own) || str_is(name, own))
-            return &t->own.v[i];
+    for (size_t i = t->told.n + t->own.n; i-- > 0;) { /* the last one first */
+        const struct image *own = i >= t->own.n ? &t->told.v[i - t->own.n] : &t->own.v[i];
+        if (str_is(full, own->name) || str_is(untagged, own->name) || str_is(name, own->name))
+            return own;
     }
     for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
         if (str_is(name, builtins[i].name))
@@ -134,13 +147,25 @@ void argv_free(char **argv)
     free(argv);
 }
 
+static void image_done(struct image *image)
+{
+    free(image->name);
+    argv_free(image->command);
+}
+
+static void forget_told(struct image_table *t)
+{
+    VEC_FOREACH (image, &t->told)
+        image_done(image);
+    vec_done(&t->told);
+}
+
 void image_table_done(struct image_table *t)
 {
-    VEC_FOREACH (image, &t->own) {
-        free(image->name);
-        argv_free(image->command);
-    }
+    VEC_FOREACH (image, &t->own)
+        image_done(image);
     vec_done(&t->own);
+    forget_told(t);
 }
 
 /* One word of a command, with its quotes removed; NULL at the end, or when a quote does not close.
@@ -170,7 +195,7 @@ static char *next_word(const char **p)
     return buf_take_cstr(&word);
 }
 
-int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
+static int parse(const char *spec, struct image *ret, struct err *reterr)
 {
     const char *eq = strchr(spec, '=');
     VEC(char *) words = {0};
@@ -187,9 +212,32 @@ int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
         return err_set(reterr, -EINVAL, NULL,
                        "--image %s: the command is empty or a quote does not close", spec);
     }
-    struct image image = {xstrndup(spec, (size_t)(eq - spec)), words.v, true, false};
-    vec_push(&t->own, image);
+    *ret = (struct image){.name = xstrndup(spec, (size_t)(eq - spec)),
+                          .command = words.v,
+                          .keeps_args = true,
+                          .stands_in = true};
     return 0;
+}
+
+int image_table_add(struct image_table *t, const char *spec, struct err *reterr)
+{
+    struct image image;
+    int r = parse(spec, &image, reterr);
+    if (r == 0)
+        vec_push(&t->own, image);
+    return r;
+}
+
+void image_table_tell(struct image_table *t, struct str text)
+{
+    struct err ignored;
+    forget_told(t);
+    while (text.p && text.n) {
+        struct image image;
+        AUTO_CHARS char *line = str_dup(str_cut(text, '\n', &text));
+        if (*line && parse(line, &image, &ignored) == 0)
+            vec_push(&t->told, image);
+    }
 }
 
 static size_t argv_count(char *const *argv)

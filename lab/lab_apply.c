@@ -51,7 +51,8 @@ static const char system_manifests[] =
 
 /* ---- sending ---- */
 
-/* Creates the object, or merges it into the one that is there. */
+/* Merges the object into the one that is there, or creates it. In this order: a Service that is
+ * made again is refused for the address that it has itself before it is refused for its name. */
 static int send_object(struct kube_client *c, const json_t *object, bool dry_run,
                        struct err *reterr)
 {
@@ -64,15 +65,19 @@ static int send_object(struct kube_client *c, const json_t *object, bool dry_run
         return r;
     const char *query = dry_run ? "?dryRun=All" : "";
     AUTO_CHARS char *collection = kube_resource_path(&resource, ns ? ns : "default", NULL);
+    AUTO_CHARS char *path = kube_resource_path(&resource, ns ? ns : "default", name);
     AUTO_CHARS char *create = xasprintf("%s%s", collection, query);
-    r = kube_call_wait(c, "POST", create, NULL, object, &reply, reterr);
-    if (r == 0 && reply.status == 409 && name) {
-        AUTO_CHARS char *path = kube_resource_path(&resource, ns ? ns : "default", name);
-        AUTO_CHARS char *merge = xasprintf("%s%s", path, query);
-        kube_reply_done(&reply);
+    AUTO_CHARS char *merge = xasprintf("%s%s", path, query);
+    bool absent = !name;
+    if (name) {
         r = kube_call_wait(c, "PATCH", merge, "application/merge-patch+json", object, &reply,
                            reterr);
+        absent = r == 0 && reply.status == 404;
+        if (absent)
+            kube_reply_done(&reply);
     }
+    if (absent)
+        r = kube_call_wait(c, "POST", create, NULL, object, &reply, reterr);
     if (r == 0 && reply.status >= 300) {
         const char *message = json_at_str(reply.object, "message");
         r = err_set(reterr, reply.status == 404 ? -ENOENT : -EINVAL, NULL, "%s",

@@ -19,6 +19,7 @@ static const struct {
     {"status", status_command, "shows a lab"},
     {"exec", exec_command, "runs a command in a node's network namespace"},
     {"kubeconfig", kubeconfig_command, "prints the kubeconfig of a lab"},
+    {"image", image_command, "says which command stands for an image"},
 };
 
 static void print_help(FILE *f)

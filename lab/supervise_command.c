@@ -273,10 +273,13 @@ static void add_node(struct supervisor *s, unsigned index)
               s->record.plan.v6.ip.family ? prefix_format(&pods_v6, v6) : "");
     add_both(s, c, "internal-ip", FABRIC_INTERNAL, index);
     add_both(s, c, "external-ip", FABRIC_EXTERNAL, index);
+    add_both(s, c, "reserved-ip", FABRIC_API, 0);
+    add_both(s, c, "reserved-ip", FABRIC_HOST, 0);
     if (*n->labels)
         child_arg(c, "--labels=%s", n->labels);
     VEC_FOREACH (image, &s->record.images)
         child_arg(c, "--image=%s", *image);
+    child_arg(c, "--image-dir=%s", s->dir.path);
     struct str v6_cidr;
     if (prefix_parse(str_cut(str_from(s->record.service_cidrs), ',', &v6_cidr), &services) == 0 &&
         prefix_nth(&services, 10, &dns) == 0)

@@ -313,6 +313,59 @@ static int wait_all(struct up *u, struct err *reterr)
     return 0;
 }
 
+static int delete_now(struct up *u, const char *path, struct err *reterr)
+{
+    AUTO_JSON json_t *options = json_pack("{s:s,s:s,s:i}", "kind", "DeleteOptions", "apiVersion",
+                                          "v1", "gracePeriodSeconds", 0);
+    struct kube_reply reply = {0};
+    int r = kube_call_wait(u->client, "DELETE", path, NULL, options, &reply, reterr);
+    kube_reply_done(&reply);
+    return r;
+}
+
+/* The Node, then what was bound to it: nobody is there to end it. */
+static int forget_node(struct up *u, const char *name, struct err *reterr)
+{
+    AUTO_CHARS char *node = xasprintf("/api/v1/nodes/%s", name);
+    AUTO_CHARS char *pods = xasprintf("/api/v1/pods?fieldSelector=spec.nodeName%%3D%s", name);
+    struct kube_reply reply = {0};
+    json_t *pod;
+    size_t i;
+    int r = delete_now(u, node, reterr);
+    if (r == 0)
+        r = kube_call_wait(u->client, "GET", pods, NULL, NULL, &reply, reterr);
+    json_array_foreach(json_at(reply.object, "items"), i, pod)
+    {
+        AUTO_CHARS char *path =
+            xasprintf("/api/v1/namespaces/%s/pods/%s", json_at_str(pod, "metadata.namespace"),
+                      json_at_str(pod, "metadata.name"));
+        r = r < 0 ? r : delete_now(u, path, reterr);
+    }
+    kube_reply_done(&reply);
+    return r;
+}
+
+/* Nodes of an earlier life of this lab that it has no more: their pods start on those it has. Nodes
+ * that somebody else made are none of ours. */
+static int forget_nodes(struct up *u, struct err *reterr)
+{
+    struct kube_reply reply = {0};
+    json_t *node;
+    size_t i;
+    int r = kube_call_wait(u->client, "GET", "/api/v1/nodes", NULL, NULL, &reply, reterr);
+    json_array_foreach(json_at(reply.object, "items"), i, node)
+    {
+        const char *name = json_at_str(node, "metadata.name"),
+                   *runtime = json_at_str(node, "status.nodeInfo.containerRuntimeVersion");
+        bool known = !runtime || !str_starts(str_from(runtime), STR("fairlead://"));
+        VEC_FOREACH (n, &u->record.nodes)
+            known = known || streq(n->name, name);
+        r = known || r < 0 ? r : forget_node(u, name, reterr);
+    }
+    kube_reply_done(&reply);
+    return r;
+}
+
 /* ---- the command ---- */
 
 static void print_ending(struct up *u)
@@ -356,7 +409,9 @@ static int run(struct up *u, struct err *reterr)
     if (r < 0)
         return r;
     say(u, "API server answers at %s", u->config->server);
-    r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
+    r = forget_nodes(u, reterr);
+    if (r == 0)
+        r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
     if (r < 0)
         return r;
     u->hint =

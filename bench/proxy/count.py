@@ -21,6 +21,7 @@ import time
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 RECORD = pathlib.Path(__file__).with_name("counts.json")
 PROGRAMS = {"relay": ["bench/relay"], "relay-conn": ["bench/relay-conn"]}
+HEADS = {"read a head": "read", "write a head": "write"}
 SYSTEM_CALLS = {"recv", "recvfrom", "recvmsg", "read", "readv", "send", "sendto", "sendmsg", "write", "writev", "epoll_wait", "epoll_pwait", "epoll_ctl", "accept4", "connect", "close",
                 "timerfd_settime"}
 ALLOCATIONS = {"malloc", "calloc", "realloc"}
@@ -43,7 +44,7 @@ def wait_for(port):
     sys.exit(f"count: nobody listens on {port}")
 
 
-def count(argv, requests, origin, directory):
+def count_proxy(argv, requests, origin, directory):
     """Instructions, and calls of libc's functions, of a whole run."""
     port, out = free_port(), directory / f"{requests}.out"
     process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv, str(port), str(origin)], stderr=subprocess.PIPE, text=True)
@@ -53,6 +54,16 @@ def count(argv, requests, origin, directory):
     finally:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
+    return read_counts(out, err)
+
+
+def count_heads(what, times, directory):
+    out = directory / f"{times}.out"
+    done = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", BUILD / "bench/bench-http1", what, str(times)], capture_output=True, text=True, check=True)
+    return read_counts(out, done.stderr)
+
+
+def read_counts(out, err):
     text = out.read_text()
     total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
     if not total:
@@ -69,10 +80,11 @@ def count(argv, requests, origin, directory):
     return int(total[1]), calls
 
 
-def per_request(argv, origin):
+def per_request(count):
+    """What one request more costs; count(requests, directory) counts a run."""
     with tempfile.TemporaryDirectory(prefix="count-proxy.") as name:
-        few, few_calls = count(argv, FEW, origin, pathlib.Path(name))
-        many, many_calls = count(argv, MANY, origin, pathlib.Path(name))
+        few, few_calls = count(FEW, pathlib.Path(name))
+        many, many_calls = count(MANY, pathlib.Path(name))
     calls = {n: (many_calls[n] - few_calls[n]) / (MANY - FEW) for n in many_calls}
 
     def total(of):
@@ -85,10 +97,11 @@ def main():
     origin = subprocess.Popen([BUILD / "bench/proxy-origin", str(origin_port)])
     try:
         wait_for(origin_port)
-        found = {name: per_request([str(BUILD / argv[0]), *argv[1:]], origin_port) for name, argv in PROGRAMS.items()}
+        found = {name: per_request(lambda n, d, argv=argv: count_proxy([str(BUILD / argv[0]), *argv[1:]], n, origin_port, d)) for name, argv in PROGRAMS.items()}
+        found |= {name: per_request(lambda n, d, what=what: count_heads(what, n, d)) for name, what in HEADS.items()}
     finally:
         origin.terminate()
-    print("| a request of | instructions | system calls | allocations |\n|---|---|---|---|")
+    print("| per request | instructions | system calls | allocations |\n|---|---|---|---|")
     for name, counts in found.items():
         print(f"| {name} | " + " | ".join(str(v) for v in counts.values()) + " |")
     if "--update" in sys.argv:

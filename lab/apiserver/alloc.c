@@ -1,8 +1,8 @@
 /* The index of what Services hold, so that an allocation is a look-up however many Services there
  * are.
  *
- * Owns one map from the text of an address or PROTOCOL/PORT to the uid of its Service. A health
- * check port counts as TCP. */
+ * Owns one map from the text of an address or port/NUMBER to the uid of its Service. A number
+ * belongs to one Service, whatever the protocol, health check ports included. */
 #include "lab/apiserver/alloc.h"
 
 #include <inttypes.h>
@@ -20,9 +20,9 @@ void alloc_done(struct alloc *a)
     map_done(&a->owners);
 }
 
-static const char *port_key(const char *protocol, int64_t port, char ret[KEY_BYTES])
+static const char *port_key(int64_t port, char ret[KEY_BYTES])
 {
-    snprintf(ret, KEY_BYTES, "%.8s/%" PRId64, protocol ? protocol : "TCP", port);
+    snprintf(ret, KEY_BYTES, "port/%" PRId64, port);
     return ret;
 }
 
@@ -50,9 +50,9 @@ static void each_holding(const json_t *service,
                        v) if (json_is_string(v) && !streq(json_string_value(v), "None"))
         fn(a, address_key(json_string_value(v), key), uid);
     json_array_foreach(json_at(service, "spec.ports"), i, v) if (json_at_int(v, "nodePort", 0))
-        fn(a, port_key(json_at_str(v, "protocol"), json_at_int(v, "nodePort", 0), key), uid);
+        fn(a, port_key(json_at_int(v, "nodePort", 0), key), uid);
     if (health)
-        fn(a, port_key("TCP", health, key), uid);
+        fn(a, port_key(health, key), uid);
 }
 
 static void take(struct alloc *a, const char *key, const char *uid)
@@ -83,9 +83,9 @@ bool alloc_address_taken(const struct alloc *a, const char *ip, const char *uid)
     return owner && !streq(owner, uid);
 }
 
-bool alloc_port_taken(const struct alloc *a, const char *protocol, int64_t port, const char *uid)
+bool alloc_port_taken(const struct alloc *a, int64_t port, const char *uid)
 {
     char key[KEY_BYTES];
-    const char *owner = map_find_cstr(&a->owners, port_key(protocol, port, key));
+    const char *owner = map_find_cstr(&a->owners, port_key(port, key));
     return owner && !streq(owner, uid);
 }

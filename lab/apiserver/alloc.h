@@ -6,7 +6,7 @@
 #include "codec/json.h"
 
 struct alloc {
-    struct map owners; /* "10.96.0.7", "TCP/30080" -> uid (owned) */
+    struct map owners; /* "10.96.0.7", "port/30080" -> uid (owned) */
 };
 
 void alloc_done(struct alloc *a);
@@ -16,4 +16,4 @@ void alloc_take(struct alloc *a, const json_t *service);
 void alloc_release(struct alloc *a, const json_t *service);
 /* Does somebody else than uid (which may be NULL) hold it? */
 bool alloc_address_taken(const struct alloc *a, const char *ip, const char *uid);
-bool alloc_port_taken(const struct alloc *a, const char *protocol, int64_t port, const char *uid);
+bool alloc_port_taken(const struct alloc *a, int64_t port, const char *uid);

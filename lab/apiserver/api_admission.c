@@ -69,7 +69,7 @@ static bool account_forbids_token(struct api_request *r, const char *account)
     struct object *o = find_account(r, account);
     if (!o)
         return false;
-    AUTO_JSON json_t *j = api_tree(o);
+    AUTO_JSON json_t *j = object_tree(o);
     return json_is_false(json_object_get(j, "automountServiceAccountToken"));
 }
 

@@ -2,9 +2,8 @@
  * shows them to people. */
 #include <stdio.h>
 
+#include "codec/yaml.h"
 #include "lab/apiserver/api_priv.h"
-
-static const struct http_header content_json = {{"Content-Type", 12}, {"application/json", 16}};
 
 void api_request_free(struct api_request *r)
 {
@@ -32,31 +31,53 @@ void api_warn(struct api_request *r, const char *text)
     buf_add_char(&r->warnings, '\n');
 }
 
-/* Answers and ends the request. */
-static void reply(struct api_request *r, int status, struct bytes *body)
+size_t api_headers(struct api_request *r, struct http_header headers[API_HEADERS_MAX], size_t n)
 {
-    struct http_header headers[20];
-    size_t n = 0;
     struct str rest = buf_str(&r->warnings);
-    headers[n++] = content_json;
-    while (rest.p && rest.n && n < ARRAY_LEN(headers)) {
+    headers[n++] = (struct http_header){STR("Audit-Id"), str_from(r->audit_id)};
+    headers[n++] = (struct http_header){STR("Cache-Control"), STR("no-cache, private")};
+    headers[n++] = (struct http_header){STR("Date"), str_from(r->date)};
+    while (rest.p && rest.n && n < API_HEADERS_MAX) {
         struct str line = str_cut(rest, '\n', &rest);
         if (line.n)
             headers[n++] = (struct http_header){STR("Warning"), line};
     }
+    return n;
+}
+
+/* Answers and ends the request. */
+static void reply(struct api_request *r, int status, struct bytes *body)
+{
+    struct http_header headers[API_HEADERS_MAX];
+    size_t n = 0;
+    headers[n++] = (struct http_header){STR("Content-Type"), r->yaml ? STR("application/yaml")
+                                                                     : STR("application/json")};
     if (status == 429)
-        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
-            (struct http_header){STR("Retry-After"), STR("1")};
+        headers[n++] = (struct http_header){STR("Retry-After"), STR("1")};
     if (status == 401)
-        headers[n < ARRAY_LEN(headers) ? n++ : n - 1] =
-            (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
+        headers[n++] = (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
+    n = api_headers(r, headers, n);
     http_exchange_reply_bytes(r->exchange, status, headers, n, body);
     api_request_free(r);
 }
 
+/* The same in the form that was asked for; our own compact JSON in. */
+static struct bytes *in_form(const struct api_request *r, struct str json)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_JSON json_t *tree = NULL;
+    if ((!r->yaml && !r->pretty) || json_parse(json, 0, NULL, &tree, NULL) < 0)
+        return bytes_new(json);
+    if (r->yaml)
+        yaml_write(&b, tree);
+    else
+        json_write_indented(&b, tree);
+    return bytes_new(buf_str(&b));
+}
+
 void api_reply_json(struct api_request *r, int status, struct str json)
 {
-    struct bytes *body = bytes_new(json);
+    struct bytes *body = in_form(r, json);
     reply(r, status, body);
     bytes_unref(body);
 }
@@ -70,12 +91,12 @@ void api_reply_object(struct api_request *r, int status, const json_t *object)
 
 void api_reply_stored(struct api_request *r, int status, const struct object *o)
 {
-    if (r->view == API_VIEW_JSON && !r->kind->from_stored) {
+    if (r->view == API_VIEW_JSON && !r->kind->from_stored && !r->yaml && !r->pretty) {
         reply(r, status, o->json);
         return;
     }
     AUTO_DONE(buf) struct buf b = {0};
-    api_view_write(&b, r->view, r->kind, (struct object *)(uintptr_t)o);
+    api_view_write(&b, r->view, r->kind, (struct object *)(uintptr_t)o, true);
     api_reply_json(r, status, buf_str(&b));
 }
 

@@ -12,29 +12,6 @@
 #include "kube/schema_tables.h"
 #include "lab/apiserver/api_priv.h"
 
-void api_user_done(struct api_user *u)
-{
-    free(u->name);
-    for (size_t i = 0; i < u->n_groups; i++)
-        free(u->groups[i]);
-    free(u->groups);
-    *u = (struct api_user){0};
-}
-
-static void add_group(struct api_user *u, struct str group)
-{
-    struct {
-        char **v;
-        size_t n, cap;
-    } groups = {u->groups, u->n_groups, u->cap_groups};
-    if (!group.n)
-        return;
-    vec_push(&groups, str_dup(group));
-    u->groups = groups.v;
-    u->n_groups = groups.n;
-    u->cap_groups = groups.cap;
-}
-
 static bool by_certificate(struct conn *c, struct api_user *ret)
 {
     AUTO_DONE(buf) struct buf cn = {0};
@@ -45,7 +22,7 @@ static bool by_certificate(struct conn *c, struct api_user *ret)
     ret->name = str_dup(buf_str(&cn));
     rest = buf_str(&orgs);
     while (rest.p)
-        add_group(ret, str_cut(rest, '\n', &rest));
+        api_user_add_group(ret, str_cut(rest, '\n', &rest));
     return true;
 }
 
@@ -67,7 +44,7 @@ static bool by_static_token(const struct api_server *s, struct str token, struct
     if (groups.n >= 2 && groups.p[0] == '"')
         groups = str_sub(groups, 1, groups.n - 1);
     while (groups.p)
-        add_group(ret, str_trim(str_cut(groups, ',', &groups)));
+        api_user_add_group(ret, str_trim(str_cut(groups, ',', &groups)));
     return true;
 }
 
@@ -141,8 +118,8 @@ static bool by_account_token(struct api_server *s, struct str token, const json_
     const char *ns = json_at_str(json_object_get(claims, "kubernetes.io"), "namespace");
     AUTO_CHARS char *group = xasprintf("system:serviceaccounts:%s", ns);
     ret->name = xstrdup(sub ? sub : "");
-    add_group(ret, STR("system:serviceaccounts"));
-    add_group(ret, str_from(group));
+    api_user_add_group(ret, STR("system:serviceaccounts"));
+    api_user_add_group(ret, str_from(group));
     *ret_for = TAKE(meant);
     return true;
 }
@@ -175,7 +152,7 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
     }
     if (!known)
         return -EACCES;
-    add_group(ret, STR("system:authenticated"));
+    api_user_add_group(ret, STR("system:authenticated"));
     return 0;
 }
 
@@ -199,7 +176,7 @@ static bool read_bound_object(struct api_request *r, const json_t *ref, json_t *
         api_status(r, 404, "NotFound", details, "pods \"%s\" not found", name);
         return false;
     }
-    AUTO_JSON json_t *tree = api_tree(pod);
+    AUTO_JSON json_t *tree = object_tree(pod);
     if (!streq(json_at_str(tree, "spec.serviceAccountName"), r->name)) {
         AUTO_CHARS char *account = xstrdup(r->name);
         api_status(r, 400, "BadRequest", NULL,
@@ -238,6 +215,21 @@ static bool check_expiration(struct api_request *r, int64_t seconds)
     return good;
 }
 
+/* {"alg":…,"kid":…}: the key is named as /openid/v1/jwks names it. */
+static int write_head(struct api_request *r, struct buf *token, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf head = {0};
+    AUTO_DONE(buf) struct buf kid = {0};
+    uint8_t point[64], id[32];
+    int code = tls_es256_public(buf_str(&r->server->config.sa_key), point, id, reterr);
+    if (code < 0)
+        return code;
+    base64url_encode(str_of((const char *)id, sizeof(id)), &kid);
+    buf_addf(&head, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", buf_cstr(&kid));
+    base64url_encode(buf_str(&head), token);
+    return 0;
+}
+
 /* serviceaccounts/token (TokenRequest, authentication.k8s.io/v1). */
 void api_token_request(struct api_request *r)
 {
@@ -274,7 +266,10 @@ void api_token_request(struct api_request *r)
     if (bound)
         json_object_set(json_object_get(claims, "kubernetes.io"), "pod", bound);
     json_write(&payload, claims);
-    base64url_encode(STR("{\"alg\":\"ES256\",\"typ\":\"JWT\"}"), &token);
+    if (write_head(r, &token, &err) < 0) {
+        api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
+        return;
+    }
     buf_add_char(&token, '.');
     base64url_encode(buf_str(&payload), &token);
     if (tls_es256_sign(buf_str(&r->server->config.sa_key), buf_str(&token), sig, &err) < 0) {

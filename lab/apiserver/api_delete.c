@@ -23,6 +23,39 @@ struct delete_options {
     bool dry_run;
 };
 
+/* The three that follow: false = answered. */
+static bool orphan_fits(struct api_request *r, const json_t *orphan, const char *policy)
+{
+    return !orphan || !*policy ||
+           api_invalid_option(r, "DeleteOptions", "propagationPolicy", "FieldValueInvalid",
+                              "Invalid value: orphanDependents and propagationPolicy cannot be "
+                              "both set");
+}
+
+static bool policy_is_known(struct api_request *r, const char *policy)
+{
+    if (!*policy || streq(policy, "Background") || streq(policy, "Foreground") ||
+        streq(policy, "Orphan"))
+        return true;
+    AUTO_CHARS char *message = xasprintf("Unsupported value: \"%s\": supported values: "
+                                         "\"Foreground\", \"Background\", \"Orphan\"",
+                                         policy);
+    return api_invalid_option(r, "DeleteOptions", "propagationPolicy", "FieldValueNotSupported",
+                              message);
+}
+
+static bool dry_run_is_known(struct api_request *r, const json_t *body)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(body, "dryRun"), i, v) if (
+        !streq(json_string_value(v),
+               "All")) return api_invalid_option(r, "DeleteOptions", "dryRun",
+                                                 "FieldValueNotSupported",
+                                                 "Unsupported value: supported values: \"All\"");
+    return true;
+}
+
 /* From a DeleteOptions (NULL: none) and the query; false: answered. */
 static bool take_options(struct api_request *r, const json_t *body, struct delete_options *o)
 {
@@ -39,22 +72,17 @@ static bool take_options(struct api_request *r, const json_t *body, struct delet
         o->grace_s = (int64_t)v;
     const char *body_policy = json_key_str(body, "propagationPolicy");
     snprintf(o->policy, sizeof(o->policy), "%s", policy ? policy : body_policy ? body_policy : "");
-    if (json_is_true(json_object_get(body, "orphanDependents")))
+    const json_t *orphan = json_object_get(body, "orphanDependents");
+    if (!orphan_fits(r, orphan, o->policy))
+        return false;
+    if (json_is_true(orphan))
         snprintf(o->policy, sizeof(o->policy), "Orphan");
     const char *uid = json_at_str(body, "preconditions.uid"),
                *version = json_at_str(body, "preconditions.resourceVersion");
     snprintf(o->uid, sizeof(o->uid), "%s", uid ? uid : "");
     snprintf(o->version, sizeof(o->version), "%s", version ? version : "");
     o->dry_run = r->dry_run || json_array_size(json_object_get(body, "dryRun")) > 0;
-    if (*o->policy && !streq(o->policy, "Background") && !streq(o->policy, "Foreground") &&
-        !streq(o->policy, "Orphan")) {
-        api_status(r, 422, "Invalid", NULL,
-                   "DeleteOptions is invalid: propagationPolicy: Unsupported value: \"%s\": "
-                   "supported values: \"Foreground\", \"Background\", \"Orphan\"",
-                   o->policy);
-        return false;
-    }
-    return true;
+    return policy_is_known(r, o->policy) && dry_run_is_known(r, body);
 }
 
 /* The body is the DeleteOptions; false: answered. */
@@ -180,7 +208,7 @@ static bool is_protected(const struct api_kind *k, const struct object *o)
 
 static void reply_gone(struct api_request *r, const struct object *old)
 {
-    if (streq(r->kind->kind, "Pod")) {
+    if (r->kind->deleted_shown) {
         api_reply_stored(r, 200, old);
         return;
     }
@@ -212,7 +240,7 @@ static bool delete_one(struct api_request *r, const struct delete_options *o, st
         return false;
     }
     object_ref(old);
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     bool changed = mark(r->kind, object, o);
     if (!o->dry_run && (changed || !is_held(r->kind, object)))
         code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
@@ -288,7 +316,7 @@ void api_delete_collection(struct api_request *r)
     api_view_list_begin(&b, API_VIEW_JSON, r->kind);
     for (size_t i = 0; i < chosen.n; i++) {
         api_view_list_item(&b, API_VIEW_JSON, r->kind, chosen.v[i], i == 0);
-        AUTO_JSON json_t *object = api_tree(chosen.v[i]);
+        AUTO_JSON json_t *object = object_tree(chosen.v[i]);
         struct object *stored;
         if (code >= 0 && !o.dry_run && (mark(r->kind, object, &o) || !is_held(r->kind, object)))
             code = delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);

@@ -1,7 +1,7 @@
 /* Discovery: versions, groups, resources (plain and aggregated), OpenAPI. Answers are built from
  * the table of kinds at the first request and kept. Traps known from kubectl 1.20 to 1.33:
- * /openapi/v2 must exist as protobuf with a content type without '@', aggregated discovery is asked
- * for in two versions, plain lists must stay. */
+ * /openapi/v2 must exist as protobuf with a content type without '@', aggregated discovery is
+ * served as v2 only, plain lists must stay. */
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -46,10 +46,16 @@ static void each_subresource(const struct api_kind *k,
             {"ephemeralcontainers", "Pod", NULL, NULL, "get patch update"},
             {"eviction", "Eviction", "policy", "v1", "create"},
             {"exec", "PodExecOptions", NULL, NULL, "create get"},
-            {"log", "Pod", NULL, NULL, "get"}};
+            {"log", "Pod", NULL, NULL, "get"},
+            {"proxy", "PodProxyOptions", NULL, NULL, "create delete get patch update"}};
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);
     }
+    if (streq(k->kind, "Service"))
+        fn(k,
+           &(struct subresource){"proxy", "ServiceProxyOptions", NULL, NULL,
+                                 "create delete get patch update"},
+           user);
     if (streq(k->kind, "Namespace"))
         fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
     if (streq(k->kind, "ServiceAccount"))
@@ -161,7 +167,7 @@ static json_t *group_item(json_t *items, const char *group, const char *version)
     return json_array_get(json_object_get(item, "versions"), 0);
 }
 
-static json_t *aggregated(bool core, const char *api_version)
+static json_t *aggregated(bool core)
 {
     json_t *items = json_array();
     for (size_t i = 0; i < api_kinds_n; i++)
@@ -171,7 +177,7 @@ static json_t *aggregated(bool core, const char *api_version)
                                 "resources"),
                 aggregated_resource(&api_kinds[i]));
     return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
-                     api_version, "metadata", "items", items);
+                     "apidiscovery.k8s.io/v2", "metadata", "items", items);
 }
 
 static json_t *group_list(void)
@@ -217,6 +223,8 @@ static void reply_typed(struct api_request *r, const char *type, struct str body
         {STR("ETag"), str_from(etag)},
         {STR("Vary"), STR("Accept")},
         {STR("Cache-Control"), STR("public")},
+        {STR("Audit-Id"), str_from(r->audit_id)},
+        {STR("Date"), str_from(r->date)},
     };
     if (etag_is_known(r, etag))
         http_exchange_reply(r->exchange, 304, headers + 1, ARRAY_LEN(headers) - 1, STR(""));
@@ -232,15 +240,12 @@ static void reply_typed_object(struct api_request *r, const json_t *object)
     reply_typed(r, "application/json", buf_str(&b));
 }
 
-static void reply_aggregated(struct api_request *r, bool core, bool v2)
+static void reply_aggregated(struct api_request *r, bool core)
 {
-    AUTO_JSON json_t *list =
-        aggregated(core, v2 ? "apidiscovery.k8s.io/v2" : "apidiscovery.k8s.io/v2beta1");
+    AUTO_JSON json_t *list = aggregated(core);
     AUTO_DONE(buf) struct buf b = {0};
     json_write(&b, list);
-    reply_typed(r,
-                v2 ? "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-                   : "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+    reply_typed(r, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
                 buf_str(&b));
 }
 
@@ -352,9 +357,16 @@ static bool discovery_root(struct api_request *r, bool core)
     struct str accept = http_exchange_header(r->exchange, "accept");
     bool v2 = str_contains(accept, STR("v=v2;")) || str_ends(accept, STR("v=v2")) ||
               str_contains(accept, STR("v=v2,"));
-    bool v2beta1 = str_contains(accept, STR("v=v2beta1"));
-    if (str_contains(accept, STR("APIGroupDiscoveryList")) && (v2 || v2beta1)) {
-        reply_aggregated(r, core, v2);
+    struct str rest = accept;
+    bool plain = !accept.n; /* something that is no aggregated list is taken, too */
+    while (rest.p)
+        plain = !str_contains(str_cut(rest, ',', &rest), STR("as=APIGroupDiscoveryList")) || plain;
+    if (str_contains(accept, STR("APIGroupDiscoveryList")) && v2) {
+        reply_aggregated(r, core);
+    } else if (!plain) {
+        api_status(r, 406, "NotAcceptable", NULL,
+                   "only the following media types are accepted: application/json, "
+                   "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
     } else if (core) {
         versions(r);
     } else {
@@ -395,12 +407,54 @@ static bool group_path(struct api_request *r, struct str rest, bool core)
     return list != NULL;
 }
 
+static void add_path(json_t *list, const char *path)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(list, i, v) if (streq(json_string_value(v), path)) return;
+    json_array_append_new(list, json_string(path));
+}
+
+/* What may be asked for, as the root lists it. */
+static void paths(struct api_request *r)
+{
+    static const char *const fixed[] = {"/.well-known/openid-configuration",
+                                        "/api",
+                                        "/api/v1",
+                                        "/apis",
+                                        "/healthz",
+                                        "/livez",
+                                        "/metrics",
+                                        "/openapi/v2",
+                                        "/openapi/v3",
+                                        "/openid/v1/jwks",
+                                        "/readyz",
+                                        "/version"};
+    json_t *list = json_array();
+    AUTO_JSON json_t *o = json_pack("{s:o}", "paths", list);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        add_path(list, fixed[i]);
+    for (size_t i = 0; i < api_kinds_n; i++) {
+        AUTO_CHARS char *group = xasprintf("/apis/%s", api_kinds[i].group);
+        AUTO_CHARS char *version = xasprintf("/apis/%s", api_kind_group_version(&api_kinds[i]));
+        if (!*api_kinds[i].group)
+            continue;
+        add_path(list, group);
+        add_path(list, version);
+    }
+    api_reply_object(r, 200, o);
+}
+
 bool api_discovery(struct api_request *r, struct str path)
 {
     if (str_ends(path, STR("/")) && path.n > 1)
         path = str_sub(path, 0, path.n - 1);
     if (!str_is(http_exchange_method(r->exchange), "GET"))
         return false;
+    if (str_is(path, "/")) {
+        paths(r);
+        return true;
+    }
     if (str_is(path, "/api") || str_is(path, "/apis"))
         return discovery_root(r, str_is(path, "/api"));
     if (str_is(path, "/version"))

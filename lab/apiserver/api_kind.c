@@ -25,8 +25,9 @@ const struct api_kind api_kinds[] = {
     {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
      .namespaced = true, .validate = validate_configmap},
     {ROW("", "Endpoints", "endpoints", "endpoints", endpoints, endpoints), .short_names = {"ep"},
-     .namespaced = true, .validate = validate_endpoints},
-    {ROW("", "Event", "events", "event", event, event), .short_names = {"ev"}, .namespaced = true,
+     .created_by_update = true, .namespaced = true, .validate = validate_endpoints},
+    {ROW("", "Event", "events", "event", event, event), .short_names = {"ev"},
+     .created_by_update = true, .namespaced = true,
      .field_paths = {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
                      "involvedObject.uid", "involvedObject.apiVersion",
                      "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
@@ -37,24 +38,26 @@ const struct api_kind api_kinds[] = {
      .set_defaults = default_namespace},
     {ROW("", "Node", "nodes", "node", node, node), .short_names = {"no"}, .has_status = true,
      .field_paths = {"spec.unschedulable"}, .validate = validate_node},
-    {ROW("", "Pod", "pods", "pod", pod, pod), .short_names = {"po"}, .namespaced = true,
-     .in_all = true, .has_status = true,
+    {ROW("", "Pod", "pods", "pod", pod, pod), .short_names = {"po"}, .deleted_shown = true,
+     .has_proxy = true, .namespaced = true, .in_all = true, .has_status = true,
      .field_paths = {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
                      "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
-                     "status.nominatedNodeName"},
+                     "status.podIPs", "status.nominatedNodeName"},
      .set_defaults = default_pod, .validate = validate_pod},
     {ROW("", "ReplicationController", "replicationcontrollers", "replicationcontroller",
          replication_controller, replicaset),
-     .short_names = {"rc"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"},
-     .set_defaults = default_replication_controller, .validate = validate_replication_controller},
+     .short_names = {"rc"}, .deleted_shown = true, .namespaced = true, .in_all = true,
+     .has_status = true, .has_scale = true, .counts_generation = true,
+     .field_paths = {"status.replicas"}, .set_defaults = default_replication_controller,
+     .validate = validate_replication_controller},
     {ROW("", "Secret", "secrets", "secret", secret, secret), .namespaced = true,
      .field_paths = {"type"}, .set_defaults = default_secret, .validate = validate_secret},
     {ROW("", "ServiceAccount", "serviceaccounts", "serviceaccount", service_account,
          serviceaccount),
-     .short_names = {"sa"}, .namespaced = true},
+     .short_names = {"sa"}, .deleted_shown = true, .namespaced = true},
     {ROW("", "Service", "services", "service", service, service), .short_names = {"svc"},
-     .name_form = NAME_LABEL_1035, .namespaced = true, .in_all = true, .has_status = true,
+     .has_proxy = true, .name_form = NAME_LABEL, .created_by_update = true, .deleted_shown = true,
+     .namespaced = true, .in_all = true, .has_status = true,
      .field_paths = {"spec.clusterIP", "spec.type"}, .set_defaults = default_service,
      .validate = validate_service},
     {ROW("apps", "Deployment", "deployments", "deployment", deployment, deployment),
@@ -63,8 +66,8 @@ const struct api_kind api_kinds[] = {
      .validate = validate_deployment},
     {ROW("apps", "ReplicaSet", "replicasets", "replicaset", replica_set, replicaset),
      .short_names = {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
-     .has_scale = true, .counts_generation = true, .field_paths = {"status.replicas"},
-     .set_defaults = default_pod_template, .validate = validate_replicaset},
+     .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,
+     .validate = validate_replicaset},
     REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
            self_subject_review),
     REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
@@ -74,13 +77,14 @@ const struct api_kind api_kinds[] = {
            "selfsubjectrulesreview", self_subject_rules_review),
     REVIEW("authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews",
            "subjectaccessreview", subject_access_review),
-    {ROW("coordination.k8s.io", "Lease", "leases", "lease", lease, lease), .namespaced = true},
+    {ROW("coordination.k8s.io", "Lease", "leases", "lease", lease, lease),
+     .created_by_update = true, .namespaced = true},
     {ROW("discovery.k8s.io", "EndpointSlice", "endpointslices", "endpointslice", endpoint_slice,
          endpointslice),
      .namespaced = true, .counts_generation = true, .set_defaults = default_endpointslice,
      .validate = validate_endpointslice},
     {ROW("events.k8s.io", "Event", "events", "event", events_event, event), .short_names = {"ev"},
-     .namespaced = true,
+     .created_by_update = true, .namespaced = true,
      .field_paths = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
                      "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
                      "reason", "reportingController", "deprecatedSource", "type"},
@@ -154,6 +158,17 @@ static const char *absent_text(const struct schema *s, struct str path)
                                                               : "";
 }
 
+/* "10.1.2.3,fd00::3" */
+static char *addresses_text(const json_t *list)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)(uintptr_t)list, i, v)
+        buf_addf(&b, "%s%s", i ? "," : "", json_key_str(v, "ip") ? json_key_str(v, "ip") : "");
+    return xstrdup(b.n ? buf_cstr(&b) : "");
+}
+
 char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
 {
     if (streq(path, "source")) { /* of an Event: who says it, in either form */
@@ -162,6 +177,8 @@ char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
         return xstrdup(!str_empty(component) ? component : reporting ? reporting : "");
     }
     const json_t *v = json_at(object, path);
+    if (streq(path, "status.podIPs"))
+        return addresses_text(v);
     return v ? store_field_text(v) : xstrdup(absent_text(api_kinds[kind].schema, str_from(path)));
 }
 
@@ -187,7 +204,7 @@ void api_causes_done(struct api_causes *c)
     vec_done(c);
 }
 
-static void take_errors(struct api_causes *causes, struct field_errors *errors)
+void api_causes_take(struct api_causes *causes, struct field_errors *errors)
 {
     for (size_t i = 0; i < errors->n; i++)
         api_cause_add(causes, errors->v[i].reason, errors->v[i].field, "%s", errors->v[i].message);
@@ -222,7 +239,7 @@ void api_kind_validate(const struct api_kind *k, const json_t *object, const jso
     schema_validate(k->schema, object, &errors);
     if (k->validate)
         k->validate(object, old, &errors);
-    take_errors(causes, &errors);
+    api_causes_take(causes, &errors);
 }
 
 int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,

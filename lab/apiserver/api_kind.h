@@ -23,7 +23,10 @@ struct api_kind {
     bool in_all;     /* category "all" */
     bool has_status; /* status subresource */
     bool has_scale;
+    bool has_proxy; /* HTTP is passed on to it */
     bool counts_generation;
+    bool created_by_update;                       /* a PUT to a name that is not there */
+    bool deleted_shown;                           /* DELETE answers with the object, not a Status */
     bool review;                                  /* POST only: answered, never stored */
     const char *field_paths[API_FIELD_PATHS_MAX]; /* NULL-terminated; selectable beside
                                                      metadata.name and metadata.namespace */
@@ -68,6 +71,8 @@ struct api_causes {
 void api_cause_add(struct api_causes *c, const char *reason, const char *field, const char *fmt,
                    ...) __attribute__((format(printf, 4, 5)));
 void api_causes_done(struct api_causes *c);
+/* Empties errors. */
+void api_causes_take(struct api_causes *c, struct field_errors *errors);
 
 enum api_strictness {
     API_IGNORE,

@@ -1,64 +1,34 @@
-/* What may stand behind the question mark. An option that chooses what is told is never ignored: a
- * client that asked for something and is not told so waits for ever (a server that ignores
- * sendInitialEvents hangs its informers). Rules: metav1.ListOptions, CreateOptions, PatchOptions,
- * core/v1 PodLogOptions. */
+/* What may stand behind the question mark. Unknown options are ignored, as every API server does:
+ * clients send what newer ones know. A known one is obeyed or refused, never half understood (a
+ * server that ignores sendInitialEvents hangs its informers). Rules: metav1.ListOptions,
+ * CreateOptions, PatchOptions, core/v1 PodLogOptions. */
 #include <inttypes.h>
 
 #include "base/time.h"
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
 
+bool api_invalid_option(struct api_request *r, const char *options, const char *field,
+                        const char *reason, const char *message)
+{
+    AUTO_JSON json_t *details =
+        json_pack("{s:s,s:s,s:[{s:s,s:o,s:s}]}", "group", "meta.k8s.io", "kind", options, "causes",
+                  "reason", reason, "message", json_text(str_from(message)), "field", field);
+    api_status(r, 422, "Invalid", details, "%s.meta.k8s.io \"\" is invalid: %s: %s", options, field,
+               message);
+    return false;
+}
+
 static bool invalid_option(struct api_request *r, const char *field, const char *reason,
                            const char *message)
 {
-    AUTO_JSON json_t *details =
-        json_pack("{s:s,s:s,s:[{s:s,s:s,s:s}]}", "group", "meta.k8s.io", "kind", "ListOptions",
-                  "causes", "reason", reason, "message", message, "field", field);
-    api_status(r, 422, "Invalid", details, "ListOptions.meta.k8s.io \"\" is invalid: %s: %s", field,
-               message);
-    return false;
+    return api_invalid_option(r, "ListOptions", field, reason, message);
 }
 
 static bool forbidden(struct api_request *r, const char *field, const char *why)
 {
     AUTO_CHARS char *message = xasprintf("Forbidden: %s", why);
     return invalid_option(r, field, "FieldValueForbidden", message);
-}
-
-static bool is_known(struct str name)
-{
-    static const char *const known[] = {"allowWatchBookmarks",
-                                        "continue",
-                                        "fieldSelector",
-                                        "includeObject",
-                                        "labelSelector",
-                                        "limit",
-                                        "pretty",
-                                        "resourceVersion",
-                                        "resourceVersionMatch",
-                                        "sendInitialEvents",
-                                        "timeoutSeconds",
-                                        "timeout",
-                                        "watch"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_is(name, known[i]))
-            return true;
-    return false;
-}
-
-static bool all_known(struct api_request *r)
-{
-    struct str rest = r->query, name, value;
-    while (url_param_next(&rest, &name, &value)) {
-        if (!name.n || is_known(name))
-            continue;
-        AUTO_CHARS char *text = str_dup(name);
-        api_status(r, 400, "BadRequest", NULL,
-                   "unknown option \"%s\": this server does not ignore what it does not know",
-                   text);
-        return false;
-    }
-    return true;
 }
 
 static bool match_fits(struct api_request *r, const char *match, bool watch, bool initial)
@@ -85,8 +55,6 @@ bool api_options_check(struct api_request *r, bool watch)
 {
     AUTO_CHARS char *initial = url_param(r->query, "sendInitialEvents");
     AUTO_CHARS char *match = url_param(r->query, "resourceVersionMatch");
-    if (!all_known(r))
-        return false;
     if (initial && !watch)
         return forbidden(r, "sendInitialEvents", "sendInitialEvents is forbidden for list");
     if (initial && str_empty(match))
@@ -103,6 +71,15 @@ bool api_options_check(struct api_request *r, bool watch)
     return match_fits(r, match, watch, initial != NULL);
 }
 
+static const char *write_options(const struct api_request *r)
+{
+    struct str method = http_exchange_method(r->exchange);
+    return str_is(method, "POST")     ? "CreateOptions"
+           : str_is(method, "PUT")    ? "UpdateOptions"
+           : str_is(method, "DELETE") ? "DeleteOptions"
+                                      : "PatchOptions";
+}
+
 /* dryRun and fieldValidation: a word that is not understood must not turn into a real write. */
 bool api_write_options_check(struct api_request *r)
 {
@@ -110,19 +87,18 @@ bool api_write_options_check(struct api_request *r)
     AUTO_CHARS char *fields = url_param(r->query, "fieldValidation");
     r->dry_run = streq(dry, "All");
     if (!str_empty(dry) && !r->dry_run) {
-        api_status(r, 422, "Invalid", NULL,
-                   "the options of the request are invalid: dryRun: Unsupported value: \"%.100s\": "
-                   "supported values: \"All\"",
-                   dry);
-        return false;
+        AUTO_CHARS char *message =
+            xasprintf("Unsupported value: [\"%.100s\"]: supported values: \"All\"", dry);
+        return api_invalid_option(r, write_options(r), "dryRun", "FieldValueNotSupported", message);
     }
     if (!str_empty(fields) && !streq(fields, "Strict") && !streq(fields, "Warn") &&
         !streq(fields, "Ignore")) {
-        api_status(r, 422, "Invalid", NULL,
-                   "the options of the request are invalid: fieldValidation: Unsupported value: "
-                   "\"%.100s\": supported values: \"Ignore\", \"Warn\", \"Strict\"",
-                   fields);
-        return false;
+        AUTO_CHARS char *message =
+            xasprintf("Unsupported value: \"%.100s\": supported values: \"\", \"Ignore\", "
+                      "\"Strict\", \"Warn\"",
+                      fields);
+        return api_invalid_option(r, write_options(r), "fieldValidation", "FieldValueNotSupported",
+                                  message);
     }
     return true;
 }
@@ -151,19 +127,10 @@ static bool log_number(struct api_request *r, const char *name, int64_t least)
 
 bool api_log_options_check(struct api_request *r)
 {
-    static const char *const known[] = {"container",    "follow",    "insecureSkipTLSVerifyBackend",
-                                        "limitBytes",   "pretty",    "previous",
-                                        "sinceSeconds", "sinceTime", "tailLines",
-                                        "timestamps",   "timeout"};
-    struct str rest = r->query, name, value;
-    while (url_param_next(&rest, &name, &value)) {
-        bool found = !name.n;
-        for (size_t i = 0; i < ARRAY_LEN(known); i++)
-            found = found || str_is(name, known[i]);
-        if (found)
-            continue;
-        AUTO_CHARS char *text = str_dup(name);
-        api_status(r, 400, "BadRequest", NULL, "logs: unknown option \"%s\"", text);
+    AUTO_CHARS char *stream = url_param(r->query, "stream");
+    if (!str_empty(stream) && !streq(stream, "All")) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "stream: \"%.100s\": both streams are one here: leave the option out", stream);
         return false;
     }
     AUTO_CHARS char *seconds = url_param(r->query, "sinceSeconds");

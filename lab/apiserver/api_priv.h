@@ -10,7 +10,8 @@
 #include "net/http_server.h"
 
 enum {
-    API_BODY_BYTES_MAX = 3 * 512 * 1024, /* 1.5 MiB, as etcd and kube-apiserver have it */
+    API_BODY_BYTES_MAX = 3 * 1024 * 1024, /* as kube-apiserver has it */
+    API_HEADERS_MAX = 24,
     API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
     API_VALUES_MAX = 200000, /* of a body, as in codec/yaml.h */
     API_WATCHES_MAX = 8192,
@@ -44,12 +45,18 @@ struct api_request {
     struct str query;
     const struct api_kind *kind; /* NULL: not an object path */
     uint32_t kind_index;
-    char *ns;          /* "" = all namespaces or cluster-scoped */
-    char *name;        /* NULL = the collection */
-    char *subresource; /* NULL = the object itself */
+    char *ns;              /* "" = all namespaces or cluster-scoped */
+    char *name;            /* NULL = the collection */
+    char *subresource;     /* NULL = the object itself */
+    struct str proxy_path; /* of pods/proxy and services/proxy: what stands behind, as it came */
     enum api_view view;
     bool dry_run;
+    bool watch;          /* asked for by the path (/api/v1/watch/…) or the query */
+    bool yaml;           /* as Accept says */
+    bool pretty;         /* JSON for people */
     struct buf warnings; /* "Warning: 299 - …" values, one per line */
+    char audit_id[64];
+    char date[32];
 };
 
 struct api_watch;
@@ -65,6 +72,7 @@ struct api_server {
     struct tls_context *kubelet_tls;
     struct list_node *watches; /* one list head per kind */
     struct api_event_cache *event_cache;
+    struct loop_timer *bootstrap_timer;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
     uint64_t watches_open;
@@ -90,9 +98,16 @@ void api_invalid(struct api_request *r, const char *name, const struct api_cause
 void api_invalid_as(struct api_request *r, const char *group, const char *kind, const char *name,
                     const struct api_causes *causes);
 void api_warn(struct api_request *r, const char *text);
+/* Behind the first n: what every answer carries (warnings, Audit-Id, Cache-Control, Date). The
+ * whole number; they borrow from r. */
+size_t api_headers(struct api_request *r, struct http_header headers[API_HEADERS_MAX], size_t n);
 /* The body text of a Status, for places that have no request. */
 void api_status_body(struct buf *b, int code, const char *reason, const char *message);
 void api_request_free(struct api_request *r);
+
+/* api_user.c */
+void api_user_add_group(struct api_user *u, struct str group);
+void api_user_done(struct api_user *u);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;
@@ -100,13 +115,18 @@ int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_u
  * audiences that an account's token is meant for; a new reference. */
 bool api_authenticate_token(struct api_server *s, struct str token, const json_t *audiences,
                             struct api_user *ret, json_t **ret_for);
-void api_user_done(struct api_user *u);
 void api_token_request(struct api_request *r);
 /* Access, rules, subject and token reviews: answered, never stored. */
 void api_review(struct api_request *r);
 
 /* api_discovery.c: true if the path was one of discovery's. */
 bool api_discovery(struct api_request *r, struct str path);
+
+/* api_openid.c: true if the path was one of OpenID's. */
+bool api_openid(struct api_request *r, struct str path);
+
+/* api_absent.c: what to say of a path that Kubernetes serves and we do not; NULL: nobody does. */
+const char *api_absent_hint(struct str group, struct str plural, struct str subresource);
 
 /* api_read.c */
 void api_get(struct api_request *r);
@@ -118,6 +138,9 @@ bool api_version_reached(struct api_request *r, uint64_t version);
 bool api_options_check(struct api_request *r, bool watch);
 bool api_write_options_check(struct api_request *r);
 bool api_log_options_check(struct api_request *r);
+/* 422 about one option; options names the set ("DeleteOptions"). Returns false. */
+bool api_invalid_option(struct api_request *r, const char *options, const char *field,
+                        const char *reason, const char *message);
 
 /* api_past.c: a kind as it was at an earlier version (not before store_oldest_version). */
 struct api_past_change {
@@ -151,14 +174,29 @@ void api_selection_done(struct api_selection *s);
 bool api_selection_matches(const struct api_selection *s, const struct object *o);
 
 /* api_view.c: encodings. */
-int api_view_of(struct str accept, struct str query, enum api_view *ret) NODISCARD;
+int api_view_of(struct str accept, struct str query, enum api_view *ret, bool *ret_yaml) NODISCARD;
+/* columns: a Table says what they are; of a watch only the first event does. */
 void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
-                    struct object *o);
+                    struct object *o, bool columns);
+bool api_view_is_table(enum api_view view);
 void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind);
 void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind *kind,
                         struct object *o, bool first);
 void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,
                        uint64_t remaining);
+
+/* api_stream.c: a long answer, chunked or a WebSocket. on_over: it is gone, whoever ended it. */
+struct api_stream;
+struct api_stream_ops {
+    void (*on_drain)(void *user);
+    void (*on_over)(void *user);
+};
+struct api_stream *api_stream_open(struct api_request *r, const struct api_stream_ops *ops,
+                                   void *user);
+void api_stream_write(struct api_stream *s, struct bytes *event);
+size_t api_stream_queued(const struct api_stream *s);
+void api_stream_finish(struct api_stream *s); /* after what is queued */
+void api_stream_abort(struct api_stream *s);  /* at once; on_over is called */
 
 /* api_watch.c */
 void api_watch(struct api_request *r);
@@ -166,13 +204,14 @@ void api_watch_event(struct api_server *s, const struct store_event *e);
 void api_watch_init(struct api_server *s);
 void api_watch_done(struct api_server *s);
 
-/* api_write.c */
-void api_create(struct api_request *r);
-void api_update(struct api_request *r);
-void api_patch(struct api_request *r);
+/* api_body.c: what a client sent. */
 /* Reads the body into an object of the request's kind (JSON, YAML or protobuf); answers the error
  * itself. */
 int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret) NODISCARD;
+/* A tree of a kind to its kept form: the kind is the one meant, types are right, unknown fields are
+ * told; answers the error itself. */
+int api_settle_body(struct api_request *r, const struct api_kind *kind, json_t *object,
+                    const char *duplicate) NODISCARD;
 /* Same for a message that is no kind (DeleteOptions, Scale, TokenRequest): unknown fields are
  * dropped. An empty body is {}. */
 int api_read_message(struct api_request *r, const struct schema *s, json_t **ret) NODISCARD;
@@ -181,10 +220,13 @@ int api_read_message(struct api_request *r, const struct schema *s, json_t **ret
 int api_read_patch(struct api_request *r, char duplicate[128], json_t **ret) NODISCARD;
 int api_apply_patch(struct api_request *r, const struct schema *schema, const json_t *patch,
                     json_t **object) NODISCARD;
+
+/* api_write.c */
+void api_create(struct api_request *r);
+void api_update(struct api_request *r);
+void api_patch(struct api_request *r);
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
-/* {"metadata":…} of the stored object as a tree; new reference. */
-json_t *api_tree(const struct object *o);
 
 /* api_admission.c: what a cluster's admission adds to new objects; false: answered. */
 bool api_admit_create(struct api_request *r, json_t *object);
@@ -200,10 +242,28 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 /* api_subresource.c */
 void api_subresource(struct api_request *r);
 
+/* api_proxy.c: pods/proxy and services/proxy. */
+void api_proxy(struct api_request *r);
+
 /* api_tunnel.c: log, exec, attach through the node. */
 void api_tunnel(struct api_request *r);
 
-/* api_service.c: addresses and ports of Services. Changes object in place; causes tell what is
- * wrong. */
-void api_service_prepare(struct api_server *s, json_t *object, const json_t *old,
-                         struct api_causes *causes);
+/* api_bootstrap.c: what this server makes by itself and keeps up. */
+int api_bootstrap(struct api_server *s, struct err *reterr) NODISCARD;
+void api_bootstrap_done(struct api_server *s);
+void api_bootstrap_event(struct api_server *s, const struct store_event *e);
+/* The address of default/kubernetes, kept for it while it is away. */
+struct ip api_own_cluster_ip(const struct api_server *s);
+bool api_is_own_service(const json_t *service);
+
+/* api_service.c: addresses and ports of Services. Changes object in place; errors tell what is
+ * wrong, an internal one what could not be had. before NULL: create. */
+void api_service_prepare(struct api_server *s, json_t *object, const json_t *before,
+                         struct field_errors *e);
+
+/* api_service_ports.c: all of specs. What an update leaves out, what is new, and what a new type
+ * does not have. */
+void api_service_keep_ports(json_t *spec, const json_t *old);
+void api_service_settle_ports(const struct api_server *s, json_t *object, const json_t *old,
+                              struct field_errors *e);
+void api_service_drop_ports(json_t *spec, const json_t *old);

@@ -12,14 +12,6 @@
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
 
-json_t *api_tree(const struct object *o)
-{
-    json_t *j = NULL;
-    int r = json_parse(str_of(o->json->p, o->json->n), 0, NULL, &j, NULL);
-    ASSERT(r == 0); /* the store holds only what this process encoded */
-    return j;
-}
-
 void api_get(struct api_request *r)
 {
     struct object *o = store_find(r->server->store, r->kind_index, r->ns, r->name);
@@ -186,21 +178,31 @@ static bool choose_version(struct api_request *r, const char *token, struct page
     return page_is_consistent(r, page);
 }
 
+/* 0: no limit. The first page of whatever version there is (0) comes whole, as from a cache. False:
+ * answered. */
+static bool read_limit(struct api_request *r, const char *token, uint64_t *ret)
+{
+    AUTO_CHARS char *text = url_param(r->query, "limit");
+    AUTO_CHARS char *version = url_param(r->query, "resourceVersion");
+    int64_t limit = 0;
+    if (!str_empty(text) && str_to_i64(str_from(text), &limit) < 0) {
+        api_status(r, 400, "BadRequest", NULL, "limit: \"%.100s\" is not a number", text);
+        return false;
+    }
+    *ret = limit < 0 || (streq(version, "0") && str_empty(token)) ? 0 : (uint64_t)limit;
+    return true;
+}
+
 void api_list(struct api_request *r)
 {
     struct api_selection sel;
     struct err err = {0};
-    AUTO_CHARS char *limit_text = url_param(r->query, "limit");
     AUTO_CHARS char *token = url_param(r->query, "continue");
-    uint64_t limit = 0, version;
+    uint64_t limit, version;
     AUTO_DONE(page) struct page page = {0};
     if (!api_options_check(r, false))
         return;
-    if (!str_empty(limit_text) && str_to_u64(str_from(limit_text), &limit) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "limit: \"%s\" is not a number", limit_text);
-        return;
-    }
-    if (!choose_version(r, token, &page, &version))
+    if (!read_limit(r, token, &limit) || !choose_version(r, token, &page, &version))
         return;
     if (api_selection_parse(r, &sel, &err) < 0) {
         api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/rand.h"
@@ -24,11 +25,12 @@ static void on_store_event(const struct store_event *e, void *user)
 {
     struct api_server *s = user;
     if (e->object->kind == service_kind()) {
-        AUTO_JSON json_t *before = e->before ? api_tree(e->before) : NULL;
-        AUTO_JSON json_t *now = e->type != STORE_DELETED ? api_tree(e->object) : NULL;
+        AUTO_JSON json_t *before = e->before ? object_tree(e->before) : NULL;
+        AUTO_JSON json_t *now = e->type != STORE_DELETED ? object_tree(e->object) : NULL;
         alloc_release(&s->alloc, before);
         alloc_take(&s->alloc, now);
     }
+    api_bootstrap_event(s, e);
     api_watch_event(s, e);
 }
 
@@ -36,7 +38,7 @@ static void on_store_event(const struct store_event *e, void *user)
 static void load_alloc(struct api_server *s)
 {
     for (size_t i = 0; i < store_count(s->store, service_kind()); i++) {
-        AUTO_JSON json_t *service = api_tree(store_at(s->store, service_kind(), i));
+        AUTO_JSON json_t *service = object_tree(store_at(s->store, service_kind(), i));
         alloc_take(&s->alloc, service);
     }
 }
@@ -78,8 +80,10 @@ static bool parse_path(struct api_request *r, struct str path)
     }
     version = str_cut(rest, '/', &rest);
     plural = str_cut(rest, '/', &rest);
-    if (str_is(plural, "watch")) /* the old form /api/v1/watch/… */
-        return false;
+    if (str_is(plural, "watch") && rest.p) { /* the old form /api/v1/watch/… */
+        r->watch = true;
+        plural = str_cut(rest, '/', &rest);
+    }
     if (str_is(plural, "namespaces") && rest.p) {
         struct str after, ns = str_cut(rest, '/', &after);
         struct str next, word = after.p ? str_cut(after, '/', &next) : (struct str){0};
@@ -104,6 +108,12 @@ static bool parse_path(struct api_request *r, struct str path)
         r->name = segment(name);
         if (!r->name || (r->kind->namespaced && !*r->ns))
             return false;
+        struct str behind, word = rest.p ? str_cut(rest, '/', &behind) : (struct str){0};
+        if (str_is(word, "proxy") && r->kind->has_proxy) {
+            r->subresource = xstrdup("proxy");
+            r->proxy_path = str_sub(rest, word.n, rest.n);
+            return true;
+        }
         if (rest.p && rest.n) {
             r->subresource = segment(rest);
             return r->subresource != NULL;
@@ -129,9 +139,8 @@ static void method_not_allowed(struct api_request *r)
 
 static void on_collection(struct api_request *r, struct str method)
 {
-    bool watch = url_param_bool(r->query, "watch");
-    if (str_is(method, "GET") || str_is(method, "HEAD"))
-        (watch ? api_watch : api_list)(r);
+    if (str_is(method, "GET"))
+        (r->watch ? api_watch : api_list)(r);
     else if (str_is(method, "POST"))
         api_create(r);
     else if (str_is(method, "DELETE") && api_kind_has_collection_delete(r->kind) &&
@@ -143,8 +152,8 @@ static void on_collection(struct api_request *r, struct str method)
 
 static void on_object(struct api_request *r, struct str method)
 {
-    if (str_is(method, "GET") || str_is(method, "HEAD"))
-        (url_param_bool(r->query, "watch") ? api_watch : api_get)(r);
+    if (str_is(method, "GET"))
+        (r->watch ? api_watch : api_get)(r);
     else if (str_is(method, "PUT"))
         api_update(r);
     else if (str_is(method, "PATCH"))
@@ -161,7 +170,8 @@ static void metrics(struct api_request *r)
     struct api_server *s = r->server;
     static const char *const views[_API_VIEW_MAX] = {"json", "table", "table_object", "table_none",
                                                      "partial"};
-    struct http_header type = {STR("Content-Type"), STR("text/plain; version=0.0.4")};
+    struct http_header headers[API_HEADERS_MAX] = {
+        {STR("Content-Type"), STR("text/plain; version=0.0.4")}};
     buf_addf(
         &b, "# TYPE fairlead_lab_requests_total counter\nfairlead_lab_requests_total %" PRIu64 "\n",
         s->requests);
@@ -183,7 +193,7 @@ static void metrics(struct api_request *r)
     buf_addf(&b,
              "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
              store_version(s->store));
-    http_exchange_reply(r->exchange, 200, &type, 1, buf_str(&b));
+    http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&b));
     api_request_free(r);
 }
 
@@ -192,7 +202,8 @@ static void metrics(struct api_request *r)
 static bool health(struct api_request *r, struct str path)
 {
     static const char *const names[] = {"healthz", "livez", "readyz"};
-    struct http_header type = {STR("Content-Type"), STR("text/plain; charset=utf-8")};
+    struct http_header headers[API_HEADERS_MAX] = {
+        {STR("Content-Type"), STR("text/plain; charset=utf-8")}};
     AUTO_CHARS char *verbose = url_param(r->query, "verbose");
     AUTO_DONE(buf) struct buf text = {0};
     struct str check, name;
@@ -208,7 +219,7 @@ static bool health(struct api_request *r, struct str path)
         buf_addf(&text, "[+]ping ok\n%s check passed\n", names[i]);
     else
         buf_add_cstr(&text, "ok");
-    http_exchange_reply(r->exchange, 200, &type, 1, buf_str(&text));
+    http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&text));
     api_request_free(r);
     return true;
 }
@@ -223,6 +234,39 @@ static bool asks_for_another_user(const struct api_request *r)
             str_eq_nocase(str_sub(headers[i].name, 0, 12), STR("impersonate-")))
             return true;
     return false;
+}
+
+/* What Kubernetes has and the lab has not is told as such. */
+static void path_not_found(struct api_request *r, struct str path)
+{
+    AUTO_JSON json_t *details = json_object();
+    struct str rest = path.n ? str_sub(path, 1, path.n) : path, group = {"", 0};
+    if (str_is(str_cut(rest, '/', &rest), "apis"))
+        group = str_cut(rest, '/', &rest);
+    (void)str_cut(rest, '/', &rest);
+    struct str plural = str_cut(rest, '/', &rest), name = str_cut(rest, '/', &rest);
+    if (str_is(plural, "namespaces") && rest.p) {
+        plural = str_cut(rest, '/', &rest);
+        name = str_cut(rest, '/', &rest);
+    }
+    (void)name;
+    const char *hint = api_absent_hint(group, plural, rest);
+    AUTO_CHARS char *resource =
+        xasprintf(STR_FMT "%s" STR_FMT, STR_ARG(plural), group.n ? "." : "", STR_ARG(group));
+    if (hint)
+        api_status(r, 404, "NotFound", details, "this lab has no %s: %s", resource, hint);
+    else
+        api_status(r, 404, "NotFound", details, "the server could not find the requested resource");
+}
+
+/* How the answer is to look, and what is said of whole kinds. */
+static void read_manner(struct api_request *r)
+{
+    AUTO_CHARS char *pretty = url_param(r->query, "pretty");
+    r->watch = r->watch || url_param_bool(r->query, "watch");
+    r->pretty = pretty && !r->watch && url_param_bool(r->query, "pretty");
+    if (streq(r->kind->kind, "Endpoints"))
+        api_warn(r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 }
 
 static void handle(struct api_request *r)
@@ -247,18 +291,24 @@ static void handle(struct api_request *r)
         metrics(r);
         return;
     }
-    if (api_discovery(r, path))
+    if (api_discovery(r, path) || api_openid(r, path))
         return;
     if (!parse_path(r, path)) {
-        AUTO_JSON json_t *details = json_object();
-        api_status(r, 404, "NotFound", details, "the server could not find the requested resource");
+        path_not_found(r, path);
         return;
     }
-    if (api_view_of(http_exchange_header(r->exchange, "accept"), r->query, &r->view) < 0) {
+    if (r->proxy_path.p) {
+        api_proxy(r);
+        return;
+    }
+    if (api_view_of(http_exchange_header(r->exchange, "accept"), r->query, &r->view, &r->yaml) <
+        0) {
         api_status(r, 406, "NotAcceptable", NULL,
-                   "only the following media types are accepted: application/json");
+                   "only the following media types are accepted: application/json, "
+                   "application/yaml");
         return;
     }
+    read_manner(r);
     if (!str_is(method, "GET") && !api_write_options_check(r))
         return;
     if (r->kind->review && !(str_is(method, "POST") && !r->name))
@@ -276,6 +326,19 @@ static void handle(struct api_request *r)
         on_collection(r, method);
 }
 
+/* Who asks for an audit id of his own gets it back. */
+static void stamp(struct api_request *r)
+{
+    struct str wanted = http_exchange_header(r->exchange, "audit-id");
+    time_t now = (time_t)time_real_s();
+    struct tm tm;
+    strftime(r->date, sizeof(r->date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+    if (wanted.n && wanted.n < sizeof(r->audit_id))
+        memcpy(r->audit_id, wanted.p, wanted.n);
+    else
+        rand_uuid(r->audit_id);
+}
+
 static void on_request(struct http_exchange *x, void *user)
 {
     struct api_server *s = user;
@@ -284,6 +347,7 @@ static void on_request(struct http_exchange *x, void *user)
     r->exchange = x;
     r->query = http_exchange_query(x);
     s->requests++;
+    stamp(r);
     log_debug("request", kv_str("method", http_exchange_method(x)),
               kv_str("path", http_exchange_path(x)), kv_str("query", r->query));
     handle(r);
@@ -297,84 +361,11 @@ static void on_bad_request(int status, const char *why, struct buf *body, void *
                                          : "BadRequest";
     (void)user;
     if (status == 413)
-        why = "limit is 1572864 bytes: the request body is too large";
+        why = "limit is 3145728 bytes: the request body is too large";
     api_status_body(body, status, reason, why);
 }
 
-/* ---- bootstrap ---- */
-
-static int ensure(struct api_server *s, const char *plural, const char *group, const char *version,
-                  json_t *object, struct err *reterr)
-{
-    int index = api_kind_find(str_from(group), str_from(version), str_from(plural));
-    const char *ns = json_at_str(object, "metadata.namespace"),
-               *name = json_at_str(object, "metadata.name");
-    char uid[37], now[21];
-    int r = 0;
-    ASSERT(index >= 0);
-    if (!store_find(s->store, (uint32_t)index, ns ? ns : "", name)) {
-        rand_uuid(uid);
-        time_format_rfc3339(time_real_s(), now);
-        json_put_str(object, "metadata.uid", uid);
-        json_put_str(object, "metadata.creationTimestamp", now);
-        r = store_put(s->store, (uint32_t)index, object, NULL, reterr);
-    }
-    json_decref(object);
-    return r;
-}
-
-static int bootstrap(struct api_server *s, struct err *reterr)
-{
-    static const char *const namespaces[] = {"default", "kube-system", "kube-public",
-                                             "kube-node-lease"};
-    char endpoint[IP_TEXT_BYTES], address[IP_TEXT_BYTES];
-    struct ip first;
-    int r = prefix_nth(&s->config.service_cidrs[0], 1, &first);
-    for (size_t i = 0; r == 0 && i < ARRAY_LEN(namespaces); i++)
-        r = ensure(s, "namespaces", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:{s:s}},s:{s:[s]},s:{s:s}}", "kind", "Namespace",
-                             "apiVersion", "v1", "metadata", "name", namespaces[i], "labels",
-                             "kubernetes.io/metadata.name", namespaces[i], "spec", "finalizers",
-                             "kubernetes", "status", "phase", "Active"),
-                   reterr);
-    ip_format(&s->config.advertise_ip, endpoint);
-    ip_format(&first, address);
-    const char *family = first.family == AF_INET6 ? "IPv6" : "IPv4";
-    const char *endpoint_family = s->config.advertise_ip.family == AF_INET6 ? "IPv6" : "IPv4";
-    if (r == 0)
-        r = ensure(s, "services", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s}},s:{s:[{s:s,s:s,s:i,s:i}],s:s,s:[s],"
-                             "s:s,s:s,s:[s],s:s,s:s},s:{s:{}}}",
-                             "kind", "Service", "apiVersion", "v1", "metadata", "name",
-                             "kubernetes", "namespace", "default", "labels", "component",
-                             "apiserver", "provider", "kubernetes", "spec", "ports", "name",
-                             "https", "protocol", "TCP", "port", 443, "targetPort", s->config.port,
-                             "clusterIP", address, "clusterIPs", address, "type", "ClusterIP",
-                             "sessionAffinity", "None", "ipFamilies", family, "ipFamilyPolicy",
-                             "SingleStack", "internalTrafficPolicy", "Cluster", "status",
-                             "loadBalancer"),
-                   reterr);
-    if (r == 0)
-        r = ensure(s, "endpoints", "", "v1",
-                   json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i,s:s}]}]}",
-                             "kind", "Endpoints", "apiVersion", "v1", "metadata", "name",
-                             "kubernetes", "namespace", "default", "labels",
-                             "endpointslice.kubernetes.io/skip-mirror", "true", "subsets",
-                             "addresses", "ip", endpoint, "ports", "name", "https", "port",
-                             s->config.port, "protocol", "TCP"),
-                   reterr);
-    if (r == 0)
-        r = ensure(
-            s, "endpointslices", "discovery.k8s.io", "v1",
-            json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:s,s:[{s:[s],s:{s:b}}],s:[{s:s,s:i,s:s}]}",
-                      "kind", "EndpointSlice", "apiVersion", "discovery.k8s.io/v1", "metadata",
-                      "name", "kubernetes", "namespace", "default", "labels",
-                      "kubernetes.io/service-name", "kubernetes", "addressType", endpoint_family,
-                      "endpoints", "addresses", endpoint, "conditions", "ready", 1, "ports", "name",
-                      "https", "port", s->config.port, "protocol", "TCP"),
-            reterr);
-    return r;
-}
+/* ---- start and end ---- */
 
 static int open_tls(struct api_server *s, struct err *reterr)
 {
@@ -421,7 +412,7 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     if (r == 0)
         load_alloc(s);
     if (r == 0)
-        r = bootstrap(s, reterr);
+        r = api_bootstrap(s, reterr);
     if (r == 0) {
         struct http_server_config hc = {
             .tls = s->tls, .body_bytes_max = API_BODY_BYTES_MAX, .idle_timeout_ms = 180000};
@@ -445,10 +436,11 @@ void api_server_free(struct api_server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    api_bootstrap_done(s);
+    api_watch_done(s);
     store_free(s->store);
     alloc_done(&s->alloc);
     free(s->store_kinds);
-    api_watch_done(s);
     tls_context_unref(s->tls);
     tls_context_unref(s->kubelet_tls);
     struct buf *bufs[] = {&s->config.tls_cert, &s->config.tls_key,      &s->config.client_ca,

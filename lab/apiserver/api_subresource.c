@@ -62,13 +62,45 @@ static bool read_scale(struct api_request *r, json_t **scale)
     return false;
 }
 
+static json_t *column(const char *name, const char *type)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:i}", "name", name, "type", type, "format", "",
+                     "description", "", "priority", 0);
+}
+
+/* What kubectl get --subresource=scale prints. */
+static json_t *scale_table(const json_t *scale)
+{
+    char age[24] = "<unknown>";
+    const json_t *metadata = json_object_get(scale, "metadata");
+    const char *born = json_key_str(metadata, "creationTimestamp");
+    int64_t at_us;
+    if (born && time_parse_rfc3339(str_from(born), &at_us) == 0)
+        time_format_human(time_real_s() - at_us / 1000000, age);
+    return json_pack("{s:s,s:s,s:{s:s},s:[o,o,o,o],s:[{s:[s,I,I,s],s:{s:s,s:s,s:O}}]}", "kind",
+                     "Table", "apiVersion", "meta.k8s.io/v1", "metadata", "resourceVersion",
+                     json_key_str(metadata, "resourceVersion"), "columnDefinitions",
+                     column("Name", "string"), column("Desired", "integer"),
+                     column("Available", "integer"), column("Age", "string"), "rows", "cells",
+                     json_key_str(metadata, "name"),
+                     (json_int_t)json_at_int(scale, "spec.replicas", 0),
+                     (json_int_t)json_at_int(scale, "status.replicas", 0), age, "object", "kind",
+                     "PartialObjectMetadata", "apiVersion", "meta.k8s.io/v1", "metadata", metadata);
+}
+
+static void reply_scale(struct api_request *r, const json_t *scale)
+{
+    AUTO_JSON json_t *table = api_view_is_table(r->view) ? scale_table(scale) : NULL;
+    api_reply_object(r, 200, table ? table : scale);
+}
+
 static void scale(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *wanted = scale_of(r->kind, object);
     struct err err = {0};
     if (str_is(http_exchange_method(r->exchange), "GET")) {
-        api_reply_object(r, 200, wanted);
+        reply_scale(r, wanted);
         return;
     }
     if (!read_scale(r, &wanted))
@@ -90,7 +122,7 @@ static void scale(struct api_request *r, struct object *old)
         }
     }
     AUTO_JSON json_t *answer = scale_of(r->kind, object);
-    api_reply_object(r, 200, answer);
+    reply_scale(r, answer);
 }
 
 static void reply_success(struct api_request *r, int status)
@@ -136,7 +168,7 @@ static bool check_uid(struct api_request *r, const char *resource, const json_t 
 /* pods/binding: what a scheduler says. */
 static void bind_pod(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *body = NULL;
     struct err err = {0};
     char now[21];
@@ -183,7 +215,7 @@ static void bind_pod(struct api_request *r, struct object *old)
 /* namespaces/finalize: the namespace controller has emptied it. */
 static void finalize(struct api_request *r, struct object *old)
 {
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     AUTO_JSON json_t *body = NULL;
     if (api_read_body(r, r->kind, &body) < 0 || !check_uid(r, "namespaces", body, old))
         return;
@@ -258,6 +290,11 @@ void api_subresource(struct api_request *r)
                 streq(r->subresource, "attach"))) {
         api_tunnel(r);
     } else {
-        api_status(r, 404, "NotFound", NULL, "the server could not find the requested resource");
+        const char *hint = api_absent_hint(str_from(r->kind->group), str_from(r->kind->plural),
+                                           str_from(r->subresource));
+        api_status(r, 404, "NotFound", NULL,
+                   hint ? "this lab has no %s/%s: %s"
+                        : "the server could not find the requested resource",
+                   r->kind->plural, r->subresource, hint);
     }
 }

@@ -270,7 +270,7 @@ static int node_address(struct api_server *s, const char *node_name, struct ip *
     size_t i;
     if (!o)
         return -ENOENT;
-    AUTO_JSON json_t *node = api_tree(o);
+    AUTO_JSON json_t *node = object_tree(o);
     *ret_port =
         (uint16_t)json_at_int(node, "status.daemonEndpoints.kubeletEndpoint.Port", KUBELET_PORT);
     json_array_foreach(json_at(node, "status.addresses"), i,
@@ -282,7 +282,8 @@ static int node_address(struct api_server *s, const char *node_name, struct ip *
 
 void api_tunnel(struct api_request *r)
 {
-    AUTO_JSON json_t *pod = api_tree(store_find(r->server->store, r->kind_index, r->ns, r->name));
+    AUTO_JSON json_t *pod =
+        object_tree(store_find(r->server->store, r->kind_index, r->ns, r->name));
     const char *node_name = json_at_str(pod, "spec.nodeName");
     struct sockaddr_storage to;
     struct ip ip;

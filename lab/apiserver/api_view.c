@@ -3,12 +3,13 @@
  * once per object version. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/time.h"
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
 
-static bool accept_item_view(struct str item, enum api_view *ret)
+static bool accept_item_view(struct str item, enum api_view *ret, bool *ret_yaml)
 {
     struct str rest;
     struct str type = str_trim(str_cut(item, ';', &rest));
@@ -18,10 +19,12 @@ static bool accept_item_view(struct str item, enum api_view *ret)
         if (str_is(key, "as"))
             as = value;
     }
+    bool yaml = str_is(type, "application/yaml");
     bool json =
         str_is(type, "application/json") || str_is(type, "*/*") || str_is(type, "application/*");
-    if (!json)
+    if (!json && !yaml)
         return false;
+    *ret_yaml = yaml;
     if (!as.p)
         *ret = API_VIEW_JSON;
     else if (str_is(as, "Table"))
@@ -33,14 +36,14 @@ static bool accept_item_view(struct str item, enum api_view *ret)
     return true;
 }
 
-int api_view_of(struct str accept, struct str query, enum api_view *ret)
+int api_view_of(struct str accept, struct str query, enum api_view *ret, bool *ret_yaml)
 {
     struct str rest = accept;
     *ret = API_VIEW_JSON;
     if (!accept.n)
         return 0;
     while (rest.p) {
-        if (!accept_item_view(str_cut(rest, ',', &rest), ret))
+        if (!accept_item_view(str_cut(rest, ',', &rest), ret, ret_yaml))
             continue;
         if (*ret == API_VIEW_TABLE) {
             AUTO_CHARS char *include = url_param(query, "includeObject");
@@ -54,7 +57,7 @@ int api_view_of(struct str accept, struct str query, enum api_view *ret)
     return -ENOTSUP;
 }
 
-static bool is_table(enum api_view view)
+bool api_view_is_table(enum api_view view)
 {
     return view == API_VIEW_TABLE || view == API_VIEW_TABLE_OBJECT || view == API_VIEW_TABLE_NONE;
 }
@@ -67,8 +70,28 @@ static void write_object(struct buf *b, const struct api_kind *kind, const struc
         buf_add(b, o->json->p, o->json->n);
         return;
     }
-    AUTO_JSON json_t *j = api_tree(o);
+    AUTO_JSON json_t *j = object_tree(o);
     kind->from_stored(j);
+    json_write(b, j);
+}
+
+/* The same within a list, whose own kind says what its items are. */
+static void write_item(struct buf *b, const struct api_kind *kind, const struct object *o)
+{
+    char type[160];
+    struct str json = str_of(o->json->p, o->json->n);
+    snprintf(type, sizeof(type), "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", kind->kind,
+             api_kind_group_version(kind));
+    if (!kind->from_stored && str_starts(json, str_from(type))) {
+        buf_add_char(b, '{');
+        buf_add_str(b, str_sub(json, strlen(type), json.n));
+        return;
+    }
+    AUTO_JSON json_t *j = object_tree(o);
+    if (kind->from_stored)
+        kind->from_stored(j);
+    json_object_del(j, "kind");
+    json_object_del(j, "apiVersion");
     json_write(b, j);
 }
 
@@ -118,7 +141,7 @@ static void write_row(struct buf *b, enum api_view view, const struct api_kind *
     const struct table *t = kind->table;
     int64_t now_s = time_real_s();
     if (!o->cells) {
-        AUTO_JSON json_t *j = api_tree(o);
+        AUTO_JSON json_t *j = object_tree(o);
         o->cells = table_cells(t, j);
     }
     buf_add_cstr(b, "{\"cells\":[");
@@ -153,7 +176,7 @@ static void write_columns(struct buf *b, const struct api_kind *kind)
 }
 
 void api_view_write(struct buf *b, enum api_view view, const struct api_kind *kind,
-                    struct object *o)
+                    struct object *o, bool columns)
 {
     if (view == API_VIEW_JSON) {
         write_object(b, kind, o);
@@ -164,7 +187,10 @@ void api_view_write(struct buf *b, enum api_view view, const struct api_kind *ki
                  "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"
                  "v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},",
                  o->version);
-        write_columns(b, kind);
+        if (columns)
+            write_columns(b, kind);
+        else
+            buf_add_cstr(b, "\"columnDefinitions\":null,");
         buf_add_cstr(b, "\"rows\":[");
         write_row(b, view, kind, o);
         buf_add_cstr(b, "]}");
@@ -173,7 +199,7 @@ void api_view_write(struct buf *b, enum api_view view, const struct api_kind *ki
 
 void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind)
 {
-    if (is_table(view)) {
+    if (api_view_is_table(view)) {
         buf_add_cstr(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",");
         write_columns(b, kind);
         buf_add_cstr(b, "\"rows\":[");
@@ -191,12 +217,12 @@ void api_view_list_item(struct buf *b, enum api_view view, const struct api_kind
 {
     if (!first)
         buf_add_char(b, ',');
-    if (is_table(view))
+    if (api_view_is_table(view))
         write_row(b, view, kind, o);
     else if (view == API_VIEW_PARTIAL)
         write_partial(b, o);
     else
-        write_object(b, kind, o);
+        write_item(b, kind, o);
 }
 
 void api_view_list_end(struct buf *b, enum api_view view, uint64_t version, const char *continue_,

@@ -22,10 +22,12 @@ enum {
 struct api_watch {
     struct list_node node;
     struct api_server *server;
-    struct http_exchange *exchange;
+    struct api_stream *stream;
     struct api_selection selection;
     uint32_t kind_index;
     enum api_view view;
+    uint64_t version; /* what came before it, and with it, is not told */
+    bool told;        /* something: a Table says once what its columns are */
     bool bookmarks;
     /* Catching up: objects still to be told as ADDED, then events of the ring from cursor on. A
      * watch that is not behind is told events as they happen. */
@@ -57,14 +59,16 @@ void api_watch_init(struct api_server *s)
 
 void api_watch_done(struct api_server *s)
 {
+    for (size_t i = 0; i < api_kinds_n; i++)
+        LIST_FOREACH_SAFE (node, &s->watches[i])
+            api_stream_abort(CONTAINER_OF(node, struct api_watch, node)->stream);
     free(s->watches);
     free(s->event_cache);
 }
 
-static void watch_over(struct http_exchange *x, void *user)
+static void watch_over(void *user)
 {
     struct api_watch *w = user;
-    (void)x;
     list_remove(&w->node);
     loop_timer_free(w->bookmark_timer);
     loop_timer_free(w->end_timer);
@@ -77,11 +81,12 @@ static void watch_over(struct http_exchange *x, void *user)
 }
 
 static struct bytes *encode_event(struct api_server *s, enum store_event_type type,
-                                  enum api_view view, const struct api_kind *kind, struct object *o)
+                                  enum api_view view, const struct api_kind *kind, struct object *o,
+                                  bool columns)
 {
     AUTO_DONE(buf) struct buf b = {0};
     buf_addf(&b, "{\"type\":\"%s\",\"object\":", type_names[type]);
-    api_view_write(&b, view, kind, o);
+    api_view_write(&b, view, kind, o, columns);
     buf_add_cstr(&b, "}\n");
     s->watch_encodes[view]++;
     return bytes_new(buf_str(&b));
@@ -91,12 +96,12 @@ static struct bytes *encode_event(struct api_server *s, enum store_event_type ty
  * is told as it was when it belonged to it, with the version of the change. */
 static struct bytes *encode_for(struct api_server *s, const struct store_event *e,
                                 enum store_event_type type, enum api_view view,
-                                const struct api_kind *kind)
+                                const struct api_kind *kind, bool columns)
 {
     if (type != STORE_DELETED || e->type == STORE_DELETED)
-        return encode_event(s, type, view, kind, e->object);
+        return encode_event(s, type, view, kind, e->object, columns);
     struct object *was = object_restamp(s->store, e->before, e->version);
-    struct bytes *b = encode_event(s, type, view, kind, was);
+    struct bytes *b = encode_event(s, type, view, kind, was, columns);
     object_unref(was);
     return b;
 }
@@ -105,12 +110,26 @@ static struct bytes *encode_for(struct api_server *s, const struct store_event *
 static bool event_for(const struct api_watch *w, const struct store_event *e,
                       enum store_event_type *ret)
 {
+    if (e->version <= w->version)
+        return false;
     bool now = e->type != STORE_DELETED && api_selection_matches(&w->selection, e->object);
     bool was = e->before && api_selection_matches(&w->selection, e->before);
     if (!now && !was)
         return false;
     *ret = now && was ? STORE_MODIFIED : now ? STORE_ADDED : STORE_DELETED;
     return true;
+}
+
+static bool wants_columns(const struct api_watch *w)
+{
+    return !w->told && api_view_is_table(w->view);
+}
+
+static void tell(struct api_watch *w, struct bytes *event)
+{
+    w->told = true;
+    api_stream_write(w->stream, event);
+    bytes_unref(event);
 }
 
 void api_watch_event(struct api_server *s, const struct store_event *e)
@@ -121,15 +140,19 @@ void api_watch_event(struct api_server *s, const struct store_event *e)
         enum store_event_type type;
         if (w->behind || w->over || !event_for(w, e, &type))
             continue;
-        if (http_exchange_queued(w->exchange) > API_WATCH_QUEUE_BYTES_MAX) {
+        if (api_stream_queued(w->stream) > API_WATCH_QUEUE_BYTES_MAX) {
             w->behind = true; /* goes on from the ring when its queue is empty */
             w->cursor = store_events_end(s->store) - 1;
             continue;
         }
+        if (wants_columns(w)) {
+            tell(w, encode_for(s, e, type, w->view, w->selection.kind, true));
+            continue;
+        }
         struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
         if (!*slot)
-            *slot = encode_for(s, e, type, w->view, w->selection.kind);
-        http_exchange_write_bytes(w->exchange, *slot);
+            *slot = encode_for(s, e, type, w->view, w->selection.kind, false);
+        api_stream_write(w->stream, *slot);
     }
     struct bytes **all = &cache->encoded[0][0][0];
     for (size_t i = 0; i < sizeof(cache->encoded) / sizeof(*all); i++) {
@@ -147,8 +170,7 @@ static void send_bookmark(struct api_watch *w, bool initial_end)
     if (w->over)
         return;
     buf_add_cstr(&b, "{\"type\":\"BOOKMARK\",\"object\":");
-    if (w->view == API_VIEW_TABLE || w->view == API_VIEW_TABLE_NONE ||
-        w->view == API_VIEW_TABLE_OBJECT) {
+    if (api_view_is_table(w->view)) {
         kind = "Table";
         gv = "meta.k8s.io/v1";
     }
@@ -159,7 +181,9 @@ static void send_bookmark(struct api_watch *w, bool initial_end)
     if (initial_end)
         buf_add_cstr(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
     buf_add_cstr(&b, streq(kind, "Table") ? "},\"columnDefinitions\":[],\"rows\":[]}}\n" : "}}}\n");
-    http_exchange_write(w->exchange, buf_str(&b));
+    struct bytes *event = bytes_new(buf_str(&b));
+    api_stream_write(w->stream, event);
+    bytes_unref(event);
 }
 
 static uint64_t bookmark_ms(const struct api_watch *w)
@@ -180,7 +204,7 @@ static void on_end(void *user)
     struct api_watch *w = user;
     if (w->bookmarks && !w->behind && !w->over)
         send_bookmark(w, false);
-    http_exchange_finish(w->exchange); /* watch_over follows */
+    api_stream_finish(w->stream); /* watch_over follows */
 }
 
 /* ---- opening ---- */
@@ -200,12 +224,6 @@ static void take_initial(struct api_watch *w)
     w->n_initial = chosen.n;
 }
 
-static void tell(struct api_watch *w, struct bytes *event)
-{
-    http_exchange_write_bytes(w->exchange, event);
-    bytes_unref(event);
-}
-
 /* The ring has moved on without this watcher: it must list again. */
 static void expire(struct api_watch *w)
 {
@@ -213,7 +231,7 @@ static void expire(struct api_watch *w)
     buf_add_cstr(&b, "{\"type\":\"ERROR\",\"object\":");
     api_status_body(&b, 410, "Expired", "too old resource version: the watcher was too slow");
     buf_add_cstr(&b, "}\n");
-    http_exchange_write(w->exchange, buf_str(&b));
+    tell(w, bytes_new(buf_str(&b)));
     w->over = true;
     w->server->watches_dropped++;
     loop_timer_start(w->end_timer, 0); /* not from inside the walk over the watchers */
@@ -221,7 +239,7 @@ static void expire(struct api_watch *w)
 
 static bool room(const struct api_watch *w)
 {
-    return http_exchange_queued(w->exchange) < WATCH_BATCH_BYTES;
+    return api_stream_queued(w->stream) < WATCH_BATCH_BYTES;
 }
 
 /* Tells what is still to be told, as far as the socket takes it; goes on when the queue is empty.
@@ -231,7 +249,8 @@ static void catch_up(struct api_watch *w)
     struct store *store = w->server->store;
     while (w->initial_at < w->n_initial && room(w)) {
         struct object *o = w->initial[w->initial_at++];
-        tell(w, encode_event(w->server, STORE_ADDED, w->view, w->selection.kind, o));
+        tell(w,
+             encode_event(w->server, STORE_ADDED, w->view, w->selection.kind, o, wants_columns(w)));
         object_unref(o);
     }
     if (w->initial_at < w->n_initial)
@@ -248,15 +267,14 @@ static void catch_up(struct api_watch *w)
         const struct store_event *e = store_event(store, w->cursor);
         enum store_event_type type;
         if (e->object->kind == w->kind_index && event_for(w, e, &type))
-            tell(w, encode_for(w->server, e, type, w->view, w->selection.kind));
+            tell(w, encode_for(w->server, e, type, w->view, w->selection.kind, wants_columns(w)));
     }
     w->behind = w->cursor < store_events_end(store);
 }
 
-static void on_drain(struct http_exchange *x, void *user)
+static void on_drain(void *user)
 {
     struct api_watch *w = user;
-    (void)x;
     if (w->behind && !w->over)
         catch_up(w);
 }
@@ -278,7 +296,8 @@ static bool read_options(struct api_request *r, struct watch_options *o)
     *o = (struct watch_options){.timeout_s = WATCH_DEFAULT_S,
                                 .bookmarks = url_param_bool(r->query, "allowWatchBookmarks")};
     if (!str_empty(version) && str_to_u64(str_from(version), &o->version) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "invalid resource version \"%s\"", version);
+        api_status(r, 500, "", NULL, "resourceVersion: Invalid value: \"%.100s\": not a version",
+                   version);
         return false;
     }
     if (!str_empty(timeout) &&
@@ -287,10 +306,6 @@ static bool read_options(struct api_request *r, struct watch_options *o)
                    "timeoutSeconds: \"%s\" is not a number of seconds up to 86400", timeout);
         return false;
     }
-    /* A server that began anew, or was put back: events of the past must not pass for later ones.
-     */
-    if (!api_version_reached(r, o->version))
-        return false;
     o->initial_events = streq(initial, "true");
     o->from_now = (str_empty(version) || streq(version, "0")) && !streq(initial, "false");
     if (o->version == 0)
@@ -308,9 +323,7 @@ void api_watch(struct api_request *r)
     struct watch_options o;
     struct api_selection sel;
     struct err err = {0};
-    static const struct http_header headers[] = {
-        {{"Content-Type", 12}, {"application/json;stream=watch", 29}},
-        {{"Cache-Control", 13}, {"no-cache, private", 17}}};
+    static const struct api_stream_ops ops = {on_drain, watch_over};
     if (!api_options_check(r, true) || !read_options(r, &o))
         return;
     uint64_t max = r->server->config.watches_max;
@@ -324,7 +337,6 @@ void api_watch(struct api_request *r)
     }
     struct api_watch *w = NEW(struct api_watch);
     w->server = r->server;
-    w->exchange = r->exchange;
     w->selection = sel;
     w->kind_index = r->kind_index;
     w->view = r->view;
@@ -333,16 +345,16 @@ void api_watch(struct api_request *r)
     w->end_timer = loop_timer_new(r->server->loop, on_end, w);
     r->server->watches_open++;
     list_add_tail(&r->server->watches[w->kind_index], &w->node);
-    http_exchange_set_done(w->exchange, watch_over, w);
-    http_exchange_start(w->exchange, 200, headers, ARRAY_LEN(headers));
-    http_exchange_set_drain(w->exchange, on_drain, w);
+    w->stream = api_stream_open(r, &ops, w);
     w->behind = true;
     w->cursor = store_events_end(r->server->store);
-    w->initial_bookmark = o.initial_events;
+    w->initial_bookmark = o.initial_events && o.bookmarks;
     if (o.initial_events || o.from_now)
         take_initial(w);
     else
         w->cursor = store_events_after(r->server->store, o.version);
+    if (o.version > store_version(r->server->store))
+        w->version = o.version; /* of a server that began anew: its past is not told as news */
     catch_up(w);
     if (o.bookmarks)
         loop_timer_start(w->bookmark_timer, bookmark_ms(w));

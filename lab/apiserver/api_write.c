@@ -8,202 +8,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "codec/url.h"
-#include "codec/yaml.h"
-#include "kube/patch.h"
-#include "kube/pbobject.h"
 #include "lab/apiserver/api_priv.h"
-
-static enum api_strictness strictness_of(struct api_request *r)
-{
-    AUTO_CHARS char *v = url_param(r->query, "fieldValidation");
-    return streq(v, "Strict") ? API_STRICT : streq(v, "Ignore") ? API_IGNORE : API_WARN;
-}
-
-/* Reports unknown and duplicate fields as the client asked: false = answered with an error. */
-static bool tell_unknown(struct api_request *r, struct str lines)
-{
-    enum api_strictness strict = strictness_of(r);
-    AUTO_DONE(buf) struct buf all = {0};
-    struct str rest = lines;
-    while (rest.p && rest.n) {
-        struct str line = str_cut(rest, '\n', &rest);
-        if (!line.n)
-            continue;
-        AUTO_CHARS char *text = str_dup(line);
-        if (strict == API_WARN)
-            api_warn(r, text);
-        buf_addf(&all, "%s%s", all.n ? ", " : "", text);
-    }
-    if (strict != API_STRICT || !all.n)
-        return true;
-    AUTO_CHARS char *version = xstrdup(r->kind->version);
-    api_status(r, 400, "BadRequest", NULL,
-               "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-               r->kind->kind, version, r->kind->kind, buf_cstr(&all));
-    return false;
-}
-
-enum body_form { BODY_JSON, BODY_YAML, BODY_PROTOBUF };
-
-/* False: answered. No content type is taken as JSON, as real servers do. */
-static bool body_form(struct api_request *r, enum body_form *ret)
-{
-    struct str header = http_exchange_header(r->exchange, "content-type"), rest;
-    struct str type = str_trim(str_cut(header.p ? header : (struct str){"", 0}, ';', &rest));
-    if (!type.n || str_eq_nocase(type, STR("application/json")))
-        *ret = BODY_JSON;
-    else if (str_eq_nocase(type, STR("application/yaml")))
-        *ret = BODY_YAML;
-    else if (str_eq_nocase(type, STR("application/vnd.kubernetes.protobuf")))
-        *ret = BODY_PROTOBUF;
-    else {
-        api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "the body of the request was in an unknown format - accepted media types "
-                   "include: application/json, "
-                   "application/yaml, application/vnd.kubernetes.protobuf");
-        return false;
-    }
-    return true;
-}
-
-static int parse_body(struct api_request *r, const struct schema *schema, json_t **ret,
-                      char *duplicate, struct err *err)
-{
-    struct str body = http_exchange_body(r->exchange), raw;
-    char api_version[256], kind[256];
-    enum body_form form;
-    if (!body_form(r, &form))
-        return -ECANCELED;
-    if (form == BODY_YAML)
-        return yaml_parse(body, ret, err);
-    if (form == BODY_JSON)
-        return json_parse(body, API_BODY_BYTES_MAX, duplicate, ret, err);
-    int code = pb_object_open(body, api_version, kind, &raw, err);
-    if (code == 0)
-        code = pb_object_decode(schema, raw, ret, err);
-    if (code == 0 && *kind)
-        json_put_str(*ret, "kind", kind);
-    if (code == 0 && *api_version)
-        json_put_str(*ret, "apiVersion", api_version);
-    return code;
-}
-
-/* The tree of the body; answers the error itself. */
-static int read_tree(struct api_request *r, const struct schema *schema, char duplicate[128],
-                     json_t **ret)
-{
-    AUTO_JSON json_t *object = NULL;
-    struct err err = {0};
-    int code = parse_body(r, schema, &object, duplicate, &err);
-    if (code == -ECANCELED)
-        return code;
-    if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "the object provided is unrecognized: %s",
-                   err_text(&err));
-        return code;
-    }
-    if (!json_values_within(object, API_VALUES_MAX)) {
-        api_status(r, 400, "BadRequest", NULL,
-                   "the object provided is unrecognized: it has more than %d values",
-                   API_VALUES_MAX);
-        return -EINVAL;
-    }
-    if (!json_is_object(object)) {
-        api_status(
-            r, 400, "BadRequest", NULL,
-            "the object provided is unrecognized: it must be an object with apiVersion and kind");
-        return -EINVAL;
-    }
-    *ret = TAKE(object);
-    return 0;
-}
-
-int api_read_message(struct api_request *r, const struct schema *schema, json_t **ret)
-{
-    AUTO_JSON json_t *object = NULL;
-    char duplicate[128] = "";
-    struct err err = {0};
-    if (!http_exchange_body(r->exchange).n) {
-        *ret = json_object();
-        return 0;
-    }
-    int code = read_tree(r, schema, duplicate, &object);
-    if (code < 0)
-        return code;
-    code = schema_decode(schema, object, NULL, &err);
-    if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s", err_text(&err));
-        return code;
-    }
-    *ret = TAKE(object);
-    return 0;
-}
-
-/* A body without apiVersion or kind is refused, as is another kind than the address says. */
-static bool check_type(struct api_request *r, const struct api_kind *kind, const json_t *object)
-{
-    const char *sent_kind = json_key_str(object, "kind"),
-               *sent_version = json_key_str(object, "apiVersion");
-    if (str_empty(sent_kind) && str_empty(sent_version))
-        return true; /* typed clients leave both out; the address says what is meant */
-    if (str_empty(sent_kind) || str_empty(sent_version)) {
-        api_status(r, 400, "BadRequest", NULL, "Object '%s' is missing",
-                   str_empty(sent_kind) ? "Kind" : "apiVersion");
-        return false;
-    }
-    if (!streq(sent_kind, kind->kind)) {
-        api_status(r, 400, "BadRequest", NULL,
-                   "%s in version \"%s\" cannot be handled as a %s: the kind does not match the "
-                   "address it was sent to",
-                   sent_kind, sent_version, kind->kind);
-        return false;
-    }
-    if (!streq(sent_version, api_kind_group_version(kind))) {
-        api_status(r, 400, "BadRequest", NULL,
-                   "the API version in the data (%s) does not match the expected API version (%s)",
-                   sent_version, api_kind_group_version(kind));
-        return false;
-    }
-    return true;
-}
-
-/* Tree of one kind to its kept form: types checked, unknown fields told. */
-static int settle_tree(struct api_request *r, const struct api_kind *kind, json_t *object,
-                       const char *duplicate)
-{
-    AUTO_DONE(buf) struct buf unknown = {0};
-    struct err err = {0};
-    if (*duplicate)
-        buf_addf(&unknown, "duplicate field \"%s\"\n", duplicate);
-    int code = api_kind_decode(kind, object, &unknown, &err);
-    if (code < 0) {
-        api_status(r, 400, "BadRequest", NULL, "%s in version \"%s\" cannot be handled as a %s: %s",
-                   kind->kind, kind->version, kind->kind, err_text(&err));
-        return code;
-    }
-    if (!tell_unknown(r, buf_str(&unknown)))
-        return -EINVAL;
-    if (kind->to_stored)
-        kind->to_stored(object);
-    return 0;
-}
-
-int api_read_body(struct api_request *r, const struct api_kind *kind, json_t **ret)
-{
-    AUTO_JSON json_t *object = NULL;
-    char duplicate[128] = "";
-    int code = read_tree(r, kind->schema, duplicate, &object);
-    if (code < 0)
-        return code;
-    if (!check_type(r, kind, object))
-        return -EINVAL;
-    code = settle_tree(r, kind, object, duplicate);
-    if (code < 0)
-        return code;
-    *ret = TAKE(object);
-    return 0;
-}
 
 /* ---- metadata ---- */
 
@@ -232,17 +37,17 @@ static void keep_from_old(json_t *object, const json_t *old, const char *path)
 
 static void keep_metadata(json_t *object, const json_t *old)
 {
-    static const char *const fixed[] = {"metadata.uid",
-                                        "metadata.creationTimestamp",
+    static const char *const ours[] = {"metadata.generation", "metadata.generateName",
+                                       "metadata.creationTimestamp", "metadata.resourceVersion"};
+    /* Another value is refused by validation. */
+    static const char *const fixed[] = {"metadata.uid", "metadata.namespace", "metadata.name",
                                         "metadata.deletionTimestamp",
-                                        "metadata.deletionGracePeriodSeconds",
-                                        "metadata.generation",
-                                        "metadata.namespace",
-                                        "metadata.name",
-                                        "metadata.generateName",
-                                        "metadata.resourceVersion"};
+                                        "metadata.deletionGracePeriodSeconds"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        keep_from_old(object, old, ours[i]);
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        keep_from_old(object, old, fixed[i]);
+        if (!json_at(object, fixed[i]))
+            keep_from_old(object, old, fixed[i]);
     json_del(object, "metadata.managedFields");
     json_del(object, "metadata.selfLink");
 }
@@ -259,8 +64,7 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
     json_put_str(object, "metadata.creationTimestamp", now);
     static const char *const ours[] = {
         "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-        "metadata.resourceVersion",   "metadata.managedFields",
-        "metadata.selfLink",          "metadata.generation"};
+        "metadata.managedFields", "metadata.selfLink", "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -340,22 +144,65 @@ static void reply_invalid(struct api_request *r, const json_t *object, struct ap
     api_causes_done(causes);
 }
 
+/* Defaults, and what Services get from the server. False: answered. */
+static bool prepare(struct api_request *r, json_t *object, const json_t *before)
+{
+    struct field_errors errors = {0};
+    struct api_causes causes = {0};
+    api_kind_default(&api_kinds[r->kind_index], object);
+    if (streq(r->kind->kind, "Service") && !(before && streq(r->subresource, "status")))
+        api_service_prepare(r->server, object, before, &errors);
+    if (!errors.n)
+        return true;
+    bool internal = streq(errors.v[0].reason, "InternalError");
+    api_causes_take(&causes, &errors);
+    if (!internal) {
+        reply_invalid(r, object, &causes);
+        return false;
+    }
+    api_status(r, 500, "InternalError", NULL, "%s: %s", causes.v[0].field, causes.v[0].message);
+    api_causes_done(&causes);
+    return false;
+}
+
+static void warn(void *user, const char *text)
+{
+    api_warn(user, text);
+}
+
+/* As the last check, so that what is wrong with an object is told first. False: answered. */
+static bool check_new(struct api_request *r, const json_t *object)
+{
+    AUTO_CHARS char *name = xstrdup(json_at_str(object, "metadata.name"));
+    if (json_at_str(object, "metadata.resourceVersion")) {
+        api_status(r, 500, "", NULL, "resourceVersion should not be set on objects to be created");
+        return false;
+    }
+    if (!store_find(r->server->store, r->kind_index, r->ns, name))
+        return true;
+    AUTO_JSON json_t *details = api_details(r, name);
+    api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
+               api_kind_resource(r->kind), name);
+    return false;
+}
+
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
 {
-    AUTO_JSON json_t *before = old ? api_tree(old) : NULL;
+    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
     struct api_causes causes = {0};
     put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
-    if (!streq(r->subresource, "status") || !before) {
-        api_kind_default(&api_kinds[r->kind_index], object);
-        if (streq(r->kind->kind, "Service"))
-            api_service_prepare(r->server, object, before, &causes);
-    }
+    if (!prepare(r, object, before))
+        return;
     api_kind_validate(&api_kinds[r->kind_index], object, before, &causes);
     if (causes.n) {
         reply_invalid(r, object, &causes);
         return;
     }
     api_causes_done(&causes);
+    if (!before && !check_new(r, object))
+        return;
+    if (!r->subresource || streq(r->subresource, "status"))
+        warn_of_object(object, r->subresource != NULL, warn, r);
     if (before) {
         count_generation(r->kind, object, before);
         if (same_but_version(object, before)) {
@@ -387,7 +234,7 @@ static bool check_namespace(struct api_request *r, const char *name)
         api_status(r, 404, "NotFound", details, "namespaces \"%s\" not found", ns_name);
         return false;
     }
-    AUTO_JSON json_t *tree = api_tree(ns);
+    AUTO_JSON json_t *tree = object_tree(ns);
     if (!json_at_str(tree, "metadata.deletionTimestamp"))
         return true;
     AUTO_JSON json_t *details = api_details(r, copy);
@@ -423,16 +270,8 @@ static char *choose_name(struct api_request *r, const json_t *object)
     }
 }
 
-void api_create(struct api_request *r)
+static void create_object(struct api_request *r, json_t *object)
 {
-    AUTO_JSON json_t *object = NULL;
-    if (r->name) {
-        api_status(r, 405, "MethodNotAllowed", NULL,
-                   "the server does not allow this method on the requested resource");
-        return;
-    }
-    if (api_read_body(r, r->kind, &object) < 0)
-        return;
     const char *ns = json_at_str(object, "metadata.namespace");
     if (r->kind->namespaced && !*r->ns) {
         api_status(r, 400, "BadRequest", NULL, "an empty namespace may not be set during creation");
@@ -447,17 +286,23 @@ void api_create(struct api_request *r)
     AUTO_CHARS char *name = choose_name(r, object);
     if (!name || !check_namespace(r, name))
         return;
-    if (store_find(r->server->store, r->kind_index, r->ns, name)) {
-        AUTO_JSON json_t *details = api_details(r, name);
-        api_status(r, 409, "AlreadyExists", details, "%s \"%s\" already exists",
-                   api_kind_resource(r->kind), name);
-        return;
-    }
     new_metadata(r, object, name);
     if (r->kind->has_status && !streq(r->kind->kind, "Node"))
         json_object_del(object, "status");
     if (api_admit_create(r, object))
         api_commit(r, object, NULL, 201);
+}
+
+void api_create(struct api_request *r)
+{
+    AUTO_JSON json_t *object = NULL;
+    if (r->name) {
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+        return;
+    }
+    if (api_read_body(r, r->kind, &object) == 0)
+        create_object(r, object);
 }
 
 /* ---- update and patch ---- */
@@ -508,19 +353,23 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
         keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
+static void refuse_name(struct api_request *r, const char *name)
+{
+    AUTO_CHARS char *sent = xstrdup(name);
+    AUTO_CHARS char *want = xstrdup(r->name);
+    api_status(r, 400, "BadRequest", NULL,
+               "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
+}
+
 /* The common end of PUT and PATCH. */
 static void commit_change(struct api_request *r, json_t *object, struct object *old)
 {
-    AUTO_JSON json_t *before = api_tree(old);
+    AUTO_JSON json_t *before = object_tree(old);
     const char *version = json_at_str(object, "metadata.resourceVersion"),
                *uid = json_at_str(object, "metadata.uid");
     const char *name = json_at_str(object, "metadata.name");
     if (!str_empty(name) && !streq(name, r->name)) {
-        AUTO_CHARS char *sent = xstrdup(name);
-        AUTO_CHARS char *want = xstrdup(r->name);
-        api_status(r, 400, "BadRequest", NULL,
-                   "the name of the object (%s) does not match the name on the URL (%s)", sent,
-                   want);
+        refuse_name(r, name);
         return;
     }
     const char *ns = json_at_str(object, "metadata.namespace");
@@ -532,14 +381,38 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
                    sent, want);
         return;
     }
+    bool replaces = str_is(http_exchange_method(r->exchange), "PUT");
+    uint64_t number;
+    if (!str_empty(version) && str_to_u64(str_from(version), &number) < 0) {
+        api_status(r, 500, "", NULL, "metadata.resourceVersion: \"%.100s\" is not a version",
+                   version);
+        return;
+    }
     if ((!str_empty(version) && !streq(version, json_at_str(before, "metadata.resourceVersion"))) ||
-        (!str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
-        api_conflict(r);
+        (replaces && !str_empty(uid) && !streq(uid, json_at_str(before, "metadata.uid")))) {
+        api_conflict(r); /* a patched uid is refused by validation */
         return;
     }
     separate_status(r, object, before);
     keep_metadata(object, before);
     api_commit(r, object, old, 200);
+}
+
+/* A PUT to a name that is not there, of kinds that take it. */
+static void create_by_update(struct api_request *r, json_t *object)
+{
+    const char *name = json_at_str(object, "metadata.name");
+    if (!str_empty(json_at_str(object, "metadata.uid"))) {
+        api_conflict(r); /* it means one that has been */
+        return;
+    }
+    if (!str_empty(name) && !streq(name, r->name)) {
+        refuse_name(r, name);
+        return;
+    }
+    json_put_str(object, "metadata.name", r->name);
+    json_del(object, "metadata.resourceVersion");
+    create_object(r, object);
 }
 
 void api_update(struct api_request *r)
@@ -548,93 +421,12 @@ void api_update(struct api_request *r)
     if (api_read_body(r, r->kind, &object) < 0)
         return;
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
-    if (!old) {
+    if (old)
+        commit_change(r, object, old);
+    else if (r->kind->created_by_update && !r->subresource)
+        create_by_update(r, object);
+    else
         api_not_found(r, r->name);
-        return;
-    }
-    commit_change(r, object, old);
-}
-
-static int apply_patch(const struct schema *schema, struct str type, json_t **object,
-                       const json_t *patch, struct err *err)
-{
-    if (str_starts(type, STR("application/json-patch+json")))
-        return api_patch_json(object, patch, err);
-    if (!json_is_object(patch))
-        return err_set(err, -EINVAL, NULL, "the patch must be an object");
-    if (str_starts(type, STR("application/strategic-merge-patch+json")))
-        return patch_apply_strategic(schema, *object, patch, err);
-    api_patch_merge(*object, patch);
-    return 0;
-}
-
-/* False: answered. */
-static bool patch_type_known(struct api_request *r, struct str type)
-{
-    static const char *const known[] = {"application/json-patch+json",
-                                        "application/merge-patch+json",
-                                        "application/strategic-merge-patch+json"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_starts(type, str_from(known[i])))
-            return true;
-    if (str_starts(type, STR("application/apply-patch+yaml")))
-        api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "server-side apply is not served by this lab API server yet: use kubectl apply "
-                   "without --server-side");
-    else
-        api_status(
-            r, 415, "UnsupportedMediaType", NULL,
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, "
-            "application/strategic-merge-patch+json");
-    return false;
-}
-
-static void patch_failed(struct api_request *r, struct str type, int code, const struct err *err)
-{
-    AUTO_CHARS char *name = xstrdup(r->name);
-    AUTO_JSON json_t *details = api_details(r, name);
-    if (code == -ENOENT && str_starts(type, STR("application/json-patch+json")))
-        api_status(r, 422, "Invalid", NULL,
-                   "the server rejected our request due to an error in our request: %s",
-                   err_text(err));
-    else
-        api_status(r, 400, "BadRequest", details, "error decoding patch: %s", err_text(err));
-}
-
-int api_read_patch(struct api_request *r, char duplicate[128], json_t **ret)
-{
-    AUTO_JSON json_t *patch = NULL;
-    struct err err = {0};
-    if (!patch_type_known(r, http_exchange_header(r->exchange, "content-type")))
-        return -EINVAL;
-    if (json_parse(http_exchange_body(r->exchange), API_BODY_BYTES_MAX, duplicate, &patch, &err) <
-        0) {
-        api_status(r, 400, "BadRequest", NULL, "error decoding patch: %s", err_text(&err));
-        return -EINVAL;
-    }
-    if (!json_values_within(patch, API_VALUES_MAX)) {
-        api_status(r, 400, "BadRequest", NULL, "error decoding patch: it has more than %d values",
-                   API_VALUES_MAX);
-        return -EINVAL;
-    }
-    *ret = TAKE(patch);
-    return 0;
-}
-
-int api_apply_patch(struct api_request *r, const struct schema *schema, const json_t *patch,
-                    json_t **object)
-{
-    struct str type = http_exchange_header(r->exchange, "content-type");
-    struct err err = {0};
-    if (!json_is_array(patch) && !json_at(patch, "metadata.resourceVersion"))
-        json_del(*object, "metadata.resourceVersion");
-    int code = apply_patch(schema, type, object, patch, &err);
-    if (code == 0 && !json_is_object(*object))
-        code = err_set(&err, -EINVAL, NULL, "the patched object is not an object");
-    if (code < 0)
-        patch_failed(r, type, code, &err);
-    return code;
 }
 
 void api_patch(struct api_request *r)
@@ -648,10 +440,10 @@ void api_patch(struct api_request *r)
         api_not_found(r, r->name);
         return;
     }
-    AUTO_JSON json_t *object = api_tree(old);
+    AUTO_JSON json_t *object = object_tree(old);
     if (r->kind->from_stored)
         r->kind->from_stored(object);
     if (api_apply_patch(r, r->kind->schema, patch, &object) == 0 &&
-        check_type(r, r->kind, object) && settle_tree(r, r->kind, object, duplicate) == 0)
+        api_settle_body(r, r->kind, object, duplicate) == 0)
         commit_change(r, object, old);
 }

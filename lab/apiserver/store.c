@@ -274,15 +274,19 @@ static void set_version(json_t *object, uint64_t version)
     json_put_str(object, "metadata.resourceVersion", text);
 }
 
-struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version)
+json_t *object_tree(const struct object *o)
 {
     json_t *j = NULL;
     int r = json_parse(str_of(o->json->p, o->json->n), 0, NULL, &j, NULL);
     ASSERT(r == 0); /* the store holds only what this process encoded */
+    return j;
+}
+
+struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version)
+{
+    AUTO_JSON json_t *j = object_tree(o);
     set_version(j, version);
-    struct object *copy = object_new(s, o->kind, j, version);
-    json_decref(j);
-    return copy;
+    return object_new(s, o->kind, j, version);
 }
 
 int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, struct err *reterr)

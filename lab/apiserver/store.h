@@ -31,6 +31,8 @@ struct object {
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
+/* {"metadata":…} as a tree; new reference. */
+json_t *object_tree(const struct object *o);
 /* The same state under another version; a new object that is in no store. */
 struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version);
 

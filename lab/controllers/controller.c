@@ -1,6 +1,7 @@
 /* The controllers' frame: informers, queues, syncs.
  *
- * Owns one informer per watched kind (shared by all controllers) and a queue per controller. A key
+ * Owns one informer per watched kind (shared by all controllers) and a queue per controller; which
+ * controllers there are is told by who starts it. A key
  * is in flight once at most; changes meanwhile mark it dirty and it comes again. Nothing runs
  * before every informer has its first list, so no controller ever acts on half a world. Failed keys
  * come back after 10 ms, doubling to 10 s. One loop, no threads. */
@@ -23,14 +24,6 @@ enum {
     REMEMBERED_MAX = 4096,
     GAP_MS = 5000, /* between looks at the clock: more is a sleep */
 };
-
-static const struct controller_kind *const controller_table[] = {
-    &replicaset_controller,    &replication_controller, &deployment_controller,
-    &endpointslice_controller, &endpoints_controller,   &mirroring_controller,
-    &garbage_controller,       &namespace_controller,   &serviceaccount_controller,
-    &scheduler_controller,     &node_controller,        &loadbalancer_controller,
-};
-enum { CONTROLLERS = ARRAY_LEN(controller_table) };
 
 /* A key known to a queue. */
 struct work {
@@ -66,7 +59,8 @@ struct controllers {
     struct watch watches[_WATCHED_MAX];
     struct controller_index *index;
     const json_t *before; /* of the change being told */
-    struct controller controllers[CONTROLLERS];
+    struct controller *controllers;
+    size_t n_controllers;
     unsigned synced;
     bool run_queued;
     uint64_t awake_since_ms;
@@ -354,7 +348,7 @@ static void controllers_run(void *user)
 {
     struct controllers *cs = user;
     cs->run_queued = false;
-    for (size_t i = 0; i < CONTROLLERS; i++) {
+    for (size_t i = 0; i < cs->n_controllers; i++) {
         struct controller *c = &cs->controllers[i];
         while (!list_is_empty(&c->ready) && c->in_flight < IN_FLIGHT_MAX) {
             struct work *w = CONTAINER_OF(c->ready.next, struct work, ready);
@@ -368,7 +362,7 @@ static void controllers_run(void *user)
 
 static void tell_change(struct watch *watch, json_t *object, bool deleted)
 {
-    for (size_t i = 0; i < CONTROLLERS; i++) {
+    for (size_t i = 0; i < watch->set->n_controllers; i++) {
         struct controller *c = &watch->set->controllers[i];
         c->kind->on_change(c, watch->kind, object, deleted);
     }
@@ -413,23 +407,26 @@ static void on_tick(void *user)
 {
     struct controllers *cs = user;
     if (cs->synced >= _WATCHED_MAX)
-        for (size_t i = 0; i < CONTROLLERS; i++)
+        for (size_t i = 0; i < cs->n_controllers; i++)
             if (cs->controllers[i].kind->on_tick)
                 cs->controllers[i].kind->on_tick(&cs->controllers[i]);
     loop_timer_start(cs->tick, TICK_MS);
 }
 
 struct controllers *controllers_start(struct kube_client *client,
-                                      const struct controllers_options *o)
+                                      const struct controllers_options *o,
+                                      const struct controller_kind *const *kinds, size_t n)
 {
     static const struct informer_ops ops = {on_upsert, on_delete, on_synced, on_error};
     struct controllers *cs = NEW(struct controllers);
     cs->client = client;
     cs->options = *o;
     cs->index = controller_index_new();
+    cs->controllers = xcalloc(n, sizeof(*cs->controllers));
+    cs->n_controllers = n;
     list_init(&cs->open);
-    for (size_t i = 0; i < CONTROLLERS; i++) {
-        cs->controllers[i].kind = controller_table[i];
+    for (size_t i = 0; i < n; i++) {
+        cs->controllers[i].kind = kinds[i];
         cs->controllers[i].set = cs;
         cs->controllers[i].events = event_recorder_new(client, "fairlead.dev/lab", NULL);
         list_init(&cs->controllers[i].ready);
@@ -456,7 +453,7 @@ void controllers_free(struct controllers *cs)
         sync_free(CONTAINER_OF(node, struct sync, node));
     for (int i = 0; i < _WATCHED_MAX; i++)
         informer_free(cs->watches[i].informer);
-    for (size_t i = 0; i < CONTROLLERS; i++) {
+    for (size_t i = 0; i < cs->n_controllers; i++) {
         void *value;
         for (size_t at = 0; map_next(&cs->controllers[i].works, &at, NULL, &value);)
             work_free(value);
@@ -464,6 +461,7 @@ void controllers_free(struct controllers *cs)
         map_done(&cs->controllers[i].remembered);
         event_recorder_free(cs->controllers[i].events);
     }
+    free(cs->controllers);
     controller_index_free(cs->index);
     loop_timer_free(cs->tick);
     free(cs);

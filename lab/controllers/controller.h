@@ -28,13 +28,15 @@ enum watched {
     _WATCHED_MAX,
 };
 
-/* How a watched kind is named and reached (ownership.c). */
+/* How a watched kind is named and reached (watched.c). */
 struct watched_kind {
     const char *kind, *api_version;
     const char *path; /* up to the namespace */
     const char *plural;
 };
 extern const struct watched_kind watched_kinds[_WATCHED_MAX];
+enum { WATCHED_PATH_BYTES = 800 };
+void watched_path(enum watched kind, const json_t *object, char ret[WATCHED_PATH_BYTES]);
 
 /* What objects can be found by (controller_index.c). */
 enum index_by {
@@ -66,7 +68,9 @@ struct controllers_options {
     uint64_t node_grace_ms; /* lease older than this: NotReady; 0 = 40 s */
 };
 
-struct controllers *controllers_start(struct kube_client *c, const struct controllers_options *o);
+/* kinds: the controllers to run; the table outlives them. */
+struct controllers *controllers_start(struct kube_client *c, const struct controllers_options *o,
+                                      const struct controller_kind *const *kinds, size_t n);
 void controllers_free(struct controllers *cs);
 
 /* ---- for the controllers ---- */
@@ -135,8 +139,6 @@ void sync_again_after(struct sync *s, uint64_t after_ms);
 
 /* ---- owners (ownership.c) ---- */
 
-enum { WATCHED_PATH_BYTES = 800 };
-void watched_path(enum watched kind, const json_t *object, char ret[WATCHED_PATH_BYTES]);
 /* A reference that says "controller". */
 json_t *owner_reference_to(enum watched kind, const json_t *owner);
 /* Takes the owner's uid out of the object's references. */
@@ -162,7 +164,7 @@ struct objects {
 void owner_collect(struct sync *s, const struct owner_rule *rule, const json_t *owner,
                    struct objects *ret);
 
-/* The controllers; controller.c has the table. */
+/* The controllers; controllers_command.c has the table. */
 extern const struct controller_kind replicaset_controller;
 extern const struct controller_kind replication_controller;
 extern const struct controller_kind deployment_controller;

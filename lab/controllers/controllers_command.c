@@ -7,6 +7,13 @@
 #include "lab/command.h"
 #include "lab/controllers/controller.h"
 
+static const struct controller_kind *const controller_table[] = {
+    &replicaset_controller,    &replication_controller, &deployment_controller,
+    &endpointslice_controller, &endpoints_controller,   &mirroring_controller,
+    &garbage_controller,       &namespace_controller,   &serviceaccount_controller,
+    &scheduler_controller,     &node_controller,        &loadbalancer_controller,
+};
+
 static void on_stop(int signo, void *user)
 {
     (void)signo;
@@ -49,7 +56,8 @@ int controllers_command(int argc, char **argv)
                                     .lb_pool_v4 = pool_v4,
                                     .lb_pool_v6 = pool_v6,
                                     .node_grace_ms = grace_ms};
-    struct controllers *cs = controllers_start(client, &o);
+    struct controllers *cs =
+        controllers_start(client, &o, controller_table, ARRAY_LEN(controller_table));
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
     code = loop_run(loop);

@@ -1,12 +1,11 @@
 /* Deployment controller: revisions as ReplicaSets, and moving replicas between them.
  *
  * Reads the caches of Deployments and ReplicaSets. The ReplicaSet whose template equals the
- * Deployment's (hash label apart) is the new one; the rest are old. How replicas move:
- * deployment_roll.c; what the status says: deployment_status.c. Rules: apps/v1 Deployment;
- * annotations of kubectl rollout. */
+ * Deployment's (hash label apart) is the new one; the rest are old. What a set says and how it is
+ * written: deployment_set.c; how replicas move: deployment_roll.c; what the status says:
+ * deployment_status.c. Rules: apps/v1 Deployment; annotations of kubectl rollout. */
 #include <stdio.h>
 
-#include "base/hash.h"
 #include "base/vec.h"
 #include "lab/controllers/deployment_priv.h"
 
@@ -51,29 +50,6 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
     }
 }
 
-int64_t set_number(const json_t *set, const char *annotation, int64_t otherwise)
-{
-    const char *text = json_key_str(json_at(set, "metadata.annotations"), annotation);
-    int64_t v;
-    return text && str_to_i64(str_from(text), &v) == 0 ? v : otherwise;
-}
-
-static json_t *template_without_hash(const json_t *object)
-{
-    json_t *t = json_deep_copy(json_at(object, "spec.template"));
-    if (!t)
-        return json_object();
-    json_object_del(json_at(t, "metadata.labels"), HASH_LABEL);
-    if (json_at(t, "metadata.labels") && !json_object_size(json_at(t, "metadata.labels")))
-        json_del(t, "metadata.labels");
-    return t;
-}
-
-static int64_t revision_of(const json_t *object)
-{
-    return set_number(object, REVISION, 0);
-}
-
 static int older_first(const void *a, const void *b)
 {
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
@@ -81,18 +57,18 @@ static int older_first(const void *a, const void *b)
                    json_at_str(y, "metadata.creationTimestamp"));
     if (d)
         return d;
-    int64_t rx = revision_of(x), ry = revision_of(y);
+    int64_t rx = set_revision(x), ry = set_revision(y);
     return rx < ry ? -1 : rx > ry;
 }
 
 static void collect(struct rollout *r)
 {
-    AUTO_JSON json_t *want = template_without_hash(r->deployment);
+    AUTO_JSON json_t *want = set_template(r->deployment);
     owner_collect(r->s, &rule, r->deployment, &r->all);
     if (r->all.n)
         qsort(r->all.v, r->all.n, sizeof(*r->all.v), older_first);
     for (size_t i = 0; i < r->all.n; i++) {
-        AUTO_JSON json_t *have = template_without_hash(r->all.v[i]);
+        AUTO_JSON json_t *have = set_template(r->all.v[i]);
         if (!r->new_set && json_equal(have, want))
             r->new_set = r->all.v[i];
     }
@@ -130,180 +106,10 @@ static void read_strategy(struct rollout *r)
     r->max_unavailable = MIN(r->max_unavailable, r->want);
 }
 
-/* ---- writing ---- */
-
-/* {desired-replicas, max-replicas}: for what the set was scaled last. */
-static void add_size_annotations(const struct rollout *r, json_t *annotations)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%lld", (long long)r->want);
-    json_object_set_new(annotations, DESIRED_REPLICAS, json_string(text));
-    snprintf(text, sizeof(text), "%lld", (long long)(r->want + r->max_surge));
-    json_object_set_new(annotations, MAX_REPLICAS, json_string(text));
-}
-
-void set_scale(struct rollout *r, const json_t *set, int64_t replicas)
-{
-    char path[700];
-    bool noted = set_number(set, DESIRED_REPLICAS, -1) == r->want &&
-                 set_number(set, MAX_REPLICAS, -1) == r->want + r->max_surge;
-    if (set_replicas(set) == replicas && (noted || replicas == 0))
-        return;
-    json_t *annotations = json_object();
-    AUTO_JSON json_t *patch =
-        json_pack("{s:{s:I},s:{s:o}}", "spec", "replicas", (json_int_t)replicas, "metadata",
-                  "annotations", annotations);
-    add_size_annotations(r, annotations);
-    snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/replicasets/%s", r->ns,
-             json_at_str(set, "metadata.name"));
-    sync_call(r->s, WATCHED_REPLICASET, "PATCH", path, MERGE_PATCH, patch);
-    if (set_replicas(set) == replicas)
-        return;
-    event_record(controller_events(sync_controller(r->s)), r->deployment, "Deployment", "apps/v1",
-                 "Normal", "ScalingReplicaSet", "Scaled %s replica set %s from %lld to %lld",
-                 replicas > set_replicas(set) ? "up" : "down", json_at_str(set, "metadata.name"),
-                 (long long)set_replicas(set), (long long)replicas);
-}
-
-static int64_t next_revision(const struct rollout *r)
-{
-    int64_t newest = 0;
-    for (size_t i = 0; i < r->old.n; i++)
-        newest = MAX(newest, revision_of(r->old.v[i]));
-    return newest + 1;
-}
-
-/* Ten characters of a stable hash of the template, of the alphabet Kubernetes uses in names. */
-static void template_hash(const json_t *template, int64_t collisions, char ret[11])
-{
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    char *text = json_dumps(template, JSON_SORT_KEYS | JSON_COMPACT);
-    uint64_t h = hash_bytes_seed(text ? text : "", text ? strlen(text) : 0, (uint64_t)collisions);
-    free(text);
-    for (int i = 0; i < 10; i++, h /= 27)
-        ret[i] = alphabet[h % 27];
-    ret[10] = '\0';
-}
-
-/* Not for the sets: what is about the Deployment itself, and what is about each set's size. */
-static bool annotation_stays(const char *name)
-{
-    static const char *const own[] = {"kubectl.kubernetes.io/last-applied-configuration", REVISION,
-                                      DESIRED_REPLICAS, MAX_REPLICAS};
-    for (size_t i = 0; i < ARRAY_LEN(own); i++)
-        if (streq(name, own[i]))
-            return true;
-    return false;
-}
-
-/* The Deployment's annotations that the new set lacks, as its change-cause; NULL: none. */
-static json_t *annotations_missing(const struct rollout *r)
-{
-    const json_t *have = json_at(r->new_set, "metadata.annotations");
-    json_t *missing = NULL, *v;
-    const char *name;
-    json_object_foreach(json_at(r->deployment, "metadata.annotations"), name, v)
-    {
-        const json_t *same = json_object_get(have, name);
-        if (annotation_stays(name) || (same && json_equal(same, v)))
-            continue;
-        missing = missing ? missing : json_object();
-        json_object_set(missing, name, v);
-    }
-    return missing;
-}
-
-static json_t *annotations_for_set(const struct rollout *r, int64_t revision)
-{
-    json_t *to = json_object(), *v;
-    const char *name;
-    char text[24];
-    json_object_foreach(json_at(r->deployment, "metadata.annotations"), name,
-                        v) if (!annotation_stays(name)) json_object_set(to, name, v);
-    snprintf(text, sizeof(text), "%lld", (long long)revision);
-    json_object_set_new(to, REVISION, json_string(text));
-    add_size_annotations(r, to);
-    return to;
-}
-
-void set_create(struct rollout *r, int64_t replicas)
-{
-    char hash[11], path[400];
-    AUTO_JSON json_t *template = template_without_hash(r->deployment);
-    AUTO_JSON json_t *set = json_object();
-    template_hash(template, r->collisions, hash);
-    AUTO_CHARS char *name = xasprintf("%s-%s", r->name, hash);
-    if (informer_find(controllers_informer(sync_set(r->s), WATCHED_REPLICASET),
-                      str_from(key_of(r->ns, name)))) {
-        r->collisions++; /* the name is somebody else's: with the next count it is another one */
-        return;
-    }
-    json_t *copy = json_deep_copy(template),
-           *selector = json_deep_copy(json_at(r->deployment, "spec.selector"));
-    json_t *refs = json_array();
-    json_put_str(copy, "metadata.labels." HASH_LABEL, hash);
-    json_put_str(selector, "matchLabels." HASH_LABEL, hash);
-    json_array_append_new(refs, owner_reference_to(WATCHED_DEPLOYMENT, r->deployment));
-    json_put_str(set, "apiVersion", "apps/v1");
-    json_put_str(set, "kind", "ReplicaSet");
-    json_put_str(set, "metadata.name", name);
-    json_put_str(set, "metadata.namespace", r->ns);
-    json_put(set, "metadata.labels", json_deep_copy(json_at(copy, "metadata.labels")));
-    json_put(set, "metadata.annotations", annotations_for_set(r, next_revision(r)));
-    json_put(set, "metadata.ownerReferences", refs);
-    json_put_int(set, "spec.replicas", replicas);
-    if (json_at(r->deployment, "spec.minReadySeconds"))
-        json_put(set, "spec.minReadySeconds",
-                 json_deep_copy(json_at(r->deployment, "spec.minReadySeconds")));
-    json_put(set, "spec.selector", selector);
-    json_put(set, "spec.template", copy);
-    snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/replicasets", r->ns);
-    sync_call(r->s, WATCHED_REPLICASET, "POST", path, NULL, set);
-    snprintf(r->created_name, sizeof(r->created_name), "%s", name);
-    r->created = r->created_name;
-    event_record(controller_events(sync_controller(r->s)), r->deployment, "Deployment", "apps/v1",
-                 "Normal", "ScalingReplicaSet", "Scaled up replica set %s from 0 to %lld", name,
-                 (long long)replicas);
-}
-
-/* The new set carries the newest revision; the Deployment says the same (kubectl rollout reads
- * both). */
-static void sync_revision(struct rollout *r)
-{
-    char path[700], text[24];
-    int64_t revision = r->new_set ? revision_of(r->new_set) : 0;
-    int64_t min_ready = json_at_int(r->deployment, "spec.minReadySeconds", 0);
-    bool older = r->new_set && revision < next_revision(r) && r->old.n;
-    AUTO_JSON json_t *missing = r->new_set ? annotations_missing(r) : NULL;
-    if (older || missing ||
-        (r->new_set && json_at_int(r->new_set, "spec.minReadySeconds", 0) != min_ready)) {
-        AUTO_JSON json_t *patch = json_object();
-        json_put_int(patch, "spec.minReadySeconds", min_ready);
-        if (older) {
-            revision = next_revision(r);
-            json_put(patch, "metadata.annotations", annotations_for_set(r, revision));
-        } else if (missing) {
-            json_put(patch, "metadata.annotations", json_incref(missing));
-        }
-        snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/replicasets/%s", r->ns,
-                 json_at_str(r->new_set, "metadata.name"));
-        sync_call(r->s, WATCHED_REPLICASET, "PATCH", path, MERGE_PATCH, patch);
-    }
-    if (!r->new_set)
-        revision = next_revision(r);
-    if (revision_of(r->deployment) == revision)
-        return;
-    AUTO_JSON json_t *patch = json_object();
-    snprintf(text, sizeof(text), "%lld", (long long)revision);
-    json_put(patch, "metadata.annotations", json_pack("{s:s}", REVISION, text));
-    snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%s/deployments/%s", r->ns, r->name);
-    sync_call(r->s, WATCHED_DEPLOYMENT, "PATCH", path, MERGE_PATCH, patch);
-}
-
 /* Old sets without pods beyond revisionHistoryLimit go, the oldest first. */
 static int by_revision(const void *a, const void *b)
 {
-    int64_t x = revision_of(*(json_t *const *)a), y = revision_of(*(json_t *const *)b);
+    int64_t x = set_revision(*(json_t *const *)a), y = set_revision(*(json_t *const *)b);
     return x < y ? -1 : x > y;
 }
 
@@ -344,7 +150,7 @@ static void sync_deployment(struct sync *s, const char *key)
     if (!is_deleting(r.deployment)) {
         bool paused = json_is_true(json_at(r.deployment, "spec.paused"));
         if (!paused)
-            sync_revision(&r);
+            rollout_sync_revision(&r);
         if (paused || rollout_is_scaling(&r))
             rollout_scale(&r); /* a paused Deployment still follows its replicas */
         else

@@ -26,15 +26,20 @@ struct rollout {
     bool moved; /* a rollout step was possible: progress is judged */
 };
 
-/* deployment_controller.c */
-void set_scale(struct rollout *r, const json_t *set, int64_t replicas);
-void set_create(struct rollout *r, int64_t replicas);
+/* deployment_set.c */
 int64_t set_number(const json_t *set, const char *annotation, int64_t otherwise);
-
-/* deployment_roll.c */
+int64_t set_revision(const json_t *set);
 int64_t set_replicas(const json_t *set);
 int64_t set_available(const json_t *set);
 int64_t sets_sum(const struct objects *sets, int64_t (*of)(const json_t *set));
+/* The pod template without the hash label: what makes revisions differ. Owned. */
+json_t *set_template(const json_t *object);
+void set_scale(struct rollout *r, const json_t *set, int64_t replicas);
+void set_create(struct rollout *r, int64_t replicas);
+/* The new set carries the newest revision; the Deployment says the same. */
+void rollout_sync_revision(struct rollout *r);
+
+/* deployment_roll.c */
 /* True if the sets were last scaled for another number of replicas. */
 bool rollout_is_scaling(const struct rollout *r);
 /* Follows spec.replicas without going on with the rollout: in proportion where sets share it. */

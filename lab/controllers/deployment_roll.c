@@ -8,29 +8,10 @@
 #include "base/vec.h"
 #include "lab/controllers/deployment_priv.h"
 
-int64_t set_replicas(const json_t *set)
-{
-    return json_at_int(set, "spec.replicas", 1);
-}
-
-/* A set that was just made smaller still tells the old number: what it may keep counts at most. */
-int64_t set_available(const json_t *set)
-{
-    return MIN(json_at_int(set, "status.availableReplicas", 0), set_replicas(set));
-}
-
 /* Wanted, or still there: pods of a set that was just made smaller run until they are deleted. */
 static int64_t set_running(const json_t *set)
 {
     return MAX(json_at_int(set, "status.replicas", 0), set_replicas(set));
-}
-
-int64_t sets_sum(const struct objects *sets, int64_t (*of)(const json_t *set))
-{
-    int64_t total = 0;
-    for (size_t i = 0; i < sets->n; i++)
-        total += of(sets->v[i]);
-    return total;
 }
 
 /* ---- a changed number of replicas ---- */

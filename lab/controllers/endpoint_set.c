@@ -38,6 +38,27 @@ bool endpoint_next_pod(struct controllers *cs, const json_t *service, const char
     return false;
 }
 
+void endpoint_label_headless(json_t *labels, const json_t *service)
+{
+    if (streq(json_at_str(service, "spec.clusterIP"), "None"))
+        json_object_set_new(labels, HEADLESS_LABEL, json_string(""));
+    else
+        json_object_del(labels, HEADLESS_LABEL);
+}
+
+json_t *endpoint_list(json_t *list)
+{
+    if (json_array_size(list))
+        return list;
+    json_decref(list);
+    return json_null();
+}
+
+bool endpoint_lists_equal(const json_t *a, const json_t *b)
+{
+    return json_array_size(a) == json_array_size(b) && (!json_array_size(a) || json_equal(a, b));
+}
+
 bool endpoint_service_is_selected(const json_t *service)
 {
     return json_object_size(json_at(service, "spec.selector")) > 0 &&

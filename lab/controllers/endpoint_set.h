@@ -19,6 +19,15 @@ json_t *endpoint_ports(const json_t *service, const json_t *pod);
 /* An IP of the pod in the family ("IPv4"/"IPv6"), or NULL; borrowed. */
 const char *endpoint_pod_ip(const json_t *pod, const char *family);
 
+#define HEADLESS_LABEL "service.kubernetes.io/headless"
+/* Sets or removes the label of what stands for a headless Service. */
+void endpoint_label_headless(json_t *labels, const json_t *service);
+
+/* A list as Kubernetes writes it: an empty one is null. Takes the reference. */
+json_t *endpoint_list(json_t *list);
+/* Equal; null, absent and empty are the same. */
+bool endpoint_lists_equal(const json_t *a, const json_t *b);
+
 /* Has a selector, and is not an ExternalName. */
 bool endpoint_service_is_selected(const json_t *service);
 

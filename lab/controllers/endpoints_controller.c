@@ -1,6 +1,7 @@
 /* Endpoints controller: the older, single-object form of the same facts, for clients that still
- * read it (kubectl up to 1.30 describes a Service by it). Pods that are being deleted are left out.
- * Rules: core/v1 Endpoints. */
+ * read it (kubectl up to 1.30 describes a Service by it). Pods that are being deleted are left out,
+ * and so is one whose named target port does not exist. A subset is a set of pods and all the ports
+ * that just these offer. Rules: core/v1 Endpoints. */
 #include <stdio.h>
 
 #include "base/time.h"
@@ -48,22 +49,6 @@ static json_t *address_new(const json_t *pod, const json_t *service)
     return a;
 }
 
-/* The subset with these ports; takes the reference to ports. */
-static json_t *subset_get(json_t *subsets, json_t *ports)
-{
-    json_t *subset;
-    size_t i;
-    json_array_foreach(subsets, i, subset) if (json_equal(json_object_get(subset, "ports"), ports))
-    {
-        json_decref(ports);
-        return subset;
-    }
-    subset = json_object();
-    json_object_set_new(subset, "ports", ports);
-    json_array_append_new(subsets, subset);
-    return subset;
-}
-
 /* By address, so that the same pods always give the same object. */
 static void add_sorted(json_t *subset, const char *member, json_t *address)
 {
@@ -85,6 +70,18 @@ struct pods {
     size_t cap;
 };
 
+/* One port (owned; NULL: of a headless Service without ports) and who offers it, in pods' order. */
+struct offer {
+    json_t *port;
+    struct pods pods;
+};
+
+struct offers {
+    struct offer *v;
+    size_t n;
+    size_t cap;
+};
+
 /* Ready ones first, so that a cut at the limit takes what serves least; then by name, so that it is
  * always the same cut. */
 static int by_use(const void *a, const void *b)
@@ -94,27 +91,85 @@ static int by_use(const void *a, const void *b)
     return d ? d : strcmp(json_at_str(x, "metadata.name"), json_at_str(y, "metadata.name"));
 }
 
+/* Takes the reference to port. */
+static void add_offer(struct offers *offers, json_t *port, json_t *pod)
+{
+    VEC_FOREACH (o, offers)
+        if (o->port == port || (port && json_equal(o->port, port))) {
+            json_decref(port);
+            vec_push(&o->pods, pod);
+            return;
+        }
+    struct offer new = {.port = port};
+    vec_push(&new.pods, pod);
+    vec_push(offers, new);
+}
+
+static void add_offers(struct offers *offers, const json_t *service, json_t *pod)
+{
+    AUTO_JSON json_t *ports = endpoint_ports(service, pod);
+    json_t *port;
+    size_t i;
+    if (!json_array_size(json_at(service, "spec.ports")))
+        add_offer(offers, NULL, pod);
+    json_array_foreach(ports, i, port) add_offer(offers, json_incref(port), pod);
+}
+
+static bool same_pods(const struct pods *a, const struct pods *b)
+{
+    return a->n == b->n && memcmp(a->v, b->v, a->n * sizeof(*a->v)) == 0;
+}
+
+/* The ports that the same pods offer make one subset. Empties the offers. */
+static json_t *pack(struct offers *offers, const json_t *service)
+{
+    bool publish = json_is_true(json_at(service, "spec.publishNotReadyAddresses"));
+    json_t *subsets = json_array();
+    for (size_t i = 0; i < offers->n; i++) {
+        struct offer *first = &offers->v[i];
+        if (!first->pods.n)
+            continue;
+        json_t *subset = json_object(), *ports = json_array();
+        VEC_FOREACH (pod, &first->pods)
+            add_sorted(subset, publish || pod_is_ready(*pod) ? "addresses" : "notReadyAddresses",
+                       address_new(*pod, service));
+        for (size_t k = offers->n; k-- > i;) { /* itself last, when its pods are still there */
+            struct offer *o = &offers->v[k];
+            if (!same_pods(&o->pods, &first->pods))
+                continue;
+            if (o->port)
+                json_array_insert_new(ports, 0, TAKE(o->port));
+            vec_done(&o->pods);
+            o->pods.n = 0;
+        }
+        if (json_array_size(ports))
+            json_object_set_new(subset, "ports", ports);
+        else
+            json_decref(ports);
+        json_array_append_new(subsets, subset);
+    }
+    vec_done(offers);
+    return subsets;
+}
+
 static json_t *subsets_of(struct sync *s, const json_t *service, bool *ret_truncated)
 {
     AUTO_CHARS char *first_label = index_selector(json_at_str(service, "metadata.namespace"),
                                                   json_at(service, "spec.selector"));
     bool publish = json_is_true(json_at(service, "spec.publishNotReadyAddresses"));
-    json_t *subsets = json_array(), *pod;
+    json_t *pod;
     struct pods pods = {0};
+    struct offers offers = {0};
     for (size_t at = 0; endpoint_next_pod(sync_set(s), service, first_label, &at, &pod);)
         if ((!is_deleting(pod) || publish) && pod_ip(pod, service))
             vec_push(&pods, pod);
     if (pods.n)
         qsort(pods.v, pods.n, sizeof(*pods.v), by_use);
     *ret_truncated = pods.n > ADDRESSES_MAX;
-    for (size_t i = 0; i < MIN(pods.n, (size_t)ADDRESSES_MAX); i++) {
-        json_t *subset = subset_get(subsets, endpoint_ports(service, pods.v[i]));
-        bool ready = publish || pod_is_ready(pods.v[i]);
-        add_sorted(subset, ready ? "addresses" : "notReadyAddresses",
-                   address_new(pods.v[i], service));
-    }
+    for (size_t i = 0; i < MIN(pods.n, (size_t)ADDRESSES_MAX); i++)
+        add_offers(&offers, service, pods.v[i]);
     vec_done(&pods);
-    return subsets;
+    return pack(&offers, service);
 }
 
 /* Services that have a selector own their Endpoints; an unnamed port has no name member here. */
@@ -127,8 +182,17 @@ static void drop_empty_names(json_t *subsets)
         json_object_del(port, "name");
 }
 
+static json_t *labels_of(const json_t *service)
+{
+    json_t *labels = json_at(service, "metadata.labels");
+    labels = labels ? json_deep_copy(labels) : json_object();
+    json_object_set_new(labels, MANAGED_BY, json_string(MANAGER));
+    endpoint_label_headless(labels, service);
+    return labels;
+}
+
 static void write_endpoints(struct sync *s, const json_t *service, const json_t *old,
-                            json_t *subsets, bool truncated)
+                            json_t *labels, json_t *subsets, bool truncated)
 {
     char path[700], now[28];
     const char *ns = json_at_str(service, "metadata.namespace"),
@@ -138,9 +202,7 @@ static void write_endpoints(struct sync *s, const json_t *service, const json_t 
     json_put_str(o, "kind", "Endpoints");
     json_put_str(o, "metadata.name", name);
     json_put_str(o, "metadata.namespace", ns);
-    json_t *labels = json_at(service, "metadata.labels");
-    json_put(o, "metadata.labels", labels ? json_deep_copy(labels) : json_object());
-    json_object_set_new(json_at(o, "metadata.labels"), MANAGED_BY, json_string(MANAGER));
+    json_put(o, "metadata.labels", json_incref(labels));
     time_format_rfc3339_micro(time_real_us(), now);
     json_put(o, "metadata.annotations",
              json_pack("{s:s}", "endpoints.kubernetes.io/last-change-trigger-time", now));
@@ -174,12 +236,13 @@ static void sync_service(struct sync *s, const char *key)
     bool truncated;
     AUTO_JSON json_t *subsets = subsets_of(s, service, &truncated);
     drop_empty_names(subsets);
-    const json_t *have = json_object_get(old, "subsets");
+    AUTO_JSON json_t *labels = labels_of(service);
     if (old &&
         truncated == (json_key_str(json_at(old, "metadata.annotations"), OVER_CAPACITY) != NULL) &&
-        (json_equal(have, subsets) || (!json_array_size(have) && !json_array_size(subsets))))
+        endpoint_lists_equal(json_object_get(old, "subsets"), subsets) &&
+        json_equal(json_at(old, "metadata.labels"), labels))
         return;
-    write_endpoints(s, service, old, subsets, truncated);
+    write_endpoints(s, service, old, labels, subsets, truncated);
 }
 
 const struct controller_kind endpoints_controller = {"endpoints", on_change, sync_service, NULL,

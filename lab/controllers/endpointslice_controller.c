@@ -13,7 +13,6 @@
 #define MANAGED_BY   "endpointslice.kubernetes.io/managed-by"
 #define MANAGER      "endpointslice-controller.k8s.io"
 #define SERVICE_NAME "kubernetes.io/service-name"
-#define HEADLESS     "service.kubernetes.io/headless"
 #define TRIGGER_TIME "endpoints.kubernetes.io/last-change-trigger-time"
 
 enum { ENDPOINTS_PER_SLICE = 100 };
@@ -52,14 +51,27 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
 
 /* ---- what should be ---- */
 
+/* spec.trafficDistribution: who is near prefers it. Only what is ready has hints. */
+static void add_hints(json_t *e, const json_t *service)
+{
+    const char *distribution = json_at_str(service, "spec.trafficDistribution"),
+               *zone = json_key_str(e, "zone"), *node = json_key_str(e, "nodeName");
+    if (str_empty(distribution) || !json_at_bool(e, "conditions.ready", false))
+        return;
+    if (zone)
+        json_put(e, "hints.forZones", json_pack("[{s:s}]", "name", zone));
+    if (node && streq(distribution, "PreferSameNode"))
+        json_put(e, "hints.forNodes", json_pack("[{s:s}]", "name", node));
+}
+
 static json_t *endpoint_new(struct sync *s, const json_t *service, const json_t *pod,
                             const char *ip)
 {
     bool terminating = is_deleting(pod), serving = pod_is_ready(pod);
     bool publish = json_is_true(json_at(service, "spec.publishNotReadyAddresses"));
     json_t *e = json_pack("{s:[s],s:{s:b,s:b,s:b}}", "addresses", ip, "conditions", "ready",
-                          publish || (serving && !terminating), "serving", publish || serving,
-                          "terminating", terminating);
+                          publish || (serving && !terminating), "serving", serving, "terminating",
+                          terminating);
     const char *hostname = json_at_str(pod, "spec.hostname"),
                *node = json_at_str(pod, "spec.nodeName");
     if (hostname &&
@@ -78,6 +90,7 @@ static json_t *endpoint_new(struct sync *s, const json_t *service, const json_t 
         if (zone)
             json_put_str(e, "zone", zone);
     }
+    add_hints(e, service);
     return e;
 }
 
@@ -147,13 +160,11 @@ static json_t *slice_labels(const json_t *service)
 {
     json_t *labels = json_object(), *value;
     const char *key;
-    json_object_foreach(json_at(service, "metadata.labels"), key,
-                        value) if (!streq(key, HEADLESS) && !streq(key, SERVICE_NAME) &&
-                                   !streq(key, MANAGED_BY)) json_object_set(labels, key, value);
+    json_object_foreach(json_at(service, "metadata.labels"), key, value)
+        json_object_set(labels, key, value);
     json_object_set_new(labels, SERVICE_NAME, json_string(json_at_str(service, "metadata.name")));
     json_object_set_new(labels, MANAGED_BY, json_string(MANAGER));
-    if (streq(json_at_str(service, "spec.clusterIP"), "None"))
-        json_object_set_new(labels, HEADLESS, json_string(""));
+    endpoint_label_headless(labels, service);
     return labels;
 }
 
@@ -178,8 +189,8 @@ static void create_slice(struct sync *s, const json_t *service, const struct gro
     json_put(slice, "metadata.labels", slice_labels(service));
     json_put(slice, "metadata.ownerReferences", refs);
     json_put_str(slice, "addressType", g->family);
-    json_put(slice, "endpoints", endpoints);
-    json_put(slice, "ports", json_incref(g->ports));
+    json_put(slice, "endpoints", endpoint_list(endpoints));
+    json_put(slice, "ports", endpoint_list(json_incref(g->ports)));
     stamp(slice);
     slice_path(NULL, json_at_str(service, "metadata.namespace"), path, sizeof(path));
     sync_call(s, WATCHED_ENDPOINTSLICE, "POST", path, NULL, slice);
@@ -191,12 +202,12 @@ static void update_slice(struct sync *s, const json_t *service, const json_t *ol
     char path[800];
     AUTO_JSON json_t *slice = json_deep_copy(old);
     AUTO_JSON json_t *labels = slice_labels(service);
-    if (json_equal(json_object_get(old, "endpoints"), endpoints) &&
+    if (endpoint_lists_equal(json_object_get(old, "endpoints"), endpoints) &&
         json_equal(json_at(old, "metadata.labels"), labels)) {
         json_decref(endpoints);
         return;
     }
-    json_put(slice, "endpoints", endpoints);
+    json_put(slice, "endpoints", endpoint_list(endpoints));
     json_put(slice, "metadata.labels", json_incref(labels));
     stamp(slice);
     slice_path(old, json_at_str(service, "metadata.namespace"), path, sizeof(path));
@@ -232,13 +243,10 @@ static json_t *take_any(struct group *g)
 
 static struct group *group_of_slice(struct groups *groups, const json_t *slice)
 {
-    for (size_t i = 0; i < groups->n; i++) {
-        const json_t *ports = json_object_get(slice, "ports");
+    for (size_t i = 0; i < groups->n; i++)
         if (streq(groups->v[i].family, json_key_str(slice, "addressType")) &&
-            (json_equal(groups->v[i].ports, ports) ||
-             (!json_array_size(groups->v[i].ports) && !json_array_size(ports))))
+            endpoint_lists_equal(groups->v[i].ports, json_object_get(slice, "ports")))
             return &groups->v[i];
-    }
     return NULL;
 }
 
@@ -308,6 +316,27 @@ static void reconcile(struct sync *s, const json_t *service, struct groups *grou
     vec_done(&kept);
 }
 
+/* Hints in proportion to the zones' CPUs are not made here: said once, with what to do instead. */
+static void tell_ignored(struct sync *s, const json_t *service)
+{
+    static const char *const names[] = {"service.kubernetes.io/topology-mode",
+                                        "service.kubernetes.io/topology-aware-hints"};
+    const json_t *annotations = json_at(service, "metadata.annotations");
+    struct controller *c = sync_controller(s);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *mode = json_key_str(annotations, names[i]),
+                   *uid = json_at_str(service, "metadata.uid");
+        if ((!streq(mode, "Auto") && !streq(mode, "auto")) ||
+            json_at(service, "spec.trafficDistribution") || controller_remembers(c, uid))
+            continue;
+        controller_remember(c, uid);
+        event_record(controller_events(c), service, "Service", "v1", "Warning", "FieldIgnored",
+                     "the lab gives no hints for %s: %s; spec.trafficDistribution: PreferSameZone "
+                     "has them",
+                     names[i], mode);
+    }
+}
+
 static void sync_service(struct sync *s, const char *key)
 {
     const json_t *service =
@@ -315,6 +344,7 @@ static void sync_service(struct sync *s, const char *key)
     struct groups groups = {0};
     if (!service || !endpoint_service_is_selected(service) || is_deleting(service))
         return; /* slices of a deleted Service go by their owner reference */
+    tell_ignored(s, service);
     want(s, service, &groups);
     reconcile(s, service, &groups);
     groups_done(&groups);

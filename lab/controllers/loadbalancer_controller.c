@@ -36,15 +36,16 @@ static void on_tick(struct controller *c)
             controller_enqueue_object(c, service);
 }
 
-static bool in_use(struct sync *s, const char *ip)
+/* The Service that has the address, or NULL. */
+static const json_t *holder(struct sync *s, const char *ip)
 {
     json_t *service, *ingress;
     size_t i;
     for (size_t at = 0;
          informer_next(controllers_informer(sync_set(s), WATCHED_SERVICE), &at, &service);)
         json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i,
-                           ingress) if (streq(json_key_str(ingress, "ip"), ip)) return true;
-    return false;
+                           ingress) if (streq(json_key_str(ingress, "ip"), ip)) return service;
+    return NULL;
 }
 
 static int parse_pool(const char *pool, struct ip *ret_first, struct ip *ret_last)
@@ -63,18 +64,26 @@ static void ip_increment(struct ip *ip)
             return;
 }
 
-/* The wanted address if it is free and in the pool, else the first free one. */
-static bool choose(struct sync *s, const char *pool, const char *wanted, char ret[IP_TEXT_BYTES])
+/* The wanted address if it is free and in the pool, else the first free one; why says why there is
+ * none. */
+static bool choose(struct sync *s, const char *pool, const char *wanted, char ret[IP_TEXT_BYTES],
+                   struct buf *why)
 {
     struct ip ip, last, want;
     if (str_empty(pool) || parse_pool(pool, &ip, &last) < 0)
         return false;
     if (!str_empty(wanted) && ip_parse(str_from(wanted), &want) == 0 && want.family == ip.family) {
-        ip_format(&want, ret);
-        return ip_cmp(&ip, &want) <= 0 && ip_cmp(&want, &last) <= 0 && !in_use(s, ret);
+        const json_t *other = holder(s, ip_format(&want, ret));
+        bool inside = ip_cmp(&ip, &want) <= 0 && ip_cmp(&want, &last) <= 0;
+        if (!inside)
+            buf_addf(why, "spec.loadBalancerIP %s is not in the lab's pool %s", ret, pool);
+        else if (other)
+            buf_addf(why, "spec.loadBalancerIP %s is taken by Service %s/%s", ret,
+                     json_at_str(other, "metadata.namespace"), json_at_str(other, "metadata.name"));
+        return inside && !other;
     }
     for (; ip_cmp(&ip, &last) <= 0; ip_increment(&ip))
-        if (!in_use(s, ip_format(&ip, ret)))
+        if (!holder(s, ip_format(&ip, ret)))
             return true;
     return false;
 }
@@ -108,13 +117,14 @@ static void sync_service(struct sync *s, const char *key)
     }
     if (has_address(service))
         return;
+    AUTO_DONE(buf) struct buf why = {0};
     json_t *ingress = json_array();
     json_array_foreach(json_at(service, "spec.ipFamilies"), i, family)
     {
         char ip[IP_TEXT_BYTES];
         bool v6 = streq(json_string_value(family), "IPv6");
         if (choose(s, v6 ? o->lb_pool_v6 : o->lb_pool_v4,
-                   json_at_str(service, "spec.loadBalancerIP"), ip))
+                   json_at_str(service, "spec.loadBalancerIP"), ip, &why))
             json_array_append_new(ingress, json_pack("{s:s,s:s}", "ip", ip, "ipMode", "VIP"));
     }
     if (json_array_size(ingress)) {
@@ -127,7 +137,8 @@ static void sync_service(struct sync *s, const char *key)
     }
     json_decref(ingress);
     event_record(controller_events(sync_controller(s)), service, "Service", "v1", "Warning",
-                 "AllocationFailed", "no address of the lab's load balancer pool is free");
+                 "AllocationFailed", "%s",
+                 why.n ? buf_cstr(&why) : "no address of the lab's load balancer pool is free");
 }
 
 /* The write did not happen: put the truth back, so that the address is free again. */

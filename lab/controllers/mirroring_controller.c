@@ -1,12 +1,15 @@
 /* Endpoints mirroring: Endpoints that a person wrote for a Service without selector, as
- * EndpointSlices, because proxies read only those. One slice per family and subset. Rules:
+ * EndpointSlices, because proxies read only those. One slice per family and list of ports: subsets
+ * with the same ports share theirs. A slice is known again by these two, never by its name. Rules:
  * EndpointSliceMirroring of Kubernetes (KEP-752). */
 #include <stdio.h>
 
-#include "lab/controllers/controller.h"
+#include "base/vec.h"
+#include "lab/controllers/endpoint_set.h"
 
-#define MANAGED_BY "endpointslice.kubernetes.io/managed-by"
-#define MANAGER    "endpointslicemirroring-controller.k8s.io"
+#define MANAGED_BY   "endpointslice.kubernetes.io/managed-by"
+#define MANAGER      "endpointslicemirroring-controller.k8s.io"
+#define SERVICE_NAME "kubernetes.io/service-name"
 
 enum { ADDRESSES_MAX = 1000 }; /* of a subset; the rest is not mirrored */
 
@@ -21,9 +24,9 @@ static void on_change(struct controller *c, enum watched kind, json_t *object, b
     if (kind == WATCHED_ENDPOINTS || kind == WATCHED_SERVICE)
         controller_enqueue_object(c, object);
     else if (kind == WATCHED_ENDPOINTSLICE && is_ours(object))
-        controller_enqueue(c, key_of(json_at_str(object, "metadata.namespace"),
-                                     json_key_str(json_at(object, "metadata.labels"),
-                                                  "kubernetes.io/service-name")));
+        controller_enqueue(c,
+                           key_of(json_at_str(object, "metadata.namespace"),
+                                  json_key_str(json_at(object, "metadata.labels"), SERVICE_NAME)));
 }
 
 static bool wants_mirror(const json_t *endpoints, const json_t *service)
@@ -82,8 +85,7 @@ static json_t *copied_labels(const json_t *endpoints)
 {
     json_t *labels = json_at(endpoints, "metadata.labels");
     labels = labels ? json_deep_copy(labels) : json_object();
-    json_object_set_new(labels, "kubernetes.io/service-name",
-                        json_string(json_at_str(endpoints, "metadata.name")));
+    json_object_set_new(labels, SERVICE_NAME, json_string(json_at_str(endpoints, "metadata.name")));
     json_object_set_new(labels, MANAGED_BY, json_string(MANAGER));
     return labels;
 }
@@ -97,20 +99,16 @@ static json_t *copied_annotations(const json_t *endpoints)
     return annotations;
 }
 
-static json_t *slice_new(const json_t *endpoints, const json_t *subset, size_t index,
-                         const char *family, json_t *list)
+static json_t *slice_new(const json_t *endpoints, const char *family, json_t *ports)
 {
-    AUTO_CHARS char *name =
-        xasprintf("%.230s-mirror-%zu%s", json_at_str(endpoints, "metadata.name"), index,
-                  streq(family, "IPv6") ? "-v6" : "");
+    AUTO_CHARS char *prefix = xasprintf("%.240s-", json_at_str(endpoints, "metadata.name"));
     json_t *refs = json_array(), *annotations = copied_annotations(endpoints);
     json_array_append_new(refs, owner_reference_to(WATCHED_ENDPOINTS, endpoints));
-    json_t *slice =
-        json_pack("{s:s,s:s,s:{s:s,s:s,s:o,s:o},s:s,s:o,s:o}", "apiVersion", "discovery.k8s.io/v1",
-                  "kind", "EndpointSlice", "metadata", "name", name, "namespace",
-                  json_at_str(endpoints, "metadata.namespace"), "labels", copied_labels(endpoints),
-                  "ownerReferences", refs, "addressType", family, "endpoints", list, "ports",
-                  slice_ports(subset));
+    json_t *slice = json_pack(
+        "{s:s,s:s,s:{s:s,s:s,s:o,s:o},s:s,s:[],s:o}", "apiVersion", "discovery.k8s.io/v1", "kind",
+        "EndpointSlice", "metadata", "generateName", prefix, "namespace",
+        json_at_str(endpoints, "metadata.namespace"), "labels", copied_labels(endpoints),
+        "ownerReferences", refs, "addressType", family, "endpoints", "ports", endpoint_list(ports));
     if (json_object_size(annotations))
         json_put(slice, "metadata.annotations", annotations);
     else
@@ -118,7 +116,27 @@ static json_t *slice_new(const json_t *endpoints, const json_t *subset, size_t i
     return slice;
 }
 
-/* All slices that should be, in a fixed order; names are derived from it. */
+static bool same_place(const json_t *a, const json_t *b)
+{
+    return streq(json_key_str(a, "addressType"), json_key_str(b, "addressType")) &&
+           endpoint_lists_equal(json_object_get(a, "ports"), json_object_get(b, "ports"));
+}
+
+/* The wanted slice of these, made if it is not there yet. Takes the reference to ports. */
+static json_t *slice_get(json_t *slices, const json_t *endpoints, const char *family, json_t *ports)
+{
+    json_t *new = slice_new(endpoints, family, ports), *slice;
+    size_t i;
+    json_array_foreach(slices, i, slice) if (same_place(slice, new))
+    {
+        json_decref(new);
+        return slice;
+    }
+    json_array_append_new(slices, new);
+    return new;
+}
+
+/* All slices that should be. */
 static json_t *want(const json_t *endpoints)
 {
     static const char *const families[] = {"IPv4", "IPv6"};
@@ -133,11 +151,11 @@ static json_t *want(const json_t *endpoints)
         for (size_t f = 0; f < 2; f++)
             add_addresses(lists[f], subset, "notReadyAddresses", families[f], &room);
         for (size_t f = 0; f < 2; f++) {
-            if (json_array_size(lists[f]))
-                json_array_append_new(slices,
-                                      slice_new(endpoints, subset, i, families[f], lists[f]));
-            else
-                json_decref(lists[f]);
+            if (json_array_size(lists[f])) {
+                json_t *slice = slice_get(slices, endpoints, families[f], slice_ports(subset));
+                json_array_extend(json_object_get(slice, "endpoints"), lists[f]);
+            }
+            json_decref(lists[f]);
         }
     }
     return slices;
@@ -145,8 +163,8 @@ static json_t *want(const json_t *endpoints)
 
 static bool same_slice(const json_t *have, const json_t *want)
 {
-    static const char *const compared[] = {"endpoints", "ports", "metadata.labels",
-                                           "metadata.annotations", "metadata.ownerReferences"};
+    static const char *const compared[] = {"endpoints", "metadata.labels", "metadata.annotations",
+                                           "metadata.ownerReferences"};
     for (size_t i = 0; i < ARRAY_LEN(compared); i++) {
         json_t *a = json_at(have, compared[i]), *b = json_at(want, compared[i]);
         if (a != b && !(a && b && json_equal(a, b)))
@@ -155,48 +173,59 @@ static bool same_slice(const json_t *have, const json_t *want)
     return true;
 }
 
+/* Writes the slice that is wanted; old is what stands there, or NULL. */
+static void write_slice(struct sync *s, const json_t *old, json_t *slice)
+{
+    char path[WATCHED_PATH_BYTES];
+    if (old && same_slice(old, slice))
+        return;
+    if (old) {
+        json_del(slice, "metadata.generateName");
+        json_put_str(slice, "metadata.name", json_at_str(old, "metadata.name"));
+        watched_path(WATCHED_ENDPOINTSLICE, slice, path);
+    } else {
+        snprintf(path, sizeof(path), "/apis/discovery.k8s.io/v1/namespaces/%s/endpointslices",
+                 json_at_str(slice, "metadata.namespace"));
+    }
+    sync_call(s, WATCHED_ENDPOINTSLICE, old ? "PUT" : "POST", path, NULL, slice);
+}
+
 static void sync_endpoints(struct sync *s, const char *key)
 {
     const json_t *endpoints =
         informer_find(controllers_informer(sync_set(s), WATCHED_ENDPOINTS), str_from(key));
     const json_t *service =
         informer_find(controllers_informer(sync_set(s), WATCHED_SERVICE), str_from(key));
-    struct informer *cache = controllers_informer(sync_set(s), WATCHED_ENDPOINTSLICE);
     AUTO_JSON json_t *slices = wants_mirror(endpoints, service) ? want(endpoints) : json_array();
     struct str name, ns = str_cut(str_from(key), '/', &name);
-    char path[800];
-    json_t *slice, *have;
-    size_t i;
-    json_array_foreach(slices, i, slice)
-    {
-        const json_t *old =
-            informer_find(cache, str_from(key_of(json_at_str(slice, "metadata.namespace"),
-                                                 json_at_str(slice, "metadata.name"))));
-        if (old && same_slice(old, slice))
-            continue;
-        snprintf(path, sizeof(path),
-                 "/apis/discovery.k8s.io/v1/namespaces/" STR_FMT "/endpointslices%s%s", STR_ARG(ns),
-                 old ? "/" : "", old ? json_at_str(slice, "metadata.name") : "");
-        sync_call(s, WATCHED_ENDPOINTSLICE, old ? "PUT" : "POST", path, NULL, slice);
-    }
     AUTO_CHARS char *ns_text = str_dup(ns);
     AUTO_CHARS char *name_text = str_dup(name);
-    AUTO_CHARS char *label = index_pair(ns_text, "kubernetes.io/service-name", name_text);
+    AUTO_CHARS char *label = index_pair(ns_text, SERVICE_NAME, name_text);
+    struct objects mine = {0};
+    json_t *slice, *have;
+    size_t i;
     for (size_t at = 0;
-         controllers_next(sync_set(s), WATCHED_ENDPOINTSLICE, INDEX_LABEL, label, &at, &have);) {
-        bool wanted = false;
-        if (!is_ours(have))
-            continue;
-        json_array_foreach(slices, i, slice) wanted =
-            wanted ||
-            streq(json_at_str(slice, "metadata.name"), json_at_str(have, "metadata.name"));
-        if (wanted)
-            continue;
-        snprintf(path, sizeof(path),
-                 "/apis/discovery.k8s.io/v1/namespaces/" STR_FMT "/endpointslices/%s", STR_ARG(ns),
-                 json_at_str(have, "metadata.name"));
-        sync_call(s, _WATCHED_MAX, "DELETE", path, NULL, NULL);
+         controllers_next(sync_set(s), WATCHED_ENDPOINTSLICE, INDEX_LABEL, label, &at, &have);)
+        if (is_ours(have) && !is_deleting(have))
+            vec_push(&mine, json_incref(have));
+    json_array_foreach(slices, i, slice)
+    {
+        json_t **old = NULL;
+        VEC_FOREACH (m, &mine)
+            old = old || !*m || !same_place(*m, slice) ? old : m;
+        write_slice(s, old ? *old : NULL, slice);
+        if (old)
+            json_decref(TAKE(*old));
     }
+    VEC_FOREACH (m, &mine) {
+        char path[WATCHED_PATH_BYTES];
+        if (!*m)
+            continue;
+        watched_path(WATCHED_ENDPOINTSLICE, *m, path);
+        sync_call(s, _WATCHED_MAX, "DELETE", path, NULL, NULL);
+        json_decref(*m);
+    }
+    vec_done(&mine);
 }
 
 const struct controller_kind mirroring_controller = {"endpointslicemirroring", on_change,

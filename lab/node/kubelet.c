@@ -5,8 +5,6 @@
  * kubelet_attach.c) live on their connection and may outlast the container they belong to, never
  * the node. Nothing here changes a pod. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "codec/url.h"
 #include "lab/node/kubelet_priv.h"
@@ -15,22 +13,6 @@ struct kubelet_server {
     struct node *node;
     struct http_server *http;
 };
-
-void kubelet_fail(struct http_exchange *x, int status, const char *reason, const char *fmt, ...)
-{
-    char text[600];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:{},s:s,s:o,s:s,s:i}", "kind", "Status",
-                                    "apiVersion", "v1", "metadata", "status", "Failure", "message",
-                                    json_text(str_from(text)), "reason", reason, "code", status);
-    AUTO_DONE(buf) struct buf b = {0};
-    const struct http_header type = {STR("Content-Type"), STR("application/json")};
-    json_write(&b, j);
-    http_exchange_reply(x, status, &type, 1, buf_str(&b));
-}
 
 static void reply_pods(struct node *n, struct http_exchange *x)
 {

@@ -129,9 +129,8 @@ static void on_gone(void *user)
 
 /* ---- the end ---- */
 
-static json_t *status_of(int wait_status)
+static json_t *status_of_code(int code)
 {
-    int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
     char message[80], text[16];
     if (code == 0)
         return kubelet_stream_success();
@@ -141,6 +140,12 @@ static json_t *status_of(int wait_status)
     return json_pack("{s:{},s:s,s:s,s:s,s:{s:[{s:s,s:s}]}}", "metadata", "status", "Failure",
                      "message", message, "reason", "NonZeroExitCode", "details", "causes", "reason",
                      "ExitCode", "message", text);
+}
+
+static json_t *status_of(int wait_status)
+{
+    return status_of_code(WIFEXITED(wait_status) ? WEXITSTATUS(wait_status)
+                                                 : 128 + WTERMSIG(wait_status));
 }
 
 static void on_exit_of(pid_t pid, int status, void *user)
@@ -228,6 +233,26 @@ static char **read_command(struct str query)
     return words.v;
 }
 
+/* A program that is not there, or may not run, is a command that ended, as with a real runtime. */
+static void refuse(struct exec *e, const char *program, const struct err *err)
+{
+    bool absent = err->code == -ENOENT || err->code == -ENOTDIR, denied = err->code == -EACCES;
+    if (!absent && !denied) {
+        kubelet_stream_finish(e->stream, kubelet_stream_error(err_text(err)));
+        return;
+    }
+    AUTO_CHARS char *looked = xasprintf("stat %s: no such file or directory", program);
+    AUTO_CHARS char *text =
+        xasprintf("OCI runtime exec failed: exec failed: unable to start container process: exec: "
+                  "\"%s\": %s\n",
+                  program,
+                  denied                 ? "permission denied"
+                  : strchr(program, '/') ? looked
+                                         : "executable file not found in $PATH");
+    kubelet_stream_send(e->stream, e->tty ? CHANNEL_OUT : CHANNEL_ERR, str_from(text));
+    kubelet_stream_finish(e->stream, status_of_code(denied ? 126 : 127));
+}
+
 void kubelet_exec(struct pod_container *c, struct http_exchange *x)
 {
     static const struct kubelet_stream_ops ops = {on_input, on_input_end, on_resize, on_drained,
@@ -252,12 +277,12 @@ void kubelet_exec(struct pod_container *c, struct http_exchange *x)
     e->out[0] = (struct exec_output){e, CHANNEL_OUT, -1, NULL};
     e->out[1] = (struct exec_output){e, CHANNEL_ERR, -1, NULL};
     int r = exec_spawn(c, e, argv, in, &err);
-    argv_free(argv);
     e->stream = kubelet_stream_new(x, &ops, e);
-    if (r < 0) {
-        kubelet_stream_finish(e->stream, kubelet_stream_error(err_text(&err)));
+    if (r < 0)
+        refuse(e, argv[0], &err);
+    argv_free(argv);
+    if (r < 0)
         return;
-    }
     exec_watch(e);
     kubelet_stream_start(e->stream);
 }

@@ -4,7 +4,7 @@
 #include "lab/node/node_priv.h"
 #include "net/http_server.h"
 
-/* Answers with a Status object, as the API server passes it on. */
+/* kubelet_answer.c: answers with a Status object, as the API server passes it on. */
 void kubelet_fail(struct http_exchange *x, int status, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* The streams; each answers x, now or later. */

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "lab/fabric.h"
 #include "lab/file_tree.h"
+#include "lab/node/image_watch.h"
 #include "lab/node/node_announce.h"
 #include "lab/node/node_host_ports.h"
 #include "lab/node/node_masquerade.h"
@@ -55,6 +56,17 @@ static void on_pod_gone(struct str key, json_t *object, void *user)
     struct pod *p = map_remove(&n->pods, key);
     if (p)
         pod_free(p);
+}
+
+static void on_images(void *user)
+{
+    struct node *n = user;
+    void *value;
+    for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);) {
+        struct pod *p = value;
+        for (size_t i = 0; i < p->n_containers; i++)
+            pod_container_images_changed(&p->containers[i]);
+    }
 }
 
 static void on_pods_error(const char *text, void *user)
@@ -285,14 +297,54 @@ static void on_heartbeat(void *user)
     kube_call(n->client, "GET", path, NULL, NULL, on_lease_read, n);
 }
 
+/* ---- Nodes and Services ---- */
+
 /* Someone (the node controller) thinks we are not there: say that we are. */
-void node_saw_itself(struct node *n, const json_t *node)
+static void on_node(json_t *object, void *user)
 {
-    if (n->registered && !condition_is_true(node, "Ready"))
-        send_status(n, node);
+    struct node *n = user;
+    if (streq(json_at_str(object, "metadata.name"), n->options->name) && n->registered &&
+        !condition_is_true(object, "Ready"))
+        send_status(n, object);
+    node_announce_changed(n->announce);
 }
 
-/* ---- life ---- */
+static void on_service(json_t *object, void *user)
+{
+    const struct node *n = user;
+    (void)object;
+    node_announce_changed(n->announce);
+}
+
+static void on_gone(struct str key, json_t *object, void *user)
+{
+    const struct node *n = user;
+    (void)key;
+    (void)object;
+    node_announce_changed(n->announce);
+}
+
+static void on_nodes_synced(void *user)
+{
+    const struct node *n = user;
+    node_announce_changed(n->announce);
+}
+
+static void on_nodes_error(const char *text, void *user)
+{
+    const struct node *n = user;
+    log_warn("watching nodes", kv_s("node", n->options->name), kv_s("error", text));
+}
+
+static void watch_nodes(struct node *n)
+{
+    static const struct informer_ops ops = {.on_upsert = on_node,
+                                            .on_delete = on_gone,
+                                            .on_synced = on_nodes_synced,
+                                            .on_error = on_nodes_error};
+    const struct informer_options o = {.path = "/api/v1/nodes", .cache = true};
+    n->nodes_informer = informer_start(n->client, &o, &ops, n);
+}
 
 /* Containers are told of Services: pods come after the first list of them. */
 static void on_services_synced(void *user)
@@ -300,6 +352,7 @@ static void on_services_synced(void *user)
     struct node *n = user;
     if (!n->pods_informer)
         watch_pods(n);
+    node_announce_changed(n->announce);
 }
 
 static void on_services_error(const char *text, void *user)
@@ -310,11 +363,15 @@ static void on_services_error(const char *text, void *user)
 
 static void watch_services(struct node *n)
 {
-    static const struct informer_ops ops = {.on_synced = on_services_synced,
+    static const struct informer_ops ops = {.on_upsert = on_service,
+                                            .on_delete = on_gone,
+                                            .on_synced = on_services_synced,
                                             .on_error = on_services_error};
     const struct informer_options o = {.path = "/api/v1/services", .cache = true};
     n->services_informer = informer_start(n->client, &o, &ops, n);
 }
+
+/* ---- life ---- */
 
 /* Without it pods still reach each other and Services: worth a warning, not the end. */
 static void masquerade(const struct node_options *o)
@@ -353,14 +410,17 @@ int node_new(struct kube_client *client, const struct node_options *o, struct no
         return r;
     }
     masquerade(o);
+    if (o->image_dir)
+        n->images = image_watch_new(n->loop, o->image_dir, o->images, on_images, n);
     n->host_ports = node_host_ports_new(n);
     n->events = event_recorder_new(client, "kubelet", o->name);
     n->lease_timer = loop_timer_new(n->loop, on_heartbeat, n);
     node_register(n);
     loop_timer_start(n->lease_timer, LEASE_RENEW_MS / 10);
     n->configs = config_watches_new(client);
-    watch_services(n);
     n->announce = node_announce_new(n);
+    watch_services(n);
+    watch_nodes(n);
     *ret = n;
     return 0;
 }
@@ -370,12 +430,15 @@ void node_free(struct node *n)
     void *value;
     if (n->pods_informer)
         informer_free(n->pods_informer);
+    informer_free(n->services_informer);
+    informer_free(n->nodes_informer);
     node_announce_free(n->announce);
     node_host_ports_free(n->host_ports);
     n->host_ports = NULL;
     for (size_t at = 0; map_next(&n->pods, &at, NULL, &value);)
         pod_free(value);
     map_done(&n->pods);
+    image_watch_free(n->images);
     trash_free(n->trash);
     kubelet_server_free(n->server);
     if (n->events)
@@ -383,7 +446,5 @@ void node_free(struct node *n)
     loop_timer_free(n->lease_timer);
     json_decref(n->lease);
     config_watches_free(n->configs);
-    if (n->services_informer)
-        informer_free(n->services_informer);
     free(n);
 }

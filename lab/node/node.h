@@ -17,9 +17,12 @@ struct node_options {
     struct prefix pod_v6;  /* family 0 = none */
     struct ip internal[2]; /* by family: IPv4, IPv6; family 0 = none */
     struct ip external[2];
+    struct ip reserved[8]; /* somebody's on this network who is no Node: never announced */
+    size_t n_reserved;
     const char *const *labels; /* "key=value" */
     size_t n_labels;
     struct image_table *images;
+    const char *image_dir;   /* where `fairlead lab image` writes; NULL = nowhere */
     const char *cluster_dns; /* NULL = none */
     const char *cluster_domain;
     uint16_t kubelet_port;

@@ -3,8 +3,8 @@
  * Every node watches Services and Nodes and computes the same answer: of the Ready nodes the one
  * whose name, hashed with the address, is smallest. That node holds the address on its eth0 as a
  * single host, so it answers ARP and neighbour solicitations; what happens to the packets is the
- * agent's business. Addresses outside the node's own subnet are left alone. Losing a node moves its
- * addresses when it becomes NotReady. */
+ * agent's business. Addresses outside the node's own subnet are left alone, and so are those that
+ * somebody owns. Losing a node moves its addresses when it becomes NotReady. */
 #include "lab/node/node_announce.h"
 
 #include <errno.h>
@@ -16,8 +16,6 @@
 
 struct node_announce {
     struct node *node;
-    struct informer *services;
-    struct informer *nodes;
     struct nl_socket *socket;
     unsigned eth0;
     VEC(struct ip) held;
@@ -35,7 +33,7 @@ static bool elected(const struct node_announce *a, const struct ip *ip)
     const char *best = NULL;
     uint64_t best_hash = 0;
     json_t *node;
-    for (size_t at = 0; informer_next(a->nodes, &at, &node);) {
+    for (size_t at = 0; informer_next(a->node->nodes_informer, &at, &node);) {
         const char *name = json_at_str(node, "metadata.name");
         if (!name || !condition_is_true(node, "Ready"))
             continue;
@@ -56,15 +54,31 @@ static bool list_has(const struct ip *v, size_t n, const struct ip *ip)
     return false;
 }
 
+/* Somebody has it already: a Node, or what the node was told of (the API server, the host). Only
+ * its owner may answer for it; the agents translate what arrives there all the same. */
+static bool owned(const struct node_announce *a, const struct ip *ip)
+{
+    const struct node_options *o = a->node->options;
+    json_t *node, *item;
+    size_t i;
+    struct ip other;
+    bool found = list_has(o->internal, 2, ip) || list_has(o->external, 2, ip) ||
+                 list_has(o->reserved, o->n_reserved, ip);
+    for (size_t at = 0; !found && informer_next(a->node->nodes_informer, &at, &node);)
+        json_array_foreach(json_at(node, "status.addresses"), i, item)
+        {
+            const char *text = json_key_str(item, "address");
+            found = found || (text && ip_parse(str_from(text), &other) == 0 && ip_eq(&other, ip));
+        }
+    return found;
+}
+
 static void want_address(struct node_announce *a, const char *text, struct node_announce *wanted)
 {
     struct ip ip;
     if (!text || ip_parse(str_from(text), &ip) < 0 || !in_subnet(a, &ip))
         return;
-    if (ip_eq(&ip, &a->node->options->internal[ip.family == AF_INET6]) ||
-        ip_eq(&ip, &a->node->options->external[ip.family == AF_INET6]))
-        return; /* a node's own */
-    if (!list_has(wanted->held.v, wanted->held.n, &ip) && elected(a, &ip))
+    if (!list_has(wanted->held.v, wanted->held.n, &ip) && !owned(a, &ip) && elected(a, &ip))
         vec_push(&wanted->held, ip);
 }
 
@@ -86,12 +100,13 @@ static void change(struct node_announce *a, const struct ip *ip, bool add)
 static void settle(void *user)
 {
     struct node_announce *a = user;
+    const struct node *n = a->node;
     struct node_announce wanted = {0};
     json_t *service, *item;
     size_t i;
-    if (!informer_synced(a->services) || !informer_synced(a->nodes))
+    if (!informer_synced(n->services_informer) || !informer_synced(n->nodes_informer))
         return;
-    for (size_t at = 0; informer_next(a->services, &at, &service);) {
+    for (size_t at = 0; informer_next(n->services_informer, &at, &service);) {
         json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, item)
             want_address(a, json_key_str(item, "ip"), &wanted);
         json_array_foreach(json_at(service, "spec.externalIPs"), i, item)
@@ -109,44 +124,16 @@ static void settle(void *user)
     a->held.cap = wanted.held.cap;
 }
 
-static void settle_later(struct node_announce *a)
+void node_announce_changed(struct node_announce *a)
 {
+    if (!a)
+        return;
     loop_defer_cancel(a->node->loop, settle, a);
     loop_defer(a->node->loop, settle, a);
 }
 
-static void on_service(json_t *object, void *user)
-{
-    (void)object;
-    settle_later(user);
-}
-
-static void on_node(json_t *object, void *user)
-{
-    struct node_announce *a = user;
-    if (streq(json_at_str(object, "metadata.name"), a->node->options->name))
-        node_saw_itself(a->node, object);
-    settle_later(a);
-}
-
-static void on_gone(struct str key, json_t *object, void *user)
-{
-    (void)key;
-    (void)object;
-    settle_later(user);
-}
-
-static void on_synced(void *user)
-{
-    settle_later(user);
-}
-
 struct node_announce *node_announce_new(struct node *n)
 {
-    static const struct informer_ops service_ops = {
-        .on_upsert = on_service, .on_delete = on_gone, .on_synced = on_synced};
-    static const struct informer_ops node_ops = {
-        .on_upsert = on_node, .on_delete = on_gone, .on_synced = on_synced};
     struct node_announce *a = NEW(struct node_announce);
     a->node = n;
     if (nl_socket_new(NETLINK_ROUTE, &a->socket, NULL) < 0 ||
@@ -157,10 +144,6 @@ struct node_announce *node_announce_new(struct node *n)
         free(a);
         return NULL;
     }
-    const struct informer_options services = {.path = "/api/v1/services", .cache = true};
-    const struct informer_options nodes = {.path = "/api/v1/nodes", .cache = true};
-    a->services = informer_start(n->client, &services, &service_ops, a);
-    a->nodes = informer_start(n->client, &nodes, &node_ops, a);
     return a;
 }
 
@@ -169,8 +152,6 @@ void node_announce_free(struct node_announce *a)
     if (!a)
         return;
     loop_defer_cancel(a->node->loop, settle, a);
-    informer_free(a->services);
-    informer_free(a->nodes);
     nl_socket_free(a->socket);
     vec_done(&a->held);
     free(a);

@@ -14,9 +14,9 @@
 
 struct node_args {
     const char *kubeconfig, *name, *lab, *state_dir, *pod_cidr, *internal, *external, *labels, *dns,
-        *domain, *netns;
+        *domain, *netns, *image_dir;
     const char *cert, *key, *ca;
-    struct arg_list images;
+    struct arg_list images, reserved;
     int64_t port;
 };
 
@@ -36,6 +36,23 @@ static int parse_ips(const char *flag, const char *text, struct ip ret[2], struc
             return err_set(reterr, -EINVAL, NULL, "--%s: \"" STR_FMT "\" is not an IP address",
                            flag, STR_ARG(part));
         ret[ip.family == AF_INET6] = ip;
+    }
+    return 0;
+}
+
+static int parse_reserved(const struct arg_list *list, struct node_options *o, struct err *reterr)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct ip ips[2] = {0};
+        int r = parse_ips("reserved-ip", list->v[i], ips, reterr);
+        if (r == 0 && o->n_reserved + 2 > ARRAY_LEN(o->reserved))
+            r = err_set(reterr, -E2BIG, NULL, "--reserved-ip: %zu addresses at most",
+                        ARRAY_LEN(o->reserved));
+        if (r < 0)
+            return r;
+        for (int k = 0; k < 2; k++)
+            if (ips[k].family)
+                o->reserved[o->n_reserved++] = ips[k];
     }
     return 0;
 }
@@ -126,6 +143,8 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
         code = parse_ips("internal-ip", a->internal, o->internal, reterr);
     if (code == 0 && a->external)
         code = parse_ips("external-ip", a->external, o->external, reterr);
+    if (code == 0)
+        code = parse_reserved(&a->reserved, o, reterr);
     for (size_t i = 0; i < a->images.n && code == 0; i++)
         code = image_table_add(&r->images, a->images.v[i], reterr);
     if (code == 0)
@@ -148,6 +167,7 @@ static int node_run_load(const struct node_args *a, struct node_run *r, struct e
     o->labels = r->labels.v;
     o->n_labels = r->labels.n;
     o->images = &r->images;
+    o->image_dir = a->image_dir;
     o->cluster_dns = a->dns;
     o->cluster_domain = a->domain;
     o->kubelet_port = (uint16_t)a->port;
@@ -203,10 +223,15 @@ int node_command(int argc, char **argv)
          false},
         {"external-ip", 0, ARG_STRING, &a.external, "IP,…", "ExternalIP, one per family", 0, 0,
          false},
+        {"reserved-ip", 0, ARG_STRINGS, &a.reserved, "IP,…",
+         "somebody's on the nodes' network, never announced for a Service; may be repeated", 0, 0,
+         false},
         {"labels", 0, ARG_STRING, &a.labels, "K=V,…",
          "labels of the Node (zone and region have defaults)", 0, 0, false},
         {"image", 0, ARG_STRINGS, &a.images, "NAME=COMMAND",
          "the command that stands for an image; may be repeated", 0, 0, false},
+        {"image-dir", 0, ARG_STRING, &a.image_dir, "DIR",
+         "directory of the file \"" IMAGE_FILE "\", read whenever it is replaced", 0, 0, false},
         {"cluster-dns", 0, ARG_STRING, &a.dns, "IP", "name server of pods", 0, 0, false},
         {"cluster-domain", 0, ARG_STRING, &a.domain, "DOMAIN", "default cluster.local", 0, 0,
          false},

@@ -32,6 +32,7 @@ struct node_host_ports {
     struct nft *nft; /* NULL = it cannot be done here */
     struct conntrack *conntrack;
     host_ports now;
+    bool is_pending; /* settle() is deferred */
 };
 
 /* ---- what the pods want ---- */
@@ -223,6 +224,7 @@ static void drop_flows(struct node_host_ports *h, const host_ports *was)
 static void settle(void *user)
 {
     struct node_host_ports *h = user;
+    h->is_pending = false;
     host_ports was = {.v = h->now.v, .n = h->now.n, .cap = h->now.cap};
     h->now = (host_ports){0};
     collect(h->node, &h->now);
@@ -233,10 +235,18 @@ static void settle(void *user)
 
 void node_host_ports_changed(struct node_host_ports *h)
 {
-    if (!h || !h->nft)
+    if (!h || !h->nft || h->is_pending)
+        return;
+    h->is_pending = true;
+    loop_defer(h->node->loop, settle, h);
+}
+
+void node_host_ports_settle(struct node_host_ports *h)
+{
+    if (!h || !h->is_pending)
         return;
     loop_defer_cancel(h->node->loop, settle, h);
-    loop_defer(h->node->loop, settle, h);
+    settle(h);
 }
 
 struct node_host_ports *node_host_ports_new(struct node *n)

@@ -13,4 +13,6 @@ struct node_host_ports *node_host_ports_new(struct node *n);
 void node_host_ports_free(struct node_host_ports *h);
 /* A pod with such ports came, ended or went. NULL is allowed. */
 void node_host_ports_changed(struct node_host_ports *h);
+/* What was told so far is in the kernel when this returns. NULL is allowed. */
+void node_host_ports_settle(struct node_host_ports *h);
 bool pod_wants_host_ports(const struct pod *p);

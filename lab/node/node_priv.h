@@ -16,6 +16,7 @@
 #include "lab/node/trash.h"
 #include "lab/node/volume.h"
 
+struct image_watch;
 struct kubelet_server;
 struct node_announce;
 struct node_host_ports;
@@ -32,7 +33,7 @@ struct node {
     struct informer *nodes_informer;
     struct map pods; /* "namespace/name" -> struct pod */
     struct pod_net_pool pool;
-    struct informer *services_informer; /* as told to containers */
+    struct informer *services_informer; /* as told to containers; their addresses are announced */
     struct config_watches *configs;
     struct trash *trash;
     struct loop_timer *lease_timer;
@@ -41,6 +42,7 @@ struct node {
     struct kubelet_server *server;
     struct node_announce *announce;
     struct node_host_ports *host_ports;
+    struct image_watch *images; /* NULL = no file of them */
 };
 
 enum pod_step {
@@ -76,8 +78,9 @@ struct pod_container {
     json_t *last_state;
     unsigned restarts;
     unsigned runs;   /* starts of this node process */
-    bool was_killed; /* by a failed probe */
-    pid_t pid;       /* 0 = none */
+    bool was_killed; /* by a failed probe: it shall end, within */
+    int64_t kill_grace_s;
+    pid_t pid; /* 0 = none */
     uint64_t backoff_ms;
     struct loop_timer *retry;
     struct loop_timer *kill_timer; /* then SIGKILL; NULL = never needed yet */
@@ -99,7 +102,8 @@ struct pod_container {
 
 struct pod {
     struct node *node;
-    char *key; /* namespace/name */
+    loop_timer_fn *advance; /* pod.c's; see pod_changed() */
+    char *key;              /* namespace/name */
     char *ns;
     char *name;
     char *uid;
@@ -141,11 +145,23 @@ void pod_update(struct pod *p, json_t *object);
 void pod_free(struct pod *p);
 /* Looks at the pod as a whole and does what is next. */
 void pod_advance(struct pod *p);
+
+/* ---- pod_facts.c ---- */
+/* Something of the pod is another way: pod.c looks at it before the loop waits again. Many times is
+ * once. */
+void pod_changed(struct pod *p);
+void pod_changed_cancel(struct pod *p);
 struct pod_container *pod_container_find(struct pod *p, const char *name);
 const char *pod_dir_file(const struct pod *p, char *ret, size_t size, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+bool pod_anything_runs(const struct pod *p);
+enum { POD_GRACE_MAX_S = 86400 };
+int64_t pod_grace_s(const struct pod *p);
+/* Its next start is a matter of time. */
+bool pod_container_waits(const struct pod_container *c);
+bool pod_container_restarts(const struct pod_container *c);
 
 /* ---- pod_end.c ---- */
 /* Begins the end, or shortens the grace period of one that has begun. */
@@ -153,23 +169,28 @@ void pod_end_begin(struct pod *p, int64_t grace_s);
 /* Something of an ending pod has ended: asks the next. */
 void pod_end_advance(struct pod *p);
 void pod_end_grace_over(struct pod *p);
-bool pod_anything_runs(const struct pod *p);
-int64_t pod_grace_s(const struct pod *p);
 
 /* ---- pod_container.c ---- */
 void pod_container_start(struct pod_container *c);
 void pod_container_done(struct pod_container *c);
-/* A further process of the container: same variables, directory and user. Borrows from c. */
-struct container_spec pod_container_join(struct pod_container *c, char *const *argv);
-/* Starts one, without streams. e: what $(NAME) in the command stands for; NULL = the words are used
- * as they are. */
-int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
-                      pid_t *ret_pid, struct err *reterr) NODISCARD;
-/* Its next start is a matter of time. */
-bool pod_container_waits(const struct pod_container *c);
-bool pod_container_restarts(const struct pod_container *c);
 /* How long to wait before the next start; grows. Pure. */
 uint64_t pod_backoff_next(uint64_t *backoff_ms, uint64_t ran_ms);
+
+/* The node knows other images than before: one that waits for its image tries now. */
+void pod_container_images_changed(struct pod_container *c);
+
+/* ---- pod_command.c ---- */
+/* What it runs; owned. NULL: nobody says. */
+char **pod_container_argv(struct pod_container *c, const struct image *image, const struct env *e);
+
+/* ---- pod_process.c ---- */
+/* The words of a command. e: what $(NAME) in them stands for; NULL = they are used as they are. */
+char **pod_expand_words(const struct env *e, const json_t *list, size_t *ret_n);
+/* A further process of the container: same variables, directory and user. Borrows from c. */
+struct container_spec pod_container_join(struct pod_container *c, char *const *argv);
+/* Starts one, without streams. */
+int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
+                      pid_t *ret_pid, struct err *reterr) NODISCARD;
 
 /* ---- pod_container_end.c ---- */
 /* After the start: postStart, then probes. */
@@ -241,11 +262,10 @@ void probes_stop_liveness(struct pod_container *c);
 /* Recomputes started and ready from the verdicts. */
 void probes_settle(struct pod_container *c);
 
-/* ---- kubelet.c, node_announce.c ---- */
-/* node.c: the informer shows our own Node object. */
-void node_saw_itself(struct node *n, const json_t *node);
-/* kubelet_attach.c: the run is over; its input has room again. */
+/* ---- kubelet_attach.c: the run is over; its input has room again ---- */
 void kubelet_attach_end(struct pod_container *c);
 void kubelet_attach_room(struct pod_container *c);
+
+/* ---- kubelet.c ---- */
 int kubelet_server_new(struct node *n, struct kubelet_server **ret, struct err *reterr) NODISCARD;
 void kubelet_server_free(struct kubelet_server *s);

@@ -2,10 +2,10 @@
  *
  * pod_advance() is the whole life: it is called whenever something changed (an object, an answer,
  * an exit, a timer), looks at the step the pod is in and does what can be done now. Nothing waits
- * and nothing is called back from inside it. Containers do their own starting and ending
- * (pod_container.c); this file decides which of them should run. */
+ * and nothing is called back from inside it: the parts below say pod_changed() and are looked at a
+ * moment later. Containers do their own starting and ending (pod_container.c); this file decides
+ * which of them should run. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/time.h"
@@ -15,27 +15,6 @@
 #include "nl/netns.h"
 
 enum { POD_RETRY_MS = 2000 };
-
-const char *pod_dir_file(const struct pod *p, char *ret, size_t size, const char *fmt, ...)
-{
-    va_list ap;
-    int n = snprintf(ret, size, "%s/", p->dir);
-    va_start(ap, fmt);
-    if (n > 0 && (size_t)n < size)
-        vsnprintf(ret + n, size - (size_t)n, fmt, ap);
-    va_end(ap);
-    return ret;
-}
-
-void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    event_record(p->node->events, p->object, "Pod", "v1", type, reason, "%s", text);
-}
 
 static void on_retry(void *user)
 {
@@ -159,12 +138,18 @@ static void tell_ignored(struct pod *p)
                   buf_cstr(&b));
 }
 
+static void on_changed(void *user)
+{
+    pod_advance(user);
+}
+
 struct pod *pod_new(struct node *n, json_t *object)
 {
     static const struct pod_inputs_ops inputs_ops = {on_inputs, on_inputs_changed};
     struct pod *p = NEW(struct pod);
     char key[512];
     p->node = n;
+    p->advance = on_changed;
     p->object = json_incref(object);
     p->spec = json_incref(json_at(object, "spec"));
     p->key = xstrdup(object_key(object, key));
@@ -217,6 +202,7 @@ void pod_free(struct pod *p)
     loop_timer_free(p->retry);
     loop_timer_free(p->grace);
     loop_timer_free(p->deadline);
+    pod_changed_cancel(p);
     trash_put(p->node->trash, p->dir);
     json_decref(p->status_sent);
     json_decref(p->spec);
@@ -228,14 +214,6 @@ void pod_free(struct pod *p)
     free(p->dir);
     free(p->failed_reason);
     free(p);
-}
-
-struct pod_container *pod_container_find(struct pod *p, const char *name)
-{
-    for (size_t i = 0; i < p->n_containers; i++)
-        if (streq(p->containers[i].name, name))
-            return &p->containers[i];
-    return NULL;
 }
 
 /* ---- starting ---- */
@@ -396,10 +374,20 @@ static void pod_stop(struct pod *p)
     pod_end_begin(p, json_at_int(p->object, "metadata.deletionGracePeriodSeconds", pod_grace_s(p)));
 }
 
+/* Those that a probe has given up on: they are asked to end, and their policy starts them again. */
+static void end_unhealthy(struct pod *p)
+{
+    for (size_t i = 0; i < p->n_containers; i++) {
+        struct pod_container *c = &p->containers[i];
+        if (c->was_killed && c->pid && !c->is_ending)
+            pod_container_end(c, c->kill_grace_s);
+    }
+}
+
 /* Ports of the node are the pod's while it has its network and something may run in it. */
 static void settle_host_ports(struct pod *p)
 {
-    bool has = p->net.slot >= 0 && (p->step != POD_OVER || pod_anything_runs(p)) &&
+    bool has = p->net.slot >= 0 && (p->step < POD_STOPPING || pod_anything_runs(p)) &&
                pod_wants_host_ports(p);
     if (has == p->has_host_ports)
         return;
@@ -426,10 +414,13 @@ void pod_advance(struct pod *p)
     }
     if (p->step == POD_RUN)
         advance_run(p);
+    end_unhealthy(p);
     pod_end_advance(p);
-    if (p->step == POD_STOPPING && !pod_anything_runs(p))
-        delete_object(p);
     settle_host_ports(p);
+    if (p->step == POD_STOPPING && !pod_anything_runs(p)) {
+        node_host_ports_settle(p->node->host_ports); /* who sees the pod gone may count on it */
+        delete_object(p);
+    }
     pod_status_push(p);
 }
 

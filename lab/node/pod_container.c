@@ -1,7 +1,7 @@
 /* One container of a pod: image to command, environment, start, exit, restart with back-off.
  *
  * Owns the process's pid and the log of the current run. Decides nothing about the pod: when
- * something happened it calls pod_advance(). A failed start is not an error of the node but a
+ * something happened it calls pod_changed(). A failed start is not an error of the node but a
  * reason in the pod's status and an Event, in kubelet's words, since those are what people search
  * for. */
 #include <errno.h>
@@ -47,7 +47,7 @@ static void set_reason(struct pod_container *c, const char *reason, const char *
 static void on_retry(void *user)
 {
     struct pod_container *c = user;
-    pod_advance(c->pod);
+    pod_changed(c->pod);
 }
 
 static void retry_after(struct pod_container *c, uint64_t ms)
@@ -66,28 +66,7 @@ static void wait_with(struct pod_container *c, const char *reason, const char *m
     retry_after(c, wait ? wait : BACKOFF_FIRST_MS);
 }
 
-bool pod_container_waits(const struct pod_container *c)
-{
-    return c->retry && loop_timer_is_started(c->retry);
-}
-
-bool pod_container_restarts(const struct pod_container *c)
-{
-    const char *policy = json_at_str(c->pod->object, "spec.restartPolicy");
-    if (c->pod->step == POD_STOPPING || c->pod->step == POD_OVER)
-        return false;
-    if (c->is_ephemeral)
-        return false;
-    if (c->is_sidecar)
-        return true;
-    if (streq(policy, "Never"))
-        return false;
-    if (c->is_init || streq(policy, "OnFailure"))
-        return c->exit_code != 0;
-    return true;
-}
-
-/* ---- environment and command ---- */
+/* ---- environment ---- */
 
 static json_t *find_config(const char *kind, const char *name, void *user)
 {
@@ -106,34 +85,6 @@ static int container_env(struct pod_container *c, struct env *e, struct err *ret
         env_set_runtime(e, "TERM", "xterm");
     pod_services_env(c->pod, n->services_informer, e);
     return env_of_container(e, c->pod->object, c->spec, find_config, c->pod, reterr);
-}
-
-/* e NULL: the words as they are. */
-static char **expand_words(const struct env *e, const json_t *list, size_t *ret_n)
-{
-    VEC(char *) words = {0};
-    json_t *item;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, item)
-    {
-        const char *word = json_string_value(item) ? json_string_value(item) : "";
-        vec_push(&words, e ? env_expand(e, word) : xstrdup(word));
-    }
-    *ret_n = words.n;
-    vec_push(&words, NULL);
-    return words.v;
-}
-
-static char **container_argv(struct pod_container *c, const struct image *image,
-                             const struct env *e)
-{
-    size_t n_command, n_args;
-    char **command = expand_words(e, json_at(c->spec, "command"), &n_command);
-    char **args = expand_words(e, json_at(c->spec, "args"), &n_args);
-    char **argv = image_argv(image, command, n_command, args, n_args);
-    argv_free(command);
-    argv_free(args);
-    return argv;
 }
 
 /* ---- exit ---- */
@@ -184,7 +135,7 @@ static void on_exit_of(pid_t pid, int status, void *user)
             retry_after(c, wait);
         }
     }
-    pod_advance(c->pod);
+    pod_changed(c->pod);
 }
 
 /* ---- start ---- */
@@ -236,33 +187,6 @@ static int open_log(struct pod_container *c, struct process_streams *f, struct e
     int r = container_log_new(c->pod->node->loop, path, f->out[0], f->out[1], &c->log, reterr);
     if (r == 0)
         f->out[0] = f->out[1] = -1;
-    return r;
-}
-
-struct container_spec pod_container_join(struct pod_container *c, char *const *argv)
-{
-    struct container_spec s = {.argv = argv,
-                               .envp = c->envp,
-                               .cwd = json_key_str(c->spec, "workingDir"),
-                               .in = -1,
-                               .out = -1,
-                               .err = -1,
-                               .join = c->pid};
-    pod_security_apply(c, &s);
-    return s;
-}
-
-int pod_container_run(struct pod_container *c, const json_t *command, const struct env *e,
-                      pid_t *ret_pid, struct err *reterr)
-{
-    size_t n;
-    if (!c->pid)
-        return err_set(reterr, -ESRCH, NULL, "the container does not run");
-    char **argv = expand_words(e, command, &n);
-    struct container_spec s = pod_container_join(c, argv);
-    int r = n ? container_spawn(&s, ret_pid, reterr)
-              : err_set(reterr, -EINVAL, NULL, "the command is empty");
-    argv_free(argv);
     return r;
 }
 
@@ -354,7 +278,7 @@ static const struct image *find_image(struct pod_container *c)
     }
     snprintf(text, sizeof(text),
              "the lab has no command for image \"%s\"; say which one stands for it: fairlead lab "
-             "up --image '%s=COMMAND'",
+             "image '%s=COMMAND'",
              name, name);
     bool again = streq(c->reason, "ErrImagePull") || streq(c->reason, "ImagePullBackOff");
     pod_event(c->pod, "Warning", "Failed", "Failed to pull image \"%s\": %s", name, text);
@@ -417,7 +341,7 @@ void pod_container_start(struct pod_container *c)
     const struct image *image = find_image(c);
     if (!image || configure(c, &e, &mounts, &err) < 0)
         return;
-    char **argv = container_argv(c, image, &e);
+    char **argv = pod_container_argv(c, image, &e);
     if (!argv) {
         (void)err_set(&err, -EINVAL, NULL, "no command specified");
         fail_start(c, "CreateContainerError", &err);
@@ -433,6 +357,15 @@ void pod_container_start(struct pod_container *c)
             fail_start(c, "CreateContainerError", &err);
     }
     argv_free(argv);
+}
+
+void pod_container_images_changed(struct pod_container *c)
+{
+    if (c->state != CONTAINER_WAITING || !pod_container_waits(c) ||
+        (!streq(c->reason, "ErrImagePull") && !streq(c->reason, "ImagePullBackOff")))
+        return;
+    loop_timer_stop(c->retry);
+    pod_changed(c->pod);
 }
 
 void pod_container_done(struct pod_container *c)

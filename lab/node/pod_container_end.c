@@ -84,7 +84,7 @@ static void on_post_start(bool ok, const char *text, void *user)
         pod_event(c->pod, "Normal", "Killing", "FailedPostStartHook");
         pod_container_end(c, pod_grace_s(c->pod));
     }
-    pod_advance(c->pod);
+    pod_changed(c->pod);
 }
 
 void pod_container_post_start(struct pod_container *c)

@@ -10,21 +10,7 @@
 #include "base/time.h"
 #include "lab/node/node_priv.h"
 
-enum { GRACE_DEFAULT_S = 30, GRACE_MAX_S = 86400, GRACE_EXTRA_MS = 2000 };
-
-int64_t pod_grace_s(const struct pod *p)
-{
-    int64_t s = json_at_int(p->object, "spec.terminationGracePeriodSeconds", GRACE_DEFAULT_S);
-    return MIN(MAX(s, (int64_t)0), (int64_t)GRACE_MAX_S);
-}
-
-bool pod_anything_runs(const struct pod *p)
-{
-    for (size_t i = 0; i < p->n_containers; i++)
-        if (p->containers[i].pid)
-            return true;
-    return false;
-}
+enum { GRACE_EXTRA_MS = 2000 };
 
 static void kill_all(struct pod *p)
 {
@@ -71,7 +57,7 @@ void pod_end_advance(struct pod *p)
 void pod_end_begin(struct pod *p, int64_t grace_s)
 {
     uint64_t until_ms =
-        time_mono_ms() + (uint64_t)MIN(MAX(grace_s, (int64_t)0), (int64_t)GRACE_MAX_S) * 1000;
+        time_mono_ms() + (uint64_t)MIN(MAX(grace_s, (int64_t)0), (int64_t)POD_GRACE_MAX_S) * 1000;
     if (!p->is_ending) {
         p->is_ending = true;
         for (size_t i = 0; i < p->n_containers; i++) {

@@ -140,6 +140,30 @@ static void add_condition(json_t *list, const json_t *before, const char *type, 
     json_array_append_new(list, c);
 }
 
+/* What kubelet says of the readiness gates that are not open, ", " between; "" = all are. */
+static char *closed_gates(const struct pod *p)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    json_t *gate;
+    size_t i;
+    json_array_foreach(json_at(p->object, "spec.readinessGates"), i, gate)
+    {
+        const char *type = json_key_str(gate, "conditionType");
+        const json_t *c = condition_find(p->object, type ? type : "");
+        const char *status = json_key_str(c, "status");
+        if (streq(status, "True"))
+            continue;
+        buf_add_str(&b, b.n ? STR(", ") : STR(""));
+        if (c)
+            buf_addf(&b, "the status of pod readiness gate \"%s\" is not \"True\", but %s", type,
+                     status ? status : "Unknown");
+        else
+            buf_addf(&b, "corresponding condition of pod readiness gate \"%s\" does not exist.",
+                     type ? type : "");
+    }
+    return buf_take_cstr(&b);
+}
+
 static json_t *conditions_json(const struct pod *p, const char *phase)
 {
     static const char *const ours[] = {"PodReadyToStartContainers", "Initialized", "Ready",
@@ -150,23 +174,21 @@ static json_t *conditions_json(const struct pod *p, const char *phase)
     AUTO_CHARS char *text = xasprintf("containers with unready status: [%s]", names);
     AUTO_CHARS char *inits = names_without(p, true, init_is_done);
     AUTO_CHARS char *incomplete = xasprintf("containers with incomplete status: [%s]", inits);
-    json_t *list = json_array(), *other, *gate;
+    AUTO_CHARS char *gates = closed_gates(p);
+    json_t *list = json_array(), *other;
     bool over = streq(phase, "Succeeded") || streq(phase, "Failed");
     bool ready = !names[0] && !over && p->n_containers > p->n_init;
-    bool gates = true;
     size_t i;
-    json_array_foreach(json_at(p->object, "spec.readinessGates"), i, gate) gates =
-        gates && condition_is_true(p->object, json_key_str(gate, "conditionType")
-                                                  ? json_key_str(gate, "conditionType")
-                                                  : "");
     const char *why =
         over ? (streq(phase, "Succeeded") ? "PodCompleted" : "PodFailed") : "ContainersNotReady";
     bool initialized =
         p->step == POD_RUN || (p->step >= POD_STOPPING && !p->failed_reason) || p->n_init == 0;
     add_condition(list, before, ours[0], p->net.v4.family != 0, NULL, NULL);
     add_condition(list, before, ours[1], initialized, "ContainersNotInitialized", incomplete);
-    add_condition(list, before, ours[2], ready && gates, ready ? "ReadinessGatesNotReady" : why,
-                  over ? NULL : text);
+    add_condition(list, before, ours[2], ready && !*gates, ready ? "ReadinessGatesNotReady" : why,
+                  over    ? NULL
+                  : ready ? gates
+                          : text);
     add_condition(list, before, ours[3], ready, why, over ? NULL : text);
     add_condition(list, before, ours[4], true, NULL, NULL);
     json_array_foreach(json_at(p->object, "status.conditions"), i, other)

@@ -63,11 +63,11 @@ static void container_unhealthy(struct pod_container *c, const struct probe_run 
 {
     if (c->was_killed || !c->pid)
         return;
-    int64_t grace_s = json_at_int(r->spec, "terminationGracePeriodSeconds", pod_grace_s(c->pod));
     c->was_killed = true;
+    c->kill_grace_s = json_at_int(r->spec, "terminationGracePeriodSeconds", pod_grace_s(c->pod));
     pod_event(c->pod, "Normal", "Killing", "Container %s failed %s probe, will be restarted",
               c->name, r->probe.kind == PROBE_STARTUP ? "startup" : "liveness");
-    pod_container_end(c, grace_s);
+    pod_changed(c->pod);
 }
 
 static void attempt_over(struct probe_run *r, bool success)
@@ -289,7 +289,7 @@ void probes_settle(struct pod_container *c)
     for (int kind = PROBE_READINESS; begins && kind < _PROBE_KINDS; kind++)
         if (c->probes[kind])
             loop_timer_start(c->probes[kind]->timer, delay_left(c->probes[kind]));
-    pod_advance(c->pod);
+    pod_changed(c->pod);
 }
 
 static void probe_run_free(struct probe_run *r)

@@ -13,7 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/pod_choice.h"
 #include "codec/url.h"
 #include "codec/websocket.h"
 
@@ -281,10 +281,11 @@ static int run_remote(struct remote_args *a, const char *verb, const char *pod,
         a->tty = false;
     }
     r.tty = a->tty;
-    if (str_starts(str_from(pod), STR("pod/")))
-        pod += 4;
-    AUTO_CHARS char *target = build_target(a, verb, pod, command, n_command);
-    code = run_raw(&a->session, &r, target, a->input);
+    AUTO_CHARS char *chosen = NULL;
+    if ((code = cli_pod_choose(&a->session, pod, &chosen)) < 0) {
+        AUTO_CHARS char *target = build_target(a, verb, chosen, command, n_command);
+        code = run_raw(&a->session, &r, target, a->input);
+    }
     cli_session_close(&a->session);
     return code;
 }
@@ -308,8 +309,9 @@ int cli_exec(int argc, char **argv)
     /* Without "--" the first word after POD begins the command, its flags included. */
     const struct program p = {"fairlead exec",
                               "runs a command in a container; the exit code is the command's",
-                              "POD [flags] -- COMMAND…",
+                              "POD | TYPE/NAME [flags] -- COMMAND…",
                               "  fairlead exec web -- ls -l\n"
+                              "  fairlead exec deploy/web -- env\n"
                               "  fairlead exec -it web -c main -- sh\n"
                               "  tar c dir | fairlead exec -i web -- tar x -C /tmp\n",
                               args,
@@ -331,7 +333,7 @@ int cli_attach(int argc, char **argv)
     struct arg args[] = {REMOTE_ARGS(&a), {.name = NULL}};
     const struct program p = {"fairlead attach",
                               "joins the output (and, with -i, the input) of a container's program",
-                              "POD [flags]",
+                              "POD | TYPE/NAME [flags]",
                               "  fairlead attach web\n"
                               "  fairlead attach -it shell -c main\n"
                               "  echo word | fairlead attach -i reader\n",

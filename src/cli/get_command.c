@@ -203,10 +203,26 @@ static void print_names(const json_t *object, const struct kube_resource *r)
         printf("%s%s\n", prefix, json_at_str(item, "metadata.name"));
 }
 
+/* A server leaves out what the list says already; a person applies the items again. */
+static void name_items(const json_t *list, const struct kube_resource *r)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(list, "items"), i, item)
+    {
+        AUTO_JSON json_t *named =
+            json_pack("{s:s,s:s}", "apiVersion", r->group_version, "kind", r->kind);
+        json_object_update(named, item);
+        json_object_clear(item);
+        json_object_update(item, named);
+    }
+}
+
 static void print_objects(const json_t *object, const struct get_options *o,
                           const struct kube_resource *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
+    name_items(object, r);
     if (streq(o->output, "json")) {
         json_write_indented(&b, object);
         buf_add_char(&b, '\n');
@@ -275,6 +291,7 @@ static int get_once(struct cli_session *s, struct get_options *o, const struct k
 struct watching {
     const struct get_options *o;
     struct buf line;
+    json_t *columns; /* servers say them once */
     bool done;
     int code;
     int status;
@@ -284,6 +301,24 @@ static void on_watch_head(struct http_call *call, int status, void *user)
 {
     (void)call;
     ((struct watching *)user)->status = status;
+}
+
+/* object: the Table of an event. */
+static void show_event(struct watching *w, json_t *object)
+{
+    struct get_options plain = *w->o;
+    json_t *columns = json_object_get(object, "columnDefinitions");
+    if (json_array_size(columns)) {
+        json_decref(w->columns);
+        w->columns = json_incref(columns);
+    } else if (w->columns) {
+        json_object_set(object, "columnDefinitions", w->columns);
+    }
+    if (!json_array_size(json_object_get(object, "rows")))
+        return;
+    plain.no_headers = true;
+    print_table(object, &plain);
+    fflush(stdout);
 }
 
 static void on_watch_data(struct http_call *call, struct str piece, void *user)
@@ -298,12 +333,8 @@ static void on_watch_data(struct http_call *call, struct str piece, void *user)
         AUTO_JSON json_t *event = NULL;
         size_t n = (size_t)(end - w->line.p);
         if (json_parse(str_of(w->line.p, n), 0, NULL, &event, NULL) == 0 &&
-            json_array_size(json_at(event, "object.rows"))) {
-            struct get_options plain = *w->o;
-            plain.no_headers = true;
-            print_table(json_at(event, "object"), &plain);
-            fflush(stdout);
-        }
+            json_is_object(json_at(event, "object")))
+            show_event(w, json_at(event, "object"));
         buf_consume(&w->line, n + 1);
     }
 }
@@ -329,6 +360,7 @@ static int watch(struct cli_session *s, struct get_options *o, const struct kube
     int code = get_once(s, o, r, name);
     if (code)
         return code;
+    fflush(stdout); /* what there is now may be all for long */
     buf_addf(&target, "%s?watch=true&resourceVersion=%s", path, o->version);
     if (o->selector)
         add_param(&target, "labelSelector", o->selector);
@@ -344,6 +376,7 @@ static int watch(struct cli_session *s, struct get_options *o, const struct kube
     while (!w.done)
         loop_turn(s->loop, -1);
     buf_done(&w.line);
+    json_decref(w.columns);
     return w.code;
 }
 

@@ -6,7 +6,7 @@
 #include "cli/completion.h"
 
 static const struct cli_command commands[] = {
-    {"lab", NULL, "a cluster on this machine: up, down, status, exec, kubeconfig"},
+    {"lab", NULL, "a cluster on this machine: up, down, status, exec, kubeconfig, image"},
     {"get", cli_get, "shows objects"},
     {"apply", cli_apply, "creates or changes objects from manifests"},
     {"delete", cli_delete, "deletes objects"},
@@ -24,6 +24,7 @@ static const struct cli_command lab_verbs[] = {
     {"status", NULL, "shows a lab, or which labs are up"},
     {"exec", NULL, "runs a command in a node's (or pod's) network namespace"},
     {"kubeconfig", NULL, "prints the kubeconfig of a lab"},
+    {"image", NULL, "says which command stands for an image"},
 };
 
 #define EXIT_CODES                                                                                 \
@@ -84,8 +85,9 @@ static int run_lab(int argc, char **argv)
     }
     if (argc < 2 || !find(lab_verbs, ARRAY_LEN(lab_verbs), argv[1])) {
         const char *near = argc > 1 ? nearest(lab_verbs, ARRAY_LEN(lab_verbs), argv[1]) : NULL;
-        AUTO_CHARS char *hint = near ? xasprintf("did you mean: fairlead lab %s", near)
-                                     : xstrdup("fairlead lab up, down, status, exec or kubeconfig");
+        AUTO_CHARS char *hint =
+            near ? xasprintf("did you mean: fairlead lab %s", near)
+                 : xstrdup("fairlead lab up, down, status, exec, kubeconfig or image");
         return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s",
                             argc > 1 ? "unknown verb \"" : "a verb is missing",
                             argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");

@@ -39,11 +39,17 @@ ssize_t http1_head_length(struct str in, size_t *scanned)
 {
     ASSERT(*scanned <= in.n);
     size_t from = *scanned >= 3 ? *scanned - 3 : 0;
-    const char *end = in.n > from ? memmem(in.p + from, in.n - from, "\r\n\r\n", 4) : NULL;
-    if (end && (size_t)(end - in.p) + 4 <= HTTP1_HEAD_BYTES_MAX)
-        return end - in.p + 4;
+    const char *p = in.p + from, *end = in.p + in.n;
+    /* From line end to line end: faster than memmem, which looks at every byte. */
+    while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+        p++;
+        if (end - p < 2 || p[0] != '\r' || p[1] != '\n' || p - in.p < 2 || p[-2] != '\r')
+            continue;
+        size_t n = (size_t)(p - in.p) + 2;
+        return n <= HTTP1_HEAD_BYTES_MAX ? (ssize_t)n : -E2BIG;
+    }
     *scanned = in.n;
-    return end || in.n >= HTTP1_HEAD_BYTES_MAX ? -E2BIG : 0;
+    return in.n >= HTTP1_HEAD_BYTES_MAX ? -E2BIG : 0;
 }
 
 struct str http1_find(const struct http_header *headers, size_t n, const char *name)
@@ -239,6 +245,8 @@ static int chunk_size_char(struct http1_chunked *c, char ch)
 /* One byte outside of chunk data. */
 static int chunk_char(struct http1_chunked *c, char ch)
 {
+    if (c->trailers && c->state >= CHUNK_TRAILER_START)
+        buf_add_char(c->trailers, ch);
     switch ((enum chunk_state)c->state) {
     case CHUNK_SIZE:
         return chunk_size_char(c, ch);

@@ -54,6 +54,9 @@ struct http1_chunked {
     size_t extra_bytes; /* extensions and trailers so far */
     unsigned digits;
     bool done;
+    /* Where the trailer section goes, as it came and with its empty line, for
+     * http1_read_trailers(); NULL: it is passed over. Borrowed. */
+    struct buf *trailers;
 };
 /* Consumes from *in. 1 = *ret is a piece of the body (a slice of in), 0 = more input needed or
  * (c->done) the end, -EBADMSG = malformed. */

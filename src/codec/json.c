@@ -6,6 +6,7 @@
 #include "codec/json.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "base/map.h"
@@ -82,20 +83,62 @@ static int json_error_set(struct err *reterr, const json_error_t *e)
                    e->column, e->text);
 }
 
-/* jansson names the duplicate in its message as ... "name" near ...; the text up to " near" is what
- * is wanted. */
-static void duplicate_name(const json_error_t *e, char *ret)
+/* An object or array around the place looked for. */
+struct level {
+    bool is_array, wants_key;
+    size_t index;
+    struct str key;
+};
+
+static void write_levels(struct buf *b, const struct level *levels, size_t n)
 {
-    const char *near = strstr(e->text, "near '\"");
+    for (size_t i = 0; i < n; i++)
+        if (levels[i].is_array)
+            buf_addf(b, "[%zu]", levels[i].index);
+        else
+            buf_addf(b, "%s" STR_FMT, b->n ? "." : "", STR_ARG(levels[i].key));
+}
+
+/* Behind the string whose opening quote stands at i. */
+static size_t string_end(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++)
+        i += s.p[i] == '\\';
+    return i + 1;
+}
+
+/* The path of the member whose name ends at position, as "spec.ports[0].name": jansson stops there
+ * when it meets a name again. The text has been found to be nested no deeper than JSON_DEPTH_MAX.
+ */
+static void duplicate_path(struct str s, size_t position, char ret[128])
+{
+    struct level levels[JSON_DEPTH_MAX + 1];
+    AUTO_DONE(buf) struct buf path = {0};
     size_t n = 0;
     ret[0] = '\0';
-    if (!near)
-        return;
-    near += strlen("near '\"");
-    while (near[n] && near[n] != '"' && n < 127)
-        n++;
-    memcpy(ret, near, n);
-    ret[n] = '\0';
+    for (size_t i = 0; i < MIN(position, s.n); i++) {
+        struct level *top = n ? &levels[n - 1] : NULL;
+        char c = s.p[i];
+        if (c == '"') {
+            size_t end = string_end(s, i);
+            if (end > s.n)
+                return; /* jansson has accepted what stands before the position */
+            if (top && !top->is_array && top->wants_key)
+                top->key = str_sub(s, i + 1, end - 1);
+            i = end - 1;
+        } else if ((c == '{' || c == '[') && n < ARRAY_LEN(levels)) {
+            levels[n++] = (struct level){.is_array = c == '[', .wants_key = true};
+        } else if ((c == '}' || c == ']') && n) {
+            n--;
+        } else if (top && c == ':') {
+            top->wants_key = false;
+        } else if (top && c == ',') {
+            top->wants_key = true;
+            top->index++;
+        }
+    }
+    write_levels(&path, levels, n);
+    snprintf(ret, 128, "%s", path.n ? buf_cstr(&path) : "");
 }
 
 int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
@@ -114,7 +157,7 @@ int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **
     if (ret_duplicate) {
         j = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
         if (!j && json_error_code(&error) == json_error_duplicate_key)
-            duplicate_name(&error, ret_duplicate);
+            duplicate_path(text, (size_t)error.position, ret_duplicate);
         else if (!j)
             return json_error_set(reterr, &error);
     }
@@ -302,6 +345,14 @@ static bool count_values(const json_t *j, size_t *left)
         json_object_foreach((json_t *)(uintptr_t)j, key,
                             v) if (!count_values(v, left)) return false;
     return true;
+}
+
+bool json_array_has(const json_t *list, const json_t *value)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)(uintptr_t)list, i, v) if (json_equal(v, value)) return true;
+    return false;
 }
 
 bool json_values_within(const json_t *j, size_t max)

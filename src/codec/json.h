@@ -19,7 +19,8 @@ enum { JSON_DEPTH_MAX = 512 };
 
 /* Parses a whole text. max_bytes 0 = no limit. -EINVAL with line and column in reterr, -E2BIG over
  * max_bytes, -EOVERFLOW when nested deeper than JSON_DEPTH_MAX. A member that is there twice: the
- * last wins (as in Go); the first such name goes to ret_duplicate (may be NULL; at least 128 bytes;
+ * last wins (as in Go); the path of the first such goes to ret_duplicate (may be NULL; at least 128
+ * bytes;
  * "" if none). The caller owns *ret. */
 int json_parse(struct str text, size_t max_bytes, char *ret_duplicate, json_t **ret,
                struct err *reterr) NODISCARD;
@@ -43,6 +44,8 @@ bool json_is_utf8(struct str s);
 /* Follows a path of member names separated by dots ("spec.template.metadata"); NULL if absent or
  * null, borrowed. */
 json_t *json_at(const json_t *j, const char *path);
+/* Is an equal value in it? list NULL: no. */
+bool json_array_has(const json_t *list, const json_t *value);
 /* True if the tree has at most max values. */
 bool json_values_within(const json_t *j, size_t max);
 /* The string at path, or NULL if absent or not a string; borrowed. */

@@ -1,11 +1,13 @@
 /* YAML reading and writing over libyaml's event parser. Owns the tree being built; anchors are kept
- * per document and copied on use, under the node limit. */
+ * per document and copied on use, under the node limit. What a scalar means: yaml_scalar.c. Reads
+ * as Kubernetes' own reader does (merge keys included), but that a key may not be there twice. */
 #include "codec/yaml.h"
 
 #include <errno.h>
 #include <yaml.h>
 
 #include "base/map.h"
+#include "codec/yaml_scalar.h"
 
 struct reader {
     yaml_parser_t parser;
@@ -49,65 +51,22 @@ static int count(struct reader *r, yaml_mark_t mark, size_t n)
                : 0;
 }
 
-static bool is_number(struct str s, bool *ret_integer)
-{
-    size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+') ? 1 : 0, digits = 0;
-    bool integer = true;
-    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-        digits++;
-    if (i < s.n && s.p[i] == '.') {
-        integer = false;
-        for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-            digits++;
-    }
-    if (digits && i < s.n && (s.p[i] == 'e' || s.p[i] == 'E')) {
-        integer = false;
-        size_t exponent = 0;
-        i++;
-        if (i < s.n && (s.p[i] == '-' || s.p[i] == '+'))
-            i++;
-        for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-            exponent++;
-        digits = exponent ? digits : 0;
-    }
-    *ret_integer = integer;
-    return digits && i == s.n;
-}
-
-/* A plain scalar by the YAML 1.2 core schema, which is what Kubernetes' own reader comes to for
- * manifests. */
-static json_t *plain_scalar(struct str s)
-{
-    bool integer;
-    int64_t v;
-    if (!s.n || str_is(s, "~") || str_is(s, "null") || str_is(s, "Null") || str_is(s, "NULL"))
-        return json_null();
-    if (str_is(s, "true") || str_is(s, "True") || str_is(s, "TRUE"))
-        return json_true();
-    if (str_is(s, "false") || str_is(s, "False") || str_is(s, "FALSE"))
-        return json_false();
-    if (is_number(s, &integer)) {
-        struct str digits = s.p[0] == '+' ? str_sub(s, 1, s.n) : s;
-        if (integer && digits.n > 1 && digits.p[0] == '0')
-            return json_integer(
-                strtoll(digits.p, NULL, 8)); /* YAML 1.1 octal: file modes such as 0644 */
-        if (integer && str_to_i64(digits, &v) == 0)
-            return json_integer(v);
-        return json_real(strtod(digits.p, NULL));
-    }
-    return json_stringn(s.p, s.n);
-}
-
 static int parse_scalar(struct reader *r, const yaml_event_t *e, json_t **ret)
 {
     struct str s = str_of(e->data.scalar.value, e->data.scalar.length);
     const char *tag = (const char *)e->data.scalar.tag;
+    bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (memchr(s.p, '\0', s.n)) /* what is read as a C string later would be another one */
         return fail_at(r, e->start_mark, -EINVAL, "a string with a zero byte");
-    if (streq(tag, "tag:yaml.org,2002:str") || e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-        *ret = json_stringn(s.p, s.n);
-    else
-        *ret = plain_scalar(s);
+    if (!str_empty(tag)) {
+        *ret = yaml_tagged_scalar(s, tag);
+        return *ret ? 0
+                    : fail_at(r, e->start_mark, -EINVAL, "a value that is not what its tag says");
+    }
+    if (plain && yaml_is_no_number(s))
+        return fail_at(r, e->start_mark, -EINVAL,
+                       "infinities and NaN are no numbers in JSON: quote a string");
+    *ret = plain ? yaml_plain_scalar(s) : json_stringn(s.p, s.n);
     return *ret ? 0 : fail_at(r, e->start_mark, -EINVAL, "a string that is not UTF-8");
 }
 
@@ -131,49 +90,108 @@ static int parse_sequence(struct reader *r, unsigned depth, json_t *list)
     }
 }
 
-static int parse_key(struct reader *r, const yaml_event_t *e, json_t **ret_key)
+/* A key is a scalar, and a string in the end: yes is "true", 0x10 is "16". *ret_merge: it is <<. */
+static int parse_key(struct reader *r, const yaml_event_t *e, json_t **ret_key, bool *ret_merge)
 {
+    AUTO_JSON json_t *v = NULL;
     if (e->type != YAML_SCALAR_EVENT)
         return fail_at(r, e->start_mark, -EINVAL, "a mapping key must be a plain string");
-    if (memchr(e->data.scalar.value, '\0', e->data.scalar.length))
-        return fail_at(r, e->start_mark, -EINVAL, "a key with a zero byte");
-    *ret_key = json_stringn((const char *)e->data.scalar.value, e->data.scalar.length);
-    return *ret_key ? 0 : fail_at(r, e->start_mark, -EINVAL, "a key that is not UTF-8");
+    *ret_merge = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+                 str_is(str_of(e->data.scalar.value, e->data.scalar.length), "<<");
+    int code = parse_scalar(r, e, &v);
+    if (code < 0)
+        return code;
+    if (json_is_null(v))
+        return fail_at(r, e->start_mark, -EINVAL, "a key that is null: quote it");
+    if (json_is_string(v)) {
+        *ret_key = TAKE(v);
+        return 0;
+    }
+    AUTO_DONE(buf) struct buf b = {0};
+    json_write(&b, v);
+    *ret_key = json_stringn(b.p, b.n);
+    return 0;
+}
+
+struct mapping {
+    json_t *object;
+    json_t *merged; /* keys that came by << only: what is said itself may say them, too */
+};
+
+static void merge_one(struct mapping *m, const json_t *from)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)from, key, v)
+    {
+        json_object_set(m->object, key, v);
+        json_object_set_new(m->merged, key, json_true());
+    }
+}
+
+/* Of a list the first says the last word; what comes later in the mapping goes over it. */
+static int merge(struct reader *r, yaml_mark_t mark, struct mapping *m, const json_t *value)
+{
+    bool fits = json_is_object(value) || json_is_array(value);
+    for (size_t i = json_array_size(value); i-- > 0 && fits;)
+        fits = json_is_object(json_array_get(value, i));
+    if (!fits)
+        return fail_at(r, mark, -EINVAL, "<< wants a mapping, or a list of mappings");
+    if (json_is_object(value))
+        merge_one(m, value);
+    for (size_t i = json_array_size(value); i-- > 0;)
+        merge_one(m, json_array_get(value, i));
+    return 0;
+}
+
+static int set_member(struct reader *r, yaml_mark_t mark, struct mapping *m, const char *key,
+                      json_t *value)
+{
+    if (json_object_get(m->object, key) && json_object_del(m->merged, key) < 0) {
+        char words[200];
+        snprintf(words, sizeof(words), "key \"%.120s\" is there twice", key);
+        return fail_at(r, mark, -EINVAL, words);
+    }
+    json_object_set(m->object, key, value);
+    return 0;
+}
+
+static int parse_member(struct reader *r, const yaml_event_t *key_event, unsigned depth,
+                        struct mapping *m)
+{
+    AUTO_JSON json_t *key = NULL;
+    AUTO_JSON json_t *value = NULL;
+    yaml_mark_t mark = key_event->start_mark;
+    yaml_event_t e;
+    bool is_merge = false;
+    int code = parse_key(r, key_event, &key, &is_merge);
+    if (code == 0)
+        code = next_event(r, &e);
+    if (code < 0)
+        return code;
+    code = parse_node(r, &e, depth + 1, &value);
+    yaml_event_delete(&e);
+    if (code < 0)
+        return code;
+    return is_merge ? merge(r, mark, m, value)
+                    : set_member(r, mark, m, json_string_value(key), value);
 }
 
 static int parse_mapping(struct reader *r, unsigned depth, json_t *object)
 {
+    AUTO_JSON json_t *merged = json_object();
+    struct mapping m = {object, merged};
     for (;;) {
         yaml_event_t e;
-        AUTO_JSON json_t *key = NULL;
-        json_t *value = NULL;
         int code = next_event(r, &e);
         if (code < 0)
             return code;
-        if (e.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&e);
-            return 0;
-        }
-        yaml_mark_t mark = e.start_mark;
-        code = parse_key(r, &e, &key);
+        bool end = e.type == YAML_MAPPING_END_EVENT;
+        if (!end)
+            code = parse_member(r, &e, depth, &m);
         yaml_event_delete(&e);
-        if (code < 0)
+        if (end || code < 0)
             return code;
-        code = next_event(r, &e);
-        if (code < 0)
-            return code;
-        code = parse_node(r, &e, depth + 1, &value);
-        yaml_event_delete(&e);
-        if (code < 0)
-            return code;
-        if (json_object_get(object, json_string_value(key))) {
-            json_decref(value);
-            char words[200];
-            snprintf(words, sizeof(words), "key \"%.120s\" is there twice", json_string_value(key));
-            return fail_at(r, mark, -EINVAL, words);
-        }
-        if (json_object_set_new(object, json_string_value(key), value) < 0)
-            return fail_at(r, mark, -EINVAL, "a key with a NUL byte");
     }
 }
 
@@ -295,14 +313,11 @@ int yaml_parse(struct str text, json_t **ret, struct err *reterr)
 /* Must a string be quoted to come back as the same string? */
 static bool needs_quotes(const char *s)
 {
-    static const char *const words[] = {
-        "",    "~",   "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE",
-        "yes", "Yes", "YES",  "no",   "No",   "NO",   "on",   "On",   "ON",    "off",   "Off",
-        "OFF", "y",   "Y",    "n",    "N",    ".nan", ".inf", "-",    "=",     "<<"};
     size_t n = strlen(s);
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (streq(s, words[i]))
-            return true;
+    AUTO_JSON json_t *read = yaml_plain_scalar(str_from(s));
+    if (!json_is_string(read) || yaml_is_no_number(str_from(s)) || streq(s, "-") || streq(s, "=") ||
+        streq(s, "<<"))
+        return true;
     if (strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) &&
         !(s[0] == '-' && n > 1 && s[1] != ' ' && !(s[1] >= '0' && s[1] <= '9') && s[1] != '.'))
         return true;

@@ -1,7 +1,7 @@
 #pragma once
-/* YAML to JSON and back (libyaml), with Kubernetes' reading of scalars: only true/false are
- * booleans, no octal surprises from "no"/"on"; aliases count towards the node limit, so a bomb is
- * an error, not a gigabyte. */
+/* YAML to JSON and back (libyaml), with Kubernetes' reading of scalars (yes is true, 0x1F is 31,
+ * 0o400 and 0400 are 256) and merge keys; aliases count towards the node limit, so a bomb is an
+ * error, not a gigabyte. */
 
 #include "codec/json.h"
 

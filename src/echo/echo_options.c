@@ -78,6 +78,37 @@ static int format_load(bool is_set, bool text, bool *ret)
     return program_fail(EXIT_USAGE_ERROR, NULL, "ECHO_FORMAT=%s is neither json nor text", format);
 }
 
+/* --as MODE, then what the original's command line would say. The words that are left for
+ * ourselves are none. */
+static int mode_load(int argc, char **argv, struct echo_options *ret)
+{
+    AUTO_DONE(buf) struct buf names = {0};
+    const char *name = argc > 2 ? argv[2] : "";
+    ret->mode = echo_mode_find(name);
+    if (ret->mode) {
+        ret->image = echo_flag(argv + 3, "standing-in-for");
+        return -1;
+    }
+    echo_mode_names(&names);
+    return program_fail(EXIT_USAGE_ERROR, NULL, "--as: \"%s\" is none of %s", name,
+                        buf_cstr(&names));
+}
+
+static int mode_begin(struct echo_options *o, char *const *argv)
+{
+    const struct echo_mode *m = o->mode;
+    int r = m->begin ? m->begin(o, argv) : -1;
+    const char *flag = m->port_flag ? echo_flag(argv, m->port_flag) : NULL,
+               *env = m->port_env ? getenv(m->port_env) : NULL;
+    uint16_t port = flag ? echo_port_parse(flag) : env ? echo_port_parse(env) : m->http;
+    if (r < 0 && !port)
+        return program_fail(EXIT_USAGE_ERROR, NULL, "--%s %s: this names no port",
+                            flag ? m->port_flag : m->port_env, flag ? flag : env);
+    if (!o->http.n && !o->udp.n)
+        o->http = (struct echo_ports){.v = {port}, .n = 1};
+    return r;
+}
+
 enum { ARG_DELAY = 5, ARG_FAIL, ARG_DRAIN, ARG_TEXT };
 
 int echo_options_load(int argc, char **argv, struct echo_options *ret)
@@ -112,13 +143,22 @@ int echo_options_load(int argc, char **argv, struct echo_options *ret)
     const struct program p = {
         "fairlead-echo",
         "a small server that tells who answered",
-        "[flags]",
+        "[flags]\n  fairlead-echo --as MODE [the original's arguments]",
         "  fairlead-echo\n"
         "  fairlead-echo --http 8080 --tcp 9000 --udp 9000 --name a --drain 5s\n"
+        "  fairlead-echo --as podinfo --port=9898\n"
         "  ECHO_HTTP=80,8080 ECHO_DELAY=200ms fairlead-echo --fail-rate 10\n",
         args,
         false};
-    int r = program_start(&p, argc, argv, NULL, NULL);
+    char **rest = NULL;
+    int r = -1;
+    if (argc > 1 && streq(argv[1], "--as")) {
+        r = mode_load(argc, argv, ret);
+        rest = argv + MIN(argc, 3);
+        argc = 1;
+    }
+    if (r < 0)
+        r = program_start(&p, argc, argv, NULL, NULL);
     if (r < 0)
         r = ports_load("http", &http, "ECHO_HTTP", &ret->http);
     if (r < 0)
@@ -139,6 +179,8 @@ int echo_options_load(int argc, char **argv, struct echo_options *ret)
     version = version ? version : getenv("ECHO_VERSION");
     ret->name = name ? xstrdup(name) : name_default();
     ret->version = xstrdup(version ? version : "v1");
+    if (ret->mode)
+        return mode_begin(ret, rest);
     if (!ret->http.n && !ret->tcp.n && !ret->udp.n)
         ret->http = (struct echo_ports){.v = {ECHO_HTTP_DEFAULT}, .n = 1};
     return -1;

@@ -131,6 +131,10 @@ int echo_tcp_start(struct echo *e, struct err *reterr)
 static void on_datagram(struct str datagram, struct buf *ret, void *user)
 {
     const struct echo *e = user;
+    if (e->options->mode && e->options->mode->datagram) {
+        e->options->mode->datagram(e, datagram, ret);
+        return;
+    }
     buf_add_str(ret, str_from(e->options->name));
     buf_add_str(ret, STR(": "));
     buf_add_str(ret, datagram);

@@ -34,6 +34,7 @@ void echo_stop(struct echo *e)
         http_server_free(*server);
     VEC_FOREACH (socket, &e->sockets)
         udp_server_free(*socket);
+    resolver_free(e->resolver);
     vec_done(&e->servers);
     vec_done(&e->sockets);
 }
@@ -63,5 +64,6 @@ int main(int argc, char **argv)
     }
     echo_stop(&s.echo);
     loop_timer_free(s.timer);
+    loop_turn(loop, 0); /* closed connections are freed at a turn's end */
     return code;
 }

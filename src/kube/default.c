@@ -49,6 +49,13 @@ static void default_containers(json_t *spec, const char *list, bool host_network
     }
 }
 
+/* Negative ones were taken once, and mean at once. */
+static void default_grace(json_t *spec)
+{
+    if (json_at_int(spec, "terminationGracePeriodSeconds", 0) < 0)
+        json_put_int(spec, "terminationGracePeriodSeconds", 1);
+}
+
 static void default_pod_spec(json_t *spec)
 {
     size_t i;
@@ -56,6 +63,7 @@ static void default_pod_spec(json_t *spec)
     if (!json_is_object(spec))
         return;
     bool host_network = json_at_bool(spec, "hostNetwork", false);
+    default_grace(spec);
     default_containers(spec, "initContainers", host_network);
     default_containers(spec, "containers", host_network);
     default_containers(spec, "ephemeralContainers", false);
@@ -99,9 +107,19 @@ static bool uses_node_ports(const char *type)
     return streq(type, "NodePort") || streq(type, "LoadBalancer");
 }
 
+static void default_ingress(json_t *list)
+{
+    size_t i;
+    json_t *ingress;
+    json_array_foreach(list, i, ingress) if (!str_empty(json_key_str(ingress, "ip")) &&
+                                             !json_object_get(ingress, "ipMode"))
+        json_put_str(ingress, "ipMode", "VIP");
+}
+
 void default_service(json_t *object)
 {
     json_t *spec = json_at(object, "spec");
+    default_ingress(json_at(object, "status.loadBalancer.ingress"));
     size_t i;
     json_t *port;
     if (!json_is_object(spec))
@@ -113,8 +131,8 @@ void default_service(json_t *object)
         json_t *target = json_object_get(port, "targetPort");
         bool empty = !target || (json_is_string(target) && !json_string_length(target)) ||
                      (json_is_integer(target) && !json_integer_value(target));
-        if (empty && json_object_get(port, "port"))
-            json_object_set(port, "targetPort", json_object_get(port, "port"));
+        if (empty)
+            json_put_int(port, "targetPort", json_at_int(port, "port", 0));
     }
     if (streq(json_at_str(spec, "sessionAffinity"), "ClientIP") &&
         !json_at(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"))

@@ -1,6 +1,6 @@
 /* Event recorder: builds Events, folds repeats, limits the rate. Owns a small table of what it sent
  * (1024 entries, thrown away whole when full: losing a count is harmless) and a token bucket (burst
- * 100, 10 per second). */
+ * 100, of which 40 are kept for warnings, 10 per second). */
 #include "kube/event_recorder.h"
 
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 enum {
     EVENTS_REMEMBERED = 1024,
     EVENTS_BURST = 100,
+    EVENTS_FOR_WARNINGS = 40,
     EVENTS_PER_S = 10,
 };
 
@@ -61,13 +62,14 @@ void event_recorder_free(struct event_recorder *r)
     free(r);
 }
 
-static bool take_token(struct event_recorder *r)
+/* The last ones of the bucket are for warnings: what goes as it should must not silence them. */
+static bool take_token(struct event_recorder *r, bool is_warning)
 {
     uint64_t now = time_mono_ms();
     r->tokens = MIN((double)EVENTS_BURST,
                     r->tokens + (double)(now - r->tokens_at_ms) * EVENTS_PER_S / 1000);
     r->tokens_at_ms = now;
-    if (r->tokens < 1)
+    if (r->tokens < (is_warning ? 1 : 1 + EVENTS_FOR_WARNINGS))
         return false;
     r->tokens -= 1;
     return true;
@@ -130,7 +132,7 @@ void event_record(struct event_recorder *r, const json_t *object, const char *ki
     va_start(ap, fmt);
     vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    if (!take_token(r))
+    if (!take_token(r, streq(type, "Warning")))
         return;
     const char *name = json_at_str(object, "metadata.name"),
                *uid = json_at_str(object, "metadata.uid");

@@ -21,6 +21,8 @@ void validate_pod_spec(const json_t *spec, const char *base, struct field_errors
 void validate_scheduling(const json_t *spec, const char *base, struct field_errors *e);
 void validate_scheduling_update(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_service(const json_t *object, const json_t *old, struct field_errors *e);
+/* Of these: addresses and families as given, before anything is allocated. Both are specs. */
+void validate_service_addresses(const json_t *spec, const json_t *old, struct field_errors *e);
 void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replication_controller(const json_t *object, const json_t *old,
@@ -35,13 +37,16 @@ void validate_endpoints(const json_t *object, const json_t *old, struct field_er
 enum name_form {
     NAME_SUBDOMAIN, /* RFC 1123 subdomain */
     NAME_LABEL,     /* RFC 1123 label */
-    NAME_LABEL_1035,
 };
 
 /* metadata: the name, annotations' size, owner references, finalizers; what may not change against
  * old. */
 void validate_metadata(enum name_form form, const json_t *object, const json_t *old,
                        struct field_errors *e);
+
+/* What is allowed and yet worth a word, of the object or of its status; fn is called with each. */
+void warn_of_object(const json_t *object, bool status, void (*fn)(void *user, const char *text),
+                    void *user);
 
 /* core/v1 and events.k8s.io/v1 name the same members differently: one is kept, the other renamed at
  * the door. */

@@ -107,12 +107,28 @@ static int type_error(struct decode *d, const struct schema *s, const struct sch
                    buf_cstr(&kind), s->name, buf_cstr(&path), buf_cstr(&type));
 }
 
+/* 2006-01-02T15:04:05.000000 and the zone. */
+static bool has_micros(struct str s)
+{
+    size_t n = 0;
+    if (s.n < 21 || s.p[19] != '.')
+        return false;
+    while (20 + n < s.n && s.p[20 + n] >= '0' && s.p[20 + n] <= '9')
+        n++;
+    return n == 6;
+}
+
 static int decode_time(struct decode *d, const struct schema_field *f, const json_t *v,
                        json_t **ret)
 {
     struct str text = str_from(json_string_value(v));
     char out[28];
     int64_t us;
+    if (f->type == FIELD_MICROTIME && !has_micros(text))
+        return err_set(d->reterr, -EINVAL, NULL,
+                       "parsing time \"%.60s\" as \"2006-01-02T15:04:05.000000Z07:00\": six digits "
+                       "are expected behind the seconds",
+                       text.p);
     if (time_parse_rfc3339(text, &us) < 0)
         return err_set(
             d->reterr, -EINVAL, NULL,
@@ -160,19 +176,6 @@ static bool is_int32(const json_t *v)
            json_integer_value(v) <= INT32_MAX;
 }
 
-/* 3.0 is an integer in JSON; returns whether v is one, with its integer form in *ret if it is
- * written otherwise. */
-static bool integral(const json_t *v, json_t **ret)
-{
-    if (json_is_integer(v))
-        return true;
-    double x = json_real_value(v);
-    if (!json_is_real(v) || x > 9e15 || x < -9e15 || x != (double)(json_int_t)x)
-        return false;
-    *ret = json_integer((json_int_t)x);
-    return true;
-}
-
 /* One value. *ret stays NULL when v may stay as it is. */
 static int decode_one(struct decode *d, const struct schema *s, const struct schema_field *f,
                       json_t *v, const struct frame *at, json_t **ret)
@@ -188,7 +191,7 @@ static int decode_one(struct decode *d, const struct schema *s, const struct sch
         break;
     case FIELD_INT32:
     case FIELD_INT64:
-        ok = integral(v, ret) && (f->type == FIELD_INT64 || is_int32(*ret ? *ret : v));
+        ok = f->type == FIELD_INT64 ? json_is_integer(v) : is_int32(v);
         break;
     case FIELD_INT_OR_STRING:
         ok = json_is_string(v) || is_int32(v);

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/addr.h"
 #include "base/assert.h"
 
 static bool is_alnum(char c)
@@ -36,24 +35,35 @@ bool qualified_name_is_valid(struct str s)
     return str_is_dns1123_subdomain(first) && name.n && label_value_is_valid(name);
 }
 
-bool dns1035_label_is_valid(struct str s)
+void validate_qualified_name(const json_t *v, const char *path, struct field_errors *e)
 {
-    return str_is_dns1123_label(s) && s.p[0] >= 'a' && s.p[0] <= 'z';
+    if (json_is_string(v) && !qualified_name_is_valid(str_from(json_string_value(v))))
+        error_invalid(e, v, QUALIFIED_NAME_MESSAGE, "%s", path);
 }
 
-static bool port_name_is_valid(struct str s)
+const char *dns1123_label_detail(struct str s)
 {
-    bool letter = false;
-    if (!s.n || s.n > 15)
-        return false;
+    return s.n > 63                       ? "must be no more than 63 bytes"
+           : s.n && memchr(s.p, '.', s.n) ? "must not contain dots"
+                                          : DNS1123_LABEL_MESSAGE;
+}
+
+const char *port_name_detail(struct str s)
+{
+    bool letter = false, twice = false;
+    if (s.n > 15)
+        return "must be no more than 15 characters";
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         letter = letter || (c >= 'a' && c <= 'z');
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              (c == '-' && i && i + 1 < s.n && s.p[i - 1] != '-')))
-            return false;
+        twice = twice || (c == '-' && i && s.p[i - 1] == '-');
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+            return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
     }
-    return letter;
+    return !letter                                ? "must contain at least one letter (a-z)"
+           : twice                                ? "must not contain consecutive hyphens"
+           : s.p[0] == '-' || s.p[s.n - 1] == '-' ? "must not begin or end with a hyphen"
+                                                  : NULL;
 }
 
 static bool env_name_is_valid(struct str s)
@@ -114,26 +124,18 @@ static void check_format(struct walk *w, const struct schema_field *f, const jso
                          const struct at *at)
 {
     struct str s = str_of(json_string_value(v), json_string_length(v));
-    struct ip ip;
     switch (f->format) {
     case FORMAT_DNS_LABEL:
         if (!str_is_dns1123_label(s))
-            invalid_at(w, v,
-                       s.n > 63 ? "must be no more than 63 characters" : DNS1123_LABEL_MESSAGE, at);
+            invalid_at(w, v, dns1123_label_detail(s), at);
         break;
     case FORMAT_DNS_SUBDOMAIN:
         if (!str_is_dns1123_subdomain(s))
             invalid_at(w, v, DNS1123_SUBDOMAIN_MESSAGE, at);
         break;
     case FORMAT_PORT_NAME:
-        if (!port_name_is_valid(s))
-            invalid_at(
-                w, v,
-                s.n > 15
-                    ? "must be no more than 15 characters"
-                    : "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), at "
-                      "least one letter or number (a-z, 0-9)",
-                at);
+        if (port_name_detail(s))
+            invalid_at(w, v, port_name_detail(s), at);
         break;
     case FORMAT_ENV_NAME:
         if (!env_name_is_valid(s))
@@ -148,8 +150,8 @@ static void check_format(struct walk *w, const struct schema_field *f, const jso
             invalid_at(w, v, "must be an absolute path", at);
         break;
     case FORMAT_IP:
-        if (ip_parse(s, &ip) < 0)
-            invalid_at(w, v, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)", at);
+        if (legacy_ip_detail(s))
+            invalid_at(w, v, legacy_ip_detail(s), at);
         break;
     case FORMAT_QUALIFIED_NAME:
         if (!qualified_name_is_valid(s))
@@ -203,8 +205,12 @@ static void check_keys(struct walk *w, const struct schema_field *f, const char 
                        const json_t *v, const struct at *map_at)
 {
     AUTO_DONE(buf) struct buf path = {0};
+    AUTO_CHARS char *lower = xstrdup(key);
     struct str k = str_from(key);
     write_path(&path, map_at);
+    for (char *c = lower; f->format == FORMAT_LABEL_KEYS && *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a'); /* annotations take domains in any letters */
     if (f->format == FORMAT_CONFIG_KEYS) {
         if (!config_key_is_valid(k))
             error_invalid_text(
@@ -215,7 +221,7 @@ static void check_keys(struct walk *w, const struct schema_field *f, const char 
                 "%s[%s]", buf_cstr(&path), key);
         return;
     }
-    if (!qualified_name_is_valid(k))
+    if (!qualified_name_is_valid(str_from(lower)))
         error_invalid_text(w->errors, key, QUALIFIED_NAME_MESSAGE, "%s", buf_cstr(&path));
     if (f->format == FORMAT_LABELS && json_is_string(v) &&
         !label_value_is_valid(str_from(json_string_value(v))))

@@ -36,6 +36,13 @@ void error_forbidden(struct field_errors *e, const char *detail, const char *fie
 /* allowed: "A|B|C". */
 void error_unsupported(struct field_errors *e, const char *value, const char *allowed,
                        const char *field, ...) __attribute__((format(printf, 4, 5)));
+void error_too_many(struct field_errors *e, size_t max, const char *field, ...)
+    __attribute__((format(printf, 3, 4)));
+void error_too_long(struct field_errors *e, size_t max, const char *field, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The server's fault: answered as 500. */
+void error_internal(struct field_errors *e, const char *detail, const char *field, ...)
+    __attribute__((format(printf, 3, 4)));
 void error_not_found(struct field_errors *e, const char *value, const char *field, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -56,12 +63,6 @@ void schema_validate(const struct schema *s, const json_t *object, struct field_
     "'.', and must start "                                                                         \
     "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "    \
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-#define DNS1035_LABEL_MESSAGE                                                                      \
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "   \
-    "alphabetic "                                                                                  \
-    "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex "     \
-    "used for validation is "                                                                      \
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 #define QUALIFIED_NAME_MESSAGE                                                                     \
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "  \
     "with an alphanumeric "                                                                        \
@@ -77,5 +78,14 @@ void schema_validate(const struct schema *s, const json_t *object, struct field_
 /* values: "A|B|C". */
 bool value_is_listed(const char *values, const char *v);
 bool qualified_name_is_valid(struct str s);
+/* One error if v is a string and no qualified name. */
+void validate_qualified_name(const json_t *v, const char *path, struct field_errors *e);
 bool label_value_is_valid(struct str s);
-bool dns1035_label_is_valid(struct str s);
+/* What is wrong with a name or an address; NULL: nothing. */
+const char *port_name_detail(struct str s);
+const char *dns1123_label_detail(struct str s); /* of one that is no label */
+const char *legacy_ip_detail(struct str s);
+const char *strict_ip_detail(struct str s);
+const char *legacy_prefix_detail(struct str s);
+/* Addresses that mean another machine on each machine must not become an endpoint's. */
+const char *endpoint_ip_detail(struct str s);

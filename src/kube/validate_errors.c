@@ -92,6 +92,36 @@ void error_forbidden(struct field_errors *e, const char *detail, const char *fie
     va_end(ap);
 }
 
+void error_too_many(struct field_errors *e, size_t max, const char *field, ...)
+{
+    struct buf m = {0};
+    va_list ap;
+    buf_addf(&m, "Too many: must have at most %zu items", max);
+    va_start(ap, field);
+    add(e, "FieldValueTooMany", &m, field, ap);
+    va_end(ap);
+}
+
+void error_too_long(struct field_errors *e, size_t max, const char *field, ...)
+{
+    struct buf m = {0};
+    va_list ap;
+    buf_addf(&m, "Too long: may not be more than %zu bytes", max);
+    va_start(ap, field);
+    add(e, "FieldValueTooLong", &m, field, ap);
+    va_end(ap);
+}
+
+void error_internal(struct field_errors *e, const char *detail, const char *field, ...)
+{
+    struct buf m = {0};
+    va_list ap;
+    buf_addf(&m, "Internal error: %s", detail);
+    va_start(ap, field);
+    add(e, "InternalError", &m, field, ap);
+    va_end(ap);
+}
+
 void error_not_found(struct field_errors *e, const char *value, const char *field, ...)
 {
     struct buf m = {0};

@@ -3,11 +3,59 @@
  * (validate.c), types before that. Messages are those of a real API server. Pure. */
 #include "kube/kind_rules.h"
 
+#include "base/map.h"
 #include "codec/base64.h"
 #include "kube/selector.h"
 
+static char present;
+
+/* The paths begin with metadata, as those of real servers do. */
+static void check_taints(const json_t *object, struct field_errors *e)
+{
+    static const char effects[] = "NoSchedule|PreferNoSchedule|NoExecute";
+    struct map seen = {0};
+    size_t i;
+    json_t *t;
+    json_array_foreach(json_at(object, "spec.taints"), i, t)
+    {
+        const char *key = json_key_str(t, "key"), *effect = json_key_str(t, "effect");
+        AUTO_CHARS char *pair = xasprintf("%s %s", key ? key : "", effect ? effect : "");
+        if (!qualified_name_is_valid(str_from(key ? key : "")))
+            error_invalid_text(e, key, QUALIFIED_NAME_MESSAGE, "metadata.taints[%zu].key", i);
+        if (!label_value_is_valid(str_from(json_key_str(t, "value"))))
+            error_invalid_text(e, json_key_str(t, "value"), LABEL_VALUE_MESSAGE,
+                               "metadata.taints[%zu].value", i);
+        if (str_empty(effect))
+            error_required(e, NULL, "metadata.taints[%zu].effect", i);
+        else if (!value_is_listed(effects, effect))
+            error_unsupported(e, effect, effects, "metadata.taints[%zu].effect", i);
+        if (map_put_cstr(&seen, pair, &present))
+            error_duplicate(e, t, "metadata.taints[%zu]", i);
+    }
+    map_done(&seen);
+}
+
+static void check_pod_ranges(const json_t *object, struct field_errors *e)
+{
+    json_t *list = json_at(object, "spec.podCIDRs"), *v;
+    size_t i, n6 = 0, n4 = 0;
+    json_array_foreach(list, i, v)
+    {
+        const char *why = legacy_prefix_detail(str_from(json_string_value(v)));
+        if (why)
+            error_invalid(e, v, why, "spec.podCIDRs[%zu]", i);
+        n6 += strchr(json_string_value(v), ':') != NULL;
+        n4 += strchr(json_string_value(v), ':') == NULL;
+    }
+    if (n4 > 1 || n6 > 1)
+        error_invalid(e, list, "may specify no more than one CIDR for each IP family",
+                      "spec.podCIDRs");
+}
+
 void validate_node(const json_t *object, const json_t *old, struct field_errors *e)
 {
+    check_taints(object, e);
+    check_pod_ranges(object, e);
     const char *was = json_at_str(old, "spec.podCIDR"), *is = json_at_str(object, "spec.podCIDR");
     if (!str_empty(was) && !streq(was, is))
         error_forbidden(e, "node updates may not change podCIDR except from \"\" to valid",
@@ -22,6 +70,8 @@ static void check_selector(const json_t *object, struct field_errors *e)
     bool none = true;
     if (!selector) {
         error_required(e, NULL, "spec.selector");
+        error_invalid(e, labels, "`selector` does not match template `labels`",
+                      "spec.template.metadata.labels");
         return;
     }
     if (!json_object_size(json_at(selector, "matchLabels")) &&
@@ -83,6 +133,9 @@ static void check_rolling_update(const json_t *spec, struct field_errors *e)
 {
     const json_t *surge = json_at(spec, "strategy.rollingUpdate.maxSurge");
     const json_t *unavailable = json_at(spec, "strategy.rollingUpdate.maxUnavailable");
+    const char *type = json_at_str(spec, "strategy.type");
+    if (type && !value_is_listed("Recreate|RollingUpdate", type))
+        error_unsupported(e, type, "Recreate|RollingUpdate", "spec.strategy");
     if (!json_at(spec, "strategy.rollingUpdate"))
         return;
     if (streq(json_at_str(spec, "strategy.type"), "Recreate")) {
@@ -146,12 +199,44 @@ void validate_replication_controller(const json_t *object, const json_t *old,
         check_pod_template(object, old, "ReplicationController", e);
 }
 
+static void check_event_text(const json_t *object, const char *member, size_t max,
+                             struct field_errors *e)
+{
+    const char *v = json_key_str(object, member);
+    bool needed = !streq(member, "message");
+    if (needed && str_empty(v))
+        error_required(e, NULL, "%s", member);
+    else if (v && strlen(v) > max)
+        error_invalid_text(e, "", "has too many characters", "%s", member);
+}
+
+/* Those with an eventTime say who reports them. */
+static void check_new_event(const json_t *object, struct field_errors *e)
+{
+    const char *who = json_key_str(object, "reportingComponent");
+    if (str_empty(who))
+        error_required(e, NULL, "reportingComponent");
+    if (!qualified_name_is_valid(str_from(who ? who : "")))
+        error_invalid_text(e, who, QUALIFIED_NAME_MESSAGE, "reportingComponent");
+    check_event_text(object, "reportingInstance", 128, e);
+    check_event_text(object, "action", 128, e);
+    check_event_text(object, "reason", 128, e);
+    check_event_text(object, "message", 1024, e);
+}
+
 /* An event stands where its object is; of objects without namespace, in "default". */
 void validate_event(const json_t *object, const json_t *old, struct field_errors *e)
 {
     const char *ns = json_at_str(object, "metadata.namespace"),
                *about = json_at_str(object, "involvedObject.namespace");
     (void)old;
+    if (json_at(object, "eventTime")) {
+        check_new_event(object, e);
+        if (str_empty(about) && !streq(ns, "default") && !streq(ns, "kube-system"))
+            error_invalid_text(e, about, "does not match event.namespace",
+                               "involvedObject.namespace");
+        return;
+    }
     if (!streq(ns, str_empty(about) ? "default" : about))
         error_invalid_text(e, about, "does not match event.namespace", "involvedObject.namespace");
 }
@@ -185,10 +270,10 @@ void validate_configmap(const json_t *object, const json_t *old, struct field_er
     const char *key;
     json_t *v;
     if (map_bytes(json_at(object, "data")) + map_bytes(json_at(object, "binaryData")) > 1024 * 1024)
-        error_invalid_text(e, "", "Too long: must have at most 1048576 bytes", "data");
+        error_too_long(e, 1024 * 1024, "data");
     json_object_foreach(json_at(object, "binaryData"), key,
                         v) if (json_key_str(json_at(object, "data"), key))
-        error_invalid_text(e, key, "duplicate of key present in data", "binaryData[%s]", key);
+        error_invalid_text(e, key, "duplicate of key present in binaryData", "data[%s]", key);
     check_immutable_data(object, old, e);
 }
 
@@ -242,7 +327,7 @@ void validate_secret(const json_t *object, const json_t *old, struct field_error
     static const char account[] = "kubernetes.io/service-account.name";
     const char *type = json_at_str(object, "type");
     if (map_bytes(json_at(object, "data")) > 1024 * 1024 * 4 / 3)
-        error_invalid_text(e, "", "Too long: must have at most 1048576 bytes", "data");
+        error_too_long(e, 1024 * 1024, "data");
     if (old && !streq(type, json_at_str(old, "type")))
         error_invalid(e, json_object_get(object, "type"), "field is immutable", "type");
     for (size_t i = 0; i < ARRAY_LEN(secret_types); i++)

@@ -3,29 +3,23 @@
 
 #include <stdio.h>
 
+/* NULL: it is fine. */
+static const char *name_detail(enum name_form form, struct str s)
+{
+    if (form == NAME_LABEL)
+        return str_is_dns1123_label(s) ? NULL : dns1123_label_detail(s);
+    if (str_is_dns1123_subdomain(s))
+        return NULL;
+    return s.n > 253 ? "must be no more than 253 bytes" : DNS1123_SUBDOMAIN_MESSAGE;
+}
+
 static void check_name(enum name_form form, const json_t *object, struct field_errors *e)
 {
     const char *name = json_at_str(object, "metadata.name");
-    struct str s = str_from(name);
-    if (str_empty(name)) {
+    if (str_empty(name))
         error_required(e, "name or generateName is required", "metadata.name");
-        return;
-    }
-    if (form == NAME_LABEL_1035) {
-        if (!dns1035_label_is_valid(s))
-            error_invalid_text(
-                e, name, s.n > 63 ? "must be no more than 63 characters" : DNS1035_LABEL_MESSAGE,
-                "metadata.name");
-    } else if (form == NAME_LABEL) {
-        if (!str_is_dns1123_label(s))
-            error_invalid_text(
-                e, name, s.n > 63 ? "must be no more than 63 characters" : DNS1123_LABEL_MESSAGE,
-                "metadata.name");
-    } else if (!str_is_dns1123_subdomain(s)) {
-        error_invalid_text(
-            e, name, s.n > 253 ? "must be no more than 253 characters" : DNS1123_SUBDOMAIN_MESSAGE,
-            "metadata.name");
-    }
+    else if (name_detail(form, str_from(name)))
+        error_invalid_text(e, name, name_detail(form, str_from(name)), "metadata.name");
 }
 
 static void check_annotations(const json_t *object, struct field_errors *e)
@@ -36,8 +30,7 @@ static void check_annotations(const json_t *object, struct field_errors *e)
     json_object_foreach(json_at(object, "metadata.annotations"), key, v) n +=
         strlen(key) + json_string_length(v);
     if (n > 262144) {
-        error_invalid_text(e, "", "Too long: may not be more than 262144 bytes",
-                           "metadata.annotations");
+        error_too_long(e, 262144, "metadata.annotations");
     }
 }
 
@@ -45,7 +38,7 @@ static void check_same(const json_t *object, const json_t *old, const char *path
                        struct field_errors *e)
 {
     const json_t *is = json_at(object, path), *was = json_at(old, path);
-    if (is && was && !json_equal(is, was))
+    if (is && !(was && json_equal(is, was)))
         error_invalid(e, is, "field is immutable", "%s", path);
 }
 
@@ -57,6 +50,9 @@ static void check_owners(const json_t *object, struct field_errors *e)
     json_t *o;
     json_array_foreach((json_t *)(uintptr_t)owners, i, o)
     {
+        if (streq(json_key_str(o, "apiVersion"), "v1") && streq(json_key_str(o, "kind"), "Event"))
+            error_invalid(e, o, "an Event is disallowed from being an owner",
+                          "metadata.ownerReferences[%zu]", i);
         if (!json_at_bool(o, "controller", false))
             continue;
         if (controller)
@@ -66,22 +62,37 @@ static void check_owners(const json_t *object, struct field_errors *e)
     }
 }
 
-/* Finalizers may only go once an object is being deleted. */
+/* Names with a domain, but for those of Kubernetes itself, and those of Leases: whose controller
+ * would take the others off again? */
+static void check_finalizer_name(const json_t *f, size_t i, bool lease, struct field_errors *e)
+{
+    static const char standard[] = "kubernetes|orphan|foregroundDeletion";
+    const char *name = json_string_value(f);
+    if (!qualified_name_is_valid(str_from(name)))
+        error_invalid(e, f, QUALIFIED_NAME_MESSAGE, "metadata.finalizers");
+    if (!strchr(name, '/') && !value_is_listed(standard, name) && !lease)
+        error_invalid(e, f, "name is neither a standard finalizer name nor is it fully qualified",
+                      "metadata.finalizers[%zu]", i);
+}
+
+/* Once an object is being deleted, finalizers may only go. */
 static void check_finalizers(const json_t *object, const json_t *old, struct field_errors *e)
 {
-    size_t i, k;
-    json_t *f, *before;
-    json_array_foreach(json_at(object, "metadata.finalizers"), i, f)
+    json_t *list = json_at(object, "metadata.finalizers"), *f;
+    bool deleting = json_at(old, "metadata.deletionTimestamp") != NULL, orphan = false, all = false;
+    size_t i;
+    json_array_foreach(list, i, f)
     {
-        bool known = false;
-        json_array_foreach(json_at(old, "metadata.finalizers"), k, before) known =
-            known || json_equal(f, before);
-        if (!qualified_name_is_valid(str_from(json_string_value(f))))
-            error_invalid(e, f, QUALIFIED_NAME_MESSAGE, "metadata.finalizers[%zu]", i);
-        else if (old && json_at(old, "metadata.deletionTimestamp") && !known)
+        check_finalizer_name(f, i, streq(json_key_str(object, "kind"), "Lease"), e);
+        orphan = orphan || streq(json_string_value(f), "orphan");
+        all = all || streq(json_string_value(f), "foregroundDeletion");
+        if (deleting && !json_array_has(json_at(old, "metadata.finalizers"), f))
             error_forbidden(e, "no new finalizers can be added if the object is being deleted",
                             "metadata.finalizers");
     }
+    if (orphan && all)
+        error_invalid(e, list, "finalizer orphan and foregroundDeletion cannot be both set",
+                      "metadata.finalizers");
 }
 
 void validate_metadata(enum name_form form, const json_t *object, const json_t *old,
@@ -93,6 +104,13 @@ void validate_metadata(enum name_form form, const json_t *object, const json_t *
     check_finalizers(object, old, e);
     if (!old)
         return;
-    check_same(object, old, "metadata.name", e);
-    check_same(object, old, "metadata.namespace", e);
+    static const char *const fixed[] = {
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "metadata.deletionTimestamp",
+        "metadata.deletionGracePeriodSeconds",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        check_same(object, old, fixed[i], e);
 }

@@ -390,21 +390,20 @@ void validate_pod_spec(const json_t *spec, const char *base, struct field_errors
     check_containers(spec, "initContainers", base, &volumes, &names, e);
     check_host_network(spec, base, e);
     validate_scheduling(spec, base, e);
-    if (streq(json_at_str(spec, "dnsPolicy"), "None") &&
-        !json_array_size(json_at(spec, "dnsConfig.nameservers")))
+    if (streq(json_at_str(spec, "dnsPolicy"), "None") && !json_object_get(spec, "dnsConfig"))
+        error_required(e, "must provide `dnsConfig` when `dnsPolicy` is None", "%s.dnsConfig",
+                       base);
+    else if (streq(json_at_str(spec, "dnsPolicy"), "None") &&
+             !json_array_size(json_at(spec, "dnsConfig.nameservers")))
         error_required(e, "must provide at least one DNS nameserver when `dnsPolicy` is None",
                        "%s.dnsConfig.nameservers", base);
-    const json_t *grace = json_object_get(spec, "terminationGracePeriodSeconds");
-    if (json_is_integer(grace) && json_integer_value(grace) < 0)
-        error_invalid(e, grace, "must be greater than or equal to 0",
-                      "%s.terminationGracePeriodSeconds", base);
     map_done(&volumes);
     map_done(&names);
 }
 
 /* Images, deadlines, tolerations and gates may change; a grace period may change when it was
- * negative; the node is set once. */
-static json_t *comparable_spec(const json_t *object, const json_t *like)
+ * negative. The node is a scheduler's to set, by a binding. */
+static json_t *comparable_spec(const json_t *object)
 {
     static const char *const lists[] = {"containers", "initContainers"};
     json_t *spec = json_deep_copy(json_object_get(object, "spec"));
@@ -417,8 +416,6 @@ static json_t *comparable_spec(const json_t *object, const json_t *like)
     json_object_del(spec, "tolerations");
     json_object_del(spec, "schedulingGates");
     json_object_del(spec, "ephemeralContainers");
-    if (str_empty(json_at_str(like, "spec.nodeName")))
-        json_object_del(spec, "nodeName");
     return spec;
 }
 
@@ -470,8 +467,8 @@ static void check_pod_update(const json_t *object, const json_t *old, struct fie
 {
     check_ephemeral_containers(object, old, e);
     validate_scheduling_update(object, old, e);
-    AUTO_JSON json_t *before = comparable_spec(old, old);
-    AUTO_JSON json_t *after = comparable_spec(object, old);
+    AUTO_JSON json_t *before = comparable_spec(old);
+    AUTO_JSON json_t *after = comparable_spec(object);
     if (!json_equal(before, after))
         error_forbidden(e,
                         "pod updates may not change fields other than `spec.containers[*].image`,"

@@ -481,6 +481,12 @@ int http_call_status(const struct http_call *call)
     return call->head_seen ? call->head.status : 0;
 }
 
+size_t http_call_headers(const struct http_call *call, const struct http_header **ret)
+{
+    *ret = call->head.headers;
+    return call->head.n_headers;
+}
+
 struct str http_call_header(const struct http_call *call, const char *name)
 {
     return http1_find(call->head.headers, call->head.n_headers, name);

@@ -57,5 +57,6 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
 /* Ends it without a callback. */
 void http_call_cancel(struct http_call *call);
 int http_call_status(const struct http_call *call);
+size_t http_call_headers(const struct http_call *call, const struct http_header **ret);
 struct str http_call_header(const struct http_call *call, const char *name);
 struct str http_call_body(const struct http_call *call);

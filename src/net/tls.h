@@ -48,6 +48,9 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
  */
 int tls_es256_sign(struct str key_pem, struct str message, uint8_t ret[64], struct err *reterr)
     NODISCARD;
+/* x and y of the public point, and an id of the key (SHA-256 of its DER form). */
+int tls_es256_public(struct str key_pem, uint8_t ret_point[64], uint8_t ret_id[32],
+                     struct err *reterr) NODISCARD;
 int tls_es256_verify(struct str key_or_cert_pem, struct str message, const uint8_t sig[64])
     NODISCARD;
 

@@ -1,6 +1,7 @@
 /* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256, SHA-256, version 3
  * certificates with subject alternative names. Pure functions over PEM text: no files, no state. */
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -122,7 +123,8 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
         PEM_write_bio_X509(out, cert);
         bio_to_buf(out, ret_cert_pem);
         (void)BIO_reset(out);
-        PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+        /* SEC1 (EC PRIVATE KEY): the only form that all clients read. */
+        PEM_write_bio_PrivateKey_traditional(out, key, NULL, NULL, 0, NULL, NULL);
         bio_to_buf(out, ret_key_pem);
     }
     BIO_free(out);
@@ -171,6 +173,25 @@ static EVP_PKEY *read_public(struct str pem)
     key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
     BIO_free(bio);
     return key;
+}
+
+int tls_es256_public(struct str key_pem, uint8_t ret_point[64], uint8_t ret_id[32],
+                     struct err *reterr)
+{
+    EVP_PKEY *key = read_key(key_pem);
+    BIGNUM *x = NULL, *y = NULL;
+    unsigned char *der = NULL;
+    int n = key ? i2d_PUBKEY(key, &der) : -1;
+    bool ok = n > 0 && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) &&
+              BN_bn2binpad(x, ret_point, 32) == 32 && BN_bn2binpad(y, ret_point + 32, 32) == 32 &&
+              EVP_Digest(der, (size_t)n, ret_id, NULL, EVP_sha256(), NULL);
+    BN_free(x);
+    BN_free(y);
+    OPENSSL_free(der);
+    EVP_PKEY_free(key);
+    return ok ? 0
+              : err_set(reterr, -EINVAL, NULL, "the public part of a key: %s", tls_error_text());
 }
 
 int tls_es256_verify(struct str key_or_cert_pem, struct str message, const uint8_t sig[64])

@@ -12,9 +12,11 @@ import pytest
 import dns_questions
 from api_server import Server
 from dns_wire import Message, query
+from real_server import PEERS, need
 from suite import free_ports, wait_until
 
-COREDNS = os.path.join(os.environ.get("PEERS", "build/peers"), "coredns")
+COREDNS = os.path.join(PEERS, "coredns")
+need("coredns")
 RECORD = pathlib.Path(__file__).parents[1] / "e2e/dns/answers.txt"
 COREFILE = """cluster.local:{port} in-addr.arpa:{port} ip6.arpa:{port} {{
     bind 127.0.0.1

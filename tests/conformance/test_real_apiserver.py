@@ -15,17 +15,15 @@ import subprocess
 import pytest
 
 import suite
+from real_server import ETCD, KUBE_APISERVER, need
 from suite import BIN, FAIRLEAD, run
 
-PEERS = os.environ.get("PEERS", "build/peers")
-KUBE_APISERVER, ETCD = os.path.join(PEERS, "kube-apiserver"), os.path.join(PEERS, "etcd-server")
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
 wait_until = functools.partial(suite.wait_until, timeout=60)
 LAB = "r" + secrets.token_hex(3)
 STATE = f"/var/lib/fairlead/labs/{LAB}"
 
-if not (os.path.exists(KUBE_APISERVER) and os.path.exists(ETCD)):
-    pytest.exit(f"no kube-apiserver and etcd-server in {PEERS}: make conform builds them", returncode=2)
+need("kube-apiserver", "etcd-server")
 
 
 def lab_processes():

@@ -1,7 +1,12 @@
 """What all suites over a lab share: running commands, waiting, a lab under a name of its own, objects to put into it."""
+import base64
+import http.client
 import json
 import os
+import re
 import secrets
+import ssl
+import tempfile
 
 import pytest
 
@@ -53,6 +58,26 @@ class Lab:
         """Text of manifests, or objects."""
         text = objects[0] if isinstance(objects[0], str) else json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         return self.fairlead("apply", "-f", "-", stdin=text)
+
+    def raw(self, path, method="GET", merge=None, body=None, body_type="application/merge-patch+json"):
+        """(status, body) of a request to the API server itself; merge is a merge patch, body any text."""
+        text = open(self.kubeconfig).read()
+        field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
+        tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(field("client-certificate") + b"\n" + field("client-key"))
+            f.flush()
+            tls.load_cert_chain(f.name)
+        url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
+        conn = http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
+        body = json.dumps(merge) if merge else body
+        conn.request(method, path, body, {"Content-Type": body_type} if body else {})
+        r = conn.getresponse()
+        return r.status, r.read().decode()
+
+    def patch(self, path, merge):
+        status, body = self.raw(path, "PATCH", merge)
+        assert status == 200, body
 
     def delete(self, *argv):
         return self.fairlead("delete", "--wait=false", *argv)

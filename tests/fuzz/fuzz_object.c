@@ -16,7 +16,16 @@ static const struct {
     {&schema_deployment, default_pod_template, validate_deployment},
     {&schema_endpoint_slice, default_endpointslice, validate_endpointslice},
     {&schema_secret, default_secret, validate_secret},
+    {&schema_endpoints, NULL, validate_endpoints},
+    {&schema_node, NULL, validate_node},
+    {&schema_event, NULL, validate_event},
 };
+
+static void ignore(void *user, const char *text)
+{
+    (void)user;
+    (void)text;
+}
 
 static void take_in(size_t kind, json_t *object)
 {
@@ -26,10 +35,15 @@ static void take_in(size_t kind, json_t *object)
     AUTO_DONE(buf) struct buf text = {0};
     if (schema_decode(kinds[kind].schema, object, &findings, &err) == 0) {
         schema_default(kinds[kind].schema, object);
-        kinds[kind].set_defaults(object);
+        if (kinds[kind].set_defaults)
+            kinds[kind].set_defaults(object);
         validate_metadata(NAME_SUBDOMAIN, object, NULL, &errors);
         schema_validate(kinds[kind].schema, object, &errors);
+        kinds[kind].validate(object, NULL, &errors);
         kinds[kind].validate(object, object, &errors);
+        validate_service_addresses(json_object_get(object, "spec"), NULL, &errors);
+        warn_of_object(object, false, ignore, NULL);
+        warn_of_object(object, true, ignore, NULL);
         field_errors_format(&errors, &text);
     }
     schema_findings_done(&findings);

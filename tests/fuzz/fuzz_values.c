@@ -6,18 +6,21 @@
 #include "base/addr.h"
 #include "base/time.h"
 #include "kube/quantity.h"
+#include "kube/validate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_quantity(struct str in)
 {
-    char once[QUANTITY_TEXT_BYTES], twice[QUANTITY_TEXT_BYTES];
+    char once[QUANTITY_TEXT_BYTES], twice[QUANTITY_TEXT_BYTES], thrice[QUANTITY_TEXT_BYTES];
     int64_t value;
     (void)!quantity_value(in, &value);
     (void)!quantity_milli(in, &value);
     if (quantity_canonical(in, once) < 0)
         return;
-    if (quantity_canonical(str_from(once), twice) < 0 || !streq(once, twice))
+    /* 62.5Ki is 64000, and that is 64k: a binary one may become a decimal one first, as in Go. */
+    if (quantity_canonical(str_from(once), twice) < 0 ||
+        quantity_canonical(str_from(twice), thrice) < 0 || !streq(twice, thrice))
         abort();
 }
 
@@ -32,6 +35,20 @@ static void check_address(struct str in)
     if (prefix_parse(in, &p) == 0 &&
         (prefix_parse(str_from(prefix_format(&p, prefix)), &p_again) < 0 || p.len != p_again.len ||
          !ip_eq(&p.ip, &p_again.ip)))
+        abort();
+}
+
+/* What nothing is wrong with is an address or a prefix. */
+static void check_details(struct str in)
+{
+    struct ip ip;
+    struct prefix p;
+    if ((!legacy_ip_detail(in) || !strict_ip_detail(in) || !endpoint_ip_detail(in)) &&
+        ip_parse(in, &ip) < 0)
+        abort();
+    if (!legacy_prefix_detail(in) && prefix_parse(in, &p) < 0)
+        abort();
+    if (in.n && !port_name_detail(in) && in.n > 15)
         abort();
 }
 
@@ -53,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str in = str_of(data, size);
     check_quantity(in);
     check_address(in);
+    check_details(in);
     check_time(in);
     return 0;
 }

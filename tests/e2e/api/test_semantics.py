@@ -284,7 +284,8 @@ def test_json_patch(server, ns):
     assert server.patch(path(ns, name="a"), ops, "json").json["data"] == {"x": "3", "z": "s", "m": "3"}
     assert server.patch(path(ns, name="a"), [{"op": "test", "path": "/data/x", "value": "no"}], "json").status == 422
     assert server.patch(path(ns, name="a"), [{"op": "remove", "path": "/data/none"}], "json").status == 422
-    assert server.patch(path(ns, name="a"), [{"op": "bogus", "path": "/x"}], "json").status == 400
+    assert server.patch(path(ns, name="a"), [{"op": "bogus", "path": "/x"}], "json").status == 422
+    assert server.patch(path(ns, name="a"), {"op": "add"}, "json").status == 400, "no list at all"
 
 
 def test_strategic_merge(server, ns):
@@ -404,7 +405,7 @@ def test_wrong_type(server, ns):
 
 
 def test_yaml_body(server, ns):
-    y = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata:\n  a: |\n    two\n    lines\n"
+    y = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'y'}\ndata:\n  a: |\n    two\n    lines\n"
     assert server.call("POST", path(ns), y, type="application/yaml").json["data"]["a"] == "two\nlines\n"
 
 
@@ -417,7 +418,7 @@ def test_hostile_bodies(server, ns):
     assert server.call("POST", path(ns), "{", type="application/json").status == 400
     assert server.call("POST", path(ns), b"k8s\0\xff\xff", type="application/vnd.kubernetes.protobuf").status == 400
     assert time.monotonic() - begin < 5
-    r = server.call("POST", path(ns), json.dumps(cm("big", x="y" * (1536 * 1024))), type="application/json")
+    r = server.call("POST", path(ns), json.dumps(cm("big", x="y" * (3 * 1024 * 1024))), type="application/json")
     assert r.status == 413 and r.json["kind"] == "Status"
     assert server.get(path(ns)).json["items"] == []
 
@@ -505,9 +506,12 @@ def test_discovery(server):
     assert pods["shortNames"] == ["po"] and pods["categories"] == ["all"] and pods["singularName"] == "pod" and "watch" in pods["verbs"]
     names = {r["name"] for r in server.get("/api/v1").json["resources"]}
     assert {"pods/log", "pods/exec", "pods/status", "pods/binding", "serviceaccounts/token", "namespaces/finalize"} <= names
-    for v in ("v2", "v2beta1"):
-        r = server.get("/apis", headers={"Accept": f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList"})
-        assert r.json["kind"] == "APIGroupDiscoveryList" and r.json["apiVersion"] == f"apidiscovery.k8s.io/{v}"
+    old, new = (f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList" for v in ("v2beta1", "v2"))
+    for accept in (new, f"{new},{old},application/json", f"{old},{new}"):
+        r = server.get("/apis", headers={"Accept": accept})
+        assert r.json["kind"] == "APIGroupDiscoveryList" and r.json["apiVersion"] == "apidiscovery.k8s.io/v2"
+    assert server.get("/apis", headers={"Accept": old}).status == 406
+    assert server.get("/apis", headers={"Accept": f"{old},application/json"}).json["kind"] == "APIGroupList"
     r = server.get("/openapi/v2")
     assert r.body.startswith(b"\n\x032.0") and r.body.endswith(b"B\0J\0") and dict(r.headers)["Content-Type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
     v3 = server.get("/openapi/v3").json["paths"]
@@ -518,7 +522,7 @@ def test_discovery(server):
 
 
 def test_discovery_is_cached_by_etag(server):
-    forms = {"/apis": [f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList" for v in ("v2", "v2beta1")],
+    forms = {"/apis": [f"application/json;g=apidiscovery.k8s.io;v={v};as=APIGroupDiscoveryList" for v in ("v2",)],
              "/api": ["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"],
              "/openapi/v3": ["application/json"], "/openapi/v2": ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]}
     for url, accepts in forms.items():

@@ -25,7 +25,7 @@ def test_cluster_ip(server, ns):
     assert (s["ipFamilies"], s["ipFamilyPolicy"], s["type"], s["sessionAffinity"]) == (["IPv4"], "SingleStack", "ClusterIP", "None")
     assert s["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
     b = server.post(url(ns), service("b", clusterIP=s["clusterIP"]))
-    assert b.status == 422 and "provided IP is already allocated" in causes(b)["spec.clusterIPs[0]"]
+    assert b.status == 422 and "provided IP is already allocated" in causes(b)["spec.clusterIPs"]
     assert server.post(url(ns), service("c", clusterIP="1.2.3.4")).status == 422
     r = server.patch(url(ns, "a"), {"spec": {"clusterIP": "10.96.77.77"}})
     assert r.status == 422 and "may not change once set" in causes(r)["spec.clusterIPs[0]"]
@@ -57,7 +57,8 @@ def test_node_ports(server, ns):
     assert 30000 <= port <= 32767 and s["clusterIP"] and s["externalTrafficPolicy"] == "Cluster"
     r = server.post(url(ns), service("m", type="NodePort", ports=[{"port": 80, "nodePort": port}]))
     assert causes(r)["spec.ports[0].nodePort"] == f"Invalid value: {port}: provided port is already allocated"
-    assert server.post(url(ns), service("u", type="NodePort", ports=[{"port": 80, "protocol": "UDP", "nodePort": port}])).status == 201
+    r = server.post(url(ns), service("u", type="NodePort", ports=[{"port": 80, "protocol": "UDP", "nodePort": port}]))
+    assert causes(r)["spec.ports[0].nodePort"].endswith("provided port is already allocated"), "a number belongs to one Service, whatever the protocol"
     r = server.post(url(ns), service("m", type="NodePort", ports=[{"port": 80, "nodePort": 80}]))
     assert "The range of valid ports is 30000-32767" in causes(r)["spec.ports[0].nodePort"]
     r = server.post(url(ns), service("m", ports=[{"port": 80, "nodePort": 30999}]))
@@ -87,7 +88,7 @@ def test_ports_are_checked(server, ns):
     r = server.post(url(ns), service("p", ports=[{"name": "a", "port": 1}, {"name": "a", "port": 2}]))
     assert causes(r)["spec.ports[1].name"] == 'Duplicate value: "a"'
     r = server.post(url(ns), service("P"))
-    assert "a DNS-1035 label must consist of" in causes(r)["metadata.name"]
+    assert "a lowercase RFC 1123 label must consist of" in causes(r)["metadata.name"]
     r = server.post(url(ns), service("p", type="Nope"))
     assert causes(r)["spec.type"].startswith('Unsupported value: "Nope": supported values: "ClusterIP"')
 

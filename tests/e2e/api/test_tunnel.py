@@ -83,7 +83,7 @@ def test_log_of_the_default_container(server, ns):
     ("limitBytes=0", 422, "limitBytes: Invalid value: 0: must be greater than or equal to 1"),
     ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0"),
     ("sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z", 422, "at most one of `sinceTime` or `sinceSeconds`"),
-    ("sinceTime=yesterday", 400, "is not a time"), ("tailLines=x", 400, "is not a number"), ("stream=Stderr", 400, 'unknown option "stream"'),
+    ("sinceTime=yesterday", 400, "is not a time"), ("tailLines=x", 400, "is not a number"), ("stream=Stderr", 400, "both streams are one here"),
 ])
 def test_log_options_are_checked(server, ns, query, status, words):
     node_with_pod(server, ns, 1)

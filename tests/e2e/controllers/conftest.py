@@ -57,11 +57,11 @@ class Cluster(Server):
 
     # ---- nodes and pods as a node part would report them ----
 
-    def node(self, name, labels=None, ready=True):
+    def node(self, name, labels=None, ready=True, **allocatable):
         self.create("/api/v1/nodes", {"metadata": {"name": name, "labels": labels or {}}})
         self.renew(name, first=True)
         self.change(f"/api/v1/nodes/{name}/status", {"status": {
-            "allocatable": {"pods": "110"},
+            "allocatable": {"pods": "110", **allocatable},
             "conditions": [{"type": "Ready", "status": "True" if ready else "False", "reason": "KubeletReady"}]}}, "strategic")
 
     def renew(self, name, first=False):

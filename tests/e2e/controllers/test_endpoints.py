@@ -43,7 +43,10 @@ def test_endpoints_object_has_the_same(cluster, ns):
 def test_publish_not_ready_addresses(cluster, ns):
     cluster.service(ns, publishNotReadyAddresses=True)
     cluster.pod(ns, "a", "10.0.0.1", ready=False)
-    wait_until("it is told as ready", lambda: "10.0.0.1" in cluster.endpoints(ns) and conditions(cluster.endpoints(ns)["10.0.0.1"]) == (True, True, False))
+    cluster.pod(ns, "b", "10.0.0.2", terminationGracePeriodSeconds=600)
+    assert cluster.delete(f"/api/v1/namespaces/{ns}/pods/b").status == 200
+    wait_until("both are told as ready; serving is their own", lambda: {ip: conditions(e) for ip, e in cluster.endpoints(ns).items()} == {
+        "10.0.0.1": (True, False, False), "10.0.0.2": (True, True, True)})
 
 
 def test_a_hundred_per_slice_and_one_pod_rewrites_one_slice(cluster, ns):
@@ -89,7 +92,8 @@ def test_headless_hostname_and_zone(cluster, ns):
     cluster.pod(ns, "a", "10.0.0.1", node=f"{ns}-node", hostname="first", subdomain="web")
     e = wait_until("it is told", lambda: cluster.endpoints(ns).get("10.0.0.1"))
     assert (e.get("hostname"), e.get("zone")) == ("first", "east")
-    assert all("service.kubernetes.io/headless" in s["metadata"]["labels"] for s in cluster.slices(ns))
+    ends = wait_until("Endpoints are told", lambda: (r := cluster.get(f"/api/v1/namespaces/{ns}/endpoints/web")).status == 200 and r.json)
+    assert all(o["metadata"]["labels"]["service.kubernetes.io/headless"] == "" for o in [*cluster.slices(ns), ends])
 
 
 def test_finished_relabelled_and_reselected_pods(cluster, ns):
@@ -145,3 +149,65 @@ def test_endpoints_have_the_first_family_of_their_service(cluster, ns):
     path = f"/api/v1/namespaces/{ns}/endpoints/web"
     subsets = wait_until("they are told", lambda: cluster.get(path).json.get("subsets"))
     assert [a["ip"] for a in subsets[0]["addresses"]] == ["fd00::9"]
+
+
+def test_traffic_distribution(cluster, ns):
+    near, far = f"{ns}-near", f"{ns}-far"
+    cluster.node(near, {"topology.kubernetes.io/zone": "east"})
+    cluster.node(far)
+    cluster.service(ns, trafficDistribution="PreferSameNode")
+    cluster.pod(ns, "a", "10.0.0.1", node=near)
+    cluster.pod(ns, "b", "10.0.0.2", node=far)
+    cluster.pod(ns, "c", "10.0.0.3", node=near, ready=False)
+
+    def hints():
+        return {ip: e.get("hints") for ip, e in cluster.endpoints(ns).items()}
+    east, this, that = [{"name": "east"}], [{"name": near}], [{"name": far}]
+    wait_until("nodes and zones", lambda: hints() == {
+        "10.0.0.1": {"forNodes": this, "forZones": east}, "10.0.0.2": {"forNodes": that}, "10.0.0.3": None})
+    cluster.change(f"/api/v1/namespaces/{ns}/services/web", {"spec": {"trafficDistribution": "PreferClose"}})
+    wait_until("zones alone", lambda: hints() == {"10.0.0.1": {"forZones": east}, "10.0.0.2": None, "10.0.0.3": None})
+    cluster.change(f"/api/v1/namespaces/{ns}/services/web", {"spec": {"trafficDistribution": None}})
+    wait_until("none", lambda: not any(hints().values()))
+
+
+def test_topology_mode_is_told_to_be_ignored(cluster, ns):
+    cluster.service(ns)
+    cluster.change(f"/api/v1/namespaces/{ns}/services/web", {"metadata": {"annotations": {"service.kubernetes.io/topology-mode": "Auto"}}})
+    told = wait_until("an Event", lambda: [e for e in cluster.events(ns, "web") if e["reason"] == "FieldIgnored"])[0]
+    assert told["type"] == "Warning" and "spec.trafficDistribution: PreferSameZone" in told["message"]
+
+
+def test_a_named_port_that_no_pod_has(cluster, ns):
+    """No pod in Endpoints; in a slice without ports, which nobody can reach (as Kubernetes has it)."""
+    cluster.service(ns, ports=[{"name": "http", "port": 80, "targetPort": "h"}])
+    cluster.pod(ns, "a", "10.0.0.1")
+    wait_until("a slice", lambda: cluster.endpoints(ns))
+    assert [s.get("ports") for s in cluster.slices(ns)] == [None]
+    path = f"/api/v1/namespaces/{ns}/endpoints/web"
+    wait_until("Endpoints", lambda: cluster.get(path).status == 200)
+    assert not cluster.read(path).get("subsets")
+    cluster.pod(ns, "b", "10.0.0.2", ports=[{"name": "h", "containerPort": 8080}])
+    wait_until("the one that has it", lambda: [[a["ip"] for a in s["addresses"]] for s in cluster.read(path).get("subsets") or []] == [["10.0.0.2"]])
+
+
+def test_subsets_are_sets_of_pods(cluster, ns):
+    cluster.service(ns, ports=[{"name": n, "port": p, "targetPort": n} for n, p in (("h", 80), ("o", 81))])
+    for name, ip, h in (("da1", "10.0.0.1", 80), ("da2", "10.0.0.2", 80), ("db", "10.0.0.3", 8080)):
+        cluster.pod(ns, name, ip, ports=[{"name": "h", "containerPort": h}, {"name": "o", "containerPort": 9999}])
+
+    def told():
+        r = cluster.get(f"/api/v1/namespaces/{ns}/endpoints/web")
+        return sorted([[a["ip"] for a in s["addresses"]], [(p["name"], p["port"]) for p in s["ports"]]] for s in (r.json.get("subsets") or [])) if r.status == 200 else []
+    a, b, c = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+    wait_until("three subsets", lambda: told() == [[[a, b], [("h", 80)]], [[a, b, c], [("o", 9999)]], [[c], [("h", 8080)]]])
+    cluster.remove(f"/api/v1/namespaces/{ns}/pods/db?gracePeriodSeconds=0")
+    wait_until("one is left, with both ports", lambda: told() == [[[a, b], [("h", 80), ("o", 9999)]]])
+
+
+def test_labels_of_a_service_reach_its_endpoints(cluster, ns):
+    cluster.service(ns)
+    path = f"/api/v1/namespaces/{ns}/endpoints/web"
+    wait_until("they are there", lambda: cluster.get(path).status == 200)
+    cluster.change(f"/api/v1/namespaces/{ns}/services/web", {"metadata": {"labels": {"team": "x"}}})
+    wait_until("the label", lambda: cluster.read(path)["metadata"]["labels"].get("team") == "x")

@@ -76,3 +76,18 @@ def test_addresses_and_their_changes_are_mirrored(cluster, ns):
                s["ports"][0]["port"] == 5432 for s in cluster.slices(ns))
     cluster.change(f"{path}/web", {"subsets": [{"addresses": [{"ip": "192.0.2.9"}], "ports": [{"name": "http", "port": 5433}]}]})
     wait_until("the change is mirrored", lambda: list(cluster.endpoints(ns)) == ["192.0.2.9"] and cluster.slices(ns)[0]["ports"][0]["port"] == 5433)
+
+
+def test_subsets_with_the_same_ports_share_a_slice_that_is_kept(cluster, ns):
+    cluster.service(ns, "m", selector={})
+    subsets = [{"addresses": [{"ip": f"192.0.2.{i}"}], "ports": [{"port": port}]} for i, port in ((1, 80), (2, 80), (3, 81))]
+    cluster.create(f"/api/v1/namespaces/{ns}/endpoints", {"metadata": {"name": "m"}, "subsets": subsets})
+
+    def told():
+        return {s["ports"][0]["port"]: (s["metadata"]["name"], s["metadata"]["generateName"], sorted(e["addresses"][0] for e in s["endpoints"]))
+                for s in mirrors(cluster, ns)}
+    before = wait_until("two slices", lambda: len(told()) == 2 and told())
+    assert before[80][1:] == ("m-", ["192.0.2.1", "192.0.2.2"]) and before[81][1:] == ("m-", ["192.0.2.3"])
+    cluster.change(f"/api/v1/namespaces/{ns}/endpoints/m", {"subsets": [subsets[2], subsets[0]]})
+    wait_until("one address less", lambda: told().get(80, ((), (), ()))[2] == ["192.0.2.1"])
+    assert {p: t[0] for p, t in told().items()} == {p: t[0] for p, t in before.items()}, "in the same slices"

@@ -159,8 +159,8 @@ def test_an_image_nobody_mapped(lab):
         return len(states) == 2 and all(s.get("message") for s in states.values()) and states
     states = wait_until("both say why", waiting)
     assert states["c"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
-    assert states["c"]["message"] == ("the lab has no command for image \"example.com/odd:1\"; say which one stands for it: fairlead lab up "
-                                      "--image 'example.com/odd:1=COMMAND'")
+    assert states["c"]["message"] == ("the lab has no command for image \"example.com/odd:1\"; say which one stands for it: fairlead lab "
+                                      "image 'example.com/odd:1=COMMAND'")
     assert states["d"] == {"reason": "InvalidImageName", "message": 'couldn\'t parse image name "a//b:": invalid reference format'}
     reasons = {e["reason"] for e in lab.get("events")["items"] if e["involvedObject"]["name"] == "odd"}
     assert {"Failed", "InspectFailed"} <= reasons

@@ -154,7 +154,7 @@ def test_up_says_whom_it_waits_for(tmp_path):
         done = lab.fairlead("lab", "up", "--name", lab.name, "--nodes", "1", "--ephemeral", "--timeout", "5s", "-f", str(manifest), check=False)
         assert done.returncode == 124
         assert f"error: lab {lab.name}: not ready after 5 s: pod default/odd: ErrImagePull: the lab has no command for image" in done.stderr
-        assert "--image 'example.com/odd:1=COMMAND'" in done.stderr
+        assert "lab image 'example.com/odd:1=COMMAND'" in done.stderr
     finally:
         lab.down()
 
@@ -216,6 +216,25 @@ def test_objects_survive_a_killed_supervisor():
     assert leftovers(lab) == []
 
 
+def test_a_lab_comes_back_with_fewer_nodes():
+    """A node that is no more takes its Node along, and its pods start on those that are left; Nodes of others stay."""
+    lab = Lab(new_name("k"))
+    try:
+        lab.up()
+        lab.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "theirs"}})
+        lab.patch("/api/v1/nodes/node-1", {"spec": {"unschedulable": True}})
+        lab.fairlead("delete", "pod", lab.get("pods", "-n", "kube-system")["items"][0]["metadata"]["name"], "-n", "kube-system")
+        wait_until("the DNS is on the other", lambda: [p["spec"].get("nodeName") for p in lab.get("pods", "-n", "kube-system")["items"]] == ["node-2"])
+        lab.patch("/api/v1/nodes/node-1", {"spec": {"unschedulable": None}})
+        os.kill(lab.processes("supervise")[0], signal.SIGKILL)
+        wait_until("its children are gone with it", lambda: not lab.processes("fairlead"))
+        lab.fairlead("lab", "up", "--name", lab.name, "--nodes", "1", "--no-wait")
+        wait_until("the DNS is on the one that is left", lambda: [n["spec"]["nodeName"] for n in lab.ready_pods("k8s-app=kube-dns", "kube-system")] == ["node-1"], 20)
+        assert {n["metadata"]["name"] for n in lab.get("nodes")["items"]} == {"node-1", "theirs"}
+    finally:
+        lab.down()
+
+
 @pytest.mark.parametrize("moment", range(int(os.environ.get("FAIRLEAD_LAB_KILLS", "20"))))
 def test_killed_at_a_random_moment_everything_is_cleaned(moment):
     """kill -9 of the supervisor or of a node, during start or after: the next up or down cleans it all."""
@@ -265,7 +284,7 @@ def test_unknown_image_waits_with_a_hint(lab):
         state = statuses and statuses[0]["state"].get("waiting")
         return state and state["reason"] in ("ErrImagePull", "ImagePullBackOff") and state
     state = wait_until("it waits for an image", waiting)
-    assert "--image" in state["message"]
+    assert "fairlead lab image" in state["message"]
     lab.delete("pod/stranger")
 
 

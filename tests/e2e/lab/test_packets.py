@@ -1,5 +1,6 @@
 """Services on real packets. A test that shows a row of the agent's table (src/agent/README.md) has its number in its name."""
 import json
+import re
 import subprocess
 import threading
 
@@ -53,6 +54,40 @@ def test_row_18_19_load_balancer_and_external_ip(web):
     for address in (vip, outside):
         for where in (None, "node-2", web.pod_netns("client")):
             wait_until(f"{address} answers from {where}", lambda: web.answers(where, f"http://{address}/name"))
+
+
+def holders(lab, address):
+    """The nodes that answer for it."""
+    return {node for node in ("node-1", "node-2") if f" {address}/" in lab.in_netns(node, "ip", "-o", "addr", "show", "dev", "eth0")}
+
+
+def test_addresses_that_somebody_owns_are_not_announced(web):
+    """The port leads to the Service wherever it arrives; who answers for the address stays who it was."""
+    owned = {web.node_address(n, k, f): {n} for n in ("node-1", "node-2") for k in ("InternalIP", "ExternalIP") for f in (4, 6)}
+    subnet = web.node_address("node-1", "InternalIP").rsplit(".", 1)[0]
+    server = re.search(r"server: *\"?https://([\d.]+):", open(web.kubeconfig).read()).group(1)
+    host = run("ip", "-o", "route", "get", web.node_address("node-1", "InternalIP")).split(" src ")[1].split()[0]
+    owned.update({server: set(), host: set()})
+    free = subnet + ".197"
+    assert all(a and (":" in a or a.startswith(subnet + ".")) for a in owned)
+    web.apply(service("owned", selector={"app": "web"}, port=8088, ipFamilyPolicy="RequireDualStack", externalIPs=[*owned, free]),
+              service("status", selector={"app": "web"}, port=8089, type="LoadBalancer", ipFamilyPolicy="RequireDualStack", loadBalancerClass="example.com/theirs"))
+    web.patch("/api/v1/namespaces/default/services/status/status", {"status": {"loadBalancer": {"ingress": [{"ip": a} for a in owned]}}})
+    wait_until("the free one is announced", lambda: len(holders(web, free)) == 1)
+    assert {a: holders(web, a) for a in owned} == owned
+    for address in [a for a, nodes in owned.items() if nodes]:
+        for port in (8088, 8089):
+            url = f"http://{f'[{address}]' if ':' in address else address}:{port}/name"
+            wait_until(f"{url} answers", lambda u=url: web.answers("node-2", u))
+    # A Node that comes later has its address to itself, and leaves it.
+    web.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "late"}})
+    web.patch("/api/v1/nodes/late/status", {"status": {"addresses": [{"type": "ExternalIP", "address": free}]}})
+    wait_until("it is given up", lambda: not holders(web, free))
+    web.delete("node", "late")
+    wait_until("it is announced again", lambda: len(holders(web, free)) == 1)
+    web.delete("svc", "owned", "status")
+    wait_until("it is gone with its Service", lambda: not holders(web, free))
+    assert {a: holders(web, a) for a in owned} == owned, "nobody lost an address of its own"
 
 
 def peer_of(answer):

@@ -1,10 +1,5 @@
 """A lab for tests that look at single pods: made once per module (LAB_ENV of the module goes into its environment)."""
-import base64
-import http.client
-import re
-import ssl
 import subprocess
-import tempfile
 
 import pytest
 
@@ -40,21 +35,6 @@ class PodLab(lab_harness.Lab):
     def wait_ready(self, name, timeout=10):
         wait_until(f"{name} is ready", lambda: self.is_ready(name), timeout)
         return self.get("pod/" + name)
-
-    def raw(self, path, method="GET"):
-        """(status, body) of a request to the API server itself."""
-        text = open(self.kubeconfig).read()
-        field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
-        tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
-        with tempfile.NamedTemporaryFile() as f:
-            f.write(field("client-certificate") + b"\n" + field("client-key"))
-            f.flush()
-            tls.load_cert_chain(f.name)
-        url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
-        conn = http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
-        conn.request(method, path)
-        r = conn.getresponse()
-        return r.status, r.read().decode()
 
     def sh(self, name, script, **kw):
         return self.fairlead("exec", name, "--", "sh", "-c", script, **kw)

@@ -1,25 +1,18 @@
 """Ephemeral containers: put into a pod that runs, as `kubectl debug` does."""
 import json
-import subprocess
 
-from suite import SLOW, wait_until
+from suite import wait_until
 from test_remote import LOOP
 
 
 def debug(lab, pod, check=True, **container):
-    """Through the subresource, as a strategic merge patch, by curl with the kubeconfig's own credentials."""
+    """Through the subresource, as a strategic merge patch."""
     body = json.dumps({"spec": {"ephemeralContainers": [container]}})
     return raw(lab, "PATCH", f"/api/v1/namespaces/default/pods/{pod}/ephemeralcontainers", body, check)
 
 
 def raw(lab, method, path, body, check=True):
-    d = lab.state_dir
-    server = open(lab.kubeconfig).read().split("server:")[1].split()[0]
-    token = [line.split()[1] for line in open(lab.kubeconfig) if line.strip().startswith("token:")]
-    auth = ["-H", f"Authorization: Bearer {token[0]}"] if token else ["--cert", f"{d}/pki/admin.crt", "--key", f"{d}/pki/admin.key"]
-    done = subprocess.run(["curl", "-sk", "-X", method, *auth, "-H", "Content-Type: application/strategic-merge-patch+json", "-d", body, server + path],
-                          capture_output=True, text=True, timeout=20 * SLOW, check=True)
-    said = json.loads(done.stdout)
+    said = json.loads(lab.raw(path, method, body=body, body_type="application/strategic-merge-patch+json")[1])
     assert not check or said["kind"] == "Pod", said
     return said
 
@@ -52,7 +45,7 @@ def test_its_end_changes_nothing(lab):
     assert ended["exitCode"] == 3 and lab.logs("calm", "-c", "short") == "seen\n"
     assert lab.status("calm")["phase"] == "Running" and lab.is_ready("calm") and ephemeral(lab, "calm")["short"]["restartCount"] == 0
     debug(lab, "calm", name="late", image="nobody/knows")
-    wait_until("the other says why", lambda: "--image" in ephemeral(lab, "calm").get("late", {}).get("state", {}).get("waiting", {}).get("message", ""))
+    wait_until("the other says why", lambda: "lab image" in ephemeral(lab, "calm").get("late", {}).get("state", {}).get("waiting", {}).get("message", ""))
     lab.delete_and_wait("calm")
 
 

@@ -145,7 +145,7 @@ def test_a_sub_path_that_cannot_be(lab):
 def test_unknown_image_says_what_to_do(lab):
     lab.pod("unknown", image="example.com/nobody/knows:1")
     waiting = wait_until("it says why", lambda: lab.container("unknown").get("state", {}).get("waiting", {}).get("message"))
-    assert "--image 'example.com/nobody/knows:1=COMMAND'" in waiting
+    assert "fairlead lab image 'example.com/nobody/knows:1=COMMAND'" in waiting
     assert lab.container("unknown")["state"]["waiting"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
 
 
@@ -275,6 +275,21 @@ def test_host_ports(lab):
     wait_until("it is back", lambda: lab.container("second").get("restartCount", 0) == 1 and named("node-2", "InternalIP") == "second", 20)
     lab.delete_and_wait("second")
     assert "18081" not in lab.in_netns("node-1", "nft", "list", "ruleset")
+
+
+def test_host_ports_go_before_their_pod(lab):
+    """Whoever sees the pod gone finds its ports free: with a finalizer the object outlasts the rest of the pod."""
+    def has_rules():
+        return "18081" in lab.in_netns("node-1", "nft", "list", "ruleset")
+
+    lab.wait_ready(ported(lab, "held", "node-1"))
+    wait_until("its rules are there", has_rules)
+    lab.patch("/api/v1/namespaces/default/pods/held", {"metadata": {"finalizers": ["example.com/held"]}})
+    lab.fairlead("delete", "pod", "held", "--wait=false")
+    wait_until("its rules are gone", lambda: not has_rules(), 5)
+    assert lab.get("pod/held")["metadata"]["deletionTimestamp"], "while the object is there"
+    lab.patch("/api/v1/namespaces/default/pods/held", {"metadata": {"finalizers": None}})
+    wait_until("it is gone", lambda: lab.raw("/api/v1/namespaces/default/pods/held")[0] == 404)
 
 
 def test_the_gateway_keeps_its_hardware_address(lab):

@@ -1,6 +1,7 @@
 """attach, exec with a terminal, and what kubectl makes of them (run -i --rm, cp); kubectl where one is found that speaks WebSocket."""
 import filecmp
 import fcntl
+import json
 import os
 import pty
 import select
@@ -173,3 +174,68 @@ def test_kubectl_cp(lab, kubectl, tmp_path):
     done = kubectl("cp", "box:/tmp/there", str(tmp_path / "back"))
     assert done.returncode == 0, done
     assert filecmp.cmp(source / "large", tmp_path / "back" / "large", shallow=False)
+
+
+def test_a_program_that_is_not_there(lab):
+    """As a real runtime has it: 127 for what is not found, 126 for what may not run, and its words on stderr."""
+    lab.pod("bare", image="busybox")
+    lab.wait_ready("bare")
+    for program, code, words in (("no-such-program", 127, "executable file not found in $PATH"),
+                                 ("/no/such/program", 127, "stat /no/such/program: no such file or directory"), ("/etc/passwd", 126, "permission denied")):
+        done = lab.fairlead("exec", "bare", "--", program, "x", check=False)
+        assert (done.returncode, done.stdout) == (code, ""), done
+        assert done.stderr.strip() == f'OCI runtime exec failed: exec failed: unable to start container process: exec: "{program}": {words}'
+
+
+def test_logs_and_exec_of_what_has_pods(lab):
+    """TYPE/NAME stands for one of its pods, a ready one first; -l for all of them."""
+    def made(name, ready):
+        labels = {"app": "many", "ready": str(ready).lower()}
+        probe = {"readinessProbe": {"exec": {"command": ["true" if ready else "false"]}, "periodSeconds": 1}}
+        lab.pod(name, image="busybox", labels=labels, command=["sh", "-c", "for i in $(seq 20); do echo $HOSTNAME $i; done; exec sleep 1000"], container=probe)
+    made("many-a", False)
+    made("many-b", True)
+    made("many-c", True)
+    lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "many"}, "spec": {"selector": {"app": "many"}, "ports": [{"port": 80}]}},
+              {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "many"}, "spec": {
+                  "replicas": 0, "selector": {"matchLabels": {"app": "many"}, "matchExpressions": [{"key": "ready", "operator": "In", "values": ["true", "x"]}]},
+                  "template": {"metadata": {"labels": {"app": "many", "ready": "true"}}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}}},
+              {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nobody"}, "spec": {"selector": {"app": "nobody"}, "ports": [{"port": 80}]}},
+              {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "manual"}, "spec": {"ports": [{"port": 80}]}})
+    for name in ("many-b", "many-c"):
+        lab.wait_ready(name)
+    wait_until("all have said it", lambda: all("20" in lab.fairlead("logs", n, "--tail", "1") for n in ("many-a", "many-b", "many-c")))
+    for word, n in (("svc/many", 3), ("services/many", 3), ("deploy/many", 2)):
+        done = lab.fairlead("exec", word, "--", "hostname", check=False)
+        assert (done.stdout.strip(), done.stderr.strip()) == ("many-b", f"Found {n} pods, using pod/many-b")
+        assert lab.fairlead("logs", word, "--tail", "1") == "many-b 20\n"
+    assert lab.fairlead("exec", "po/many-c", "--", "hostname").strip() == lab.fairlead("exec", "pods/many-c", "--", "hostname").strip() == "many-c"
+    assert lab.fairlead("logs", "-l", "app=many").splitlines() == [f"many-{n} {i}" for n in "abc" for i in range(11, 21)], "the last ten of each"
+    assert lab.fairlead("logs", "-l", "app=many,ready=true", "--tail", "1").splitlines() == ["many-b 20", "many-c 20"]
+    follower = subprocess.Popen([FAIRLEAD, "logs", "-f", "-l", "app=many", "--tail", "2"], env=lab.client_env, stdout=subprocess.PIPE, text=True)
+    assert sorted(follower.stdout.readline().strip() for _ in range(6)) == [f"many-{n} {i}" for n in "abc" for i in (19, 20)]
+    follower.kill()
+    follower.wait()
+    for argv, code, words in ((["logs", "svc/nobody"], 1, "svc/nobody has no pods"), (["logs", "svc/manual"], 1, "svc/manual selects no pods"),
+                              (["logs", "svc/absent"], 1, 'services "absent" not found'), (["exec", "thing/x", "--", "true"], 1, 'resource type "thing"'),
+                              (["logs", "x", "-l", "a=b"], 64, "name a pod or a selector, not both"), (["logs", "-l", "app=nobody"], 0, "No resources found in default namespace.")):
+        done = lab.fairlead(*argv, check=False)
+        assert done.returncode == code and words in done.stderr, done
+
+
+def test_a_readiness_gate_is_named(lab):
+    lab.pod("gated", image="busybox", spec={"readinessGates": [{"conditionType": "example.com/one"}, {"conditionType": "example.com/two"}]})
+
+    def ready():
+        return {c["type"]: (c["status"], c.get("reason"), c.get("message")) for c in lab.status("gated").get("conditions", [])}
+    wait_until("its containers are", lambda: ready().get("ContainersReady", [""])[0] == "True")
+    absent = 'corresponding condition of pod readiness gate "example.com/{}" does not exist.'
+    wait_until("both are named", lambda: ready()["Ready"] == ("False", "ReadinessGatesNotReady", f"{absent.format('one')}, {absent.format('two')}"))
+
+    def gate(**status):
+        conditions = [{"type": f"example.com/{k}", "status": v} for k, v in status.items()]
+        lab.raw("/api/v1/namespaces/default/pods/gated/status", "PATCH", body=json.dumps({"status": {"conditions": conditions}}), body_type="application/strategic-merge-patch+json")
+    gate(one="True", two="False")
+    wait_until("one is left", lambda: ready()["Ready"] == ("False", "ReadinessGatesNotReady", 'the status of pod readiness gate "example.com/two" is not "True", but False'))
+    gate(two="True")
+    wait_until("it is ready", lambda: ready()["Ready"][0] == "True")

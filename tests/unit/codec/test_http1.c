@@ -151,6 +151,28 @@ static void test_bad_chunks(void **state)
     }
 }
 
+static void test_trailers_are_kept_for_who_wants_them(void **state)
+{
+    static const char text[] = "5\r\nhello\r\n0;x\r\ngrpc-status: 0\r\nA: b\r\n\r\nnext";
+    (void)state;
+    for (size_t step = 1; step < sizeof(text); step++) {
+        AUTO_DONE(buf) struct buf body = {0};
+        AUTO_DONE(buf) struct buf trailers = {0};
+        struct http1_chunked c = {.trailers = &trailers};
+        size_t taken = 0;
+        while (!c.done) {
+            struct str in = str_of(text + taken, MIN(step, sizeof(text) - 1 - taken)), piece;
+            size_t offered = in.n;
+            while (http1_chunked_next(&c, &in, &piece) == 1)
+                buf_add_str(&body, piece);
+            taken += offered - in.n;
+        }
+        assert_str(buf_str(&body), "hello");
+        assert_str(buf_str(&trailers), "grpc-status: 0\r\nA: b\r\n\r\n");
+        assert_string_equal(text + taken, "next");
+    }
+}
+
 /* Extensions and trailers of a body together, in one piece or many. */
 static void test_trailers_have_a_bound(void **state)
 {
@@ -176,10 +198,15 @@ static void test_trailers_have_a_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_request),        cmocka_unit_test(test_framing),
-        cmocka_unit_test(test_ambiguity_is_refused), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_head_found_in_pieces), cmocka_unit_test(test_chunks_in_any_split),
-        cmocka_unit_test(test_bad_chunks),           cmocka_unit_test(test_trailers_have_a_bound),
+        cmocka_unit_test(test_plain_request),
+        cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_ambiguity_is_refused),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_head_found_in_pieces),
+        cmocka_unit_test(test_chunks_in_any_split),
+        cmocka_unit_test(test_bad_chunks),
+        cmocka_unit_test(test_trailers_are_kept_for_who_wants_them),
+        cmocka_unit_test(test_trailers_have_a_bound),
     };
     return RUN_TESTS(tests);
 }

@@ -40,7 +40,7 @@ static const struct row rows[] = {
     {"namespace", &table_namespace, "metadata: {name: a, " BORN "}\nstatus: {phase: Active}",
      "Name=a; Status=Active; Age=4m5s", ""},
     {"configmap", &table_configmap,
-     "metadata: {name: a, " BORN "}\ndata: {x: y}\nbinaryData: {z: eg==}",
+     "metadata: {name: a, " BORN "}\ndata: {x: 'y'}\nbinaryData: {z: eg==}",
      "Name=a; Data=2; Age=4m5s", ""},
     {"secret", &table_secret, "metadata: {name: a, " BORN "}\ntype: Opaque\ndata: {x: eQ==}",
      "Name=a; Type=Opaque; Data=1; Age=4m5s", ""},
@@ -79,7 +79,7 @@ static const struct row rows[] = {
      "Age=4m5s",
      "Selector=<none>"},
     {"node", &table_node,
-     "metadata: {name: n, " BORN ", labels: {node-role.kubernetes.io/worker: ''}}\n"
+     "metadata: {name: 'n', " BORN ", labels: {node-role.kubernetes.io/worker: ''}}\n"
      "spec: {unschedulable: true}\n"
      "status: {conditions: [{type: Ready, status: 'True'}], nodeInfo: {kubeletVersion: v1,"
      " osImage: os, kernelVersion: k, containerRuntimeVersion: r},"
@@ -87,14 +87,14 @@ static const struct row rows[] = {
      "Name=n; Status=Ready,SchedulingDisabled; Roles=worker; Age=4m5s; Version=v1",
      "Internal-IP=1.2.3.4; External-IP=5.6.7.8; OS-Image=os; Kernel-Version=k; "
      "Container-Runtime=r"},
-    {"silent node", &table_node, "metadata: {name: n, " BORN "}",
+    {"silent node", &table_node, "metadata: {name: 'n', " BORN "}",
      "Name=n; Status=Unknown; Roles=<none>; Age=4m5s; Version=",
      "Internal-IP=<none>; External-IP=<none>; OS-Image=<none>; Kernel-Version=<none>; "
      "Container-Runtime=<none>"},
     {"deployment", &table_deployment,
      "metadata: {name: d, " BORN "}\n"
      "spec: {replicas: 3, selector: {matchLabels: {a: b}, matchExpressions: [{key: k, operator: In,"
-     " values: [x, y]}, {key: e, operator: Exists}]}, template: {spec: {containers:"
+     " values: [x, 'y']}, {key: e, operator: Exists}]}, template: {spec: {containers:"
      " [{name: c, image: i}, {name: d, image: j}]}}}\n"
      "status: {readyReplicas: 2, updatedReplicas: 3, availableReplicas: 1}",
      "Name=d; Ready=2/3; Up-to-date=3; Available=1; Age=4m5s",
@@ -122,7 +122,7 @@ static const struct row rows[] = {
     {"event", &table_event,
      "metadata: {name: e, " BORN "}\ntype: Normal\nreason: R\nmessage: \"hello\\n\"\n"
      "involvedObject: {kind: Pod, name: p, fieldPath: 'spec.containers{c}'}\n"
-     "source: {component: k, host: n}\nfirstTimestamp: '2026-01-02T01:04:05Z'\n"
+     "source: {component: k, host: 'n'}\nfirstTimestamp: '2026-01-02T01:04:05Z'\n"
      "lastTimestamp: '2026-01-02T03:03:05Z'\ncount: 3",
      "Last Seen=60s; Type=Normal; Reason=R; Object=pod/p; Message=hello",
      "Subobject=spec.containers{c}; Source=k, n; First Seen=120m; Count=3; Name=e"},
@@ -218,7 +218,7 @@ static void test_wide_pod(void **state)
     AUTO_DONE(buf) struct buf b = {0};
     (void)state;
     assert_int_equal(
-        yaml_parse(STR("spec: {nodeName: n, readinessGates: [{conditionType: a},"
+        yaml_parse(STR("spec: {nodeName: 'n', readinessGates: [{conditionType: a},"
                        " {conditionType: b}], containers: [{name: c}]}\n"
                        "status: {podIP: 1.2.3.4, conditions: [{type: a, status: 'True'}]}"),
                    &object, NULL),

@@ -22,6 +22,10 @@ static void test_names(void **state)
                                        "nginx@sha256:0123"};
     for (size_t i = 0; i < ARRAY_LEN(same); i++)
         assert_string_equal(command_of(same[i]), "80");
+    assert_string_equal(command_of("docker.io/istio/examples-bookinfo-reviews-v2:1.20.2"),
+                        "reviews-v2");
+    assert_true(image_find(&(struct image_table){0}, "registry.k8s.io/e2e-test-images/agnhost:2.53")
+                    ->is_mode);
     assert_null(command_of("nginx-unprivileged"));
     assert_null(command_of("someone/nginx"));
     assert_non_null(command_of("registry.k8s.io/pause:3.10"));
@@ -44,6 +48,23 @@ static void test_own(void **state)
     assert_int_equal(image_table_add(&t, "x=a 'b", &err), -EINVAL);
     assert_int_equal(image_table_add(&t, "nothing", &err), -EINVAL);
     assert_int_equal(image_table_add(&t, "x=\xff", &err), -EINVAL);
+    image_table_done(&t);
+}
+
+static void test_told(void **state)
+{
+    (void)state;
+    struct image_table t = {0};
+    struct err err = {0};
+    assert_ok(image_table_add(&t, "web=first", &err));
+    assert_ok(image_table_add(&t, "web=second", &err));
+    assert_string_equal(image_find(&t, "web")->command[0], "second");
+    image_table_tell(&t, STR("web=third\n\nbroken\nnginx=a b\nweb=fourth"));
+    assert_string_equal(image_find(&t, "web")->command[0], "fourth");
+    assert_string_equal(image_find(&t, "docker.io/library/nginx:1")->command[1], "b");
+    assert_int_equal(t.told.n, 3);
+    image_table_tell(&t, (struct str){0});
+    assert_string_equal(image_find(&t, "web")->command[0], "second");
     image_table_done(&t);
 }
 
@@ -79,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_own),
+        cmocka_unit_test(test_told),
         cmocka_unit_test(test_arguments),
     };
     return RUN_TESTS(tests);

@@ -2,7 +2,7 @@
 #include "lab/apiserver/api_kind.h"
 #include "test.h"
 
-/* Commands find the table of a kind by its name (schema_kinds.c): the same that the server uses. */
+/* Commands find the table of a kind by its name: the same that the server uses. */
 static void test_every_kind_has_its_table(void **state)
 {
     (void)state;
