@@ -299,7 +299,7 @@ static void on_refreshed(const struct kube_result *r, void *user)
 {
     struct watch *watch = user;
     if (kube_ok(r) && r->object)
-        informer_offer(watch->informer, r->object);
+        informer_correct(watch->informer, r->object);
 }
 
 void controller_refresh(struct controller *c, enum watched kind, const char *path)

@@ -31,6 +31,7 @@ enum {
 struct informer_entry {
     uint64_t version; /* of metadata.resourceVersion */
     uint32_t pass;    /* the list pass that saw it last */
+    bool assumed;     /* object is a guess of what will come after version */
     json_t *object;   /* with cache */
     char key[];
 };
@@ -134,14 +135,17 @@ static uint64_t version_of(const json_t *object, bool *ret_ordered)
     return text ? hash_bytes(text, strlen(text)) : rand_u64();
 }
 
-static void informer_upsert(struct informer *i, json_t *object)
+/* truth: of this version, and asked for after any guess. A watch may still tell the version that a
+ * guess was made from, and that is no news. */
+static void informer_upsert(struct informer *i, json_t *object, bool truth)
 {
     char key[512];
     bool ordered;
     uint64_t version = version_of(object, &ordered);
     object_key(object, key);
     struct informer_entry *e = map_find_cstr(&i->entries, key);
-    if (e && (e->version == version || (ordered && e->version > version))) {
+    bool corrects = e && e->assumed && truth && e->version == version;
+    if (e && !corrects && (e->version == version || (ordered && e->version > version))) {
         e->pass = i->pass;
         return;
     }
@@ -153,6 +157,7 @@ static void informer_upsert(struct informer *i, json_t *object)
     }
     e->version = version;
     e->pass = i->pass;
+    e->assumed = false;
     if (i->cache) {
         json_decref(e->object);
         e->object = json_incref(object);
@@ -161,7 +166,7 @@ static void informer_upsert(struct informer *i, json_t *object)
         i->ops.on_upsert(object, i->user);
 }
 
-void informer_offer(struct informer *i, json_t *object)
+static void informer_take(struct informer *i, json_t *object, bool truth)
 {
     char key[512];
     bool ordered;
@@ -170,7 +175,17 @@ void informer_offer(struct informer *i, json_t *object)
      * answer that comes late must not bring it back. */
     if (ordered && version <= i->newest && !map_find_cstr(&i->entries, object_key(object, key)))
         return;
-    informer_upsert(i, object);
+    informer_upsert(i, object, truth);
+}
+
+void informer_offer(struct informer *i, json_t *object)
+{
+    informer_take(i, object, false);
+}
+
+void informer_correct(struct informer *i, json_t *object)
+{
+    informer_take(i, object, true);
 }
 
 void informer_assume(struct informer *i, json_t *object)
@@ -181,7 +196,7 @@ void informer_assume(struct informer *i, json_t *object)
         return;
     json_decref(e->object);
     e->object = json_incref(object);
-    e->version--; /* the real one, offered again, replaces the guess */
+    e->assumed = true;
 }
 
 static void informer_delete(struct informer *i, struct str key, json_t *last)
@@ -282,7 +297,7 @@ static int on_list_item(struct str text, void *user)
         return -ECANCELED;
     int r = parse(i, text, &object);
     if (r == 0)
-        informer_upsert(i, object);
+        informer_upsert(i, object, true);
     return r;
 }
 
@@ -382,7 +397,7 @@ static void on_event(struct informer *i, struct str line)
     i->backoff_ms = 0;
     i->watch_told = true;
     if (streq(type, "ADDED") || streq(type, "MODIFIED")) {
-        informer_upsert(i, object);
+        informer_upsert(i, object, false);
     } else if (streq(type, "DELETED")) {
         char key[512];
         informer_delete(i, str_from(object_key(object, key)), object);

@@ -38,8 +38,11 @@ void informer_free(struct informer *i);
 void informer_offer(struct informer *i, json_t *object);
 
 /* Caches only: replaces the cached object by this guess of its next state, silently, until the
- * watch tells more. Same resourceVersion as the cached one. */
+ * watch tells a newer one, a list tells it, or informer_correct() does. Same resourceVersion as the
+ * cached one. */
 void informer_assume(struct informer *i, json_t *object);
+/* Like informer_offer, for what was read because a guess has proved wrong. */
+void informer_correct(struct informer *i, json_t *object);
 
 bool informer_synced(const struct informer *i);
 /* Cached objects; borrowed. */

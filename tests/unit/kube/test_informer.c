@@ -132,7 +132,8 @@ static void world_up(struct world *w, const struct step *steps, size_t n)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     static const struct informer_ops owner = {on_upsert, on_delete, on_synced, on_error};
-    static const struct informer_options o = {.path = "/api/v1/things", .label_selector = "a=b"};
+    static const struct informer_options o = {
+        .path = "/api/v1/things", .label_selector = "a=b", .cache = true};
     static const struct http_server_config sc = {.idle_timeout_ms = 86400000};
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
     struct ip ip;
@@ -460,6 +461,38 @@ static void test_an_answer_may_come_after_the_deletion(void **state)
     world_down(&w);
 }
 
+/* A pod that was just bound must not look as if it were not, because the watch comes to its
+ * creation only now. */
+static void test_a_guess_stays_until_something_newer_is_known(void **state)
+{
+    static const struct step steps[] = {
+        {"list", 200, LIST("4", META("a", "3")), false},
+        {"watch 4", 200, "", false},
+    };
+    struct world w = {0};
+    AUTO_JSON json_t *guess = json_pack("{s:{s:s,s:s},s:s}", "metadata", "name", "a",
+                                        "resourceVersion", "3", "node", "n");
+    (void)state;
+    world_up(&w, steps, ARRAY_LEN(steps));
+    assert_goes(&w, "list +a@3 synced watch 4");
+    informer_assume(w.informer, guess);
+    offer(&w, META("a", "3"));
+    http_exchange_write(w.watch, STR(EVENT("ADDED", META("a", "3"))));
+    assert_goes(&w, "list +a@3 synced watch 4");
+    assert_string_equal(json_at_str(informer_find(w.informer, STR("a")), "node"), "n");
+    http_exchange_write(w.watch, STR(EVENT("MODIFIED", META("a", "5"))));
+    assert_goes(&w, "list +a@3 synced watch 4 +a@5");
+    assert_null(json_at_str(informer_find(w.informer, STR("a")), "node"));
+    json_put_str(guess, "metadata.resourceVersion", "5");
+    informer_assume(w.informer, guess);
+    AUTO_JSON json_t *truth = json_deep_copy(guess);
+    json_del(truth, "node");
+    informer_correct(w.informer, truth);
+    assert_goes(&w, "list +a@3 synced watch 4 +a@5 +a@5");
+    assert_null(json_at_str(informer_find(w.informer, STR("a")), "node"));
+    world_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_history_is_measured_by_events_too),
         cmocka_unit_test(test_freed_inside_a_callback),
         cmocka_unit_test(test_an_answer_may_come_after_the_deletion),
+        cmocka_unit_test(test_a_guess_stays_until_something_newer_is_known),
     };
     return RUN_TESTS(tests);
 }
