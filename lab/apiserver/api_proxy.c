@@ -14,7 +14,7 @@
 enum {
     PROXY_TIMEOUT_MS = 60 * 1000,
     PROXY_HEADERS_MAX = 64,
-    PROXY_QUEUE_BYTES = 16 * 1024 * 1024, /* that a client has not read: the answer ends */
+    PROXY_QUEUE_BYTES = 256 * 1024, /* that a client has not read: the pod waits */
     PORT_DEFAULT = 80,
 };
 
@@ -241,6 +241,14 @@ static size_t passed_on(const struct http_header *from, size_t n, struct http_he
     return out;
 }
 
+static void on_client_drain(struct http_exchange *x, void *user)
+{
+    struct proxy *p = user;
+    (void)x;
+    if (p->call)
+        http_call_resume(p->call);
+}
+
 static void on_head(struct http_call *call, int status, void *user)
 {
     struct proxy *p = user;
@@ -250,15 +258,15 @@ static void on_head(struct http_call *call, int status, void *user)
     n = passed_on(theirs, n, headers);
     p->started = true;
     http_exchange_start(p->request->exchange, status, headers, n);
+    http_exchange_set_drain(p->request->exchange, on_client_drain, p);
 }
 
 static void on_data(struct http_call *call, struct str piece, void *user)
 {
     struct proxy *p = user;
-    (void)call;
     http_exchange_write(p->request->exchange, piece);
     if (http_exchange_queued(p->request->exchange) > PROXY_QUEUE_BYTES)
-        http_exchange_abort(p->request->exchange); /* on_client_gone follows */
+        http_call_pause(call);
 }
 
 static void on_done(struct http_call *call, int code, const char *text, void *user)
@@ -309,5 +317,6 @@ void api_proxy(struct api_request *r)
     p->request = r;
     p->client = http_client_new(r->server->loop, &config);
     http_exchange_set_done(r->exchange, on_client_gone, p);
+    http_exchange_end_with_client(r->exchange);
     p->call = http_call_start(p->client, &request, &ops, p);
 }

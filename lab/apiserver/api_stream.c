@@ -6,7 +6,10 @@
 #include "codec/websocket.h"
 #include "lab/apiserver/api_priv.h"
 
-enum { CLOSE_NORMAL = 1000 };
+enum {
+    CLOSE_NORMAL = 1000,
+    PONGS_QUEUED_MAX = 64 * 1024, /* RFC 6455 section 5.5.3: not every ping needs its pong */
+};
 
 struct api_stream {
     struct http_exchange *exchange; /* NULL: a WebSocket */
@@ -75,7 +78,7 @@ static void conn_data(struct conn *c, void *user)
     size_t used;
     int r;
     while ((r = websocket_frame_read(conn_in(c), true, &f, &used)) == 1) {
-        if (f.opcode == WEBSOCKET_PING)
+        if (f.opcode == WEBSOCKET_PING && conn_queued(c) < PONGS_QUEUED_MAX)
             write_frame(c, WEBSOCKET_PONG, f.payload);
         if (f.opcode == WEBSOCKET_CLOSE) {
             say_goodbye(c);
@@ -83,9 +86,9 @@ static void conn_data(struct conn *c, void *user)
         }
         buf_consume(conn_in(c), used);
     }
-    if (r == 0 && !conn_eof(c))
+    if (r == 0 && !conn_eof(c) && conn_in(c)->n <= HTTP1_HEAD_BYTES_MAX)
         return;
-    conn_free(c); /* it has gone, or does not speak the protocol */
+    conn_free(c); /* it has gone, does not speak the protocol, or says more than is read */
     stream_over(s);
 }
 

@@ -11,7 +11,11 @@
 #include "codec/url.h"
 #include "codec/websocket.h"
 
-enum { STREAM_QUEUE_MAX = 256 * 1024, STREAM_MESSAGE_MAX = 1024 * 1024 };
+enum {
+    STREAM_QUEUE_MAX = 256 * 1024,
+    STREAM_MESSAGE_MAX = 1024 * 1024,
+    STREAM_IN_BYTES_MAX = WEBSOCKET_FRAME_BYTES_MAX + 64, /* a frame with its head is read whole */
+};
 
 struct kubelet_stream {
     struct conn *conn;
@@ -99,7 +103,9 @@ static void on_data(struct conn *c, void *user)
     int r;
     while ((r = websocket_frame_read(conn_in(c), true, &f, &used)) == 1) {
         bool closing = f.opcode == WEBSOCKET_CLOSE;
-        if (f.opcode == WEBSOCKET_PING) {
+        if (f.opcode == WEBSOCKET_PING && kubelet_stream_is_full(s)) {
+            /* RFC 6455 section 5.5.3: not every ping needs its pong */
+        } else if (f.opcode == WEBSOCKET_PING) {
             AUTO_DONE(buf) struct buf b = {0};
             websocket_frame_write(&b, WEBSOCKET_PONG, false, f.payload);
             conn_write(c, buf_str(&b));
@@ -107,6 +113,7 @@ static void on_data(struct conn *c, void *user)
             buf_add_str(&s->message, f.payload);
             if (f.final && !s->message.failed)
                 on_message(s, buf_str(&s->message));
+            closing = s->message.failed; /* longer than is kept: nothing is left out in silence */
             if (f.final)
                 buf_clear(&s->message);
         }
@@ -145,6 +152,7 @@ struct kubelet_stream *kubelet_stream_new(struct http_exchange *x,
     struct kubelet_stream *s = NEW(struct kubelet_stream);
     *s = (struct kubelet_stream){.ops = ops, .user = user, .message.cap = STREAM_MESSAGE_MAX};
     s->conn = upgrade(x);
+    conn_set_in_bytes_max(s->conn, STREAM_IN_BYTES_MAX);
     conn_set_ops(s->conn, &conn_ops, s);
     return s;
 }

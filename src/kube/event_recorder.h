@@ -1,7 +1,7 @@
 #pragma once
 /* Records Events on the user's objects (core/v1 Event, field rules of events.k8s.io/v1). Repeats of
  * the same (object, reason, message) within the window become one Event with a growing count. Fire
- * and forget, rate-limited. */
+ * and forget, rate-limited: a Warning that is new waits for its turn, all else is dropped. */
 
 #include "kube/client.h"
 

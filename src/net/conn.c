@@ -522,6 +522,12 @@ void conn_resume(struct conn *c)
     conn_wake(c);
 }
 
+void conn_set_in_bytes_max(struct conn *c, size_t n)
+{
+    ASSERT(n > 0);
+    c->in_max = n;
+}
+
 void conn_finish(struct conn *c)
 {
     c->finish = true;

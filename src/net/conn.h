@@ -46,6 +46,7 @@ void conn_write_bytes(struct conn *c, struct bytes *b); /* shares */
 size_t conn_queued(const struct conn *c);               /* bytes not yet taken by the socket */
 void conn_pause(struct conn *c);                        /* stop reading */
 void conn_resume(struct conn *c); /* read again; on_data follows if bytes are there */
+void conn_set_in_bytes_max(struct conn *c, size_t n); /* who took it over reads other messages */
 /* Half-close after the queue is flushed; reading goes on. */
 void conn_finish(struct conn *c);
 /* Flush, then close; on_close(0) follows. */

@@ -63,6 +63,7 @@ struct http_call {
     /* the answer */
     size_t scanned;
     bool head_seen;
+    bool paused;
     char *head_bytes;
     struct http1_head head;
     struct http1_chunked chunked;
@@ -140,8 +141,9 @@ static void call_complete(struct http_call *call)
 {
     struct client_conn *cc = call->cc;
     struct http_client *client = call->client;
-    bool reuse = !call->head.close && !call->until_close && conn_in(cc->conn)->n == 0 &&
-                 !conn_eof(cc->conn) && client->n_idle < client->config.idle_connections_max;
+    bool reuse = !call->paused && !call->head.close && !call->until_close &&
+                 conn_in(cc->conn)->n == 0 && !conn_eof(cc->conn) &&
+                 client->n_idle < client->config.idle_connections_max;
     call->cc = NULL;
     cc->call = NULL;
     cc->used = true;
@@ -464,6 +466,22 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
     build_request(call, r);
     call_send(call);
     return call;
+}
+
+void http_call_pause(struct http_call *call)
+{
+    ASSERT(call->head_seen);
+    call->paused = true;
+    conn_pause(call->cc->conn);
+}
+
+void http_call_resume(struct http_call *call)
+{
+    ASSERT(call->head_seen);
+    if (!call->paused)
+        return;
+    call->paused = false;
+    conn_resume(call->cc->conn);
 }
 
 void http_call_cancel(struct http_call *call)

@@ -56,6 +56,10 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
                                   const struct http_call_ops *ops, void *user);
 /* Ends it without a callback. */
 void http_call_cancel(struct http_call *call);
+/* on_data comes no more, but for what was read already, until it is resumed. Once the head has
+ * come. */
+void http_call_pause(struct http_call *call);
+void http_call_resume(struct http_call *call);
 int http_call_status(const struct http_call *call);
 size_t http_call_headers(const struct http_call *call, const struct http_header **ret);
 struct str http_call_header(const struct http_call *call, const char *name);

@@ -56,7 +56,8 @@ struct http_exchange {
     struct buf body;
     bool complete; /* request is whole and was given to on_request */
     bool streaming;
-    bool is_head;
+    bool no_body; /* asked with HEAD, or a status that has none */
+    bool ends_with_client;
     void (*on_done)(struct http_exchange *x, void *user);
     void *done_user;
     void (*on_drain)(struct http_exchange *x, void *user);
@@ -192,7 +193,7 @@ static void write_head(struct http_exchange *x, int status, const struct http_he
     }
     bool close = x->head.close || x->connection->closing;
     if (status == 101 || status == 204 || status == 304)
-        ; /* no body, and no length of one that is not there */
+        x->no_body = true; /* and no length of one that is not there */
     else if (length >= 0)
         buf_addf(&b, "Content-Length: %lld\r\n", (long long)length);
     else if (x->streaming && x->head.minor == 1)
@@ -236,7 +237,7 @@ void http_exchange_reply(struct http_exchange *x, int status, const struct http_
                          size_t n, struct str body)
 {
     write_head(x, status, headers, n, (int64_t)body.n);
-    if (!x->is_head)
+    if (!x->no_body)
         conn_write(x->connection->conn, body);
     exchange_answered(x);
 }
@@ -245,7 +246,7 @@ void http_exchange_reply_bytes(struct http_exchange *x, int status,
                                const struct http_header *headers, size_t n, struct bytes *body)
 {
     write_head(x, status, headers, n, (int64_t)body->n);
-    if (!x->is_head)
+    if (!x->no_body)
         conn_write_bytes(x->connection->conn, body);
     exchange_answered(x);
 }
@@ -269,7 +270,7 @@ static void write_chunk_head(struct http_exchange *x, size_t n)
 
 void http_exchange_write(struct http_exchange *x, struct str s)
 {
-    if (!s.n || x->is_head)
+    if (!s.n || x->no_body)
         return;
     write_chunk_head(x, s.n);
     conn_write(x->connection->conn, s);
@@ -279,7 +280,7 @@ void http_exchange_write(struct http_exchange *x, struct str s)
 
 void http_exchange_write_bytes(struct http_exchange *x, struct bytes *b)
 {
-    if (!b->n || x->is_head)
+    if (!b->n || x->no_body)
         return;
     write_chunk_head(x, b->n);
     conn_write_bytes(x->connection->conn, b);
@@ -294,9 +295,14 @@ size_t http_exchange_queued(const struct http_exchange *x)
 
 void http_exchange_finish(struct http_exchange *x)
 {
-    if (x->head.minor == 1 && !x->is_head)
+    if (x->head.minor == 1 && !x->no_body)
         conn_write(x->connection->conn, STR("0\r\n\r\n"));
     exchange_answered(x);
+}
+
+void http_exchange_end_with_client(struct http_exchange *x)
+{
+    x->ends_with_client = true;
 }
 
 void http_exchange_abort(struct http_exchange *x)
@@ -402,7 +408,7 @@ static bool read_head(struct http_connection *hc)
         bad_request(hc, head_status(r), err_text(&err));
         return false;
     }
-    x->is_head = str_is(x->head.method, "HEAD");
+    x->no_body = str_is(x->head.method, "HEAD");
     unsigned hosts = count_hosts(&x->head);
     if (hosts > 1 || (x->head.minor == 1 && hosts == 0)) {
         bad_request(hc, 400, hosts ? "there are two Host headers" : "the Host header is missing");
@@ -475,7 +481,7 @@ static void connection_read(struct http_connection *hc)
         return;
     }
     if (hc->exchange && hc->exchange->complete) {
-        if (conn_eof(hc->conn) && hc->exchange->streaming)
+        if (conn_eof(hc->conn) && (hc->exchange->streaming || hc->exchange->ends_with_client))
             connection_drop(hc); /* a stream's reader has gone */
         else if (conn_in(hc->conn)->n)
             conn_pause(hc->conn); /* a pipelined request waits */

@@ -70,6 +70,8 @@ void http_exchange_set_drain(struct http_exchange *x,
                              void (*on_drain)(struct http_exchange *x, void *user), void *user);
 void http_exchange_finish(struct http_exchange *x);
 
+/* Nobody waits for the answer of a client that has finished sending: its end is this exchange's. */
+void http_exchange_end_with_client(struct http_exchange *x);
 /* Ends the exchange and its connection at once, whatever is still queued. */
 void http_exchange_abort(struct http_exchange *x);
 

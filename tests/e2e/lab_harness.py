@@ -59,8 +59,8 @@ class Lab:
         text = objects[0] if isinstance(objects[0], str) else json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         return self.fairlead("apply", "-f", "-", stdin=text)
 
-    def raw(self, path, method="GET", merge=None, body=None, body_type="application/merge-patch+json"):
-        """(status, body) of a request to the API server itself; merge is a merge patch, body any text."""
+    def connect(self):
+        """To the API server itself."""
         text = open(self.kubeconfig).read()
         field = lambda name: base64.b64decode(re.search(rf"{name}-data: *\"?([\w+/=]+)", text).group(1))  # noqa: E731
         tls = ssl.create_default_context(cadata=field("certificate-authority").decode())
@@ -69,7 +69,11 @@ class Lab:
             f.flush()
             tls.load_cert_chain(f.name)
         url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
-        conn = http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
+        return http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
+
+    def raw(self, path, method="GET", merge=None, body=None, body_type="application/merge-patch+json"):
+        """(status, body) of a request to the API server itself; merge is a merge patch, body any text."""
+        conn = self.connect()
         body = json.dumps(merge) if merge else body
         conn.request(method, path, body, {"Content-Type": body_type} if body else {})
         r = conn.getresponse()

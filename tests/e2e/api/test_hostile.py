@@ -11,6 +11,7 @@ import pytest
 from api_server import TOKEN, deployment, pod
 from test_semantics import envelope, field
 from test_tunnel import Kubelet, node_with_pod
+from test_wire import WebSocket
 
 PB = {"type": "application/vnd.kubernetes.protobuf"}
 CM = "/api/v1/namespaces/default/configmaps"
@@ -351,6 +352,20 @@ def test_bodies_of_strangers_do_not_fill_memory(make_server):
     assert rss_mib(s) - before < 150 * ROOM, rss_mib(s) - before
     for c in held:
         c.close()
+
+
+def test_pings_whose_answers_nobody_reads(make_server):
+    """A watch's client that only writes: its pongs are not kept."""
+    s = make_server()
+    w = WebSocket(s, CM + "?watch=true")
+    before = rss_mib(s)
+    w.socket.settimeout(2)
+    pings = (b"\x89\xfd" + b"mask" + b"x" * 125) * 1000
+    for _ in range(800):  # 100 MiB
+        w.socket.sendall(pings)
+    assert s.get("/readyz").status == 200
+    assert rss_mib(s) - before < 20 * ROOM, rss_mib(s) - before
+    w.close()
 
 
 def test_a_client_that_does_not_read_holds_one_answer(make_server):

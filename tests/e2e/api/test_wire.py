@@ -102,7 +102,8 @@ def test_a_websocket_watch_ends_in_time(server, ns):
 
 
 def test_a_websocket_that_breaks_the_protocol_is_closed(server, ns):
-    for junk in (b"\x81\x05hello", b"\xff\xff\xff\xff\xff"):  # not masked; no opcode
+    for junk in (b"\x81\x05hello", b"\xff\xff\xff\xff\xff",  # not masked; no opcode
+                 b"\x81\xff" + struct.pack(">Q", 100000) + b"mask" + b"x" * 67000):  # more than is read
         w = WebSocket(server, url(ns) + "?watch=true")
         w.socket.sendall(junk)
         assert w.socket.recv(1) == b""

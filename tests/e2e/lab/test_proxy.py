@@ -1,12 +1,14 @@
 """pods/proxy and services/proxy: HTTP through the API server, as `kubectl get --raw` and Kubernetes' own tests use it."""
 import base64
 import json
+import os
 import re
 import subprocess
 
 import pytest
 
 from lab_harness import Lab, echo, running, service
+from suite import wait_until
 
 NS = "/api/v1/namespaces/default"
 
@@ -72,3 +74,72 @@ def test_a_service_leads_to_any_of_its_ready_endpoints(lab, name):
 def test_what_cannot_be_reached(lab, path, status, words):
     got, body = curl(lab, NS + path.format(pod=lab.pod))
     assert got == status and words in body
+
+
+ODD_SERVER = r"""
+import socket, sys, threading
+def one(c):
+    path = c.recv(9999).split()[1]
+    if path == b"/nothing":
+        c.sendall(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
+    elif path == b"/huge":
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        for _ in range(1024):
+            c.sendall(b"z" * 65536)
+    elif path == b"/silent":
+        print("asked", flush=True)
+        print("gone" if not c.recv(1) else "more", flush=True)
+    c.close()
+listener = socket.socket()
+listener.bind(("", 9000))
+listener.listen(50)
+while True:
+    threading.Thread(target=one, args=(listener.accept()[0],)).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def odd(lab):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd", "labels": {"app": "odd"}},
+           "spec": {"containers": [{"name": "c", "image": "busybox", "command": ["python3", "-c", ODD_SERVER],
+                                    "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 1}}]}}
+    lab.apply(pod)
+    lab.wait_ready("app=odd", 1)
+    return f"{NS}/pods/odd:9000/proxy"
+
+
+def test_an_answer_without_a_body_ends_with_its_head(lab, odd):
+    """Whatever came after it would be taken for the next answer."""
+    conn = lab.connect()
+    conn.connect()
+    got = b""
+    for path in (odd + "/nothing", "/readyz"):
+        conn.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        while got.count(b"\r\n\r\n") < (1 if "odd" in path else 2):
+            got += conn.sock.recv(65536)
+    first, second = got.split(b"\r\n\r\n")[:2]
+    assert first.startswith(b"HTTP/1.1 204 ") and second.startswith(b"HTTP/1.1 200 "), got
+    conn.close()
+
+
+def test_a_huge_answer_waits_for_who_reads_slowly(lab, odd):
+    conn = lab.connect()
+    api_server, = lab.processes("fairlead-labd apiserver")
+
+    def rss_mib():
+        return next(int(line.split()[1]) for line in open(f"/proc/{api_server}/status") if line.startswith("VmRSS")) / 1024
+    before = rss_mib()
+    conn.request("GET", odd + "/huge")
+    answer, n = conn.getresponse(), 0
+    while piece := answer.read(65536):
+        n += len(piece)
+    assert n == 64 * 1024 * 1024 and rss_mib() - before < 10 * (8 if os.environ.get("FAIRLEAD_SANITIZED") else 1)
+    conn.close()
+
+
+def test_a_client_that_has_gone_is_not_answered(lab, odd):
+    conn = lab.connect()
+    conn.request("GET", odd + "/silent")
+    wait_until("the pod is asked", lambda: "asked" in lab.fairlead("logs", "odd"))
+    conn.close()
+    wait_until("the pod is told", lambda: "gone" in lab.fairlead("logs", "odd"))

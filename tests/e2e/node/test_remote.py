@@ -176,6 +176,73 @@ def test_kubectl_cp(lab, kubectl, tmp_path):
     assert filecmp.cmp(source / "large", tmp_path / "back" / "large", shallow=False)
 
 
+class ExecSocket:
+    """exec as a client has it that frames as it likes."""
+
+    def __init__(self, lab, pod, *command):
+        conn = lab.connect()
+        conn.connect()
+        self.socket = conn.sock
+        query = "&".join(["stdin=true", "stdout=true", *(f"command={c}" for c in command)])
+        self.socket.sendall((f"GET /api/v1/namespaces/default/pods/{pod}/exec?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\nSec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==\r\n\r\n").encode())
+        self.file = self.socket.makefile("rb")
+        assert b" 101 " in self.file.readline()
+        while self.file.readline() != b"\r\n":
+            pass
+
+    def send(self, payload, opcode=2, final=True):
+        length = struct.pack(">BH", 126 | 0x80, len(payload)) if 125 < len(payload) < 65536 else \
+            bytes([0x80 | len(payload)]) if len(payload) < 126 else struct.pack(">BQ", 127 | 0x80, len(payload))
+        self.socket.sendall(bytes([opcode | (0x80 if final else 0)]) + length + bytes(4) + payload)  # a mask of zeros changes nothing
+
+    def output(self, n):
+        """The next n bytes of channel 1."""
+        found = b""
+        while len(found) < n:
+            first, length = self.file.read(2)
+            length = struct.unpack(">H", self.file.read(2))[0] if length == 126 else struct.unpack(">Q", self.file.read(8))[0] if length == 127 else length
+            payload = self.file.read(length)
+            assert first == 0x82 and payload[0] in (1, 2), payload[:200]
+            found += payload[1:]
+        return found
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+def test_frames_of_any_length_are_read(lab):
+    """Clients differ: some send what they have in one frame, some in fragments; what is longer than is kept ends the stream, unheard."""
+    lab.pod("framed", image="busybox")
+    lab.wait_ready("framed")
+    s = ExecSocket(lab, "framed", "cat")
+    s.send(b"\0" + b"a" * 300_000)
+    assert s.output(300_000) == b"a" * 300_000
+    s.send(b"\0frag", final=False)
+    s.send(b"ment", opcode=0)
+    assert s.output(8) == b"fragment"
+    s.send(b"\0" + b"b" * 600_000, final=False)
+    s.send(b"b" * 600_000, opcode=0)
+    assert s.file.read() == b""
+    s.close()
+
+
+def test_pings_whose_answers_nobody_reads(lab):
+    def rss_mib():
+        found = lab.processes("fairlead-labd node")
+        assert found
+        return max(int(line.split()[1]) for pid in found for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS")) / 1024
+    lab.pod("pinged", image="busybox")
+    lab.wait_ready("pinged")
+    before = rss_mib()
+    s = ExecSocket(lab, "pinged", "sleep", "60")
+    for _ in range(800):  # 100 MiB
+        s.socket.sendall((b"\x89\xfd" + b"mask" + b"x" * 125) * 1000)
+    assert rss_mib() - before < 40 * (8 if os.environ.get("FAIRLEAD_SANITIZED") else 1)
+    s.close()
+
+
 def test_a_program_that_is_not_there(lab):
     """As a real runtime has it: 127 for what is not found, 126 for what may not run, and its words on stderr."""
     lab.pod("bare", image="busybox")
