@@ -4,7 +4,8 @@
  *
  * Owns the wanted states and the timer that settles them. Writes past admission and validation, as
  * the only one; leaves alone what it has no opinion of (labels, annotations of others). An object
- * that is being deleted is made anew once it is gone. */
+ * that is being deleted serves until it is gone, however long finalizers hold it, and is made anew
+ * then; only a Namespace on its way is let go. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -143,7 +144,8 @@ static int settle(struct api_server *s, const char *group, const char *plural, j
     if (!old)
         return create(s, kind, wanted, reterr);
     AUTO_JSON json_t *object = object_tree(old);
-    if (json_at_str(object, "metadata.deletionTimestamp") || !merge(object, wanted))
+    bool ends = !ns && json_at_str(object, "metadata.deletionTimestamp"); /* a Namespace */
+    if (ends || !merge(object, wanted))
         return 0;
     if (api_kinds[kind].counts_generation)
         json_put_int(object, "metadata.generation",

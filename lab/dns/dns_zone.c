@@ -59,21 +59,30 @@ static void add_addresses(struct dns_answer *a, const char *name, const struct d
             add_ip(a, DNS_ANSWER, name, &t->v[i].ip);
 }
 
-/* A record per address and port, the weight shared among them; then the addresses of the hosts. */
+/* 100 shared among all records, and never nothing: so more than 100 need not be counted. */
+static uint16_t srv_weight(const struct joined_service *s, const struct dns_filter *f,
+                           const struct dns_targets *t)
+{
+    size_t n = 0;
+    uint16_t port;
+    for (size_t i = 0; i < t->n && n < 100; i++)
+        for (uint32_t at = 0; n < 100 && dns_target_port(s, &t->v[i], f, &at, &port);)
+            n++;
+    return (uint16_t)(100 / MAX(n, (size_t)1));
+}
+
+/* A record per address and port; then the addresses of the hosts. What is full is not filled: there
+ * may be a hundred thousand records. */
 static void add_srv(struct dns_answer *a, const struct joined_service *s,
                     const struct dns_filter *f, const struct dns_targets *t)
 {
     char host[DNS_NAME_BYTES * 2];
-    size_t n = 0;
-    uint16_t port;
+    uint16_t port, weight = srv_weight(s, f, t);
     for (size_t i = 0; i < t->n; i++)
-        for (uint32_t at = 0; dns_target_port(s, &t->v[i], f, &at, &port);)
-            n++;
-    for (size_t i = 0; i < t->n; i++)
-        for (uint32_t at = 0; dns_target_port(s, &t->v[i], f, &at, &port);)
-            dns_reply_srv(&a->reply, a->query->name, DNS_TTL, 0, (uint16_t)MAX(100 / n, (size_t)1),
-                          port, dns_host_name(a, s->key, t->v[i].host, host));
-    for (size_t i = 0; n && i < t->n; i++)
+        for (uint32_t at = 0; !a->reply.truncated && dns_target_port(s, &t->v[i], f, &at, &port);)
+            dns_reply_srv(&a->reply, a->query->name, DNS_TTL, 0, weight, port,
+                          dns_host_name(a, s->key, t->v[i].host, host));
+    for (size_t i = 0; a->reply.counts[DNS_ANSWER] && !a->reply.truncated && i < t->n; i++)
         add_ip(a, DNS_ADDITIONAL, dns_host_name(a, s->key, t->v[i].host, host), &t->v[i].ip);
 }
 

@@ -310,6 +310,48 @@ int yaml_parse(struct str text, json_t **ret, struct err *reterr)
 
 /* ---- writing ---- */
 
+/* Bytes of a character that stands in no YAML as it is: line breaks of other alphabets, controls, a
+ * byte order mark; 0: not one of them. */
+static size_t unprintable(const char *s, unsigned *ret)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    *ret = *p;
+    if (*p == 0x7f)
+        return 1;
+    if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+        *ret = p[1];
+        return 2;
+    }
+    if ((*p != 0xe2 && *p != 0xef) || !p[1])
+        return 0;
+    *ret = (*p & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
+    return *ret == 0x2028 || *ret == 0x2029 || *ret == 0xfeff || *ret >= 0xfffe ? 3 : 0;
+}
+
+static bool is_printable(const char *s)
+{
+    unsigned c;
+    for (; *s; s++)
+        if (unprintable(s, &c))
+            return false;
+    return true;
+}
+
+static void write_quoted(struct buf *b, const char *s)
+{
+    AUTO_DONE(buf) struct buf json = {0};
+    unsigned c;
+    json_write_string(&json, str_from(s));
+    for (const char *p = buf_cstr(&json); *p;) {
+        size_t n = unprintable(p, &c);
+        if (n)
+            buf_addf(b, "\\u%04x", c);
+        else
+            buf_add_char(b, *p);
+        p += n ? n : 1;
+    }
+}
+
 /* Must a string be quoted to come back as the same string? */
 static bool needs_quotes(const char *s)
 {
@@ -328,11 +370,11 @@ static bool needs_quotes(const char *s)
         if (numeric)
             return true;
     }
-    if (s[n - 1] == ' ' || s[n - 1] == ':')
+    if (s[n - 1] == ' ' || s[n - 1] == ':' || !is_printable(s))
         return true;
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] == 0x7f ||
-            (s[i] == ':' && s[i + 1] == ' ') || (s[i] == ' ' && s[i + 1] == '#'))
+        if ((unsigned char)s[i] < 0x20 || (s[i] == ':' && s[i + 1] == ' ') ||
+            (s[i] == ' ' && s[i + 1] == '#'))
             return true;
     return false;
 }
@@ -346,7 +388,7 @@ static void write_indent(struct buf *b, unsigned n)
 static bool is_block_text(const char *s)
 {
     size_t n = strlen(s);
-    if (!strchr(s, '\n') || s[0] == ' ' || s[0] == '\n')
+    if (!strchr(s, '\n') || s[0] == ' ' || s[0] == '\n' || !is_printable(s))
         return false;
     for (size_t i = 0; i < n; i++)
         if (((unsigned char)s[i] < 0x20 && s[i] != '\n' && s[i] != '\t') ||
@@ -370,7 +412,7 @@ static void write_string(struct buf *b, const char *s, unsigned depth)
             buf_add_str(b, line);
         }
     } else if (needs_quotes(s)) {
-        json_write_string(b, str_from(s));
+        write_quoted(b, s);
     } else {
         buf_add_cstr(b, s);
     }
@@ -389,7 +431,7 @@ static void write_members(struct buf *b, const json_t *j, unsigned depth, bool a
             write_indent(b, depth);
         first = false;
         if (needs_quotes(key))
-            json_write_string(b, str_from(key));
+            write_quoted(b, key);
         else
             buf_add_cstr(b, key);
         buf_add_char(b, ':');

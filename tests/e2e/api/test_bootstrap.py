@@ -91,6 +91,18 @@ def test_one_that_is_held_comes_back_once_it_is_let_go(server):
     wait_until("a new one is there", lambda: essence(server, SVC) == before and server.get(SVC).json["metadata"]["uid"] != uid)
 
 
+def test_one_that_is_held_serves_meanwhile(server):
+    """Pods must find the server as long as the Service is there, on its way or not."""
+    ports = server.get(SVC).json["spec"]["ports"]
+    assert server.patch(SVC, {"metadata": {"finalizers": ["example.org/hold"]}}).status == 200
+    assert server.delete(SVC).status == 200
+    assert server.patch(SVC, {"spec": {"ports": [{"name": "https", "port": 444, "targetPort": 1}]}}).status == 200
+    wait_until("it is put right", lambda: server.get(SVC).json["spec"]["ports"] == ports)
+    assert "deletionTimestamp" in server.get(SVC).json["metadata"]
+    assert server.patch(SVC, {"metadata": {"finalizers": None}}).status == 200
+    wait_until("a new one is there", lambda: essence(server, SVC))
+
+
 @pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
 def test_the_first_namespaces_cannot_be_deleted(server, name):
     reply = server.delete(f"/api/v1/namespaces/{name}")

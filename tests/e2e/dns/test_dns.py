@@ -1,5 +1,6 @@
 """Kubernetes DNS-Based Service Discovery 1.1.0, and what a name server owes to clients that are slow, many or hostile."""
 import json
+import os
 import random
 import socket
 import struct
@@ -118,6 +119,21 @@ def test_answers_too_long_for_a_datagram(world, edns, limit):
     assert bool(got.additional) == bool(edns), "EDNS is answered with EDNS"
 
 
+def test_what_does_not_fit_costs_nothing(world, api):
+    """A hundred thousand SRV records are not written one by one to tell the first seven: one name would hold up all others."""
+    create(api, "Service", "wide", spec={"clusterIP": "None", "ports": [{"port": 1000}]})
+    ports = [{"name": f"p{i}", "port": 1000 + i, "protocol": "TCP"} for i in range(100)]
+    for i in range(10):
+        create(api, "EndpointSlice", f"wide-{i}", labels={"kubernetes.io/service-name": "wide"}, addressType="IPv4", ports=ports,
+               endpoints=[endpoint(f"10.9.{i}.{k}") for k in range(1, 101)])
+    wait_until("all are known", lambda: len(world.ask_tcp("wide.default.svc.cluster.local").answers) == 1000)
+    before = cpu_s(world.process.pid)
+    for _ in range(100):
+        m = world.ask("wide.default.svc.cluster.local", "SRV")
+        assert m.truncated and len(m.answers) > 5
+    assert cpu_s(world.process.pid) - before < 1 * SLOW
+
+
 @pytest.mark.parametrize("data,want", [
     (query("x.org")[:11], None),
     (query("x.org", flags=0x8100), None),  # an answer: two servers would talk for ever
@@ -167,6 +183,12 @@ def test_several_queries_on_a_stream_in_pieces_and_at_once(world):
         got = [read_message(s) for _ in range(3)]
         assert [(m.id, len(m.values)) for m in got] == [(0, 2), (1, 1), (2, 1)]
         assert s.recv(1) == b"", "closed once all is answered"
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_kib(pid):

@@ -174,11 +174,20 @@ static void test_yaml_round_trip(void **state)
                                         "~",
                                         "ok",
                                         "a#b",
-                                        "a #b"};
+                                        "a #b",
+                                        "next\xc2\x85line",
+                                        "line\xe2\x80\xa8one\ntwo\n",
+                                        "\xe2\x80\xa9",
+                                        "control\xc2\x9b",
+                                        "delete\x7f\n",
+                                        "\xef\xbb\xbfmark",
+                                        "\xef\xbf\xbf",
+                                        "\xc2\xa0\xef\xbf\xbd\xe2\x80\xa7 \xf0\x9f\x9a\xa2"};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         AUTO_JSON json_t *before = json_pack("{s:s,s:[s,{s:s}],s:{},s:[]}", "k", texts[i], "l",
                                              texts[i], "m", texts[i], "o", "e");
+        json_object_set_new(before, texts[i], json_true());
         AUTO_JSON json_t *after = NULL;
         AUTO_DONE(buf) struct buf b = {0};
         struct err err = {0};
