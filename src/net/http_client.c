@@ -18,6 +18,7 @@ enum {
     CLIENT_CONNECT_TIMEOUT_MS = 10000,
     CLIENT_IDLE_MAX = 4,
     CLIENT_BODY_MAX = 512 * 1024 * 1024,
+    HTTP_INTERIM_MAX = 64, /* 1xx before an answer */
 };
 
 struct http_client {
@@ -62,6 +63,7 @@ struct http_call {
     size_t body_max;
     /* the answer */
     size_t scanned;
+    unsigned interim; /* 1xx seen */
     bool head_seen;
     bool paused;
     char *head_bytes;
@@ -232,8 +234,8 @@ static void call_upgraded(struct http_call *call)
     call_free(call);
 }
 
-/* 1 = the head is there, 0 = more bytes are needed, -1 = the call has ended and is gone. */
-static int call_read_head(struct http_call *call)
+/* One head: 1 = it is there, 0 = more bytes are needed, -1 = the call has ended and is gone. */
+static int call_take_head(struct http_call *call)
 {
     struct buf *in = conn_in(call->cc->conn);
     struct err err = {0};
@@ -254,12 +256,25 @@ static int call_read_head(struct http_call *call)
         call_fail(call, r, err_text(&err));
         return -1;
     }
-    if (call->head.status == 101 && call->ops->on_upgrade) {
-        call_upgraded(call);
-        return -1;
-    }
-    if (call->head.status < 200)
-        return call_read_head(call); /* 100 Continue and friends */
+    return 1;
+}
+
+/* The same for the head of the answer itself, behind those of 100 Continue and its kin. */
+static int call_read_head(struct http_call *call)
+{
+    do {
+        int r = call_take_head(call);
+        if (r <= 0)
+            return r;
+        if (call->head.status == 101 && call->ops->on_upgrade) {
+            call_upgraded(call);
+            return -1;
+        }
+        if (call->head.status < 200 && ++call->interim > HTTP_INTERIM_MAX) {
+            call_fail(call, -E2BIG, "too many interim answers");
+            return -1;
+        }
+    } while (call->head.status < 200);
     call->head_seen = true;
     buf_done(&call->request);
     if (!call->ops->on_head)

@@ -1,4 +1,5 @@
 """The API server and the name server as two processes, asked on loopback, byte by byte. No controllers: the tests write the slices."""
+import os
 import socket
 import struct
 import subprocess
@@ -17,9 +18,11 @@ class Dns:
 
     def start(self):
         self.log = open(self.api.dir / "dns.log", "ab")
+        # Its memory is measured: AddressSanitizer shall not keep what was freed.
+        env = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1")
         self.process = subprocess.Popen(
             [LABD, "dns", "--kubeconfig", str(self.api.kubeconfig()), "--port", str(self.port), "--ready-port", str(self.ready_port),
-             "--health-port", str(self.health_port)], stderr=self.log)
+             "--health-port", str(self.health_port)], stderr=self.log, env=env)
         wait_until("it listens", lambda: self.http(self.health_port, "/health") == 200)
         return self
 

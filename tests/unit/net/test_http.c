@@ -64,6 +64,15 @@ static void on_request(struct http_exchange *x, void *user)
                                   {STR("Connection"), STR("Upgrade")}};
         w->tunnel = http_exchange_upgrade(x, h, 2);
         conn_set_ops(w->tunnel, &tunnel_ops, w);
+    } else if (str_starts(path, STR("/interim/"))) {
+        uint64_t n = 0;
+        assert_ok(str_to_u64(str_sub(path, 9, path.n), &n));
+        struct conn *c = http_exchange_take_conn(x);
+        conn_set_ops(c, &tunnel_ops, w);
+        for (uint64_t i = 0; i < n; i++)
+            conn_write(c, STR("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"));
+        conn_write(c, STR("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+        conn_close_after_flush(c);
     } else if (str_is(path, "/silent")) {
         return; /* never answered */
     } else {
@@ -202,6 +211,22 @@ static void test_body_over_limit_is_413(void **state)
     struct outcome o = fetch(&w, "POST", "/y", buf_str(&big));
     assert_int_equal(o.status, 413);
     buf_done(&o.body);
+    world_down(&w);
+}
+
+/* Answers of 1xx come before the answer; who sends them for ever has none. */
+static void test_interim_answers_are_passed_over(void **state)
+{
+    struct world w;
+    (void)state;
+    world_up(&w, false);
+    struct outcome few = fetch(&w, "GET", "/interim/64", STR(""));
+    assert_int_equal(few.status, 200);
+    assert_str(buf_str(&few.body), "ok");
+    struct outcome many = fetch(&w, "GET", "/interim/1000", STR(""));
+    assert_int_equal(many.code, -E2BIG);
+    buf_done(&few.body);
+    buf_done(&many.body);
     world_down(&w);
 }
 
@@ -415,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_body_over_limit_is_413),
+        cmocka_unit_test(test_interim_answers_are_passed_over),
         cmocka_unit_test(test_stream_shares_bytes),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_timeout_and_refusal),
