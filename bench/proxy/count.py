@@ -9,6 +9,7 @@ One connection asks one request after the other; what the first 100 take is take
 """
 import collections
 import json
+import os
 import pathlib
 import re
 import signal
@@ -26,6 +27,8 @@ SYSTEM_CALLS = {"recv", "recvfrom", "recvmsg", "read", "readv", "send", "sendto"
                 "timerfd_settime"}
 ALLOCATIONS = {"malloc", "calloc", "realloc"}
 FEW, MANY = 100, 600
+# libc's plainest copies and searches, so that the processor's own features decide nothing.
+PLAIN = {**os.environ, "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-MOVBE,-ERMS,-FSRM,-RTM,-SSE4_2,-SSSE3"}
 
 
 def free_port():
@@ -47,7 +50,7 @@ def wait_for(port):
 def count_proxy(argv, requests, origin, directory):
     """Instructions, and calls of libc's functions, of a whole run."""
     port, out = free_port(), directory / f"{requests}.out"
-    process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv, str(port), str(origin)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv, str(port), str(origin)], stderr=subprocess.PIPE, text=True, env=PLAIN)
     try:
         wait_for(port)
         subprocess.run([BUILD / "bench/proxy-load", str(port), "1", str(requests)], check=True, stdout=subprocess.DEVNULL, timeout=60)
@@ -59,7 +62,7 @@ def count_proxy(argv, requests, origin, directory):
 
 def count_heads(what, times, directory):
     out = directory / f"{times}.out"
-    done = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", BUILD / "bench/bench-http1", what, str(times)], capture_output=True, text=True, check=True)
+    done = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", BUILD / "bench/bench-http1", what, str(times)], capture_output=True, text=True, check=True, env=PLAIN)
     return read_counts(out, done.stderr)
 
 
