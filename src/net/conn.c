@@ -428,6 +428,7 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
 struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o,
                                const struct conn_ops *ops, void *user)
 {
+    ASSERT(fd >= 0);
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     struct conn *c = conn_new(l, fd, o, ops, user);
     c->state = c->ssl ? CONN_HANDSHAKE : CONN_OPEN;
@@ -455,6 +456,7 @@ struct conn *conn_connect(struct loop *l, const struct sockaddr_storage *to, soc
 
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *user)
 {
+    ASSERT(ops->on_data && ops->on_close && !c->over);
     c->ops = ops;
     c->user = user;
     c->eof_told = false;

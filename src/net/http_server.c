@@ -236,6 +236,7 @@ static void exchange_answered(struct http_exchange *x)
 void http_exchange_reply(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t n, struct str body)
 {
+    ASSERT(!x->streaming && status >= 100 && status <= 999);
     write_head(x, status, headers, n, (int64_t)body.n);
     if (!x->no_body)
         conn_write(x->connection->conn, body);
@@ -245,6 +246,7 @@ void http_exchange_reply(struct http_exchange *x, int status, const struct http_
 void http_exchange_reply_bytes(struct http_exchange *x, int status,
                                const struct http_header *headers, size_t n, struct bytes *body)
 {
+    ASSERT(!x->streaming && status >= 100 && status <= 999);
     write_head(x, status, headers, n, (int64_t)body->n);
     if (!x->no_body)
         conn_write_bytes(x->connection->conn, body);
@@ -254,6 +256,7 @@ void http_exchange_reply_bytes(struct http_exchange *x, int status,
 void http_exchange_start(struct http_exchange *x, int status, const struct http_header *headers,
                          size_t n)
 {
+    ASSERT(!x->streaming && status >= 100 && status <= 999);
     x->streaming = true;
     if (x->head.minor == 0)
         x->head.close = true; /* HTTP/1.0 has no chunks: the end of the connection ends the body */
@@ -270,6 +273,7 @@ static void write_chunk_head(struct http_exchange *x, size_t n)
 
 void http_exchange_write(struct http_exchange *x, struct str s)
 {
+    ASSERT(x->streaming);
     if (!s.n || x->no_body)
         return;
     write_chunk_head(x, s.n);
@@ -295,6 +299,7 @@ size_t http_exchange_queued(const struct http_exchange *x)
 
 void http_exchange_finish(struct http_exchange *x)
 {
+    ASSERT(x->streaming);
     if (x->head.minor == 1 && !x->no_body)
         conn_write(x->connection->conn, STR("0\r\n\r\n"));
     exchange_answered(x);

@@ -145,6 +145,7 @@ static void heap_down(struct loop *l, size_t slot)
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *user)
 {
     struct loop_timer *t = NEW(struct loop_timer);
+    ASSERT(fn);
     *t = (struct loop_timer){.loop = l, .fn = fn, .user = user, .slot = SIZE_MAX};
     return t;
 }
@@ -216,6 +217,7 @@ static int loop_wait_ms(struct loop *l, int timeout_ms)
 
 void loop_defer(struct loop *l, loop_timer_fn *fn, void *user)
 {
+    ASSERT(fn);
     vec_push(&l->deferred, (struct loop_call){fn, user});
 }
 
@@ -247,6 +249,7 @@ static void loop_run_deferred(struct loop *l)
 void loop_post(struct loop *l, loop_timer_fn *fn, void *user)
 {
     uint64_t one = 1;
+    ASSERT(fn);
     pthread_mutex_lock(&l->post_lock);
     vec_push(&l->posts, (struct loop_call){fn, user});
     pthread_mutex_unlock(&l->post_lock);
