@@ -262,5 +262,8 @@ int node_command(int argc, char **argv)
     if (program_guard(argv, &err) < 0)
         log_warn("containers could change the mode of the node's program",
                  kv_s("error", err_text(&err)));
-    return node_main(&a);
+    code = node_main(&a);
+    arg_list_done(&a.images);
+    arg_list_done(&a.reserved);
+    return code;
 }
