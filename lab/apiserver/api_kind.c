@@ -104,15 +104,6 @@ int api_kind_index(const struct api_kind *k)
                         : (int)row_of(k);
 }
 
-const struct api_kind *api_kind_named(const char *api_version, const char *kind)
-{
-    for (size_t i = 0; i < api_kinds_n; i++)
-        if (streq(kind, api_kinds[i].kind) &&
-            streq(api_version, api_kind_group_version(&api_kinds[i])))
-            return &api_kinds[i];
-    return NULL;
-}
-
 const char *api_kind_resource(const struct api_kind *k)
 {
     static char names[ARRAY_LEN(api_kinds)][80];
@@ -242,24 +233,6 @@ void api_kind_validate(const struct api_kind *k, const json_t *object, const jso
     api_causes_take(causes, &errors);
 }
 
-int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
-                             struct err *reterr)
-{
-    char api_version[256], kind[256];
-    struct str raw;
-    int r = pb_object_open(body, api_version, kind, &raw, reterr);
-    if (r < 0)
-        return r;
-    r = pb_object_decode(k->schema, raw, ret, reterr);
-    if (r < 0)
-        return r;
-    if (*kind)
-        json_put_str(*ret, "kind", kind);
-    if (*api_version)
-        json_put_str(*ret, "apiVersion", api_version);
-    return 0;
-}
-
 /* ---- selectors ---- */
 
 struct label_selector {
@@ -342,12 +315,6 @@ bool field_selector_match(const struct field_selector *s,
 }
 
 /* ---- patches ---- */
-
-int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
-                        struct err *reterr)
-{
-    return patch_apply_strategic(k->schema, object, patch, reterr);
-}
 
 int api_patch_json(json_t **object, const json_t *patch, struct err *reterr)
 {

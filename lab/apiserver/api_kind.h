@@ -55,8 +55,6 @@ int api_kind_index(const struct api_kind *k);
 /* A selectable field of a stored object as selectors compare it: flags and numbers that are absent
  * read as false and 0. The result is the caller's. */
 char *api_kind_field_text(size_t kind, const char *path, const json_t *object);
-/* By apiVersion and kind; NULL = absent. */
-const struct api_kind *api_kind_named(const char *api_version, const char *kind);
 
 struct api_cause {
     char *field;
@@ -88,13 +86,8 @@ void api_kind_default(const struct api_kind *k, json_t *object);
 /* old NULL = create. */
 void api_kind_validate(const struct api_kind *k, const json_t *object, const json_t *old,
                        struct api_causes *causes);
-int api_patch_strategic(const struct api_kind *k, json_t *object, const json_t *patch,
-                        struct err *reterr) NODISCARD;
 int api_patch_json(json_t **object, const json_t *patch, struct err *reterr) NODISCARD;
 void api_patch_merge(json_t *object, const json_t *patch);
-/* Protobuf body (magic included) to an object. */
-int api_kind_decode_protobuf(const struct api_kind *k, struct str body, json_t **ret,
-                             struct err *reterr) NODISCARD;
 
 /* Label and field selectors. */
 struct label_selector;

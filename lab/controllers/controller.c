@@ -319,11 +319,6 @@ void *sync_kept(const struct sync *s)
     return s->kept;
 }
 
-bool sync_failed(const struct sync *s)
-{
-    return s->failed;
-}
-
 void sync_again_after(struct sync *s, uint64_t after_ms)
 {
     s->again_ms = s->again_ms ? MIN(s->again_ms, after_ms) : after_ms;
@@ -521,11 +516,6 @@ bool controllers_next(struct controllers *cs, enum watched kind, enum index_by b
 const json_t *controllers_before(const struct controllers *cs)
 {
     return cs->before;
-}
-
-struct kube_client *controllers_client(struct controllers *cs)
-{
-    return cs->client;
 }
 
 struct event_recorder *controller_events(struct controller *c)

@@ -78,7 +78,6 @@ void controllers_free(struct controllers *cs);
 const struct controllers_options *controllers_options_of(const struct controllers *cs);
 struct controllers *controller_set(struct controller *c);
 struct informer *controllers_informer(struct controllers *cs, enum watched kind);
-struct kube_client *controllers_client(struct controllers *cs);
 
 /* For how long time has gone on evenly here and the server was heard: what other clients did not do
  * for so long, they did not do. After a start, a suspend of the machine, a stepped clock or a lost
@@ -133,7 +132,6 @@ bool controller_remembers(const struct controller *c, const char *text);
 /* What a sync takes along from answer to answer: done is called when it ends, however it does. */
 void sync_keep(struct sync *s, void *kept, void (*done)(void *kept));
 void *sync_kept(const struct sync *s);
-bool sync_failed(const struct sync *s);
 /* The key shall come again after a while although nothing failed. */
 void sync_again_after(struct sync *s, uint64_t after_ms);
 

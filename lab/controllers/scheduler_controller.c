@@ -52,7 +52,7 @@ static void add_pod(struct placing *p, const struct map *by_name, json_t *pod, c
                     const json_t *ports)
 {
     const char *name = json_at_str(pod, "spec.nodeName");
-    struct place *place = name ? map_find_cstr(by_name, name) : NULL;
+    struct candidate *place = name ? map_find_cstr(by_name, name) : NULL;
     bool active = pod_is_active(pod);
     if (!place || (!active && !is_deleting(pod)))
         return;
@@ -81,7 +81,7 @@ static void placing_init(struct placing *p, struct sync *s, const json_t *pod)
     p->places = xcalloc(p->n + 1, sizeof(*p->places));
     p->n = 0;
     for (size_t at = 0; informer_next(nodes, &at, &o);) {
-        struct place *place = &p->places[p->n++];
+        struct candidate *place = &p->places[p->n++];
         place->node = o;
         place->name = json_at_str(o, "metadata.name");
         place->labels = json_at(o, "metadata.labels");
@@ -102,7 +102,7 @@ static void placing_done(struct placing *p)
     json_decref(p->reasons);
 }
 
-static bool is_better(const struct place *a, const struct place *b)
+static bool is_better(const struct candidate *a, const struct candidate *b)
 {
     if (a->liking != b->liking)
         return a->liking > b->liking;
@@ -114,9 +114,9 @@ static bool is_better(const struct place *a, const struct place *b)
 }
 
 /* NULL: nowhere. */
-static const struct place *choose(struct placing *p)
+static const struct candidate *choose(struct placing *p)
 {
-    const struct place *best = NULL;
+    const struct candidate *best = NULL;
     refuse_by_nodes(p);
     refuse_by_spread(p);
     refuse_by_affinity(p);
@@ -249,7 +249,7 @@ static void sync_pod(struct sync *s, const char *key)
     json_incref(pod);
     tell_ignored(s, pod);
     placing_init(&p, s, pod);
-    const struct place *best = choose(&p);
+    const struct candidate *best = choose(&p);
     if (best)
         bind_pod(s, pod, best->name);
     else

@@ -8,7 +8,7 @@
 
 enum { PODS_DEFAULT = 110 };
 
-void place_refuse(struct placing *p, struct place *place, const char *reason)
+void place_refuse(struct placing *p, struct candidate *place, const char *reason)
 {
     place->refused = true;
     json_object_set_new(p->reasons, reason, json_integer(json_at_int(p->reasons, reason, 0) + 1));
@@ -94,7 +94,7 @@ void like_by_nodes(struct placing *p)
     json_t *term;
     size_t k;
     for (size_t i = 0; i < p->n; i++) {
-        struct place *place = &p->places[i];
+        struct candidate *place = &p->places[i];
         place->liking -= 100 * untolerated(p->pod, place->node, true);
         json_array_foreach(json_at(p->pod, "spec.affinity.nodeAffinity."
                                            "preferredDuringSchedulingIgnoredDuringExecution"),
@@ -243,7 +243,7 @@ json_t *requests_of(const json_t *pod)
     return sum;
 }
 
-static void refuse_by_room(struct placing *p, struct place *place, const json_t *requests)
+static void refuse_by_room(struct placing *p, struct candidate *place, const json_t *requests)
 {
     const json_t *allocatable = json_at(place->node, "status.allocatable");
     const json_t *pods = json_object_get(allocatable, "pods");
@@ -278,7 +278,7 @@ void refuse_by_nodes(struct placing *p)
 {
     AUTO_JSON json_t *requests = requests_of(p->pod);
     for (size_t i = 0; i < p->n; i++) {
-        struct place *place = &p->places[i];
+        struct candidate *place = &p->places[i];
         if (!condition_is_true(place->node, "Ready"))
             place_refuse(p, place, "node(s) were not ready");
         else if (is_cordoned(p->pod, place->node))

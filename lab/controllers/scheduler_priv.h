@@ -5,7 +5,7 @@
 #include "lab/controllers/controller.h"
 
 /* A node, and what is there of pods, as a pod sees it that wants to go there. */
-struct place {
+struct candidate {
     json_t *node;
     const char *name;
     const json_t *labels;
@@ -21,19 +21,19 @@ struct place {
 /* A pod that has a place and is not over. */
 struct neighbour {
     json_t *pod;
-    const struct place *place;
+    const struct candidate *place;
 };
 
 struct placing {
     struct controllers *set;
     const json_t *pod;
-    struct place *places;
+    struct candidate *places;
     size_t n;
     VEC(struct neighbour) neighbours;
     json_t *reasons; /* why places were refused -> how many */
 };
 
-void place_refuse(struct placing *p, struct place *place, const char *reason);
+void place_refuse(struct placing *p, struct candidate *place, const char *reason);
 
 /* ---- scheduler_node.c: what a node itself decides ---- */
 /* The ports with hostPort of a pod's containers and sidecars; borrowed items. */

@@ -12,7 +12,7 @@
 
 enum { LIKING_NO_DOMAIN = 1000 };
 
-static const char *domain_of(const struct place *place, const char *key)
+static const char *domain_of(const struct candidate *place, const char *key)
 {
     return key ? json_key_str(place->labels, key) : NULL;
 }
@@ -100,7 +100,7 @@ static bool about_all(const struct placing *p, const json_t *terms, const json_t
 
 /* One of the pods that all terms are about is in the place's domain of this one. */
 static bool is_near(const struct placing *p, const json_t *terms, const json_t *term,
-                    const struct place *place)
+                    const struct candidate *place)
 {
     const char *key = json_key_str(term, "topologyKey"), *domain = domain_of(place, key);
     for (size_t i = 0; domain && i < p->neighbours.n; i++)
@@ -134,7 +134,7 @@ static void refuse_by_own_affinity(struct placing *p)
         return;
     bool first = is_first(p, terms);
     for (size_t i = 0; i < p->n; i++) {
-        struct place *place = &p->places[i];
+        struct candidate *place = &p->places[i];
         bool fits = !place->refused;
         json_array_foreach((json_t *)(uintptr_t)terms, k, term) fits =
             fits && domain_of(place, json_key_str(term, "topologyKey")) &&
@@ -144,7 +144,7 @@ static void refuse_by_own_affinity(struct placing *p)
     }
 }
 
-static void refuse_domain(struct placing *p, const char *key, const struct place *of,
+static void refuse_domain(struct placing *p, const char *key, const struct candidate *of,
                           const char *reason)
 {
     const char *domain = domain_of(of, key);
@@ -204,7 +204,7 @@ static bool is_hard(const json_t *constraint)
 
 /* Nodes count that the pod may go to by the policies, and that are in a domain of each hard
  * constraint. */
-static bool counts(const struct placing *p, const json_t *constraint, const struct place *place)
+static bool counts(const struct placing *p, const json_t *constraint, const struct candidate *place)
 {
     json_t *other;
     size_t i;
@@ -266,7 +266,7 @@ void refuse_by_spread(struct placing *p)
         int64_t min = least(domains, json_at_int(c, "minDomains", 1)),
                 self = selects(c, p->pod, p->pod), most = json_at_int(c, "maxSkew", 1);
         for (size_t i = 0; i < p->n; i++) {
-            struct place *place = &p->places[i];
+            struct candidate *place = &p->places[i];
             const char *domain = domain_of(place, json_key_str(c, "topologyKey"));
             if (place->refused)
                 continue;

@@ -402,16 +402,3 @@ void model_service_format(const struct model_service *m, struct buf *out)
         }
     }
 }
-
-bool model_service_eq(const struct model_service *a, const struct model_service *b)
-{
-    struct buf x = {0}, y = {0};
-    if (!a || !b)
-        return a == b;
-    model_service_format(a, &x);
-    model_service_format(b, &y);
-    bool eq = str_eq(buf_str(&x), buf_str(&y));
-    buf_done(&x);
-    buf_done(&y);
-    return eq;
-}

@@ -65,6 +65,5 @@ struct model_service *model_service_new(const struct service_object *s,
 unsigned model_service_without_local(const struct model_service *m, unsigned family, bool external);
 struct model_service *model_service_ref(struct model_service *m);
 void model_service_unref(struct model_service *m);
-bool model_service_eq(const struct model_service *a, const struct model_service *b);
 /* The golden form. */
 void model_service_format(const struct model_service *m, struct buf *out);

@@ -71,21 +71,6 @@ int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr)
 
 /* ---- questions ---- */
 
-static int on_genid(const struct nlmsg *m, void *user)
-{
-    return nfnl_parse_genid(m, user);
-}
-
-int nft_genid(struct nft *n, uint32_t *ret, struct err *reterr)
-{
-    struct buf b = {0};
-    uint32_t seq = nl_socket_seq(n->sock);
-    nfnl_request(&b, NFT_MSG_GETGEN, 0, seq, AF_UNSPEC, NULL, NULL);
-    int r = nl_dump(n->sock, buf_str(&b), seq, on_genid, ret, reterr);
-    buf_done(&b);
-    return r;
-}
-
 static int on_ignore(const struct nlmsg *m, void *user)
 {
     (void)m;

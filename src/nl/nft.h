@@ -20,7 +20,6 @@ void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid);
  * and the kernel's words. -ERESTART: the generation was not the expected one. */
 int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr) NODISCARD;
 
-int nft_genid(struct nft *n, uint32_t *ret, struct err *reterr) NODISCARD;
 /* Whether the table is there. */
 int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret,
                      struct err *reterr) NODISCARD;
