@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "codec/json.h"
-#include "net/bytes.h"
+#include "base/bytes.h"
 
 struct store;
 

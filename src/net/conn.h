@@ -3,7 +3,7 @@
  * gather in conn->in; the owner consumes what it understands. Sent bytes queue when the socket is
  * full; the owner watches conn_queued(). */
 
-#include "net/bytes.h"
+#include "base/bytes.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
