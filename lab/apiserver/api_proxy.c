@@ -19,6 +19,7 @@ enum {
 };
 
 struct proxy {
+    struct loop_call ending;
     struct api_request *request;
     struct http_client *client;
     struct http_call *call;
@@ -188,19 +189,19 @@ static bool find_target(struct api_request *r, struct target *t)
 
 /* ---- the call ---- */
 
-static void free_client(void *user)
+static void proxy_free_now(void *user)
 {
-    http_client_free(user);
+    struct proxy *p = user;
+    http_client_free(p->client);
+    free(p);
 }
 
 static void proxy_free(struct proxy *p)
 {
     if (p->call)
         http_call_cancel(p->call);
-    if (p->client) /* we may stand inside one of its callbacks */
-        loop_defer(p->request->server->loop, free_client, p->client);
+    loop_defer(p->request->server->loop, &p->ending); /* we may stand inside a callback */
     api_request_free(p->request);
-    free(p);
 }
 
 static void on_client_gone(struct http_exchange *x, void *user)
@@ -232,9 +233,10 @@ static bool stays_here(struct str name)
     return false;
 }
 
-static size_t passed_on(const struct http_header *from, size_t n, struct http_header *ret)
+static size_t passed_on(const struct http_head *head, struct http_header *ret)
 {
-    size_t out = 0;
+    struct http_header from[HTTP_FIELDS_MAX];
+    size_t n = http_head_list(head, from, HTTP_FIELDS_MAX), out = 0;
     for (size_t i = 0; i < n && out < PROXY_HEADERS_MAX; i++)
         if (!stays_here(from[i].name))
             ret[out++] = from[i];
@@ -253,9 +255,7 @@ static void on_head(struct http_call *call, int status, void *user)
 {
     struct proxy *p = user;
     struct http_header headers[PROXY_HEADERS_MAX];
-    const struct http_header *theirs;
-    size_t n = http_call_headers(call, &theirs);
-    n = passed_on(theirs, n, headers);
+    size_t n = passed_on(http_call_head(call), headers);
     p->started = true;
     http_exchange_start(p->request->exchange, status, headers, n);
     http_exchange_set_drain(p->request->exchange, on_client_drain, p);
@@ -281,8 +281,7 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
         http_exchange_abort(r->exchange);
     } else {
         http_exchange_set_done(r->exchange, NULL, NULL);
-        loop_defer(r->server->loop, free_client, p->client);
-        free(p);
+        loop_defer(r->server->loop, &p->ending);
         api_status(r, code == -ETIMEDOUT ? 504 : 503,
                    code == -ETIMEDOUT ? "Timeout" : "ServiceUnavailable", NULL,
                    "error trying to reach service: %s", text);
@@ -297,21 +296,20 @@ void api_proxy(struct api_request *r)
     struct target t = {.name = name};
     char host[IP_TEXT_BYTES];
     struct http_header headers[PROXY_HEADERS_MAX];
-    const struct http_header *theirs;
     if (!find_target(r, &t))
         return;
     struct proxy *p = NEW(struct proxy);
+    loop_call_init(&p->ending, proxy_free_now, p);
     const struct http_client_config config = {
         .ip = t.ip, .port = t.number, .host = ip_format(&t.ip, host)};
     AUTO_CHARS char *method = str_dup(http_exchange_method(r->exchange));
     AUTO_CHARS char *path =
         xasprintf("%s" STR_FMT "%s" STR_FMT, r->proxy_path.n ? "" : "/", STR_ARG(r->proxy_path),
                   r->query.n ? "?" : "", STR_ARG(r->query));
-    size_t n = http_exchange_headers(r->exchange, &theirs);
     struct http_request request = {.method = method,
                                    .target = path,
                                    .headers = headers,
-                                   .n_headers = passed_on(theirs, n, headers),
+                                   .n_headers = passed_on(http_exchange_head(r->exchange), headers),
                                    .body = http_exchange_body(r->exchange),
                                    .timeout_ms = PROXY_TIMEOUT_MS};
     p->request = r;

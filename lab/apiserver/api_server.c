@@ -227,8 +227,8 @@ static bool health(struct api_request *r, struct str path)
 /* Impersonate-User and its like: ignored, they would let the caller believe he had fewer rights. */
 static bool asks_for_another_user(const struct api_request *r)
 {
-    const struct http_header *headers;
-    size_t n = http_exchange_headers(r->exchange, &headers);
+    struct http_header headers[HTTP_FIELDS_MAX];
+    size_t n = http_head_list(http_exchange_head(r->exchange), headers, HTTP_FIELDS_MAX);
     for (size_t i = 0; i < n; i++)
         if (headers[i].name.n > 12 &&
             str_eq_nocase(str_sub(headers[i].name, 0, 12), STR("impersonate-")))

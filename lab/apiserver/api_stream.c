@@ -3,6 +3,7 @@
  *
  * Owns the connection once it is upgraded, and what the client says on it: pings are answered, a
  * close is followed, all else is ignored. Knows nothing of what is told. */
+#include "codec/http1.h"
 #include "codec/websocket.h"
 #include "lab/apiserver/api_priv.h"
 
@@ -84,7 +85,7 @@ static void conn_data(struct conn *c, void *user)
             say_goodbye(c);
             return;
         }
-        buf_consume(conn_in(c), used);
+        chain_consume(conn_in(c), used);
     }
     if (r == 0 && !conn_eof(c) && conn_in(c)->n <= HTTP1_HEAD_BYTES_MAX)
         return;

@@ -38,11 +38,7 @@ static void tunnel_free(struct tunnel *t)
 
 static void copy(struct conn *from, struct conn *to)
 {
-    struct buf *in = conn_in(from);
-    if (in->n) {
-        conn_write(to, buf_str(in));
-        buf_clear(in);
-    }
+    conn_write_chain(to, conn_in(from));
     if (conn_queued(to) > TUNNEL_QUEUE_BYTES)
         conn_pause(from);
     if (conn_eof(from))
@@ -100,7 +96,7 @@ static void on_node_drain(struct conn *c, void *user)
 static void on_lingering_data(struct conn *c, void *user)
 {
     (void)user;
-    buf_clear(conn_in(c));
+    chain_done(conn_in(c));
 }
 
 static void on_lingering_close(struct conn *c, int code, const char *text, void *user)
@@ -244,8 +240,8 @@ static void build_head(struct api_request *r, const char *container, const char 
                        struct buf *b)
 {
     bool log = streq(r->subresource, "log");
-    const struct http_header *headers;
-    size_t n = http_exchange_headers(r->exchange, &headers);
+    struct http_header headers[HTTP_FIELDS_MAX];
+    size_t n = http_head_list(http_exchange_head(r->exchange), headers, HTTP_FIELDS_MAX);
     buf_addf(b, STR_FMT " /%s/%s/%s/%s", STR_ARG(http_exchange_method(r->exchange)),
              log ? "containerLogs" : r->subresource, r->ns, r->name, container);
     add_query(b, r->query);
@@ -309,7 +305,8 @@ void api_tunnel(struct api_request *r)
     t->node_name = xstrdup(node_name);
     build_head(r, container, ip_format(&ip, host), &t->head);
     http_exchange_set_done(r->exchange, on_client_gone, t);
-    struct conn_options o = {.tls = r->server->kubelet_tls, .server_name = host};
+    const struct tls_session_options tls = {.server_name = host};
+    struct conn_options o = {.tls = r->server->kubelet_tls, .tls_options = &tls};
     t->node = conn_connect(r->server->loop, &to, ip_to_sockaddr(&ip, port, &to), &o, &node_ops, t);
     t->timer = loop_timer_new(r->server->loop, on_timeout, t);
     loop_timer_start(t->timer, CONNECT_TIMEOUT_MS);

@@ -3,10 +3,10 @@
  * any write is acknowledged, one counter of versions for everything, and a ring of the newest
  * events for watches. */
 
+#include "base/bytes.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "codec/json.h"
-#include "base/bytes.h"
 
 struct store;
 

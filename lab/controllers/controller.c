@@ -62,7 +62,7 @@ struct controllers {
     struct controller *controllers;
     size_t n_controllers;
     unsigned synced;
-    bool run_queued;
+    struct loop_call run;
     uint64_t awake_since_ms;
     int64_t looked_at_ms; /* of the real clock */
     struct loop_timer *tick;
@@ -98,10 +98,8 @@ static void controllers_run(void *user);
 
 static void run_soon(struct controllers *cs)
 {
-    if (cs->run_queued || cs->synced < _WATCHED_MAX)
-        return;
-    cs->run_queued = true;
-    loop_defer(kube_client_loop(cs->client), controllers_run, cs);
+    if (cs->synced == _WATCHED_MAX)
+        loop_defer(kube_client_loop(cs->client), &cs->run);
 }
 
 static void work_ready(struct work *w)
@@ -342,7 +340,6 @@ static void work_run(struct work *w)
 static void controllers_run(void *user)
 {
     struct controllers *cs = user;
-    cs->run_queued = false;
     for (size_t i = 0; i < cs->n_controllers; i++) {
         struct controller *c = &cs->controllers[i];
         while (!list_is_empty(&c->ready) && c->in_flight < IN_FLIGHT_MAX) {
@@ -414,6 +411,7 @@ struct controllers *controllers_start(struct kube_client *client,
 {
     static const struct informer_ops ops = {on_upsert, on_delete, on_synced, on_error};
     struct controllers *cs = NEW(struct controllers);
+    loop_call_init(&cs->run, controllers_run, cs);
     cs->client = client;
     cs->options = *o;
     cs->index = controller_index_new();
@@ -442,8 +440,7 @@ void controllers_free(struct controllers *cs)
 {
     if (!cs)
         return;
-    if (cs->run_queued)
-        loop_defer_cancel(kube_client_loop(cs->client), controllers_run, cs);
+    loop_call_cancel(&cs->run);
     LIST_FOREACH_SAFE (node, &cs->open)
         sync_free(CONTAINER_OF(node, struct sync, node));
     for (int i = 0; i < _WATCHED_MAX; i++)

@@ -6,6 +6,7 @@
  * clients remember. */
 #include "base/vec.h"
 #include "lab/dns/dns.h"
+#include "net/http_server.h"
 #include "net/udp_server.h"
 
 enum { DNS_STREAMS_MAX = 256, DNS_STREAM_IDLE_MS = 10 * 1000, DNS_STREAM_QUEUE_MAX = 256 * 1024 };
@@ -79,19 +80,23 @@ static void stream_free(struct dns_stream *t)
 static void stream_data(struct conn *c, void *user)
 {
     struct dns_stream *t = user;
-    struct buf *in = conn_in(c);
+    struct chain *in = conn_in(c);
     while (in->n >= 2 && conn_queued(c) <= DNS_STREAM_QUEUE_MAX) {
-        size_t n = (size_t)((uint8_t)in->p[0] << 8 | (uint8_t)in->p[1]);
+        uint8_t length[2];
+        chain_copy(in, length, 2);
+        size_t n = (size_t)(length[0] << 8 | length[1]);
         if (in->n < n + 2)
             break;
+        struct str message = chain_linear(in, n + 2);
         AUTO_DONE(buf) struct buf b = {0};
-        answer(t->server, str_of(in->p + 2, n), true, &b);
+        answer(t->server, str_sub(message, 2, n + 2), true, &b);
         if (b.n && !b.failed) {
-            char length[2] = {(char)(b.n >> 8), (char)b.n};
+            length[0] = (uint8_t)(b.n >> 8);
+            length[1] = (uint8_t)b.n;
             conn_write(c, str_of(length, 2));
             conn_write(c, buf_str(&b));
         }
-        buf_consume(in, n + 2);
+        chain_consume(in, n + 2);
         loop_timer_start(t->idle, DNS_STREAM_IDLE_MS);
     }
     if (conn_queued(c) > DNS_STREAM_QUEUE_MAX && in->n)
@@ -159,7 +164,7 @@ int dns_server_new(struct loop *l, const struct dns_server_options *o, struct dn
     s->options = *o;
     int r = udp_server_new(l, &any, o->port, on_datagram, s, &s->udp, reterr);
     if (r == 0)
-        r = listener_new(l, &any, o->port, on_stream, s, &s->listener, reterr);
+        r = listener_new(l, &any, o->port, NULL, on_stream, s, &s->listener, reterr);
     if (r == 0)
         r = http_server_new(l, &any, o->ready_port, &http, &ops, s, &s->ready, reterr);
     if (r == 0)

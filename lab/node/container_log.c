@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/time.h"
 #include "base/vec.h"
 
@@ -126,8 +127,8 @@ static void pipe_watch(struct container_log *log, struct log_pipe *p, const char
     p->log = log;
     p->name = name;
     p->fd = fd;
-    if (fd >= 0)
-        p->io = loop_io_add(log->loop, fd, on_pipe, p);
+    if (fd >= 0 && loop_io_add(log->loop, fd, on_pipe, p, &p->io) < 0)
+        log_error("cannot wait for a container's output", kv_s("stream", name));
 }
 
 int container_log_new(struct loop *l, const char *path, int out_fd, int err_fd,

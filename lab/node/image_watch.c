@@ -67,11 +67,10 @@ struct image_watch *image_watch_new(struct loop *l, const char *directory,
     *w = (struct image_watch){.table = table, .changed = changed, .user = user};
     w->path = xasprintf("%s/" IMAGE_FILE, directory);
     w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (w->fd < 0 || inotify_add_watch(w->fd, directory, IN_MOVED_TO) < 0)
+    if (w->fd < 0 || inotify_add_watch(w->fd, directory, IN_MOVED_TO) < 0 ||
+        loop_io_add(l, w->fd, on_event, w, &w->io) < 0)
         log_warn("images told later are not seen", kv_s("directory", directory),
                  kv_s("error", strerror(errno)));
-    else
-        w->io = loop_io_add(l, w->fd, on_event, w);
     read_file(w);
     return w;
 }

@@ -24,6 +24,7 @@ struct exec_output {
 };
 
 struct exec {
+    struct loop_call free_now;
     struct loop *loop;
     struct kubelet_stream *stream; /* NULL = gone */
     struct process_input *in;      /* NULL = none */
@@ -124,7 +125,7 @@ static void on_gone(void *user)
     if (e->pid && e->tty)
         (void)kill(e->pid, SIGHUP);
     if (!e->pid)
-        loop_defer(e->loop, exec_free_now, e);
+        loop_defer(e->loop, &e->free_now);
 }
 
 /* ---- the end ---- */
@@ -158,7 +159,7 @@ static void on_exit_of(pid_t pid, int status, void *user)
     if (e->stream)
         kubelet_stream_finish(e->stream, status_of(status));
     else
-        loop_defer(e->loop, exec_free_now, e);
+        loop_defer(e->loop, &e->free_now);
 }
 
 /* ---- the beginning ---- */
@@ -211,8 +212,9 @@ static void exec_watch(struct exec *e)
     if (loop_child_add(e->loop, e->pid, on_exit_of, e) < 0)
         log_error("cannot watch an exec process", kv_i("pid", e->pid));
     for (int i = 0; i < 2; i++)
-        if (e->out[i].fd >= 0)
-            e->out[i].io = loop_io_add(e->loop, e->out[i].fd, on_output, &e->out[i]);
+        if (e->out[i].fd >= 0 &&
+            loop_io_add(e->loop, e->out[i].fd, on_output, &e->out[i], &e->out[i].io) < 0)
+            log_error("cannot watch the output of an exec process", kv_i("pid", e->pid));
 }
 
 static char **read_command(struct str query)
@@ -274,6 +276,7 @@ void kubelet_exec(struct pod_container *c, struct http_exchange *x)
     }
     struct exec *e = NEW(struct exec);
     *e = (struct exec){.loop = c->pod->node->loop, .tty = url_param_bool(query, "tty")};
+    loop_call_init(&e->free_now, exec_free_now, e);
     e->out[0] = (struct exec_output){e, CHANNEL_OUT, -1, NULL};
     e->out[1] = (struct exec_output){e, CHANNEL_ERR, -1, NULL};
     int r = exec_spawn(c, e, argv, in, &err);

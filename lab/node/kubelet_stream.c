@@ -117,7 +117,7 @@ static void on_data(struct conn *c, void *user)
             if (f.final)
                 buf_clear(&s->message);
         }
-        buf_consume(conn_in(c), used);
+        chain_consume(conn_in(c), used);
         if (closing) {
             r = -ECONNRESET;
             break;

@@ -15,6 +15,7 @@
 #include "nl/rtnl.h"
 
 struct node_announce {
+    struct loop_call settle;
     struct node *node;
     struct nl_socket *socket;
     unsigned eth0;
@@ -126,15 +127,14 @@ static void settle(void *user)
 
 void node_announce_changed(struct node_announce *a)
 {
-    if (!a)
-        return;
-    loop_defer_cancel(a->node->loop, settle, a);
-    loop_defer(a->node->loop, settle, a);
+    if (a)
+        loop_defer(a->node->loop, &a->settle);
 }
 
 struct node_announce *node_announce_new(struct node *n)
 {
     struct node_announce *a = NEW(struct node_announce);
+    loop_call_init(&a->settle, settle, a);
     a->node = n;
     if (nl_socket_new(NETLINK_ROUTE, &a->socket, NULL) < 0 ||
         rtnl_link_find(a->socket, "eth0", &a->eth0) < 0) {
@@ -151,7 +151,7 @@ void node_announce_free(struct node_announce *a)
 {
     if (!a)
         return;
-    loop_defer_cancel(a->node->loop, settle, a);
+    loop_call_cancel(&a->settle);
     nl_socket_free(a->socket);
     vec_done(&a->held);
     free(a);

@@ -32,7 +32,7 @@ struct node_host_ports {
     struct nft *nft; /* NULL = it cannot be done here */
     struct conntrack *conntrack;
     host_ports now;
-    bool is_pending; /* settle() is deferred */
+    struct loop_call settle;
 };
 
 /* ---- what the pods want ---- */
@@ -224,7 +224,6 @@ static void drop_flows(struct node_host_ports *h, const host_ports *was)
 static void settle(void *user)
 {
     struct node_host_ports *h = user;
-    h->is_pending = false;
     host_ports was = {.v = h->now.v, .n = h->now.n, .cap = h->now.cap};
     h->now = (host_ports){0};
     collect(h->node, &h->now);
@@ -235,23 +234,22 @@ static void settle(void *user)
 
 void node_host_ports_changed(struct node_host_ports *h)
 {
-    if (!h || !h->nft || h->is_pending)
-        return;
-    h->is_pending = true;
-    loop_defer(h->node->loop, settle, h);
+    if (h && h->nft)
+        loop_defer(h->node->loop, &h->settle);
 }
 
 void node_host_ports_settle(struct node_host_ports *h)
 {
-    if (!h || !h->is_pending)
+    if (!h || !loop_call_is_queued(&h->settle))
         return;
-    loop_defer_cancel(h->node->loop, settle, h);
+    loop_call_cancel(&h->settle);
     settle(h);
 }
 
 struct node_host_ports *node_host_ports_new(struct node *n)
 {
     struct node_host_ports *h = NEW(struct node_host_ports);
+    loop_call_init(&h->settle, settle, h);
     struct err err = {0};
     h->node = n;
     if (nft_new(&h->nft, &err) < 0 || conntrack_new(&h->conntrack, &err) < 0)
@@ -265,7 +263,7 @@ void node_host_ports_free(struct node_host_ports *h)
 {
     if (!h)
         return;
-    loop_defer_cancel(h->node->loop, settle, h);
+    loop_call_cancel(&h->settle);
     vec_done(&h->now);
     h->now = (host_ports){0};
     if (h->nft)

@@ -59,6 +59,7 @@ enum { CONTAINER_GROUPS_MAX = 32, POD_EPHEMERAL_MAX = 16 };
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
 struct pod_container {
+    struct loop_call settle; /* of its probes */
     struct pod *pod;
     const json_t *spec; /* inside pod->object's first version; see pod->spec */
     const char *name;
@@ -102,8 +103,8 @@ struct pod_container {
 
 struct pod {
     struct node *node;
-    loop_timer_fn *advance; /* pod.c's; see pod_changed() */
-    char *key;              /* namespace/name */
+    struct loop_call advance; /* pod.c's; see pod_changed() */
+    char *key;                /* namespace/name */
     char *ns;
     char *name;
     char *uid;

@@ -149,7 +149,7 @@ struct pod *pod_new(struct node *n, json_t *object)
     struct pod *p = NEW(struct pod);
     char key[512];
     p->node = n;
-    p->advance = on_changed;
+    loop_call_init(&p->advance, on_changed, p);
     p->object = json_incref(object);
     p->spec = json_incref(json_at(object, "spec"));
     p->key = xstrdup(object_key(object, key));

@@ -12,13 +12,12 @@ enum { GRACE_DEFAULT_S = 30 };
 
 void pod_changed(struct pod *p)
 {
-    pod_changed_cancel(p);
-    loop_defer(p->node->loop, p->advance, p);
+    loop_defer(p->node->loop, &p->advance);
 }
 
 void pod_changed_cancel(struct pod *p)
 {
-    loop_defer_cancel(p->node->loop, p->advance, p);
+    loop_call_cancel(&p->advance);
 }
 
 const char *pod_dir_file(const struct pod *p, char *ret, size_t size, const char *fmt, ...)

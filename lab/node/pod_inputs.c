@@ -30,6 +30,7 @@ struct input {
 };
 
 struct pod_inputs {
+    struct loop_call fetch, tell;
     struct kube_client *client;
     struct config_watches *watches;
     char *ns;
@@ -131,8 +132,7 @@ static void input_replace(struct input *one, json_t *object)
 {
     json_decref(one->object);
     one->object = json_incref(object);
-    loop_defer_cancel(kube_client_loop(one->set->client), tell_change, one->set);
-    loop_defer(kube_client_loop(one->set->client), tell_change, one->set);
+    loop_defer(kube_client_loop(one->set->client), &one->set->tell);
 }
 
 static void on_watched(json_t *object, void *user)
@@ -298,7 +298,9 @@ struct pod_inputs *pod_inputs_fetch(struct kube_client *c, struct config_watches
     collect_volumes(in, ns, pod);
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
         json_array_foreach(json_at(pod, lists[l]), i, container) collect_env(in, ns, container);
-    loop_defer(kube_client_loop(c), fetch_open, in);
+    loop_call_init(&in->fetch, fetch_open, in);
+    loop_call_init(&in->tell, tell_change, in);
+    loop_defer(kube_client_loop(c), &in->fetch);
     in->open = 1;
     return in;
 }
@@ -307,8 +309,8 @@ void pod_inputs_free(struct pod_inputs *in)
 {
     if (!in)
         return;
-    loop_defer_cancel(kube_client_loop(in->client), fetch_open, in);
-    loop_defer_cancel(kube_client_loop(in->client), tell_change, in);
+    loop_call_cancel(&in->fetch);
+    loop_call_cancel(&in->tell);
     VEC_FOREACH (slot, &in->inputs) {
         struct input *one = *slot;
         if (one->call)

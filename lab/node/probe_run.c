@@ -176,7 +176,7 @@ static void on_tcp_open(struct conn *c, void *user)
 static void on_tcp_data(struct conn *c, void *user)
 {
     (void)user;
-    buf_clear(conn_in(c));
+    chain_done(conn_in(c));
 }
 
 static void on_tcp_close(struct conn *c, int code, const char *text, void *user)
@@ -327,12 +327,13 @@ void probes_start(struct pod_container *c)
     if (c->probes[PROBE_STARTUP])
         loop_timer_start(c->probes[PROBE_STARTUP]->timer,
                          c->probes[PROBE_STARTUP]->probe.timing.initial_delay_ms);
-    loop_defer(c->pod->node->loop, settle_later, c);
+    loop_call_init(&c->settle, settle_later, c);
+    loop_defer(c->pod->node->loop, &c->settle);
 }
 
 void probes_stop(struct pod_container *c)
 {
-    loop_defer_cancel(c->pod->node->loop, settle_later, c);
+    loop_call_cancel(&c->settle);
     for (int kind = 0; kind < _PROBE_KINDS; kind++) {
         probe_run_free(c->probes[kind]);
         c->probes[kind] = NULL;

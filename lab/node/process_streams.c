@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 enum { INPUT_QUEUE_MAX = 1024 * 1024 };
 
 void process_streams_init(struct process_streams *s)
@@ -139,7 +141,8 @@ struct process_input *process_input_new(struct loop *l, int fd, bool tty, void (
     struct process_input *in = NEW(struct process_input);
     *in = (struct process_input){
         .fd = fd, .tty = tty, .on_room = on_room, .user = user, .queue.cap = 4 * INPUT_QUEUE_MAX};
-    in->io = loop_io_add(l, fd, on_writable, in);
+    if (loop_io_add(l, fd, on_writable, in, &in->io) < 0)
+        log_error("cannot wait for a process's input");
     return in;
 }
 

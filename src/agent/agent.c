@@ -20,6 +20,7 @@
 enum { UNHEALTHY_AFTER_US = 60 * 1000 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
 
 struct agent {
+    struct loop_call push;
     struct kube_client *client;
     struct agent_options options;
     struct applier *applier;
@@ -198,8 +199,7 @@ static void push_soon(struct agent *a)
 {
     struct loop *l = kube_client_loop(a->client);
     note_pending(a);
-    loop_defer_cancel(l, on_push, a);
-    loop_defer(l, on_push, a);
+    loop_defer(l, &a->push);
 }
 
 static void on_service(json_t *object, void *user)
@@ -364,6 +364,7 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
     static const struct informer_ops node_ops = {on_node, on_node_gone, on_synced, on_error};
     struct agent *a = NEW(struct agent);
+    loop_call_init(&a->push, on_push, a);
     AUTO_CHARS char *field = xasprintf("metadata.name=%s", o->node_name);
     const struct informer_options services = {
         .path = "/api/v1/services", .label_selector = SELECTOR, .lean = true};
@@ -399,7 +400,7 @@ void agent_free(struct agent *a)
     struct joined_service *s;
     if (!a)
         return;
-    loop_defer_cancel(kube_client_loop(a->client), on_push, a);
+    loop_call_cancel(&a->push);
     informer_free(a->services);
     informer_free(a->slices);
     informer_free(a->node);

@@ -1,6 +1,7 @@
 /* Chunked arena. Chunks double from 4 KiB to 64 KiB; a request larger than a chunk gets its own. */
 #include "base/arena.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 
@@ -20,12 +21,27 @@ struct arena_deferred {
 };
 
 struct arena {
-    struct arena_chunk *chunks;
+    _Alignas(16) struct arena_chunk *chunks;
     struct arena_deferred *deferred;
     size_t cap_bytes;
     size_t total_bytes; /* of chunks */
     size_t used_bytes;
+    bool lent; /* it and its last chunk are somebody else's memory */
 };
+
+struct arena *arena_new_in(void *memory, size_t n, size_t cap_bytes)
+{
+    static_assert(sizeof(struct arena) % 16 == 0, "the first chunk is aligned");
+    static_assert(ARENA_IN_MIN >= sizeof(struct arena) + sizeof(struct arena_chunk) + 16, "room");
+    ASSERT(n >= ARENA_IN_MIN && (uintptr_t)memory % 16 == 0);
+    struct arena *a = memory;
+    struct arena_chunk *c = (void *)(a + 1);
+    c->next = NULL;
+    c->size = n - sizeof(*a) - sizeof(*c);
+    c->used = 0;
+    *a = (struct arena){.chunks = c, .cap_bytes = cap_bytes, .total_bytes = c->size, .lent = true};
+    return a;
+}
 
 struct arena *arena_new(size_t cap_bytes)
 {
@@ -42,10 +58,12 @@ void arena_free(struct arena *a)
         d->fn(d->p);
     for (struct arena_chunk *c = a->chunks; c;) {
         struct arena_chunk *next = c->next;
-        free(c);
+        if (next || !a->lent)
+            free(c);
         c = next;
     }
-    free(a);
+    if (!a->lent)
+        free(a);
 }
 
 static struct arena_chunk *arena_chunk_add(struct arena *a, size_t need)
@@ -68,7 +86,7 @@ static struct arena_chunk *arena_chunk_add(struct arena *a, size_t need)
     return c;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+void *arena_alloc_raw(struct arena *a, size_t size)
 {
     ASSERT(a);
     if (size > SIZE_MAX / 2)
@@ -83,17 +101,25 @@ void *arena_alloc(struct arena *a, size_t size)
     void *p = c->bytes + c->used;
     c->used += need;
     a->used_bytes += need;
-    memset(p, 0, size);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *p = arena_alloc_raw(a, size);
+    if (p)
+        memset(p, 0, size);
     return p;
 }
 
 struct str arena_str(struct arena *a, struct str s)
 {
-    char *p = arena_alloc(a, s.n + 1);
+    char *p = arena_alloc_raw(a, s.n + 1);
     if (!p)
         return (struct str){NULL, 0};
     if (s.n)
         memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
     return (struct str){p, s.n};
 }
 

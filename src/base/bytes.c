@@ -1,21 +1,8 @@
 /* Shared bytes and the pool of blocks. Plain counters and a pool of the thread's own: nothing here
- * may travel to another thread. Under AddressSanitizer nothing is pooled, so that it sees what is
- * used after its end. */
+ * may travel to another thread. */
 #include "base/bytes.h"
 
 #include "base/assert.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-enum { POOL_MAX = 0 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-enum { POOL_MAX = 0 };
-#else
-enum { POOL_MAX = BYTES_POOL_BLOCKS };
-#endif
-#else
-enum { POOL_MAX = BYTES_POOL_BLOCKS };
-#endif
 
 static _Thread_local struct {
     struct bytes *free; /* linked through p */
@@ -80,7 +67,7 @@ void bytes_unref(struct bytes *b)
     ASSERT(b->refs > 0);
     if (--b->refs > 0)
         return;
-    if (!b->pooled || pool.n >= POOL_MAX) {
+    if (!b->pooled || MEM_POOLS_ARE_OFF || pool.n >= BYTES_POOL_BLOCKS) {
         free(b);
         return;
     }

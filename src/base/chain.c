@@ -30,7 +30,7 @@ static struct chain_slice *slice_new(struct bytes *block, char *p, size_t n)
 static void slice_free(struct chain_slice *s)
 {
     bytes_unref(s->block);
-    if (slices.n >= SLICES_KEPT) {
+    if (MEM_POOLS_ARE_OFF || slices.n >= SLICES_KEPT) {
         free(s);
         return;
     }

@@ -29,6 +29,18 @@ char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), retur
 void *try_malloc(size_t size) __attribute__((malloc, alloc_size(1))) NODISCARD;
 void *try_realloc(void *p, size_t size) __attribute__((alloc_size(2))) NODISCARD;
 
+/* Under AddressSanitizer nothing is kept for reuse, so that it sees what is used after its end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MEM_POOLS_ARE_OFF true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MEM_POOLS_ARE_OFF true
+#endif
+#endif
+#ifndef MEM_POOLS_ARE_OFF
+#define MEM_POOLS_ARE_OFF false
+#endif
+
 #define NEW(type) ((type *)xcalloc(1, sizeof(type)))
 
 /* AUTO(x) struct x *p: x_free(p) at the end of the scope. Needs DEFINE_AUTO(x) beside x_free's

@@ -112,7 +112,7 @@ static void on_data(struct conn *c, void *user)
             return;
         }
         on_frame(r, &f);
-        buf_consume(conn_in(c), used);
+        chain_consume(conn_in(c), used);
     }
     if (!r->done && conn_eof(c))
         finish(r, r->status.n
@@ -162,7 +162,8 @@ static void start_stdin(struct remote *r)
     bool waits = fstat(0, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(0));
     if (waits) {
         (void)fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
-        r->stdin_io = loop_io_add(r->loop, 0, on_stdin, r);
+        if (loop_io_add(r->loop, 0, on_stdin, r, &r->stdin_io) < 0)
+            r->stdin_io = NULL; /* read to its end, as a file is */
     }
     on_stdin(r->stdin_io, 0, r);
 }

@@ -155,8 +155,7 @@ static void read_connection(struct http_head *h, struct str value)
 }
 
 /* What a field says of the message itself. */
-static int read_meaning(struct http_head *h, const struct http_field *f, unsigned *hosts,
-                        struct err *reterr)
+static int read_meaning(struct http_head *h, const struct http_field *f, struct err *reterr)
 {
     struct str value = str_of(f->value, f->value_n);
     if (f->id == HTTP_NAME_CONTENT_LENGTH)
@@ -167,8 +166,11 @@ static int read_meaning(struct http_head *h, const struct http_field *f, unsigne
         read_connection(h, value);
     else if (f->id == HTTP_NAME_EXPECT)
         h->expect_continue = str_eq_nocase(value, STR("100-continue"));
-    else if (f->id == HTTP_NAME_HOST && ++*hosts > 1)
-        return err_set(reterr, -EBADMSG, NULL, "more than one Host");
+    else if (f->id == HTTP_NAME_HOST) {
+        if (h->has_host)
+            return err_set(reterr, -EBADMSG, NULL, "more than one Host");
+        h->has_host = true;
+    }
     return 0;
 }
 
@@ -193,14 +195,13 @@ static int read_field(struct cursor *c, struct http_field *f, struct err *reterr
 
 static int read_fields(struct cursor *c, struct http_head *h, struct err *reterr)
 {
-    unsigned hosts = 0;
     while (!SKIP(c, "\r\n")) {
         if (h->n == h->cap)
             return err_set(reterr, -E2BIG, NULL, "more than %u header fields", h->cap);
         struct http_field *f = &h->fields[h->n];
         int r = read_field(c, f, reterr);
         if (r == 0)
-            r = read_meaning(h, f, &hosts, reterr);
+            r = read_meaning(h, f, reterr);
         if (r < 0)
             return r;
         h->n++;
@@ -378,45 +379,85 @@ static char *put_fields(char *out, const struct http_head *h)
         out = put(out, run, (size_t)(run_end - run));
         out = put(out, "\r\n", 2);
     }
+    return out;
+}
+
+struct room {
+    char *begin;
+    struct bytes *own; /* of a head that no block holds */
+};
+
+static int room_take(struct room *r, struct chain *to, size_t n)
+{
+    size_t have;
+    *r = (struct room){0};
+    if (n <= BYTES_BLOCK) {
+        r->begin = chain_reserve(to, n, &have);
+        return 0;
+    }
+    r->own = bytes_try_new_room(n);
+    if (!r->own)
+        return -ENOMEM;
+    r->begin = r->own->p;
+    return 0;
+}
+
+static void room_give(struct room *r, struct chain *to, const char *end)
+{
+    size_t n = (size_t)(end - r->begin);
+    if (!r->own) {
+        chain_commit(to, n);
+        return;
+    }
+    r->own->n = n;
+    chain_add_bytes(to, r->own);
+    bytes_unref(r->own);
+}
+
+static char *put_rest(char *out, const struct http_head *h, struct str extra)
+{
+    out = put_fields(out, h);
+    if (extra.n)
+        out = put(out, extra.p, extra.n);
     return put(out, "\r\n", 2);
 }
 
-static void add_written(struct buf *b, const char *begin_, const char *end)
+int http1_write_fields(struct chain *to, const struct http_head *h)
 {
-    b->n += (size_t)(end - begin_);
+    struct room room;
+    int r = room_take(&room, to, fields_bytes(h));
+    if (r < 0)
+        return r;
+    room_give(&room, to, put_rest(room.begin, h, (struct str){NULL, 0}));
+    return 0;
 }
 
-void http1_write_fields(struct buf *b, const struct http_head *h)
-{
-    char *out = buf_reserve(b, fields_bytes(h));
-    if (out)
-        add_written(b, out, put_fields(out, h));
-}
-
-void http1_write_request(struct buf *b, const struct http_head *h)
+int http1_write_request(struct chain *to, const struct http_head *h, struct str extra)
 {
     static const char version[] = " HTTP/1.1\r\n";
-    char *begin_ =
-        buf_reserve(b, h->method.n + 1 + h->target.n + sizeof(version) + fields_bytes(h));
-    char *out = begin_;
+    struct room room;
     ASSERT(h->method.n && h->target.n);
-    if (!out)
-        return;
-    out = put(out, h->method.p, h->method.n);
+    int r = room_take(&room, to,
+                      h->method.n + 1 + h->target.n + sizeof(version) + extra.n + fields_bytes(h));
+    if (r < 0)
+        return r;
+    char *out = put(room.begin, h->method.p, h->method.n);
     *out++ = ' ';
     out = put(out, h->target.p, h->target.n);
     out = put(out, version, sizeof(version) - 1);
-    add_written(b, begin_, put_fields(out, h));
+    room_give(&room, to, put_rest(out, h, extra));
+    return 0;
 }
 
-void http1_write_response(struct buf *b, const struct http_head *h)
+int http1_write_response(struct chain *to, const struct http_head *h, struct str extra)
 {
-    char *begin_ = buf_reserve(b, sizeof("HTTP/1.1 200 \r\n") + h->reason.n + fields_bytes(h));
-    char *out = begin_;
+    struct room room;
     ASSERT(h->status >= 100 && h->status <= 999);
-    if (!out)
-        return;
-    out = put(out, "HTTP/1.1 ", 9);
+    int r =
+        room_take(&room, to, sizeof("HTTP/1.1 200 \r\n") + h->reason.n + extra.n + fields_bytes(h));
+    if (r < 0)
+        return r;
+    char *out = put(room.begin, "HTTP/1.1 ", 9);
     *out++ = (char)('0' + h->status / 100);
     *out++ = (char)('0' + h->status / 10 % 10);
     *out++ = (char)('0' + h->status % 10);
@@ -424,5 +465,6 @@ void http1_write_response(struct buf *b, const struct http_head *h)
     if (h->reason.n)
         out = put(out, h->reason.p, h->reason.n);
     out = put(out, "\r\n", 2);
-    add_written(b, begin_, put_fields(out, h));
+    room_give(&room, to, put_rest(out, h, extra));
+    return 0;
 }

@@ -3,7 +3,7 @@
  * readers could understand differently is refused. http1_head_length() of codec/http1.h finds where
  * a head ends. */
 
-#include "base/buf.h"
+#include "base/chain.h"
 #include "codec/http_head.h"
 
 /* A whole head with its empty line. h->fields and h->cap are the caller's; everything else is set.
@@ -16,8 +16,9 @@ int http1_read_response(struct str head, struct http_head *h, struct err *reterr
 int http1_read_trailers(struct str section, struct http_head *h, struct err *reterr) NODISCARD;
 
 /* Appends the head with its empty line, as HTTP/1.1. Names, values, method and target must have
- * been read by these functions or be our own: they are not looked at. */
-void http1_write_request(struct buf *b, const struct http_head *h);
-void http1_write_response(struct buf *b, const struct http_head *h);
+ * been read by these functions or be our own: they are not looked at. `extra` are whole lines with
+ * their CRLF that go behind the fields; empty: none. -ENOMEM: a head too large for memory. */
+int http1_write_request(struct chain *to, const struct http_head *h, struct str extra) NODISCARD;
+int http1_write_response(struct chain *to, const struct http_head *h, struct str extra) NODISCARD;
 /* The fields and the empty line: trailers. */
-void http1_write_fields(struct buf *b, const struct http_head *h);
+int http1_write_fields(struct chain *to, const struct http_head *h) NODISCARD;

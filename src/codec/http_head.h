@@ -20,6 +20,12 @@ struct http_field {
     uint16_t id;     /* enum http_name */
 };
 
+/* A field to be sent, by whoever writes a few of them by hand. */
+struct http_header {
+    struct str name;
+    struct str value;
+};
+
 struct http_head {
     struct http_field *fields; /* the caller's, with room for `cap` */
     uint16_t n;
@@ -37,6 +43,7 @@ struct http_head {
     bool close;           /* the connection ends behind this message */
     bool upgrade;         /* Connection names it */
     bool expect_continue; /* 100-continue */
+    bool has_host;
 };
 
 /* The first field of that name; NULL: none. */
@@ -51,3 +58,16 @@ static inline struct str http_field_value(const struct http_field *f)
 unsigned http_head_remove(struct http_head *h, enum http_name id);
 /* Borrows the value. -E2BIG: no room. */
 int http_head_add(struct http_head *h, enum http_name id, struct str value) NODISCARD;
+/* The same with any name, whose number is looked up. Borrows both. -EBADMSG: not what a field may
+ * be (RFC 9110 section 5). */
+int http_head_add_text(struct http_head *h, struct str name, struct str value) NODISCARD;
+
+/* Names and values, without what was taken out; how many there are, at most `max`. */
+size_t http_head_list(const struct http_head *h, struct http_header *ret, size_t max);
+
+/* "GET" etc.: a token (RFC 9110 section 5.6.2). */
+bool http_is_token(struct str s);
+/* A value that may be written: no CR, LF, NUL or other controls but TAB. */
+bool http_is_value(struct str s);
+/* Is token (case-insensitive) a member of the comma-separated value? */
+bool http_has_token(struct str value, const char *token);

@@ -20,11 +20,14 @@ static bool opcode_is_known(unsigned opcode)
     return opcode <= WEBSOCKET_BINARY || (opcode >= WEBSOCKET_CLOSE && opcode <= WEBSOCKET_PONG);
 }
 
-int websocket_frame_read(struct buf *in, bool from_client, struct websocket_frame *ret,
+enum { HEAD_MAX = 14 };
+
+int websocket_frame_read(struct chain *in, bool from_client, struct websocket_frame *ret,
                          size_t *ret_consumed)
 {
-    unsigned char *p = (unsigned char *)in->p;
+    unsigned char p[HEAD_MAX];
     size_t head = 2;
+    chain_copy(in, p, MIN(in->n, (size_t)HEAD_MAX));
     if (in->n < 2)
         return 0;
     unsigned opcode = p[0] & 0x0f;
@@ -44,12 +47,16 @@ int websocket_frame_read(struct buf *in, bool from_client, struct websocket_fram
         return -E2BIG;
     if (in->n < head + n)
         return 0;
+    struct str whole = chain_linear(in, head + (size_t)n);
+    if (!whole.p)
+        return -ENOMEM;
+    char *payload = in->first->p + head;
     const unsigned char *mask = p + head - 4;
     for (uint64_t i = 0; masked && i < n; i++)
-        p[head + i] ^= mask[i % 4];
+        payload[i] = (char)(payload[i] ^ mask[i % 4]);
     ret->opcode = (enum websocket_opcode)opcode;
     ret->final = p[0] & 0x80;
-    ret->payload = str_of(p + head, (size_t)n);
+    ret->payload = str_of(payload, (size_t)n);
     *ret_consumed = head + (size_t)n;
     return 1;
 }

@@ -3,7 +3,7 @@
  * are at most 125 bytes and not fragmented; clients mask, servers do not: what breaks that is
  * refused. */
 
-#include "base/buf.h"
+#include "base/chain.h"
 
 enum websocket_opcode {
     WEBSOCKET_CONTINUATION = 0,
@@ -25,8 +25,8 @@ struct websocket_frame {
 /* Takes the next frame from the front of *in (unmasking it there); the payload is good until in
  * changes. from_client says which side we read. 1 = *ret is set and *ret_consumed bytes belong to
  * it, 0 = more bytes are needed, -EBADMSG = a protocol error, -E2BIG = a frame over
- * WEBSOCKET_FRAME_BYTES_MAX. */
-int websocket_frame_read(struct buf *in, bool from_client, struct websocket_frame *ret,
+ * WEBSOCKET_FRAME_BYTES_MAX; -ENOMEM. */
+int websocket_frame_read(struct chain *in, bool from_client, struct websocket_frame *ret,
                          size_t *ret_consumed) NODISCARD;
 
 /* Appends a whole (final) frame. masked: we are the client. */

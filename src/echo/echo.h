@@ -54,6 +54,7 @@ struct echo_options {
 
 struct echo {
     struct loop *loop;
+    struct loop_call ending;   /* asked to leave */
     struct resolver *resolver; /* NULL until a mode asks others */
     const struct echo_options *options;
     VEC(struct http_server *) servers;

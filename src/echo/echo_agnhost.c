@@ -88,7 +88,8 @@ static void leave(struct echo *e, struct http_exchange *x, struct str argument)
         return;
     }
     echo_reply_text(e, x, 200, "");
-    loop_defer(e->loop, end, e);
+    loop_call_init(&e->ending, end, e);
+    loop_defer(e->loop, &e->ending);
 }
 
 static void redirect(struct echo *e, struct http_exchange *x, struct str argument)

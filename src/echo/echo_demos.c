@@ -25,8 +25,8 @@ static const char *env_or(const char *name, const char *otherwise)
 /* "GET /path?query HTTP/1.1" and the headers. */
 static void add_request(struct buf *b, struct http_exchange *x, const char *newline)
 {
-    const struct http_header *headers;
-    size_t n = http_exchange_headers(x, &headers);
+    struct http_header headers[HTTP_FIELDS_MAX];
+    size_t n = http_head_list(http_exchange_head(x), headers, HTTP_FIELDS_MAX);
     struct str query = http_exchange_query(x);
     buf_addf(b, STR_FMT " " STR_FMT "%s" STR_FMT " HTTP/1.1%s", STR_ARG(http_exchange_method(x)),
              STR_ARG(http_exchange_path(x)), query.n ? "?" : "", STR_ARG(query), newline);

@@ -20,6 +20,7 @@ struct asked {
 };
 
 struct gathering {
+    struct loop_call finish;
     struct echo *echo;
     struct http_exchange *x;
     struct echo_part parts[ECHO_PARTS_MAX];
@@ -39,7 +40,7 @@ static void gone(struct http_exchange *x, void *user)
 {
     (void)x;
     struct gathering *g = user;
-    loop_defer_cancel(g->echo->loop, finish, g);
+    loop_call_cancel(&g->finish);
     for (size_t i = 0; i < g->n; i++) {
         if (g->asked[i].call)
             http_call_cancel(g->asked[i].call);
@@ -52,7 +53,7 @@ static void gone(struct http_exchange *x, void *user)
 static void part_over(struct gathering *g)
 {
     if (--g->open == 0)
-        loop_defer(g->echo->loop, finish, g);
+        loop_defer(g->echo->loop, &g->finish);
 }
 
 static void on_done(struct http_call *call, int code, const char *text, void *user)
@@ -103,15 +104,20 @@ static void ask(struct gathering *g, size_t i, const struct http_header *headers
 void echo_gather(struct echo *e, struct http_exchange *x, const struct echo_part *parts, size_t n,
                  struct str argument, echo_gathered_fn *done)
 {
-    const struct http_header *all;
+    struct http_header all[HTTP_FIELDS_MAX];
     struct http_header passed[PASSED_MAX];
-    size_t n_all = http_exchange_headers(x, &all), n_passed = 0;
+    size_t n_all = http_head_list(http_exchange_head(x), all, HTTP_FIELDS_MAX), n_passed = 0;
     ASSERT(n > 0 && n <= ECHO_PARTS_MAX);
     if (!e->resolver && resolver_new(e->loop, &e->resolver, NULL) < 0)
         log_warn("no resolver: others are not asked");
     struct gathering *g = NEW(struct gathering);
-    *g = (struct gathering){
-        .echo = e, .x = x, .n = n, .open = n, .argument = argument, .done = done};
+    *g = (struct gathering){.finish = {.fn = finish, .user = g},
+                            .echo = e,
+                            .x = x,
+                            .n = n,
+                            .open = n,
+                            .argument = argument,
+                            .done = done};
     for (size_t i = 0; i < n_all && n_passed < PASSED_MAX; i++)
         if (is_passed_on(all[i].name))
             passed[n_passed++] = all[i];

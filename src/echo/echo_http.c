@@ -52,8 +52,8 @@ json_t *echo_text_json(struct str s)
 
 json_t *echo_headers_json(struct http_exchange *x)
 {
-    const struct http_header *headers;
-    size_t n = http_exchange_headers(x, &headers);
+    struct http_header headers[HTTP_FIELDS_MAX];
+    size_t n = http_head_list(http_exchange_head(x), headers, HTTP_FIELDS_MAX);
     json_t *j = json_object();
     for (size_t i = 0; i < n; i++) {
         AUTO_CHARS char *name = str_dup(headers[i].name);

@@ -40,9 +40,11 @@ static void stream_free(struct echo_stream *s)
 static bool stream_begin(struct echo_stream *s)
 {
     static const char ask[] = "name\n";
-    struct buf *in = conn_in(s->conn);
+    struct chain *in = conn_in(s->conn);
+    char begin[sizeof(ask)];
     size_t n = MIN(in->n, sizeof(ask) - 1);
-    bool same = memcmp(in->p ? in->p : "", ask, n) == 0;
+    chain_copy(in, begin, n);
+    bool same = memcmp(begin, ask, n) == 0;
     if (same && n < sizeof(ask) - 1 && !conn_eof(s->conn))
         return false;
     s->begun = true;
@@ -50,20 +52,16 @@ static bool stream_begin(struct echo_stream *s)
         return true;
     conn_write(s->conn, str_from(s->echo->options->name));
     conn_write(s->conn, STR("\n"));
-    buf_consume(in, n);
+    chain_consume(in, n);
     return true;
 }
 
 static void stream_data(struct conn *c, void *user)
 {
     struct echo_stream *s = user;
-    struct buf *in = conn_in(c);
     if (!s->begun && !stream_begin(s))
         return;
-    if (in->n) {
-        conn_write(c, buf_str(in));
-        buf_consume(in, in->n);
-    }
+    conn_write_chain(c, conn_in(c));
     if (conn_eof(c))
         conn_close_after_flush(c);
     else if (conn_queued(c) > ECHO_QUEUE_MAX)
@@ -118,7 +116,7 @@ int echo_tcp_start(struct echo *e, struct err *reterr)
     struct ip any = listener_any();
     for (size_t i = 0; i < e->options->tcp.n; i++) {
         struct listener *l;
-        int r = listener_new(e->loop, &any, e->options->tcp.v[i], on_stream, e, &l, reterr);
+        int r = listener_new(e->loop, &any, e->options->tcp.v[i], NULL, on_stream, e, &l, reterr);
         if (r < 0)
             return r;
         vec_push(&e->listeners, l);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/time.h"
+#include "codec/http_status.h"
 #include "kube/config.h"
 
 enum {
@@ -179,7 +180,7 @@ static void on_call_done(struct http_call *http, int code, const char *text, voi
         const char *reason = json_at_str(object, "reason");
         const char *message = json_at_str(object, "message");
         r.reason = reason ? reason : "";
-        r.message = message ? message : http_status_text(r.status);
+        r.message = message ? message : http_status_text((unsigned)r.status).p;
     }
     call_finish(call, &r);
 }

@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "base/vec.h"
+#include "codec/http_status.h"
 #include "codec/json_items.h"
 #include "codec/url.h"
 
@@ -268,7 +269,7 @@ static void http_trouble(struct informer *i, int code, const char *text)
         if (i->error_body.n && json_parse(buf_str(&i->error_body), 0, NULL, &status, NULL) == 0)
             message = json_at_str(status, "message");
         snprintf(words, sizeof(words), "%s: HTTP %d: %s", i->path, i->status,
-                 message ? message : http_status_text(i->status));
+                 message ? message : http_status_text((unsigned)i->status).p);
         /* 410: expired. 504: "too large resource version", a server restored from an older state.
          * Any other refusal of this version is settled by a list too; a server that is
          * overloaded or starting is not asked for one. */

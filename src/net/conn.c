@@ -1,30 +1,29 @@
-/* Byte-stream connections: TCP or TLS over one fd, an outgoing queue of shared segments,
+/* Byte-stream connections: TCP or TLS over one fd, chains of pooled blocks both ways,
  * edge-triggered reading.
  *
- * Owns fd, TLS session, the input buffer and the queue. A conn is freed at the end of the turn in
- * which it ended, so a callback may end it while its caller is still on the stack: every step after
- * a callback checks `over`. Idle connections hold no buffers: input is read into one scratch buffer
- * of the thread and copied only if there is some. */
+ * Owns fd, TLS session and both chains. A conn is freed at the end of the turn in which it ended,
+ * so a callback may end it while its caller is still on the stack: every step after a callback
+ * checks `over`. Idle connections hold no blocks. A read that did not fill its room has emptied the
+ * socket, so nobody asks again before the next event, unless the peer's end was announced with this
+ * one. A turn reads at most CONN_TURN_BYTES from one connection, so that a fast peer does not
+ * starve the others. */
 #include "net/conn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
-#include "base/vec.h"
-#include "net/tls_priv.h"
+#include "base/assert.h"
 
 enum {
     CONN_IN_DEFAULT = 256 * 1024,
-    CONN_SCRATCH = 64 * 1024,
-    CONN_TLS_GATHER = 16 * 1024,
+    CONN_READ_MIN = 2048,           /* less room than this asks for a new block */
+    CONN_TURN_BYTES = 256 * 1024,   /* read from one connection in one turn */
+    CONN_RECORDS_BYTES = 64 * 1024, /* encrypted ahead of the socket */
     CONN_IOV = 64,
 };
 
@@ -34,67 +33,59 @@ enum conn_state {
     CONN_OPEN,
 };
 
-struct segment {
-    struct bytes *shared; /* one of the two */
-    struct buf own;
-    size_t sent;
+/* What TLS puts between the socket and the two plain chains. */
+struct conn_tls {
+    struct tls_session *session;
+    struct tls_context *context;
+    struct chain in;
+    struct chain out;
 };
 
 struct conn {
     struct loop *loop;
     struct loop_io *io;
-    int fd;
-    enum conn_state state;
-    SSL *ssl;
-    struct tls_context *tls;
     const struct conn_ops *ops;
     void *user;
-    struct buf in;
+    struct conn_tls *tls; /* NULL: plain */
+    struct chain in;
+    struct chain out;
     size_t in_max;
-    VEC(struct segment) out;
-    size_t out_first; /* segments before this one are sent */
-    size_t queued;
-    bool above_low; /* on_drain is due */
-    bool readable;  /* edge seen, EAGAIN not yet */
-    bool paused;
-    bool eof;
-    bool eof_told;
-    bool finish; /* half-close when the queue is empty */
-    bool close_when_flushed;
-    bool over; /* nothing but freeing is left */
-    bool pump_queued;
-    bool close_queued;
+    int fd;
+    uint8_t state;
+    bool drain_due : 1;
+    bool readable : 1; /* the socket may hold bytes */
+    bool hangup : 1;   /* the peer's end was announced: read until it comes */
+    bool paused : 1;
+    bool retell : 1; /* on_data is due for bytes that are there */
+    bool socket_eof : 1;
+    bool eof : 1;
+    bool eof_told : 1;
+    bool truncated : 1;
+    bool finish : 1; /* half-close when the queue is empty */
+    bool close_when_flushed : 1;
+    bool over : 1; /* nothing but freeing is left */
+    struct loop_call pump;
+    struct loop_call ending; /* tells the owner, or frees */
+    int send_error;          /* nothing can be sent; what was received is read to its end first */
     int close_code;
-    char close_text[160];
+    char *close_text;
 };
 
-static void conn_pump(void *user);
-
-static size_t segment_left(const struct segment *s)
-{
-    return (s->shared ? s->shared->n : s->own.n) - s->sent;
-}
-
-static const char *segment_at(const struct segment *s)
-{
-    return (s->shared ? s->shared->p : s->own.p) + s->sent;
-}
-
-static void segment_done(struct segment *s)
-{
-    bytes_unref(s->shared);
-    buf_done(&s->own);
-}
+/* ---- ends ---- */
 
 static void conn_free_memory(void *user)
 {
     struct conn *c = user;
-    buf_done(&c->in);
-    for (size_t i = c->out_first; i < c->out.n; i++)
-        segment_done(&c->out.v[i]);
-    vec_done(&c->out);
-    SSL_free(c->ssl);
-    tls_context_unref(c->tls);
+    chain_done(&c->in);
+    chain_done(&c->out);
+    if (c->tls) {
+        tls_session_free(c->tls->session);
+        tls_context_unref(c->tls->context);
+        chain_done(&c->tls->in);
+        chain_done(&c->tls->out);
+        free(c->tls);
+    }
+    free(c->close_text);
     free(c);
 }
 
@@ -103,9 +94,7 @@ static void conn_end(struct conn *c)
     c->over = true;
     loop_io_remove(c->io);
     c->io = NULL;
-    if (c->pump_queued)
-        loop_defer_cancel(c->loop, conn_pump, c);
-    c->pump_queued = false;
+    loop_call_cancel(&c->pump);
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
@@ -114,8 +103,7 @@ static void conn_end(struct conn *c)
 static void conn_tell_closed(void *user)
 {
     struct conn *c = user;
-    c->close_queued = false;
-    c->ops->on_close(c, c->close_code, c->close_text, c->user);
+    c->ops->on_close(c, c->close_code, c->close_text ? c->close_text : "", c->user);
     conn_free_memory(c);
 }
 
@@ -126,142 +114,115 @@ static void conn_fail(struct conn *c, int code, const char *text)
         return;
     conn_end(c);
     c->close_code = code;
-    snprintf(c->close_text, sizeof(c->close_text), "%s", text ? text : "");
-    c->close_queued = true;
-    loop_defer(c->loop, conn_tell_closed, c);
+    c->close_text = str_empty(text) ? NULL : xstrdup(text);
+    loop_call_init(&c->ending, conn_tell_closed, c);
+    loop_defer(c->loop, &c->ending);
+}
+
+static ssize_t send_chain(struct conn *c, struct chain *out);
+
+static void send_goodbye(struct conn *c)
+{
+    if (!c->tls || c->state != CONN_OPEN)
+        return;
+    tls_session_shutdown(c->tls->session);
+    if (c->tls->out.n)
+        IGNORE_RESULT(send_chain(c, &c->tls->out)); /* as far as it goes: it is over */
 }
 
 void conn_free(struct conn *c)
 {
     if (!c)
         return;
-    if (c->close_queued) {
-        loop_defer_cancel(c->loop, conn_tell_closed, c);
-        c->close_queued = false;
-        loop_defer(c->loop, conn_free_memory, c);
+    if (c->over && !loop_call_is_queued(&c->ending))
+        return; /* inside on_close, or freed before: the memory goes with the turn */
+    if (!c->over) {
+        send_goodbye(c);
+        conn_end(c);
     }
-    if (c->over)
-        return; /* inside on_close: freed by the caller */
-    if (c->ssl && c->state == CONN_OPEN)
-        (void)SSL_shutdown(c->ssl);
-    conn_end(c);
-    loop_defer(c->loop, conn_free_memory, c);
+    loop_call_cancel(&c->ending);
+    loop_call_init(&c->ending, conn_free_memory, c);
+    loop_defer(c->loop, &c->ending);
 }
 
-static void conn_wake(struct conn *c)
+void conn_reset(struct conn *c)
 {
-    if (!c->over && !c->pump_queued) {
-        c->pump_queued = true;
-        loop_defer(c->loop, conn_pump, c);
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    if (!c->over) {
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        conn_end(c);
+        loop_call_init(&c->ending, conn_free_memory, c);
+        loop_defer(c->loop, &c->ending);
+    } else {
+        conn_free(c);
     }
 }
 
-/* ---- transport: plain or TLS; -EAGAIN when it must wait ---- */
-
-static ssize_t tls_result(struct conn *c, int r)
+void conn_wake(struct conn *c)
 {
-    int why = SSL_get_error(c->ssl, r);
-    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
-        return -EAGAIN;
-    if (why == SSL_ERROR_ZERO_RETURN)
-        return 0;
-    if (why == SSL_ERROR_SYSCALL)
-        return errno ? -errno : -ECONNRESET;
-    snprintf(c->close_text, sizeof(c->close_text), "%s", tls_error_text());
-    return -EPROTO;
+    if (!c->over)
+        loop_defer(c->loop, &c->pump);
 }
 
-static ssize_t transport_read(struct conn *c, char *p, size_t n)
+/* ---- sending ---- */
+
+/* Sends what the socket takes; 0: all of it is gone; -EAGAIN: it is full. */
+static ssize_t send_chain(struct conn *c, struct chain *out)
 {
-    if (c->ssl) {
-        ERR_clear_error();
-        errno = 0;
-        int r = SSL_read(c->ssl, p, (int)n);
-        return r > 0 ? r : tls_result(c, r);
+    while (out->n) {
+        struct iovec iov[CONN_IOV];
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = chain_iovecs(out, iov, CONN_IOV)};
+        ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        chain_consume(out, (size_t)n);
     }
-    ssize_t r = recv(c->fd, p, n, 0);
-    return r >= 0 ? r : -errno;
+    return 0;
 }
 
-static ssize_t tls_write(struct conn *c)
+static ssize_t send_tls(struct conn *c)
 {
-    char gathered[CONN_TLS_GATHER];
-    struct segment *first = &c->out.v[c->out_first];
-    const char *p = segment_at(first);
-    size_t n = segment_left(first);
-    if (n < sizeof(gathered) && c->out_first + 1 < c->out.n) {
-        n = 0;
-        for (size_t i = c->out_first; i < c->out.n && n < sizeof(gathered); i++) {
-            size_t take = MIN(segment_left(&c->out.v[i]), sizeof(gathered) - n);
-            memcpy(gathered + n, segment_at(&c->out.v[i]), take);
-            n += take;
+    struct conn_tls *t = c->tls;
+    do {
+        while (c->out.n && t->out.n < CONN_RECORDS_BYTES) {
+            ssize_t n = tls_session_write(t->session, &c->out);
+            if (n <= 0)
+                return n ? n : -EPROTO;
         }
-        p = gathered;
-    }
-    ERR_clear_error();
-    errno = 0;
-    int r = SSL_write(c->ssl, p, (int)MIN(n, (size_t)1 << 20));
-    return r > 0 ? r : tls_result(c, r);
-}
-
-static ssize_t plain_write(struct conn *c)
-{
-    struct iovec iov[CONN_IOV];
-    int n = 0;
-    for (size_t i = c->out_first; i < c->out.n && n < CONN_IOV; i++, n++) {
-        iov[n].iov_base = (void *)(uintptr_t)segment_at(&c->out.v[i]);
-        iov[n].iov_len = segment_left(&c->out.v[i]);
-    }
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-    ssize_t r = sendmsg(c->fd, &m, MSG_NOSIGNAL);
-    return r >= 0 ? r : -errno;
-}
-
-/* ---- pumps ---- */
-
-static void out_advance(struct conn *c, size_t n)
-{
-    c->queued -= n;
-    while (n) {
-        struct segment *s = &c->out.v[c->out_first];
-        size_t take = MIN(n, segment_left(s));
-        s->sent += take;
-        n -= take;
-        if (segment_left(s) == 0) {
-            segment_done(s);
-            c->out_first++;
-        }
-    }
-    if (c->out_first == c->out.n) {
-        vec_done(&c->out);
-        c->out_first = 0;
-    } else if (c->out_first >= 64) {
-        memmove(c->out.v, c->out.v + c->out_first, (c->out.n - c->out_first) * sizeof(*c->out.v));
-        c->out.n -= c->out_first;
-        c->out_first = 0;
-    }
+        ssize_t r = send_chain(c, &t->out);
+        if (r < 0)
+            return r;
+    } while (c->out.n);
+    return 0;
 }
 
 static void conn_pump_out(struct conn *c)
 {
-    while (c->queued) {
-        ssize_t n = c->ssl ? tls_write(c) : plain_write(c);
-        if (n == -EAGAIN || n == -EINTR)
-            return;
-        if (n <= 0) {
-            conn_fail(c, n ? (int)n : -ECONNRESET, n ? strerror((int)-n) : "closed while writing");
-            return;
-        }
-        out_advance(c, (size_t)n);
+    ssize_t r = c->tls ? send_tls(c) : send_chain(c, &c->out);
+    if (r == -EAGAIN)
+        return;
+    if (r == -EPROTO && c->tls) {
+        conn_fail(c, (int)r, tls_session_error(c->tls->session));
+        return;
+    }
+    if (r < 0) {
+        /* A server that refuses a long request answers and resets: the answer is still there. */
+        c->send_error = (int)r;
+        chain_done(&c->out);
+        if (c->tls)
+            chain_done(&c->tls->out);
+        c->readable = c->hangup = true;
+        return;
     }
     if (c->close_when_flushed) {
-        if (c->ssl)
-            (void)SSL_shutdown(c->ssl);
+        send_goodbye(c);
         conn_fail(c, 0, "closed");
     } else if (c->finish) {
         c->finish = false;
-        if (c->ssl)
-            (void)SSL_shutdown(c->ssl);
+        if (c->tls)
+            send_goodbye(c);
         else
             shutdown(c->fd, SHUT_WR);
     }
@@ -269,94 +230,150 @@ static void conn_pump_out(struct conn *c)
 
 static void conn_tell_drain(struct conn *c)
 {
-    if (!c->over && c->above_low && c->queued == 0) {
-        c->above_low = false;
-        if (c->ops->on_drain)
-            c->ops->on_drain(c, c->user);
+    if (c->over || !c->drain_due || conn_queued(c))
+        return;
+    c->drain_due = false;
+    if (c->ops->on_drain)
+        c->ops->on_drain(c, c->user);
+}
+
+/* ---- receiving ---- */
+
+/* One recv of at most `max` bytes. False: nothing more for now, or the connection is over. */
+static bool receive(struct conn *c, struct chain *to, size_t max)
+{
+    size_t room;
+    char *p = chain_reserve(to, CONN_READ_MIN, &room);
+    room = MIN(room, max);
+    ssize_t n = recv(c->fd, p, room, 0);
+    int code = n < 0 ? errno : 0;
+    chain_commit(to, n > 0 ? (size_t)n : 0);
+    if (n > 0) {
+        c->readable = (size_t)n == room || c->hangup;
+        return true;
+    }
+    if (n == 0) {
+        c->socket_eof = true;
+        return true;
+    }
+    if (code == EINTR)
+        return true;
+    c->readable = false;
+    if (code != EAGAIN)
+        conn_fail(c, -code, strerror(code));
+    return false;
+}
+
+static bool pull_plain(struct conn *c)
+{
+    if (!c->readable || !receive(c, &c->in, c->in_max - c->in.n))
+        return false;
+    c->eof = c->socket_eof;
+    return true;
+}
+
+static bool pull_tls(struct conn *c)
+{
+    struct conn_tls *t = c->tls;
+    for (;;) {
+        size_t queued = t->out.n;
+        ssize_t n = tls_session_read(t->session, &c->in, c->in_max - c->in.n);
+        if (t->out.n > queued)
+            conn_wake(c); /* the session has something to say */
+        if (n > 0)
+            return true;
+        if (n == 0 || (n == -EAGAIN && c->socket_eof)) {
+            c->truncated = n != 0;
+            c->eof = true;
+            return true;
+        }
+        if (n != -EAGAIN) {
+            IGNORE_RESULT(send_chain(c, &t->out)); /* the alert, as far as it goes */
+            conn_fail(c, (int)n, tls_session_error(t->session));
+            return false;
+        }
+        if (!c->readable || !receive(c, &t->in, BYTES_BLOCK))
+            return false;
     }
 }
 
-/* Reads one scratch-full; true if there may be more. */
-static bool conn_read_once(struct conn *c)
+static void conn_tell_data(struct conn *c)
 {
-    static _Thread_local char scratch[CONN_SCRATCH];
-    ssize_t n = transport_read(c, scratch, MIN(sizeof(scratch), c->in_max - c->in.n));
-    if (n == -EINTR)
-        return true;
-    if (n == -EAGAIN) {
-        c->readable = false;
-        return false;
-    }
-    if (n < 0) {
-        conn_fail(c, (int)n, n == -EPROTO && c->close_text[0] ? c->close_text : strerror((int)-n));
-        return false;
-    }
-    if (n == 0) {
-        c->eof = true;
-        return false;
-    }
-    buf_add(&c->in, scratch, (size_t)n);
-    if (c->in.failed)
-        conn_fail(c, -ENOMEM, "no memory for input");
-    return !c->over;
+    c->retell = false;
+    c->eof_told = c->eof;
+    c->ops->on_data(c, c->user);
 }
 
 static void conn_pump_in(struct conn *c)
 {
-    while (!c->over && c->readable && !c->paused && !c->eof && c->in.n < c->in_max) {
-        if (!conn_read_once(c))
-            break;
-        c->ops->on_data(c, c->user);
-        if (c->over)
+    size_t turn = 0;
+    if (c->retell && !c->paused)
+        conn_tell_data(c);
+    while (!c->over && !c->paused && !c->eof && c->in.n < c->in_max) {
+        size_t before = c->in.n;
+        if (turn >= CONN_TURN_BYTES) {
+            loop_defer_next(c->loop, &c->pump);
             return;
-        if (c->in.n == 0)
-            buf_done(&c->in);
+        }
+        if (!(c->tls ? pull_tls(c) : pull_plain(c)))
+            return;
+        turn += c->in.n - before;
+        if (c->in.n > before)
+            conn_tell_data(c);
     }
-    if (!c->over && c->eof && !c->eof_told && !c->paused) {
-        c->eof_told = true;
-        c->ops->on_data(c, c->user);
-    }
+    if (!c->over && c->eof && !c->eof_told && !c->paused)
+        conn_tell_data(c);
+}
+
+/* ---- opening ---- */
+
+static void conn_opened(struct conn *c)
+{
+    c->state = CONN_OPEN;
+    if (c->ops->on_open)
+        c->ops->on_open(c, c->user);
 }
 
 static void conn_connected(struct conn *c)
 {
     int error = 0;
     socklen_t len = sizeof(error);
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error) {
-        conn_fail(c, error ? -error : -errno, strerror(error ? error : errno));
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (error) {
+        conn_fail(c, -error, strerror(error));
         return;
     }
-    c->state = c->ssl ? CONN_HANDSHAKE : CONN_OPEN;
-    if (c->state == CONN_OPEN && c->ops->on_open)
-        c->ops->on_open(c, c->user);
+    c->state = CONN_HANDSHAKE;
+    if (!c->tls)
+        conn_opened(c);
 }
 
 static void conn_handshake(struct conn *c)
 {
-    ERR_clear_error();
-    errno = 0;
-    int r = SSL_do_handshake(c->ssl);
-    if (r == 1) {
-        c->state = CONN_OPEN;
-        c->readable = true; /* bytes may wait inside the session */
-        if (c->ops->on_open)
-            c->ops->on_open(c, c->user);
-        return;
+    struct conn_tls *t = c->tls;
+    for (;;) {
+        int r = tls_session_handshake(t->session);
+        ssize_t sent = send_chain(c, &t->out);
+        if (r == 0) {
+            conn_opened(c);
+            return;
+        }
+        if (r != -EAGAIN) {
+            conn_fail(c, r, tls_session_error(t->session));
+            return;
+        }
+        if (sent < 0 && sent != -EAGAIN) {
+            conn_fail(c, (int)sent, strerror((int)-sent));
+            return;
+        }
+        if (c->socket_eof) {
+            conn_fail(c, -ECONNRESET, "TLS handshake: closed by the peer");
+            return;
+        }
+        if (!c->readable || !receive(c, &t->in, BYTES_BLOCK))
+            return;
     }
-    long verify = SSL_get_verify_result(c->ssl);
-    ssize_t why = tls_result(c, r);
-    if (why == -EAGAIN)
-        return;
-    char text[160];
-    if (verify != X509_V_OK)
-        snprintf(text, sizeof(text), "TLS: certificate of the peer: %s",
-                 X509_verify_cert_error_string(verify));
-    else
-        snprintf(text, sizeof(text), "TLS handshake: %s",
-                 why == -EPROTO ? c->close_text
-                 : why          ? strerror((int)-why)
-                                : "closed by the peer");
-    conn_fail(c, why ? (int)why : -ECONNRESET, text);
 }
 
 static void conn_run(struct conn *c)
@@ -365,42 +382,56 @@ static void conn_run(struct conn *c)
         conn_handshake(c);
     if (c->over || c->state != CONN_OPEN)
         return;
-    conn_pump_out(c);
-    conn_pump_in(c);
-    if (!c->over && c->queued)
+    if (conn_queued(c) || c->finish || c->close_when_flushed)
         conn_pump_out(c);
+    if (!c->over)
+        conn_pump_in(c);
+    if (c->send_error && !c->over && !c->paused && (c->eof || !c->readable))
+        conn_fail(c, c->send_error, strerror(-c->send_error));
     conn_tell_drain(c);
 }
 
 static void conn_pump(void *user)
 {
-    struct conn *c = user;
-    c->pump_queued = false;
-    conn_run(c);
+    conn_run(user);
 }
 
 static void on_conn_event(struct loop_io *io, uint32_t events, void *user)
 {
     struct conn *c = user;
     (void)io;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        c->readable = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        c->hangup = true;
     if (c->state == CONN_CONNECTING) {
         if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
             return;
         conn_connected(c);
     }
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        c->readable = true;
     conn_run(c);
 }
 
 /* ---- making ---- */
 
+static void set_options(int fd)
+{
+    int on = 1, idle_s = 20, interval_s = 5, probes = 4;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+        return; /* a Unix socket */
+    /* A peer that vanishes without a word (a killed namespace) is noticed within about 40 s. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
 static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *o,
                              const struct conn_ops *ops, void *user)
 {
     static const struct conn_options none;
+    static const struct tls_session_options no_tls_options;
     struct conn *c = NEW(struct conn);
-    int on = 1, idle_s = 20, interval_s = 5, probes = 4;
     o = o ? o : &none;
     ASSERT(ops->on_data && ops->on_close);
     c->loop = l;
@@ -408,31 +439,42 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
     c->ops = ops;
     c->user = user;
     c->in_max = o->in_bytes_max ? o->in_bytes_max : CONN_IN_DEFAULT;
+    loop_call_init(&c->pump, conn_pump, c);
     if (fd < 0)
         return c;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-                     sizeof(on)); /* fails on Unix sockets, as it may */
-    /* A peer that vanishes without a word (a killed namespace) is noticed within about 40 s. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    set_options(fd);
     if (o->tls) {
-        c->tls = tls_context_ref(o->tls);
-        c->ssl = tls_session_new(o->tls, fd, o->server_name);
-        ASSERT(c->ssl);
+        struct conn_tls *t = NEW(struct conn_tls);
+        t->context = tls_context_ref(o->tls);
+        t->session = tls_session_new(o->tls, o->tls_options ? o->tls_options : &no_tls_options);
+        c->tls = t;
+        if (t->session)
+            tls_session_set_wires(t->session, &t->in, &t->out);
+        else
+            conn_fail(c, -ENOMEM, "TLS: no memory for a session");
     }
     return c;
+}
+
+static void conn_watch(struct conn *c)
+{
+    int r = c->over ? 0 : loop_io_add(c->loop, c->fd, on_conn_event, c, &c->io);
+    if (r < 0)
+        conn_fail(c, r, strerror(-r));
 }
 
 struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options *o,
                                const struct conn_ops *ops, void *user)
 {
     ASSERT(fd >= 0);
-    (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    int flags = fcntl(fd, F_GETFL);
+    if (!(flags & O_NONBLOCK))
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     struct conn *c = conn_new(l, fd, o, ops, user);
-    c->state = c->ssl ? CONN_HANDSHAKE : CONN_OPEN;
-    c->io = loop_io_add(l, fd, on_conn_event, c);
+    c->state = c->tls ? CONN_HANDSHAKE : CONN_OPEN;
+    conn_watch(c);
+    if (c->tls)
+        conn_wake(c); /* a client speaks first */
     return c;
 }
 
@@ -450,22 +492,30 @@ struct conn *conn_connect(struct loop *l, const struct sockaddr_storage *to, soc
     if (fd < 0)
         conn_fail(c, code, strerror(-code));
     else
-        c->io = loop_io_add(l, fd, on_conn_event, c);
+        conn_watch(c);
     return c;
 }
 
+/* ---- for the owner ---- */
+
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *user)
 {
-    ASSERT(ops->on_data && ops->on_close && !c->over);
+    ASSERT(ops->on_data && ops->on_close);
     c->ops = ops;
     c->user = user;
     c->eof_told = false;
+    c->retell = c->in.n > 0 || c->eof;
     conn_wake(c);
 }
 
-struct buf *conn_in(struct conn *c)
+struct chain *conn_in(struct conn *c)
 {
     return &c->in;
+}
+
+bool conn_is_open(const struct conn *c)
+{
+    return c->state == CONN_OPEN;
 }
 
 bool conn_eof(const struct conn *c)
@@ -473,44 +523,46 @@ bool conn_eof(const struct conn *c)
     return c->eof;
 }
 
-/* ---- sending ---- */
-
-static void conn_queue_grew(struct conn *c, size_t n)
+bool conn_truncated(const struct conn *c)
 {
-    c->queued += n;
-    if (c->queued)
-        c->above_low = true;
-    conn_wake(c);
+    return c->truncated;
+}
+
+struct chain *conn_out(struct conn *c)
+{
+    c->drain_due = true;
+    return &c->out;
 }
 
 void conn_write(struct conn *c, struct str s)
 {
-    if (c->over || !s.n)
+    if (c->over || c->send_error || !s.n)
         return;
-    struct segment *last = c->out.n > c->out_first ? &c->out.v[c->out.n - 1] : NULL;
-    if (!last || last->shared || last->own.n + s.n > 64 * 1024) {
-        last = vec_add(&c->out);
-    }
-    buf_add(&last->own, s.p, s.n);
-    if (last->own.failed) {
-        conn_fail(c, -ENOMEM, "no memory for output");
-        return;
-    }
-    conn_queue_grew(c, s.n);
+    chain_add(conn_out(c), s);
+    conn_wake(c);
 }
 
 void conn_write_bytes(struct conn *c, struct bytes *b)
 {
-    if (c->over || !b->n)
+    if (c->over || c->send_error || !b->n)
         return;
-    struct segment *s = vec_add(&c->out);
-    s->shared = bytes_ref(b);
-    conn_queue_grew(c, b->n);
+    chain_add_bytes(conn_out(c), b);
+    conn_wake(c);
+}
+
+void conn_write_chain(struct conn *c, struct chain *from)
+{
+    if (c->over || c->send_error) {
+        chain_done(from);
+        return;
+    }
+    chain_move_all(conn_out(c), from);
+    conn_wake(c);
 }
 
 size_t conn_queued(const struct conn *c)
 {
-    return c->queued;
+    return c->out.n + (c->tls ? c->tls->out.n : 0);
 }
 
 void conn_pause(struct conn *c)
@@ -521,6 +573,7 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
     c->paused = false;
+    c->retell = c->in.n > 0 || (c->eof && !c->eof_told);
     conn_wake(c);
 }
 
@@ -544,29 +597,27 @@ void conn_close_after_flush(struct conn *c)
 
 /* ---- who is there ---- */
 
-bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines)
+struct loop *conn_loop(const struct conn *c)
 {
-    X509 *cert = c->ssl ? SSL_get0_peer_certificate(c->ssl) : NULL;
-    if (!cert || SSL_get_verify_result(c->ssl) != X509_V_OK)
-        return false;
-    X509_NAME *name = X509_get_subject_name(cert);
-    for (int i = 0; i < X509_NAME_entry_count(name); i++) {
-        X509_NAME_ENTRY *e = X509_NAME_get_entry(name, i);
-        int nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(e));
-        unsigned char *utf8 = NULL;
-        int n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(e));
-        if (n >= 0 && nid == NID_commonName && !ret_cn->n)
-            buf_add(ret_cn, utf8, (size_t)n);
-        else if (n >= 0 && nid == NID_organizationName) {
-            buf_add(ret_orgs_lines, utf8, (size_t)n);
-            buf_add_char(ret_orgs_lines, '\n');
-        }
-        OPENSSL_free(utf8);
-    }
-    return true;
+    return c->loop;
 }
 
-int conn_peer_addr(struct conn *c, struct ip *ret, uint16_t *ret_port)
+int conn_fd(const struct conn *c)
+{
+    return c->fd;
+}
+
+struct tls_session *conn_tls(const struct conn *c)
+{
+    return c->tls ? c->tls->session : NULL;
+}
+
+bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines)
+{
+    return c->tls && tls_session_peer_subject(c->tls->session, ret_cn, ret_orgs_lines);
+}
+
+int conn_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
@@ -575,7 +626,7 @@ int conn_peer_addr(struct conn *c, struct ip *ret, uint16_t *ret_port)
     return ip_from_sockaddr((struct sockaddr *)&sa, ret, ret_port);
 }
 
-int conn_local_addr(struct conn *c, struct ip *ret, uint16_t *ret_port)
+int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);

@@ -1,7 +1,8 @@
 #pragma once
-/* HTTP/1.1 client on a loop: a pool of connections to one origin; whole answers or streams. */
+/* A client of whole messages over net/http_stream.h: a pool of connections to one origin; whole
+ * answers or pieces as they come. */
 
-#include "net/http_server.h"
+#include "net/http_stream.h"
 #include "net/resolver.h"
 
 struct http_client;
@@ -61,6 +62,7 @@ void http_call_cancel(struct http_call *call);
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
 int http_call_status(const struct http_call *call);
-size_t http_call_headers(const struct http_call *call, const struct http_header **ret);
+/* The answer's; without fields before it has come. */
+const struct http_head *http_call_head(const struct http_call *call);
 struct str http_call_header(const struct http_call *call, const char *name);
 struct str http_call_body(const struct http_call *call);

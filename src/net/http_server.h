@@ -1,10 +1,10 @@
 #pragma once
-/* HTTP/1.1 server: whole requests in, replies or streams out. One exchange at a time per connection
- * (pipelined requests wait, also for answers to be read). Limits: head 64 KiB, body as configured,
- * 64 MiB of large bodies together, idle, head and body timeouts. */
+/* A server of whole messages over net/http_stream.h: a request comes when its body is there, a
+ * reply or a stream goes out. Limits: body as configured, 64 MiB of large bodies together, idle,
+ * head and body timeouts; those of a connection are http1_conn.h's. */
 
-#include "codec/http1.h"
-#include "net/conn.h"
+#include "net/http_stream.h"
+#include "net/listener.h"
 
 struct http_server;
 struct http_exchange;
@@ -22,8 +22,8 @@ struct http_server_ops {
     /* A complete request. Answer now or later, exactly once. */
     void (*on_request)(struct http_exchange *x, void *user);
     /* The answer of a body over the limit or a malformed request; NULL = a plain-text default.
-     * status is 400, 408, 413, 414, 431 or 503; the connection closes after what this writes to
-     * body (content type JSON). */
+     * status is 400, 408, 413, 431, 501, 503 or 505; the connection closes after what this writes
+     * to body (content type JSON). */
     void (*on_bad_request)(int status, const char *why, struct buf *body, void *user);
 };
 
@@ -42,7 +42,7 @@ struct str http_exchange_path(const struct http_exchange *x);  /* raw, without t
 struct str http_exchange_query(const struct http_exchange *x); /* raw, without '?' */
 struct str http_exchange_header(const struct http_exchange *x,
                                 const char *name); /* first; .p NULL if absent */
-size_t http_exchange_headers(const struct http_exchange *x, const struct http_header **ret);
+const struct http_head *http_exchange_head(const struct http_exchange *x);
 struct str http_exchange_body(const struct http_exchange *x);
 struct conn *
 http_exchange_conn(struct http_exchange *x); /* for the peer's address and certificate */
@@ -82,5 +82,3 @@ struct conn *http_exchange_upgrade(struct http_exchange *x, const struct http_he
 /* Takes the connection without writing anything, for a tunnel that copies the upstream's own
  * answer. */
 struct conn *http_exchange_take_conn(struct http_exchange *x);
-
-const char *http_status_text(int status);

@@ -4,7 +4,8 @@
  * Owns its sources' bookkeeping; fds stay their owners'. One loop per thread; only loop_post may be
  * called from elsewhere. Sources removed inside callbacks are kept until the end of the turn,
  * because the epoll answer being walked may still name them. Timers live in a binary heap ordered
- * by (due, start order), so equal times fire in the order they were started. */
+ * by (due, start order), so equal times fire in the order they were started; a timer that is
+ * stopped or moved to a later time keeps its place until that has come, and is looked at then. */
 #include "net/loop.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include "base/time.h"
 #include "base/vec.h"
 
-enum { LOOP_EVENTS = 128 };
+enum { LOOP_EVENTS = 128, DEFERRED_PER_TURN = 8192 };
 
 struct loop_io {
     struct loop *loop;
@@ -34,12 +35,16 @@ struct loop_timer {
     struct loop *loop;
     loop_timer_fn *fn;
     void *user;
-    uint64_t due_ms;
+    uint64_t due_ms; /* as it was started last */
     uint64_t order;
-    size_t slot; /* in the heap, SIZE_MAX = not started */
+    uint64_t slot_due_ms; /* its place in the heap; never later than due_ms */
+    uint64_t slot_order;
+    size_t slot; /* SIZE_MAX = not in the heap */
+    bool started;
 };
 
-struct loop_call {
+/* From another thread: allocated, for its owner may be anywhere. */
+struct loop_post {
     loop_timer_fn *fn;
     void *user;
 };
@@ -59,9 +64,11 @@ struct loop {
     bool stopping;
     int code;
     uint64_t order;
+    uint64_t now_ms;
     VEC(struct loop_timer *) heap;
     VEC(struct loop_io *) removed;
-    VEC(struct loop_call) deferred;
+    struct list_node deferred; /* struct loop_call */
+    struct list_node next;     /* of the next turn */
     struct list_node children;
     sigset_t signals;
     int signal_fd;
@@ -71,18 +78,23 @@ struct loop {
     int post_fd;
     struct loop_io *post_io;
     pthread_mutex_t post_lock; /* guards posts */
-    VEC(struct loop_call) posts;
+    VEC(struct loop_post) posts;
 };
 
 /* ---- sources ---- */
 
-struct loop_io *loop_io_add(struct loop *l, int fd, loop_io_fn *fn, void *user)
+int loop_io_add(struct loop *l, int fd, loop_io_fn *fn, void *user, struct loop_io **ret)
 {
     struct loop_io *io = NEW(struct loop_io);
     *io = (struct loop_io){.loop = l, .fd = fd, .fn = fn, .user = user};
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = io};
-    ASSERT(epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0);
-    return io;
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+        int code = -errno;
+        free(io);
+        return code;
+    }
+    *ret = io;
+    return 0;
 }
 
 void loop_io_remove(struct loop_io *io)
@@ -106,7 +118,8 @@ static void loop_free_removed(struct loop *l)
 
 static bool timer_before(const struct loop_timer *a, const struct loop_timer *b)
 {
-    return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
+    return a->slot_due_ms != b->slot_due_ms ? a->slot_due_ms < b->slot_due_ms
+                                            : a->slot_order < b->slot_order;
 }
 
 static void heap_place(struct loop *l, size_t slot, struct loop_timer *t)
@@ -150,31 +163,12 @@ struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *user)
     return t;
 }
 
-void loop_timer_free(struct loop_timer *t)
+static void heap_remove(struct loop_timer *t)
 {
-    if (!t)
-        return;
-    loop_timer_stop(t);
-    free(t);
-}
-
-void loop_timer_start(struct loop_timer *t, uint64_t after_ms)
-{
-    struct loop *l = t->loop;
-    loop_timer_stop(t);
-    t->due_ms = time_mono_ms() + after_ms;
-    t->order = l->order++;
-    vec_push(&l->heap, t);
-    t->slot = l->heap.n - 1;
-    heap_up(l, t->slot);
-}
-
-void loop_timer_stop(struct loop_timer *t)
-{
-    if (!loop_timer_is_started(t))
-        return;
     struct loop *l = t->loop;
     size_t slot = t->slot;
+    if (slot == SIZE_MAX)
+        return;
     struct loop_timer *last = vec_pop(&l->heap);
     t->slot = SIZE_MAX;
     if (last == t)
@@ -184,29 +178,81 @@ void loop_timer_stop(struct loop_timer *t)
     heap_down(l, last->slot);
 }
 
-bool loop_timer_is_started(const struct loop_timer *t)
+static void heap_add(struct loop_timer *t)
 {
-    return t && t->slot != SIZE_MAX;
+    struct loop *l = t->loop;
+    t->slot_due_ms = t->due_ms;
+    t->slot_order = t->order;
+    vec_push(&l->heap, t);
+    t->slot = l->heap.n - 1;
+    heap_up(l, t->slot);
 }
 
+void loop_timer_free(struct loop_timer *t)
+{
+    if (!t)
+        return;
+    heap_remove(t);
+    free(t);
+}
+
+void loop_timer_set(struct loop_timer *t, loop_timer_fn *fn, void *user)
+{
+    ASSERT(fn && !t->started);
+    t->fn = fn;
+    t->user = user;
+}
+
+void loop_timer_start(struct loop_timer *t, uint64_t after_ms)
+{
+    struct loop *l = t->loop;
+    uint64_t now = loop_now_ms(l);
+    t->due_ms = after_ms > UINT64_MAX - now ? UINT64_MAX : now + after_ms;
+    t->order = l->order++;
+    t->started = true;
+    if (t->slot != SIZE_MAX && t->slot_due_ms <= t->due_ms)
+        return; /* it is looked at in time */
+    heap_remove(t);
+    heap_add(t);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+    if (t)
+        t->started = false;
+}
+
+bool loop_timer_is_started(const struct loop_timer *t)
+{
+    return t && t->started;
+}
+
+/* Timers that callbacks start have orders from `newest` on, and wait for the next turn. */
 static void loop_run_timers(struct loop *l)
 {
-    uint64_t now = time_mono_ms();
-    uint64_t newest = l->order; /* timers started by these callbacks wait for the next turn */
-    while (l->heap.n && l->heap.v[0]->due_ms <= now && l->heap.v[0]->order < newest) {
+    uint64_t newest = l->order;
+    while (l->heap.n && l->heap.v[0]->slot_due_ms <= l->now_ms) {
         struct loop_timer *t = l->heap.v[0];
-        loop_timer_stop(t);
-        t->fn(t->user);
+        bool moved = t->slot_due_ms != t->due_ms || t->slot_order != t->order;
+        if (t->slot_order >= newest)
+            break;
+        heap_remove(t);
+        if (t->started && moved) {
+            heap_add(t);
+        } else if (t->started) {
+            t->started = false;
+            t->fn(t->user);
+        }
     }
 }
 
 static int loop_wait_ms(struct loop *l, int timeout_ms)
 {
-    if (l->deferred.n)
+    if (!list_is_empty(&l->deferred) || !list_is_empty(&l->next))
         return 0;
     if (!l->heap.n)
         return timeout_ms;
-    uint64_t now = time_mono_ms(), due = l->heap.v[0]->due_ms;
+    uint64_t now = time_mono_ms(), due = l->heap.v[0]->slot_due_ms;
     uint64_t wait = due > now ? due - now : 0;
     if (timeout_ms >= 0 && wait > (uint64_t)timeout_ms)
         return timeout_ms;
@@ -215,33 +261,44 @@ static int loop_wait_ms(struct loop *l, int timeout_ms)
 
 /* ---- deferred calls ---- */
 
-void loop_defer(struct loop *l, loop_timer_fn *fn, void *user)
+uint64_t loop_now_ms(const struct loop *l)
 {
-    ASSERT(fn);
-    vec_push(&l->deferred, (struct loop_call){fn, user});
+    return l->now_ms;
 }
 
-void loop_defer_cancel(struct loop *l, loop_timer_fn *fn, void *user)
+void loop_defer(struct loop *l, struct loop_call *c)
 {
-    VEC_FOREACH (call, &l->deferred)
-        if (call->fn == fn && call->user == user)
-            call->fn = NULL;
+    ASSERT(c->fn);
+    if (!loop_call_is_queued(c))
+        list_add_tail(&l->deferred, &c->node);
 }
 
-/* Runs what was deferred before this turn's end; calls deferred meanwhile run too, up to a bound,
- * so that a pair of callbacks that keep deferring each other cannot starve I/O. */
+void loop_defer_next(struct loop *l, struct loop_call *c)
+{
+    ASSERT(c->fn);
+    if (!loop_call_is_queued(c))
+        list_add_tail(&l->next, &c->node);
+}
+
+/* What was deferred before this turn's end, and what those calls defer, up to a bound: a pair of
+ * callbacks that keep deferring each other cannot starve I/O. */
 static void loop_run_deferred(struct loop *l)
 {
-    size_t bound = l->deferred.n + 4096, i;
-    for (i = 0; i < l->deferred.n && i < bound; i++) {
-        struct loop_call call = l->deferred.v[i];
-        l->deferred.v[i].fn = NULL;
-        if (call.fn)
-            call.fn(call.user);
+    for (unsigned bound = DEFERRED_PER_TURN; bound && !list_is_empty(&l->deferred); bound--) {
+        struct loop_call *c = CONTAINER_OF(l->deferred.next, struct loop_call, node);
+        list_remove(&c->node);
+        c->fn(c->user);
     }
-    l->deferred.n -= i;
-    if (l->deferred.n)
-        memmove(l->deferred.v, l->deferred.v + i, l->deferred.n * sizeof(*l->deferred.v));
+}
+
+/* Calls for the next turn become this one's. */
+static void loop_take_next(struct loop *l)
+{
+    while (!list_is_empty(&l->next)) {
+        struct list_node *node = l->next.next;
+        list_remove(node);
+        list_add_tail(&l->deferred, node);
+    }
 }
 
 /* ---- posts from other threads ---- */
@@ -251,7 +308,7 @@ void loop_post(struct loop *l, loop_timer_fn *fn, void *user)
     uint64_t one = 1;
     ASSERT(fn);
     pthread_mutex_lock(&l->post_lock);
-    vec_push(&l->posts, (struct loop_call){fn, user});
+    vec_push(&l->posts, (struct loop_post){fn, user});
     pthread_mutex_unlock(&l->post_lock);
     while (write(l->post_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
@@ -265,11 +322,14 @@ static void on_post(struct loop_io *io, uint32_t events, void *user)
     (void)events;
     while (read(l->post_fd, &count, sizeof(count)) > 0)
         ;
+    VEC(struct loop_post) posts;
     pthread_mutex_lock(&l->post_lock);
-    VEC_FOREACH (call, &l->posts)
-        loop_defer(l, call->fn, call->user);
-    vec_clear(&l->posts);
+    memcpy(&posts, &l->posts, sizeof(posts));
+    memset(&l->posts, 0, sizeof(l->posts));
     pthread_mutex_unlock(&l->post_lock);
+    VEC_FOREACH (post, &posts)
+        post->fn(post->user);
+    vec_done(&posts);
 }
 
 /* ---- signals and children ---- */
@@ -296,7 +356,8 @@ void loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *user)
     ASSERT(fd >= 0);
     if (l->signal_fd < 0) {
         l->signal_fd = fd;
-        l->signal_io = loop_io_add(l, fd, on_signal, l);
+        int r = loop_io_add(l, fd, on_signal, l, &l->signal_io);
+        ASSERT(r == 0); /* programs do this as they start */
     }
 }
 
@@ -332,8 +393,13 @@ int loop_child_add(struct loop *l, pid_t pid, loop_child_fn *fn, void *user)
     (void)fcntl(pidfd, F_SETFD, FD_CLOEXEC);
     struct loop_child *c = NEW(struct loop_child);
     *c = (struct loop_child){.loop = l, .pidfd = pidfd, .pid = pid, .fn = fn, .user = user};
+    int r = loop_io_add(l, pidfd, on_child, c, &c->io);
+    if (r < 0) {
+        close(pidfd);
+        free(c);
+        return r;
+    }
     list_add_tail(&l->children, &c->node);
-    c->io = loop_io_add(l, pidfd, on_child, c);
     return 0;
 }
 
@@ -354,15 +420,19 @@ int loop_new(struct loop **ret, struct err *reterr)
     l->signal_fd = -1;
     sigemptyset(&l->signals);
     list_init(&l->children);
+    list_init(&l->deferred);
+    list_init(&l->next);
+    l->now_ms = time_mono_ms();
     pthread_mutex_init(&l->post_lock, NULL);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->post_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (l->epoll_fd < 0 || l->post_fd < 0) {
-        int code = -errno;
+    int code = l->epoll_fd < 0 || l->post_fd < 0
+                   ? -errno
+                   : loop_io_add(l, l->post_fd, on_post, l, &l->post_io);
+    if (code < 0) {
         loop_free(l);
         return err_set(reterr, code, NULL, "event loop: %s", strerror(-code));
     }
-    l->post_io = loop_io_add(l, l->post_fd, on_post, l);
     signal(SIGPIPE, SIG_IGN); /* a closed peer is an errno, not a death */
     *ret = l;
     return 0;
@@ -379,9 +449,12 @@ void loop_free(struct loop *l)
     loop_free_removed(l);
     VEC_FOREACH (t, &l->heap)
         (*t)->slot = SIZE_MAX; /* their owners free them */
+    LIST_FOREACH_SAFE (node, &l->deferred)
+        list_remove(node); /* these are their owners', too */
+    LIST_FOREACH_SAFE (node, &l->next)
+        list_remove(node);
     vec_done(&l->heap);
     vec_done(&l->removed);
-    vec_done(&l->deferred);
     vec_done(&l->posts);
     if (l->signal_fd >= 0)
         close(l->signal_fd);
@@ -398,6 +471,8 @@ void loop_turn(struct loop *l, int timeout_ms)
     struct epoll_event events[LOOP_EVENTS];
     int n = epoll_wait(l->epoll_fd, events, LOOP_EVENTS, loop_wait_ms(l, timeout_ms));
     ASSERT(n >= 0 || errno == EINTR);
+    l->now_ms = time_mono_ms();
+    loop_take_next(l);
     for (int i = 0; i < n; i++) {
         struct loop_io *io = events[i].data.ptr;
         if (io->fn)

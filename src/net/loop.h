@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/list.h"
 
 struct loop;
 struct loop_io;
@@ -28,21 +29,48 @@ void loop_turn(struct loop *l, int timeout_ms);
  * events is a set of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. The fd stays the caller's,
  * who removes the source before closing. */
 typedef void loop_io_fn(struct loop_io *io, uint32_t events, void *user);
-struct loop_io *loop_io_add(struct loop *l, int fd, loop_io_fn *fn, void *user);
+/* Negative errno of epoll_ctl: out of memory or of watches, or no fd that can be waited for. */
+int loop_io_add(struct loop *l, int fd, loop_io_fn *fn, void *user, struct loop_io **ret) NODISCARD;
 void loop_io_remove(struct loop_io *io); /* NULL is allowed */
 
-/* One-shot timers; a started timer can be moved by starting it again. */
+/* One-shot timers; a started timer can be moved by starting it again. To stop one or to move it to
+ * a later time costs next to nothing, so a timer that is moved with every message is fine. Equal
+ * times fire in the order in which they were started. */
 typedef void loop_timer_fn(void *user);
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *user);
 void loop_timer_free(struct loop_timer *t); /* NULL is allowed */
+/* Another callback for a timer that is not started. */
+void loop_timer_set(struct loop_timer *t, loop_timer_fn *fn, void *user);
 void loop_timer_start(struct loop_timer *t, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *t); /* NULL is allowed */
 bool loop_timer_is_started(const struct loop_timer *t);
 
-/* Calls fn once, after the current callback returns (same turn). loop_cancel drops calls that still
- * wait. */
-void loop_defer(struct loop *l, loop_timer_fn *fn, void *user);
-void loop_defer_cancel(struct loop *l, loop_timer_fn *fn, void *user);
+/* The time of this turn, read once after it has waited: monotonic milliseconds. */
+uint64_t loop_now_ms(const struct loop *l);
+
+/* A call to be made soon, embedded in its owner, who cancels it before going away. */
+struct loop_call {
+    struct list_node node;
+    loop_timer_fn *fn;
+    void *user;
+};
+static inline void loop_call_init(struct loop_call *c, loop_timer_fn *fn, void *user)
+{
+    *c = (struct loop_call){.fn = fn, .user = user};
+}
+/* Once, at the end of this turn. Waits it already: no effect. */
+void loop_defer(struct loop *l, struct loop_call *c);
+/* In the next turn, after its I/O; that turn does not wait for any. */
+void loop_defer_next(struct loop *l, struct loop_call *c);
+/* No effect if it does not wait. */
+static inline void loop_call_cancel(struct loop_call *c)
+{
+    list_remove(&c->node);
+}
+static inline bool loop_call_is_queued(const struct loop_call *c)
+{
+    return list_is_linked(&c->node);
+}
 
 /* The only call for other threads: fn(user) runs on the loop's thread. */
 void loop_post(struct loop *l, loop_timer_fn *fn, void *user);

@@ -23,6 +23,7 @@ struct resolver_socket {
     struct resolver *resolver;
     struct loop_io *io;
     int fd;
+    struct loop_call ready;
 };
 
 struct resolver {
@@ -43,6 +44,7 @@ struct resolver_query {
     struct ip ips[RESOLVER_IPS_MAX];
     size_t n;
     char text[320];
+    struct loop_call told;
 };
 
 /* c-ares 1.18 is initialised once per process and never cleaned up: other channels may live. */
@@ -68,8 +70,7 @@ static void on_ready(void *user);
 
 static void run_soon(struct resolver_socket *s)
 {
-    loop_defer_cancel(s->resolver->loop, on_ready, s);
-    loop_defer(s->resolver->loop, on_ready, s);
+    loop_defer(s->resolver->loop, &s->ready);
 }
 
 static void arm(struct resolver *r)
@@ -123,7 +124,7 @@ static void on_socket_state(void *user, ares_socket_t fd, int readable, int writ
     if (!readable && !writable) {
         if (!s)
             return;
-        loop_defer_cancel(r->loop, on_ready, s);
+        loop_call_cancel(&s->ready);
         loop_io_remove(s->io);
         list_remove(&s->node);
         free(s);
@@ -133,8 +134,10 @@ static void on_socket_state(void *user, ares_socket_t fd, int readable, int writ
         s = NEW(struct resolver_socket);
         s->resolver = r;
         s->fd = fd;
+        loop_call_init(&s->ready, on_ready, s);
         list_add_tail(&r->sockets, &s->node);
-        s->io = loop_io_add(r->loop, fd, on_socket, s);
+        if (loop_io_add(r->loop, fd, on_socket, s, &s->io) < 0)
+            s->io = NULL; /* no answer will be seen: the query ends by its time-out */
     }
     if (writable)
         run_soon(s);
@@ -210,7 +213,7 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
         snprintf(q->text + at, sizeof(q->text) - at, ": %s",
                  q->code == -ENOENT ? "no such host" : ares_strerror(status));
     }
-    loop_defer(q->resolver->loop, on_told, q);
+    loop_defer(q->resolver->loop, &q->told);
 }
 
 struct resolver_query *resolver_lookup(struct resolver *r, const char *name, resolver_fn *fn,
@@ -222,6 +225,7 @@ struct resolver_query *resolver_lookup(struct resolver *r, const char *name, res
     q->fn = fn;
     q->user = user;
     q->pending = true;
+    loop_call_init(&q->told, on_told, q);
     snprintf(q->text, sizeof(q->text), "%.255s", name);
     list_add_tail(&r->queries, &q->node);
     if (ip_parse(str_from(name), &q->ips[0]) == 0) {
@@ -243,7 +247,7 @@ void resolver_cancel(struct resolver_query *q)
         q->resolver = NULL; /* c-ares cancels whole channels only: freed when it answers */
         return;
     }
-    loop_defer_cancel(q->resolver->loop, on_told, q);
+    loop_call_cancel(&q->told);
     free(q);
 }
 

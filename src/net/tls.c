@@ -7,85 +7,60 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "net/tls_priv.h"
 
-const char *tls_error_text(void)
-{
-    static _Thread_local char text[256];
-    unsigned long code = ERR_peek_last_error();
-    ERR_clear_error();
-    if (!code)
-        return "unknown TLS error";
-    ERR_error_string_n(code, text, sizeof(text));
-    return text;
-}
-
-static BIO *bio_of(struct str s)
-{
-    return BIO_new_mem_buf(s.p, (int)MIN(s.n, (size_t)INT32_MAX));
-}
-
-static int load_chain(SSL_CTX *ctx, struct str pem, struct err *reterr)
-{
-    BIO *bio = bio_of(pem);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    int r = cert && SSL_CTX_use_certificate(ctx, cert) == 1 ? 0 : -EINVAL;
-    X509_free(cert);
-    while (r == 0 && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
-        if (SSL_CTX_add_extra_chain_cert(ctx, cert) != 1) /* takes cert */
-            r = -EINVAL;
-    BIO_free(bio);
-    if (r < 0)
-        return err_set(reterr, r, NULL, "certificate: %s", tls_error_text());
-    ERR_clear_error(); /* the end of the PEM text counts as an error */
-    return 0;
-}
-
-static int load_key(SSL_CTX *ctx, struct str pem, struct err *reterr)
-{
-    BIO *bio = bio_of(pem);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
-    EVP_PKEY_free(key);
-    return ok ? 0 : err_set(reterr, -EINVAL, NULL, "private key: %s", tls_error_text());
-}
-
+/* Until the end of the text, which is the one error that is none: of a bundle that is broken in its
+ * middle no half is trusted. */
 static int load_ca(SSL_CTX *ctx, struct str pem, bool server, struct err *reterr)
 {
-    BIO *bio = bio_of(pem);
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT32_MAX));
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     X509 *cert;
-    int n = 0;
-    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-        if (X509_STORE_add_cert(store, cert) == 1)
-            n++;
-        if (server)
+    int n = 0, r = 0;
+    ERR_clear_error();
+    while (bio && r == 0 && (cert = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL))) {
+        if (X509_STORE_add_cert(store, cert) != 1)
+            r = -EINVAL;
+        if (r == 0 && server)
             SSL_CTX_add_client_CA(ctx, cert);
+        n++;
         X509_free(cert);
     }
     BIO_free(bio);
+    if (r == 0 && !n && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+        r = err_set(reterr, -EINVAL, NULL, "CA bundle holds no certificate");
+    else if (r < 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        r = err_set(reterr, -EINVAL, NULL, "CA bundle: certificate %d: %s", r < 0 ? n : n + 1,
+                    tls_error_text());
     ERR_clear_error();
-    return n ? 0 : err_set(reterr, -EINVAL, NULL, "CA bundle holds no certificate");
+    return r;
+}
+
+static int load_own(struct tls_context *c, const struct tls_config *o, struct err *reterr)
+{
+    int r = 0;
+    if (o->cert_pem.n || o->key_pem.n) {
+        const struct tls_certificate first = {.chain_pem = o->cert_pem, .key_pem = o->key_pem};
+        r = tls_own_load(c, &first, NULL, reterr);
+    }
+    for (size_t i = 0; r == 0 && i < o->n_certificates; i++) {
+        char path[40];
+        snprintf(path, sizeof(path), "certificates[%zu]", i);
+        r = tls_own_load(c, &o->certificates[i], path, reterr);
+    }
+    return r == 0 ? tls_own_use(c, reterr) : r;
 }
 
 static int context_fill(struct tls_context *c, const struct tls_config *o, struct err *reterr)
 {
     SSL_CTX *ctx = c->ssl_ctx;
-    int r = 0;
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_read_ahead(ctx, 1); /* a record by one read, not its head and its body by two */
-    if (o->cert_pem.n)
-        r = load_chain(ctx, o->cert_pem, reterr);
-    if (r == 0 && o->key_pem.n)
-        r = load_key(ctx, o->key_pem, reterr);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    int r = load_own(c, o, reterr);
     if (r == 0 && o->ca_pem.n)
         r = load_ca(ctx, o->ca_pem, c->server, reterr);
     else if (r == 0 && !c->server && !o->insecure)
@@ -96,7 +71,11 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
     else if (!c->server && !o->insecure)
         mode = SSL_VERIFY_PEER;
     SSL_CTX_set_verify(ctx, mode, NULL);
-    return r;
+    if (r == 0)
+        r = tls_options_set(c, o, reterr);
+    if (r == 0)
+        r = tls_peer_names_set(c, o, reterr);
+    return r == 0 ? tls_resume_set(c, o, reterr) : r;
 }
 
 static int context_new(bool server, const struct tls_config *o, struct tls_context **ret,
@@ -106,6 +85,7 @@ static int context_new(bool server, const struct tls_config *o, struct tls_conte
     c->refs = 1;
     c->server = server;
     c->insecure = o->insecure;
+    pthread_mutex_init(&c->resume.lock, NULL);
     c->ssl_ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     int r = c->ssl_ctx ? context_fill(c, o, reterr)
                        : err_set(reterr, -ENOMEM, NULL, "%s", tls_error_text());
@@ -113,18 +93,13 @@ static int context_new(bool server, const struct tls_config *o, struct tls_conte
         tls_context_unref(c);
         return r;
     }
-    if (server) {
-        static const unsigned char id[] = "fairlead";
-        SSL_CTX_set_session_id_context(c->ssl_ctx, id, sizeof(id) - 1);
-        SSL_CTX_set_num_tickets(c->ssl_ctx, 0);
-    }
     *ret = c;
     return 0;
 }
 
 int tls_context_new_server(const struct tls_config *c, struct tls_context **ret, struct err *reterr)
 {
-    if (!c->cert_pem.n || !c->key_pem.n)
+    if (!c->n_certificates && (!c->cert_pem.n || !c->key_pem.n))
         return err_set(reterr, -EINVAL, NULL, "a TLS server needs a certificate and a key");
     return context_new(true, c, ret, reterr);
 }
@@ -136,41 +111,23 @@ int tls_context_new_client(const struct tls_config *c, struct tls_context **ret,
 
 struct tls_context *tls_context_ref(struct tls_context *c)
 {
-    ASSERT(c->refs > 0);
-    c->refs++;
+    unsigned before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    ASSERT(before > 0);
     return c;
 }
 
 void tls_context_unref(struct tls_context *c)
 {
-    if (!c || --c->refs > 0)
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
+    tls_resume_done(c);
     SSL_CTX_free(c->ssl_ctx);
+    VEC_FOREACH (own, &c->own)
+        tls_own_done(own);
+    vec_done(&c->own);
+    tls_peer_names_done(c);
+    buf_done(&c->alpn);
     free(c);
-}
-
-SSL *tls_session_new(struct tls_context *c, int fd, const char *server_name)
-{
-    SSL *ssl = SSL_new(c->ssl_ctx);
-    struct ip ip;
-    if (!ssl)
-        return NULL;
-    SSL_set_fd(ssl, fd);
-    if (c->server) {
-        SSL_set_accept_state(ssl);
-        return ssl;
-    }
-    SSL_set_connect_state(ssl);
-    if (str_empty(server_name))
-        return ssl;
-    if (ip_parse(str_from(server_name), &ip) == 0) {
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), server_name);
-    } else {
-        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 (void *)(uintptr_t)server_name);
-        SSL_set1_host(ssl, server_name);
-    }
-    return ssl;
 }
 
 bool tls_secret_eq(struct str a, struct str b)

@@ -1,5 +1,6 @@
-/* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256, SHA-256, version 3
- * certificates with subject alternative names. Pure functions over PEM text: no files, no state. */
+/* Certificate issuing and ES256 signatures, for the lab's CA. ECDSA P-256 or RSA, SHA-256, version
+ * 3 certificates with subject alternative names. Pure functions over PEM text: no files, no state.
+ */
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -21,7 +22,7 @@ static void bio_to_buf(BIO *bio, struct buf *ret)
 static EVP_PKEY *read_key(struct str pem)
 {
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, tls_no_password, NULL);
     BIO_free(bio);
     return key;
 }
@@ -29,7 +30,7 @@ static EVP_PKEY *read_key(struct str pem)
 static X509 *read_cert(struct str pem)
 {
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL);
     BIO_free(bio);
     return cert;
 }
@@ -56,15 +57,46 @@ static bool add_subject(X509 *cert, const struct tls_cert_request *r)
                                             (const unsigned char *)r->common_name, -1, -1, 0) == 1;
 }
 
-static bool add_names(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
+/* By hand, not by OpenSSL's configuration syntax: a comma in a name must not make two of it. */
+static bool add_name(GENERAL_NAMES *names, enum tls_name_kind kind, struct str value)
 {
-    AUTO_DONE(buf) struct buf san = {0};
+    static const int types[] = {GEN_DNS, GEN_URI, GEN_IPADD, GEN_EMAIL};
+    struct ip ip;
+    ASSERT(kind >= 0 && kind < _TLS_NAME_KIND_MAX);
+    if (kind == TLS_NAME_IP) {
+        if (ip_parse(value, &ip) < 0)
+            return false;
+        value = str_of(ip.bytes, ip_bytes(&ip));
+    }
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *text =
+        kind == TLS_NAME_IP ? (ASN1_STRING *)ASN1_OCTET_STRING_new() : ASN1_IA5STRING_new();
+    if (name && text && value.n < INT32_MAX && ASN1_STRING_set(text, value.p, (int)value.n)) {
+        GENERAL_NAME_set0_value(name, types[kind], text); /* takes text */
+        if (sk_GENERAL_NAME_push(names, name) > 0)
+            return true;
+        text = NULL;
+    }
+    ASN1_STRING_free(text);
+    GENERAL_NAME_free(name);
+    return false;
+}
+
+static bool add_names(X509 *cert, const struct tls_cert_request *r)
+{
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
     char ip[IP_TEXT_BYTES];
-    for (size_t i = 0; i < r->n_dns_names; i++)
-        buf_addf(&san, "%sDNS:%s", san.n ? "," : "", r->dns_names[i]);
-    for (size_t i = 0; i < r->n_ips; i++)
-        buf_addf(&san, "%sIP:%s", san.n ? "," : "", ip_format(&r->ips[i], ip));
-    return !san.n || add_extension(cert, issuer, NID_subject_alt_name, buf_cstr(&san));
+    bool ok = names;
+    for (size_t i = 0; ok && i < r->n_dns_names; i++)
+        ok = add_name(names, TLS_NAME_DNS, str_from(r->dns_names[i]));
+    for (size_t i = 0; ok && i < r->n_ips; i++)
+        ok = add_name(names, TLS_NAME_IP, str_from(ip_format(&r->ips[i], ip)));
+    for (size_t i = 0; ok && i < r->n_names; i++)
+        ok = add_name(names, r->names[i].kind, r->names[i].value);
+    if (ok && sk_GENERAL_NAME_num(names) > 0)
+        ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
+    GENERAL_NAMES_free(names);
+    return ok;
 }
 
 static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_request *r)
@@ -82,7 +114,7 @@ static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_reque
     if (!r->is_ca && (!add_extension(cert, issuer, NID_ext_key_usage, usage) ||
                       !add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))
         return false;
-    return add_names(cert, issuer, r);
+    return add_names(cert, r);
 }
 
 static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_cert_request *r)
@@ -96,8 +128,9 @@ static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_
     bool ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
     BN_free(bn);
     X509_set_version(cert, 2);
-    X509_gmtime_adj(X509_getm_notBefore(cert), -300); /* clocks differ */
-    X509_gmtime_adj(X509_getm_notAfter(cert), (long)r->days * 86400);
+    long start = r->starts_in_days * 86400L;
+    X509_gmtime_adj(X509_getm_notBefore(cert), start - 300); /* clocks differ */
+    X509_gmtime_adj(X509_getm_notAfter(cert), start + r->days * 86400L);
     return ok && X509_set_pubkey(cert, key) == 1 && add_subject(cert, r) &&
            X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
            add_extensions(cert, issuer, r);
@@ -107,7 +140,7 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
                    struct buf *ret_cert_pem, struct buf *ret_key_pem, struct err *reterr)
 {
     ASSERT(r->common_name && r->days);
-    EVP_PKEY *key = EVP_EC_gen("P-256");
+    EVP_PKEY *key = r->rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     X509 *ca_cert = ca_cert_pem.n ? read_cert(ca_cert_pem) : NULL;
     EVP_PKEY *ca_key = ca_key_pem.n ? read_key(ca_key_pem) : NULL;

@@ -101,7 +101,12 @@ int udp_server_new(struct loop *l, const struct ip *ip, uint16_t port, udp_serve
         s->port = port;
     s->fd = TAKE_FD(fd);
     s->rest = loop_timer_new(l, answer_batch, s);
-    s->io = loop_io_add(l, s->fd, on_readable, s);
+    r = loop_io_add(l, s->fd, on_readable, s, &s->io);
+    if (r < 0) {
+        udp_server_free(s);
+        return err_set(reterr, r, NULL, "UDP on %s port %u: %s", ip_format(ip, text), port,
+                       strerror(-r));
+    }
     *ret = s;
     return 0;
 }

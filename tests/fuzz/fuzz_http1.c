@@ -1,5 +1,5 @@
 /* fuzz-layer: codec
- * HTTP/1 heads (request and response) and the chunked decoder, whole and in two pieces. */
+ * Where a head ends, and the chunked decoder, whole and in two pieces. */
 #include "codec/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,13 +19,10 @@ static size_t dechunk(const uint8_t *data, size_t size, size_t cut)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct http1_head head;
     size_t scanned = 0;
     ssize_t n = http1_head_length(str_of(data, size), &scanned);
-    if (n > 0) {
-        IGNORE_RESULT(http1_parse_request(str_of(data, (size_t)n), &head, NULL));
-        IGNORE_RESULT(http1_parse_response(str_of(data, (size_t)n), &head, NULL));
-    }
+    if (n > 0 && ((size_t)n > size || memcmp(data + n - 4, "\r\n\r\n", 4) != 0))
+        __builtin_trap();
     /* Where the input is cut must not matter. */
     size_t whole = dechunk(data, size, size);
     if (dechunk(data, size, size / 2) != whole || dechunk(data, size, size / 3) != whole)

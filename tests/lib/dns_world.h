@@ -7,6 +7,7 @@
 
 #include "codec/dns.h"
 #include "net/conn.h"
+#include "net/listener.h"
 #include "net/resolver.h"
 
 struct dns_world {
@@ -68,18 +69,20 @@ static void on_udp(struct loop_io *io, uint32_t events, void *user)
 static void on_tcp_data(struct conn *c, void *user)
 {
     struct dns_world *w = user;
-    struct buf *in = conn_in(c);
+    struct chain *in = conn_in(c);
     while (in->n >= 2) {
-        size_t n = (size_t)(uint8_t)in->p[0] << 8 | (uint8_t)in->p[1];
+        uint8_t length[2];
+        chain_copy(in, length, 2);
+        size_t n = (size_t)(length[0] << 8 | length[1]);
         AUTO_DONE(buf) struct buf b = {0}, framed = {0};
         if (in->n < 2 + n)
             return;
         w->tcp_queries++;
-        answer_query(w, str_of(in->p + 2, n), &b, DNS_TCP_BYTES_MAX, false);
+        answer_query(w, str_sub(chain_linear(in, n + 2), 2, n + 2), &b, DNS_TCP_BYTES_MAX, false);
         buf_add_be16(&framed, (uint16_t)b.n);
         buf_add_str(&framed, buf_str(&b));
         conn_write(c, buf_str(&framed));
-        buf_consume(in, 2 + n);
+        chain_consume(in, 2 + n);
     }
 }
 
@@ -110,12 +113,12 @@ static void dns_world_up(struct dns_world *w, struct loop *l)
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
     assert_ok(ip_parse(STR("192.0.2.1"), &w->v4[0]));
     assert_ok(ip_parse(STR("2001:db8::1"), &w->v6));
-    assert_ok(listener_new(w->loop, &ip, 0, on_tcp, w, &w->tcp, NULL));
+    assert_ok(listener_new(w->loop, &ip, 0, NULL, on_tcp, w, &w->tcp, NULL));
     uint16_t port = listener_port(w->tcp);
     w->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     socklen_t len = ip_to_sockaddr(&ip, port, &sa);
     assert_ok(bind(w->fd, (struct sockaddr *)&sa, len));
-    w->udp = loop_io_add(w->loop, w->fd, on_udp, w);
+    assert_ok(loop_io_add(w->loop, w->fd, on_udp, w, &w->udp));
     assert_ok(resolver_new(w->loop, &w->resolver, NULL));
     assert_ok(resolver_set_server(w->resolver, &ip, port));
 }

@@ -1,0 +1,177 @@
+/* Streams, as far as all versions of HTTP agree: their memory, and the way to what carries them.
+ * A stream's block comes from a pool of the thread and holds its arena's first bytes, so that a
+ * request of the common kind allocates nothing. */
+#include "net/http_stream_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/assert.h"
+
+enum {
+    STREAM_BLOCK = 2048,
+    STREAMS_KEPT = 256,
+};
+
+static_assert(sizeof(struct http_stream) + 1024 <= STREAM_BLOCK, "room for heads");
+
+static _Thread_local struct {
+    struct http_stream *free; /* linked through user */
+    unsigned n;
+} pool;
+
+const struct http_conn_config http_conn_defaults;
+
+struct http_stream *http_stream_new(struct http_conn *hc)
+{
+    const size_t at = (sizeof(struct http_stream) + 15) & ~(size_t)15;
+    struct http_stream *s = pool.free;
+    if (s) {
+        pool.free = s->user;
+        pool.n--;
+    } else {
+        s = xmalloc(STREAM_BLOCK);
+    }
+    *s = (struct http_stream){.hc = hc};
+    s->arena = arena_new_in((char *)s + at, STREAM_BLOCK - at, HTTP_STREAM_BYTES);
+    return s;
+}
+
+void http_stream_free(struct http_stream *s)
+{
+    arena_free(s->arena);
+    if (MEM_POOLS_ARE_OFF || pool.n >= STREAMS_KEPT) {
+        free(s);
+        return;
+    }
+    s->user = pool.free;
+    pool.free = s;
+    pool.n++;
+}
+
+int http_stream_keep_fields(struct http_stream *s, struct http_head *h)
+{
+    size_t cap = (size_t)h->n + HTTP_FIELDS_SPARE;
+    struct http_field *fields = arena_alloc(s->arena, cap * sizeof(*fields));
+    if (!fields)
+        return -ENOMEM;
+    if (h->n)
+        memcpy(fields, h->fields, h->n * sizeof(*fields));
+    h->fields = fields;
+    h->cap = (uint16_t)cap;
+    return 0;
+}
+
+void http_stream_set_ops(struct http_stream *s, const struct http_stream_ops *ops, void *user)
+{
+    ASSERT(ops->on_data && ops->on_over);
+    s->ops = ops;
+    s->user = user;
+}
+
+struct http_conn *http_stream_conn(const struct http_stream *s)
+{
+    return s->hc;
+}
+
+struct http_head *http_stream_head(struct http_stream *s)
+{
+    return &s->head;
+}
+
+struct arena *http_stream_arena(struct http_stream *s)
+{
+    return s->arena;
+}
+
+bool http_stream_is_received(const struct http_stream *s)
+{
+    return s->received;
+}
+
+bool http_stream_is_sent(const struct http_stream *s)
+{
+    return s->sent;
+}
+
+void http_stream_pause(struct http_stream *s)
+{
+    if (!s->paused && !s->over)
+        s->hc->type->set_paused(s, true);
+}
+
+void http_stream_resume(struct http_stream *s)
+{
+    if (s->paused && !s->over)
+        s->hc->type->set_paused(s, false);
+}
+
+void http_stream_send_head(struct http_stream *s, struct http_head *h, bool end)
+{
+    ASSERT(!s->sent);
+    if (!s->over)
+        s->hc->type->send_head(s, h, end);
+}
+
+void http_stream_send_data(struct http_stream *s, struct chain *data, bool end)
+{
+    if (s->over || s->sent)
+        chain_done(data);
+    else
+        s->hc->type->send_data(s, data, end);
+}
+
+void http_stream_send_text(struct http_stream *s, struct str data, bool end)
+{
+    struct chain c = {0};
+    chain_add(&c, data);
+    http_stream_send_data(s, &c, end);
+}
+
+void http_stream_send_trailers(struct http_stream *s, const struct http_head *h)
+{
+    ASSERT(!s->sent);
+    if (!s->over)
+        s->hc->type->send_trailers(s, h);
+}
+
+size_t http_stream_queued(const struct http_stream *s)
+{
+    return s->over ? 0 : s->hc->type->queued(s);
+}
+
+void http_stream_abort(struct http_stream *s)
+{
+    s->hc->type->abort(s);
+}
+
+int http_conn_open(struct http_conn *hc, const struct http_stream_ops *ops, void *user,
+                   struct http_stream **ret)
+{
+    ASSERT(hc->client && ops->on_head);
+    int r = hc->type->open(hc, ret);
+    if (r == 0)
+        http_stream_set_ops(*ret, ops, user);
+    return r;
+}
+
+void http_conn_shutdown(struct http_conn *hc)
+{
+    hc->type->shutdown(hc);
+}
+
+void http_conn_free(struct http_conn *hc)
+{
+    if (hc)
+        hc->type->free(hc);
+}
+
+struct conn *http_conn_conn(const struct http_conn *hc)
+{
+    return hc->conn;
+}
+
+struct conn *http_stream_take_conn(struct http_stream *s)
+{
+    return s->hc->type->take_conn(s);
+}
