@@ -21,7 +21,8 @@ import time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 RECORD = pathlib.Path(__file__).with_name("counts.json")
-PROGRAMS = {"relay": ["bench/relay"], "relay-conn": ["bench/relay-conn"]}
+PROGRAMS = {"relay": "bench/relay {port} {origin}", "relay-conn": "bench/relay-conn {port} {origin}",
+            "fairlead-proxy": "bin/fairlead-proxy --listen 127.0.0.1:{port} --route /=http://127.0.0.1:{origin}"}
 HEADS = {"read a head": "read", "write a head": "write"}
 SYSTEM_CALLS = {"recv", "recvfrom", "recvmsg", "read", "readv", "send", "sendto", "sendmsg", "write", "writev", "epoll_wait", "epoll_pwait", "epoll_ctl", "accept4", "connect", "close",
                 "timerfd_settime"}
@@ -47,10 +48,11 @@ def wait_for(port):
     sys.exit(f"count: nobody listens on {port}")
 
 
-def count_proxy(argv, requests, origin, directory):
+def count_proxy(command, requests, origin, directory):
     """Instructions, and calls of libc's functions, of a whole run."""
     port, out = free_port(), directory / f"{requests}.out"
-    process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv, str(port), str(origin)], stderr=subprocess.PIPE, text=True, env=PLAIN)
+    argv = f"{BUILD}/{command.format(port=port, origin=origin)}".split()
+    process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv], stderr=subprocess.PIPE, text=True, env=PLAIN)
     try:
         wait_for(port)
         subprocess.run([BUILD / "bench/proxy-load", str(port), "1", str(requests)], check=True, stdout=subprocess.DEVNULL, timeout=60)
@@ -100,7 +102,7 @@ def main():
     origin = subprocess.Popen([BUILD / "bench/proxy-origin", str(origin_port)])
     try:
         wait_for(origin_port)
-        found = {name: per_request(lambda n, d, argv=argv: count_proxy([str(BUILD / argv[0]), *argv[1:]], n, origin_port, d)) for name, argv in PROGRAMS.items()}
+        found = {name: per_request(lambda n, d, command=command: count_proxy(command, n, origin_port, d)) for name, command in PROGRAMS.items()}
         found |= {name: per_request(lambda n, d, what=what: count_heads(what, n, d)) for name, what in HEADS.items()}
     finally:
         origin.terminate()

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "net/conn.h"
+#include "net/listener.h"
 
 struct side {
     struct conn *conn;
@@ -20,10 +21,10 @@ static struct loop *loop;
 static void on_data(struct conn *c, void *user)
 {
     struct side *s = user;
-    struct buf *in = conn_in(c);
-    if (in->n && s->other->conn)
-        conn_write(s->other->conn, buf_str(in));
-    buf_consume(in, in->n);
+    if (s->other->conn)
+        conn_write_chain(s->other->conn, conn_in(c));
+    else
+        chain_done(conn_in(c));
     if (conn_eof(c) && s->other->conn)
         conn_close_after_flush(s->other->conn);
     if (conn_eof(c))
@@ -70,7 +71,8 @@ int main(int argc, char **argv)
     if (ip_parse(STR("127.0.0.1"), &ip) < 0 || loop_new(&loop, &err) < 0)
         return 1;
     upstream_bytes = ip_to_sockaddr(&ip, (uint16_t)atoi(argv[2]), &upstream);
-    if (listener_new(loop, &ip, (uint16_t)atoi(argv[1]), on_accept, NULL, &listener, &err) < 0) {
+    if (listener_new(loop, &ip, (uint16_t)atoi(argv[1]), NULL, on_accept, NULL, &listener, &err) <
+        0) {
         fprintf(stderr, "relay-conn: %s\n", err_text(&err));
         return 1;
     }

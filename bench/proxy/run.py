@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What proxying costs: CPU time per request of each proxy, in interleaved rounds of one run, as ratios to the relay.
 
-  run.py BUILD_DIR          ROUNDS=5 REQUESTS=40000 CONNECTIONS=64,512 PEERS=relay,relay-conn,nginx,haproxy,envoy   ENVOY=/path for Envoy
+  run.py BUILD_DIR          ROUNDS=5 REQUESTS=40000 CONNECTIONS=64,512 PEERS=relay,relay-conn,fairlead,nginx,haproxy,envoy   ENVOY=/path for Envoy
 
 Load and origin share one core, the proxy has the other. CPU time is user and system of all threads of the proxy (schedstat) between
 two closed-loop rounds' ends, divided by the requests of the round. Latencies are those of an open loop at RATE (default: half of what the
@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 REQUESTS = int(os.environ.get("REQUESTS", "40000"))
 CONNECTIONS = [int(n) for n in os.environ.get("CONNECTIONS", "64,512").split(",")]
 ENVOY = os.environ.get("ENVOY", "")
-PEERS = [p for p in os.environ.get("PEERS", "relay,relay-conn,nginx,haproxy,envoy").split(",") if p != "envoy" or ENVOY]
+PEERS = [p for p in os.environ.get("PEERS", "relay,relay-conn,fairlead,nginx,haproxy,envoy").split(",") if p != "envoy" or ENVOY]
 
 NGINX = """worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log; daemon off;
 events {{ worker_connections 4096; }}
@@ -93,6 +93,8 @@ class Peer:
         values = {"dir": directory, "port": self.port, "origin": origin}
         if name in ("relay", "relay-conn"):
             argv = [BUILD / "bench" / name, self.port, origin]
+        elif name == "fairlead":
+            argv = [BUILD / "bin/fairlead-proxy", "--listen", f"127.0.0.1:{self.port}", "--route", f"/=http://127.0.0.1:{origin}"]
         else:
             text = {"nginx": NGINX, "haproxy": HAPROXY, "envoy": ENVOY_YAML}[name].format(**values)
             config = directory / f"{name}.{'yaml' if name == 'envoy' else 'conf'}"

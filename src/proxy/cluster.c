@@ -1,0 +1,65 @@
+/* Clusters and endpoints: made by the main thread, shared by reference. */
+#include "proxy/cluster.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+
+enum {
+    CONNECT_TIMEOUT_MS = 5000,
+    IDLE_TIMEOUT_MS = 3600 * 1000,
+    CONNECTIONS_MAX = 1024,
+};
+
+struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
+{
+    struct endpoint *e = NEW(struct endpoint);
+    char ip_text[IP_TEXT_BYTES];
+    e->refs = 1;
+    e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
+    snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+             ip_format(ip, ip_text), port);
+    return e;
+}
+
+struct endpoint *endpoint_ref(struct endpoint *e)
+{
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    return e;
+}
+
+void endpoint_unref(struct endpoint *e)
+{
+    if (e && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        free(e);
+}
+
+struct cluster *cluster_new(struct str name)
+{
+    static atomic_uint next_id;
+    struct cluster *c = NEW(struct cluster);
+    c->refs = 1;
+    c->id = atomic_fetch_add(&next_id, 1);
+    c->name = str_dup(name);
+    c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    c->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    c->connections_max = CONNECTIONS_MAX;
+    return c;
+}
+
+struct cluster *cluster_ref(struct cluster *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void cluster_unref(struct cluster *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    VEC_FOREACH (e, &c->endpoints)
+        endpoint_unref(*e);
+    vec_done(&c->endpoints);
+    free(c->name);
+    free(c);
+}

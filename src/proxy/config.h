@@ -1,0 +1,42 @@
+#pragma once
+/* The configuration: one immutable snapshot, shared by all threads by reference. */
+
+#include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
+
+#include "base/map.h"
+#include "proxy/cluster.h"
+#include "proxy/route.h"
+
+/* What an HTTP connection manager does. */
+struct http_config {
+    char *stat_prefix;
+    struct route_table *routes;
+};
+
+struct listener_config {
+    char *name;
+    struct ip ip;
+    uint16_t port;
+    struct http_config http;
+};
+
+struct proxy_config {
+    atomic_uint refs;
+    VEC(struct listener_config *) listeners;
+    struct map clusters; /* name -> struct cluster; a reference each */
+};
+
+struct proxy_config *proxy_config_ref(struct proxy_config *c);
+void proxy_config_unref(struct proxy_config *c); /* NULL is allowed */
+
+/* Static listeners and clusters of a bootstrap that xds_check() has accepted. -EINVAL with the path
+ * of what is wrong, from the bootstrap on. */
+int proxy_config_from_bootstrap(const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+                                struct proxy_config **ret, struct err *reterr) NODISCARD;
+
+/* One listener from "PATH=URL" texts (http://ADDRESS:PORT): the bootstrap that says the same, as
+ * JSON. Longer paths match first. -EINVAL with what is wrong. */
+int proxy_config_json_of_routes(const char *listen, const char *const *routes, size_t n,
+                                struct buf *ret, struct err *reterr) NODISCARD;
+
+struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str name); /* borrowed */

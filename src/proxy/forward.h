@@ -1,0 +1,10 @@
+#pragma once
+/* What a proxy does to heads that go through it (RFC 9110 section 7.6): fields of one hop are taken
+ * out, an absolute target becomes a path. */
+
+#include "codec/http_head.h"
+
+void forward_request(struct http_head *h);
+/* Whatever stood there. Borrows it. */
+void forward_set_host(struct http_head *h, struct str host);
+void forward_answer(struct http_head *h);

@@ -1,0 +1,109 @@
+/* fairlead-proxy: the L7 data plane. */
+#include <stdio.h>
+
+#include "base/program.h"
+#include "proxy/proxy.h"
+#include "xds/xds_file.h"
+
+struct settings {
+    const char *file, *listen;
+    struct arg_list routes;
+    bool validate;
+    int64_t workers;
+    struct proxy_options options;
+};
+
+/* What the table of support has to say of a configuration; false: some of it is refused. */
+static bool tell_findings(const struct xds_report *r, const char *file)
+{
+    VEC_FOREACH (f, &r->findings) {
+        char line[32] = "";
+        if (f->line)
+            snprintf(line, sizeof(line), "%zu:", f->line);
+        fprintf(stderr, "%s: %s:%s %s: %s\n", f->state == XDS_REFUSE ? "error" : "warning", file,
+                line, f->path, f->text);
+    }
+    return !r->refused;
+}
+
+/* The bootstrap that was asked for, checked; negative: told. */
+static int read_bootstrap(const struct settings *s, struct arena *a,
+                          Envoy__Config__Bootstrap__V3__Bootstrap **ret)
+{
+    AUTO_DONE(buf) struct buf json = {0};
+    struct xds_report report = {0};
+    struct err err = {0};
+    int r;
+    if (s->file) {
+        r = xds_file_read(s->file, a, ret, &report, &err);
+    } else {
+        r = proxy_config_json_of_routes(s->listen, s->routes.v, s->routes.n, &json, &err);
+        if (r == 0)
+            r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
+    }
+    bool good = tell_findings(&report, s->file ? s->file : "command line");
+    xds_report_done(&report);
+    if (r < 0 && good)
+        program_fail(EXIT_USAGE_ERROR, NULL, "%s", err_text(&err));
+    return r < 0 ? r : good ? 0 : -1;
+}
+
+static int run(const struct settings *s)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    Envoy__Config__Bootstrap__V3__Bootstrap *b;
+    struct proxy_config *config;
+    struct err err = {0};
+    int code = EXIT_OK;
+    if (read_bootstrap(s, a, &b) < 0)
+        return EXIT_USAGE_ERROR;
+    if (proxy_config_from_bootstrap(b, &config, &err) < 0)
+        return program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "",
+                            s->file ? ": " : "", err_text(&err));
+    if (s->validate)
+        printf("configuration '%s' OK\n", s->file ? s->file : "command line");
+    else if (proxy_run(config, &s->options, &err) < 0)
+        code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    proxy_config_unref(config);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {.listen = ":8080", .workers = 1, .options = {.drain_ms = 30000}};
+    struct arg_list rest = {0};
+    struct arg args[] = {
+        {"config", 'c', ARG_STRING, &s.file, "FILE", "Envoy v3 bootstrap, YAML or JSON", 0, 0,
+         false},
+        {"route", 0, ARG_STRINGS, &s.routes, "PATH=URL",
+         "without a file: what goes where, such as /=http://127.0.0.1:9000; may be repeated", 0, 0,
+         false},
+        {"listen", 0, ARG_STRING, &s.listen, "ADDRESS:PORT", "where, with --route (default :8080)",
+         0, 0, false},
+        {"validate", 0, ARG_BOOL, &s.validate, NULL,
+         "say what is wrong with the configuration, and end", 0, 0, false},
+        {"concurrency", 0, ARG_INT, &s.workers, "N", "worker threads (default 1)", 1, WORKERS_MAX,
+         false},
+        {"drain", 0, ARG_DURATION, &s.options.drain_ms, "DURATION",
+         "how long requests may take to end after SIGTERM (default 30s)", 0, 0, false},
+        {.name = NULL},
+    };
+    const struct program program = {
+        .name = "fairlead-proxy",
+        .summary = "HTTP proxy",
+        .usage = "(-c FILE | --route PATH=URL) [flags]",
+        .examples = "  fairlead-proxy --route /=http://127.0.0.1:9000\n"
+                    "  fairlead-proxy --validate -c examples/proxy/minimal.yaml\n",
+        .args = args};
+    int code = program_start(&program, argc, argv, &rest, NULL);
+    if (code < 0 && !s.file == !s.routes.n)
+        code = program_fail(EXIT_USAGE_ERROR, "fairlead-proxy --route /=http://127.0.0.1:9000",
+                            s.file ? "-c and --route exclude each other"
+                                   : "there is nothing to do without -c or --route");
+    s.options.workers = (unsigned)s.workers;
+    if (code < 0)
+        code = run(&s);
+    arg_list_done(&s.routes);
+    arg_list_done(&rest);
+    return code;
+}

@@ -1,0 +1,145 @@
+#pragma once
+/* Routes, compiled from a RouteConfiguration: hosts, then the first route of the host that matches,
+ * found through an index, and what it does. A table is immutable and shared by reference; reading
+ * it needs no lock. Clusters are named; who reads looks the name's slot up (cluster_slot.h). */
+
+#include <stdatomic.h>
+
+#include <envoy/config/route/v3/route.pb-c.h>
+
+#include "proxy/header_ops.h"
+#include "proxy/string_match.h"
+
+enum route_path_kind {
+    ROUTE_PATH_PREFIX,
+    ROUTE_PATH_EXACT,
+    ROUTE_PATH_SEGMENTS, /* a prefix that ends where a segment does */
+    ROUTE_PATH_REGEX,    /* of the whole path */
+    ROUTE_PATH_CONNECT,  /* CONNECT, whatever it is asked for */
+};
+
+struct route_fraction {
+    uint32_t numerator;
+    uint32_t denominator; /* 0: always */
+};
+
+struct route_match {
+    uint8_t path_kind;
+    bool ignore_case;
+    bool grpc; /* content-type application/grpc only */
+    struct str path;
+    struct regex *regex;
+    struct field_match *fields;
+    size_t n_fields;
+    struct query_match *query;
+    size_t n_query;
+    struct route_fraction fraction;
+};
+
+struct route_cluster {
+    struct str name;
+    struct header_name header; /* of a cluster named by the request; name is empty then */
+    uint32_t weight;
+    struct str host_rewrite; /* .p NULL: none */
+    struct header_ops request_ops, answer_ops;
+};
+
+struct regex_rewrite {
+    struct regex *regex; /* NULL: none */
+    struct str substitution;
+};
+
+struct route_forward {
+    struct route_cluster *clusters;
+    size_t n_clusters;
+    uint32_t total_weight;
+    struct str prefix_rewrite; /* .p NULL: none */
+    struct regex_rewrite path_rewrite;
+    struct str host_rewrite;                /* .p NULL: none */
+    struct header_name host_rewrite_header; /* .text.p NULL: none */
+    struct regex_rewrite host_rewrite_path;
+    bool append_forwarded_host;
+    uint64_t timeout_ms; /* of the whole answer, from the request's end; 0: none */
+    uint64_t idle_timeout_ms;
+    bool has_idle_timeout;
+    uint16_t cluster_not_found_status;
+};
+
+struct route_redirect {
+    struct str scheme, host, path, prefix; /* .p NULL: as it was */
+    struct regex_rewrite rewrite;
+    uint32_t port; /* 0: as it was */
+    bool strip_query;
+    uint16_t status;
+};
+
+struct route_direct {
+    uint16_t status;
+    struct str body;
+};
+
+enum route_kind {
+    ROUTE_FORWARD,
+    ROUTE_REDIRECT,
+    ROUTE_DIRECT,
+};
+
+struct route {
+    struct str name;
+    struct route_match match;
+    uint8_t kind;
+    union {
+        struct route_forward forward;
+        struct route_redirect redirect;
+        struct route_direct direct;
+    };
+    struct header_ops request_ops, answer_ops;
+};
+
+struct route_index;
+
+struct route_host {
+    struct str name;
+    struct route *routes;
+    size_t n_routes;
+    struct route_index *index;
+    struct header_ops request_ops, answer_ops;
+    bool require_tls;
+};
+
+struct route_table {
+    atomic_uint refs;
+    struct arena *arena;
+    struct str name;
+    struct route_host *hosts;
+    size_t n_hosts;
+    struct route_domains *domains;
+    struct header_ops request_ops, answer_ops;
+    bool most_specific_wins; /* the table's changes first, the route's last */
+    bool ignore_port;
+};
+
+/* -EINVAL with the path of the field that is wrong, from the RouteConfiguration on. */
+int route_table_compile(const Envoy__Config__Route__V3__RouteConfiguration *m,
+                        struct route_table **ret, struct err *reterr) NODISCARD;
+struct route_table *route_table_ref(struct route_table *t);
+void route_table_unref(struct route_table *t); /* NULL is allowed */
+
+/* What a request is asked by: one canonical view of it. */
+struct route_query {
+    const struct http_head *head;
+    struct str host;  /* Host or :authority, as it came */
+    struct str path;  /* without the query */
+    struct str query; /* without '?'; .p NULL: none */
+    uint64_t random;  /* one for the whole request */
+};
+void route_query_init(struct route_query *q, const struct http_head *head, uint64_t random);
+
+/* NULL: no host. */
+const struct route_host *route_table_host(const struct route_table *t, struct str host);
+/* NULL: no route of that host. */
+const struct route *route_host_find(const struct route_host *h, const struct route_query *q);
+bool route_matches(const struct route_match *m, const struct route_query *q);
+bool route_fraction_hits(struct route_fraction f, uint64_t random);
+/* The cluster of a forward by weight; by `random`. */
+const struct route_cluster *route_choose_cluster(const struct route_forward *f, uint64_t random);

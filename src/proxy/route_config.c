@@ -1,0 +1,434 @@
+/* From a RouteConfiguration to a route table. What the table of support refuses has been refused
+ * before (xds_check.h); here is what only makes sense together: hosts twice, weights,
+ * substitutions. */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "codec/pb_time.h"
+#include "proxy/route_index.h"
+
+typedef Envoy__Config__Route__V3__Route pb_route;
+typedef Envoy__Config__Route__V3__RouteMatch pb_match;
+typedef Envoy__Config__Route__V3__RouteAction pb_action;
+typedef Envoy__Config__Route__V3__RedirectAction pb_redirect;
+typedef Envoy__Config__Route__V3__DirectResponseAction pb_direct;
+typedef Envoy__Config__Route__V3__WeightedCluster pb_weighted;
+typedef Envoy__Config__Route__V3__VirtualHost pb_host;
+typedef Envoy__Config__Route__V3__RouteConfiguration pb_table;
+
+enum {
+    ROUTE_TIMEOUT_MS = 15000,
+    BODY_MAX = 1024 * 1024,
+};
+
+/* Where a compilation stands: what every step of it needs. */
+struct compile {
+    struct arena *a;
+    struct pb_path *path;
+    struct err *err;
+};
+
+#define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
+
+static int text(struct compile *c, const char *from, struct str *ret)
+{
+    *ret = arena_str(c->a, str_from(from));
+    return ret->p ? 0 : -ENOMEM;
+}
+
+static struct header_name name_of(struct compile *c, const char *from)
+{
+    struct str s = arena_str(c->a, str_from(from));
+    for (size_t i = 0; s.p && i < s.n; i++)
+        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
+            ((char *)(uintptr_t)s.p)[i] = (char)(s.p[i] + 32);
+    return (struct header_name){
+        .id = (uint16_t)(http_is_token(s) ? http_name_find(s) : HTTP_NAME_OTHER), .text = s};
+}
+
+/* ---- matches ---- */
+
+static int compile_path(struct compile *c, const pb_match *m, struct route_match *ret)
+{
+    size_t mark;
+    int r;
+    switch ((int)m->path_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PREFIX:
+        ret->path_kind = ROUTE_PATH_PREFIX;
+        return text(c, m->prefix, &ret->path);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH:
+        ret->path_kind = ROUTE_PATH_EXACT;
+        return text(c, m->path, &ret->path);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX:
+        ret->path_kind = ROUTE_PATH_SEGMENTS;
+        if (!*m->path_separated_prefix || m->path_separated_prefix[0] != '/' ||
+            m->path_separated_prefix[strlen(m->path_separated_prefix) - 1] == '/')
+            return FAIL(c, "path_separated_prefix must begin with '/' and not end in it");
+        return text(c, m->path_separated_prefix, &ret->path);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_SAFE_REGEX:
+        ret->path_kind = ROUTE_PATH_REGEX;
+        mark = pb_path_field(c->path, "safe_regex");
+        r = regex_compile(m->safe_regex, c->a, c->path, &ret->regex, c->err);
+        pb_path_back(c->path, mark);
+        return r;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_CONNECT_MATCHER:
+        ret->path_kind = ROUTE_PATH_CONNECT;
+        return 0;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_MATCH_POLICY:
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER__NOT_SET:
+    default:
+        return FAIL(c, "needs one of prefix, path, path_separated_prefix, safe_regex, "
+                       "connect_matcher");
+    }
+}
+
+static struct route_fraction fraction_of(const Envoy__Config__Core__V3__RuntimeFractionalPercent *f)
+{
+    static const uint32_t denominators[] = {100, 10000, 1000000};
+    if (!f || !f->default_value)
+        return (struct route_fraction){0, 0};
+    unsigned d = (unsigned)f->default_value->denominator;
+    return (struct route_fraction){f->default_value->numerator,
+                                   denominators[d < ARRAY_LEN(denominators) ? d : 0]};
+}
+
+static int compile_match(struct compile *c, const pb_match *m, struct route_match *ret)
+{
+    ret->ignore_case = m->case_sensitive && !m->case_sensitive->value;
+    ret->grpc = m->grpc != NULL;
+    ret->fraction = fraction_of(m->runtime_fraction);
+    ret->n_fields = m->n_headers;
+    ret->n_query = m->n_query_parameters;
+    ret->fields = arena_alloc(c->a, m->n_headers * sizeof(*ret->fields));
+    ret->query = arena_alloc(c->a, m->n_query_parameters * sizeof(*ret->query));
+    if (!ret->fields || !ret->query)
+        return -ENOMEM;
+    int r = compile_path(c, m, ret);
+    for (size_t i = 0; i < m->n_headers && r == 0; i++) {
+        size_t mark = pb_path_field(c->path, "headers");
+        pb_path_index(c->path, i);
+        r = field_match_compile(m->headers[i], c->a, c->path, &ret->fields[i], c->err);
+        pb_path_back(c->path, mark);
+    }
+    for (size_t i = 0; i < m->n_query_parameters && r == 0; i++) {
+        size_t mark = pb_path_field(c->path, "query_parameters");
+        pb_path_index(c->path, i);
+        r = query_match_compile(m->query_parameters[i], c->a, c->path, &ret->query[i], c->err);
+        pb_path_back(c->path, mark);
+    }
+    return r;
+}
+
+/* ---- actions ---- */
+
+static int compile_rewrite(struct compile *c, const char *field,
+                           const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
+                           struct regex_rewrite *ret)
+{
+    struct err err = {0};
+    if (!m)
+        return 0;
+    size_t mark = pb_path_field(c->path, field);
+    int r = -EINVAL;
+    if (m->pattern)
+        r = regex_compile(m->pattern, c->a, c->path, &ret->regex, c->err);
+    else
+        FAIL(c, "pattern must be set");
+    if (r == 0)
+        r = text(c, m->substitution, &ret->substitution);
+    if (r == 0 && regex_check_substitution(ret->regex, ret->substitution, &err) < 0)
+        r = FAIL(c, "%s", err_text(&err));
+    pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_weight(struct compile *c,
+                          const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *m,
+                          struct route_cluster *ret)
+{
+    int r = text(c, m->name, &ret->name);
+    if (*m->cluster_header)
+        ret->header = name_of(c, m->cluster_header);
+    if (!*m->name && !*m->cluster_header)
+        return FAIL(c, "needs one of name, cluster_header");
+    if (!m->weight)
+        return FAIL(c, "weight must be set");
+    ret->weight = m->weight->value;
+    if (r == 0 &&
+        m->host_rewrite_specifier_case ==
+            ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
+        r = text(c, m->host_rewrite_literal, &ret->host_rewrite);
+    if (r == 0)
+        r = header_ops_compile(m->request_headers_to_add, m->n_request_headers_to_add,
+                               "request_headers_to_add", m->request_headers_to_remove,
+                               m->n_request_headers_to_remove, "request_headers_to_remove", c->a,
+                               c->path, &ret->request_ops, c->err);
+    if (r == 0)
+        r = header_ops_compile(m->response_headers_to_add, m->n_response_headers_to_add,
+                               "response_headers_to_add", m->response_headers_to_remove,
+                               m->n_response_headers_to_remove, "response_headers_to_remove", c->a,
+                               c->path, &ret->answer_ops, c->err);
+    return r;
+}
+
+static int compile_weighted(struct compile *c, const pb_weighted *m, struct route_forward *ret)
+{
+    uint64_t total = 0;
+    size_t mark = pb_path_field(c->path, "weighted_clusters");
+    int r = m->n_clusters ? 0 : FAIL(c, "clusters must not be empty");
+    ret->n_clusters = m->n_clusters;
+    ret->clusters = arena_alloc(c->a, m->n_clusters * sizeof(*ret->clusters));
+    if (!ret->clusters)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n_clusters && r == 0; i++) {
+        size_t at = pb_path_field(c->path, "clusters");
+        pb_path_index(c->path, i);
+        r = compile_weight(c, m->clusters[i], &ret->clusters[i]);
+        total += ret->clusters[i].weight;
+        pb_path_back(c->path, at);
+    }
+    if (r == 0 && (total == 0 || total > UINT32_MAX))
+        r = FAIL(c, "the sum of the weights must be greater than 0 and less than 2^32");
+    ret->total_weight = (uint32_t)total;
+    pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_clusters(struct compile *c, const pb_action *m, struct route_forward *ret)
+{
+    if (m->cluster_specifier_case ==
+        ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
+        return compile_weighted(c, m->weighted_clusters, ret);
+    ret->clusters = arena_alloc(c->a, sizeof(*ret->clusters));
+    if (!ret->clusters)
+        return -ENOMEM;
+    ret->n_clusters = 1;
+    ret->total_weight = ret->clusters->weight = 1;
+    if (m->cluster_specifier_case ==
+        ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER)
+        return text(c, m->cluster, &ret->clusters->name);
+    if (m->cluster_specifier_case ==
+        ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER) {
+        ret->clusters->header = name_of(c, m->cluster_header);
+        return ret->clusters->header.text.p ? 0 : -ENOMEM;
+    }
+    return FAIL(c, "needs one of cluster, cluster_header, weighted_clusters");
+}
+
+static int compile_host_rewrite(struct compile *c, const pb_action *m, struct route_forward *ret)
+{
+    switch ((int)m->host_rewrite_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
+        return text(c, m->host_rewrite_literal, &ret->host_rewrite);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER:
+        ret->host_rewrite_header = name_of(c, m->host_rewrite_header);
+        return ret->host_rewrite_header.text.p ? 0 : -ENOMEM;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
+        return compile_rewrite(c, "host_rewrite_path_regex", m->host_rewrite_path_regex,
+                               &ret->host_rewrite_path);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE:
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE:
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER__NOT_SET:
+    default:
+        return 0;
+    }
+}
+
+static uint64_t duration_ms(const Google__Protobuf__Duration *d, uint64_t otherwise)
+{
+    if (!d || d->seconds < 0 || d->nanos < 0)
+        return d ? 0 : otherwise;
+    uint64_t ms = (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
+    return ms || (!d->seconds && !d->nanos) ? ms : 1;
+}
+
+static int compile_forward(struct compile *c, const pb_action *m, struct route_forward *ret)
+{
+    static const uint16_t not_found[] = {503, 404, 500};
+    unsigned code = (unsigned)m->cluster_not_found_response_code;
+    ret->cluster_not_found_status = not_found[code < ARRAY_LEN(not_found) ? code : 0];
+    ret->timeout_ms = duration_ms(m->timeout, ROUTE_TIMEOUT_MS);
+    ret->has_idle_timeout = m->idle_timeout != NULL;
+    ret->idle_timeout_ms = duration_ms(m->idle_timeout, 0);
+    ret->append_forwarded_host = m->append_x_forwarded_host;
+    if (*m->prefix_rewrite && m->regex_rewrite)
+        return FAIL(c, "specify only one of prefix_rewrite, regex_rewrite");
+    int r = compile_clusters(c, m, ret);
+    if (r == 0 && *m->prefix_rewrite)
+        r = text(c, m->prefix_rewrite, &ret->prefix_rewrite);
+    if (r == 0)
+        r = compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->path_rewrite);
+    return r < 0 ? r : compile_host_rewrite(c, m, ret);
+}
+
+static int compile_redirect(struct compile *c, const pb_redirect *m, struct route_redirect *ret)
+{
+    static const uint16_t codes[] = {301, 302, 303, 307, 308};
+    unsigned code = (unsigned)m->response_code;
+    int r = 0;
+    ret->status = codes[code < ARRAY_LEN(codes) ? code : 0];
+    ret->port = m->port_redirect;
+    ret->strip_query = m->strip_query;
+    if (m->scheme_rewrite_specifier_case ==
+            ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__SCHEME_REWRITE_SPECIFIER_HTTPS_REDIRECT &&
+        m->https_redirect)
+        ret->scheme = STR("https");
+    else if (m->scheme_rewrite_specifier_case ==
+             ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__SCHEME_REWRITE_SPECIFIER_SCHEME_REDIRECT)
+        r = text(c, m->scheme_redirect, &ret->scheme);
+    if (r == 0 && *m->host_redirect)
+        r = text(c, m->host_redirect, &ret->host);
+    if (r < 0)
+        return r;
+    switch ((int)m->path_rewrite_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PATH_REDIRECT:
+        return text(c, m->path_redirect, &ret->path);
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PREFIX_REWRITE:
+        return text(c, m->prefix_rewrite, &ret->prefix);
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_REGEX_REWRITE:
+        return compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->rewrite);
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PATH_REWRITE:
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER__NOT_SET:
+    default:
+        return 0;
+    }
+}
+
+static int compile_direct(struct compile *c, const pb_direct *m, struct route_direct *ret)
+{
+    if (m->status < 200 || m->status > 599)
+        return FAIL(c, "status %u: expected 200 to 599", m->status);
+    ret->status = (uint16_t)m->status;
+    if (!m->body)
+        return 0;
+    size_t mark = pb_path_field(c->path, "body");
+    int r = 0;
+    if (m->body->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_STRING)
+        r = text(c, m->body->inline_string, &ret->body);
+    else if (m->body->specifier_case ==
+             ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES)
+        ret->body = arena_str(c->a, str_of(m->body->inline_bytes.data, m->body->inline_bytes.len));
+    else
+        r = FAIL(c, "only inline_string and inline_bytes are implemented here");
+    if (r == 0 && ret->body.n > BODY_MAX)
+        r = FAIL(c, "%zu bytes: at most %d", ret->body.n, BODY_MAX);
+    pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_action(struct compile *c, const pb_route *m, struct route *ret)
+{
+    size_t mark;
+    int r;
+    switch ((int)m->action_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE:
+        ret->kind = ROUTE_FORWARD;
+        mark = pb_path_field(c->path, "route");
+        r = compile_forward(c, m->route, &ret->forward);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_REDIRECT:
+        ret->kind = ROUTE_REDIRECT;
+        mark = pb_path_field(c->path, "redirect");
+        r = compile_redirect(c, m->redirect, &ret->redirect);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_DIRECT_RESPONSE:
+        ret->kind = ROUTE_DIRECT;
+        mark = pb_path_field(c->path, "direct_response");
+        r = compile_direct(c, m->direct_response, &ret->direct);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_FILTER_ACTION:
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_NON_FORWARDING_ACTION:
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION__NOT_SET:
+    default:
+        return FAIL(c, "needs one of route, redirect, direct_response");
+    }
+    pb_path_back(c->path, mark);
+    return r;
+}
+
+/* ---- routes, hosts, tables ---- */
+
+#define HEADER_OPS(c, m, ret)                                                                      \
+    ({                                                                                             \
+        int r_ = header_ops_compile((m)->request_headers_to_add, (m)->n_request_headers_to_add,    \
+                                    "request_headers_to_add", (m)->request_headers_to_remove,      \
+                                    (m)->n_request_headers_to_remove, "request_headers_to_remove", \
+                                    (c)->a, (c)->path, &(ret)->request_ops, (c)->err);             \
+        if (r_ == 0)                                                                               \
+            r_ = header_ops_compile((m)->response_headers_to_add, (m)->n_response_headers_to_add,  \
+                                    "response_headers_to_add", (m)->response_headers_to_remove,    \
+                                    (m)->n_response_headers_to_remove,                             \
+                                    "response_headers_to_remove", (c)->a, (c)->path,               \
+                                    &(ret)->answer_ops, (c)->err);                                 \
+        r_;                                                                                        \
+    })
+
+static int compile_route(struct compile *c, const pb_route *m, struct route *ret)
+{
+    int r = text(c, m->name, &ret->name);
+    size_t mark = pb_path_field(c->path, "match");
+    if (r == 0)
+        r = m->match ? compile_match(c, m->match, &ret->match) : FAIL(c, "must be set");
+    pb_path_back(c->path, mark);
+    if (r == 0)
+        r = compile_action(c, m, ret);
+    return r < 0 ? r : HEADER_OPS(c, m, ret);
+}
+
+static int compile_host(struct compile *c, const pb_host *m, struct route_host *ret)
+{
+    int r = text(c, m->name, &ret->name);
+    ret->require_tls =
+        m->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL;
+    ret->n_routes = m->n_routes;
+    ret->routes = arena_alloc(c->a, m->n_routes * sizeof(*ret->routes));
+    if (!ret->routes)
+        return -ENOMEM;
+    if (r == 0 && !m->n_domains)
+        r = FAIL(c, "domains must not be empty");
+    for (size_t i = 0; i < m->n_routes && r == 0; i++) {
+        size_t mark = pb_path_field(c->path, "routes");
+        pb_path_index(c->path, i);
+        r = compile_route(c, m->routes[i], &ret->routes[i]);
+        pb_path_back(c->path, mark);
+    }
+    if (r == 0)
+        r = HEADER_OPS(c, m, ret);
+    return r < 0 ? r : route_index_build(ret, c->a);
+}
+
+static int compile_table(struct compile *c, const pb_table *m, struct route_table *ret)
+{
+    int r = text(c, m->name, &ret->name);
+    ret->ignore_port = m->ignore_port_in_host_matching;
+    ret->most_specific_wins = m->most_specific_header_mutations_wins;
+    ret->n_hosts = m->n_virtual_hosts;
+    ret->hosts = arena_alloc(c->a, m->n_virtual_hosts * sizeof(*ret->hosts));
+    if (!ret->hosts)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n_virtual_hosts && r == 0; i++) {
+        size_t mark = pb_path_field(c->path, "virtual_hosts");
+        pb_path_index(c->path, i);
+        r = compile_host(c, m->virtual_hosts[i], &ret->hosts[i]);
+        pb_path_back(c->path, mark);
+    }
+    if (r == 0)
+        r = HEADER_OPS(c, m, ret);
+    return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
+}
+
+int route_table_compile(const pb_table *m, struct route_table **ret, struct err *reterr)
+{
+    struct pb_path path = {.n = 0};
+    struct route_table *t = NEW(struct route_table);
+    t->refs = 1;
+    t->arena = arena_new(0);
+    struct compile c = {t->arena, &path, reterr};
+    int r = compile_table(&c, m, t);
+    if (r < 0) {
+        route_table_unref(t);
+        return r == -ENOMEM ? err_set(reterr, r, NULL, "no memory for route table %s", m->name) : r;
+    }
+    *ret = t;
+    return 0;
+}

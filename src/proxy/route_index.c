@@ -1,0 +1,317 @@
+/* The indexes.
+ *
+ * Hosts: a hash of exact names, and one hash per length of suffixes and of prefixes, the longest
+ * first. Paths: a compressed trie over what the paths of a host's routes begin with; walking a path
+ * down it meets every route that could match, each node's in order; of the nodes' heads the lowest
+ * number is tried next, so that the first route of the list wins, as it must. Routes without a
+ * plain beginning (without case, CONNECT, a regular expression that begins with anything) hang at
+ * the root. */
+#include "proxy/route_index.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/vec.h"
+
+/* ---- hosts ---- */
+
+enum { HOST_BYTES_MAX = 256 };
+
+struct domain_length {
+    size_t n;
+    struct map hosts;
+};
+
+struct domain_lengths {
+    struct domain_length *v; /* as VEC has it */
+    size_t n;
+    size_t cap;
+};
+
+struct route_domains {
+    struct map exact;
+    struct domain_lengths suffixes, prefixes; /* the longest first */
+    struct route_host *any;
+};
+
+static void free_domains(void *p)
+{
+    struct route_domains *d = p;
+    map_done(&d->exact);
+    VEC_FOREACH (l, &d->suffixes)
+        map_done(&l->hosts);
+    VEC_FOREACH (l, &d->prefixes)
+        map_done(&l->hosts);
+    vec_done(&d->suffixes);
+    vec_done(&d->prefixes);
+}
+
+static size_t lower_copy(struct str s, char ret[HOST_BYTES_MAX])
+{
+    size_t n = MIN(s.n, (size_t)HOST_BYTES_MAX);
+    for (size_t i = 0; i < n; i++)
+        ret[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] + 32) : s.p[i];
+    return n;
+}
+
+/* Of the suffixes or prefixes of that length. */
+static struct map *map_of_length(struct domain_lengths *l, size_t n)
+{
+    VEC_FOREACH (length, l)
+        if (length->n == n)
+            return &length->hosts;
+    struct domain_length *length = vec_add(l);
+    length->n = n;
+    return &length->hosts;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    size_t na = ((const struct domain_length *)a)->n, nb = ((const struct domain_length *)b)->n;
+    return na > nb ? -1 : na < nb;
+}
+
+static int add_domain(struct route_domains *d, struct route_host *h, const char *domain,
+                      struct pb_path *path, struct err *reterr)
+{
+    char name[HOST_BYTES_MAX];
+    struct str s = str_of(name, lower_copy(str_from(domain), name));
+    void *before;
+    if (strlen(domain) >= HOST_BYTES_MAX)
+        return pb_path_fail(path, reterr, -EINVAL, "longer than %d bytes", HOST_BYTES_MAX - 1);
+    if (str_is(s, "*")) {
+        before = d->any;
+        d->any = h;
+    } else if (s.n && s.p[0] == '*') {
+        before = map_put(map_of_length(&d->suffixes, s.n - 1), str_sub(s, 1, s.n), h);
+    } else if (s.n && s.p[s.n - 1] == '*') {
+        before = map_put(map_of_length(&d->prefixes, s.n - 1), str_sub(s, 0, s.n - 1), h);
+    } else if (s.n) {
+        before = map_put(&d->exact, s, h);
+    } else {
+        return pb_path_fail(path, reterr, -EINVAL, "must not be empty");
+    }
+    return before ? pb_path_fail(path, reterr, -EINVAL,
+                                 str_is(s, "*") ? "only a single wildcard domain is permitted"
+                                                : "domain %s is there twice",
+                                 domain)
+                  : 0;
+}
+
+int route_domains_build(struct route_table *t,
+                        const Envoy__Config__Route__V3__RouteConfiguration *m, struct pb_path *path,
+                        struct err *reterr)
+{
+    struct route_domains *d = arena_alloc(t->arena, sizeof(*d));
+    if (!d || arena_defer(t->arena, free_domains, d) < 0)
+        return -ENOMEM;
+    t->domains = d;
+    for (size_t i = 0; i < t->n_hosts; i++)
+        for (size_t k = 0; k < m->virtual_hosts[i]->n_domains; k++) {
+            size_t mark = pb_path_field(path, "virtual_hosts");
+            pb_path_index(path, i);
+            pb_path_field(path, "domains");
+            pb_path_index(path, k);
+            int r = add_domain(d, &t->hosts[i], m->virtual_hosts[i]->domains[k], path, reterr);
+            pb_path_back(path, mark);
+            if (r < 0)
+                return r;
+        }
+    if (d->suffixes.n)
+        qsort(d->suffixes.v, d->suffixes.n, sizeof(*d->suffixes.v), longest_first);
+    if (d->prefixes.n)
+        qsort(d->prefixes.v, d->prefixes.n, sizeof(*d->prefixes.v), longest_first);
+    return 0;
+}
+
+static struct str without_port(struct str host)
+{
+    for (size_t i = host.n; i > 0; i--) {
+        char c = host.p[i - 1];
+        if (c == ':')
+            return str_sub(host, 0, i - 1);
+        if (c < '0' || c > '9')
+            break;
+    }
+    return host;
+}
+
+const struct route_host *route_table_host(const struct route_table *t, struct str host)
+{
+    const struct route_domains *d = t->domains;
+    char name[HOST_BYTES_MAX];
+    if (t->ignore_port)
+        host = without_port(host);
+    if (host.n >= HOST_BYTES_MAX)
+        return d->any;
+    struct str s = str_of(name, lower_copy(host, name));
+    const struct route_host *h = d->exact.used ? map_find(&d->exact, s) : NULL;
+    for (size_t i = 0; i < d->suffixes.n && !h; i++)
+        if (d->suffixes.v[i].n < s.n) /* the star stands for something */
+            h = map_find(&d->suffixes.v[i].hosts, str_sub(s, s.n - d->suffixes.v[i].n, s.n));
+    for (size_t i = 0; i < d->prefixes.n && !h; i++)
+        if (d->prefixes.v[i].n < s.n)
+            h = map_find(&d->prefixes.v[i].hosts, str_sub(s, 0, d->prefixes.v[i].n));
+    return h ? h : d->any;
+}
+
+/* ---- paths ---- */
+
+struct trie_node {
+    struct str edge;            /* from its parent to it */
+    struct trie_node *children; /* linked by next; each edge begins with another byte */
+    struct trie_node *next;
+    uint32_t *routes; /* their numbers, ascending */
+    size_t n_routes, cap_routes;
+};
+
+struct route_index {
+    struct trie_node root;
+};
+
+static struct trie_node *child_of(const struct trie_node *n, char first)
+{
+    for (struct trie_node *c = n->children; c; c = c->next)
+        if (c->edge.p[0] == first)
+            return c;
+    return NULL;
+}
+
+/* Cuts a node's edge behind n bytes: it keeps its place, what it was goes below. */
+static bool split(struct trie_node *node, size_t n, struct arena *a)
+{
+    struct trie_node *below = arena_alloc(a, sizeof(*below));
+    if (!below)
+        return false;
+    *below = *node;
+    below->edge = str_sub(node->edge, n, node->edge.n);
+    below->next = NULL;
+    *node = (struct trie_node){
+        .edge = str_sub(node->edge, 0, n), .children = below, .next = node->next};
+    return true;
+}
+
+static struct trie_node *node_at(struct trie_node *node, struct str rest, struct arena *a)
+{
+    while (rest.n) {
+        struct trie_node *child = child_of(node, rest.p[0]);
+        if (!child) {
+            child = arena_alloc(a, sizeof(*child));
+            if (!child)
+                return NULL;
+            child->edge = rest;
+            child->next = node->children;
+            node->children = child;
+            return child;
+        }
+        size_t n = 1;
+        while (n < rest.n && n < child->edge.n && rest.p[n] == child->edge.p[n])
+            n++;
+        if (n < child->edge.n && !split(child, n, a))
+            return NULL;
+        rest = str_sub(rest, n, rest.n);
+        node = child;
+    }
+    return node;
+}
+
+static bool node_add(struct trie_node *n, uint32_t route, struct arena *a)
+{
+    if (n->n_routes == n->cap_routes) {
+        size_t cap = n->cap_routes ? n->cap_routes * 2 : 2;
+        uint32_t *more = arena_alloc(a, cap * sizeof(*more));
+        if (!more)
+            return false;
+        if (n->n_routes)
+            memcpy(more, n->routes, n->n_routes * sizeof(*more));
+        n->routes = more;
+        n->cap_routes = cap;
+    }
+    n->routes[n->n_routes++] = route;
+    return true;
+}
+
+static struct str begins_with(const struct route_match *m)
+{
+    if (m->ignore_case || m->path_kind == ROUTE_PATH_CONNECT)
+        return STR("");
+    return m->path_kind == ROUTE_PATH_REGEX ? regex_literal_prefix(m->regex) : m->path;
+}
+
+int route_index_build(struct route_host *h, struct arena *a)
+{
+    h->index = arena_alloc(a, sizeof(*h->index));
+    if (!h->index)
+        return -ENOMEM;
+    for (size_t i = 0; i < h->n_routes; i++) {
+        struct trie_node *n = node_at(&h->index->root, begins_with(&h->routes[i].match), a);
+        if (!n || !node_add(n, (uint32_t)i, a))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+enum { NODES_ON_THE_WAY = 64 };
+
+struct walk {
+    const struct trie_node *nodes[NODES_ON_THE_WAY];
+    size_t at[NODES_ON_THE_WAY];
+    size_t n;
+};
+
+/* The nodes with routes that a path meets. Deeper than NODES_ON_THE_WAY of them: not followed, and
+ * then false. */
+static bool walk_down(const struct trie_node *node, struct str path, struct walk *w)
+{
+    w->n = 0;
+    for (;;) {
+        if (node->n_routes) {
+            if (w->n == NODES_ON_THE_WAY)
+                return false;
+            w->nodes[w->n] = node;
+            w->at[w->n++] = 0;
+        }
+        if (!path.n)
+            return true;
+        const struct trie_node *child = child_of(node, path.p[0]);
+        if (!child || !str_starts(path, child->edge))
+            return true;
+        path = str_sub(path, child->edge.n, path.n);
+        node = child;
+    }
+}
+
+/* The lowest number that waits; SIZE_MAX: none. */
+static size_t walk_next(struct walk *w)
+{
+    size_t best = SIZE_MAX, from = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->at[i] < w->nodes[i]->n_routes && w->nodes[i]->routes[w->at[i]] < best) {
+            best = w->nodes[i]->routes[w->at[i]];
+            from = i;
+        }
+    if (best != SIZE_MAX)
+        w->at[from]++;
+    return best;
+}
+
+static const struct route *find_in_list(const struct route_host *h, const struct route_query *q)
+{
+    for (size_t i = 0; i < h->n_routes; i++)
+        if (route_matches(&h->routes[i].match, q))
+            return &h->routes[i];
+    return NULL;
+}
+
+const struct route *route_host_find(const struct route_host *h, const struct route_query *q)
+{
+    struct walk w;
+    size_t i;
+    if (h->n_routes <= 2 || !walk_down(&h->index->root, q->path, &w))
+        return find_in_list(h, q);
+    while ((i = walk_next(&w)) != SIZE_MAX)
+        if (route_matches(&h->routes[i].match, q))
+            return &h->routes[i];
+    return NULL;
+}

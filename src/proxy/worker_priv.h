@@ -1,0 +1,38 @@
+#pragma once
+/* A worker's state, shared by worker.c (thread, listeners, clients) and worker_clusters.c (pools).
+ */
+
+#include <pthread.h>
+
+#include "net/listener.h"
+#include "proxy/worker.h"
+
+struct worker_listener {
+    struct worker *worker;
+    size_t index; /* in the configuration */
+    struct listener *listener;
+};
+
+/* What a worker has of a cluster. */
+struct worker_cluster {
+    struct cluster *cluster;
+    VEC(struct upstream *) upstreams; /* one for each endpoint */
+    size_t next;
+};
+
+struct worker {
+    struct loop *loop;
+    struct proxy_config *config;
+    unsigned index;
+    pthread_t thread;
+    VEC(struct worker_listener) listeners;
+    VEC(struct worker_cluster *) clusters; /* by id */
+    VEC(struct loop_timer *) timers;       /* that nobody has */
+    struct list_node downstreams;
+    size_t n_downstreams;
+    struct loop_timer *drain;
+    uint64_t drain_ms;
+    bool draining;
+};
+
+void worker_drop_kept(struct worker *w);
