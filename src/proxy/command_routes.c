@@ -73,6 +73,7 @@ static void add_listener(struct buf *b, const struct command_route *routes, size
                  ",\"filter_chains\":[{\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
                  "\"type.googleapis.com/envoy.extensions.filters.network."
                  "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
+                    "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],"
                  "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"
                  "\"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\"}}],"
                  "\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\",\"domains\":[\"*\"],"

@@ -102,6 +102,11 @@ static int compile_http(struct compile *c, const pb_hcm *m, struct http_config *
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG)
         return FAIL(c, "only route_config is implemented yet");
     ret->stat_prefix = xstrdup(m->stat_prefix);
+    for (size_t i = 0; i < m->n_upgrade_configs; i++) {
+        if (!str_eq_nocase(str_from(m->upgrade_configs[i]->upgrade_type), STR("websocket")))
+            return FAIL(c, "upgrade_configs: only websocket is implemented");
+        ret->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
+    }
     size_t mark = pb_path_field(&c->path, "route_config");
     struct err err = {0};
     int r = route_table_compile(m->route_config, &ret->routes, &err);

@@ -11,6 +11,7 @@
 struct http_config {
     char *stat_prefix;
     struct route_table *routes;
+    bool websocket; /* upgrades to it go through */
 };
 
 struct listener_config {

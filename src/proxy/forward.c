@@ -6,19 +6,20 @@ enum hop {
     HOP_DROP,
     HOP_CONNECTION, /* names more that are to go */
     HOP_TE,         /* only `trailers` goes through */
+    HOP_UPGRADE,
 };
 
 /* Transfer-Encoding and Content-Length are framed anew by whoever sends. */
 static const uint8_t request_hops[_HTTP_NAME_MAX] = {
     [HTTP_NAME_KEEP_ALIVE] = HOP_DROP,       [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
-    [HTTP_NAME_UPGRADE] = HOP_DROP,          [HTTP_NAME_EXPECT] = HOP_DROP,
+    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,          [HTTP_NAME_EXPECT] = HOP_DROP,
     [HTTP_NAME_CONNECTION] = HOP_CONNECTION, [HTTP_NAME_TE] = HOP_TE,
 };
 
 static const uint8_t answer_hops[_HTTP_NAME_MAX] = {
     [HTTP_NAME_KEEP_ALIVE] = HOP_DROP,
     [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
-    [HTTP_NAME_UPGRADE] = HOP_DROP,
+    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,
     [HTTP_NAME_CONNECTION] = HOP_CONNECTION,
 };
 
@@ -33,18 +34,19 @@ static void drop_named(struct http_head *h, struct str names)
             bool same = str_eq_nocase(str_of(f->name, f->name_n), name);
             /* What frames or addresses the message is not for the sender to take out. */
             if (same && f->id != HTTP_NAME_HOST && f->id != HTTP_NAME_CONTENT_LENGTH &&
-                f->id != HTTP_NAME_TRANSFER_ENCODING && f->id != HTTP_NAME_TE)
+                f->id != HTTP_NAME_TRANSFER_ENCODING && f->id != HTTP_NAME_TE &&
+                f->id != HTTP_NAME_UPGRADE)
                 f->name_n = 0;
         }
     }
 }
 
-static void pass(struct http_head *h, const uint8_t hops[_HTTP_NAME_MAX])
+static void pass(struct http_head *h, const uint8_t hops[_HTTP_NAME_MAX], bool keep_upgrade)
 {
     for (uint16_t i = 0; i < h->n; i++) {
         struct http_field *f = &h->fields[i];
         enum hop hop = hops[f->id];
-        if (hop == HOP_KEEP || !f->name_n)
+        if (hop == HOP_KEEP || !f->name_n || (hop == HOP_UPGRADE && keep_upgrade))
             continue;
         struct str value = http_field_value(f);
         bool trailers = hop == HOP_TE && http_has_token(value, "trailers");
@@ -70,9 +72,9 @@ void forward_set_host(struct http_head *h, struct str host)
     IGNORE_RESULT(http_head_add(h, HTTP_NAME_HOST, host)); /* there is room to spare */
 }
 
-void forward_request(struct http_head *h)
+void forward_request(struct http_head *h, bool keep_upgrade)
 {
-    pass(h, request_hops);
+    pass(h, request_hops, keep_upgrade);
     if (h->authority.p && h->path.n) {
         forward_set_host(h, h->authority); /* it replaces Host (RFC 9112 section 3.2.2) */
         h->target = h->path;
@@ -80,7 +82,7 @@ void forward_request(struct http_head *h)
     h->close = false;
 }
 
-void forward_answer(struct http_head *h)
+void forward_answer(struct http_head *h, bool keep_upgrade)
 {
-    pass(h, answer_hops);
+    pass(h, answer_hops, keep_upgrade);
 }

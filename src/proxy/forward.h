@@ -4,7 +4,8 @@
 
 #include "codec/http_head.h"
 
-void forward_request(struct http_head *h);
+/* keep_upgrade: the protocol that it asks for, or switches to, goes through. */
+void forward_request(struct http_head *h, bool keep_upgrade);
 /* Whatever stood there. Borrows it. */
 void forward_set_host(struct http_head *h, struct str host);
-void forward_answer(struct http_head *h);
+void forward_answer(struct http_head *h, bool keep_upgrade);

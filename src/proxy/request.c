@@ -30,6 +30,7 @@ struct request {
     struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
     uint64_t deadline_ms;      /* of the answer; 0: none */
     uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
+    bool upgrade;              /* it asks for another protocol, and may */
     bool answering;            /* the answer's head has gone out */
     bool answered;             /* and its end */
 };
@@ -179,7 +180,16 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (h->status < 200 && h->status != 101)
         return; /* the client has had its own 100 */
     heard(r);
-    forward_answer(h);
+    if (h->status == 101 && !r->upgrade) {
+        http_stream_abort(TAKE(r->up)); /* nobody asked for it */
+        fail(r, REASON_UPSTREAM_PROTOCOL);
+        return;
+    }
+    if (h->status == 101) {
+        r->deadline_ms = 0; /* what follows has no end of its own */
+        start_timer(r);
+    }
+    forward_answer(h, h->status == 101);
     change_fields(r, h, true);
     r->answering = true;
     r->answered = end;
@@ -324,7 +334,7 @@ static void change_request(struct request *r, const struct route_query *q)
     struct arena *a = http_stream_arena(r->down);
     struct str path = route_rewrite_path(r->route, q, a);
     struct str host = route_rewrite_host(r->route, r->cluster, q, a);
-    forward_request(head);
+    forward_request(head, r->upgrade);
     change_fields(r, head, false);
     if (path.p && path.p != head->path.p)
         head->path = head->target = path;
@@ -378,10 +388,25 @@ static void redirect(struct request *r, const struct route_query *q)
     answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }
 
+/* False: answered. */
+static bool look_at_upgrade(struct request *r, struct http_head *head)
+{
+    struct str to = http_field_value(http_head_find(head, HTTP_NAME_UPGRADE));
+    if (!to.p || !head->upgrade || http_has_token(to, "h2c"))
+        return true; /* a hint that need not be followed */
+    r->upgrade = r->listener->http.websocket && str_eq_nocase(to, STR("websocket")) &&
+                 http_stream_is_received(r->down);
+    if (!r->upgrade)
+        reply(r, REASON_UPGRADE_FAILED);
+    return r->upgrade;
+}
+
 static void follow_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
+    if (!look_at_upgrade(r, head))
+        return;
     route_query_init(&q, head, rand_u64());
     r->host = route_table_host(r->listener->http.routes, q.host);
     r->route = r->host ? route_host_find(r->host, &q) : NULL;

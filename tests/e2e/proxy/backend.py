@@ -90,7 +90,7 @@ class Backend:
                     self.cut.append(request)
                     return
                 self.requests.append(request)
-                if not self.answer(sock, request):
+                if not self.answer(sock, request, reader):
                     return
         except OSError:
             pass
@@ -125,7 +125,7 @@ class Backend:
                 return True
             request.trailers.append(line.decode())
 
-    def answer(self, sock, request):
+    def answer(self, sock, request, reader):
         """True: the connection goes on."""
         what, _, argument = request.target.lstrip("/").partition("?")[0].partition("/")
         if what == "size":
@@ -158,6 +158,14 @@ class Backend:
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nwaited")
         elif what == "status":
             sock.sendall(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % int(argument))
+        elif what == "ws":
+            sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\n\r\n")
+            while data := reader.buffer or sock.recv(65536):
+                reader.buffer = b""
+                sock.sendall(data.upper())
+            sock.sendall(b"done")
+            self.cut.append(request)
+            return False
         elif what == "empty":
             sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         elif request.method == "HEAD":

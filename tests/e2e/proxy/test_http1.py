@@ -407,3 +407,45 @@ def test_what_is_not_done_is_refused_by_its_path(tmp_path, backend, routes, word
     file.write_text(BOOTSTRAP.format(port=1, backend=backend.port, routes=routes))
     done = run(BIN / "fairlead-proxy", "--validate", "-c", file, check=False)
     assert done.returncode == 64 and words in done.stderr and "bad.yaml" in done.stderr
+
+
+UPGRADE = "GET {} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {}\r\nSec-WebSocket-Key: k\r\n\r\n"
+
+
+def test_websocket(client, backend):
+    client.send(UPGRADE.format("/ws", "websocket") + "early")
+    status, fields, _ = client.answer()
+    assert (status, fields["upgrade"], fields["connection"].lower(), fields["sec-websocket-accept"]) == (101, "websocket", "upgrade", "a")
+    assert client.reader.exactly(5) == b"EARLY"
+    for i in range(50):
+        client.send("x" * i * 100)
+        assert client.reader.exactly(i * 100) == b"X" * i * 100
+    client.send("bye")
+    assert client.reader.exactly(3) == b"BYE"
+    request = backend.requests[0]
+    assert (request.get("upgrade"), request.get("connection").lower()) == ("websocket", "upgrade")
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.reader.exactly(4) == b"done" and client.ended()
+
+
+def test_a_websocket_whose_client_leaves(client, backend):
+    assert client.ask(UPGRADE.format("/ws", "websocket"))[0] == 101
+    client.close()
+    wait_until("the backend sees its end", lambda: backend.cut)
+
+
+def test_an_upgrade_that_is_declined(client, backend):
+    status, fields, body = client.ask(UPGRADE.format("/size/3", "websocket"))
+    assert (status, body) == (200, b"xxx")
+    assert client.ask(GET.format("/"))[0] == 200
+
+
+def test_other_upgrades(client, backend):
+    assert client.ask(UPGRADE.format("/", "h2c"))[0] == 200  # only a hint
+    assert backend.requests[0].get("upgrade") is None
+    status, fields, _ = client.ask(UPGRADE.format("/", "other"))
+    assert (status, len(backend.requests)) == (403, 1)
+
+
+def test_a_switch_that_nobody_asked_for(client, backend):
+    assert client.ask(GET.format("/ws"))[::2] == (502, (FAILED + "protocol error").encode())
