@@ -38,16 +38,16 @@ asan: setup      ## unit and e2e tests under ASan and UBSan
 	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
 	@rm -rf build-asan/reports && mkdir build-asan/reports
 	@FAIRLEAD_BIN=$(CURDIR)/build-asan/bin FAIRLEAD_SANITIZED=1 FAIRLEAD_KILLS=10 FAIRLEAD_LAB_KILLS=4 \
-	    ASAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/asan UBSAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/ubsan:print_stacktrace=1 \
+	    ASAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/asan:quarantine_size_mb=64 UBSAN_OPTIONS=log_path=$(CURDIR)/build-asan/reports/ubsan:print_stacktrace=1 \
 	    $(E2E)
 	@! grep -r . build-asan/reports || { echo "asan: the reports above fail the run" >&2; exit 1; }
 
-tsan: setup      ## unit tests and the packet tests under TSan (root; without address randomization, which gcc 12's TSan cannot bear)
+tsan: setup      ## unit tests, the packet tests and the proxy under TSan (root; without address randomization, which gcc 12's TSan cannot bear)
 	@cmake --preset tsan >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
 	@rm -rf build-tsan/reports && mkdir build-tsan/reports
 	@TSAN_OPTIONS=log_path=$(CURDIR)/build-tsan/reports/tsan FAIRLEAD_BIN=$(CURDIR)/build-tsan/bin FAIRLEAD_SANITIZED=1 \
-	    setarch -R sh -c 'ctest --test-dir build-tsan --output-on-failure -j $(JOBS) && python3 -m pytest tests/e2e/lab/test_packets.py'
+	    setarch -R sh -c 'ctest --test-dir build-tsan --output-on-failure -j $(JOBS) && python3 -m pytest tests/e2e/lab/test_packets.py tests/e2e/proxy'
 	@! grep -r . build-tsan/reports || { echo "tsan: the reports above fail the run" >&2; exit 1; }
 
 clang: setup     ## build with clang

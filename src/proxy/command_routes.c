@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/vec.h"
+#include "codec/json.h"
 #include "proxy/config.h"
 
 struct command_route {
@@ -67,17 +68,30 @@ static void add_address(struct buf *b, const struct ip *ip, uint16_t port)
              port);
 }
 
-static void add_listener(struct buf *b, const struct command_route *routes, size_t n)
+static void add_log(struct buf *b, const char *file)
+{
+    AUTO_JSON json_t *path = json_string(streq(file, "-") ? "/dev/stdout" : file);
+    buf_add_cstr(b, "\"access_log\":[{\"name\":\"file\",\"typed_config\":{\"@type\":"
+                    "\"type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog\","
+                    "\"path\":");
+    json_write(b, path);
+    buf_add_cstr(b, "}}],");
+}
+
+static void add_listener(struct buf *b, const char *access_log, const struct command_route *routes,
+                         size_t n)
 {
     buf_add_cstr(b,
                  ",\"filter_chains\":[{\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
                  "\"type.googleapis.com/envoy.extensions.filters.network."
                  "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
-                    "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],"
-                 "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"
-                 "\"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\"}}],"
-                 "\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\",\"domains\":[\"*\"],"
-                 "\"routes\":[");
+                 "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],");
+    if (access_log)
+        add_log(b, access_log);
+    buf_add_cstr(b, "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"
+                    "\"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\"}}],"
+                    "\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\",\"domains\":[\"*\"],"
+                    "\"routes\":[");
     for (size_t i = 0; i < n; i++) {
         struct str path = routes[i].path;
         bool whole = path.p[path.n - 1] == '/';
@@ -113,8 +127,9 @@ static void add_clusters(struct buf *b, const struct command_route *routes, size
     }
 }
 
-int proxy_config_json_of_routes(const char *listen, const char *const *routes, size_t n,
-                                struct buf *ret, struct err *reterr)
+int proxy_config_json_of_routes(const char *listen, const char *access_log,
+                                const char *const *routes, size_t n, struct buf *ret,
+                                struct err *reterr)
 {
     VEC(struct command_route) all = {0};
     struct ip ip;
@@ -128,7 +143,7 @@ int proxy_config_json_of_routes(const char *listen, const char *const *routes, s
         qsort(all.v, all.n, sizeof(*all.v), longer_first);
         buf_add_cstr(ret, "{\"static_resources\":{\"listeners\":[{\"name\":\"http\",\"address\":");
         add_address(ret, &ip, port);
-        add_listener(ret, all.v, all.n);
+        add_listener(ret, access_log, all.v, all.n);
         buf_add_cstr(ret, "],\"clusters\":[");
         add_clusters(ret, all.v, all.n);
         buf_add_cstr(ret, "]}}");

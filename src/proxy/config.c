@@ -32,6 +32,9 @@ struct proxy_config *proxy_config_ref(struct proxy_config *c)
 static void listener_config_free(struct listener_config *l)
 {
     route_table_unref(l->http.routes);
+    VEC_FOREACH (log, &l->http.logs)
+        access_log_unref(*log);
+    vec_done(&l->http.logs);
     free(l->http.stat_prefix);
     free(l->name);
     free(l);
@@ -106,6 +109,16 @@ static int compile_http(struct compile *c, const pb_hcm *m, struct http_config *
         if (!str_eq_nocase(str_from(m->upgrade_configs[i]->upgrade_type), STR("websocket")))
             return FAIL(c, "upgrade_configs: only websocket is implemented");
         ret->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
+    }
+    for (size_t i = 0; i < m->n_access_log; i++) {
+        size_t at = pb_path_field(&c->path, "access_log");
+        struct access_log *log;
+        pb_path_index(&c->path, i);
+        int r = access_log_compile(m->access_log[i], &c->path, &log, c->err);
+        if (r < 0)
+            return r;
+        vec_push(&ret->logs, log);
+        pb_path_back(&c->path, at);
     }
     size_t mark = pb_path_field(&c->path, "route_config");
     struct err err = {0};

@@ -4,6 +4,7 @@
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 
 #include "base/map.h"
+#include "proxy/access_log.h"
 #include "proxy/cluster.h"
 #include "proxy/route.h"
 
@@ -11,6 +12,7 @@
 struct http_config {
     char *stat_prefix;
     struct route_table *routes;
+    VEC(struct access_log *) logs;
     bool websocket; /* upgrades to it go through */
 };
 
@@ -36,8 +38,10 @@ int proxy_config_from_bootstrap(const Envoy__Config__Bootstrap__V3__Bootstrap *b
                                 struct proxy_config **ret, struct err *reterr) NODISCARD;
 
 /* One listener from "PATH=URL" texts (http://ADDRESS:PORT): the bootstrap that says the same, as
- * JSON. Longer paths match first. -EINVAL with what is wrong. */
-int proxy_config_json_of_routes(const char *listen, const char *const *routes, size_t n,
-                                struct buf *ret, struct err *reterr) NODISCARD;
+ * JSON. Longer paths match first. access_log: a file, "-" for standard output, NULL for none.
+ * -EINVAL with what is wrong. */
+int proxy_config_json_of_routes(const char *listen, const char *access_log,
+                                const char *const *routes, size_t n, struct buf *ret,
+                                struct err *reterr) NODISCARD;
 
 struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str name); /* borrowed */

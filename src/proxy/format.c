@@ -7,14 +7,17 @@
 #include "base/assert.h"
 
 enum argument { NONE, NAMES, TEXT };
+enum state { DONE, LATER };
 
 enum { PIECES_MAX = 256 };
 
 static const struct {
     struct str name;
     enum argument argument;
+    enum state state;
 } operators[_FORMAT_MAX] = {
-#define FORMAT_OP(name, argument) [FORMAT_##name] = {{#name, sizeof(#name) - 1}, argument},
+#define FORMAT_OP(name, argument, state)                                                           \
+    [FORMAT_##name] = {{#name, sizeof(#name) - 1}, argument, state},
 #include "proxy/format_ops.def"
 #undef FORMAT_OP
 };
@@ -85,6 +88,9 @@ static int read_operator(struct str *s, struct arena *a, struct format_piece *p,
     p->op = (uint8_t)find_operator(name);
     if (p->op == FORMAT_LITERAL)
         return err_set(reterr, -EINVAL, NULL, "unknown operator %%" STR_FMT "%%", STR_ARG(name));
+    if (operators[p->op].state == LATER)
+        return err_set(reterr, -EINVAL, NULL, "operator %%" STR_FMT "%% is not implemented yet",
+                       STR_ARG(name));
     if (operators[p->op].argument == NAMES && !argument.n)
         return err_set(reterr, -EINVAL, NULL, "%%" STR_FMT "%% needs a name in parentheses",
                        STR_ARG(name));

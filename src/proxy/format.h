@@ -9,7 +9,7 @@
 
 enum format_op {
     FORMAT_LITERAL,
-#define FORMAT_OP(name, argument) FORMAT_##name,
+#define FORMAT_OP(name, argument, state) FORMAT_##name,
 #include "proxy/format_ops.def"
 #undef FORMAT_OP
     _FORMAT_MAX,
@@ -31,7 +31,7 @@ struct format {
 /* One value; false: there is none. What it appends is the raw text: `format_write` cuts it. */
 typedef bool format_value_fn(const struct format_piece *piece, struct buf *to, void *user);
 
-/* -EINVAL: a malformed or unknown operator. */
+/* -EINVAL: an operator that is malformed, unknown or not done yet. */
 int format_compile(struct str text, struct arena *a, struct format *ret, struct err *reterr)
     NODISCARD;
 /* `absent` stands for what is not there. How many of its operators had a value. */

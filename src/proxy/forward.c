@@ -12,7 +12,7 @@ enum hop {
 /* Transfer-Encoding and Content-Length are framed anew by whoever sends. */
 static const uint8_t request_hops[_HTTP_NAME_MAX] = {
     [HTTP_NAME_KEEP_ALIVE] = HOP_DROP,       [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
-    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,          [HTTP_NAME_EXPECT] = HOP_DROP,
+    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,       [HTTP_NAME_EXPECT] = HOP_DROP,
     [HTTP_NAME_CONNECTION] = HOP_CONNECTION, [HTTP_NAME_TE] = HOP_TE,
 };
 

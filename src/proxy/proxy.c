@@ -8,6 +8,7 @@
 
 struct proxy {
     struct loop *loop;
+    struct proxy_config *config;
     struct worker *workers[WORKERS_MAX];
     unsigned n;
     uint64_t drain_ms;
@@ -22,6 +23,17 @@ static void on_stop(int signo, void *user)
         worker_drain(p->workers[i], p->draining ? 0 : p->drain_ms); /* twice: at once */
     p->draining = true;
     loop_stop(p->loop, 0);
+}
+
+/* Whoever rotates logs has moved the files away. */
+static void on_reopen(int signo, void *user)
+{
+    struct proxy *p = user;
+    (void)signo;
+    VEC_FOREACH (l, &p->config->listeners)
+        VEC_FOREACH (log, &(*l)->http.logs)
+            if (access_log_reopen(*log) < 0)
+                log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
 static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, struct err *reterr)
@@ -42,12 +54,13 @@ static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, st
 
 int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err *reterr)
 {
-    struct proxy p = {.drain_ms = o->drain_ms};
+    struct proxy p = {.config = c, .drain_ms = o->drain_ms};
     int r = loop_new(&p.loop, reterr);
     if (r == 0) {
         loop_signal_add(p.loop, SIGTERM, on_stop,
                         &p); /* before the threads: they inherit the mask */
         loop_signal_add(p.loop, SIGINT, on_stop, &p);
+        loop_signal_add(p.loop, SIGUSR1, on_reopen, &p);
         r = start_workers(&p, c, o->workers, reterr);
     }
     if (r == 0) {

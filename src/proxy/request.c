@@ -3,13 +3,13 @@
  * It lives in the arena of the client's stream and ends with it. Each side is held back while the
  * other has more than QUEUE_HIGH bytes queued, and goes on when they have gone. Once an answer has
  * begun, its end is never made up: what breaks then cuts the client's message too. */
-#include "proxy/request.h"
-
 #include <errno.h>
 
 #include "base/assert.h"
 #include "base/rand.h"
+#include "base/time.h"
 #include "proxy/forward.h"
+#include "proxy/request_priv.h"
 #include "proxy/route_rewrite.h"
 
 enum {
@@ -17,26 +17,11 @@ enum {
     STREAM_IDLE_MS = 300 * 1000,
 };
 
-struct request {
-    struct worker *worker;
-    struct proxy_config *config; /* the one it began with */
-    struct http_stream *down;
-    struct http_stream *up; /* NULL: not yet, or no more */
-    struct upstream_wait wait;
-    const struct listener_config *listener;
-    const struct route_host *host;
-    const struct route *route;
-    const struct route_cluster *cluster;
-    struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
-    uint64_t deadline_ms;      /* of the answer; 0: none */
-    uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
-    bool upgrade;              /* it asks for another protocol, and may */
-    bool answering;            /* the answer's head has gone out */
-    bool answered;             /* and its end */
-};
-
 static void request_done(struct request *r)
 {
+    if (!r->config)
+        return;
+    request_log(r);
     worker_timer_give(r->worker, TAKE(r->timer));
     upstream_cancel(&r->wait);
     if (r->up)
@@ -45,27 +30,6 @@ static void request_done(struct request *r)
 }
 
 /* ---- fields ---- */
-
-static struct str field_value(struct http_head *head, struct header_name name)
-{
-    if (name.text.n && name.text.p[0] == ':')
-        return pseudo_value(name.text, head);
-    return http_field_value(head_find(head, name));
-}
-
-/* What operators stand for in added fields. */
-static bool value_of(const struct format_piece *p, struct buf *to, void *user)
-{
-    struct request *r = user;
-    struct http_head *head = http_stream_head(r->down);
-    if (p->op != FORMAT_REQ)
-        return false;
-    struct str value = field_value(head, (struct header_name){p->id, p->text});
-    if (!value.p && p->other.p)
-        value = field_value(head, (struct header_name){p->other_id, p->other});
-    buf_add_str(to, value);
-    return value.p != NULL;
-}
 
 /* From the route outwards, or the other way round where the most specific is to win. */
 static void change_fields(struct request *r, struct http_head *h, bool answer)
@@ -81,7 +45,7 @@ static void change_fields(struct request *r, struct http_head *h, bool answer)
     for (size_t i = 0; i < n; i++) {
         const struct header_ops *o = ops[t->most_specific_wins ? n - 1 - i : i];
         if (!header_ops_is_empty(o))
-            header_ops_apply(o, h, http_stream_arena(r->down), value_of, r);
+            header_ops_apply(o, h, http_stream_arena(r->down), request_value, r);
     }
 }
 
@@ -103,6 +67,9 @@ static void answer(struct request *r, unsigned status, struct str body, struct s
         IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
     if (r->route)
         change_fields(r, &head, true);
+    request_keep_answer(r, &head);
+    r->status = (uint16_t)status;
+    r->sent_bytes += body.n;
     r->answering = r->answered = true;
     http_stream_resume(r->down);
     http_stream_send_head(r->down, &head, !body.n);
@@ -113,6 +80,7 @@ static void answer(struct request *r, unsigned status, struct str body, struct s
 static void reply(struct request *r, enum reason why)
 {
     const struct reason_row *row = reason_row(why);
+    r->reason = (uint8_t)why;
     answer(r, row->status, row->body, (struct str){NULL, 0});
 }
 
@@ -166,6 +134,7 @@ static void fail(struct request *r, enum reason why)
     if (!r->answering) {
         reply(r, why);
     } else if (!r->answered) {
+        r->reason = (uint8_t)why;
         http_stream_abort(r->down);
         request_done(r);
     }
@@ -191,6 +160,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     }
     forward_answer(h, h->status == 101);
     change_fields(r, h, true);
+    request_keep_answer(r, h);
+    r->status = h->status;
     r->answering = true;
     r->answered = end;
     http_stream_send_head(r->down, h, end);
@@ -201,6 +172,7 @@ static void on_up_data(struct http_stream *s, struct chain *data, bool end, void
     struct request *r = user;
     heard(r);
     r->answered = end;
+    r->sent_bytes += data->n;
     http_stream_send_data(r->down, data, end);
     if (http_stream_queued(r->down) > QUEUE_HIGH)
         http_stream_pause(s);
@@ -253,6 +225,7 @@ static const struct http_stream_ops up_ops = {
 static void on_down_data(struct http_stream *s, struct chain *data, bool end, void *user)
 {
     struct request *r = user;
+    r->received_bytes += data->n;
     if (!r->up)
         return; /* answered by ourselves: nobody wants the rest */
     heard(r);
@@ -283,6 +256,8 @@ static void on_down_drain(struct http_stream *s, void *user)
 
 static void on_client_end(struct http_stream *s, void *user)
 {
+    struct request *r = user;
+    r->reason = REASON_CLIENT_GONE;
     request_done(user);
     http_stream_abort(s);
 }
@@ -290,11 +265,15 @@ static void on_client_end(struct http_stream *s, void *user)
 static void on_down_over(struct http_stream *s, enum http_end end, int code, const char *text,
                          void *user)
 {
+    struct request *r = user;
     (void)s;
-    (void)end;
     (void)code;
     (void)text;
-    request_done(user);
+    if (end == HTTP_END_PROTOCOL)
+        r->reason = REASON_REQUEST_BROKEN;
+    else if (end != HTTP_END_DONE)
+        r->reason = REASON_CLIENT_GONE;
+    request_done(r);
 }
 
 static const struct http_stream_ops down_ops = {
@@ -355,6 +334,7 @@ static void forward(struct request *r, const struct route_query *q)
     r->cluster = route_choose_cluster(&r->route->forward, q->random);
     struct cluster *c = find_cluster(r);
     if (!c) {
+        r->reason = REASON_CLUSTER_NOT_FOUND;
         answer(r, r->route->forward.cluster_not_found_status, STR(""), (struct str){NULL, 0});
         return;
     }
@@ -370,6 +350,7 @@ static void forward(struct request *r, const struct route_query *q)
         request_is_whole(r);
     else
         start_timer(r);
+    r->upstream_host = str_from(upstream_endpoint(u)->text);
     r->wait.ops = &up_ops;
     r->wait.user = r;
     r->wait.on_ready = on_ready;
@@ -385,6 +366,7 @@ static void redirect(struct request *r, const struct route_query *q)
 {
     struct str location =
         route_redirect_location(r->route, q, STR("http"), http_stream_arena(r->down));
+    r->reason = REASON_DIRECT_RESPONSE;
     answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }
 
@@ -422,6 +404,7 @@ static void follow_route(struct request *r)
         redirect(r, &q);
         break;
     case ROUTE_DIRECT:
+        r->reason = REASON_DIRECT_RESPONSE;
         answer(r, r->route->direct.status, r->route->direct.body, (struct str){NULL, 0});
         break;
     }
@@ -436,10 +419,21 @@ void request_begin(struct worker *w, const struct listener_config *l, struct htt
     r->down = s;
     r->listener = l;
     r->config = proxy_config_ref(worker_config(w));
+    r->begin_us = time_mono_us();
+    r->begin_real_us = l->http.logs.n ? time_real_us() : 0;
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};
         http_stream_send_head(s, &go_on, false);
     }
     follow_route(r);
+}
+
+void request_log_bad(struct worker *w, const struct listener_config *l, unsigned status)
+{
+    struct request r = {.worker = w, .listener = l, .status = (uint16_t)status};
+    r.reason = REASON_REQUEST_BROKEN;
+    r.begin_us = time_mono_us();
+    r.begin_real_us = time_real_us();
+    request_log(&r);
 }

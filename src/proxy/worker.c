@@ -41,8 +41,11 @@ static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
 static void on_bad_request(struct http_conn *hc, const struct http_bad_request *bad,
                            struct buf *body, const char **ret_type, void *user)
 {
+    struct downstream *d = user;
     (void)hc;
-    (void)user;
+    if (!bad->begun) /* else its request has logged itself */
+        request_log_bad(d->worker, d->worker->config->listeners.v[d->listener],
+                        (unsigned)bad->status);
     buf_add_cstr(body, bad->status == 431   ? "Request Header Fields Too Large"
                        : bad->status == 501 ? "Not Implemented"
                        : bad->status == 505 ? "HTTP Version Not Supported"

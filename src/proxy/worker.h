@@ -22,6 +22,8 @@ uint16_t worker_port(const struct worker *w, size_t listener);
 struct loop *worker_loop(struct worker *w);
 struct proxy_config *worker_config(struct worker *w);
 /* A timer from those that are kept: taking one and giving it back costs next to nothing. */
+/* Where this worker gathers the lines of a log. */
+struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);
 struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *user);
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
 /* A pool of the cluster's next endpoint in turn; NULL: it has none. */

@@ -1,5 +1,6 @@
 #pragma once
-/* A worker's state, shared by worker.c (thread, listeners, clients) and worker_clusters.c (pools).
+/* A worker's state, shared by worker.c (thread, listeners, clients) and worker_kept.c (what it
+ * keeps for requests).
  */
 
 #include <pthread.h>
@@ -20,6 +21,11 @@ struct worker_cluster {
     size_t next;
 };
 
+struct worker_log {
+    struct access_log *log;
+    struct access_log_writer *writer;
+};
+
 struct worker {
     struct loop *loop;
     struct proxy_config *config;
@@ -27,7 +33,8 @@ struct worker {
     pthread_t thread;
     VEC(struct worker_listener) listeners;
     VEC(struct worker_cluster *) clusters; /* by id */
-    VEC(struct loop_timer *) timers;       /* that nobody has */
+    VEC(struct worker_log) logs;
+    VEC(struct loop_timer *) timers; /* that nobody has */
     struct list_node downstreams;
     size_t n_downstreams;
     struct loop_timer *drain;

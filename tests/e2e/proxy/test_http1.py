@@ -1,6 +1,7 @@
 """HTTP/1.1 through the proxy, byte by byte: what goes on, what stays behind, what is answered when something breaks. After each test the backend must
 have seen nothing but whole requests."""
 import os
+import re
 import signal
 import socket
 import threading
@@ -449,3 +450,77 @@ def test_other_upgrades(client, backend):
 
 def test_a_switch_that_nobody_asked_for(client, backend):
     assert client.ask(GET.format("/ws"))[::2] == (502, (FAILED + "protocol error").encode())
+
+
+# ---- access log ----
+
+@pytest.fixture
+def logged(tmp_path, backend):
+    p = Proxy(tmp_path, "--route", f"/=http://127.0.0.1:{backend.port}", "--access-log", tmp_path / "access.log", "--drain", "5s")
+    p.lines = lambda: (tmp_path / "access.log").read_text().splitlines()
+    yield p
+    backend.release.set()
+    p.stop()
+
+
+def test_the_access_log(logged, backend):
+    c = Client(logged.port)
+    c.ask("GET /size/7?q HTTP/1.1\r\nHost: h.test\r\nUser-Agent: ua\r\nX-Forwarded-For: 1.2.3.4\r\nX-Request-Id: id\r\n\r\n")
+    c.ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    assert c.ask(GET.format("/nothing"))[0] == 503
+    assert c.ask(GET.format("/cut"))[2] is None
+    c.close()
+    c = Client(logged.port)
+    assert c.ask("BAD\r\n\r\n")[0] == 400
+    c.close()
+    lines = wait_until("five lines", lambda: len(logged.lines()) == 5 and logged.lines())
+    host = f"127.0.0.1:{backend.port}"
+    pattern = [r'"GET /size/7\?q HTTP/1.1" 200 - 0 7 \d+ - "1.2.3.4" "ua" "id" "h.test" "%s"' % host,
+               r'"POST / HTTP/1.1" 200 - 3 2 \d+ - "-" "-" "-" "x" "%s"' % host,
+               r'"GET /nothing HTTP/1.1" 503 UC 0 \d+ \d+ - "-" "-" "-" "example.test" "%s"' % host,
+               r'"GET /cut HTTP/1.1" 200 UPE 0 4 \d+ - "-" "-" "-" "example.test" "%s"' % host,
+               r'"- - -" 400 DPE 0 0 \d+ - "-" "-" "-" "-" "-"']
+    for line, want in zip(lines, pattern):
+        assert re.fullmatch(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] " + want, line), line
+
+
+def test_a_client_that_leaves_is_logged(logged, backend):
+    c = Client(logged.port)
+    c.send(GET.format("/wait"))
+    wait_until("the backend is asked", lambda: backend.requests)
+    c.close()
+    assert " 0 DC 0 0 " in wait_until("its line", lambda: logged.lines())[0]
+
+
+def test_logs_are_rotated(logged, tmp_path):
+    c = Client(logged.port)
+    c.ask(GET.format("/before"))
+    wait_until("its line", lambda: logged.lines())
+    (tmp_path / "access.log").rename(tmp_path / "old.log")
+    logged.process.send_signal(signal.SIGUSR1)
+    wait_until("the new file", (tmp_path / "access.log").exists)
+    c.ask(GET.format("/after"))
+    assert "/after" in wait_until("its line", lambda: logged.lines())[0]
+    assert "/after" not in (tmp_path / "old.log").read_text()
+
+
+def test_the_backend_sees_what_the_log_tells(logged, backend):
+    """The oracle against smuggling: as many requests behind the proxy as lines that name the backend."""
+    tails = ["", "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", "0\r\n\r\n", "\r\n\r\n", "x" * 50]
+    heads = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "",
+             "Connection: content-length\r\nContent-Length: 5\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Expect: 100-continue\r\nContent-Length: 5\r\n"]
+    for head in heads:
+        for tail in tails:
+            c = Client(logged.port)
+            c.send("POST /p HTTP/1.1\r\nHost: x\r\n" + head + "\r\n" + tail)
+            c.sock.settimeout(0.1 * SLOW)
+            try:
+                while c.answer():
+                    pass
+            except TimeoutError:
+                pass  # it wants more of the body
+            c.close()
+    logged.stop()
+    told = [line for line in logged.lines() if f"127.0.0.1:{backend.port}" in line]
+    assert len(backend.requests) + len(backend.cut) <= len(told) and not backend.garbage
+    assert sum(" 200 " in line for line in told) == len(backend.requests) > 5

@@ -1,5 +1,5 @@
-/* What a worker has of clusters: a pool of connections to each endpoint, made when the cluster is
- * first asked for. */
+/* What a worker keeps for its requests: a pool of connections to each endpoint of a cluster, made
+ * when the cluster is first asked for; timers; the lines of access logs. */
 #include "proxy/worker_priv.h"
 
 enum { TIMERS_KEPT = 1024 };
@@ -39,6 +39,15 @@ void worker_timer_give(struct worker *w, struct loop_timer *t)
     }
     loop_timer_set(t, no_timer, NULL);
     vec_push(&w->timers, t);
+}
+
+struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l)
+{
+    VEC_FOREACH (log, &w->logs)
+        if (log->log == l)
+            return log->writer;
+    vec_push(&w->logs, (struct worker_log){l, access_log_writer_new(w->loop, l)});
+    return w->logs.v[w->logs.n - 1].writer;
 }
 
 static struct worker_cluster *cluster_get(struct worker *w, struct cluster *c)
@@ -82,6 +91,9 @@ void worker_drop_kept(struct worker *w)
         if (*wc)
             cluster_drop(*wc);
     vec_done(&w->clusters);
+    VEC_FOREACH (log, &w->logs)
+        access_log_writer_free(log->writer);
+    vec_done(&w->logs);
     VEC_FOREACH (t, &w->timers)
         loop_timer_free(*t);
     vec_done(&w->timers);

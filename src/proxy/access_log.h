@@ -1,0 +1,33 @@
+#pragma once
+/* Access logs: one line a request, gathered by each worker and written in batches. */
+
+#include <envoy/config/accesslog/v3/accesslog.pb-c.h>
+
+#include <stdatomic.h>
+
+#include "base/vec.h"
+#include "codec/pb_path.h"
+#include "net/loop.h"
+#include "proxy/format.h"
+
+struct access_log {
+    atomic_uint refs;
+    struct arena *arena;
+    char *path; /* NULL: standard output or error */
+    int fd;     /* of all workers: appended to */
+    struct format format;
+};
+
+/* Opens the file. -EINVAL with the path of the field that is wrong; negative errno of open. */
+int access_log_compile(const Envoy__Config__Accesslog__V3__AccessLog *m, struct pb_path *path,
+                       struct access_log **ret, struct err *reterr) NODISCARD;
+void access_log_unref(struct access_log *l); /* NULL is allowed */
+/* Opens the file anew under the same name, for who has moved the old one away (SIGUSR1). */
+int access_log_reopen(struct access_log *l) NODISCARD;
+
+/* A worker's lines that are not written yet. What a full pipe does not take for LOG_KEPT_BYTES is
+ * dropped and counted: a log never holds a request back. */
+struct access_log_writer;
+struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l);
+void access_log_writer_free(struct access_log_writer *w); /* writes what is left */
+void access_log_writer_add(struct access_log_writer *w, format_value_fn *value, void *user);

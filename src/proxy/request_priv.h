@@ -1,0 +1,45 @@
+#pragma once
+/* A request's state: request.c moves it, request_values.c tells of it. */
+
+#include "proxy/reasons.h"
+#include "proxy/request.h"
+
+/* A field of the answer that a log wants, kept because the answer's head goes before the log is
+ * written. */
+struct answer_value {
+    struct str name; /* lower case, the format's own */
+    struct str value;
+};
+
+struct request {
+    uint64_t begin_us; /* monotonic */
+    int64_t begin_real_us;
+    uint64_t received_bytes; /* of bodies */
+    uint64_t sent_bytes;
+    struct str upstream_host;           /* .p NULL: none was chosen */
+    struct answer_value *answer_values; /* of the fields that logs want */
+    size_t n_answer_values;
+    uint16_t status; /* 0: none was sent */
+    uint8_t reason;  /* enum reason */
+    struct worker *worker;
+    struct proxy_config *config; /* the one it began with */
+    struct http_stream *down;
+    struct http_stream *up; /* NULL: not yet, or no more */
+    struct upstream_wait wait;
+    const struct listener_config *listener;
+    const struct route_host *host;
+    const struct route *route;
+    const struct route_cluster *cluster;
+    struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
+    uint64_t deadline_ms;      /* of the answer; 0: none */
+    uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
+    bool upgrade;              /* it asks for another protocol, and may */
+    bool answering;            /* the answer's head has gone out */
+    bool answered;             /* and its end */
+};
+
+/* What operators of formats stand for (user: the request). */
+bool request_value(const struct format_piece *p, struct buf *to, void *user);
+/* Keeps what logs want of an answer's head. */
+void request_keep_answer(struct request *r, const struct http_head *h);
+void request_log(struct request *r);

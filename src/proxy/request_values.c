@@ -1,0 +1,159 @@
+/* What can be told of a request: the values of operators, for added fields and for logs. */
+#include "base/time.h"
+#include "proxy/request_priv.h"
+
+static struct str field_value(struct http_head *head, struct header_name name)
+{
+    if (name.text.n && name.text.p[0] == ':')
+        return pseudo_value(name.text, head);
+    return http_field_value(head_find(head, name));
+}
+
+static struct str request_field(struct request *r, const struct format_piece *p)
+{
+    struct str none = {NULL, 0};
+    if (!r->down)
+        return none;
+    struct http_head *head = http_stream_head(r->down);
+    struct str value = field_value(head, (struct header_name){p->id, p->text});
+    if (!value.p && p->other.p)
+        value = field_value(head, (struct header_name){p->other_id, p->other});
+    return value;
+}
+
+static struct str answer_field(const struct request *r, const struct format_piece *p)
+{
+    for (size_t i = 0; i < r->n_answer_values; i++)
+        if (str_eq(r->answer_values[i].name, p->text) ||
+            (p->other.p && str_eq(r->answer_values[i].name, p->other)))
+            return r->answer_values[i].value;
+    return (struct str){NULL, 0};
+}
+
+static bool add(struct buf *to, struct str s)
+{
+    buf_add_str(to, s);
+    return s.p != NULL;
+}
+
+static bool add_number(struct buf *to, uint64_t n)
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_add(to, digits + at, sizeof(digits) - at);
+    return true;
+}
+
+/* 2026-11-28T00:50:01.631Z */
+static bool add_start(struct buf *to, int64_t unix_us)
+{
+    char text[28];
+    time_format_rfc3339_micro(unix_us, text);
+    buf_add(to, text, 23);
+    buf_add_char(to, 'Z');
+    return true;
+}
+
+static bool add_address(struct buf *to, const struct request *r, bool peer, bool with_port)
+{
+    char text[IP_TEXT_BYTES];
+    struct ip ip;
+    uint16_t port;
+    if (!r->down)
+        return false;
+    const struct conn *c = http_conn_conn(http_stream_conn(r->down));
+    if ((peer ? conn_peer_addr(c, &ip, &port) : conn_local_addr(c, &ip, &port)) < 0)
+        return false;
+    ip = ip_unmapped(&ip);
+    bool bracket = with_port && ip.family == AF_INET6;
+    buf_addf(to, bracket ? "[%s]" : "%s", ip_format(&ip, text));
+    if (with_port)
+        buf_addf(to, ":%u", port);
+    return true;
+}
+
+bool request_value(const struct format_piece *p, struct buf *to, void *user)
+{
+    struct request *r = user;
+    const struct reason_row *reason = reason_row((enum reason)r->reason);
+    switch ((int)p->op) {
+    case FORMAT_REQ:
+        return add(to, request_field(r, p));
+    case FORMAT_RESP:
+        return add(to, answer_field(r, p));
+    case FORMAT_START_TIME:
+        return add_start(to, r->begin_real_us ? r->begin_real_us : time_real_us());
+    case FORMAT_DURATION:
+        return add_number(to, (time_mono_us() - r->begin_us) / 1000);
+    case FORMAT_PROTOCOL:
+        return r->down &&
+               add(to, http_stream_head(r->down)->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+    case FORMAT_RESPONSE_CODE:
+        return add_number(to, r->status);
+    case FORMAT_RESPONSE_CODE_DETAILS:
+        return add(to, reason->details);
+    case FORMAT_RESPONSE_FLAGS:
+        return add(to, reason->flag);
+    case FORMAT_BYTES_RECEIVED:
+        return add_number(to, r->received_bytes);
+    case FORMAT_BYTES_SENT:
+        return add_number(to, r->sent_bytes);
+    case FORMAT_UPSTREAM_HOST:
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS:
+        return add(to, r->upstream_host);
+    case FORMAT_UPSTREAM_CLUSTER:
+        return r->cluster && r->cluster->name.n && add(to, r->cluster->name);
+    case FORMAT_ROUTE_NAME:
+        return r->route && r->route->name.n && add(to, r->route->name);
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
+        return add_address(to, r, true, true);
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
+        return add_address(to, r, true, false);
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
+        return add_address(to, r, false, true);
+    default:
+        return false; /* format_compile has refused it */
+    }
+}
+
+static void keep_field(struct request *r, struct http_head *h, struct str name, uint16_t id)
+{
+    const struct http_field *f = name.p ? head_find(h, (struct header_name){id, name}) : NULL;
+    struct str value =
+        f ? arena_str(http_stream_arena(r->down), http_field_value(f)) : (struct str){NULL, 0};
+    if (value.p)
+        r->answer_values[r->n_answer_values++] = (struct answer_value){name, value};
+}
+
+void request_keep_answer(struct request *r, const struct http_head *h)
+{
+    struct http_head head = *h;
+    size_t wanted = 0;
+    VEC_FOREACH (log, &r->listener->http.logs)
+        for (size_t i = 0; i < (*log)->format.n; i++)
+            wanted += (*log)->format.pieces[i].op == FORMAT_RESP;
+    if (!wanted || r->answer_values)
+        return;
+    r->answer_values =
+        arena_alloc(http_stream_arena(r->down), 2 * wanted * sizeof(*r->answer_values));
+    if (!r->answer_values)
+        return;
+    VEC_FOREACH (log, &r->listener->http.logs)
+        for (size_t i = 0; i < (*log)->format.n; i++) {
+            const struct format_piece *p = &(*log)->format.pieces[i];
+            if (p->op != FORMAT_RESP)
+                continue;
+            keep_field(r, &head, p->text, p->id);
+            keep_field(r, &head, p->other, p->other_id);
+        }
+}
+
+void request_log(struct request *r)
+{
+    VEC_FOREACH (log, &r->listener->http.logs)
+        access_log_writer_add(worker_log_writer(r->worker, *log), request_value, r);
+}
