@@ -251,7 +251,7 @@ static int read_head(struct http1_conn *h, struct http_stream *s, size_t n, stru
 {
     struct http_field fields[HTTP_FIELDS_MAX];
     struct chain *in = conn_in(h->base.conn);
-    char *p = arena_alloc_raw(s->arena, n);
+    char *p = arena_alloc_raw(http_stream_arena(s), n);
     if (!p)
         return err_set(reterr, -E2BIG, NULL, "the head is over the stream's memory");
     chain_copy(in, p, n);

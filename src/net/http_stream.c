@@ -1,58 +1,81 @@
 /* Streams, as far as all versions of HTTP agree: their memory, and the way to what carries them.
- * A stream's block comes from a pool of the thread and holds its arena's first bytes, so that a
- * request of the common kind allocates nothing. */
+ * Both come from pools of the thread, so that a request of the common kind allocates nothing. */
 #include "net/http_stream_priv.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/assert.h"
 
 enum {
-    STREAM_BLOCK = 2048,
-    STREAMS_KEPT = 256,
+    MEMORY_BLOCK = 2048,
+    KEPT = 256, /* of each kind */
 };
 
-static_assert(sizeof(struct http_stream) + 1024 <= STREAM_BLOCK, "room for heads");
+/* What is kept for reuse is linked through its first bytes. */
+struct kept {
+    struct kept *next;
+};
 
 static _Thread_local struct {
-    struct http_stream *free; /* linked through user */
-    unsigned n;
+    struct kept *streams, *memory;
+    unsigned n_streams, n_memory;
 } pool;
 
 const struct http_conn_config http_conn_defaults;
 
+static void *take(struct kept **list, unsigned *n, size_t size)
+{
+    struct kept *k = *list;
+    if (!k)
+        return xmalloc(size);
+    *list = k->next;
+    (*n)--;
+    return k;
+}
+
+static void give(struct kept **list, unsigned *n, void *p)
+{
+    struct kept *k = p;
+    if (MEM_POOLS_ARE_OFF || *n >= KEPT) {
+        free(p);
+        return;
+    }
+    k->next = *list;
+    *list = k;
+    (*n)++;
+}
+
 struct http_stream *http_stream_new(struct http_conn *hc)
 {
-    const size_t at = (sizeof(struct http_stream) + 15) & ~(size_t)15;
-    struct http_stream *s = pool.free;
-    if (s) {
-        pool.free = s->user;
-        pool.n--;
-    } else {
-        s = xmalloc(STREAM_BLOCK);
-    }
+    struct http_stream *s = take(&pool.streams, &pool.n_streams, sizeof(*s));
     *s = (struct http_stream){.hc = hc};
-    s->arena = arena_new_in((char *)s + at, STREAM_BLOCK - at, HTTP_STREAM_BYTES);
     return s;
+}
+
+/* Its memory is taken when it is first asked for: a client's stream that waits for its answer has
+ * none, and one whose answer comes whole gives back at once what is still in the cache. */
+struct arena *http_stream_arena(struct http_stream *s)
+{
+    if (!s->arena) {
+        s->memory = take(&pool.memory, &pool.n_memory, MEMORY_BLOCK);
+        s->arena = arena_new_in(s->memory, MEMORY_BLOCK, HTTP_STREAM_BYTES);
+    }
+    return s->arena;
 }
 
 void http_stream_free(struct http_stream *s)
 {
-    arena_free(s->arena);
-    if (MEM_POOLS_ARE_OFF || pool.n >= STREAMS_KEPT) {
-        free(s);
-        return;
+    if (s->arena) {
+        arena_free(s->arena);
+        give(&pool.memory, &pool.n_memory, s->memory);
     }
-    s->user = pool.free;
-    pool.free = s;
-    pool.n++;
+    give(&pool.streams, &pool.n_streams, s);
 }
 
 int http_stream_keep_fields(struct http_stream *s, struct http_head *h)
 {
     size_t cap = (size_t)h->n + HTTP_FIELDS_SPARE;
-    struct http_field *fields = arena_alloc(s->arena, cap * sizeof(*fields));
+    struct http_field *fields = arena_alloc(http_stream_arena(s), cap * sizeof(*fields));
     if (!fields)
         return -ENOMEM;
     if (h->n)
@@ -77,11 +100,6 @@ struct http_conn *http_stream_conn(const struct http_stream *s)
 struct http_head *http_stream_head(struct http_stream *s)
 {
     return &s->head;
-}
-
-struct arena *http_stream_arena(struct http_stream *s)
-{
-    return s->arena;
 }
 
 bool http_stream_is_received(const struct http_stream *s)

@@ -29,7 +29,8 @@ struct http_stream {
     struct http_conn *hc;
     const struct http_stream_ops *ops;
     void *user;
-    struct arena *arena;
+    struct arena *arena; /* NULL: nobody has asked for it */
+    void *memory;        /* its first block */
     struct http_head head;
     bool received;
     bool sent;

@@ -22,7 +22,7 @@
 #include "base/time.h"
 #include "base/vec.h"
 
-enum { LOOP_EVENTS = 128, DEFERRED_PER_TURN = 8192 };
+enum { LOOP_EVENTS = 128, MANY_EVENTS = 32, DEFERRED_PER_TURN = 8192 };
 
 struct loop_io {
     struct loop *loop;
@@ -68,6 +68,7 @@ struct loop {
     VEC(struct loop_timer *) heap;
     VEC(struct loop_io *) removed;
     struct list_node deferred; /* struct loop_call */
+    struct list_node soon;     /* behind the callback that runs */
     struct list_node next;     /* of the next turn */
     struct list_node children;
     sigset_t signals;
@@ -227,6 +228,23 @@ bool loop_timer_is_started(const struct loop_timer *t)
     return t && t->started;
 }
 
+/* The calls of a list and those that they add, up to a bound: a pair of callbacks that keep
+ * deferring each other cannot starve I/O. */
+static void run_calls(struct list_node *calls, unsigned bound)
+{
+    while (bound-- && !list_is_empty(calls)) {
+        struct loop_call *c = CONTAINER_OF(calls->next, struct loop_call, node);
+        list_remove(&c->node);
+        c->fn(c->user);
+    }
+}
+
+static void loop_run_soon(struct loop *l)
+{
+    if (!list_is_empty(&l->soon))
+        run_calls(&l->soon, DEFERRED_PER_TURN);
+}
+
 /* Timers that callbacks start have orders from `newest` on, and wait for the next turn. */
 static void loop_run_timers(struct loop *l)
 {
@@ -242,13 +260,14 @@ static void loop_run_timers(struct loop *l)
         } else if (t->started) {
             t->started = false;
             t->fn(t->user);
+            loop_run_soon(l);
         }
     }
 }
 
 static int loop_wait_ms(struct loop *l, int timeout_ms)
 {
-    if (!list_is_empty(&l->deferred) || !list_is_empty(&l->next))
+    if (!list_is_empty(&l->deferred) || !list_is_empty(&l->next) || !list_is_empty(&l->soon))
         return 0;
     if (!l->heap.n)
         return timeout_ms;
@@ -273,6 +292,13 @@ void loop_defer(struct loop *l, struct loop_call *c)
         list_add_tail(&l->deferred, &c->node);
 }
 
+void loop_defer_soon(struct loop *l, struct loop_call *c)
+{
+    ASSERT(c->fn);
+    if (!loop_call_is_queued(c))
+        list_add_tail(&l->soon, &c->node);
+}
+
 void loop_defer_next(struct loop *l, struct loop_call *c)
 {
     ASSERT(c->fn);
@@ -280,14 +306,11 @@ void loop_defer_next(struct loop *l, struct loop_call *c)
         list_add_tail(&l->next, &c->node);
 }
 
-/* What was deferred before this turn's end, and what those calls defer, up to a bound: a pair of
- * callbacks that keep deferring each other cannot starve I/O. */
 static void loop_run_deferred(struct loop *l)
 {
     for (unsigned bound = DEFERRED_PER_TURN; bound && !list_is_empty(&l->deferred); bound--) {
-        struct loop_call *c = CONTAINER_OF(l->deferred.next, struct loop_call, node);
-        list_remove(&c->node);
-        c->fn(c->user);
+        run_calls(&l->deferred, 1);
+        loop_run_soon(l);
     }
 }
 
@@ -421,6 +444,7 @@ int loop_new(struct loop **ret, struct err *reterr)
     sigemptyset(&l->signals);
     list_init(&l->children);
     list_init(&l->deferred);
+    list_init(&l->soon);
     list_init(&l->next);
     l->now_ms = time_mono_ms();
     pthread_mutex_init(&l->post_lock, NULL);
@@ -451,6 +475,8 @@ void loop_free(struct loop *l)
         (*t)->slot = SIZE_MAX; /* their owners free them */
     LIST_FOREACH_SAFE (node, &l->deferred)
         list_remove(node); /* these are their owners', too */
+    LIST_FOREACH_SAFE (node, &l->soon)
+        list_remove(node);
     LIST_FOREACH_SAFE (node, &l->next)
         list_remove(node);
     vec_done(&l->heap);
@@ -466,6 +492,20 @@ void loop_free(struct loop *l)
     free(l);
 }
 
+/* With many connections the next event's are out of the cache: they are fetched while this one's
+ * callback runs. */
+static void prefetch_ahead(const struct epoll_event *events, int i, int n)
+{
+    if (i + 4 < n)
+        __builtin_prefetch(events[i + 4].data.ptr);
+    if (i + 2 < n) {
+        const char *owner = ((const struct loop_io *)events[i + 2].data.ptr)->user;
+        __builtin_prefetch(owner);
+        __builtin_prefetch(owner + 64);
+        __builtin_prefetch(owner + 128);
+    }
+}
+
 void loop_turn(struct loop *l, int timeout_ms)
 {
     struct epoll_event events[LOOP_EVENTS];
@@ -475,8 +515,11 @@ void loop_turn(struct loop *l, int timeout_ms)
     loop_take_next(l);
     for (int i = 0; i < n; i++) {
         struct loop_io *io = events[i].data.ptr;
+        if (n >= MANY_EVENTS)
+            prefetch_ahead(events, i, n);
         if (io->fn)
             io->fn(io, events[i].events, io->user);
+        loop_run_soon(l);
     }
     loop_run_timers(l);
     loop_run_deferred(l);

@@ -60,6 +60,9 @@ static inline void loop_call_init(struct loop_call *c, loop_timer_fn *fn, void *
 }
 /* Once, at the end of this turn. Waits it already: no effect. */
 void loop_defer(struct loop *l, struct loop_call *c);
+/* As soon as the callback that runs now has returned: what was received goes out while it is still
+ * in the cache. */
+void loop_defer_soon(struct loop *l, struct loop_call *c);
 /* In the next turn, after its I/O; that turn does not wait for any. */
 void loop_defer_next(struct loop *l, struct loop_call *c);
 /* No effect if it does not wait. */
