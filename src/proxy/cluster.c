@@ -9,6 +9,7 @@ enum {
     CONNECT_TIMEOUT_MS = 5000,
     IDLE_TIMEOUT_MS = 3600 * 1000,
     CONNECTIONS_MAX = 1024,
+    PENDING_MAX = 1024,
 };
 
 struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
@@ -44,6 +45,7 @@ struct cluster *cluster_new(struct str name)
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     c->idle_timeout_ms = IDLE_TIMEOUT_MS;
     c->connections_max = CONNECTIONS_MAX;
+    c->pending_max = PENDING_MAX;
     return c;
 }
 

@@ -34,7 +34,8 @@ struct cluster {
     VEC(struct endpoint *) endpoints;
     uint64_t connect_timeout_ms;
     uint64_t idle_timeout_ms;
-    uint32_t connections_max; /* to all endpoints, of one worker */
+    uint32_t connections_max; /* to one endpoint, of one worker */
+    uint32_t pending_max;     /* requests that wait for one of them */
 };
 
 struct cluster *cluster_new(struct str name);

@@ -2,6 +2,7 @@
 #include "proxy/proxy.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "proxy/worker.h"
@@ -52,9 +53,20 @@ static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, st
     return 0;
 }
 
+/* Each connection is a descriptor, and the soft limit is a shell's. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &l); /* it goes on with fewer */
+    }
+}
+
 int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err *reterr)
 {
     struct proxy p = {.config = c, .drain_ms = o->drain_ms};
+    raise_descriptor_limit();
     int r = loop_new(&p.loop, reterr);
     if (r == 0) {
         loop_signal_add(p.loop, SIGTERM, on_stop,

@@ -190,7 +190,23 @@ static void on_up_drain(struct http_stream *s, void *user)
 {
     struct request *r = user;
     (void)s;
+    heard(r);
     http_stream_resume(r->down);
+}
+
+static void ask_again(struct request *r);
+
+/* An idle connection that the endpoint was closing while the request went out: nobody has looked at
+ * it (RFC 9112 section 9.3.1), and so it goes out once more, on a connection of its own. */
+static bool may_ask_again(const struct request *r)
+{
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "DELETE", "PUT"};
+    if (!r->reused || r->again || r->received_bytes || !http_stream_is_received(r->down))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (str_is(http_stream_head(r->down)->method, methods[i]))
+            return true;
+    return false;
 }
 
 static void on_up_over(struct http_stream *s, enum http_end end, int code, const char *text,
@@ -207,8 +223,11 @@ static void on_up_over(struct http_stream *s, enum http_end end, int code, const
     (void)s;
     (void)code;
     (void)text;
+    bool nothing_came = !http_stream_head(s)->status;
     r->up = NULL;
-    if (end != HTTP_END_DONE)
+    if (end == HTTP_END_CLOSED && nothing_came && may_ask_again(r))
+        ask_again(r);
+    else if (end != HTTP_END_DONE)
         fail(r, r->answering ? REASON_UPSTREAM_CUT : reasons[end]);
 }
 
@@ -250,6 +269,7 @@ static void on_down_drain(struct http_stream *s, void *user)
 {
     struct request *r = user;
     (void)s;
+    heard(r); /* a slow reader is not idle */
     if (r->up)
         http_stream_resume(r->up);
 }
@@ -343,6 +363,10 @@ static void forward(struct request *r, const struct route_query *q)
         reply(r, REASON_NO_HEALTHY_UPSTREAM);
         return;
     }
+    if (upstream_is_full(u)) {
+        reply(r, REASON_OVERFLOW);
+        return;
+    }
     change_request(r, q);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
@@ -355,11 +379,19 @@ static void forward(struct request *r, const struct route_query *q)
     r->wait.user = r;
     r->wait.on_ready = on_ready;
     r->wait.on_failed = on_failed;
-    r->up = upstream_take(u, &r->wait);
+    r->upstream = u;
+    r->up = upstream_take(u, &r->wait, false);
+    r->reused = r->up != NULL;
     if (r->up)
         send_request(r);
     else
         http_stream_pause(r->down); /* the body waits, too */
+}
+
+static void ask_again(struct request *r)
+{
+    r->again = true;
+    r->up = upstream_take(r->upstream, &r->wait, true);
 }
 
 static void redirect(struct request *r, const struct route_query *q)
@@ -383,6 +415,24 @@ static bool look_at_upgrade(struct request *r, struct http_head *head)
     return r->upgrade;
 }
 
+/* An authority of RFC 3986 section 3.2 without user information: what could be read as another host
+ * by somebody behind us is refused (row 16 of the hostile inputs). */
+static bool host_is_valid(struct str host)
+{
+    static const bool good[256] = {
+        ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true,
+        ['.'] = true,         ['_'] = true,         ['~'] = true,         ['!'] = true,
+        ['$'] = true,         ['&'] = true,         ['\''] = true,        ['('] = true,
+        [')'] = true,         ['*'] = true,         ['+'] = true,         [','] = true,
+        [';'] = true,         ['='] = true,         [':'] = true,         ['['] = true,
+        [']'] = true,         ['%'] = true,
+    };
+    for (size_t i = 0; i < host.n; i++)
+        if (!good[(uint8_t)host.p[i]])
+            return false;
+    return true;
+}
+
 static void follow_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
@@ -390,6 +440,10 @@ static void follow_route(struct request *r)
     if (!look_at_upgrade(r, head))
         return;
     route_query_init(&q, head, rand_u64());
+    if (!host_is_valid(q.host)) {
+        reply(r, REASON_BAD_HOST);
+        return;
+    }
     r->host = route_table_host(r->listener->http.routes, q.host);
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
     if (!r->route) {

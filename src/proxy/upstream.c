@@ -17,6 +17,7 @@ struct upstream {
     struct list_node waiting; /* struct upstream_wait, the oldest first */
     size_t n_waiting;
     size_t n_opening;
+    size_t n_conns; /* all of them */
     bool freed;
 };
 
@@ -53,6 +54,7 @@ static void conn_forget(struct upstream_conn *c)
 {
     list_remove(&c->node);
     loop_timer_free(c->timer);
+    c->upstream->n_conns--;
     if (!c->open)
         c->upstream->n_opening--;
     free(c);
@@ -141,6 +143,8 @@ static void on_free(struct http_conn *hc, void *user)
     conn_is_free(user);
 }
 
+static void connect_if_wanted(struct upstream *u);
+
 static void on_close(struct http_conn *hc, int code, const char *text, void *user)
 {
     struct upstream_conn *c = user;
@@ -153,7 +157,9 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     struct upstream_wait *w = failed ? first_waiting(u) : NULL;
     if (w)
         w->on_failed(timed_out ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED, text, w->user);
-    if (u->freed && list_is_empty(&u->busy))
+    if (!u->freed)
+        connect_if_wanted(u);
+    else if (list_is_empty(&u->busy))
         upstream_done(u);
 }
 
@@ -189,6 +195,7 @@ static void connect_one(struct upstream *u)
     c->upstream = u;
     list_add_tail(&u->busy, &c->node);
     u->n_opening++;
+    u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
     c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
@@ -196,9 +203,22 @@ static void connect_one(struct upstream *u)
                                   &u->config, &ops, c);
 }
 
-struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w)
+bool upstream_is_full(const struct upstream *u)
 {
-    while (!list_is_empty(&u->idle)) {
+    return list_is_empty(&u->idle) && u->n_conns >= u->cluster->connections_max &&
+           u->n_waiting >= u->cluster->pending_max;
+}
+
+/* Someone waits: is there to be one more connection? */
+static void connect_if_wanted(struct upstream *u)
+{
+    if (u->n_opening < u->n_waiting && u->n_conns < u->cluster->connections_max)
+        connect_one(u);
+}
+
+struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w, bool fresh)
+{
+    while (!fresh && !list_is_empty(&u->idle)) {
         struct upstream_conn *c = CONTAINER_OF(u->idle.next, struct upstream_conn, node);
         struct http_stream *s;
         list_remove(&c->node);
@@ -209,7 +229,6 @@ struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w)
     list_add_tail(&u->waiting, &w->node);
     w->upstream = u;
     u->n_waiting++;
-    if (u->n_opening < u->n_waiting)
-        connect_one(u);
+    connect_if_wanted(u);
     return NULL;
 }

@@ -25,6 +25,9 @@ struct upstream *upstream_new(struct loop *l, struct cluster *c, struct endpoint
 void upstream_free(struct upstream *u);
 struct endpoint *upstream_endpoint(const struct upstream *u);
 
-/* A stream on an idle connection, or NULL: w waits for one. */
-struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w);
+/* A stream on an idle connection, or NULL: w waits for one. fresh: on a connection that has carried
+ * nothing yet. */
+struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w, bool fresh);
+/* As many connections as there may be, and as many that wait for one. */
+bool upstream_is_full(const struct upstream *u);
 void upstream_cancel(struct upstream_wait *w); /* waits no more; nothing if it did not */

@@ -68,7 +68,7 @@ class Backend:
             sock.close()
 
     def serve(self, sock, number):
-        reader = Reader(sock)
+        reader, served = Reader(sock), 0
         try:
             while True:
                 head = reader.until(b"\r\n\r\n")
@@ -89,6 +89,9 @@ class Backend:
                 if not self.read_body(reader, request):
                     self.cut.append(request)
                     return
+                if request.target == "/closed-if-used" and served:
+                    return
+                served += 1
                 self.requests.append(request)
                 if not self.answer(sock, request, reader):
                     return

@@ -524,3 +524,19 @@ def test_the_backend_sees_what_the_log_tells(logged, backend):
     told = [line for line in logged.lines() if f"127.0.0.1:{backend.port}" in line]
     assert len(backend.requests) + len(backend.cut) <= len(told) and not backend.garbage
     assert sum(" 200 " in line for line in told) == len(backend.requests) > 5
+
+
+# ---- endpoints that close, limits ----
+
+def test_a_connection_that_was_being_closed(client, backend):
+    """A request that met the end of an idle connection goes out again, once and on a new one; one that may have been acted on does not."""
+    assert client.ask(GET.format("/"))[0] == 200
+    assert client.ask(GET.format("/closed-if-used"))[::2] == (200, b"ok")
+    assert (backend.connections, len(backend.requests)) == (2, 2)
+    assert client.ask("POST /closed-if-used HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")[0] == 503
+
+
+@pytest.mark.parametrize("host", ["a@b", "a/b", "a b", "a\\b", "a<b", 'a"b'])
+def test_hosts_that_are_none(client, backend, host):
+    assert client.ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")[0] == 400
+    assert not backend.requests
