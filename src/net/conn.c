@@ -602,11 +602,6 @@ struct loop *conn_loop(const struct conn *c)
     return c->loop;
 }
 
-int conn_fd(const struct conn *c)
-{
-    return c->fd;
-}
-
 struct tls_session *conn_tls(const struct conn *c)
 {
     return c->tls ? c->tls->session : NULL;

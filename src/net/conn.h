@@ -70,4 +70,3 @@ struct tls_session *conn_tls(const struct conn *c);
 bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines);
 int conn_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
-int conn_fd(const struct conn *c); /* borrowed; -1 once it is over */

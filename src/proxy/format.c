@@ -163,11 +163,3 @@ size_t format_write(const struct format *f, format_value_fn *value, void *user, 
     }
     return values;
 }
-
-bool format_is_literal(const struct format *f)
-{
-    for (size_t i = 0; i < f->n; i++)
-        if (f->pieces[i].op != FORMAT_LITERAL)
-            return false;
-    return true;
-}

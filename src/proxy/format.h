@@ -37,4 +37,3 @@ int format_compile(struct str text, struct arena *a, struct format *ret, struct 
 /* `absent` stands for what is not there. How many of its operators had a value. */
 size_t format_write(const struct format *f, format_value_fn *value, void *user, struct str absent,
                     struct buf *to);
-bool format_is_literal(const struct format *f);

@@ -1,4 +1,5 @@
 /* fairlead-proxy: the L7 data plane. */
+#include <malloc.h>
 #include <stdio.h>
 
 #include "base/program.h"
@@ -49,18 +50,32 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     return r < 0 ? r : good ? 0 : -1;
 }
 
-static int run(const struct settings *s)
+/* The messages are gone when this returns: the configuration is what is left of them. Negative:
+ * told.
+ */
+static int make_config(const struct settings *s, struct proxy_config **ret)
 {
     AUTO(arena) struct arena *a = arena_new(0);
     Envoy__Config__Bootstrap__V3__Bootstrap *b;
+    struct err err = {0};
+    int r = read_bootstrap(s, a, &b);
+    if (r < 0)
+        return r;
+    r = proxy_config_from_bootstrap(b, ret, &err);
+    if (r < 0)
+        program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",
+                     err_text(&err));
+    return r;
+}
+
+static int run(const struct settings *s)
+{
     struct proxy_config *config;
     struct err err = {0};
     int code = EXIT_OK;
-    if (read_bootstrap(s, a, &b) < 0)
+    if (make_config(s, &config) < 0)
         return EXIT_USAGE_ERROR;
-    if (proxy_config_from_bootstrap(b, &config, &err) < 0)
-        return program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "",
-                            s->file ? ": " : "", err_text(&err));
+    malloc_trim(0);
     if (s->validate)
         printf("configuration '%s' OK\n", s->file ? s->file : "command line");
     else if (proxy_run(config, &s->options, &err) < 0)
