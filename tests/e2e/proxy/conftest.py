@@ -9,12 +9,14 @@ from suite import BIN, SLOW, free_ports, wait_until
 
 class Proxy:
     """fairlead-proxy with one listener on loopback."""
+    running = []
 
     def __init__(self, tmp_path, *flags, port=None):
         self.port = port or free_ports(1)[0]
         listen = [] if port else ["--listen", f"127.0.0.1:{self.port}"]
         self.log = open(tmp_path / "proxy.log", "ab")
         self.process = subprocess.Popen([BIN / "fairlead-proxy", *listen, *map(str, flags)], stderr=self.log)
+        self.running.append(self.process)
         wait_until("the proxy listens", self.listens)
 
     def listens(self):
@@ -94,6 +96,17 @@ class Client:
 
     def close(self):
         self.sock.close()
+
+
+@pytest.fixture(autouse=True)
+def none_is_left():
+    """A test that fails before it stops its proxy leaves none behind."""
+    yield
+    for process in Proxy.running:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    Proxy.running.clear()
 
 
 @pytest.fixture
