@@ -414,6 +414,22 @@ static void on_conn_event(struct loop_io *io, uint32_t events, void *user)
 
 /* ---- making ---- */
 
+static void no_data(struct conn *c, void *user)
+{
+    (void)c;
+    (void)user;
+}
+
+static void no_close(struct conn *c, int code, const char *text, void *user)
+{
+    (void)c;
+    (void)code;
+    (void)text;
+    (void)user;
+}
+
+const struct conn_ops conn_no_ops = {.on_data = no_data, .on_close = no_close};
+
 static void set_options(int fd)
 {
     int on = 1, idle_s = 20, interval_s = 5, probes = 4;

@@ -23,6 +23,9 @@ struct conn_ops {
     void (*on_close)(struct conn *c, int code, const char *text, void *user);
 };
 
+/* Of a connection whose owner takes it over at once (conn_set_ops). */
+extern const struct conn_ops conn_no_ops;
+
 struct conn_options {
     struct tls_context *tls; /* NULL = plain; the conn takes its own reference */
     const struct tls_session_options *tls_options; /* NULL = none; used by the call only */

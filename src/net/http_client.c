@@ -332,25 +332,10 @@ static const struct http_conn_ops http_ops = {
     .on_close = on_conn_close,
 };
 
-static void ignore_data(struct conn *c, void *user)
-{
-    (void)c;
-    (void)user;
-}
-
-static void ignore_close(struct conn *c, int code, const char *text, void *user)
-{
-    (void)c;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
 static void call_connect(struct http_call *call)
 {
     static const struct http_conn_config conn_config = {
         .head_bytes_max = 64 * 1024, .fields_max = HTTP_FIELDS_MAX, .idle_timeout_ms = UINT32_MAX};
-    static const struct conn_ops until_http = {.on_data = ignore_data, .on_close = ignore_close};
     struct http_client *client = call->client;
     const struct ip *ip =
         client->config.ip.family ? &client->config.ip : &client->ips[client->ip_at];
@@ -364,7 +349,7 @@ static void call_connect(struct http_call *call)
     call->cc = cc;
     list_add_head(&client->conns, &cc->node);
     loop_timer_start(call->timer, client->config.connect_timeout_ms);
-    cc->hc = http1_conn_new_client(conn_connect(client->loop, &to, to_len, &o, &until_http, NULL),
+    cc->hc = http1_conn_new_client(conn_connect(client->loop, &to, to_len, &o, &conn_no_ops, NULL),
                                    &conn_config, &http_ops, cc);
 }
 

@@ -371,23 +371,8 @@ static const struct http_conn_ops connection_ops = {
     .on_close = on_connection_close,
 };
 
-static void ignore_data(struct conn *c, void *user)
-{
-    (void)c;
-    (void)user;
-}
-
-static void ignore_close(struct conn *c, int code, const char *text, void *user)
-{
-    (void)c;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
 static void on_accept(int fd, void *user)
 {
-    static const struct conn_ops until_http = {.on_data = ignore_data, .on_close = ignore_close};
     struct http_server *s = user;
     if (s->n_connections >= s->config.connections_max) {
         close(fd);
@@ -398,7 +383,7 @@ static void on_accept(int fd, void *user)
     c->server = s;
     list_add_tail(&s->connections, &c->node);
     s->n_connections++;
-    c->hc = http1_conn_new_server(conn_new_accepted(s->loop, fd, &o, &until_http, NULL),
+    c->hc = http1_conn_new_server(conn_new_accepted(s->loop, fd, &o, &conn_no_ops, NULL),
                                   &s->conn_config, &connection_ops, c);
 }
 

@@ -172,25 +172,10 @@ static void on_connect_timeout(void *user)
     http_conn_free(hc);
 }
 
-static void ignore_data(struct conn *c, void *user)
-{
-    (void)c;
-    (void)user;
-}
-
-static void ignore_close(struct conn *c, int code, const char *text, void *user)
-{
-    (void)c;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
 static void connect_one(struct upstream *u)
 {
     static const struct http_conn_ops ops = {
         .on_open = on_open, .on_free = on_free, .on_close = on_close};
-    static const struct conn_ops until_http = {.on_data = ignore_data, .on_close = ignore_close};
     struct upstream_conn *c = NEW(struct upstream_conn);
     c->upstream = u;
     list_add_tail(&u->busy, &c->node);
@@ -198,9 +183,10 @@ static void connect_one(struct upstream *u)
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
-    c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
-                                               u->endpoint->address_bytes, NULL, &until_http, NULL),
-                                  &u->config, &ops, c);
+    c->hc =
+        http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
+                                           u->endpoint->address_bytes, NULL, &conn_no_ops, NULL),
+                              &u->config, &ops, c);
 }
 
 bool upstream_is_full(const struct upstream *u)

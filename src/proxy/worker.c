@@ -62,26 +62,11 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     downstream_free(user);
 }
 
-static void ignore_data(struct conn *c, void *user)
-{
-    (void)c;
-    (void)user;
-}
-
-static void ignore_close(struct conn *c, int code, const char *text, void *user)
-{
-    (void)c;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
 static void on_accept(int fd, void *user)
 {
     static const struct http_conn_config config = {.idle_timeout_ms = 3600 * 1000};
     static const struct http_conn_ops ops = {
         .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_close};
-    static const struct conn_ops until_http = {.on_data = ignore_data, .on_close = ignore_close};
     struct worker_listener *l = user;
     struct worker *w = l->worker;
     if (w->n_downstreams >= DOWNSTREAMS_MAX) {
@@ -93,7 +78,7 @@ static void on_accept(int fd, void *user)
     d->listener = l->index;
     list_add_tail(&w->downstreams, &d->node);
     w->n_downstreams++;
-    d->hc = http1_conn_new_server(conn_new_accepted(w->loop, fd, NULL, &until_http, NULL), &config,
+    d->hc = http1_conn_new_server(conn_new_accepted(w->loop, fd, NULL, &conn_no_ops, NULL), &config,
                                   &ops, d);
 }
 
