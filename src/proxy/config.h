@@ -4,24 +4,8 @@
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 
 #include "base/map.h"
-#include "proxy/access_log.h"
 #include "proxy/cluster.h"
-#include "proxy/route.h"
-
-/* What an HTTP connection manager does. */
-struct http_config {
-    char *stat_prefix;
-    struct route_table *routes;
-    VEC(struct access_log *) logs;
-    bool websocket; /* upgrades to it go through */
-};
-
-struct listener_config {
-    char *name;
-    struct ip ip;
-    uint16_t port;
-    struct http_config http;
-};
+#include "proxy/listener_config.h"
 
 struct proxy_config {
     atomic_uint refs;

@@ -34,7 +34,7 @@ static void request_done(struct request *r)
 /* From the route outwards, or the other way round where the most specific is to win. */
 static void change_fields(struct request *r, struct http_head *h, bool answer)
 {
-    const struct route_table *t = r->listener->http.routes;
+    const struct route_table *t = r->http->routes;
     const struct header_ops *ops[4];
     size_t n = 0;
     if (r->cluster)
@@ -408,7 +408,7 @@ static bool look_at_upgrade(struct request *r, struct http_head *head)
     struct str to = http_field_value(http_head_find(head, HTTP_NAME_UPGRADE));
     if (!to.p || !head->upgrade || http_has_token(to, "h2c"))
         return true; /* a hint that need not be followed */
-    r->upgrade = r->listener->http.websocket && str_eq_nocase(to, STR("websocket")) &&
+    r->upgrade = r->http->websocket && str_eq_nocase(to, STR("websocket")) &&
                  http_stream_is_received(r->down);
     if (!r->upgrade)
         reply(r, REASON_UPGRADE_FAILED);
@@ -444,7 +444,7 @@ static void follow_route(struct request *r)
         reply(r, REASON_BAD_HOST);
         return;
     }
-    r->host = route_table_host(r->listener->http.routes, q.host);
+    r->host = route_table_host(r->http->routes, q.host);
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
     if (!r->route) {
         reply(r, REASON_ROUTE_NOT_FOUND);
@@ -464,17 +464,17 @@ static void follow_route(struct request *r)
     }
 }
 
-void request_begin(struct worker *w, const struct listener_config *l, struct http_stream *s)
+void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s)
 {
     struct http_head *head = http_stream_head(s);
     struct request *r = arena_alloc(http_stream_arena(s), sizeof(*r));
     ASSERT(r); /* of a head that has just been read: there is room */
     r->worker = w;
     r->down = s;
-    r->listener = l;
+    r->http = http;
     r->config = proxy_config_ref(worker_config(w));
     r->begin_us = time_mono_us();
-    r->begin_real_us = l->http.logs.n ? time_real_us() : 0;
+    r->begin_real_us = http->logs.n ? time_real_us() : 0;
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};
@@ -483,9 +483,9 @@ void request_begin(struct worker *w, const struct listener_config *l, struct htt
     follow_route(r);
 }
 
-void request_log_bad(struct worker *w, const struct listener_config *l, unsigned status)
+void request_log_bad(struct worker *w, const struct http_config *http, unsigned status)
 {
-    struct request r = {.worker = w, .listener = l, .status = (uint16_t)status};
+    struct request r = {.worker = w, .http = http, .status = (uint16_t)status};
     r.reason = REASON_REQUEST_BROKEN;
     r.begin_us = time_mono_us();
     r.begin_real_us = time_real_us();

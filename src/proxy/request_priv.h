@@ -26,7 +26,7 @@ struct request {
     struct http_stream *down;
     struct http_stream *up; /* NULL: not yet, or no more */
     struct upstream_wait wait;
-    const struct listener_config *listener;
+    const struct http_config *http;
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;

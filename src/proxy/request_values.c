@@ -133,7 +133,7 @@ void request_keep_answer(struct request *r, const struct http_head *h)
 {
     struct http_head head = *h;
     size_t wanted = 0;
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         for (size_t i = 0; i < (*log)->format.n; i++)
             wanted += (*log)->format.pieces[i].op == FORMAT_RESP;
     if (!wanted || r->answer_values)
@@ -142,7 +142,7 @@ void request_keep_answer(struct request *r, const struct http_head *h)
         arena_alloc(http_stream_arena(r->down), 2 * wanted * sizeof(*r->answer_values));
     if (!r->answer_values)
         return;
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         for (size_t i = 0; i < (*log)->format.n; i++) {
             const struct format_piece *p = &(*log)->format.pieces[i];
             if (p->op != FORMAT_RESP)
@@ -154,6 +154,6 @@ void request_keep_answer(struct request *r, const struct http_head *h)
 
 void request_log(struct request *r)
 {
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         access_log_writer_add(worker_log_writer(r->worker, *log), request_value, r);
 }

@@ -10,7 +10,7 @@
 
 struct worker_listener {
     struct worker *worker;
-    size_t index; /* in the configuration */
+    struct listener_config *config;
     struct listener *listener;
 };
 
@@ -31,7 +31,7 @@ struct worker {
     struct proxy_config *config;
     unsigned index;
     pthread_t thread;
-    VEC(struct worker_listener) listeners;
+    VEC(struct worker_listener *) listeners;
     VEC(struct worker_cluster *) clusters; /* by id */
     VEC(struct worker_log) logs;
     VEC(struct loop_timer *) timers; /* that nobody has */
