@@ -1,6 +1,8 @@
 /* Circuit breakers. */
 #include "proxy/breaker.h"
 
+#include <assert.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "proxy/endpoint.h"
@@ -10,13 +12,9 @@ enum {
     PENDING_MAX = 1024,
     REQUESTS_MAX = 1024,
     RETRIES_MAX = 3,
-    BATCH = 16, /* places a worker borrows at a time, while there are plenty */
 };
 
-/* Places that are borrowed and free. */
-struct breaker_line {
-    _Alignas(CACHE_LINE_BYTES) atomic_uint kept[BREAKER_PRIORITIES];
-};
+static_assert(sizeof(struct breaker_line) == CACHE_LINE_BYTES, "a line for each worker");
 
 void breakers_init(struct breakers *b)
 {
@@ -77,38 +75,29 @@ static struct breaker_line *lines_of(struct breakers *b)
     return l;
 }
 
-static bool take_kept(struct breaker_line *l, unsigned priority)
+struct breaker_line *breakers_line(struct breakers *b, unsigned worker)
 {
-    unsigned n = atomic_load_explicit(&l->kept[priority], memory_order_relaxed);
-    while (n)
-        if (atomic_compare_exchange_weak(&l->kept[priority], &n, n - 1))
-            return true;
-    return false;
+    ASSERT(worker < endpoint_workers());
+    return lines_of(b) + worker;
 }
 
-bool breakers_take_request(struct breakers *b, unsigned priority, unsigned worker)
+bool breakers_borrow_request(struct breakers *b, unsigned priority, struct breaker_line *mine)
 {
     struct breaker_line *lines = lines_of(b);
     struct breaker *limit = &b->of[priority].requests;
-    DASSERT(priority < BREAKER_PRIORITIES && worker < endpoint_workers());
-    if (take_kept(&lines[worker], priority))
-        return true;
     unsigned used = atomic_load_explicit(&limit->used, memory_order_relaxed);
     uint32_t plenty = used < limit->max ? (limit->max - used) / (4 * endpoint_workers()) : 0;
-    uint32_t got = take_up_to(limit, MAX(1u, MIN(plenty, (uint32_t)BATCH)));
+    uint32_t got = take_up_to(limit, MAX(1u, MIN(plenty, (uint32_t)BREAKER_BATCH)));
     if (got > 1)
-        atomic_fetch_add(&lines[worker].kept[priority], got - 1);
+        atomic_fetch_add(&mine->kept[priority], got - 1);
     for (unsigned i = 0; !got && i < endpoint_workers(); i++)
-        got = take_kept(&lines[i], priority);
+        got = breaker_take_kept(&lines[i], priority);
     return got;
 }
 
-void breakers_give_request(struct breakers *b, unsigned priority, unsigned worker)
+void breakers_return_requests(struct breakers *b, unsigned priority, struct breaker_line *mine)
 {
-    struct breaker_line *mine = &lines_of(b)[worker];
-    if (atomic_fetch_add(&mine->kept[priority], 1) < 2 * BATCH)
-        return;
-    for (int i = 0; i < BATCH && take_kept(mine, priority); i++)
+    for (int i = 0; i < BREAKER_BATCH && breaker_take_kept(mine, priority); i++)
         breaker_give(&b->of[priority].requests);
 }
 

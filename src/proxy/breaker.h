@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { BREAKER_PRIORITIES = 2 }; /* DEFAULT, HIGH */
@@ -17,7 +18,10 @@ struct breaker {
     uint32_t max;
 };
 
-struct breaker_line;
+/* What a worker keeps of places that are borrowed and free. */
+struct breaker_line {
+    _Alignas(64) atomic_uint kept[BREAKER_PRIORITIES];
+};
 
 struct breakers {
     struct breaker_of {
@@ -37,7 +41,35 @@ bool breaker_take(struct breaker *b);
 void breaker_take_over(struct breaker *b); /* even where it is full */
 void breaker_give(struct breaker *b);
 
-bool breakers_take_request(struct breakers *b, unsigned priority, unsigned worker);
-void breakers_give_request(struct breakers *b, unsigned priority, unsigned worker);
+/* The worker's own line; it stays as long as the breakers. */
+struct breaker_line *breakers_line(struct breakers *b, unsigned worker);
+/* Where it has kept none. */
+bool breakers_borrow_request(struct breakers *b, unsigned priority, struct breaker_line *mine);
+/* It has kept many: others may want some. */
+void breakers_return_requests(struct breakers *b, unsigned priority, struct breaker_line *mine);
+enum { BREAKER_BATCH = 16 };
+
+static inline bool breaker_take_kept(struct breaker_line *l, unsigned priority)
+{
+    unsigned n = atomic_load_explicit(&l->kept[priority], memory_order_relaxed);
+    while (n)
+        if (atomic_compare_exchange_weak(&l->kept[priority], &n, n - 1))
+            return true;
+    return false;
+}
+
+static inline bool breakers_take_request(struct breakers *b, unsigned priority,
+                                         struct breaker_line *mine)
+{
+    return breaker_take_kept(mine, priority) || breakers_borrow_request(b, priority, mine);
+}
+
+static inline void breakers_give_request(struct breakers *b, unsigned priority,
+                                         struct breaker_line *mine)
+{
+    if (atomic_fetch_add(&mine->kept[priority], 1) >= 2 * BREAKER_BATCH)
+        breakers_return_requests(b, priority, mine);
+}
+
 /* That run now, of all workers. */
 unsigned breakers_requests(const struct breakers *b, unsigned priority);

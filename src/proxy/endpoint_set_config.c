@@ -41,6 +41,8 @@ static int parse_address(struct compile *c, const Envoy__Config__Core__V3__Addre
                     "malformed IP address: %s. Consider setting resolver_name or setting cluster "
                     "type to 'STRICT_DNS' or 'LOGICAL_DNS'",
                     a->socket_address->address);
+    if (a->socket_address->port_value > UINT16_MAX)
+        return FAIL(c, "port_value: must be at most %d", UINT16_MAX);
     *ret_port = (uint16_t)a->socket_address->port_value;
     return 0;
 }

@@ -46,6 +46,7 @@ struct lb_plan {
     struct lb_config config;
     uint8_t group_of[LB_SLOTS]; /* a draw of one percent each */
     bool empty;                 /* no endpoint at all */
+    bool plain;                 /* one list, in turn */
     uint32_t n_priorities;
     struct lb_priority *priorities;
     VEC(struct lb_group) groups;
@@ -72,3 +73,10 @@ struct lb_request {
 uint32_t lb_plan_cursors(const struct lb_plan *p);
 /* An entry of the plan's set; LB_NONE: there is none that may be used. */
 uint32_t lb_choose(const struct lb_plan *p, uint32_t *cursors, const struct lb_request *q);
+
+static inline uint32_t lb_in_turn(uint32_t *cursor, uint32_t n)
+{
+    uint32_t at = *cursor < n ? *cursor : *cursor % n;
+    *cursor = at + 1;
+    return at;
+}

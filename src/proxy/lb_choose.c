@@ -22,20 +22,13 @@ static uint32_t below(uint64_t draw, uint32_t n)
     return (uint32_t)(((draw >> 32) * n) >> 32);
 }
 
-static uint32_t in_turn(uint32_t *cursor, uint32_t n)
-{
-    uint32_t at = *cursor < n ? *cursor : *cursor % n;
-    *cursor = at + 1;
-    return at;
-}
-
 /* The first in turn, so that those without load are taken evenly; each further one takes its place
  * if it has less to do for its weight. */
 static uint32_t least_loaded(const struct lb_plan *p, const struct lb_list *l, uint32_t *cursor,
                              uint64_t *random)
 {
     const struct endpoint_entry *entries = p->set->entries.v;
-    uint32_t best = l->order[in_turn(cursor, l->n)];
+    uint32_t best = l->order[lb_in_turn(cursor, l->n)];
     uint64_t load = endpoint_active(entries[best].endpoint);
     for (uint32_t i = 1; i < p->config.choices; i++) {
         uint32_t other = l->order[below(next_draw(random), l->n)];
@@ -63,7 +56,7 @@ static uint32_t from_list(const struct lb_plan *p, const struct lb_list *l, uint
     case LB_RING_HASH:
         return l->order[lb_ring_find(l->ring, q->has_hash ? q->hash : next_draw(random), attempt)];
     }
-    return l->order[in_turn(cursor, l->n)];
+    return l->order[lb_in_turn(cursor, l->n)];
 }
 
 static bool was_tried(const struct lb_plan *p, uint32_t entry, const struct lb_request *q)
@@ -76,6 +69,8 @@ static bool was_tried(const struct lb_plan *p, uint32_t entry, const struct lb_r
 
 uint32_t lb_choose(const struct lb_plan *p, uint32_t *cursors, const struct lb_request *q)
 {
+    if (p->plain && !q->n_tried)
+        return p->lists.v[0].order[lb_in_turn(cursors, p->lists.v[0].n)];
     uint64_t random = q->random;
     uint32_t chosen = LB_NONE;
     if (p->empty)
@@ -89,7 +84,7 @@ uint32_t lb_choose(const struct lb_plan *p, uint32_t *cursors, const struct lb_r
         const struct lb_group *g = &p->groups.v[at];
         uint32_t list = g->first_list;
         if (g->localities)
-            list += g->localities[in_turn(&cursors[at], g->n_localities)];
+            list += g->localities[lb_in_turn(&cursors[at], g->n_localities)];
         chosen = from_list(p, &p->lists.v[list], &cursors[p->groups.n + list], &random, q, attempt);
         if (chosen == LB_NONE || !was_tried(p, chosen, q))
             break;

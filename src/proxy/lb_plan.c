@@ -237,6 +237,8 @@ static void add_groups(struct plan_maker *m)
         from = to;
     }
     p->empty = slot < LB_SLOTS;
+    p->plain = p->config.policy == LB_ROUND_ROBIN && p->groups.n == 1 && p->lists.n == 1 &&
+               p->lists.v[0].n;
 }
 
 struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c)

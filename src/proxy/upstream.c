@@ -22,8 +22,8 @@ struct upstream {
     struct loop *loop;
     struct cluster *cluster;
     struct endpoint *endpoint;
-    struct endpoint_load *load; /* this worker's line */
-    unsigned worker;
+    struct endpoint_load *load; /* this worker's lines */
+    struct breaker_line *line;
     unsigned streams_each; /* how many a new connection is expected to take */
     struct http_conn_config config;
     struct list_node conns[_CONN_STATES]; /* struct upstream_conn */
@@ -53,7 +53,7 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->cluster = cluster_ref(c);
     u->endpoint = endpoint_ref(e);
     u->load = endpoint_load(e, worker);
-    u->worker = worker;
+    u->line = breakers_line(&c->breakers, worker);
     u->streams_each = 1;
     u->config.idle_timeout_ms = c->idle_timeout_ms;
     for (size_t i = 0; i < _CONN_STATES; i++)
@@ -164,13 +164,13 @@ void upstream_cancel(struct upstream_wait *w)
 void upstream_ended(struct upstream_wait *w)
 {
     struct upstream *u = w->at;
-    if (w->loads) {
-        unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
-        atomic_store_explicit(&u->load->active, n - 1, memory_order_relaxed);
-        w->loads = false;
-    }
+    if (!w->loads)
+        return;
+    unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
+    atomic_store_explicit(&u->load->active, n - 1, memory_order_relaxed);
+    w->loads = false;
     if (w->counted)
-        breakers_give_request(&u->cluster->breakers, w->priority, u->worker);
+        breakers_give_request(&u->cluster->breakers, w->priority, u->line);
     w->counted = false;
 }
 
@@ -180,16 +180,18 @@ void upstream_leave(struct upstream_wait *w)
     if (!u)
         return;
     upstream_cancel(w);
-    upstream_ended(w);
+    if (w->loads)
+        upstream_ended(w);
     w->at = NULL;
     u->n_requests--;
-    done_if_unused(u);
+    if (u->retired)
+        done_if_unused(u);
 }
 
 static bool may_run(struct upstream *u, struct upstream_wait *w)
 {
-    if (!w->counted)
-        w->counted = breakers_take_request(&u->cluster->breakers, w->priority, u->worker);
+    if (!w->counted) /* asked a second time */
+        w->counted = breakers_take_request(&u->cluster->breakers, w->priority, u->line);
     return w->counted;
 }
 
