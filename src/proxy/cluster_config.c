@@ -36,9 +36,8 @@ static int compile_type(struct compile *c, const pb_cluster *m)
             return FAIL(c, "load_assignment: an EDS cluster is told its endpoints");
         if (!m->eds_cluster_config)
             return FAIL(c, "cannot create an EDS cluster without an EDS config");
-        cluster->eds_name = xstrdup(*m->eds_cluster_config->service_name
-                                        ? m->eds_cluster_config->service_name
-                                        : m->name);
+        cluster->eds_name = xstrdup(
+            *m->eds_cluster_config->service_name ? m->eds_cluster_config->service_name : m->name);
         return 0;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS:
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS:
@@ -62,15 +61,13 @@ static int compile_ring(struct compile *c,
     if (lb->ring_max > LB_RING_MAX || lb->ring_min < 1)
         return FAIL(c, "ring_hash_lb_config: sizes are 1 to %d", LB_RING_MAX);
     if (lb->ring_min > lb->ring_max)
-        return FAIL(c,
-                    "ring hash: minimum_ring_size (%llu) > maximum_ring_size (%llu)",
+        return FAIL(c, "ring hash: minimum_ring_size (%llu) > maximum_ring_size (%llu)",
                     (unsigned long long)lb->ring_min, (unsigned long long)lb->ring_max);
     return 0;
 }
 
-static int
-compile_least_request(struct compile *c,
-                      const Envoy__Config__Cluster__V3__Cluster__LeastRequestLbConfig *m)
+static int compile_least_request(struct compile *c,
+                                 const Envoy__Config__Cluster__V3__Cluster__LeastRequestLbConfig *m)
 {
     if (m->choice_count)
         c->cluster->lb.choices = MIN(m->choice_count->value, (uint32_t)LB_CHOICES_MAX);
@@ -130,8 +127,7 @@ static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
         b->max = m->value;
 }
 
-static int compile_breakers(struct compile *c,
-                            const Envoy__Config__Cluster__V3__CircuitBreakers *m)
+static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
 {
     for (size_t i = 0; m && i < m->n_thresholds; i++) {
         const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = m->thresholds[i];
@@ -178,8 +174,7 @@ static int compile_endpoints(struct compile *c, const pb_cluster *m)
 int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **ret,
                     struct err *reterr)
 {
-    struct compile c = {
-        .cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
+    struct compile c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
     int r = compile_type(&c, m);

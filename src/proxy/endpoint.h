@@ -1,6 +1,7 @@
 #pragma once
-/* An endpoint: one address of a cluster, shared by reference. It outlives the sets that name it, and
- * with it what is known of its health and load: a new set that has its address takes it over. */
+/* An endpoint: one address of a cluster, shared by reference. It outlives the sets that name it,
+ * and with it what is known of its health and load: a new set that has its address takes it over.
+ */
 
 #include <stdatomic.h>
 

@@ -96,8 +96,7 @@ static int add_locality(struct compile *c, const pb_locality *m)
         return FAIL(c, "load_balancing_weight: must be at least 1");
     endpoint_maker_locality(&c->maker, m->priority,
                             m->load_balancing_weight ? m->load_balancing_weight->value : 0);
-    struct endpoint_locality *l =
-        &c->maker.set->localities.v[c->maker.set->localities.n - 1];
+    struct endpoint_locality *l = &c->maker.set->localities.v[c->maker.set->localities.n - 1];
     if (m->locality) {
         l->region = xstrdup(m->locality->region);
         l->zone = xstrdup(m->locality->zone);

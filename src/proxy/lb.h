@@ -30,7 +30,8 @@ struct lb_list {
     struct lb_ring *ring;
 };
 
-/* The endpoints of a priority that are of one kind: all in one list, or a list for each locality. */
+/* The endpoints of a priority that are of one kind: all in one list, or a list for each locality.
+ */
 struct lb_group {
     uint32_t first_list;
     uint32_t n_localities; /* places in: */

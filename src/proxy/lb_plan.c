@@ -97,8 +97,8 @@ static void make_ring(struct plan_maker *m, struct lb_list *l)
     uint32_t n = 0;
     for (uint32_t i = 0; !m->failed && i < l->n; i++) {
         const struct endpoint_entry *e = &s->entries.v[l->order[i]];
-        double share = by_locality ? s->localities.v[e->locality].weight / all / sums[e->locality]
-                                   : 1 / all;
+        double share =
+            by_locality ? s->localities.v[e->locality].weight / all / sums[e->locality] : 1 / all;
         if (share <= 0)
             continue; /* of a locality without weight */
         const char *key = e->endpoint->text;
@@ -152,7 +152,8 @@ static uint32_t locality_weight(const struct plan_maker *m, const struct endpoin
     }
     if (!counted)
         return 0;
-    uint64_t percent = MIN((uint64_t)10000, m->set->overprovisioning_percent * 100ull * n / counted);
+    uint64_t percent =
+        MIN((uint64_t)10000, m->set->overprovisioning_percent * 100ull * n / counted);
     uint64_t weight = at->weight * percent / 100; /* a hundredth at least */
     return (uint32_t)MIN(weight, (uint64_t)UINT32_MAX);
 }

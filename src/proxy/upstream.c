@@ -1,6 +1,6 @@
-/* The pool of connections to an endpoint. A connection is opening, ready for another stream, or full;
- * HTTP/1 takes one stream, so it is full from its stream's begin to its end. The one used last is
- * taken first, so that those that are not needed grow old and are closed.
+/* The pool of connections to an endpoint. A connection is opening, ready for another stream, or
+ * full; HTTP/1 takes one stream, so it is full from its stream's begin to its end. The one used
+ * last is taken first, so that those that are not needed grow old and are closed.
  *
  * Circuit breakers are asked here: for a connection, for a place to wait, for a request that runs.
  * A pool without any connection may always make one, so that whoever waits here gets on. */

@@ -1,6 +1,7 @@
 #pragma once
 /* Connections of one worker to one endpoint: those in use, those that take another stream, and the
- * requests that wait for one. It goes on for its requests after its endpoint has left the cluster. */
+ * requests that wait for one. It goes on for its requests after its endpoint has left the cluster.
+ */
 
 #include "base/list.h"
 #include "net/http_stream.h"
@@ -12,7 +13,7 @@ struct upstream;
 /* A request's place at an endpoint, and its wait for a stream; embedded in it, zeroed. */
 struct upstream_wait {
     struct list_node node;
-    struct upstream *at;               /* between upstream_enter and upstream_leave */
+    struct upstream *at; /* between upstream_enter and upstream_leave */
     bool waits;
     bool counted;                      /* as one that runs */
     bool loads;                        /* its endpoint, for those who choose by load */

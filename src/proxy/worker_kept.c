@@ -61,8 +61,7 @@ static void take_set(struct worker_cluster *wc, const struct endpoint_set *old,
     void *left;
     for (size_t i = 0; i < wc->upstreams.n; i++)
         if (wc->upstreams.v[i])
-            map_put(&kept, str_of(&old->entries.v[i].endpoint, sizeof(void *)),
-                    wc->upstreams.v[i]);
+            map_put(&kept, str_of(&old->entries.v[i].endpoint, sizeof(void *)), wc->upstreams.v[i]);
     vec_clear(&wc->upstreams);
     VEC_FOREACH (e, &new->entries)
         vec_push(&wc->upstreams, map_remove(&kept, str_of(&e->endpoint, sizeof(void *))));

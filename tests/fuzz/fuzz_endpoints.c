@@ -17,7 +17,8 @@ static void choose(struct endpoint_set *s, const struct lb_config *config)
         return; /* no memory */
     uint32_t *cursors = xcalloc(lb_plan_cursors(p) + 1, sizeof(*cursors)), sum = 0;
     for (uint64_t i = 0; i < CHOICES; i++) {
-        struct lb_request q = {.random = i * 0x9e3779b97f4a7c15, .hash = i << 56, .has_hash = i & 1};
+        struct lb_request q = {
+            .random = i * 0x9e3779b97f4a7c15, .hash = i << 56, .has_hash = i & 1};
         uint32_t chosen = lb_choose(p, cursors, &q);
         if (chosen == LB_NONE ? !p->empty && config->panic_percent : chosen >= s->entries.n)
             abort();

@@ -3,8 +3,7 @@
 
 #include "cluster_test.h"
 
-#define ADDRESS(ip, port)                                                                          \
-    "'address':{'socket_address':{'address':'" ip "','port_value':" #port "}}"
+#define ADDRESS(ip, port)        "'address':{'socket_address':{'address':'" ip "','port_value':" #port "}}"
 #define ENDPOINT(ip, port, more) "{'endpoint':{" ADDRESS(ip, port) "}" more "}"
 #define ASSIGNMENT(list)         "{'cluster_name':'c','endpoints':[" list "]}"
 
@@ -28,16 +27,18 @@ static void refuse(const char *text, const char *why)
 
 static void test_what_it_says(void **state)
 {
-    struct endpoint_set *s = set(
-        ASSIGNMENT("{'priority':5,'lb_endpoints':[" ENDPOINT("::1", 81, "") "]},"
-                   "{'locality':{'region':'r','zone':'z'},'load_balancing_weight':3,"
-                   "'lb_endpoints':[" ENDPOINT("10.0.0.1", 80,
-                                               ",'health_status':'DRAINING',"
-                                               "'load_balancing_weight':7") "," ENDPOINT("10.0.0."
-                                                                                         "2",
-                                                                                         80, "") "]"
-                                                                                                 "}"),
-        NULL);
+    struct endpoint_set *s =
+        set(ASSIGNMENT("{'priority':5,'lb_endpoints':[" ENDPOINT(
+                "::1", 81, "") "]},"
+                               "{'locality':{'region':'r','zone':'z'},'load_balancing_weight':3,"
+                               "'lb_endpoints':[" ENDPOINT(
+                                   "10.0.0.1", 80,
+                                   ",'health_status':'DRAINING',"
+                                   "'load_balancing_weight':7") "," ENDPOINT("10.0.0."
+                                                                             "2",
+                                                                             80, "") "]"
+                                                                                     "}"),
+            NULL);
     (void)state;
     assert_int_equal(s->n_priorities, 2);
     assert_int_equal(s->localities.n, 2);
@@ -60,11 +61,14 @@ static void test_what_it_says(void **state)
 
 static void test_the_same_address_twice_is_one(void **state)
 {
-    struct endpoint_set *s =
-        set(ASSIGNMENT("{'lb_endpoints':[" ENDPOINT("10.0.0.1", 80, ",'load_balancing_weight':2") ","
-                       ENDPOINT("10.0.0.1", 80, "") "," ENDPOINT("10.0.0.1", 81, "") "]},"
-                       "{'priority':1,'lb_endpoints':[" ENDPOINT("10.0.0.1", 80, "") "]}"),
-            NULL);
+    struct endpoint_set *s = set(
+        ASSIGNMENT(
+            "{'lb_endpoints':[" ENDPOINT("10.0.0.1", 80, ",'load_balancing_weight':2") "," ENDPOINT(
+                "10.0.0.1", 80, "") "," ENDPOINT("10.0.0.1", 81,
+                                                 "") "]},"
+                                                     "{'priority':1,'lb_endpoints':[" ENDPOINT(
+                                                         "10.0.0.1", 80, "") "]}"),
+        NULL);
     (void)state;
     assert_int_equal(s->entries.n, 2);
     assert_int_equal(s->entries.v[0].weight, 2); /* the first counts */
@@ -74,14 +78,13 @@ static void test_the_same_address_twice_is_one(void **state)
 
 static void test_endpoints_live_on(void **state)
 {
-    struct endpoint_set *a =
-        set(ASSIGNMENT("{'lb_endpoints':[" ENDPOINT("10.0.0.1", 80, "") "," ENDPOINT(
-            "10.0.0.2", 80, "") "]}"),
-            NULL);
+    struct endpoint_set *a = set(ASSIGNMENT("{'lb_endpoints':[" ENDPOINT(
+                                     "10.0.0.1", 80, "") "," ENDPOINT("10.0.0.2", 80, "") "]}"),
+                                 NULL);
     atomic_store(&a->entries.v[1].endpoint->flags, ENDPOINT_EJECTED);
     struct endpoint_set *b =
         set(ASSIGNMENT("{'lb_endpoints':[" ENDPOINT("10.0.0.3", 80, "") "," ENDPOINT(
-            "10.0.0.2", 80, ",'load_balancing_weight':9") "]}"),
+                "10.0.0.2", 80, ",'load_balancing_weight':9") "]}"),
             a);
     (void)state;
     assert_ptr_equal(b->entries.v[1].endpoint, a->entries.v[1].endpoint);
@@ -99,8 +102,8 @@ static void test_refusals(void **state)
     refuse(ASSIGNMENT("{'lb_endpoints':[" ENDPOINT("svc.example", 80, "") "]}"),
            "endpoints[0].lb_endpoints[0]: malformed IP address: svc.example. Consider setting "
            "resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'");
-    refuse(ASSIGNMENT("{},{'lb_endpoints':[" ENDPOINT("10.0.0.1", 80,
-                                                      ",'load_balancing_weight':0") "]}"),
+    refuse(ASSIGNMENT(
+               "{},{'lb_endpoints':[" ENDPOINT("10.0.0.1", 80, ",'load_balancing_weight':0") "]}"),
            "endpoints[1].lb_endpoints[0]: load_balancing_weight: must be at least 1");
     refuse(ASSIGNMENT("{'load_balancing_weight':0}"),
            "endpoints[0]: load_balancing_weight: must be at least 1");

@@ -29,7 +29,8 @@ static uint32_t choose(struct chooser *c, struct lb_request *q)
     return lb_choose(c->plan, c->cursors, q);
 }
 
-/* Per cent of many choices that each entry gets, one per cent of error allowed where it is drawn. */
+/* Per cent of many choices that each entry gets, one per cent of error allowed where it is drawn.
+ */
 static void expect(const char *what, const struct lb_config *config, unsigned error,
                    const unsigned *percent)
 {
@@ -114,9 +115,9 @@ static void test_localities(void **state)
 {
     (void)state;
     expect("hh*3/h*1", &by_locality, 1, PERCENT(37, 37, 25));
-    expect("hh/h", &by_locality, 1, PERCENT(33, 33, 33));        /* none has a weight: even */
-    expect("hh*1/h", &by_locality, 0, PERCENT(50, 50, 0));       /* nothing for who has none */
-    expect("hh*3/h*1", &round_robin, 1, PERCENT(33, 33, 33));    /* not asked for */
+    expect("hh/h", &by_locality, 1, PERCENT(33, 33, 33));     /* none has a weight: even */
+    expect("hh*1/h", &by_locality, 0, PERCENT(50, 50, 0));    /* nothing for who has none */
+    expect("hh*3/h*1", &round_robin, 1, PERCENT(33, 33, 33)); /* not asked for */
     expect("huu*1/hhh*1", &by_locality, 1, PERCENT(32, 0, 0, 23, 23, 23)); /* 0.47 of its weight */
 }
 
@@ -133,8 +134,7 @@ static void test_flags_count_like_the_status(void **state)
     assert_int_equal(lb_choose(p, cursors, &(struct lb_request){0}), 3);
     assert_int_equal(lb_choose(p, cursors, &(struct lb_request){0}), 0);
     lb_plan_unref(p);
-    atomic_store(&s->entries.v[3].endpoint->flags,
-                 ENDPOINT_FAILED_CHECK | ENDPOINT_PENDING_CHECK);
+    atomic_store(&s->entries.v[3].endpoint->flags, ENDPOINT_FAILED_CHECK | ENDPOINT_PENDING_CHECK);
     p = lb_plan_new(s, &round_robin);
     assert_int_equal(p->priorities[0].excluded, 1);
     assert_true(p->priorities[0].panic); /* 1 of 3 */
@@ -190,8 +190,8 @@ static void test_not_those_that_were_tried(void **state)
         chooser_init(&c, "hh", all[i]);
         const struct endpoint *tried[] = {c.plan->set->entries.v[0].endpoint,
                                           c.plan->set->entries.v[1].endpoint};
-        struct lb_request q = {.tried = tried, .n_tried = 1, .tries_max = 200, .hash = 7,
-                               .has_hash = true};
+        struct lb_request q = {
+            .tried = tried, .n_tried = 1, .tries_max = 200, .hash = 7, .has_hash = true};
         for (int k = 0; k < 100; k++)
             assert_int_equal(choose(&c, &q), 1);
         q.n_tried = 2; /* there is no other: one of them all the same */

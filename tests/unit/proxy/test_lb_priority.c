@@ -17,8 +17,11 @@ static void expect(const char *want, uint32_t panic, size_t n, struct lb_priorit
     assert_string_equal(got, want);
 }
 
-#define P(...)               ((struct lb_priority[]){__VA_ARGS__})
-#define H(a, b, c, d) {.hosts = a, .excluded = b, .healthy = c, .degraded = d}
+#define P(...) ((struct lb_priority[]){__VA_ARGS__})
+#define H(a, b, c, d)                                                                              \
+    {                                                                                              \
+        .hosts = a, .excluded = b, .healthy = c, .degraded = d                                     \
+    }
 
 static void test_fail_over(void **state)
 {

@@ -1,5 +1,6 @@
-/* A pool to an endpoint on loopback: who waits for whom, what circuit breakers refuse, and what goes
- * on after the endpoint has left; and which pools a worker keeps through a change of endpoints. */
+/* A pool to an endpoint on loopback: who waits for whom, what circuit breakers refuse, and what
+ * goes on after the endpoint has left; and which pools a worker keeps through a change of
+ * endpoints. */
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -134,10 +135,8 @@ static int ask(struct world *w, int i)
     static const struct http_stream_ops ops = {
         .on_head = on_head, .on_data = no_data, .on_over = on_over};
     struct asker *a = &w->askers[i];
-    *a = (struct asker){.wait = {.ops = &ops,
-                                 .user = a,
-                                 .on_ready = on_ready,
-                                 .on_failed = on_failed}};
+    *a = (struct asker){
+        .wait = {.ops = &ops, .user = a, .on_ready = on_ready, .on_failed = on_failed}};
     upstream_enter(w->u, &a->wait);
     int r = upstream_take(&a->wait, false, &a->s);
     if (r == 0)
@@ -372,8 +371,7 @@ static void put(struct cluster *c, const char *text)
         &path, &err));
 }
 
-#define LB(ip)                                                                                     \
-    "{'endpoint':{'address':{'socket_address':{'address':'" ip "','port_value':80}}}}"
+#define LB(ip)    "{'endpoint':{'address':{'socket_address':{'address':'" ip "','port_value':80}}}}"
 #define SET(list) "{'cluster_name':'c','endpoints':[{'lb_endpoints':[" list "]}]}"
 
 static void test_pools_stay_through_a_new_set(void **state)
