@@ -17,3 +17,8 @@ uint64_t hash_bytes(const void *p, size_t n)
         seed = rand_u64() | 1;
     return hash_bytes_seed(p, n, seed);
 }
+
+uint64_t hash_xxh64(const void *p, size_t n, uint64_t seed)
+{
+    return XXH64(p, n, seed);
+}

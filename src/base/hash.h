@@ -7,3 +7,5 @@
 
 uint64_t hash_bytes(const void *p, size_t n);                     /* seeded per process */
 uint64_t hash_bytes_seed(const void *p, size_t n, uint64_t seed); /* stable across processes */
+/* XXH64: where others must come to the same number. */
+uint64_t hash_xxh64(const void *p, size_t n, uint64_t seed);

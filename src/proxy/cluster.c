@@ -1,39 +1,15 @@
-/* Clusters and endpoints: made by the main thread, shared by reference. */
+/* Clusters: made by the main thread, shared by reference. Their plan is exchanged under a lock that
+ * a worker takes when it first meets the cluster and when it is told of a newer plan. */
 #include "proxy/cluster.h"
-
-#include <stdio.h>
 
 #include "base/assert.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
     IDLE_TIMEOUT_MS = 3600 * 1000,
-    CONNECTIONS_MAX = 1024,
-    PENDING_MAX = 1024,
+    PANIC_PERCENT = 50,
+    CHOICES = 2,
 };
-
-struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
-{
-    struct endpoint *e = NEW(struct endpoint);
-    char ip_text[IP_TEXT_BYTES];
-    e->refs = 1;
-    e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
-    snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-             ip_format(ip, ip_text), port);
-    return e;
-}
-
-struct endpoint *endpoint_ref(struct endpoint *e)
-{
-    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    return e;
-}
-
-void endpoint_unref(struct endpoint *e)
-{
-    if (e && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
-        free(e);
-}
 
 struct cluster *cluster_new(struct str name)
 {
@@ -44,8 +20,16 @@ struct cluster *cluster_new(struct str name)
     c->name = str_dup(name);
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     c->idle_timeout_ms = IDLE_TIMEOUT_MS;
-    c->connections_max = CONNECTIONS_MAX;
-    c->pending_max = PENDING_MAX;
+    c->lb = (struct lb_config){.panic_percent = PANIC_PERCENT,
+                               .choices = CHOICES,
+                               .ring_min = LB_RING_MIN,
+                               .ring_max = LB_RING_MAX};
+    breakers_init(&c->breakers);
+    pthread_mutex_init(&c->lock, NULL);
+    list_init(&c->watchers);
+    struct endpoint_set *none = endpoint_set_new();
+    cluster_put_endpoints(c, none);
+    endpoint_set_unref(none);
     return c;
 }
 
@@ -59,9 +43,70 @@ void cluster_unref(struct cluster *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
-    VEC_FOREACH (e, &c->endpoints)
-        endpoint_unref(*e);
-    vec_done(&c->endpoints);
+    ASSERT(list_is_empty(&c->watchers));
+    lb_plan_unref(c->plan);
+    breakers_done(&c->breakers);
+    pthread_mutex_destroy(&c->lock);
+    free(c->eds_name);
     free(c->name);
     free(c);
+}
+
+struct lb_plan *cluster_plan(struct cluster *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct lb_plan *p = lb_plan_ref(c->plan);
+    pthread_mutex_unlock(&c->lock);
+    return p;
+}
+
+void cluster_watch(struct cluster *c, struct cluster_watch *w)
+{
+    pthread_mutex_lock(&c->lock);
+    list_add_tail(&c->watchers, &w->node);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void cluster_unwatch(struct cluster *c, struct cluster_watch *w)
+{
+    pthread_mutex_lock(&c->lock);
+    list_remove(&w->node);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
+{
+    struct lb_plan *p = lb_plan_new(s, &c->lb);
+    ASSERT(p || c->plan); /* the first one is of no endpoints */
+    if (!p) {
+        COUNT_IF(true, "no memory for the plan of a cluster: the old one stays");
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    struct lb_plan *old = c->plan;
+    c->plan = p;
+    LIST_FOREACH (node, &c->watchers) {
+        struct cluster_watch *w = CONTAINER_OF(node, struct cluster_watch, node);
+        loop_post(w->loop, w->fn, w->user);
+    }
+    pthread_mutex_unlock(&c->lock);
+    lb_plan_unref(old);
+}
+
+int cluster_set_endpoints(struct cluster *c,
+                          const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *m,
+                          struct pb_path *path, struct err *reterr)
+{
+    struct endpoint_set *s;
+    int r = endpoint_set_compile(m, c->plan->set, path, &s, reterr);
+    if (r < 0)
+        return r;
+    cluster_put_endpoints(c, s);
+    endpoint_set_unref(s);
+    return 0;
+}
+
+void cluster_replan(struct cluster *c)
+{
+    cluster_put_endpoints(c, c->plan->set);
 }

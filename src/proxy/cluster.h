@@ -1,41 +1,40 @@
 #pragma once
-/* Clusters and their endpoints: what a snapshot says of them, and the little about an endpoint that
- * all workers write, each in its own cache line. */
+/* Clusters: how to reach the endpoints of a service. What is compiled is immutable; the plan of its
+ * endpoints is exchanged by the main thread while the cluster stays, and each worker takes it over
+ * at its own loop. */
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 
-#include "base/addr.h"
-#include "base/err.h"
-#include "base/vec.h"
-#include "codec/pb_path.h"
+#include "base/list.h"
+#include "net/loop.h"
+#include "proxy/breaker.h"
+#include "proxy/lb.h"
 
-enum {
-    WORKERS_MAX = 64,
-    ENDPOINT_TEXT_BYTES = 128,
+struct tls_context;
+
+enum cluster_type {
+    CLUSTER_STATIC,
+    CLUSTER_EDS, /* has no endpoints until cluster_set_endpoints() brings some */
 };
-
-struct endpoint {
-    atomic_uint refs;
-    struct sockaddr_storage address;
-    socklen_t address_bytes;
-    char text[ENDPOINT_TEXT_BYTES]; /* 10.0.0.1:80, [::1]:80, or a path */
-};
-
-struct endpoint *endpoint_new(const struct ip *ip, uint16_t port);
-struct endpoint *endpoint_ref(struct endpoint *e);
-void endpoint_unref(struct endpoint *e); /* NULL is allowed */
 
 struct cluster {
     atomic_uint refs;
     uint32_t id; /* small, unique while it lives: a worker's place for it */
     char *name;
-    VEC(struct endpoint *) endpoints;
+    char *eds_name; /* what to ask for; its name if the configuration says no other */
+    uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;
     uint64_t idle_timeout_ms;
-    uint32_t connections_max; /* to one endpoint, of one worker */
-    uint32_t pending_max;     /* requests that wait for one of them */
+    struct tls_context *tls; /* of connections to its endpoints; borrowed; NULL: plain */
+    struct lb_config lb;
+    struct breakers breakers;
+    uint32_t host_connections_max; /* to one endpoint, of all workers; 0: no limit */
+
+    pthread_mutex_t lock;      /* guards what follows; never taken for a request */
+    struct lb_plan *plan;      /* the newest */
+    struct list_node watchers; /* struct cluster_watch */
 };
 
 struct cluster *cluster_new(struct str name);
@@ -44,3 +43,28 @@ void cluster_unref(struct cluster *c); /* NULL is allowed */
 /* path stands at the message. -EINVAL with the path of what is wrong. */
 int cluster_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
                     struct cluster **ret, struct err *reterr) NODISCARD;
+
+/* ---- the main thread ---- */
+/* Another set of endpoints. Those with an address that was there before live on: their health, load
+ * and connections. Refused: the old set stays. */
+int cluster_set_endpoints(struct cluster *c,
+                          const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *m,
+                          struct pb_path *path, struct err *reterr) NODISCARD;
+/* A set that is made already. */
+void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s);
+/* The flags of an endpoint have changed. */
+void cluster_replan(struct cluster *c);
+
+/* ---- any thread ---- */
+struct lb_plan *cluster_plan(struct cluster *c); /* a reference to the newest */
+
+/* Called at the loop when there is a newer plan than the caller may have. */
+struct cluster_watch {
+    struct list_node node;
+    struct loop *loop;
+    loop_timer_fn *fn;
+    void *user;
+};
+void cluster_watch(struct cluster *c, struct cluster_watch *w);
+/* A call that is posted already still comes: free what it needs by a post of your own. */
+void cluster_unwatch(struct cluster *c, struct cluster_watch *w);

@@ -1,63 +1,195 @@
 /* From a Cluster message to a cluster. */
 #include <errno.h>
 
+#include "codec/pb_time.h"
 #include "proxy/cluster.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
-typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment pb_assignment;
 
-static int add_endpoint(struct cluster *c, const Envoy__Config__Endpoint__V3__LbEndpoint *m,
-                        struct pb_path *path, struct err *reterr)
+struct compile {
+    struct cluster *cluster;
+    struct pb_path *path;
+    struct err *err;
+};
+
+#define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
+
+static uint64_t duration_ms(const Google__Protobuf__Duration *d)
 {
-    struct ip ip;
-    if (m->host_identifier_case !=
-            ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT ||
-        !m->endpoint->address ||
-        m->endpoint->address->address_case !=
-            ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
-        return pb_path_fail(path, reterr, -EINVAL, "only a socket_address is implemented yet");
-    const Envoy__Config__Core__V3__SocketAddress *a = m->endpoint->address->socket_address;
-    if (ip_parse(str_from(a->address), &ip) < 0)
-        return pb_path_fail(path, reterr, -EINVAL, "malformed IP address: %s", a->address);
-    vec_push(&c->endpoints, endpoint_new(&ip, (uint16_t)a->port_value));
+    return (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
+}
+
+/* ---- type ---- */
+
+static int compile_type(struct compile *c, const pb_cluster *m)
+{
+    struct cluster *cluster = c->cluster;
+    if (m->cluster_discovery_type_case ==
+        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE)
+        return FAIL(c, "cluster_type: is not implemented");
+    switch (m->type) {
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC:
+        break;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__EDS:
+        cluster->type = CLUSTER_EDS;
+        if (m->load_assignment)
+            return FAIL(c, "load_assignment: an EDS cluster is told its endpoints");
+        if (!m->eds_cluster_config)
+            return FAIL(c, "cannot create an EDS cluster without an EDS config");
+        cluster->eds_name = xstrdup(
+            *m->eds_cluster_config->service_name ? m->eds_cluster_config->service_name : m->name);
+        return 0;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS:
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS:
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST:
+    default:
+        return FAIL(c, "type: only STATIC and EDS are implemented yet");
+    }
+    return m->eds_cluster_config ? FAIL(c, "eds_cluster_config set in a non-EDS cluster") : 0;
+}
+
+/* ---- load balancing ---- */
+
+static int compile_ring(struct compile *c,
+                        const Envoy__Config__Cluster__V3__Cluster__RingHashLbConfig *m)
+{
+    struct lb_config *lb = &c->cluster->lb;
+    if (m->minimum_ring_size)
+        lb->ring_min = m->minimum_ring_size->value;
+    if (m->maximum_ring_size)
+        lb->ring_max = m->maximum_ring_size->value;
+    if (lb->ring_max > LB_RING_MAX || lb->ring_min < 1)
+        return FAIL(c, "ring_hash_lb_config: sizes are 1 to %d", LB_RING_MAX);
+    if (lb->ring_min > lb->ring_max)
+        return FAIL(c, "ring hash: minimum_ring_size (%llu) > maximum_ring_size (%llu)",
+                    (unsigned long long)lb->ring_min, (unsigned long long)lb->ring_max);
     return 0;
 }
 
-static int add_assignment(struct cluster *c, const pb_assignment *m, struct pb_path *path,
-                          struct err *reterr)
+static int compile_least_request(struct compile *c,
+                                 const Envoy__Config__Cluster__V3__Cluster__LeastRequestLbConfig *m)
 {
-    size_t mark = pb_path_field(path, "load_assignment");
-    for (size_t i = 0; i < m->n_endpoints; i++)
-        for (size_t k = 0; k < m->endpoints[i]->n_lb_endpoints; k++) {
-            size_t at = pb_path_field(path, "endpoints");
-            pb_path_index(path, i);
-            pb_path_field(path, "lb_endpoints");
-            pb_path_index(path, k);
-            int r = add_endpoint(c, m->endpoints[i]->lb_endpoints[k], path, reterr);
-            if (r < 0)
-                return r;
-            pb_path_back(path, at);
-        }
-    pb_path_back(path, mark);
+    if (m->choice_count)
+        c->cluster->lb.choices = MIN(m->choice_count->value, (uint32_t)LB_CHOICES_MAX);
+    if (m->active_request_bias && m->active_request_bias->default_value != 1.0)
+        return FAIL(c, "least_request_lb_config.active_request_bias: only 1.0 is implemented");
+    return 0;
+}
+
+static int compile_policy(struct compile *c, const pb_cluster *m)
+{
+    struct lb_config *lb = &c->cluster->lb;
+    switch (m->lb_policy) {
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN:
+        lb->policy = LB_ROUND_ROBIN;
+        return 0;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
+        lb->policy = LB_LEAST_REQUEST;
+        return m->least_request_lb_config ? compile_least_request(c, m->least_request_lb_config)
+                                          : 0;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RING_HASH:
+        lb->policy = LB_RING_HASH;
+        return m->ring_hash_lb_config ? compile_ring(c, m->ring_hash_lb_config) : 0;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
+        lb->policy = LB_RANDOM;
+        return 0;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__MAGLEV:
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED:
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LOAD_BALANCING_POLICY_CONFIG:
+    default:
+        return FAIL(c, "lb_policy: is not implemented");
+    }
+}
+
+static int compile_common(struct compile *c,
+                          const Envoy__Config__Cluster__V3__Cluster__CommonLbConfig *m)
+{
+    struct lb_config *lb = &c->cluster->lb;
+    if (!m)
+        return 0;
+    if (m->healthy_panic_threshold) {
+        double percent = m->healthy_panic_threshold->value;
+        if (!(percent >= 0 && percent <= 100))
+            return FAIL(c, "common_lb_config.healthy_panic_threshold: 0 to 100");
+        lb->panic_percent = (uint8_t)percent;
+    }
+    lb->locality_weighted =
+        m->locality_config_specifier_case ==
+        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
+    return 0;
+}
+
+/* ---- circuit breakers ---- */
+
+static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
+{
+    if (m)
+        b->max = m->value;
+}
+
+static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
+{
+    for (size_t i = 0; m && i < m->n_thresholds; i++) {
+        const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = m->thresholds[i];
+        if ((unsigned)t->priority >= BREAKER_PRIORITIES)
+            return FAIL(c, "circuit_breakers.thresholds[%zu].priority: is none", i);
+        if (t->retry_budget)
+            return FAIL(c, "circuit_breakers.thresholds[%zu].retry_budget: is not implemented yet",
+                        i);
+        struct breaker_of *b = &c->cluster->breakers.of[t->priority];
+        limit(t->max_connections, &b->connections);
+        limit(t->max_pending_requests, &b->pending);
+        limit(t->max_requests, &b->requests);
+        limit(t->max_retries, &b->retries);
+    }
+    for (size_t i = 0; m && i < m->n_per_host_thresholds; i++) {
+        const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t =
+            m->per_host_thresholds[i];
+        if (t->priority || t->max_pending_requests || t->max_requests || t->max_retries ||
+            t->retry_budget)
+            return FAIL(c,
+                        "circuit_breakers.per_host_thresholds[%zu]: only max_connections of the "
+                        "default priority can be set",
+                        i);
+        if (t->max_connections)
+            c->cluster->host_connections_max = t->max_connections->value;
+    }
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static int compile_endpoints(struct compile *c, const pb_cluster *m)
+{
+    size_t mark = pb_path_field(c->path, "load_assignment");
+    if (m->load_assignment) {
+        int r = cluster_set_endpoints(c->cluster, m->load_assignment, c->path, c->err);
+        if (r < 0)
+            return r;
+    }
+    pb_path_back(c->path, mark);
     return 0;
 }
 
 int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **ret,
                     struct err *reterr)
 {
-    if (m->cluster_discovery_type_case ==
-            ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE &&
-        m->type != ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC)
-        return pb_path_fail(path, reterr, -EINVAL, "type: only STATIC is implemented yet");
-    struct cluster *c = cluster_new(str_from(m->name));
+    struct compile c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
-        c->connect_timeout_ms = (uint64_t)m->connect_timeout->seconds * 1000 +
-                                (uint64_t)m->connect_timeout->nanos / 1000000;
-    int r = m->load_assignment ? add_assignment(c, m->load_assignment, path, reterr) : 0;
+        c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
+    int r = compile_type(&c, m);
+    if (r == 0)
+        r = compile_policy(&c, m);
+    if (r == 0)
+        r = compile_common(&c, m->common_lb_config);
+    if (r == 0)
+        r = compile_breakers(&c, m->circuit_breakers);
+    if (r == 0)
+        r = compile_endpoints(&c, m); /* by the policy that is known by now */
     if (r < 0) {
-        cluster_unref(c);
+        cluster_unref(c.cluster);
         return r;
     }
-    *ret = c;
+    *ret = c.cluster;
     return 0;
 }

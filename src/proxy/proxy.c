@@ -67,6 +67,7 @@ int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err 
 {
     struct proxy p = {.config = c, .drain_ms = o->drain_ms};
     raise_descriptor_limit();
+    endpoint_set_workers(o->workers);
     int r = loop_new(&p.loop, reterr);
     if (r == 0) {
         loop_signal_add(p.loop, SIGTERM, on_stop,

@@ -23,9 +23,9 @@ static void request_done(struct request *r)
         return;
     request_log(r);
     worker_timer_give(r->worker, TAKE(r->timer));
-    upstream_cancel(&r->wait);
     if (r->up)
         http_stream_abort(TAKE(r->up));
+    upstream_leave(&r->wait);
     proxy_config_unref(TAKE(r->config));
 }
 
@@ -65,6 +65,8 @@ static void answer(struct request *r, unsigned status, struct str body, struct s
         IGNORE_RESULT(http_head_add(&head, HTTP_NAME_LOCATION, location)); /* these fit */
     if (body.n)
         IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
+    if (r->reason == REASON_OVERFLOW)
+        IGNORE_RESULT(http_head_add_text(&head, STR("x-envoy-overloaded"), STR("true")));
     if (r->route)
         change_fields(r, &head, true);
     request_keep_answer(r, &head);
@@ -131,6 +133,7 @@ static void request_is_whole(struct request *r)
 /* The endpoint's side has failed. */
 static void fail(struct request *r, enum reason why)
 {
+    upstream_ended(&r->wait);
     if (!r->answering) {
         reply(r, why);
     } else if (!r->answered) {
@@ -225,9 +228,12 @@ static void on_up_over(struct http_stream *s, enum http_end end, int code, const
     (void)text;
     bool nothing_came = !http_stream_head(s)->status;
     r->up = NULL;
-    if (end == HTTP_END_CLOSED && nothing_came && may_ask_again(r))
+    if (end == HTTP_END_CLOSED && nothing_came && may_ask_again(r)) {
         ask_again(r);
-    else if (end != HTTP_END_DONE)
+        return;
+    }
+    upstream_ended(&r->wait);
+    if (end != HTTP_END_DONE)
         fail(r, r->answering ? REASON_UPSTREAM_CUT : reasons[end]);
 }
 
@@ -358,15 +364,13 @@ static void forward(struct request *r, const struct route_query *q)
         answer(r, r->route->forward.cluster_not_found_status, STR(""), (struct str){NULL, 0});
         return;
     }
-    struct upstream *u = worker_upstream(r->worker, c);
+    struct lb_request which = {.random = q->random};
+    struct upstream *u = worker_upstream(r->worker, c, &which);
     if (!u) {
         reply(r, REASON_NO_HEALTHY_UPSTREAM);
         return;
     }
-    if (upstream_is_full(u)) {
-        reply(r, REASON_OVERFLOW);
-        return;
-    }
+    upstream_enter(u, &r->wait);
     change_request(r, q);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
@@ -379,19 +383,21 @@ static void forward(struct request *r, const struct route_query *q)
     r->wait.user = r;
     r->wait.on_ready = on_ready;
     r->wait.on_failed = on_failed;
-    r->upstream = u;
-    r->up = upstream_take(u, &r->wait, false);
-    r->reused = r->up != NULL;
-    if (r->up)
+    int got = upstream_take(&r->wait, false, &r->up);
+    r->reused = got == 0;
+    if (got == 0)
         send_request(r);
-    else
+    else if (got == -EAGAIN)
         http_stream_pause(r->down); /* the body waits, too */
+    else
+        fail(r, REASON_OVERFLOW);
 }
 
 static void ask_again(struct request *r)
 {
     r->again = true;
-    r->up = upstream_take(r->upstream, &r->wait, true);
+    if (upstream_take(&r->wait, true, &r->up) == -EBUSY)
+        fail(r, REASON_OVERFLOW);
 }
 
 static void redirect(struct request *r, const struct route_query *q)

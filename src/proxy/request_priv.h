@@ -33,7 +33,6 @@ struct request {
     struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
     uint64_t deadline_ms;      /* of the answer; 0: none */
     uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
-    struct upstream *upstream; /* the pool it asks */
     bool reused;               /* its stream is on a connection that has carried others */
     bool again;                /* it was asked a second time */
     bool upgrade;              /* it asks for another protocol, and may */

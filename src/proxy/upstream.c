@@ -1,5 +1,9 @@
-/* The pool of connections to an endpoint. HTTP/1: one stream each. The one used last is taken
- * first, so that those that are not needed grow old and are closed. */
+/* The pool of connections to an endpoint. A connection is opening, ready for another stream, or
+ * full; HTTP/1 takes one stream, so it is full from its stream's begin to its end. The one used
+ * last is taken first, so that those that are not needed grow old and are closed.
+ *
+ * Circuit breakers are asked here: for a connection, for a place to wait, for a request that runs.
+ * A pool without any connection may always make one, so that whoever waits here gets on. */
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -7,18 +11,28 @@
 #include "base/assert.h"
 #include "net/http1_conn.h"
 
+enum conn_state {
+    CONN_OPENING,
+    CONN_READY,
+    CONN_FULL,
+    _CONN_STATES,
+};
+
 struct upstream {
     struct loop *loop;
     struct cluster *cluster;
     struct endpoint *endpoint;
+    struct endpoint_load *load; /* this worker's lines */
+    struct breaker_line *line;
+    unsigned streams_each; /* how many a new connection is expected to take */
     struct http_conn_config config;
-    struct list_node idle;    /* struct upstream_conn, the newest first */
-    struct list_node busy;    /* opening, or with a stream */
-    struct list_node waiting; /* struct upstream_wait, the oldest first */
+    struct list_node conns[_CONN_STATES]; /* struct upstream_conn */
+    struct list_node waiting;             /* struct upstream_wait, the oldest first */
     size_t n_waiting;
     size_t n_opening;
     size_t n_conns; /* all of them */
-    bool freed;
+    size_t n_requests;
+    bool retired;
 };
 
 struct upstream_conn {
@@ -26,19 +40,24 @@ struct upstream_conn {
     struct upstream *upstream;
     struct http_conn *hc;
     struct loop_timer *timer; /* of connecting */
-    bool open;
+    uint8_t state;            /* enum conn_state */
+    uint8_t priority;         /* whose circuit breaker counts it */
     bool timed_out;
 };
 
-struct upstream *upstream_new(struct loop *l, struct cluster *c, struct endpoint *e)
+struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
+                              struct endpoint *e)
 {
     struct upstream *u = NEW(struct upstream);
     u->loop = l;
     u->cluster = cluster_ref(c);
     u->endpoint = endpoint_ref(e);
+    u->load = endpoint_load(e, worker);
+    u->line = breakers_line(&c->breakers, worker);
+    u->streams_each = 1;
     u->config.idle_timeout_ms = c->idle_timeout_ms;
-    list_init(&u->idle);
-    list_init(&u->busy);
+    for (size_t i = 0; i < _CONN_STATES; i++)
+        list_init(&u->conns[i]);
     list_init(&u->waiting);
     return u;
 }
@@ -50,37 +69,9 @@ static void upstream_done(struct upstream *u)
     free(u);
 }
 
-static void conn_forget(struct upstream_conn *c)
+static void done_if_unused(struct upstream *u)
 {
-    list_remove(&c->node);
-    loop_timer_free(c->timer);
-    c->upstream->n_conns--;
-    if (!c->open)
-        c->upstream->n_opening--;
-    free(c);
-}
-
-void upstream_free(struct upstream *u)
-{
-    if (!u)
-        return;
-    ASSERT(list_is_empty(&u->waiting));
-    LIST_FOREACH_SAFE (node, &u->idle) {
-        struct upstream_conn *c = CONTAINER_OF(node, struct upstream_conn, node);
-        http_conn_free(c->hc);
-        conn_forget(c);
-    }
-    LIST_FOREACH_SAFE (node, &u->busy) {
-        struct upstream_conn *c = CONTAINER_OF(node, struct upstream_conn, node);
-        if (c->open) {
-            http_conn_shutdown(c->hc);
-            continue;
-        }
-        http_conn_free(c->hc);
-        conn_forget(c);
-    }
-    u->freed = true;
-    if (list_is_empty(&u->busy))
+    if (u->retired && !u->n_conns && !u->n_requests)
         upstream_done(u);
 }
 
@@ -89,13 +80,119 @@ struct endpoint *upstream_endpoint(const struct upstream *u)
     return u->endpoint;
 }
 
+/* ---- connections ---- */
+
+static void conn_move(struct upstream_conn *c, enum conn_state to)
+{
+    if (c->state == CONN_OPENING && to != CONN_OPENING)
+        c->upstream->n_opening--;
+    c->state = (uint8_t)to;
+    list_remove(&c->node);
+    list_add_head(&c->upstream->conns[to], &c->node);
+}
+
+static void conn_forget(struct upstream_conn *c)
+{
+    struct upstream *u = c->upstream;
+    list_remove(&c->node);
+    loop_timer_free(c->timer);
+    u->n_conns--;
+    if (c->state == CONN_OPENING)
+        u->n_opening--;
+    breaker_give(&u->cluster->breakers.of[c->priority].connections);
+    if (u->cluster->host_connections_max)
+        atomic_fetch_sub(&u->endpoint->conns, 1);
+    free(c);
+}
+
+static void drop_conns(struct upstream *u, enum conn_state state)
+{
+    LIST_FOREACH_SAFE (node, &u->conns[state]) {
+        struct upstream_conn *c = CONTAINER_OF(node, struct upstream_conn, node);
+        http_conn_free(c->hc);
+        conn_forget(c);
+    }
+}
+
+void upstream_free(struct upstream *u)
+{
+    if (!u)
+        return;
+    for (unsigned i = 0; i < _CONN_STATES; i++)
+        drop_conns(u, (enum conn_state)i);
+    ASSERT(!u->n_requests && list_is_empty(&u->waiting));
+    upstream_done(u);
+}
+
+void upstream_retire(struct upstream *u)
+{
+    if (!u)
+        return;
+    u->retired = true;
+    LIST_FOREACH_SAFE (node, &u->conns[CONN_READY])
+        http_conn_shutdown(CONTAINER_OF(node, struct upstream_conn, node)->hc);
+    LIST_FOREACH_SAFE (node, &u->conns[CONN_FULL])
+        http_conn_shutdown(CONTAINER_OF(node, struct upstream_conn, node)->hc);
+    if (!u->n_waiting)
+        drop_conns(u, CONN_OPENING);
+    done_if_unused(u);
+}
+
+/* ---- requests ---- */
+
+void upstream_enter(struct upstream *u, struct upstream_wait *w)
+{
+    ASSERT(!w->at);
+    w->at = u;
+    w->loads = true;
+    u->n_requests++;
+    /* Nobody else writes this line. */
+    unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
+    atomic_store_explicit(&u->load->active, n + 1, memory_order_relaxed);
+}
+
 void upstream_cancel(struct upstream_wait *w)
 {
-    if (!w->upstream)
+    if (!w->waits)
         return;
+    w->waits = false;
     list_remove(&w->node);
-    w->upstream->n_waiting--;
-    w->upstream = NULL;
+    w->at->n_waiting--;
+    breaker_give(&w->at->cluster->breakers.of[w->priority].pending);
+}
+
+void upstream_ended(struct upstream_wait *w)
+{
+    struct upstream *u = w->at;
+    if (!w->loads)
+        return;
+    unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
+    atomic_store_explicit(&u->load->active, n - 1, memory_order_relaxed);
+    w->loads = false;
+    if (w->counted)
+        breakers_give_request(&u->cluster->breakers, w->priority, u->line);
+    w->counted = false;
+}
+
+void upstream_leave(struct upstream_wait *w)
+{
+    struct upstream *u = w->at;
+    if (!u)
+        return;
+    upstream_cancel(w);
+    if (w->loads)
+        upstream_ended(w);
+    w->at = NULL;
+    u->n_requests--;
+    if (u->retired)
+        done_if_unused(u);
+}
+
+static bool may_run(struct upstream *u, struct upstream_wait *w)
+{
+    if (!w->counted) /* asked a second time */
+        w->counted = breakers_take_request(&u->cluster->breakers, w->priority, u->line);
+    return w->counted;
 }
 
 static struct upstream_wait *first_waiting(struct upstream *u)
@@ -107,40 +204,51 @@ static struct upstream_wait *first_waiting(struct upstream *u)
     return w;
 }
 
-/* To the oldest that waits, or to the idle ones. */
-static void conn_is_free(struct upstream_conn *c)
+/* A stream for w on a connection that is ready, which moves to the full ones when it takes no more.
+ * Negative: it takes none. */
+static int conn_open_stream(struct upstream_conn *c, const struct upstream_wait *w,
+                            struct http_stream **ret)
+{
+    int r = http_conn_open(c->hc, w->ops, w->user, ret);
+    if (r < 0 || c->upstream->streams_each == 1)
+        conn_move(c, CONN_FULL);
+    return r;
+}
+
+/* It takes a stream more: for those that wait, the oldest first. */
+static void conn_is_ready(struct upstream_conn *c)
 {
     struct upstream *u = c->upstream;
-    struct upstream_wait *w = first_waiting(u);
     struct http_stream *s;
-    list_remove(&c->node);
-    if (!w) {
-        list_add_head(&u->idle, &c->node);
-        return;
-    }
-    list_add_tail(&u->busy, &c->node);
-    if (http_conn_open(c->hc, w->ops, w->user, &s) == 0) {
+    conn_move(c, CONN_READY);
+    while (c->state == CONN_READY && !list_is_empty(&u->waiting)) {
+        struct upstream_wait *w = CONTAINER_OF(u->waiting.next, struct upstream_wait, node);
+        if (!may_run(u, w)) {
+            upstream_cancel(w);
+            w->on_failed(REASON_OVERFLOW, "overflow", w->user);
+            continue;
+        }
+        if (conn_open_stream(c, w, &s) < 0)
+            return; /* it has just closed, or is full: w waits for another */
+        upstream_cancel(w);
         w->on_ready(s, w->user);
-        return;
     }
-    COUNT_IF(true, "a connection that opened takes no stream");
-    w->on_failed(REASON_CONNECT_FAILED, "the connection takes no request", w->user);
+    if (u->retired && c->state == CONN_READY)
+        http_conn_shutdown(c->hc);
 }
 
 static void on_open(struct http_conn *hc, void *user)
 {
     struct upstream_conn *c = user;
     (void)hc;
-    c->open = true;
-    c->upstream->n_opening--;
     loop_timer_free(TAKE(c->timer));
-    conn_is_free(c);
+    conn_is_ready(c);
 }
 
 static void on_free(struct http_conn *hc, void *user)
 {
     (void)hc;
-    conn_is_free(user);
+    conn_is_ready(user);
 }
 
 static void connect_if_wanted(struct upstream *u);
@@ -149,18 +257,18 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
 {
     struct upstream_conn *c = user;
     struct upstream *u = c->upstream;
-    bool failed = !c->open;
+    bool failed = c->state == CONN_OPENING;
     bool timed_out = c->timed_out;
     (void)hc;
     (void)code;
     conn_forget(c);
+    u->n_requests++; /* it stays while its users are told */
     struct upstream_wait *w = failed ? first_waiting(u) : NULL;
     if (w)
         w->on_failed(timed_out ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED, text, w->user);
-    if (!u->freed)
-        connect_if_wanted(u);
-    else if (list_is_empty(&u->busy))
-        upstream_done(u);
+    connect_if_wanted(u);
+    u->n_requests--;
+    done_if_unused(u);
 }
 
 static void on_connect_timeout(void *user)
@@ -172,49 +280,71 @@ static void on_connect_timeout(void *user)
     http_conn_free(hc);
 }
 
-static void connect_one(struct upstream *u)
+static void connect_one(struct upstream *u, unsigned priority)
 {
     static const struct http_conn_ops ops = {
         .on_open = on_open, .on_free = on_free, .on_close = on_close};
+    struct conn_options o = {.tls = u->cluster->tls};
     struct upstream_conn *c = NEW(struct upstream_conn);
     c->upstream = u;
-    list_add_tail(&u->busy, &c->node);
+    c->priority = (uint8_t)priority;
+    list_add_tail(&u->conns[CONN_OPENING], &c->node);
     u->n_opening++;
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
-    c->hc =
-        http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
-                                           u->endpoint->address_bytes, NULL, &conn_no_ops, NULL),
-                              &u->config, &ops, c);
+    c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
+                                               u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
+                                  &u->config, &ops, c);
 }
 
-bool upstream_is_full(const struct upstream *u)
+/* Takes the places of a connection. */
+static bool may_connect(struct upstream *u, unsigned priority)
 {
-    return list_is_empty(&u->idle) && u->n_conns >= u->cluster->connections_max &&
-           u->n_waiting >= u->cluster->pending_max;
+    struct breaker *all = &u->cluster->breakers.of[priority].connections;
+    uint32_t max = u->cluster->host_connections_max;
+    if (max && atomic_fetch_add(&u->endpoint->conns, 1) >= max && u->n_conns) {
+        atomic_fetch_sub(&u->endpoint->conns, 1);
+        return false;
+    }
+    if (breaker_take(all))
+        return true;
+    if (!u->n_conns) {
+        breaker_take_over(all);
+        return true;
+    }
+    if (max)
+        atomic_fetch_sub(&u->endpoint->conns, 1);
+    return false;
 }
 
 /* Someone waits: is there to be one more connection? */
 static void connect_if_wanted(struct upstream *u)
 {
-    if (u->n_opening < u->n_waiting && u->n_conns < u->cluster->connections_max)
-        connect_one(u);
+    if (u->n_opening * u->streams_each >= u->n_waiting)
+        return;
+    struct upstream_wait *w = CONTAINER_OF(u->waiting.next, struct upstream_wait, node);
+    if (may_connect(u, w->priority))
+        connect_one(u, w->priority);
 }
 
-struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w, bool fresh)
+int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret)
 {
-    while (!fresh && !list_is_empty(&u->idle)) {
-        struct upstream_conn *c = CONTAINER_OF(u->idle.next, struct upstream_conn, node);
-        struct http_stream *s;
-        list_remove(&c->node);
-        list_add_tail(&u->busy, &c->node);
-        if (http_conn_open(c->hc, w->ops, w->user, &s) == 0)
-            return s; /* else it is about to close */
+    struct upstream *u = w->at;
+    ASSERT(u && !w->waits);
+    while (!fresh && !list_is_empty(&u->conns[CONN_READY])) {
+        struct upstream_conn *c =
+            CONTAINER_OF(u->conns[CONN_READY].next, struct upstream_conn, node);
+        if (!may_run(u, w))
+            return -EBUSY;
+        if (conn_open_stream(c, w, ret) == 0)
+            return 0; /* else it is about to close, or full */
     }
+    if (!breaker_take(&u->cluster->breakers.of[w->priority].pending))
+        return -EBUSY;
     list_add_tail(&u->waiting, &w->node);
-    w->upstream = u;
+    w->waits = true;
     u->n_waiting++;
     connect_if_wanted(u);
-    return NULL;
+    return -EAGAIN;
 }

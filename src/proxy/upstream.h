@@ -1,6 +1,7 @@
 #pragma once
-/* Connections of one worker to one endpoint: those in use, those that are kept for reuse, and the
- * requests that wait for one. */
+/* Connections of one worker to one endpoint: those in use, those that take another stream, and the
+ * requests that wait for one. It goes on for its requests after its endpoint has left the cluster.
+ */
 
 #include "base/list.h"
 #include "net/http_stream.h"
@@ -9,10 +10,14 @@
 
 struct upstream;
 
-/* A request that wants a stream; embedded in it. */
+/* A request's place at an endpoint, and its wait for a stream; embedded in it, zeroed. */
 struct upstream_wait {
     struct list_node node;
-    struct upstream *upstream;         /* while it waits */
+    struct upstream *at; /* between upstream_enter and upstream_leave */
+    bool waits;
+    bool counted;                      /* as one that runs */
+    bool loads;                        /* its endpoint, for those who choose by load */
+    uint8_t priority;                  /* of the circuit breakers: 0 default, 1 high */
     const struct http_stream_ops *ops; /* of the stream */
     void *user;
     /* One of the two, later: never from inside upstream_take. */
@@ -20,14 +25,22 @@ struct upstream_wait {
     void (*on_failed)(enum reason why, const char *text, void *user);
 };
 
-struct upstream *upstream_new(struct loop *l, struct cluster *c, struct endpoint *e);
-/* Connections in use end with their streams; nobody waits. */
+struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
+                              struct endpoint *e);
+/* Its endpoint has gone: idle connections are closed at once, requests that wait or run finish;
+ * then it is freed. */
+void upstream_retire(struct upstream *u);
+/* At once; no request is left. */
 void upstream_free(struct upstream *u);
 struct endpoint *upstream_endpoint(const struct upstream *u);
 
-/* A stream on an idle connection, or NULL: w waits for one. fresh: on a connection that has carried
- * nothing yet. */
-struct http_stream *upstream_take(struct upstream *u, struct upstream_wait *w, bool fresh);
-/* As many connections as there may be, and as many that wait for one. */
-bool upstream_is_full(const struct upstream *u);
+/* The request has chosen it. Until it leaves, the upstream and its endpoint are there. */
+void upstream_enter(struct upstream *u, struct upstream_wait *w);
+/* A stream on a connection that is open: 0. -EAGAIN: w waits for one. -EBUSY: a circuit breaker is
+ * open. fresh: on a connection that has carried nothing yet. */
+int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret) NODISCARD;
 void upstream_cancel(struct upstream_wait *w); /* waits no more; nothing if it did not */
+/* Its stream is over, or it will have none: it counts no more. Harmless if it did not. */
+void upstream_ended(struct upstream_wait *w);
+/* After that the endpoint may be gone. Harmless twice. */
+void upstream_leave(struct upstream_wait *w);

@@ -26,5 +26,5 @@ struct proxy_config *worker_config(struct worker *w);
 struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);
 struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *user);
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
-/* A pool of the cluster's next endpoint in turn; NULL: it has none. */
-struct upstream *worker_upstream(struct worker *w, struct cluster *c);
+/* The pool of the endpoint that is chosen for it; NULL: there is none. */
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q);

@@ -1,5 +1,6 @@
 /* What a worker keeps for its requests: a pool of connections to each endpoint of a cluster, made
- * when the cluster is first asked for; timers; the lines of access logs. */
+ * when it is first chosen; timers; the lines of access logs. */
+#include "base/rand.h"
 #include "proxy/worker_priv.h"
 
 enum { TIMERS_KEPT = 1024 };
@@ -50,6 +51,40 @@ struct access_log_writer *worker_log_writer(struct worker *w, struct access_log 
     return w->logs.v[w->logs.n - 1].writer;
 }
 
+/* ---- clusters ---- */
+
+/* Pools of endpoints that are still there are kept, others retire. */
+static void take_set(struct worker_cluster *wc, const struct endpoint_set *old,
+                     const struct endpoint_set *new)
+{
+    struct map kept = {0};
+    void *left;
+    for (size_t i = 0; i < wc->upstreams.n; i++)
+        if (wc->upstreams.v[i])
+            map_put(&kept, str_of(&old->entries.v[i].endpoint, sizeof(void *)), wc->upstreams.v[i]);
+    vec_clear(&wc->upstreams);
+    VEC_FOREACH (e, &new->entries)
+        vec_push(&wc->upstreams, map_remove(&kept, str_of(&e->endpoint, sizeof(void *))));
+    for (size_t at = 0; map_next(&kept, &at, NULL, &left);)
+        upstream_retire(left);
+    map_done(&kept);
+}
+
+static void take_plan(void *user)
+{
+    struct worker_cluster *wc = user;
+    if (wc->dropped)
+        return;
+    struct lb_plan *old = wc->plan, *new = cluster_plan(wc->cluster);
+    wc->plan = new;
+    vec_clear(&wc->cursors);
+    for (uint32_t i = lb_plan_cursors(new); i > 0; i--)
+        vec_push(&wc->cursors, (uint32_t)(rand_u64() >> 33)); /* workers do not go in step */
+    if (!old || new->set != old->set)
+        take_set(wc, old ? old->set : NULL, new->set);
+    lb_plan_unref(old);
+}
+
 static struct worker_cluster *cluster_get(struct worker *w, struct cluster *c)
 {
     while (w->clusters.n <= c->id)
@@ -59,37 +94,52 @@ static struct worker_cluster *cluster_get(struct worker *w, struct cluster *c)
         return wc;
     wc = NEW(struct worker_cluster);
     wc->cluster = cluster_ref(c);
-    VEC_FOREACH (e, &c->endpoints)
-        vec_push(&wc->upstreams, upstream_new(w->loop, c, *e));
-    wc->next = w->index;
+    wc->watch = (struct cluster_watch){.loop = w->loop, .fn = take_plan, .user = wc};
+    cluster_watch(c, &wc->watch); /* first, so that none is missed */
+    take_plan(wc);
     w->clusters.v[c->id] = wc;
     return wc;
 }
 
-static void cluster_drop(struct worker_cluster *wc)
+static void cluster_free(void *user)
 {
-    VEC_FOREACH (u, &wc->upstreams)
-        upstream_free(*u);
-    vec_done(&wc->upstreams);
+    struct worker_cluster *wc = user;
     cluster_unref(wc->cluster);
     free(wc);
 }
 
-struct upstream *worker_upstream(struct worker *w, struct cluster *c)
+/* Calls to take a plan may have been posted: it stays until they have come. */
+static void cluster_drop(struct worker *w, struct worker_cluster *wc)
+{
+    cluster_unwatch(wc->cluster, &wc->watch);
+    VEC_FOREACH (u, &wc->upstreams)
+        upstream_free(*u);
+    vec_done(&wc->upstreams);
+    vec_done(&wc->cursors);
+    lb_plan_unref(wc->plan);
+    wc->dropped = true;
+    loop_post(w->loop, cluster_free, wc);
+}
+
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q)
 {
     struct worker_cluster *wc = c->id < w->clusters.n ? w->clusters.v[c->id] : NULL;
     if (!wc)
         wc = cluster_get(w, c);
-    if (!wc->upstreams.n)
+    uint32_t i = lb_choose(wc->plan, wc->cursors.v, q);
+    if (i == LB_NONE)
         return NULL;
-    return wc->upstreams.v[wc->next++ % wc->upstreams.n];
+    if (!wc->upstreams.v[i])
+        wc->upstreams.v[i] =
+            upstream_new(w->loop, w->index, c, wc->plan->set->entries.v[i].endpoint);
+    return wc->upstreams.v[i];
 }
 
 void worker_drop_kept(struct worker *w)
 {
     VEC_FOREACH (wc, &w->clusters)
         if (*wc)
-            cluster_drop(*wc);
+            cluster_drop(w, *wc);
     vec_done(&w->clusters);
     VEC_FOREACH (log, &w->logs)
         access_log_writer_free(log->writer);

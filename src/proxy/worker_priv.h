@@ -17,8 +17,11 @@ struct worker_listener {
 /* What a worker has of a cluster. */
 struct worker_cluster {
     struct cluster *cluster;
-    VEC(struct upstream *) upstreams; /* one for each endpoint */
-    size_t next;
+    struct cluster_watch watch;
+    struct lb_plan *plan;
+    bool dropped;
+    VEC(uint32_t) cursors;            /* of the plan */
+    VEC(struct upstream *) upstreams; /* of each entry of its set; NULL: not chosen yet */
 };
 
 struct worker_log {

@@ -226,7 +226,7 @@ static void test_enum_values_by_the_table(void **state)
     struct world log = check(&envoy__config__rbac__v3__rbac__descriptor, "action: LOG");
     (void)state;
     assert_found(&w, "R type: LOGICAL_DNS is not implemented: use STRICT_DNS\n"
-                     "R lb_policy: is not implemented: not yet: endpoints are taken in turn\n");
+                     "R lb_policy: MAGLEV is not implemented: use RING_HASH\n");
     assert_found(&log, "W action: LOG has no effect: requests are not marked\n");
 }
 

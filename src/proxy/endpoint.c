@@ -1,0 +1,75 @@
+/* Endpoints: made by the main thread, freed by whoever drops the last reference. The block of
+ * workers' lines is made by the worker that first has a request for it. */
+#include "proxy/endpoint.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+
+static unsigned n_workers = 1;
+
+void endpoint_set_workers(unsigned n)
+{
+    ASSERT(n >= 1 && n <= WORKERS_MAX);
+    n_workers = n;
+}
+
+unsigned endpoint_workers(void)
+{
+    return n_workers;
+}
+
+struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
+{
+    struct endpoint *e = NEW(struct endpoint);
+    char ip_text[IP_TEXT_BYTES];
+    e->refs = 1;
+    e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
+    snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+             ip_format(ip, ip_text), port);
+    return e;
+}
+
+struct endpoint *endpoint_ref(struct endpoint *e)
+{
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    return e;
+}
+
+void endpoint_unref(struct endpoint *e)
+{
+    if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(e->outlier);
+    free(atomic_load(&e->loads));
+    free(e);
+}
+
+static struct endpoint_load *loads_make(struct endpoint *e)
+{
+    size_t bytes = sizeof(struct endpoint_load) * n_workers;
+    struct endpoint_load *mine = aligned_alloc(CACHE_LINE_BYTES, bytes), *theirs = NULL;
+    ASSERT(mine); /* a line for each worker: small */
+    for (unsigned i = 0; i < n_workers; i++)
+        atomic_init(&mine[i].active, 0);
+    if (atomic_compare_exchange_strong(&e->loads, &theirs, mine))
+        return mine;
+    free(mine);
+    return theirs;
+}
+
+struct endpoint_load *endpoint_load(struct endpoint *e, unsigned worker)
+{
+    struct endpoint_load *l = atomic_load_explicit(&e->loads, memory_order_acquire);
+    DASSERT(worker < n_workers);
+    return (l ? l : loads_make(e)) + worker;
+}
+
+unsigned endpoint_active(const struct endpoint *e)
+{
+    const struct endpoint_load *l = atomic_load_explicit(&e->loads, memory_order_acquire);
+    unsigned n = 0;
+    for (unsigned i = 0; l && i < n_workers; i++)
+        n += atomic_load_explicit(&l[i].active, memory_order_relaxed);
+    return n;
+}

@@ -1,0 +1,109 @@
+/* Sets of endpoints. Pure: no thread of its own, no clock. */
+#include "proxy/endpoint_set.h"
+
+#include "base/assert.h"
+
+struct endpoint_set *endpoint_set_new(void)
+{
+    struct endpoint_set *s = NEW(struct endpoint_set);
+    s->refs = 1;
+    s->overprovisioning_percent = OVERPROVISIONING_PERCENT;
+    return s;
+}
+
+struct endpoint_set *endpoint_set_ref(struct endpoint_set *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void endpoint_set_unref(struct endpoint_set *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    VEC_FOREACH (e, &s->entries) {
+        endpoint_unref(e->endpoint);
+        free(e->hostname);
+        free(e->check.hostname);
+    }
+    VEC_FOREACH (l, &s->localities) {
+        free(l->region);
+        free(l->zone);
+        free(l->sub_zone);
+    }
+    vec_done(&s->entries);
+    vec_done(&s->localities);
+    free(s);
+}
+
+void endpoint_maker_init(struct endpoint_maker *m, const struct endpoint_set *before)
+{
+    *m = (struct endpoint_maker){.set = endpoint_set_new()};
+    m->before.borrows = m->now.borrows = true;
+    if (before)
+        VEC_FOREACH (e, &before->entries)
+            map_put_cstr(&m->before, e->endpoint->text, e->endpoint);
+}
+
+void endpoint_maker_locality(struct endpoint_maker *m, uint32_t priority, uint32_t weight)
+{
+    struct endpoint_locality *l = vec_add(&m->set->localities);
+    l->priority = priority;
+    l->weight = weight;
+    l->first = (uint32_t)m->set->entries.n;
+}
+
+struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
+                                          uint16_t port)
+{
+    struct endpoint_set *s = m->set;
+    struct endpoint *e = endpoint_new(ip, port), *known = map_find_cstr(&m->before, e->text);
+    ASSERT(s->localities.n);
+    if (map_find_cstr(&m->now, e->text)) {
+        endpoint_unref(e);
+        return NULL;
+    }
+    if (known) {
+        endpoint_unref(e);
+        e = endpoint_ref(known);
+    }
+    struct endpoint_entry *entry = vec_add(&s->entries);
+    entry->endpoint = e;
+    entry->weight = 1;
+    entry->locality = (uint32_t)s->localities.n - 1;
+    s->localities.v[entry->locality].n++;
+    map_put_cstr(&m->now, e->text, e);
+    return entry;
+}
+
+static int by_priority(const void *a, const void *b)
+{
+    const struct endpoint_locality *x = a, *y = b;
+    if (x->priority != y->priority)
+        return x->priority < y->priority ? -1 : 1;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m)
+{
+    struct endpoint_set *s = TAKE(m->set);
+    if (s->localities.n)
+        qsort(s->localities.v, s->localities.n, sizeof(s->localities.v[0]), by_priority);
+    for (size_t i = 0, given = 0; i < s->localities.n; i++) {
+        struct endpoint_locality *l = &s->localities.v[i];
+        if (i == 0 || l->priority != given)
+            s->n_priorities++;
+        given = l->priority;
+        l->priority = s->n_priorities - 1;
+        for (uint32_t k = 0; k < l->n; k++)
+            s->entries.v[l->first + k].locality = (uint32_t)i;
+    }
+    return s;
+}
+
+void endpoint_maker_done(struct endpoint_maker *m)
+{
+    endpoint_set_unref(m->set);
+    map_done(&m->before);
+    map_done(&m->now);
+}

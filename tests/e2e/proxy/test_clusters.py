@@ -1,0 +1,201 @@
+"""Clusters: which endpoint a request goes to, what circuit breakers admit, what is thrown out and comes back."""
+import collections
+import json
+import threading
+
+import pytest
+from backend import Backend
+from conftest import Client, Proxy
+from suite import free_ports, wait_until
+
+GET = "GET {} HTTP/1.1\r\nHost: example.test\r\n\r\n"
+OVERFLOW = b"upstream connect error or disconnect/reset before headers. reset reason: overflow"
+
+
+@pytest.fixture
+def backends():
+    made = []
+
+    def make(n):
+        made.extend(Backend() for _ in range(n))
+        return made[-n:]
+    yield make
+    for b in made:
+        b.close()
+        assert not b.garbage
+
+
+def endpoint(backend, weight=None, health=None, **more):
+    port = backend if isinstance(backend, int) else backend.port
+    e = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, **more}}
+    if weight is not None:
+        e["load_balancing_weight"] = weight
+    if health:
+        e["health_status"] = health
+    return e
+
+
+def config(cluster, port, timeout="15s"):
+    """A bootstrap with one cluster, c, and one route to it."""
+    cluster = {"name": "c", **cluster}
+    if isinstance(cluster.get("load_assignment"), list):  # of localities
+        cluster["load_assignment"] = {"cluster_name": "c", "endpoints": cluster["load_assignment"]}
+    hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "s",
+           "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "c", "timeout": timeout}}]}]},
+           "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}
+    listener = {"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+                "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm}]}]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+@pytest.fixture
+def start(tmp_path):
+    running = []
+
+    def run(cluster, *flags, **more):
+        port = free_ports(1)[0]
+        (tmp_path / "proxy.json").write_text(json.dumps(config(cluster, port, **more)))
+        running.append(Proxy(tmp_path, "-c", tmp_path / "proxy.json", "--drain", "1s", *flags, port=port))
+        return running[-1]
+    yield run
+    for p in running:
+        p.stop()
+
+
+def ask(port, n, path="/"):
+    client = Client(port)
+    statuses = collections.Counter(client.ask(GET.format(path))[0] for _ in range(n))
+    client.close()
+    return statuses
+
+
+def counts(backends):
+    return [len(b.requests) for b in backends]
+
+
+def near(got, want, error):
+    assert all(abs(g - w) <= error for g, w in zip(got, want)), f"{got}, not {want}"
+
+
+@pytest.mark.parametrize("policy", ["ROUND_ROBIN", "LEAST_REQUEST"])
+def test_weights(start, backends, policy):
+    b = backends(2)
+    p = start({"lb_policy": policy, "load_assignment": [{"lb_endpoints": [endpoint(b[0], 3), endpoint(b[1], 1)]}]})
+    assert ask(p.port, 400) == {200: 400}
+    assert counts(b) == [300, 100]
+
+
+def test_random_takes_no_weights(start, backends):
+    b = backends(2)
+    p = start({"lb_policy": "RANDOM", "load_assignment": [{"lb_endpoints": [endpoint(b[0], 3), endpoint(b[1], 1)]}]})
+    ask(p.port, 400)
+    near(counts(b), [200, 200], 60)
+
+
+def test_a_ring_without_a_hash_is_random(start, backends):
+    b = backends(3)
+    p = start({"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 10000}, "load_assignment": [{"lb_endpoints": [endpoint(x) for x in b]}]})
+    ask(p.port, 600)
+    near(counts(b), [200, 200, 200], 70)
+
+
+@pytest.mark.parametrize("health, want", [
+    ("HEALTHY UNHEALTHY", [400, 0]),
+    ("UNHEALTHY UNHEALTHY", [200, 200]),
+    ("HEALTHY TIMEOUT UNHEALTHY", [133, 133, 133]),
+    ("UNKNOWN DRAINING DRAINING DRAINING", [400, 0, 0, 0]),
+    ("DRAINING DRAINING", [200, 200]),
+    ("DEGRADED DEGRADED", [200, 200]),
+    ("HEALTHY DEGRADED", [280, 120]),
+])
+def test_health_and_panic(start, backends, health, want):
+    b = backends(len(want))
+    p = start({"load_assignment": [{"lb_endpoints": [endpoint(x, health=h) for x, h in zip(b, health.split())]}]})
+    assert ask(p.port, 400) == {200: 400}
+    near(counts(b), want, 50 if "HEALTHY DEGRADED" == health else 1)
+
+
+def test_fail_over_to_the_next_priority(start, backends):
+    b = backends(6)
+    first = [endpoint(x, health=h) for x, h in zip(b, ["HEALTHY"] * 3 + ["UNHEALTHY"] * 2)]
+    p = start({"load_assignment": [{"priority": 0, "lb_endpoints": first}, {"priority": 3, "lb_endpoints": [endpoint(b[5])]}]})
+    ask(p.port, 1000)
+    near([sum(counts(b)[:5]), counts(b)[5]], [840, 160], 60)
+    assert counts(b)[3:5] == [0, 0]
+
+
+def test_localities_by_weight(start, backends):
+    b = backends(3)
+    localities = [{"load_balancing_weight": 3, "lb_endpoints": [endpoint(b[0])]}, {"load_balancing_weight": 1, "lb_endpoints": [endpoint(b[1])]},
+                  {"lb_endpoints": [endpoint(b[2])]}]
+    p = start({"common_lb_config": {"locality_weighted_lb_config": {}}, "load_assignment": localities})
+    ask(p.port, 400)
+    assert counts(b) == [300, 100, 0]
+
+
+@pytest.mark.parametrize("cluster", [{"type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}}, {"load_assignment": []},
+                                     {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}, "load_assignment": [{"lb_endpoints": [endpoint(1, health="UNHEALTHY")]}]}],
+                         ids=["eds", "none", "no-panic"])
+def test_no_endpoint(start, cluster):
+    p = start(cluster)
+    status, _, body = Client(p.port).ask(GET.format("/"))
+    assert (status, body) == (503, b"no healthy upstream")
+
+
+class Crowd:
+    """Clients that ask at the same time, each on its own connection."""
+
+    def __init__(self, port, n, path="/wait"):
+        self.answers = []
+        self.threads = [threading.Thread(target=self.one, args=(Client(port), path)) for _ in range(n)]
+        for t in self.threads:
+            t.start()
+
+    def one(self, client, path):
+        self.answers.append(client.ask(GET.format(path)))
+        client.close()
+
+    def end(self):
+        for t in self.threads:
+            t.join()
+        return collections.Counter(a[0] for a in self.answers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit", [1, 7, 20])
+def test_a_limit_of_requests_admits_as_many(start, backends, workers, limit):
+    b = backends(2)
+    p = start({"circuit_breakers": {"thresholds": [{"max_requests": limit}]}, "load_assignment": [{"lb_endpoints": [endpoint(x) for x in b]}]},
+              "--concurrency", workers)
+    for _ in range(2):  # the second time with what the first has given back
+        for x in b:
+            x.release.clear()
+        crowd = Crowd(p.port, 40)
+        wait_until("all others are refused", lambda: len(crowd.answers) == 40 - limit)
+        assert all(a[0] == 503 and a[2] == OVERFLOW and a[1]["x-envoy-overloaded"] == "true" for a in crowd.answers)
+        for x in b:
+            x.release.set()
+        assert crowd.end() == {200: limit, 503: 40 - limit}
+
+
+def test_a_limit_of_connections_and_of_those_that_wait(start, backends):
+    b, = backends(1)
+    p = start({"circuit_breakers": {"thresholds": [{"max_connections": 3, "max_pending_requests": 4}]}, "load_assignment": [{"lb_endpoints": [endpoint(b)]}]})
+    first = Crowd(p.port, 3)
+    wait_until("three run", lambda: len(b.requests) == 3)
+    crowd = Crowd(p.port, 10)
+    wait_until("some are refused", lambda: len(crowd.answers) == 6)
+    b.release.set()
+    assert crowd.end() == {200: 4, 503: 6} and first.end() == {200: 3}
+    assert b.connections == 3
+
+
+def test_a_limit_of_connections_to_one_endpoint(start, backends):
+    b = backends(2)
+    p = start({"circuit_breakers": {"per_host_thresholds": [{"max_connections": 2}]}, "load_assignment": [{"lb_endpoints": [endpoint(x) for x in b]}]})
+    crowd = Crowd(p.port, 10)
+    wait_until("two run on each", lambda: counts(b) == [2, 2])
+    for x in b:
+        x.release.set()
+    assert crowd.end() == {200: 10}
+    assert [x.connections for x in b] == [2, 2]
