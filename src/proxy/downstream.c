@@ -82,6 +82,23 @@ void downstreams_drain(struct worker *w)
         http_conn_shutdown(CONTAINER_OF(node, struct downstream, node)->hc);
 }
 
+static bool is_stale(const struct worker *w, const struct downstream *d)
+{
+    VEC_FOREACH (l, &w->listeners)
+        if ((*l)->config == d->listener)
+            return false;
+    return true;
+}
+
+void downstreams_drain_stale(struct worker *w)
+{
+    LIST_FOREACH_SAFE (node, &w->downstreams) {
+        struct downstream *d = CONTAINER_OF(node, struct downstream, node);
+        if (is_stale(w, d))
+            http_conn_shutdown(d->hc);
+    }
+}
+
 void downstreams_free(struct worker *w)
 {
     LIST_FOREACH_SAFE (node, &w->downstreams) {

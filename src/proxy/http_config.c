@@ -9,6 +9,7 @@ void http_config_free(struct http_config *h)
     if (!h)
         return;
     route_table_unref(h->routes);
+    route_slot_unref(h->slot);
     VEC_FOREACH (log, &h->logs)
         access_log_unref(*log);
     vec_done(&h->logs);
@@ -16,22 +17,32 @@ void http_config_free(struct http_config *h)
     free(h);
 }
 
-/* A static table may name no cluster that is not there: nobody would bring it later. */
+/* A table in place may name no cluster that is not there: nobody would bring it later. */
 static int check_clusters(struct compile *c, const struct route_table *t)
 {
-    for (size_t h = 0; h < t->n_hosts; h++)
-        for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
-            const struct route *r = &t->hosts[h].routes[i];
-            for (size_t k = 0; r->kind == ROUTE_FORWARD && k < r->forward.n_clusters; k++) {
-                struct str name = r->forward.clusters[k].name;
-                if (name.n && !map_find(c->clusters, name))
-                    return COMPILE_FAIL(c, "route: unknown cluster '" STR_FMT "'", STR_ARG(name));
-            }
-        }
+    struct str name;
+    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);)
+        if (!map_find(c->clusters, name))
+            return COMPILE_FAIL(c, "route: unknown cluster '" STR_FMT "'", STR_ARG(name));
     return 0;
 }
 
-static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
+static int compile_rds(struct compile *c, const pb_hcm *m, struct http_config *h)
+{
+    size_t mark = pb_path_field(&c->path, "rds");
+    struct config_source source;
+    if (!*m->rds->route_config_name || !m->rds->config_source)
+        return COMPILE_FAIL(c, "needs route_config_name and config_source");
+    int r = config_source_compile(m->rds->config_source, &c->path, &source, c->err);
+    if (r < 0)
+        return r;
+    h->slot = route_slots_get(c->route_slots, str_from(m->rds->route_config_name), &source);
+    config_source_done(&source);
+    pb_path_back(&c->path, mark);
+    return 0;
+}
+
+static int compile_table(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
     size_t mark = pb_path_field(&c->path, "route_config");
     struct err err = {0};
@@ -63,11 +74,22 @@ static int compile_logs(struct compile *c, const pb_hcm *m, struct http_config *
     return 0;
 }
 
+static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
+{
+    switch (m->route_specifier_case) {
+    case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG:
+        return compile_table(c, m, h);
+    case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS:
+        return compile_rds(c, m, h);
+    case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_SCOPED_ROUTES:
+    case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER__NOT_SET:
+    default:
+        return COMPILE_FAIL(c, "needs one of rds, route_config");
+    }
+}
+
 static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
-    if (m->route_specifier_case !=
-        ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG)
-        return COMPILE_FAIL(c, "only route_config is implemented yet");
     h->stat_prefix = xstrdup(m->stat_prefix);
     for (size_t i = 0; i < m->n_upgrade_configs; i++) {
         if (!str_eq_nocase(str_from(m->upgrade_configs[i]->upgrade_type), STR("websocket")))

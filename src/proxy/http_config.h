@@ -7,10 +7,12 @@
 #include "proxy/access_log.h"
 #include "proxy/compile.h"
 #include "proxy/route.h"
+#include "proxy/route_slot.h"
 
 struct http_config {
     char *stat_prefix;
-    struct route_table *routes;
+    struct route_table *routes; /* written in place; NULL: the slot's */
+    struct route_slot *slot;    /* NULL: in place */
     VEC(struct access_log *) logs;
     bool websocket; /* upgrades to it go through */
 };

@@ -14,6 +14,7 @@ void listener_config_unref(struct listener_config *l)
     if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
         return;
     http_config_free(l->http);
+    vec_done(&l->https);
     free(l->name);
     free(l);
 }
@@ -56,7 +57,11 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     r = pb_unpack(
         &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor,
         str_of(any->value.data, any->value.len), c->scratch, &message, c->err);
-    return r < 0 ? r : http_config_compile(c, (const void *)message, &l->http);
+    if (r == 0)
+        r = http_config_compile(c, (const void *)message, &l->http);
+    if (r == 0)
+        vec_push(&l->https, l->http);
+    return r;
 }
 
 int listener_config_compile(struct compile *c, const pb_listener *m, struct listener_config **ret)

@@ -16,6 +16,7 @@ struct listener_config {
     struct ip ip;
     uint16_t port;
     struct http_config *http;
+    VEC(struct http_config *) https; /* all there are in it, borrowed */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

@@ -75,6 +75,18 @@ static bool add_address(struct buf *to, const struct request *r, bool peer, bool
     return true;
 }
 
+static bool add_flags(struct buf *to, const struct request *r, const struct reason_row *reason)
+{
+    bool exhausted = r->retry && r->retry->exhausted;
+    if (exhausted)
+        buf_add_cstr(to, "URX");
+    if (exhausted && str_is(reason->flag, "-"))
+        return true;
+    if (exhausted)
+        buf_add_char(to, ',');
+    return add(to, reason->flag);
+}
+
 bool request_value(const struct format_piece *p, struct buf *to, void *user)
 {
     struct request *r = user;
@@ -96,7 +108,7 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_RESPONSE_CODE_DETAILS:
         return add(to, reason->details);
     case FORMAT_RESPONSE_FLAGS:
-        return add(to, reason->flag);
+        return add_flags(to, r, reason);
     case FORMAT_BYTES_RECEIVED:
         return add_number(to, r->received_bytes);
     case FORMAT_BYTES_SENT:

@@ -4,19 +4,124 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "proxy/downstream.h"
 #include "proxy/worker_priv.h"
 
 /* ---- the worker itself ---- */
 
+/* How long clients of a listener that has changed may go on by its old configuration. */
+enum { STALE_MS = 600 * 1000 };
+
+static void worker_listener_free(struct worker_listener *l)
+{
+    listener_free(l->listener);
+    listener_config_unref(l->config);
+    free(l);
+}
+
 static void stop_listening(struct worker *w)
 {
-    VEC_FOREACH (l, &w->listeners) {
-        listener_free((*l)->listener);
-        listener_config_unref((*l)->config);
-        free(*l);
-    }
+    VEC_FOREACH (l, &w->listeners)
+        worker_listener_free(*l);
     vec_done(&w->listeners);
+}
+
+static int listen_for(struct worker *w, struct listener_config *c, struct err *reterr)
+{
+    static const struct listener_options o = {.reuse_port = true};
+    struct worker_listener *l = NEW(struct worker_listener);
+    l->worker = w;
+    l->config = listener_config_ref(c);
+    int r = listener_new(w->loop, &c->ip, c->port, &o, downstream_accept, l, &l->listener, reterr);
+    if (r < 0)
+        worker_listener_free(l);
+    else
+        vec_push(&w->listeners, l);
+    return r;
+}
+
+/* ---- another snapshot ---- */
+
+static struct listener_config *find_listener(const struct proxy_config *c, const char *name)
+{
+    VEC_FOREACH (l, &c->listeners)
+        if (strcmp((*l)->name, name) == 0)
+            return *l;
+    return NULL;
+}
+
+static bool listens_already(const struct worker *w, const struct listener_config *c)
+{
+    VEC_FOREACH (l, &w->listeners)
+        if ((*l)->config == c)
+            return true;
+    return false;
+}
+
+/* A listener on the same address takes its new configuration and goes on; its clients keep the old
+ * one for a while. */
+static void take_listeners(struct worker *w, struct proxy_config *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->listeners.n; i++) {
+        struct worker_listener *l = w->listeners.v[i];
+        struct listener_config *now = find_listener(c, l->config->name);
+        if (!now || now->port != l->config->port || !ip_eq(&now->ip, &l->config->ip)) {
+            worker_listener_free(l);
+            continue;
+        }
+        listener_config_ref(now);
+        listener_config_unref(l->config);
+        l->config = now;
+        w->listeners.v[kept++] = l;
+    }
+    w->listeners.n = kept;
+    VEC_FOREACH (l, &c->listeners) {
+        struct err err = {0};
+        if (!listens_already(w, *l) && listen_for(w, *l, &err) < 0)
+            log_error("cannot listen", kv_s("listener", (*l)->name), kv_s("error", err_text(&err)));
+    }
+}
+
+static struct worker_config *worker_config_new(struct proxy_config *c)
+{
+    struct worker_config *wc = NEW(struct worker_config);
+    wc->refs = 1;
+    wc->config = c;
+    return wc;
+}
+
+struct config_post {
+    struct worker *worker;
+    struct proxy_config *config;
+};
+
+static void take_config(void *user)
+{
+    struct config_post *p = user;
+    struct worker *w = p->worker;
+    struct worker_config *before = w->config;
+    w->config = worker_config_new(p->config);
+    free(p);
+    if (!w->draining)
+        take_listeners(w, w->config->config);
+    worker_keep_clusters(w);
+    worker_config_unref(before);
+    if (!loop_timer_is_started(w->stale))
+        loop_timer_start(w->stale, STALE_MS);
+}
+
+void worker_set_config(struct worker *w, struct proxy_config *c)
+{
+    struct config_post *p = NEW(struct config_post);
+    *p = (struct config_post){w, c};
+    loop_post(w->loop, take_config, p);
+}
+
+static void on_stale(void *user)
+{
+    downstreams_drain_stale(user);
 }
 
 static void on_drain_over(void *user)
@@ -68,23 +173,18 @@ uint16_t worker_port(const struct worker *w, size_t listener)
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
                struct err *reterr)
 {
-    static const struct listener_options o = {.reuse_port = true};
     struct worker *w = NEW(struct worker);
     ASSERT(index < of && of <= WORKERS_MAX);
-    w->config = proxy_config_ref(c);
+    w->config = worker_config_new(proxy_config_ref(c));
     w->index = index;
     list_init(&w->downstreams);
     int r = loop_new(&w->loop, reterr);
     if (r == 0)
         w->drain = loop_timer_new(w->loop, on_drain_over, w);
-    for (size_t i = 0; i < c->listeners.n && r == 0; i++) {
-        struct worker_listener *l = NEW(struct worker_listener);
-        l->worker = w;
-        l->config = listener_config_ref(c->listeners.v[i]);
-        vec_push(&w->listeners, l);
-        r = listener_new(w->loop, &l->config->ip, l->config->port, &o, downstream_accept, l,
-                         &l->listener, reterr);
-    }
+    if (r == 0)
+        w->stale = loop_timer_new(w->loop, on_stale, w);
+    for (size_t i = 0; i < c->listeners.n && r == 0; i++)
+        r = listen_for(w, c->listeners.v[i], reterr);
     if (r < 0) {
         worker_free(w);
         return r;
@@ -102,9 +202,11 @@ void worker_free(struct worker *w)
     worker_drop_kept(w);
     stop_listening(w);
     loop_timer_free(w->drain);
+    loop_timer_free(w->stale);
+    w->draining = true; /* a snapshot that waits opens nothing */
     if (w->loop)
         loop_turn(w->loop, 0); /* what ended in this turn is freed */
     loop_free(w->loop);
-    proxy_config_unref(w->config);
+    worker_config_unref(w->config);
     free(w);
 }

@@ -36,9 +36,9 @@ struct xds_versions {
 
 struct subscription {
     bool all;
-    bool asked;          /* on this stream */
-    struct map names;    /* name -> &subscribed */
-    struct map versions; /* delta: name -> char *, what is held */
+    bool asked;             /* on this stream */
+    struct map names;       /* name -> &subscribed */
+    struct map versions;    /* delta: name -> char *, what is held */
     struct xds_names added; /* delta: not sent yet */
     struct xds_names removed;
     bool changed;  /* state of the world: names are not what was sent */
@@ -456,9 +456,10 @@ int xds_client_receive(struct xds_client *c, struct str message, struct err *ret
     struct receipt r = {.c = c};
     ProtobufCMessage *m;
     ASSERT(c->is_open);
-    int code = pb_unpack(c->delta ? &envoy__service__discovery__v3__delta_discovery_response__descriptor
-                                  : &envoy__service__discovery__v3__discovery_response__descriptor,
-                         message, a, &m, reterr);
+    int code =
+        pb_unpack(c->delta ? &envoy__service__discovery__v3__delta_discovery_response__descriptor
+                           : &envoy__service__discovery__v3__discovery_response__descriptor,
+                  message, a, &m, reterr);
     if (code < 0)
         return code;
     const char *url = c->delta ? ((const pb_delta_response *)(const void *)m)->type_url

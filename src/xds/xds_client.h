@@ -3,7 +3,8 @@
  * out. Subscriptions and what is held of them outlive streams, so that a new one goes on where the
  * last ended. State of the world and delta (Envoy's xDS protocol, ADS variants).
  *
- * It decides nothing about resources: they go to on_update, whose word makes the ACK or the NACK. */
+ * It decides nothing about resources: they go to on_update, whose word makes the ACK or the NACK.
+ */
 
 #include <envoy/config/core/v3/base.pb-c.h>
 
@@ -46,7 +47,7 @@ struct xds_client_ops {
 /* node is borrowed and outlives the client; it goes with the first request of a stream. */
 struct xds_client *xds_client_new(bool delta, const Envoy__Config__Core__V3__Node *node,
                                   const struct xds_client_ops *ops, void *user);
-void xds_client_free(struct xds_client *c); /* NULL is allowed */
+void xds_client_free(struct xds_client *c);                /* NULL is allowed */
 const char *xds_client_method(const struct xds_client *c); /* path of the gRPC method */
 
 /* All resources of the type (clusters, listeners). */

@@ -1,4 +1,5 @@
-/* The client's side of a discovery stream against a scripted server: what is sent, word for word. */
+/* The client's side of a discovery stream against a scripted server: what is sent, word for word.
+ */
 #include "test.h"
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
@@ -50,11 +51,11 @@ static void on_send(struct str message, void *user)
     struct world *w = user;
     AUTO(arena) struct arena *a = arena_new(0);
     ProtobufCMessage *m;
-    assert_int_equal(pb_unpack(w->delta
-                                   ? &envoy__service__discovery__v3__delta_discovery_request__descriptor
-                                   : &envoy__service__discovery__v3__discovery_request__descriptor,
-                               message, a, &m, NULL),
-                     0);
+    assert_int_equal(
+        pb_unpack(w->delta ? &envoy__service__discovery__v3__delta_discovery_request__descriptor
+                           : &envoy__service__discovery__v3__discovery_request__descriptor,
+                  message, a, &m, NULL),
+        0);
     if (w->delta) {
         Envoy__Service__Discovery__V3__DeltaDiscoveryRequest *r = (void *)m;
         buf_addf(&w->sent, "%s%s", word_of(r->type_url), r->node ? " node" : "");
@@ -154,8 +155,8 @@ static int respond(struct world *w, enum xds_resource type, const char *names, c
         any[n].type_url = (char *)(uintptr_t)url;
         any[n].value = (ProtobufCBinaryData){bytes[n].n, (uint8_t *)bytes[n].p};
         anys[n] = &any[n];
-        res[n] = (Envoy__Service__Discovery__V3__Resource)
-            ENVOY__SERVICE__DISCOVERY__V3__RESOURCE__INIT;
+        res[n] =
+            (Envoy__Service__Discovery__V3__Resource)ENVOY__SERVICE__DISCOVERY__V3__RESOURCE__INIT;
         res[n].name = name;
         res[n].version = (char *)(uintptr_t)version;
         res[n].resource = &any[n];
