@@ -1,6 +1,6 @@
 #pragma once
-/* What http2.c (the session), http2_head.c (heads) and http2_send.c (what goes out) share. The only
- * ones that see nghttp2. */
+/* What http2.c (the session, and what comes in), http2_send.c (what goes out), http2_state.c (what
+ * both need) and http2_head.c (heads) share. The only ones that see nghttp2. */
 
 #include <nghttp2/nghttp2.h>
 
@@ -84,14 +84,19 @@ struct http2 {
     uint64_t streams_begun, priorities, window_updates, data_frames_sent;
 };
 
+/* http2_state.c */
 struct http2_stream *http2_find(const struct http2 *h, int32_t id); /* dead ones too */
 struct http2_stream *http2_find_live(const struct http2 *h, int32_t id);
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id); /* NULL: out of memory */
 void http2_stream_free(struct http2 *h, struct http2_stream *s);
+/* The user knows it no more, and what it holds is given back. */
+void http2_kill(struct http2 *h, struct http2_stream *s);
+void http2_submit_reset(struct http2 *h, int32_t id, uint32_t code);
 /* The stream breaks: tells the user, and the peer. */
 void http2_break(struct http2 *h, struct http2_stream *s, uint32_t code);
 /* The connection breaks; what the callback of nghttp2 has to return. */
 int http2_end(struct http2 *h, enum http2_reason reason, uint32_t code, const char *why);
+int http2_flood(struct http2 *h, const char *why); /* as http2_end() */
 /* One more stream was cut short; 0, or as http2_end(). */
 int http2_count_reset(struct http2 *h);
 

@@ -151,7 +151,7 @@ static int receive(struct str s, uint64_t now_ms)
 static int talk(const uint8_t *data, size_t size, uint8_t mode)
 {
     AUTO_DONE(chain) struct chain out = {0};
-    size_t step = mode & 4 ? 1 + (mode >> 4) : size;
+    size_t step = mode & 4 ? (size_t)1 + (mode >> 4) : size;
     int r = 0;
     if (server && (mode & 2))
         r = receive(STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 0);

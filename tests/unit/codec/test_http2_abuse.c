@@ -139,6 +139,27 @@ static void test_27_what_the_user_ends_is_not_the_peers_doing(void **state)
     assert_int_equal(http2_reason(s.h), HTTP2_REASON_NONE);
 }
 
+/* Nor those that were refused: by the user, or since there were as many as may be. */
+static void test_27_what_is_refused_has_begun_nothing(void **state)
+{
+    static const struct http2_limits two = {.streams_max = 2};
+    (void)state;
+    s.refuses = true;
+    for (unsigned i = 0; i < 300; i++) {
+        add_head(&in, 2 * i + 1, true, LIST(GET));
+        assert_ok(flush(&s));
+        drain(&s);
+    }
+    assert_int_equal(http2_reason(s.h), HTTP2_REASON_NONE);
+    again(&two);
+    for (unsigned i = 0; i < 300; i++)
+        add_head(&in, 2 * i + 1, true, LIST(GET));
+    assert_ok(flush(&s));
+    drain(&s);
+    assert_int_equal(http2_reason(s.h), HTTP2_REASON_NONE);
+    assert_int_equal(http2_open_streams(s.h), 2);
+}
+
 static void test_28_continuations_without_an_end(void **state)
 {
     AUTO_DONE(buf) struct buf p = {0};
@@ -638,6 +659,7 @@ int main(void)
         TEST(test_26_rapid_reset),
         TEST(test_27_made_to_reset),
         TEST(test_27_what_the_user_ends_is_not_the_peers_doing),
+        TEST(test_27_what_is_refused_has_begun_nothing),
         TEST(test_28_continuations_without_an_end),
         TEST(test_29_heads_are_bounded_decoded),
         TEST(test_29_crumbs_count),
