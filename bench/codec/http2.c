@@ -81,9 +81,9 @@ static void on_trailers(void *user, int32_t id, void *su, struct http_head *trai
     (void)user, (void)id, (void)su, (void)trailers;
 }
 
-static void on_reset(void *user, int32_t id, void *su, uint32_t code, bool unprocessed)
+static void on_reset(void *user, int32_t id, void *su, uint32_t code, enum http2_cause cause)
 {
-    (void)user, (void)id, (void)su, (void)code, (void)unprocessed;
+    (void)user, (void)id, (void)su, (void)code, (void)cause;
     ASSERT(id < 0); /* nobody resets here */
 }
 

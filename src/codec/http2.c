@@ -120,6 +120,7 @@ static int on_headers_end(struct http2 *h, struct http2_stream *s, bool end)
     h->arriving.stream = NULL;
     s->received = end;
     s->head_received = h->server || head->status >= 200;
+    s->connect = s->connect || str_is(head->method, "CONNECT");
     if (trailers)
         h->ops->on_trailers(h->user, s->id, s->user, head);
     else
@@ -212,22 +213,39 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *u
         return 0;
     flush_piece(h);
     bool live = !s->dead, well = code == 0 && !s->peer_reset;
-    bool unprocessed = !h->server && (s->unprocessed || code == NGHTTP2_REFUSED_STREAM);
+    enum http2_cause cause = s->peer_reset ? HTTP2_BY_PEER : HTTP2_BY_ERROR;
+    if (!h->server && (s->unprocessed || code == NGHTTP2_REFUSED_STREAM))
+        cause = HTTP2_UNPROCESSED;
     void *stream_user = s->user;
     http2_kill(h, s);
     http2_stream_free(h, s);
     if (live && well)
         h->ops->on_closed(h->user, id, stream_user);
     else if (live)
-        h->ops->on_reset(h->user, id, stream_user, code, unprocessed);
+        h->ops->on_reset(h->user, id, stream_user, code, cause);
     return h->over && h->in ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* The answer is out and the request is not whole: nobody waits for the rest. */
+static void stop_asking(struct http2 *h, int32_t id)
+{
+    struct http2_stream *s = http2_find_live(h, id);
+    if (!s || s->received || s->connect)
+        return;
+    s->by_user = true;
+    http2_kill(h, s);
+    http2_submit_reset(h, id, HTTP2_NO_ERROR);
+    h->ops->on_closed(h->user, id, s->user);
 }
 
 static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
     struct http2 *h = user;
     (void)session;
-    if (f->hd.type == NGHTTP2_RST_STREAM) {
+    if (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS) {
+        if (h->server && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            stop_asking(h, f->hd.stream_id);
+    } else if (f->hd.type == NGHTTP2_RST_STREAM) {
         const struct http2_stream *s = http2_find(h, f->hd.stream_id);
         /* One that was refused has begun nothing. */
         if (s ? !s->by_user : f->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)

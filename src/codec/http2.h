@@ -38,6 +38,13 @@ enum http2_reason {
     HTTP2_REASON_MEMORY,
 };
 
+/* Why a stream is. */
+enum http2_cause {
+    HTTP2_BY_PEER,     /* it said so */
+    HTTP2_BY_ERROR,    /* of the peer's */
+    HTTP2_UNPROCESSED, /* the peer has not looked at it, and it may be sent elsewhere */
+};
+
 enum {
     HTTP2_FIELDS_SPARE = 12, /* room in a received head for fields to be added */
     HTTP2_RESETS_WINDOW_MS = 10 * 1000,
@@ -72,10 +79,10 @@ struct http2_ops {
      * much again when http2_consume() was told. */
     void (*on_data)(void *user, int32_t id, void *stream_user, struct chain *data, bool end);
     void (*on_trailers)(void *user, int32_t id, void *stream_user, struct http_head *trailers);
-    /* The stream broke: by the peer, or for an error of its. `unprocessed`: the peer has not looked
-     * at it, and it may be sent elsewhere. */
-    void (*on_reset)(void *user, int32_t id, void *stream_user, uint32_t code, bool unprocessed);
-    /* Both directions ended well. */
+    void (*on_reset)(void *user, int32_t id, void *stream_user, uint32_t code,
+                     enum http2_cause cause);
+    /* Both directions ended well. On a server an answer that is whole is the end (but for CONNECT):
+     * a client that is still sending is told to stop. */
     void (*on_closed)(void *user, int32_t id, void *stream_user);
     /* What http2_send_data() took has become frames, but for write_low bytes at most. */
     void (*on_writable)(void *user, int32_t id, void *stream_user);
@@ -104,6 +111,8 @@ bool http2_is_over(const struct http2 *h);
 enum http2_reason http2_reason(const struct http2 *h);
 const char *http2_error(const struct http2 *h); /* a phrase; empty if there was none */
 size_t http2_open_streams(const struct http2 *h);
+/* Client: how many more may be opened now. */
+size_t http2_free_streams(const struct http2 *h);
 
 /* ---- sending ----
  * Heads are copied. Fields that belong to a connection (those that Connection names too) are left

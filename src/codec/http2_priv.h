@@ -27,6 +27,7 @@ struct http2_stream {
     bool by_user;       /* and ended it */
     bool head_received; /* the last one: trailers may follow */
     bool received;      /* the peer's end */
+    bool connect;       /* server: a tunnel, whose directions end by themselves */
     bool head_sent;     /* the last one */
     bool end_queued;
     bool peer_reset;

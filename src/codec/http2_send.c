@@ -86,13 +86,15 @@ static nghttp2_data_provider provider_of(struct http2_stream *s)
     return (nghttp2_data_provider){.source.ptr = s, .read_callback = read_data};
 }
 
-static bool may_open(const struct http2 *h)
+size_t http2_free_streams(const struct http2 *h)
 {
     uint32_t most = 100; /* until the peer has said */
+    if (h->refuses || h->over || !nghttp2_session_check_request_allowed(h->session))
+        return 0;
     if (h->has_settings)
         most = nghttp2_session_get_remote_settings(h->session,
                                                    NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    return h->n_streams < most;
+    return h->n_streams < most ? most - h->n_streams : 0;
 }
 
 int http2_open(struct http2 *h, struct arena *a, void *stream_user, const struct http_head *request,
@@ -101,7 +103,7 @@ int http2_open(struct http2 *h, struct arena *a, void *stream_user, const struct
     ASSERT(!h->server && a && request->method.n);
     if (h->refuses || h->over || !nghttp2_session_check_request_allowed(h->session))
         return -ENOTCONN;
-    if (!may_open(h))
+    if (!http2_free_streams(h))
         return -EAGAIN;
     /* It has no number before it is submitted, and must be known when it is. */
     int32_t id = (int32_t)nghttp2_session_get_next_stream_id(h->session);

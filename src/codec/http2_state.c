@@ -113,7 +113,7 @@ void http2_break(struct http2 *h, struct http2_stream *s, uint32_t code)
 {
     http2_kill(h, s);
     http2_submit_reset(h, s->id, code);
-    h->ops->on_reset(h->user, s->id, s->user, code, false);
+    h->ops->on_reset(h->user, s->id, s->user, code, HTTP2_BY_ERROR);
 }
 
 /* ---- the connection ends ---- */

@@ -103,10 +103,11 @@ static void on_trailers(void *user, int32_t id, void *su, struct http_head *trai
     check_fields(trailers);
 }
 
-static void on_reset(void *user, int32_t id, void *su, uint32_t code, bool unprocessed)
+static void on_reset(void *user, int32_t id, void *su, uint32_t code, enum http2_cause cause)
 {
     (void)user, (void)su, (void)code;
-    expect(*state_of(id) != NEW && *state_of(id) != GONE && !(unprocessed && server));
+    expect(*state_of(id) != NEW && *state_of(id) != GONE &&
+           !(cause == HTTP2_UNPROCESSED && server));
     *state_of(id) = GONE;
     http2_reset(h, id, 0); /* does nothing */
 }
@@ -114,7 +115,7 @@ static void on_reset(void *user, int32_t id, void *su, uint32_t code, bool unpro
 static void on_closed(void *user, int32_t id, void *su)
 {
     (void)user, (void)su;
-    expect(*state_of(id) == ENDED);
+    expect(*state_of(id) == ENDED || (server && *state_of(id) == HEAD));
     *state_of(id) = GONE;
 }
 

@@ -106,12 +106,12 @@ static void rig_trailers(void *user, int32_t id, void *su, struct http_head *tra
     end_line(e, id, "trailers");
 }
 
-static void rig_reset(void *user, int32_t id, void *su, uint32_t code, bool unprocessed)
+static void rig_reset(void *user, int32_t id, void *su, uint32_t code, enum http2_cause cause)
 {
     struct end *e = user;
     assert_ptr_equal(su, e);
     end_begin(e);
-    buf_addf(&e->log, "%d reset %u%s", id, code, unprocessed ? " unprocessed" : "");
+    buf_addf(&e->log, "%d reset %u%s", id, code, cause == HTTP2_UNPROCESSED ? " unprocessed" : "");
     end_line(e, id, "reset");
 }
 

@@ -312,6 +312,26 @@ static void test_no_more_streams_than_allowed(void **state)
     ask("GET", "/", true);
 }
 
+static void test_an_answer_before_the_request_is_whole(void **state)
+{
+    (void)state;
+    ask("POST", "/", false);
+    carry_all(&c, &s, 100);
+    answer(1, 413, false);
+    send_text(&s, 1, "no", true);
+    carry_all(&c, &s, 100);
+    expect_log(&s, "1 POST http / host=a.test x-a=1\n1 closed\n");
+    expect_log(&c, "1 413 x-b=2\n1 data no end\n1 reset 0\n");
+    assert_int_equal(http2_open_streams(s.h), 0);
+    /* But the directions of a tunnel end by themselves. */
+    ask("CONNECT", "/", false);
+    carry_all(&c, &s, 100);
+    answer(3, 200, true);
+    send_text(&c, 3, "more", true);
+    carry_all(&c, &s, 100);
+    expect_log(&s, "3 CONNECT  a.test host=a.test x-a=1\n3 data more end\n3 closed\n");
+}
+
 static void test_a_graceful_end(void **state)
 {
     struct rig_head r;
@@ -381,6 +401,7 @@ int main(void)
         TEST(test_calls_from_callbacks),
         TEST(test_a_refused_stream),
         TEST(test_no_more_streams_than_allowed),
+        TEST(test_an_answer_before_the_request_is_whole),
         TEST(test_a_graceful_end),
         TEST(test_unprocessed_requests),
         TEST(test_the_client_shuts_down),
