@@ -126,6 +126,7 @@ int http2_send_head(struct http2 *h, int32_t id, const struct http_head *answer,
     NODISCARD;
 void http2_send_data(struct http2 *h, int32_t id, struct chain *data, bool end); /* takes all */
 size_t http2_queued(const struct http2 *h, int32_t id);
+bool http2_is_sent(const struct http2 *h, int32_t id); /* the end too */
 /* And ends. -ENOENT, -ENOMEM. */
 int http2_send_trailers(struct http2 *h, int32_t id, const struct http_head *trailers) NODISCARD;
 

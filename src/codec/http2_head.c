@@ -318,10 +318,10 @@ static size_t write_fields(struct http2 *h, size_t n, const struct http_head *he
 size_t http2_write_request(struct http2 *h, const struct http_head *head)
 {
     bool connect = str_is(head->method, "CONNECT");
-    struct str authority = head->authority;
+    struct str authority = http_field_value(http_head_find(head, HTTP_NAME_HOST));
     size_t n = 0;
     if (!authority.p)
-        authority = http_field_value(http_head_find(head, HTTP_NAME_HOST));
+        authority = head->authority;
     if (!authority.p && connect)
         authority = head->target;
     h->nv[n++] = nv_of(STR(":method"), head->method, NGHTTP2_NV_FLAG_NO_COPY_NAME);

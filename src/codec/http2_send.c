@@ -193,6 +193,11 @@ size_t http2_queued(const struct http2 *h, int32_t id)
     return s ? s->out.n : 0;
 }
 
+bool http2_is_sent(const struct http2 *h, int32_t id)
+{
+    return http2_find_live(h, id) && nghttp2_session_get_stream_local_close(h->session, id) == 1;
+}
+
 /* Was there anybody to tell? They may have queued more. */
 static bool tell_writable(struct http2 *h)
 {
