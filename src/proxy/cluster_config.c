@@ -1,8 +1,7 @@
 /* From a Cluster message to a cluster. */
 #include <errno.h>
 
-#include "codec/pb_time.h"
-#include "proxy/cluster.h"
+#include "proxy/outlier.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
@@ -27,7 +26,7 @@ static int compile_type(struct compile *c, const pb_cluster *m)
     if (m->cluster_discovery_type_case ==
         ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE)
         return FAIL(c, "cluster_type: is not implemented");
-    switch (m->type) {
+    switch ((unsigned)m->type) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC:
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__EDS:
@@ -79,7 +78,7 @@ static int compile_least_request(struct compile *c,
 static int compile_policy(struct compile *c, const pb_cluster *m)
 {
     struct lb_config *lb = &c->cluster->lb;
-    switch (m->lb_policy) {
+    switch ((unsigned)m->lb_policy) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN:
         lb->policy = LB_ROUND_ROBIN;
         return 0;
@@ -184,6 +183,8 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
         r = compile_common(&c, m->common_lb_config);
     if (r == 0)
         r = compile_breakers(&c, m->circuit_breakers);
+    if (r == 0 && m->outlier_detection)
+        r = outlier_compile(m->outlier_detection, path, &c.cluster->outlier, reterr);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
     if (r < 0) {

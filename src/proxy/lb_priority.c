@@ -36,8 +36,10 @@ static void share_by_hosts(struct lb_priority *p, size_t n)
         if (!first && p[i].hosts)
             first = &p[i];
     }
+    if (!first)
+        first = p;
     if (n)
-        (first ? first : p)->healthy_load += (uint8_t)left;
+        first->healthy_load = (uint8_t)(first->healthy_load + left);
 }
 
 static uint32_t share(uint32_t available, uint32_t total, uint32_t left)

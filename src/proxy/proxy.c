@@ -37,6 +37,18 @@ static void on_reopen(int signo, void *user)
                 log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
+/* Before the workers run, and after they have ended. */
+static void each_cluster(struct proxy *p, bool start)
+{
+    void *c;
+    for (size_t at = 0; map_next(&p->config->clusters, &at, NULL, &c);) {
+        if (start)
+            cluster_start(c, p->loop);
+        else
+            cluster_stop(c);
+    }
+}
+
 static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, struct err *reterr)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -74,6 +86,7 @@ int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err 
                         &p); /* before the threads: they inherit the mask */
         loop_signal_add(p.loop, SIGINT, on_stop, &p);
         loop_signal_add(p.loop, SIGUSR1, on_reopen, &p);
+        each_cluster(&p, true);
         r = start_workers(&p, c, o->workers, reterr);
     }
     if (r == 0) {
@@ -88,6 +101,10 @@ int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err 
     }
     for (unsigned i = 0; i < p.n; i++)
         worker_free(p.workers[i]);
+    if (p.loop) {
+        loop_turn(p.loop, 0); /* what workers have posted */
+        each_cluster(&p, false);
+    }
     loop_free(p.loop);
     return r;
 }

@@ -133,7 +133,7 @@ static void request_is_whole(struct request *r)
 /* The endpoint's side has failed. */
 static void fail(struct request *r, enum reason why)
 {
-    upstream_ended(&r->wait);
+    upstream_failed(&r->wait, why);
     if (!r->answering) {
         reply(r, why);
     } else if (!r->answered) {
@@ -161,6 +161,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
         r->deadline_ms = 0; /* what follows has no end of its own */
         start_timer(r);
     }
+    upstream_answered(&r->wait, h->status);
     forward_answer(h, h->status == 101);
     change_fields(r, h, true);
     request_keep_answer(r, h);
@@ -232,8 +233,9 @@ static void on_up_over(struct http_stream *s, enum http_end end, int code, const
         ask_again(r);
         return;
     }
-    upstream_ended(&r->wait);
-    if (end != HTTP_END_DONE)
+    if (end == HTTP_END_DONE)
+        upstream_ended(&r->wait);
+    else
         fail(r, r->answering ? REASON_UPSTREAM_CUT : reasons[end]);
 }
 

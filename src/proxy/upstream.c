@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "net/http1_conn.h"
+#include "proxy/outlier.h"
 
 enum conn_state {
     CONN_OPENING,
@@ -145,6 +146,7 @@ void upstream_enter(struct upstream *u, struct upstream_wait *w)
     ASSERT(!w->at);
     w->at = u;
     w->loads = true;
+    w->observed = u->cluster->outlier;
     u->n_requests++;
     /* Nobody else writes this line. */
     unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
@@ -172,6 +174,27 @@ void upstream_ended(struct upstream_wait *w)
     if (w->counted)
         breakers_give_request(&u->cluster->breakers, w->priority, u->line);
     w->counted = false;
+}
+
+void upstream_report_answer(struct upstream_wait *w, unsigned status)
+{
+    struct upstream *u = w->at;
+    if (u)
+        outlier_answered(u->cluster, u->endpoint, u->load, status);
+}
+
+void upstream_report_failure(struct upstream_wait *w, enum reason why)
+{
+    /* What stands for it where it is counted with the answers; others are not the endpoint's. */
+    static const uint16_t statuses[_REASON_MAX] = {
+        [REASON_CONNECT_FAILED] = 503,   [REASON_CONNECT_TIMEOUT] = 503,
+        [REASON_UPSTREAM_CLOSED] = 503,  [REASON_UPSTREAM_RESET] = 503,
+        [REASON_UPSTREAM_REFUSED] = 503, [REASON_UPSTREAM_PROTOCOL] = 503,
+        [REASON_UPSTREAM_CUT] = 503,     [REASON_RESPONSE_TIMEOUT] = 504,
+    };
+    struct upstream *u = w->at;
+    if (u && statuses[why])
+        outlier_failed(u->cluster, u->endpoint, u->load, statuses[why]);
 }
 
 void upstream_leave(struct upstream_wait *w)

@@ -199,3 +199,31 @@ def test_a_limit_of_connections_to_one_endpoint(start, backends):
         x.release.set()
     assert crowd.end() == {200: 10}
     assert [x.connections for x in b] == [2, 2]
+
+
+def test_an_endpoint_that_fails_is_thrown_out_and_comes_back(start, backends):
+    b = backends(3)
+    p = start({"outlier_detection": {"consecutive_5xx": 3, "interval": "0.1s", "base_ejection_time": "1s", "max_ejection_percent": 34, "enforcing_success_rate": 0},
+               "load_assignment": [{"lb_endpoints": [endpoint(x) for x in b]}]}, "--concurrency", 2)
+    b[1].status = 500
+    wait_until("it is out", lambda: ask(p.port, 9) == {200: 9})
+    before = counts(b)
+    assert ask(p.port, 30) == {200: 30}
+    assert counts(b)[1] == before[1]
+    b[1].status = 200
+    wait_until("it is back", lambda: ask(p.port, 3) and counts(b)[1] > before[1])
+
+
+def test_an_endpoint_that_refuses_connections_is_thrown_out(start, backends):
+    b, = backends(1)
+    p = start({"outlier_detection": {"max_ejection_percent": 50, "base_ejection_time": "300s"}, "load_assignment": [{"lb_endpoints": [endpoint(b), endpoint(free_ports(1)[0])]}]})
+    assert ask(p.port, 10) == {200: 5, 503: 5}
+    wait_until("it is out", lambda: ask(p.port, 4) == {200: 4})
+
+
+def test_the_last_ones_stay(start, backends):
+    b, = backends(1)
+    b.status = 503
+    p = start({"outlier_detection": {"consecutive_5xx": 1, "max_ejection_percent": 100}, "load_assignment": [{"lb_endpoints": [endpoint(b)]}]})
+    assert ask(p.port, 20) == {503: 20}  # out, but in panic
+    assert counts([b]) == [20]
