@@ -3,6 +3,7 @@
 #include "proxy/cluster.h"
 
 #include "base/assert.h"
+#include "proxy/health.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -56,6 +57,7 @@ void cluster_unref(struct cluster *c)
     breakers_done(&c->breakers);
     pthread_mutex_destroy(&c->lock);
     free(c->outlier);
+    health_config_free(c->health);
     free(c->eds_name);
     free(c->name);
     free(c);

@@ -12,6 +12,8 @@
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
 
+struct health;
+struct health_config;
 struct outlier;
 struct outlier_config;
 struct tls_context;
@@ -34,6 +36,8 @@ struct cluster {
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
     struct outlier_config *outlier; /* NULL: none */
+    struct health_config *health;   /* NULL: no active checks */
+    atomic_bool has_traffic;        /* a connection has been made for a request */
 
     /* The main thread's, while it runs (cluster_start); but for main_loop, which workers post to.
      */
@@ -41,6 +45,7 @@ struct cluster {
     struct list_node followers; /* struct cluster_follower */
     struct loop_call replan;
     struct outlier *outlier_run;
+    struct health *health_run;
 
     pthread_mutex_t lock;      /* guards what follows; never taken for a request */
     struct lb_plan *plan;      /* the newest */

@@ -1,6 +1,7 @@
 /* From a Cluster message to a cluster. */
 #include <errno.h>
 
+#include "proxy/health.h"
 #include "proxy/outlier.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
@@ -156,6 +157,25 @@ static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3_
     return 0;
 }
 
+/* ---- health ---- */
+
+static int compile_health(struct compile *c, const pb_cluster *m)
+{
+    if (m->n_health_checks > 1)
+        return FAIL(c, "health_checks: multiple health checks are not supported");
+    if (!m->n_health_checks)
+        return 0;
+    size_t mark = pb_path_field(c->path, "health_checks");
+    pb_path_index(c->path, 0);
+    int r = health_compile(m->health_checks[0], c->path, &c->cluster->health, c->err);
+    if (r < 0)
+        return r;
+    pb_path_back(c->path, mark);
+    c->cluster->health->hold_new =
+        m->common_lb_config && m->common_lb_config->ignore_new_hosts_until_first_hc;
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 static int compile_endpoints(struct compile *c, const pb_cluster *m)
@@ -185,6 +205,8 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
         r = compile_breakers(&c, m->circuit_breakers);
     if (r == 0 && m->outlier_detection)
         r = outlier_compile(m->outlier_detection, path, &c.cluster->outlier, reterr);
+    if (r == 0)
+        r = compile_health(&c, m);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
     if (r < 0) {

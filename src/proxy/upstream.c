@@ -316,6 +316,7 @@ static void connect_one(struct upstream *u, unsigned priority)
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
+    atomic_store_explicit(&u->cluster->has_traffic, true, memory_order_relaxed);
     c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
                                                u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
                                   &u->config, &ops, c);
