@@ -3,6 +3,7 @@
 #include "proxy/cluster.h"
 
 #include "base/assert.h"
+#include "proxy/health.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -10,6 +11,12 @@ enum {
     PANIC_PERCENT = 50,
     CHOICES = 2,
 };
+
+static void replan(void *user)
+{
+    struct cluster *c = user;
+    cluster_put_endpoints(c, c->plan->set);
+}
 
 struct cluster *cluster_new(struct str name)
 {
@@ -19,7 +26,8 @@ struct cluster *cluster_new(struct str name)
     c->id = atomic_fetch_add(&next_id, 1);
     c->name = str_dup(name);
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
-    c->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    c->http.conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
+    c->http.version = 1;
     c->lb = (struct lb_config){.panic_percent = PANIC_PERCENT,
                                .choices = CHOICES,
                                .ring_min = LB_RING_MIN,
@@ -27,6 +35,8 @@ struct cluster *cluster_new(struct str name)
     breakers_init(&c->breakers);
     pthread_mutex_init(&c->lock, NULL);
     list_init(&c->watchers);
+    list_init(&c->followers);
+    loop_call_init(&c->replan, replan, c);
     struct endpoint_set *none = endpoint_set_new();
     cluster_put_endpoints(c, none);
     endpoint_set_unref(none);
@@ -43,10 +53,12 @@ void cluster_unref(struct cluster *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
-    ASSERT(list_is_empty(&c->watchers));
+    ASSERT(list_is_empty(&c->watchers) && !c->main_loop);
     lb_plan_unref(c->plan);
     breakers_done(&c->breakers);
     pthread_mutex_destroy(&c->lock);
+    free(c->outlier);
+    health_config_free(c->health);
     free(c->eds_name);
     free(c->name);
     free(c);
@@ -76,6 +88,11 @@ void cluster_unwatch(struct cluster *c, struct cluster_watch *w)
 
 void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
 {
+    if (!c->plan || s != c->plan->set)
+        LIST_FOREACH (node, &c->followers) {
+            struct cluster_follower *f = CONTAINER_OF(node, struct cluster_follower, node);
+            f->on_endpoints(s, f->user);
+        }
     struct lb_plan *p = lb_plan_new(s, &c->lb);
     ASSERT(p || c->plan); /* the first one is of no endpoints */
     if (!p) {
@@ -106,7 +123,13 @@ int cluster_set_endpoints(struct cluster *c,
     return 0;
 }
 
-void cluster_replan(struct cluster *c)
+void cluster_follow(struct cluster *c, struct cluster_follower *f)
 {
-    cluster_put_endpoints(c, c->plan->set);
+    list_add_tail(&c->followers, &f->node);
+}
+
+void cluster_replan_soon(struct cluster *c)
+{
+    if (c->main_loop && !loop_call_is_queued(&c->replan))
+        loop_defer(c->main_loop, &c->replan);
 }

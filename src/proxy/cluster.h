@@ -11,7 +11,12 @@
 #include "net/loop.h"
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
+#include "proxy/protocol_config.h"
 
+struct health;
+struct health_config;
+struct outlier;
+struct outlier_config;
 struct tls_context;
 
 enum cluster_type {
@@ -26,11 +31,22 @@ struct cluster {
     char *eds_name; /* what to ask for; its name if the configuration says no other */
     uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;
-    uint64_t idle_timeout_ms;
-    struct tls_context *tls; /* of connections to its endpoints; borrowed; NULL: plain */
+    struct http_protocol http; /* to its endpoints */
+    struct tls_context *tls;   /* of connections to its endpoints; borrowed; NULL: plain */
     struct lb_config lb;
     struct breakers breakers;
-    uint32_t host_connections_max; /* to one endpoint, of all workers; 0: no limit */
+    uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
+    struct outlier_config *outlier; /* NULL: none */
+    struct health_config *health;   /* NULL: no active checks */
+    atomic_bool has_traffic;        /* a connection has been made for a request */
+
+    /* The main thread's, while it runs (cluster_start); but for main_loop, which workers post to.
+     */
+    _Atomic(struct loop *) main_loop;
+    struct list_node followers; /* struct cluster_follower */
+    struct loop_call replan;
+    struct outlier *outlier_run;
+    struct health *health_run;
 
     pthread_mutex_t lock;      /* guards what follows; never taken for a request */
     struct lb_plan *plan;      /* the newest */
@@ -52,8 +68,20 @@ int cluster_set_endpoints(struct cluster *c,
                           struct pb_path *path, struct err *reterr) NODISCARD;
 /* A set that is made already. */
 void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s);
-/* The flags of an endpoint have changed. */
-void cluster_replan(struct cluster *c);
+/* The flags of an endpoint have changed: a new plan at the end of this turn. */
+void cluster_replan_soon(struct cluster *c);
+
+/* Before its first request, and after its last one: what runs for it beside requests. */
+void cluster_start(struct cluster *c, struct loop *l);
+void cluster_stop(struct cluster *c);
+
+/* Is told of each set before a plan of it is made. */
+struct cluster_follower {
+    struct list_node node;
+    void (*on_endpoints)(const struct endpoint_set *s, void *user);
+    void *user;
+};
+void cluster_follow(struct cluster *c, struct cluster_follower *f);
 
 /* ---- any thread ---- */
 struct lb_plan *cluster_plan(struct cluster *c); /* a reference to the newest */

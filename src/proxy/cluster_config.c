@@ -1,8 +1,8 @@
 /* From a Cluster message to a cluster. */
 #include <errno.h>
 
-#include "codec/pb_time.h"
-#include "proxy/cluster.h"
+#include "proxy/health.h"
+#include "proxy/outlier.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
@@ -27,7 +27,7 @@ static int compile_type(struct compile *c, const pb_cluster *m)
     if (m->cluster_discovery_type_case ==
         ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE)
         return FAIL(c, "cluster_type: is not implemented");
-    switch (m->type) {
+    switch ((unsigned)m->type) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC:
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__EDS:
@@ -79,7 +79,7 @@ static int compile_least_request(struct compile *c,
 static int compile_policy(struct compile *c, const pb_cluster *m)
 {
     struct lb_config *lb = &c->cluster->lb;
-    switch (m->lb_policy) {
+    switch ((unsigned)m->lb_policy) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN:
         lb->policy = LB_ROUND_ROBIN;
         return 0;
@@ -157,6 +157,25 @@ static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3_
     return 0;
 }
 
+/* ---- health ---- */
+
+static int compile_health(struct compile *c, const pb_cluster *m)
+{
+    if (m->n_health_checks > 1)
+        return FAIL(c, "health_checks: multiple health checks are not supported");
+    if (!m->n_health_checks)
+        return 0;
+    size_t mark = pb_path_field(c->path, "health_checks");
+    pb_path_index(c->path, 0);
+    int r = health_compile(m->health_checks[0], c->path, &c->cluster->health, c->err);
+    if (r < 0)
+        return r;
+    pb_path_back(c->path, mark);
+    c->cluster->health->hold_new =
+        m->common_lb_config && m->common_lb_config->ignore_new_hosts_until_first_hc;
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 static int compile_endpoints(struct compile *c, const pb_cluster *m)
@@ -179,11 +198,17 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
     int r = compile_type(&c, m);
     if (r == 0)
+        r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);
+    if (r == 0)
         r = compile_policy(&c, m);
     if (r == 0)
         r = compile_common(&c, m->common_lb_config);
     if (r == 0)
         r = compile_breakers(&c, m->circuit_breakers);
+    if (r == 0 && m->outlier_detection)
+        r = outlier_compile(m->outlier_detection, path, &c.cluster->outlier, reterr);
+    if (r == 0)
+        r = compile_health(&c, m);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
     if (r < 0) {

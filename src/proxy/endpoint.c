@@ -50,8 +50,7 @@ static struct endpoint_load *loads_make(struct endpoint *e)
     size_t bytes = sizeof(struct endpoint_load) * n_workers;
     struct endpoint_load *mine = aligned_alloc(CACHE_LINE_BYTES, bytes), *theirs = NULL;
     ASSERT(mine); /* a line for each worker: small */
-    for (unsigned i = 0; i < n_workers; i++)
-        atomic_init(&mine[i].active, 0);
+    memset(mine, 0, bytes);
     if (atomic_compare_exchange_strong(&e->loads, &theirs, mine))
         return mine;
     free(mine);

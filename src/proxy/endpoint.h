@@ -24,6 +24,12 @@ enum {
 /* What a worker writes about it: a line of its own for each. */
 struct endpoint_load {
     _Alignas(CACHE_LINE_BYTES) atomic_uint active; /* requests that have chosen it */
+    /* For outlier detection, counting on: answers, and those below 500; tries, and those that
+     * reached it. */
+    atomic_uint total;
+    atomic_uint ok;
+    atomic_uint local_total;
+    atomic_uint local_ok;
 };
 
 struct endpoint {

@@ -30,14 +30,16 @@ static void share_by_hosts(struct lb_priority *p, size_t n)
     for (size_t i = 0; i < n; i++)
         all += p[i].hosts;
     for (size_t i = 0; i < n; i++) {
-        p[i].healthy_load = all ? (uint8_t)(100 * (uint64_t)p[i].hosts / all) : 0;
+        p[i].healthy_load = (uint8_t)(all ? 100 * (uint64_t)p[i].hosts / all : 0);
         p[i].degraded_load = 0;
         left -= p[i].healthy_load;
         if (!first && p[i].hosts)
             first = &p[i];
     }
+    if (!first)
+        first = p;
     if (n)
-        (first ? first : p)->healthy_load += (uint8_t)left;
+        first->healthy_load = (uint8_t)(first->healthy_load + left);
 }
 
 static uint32_t share(uint32_t available, uint32_t total, uint32_t left)

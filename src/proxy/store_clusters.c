@@ -63,14 +63,23 @@ static void drop_endpoints(struct store_cluster *sc)
     config_source_done(&sc->source);
 }
 
+static void drop_live(struct store_cluster *sc)
+{
+    if (sc->live && sc->store->running)
+        cluster_stop(sc->live);
+    cluster_unref(TAKE(sc->live));
+}
+
 static void go_live(struct store_cluster *sc)
 {
     if (!sc->warming)
         return;
     loop_timer_stop(sc->timer);
     list_remove(&sc->node);
-    cluster_unref(sc->live);
+    drop_live(sc);
     sc->live = TAKE(sc->warming);
+    if (sc->store->running)
+        cluster_start(sc->live, sc->store->loop);
     cluster_table_unref(TAKE(sc->store->table));
     changed(sc->store);
 }
@@ -117,7 +126,7 @@ static void free_cluster(struct store_cluster *sc)
     drop_endpoints(sc);
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
-    cluster_unref(sc->live);
+    drop_live(sc);
     cluster_unref(sc->warming);
     loop_timer_free(sc->timer);
     free(sc->name);
@@ -260,6 +269,21 @@ bool store_is_warming(const struct store *s, const struct route_table *t)
             return true;
     }
     return false;
+}
+
+void store_clusters_run(struct store *s, bool run)
+{
+    void *p;
+    if (s->running == run)
+        return;
+    s->running = run;
+    for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
+        struct store_cluster *sc = p;
+        if (sc->live && run)
+            cluster_start(sc->live, s->loop);
+        else if (sc->live)
+            cluster_stop(sc->live);
+    }
 }
 
 void store_clusters_done(struct store *s)

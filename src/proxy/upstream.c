@@ -10,6 +10,8 @@
 
 #include "base/assert.h"
 #include "net/http1_conn.h"
+#include "net/http2_conn.h"
+#include "proxy/outlier.h"
 
 enum conn_state {
     CONN_OPENING,
@@ -35,6 +37,9 @@ struct upstream {
     bool retired;
 };
 
+/* What is expected of a new connection until the peer has said how many. */
+enum { HTTP2_STREAMS = 100 };
+
 struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
@@ -54,8 +59,9 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->endpoint = endpoint_ref(e);
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
-    u->streams_each = 1;
-    u->config.idle_timeout_ms = c->idle_timeout_ms;
+    u->streams_each = c->http.version == 2 ? HTTP2_STREAMS : 1;
+    u->config = c->http.conn;
+    u->config.http2 = &c->http.http2;
     for (size_t i = 0; i < _CONN_STATES; i++)
         list_init(&u->conns[i]);
     list_init(&u->waiting);
@@ -145,6 +151,7 @@ void upstream_enter(struct upstream *u, struct upstream_wait *w)
     ASSERT(!w->at);
     w->at = u;
     w->loads = true;
+    w->observed = u->cluster->outlier;
     u->n_requests++;
     /* Nobody else writes this line. */
     unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
@@ -172,6 +179,27 @@ void upstream_ended(struct upstream_wait *w)
     if (w->counted)
         breakers_give_request(&u->cluster->breakers, w->priority, u->line);
     w->counted = false;
+}
+
+void upstream_report_answer(struct upstream_wait *w, unsigned status)
+{
+    struct upstream *u = w->at;
+    if (u)
+        outlier_answered(u->cluster, u->endpoint, u->load, status);
+}
+
+void upstream_report_failure(struct upstream_wait *w, enum reason why)
+{
+    /* What stands for it where it is counted with the answers; others are not the endpoint's. */
+    static const uint16_t statuses[_REASON_MAX] = {
+        [REASON_CONNECT_FAILED] = 503,   [REASON_CONNECT_TIMEOUT] = 503,
+        [REASON_UPSTREAM_CLOSED] = 503,  [REASON_UPSTREAM_RESET] = 503,
+        [REASON_UPSTREAM_REFUSED] = 503, [REASON_UPSTREAM_PROTOCOL] = 503,
+        [REASON_UPSTREAM_CUT] = 503,     [REASON_RESPONSE_TIMEOUT] = 504,
+    };
+    struct upstream *u = w->at;
+    if (u && statuses[why])
+        outlier_failed(u->cluster, u->endpoint, u->load, statuses[why]);
 }
 
 void upstream_leave(struct upstream_wait *w)
@@ -293,9 +321,11 @@ static void connect_one(struct upstream *u, unsigned priority)
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
-    c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
-                                               u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
-                                  &u->config, &ops, c);
+    atomic_store_explicit(&u->cluster->has_traffic, true, memory_order_relaxed);
+    struct conn *conn = conn_connect(u->loop, &u->endpoint->address, u->endpoint->address_bytes, &o,
+                                     &conn_no_ops, NULL);
+    c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
+                                          : http1_conn_new_client(conn, &u->config, &ops, c);
 }
 
 /* Takes the places of a connection. */

@@ -15,6 +15,7 @@ struct upstream_wait {
     struct list_node node;
     struct upstream *at; /* between upstream_enter and upstream_leave */
     bool waits;
+    bool observed;                     /* by outlier detection */
     bool counted;                      /* as one that runs */
     bool loads;                        /* its endpoint, for those who choose by load */
     uint8_t priority;                  /* of the circuit breakers: 0 default, 1 high */
@@ -42,5 +43,20 @@ int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret)
 void upstream_cancel(struct upstream_wait *w); /* waits no more; nothing if it did not */
 /* Its stream is over, or it will have none: it counts no more. Harmless if it did not. */
 void upstream_ended(struct upstream_wait *w);
+/* How it went, for outlier detection: the status of the answer, or what happened instead. */
+void upstream_report_answer(struct upstream_wait *w, unsigned status);
+void upstream_report_failure(struct upstream_wait *w, enum reason why);
+static inline void upstream_answered(struct upstream_wait *w, unsigned status)
+{
+    if (w->observed)
+        upstream_report_answer(w, status);
+}
+/* And it counts no more. */
+static inline void upstream_failed(struct upstream_wait *w, enum reason why)
+{
+    if (w->observed)
+        upstream_report_failure(w, why);
+    upstream_ended(w);
+}
 /* After that the endpoint may be gone. Harmless twice. */
 void upstream_leave(struct upstream_wait *w);

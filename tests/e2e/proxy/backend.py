@@ -45,6 +45,7 @@ class Backend:
     def __init__(self):
         self.requests, self.garbage, self.cut = [], [], []
         self.connections = 0
+        self.status = 200  # of answers to what no path stands for
         self.release = threading.Event()  # /wait answers when it is set
         self.script = []  # what /next answers in turn: a status, "close", "wait"; behind its end 200
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -185,5 +186,5 @@ class Backend:
         elif request.method == "HEAD":
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         else:
-            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
+            sock.sendall(b"HTTP/1.1 %d OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok" % self.status)
         return True

@@ -199,3 +199,75 @@ def test_a_limit_of_connections_to_one_endpoint(start, backends):
         x.release.set()
     assert crowd.end() == {200: 10}
     assert [x.connections for x in b] == [2, 2]
+
+
+def test_an_endpoint_that_fails_is_thrown_out_and_comes_back(start, backends):
+    b = backends(3)
+    p = start({"outlier_detection": {"consecutive_5xx": 3, "interval": "0.1s", "base_ejection_time": "1s", "max_ejection_percent": 34, "enforcing_success_rate": 0},
+               "load_assignment": [{"lb_endpoints": [endpoint(x) for x in b]}]}, "--concurrency", 2)
+    b[1].status = 500
+    wait_until("it is out", lambda: ask(p.port, 9) == {200: 9})
+    before = counts(b)
+    assert ask(p.port, 30) == {200: 30}
+    assert counts(b)[1] == before[1]
+    b[1].status = 200
+    wait_until("it is back", lambda: ask(p.port, 3) and counts(b)[1] > before[1])
+
+
+def test_an_endpoint_that_refuses_connections_is_thrown_out(start, backends):
+    b, = backends(1)
+    p = start({"outlier_detection": {"max_ejection_percent": 50, "base_ejection_time": "300s"}, "load_assignment": [{"lb_endpoints": [endpoint(b), endpoint(free_ports(1)[0])]}]})
+    assert ask(p.port, 10) == {200: 5, 503: 5}
+    wait_until("it is out", lambda: ask(p.port, 4) == {200: 4})
+
+
+def test_the_last_ones_stay(start, backends):
+    b, = backends(1)
+    b.status = 503
+    p = start({"outlier_detection": {"consecutive_5xx": 1, "max_ejection_percent": 100}, "load_assignment": [{"lb_endpoints": [endpoint(b)]}]})
+    assert ask(p.port, 20) == {503: 20}  # out, but in panic
+    assert counts([b]) == [20]
+
+
+CHECK = {"timeout": "1s", "interval": "0.05s", "no_traffic_interval": "0.05s", "unhealthy_threshold": 2, "healthy_threshold": 1}
+
+
+def test_active_health_checks(start, backends):
+    b = backends(3)
+    check = {**CHECK, "http_health_check": {"path": "/status/204", "host": "hc.test", "expected_statuses": [{"start": 200, "end": 300}]}}
+    one_fails = endpoint(b[2], health_check_config={"port_value": free_ports(1)[0]})
+    p = start({"health_checks": [check], "load_assignment": [{"lb_endpoints": [endpoint(b[0]), endpoint(b[1]), one_fails]}]})
+
+    def served(backend):
+        return [r for r in backend.requests if r.target == "/"]
+    wait_until("two are found healthy", lambda: all(len(x.requests) for x in b[:2]))
+    wait_until("the third is not asked", lambda: ask(p.port, 4) and not ask_is_served_by(p.port, b[2], served))
+    request = b[0].requests[0]
+    assert (request.method, request.target, request.get("host"), request.get("user-agent")) == ("GET", "/status/204", "hc.test", "Envoy/HC")
+    before = [len(served(x)) for x in b]
+    assert ask(p.port, 10) == {200: 10}
+    assert [len(served(x)) - n for x, n in zip(b, before)] == [5, 5, 0]
+
+
+def ask_is_served_by(port, backend, served):
+    before = len(served(backend))
+    ask(port, 6)
+    return len(served(backend)) > before
+
+
+def test_all_checks_fail_and_traffic_flows(start, backends):
+    b, = backends(1)
+    p = start({"health_checks": [{**CHECK, "http_health_check": {"path": "/status/500"}}], "load_assignment": [{"lb_endpoints": [endpoint(b)]}]})
+    assert ask(p.port, 5) == {200: 5}  # from the first request on
+    wait_until("it is checked", lambda: any(r.target == "/status/500" for r in b.requests))
+    assert ask(p.port, 5) == {200: 5}
+
+
+def test_a_check_by_tcp_fails_over(start, backends):
+    b = backends(2)
+    p = start({"health_checks": [{**CHECK, "tcp_health_check": {}}],
+               "load_assignment": [{"lb_endpoints": [endpoint(b[0])]}, {"priority": 1, "lb_endpoints": [endpoint(b[1])]}]})
+    wait_until("the first is healthy", lambda: ask(p.port, 2) and not ask_is_served_by(p.port, b[1], lambda x: x.requests))
+    for sock in [b[0].listener, *b[0].sockets]:
+        sock.close()
+    wait_until("the second serves", lambda: ask(p.port, 6) == {200: 6} and b[1].requests)

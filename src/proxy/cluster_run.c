@@ -1,0 +1,27 @@
+/* What the main thread does for a cluster beside its requests: started before the first worker may
+ * choose it, stopped when none can any more. */
+#include "base/assert.h"
+#include "proxy/health.h"
+#include "proxy/outlier.h"
+
+void cluster_start(struct cluster *c, struct loop *l)
+{
+    ASSERT(!c->main_loop);
+    c->main_loop = l;
+    if (c->outlier)
+        c->outlier_run = outlier_new(l, c);
+    if (c->health) {
+        c->health_run = health_new(l, c);
+        cluster_put_endpoints(c, c->plan->set); /* they are not healthy before they are asked */
+    }
+}
+
+void cluster_stop(struct cluster *c)
+{
+    if (!c->main_loop)
+        return;
+    health_free(TAKE(c->health_run));
+    outlier_free(TAKE(c->outlier_run));
+    loop_call_cancel(&c->replan);
+    c->main_loop = NULL;
+}
