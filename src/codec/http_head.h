@@ -33,6 +33,7 @@ struct http_head {
     uint16_t status; /* 0: a request */
     uint8_t minor;   /* of HTTP/1 */
     struct str method;
+    struct str scheme;    /* of HTTP/2: "http" or "https"; else .p NULL */
     struct str target;    /* as it came */
     struct str authority; /* of an absolute target, or CONNECT's; else .p NULL: Host says */
     struct str path;      /* with the query; "*" of OPTIONS; empty for CONNECT */

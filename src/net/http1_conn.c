@@ -601,9 +601,11 @@ static void cut(struct http1_conn *h)
 static void abort_stream(struct http_stream *s)
 {
     struct http1_conn *h = http1_of(s);
-    if (s->over || h->dead)
+    if (s->over)
         return;
     s->over = true;
+    if (h->dead)
+        return;
     if (!h->base.client && (h->tx == TX_LENGTH || h->tx == TX_CHUNKED)) {
         cut(h);
         return;
@@ -632,6 +634,12 @@ static int open_stream(struct http_conn *hc, struct http_stream **ret)
     h->scanned = 0;
     *ret = h->stream;
     return 0;
+}
+
+static unsigned streams_free(const struct http_conn *hc)
+{
+    const struct http1_conn *h = (const struct http1_conn *)hc;
+    return !h->dead && !h->draining && !h->close && !h->stream && h->opened && !conn_eof(hc->conn);
 }
 
 static void shut_down(struct http_conn *hc)
@@ -679,11 +687,13 @@ static const struct http_conn_type http1_type = {
     .shutdown = shut_down,
     .free = free_conn,
     .take_conn = take_conn,
+    .streams_free = streams_free,
+    .version = 1,
 };
 
-static struct http_conn *http1_conn_new(struct conn *c, bool client,
-                                        const struct http_conn_config *config,
-                                        const struct http_conn_ops *ops, void *user)
+struct http_conn *http1_conn_init(struct http1_conn *h, struct conn *c, bool client,
+                                  const struct http_conn_config *config,
+                                  const struct http_conn_ops *ops, void *user)
 {
     static const struct conn_ops conn_ops = {
         .on_open = on_conn_open,
@@ -691,13 +701,12 @@ static struct http_conn *http1_conn_new(struct conn *c, bool client,
         .on_drain = on_conn_drain,
         .on_close = on_conn_close,
     };
-    struct http1_conn *h = NEW(struct http1_conn);
-    h->base = (struct http_conn){.type = &http1_type,
-                                 .ops = ops,
-                                 .user = user,
-                                 .config = config ? config : &http_conn_defaults,
-                                 .conn = c,
-                                 .client = client};
+    *h = (struct http1_conn){.base = {.type = &http1_type,
+                                      .ops = ops,
+                                      .user = user,
+                                      .config = config ? config : &http_conn_defaults,
+                                      .conn = c,
+                                      .client = client}};
     h->loop = conn_loop(c);
     h->opened = conn_is_open(c);
     h->trailers.cap = TRAILERS_BYTES_MAX;
@@ -716,11 +725,11 @@ struct http_conn *http1_conn_new_server(struct conn *c, const struct http_conn_c
                                         const struct http_conn_ops *ops, void *user)
 {
     ASSERT(ops->on_request);
-    return http1_conn_new(c, false, config, ops, user);
+    return http1_conn_init(xmalloc(sizeof(struct http1_conn)), c, false, config, ops, user);
 }
 
 struct http_conn *http1_conn_new_client(struct conn *c, const struct http_conn_config *config,
                                         const struct http_conn_ops *ops, void *user)
 {
-    return http1_conn_new(c, true, config, ops, user);
+    return http1_conn_init(xmalloc(sizeof(struct http1_conn)), c, true, config, ops, user);
 }

@@ -64,6 +64,10 @@ static inline struct http1_conn *http1_of(const struct http_stream *s)
     return (struct http1_conn *)s->hc;
 }
 
+/* In memory from malloc, which becomes the connection's own. */
+struct http_conn *http1_conn_init(struct http1_conn *h, struct conn *c, bool client,
+                                  const struct http_conn_config *config,
+                                  const struct http_conn_ops *ops, void *user);
 /* Ends the connection; told at the end of the turn. */
 void http1_die(struct http1_conn *h, enum http_end end, int code, const char *text);
 void http1_settle_later(struct http1_conn *h);

@@ -63,12 +63,18 @@ struct arena *http_stream_arena(struct http_stream *s)
     return s->arena;
 }
 
+void http_stream_done(struct http_stream *s)
+{
+    if (!s->arena)
+        return;
+    arena_free(s->arena);
+    give(&pool.memory, &pool.n_memory, s->memory);
+    s->arena = NULL;
+}
+
 void http_stream_free(struct http_stream *s)
 {
-    if (s->arena) {
-        arena_free(s->arena);
-        give(&pool.memory, &pool.n_memory, s->memory);
-    }
+    http_stream_done(s);
     give(&pool.streams, &pool.n_streams, s);
 }
 
@@ -171,6 +177,16 @@ int http_conn_open(struct http_conn *hc, const struct http_stream_ops *ops, void
     if (r == 0)
         http_stream_set_ops(*ret, ops, user);
     return r;
+}
+
+unsigned http_conn_streams_free(const struct http_conn *hc)
+{
+    return hc->type->streams_free ? hc->type->streams_free(hc) : 0;
+}
+
+unsigned http_conn_version(const struct http_conn *hc)
+{
+    return hc->type->version;
 }
 
 void http_conn_shutdown(struct http_conn *hc)

@@ -11,6 +11,7 @@
 #include "codec/http_head.h"
 #include "net/conn.h"
 
+struct http2_limits;
 struct http_stream;
 struct http_conn;
 
@@ -86,19 +87,21 @@ struct http_conn_ops {
                            struct buf *body, const char **ret_type, void *user);
     /* Client: connected; streams may be opened. */
     void (*on_open)(struct http_conn *hc, void *user);
-    /* Client: a stream has ended well, and another may be opened. */
+    /* Client: more streams may be opened than before (http_conn_streams_free). HTTP/1: its stream
+     * has ended well. HTTP/2: one has ended, or the peer allows more. */
     void (*on_free)(struct http_conn *hc, void *user);
     /* Over, after all of its streams; gone when this returns. */
     void (*on_close)(struct http_conn *hc, int code, const char *text, void *user);
 };
 
 struct http_conn_config {
-    size_t head_bytes_max;     /* 0 = 60 KiB */
-    size_t fields_max;         /* 0 = 100 */
-    uint64_t head_timeout_ms;  /* from a head's first byte; 0 = 10 s */
-    uint64_t idle_timeout_ms;  /* no stream; 0 = 90 s */
-    uint64_t first_timeout_ms; /* server: until the first head; 0 = as idle */
-    uint64_t requests_max;     /* on one connection; 0 = no limit */
+    size_t head_bytes_max;            /* 0 = 60 KiB */
+    size_t fields_max;                /* 0 = 100 */
+    uint64_t head_timeout_ms;         /* from a head's first byte; 0 = 10 s */
+    uint64_t idle_timeout_ms;         /* no stream; 0 = 90 s */
+    uint64_t first_timeout_ms;        /* server: until the first head; 0 = as idle */
+    uint64_t requests_max;            /* on one connection; 0 = no limit */
+    const struct http2_limits *http2; /* of HTTP/2 alone, but for those of heads; NULL = defaults */
 };
 
 /* No new streams; closed once those that are open have ended. Server: HTTP/1 answers that go out
@@ -111,6 +114,9 @@ struct conn *http_conn_conn(const struct http_conn *hc); /* borrowed: addresses,
 /* Client: -EAGAIN: as many streams as it may have; -ENOTCONN: it takes no more. */
 int http_conn_open(struct http_conn *hc, const struct http_stream_ops *ops, void *user,
                    struct http_stream **ret) NODISCARD;
+/* Client: how many streams may be opened now. */
+unsigned http_conn_streams_free(const struct http_conn *hc);
+unsigned http_conn_version(const struct http_conn *hc); /* 1, 2; 0: not chosen yet */
 /* Takes the connection away from HTTP/1 streams that became raw; what was read waits in conn_in.
  * The stream and its http_conn are gone. */
 struct conn *http_stream_take_conn(struct http_stream *s);

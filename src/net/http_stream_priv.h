@@ -14,6 +14,8 @@ struct http_conn_type {
     void (*shutdown)(struct http_conn *hc);
     void (*free)(struct http_conn *hc);
     struct conn *(*take_conn)(struct http_stream *s);
+    unsigned (*streams_free)(const struct http_conn *hc);
+    unsigned version; /* 0: not known yet */
 };
 
 struct http_conn {
@@ -42,6 +44,7 @@ struct http_stream {
 /* From the thread's pool. */
 struct http_stream *http_stream_new(struct http_conn *hc);
 void http_stream_free(struct http_stream *s);
+void http_stream_done(struct http_stream *s); /* for those that stand in memory of somebody else */
 /* Copies a head that was read into `fields` of somebody else's into the stream's memory, with room
  * for fields to be added. -ENOMEM. */
 int http_stream_keep_fields(struct http_stream *s, struct http_head *h) NODISCARD;

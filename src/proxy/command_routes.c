@@ -1,10 +1,12 @@
 /* A configuration from the command line: the same bootstrap that a file would hold, so that there
  * is one way from there on. */
+#include "proxy/command_routes.h"
+
 #include <errno.h>
 
+#include "base/addr.h"
 #include "base/vec.h"
 #include "codec/json.h"
-#include "proxy/config.h"
 
 struct command_route {
     struct str path;
@@ -127,9 +129,8 @@ static void add_clusters(struct buf *b, const struct command_route *routes, size
     }
 }
 
-int proxy_config_json_of_routes(const char *listen, const char *access_log,
-                                const char *const *routes, size_t n, struct buf *ret,
-                                struct err *reterr)
+int command_routes_json(const char *listen, const char *access_log, const char *const *routes,
+                        size_t n, struct buf *ret, struct err *reterr)
 {
     VEC(struct command_route) all = {0};
     struct ip ip;

@@ -1,47 +1,36 @@
 #pragma once
-/* The configuration: one immutable snapshot, shared by all threads by reference. */
+/* The configuration in force: one immutable snapshot, shared by all threads by reference. The store
+ * (store.h) makes it. What changes alone, endpoints and certificates, is swapped inside clusters
+ * and contexts. */
 
-#include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
+#include <stdatomic.h>
 
 #include "base/map.h"
-#include "proxy/access_log.h"
 #include "proxy/cluster.h"
-#include "proxy/route.h"
+#include "proxy/listener_config.h"
 
-/* What an HTTP connection manager does. */
-struct http_config {
-    char *stat_prefix;
-    struct route_table *routes;
-    VEC(struct access_log *) logs;
-    bool websocket; /* upgrades to it go through */
+/* Shared by snapshots between which no cluster has changed. */
+struct cluster_table {
+    atomic_uint refs;
+    struct map by_name; /* name -> struct cluster; a reference each; borrows their names */
 };
 
-struct listener_config {
-    char *name;
-    struct ip ip;
-    uint16_t port;
-    struct http_config http;
-};
+struct cluster_table *cluster_table_new(void);
+void cluster_table_add(struct cluster_table *t, struct cluster *c); /* takes a reference */
+struct cluster_table *cluster_table_ref(struct cluster_table *t);
+void cluster_table_unref(struct cluster_table *t); /* NULL is allowed */
 
 struct proxy_config {
     atomic_uint refs;
     VEC(struct listener_config *) listeners;
-    struct map clusters; /* name -> struct cluster; a reference each */
+    VEC(struct route_table *) routes; /* by slot; NULL: none */
+    struct cluster_table *clusters;
 };
 
 struct proxy_config *proxy_config_ref(struct proxy_config *c);
 void proxy_config_unref(struct proxy_config *c); /* NULL is allowed */
 
-/* Static listeners and clusters of a bootstrap that xds_check() has accepted. -EINVAL with the path
- * of what is wrong, from the bootstrap on. */
-int proxy_config_from_bootstrap(const Envoy__Config__Bootstrap__V3__Bootstrap *b,
-                                struct proxy_config **ret, struct err *reterr) NODISCARD;
-
-/* One listener from "PATH=URL" texts (http://ADDRESS:PORT): the bootstrap that says the same, as
- * JSON. Longer paths match first. access_log: a file, "-" for standard output, NULL for none.
- * -EINVAL with what is wrong. */
-int proxy_config_json_of_routes(const char *listen, const char *access_log,
-                                const char *const *routes, size_t n, struct buf *ret,
-                                struct err *reterr) NODISCARD;
-
 struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str name); /* borrowed */
+/* What h routes by; NULL: it has not come. Borrowed. */
+const struct route_table *proxy_config_routes(const struct proxy_config *c,
+                                              const struct http_config *h);

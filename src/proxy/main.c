@@ -3,6 +3,8 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "proxy/cluster.h"
+#include "proxy/command_routes.h"
 #include "proxy/proxy.h"
 #include "xds/xds_file.h"
 
@@ -38,8 +40,7 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     if (s->file) {
         r = xds_file_read(s->file, a, ret, &report, &err);
     } else {
-        r = proxy_config_json_of_routes(s->listen, s->access_log, s->routes.v, s->routes.n, &json,
-                                        &err);
+        r = command_routes_json(s->listen, s->access_log, s->routes.v, s->routes.n, &json, &err);
         if (r == 0)
             r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
     }
@@ -50,10 +51,9 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     return r < 0 ? r : good ? 0 : -1;
 }
 
-/* The messages are gone when this returns: the configuration is what is left of them. Negative:
- * told.
- */
-static int make_config(const struct settings *s, struct proxy_config **ret)
+/* The messages are gone when this returns: what is compiled is what is left of them. Negative:
+ * told. */
+static int make_proxy(const struct settings *s, struct proxy **ret)
 {
     AUTO(arena) struct arena *a = arena_new(0);
     Envoy__Config__Bootstrap__V3__Bootstrap *b;
@@ -61,7 +61,7 @@ static int make_config(const struct settings *s, struct proxy_config **ret)
     int r = read_bootstrap(s, a, &b);
     if (r < 0)
         return r;
-    r = proxy_config_from_bootstrap(b, ret, &err);
+    r = proxy_new(b, &s->options, ret, &err);
     if (r < 0)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",
                      err_text(&err));
@@ -70,17 +70,17 @@ static int make_config(const struct settings *s, struct proxy_config **ret)
 
 static int run(const struct settings *s)
 {
-    struct proxy_config *config;
+    struct proxy *p;
     struct err err = {0};
     int code = EXIT_OK;
-    if (make_config(s, &config) < 0)
+    if (make_proxy(s, &p) < 0)
         return EXIT_USAGE_ERROR;
     malloc_trim(0);
     if (s->validate)
         printf("configuration '%s' OK\n", s->file ? s->file : "command line");
-    else if (proxy_run(config, &s->options, &err) < 0)
+    else if (proxy_run(p, &err) < 0)
         code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    proxy_config_unref(config);
+    proxy_free(p);
     return code;
 }
 

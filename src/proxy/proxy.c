@@ -1,27 +1,36 @@
-/* The main thread: it makes the workers, waits for signals, and lets the workers drain. */
+/* The main thread: it keeps the store, gives its snapshots to the workers, waits for signals, and
+ * lets the workers drain. */
 #include "proxy/proxy.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "proxy/file_sources.h"
+#include "proxy/store.h"
 #include "proxy/worker.h"
 
 struct proxy {
     struct loop *loop;
-    struct proxy_config *config;
+    struct proxy_options options;
+    struct store *store;
+    struct file_sources *files;
+    struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     unsigned n;
-    uint64_t drain_ms;
+    bool running;
     bool draining;
 };
+
+/* ---- signals ---- */
 
 static void on_stop(int signo, void *user)
 {
     struct proxy *p = user;
     (void)signo;
     for (unsigned i = 0; i < p->n; i++)
-        worker_drain(p->workers[i], p->draining ? 0 : p->drain_ms); /* twice: at once */
+        worker_drain(p->workers[i], p->draining ? 0 : p->options.drain_ms); /* twice: at once */
     p->draining = true;
     loop_stop(p->loop, 0);
 }
@@ -32,27 +41,79 @@ static void on_reopen(int signo, void *user)
     struct proxy *p = user;
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
-        VEC_FOREACH (log, &(*l)->http.logs)
-            if (access_log_reopen(*log) < 0)
-                log_error("cannot open the access log again", kv_s("file", (*log)->path));
+        VEC_FOREACH (h, &(*l)->https)
+            VEC_FOREACH (log, &(*h)->logs)
+                if (access_log_reopen(*log) < 0)
+                    log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
-/* Before the workers run, and after they have ended. */
-static void each_cluster(struct proxy *p, bool start)
+/* ---- the store ---- */
+
+static void on_config(struct proxy_config *c, void *user)
 {
-    void *c;
-    for (size_t at = 0; map_next(&p->config->clusters, &at, NULL, &c);) {
-        if (start)
-            cluster_start(c, p->loop);
-        else
-            cluster_stop(c);
+    struct proxy *p = user;
+    proxy_config_unref(p->config);
+    p->config = c;
+    for (unsigned i = 0; p->running && i < p->n; i++)
+        worker_set_config(p->workers[i], proxy_config_ref(c));
+}
+
+static void on_want(const struct config_source *from, enum xds_resource type, struct str name,
+                    bool wanted, void *user)
+{
+    struct proxy *p = user;
+    (void)type;
+    (void)name;
+    if (from->path && wanted)
+        file_sources_add(p->files, from->path);
+}
+
+int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
+              struct proxy **ret, struct err *reterr)
+{
+    static const struct store_ops ops = {.on_config = on_config, .on_want = on_want};
+    struct proxy *p = NEW(struct proxy);
+    p->options = *o;
+    endpoint_set_workers(o->workers);
+    int r = loop_new(&p->loop, reterr);
+    if (r == 0) {
+        p->store = store_new(p->loop, &ops, p);
+        r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
+    if (r == 0)
+        r = store_load(p->store, b, reterr);
+    if (r < 0) {
+        proxy_free(p);
+        return r;
+    }
+    p->config = store_config(p->store);
+    *ret = p;
+    return 0;
 }
 
-static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, struct err *reterr)
+void proxy_free(struct proxy *p)
 {
+    if (!p)
+        return;
+    for (unsigned i = 0; i < p->n; i++)
+        worker_free(p->workers[i]);
+    p->running = false;
+    if (p->loop)
+        loop_turn(p->loop, 0); /* what workers have posted */
+    file_sources_free(p->files);
+    proxy_config_unref(p->config);
+    store_free(p->store);
+    loop_free(p->loop);
+    free(p);
+}
+
+/* ---- running ---- */
+
+static int start_workers(struct proxy *p, struct err *reterr)
+{
+    unsigned n = p->options.workers;
     for (unsigned i = 0; i < n; i++) {
-        int r = worker_new(c, i, n, &p->workers[i], reterr);
+        int r = worker_new(p->config, i, n, &p->workers[i], reterr);
         if (r < 0)
             return r;
         p->n++;
@@ -62,6 +123,7 @@ static int start_workers(struct proxy *p, struct proxy_config *c, unsigned n, st
         if (r < 0)
             return err_set(reterr, r, NULL, "thread of worker %u: %s", i, strerror(-r));
     }
+    p->running = true;
     return 0;
 }
 
@@ -75,36 +137,22 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err *reterr)
+int proxy_run(struct proxy *p, struct err *reterr)
 {
-    struct proxy p = {.config = c, .drain_ms = o->drain_ms};
     raise_descriptor_limit();
-    endpoint_set_workers(o->workers);
-    int r = loop_new(&p.loop, reterr);
-    if (r == 0) {
-        loop_signal_add(p.loop, SIGTERM, on_stop,
-                        &p); /* before the threads: they inherit the mask */
-        loop_signal_add(p.loop, SIGINT, on_stop, &p);
-        loop_signal_add(p.loop, SIGUSR1, on_reopen, &p);
-        each_cluster(&p, true);
-        r = start_workers(&p, c, o->workers, reterr);
+    loop_signal_add(p->loop, SIGTERM, on_stop, p); /* before the threads: they inherit the mask */
+    loop_signal_add(p->loop, SIGINT, on_stop, p);
+    loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
+    int r = start_workers(p, reterr);
+    if (r < 0)
+        return r;
+    VEC_FOREACH (l, &p->config->listeners) {
+        char text[IP_TEXT_BYTES];
+        log_info("listening", kv_s("address", ip_format(&(*l)->ip, text)), kv_i("port", (*l)->port),
+                 kv_i("workers", p->n));
     }
-    if (r == 0) {
-        VEC_FOREACH (l, &c->listeners) {
-            char text[IP_TEXT_BYTES];
-            log_info("listening", kv_s("address", ip_format(&(*l)->ip, text)),
-                     kv_i("port", (*l)->port), kv_i("workers", p.n));
-        }
-        loop_run(p.loop);
-        for (unsigned i = 0; i < p.n; i++)
-            worker_join(p.workers[i]);
-    }
-    for (unsigned i = 0; i < p.n; i++)
-        worker_free(p.workers[i]);
-    if (p.loop) {
-        loop_turn(p.loop, 0); /* what workers have posted */
-        each_cluster(&p, false);
-    }
-    loop_free(p.loop);
-    return r;
+    loop_run(p->loop);
+    for (unsigned i = 0; i < p->n; i++)
+        worker_join(p->workers[i]);
+    return 0;
 }

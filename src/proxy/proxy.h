@@ -1,12 +1,20 @@
 #pragma once
-/* The process: workers on one configuration, from start to drain. */
+/* The process: a store, and workers on what it puts in force, from start to drain. */
 
-#include "proxy/config.h"
+#include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
+
+#include "base/err.h"
+
+struct proxy;
 
 struct proxy_options {
     unsigned workers;
     uint64_t drain_ms;
 };
 
-/* Runs until SIGTERM or SIGINT and the drain after it; returns the exit code. Takes a reference. */
-int proxy_run(struct proxy_config *c, const struct proxy_options *o, struct err *reterr) NODISCARD;
+/* What is static is compiled; nothing listens yet. The bootstrap may go when this returns. */
+int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
+              struct proxy **ret, struct err *reterr) NODISCARD;
+/* Runs until SIGTERM or SIGINT and the drain after it. */
+int proxy_run(struct proxy *p, struct err *reterr) NODISCARD;
+void proxy_free(struct proxy *p); /* NULL is allowed */

@@ -1,251 +1,11 @@
-/* What one request does: route, endpoint, a stream to it, and bytes both ways by reference.
+/* A request at the client's side: its route, what is done about it, what the client sends.
  *
- * It lives in the arena of the client's stream and ends with it. Each side is held back while the
- * other has more than QUEUE_HIGH bytes queued, and goes on when they have gone. Once an answer has
- * begun, its end is never made up: what breaks then cuts the client's message too. */
-#include <errno.h>
-
+ * It lives in the arena of the client's stream and ends with it. */
 #include "base/assert.h"
 #include "base/rand.h"
 #include "base/time.h"
-#include "proxy/forward.h"
-#include "proxy/request_priv.h"
 #include "proxy/route_rewrite.h"
-
-enum {
-    QUEUE_HIGH = 64 * 1024,
-    STREAM_IDLE_MS = 300 * 1000,
-};
-
-static void request_done(struct request *r)
-{
-    if (!r->config)
-        return;
-    request_log(r);
-    worker_timer_give(r->worker, TAKE(r->timer));
-    if (r->up)
-        http_stream_abort(TAKE(r->up));
-    upstream_leave(&r->wait);
-    proxy_config_unref(TAKE(r->config));
-}
-
-/* ---- fields ---- */
-
-/* From the route outwards, or the other way round where the most specific is to win. */
-static void change_fields(struct request *r, struct http_head *h, bool answer)
-{
-    const struct route_table *t = r->listener->http.routes;
-    const struct header_ops *ops[4];
-    size_t n = 0;
-    if (r->cluster)
-        ops[n++] = answer ? &r->cluster->answer_ops : &r->cluster->request_ops;
-    ops[n++] = answer ? &r->route->answer_ops : &r->route->request_ops;
-    ops[n++] = answer ? &r->host->answer_ops : &r->host->request_ops;
-    ops[n++] = answer ? &t->answer_ops : &t->request_ops;
-    for (size_t i = 0; i < n; i++) {
-        const struct header_ops *o = ops[t->most_specific_wins ? n - 1 - i : i];
-        if (!header_ops_is_empty(o))
-            header_ops_apply(o, h, http_stream_arena(r->down), request_value, r);
-    }
-}
-
-/* ---- answers of our own ---- */
-
-static void answer(struct request *r, unsigned status, struct str body, struct str location)
-{
-    struct http_field fields[8];
-    struct http_head head = {.fields = fields,
-                             .cap = ARRAY_LEN(fields),
-                             .status = (uint16_t)status,
-                             .content_length = (int64_t)body.n};
-    ASSERT(!r->answering && status >= 200);
-    if (status == 204 || status == 304)
-        body.n = 0;
-    if (location.p)
-        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_LOCATION, location)); /* these fit */
-    if (body.n)
-        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
-    if (r->reason == REASON_OVERFLOW)
-        IGNORE_RESULT(http_head_add_text(&head, STR("x-envoy-overloaded"), STR("true")));
-    if (r->route)
-        change_fields(r, &head, true);
-    request_keep_answer(r, &head);
-    r->status = (uint16_t)status;
-    r->sent_bytes += body.n;
-    r->answering = r->answered = true;
-    http_stream_resume(r->down);
-    http_stream_send_head(r->down, &head, !body.n);
-    if (body.n)
-        http_stream_send_text(r->down, body, true);
-}
-
-static void reply(struct request *r, enum reason why)
-{
-    const struct reason_row *row = reason_row(why);
-    r->reason = (uint8_t)why;
-    answer(r, row->status, row->body, (struct str){NULL, 0});
-}
-
-/* ---- clocks ---- */
-
-static void fail(struct request *r, enum reason why);
-
-static void heard(struct request *r)
-{
-    r->idle_deadline_ms = loop_now_ms(worker_loop(r->worker)) + STREAM_IDLE_MS;
-}
-
-static void start_timer(struct request *r)
-{
-    uint64_t now = loop_now_ms(worker_loop(r->worker)), due = r->idle_deadline_ms;
-    if (r->deadline_ms && r->deadline_ms < due)
-        due = r->deadline_ms;
-    loop_timer_start(r->timer, due > now ? due - now : 0);
-}
-
-static void on_timer(void *user)
-{
-    struct request *r = user;
-    uint64_t now = loop_now_ms(worker_loop(r->worker));
-    bool late = r->deadline_ms && now >= r->deadline_ms;
-    if (!late && now < r->idle_deadline_ms) {
-        start_timer(r);
-        return;
-    }
-    upstream_cancel(&r->wait);
-    if (r->up)
-        http_stream_abort(TAKE(r->up));
-    fail(r, late                               ? REASON_RESPONSE_TIMEOUT
-            : http_stream_is_received(r->down) ? REASON_STREAM_IDLE
-                                               : REASON_REQUEST_IDLE);
-}
-
-/* The answer's time runs from the end of the request: a slow upload does not eat it. */
-static void request_is_whole(struct request *r)
-{
-    uint64_t timeout_ms = r->route->forward.timeout_ms;
-    if (!timeout_ms || r->answered)
-        return;
-    r->deadline_ms = loop_now_ms(worker_loop(r->worker)) + timeout_ms;
-    start_timer(r);
-}
-
-/* The endpoint's side has failed. */
-static void fail(struct request *r, enum reason why)
-{
-    upstream_failed(&r->wait, why);
-    if (!r->answering) {
-        reply(r, why);
-    } else if (!r->answered) {
-        r->reason = (uint8_t)why;
-        http_stream_abort(r->down);
-        request_done(r);
-    }
-}
-
-/* ---- the endpoint's stream ---- */
-
-static void on_up_head(struct http_stream *s, struct http_head *h, bool end, void *user)
-{
-    struct request *r = user;
-    (void)s;
-    if (h->status < 200 && h->status != 101)
-        return; /* the client has had its own 100 */
-    heard(r);
-    if (h->status == 101 && !r->upgrade) {
-        http_stream_abort(TAKE(r->up)); /* nobody asked for it */
-        fail(r, REASON_UPSTREAM_PROTOCOL);
-        return;
-    }
-    if (h->status == 101) {
-        r->deadline_ms = 0; /* what follows has no end of its own */
-        start_timer(r);
-    }
-    upstream_answered(&r->wait, h->status);
-    forward_answer(h, h->status == 101);
-    change_fields(r, h, true);
-    request_keep_answer(r, h);
-    r->status = h->status;
-    r->answering = true;
-    r->answered = end;
-    http_stream_send_head(r->down, h, end);
-}
-
-static void on_up_data(struct http_stream *s, struct chain *data, bool end, void *user)
-{
-    struct request *r = user;
-    heard(r);
-    r->answered = end;
-    r->sent_bytes += data->n;
-    http_stream_send_data(r->down, data, end);
-    if (http_stream_queued(r->down) > QUEUE_HIGH)
-        http_stream_pause(s);
-}
-
-static void on_up_trailers(struct http_stream *s, struct http_head *trailers, void *user)
-{
-    struct request *r = user;
-    (void)s;
-    r->answered = true;
-    http_stream_send_trailers(r->down, trailers);
-}
-
-static void on_up_drain(struct http_stream *s, void *user)
-{
-    struct request *r = user;
-    (void)s;
-    heard(r);
-    http_stream_resume(r->down);
-}
-
-static void ask_again(struct request *r);
-
-/* An idle connection that the endpoint was closing while the request went out: nobody has looked at
- * it (RFC 9112 section 9.3.1), and so it goes out once more, on a connection of its own. */
-static bool may_ask_again(const struct request *r)
-{
-    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "DELETE", "PUT"};
-    if (!r->reused || r->again || r->received_bytes || !http_stream_is_received(r->down))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-        if (str_is(http_stream_head(r->down)->method, methods[i]))
-            return true;
-    return false;
-}
-
-static void on_up_over(struct http_stream *s, enum http_end end, int code, const char *text,
-                       void *user)
-{
-    static const enum reason reasons[] = {
-        [HTTP_END_DONE] = REASON_VIA_UPSTREAM,
-        [HTTP_END_CLOSED] = REASON_UPSTREAM_CLOSED,
-        [HTTP_END_RESET] = REASON_UPSTREAM_RESET,
-        [HTTP_END_REFUSED] = REASON_UPSTREAM_REFUSED,
-        [HTTP_END_PROTOCOL] = REASON_UPSTREAM_PROTOCOL,
-    };
-    struct request *r = user;
-    (void)s;
-    (void)code;
-    (void)text;
-    bool nothing_came = !http_stream_head(s)->status;
-    r->up = NULL;
-    if (end == HTTP_END_CLOSED && nothing_came && may_ask_again(r)) {
-        ask_again(r);
-        return;
-    }
-    if (end == HTTP_END_DONE)
-        upstream_ended(&r->wait);
-    else
-        fail(r, r->answering ? REASON_UPSTREAM_CUT : reasons[end]);
-}
-
-static const struct http_stream_ops up_ops = {
-    .on_head = on_up_head,
-    .on_data = on_up_data,
-    .on_trailers = on_up_trailers,
-    .on_drain = on_up_drain,
-    .on_over = on_up_over,
-};
+#include "proxy/router.h"
 
 /* ---- the client's stream ---- */
 
@@ -253,33 +13,22 @@ static void on_down_data(struct http_stream *s, struct chain *data, bool end, vo
 {
     struct request *r = user;
     r->received_bytes += data->n;
-    if (!r->up)
-        return; /* answered by ourselves: nobody wants the rest */
-    heard(r);
-    http_stream_send_data(r->up, data, end);
-    if (end)
-        request_is_whole(r);
-    if (http_stream_queued(r->up) > QUEUE_HIGH)
-        http_stream_pause(s);
+    (void)s;
+    router_data(r, data, end);
 }
 
 static void on_down_trailers(struct http_stream *s, struct http_head *trailers, void *user)
 {
     struct request *r = user;
     (void)s;
-    if (!r->up)
-        return;
-    http_stream_send_trailers(r->up, trailers);
-    request_is_whole(r);
+    router_trailers(r, trailers);
 }
 
 static void on_down_drain(struct http_stream *s, void *user)
 {
     struct request *r = user;
     (void)s;
-    heard(r); /* a slow reader is not idle */
-    if (r->up)
-        http_stream_resume(r->up);
+    router_drained(r);
 }
 
 static void on_client_end(struct http_stream *s, void *user)
@@ -312,102 +61,12 @@ static const struct http_stream_ops down_ops = {
     .on_over = on_down_over,
 };
 
-/* ---- the way there ---- */
-
-static void send_request(struct request *r)
-{
-    struct http_head *head = http_stream_head(r->down);
-    http_stream_send_head(r->up, head, http_stream_is_received(r->down));
-    http_stream_resume(r->down);
-}
-
-static void on_ready(struct http_stream *s, void *user)
-{
-    struct request *r = user;
-    r->up = s;
-    send_request(r);
-}
-
-static void on_failed(enum reason why, const char *text, void *user)
-{
-    (void)text;
-    fail(user, why);
-}
-
-/* What goes out is what was matched and changed, once: path, host, fields. */
-static void change_request(struct request *r, const struct route_query *q)
-{
-    struct http_head *head = http_stream_head(r->down);
-    struct arena *a = http_stream_arena(r->down);
-    struct str path = route_rewrite_path(r->route, q, a);
-    struct str host = route_rewrite_host(r->route, r->cluster, q, a);
-    forward_request(head, r->upgrade);
-    change_fields(r, head, false);
-    if (path.p && path.p != head->path.p)
-        head->path = head->target = path;
-    if (host.p)
-        forward_set_host(head, host);
-}
-
-static struct cluster *find_cluster(struct request *r)
-{
-    struct str name = r->cluster->name;
-    if (!name.n && r->cluster->header.text.p)
-        name = http_field_value(head_find(http_stream_head(r->down), r->cluster->header));
-    return name.n ? proxy_config_cluster(r->config, name) : NULL;
-}
-
-static void forward(struct request *r, const struct route_query *q)
-{
-    r->cluster = route_choose_cluster(&r->route->forward, q->random);
-    struct cluster *c = find_cluster(r);
-    if (!c) {
-        r->reason = REASON_CLUSTER_NOT_FOUND;
-        answer(r, r->route->forward.cluster_not_found_status, STR(""), (struct str){NULL, 0});
-        return;
-    }
-    struct lb_request which = {.random = q->random};
-    struct upstream *u = worker_upstream(r->worker, c, &which);
-    if (!u) {
-        reply(r, REASON_NO_HEALTHY_UPSTREAM);
-        return;
-    }
-    upstream_enter(u, &r->wait);
-    change_request(r, q);
-    r->timer = worker_timer_take(r->worker, on_timer, r);
-    heard(r);
-    if (http_stream_is_received(r->down))
-        request_is_whole(r);
-    else
-        start_timer(r);
-    r->upstream_host = str_from(upstream_endpoint(u)->text);
-    r->wait.ops = &up_ops;
-    r->wait.user = r;
-    r->wait.on_ready = on_ready;
-    r->wait.on_failed = on_failed;
-    int got = upstream_take(&r->wait, false, &r->up);
-    r->reused = got == 0;
-    if (got == 0)
-        send_request(r);
-    else if (got == -EAGAIN)
-        http_stream_pause(r->down); /* the body waits, too */
-    else
-        fail(r, REASON_OVERFLOW);
-}
-
-static void ask_again(struct request *r)
-{
-    r->again = true;
-    if (upstream_take(&r->wait, true, &r->up) == -EBUSY)
-        fail(r, REASON_OVERFLOW);
-}
-
 static void redirect(struct request *r, const struct route_query *q)
 {
     struct str location =
         route_redirect_location(r->route, q, STR("http"), http_stream_arena(r->down));
     r->reason = REASON_DIRECT_RESPONSE;
-    answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
+    request_answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }
 
 /* False: answered. */
@@ -416,10 +75,10 @@ static bool look_at_upgrade(struct request *r, struct http_head *head)
     struct str to = http_field_value(http_head_find(head, HTTP_NAME_UPGRADE));
     if (!to.p || !head->upgrade || http_has_token(to, "h2c"))
         return true; /* a hint that need not be followed */
-    r->upgrade = r->listener->http.websocket && str_eq_nocase(to, STR("websocket")) &&
+    r->upgrade = r->http->websocket && str_eq_nocase(to, STR("websocket")) &&
                  http_stream_is_received(r->down);
     if (!r->upgrade)
-        reply(r, REASON_UPGRADE_FAILED);
+        request_reply(r, REASON_UPGRADE_FAILED);
     return r->upgrade;
 }
 
@@ -449,40 +108,41 @@ static void follow_route(struct request *r)
         return;
     route_query_init(&q, head, rand_u64());
     if (!host_is_valid(q.host)) {
-        reply(r, REASON_BAD_HOST);
+        request_reply(r, REASON_BAD_HOST);
         return;
     }
-    r->host = route_table_host(r->listener->http.routes, q.host);
+    r->host = r->routes ? route_table_host(r->routes, q.host) : NULL;
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
     if (!r->route) {
-        reply(r, REASON_ROUTE_NOT_FOUND);
+        request_reply(r, REASON_ROUTE_NOT_FOUND);
         return;
     }
     switch ((enum route_kind)r->route->kind) {
     case ROUTE_FORWARD:
-        forward(r, &q);
+        router_begin(r, &q);
         break;
     case ROUTE_REDIRECT:
         redirect(r, &q);
         break;
     case ROUTE_DIRECT:
         r->reason = REASON_DIRECT_RESPONSE;
-        answer(r, r->route->direct.status, r->route->direct.body, (struct str){NULL, 0});
+        request_answer(r, r->route->direct.status, r->route->direct.body, (struct str){NULL, 0});
         break;
     }
 }
 
-void request_begin(struct worker *w, const struct listener_config *l, struct http_stream *s)
+void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s)
 {
     struct http_head *head = http_stream_head(s);
     struct request *r = arena_alloc(http_stream_arena(s), sizeof(*r));
     ASSERT(r); /* of a head that has just been read: there is room */
     r->worker = w;
     r->down = s;
-    r->listener = l;
-    r->config = proxy_config_ref(worker_config(w));
+    r->http = http;
+    r->config = worker_config(w);
+    r->routes = proxy_config_routes(r->config->config, http);
     r->begin_us = time_mono_us();
-    r->begin_real_us = l->http.logs.n ? time_real_us() : 0;
+    r->begin_real_us = http->logs.n ? time_real_us() : 0;
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};
@@ -491,9 +151,9 @@ void request_begin(struct worker *w, const struct listener_config *l, struct htt
     follow_route(r);
 }
 
-void request_log_bad(struct worker *w, const struct listener_config *l, unsigned status)
+void request_log_bad(struct worker *w, const struct http_config *http, unsigned status)
 {
-    struct request r = {.worker = w, .listener = l, .status = (uint16_t)status};
+    struct request r = {.worker = w, .http = http, .status = (uint16_t)status};
     r.reason = REASON_REQUEST_BROKEN;
     r.begin_us = time_mono_us();
     r.begin_real_us = time_real_us();

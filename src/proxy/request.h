@@ -3,7 +3,8 @@
 
 #include "proxy/worker.h"
 
-/* Takes the stream, whose head has come; everything else happens by callbacks. */
 /* A line in the logs for what could not be read. */
-void request_log_bad(struct worker *w, const struct listener_config *l, unsigned status);
-void request_begin(struct worker *w, const struct listener_config *l, struct http_stream *s);
+void request_log_bad(struct worker *w, const struct http_config *http, unsigned status);
+/* Takes the stream, whose head has come; everything else happens by callbacks. `http` outlives it.
+ */
+void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s);

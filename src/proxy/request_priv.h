@@ -3,6 +3,7 @@
 
 #include "proxy/reasons.h"
 #include "proxy/request.h"
+#include "proxy/retry_state.h"
 
 /* A field of the answer that a log wants, kept because the answer's head goes before the log is
  * written. */
@@ -22,14 +23,16 @@ struct request {
     uint16_t status; /* 0: none was sent */
     uint8_t reason;  /* enum reason */
     struct worker *worker;
-    struct proxy_config *config; /* the one it began with */
+    struct worker_config *config; /* the one it began with */
+    const struct route_table *routes;
     struct http_stream *down;
     struct http_stream *up; /* NULL: not yet, or no more */
     struct upstream_wait wait;
-    const struct listener_config *listener;
+    const struct http_config *http;
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;
+    struct retry_state *retry; /* NULL: it is sent once */
     struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
     uint64_t deadline_ms;      /* of the answer; 0: none */
     uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
@@ -45,3 +48,14 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user);
 /* Keeps what logs want of an answer's head. */
 void request_keep_answer(struct request *r, const struct http_head *h);
 void request_log(struct request *r);
+
+/* ---- request_answer.c ---- */
+/* Fields as table, host, route and cluster change them; of the request, or of the answer. */
+void request_change_fields(struct request *r, struct http_head *h, bool answer);
+/* An answer of the proxy's own. location .p NULL: none. */
+void request_answer(struct request *r, unsigned status, struct str body, struct str location);
+void request_reply(struct request *r, enum reason why);
+/* Answers, or cuts an answer that has begun. */
+void request_fail(struct request *r, enum reason why);
+/* Logs it and gives back what it holds. Harmless twice. */
+void request_done(struct request *r);

@@ -75,6 +75,18 @@ static bool add_address(struct buf *to, const struct request *r, bool peer, bool
     return true;
 }
 
+static bool add_flags(struct buf *to, const struct request *r, const struct reason_row *reason)
+{
+    bool exhausted = r->retry && r->retry->exhausted;
+    if (exhausted)
+        buf_add_cstr(to, "URX");
+    if (exhausted && str_is(reason->flag, "-"))
+        return true;
+    if (exhausted)
+        buf_add_char(to, ',');
+    return add(to, reason->flag);
+}
+
 bool request_value(const struct format_piece *p, struct buf *to, void *user)
 {
     struct request *r = user;
@@ -96,7 +108,7 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_RESPONSE_CODE_DETAILS:
         return add(to, reason->details);
     case FORMAT_RESPONSE_FLAGS:
-        return add(to, reason->flag);
+        return add_flags(to, r, reason);
     case FORMAT_BYTES_RECEIVED:
         return add_number(to, r->received_bytes);
     case FORMAT_BYTES_SENT:
@@ -133,7 +145,7 @@ void request_keep_answer(struct request *r, const struct http_head *h)
 {
     struct http_head head = *h;
     size_t wanted = 0;
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         for (size_t i = 0; i < (*log)->format.n; i++)
             wanted += (*log)->format.pieces[i].op == FORMAT_RESP;
     if (!wanted || r->answer_values)
@@ -142,7 +154,7 @@ void request_keep_answer(struct request *r, const struct http_head *h)
         arena_alloc(http_stream_arena(r->down), 2 * wanted * sizeof(*r->answer_values));
     if (!r->answer_values)
         return;
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         for (size_t i = 0; i < (*log)->format.n; i++) {
             const struct format_piece *p = &(*log)->format.pieces[i];
             if (p->op != FORMAT_RESP)
@@ -154,6 +166,6 @@ void request_keep_answer(struct request *r, const struct http_head *h)
 
 void request_log(struct request *r)
 {
-    VEC_FOREACH (log, &r->listener->http.logs)
+    VEC_FOREACH (log, &r->http->logs)
         access_log_writer_add(worker_log_writer(r->worker, *log), request_value, r);
 }

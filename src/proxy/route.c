@@ -13,8 +13,14 @@ void route_table_unref(struct route_table *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
         return;
+    map_done(&t->clusters);
     arena_free(t->arena);
     free(t);
+}
+
+bool route_table_names_cluster(const struct route_table *t, struct str name)
+{
+    return map_find(&t->clusters, name);
 }
 
 void route_query_init(struct route_query *q, const struct http_head *head, uint64_t random)

@@ -7,6 +7,7 @@
 
 #include <envoy/config/route/v3/route.pb-c.h>
 
+#include "base/map.h"
 #include "proxy/header_ops.h"
 #include "proxy/string_match.h"
 
@@ -49,6 +50,8 @@ struct regex_rewrite {
     struct str substitution;
 };
 
+struct retry_policy;
+
 struct route_forward {
     struct route_cluster *clusters;
     size_t n_clusters;
@@ -59,7 +62,9 @@ struct route_forward {
     struct header_name host_rewrite_header; /* .text.p NULL: none */
     struct regex_rewrite host_rewrite_path;
     bool append_forwarded_host;
-    uint64_t timeout_ms; /* of the whole answer, from the request's end; 0: none */
+    bool high_priority;
+    struct retry_policy *retry; /* NULL: the host's */
+    uint64_t timeout_ms;        /* of the whole answer, from the request's end; 0: none */
     uint64_t idle_timeout_ms;
     bool has_idle_timeout;
     uint16_t cluster_not_found_status;
@@ -105,6 +110,7 @@ struct route_host {
     struct route_index *index;
     struct header_ops request_ops, answer_ops;
     bool require_tls;
+    struct retry_policy *retry; /* of routes that have none of their own; NULL: none */
 };
 
 struct route_table {
@@ -114,6 +120,7 @@ struct route_table {
     struct route_host *hosts;
     size_t n_hosts;
     struct route_domains *domains;
+    struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
     bool most_specific_wins; /* the table's changes first, the route's last */
     bool ignore_port;
@@ -124,6 +131,8 @@ int route_table_compile(const Envoy__Config__Route__V3__RouteConfiguration *m,
                         struct route_table **ret, struct err *reterr) NODISCARD;
 struct route_table *route_table_ref(struct route_table *t);
 void route_table_unref(struct route_table *t); /* NULL is allowed */
+
+bool route_table_names_cluster(const struct route_table *t, struct str name);
 
 /* What a request is asked by: one canonical view of it. */
 struct route_query {

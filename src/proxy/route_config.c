@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
+#include "proxy/retry_policy.h"
 #include "proxy/route_index.h"
 
 typedef Envoy__Config__Route__V3__Route pb_route;
@@ -242,6 +243,15 @@ static uint64_t duration_ms(const Google__Protobuf__Duration *d, uint64_t otherw
     return ms || (!d->seconds && !d->nanos) ? ms : 1;
 }
 
+static int compile_retries(struct compile *c, const Envoy__Config__Route__V3__RetryPolicy *m,
+                           struct retry_policy **ret)
+{
+    size_t mark = pb_path_field(c->path, "retry_policy");
+    int r = m ? retry_policy_compile(m, c->a, c->path, ret, c->err) : 0;
+    pb_path_back(c->path, mark);
+    return r;
+}
+
 static int compile_forward(struct compile *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
@@ -250,6 +260,7 @@ static int compile_forward(struct compile *c, const pb_action *m, struct route_f
     ret->timeout_ms = duration_ms(m->timeout, ROUTE_TIMEOUT_MS);
     ret->has_idle_timeout = m->idle_timeout != NULL;
     ret->idle_timeout_ms = duration_ms(m->idle_timeout, 0);
+    ret->high_priority = m->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
     ret->append_forwarded_host = m->append_x_forwarded_host;
     if (*m->prefix_rewrite && m->regex_rewrite)
         return FAIL(c, "specify only one of prefix_rewrite, regex_rewrite");
@@ -258,6 +269,8 @@ static int compile_forward(struct compile *c, const pb_action *m, struct route_f
         r = text(c, m->prefix_rewrite, &ret->prefix_rewrite);
     if (r == 0)
         r = compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->path_rewrite);
+    if (r == 0)
+        r = compile_retries(c, m->retry_policy, &ret->retry);
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
@@ -386,6 +399,8 @@ static int compile_host(struct compile *c, const pb_host *m, struct route_host *
         return -ENOMEM;
     if (r == 0 && !m->n_domains)
         r = FAIL(c, "domains must not be empty");
+    if (r == 0)
+        r = compile_retries(c, m->retry_policy, &ret->retry);
     for (size_t i = 0; i < m->n_routes && r == 0; i++) {
         size_t mark = pb_path_field(c->path, "routes");
         pb_path_index(c->path, i);
@@ -395,6 +410,18 @@ static int compile_host(struct compile *c, const pb_host *m, struct route_host *
     if (r == 0)
         r = HEADER_OPS(c, m, ret);
     return r < 0 ? r : route_index_build(ret, c->a);
+}
+
+static void note_clusters(struct route_table *t)
+{
+    t->clusters.borrows = true;
+    for (size_t h = 0; h < t->n_hosts; h++)
+        for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
+            struct route *r = &t->hosts[h].routes[i];
+            for (size_t k = 0; r->kind == ROUTE_FORWARD && k < r->forward.n_clusters; k++)
+                if (r->forward.clusters[k].name.n)
+                    map_put(&t->clusters, r->forward.clusters[k].name, r);
+        }
 }
 
 static int compile_table(struct compile *c, const pb_table *m, struct route_table *ret)
@@ -414,6 +441,8 @@ static int compile_table(struct compile *c, const pb_table *m, struct route_tabl
     }
     if (r == 0)
         r = HEADER_OPS(c, m, ret);
+    if (r == 0)
+        note_clusters(ret);
     return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
 }
 

@@ -4,91 +4,124 @@
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "net/http1_conn.h"
-#include "net/listener.h"
-#include "proxy/request.h"
+#include "base/log.h"
+#include "proxy/downstream.h"
 #include "proxy/worker_priv.h"
 
-/* A client's connection. */
-struct downstream {
-    struct list_node node;
-    struct worker *worker;
-    struct http_conn *hc;
-    size_t listener;
-};
-
-enum { DOWNSTREAMS_MAX = 50000 };
-
-/* ---- downstream ---- */
-
-static void downstream_free(struct downstream *d)
-{
-    struct worker *w = d->worker;
-    list_remove(&d->node);
-    w->n_downstreams--;
-    free(d);
-    if (w->draining && !w->n_downstreams)
-        loop_stop(w->loop, 0);
-}
-
-static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
-{
-    struct downstream *d = user;
-    (void)hc;
-    request_begin(d->worker, d->worker->config->listeners.v[d->listener], s);
-}
-
-static void on_bad_request(struct http_conn *hc, const struct http_bad_request *bad,
-                           struct buf *body, const char **ret_type, void *user)
-{
-    struct downstream *d = user;
-    (void)hc;
-    if (!bad->begun) /* else its request has logged itself */
-        request_log_bad(d->worker, d->worker->config->listeners.v[d->listener],
-                        (unsigned)bad->status);
-    buf_add_cstr(body, bad->status == 431   ? "Request Header Fields Too Large"
-                       : bad->status == 501 ? "Not Implemented"
-                       : bad->status == 505 ? "HTTP Version Not Supported"
-                       : bad->status == 408 ? "Request Timeout"
-                                            : "Bad Request");
-    *ret_type = "text/plain";
-}
-
-static void on_close(struct http_conn *hc, int code, const char *text, void *user)
-{
-    (void)hc;
-    (void)code;
-    (void)text;
-    downstream_free(user);
-}
-
-static void on_accept(int fd, void *user)
-{
-    static const struct http_conn_config config = {.idle_timeout_ms = 3600 * 1000};
-    static const struct http_conn_ops ops = {
-        .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_close};
-    struct worker_listener *l = user;
-    struct worker *w = l->worker;
-    if (w->n_downstreams >= DOWNSTREAMS_MAX) {
-        close(fd);
-        return;
-    }
-    struct downstream *d = NEW(struct downstream);
-    d->worker = w;
-    d->listener = l->index;
-    list_add_tail(&w->downstreams, &d->node);
-    w->n_downstreams++;
-    d->hc = http1_conn_new_server(conn_new_accepted(w->loop, fd, NULL, &conn_no_ops, NULL), &config,
-                                  &ops, d);
-}
-
 /* ---- the worker itself ---- */
+
+/* How long clients of a listener that has changed may go on by its old configuration. */
+enum { STALE_MS = 600 * 1000 };
+
+static void worker_listener_free(struct worker_listener *l)
+{
+    listener_free(l->listener);
+    listener_config_unref(l->config);
+    free(l);
+}
 
 static void stop_listening(struct worker *w)
 {
     VEC_FOREACH (l, &w->listeners)
-        listener_free(l->listener);
+        worker_listener_free(*l);
     vec_done(&w->listeners);
+}
+
+static int listen_for(struct worker *w, struct listener_config *c, struct err *reterr)
+{
+    static const struct listener_options o = {.reuse_port = true};
+    struct worker_listener *l = NEW(struct worker_listener);
+    l->worker = w;
+    l->config = listener_config_ref(c);
+    int r = listener_new(w->loop, &c->ip, c->port, &o, downstream_accept, l, &l->listener, reterr);
+    if (r < 0)
+        worker_listener_free(l);
+    else
+        vec_push(&w->listeners, l);
+    return r;
+}
+
+/* ---- another snapshot ---- */
+
+static struct listener_config *find_listener(const struct proxy_config *c, const char *name)
+{
+    VEC_FOREACH (l, &c->listeners)
+        if (strcmp((*l)->name, name) == 0)
+            return *l;
+    return NULL;
+}
+
+static bool listens_already(const struct worker *w, const struct listener_config *c)
+{
+    VEC_FOREACH (l, &w->listeners)
+        if ((*l)->config == c)
+            return true;
+    return false;
+}
+
+/* A listener on the same address takes its new configuration and goes on; its clients keep the old
+ * one for a while. */
+static void take_listeners(struct worker *w, struct proxy_config *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->listeners.n; i++) {
+        struct worker_listener *l = w->listeners.v[i];
+        struct listener_config *now = find_listener(c, l->config->name);
+        if (!now || now->port != l->config->port || !ip_eq(&now->ip, &l->config->ip)) {
+            worker_listener_free(l);
+            continue;
+        }
+        listener_config_ref(now);
+        listener_config_unref(l->config);
+        l->config = now;
+        w->listeners.v[kept++] = l;
+    }
+    w->listeners.n = kept;
+    VEC_FOREACH (l, &c->listeners) {
+        struct err err = {0};
+        if (!listens_already(w, *l) && listen_for(w, *l, &err) < 0)
+            log_error("cannot listen", kv_s("listener", (*l)->name), kv_s("error", err_text(&err)));
+    }
+}
+
+static struct worker_config *worker_config_new(struct proxy_config *c)
+{
+    struct worker_config *wc = NEW(struct worker_config);
+    wc->refs = 1;
+    wc->config = c;
+    return wc;
+}
+
+struct config_post {
+    struct worker *worker;
+    struct proxy_config *config;
+};
+
+static void take_config(void *user)
+{
+    struct config_post *p = user;
+    struct worker *w = p->worker;
+    struct worker_config *before = w->config;
+    w->config = worker_config_new(p->config);
+    free(p);
+    if (!w->draining)
+        take_listeners(w, w->config->config);
+    worker_keep_clusters(w);
+    worker_config_unref(before);
+    if (!loop_timer_is_started(w->stale))
+        loop_timer_start(w->stale, STALE_MS);
+}
+
+void worker_set_config(struct worker *w, struct proxy_config *c)
+{
+    struct config_post *p = NEW(struct config_post);
+    *p = (struct config_post){w, c};
+    loop_post(w->loop, take_config, p);
+}
+
+static void on_stale(void *user)
+{
+    downstreams_drain_stale(user);
 }
 
 static void on_drain_over(void *user)
@@ -102,8 +135,7 @@ static void drain(void *user)
     struct worker *w = user;
     w->draining = true;
     stop_listening(w);
-    LIST_FOREACH_SAFE (node, &w->downstreams)
-        http_conn_shutdown(CONTAINER_OF(node, struct downstream, node)->hc);
+    downstreams_drain(w);
     loop_timer_start(w->drain, w->drain_ms);
     if (!w->n_downstreams)
         loop_stop(w->loop, 0);
@@ -135,29 +167,24 @@ void worker_join(struct worker *w)
 
 uint16_t worker_port(const struct worker *w, size_t listener)
 {
-    return listener_port(w->listeners.v[listener].listener);
+    return listener_port(w->listeners.v[listener]->listener);
 }
 
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
                struct err *reterr)
 {
-    static const struct listener_options o = {.reuse_port = true};
     struct worker *w = NEW(struct worker);
     ASSERT(index < of && of <= WORKERS_MAX);
-    w->config = proxy_config_ref(c);
+    w->config = worker_config_new(proxy_config_ref(c));
     w->index = index;
     list_init(&w->downstreams);
     int r = loop_new(&w->loop, reterr);
     if (r == 0)
         w->drain = loop_timer_new(w->loop, on_drain_over, w);
-    vec_reserve(&w->listeners, c->listeners.n + 1); /* what listens points into it */
-    for (size_t i = 0; i < c->listeners.n && r == 0; i++) {
-        const struct listener_config *lc = c->listeners.v[i];
-        struct worker_listener *l = vec_add(&w->listeners);
-        l->worker = w;
-        l->index = i;
-        r = listener_new(w->loop, &lc->ip, lc->port, &o, on_accept, l, &l->listener, reterr);
-    }
+    if (r == 0)
+        w->stale = loop_timer_new(w->loop, on_stale, w);
+    for (size_t i = 0; i < c->listeners.n && r == 0; i++)
+        r = listen_for(w, c->listeners.v[i], reterr);
     if (r < 0) {
         worker_free(w);
         return r;
@@ -171,17 +198,15 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     w->draining = false;
-    LIST_FOREACH_SAFE (node, &w->downstreams) {
-        struct downstream *d = CONTAINER_OF(node, struct downstream, node);
-        http_conn_free(d->hc);
-        downstream_free(d);
-    }
+    downstreams_free(w);
     worker_drop_kept(w);
     stop_listening(w);
     loop_timer_free(w->drain);
+    loop_timer_free(w->stale);
+    w->draining = true; /* a snapshot that waits opens nothing */
     if (w->loop)
         loop_turn(w->loop, 0); /* what ended in this turn is freed */
     loop_free(w->loop);
-    proxy_config_unref(w->config);
+    worker_config_unref(w->config);
     free(w);
 }

@@ -7,10 +7,20 @@
 
 struct worker;
 
+/* The snapshot that a worker has: requests hold it by a count that no other thread touches. */
+struct worker_config {
+    unsigned refs;
+    struct proxy_config *config;
+};
+struct worker_config *worker_config(struct worker *w); /* a reference */
+void worker_config_unref(struct worker_config *c);
+
 /* Makes it with its listening sockets; runs nothing yet. `first` binds ports 0 for real. */
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
                struct err *reterr) NODISCARD;
 int worker_start(struct worker *w) NODISCARD; /* its thread */
+/* From the main thread: another snapshot, between two events. Takes the reference. */
+void worker_set_config(struct worker *w, struct proxy_config *c);
 /* From the main thread: no new connections; those that are there end with their requests, or after
  * drain_ms. */
 void worker_drain(struct worker *w, uint64_t drain_ms);
@@ -20,7 +30,6 @@ uint16_t worker_port(const struct worker *w, size_t listener);
 
 /* For requests, on the worker's thread. */
 struct loop *worker_loop(struct worker *w);
-struct proxy_config *worker_config(struct worker *w);
 /* A timer from those that are kept: taking one and giving it back costs next to nothing. */
 /* Where this worker gathers the lines of a log. */
 struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);

@@ -10,9 +10,18 @@ struct loop *worker_loop(struct worker *w)
     return w->loop;
 }
 
-struct proxy_config *worker_config(struct worker *w)
+struct worker_config *worker_config(struct worker *w)
 {
+    w->config->refs++;
     return w->config;
+}
+
+void worker_config_unref(struct worker_config *c)
+{
+    if (!c || --c->refs)
+        return;
+    proxy_config_unref(c->config);
+    free(c);
 }
 
 static void no_timer(void *user)
@@ -109,11 +118,13 @@ static void cluster_free(void *user)
 }
 
 /* Calls to take a plan may have been posted: it stays until they have come. */
-static void cluster_drop(struct worker *w, struct worker_cluster *wc)
+static void cluster_drop(struct worker *w, struct worker_cluster *wc,
+                         void (*end)(struct upstream *u))
 {
     cluster_unwatch(wc->cluster, &wc->watch);
     VEC_FOREACH (u, &wc->upstreams)
-        upstream_free(*u);
+        if (*u)
+            end(*u);
     vec_done(&wc->upstreams);
     vec_done(&wc->cursors);
     lb_plan_unref(wc->plan);
@@ -135,11 +146,23 @@ struct upstream *worker_upstream(struct worker *w, struct cluster *c, const stru
     return wc->upstreams.v[i];
 }
 
+void worker_keep_clusters(struct worker *w)
+{
+    VEC_FOREACH (at, &w->clusters) {
+        struct worker_cluster *wc = *at;
+        if (!wc ||
+            proxy_config_cluster(w->config->config, str_from(wc->cluster->name)) == wc->cluster)
+            continue;
+        *at = NULL;
+        cluster_drop(w, wc, upstream_retire);
+    }
+}
+
 void worker_drop_kept(struct worker *w)
 {
     VEC_FOREACH (wc, &w->clusters)
         if (*wc)
-            cluster_drop(w, *wc);
+            cluster_drop(w, *wc, upstream_free);
     vec_done(&w->clusters);
     VEC_FOREACH (log, &w->logs)
         access_log_writer_free(log->writer);

@@ -10,7 +10,7 @@
 
 struct worker_listener {
     struct worker *worker;
-    size_t index; /* in the configuration */
+    struct listener_config *config;
     struct listener *listener;
 };
 
@@ -31,18 +31,21 @@ struct worker_log {
 
 struct worker {
     struct loop *loop;
-    struct proxy_config *config;
+    struct worker_config *config;
     unsigned index;
     pthread_t thread;
-    VEC(struct worker_listener) listeners;
+    VEC(struct worker_listener *) listeners;
     VEC(struct worker_cluster *) clusters; /* by id */
     VEC(struct worker_log) logs;
     VEC(struct loop_timer *) timers; /* that nobody has */
     struct list_node downstreams;
     size_t n_downstreams;
     struct loop_timer *drain;
+    struct loop_timer *stale; /* clients of listeners that have changed are told to go */
     uint64_t drain_ms;
     bool draining;
 };
 
+/* Pools of clusters that are not in force any more end. */
+void worker_keep_clusters(struct worker *w);
 void worker_drop_kept(struct worker *w);

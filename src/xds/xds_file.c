@@ -80,26 +80,34 @@ static int refused(const struct xds_report *r, const char *file, struct err *ret
     return code;
 }
 
-int xds_file_parse(struct str text, const char *file, struct arena *a,
-                   Envoy__Config__Bootstrap__V3__Bootstrap **ret, struct xds_report *r,
-                   struct err *reterr)
+/* Text to a message. */
+static int parse_message(struct str text, const char *file, const ProtobufCMessageDescriptor *d,
+                         struct arena *a, ProtobufCMessage **ret, struct err *reterr)
 {
-    const ProtobufCMessageDescriptor *d = &envoy__config__bootstrap__v3__bootstrap__descriptor;
     AUTO_JSON json_t *tree = NULL;
-    ProtobufCMessage *m;
     struct pb_path path = {.n = 0};
-    ASSERT(!r->warned && !r->refused);
     if (text.n > XDS_FILE_MAX)
         return err_set(reterr, -E2BIG, NULL, "%.150s: %zu bytes are over the limit of %d", file,
                        text.n, XDS_FILE_MAX);
     int code = read_tree(text, file, &tree, reterr);
     if (code < 0)
         return code;
-    code = pb_json_parse(tree, d, &xds_json_types, a, &m, &path, reterr);
-    if (code < 0) {
+    code = pb_json_parse(tree, d, &xds_json_types, a, ret, &path, reterr);
+    if (code < 0)
         at_file(reterr, file, yaml_where(text, str_from(path.text)), path.text);
+    return code;
+}
+
+int xds_file_parse(struct str text, const char *file, struct arena *a,
+                   Envoy__Config__Bootstrap__V3__Bootstrap **ret, struct xds_report *r,
+                   struct err *reterr)
+{
+    ProtobufCMessage *m;
+    ASSERT(!r->warned && !r->refused);
+    int code = parse_message(text, file, &envoy__config__bootstrap__v3__bootstrap__descriptor, a,
+                             &m, reterr);
+    if (code < 0)
         return code;
-    }
     code = xds_check(m, r);
     add_lines(r, text);
     if (code < 0)
@@ -108,15 +116,14 @@ int xds_file_parse(struct str text, const char *file, struct arena *a,
     return 0;
 }
 
-int xds_file_read(const char *file, struct arena *a, Envoy__Config__Bootstrap__V3__Bootstrap **ret,
-                  struct xds_report *r, struct err *reterr)
+/* Adds the whole file. */
+static int read_all(const char *file, struct buf *b, struct err *reterr)
 {
-    AUTO_DONE(buf) struct buf b = {.cap = XDS_FILE_MAX + 65536};
     AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(reterr, -errno, NULL, "%.150s: %s", file, strerror(errno));
     for (;;) {
-        void *room = buf_reserve(&b, 65536);
+        void *room = buf_reserve(b, 65536);
         ssize_t n = room ? read(fd, room, 65536) : -1;
         if (!room)
             return err_set(reterr, -E2BIG, NULL, "%.150s: over the limit of %d bytes", file,
@@ -124,7 +131,31 @@ int xds_file_read(const char *file, struct arena *a, Envoy__Config__Bootstrap__V
         if (n < 0)
             return err_set(reterr, -errno, NULL, "%.150s: %s", file, strerror(errno));
         if (n == 0)
-            return xds_file_parse(buf_str(&b), file, a, ret, r, reterr);
-        b.n += (size_t)n;
+            return 0;
+        b->n += (size_t)n;
     }
+}
+
+int xds_file_read(const char *file, struct arena *a, Envoy__Config__Bootstrap__V3__Bootstrap **ret,
+                  struct xds_report *r, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf b = {.cap = XDS_FILE_MAX + 65536};
+    int code = read_all(file, &b, reterr);
+    return code < 0 ? code : xds_file_parse(buf_str(&b), file, a, ret, r, reterr);
+}
+
+int xds_file_read_response(const char *file, struct arena *a,
+                           Envoy__Service__Discovery__V3__DiscoveryResponse **ret,
+                           struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf b = {.cap = XDS_FILE_MAX + 65536};
+    ProtobufCMessage *m;
+    int code = read_all(file, &b, reterr);
+    if (code == 0)
+        code = parse_message(buf_str(&b), file,
+                             &envoy__service__discovery__v3__discovery_response__descriptor, a, &m,
+                             reterr);
+    if (code == 0)
+        *ret = (Envoy__Service__Discovery__V3__DiscoveryResponse *)m;
+    return code;
 }

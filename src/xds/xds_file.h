@@ -1,7 +1,8 @@
 #pragma once
-/* A bootstrap file: YAML or JSON text into a checked Bootstrap. */
+/* Files: a bootstrap, YAML or JSON, into a checked Bootstrap; a DiscoveryResponse. */
 
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
+#include <envoy/service/discovery/v3/discovery.pb-c.h>
 
 #include "base/arena.h"
 #include "xds/xds_report.h"
@@ -17,3 +18,8 @@ int xds_file_parse(struct str text, const char *file, struct arena *a,
 /* The same of a file on disk; "-" is not special. Errors of the system are -errno. */
 int xds_file_read(const char *file, struct arena *a, Envoy__Config__Bootstrap__V3__Bootstrap **ret,
                   struct xds_report *r, struct err *reterr) NODISCARD;
+/* A DiscoveryResponse, as a file that resources come from holds it; its resources are not checked.
+ */
+int xds_file_read_response(const char *file, struct arena *a,
+                           Envoy__Service__Discovery__V3__DiscoveryResponse **ret,
+                           struct err *reterr) NODISCARD;

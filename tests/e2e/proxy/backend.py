@@ -47,6 +47,7 @@ class Backend:
         self.connections = 0
         self.status = 200  # of answers to what no path stands for
         self.release = threading.Event()  # /wait answers when it is set
+        self.script = []  # what /next answers in turn: a status, "close", "wait"; behind its end 200
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.sockets = []
@@ -131,6 +132,16 @@ class Backend:
 
     def answer(self, sock, request, reader):
         """True: the connection goes on."""
+        if request.target.startswith("/next") and self.script:
+            step = self.script.pop(0)
+            if step == "close":
+                return False
+            if step == "wait":
+                self.release.wait(30)
+            else:
+                status, _, extra = str(step).partition(" ")
+                sock.sendall(b"HTTP/1.1 %d Whatever\r\nContent-Length: 4\r\n%s\r\n\r\nfail" % (int(status), extra.encode() if extra else b"X-Step: 1"))
+                return True
         what, _, argument = request.target.lstrip("/").partition("?")[0].partition("/")
         if what == "size":
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % int(argument) + b"x" * int(argument))

@@ -133,7 +133,7 @@ def test_localities_by_weight(start, backends):
     assert counts(b) == [300, 100, 0]
 
 
-@pytest.mark.parametrize("cluster", [{"type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}}, {"load_assignment": []},
+@pytest.mark.parametrize("cluster", [{"type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}, "initial_fetch_timeout": "0.2s"}}}, {"load_assignment": []},
                                      {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}, "load_assignment": [{"lb_endpoints": [endpoint(1, health="UNHEALTHY")]}]}],
                          ids=["eds", "none", "no-panic"])
 def test_no_endpoint(start, cluster):

@@ -398,7 +398,7 @@ def test_an_answer_has_its_time(tmp_path, backend):
 
 @pytest.mark.parametrize("routes,words", [
     ('              - {match: {prefix: /}, route: {cluster: nope}}', "unknown cluster 'nope'"),
-    ('              - {match: {prefix: /}, route: {cluster: b, retry_policy: {retry_on: 5xx}}}', "routes[0].route.retry_policy"),
+    ('              - {match: {prefix: /}, route: {cluster: b, hash_policy: [{header: {header_name: a}}]}}', "routes[0].route.hash_policy"),
     ('              - {match: {safe_regex: {regex: "(?=a)"}}, route: {cluster: b}}', "RE2 has no looking ahead"),
     ('              - {match: {prefix: /}, route: {cluster: b, nosuch: 1}}', "nosuch"),
 ])

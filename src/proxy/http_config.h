@@ -1,0 +1,25 @@
+#pragma once
+/* What an HTTP connection manager does. */
+
+#include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
+
+#include "base/vec.h"
+#include "proxy/access_log.h"
+#include "proxy/compile.h"
+#include "proxy/route.h"
+#include "proxy/route_slot.h"
+
+struct http_config {
+    char *stat_prefix;
+    struct route_table *routes; /* written in place; NULL: the slot's */
+    struct route_slot *slot;    /* NULL: in place */
+    VEC(struct access_log *) logs;
+    bool websocket; /* upgrades to it go through */
+};
+
+/* c->path stands at the message. -EINVAL with the path of what is wrong. */
+int http_config_compile(
+    struct compile *c,
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *m,
+    struct http_config **ret) NODISCARD;
+void http_config_free(struct http_config *h); /* NULL is allowed */

@@ -1,0 +1,104 @@
+/* What the proxy itself says to a client, what is changed in every answer, and the end of a
+ * request. */
+#include "base/assert.h"
+#include "proxy/request_priv.h"
+
+void request_done(struct request *r)
+{
+    if (!r->config)
+        return;
+    request_log(r);
+    worker_timer_give(r->worker, TAKE(r->timer));
+    if (r->up)
+        http_stream_abort(TAKE(r->up));
+    upstream_leave(&r->wait);
+    if (r->retry)
+        retry_state_done(r->retry);
+    worker_config_unref(TAKE(r->config));
+}
+
+/* ---- fields ---- */
+
+/* From the route outwards, or the other way round where the most specific is to win. */
+void request_change_fields(struct request *r, struct http_head *h, bool answer)
+{
+    const struct route_table *t = r->routes;
+    const struct header_ops *ops[4];
+    size_t n = 0;
+    if (r->cluster)
+        ops[n++] = answer ? &r->cluster->answer_ops : &r->cluster->request_ops;
+    ops[n++] = answer ? &r->route->answer_ops : &r->route->request_ops;
+    ops[n++] = answer ? &r->host->answer_ops : &r->host->request_ops;
+    ops[n++] = answer ? &t->answer_ops : &t->request_ops;
+    for (size_t i = 0; i < n; i++) {
+        const struct header_ops *o = ops[t->most_specific_wins ? n - 1 - i : i];
+        if (!header_ops_is_empty(o))
+            header_ops_apply(o, h, http_stream_arena(r->down), request_value, r);
+    }
+}
+
+/* ---- answers of our own ---- */
+
+void request_answer(struct request *r, unsigned status, struct str body, struct str location)
+{
+    struct http_field fields[8];
+    struct http_head head = {.fields = fields,
+                             .cap = ARRAY_LEN(fields),
+                             .status = (uint16_t)status,
+                             .content_length = (int64_t)body.n};
+    ASSERT(!r->answering && status >= 200);
+    if (status == 204 || status == 304)
+        body.n = 0;
+    if (location.p)
+        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_LOCATION, location)); /* these fit */
+    if (body.n)
+        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
+    if (r->reason == REASON_OVERFLOW)
+        IGNORE_RESULT(http_head_add_text(&head, STR("x-envoy-overloaded"), STR("true")));
+    if (r->route)
+        request_change_fields(r, &head, true);
+    request_keep_answer(r, &head);
+    r->status = (uint16_t)status;
+    r->sent_bytes += body.n;
+    r->answering = r->answered = true;
+    http_stream_resume(r->down);
+    http_stream_send_head(r->down, &head, !body.n);
+    if (body.n)
+        http_stream_send_text(r->down, body, true);
+}
+
+/* Envoy's words; they tell of retries. */
+static struct str request_body(struct request *r, const struct reason_row *row)
+{
+    static const struct str intro =
+        STR("upstream connect error or disconnect/reset before headers. ");
+    static const struct str again = STR("retried and the latest ");
+    if (!r->retry || !r->retry->n_retries || !str_starts(row->body, intro))
+        return row->body;
+    char *p = arena_alloc_raw(http_stream_arena(r->down), row->body.n + again.n);
+    if (!p)
+        return row->body;
+    memcpy(p, intro.p, intro.n);
+    memcpy(p + intro.n, again.p, again.n);
+    memcpy(p + intro.n + again.n, row->body.p + intro.n, row->body.n - intro.n);
+    return str_of(p, row->body.n + again.n);
+}
+
+void request_reply(struct request *r, enum reason why)
+{
+    const struct reason_row *row = reason_row(why);
+    r->reason = (uint8_t)why;
+    request_answer(r, row->status, request_body(r, row), (struct str){NULL, 0});
+}
+
+/* The endpoint's side has failed for good. */
+void request_fail(struct request *r, enum reason why)
+{
+    if (!r->answering) {
+        request_reply(r, why);
+    } else if (!r->answered) {
+        r->reason = (uint8_t)why;
+        http_stream_abort(r->down);
+        request_done(r);
+    }
+}

@@ -1,0 +1,11 @@
+#pragma once
+/* The end of a request's filter chain: a cluster, an endpoint, a stream to it. */
+
+#include "proxy/request_priv.h"
+
+/* The route's action is to forward. */
+void router_begin(struct request *r, const struct route_query *q);
+/* What the client sends goes on. */
+void router_data(struct request *r, struct chain *data, bool end);
+void router_trailers(struct request *r, struct http_head *trailers);
+void router_drained(struct request *r); /* the client has taken what was queued for it */

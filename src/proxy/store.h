@@ -1,0 +1,42 @@
+#pragma once
+/* What is known of resources, and the snapshot that is made of them. Main thread only.
+ *
+ * Static resources come from the bootstrap, others by updates. What is new is warmed before it is
+ * in force: a cluster until its endpoints have come, a listener until its route tables have, a
+ * route table until the clusters that it names have (make before break); each for at most its
+ * source's initial_fetch_timeout. A cluster that goes stays while a table in force names it, for at
+ * most STORE_LEAVING_MS. */
+
+#include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
+
+#include "net/loop.h"
+#include "proxy/config.h"
+#include "xds/xds_client.h"
+
+struct store;
+
+enum { STORE_LEAVING_MS = 15 * 1000 };
+
+struct store_ops {
+    /* A snapshot to be put in force; takes the reference. */
+    void (*on_config)(struct proxy_config *c, void *user);
+    /* A resource by name is wanted of the source, or no more. name "" : all of the kind. */
+    void (*on_want)(const struct config_source *from, enum xds_resource type, struct str name,
+                    bool wanted, void *user);
+};
+
+struct store *store_new(struct loop *l, const struct store_ops *ops, void *user);
+void store_free(struct store *s); /* NULL is allowed */
+
+/* The static resources of a bootstrap that xds_check() has accepted, and where dynamic ones come
+ * from: these are asked for at once, listeners once the first clusters are warm. -EINVAL with the
+ * path of what is wrong, from the bootstrap on. */
+int store_load(struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+               struct err *reterr) NODISCARD;
+/* What a source has sent. Each resource is taken or refused by itself (item->refused); why, goes to
+ * `refused`. */
+void store_update(struct store *s, const struct xds_update *u, struct buf *refused);
+/* A reference to what is in force now. */
+struct proxy_config *store_config(struct store *s);
+/* Everything that was asked for at the start is there, or was waited for in vain. */
+bool store_is_ready(const struct store *s);

@@ -1,0 +1,92 @@
+#pragma once
+/* The store's state: store.c puts in force what store_clusters.c and store_listeners.c have made
+ * ready. They never call each other: what has changed is looked at by store.c, soon. */
+
+#include "base/hash.h"
+#include "proxy/store.h"
+#include "xds/xds_check.h"
+
+struct store_cluster {
+    struct list_node node; /* of warming or leaving ones */
+    struct store *store;
+    char *name;
+    struct cluster *live;        /* in force; NULL: not yet */
+    struct cluster *warming;     /* waits for its endpoints; NULL: none */
+    struct loop_timer *timer;    /* of warming or leaving */
+    struct config_source source; /* of its endpoints */
+    char *eds_name;              /* NULL: they are in place */
+    uint64_t hash;               /* of the message */
+    bool is_static;
+    bool leaving; /* stays only for routes that still name it */
+};
+
+/* The endpoints of a name, kept as they came for clusters that will want them. */
+struct store_assignment {
+    struct buf bytes;
+    bool came;
+    VEC(struct store_cluster *) users;
+};
+
+struct store_listener {
+    struct store *store;
+    char *name;
+    struct listener_config *live;
+    struct listener_config *warming; /* waits for its route tables, and their clusters */
+    struct loop_timer *timer;
+    uint64_t hash;
+    bool is_static;
+    bool late; /* was waited for long enough */
+};
+
+struct store {
+    struct loop *loop;
+    const struct store_ops *ops;
+    void *user;
+    struct map clusters;    /* name -> struct store_cluster */
+    struct map assignments; /* EDS name -> struct store_assignment */
+    struct map listeners;   /* name -> struct store_listener */
+    struct list_node warming, leaving;
+    struct route_slots slots;
+    VEC(bool) wanted_slots;      /* by id: its table was asked for */
+    struct cluster_table *table; /* NULL: to be made anew */
+    struct loop_call settle;
+    struct loop_timer *clusters_late;
+    struct config_source cds, lds;
+    bool has_cds, has_lds;
+    bool clusters_came, listeners_wanted, listeners_came;
+    bool changed; /* since the last snapshot */
+};
+
+/* What one resource of an update is made of. */
+struct store_item {
+    struct arena *arena; /* of the message; gone behind the call */
+    ProtobufCMessage *message;
+    struct str name, bytes;
+    bool is_static;
+    struct pb_path *path; /* stands at the message */
+    struct err *err;
+};
+
+static inline uint64_t store_hash(struct str bytes)
+{
+    return hash_bytes(bytes.p, bytes.n);
+}
+
+/* store_clusters.c */
+int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
+void store_cluster_remove(struct store *s, struct str name);
+int store_assignment_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Those that leave and that nothing names any more go. */
+void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
+bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
+void store_clusters_done(struct store *s);
+
+/* store_listeners.c */
+int store_listener_add(struct store *s, const struct store_item *i) NODISCARD;
+void store_listener_remove(struct store *s, struct str name);
+int store_routes_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Tables whose clusters are there come into force, then listeners whose tables are. */
+void store_listeners_settle(struct store *s);
+bool store_names_cluster(struct store *s, struct str name); /* a table in force */
+bool store_listeners_are_warm(const struct store *s);
+void store_listeners_done(struct store *s);
