@@ -3,6 +3,7 @@
 #include "proxy/cluster.h"
 
 #include "base/assert.h"
+#include "proxy/dns.h"
 #include "proxy/health.h"
 
 enum {
@@ -58,6 +59,7 @@ void cluster_unref(struct cluster *c)
     pthread_mutex_destroy(&c->lock);
     free(c->outlier);
     health_config_free(c->health);
+    dns_config_free(c->dns);
     free(c->eds_name);
     free(c->name);
     free(c);

@@ -176,6 +176,13 @@ static int read_source(const pb_cluster *m, const struct store_item *i, struct c
     return r;
 }
 
+static void on_cluster_ready(struct cluster *c, void *user)
+{
+    struct store_cluster *sc = user;
+    if (sc->warming == c)
+        go_live(sc);
+}
+
 /* Takes c. */
 static void warm(struct store_cluster *sc, struct cluster *c, struct config_source *source)
 {
@@ -191,7 +198,14 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     loop_timer_stop(sc->timer);
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
-        go_live(sc);
+        if (c->ready) {
+            go_live(sc);
+            return;
+        }
+        c->on_ready = on_cluster_ready;
+        c->ready_user = sc;
+        loop_timer_start(sc->timer, STORE_NAMES_MS);
+        changed(s);
         return;
     }
     if (!same) {
