@@ -185,7 +185,8 @@ static void on_told(void *user)
 {
     struct resolver_query *q = user;
     list_remove(&q->node);
-    q->fn(q->code, q->ips.v, q->ips.n, q->text, q->user);
+    static const struct ip none;
+    q->fn(q->code, q->ips.n ? q->ips.v : &none, q->ips.n, q->text, q->user);
     query_free(q);
 }
 

@@ -134,3 +134,12 @@ void cluster_replan_soon(struct cluster *c)
     if (c->main_loop && !loop_call_is_queued(&c->replan))
         loop_defer(c->main_loop, &c->replan);
 }
+
+void cluster_is_ready(struct cluster *c)
+{
+    if (c->ready)
+        return;
+    c->ready = true;
+    if (c->on_ready)
+        c->on_ready(c, c->ready_user);
+}

@@ -21,15 +21,6 @@ void cluster_start(struct cluster *c, struct loop *l)
         log_error("no resolver: a cluster stays without endpoints", kv_s("cluster", c->name));
 }
 
-void cluster_is_ready(struct cluster *c)
-{
-    if (c->ready)
-        return;
-    c->ready = true;
-    if (c->on_ready)
-        c->on_ready(c, c->ready_user);
-}
-
 void cluster_stop(struct cluster *c)
 {
     if (!c->main_loop)
