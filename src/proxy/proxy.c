@@ -103,6 +103,8 @@ void proxy_free(struct proxy *p)
     file_sources_free(p->files);
     proxy_config_unref(p->config);
     store_free(p->store);
+    if (p->loop)
+        loop_turn(p->loop, 0); /* what ended in this turn is freed */
     loop_free(p->loop);
     free(p);
 }
