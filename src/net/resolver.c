@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/vec.h"
 
 enum { RESOLVER_TIMEOUT_MS = 1500, RESOLVER_TRIES = 3 };
 
@@ -41,8 +42,9 @@ struct resolver_query {
     void *user;
     bool pending; /* c-ares still holds it */
     int code;
-    struct ip ips[RESOLVER_IPS_MAX];
-    size_t n;
+    VEC(struct ip) ips;
+    size_t max;
+    uint32_t ttl_s;
     char text[320];
     struct loop_call told;
 };
@@ -173,21 +175,32 @@ int resolver_set_server(struct resolver *r, const struct ip *ip, uint16_t port)
     return ares_set_servers_ports(r->channel, &server) == ARES_SUCCESS ? 0 : -EIO;
 }
 
+static void query_free(struct resolver_query *q)
+{
+    vec_done(&q->ips);
+    free(q);
+}
+
 static void on_told(void *user)
 {
     struct resolver_query *q = user;
     list_remove(&q->node);
-    q->fn(q->code, q->ips, q->n, q->text, q->user);
-    free(q);
+    static const struct ip none;
+    q->fn(q->code, q->ips.n ? q->ips.v : &none, q->ips.n, q->text, q->user);
+    query_free(q);
 }
 
 static void take_addresses(struct resolver_query *q, const struct ares_addrinfo *found)
 {
-    for (const struct ares_addrinfo_node *n = found->nodes; n && q->n < RESOLVER_IPS_MAX;
+    for (const struct ares_addrinfo_node *n = found->nodes; n && q->ips.n < q->max;
          n = n->ai_next) {
+        struct ip ip;
         uint16_t port;
-        if (ip_from_sockaddr(n->ai_addr, &q->ips[q->n], &port) == 0)
-            q->n++;
+        if (ip_from_sockaddr(n->ai_addr, &ip, &port) < 0)
+            continue;
+        vec_push(&q->ips, ip); /* at most max of them */
+        if (n->ai_ttl > 0 && (!q->ttl_s || (uint32_t)n->ai_ttl < q->ttl_s))
+            q->ttl_s = (uint32_t)n->ai_ttl;
     }
 }
 
@@ -201,10 +214,10 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
         ares_freeaddrinfo(found);
     }
     if (!q->resolver) { /* cancelled meanwhile */
-        free(q);
+        query_free(q);
         return;
     }
-    if (q->n == 0) {
+    if (q->ips.n == 0) {
         q->code = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS
                       ? -ENOENT
                   : status == ARES_ETIMEOUT ? -ETIMEDOUT
@@ -216,11 +229,13 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
     loop_defer(q->resolver->loop, &q->told);
 }
 
-struct resolver_query *resolver_lookup(struct resolver *r, const char *name, resolver_fn *fn,
-                                       void *user)
+static struct resolver_query *lookup(struct resolver *r, const char *name, int family, size_t max,
+                                     resolver_fn *fn, void *user)
 {
     struct resolver_query *q = NEW(struct resolver_query);
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+    struct ip ip;
+    q->max = max;
     q->resolver = r;
     q->fn = fn;
     q->user = user;
@@ -228,14 +243,31 @@ struct resolver_query *resolver_lookup(struct resolver *r, const char *name, res
     loop_call_init(&q->told, on_told, q);
     snprintf(q->text, sizeof(q->text), "%.255s", name);
     list_add_tail(&r->queries, &q->node);
-    if (ip_parse(str_from(name), &q->ips[0]) == 0) {
-        q->n = 1;
+    if (ip_parse(str_from(name), &ip) == 0) {
+        vec_push(&q->ips, ip);
         on_answer(q, ARES_SUCCESS, 0, NULL);
     } else {
         ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, q);
         arm(r);
     }
     return q;
+}
+
+struct resolver_query *resolver_lookup(struct resolver *r, const char *name, resolver_fn *fn,
+                                       void *user)
+{
+    return lookup(r, name, AF_UNSPEC, RESOLVER_IPS_MAX, fn, user);
+}
+
+struct resolver_query *resolver_lookup_all(struct resolver *r, const char *name, int family,
+                                           resolver_fn *fn, void *user)
+{
+    return lookup(r, name, family, RESOLVER_ALL_MAX, fn, user);
+}
+
+uint32_t resolver_query_ttl_s(const struct resolver_query *q)
+{
+    return q->ttl_s;
 }
 
 void resolver_cancel(struct resolver_query *q)
@@ -248,7 +280,7 @@ void resolver_cancel(struct resolver_query *q)
         return;
     }
     loop_call_cancel(&q->told);
-    free(q);
+    query_free(q);
 }
 
 void resolver_free(struct resolver *r)

@@ -4,7 +4,10 @@
 #include "base/addr.h"
 #include "net/loop.h"
 
-enum { RESOLVER_IPS_MAX = 8 };
+enum {
+    RESOLVER_IPS_MAX = 8,
+    RESOLVER_ALL_MAX = 4096, /* of resolver_lookup_all */
+};
 
 struct resolver;
 struct resolver_query;
@@ -23,4 +26,10 @@ typedef void resolver_fn(int code, const struct ip *ips, size_t n, const char *t
 /* A and AAAA. Never calls back from inside. */
 struct resolver_query *resolver_lookup(struct resolver *r, const char *name, resolver_fn *fn,
                                        void *user);
+/* The same, of one family (0: both), and all of them. */
+struct resolver_query *resolver_lookup_all(struct resolver *r, const char *name, int family,
+                                           resolver_fn *fn, void *user);
+/* While its callback runs: the shortest life of the answer's records in seconds, 0 if it has none
+ * (of /etc/hosts). */
+uint32_t resolver_query_ttl_s(const struct resolver_query *q);
 void resolver_cancel(struct resolver_query *q); /* NULL is allowed */

@@ -3,6 +3,7 @@
 #include "proxy/cluster.h"
 
 #include "base/assert.h"
+#include "proxy/dns.h"
 #include "proxy/health.h"
 
 enum {
@@ -59,6 +60,7 @@ void cluster_unref(struct cluster *c)
     pthread_mutex_destroy(&c->lock);
     free(c->outlier);
     health_config_free(c->health);
+    dns_config_free(c->dns);
     free(c->eds_name);
     free(c->name);
     free(c);
@@ -132,4 +134,13 @@ void cluster_replan_soon(struct cluster *c)
 {
     if (c->main_loop && !loop_call_is_queued(&c->replan))
         loop_defer(c->main_loop, &c->replan);
+}
+
+void cluster_is_ready(struct cluster *c)
+{
+    if (c->ready)
+        return;
+    c->ready = true;
+    if (c->on_ready)
+        c->on_ready(c, c->ready_user);
 }

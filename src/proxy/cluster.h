@@ -13,6 +13,8 @@
 #include "proxy/lb.h"
 #include "proxy/protocol_config.h"
 
+struct dns;
+struct dns_config;
 struct health;
 struct health_config;
 struct outlier;
@@ -22,6 +24,7 @@ struct tls_context;
 enum cluster_type {
     CLUSTER_STATIC,
     CLUSTER_EDS, /* has no endpoints until cluster_set_endpoints() brings some */
+    CLUSTER_DNS, /* nor until names are resolved */
 };
 
 struct cluster {
@@ -38,6 +41,7 @@ struct cluster {
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
     struct outlier_config *outlier; /* NULL: none */
     struct health_config *health;   /* NULL: no active checks */
+    struct dns_config *dns;         /* NULL: no names */
     atomic_bool has_traffic;        /* a connection has been made for a request */
 
     /* The main thread's, while it runs (cluster_start); but for main_loop, which workers post to.
@@ -47,6 +51,10 @@ struct cluster {
     struct loop_call replan;
     struct outlier *outlier_run;
     struct health *health_run;
+    struct dns *dns_run;
+    bool ready; /* names have been asked for once, with or without success */
+    void (*on_ready)(struct cluster *c, void *user); /* NULL: nobody waits */
+    void *ready_user;
 
     pthread_mutex_t lock;      /* guards what follows; never taken for a request */
     struct lb_plan *plan;      /* the newest */
@@ -74,6 +82,8 @@ void cluster_replan_soon(struct cluster *c);
 /* Before its first request, and after its last one: what runs for it beside requests. */
 void cluster_start(struct cluster *c, struct loop *l);
 void cluster_stop(struct cluster *c);
+
+void cluster_is_ready(struct cluster *c);
 
 /* Is told of each set before a plan of it is made. */
 struct cluster_follower {

@@ -1,6 +1,7 @@
 /* From a Cluster message to a cluster. */
 #include <errno.h>
 
+#include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/outlier.h"
 
@@ -41,9 +42,11 @@ static int compile_type(struct compile *c, const pb_cluster *m)
         return 0;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS:
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS:
+        cluster->type = CLUSTER_DNS;
+        break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST:
     default:
-        return FAIL(c, "type: only STATIC and EDS are implemented yet");
+        return FAIL(c, "type: ORIGINAL_DST is not implemented yet");
     }
     return m->eds_cluster_config ? FAIL(c, "eds_cluster_config set in a non-EDS cluster") : 0;
 }
@@ -180,6 +183,8 @@ static int compile_health(struct compile *c, const pb_cluster *m)
 
 static int compile_endpoints(struct compile *c, const pb_cluster *m)
 {
+    if (c->cluster->type == CLUSTER_DNS)
+        return dns_compile(m, c->path, &c->cluster->dns, c->err);
     size_t mark = pb_path_field(c->path, "load_assignment");
     if (m->load_assignment) {
         int r = cluster_set_endpoints(c->cluster, m->load_assignment, c->path, c->err);

@@ -23,6 +23,7 @@ void endpoint_set_unref(struct endpoint_set *s)
         return;
     VEC_FOREACH (e, &s->entries) {
         endpoint_unref(e->endpoint);
+        free(e->name);
         free(e->hostname);
         free(e->check.hostname);
     }
@@ -53,12 +54,30 @@ void endpoint_maker_locality(struct endpoint_maker *m, uint32_t priority, uint32
     l->first = (uint32_t)m->set->entries.n;
 }
 
+static struct endpoint_entry *add_entry(struct endpoint_maker *m)
+{
+    struct endpoint_set *s = m->set;
+    ASSERT(s->localities.n);
+    struct endpoint_entry *entry = vec_add(&s->entries);
+    entry->weight = 1;
+    entry->locality = (uint32_t)s->localities.n - 1;
+    s->localities.v[entry->locality].n++;
+    return entry;
+}
+
+struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const char *name,
+                                               uint16_t port)
+{
+    struct endpoint_entry *entry = add_entry(m);
+    entry->name = xstrdup(name);
+    entry->name_port = port;
+    return entry;
+}
+
 struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
                                           uint16_t port)
 {
-    struct endpoint_set *s = m->set;
     struct endpoint *e = endpoint_new(ip, port), *known = map_find_cstr(&m->before, e->text);
-    ASSERT(s->localities.n);
     if (map_find_cstr(&m->now, e->text)) {
         endpoint_unref(e);
         return NULL;
@@ -67,11 +86,8 @@ struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct
         endpoint_unref(e);
         e = endpoint_ref(known);
     }
-    struct endpoint_entry *entry = vec_add(&s->entries);
+    struct endpoint_entry *entry = add_entry(m);
     entry->endpoint = e;
-    entry->weight = 1;
-    entry->locality = (uint32_t)s->localities.n - 1;
-    s->localities.v[entry->locality].n++;
     map_put_cstr(&m->now, e->text, e);
     return entry;
 }

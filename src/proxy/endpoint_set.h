@@ -12,6 +12,7 @@
 
 enum {
     ENDPOINTS_MAX = 100000, /* of a cluster */
+    ENDPOINT_NAME_MAX = 253,
     PRIORITIES_MAX = 129,
     OVERPROVISIONING_PERCENT = 140,
 };
@@ -24,7 +25,9 @@ enum endpoint_status {
 };
 
 struct endpoint_entry {
-    struct endpoint *endpoint;
+    struct endpoint *endpoint; /* NULL: a name, which is still to be resolved */
+    char *name;
+    uint16_t name_port;
     char *hostname; /* NULL: none */
     uint32_t weight;
     uint32_t locality; /* index */
@@ -71,6 +74,9 @@ void endpoint_maker_init(struct endpoint_maker *m, const struct endpoint_set *be
 void endpoint_maker_locality(struct endpoint_maker *m, uint32_t priority, uint32_t weight);
 struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
                                           uint16_t port);
+/* The same for a name; no two are one. */
+struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const char *name,
+                                               uint16_t port);
 /* Closes gaps between priorities. */
 struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m);
 void endpoint_maker_done(struct endpoint_maker *m);
@@ -80,3 +86,7 @@ void endpoint_maker_done(struct endpoint_maker *m);
 int endpoint_set_compile(const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *m,
                          const struct endpoint_set *before, struct pb_path *path,
                          struct endpoint_set **ret, struct err *reterr) NODISCARD;
+/* Where an address should be a name may stand: for clusters that resolve them. */
+int endpoint_set_compile_names(const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *m,
+                               struct pb_path *path, struct endpoint_set **ret, struct err *reterr)
+    NODISCARD;

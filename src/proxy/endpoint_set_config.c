@@ -11,6 +11,7 @@ struct compile {
     struct endpoint_maker maker;
     struct pb_path *path;
     struct err *err;
+    bool names; /* are addresses, too */
 };
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
@@ -29,22 +30,50 @@ static uint8_t status_of(const pb_endpoint *m)
                                                          : ENDPOINT_HEALTHY;
 }
 
-static int parse_address(struct compile *c, const Envoy__Config__Core__V3__Address *a,
-                         struct ip *ret, uint16_t *ret_port)
+static int parse_port(struct compile *c, const Envoy__Config__Core__V3__Address *a, uint16_t *ret)
 {
     if (!a || a->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS ||
         a->socket_address->port_specifier_case ==
             ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_NAMED_PORT)
         return FAIL(c, "only a socket_address with port_value is implemented");
-    if (ip_parse(str_from(a->socket_address->address), ret) < 0)
-        return FAIL(c,
-                    "malformed IP address: %s. Consider setting resolver_name or setting cluster "
-                    "type to 'STRICT_DNS' or 'LOGICAL_DNS'",
-                    a->socket_address->address);
     if (a->socket_address->port_value > UINT16_MAX)
         return FAIL(c, "port_value: must be at most %d", UINT16_MAX);
-    *ret_port = (uint16_t)a->socket_address->port_value;
+    *ret = (uint16_t)a->socket_address->port_value;
     return 0;
+}
+
+static int parse_address(struct compile *c, const Envoy__Config__Core__V3__Address *a,
+                         struct ip *ret, uint16_t *ret_port)
+{
+    int r = parse_port(c, a, ret_port);
+    if (r == 0 && ip_parse(str_from(a->socket_address->address), ret) < 0)
+        r = FAIL(c,
+                 "malformed IP address: %s. Consider setting resolver_name or setting cluster "
+                 "type to 'STRICT_DNS' or 'LOGICAL_DNS'",
+                 a->socket_address->address);
+    return r;
+}
+
+/* The entry of the message's address; *ret NULL: the set has it already. */
+static int add_entry(struct compile *c, const Envoy__Config__Core__V3__Address *a,
+                     struct endpoint_entry **ret)
+{
+    struct ip ip;
+    uint16_t port;
+    int r = parse_port(c, a, &port);
+    if (r < 0)
+        return r;
+    const char *name = a->socket_address->address;
+    if (c->names && *name && ip_parse(str_from(name), &ip) < 0) {
+        if (strlen(name) > ENDPOINT_NAME_MAX || strpbrk(name, " \t\r\n/"))
+            return FAIL(c, "'%s' is no host name", name);
+        *ret = endpoint_maker_add_name(&c->maker, name, port);
+        return 0;
+    }
+    r = parse_address(c, a, &ip, &port);
+    if (r == 0)
+        *ret = endpoint_maker_add(&c->maker, &ip, port);
+    return r;
 }
 
 static int compile_check(struct compile *c,
@@ -67,17 +96,15 @@ static int compile_check(struct compile *c,
 
 static int add_endpoint(struct compile *c, const pb_endpoint *m)
 {
-    struct ip ip;
-    uint16_t port;
+    struct endpoint_entry *e = NULL;
     if (m->host_identifier_case !=
         ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT)
         return FAIL(c, "only an endpoint is implemented, not a name of one");
     if (m->load_balancing_weight && !m->load_balancing_weight->value)
         return FAIL(c, "load_balancing_weight: must be at least 1");
-    int r = parse_address(c, m->endpoint->address, &ip, &port);
+    int r = add_entry(c, m->endpoint->address, &e);
     if (r < 0)
         return r;
-    struct endpoint_entry *e = endpoint_maker_add(&c->maker, &ip, port);
     if (!e)
         return 0; /* the same address again: one host */
     e->status = status_of(m);
@@ -136,10 +163,10 @@ static int compile(struct compile *c, const pb_assignment *m)
     return 0;
 }
 
-int endpoint_set_compile(const pb_assignment *m, const struct endpoint_set *before,
-                         struct pb_path *path, struct endpoint_set **ret, struct err *reterr)
+static int compile_set(const pb_assignment *m, const struct endpoint_set *before, bool names,
+                       struct pb_path *path, struct endpoint_set **ret, struct err *reterr)
 {
-    struct compile c = {.path = path, .err = reterr};
+    struct compile c = {.path = path, .err = reterr, .names = names};
     size_t mark = path->n;
     endpoint_maker_init(&c.maker, before);
     int r = compile(&c, m);
@@ -149,4 +176,16 @@ int endpoint_set_compile(const pb_assignment *m, const struct endpoint_set *befo
     }
     endpoint_maker_done(&c.maker);
     return r;
+}
+
+int endpoint_set_compile(const pb_assignment *m, const struct endpoint_set *before,
+                         struct pb_path *path, struct endpoint_set **ret, struct err *reterr)
+{
+    return compile_set(m, before, false, path, ret, reterr);
+}
+
+int endpoint_set_compile_names(const pb_assignment *m, struct pb_path *path,
+                               struct endpoint_set **ret, struct err *reterr)
+{
+    return compile_set(m, NULL, true, path, ret, reterr);
 }

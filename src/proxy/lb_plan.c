@@ -237,7 +237,7 @@ static void add_groups(struct plan_maker *m)
             slot = fill(p, slot, degraded, add_group(m, from, to, KIND_DEGRADED));
         from = to;
     }
-    p->empty = slot < LB_SLOTS;
+    p->empty = slot < LB_SLOTS || !m->set->entries.n;
     p->plain = p->config.policy == LB_ROUND_ROBIN && p->groups.n == 1 && p->lists.n == 1 &&
                p->lists.v[0].n;
 }

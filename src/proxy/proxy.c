@@ -21,6 +21,7 @@ struct proxy {
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     unsigned n;
+    unsigned n_ended;
     bool running;
     bool draining;
 };
@@ -34,7 +35,6 @@ static void on_stop(int signo, void *user)
     for (unsigned i = 0; i < p->n; i++)
         worker_drain(p->workers[i], p->draining ? 0 : p->options.drain_ms); /* twice: at once */
     p->draining = true;
-    loop_stop(p->loop, 0);
 }
 
 /* Whoever rotates logs has moved the files away. */
@@ -104,6 +104,10 @@ void proxy_free(struct proxy *p)
         return;
     for (unsigned i = 0; i < p->n; i++)
         worker_free(p->workers[i]);
+    p->n = 0;
+    p->running = false;
+    if (p->loop)
+        loop_turn(p->loop, 0); /* what workers have posted */
     ads_free(TAKE(p->ads));
     file_sources_free(p->files);
     proxy_config_unref(p->config);
@@ -116,6 +120,13 @@ void proxy_free(struct proxy *p)
 
 /* ---- running ---- */
 
+static void on_worker_end(void *user)
+{
+    struct proxy *p = user;
+    if (++p->n_ended == p->n)
+        loop_stop(p->loop, 0);
+}
+
 static int start_workers(struct proxy *p, struct err *reterr)
 {
     unsigned n = p->options.workers;
@@ -126,7 +137,7 @@ static int start_workers(struct proxy *p, struct err *reterr)
         p->n++;
     }
     for (unsigned i = 0; i < n; i++) {
-        int r = worker_start(p->workers[i]);
+        int r = worker_start(p->workers[i], p->loop, on_worker_end, p);
         if (r < 0)
             return err_set(reterr, r, NULL, "thread of worker %u: %s", i, strerror(-r));
     }

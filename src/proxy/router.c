@@ -105,6 +105,8 @@ static bool plan_retry(struct request *r)
     uint64_t wait_ms;
     if (r->answering || !retry_state_again(r->retry, rand_u64(), &wait_ms))
         return false;
+    /* The endpoint may be gone before the log is written. */
+    r->upstream_host = arena_str(http_stream_arena(r->down), r->upstream_host);
     upstream_leave(&r->wait);
     r->retry->at_ms = now_ms(r) + MAX(wait_ms, (uint64_t)1);
     r->retry->try_deadline_ms = 0;

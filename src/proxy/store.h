@@ -15,7 +15,10 @@
 
 struct store;
 
-enum { STORE_LEAVING_MS = 15 * 1000 };
+enum {
+    STORE_LEAVING_MS = 15 * 1000,
+    STORE_NAMES_MS = 5 * 1000, /* a cluster waits for its names to be resolved */
+};
 
 struct store_ops {
     /* A snapshot to be put in force; takes the reference. */

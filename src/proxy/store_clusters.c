@@ -13,6 +13,14 @@ static void changed(struct store *s)
     loop_defer_soon(s->loop, &s->settle);
 }
 
+/* Its connections end with their requests. */
+static void end_cluster(struct cluster *c)
+{
+    if (c)
+        cluster_stop(c);
+    cluster_unref(c);
+}
+
 /* ---- endpoints ---- */
 
 static struct store_assignment *assignment_get(struct store *s, const char *name)
@@ -63,23 +71,14 @@ static void drop_endpoints(struct store_cluster *sc)
     config_source_done(&sc->source);
 }
 
-static void drop_live(struct store_cluster *sc)
-{
-    if (sc->live && sc->store->running)
-        cluster_stop(sc->live);
-    cluster_unref(TAKE(sc->live));
-}
-
 static void go_live(struct store_cluster *sc)
 {
     if (!sc->warming)
         return;
     loop_timer_stop(sc->timer);
     list_remove(&sc->node);
-    drop_live(sc);
+    end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
-    if (sc->store->running)
-        cluster_start(sc->live, sc->store->loop);
     cluster_table_unref(TAKE(sc->store->table));
     changed(sc->store);
 }
@@ -126,8 +125,8 @@ static void free_cluster(struct store_cluster *sc)
     drop_endpoints(sc);
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
-    drop_live(sc);
-    cluster_unref(sc->warming);
+    end_cluster(sc->live);
+    end_cluster(sc->warming);
     loop_timer_free(sc->timer);
     free(sc->name);
     free(sc);
@@ -177,6 +176,13 @@ static int read_source(const pb_cluster *m, const struct store_item *i, struct c
     return r;
 }
 
+static void on_cluster_ready(struct cluster *c, void *user)
+{
+    struct store_cluster *sc = user;
+    if (sc->warming == c)
+        go_live(sc);
+}
+
 /* Takes c. */
 static void warm(struct store_cluster *sc, struct cluster *c, struct config_source *source)
 {
@@ -184,14 +190,23 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0;
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
-    cluster_unref(sc->warming);
+    end_cluster(sc->warming);
     sc->leaving = false;
     sc->warming = c;
+    if (s->running)
+        cluster_start(c, s->loop);
     list_add_tail(&s->warming, &sc->node);
     loop_timer_stop(sc->timer);
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
-        go_live(sc);
+        if (s->running ? c->ready : !c->dns) {
+            go_live(sc);
+            return;
+        }
+        c->on_ready = on_cluster_ready;
+        c->ready_user = sc;
+        loop_timer_start(sc->timer, STORE_NAMES_MS);
+        changed(s);
         return;
     }
     if (!same) {
@@ -244,7 +259,7 @@ void store_cluster_remove(struct store *s, struct str name)
         return;
     if (sc->warming) {
         list_remove(&sc->node);
-        cluster_unref(TAKE(sc->warming));
+        end_cluster(TAKE(sc->warming));
     }
     sc->leaving = true;
     list_add_tail(&s->leaving, &sc->node);
@@ -271,18 +286,22 @@ bool store_is_warming(const struct store *s, const struct route_table *t)
     return false;
 }
 
+static void run_cluster(struct store *s, struct cluster *c)
+{
+    if (c && s->running)
+        cluster_start(c, s->loop);
+    else if (c)
+        cluster_stop(c);
+}
+
 void store_clusters_run(struct store *s, bool run)
 {
     void *p;
-    if (s->running == run)
-        return;
     s->running = run;
     for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
         struct store_cluster *sc = p;
-        if (sc->live && run)
-            cluster_start(sc->live, s->loop);
-        else if (sc->live)
-            cluster_stop(sc->live);
+        run_cluster(s, sc->live);
+        run_cluster(s, sc->warming);
     }
 }
 

@@ -196,6 +196,7 @@ void upstream_report_failure(struct upstream_wait *w, enum reason why)
         [REASON_UPSTREAM_CLOSED] = 503,  [REASON_UPSTREAM_RESET] = 503,
         [REASON_UPSTREAM_REFUSED] = 503, [REASON_UPSTREAM_PROTOCOL] = 503,
         [REASON_UPSTREAM_CUT] = 503,     [REASON_RESPONSE_TIMEOUT] = 504,
+        [REASON_PER_TRY_TIMEOUT] = 504,
     };
     struct upstream *u = w->at;
     if (u && statuses[why])

@@ -152,11 +152,15 @@ static void *run(void *user)
     struct worker *w = user;
     loop_run(w->loop);
     chain_pool_trim();
+    loop_post(w->main, w->on_end, w->end_user);
     return NULL;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, struct loop *main, loop_timer_fn *fn, void *user)
 {
+    w->main = main;
+    w->on_end = fn;
+    w->end_user = user;
     return -pthread_create(&w->thread, NULL, run, w);
 }
 

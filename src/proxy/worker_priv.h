@@ -34,6 +34,9 @@ struct worker {
     struct worker_config *config;
     unsigned index;
     pthread_t thread;
+    struct loop *main; /* is told of the thread's end */
+    loop_timer_fn *on_end;
+    void *end_user;
     VEC(struct worker_listener *) listeners;
     VEC(struct worker_cluster *) clusters; /* by id */
     VEC(struct worker_log) logs;

@@ -1,6 +1,7 @@
 """Clusters: which endpoint a request goes to, what circuit breakers admit, what is thrown out and comes back."""
 import collections
 import json
+import socket
 import threading
 
 import pytest
@@ -271,3 +272,67 @@ def test_a_check_by_tcp_fails_over(start, backends):
     for sock in [b[0].listener, *b[0].sockets]:
         sock.close()
     wait_until("the second serves", lambda: ask(p.port, 6) == {200: 6} and b[1].requests)
+
+
+class NameServer:
+    """Answers A with `ips`, everything else with nothing; no ips: no such name."""
+
+    def __init__(self, *ips):
+        self.ips, self.asked = list(ips), 0
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                query, peer = self.sock.recvfrom(1500)
+            except OSError:
+                return
+            self.asked += 1
+            end = query.index(b"\0", 12) + 5  # of the question
+            ips = self.ips if query[end - 4:end - 2] == b"\0\1" else []
+            flags = b"\x81\x80" if self.ips else b"\x81\x83"
+            answers = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(ip) for ip in ips)
+            self.sock.sendto(query[:2] + flags + b"\0\1" + len(ips).to_bytes(2, "big") + b"\0\0\0\0" + query[12:end] + answers, peer)
+
+
+@pytest.fixture
+def names():
+    server = NameServer()
+    yield server
+    server.sock.close()
+
+
+def named(server, kind, port, **more):
+    return {"type": kind, "dns_refresh_rate": "0.05s", "dns_resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": server.port}}],
+            "load_assignment": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": "svc.test", "port_value": port}}}}]}], **more}
+
+
+def test_names_are_resolved_again_and_again(start, backends, names):
+    b, = backends(1)
+    p = start(named(names, "STRICT_DNS", b.port))
+    assert ask(p.port, 1) == {503: 1}  # no such name: the listener is there all the same
+    names.ips = ["127.0.0.1"]
+    wait_until("it is resolved", lambda: ask(p.port, 2) == {200: 2})
+    names.ips = []
+    asked = names.asked
+    wait_until("it was asked for again", lambda: names.asked > asked + 4)
+    assert ask(p.port, 5) == {200: 5}  # what is known stays
+    names.ips = ["127.0.0.9"]
+    wait_until("it is elsewhere", lambda: ask(p.port, 2) == {503: 2})
+
+
+def test_every_address_of_a_name_is_an_endpoint(start, backends, names):
+    b, = backends(1)
+    names.ips = ["127.0.0.1", "127.0.0.9"]  # nobody listens on the second
+    assert ask(start(named(names, "STRICT_DNS", b.port)).port, 10) == {200: 5, 503: 5}
+    assert len(ask(start(named(names, "LOGICAL_DNS", b.port)).port, 10)) == 1  # one of them
+
+
+def test_a_name_of_the_hosts_file(start, backends):
+    b, = backends(1)
+    local = {"endpoint": {"address": {"socket_address": {"address": "localhost", "port_value": b.port}}}}
+    p = start({"type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "load_assignment": [{"lb_endpoints": [local]}]})
+    assert ask(p.port, 3) == {200: 3}

@@ -163,7 +163,7 @@ static void test_clusters(void **state)
     struct err err = {0};
     (void)state;
     refuse_cluster("{'name':'c','type':'ORIGINAL_DST'}",
-                   "type: only STATIC and EDS are implemented yet");
+                   "type: ORIGINAL_DST is not implemented yet");
     refuse_cluster("{'name':'c','lb_policy':'MAGLEV'}", "lb_policy: is not implemented");
     refuse_cluster("{'name':'c','lb_policy':'RING_HASH','ring_hash_lb_config':"
                    "{'minimum_ring_size':9,'maximum_ring_size':8}}",

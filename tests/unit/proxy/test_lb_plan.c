@@ -179,6 +179,16 @@ static void test_a_hash_stays(void **state)
     for (int i = 0; i < 3; i++)
         assert_in_range(counts[i], MANY / 4, MANY / 2);
     lb_plan_unref(c.plan);
+    chooser_init(&c, "huuu@0/h@1", &ring); /* 35 : 65 */
+    counts[0] = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        struct lb_request q = {.hash = i * 0x9e3779b97f4a7c15, .has_hash = true};
+        uint32_t first = choose(&c, &q);
+        assert_int_equal(choose(&c, &q), first);
+        counts[0] += first == 0;
+    }
+    assert_in_range(counts[0], MANY * 34 / 100, MANY * 36 / 100);
+    lb_plan_unref(c.plan);
 }
 
 static void test_not_those_that_were_tried(void **state)

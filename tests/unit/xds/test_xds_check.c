@@ -221,11 +221,11 @@ static void test_enum_and_duration_values(void **state)
 static void test_enum_values_by_the_table(void **state)
 {
     AUTO_DONE(world)
-    struct world w = check(CLUSTER, "name: c\nlb_policy: MAGLEV\ntype: LOGICAL_DNS");
+    struct world w = check(CLUSTER, "name: c\nlb_policy: MAGLEV\ntype: ORIGINAL_DST");
     AUTO_DONE(world)
     struct world log = check(&envoy__config__rbac__v3__rbac__descriptor, "action: LOG");
     (void)state;
-    assert_found(&w, "R type: LOGICAL_DNS is not implemented: use STRICT_DNS\n"
+    assert_found(&w, "R type: ORIGINAL_DST is not implemented: not yet\n"
                      "R lb_policy: MAGLEV is not implemented: use RING_HASH\n");
     assert_found(&log, "W action: LOG has no effect: requests are not marked\n");
 }
