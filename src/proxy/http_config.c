@@ -13,6 +13,7 @@ void http_config_free(struct http_config *h)
     VEC_FOREACH (log, &h->logs)
         access_log_unref(*log);
     vec_done(&h->logs);
+    filter_chain_free(h->filters);
     free(h->stat_prefix);
     free(h);
 }
@@ -104,7 +105,9 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
-    int r = compile_logs(c, m, h);
+    int r = filter_chain_compile(m, &c->path, &h->filters, c->err);
+    if (r == 0)
+        r = compile_logs(c, m, h);
     return r < 0 ? r : compile_routes(c, m, h);
 }
 

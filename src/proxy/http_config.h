@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "proxy/access_log.h"
 #include "proxy/compile.h"
+#include "proxy/filter_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
 
@@ -14,8 +15,9 @@ struct http_config {
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
     VEC(struct access_log *) logs;
-    bool websocket;  /* upgrades to it go through */
-    uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
+    struct filter_chain *filters; /* NULL: the router alone */
+    bool websocket;               /* upgrades to it go through */
+    uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */
