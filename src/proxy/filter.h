@@ -10,7 +10,7 @@
 
 #include <google/protobuf/any.pb-c.h>
 
-#include "base/err.h"
+#include "codec/pb_path.h"
 #include "net/http_stream.h"
 #include "proxy/format.h"
 #include "proxy/reasons.h"

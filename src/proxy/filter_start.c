@@ -50,7 +50,9 @@ static void run(struct filter_run *f)
         f->at++;
         if (c->off || !type->on_request)
             continue;
-        switch (type->on_request(c)) {
+        enum filter_result result = type->on_request(c);
+        f->request->delayed |= c->delayed;
+        switch (result) {
         case FILTER_CONTINUE:
             break;
         case FILTER_WAIT:
@@ -64,7 +66,6 @@ static void run(struct filter_run *f)
             answer(f, c);
             return;
         }
-        f->request->delayed |= c->delayed;
     }
     f->then(f->request);
 }

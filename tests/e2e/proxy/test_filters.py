@@ -207,3 +207,259 @@ def test_any_origin_and_preflights_that_stay_here(stage, backend):
     assert allowed(fields) == {"allow-origin": "null", "allow-private-network": "true"}
     status, fields, _ = s.ask(method="OPTIONS", origin="http://bad.test", access_control_request_method="GET")
     assert (status, allowed(fields), backend.requests) == (200, {}, [])
+
+
+# ---- buffer ----
+
+BUFFER = "envoy.filters.http.buffer"
+
+
+@pytest.mark.parametrize("retry", [None, {"retry_on": "5xx"}])
+def test_a_body_is_gathered_before_it_goes(stage, backend, retry):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=100000)], route={"retry_policy": retry} if retry else {})
+    backend.script = [503] if retry else []
+    c = s.client()
+    c.send("POST /next HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    wait_until("the first part is read", lambda: s.lines(0) == [] or True) if s.log.exists() else None
+    assert backend.connections == 0
+    c.send("1000\r\n" + "x" * 4096 + "\r\n0\r\nX-Trailer: t\r\n\r\n")
+    assert c.answer()[0] == 200
+    c.close()
+    assert [(r.body, r.get("content-length"), r.get("transfer-encoding")) for r in backend.requests] == [
+        (b"hello" + b"x" * 4096, "4101", None)] * (2 if retry else 1)
+
+
+@pytest.mark.parametrize("head,body", [("Content-Length: 11", "hello world"), ("Transfer-Encoding: chunked", "b\r\nhello world\r\n")])
+def test_a_body_that_is_too_large(stage, backend, head, body):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=10)])
+    c = s.client()
+    status, _, text = c.ask(f"POST /x HTTP/1.1\r\nHost: a.test\r\n{head}\r\n\r\n{body}")
+    assert (status, text, backend.requests) == (413, b"Payload Too Large", [])
+    c.close()
+    assert s.lines(1) == ["413 - request_payload_too_large"]
+
+
+def test_routes_have_limits_of_their_own(stage, backend):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=10)], routes=[
+        {"match": {"prefix": "/off"}, "route": {"cluster": "c"}, "typed_per_filter_config": {BUFFER: typed("buffer.v3.BufferPerRoute", disabled=True)}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": {
+            BUFFER: typed("buffer.v3.BufferPerRoute", buffer={"max_request_bytes": 20})}}])
+    assert [s.ask(p, "POST", "y" * n)[0] for p, n in (("/off", 50), ("/x", 20), ("/x", 21))] == [200, 200, 413]
+
+
+# ---- fault ----
+
+FAULT = "envoy.filters.http.fault"
+ALWAYS = {"numerator": 100}
+
+
+def test_a_fault_aborts(stage, backend):
+    s = stage([http_filter("fault", "HTTPFault", abort={"http_status": 503, "percentage": ALWAYS})])
+    status, _, body = s.ask()
+    assert (status, body, backend.requests) == (503, b"fault filter abort", [])
+    assert s.lines(1) == ["503 FI fault_filter_abort"]
+
+
+def test_a_fault_delays(stage, backend):
+    s = stage([http_filter("fault", "HTTPFault", delay={"fixed_delay": "0.3s", "percentage": ALWAYS})])
+    c = s.client()
+    c.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello")
+    with pytest.raises(TimeoutError):
+        c.sock.settimeout(0.15)
+        c.reader.more()
+    assert backend.requests == []
+    c.sock.settimeout(10)
+    assert c.answer()[0] == 200
+    assert backend.requests[0].body == b"hello"
+    c.close()
+    assert s.lines(1) == ["200 DI via_upstream"]
+
+
+def test_a_fault_delays_then_aborts(stage, backend):
+    s = stage([http_filter("fault", "HTTPFault", delay={"fixed_delay": "0.01s", "percentage": ALWAYS},
+                           abort={"http_status": 418, "percentage": ALWAYS, "response_body": "tea"})])
+    status, _, body = s.ask()
+    assert (status, body) == (418, b"tea")
+    assert s.lines(1) == ["418 DI,FI fault_filter_abort"]
+
+
+def test_a_client_that_goes_while_it_is_delayed(stage, backend):
+    s = stage([http_filter("fault", "HTTPFault", delay={"fixed_delay": "60s", "percentage": ALWAYS}, max_active_faults=1)])
+    c = s.client()
+    c.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    wait_until("one is delayed, the next is not", lambda: answers_at_once(s))
+    c.close()
+    wait_until("the log says so", lambda: "0 DI,DC downstream_remote_disconnect" in s.lines(1))
+    c = s.client()  # its place is free again: this one is delayed
+    c.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    c.sock.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        c.reader.more()
+    c.close()
+
+
+def answers_at_once(s):
+    c = s.client()
+    c.sock.settimeout(0.3)
+    try:
+        return c.ask("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n")[0] == 200
+    except TimeoutError:
+        return False
+    finally:
+        c.close()
+
+
+def test_faults_that_requests_ask_for(stage, backend):
+    s = stage([http_filter("fault", "HTTPFault", abort={"header_abort": {}, "percentage": ALWAYS}, delay={"header_delay": {}, "percentage": ALWAYS})])
+    asked = [{}, {"x_envoy_fault_abort_request": "499"}, {"x_envoy_fault_abort_request": "499", "x_envoy_fault_abort_request_percentage": "0"},
+             {"x_envoy_fault_abort_request": "99"}, {"x_envoy_fault_delay_request": "5"}]
+    assert [s.ask(**fields)[0] for fields in asked] == [200, 499, 200, 200, 200]
+    assert any(line.startswith("200 DI ") for line in s.lines(5))
+
+
+def test_whom_faults_meet(stage, backend):
+    abort = {"abort": {"http_status": 500, "percentage": ALWAYS}}
+    s = stage([http_filter("fault", "HTTPFault")], routes=[
+        {"match": {"prefix": path}, "route": {"cluster": "c"}, "typed_per_filter_config": {FAULT: typed("fault.v3.HTTPFault", **abort, **more)}}
+        for path, more in (("/header", {"headers": [{"name": "x-a", "string_match": {"exact": "1"}}]}), ("/cluster", {"upstream_cluster": "other"}),
+                           ("/mine", {"upstream_cluster": "c"}), ("/node", {"downstream_nodes": ["n1"]}))])
+    assert [s.ask(p, **f)[0] for p, f in (("/header", {}), ("/header", {"x_a": "1"}), ("/cluster", {}), ("/mine", {}), ("/node", {}), (
+        "/node", {"x_envoy_downstream_service_node": "n1"}))] == [200, 500, 200, 500, 200, 500]
+
+
+# ---- local_ratelimit ----
+
+LIMIT = "envoy.filters.http.local_ratelimit"
+ON = {"filter_enabled": {"default_value": ALWAYS}, "filter_enforced": {"default_value": ALWAYS}}
+
+
+def limit(n, **more):
+    return {"stat_prefix": "s", "token_bucket": {"max_tokens": n, "fill_interval": "3600s"}, **ON, **more}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_limit_of_n_admits_n(stage, backend, workers):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(5))], workers=workers)
+    answers = [s.ask() for _ in range(20)]
+    assert [a[0] for a in answers].count(200) == 5 and answers[-1][0] == 429 and answers[-1][2] == b"local_rate_limited"
+    assert "429 RL local_rate_limited" in s.lines(20)
+
+
+def test_what_a_limit_says(stage, backend):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(
+        1, status={"code": "ServiceUnavailable"}, enable_x_ratelimit_headers="DRAFT_VERSION_03",
+        response_headers_to_add=[{"header": {"key": "x-local-limit", "value": "yes"}}]))])
+    first, second = s.ask(), s.ask()
+    told = [[a[0], *(a[1].get(n) for n in ("x-ratelimit-limit", "x-ratelimit-remaining", "x-local-limit"))] for a in (first, second)]
+    assert told == [[200, "1", "0", None], [503, "1", "0", "yes"]]
+    assert 3500 < int(second[1]["x-ratelimit-reset"]) <= 3600
+
+
+def test_a_limit_that_is_not_enforced(stage, backend):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(1) | {
+        "filter_enforced": {"default_value": {"numerator": 0}}, "request_headers_to_add_when_not_enforced": [{"header": {"key": "x-over", "value": "1"}}]})])
+    assert [s.ask()[0] for _ in range(3)] == [200] * 3
+    assert [r.get("x-over") for r in backend.requests] == [None, "1", "1"]
+
+
+def test_routes_have_buckets_of_their_own(stage, backend):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", stat_prefix="none")], routes=[
+        {"match": {"prefix": f"/{n}"}, "route": {"cluster": "c"}, "typed_per_filter_config": {LIMIT: typed("local_ratelimit.v3.LocalRateLimit", **limit(n))}}
+        for n in (1, 2)] + [{"match": {"prefix": "/"}, "route": {"cluster": "c"}}])
+    assert [[s.ask(p)[0] for _ in range(4)] for p in ("/1", "/2", "/x")] == [[200, 429, 429, 429], [200, 200, 429, 429], [200] * 4]
+
+
+def test_descriptors(stage, backend):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(
+        100, always_consume_default_token_bucket=False,
+        descriptors=[{"entries": [{"key": "who", "value": "bob"}, {"key": "generic_key", "value": "g"}], "token_bucket": {
+            "max_tokens": 1, "fill_interval": "3600s"}}, {"entries": [{"key": "q", "value": "1"}], "token_bucket": {"max_tokens": 2, "fill_interval": "3600s"}}],
+        rate_limits=[{"actions": [{"request_headers": {"header_name": "X-User", "descriptor_key": "who"}}, {"generic_key": {"descriptor_value": "g"}}]},
+                     {"actions": [{"query_parameters": {"query_parameter_name": "a", "descriptor_key": "q"}}]}]))])
+    assert [s.ask(x_user="bob")[0] for _ in range(3)] == [200, 429, 429]
+    assert [s.ask(x_user="ann")[0] for _ in range(3)] == [200, 200, 200]
+    assert [s.ask("/x?b=2&a=1")[0] for _ in range(3)] == [200, 200, 429]
+    assert [s.ask("/x?a=2")[0] for _ in range(3)] == [200, 200, 200]
+
+
+# ---- rbac ----
+
+RBAC = "envoy.filters.http.rbac"
+ANY = [{"any": True}]
+
+
+def policies(action="ALLOW", **by_name):
+    return {"rules": {"action": action, "policies": {name: {"permissions": p, "principals": w} for name, (p, w) in by_name.items()}}}
+
+
+def test_what_is_not_allowed_is_refused(stage, backend):
+    s = stage([http_filter("rbac", "RBAC", **policies(a=([{"url_path": {"path": {"prefix": "/open"}}}], ANY),
+                                                      b=([{"header": {"name": ":method", "string_match": {"exact": "PUT"}}}],
+                                                         [{"direct_remote_ip": {"address_prefix": "127.0.0.0", "prefix_len": 8}}])))])
+    assert [s.ask(p, m)[0] for p, m in (("/open?x", "GET"), ("/x", "PUT"), ("/x?/open", "GET"))] == [200, 200, 403]
+    assert s.ask()[2] == b"RBAC: access denied"
+    assert "403 - rbac_access_denied_matched_policy[none]" in s.lines(4)
+
+
+def test_what_is_denied_tells_the_policy(stage, backend):
+    s = stage([http_filter("rbac", "RBAC", **policies("DENY", **{"no way": ([{"header": {"name": "x-a", "present_match": True}}], ANY)}))])
+    assert [s.ask()[0], s.ask(x_a="1")[0]] == [200, 403]
+    assert "403 - rbac_access_denied_matched_policy[no_way]" in s.lines(2)
+
+
+def test_routes_have_rules_of_their_own(stage, backend):
+    s = stage([http_filter("rbac", "RBAC", **policies())], routes=[
+        {"match": {"prefix": "/open"}, "direct_response": {"status": 200}, "typed_per_filter_config": {RBAC: typed("rbac.v3.RBACPerRoute")}},
+        {"match": {"prefix": "/log"}, "direct_response": {"status": 200}, "typed_per_filter_config": {RBAC: typed("rbac.v3.RBACPerRoute", rbac=policies("LOG"))}},
+        {"match": {"prefix": "/x"}, "direct_response": {"status": 200}}])
+    assert [s.ask(p)[0] for p in ("/open", "/log", "/x", "/no-route")] == [200, 200, 403, 403]
+
+
+def test_what_rbac_cannot_see_is_refused(tmp_path):
+    for who in ({"authenticated": {}}, {"remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}):
+        text = refused(tmp_path, [http_filter("rbac", "RBAC", **policies(a=(ANY, [who]))), ROUTER])
+        assert "principals[0]" in text and "not yet" in text
+
+
+# ---- basic_auth ----
+
+BASIC = "envoy.filters.http.basic_auth"
+USERS = {"inline_string": "# users\nuser1:{SHA}tESsBmE/yNY3lb6a0L6vVQEZNqw=\r\nuser2:{SHA}EJ9LPFDXsN9ynSmbxvjp75Bmlx8=\n"}  # test1, test2
+
+
+def basic(text):
+    import base64
+    return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+
+def test_who_has_the_password(stage, backend):
+    s = stage([http_filter("basic_auth", "BasicAuth", users=USERS, forward_username_header="x-user")])
+    assert [s.ask(**basic(t))[0] for t in ("user1:test1", "user2:test2", "user1:test2", "user3:test1", ":test1", "user1:")] == [200, 200, 401, 401, 401, 401]
+    assert [r.get("x-user") for r in backend.requests] == ["user1", "user2"]
+
+
+@pytest.mark.parametrize("fields,details,why", [
+    ({}, "no_credential", "Missing username and password."),
+    ({"authorization": "Bearer x"}, "invalid_scheme", "Expected 'Basic' authentication scheme."),
+    ({"authorization": "Basic !!"}, "invalid_format", "Invalid basic credential format."),
+    ({"authorization": "Basic dXNlcjE="}, "invalid_format", "Invalid basic credential format."),
+    (basic("user1:no"), "invalid_credential", "Invalid username/password combination."),
+])
+def test_what_a_wrong_password_is_told(stage, backend, fields, details, why):
+    s = stage([http_filter("basic_auth", "BasicAuth", users=USERS)])
+    status, answer, body = s.ask("/p?q", **fields)
+    assert (status, body.decode(), answer["www-authenticate"]) == (401, "User authentication failed. " + why, 'Basic realm="http://a.test/p?q"')
+    assert s.lines(1) == [f"401 - {details}_for_basic_auth"] and backend.requests == []
+
+
+def test_users_of_routes_and_no_password_at_all(stage, backend):
+    s = stage([http_filter("basic_auth", "BasicAuth", users=USERS, allow_missing=True)], per_route={
+        BASIC: typed("basic_auth.v3.BasicAuthPerRoute", users={"inline_string": "only:{SHA}tESsBmE/yNY3lb6a0L6vVQEZNqw="}, realm="mine")})
+    answers = [s.ask(), s.ask(**basic("only:test1")), s.ask(**basic("user1:test1"))]
+    assert [a[0] for a in answers] == [200, 200, 401] and answers[2][1]["www-authenticate"] == 'Basic realm="mine"'
+
+
+@pytest.mark.parametrize("line,why", [("bob:$apr1$x", "only {SHA}"), ("bob:{SHA}abc", "not a SHA-1 digest"), ("bob", "expected NAME:{SHA}DIGEST")])
+def test_users_that_cannot_be_read(tmp_path, line, why):
+    text = refused(tmp_path, [http_filter("basic_auth", "BasicAuth", users={"inline_string": "# c\n" + line}), ROUTER])
+    assert "line 2: " + why in text and "users" in text
