@@ -81,9 +81,7 @@ static void on_go_on(struct filter_call *c, enum filter_result result)
         answer(f, c);
         return;
     }
-    /* The router holds the client back again if it has to wait. */
-    http_stream_resume(r->down);
-    run(f);
+    run(f); /* the client is let go on by whoever wants its body, or answers */
 }
 
 static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
