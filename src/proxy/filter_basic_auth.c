@@ -145,7 +145,9 @@ static enum filter_result refuse(struct filter_call *c, struct str realm, const 
     a->reason = REASON_BASIC_AUTH;
     a->details = str_from(details);
     a->body = str_from(why);
-    a->fields[0] = (struct http_header){STR("www-authenticate"), value.p ? value : STR("Basic")};
+    struct http_header *field = c->state;
+    *field = (struct http_header){STR("www-authenticate"), value.p ? value : STR("Basic")};
+    a->fields = field;
     a->n_fields = 1;
     return FILTER_ANSWERED;
 }
@@ -212,5 +214,6 @@ const struct filter_type filter_basic_auth = {
         &envoy__extensions__filters__http__basic_auth__v3__basic_auth_per_route__descriptor,
     .compile = compile,
     .compile_route = compile_route,
+    .state_bytes = sizeof(struct http_header),
     .on_request = on_request,
 };

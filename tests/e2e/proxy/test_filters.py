@@ -3,6 +3,7 @@ import json
 import subprocess
 
 import pytest
+from backend import Backend
 from conftest import Client, Proxy
 from suite import BIN, free_ports, wait_until
 
@@ -21,7 +22,7 @@ def http_filter(short, message, **fields):
 ROUTER = http_filter("router", "Router")
 
 
-def bootstrap(port, filters, routes, host, table, backend_port, log):
+def bootstrap(port, filters, routes, host, table, clusters, log):
     hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x",
            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes, **host}], **table},
            "access_log": [{"name": "f", "typed_config": {
@@ -31,16 +32,16 @@ def bootstrap(port, filters, routes, host, table, backend_port, log):
     return {"static_resources": {
         "listeners": [{"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
                        "filter_chains": [{"filters": [{"name": "h", "typed_config": hcm}]}]}],
-        "clusters": [{"name": "c", "connect_timeout": "1s", "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": backend_port}}}}]}]}}]}}
+        "clusters": [{"name": name, "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": p}}}}]}]}} for name, p in clusters.items()]}}
 
 
 class Stage:
-    def __init__(self, tmp_path, backend_port, filters, routes=None, host=None, table=None, route=None, per_route=None, workers=1):
+    def __init__(self, tmp_path, backend_port, filters, routes=None, host=None, table=None, route=None, per_route=None, workers=1, clusters=None):
         self.port, self.log = free_ports(1)[0], tmp_path / "access.log"
         routes = routes or [{"match": {"prefix": "/"}, "route": {"cluster": "c", **(route or {})}, **({"typed_per_filter_config": per_route} if per_route else {})}]
         path = tmp_path / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(self.port, [*filters, ROUTER], routes, host or {}, table or {}, backend_port, self.log)))
+        path.write_text(json.dumps(bootstrap(self.port, [*filters, ROUTER], routes, host or {}, table or {}, {"c": backend_port, **(clusters or {})}, self.log)))
         self.proxy = Proxy(tmp_path, "-c", path, "--drain", "2s", "--concurrency", workers, port=self.port)
 
     def client(self):
@@ -78,7 +79,7 @@ def stage(tmp_path, backend):
 def refused(tmp_path, filters, **more):
     """What --validate says."""
     path = tmp_path / "refused.json"
-    path.write_text(json.dumps(bootstrap(1, filters, [{"match": {"prefix": "/"}, "route": {"cluster": "c"}, **more}], {}, {}, 1, tmp_path / "log")))
+    path.write_text(json.dumps(bootstrap(1, filters, [{"match": {"prefix": "/"}, "route": {"cluster": "c"}, **more}], {}, {}, {"c": 1}, tmp_path / "log")))
     done = subprocess.run([BIN / "fairlead-proxy", "--validate", "-c", path], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     return done.stdout + done.stderr
@@ -463,3 +464,123 @@ def test_users_of_routes_and_no_password_at_all(stage, backend):
 def test_users_that_cannot_be_read(tmp_path, line, why):
     text = refused(tmp_path, [http_filter("basic_auth", "BasicAuth", users={"inline_string": "# c\n" + line}), ROUTER])
     assert "line 2: " + why in text and "users" in text
+
+
+# ---- ext_authz ----
+
+AUTHZ = "envoy.filters.http.ext_authz"
+
+
+@pytest.fixture
+def auth():
+    b = Backend()
+    yield b
+    b.close()
+    assert not b.garbage
+
+
+@pytest.fixture
+def guarded(tmp_path, backend, auth):
+    made = []
+
+    def make(timeout="5s", cluster="auth", service=None, **more):
+        places = {k: more.pop(k) for k in ("per_route", "routes") if k in more}
+        made.append(Stage(tmp_path, backend.port, [http_filter("ext_authz", "ExtAuthz", http_service={
+            "server_uri": {"uri": "http://auth", "cluster": cluster, "timeout": timeout}, "path_prefix": "/next", **(service or {})}, **more)],
+            clusters={"auth": auth.port}, **places))
+        return made[0]
+
+    yield make
+    backend.release.set()
+    auth.release.set()
+    for s in made:
+        s.proxy.stop()
+    assert not backend.garbage
+
+
+def test_the_auth_server_is_asked(guarded, backend, auth):
+    s = guarded(allowed_headers={"patterns": [{"prefix": "x-told"}]}, service={"authorization_request": {"headers_to_add": [{"key": "x-ours", "value": "1"}]}})
+    status, _, body = s.ask("/p?q", "POST", "body", authorization="a", cookie="c", x_told_1="t", x_ours="forged")
+    assert status == 200
+    got = auth.requests[0]
+    assert (got.method, got.target, got.body, sorted((n.lower(), v) for n, v in got.fields)) == ("POST", "/next/p?q", b"", [
+        ("authorization", "a"), ("content-length", "0"), ("host", "a.test"), ("x-ours", "1"), ("x-told-1", "t")])
+    assert (backend.requests[0].body, backend.requests[0].get("x-step")) == (b"body", None)
+    for _ in range(3):
+        assert s.ask()[0] == 200
+    assert auth.connections == 1
+    assert s.lines(4)[0] == "200 - via_upstream"
+
+
+@pytest.mark.parametrize("step,status", [("403 X-Why: no", 403), ("302 Location: http://login.test/", 302), ("401 WWW-Authenticate: x", 401)])
+def test_the_auth_server_refuses(guarded, backend, auth, step, status):
+    s = guarded()
+    auth.script = [step]
+    answer = s.ask()
+    name, _, value = step.partition(" ")[2].partition(": ")
+    assert (answer[0], answer[1][name.lower()], answer[2]) == (status, value, b"fail")
+    assert backend.requests == [] and s.lines(1)[0].endswith(" UAEX ext_authz_denied")
+
+
+def test_what_of_its_answers_goes_where(guarded, backend, auth):
+    s = guarded(service={"authorization_response": {
+        "allowed_upstream_headers": {"patterns": [{"exact": "x-user"}]}, "allowed_upstream_headers_to_append": {"patterns": [{"exact": "x-more"}]},
+        "allowed_client_headers": {"patterns": [{"exact": "x-why"}]}, "allowed_client_headers_on_success": {"patterns": [{"exact": "x-told"}]}}})
+    auth.script = ["200 X-User: bob\r\nX-More: 2\r\nX-Told: t\r\nX-Else: e", "403 X-Why: w\r\nX-Else: e\r\nLocation: l"]
+    status, fields, _ = s.ask(x_user="forged", x_more="1")
+    assert (status, fields.get("x-told"), fields.get("x-else"), fields.get("x-user")) == (200, "t", None, None)
+    assert [backend.requests[0].get(n) for n in ("x-user", "x-more", "x-else", "x-told")] == ["bob", "1, 2", None, None]
+    status, fields, _ = s.ask()
+    assert (status, fields.get("x-why"), fields.get("x-else"), fields.get("location")) == (403, "w", None, "l")
+
+
+@pytest.mark.parametrize("step", ["500 X-A: 1", "close"])
+def test_an_auth_server_that_fails(guarded, backend, auth, step):
+    s = guarded()
+    auth.script = [step]
+    status, fields, body = s.ask()
+    assert (status, body, fields.get("x-a"), backend.requests) == (403, b"", None, [])
+    assert s.lines(1) == ["403 UAEX ext_authz_error"]
+
+
+@pytest.mark.parametrize("more", [{"cluster": "no-such"}, {"timeout": "0.05s"}])
+def test_an_auth_server_that_is_not_there(guarded, backend, auth, more):
+    s = guarded(status_on_error={"code": "ServiceUnavailable"}, **more)
+    auth.script = ["wait"]
+    assert s.ask()[0] == 503
+    assert s.lines(1) == ["503 UAEX ext_authz_error"] and backend.requests == []
+
+
+def test_failures_may_pass(guarded, backend, auth):
+    s = guarded(failure_mode_allow=True, failure_mode_allow_header_add=True)
+    auth.script = ["500", "403"]
+    assert [s.ask()[0], s.ask()[0]] == [200, 403]
+    assert [r.get("x-envoy-auth-failure-mode-allowed") for r in backend.requests] == ["true"]
+
+
+def test_the_auth_server_sees_the_body(guarded, backend, auth):
+    s = guarded(with_request_body={"max_request_bytes": 10})
+    assert [s.ask("/x", "POST", body)[0] for body in ("hello", "hello world")] == [200, 413]
+    assert s.ask()[0] == 200
+    assert [[r.body for r in b.requests] for b in (auth, backend)] == [[b"hello", b""]] * 2
+
+
+def test_routes_that_nobody_guards(guarded, backend, auth):
+    s = guarded(with_request_body={"max_request_bytes": 2}, routes=[
+        {"match": {"prefix": "/open"}, "route": {"cluster": "c"}, "typed_per_filter_config": {AUTHZ: typed("ext_authz.v3.ExtAuthzPerRoute", disabled=True)}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": {
+            AUTHZ: typed("ext_authz.v3.ExtAuthzPerRoute", check_settings={"disable_request_body_buffering": True})}}])
+    assert [s.ask(p, "POST", "body")[0] for p in ("/open", "/x")] == [200, 200]
+    assert [(r.target, r.body) for r in auth.requests] == [("/next/x", b"")]
+
+
+def test_a_client_that_does_not_wait_for_the_auth_server(guarded, backend, auth):
+    s = guarded()
+    auth.script = ["wait"]
+    c = s.client()
+    c.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    wait_until("the server is asked", lambda: auth.requests)
+    c.close()
+    assert s.lines(1) == ["0 DC downstream_remote_disconnect"]
+    auth.release.set()
+    assert s.ask()[0] == 200
