@@ -77,7 +77,7 @@ static int compile_logs(struct compile *c, const pb_hcm *m, struct http_config *
 
 static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
-    switch (m->route_specifier_case) {
+    switch ((int)m->route_specifier_case) {
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG:
         return compile_table(c, m, h);
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS:

@@ -83,7 +83,7 @@ static int compile_prefix(struct compiling *c, const char *field, enum rule_kind
         return FAIL(c, "prefix_len %u: at most %zu", len, ip_bytes(&p.ip) * 8);
     p.len = (uint8_t)len;
     p.ip = prefix_network(&p);
-    ret->kind = kind;
+    ret->kind = (uint8_t)kind;
     ret->prefix = p;
     pb_path_back(c->path, mark);
     return 0;
@@ -113,7 +113,7 @@ static int compile_ports(struct compiling *c, int64_t low, int64_t high, struct 
 
 static int make_children(struct compiling *c, enum rule_kind kind, size_t n, struct rule *ret)
 {
-    ret->kind = kind;
+    ret->kind = (uint8_t)kind;
     ret->children.n = n;
     ret->children.v = arena_alloc(c->a, n * sizeof(*ret->children.v));
     return ret->children.v ? 0 : -ENOMEM;

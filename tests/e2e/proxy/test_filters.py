@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from backend import Backend
 from conftest import Client, Proxy
+from http2_client import Http2
 from suite import BIN, free_ports, wait_until
 
 TYPES = "type.googleapis.com/envoy.extensions.filters.http."
@@ -121,6 +122,17 @@ def test_where_routes_switch_filters_off_and_on(stage, backend):
     seen = {p: [n for n in ("x-off", "x-second") if n in s.ask(p)[1]] for p in ("/on", "/off", "/weights", "/x", "/optional", "/none")}
     assert seen == {"/on": ["x-off", "x-second"], "/off": [], "/weights": ["x-second"], "/x": ["x-second"], "/optional": ["x-second"], "/none": ["x-second"]}
     assert "404 NR route_not_found" in s.lines(6)
+
+
+def test_answers_come_back_through_the_chain(stage, backend):
+    """The first filter is the last to see an answer, also of those that a later filter makes."""
+    s = stage([http_filter("header_mutation", "HeaderMutation", mutations=mutation("x-a", "first")),
+               http_filter("header_mutation", "HeaderMutation", mutations=mutation("x-a", "second")),
+               http_filter("fault", "HTTPFault", abort={"header_abort": {}, "percentage": {"numerator": 100}})],
+              host={"response_headers_to_add": [{"header": {"key": "x-host", "value": "%RESPONSE_CODE%"}}]})
+    for fields, status in (({}, 200), ({"x_envoy_fault_abort_request": "404"}, 404)):
+        got = s.ask(**fields)
+        assert (got[0], got[1]["x-a"], "x-host" in got[1]) == (status, "first", True)
 
 
 # ---- header_mutation ----
@@ -574,6 +586,21 @@ def test_routes_that_nobody_guards(guarded, backend, auth):
     assert [(r.target, r.body) for r in auth.requests] == [("/next/x", b"")]
 
 
+@pytest.mark.parametrize("deny,status", [(False, 200), (True, 423)])
+def test_an_authorization_that_is_off(guarded, backend, auth, deny, status):
+    s = guarded(filter_enabled={"default_value": {"numerator": 0}}, deny_at_disable={"default_value": deny, "runtime_key": "k"},
+                status_on_error={"code": "Locked"})
+    assert s.ask()[0] == status and auth.requests == []
+
+
+def test_fields_that_are_never_told_and_another_path(guarded, backend, auth):
+    s = guarded(service={"path_prefix": "", "path_override": "/check"}, allowed_headers={"patterns": [{"prefix": "x-"}]},
+                disallowed_headers={"patterns": [{"exact": "X-Secret"}, {"exact": "authorization"}]})
+    assert s.ask(x_secret="1", x_a="2", authorization="3")[0] == 200
+    got = auth.requests[0]
+    assert (got.target, got.get("x-secret"), got.get("x-a"), got.get("authorization")) == ("/check", None, "2", None)
+
+
 def test_a_client_that_does_not_wait_for_the_auth_server(guarded, backend, auth):
     s = guarded()
     auth.script = ["wait"]
@@ -584,3 +611,28 @@ def test_a_client_that_does_not_wait_for_the_auth_server(guarded, backend, auth)
     assert s.lines(1) == ["0 DC downstream_remote_disconnect"]
     auth.release.set()
     assert s.ask()[0] == 200
+
+
+# ---- HTTP/2 ----
+
+def test_filters_over_http2(guarded, backend, auth):
+    s = guarded(with_request_body={"max_request_bytes": 400000})
+    c = Http2(s.port)
+    body = b"z" * 300000
+    sid = c.open("POST", "/p", end=False)
+    c.send(sid, body)
+    c.trailers(sid, ("x-sum", "1"))
+    assert c.wait(sid).status == 200
+    assert [(b.requests[0].body == body, b.requests[0].get("host"), b.requests[0].get("content-length"), b.requests[0].trailers) for b in (auth, backend)] == [
+        (True, "example.test", "300000", [])] * 2
+    assert c.ask("POST", "/p", body=b"z" * 400001).status == 413
+    auth.script = ["wait"]
+    sid = c.open("GET", "/reset")
+    wait_until("the server is asked", lambda: len(auth.requests) == 2)
+    c.h2.reset_stream(sid)
+    c.flush()
+    wait_until("the proxy knows", lambda: any(line.startswith("0 DC ") for line in s.lines(1)))
+    auth.release.set()
+    assert c.ask("GET", "/after").status == 200
+    assert [r.target for r in backend.requests] == ["/p", "/after"]
+    c.sock.close()
