@@ -395,6 +395,22 @@ def test_descriptors(stage, backend):
     assert [s.ask("/x?a=2")[0] for _ in range(3)] == [200, 200, 200]
 
 
+@pytest.mark.parametrize("always,admitted", [(None, 2), (False, 4)])
+def test_the_bucket_of_all_counts_descriptors_too(stage, backend, always, admitted):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(
+        2, **({} if always is None else {"always_consume_default_token_bucket": always}),
+        descriptors=[{"entries": [{"key": "remote_address", "value": "127.0.0.1"}], "token_bucket": {"max_tokens": 100, "fill_interval": "3600s"}}],
+        rate_limits=[{"actions": [{"remote_address": {}}]}]))])
+    assert [s.ask()[0] for _ in range(4)].count(200) == admitted
+
+
+def test_a_descriptor_in_the_shadow_forbids_nothing(stage, backend):
+    s = stage([http_filter("local_ratelimit", "LocalRateLimit", **limit(
+        100, descriptors=[{"entries": [{"key": "generic_key", "value": "g"}], "shadow_mode": True, "token_bucket": {"max_tokens": 1, "fill_interval": "3600s"}}],
+        rate_limits=[{"actions": [{"generic_key": {"descriptor_value": "g"}}]}]))])
+    assert [s.ask()[0] for _ in range(3)] == [200] * 3
+
+
 # ---- rbac ----
 
 RBAC = "envoy.filters.http.rbac"
@@ -511,12 +527,12 @@ def guarded(tmp_path, backend, auth):
 
 
 def test_the_auth_server_is_asked(guarded, backend, auth):
-    s = guarded(allowed_headers={"patterns": [{"prefix": "x-told"}]}, service={"authorization_request": {"headers_to_add": [{"key": "x-ours", "value": "1"}]}})
-    status, _, body = s.ask("/p?q", "POST", "body", authorization="a", cookie="c", x_told_1="t", x_ours="forged")
+    s = guarded(allowed_headers={"patterns": [{"prefix": "x-told"}]}, service={"authorization_request": {"headers_to_add": [{"key": "x-told-ours", "value": "1"}]}})
+    status, _, body = s.ask("/p?q", "POST", "body", authorization="a", cookie="c", x_told_1="t", x_told_ours="forged")
     assert status == 200
     got = auth.requests[0]
     assert (got.method, got.target, got.body, sorted((n.lower(), v) for n, v in got.fields)) == ("POST", "/next/p?q", b"", [
-        ("authorization", "a"), ("content-length", "0"), ("host", "a.test"), ("x-ours", "1"), ("x-told-1", "t")])
+        ("authorization", "a"), ("content-length", "0"), ("host", "a.test"), ("x-told-1", "t"), ("x-told-ours", "1")])
     assert (backend.requests[0].body, backend.requests[0].get("x-step")) == (b"body", None)
     for _ in range(3):
         assert s.ask()[0] == 200
