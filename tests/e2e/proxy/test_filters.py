@@ -260,6 +260,16 @@ def test_routes_have_limits_of_their_own(stage, backend):
     assert [s.ask(p, "POST", "y" * n)[0] for p, n in (("/off", 50), ("/x", 20), ("/x", 21))] == [200, 200, 413]
 
 
+def test_each_filter_has_its_own_limit(stage, backend):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=100), http_filter("buffer", "Buffer", _name="small", max_request_bytes=10)])
+    for text in (f"Transfer-Encoding: chunked\r\n\r\n{n:x}\r\n{'y' * n}\r\n0\r\n\r\n" for n in (10, 11)):
+        c = s.client()
+        status, _, _ = c.ask("POST /x HTTP/1.1\r\nHost: a.test\r\n" + text)
+        c.close()
+        assert status == (200 if "a\r\n" in text else 413)
+    assert len(backend.requests) == 1
+
+
 def test_the_most_specific_place_counts(stage, backend):
     def own(n):
         return {"typed_per_filter_config": {BUFFER: typed("buffer.v3.BufferPerRoute", buffer={"max_request_bytes": n})}}
@@ -613,6 +623,12 @@ def test_routes_that_nobody_guards(guarded, backend, auth):
             AUTHZ: typed("ext_authz.v3.ExtAuthzPerRoute", check_settings={"disable_request_body_buffering": True})}}])
     assert [s.ask(p, "POST", "body")[0] for p in ("/open", "/x")] == [200, 200]
     assert [(r.target, r.body) for r in auth.requests] == [("/next/x", b"")]
+
+
+def test_an_answer_of_the_auth_server_that_is_too_long(guarded, backend, auth):
+    s = guarded(service={"path_prefix": "", "path_override": "/size/2000000"})
+    assert s.ask()[0] == 403
+    assert s.lines(1) == ["403 UAEX ext_authz_error"] and backend.requests == []
 
 
 @pytest.mark.parametrize("deny,status", [(False, 200), (True, 423)])
