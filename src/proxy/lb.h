@@ -3,6 +3,8 @@
  * change of endpoints or of their health: a plan, immutable and shared by reference. A worker then
  * chooses by it in constant time (a ring of hashes: in the logarithm of its size). */
 
+#include <envoy/config/cluster/v3/cluster.pb-c.h>
+
 #include "proxy/endpoint_set.h"
 #include "proxy/lb_priority.h"
 #include "proxy/lb_ring.h"
@@ -22,6 +24,11 @@ struct lb_config {
     uint64_t ring_min;
     uint64_t ring_max;
 };
+
+/* What the cluster says of it goes to *lb, which has the defaults. -EINVAL with the path of what is
+ * wrong. */
+int lb_config_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
+                      struct lb_config *lb, struct err *reterr) NODISCARD;
 
 /* Entries of the set, in the order in which they are taken: by weight, as often as it says. */
 struct lb_list {
