@@ -26,8 +26,10 @@ struct cluster *cluster_new(struct str name)
     c->refs = 1;
     c->id = atomic_fetch_add(&next_id, 1);
     c->name = str_dup(name);
+    c->ready = true;
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
-    c->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    c->http.conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
+    c->http.version = 1;
     c->lb = (struct lb_config){.panic_percent = PANIC_PERCENT,
                                .choices = CHOICES,
                                .ring_min = LB_RING_MIN,

@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
+#include "proxy/protocol_config.h"
 
 struct dns;
 struct dns_config;
@@ -33,8 +34,8 @@ struct cluster {
     char *eds_name; /* what to ask for; its name if the configuration says no other */
     uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;
-    uint64_t idle_timeout_ms;
-    struct tls_context *tls; /* of connections to its endpoints; borrowed; NULL: plain */
+    struct http_protocol http; /* to its endpoints */
+    struct tls_context *tls;   /* of connections to its endpoints; borrowed; NULL: plain */
     struct lb_config lb;
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */

@@ -110,10 +110,20 @@ static int compile_health(struct compile *c, const pb_cluster *m)
 
 /* ---- the whole ---- */
 
+static int compile_names(struct compile *c, const pb_cluster *m)
+{
+    int r = dns_compile(m, c->path, &c->cluster->dns, c->err);
+    if (r < 0)
+        return r;
+    VEC_FOREACH (e, &c->cluster->dns->names->entries)
+        c->cluster->ready = c->cluster->ready && e->endpoint;
+    return 0;
+}
+
 static int compile_endpoints(struct compile *c, const pb_cluster *m)
 {
     if (c->cluster->type == CLUSTER_DNS)
-        return dns_compile(m, c->path, &c->cluster->dns, c->err);
+        return compile_names(c, m);
     size_t mark = pb_path_field(c->path, "load_assignment");
     if (m->load_assignment) {
         int r = cluster_set_endpoints(c->cluster, m->load_assignment, c->path, c->err);
@@ -131,6 +141,8 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
     int r = compile_type(&c, m);
+    if (r == 0)
+        r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);
     if (r == 0)
         r = lb_config_compile(m, path, &c.cluster->lb, reterr);
     if (r == 0)

@@ -10,7 +10,6 @@ void cluster_start(struct cluster *c, struct loop *l)
 {
     ASSERT(!c->main_loop);
     c->main_loop = l;
-    c->ready = true;
     if (c->outlier)
         c->outlier_run = outlier_new(l, c);
     if (c->health) {

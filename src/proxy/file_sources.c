@@ -17,6 +17,7 @@ struct file_source {
     char *path;
     uint64_t hash; /* of the resources that it held last */
     bool came;
+    bool changed; /* since it was read */
 };
 
 struct file_sources {
@@ -85,6 +86,9 @@ static void on_read(void *user)
         AUTO(arena) struct arena *a = arena_new(XDS_RESPONSE_BYTES_MAX);
         Envoy__Service__Discovery__V3__DiscoveryResponse *m;
         struct err err = {0};
+        if (!s->files.v[i].changed)
+            continue;
+        s->files.v[i].changed = false;
         if (xds_file_read_response(s->files.v[i].path, a, &m, &err) < 0)
             log_error("cannot read resources", kv_s("error", err_text(&err)));
         else
@@ -92,14 +96,33 @@ static void on_read(void *user)
     }
 }
 
+/* Its own name, or the link by which kubelet exchanges all files of a volume at once. */
+static void note_change(struct file_sources *s, const struct inotify_event *e)
+{
+    bool all = e->mask & IN_Q_OVERFLOW || (e->len && strcmp(e->name, "..data") == 0);
+    VEC_FOREACH (f, &s->files) {
+        const char *slash = strrchr(f->path, '/');
+        const char *name = slash ? slash + 1 : f->path;
+        if (all || (e->len && strcmp(e->name, name) == 0))
+            f->changed = true;
+    }
+}
+
+/* Only what has changed is read again, so that files come into force in the order in which they
+ * were put there. */
 static void on_change(struct loop_io *io, uint32_t events, void *user)
 {
     struct file_sources *s = user;
-    char events_read[4096];
+    _Alignas(struct inotify_event) char got[4096];
+    ssize_t n;
     (void)io;
     (void)events;
-    while (read(s->fd, events_read, sizeof(events_read)) > 0)
-        ;
+    while ((n = read(s->fd, got, sizeof(got))) > 0)
+        for (char *at = got; at < got + n;) {
+            const struct inotify_event *e = (const void *)at;
+            note_change(s, e);
+            at += sizeof(*e) + e->len;
+        }
     loop_defer_soon(s->loop, &s->read);
 }
 
@@ -113,7 +136,7 @@ void file_sources_add(struct file_sources *s, const char *path)
         log_error("cannot watch a file of resources", kv_s("file", path),
                   kv_s("error", strerror(errno)));
     free(copy);
-    vec_push(&s->files, (struct file_source){.path = xstrdup(path)});
+    vec_push(&s->files, (struct file_source){.path = xstrdup(path), .changed = true});
     loop_defer_soon(s->loop, &s->read);
 }
 

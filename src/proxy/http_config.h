@@ -14,7 +14,8 @@ struct http_config {
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
     VEC(struct access_log *) logs;
-    bool websocket; /* upgrades to it go through */
+    bool websocket;  /* upgrades to it go through */
+    uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "proxy/ads.h"
 #include "proxy/file_sources.h"
 #include "proxy/store.h"
 #include "proxy/worker.h"
@@ -16,6 +17,7 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
+    struct ads *ads;             /* NULL: no control plane */
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     unsigned n;
@@ -62,9 +64,12 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
                     bool wanted, void *user)
 {
     struct proxy *p = user;
-    (void)type;
-    (void)name;
-    if (from->path && wanted)
+    if (!from->path && p->ads)
+        ads_want(p->ads, type, name, wanted);
+    else if (!from->path && wanted)
+        log_warn("a resource of ads is wanted, but there is no dynamic_resources.ads_config",
+                 kv_str("name", name));
+    else if (wanted && from->path)
         file_sources_add(p->files, from->path);
 }
 
@@ -80,6 +85,8 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         p->store = store_new(p->loop, &ops, p);
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
+    if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
+        r = ads_new(p->loop, p->store, b, &p->ads, reterr);
     if (r == 0)
         r = store_load(p->store, b, reterr);
     if (r < 0) {
@@ -100,6 +107,7 @@ void proxy_free(struct proxy *p)
     p->running = false;
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
+    ads_free(TAKE(p->ads));
     file_sources_free(p->files);
     proxy_config_unref(p->config);
     store_free(p->store);
@@ -153,7 +161,9 @@ int proxy_run(struct proxy *p, struct err *reterr)
         log_info("listening", kv_s("address", ip_format(&(*l)->ip, text)), kv_i("port", (*l)->port),
                  kv_i("workers", p->n));
     }
+    store_start(p->store);
     loop_run(p->loop);
+    store_stop(p->store);
     for (unsigned i = 0; i < p->n; i++)
         worker_join(p->workers[i]);
     return 0;

@@ -63,6 +63,12 @@ static void drop_try(struct request *r)
         http_stream_abort(TAKE(r->up));
 }
 
+static void give_up(struct request *r, enum reason why)
+{
+    upstream_failed(&r->wait, why);
+    request_fail(r, why);
+}
+
 static void try_failed(struct request *r, enum reason why);
 static void try_again(struct request *r);
 
@@ -83,16 +89,12 @@ static void on_timer(void *user)
     drop_try(r);
     if (late && r->retry)
         r->retry->at_ms = 0;
-    if (late) {
-        upstream_failed(&r->wait, REASON_RESPONSE_TIMEOUT);
-        request_fail(r, REASON_RESPONSE_TIMEOUT);
-    } else if (try_late) {
+    if (try_late && !late)
         try_failed(r, REASON_PER_TRY_TIMEOUT);
-    } else {
-        upstream_ended(&r->wait);
-        request_fail(r,
-                     http_stream_is_received(r->down) ? REASON_STREAM_IDLE : REASON_REQUEST_IDLE);
-    }
+    else
+        give_up(r, late                               ? REASON_RESPONSE_TIMEOUT
+                   : http_stream_is_received(r->down) ? REASON_STREAM_IDLE
+                                                      : REASON_REQUEST_IDLE);
 }
 
 /* ---- once more ---- */
@@ -226,8 +228,7 @@ static void on_up_over(struct http_stream *s, enum http_end end, int code, const
     } else if (end == HTTP_END_DONE) {
         upstream_ended(&r->wait);
     } else if (r->answering) {
-        upstream_failed(&r->wait, REASON_UPSTREAM_CUT);
-        request_fail(r, REASON_UPSTREAM_CUT);
+        give_up(r, REASON_UPSTREAM_CUT);
     } else {
         try_failed(r, reasons[end]);
     }

@@ -71,10 +71,26 @@ struct proxy_config *store_config(struct store *s)
     return make_config(s);
 }
 
+struct cluster *store_find_cluster(const struct store *s, const char *name)
+{
+    const struct store_cluster *sc = map_find_cstr(&s->clusters, name);
+    return sc ? sc->live : NULL;
+}
+
 bool store_is_ready(const struct store *s)
 {
     return (!s->has_cds || s->clusters_came) && (!s->has_lds || s->listeners_came) &&
            store_listeners_are_warm(s);
+}
+
+void store_start(struct store *s)
+{
+    store_clusters_run(s, true);
+}
+
+void store_stop(struct store *s)
+{
+    store_clusters_run(s, false);
 }
 
 /* ---- updates ---- */

@@ -36,10 +36,15 @@ void store_free(struct store *s); /* NULL is allowed */
  * path of what is wrong, from the bootstrap on. */
 int store_load(struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
                struct err *reterr) NODISCARD;
+/* What runs for clusters beside requests, such as checks of health, while the loop runs. */
+void store_start(struct store *s);
+void store_stop(struct store *s);
 /* What a source has sent. Each resource is taken or refused by itself (item->refused); why, goes to
  * `refused`. */
 void store_update(struct store *s, const struct xds_update *u, struct buf *refused);
-/* A reference to what is in force now. */
+/* What is ready comes into force: a reference to that. */
 struct proxy_config *store_config(struct store *s);
+/* A cluster that is in force; NULL: none of that name. Borrowed. */
+struct cluster *store_find_cluster(const struct store *s, const char *name);
 /* Everything that was asked for at the start is there, or was waited for in vain. */
 bool store_is_ready(const struct store *s);

@@ -55,6 +55,7 @@ struct store {
     bool has_cds, has_lds;
     bool clusters_came, listeners_wanted, listeners_came;
     bool changed; /* since the last snapshot */
+    bool running;
 };
 
 /* What one resource of an update is made of. */
@@ -79,6 +80,7 @@ int store_assignment_add(struct store *s, const struct store_item *i) NODISCARD;
 /* Those that leave and that nothing names any more go. */
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
 bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
+void store_clusters_run(struct store *s, bool run);
 void store_clusters_done(struct store *s);
 
 /* store_listeners.c */

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "net/http1_conn.h"
+#include "net/http2_conn.h"
 #include "proxy/outlier.h"
 
 enum conn_state {
@@ -36,6 +37,9 @@ struct upstream {
     bool retired;
 };
 
+/* What is expected of a new connection until the peer has said how many. */
+enum { HTTP2_STREAMS = 100 };
+
 struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
@@ -55,8 +59,9 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->endpoint = endpoint_ref(e);
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
-    u->streams_each = 1;
-    u->config.idle_timeout_ms = c->idle_timeout_ms;
+    u->streams_each = c->http.version == 2 ? HTTP2_STREAMS : 1;
+    u->config = c->http.conn;
+    u->config.http2 = &c->http.http2;
     for (size_t i = 0; i < _CONN_STATES; i++)
         list_init(&u->conns[i]);
     list_init(&u->waiting);
@@ -318,9 +323,10 @@ static void connect_one(struct upstream *u, unsigned priority)
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
     atomic_store_explicit(&u->cluster->has_traffic, true, memory_order_relaxed);
-    c->hc = http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
-                                               u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
-                                  &u->config, &ops, c);
+    struct conn *conn = conn_connect(u->loop, &u->endpoint->address, u->endpoint->address_bytes, &o,
+                                     &conn_no_ops, NULL);
+    c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
+                                          : http1_conn_new_client(conn, &u->config, &ops, c);
 }
 
 /* Takes the places of a connection. */

@@ -1,0 +1,272 @@
+/* The stream to a control plane: it is opened again with a growing, jittered pause whenever it
+ * ends; what is in force stays in force meanwhile. */
+#include "proxy/ads.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "net/grpc_client.h"
+#include "proxy/lb.h"
+#include "xds/xds_client.h"
+
+enum {
+    PAUSE_MS = 500,
+    PAUSE_MAX_MS = 30 * 1000,
+    METADATA_MAX = 16,
+};
+
+struct ads {
+    struct loop *loop;
+    struct store *store;
+    struct xds_client *client;
+    struct grpc_channel *channel;
+    struct grpc_call *call;
+    struct loop_timer *timer; /* of the next try */
+    struct loop_call flush;
+    uint64_t pause_ms;
+    struct arena *arena; /* node and metadata */
+    Envoy__Config__Core__V3__Node *node;
+    char *cluster;
+    char *authority;
+    struct grpc_metadata metadata[METADATA_MAX];
+    size_t n_metadata;
+};
+
+/* ---- the stream ---- */
+
+static void pause_and_connect(struct ads *a)
+{
+    uint64_t pause = a->pause_ms / 2 + rand_u64() % (a->pause_ms / 2 + 1);
+    loop_timer_start(a->timer, pause);
+    a->pause_ms = MIN(a->pause_ms * 2, (uint64_t)PAUSE_MAX_MS);
+}
+
+static void on_message(struct grpc_call *call, struct str message, void *user)
+{
+    struct ads *a = user;
+    struct err err = {0};
+    (void)call;
+    a->pause_ms = PAUSE_MS;
+    if (xds_client_receive(a->client, message, &err) < 0) {
+        log_error("a response of the control plane cannot be read", kv_s("error", err_text(&err)));
+        xds_client_close(a->client);
+        grpc_call_cancel(TAKE(a->call));
+        grpc_channel_free(TAKE(a->channel));
+        pause_and_connect(a);
+    }
+}
+
+static void on_over(struct grpc_call *call, int code, const char *text, void *user)
+{
+    struct ads *a = user;
+    (void)call;
+    a->call = NULL;
+    xds_client_close(a->client);
+    log_warn("the stream to the control plane has ended", kv_i("grpc_code", code),
+             kv_s("error", text));
+    if (!a->channel)
+        return;
+    grpc_channel_free(TAKE(a->channel));
+    pause_and_connect(a);
+}
+
+static void on_open(struct grpc_channel *c, void *user)
+{
+    static const struct grpc_call_ops ops = {.on_message = on_message, .on_over = on_over};
+    struct ads *a = user;
+    a->call = grpc_call_new(c, xds_client_method(a->client), a->metadata, a->n_metadata, &ops, a);
+    if (!a->call) {
+        grpc_channel_free(TAKE(a->channel));
+        pause_and_connect(a);
+        return;
+    }
+    log_info("connected to the control plane", kv_s("cluster", a->cluster));
+    xds_client_open(a->client);
+}
+
+static void on_close(struct grpc_channel *c, int code, const char *text, void *user)
+{
+    struct ads *a = user;
+    (void)c;
+    (void)code;
+    a->channel = NULL;
+    log_warn("no connection to the control plane", kv_s("cluster", a->cluster),
+             kv_s("error", text));
+    pause_and_connect(a);
+}
+
+/* Any endpoint of the cluster that may be used. False: there is none. */
+static bool choose_endpoint(struct cluster *c, struct grpc_channel_config *ret)
+{
+    struct lb_plan *plan = cluster_plan(c);
+    VEC(uint32_t) cursors = {0};
+    for (uint32_t i = lb_plan_cursors(plan); i > 0; i--)
+        vec_push(&cursors, (uint32_t)(rand_u64() >> 33));
+    uint32_t at = lb_choose(plan, cursors.v, &(struct lb_request){.random = rand_u64()});
+    if (at != LB_NONE) {
+        const struct endpoint *e = plan->set->entries.v[at].endpoint;
+        ret->to = e->address;
+        ret->to_bytes = e->address_bytes;
+    }
+    vec_done(&cursors);
+    lb_plan_unref(plan);
+    return at != LB_NONE;
+}
+
+static void on_connect(void *user)
+{
+    static const struct grpc_channel_ops ops = {.on_open = on_open, .on_close = on_close};
+    struct ads *a = user;
+    struct cluster *c = store_find_cluster(a->store, a->cluster);
+    struct grpc_channel_config to = {.authority = a->authority};
+    if (c && choose_endpoint(c, &to)) {
+        to.tls = c->tls;
+        to.connect_timeout_ms = c->connect_timeout_ms;
+        a->channel = grpc_channel_new(a->loop, &to, &ops, a);
+    } else {
+        log_warn("the control plane's cluster has no endpoint", kv_s("cluster", a->cluster));
+        pause_and_connect(a);
+    }
+}
+
+/* ---- resources ---- */
+
+static void on_send(struct str message, void *user)
+{
+    struct ads *a = user;
+    if (a->call)
+        grpc_call_send(a->call, message);
+}
+
+static void on_update(const struct xds_update *u, struct buf *refused, void *user)
+{
+    struct ads *a = user;
+    store_update(a->store, u, refused);
+    if (refused->n)
+        log_warn("resources are refused", kv_s("type", xds_resource_type(u->type)->word),
+                 kv_str("error", buf_str(refused)));
+}
+
+static void on_flush(void *user)
+{
+    struct ads *a = user;
+    xds_client_flush(a->client);
+}
+
+void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted)
+{
+    if (!name.n)
+        xds_client_subscribe_all(a->client, type);
+    else if (wanted)
+        xds_client_subscribe(a->client, type, name);
+    else
+        xds_client_unsubscribe(a->client, type, name);
+    loop_defer_soon(a->loop, &a->flush);
+}
+
+/* ---- configuration ---- */
+
+typedef Envoy__Config__Core__V3__ApiConfigSource pb_source;
+
+static int read_service(struct ads *a, const pb_source *m, struct pb_path *path, struct err *reterr)
+{
+    if (m->n_grpc_services != 1 ||
+        m->grpc_services[0]->target_specifier_case !=
+            ENVOY__CONFIG__CORE__V3__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC)
+        return pb_path_fail(path, reterr, -EINVAL, "needs one of grpc_services, with envoy_grpc");
+    const Envoy__Config__Core__V3__GrpcService *s = m->grpc_services[0];
+    a->cluster = xstrdup(s->envoy_grpc->cluster_name);
+    a->authority = xstrdup(*s->envoy_grpc->authority ? s->envoy_grpc->authority : a->cluster);
+    if (s->n_initial_metadata > METADATA_MAX)
+        return pb_path_fail(path, reterr, -EINVAL, "more than %d of initial_metadata",
+                            METADATA_MAX);
+    for (size_t i = 0; i < s->n_initial_metadata; i++) {
+        struct grpc_metadata *to = &a->metadata[a->n_metadata++];
+        to->name = arena_str(a->arena, str_from(s->initial_metadata[i]->key));
+        to->value = arena_str(a->arena, str_from(s->initial_metadata[i]->value));
+    }
+    return 0;
+}
+
+/* A copy of the bootstrap's node, with what this program says of itself. */
+static int read_node(struct ads *a, const Envoy__Config__Core__V3__Node *m, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    static const Envoy__Config__Core__V3__Node none = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    ProtobufCMessage *copy;
+    int r = pb_pack(m ? &m->base : &none.base, &b);
+    if (r == 0)
+        r = pb_unpack(&envoy__config__core__v3__node__descriptor, buf_str(&b), a->arena, &copy,
+                      reterr);
+    if (r < 0)
+        return r;
+    a->node = (Envoy__Config__Core__V3__Node *)copy;
+    a->node->user_agent_name = (char *)(uintptr_t) "fairlead";
+    a->node->user_agent_version_type_case =
+        ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION;
+    a->node->user_agent_version = (char *)(uintptr_t)FAIRLEAD_VERSION;
+    return 0;
+}
+
+static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+                       bool *ret_delta, struct err *reterr)
+{
+    struct pb_path path = {.n = 0};
+    const pb_source *m = b->dynamic_resources->ads_config;
+    pb_path_field(&path, "dynamic_resources");
+    pb_path_field(&path, "ads_config");
+    switch (m->api_type) {
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__GRPC:
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_GRPC:
+        *ret_delta = false;
+        break;
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__DELTA_GRPC:
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_DELTA_GRPC:
+        *ret_delta = true;
+        break;
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE:
+    case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__REST:
+    default:
+        return pb_path_fail(&path, reterr, -EINVAL, "api_type: only GRPC and DELTA_GRPC");
+    }
+    int r = read_service(a, m, &path, reterr);
+    return r < 0 ? r : read_node(a, b->node, reterr);
+}
+
+int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+            struct ads **ret, struct err *reterr)
+{
+    static const struct xds_client_ops ops = {.send = on_send, .on_update = on_update};
+    struct ads *a = NEW(struct ads);
+    bool delta;
+    a->loop = l;
+    a->store = s;
+    a->arena = arena_new(0);
+    a->pause_ms = PAUSE_MS;
+    a->timer = loop_timer_new(l, on_connect, a);
+    loop_call_init(&a->flush, on_flush, a);
+    int r = read_config(a, b, &delta, reterr);
+    if (r < 0) {
+        ads_free(a);
+        return r;
+    }
+    a->client = xds_client_new(delta, a->node, &ops, a);
+    loop_timer_start(a->timer, 0);
+    *ret = a;
+    return 0;
+}
+
+void ads_free(struct ads *a)
+{
+    if (!a)
+        return;
+    loop_call_cancel(&a->flush);
+    loop_timer_free(a->timer);
+    grpc_channel_free(a->channel);
+    xds_client_free(a->client);
+    arena_free(a->arena);
+    free(a->cluster);
+    free(a->authority);
+    free(a);
+}

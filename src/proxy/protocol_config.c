@@ -1,0 +1,110 @@
+/* HTTP's options: from messages to limits of connections. */
+#include "proxy/protocol_config.h"
+
+#include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
+#include <errno.h>
+
+#include "base/mem.h"
+#include "codec/http_head.h"
+#include "codec/pb_msg.h"
+
+typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions pb_options;
+typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
+
+static const char options_name[] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions *m,
+                              struct pb_path *path, struct http_protocol *p, struct err *reterr)
+{
+    if (!m)
+        return 0;
+    if (m->idle_timeout)
+        p->conn.idle_timeout_ms =
+            (uint64_t)m->idle_timeout->seconds * 1000 + (uint64_t)m->idle_timeout->nanos / 1000000;
+    if (m->max_headers_count) {
+        if (!m->max_headers_count->value || m->max_headers_count->value > HTTP_FIELDS_MAX)
+            return pb_path_fail(path, reterr, -EINVAL, "max_headers_count: 1 to %d",
+                                HTTP_FIELDS_MAX);
+        p->conn.fields_max = p->http2.fields_max = m->max_headers_count->value;
+    }
+    if (m->max_response_headers_kb) {
+        if (!m->max_response_headers_kb->value || m->max_response_headers_kb->value > 8192)
+            return pb_path_fail(path, reterr, -EINVAL, "max_response_headers_kb: 1 to 8192");
+        p->conn.head_bytes_max = (size_t)m->max_response_headers_kb->value * 1024;
+        p->http2.head_bytes_max = m->max_response_headers_kb->value * 1024;
+    }
+    if (m->max_requests_per_connection)
+        p->conn.requests_max = m->max_requests_per_connection->value;
+    return 0;
+}
+
+void http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOptions *m,
+                              struct http_protocol *p)
+{
+    if (!m)
+        return;
+    const struct {
+        const Google__Protobuf__UInt32Value *from;
+        uint32_t *to;
+    } values[] = {
+        {m->max_concurrent_streams, &p->http2.streams_max},
+        {m->initial_stream_window_size, &p->http2.stream_window},
+        {m->initial_connection_window_size, &p->http2.connection_window},
+        {m->max_outbound_control_frames, &p->http2.frames_queued_max},
+        {m->max_consecutive_inbound_frames_with_empty_payload, &p->http2.empty_data_max},
+        {m->max_inbound_priority_frames_per_stream, &p->http2.priorities_max},
+        {m->max_inbound_window_update_frames_per_data_frame_sent, &p->http2.window_updates_max},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(values); i++)
+        if (values[i].from)
+            *values[i].to = values[i].from->value;
+}
+
+static int read_options(const pb_options *m, struct pb_path *path, struct http_protocol *p,
+                        struct err *reterr)
+{
+    size_t mark = pb_path_field(path, "common_http_protocol_options");
+    int r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
+    if (r < 0)
+        return r;
+    pb_path_back(path, mark);
+    switch (m->upstream_protocol_options_case) {
+    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG:
+        if (m->explicit_http_config->http2_protocol_options)
+            p->version = 2;
+        http_protocol_read_http2(m->explicit_http_config->http2_protocol_options, p);
+        return 0;
+    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS__NOT_SET:
+        return 0;
+    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
+    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG:
+    default:
+        return pb_path_fail(path, reterr, -EINVAL, "only explicit_http_config is implemented yet");
+    }
+}
+
+int http_protocol_read_cluster(const pb_cluster *m, struct pb_path *path, struct http_protocol *p,
+                               struct err *reterr)
+{
+    p->version = m->http2_protocol_options ? 2 : 1;
+    http_protocol_read_http2(m->http2_protocol_options, p);
+    size_t mark = pb_path_field(path, "common_http_protocol_options");
+    int r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
+    pb_path_back(path, mark);
+    for (size_t i = 0; i < m->n_typed_extension_protocol_options && r == 0; i++) {
+        AUTO(arena) struct arena *a = arena_new(0);
+        const Google__Protobuf__Any *any = m->typed_extension_protocol_options[i]->value;
+        ProtobufCMessage *options;
+        pb_path_field(path, "typed_extension_protocol_options");
+        pb_path_key(path, str_from(m->typed_extension_protocol_options[i]->key));
+        if (!any || !str_is(pb_type_name(str_from(any->type_url)), options_name))
+            return pb_path_fail(path, reterr, -EINVAL, "only %s is implemented", options_name);
+        r = pb_unpack(&envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor,
+                      str_of(any->value.data, any->value.len), a, &options, reterr);
+        if (r == 0)
+            r = read_options((const pb_options *)(const void *)options, path, p, reterr);
+        if (r == 0)
+            pb_path_back(path, mark);
+    }
+    return r;
+}

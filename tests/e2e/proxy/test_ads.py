@@ -1,0 +1,214 @@
+"""The aggregated discovery stream: what is asked for and in which order, ACK and NACK, what stays when the control plane goes."""
+import json
+import threading
+
+import pytest
+from backend import Backend
+from conftest import Client, Proxy
+from control_plane import ControlPlane
+from suite import free_ports, wait_until
+from test_dynamic import GET, HCM, ROUTER, answers, assignment, static_cluster, status, table
+
+ADS = {"ads": {}, "resource_api_version": "V3"}
+
+
+class Stage:
+    def __init__(self, tmp_path, delta, **more):
+        self.port, self.control, self.tmp_path, self.proxy = free_ports(1)[0], ControlPlane(), tmp_path, None
+        xds = static_cluster("xds", self.control.port)
+        del xds["@type"]
+        xds["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}
+        self.bootstrap = {
+            "node": {"id": "n1", "cluster": "test"},
+            "dynamic_resources": {"ads_config": {"api_type": "DELTA_GRPC" if delta else "GRPC", "transport_api_version": "V3",
+                                                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]},
+                                  "cds_config": ADS, "lds_config": ADS},
+            "static_resources": {"clusters": [xds]}} | more
+
+    def start(self):
+        path = self.tmp_path / "bootstrap.json"
+        path.write_text(json.dumps(self.bootstrap))
+        listens, Proxy.listens = Proxy.listens, lambda self: True  # there is no listener before the control plane says so
+        try:
+            self.proxy = Proxy(self.tmp_path, "-c", path, "--drain", "2s", "--concurrency", 2, port=self.port)
+        finally:
+            Proxy.listens = listens
+        wait_until("it asks for clusters", lambda: self.control.of("cds"))
+
+    def eds_cluster(self, name, wait="15s"):
+        return {"name": name, "type": "EDS", "eds_cluster_config": {"eds_config": ADS | {"initial_fetch_timeout": wait}}}
+
+    def listener(self, port=None, name="l"):
+        hcm = {"@type": HCM, "stat_prefix": "x", "http_filters": [ROUTER], "rds": {"route_config_name": "routes", "config_source": ADS}}
+        return {"name": name, "address": {"socket_address": {"address": "127.0.0.1", "port_value": port or self.port}},
+                "filter_chains": [{"filters": [{"name": "hcm", "typed_config": hcm}]}]}
+
+    def acked(self, kind, nonce):
+        wait_until(f"{kind} is answered", lambda: [r for r in self.control.answers(kind) if r["response_nonce"] == nonce])
+        return next(r for r in self.control.answers(kind) if r["response_nonce"] == nonce)
+
+    def say(self, kind, resources, **more):
+        return self.acked(kind, self.control.send(kind, resources, **more))
+
+    def serve(self, backend):
+        """One of each."""
+        assert "error_detail" not in self.say("cds", {"a": self.eds_cluster("a")})
+        wait_until("it asks for endpoints", lambda: self.control.of("eds"))
+        assert "error_detail" not in self.say("eds", {"a": assignment("a", backend.port)})
+        wait_until("it asks for listeners", lambda: self.control.of("lds"))
+        assert "error_detail" not in self.say("lds", {"l": self.listener()})
+        wait_until("it asks for routes", lambda: self.control.of("rds"))
+        assert "error_detail" not in self.say("rds", {"routes": table("routes", ("/", "a"))})
+        wait_until("it serves", lambda: answers(self.port))
+
+    def stop(self):
+        if self.proxy:
+            self.proxy.stop()
+        self.control.close()
+
+
+@pytest.fixture(params=["sotw", "delta"])
+def stage(request, tmp_path):
+    s = Stage(tmp_path, request.param == "delta")
+    yield s
+    s.stop()
+
+
+@pytest.fixture
+def other():
+    b = Backend()
+    yield b
+    b.close()
+
+
+def test_the_order_of_things(stage, backend):
+    stage.start()
+    first = stage.control.requests[0]
+    assert first["type"] == "cds" and first["node"]["id"] == "n1" and first["node"]["user_agent_name"] == "fairlead"
+    assert stage.control.fields[":authority"] == "xds"
+    stage.serve(backend)
+    kinds = [r["type"] for r in stage.control.requests if not r.get("response_nonce")]
+    assert kinds == ["cds", "eds", "lds", "rds"], "each once, listeners behind warm clusters"
+    assert [r for r in stage.control.requests[1:] if "node" in r] == []
+    names = "resource_names_subscribe" if stage.control.delta else "resource_names"
+    assert stage.control.of("eds")[0][names] == ["a"] and stage.control.of("rds")[0][names] == ["routes"]
+    all_eds = stage.control.of("eds")[0]
+    assert stage.control.requests.index(all_eds) < stage.control.requests.index(stage.control.answers("cds")[0]), "endpoints before the ACK"
+
+
+def test_what_is_wrong_is_refused_and_the_rest_taken(stage, backend, other):
+    stage.start()
+    stage.serve(backend)
+    bad = {"name": "bad", "type": "EDS"}
+    answer = stage.say("cds", {"a": stage.eds_cluster("a"), "bad": bad, "b": static_cluster("b", other.port)}, version="2")
+    assert answer["error_detail"]["code"] == 13
+    assert answer["error_detail"]["message"].startswith("Error adding/updating cluster(s) bad: ")
+    assert stage.control.delta or answer["version_info"] == "1"
+    answer = stage.say("rds", {"routes": table("routes", ("/", "b"))}, version="2")
+    assert "error_detail" not in answer
+    wait_until("the neighbour of the bad one serves", lambda: status(stage.port) == 200 and other.requests)
+    broken = table("routes", ("/", "a"))
+    broken["virtual_hosts"][0]["domains"] = ["a", "a"]
+    answer = stage.say("rds", {"routes": broken}, version="3")
+    assert "domain" in answer["error_detail"]["message"]
+    assert status(stage.port) == 200
+
+
+def test_a_field_that_is_not_implemented_is_refused_by_its_path(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    answer = stage.say("cds", {"a": stage.eds_cluster("a") | {"lb_policy": "CLUSTER_PROVIDED"}}, version="2")
+    assert "lb_policy" in answer["error_detail"]["message"]
+
+
+def test_the_control_plane_goes_and_comes_back(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    stage.control.cut()
+    assert status(stage.port) == 200, "what is in force stays"
+    wait_until("it comes back", lambda: stage.control.streams == 2)
+    wait_until("it says what it has", lambda: len([r for r in stage.control.requests if r["stream"] == 2]) == 4)
+    again = [r for r in stage.control.requests if r["stream"] == 2]
+    assert [r["type"] for r in again] == ["cds", "eds", "lds", "rds"] and "node" in again[0]
+    if stage.control.delta:
+        assert [r["initial_resource_versions"] for r in again] == [{"a": "1"}, {"a": "1"}, {"l": "1"}, {"routes": "1"}]
+        assert again[1]["resource_names_subscribe"] == ["a"]
+    else:
+        assert [r.get("version_info") for r in again] == ["1"] * 4
+    assert not [r for r in again if r.get("response_nonce")]
+    assert status(stage.port) == 200
+
+
+def test_endpoints_change_under_traffic(stage, backend, other):
+    stage.start()
+    stage.serve(backend)
+    stop, bad = threading.Event(), []
+
+    def load():
+        c = Client(stage.port)
+        while not stop.is_set():
+            got = c.ask(GET.format("/load"))
+            if not got or got[0] != 200:
+                bad.append(got)
+                return
+        c.close()
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for turn in range(30):
+        to = (backend, other)[turn % 2]
+        seen = len(to.requests)
+        stage.say("eds", {"a": assignment("a", to.port)}, version=str(turn + 2))
+        wait_until("the other endpoint is asked", lambda: len(to.requests) > seen + 3)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not bad, bad
+
+
+def test_clusters_and_listeners_are_removed(stage, backend, other):
+    stage.start()
+    stage.serve(backend)
+    second = free_ports(1)[0]
+    both = {"l": stage.listener(), "m": stage.listener(second, "m")}
+    stage.say("lds", both if not stage.control.delta else {"m": both["m"]}, version="2")
+    wait_until("the second listens", lambda: answers(second))
+    stage.say("lds", {"m": both["m"]} if not stage.control.delta else {}, version="3", removed=["l"])
+    wait_until("the first is closed", lambda: not answers(stage.port))
+    stage.say("rds", {"routes": table("routes", ("/", "b"))}, version="2")
+    stage.say("cds", {"b": static_cluster("b", other.port)}, version="2", removed=["a"])
+    wait_until("the new cluster serves", lambda: status(second) == 200 and other.requests)
+    wait_until("endpoints of the old one are given up", lambda: gave_up(stage.control))
+
+
+def gave_up(control):
+    last = control.of("eds")[-1]
+    return last.get("resource_names_unsubscribe") == ["a"] if control.delta else not last.get("resource_names")
+
+
+def test_a_large_configuration(stage, backend):
+    """Past a window of HTTP/2."""
+    stage.start()
+    many = {f"c{i}": static_cluster(f"c{i}", backend.port) for i in range(3000)}
+    stage.say("cds", many)
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": stage.listener()})
+    stage.say("rds", {"routes": table("routes", *((f"/{i}/", f"c{i}") for i in range(3000)))})
+    wait_until("it serves", lambda: answers_at(stage.port, "/2999/"))
+
+
+def answers_at(port, path):
+    try:
+        return status(port, path) == 200
+    except OSError:
+        return False
+
+
+def test_nothing_but_garbage(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    stage.control.send_message(b"\xff\xff\xff")
+    wait_until("it begins anew", lambda: stage.control.streams == 2)
+    assert status(stage.port) == 200
