@@ -23,6 +23,10 @@ struct lb_config {
     uint32_t choices; /* of LEAST_REQUEST */
     uint64_t ring_min;
     uint64_t ring_max;
+    /* Warming up: an endpoint gets its weight little by little; 0: at once. */
+    uint64_t warm_ms;
+    double warm_aggression;
+    double warm_min_percent;
 };
 
 /* What the cluster says of it goes to *lb, which has the defaults. -EINVAL with the path of what is
@@ -55,6 +59,7 @@ struct lb_plan {
     uint8_t group_of[LB_SLOTS]; /* a draw of one percent each */
     bool empty;                 /* no endpoint at all */
     bool plain;                 /* one list, in turn */
+    bool warming;               /* an endpoint is still to get more: make it anew, soon */
     uint32_t n_priorities;
     struct lb_priority *priorities;
     VEC(struct lb_group) groups;
@@ -63,6 +68,9 @@ struct lb_plan {
 
 /* Main thread: of what the endpoints' flags say now. NULL: no memory. */
 struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c);
+/* What part of its weight an endpoint gets that is usable for so long; hundredths, 1 to 100. */
+uint32_t lb_warm_percent(const struct lb_config *c, uint64_t usable_ms);
+bool lb_is_usable(const struct endpoint_entry *e); /* healthy, in every respect */
 struct lb_plan *lb_plan_ref(struct lb_plan *p);
 void lb_plan_unref(struct lb_plan *p); /* NULL is allowed */
 

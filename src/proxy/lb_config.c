@@ -57,6 +57,25 @@ static int set_least_request(struct compile *c, const Google__Protobuf__UInt32Va
     return 0;
 }
 
+static int set_warming(struct compile *c, const Google__Protobuf__Duration *window,
+                       const Envoy__Config__Core__V3__RuntimeDouble *aggression,
+                       const Envoy__Type__V3__Percent *min)
+{
+    struct lb_config *lb = c->lb;
+    lb->warm_ms = window ? (uint64_t)window->seconds * 1000 + (uint64_t)window->nanos / 1000000 : 0;
+    lb->warm_aggression = aggression ? aggression->default_value : 1;
+    lb->warm_min_percent = min ? min->value : 10;
+    if (!(lb->warm_aggression > 0))
+        return FAIL(c, "slow_start_config.aggression: must be above 0");
+    if (!(lb->warm_min_percent >= 0 && lb->warm_min_percent <= 100))
+        return FAIL(c, "slow_start_config.min_weight_percent: 0 to 100");
+    return 0;
+}
+
+/* Two messages of two packages with the same fields. */
+#define SET_WARMING(c, m)                                                                          \
+    ((m) ? set_warming(c, (m)->slow_start_window, (m)->aggression, (m)->min_weight_percent) : 0)
+
 /* ---- load_balancing_policy ---- */
 
 static void set_locality(struct compile *c, const pb_locality *m)
@@ -73,7 +92,7 @@ static int take_round_robin(struct compile *c, const ProtobufCMessage *base)
         (const void *)base;
     c->lb->policy = LB_ROUND_ROBIN;
     set_locality(c, m->locality_lb_config);
-    return 0;
+    return SET_WARMING(c, m->slow_start_config);
 }
 
 static int take_random(struct compile *c, const ProtobufCMessage *base)
@@ -91,7 +110,8 @@ static int take_least_request(struct compile *c, const ProtobufCMessage *base)
     set_locality(c, m->locality_lb_config);
     if ((m->enable_full_scan && m->enable_full_scan->value) || m->selection_method)
         return FAIL(c, "a full scan is not implemented");
-    return set_least_request(c, m->choice_count, m->active_request_bias);
+    int r = SET_WARMING(c, m->slow_start_config);
+    return r < 0 ? r : set_least_request(c, m->choice_count, m->active_request_bias);
 }
 
 static int take_ring_hash(struct compile *c, const ProtobufCMessage *base)
@@ -171,12 +191,18 @@ static int take_named_policy(struct compile *c, const pb_cluster *m)
     switch ((unsigned)m->lb_policy) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN:
         c->lb->policy = LB_ROUND_ROBIN;
-        return 0;
+        return m->lb_config_case ==
+                       ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_ROUND_ROBIN_LB_CONFIG
+                   ? SET_WARMING(c, m->round_robin_lb_config->slow_start_config)
+                   : 0;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST: {
         bool has = m->lb_config_case ==
                    ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG;
-        return set_least_request(c, has ? m->least_request_lb_config->choice_count : NULL,
-                                 has ? m->least_request_lb_config->active_request_bias : NULL);
+        int r = has ? SET_WARMING(c, m->least_request_lb_config->slow_start_config) : 0;
+        return r < 0 ? r
+                     : set_least_request(c, has ? m->least_request_lb_config->choice_count : NULL,
+                                         has ? m->least_request_lb_config->active_request_bias
+                                             : NULL);
     }
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RING_HASH: {
         bool has =
