@@ -23,12 +23,31 @@ void cluster_replan(void *user)
     cluster_put_endpoints(c, c->plan->set);
 }
 
+/* Numbers of clusters that have gone are given again: workers keep a place for each number. */
+static pthread_mutex_t ids_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the next two */
+static VEC(uint32_t) free_ids;
+static uint32_t n_ids;
+
+static uint32_t take_id(void)
+{
+    pthread_mutex_lock(&ids_lock);
+    uint32_t id = free_ids.n ? vec_pop(&free_ids) : n_ids++;
+    pthread_mutex_unlock(&ids_lock);
+    return id;
+}
+
+static void give_id(uint32_t id)
+{
+    pthread_mutex_lock(&ids_lock);
+    vec_push(&free_ids, id);
+    pthread_mutex_unlock(&ids_lock);
+}
+
 struct cluster *cluster_new(struct str name)
 {
-    static atomic_uint next_id;
     struct cluster *c = NEW(struct cluster);
     c->refs = 1;
-    c->id = atomic_fetch_add(&next_id, 1);
+    c->id = take_id();
     c->name = str_dup(name);
     c->ready = true;
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
@@ -66,6 +85,7 @@ void cluster_unref(struct cluster *c)
     free(c->outlier);
     health_config_free(c->health);
     dns_config_free(c->dns);
+    give_id(c->id);
     free(c->eds_name);
     free(c->name);
     free(c);

@@ -190,6 +190,19 @@ static void test_clusters(void **state)
     cluster_unref(c);
 }
 
+static void test_numbers_are_given_again(void **state)
+{
+    struct cluster *a = cluster_new(STR("a")), *b = cluster_new(STR("b"));
+    uint32_t id = a->id;
+    (void)state;
+    assert_int_not_equal(a->id, b->id);
+    cluster_unref(a);
+    a = cluster_new(STR("c"));
+    assert_int_equal(a->id, id);
+    cluster_unref(a);
+    cluster_unref(b);
+}
+
 #define TYPED(name, more)                                                                          \
     "{'typed_extension_config':{'name':'p','typed_config':{'@type':'type.googleapis.com/"          \
     "envoy.extensions.load_balancing_policies." name "'" more "}}}"
@@ -240,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_a_cluster_takes_another_set),
         cmocka_unit_test(test_clusters),
         cmocka_unit_test(test_policies_as_extensions),
+        cmocka_unit_test(test_numbers_are_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
