@@ -102,8 +102,8 @@ void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
-    for (unsigned i = 0; i < p->n; i++)
-        worker_free(p->workers[i]);
+    while (p->n) /* a signal may still come in the turns below */
+        worker_free(p->workers[--p->n]);
     p->running = false;
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
