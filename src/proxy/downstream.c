@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "net/http1_conn.h"
+#include "net/http2_conn.h"
+#include "net/http_auto.h"
 #include "proxy/request.h"
 
 struct downstream {
@@ -56,11 +58,23 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     downstream_free(user);
 }
 
-void downstream_accept(int fd, void *user)
+static struct http_conn *serve(struct downstream *d, struct conn *c)
 {
     static const struct http_conn_config config = {.idle_timeout_ms = 3600 * 1000};
     static const struct http_conn_ops ops = {
         .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_close};
+    switch (d->listener->http->version) {
+    case 1:
+        return http1_conn_new_server(c, &config, &ops, d);
+    case 2:
+        return http2_conn_new_server(c, &config, &ops, d);
+    default:
+        return http_auto_conn_new_server(c, &config, &ops, d);
+    }
+}
+
+void downstream_accept(int fd, void *user)
+{
     struct worker_listener *l = user;
     struct worker *w = l->worker;
     if (w->n_downstreams >= DOWNSTREAMS_MAX) {
@@ -72,8 +86,7 @@ void downstream_accept(int fd, void *user)
     d->listener = listener_config_ref(l->config);
     list_add_tail(&w->downstreams, &d->node);
     w->n_downstreams++;
-    d->hc = http1_conn_new_server(conn_new_accepted(w->loop, fd, NULL, &conn_no_ops, NULL), &config,
-                                  &ops, d);
+    d->hc = serve(d, conn_new_accepted(w->loop, fd, NULL, &conn_no_ops, NULL));
 }
 
 void downstreams_drain(struct worker *w)

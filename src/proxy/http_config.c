@@ -69,6 +69,14 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG)
         return COMPILE_FAIL(c, "only route_config is implemented yet");
     h->stat_prefix = xstrdup(m->stat_prefix);
+    h->version =
+        m->codec_type ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__CODEC_TYPE__HTTP1
+            ? 1
+        : m->codec_type ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__CODEC_TYPE__HTTP2
+            ? 2
+            : 0;
     for (size_t i = 0; i < m->n_upgrade_configs; i++) {
         if (!str_eq_nocase(str_from(m->upgrade_configs[i]->upgrade_type), STR("websocket")))
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");

@@ -12,7 +12,8 @@ struct http_config {
     char *stat_prefix;
     struct route_table *routes;
     VEC(struct access_log *) logs;
-    bool websocket; /* upgrades to it go through */
+    bool websocket;  /* upgrades to it go through */
+    uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

@@ -75,6 +75,13 @@ static bool add_address(struct buf *to, const struct request *r, bool peer, bool
     return true;
 }
 
+static struct str protocol(struct http_stream *s)
+{
+    if (http_conn_version(http_stream_conn(s)) == 2)
+        return STR("HTTP/2");
+    return http_stream_head(s)->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
+}
+
 bool request_value(const struct format_piece *p, struct buf *to, void *user)
 {
     struct request *r = user;
@@ -89,8 +96,7 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_DURATION:
         return add_number(to, (time_mono_us() - r->begin_us) / 1000);
     case FORMAT_PROTOCOL:
-        return r->down &&
-               add(to, http_stream_head(r->down)->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+        return r->down && add(to, protocol(r->down));
     case FORMAT_RESPONSE_CODE:
         return add_number(to, r->status);
     case FORMAT_RESPONSE_CODE_DETAILS:
