@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "codec/pb_path.h"
+#include "proxy/transport_config.h"
 
 enum {
     WORKERS_MAX = 64,
@@ -24,6 +25,8 @@ struct endpoint {
 };
 
 struct endpoint *endpoint_new(const struct ip *ip, uint16_t port);
+/* -ENAMETOOLONG. */
+int endpoint_new_unix(struct str path, struct endpoint **ret) NODISCARD;
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e); /* NULL is allowed */
 
@@ -36,11 +39,12 @@ struct cluster {
     uint64_t idle_timeout_ms;
     uint32_t connections_max; /* to one endpoint, of one worker */
     uint32_t pending_max;     /* requests that wait for one of them */
+    struct upstream_tls *tls; /* how its endpoints are spoken to; NULL: plain */
 };
 
 struct cluster *cluster_new(struct str name);
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_unref(struct cluster *c); /* NULL is allowed */
-/* path stands at the message. -EINVAL with the path of what is wrong. */
-int cluster_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
-                    struct cluster **ret, struct err *reterr) NODISCARD;
+/* c->path stands at the message. -EINVAL with the path of what is wrong. */
+int cluster_compile(struct compile *c, const Envoy__Config__Cluster__V3__Cluster *m,
+                    struct cluster **ret) NODISCARD;

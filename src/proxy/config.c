@@ -28,13 +28,24 @@ struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str na
 
 typedef Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources pb_resources;
 
+/* user: the static resources. */
+static const Envoy__Extensions__TransportSockets__Tls__V3__Secret *find_secret(struct str name,
+                                                                               void *user)
+{
+    const pb_resources *s = user;
+    for (size_t i = 0; i < s->n_secrets; i++)
+        if (str_is(name, s->secrets[i]->name))
+            return s->secrets[i];
+    return NULL;
+}
+
 static int add_clusters(struct compile *c, const pb_resources *s, struct proxy_config *config)
 {
     for (size_t i = 0; i < s->n_clusters; i++) {
         size_t mark = pb_path_field(&c->path, "clusters");
         struct cluster *cluster = NULL;
         pb_path_index(&c->path, i);
-        int r = cluster_compile(s->clusters[i], &c->path, &cluster, c->err);
+        int r = cluster_compile(c, s->clusters[i], &cluster);
         if (r == 0 && map_find_cstr(&config->clusters, cluster->name)) {
             r = COMPILE_FAIL(c, "duplicate cluster '%s'", cluster->name);
             cluster_unref(cluster);
@@ -72,6 +83,8 @@ int proxy_config_from_bootstrap(const Envoy__Config__Bootstrap__V3__Bootstrap *b
     config->refs = 1;
     pb_path_field(&c.path, "static_resources");
     if (b->static_resources) {
+        c.find_secret = find_secret;
+        c.secrets = b->static_resources;
         r = add_clusters(&c, b->static_resources, config);
         if (r == 0)
             r = add_listeners(&c, b->static_resources, config);

@@ -22,9 +22,10 @@ int proxy_config_from_bootstrap(const Envoy__Config__Bootstrap__V3__Bootstrap *b
                                 struct proxy_config **ret, struct err *reterr) NODISCARD;
 
 /* One listener from "PATH=URL" texts (http://ADDRESS:PORT): the bootstrap that says the same, as
- * JSON. Longer paths match first. access_log: a file, "-" for standard output, NULL for none.
+ * JSON. Longer paths match first. access_log: a file, "-" for standard output, NULL for none. tls:
+ * "CERT,KEY", two files, NULL for none.
  * -EINVAL with what is wrong. */
-int proxy_config_json_of_routes(const char *listen, const char *access_log,
+int proxy_config_json_of_routes(const char *listen, const char *access_log, const char *tls,
                                 const char *const *routes, size_t n, struct buf *ret,
                                 struct err *reterr) NODISCARD;
 

@@ -5,6 +5,7 @@
 
 #include "base/vec.h"
 #include "proxy/access_log.h"
+#include "proxy/client_cert.h"
 #include "proxy/compile.h"
 #include "proxy/route.h"
 
@@ -13,6 +14,7 @@ struct http_config {
     struct route_table *routes;
     VEC(struct access_log *) logs;
     bool websocket; /* upgrades to it go through */
+    struct client_cert_config client_cert;
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

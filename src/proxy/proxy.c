@@ -32,7 +32,7 @@ static void on_reopen(int signo, void *user)
     struct proxy *p = user;
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
-        VEC_FOREACH (log, &(*l)->http->logs)
+        VEC_FOREACH (log, &(*l)->all_logs)
             if (access_log_reopen(*log) < 0)
                 log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }

@@ -326,6 +326,12 @@ static void on_failed(enum reason why, const char *text, void *user)
     fail(user, why);
 }
 
+/* NULL: the client came in plain. */
+static struct tls_session *client_tls(const struct request *r)
+{
+    return conn_tls(http_conn_conn(http_stream_conn(r->down)));
+}
+
 /* What goes out is what was matched and changed, once: path, host, fields. */
 static void change_request(struct request *r, const struct route_query *q)
 {
@@ -333,7 +339,12 @@ static void change_request(struct request *r, const struct route_query *q)
     struct arena *a = http_stream_arena(r->down);
     struct str path = route_rewrite_path(r->route, q, a);
     struct str host = route_rewrite_host(r->route, r->cluster, q, a);
+    struct str cert = {NULL, 0};
+    if (r->http->client_cert.mode != CLIENT_CERT_SANITIZE)
+        cert = client_cert_value(&r->http->client_cert, head, client_tls(r), a);
     forward_request(head, r->upgrade);
+    if (cert.n)
+        IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
     change_fields(r, head, false);
     if (path.p && path.p != head->path.p)
         head->path = head->target = path;
@@ -397,7 +408,8 @@ static void ask_again(struct request *r)
 static void redirect(struct request *r, const struct route_query *q)
 {
     struct str location =
-        route_redirect_location(r->route, q, STR("http"), http_stream_arena(r->down));
+        route_redirect_location(r->route, q, client_tls(r) ? STR("https") : STR("http"),
+                                http_stream_arena(r->down));
     r->reason = REASON_DIRECT_RESPONSE;
     answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }

@@ -174,6 +174,7 @@ static void on_connect_timeout(void *user)
 
 static void connect_one(struct upstream *u)
 {
+    static const struct sockaddr_storage nowhere;
     static const struct http_conn_ops ops = {
         .on_open = on_open, .on_free = on_free, .on_close = on_close};
     struct upstream_conn *c = NEW(struct upstream_conn);
@@ -183,10 +184,19 @@ static void connect_one(struct upstream *u)
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
+    struct tls_session_options names = {0};
+    struct conn_options o = {.tls_options = &names};
+    const struct sockaddr_storage *to = &u->endpoint->address;
+    if (u->cluster->tls) {
+        names = upstream_tls_options(u->cluster->tls);
+        o.tls = tls_slot_context(u->cluster->tls->slot);
+        if (!o.tls)
+            to = &nowhere; /* a secret has not come: never in plain */
+    }
     c->hc =
-        http1_conn_new_client(conn_connect(u->loop, &u->endpoint->address,
-                                           u->endpoint->address_bytes, NULL, &conn_no_ops, NULL),
+        http1_conn_new_client(conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
                               &u->config, &ops, c);
+    tls_context_unref(o.tls);
 }
 
 bool upstream_is_full(const struct upstream *u)

@@ -11,11 +11,8 @@
 
 static void stop_listening(struct worker *w)
 {
-    VEC_FOREACH (l, &w->listeners) {
-        listener_free((*l)->listener);
-        listener_config_unref((*l)->config);
-        free(*l);
-    }
+    VEC_FOREACH (l, &w->listeners)
+        downstream_unlisten(*l);
     vec_done(&w->listeners);
 }
 
@@ -62,13 +59,12 @@ void worker_join(struct worker *w)
 
 uint16_t worker_port(const struct worker *w, size_t listener)
 {
-    return listener_port(w->listeners.v[listener]->listener);
+    return listener_port(w->listeners.v[listener]->sockets.v[0]);
 }
 
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
                struct err *reterr)
 {
-    static const struct listener_options o = {.reuse_port = true};
     struct worker *w = NEW(struct worker);
     ASSERT(index < of && of <= WORKERS_MAX);
     w->config = proxy_config_ref(c);
@@ -78,12 +74,10 @@ int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worke
     if (r == 0)
         w->drain = loop_timer_new(w->loop, on_drain_over, w);
     for (size_t i = 0; i < c->listeners.n && r == 0; i++) {
-        struct worker_listener *l = NEW(struct worker_listener);
-        l->worker = w;
-        l->config = listener_config_ref(c->listeners.v[i]);
-        vec_push(&w->listeners, l);
-        r = listener_new(w->loop, &l->config->ip, l->config->port, &o, downstream_accept, l,
-                         &l->listener, reterr);
+        struct worker_listener *l;
+        r = downstream_listen(w, c->listeners.v[i], &l, reterr);
+        if (r == 0)
+            vec_push(&w->listeners, l);
     }
     if (r < 0) {
         worker_free(w);

@@ -85,6 +85,17 @@ struct upstream *worker_upstream(struct worker *w, struct cluster *c)
     return wc->upstreams.v[wc->next++ % wc->upstreams.n];
 }
 
+struct cluster *worker_find_cluster(struct worker *w, struct str name)
+{
+    return proxy_config_cluster(w->config, name);
+}
+
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c)
+{
+    struct upstream *u = worker_upstream(w, c);
+    return u ? upstream_endpoint(u) : NULL;
+}
+
 void worker_drop_kept(struct worker *w)
 {
     VEC_FOREACH (wc, &w->clusters)

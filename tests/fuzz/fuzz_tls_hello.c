@@ -1,9 +1,10 @@
 /* fuzz-layer: codec
- * ClientHellos and heads of the PROXY protocol: a prefix never says other than "more" or the same;
+ * What listeners look at first: ClientHellos, heads of the PROXY protocol, request lines: a prefix never says other than "more" or the same;
  * what was read lies within the room. */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "codec/http_inspect.h"
 #include "codec/proxy_protocol.h"
 #include "codec/tls_hello.h"
 
@@ -48,8 +49,20 @@ static void check_proxy(struct str all)
     }
 }
 
+static void check_http(struct str all)
+{
+    struct str whole, part;
+    int r = http_inspect(all, &whole);
+    for (size_t n = 0; n < all.n; n += 1 + all.n / 64) {
+        int p = http_inspect(str_sub(all, 0, n), &part);
+        if (p != 0 && p != r)
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    check_http(str_of(data, size));
     check_hello(str_of(data, size));
     check_proxy(str_of(data, size));
     return 0;
