@@ -182,8 +182,8 @@ int listener_new(struct loop *loop, const struct ip *ip, uint16_t port,
 {
     char text[IP_TEXT_BYTES];
     AUTO_FD int fd = -1;
-    int r = listener_socket_open(&(struct listener_address){.ip = *ip, .port = port}, o, &fd,
-                                 reterr);
+    int r =
+        listener_socket_open(&(struct listener_address){.ip = *ip, .port = port}, o, &fd, reterr);
     if (r < 0)
         return r;
     r = listener_adopt(loop, fd, on_accept, user, ret);

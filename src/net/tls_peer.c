@@ -270,8 +270,7 @@ const struct tls_peer *tls_session_peer(struct tls_session *s)
 bool tls_session_own_uri(const struct tls_session *s, struct buf *ret)
 {
     X509 *cert = SSL_get_certificate(s->ssl);
-    GENERAL_NAMES *names =
-        cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+    GENERAL_NAMES *names = cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
     bool found = false;
     for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);

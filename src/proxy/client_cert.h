@@ -9,11 +9,11 @@
 #include "net/tls.h"
 
 enum client_cert_mode { /* Envoy's numbers */
-    CLIENT_CERT_SANITIZE,
-    CLIENT_CERT_FORWARD_ONLY,
-    CLIENT_CERT_APPEND_FORWARD,
-    CLIENT_CERT_SANITIZE_SET,
-    CLIENT_CERT_ALWAYS_FORWARD_ONLY,
+                        CLIENT_CERT_SANITIZE,
+                        CLIENT_CERT_FORWARD_ONLY,
+                        CLIENT_CERT_APPEND_FORWARD,
+                        CLIENT_CERT_SANITIZE_SET,
+                        CLIENT_CERT_ALWAYS_FORWARD_ONLY,
 };
 
 struct client_cert_config {

@@ -11,7 +11,8 @@ static int add_endpoint(struct cluster *c, const Envoy__Config__Endpoint__V3__Lb
 {
     struct ip ip;
     struct endpoint *e;
-    if (m->host_identifier_case == ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT &&
+    if (m->host_identifier_case ==
+            ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT &&
         m->endpoint->address &&
         m->endpoint->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
         if (endpoint_new_unix(str_from(m->endpoint->address->pipe->path), &e) < 0)

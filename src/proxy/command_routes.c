@@ -105,11 +105,10 @@ static void add_listener(struct buf *b, const char *access_log, const char *tls,
     buf_add_cstr(b, ",\"filter_chains\":[{");
     if (tls)
         add_tls(b, tls);
-    buf_add_cstr(b,
-                 "\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
-                 "\"type.googleapis.com/envoy.extensions.filters.network."
-                 "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
-                 "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],");
+    buf_add_cstr(b, "\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
+                    "\"type.googleapis.com/envoy.extensions.filters.network."
+                    "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
+                    "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],");
     if (access_log)
         add_log(b, access_log);
     buf_add_cstr(b, "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"

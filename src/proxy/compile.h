@@ -15,8 +15,8 @@ typedef const struct Envoy__Extensions__TransportSockets__Tls__V3__Secret *
 secret_find_fn(struct str name, void *user);
 
 struct compile {
-    struct arena *scratch;      /* for what is packed inside messages */
-    const struct map *clusters; /* those that a route table written in place may name; NULL: any */
+    struct arena *scratch;       /* for what is packed inside messages */
+    const struct map *clusters;  /* those that a route table written in place may name; NULL: any */
     secret_find_fn *find_secret; /* NULL: there are none */
     void *secrets;               /* its user */
     struct pb_path path;

@@ -19,9 +19,9 @@ struct conn_log {
     char *server_name;       /* NULL: none */
     const char *tls_version, *tls_cipher;
     uint64_t received_bytes, sent_bytes;
-    uint8_t reason;       /* enum reason */
-    char *upstream_host;  /* NULL: none */
-    char *cluster;        /* NULL: none */
+    uint8_t reason;      /* enum reason */
+    char *upstream_host; /* NULL: none */
+    char *cluster;       /* NULL: none */
 };
 
 /* Of a socket; what `names` (may be NULL) does not say is asked of it. */

@@ -67,8 +67,8 @@ static int compile(struct compile *c, const pb_match *m, struct filter_chain_mat
         vec_push(&to->source_ports, (uint16_t)m->source_ports[i]);
     }
     for (size_t i = 0; i < m->n_application_protocols; i++)
-        vec_push(&to->protocols, str_of(xstrdup(m->application_protocols[i]),
-                                        strlen(m->application_protocols[i])));
+        vec_push(&to->protocols,
+                 str_of(xstrdup(m->application_protocols[i]), strlen(m->application_protocols[i])));
     to->transport = str_of(xstrdup(m->transport_protocol), strlen(m->transport_protocol));
     to->source_type = (uint8_t)m->source_type;
     int r = add_server_names(c, m, to);

@@ -49,8 +49,7 @@ static int add_place(struct compile *c, const pb_address *a, struct listener_con
         if (a->socket_address->protocol)
             return COMPILE_FAIL(c, "address: only TCP is implemented");
         if (ip_parse(str_from(a->socket_address->address), &p.ip) < 0)
-            return COMPILE_FAIL(c, "address: malformed IP address: %s",
-                                a->socket_address->address);
+            return COMPILE_FAIL(c, "address: malformed IP address: %s", a->socket_address->address);
         p.port = (uint16_t)a->socket_address->port_value;
         p.v6_only = !a->socket_address->ipv4_compat;
     } else {

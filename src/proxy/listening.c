@@ -4,8 +4,8 @@
 
 #include "proxy/downstream_priv.h"
 
-static int open_shared(struct listener_place *p, const struct listener_options *o,
-                       int *ret_fd, struct err *reterr)
+static int open_shared(struct listener_place *p, const struct listener_options *o, int *ret_fd,
+                       struct err *reterr)
 {
     int fd = atomic_load(&p->shared);
     if (fd < 0) {

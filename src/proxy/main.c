@@ -38,8 +38,8 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     if (s->file) {
         r = xds_file_read(s->file, a, ret, &report, &err);
     } else {
-        r = proxy_config_json_of_routes(s->listen, s->access_log, s->tls, s->routes.v,
-                                        s->routes.n, &json, &err);
+        r = proxy_config_json_of_routes(s->listen, s->access_log, s->tls, s->routes.v, s->routes.n,
+                                        &json, &err);
         if (r == 0)
             r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
     }

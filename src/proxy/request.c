@@ -407,9 +407,8 @@ static void ask_again(struct request *r)
 
 static void redirect(struct request *r, const struct route_query *q)
 {
-    struct str location =
-        route_redirect_location(r->route, q, client_tls(r) ? STR("https") : STR("http"),
-                                http_stream_arena(r->down));
+    struct str location = route_redirect_location(
+        r->route, q, client_tls(r) ? STR("https") : STR("http"), http_stream_arena(r->down));
     r->reason = REASON_DIRECT_RESPONSE;
     answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }

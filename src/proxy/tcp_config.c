@@ -1,7 +1,6 @@
 /* From a TcpProxy message to what the proxying of bytes needs. */
 #include "proxy/tcp_config.h"
 
-
 typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy pb_tcp;
 
 enum { IDLE_TIMEOUT_MS = 3600 * 1000, TCP_CLUSTERS_MAX = 1000 };

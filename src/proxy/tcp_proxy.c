@@ -18,7 +18,7 @@ struct tcp_proxy {
     struct conn *client, *endpoint; /* NULL: gone, or not there yet */
     struct cluster *cluster;
     struct conn_log log;
-    struct loop_timer *timer; /* connecting, then idle and age */
+    struct loop_timer *timer;  /* connecting, then idle and age */
     uint64_t heard_ms, end_ms; /* end_ms 0: it may live for ever */
     size_t queue_high;
     uint32_t attempts;
@@ -238,8 +238,7 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
     }
     free(t->log.upstream_host);
     t->log.upstream_host = xstrdup(e->text);
-    t->endpoint =
-        conn_connect(worker_loop(t->worker), &e->address, e->address_bytes, &o, &ops, t);
+    t->endpoint = conn_connect(worker_loop(t->worker), &e->address, e->address_bytes, &o, &ops, t);
     tls_context_unref(o.tls);
     loop_timer_start(t->timer, t->cluster->connect_timeout_ms);
 }

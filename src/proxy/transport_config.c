@@ -41,7 +41,8 @@ struct build {
     bool waits;                      /* for a secret that has not come */
 };
 
-#define ALLOC(b, n, type) ((type *)arena_alloc((b)->c->scratch, MAX((size_t)(n), (size_t)1) * sizeof(type)))
+#define ALLOC(b, n, type)                                                                          \
+    ((type *)arena_alloc((b)->c->scratch, MAX((size_t)(n), (size_t)1) * sizeof(type)))
 
 /* ---- secrets ---- */
 
@@ -95,8 +96,7 @@ static int add_certificates(struct build *b, const pb_common *m)
     if (n > TLS_CERTIFICATES_MAX)
         return COMPILE_FAIL(c, "more than %d certificates", TLS_CERTIFICATES_MAX);
     if (!b->slot->server && n > 1)
-        return COMPILE_FAIL(
-            c, "Multiple TLS certificates are not supported for client contexts");
+        return COMPILE_FAIL(c, "Multiple TLS certificates are not supported for client contexts");
     b->certificates = ALLOC(b, n, struct tls_certificate);
     if (!b->certificates)
         return COMPILE_FAIL(c, "no memory");
@@ -104,8 +104,8 @@ static int add_certificates(struct build *b, const pb_common *m)
         bool sds = i >= m->n_tls_certificates;
         const pb_secret *s = NULL;
         int r = 0;
-        size_t mark = pb_path_field(
-            &c->path, sds ? "tls_certificate_sds_secret_configs" : "tls_certificates");
+        size_t mark = pb_path_field(&c->path, sds ? "tls_certificate_sds_secret_configs"
+                                                  : "tls_certificates");
         pb_path_index(&c->path, sds ? i - m->n_tls_certificates : i);
         if (sds)
             r = find_secret(
@@ -127,8 +127,8 @@ static int name_match(struct compile *c,
                       const Envoy__Extensions__TransportSockets__Tls__V3__SubjectAltNameMatcher *m,
                       struct tls_name_match *ret)
 {
-    static const int kinds[] = {[0] = -1, [1] = TLS_NAME_EMAIL, [2] = TLS_NAME_DNS,
-                                [3] = TLS_NAME_URI, [4] = TLS_NAME_IP, [5] = -1};
+    static const int kinds[] = {[0] = -1,           [1] = TLS_NAME_EMAIL, [2] = TLS_NAME_DNS,
+                                [3] = TLS_NAME_URI, [4] = TLS_NAME_IP,    [5] = -1};
     int kind = (size_t)m->san_type < ARRAY_LEN(kinds) ? kinds[m->san_type] : -1;
     const Envoy__Type__Matcher__V3__StringMatcher *s = m->matcher;
     if (kind < 0 || !s)
@@ -324,8 +324,9 @@ static int add_ticket_keys(struct build *b, const pb_tickets *m)
         if (r < 0)
             return r;
         if (keys[i].n != TLS_TICKET_KEY_BYTES)
-            return COMPILE_FAIL(c, "Incorrect TLS session ticket key length. Length %zu, expected "
-                                   "length %d.",
+            return COMPILE_FAIL(c,
+                                "Incorrect TLS session ticket key length. Length %zu, expected "
+                                "length %d.",
                                 keys[i].n, TLS_TICKET_KEY_BYTES);
         pb_path_back(&c->path, mark);
     }
@@ -484,9 +485,8 @@ static int slot_new(struct compile *c, const Envoy__Config__Core__V3__TransportS
                     bool server, struct tls_slot **ret)
 {
     static const char raw[] = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
-    const char *wanted =
-        server ? "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-               : "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    const char *wanted = server ? "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+                                : "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
     const Google__Protobuf__Any *any = m->typed_config;
     struct str type = any ? pb_type_name(str_from(any->type_url)) : STR("");
     if (str_is(type, raw))

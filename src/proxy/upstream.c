@@ -193,9 +193,9 @@ static void connect_one(struct upstream *u)
         if (!o.tls)
             to = &nowhere; /* a secret has not come: never in plain */
     }
-    c->hc =
-        http1_conn_new_client(conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL),
-                              &u->config, &ops, c);
+    c->hc = http1_conn_new_client(
+        conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL), &u->config,
+        &ops, c);
     tls_context_unref(o.tls);
 }
 

@@ -1,6 +1,6 @@
 /* fuzz-layer: codec
- * What listeners look at first: ClientHellos, heads of the PROXY protocol, request lines: a prefix never says other than "more" or the same;
- * what was read lies within the room. */
+ * What listeners look at first: ClientHellos, heads of the PROXY protocol, request lines: a prefix
+ * never says other than "more" or the same; what was read lies within the room. */
 #include <errno.h>
 #include <stdlib.h>
 

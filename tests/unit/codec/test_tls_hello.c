@@ -1,4 +1,5 @@
-/* ClientHellos from the corpus and by hand: what is asked for, cut anywhere, and what is refused. */
+/* ClientHellos from the corpus and by hand: what is asked for, cut anywhere, and what is refused.
+ */
 #include "test.h"
 
 #include <errno.h>
