@@ -7,7 +7,7 @@ import threading
 import pytest
 from certificates import Authority
 from conftest import Client
-from listeners import TlsClient, address, chain, cluster, listener_filter, log, start, tcp, tls, upstream_tls
+from listeners import TlsClient, address, chain, cluster, log, start, tcp, tls, upstream_tls
 from suite import SLOW, free_ports, wait_until
 
 LINE = "%RESPONSE_CODE% %RESPONSE_FLAGS% %PROTOCOL% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% %UPSTREAM_HOST%"
@@ -147,7 +147,7 @@ def test_attempts(tmp_path, port):
 def test_idle(tmp_path, port):
     peer = Peer()
     proxy = run(tmp_path, port, [cluster(peer.port)], idle_timeout="0.3s")
-    c, s = Client(port), peer.accept()
+    c = Client(port)
     assert c.sock.recv(1) == b""
     proxy.stop()
 

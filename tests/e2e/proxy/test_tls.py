@@ -7,7 +7,7 @@ import pytest
 from certificates import Authority
 from conftest import Client
 from listeners import TlsClient, address, chain, cluster, http, listener_filter, log, start, tls, upstream_tls
-from suite import BIN, free_ports, wait_until
+from suite import BIN, free_ports
 
 GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
