@@ -62,6 +62,7 @@ void cluster_unref(struct cluster *c)
     health_config_free(c->health);
     dns_config_free(c->dns);
     free(c->eds_name);
+    upstream_tls_free(c->tls);
     free(c->name);
     free(c);
 }

@@ -43,10 +43,9 @@ static void on_reopen(int signo, void *user)
     struct proxy *p = user;
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
-        VEC_FOREACH (h, &(*l)->https)
-            VEC_FOREACH (log, &(*h)->logs)
-                if (access_log_reopen(*log) < 0)
-                    log_error("cannot open the access log again", kv_s("file", (*log)->path));
+        VEC_FOREACH (log, &(*l)->all_logs)
+            if (access_log_reopen(*log) < 0)
+                log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
 /* ---- the store ---- */
