@@ -97,9 +97,11 @@ static int unix_address(const char *path, struct sockaddr_un *ret, socklen_t *re
 /* What a process that ended has left: nobody answers there. */
 static bool is_left_over(const struct sockaddr_un *sa, socklen_t len)
 {
+    struct stat st;
+    if (!sa->sun_path[0] || lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
     AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return fd >= 0 && sa->sun_path[0] && connect(fd, (const struct sockaddr *)sa, len) < 0 &&
-           errno == ECONNREFUSED;
+    return fd >= 0 && connect(fd, (const struct sockaddr *)sa, len) < 0 && errno == ECONNREFUSED;
 }
 
 static int open_unix(const struct listener_address *a, const struct listener_options *o,

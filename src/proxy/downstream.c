@@ -288,7 +288,7 @@ static struct worker_listener *find_listener(const struct worker *w, const struc
     struct worker_listener *any = NULL;
     struct ip ip = ip_unmapped(&n->local);
     VEC_FOREACH (l, &w->listeners)
-        VEC_FOREACH (p, &(*l)->config->places) {
+        VEC_FOREACH (p, &(*l)->config->addresses) {
             static const struct ip zero;
             if (p->path || p->port != n->local_port)
                 continue;

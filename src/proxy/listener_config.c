@@ -18,13 +18,13 @@ void listener_config_unref(struct listener_config *l)
 {
     if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
         return;
-    VEC_FOREACH (p, &l->places) {
+    VEC_FOREACH (p, &l->addresses) {
         int fd = atomic_load(&p->shared);
         if (fd >= 0)
             close(fd);
         free(p->path);
     }
-    vec_done(&l->places);
+    vec_done(&l->addresses);
     filter_chains_done(&l->chains);
     VEC_FOREACH (log, &l->logs)
         access_log_unref(*log);
@@ -37,11 +37,11 @@ void listener_config_unref(struct listener_config *l)
 
 bool listener_config_listens_alike(const struct listener_config *a, const struct listener_config *b)
 {
-    if (a->places.n != b->places.n || a->bind != b->bind || a->freebind != b->freebind ||
+    if (a->addresses.n != b->addresses.n || a->bind != b->bind || a->freebind != b->freebind ||
         a->transparent != b->transparent || a->backlog != b->backlog)
         return false;
-    for (size_t i = 0; i < a->places.n; i++) {
-        const struct listener_place *x = &a->places.v[i], *y = &b->places.v[i];
+    for (size_t i = 0; i < a->addresses.n; i++) {
+        const struct listening_address *x = &a->addresses.v[i], *y = &b->addresses.v[i];
         if (!x->path != !y->path || (x->path && strcmp(x->path, y->path) != 0) ||
             x->port != y->port || !ip_eq(&x->ip, &y->ip) || x->v6_only != y->v6_only)
             return false;
@@ -51,9 +51,9 @@ bool listener_config_listens_alike(const struct listener_config *a, const struct
 
 /* ---- where ---- */
 
-static int add_place(struct compile *c, const pb_address *a, struct listener_config *l)
+static int add_address(struct compile *c, const pb_address *a, struct listener_config *l)
 {
-    struct listener_place p = {.v6_only = true};
+    struct listening_address p = {.v6_only = true};
     if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
         p.path = xstrdup(a->pipe->path);
         p.mode = a->pipe->mode;
@@ -69,27 +69,27 @@ static int add_place(struct compile *c, const pb_address *a, struct listener_con
     } else {
         return COMPILE_FAIL(c, "address: expected a socket_address with port_value, or a pipe");
     }
-    vec_push(&l->places, p);
-    atomic_init(&l->places.v[l->places.n - 1].shared, -1);
+    vec_push(&l->addresses, p);
+    atomic_init(&l->addresses.v[l->addresses.n - 1].shared, -1);
     return 0;
 }
 
-static int add_places(struct compile *c, const pb_listener *m, struct listener_config *l)
+static int add_addresses(struct compile *c, const pb_listener *m, struct listener_config *l)
 {
-    int r = add_place(c, m->address, l);
+    int r = add_address(c, m->address, l);
     if (r == 0 && m->n_additional_addresses >= LISTENER_ADDRESSES_MAX)
         return COMPILE_FAIL(c, "more than %d addresses", LISTENER_ADDRESSES_MAX);
     for (size_t i = 0; i < m->n_additional_addresses && r == 0; i++) {
         size_t mark = pb_path_field(&c->path, "additional_addresses");
         pb_path_index(&c->path, i);
-        r = add_place(c, m->additional_addresses[i]->address, l);
+        r = add_address(c, m->additional_addresses[i]->address, l);
         if (r == 0)
             pb_path_back(&c->path, mark);
     }
     if (r < 0)
         return r;
-    l->ip = l->places.v[0].ip;
-    l->port = l->places.v[0].port;
+    l->ip = l->addresses.v[0].ip;
+    l->port = l->addresses.v[0].port;
     return 0;
 }
 
@@ -215,7 +215,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
         l->backlog = (int)MIN(m->tcp_backlog_size->value, (uint32_t)INT32_MAX);
     if (m->per_connection_buffer_limit_bytes)
         l->buffer_bytes = m->per_connection_buffer_limit_bytes->value;
-    int r = add_places(c, m, l);
+    int r = add_addresses(c, m, l);
     if (r == 0)
         r = add_filters(c, m, l);
     if (r == 0)

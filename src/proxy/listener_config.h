@@ -21,7 +21,7 @@ enum listener_filter {
     LISTENER_HTTP_INSPECTOR,
 };
 
-struct listener_place {
+struct listening_address {
     struct ip ip;
     uint16_t port;
     bool v6_only;
@@ -33,9 +33,9 @@ struct listener_place {
 struct listener_config {
     atomic_uint refs;
     char *name;
-    struct ip ip; /* of the first place */
+    struct ip ip; /* of the first address */
     uint16_t port;
-    VEC(struct listener_place) places;
+    VEC(struct listening_address) addresses;
     bool bind;             /* else it gets its connections from others only */
     bool use_original_dst; /* hands over to the listener of the original destination */
     bool freebind, transparent;

@@ -4,7 +4,7 @@
 
 #include "proxy/downstream_priv.h"
 
-static int open_shared(struct listener_place *p, const struct listener_options *o, int *ret_fd,
+static int open_shared(struct listening_address *p, const struct listener_options *o, int *ret_fd,
                        struct err *reterr)
 {
     int fd = atomic_load(&p->shared);
@@ -21,7 +21,7 @@ static int open_shared(struct listener_place *p, const struct listener_options *
 
 int downstream_open(struct listener_config *c, size_t i, int *ret_fd, struct err *reterr)
 {
-    struct listener_place *p = &c->places.v[i];
+    struct listening_address *p = &c->addresses.v[i];
     const struct listener_options o = {.reuse_port = true,
                                        .v6_only = p->v6_only,
                                        .freebind = c->freebind,
@@ -61,7 +61,7 @@ int downstream_listen(struct worker *w, struct listener_config *c, struct worker
     int fds[LISTENER_ADDRESSES_MAX];
     size_t n = 0;
     int r = 0;
-    while (c->bind && n < c->places.n && r == 0) {
+    while (c->bind && n < c->addresses.n && r == 0) {
         r = downstream_open(c, n, &fds[n], reterr);
         n += r == 0;
     }

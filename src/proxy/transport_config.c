@@ -20,12 +20,16 @@ typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret pb_secret;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsSessionTicketKeys pb_tickets;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsParameters pb_params;
 
+struct secret_names {
+    VEC(char *) all;
+};
+
 struct tls_slot {
     atomic_uint refs;
     bool server;
     char *packed; /* the message */
     size_t packed_n;
-    VEC(char *) secrets;             /* names; of the last build */
+    struct secret_names secrets;     /* of the last build that went well */
     struct tls_ticket_keys *tickets; /* a server's own, when the configuration names none */
     pthread_mutex_t lock;
     struct tls_context *context; /* guarded by lock */
@@ -51,9 +55,9 @@ static int find_secret(struct build *b, const pb_sds *m, int type, const pb_secr
 {
     struct compile *c = b->c;
     *ret = NULL;
-    if (b->slot->secrets.n >= TLS_SLOT_SECRETS_MAX)
+    if (b->slot->secrets.all.n >= TLS_SLOT_SECRETS_MAX)
         return COMPILE_FAIL(c, "more than %d secrets", TLS_SLOT_SECRETS_MAX);
-    vec_push(&b->slot->secrets, xstrdup(m->name));
+    vec_push(&b->slot->secrets.all, xstrdup(m->name));
     const pb_secret *s =
         c->find_secret ? c->find_secret(str_from(m->name), m->sds_config, c->secrets) : NULL;
     if (!s && !m->sds_config)
@@ -420,19 +424,18 @@ struct tls_slot *tls_slot_ref(struct tls_slot *s)
     return s;
 }
 
-static void forget_secrets(struct tls_slot *s)
+static void names_done(struct secret_names *n)
 {
-    VEC_FOREACH (name, &s->secrets)
+    VEC_FOREACH (name, &n->all)
         free(*name);
-    s->secrets.n = 0;
+    vec_done(&n->all);
 }
 
 void tls_slot_unref(struct tls_slot *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
-    forget_secrets(s);
-    vec_done(&s->secrets);
+    names_done(&s->secrets);
     tls_context_unref(s->context);
     tls_ticket_keys_unref(s->tickets);
     pthread_mutex_destroy(&s->lock);
@@ -450,7 +453,7 @@ struct tls_context *tls_slot_context(struct tls_slot *s)
 
 bool tls_slot_needs(const struct tls_slot *s, struct str secret)
 {
-    VEC_FOREACH (name, &s->secrets)
+    VEC_FOREACH (name, &s->secrets.all)
         if (str_is(secret, *name))
             return true;
     return false;
@@ -468,9 +471,13 @@ int tls_slot_rebuild(struct tls_slot *s, struct compile *c)
         str_of(s->packed, s->packed_n), c->scratch, &m, c->err);
     if (r < 0)
         return r;
-    forget_secrets(s);
+    struct secret_names before_names = s->secrets;
+    s->secrets = (struct secret_names){0};
     r = s->server ? build_server(&b, (const void *)m, &context)
                   : build_client(&b, (const void *)m, &context);
+    names_done(r < 0 ? &s->secrets : &before_names);
+    if (r < 0)
+        s->secrets = before_names;
     if (r < 0 || !context)
         return r;
     pthread_mutex_lock(&s->lock);

@@ -11,7 +11,7 @@
 struct worker_listener {
     struct worker *worker;
     struct listener_config *config;
-    VEC(struct listener *) sockets; /* one for each place; none if it does not bind */
+    VEC(struct listener *) sockets; /* one for each address; none if it does not bind */
 };
 
 /* Connections that were not served. */

@@ -177,16 +177,32 @@ def test_original_destination(tmp_path, port):
         {"name": "entry", "address": address(port), "use_original_dst": True, "listener_filters": [listener_filter("proxy_protocol")],
          "filter_chains": [chain(http("nobody's"))]},
         {"name": "exact", "address": address(80, "10.1.1.1"), "bind_to_port": False, "filter_chains": [chain(http("exact"))]},
-        {"name": "any", "address": address(80, "0.0.0.0"), "bind_to_port": False, "filter_chains": [chain(http("any"))]}])
+        {"name": "any", "address": address(80, "0.0.0.0"), "bind_to_port": False, "filter_chains": [chain(http("any"))]},
+        {"name": "looks", "address": address(90, "10.1.1.1"), "bind_to_port": False, "listener_filters": [listener_filter("http_inspector")],
+         "filter_chains": [chain(http("http"), filter_chain_match={"application_protocols": ["http/1.1"]})]}])
 
     def body(to, to_port):
         return Client(port).ask(f"PROXY TCP4 9.9.9.9 {to} 1 {to_port}\r\n" + GET.decode())[2]
     assert body("10.1.1.1", 80) == b"exact"
     assert body("10.1.1.2", 80) == b"any"
     assert body("10.1.1.1", 81) == b"nobody's"
+    assert body("10.1.1.1", 90) == b"http"  # by filters of its own
     with socket.socket() as s:
         assert s.connect_ex(("127.0.0.1", 80)) != 0
     proxy.stop()
+
+
+def test_no_chain_is_a_reset(tmp_path, port):
+    """With nothing unread, too, which would be one by itself."""
+    proxy = start(tmp_path, port, [{"address": address(port), "listener_filters": [listener_filter("proxy_protocol")], "access_log": log(
+        tmp_path / "log", "%RESPONSE_FLAGS% %DOWNSTREAM_LOCAL_ADDRESS%"), "filter_chains": [chain(http("one"), filter_chain_match={"destination_port": 443})]}])
+    assert Client(port).ask((V2_TCP4 + GET).decode("latin-1"))[2] == b"one"
+    c = Client(port)
+    c.send(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 444\r\n")
+    with pytest.raises(ConnectionResetError):
+        c.sock.recv(1)
+    proxy.stop()
+    assert "NR 5.6.7.8:444" in (tmp_path / "log").read_text().splitlines()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

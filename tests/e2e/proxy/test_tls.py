@@ -6,7 +6,7 @@ import threading
 import pytest
 from certificates import Authority
 from conftest import Client
-from listeners import TlsClient, address, chain, cluster, http, listener_filter, log, start, tls, upstream_tls
+from listeners import TlsClient, address, chain, cluster, http, listener_filter, log, start, tcp, tls, upstream_tls
 from suite import BIN, free_ports
 
 GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -325,6 +325,25 @@ def test_an_endpoint_that_does_not_speak_tls(tmp_path, port, backend):
     assert Client(port).ask(GET)[0] == 503
     proxy.stop()
     backend.garbage.clear()
+
+
+LATER = {"tls_certificate_sds_secret_configs": [{"name": "later", "sds_config": {"ads": {}, "resource_api_version": "V3"}}]}
+
+
+def test_a_secret_that_has_not_come(tmp_path, port, site, backend):
+    """Never in plain instead: a listener closes, a request and proxied bytes get no connection."""
+    second, third = free_ports(2)
+    proxy = start(tmp_path, port, [
+        {"address": address(port), "filter_chains": [chain(http(cluster="backend"))]},
+        {"address": address(second), "filter_chains": [chain(tcp())]},
+        {"address": address(third), "filter_chains": [chain(http("one"), transport_socket=tls(common=LATER))]}],
+        [cluster(backend.port, transport_socket=upstream_tls(LATER))])
+    assert Client(port).ask(GET)[0] == 503
+    with pytest.raises(ConnectionResetError):
+        Client(second).sock.recv(1)
+    refused(third)
+    assert backend.connections == 0
+    proxy.stop()
 
 
 # ---- what is refused ----
