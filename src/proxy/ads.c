@@ -121,9 +121,19 @@ static void on_connect(void *user)
     struct cluster *c = store_find_cluster(a->store, a->cluster);
     struct grpc_channel_config to = {.authority = a->authority};
     if (c && choose_endpoint(c, &to)) {
-        to.tls = c->tls;
+        struct tls_session_options names = {0};
+        if (c->tls) {
+            names = upstream_tls_options(c->tls);
+            to.tls = tls_slot_context(c->tls->slot);
+            to.tls_options = &names;
+        }
         to.connect_timeout_ms = c->connect_timeout_ms;
-        a->channel = grpc_channel_new(a->loop, &to, &ops, a);
+        a->channel = c->tls && !to.tls ? NULL : grpc_channel_new(a->loop, &to, &ops, a);
+        tls_context_unref(to.tls);
+        if (!a->channel) {
+            log_warn("a secret of the control plane's cluster has not come");
+            pause_and_connect(a);
+        }
     } else {
         log_warn("the control plane's cluster has no endpoint", kv_s("cluster", a->cluster));
         pause_and_connect(a);

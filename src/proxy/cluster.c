@@ -87,6 +87,7 @@ void cluster_unref(struct cluster *c)
     dns_config_free(c->dns);
     give_id(c->id);
     free(c->eds_name);
+    upstream_tls_free(c->tls);
     free(c->name);
     free(c);
 }

@@ -12,6 +12,7 @@
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
 #include "proxy/protocol_config.h"
+#include "proxy/transport_config.h"
 
 struct dns;
 struct dns_config;
@@ -35,7 +36,7 @@ struct cluster {
     uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;
     struct http_protocol http; /* to its endpoints */
-    struct tls_context *tls;   /* of connections to its endpoints; borrowed; NULL: plain */
+    struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
     struct lb_config lb;
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
@@ -65,9 +66,9 @@ struct cluster {
 struct cluster *cluster_new(struct str name);
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_unref(struct cluster *c); /* NULL is allowed */
-/* path stands at the message. -EINVAL with the path of what is wrong. */
-int cluster_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
-                    struct cluster **ret, struct err *reterr) NODISCARD;
+/* c->path stands at the message. -EINVAL with the path of what is wrong. */
+int cluster_compile(struct compile *c, const Envoy__Config__Cluster__V3__Cluster *m,
+                    struct cluster **ret) NODISCARD;
 
 /* ---- the main thread ---- */
 /* Another set of endpoints. Those with an address that was there before live on: their health, load

@@ -7,7 +7,7 @@
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
-struct compile {
+struct making {
     struct cluster *cluster;
     struct pb_path *path;
     struct err *err;
@@ -22,7 +22,7 @@ static uint64_t duration_ms(const Google__Protobuf__Duration *d)
 
 /* ---- type ---- */
 
-static int compile_type(struct compile *c, const pb_cluster *m)
+static int compile_type(struct making *c, const pb_cluster *m)
 {
     struct cluster *cluster = c->cluster;
     if (m->cluster_discovery_type_case ==
@@ -59,7 +59,7 @@ static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
         b->max = m->value;
 }
 
-static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
+static int compile_breakers(struct making *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
 {
     for (size_t i = 0; m && i < m->n_thresholds; i++) {
         const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = m->thresholds[i];
@@ -91,7 +91,7 @@ static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3_
 
 /* ---- health ---- */
 
-static int compile_health(struct compile *c, const pb_cluster *m)
+static int compile_health(struct making *c, const pb_cluster *m)
 {
     if (m->n_health_checks > 1)
         return FAIL(c, "health_checks: multiple health checks are not supported");
@@ -110,7 +110,7 @@ static int compile_health(struct compile *c, const pb_cluster *m)
 
 /* ---- the whole ---- */
 
-static int compile_names(struct compile *c, const pb_cluster *m)
+static int compile_names(struct making *c, const pb_cluster *m)
 {
     int r = dns_compile(m, c->path, &c->cluster->dns, c->err);
     if (r < 0)
@@ -120,7 +120,7 @@ static int compile_names(struct compile *c, const pb_cluster *m)
     return 0;
 }
 
-static int compile_endpoints(struct compile *c, const pb_cluster *m)
+static int compile_endpoints(struct making *c, const pb_cluster *m)
 {
     if (c->cluster->type == CLUSTER_DNS)
         return compile_names(c, m);
@@ -134,10 +134,11 @@ static int compile_endpoints(struct compile *c, const pb_cluster *m)
     return 0;
 }
 
-int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **ret,
-                    struct err *reterr)
+int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster **ret)
 {
-    struct compile c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
+    struct pb_path *path = &compile->path;
+    struct err *reterr = compile->err;
+    struct making c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
     int r = compile_type(&c, m);
@@ -153,6 +154,15 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
         r = compile_health(&c, m);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
+    if (r == 0 && m->transport_socket) {
+        size_t mark = pb_path_field(path, "transport_socket");
+        r = upstream_tls_compile(compile, m->transport_socket, &c.cluster->tls);
+        if (r == 0)
+            pb_path_back(path, mark);
+    }
+    if (r == 0 && c.cluster->tls && c.cluster->health && c.cluster->health->kind == HEALTH_HTTP)
+        r = FAIL(&c,
+                 "health_checks: http_health_check of a cluster with TLS is not implemented yet");
     if (r < 0) {
         cluster_unref(c.cluster);
         return r;

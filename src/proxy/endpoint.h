@@ -49,6 +49,8 @@ void endpoint_set_workers(unsigned n);
 unsigned endpoint_workers(void);
 
 struct endpoint *endpoint_new(const struct ip *ip, uint16_t port);
+/* -ENAMETOOLONG. */
+int endpoint_new_unix(struct str path, struct endpoint **ret) NODISCARD;
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e); /* NULL is allowed */
 struct endpoint_load *endpoint_load(struct endpoint *e, unsigned worker);

@@ -104,6 +104,7 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
+    client_cert_compile(m, &h->client_cert);
     int r = compile_logs(c, m, h);
     return r < 0 ? r : compile_routes(c, m, h);
 }

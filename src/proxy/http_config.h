@@ -5,6 +5,7 @@
 
 #include "base/vec.h"
 #include "proxy/access_log.h"
+#include "proxy/client_cert.h"
 #include "proxy/compile.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
@@ -16,6 +17,7 @@ struct http_config {
     VEC(struct access_log *) logs;
     bool websocket;  /* upgrades to it go through */
     uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
+    struct client_cert_config client_cert;
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

@@ -21,6 +21,7 @@ struct proxy {
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     unsigned n;
+    unsigned n_ended;
     bool running;
     bool draining;
 };
@@ -34,7 +35,6 @@ static void on_stop(int signo, void *user)
     for (unsigned i = 0; i < p->n; i++)
         worker_drain(p->workers[i], p->draining ? 0 : p->options.drain_ms); /* twice: at once */
     p->draining = true;
-    loop_stop(p->loop, 0);
 }
 
 /* Whoever rotates logs has moved the files away. */
@@ -43,10 +43,9 @@ static void on_reopen(int signo, void *user)
     struct proxy *p = user;
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
-        VEC_FOREACH (h, &(*l)->https)
-            VEC_FOREACH (log, &(*h)->logs)
-                if (access_log_reopen(*log) < 0)
-                    log_error("cannot open the access log again", kv_s("file", (*log)->path));
+        VEC_FOREACH (log, &(*l)->all_logs)
+            if (access_log_reopen(*log) < 0)
+                log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
 /* ---- the store ---- */
@@ -119,6 +118,13 @@ void proxy_free(struct proxy *p)
 
 /* ---- running ---- */
 
+static void on_worker_end(void *user)
+{
+    struct proxy *p = user;
+    if (++p->n_ended == p->n)
+        loop_stop(p->loop, 0);
+}
+
 static int start_workers(struct proxy *p, struct err *reterr)
 {
     unsigned n = p->options.workers;
@@ -129,7 +135,7 @@ static int start_workers(struct proxy *p, struct err *reterr)
         p->n++;
     }
     for (unsigned i = 0; i < n; i++) {
-        int r = worker_start(p->workers[i]);
+        int r = worker_start(p->workers[i], p->loop, on_worker_end, p);
         if (r < 0)
             return err_set(reterr, r, NULL, "thread of worker %u: %s", i, strerror(-r));
     }

@@ -291,7 +291,13 @@ static void change_request(struct request *r, const struct route_query *q)
     struct arena *a = http_stream_arena(r->down);
     struct str path = route_rewrite_path(r->route, q, a);
     struct str host = route_rewrite_host(r->route, r->cluster, q, a);
+    struct str cert = {NULL, 0};
+    if (r->http->client_cert.mode != CLIENT_CERT_SANITIZE)
+        cert = client_cert_value(&r->http->client_cert, head,
+                                 conn_tls(http_conn_conn(http_stream_conn(r->down))), a);
     forward_request(head, r->upgrade);
+    if (cert.n)
+        IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
     request_change_fields(r, head, false);
     if (path.p && path.p != head->path.p)
         head->path = head->target = path;

@@ -13,13 +13,6 @@ static void changed(struct store *s)
     loop_defer_soon(s->loop, &s->settle);
 }
 
-/* What runs for it beside requests; a cluster that warms may need it. */
-static void start_cluster(struct store *s, struct cluster *c)
-{
-    if (c && s->running && !c->main_loop)
-        cluster_start(c, s->loop);
-}
-
 /* Its connections end with their requests. */
 static void end_cluster(struct cluster *c)
 {
@@ -86,7 +79,6 @@ static void go_live(struct store_cluster *sc)
     list_remove(&sc->node);
     end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
-    start_cluster(sc->store, sc->live);
     cluster_table_unref(TAKE(sc->store->table));
     changed(sc->store);
 }
@@ -201,6 +193,8 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     end_cluster(sc->warming);
     sc->leaving = false;
     sc->warming = c;
+    if (s->running)
+        cluster_start(c, s->loop);
     list_add_tail(&s->warming, &sc->node);
     loop_timer_stop(sc->timer);
     if (c->type != CLUSTER_EDS) {
@@ -212,7 +206,6 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
         c->on_ready = on_cluster_ready;
         c->ready_user = sc;
         loop_timer_start(sc->timer, STORE_NAMES_MS);
-        start_cluster(s, c);
         changed(s);
         return;
     }
@@ -243,7 +236,12 @@ int store_cluster_add(struct store *s, const struct store_item *i)
                    : 0; /* a static one is not replaced, as in Envoy */
     if (sc && sc->hash == hash && !sc->leaving)
         return 0;
-    int r = cluster_compile(m, i->path, &c, i->err);
+    struct compile compile = {.scratch = i->arena,
+                              .find_secret = store_find_secret,
+                              .secrets = s,
+                              .path = *i->path,
+                              .err = i->err};
+    int r = cluster_compile(&compile, m, &c);
     if (r == 0 && c->type == CLUSTER_EDS) {
         r = read_source(m, i, &source);
         if (r < 0)
@@ -293,20 +291,22 @@ bool store_is_warming(const struct store *s, const struct route_table *t)
     return false;
 }
 
+static void run_cluster(struct store *s, struct cluster *c)
+{
+    if (c && s->running)
+        cluster_start(c, s->loop);
+    else if (c)
+        cluster_stop(c);
+}
+
 void store_clusters_run(struct store *s, bool run)
 {
     void *p;
-    if (s->running == run)
-        return;
     s->running = run;
     for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
         struct store_cluster *sc = p;
-        start_cluster(s, sc->live);
-        start_cluster(s, sc->warming);
-        if (sc->live && !run)
-            cluster_stop(sc->live);
-        if (sc->warming && !run)
-            cluster_stop(sc->warming);
+        run_cluster(s, sc->live);
+        run_cluster(s, sc->warming);
     }
 }
 

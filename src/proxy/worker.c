@@ -13,30 +13,18 @@
 /* How long clients of a listener that has changed may go on by its old configuration. */
 enum { STALE_MS = 600 * 1000 };
 
-static void worker_listener_free(struct worker_listener *l)
-{
-    listener_free(l->listener);
-    listener_config_unref(l->config);
-    free(l);
-}
-
 static void stop_listening(struct worker *w)
 {
     VEC_FOREACH (l, &w->listeners)
-        worker_listener_free(*l);
+        downstream_unlisten(*l);
     vec_done(&w->listeners);
 }
 
 static int listen_for(struct worker *w, struct listener_config *c, struct err *reterr)
 {
-    static const struct listener_options o = {.reuse_port = true};
-    struct worker_listener *l = NEW(struct worker_listener);
-    l->worker = w;
-    l->config = listener_config_ref(c);
-    int r = listener_new(w->loop, &c->ip, c->port, &o, downstream_accept, l, &l->listener, reterr);
-    if (r < 0)
-        worker_listener_free(l);
-    else
+    struct worker_listener *l;
+    int r = downstream_listen(w, c, &l, reterr);
+    if (r == 0)
         vec_push(&w->listeners, l);
     return r;
 }
@@ -67,8 +55,8 @@ static void take_listeners(struct worker *w, struct proxy_config *c)
     for (size_t i = 0; i < w->listeners.n; i++) {
         struct worker_listener *l = w->listeners.v[i];
         struct listener_config *now = find_listener(c, l->config->name);
-        if (!now || now->port != l->config->port || !ip_eq(&now->ip, &l->config->ip)) {
-            worker_listener_free(l);
+        if (!now || !listener_config_listens_alike(now, l->config)) {
+            downstream_unlisten(l);
             continue;
         }
         listener_config_ref(now);
@@ -152,11 +140,15 @@ static void *run(void *user)
     struct worker *w = user;
     loop_run(w->loop);
     chain_pool_trim();
+    loop_post(w->main, w->on_end, w->end_user);
     return NULL;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, struct loop *main, loop_timer_fn *fn, void *user)
 {
+    w->main = main;
+    w->on_end = fn;
+    w->end_user = user;
     return -pthread_create(&w->thread, NULL, run, w);
 }
 
@@ -167,7 +159,7 @@ void worker_join(struct worker *w)
 
 uint16_t worker_port(const struct worker *w, size_t listener)
 {
-    return listener_port(w->listeners.v[listener]->listener);
+    return listener_port(w->listeners.v[listener]->sockets.v[0]);
 }
 
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,

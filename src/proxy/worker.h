@@ -18,7 +18,8 @@ void worker_config_unref(struct worker_config *c);
 /* Makes it with its listening sockets; runs nothing yet. `first` binds ports 0 for real. */
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
                struct err *reterr) NODISCARD;
-int worker_start(struct worker *w) NODISCARD; /* its thread */
+/* Its thread; when that ends, fn(user) is called at the loop `main`. */
+int worker_start(struct worker *w, struct loop *main, loop_timer_fn *fn, void *user) NODISCARD;
 /* From the main thread: another snapshot, between two events. Takes the reference. */
 void worker_set_config(struct worker *w, struct proxy_config *c);
 /* From the main thread: no new connections; those that are there end with their requests, or after
@@ -37,3 +38,6 @@ struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q);
+/* For what is proxied without being understood. Both NULL: there is none; both borrowed. */
+struct cluster *worker_find_cluster(struct worker *w, struct str name);
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c);

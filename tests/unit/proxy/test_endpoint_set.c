@@ -111,7 +111,7 @@ static void test_refusals(void **state)
     refuse(ASSIGNMENT("{'lb_endpoints':[{'endpoint_name':'x'}]}"),
            "endpoints[0].lb_endpoints[0]: only an endpoint is implemented, not a name of one");
     refuse(ASSIGNMENT("{'lb_endpoints':[{'endpoint':{}}]}"),
-           "endpoints[0].lb_endpoints[0]: only a socket_address with port_value is implemented");
+           "endpoints[0].lb_endpoints[0]: expected a socket_address with port_value, or a pipe");
     refuse("{'cluster_name':'c','policy':{'overprovisioning_factor':0}}",
            "policy: overprovisioning_factor: must be above 0");
 }

@@ -1,0 +1,128 @@
+/* The choice of a filter chain. Facts in Envoy's order: destination port, destination address,
+ * server name, transport protocol, application protocols, direct source, source type, source
+ * address, source port. At each, the chains that say the most specific thing that is true stay. */
+#include "proxy/filter_chain.h"
+
+#include "base/assert.h"
+#include "codec/tls_hello.h"
+#include "proxy/filter_chain_match.h"
+
+enum { NO = -1, ANY = 0 };
+
+static int rank_number(uint16_t n, const uint16_t *all, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (all[i] == n)
+            return 1;
+    return count ? NO : ANY;
+}
+
+/* Longest prefix; one of no bits says as little as none. */
+static int rank_prefix(const struct ip *ip, const struct prefix *all, size_t count)
+{
+    int best = count ? NO : ANY;
+    for (size_t i = 0; ip->family && i < count; i++)
+        if (prefix_contains(&all[i], ip))
+            best = MAX(best, (int)all[i].len);
+    return best;
+}
+
+/* An exact name, then the longest suffix. */
+static int rank_name(struct str name, const struct str *all, size_t count)
+{
+    int best = count ? NO : ANY;
+    for (size_t i = 0; i < count; i++) {
+        bool suffix = all[i].n && all[i].p[0] == '.';
+        if (!suffix && str_eq(all[i], name))
+            return 1000;
+        if (suffix && name.n > all[i].n && str_ends(name, all[i]))
+            best = MAX(best, (int)all[i].n);
+    }
+    return best;
+}
+
+static int rank_transport(bool tls, struct str wanted)
+{
+    return !wanted.n ? ANY : str_is(wanted, tls ? "tls" : "raw_buffer") ? 1 : NO;
+}
+
+/* The client's first that any chain knows. */
+static int rank_protocol(struct str offered, const struct str *all, size_t count)
+{
+    struct str name;
+    for (int rank = 1000; (name = tls_hello_next_protocol(&offered)).p; rank--)
+        for (size_t i = 0; i < count; i++)
+            if (str_eq(name, all[i]))
+                return rank;
+    return count ? NO : ANY;
+}
+
+static bool is_local(const struct filter_chain_facts *f)
+{
+    if (!f->source.family)
+        return true; /* a Unix socket */
+    return ip_is_loopback(&f->source) || ip_eq(&f->source, &f->destination);
+}
+
+static int rank_source_type(bool local, uint8_t wanted)
+{
+    return wanted == SOURCE_ANY ? ANY : (wanted == SOURCE_LOCAL) == local ? 1 : NO;
+}
+
+static int rank(enum filter_chain_fact fact, const struct filter_chain_match *m,
+                const struct filter_chain_facts *f)
+{
+    switch (fact) {
+    case FACT_DESTINATION_PORT:
+        return rank_number(f->destination_port, m->destination_ports.v, m->destination_ports.n);
+    case FACT_DESTINATION:
+        return rank_prefix(&f->destination, m->destinations.all.v, m->destinations.all.n);
+    case FACT_SERVER_NAME:
+        return rank_name(f->server_name, m->server_names.v, m->server_names.n);
+    case FACT_TRANSPORT:
+        return rank_transport(f->tls, m->transport);
+    case FACT_PROTOCOL:
+        return rank_protocol(f->protocols, m->protocols.v, m->protocols.n);
+    case FACT_DIRECT_SOURCE:
+        return rank_prefix(&f->direct_source, m->direct_sources.all.v, m->direct_sources.all.n);
+    case FACT_SOURCE_TYPE:
+        return rank_source_type(is_local(f), m->source_type);
+    case FACT_SOURCE:
+        return rank_prefix(&f->source, m->sources.all.v, m->sources.all.n);
+    case FACT_SOURCE_PORT:
+        return rank_number(f->source_port, m->source_ports.v, m->source_ports.n);
+    case _FACT_MAX:
+        break;
+    }
+    return NO;
+}
+
+/* One pass: a chain is compared with the best so far fact by fact, and the first difference
+ * decides. A chain that fails at a fact may still have ruled out others at an earlier one, which is
+ * what "never going back" means: so the ranks up to the failure count, too. */
+const struct filter_chain *filter_chains_find(const struct filter_chains *all,
+                                              const struct filter_chain_facts *f)
+{
+    static const struct filter_chain_match everything;
+    const struct filter_chain *best = NULL;
+    int best_ranks[_FACT_MAX];
+    bool best_fails = true;
+    VEC_FOREACH (chain, &all->v) {
+        const struct filter_chain_match *m = chain->match ? chain->match : &everything;
+        int ranks[_FACT_MAX] = {0}, order = best ? 0 : 1;
+        bool fails = false;
+        for (int i = 0; i < _FACT_MAX && order >= 0 && !fails; i++) {
+            ranks[i] = rank((enum filter_chain_fact)i, m, f);
+            if (!order)
+                order = (ranks[i] > best_ranks[i]) - (ranks[i] < best_ranks[i]);
+            fails = ranks[i] == NO;
+        }
+        if (order <= 0)
+            continue;
+        for (int i = 0; i < _FACT_MAX; i++)
+            best_ranks[i] = ranks[i];
+        best = chain;
+        best_fails = fails;
+    }
+    return best && !best_fails ? best : all->otherwise;
+}
