@@ -203,8 +203,9 @@ static int read_service(struct ads *a, const pb_source *m, struct pb_path *path,
 static int read_node(struct ads *a, const Envoy__Config__Core__V3__Node *m, struct err *reterr)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    static const Envoy__Config__Core__V3__Node none = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    Envoy__Config__Core__V3__Node none;
     ProtobufCMessage *copy;
+    envoy__config__core__v3__node__init(&none);
     int r = pb_pack(m ? &m->base : &none.base, &b);
     if (r == 0)
         r = pb_unpack(&envoy__config__core__v3__node__descriptor, buf_str(&b), a->arena, &copy,
@@ -226,7 +227,7 @@ static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootst
     const pb_source *m = b->dynamic_resources->ads_config;
     pb_path_field(&path, "dynamic_resources");
     pb_path_field(&path, "ads_config");
-    switch (m->api_type) {
+    switch ((unsigned)m->api_type) {
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__GRPC:
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_GRPC:
         *ret_delta = false;

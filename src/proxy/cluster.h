@@ -50,6 +50,7 @@ struct cluster {
     _Atomic(struct loop *) main_loop;
     struct list_node followers; /* struct cluster_follower */
     struct loop_call replan;
+    struct loop_timer *warm; /* NULL: endpoints get their weight at once */
     struct outlier *outlier_run;
     struct health *health_run;
     struct dns *dns_run;
@@ -79,6 +80,7 @@ int cluster_set_endpoints(struct cluster *c,
 void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s);
 /* The flags of an endpoint have changed: a new plan at the end of this turn. */
 void cluster_replan_soon(struct cluster *c);
+void cluster_replan(void *cluster); /* at once */
 
 /* Before its first request, and after its last one: what runs for it beside requests. */
 void cluster_start(struct cluster *c, struct loop *l);

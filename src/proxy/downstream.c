@@ -426,7 +426,7 @@ void downstreams_drain_stale(struct worker *w)
 {
     LIST_FOREACH_SAFE (node, &w->downstreams) {
         struct downstream *d = CONTAINER_OF(node, struct downstream, node);
-        if (is_stale(w, d))
+        if (d->hc && is_stale(w, d))
             http_conn_shutdown(d->hc);
     }
 }

@@ -40,7 +40,8 @@ struct endpoint {
     struct sockaddr_storage address;
     _Atomic(struct endpoint_load *) loads; /* one for each worker; made when first asked for */
     struct outlier_host *outlier;          /* owned; NULL: the cluster has no outlier detection */
-    char text[ENDPOINT_TEXT_BYTES];        /* 10.0.0.1:80, [::1]:80, or a path */
+    uint64_t usable_ms;             /* since when, where a cluster warms up; the main thread's */
+    char text[ENDPOINT_TEXT_BYTES]; /* 10.0.0.1:80, [::1]:80, or a path */
 };
 
 /* How many workers there are: said once, before the first of them runs. 1 if nobody says. */

@@ -97,32 +97,85 @@ static int rank(enum filter_chain_fact fact, const struct filter_chain_match *m,
     return NO;
 }
 
-/* One pass: a chain is compared with the best so far fact by fact, and the first difference
- * decides. A chain that fails at a fact may still have ruled out others at an earlier one, which is
- * what "never going back" means: so the ranks up to the failure count, too. */
+/* The best so far. A chain is compared fact by fact, and the first difference decides. One that
+ * fails at a fact may still have ruled out others at an earlier one, which is what "never going
+ * back" means: so the ranks up to the failure count, too. */
+struct best {
+    const struct filter_chain *chain;
+    int ranks[_FACT_MAX];
+    bool fails;
+};
+
+static void consider(struct best *b, const struct filter_chain *chain,
+                     const struct filter_chain_facts *f)
+{
+    static const struct filter_chain_match everything;
+    const struct filter_chain_match *m = chain->match ? chain->match : &everything;
+    int ranks[_FACT_MAX] = {0}, order = b->chain ? 0 : 1;
+    bool fails = false;
+    for (int i = 0; i < _FACT_MAX && order >= 0 && !fails; i++) {
+        ranks[i] = rank((enum filter_chain_fact)i, m, f);
+        if (!order)
+            order = (ranks[i] > b->ranks[i]) - (ranks[i] < b->ranks[i]);
+        fails = ranks[i] == NO;
+    }
+    if (order <= 0)
+        return;
+    b->chain = chain;
+    b->fails = fails;
+    memcpy(b->ranks, ranks, sizeof(ranks));
+}
+
+/* ---- by name ---- */
+
+static void index_name(struct filter_chains *all, struct str name, const struct filter_chain *chain)
+{
+    struct filter_chain_list *list = map_find(&all->by_name, name);
+    if (!list) {
+        list = NEW(struct filter_chain_list);
+        map_put(&all->by_name, name, list);
+    }
+    vec_push(&list->all, chain);
+}
+
+void filter_chains_index(struct filter_chains *all)
+{
+    VEC_FOREACH (chain, &all->v)
+        if (chain->match && (chain->match->destination_ports.n || chain->match->destinations.all.n))
+            return;
+    VEC_FOREACH (chain, &all->v) {
+        if (!chain->match || !chain->match->server_names.n)
+            index_name(all, STR(""), chain);
+        else
+            VEC_FOREACH (name, &chain->match->server_names)
+                index_name(all, *name, chain);
+    }
+}
+
+/* Those that say the most of this name; NULL: none says anything of it. */
+static const struct filter_chain_list *list_of(const struct filter_chains *all, struct str name)
+{
+    const struct filter_chain_list *list = NULL;
+    if (name.n && name.p[0] != '.') /* which would be a suffix */
+        list = map_find(&all->by_name, name);
+    for (size_t i = 1; !list && i < name.n; i++)
+        if (name.p[i] == '.')
+            list = map_find(&all->by_name, str_sub(name, i, name.n));
+    return list ? list : map_find(&all->by_name, STR(""));
+}
+
 const struct filter_chain *filter_chains_find(const struct filter_chains *all,
                                               const struct filter_chain_facts *f)
 {
-    static const struct filter_chain_match everything;
-    const struct filter_chain *best = NULL;
-    int best_ranks[_FACT_MAX];
-    bool best_fails = true;
-    VEC_FOREACH (chain, &all->v) {
-        const struct filter_chain_match *m = chain->match ? chain->match : &everything;
-        int ranks[_FACT_MAX] = {0}, order = best ? 0 : 1;
-        bool fails = false;
-        for (int i = 0; i < _FACT_MAX && order >= 0 && !fails; i++) {
-            ranks[i] = rank((enum filter_chain_fact)i, m, f);
-            if (!order)
-                order = (ranks[i] > best_ranks[i]) - (ranks[i] < best_ranks[i]);
-            fails = ranks[i] == NO;
-        }
-        if (order <= 0)
-            continue;
-        for (int i = 0; i < _FACT_MAX; i++)
-            best_ranks[i] = ranks[i];
-        best = chain;
-        best_fails = fails;
-    }
-    return best && !best_fails ? best : all->otherwise;
+    struct best b = {.fails = true};
+    const struct filter_chain_list *list = NULL;
+    if (all->by_name.used)
+        list = list_of(all, f->server_name);
+    if (list)
+        VEC_FOREACH (chain, &list->all)
+            consider(&b, *chain, f);
+    else if (!all->by_name.used)
+        VEC_FOREACH (chain, &all->v)
+            consider(&b, chain, f);
+    return b.fails ? all->otherwise : b.chain;
 }

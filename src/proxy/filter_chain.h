@@ -37,6 +37,12 @@ struct filter_chains {
     VEC(struct filter_chain) v;
     struct filter_chain *otherwise; /* default_filter_chain; NULL: none */
     bool needs_tls_facts;           /* some match by what a ClientHello says */
+    struct map by_name; /* server name -> struct filter_chain_list; empty: see filter_chains_index
+                         */
+};
+
+struct filter_chain_list {
+    VEC(const struct filter_chain *) all;
 };
 
 /* c->path stands at the listener. */
@@ -44,6 +50,9 @@ int filter_chains_compile(struct compile *c, Envoy__Config__Listener__V3__Filter
                           size_t n, const Envoy__Config__Listener__V3__FilterChain *otherwise,
                           struct filter_chains *ret) NODISCARD;
 void filter_chains_done(struct filter_chains *all);
+/* So that a connection does not cost more the more names there are. Possible where no chain matches
+ * by what goes before the name. */
+void filter_chains_index(struct filter_chains *all);
 /* NULL: none. */
 const struct filter_chain *filter_chains_find(const struct filter_chains *all,
                                               const struct filter_chain_facts *f);

@@ -20,6 +20,12 @@ void filter_chains_done(struct filter_chains *all)
     VEC_FOREACH (chain, &all->v)
         filter_chain_clear(chain);
     vec_done(&all->v);
+    void *list;
+    for (size_t at = 0; map_next(&all->by_name, &at, NULL, &list);) {
+        vec_done(&((struct filter_chain_list *)list)->all);
+        free(list);
+    }
+    map_done(&all->by_name);
     if (all->otherwise)
         filter_chain_clear(all->otherwise);
     free(all->otherwise);
@@ -119,5 +125,8 @@ int filter_chains_compile(struct compile *c, pb_chain *const *m, size_t n,
             return r;
         pb_path_back(&c->path, mark);
     }
-    return filter_chains_check(c, ret);
+    int r = filter_chains_check(c, ret);
+    if (r == 0)
+        filter_chains_index(ret);
+    return r;
 }

@@ -13,6 +13,7 @@ void http_config_free(struct http_config *h)
     VEC_FOREACH (log, &h->logs)
         access_log_unref(*log);
     vec_done(&h->logs);
+    http_filters_free(h->filters);
     free(h->stat_prefix);
     free(h);
 }
@@ -76,7 +77,7 @@ static int compile_logs(struct compile *c, const pb_hcm *m, struct http_config *
 
 static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
-    switch (m->route_specifier_case) {
+    switch ((unsigned)m->route_specifier_case) {
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG:
         return compile_table(c, m, h);
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS:
@@ -105,7 +106,9 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
     client_cert_compile(m, &h->client_cert);
-    int r = compile_logs(c, m, h);
+    int r = http_filters_compile(m, &c->path, &h->filters, c->err);
+    if (r == 0)
+        r = compile_logs(c, m, h);
     return r < 0 ? r : compile_routes(c, m, h);
 }
 

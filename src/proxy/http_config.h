@@ -7,6 +7,7 @@
 #include "proxy/access_log.h"
 #include "proxy/client_cert.h"
 #include "proxy/compile.h"
+#include "proxy/filter_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
 
@@ -15,8 +16,9 @@ struct http_config {
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
     VEC(struct access_log *) logs;
-    bool websocket;  /* upgrades to it go through */
-    uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
+    struct http_filters *filters; /* NULL: the router alone */
+    bool websocket;               /* upgrades to it go through */
+    uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
 };
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/rand.h"
 #include "base/time.h"
+#include "proxy/filter_start.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
 
@@ -14,14 +15,17 @@ static void on_down_data(struct http_stream *s, struct chain *data, bool end, vo
     struct request *r = user;
     r->received_bytes += data->n;
     (void)s;
-    router_data(r, data, end);
+    if (!r->filters || !filter_start_data(r, data, end))
+        router_data(r, data, end);
 }
 
 static void on_down_trailers(struct http_stream *s, struct http_head *trailers, void *user)
 {
     struct request *r = user;
+    struct chain none = {0};
     (void)s;
-    router_trailers(r, trailers);
+    if (!r->filters || !filter_start_data(r, &none, true))
+        router_trailers(r, trailers);
 }
 
 static void on_down_drain(struct http_stream *s, void *user)
@@ -106,7 +110,35 @@ static bool host_is_valid(struct str host)
     return true;
 }
 
-static void follow_route(struct request *r)
+static void follow_route(struct request *r, const struct route_query *q)
+{
+    if (!r->route) {
+        request_reply(r, REASON_ROUTE_NOT_FOUND);
+        return;
+    }
+    switch ((enum route_kind)r->route->kind) {
+    case ROUTE_FORWARD:
+        router_begin(r, q);
+        break;
+    case ROUTE_REDIRECT:
+        redirect(r, q);
+        break;
+    case ROUTE_DIRECT:
+        r->reason = REASON_DIRECT_RESPONSE;
+        request_answer(r, r->route->direct.status, r->route->direct.body, (struct str){NULL, 0});
+        break;
+    }
+}
+
+/* Filters have let it go on, and may have changed its head. */
+static void on_filtered(struct request *r)
+{
+    struct route_query q;
+    route_query_init(&q, http_stream_head(r->down), r->random);
+    follow_route(r, &q);
+}
+
+static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
@@ -119,22 +151,14 @@ static void follow_route(struct request *r)
     }
     r->host = r->routes ? route_table_host(r->routes, q.host) : NULL;
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
-    if (!r->route) {
-        request_reply(r, REASON_ROUTE_NOT_FOUND);
+    if (!r->http->filters) {
+        follow_route(r, &q);
         return;
     }
-    switch ((enum route_kind)r->route->kind) {
-    case ROUTE_FORWARD:
-        router_begin(r, &q);
-        break;
-    case ROUTE_REDIRECT:
-        redirect(r, &q);
-        break;
-    case ROUTE_DIRECT:
-        r->reason = REASON_DIRECT_RESPONSE;
-        request_answer(r, r->route->direct.status, r->route->direct.body, (struct str){NULL, 0});
-        break;
-    }
+    if (r->route && r->route->kind == ROUTE_FORWARD)
+        r->cluster = route_choose_cluster(&r->route->forward, q.random);
+    r->random = q.random;
+    filter_start(r, on_filtered);
 }
 
 void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s)
@@ -154,7 +178,7 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
         struct http_head go_on = {.status = 100};
         http_stream_send_head(s, &go_on, false);
     }
-    follow_route(r);
+    find_route(r);
 }
 
 void request_log_bad(struct worker *w, const struct http_config *http, unsigned status)

@@ -1,13 +1,15 @@
 /* What the proxy itself says to a client, what is changed in every answer, and the end of a
  * request. */
 #include "base/assert.h"
-#include "proxy/request_priv.h"
+#include "proxy/filter_run.h"
 
 void request_done(struct request *r)
 {
     if (!r->config)
         return;
     request_log(r);
+    if (r->filters)
+        filter_run_done(TAKE(r->filters));
     worker_timer_give(r->worker, TAKE(r->timer));
     if (r->up)
         http_stream_abort(TAKE(r->up));
@@ -39,24 +41,27 @@ void request_change_fields(struct request *r, struct http_head *h, bool answer)
 
 /* ---- answers of our own ---- */
 
-void request_answer(struct request *r, unsigned status, struct str body, struct str location)
+void request_answer_with(struct request *r, unsigned status, struct str body,
+                         const struct http_header *fields, size_t n)
 {
-    struct http_field fields[8];
-    struct http_head head = {.fields = fields,
-                             .cap = ARRAY_LEN(fields),
+    struct http_field room[4 + FILTER_ANSWER_FIELDS];
+    struct http_head head = {.fields = room,
+                             .cap = ARRAY_LEN(room),
                              .status = (uint16_t)status,
                              .content_length = (int64_t)body.n};
     ASSERT(!r->answering && status >= 200);
     if (status == 204 || status == 304)
         body.n = 0;
-    if (location.p)
-        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_LOCATION, location)); /* these fit */
+    for (size_t i = 0; i < n; i++)
+        IGNORE_RESULT(http_head_add_text(&head, fields[i].name, fields[i].value)); /* these fit */
     if (body.n)
         IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
     if (r->reason == REASON_OVERFLOW)
         IGNORE_RESULT(http_head_add_text(&head, STR("x-envoy-overloaded"), STR("true")));
     if (r->route)
         request_change_fields(r, &head, true);
+    if (r->filters)
+        filter_run_answer(r->filters, &head);
     request_keep_answer(r, &head);
     r->status = (uint16_t)status;
     r->sent_bytes += body.n;
@@ -65,6 +70,12 @@ void request_answer(struct request *r, unsigned status, struct str body, struct 
     http_stream_send_head(r->down, &head, !body.n);
     if (body.n)
         http_stream_send_text(r->down, body, true);
+}
+
+void request_answer(struct request *r, unsigned status, struct str body, struct str location)
+{
+    struct http_header field = {STR("location"), location};
+    request_answer_with(r, status, body, &field, location.p ? 1 : 0);
 }
 
 /* Envoy's words; they tell of retries. */

@@ -12,6 +12,8 @@ struct answer_value {
     struct str value;
 };
 
+struct filter_run;
+
 struct request {
     uint64_t begin_us; /* monotonic */
     int64_t begin_real_us;
@@ -32,15 +34,19 @@ struct request {
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;
-    struct retry_state *retry; /* NULL: it is sent once */
-    struct loop_timer *timer;  /* NULL: answered by ourselves, or over */
-    uint64_t deadline_ms;      /* of the answer; 0: none */
-    uint64_t idle_deadline_ms; /* put off whenever something is heard, without the timer */
-    bool reused;               /* its stream is on a connection that has carried others */
-    bool again;                /* it was asked a second time */
-    bool upgrade;              /* it asks for another protocol, and may */
-    bool answering;            /* the answer's head has gone out */
-    bool answered;             /* and its end */
+    struct filter_run *filters; /* NULL: its listener has none, or it has not come to them */
+    uint64_t random;            /* of its route; with filters only */
+    struct str details;         /* instead of the reason's; .p NULL: the reason's */
+    struct retry_state *retry;  /* NULL: it is sent once */
+    struct loop_timer *timer;   /* NULL: answered by ourselves, or over */
+    uint64_t deadline_ms;       /* of the answer; 0: none */
+    uint64_t idle_deadline_ms;  /* put off whenever something is heard, without the timer */
+    bool reused;                /* its stream is on a connection that has carried others */
+    bool again;                 /* it was asked a second time */
+    bool delayed;               /* by a filter, on purpose */
+    bool upgrade;               /* it asks for another protocol, and may */
+    bool answering;             /* the answer's head has gone out */
+    bool answered;              /* and its end */
 };
 
 /* What operators of formats stand for (user: the request). */
@@ -54,6 +60,9 @@ void request_log(struct request *r);
 void request_change_fields(struct request *r, struct http_head *h, bool answer);
 /* An answer of the proxy's own. location .p NULL: none. */
 void request_answer(struct request *r, unsigned status, struct str body, struct str location);
+/* The same with any fields. */
+void request_answer_with(struct request *r, unsigned status, struct str body,
+                         const struct http_header *fields, size_t n);
 void request_reply(struct request *r, enum reason why);
 /* Answers, or cuts an answer that has begun. */
 void request_fail(struct request *r, enum reason why);

@@ -61,12 +61,15 @@ static bool add_start(struct buf *to, int64_t unix_us)
 static bool add_flags(struct buf *to, const struct request *r, const struct reason_row *reason)
 {
     bool exhausted = r->retry && r->retry->exhausted;
-    if (exhausted)
+    if (r->delayed)
+        buf_add_cstr(to, exhausted ? "DI,URX" : "DI");
+    else if (exhausted)
         buf_add_cstr(to, "URX");
-    if (exhausted && str_is(reason->flag, "-"))
+    else
+        return add(to, reason->flag);
+    if (str_is(reason->flag, "-"))
         return true;
-    if (exhausted)
-        buf_add_char(to, ',');
+    buf_add_char(to, ',');
     return add(to, reason->flag);
 }
 
@@ -95,7 +98,7 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_RESPONSE_CODE:
         return add_number(to, r->status);
     case FORMAT_RESPONSE_CODE_DETAILS:
-        return add(to, reason->details);
+        return add(to, r->details.p ? r->details : reason->details);
     case FORMAT_RESPONSE_FLAGS:
         return add_flags(to, r, reason);
     case FORMAT_BYTES_RECEIVED:

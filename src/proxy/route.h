@@ -8,6 +8,7 @@
 #include <envoy/config/route/v3/route.pb-c.h>
 
 #include "base/map.h"
+#include "proxy/filter.h"
 #include "proxy/header_ops.h"
 #include "proxy/string_match.h"
 
@@ -43,6 +44,7 @@ struct route_cluster {
     uint32_t weight;
     struct str host_rewrite; /* .p NULL: none */
     struct header_ops request_ops, answer_ops;
+    struct filter_overrides filters;
 };
 
 struct regex_rewrite {
@@ -99,6 +101,7 @@ struct route {
         struct route_direct direct;
     };
     struct header_ops request_ops, answer_ops;
+    struct filter_overrides filters;
 };
 
 struct route_index;
@@ -109,6 +112,7 @@ struct route_host {
     size_t n_routes;
     struct route_index *index;
     struct header_ops request_ops, answer_ops;
+    struct filter_overrides filters;
     bool require_tls;
     struct retry_policy *retry; /* of routes that have none of their own; NULL: none */
 };
@@ -122,6 +126,7 @@ struct route_table {
     struct route_domains *domains;
     struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
+    struct filter_overrides filters;
     bool most_specific_wins; /* the table's changes first, the route's last */
     bool ignore_port;
 };

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
+#include "proxy/filter_config.h"
 #include "proxy/retry_policy.h"
 #include "proxy/route_index.h"
 
@@ -169,7 +170,7 @@ static int compile_weight(struct making *c,
                                "response_headers_to_add", m->response_headers_to_remove,
                                m->n_response_headers_to_remove, "response_headers_to_remove", c->a,
                                c->path, &ret->answer_ops, c->err);
-    return r;
+    return r < 0 ? r : FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
 }
 
 static int compile_weighted(struct making *c, const pb_weighted *m, struct route_forward *ret)
@@ -385,7 +386,9 @@ static int compile_route(struct making *c, const pb_route *m, struct route *ret)
     pb_path_back(c->path, mark);
     if (r == 0)
         r = compile_action(c, m, ret);
-    return r < 0 ? r : HEADER_OPS(c, m, ret);
+    if (r == 0)
+        r = HEADER_OPS(c, m, ret);
+    return r < 0 ? r : FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
 }
 
 static int compile_host(struct making *c, const pb_host *m, struct route_host *ret)
@@ -409,6 +412,8 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     }
     if (r == 0)
         r = HEADER_OPS(c, m, ret);
+    if (r == 0)
+        r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
@@ -441,6 +446,8 @@ static int compile_table(struct making *c, const pb_table *m, struct route_table
     }
     if (r == 0)
         r = HEADER_OPS(c, m, ret);
+    if (r == 0)
+        r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
     if (r == 0)
         note_clusters(ret);
     return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/rand.h"
+#include "proxy/filter_run.h"
 #include "proxy/forward.h"
 #include "proxy/route_rewrite.h"
 
@@ -159,6 +160,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     }
     forward_answer(h, h->status == 101);
     request_change_fields(r, h, true);
+    if (r->filters)
+        filter_run_answer(r->filters, h);
     request_keep_answer(r, h);
     r->status = h->status;
     r->answering = true;
@@ -253,12 +256,21 @@ static void send_replay(struct request *r, bool end)
     chain_done(&again);
 }
 
+/* What filters have gathered of it. */
+static void send_gathered(struct request *r)
+{
+    if (r->retry)
+        retry_state_keep(r->retry, &r->filters->body);
+    http_stream_send_data(r->up, &r->filters->body, true);
+}
+
 static void send_request(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     bool whole = http_stream_is_received(r->down);
     bool replay = r->retry && r->retry->replay.n;
-    http_stream_send_head(r->up, head, whole && !replay);
+    bool gathered = r->filters && r->filters->body.n;
+    http_stream_send_head(r->up, head, whole && !replay && !gathered);
     if (r->retry) {
         r->retry->sent = true;
         if (whole && r->retry->policy->per_try_timeout_ms) {
@@ -268,6 +280,8 @@ static void send_request(struct request *r)
     }
     if (replay)
         send_replay(r, whole);
+    else if (gathered)
+        send_gathered(r);
     http_stream_resume(r->down);
 }
 

@@ -199,7 +199,7 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     loop_timer_stop(sc->timer);
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
-        if (s->running ? c->ready : !c->dns) {
+        if (c->ready) {
             go_live(sc);
             return;
         }

@@ -90,8 +90,13 @@ static void take_config(void *user)
     struct config_post *p = user;
     struct worker *w = p->worker;
     struct worker_config *before = w->config;
-    w->config = worker_config_new(p->config);
+    struct proxy_config *config = p->config;
     free(p);
+    if (w->ended) {
+        proxy_config_unref(config);
+        return;
+    }
+    w->config = worker_config_new(config);
     if (!w->draining)
         take_listeners(w, w->config->config);
     worker_keep_clusters(w);
@@ -121,6 +126,8 @@ static void on_drain_over(void *user)
 static void drain(void *user)
 {
     struct worker *w = user;
+    if (w->ended)
+        return;
     w->draining = true;
     stop_listening(w);
     downstreams_drain(w);
@@ -190,12 +197,12 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     w->draining = false;
+    w->ended = true; /* what is posted from now on changes nothing */
     downstreams_free(w);
     worker_drop_kept(w);
     stop_listening(w);
     loop_timer_free(w->drain);
     loop_timer_free(w->stale);
-    w->draining = true; /* a snapshot that waits opens nothing */
     if (w->loop)
         loop_turn(w->loop, 0); /* what ended in this turn is freed */
     loop_free(w->loop);

@@ -58,6 +58,7 @@ struct worker {
     struct loop_timer *drain;
     struct loop_timer *stale; /* clients of listeners that have changed are told to go */
     uint64_t drain_ms;
+    bool ended;
     bool draining;
 };
 

@@ -156,6 +156,21 @@ def test_ipv6_takes_ipv4_if_told_to(tmp_path, port, compat):
     proxy.stop()
 
 
+def test_options_of_sockets(tmp_path, port):
+    more = {"address": address(port), "additional_addresses": [{"address": address(port, "203.0.113.7")}], "tcp_backlog_size": 77, "filter_chains": [chain(http("one"))]}
+    for option in ("freebind", "transparent"):  # either binds what the machine does not have
+        if option == "transparent" and os.geteuid():
+            continue
+        proxy = start(tmp_path, port, [{**more, option: True}])
+        queues = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout.split("\n")
+        assert sorted(line.split()[2:4] for line in queues if line) == [["77", f"127.0.0.1:{port}"], ["77", f"203.0.113.7:{port}"]]
+        proxy.stop()
+    (tmp_path / "bootstrap.json").write_text((tmp_path / "bootstrap.json").read_text().replace('"freebind": true', '"freebind": false').replace(
+        '"transparent": true', '"transparent": false'))
+    done = subprocess.run([BIN / "fairlead-proxy", "-c", tmp_path / "bootstrap.json"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "listen on 203.0.113.7" in done.stderr
+
+
 def test_addresses_decide(tmp_path, port):
     second = free_ports(1)[0]
     proxy = start(tmp_path, port, [{"address": address(port), "additional_addresses": [{"address": address(second)}, {"address": address(port, "127.0.0.2")}],

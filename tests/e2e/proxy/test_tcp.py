@@ -160,6 +160,16 @@ def test_idle(tmp_path, port):
     proxy.stop()
 
 
+def test_a_connection_that_grows_old(tmp_path, port):
+    peer = Peer()
+    proxy = run(tmp_path, port, [cluster(peer.port)], max_downstream_connection_duration="0.3s")
+    c = Client(port)
+    with pytest.raises(OSError):
+        while True:  # however busy
+            c.send(b"x")
+    proxy.stop()
+
+
 def test_weighted(tmp_path, port):
     peers = [Peer(), Peer(), Peer()]
     proxy = start(tmp_path, port, [{"address": address(port), "filter_chains": [chain({"name": "tcp", "typed_config": {

@@ -1,4 +1,5 @@
 """TLS at listeners and towards endpoints: names, certificates of clients, ALPN, resumption, secrets; and what is not TLS."""
+import base64
 import socket
 import ssl
 import threading
@@ -136,6 +137,37 @@ def test_resumption(tmp_path, port, site, version):
         again = TlsClient(port, session=first)
         assert (again.sock.session_reused, again.ask(GET)[0]) == (True, 200)
         again.close()
+    proxy.stop()
+
+
+def test_ticket_keys_of_the_configuration(tmp_path, port, site):
+    """Two proxies with the same keys resume each other's sessions; the first key writes, all read."""
+    keys = [base64.b64encode(bytes([n]) * 80).decode() for n in (1, 2)]
+    second = free_ports(1)[0]
+    (tmp_path / "two").mkdir()
+
+    def one(where, port, *keys):
+        return start(where, port, [{"address": address(port), "filter_chains": [chain(http("one"), transport_socket=tls(
+            site, session_ticket_keys={"keys": [{"inline_bytes": k} for k in keys]}))]}])
+    proxies = [one(tmp_path, port, keys[0]), one(tmp_path / "two", second, keys[1], keys[0])]
+    first = TlsClient(port)
+    first.ask(GET)
+    first.session = first.sock.session
+    assert TlsClient(second, session=first).sock.session_reused
+    other = TlsClient(second)
+    other.ask(GET)
+    other.session = other.sock.session
+    assert not TlsClient(port, session=other).sock.session_reused
+    for proxy in proxies:
+        proxy.stop()
+
+
+def test_a_key_from_the_environment(tmp_path, port, ca, site, monkeypatch):
+    monkeypatch.setenv("FL_TEST_KEY", site[1].read_text())
+    context = tls(site)
+    context["typed_config"]["common_tls_context"]["tls_certificates"][0]["private_key"] = {"environment_variable": "FL_TEST_KEY"}
+    proxy = start(tmp_path, port, [{"address": address(port), "filter_chains": [chain(http("one"), transport_socket=context)]}])
+    assert TlsClient(port, "site.example", ca.cert).ask(GET)[2] == b"one"
     proxy.stop()
 
 
@@ -325,6 +357,26 @@ def test_an_endpoint_that_does_not_speak_tls(tmp_path, port, backend):
     assert Client(port).ask(GET)[0] == 503
     proxy.stop()
     backend.garbage.clear()
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_an_answer_that_is_cut(tmp_path, port, site, says_so):
+    """A body that lasts until the close is whole only if the endpoint's TLS says that it is finished."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*site)
+
+    def serve():
+        sock = context.wrap_socket(listener.accept()[0], server_side=True)
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\npart")
+        if says_so:
+            sock = sock.unwrap()
+        sock.close()
+    threading.Thread(target=serve, daemon=True).start()
+    proxy = upstream(tmp_path, port, listener.getsockname()[1], upstream_tls())
+    assert Client(port).ask(GET)[2] == (b"part" if says_so else None)
+    proxy.stop()
 
 
 LATER = {"tls_certificate_sds_secret_configs": [{"name": "later", "sds_config": {"ads": {}, "resource_api_version": "V3"}}]}

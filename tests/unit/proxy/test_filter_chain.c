@@ -2,6 +2,8 @@
  * no two chains may claim the same connection. */
 #include "test.h"
 
+#include <stdio.h>
+
 #include "codec/json.h"
 #include "codec/pb_json.h"
 #include "proxy/listener_config.h"
@@ -11,6 +13,17 @@
     "{'name':'" name "','filter_chain_match':{" match "},'filters':[{'name':'h','typed_config':{"  \
     "'@type':'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',"        \
     "'stat_prefix':'t','cluster':'c'}}]}"
+
+#define ALL(...) join((const char *const[]){__VA_ARGS__, NULL})
+
+static const char *join(const char *const *chains)
+{
+    static char text[8192];
+    size_t n = 0;
+    for (size_t i = 0; chains[i]; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : "", chains[i]);
+    return text;
+}
 
 /* JSON as the tests write it: ' stands for ". */
 static int compile(const char *chains, const char *otherwise, struct listener_config **ret,
@@ -83,11 +96,10 @@ static void finds_name(const struct listener_config *l, const char *name, const 
 
 static void test_server_names(void **state)
 {
-    struct listener_config *l = listener(
-        CHAIN("exact", "'server_names':['A.example.com']") "," CHAIN(
-            "short", "'server_names':['*.com']") "," CHAIN("long", "'server_names':['*.example."
-                                                                   "com']"),
-        CHAIN("otherwise", ""));
+    struct listener_config *l = listener(ALL(CHAIN("exact", "'server_names':['A.example.com']"),
+                                             CHAIN("short", "'server_names':['*.com']"),
+                                             CHAIN("long", "'server_names':['*.example.com']")),
+                                         CHAIN("otherwise", ""));
     (void)state;
     finds_name(l, "a.example.com", "exact");
     finds_name(l, "b.example.com", "long");
@@ -103,10 +115,9 @@ static void test_server_names(void **state)
 static void test_never_back(void **state)
 {
     struct listener_config *l = listener(
-        CHAIN("port", "'destination_port':443,'server_names':['a.b']") "," CHAIN(
-            "name", "'server_names':['c.d']") "," CHAIN("net",
-                                                        "'prefix_ranges':[{'address_prefix':'10.0."
-                                                        "0.0','prefix_len':8}]"),
+        ALL(CHAIN("port", "'destination_port':443,'server_names':['a.b']"),
+            CHAIN("name", "'server_names':['c.d']"),
+            CHAIN("net", "'prefix_ranges':[{'address_prefix':'10.0.0.0','prefix_len':8}]")),
         NULL);
     struct filter_chain_facts f = facts();
     (void)state;
@@ -127,9 +138,9 @@ static void test_addresses(void **state)
 #define NET(name, field, prefix, len)                                                              \
     CHAIN(name, "'" field "':[{'address_prefix':'" prefix "','prefix_len':" len "}]")
     struct listener_config *l =
-        listener(NET("wide", "prefix_ranges", "10.0.0.0", "8") "," NET(
-                     "narrow", "prefix_ranges", "10.0.0.0",
-                     "24") "," NET("v6", "prefix_ranges", "fd00::", "8") "," CHAIN("any", ""),
+        listener(ALL(NET("wide", "prefix_ranges", "10.0.0.0", "8"),
+                     NET("narrow", "prefix_ranges", "10.0.0.0", "24"),
+                     NET("v6", "prefix_ranges", "fd00::", "8"), CHAIN("any", "")),
                  NULL);
     struct filter_chain_facts f = facts();
     (void)state;
@@ -147,19 +158,13 @@ static void test_addresses(void **state)
 
 static void test_sources(void **state)
 {
-    struct listener_config *l = listener(
-        CHAIN("local", "'source_type':'SAME_IP_OR_LOOPBACK'") "," CHAIN(
-            "ports",
-            "'source_type':'"
-            "EXTERNAL','"
-            "source_ports':[7,"
-            "999]") "," CHAIN("ext",
-                              "'source_type':"
-                              "'EXTERNAL'") "," NET("direct", "direct_source_prefix_ranges",
-                                                    "192.168.0.0",
-                                                    "16") "," NET("source", "source_prefix_ranges",
-                                                                  "172.16.0.0", "12"),
-        NULL);
+    struct listener_config *l =
+        listener(ALL(CHAIN("local", "'source_type':'SAME_IP_OR_LOOPBACK'"),
+                     CHAIN("ports", "'source_type':'EXTERNAL','source_ports':[7,999]"),
+                     CHAIN("ext", "'source_type':'EXTERNAL'"),
+                     NET("direct", "direct_source_prefix_ranges", "192.168.0.0", "16"),
+                     NET("source", "source_prefix_ranges", "172.16.0.0", "12")),
+                 NULL);
     struct filter_chain_facts f = facts();
     (void)state;
     finds(l, &f, "ports");
@@ -179,15 +184,10 @@ static void test_sources(void **state)
 static void test_protocols(void **state)
 {
     struct listener_config *l = listener(
-        CHAIN("tls", "'transport_protocol':'tls'") "," CHAIN(
-            "raw",
-            "'transport_protocol':'raw_"
-            "buffer'") "," CHAIN("h2",
-                                 "'application_protocols':['h2']") "," CHAIN("mesh",
-                                                                             "'transport_protocol':"
-                                                                             "'tls','application_"
-                                                                             "protocols':['istio','"
-                                                                             "h3']"),
+        ALL(CHAIN("tls", "'transport_protocol':'tls'"),
+            CHAIN("raw", "'transport_protocol':'raw_buffer'"),
+            CHAIN("h2", "'application_protocols':['h2']"),
+            CHAIN("mesh", "'transport_protocol':'tls','application_protocols':['istio','h3']")),
         NULL);
     struct filter_chain_facts f = facts();
     (void)state;
@@ -205,9 +205,9 @@ static void test_protocols(void **state)
 
 static void test_first_offer_wins(void **state)
 {
-    struct listener_config *l = listener(
-        CHAIN("a", "'application_protocols':['a']") "," CHAIN("b", "'application_protocols':['b']"),
-        NULL);
+    struct listener_config *l = listener(ALL(CHAIN("a", "'application_protocols':['a']"),
+                                             CHAIN("b", "'application_protocols':['b']")),
+                                         NULL);
     struct filter_chain_facts f = facts();
     (void)state;
     f.tls = true;
@@ -216,6 +216,36 @@ static void test_first_offer_wins(void **state)
     f.protocols = STR("\1x");
     finds(l, &f, NULL);
     listener_config_unref(l);
+}
+
+/* The index and the search through all say the same: a chain that matches by an address that
+ * nobody has turns the index off. */
+static void test_index(void **state)
+{
+    static const char *const names[] = {"",  "a",    "a.b", "x.a.b", "y.x.a.b", ".a.b",
+                                        "b", "a.b.", ".",   "c.d",   "q.c.d",   "..a.b"};
+#define FIVE                                                                                       \
+    CHAIN("1", "'server_names':['a.b','*.x.a.b']"), CHAIN("2", "'server_names':['*.b']"),          \
+        CHAIN("3", "'server_names':['*.a.b','c.d'],'source_ports':[1]"),                           \
+        CHAIN("4", "'source_ports':[999]"), CHAIN("5", "'server_names':['*.c.d']")
+    struct listener_config *indexed = listener(ALL(FIVE), NULL);
+    struct listener_config *not =
+        listener(ALL(FIVE, NET("off", "prefix_ranges", "203.0.113.1", "32")), NULL);
+    (void)state;
+    assert_true(indexed->chains.by_name.used > 0);
+    assert_int_equal(not ->chains.by_name.used, 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        for (uint16_t port = 998; port < 1000; port++) {
+            struct filter_chain_facts f = facts();
+            f.server_name = str_from(names[i]);
+            f.source_port = port == 998 ? 1 : port;
+            const struct filter_chain *one = filter_chains_find(&indexed->chains, &f);
+            const struct filter_chain *two = filter_chains_find(&not ->chains, &f);
+            if (!one != !two || (one && !streq(one->name, two->name)))
+                fail_msg("%s: %s, %s", names[i], one ? one->name : "-", two ? two->name : "-");
+        }
+    listener_config_unref(indexed);
+    listener_config_unref(not );
 }
 
 static void refused(const char *chains, const char *expected)
@@ -232,18 +262,18 @@ static void test_claims(void **state)
     struct listener_config *l;
     (void)state;
     refused("", "no filter chains specified");
-    refused(CHAIN("one", "") "," CHAIN("two", ""),
+    refused(ALL(CHAIN("one", ""), CHAIN("two", "")),
             "filter chain 'two' has the same matching rules defined as 'one'");
-    refused(NET("one", "prefix_ranges", "10.0.0.1", "8") "," NET("two", "prefix_ranges", "10.9.0.0",
-                                                                 "8"),
+    refused(ALL(NET("one", "prefix_ranges", "10.0.0.1", "8"),
+                NET("two", "prefix_ranges", "10.9.0.0", "8")),
             "the same matching rules");
-    refused(CHAIN("one", "'source_ports':[1,2]") "," CHAIN("two", "'source_ports':[3,2]"),
+    refused(ALL(CHAIN("one", "'source_ports':[1,2]"), CHAIN("two", "'source_ports':[3,2]")),
             "overlapping matching rules");
-    refused(NET("one", "prefix_ranges", "0.0.0.0", "0") "," CHAIN("two", ""), "overlapping");
-    refused(CHAIN("one", "'server_names':['a*']"), "partial wildcards");
-    refused(CHAIN("one", "'destination_port':70000"), "destination_port");
-    l = listener(CHAIN("one", "'server_names':['a','A']") "," CHAIN("two", "'server_names':['a'],"
-                                                                           "'source_ports':[1]"),
+    refused(ALL(NET("one", "prefix_ranges", "0.0.0.0", "0"), CHAIN("two", "")), "overlapping");
+    refused(ALL(CHAIN("one", "'server_names':['a*']")), "partial wildcards");
+    refused(ALL(CHAIN("one", "'destination_port':70000")), "destination_port");
+    l = listener(ALL(CHAIN("one", "'server_names':['a','A']"),
+                     CHAIN("two", "'server_names':['a'],'source_ports':[1]")),
                  NULL);
     listener_config_unref(l);
 }
@@ -254,7 +284,7 @@ int main(void)
         cmocka_unit_test(test_server_names), cmocka_unit_test(test_never_back),
         cmocka_unit_test(test_addresses),    cmocka_unit_test(test_sources),
         cmocka_unit_test(test_protocols),    cmocka_unit_test(test_first_offer_wins),
-        cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_claims),       cmocka_unit_test(test_index),
     };
     return RUN_TESTS(tests);
 }

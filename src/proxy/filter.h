@@ -1,0 +1,91 @@
+#pragma once
+/* HTTP filters: what stands between a request's route and what is done about it. A filter is one
+ * file and one row of filters.def; it knows its own configuration and the call below, nothing of
+ * requests, routes or workers.
+ *
+ * On a request each filter of the chain is asked in turn. One that waits holds the request up until
+ * it calls go_on(); the client may be gone before, and then on_done() comes first. on_answer() is
+ * asked in the opposite order, of the answers of endpoints and of our own, whoever made them, also
+ * of filters that the request never came to. */
+
+#include <google/protobuf/any.pb-c.h>
+
+#include "base/err.h"
+#include "net/http_stream.h"
+#include "proxy/format.h"
+#include "proxy/reasons.h"
+
+enum filter_result {
+    FILTER_CONTINUE,
+    FILTER_WAIT,     /* go_on() is called later; the client is held back meanwhile */
+    FILTER_COLLECT,  /* the next one is asked when all of the body is here: collect_max */
+    FILTER_ANSWERED, /* by what stands in answer */
+};
+
+enum { FILTER_ANSWER_FIELDS = 8 };
+
+struct filter_answer {
+    uint8_t reason;     /* enum reason */
+    uint16_t status;    /* 0: the reason's */
+    struct str body;    /* .p NULL: the reason's */
+    struct str details; /* .p NULL: the reason's */
+    struct http_header fields[FILTER_ANSWER_FIELDS];
+    size_t n_fields;
+};
+
+/* A filter's configuration at one place of the route tables, under the filter's configured name. */
+struct filter_override {
+    struct str name;
+    const struct filter_type *type; /* NULL: on or off alone */
+    void *config;                   /* in the table's arena; NULL: none */
+    bool disabled;
+};
+
+struct filter_overrides {
+    struct filter_override *v;
+    size_t n;
+};
+
+/* The places where it may stand, the most specific first: cluster by weight, route, host, table. */
+enum { FILTER_LEVELS = 4 };
+
+struct filter_call {
+    const void *config;                /* the filter's own */
+    const void *levels[FILTER_LEVELS]; /* what routes say, the most specific first; NULL: nothing */
+    const void *route;                 /* the first of them; NULL: none */
+    void *state;                       /* the filter's, zeroed, as large as its type says */
+    bool off;
+    struct http_head *head; /* the request's */
+    struct http_stream *down;
+    struct loop *loop;
+    format_value_fn *value; /* of operators of formats */
+    void *request;          /* its user */
+    const char *cluster;    /* that the route names; NULL: none */
+    uint64_t collect_max;   /* bytes of body that FILTER_COLLECT takes */
+    struct filter_answer answer;
+    bool delayed; /* the log is to say so */
+    void (*go_on)(struct filter_call *c, enum filter_result r);
+};
+
+/* Where the compilation of a filter's configuration stands. */
+struct filter_compile {
+    struct arena *a; /* what is made lives here */
+    struct pb_path *path;
+    struct err *err;
+};
+
+/* -EINVAL with the path of what is wrong, -ENOMEM. */
+typedef int filter_compile_fn(struct filter_compile *c, const ProtobufCMessage *m, void **ret);
+
+struct filter_type {
+    const char *name; /* Envoy's */
+    const ProtobufCMessageDescriptor *message;
+    const ProtobufCMessageDescriptor *route_message; /* NULL: routes have nothing to say */
+    filter_compile_fn *compile;
+    filter_compile_fn *compile_route;
+    size_t state_bytes;
+    bool is_terminal; /* the router */
+    enum filter_result (*on_request)(struct filter_call *c);
+    void (*on_answer)(struct filter_call *c, struct http_head *answer);
+    void (*on_done)(struct filter_call *c); /* the request is over: timers end */
+};

@@ -1,0 +1,21 @@
+#pragma once
+/* The calls of one request's filters: what has been asked, and what comes back. In the stream's
+ * arena. */
+
+#include "base/chain.h"
+#include "proxy/filter_config.h"
+#include "proxy/request_priv.h"
+
+struct filter_run {
+    struct request *request;
+    void (*then)(struct request *r); /* when all have been asked */
+    size_t n, at;                    /* the next one to ask */
+    uint64_t collect_max;
+    bool collecting;
+    struct chain body; /* gathered and not sent yet */
+    struct filter_call calls[];
+};
+
+/* Asked in the opposite order, of an answer that is about to go out. */
+void filter_run_answer(struct filter_run *f, struct http_head *answer);
+void filter_run_done(struct filter_run *f);

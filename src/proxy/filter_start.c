@@ -1,0 +1,161 @@
+/* A request on its way through the filters: asked in turn, held up, answered. */
+#include "proxy/filter_start.h"
+
+#include "base/assert.h"
+#include "proxy/filter_run.h"
+
+enum { BODY_IDLE_MS = 300 * 1000 };
+
+static void answer(struct filter_run *f, const struct filter_call *c)
+{
+    struct request *r = f->request;
+    const struct filter_answer *a = &c->answer;
+    const struct reason_row *row = reason_row((enum reason)a->reason);
+    f->collecting = false;
+    r->reason = a->reason;
+    r->details = a->details;
+    request_answer_with(r, a->status ? a->status : row->status, a->body.p ? a->body : row->body,
+                        a->fields, a->n_fields);
+}
+
+/* The client is not heard of while its body is waited for. */
+static void on_idle(void *user)
+{
+    struct request *r = user;
+    r->filters->collecting = false;
+    worker_timer_give(r->worker, TAKE(r->timer));
+    request_reply(r, REASON_REQUEST_IDLE);
+}
+
+/* True: wait for the rest. */
+static bool collect(struct filter_run *f, uint64_t max)
+{
+    struct request *r = f->request;
+    if (http_stream_is_received(r->down))
+        return false;
+    f->collecting = true;
+    f->collect_max = max;
+    r->timer = worker_timer_take(r->worker, on_idle, r);
+    loop_timer_start(r->timer, BODY_IDLE_MS);
+    http_stream_resume(r->down);
+    return true;
+}
+
+static void run(struct filter_run *f)
+{
+    const struct filter *filters = f->request->http->filters->filters;
+    while (f->at < f->n) {
+        struct filter_call *c = &f->calls[f->at];
+        const struct filter_type *type = filters[f->at].type;
+        f->at++;
+        if (c->off || !type->on_request)
+            continue;
+        switch (type->on_request(c)) {
+        case FILTER_CONTINUE:
+            break;
+        case FILTER_WAIT:
+            http_stream_pause(f->request->down);
+            return;
+        case FILTER_COLLECT:
+            if (collect(f, c->collect_max))
+                return;
+            break;
+        case FILTER_ANSWERED:
+            answer(f, c);
+            return;
+        }
+        f->request->delayed |= c->delayed;
+    }
+    f->then(f->request);
+}
+
+static void on_go_on(struct filter_call *c, enum filter_result result)
+{
+    struct request *r = c->request;
+    struct filter_run *f = r->filters;
+    r->delayed |= c->delayed;
+    if (r->answering)
+        return;
+    if (result == FILTER_ANSWERED) {
+        answer(f, c);
+        return;
+    }
+    /* The router holds the client back again if it has to wait. */
+    http_stream_resume(r->down);
+    run(f);
+}
+
+static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
+{
+    const struct filter_overrides *places[FILTER_LEVELS] = {
+        r->cluster ? &r->cluster->filters : NULL,
+        r->route ? &r->route->filters : NULL,
+        r->host ? &r->host->filters : NULL,
+        r->routes ? &r->routes->filters : NULL,
+    };
+    filter_resolve(filter, places, c);
+    c->down = r->down;
+    c->head = http_stream_head(r->down);
+    c->loop = worker_loop(r->worker);
+    c->value = request_value;
+    c->request = r;
+    c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;
+    c->go_on = on_go_on;
+}
+
+void filter_start(struct request *r, void (*then)(struct request *r))
+{
+    const struct http_filters *chain = r->http->filters;
+    struct arena *a = http_stream_arena(r->down);
+    struct filter_run *f = arena_alloc(a, sizeof(*f) + chain->n * sizeof(*f->calls));
+    bool full = !f;
+    for (size_t i = 0; i < chain->n && !full; i++) {
+        const struct filter *filter = &chain->filters[i];
+        resolve(r, filter, &f->calls[i]);
+        if (filter->type->state_bytes)
+            f->calls[i].state = arena_alloc(a, filter->type->state_bytes);
+        full = filter->type->state_bytes && !f->calls[i].state;
+    }
+    if (full) { /* a filter that is not asked might be one that forbids */
+        request_reply(r, REASON_NO_MEMORY);
+        return;
+    }
+    f->request = r;
+    f->then = then;
+    f->n = chain->n;
+    r->filters = f;
+    run(f);
+}
+
+/* Framed anew: its length is known now, and trailers are not kept. */
+static void collected(struct filter_run *f)
+{
+    struct request *r = f->request;
+    struct http_head *head = http_stream_head(r->down);
+    f->collecting = false;
+    worker_timer_give(r->worker, TAKE(r->timer));
+    if (head->content_length == HTTP_LENGTH_NONE)
+        head->content_length = (int64_t)f->body.n;
+    head->chunked = false;
+    run(f);
+}
+
+bool filter_start_data(struct request *r, struct chain *data, bool end)
+{
+    struct filter_run *f = r->filters;
+    if (!f->collecting)
+        return false;
+    if (f->body.n + data->n > f->collect_max) {
+        f->collecting = false;
+        chain_done(&f->body);
+        worker_timer_give(r->worker, TAKE(r->timer));
+        request_reply(r, REASON_BODY_TOO_LARGE);
+        return true;
+    }
+    chain_move_all(&f->body, data);
+    if (end)
+        collected(f);
+    else
+        loop_timer_start(r->timer, BODY_IDLE_MS);
+    return true;
+}
