@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/rand.h"
 #include "codec/base64.h"
+#include "codec/sha1.h"
 
 static uint64_t read_be(const unsigned char *p, size_t n)
 {
@@ -117,56 +118,6 @@ void websocket_close_write(struct buf *out, bool masked, uint16_t code)
     websocket_frame_write(out, WEBSOCKET_CLOSE, masked, str_of(bytes, 2));
 }
 
-/* ---- the handshake's SHA-1 (RFC 3174) ---- */
-
-static uint32_t rotate(uint32_t v, unsigned n)
-{
-    return v << n | v >> (32 - n);
-}
-
-static void sha1_block(uint32_t h[5], const unsigned char block[64])
-{
-    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-    for (size_t i = 0; i < 16; i++)
-        w[i] = (uint32_t)read_be(block + i * 4, 4);
-    for (size_t i = 16; i < 80; i++)
-        w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-    for (size_t i = 0; i < 80; i++) {
-        static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
-        uint32_t f = i < 20              ? (b & c) | (~b & d)
-                     : i < 40 || i >= 60 ? b ^ c ^ d
-                                         : (b & c) | (b & d) | (c & d);
-        uint32_t t = rotate(a, 5) + f + e + k[i / 20] + w[i];
-        e = d;
-        d = c;
-        c = rotate(b, 30);
-        b = a;
-        a = t;
-    }
-    h[0] += a;
-    h[1] += b;
-    h[2] += c;
-    h[3] += d;
-    h[4] += e;
-}
-
-/* Messages of at most 119 bytes: two blocks. */
-static void sha1_short(struct str s, unsigned char ret[20])
-{
-    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
-    unsigned char blocks[128] = {0};
-    size_t n = s.n < 56 ? 64 : 128;
-    ASSERT(s.n <= 119);
-    memcpy(blocks, s.p, s.n);
-    blocks[s.n] = 0x80;
-    blocks[n - 2] = (unsigned char)(s.n * 8 >> 8);
-    blocks[n - 1] = (unsigned char)(s.n * 8);
-    for (size_t at = 0; at < n; at += 64)
-        sha1_block(h, blocks + at);
-    for (size_t i = 0; i < 20; i++)
-        ret[i] = (unsigned char)(h[i / 4] >> (24 - i % 4 * 8));
-}
-
 void websocket_accept_key(struct str key, char ret[29])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -176,7 +127,7 @@ void websocket_accept_key(struct str key, char ret[29])
     if (n)
         memcpy(text, key.p, n);
     memcpy(text + n, guid, sizeof(guid) - 1);
-    sha1_short(str_of(text, n + sizeof(guid) - 1), digest);
+    sha1(str_of(text, n + sizeof(guid) - 1), digest);
     base64_encode_short(digest, sizeof(digest), ret);
 }
 

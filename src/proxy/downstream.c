@@ -116,18 +116,18 @@ static void on_http_close(struct http_conn *hc, int code, const char *text, void
 
 static void serve_http(struct downstream *d, struct conn *c)
 {
-    static const struct http_conn_config config = {.idle_timeout_ms = 3600 * 1000};
+    const struct http_conn_config *config = &d->chain->http->protocol.conn;
     static const struct http_conn_ops ops = {
         .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_http_close};
     switch (d->chain->http->version) {
     case 1:
-        d->hc = http1_conn_new_server(c, &config, &ops, d);
+        d->hc = http1_conn_new_server(c, config, &ops, d);
         break;
     case 2:
-        d->hc = http2_conn_new_server(c, &config, &ops, d);
+        d->hc = http2_conn_new_server(c, config, &ops, d);
         break;
     default:
-        d->hc = http_auto_conn_new_server(c, &config, &ops, d);
+        d->hc = http_auto_conn_new_server(c, config, &ops, d);
     }
     if (d->worker->draining)
         http_conn_shutdown(d->hc);

@@ -10,7 +10,7 @@
 
 #include <google/protobuf/any.pb-c.h>
 
-#include "base/err.h"
+#include "codec/pb_path.h"
 #include "net/http_stream.h"
 #include "proxy/format.h"
 #include "proxy/reasons.h"
@@ -18,18 +18,19 @@
 enum filter_result {
     FILTER_CONTINUE,
     FILTER_WAIT,     /* go_on() is called later; the client is held back meanwhile */
-    FILTER_COLLECT,  /* the next one is asked when all of the body is here: collect_max */
+    FILTER_COLLECT,  /* it goes on with on_body(), if any, when the body is here: collect_max */
     FILTER_ANSWERED, /* by what stands in answer */
 };
 
-enum { FILTER_ANSWER_FIELDS = 8 };
+struct filter_call;
+struct filter_fetch;
 
 struct filter_answer {
-    uint8_t reason;     /* enum reason */
-    uint16_t status;    /* 0: the reason's */
-    struct str body;    /* .p NULL: the reason's */
-    struct str details; /* .p NULL: the reason's */
-    struct http_header fields[FILTER_ANSWER_FIELDS];
+    uint8_t reason;                   /* enum reason */
+    uint16_t status;                  /* 0: the reason's */
+    struct str body;                  /* .p NULL: the reason's */
+    struct str details;               /* .p NULL: the reason's */
+    const struct http_header *fields; /* borrowed until it has been answered */
     size_t n_fields;
 };
 
@@ -49,6 +50,17 @@ struct filter_overrides {
 /* The places where it may stand, the most specific first: cluster by weight, route, host, table. */
 enum { FILTER_LEVELS = 4 };
 
+/* A question of a filter's own to a cluster. */
+struct filter_question {
+    const char *cluster;
+    uint64_t timeout_ms; /* 0: none */
+    struct http_head head;
+    bool with_body; /* what was collected of the request's goes with it */
+    /* Its answer, whole; NULL: none came. Both are gone when it returns; never called from inside
+     * ask(). */
+    void (*on_answer)(struct filter_call *c, const struct http_head *answer, struct str body);
+};
+
 struct filter_call {
     const void *config;                /* the filter's own */
     const void *levels[FILTER_LEVELS]; /* what routes say, the most specific first; NULL: nothing */
@@ -65,6 +77,9 @@ struct filter_call {
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);
+    /* NULL: it cannot be asked. */
+    struct filter_fetch *(*ask)(struct filter_call *c, const struct filter_question *q);
+    void (*ask_no_more)(struct filter_fetch *f); /* NULL is allowed */
 };
 
 /* Where the compilation of a filter's configuration stands. */
@@ -86,6 +101,7 @@ struct filter_type {
     size_t state_bytes;
     bool is_terminal; /* the router */
     enum filter_result (*on_request)(struct filter_call *c);
+    enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */
     void (*on_answer)(struct filter_call *c, struct http_head *answer);
     void (*on_done)(struct filter_call *c); /* the request is over: timers end */
 };

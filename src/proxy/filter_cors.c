@@ -38,6 +38,7 @@ struct cors_policy {
 
 struct cors_state {
     struct str origin; /* may have the answer; .p NULL: nothing to do */
+    struct http_header fields[4];
 };
 
 static int compile_route(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
@@ -109,10 +110,11 @@ static bool may(const struct filter_call *c, struct str origin)
     return false;
 }
 
-static void add(struct filter_answer *a, const char *name, struct str value)
+static void add(struct filter_call *c, const char *name, struct str value)
 {
+    struct cors_state *state = c->state;
     if (value.n)
-        a->fields[a->n_fields++] = (struct http_header){str_from(name), value};
+        state->fields[c->answer.n_fields++] = (struct http_header){str_from(name), value};
 }
 
 /* What on_answer() says of every answer stands in this one, too. */
@@ -121,14 +123,15 @@ static enum filter_result answer_preflight(struct filter_call *c, bool allowed)
     static const struct str name = STR("access-control-request-private-network");
     struct filter_answer *a = &c->answer;
     a->reason = REASON_CORS;
+    a->fields = ((struct cors_state *)c->state)->fields;
     if (!allowed)
         return FILTER_ANSWERED;
-    add(a, "access-control-allow-methods", text_of(c, CORS_METHODS));
-    add(a, "access-control-allow-headers", text_of(c, CORS_HEADERS));
-    add(a, "access-control-max-age", text_of(c, CORS_MAX_AGE));
+    add(c, "access-control-allow-methods", text_of(c, CORS_METHODS));
+    add(c, "access-control-allow-headers", text_of(c, CORS_HEADERS));
+    add(c, "access-control-max-age", text_of(c, CORS_MAX_AGE));
     if (flag_of(c, CORS_PRIVATE, false) &&
         str_is(http_field_value(http_head_find_text(c->head, name)), "true"))
-        add(a, "access-control-allow-private-network", STR("true"));
+        add(c, "access-control-allow-private-network", STR("true"));
     return FILTER_ANSWERED;
 }
 

@@ -2,6 +2,7 @@
 #include "proxy/filter_start.h"
 
 #include "base/assert.h"
+#include "proxy/filter_fetch.h"
 #include "proxy/filter_run.h"
 
 enum { BODY_IDLE_MS = 300 * 1000 };
@@ -41,6 +42,28 @@ static bool collect(struct filter_run *f, uint64_t max)
     return true;
 }
 
+/* What a filter has said. True: the next one is asked. */
+static bool follow(struct filter_run *f, const struct filter_type *type, struct filter_call *c,
+                   enum filter_result result)
+{
+    f->request->delayed |= c->delayed;
+    switch (result) {
+    case FILTER_CONTINUE:
+        return true;
+    case FILTER_WAIT:
+        http_stream_pause(f->request->down);
+        return false;
+    case FILTER_COLLECT:
+        if (collect(f, c->collect_max))
+            return false;
+        return !type->on_body || follow(f, type, c, type->on_body(c));
+    case FILTER_ANSWERED:
+        answer(f, c);
+        return false;
+    }
+    return false;
+}
+
 static void run(struct filter_run *f)
 {
     const struct filter *filters = f->request->http->filters->filters;
@@ -48,23 +71,8 @@ static void run(struct filter_run *f)
         struct filter_call *c = &f->calls[f->at];
         const struct filter_type *type = filters[f->at].type;
         f->at++;
-        if (c->off || !type->on_request)
-            continue;
-        switch (type->on_request(c)) {
-        case FILTER_CONTINUE:
-            break;
-        case FILTER_WAIT:
-            http_stream_pause(f->request->down);
+        if (!c->off && type->on_request && !follow(f, type, c, type->on_request(c)))
             return;
-        case FILTER_COLLECT:
-            if (collect(f, c->collect_max))
-                return;
-            break;
-        case FILTER_ANSWERED:
-            answer(f, c);
-            return;
-        }
-        f->request->delayed |= c->delayed;
     }
     f->then(f->request);
 }
@@ -80,9 +88,7 @@ static void on_go_on(struct filter_call *c, enum filter_result result)
         answer(f, c);
         return;
     }
-    /* The router holds the client back again if it has to wait. */
-    http_stream_resume(r->down);
-    run(f);
+    run(f); /* the client is let go on by whoever wants its body, or answers */
 }
 
 static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
@@ -101,6 +107,8 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->request = r;
     c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;
     c->go_on = on_go_on;
+    c->ask = filter_fetch_start;
+    c->ask_no_more = filter_fetch_cancel;
 }
 
 void filter_start(struct request *r, void (*then)(struct request *r))
@@ -137,7 +145,10 @@ static void collected(struct filter_run *f)
     if (head->content_length == HTTP_LENGTH_NONE)
         head->content_length = (int64_t)f->body.n;
     head->chunked = false;
-    run(f);
+    const struct filter_type *type = r->http->filters->filters[f->at - 1].type;
+    struct filter_call *c = &f->calls[f->at - 1];
+    if (!type->on_body || follow(f, type, c, type->on_body(c)))
+        run(f);
 }
 
 bool filter_start_data(struct request *r, struct chain *data, bool end)

@@ -18,6 +18,14 @@ static const uint8_t request_hops[_HTTP_NAME_MAX] = {
     [HTTP_NAME_CONNECTION] = HOP_CONNECTION,
     [HTTP_NAME_TE] = HOP_TE,
     [HTTP_NAME_X_FORWARDED_CLIENT_CERT] = HOP_DROP, /* client_cert.c brings what may go on */
+    /* What only trusted clients may ask for; none is. */
+    [HTTP_NAME_X_ENVOY_RETRY_ON] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_RETRY_GRPC_ON] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_MAX_RETRIES] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_FORCE_TRACE] = HOP_DROP,
 };
 
 static const uint8_t answer_hops[_HTTP_NAME_MAX] = {

@@ -39,6 +39,7 @@ static void on_client_end(struct http_stream *s, void *user)
 {
     struct request *r = user;
     r->reason = REASON_CLIENT_GONE;
+    r->details.p = NULL;
     request_done(user);
     http_stream_abort(s);
 }
@@ -54,6 +55,8 @@ static void on_down_over(struct http_stream *s, enum http_end end, int code, con
         r->reason = REASON_REQUEST_BROKEN;
     else if (end != HTTP_END_DONE)
         r->reason = REASON_CLIENT_GONE;
+    if (end != HTTP_END_DONE)
+        r->details.p = NULL;
     request_done(r);
 }
 
@@ -178,6 +181,8 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
         struct http_head go_on = {.status = 100};
         http_stream_send_head(s, &go_on, false);
     }
+    http_edit_request(&http->edits, head, http_conn_conn(http_stream_conn(s)),
+                      http_stream_arena(s));
     find_route(r);
 }
 

@@ -44,7 +44,9 @@ void request_change_fields(struct request *r, struct http_head *h, bool answer)
 void request_answer_with(struct request *r, unsigned status, struct str body,
                          const struct http_header *fields, size_t n)
 {
-    struct http_field room[4 + FILTER_ANSWER_FIELDS];
+    static const struct header_name content_type = {HTTP_NAME_CONTENT_TYPE, STR("content-type")};
+    static const struct header_name overloaded = {HTTP_NAME_OTHER, STR("x-envoy-overloaded")};
+    struct http_field room[8];
     struct http_head head = {.fields = room,
                              .cap = ARRAY_LEN(room),
                              .status = (uint16_t)status,
@@ -52,16 +54,19 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
     ASSERT(!r->answering && status >= 200);
     if (status == 204 || status == 304)
         body.n = 0;
-    for (size_t i = 0; i < n; i++)
-        IGNORE_RESULT(http_head_add_text(&head, fields[i].name, fields[i].value)); /* these fit */
-    if (body.n)
-        IGNORE_RESULT(http_head_add(&head, HTTP_NAME_CONTENT_TYPE, STR("text/plain")));
+    for (size_t i = 0; i < n; i++) {
+        struct header_name name = {(uint16_t)http_name_find(fields[i].name), fields[i].name};
+        IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), name, fields[i].value));
+    } /* over the stream's memory: left out */
+    if (body.n && !http_head_find(&head, HTTP_NAME_CONTENT_TYPE))
+        IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), content_type, STR("text/plain")));
     if (r->reason == REASON_OVERFLOW)
-        IGNORE_RESULT(http_head_add_text(&head, STR("x-envoy-overloaded"), STR("true")));
+        IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), overloaded, STR("true")));
     if (r->route)
         request_change_fields(r, &head, true);
     if (r->filters)
         filter_run_answer(r->filters, &head);
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), &head, http_stream_arena(r->down));
     request_keep_answer(r, &head);
     r->status = (uint16_t)status;
     r->sent_bytes += body.n;

@@ -13,10 +13,7 @@
 #include "proxy/forward.h"
 #include "proxy/route_rewrite.h"
 
-enum {
-    QUEUE_HIGH = 64 * 1024,
-    STREAM_IDLE_MS = 300 * 1000,
-};
+enum { QUEUE_HIGH = 64 * 1024 };
 
 /* ---- clocks ---- */
 
@@ -27,7 +24,8 @@ static uint64_t now_ms(const struct request *r)
 
 static void heard(struct request *r)
 {
-    r->idle_deadline_ms = now_ms(r) + STREAM_IDLE_MS;
+    uint64_t idle_ms = r->http->stream_idle_timeout_ms;
+    r->idle_deadline_ms = idle_ms ? now_ms(r) + idle_ms : UINT64_MAX;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -162,6 +160,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, http_stream_arena(r->down));
     request_keep_answer(r, h);
     r->status = h->status;
     r->answering = true;

@@ -99,14 +99,14 @@ static void test_path_goes_through_lists_maps_and_anys(void **state)
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n"
         "      stat_prefix: h\n      route_config:\n        virtual_hosts:\n        - name: v\n"
         "          domains: [a]\n          typed_per_filter_config:\n            a.b: {" URL
-        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute}\n");
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute, "
+        "mutations: {query_parameter_mutations: [{}]}}\n");
     (void)state;
     assert_found(&w, "R filter_chains[0].filters[0].typed_config.tunneling_config: is not "
                      "implemented: no tunnels over HTTP\n"
                      "R filter_chains[1].filters[0].typed_config.route_config.virtual_hosts[0]."
-                     "typed_per_filter_config[\"a.b\"]: extension "
-                     "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute is not "
-                     "implemented: not yet\n");
+                     "typed_per_filter_config[\"a.b\"].mutations.query_parameter_mutations: is "
+                     "not implemented\n");
 }
 
 static void test_unknown_extension(void **state)

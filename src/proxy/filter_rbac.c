@@ -1,0 +1,93 @@
+/* Requests that may not pass are refused: by the route's rules where it has some, else by the
+ * filter's own. Rules in the shadow decide nothing, and nothing is counted of them yet. */
+#include <errno.h>
+
+#include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
+
+#include "proxy/filter_table.h"
+#include "proxy/rbac_rules.h"
+
+typedef Envoy__Extensions__Filters__Http__Rbac__V3__RBAC pb_filter;
+typedef Envoy__Extensions__Filters__Http__Rbac__V3__RBACPerRoute pb_route;
+
+struct rbac {
+    struct rbac_rules *rules; /* NULL: everything may pass */
+};
+
+static int compile_rules(struct filter_compile *c, const pb_filter *m, struct rbac *ret)
+{
+    if (!m->rules)
+        return 0;
+    size_t mark = pb_path_field(c->path, "rules");
+    int r = rbac_rules_compile(m->rules, c->a, c->path, &ret->rules, c->err);
+    if (r == 0)
+        pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile(struct filter_compile *c, const ProtobufCMessage *m, void **ret)
+{
+    struct rbac *b = *ret = arena_alloc(c->a, sizeof(*b));
+    return b ? compile_rules(c, (const pb_filter *)m, b) : -ENOMEM;
+}
+
+static int compile_route(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
+{
+    const pb_route *m = (const pb_route *)message;
+    struct rbac *b = *ret = arena_alloc(c->a, sizeof(*b));
+    if (!b)
+        return -ENOMEM;
+    if (!m->rbac)
+        return 0;
+    size_t mark = pb_path_field(c->path, "rbac");
+    int r = compile_rules(c, m->rbac, b);
+    if (r == 0)
+        pb_path_back(c->path, mark);
+    return r;
+}
+
+/* rbac_access_denied_matched_policy[NAME], without blanks. */
+static struct str details(struct arena *a, struct str policy)
+{
+    static const struct str intro = STR("rbac_access_denied_matched_policy[");
+    char *p = policy.p ? arena_alloc_raw(a, intro.n + policy.n + 1) : NULL;
+    if (!p)
+        return (struct str){NULL, 0}; /* "none": the reason's own */
+    memcpy(p, intro.p, intro.n);
+    for (size_t i = 0; i < policy.n; i++) {
+        unsigned char byte = (unsigned char)policy.p[i];
+        p[intro.n + i] = byte <= ' ' || byte == 127 ? '_' : (char)byte;
+    }
+    p[intro.n + policy.n] = ']';
+    return str_of(p, intro.n + policy.n + 1);
+}
+
+static enum filter_result on_request(struct filter_call *c)
+{
+    const struct rbac *b = c->route ? c->route : c->config;
+    const struct conn *conn = http_conn_conn(http_stream_conn(c->down));
+    struct rbac_request q = {.head = c->head};
+    struct str policy;
+    uint16_t port;
+    if (!b->rules)
+        return FILTER_CONTINUE;
+    /* What has no address (a Unix socket) is in no prefix. */
+    if (conn_peer_addr(conn, &q.peer, &port) == 0)
+        q.peer = ip_unmapped(&q.peer);
+    if (conn_local_addr(conn, &q.local, &q.local_port) == 0)
+        q.local = ip_unmapped(&q.local);
+    if (rbac_rules_allow(b->rules, &q, &policy))
+        return FILTER_CONTINUE;
+    c->answer.reason = REASON_RBAC_DENIED;
+    c->answer.details = details(http_stream_arena(c->down), policy);
+    return FILTER_ANSWERED;
+}
+
+const struct filter_type filter_rbac = {
+    .name = "envoy.filters.http.rbac",
+    .message = &envoy__extensions__filters__http__rbac__v3__rbac__descriptor,
+    .route_message = &envoy__extensions__filters__http__rbac__v3__rbacper_route__descriptor,
+    .compile = compile,
+    .compile_route = compile_route,
+    .on_request = on_request,
+};
