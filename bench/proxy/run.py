@@ -30,7 +30,7 @@ events {{ worker_connections 4096; }}
 http {{ access_log off; client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};
   keepalive_requests 1000000000;
   upstream origin {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
+  server {{ listen 127.0.0.1:{port}{nginx_tls} backlog=1024; {nginx_keys} location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
 """
 HAPROXY = """global
   nbthread 1
@@ -42,7 +42,7 @@ defaults
   timeout server 60s
   http-reuse always
 frontend f
-  bind 127.0.0.1:{port} backlog 1024
+  bind 127.0.0.1:{port}{haproxy_tls} backlog 1024
   default_backend b
 backend b
   server s 127.0.0.1:{origin} pool-max-conn 1024
@@ -56,6 +56,8 @@ ENVOY_YAML = """static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: f
+          generate_request_id: false # as the others are asked
+          server_header_transformation: PASS_THROUGH
           route_config: {{virtual_hosts: [{{name: v, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: b}}}}]}}]}}
           http_filters: [{{name: envoy.filters.http.router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]
   clusters:
@@ -87,14 +89,18 @@ def start(cpu, *argv, log):
 
 
 class Peer:
-    def __init__(self, name, directory, origin):
+    def __init__(self, name, directory, origin, tls=None):
+        """tls: (certificate, key, a file with both)."""
         self.name, self.port = name, free_port()
         self.log = open(directory / f"{name}.log", "wb")
-        values = {"dir": directory, "port": self.port, "origin": origin}
+        values = {"dir": directory, "port": self.port, "origin": origin, "nginx_tls": " ssl" if tls else "",
+                  "nginx_keys": f"ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]}; ssl_protocols TLSv1.2 TLSv1.3;" if tls else "",
+                  "haproxy_tls": f" ssl crt {tls[2]}" if tls else ""}
         if name in ("relay", "relay-conn"):
             argv = [BUILD / "bench" / name, self.port, origin]
         elif name == "fairlead":
             argv = [BUILD / "bin/fairlead-proxy", "--listen", f"127.0.0.1:{self.port}", "--route", f"/=http://127.0.0.1:{origin}"]
+            argv += ["--tls", f"{tls[0]},{tls[1]}"] if tls else []
         else:
             text = {"nginx": NGINX, "haproxy": HAPROXY, "envoy": ENVOY_YAML}[name].format(**values)
             config = directory / f"{name}.{'yaml' if name == 'envoy' else 'conf'}"
@@ -178,4 +184,5 @@ def main():
             os.killpg(origin.pid, signal.SIGTERM)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,32 @@ static void flush_piece(struct http2 *h)
     chain_done(&h->piece);
 }
 
+/* A number that was passed over may not be used any more, nor has it ever been (RFC 9113 section
+ * 5.1.1). The last gap is remembered: of other numbers nobody knows whether they were once open. */
+static bool was_passed_over(struct http2 *h, int32_t id)
+{
+    if (id <= h->last_id)
+        return id >= h->gap_from && id < h->gap_to;
+    if (id > h->last_id + 2) {
+        h->gap_from = h->last_id + (h->last_id ? 2 : 1);
+        h->gap_to = id;
+    }
+    h->last_id = id;
+    return false;
+}
+
+/* Its peer has ended it, and knows. What is on its way to streams that were ended here is dropped,
+ * and so is all DATA of either (nghttp2 does not tell of them). */
+static bool is_ended(const struct http2 *h, int32_t id)
+{
+    if (id <= 0 || id > h->last_id || http2_find(h, id))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(h->ended); i++)
+        if (h->ended[i] == id)
+            return true;
+    return false;
+}
+
 /* Every frame's header, before the frame is judged. */
 static int on_frame_head(nghttp2_session *session, const nghttp2_frame_hd *f, void *user)
 {
@@ -46,6 +72,14 @@ static int on_frame_head(nghttp2_session *session, const nghttp2_frame_hd *f, vo
     if (f->type == NGHTTP2_WINDOW_UPDATE &&
         ++h->window_updates > 100 + l->window_updates_max * h->data_frames_sent)
         return http2_flood(h, "too many WINDOW_UPDATE frames");
+    if (f->type == NGHTTP2_HEADERS && is_ended(h, f->stream_id))
+        return http2_end(h, HTTP2_REASON_PROTOCOL, NGHTTP2_STREAM_CLOSED,
+                         "HEADERS: of a stream that has ended");
+    if (h->server && f->type == NGHTTP2_HEADERS && was_passed_over(h, f->stream_id))
+        return http2_end(h, HTTP2_REASON_PROTOCOL, HTTP2_PROTOCOL_ERROR,
+                         "HEADERS: a number that was passed over");
+    if (f->type == NGHTTP2_PRIORITY && !f->stream_id) /* nghttp2 drops them unread */
+        return http2_end(h, HTTP2_REASON_PROTOCOL, HTTP2_PROTOCOL_ERROR, "PRIORITY: of no stream");
     if (f->type == NGHTTP2_PRIORITY && ++h->priorities > 100 + l->priorities_max * h->streams_begun)
         return http2_flood(h, "too many PRIORITY frames");
     return 0;

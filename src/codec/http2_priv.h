@@ -68,6 +68,9 @@ struct http2 {
     struct list_node writable;
 
     /* receiving */
+    int32_t last_id, gap_from, gap_to; /* server: of the client's streams */
+    int32_t ended[32];                 /* the latest that the client ended */
+    unsigned n_ended;
     struct chain *in;   /* during http2_receive() */
     const char *at;     /* what of its first run is consumed */
     struct chain piece; /* of a DATA frame, not yet told */

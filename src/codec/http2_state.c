@@ -56,6 +56,8 @@ void http2_stream_free(struct http2 *h, struct http2_stream *s)
         at = &(*at)->next;
     *at = s->next;
     h->n_streams--;
+    if (h->server && (s->received || s->peer_reset))
+        h->ended[h->n_ended++ % ARRAY_LEN(h->ended)] = s->id;
     stream_clear(s);
     if (h->arriving.stream == s)
         h->arriving.stream = NULL;

@@ -69,6 +69,7 @@ struct conn {
     int send_error;          /* nothing can be sent; what was received is read to its end first */
     int close_code;
     char *close_text;
+    struct conn_names *names; /* NULL: the socket's */
 };
 
 /* ---- ends ---- */
@@ -86,6 +87,7 @@ static void conn_free_memory(void *user)
         free(c->tls);
     }
     free(c->close_text);
+    free(c->names);
     free(c);
 }
 
@@ -628,7 +630,23 @@ bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lin
     return c->tls && tls_session_peer_subject(c->tls->session, ret_cn, ret_orgs_lines);
 }
 
+void conn_set_names(struct conn *c, const struct conn_names *n)
+{
+    if (!c->names)
+        c->names = NEW(struct conn_names);
+    *c->names = *n;
+}
+
 int conn_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
+{
+    if (!c->names || !c->names->peer.family)
+        return conn_direct_peer_addr(c, ret, ret_port);
+    *ret = c->names->peer;
+    *ret_port = c->names->peer_port;
+    return 0;
+}
+
+int conn_direct_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
@@ -641,6 +659,11 @@ int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
+    if (c->names && c->names->local.family) {
+        *ret = c->names->local;
+        *ret_port = c->names->local_port;
+        return 0;
+    }
     if (getsockname(c->fd, (struct sockaddr *)&sa, &len) < 0)
         return -errno;
     return ip_from_sockaddr((struct sockaddr *)&sa, ret, ret_port);

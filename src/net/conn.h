@@ -72,4 +72,14 @@ struct tls_session *conn_tls(const struct conn *c);
 /* The subject's CN and O (groups) of a verified client certificate; false if there is none. */
 bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lines);
 int conn_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
+/* The peer of the socket, whoever that speaks for. */
+int conn_direct_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
+
+/* What somebody who knows better has said (PROXY protocol, redirection): told instead of the
+ * socket's own. A family 0 leaves the socket's. */
+struct conn_names {
+    struct ip peer, local;
+    uint16_t peer_port, local_port;
+};
+void conn_set_names(struct conn *c, const struct conn_names *n); /* copies */

@@ -389,11 +389,12 @@ static void tell_due(struct http2_conn *h)
 static void flush(struct http2_conn *h)
 {
     struct conn *c = h->base.conn;
-    if (!http2_wants_send(h->h) || h->lingering || conn_queued(c) >= OUT_MAX)
+    size_t before = conn_queued(c);
+    if (!http2_wants_send(h->h) || h->lingering || before >= OUT_MAX)
         return;
     if (http2_send(h->h, conn_out(c), OUT_MAX) < 0)
         http2_conn_die(h, HTTP_END_CLOSED, -ENOMEM, "no memory for frames");
-    else if (!h->dead)
+    else if (!h->dead && conn_queued(c) > before)
         conn_wake(c);
 }
 

@@ -138,6 +138,10 @@ struct tls_peer {
 /* After the handshake; NULL: the peer has presented no certificate. Made at the first call, lives
  * as long as the session. */
 const struct tls_peer *tls_session_peer(struct tls_session *s);
+/* The first URI among the alternative names of our own certificate; false: it has none. */
+bool tls_session_own_uri(const struct tls_session *s, struct buf *ret);
+/* The subject of our own certificate (RFC 2253); false: we have none. */
+bool tls_session_own_subject(const struct tls_session *s, struct buf *ret);
 /* Appends the peer's certificate; false: it has none. */
 bool tls_session_peer_pem(const struct tls_session *s, struct buf *ret);
 /* CN and O (a line each) of the subject of a verified certificate of the peer; false: it has none.

@@ -267,6 +267,33 @@ const struct tls_peer *tls_session_peer(struct tls_session *s)
     return s->peer = p;
 }
 
+bool tls_session_own_uri(const struct tls_session *s, struct buf *ret)
+{
+    X509 *cert = SSL_get_certificate(s->ssl);
+    GENERAL_NAMES *names = cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+    bool found = false;
+    for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+        if (g->type != GEN_URI)
+            continue;
+        buf_add_str(ret, tls_asn1_str(g->d.uniformResourceIdentifier));
+        found = true;
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+bool tls_session_own_subject(const struct tls_session *s, struct buf *ret)
+{
+    X509 *cert = SSL_get_certificate(s->ssl);
+    if (!cert)
+        return false;
+    struct str dn = dn_of(X509_get_subject_name(cert));
+    buf_add_str(ret, dn);
+    free_str(dn);
+    return true;
+}
+
 void tls_peer_free(struct tls_peer *p)
 {
     if (!p)

@@ -121,9 +121,19 @@ static void on_connect(void *user)
     struct cluster *c = store_find_cluster(a->store, a->cluster);
     struct grpc_channel_config to = {.authority = a->authority};
     if (c && choose_endpoint(c, &to)) {
-        to.tls = c->tls;
+        struct tls_session_options names = {0};
+        if (c->tls) {
+            names = upstream_tls_options(c->tls);
+            to.tls = tls_slot_context(c->tls->slot);
+            to.tls_options = &names;
+        }
         to.connect_timeout_ms = c->connect_timeout_ms;
-        a->channel = grpc_channel_new(a->loop, &to, &ops, a);
+        a->channel = c->tls && !to.tls ? NULL : grpc_channel_new(a->loop, &to, &ops, a);
+        tls_context_unref(to.tls);
+        if (!a->channel) {
+            log_warn("a secret of the control plane's cluster has not come");
+            pause_and_connect(a);
+        }
     } else {
         log_warn("the control plane's cluster has no endpoint", kv_s("cluster", a->cluster));
         pause_and_connect(a);
@@ -193,8 +203,9 @@ static int read_service(struct ads *a, const pb_source *m, struct pb_path *path,
 static int read_node(struct ads *a, const Envoy__Config__Core__V3__Node *m, struct err *reterr)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    static const Envoy__Config__Core__V3__Node none = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    Envoy__Config__Core__V3__Node none;
     ProtobufCMessage *copy;
+    envoy__config__core__v3__node__init(&none);
     int r = pb_pack(m ? &m->base : &none.base, &b);
     if (r == 0)
         r = pb_unpack(&envoy__config__core__v3__node__descriptor, buf_str(&b), a->arena, &copy,
@@ -216,7 +227,7 @@ static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootst
     const pb_source *m = b->dynamic_resources->ads_config;
     pb_path_field(&path, "dynamic_resources");
     pb_path_field(&path, "ads_config");
-    switch (m->api_type) {
+    switch ((unsigned)m->api_type) {
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__GRPC:
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_GRPC:
         *ret_delta = false;

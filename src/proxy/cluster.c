@@ -3,6 +3,7 @@
 #include "proxy/cluster.h"
 
 #include "base/assert.h"
+#include "base/time.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
 
@@ -11,21 +12,44 @@ enum {
     IDLE_TIMEOUT_MS = 3600 * 1000,
     PANIC_PERCENT = 50,
     CHOICES = 2,
+    WARM_STEPS = 50, /* of warming up */
 };
+#define WARM_STEP_MS_MIN ((uint64_t)20)
+#define WARM_STEP_MS_MAX ((uint64_t)1000)
 
-static void replan(void *user)
+void cluster_replan(void *user)
 {
     struct cluster *c = user;
     cluster_put_endpoints(c, c->plan->set);
 }
 
+/* Numbers of clusters that have gone are given again: workers keep a place for each number. */
+static pthread_mutex_t ids_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the next two */
+static VEC(uint32_t) free_ids;
+static uint32_t n_ids;
+
+static uint32_t take_id(void)
+{
+    pthread_mutex_lock(&ids_lock);
+    uint32_t id = free_ids.n ? vec_pop(&free_ids) : n_ids++;
+    pthread_mutex_unlock(&ids_lock);
+    return id;
+}
+
+static void give_id(uint32_t id)
+{
+    pthread_mutex_lock(&ids_lock);
+    vec_push(&free_ids, id);
+    pthread_mutex_unlock(&ids_lock);
+}
+
 struct cluster *cluster_new(struct str name)
 {
-    static atomic_uint next_id;
     struct cluster *c = NEW(struct cluster);
     c->refs = 1;
-    c->id = atomic_fetch_add(&next_id, 1);
+    c->id = take_id();
     c->name = str_dup(name);
+    c->ready = true;
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     c->http.conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
     c->http.version = 1;
@@ -37,7 +61,7 @@ struct cluster *cluster_new(struct str name)
     pthread_mutex_init(&c->lock, NULL);
     list_init(&c->watchers);
     list_init(&c->followers);
-    loop_call_init(&c->replan, replan, c);
+    loop_call_init(&c->replan, cluster_replan, c);
     struct endpoint_set *none = endpoint_set_new();
     cluster_put_endpoints(c, none);
     endpoint_set_unref(none);
@@ -61,7 +85,9 @@ void cluster_unref(struct cluster *c)
     free(c->outlier);
     health_config_free(c->health);
     dns_config_free(c->dns);
+    give_id(c->id);
     free(c->eds_name);
+    upstream_tls_free(c->tls);
     free(c->name);
     free(c);
 }
@@ -88,6 +114,17 @@ void cluster_unwatch(struct cluster *c, struct cluster_watch *w)
     pthread_mutex_unlock(&c->lock);
 }
 
+/* From when on an endpoint warms up. */
+static void note_usable(const struct endpoint_set *s)
+{
+    uint64_t now = MAX(time_mono_us() / 1000, (uint64_t)1);
+    VEC_FOREACH (e, &s->entries)
+        if (!lb_is_usable(e))
+            e->endpoint->usable_ms = 0;
+        else if (!e->endpoint->usable_ms)
+            e->endpoint->usable_ms = now;
+}
+
 void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
 {
     if (!c->plan || s != c->plan->set)
@@ -95,6 +132,8 @@ void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
             struct cluster_follower *f = CONTAINER_OF(node, struct cluster_follower, node);
             f->on_endpoints(s, f->user);
         }
+    if (c->lb.warm_ms)
+        note_usable(s);
     struct lb_plan *p = lb_plan_new(s, &c->lb);
     ASSERT(p || c->plan); /* the first one is of no endpoints */
     if (!p) {
@@ -110,6 +149,9 @@ void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
     }
     pthread_mutex_unlock(&c->lock);
     lb_plan_unref(old);
+    if (p->warming && c->warm)
+        loop_timer_start(c->warm,
+                         MIN(MAX(c->lb.warm_ms / WARM_STEPS, WARM_STEP_MS_MIN), WARM_STEP_MS_MAX));
 }
 
 int cluster_set_endpoints(struct cluster *c,

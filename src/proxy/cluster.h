@@ -12,6 +12,7 @@
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
 #include "proxy/protocol_config.h"
+#include "proxy/transport_config.h"
 
 struct dns;
 struct dns_config;
@@ -35,7 +36,7 @@ struct cluster {
     uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;
     struct http_protocol http; /* to its endpoints */
-    struct tls_context *tls;   /* of connections to its endpoints; borrowed; NULL: plain */
+    struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
     struct lb_config lb;
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
@@ -49,6 +50,7 @@ struct cluster {
     _Atomic(struct loop *) main_loop;
     struct list_node followers; /* struct cluster_follower */
     struct loop_call replan;
+    struct loop_timer *warm; /* NULL: endpoints get their weight at once */
     struct outlier *outlier_run;
     struct health *health_run;
     struct dns *dns_run;
@@ -64,9 +66,9 @@ struct cluster {
 struct cluster *cluster_new(struct str name);
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_unref(struct cluster *c); /* NULL is allowed */
-/* path stands at the message. -EINVAL with the path of what is wrong. */
-int cluster_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
-                    struct cluster **ret, struct err *reterr) NODISCARD;
+/* c->path stands at the message. -EINVAL with the path of what is wrong. */
+int cluster_compile(struct compile *c, const Envoy__Config__Cluster__V3__Cluster *m,
+                    struct cluster **ret) NODISCARD;
 
 /* ---- the main thread ---- */
 /* Another set of endpoints. Those with an address that was there before live on: their health, load
@@ -78,6 +80,7 @@ int cluster_set_endpoints(struct cluster *c,
 void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s);
 /* The flags of an endpoint have changed: a new plan at the end of this turn. */
 void cluster_replan_soon(struct cluster *c);
+void cluster_replan(void *cluster); /* at once */
 
 /* Before its first request, and after its last one: what runs for it beside requests. */
 void cluster_start(struct cluster *c, struct loop *l);

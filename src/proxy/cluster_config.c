@@ -7,7 +7,7 @@
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
-struct compile {
+struct making {
     struct cluster *cluster;
     struct pb_path *path;
     struct err *err;
@@ -22,7 +22,7 @@ static uint64_t duration_ms(const Google__Protobuf__Duration *d)
 
 /* ---- type ---- */
 
-static int compile_type(struct compile *c, const pb_cluster *m)
+static int compile_type(struct making *c, const pb_cluster *m)
 {
     struct cluster *cluster = c->cluster;
     if (m->cluster_discovery_type_case ==
@@ -51,77 +51,6 @@ static int compile_type(struct compile *c, const pb_cluster *m)
     return m->eds_cluster_config ? FAIL(c, "eds_cluster_config set in a non-EDS cluster") : 0;
 }
 
-/* ---- load balancing ---- */
-
-static int compile_ring(struct compile *c,
-                        const Envoy__Config__Cluster__V3__Cluster__RingHashLbConfig *m)
-{
-    struct lb_config *lb = &c->cluster->lb;
-    if (m->minimum_ring_size)
-        lb->ring_min = m->minimum_ring_size->value;
-    if (m->maximum_ring_size)
-        lb->ring_max = m->maximum_ring_size->value;
-    if (lb->ring_max > LB_RING_MAX || lb->ring_min < 1)
-        return FAIL(c, "ring_hash_lb_config: sizes are 1 to %d", LB_RING_MAX);
-    if (lb->ring_min > lb->ring_max)
-        return FAIL(c, "ring hash: minimum_ring_size (%llu) > maximum_ring_size (%llu)",
-                    (unsigned long long)lb->ring_min, (unsigned long long)lb->ring_max);
-    return 0;
-}
-
-static int compile_least_request(struct compile *c,
-                                 const Envoy__Config__Cluster__V3__Cluster__LeastRequestLbConfig *m)
-{
-    if (m->choice_count)
-        c->cluster->lb.choices = MIN(m->choice_count->value, (uint32_t)LB_CHOICES_MAX);
-    if (m->active_request_bias && m->active_request_bias->default_value != 1.0)
-        return FAIL(c, "least_request_lb_config.active_request_bias: only 1.0 is implemented");
-    return 0;
-}
-
-static int compile_policy(struct compile *c, const pb_cluster *m)
-{
-    struct lb_config *lb = &c->cluster->lb;
-    switch ((unsigned)m->lb_policy) {
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN:
-        lb->policy = LB_ROUND_ROBIN;
-        return 0;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
-        lb->policy = LB_LEAST_REQUEST;
-        return m->least_request_lb_config ? compile_least_request(c, m->least_request_lb_config)
-                                          : 0;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RING_HASH:
-        lb->policy = LB_RING_HASH;
-        return m->ring_hash_lb_config ? compile_ring(c, m->ring_hash_lb_config) : 0;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
-        lb->policy = LB_RANDOM;
-        return 0;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__MAGLEV:
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED:
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LOAD_BALANCING_POLICY_CONFIG:
-    default:
-        return FAIL(c, "lb_policy: is not implemented");
-    }
-}
-
-static int compile_common(struct compile *c,
-                          const Envoy__Config__Cluster__V3__Cluster__CommonLbConfig *m)
-{
-    struct lb_config *lb = &c->cluster->lb;
-    if (!m)
-        return 0;
-    if (m->healthy_panic_threshold) {
-        double percent = m->healthy_panic_threshold->value;
-        if (!(percent >= 0 && percent <= 100))
-            return FAIL(c, "common_lb_config.healthy_panic_threshold: 0 to 100");
-        lb->panic_percent = (uint8_t)percent;
-    }
-    lb->locality_weighted =
-        m->locality_config_specifier_case ==
-        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
-    return 0;
-}
-
 /* ---- circuit breakers ---- */
 
 static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
@@ -130,7 +59,7 @@ static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
         b->max = m->value;
 }
 
-static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
+static int compile_breakers(struct making *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
 {
     for (size_t i = 0; m && i < m->n_thresholds; i++) {
         const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = m->thresholds[i];
@@ -162,7 +91,7 @@ static int compile_breakers(struct compile *c, const Envoy__Config__Cluster__V3_
 
 /* ---- health ---- */
 
-static int compile_health(struct compile *c, const pb_cluster *m)
+static int compile_health(struct making *c, const pb_cluster *m)
 {
     if (m->n_health_checks > 1)
         return FAIL(c, "health_checks: multiple health checks are not supported");
@@ -181,10 +110,20 @@ static int compile_health(struct compile *c, const pb_cluster *m)
 
 /* ---- the whole ---- */
 
-static int compile_endpoints(struct compile *c, const pb_cluster *m)
+static int compile_names(struct making *c, const pb_cluster *m)
+{
+    int r = dns_compile(m, c->path, &c->cluster->dns, c->err);
+    if (r < 0)
+        return r;
+    VEC_FOREACH (e, &c->cluster->dns->names->entries)
+        c->cluster->ready = c->cluster->ready && e->endpoint;
+    return 0;
+}
+
+static int compile_endpoints(struct making *c, const pb_cluster *m)
 {
     if (c->cluster->type == CLUSTER_DNS)
-        return dns_compile(m, c->path, &c->cluster->dns, c->err);
+        return compile_names(c, m);
     size_t mark = pb_path_field(c->path, "load_assignment");
     if (m->load_assignment) {
         int r = cluster_set_endpoints(c->cluster, m->load_assignment, c->path, c->err);
@@ -195,19 +134,18 @@ static int compile_endpoints(struct compile *c, const pb_cluster *m)
     return 0;
 }
 
-int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **ret,
-                    struct err *reterr)
+int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster **ret)
 {
-    struct compile c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
+    struct pb_path *path = &compile->path;
+    struct err *reterr = compile->err;
+    struct making c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
     int r = compile_type(&c, m);
     if (r == 0)
         r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);
     if (r == 0)
-        r = compile_policy(&c, m);
-    if (r == 0)
-        r = compile_common(&c, m->common_lb_config);
+        r = lb_config_compile(m, path, &c.cluster->lb, reterr);
     if (r == 0)
         r = compile_breakers(&c, m->circuit_breakers);
     if (r == 0 && m->outlier_detection)
@@ -216,6 +154,15 @@ int cluster_compile(const pb_cluster *m, struct pb_path *path, struct cluster **
         r = compile_health(&c, m);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
+    if (r == 0 && m->transport_socket) {
+        size_t mark = pb_path_field(path, "transport_socket");
+        r = upstream_tls_compile(compile, m->transport_socket, &c.cluster->tls);
+        if (r == 0)
+            pb_path_back(path, mark);
+    }
+    if (r == 0 && c.cluster->tls && c.cluster->health && c.cluster->health->kind == HEALTH_HTTP)
+        r = FAIL(&c,
+                 "health_checks: http_health_check of a cluster with TLS is not implemented yet");
     if (r < 0) {
         cluster_unref(c.cluster);
         return r;

@@ -10,7 +10,10 @@ void cluster_start(struct cluster *c, struct loop *l)
 {
     ASSERT(!c->main_loop);
     c->main_loop = l;
-    c->ready = true;
+    if (c->lb.warm_ms) {
+        c->warm = loop_timer_new(l, cluster_replan, c);
+        cluster_replan_soon(c);
+    }
     if (c->outlier)
         c->outlier_run = outlier_new(l, c);
     if (c->health) {
@@ -30,5 +33,6 @@ void cluster_stop(struct cluster *c)
     health_free(TAKE(c->health_run));
     outlier_free(TAKE(c->outlier_run));
     loop_call_cancel(&c->replan);
+    loop_timer_free(TAKE(c->warm));
     c->main_loop = NULL;
 }

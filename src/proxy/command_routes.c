@@ -80,14 +80,37 @@ static void add_log(struct buf *b, const char *file)
     buf_add_cstr(b, "}}],");
 }
 
-static void add_listener(struct buf *b, const char *access_log, const struct command_route *routes,
-                         size_t n)
+static void add_file(struct buf *b, const char *field, struct str path)
 {
-    buf_add_cstr(b,
-                 ",\"filter_chains\":[{\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
-                 "\"type.googleapis.com/envoy.extensions.filters.network."
-                 "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
-                 "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],");
+    AUTO_JSON json_t *text = json_stringn(path.p, path.n);
+    buf_addf(b, "\"%s\":{\"filename\":", field);
+    json_write(b, text);
+    buf_add_char(b, '}');
+}
+
+static void add_tls(struct buf *b, const char *tls)
+{
+    struct str key, cert = str_cut(str_from(tls), ',', &key);
+    buf_add_cstr(b, "\"transport_socket\":{\"name\":\"envoy.transport_sockets.tls\","
+                    "\"typed_config\":{\"@type\":\"type.googleapis.com/"
+                    "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext\","
+                    "\"common_tls_context\":{\"tls_certificates\":[{");
+    add_file(b, "certificate_chain", cert);
+    buf_add_char(b, ',');
+    add_file(b, "private_key", key);
+    buf_add_cstr(b, "}]}}},");
+}
+
+static void add_listener(struct buf *b, const char *access_log, const char *tls,
+                         const struct command_route *routes, size_t n)
+{
+    buf_add_cstr(b, ",\"filter_chains\":[{");
+    if (tls)
+        add_tls(b, tls);
+    buf_add_cstr(b, "\"filters\":[{\"name\":\"http\",\"typed_config\":{\"@type\":"
+                    "\"type.googleapis.com/envoy.extensions.filters.network."
+                    "http_connection_manager.v3.HttpConnectionManager\",\"stat_prefix\":\"http\","
+                    "\"upgrade_configs\":[{\"upgrade_type\":\"websocket\"}],");
     if (access_log)
         add_log(b, access_log);
     buf_add_cstr(b, "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"
@@ -129,8 +152,8 @@ static void add_clusters(struct buf *b, const struct command_route *routes, size
     }
 }
 
-int command_routes_json(const char *listen, const char *access_log, const char *const *routes,
-                        size_t n, struct buf *ret, struct err *reterr)
+int command_routes_json(const char *listen, const char *access_log, const char *tls,
+                        const char *const *routes, size_t n, struct buf *ret, struct err *reterr)
 {
     VEC(struct command_route) all = {0};
     struct ip ip;
@@ -138,13 +161,15 @@ int command_routes_json(const char *listen, const char *access_log, const char *
     int r = parse_address(str_from(listen), "0.0.0.0", &ip, &port);
     if (r < 0)
         err_set(reterr, r, NULL, "--listen %s: expected ADDRESS:PORT or :PORT", listen);
+    if (r == 0 && tls && !strchr(tls, ','))
+        r = err_set(reterr, -EINVAL, NULL, "--tls %s: expected CERT,KEY, two PEM files", tls);
     for (size_t i = 0; i < n && r == 0; i++)
         r = parse_route(routes[i], vec_add(&all), reterr);
     if (r == 0) {
         qsort(all.v, all.n, sizeof(*all.v), longer_first);
         buf_add_cstr(ret, "{\"static_resources\":{\"listeners\":[{\"name\":\"http\",\"address\":");
         add_address(ret, &ip, port);
-        add_listener(ret, access_log, all.v, all.n);
+        add_listener(ret, access_log, tls, all.v, all.n);
         buf_add_cstr(ret, "],\"clusters\":[");
         add_clusters(ret, all.v, all.n);
         buf_add_cstr(ret, "]}}");

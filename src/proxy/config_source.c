@@ -14,7 +14,7 @@ int config_source_compile(const Envoy__Config__Core__V3__ConfigSource *m, struct
     if (m->initial_fetch_timeout)
         s.warm_ms = (uint64_t)m->initial_fetch_timeout->seconds * 1000 +
                     (uint64_t)m->initial_fetch_timeout->nanos / 1000000;
-    switch (m->config_source_specifier_case) {
+    switch ((unsigned)m->config_source_specifier_case) {
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS:
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_SELF:
         break;

@@ -225,7 +225,6 @@ int dns_new(struct loop *l, struct cluster *c, struct dns **ret)
         d->n_unanswered++;
     }
     publish(d);
-    c->ready = !d->n_unanswered;
     *ret = d;
     return 0;
 }

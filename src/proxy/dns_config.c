@@ -5,7 +5,7 @@
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
-struct compile {
+struct making {
     struct dns_config *config;
     struct pb_path *path;
     struct err *err;
@@ -19,7 +19,7 @@ static uint64_t milliseconds(const Google__Protobuf__Duration *m, uint64_t other
              : otherwise;
 }
 
-static int compile_family(struct compile *c, const pb_cluster *m)
+static int compile_family(struct making *c, const pb_cluster *m)
 {
     switch ((unsigned)m->dns_lookup_family) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__AUTO:
@@ -41,7 +41,7 @@ static int compile_family(struct compile *c, const pb_cluster *m)
     }
 }
 
-static int compile_server(struct compile *c, const pb_cluster *m)
+static int compile_server(struct making *c, const pb_cluster *m)
 {
     if (!m->n_dns_resolvers)
         return 0;
@@ -57,7 +57,7 @@ static int compile_server(struct compile *c, const pb_cluster *m)
     return 0;
 }
 
-static int compile_names(struct compile *c, const pb_cluster *m)
+static int compile_names(struct making *c, const pb_cluster *m)
 {
     const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *a = m->load_assignment;
     if (!a)
@@ -76,7 +76,7 @@ int dns_compile(const pb_cluster *m, struct pb_path *path, struct dns_config **r
                 struct err *reterr)
 {
     struct dns_config *d = NEW(struct dns_config);
-    struct compile c = {d, path, reterr};
+    struct making c = {d, path, reterr};
     d->logical = m->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS;
     d->refresh_ms = milliseconds(m->dns_refresh_rate, 5000);
     d->respect_ttl = m->respect_dns_ttl;

@@ -1,25 +1,69 @@
-/* Clients' connections: accepted, given what their listener serves them by, drained, ended. */
-#include "proxy/downstream.h"
-
+/* Clients' connections: accepted, looked at by the listener's filters, given a filter chain, shaken
+ * hands with, served, drained, ended. Most listeners have one chain and no filter: their
+ * connections go straight to it. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
 #include "net/http_auto.h"
+#include "proxy/conn_values.h"
+#include "proxy/downstream_priv.h"
+#include "proxy/listener_inspect.h"
 #include "proxy/request.h"
+#include "proxy/tcp_proxy.h"
+
+/* Before it is served. */
+struct opening {
+    int fd; /* -1: taken by the connection */
+    struct loop_io *io;
+    struct loop_timer *timer;
+    struct conn *conn; /* shaking hands */
+    bool handed_over;
+    struct inspect_facts facts;
+};
 
 struct downstream {
     struct list_node node;
     struct worker *worker;
     struct listener_config *listener; /* as it was when the connection came */
+    const struct filter_chain *chain; /* of the listener; NULL: not chosen yet */
+    struct opening *opening;          /* NULL: it is served */
+    struct conn_log *log;             /* of the listener; NULL: it has none */
+    /* One of the two. */
     struct http_conn *hc;
+    struct tcp_proxy *tcp;
 };
 
 enum { DOWNSTREAMS_MAX = 50000 }; /* of a worker */
 
+/* ---- the end ---- */
+
+static void opening_free(struct downstream *d)
+{
+    struct opening *o = TAKE(d->opening);
+    if (!o)
+        return;
+    loop_io_remove(o->io);
+    loop_timer_free(o->timer);
+    if (o->fd >= 0)
+        close(o->fd);
+    conn_free(o->conn);
+    free(o);
+}
+
 static void downstream_free(struct downstream *d)
 {
     struct worker *w = d->worker;
+    if (d->log) {
+        conn_log_write(d->log, w, d->listener->logs.v, d->listener->logs.n);
+        conn_log_done(d->log);
+        free(d->log);
+    }
+    opening_free(d);
     list_remove(&d->node);
     w->n_downstreams--;
     listener_config_unref(d->listener);
@@ -28,11 +72,23 @@ static void downstream_free(struct downstream *d)
         loop_stop(w->loop, 0);
 }
 
+/* Before there is a connection object: the client sees a reset, as from a port that is closed. */
+static void refuse(struct downstream *d, enum reason why)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(d->opening->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    if (d->log)
+        d->log->reason = (uint8_t)why;
+    downstream_free(d);
+}
+
+/* ---- HTTP ---- */
+
 static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
 {
     struct downstream *d = user;
     (void)hc;
-    request_begin(d->worker, d->listener->http, s);
+    request_begin(d->worker, d->chain->http, s);
 }
 
 static void on_bad_request(struct http_conn *hc, const struct http_bad_request *bad,
@@ -41,7 +97,7 @@ static void on_bad_request(struct http_conn *hc, const struct http_bad_request *
     struct downstream *d = user;
     (void)hc;
     if (!bad->begun) /* else its request has logged itself */
-        request_log_bad(d->worker, d->listener->http, (unsigned)bad->status);
+        request_log_bad(d->worker, d->chain->http, (unsigned)bad->status);
     buf_add_cstr(body, bad->status == 431   ? "Request Header Fields Too Large"
                        : bad->status == 501 ? "Not Implemented"
                        : bad->status == 505 ? "HTTP Version Not Supported"
@@ -50,7 +106,7 @@ static void on_bad_request(struct http_conn *hc, const struct http_bad_request *
     *ret_type = "text/plain";
 }
 
-static void on_close(struct http_conn *hc, int code, const char *text, void *user)
+static void on_http_close(struct http_conn *hc, int code, const char *text, void *user)
 {
     (void)hc;
     (void)code;
@@ -58,19 +114,270 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     downstream_free(user);
 }
 
-static struct http_conn *serve(struct downstream *d, struct conn *c)
+static void serve_http(struct downstream *d, struct conn *c)
 {
-    static const struct http_conn_config config = {.idle_timeout_ms = 3600 * 1000};
+    const struct http_conn_config *config = &d->chain->http->protocol.conn;
     static const struct http_conn_ops ops = {
-        .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_close};
-    switch (d->listener->http->version) {
+        .on_request = on_request, .on_bad_request = on_bad_request, .on_close = on_http_close};
+    switch (d->chain->http->version) {
     case 1:
-        return http1_conn_new_server(c, &config, &ops, d);
+        d->hc = http1_conn_new_server(c, config, &ops, d);
+        break;
     case 2:
-        return http2_conn_new_server(c, &config, &ops, d);
+        d->hc = http2_conn_new_server(c, config, &ops, d);
+        break;
     default:
-        return http_auto_conn_new_server(c, &config, &ops, d);
+        d->hc = http_auto_conn_new_server(c, config, &ops, d);
     }
+    if (d->worker->draining)
+        http_conn_shutdown(d->hc);
+}
+
+/* ---- bytes ---- */
+
+static void on_tcp_over(void *user)
+{
+    downstream_free(user);
+}
+
+static void serve_tcp(struct downstream *d, struct conn *c)
+{
+    static const struct tcp_proxy_ops ops = {.on_over = on_tcp_over};
+    struct conn_log log;
+    const struct inspect_facts *f = d->opening ? &d->opening->facts : NULL;
+    conn_log_begin(&log, c, f ? str_of(f->server_name, f->server_name_n) : STR(""));
+    conn_log_opened(&log, c);
+    d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &log, &ops, d);
+}
+
+static void serve(struct downstream *d, struct conn *c)
+{
+    if (d->log)
+        conn_log_opened(d->log, c);
+    if (d->chain->http)
+        serve_http(d, c);
+    else
+        serve_tcp(d, c);
+    if (d->opening)
+        d->opening->conn = NULL;
+    opening_free(d);
+}
+
+/* ---- TLS ---- */
+
+static void on_shaken(struct conn *c, void *user)
+{
+    serve(user, c);
+}
+
+static void on_no_data(struct conn *c, void *user)
+{
+    (void)c;
+    (void)user;
+}
+
+static void on_shake_failed(struct conn *c, int code, const char *text, void *user)
+{
+    struct downstream *d = user;
+    (void)c;
+    (void)code;
+    (void)text; /* a scanner of ports would fill a log */
+    d->worker->counters.handshakes_failed++;
+    d->opening->conn = NULL;
+    downstream_free(d);
+}
+
+static void on_shake_timeout(void *user)
+{
+    struct downstream *d = user;
+    d->worker->counters.handshakes_timed_out++;
+    downstream_free(d);
+}
+
+static struct opening *opening_get(struct downstream *d, int fd)
+{
+    if (!d->opening) {
+        d->opening = NEW(struct opening);
+        d->opening->fd = fd;
+    }
+    return d->opening;
+}
+
+static void shake_hands(struct downstream *d, int fd)
+{
+    static const struct conn_ops ops = {
+        .on_open = on_shaken, .on_data = on_no_data, .on_close = on_shake_failed};
+    struct opening *o = opening_get(d, fd);
+    struct tls_context *tls = tls_slot_context(d->chain->tls);
+    if (!tls) {
+        d->worker->counters.secrets_missing++;
+        downstream_free(d);
+        return;
+    }
+    o->fd = -1;
+    o->conn = conn_new_accepted(d->worker->loop, fd, &(struct conn_options){.tls = tls}, &ops, d);
+    tls_context_unref(tls);
+    if (o->facts.names.peer.family || o->facts.names.local.family)
+        conn_set_names(o->conn, &o->facts.names);
+    o->timer = loop_timer_new(d->worker->loop, on_shake_timeout, d);
+    loop_timer_start(o->timer, d->chain->handshake_timeout_ms);
+}
+
+/* ---- the chain ---- */
+
+static void begin(struct downstream *d, int fd)
+{
+    struct opening *o = d->opening;
+    if (d->listener->logs.n) {
+        d->log = NEW(struct conn_log);
+        conn_log_begin_fd(d->log, fd, o ? &o->facts.names : NULL,
+                          o ? str_of(o->facts.server_name, o->facts.server_name_n) : STR(""));
+    }
+    if (!d->chain) {
+        opening_get(d, fd);
+        d->worker->counters.no_filter_chain++;
+        refuse(d, REASON_FILTER_CHAIN_NOT_FOUND);
+        return;
+    }
+    if (d->chain->tls) {
+        shake_hands(d, fd);
+        return;
+    }
+    if (o)
+        o->fd = -1;
+    struct conn *c = conn_new_accepted(d->worker->loop, fd, NULL, &conn_no_ops, NULL);
+    if (o && (o->facts.names.peer.family || o->facts.names.local.family))
+        conn_set_names(c, &o->facts.names);
+    serve(d, c);
+}
+
+static void ask(int r, const struct sockaddr_storage *sa, struct ip *ip, uint16_t *port)
+{
+    if (r < 0 || ip_from_sockaddr((const struct sockaddr *)sa, ip, port) < 0)
+        ip->family = 0;
+    *ip = ip_unmapped(ip);
+}
+
+static const struct filter_chain *choose_chain(const struct downstream *d)
+{
+    const struct opening *o = d->opening;
+    const struct inspect_facts *i = &o->facts;
+    struct filter_chain_facts f = {.tls = i->tls,
+                                   .server_name = str_of(i->server_name, i->server_name_n),
+                                   .protocols = str_of(i->protocols, i->protocols_n)};
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    uint16_t port = 0;
+    ask(getpeername(o->fd, (struct sockaddr *)&sa, &len), &sa, &f.direct_source, &port);
+    f.source = i->names.peer.family ? ip_unmapped(&i->names.peer) : f.direct_source;
+    f.source_port = i->names.peer.family ? i->names.peer_port : port;
+    f.destination = ip_unmapped(&i->names.local);
+    f.destination_port = i->names.local_port;
+    len = sizeof(sa);
+    if (!f.destination.family)
+        ask(getsockname(o->fd, (struct sockaddr *)&sa, &len), &sa, &f.destination,
+            &f.destination_port);
+    return filter_chains_find(&d->listener->chains, &f);
+}
+
+/* ---- listener filters ---- */
+
+/* The one that stands for the address, else one for all addresses with its port. */
+static struct worker_listener *find_listener(const struct worker *w, const struct conn_names *n)
+{
+    struct worker_listener *any = NULL;
+    struct ip ip = ip_unmapped(&n->local);
+    VEC_FOREACH (l, &w->listeners)
+        VEC_FOREACH (p, &(*l)->config->addresses) {
+            static const struct ip zero;
+            if (p->path || p->port != n->local_port)
+                continue;
+            if (ip_eq(&p->ip, &ip))
+                return *l;
+            if (memcmp(p->ip.bytes, zero.bytes, sizeof(zero.bytes)) == 0)
+                any = *l;
+        }
+    return any;
+}
+
+static void inspect(struct downstream *d, bool ended);
+
+/* A redirected connection goes on at the listener it was meant for, once. */
+static bool hand_over(struct downstream *d)
+{
+    struct opening *o = d->opening;
+    if (!d->listener->use_original_dst || !o->facts.restored || o->handed_over)
+        return false;
+    struct worker_listener *to = find_listener(d->worker, &o->facts.names);
+    if (!to || to->config == d->listener)
+        return false;
+    listener_config_ref(to->config);
+    listener_config_unref(d->listener);
+    d->listener = to->config;
+    o->handed_over = true;
+    o->facts.next = 0;
+    return true;
+}
+
+static void inspected(struct downstream *d)
+{
+    struct opening *o = d->opening;
+    loop_io_remove(TAKE(o->io));
+    loop_timer_free(TAKE(o->timer));
+    if (hand_over(d)) {
+        inspect(d, false);
+        return;
+    }
+    d->chain = choose_chain(d);
+    begin(d, o->fd);
+}
+
+static void on_first_bytes(struct loop_io *io, uint32_t events, void *user)
+{
+    (void)io;
+    inspect(user, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+}
+
+static void on_filters_timeout(void *user)
+{
+    struct downstream *d = user;
+    d->worker->counters.filters_timed_out++;
+    if (d->listener->goes_on_after_timeout) {
+        d->opening->handed_over = true; /* what is not known cannot lead elsewhere */
+        inspected(d);
+    } else {
+        downstream_free(d);
+    }
+}
+
+/* Until all filters have run; waits in between. */
+static void inspect(struct downstream *d, bool ended)
+{
+    struct opening *o = d->opening;
+    struct loop *loop = d->worker->loop;
+    int r = inspect_run(o->fd, d->listener, &o->facts);
+    if (r == 0) {
+        inspected(d);
+        return;
+    }
+    if (r == -EAGAIN && !ended && !o->io)
+        r = loop_io_add(loop, o->fd, on_first_bytes, d, &o->io) < 0 ? -ENOMEM : -EAGAIN;
+    if (r != -EAGAIN || ended) {
+        d->worker->counters.filters_failed++;
+        downstream_free(d);
+        return;
+    }
+    if (!o->timer && d->listener->filters_timeout_ms) {
+        o->timer = loop_timer_new(loop, on_filters_timeout, d);
+        loop_timer_start(o->timer, d->listener->filters_timeout_ms);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static bool goes_straight(const struct listener_config *l)
+{
+    return !l->n_filters && l->chains.v.n == 1 && !l->chains.v.v[0].match;
 }
 
 void downstream_accept(int fd, void *user)
@@ -78,6 +385,7 @@ void downstream_accept(int fd, void *user)
     struct worker_listener *l = user;
     struct worker *w = l->worker;
     if (w->n_downstreams >= DOWNSTREAMS_MAX) {
+        w->counters.refused++;
         close(fd);
         return;
     }
@@ -86,13 +394,24 @@ void downstream_accept(int fd, void *user)
     d->listener = listener_config_ref(l->config);
     list_add_tail(&w->downstreams, &d->node);
     w->n_downstreams++;
-    d->hc = serve(d, conn_new_accepted(w->loop, fd, NULL, &conn_no_ops, NULL));
+    if (goes_straight(d->listener)) {
+        d->chain = &d->listener->chains.v.v[0];
+        begin(d, fd);
+        return;
+    }
+    opening_get(d, fd);
+    inspect(d, false);
 }
+
+/* ---- all of them ---- */
 
 void downstreams_drain(struct worker *w)
 {
-    LIST_FOREACH_SAFE (node, &w->downstreams)
-        http_conn_shutdown(CONTAINER_OF(node, struct downstream, node)->hc);
+    LIST_FOREACH_SAFE (node, &w->downstreams) {
+        struct downstream *d = CONTAINER_OF(node, struct downstream, node);
+        if (d->hc) /* bytes have until the end of the drain; who is not served yet, too */
+            http_conn_shutdown(d->hc);
+    }
 }
 
 static bool is_stale(const struct worker *w, const struct downstream *d)
@@ -107,7 +426,7 @@ void downstreams_drain_stale(struct worker *w)
 {
     LIST_FOREACH_SAFE (node, &w->downstreams) {
         struct downstream *d = CONTAINER_OF(node, struct downstream, node);
-        if (is_stale(w, d))
+        if (d->hc && is_stale(w, d))
             http_conn_shutdown(d->hc);
     }
 }
@@ -116,7 +435,10 @@ void downstreams_free(struct worker *w)
 {
     LIST_FOREACH_SAFE (node, &w->downstreams) {
         struct downstream *d = CONTAINER_OF(node, struct downstream, node);
-        http_conn_free(d->hc);
+        if (d->hc)
+            http_conn_free(d->hc);
+        if (d->tcp)
+            tcp_proxy_free(d->tcp);
         downstream_free(d);
     }
 }

@@ -2,6 +2,10 @@
  * workers' lines is made by the worker that first has a request for it. */
 #include "proxy/endpoint.h"
 
+#include <errno.h>
+#include <stddef.h>
+#include <sys/un.h>
+
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -28,6 +32,24 @@ struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
     snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
              ip_format(ip, ip_text), port);
     return e;
+}
+
+int endpoint_new_unix(struct str path, struct endpoint **ret)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    if (!path.n || path.n >= sizeof(sa.sun_path))
+        return -ENAMETOOLONG;
+    struct endpoint *e = NEW(struct endpoint);
+    memcpy(sa.sun_path, path.p, path.n);
+    if (path.p[0] == '@')
+        sa.sun_path[0] = 0;
+    e->refs = 1;
+    e->address_bytes =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.n + (path.p[0] != '@'));
+    memcpy(&e->address, &sa, e->address_bytes);
+    snprintf(e->text, sizeof(e->text), STR_FMT, STR_ARG(path));
+    *ret = e;
+    return 0;
 }
 
 struct endpoint *endpoint_ref(struct endpoint *e)

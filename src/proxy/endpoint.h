@@ -40,7 +40,8 @@ struct endpoint {
     struct sockaddr_storage address;
     _Atomic(struct endpoint_load *) loads; /* one for each worker; made when first asked for */
     struct outlier_host *outlier;          /* owned; NULL: the cluster has no outlier detection */
-    char text[ENDPOINT_TEXT_BYTES];        /* 10.0.0.1:80, [::1]:80, or a path */
+    uint64_t usable_ms;             /* since when, where a cluster warms up; the main thread's */
+    char text[ENDPOINT_TEXT_BYTES]; /* 10.0.0.1:80, [::1]:80, or a path */
 };
 
 /* How many workers there are: said once, before the first of them runs. 1 if nobody says. */
@@ -48,6 +49,8 @@ void endpoint_set_workers(unsigned n);
 unsigned endpoint_workers(void);
 
 struct endpoint *endpoint_new(const struct ip *ip, uint16_t port);
+/* -ENAMETOOLONG. */
+int endpoint_new_unix(struct str path, struct endpoint **ret) NODISCARD;
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e); /* NULL is allowed */
 struct endpoint_load *endpoint_load(struct endpoint *e, unsigned worker);

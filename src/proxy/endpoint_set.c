@@ -74,10 +74,10 @@ struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const c
     return entry;
 }
 
-struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
-                                          uint16_t port)
+/* Takes e. */
+static struct endpoint_entry *add(struct endpoint_maker *m, struct endpoint *e)
 {
-    struct endpoint *e = endpoint_new(ip, port), *known = map_find_cstr(&m->before, e->text);
+    struct endpoint *known = map_find_cstr(&m->before, e->text);
     if (map_find_cstr(&m->now, e->text)) {
         endpoint_unref(e);
         return NULL;
@@ -90,6 +90,21 @@ struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct
     entry->endpoint = e;
     map_put_cstr(&m->now, e->text, e);
     return entry;
+}
+
+struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
+                                          uint16_t port)
+{
+    return add(m, endpoint_new(ip, port));
+}
+
+int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct endpoint_entry **ret)
+{
+    struct endpoint *e;
+    int r = endpoint_new_unix(path, &e);
+    if (r == 0)
+        *ret = add(m, e);
+    return r;
 }
 
 static int by_priority(const void *a, const void *b)

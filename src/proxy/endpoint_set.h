@@ -75,6 +75,9 @@ void endpoint_maker_locality(struct endpoint_maker *m, uint32_t priority, uint32
 struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
                                           uint16_t port);
 /* The same for a name; no two are one. */
+/* A Unix socket; -ENAMETOOLONG. */
+int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct endpoint_entry **ret)
+    NODISCARD;
 struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const char *name,
                                                uint16_t port);
 /* Closes gaps between priorities. */

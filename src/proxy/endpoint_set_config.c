@@ -7,7 +7,7 @@ typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment pb_assignment;
 typedef Envoy__Config__Endpoint__V3__LocalityLbEndpoints pb_locality;
 typedef Envoy__Config__Endpoint__V3__LbEndpoint pb_endpoint;
 
-struct compile {
+struct making {
     struct endpoint_maker maker;
     struct pb_path *path;
     struct err *err;
@@ -30,19 +30,19 @@ static uint8_t status_of(const pb_endpoint *m)
                                                          : ENDPOINT_HEALTHY;
 }
 
-static int parse_port(struct compile *c, const Envoy__Config__Core__V3__Address *a, uint16_t *ret)
+static int parse_port(struct making *c, const Envoy__Config__Core__V3__Address *a, uint16_t *ret)
 {
     if (!a || a->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS ||
         a->socket_address->port_specifier_case ==
             ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_NAMED_PORT)
-        return FAIL(c, "only a socket_address with port_value is implemented");
+        return FAIL(c, "expected a socket_address with port_value, or a pipe");
     if (a->socket_address->port_value > UINT16_MAX)
         return FAIL(c, "port_value: must be at most %d", UINT16_MAX);
     *ret = (uint16_t)a->socket_address->port_value;
     return 0;
 }
 
-static int parse_address(struct compile *c, const Envoy__Config__Core__V3__Address *a,
+static int parse_address(struct making *c, const Envoy__Config__Core__V3__Address *a,
                          struct ip *ret, uint16_t *ret_port)
 {
     int r = parse_port(c, a, ret_port);
@@ -55,11 +55,15 @@ static int parse_address(struct compile *c, const Envoy__Config__Core__V3__Addre
 }
 
 /* The entry of the message's address; *ret NULL: the set has it already. */
-static int add_entry(struct compile *c, const Envoy__Config__Core__V3__Address *a,
+static int add_entry(struct making *c, const Envoy__Config__Core__V3__Address *a,
                      struct endpoint_entry **ret)
 {
     struct ip ip;
     uint16_t port;
+    if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE)
+        return endpoint_maker_add_unix(&c->maker, str_from(a->pipe->path), ret) < 0
+                   ? FAIL(c, "pipe: the path is empty or too long")
+                   : 0;
     int r = parse_port(c, a, &port);
     if (r < 0)
         return r;
@@ -76,7 +80,7 @@ static int add_entry(struct compile *c, const Envoy__Config__Core__V3__Address *
     return r;
 }
 
-static int compile_check(struct compile *c,
+static int compile_check(struct making *c,
                          const Envoy__Config__Endpoint__V3__Endpoint__HealthCheckConfig *m,
                          struct endpoint_entry *e)
 {
@@ -94,7 +98,7 @@ static int compile_check(struct compile *c,
     return parse_address(c, m->address, &e->check.ip, &e->check.port);
 }
 
-static int add_endpoint(struct compile *c, const pb_endpoint *m)
+static int add_endpoint(struct making *c, const pb_endpoint *m)
 {
     struct endpoint_entry *e = NULL;
     if (m->host_identifier_case !=
@@ -115,7 +119,7 @@ static int add_endpoint(struct compile *c, const pb_endpoint *m)
     return compile_check(c, m->endpoint->health_check_config, e);
 }
 
-static int add_locality(struct compile *c, const pb_locality *m)
+static int add_locality(struct making *c, const pb_locality *m)
 {
     if (m->priority >= PRIORITIES_MAX)
         return FAIL(c, "priority: must be below %d", PRIORITIES_MAX);
@@ -142,7 +146,7 @@ static int add_locality(struct compile *c, const pb_locality *m)
     return 0;
 }
 
-static int compile(struct compile *c, const pb_assignment *m)
+static int compile(struct making *c, const pb_assignment *m)
 {
     for (size_t i = 0; i < m->n_endpoints; i++) {
         size_t at = pb_path_field(c->path, "endpoints");
@@ -166,7 +170,7 @@ static int compile(struct compile *c, const pb_assignment *m)
 static int compile_set(const pb_assignment *m, const struct endpoint_set *before, bool names,
                        struct pb_path *path, struct endpoint_set **ret, struct err *reterr)
 {
-    struct compile c = {.path = path, .err = reterr, .names = names};
+    struct making c = {.path = path, .err = reterr, .names = names};
     size_t mark = path->n;
     endpoint_maker_init(&c.maker, before);
     int r = compile(&c, m);

@@ -13,7 +13,7 @@ typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConn
     pb_hcm;
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter pb_filter;
 
-void filter_chain_free(struct filter_chain *c)
+void http_filters_free(struct http_filters *c)
 {
     if (!c)
         return;
@@ -35,7 +35,7 @@ static int unpack(const Google__Protobuf__Any *any, bool route, struct arena *sc
 }
 
 static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
-                      struct filter_chain *chain)
+                      struct http_filters *chain)
 {
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter *f = &chain->filters[chain->n];
@@ -70,10 +70,10 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     return r;
 }
 
-int filter_chain_compile(const pb_hcm *m, struct pb_path *path, struct filter_chain **ret,
+int http_filters_compile(const pb_hcm *m, struct pb_path *path, struct http_filters **ret,
                          struct err *reterr)
 {
-    struct filter_chain *chain = NEW(struct filter_chain);
+    struct http_filters *chain = NEW(struct http_filters);
     chain->arena = arena_new(0);
     struct filter_compile c = {chain->arena, path, reterr};
     int r = 0;
@@ -89,7 +89,7 @@ int filter_chain_compile(const pb_hcm *m, struct pb_path *path, struct filter_ch
             pb_path_back(path, mark);
     }
     if (r < 0 || !chain->n) {
-        filter_chain_free(chain);
+        http_filters_free(chain);
         return r == -ENOMEM ? pb_path_fail(path, reterr, r, "no memory for filters") : r;
     }
     *ret = chain;

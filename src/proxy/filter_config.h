@@ -14,7 +14,7 @@ struct filter {
     bool disabled; /* unless a route says otherwise */
 };
 
-struct filter_chain {
+struct http_filters {
     struct arena *arena;
     struct filter *filters; /* the router is not among them */
     size_t n;
@@ -22,10 +22,10 @@ struct filter_chain {
 
 /* path stands at the connection manager. *ret is NULL where there is no filter but the router.
  * -EINVAL with the path of what is wrong. */
-int filter_chain_compile(
+int http_filters_compile(
     const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *m,
-    struct pb_path *path, struct filter_chain **ret, struct err *reterr) NODISCARD;
-void filter_chain_free(struct filter_chain *c); /* NULL is allowed */
+    struct pb_path *path, struct http_filters **ret, struct err *reterr) NODISCARD;
+void http_filters_free(struct http_filters *c); /* NULL is allowed */
 
 /* One entry of a typed_per_filter_config; path stands at its value. What is optional and unknown is
  * left out: ret->name.p is NULL then. */

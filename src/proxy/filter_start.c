@@ -126,7 +126,7 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
 
 void filter_start(struct request *r, void (*then)(struct request *r))
 {
-    const struct filter_chain *chain = r->http->filters;
+    const struct http_filters *chain = r->http->filters;
     struct arena *a = http_stream_arena(r->down);
     struct filter_run *f = arena_alloc(a, sizeof(*f) + chain->n * sizeof(*f->calls));
     bool full = !f;

@@ -11,9 +11,21 @@ enum hop {
 
 /* Transfer-Encoding and Content-Length are framed anew by whoever sends. */
 static const uint8_t request_hops[_HTTP_NAME_MAX] = {
-    [HTTP_NAME_KEEP_ALIVE] = HOP_DROP,       [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
-    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,       [HTTP_NAME_EXPECT] = HOP_DROP,
-    [HTTP_NAME_CONNECTION] = HOP_CONNECTION, [HTTP_NAME_TE] = HOP_TE,
+    [HTTP_NAME_KEEP_ALIVE] = HOP_DROP,
+    [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
+    [HTTP_NAME_UPGRADE] = HOP_UPGRADE,
+    [HTTP_NAME_EXPECT] = HOP_DROP,
+    [HTTP_NAME_CONNECTION] = HOP_CONNECTION,
+    [HTTP_NAME_TE] = HOP_TE,
+    [HTTP_NAME_X_FORWARDED_CLIENT_CERT] = HOP_DROP, /* client_cert.c brings what may go on */
+    /* What only trusted clients may ask for; none is. */
+    [HTTP_NAME_X_ENVOY_RETRY_ON] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_RETRY_GRPC_ON] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_MAX_RETRIES] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS] = HOP_DROP,
+    [HTTP_NAME_X_ENVOY_FORCE_TRACE] = HOP_DROP,
 };
 
 static const uint8_t answer_hops[_HTTP_NAME_MAX] = {

@@ -80,7 +80,6 @@ static void begin_http(struct health_check *k)
                                         .port = k->port,
                                         .host = k->host,
                                         .user_agent = "Envoy/HC",
-                                        .tls = k->health->cluster->tls,
                                         .connect_timeout_ms = c->timeout_ms,
                                         .idle_connections_max = 1};
     struct http_request request = {.method = c->method,
@@ -159,12 +158,21 @@ static void begin_tcp(struct health_check *k)
                                         .on_data = on_tcp_data,
                                         .on_drain = on_tcp_drain,
                                         .on_close = on_tcp_close};
-    struct conn_options o = {.tls = k->health->cluster->tls, .in_bytes_max = HEALTH_ANSWER_BYTES};
+    const struct upstream_tls *tls = k->health->cluster->tls;
+    struct tls_session_options names = {0};
+    struct conn_options o = {.in_bytes_max = HEALTH_ANSWER_BYTES};
+    static const struct sockaddr_storage nowhere;
     struct sockaddr_storage to;
     socklen_t n = ip_to_sockaddr(&k->ip, k->port, &to);
     loop_timer_set(k->timer, on_tcp_timeout, k);
     loop_timer_start(k->timer, k->health->config->timeout_ms);
-    k->conn = conn_connect(k->health->loop, &to, n, &o, &ops, k);
+    if (tls) {
+        names = upstream_tls_options(tls);
+        o.tls = tls_slot_context(tls->slot);
+        o.tls_options = &names;
+    }
+    k->conn = conn_connect(k->health->loop, tls && !o.tls ? &nowhere : &to, n, &o, &ops, k);
+    tls_context_unref(o.tls);
 }
 
 static void begin(void *user)

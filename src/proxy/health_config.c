@@ -9,7 +9,7 @@ typedef Envoy__Config__Core__V3__HealthCheck__HttpHealthCheck pb_http;
 typedef Envoy__Config__Core__V3__HealthCheck__TcpHealthCheck pb_tcp;
 typedef Envoy__Config__Core__V3__HealthCheck__Payload pb_payload;
 
-struct compile {
+struct making {
     struct health_config *config;
     struct pb_path *path;
     struct err *err;
@@ -23,13 +23,13 @@ static uint64_t milliseconds(const Google__Protobuf__Duration *m, uint64_t other
     return m && m->nanos ? MAX(ms, (uint64_t)1) : ms;
 }
 
-static struct str keep(struct compile *c, struct str s)
+static struct str keep(struct making *c, struct str s)
 {
     struct str kept = arena_str(c->config->arena, s);
     return kept.p ? kept : STR("");
 }
 
-static int compile_times(struct compile *c, const pb_check *m)
+static int compile_times(struct making *c, const pb_check *m)
 {
     struct health_config *h = c->config;
     if (!m->timeout || !m->interval || !m->unhealthy_threshold || !m->healthy_threshold)
@@ -53,7 +53,7 @@ static int compile_times(struct compile *c, const pb_check *m)
     return 0;
 }
 
-static int compile_ranges(struct compile *c, const char *field,
+static int compile_ranges(struct making *c, const char *field,
                           Envoy__Type__V3__Int64Range *const *m, size_t n, struct health_range *ret,
                           size_t *ret_n)
 {
@@ -68,7 +68,7 @@ static int compile_ranges(struct compile *c, const char *field,
     return 0;
 }
 
-static int compile_headers(struct compile *c, const pb_http *m)
+static int compile_headers(struct making *c, const pb_http *m)
 {
     struct health_config *h = c->config;
     if (m->n_request_headers_to_add > HEALTH_HEADERS_MAX)
@@ -85,7 +85,7 @@ static int compile_headers(struct compile *c, const pb_http *m)
     return 0;
 }
 
-static int compile_http(struct compile *c, const pb_http *m)
+static int compile_http(struct making *c, const pb_http *m)
 {
     static const char *const methods[] = {"GET",    "GET",     "HEAD",    "POST",  "PUT",
                                           "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
@@ -123,7 +123,7 @@ static int hex(char c)
 }
 
 /* Texts are hexadecimal digits. */
-static int compile_payload(struct compile *c, const pb_payload *m, struct str *ret)
+static int compile_payload(struct making *c, const pb_payload *m, struct str *ret)
 {
     if (m->payload_case == ENVOY__CONFIG__CORE__V3__HEALTH_CHECK__PAYLOAD__PAYLOAD_BINARY) {
         *ret = keep(c, str_of(m->binary.data, m->binary.len));
@@ -145,7 +145,7 @@ static int compile_payload(struct compile *c, const pb_payload *m, struct str *r
     return 0;
 }
 
-static int compile_tcp(struct compile *c, const pb_tcp *m)
+static int compile_tcp(struct making *c, const pb_tcp *m)
 {
     struct health_config *h = c->config;
     h->kind = HEALTH_TCP;
@@ -160,7 +160,7 @@ static int compile_tcp(struct compile *c, const pb_tcp *m)
     return r;
 }
 
-static int compile_check(struct compile *c, const pb_check *m)
+static int compile_check(struct making *c, const pb_check *m)
 {
     int r = compile_times(c, m);
     if (r < 0)
@@ -178,7 +178,7 @@ int health_compile(const pb_check *m, struct pb_path *path, struct health_config
                    struct err *reterr)
 {
     struct health_config *h = NEW(struct health_config);
-    struct compile c = {h, path, reterr};
+    struct making c = {h, path, reterr};
     h->arena = arena_new(0);
     int r = compile_check(&c, m);
     if (r < 0) {

@@ -4,6 +4,11 @@
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
     pb_hcm;
 
+enum {
+    IDLE_TIMEOUT_MS = 3600 * 1000,
+    STREAM_IDLE_MS = 300 * 1000,
+};
+
 void http_config_free(struct http_config *h)
 {
     if (!h)
@@ -13,7 +18,7 @@ void http_config_free(struct http_config *h)
     VEC_FOREACH (log, &h->logs)
         access_log_unref(*log);
     vec_done(&h->logs);
-    filter_chain_free(h->filters);
+    http_filters_free(h->filters);
     free(h->stat_prefix);
     free(h);
 }
@@ -77,7 +82,7 @@ static int compile_logs(struct compile *c, const pb_hcm *m, struct http_config *
 
 static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
-    switch ((int)m->route_specifier_case) {
+    switch ((unsigned)m->route_specifier_case) {
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG:
         return compile_table(c, m, h);
     case ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS:
@@ -87,6 +92,29 @@ static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config
     default:
         return COMPILE_FAIL(c, "needs one of rds, route_config");
     }
+}
+
+static uint64_t ms_of(const Google__Protobuf__Duration *d, uint64_t otherwise)
+{
+    return d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000 : otherwise;
+}
+
+static int compile_protocol(struct compile *c, const pb_hcm *m, struct http_config *h)
+{
+    struct http_protocol *p = &h->protocol;
+    p->conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
+    p->conn.http2 = &p->http2;
+    p->conn.head_timeout_ms = ms_of(m->request_headers_timeout, 0);
+    h->stream_idle_timeout_ms = ms_of(m->stream_idle_timeout, STREAM_IDLE_MS);
+    if (m->max_request_headers_kb) {
+        p->conn.head_bytes_max = (size_t)m->max_request_headers_kb->value * 1024;
+        p->http2.head_bytes_max = m->max_request_headers_kb->value * 1024;
+    }
+    http_protocol_read_http2(m->http2_protocol_options, p);
+    size_t mark = pb_path_field(&c->path, "common_http_protocol_options");
+    int r = http_protocol_read_common(m->common_http_protocol_options, &c->path, p, c->err);
+    pb_path_back(&c->path, mark);
+    return r;
 }
 
 static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
@@ -105,7 +133,12 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
-    int r = filter_chain_compile(m, &c->path, &h->filters, c->err);
+    client_cert_compile(m, &h->client_cert);
+    if (http_edits_compile(m, &h->edits) < 0)
+        return COMPILE_FAIL(c, "server_name: at most %d bytes, on one line", HTTP_SERVER_NAME_MAX);
+    int r = compile_protocol(c, m, h);
+    if (r == 0)
+        r = http_filters_compile(m, &c->path, &h->filters, c->err);
     if (r == 0)
         r = compile_logs(c, m, h);
     return r < 0 ? r : compile_routes(c, m, h);

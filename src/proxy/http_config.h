@@ -5,8 +5,11 @@
 
 #include "base/vec.h"
 #include "proxy/access_log.h"
+#include "proxy/client_cert.h"
 #include "proxy/compile.h"
 #include "proxy/filter_config.h"
+#include "proxy/http_edits.h"
+#include "proxy/protocol_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
 
@@ -15,9 +18,13 @@ struct http_config {
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
     VEC(struct access_log *) logs;
-    struct filter_chain *filters; /* NULL: the router alone */
+    struct http_filters *filters; /* NULL: the router alone */
     bool websocket;               /* upgrades to it go through */
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
+    struct client_cert_config client_cert;
+    struct http_edits edits;
+    struct http_protocol protocol;   /* of clients' connections */
+    uint64_t stream_idle_timeout_ms; /* 0: none */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

@@ -3,6 +3,8 @@
  * change of endpoints or of their health: a plan, immutable and shared by reference. A worker then
  * chooses by it in constant time (a ring of hashes: in the logarithm of its size). */
 
+#include <envoy/config/cluster/v3/cluster.pb-c.h>
+
 #include "proxy/endpoint_set.h"
 #include "proxy/lb_priority.h"
 #include "proxy/lb_ring.h"
@@ -21,7 +23,16 @@ struct lb_config {
     uint32_t choices; /* of LEAST_REQUEST */
     uint64_t ring_min;
     uint64_t ring_max;
+    /* Warming up: an endpoint gets its weight little by little; 0: at once. */
+    uint64_t warm_ms;
+    double warm_aggression;
+    double warm_min_percent;
 };
+
+/* What the cluster says of it goes to *lb, which has the defaults. -EINVAL with the path of what is
+ * wrong. */
+int lb_config_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
+                      struct lb_config *lb, struct err *reterr) NODISCARD;
 
 /* Entries of the set, in the order in which they are taken: by weight, as often as it says. */
 struct lb_list {
@@ -48,6 +59,7 @@ struct lb_plan {
     uint8_t group_of[LB_SLOTS]; /* a draw of one percent each */
     bool empty;                 /* no endpoint at all */
     bool plain;                 /* one list, in turn */
+    bool warming;               /* an endpoint is still to get more: make it anew, soon */
     uint32_t n_priorities;
     struct lb_priority *priorities;
     VEC(struct lb_group) groups;
@@ -56,6 +68,9 @@ struct lb_plan {
 
 /* Main thread: of what the endpoints' flags say now. NULL: no memory. */
 struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c);
+/* What part of its weight an endpoint gets that is usable for so long; hundredths, 1 to 100. */
+uint32_t lb_warm_percent(const struct lb_config *c, uint64_t usable_ms);
+bool lb_is_usable(const struct endpoint_entry *e); /* healthy, in every respect */
 struct lb_plan *lb_plan_ref(struct lb_plan *p);
 void lb_plan_unref(struct lb_plan *p); /* NULL is allowed */
 

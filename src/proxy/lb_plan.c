@@ -1,6 +1,9 @@
 /* Plans: sorts the endpoints of a set by priority, health and locality, and writes their weights
  * out. Runs on the main thread; a plan for 10,000 endpoints takes a few milliseconds. */
+#include <math.h>
+
 #include "base/assert.h"
+#include "base/time.h"
 #include "proxy/lb.h"
 #include "proxy/lb_schedule.h"
 
@@ -16,6 +19,7 @@ struct plan_maker {
     const struct endpoint_set *set;
     uint8_t *kinds; /* of each entry, enum kind */
     bool *excluded;
+    uint64_t now_ms;
     bool failed; /* no memory */
 };
 
@@ -26,6 +30,11 @@ static uint8_t kind_of(const struct endpoint_entry *e)
         (flags & (ENDPOINT_FAILED_CHECK | ENDPOINT_EJECTED)))
         return KIND_UNHEALTHY;
     return e->status == ENDPOINT_DEGRADED ? KIND_DEGRADED : KIND_HEALTHY;
+}
+
+bool lb_is_usable(const struct endpoint_entry *e)
+{
+    return kind_of(e) == KIND_HEALTHY;
 }
 
 static bool is_excluded(const struct endpoint_entry *e)
@@ -42,6 +51,27 @@ static bool is_in(const struct plan_maker *m, uint32_t entry, enum kind kind)
 
 /* ---- lists ---- */
 
+uint32_t lb_warm_percent(const struct lb_config *c, uint64_t usable_ms)
+{
+    if (usable_ms >= c->warm_ms)
+        return 100;
+    double part = (double)MAX(usable_ms, (uint64_t)1) / (double)c->warm_ms;
+    if (c->warm_aggression != 1.0)
+        part = pow(part, 1.0 / c->warm_aggression);
+    double percent = MAX(part * 100, c->warm_min_percent);
+    return percent < 1 ? 1 : percent > 100 ? 100 : (uint32_t)percent;
+}
+
+static uint32_t weight_of(struct plan_maker *m, const struct endpoint_entry *e)
+{
+    if (!m->plan->config.warm_ms || !e->endpoint->usable_ms)
+        return e->weight;
+    uint32_t percent =
+        lb_warm_percent(&m->plan->config, m->now_ms - MIN(m->now_ms, e->endpoint->usable_ms));
+    m->plan->warming = m->plan->warming || percent < 100;
+    return (uint32_t)MIN((uint64_t)e->weight * percent, (uint64_t)UINT32_MAX);
+}
+
 /* Written out by weight, unless all are the same or the policy has another use of weights. */
 static void weigh(struct plan_maker *m, struct lb_list *l)
 {
@@ -52,7 +82,7 @@ static void weigh(struct plan_maker *m, struct lb_list *l)
         return;
     }
     for (uint32_t i = 0; i < l->n; i++) {
-        weights[i] = m->set->entries.v[l->order[i]].weight;
+        weights[i] = weight_of(m, &m->set->entries.v[l->order[i]]);
         differ = differ || weights[i] != weights[0];
     }
     if (differ) {
@@ -246,6 +276,7 @@ struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c)
 {
     struct lb_plan *p = NEW(struct lb_plan);
     struct plan_maker m = {.plan = p, .set = s};
+    m.now_ms = c->warm_ms ? time_mono_us() / 1000 : 0;
     p->refs = 1;
     p->set = endpoint_set_ref(s);
     p->config = *c;

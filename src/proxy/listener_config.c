@@ -1,7 +1,12 @@
 /* From a Listener message to what the workers listen for. */
 #include "proxy/listener_config.h"
 
+#include <unistd.h>
+
+#include <envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb-c.h>
+
 typedef Envoy__Config__Listener__V3__Listener pb_listener;
+typedef Envoy__Config__Core__V3__Address pb_address;
 
 struct listener_config *listener_config_ref(struct listener_config *l)
 {
@@ -13,55 +18,224 @@ void listener_config_unref(struct listener_config *l)
 {
     if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
         return;
-    http_config_free(l->http);
+    VEC_FOREACH (p, &l->addresses) {
+        int fd = atomic_load(&p->shared);
+        if (fd >= 0)
+            close(fd);
+        free(p->path);
+    }
+    vec_done(&l->addresses);
+    filter_chains_done(&l->chains);
+    VEC_FOREACH (log, &l->logs)
+        access_log_unref(*log);
+    vec_done(&l->logs);
+    vec_done(&l->all_logs);
     vec_done(&l->https);
     free(l->name);
     free(l);
 }
 
-static int compile_address(struct compile *c, const pb_listener *m, struct listener_config *ret)
+bool listener_config_listens_alike(const struct listener_config *a, const struct listener_config *b)
 {
-    const Envoy__Config__Core__V3__Address *a = m->address;
-    if (!a || a->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS ||
-        a->socket_address->port_specifier_case !=
-            ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE)
-        return COMPILE_FAIL(c, "address: only a socket_address with port_value is implemented yet");
-    if (ip_parse(str_from(a->socket_address->address), &ret->ip) < 0)
-        return COMPILE_FAIL(c, "address: malformed IP address: %s", a->socket_address->address);
-    ret->port = (uint16_t)a->socket_address->port_value;
+    if (a->addresses.n != b->addresses.n || a->bind != b->bind || a->freebind != b->freebind ||
+        a->transparent != b->transparent || a->backlog != b->backlog)
+        return false;
+    for (size_t i = 0; i < a->addresses.n; i++) {
+        const struct listening_address *x = &a->addresses.v[i], *y = &b->addresses.v[i];
+        if (!x->path != !y->path || (x->path && strcmp(x->path, y->path) != 0) ||
+            x->port != y->port || !ip_eq(&x->ip, &y->ip) || x->v6_only != y->v6_only)
+            return false;
+    }
+    return true;
+}
+
+/* ---- where ---- */
+
+static int add_address(struct compile *c, const pb_address *a, struct listener_config *l)
+{
+    struct listening_address p = {.v6_only = true};
+    if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
+        p.path = xstrdup(a->pipe->path);
+        p.mode = a->pipe->mode;
+    } else if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS &&
+               a->socket_address->port_specifier_case ==
+                   ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE) {
+        if (a->socket_address->protocol)
+            return COMPILE_FAIL(c, "address: only TCP is implemented");
+        if (ip_parse(str_from(a->socket_address->address), &p.ip) < 0)
+            return COMPILE_FAIL(c, "address: malformed IP address: %s", a->socket_address->address);
+        p.port = (uint16_t)a->socket_address->port_value;
+        p.v6_only = !a->socket_address->ipv4_compat;
+    } else {
+        return COMPILE_FAIL(c, "address: expected a socket_address with port_value, or a pipe");
+    }
+    vec_push(&l->addresses, p);
+    atomic_init(&l->addresses.v[l->addresses.n - 1].shared, -1);
     return 0;
+}
+
+static int add_addresses(struct compile *c, const pb_listener *m, struct listener_config *l)
+{
+    int r = add_address(c, m->address, l);
+    if (r == 0 && m->n_additional_addresses >= LISTENER_ADDRESSES_MAX)
+        return COMPILE_FAIL(c, "more than %d addresses", LISTENER_ADDRESSES_MAX);
+    for (size_t i = 0; i < m->n_additional_addresses && r == 0; i++) {
+        size_t mark = pb_path_field(&c->path, "additional_addresses");
+        pb_path_index(&c->path, i);
+        r = add_address(c, m->additional_addresses[i]->address, l);
+        if (r == 0)
+            pb_path_back(&c->path, mark);
+    }
+    if (r < 0)
+        return r;
+    l->ip = l->addresses.v[0].ip;
+    l->port = l->addresses.v[0].port;
+    return 0;
+}
+
+/* ---- what is looked at first ---- */
+
+static bool has_filter(const struct listener_config *l, enum listener_filter f)
+{
+    return memchr(l->filters, f, l->n_filters) != NULL;
+}
+
+static int add_proxy_protocol(struct compile *c, struct str bytes, struct listener_config *l)
+{
+    ProtobufCMessage *message;
+    int r = pb_unpack(
+        &envoy__extensions__filters__listener__proxy_protocol__v3__proxy_protocol__descriptor,
+        bytes, c->scratch, &message, c->err);
+    if (r < 0)
+        return r;
+    const Envoy__Extensions__Filters__Listener__ProxyProtocol__V3__ProxyProtocol *m =
+        (const void *)message;
+    l->proxy_optional = m->allow_requests_without_proxy_protocol;
+    for (size_t i = 0; i < m->n_disallowed_versions; i++) {
+        bool two = m->disallowed_versions[i] ==
+                   ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V2;
+        l->proxy_no_2 = l->proxy_no_2 || two;
+        l->proxy_no_1 = l->proxy_no_1 || !two;
+    }
+    return 0;
+}
+
+static int add_filter(struct compile *c, const Envoy__Config__Listener__V3__ListenerFilter *m,
+                      struct listener_config *l)
+{
+#define LISTENER_TYPE(name) "envoy.extensions.filters.listener." name
+    static const char *const types[] = {
+        [LISTENER_ORIGINAL_DST] = LISTENER_TYPE("original_dst.v3.OriginalDst"),
+        [LISTENER_PROXY_PROTOCOL] = LISTENER_TYPE("proxy_protocol.v3.ProxyProtocol"),
+        [LISTENER_TLS_INSPECTOR] = LISTENER_TYPE("tls_inspector.v3.TlsInspector"),
+        [LISTENER_HTTP_INSPECTOR] = LISTENER_TYPE("http_inspector.v3.HttpInspector"),
+    };
+#undef LISTENER_TYPE
+    const Google__Protobuf__Any *any = m->typed_config;
+    struct str type = any ? pb_type_name(str_from(any->type_url)) : STR("");
+    size_t kind = 0;
+    while (kind < ARRAY_LEN(types) && !str_is(type, types[kind]))
+        kind++;
+    if (kind == ARRAY_LEN(types))
+        return COMPILE_FAIL(c, "typed_config: no listener filter that is implemented");
+    if (l->n_filters == LISTENER_FILTERS_MAX)
+        return COMPILE_FAIL(c, "more than %d listener filters", LISTENER_FILTERS_MAX);
+    l->filters[l->n_filters++] = (uint8_t)kind;
+    return kind == LISTENER_PROXY_PROTOCOL
+               ? add_proxy_protocol(c, str_of(any->value.data, any->value.len), l)
+               : 0;
+}
+
+static int add_filters(struct compile *c, const pb_listener *m, struct listener_config *l)
+{
+    const Google__Protobuf__Duration *d = m->listener_filters_timeout;
+    l->filters_timeout_ms = d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000
+                              : LISTENER_FILTERS_TIMEOUT_MS;
+    l->goes_on_after_timeout = m->continue_on_listener_filters_timeout;
+    for (size_t i = 0; i < m->n_listener_filters; i++) {
+        size_t mark = pb_path_field(&c->path, "listener_filters");
+        pb_path_index(&c->path, i);
+        int r = add_filter(c, m->listener_filters[i], l);
+        if (r < 0)
+            return r;
+        pb_path_back(&c->path, mark);
+    }
+    /* use_original_dst alone means the filter, too. */
+    if (l->use_original_dst && !has_filter(l, LISTENER_ORIGINAL_DST) &&
+        l->n_filters < LISTENER_FILTERS_MAX) {
+        memmove(l->filters + 1, l->filters, l->n_filters++);
+        l->filters[0] = LISTENER_ORIGINAL_DST;
+    }
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int add_logs(struct compile *c, const pb_listener *m, struct listener_config *l)
+{
+    for (size_t i = 0; i < m->n_access_log; i++) {
+        size_t mark = pb_path_field(&c->path, "access_log");
+        struct access_log *log;
+        pb_path_index(&c->path, i);
+        int r = access_log_compile(m->access_log[i], &c->path, &log, c->err);
+        if (r < 0)
+            return r;
+        vec_push(&l->logs, log);
+        pb_path_back(&c->path, mark);
+    }
+    return 0;
+}
+
+static void list_chain(struct listener_config *l, struct filter_chain *chain)
+{
+    if (chain->http) {
+        vec_push(&l->https, chain->http);
+        VEC_FOREACH (log, &chain->http->logs)
+            vec_push(&l->all_logs, *log);
+    }
+    if (chain->tcp)
+        VEC_FOREACH (log, &chain->tcp->logs)
+            vec_push(&l->all_logs, *log);
+}
+
+static bool is_true(const Google__Protobuf__BoolValue *v, bool otherwise)
+{
+    return v ? v->value : otherwise;
 }
 
 static int compile(struct compile *c, const pb_listener *m, struct listener_config *l)
 {
-    static const char hcm[] =
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    int r = compile_address(c, m, l);
+    l->name = xstrdup(m->name);
+    l->bind = is_true(m->bind_to_port, true) &&
+              is_true(m->deprecated_v1 ? m->deprecated_v1->bind_to_port : NULL, true);
+    l->use_original_dst = is_true(m->use_original_dst, false);
+    l->freebind = is_true(m->freebind, false);
+    l->transparent = is_true(m->transparent, false);
+    if (m->tcp_backlog_size)
+        l->backlog = (int)MIN(m->tcp_backlog_size->value, (uint32_t)INT32_MAX);
+    if (m->per_connection_buffer_limit_bytes)
+        l->buffer_bytes = m->per_connection_buffer_limit_bytes->value;
+    int r = add_addresses(c, m, l);
+    if (r == 0)
+        r = add_filters(c, m, l);
+    if (r == 0)
+        r = add_logs(c, m, l);
+    if (r == 0)
+        r = filter_chains_compile(c, m->filter_chains, m->n_filter_chains, m->default_filter_chain,
+                                  &l->chains);
     if (r < 0)
         return r;
-    l->name = xstrdup(m->name);
-    if (m->n_filter_chains != 1 || m->n_listener_filters)
-        return COMPILE_FAIL(c, "only one filter chain and no listener filters are implemented yet");
-    pb_path_field(&c->path, "filter_chains");
-    pb_path_index(&c->path, 0);
-    const Envoy__Config__Listener__V3__FilterChain *chain = m->filter_chains[0];
-    if (chain->n_filters != 1 || !chain->filters[0]->typed_config || chain->transport_socket)
-        return COMPILE_FAIL(c, "only one filter and no transport socket are implemented yet");
-    pb_path_field(&c->path, "filters");
-    pb_path_index(&c->path, 0);
-    pb_path_field(&c->path, "typed_config");
-    const Google__Protobuf__Any *any = chain->filters[0]->typed_config;
-    if (!str_is(pb_type_name(str_from(any->type_url)), hcm))
-        return COMPILE_FAIL(c, "only %s is implemented yet", hcm);
-    ProtobufCMessage *message;
-    r = pb_unpack(
-        &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor,
-        str_of(any->value.data, any->value.len), c->scratch, &message, c->err);
-    if (r == 0)
-        r = http_config_compile(c, (const void *)message, &l->http);
-    if (r == 0)
-        vec_push(&l->https, l->http);
-    return r;
+    /* As Envoy does for who forgot it. */
+    if (l->chains.needs_tls_facts && !has_filter(l, LISTENER_TLS_INSPECTOR) &&
+        l->n_filters < LISTENER_FILTERS_MAX)
+        l->filters[l->n_filters++] = LISTENER_TLS_INSPECTOR;
+    VEC_FOREACH (log, &l->logs)
+        vec_push(&l->all_logs, *log);
+    VEC_FOREACH (chain, &l->chains.v)
+        list_chain(l, chain);
+    if (l->chains.otherwise)
+        list_chain(l, l->chains.otherwise);
+    return 0;
 }
 
 int listener_config_compile(struct compile *c, const pb_listener *m, struct listener_config **ret)

@@ -9,7 +9,7 @@
 #include "xds/xds_file.h"
 
 struct settings {
-    const char *file, *listen, *access_log;
+    const char *file, *listen, *access_log, *tls;
     struct arg_list routes;
     bool validate;
     int64_t workers;
@@ -40,7 +40,8 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     if (s->file) {
         r = xds_file_read(s->file, a, ret, &report, &err);
     } else {
-        r = command_routes_json(s->listen, s->access_log, s->routes.v, s->routes.n, &json, &err);
+        r = command_routes_json(s->listen, s->access_log, s->tls, s->routes.v, s->routes.n, &json,
+                                &err);
         if (r == 0)
             r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
     }
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
          0, 0, false},
         {"access-log", 0, ARG_STRING, &s.access_log, "FILE",
          "with --route: a line a request, \"-\" for standard output (default none)", 0, 0, false},
+        {"tls", 0, ARG_STRING, &s.tls, "CERT,KEY",
+         "with --route: PEM files; clients speak TLS (default none)", 0, 0, false},
         {"validate", 0, ARG_BOOL, &s.validate, NULL,
          "say what is wrong with the configuration, and end", 0, 0, false},
         {"concurrency", 0, ARG_INT, &s.workers, "N", "worker threads (default 1)", 1, WORKERS_MAX,

@@ -68,7 +68,7 @@ static int read_options(const pb_options *m, struct pb_path *path, struct http_p
     if (r < 0)
         return r;
     pb_path_back(path, mark);
-    switch (m->upstream_protocol_options_case) {
+    switch ((unsigned)m->upstream_protocol_options_case) {
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG:
         if (m->explicit_http_config->http2_protocol_options)
             p->version = 2;

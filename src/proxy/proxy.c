@@ -43,10 +43,9 @@ static void on_reopen(int signo, void *user)
     struct proxy *p = user;
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
-        VEC_FOREACH (h, &(*l)->https)
-            VEC_FOREACH (log, &(*h)->logs)
-                if (access_log_reopen(*log) < 0)
-                    log_error("cannot open the access log again", kv_s("file", (*log)->path));
+        VEC_FOREACH (log, &(*l)->all_logs)
+            if (access_log_reopen(*log) < 0)
+                log_error("cannot open the access log again", kv_s("file", (*log)->path));
 }
 
 /* ---- the store ---- */
@@ -102,9 +101,8 @@ void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
-    for (unsigned i = 0; i < p->n; i++)
-        worker_free(p->workers[i]);
-    p->n = 0;
+    while (p->n) /* a signal may still come in the turns below */
+        worker_free(p->workers[--p->n]);
     p->running = false;
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
@@ -161,6 +159,7 @@ int proxy_run(struct proxy *p, struct err *reterr)
     loop_signal_add(p->loop, SIGTERM, on_stop, p); /* before the threads: they inherit the mask */
     loop_signal_add(p->loop, SIGINT, on_stop, p);
     loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
+    store_start(p->store); /* what clusters keep for workers is there before them */
     int r = start_workers(p, reterr);
     if (r < 0)
         return r;
@@ -169,7 +168,6 @@ int proxy_run(struct proxy *p, struct err *reterr)
         log_info("listening", kv_s("address", ip_format(&(*l)->ip, text)), kv_i("port", (*l)->port),
                  kv_i("workers", p->n));
     }
-    store_start(p->store);
     loop_run(p->loop);
     store_stop(p->store);
     for (unsigned i = 0; i < p->n; i++)

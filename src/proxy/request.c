@@ -68,10 +68,16 @@ static const struct http_stream_ops down_ops = {
     .on_over = on_down_over,
 };
 
+/* NULL: the client came in plain. */
+static struct tls_session *client_tls(const struct request *r)
+{
+    return conn_tls(http_conn_conn(http_stream_conn(r->down)));
+}
+
 static void redirect(struct request *r, const struct route_query *q)
 {
-    struct str location =
-        route_redirect_location(r->route, q, STR("http"), http_stream_arena(r->down));
+    struct str location = route_redirect_location(
+        r->route, q, client_tls(r) ? STR("https") : STR("http"), http_stream_arena(r->down));
     r->reason = REASON_DIRECT_RESPONSE;
     request_answer(r, location.p ? r->route->redirect.status : 500, STR(""), location);
 }
@@ -175,6 +181,8 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
         struct http_head go_on = {.status = 100};
         http_stream_send_head(s, &go_on, false);
     }
+    http_edit_request(&http->edits, head, http_conn_conn(http_stream_conn(s)),
+                      http_stream_arena(s));
     find_route(r);
 }
 

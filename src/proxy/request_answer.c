@@ -66,6 +66,7 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
         request_change_fields(r, &head, true);
     if (r->filters)
         filter_run_answer(r->filters, &head);
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), &head, http_stream_arena(r->down));
     request_keep_answer(r, &head);
     r->status = (uint16_t)status;
     r->sent_bytes += body.n;

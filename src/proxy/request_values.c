@@ -1,5 +1,6 @@
 /* What can be told of a request: the values of operators, for added fields and for logs. */
 #include "base/time.h"
+#include "proxy/conn_values.h"
 #include "proxy/request_priv.h"
 
 static struct str field_value(struct http_head *head, struct header_name name)
@@ -57,24 +58,6 @@ static bool add_start(struct buf *to, int64_t unix_us)
     return true;
 }
 
-static bool add_address(struct buf *to, const struct request *r, bool peer, bool with_port)
-{
-    char text[IP_TEXT_BYTES];
-    struct ip ip;
-    uint16_t port;
-    if (!r->down)
-        return false;
-    const struct conn *c = http_conn_conn(http_stream_conn(r->down));
-    if ((peer ? conn_peer_addr(c, &ip, &port) : conn_local_addr(c, &ip, &port)) < 0)
-        return false;
-    ip = ip_unmapped(&ip);
-    bool bracket = with_port && ip.family == AF_INET6;
-    buf_addf(to, bracket ? "[%s]" : "%s", ip_format(&ip, text));
-    if (with_port)
-        buf_addf(to, ":%u", port);
-    return true;
-}
-
 static bool add_flags(struct buf *to, const struct request *r, const struct reason_row *reason)
 {
     bool exhausted = r->retry && r->retry->exhausted;
@@ -129,15 +112,8 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
         return r->cluster && r->cluster->name.n && add(to, r->cluster->name);
     case FORMAT_ROUTE_NAME:
         return r->route && r->route->name.n && add(to, r->route->name);
-    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
-    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
-        return add_address(to, r, true, true);
-    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
-        return add_address(to, r, true, false);
-    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
-        return add_address(to, r, false, true);
     default:
-        return false; /* format_compile has refused it */
+        return r->down && conn_value(p, to, http_conn_conn(http_stream_conn(r->down)));
     }
 }
 

@@ -24,7 +24,7 @@ enum {
 };
 
 /* Where a compilation stands: what every step of it needs. */
-struct compile {
+struct making {
     struct arena *a;
     struct pb_path *path;
     struct err *err;
@@ -32,13 +32,13 @@ struct compile {
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
 
-static int text(struct compile *c, const char *from, struct str *ret)
+static int text(struct making *c, const char *from, struct str *ret)
 {
     *ret = arena_str(c->a, str_from(from));
     return ret->p ? 0 : -ENOMEM;
 }
 
-static struct header_name name_of(struct compile *c, const char *from)
+static struct header_name name_of(struct making *c, const char *from)
 {
     struct str s = arena_str(c->a, str_from(from));
     for (size_t i = 0; s.p && i < s.n; i++)
@@ -50,7 +50,7 @@ static struct header_name name_of(struct compile *c, const char *from)
 
 /* ---- matches ---- */
 
-static int compile_path(struct compile *c, const pb_match *m, struct route_match *ret)
+static int compile_path(struct making *c, const pb_match *m, struct route_match *ret)
 {
     size_t mark;
     int r;
@@ -94,7 +94,7 @@ static struct route_fraction fraction_of(const Envoy__Config__Core__V3__RuntimeF
                                    denominators[d < ARRAY_LEN(denominators) ? d : 0]};
 }
 
-static int compile_match(struct compile *c, const pb_match *m, struct route_match *ret)
+static int compile_match(struct making *c, const pb_match *m, struct route_match *ret)
 {
     ret->ignore_case = m->case_sensitive && !m->case_sensitive->value;
     ret->grpc = m->grpc != NULL;
@@ -123,7 +123,7 @@ static int compile_match(struct compile *c, const pb_match *m, struct route_matc
 
 /* ---- actions ---- */
 
-static int compile_rewrite(struct compile *c, const char *field,
+static int compile_rewrite(struct making *c, const char *field,
                            const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
                            struct regex_rewrite *ret)
 {
@@ -144,7 +144,7 @@ static int compile_rewrite(struct compile *c, const char *field,
     return r;
 }
 
-static int compile_weight(struct compile *c,
+static int compile_weight(struct making *c,
                           const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *m,
                           struct route_cluster *ret)
 {
@@ -173,7 +173,7 @@ static int compile_weight(struct compile *c,
     return r < 0 ? r : FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
 }
 
-static int compile_weighted(struct compile *c, const pb_weighted *m, struct route_forward *ret)
+static int compile_weighted(struct making *c, const pb_weighted *m, struct route_forward *ret)
 {
     uint64_t total = 0;
     size_t mark = pb_path_field(c->path, "weighted_clusters");
@@ -196,7 +196,7 @@ static int compile_weighted(struct compile *c, const pb_weighted *m, struct rout
     return r;
 }
 
-static int compile_clusters(struct compile *c, const pb_action *m, struct route_forward *ret)
+static int compile_clusters(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     if (m->cluster_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
@@ -217,7 +217,7 @@ static int compile_clusters(struct compile *c, const pb_action *m, struct route_
     return FAIL(c, "needs one of cluster, cluster_header, weighted_clusters");
 }
 
-static int compile_host_rewrite(struct compile *c, const pb_action *m, struct route_forward *ret)
+static int compile_host_rewrite(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     switch ((int)m->host_rewrite_specifier_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
@@ -244,7 +244,7 @@ static uint64_t duration_ms(const Google__Protobuf__Duration *d, uint64_t otherw
     return ms || (!d->seconds && !d->nanos) ? ms : 1;
 }
 
-static int compile_retries(struct compile *c, const Envoy__Config__Route__V3__RetryPolicy *m,
+static int compile_retries(struct making *c, const Envoy__Config__Route__V3__RetryPolicy *m,
                            struct retry_policy **ret)
 {
     size_t mark = pb_path_field(c->path, "retry_policy");
@@ -253,7 +253,7 @@ static int compile_retries(struct compile *c, const Envoy__Config__Route__V3__Re
     return r;
 }
 
-static int compile_forward(struct compile *c, const pb_action *m, struct route_forward *ret)
+static int compile_forward(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
     unsigned code = (unsigned)m->cluster_not_found_response_code;
@@ -275,7 +275,7 @@ static int compile_forward(struct compile *c, const pb_action *m, struct route_f
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
-static int compile_redirect(struct compile *c, const pb_redirect *m, struct route_redirect *ret)
+static int compile_redirect(struct making *c, const pb_redirect *m, struct route_redirect *ret)
 {
     static const uint16_t codes[] = {301, 302, 303, 307, 308};
     unsigned code = (unsigned)m->response_code;
@@ -308,7 +308,7 @@ static int compile_redirect(struct compile *c, const pb_redirect *m, struct rout
     }
 }
 
-static int compile_direct(struct compile *c, const pb_direct *m, struct route_direct *ret)
+static int compile_direct(struct making *c, const pb_direct *m, struct route_direct *ret)
 {
     if (m->status < 200 || m->status > 599)
         return FAIL(c, "status %u: expected 200 to 599", m->status);
@@ -330,7 +330,7 @@ static int compile_direct(struct compile *c, const pb_direct *m, struct route_di
     return r;
 }
 
-static int compile_action(struct compile *c, const pb_route *m, struct route *ret)
+static int compile_action(struct making *c, const pb_route *m, struct route *ret)
 {
     size_t mark;
     int r;
@@ -377,7 +377,7 @@ static int compile_action(struct compile *c, const pb_route *m, struct route *re
         r_;                                                                                        \
     })
 
-static int compile_route(struct compile *c, const pb_route *m, struct route *ret)
+static int compile_route(struct making *c, const pb_route *m, struct route *ret)
 {
     int r = text(c, m->name, &ret->name);
     size_t mark = pb_path_field(c->path, "match");
@@ -391,7 +391,7 @@ static int compile_route(struct compile *c, const pb_route *m, struct route *ret
     return r < 0 ? r : FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
 }
 
-static int compile_host(struct compile *c, const pb_host *m, struct route_host *ret)
+static int compile_host(struct making *c, const pb_host *m, struct route_host *ret)
 {
     int r = text(c, m->name, &ret->name);
     ret->require_tls =
@@ -429,7 +429,7 @@ static void note_clusters(struct route_table *t)
         }
 }
 
-static int compile_table(struct compile *c, const pb_table *m, struct route_table *ret)
+static int compile_table(struct making *c, const pb_table *m, struct route_table *ret)
 {
     int r = text(c, m->name, &ret->name);
     ret->ignore_port = m->ignore_port_in_host_matching;
@@ -459,7 +459,7 @@ int route_table_compile(const pb_table *m, struct route_table **ret, struct err 
     struct route_table *t = NEW(struct route_table);
     t->refs = 1;
     t->arena = arena_new(0);
-    struct compile c = {t->arena, &path, reterr};
+    struct making c = {t->arena, &path, reterr};
     int r = compile_table(&c, m, t);
     if (r < 0) {
         route_table_unref(t);

@@ -13,10 +13,7 @@
 #include "proxy/forward.h"
 #include "proxy/route_rewrite.h"
 
-enum {
-    QUEUE_HIGH = 64 * 1024,
-    STREAM_IDLE_MS = 300 * 1000,
-};
+enum { QUEUE_HIGH = 64 * 1024 };
 
 /* ---- clocks ---- */
 
@@ -27,7 +24,8 @@ static uint64_t now_ms(const struct request *r)
 
 static void heard(struct request *r)
 {
-    r->idle_deadline_ms = now_ms(r) + STREAM_IDLE_MS;
+    uint64_t idle_ms = r->http->stream_idle_timeout_ms;
+    r->idle_deadline_ms = idle_ms ? now_ms(r) + idle_ms : UINT64_MAX;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -162,6 +160,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, http_stream_arena(r->down));
     request_keep_answer(r, h);
     r->status = h->status;
     r->answering = true;
@@ -305,7 +304,13 @@ static void change_request(struct request *r, const struct route_query *q)
     struct arena *a = http_stream_arena(r->down);
     struct str path = route_rewrite_path(r->route, q, a);
     struct str host = route_rewrite_host(r->route, r->cluster, q, a);
+    struct str cert = {NULL, 0};
+    if (r->http->client_cert.mode != CLIENT_CERT_SANITIZE)
+        cert = client_cert_value(&r->http->client_cert, head,
+                                 conn_tls(http_conn_conn(http_stream_conn(r->down))), a);
     forward_request(head, r->upgrade);
+    if (cert.n)
+        IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
     request_change_fields(r, head, false);
     if (path.p && path.p != head->path.p)
         head->path = head->target = path;

@@ -107,6 +107,7 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
     case XDS_ROUTE:
         return store_routes_add(s, i);
     case XDS_SECRET:
+        return store_secret_add(s, i);
     case XDS_RESOURCES:
         break;
     }
@@ -220,7 +221,11 @@ static int load_static(struct store *s, const pb_bootstrap *b, struct err *reter
 {
     struct pb_path path = {.n = 0};
     pb_path_field(&path, "static_resources");
-    int r = load_list(s, XDS_CLUSTER, "clusters",
+    int r = load_list(s, XDS_SECRET, "secrets",
+                      (ProtobufCMessage *const *)(void *)b->static_resources->secrets,
+                      b->static_resources->n_secrets, &path, reterr);
+    if (r == 0)
+        r = load_list(s, XDS_CLUSTER, "clusters",
                       (ProtobufCMessage *const *)(void *)b->static_resources->clusters,
                       b->static_resources->n_clusters, &path, reterr);
     return r < 0 ? r
@@ -288,6 +293,7 @@ void store_free(struct store *s)
     loop_timer_free(s->clusters_late);
     store_listeners_done(s);
     store_clusters_done(s);
+    store_secrets_done(s);
     cluster_table_unref(s->table);
     config_source_done(&s->cds);
     config_source_done(&s->lds);

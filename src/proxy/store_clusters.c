@@ -199,7 +199,7 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     loop_timer_stop(sc->timer);
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
-        if (s->running ? c->ready : !c->dns) {
+        if (c->ready) {
             go_live(sc);
             return;
         }
@@ -236,7 +236,12 @@ int store_cluster_add(struct store *s, const struct store_item *i)
                    : 0; /* a static one is not replaced, as in Envoy */
     if (sc && sc->hash == hash && !sc->leaving)
         return 0;
-    int r = cluster_compile(m, i->path, &c, i->err);
+    struct compile compile = {.scratch = i->arena,
+                              .find_secret = store_find_secret,
+                              .secrets = s,
+                              .path = *i->path,
+                              .err = i->err};
+    int r = cluster_compile(&compile, m, &c);
     if (r == 0 && c->type == CLUSTER_EDS) {
         r = read_source(m, i, &source);
         if (r < 0)

@@ -131,6 +131,8 @@ int store_listener_add(struct store *s, const struct store_item *i)
     struct compile c = {.scratch = i->arena,
                         .clusters = &s->clusters,
                         .route_slots = &s->slots,
+                        .find_secret = store_find_secret,
+                        .secrets = s,
                         .path = *i->path,
                         .err = i->err};
     struct store_listener *l = map_find(&s->listeners, i->name);

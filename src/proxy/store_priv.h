@@ -2,6 +2,8 @@
 /* The store's state: store.c puts in force what store_clusters.c and store_listeners.c have made
  * ready. They never call each other: what has changed is looked at by store.c, soon. */
 
+#include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
+
 #include "base/hash.h"
 #include "proxy/store.h"
 #include "xds/xds_check.h"
@@ -27,6 +29,13 @@ struct store_assignment {
     VEC(struct store_cluster *) users;
 };
 
+struct store_secret {
+    char *name;
+    struct arena *arena;                                                 /* of the message */
+    const Envoy__Extensions__TransportSockets__Tls__V3__Secret *message; /* NULL: not come yet */
+    bool is_static;
+};
+
 struct store_listener {
     struct store *store;
     char *name;
@@ -45,6 +54,7 @@ struct store {
     struct map clusters;    /* name -> struct store_cluster */
     struct map assignments; /* EDS name -> struct store_assignment */
     struct map listeners;   /* name -> struct store_listener */
+    struct map secrets;     /* name -> struct store_secret */
     struct list_node warming, leaving;
     struct route_slots slots;
     VEC(bool) wanted_slots;      /* by id: its table was asked for */
@@ -82,6 +92,12 @@ void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, st
 bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
 void store_clusters_run(struct store *s, bool run);
 void store_clusters_done(struct store *s);
+
+/* store_secrets.c */
+const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
+store_find_secret(struct str name, const Envoy__Config__Core__V3__ConfigSource *from, void *user);
+int store_secret_add(struct store *s, const struct store_item *i) NODISCARD;
+void store_secrets_done(struct store *s);
 
 /* store_listeners.c */
 int store_listener_add(struct store *s, const struct store_item *i) NODISCARD;

@@ -311,9 +311,9 @@ static void on_connect_timeout(void *user)
 
 static void connect_one(struct upstream *u, unsigned priority)
 {
+    static const struct sockaddr_storage nowhere;
     static const struct http_conn_ops ops = {
         .on_open = on_open, .on_free = on_free, .on_close = on_close};
-    struct conn_options o = {.tls = u->cluster->tls};
     struct upstream_conn *c = NEW(struct upstream_conn);
     c->upstream = u;
     c->priority = (uint8_t)priority;
@@ -322,9 +322,19 @@ static void connect_one(struct upstream *u, unsigned priority)
     u->n_conns++;
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
+    struct tls_session_options names = {0};
+    struct conn_options o = {.tls_options = &names};
+    const struct sockaddr_storage *to = &u->endpoint->address;
+    if (u->cluster->tls) {
+        names = upstream_tls_options(u->cluster->tls);
+        o.tls = tls_slot_context(u->cluster->tls->slot);
+        if (!o.tls)
+            to = &nowhere; /* a secret has not come: never in plain */
+    }
     atomic_store_explicit(&u->cluster->has_traffic, true, memory_order_relaxed);
-    struct conn *conn = conn_connect(u->loop, &u->endpoint->address, u->endpoint->address_bytes, &o,
-                                     &conn_no_ops, NULL);
+    struct conn *conn =
+        conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL);
+    tls_context_unref(o.tls);
     c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
                                           : http1_conn_new_client(conn, &u->config, &ops, c);
 }

@@ -13,30 +13,18 @@
 /* How long clients of a listener that has changed may go on by its old configuration. */
 enum { STALE_MS = 600 * 1000 };
 
-static void worker_listener_free(struct worker_listener *l)
-{
-    listener_free(l->listener);
-    listener_config_unref(l->config);
-    free(l);
-}
-
 static void stop_listening(struct worker *w)
 {
     VEC_FOREACH (l, &w->listeners)
-        worker_listener_free(*l);
+        downstream_unlisten(*l);
     vec_done(&w->listeners);
 }
 
 static int listen_for(struct worker *w, struct listener_config *c, struct err *reterr)
 {
-    static const struct listener_options o = {.reuse_port = true};
-    struct worker_listener *l = NEW(struct worker_listener);
-    l->worker = w;
-    l->config = listener_config_ref(c);
-    int r = listener_new(w->loop, &c->ip, c->port, &o, downstream_accept, l, &l->listener, reterr);
-    if (r < 0)
-        worker_listener_free(l);
-    else
+    struct worker_listener *l;
+    int r = downstream_listen(w, c, &l, reterr);
+    if (r == 0)
         vec_push(&w->listeners, l);
     return r;
 }
@@ -67,8 +55,8 @@ static void take_listeners(struct worker *w, struct proxy_config *c)
     for (size_t i = 0; i < w->listeners.n; i++) {
         struct worker_listener *l = w->listeners.v[i];
         struct listener_config *now = find_listener(c, l->config->name);
-        if (!now || now->port != l->config->port || !ip_eq(&now->ip, &l->config->ip)) {
-            worker_listener_free(l);
+        if (!now || !listener_config_listens_alike(now, l->config)) {
+            downstream_unlisten(l);
             continue;
         }
         listener_config_ref(now);
@@ -102,8 +90,13 @@ static void take_config(void *user)
     struct config_post *p = user;
     struct worker *w = p->worker;
     struct worker_config *before = w->config;
-    w->config = worker_config_new(p->config);
+    struct proxy_config *config = p->config;
     free(p);
+    if (w->ended) {
+        proxy_config_unref(config);
+        return;
+    }
+    w->config = worker_config_new(config);
     if (!w->draining)
         take_listeners(w, w->config->config);
     worker_keep_clusters(w);
@@ -133,6 +126,8 @@ static void on_drain_over(void *user)
 static void drain(void *user)
 {
     struct worker *w = user;
+    if (w->ended)
+        return;
     w->draining = true;
     stop_listening(w);
     downstreams_drain(w);
@@ -171,7 +166,7 @@ void worker_join(struct worker *w)
 
 uint16_t worker_port(const struct worker *w, size_t listener)
 {
-    return listener_port(w->listeners.v[listener]->listener);
+    return listener_port(w->listeners.v[listener]->sockets.v[0]);
 }
 
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,
@@ -202,12 +197,12 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     w->draining = false;
+    w->ended = true; /* what is posted from now on changes nothing */
     downstreams_free(w);
     worker_drop_kept(w);
     stop_listening(w);
     loop_timer_free(w->drain);
     loop_timer_free(w->stale);
-    w->draining = true; /* a snapshot that waits opens nothing */
     if (w->loop)
         loop_turn(w->loop, 0); /* what ended in this turn is freed */
     loop_free(w->loop);

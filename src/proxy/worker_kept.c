@@ -158,6 +158,17 @@ void worker_keep_clusters(struct worker *w)
     }
 }
 
+struct cluster *worker_find_cluster(struct worker *w, struct str name)
+{
+    return proxy_config_cluster(w->config->config, name);
+}
+
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c)
+{
+    struct upstream *u = worker_upstream(w, c, &(struct lb_request){.random = rand_u64()});
+    return u ? upstream_endpoint(u) : NULL;
+}
+
 void worker_drop_kept(struct worker *w)
 {
     VEC_FOREACH (wc, &w->clusters)

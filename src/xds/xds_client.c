@@ -129,12 +129,13 @@ struct answer {
 static void send_sotw(struct xds_client *c, enum xds_resource type, const struct answer *a)
 {
     struct subscription *s = &c->types[type];
-    pb_request m = ENVOY__SERVICE__DISCOVERY__V3__DISCOVERY_REQUEST__INIT;
+    pb_request m;
     VEC(char *) names = {0};
     struct str name;
     if (!s->all)
         for (size_t at = 0; map_next(&s->names, &at, &name, NULL);)
             vec_push(&names, (char *)(uintptr_t)name.p);
+    envoy__service__discovery__v3__discovery_request__init(&m);
     m.node = node_once(c);
     m.type_url = (char *)(uintptr_t)xds_resource_type(type)->type_url;
     m.version_info = s->version ? s->version : m.version_info;
@@ -168,8 +169,8 @@ static void say_all(const struct subscription *s, struct xds_names *names,
     vec_reserve(versions, s->versions.used);
     for (size_t at = 0; map_next(&s->versions, &at, &name, &version);) {
         pb_version *v = vec_add(versions);
-        *v = (pb_version)
-            ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INITIAL_RESOURCE_VERSIONS_ENTRY__INIT;
+        envoy__service__discovery__v3__delta_discovery_request__initial_resource_versions_entry__init(
+            v);
         v->key = (char *)(uintptr_t)name.p;
         v->value = version;
     }
@@ -178,10 +179,11 @@ static void say_all(const struct subscription *s, struct xds_names *names,
 static void send_delta(struct xds_client *c, enum xds_resource type, const struct answer *a)
 {
     struct subscription *s = &c->types[type];
-    pb_delta_request m = ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INIT;
+    pb_delta_request m;
     struct xds_names names = {0}, gone = {0};
     struct xds_versions versions = {0};
     VEC(pb_version *) entries = {0};
+    envoy__service__discovery__v3__delta_discovery_request__init(&m);
     if (s->asked) {
         keep_names(s, &s->added, true, &names);
         keep_names(s, &s->removed, false, &gone);
@@ -397,10 +399,11 @@ static void keep_versions(struct receipt *r, const struct xds_update *u)
 static void answer(struct receipt *r, const char *version, const char *nonce)
 {
     struct subscription *s = &r->c->types[r->type];
-    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    Google__Rpc__Status status;
     struct answer a = {.nonce = nonce};
     free(s->nonce);
     s->nonce = xstrdup(nonce);
+    google__rpc__status__init(&status);
     if (r->refused.n) {
         if (r->refused.n > XDS_NACK_TEXT_MAX)
             r->refused.n = XDS_NACK_TEXT_MAX;

@@ -4,8 +4,10 @@ import threading
 
 import pytest
 from backend import Backend
+from certificates import Authority
 from conftest import Client, Proxy
 from control_plane import ControlPlane
+from listeners import TlsClient
 from suite import free_ports, wait_until
 from test_dynamic import GET, HCM, ROUTER, answers, assignment, static_cluster, status, table
 
@@ -212,3 +214,43 @@ def test_nothing_but_garbage(stage, backend):
     stage.control.send_message(b"\xff\xff\xff")
     wait_until("it begins anew", lambda: stage.control.streams == 2)
     assert status(stage.port) == 200
+
+
+def test_certificates_by_the_stream(stage, backend, tmp_path):
+    """SDS: the listener serves when its secret has come, and goes on with the next one; a bad one changes nothing."""
+    ca = Authority(tmp_path)
+    first, second = ca.issue("first", "DNS:first.example"), ca.issue("second", "DNS:second.example")
+
+    def secret(cert):
+        return {"site": {"name": "site", "tls_certificate": {"certificate_chain": {"inline_string": cert[0].read_text()}, "private_key": {"inline_string": cert[1].read_text()}}}}
+
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    listener = stage.listener()
+    listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "site", "sds_config": ADS}]}}}
+    assert "error_detail" not in stage.say("lds", {"l": listener})
+    assert "error_detail" not in stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it asks for the secret", lambda: stage.control.of("sds"))
+    with pytest.raises((OSError, AssertionError)):
+        TlsClient(stage.port, "first.example", ca.cert)
+    assert "error_detail" not in stage.say("sds", secret(first))
+    wait_until("it serves", lambda: shakes_hands(stage.port, "first.example", ca))
+    old = TlsClient(stage.port, "first.example", ca.cert)
+    assert old.ask(GET.format("/"))[0] == 200
+    bad = secret((second[0], first[1]))  # a key of another certificate
+    answer = stage.say("sds", bad, version="2")
+    assert "site" in answer["error_detail"]["message"] and "BEGIN" not in answer["error_detail"]["message"]
+    assert shakes_hands(stage.port, "first.example", ca)
+    stage.say("sds", secret(second), version="3")
+    wait_until("the next one", lambda: shakes_hands(stage.port, "second.example", ca))
+    assert old.ask(GET.format("/"))[0] == 200, "an open connection goes on"
+
+
+def shakes_hands(port, name, ca):
+    try:
+        return TlsClient(port, name, ca.cert).ask(GET.format("/"))[0] == 200
+    except (OSError, AssertionError):
+        return False

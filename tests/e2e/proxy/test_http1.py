@@ -41,10 +41,10 @@ def test_fields_of_one_hop_stay_behind(client, backend):
     client.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nProxy-Connection: close\r\nTE: trailers, gzip\r\n"
                "Upgrade: h2c\r\nX-Stays: 1\r\nProxy-Authorization: y\r\n\r\n")
     request = backend.requests[0]
-    assert sorted(n.lower() for n, _ in request.fields) == ["host", "proxy-authorization", "te", "x-stays"]
+    assert sorted(n.lower() for n, _ in request.fields) == ["host", "proxy-authorization", "te", "x-forwarded-proto", "x-request-id", "x-stays"]
     assert request.get("te") == "trailers"
     status, fields, _ = client.ask(GET.format("/hop"))
-    assert (status, sorted(fields)) == (200, ["content-length", "x-stays"])
+    assert (status, sorted(fields)) == (200, ["content-length", "server", "x-stays"])
 
 
 def test_connection_does_not_take_out_what_frames_a_message(client, backend):
@@ -476,10 +476,11 @@ def test_the_access_log(logged, backend):
     lines = wait_until("five lines", lambda: len(logged.lines()) == 5 and logged.lines())
     host = f"127.0.0.1:{backend.port}"
     pattern = [r'"GET /size/7\?q HTTP/1.1" 200 - 0 7 \d+ - "1.2.3.4" "ua" "id" "h.test" "%s"' % host,
-               r'"POST / HTTP/1.1" 200 - 3 2 \d+ - "-" "-" "-" "x" "%s"' % host,
-               r'"GET /nothing HTTP/1.1" 503 UC 0 \d+ \d+ - "-" "-" "-" "example.test" "%s"' % host,
-               r'"GET /cut HTTP/1.1" 200 UPE 0 4 \d+ - "-" "-" "-" "example.test" "%s"' % host,
+               r'"POST / HTTP/1.1" 200 - 3 2 \d+ - "-" "-" "{u}" "x" "%s"' % host,
+               r'"GET /nothing HTTP/1.1" 503 UC 0 \d+ \d+ - "-" "-" "{u}" "example.test" "%s"' % host,
+               r'"GET /cut HTTP/1.1" 200 UPE 0 4 \d+ - "-" "-" "{u}" "example.test" "%s"' % host,
                r'"- - -" 400 DPE 0 0 \d+ - "-" "-" "-" "-" "-"']
+    pattern = [p.replace("{u}", "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}") for p in pattern]
     for line, want in zip(lines, pattern):
         assert re.fullmatch(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] " + want, line), line
 

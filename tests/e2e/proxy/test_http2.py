@@ -1,12 +1,14 @@
-"""HTTP/2 from clients, with prior knowledge, to backends of HTTP/1."""
+"""HTTP/2 from clients, with prior knowledge, to backends of HTTP/1; to endpoints; over TLS."""
 import os
 import signal
 import socket
 
+import certificates
+import listeners
 import pytest
 from conftest import Client, Proxy
 from http2_client import Http2
-from suite import SLOW, free_ports, wait_until
+from suite import SLOW, free_ports, run, wait_until
 from test_http1 import BOOTSTRAP, FAILED, GET, ROUTES
 
 NO_ERROR, INTERNAL, CANCEL, CALM = 0, 2, 8, 11
@@ -24,7 +26,7 @@ def test_a_request_and_its_answer(http2, backend):
     assert (s.status, s.body, s.fields["content-type"], s.fields["content-length"]) == (200, b"ok", "text/plain", "2")
     request = backend.requests[0]
     assert (request.method, request.target, request.get("host"), request.get("cookie")) == ("GET", "/a/b?c=d", "example.test", "a=1; b=2")
-    assert sorted(n for n, _ in request.fields) == ["cookie", "host", "te", "x-one", "x-one"]
+    assert sorted(n for n, _ in request.fields) == ["cookie", "host", "te", "x-forwarded-proto", "x-one", "x-one", "x-request-id"]
 
 
 def test_streams_do_not_wait_for_one_another(http2, backend):
@@ -67,7 +69,7 @@ def test_answers(http2):
     assert http2.ask("GET", "/until-close").body == b"all of it"
     assert http2.ask("GET", "/status/418").status == 418
     s = http2.ask("GET", "/hop")
-    assert sorted(s.fields) == ["content-length", "x-stays"]
+    assert sorted(s.fields) == ["content-length", "server", "x-stays"]
     sid = http2.open("POST", "/", ("expect", "100-continue"), end=False)
     http2.until(lambda: http2.streams[sid].interim == [100])
     http2.send(sid, b"x", end=True)
@@ -230,3 +232,73 @@ def test_one_version_alone(tmp_path, backend):
     assert c.ask(GET.format("/hello"))[0] == 200
     c.close()
     p.stop()
+
+
+# ---- towards endpoints, and over TLS ----
+
+H2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+    "explicit_http_config": {"http2_protocol_options": {"max_concurrent_streams": 50}}}}}
+
+
+@pytest.fixture
+def two_hops(tmp_path, backend):
+    """A proxy in front of a proxy: HTTP/2 over TLS between them, chosen by ALPN; HTTP/1 at both ends."""
+    ca = certificates.Authority(tmp_path)
+    site = ca.issue("site", "DNS:site.example")
+    front, back = free_ports(2)
+    (tmp_path / "back").mkdir()
+    second = listeners.start(tmp_path / "back", back, [{"address": listeners.address(back), "filter_chains": [listeners.chain(
+        listeners.http(cluster="backend", access_log=listeners.log(tmp_path / "back.log", "%PROTOCOL% %RESPONSE_CODE% %DOWNSTREAM_TLS_VERSION%")),
+        transport_socket=listeners.tls(site, common={"alpn_protocols": ["h2", "http/1.1"]}))]}], [listeners.cluster(backend.port)])
+    towards = listeners.upstream_tls({"validation_context": {"trusted_ca": {"filename": str(ca.cert)}}, "alpn_protocols": ["h2"]}, sni="site.example")
+    first = listeners.start(tmp_path, front, [{"address": listeners.address(front), "filter_chains": [listeners.chain(listeners.http(cluster="back"))]}],
+                            [listeners.cluster(back, "back", transport_socket=towards, **H2)])
+    yield front, back, tmp_path / "back.log"
+    backend.release.set()
+    first.stop()
+    second.stop()
+    assert not backend.garbage
+
+
+def test_many_streams_over_one_connection_to_an_endpoint(two_hops, backend):
+    front, _, log = two_hops
+    clients = [Client(front) for _ in range(20)]
+    for c in clients:
+        c.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until("all are at the backend", lambda: len(backend.requests) == 20)
+    backend.release.set()
+    assert [c.answer()[2] for c in clients] == [b"waited"] * 20
+    for c in clients:
+        c.send("GET /status/204 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert [c.answer()[0] for c in clients] == [204] * 20
+    wait_until("the log's lines", lambda: log.exists() and len(log.read_text().splitlines()) == 40)
+    assert set(log.read_text().splitlines()) == {"HTTP/2 200 TLSv1.3", "HTTP/2 204 TLSv1.3"}
+
+
+def test_bodies_both_ways_over_two_hops(two_hops, backend):
+    front = two_hops[0]
+    body = "b" * 3_000_000
+    c = Client(front)
+    assert c.ask(f"POST /size/2000000 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}")[2] == b"x" * 2_000_000
+    assert backend.requests[0].body == body.encode()
+    c.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert c.answer()[0] == 200
+    assert backend.requests[1].body == b"abc" and backend.requests[1].trailers == ["x-sum: 1"]
+    status, fields, got = c.ask("GET /chunked HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert got == b"abcdef" and fields["trailer:x-sum"] == "6"
+
+
+def test_an_endpoint_that_breaks_off_over_two_hops(two_hops, backend):
+    front = two_hops[0]
+    c = Client(front)
+    assert c.ask("GET /cut HTTP/1.1\r\nHost: x\r\n\r\n")[2] is None, "a part is not made to look whole"
+    c = Client(front)
+    assert c.ask("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 503
+
+
+def test_curl_chooses_by_alpn(two_hops):
+    back = two_hops[1]
+    for flag, version in (("--http2", "2"), ("--http1.1", "1.1")):
+        got = run("curl", "-sk", flag, "-o", "/dev/null", "-w", "%{http_version} %{http_code}", f"https://127.0.0.1:{back}/")
+        assert got == f"{version} 200"

@@ -373,16 +373,42 @@ static void test_34_streams_and_frames(void **state)
         add_head(&in, id, true, LIST(GET));
     assert_ok(flush(&s));
     expect_sent(&s, "rst 5 7\n");
+    add_head(&in, 7, false, LIST(POST)); /* more of those comes before they have heard */
+    add_head(&in, 9, false, LIST(POST));
+    add_head(&in, 7, true, LIST("a", "b"));
+    add_head(&in, 5, true, LIST("a", "b"));
+    assert_ok(flush(&s));
+    expect_sent(&s, "rst 7 7\nrst 9 7\n");
     again(NULL);
     add_head(&in, 2, true, LIST(GET)); /* even */
     assert_true(flush(&s) <= 0);
     expect_sent(&s, "goaway 0 1\n");
-    again(NULL); /* used before */
+    again(NULL); /* passed over */
     add_head(&in, 5, true, LIST(GET));
     add_head(&in, 3, true, LIST(GET));
-    assert_ok(flush(&s)); /* or of a stream that was reset and forgotten: who knows */
-    expect_sent(&s, "");
+    assert_true(flush(&s) < 0);
+    expect_sent(&s, "goaway 5 1\n");
     expect_log(&s, "5 GET http / host=a end\n");
+    again(NULL); /* of nobody */
+    add_frame(&in, PRIORITY, 0, 0, STR("\0\0\0\0\1"));
+    assert_true(flush(&s) < 0);
+    expect_sent(&s, "goaway 0 1\n");
+    for (int i = 0; i < 2; i++) { /* both ends were there, or a reset: that is remembered */
+        again(NULL);
+        add_head(&in, 1, true, LIST(GET));
+        assert_ok(flush(&s));
+        if (i)
+            add_u32_frame(&in, RST_STREAM, 1, HTTP2_CANCEL);
+        else
+            answer(1, 1);
+        assert_ok(flush(&s));
+        drain(&s);
+        add_frame(&in, DATA, 0, 1, STR("x")); /* lost on the way, for all we know */
+        assert_ok(flush(&s));
+        add_head(&in, 1, true, LIST(GET));
+        assert_true(flush(&s) < 0);
+        expect_sent(&s, "goaway 1 5\n");
+    }
     again(NULL); /* its end was sent */
     add_head(&in, 1, true, LIST(GET));
     add_head(&in, 1, true, LIST(GET));

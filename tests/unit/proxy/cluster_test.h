@@ -37,10 +37,10 @@ static inline int set_from(const char *text, const struct endpoint_set *before,
 static inline int cluster_from(const char *text, struct cluster **ret, struct err *reterr)
 {
     AUTO(arena) struct arena *a = arena_new(0);
-    struct pb_path path = {.n = 0};
+    struct compile c = {.scratch = a, .err = reterr};
     return cluster_compile(
-        (const void *)message_from(a, &envoy__config__cluster__v3__cluster__descriptor, text),
-        &path, ret, reterr);
+        &c, (const void *)message_from(a, &envoy__config__cluster__v3__cluster__descriptor, text),
+        ret);
 }
 
 /* The lb_endpoints of a set: "h" healthy, "u" unhealthy, "d" degraded, "r" draining, each with its

@@ -111,7 +111,7 @@ static void test_refusals(void **state)
     refuse(ASSIGNMENT("{'lb_endpoints':[{'endpoint_name':'x'}]}"),
            "endpoints[0].lb_endpoints[0]: only an endpoint is implemented, not a name of one");
     refuse(ASSIGNMENT("{'lb_endpoints':[{'endpoint':{}}]}"),
-           "endpoints[0].lb_endpoints[0]: only a socket_address with port_value is implemented");
+           "endpoints[0].lb_endpoints[0]: expected a socket_address with port_value, or a pipe");
     refuse("{'cluster_name':'c','policy':{'overprovisioning_factor':0}}",
            "policy: overprovisioning_factor: must be above 0");
 }
@@ -170,7 +170,7 @@ static void test_clusters(void **state)
                    "ring hash: minimum_ring_size (9) > maximum_ring_size (8)");
     refuse_cluster("{'name':'c','lb_policy':'LEAST_REQUEST','least_request_lb_config':"
                    "{'active_request_bias':{'default_value':2}}}",
-                   "least_request_lb_config.active_request_bias: only 1.0 is implemented");
+                   "active_request_bias: only 1.0 is implemented");
     assert_ok(cluster_from(
         "{'name':'c','lb_policy':'LEAST_REQUEST','least_request_lb_config':{'choice_count':5},"
         "'common_lb_config':{'healthy_panic_threshold':{'value':20},"
@@ -190,6 +190,59 @@ static void test_clusters(void **state)
     cluster_unref(c);
 }
 
+static void test_numbers_are_given_again(void **state)
+{
+    struct cluster *a = cluster_new(STR("a")), *b = cluster_new(STR("b"));
+    uint32_t id = a->id;
+    (void)state;
+    assert_int_not_equal(a->id, b->id);
+    cluster_unref(a);
+    a = cluster_new(STR("c"));
+    assert_int_equal(a->id, id);
+    cluster_unref(a);
+    cluster_unref(b);
+}
+
+#define TYPED(name, more)                                                                          \
+    "{'typed_extension_config':{'name':'p','typed_config':{'@type':'type.googleapis.com/"          \
+    "envoy.extensions.load_balancing_policies." name "'" more "}}}"
+
+static struct lb_config policy(const char *policies)
+{
+    char text[2048];
+    struct cluster *c;
+    struct err err = {0};
+    snprintf(text, sizeof(text), "{'name':'c','load_balancing_policy':{'policies':[%s]}}",
+             policies);
+    if (cluster_from(text, &c, &err) < 0)
+        fail_msg("%s", err_text(&err));
+    struct lb_config lb = c->lb;
+    cluster_unref(c);
+    return lb;
+}
+
+static void test_policies_as_extensions(void **state)
+{
+    (void)state;
+    struct lb_config lb = policy(TYPED("round_robin.v3.RoundRobin", ""));
+    assert_true(lb.policy == LB_ROUND_ROBIN && !lb.locality_weighted);
+    lb = policy(TYPED("least_request.v3.LeastRequest",
+                      ",'choice_count':9,'locality_lb_config':{'locality_weighted_lb_config':{}}"));
+    assert_true(lb.policy == LB_LEAST_REQUEST && lb.choices == 9 && lb.locality_weighted);
+    lb = policy(TYPED("ring_hash.v3.RingHash",
+                      ",'minimum_ring_size':77") "," TYPED("random.v3.Random", ""));
+    assert_true(lb.policy == LB_RING_HASH && lb.ring_min == 77); /* the first counts */
+    lb = policy(
+        TYPED("wrr_locality.v3.WrrLocality",
+              ",'endpoint_picking_policy':{'policies':[" TYPED("random.v3.Random", "") "]}"));
+    assert_true(lb.policy == LB_RANDOM && lb.locality_weighted);
+    refuse_cluster("{'name':'c','load_balancing_policy':{'policies':[]}}",
+                   "load_balancing_policy: Didn't find a registered load balancer factory");
+    refuse_cluster("{'name':'c','load_balancing_policy':{'policies':[" TYPED(
+                       "wrr_locality.v3.WrrLocality", "") "]}}",
+                   "load_balancing_policy.policies[0]: endpoint_picking_policy: is required");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_a_cluster_takes_another_set),
         cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_policies_as_extensions),
+        cmocka_unit_test(test_numbers_are_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Plans and what is chosen by them: by policy, weight, health, priority and locality. */
 #include <stdio.h>
 
-#include "base/rand.h"
+#include "base/time.h"
 #include "cluster_test.h"
 
 enum { MANY = 10000 };
@@ -163,6 +163,69 @@ static void test_least_request(void **state)
     lb_plan_unref(c.plan);
 }
 
+static void test_warming_up(void **state)
+{
+    struct lb_config c = {.warm_ms = 1000, .warm_aggression = 1, .warm_min_percent = 10};
+    (void)state;
+    assert_int_equal(lb_warm_percent(&c, 0), 10);
+    assert_int_equal(lb_warm_percent(&c, 50), 10);
+    assert_int_equal(lb_warm_percent(&c, 500), 50);
+    assert_int_equal(lb_warm_percent(&c, 1000), 100);
+    c.warm_aggression = 2; /* the root */
+    assert_int_equal(lb_warm_percent(&c, 250), 50);
+    c = (struct lb_config){.warm_ms = 1000, .warm_aggression = 1};
+    assert_int_equal(lb_warm_percent(&c, 0), 1);
+}
+
+static void count_warm(struct cluster *c, unsigned *counts)
+{
+    uint32_t cursors[8] = {0};
+    counts[0] = counts[1] = 0;
+    for (int i = 0; i < 1100; i++)
+        counts[lb_choose(c->plan, cursors, &(struct lb_request){0})]++;
+}
+
+static void test_a_new_endpoint_warms_up(void **state)
+{
+    struct cluster *c;
+    struct loop *l;
+    struct err err = {0};
+    unsigned counts[2];
+    (void)state;
+    time_set_manual(5000000);
+    assert_ok(cluster_from(
+        "{'name':'c','round_robin_lb_config':{'slow_start_config':{'slow_start_window':'10s'}},"
+        "'load_assignment':{'cluster_name':'c','endpoints':[{'lb_endpoints':["
+        "{'endpoint':{'address':{'socket_address':{'address':'10.0.0.1','port_value':1}}}},"
+        "{'endpoint':{'address':{'socket_address':{'address':'10.0.0.1','port_value':2}}}}]}]}}",
+        &c, &err));
+    assert_ok(loop_new(&l, NULL));
+    atomic_store(&c->plan->set->entries.v[1].endpoint->flags, ENDPOINT_FAILED_CHECK);
+    cluster_start(c, l);
+    time_set_manual(25000000);
+    loop_turn(l, 0);
+    atomic_store(&c->plan->set->entries.v[1].endpoint->flags, 0);
+    cluster_replan_soon(c);
+    loop_turn(l, 0);
+    count_warm(c, counts);
+    assert_int_equal(counts[1], 100); /* 100 : 10 */
+    time_set_manual(30000000);
+    loop_turn(l, 0); /* by the timer */
+    loop_turn(l, 0);
+    count_warm(c, counts);
+    assert_in_range(counts[1], 366, 367); /* 100 : 50 */
+    time_set_manual(35000000);
+    loop_turn(l, 0);
+    loop_turn(l, 0);
+    count_warm(c, counts);
+    assert_int_equal(counts[1], 550);
+    assert_false(c->plan->warming);
+    cluster_stop(c);
+    cluster_unref(c);
+    loop_free(l);
+    time_set_manual(0);
+}
+
 static void test_a_hash_stays(void **state)
 {
     struct chooser c;
@@ -221,6 +284,8 @@ int main(void)
         cmocka_unit_test(test_localities),
         cmocka_unit_test(test_flags_count_like_the_status),
         cmocka_unit_test(test_least_request),
+        cmocka_unit_test(test_warming_up),
+        cmocka_unit_test(test_a_new_endpoint_warms_up),
         cmocka_unit_test(test_a_hash_stays),
         cmocka_unit_test(test_not_those_that_were_tried),
     };

@@ -102,9 +102,8 @@ static void test_path_goes_through_lists_maps_and_anys(void **state)
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute, "
         "mutations: {query_parameter_mutations: [{}]}}\n");
     (void)state;
-    assert_found(&w, "R filter_chains[0].filters[0].typed_config: extension "
-                     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy is not implemented: "
-                     "not yet\n"
+    assert_found(&w, "R filter_chains[0].filters[0].typed_config.tunneling_config: is not "
+                     "implemented: no tunnels over HTTP\n"
                      "R filter_chains[1].filters[0].typed_config.route_config.virtual_hosts[0]."
                      "typed_per_filter_config[\"a.b\"].mutations.query_parameter_mutations: is "
                      "not implemented\n");

@@ -108,8 +108,9 @@ static struct world world_new(bool delta)
 /* Behind world_new, for the client holds the address. */
 static void world_begin(struct world *w)
 {
-    static const Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    static Envoy__Config__Core__V3__Node node;
     static const struct xds_client_ops ops = {.send = on_send, .on_update = on_update};
+    envoy__config__core__v3__node__init(&node);
     w->c = xds_client_new(w->delta, &node, &ops, w);
 }
 
@@ -148,15 +149,15 @@ static int respond(struct world *w, enum xds_resource type, const char *names, c
     snprintf(copy, sizeof(copy), "%s", names);
     snprintf(gone_copy, sizeof(gone_copy), "%s", gone ? gone : "");
     for (char *name; *names && (name = strsep(&at, ",")); n++) {
-        Envoy__Config__Cluster__V3__Cluster m = ENVOY__CONFIG__CLUSTER__V3__CLUSTER__INIT;
+        Envoy__Config__Cluster__V3__Cluster m;
+        envoy__config__cluster__v3__cluster__init(&m);
         m.name = name; /* field 1 of all */
         assert_int_equal(pb_pack(&m.base, &bytes[n]), 0);
-        any[n] = (Google__Protobuf__Any)GOOGLE__PROTOBUF__ANY__INIT;
+        google__protobuf__any__init(&any[n]);
         any[n].type_url = (char *)(uintptr_t)url;
         any[n].value = (ProtobufCBinaryData){bytes[n].n, (uint8_t *)bytes[n].p};
         anys[n] = &any[n];
-        res[n] =
-            (Envoy__Service__Discovery__V3__Resource)ENVOY__SERVICE__DISCOVERY__V3__RESOURCE__INIT;
+        envoy__service__discovery__v3__resource__init(&res[n]);
         res[n].name = name;
         res[n].version = (char *)(uintptr_t)version;
         res[n].resource = &any[n];
@@ -165,8 +166,8 @@ static int respond(struct world *w, enum xds_resource type, const char *names, c
     while (gone && (removed[n_gone] = strsep(&gone_at, ",")))
         n_gone++;
     if (w->delta) {
-        Envoy__Service__Discovery__V3__DeltaDiscoveryResponse m =
-            ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_RESPONSE__INIT;
+        Envoy__Service__Discovery__V3__DeltaDiscoveryResponse m;
+        envoy__service__discovery__v3__delta_discovery_response__init(&m);
         m.type_url = (char *)(uintptr_t)url;
         m.nonce = (char *)(uintptr_t)nonce;
         m.resources = ress;
@@ -175,8 +176,8 @@ static int respond(struct world *w, enum xds_resource type, const char *names, c
         m.n_removed_resources = n_gone;
         assert_int_equal(pb_pack(&m.base, &b), 0);
     } else {
-        Envoy__Service__Discovery__V3__DiscoveryResponse m =
-            ENVOY__SERVICE__DISCOVERY__V3__DISCOVERY_RESPONSE__INIT;
+        Envoy__Service__Discovery__V3__DiscoveryResponse m;
+        envoy__service__discovery__v3__discovery_response__init(&m);
         m.type_url = (char *)(uintptr_t)url;
         m.nonce = (char *)(uintptr_t)nonce;
         m.version_info = (char *)(uintptr_t)version;

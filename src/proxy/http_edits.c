@@ -1,0 +1,194 @@
+/* Fields that say who asked and through whom: x-forwarded-for, x-forwarded-proto, x-request-id,
+ * server. Rules: Envoy's HTTP connection manager, where no address is internal unless it is named.
+ */
+#include "proxy/http_edits.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/rand.h"
+#include "proxy/header_ops.h"
+
+enum { UUID_TEXT = 36 };
+
+static bool is_set(const Google__Protobuf__BoolValue *v, bool otherwise)
+{
+    return v ? v->value : otherwise;
+}
+
+int http_edits_compile(
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *m,
+    struct http_edits *ret)
+{
+    const char *name = *m->server_name ? m->server_name : "fairlead";
+    ret->makes_request_id = is_set(m->generate_request_id, true);
+    ret->keeps_request_id = m->preserve_external_request_id;
+    ret->answers_request_id = m->always_set_request_id_in_response;
+    ret->use_remote_address = is_set(m->use_remote_address, false);
+    ret->skip_forwarded_for = m->skip_xff_append;
+    ret->server =
+        m->server_header_transformation ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__SERVER_HEADER_TRANSFORMATION__PASS_THROUGH
+            ? HTTP_SERVER_PASS
+        : m->server_header_transformation ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__SERVER_HEADER_TRANSFORMATION__APPEND_IF_ABSENT
+            ? HTTP_SERVER_IF_ABSENT
+            : HTTP_SERVER_OVERWRITE;
+    if (strlen(name) >= sizeof(ret->server_name) || strpbrk(name, "\r\n"))
+        return -EINVAL;
+    ret->server_name_n = (uint8_t)strlen(name);
+    memcpy(ret->server_name, name, ret->server_name_n);
+    return 0;
+}
+
+/* The fields that matter here, found in one pass: the last of each, and whether there are more. */
+enum edited {
+    NOT_EDITED,
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    EXTERNAL_ADDRESS,
+    REQUEST_ID,
+    SERVER,
+    _EDITED_MAX,
+};
+
+struct edited_name {
+    enum http_name id;
+    const char *name;
+};
+
+static const struct edited_name edited_names[_EDITED_MAX] = {
+    [FORWARDED_FOR] = {HTTP_NAME_X_FORWARDED_FOR, "x-forwarded-for"},
+    [FORWARDED_PROTO] = {HTTP_NAME_X_FORWARDED_PROTO, "x-forwarded-proto"},
+    [EXTERNAL_ADDRESS] = {HTTP_NAME_X_ENVOY_EXTERNAL_ADDRESS, "x-envoy-external-address"},
+    [REQUEST_ID] = {HTTP_NAME_X_REQUEST_ID, "x-request-id"},
+    [SERVER] = {HTTP_NAME_SERVER, "server"},
+};
+
+struct edit {
+    struct http_head *h;
+    struct arena *a;
+    uint16_t found[_EDITED_MAX]; /* the place behind the field's; 0: none */
+    bool several[_EDITED_MAX];
+};
+
+static void look(struct edit *e)
+{
+    static const uint8_t places[_HTTP_NAME_MAX] = {
+        [HTTP_NAME_X_FORWARDED_FOR] = FORWARDED_FOR,
+        [HTTP_NAME_X_FORWARDED_PROTO] = FORWARDED_PROTO,
+        [HTTP_NAME_X_ENVOY_EXTERNAL_ADDRESS] = EXTERNAL_ADDRESS,
+        [HTTP_NAME_X_REQUEST_ID] = REQUEST_ID,
+        [HTTP_NAME_SERVER] = SERVER,
+    };
+    for (uint16_t i = 0; i < e->h->n; i++) {
+        struct http_field *f = &e->h->fields[i];
+        uint8_t place = places[f->id];
+        if (!place || !f->name_n)
+            continue;
+        e->several[place] = e->found[place] != 0;
+        e->found[place] = (uint16_t)(i + 1);
+    }
+}
+
+/* In place of all that there are. value.p NULL: nothing is set. */
+static void set(struct edit *e, enum edited what, struct str value)
+{
+    const struct edited_name *n = &edited_names[what];
+    if (!value.p)
+        return;
+    if (e->found[what] && !e->several[what]) {
+        struct http_field *f = &e->h->fields[e->found[what] - 1];
+        f->value = value.p;
+        f->value_n = (uint32_t)value.n;
+        return;
+    }
+    if (e->found[what]) {
+        http_head_remove(e->h, n->id); /* the others have moved */
+        memset(e->found, 0, sizeof(e->found));
+        look(e);
+    }
+    (void)head_add(e->h, e->a, (struct header_name){(uint16_t)n->id, str_from(n->name)}, value);
+}
+
+/* RFC 9562 version 4. */
+static struct str make_uuid(struct arena *a)
+{
+    static const char hex[] = "0123456789abcdef";
+    static const uint8_t at[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+    char *p = arena_alloc_raw(a, UUID_TEXT);
+    uint64_t bits[2] = {rand_u64(), rand_u64()};
+    uint8_t bytes[16];
+    if (!p)
+        return (struct str){NULL, 0};
+    memcpy(bytes, bits, sizeof(bytes));
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+    p[8] = p[13] = p[18] = p[23] = '-';
+    for (int i = 0; i < 16; i++) {
+        p[at[i]] = hex[bytes[i] >> 4];
+        p[at[i] + 1] = hex[bytes[i] & 15];
+    }
+    return str_of(p, UUID_TEXT);
+}
+
+static struct str address_text(const struct conn *client, struct arena *a)
+{
+    char text[IP_TEXT_BYTES];
+    struct ip ip;
+    uint16_t port;
+    if (conn_peer_addr(client, &ip, &port) < 0)
+        return (struct str){NULL, 0};
+    ip = ip_unmapped(&ip);
+    return arena_str(a, str_from(ip_format(&ip, text)));
+}
+
+/* Behind the last one there is, joined without a blank: of several lines the last counts as the
+ * nearest. */
+static void append_forwarded_for(struct edit *e, struct str address)
+{
+    if (!e->found[FORWARDED_FOR]) {
+        set(e, FORWARDED_FOR, address);
+        return;
+    }
+    struct http_field *last = &e->h->fields[e->found[FORWARDED_FOR] - 1];
+    char *p = address.p ? arena_alloc_raw(e->a, last->value_n + 1 + address.n) : NULL;
+    if (!p)
+        return;
+    memcpy(p, last->value, last->value_n);
+    p[last->value_n] = ',';
+    memcpy(p + last->value_n + 1, address.p, address.n);
+    last->value = p;
+    last->value_n += (uint32_t)(1 + address.n);
+}
+
+void http_edit_request(const struct http_edits *edits, struct http_head *h,
+                       const struct conn *client, struct arena *a)
+{
+    struct edit e = {.h = h, .a = a};
+    bool direct = edits->use_remote_address;
+    look(&e);
+    if (direct) {
+        struct str address = address_text(client, a);
+        if (!edits->skip_forwarded_for)
+            append_forwarded_for(&e, address);
+        set(&e, EXTERNAL_ADDRESS, address);
+    }
+    if (direct || !e.found[FORWARDED_PROTO])
+        set(&e, FORWARDED_PROTO, conn_tls(client) ? STR("https") : STR("http"));
+    bool believed = !direct || edits->keeps_request_id;
+    if (edits->makes_request_id && !(believed && e.found[REQUEST_ID]))
+        set(&e, REQUEST_ID, make_uuid(a));
+}
+
+void http_edit_answer(const struct http_edits *edits, const struct http_head *request,
+                      struct http_head *h, struct arena *a)
+{
+    struct edit e = {.h = h, .a = a};
+    look(&e);
+    if (edits->answers_request_id)
+        set(&e, REQUEST_ID, http_field_value(http_head_find(request, HTTP_NAME_X_REQUEST_ID)));
+    if (edits->server == HTTP_SERVER_OVERWRITE ||
+        (edits->server == HTTP_SERVER_IF_ABSENT && !e.found[SERVER]))
+        set(&e, SERVER, str_of(edits->server_name, edits->server_name_n));
+}

@@ -1,0 +1,37 @@
+#pragma once
+/* What a connection manager adds to every request and answer, whatever the route says. */
+
+#include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
+
+#include "base/arena.h"
+#include "codec/http_head.h"
+#include "net/conn.h"
+
+enum http_server_field {
+    HTTP_SERVER_OVERWRITE,
+    HTTP_SERVER_IF_ABSENT,
+    HTTP_SERVER_PASS,
+};
+
+enum { HTTP_SERVER_NAME_MAX = 128 };
+
+struct http_edits {
+    bool makes_request_id;
+    bool keeps_request_id; /* of clients that are not trusted, too */
+    bool answers_request_id;
+    bool use_remote_address; /* the peer is the client: what it says of itself is not believed */
+    bool skip_forwarded_for;
+    uint8_t server; /* enum http_server_field */
+    uint8_t server_name_n;
+    char server_name[HTTP_SERVER_NAME_MAX];
+};
+
+/* -EINVAL: server_name is too long, or no value of a field. */
+int http_edits_compile(
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *m,
+    struct http_edits *ret) NODISCARD;
+/* Values lie in a. What does not fit there is left out. */
+void http_edit_request(const struct http_edits *edits, struct http_head *h,
+                       const struct conn *client, struct arena *a);
+void http_edit_answer(const struct http_edits *edits, const struct http_head *request,
+                      struct http_head *h, struct arena *a);

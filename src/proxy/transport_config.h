@@ -1,0 +1,43 @@
+#pragma once
+/* Transport sockets: TLS contexts from DownstreamTlsContext and UpstreamTlsContext, and the place
+ * where the newest one of a configuration is found. A secret that changes exchanges the context
+ * alone: connections that come later use the new one, nothing else is compiled anew. */
+
+#include <envoy/config/core/v3/base.pb-c.h>
+
+#include "net/tls.h"
+#include "proxy/compile.h"
+
+enum {
+    TLS_SLOT_SECRETS_MAX = 64,
+    TLS_HANDSHAKE_TIMEOUT_MS = 10 * 1000,
+};
+
+struct tls_slot; /* reference-counted, of all threads */
+
+/* What a listener's connections speak; *ret NULL: plain. c->path stands at the transport socket. */
+int tls_slot_compile_server(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
+                            struct tls_slot **ret) NODISCARD;
+struct tls_slot *tls_slot_ref(struct tls_slot *s);
+void tls_slot_unref(struct tls_slot *s); /* NULL is allowed */
+/* A reference to the newest context; NULL: a secret of it has not come. Any thread; once a
+ * connection. */
+struct tls_context *tls_slot_context(struct tls_slot *s);
+/* Is it built from that secret? */
+bool tls_slot_needs(const struct tls_slot *s, struct str secret);
+/* Builds it again from the secrets that c finds now. At an error the old context stays. The main
+ * thread. */
+int tls_slot_rebuild(struct tls_slot *s, struct compile *c) NODISCARD;
+
+/* How a cluster's endpoints are spoken to. Part of the cluster. */
+struct upstream_tls {
+    struct tls_slot *slot;
+    char *sni;   /* NULL: none is sent */
+    bool resume; /* sessions are kept: max_session_keys is not 0 */
+};
+
+/* *ret NULL: plain. */
+int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
+                         struct upstream_tls **ret) NODISCARD;
+void upstream_tls_free(struct upstream_tls *t); /* NULL is allowed */
+struct tls_session_options upstream_tls_options(const struct upstream_tls *t);
