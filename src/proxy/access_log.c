@@ -130,6 +130,29 @@ void access_log_unref(struct access_log *l)
     free(l);
 }
 
+int access_logs_compile(Envoy__Config__Accesslog__V3__AccessLog *const *m, size_t n,
+                        struct pb_path *path, struct access_logs *ret, struct err *reterr)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t mark = pb_path_field(path, "access_log");
+        struct access_log *log;
+        pb_path_index(path, i);
+        int r = access_log_compile(m[i], path, &log, reterr);
+        if (r < 0)
+            return r;
+        vec_push(ret, log);
+        pb_path_back(path, mark);
+    }
+    return 0;
+}
+
+void access_logs_done(struct access_logs *l)
+{
+    VEC_FOREACH (log, l)
+        access_log_unref(*log);
+    vec_done(l);
+}
+
 int access_log_reopen(struct access_log *l)
 {
     if (!l->path)

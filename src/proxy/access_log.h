@@ -21,6 +21,17 @@ struct access_log {
 /* Opens the file. -EINVAL with the path of the field that is wrong; negative errno of open. */
 int access_log_compile(const Envoy__Config__Accesslog__V3__AccessLog *m, struct pb_path *path,
                        struct access_log **ret, struct err *reterr) NODISCARD;
+
+struct access_logs {
+    struct access_log **v;
+    size_t n, cap;
+};
+/* A message's access_log field; path stands at the message. What was added before an error stays.
+ */
+int access_logs_compile(Envoy__Config__Accesslog__V3__AccessLog *const *m, size_t n,
+                        struct pb_path *path, struct access_logs *ret, struct err *reterr)
+    NODISCARD;
+void access_logs_done(struct access_logs *l);
 void access_log_unref(struct access_log *l); /* NULL is allowed */
 /* Opens the file anew under the same name, for who has moved the old one away (SIGUSR1). */
 int access_log_reopen(struct access_log *l) NODISCARD;

@@ -13,6 +13,7 @@
 enum {
     PAUSE_MS = 500,
     PAUSE_MAX_MS = 30 * 1000,
+    STEADY_MS = 10 * 1000, /* a stream that has lived so long was a good one */
     METADATA_MAX = 16,
 };
 
@@ -25,7 +26,8 @@ struct ads {
     struct loop_timer *timer; /* of the next try */
     struct loop_call flush;
     uint64_t pause_ms;
-    struct arena *arena; /* node and metadata */
+    uint64_t open_since_ms; /* 0: it is not */
+    struct arena *arena;    /* node and metadata */
     Envoy__Config__Core__V3__Node *node;
     char *cluster;
     char *authority;
@@ -37,6 +39,9 @@ struct ads {
 
 static void pause_and_connect(struct ads *a)
 {
+    if (a->open_since_ms && loop_now_ms(a->loop) - a->open_since_ms >= STEADY_MS)
+        a->pause_ms = PAUSE_MS;
+    a->open_since_ms = 0;
     uint64_t pause = a->pause_ms / 2 + rand_u64() % (a->pause_ms / 2 + 1);
     loop_timer_start(a->timer, pause);
     a->pause_ms = MIN(a->pause_ms * 2, (uint64_t)PAUSE_MAX_MS);
@@ -47,7 +52,6 @@ static void on_message(struct grpc_call *call, struct str message, void *user)
     struct ads *a = user;
     struct err err = {0};
     (void)call;
-    a->pause_ms = PAUSE_MS;
     if (xds_client_receive(a->client, message, &err) < 0) {
         log_error("a response of the control plane cannot be read", kv_s("error", err_text(&err)));
         xds_client_close(a->client);
@@ -82,6 +86,7 @@ static void on_open(struct grpc_channel *c, void *user)
         return;
     }
     log_info("connected to the control plane", kv_s("cluster", a->cluster));
+    a->open_since_ms = loop_now_ms(a->loop);
     xds_client_open(a->client);
 }
 
@@ -166,6 +171,8 @@ static void on_flush(void *user)
 
 void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted)
 {
+    if (!name.n && type != XDS_CLUSTER && type != XDS_LISTENER)
+        return; /* nothing has no name */
     if (!name.n)
         xds_client_subscribe_all(a->client, type);
     else if (wanted)

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "proxy/dns.h"
+#include "proxy/duration.h"
 #include "proxy/health.h"
 #include "proxy/outlier.h"
 
@@ -14,11 +15,6 @@ struct making {
 };
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
-
-static uint64_t duration_ms(const Google__Protobuf__Duration *d)
-{
-    return (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
-}
 
 /* ---- type ---- */
 
@@ -140,7 +136,7 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
     struct err *reterr = compile->err;
     struct making c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
-        c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout);
+        c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout, 0);
     int r = compile_type(&c, m);
     if (r == 0)
         r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);

@@ -1,5 +1,6 @@
 /* Sources of resources. */
 #include "proxy/config_source.h"
+#include "proxy/duration.h"
 
 #include <errno.h>
 
@@ -10,10 +11,7 @@ enum { WARM_MS = 15 * 1000 };
 int config_source_compile(const Envoy__Config__Core__V3__ConfigSource *m, struct pb_path *path,
                           struct config_source *ret, struct err *reterr)
 {
-    struct config_source s = {.warm_ms = WARM_MS};
-    if (m->initial_fetch_timeout)
-        s.warm_ms = (uint64_t)m->initial_fetch_timeout->seconds * 1000 +
-                    (uint64_t)m->initial_fetch_timeout->nanos / 1000000;
+    struct config_source s = {.warm_ms = duration_ms(m->initial_fetch_timeout, WARM_MS)};
     switch ((unsigned)m->config_source_specifier_case) {
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS:
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_SELF:

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "proxy/dns.h"
+#include "proxy/duration.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
@@ -12,12 +13,6 @@ struct making {
 };
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
-
-static uint64_t milliseconds(const Google__Protobuf__Duration *m, uint64_t otherwise)
-{
-    return m ? MAX((uint64_t)m->seconds * 1000 + (uint64_t)m->nanos / 1000000, (uint64_t)1)
-             : otherwise;
-}
 
 static int compile_family(struct making *c, const pb_cluster *m)
 {
@@ -78,14 +73,14 @@ int dns_compile(const pb_cluster *m, struct pb_path *path, struct dns_config **r
     struct dns_config *d = NEW(struct dns_config);
     struct making c = {d, path, reterr};
     d->logical = m->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS;
-    d->refresh_ms = milliseconds(m->dns_refresh_rate, 5000);
+    d->refresh_ms = interval_ms(m->dns_refresh_rate, 5000);
     d->respect_ttl = m->respect_dns_ttl;
     d->failure_ms = d->failure_max_ms = d->refresh_ms;
     int r = 0;
     if (m->dns_failure_refresh_rate) {
-        d->failure_ms = milliseconds(m->dns_failure_refresh_rate->base_interval, d->refresh_ms);
+        d->failure_ms = interval_ms(m->dns_failure_refresh_rate->base_interval, d->refresh_ms);
         d->failure_max_ms =
-            milliseconds(m->dns_failure_refresh_rate->max_interval, 10 * d->failure_ms);
+            interval_ms(m->dns_failure_refresh_rate->max_interval, 10 * d->failure_ms);
         if (d->failure_max_ms < d->failure_ms)
             r = FAIL(&c, "dns_failure_refresh_rate: max_interval must be at least base_interval");
     }

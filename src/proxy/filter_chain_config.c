@@ -2,6 +2,7 @@
  */
 #include "proxy/filter_chain.h"
 
+#include "proxy/duration.h"
 #include "proxy/filter_chain_match.h"
 
 typedef Envoy__Config__Listener__V3__FilterChain pb_chain;
@@ -66,11 +67,10 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
 
 static int compile_chain(struct compile *c, const pb_chain *m, struct filter_chain *to)
 {
-    const Google__Protobuf__Duration *d = m->transport_socket_connect_timeout;
     size_t mark;
     int r = 0;
     to->name = xstrdup(m->name);
-    to->handshake_timeout_ms = d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000 : 0;
+    to->handshake_timeout_ms = duration_ms(m->transport_socket_connect_timeout, 0);
     if (!to->handshake_timeout_ms)
         to->handshake_timeout_ms = TLS_HANDSHAKE_TIMEOUT_MS;
     if (m->filter_chain_match)

@@ -6,6 +6,7 @@
 #include <envoy/extensions/filters/http/ext_authz/v3/ext_authz.pb-c.h>
 
 #include "base/rand.h"
+#include "proxy/duration.h"
 #include "proxy/filter_table.h"
 #include "proxy/fraction.h"
 #include "proxy/header_ops.h"
@@ -124,8 +125,7 @@ static int compile_service(struct filter_compile *c, const pb_service *m, struct
     ret->instead = arena_str(c->a, str_from(m->path_override));
     if (!ret->cluster.p || !ret->prefix.p || !ret->instead.p)
         return -ENOMEM;
-    if (d)
-        ret->timeout_ms = (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
+    ret->timeout_ms = duration_ms(d, ret->timeout_ms);
     if ((ret->prefix.n && ret->prefix.p[0] != '/') || (ret->instead.n && ret->instead.p[0] != '/'))
         return pb_path_fail(c->path, c->err, -EINVAL, "a path must begin with '/'");
     int r = 0;

@@ -7,6 +7,7 @@
 
 #include "base/rand.h"
 #include "net/loop.h"
+#include "proxy/duration.h"
 #include "proxy/filter_table.h"
 #include "proxy/fraction.h"
 #include "proxy/string_match.h"
@@ -40,7 +41,7 @@ struct fault_state {
 
 static uint32_t milliseconds(const Google__Protobuf__Duration *d)
 {
-    uint64_t ms = (uint64_t)d->seconds * 1000 + (uint64_t)(d->nanos / 1000000);
+    uint64_t ms = duration_ms(d, 0);
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 

@@ -28,6 +28,15 @@ static void on_idle(void *user)
     request_reply(r, REASON_REQUEST_IDLE);
 }
 
+static void refuse_body(struct filter_run *f)
+{
+    struct request *r = f->request;
+    f->collecting = false;
+    chain_done(&f->body);
+    worker_timer_give(r->worker, TAKE(r->timer));
+    request_reply(r, REASON_BODY_TOO_LARGE);
+}
+
 /* True: wait for the rest. */
 static bool collect(struct filter_run *f, uint64_t max)
 {
@@ -54,6 +63,10 @@ static bool follow(struct filter_run *f, const struct filter_type *type, struct 
         http_stream_pause(f->request->down);
         return false;
     case FILTER_COLLECT:
+        if (f->body.n > c->collect_max) { /* gathered for a filter that takes more */
+            refuse_body(f);
+            return false;
+        }
         if (collect(f, c->collect_max))
             return false;
         return !type->on_body || follow(f, type, c, type->on_body(c));
@@ -157,10 +170,7 @@ bool filter_start_data(struct request *r, struct chain *data, bool end)
     if (!f->collecting)
         return false;
     if (f->body.n + data->n > f->collect_max) {
-        f->collecting = false;
-        chain_done(&f->body);
-        worker_timer_give(r->worker, TAKE(r->timer));
-        request_reply(r, REASON_BODY_TOO_LARGE);
+        refuse_body(f);
         return true;
     }
     chain_move_all(&f->body, data);

@@ -2,6 +2,7 @@
 #include <envoy/config/core/v3/health_check.pb-c.h>
 #include <errno.h>
 
+#include "proxy/duration.h"
 #include "proxy/health.h"
 
 typedef Envoy__Config__Core__V3__HealthCheck pb_check;
@@ -17,12 +18,6 @@ struct making {
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
 
-static uint64_t milliseconds(const Google__Protobuf__Duration *m, uint64_t otherwise)
-{
-    uint64_t ms = m ? (uint64_t)m->seconds * 1000 + (uint64_t)m->nanos / 1000000 : otherwise;
-    return m && m->nanos ? MAX(ms, (uint64_t)1) : ms;
-}
-
 static struct str keep(struct making *c, struct str s)
 {
     struct str kept = arena_str(c->config->arena, s);
@@ -34,16 +29,16 @@ static int compile_times(struct making *c, const pb_check *m)
     struct health_config *h = c->config;
     if (!m->timeout || !m->interval || !m->unhealthy_threshold || !m->healthy_threshold)
         return FAIL(c, "needs timeout, interval, unhealthy_threshold and healthy_threshold");
-    h->timeout_ms = MAX(milliseconds(m->timeout, 0), (uint64_t)1);
-    h->interval_ms = MAX(milliseconds(m->interval, 0), (uint64_t)1);
-    h->unhealthy_interval_ms = milliseconds(m->unhealthy_interval, h->interval_ms);
-    h->unhealthy_edge_ms = milliseconds(m->unhealthy_edge_interval, h->unhealthy_interval_ms);
-    h->healthy_edge_ms = milliseconds(m->healthy_edge_interval, h->interval_ms);
-    h->idle_interval_ms = milliseconds(m->no_traffic_interval, 60000);
-    h->idle_healthy_interval_ms = milliseconds(m->no_traffic_healthy_interval, h->idle_interval_ms);
-    h->jitter_ms = milliseconds(m->interval_jitter, 0);
+    h->timeout_ms = interval_ms(m->timeout, 0);
+    h->interval_ms = interval_ms(m->interval, 0);
+    h->unhealthy_interval_ms = duration_ms(m->unhealthy_interval, h->interval_ms);
+    h->unhealthy_edge_ms = duration_ms(m->unhealthy_edge_interval, h->unhealthy_interval_ms);
+    h->healthy_edge_ms = duration_ms(m->healthy_edge_interval, h->interval_ms);
+    h->idle_interval_ms = duration_ms(m->no_traffic_interval, 60000);
+    h->idle_healthy_interval_ms = duration_ms(m->no_traffic_healthy_interval, h->idle_interval_ms);
+    h->jitter_ms = duration_ms(m->interval_jitter, 0);
     h->jitter_percent = m->interval_jitter_percent;
-    h->initial_jitter_ms = milliseconds(m->initial_jitter, 0);
+    h->initial_jitter_ms = duration_ms(m->initial_jitter, 0);
     h->unhealthy_threshold = m->unhealthy_threshold->value;
     h->healthy_threshold = m->healthy_threshold->value;
     h->reuse_connection = !m->reuse_connection || m->reuse_connection->value;

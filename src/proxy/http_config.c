@@ -1,5 +1,6 @@
 /* From an HttpConnectionManager to what a listener's requests are served by. */
 #include "proxy/http_config.h"
+#include "proxy/duration.h"
 
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
     pb_hcm;
@@ -15,9 +16,7 @@ void http_config_free(struct http_config *h)
         return;
     route_table_unref(h->routes);
     route_slot_unref(h->slot);
-    VEC_FOREACH (log, &h->logs)
-        access_log_unref(*log);
-    vec_done(&h->logs);
+    access_logs_done(&h->logs);
     http_filters_free(h->filters);
     free(h->stat_prefix);
     free(h);
@@ -65,21 +64,6 @@ static int compile_table(struct compile *c, const pb_hcm *m, struct http_config 
     return r;
 }
 
-static int compile_logs(struct compile *c, const pb_hcm *m, struct http_config *h)
-{
-    for (size_t i = 0; i < m->n_access_log; i++) {
-        size_t mark = pb_path_field(&c->path, "access_log");
-        struct access_log *log;
-        pb_path_index(&c->path, i);
-        int r = access_log_compile(m->access_log[i], &c->path, &log, c->err);
-        if (r < 0)
-            return r;
-        vec_push(&h->logs, log);
-        pb_path_back(&c->path, mark);
-    }
-    return 0;
-}
-
 static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
     switch ((unsigned)m->route_specifier_case) {
@@ -94,18 +78,13 @@ static int compile_routes(struct compile *c, const pb_hcm *m, struct http_config
     }
 }
 
-static uint64_t ms_of(const Google__Protobuf__Duration *d, uint64_t otherwise)
-{
-    return d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000 : otherwise;
-}
-
 static int compile_protocol(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
     struct http_protocol *p = &h->protocol;
     p->conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
     p->conn.http2 = &p->http2;
-    p->conn.head_timeout_ms = ms_of(m->request_headers_timeout, 0);
-    h->stream_idle_timeout_ms = ms_of(m->stream_idle_timeout, STREAM_IDLE_MS);
+    p->conn.head_timeout_ms = duration_ms(m->request_headers_timeout, 0);
+    h->stream_idle_timeout_ms = duration_ms(m->stream_idle_timeout, STREAM_IDLE_MS);
     if (m->max_request_headers_kb) {
         p->conn.head_bytes_max = (size_t)m->max_request_headers_kb->value * 1024;
         p->http2.head_bytes_max = m->max_request_headers_kb->value * 1024;
@@ -140,7 +119,7 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
     if (r == 0)
         r = http_filters_compile(m, &c->path, &h->filters, c->err);
     if (r == 0)
-        r = compile_logs(c, m, h);
+        r = access_logs_compile(m->access_log, m->n_access_log, &c->path, &h->logs, c->err);
     return r < 0 ? r : compile_routes(c, m, h);
 }
 

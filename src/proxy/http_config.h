@@ -17,7 +17,7 @@ struct http_config {
     char *stat_prefix;
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
-    VEC(struct access_log *) logs;
+    struct access_logs logs;
     struct http_filters *filters; /* NULL: the router alone */
     bool websocket;               /* upgrades to it go through */
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "codec/pb_msg.h"
+#include "proxy/duration.h"
 #include "proxy/lb.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
@@ -62,7 +63,7 @@ static int set_warming(struct compile *c, const Google__Protobuf__Duration *wind
                        const Envoy__Type__V3__Percent *min)
 {
     struct lb_config *lb = c->lb;
-    lb->warm_ms = window ? (uint64_t)window->seconds * 1000 + (uint64_t)window->nanos / 1000000 : 0;
+    lb->warm_ms = duration_ms(window, 0);
     lb->warm_aggression = aggression ? aggression->default_value : 1;
     lb->warm_min_percent = min ? min->value : 10;
     if (!(lb->warm_aggression > 0))

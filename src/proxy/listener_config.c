@@ -1,5 +1,6 @@
 /* From a Listener message to what the workers listen for. */
 #include "proxy/listener_config.h"
+#include "proxy/duration.h"
 
 #include <unistd.h>
 
@@ -26,9 +27,7 @@ void listener_config_unref(struct listener_config *l)
     }
     vec_done(&l->addresses);
     filter_chains_done(&l->chains);
-    VEC_FOREACH (log, &l->logs)
-        access_log_unref(*log);
-    vec_done(&l->logs);
+    access_logs_done(&l->logs);
     vec_done(&l->all_logs);
     vec_done(&l->https);
     free(l->name);
@@ -148,9 +147,7 @@ static int add_filter(struct compile *c, const Envoy__Config__Listener__V3__List
 
 static int add_filters(struct compile *c, const pb_listener *m, struct listener_config *l)
 {
-    const Google__Protobuf__Duration *d = m->listener_filters_timeout;
-    l->filters_timeout_ms = d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000
-                              : LISTENER_FILTERS_TIMEOUT_MS;
+    l->filters_timeout_ms = duration_ms(m->listener_filters_timeout, LISTENER_FILTERS_TIMEOUT_MS);
     l->goes_on_after_timeout = m->continue_on_listener_filters_timeout;
     for (size_t i = 0; i < m->n_listener_filters; i++) {
         size_t mark = pb_path_field(&c->path, "listener_filters");
@@ -170,21 +167,6 @@ static int add_filters(struct compile *c, const pb_listener *m, struct listener_
 }
 
 /* ---- all of it ---- */
-
-static int add_logs(struct compile *c, const pb_listener *m, struct listener_config *l)
-{
-    for (size_t i = 0; i < m->n_access_log; i++) {
-        size_t mark = pb_path_field(&c->path, "access_log");
-        struct access_log *log;
-        pb_path_index(&c->path, i);
-        int r = access_log_compile(m->access_log[i], &c->path, &log, c->err);
-        if (r < 0)
-            return r;
-        vec_push(&l->logs, log);
-        pb_path_back(&c->path, mark);
-    }
-    return 0;
-}
 
 static void list_chain(struct listener_config *l, struct filter_chain *chain)
 {
@@ -219,7 +201,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     if (r == 0)
         r = add_filters(c, m, l);
     if (r == 0)
-        r = add_logs(c, m, l);
+        r = access_logs_compile(m->access_log, m->n_access_log, &c->path, &l->logs, c->err);
     if (r == 0)
         r = filter_chains_compile(c, m->filter_chains, m->n_filter_chains, m->default_filter_chain,
                                   &l->chains);

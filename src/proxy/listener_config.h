@@ -50,7 +50,7 @@ struct listener_config {
     size_t buffer_bytes; /* of a TCP proxy's connections; 0: the default */
 
     struct filter_chains chains;
-    VEC(struct access_log *) logs;     /* a line a connection */
+    struct access_logs logs;           /* a line a connection */
     VEC(struct access_log *) all_logs; /* these and those of the chains; borrowed */
     VEC(struct http_config *) https;   /* of the chains; borrowed */
 };

@@ -1,6 +1,7 @@
 /* From an OutlierDetection message to its configuration; what is left out is as Envoy has it. */
 #include <errno.h>
 
+#include "proxy/duration.h"
 #include "proxy/outlier.h"
 
 typedef Envoy__Config__Cluster__V3__OutlierDetection pb_outlier;
@@ -8,12 +9,6 @@ typedef Envoy__Config__Cluster__V3__OutlierDetection pb_outlier;
 static uint32_t number(const Google__Protobuf__UInt32Value *m, uint32_t otherwise)
 {
     return m ? m->value : otherwise;
-}
-
-static uint64_t milliseconds(const Google__Protobuf__Duration *m, uint64_t otherwise)
-{
-    uint64_t ms = m ? (uint64_t)m->seconds * 1000 + (uint64_t)m->nanos / 1000000 : otherwise;
-    return m ? MAX(ms, (uint64_t)1) : ms;
 }
 
 static void read_enforcing(const pb_outlier *m, struct outlier_config *o)
@@ -46,10 +41,10 @@ int outlier_compile(const pb_outlier *m, struct pb_path *path, struct outlier_co
     o->always_eject_one = m->always_eject_one_host && m->always_eject_one_host->value;
     o->check_unejects = !m->successful_active_health_check_uneject_host ||
                         m->successful_active_health_check_uneject_host->value;
-    o->interval_ms = milliseconds(m->interval, 10000);
-    o->base_ejection_ms = milliseconds(m->base_ejection_time, 30000);
-    o->max_ejection_ms = milliseconds(m->max_ejection_time, MAX(o->base_ejection_ms, 300000ull));
-    o->jitter_ms = m->max_ejection_time_jitter ? milliseconds(m->max_ejection_time_jitter, 0) : 0;
+    o->interval_ms = interval_ms(m->interval, 10000);
+    o->base_ejection_ms = interval_ms(m->base_ejection_time, 30000);
+    o->max_ejection_ms = interval_ms(m->max_ejection_time, MAX(o->base_ejection_ms, 300000ull));
+    o->jitter_ms = m->max_ejection_time_jitter ? interval_ms(m->max_ejection_time_jitter, 0) : 0;
     o->max_ejection_percent = MIN(number(m->max_ejection_percent, 10), 100u);
     o->rate_min_hosts = number(m->success_rate_minimum_hosts, 5);
     o->rate_volume = number(m->success_rate_request_volume, 100);

@@ -1,5 +1,6 @@
 /* HTTP's options: from messages to limits of connections. */
 #include "proxy/protocol_config.h"
+#include "proxy/duration.h"
 
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
 #include <errno.h>
@@ -18,9 +19,7 @@ int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions
 {
     if (!m)
         return 0;
-    if (m->idle_timeout)
-        p->conn.idle_timeout_ms =
-            (uint64_t)m->idle_timeout->seconds * 1000 + (uint64_t)m->idle_timeout->nanos / 1000000;
+    p->conn.idle_timeout_ms = duration_ms(m->idle_timeout, p->conn.idle_timeout_ms);
     if (m->max_headers_count) {
         if (!m->max_headers_count->value || m->max_headers_count->value > HTTP_FIELDS_MAX)
             return pb_path_fail(path, reterr, -EINVAL, "max_headers_count: 1 to %d",

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "proxy/admin.h"
 #include "proxy/ads.h"
 #include "proxy/file_sources.h"
 #include "proxy/store.h"
@@ -17,7 +18,11 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;             /* NULL: no control plane */
+    struct ads *ads;     /* NULL: no control plane */
+    struct admin *admin; /* NULL: none is asked for */
+    struct ip admin_ip;
+    uint16_t admin_port;
+    bool has_admin;
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     unsigned n;
@@ -86,6 +91,9 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b, &p->ads, reterr);
+    p->has_admin = b->admin != NULL;
+    if (r == 0 && b->admin)
+        r = admin_read_address(b->admin, &p->admin_ip, &p->admin_port, reterr);
     if (r == 0)
         r = store_load(p->store, b, reterr);
     if (r < 0) {
@@ -104,10 +112,11 @@ void proxy_free(struct proxy *p)
     while (p->n) /* a signal may still come in the turns below */
         worker_free(p->workers[--p->n]);
     p->running = false;
+    admin_free(p->admin);
+    ads_free(TAKE(p->ads));
+    file_sources_free(p->files); /* those that wait to be read are not */
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
-    ads_free(TAKE(p->ads));
-    file_sources_free(p->files);
     proxy_config_unref(p->config);
     store_free(p->store);
     if (p->loop)
@@ -153,6 +162,35 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* ---- admin ---- */
+
+static enum admin_state admin_state(void *user)
+{
+    const struct proxy *p = user;
+    return p->draining                 ? ADMIN_DRAINING
+           : !store_is_ready(p->store) ? ADMIN_INITIALIZING
+                                       : ADMIN_LIVE;
+}
+
+static struct proxy_config *admin_config(void *user)
+{
+    return ((struct proxy *)user)->config;
+}
+
+static void admin_quit(void *user)
+{
+    on_stop(0, user);
+}
+
+static int start_admin(struct proxy *p, struct err *reterr)
+{
+    static const struct admin_ops ops = {
+        .state = admin_state, .config = admin_config, .quit = admin_quit};
+    return p->has_admin ? admin_new(p->loop, &p->admin_ip, p->admin_port, p->options.workers, &ops,
+                                    p, &p->admin, reterr)
+                        : 0;
+}
+
 int proxy_run(struct proxy *p, struct err *reterr)
 {
     raise_descriptor_limit();
@@ -160,7 +198,9 @@ int proxy_run(struct proxy *p, struct err *reterr)
     loop_signal_add(p->loop, SIGINT, on_stop, p);
     loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
     store_start(p->store); /* what clusters keep for workers is there before them */
-    int r = start_workers(p, reterr);
+    int r = start_admin(p, reterr);
+    if (r == 0)
+        r = start_workers(p, reterr);
     if (r < 0)
         return r;
     VEC_FOREACH (l, &p->config->listeners) {

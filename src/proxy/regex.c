@@ -156,13 +156,24 @@ struct str regex_literal_prefix(const struct regex *r)
 
 /* ---- matching ---- */
 
+/* Of each thread that matches, made when it first does. */
+static _Thread_local pcre2_match_data *thread_data; /* as many groups as any pattern may have */
+static _Thread_local pcre2_match_context *thread_context;
+
+void regex_thread_done(void)
+{
+    pcre2_match_data_free(thread_data);
+    pcre2_match_context_free(thread_context);
+    thread_data = NULL;
+    thread_context = NULL;
+}
+
 static pcre2_match_data *match_data(void)
 {
-    static _Thread_local pcre2_match_data *data; /* as many groups as any pattern may have */
-    if (!data)
-        data = pcre2_match_data_create(REGEX_GROUPS_MAX + 1, NULL);
-    ASSERT(data);
-    return data;
+    if (!thread_data)
+        thread_data = pcre2_match_data_create(REGEX_GROUPS_MAX + 1, NULL);
+    ASSERT(thread_data);
+    return thread_data;
 }
 
 bool regex_matches_all(const struct regex *r, struct str text)
@@ -177,13 +188,12 @@ bool regex_matches_all(const struct regex *r, struct str text)
 
 static pcre2_match_context *match_context(void)
 {
-    static _Thread_local pcre2_match_context *context;
-    if (!context) {
-        context = pcre2_match_context_create(NULL);
-        ASSERT(context);
-        pcre2_set_match_limit(context, STEPS_MAX);
+    if (!thread_context) {
+        thread_context = pcre2_match_context_create(NULL);
+        ASSERT(thread_context);
+        pcre2_set_match_limit(thread_context, STEPS_MAX);
     }
-    return context;
+    return thread_context;
 }
 
 int regex_check_substitution(const struct regex *r, struct str s, struct err *reterr)

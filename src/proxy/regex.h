@@ -17,6 +17,8 @@ enum {
 /* -EINVAL: malformed, or not in RE2's language; -E2BIG: too long. */
 int regex_new(struct str pattern, struct regex **ret, struct err *reterr) NODISCARD;
 void regex_free(struct regex *r); /* NULL is allowed */
+/* Gives back what this thread keeps for matching. */
+void regex_thread_done(void);
 /* Does it match the whole text? */
 bool regex_matches_all(const struct regex *r, struct str text);
 /* What every match begins with, as far as that is plain to see; may be empty. */

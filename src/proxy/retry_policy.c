@@ -1,5 +1,6 @@
 /* Retry policies. Rules: Envoy's router filter (retry_on, retry_grpc_on). */
 #include "proxy/retry_policy.h"
+#include "proxy/duration.h"
 
 #include <errno.h>
 
@@ -53,14 +54,6 @@ static uint32_t read_words(const char *list)
     return on;
 }
 
-static uint64_t ms_of(const Google__Protobuf__Duration *d, uint64_t otherwise)
-{
-    if (!d)
-        return otherwise;
-    uint64_t ms = (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
-    return ms || !d->nanos ? ms : 1;
-}
-
 static int compile_fields(Envoy__Config__Route__V3__HeaderMatcher **m, size_t n, const char *field,
                           struct arena *a, struct pb_path *path, struct field_match **ret,
                           size_t *ret_n, struct err *reterr)
@@ -99,9 +92,9 @@ static int compile_hosts(const pb_policy *m, struct pb_path *path, struct retry_
 static int compile_wait(const pb_policy *m, struct pb_path *path, struct retry_policy *p,
                         struct err *reterr)
 {
-    p->base_ms = ms_of(m->retry_back_off ? m->retry_back_off->base_interval : NULL, BASE_MS);
-    p->max_ms =
-        ms_of(m->retry_back_off ? m->retry_back_off->max_interval : NULL, p->base_ms * MAX_FACTOR);
+    p->base_ms = duration_ms(m->retry_back_off ? m->retry_back_off->base_interval : NULL, BASE_MS);
+    p->max_ms = duration_ms(m->retry_back_off ? m->retry_back_off->max_interval : NULL,
+                            p->base_ms * MAX_FACTOR);
     if (!p->base_ms)
         return pb_path_fail(path, reterr, -EINVAL, "retry_back_off: base_interval must be above 0");
     return p->max_ms < p->base_ms ? pb_path_fail(path, reterr, -EINVAL,
@@ -118,7 +111,7 @@ int retry_policy_compile(const pb_policy *m, struct arena *a, struct pb_path *pa
         return -ENOMEM;
     p->on = read_words(m->retry_on);
     p->retries_max = MIN(m->num_retries ? m->num_retries->value : 1, (uint32_t)RETRIES_MAX);
-    p->per_try_timeout_ms = ms_of(m->per_try_timeout, 0);
+    p->per_try_timeout_ms = duration_ms(m->per_try_timeout, 0);
     p->n_statuses = m->n_retriable_status_codes;
     p->statuses = p->n_statuses ? arena_alloc(a, p->n_statuses * sizeof(*p->statuses)) : NULL;
     if (p->n_statuses && !p->statuses)

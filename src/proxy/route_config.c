@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
+#include "proxy/duration.h"
 #include "proxy/filter_config.h"
 #include "proxy/retry_policy.h"
 #include "proxy/route_index.h"
@@ -234,14 +235,6 @@ static int compile_host_rewrite(struct making *c, const pb_action *m, struct rou
     default:
         return 0;
     }
-}
-
-static uint64_t duration_ms(const Google__Protobuf__Duration *d, uint64_t otherwise)
-{
-    if (!d || d->seconds < 0 || d->nanos < 0)
-        return d ? 0 : otherwise;
-    uint64_t ms = (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000;
-    return ms || (!d->seconds && !d->nanos) ? ms : 1;
 }
 
 static int compile_retries(struct making *c, const Envoy__Config__Route__V3__RetryPolicy *m,

@@ -17,7 +17,6 @@ struct route_slot {
     struct route_table *table; /* in force; NULL: none has come */
     struct route_table *next;  /* waits for clusters that it names */
     uint64_t hash;             /* of what came last */
-    bool given_up;             /* nothing came in time: listeners no longer wait for it */
 };
 
 struct route_slots {

@@ -1,5 +1,6 @@
 /* From a TcpProxy message to what the proxying of bytes needs. */
 #include "proxy/tcp_config.h"
+#include "proxy/duration.h"
 
 typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy pb_tcp;
 
@@ -12,16 +13,9 @@ void tcp_config_free(struct tcp_config *t)
     VEC_FOREACH (c, &t->clusters)
         free(c->name);
     vec_done(&t->clusters);
-    VEC_FOREACH (log, &t->logs)
-        access_log_unref(*log);
-    vec_done(&t->logs);
+    access_logs_done(&t->logs);
     free(t->stat_prefix);
     free(t);
-}
-
-static uint64_t duration_ms(const Google__Protobuf__Duration *d, uint64_t otherwise)
-{
-    return d ? (uint64_t)d->seconds * 1000 + (uint64_t)d->nanos / 1000000 : otherwise;
 }
 
 static void add_cluster(struct tcp_config *t, const char *name, uint32_t weight)
@@ -56,16 +50,9 @@ static int compile(struct compile *c, const pb_tcp *m, struct tcp_config *t)
     t->attempts_max = m->max_connect_attempts ? m->max_connect_attempts->value : 1;
     if (!t->attempts_max)
         return COMPILE_FAIL(c, "max_connect_attempts must be at least 1");
-    for (size_t i = 0; i < m->n_access_log; i++) {
-        size_t mark = pb_path_field(&c->path, "access_log");
-        struct access_log *log;
-        pb_path_index(&c->path, i);
-        int r = access_log_compile(m->access_log[i], &c->path, &log, c->err);
-        if (r < 0)
-            return r;
-        vec_push(&t->logs, log);
-        pb_path_back(&c->path, mark);
-    }
+    int r = access_logs_compile(m->access_log, m->n_access_log, &c->path, &t->logs, c->err);
+    if (r < 0)
+        return r;
     return add_clusters(c, m, t);
 }
 

@@ -16,7 +16,7 @@ struct tcp_config {
     char *stat_prefix;
     VEC(struct tcp_cluster) clusters;
     uint64_t weights; /* their sum */
-    VEC(struct access_log *) logs;
+    struct access_logs logs;
     uint64_t idle_timeout_ms; /* 0: none */
     uint64_t duration_max_ms; /* 0: none */
     uint32_t attempts_max;

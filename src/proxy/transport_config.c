@@ -418,12 +418,6 @@ static int build_client(struct build *b, const pb_upstream *m, struct tls_contex
 
 /* ---- slots ---- */
 
-struct tls_slot *tls_slot_ref(struct tls_slot *s)
-{
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    return s;
-}
-
 static void names_done(struct secret_names *n)
 {
     VEC_FOREACH (name, &n->all)

@@ -18,7 +18,6 @@ struct tls_slot; /* reference-counted, of all threads */
 /* What a listener's connections speak; *ret NULL: plain. c->path stands at the transport socket. */
 int tls_slot_compile_server(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
                             struct tls_slot **ret) NODISCARD;
-struct tls_slot *tls_slot_ref(struct tls_slot *s);
 void tls_slot_unref(struct tls_slot *s); /* NULL is allowed */
 /* A reference to the newest context; NULL: a secret of it has not come. Any thread; once a
  * connection. */

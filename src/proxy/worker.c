@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "proxy/downstream.h"
+#include "proxy/regex.h"
 #include "proxy/worker_priv.h"
 
 /* ---- the worker itself ---- */
@@ -147,6 +148,7 @@ static void *run(void *user)
     struct worker *w = user;
     loop_run(w->loop);
     chain_pool_trim();
+    regex_thread_done();
     loop_post(w->main, w->on_end, w->end_user);
     return NULL;
 }
@@ -162,11 +164,6 @@ int worker_start(struct worker *w, struct loop *main, loop_timer_fn *fn, void *u
 void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
-}
-
-uint16_t worker_port(const struct worker *w, size_t listener)
-{
-    return listener_port(w->listeners.v[listener]->sockets.v[0]);
 }
 
 int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worker **ret,

@@ -27,7 +27,6 @@ void worker_set_config(struct worker *w, struct proxy_config *c);
 void worker_drain(struct worker *w, uint64_t drain_ms);
 void worker_join(struct worker *w); /* waits for the thread's end */
 void worker_free(struct worker *w);
-uint16_t worker_port(const struct worker *w, size_t listener);
 
 /* For requests, on the worker's thread. */
 struct loop *worker_loop(struct worker *w);

@@ -20,7 +20,10 @@ typedef Envoy__Service__Discovery__V3__DeltaDiscoveryRequest__InitialResourceVer
     pb_version;
 
 /* google.rpc.Code INTERNAL, as Envoy refuses with. */
-enum { CODE_INTERNAL = 13 };
+enum {
+    CODE_INTERNAL = 13,
+    REFUSED_BYTES_MAX = 64 * 1024, /* of what is told about one response */
+};
 
 static char subscribed; /* the value of every name */
 
@@ -255,6 +258,10 @@ void xds_client_open(struct xds_client *c)
 void xds_client_close(struct xds_client *c)
 {
     c->is_open = false;
+    for (size_t i = 0; i < XDS_RESOURCES; i++) { /* the next one is told everything */
+        c->types[i].asked = false;
+        forget_changes(&c->types[i]);
+    }
 }
 
 /* ---- subscriptions ---- */
@@ -395,6 +402,16 @@ static void keep_versions(struct receipt *r, const struct xds_update *u)
             xds_client_hold(r->c, r->type, item->name, item->version);
 }
 
+/* A string of protobuf must be UTF-8, wherever it was cut. */
+static void make_text(struct buf *b)
+{
+    b->n = MIN(b->n, (size_t)XDS_NACK_TEXT_MAX);
+    b->failed = false; /* the rest is left out */
+    for (size_t i = 0; i < b->n; i++)
+        if ((uint8_t)b->p[i] < 0x20 || (uint8_t)b->p[i] > 0x7e)
+            b->p[i] = '?';
+}
+
 /* The ACK or NACK, behind whatever subscriptions it has changed. */
 static void answer(struct receipt *r, const char *version, const char *nonce)
 {
@@ -405,8 +422,7 @@ static void answer(struct receipt *r, const char *version, const char *nonce)
     s->nonce = xstrdup(nonce);
     google__rpc__status__init(&status);
     if (r->refused.n) {
-        if (r->refused.n > XDS_NACK_TEXT_MAX)
-            r->refused.n = XDS_NACK_TEXT_MAX;
+        make_text(&r->refused);
         status.code = CODE_INTERNAL;
         status.message = (char *)(uintptr_t)buf_cstr(&r->refused);
         a.refusal = &status;
@@ -456,7 +472,7 @@ static void receive_delta(struct receipt *r, const pb_delta_response *m, struct 
 int xds_client_receive(struct xds_client *c, struct str message, struct err *reterr)
 {
     AUTO(arena) struct arena *a = arena_new(XDS_RESPONSE_BYTES_MAX);
-    struct receipt r = {.c = c};
+    struct receipt r = {.c = c, .refused = {.cap = REFUSED_BYTES_MAX}};
     ProtobufCMessage *m;
     ASSERT(c->is_open);
     int code =

@@ -254,3 +254,17 @@ def shakes_hands(port, name, ca):
         return TlsClient(port, name, ca.cert).ask(GET.format("/"))[0] == 200
     except (OSError, AssertionError):
         return False
+
+
+def test_a_secret_without_a_name_is_nothing_to_ask_for(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    for name in ("", "site"):
+        listener = stage.listener()
+        listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": ADS}]}}}
+        stage.say("lds", {"l": listener}, version=name or "none")
+    wait_until("it asks for the one with a name", lambda: stage.control.of("sds"))
+    assert stage.proxy.process.poll() is None

@@ -260,6 +260,19 @@ def test_routes_have_limits_of_their_own(stage, backend):
     assert [s.ask(p, "POST", "y" * n)[0] for p, n in (("/off", 50), ("/x", 20), ("/x", 21))] == [200, 200, 413]
 
 
+def test_the_most_specific_place_counts(stage, backend):
+    def own(n):
+        return {"typed_per_filter_config": {BUFFER: typed("buffer.v3.BufferPerRoute", buffer={"max_request_bytes": n})}}
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=40)], host=own(20), table=own(30), routes=[
+        {"match": {"prefix": "/own"}, "route": {"cluster": "c"}, **own(10)}, {"match": {"prefix": "/x"}, "route": {"cluster": "c"}}])
+    assert [s.ask(p, "POST", "y" * n)[0] for p, n in (("/own", 10), ("/own", 11), ("/x", 20), ("/x", 21))] == [200, 413, 200, 413]
+
+
+def test_what_is_meant_for_another_filter_is_not_looked_at(stage, backend):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=10)], per_route={BUFFER: typed("cors.v3.CorsPolicy", allow_methods="x")})
+    assert [s.ask("/x", "POST", "y" * n)[0] for n in (10, 11)] == [200, 413]
+
+
 # ---- fault ----
 
 FAULT = "envoy.filters.http.fault"
@@ -540,7 +553,7 @@ def test_the_auth_server_is_asked(guarded, backend, auth):
     assert s.lines(4)[0] == "200 - via_upstream"
 
 
-@pytest.mark.parametrize("step,status", [("403 X-Why: no", 403), ("302 Location: http://login.test/", 302), ("401 WWW-Authenticate: x", 401)])
+@pytest.mark.parametrize("step,status", [("403 X-Why: no", 403), ("302 Location: http://login.test/", 302), ("401 WWW-Authenticate: x", 401), ("403 Content-Type: text/html", 403)])
 def test_the_auth_server_refuses(guarded, backend, auth, step, status):
     s = guarded()
     auth.script = [step]
@@ -593,6 +606,13 @@ def test_the_auth_server_sees_the_body(guarded, backend, auth):
     assert [[r.body for r in b.requests] for b in (auth, backend)] == [[b"hello", b""]] * 2
 
 
+def test_each_filter_has_its_own_limit(stage, backend, auth):
+    s = stage([http_filter("buffer", "Buffer", max_request_bytes=100), http_filter("ext_authz", "ExtAuthz", with_request_body={"max_request_bytes": 10}, http_service={
+        "server_uri": {"uri": "http://auth", "cluster": "auth", "timeout": "5s"}})], clusters={"auth": auth.port})
+    assert [s.ask("/x", "POST", "y" * n)[0] for n in (10, 11)] == [200, 413]
+    assert [len(b.requests) for b in (auth, backend)] == [1, 1]
+
+
 def test_routes_that_nobody_guards(guarded, backend, auth):
     s = guarded(with_request_body={"max_request_bytes": 2}, routes=[
         {"match": {"prefix": "/open"}, "route": {"cluster": "c"}, "typed_per_filter_config": {AUTHZ: typed("ext_authz.v3.ExtAuthzPerRoute", disabled=True)}},
@@ -600,6 +620,12 @@ def test_routes_that_nobody_guards(guarded, backend, auth):
             AUTHZ: typed("ext_authz.v3.ExtAuthzPerRoute", check_settings={"disable_request_body_buffering": True})}}])
     assert [s.ask(p, "POST", "body")[0] for p in ("/open", "/x")] == [200, 200]
     assert [(r.target, r.body) for r in auth.requests] == [("/next/x", b"")]
+
+
+def test_an_answer_of_the_auth_server_that_is_too_long(guarded, backend, auth):
+    s = guarded(service={"path_prefix": "", "path_override": "/size/2000000"})
+    assert s.ask()[0] == 403
+    assert s.lines(1) == ["403 UAEX ext_authz_error"] and backend.requests == []
 
 
 @pytest.mark.parametrize("deny,status", [(False, 200), (True, 423)])

@@ -313,6 +313,53 @@ static void test_delta_unsubscribe_and_again(void **state)
     assert_sent(&w, "rds node +=q,r\n");
 }
 
+/* What is told of many bad resources stays short, and text. */
+static void test_many_refusals(void **state)
+{
+    AUTO_DONE(world) struct world w = world_new(false);
+    (void)state;
+    world_begin(&w);
+    xds_client_subscribe_all(w.c, XDS_CLUSTER);
+    xds_client_open(w.c);
+    buf_clear(&w.sent);
+    Google__Protobuf__Any any, *anys[2000];
+    google__protobuf__any__init(&any);
+    any.type_url = (char *)(uintptr_t) "t/\xc3\xa9\xc3\xa9";
+    for (size_t i = 0; i < ARRAY_LEN(anys); i++)
+        anys[i] = &any;
+    Envoy__Service__Discovery__V3__DiscoveryResponse m;
+    envoy__service__discovery__v3__discovery_response__init(&m);
+    m.type_url = (char *)(uintptr_t)xds_resource_type(XDS_CLUSTER)->type_url;
+    m.resources = anys;
+    m.n_resources = ARRAY_LEN(anys);
+    AUTO_DONE(buf) struct buf b = {0};
+    assert_int_equal(pb_pack(&m.base, &b), 0);
+    assert_int_equal(xds_client_receive(w.c, buf_str(&b), NULL), 0);
+    assert_in_range(w.sent.n, XDS_NACK_TEXT_MAX, XDS_NACK_TEXT_MAX + 100);
+    for (size_t i = 0; i < w.sent.n; i++)
+        assert_true((uint8_t)w.sent.p[i] < 0x7f);
+}
+
+/* Names that come and go while no stream is there are not remembered as changes. */
+static void test_changes_without_a_stream(void **state)
+{
+    AUTO_DONE(world) struct world w = world_new(true);
+    (void)state;
+    world_begin(&w);
+    xds_client_subscribe(w.c, XDS_ROUTE, STR("q"));
+    xds_client_open(w.c);
+    xds_client_close(w.c);
+    buf_clear(&w.sent);
+    for (int i = 0; i < 100; i++) {
+        xds_client_subscribe(w.c, XDS_ROUTE, STR("r"));
+        xds_client_unsubscribe(w.c, XDS_ROUTE, STR("r"));
+    }
+    xds_client_open(w.c);
+    assert_sent(&w, "rds node +=q\n");
+    xds_client_flush(w.c);
+    assert_sent(&w, "");
+}
+
 static void test_hostile_responses(void **state)
 {
     AUTO_DONE(world) struct world w = world_new(true);
@@ -342,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_delta),
         cmocka_unit_test(test_delta_unsubscribe_and_again),
         cmocka_unit_test(test_hostile_responses),
+        cmocka_unit_test(test_many_refusals),
+        cmocka_unit_test(test_changes_without_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
