@@ -10,7 +10,6 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "codec/pb.h"
 #include "xds/xds_file.h"
 
 struct file_source {
@@ -29,17 +28,6 @@ struct file_sources {
     VEC(struct file_source) files;
 };
 
-/* The name of a resource: field 1 of all. */
-static struct str name_of(struct str bytes)
-{
-    struct pb_field f;
-    struct str name = STR("");
-    while (pb_next(&bytes, &f) == 1)
-        if (f.number == 1 && f.wire == PB_BYTES)
-            name = f.bytes;
-    return name;
-}
-
 static void give(struct file_sources *s, struct file_source *f,
                  const Envoy__Service__Discovery__V3__DiscoveryResponse *m)
 {
@@ -57,7 +45,7 @@ static void give(struct file_sources *s, struct file_source *f,
         struct str bytes = str_of(m->resources[i]->value.data, m->resources[i]->value.len);
         hash = hash_bytes_seed(bytes.p, bytes.n, hash);
         if (strcmp(m->resources[i]->type_url, url) == 0)
-            vec_push(&items, (struct xds_item){.name = name_of(bytes),
+            vec_push(&items, (struct xds_item){.name = xds_resource_name(bytes),
                                                .version = str_from(m->version_info),
                                                .bytes = bytes});
         else

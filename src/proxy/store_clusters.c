@@ -7,12 +7,6 @@
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment pb_assignment;
 
-static void changed(struct store *s)
-{
-    s->changed = true;
-    loop_defer_soon(s->loop, &s->settle);
-}
-
 /* Its connections end with their requests. */
 static void end_cluster(struct cluster *c)
 {
@@ -80,7 +74,7 @@ static void go_live(struct store_cluster *sc)
     end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
     cluster_table_unref(TAKE(sc->store->table));
-    changed(sc->store);
+    store_changed(sc->store);
 }
 
 int store_assignment_add(struct store *s, const struct store_item *i)
@@ -139,7 +133,7 @@ static void drop_cluster(struct store_cluster *sc)
         cluster_table_unref(TAKE(s->table));
     map_remove_cstr(&s->clusters, sc->name);
     free_cluster(sc);
-    changed(s);
+    store_changed(s);
 }
 
 static void on_late(void *user)
@@ -206,7 +200,7 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
         c->on_ready = on_cluster_ready;
         c->ready_user = sc;
         loop_timer_start(sc->timer, STORE_NAMES_MS);
-        changed(s);
+        store_changed(s);
         return;
     }
     if (!same) {
@@ -220,7 +214,7 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
         go_live(sc);
     else if (sc->source.warm_ms)
         loop_timer_start(sc->timer, sc->source.warm_ms);
-    changed(s);
+    store_changed(s);
 }
 
 int store_cluster_add(struct store *s, const struct store_item *i)
@@ -269,7 +263,7 @@ void store_cluster_remove(struct store *s, struct str name)
     sc->leaving = true;
     list_add_tail(&s->leaving, &sc->node);
     loop_timer_start(sc->timer, STORE_LEAVING_MS);
-    changed(s);
+    store_changed(s);
 }
 
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name))

@@ -7,12 +7,6 @@
 typedef Envoy__Config__Listener__V3__Listener pb_listener;
 typedef Envoy__Config__Route__V3__RouteConfiguration pb_table;
 
-static void changed(struct store *s)
-{
-    s->changed = true;
-    loop_defer_soon(s->loop, &s->settle);
-}
-
 /* ---- route tables ---- */
 
 int store_routes_add(struct store *s, const struct store_item *i)
@@ -173,7 +167,7 @@ void store_listener_remove(struct store *s, struct str name)
         return;
     map_remove(&s->listeners, name);
     listener_free_entry(l);
-    changed(s);
+    store_changed(s);
 }
 
 /* ---- what is ready comes into force ---- */

@@ -83,6 +83,13 @@ static inline uint64_t store_hash(struct str bytes)
     return hash_bytes(bytes.p, bytes.n);
 }
 
+/* A snapshot of what is ready is to be made, soon. */
+static inline void store_changed(struct store *s)
+{
+    s->changed = true;
+    loop_defer_soon(s->loop, &s->settle);
+}
+
 /* store_clusters.c */
 int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_cluster_remove(struct store *s, struct str name);

@@ -10,7 +10,6 @@
 
 #include "base/assert.h"
 #include "base/vec.h"
-#include "codec/pb.h"
 
 typedef Envoy__Service__Discovery__V3__DiscoveryRequest pb_request;
 typedef Envoy__Service__Discovery__V3__DiscoveryResponse pb_response;
@@ -314,17 +313,6 @@ void xds_client_hold(struct xds_client *c, enum xds_resource type, struct str na
 
 /* ---- responses ---- */
 
-/* The name in a resource: field 1 of all of them. */
-static struct str name_of(struct str bytes)
-{
-    struct pb_field f;
-    struct str name = STR("");
-    while (pb_next(&bytes, &f) == 1)
-        if (f.number == 1 && f.wire == PB_BYTES)
-            name = f.bytes;
-    return name;
-}
-
 struct receipt {
     struct xds_client *c;
     enum xds_resource type;
@@ -343,7 +331,7 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
                  r->refused.n ? "; " : "", name ? name : "", any ? any->type_url : "", url);
         return;
     }
-    struct str bytes = str_of(any->value.data, any->value.len), inner = name_of(bytes);
+    struct str bytes = str_of(any->value.data, any->value.len), inner = xds_resource_name(bytes);
     if (!inner.n || (name && !str_is(inner, name))) {
         buf_addf(&r->refused, "%sresource %.200s is named %.*s", r->refused.n ? "; " : "",
                  name ? name : "", (int)MIN(inner.n, (size_t)200), inner.n ? inner.p : "(nothing)");

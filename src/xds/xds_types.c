@@ -15,6 +15,7 @@
 #include <google/protobuf/wrappers.pb-c.h>
 
 #include "base/assert.h"
+#include "codec/pb.h"
 
 #define RESOURCE(word, name, symbol)                                                               \
     {                                                                                              \
@@ -47,6 +48,17 @@ int xds_resource_of(struct str type_url, enum xds_resource *ret)
             return 0;
         }
     return -ENOENT;
+}
+
+/* Field 1 of all of them. */
+struct str xds_resource_name(struct str bytes)
+{
+    struct pb_field f;
+    struct str name = STR("");
+    while (pb_next(&bytes, &f) == 1)
+        if (f.number == 1 && f.wire == PB_BYTES)
+            name = f.bytes;
+    return name;
 }
 
 #define SECTION(title)

@@ -24,6 +24,8 @@ struct xds_resource_type {
 const struct xds_resource_type *xds_resource_type(enum xds_resource r);
 /* -ENOENT: not a resource of ours. */
 int xds_resource_of(struct str type_url, enum xds_resource *ret) NODISCARD;
+/* The name in a packed resource; empty: none. Borrowed. */
+struct str xds_resource_name(struct str bytes);
 
 /* Kinds of places where extensions stand; a bit each. */
 enum {
