@@ -265,6 +265,7 @@ def test_a_secret_without_a_name_is_nothing_to_ask_for(stage, backend):
         listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": ADS}]}}}
-        stage.say("lds", {"l": listener}, version=name or "none")
+        answer = stage.say("lds", {"l": listener}, version=name or "none")
+        assert ("error_detail" in answer) == (not name), "a name is required"
     wait_until("it asks for the one with a name", lambda: stage.control.of("sds"))
     assert stage.proxy.process.poll() is None

@@ -340,7 +340,7 @@ static void test_many_refusals(void **state)
         assert_true((uint8_t)w.sent.p[i] < 0x7f);
 }
 
-/* Names that come and go while no stream is there are not remembered as changes. */
+/* A new stream is told what is subscribed, not what came and went while none was there. */
 static void test_changes_without_a_stream(void **state)
 {
     AUTO_DONE(world) struct world w = world_new(true);
