@@ -340,26 +340,6 @@ static void test_many_refusals(void **state)
         assert_true((uint8_t)w.sent.p[i] < 0x7f);
 }
 
-/* A new stream is told what is subscribed, not what came and went while none was there. */
-static void test_changes_without_a_stream(void **state)
-{
-    AUTO_DONE(world) struct world w = world_new(true);
-    (void)state;
-    world_begin(&w);
-    xds_client_subscribe(w.c, XDS_ROUTE, STR("q"));
-    xds_client_open(w.c);
-    xds_client_close(w.c);
-    buf_clear(&w.sent);
-    for (int i = 0; i < 100; i++) {
-        xds_client_subscribe(w.c, XDS_ROUTE, STR("r"));
-        xds_client_unsubscribe(w.c, XDS_ROUTE, STR("r"));
-    }
-    xds_client_open(w.c);
-    assert_sent(&w, "rds node +=q\n");
-    xds_client_flush(w.c);
-    assert_sent(&w, "");
-}
-
 static void test_hostile_responses(void **state)
 {
     AUTO_DONE(world) struct world w = world_new(true);
@@ -390,7 +370,6 @@ int main(void)
         cmocka_unit_test(test_delta_unsubscribe_and_again),
         cmocka_unit_test(test_hostile_responses),
         cmocka_unit_test(test_many_refusals),
-        cmocka_unit_test(test_changes_without_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
