@@ -14,7 +14,7 @@ def stage(tmp_path, backend):
     path = tmp_path / "bootstrap.json"
     config = {"admin": {"address": address(admin)}, "static_resources": {
         "listeners": [{"name": "l", "address": address(port), "filter_chains": [chain(http(cluster="backend"))]}],
-        "clusters": [cluster([backend.port, dead], circuit_breakers={"thresholds": [{"max_requests": 7}]}),
+        "clusters": [cluster([backend.port], circuit_breakers={"thresholds": [{"max_requests": 7}]}),
                      {"name": "states", "load_assignment": {"cluster_name": "states", "endpoints": [{"locality": {"zone": "z1"}, "lb_endpoints": [
                          {"endpoint": {"address": address(dead)}, "health_status": "DRAINING", "load_balancing_weight": 3}]}]}}]}}
     path.write_text(json.dumps(config))
