@@ -67,3 +67,17 @@ int pb_next(struct str *in, struct pb_field *ret)
         return -EBADMSG;
     }
 }
+
+void pb_add_varint(struct buf *to, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        buf_add_char(to, (char)(value | 0x80));
+    buf_add_char(to, (char)value);
+}
+
+void pb_add_bytes(struct buf *to, unsigned number, struct str bytes)
+{
+    pb_add_varint(to, (uint64_t)number << 3 | PB_BYTES);
+    pb_add_varint(to, bytes.n);
+    buf_add_str(to, bytes);
+}

@@ -1,7 +1,7 @@
 #pragma once
-/* Protobuf wire format, reading: one field at a time out of a slice. No schema, no allocation. */
+/* Protobuf wire format without a schema: one field at a time out of a slice, or behind a buffer. */
 
-#include "base/str.h"
+#include "base/buf.h"
 
 enum pb_wire {
     PB_VARINT = 0,
@@ -20,3 +20,7 @@ struct pb_field {
 /* Takes the next field off *in. 1 = *ret is filled, 0 = the end, -EBADMSG = malformed (groups are
  * refused too). */
 int pb_next(struct str *in, struct pb_field *ret) NODISCARD;
+
+void pb_add_varint(struct buf *to, uint64_t value);
+/* A field of bytes, a string or a packed message. */
+void pb_add_bytes(struct buf *to, unsigned number, struct str bytes);
