@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/vec.h"
+#include "codec/regex.h"
 
 /* A rule's path on its way to a route. */
 struct claim {
@@ -260,8 +261,35 @@ static char *claim_field(const struct claim *c)
     return xasprintf("spec.rules[%u].http.paths[%u]", c->rule, c->index);
 }
 
+/* Told why not, and left out: its neighbours are served. */
+static bool regex_is_valid(struct build *b, const struct claim *c)
+{
+    const char *target = c->entry->policy->rewrite_target;
+    AUTO_DONE(buf) struct buf text = {0};
+    struct err err = {0};
+    AUTO(regex) struct regex *regex = NULL;
+    unsigned groups = 0;
+    buf_addf(&text, "^(?:%s).*$", c->path->path);
+    bool ok = *c->path->path == '/' && regex_new(buf_str(&text), &regex, &err) == 0;
+    for (const char *p = target; ok && p && *p; p++)
+        if (*p == '$' && p[1] >= '1' && p[1] <= '9')
+            groups = MAX(groups, (unsigned)(p[1] - '0'));
+    AUTO_CHARS char *last = xasprintf("\\%u", groups);
+    ok = ok && regex_check_substitution(regex, str_from(last), &err) == 0;
+    if (!ok) {
+        AUTO_CHARS char *field = claim_field(c);
+        finding_add(&b->host->findings, FINDING_ERROR, "PathInvalid", c->entry->object->key, field,
+                    "a path begins with /; expressions are RE2's",
+                    "the path \"%.80s\" is not served: %s", c->path->path,
+                    err.code ? err_text(&err) : "it does not begin with /");
+    }
+    return ok;
+}
+
 static void add_regex(struct build *b, const struct claim *c)
 {
+    if (!regex_is_valid(b, c))
+        return;
     struct route *r = add_route(b, c->entry, ROUTE_PATH_REGEX, c->path->path, claim_field(c));
     r->path.ignore_case = c->entry->nginx;
     set_backend(b, r, c->entry, &c->path->backend, r->origin.field);
@@ -289,6 +317,12 @@ static void add_slash_redirect(struct build *b, const struct claim *c, const cha
 static void add_path(struct build *b, const struct claim *c)
 {
     const char *text = *c->path->path ? c->path->path : "/";
+    if (*text != '/') {
+        AUTO_CHARS char *field = claim_field(c);
+        finding_add(&b->host->findings, FINDING_ERROR, "PathInvalid", c->entry->object->key, field,
+                    "a path begins with /", "the path \"%.80s\" is not served", text);
+        return;
+    }
     AUTO_CHARS char *bare = without_slash(text);
     bool exact = c->path->type == INGRESS_PATH_EXACT;
     enum route_path_kind kind = exact                          ? ROUTE_PATH_EXACT
@@ -365,6 +399,20 @@ static void add_weight(struct build *b, struct route *r, const struct claim *can
     route_done(&other);
 }
 
+static bool pattern_is_valid(struct build *b, const struct claim *canary)
+{
+    const char *pattern = canary->entry->policy->canary.header_pattern;
+    struct err err = {0};
+    AUTO(regex) struct regex *regex = NULL;
+    if (regex_new(str_from(pattern), &regex, &err) == 0)
+        return true;
+    finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid",
+                canary->entry->object->key,
+                "metadata.annotations[" INGRESS_NGINX_PREFIX "canary-by-header-pattern]",
+                "expressions are RE2's", "\"%.80s\" is not taken: %s", pattern, err_text(&err));
+    return false;
+}
+
 /* Precedence: header, cookie, weight. */
 static void add_canary(struct build *b, const struct claim *main, const struct claim *canary)
 {
@@ -372,7 +420,8 @@ static void add_canary(struct build *b, const struct claim *main, const struct c
     if (c->header && c->header_value) {
         add_copy(b, main, canary, true, c->header, c->header_value, false);
     } else if (c->header && c->header_pattern) {
-        add_copy(b, main, canary, true, c->header, c->header_pattern, true);
+        if (pattern_is_valid(b, canary))
+            add_copy(b, main, canary, true, c->header, c->header_pattern, true);
     } else if (c->header) {
         add_copy(b, main, canary, true, c->header, "always", false);
         add_copy(b, main, canary, false, c->header, "never", false);
@@ -412,13 +461,15 @@ static void tell_unused_canaries(struct build *b)
 static void add_claim(struct build *b, const struct claim *c)
 {
     const struct claim *canary = canary_of(b, c);
+    uint32_t before;
     if (canary)
         add_canary(b, c, canary);
+    before = b->host->n_routes;
     if (is_regex(b, c))
         add_regex(b, c);
     else
         add_path(b, c);
-    if (canary)
+    if (canary && b->host->n_routes > before)
         add_weight(b, &b->host->routes[b->host->n_routes - 1], canary);
 }
 

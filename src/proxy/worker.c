@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "proxy/downstream.h"
-#include "proxy/regex.h"
+#include "codec/regex.h"
 #include "proxy/worker_priv.h"
 
 /* ---- the worker itself ---- */

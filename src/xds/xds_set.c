@@ -68,6 +68,7 @@ struct xds_entry *xds_entry_new(enum xds_resource type, struct str name, struct 
     memcpy(p, packed.p, packed.n);
     e->resource = str_of(p, packed.n);
     e->any = str_of(p + any, packed.n - any);
+    e->message = str_of(p + packed.n - message.n, message.n); /* an Any's value stands last */
     return e;
 }
 

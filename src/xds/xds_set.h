@@ -15,6 +15,7 @@ struct xds_entry {
     struct str version;   /* of the content: the same from every server and after a restart */
     struct str resource;  /* a packed envoy.service.discovery.v3.Resource */
     struct str any;       /* the google.protobuf.Any in it */
+    struct str message;   /* the packed message in that */
     struct str endpoints; /* of a cluster: what its endpoints are called in EDS; empty: none */
     char data[];
 };
