@@ -103,7 +103,7 @@ const struct api_kind api_kinds[] = {
      .counts_generation = true, .validate = validate_ingress_class},
     {INGRESS_ROW("networking.k8s.io", "v1beta1", legacy_ingress),
      LEGACY_INGRESS(1, ingress_to_v1beta1)},
-    {INGRESS_ROW("extensions", "v1beta1", legacy_ingress),
+    {INGRESS_ROW("extensions", "v1beta1", legacy_ingress), .short_names = {NULL},
      LEGACY_INGRESS(2, ingress_to_extensions)},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);

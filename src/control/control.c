@@ -364,6 +364,11 @@ void control_set_service(struct control *c, struct xds_service *s)
     c->service = s;
 }
 
+bool control_serves(const struct control *c, struct str ingress)
+{
+    return ingress_routes_find(c->routes, ingress) != NULL;
+}
+
 void control_get_stats(const struct control *c, struct control_stats *ret)
 {
     *ret = c->stats;

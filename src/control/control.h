@@ -32,5 +32,7 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void 
                                 struct err *reterr);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
+/* Is this Ingress (namespace/name) ours? */
+bool control_serves(const struct control *c, struct str ingress);
 void control_get_stats(const struct control *c, struct control_stats *ret);
 const struct gateway *control_gateway(const struct control *c);

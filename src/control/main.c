@@ -7,12 +7,13 @@
 #include "base/program.h"
 #include "control/control.h"
 #include "control/debug_server.h"
+#include "control/ingress_status.h"
 #include "kube/config.h"
 
 enum { CONTROLLERS_MAX = 16 };
 
 struct settings {
-    const char *kubeconfig, *context, *xds, *debug;
+    const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name;
     char *controllers[CONTROLLERS_MAX + 1];
     bool without_class;
@@ -65,6 +66,7 @@ struct parts {
     struct control *control;
     struct xds_service *xds;
     struct debug_server *debug;
+    struct ingress_status *status;
 };
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -84,9 +86,14 @@ static int start(struct settings *s, const struct kube_config *config,
     r = r < 0 ? r
               : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds, &p->debug,
                                  reterr);
-    if (r == 0)
-        control_set_service(p->control, p->xds);
-    return r;
+    if (r < 0)
+        return r;
+    control_set_service(p->control, p->xds);
+    if (s->publish)
+        p->status = ingress_status_new(p->client, p->control, s->publish,
+                                       s->namespace_ ? s->namespace_ : config->namespace_,
+                                       o->host ? o->host : "fairlead-control");
+    return 0;
 }
 
 static int run(struct settings *s)
@@ -118,6 +125,7 @@ static int run(struct settings *s)
         code = loop_run(loop);
     }
     debug_server_free(p.debug);
+    ingress_status_free(p.status);
     xds_service_free(p.xds);
     control_free(p.control);
     kube_client_free(p.client);
@@ -147,6 +155,10 @@ int main(int argc, char **argv)
         {"ingress-class", 0, ARG_STRING, &s.class_name, "NAME",
          "what kubernetes.io/ingress.class may say without an IngressClass (default fairlead)", 0,
          0, false},
+        {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
+         "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
+        {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
+         "where the Lease of the leader is (default: our own namespace)", 0, 0, false},
         {"watch-ingress-without-class", 0, ARG_BOOL, &s.without_class, NULL,
          "Ingresses of no class are ours too", 0, 0, false},
         {"gateway-http-port", 0, ARG_INT, &s.http_port, "PORT",
@@ -164,6 +176,9 @@ int main(int argc, char **argv)
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
+    if (s.publish && !strchr(s.publish, '/'))
+        return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME",
+                            "--publish-service: \"%s\" has no namespace", s.publish);
     if (!take_controllers(&s))
         return EXIT_USAGE_ERROR;
     code = run(&s);
