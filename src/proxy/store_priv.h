@@ -57,6 +57,7 @@ struct store {
     struct map secrets;     /* name -> struct store_secret */
     struct list_node warming, leaving;
     struct route_slots slots;
+    struct route_places places;
     VEC(bool) wanted_slots;      /* by id: its table was asked for */
     struct cluster_table *table; /* NULL: to be made anew */
     struct loop_call settle;
