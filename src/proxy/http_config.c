@@ -16,7 +16,7 @@ void http_config_free(struct http_config *h)
         return;
     route_table_unref(h->routes);
     route_slot_unref(h->slot);
-    route_place_unref(h->place);
+    route_seat_unref(h->seat);
     access_logs_done(&h->logs);
     http_filters_free(h->filters);
     free(h->stat_prefix);

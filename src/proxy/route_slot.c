@@ -65,9 +65,9 @@ void route_slots_done(struct route_slots *s)
     map_done(&s->by_name);
 }
 
-/* ---- places ---- */
+/* ---- seats ---- */
 
-void route_place_unref(struct route_place *p)
+void route_seat_unref(struct route_seat *p)
 {
     if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
         return;
@@ -77,28 +77,28 @@ void route_place_unref(struct route_place *p)
     free(p);
 }
 
-struct route_place *route_places_get(struct route_places *all, struct str key)
+struct route_seat *route_seats_get(struct route_seats *all, struct str key)
 {
-    struct route_place *p = map_find(&all->by_key, key);
+    struct route_seat *p = map_find(&all->by_key, key);
     size_t id = 0;
     if (p) {
         atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
         return p;
     }
-    while (id < all->places.n && all->places.v[id])
+    while (id < all->seats.n && all->seats.v[id])
         id++;
-    if (id == all->places.n)
-        vec_push(&all->places, NULL);
-    p = NEW(struct route_place);
+    if (id == all->seats.n)
+        vec_push(&all->seats, NULL);
+    p = NEW(struct route_seat);
     p->refs = 2;
     p->id = (uint32_t)id;
     p->key = str_dup(key);
-    all->places.v[id] = p;
+    all->seats.v[id] = p;
     map_put(&all->by_key, key, p);
     return p;
 }
 
-void route_place_set(struct route_place *p, struct route_slot *from, struct route_table *table)
+void route_seat_set(struct route_seat *p, struct route_slot *from, struct route_table *table)
 {
     if (from)
         route_slot_ref(from);
@@ -110,24 +110,24 @@ void route_place_set(struct route_place *p, struct route_slot *from, struct rout
     p->table = table;
 }
 
-struct route_table *route_place_table(const struct route_place *p)
+struct route_table *route_seat_table(const struct route_seat *p)
 {
     return p->from ? p->from->table : p->table;
 }
 
-void route_places_sweep(struct route_places *all)
+void route_seats_sweep(struct route_seats *all)
 {
-    VEC_FOREACH (p, &all->places)
+    VEC_FOREACH (p, &all->seats)
         if (*p && atomic_load_explicit(&(*p)->refs, memory_order_acquire) == 1) {
             map_remove_cstr(&all->by_key, (*p)->key);
-            route_place_unref(TAKE(*p));
+            route_seat_unref(TAKE(*p));
         }
 }
 
-void route_places_done(struct route_places *all)
+void route_seats_done(struct route_seats *all)
 {
-    VEC_FOREACH (p, &all->places)
-        route_place_unref(*p);
-    vec_done(&all->places);
+    VEC_FOREACH (p, &all->seats)
+        route_seat_unref(*p);
+    vec_done(&all->seats);
     map_done(&all->by_key);
 }

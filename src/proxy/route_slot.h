@@ -1,7 +1,7 @@
 #pragma once
 /* Route tables that come by themselves (RDS): each name has a slot, whose number is where a
  * snapshot keeps the table that is in force. Connection managers hold the slot, not the table. And
- * places, which outlive what a listener says of its routes. Main thread, but for the references. */
+ * seats, which outlive what a listener says of its routes. Main thread, but for the references. */
 
 #include <stdatomic.h>
 
@@ -27,7 +27,7 @@ struct route_slots {
 
 /* Where the connections of a listener's filter chain find their routes, whatever listener of that
  * name they came by: an old connection goes by the newest routes. */
-struct route_place {
+struct route_seat {
     atomic_uint refs;
     uint32_t id;
     char *key;
@@ -35,9 +35,9 @@ struct route_place {
     struct route_table *table; /* written in place */
 };
 
-struct route_places {
-    VEC(struct route_place *) places; /* by id; NULL: free. Holds a reference each. */
-    struct map by_key;                /* the same */
+struct route_seats {
+    VEC(struct route_seat *) seats; /* by id; NULL: free. Holds a reference each. */
+    struct map by_key;              /* the same */
 };
 
 /* A reference; made if it is not there. */
@@ -50,12 +50,12 @@ void route_slots_sweep(struct route_slots *s, void (*on_free)(struct route_slot 
 void route_slots_done(struct route_slots *s);
 
 /* A reference; made if it is not there. */
-struct route_place *route_places_get(struct route_places *p, struct str key);
-void route_places_sweep(struct route_places *p); /* those that nobody else holds */
-void route_places_done(struct route_places *p);
-void route_place_set(struct route_place *p, struct route_slot *from, struct route_table *table);
-struct route_table *route_place_table(const struct route_place *p); /* borrowed; NULL: none */
-void route_place_unref(struct route_place *p);                      /* NULL is allowed */
+struct route_seat *route_seats_get(struct route_seats *p, struct str key);
+void route_seats_sweep(struct route_seats *p); /* those that nobody else holds */
+void route_seats_done(struct route_seats *p);
+void route_seat_set(struct route_seat *p, struct route_slot *from, struct route_table *table);
+struct route_table *route_seat_table(const struct route_seat *p); /* borrowed; NULL: none */
+void route_seat_unref(struct route_seat *p);                      /* NULL is allowed */
 
 struct route_slot *route_slot_ref(struct route_slot *s);
 void route_slot_unref(struct route_slot *s); /* NULL is allowed */

@@ -33,9 +33,9 @@ static struct proxy_config *make_config(struct store *s)
             vec_push(&c->listeners, listener_config_ref(((const struct store_listener *)p)->live));
     VEC_FOREACH (slot, &s->slots.slots)
         vec_push(&c->routes, *slot && (*slot)->table ? route_table_ref((*slot)->table) : NULL);
-    VEC_FOREACH (place, &s->places.places) {
-        struct route_table *t = *place ? route_place_table(*place) : NULL;
-        vec_push(&c->places, t ? route_table_ref(t) : NULL);
+    VEC_FOREACH (seat, &s->seats.seats) {
+        struct route_table *t = *seat ? route_seat_table(*seat) : NULL;
+        vec_push(&c->seats, t ? route_table_ref(t) : NULL);
     }
     return c;
 }
@@ -85,6 +85,11 @@ bool store_is_ready(const struct store *s)
 {
     return (!s->has_cds || s->clusters_came) && (!s->has_lds || s->listeners_came) &&
            store_listeners_are_warm(s);
+}
+
+bool store_is_settled(const struct store *s)
+{
+    return list_is_empty(&s->warming) && !store_listeners_wait(s);
 }
 
 void store_start(struct store *s)

@@ -23,15 +23,20 @@ class Stage:
                                   "cds_config": ADS, "lds_config": ADS},
             "static_resources": {"clusters": [xds]}} | more
 
-    def start(self):
+    def write(self):
         path = self.tmp_path / "bootstrap.json"
         path.write_text(json.dumps(self.bootstrap))
+        return path
+
+    def start(self, *flags, wait=True):
+        path = self.write()
         listens, Proxy.listens = Proxy.listens, lambda self: True  # there is no listener before the control plane says so
         try:
-            self.proxy = Proxy(self.tmp_path, "-c", path, "--drain", "2s", "--concurrency", 2, port=self.port)
+            self.proxy = Proxy(self.tmp_path, "-c", path, "--drain", "2s", "--concurrency", 2, *flags, port=self.port)
         finally:
             Proxy.listens = listens
-        wait_until("it asks for clusters", lambda: self.control.of("cds"))
+        if wait:
+            wait_until("it asks for clusters", lambda: self.control.of("cds"))
 
     def eds_cluster(self, name, wait="15s"):
         return {"name": name, "type": "EDS", "eds_cluster_config": {"eds_config": ADS | {"initial_fetch_timeout": wait}}}
