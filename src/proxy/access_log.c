@@ -208,6 +208,7 @@ struct access_log_writer *access_log_writer_new(struct loop *loop, struct access
 {
     struct access_log_writer *w = NEW(struct access_log_writer);
     atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->writers, 1, memory_order_release); /* behind it: never more */
     w->loop = loop;
     w->log = l;
     w->lines.cap = LOG_KEPT_BYTES + LOG_LINE_BYTES;
@@ -222,8 +223,15 @@ void access_log_writer_free(struct access_log_writer *w)
     flush(w);
     loop_timer_free(w->timer);
     buf_done(&w->lines);
+    atomic_fetch_sub_explicit(&w->log->writers, 1, memory_order_release);
     access_log_unref(w->log);
     free(w);
+}
+
+bool access_log_writer_is_orphan(const struct access_log_writer *w)
+{
+    unsigned refs = atomic_load_explicit(&w->log->refs, memory_order_acquire);
+    return refs <= atomic_load_explicit(&w->log->writers, memory_order_acquire);
 }
 
 void access_log_writer_add(struct access_log_writer *w, format_value_fn *value, void *user)

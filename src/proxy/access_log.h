@@ -12,6 +12,7 @@
 
 struct access_log {
     atomic_uint refs;
+    atomic_uint writers; /* of those */
     struct arena *arena;
     char *path; /* NULL: standard output or error */
     int fd;     /* of all workers: appended to */
@@ -41,4 +42,6 @@ int access_log_reopen(struct access_log *l) NODISCARD;
 struct access_log_writer;
 struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l);
 void access_log_writer_free(struct access_log_writer *w); /* writes what is left */
+/* Nothing but writers has the log any more: no line will come. */
+bool access_log_writer_is_orphan(const struct access_log_writer *w);
 void access_log_writer_add(struct access_log_writer *w, format_value_fn *value, void *user);

@@ -47,6 +47,9 @@ void proxy_config_unref(struct proxy_config *c)
     VEC_FOREACH (t, &c->routes)
         route_table_unref(*t);
     vec_done(&c->routes);
+    VEC_FOREACH (t, &c->seats)
+        route_table_unref(*t);
+    vec_done(&c->seats);
     cluster_table_unref(c->clusters);
     free(c);
 }
@@ -59,6 +62,8 @@ struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str na
 const struct route_table *proxy_config_routes(const struct proxy_config *c,
                                               const struct http_config *h)
 {
+    if (h->seat)
+        return h->seat->id < c->seats.n ? c->seats.v[h->seat->id] : NULL;
     if (!h->slot)
         return h->routes;
     return h->slot->id < c->routes.n ? c->routes.v[h->slot->id] : NULL;

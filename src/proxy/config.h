@@ -24,6 +24,7 @@ struct proxy_config {
     atomic_uint refs;
     VEC(struct listener_config *) listeners;
     VEC(struct route_table *) routes; /* by slot; NULL: none */
+    VEC(struct route_table *) seats;  /* by seat; NULL: none */
     struct cluster_table *clusters;
 };
 

@@ -16,6 +16,7 @@ void http_config_free(struct http_config *h)
         return;
     route_table_unref(h->routes);
     route_slot_unref(h->slot);
+    route_seat_unref(h->seat);
     access_logs_done(&h->logs);
     http_filters_free(h->filters);
     free(h->stat_prefix);

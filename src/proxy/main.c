@@ -85,7 +85,10 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
     int r = read_bootstrap(s, a, &b);
     if (r < 0)
         return r;
-    r = proxy_new(b, &s->options, ret, &err);
+    struct proxy_options options = s->options;
+    if (s->validate)
+        options.keep.dir = NULL;
+    r = proxy_new(b, &options, ret, &err);
     if (r < 0)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",
                      err_text(&err));
@@ -134,6 +137,12 @@ int main(int argc, char **argv)
          false},
         {"drain", 0, ARG_DURATION, &s.options.drain_ms, "DURATION",
          "how long requests may take to end after SIGTERM (default 30s)", 0, 0, false},
+        {"state-dir", 0, ARG_STRING, &s.options.keep.dir, "DIR",
+         "keep the last good configuration of the control plane there, and start from it (default "
+         "none)",
+         0, 0, false},
+        {"state-no-secrets", 0, ARG_BOOL, &s.options.keep.no_secrets, NULL,
+         "with --state-dir: without secrets, such as private keys", 0, 0, false},
         {.name = NULL},
     };
     const struct program program = {

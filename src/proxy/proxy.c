@@ -18,7 +18,8 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;     /* NULL: no control plane */
+    struct ads *ads; /* NULL: no control plane */
+    struct last_good *good;
     struct admin *admin; /* NULL: none is asked for */
     struct ip admin_ip;
     uint16_t admin_port;
@@ -77,6 +78,22 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
         file_sources_add(p->files, from->path);
 }
 
+static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+                        struct err *reterr)
+{
+    if (!p->options.keep.dir)
+        return 0;
+    if (!p->ads) {
+        log_warn("--state-dir keeps what a control plane sends, and there is no "
+                 "dynamic_resources.ads_config");
+        return 0;
+    }
+    int r = last_good_new(p->loop, p->store, &p->options.keep, b->node, &p->good, reterr);
+    if (r == 0 && p->good)
+        ads_keep(p->ads, p->good, b);
+    return r;
+}
+
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
@@ -101,6 +118,11 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         return r;
     }
     p->config = store_config(p->store);
+    r = keep_on_disk(p, b, reterr);
+    if (r < 0) {
+        proxy_free(p);
+        return r;
+    }
     *ret = p;
     return 0;
 }
@@ -115,6 +137,7 @@ void proxy_free(struct proxy *p)
     admin_free(p->admin);
     ads_free(TAKE(p->ads));
     file_sources_free(p->files); /* those that wait to be read are not */
+    last_good_free(p->good);
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
     proxy_config_unref(p->config);

@@ -33,6 +33,10 @@ static struct proxy_config *make_config(struct store *s)
             vec_push(&c->listeners, listener_config_ref(((const struct store_listener *)p)->live));
     VEC_FOREACH (slot, &s->slots.slots)
         vec_push(&c->routes, *slot && (*slot)->table ? route_table_ref((*slot)->table) : NULL);
+    VEC_FOREACH (seat, &s->seats.seats) {
+        struct route_table *t = *seat ? route_seat_table(*seat) : NULL;
+        vec_push(&c->seats, t ? route_table_ref(t) : NULL);
+    }
     return c;
 }
 
@@ -81,6 +85,11 @@ bool store_is_ready(const struct store *s)
 {
     return (!s->has_cds || s->clusters_came) && (!s->has_lds || s->listeners_came) &&
            store_listeners_are_warm(s);
+}
+
+bool store_is_settled(const struct store *s)
+{
+    return list_is_empty(&s->warming) && !store_listeners_wait(s);
 }
 
 void store_start(struct store *s)
@@ -174,15 +183,18 @@ static void remove_named(struct store *s, const struct xds_update *u)
 
 void store_update(struct store *s, const struct xds_update *u, struct buf *refused)
 {
+    /* first, since what is new may want the address of what goes */
+    if (u->full && u->type == XDS_LISTENER)
+        remove_missing(s, u);
+    remove_named(s, u);
     for (size_t i = 0; i < u->n_items; i++) {
         struct err err = {0};
         u->items[i].refused = read_item(s, u->type, &u->items[i], &err) < 0;
         if (u->items[i].refused)
             refuse(u->type, &u->items[i], &err, refused);
     }
-    if (u->full && (u->type == XDS_CLUSTER || u->type == XDS_LISTENER))
+    if (u->full && u->type == XDS_CLUSTER)
         remove_missing(s, u);
-    remove_named(s, u);
     if (u->type == XDS_CLUSTER)
         s->clusters_came = true;
     if (u->type == XDS_LISTENER)

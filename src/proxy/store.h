@@ -48,3 +48,5 @@ struct proxy_config *store_config(struct store *s);
 struct cluster *store_find_cluster(const struct store *s, const char *name);
 /* Everything that was asked for at the start is there, or was waited for in vain. */
 bool store_is_ready(const struct store *s);
+/* Nothing that is known waits to come into force. */
+bool store_is_settled(const struct store *s);

@@ -89,6 +89,36 @@ static uint64_t want_tables(struct store *s, const struct listener_config *c)
     return for_ever ? 0 : wait_ms;
 }
 
+/* Routes of each chain are found by listener and chain, so that connections by a configuration that
+ * was replaced follow them: what their own table names may be gone. */
+static void give_seat(struct store *s, const char *listener, const struct filter_chain *chain,
+                      size_t i)
+{
+    AUTO_DONE(buf) struct buf key = {0};
+    if (!chain->http)
+        return;
+    if (*chain->name)
+        buf_addf(&key, "%s\n%s", listener, chain->name);
+    else
+        buf_addf(&key, "%s\n\n%zu", listener, i);
+    chain->http->seat = route_seats_get(&s->seats, buf_str(&key));
+}
+
+static void give_seats(struct store *s, const struct listener_config *c)
+{
+    for (size_t i = 0; i < c->chains.v.n; i++)
+        give_seat(s, c->name, &c->chains.v.v[i], i);
+    if (c->chains.otherwise)
+        give_seat(s, c->name, c->chains.otherwise, c->chains.v.n);
+}
+
+static void fill_seats(const struct listener_config *c)
+{
+    VEC_FOREACH (h, &c->https)
+        if ((*h)->seat)
+            route_seat_set((*h)->seat, (*h)->slot, (*h)->routes);
+}
+
 static int check_address(struct store *s, const struct listener_config *c,
                          const struct store_item *i)
 {
@@ -146,6 +176,8 @@ int store_listener_add(struct store *s, const struct store_item *i)
         listener_config_unref(config);
         return r;
     }
+    if (!i->is_static)
+        give_seats(s, config);
     l = listener_get(s, i->name);
     l->hash = hash;
     l->is_static = i->is_static;
@@ -195,9 +227,23 @@ void store_listeners_settle(struct store *s)
         loop_timer_stop(l->timer);
         listener_config_unref(l->live);
         l->live = TAKE(l->warming);
+        fill_seats(l->live);
         s->changed = true;
     }
+    route_seats_sweep(&s->seats); /* first: they hold slots */
     route_slots_sweep(&s->slots, on_slot_free, s);
+}
+
+static bool names_cluster(const struct filter_chain *chain, struct str name)
+{
+    if (chain->http && chain->http->routes && !chain->http->seat &&
+        route_table_names_cluster(chain->http->routes, name))
+        return true;
+    if (chain->tcp)
+        VEC_FOREACH (c, &chain->tcp->clusters)
+            if (str_is(name, c->name))
+                return true;
+    return false;
 }
 
 bool store_names_cluster(struct store *s, struct str name)
@@ -206,13 +252,18 @@ bool store_names_cluster(struct store *s, struct str name)
     VEC_FOREACH (slot, &s->slots.slots)
         if (*slot && (*slot)->table && route_table_names_cluster((*slot)->table, name))
             return true;
+    VEC_FOREACH (seat, &s->seats.seats) /* those in slots were seen */
+        if (*seat && (*seat)->table && route_table_names_cluster((*seat)->table, name))
+            return true;
     for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
-        const struct store_listener *l = p;
-        if (!l->live)
+        const struct listener_config *l = ((const struct store_listener *)p)->live;
+        if (!l)
             continue;
-        VEC_FOREACH (h, &l->live->https)
-            if ((*h)->routes && route_table_names_cluster((*h)->routes, name))
+        VEC_FOREACH (chain, &l->chains.v)
+            if (names_cluster(chain, name))
                 return true;
+        if (l->chains.otherwise && names_cluster(l->chains.otherwise, name))
+            return true;
     }
     return false;
 }
@@ -226,12 +277,25 @@ bool store_listeners_are_warm(const struct store *s)
     return true;
 }
 
+bool store_listeners_wait(const struct store *s)
+{
+    void *p;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
+        if (((const struct store_listener *)p)->warming)
+            return true;
+    VEC_FOREACH (slot, &s->slots.slots)
+        if (*slot && (*slot)->next)
+            return true;
+    return false;
+}
+
 void store_listeners_done(struct store *s)
 {
     void *p;
     for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
         listener_free_entry(p);
     map_done(&s->listeners);
+    route_seats_done(&s->seats);
     route_slots_done(&s->slots);
     vec_done(&s->wanted_slots);
 }

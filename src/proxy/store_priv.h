@@ -57,6 +57,7 @@ struct store {
     struct map secrets;     /* name -> struct store_secret */
     struct list_node warming, leaving;
     struct route_slots slots;
+    struct route_seats seats;
     VEC(bool) wanted_slots;      /* by id: its table was asked for */
     struct cluster_table *table; /* NULL: to be made anew */
     struct loop_call settle;
@@ -114,4 +115,5 @@ int store_routes_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_listeners_settle(struct store *s);
 bool store_names_cluster(struct store *s, struct str name); /* a table in force */
 bool store_listeners_are_warm(const struct store *s);
+bool store_listeners_wait(const struct store *s); /* one, or a table */
 void store_listeners_done(struct store *s);

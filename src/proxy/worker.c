@@ -102,6 +102,7 @@ static void take_config(void *user)
         take_listeners(w, w->config->config);
     worker_keep_clusters(w);
     worker_config_unref(before);
+    worker_keep_logs(w);
     if (!loop_timer_is_started(w->stale))
         loop_timer_start(w->stale, STALE_MS);
 }

@@ -60,6 +60,18 @@ struct access_log_writer *worker_log_writer(struct worker *w, struct access_log 
     return w->logs.v[w->logs.n - 1].writer;
 }
 
+void worker_keep_logs(struct worker *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->logs.n; i++) {
+        if (access_log_writer_is_orphan(w->logs.v[i].writer))
+            access_log_writer_free(w->logs.v[i].writer);
+        else
+            w->logs.v[kept++] = w->logs.v[i];
+    }
+    w->logs.n = kept;
+}
+
 /* ---- clusters ---- */
 
 /* Pools of endpoints that are still there are kept, others retire. */

@@ -64,4 +64,6 @@ struct worker {
 
 /* Pools of clusters that are not in force any more end. */
 void worker_keep_clusters(struct worker *w);
+/* Writers of logs that no configuration has any more go. */
+void worker_keep_logs(struct worker *w);
 void worker_drop_kept(struct worker *w);

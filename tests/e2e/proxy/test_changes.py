@@ -1,0 +1,95 @@
+"""Changes of the configuration that a request, a connection or a descriptor could fall over; found by `make interop`, which makes them at random."""
+import os
+
+from conftest import Client
+from listeners import log
+from suite import free_ports, wait_until
+from test_dynamic import GET, HCM, ROUTER, answers, answers_at, static_cluster, status, table
+
+
+def inline(stage, name="l", port=None, logs=(), **routes):
+    """A listener with its table in place."""
+    hcm = {"@type": HCM, "stat_prefix": "x", "http_filters": [ROUTER], "access_log": list(logs),
+           "route_config": {k: v for k, v in table("t", *((p, c) for c, p in routes.items())).items() if k != "@type"}}
+    return stage.listener(port, name) | {"filter_chains": [{"filters": [{"name": "hcm", "typed_config": hcm}]}]}
+
+
+def begin(stage, backend, resources):
+    stage.start()
+    assert "error_detail" not in stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    assert "error_detail" not in stage.say("lds", resources)
+    wait_until("it serves", lambda: answers(stage.port))
+
+
+def test_another_listener_takes_the_address_in_the_same_response(stage, backend):
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    answer = stage.say("lds", {"m": inline(stage, "m", a="/")}, version="2", removed=["l"])
+    assert "error_detail" not in answer
+    wait_until("the other one serves", lambda: answers(stage.port))
+
+
+def test_an_open_connection_goes_by_the_newest_routes_written_in_place(stage, backend):
+    """The cluster that the old ones named is gone."""
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    old = Client(stage.port)
+    assert old.ask(GET.format("/"))[0] == 200
+    stage.say("cds", {"b": static_cluster("b", backend.port)}, version="2", removed=["a"])
+    stage.say("lds", {"l": inline(stage, b="/new")}, version="2")
+    wait_until("the new routes serve", lambda: status(stage.port, "/old") == 404)
+    assert old.ask(GET.format("/new"))[0] == 200
+    assert old.ask(GET.format("/old"))[0] == 404, "what is gone is gone for it, too"
+    old.close()
+
+
+def test_an_open_connection_goes_on_when_its_routes_move_from_the_listener_to_a_table_and_back(stage, backend):
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    old = Client(stage.port)
+    assert old.ask(GET.format("/1"))[0] == 200
+    both = {"a": static_cluster("a", backend.port), "b": static_cluster("b", backend.port)}
+    stage.say("cds", both, version="2")
+    stage.say("lds", {"l": stage.listener()}, version="2")
+    wait_until("it asks for the table", lambda: stage.control.of("rds"))
+    stage.say("rds", {"routes": table("routes", ("/2", "b"))})
+    wait_until("the table serves", lambda: status(stage.port, "/1") == 404)
+    assert old.ask(GET.format("/2"))[0] == 200
+    middle = Client(stage.port)
+    assert middle.ask(GET.format("/2"))[0] == 200
+    stage.say("lds", {"l": inline(stage, a="/3")}, version="3")
+    wait_until("the listener's own serve", lambda: status(stage.port, "/2") == 404)
+    assert [c.ask(GET.format("/3"))[0] for c in (old, middle)] == [200, 200]
+
+
+def test_a_cluster_that_a_tcp_proxy_names_stays(stage, backend):
+    def tcp(cluster):
+        config = {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "x", "cluster": cluster}
+        return stage.listener() | {"filter_chains": [{"filters": [{"name": "tcp", "typed_config": config}]}]}
+
+    begin(stage, backend, {"l": tcp("a")})
+    assert status(stage.port) == 200
+    stage.say("cds", {"b": static_cluster("b", backend.port)}, version="2", removed=["a"])
+    for _ in range(20):
+        assert status(stage.port) == 200
+    stage.say("lds", {"l": tcp("b")}, version="2")
+    for _ in range(20):
+        assert status(stage.port) == 200
+
+
+def test_logs_of_what_was_replaced_are_closed(stage, backend, tmp_path):
+    begin(stage, backend, {"l": inline(stage, logs=log(tmp_path / "log", "0"), a="/")})
+    keep, files = Client(stage.port), f"/proc/{stage.proxy.process.pid}/fd"
+
+    def open_logs():
+        return [f for f in os.listdir(files) if os.path.exists(f"{files}/{f}") and os.readlink(f"{files}/{f}") == str(tmp_path / "log")]
+
+    assert keep.ask(GET.format("/"))[0] == 200
+    other = free_ports(1)[0]
+    for turn in range(1, 20):
+        stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", str(turn))), "m": inline(stage, "m", other, a=f"/{turn}")}, version=str(turn + 1))
+        wait_until("the turn serves", lambda: answers_at(other, f"/{turn}"))
+        assert status(stage.port) == 200
+    assert len(open_logs()) <= 4, "the first connection's, the one in force, the one before it"
+    keep.close()
+    stage.stop()
+    lines = (tmp_path / "log").read_text().split()
+    assert sorted(set(map(int, lines))) == list(range(20)), "each has written its lines"
