@@ -4,6 +4,7 @@
 #include "proxy/reasons.h"
 #include "proxy/request.h"
 #include "proxy/retry_state.h"
+#include "proxy/route_hash.h"
 
 /* A field of the answer that a log wants, kept because the answer's head goes before the log is
  * written. */
@@ -38,6 +39,7 @@ struct request {
     uint64_t random;            /* of its route; with filters only */
     struct str details;         /* instead of the reason's; .p NULL: the reason's */
     struct retry_state *retry;  /* NULL: it is sent once */
+    struct affinity *affinity;  /* NULL: its route has no hash policy, or it has not come there */
     struct loop_timer *timer;   /* NULL: answered by ourselves, or over */
     uint64_t deadline_ms;       /* of the answer; 0: none */
     uint64_t idle_deadline_ms;  /* put off whenever something is heard, without the timer */

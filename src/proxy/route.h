@@ -53,6 +53,7 @@ struct regex_rewrite {
 };
 
 struct retry_policy;
+struct route_hash;
 
 struct route_forward {
     struct route_cluster *clusters;
@@ -64,9 +65,12 @@ struct route_forward {
     struct header_name host_rewrite_header; /* .text.p NULL: none */
     struct regex_rewrite host_rewrite_path;
     bool append_forwarded_host;
+    bool cluster_by_hash; /* and not by weight at random */
     bool high_priority;
     struct retry_policy *retry; /* NULL: the host's */
-    uint64_t timeout_ms;        /* of the whole answer, from the request's end; 0: none */
+    struct route_hash *hashes;  /* what a request's hash is made of */
+    size_t n_hashes;
+    uint64_t timeout_ms; /* of the whole answer, from the request's end; 0: none */
     uint64_t idle_timeout_ms;
     bool has_idle_timeout;
     uint16_t cluster_not_found_status;

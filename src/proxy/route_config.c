@@ -8,7 +8,9 @@
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
 #include "proxy/retry_policy.h"
+#include "proxy/route_hash.h"
 #include "proxy/route_index.h"
+#include "proxy/route_rewrite.h"
 
 typedef Envoy__Config__Route__V3__Route pb_route;
 typedef Envoy__Config__Route__V3__RouteMatch pb_match;
@@ -37,16 +39,6 @@ static int text(struct making *c, const char *from, struct str *ret)
 {
     *ret = arena_str(c->a, str_from(from));
     return ret->p ? 0 : -ENOMEM;
-}
-
-static struct header_name name_of(struct making *c, const char *from)
-{
-    struct str s = arena_str(c->a, str_from(from));
-    for (size_t i = 0; s.p && i < s.n; i++)
-        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
-            ((char *)(uintptr_t)s.p)[i] = (char)(s.p[i] + 32);
-    return (struct header_name){
-        .id = (uint16_t)(http_is_token(s) ? http_name_find(s) : HTTP_NAME_OTHER), .text = s};
 }
 
 /* ---- matches ---- */
@@ -128,21 +120,7 @@ static int compile_rewrite(struct making *c, const char *field,
                            const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
                            struct regex_rewrite *ret)
 {
-    struct err err = {0};
-    if (!m)
-        return 0;
-    size_t mark = pb_path_field(c->path, field);
-    int r = -EINVAL;
-    if (m->pattern)
-        r = regex_compile(m->pattern, c->a, c->path, &ret->regex, c->err);
-    else
-        FAIL(c, "pattern must be set");
-    if (r == 0)
-        r = text(c, m->substitution, &ret->substitution);
-    if (r == 0 && regex_check_substitution(ret->regex, ret->substitution, &err) < 0)
-        r = FAIL(c, "%s", err_text(&err));
-    pb_path_back(c->path, mark);
-    return r;
+    return regex_rewrite_compile(m, field, c->a, c->path, ret, c->err);
 }
 
 static int compile_weight(struct making *c,
@@ -151,7 +129,7 @@ static int compile_weight(struct making *c,
 {
     int r = text(c, m->name, &ret->name);
     if (*m->cluster_header)
-        ret->header = name_of(c, m->cluster_header);
+        ret->header = header_name_of(m->cluster_header, c->a);
     if (!*m->name && !*m->cluster_header)
         return FAIL(c, "needs one of name, cluster_header");
     if (!m->weight)
@@ -193,6 +171,7 @@ static int compile_weighted(struct making *c, const pb_weighted *m, struct route
     if (r == 0 && (total == 0 || total > UINT32_MAX))
         r = FAIL(c, "the sum of the weights must be greater than 0 and less than 2^32");
     ret->total_weight = (uint32_t)total;
+    ret->cluster_by_hash = m->use_hash_policy && m->use_hash_policy->value;
     pb_path_back(c->path, mark);
     return r;
 }
@@ -212,7 +191,7 @@ static int compile_clusters(struct making *c, const pb_action *m, struct route_f
         return text(c, m->cluster, &ret->clusters->name);
     if (m->cluster_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER) {
-        ret->clusters->header = name_of(c, m->cluster_header);
+        ret->clusters->header = header_name_of(m->cluster_header, c->a);
         return ret->clusters->header.text.p ? 0 : -ENOMEM;
     }
     return FAIL(c, "needs one of cluster, cluster_header, weighted_clusters");
@@ -224,7 +203,7 @@ static int compile_host_rewrite(struct making *c, const pb_action *m, struct rou
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
         return text(c, m->host_rewrite_literal, &ret->host_rewrite);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER:
-        ret->host_rewrite_header = name_of(c, m->host_rewrite_header);
+        ret->host_rewrite_header = header_name_of(m->host_rewrite_header, c->a);
         return ret->host_rewrite_header.text.p ? 0 : -ENOMEM;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
         return compile_rewrite(c, "host_rewrite_path_regex", m->host_rewrite_path_regex,
@@ -265,6 +244,10 @@ static int compile_forward(struct making *c, const pb_action *m, struct route_fo
         r = compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->path_rewrite);
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    ret->n_hashes = m->n_hash_policy;
+    if (r == 0 && m->n_hash_policy)
+        r = route_hash_compile(m->hash_policy, m->n_hash_policy, c->a, c->path, &ret->hashes,
+                               c->err);
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
