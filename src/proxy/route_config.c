@@ -7,6 +7,7 @@
 #include "codec/pb_time.h"
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
+#include "proxy/mirror_config.h"
 #include "proxy/retry_policy.h"
 #include "proxy/route_hash.h"
 #include "proxy/route_index.h"
@@ -77,21 +78,12 @@ static int compile_path(struct making *c, const pb_match *m, struct route_match 
     }
 }
 
-static struct route_fraction fraction_of(const Envoy__Config__Core__V3__RuntimeFractionalPercent *f)
-{
-    static const uint32_t denominators[] = {100, 10000, 1000000};
-    if (!f || !f->default_value)
-        return (struct route_fraction){0, 0};
-    unsigned d = (unsigned)f->default_value->denominator;
-    return (struct route_fraction){f->default_value->numerator,
-                                   denominators[d < ARRAY_LEN(denominators) ? d : 0]};
-}
-
 static int compile_match(struct making *c, const pb_match *m, struct route_match *ret)
 {
     ret->ignore_case = m->case_sensitive && !m->case_sensitive->value;
     ret->grpc = m->grpc != NULL;
-    ret->fraction = fraction_of(m->runtime_fraction);
+    struct fraction share = fraction_of_runtime(m->runtime_fraction);
+    ret->fraction = (struct route_fraction){share.numerator, share.denominator};
     ret->n_fields = m->n_headers;
     ret->n_query = m->n_query_parameters;
     ret->fields = arena_alloc(c->a, m->n_headers * sizeof(*ret->fields));
@@ -225,6 +217,12 @@ static int compile_retries(struct making *c, const Envoy__Config__Route__V3__Ret
     return r;
 }
 
+#define MIRRORS(c, m, ret)                                                                         \
+    ((m)->n_request_mirror_policies                                                                \
+         ? mirror_compile((m)->request_mirror_policies, (m)->n_request_mirror_policies, (c)->a,    \
+                          (c)->path, &(ret)->mirrors, (c)->err)                                    \
+         : 0)
+
 static int compile_forward(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
@@ -248,6 +246,8 @@ static int compile_forward(struct making *c, const pb_action *m, struct route_fo
     if (r == 0 && m->n_hash_policy)
         r = route_hash_compile(m->hash_policy, m->n_hash_policy, c->a, c->path, &ret->hashes,
                                c->err);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
@@ -380,6 +380,8 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
         r = FAIL(c, "domains must not be empty");
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     for (size_t i = 0; i < m->n_routes && r == 0; i++) {
         size_t mark = pb_path_field(c->path, "routes");
         pb_path_index(c->path, i);
@@ -393,21 +395,44 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
-static void note_clusters(struct route_table *t)
+/* What a route does not say its host does, or its table. */
+static void inherit(struct route_table *t, struct route_host *h, struct route *r)
+{
+    if (r->kind == ROUTE_FORWARD && !r->forward.mirrors.n)
+        r->forward.mirrors = h->mirrors.n ? h->mirrors : t->mirrors;
+}
+
+static void note_cluster(struct route_table *t, struct str name)
+{
+    if (name.n)
+        map_put(&t->clusters, name, t);
+}
+
+static void note_clusters(struct route_table *t, const struct route_forward *f)
+{
+    for (size_t i = 0; i < f->n_clusters; i++)
+        note_cluster(t, f->clusters[i].name);
+    for (size_t i = 0; i < f->mirrors.n; i++)
+        note_cluster(t, f->mirrors.v[i].cluster);
+}
+
+static void finish(struct route_table *t)
 {
     t->clusters.borrows = true;
     for (size_t h = 0; h < t->n_hosts; h++)
         for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
             struct route *r = &t->hosts[h].routes[i];
-            for (size_t k = 0; r->kind == ROUTE_FORWARD && k < r->forward.n_clusters; k++)
-                if (r->forward.clusters[k].name.n)
-                    map_put(&t->clusters, r->forward.clusters[k].name, r);
+            inherit(t, &t->hosts[h], r);
+            if (r->kind == ROUTE_FORWARD)
+                note_clusters(t, &r->forward);
         }
 }
 
 static int compile_table(struct making *c, const pb_table *m, struct route_table *ret)
 {
     int r = text(c, m->name, &ret->name);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     ret->ignore_port = m->ignore_port_in_host_matching;
     ret->most_specific_wins = m->most_specific_header_mutations_wins;
     ret->n_hosts = m->n_virtual_hosts;
@@ -425,7 +450,7 @@ static int compile_table(struct making *c, const pb_table *m, struct route_table
     if (r == 0)
         r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
     if (r == 0)
-        note_clusters(ret);
+        finish(ret);
     return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
 }
 

@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "proxy/filter_run.h"
 #include "proxy/forward.h"
+#include "proxy/mirror.h"
 #include "proxy/route_rewrite.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
@@ -45,6 +46,8 @@ static void start_timer(struct request *r)
 static void request_is_whole(struct request *r)
 {
     uint64_t timeout_ms = r->route->forward.timeout_ms;
+    if (r->mirrors)
+        mirror_plan_go(r->mirrors);
     if (r->answered)
         return;
     if (timeout_ms)
@@ -413,6 +416,15 @@ const struct route_cluster *router_choose_cluster(struct request *r, const struc
     return route_choose_cluster(f, has ? r->affinity->hash : q->random);
 }
 
+static void plan_mirrors(struct request *r)
+{
+    r->mirrors =
+        mirror_plan_new(r->worker, r->config->config, &r->route->forward, http_stream_head(r->down),
+                        http_conn_conn(http_stream_conn(r->down)), http_stream_arena(r->down));
+    if (r->mirrors && r->filters && r->filters->body.n)
+        mirror_plan_keep(r->mirrors, &r->filters->body);
+}
+
 void router_begin(struct request *r, const struct route_query *q)
 {
     r->cluster = router_choose_cluster(r, q);
@@ -438,6 +450,8 @@ void router_begin(struct request *r, const struct route_query *q)
     if (r->route->forward.retry || r->host->retry)
         plan_retries(r, c);
     change_request(r, q);
+    if (r->route->forward.mirrors.n && !r->upgrade)
+        plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
     if (http_stream_is_received(r->down))
@@ -456,6 +470,8 @@ void router_data(struct request *r, struct chain *data, bool end)
     heard(r);
     if (r->retry)
         retry_state_keep(r->retry, data);
+    if (r->mirrors)
+        mirror_plan_keep(r->mirrors, data);
     http_stream_send_data(r->up, data, end);
     if (end)
         request_is_whole(r);
