@@ -56,7 +56,8 @@ struct cluster *cluster_new(struct str name)
     c->lb = (struct lb_config){.panic_percent = PANIC_PERCENT,
                                .choices = CHOICES,
                                .ring_min = LB_RING_MIN,
-                               .ring_max = LB_RING_MAX};
+                               .ring_max = LB_RING_MAX,
+                               .table_size = LB_MAGLEV_SIZE};
     breakers_init(&c->breakers);
     pthread_mutex_init(&c->lock, NULL);
     list_init(&c->watchers);

@@ -159,7 +159,7 @@ static void find_route(struct request *r)
         return;
     }
     if (r->route && r->route->kind == ROUTE_FORWARD)
-        r->cluster = route_choose_cluster(&r->route->forward, q.random);
+        r->cluster = router_choose_cluster(r, &q);
     r->random = q.random;
     filter_start(r, on_filtered);
 }

@@ -2,6 +2,7 @@
  * request. */
 #include "base/assert.h"
 #include "proxy/filter_run.h"
+#include "proxy/mirror.h"
 
 void request_done(struct request *r)
 {
@@ -16,6 +17,8 @@ void request_done(struct request *r)
     upstream_leave(&r->wait);
     if (r->retry)
         retry_state_done(r->retry);
+    if (r->mirrors)
+        mirror_plan_done(r->mirrors);
     worker_config_unref(TAKE(r->config));
 }
 

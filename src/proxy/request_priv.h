@@ -4,6 +4,7 @@
 #include "proxy/reasons.h"
 #include "proxy/request.h"
 #include "proxy/retry_state.h"
+#include "proxy/route_hash.h"
 
 /* A field of the answer that a log wants, kept because the answer's head goes before the log is
  * written. */
@@ -34,19 +35,21 @@ struct request {
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;
-    struct filter_run *filters; /* NULL: its listener has none, or it has not come to them */
-    uint64_t random;            /* of its route; with filters only */
-    struct str details;         /* instead of the reason's; .p NULL: the reason's */
-    struct retry_state *retry;  /* NULL: it is sent once */
-    struct loop_timer *timer;   /* NULL: answered by ourselves, or over */
-    uint64_t deadline_ms;       /* of the answer; 0: none */
-    uint64_t idle_deadline_ms;  /* put off whenever something is heard, without the timer */
-    bool reused;                /* its stream is on a connection that has carried others */
-    bool again;                 /* it was asked a second time */
-    bool delayed;               /* by a filter, on purpose */
-    bool upgrade;               /* it asks for another protocol, and may */
-    bool answering;             /* the answer's head has gone out */
-    bool answered;              /* and its end */
+    struct filter_run *filters;  /* NULL: its listener has none, or it has not come to them */
+    uint64_t random;             /* of its route; with filters only */
+    struct str details;          /* instead of the reason's; .p NULL: the reason's */
+    struct retry_state *retry;   /* NULL: it is sent once */
+    struct affinity *affinity;   /* NULL: its route has no hash policy, or it has not come there */
+    struct mirror_plan *mirrors; /* NULL: none, as most */
+    struct loop_timer *timer;    /* NULL: answered by ourselves, or over */
+    uint64_t deadline_ms;        /* of the answer; 0: none */
+    uint64_t idle_deadline_ms;   /* put off whenever something is heard, without the timer */
+    bool reused;                 /* its stream is on a connection that has carried others */
+    bool again;                  /* it was asked a second time */
+    bool delayed;                /* by a filter, on purpose */
+    bool upgrade;                /* it asks for another protocol, and may */
+    bool answering;              /* the answer's head has gone out */
+    bool answered;               /* and its end */
 };
 
 /* What operators of formats stand for (user: the request). */

@@ -52,7 +52,14 @@ struct regex_rewrite {
     struct str substitution;
 };
 
+struct mirror_policy;
 struct retry_policy;
+struct route_hash;
+
+struct mirror_policies {
+    struct mirror_policy *v;
+    size_t n;
+};
 
 struct route_forward {
     struct route_cluster *clusters;
@@ -64,9 +71,13 @@ struct route_forward {
     struct header_name host_rewrite_header; /* .text.p NULL: none */
     struct regex_rewrite host_rewrite_path;
     bool append_forwarded_host;
+    bool cluster_by_hash; /* and not by weight at random */
     bool high_priority;
     struct retry_policy *retry; /* NULL: the host's */
-    uint64_t timeout_ms;        /* of the whole answer, from the request's end; 0: none */
+    struct route_hash *hashes;  /* what a request's hash is made of */
+    size_t n_hashes;
+    struct mirror_policies mirrors; /* its own, else the host's, else the table's */
+    uint64_t timeout_ms;            /* of the whole answer, from the request's end; 0: none */
     uint64_t idle_timeout_ms;
     bool has_idle_timeout;
     uint16_t cluster_not_found_status;
@@ -113,6 +124,7 @@ struct route_host {
     struct route_index *index;
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
+    struct mirror_policies mirrors;
     bool require_tls;
     struct retry_policy *retry; /* of routes that have none of their own; NULL: none */
 };
@@ -127,6 +139,7 @@ struct route_table {
     struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
+    struct mirror_policies mirrors;
     bool most_specific_wins; /* the table's changes first, the route's last */
     bool ignore_port;
 };

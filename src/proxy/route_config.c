@@ -7,8 +7,11 @@
 #include "codec/pb_time.h"
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
+#include "proxy/mirror_config.h"
 #include "proxy/retry_policy.h"
+#include "proxy/route_hash.h"
 #include "proxy/route_index.h"
+#include "proxy/route_rewrite.h"
 
 typedef Envoy__Config__Route__V3__Route pb_route;
 typedef Envoy__Config__Route__V3__RouteMatch pb_match;
@@ -37,16 +40,6 @@ static int text(struct making *c, const char *from, struct str *ret)
 {
     *ret = arena_str(c->a, str_from(from));
     return ret->p ? 0 : -ENOMEM;
-}
-
-static struct header_name name_of(struct making *c, const char *from)
-{
-    struct str s = arena_str(c->a, str_from(from));
-    for (size_t i = 0; s.p && i < s.n; i++)
-        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
-            ((char *)(uintptr_t)s.p)[i] = (char)(s.p[i] + 32);
-    return (struct header_name){
-        .id = (uint16_t)(http_is_token(s) ? http_name_find(s) : HTTP_NAME_OTHER), .text = s};
 }
 
 /* ---- matches ---- */
@@ -85,21 +78,12 @@ static int compile_path(struct making *c, const pb_match *m, struct route_match 
     }
 }
 
-static struct route_fraction fraction_of(const Envoy__Config__Core__V3__RuntimeFractionalPercent *f)
-{
-    static const uint32_t denominators[] = {100, 10000, 1000000};
-    if (!f || !f->default_value)
-        return (struct route_fraction){0, 0};
-    unsigned d = (unsigned)f->default_value->denominator;
-    return (struct route_fraction){f->default_value->numerator,
-                                   denominators[d < ARRAY_LEN(denominators) ? d : 0]};
-}
-
 static int compile_match(struct making *c, const pb_match *m, struct route_match *ret)
 {
     ret->ignore_case = m->case_sensitive && !m->case_sensitive->value;
     ret->grpc = m->grpc != NULL;
-    ret->fraction = fraction_of(m->runtime_fraction);
+    struct fraction share = fraction_of_runtime(m->runtime_fraction);
+    ret->fraction = (struct route_fraction){share.numerator, share.denominator};
     ret->n_fields = m->n_headers;
     ret->n_query = m->n_query_parameters;
     ret->fields = arena_alloc(c->a, m->n_headers * sizeof(*ret->fields));
@@ -128,21 +112,7 @@ static int compile_rewrite(struct making *c, const char *field,
                            const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
                            struct regex_rewrite *ret)
 {
-    struct err err = {0};
-    if (!m)
-        return 0;
-    size_t mark = pb_path_field(c->path, field);
-    int r = -EINVAL;
-    if (m->pattern)
-        r = regex_compile(m->pattern, c->a, c->path, &ret->regex, c->err);
-    else
-        FAIL(c, "pattern must be set");
-    if (r == 0)
-        r = text(c, m->substitution, &ret->substitution);
-    if (r == 0 && regex_check_substitution(ret->regex, ret->substitution, &err) < 0)
-        r = FAIL(c, "%s", err_text(&err));
-    pb_path_back(c->path, mark);
-    return r;
+    return regex_rewrite_compile(m, field, c->a, c->path, ret, c->err);
 }
 
 static int compile_weight(struct making *c,
@@ -151,7 +121,7 @@ static int compile_weight(struct making *c,
 {
     int r = text(c, m->name, &ret->name);
     if (*m->cluster_header)
-        ret->header = name_of(c, m->cluster_header);
+        ret->header = header_name_of(m->cluster_header, c->a);
     if (!*m->name && !*m->cluster_header)
         return FAIL(c, "needs one of name, cluster_header");
     if (!m->weight)
@@ -193,6 +163,7 @@ static int compile_weighted(struct making *c, const pb_weighted *m, struct route
     if (r == 0 && (total == 0 || total > UINT32_MAX))
         r = FAIL(c, "the sum of the weights must be greater than 0 and less than 2^32");
     ret->total_weight = (uint32_t)total;
+    ret->cluster_by_hash = m->use_hash_policy && m->use_hash_policy->value;
     pb_path_back(c->path, mark);
     return r;
 }
@@ -212,7 +183,7 @@ static int compile_clusters(struct making *c, const pb_action *m, struct route_f
         return text(c, m->cluster, &ret->clusters->name);
     if (m->cluster_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER) {
-        ret->clusters->header = name_of(c, m->cluster_header);
+        ret->clusters->header = header_name_of(m->cluster_header, c->a);
         return ret->clusters->header.text.p ? 0 : -ENOMEM;
     }
     return FAIL(c, "needs one of cluster, cluster_header, weighted_clusters");
@@ -224,7 +195,7 @@ static int compile_host_rewrite(struct making *c, const pb_action *m, struct rou
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
         return text(c, m->host_rewrite_literal, &ret->host_rewrite);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER:
-        ret->host_rewrite_header = name_of(c, m->host_rewrite_header);
+        ret->host_rewrite_header = header_name_of(m->host_rewrite_header, c->a);
         return ret->host_rewrite_header.text.p ? 0 : -ENOMEM;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
         return compile_rewrite(c, "host_rewrite_path_regex", m->host_rewrite_path_regex,
@@ -246,6 +217,12 @@ static int compile_retries(struct making *c, const Envoy__Config__Route__V3__Ret
     return r;
 }
 
+#define MIRRORS(c, m, ret)                                                                         \
+    ((m)->n_request_mirror_policies                                                                \
+         ? mirror_compile((m)->request_mirror_policies, (m)->n_request_mirror_policies, (c)->a,    \
+                          (c)->path, &(ret)->mirrors, (c)->err)                                    \
+         : 0)
+
 static int compile_forward(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
@@ -265,6 +242,12 @@ static int compile_forward(struct making *c, const pb_action *m, struct route_fo
         r = compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->path_rewrite);
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    ret->n_hashes = m->n_hash_policy;
+    if (r == 0 && m->n_hash_policy)
+        r = route_hash_compile(m->hash_policy, m->n_hash_policy, c->a, c->path, &ret->hashes,
+                               c->err);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
@@ -397,6 +380,8 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
         r = FAIL(c, "domains must not be empty");
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     for (size_t i = 0; i < m->n_routes && r == 0; i++) {
         size_t mark = pb_path_field(c->path, "routes");
         pb_path_index(c->path, i);
@@ -410,21 +395,44 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
-static void note_clusters(struct route_table *t)
+/* What a route does not say its host does, or its table. */
+static void inherit(struct route_table *t, struct route_host *h, struct route *r)
+{
+    if (r->kind == ROUTE_FORWARD && !r->forward.mirrors.n)
+        r->forward.mirrors = h->mirrors.n ? h->mirrors : t->mirrors;
+}
+
+static void note_cluster(struct route_table *t, struct str name)
+{
+    if (name.n)
+        map_put(&t->clusters, name, t);
+}
+
+static void note_clusters(struct route_table *t, const struct route_forward *f)
+{
+    for (size_t i = 0; i < f->n_clusters; i++)
+        note_cluster(t, f->clusters[i].name);
+    for (size_t i = 0; i < f->mirrors.n; i++)
+        note_cluster(t, f->mirrors.v[i].cluster);
+}
+
+static void finish(struct route_table *t)
 {
     t->clusters.borrows = true;
     for (size_t h = 0; h < t->n_hosts; h++)
         for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
             struct route *r = &t->hosts[h].routes[i];
-            for (size_t k = 0; r->kind == ROUTE_FORWARD && k < r->forward.n_clusters; k++)
-                if (r->forward.clusters[k].name.n)
-                    map_put(&t->clusters, r->forward.clusters[k].name, r);
+            inherit(t, &t->hosts[h], r);
+            if (r->kind == ROUTE_FORWARD)
+                note_clusters(t, &r->forward);
         }
 }
 
 static int compile_table(struct making *c, const pb_table *m, struct route_table *ret)
 {
     int r = text(c, m->name, &ret->name);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     ret->ignore_port = m->ignore_port_in_host_matching;
     ret->most_specific_wins = m->most_specific_header_mutations_wins;
     ret->n_hosts = m->n_virtual_hosts;
@@ -442,7 +450,7 @@ static int compile_table(struct making *c, const pb_table *m, struct route_table
     if (r == 0)
         r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
     if (r == 0)
-        note_clusters(ret);
+        finish(ret);
     return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
 }
 

@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "proxy/filter_run.h"
 #include "proxy/forward.h"
+#include "proxy/mirror.h"
 #include "proxy/route_rewrite.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
@@ -45,6 +46,8 @@ static void start_timer(struct request *r)
 static void request_is_whole(struct request *r)
 {
     uint64_t timeout_ms = r->route->forward.timeout_ms;
+    if (r->mirrors)
+        mirror_plan_go(r->mirrors);
     if (r->answered)
         return;
     if (timeout_ms)
@@ -135,6 +138,13 @@ static bool retry_answer(struct request *r, const struct http_head *h)
     return true;
 }
 
+static void give_cookies(struct request *r, struct http_head *h)
+{
+    static const struct header_name set_cookie = {HTTP_NAME_SET_COOKIE, STR("set-cookie")};
+    for (size_t i = 0; i < r->affinity->n_cookies; i++)
+        IGNORE_RESULT(head_add(h, http_stream_arena(r->down), set_cookie, r->affinity->cookies[i]));
+}
+
 static void on_up_head(struct http_stream *s, struct http_head *h, bool end, void *user)
 {
     struct request *r = user;
@@ -157,6 +167,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
+    if (r->affinity)
+        give_cookies(r, h);
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
@@ -330,6 +342,10 @@ static struct cluster *find_cluster(struct request *r)
 static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random)
 {
     struct lb_request which = {.random = random};
+    if (r->affinity) {
+        which.hash = r->affinity->hash;
+        which.has_hash = r->affinity->has_hash;
+    }
     if (r->retry && r->retry->policy->other_hosts) {
         which.tried = r->retry->tried;
         which.n_tried = r->retry->n_tried;
@@ -377,9 +393,43 @@ static void plan_retries(struct request *r, struct cluster *c)
         r->retry = retry_state_new(p, c, r->wait.priority, http_stream_arena(r->down));
 }
 
+/* Once: filters may have changed the head since. */
+static void note_affinity(struct request *r, const struct route_query *q)
+{
+    const struct route_forward *f = &r->route->forward;
+    struct arena *a = http_stream_arena(r->down);
+    if (r->affinity)
+        return;
+    r->affinity = arena_alloc(a, sizeof(*r->affinity));
+    if (r->affinity)
+        route_hash_of(f->hashes, f->n_hashes, q, http_conn_conn(http_stream_conn(r->down)), a,
+                      r->affinity);
+}
+
+const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q)
+{
+    const struct route_forward *f = &r->route->forward;
+    if (!f->cluster_by_hash)
+        return route_choose_cluster(f, q->random);
+    note_affinity(r, q);
+    bool has = r->affinity && r->affinity->has_hash;
+    return route_choose_cluster(f, has ? r->affinity->hash : q->random);
+}
+
+static void plan_mirrors(struct request *r)
+{
+    r->mirrors =
+        mirror_plan_new(r->worker, r->config->config, &r->route->forward, http_stream_head(r->down),
+                        http_conn_conn(http_stream_conn(r->down)), http_stream_arena(r->down));
+    if (r->mirrors && r->filters && r->filters->body.n)
+        mirror_plan_keep(r->mirrors, &r->filters->body);
+}
+
 void router_begin(struct request *r, const struct route_query *q)
 {
-    r->cluster = route_choose_cluster(&r->route->forward, q->random);
+    r->cluster = router_choose_cluster(r, q);
+    if (r->route->forward.n_hashes)
+        note_affinity(r, q);
     struct cluster *c = find_cluster(r);
     if (!c) {
         r->reason = REASON_CLUSTER_NOT_FOUND;
@@ -400,6 +450,8 @@ void router_begin(struct request *r, const struct route_query *q)
     if (r->route->forward.retry || r->host->retry)
         plan_retries(r, c);
     change_request(r, q);
+    if (r->route->forward.mirrors.n && !r->upgrade)
+        plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
     if (http_stream_is_received(r->down))
@@ -418,6 +470,8 @@ void router_data(struct request *r, struct chain *data, bool end)
     heard(r);
     if (r->retry)
         retry_state_keep(r->retry, data);
+    if (r->mirrors)
+        mirror_plan_keep(r->mirrors, data);
     http_stream_send_data(r->up, data, end);
     if (end)
         request_is_whole(r);

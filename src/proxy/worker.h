@@ -7,6 +7,14 @@
 
 struct worker;
 
+/* Copies of requests that live on a worker by themselves (mirror.h). Zeroed. */
+struct mirrors {
+    struct list_node running; /* struct mirror */
+    size_t n, bytes;
+    uint64_t dropped; /* copies that were not made, for want of anything but the policy's will */
+    void (*end)(struct mirrors *m); /* all that run, with the worker; NULL: there never were any */
+};
+
 /* The snapshot that a worker has: requests hold it by a count that no other thread touches. */
 struct worker_config {
     unsigned refs;
@@ -35,6 +43,7 @@ struct loop *worker_loop(struct worker *w);
 struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);
 struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *user);
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
+struct mirrors *worker_mirrors(struct worker *w);
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q);
 /* For what is proxied without being understood. Both NULL: there is none; both borrowed. */

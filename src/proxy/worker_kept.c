@@ -10,6 +10,11 @@ struct loop *worker_loop(struct worker *w)
     return w->loop;
 }
 
+struct mirrors *worker_mirrors(struct worker *w)
+{
+    return &w->mirrors;
+}
+
 struct worker_config *worker_config(struct worker *w)
 {
     w->config->refs++;
@@ -183,6 +188,8 @@ struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c)
 
 void worker_drop_kept(struct worker *w)
 {
+    if (w->mirrors.end)
+        w->mirrors.end(&w->mirrors);
     VEC_FOREACH (wc, &w->clusters)
         if (*wc)
             cluster_drop(w, *wc, upstream_free);

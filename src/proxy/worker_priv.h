@@ -55,6 +55,7 @@ struct worker {
     struct list_node downstreams;
     size_t n_downstreams;
     struct downstream_counters counters;
+    struct mirrors mirrors;
     struct loop_timer *drain;
     struct loop_timer *stale; /* clients of listeners that have changed are told to go */
     uint64_t drain_ms;
