@@ -12,11 +12,14 @@
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
+#include "proxy/stats.h"
 
 struct http_config {
     char *stat_prefix;
-    struct route_table *routes; /* written in place; NULL: the slot's */
-    struct route_slot *slot;    /* NULL: in place */
+    struct stats_set *stats;          /* of the prefix */
+    struct stats_set *listener_stats; /* of the prefix at its listener */
+    struct route_table *routes;       /* written in place; NULL: the slot's */
+    struct route_slot *slot;          /* NULL: in place */
     struct access_logs logs;
     struct http_filters *filters; /* NULL: the router alone */
     bool websocket;               /* upgrades to it go through */

@@ -48,3 +48,5 @@ struct proxy_config *store_config(struct store *s);
 struct cluster *store_find_cluster(const struct store *s, const char *name);
 /* Everything that was asked for at the start is there, or was waited for in vain. */
 bool store_is_ready(const struct store *s);
+/* How many wait for what they need. */
+void store_count_warming(const struct store *s, size_t *ret_clusters, size_t *ret_listeners);
