@@ -139,12 +139,19 @@ def test_what_runs_and_what_ends_badly(plain, backend):
     plain.expect("http.ing.", downstream_cx_protocol_error=1, downstream_rq_total=2)
 
 
+def test_a_connection_that_was_closing(stage, backend):
+    s = stage([route("/")], [cluster(backend.port, "c")])
+    assert s.ask("/size/1") == 200 and s.ask("/closed-if-used") == 200  # sent twice: its first connection was idle, and closing
+    s.expect("cluster.c.", upstream_rq_total=3, upstream_rq_active=0, upstream_rq_200=2, upstream_rq_completed=2, upstream_rq_retry=0, upstream_cx_total=2, upstream_cx_destroy=1)
+
+
 def test_times(stage, backend):
     s = stage([route("/wait", timeout="0.2s")], [cluster(backend.port, "c")])
     before = time.monotonic()
     assert s.ask("/wait") == 504
     took_ms = (time.monotonic() - before) * 1000
     s.expect("cluster.c.", upstream_rq_timeout=1, upstream_rq_504=1, upstream_rq_5xx=1, upstream_rq_tx_reset=1, upstream_rq_active=0)
+    s.expect("http.ing.", downstream_rq_5xx=1, downstream_rq_active=0)
     families = parse(ask(s.admin, "/stats/prometheus")[1])
     _, series = families["envoy_http_downstream_rq_time"]
     label = ("envoy_http_conn_manager_prefix", "ing")
@@ -314,8 +321,9 @@ def test_tls_handshakes(stage, tmp_path, backend):
 
 def test_connections_that_are_not_served(stage, backend):
     s = stage([route("/")], [cluster(backend.port, "c")], listener={"listener_filters": [listener_filter("proxy_protocol")], "listener_filters_timeout": "0.2s"})
-    before = Stats(s.admin)[f"listener.127.0.0.1_{s.port}.downstream_cx_total"]
     at = f"listener.127.0.0.1_{s.port}."
+    wait_until("the look whether it listens has ended", lambda: not Stats(s.admin)[at + "downstream_cx_active"])
+    before = Stats(s.admin)[at + "downstream_cx_total"]
     errors = Stats(s.admin)[at + "downstream_listener_filter_error"]
     silent = Client(s.port)
     assert silent.ended()
@@ -480,20 +488,19 @@ def test_thousands_of_clusters_hold_nothing_up(stage, backend):
     slow.connect(("127.0.0.1", s.admin))
     slow.sendall(b"GET /stats/prometheus HTTP/1.1\r\nHost: x\r\n\r\n")
     assert Reader(slow).until(b"\r\n\r\n")
-    done = threading.Event()
+    pages = []
 
-    def whole():
-        families = parse(ask(s.admin, "/stats/prometheus?filter=upstream_rq_")[1])
-        assert len(families["envoy_cluster_upstream_rq_total"][1]) == n
-        done.set()
-    thread = threading.Thread(target=whole)
-    thread.start()
-    answers = 0
-    while not done.is_set() and thread.is_alive():
-        assert ask(s.admin, "/ready")[0] == 200
-        answers += 1
-    thread.join()
-    assert done.is_set() and answers > 10, answers  # made at once: one or two
+    def whole(query):
+        pages.append(parse(ask(s.admin, "/stats/prometheus?filter=" + query)[1]))
+    for query in ("upstream_rq_", "none_has_this_name"):  # much to write; nothing to write, but much to look at
+        thread = threading.Thread(target=whole, args=(query,))
+        thread.start()
+        answers = 0
+        while thread.is_alive():
+            assert ask(s.admin, "/ready")[0] == 200
+            answers += 1
+        assert answers > 10, answers  # made at once: one or two
+    assert len(pages[0]["envoy_cluster_upstream_rq_total"][1]) == n and not pages[1]
     if SLOW == 1:  # a sanitizer keeps what was freed
         assert s.proxy.rss_kib() - before < 8 * 1024, "what the slow reader does not read is not made"
     slow.close()
