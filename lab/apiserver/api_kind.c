@@ -23,7 +23,7 @@
 
 #define INGRESS_ROW(group_, version_, msg)                                                         \
     .group = group_, .version = version_, .kind = "Ingress", .plural = "ingresses",                \
-    .singular = "ingress", .short_names = {"ing"}, .schema = &schema_##msg,                        \
+    .singular = "ingress", .schema = &schema_##msg,                        \
     .table = &table_ingress, .namespaced = true, .has_status = true, .counts_generation = true
 #define LEGACY_INGRESS(number, from)                                                               \
     .stored_as = "ingresses", .stored_group = "networking.k8s.io", .form = number,                 \
@@ -97,13 +97,13 @@ const struct api_kind api_kinds[] = {
                      "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
                      "reason", "reportingController", "deprecatedSource", "type"},
      .stored_as = "events", .form = 1, .to_stored = event_to_core, .from_stored = event_from_core},
-    {INGRESS_ROW("networking.k8s.io", "v1", ingress), .validate = validate_ingress},
+    {INGRESS_ROW("networking.k8s.io", "v1", ingress), .short_names = {"ing"}, .validate = validate_ingress},
     {ROW("networking.k8s.io", "IngressClass", "ingressclasses", "ingressclass", ingress_class,
          ingress_class),
      .counts_generation = true, .validate = validate_ingress_class},
-    {INGRESS_ROW("networking.k8s.io", "v1beta1", legacy_ingress),
+    {INGRESS_ROW("networking.k8s.io", "v1beta1", legacy_ingress), .short_names = {"ing"},
      LEGACY_INGRESS(1, ingress_to_v1beta1)},
-    {INGRESS_ROW("extensions", "v1beta1", legacy_ingress), .short_names = {NULL},
+    {INGRESS_ROW("extensions", "v1beta1", legacy_ingress),
      LEGACY_INGRESS(2, ingress_to_extensions)},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);

@@ -171,6 +171,7 @@ struct access_log_writer {
     struct loop *loop;
     struct access_log *log;
     struct loop_timer *timer;
+    struct stats_cell *stats;
     struct buf lines;
 };
 
@@ -188,7 +189,7 @@ static void flush(struct access_log_writer *w)
         ssize_t written = write(w->log->fd, w->lines.p + done, n);
         if (written < 0 && errno == EINTR)
             continue;
-        COUNT_IF(written < 0, "an access log that cannot be written");
+        stats_inc(w->stats, written < 0 ? SERVER_STAT_LOG_FAILED : SERVER_STAT_LOG_WRITES);
         if (written < 0)
             break;
         done += (size_t)written;
@@ -204,13 +205,15 @@ static void on_timer(void *user)
         loop_timer_start(w->timer, LOG_DELAY_MS);
 }
 
-struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l)
+struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l,
+                                                struct stats_cell *stats)
 {
     struct access_log_writer *w = NEW(struct access_log_writer);
     atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->writers, 1, memory_order_release); /* behind it: never more */
     w->loop = loop;
     w->log = l;
+    w->stats = stats;
     w->lines.cap = LOG_KEPT_BYTES + LOG_LINE_BYTES;
     w->timer = loop_timer_new(loop, on_timer, w);
     return w;
@@ -238,14 +241,16 @@ void access_log_writer_add(struct access_log_writer *w, format_value_fn *value, 
 {
     size_t before = w->lines.n;
     if (before >= LOG_KEPT_BYTES) {
-        COUNT_IF(true, "a line that an access log had no room for");
+        stats_inc(w->stats, SERVER_STAT_LOG_DROPPED);
         return;
     }
     format_write(&w->log->format, value, user, STR("-"), &w->lines);
     if (w->lines.failed || w->lines.n - before > LOG_LINE_BYTES) {
         w->lines.n = before;
         w->lines.failed = false;
-        COUNT_IF(true, "a line that an access log had no room for");
+        stats_inc(w->stats, SERVER_STAT_LOG_DROPPED);
+    } else {
+        stats_inc(w->stats, SERVER_STAT_LOG_LINES);
     }
     if (w->lines.n >= LOG_BATCH_BYTES)
         flush(w);

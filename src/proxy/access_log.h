@@ -9,6 +9,7 @@
 #include "codec/pb_path.h"
 #include "net/loop.h"
 #include "proxy/format.h"
+#include "proxy/stats.h"
 
 struct access_log {
     atomic_uint refs;
@@ -40,7 +41,9 @@ int access_log_reopen(struct access_log *l) NODISCARD;
 /* A worker's lines that are not written yet. What a full pipe does not take for LOG_KEPT_BYTES is
  * dropped and counted: a log never holds a request back. */
 struct access_log_writer;
-struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l);
+/* stats: the thread's own of the program. */
+struct access_log_writer *access_log_writer_new(struct loop *loop, struct access_log *l,
+                                                struct stats_cell *stats);
 void access_log_writer_free(struct access_log_writer *w); /* writes what is left */
 /* Nothing but writers has the log any more: no line will come. */
 bool access_log_writer_is_orphan(const struct access_log_writer *w);

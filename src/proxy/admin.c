@@ -6,47 +6,34 @@
 #include <malloc.h>
 
 #include "base/time.h"
-#include "net/http_server.h"
-
-struct admin {
-    struct http_server *server;
-    const struct admin_ops *ops;
-    void *user;
-    unsigned workers;
-    uint64_t begin_us;
-};
+#include "proxy/admin_priv.h"
 
 static const char *const state_words[] = {
     [ADMIN_LIVE] = "LIVE", [ADMIN_INITIALIZING] = "INITIALIZING", [ADMIN_DRAINING] = "DRAINING"};
 
-static void reply(struct http_exchange *x, int status, const char *type, const struct buf *body)
+static void show_ready(struct admin *a, struct admin_page *p)
 {
-    const struct http_header headers[] = {
-        {STR("content-type"), str_from(type)},
-        {STR("cache-control"), STR("no-cache, max-age=0")},
-        {STR("x-content-type-options"), STR("nosniff")},
-    };
-    http_exchange_reply(x, status, headers, ARRAY_LEN(headers), buf_str(body));
-}
-
-static void add_ready(struct admin *a, struct buf *b)
-{
+    struct buf *b = &p->body;
     buf_addf(b, "%s\n", state_words[a->ops->state(a->user)]);
+    if (a->ops->state(a->user) != ADMIN_LIVE)
+        p->status = 503;
 }
 
-static void add_info(struct admin *a, struct buf *b)
+static void show_info(struct admin *a, struct admin_page *p)
 {
+    struct buf *b = &p->body;
     buf_addf(b,
              "{\n \"version\": \"fairlead/%s\",\n \"state\": \"%s\",\n"
              " \"uptime_current_epoch\": \"%llus\",\n"
              " \"command_line_options\": {\n  \"concurrency\": %u\n }\n}\n",
              FAIRLEAD_VERSION, state_words[a->ops->state(a->user)],
-             (unsigned long long)((time_mono_us() - a->begin_us) / 1000000), a->workers);
+             (unsigned long long)((time_mono_us() - a->begin_us) / 1000000), endpoint_workers());
 }
 
-static void add_listeners(struct admin *a, struct buf *b)
+static void show_listeners(struct admin *a, struct admin_page *p)
 {
-    VEC_FOREACH (l, &a->ops->config(a->user)->listeners)
+    struct buf *b = &p->body;
+    VEC_FOREACH (l, &admin_config(a)->listeners)
         VEC_FOREACH (at, &(*l)->addresses) {
             char text[IP_TEXT_BYTES];
             if (at->path)
@@ -110,65 +97,83 @@ static void add_cluster(struct cluster *c, struct buf *b)
     lb_plan_unref(plan);
 }
 
-static void add_clusters(struct admin *a, struct buf *b)
+static void show_clusters(struct admin *a, struct admin_page *p)
 {
+    struct buf *b = &p->body;
     void *c;
-    for (size_t at = 0; map_next(&a->ops->config(a->user)->clusters->by_name, &at, NULL, &c);)
+    for (size_t at = 0; map_next(&admin_config(a)->clusters->by_name, &at, NULL, &c);)
         add_cluster(c, b);
 }
 
-static void add_memory(struct admin *a, struct buf *b)
+static void show_memory(struct admin *a, struct admin_page *p)
 {
+    struct buf *b = &p->body;
     struct mallinfo2 m = mallinfo2();
     (void)a;
     buf_addf(b, "{\n \"allocated\": \"%zu\",\n \"heap_size\": \"%zu\"\n}\n", m.uordblks, m.arena);
 }
 
-static void add_quit(struct admin *a, struct buf *b)
+static void show_quit(struct admin *a, struct admin_page *p)
 {
+    struct buf *b = &p->body;
     buf_add_cstr(b, "OK\n");
     a->ops->quit(a->user);
 }
 
 static const struct command {
     const char *path;
-    void (*fn)(struct admin *a, struct buf *b);
+    void (*fn)(struct admin *a, struct admin_page *p);
     const char *type;
     bool post; /* it changes something */
     const char *help;
 } commands[] = {
-    {"/clusters", add_clusters, "text/plain; charset=UTF-8", false, "upstream cluster status"},
-    {"/listeners", add_listeners, "text/plain; charset=UTF-8", false, "print listener info"},
-    {"/memory", add_memory, "application/json", false, "print current allocation/heap usage"},
-    {"/quitquitquit", add_quit, "text/plain; charset=UTF-8", true, "exit the server"},
-    {"/ready", add_ready, "text/plain; charset=UTF-8", false,
+    {"/clusters", show_clusters, ADMIN_TEXT, false, "upstream cluster status"},
+    {"/listeners", show_listeners, ADMIN_TEXT, false, "print listener info"},
+    {"/memory", show_memory, ADMIN_JSON, false, "print current allocation/heap usage"},
+    {"/quitquitquit", show_quit, ADMIN_TEXT, true, "exit the server"},
+    {"/ready", show_ready, ADMIN_TEXT, false,
      "print server state, return 200 if LIVE, otherwise return 503"},
-    {"/server_info", add_info, "application/json", false, "print server version/status"},
+    {"/reset_counters", admin_reset_counters, ADMIN_TEXT, true, "reset all counters to zero"},
+    {"/server_info", show_info, ADMIN_JSON, false, "print server version/status"},
+    {"/stats", admin_stats, ADMIN_TEXT, false,
+     "print server stats: ?usedonly, ?filter=REGEX, ?format=text|json|prometheus, ?type=TYPE"},
+    {"/stats/prometheus", admin_prometheus, ADMIN_TEXT, false,
+     "print server stats in prometheus format: ?usedonly, ?filter=REGEX"},
 };
+
+static const struct command *find_command(struct str path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (str_is(path, commands[i].path))
+            return &commands[i];
+    return NULL;
+}
+
+static void fill_page(struct admin *a, struct admin_page *p)
+{
+    struct str method = http_exchange_method(p->x);
+    const struct command *c = find_command(http_exchange_path(p->x));
+    if (!c) {
+        p->status = 404;
+        buf_add_cstr(&p->body, "invalid path. admin commands are:\n");
+        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+            buf_addf(&p->body, "  %s%s: %s\n", commands[i].path, commands[i].post ? " (POST)" : "",
+                     commands[i].help);
+    } else if (c->post && !str_is(method, "POST")) {
+        p->status = 405;
+        buf_addf(&p->body, "Method " STR_FMT " not allowed, POST required.", STR_ARG(method));
+    } else {
+        p->type = c->type;
+        c->fn(a, p);
+    }
+}
 
 static void on_request(struct http_exchange *x, void *user)
 {
-    struct admin *a = user;
-    AUTO_DONE(buf) struct buf b = {0};
-    struct str method = http_exchange_method(x), path = http_exchange_path(x);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        const struct command *c = &commands[i];
-        if (!str_is(path, c->path))
-            continue;
-        if (c->post && !str_is(method, "POST")) {
-            buf_addf(&b, "Method " STR_FMT " not allowed, POST required.", STR_ARG(method));
-            reply(x, 405, "text/plain; charset=UTF-8", &b);
-            return;
-        }
-        bool ready = c->fn != add_ready || a->ops->state(a->user) == ADMIN_LIVE;
-        c->fn(a, &b);
-        reply(x, ready ? 200 : 503, c->type, &b);
-        return;
-    }
-    buf_add_cstr(&b, "invalid path. admin commands are:\n");
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        buf_addf(&b, "  %s: %s\n", commands[i].path, commands[i].help);
-    reply(x, 404, "text/plain; charset=UTF-8", &b);
+    struct admin_page p = {
+        .x = x, .query = http_exchange_query(x), .status = 200, .type = ADMIN_TEXT};
+    fill_page(user, &p);
+    admin_page_end(&p);
 }
 
 int admin_read_address(const Envoy__Config__Bootstrap__V3__Admin *m, struct ip *ret_ip,
@@ -188,15 +193,15 @@ int admin_read_address(const Envoy__Config__Bootstrap__V3__Admin *m, struct ip *
     return 0;
 }
 
-int admin_new(struct loop *l, const struct ip *ip, uint16_t port, unsigned workers,
-              const struct admin_ops *ops, void *user, struct admin **ret, struct err *reterr)
+int admin_new(struct loop *l, const struct ip *ip, uint16_t port, const struct admin_ops *ops,
+              void *user, struct admin **ret, struct err *reterr)
 {
     static const struct http_server_config config = {.connections_max = 64};
     static const struct http_server_ops server_ops = {.on_request = on_request};
     struct admin *a = NEW(struct admin);
     a->ops = ops;
     a->user = user;
-    a->workers = workers;
+    a->loop = l;
     a->begin_us = time_mono_us();
     int r = http_server_new(l, ip, port, &config, &server_ops, a, &a->server, reterr);
     if (r < 0) {

@@ -6,6 +6,7 @@
 
 #include "net/loop.h"
 #include "proxy/config.h"
+#include "proxy/stats_values.h"
 
 struct admin;
 
@@ -18,13 +19,13 @@ enum admin_state {
 struct admin_ops {
     enum admin_state (*state)(void *user);
     struct proxy_config *(*config)(void *user); /* in force; borrowed */
+    void (*program)(struct stats_program *ret, void *user);
     void (*quit)(void *user);
 };
 
 /* The address that the message names: -EINVAL if it is no loopback address. */
 int admin_read_address(const Envoy__Config__Bootstrap__V3__Admin *m, struct ip *ret_ip,
                        uint16_t *ret_port, struct err *reterr) NODISCARD;
-int admin_new(struct loop *l, const struct ip *ip, uint16_t port, unsigned workers,
-              const struct admin_ops *ops, void *user, struct admin **ret, struct err *reterr)
-    NODISCARD;
+int admin_new(struct loop *l, const struct ip *ip, uint16_t port, const struct admin_ops *ops,
+              void *user, struct admin **ret, struct err *reterr) NODISCARD;
 void admin_free(struct admin *a); /* NULL is allowed */

@@ -68,6 +68,7 @@ static void on_over(struct grpc_call *call, int code, const char *text, void *us
     (void)call;
     a->call = NULL;
     xds_client_close(a->client);
+    stats_set_to(stats_main(stats_server()), SERVER_STAT_CONTROL_PLANE, 0);
     log_warn("the stream to the control plane has ended", kv_i("grpc_code", code),
              kv_s("error", text));
     if (!a->channel)
@@ -86,6 +87,7 @@ static void on_open(struct grpc_channel *c, void *user)
         pause_and_connect(a);
         return;
     }
+    stats_set_to(stats_main(stats_server()), SERVER_STAT_CONTROL_PLANE, 1);
     log_info("connected to the control plane", kv_s("cluster", a->cluster));
     a->open_since_ms = loop_now_ms(a->loop);
     xds_client_open(a->client);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/time.h"
+#include "proxy/cluster_stats.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
 
@@ -49,6 +50,7 @@ struct cluster *cluster_new(struct str name)
     c->refs = 1;
     c->id = take_id();
     c->name = str_dup(name);
+    c->stats = stats_get(STATS_CLUSTER, name, STR(""));
     c->ready = true;
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     c->http.conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
@@ -90,6 +92,7 @@ void cluster_unref(struct cluster *c)
     free(c->eds_name);
     upstream_tls_free(c->tls);
     free(c->name);
+    stats_unref(c->stats);
     free(c);
 }
 
@@ -149,6 +152,8 @@ void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
         loop_post(w->loop, w->fn, w->user);
     }
     pthread_mutex_unlock(&c->lock);
+    if (old && old->set->entries.n && old->set != s)
+        cluster_count(c, CLUSTER_STAT_MEMBERSHIP_CHANGE);
     lb_plan_unref(old);
     if (p->warming && c->warm)
         loop_timer_start(c->warm,

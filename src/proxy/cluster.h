@@ -12,6 +12,7 @@
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
 #include "proxy/protocol_config.h"
+#include "proxy/stats.h"
 #include "proxy/transport_config.h"
 
 struct dns;
@@ -32,6 +33,7 @@ struct cluster {
     atomic_uint refs;
     uint32_t id; /* small, unique while it lives: a worker's place for it */
     char *name;
+    struct stats_set *stats;
     char *eds_name; /* what to ask for; its name if the configuration says no other */
     uint8_t type;   /* enum cluster_type */
     uint64_t connect_timeout_ms;

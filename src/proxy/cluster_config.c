@@ -137,6 +137,10 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
     struct making c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout, 0);
+    if (*m->alt_stat_name) {
+        stats_unref(c.cluster->stats);
+        c.cluster->stats = stats_get(STATS_CLUSTER, str_from(m->alt_stat_name), STR(""));
+    }
     int r = compile_type(&c, m);
     if (r == 0)
         r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);

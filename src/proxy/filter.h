@@ -14,6 +14,7 @@
 #include "net/http_stream.h"
 #include "proxy/format.h"
 #include "proxy/reasons.h"
+#include "proxy/stats.h"
 
 enum filter_result {
     FILTER_CONTINUE,
@@ -70,10 +71,12 @@ struct filter_call {
     struct http_head *head; /* the request's */
     struct http_stream *down;
     struct loop *loop;
-    format_value_fn *value; /* of operators of formats */
-    void *request;          /* its user */
-    const char *cluster;    /* that the route names; NULL: none */
-    uint64_t collect_max;   /* bytes of body that FILTER_COLLECT takes */
+    format_value_fn *value;   /* of operators of formats */
+    void *request;            /* its user */
+    const char *cluster;      /* that the route names; NULL: none */
+    struct stats_cell *stats; /* the worker's of the connection manager */
+    unsigned worker;          /* its index */
+    uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);

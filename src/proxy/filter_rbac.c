@@ -1,5 +1,5 @@
 /* Requests that may not pass are refused: by the route's rules where it has some, else by the
- * filter's own. Rules in the shadow decide nothing, and nothing is counted of them yet. */
+ * filter's own. Rules in the shadow decide nothing, and are not counted. */
 #include <errno.h>
 
 #include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
@@ -76,7 +76,9 @@ static enum filter_result on_request(struct filter_call *c)
         q.peer = ip_unmapped(&q.peer);
     if (conn_local_addr(conn, &q.local, &q.local_port) == 0)
         q.local = ip_unmapped(&q.local);
-    if (rbac_rules_allow(b->rules, &q, &policy))
+    bool allowed = rbac_rules_allow(b->rules, &q, &policy);
+    stats_inc(c->stats, allowed ? HTTP_STAT_RBAC_ALLOWED : HTTP_STAT_RBAC_DENIED);
+    if (allowed)
         return FILTER_CONTINUE;
     c->answer.reason = REASON_RBAC_DENIED;
     c->answer.details = details(http_stream_arena(c->down), policy);

@@ -119,6 +119,8 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->value = request_value;
     c->request = r;
     c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;
+    c->stats = r->stats;
+    c->worker = worker_index(r->worker);
     c->go_on = on_go_on;
     c->ask = filter_fetch_start;
     c->ask_no_more = filter_fetch_cancel;

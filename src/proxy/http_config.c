@@ -20,6 +20,8 @@ void http_config_free(struct http_config *h)
     access_logs_done(&h->logs);
     http_filters_free(h->filters);
     free(h->stat_prefix);
+    stats_unref(h->stats);
+    stats_unref(h->listener_stats);
     free(h);
 }
 
@@ -100,6 +102,7 @@ static int compile_protocol(struct compile *c, const pb_hcm *m, struct http_conf
 static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
     h->stat_prefix = xstrdup(m->stat_prefix);
+    h->stats = stats_get(STATS_HTTP, str_from(m->stat_prefix), STR(""));
     h->version =
         m->codec_type ==
                 ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__CODEC_TYPE__HTTP1

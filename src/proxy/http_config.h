@@ -12,9 +12,12 @@
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
+#include "proxy/stats.h"
 
 struct http_config {
     char *stat_prefix;
+    struct stats_set *stats;          /* of the prefix */
+    struct stats_set *listener_stats; /* of the prefix at its listener */
     struct route_table *routes; /* written in place; NULL: the slot's */
     struct route_slot *slot;    /* NULL: in place */
     struct route_seat *seat;    /* where requests look; NULL: routes or slot, for ever */

@@ -33,6 +33,7 @@ struct listening_address {
 struct listener_config {
     atomic_uint refs;
     char *name;
+    struct stats_set *stats;
     struct ip ip; /* of the first address */
     uint16_t port;
     VEC(struct listening_address) addresses;

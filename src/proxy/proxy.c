@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "proxy/admin.h"
 #include "proxy/ads.h"
 #include "proxy/file_sources.h"
@@ -26,6 +27,7 @@ struct proxy {
     bool has_admin;
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
+    uint64_t begin_us;
     unsigned n;
     unsigned n_ended;
     bool running;
@@ -50,8 +52,10 @@ static void on_reopen(int signo, void *user)
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
         VEC_FOREACH (log, &(*l)->all_logs)
-            if (access_log_reopen(*log) < 0)
+            if (access_log_reopen(*log) < 0) {
+                stats_inc(stats_main(stats_server()), SERVER_STAT_LOG_REOPEN_FAILED);
                 log_error("cannot open the access log again", kv_s("file", (*log)->path));
+            }
 }
 
 /* ---- the store ---- */
@@ -100,6 +104,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     static const struct store_ops ops = {.on_config = on_config, .on_want = on_want};
     struct proxy *p = NEW(struct proxy);
     p->options = *o;
+    p->begin_us = time_mono_us();
     endpoint_set_workers(o->workers);
     int r = loop_new(&p->loop, reterr);
     if (r == 0) {
@@ -145,6 +150,7 @@ void proxy_free(struct proxy *p)
     if (p->loop)
         loop_turn(p->loop, 0); /* what ended in this turn is freed */
     loop_free(p->loop);
+    stats_server_done();
     free(p);
 }
 
@@ -200,6 +206,19 @@ static struct proxy_config *admin_config(void *user)
     return ((struct proxy *)user)->config;
 }
 
+static void admin_program(struct stats_program *ret, void *user)
+{
+    static const uint8_t states[] = {
+        [ADMIN_LIVE] = 0, [ADMIN_DRAINING] = 1, [ADMIN_INITIALIZING] = 3}; /* Envoy's numbers */
+    const struct proxy *p = user;
+    *ret = (struct stats_program){.live = !p->draining,
+                                  .state = states[admin_state(user)],
+                                  .uptime_s = (time_mono_us() - p->begin_us) / 1000000,
+                                  .workers = p->options.workers,
+                                  .running = p->running};
+    store_count_warming(p->store, &ret->clusters_warming, &ret->listeners_warming);
+}
+
 static void admin_quit(void *user)
 {
     on_stop(0, user);
@@ -208,10 +227,10 @@ static void admin_quit(void *user)
 static int start_admin(struct proxy *p, struct err *reterr)
 {
     static const struct admin_ops ops = {
-        .state = admin_state, .config = admin_config, .quit = admin_quit};
-    return p->has_admin ? admin_new(p->loop, &p->admin_ip, p->admin_port, p->options.workers, &ops,
-                                    p, &p->admin, reterr)
-                        : 0;
+        .state = admin_state, .config = admin_config, .program = admin_program, .quit = admin_quit};
+    return p->has_admin
+               ? admin_new(p->loop, &p->admin_ip, p->admin_port, &ops, p, &p->admin, reterr)
+               : 0;
 }
 
 int proxy_run(struct proxy *p, struct err *reterr)

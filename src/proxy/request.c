@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "proxy/filter_start.h"
+#include "proxy/request_stats.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
 
@@ -176,6 +177,7 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     r->routes = proxy_config_routes(r->config->config, http);
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;
+    request_count_begin(r);
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};

@@ -3,12 +3,14 @@
 #include "base/assert.h"
 #include "proxy/filter_run.h"
 #include "proxy/mirror.h"
+#include "proxy/request_stats.h"
 
 void request_done(struct request *r)
 {
     if (!r->config)
         return;
     request_log(r);
+    request_count_end(r);
     if (r->filters)
         filter_run_done(TAKE(r->filters));
     worker_timer_give(r->worker, TAKE(r->timer));

@@ -23,9 +23,11 @@ struct request {
     struct str upstream_host;           /* .p NULL: none was chosen */
     struct answer_value *answer_values; /* of the fields that logs want */
     size_t n_answer_values;
-    uint16_t status; /* 0: none was sent */
-    uint8_t reason;  /* enum reason */
+    uint16_t status;   /* 0: none was sent */
+    uint8_t reason;    /* enum reason */
+    uint64_t begin_ms; /* of the loop */
     struct worker *worker;
+    struct stats_cell *stats;     /* the worker's of the connection manager */
     struct worker_config *config; /* the one it began with */
     const struct route_table *routes;
     struct http_stream *down;

@@ -161,9 +161,11 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (r->retry && retry_answer(r, h))
         return;
     if (r->retry)
-        r->retry->try_deadline_ms = 0;
+        retry_state_taken(r->retry);
     if (h->status == 101) {
         r->deadline_ms = 0; /* what follows has no end of its own */
+        stats_inc(r->stats, HTTP_STAT_CX_UPGRADES);
+        stats_inc(r->stats, HTTP_STAT_CX_UPGRADES_ACTIVE);
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
@@ -358,6 +360,8 @@ static void ask(struct request *r, struct upstream *u)
 {
     upstream_enter(u, &r->wait);
     r->upstream_host = str_from(upstream_endpoint(u)->text);
+    if (r->retry && !r->retry->stats)
+        r->retry->stats = upstream_stats(u);
     if (r->retry)
         retry_state_tried(r->retry, upstream_endpoint(u));
     int got = upstream_take(&r->wait, false, &r->up);
@@ -430,6 +434,7 @@ void router_begin(struct request *r, const struct route_query *q)
     r->cluster = router_choose_cluster(r, q);
     if (r->route->forward.n_hashes)
         note_affinity(r, q);
+    stats_inc(r->stats, HTTP_STAT_RQ_ROUTED);
     struct cluster *c = find_cluster(r);
     if (!c) {
         r->reason = REASON_CLUSTER_NOT_FOUND;

@@ -92,6 +92,16 @@ bool store_is_settled(const struct store *s)
     return list_is_empty(&s->warming) && !store_listeners_wait(s);
 }
 
+void store_count_warming(const struct store *s, size_t *ret_clusters, size_t *ret_listeners)
+{
+    void *p;
+    *ret_clusters = *ret_listeners = 0;
+    for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);)
+        *ret_clusters += ((const struct store_cluster *)p)->warming != NULL;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
+        *ret_listeners += ((const struct store_listener *)p)->warming != NULL;
+}
+
 void store_start(struct store *s)
 {
     store_clusters_run(s, true);
@@ -181,6 +191,18 @@ static void remove_named(struct store *s, const struct xds_update *u)
     }
 }
 
+static void count_update(const struct xds_update *u, bool refused)
+{
+    struct stats_cell *m = stats_main(stats_server());
+    if (u->type == XDS_CLUSTER) {
+        stats_inc(m, SERVER_STAT_CDS_ATTEMPT);
+        stats_inc(m, refused ? SERVER_STAT_CDS_REJECTED : SERVER_STAT_CDS_SUCCESS);
+    } else if (u->type == XDS_LISTENER) {
+        stats_inc(m, SERVER_STAT_LDS_ATTEMPT);
+        stats_inc(m, refused ? SERVER_STAT_LDS_REJECTED : SERVER_STAT_LDS_SUCCESS);
+    }
+}
+
 void store_update(struct store *s, const struct xds_update *u, struct buf *refused)
 {
     /* first, since what is new may want the address of what goes */
@@ -195,6 +217,7 @@ void store_update(struct store *s, const struct xds_update *u, struct buf *refus
     }
     if (u->full && u->type == XDS_CLUSTER)
         remove_missing(s, u);
+    count_update(u, refused->n != 0);
     if (u->type == XDS_CLUSTER)
         s->clusters_came = true;
     if (u->type == XDS_LISTENER)

@@ -50,3 +50,5 @@ struct cluster *store_find_cluster(const struct store *s, const char *name);
 bool store_is_ready(const struct store *s);
 /* Nothing that is known waits to come into force. */
 bool store_is_settled(const struct store *s);
+/* How many wait for what they need. */
+void store_count_warming(const struct store *s, size_t *ret_clusters, size_t *ret_listeners);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "proxy/cluster_stats.h"
 #include "proxy/store_priv.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
@@ -87,6 +88,8 @@ int store_assignment_add(struct store *s, const struct store_item *i)
         struct store_cluster *sc = *user;
         struct cluster *c = sc->warming ? sc->warming : sc->live;
         int r = c ? cluster_set_endpoints(c, m, i->path, i->err) : 0;
+        if (c)
+            cluster_count_update(c, r == 0);
         if (r == 0 && sc->warming && sc->live)
             r = cluster_set_endpoints(sc->live, m, i->path, i->err);
         if (r < 0)
@@ -243,6 +246,7 @@ int store_cluster_add(struct store *s, const struct store_item *i)
     }
     if (r < 0)
         return r;
+    store_count(sc ? SERVER_STAT_CLUSTER_MODIFIED : SERVER_STAT_CLUSTER_ADDED);
     sc = cluster_get(s, i->name);
     sc->hash = hash;
     sc->is_static = i->is_static;
@@ -261,6 +265,7 @@ void store_cluster_remove(struct store *s, struct str name)
         end_cluster(TAKE(sc->warming));
     }
     sc->leaving = true;
+    store_count(SERVER_STAT_CLUSTER_REMOVED);
     list_add_tail(&s->leaving, &sc->node);
     loop_timer_start(sc->timer, STORE_LEAVING_MS);
     store_changed(s);

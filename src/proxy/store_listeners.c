@@ -178,6 +178,7 @@ int store_listener_add(struct store *s, const struct store_item *i)
     }
     if (!i->is_static)
         give_seats(s, config);
+    store_count(l ? SERVER_STAT_LISTENER_MODIFIED : SERVER_STAT_LISTENER_ADDED);
     l = listener_get(s, i->name);
     l->hash = hash;
     l->is_static = i->is_static;
@@ -198,6 +199,7 @@ void store_listener_remove(struct store *s, struct str name)
     if (!l || l->is_static)
         return;
     map_remove(&s->listeners, name);
+    store_count(SERVER_STAT_LISTENER_REMOVED);
     listener_free_entry(l);
     store_changed(s);
 }

@@ -91,6 +91,11 @@ static inline void store_changed(struct store *s)
     loop_defer_soon(s->loop, &s->settle);
 }
 
+static inline void store_count(enum server_stat what)
+{
+    stats_inc(stats_main(stats_server()), what);
+}
+
 /* store_clusters.c */
 int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_cluster_remove(struct store *s, struct str name);

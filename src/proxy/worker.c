@@ -27,6 +27,8 @@ static int listen_for(struct worker *w, struct listener_config *c, struct err *r
     int r = downstream_listen(w, c, &l, reterr);
     if (r == 0)
         vec_push(&w->listeners, l);
+    stats_inc(stats_of(stats_server(), w->index),
+              r == 0 ? SERVER_STAT_LISTENER_OPENED : SERVER_STAT_LISTENER_FAILED);
     return r;
 }
 

@@ -38,6 +38,7 @@ void worker_free(struct worker *w);
 
 /* For requests, on the worker's thread. */
 struct loop *worker_loop(struct worker *w);
+unsigned worker_index(const struct worker *w); /* of its own blocks and lines */
 /* A timer from those that are kept: taking one and giving it back costs next to nothing. */
 /* Where this worker gathers the lines of a log. */
 struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);

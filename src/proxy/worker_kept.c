@@ -15,6 +15,11 @@ struct mirrors *worker_mirrors(struct worker *w)
     return &w->mirrors;
 }
 
+unsigned worker_index(const struct worker *w)
+{
+    return w->index;
+}
+
 struct worker_config *worker_config(struct worker *w)
 {
     w->config->refs++;
@@ -61,7 +66,8 @@ struct access_log_writer *worker_log_writer(struct worker *w, struct access_log 
     VEC_FOREACH (log, &w->logs)
         if (log->log == l)
             return log->writer;
-    vec_push(&w->logs, (struct worker_log){l, access_log_writer_new(w->loop, l)});
+    vec_push(&w->logs, (struct worker_log){l, access_log_writer_new(
+                                                  w->loop, l, stats_of(stats_server(), w->index))});
     return w->logs.v[w->logs.n - 1].writer;
 }
 
@@ -155,8 +161,10 @@ struct upstream *worker_upstream(struct worker *w, struct cluster *c, const stru
     if (!wc)
         wc = cluster_get(w, c);
     uint32_t i = lb_choose(wc->plan, wc->cursors.v, q);
-    if (i == LB_NONE)
+    if (i == LB_NONE) {
+        stats_inc(stats_of(c->stats, w->index), CLUSTER_STAT_CX_NONE_HEALTHY);
         return NULL;
+    }
     if (!wc->upstreams.v[i])
         wc->upstreams.v[i] =
             upstream_new(w->loop, w->index, c, wc->plan->set->entries.v[i].endpoint);

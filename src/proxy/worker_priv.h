@@ -14,17 +14,6 @@ struct worker_listener {
     VEC(struct listener *) sockets; /* one for each address; none if it does not bind */
 };
 
-/* Connections that were not served. */
-struct downstream_counters {
-    uint64_t refused;              /* over DOWNSTREAMS_MAX */
-    uint64_t filters_failed;       /* a listener filter refused them, or they ended in it */
-    uint64_t filters_timed_out;    /* listener_filters_timeout, whether they went on or not */
-    uint64_t no_filter_chain;      /* reset */
-    uint64_t handshakes_failed;    /* plain text at a TLS port included */
-    uint64_t handshakes_timed_out; /* transport_socket_connect_timeout */
-    uint64_t secrets_missing;      /* closed: a secret of the context has not come */
-};
-
 /* What a worker has of a cluster. */
 struct worker_cluster {
     struct cluster *cluster;
@@ -54,7 +43,6 @@ struct worker {
     VEC(struct loop_timer *) timers; /* that nobody has */
     struct list_node downstreams;
     size_t n_downstreams;
-    struct downstream_counters counters;
     struct mirrors mirrors;
     struct loop_timer *drain;
     struct loop_timer *stale; /* clients of listeners that have changed are told to go */
