@@ -267,9 +267,12 @@ void last_good_restore(struct last_good *g, const Envoy__Config__Bootstrap__V3__
         return;
     }
     give(g->store, &f, &refused);
+    if (refused
+            .n) /* an address that is taken: the store has no other reason that try_out has not */
+        log_warn("not all of it can be used", kv_str("error", buf_str(&refused)));
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
         for (size_t i = 0; i < f.types[type].n; i++, n++) {
-            if (hold(type, &f.types[type].items[i], user))
+            if (!f.types[type].items[i].refused && hold(type, &f.types[type].items[i], user))
                 keep(g, type, &f.types[type].items[i]);
         }
     uint64_t now_ms = (uint64_t)time_real_us() / 1000;

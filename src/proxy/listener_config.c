@@ -23,6 +23,12 @@ void listener_config_unref(struct listener_config *l)
         int fd = atomic_load(&p->shared);
         if (fd >= 0)
             close(fd);
+        for (unsigned i = 0; i < p->n_bound; i++) {
+            fd = atomic_load(&p->bound[i]);
+            if (fd >= 0)
+                close(fd);
+        }
+        free(p->bound);
         free(p->path);
     }
     vec_done(&l->addresses);

@@ -28,6 +28,8 @@ struct listening_address {
     char *path; /* a Unix socket; NULL: ip and port */
     uint32_t mode;
     atomic_int shared; /* a Unix socket: the workers' common one; -1: not open */
+    atomic_int *bound; /* of each worker, until it takes it (-1); NULL: it opens its own */
+    unsigned n_bound;
 };
 
 struct listener_config {

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "proxy/admin.h"
 #include "proxy/ads.h"
+#include "proxy/downstream.h"
 #include "proxy/file_sources.h"
 #include "proxy/store.h"
 #include "proxy/worker.h"
@@ -69,6 +70,12 @@ static void on_config(struct proxy_config *c, void *user)
         worker_set_config(p->workers[i], proxy_config_ref(c));
 }
 
+static int on_bind(struct listener_config *c, void *user, struct err *reterr)
+{
+    struct proxy *p = user;
+    return downstream_bind(c, p->options.workers, reterr);
+}
+
 static void on_want(const struct config_source *from, enum xds_resource type, struct str name,
                     bool wanted, void *user)
 {
@@ -101,7 +108,8 @@ static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Boo
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
-    static const struct store_ops ops = {.on_config = on_config, .on_want = on_want};
+    static const struct store_ops ops = {
+        .on_config = on_config, .on_bind = on_bind, .on_want = on_want};
     struct proxy *p = NEW(struct proxy);
     p->options = *o;
     p->begin_us = time_mono_us();

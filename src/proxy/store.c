@@ -52,8 +52,11 @@ static void want_listeners(struct store *s)
 
 static void settle(struct store *s)
 {
+    store_clusters_warm(s);
     store_listeners_settle(s);
     store_clusters_settle(s, store_names_cluster);
+    if (s->secrets_stale)
+        store_secrets_sweep(s);
     want_listeners(s);
 }
 

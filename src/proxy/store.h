@@ -23,6 +23,8 @@ enum {
 struct store_ops {
     /* A snapshot to be put in force; takes the reference. */
     void (*on_config)(struct proxy_config *c, void *user);
+    /* A listener that is not of the bootstrap is to have its sockets; NULL: without them. */
+    int (*on_bind)(struct listener_config *c, void *user, struct err *reterr);
     /* A resource by name is wanted of the source, or no more. name "" : all of the kind. */
     void (*on_want)(const struct config_source *from, enum xds_resource type, struct str name,
                     bool wanted, void *user);

@@ -75,7 +75,30 @@ static void go_live(struct store_cluster *sc)
     end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
     cluster_table_unref(TAKE(sc->store->table));
+    sc->store->secrets_stale = true;
     store_changed(sc->store);
+}
+
+/* Those of the bootstrap do not wait: a control plane that sends secrets may be reached by them. */
+static bool waits_for_secret(const struct store_cluster *sc)
+{
+    return sc->warming->tls && !sc->is_static && !tls_slot_is_ready(sc->warming->tls->slot);
+}
+
+static void endpoints_are_there(struct store_cluster *sc)
+{
+    sc->endpoints_came = true;
+    if (sc->warming && !waits_for_secret(sc))
+        go_live(sc);
+}
+
+void store_clusters_warm(struct store *s)
+{
+    LIST_FOREACH_SAFE (node, &s->warming) {
+        struct store_cluster *sc = CONTAINER_OF(node, struct store_cluster, node);
+        if (sc->endpoints_came)
+            endpoints_are_there(sc);
+    }
 }
 
 int store_assignment_add(struct store *s, const struct store_item *i)
@@ -94,7 +117,7 @@ int store_assignment_add(struct store *s, const struct store_item *i)
             r = cluster_set_endpoints(sc->live, m, i->path, i->err);
         if (r < 0)
             return r;
-        go_live(sc);
+        endpoints_are_there(sc);
     }
     buf_clear(&a->bytes);
     buf_add_str(&a->bytes, i->bytes);
@@ -134,6 +157,7 @@ static void drop_cluster(struct store_cluster *sc)
     struct store *s = sc->store;
     if (sc->live)
         cluster_table_unref(TAKE(s->table));
+    s->secrets_stale = true;
     map_remove_cstr(&s->clusters, sc->name);
     free_cluster(sc);
     store_changed(s);
@@ -177,7 +201,7 @@ static void on_cluster_ready(struct cluster *c, void *user)
 {
     struct store_cluster *sc = user;
     if (sc->warming == c)
-        go_live(sc);
+        endpoints_are_there(sc);
 }
 
 /* Takes c. */
@@ -185,11 +209,14 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
 {
     struct store *s = sc->store;
     bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0;
+    struct store_wait wait = {.ms = 0};
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
     end_cluster(sc->warming);
     sc->leaving = false;
+    sc->endpoints_came = false;
     sc->warming = c;
+    s->secrets_stale = true;
     if (s->running)
         cluster_start(c, s->loop);
     list_add_tail(&s->warming, &sc->node);
@@ -197,26 +224,29 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
         if (c->ready) {
-            go_live(sc);
-            return;
+            endpoints_are_there(sc);
+        } else {
+            c->on_ready = on_cluster_ready;
+            c->ready_user = sc;
+            store_wait_add(&wait, STORE_NAMES_MS);
         }
-        c->on_ready = on_cluster_ready;
-        c->ready_user = sc;
-        loop_timer_start(sc->timer, STORE_NAMES_MS);
-        store_changed(s);
-        return;
+    } else {
+        if (!same) {
+            drop_endpoints(sc);
+            sc->eds_name = xstrdup(c->eds_name);
+            sc->source = *source;
+            *source = (struct config_source){0};
+            use_endpoints(sc);
+        }
+        if (known_endpoints(sc))
+            endpoints_are_there(sc);
+        else
+            store_wait_add(&wait, sc->source.warm_ms);
     }
-    if (!same) {
-        drop_endpoints(sc);
-        sc->eds_name = xstrdup(c->eds_name);
-        sc->source = *source;
-        *source = (struct config_source){0};
-        use_endpoints(sc);
-    }
-    if (known_endpoints(sc))
-        go_live(sc);
-    else if (sc->source.warm_ms)
-        loop_timer_start(sc->timer, sc->source.warm_ms);
+    if (sc->warming && waits_for_secret(sc))
+        store_secrets_wait(s, c->tls->slot, &wait);
+    if (sc->warming && wait.ms && !wait.for_ever)
+        loop_timer_start(sc->timer, wait.ms);
     store_changed(s);
 }
 

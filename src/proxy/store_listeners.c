@@ -72,21 +72,27 @@ static bool is_ready(struct store *s, const struct store_listener *l)
         if (slot ? !slot->table : store_is_warming(s, (*h)->routes))
             return false;
     }
-    return true;
+    VEC_FOREACH (chain, &l->warming->chains.v)
+        if (chain->tls && !tls_slot_is_ready(chain->tls))
+            return false;
+    const struct filter_chain *otherwise = l->warming->chains.otherwise;
+    return !otherwise || !otherwise->tls || tls_slot_is_ready(otherwise->tls);
 }
 
-/* Asks for what it needs; how long to wait for that. 0: as long as it takes. */
-static uint64_t want_tables(struct store *s, const struct listener_config *c)
+/* Asks for what it needs; how long to wait for that. */
+static struct store_wait want_all(struct store *s, const struct listener_config *c)
 {
-    uint64_t wait_ms = 0;
-    bool for_ever = false;
+    struct store_wait wait = {.ms = 0};
     VEC_FOREACH (h, &c->https)
         if ((*h)->slot) {
             want_slot(s, (*h)->slot);
-            for_ever |= !(*h)->slot->source.warm_ms;
-            wait_ms = MAX(wait_ms, (*h)->slot->source.warm_ms);
+            store_wait_add(&wait, (*h)->slot->source.warm_ms);
         }
-    return for_ever ? 0 : wait_ms;
+    VEC_FOREACH (chain, &c->chains.v)
+        store_secrets_wait(s, chain->tls, &wait);
+    if (c->chains.otherwise)
+        store_secrets_wait(s, c->chains.otherwise->tls, &wait);
+    return wait;
 }
 
 /* Routes of each chain are found by listener and chain, so that connections by a configuration that
@@ -137,6 +143,18 @@ static int check_address(struct store *s, const struct listener_config *c,
     return 0;
 }
 
+/* Its sockets, unless those of the listener that it replaces will do. */
+static int bind_sockets(struct store *s, const struct store_listener *l, struct listener_config *c,
+                        const struct store_item *i)
+{
+    struct err err = {0};
+    if (i->is_static || !s->ops->on_bind ||
+        (l && l->live && listener_config_listens_alike(l->live, c)))
+        return 0;
+    int r = s->ops->on_bind(c, s->user, &err);
+    return r < 0 ? err_set(i->err, r, NULL, "cannot bind: %s", err_text(&err)) : 0;
+}
+
 static struct store_listener *listener_get(struct store *s, struct str name)
 {
     struct store_listener *l = map_find(&s->listeners, name);
@@ -172,6 +190,8 @@ int store_listener_add(struct store *s, const struct store_item *i)
     if (r < 0)
         return r;
     r = check_address(s, config, i);
+    if (r == 0)
+        r = bind_sockets(s, l, config, i);
     if (r < 0) {
         listener_config_unref(config);
         return r;
@@ -186,9 +206,10 @@ int store_listener_add(struct store *s, const struct store_item *i)
     listener_config_unref(l->warming);
     l->warming = config;
     loop_timer_stop(l->timer);
-    uint64_t wait_ms = want_tables(s, config);
-    if (wait_ms)
-        loop_timer_start(l->timer, wait_ms);
+    s->secrets_stale = true;
+    struct store_wait wait = want_all(s, config);
+    if (wait.ms && !wait.for_ever)
+        loop_timer_start(l->timer, wait.ms);
     loop_defer_soon(s->loop, &s->settle);
     return 0;
 }
@@ -201,6 +222,7 @@ void store_listener_remove(struct store *s, struct str name)
     map_remove(&s->listeners, name);
     store_count(SERVER_STAT_LISTENER_REMOVED);
     listener_free_entry(l);
+    s->secrets_stale = true;
     store_changed(s);
 }
 
@@ -230,6 +252,7 @@ void store_listeners_settle(struct store *s)
         listener_config_unref(l->live);
         l->live = TAKE(l->warming);
         fill_seats(l->live);
+        s->secrets_stale = true;
         s->changed = true;
     }
     route_seats_sweep(&s->seats); /* first: they hold slots */

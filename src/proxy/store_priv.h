@@ -19,7 +19,8 @@ struct store_cluster {
     char *eds_name;              /* NULL: they are in place */
     uint64_t hash;               /* of the message */
     bool is_static;
-    bool leaving; /* stays only for routes that still name it */
+    bool leaving;        /* stays only for routes that still name it */
+    bool endpoints_came; /* of the warming one */
 };
 
 /* The endpoints of a name, kept as they came for clusters that will want them. */
@@ -33,7 +34,9 @@ struct store_secret {
     char *name;
     struct arena *arena;                                                 /* of the message */
     const Envoy__Extensions__TransportSockets__Tls__V3__Secret *message; /* NULL: not come yet */
+    struct config_source source;
     bool is_static;
+    bool needed; /* found by store_secrets_sweep */
 };
 
 struct store_listener {
@@ -65,7 +68,8 @@ struct store {
     struct config_source cds, lds;
     bool has_cds, has_lds;
     bool clusters_came, listeners_wanted, listeners_came;
-    bool changed; /* since the last snapshot */
+    bool changed;       /* since the last snapshot */
+    bool secrets_stale; /* some may not be needed any more */
     bool running;
 };
 
@@ -96,10 +100,24 @@ static inline void store_count(enum server_stat what)
     stats_inc(stats_main(stats_server()), what);
 }
 
+/* How long something waits for what it needs. */
+struct store_wait {
+    bool for_ever;
+    uint64_t ms;
+};
+
+static inline void store_wait_add(struct store_wait *w, uint64_t ms)
+{
+    w->for_ever |= !ms;
+    w->ms = MAX(w->ms, ms);
+}
+
 /* store_clusters.c */
 int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_cluster_remove(struct store *s, struct str name);
 int store_assignment_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Warming ones that have what they need come into force. */
+void store_clusters_warm(struct store *s);
 /* Those that leave and that nothing names any more go. */
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
 bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
@@ -110,6 +128,9 @@ void store_clusters_done(struct store *s);
 const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
 store_find_secret(struct str name, const Envoy__Config__Core__V3__ConfigSource *from, void *user);
 int store_secret_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Adds what slot has to wait for; NULL: plain. */
+void store_secrets_wait(const struct store *s, const struct tls_slot *slot, struct store_wait *w);
+void store_secrets_sweep(struct store *s); /* those that nobody needs */
 void store_secrets_done(struct store *s);
 
 /* store_listeners.c */

@@ -453,6 +453,16 @@ bool tls_slot_needs(const struct tls_slot *s, struct str secret)
     return false;
 }
 
+const char *tls_slot_secret(const struct tls_slot *s, size_t i)
+{
+    return i < s->secrets.all.n ? s->secrets.all.v[i] : NULL;
+}
+
+bool tls_slot_is_ready(const struct tls_slot *s)
+{
+    return s->context != NULL;
+}
+
 int tls_slot_rebuild(struct tls_slot *s, struct compile *c)
 {
     struct build b = {.c = c, .slot = s};

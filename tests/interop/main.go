@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -74,14 +75,15 @@ func startProxy(o *options, port uint32) *exec.Cmd {
 	return cmd
 }
 
-func rssKiB(pid int) string {
+func rssKiB(pid int) int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for _, line := range strings.Split(string(text), "\n") {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strings.TrimSpace(rest)
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return n
 		}
 	}
-	return "?"
+	return 0
 }
 
 type run struct {
@@ -169,6 +171,7 @@ func (r *run) alive() bool {
 }
 
 func (r *run) snapshots() {
+	early := 0 // KiB resident
 	for i := 1; i <= r.o.snapshots && r.alive() && len(r.wrong) < 20; i++ {
 		done := r.w.change()
 		if r.o.verbose {
@@ -185,7 +188,14 @@ func (r *run) snapshots() {
 			r.checkNacks(i, nil)
 		}
 		if i%100 == 0 {
-			fmt.Printf("%d snapshots, %d requests, %d failed, %s resident\n", i, r.load.asked.Load(), r.load.failed.Load(), rssKiB(r.proxy.Process.Pid))
+			now := rssKiB(r.proxy.Process.Pid)
+			fmt.Printf("%d snapshots, %d requests, %d failed, %d KiB resident\n", i, r.load.asked.Load(), r.load.failed.Load(), now)
+			if i == 200 {
+				early = now
+			}
+			if early > 0 && now > early+early/4 && !r.o.envoy {
+				r.complain("snapshot %d: %d KiB resident, %d at 200: it keeps what is gone", i, now, early)
+			}
 		}
 	}
 }

@@ -1,0 +1,139 @@
+"""What a listener and a cluster wait for, what an address that is taken does, and what nobody asks for any more."""
+import socket
+
+import pytest
+from ads_stage import ADS
+from certificates import Authority
+from conftest import Client
+from listeners import TlsClient
+from suite import free_ports, wait_until
+from test_changes import begin, inline
+from test_dynamic import GET, answers, answers_at, static_cluster, status
+
+TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
+
+
+def secret(name, cert):
+    return {name: {"name": name, "tls_certificate": {"certificate_chain": {"inline_string": cert[0].read_text()}, "private_key": {"inline_string": cert[1].read_text()}}}}
+
+
+def with_tls(listener, name, wait="15s"):
+    common = {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": ADS | {"initial_fetch_timeout": wait}}]}
+    listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": {"@type": TLS + "DownstreamTlsContext", "common_tls_context": common}}
+    return listener
+
+
+def served_name(port, ca, name):
+    try:
+        return TlsClient(port, name, ca.cert).ask(GET.format("/"))[0] == 200
+    except (OSError, AssertionError):
+        return False
+
+
+def refuses(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def asked(control, kind):
+    """Names that are subscribed now."""
+    names = set()
+    for r in control.of(kind):
+        if control.delta:
+            names |= set(r.get("resource_names_subscribe", []))
+            names -= set(r.get("resource_names_unsubscribe", []))
+        else:
+            names = set(r.get("resource_names", []))
+    return names
+
+
+def test_an_address_that_is_taken_is_refused_to_the_control_plane(stage, backend):
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        new = {"l": inline(stage, a="/"), "m": inline(stage, "m", port, a="/")}
+        answer = stage.say("lds", new, version="2")
+        assert "listener(s) m: " in answer["error_detail"]["message"] and f"127.0.0.1 port {port}: Address already in use" in answer["error_detail"]["message"]
+        answer = stage.say("lds", {"l": inline(stage, port=port, a="/moved")}, version="3")
+        assert f"127.0.0.1 port {port}: Address already in use" in answer["error_detail"]["message"]
+        assert status(stage.port) == 200, "the old one goes on"
+    assert "error_detail" not in stage.say("lds", new, version="4")
+    wait_until("the address is free now", lambda: answers(port))
+    assert status(stage.port) == 200
+
+
+def test_a_listener_waits_for_its_secret(stage, backend, tmp_path):
+    ca = Authority(tmp_path)
+    first, second = ca.issue("first", "DNS:first.example"), ca.issue("second", "DNS:second.example")
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    assert "error_detail" not in stage.say("lds", {"l": with_tls(inline(stage, a="/"), "one")})
+    wait_until("it asks for the secret", lambda: asked(stage.control, "sds") == {"one"})
+    assert refuses(stage.port), "nobody is let in who could not be served"
+    stage.say("sds", secret("one", first))
+    wait_until("it serves", lambda: served_name(stage.port, ca, "first.example"))
+    assert "error_detail" not in stage.say("lds", {"l": with_tls(inline(stage, a="/"), "two")}, version="2")
+    wait_until("it asks for the next", lambda: asked(stage.control, "sds") == {"one", "two"})
+    assert served_name(stage.port, ca, "first.example"), "the old one serves meanwhile"
+    both = secret("one", first) | secret("two", second)
+    stage.say("sds", both, version="2")
+    wait_until("the next serves", lambda: served_name(stage.port, ca, "second.example"))
+    wait_until("nobody needs the first any more", lambda: asked(stage.control, "sds") == {"two"})
+    stage.say("lds", {"m": inline(stage, "m", a="/")}, version="3", removed=["l"])
+    wait_until("nor the second", lambda: asked(stage.control, "sds") == set())
+    stage.say("lds", {"m": with_tls(inline(stage, "m", a="/"), "two")}, version="4")
+    wait_until("it is asked for again", lambda: asked(stage.control, "sds") == {"two"})
+    assert status(stage.port) == 200
+    stage.say("sds", secret("two", first), version="3")
+    wait_until("and used", lambda: served_name(stage.port, ca, "first.example"))
+
+
+def test_a_secret_that_does_not_come_is_not_waited_for_for_ever(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": with_tls(inline(stage, a="/"), "never", wait="0.3s")})
+    wait_until("it is open, and lets nobody in", lambda: not refuses(stage.port))
+    with pytest.raises((OSError, AssertionError)):
+        TlsClient(stage.port, "x")
+
+
+def test_a_cluster_waits_for_its_secret(stage, backend, tmp_path):
+    """The one before it serves meanwhile; what has not come makes no plain connection."""
+    ca = Authority(tmp_path)
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    client = Client(stage.port)
+    common = {"tls_certificate_sds_secret_configs": [{"name": "mine", "sds_config": ADS}]}
+    socket_ = {"name": "tls", "typed_config": {"@type": TLS + "UpstreamTlsContext", "common_tls_context": common}}
+    stage.say("cds", {"a": static_cluster("a", backend.port) | {"transport_socket": socket_}}, version="2")
+    wait_until("it asks for the secret", lambda: asked(stage.control, "sds") == {"mine"})
+    assert [client.ask(GET.format("/"))[0] for _ in range(20)] == [200] * 20
+    stage.say("sds", secret("mine", ca.issue("client", "DNS:client")))
+    wait_until("it speaks TLS to what does not", lambda: status(stage.port) == 503)
+    stage.say("cds", {"a": static_cluster("a", backend.port)}, version="3")
+    wait_until("plain again", lambda: status(stage.port) == 200)
+    wait_until("nobody needs the secret any more", lambda: asked(stage.control, "sds") == set())
+
+
+def test_a_refused_listener_asks_for_nothing(stage, backend):
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    bad = with_tls(inline(stage, "m", a="/"), "bad")  # its address is taken by l
+    assert "duplicate address" in stage.say("lds", {"l": inline(stage, a="/"), "m": bad}, version="2")["error_detail"]["message"]
+    good = with_tls(inline(stage, "n", free_ports(1)[0], a="/"), "good")
+    stage.say("lds", {"l": inline(stage, a="/"), "n": good}, version="3")
+    wait_until("the good one's is asked for", lambda: asked(stage.control, "sds") == {"good"})
+
+
+@pytest.mark.parametrize("stage", ["sotw"], indirect=True)
+def test_two_of_one_name_in_the_state_of_the_world(stage, backend):
+    """As Envoy: the first is taken, the second refused."""
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    other = free_ports(1)[0]
+    answer = stage.say("lds", {"l": inline(stage, a="/new"), "again": inline(stage, "l", other, a="/")}, version="2")
+    assert "duplicate listener l found" in answer["error_detail"]["message"]
+    wait_until("the first is in force", lambda: answers_at(stage.port, "/new"))
+    assert refuses(other)
+    answer = stage.say("cds", {"a": static_cluster("a", backend.port), "b": static_cluster("a", other)}, version="2")
+    assert "duplicate cluster a found" in answer["error_detail"]["message"]
+    assert status(stage.port, "/new") == 200
