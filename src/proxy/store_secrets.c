@@ -111,6 +111,9 @@ int store_secret_add(struct store *s, const struct store_item *i)
         return err.code;
     }
     arena_free(before);
+    if (!i->is_static)
+        kept_texts_offer(&secret->text, i->version, STR(""));
+    kept_texts_commit(&secret->text);
     return 0;
 }
 
@@ -120,6 +123,7 @@ void store_secrets_done(struct store *s)
     for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);) {
         struct store_secret *secret = p;
         arena_free(secret->arena);
+        kept_texts_done(&secret->text);
         free(secret->name);
         free(secret);
     }
