@@ -74,7 +74,7 @@ static void test_warned_and_refused_fields(void **state)
     AUTO_DONE(world)
     struct world w = check(
         CLUSTER,
-        "name: c\nalt_stat_name: x\nper_connection_buffer_limit_bytes: 1000\n"
+        "name: c\nwait_for_warm_on_init: true\nper_connection_buffer_limit_bytes: 1000\n"
         "lb_subset_config: {subset_selectors: [{keys: [a]}]}\ntrack_timeout_budgets: false\n");
     (void)state;
     assert_found(
@@ -82,7 +82,7 @@ static void test_warned_and_refused_fields(void **state)
         "W per_connection_buffer_limit_bytes: has no effect: buffers have watermarks of their own\n"
         "R lb_subset_config: is not implemented: subsets are not implemented: requests would "
         "reach other hosts\n"
-        "W alt_stat_name: has no effect\n");
+        "W wait_for_warm_on_init: has no effect\n");
 }
 
 static void test_path_goes_through_lists_maps_and_anys(void **state)
