@@ -147,6 +147,11 @@ struct tls_peer {
 /* After the handshake; NULL: the peer has presented no certificate. Made at the first call, lives
  * as long as the session. */
 const struct tls_peer *tls_session_peer(struct tls_session *s);
+/* What is told of each certificate of a context: those it trusts (at most TLS_LISTED_MAX; none
+ * where that is the system's store) and its own leaves. Never a key. Any thread. */
+typedef void tls_facts_fn(bool trusted, const struct tls_peer *facts, void *user);
+void tls_context_each(struct tls_context *c, tls_facts_fn *fn, void *user);
+enum { TLS_LISTED_MAX = 1000 };
 /* The first URI among the alternative names of our own certificate; false: it has none. */
 bool tls_session_own_uri(const struct tls_session *s, struct buf *ret);
 /* The subject of our own certificate (RFC 2253); false: we have none. */

@@ -1,5 +1,5 @@
-/* The admin interface. It reads the snapshot in force and what endpoints are known to be; the one
- * thing it does is to end the program. Nobody but this machine reaches it. */
+/* The admin interface: its commands, and where it listens. Nobody but this machine reaches it, and
+ * what changes something takes a POST. */
 #include "proxy/admin.h"
 
 #include <errno.h>
@@ -21,88 +21,15 @@ static void show_ready(struct admin *a, struct admin_page *p)
 
 static void show_info(struct admin *a, struct admin_page *p)
 {
-    struct buf *b = &p->body;
-    buf_addf(b,
+    unsigned long long up = (time_mono_us() - a->begin_us) / 1000000;
+    const char *node = a->ops->node(a->user);
+    buf_addf(&p->body,
              "{\n \"version\": \"fairlead/%s\",\n \"state\": \"%s\",\n"
-             " \"uptime_current_epoch\": \"%llus\",\n"
-             " \"command_line_options\": {\n  \"concurrency\": %u\n }\n}\n",
-             FAIRLEAD_VERSION, state_words[a->ops->state(a->user)],
-             (unsigned long long)((time_mono_us() - a->begin_us) / 1000000), endpoint_workers());
-}
-
-static void show_listeners(struct admin *a, struct admin_page *p)
-{
-    struct buf *b = &p->body;
-    VEC_FOREACH (l, &admin_config(a)->listeners)
-        VEC_FOREACH (at, &(*l)->addresses) {
-            char text[IP_TEXT_BYTES];
-            if (at->path)
-                buf_addf(b, "%s::%s\n", (*l)->name, at->path);
-            else
-                buf_addf(b, at->ip.family == AF_INET6 ? "%s::[%s]:%u\n" : "%s::%s:%u\n", (*l)->name,
-                         ip_format(&at->ip, text), at->port);
-        }
-}
-
-/* As Envoy joins them. */
-static void add_flags(const struct endpoint_entry *e, struct buf *b)
-{
-    static const char *const status[] = {[ENDPOINT_DEGRADED] = "/degraded_eds_health",
-                                         [ENDPOINT_UNHEALTHY] = "/failed_eds_health",
-                                         [ENDPOINT_DRAINING] = "/eds_status_draining"};
-    unsigned flags = atomic_load_explicit(&e->endpoint->flags, memory_order_relaxed);
-    if (e->status == ENDPOINT_HEALTHY && !flags)
-        buf_add_cstr(b, "healthy");
-    if (flags & (ENDPOINT_FAILED_CHECK | ENDPOINT_PENDING_CHECK))
-        buf_add_cstr(b, "/failed_active_hc");
-    if (flags & ENDPOINT_EJECTED)
-        buf_add_cstr(b, "/failed_outlier_check");
-    if (e->status != ENDPOINT_HEALTHY)
-        buf_add_cstr(b, status[e->status]);
-}
-
-static void add_entry(const struct cluster *c, const struct endpoint_set *s,
-                      const struct endpoint_entry *e, struct buf *b)
-{
-    const struct endpoint_locality *l = &s->localities.v[e->locality];
-    const char *at = e->endpoint->text;
-    buf_addf(b, "%s::%s::rq_active::%u\n", c->name, at, endpoint_active(e->endpoint));
-    buf_addf(b, "%s::%s::hostname::%s\n", c->name, at, e->hostname ? e->hostname : "");
-    buf_addf(b, "%s::%s::health_flags::", c->name, at);
-    add_flags(e, b);
-    buf_addf(b,
-             "\n%s::%s::weight::%u\n%s::%s::region::%s\n%s::%s::zone::%s\n%s::%s::sub_zone::%s\n",
-             c->name, at, e->weight, c->name, at, l->region ? l->region : "", c->name, at,
-             l->zone ? l->zone : "", c->name, at, l->sub_zone ? l->sub_zone : "");
-    buf_addf(b, "%s::%s::priority::%u\n", c->name, at, l->priority);
-}
-
-static void add_cluster(struct cluster *c, struct buf *b)
-{
-    static const char *const priorities[BREAKER_PRIORITIES] = {"default", "high"};
-    struct lb_plan *plan = cluster_plan(c);
-    buf_addf(b, "%s::observability_name::%s\n", c->name, c->name);
-    for (unsigned i = 0; i < BREAKER_PRIORITIES; i++) {
-        const struct breaker_of *of = &c->breakers.of[i];
-        const char *p = priorities[i];
-        buf_addf(b,
-                 "%s::%s_priority::max_connections::%u\n%s::%s_priority::max_pending_requests::%u\n"
-                 "%s::%s_priority::max_requests::%u\n%s::%s_priority::max_retries::%u\n",
-                 c->name, p, of->connections.max, c->name, p, of->pending.max, c->name, p,
-                 of->requests.max, c->name, p, of->retries.max);
-    }
-    VEC_FOREACH (e, &plan->set->entries)
-        if (e->endpoint)
-            add_entry(c, plan->set, e, b);
-    lb_plan_unref(plan);
-}
-
-static void show_clusters(struct admin *a, struct admin_page *p)
-{
-    struct buf *b = &p->body;
-    void *c;
-    for (size_t at = 0; map_next(&admin_config(a)->clusters->by_name, &at, NULL, &c);)
-        add_cluster(c, b);
+             " \"hot_restart_version\": \"disabled\",\n"
+             " \"uptime_current_epoch\": \"%llus\",\n \"uptime_all_epochs\": \"%llus\",\n"
+             " \"command_line_options\": {\n  \"concurrency\": %u\n },\n \"node\": %s\n}\n",
+             FAIRLEAD_VERSION, state_words[a->ops->state(a->user)], up, up, endpoint_workers(),
+             node);
 }
 
 static void show_memory(struct admin *a, struct admin_page *p)
@@ -120,6 +47,8 @@ static void show_quit(struct admin *a, struct admin_page *p)
     a->ops->quit(a->user);
 }
 
+static void show_help(struct admin *a, struct admin_page *p);
+
 static const struct command {
     const char *path;
     void (*fn)(struct admin *a, struct admin_page *p);
@@ -127,8 +56,19 @@ static const struct command {
     bool post; /* it changes something */
     const char *help;
 } commands[] = {
-    {"/clusters", show_clusters, ADMIN_TEXT, false, "upstream cluster status"},
-    {"/listeners", show_listeners, ADMIN_TEXT, false, "print listener info"},
+    {"/", show_help, ADMIN_TEXT, false, "this list"},
+    {"/certs", admin_certs, ADMIN_JSON, false, "print certs on machine"},
+    {"/clusters", admin_clusters, ADMIN_TEXT, false, "upstream cluster status: ?format=json"},
+    {"/config_dump", admin_config_dump, ADMIN_JSON, false,
+     "dump current configs: ?include_eds, ?resource=LIST, ?name_regex=REGEX"},
+    {"/drain_listeners", admin_drain_listeners, ADMIN_TEXT, true,
+     "drain listeners: ?inboundonly, ?graceful, ?skip_exit"},
+    {"/healthcheck/fail", admin_fail, ADMIN_TEXT, true,
+     "cause the server to fail health checks, and connections to go"},
+    {"/healthcheck/ok", admin_pass, ADMIN_TEXT, true, "cause the server to pass health checks"},
+    {"/help", show_help, ADMIN_TEXT, false, "print out list of admin commands"},
+    {"/listeners", admin_listeners, ADMIN_TEXT, false, "print listener info: ?format=json"},
+    {"/logging", admin_logging, ADMIN_TEXT, true, "query/change the logging level: ?level=LEVEL"},
     {"/memory", show_memory, ADMIN_JSON, false, "print current allocation/heap usage"},
     {"/quitquitquit", show_quit, ADMIN_TEXT, true, "exit the server"},
     {"/ready", show_ready, ADMIN_TEXT, false,
@@ -140,6 +80,15 @@ static const struct command {
     {"/stats/prometheus", admin_prometheus, ADMIN_TEXT, false,
      "print server stats in prometheus format: ?usedonly, ?filter=REGEX"},
 };
+
+static void show_help(struct admin *a, struct admin_page *p)
+{
+    (void)a;
+    buf_add_cstr(&p->body, "admin commands are:\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        buf_addf(&p->body, "  %s%s: %s\n", commands[i].path, commands[i].post ? " (POST)" : "",
+                 commands[i].help);
+}
 
 static const struct command *find_command(struct str path)
 {
@@ -155,10 +104,8 @@ static void fill_page(struct admin *a, struct admin_page *p)
     const struct command *c = find_command(http_exchange_path(p->x));
     if (!c) {
         p->status = 404;
-        buf_add_cstr(&p->body, "invalid path. admin commands are:\n");
-        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-            buf_addf(&p->body, "  %s%s: %s\n", commands[i].path, commands[i].post ? " (POST)" : "",
-                     commands[i].help);
+        buf_add_cstr(&p->body, "invalid path. ");
+        show_help(a, p);
     } else if (c->post && !str_is(method, "POST")) {
         p->status = 405;
         buf_addf(&p->body, "Method " STR_FMT " not allowed, POST required.", STR_ARG(method));
@@ -176,24 +123,37 @@ static void on_request(struct http_exchange *x, void *user)
     admin_page_end(&p);
 }
 
-int admin_read_address(const Envoy__Config__Bootstrap__V3__Admin *m, struct ip *ret_ip,
-                       uint16_t *ret_port, struct err *reterr)
+static int read_ip(const Envoy__Config__Core__V3__SocketAddress *m, struct listener_address *ret,
+                   struct err *reterr)
 {
-    const Envoy__Config__Core__V3__Address *a = m->address;
-    if (!a || a->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS ||
-        ip_parse(str_from(a->socket_address->address), ret_ip) < 0)
-        return err_set(reterr, -EINVAL, "admin.address", "expected a socket_address with an IP");
-    bool loopback = ret_ip->family == AF_INET ? ret_ip->bytes[0] == 127
-                                              : str_is(STR("::1"), a->socket_address->address);
+    if (ip_parse(str_from(m->address), &ret->ip) < 0)
+        return err_set(reterr, -EINVAL, "admin.address", "expected an IP, not %s", m->address);
+    bool loopback =
+        ret->ip.family == AF_INET ? ret->ip.bytes[0] == 127 : str_is(STR("::1"), m->address);
     if (!loopback)
         return err_set(reterr, -EINVAL, "admin.address",
-                       "%s would let others end the proxy: use 127.0.0.1 or ::1",
-                       a->socket_address->address);
-    *ret_port = (uint16_t)a->socket_address->port_value;
+                       "%s would let others end the proxy: use 127.0.0.1, ::1 or a pipe",
+                       m->address);
+    ret->port = (uint16_t)m->port_value;
     return 0;
 }
 
-int admin_new(struct loop *l, const struct ip *ip, uint16_t port, const struct admin_ops *ops,
+int admin_read_address(const Envoy__Config__Bootstrap__V3__Admin *m, struct listener_address *ret,
+                       struct err *reterr)
+{
+    const Envoy__Config__Core__V3__Address *a = m->address;
+    *ret = (struct listener_address){.path = NULL};
+    if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        return read_ip(a->socket_address, ret, reterr);
+    if (!a || a->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE || !*a->pipe->path)
+        return err_set(reterr, -EINVAL, "admin.address",
+                       "expected a socket_address with an IP, or a pipe");
+    ret->path = xstrdup(a->pipe->path);
+    ret->mode = a->pipe->mode ? a->pipe->mode : ADMIN_PIPE_MODE;
+    return 0;
+}
+
+int admin_new(struct loop *l, const struct listener_address *at, const struct admin_ops *ops,
               void *user, struct admin **ret, struct err *reterr)
 {
     static const struct http_server_config config = {.connections_max = 64};
@@ -203,7 +163,7 @@ int admin_new(struct loop *l, const struct ip *ip, uint16_t port, const struct a
     a->user = user;
     a->loop = l;
     a->begin_us = time_mono_us();
-    int r = http_server_new(l, ip, port, &config, &server_ops, a, &a->server, reterr);
+    int r = http_server_new_at(l, at, &config, &server_ops, a, &a->server, reterr);
     if (r < 0) {
         free(a);
         return r;

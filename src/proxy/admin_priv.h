@@ -28,8 +28,18 @@ struct admin_page {
 #define ADMIN_JSON "application/json"
 
 /* ---- admin_page.c ---- */
-/* The head of an answer that streams. */
-void admin_start(struct admin_page *p);
+/* A page in pieces. */
+struct admin_source {
+    /* Appends the next piece of about `bytes`; false: that was the last one. */
+    bool (*next)(void *user, size_t bytes, struct buf *to);
+    void (*free)(void *user);
+};
+/* Takes user. */
+void admin_stream(struct admin *a, struct admin_page *p, const struct admin_source *source,
+                  void *user);
+/* An answer of one line. */
+void admin_refuse(struct admin_page *p, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* What is in the body goes out, unless it streams. */
 void admin_page_end(struct admin_page *p);
 
@@ -43,3 +53,15 @@ static inline struct proxy_config *admin_config(const struct admin *a)
 void admin_stats(struct admin *a, struct admin_page *p);
 void admin_prometheus(struct admin *a, struct admin_page *p);
 void admin_reset_counters(struct admin *a, struct admin_page *p);
+
+/* ---- admin_config.c ---- */
+void admin_config_dump(struct admin *a, struct admin_page *p);
+
+/* ---- admin_clusters.c, admin_certs.c, admin_control.c ---- */
+void admin_clusters(struct admin *a, struct admin_page *p);
+void admin_listeners(struct admin *a, struct admin_page *p);
+void admin_certs(struct admin *a, struct admin_page *p);
+void admin_fail(struct admin *a, struct admin_page *p);
+void admin_pass(struct admin *a, struct admin_page *p);
+void admin_drain_listeners(struct admin *a, struct admin_page *p);
+void admin_logging(struct admin *a, struct admin_page *p);

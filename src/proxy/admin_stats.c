@@ -1,79 +1,27 @@
-/* /stats, /stats/prometheus, /reset_counters. A page goes out in pieces of 64 KiB, one in a turn of
- * the loop, and waits while the client has not read what went before: other work of the main thread
- * goes on meanwhile, and nothing piles up. */
+/* /stats, /stats/prometheus, /reset_counters. */
 #include "codec/url.h"
 #include "proxy/admin_priv.h"
 #include "proxy/stats_page.h"
 
-enum { PIECE_BYTES = 64 * 1024, QUEUE_HIGH = 256 * 1024 };
-
-struct sending {
-    struct http_exchange *x;
-    struct loop *loop;
-    struct stats_page *page;
-    struct loop_call next;
-    struct buf piece;
-};
-
-static void sending_free(struct sending *s)
+static bool next_piece(void *page, size_t bytes, struct buf *to)
 {
-    loop_call_cancel(&s->next);
-    stats_page_free(s->page);
-    buf_done(&s->piece);
-    free(s);
+    return stats_page_next(page, bytes, to);
 }
 
-static void on_done(struct http_exchange *x, void *user)
+static void page_free(void *page)
 {
-    (void)x;
-    sending_free(user);
-}
-
-static void on_next(void *user)
-{
-    struct sending *s = user;
-    buf_clear(&s->piece);
-    bool more = stats_page_next(s->page, PIECE_BYTES, &s->piece);
-    if (s->piece.n)
-        http_exchange_write(s->x, buf_str(&s->piece));
-    if (!more)
-        http_exchange_finish(s->x);
-    else if (http_exchange_queued(s->x) < QUEUE_HIGH)
-        loop_defer_next(s->loop, &s->next);
-    /* else on_drain */
-}
-
-static void on_drain(struct http_exchange *x, void *user)
-{
-    struct sending *s = user;
-    (void)x;
-    if (!loop_call_is_queued(&s->next))
-        loop_defer_next(s->loop, &s->next);
+    stats_page_free(page);
 }
 
 static void send_page(struct admin *a, struct admin_page *p, const struct stats_page_options *o)
 {
-    struct sending *s = NEW(struct sending);
+    static const struct admin_source source = {next_piece, page_free};
     struct stats_program program;
     a->ops->program(&program, a->user);
-    s->x = p->x;
-    s->loop = a->loop;
-    s->page = stats_page_new(o, admin_config(a), &program);
-    loop_call_init(&s->next, on_next, s);
-    admin_start(p);
-    http_exchange_set_done(p->x, on_done, s);
-    http_exchange_set_drain(p->x, on_drain, s);
-    loop_defer_next(s->loop, &s->next);
+    admin_stream(a, p, &source, stats_page_new(o, admin_config(a), &program));
 }
 
 /* ---- what is asked for ---- */
-
-static void refuse(struct admin_page *p, const char *why)
-{
-    p->status = 400;
-    p->type = ADMIN_TEXT;
-    buf_addf(&p->body, "%s\n", why);
-}
 
 /* A part of the name is enough. */
 static bool read_filter(struct admin_page *p, struct regex **ret)
@@ -92,9 +40,7 @@ static bool read_filter(struct admin_page *p, struct regex **ret)
         }
     }
     if (!good) {
-        buf_addf(&p->body, "Invalid re2 regex: %s\n", err_text(&err));
-        p->status = 400;
-        p->type = ADMIN_TEXT;
+        admin_refuse(p, 400, "Invalid re2 regex: %s", err_text(&err));
     }
     free(text);
     return good;
@@ -114,7 +60,8 @@ static bool read_format(struct admin_page *p, uint8_t *ret)
         good = false;
     free(format);
     if (!good)
-        refuse(p, "usage: /stats?format=json, /stats?format=prometheus or /stats?format=text");
+        admin_refuse(p, 400,
+                     "usage: /stats?format=json, /stats?format=prometheus or /stats?format=text");
     return good;
 }
 
@@ -136,7 +83,7 @@ static bool read_types(struct admin_page *p, uint8_t *ret)
         }
     free(type);
     if (!good)
-        refuse(p, "invalid &type= param: All, Counters, Gauges or Histograms");
+        admin_refuse(p, 400, "invalid &type= param: All, Counters, Gauges or Histograms");
     return good;
 }
 

@@ -34,8 +34,9 @@ struct cluster {
     uint32_t id; /* small, unique while it lives: a worker's place for it */
     char *name;
     struct stats_set *stats;
-    char *eds_name; /* what to ask for; its name if the configuration says no other */
-    uint8_t type;   /* enum cluster_type */
+    bool added_via_api; /* it did not stand in the bootstrap */
+    char *eds_name;     /* what to ask for; its name if the configuration says no other */
+    uint8_t type;       /* enum cluster_type */
     uint64_t connect_timeout_ms;
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */

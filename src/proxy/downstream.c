@@ -37,6 +37,7 @@ struct downstream {
     struct http_conn *hc;
     struct tcp_proxy *tcp;
     uint64_t begin_ms; /* of the loop */
+    bool told;         /* to go */
 };
 
 enum { DOWNSTREAMS_MAX = 50000 }; /* of a worker */
@@ -154,10 +155,22 @@ static void refuse(struct downstream *d, enum reason why)
 
 /* ---- HTTP ---- */
 
+/* Behind what it has asked for. */
+static void tell_to_go(struct downstream *d)
+{
+    if (d->told)
+        return;
+    d->told = true;
+    stats_inc(http_stats(d), HTTP_STAT_CX_DRAIN_CLOSE);
+    http_conn_shutdown(d->hc);
+}
+
 static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
 {
     struct downstream *d = user;
     (void)hc;
+    if (d->worker->telling)
+        tell_to_go(d);
     request_begin(d->worker, d->chain->http, s);
 }
 
@@ -184,12 +197,6 @@ static void on_http_close(struct http_conn *hc, int code, const char *text, void
     (void)code;
     (void)text;
     downstream_free(user);
-}
-
-static void tell_to_go(struct downstream *d)
-{
-    stats_inc(http_stats(d), HTTP_STAT_CX_DRAIN_CLOSE);
-    http_conn_shutdown(d->hc);
 }
 
 static void serve_http(struct downstream *d, struct conn *c)

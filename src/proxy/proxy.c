@@ -5,15 +5,18 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/admin.h"
 #include "proxy/ads.h"
+#include "proxy/config_dump.h"
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
-#include "proxy/store.h"
+#include "proxy/store_kept.h"
 #include "proxy/worker.h"
+#include "xds/xds_types.h"
 
 struct proxy {
     struct loop *loop;
@@ -23,12 +26,17 @@ struct proxy {
     struct ads *ads; /* NULL: no control plane */
     struct last_good *good;
     struct admin *admin; /* NULL: none is asked for */
-    struct ip admin_ip;
-    uint16_t admin_port;
+    struct listener_address admin_at;
     bool has_admin;
+    char *node;                  /* as JSON; NULL: there is no admin interface */
+    struct loop_timer *closing;  /* of listeners, at the end of a graceful drain */
+    bool closing_inbound;        /* of them alone */
+    bool failed;                 /* health checks are to fail */
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
     uint64_t begin_us;
+    int64_t begin_real_us;
+    struct buf bootstrap; /* packed; empty: there is no admin interface */
     unsigned n;
     unsigned n_ended;
     bool running;
@@ -105,6 +113,23 @@ static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Boo
     return r;
 }
 
+static char *node_text(const Envoy__Config__Core__V3__Node *m)
+{
+    AUTO_JSON json_t *j = NULL;
+    AUTO_DONE(buf) struct buf text = {0};
+    if (!m || pb_json_print(&m->base, &xds_json_types, &j, NULL) < 0)
+        return xstrdup("{}");
+    json_write(&text, j);
+    return buf_take_cstr(&text);
+}
+
+static void on_closing(void *user)
+{
+    struct proxy *p = user;
+    for (unsigned i = 0; i < p->n; i++)
+        worker_close_listeners(p->workers[i], p->closing_inbound);
+}
+
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
@@ -113,17 +138,24 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     struct proxy *p = NEW(struct proxy);
     p->options = *o;
     p->begin_us = time_mono_us();
+    p->begin_real_us = time_real_us();
     endpoint_set_workers(o->workers);
     int r = loop_new(&p->loop, reterr);
     if (r == 0) {
+        p->closing = loop_timer_new(p->loop, on_closing, p);
         p->store = store_new(p->loop, &ops, p);
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b, &p->ads, reterr);
     p->has_admin = b->admin != NULL;
+    if (r == 0 && b->admin) {
+        store_keep_texts(p->store);
+        r = pb_pack(&b->base, &p->bootstrap);
+        p->node = node_text(b->node);
+    }
     if (r == 0 && b->admin)
-        r = admin_read_address(b->admin, &p->admin_ip, &p->admin_port, reterr);
+        r = admin_read_address(b->admin, &p->admin_at, reterr);
     if (r == 0)
         r = store_load(p->store, b, reterr);
     if (r < 0) {
@@ -149,6 +181,7 @@ void proxy_free(struct proxy *p)
     p->running = false;
     admin_free(p->admin);
     ads_free(TAKE(p->ads));
+    loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
     last_good_free(p->good);
     if (p->loop)
@@ -159,6 +192,11 @@ void proxy_free(struct proxy *p)
         loop_turn(p->loop, 0); /* what ended in this turn is freed */
     loop_free(p->loop);
     stats_server_done();
+    buf_done(&p->bootstrap);
+    free(p->node);
+    if (p->admin_at.path && p->admin)
+        unlink(p->admin_at.path);
+    free((char *)(uintptr_t)p->admin_at.path);
     free(p);
 }
 
@@ -204,7 +242,7 @@ static void raise_descriptor_limit(void)
 static enum admin_state admin_state(void *user)
 {
     const struct proxy *p = user;
-    return p->draining                 ? ADMIN_DRAINING
+    return p->draining || p->failed    ? ADMIN_DRAINING
            : !store_is_ready(p->store) ? ADMIN_INITIALIZING
                                        : ADMIN_LIVE;
 }
@@ -219,12 +257,45 @@ static void admin_program(struct stats_program *ret, void *user)
     static const uint8_t states[] = {
         [ADMIN_LIVE] = 0, [ADMIN_DRAINING] = 1, [ADMIN_INITIALIZING] = 3}; /* Envoy's numbers */
     const struct proxy *p = user;
-    *ret = (struct stats_program){.live = !p->draining,
+    *ret = (struct stats_program){.live = !p->draining && !p->failed,
                                   .state = states[admin_state(user)],
                                   .uptime_s = (time_mono_us() - p->begin_us) / 1000000,
                                   .workers = p->options.workers,
                                   .running = p->running};
     store_count_warming(p->store, &ret->clusters_warming, &ret->listeners_warming);
+}
+
+static struct config_dump *admin_dump(const struct config_dump_options *o, void *user)
+{
+    const struct proxy *p = user;
+    return config_dump_new(o, p->store, buf_str(&p->bootstrap), p->begin_real_us);
+}
+
+static const char *admin_node(void *user)
+{
+    return ((const struct proxy *)user)->node;
+}
+
+static void admin_fail_checks(bool fail, void *user)
+{
+    struct proxy *p = user;
+    p->failed = fail;
+    for (unsigned i = 0; i < p->n; i++)
+        worker_tell_clients(p->workers[i], fail);
+}
+
+static void admin_close_listeners(const struct admin_drain *d, void *user)
+{
+    struct proxy *p = user;
+    p->closing_inbound = d->inbound_only;
+    if (!d->graceful) {
+        on_closing(p);
+        return;
+    }
+    for (unsigned i = 0; i < p->n; i++)
+        worker_tell_clients(p->workers[i], true);
+    if (!d->stay_open)
+        loop_timer_start(p->closing, p->options.drain_ms);
 }
 
 static void admin_quit(void *user)
@@ -234,11 +305,15 @@ static void admin_quit(void *user)
 
 static int start_admin(struct proxy *p, struct err *reterr)
 {
-    static const struct admin_ops ops = {
-        .state = admin_state, .config = admin_config, .program = admin_program, .quit = admin_quit};
-    return p->has_admin
-               ? admin_new(p->loop, &p->admin_ip, p->admin_port, &ops, p, &p->admin, reterr)
-               : 0;
+    static const struct admin_ops ops = {.state = admin_state,
+                                         .config = admin_config,
+                                         .program = admin_program,
+                                         .dump = admin_dump,
+                                         .node = admin_node,
+                                         .fail = admin_fail_checks,
+                                         .drain_listeners = admin_close_listeners,
+                                         .quit = admin_quit};
+    return p->has_admin ? admin_new(p->loop, &p->admin_at, &ops, p, &p->admin, reterr) : 0;
 }
 
 int proxy_run(struct proxy *p, struct err *reterr)

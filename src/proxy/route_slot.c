@@ -16,6 +16,7 @@ void route_slot_unref(struct route_slot *s)
     route_table_unref(s->table);
     route_table_unref(s->next);
     config_source_done(&s->source);
+    kept_texts_done(&s->text);
     free(s->name);
     free(s);
 }

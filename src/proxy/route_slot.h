@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "proxy/config_source.h"
+#include "proxy/kept_text.h"
 #include "proxy/route.h"
 
 struct route_slot {
@@ -18,6 +19,7 @@ struct route_slot {
     struct route_table *table; /* in force; NULL: none has come */
     struct route_table *next;  /* waits for clusters that it names */
     uint64_t hash;             /* of what came last */
+    struct kept_texts text;
 };
 
 struct route_slots {

@@ -142,8 +142,12 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
     AUTO(arena) struct arena *a = arena_new(XDS_RESPONSE_BYTES_MAX);
     struct xds_report report = {0};
     struct pb_path path = {.n = 0};
-    struct store_item i = {
-        .arena = a, .name = item->name, .bytes = item->bytes, .path = &path, .err = reterr};
+    struct store_item i = {.arena = a,
+                           .name = item->name,
+                           .bytes = item->bytes,
+                           .version = item->version,
+                           .path = &path,
+                           .err = reterr};
     int r = xds_resource_unpack(type, item->bytes, a, &i.message, &report, reterr);
     xds_report_done(&report);
     return r < 0 ? r : add_item(s, type, &i);

@@ -31,6 +31,7 @@ static struct store_assignment *assignment_get(struct store *s, const char *name
 static void assignment_free(struct store_assignment *a)
 {
     buf_done(&a->bytes);
+    kept_texts_done(&a->text);
     vec_done(&a->users);
     free(a);
 }
@@ -74,6 +75,7 @@ static void go_live(struct store_cluster *sc)
     list_remove(&sc->node);
     end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
+    kept_texts_commit(&sc->text);
     cluster_table_unref(TAKE(sc->store->table));
     sc->store->secrets_stale = true;
     store_changed(sc->store);
@@ -122,6 +124,8 @@ int store_assignment_add(struct store *s, const struct store_item *i)
     buf_clear(&a->bytes);
     buf_add_str(&a->bytes, i->bytes);
     a->came = true;
+    store_keep(s, &a->text, i);
+    kept_texts_commit(&a->text);
     return 0;
 }
 
@@ -148,6 +152,7 @@ static void free_cluster(struct store_cluster *sc)
     end_cluster(sc->live);
     end_cluster(sc->warming);
     loop_timer_free(sc->timer);
+    kept_texts_done(&sc->text);
     free(sc->name);
     free(sc);
 }
@@ -277,9 +282,11 @@ int store_cluster_add(struct store *s, const struct store_item *i)
     if (r < 0)
         return r;
     store_count(sc ? SERVER_STAT_CLUSTER_MODIFIED : SERVER_STAT_CLUSTER_ADDED);
+    c->added_via_api = !i->is_static;
     sc = cluster_get(s, i->name);
     sc->hash = hash;
     sc->is_static = i->is_static;
+    store_keep(s, &sc->text, i);
     warm(sc, c, &source);
     config_source_done(&source);
     return 0;

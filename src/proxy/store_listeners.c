@@ -22,6 +22,7 @@ int store_routes_add(struct store *s, const struct store_item *i)
     slot->hash = hash;
     route_table_unref(slot->next);
     slot->next = t;
+    store_keep(s, &slot->text, i);
     loop_defer_soon(s->loop, &s->settle);
     return 0;
 }
@@ -52,6 +53,7 @@ static void listener_free_entry(struct store_listener *l)
     listener_config_unref(l->live);
     listener_config_unref(l->warming);
     loop_timer_free(l->timer);
+    kept_texts_done(&l->text);
     free(l->name);
     free(l);
 }
@@ -202,6 +204,7 @@ int store_listener_add(struct store *s, const struct store_item *i)
     l = listener_get(s, i->name);
     l->hash = hash;
     l->is_static = i->is_static;
+    store_keep(s, &l->text, i);
     l->late = false;
     listener_config_unref(l->warming);
     l->warming = config;
@@ -236,6 +239,7 @@ static void settle_tables(struct store *s)
             continue;
         route_table_unref(rs->table);
         rs->table = TAKE(rs->next);
+        kept_texts_commit(&rs->text);
         s->changed = true;
     }
 }
@@ -253,6 +257,7 @@ void store_listeners_settle(struct store *s)
         l->live = TAKE(l->warming);
         fill_seats(l->live);
         s->secrets_stale = true;
+        kept_texts_commit(&l->text);
         s->changed = true;
     }
     route_seats_sweep(&s->seats); /* first: they hold slots */

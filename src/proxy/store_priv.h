@@ -5,6 +5,7 @@
 #include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
 
 #include "base/hash.h"
+#include "proxy/kept_text.h"
 #include "proxy/store.h"
 #include "xds/xds_check.h"
 
@@ -18,6 +19,7 @@ struct store_cluster {
     struct config_source source; /* of its endpoints */
     char *eds_name;              /* NULL: they are in place */
     uint64_t hash;               /* of the message */
+    struct kept_texts text;
     bool is_static;
     bool leaving;        /* stays only for routes that still name it */
     bool endpoints_came; /* of the warming one */
@@ -27,6 +29,7 @@ struct store_cluster {
 struct store_assignment {
     struct buf bytes;
     bool came;
+    struct kept_texts text;
     VEC(struct store_cluster *) users;
 };
 
@@ -35,6 +38,7 @@ struct store_secret {
     struct arena *arena;                                                 /* of the message */
     const Envoy__Extensions__TransportSockets__Tls__V3__Secret *message; /* NULL: not come yet */
     struct config_source source;
+    struct kept_texts text;                                              /* its version alone */
     bool is_static;
     bool needed; /* found by store_secrets_sweep */
 };
@@ -46,6 +50,7 @@ struct store_listener {
     struct listener_config *warming; /* waits for its route tables, and their clusters */
     struct loop_timer *timer;
     uint64_t hash;
+    struct kept_texts text;
     bool is_static;
     bool late; /* was waited for long enough */
 };
@@ -71,13 +76,14 @@ struct store {
     bool changed;       /* since the last snapshot */
     bool secrets_stale; /* some may not be needed any more */
     bool running;
+    bool keeps_texts; /* somebody may want to see them */
 };
 
 /* What one resource of an update is made of. */
 struct store_item {
     struct arena *arena; /* of the message; gone behind the call */
     ProtobufCMessage *message;
-    struct str name, bytes;
+    struct str name, bytes, version;
     bool is_static;
     struct pb_path *path; /* stands at the message */
     struct err *err;
@@ -86,6 +92,14 @@ struct store_item {
 static inline uint64_t store_hash(struct str bytes)
 {
     return hash_bytes(bytes.p, bytes.n);
+}
+
+/* What stands in the bootstrap is shown from there. */
+static inline void store_keep(const struct store *s, struct kept_texts *k,
+                              const struct store_item *i)
+{
+    if (s->keeps_texts && !i->is_static)
+        kept_texts_offer(k, i->version, i->bytes);
 }
 
 /* A snapshot of what is ready is to be made, soon. */

@@ -111,6 +111,9 @@ int store_secret_add(struct store *s, const struct store_item *i)
         return err.code;
     }
     arena_free(before);
+    if (!i->is_static)
+        kept_texts_offer(&secret->text, i->version, STR(""));
+    kept_texts_commit(&secret->text);
     loop_defer_soon(s->loop, &s->settle); /* somebody may have waited for it */
     return 0;
 }
@@ -153,6 +156,7 @@ static void secret_free(struct store_secret *secret)
 {
     arena_free(secret->arena);
     config_source_done(&secret->source);
+    kept_texts_done(&secret->text);
     free(secret->name);
     free(secret);
 }

@@ -50,6 +50,11 @@ static bool listens_already(const struct worker *w, const struct listener_config
     return false;
 }
 
+static bool is_closed(const struct worker *w, const struct listener_config *c)
+{
+    return w->closed || (w->closed_inbound && c->inbound);
+}
+
 /* A listener on the same address takes its new configuration and goes on; its clients keep the old
  * one for a while. */
 static void take_listeners(struct worker *w, struct proxy_config *c)
@@ -70,7 +75,7 @@ static void take_listeners(struct worker *w, struct proxy_config *c)
     w->listeners.n = kept;
     VEC_FOREACH (l, &c->listeners) {
         struct err err = {0};
-        if (!listens_already(w, *l) && listen_for(w, *l, &err) < 0)
+        if (!is_closed(w, *l) && !listens_already(w, *l) && listen_for(w, *l, &err) < 0)
             log_error("cannot listen", kv_s("listener", (*l)->name), kv_s("error", err_text(&err)));
     }
 }
@@ -144,6 +149,55 @@ void worker_drain(struct worker *w, uint64_t drain_ms)
 {
     w->drain_ms = drain_ms;
     loop_post(w->loop, drain, w);
+}
+
+/* ---- orders ---- */
+
+struct order {
+    struct worker *worker;
+    bool flag;
+};
+
+static void order(struct worker *w, loop_timer_fn *fn, bool flag)
+{
+    struct order *o = NEW(struct order);
+    *o = (struct order){w, flag};
+    loop_post(w->loop, fn, o);
+}
+
+static void tell_clients(void *user)
+{
+    struct order o = *(struct order *)user;
+    free(user);
+    o.worker->telling = o.flag;
+}
+
+void worker_tell_clients(struct worker *w, bool go)
+{
+    order(w, tell_clients, go);
+}
+
+static void close_listeners(void *user)
+{
+    struct order o = *(struct order *)user;
+    struct worker *w = o.worker;
+    size_t kept = 0;
+    free(user);
+    w->closed |= !o.flag;
+    w->closed_inbound = true;
+    for (size_t i = 0; i < w->listeners.n; i++) {
+        struct worker_listener *l = w->listeners.v[i];
+        if (is_closed(w, l->config))
+            downstream_unlisten(l);
+        else
+            w->listeners.v[kept++] = l;
+    }
+    w->listeners.n = kept;
+}
+
+void worker_close_listeners(struct worker *w, bool inbound_only)
+{
+    order(w, close_listeners, inbound_only);
 }
 
 static void *run(void *user)

@@ -33,6 +33,12 @@ void worker_set_config(struct worker *w, struct proxy_config *c);
 /* From the main thread: no new connections; those that are there end with their requests, or after
  * drain_ms. */
 void worker_drain(struct worker *w, uint64_t drain_ms);
+/* From the main thread: with their next answer clients are told to go, those too that come, until
+ * it is off again. */
+void worker_tell_clients(struct worker *w, bool go);
+/* From the main thread: no new connections, for ever; of the inbound ones, or all. Those that are
+ * there go on. */
+void worker_close_listeners(struct worker *w, bool inbound_only);
 void worker_join(struct worker *w); /* waits for the thread's end */
 void worker_free(struct worker *w);
 

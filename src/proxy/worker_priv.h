@@ -49,6 +49,9 @@ struct worker {
     uint64_t drain_ms;
     bool ended;
     bool draining;
+    bool telling;        /* clients are told to go */
+    bool closed;         /* its listeners, for good */
+    bool closed_inbound; /* those of them */
 };
 
 /* Pools of clusters that are not in force any more end. */
