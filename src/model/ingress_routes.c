@@ -128,6 +128,17 @@ static void leave_host(struct ingress_routes *t, const struct ingress_entry *e, 
         }
 }
 
+/* The API server lets no other pass; what is none must not reach a table that others share. */
+static bool host_is_valid(const char *host)
+{
+    struct str s = str_from(host);
+    AUTO_CHARS char *lower = xstrdup(host);
+    for (char *c = lower; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return !*host || str_is(s, "*") ||
+           str_is_dns1123_subdomain(str_from(lower + (str_starts(s, STR("*.")) ? 2 : 0)));
+}
+
 /* Of every host it names. */
 static void for_hosts(struct ingress_routes *t, struct ingress_entry *e, bool joins)
 {
@@ -135,7 +146,11 @@ static void for_hosts(struct ingress_routes *t, struct ingress_entry *e, bool jo
     bool bare = !i->n_rules && ingress_backend_is_set(&i->default_backend);
     for (uint32_t r = 0; r < i->n_rules + bare; r++) {
         const char *host = bare ? "*" : i->rules[r].host;
-        if (joins)
+        AUTO_CHARS char *field = xasprintf("spec.rules[%u].host", r);
+        if (!host_is_valid(host))
+            finding_add(&e->findings, FINDING_ERROR, "HostInvalid", i->key, field,
+                        "give a DNS name, or one behind \"*.\"", "\"%.80s\" is not served", host);
+        else if (joins)
             join_host(t, e, host);
         else
             leave_host(t, e, host);
