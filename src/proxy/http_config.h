@@ -4,6 +4,7 @@
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 
 #include "base/vec.h"
+#include "codec/url_path.h"
 #include "proxy/access_log.h"
 #include "proxy/client_cert.h"
 #include "proxy/compile.h"
@@ -27,6 +28,7 @@ struct http_config {
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
     struct http_edits edits;
+    struct url_path_rules path;
     struct http_protocol protocol;   /* of clients' connections */
     uint64_t stream_idle_timeout_ms; /* 0: none */
 };

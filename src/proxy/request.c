@@ -142,10 +142,24 @@ static void on_filtered(struct request *r)
     follow_route(r, &q);
 }
 
+/* What is matched, authorized, logged and sent is the normal form. False: answered. */
+static bool normalize_path(struct request *r, struct http_head *head)
+{
+    struct str path;
+    int code = url_path_apply(&r->http->path, head->path, http_stream_arena(r->down), &path);
+    if (code < 0)
+        request_reply(r, code == -ENOMEM ? REASON_NO_MEMORY : REASON_BAD_PATH);
+    else if (path.p != head->path.p)
+        head->path = head->target = path;
+    return code == 0;
+}
+
 static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
+    if ((r->http->path.normalize || r->http->path.merge_slashes) && !normalize_path(r, head))
+        return;
     if (!look_at_upgrade(r, head))
         return;
     route_query_init(&q, head, rand_u64());

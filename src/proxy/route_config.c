@@ -32,6 +32,7 @@ struct making {
     struct arena *a;
     struct pb_path *path;
     struct err *err;
+    size_t body_max; /* of a direct response */
 };
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
@@ -300,8 +301,8 @@ static int compile_direct(struct making *c, const pb_direct *m, struct route_dir
         ret->body = arena_str(c->a, str_of(m->body->inline_bytes.data, m->body->inline_bytes.len));
     else
         r = FAIL(c, "only inline_string and inline_bytes are implemented here");
-    if (r == 0 && ret->body.n > BODY_MAX)
-        r = FAIL(c, "%zu bytes: at most %d", ret->body.n, BODY_MAX);
+    if (r == 0 && ret->body.n > c->body_max)
+        r = FAIL(c, "%zu bytes: at most %zu", ret->body.n, c->body_max);
     pb_path_back(c->path, mark);
     return r;
 }
@@ -434,6 +435,8 @@ static int compile_table(struct making *c, const pb_table *m, struct route_table
     if (r == 0)
         r = MIRRORS(c, m, ret);
     ret->ignore_port = m->ignore_port_in_host_matching;
+    if (m->max_direct_response_body_size_bytes)
+        c->body_max = MIN(c->body_max, (size_t)m->max_direct_response_body_size_bytes->value);
     ret->most_specific_wins = m->most_specific_header_mutations_wins;
     ret->n_hosts = m->n_virtual_hosts;
     ret->hosts = arena_alloc(c->a, m->n_virtual_hosts * sizeof(*ret->hosts));
@@ -460,7 +463,7 @@ int route_table_compile(const pb_table *m, struct route_table **ret, struct err 
     struct route_table *t = NEW(struct route_table);
     t->refs = 1;
     t->arena = arena_new(0);
-    struct making c = {t->arena, &path, reterr};
+    struct making c = {t->arena, &path, reterr, BODY_MAX};
     int r = compile_table(&c, m, t);
     if (r < 0) {
         route_table_unref(t);

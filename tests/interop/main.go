@@ -63,7 +63,11 @@ func startProxy(o *options, port uint32) *exec.Cmd {
 	}
 	file := filepath.Join(o.dir, "bootstrap.yaml")
 	must(os.WriteFile(file, []byte(fmt.Sprintf(bootstrap, api, port)), 0o600))
-	log, err := os.Create(filepath.Join(o.dir, "proxy.log"))
+	return o.run(file, "proxy.log")
+}
+
+func (o *options) run(file, name string) *exec.Cmd {
+	log, err := os.Create(filepath.Join(o.dir, name))
 	must(err)
 	args := []string{"-c", file, "--concurrency", fmt.Sprint(o.workers)}
 	if o.envoy {
@@ -239,12 +243,21 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 2, "of the proxy")
 	flag.StringVar(&o.dir, "dir", "", "for the proxy's files; default: a new one")
 	flag.BoolVar(&o.verbose, "v", false, "say each change")
+	istiod := flag.String("istiod", "", "pilot-discovery: it drives the proxy instead")
 	flag.Parse()
 	o.delta = mode == "delta"
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "interop")
 		must(err)
 		o.dir = dir
+	}
+	if *istiod != "" {
+		fmt.Printf("%s by istiod, %s, files in %s\n", o.proxy, mode, o.dir)
+		if !driveByIstiod(o, *istiod) {
+			os.Exit(1)
+		}
+		os.RemoveAll(o.dir)
+		return
 	}
 	fmt.Printf("%s, %s, seed %d, files in %s\n", o.proxy, mode, o.seed, o.dir)
 	r := &run{o: o, w: newWorld(rand.New(rand.NewSource(o.seed)), startBackends(6), freePorts(20), filepath.Join(o.dir, "access.log")), c: startControl(o.delta), exited: make(chan error, 2),

@@ -9,6 +9,15 @@ snapshots=${SNAPSHOTS:-1000}
 command -v go >/dev/null || { echo "error: Go is needed" >&2; exit 1; }
 mkdir -p "$peers"
 go build -o "$peers/interop" .
+"../conformance/build-peers.sh" "$peers" pilot-discovery
+istiod_by() {
+    echo "== istiod, $1"
+    "$peers/interop" -proxy "$build/bin/fairlead-proxy" -istiod "$peers/pilot-discovery" -mode "$1"
+    if [ -n "${ENVOY:-}" ]; then
+        echo "== the same with $ENVOY"
+        "$peers/interop" -proxy "$ENVOY" -envoy -istiod "$peers/pilot-discovery" -mode "$1" || echo "(what Envoy does is told, and fails nothing)"
+    fi
+}
 seed=${SEED:-$(($(date +%s) % 1000000))}
 for mode in ${MODES:-delta sotw}; do
     echo "== go-control-plane, $mode, $snapshots snapshots, seed $seed"
@@ -17,5 +26,6 @@ for mode in ${MODES:-delta sotw}; do
         echo "== the same with $ENVOY, 100 snapshots"
         "$peers/interop" -proxy "$ENVOY" -envoy -mode "$mode" -snapshots 100 -seed "$seed" || echo "(what Envoy does is told, and fails nothing)"
     fi
+    istiod_by "$mode"
 done
 echo "interop: passed"
