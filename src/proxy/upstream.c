@@ -44,7 +44,8 @@ struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
     struct http_conn *hc;
-    struct loop_timer *timer; /* of connecting */
+    struct loop_timer *timer; /* of connecting, then of its life; NULL: no more */
+    uint64_t n_streams;       /* where the cluster limits them */
     uint8_t state;            /* enum conn_state */
     uint8_t priority;         /* whose circuit breaker counts it */
     bool timed_out;
@@ -79,6 +80,11 @@ static void done_if_unused(struct upstream *u)
 {
     if (u->retired && !u->n_conns && !u->n_requests)
         upstream_done(u);
+}
+
+uint64_t upstream_stream_max_ms(const struct upstream *u)
+{
+    return u->cluster->http.stream_max_ms;
 }
 
 struct endpoint *upstream_endpoint(const struct upstream *u)
@@ -192,11 +198,12 @@ void upstream_report_failure(struct upstream_wait *w, enum reason why)
 {
     /* What stands for it where it is counted with the answers; others are not the endpoint's. */
     static const uint16_t statuses[_REASON_MAX] = {
-        [REASON_CONNECT_FAILED] = 503,   [REASON_CONNECT_TIMEOUT] = 503,
-        [REASON_UPSTREAM_CLOSED] = 503,  [REASON_UPSTREAM_RESET] = 503,
-        [REASON_UPSTREAM_REFUSED] = 503, [REASON_UPSTREAM_PROTOCOL] = 503,
-        [REASON_UPSTREAM_CUT] = 503,     [REASON_RESPONSE_TIMEOUT] = 504,
-        [REASON_PER_TRY_TIMEOUT] = 504,
+        [REASON_CONNECT_FAILED] = 503,        [REASON_CONNECT_TIMEOUT] = 503,
+        [REASON_UPSTREAM_CLOSED] = 503,       [REASON_UPSTREAM_RESET] = 503,
+        [REASON_UPSTREAM_REFUSED] = 503,      [REASON_UPSTREAM_PROTOCOL] = 503,
+        [REASON_UPSTREAM_CUT] = 503,          [REASON_RESPONSE_TIMEOUT] = 504,
+        [REASON_PER_TRY_TIMEOUT] = 504,       [REASON_PER_TRY_IDLE] = 504,
+        [REASON_UPSTREAM_MAX_DURATION] = 504,
     };
     struct upstream *u = w->at;
     if (u && statuses[why])
@@ -238,9 +245,15 @@ static struct upstream_wait *first_waiting(struct upstream *u)
 static int conn_open_stream(struct upstream_conn *c, const struct upstream_wait *w,
                             struct http_stream **ret)
 {
+    uint64_t max = c->upstream->config.requests_max;
     int r = http_conn_open(c->hc, w->ops, w->user, ret);
     if (r < 0 || c->upstream->streams_each == 1)
         conn_move(c, CONN_FULL);
+    if (max && ++c->n_streams == max) { /* it ends behind this one */
+        if (c->state != CONN_FULL)
+            conn_move(c, CONN_FULL);
+        http_conn_shutdown(c->hc);
+    }
     return r;
 }
 
@@ -266,11 +279,27 @@ static void conn_is_ready(struct upstream_conn *c)
         http_conn_shutdown(c->hc);
 }
 
+/* It has lived as long as it may: it takes no more requests. */
+static void on_old(void *user)
+{
+    struct upstream_conn *c = user;
+    if (c->state == CONN_READY)
+        conn_move(c, CONN_FULL);
+    http_conn_shutdown(c->hc);
+}
+
 static void on_open(struct http_conn *hc, void *user)
 {
     struct upstream_conn *c = user;
     (void)hc;
-    loop_timer_free(TAKE(c->timer));
+    uint64_t life_ms = c->upstream->cluster->http.connection_max_ms;
+    if (life_ms) {
+        loop_timer_stop(c->timer);
+        loop_timer_set(c->timer, on_old, c);
+        loop_timer_start(c->timer, life_ms);
+    } else {
+        loop_timer_free(TAKE(c->timer));
+    }
     conn_is_ready(c);
 }
 

@@ -137,7 +137,7 @@ static void cluster_drop(struct worker *w, struct worker_cluster *wc,
     loop_post(w->loop, cluster_free, wc);
 }
 
-struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q)
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q)
 {
     struct worker_cluster *wc = c->id < w->clusters.n ? w->clusters.v[c->id] : NULL;
     if (!wc)
@@ -145,6 +145,7 @@ struct upstream *worker_upstream(struct worker *w, struct cluster *c, const stru
     uint32_t i = lb_choose(wc->plan, wc->cursors.v, q);
     if (i == LB_NONE)
         return NULL;
+    q->entry = &wc->plan->set->entries.v[i];
     if (!wc->upstreams.v[i])
         wc->upstreams.v[i] =
             upstream_new(w->loop, w->index, c, wc->plan->set->entries.v[i].endpoint);
