@@ -38,6 +38,7 @@ struct downstream {
     struct tcp_proxy *tcp;
     uint64_t begin_ms; /* of the loop */
     bool told;         /* to go */
+    struct loop_timer *life; /* of an HTTP connection; NULL: no limit */
 };
 
 enum { DOWNSTREAMS_MAX = 50000 }; /* of a worker */
@@ -135,6 +136,7 @@ static void downstream_free(struct downstream *d)
     }
     opening_free(d);
     count_end(d);
+    loop_timer_free(d->life);
     list_remove(&d->node);
     w->n_downstreams--;
     listener_config_unref(d->listener);
@@ -199,6 +201,12 @@ static void on_http_close(struct http_conn *hc, int code, const char *text, void
     downstream_free(user);
 }
 
+static void on_old(void *user)
+{
+    struct downstream *d = user;
+    http_conn_shutdown(d->hc);
+}
+
 static void serve_http(struct downstream *d, struct conn *c)
 {
     const struct http_conn_config *config = &d->chain->http->protocol.conn;
@@ -215,6 +223,11 @@ static void serve_http(struct downstream *d, struct conn *c)
         d->hc = http_auto_conn_new_server(c, config, &ops, d);
     }
     count_http(d);
+    uint64_t life_ms = d->chain->http->protocol.connection_max_ms;
+    if (life_ms) {
+        d->life = loop_timer_new(d->worker->loop, on_old, d);
+        loop_timer_start(d->life, life_ms);
+    }
     if (d->worker->draining)
         tell_to_go(d);
 }

@@ -2,6 +2,7 @@
 #include "proxy/filter_start.h"
 
 #include "base/assert.h"
+#include "base/time.h"
 #include "proxy/filter_fetch.h"
 #include "proxy/filter_run.h"
 
@@ -19,13 +20,25 @@ static void answer(struct filter_run *f, const struct filter_call *c)
                         a->fields, a->n_fields);
 }
 
-/* The client is not heard of while its body is waited for. */
+/* Until the whole request must be here; UINT64_MAX: whenever. */
+static uint64_t time_left_ms(const struct request *r)
+{
+    uint64_t max = r->http->request_timeout_ms, spent = (time_mono_us() - r->begin_us) / 1000;
+    return !max ? UINT64_MAX : max > spent ? max - spent : 0;
+}
+
+static uint64_t wait_ms(const struct request *r)
+{
+    return MIN((uint64_t)BODY_IDLE_MS, time_left_ms(r));
+}
+
+/* The client is not heard of while its body is waited for, or takes too long with it. */
 static void on_idle(void *user)
 {
     struct request *r = user;
     r->filters->collecting = false;
     worker_timer_give(r->worker, TAKE(r->timer));
-    request_reply(r, REASON_REQUEST_IDLE);
+    request_reply(r, time_left_ms(r) ? REASON_REQUEST_IDLE : REASON_REQUEST_TIMEOUT);
 }
 
 static void refuse_body(struct filter_run *f)
@@ -46,7 +59,7 @@ static bool collect(struct filter_run *f, uint64_t max)
     f->collecting = true;
     f->collect_max = max;
     r->timer = worker_timer_take(r->worker, on_idle, r);
-    loop_timer_start(r->timer, BODY_IDLE_MS);
+    loop_timer_start(r->timer, wait_ms(r));
     http_stream_resume(r->down);
     return true;
 }
@@ -179,6 +192,6 @@ bool filter_start_data(struct request *r, struct chain *data, bool end)
     if (end)
         collected(f);
     else
-        loop_timer_start(r->timer, BODY_IDLE_MS);
+        loop_timer_start(r->timer, wait_ms(r));
     return true;
 }

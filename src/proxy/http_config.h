@@ -31,6 +31,9 @@ struct http_config {
     struct url_path_rules path;
     struct http_protocol protocol;   /* of clients' connections */
     uint64_t stream_idle_timeout_ms; /* 0: none */
+    uint64_t request_timeout_ms;     /* until a request is whole; 0: none */
+    bool has_limits;                 /* request_timeout, or of whole streams */
+    bool envoy_headers;              /* x-envoy-… tell of time-outs, times and rewrites */
 };
 
 /* c->path stands at the message. -EINVAL with the path of what is wrong. */

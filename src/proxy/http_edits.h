@@ -23,7 +23,7 @@ struct http_edits {
     bool skip_forwarded_for;
     uint8_t server; /* enum http_server_field */
     uint8_t server_name_n;
-    char server_name[HTTP_SERVER_NAME_MAX];
+    char server_name[8 + HTTP_SERVER_NAME_MAX]; /* behind "server: ", as it is written */
 };
 
 /* -EINVAL: server_name is too long, or no value of a field. */
@@ -33,5 +33,6 @@ int http_edits_compile(
 /* Values lie in a. What does not fit there is left out. */
 void http_edit_request(const struct http_edits *edits, struct http_head *h,
                        const struct conn *client, struct arena *a);
+/* now_ms: of the loop, for a date that is at most a second old. */
 void http_edit_answer(const struct http_edits *edits, const struct http_head *request,
-                      struct http_head *h, struct arena *a);
+                      struct http_head *h, uint64_t now_ms, struct arena *a);

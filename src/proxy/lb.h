@@ -92,6 +92,7 @@ struct lb_request {
     const struct endpoint *const *tried;
     uint32_t n_tried;
     uint32_t tries_max;
+    const struct endpoint_entry *entry; /* what was chosen, until the next plan */
 };
 
 /* Places in turn of one worker, at least lb_plan_cursors() of them. */

@@ -20,6 +20,8 @@ int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions
     if (!m)
         return 0;
     p->conn.idle_timeout_ms = duration_ms(m->idle_timeout, p->conn.idle_timeout_ms);
+    p->stream_max_ms = duration_ms(m->max_stream_duration, p->stream_max_ms);
+    p->connection_max_ms = duration_ms(m->max_connection_duration, p->connection_max_ms);
     if (m->max_headers_count) {
         if (!m->max_headers_count->value || m->max_headers_count->value > HTTP_FIELDS_MAX)
             return pb_path_fail(path, reterr, -EINVAL, "max_headers_count: 1 to %d",
@@ -87,6 +89,8 @@ int http_protocol_read_cluster(const pb_cluster *m, struct pb_path *path, struct
 {
     p->version = m->http2_protocol_options ? 2 : 1;
     http_protocol_read_http2(m->http2_protocol_options, p);
+    if (m->max_requests_per_connection)
+        p->conn.requests_max = m->max_requests_per_connection->value;
     size_t mark = pb_path_field(path, "common_http_protocol_options");
     int r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
     pb_path_back(path, mark);

@@ -154,6 +154,25 @@ static bool normalize_path(struct request *r, struct http_head *head)
     return code == 0;
 }
 
+static bool is_https(const struct http_head *head)
+{
+    return str_is(http_field_value(http_head_find(head, HTTP_NAME_X_FORWARDED_PROTO)), "https");
+}
+
+static void redirect_to_tls(struct request *r, const struct route_query *q)
+{
+    struct str scheme = STR("https://"), path = q->head->path;
+    size_t n = scheme.n + q->host.n + path.n;
+    char *p = arena_alloc_raw(http_stream_arena(r->down), n);
+    if (p) {
+        memcpy(p, scheme.p, scheme.n);
+        memcpy(p + scheme.n, q->host.p, q->host.n);
+        memcpy(p + scheme.n + q->host.n, path.p, path.n);
+    }
+    r->reason = REASON_DIRECT_RESPONSE;
+    request_answer(r, p ? 301 : 500, STR(""), str_of(p, p ? n : 0));
+}
+
 static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
@@ -168,6 +187,10 @@ static void find_route(struct request *r)
         return;
     }
     r->host = r->routes ? route_table_host(r->routes, q.host) : NULL;
+    if (r->host && r->host->require_tls && !is_https(head)) {
+        redirect_to_tls(r, &q);
+        return;
+    }
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
     if (!r->http->filters) {
         follow_route(r, &q);

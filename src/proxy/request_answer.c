@@ -30,6 +30,8 @@ void request_done(struct request *r)
 void request_change_fields(struct request *r, struct http_head *h, bool answer)
 {
     const struct route_table *t = r->routes;
+    if (r->route->keeps_fields)
+        return;
     const struct header_ops *ops[4];
     size_t n = 0;
     if (r->cluster)
@@ -71,7 +73,8 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
         request_change_fields(r, &head, true);
     if (r->filters)
         filter_run_answer(r->filters, &head);
-    http_edit_answer(&r->http->edits, http_stream_head(r->down), &head, http_stream_arena(r->down));
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), &head,
+                     loop_now_ms(worker_loop(r->worker)), http_stream_arena(r->down));
     request_keep_answer(r, &head);
     r->status = (uint16_t)status;
     r->sent_bytes += body.n;

@@ -44,7 +44,14 @@ struct request {
     struct affinity *affinity;   /* NULL: its route has no hash policy, or it has not come there */
     struct mirror_plan *mirrors; /* NULL: none, as most */
     struct loop_timer *timer;    /* NULL: answered by ourselves, or over */
+    uint64_t timeout_ms;         /* the route's, or what the request says itself; 0: none */
     uint64_t deadline_ms;        /* of the answer; 0: none */
+    uint64_t idle_ms;            /* 0: none */
+    uint64_t whole_ms;           /* when the request was whole; 0: it is not */
+    uint64_t limit_ms;           /* the earliest of the next three; 0: none */
+    uint64_t over_ms;            /* of the stream; 0: none */
+    uint64_t try_over_ms;        /* of the endpoint's stream; 0: none */
+    uint64_t whole_by_ms;        /* of the request; 0: none */
     uint64_t idle_deadline_ms;   /* put off whenever something is heard, without the timer */
     bool reused;                 /* its stream is on a connection that has carried others */
     bool again;                  /* it was asked a second time */

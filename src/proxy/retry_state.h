@@ -25,6 +25,8 @@ struct retry_state {
     uint32_t n_tried;
     uint64_t at_ms;           /* of the next try; 0: none waits */
     uint64_t try_deadline_ms; /* of the answer to this try; 0: none */
+    uint64_t try_idle_ms;     /* when nothing was heard of the endpoint for too long; 0: none */
+    bool was_late;            /* the try before took too long */
     struct chain replay;
     const struct endpoint *tried[RETRY_TRIED_MAX];
 };

@@ -2,6 +2,7 @@
  * before (xds_check.h); here is what only makes sense together: hosts twice, weights,
  * substitutions. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
@@ -202,6 +203,8 @@ static int compile_host_rewrite(struct making *c, const pb_action *m, struct rou
         return compile_rewrite(c, "host_rewrite_path_regex", m->host_rewrite_path_regex,
                                &ret->host_rewrite_path);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE:
+        ret->auto_host = m->auto_host_rewrite && m->auto_host_rewrite->value;
+        return 0;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE:
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER__NOT_SET:
     default:
@@ -224,6 +227,39 @@ static int compile_retries(struct making *c, const Envoy__Config__Route__V3__Ret
                           (c)->path, &(ret)->mirrors, (c)->err)                                    \
          : 0)
 
+static int compile_limits(struct making *c, const pb_action *m, struct route_forward *ret)
+{
+    const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *d = m->max_stream_duration;
+    if (!d && !m->max_grpc_timeout)
+        return 0;
+    struct route_limits *l = arena_alloc(c->a, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    ret->limits = l;
+    if (!d) {
+        l->has_grpc_timeout = true;
+        l->grpc_timeout_max_ms = duration_ms(m->max_grpc_timeout, 0);
+        l->grpc_timeout_offset_ms = duration_ms(m->grpc_timeout_offset, 0);
+        return 0;
+    }
+    l->has_stream_max = d->max_stream_duration;
+    l->stream_max_ms = duration_ms(d->max_stream_duration, 0);
+    l->has_grpc_stream_max = d->grpc_timeout_header_max;
+    l->grpc_stream_max_ms = duration_ms(d->grpc_timeout_header_max, 0);
+    l->grpc_stream_offset_ms = duration_ms(d->grpc_timeout_header_offset, 0);
+    ret->timeout_ms = 0; /* as Envoy: it takes the place of timeout */
+    return 0;
+}
+
+static int compile_timeout(struct making *c, struct route_forward *f)
+{
+    char digits[24];
+    if (!f->timeout_ms)
+        return 0;
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)f->timeout_ms);
+    return text(c, digits, &f->timeout_text);
+}
+
 static int compile_forward(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
@@ -237,6 +273,10 @@ static int compile_forward(struct making *c, const pb_action *m, struct route_fo
     if (*m->prefix_rewrite && m->regex_rewrite)
         return FAIL(c, "specify only one of prefix_rewrite, regex_rewrite");
     int r = compile_clusters(c, m, ret);
+    if (r == 0)
+        r = compile_limits(c, m, ret);
+    if (r == 0)
+        r = compile_timeout(c, ret);
     if (r == 0 && *m->prefix_rewrite)
         r = text(c, m->prefix_rewrite, &ret->prefix_rewrite);
     if (r == 0)
@@ -372,7 +412,10 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
 {
     int r = text(c, m->name, &ret->name);
     ret->require_tls =
-        m->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL;
+        m->require_tls != ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__NONE;
+    ret->counts_attempts = m->include_request_attempt_count;
+    ret->answers_attempts = m->include_attempt_count_in_response;
+    ret->tells_timeout_retry = m->include_is_timeout_retry_header;
     ret->n_routes = m->n_routes;
     ret->routes = arena_alloc(c->a, m->n_routes * sizeof(*ret->routes));
     if (!ret->routes)
@@ -403,6 +446,30 @@ static void inherit(struct route_table *t, struct route_host *h, struct route *r
         r->forward.mirrors = h->mirrors.n ? h->mirrors : t->mirrors;
 }
 
+static bool keeps_fields(const struct header_ops *request, const struct header_ops *answer)
+{
+    return header_ops_is_empty(request) && header_ops_is_empty(answer);
+}
+
+/* What the fast path asks first. */
+static void note_what_is_off(const struct route_table *t, const struct route_host *h,
+                             struct route *r)
+{
+    r->keeps_fields = keeps_fields(&t->request_ops, &t->answer_ops) &&
+                      keeps_fields(&h->request_ops, &h->answer_ops) &&
+                      keeps_fields(&r->request_ops, &r->answer_ops);
+    if (r->kind != ROUTE_FORWARD)
+        return;
+    struct route_forward *f = &r->forward;
+    f->rewrites = f->prefix_rewrite.p || f->path_rewrite.regex || f->host_rewrite.p ||
+                  f->host_rewrite_header.text.p || f->host_rewrite_path.regex;
+    for (size_t i = 0; i < f->n_clusters; i++) {
+        const struct route_cluster *c = &f->clusters[i];
+        r->keeps_fields = r->keeps_fields && keeps_fields(&c->request_ops, &c->answer_ops);
+        f->rewrites = f->rewrites || c->host_rewrite.p;
+    }
+}
+
 static void note_cluster(struct route_table *t, struct str name)
 {
     if (name.n)
@@ -424,6 +491,7 @@ static void finish(struct route_table *t)
         for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
             struct route *r = &t->hosts[h].routes[i];
             inherit(t, &t->hosts[h], r);
+            note_what_is_off(t, &t->hosts[h], r);
             if (r->kind == ROUTE_FORWARD)
                 note_clusters(t, &r->forward);
         }

@@ -9,10 +9,12 @@
 #include <errno.h>
 
 #include "base/rand.h"
+#include "base/time.h"
+#include "codec/grpc.h"
 #include "proxy/filter_run.h"
 #include "proxy/forward.h"
 #include "proxy/mirror.h"
-#include "proxy/route_rewrite.h"
+#include "proxy/router_head.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
 
@@ -25,8 +27,15 @@ static uint64_t now_ms(const struct request *r)
 
 static void heard(struct request *r)
 {
-    uint64_t idle_ms = r->http->stream_idle_timeout_ms;
-    r->idle_deadline_ms = idle_ms ? now_ms(r) + idle_ms : UINT64_MAX;
+    r->idle_deadline_ms = r->idle_ms ? now_ms(r) + r->idle_ms : UINT64_MAX;
+}
+
+/* Of the endpoint. */
+static void heard_up(struct request *r)
+{
+    heard(r);
+    if (r->retry && r->retry->policy->per_try_idle_ms)
+        r->retry->try_idle_ms = now_ms(r) + r->retry->policy->per_try_idle_ms;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -37,25 +46,86 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static void start_timer(struct request *r)
 {
     uint64_t now = now_ms(r), due = earlier(r->idle_deadline_ms, r->deadline_ms);
+    due = earlier(due, r->limit_ms);
     if (r->retry)
-        due = earlier(earlier(due, r->retry->at_ms), r->retry->try_deadline_ms);
+        due = earlier(earlier(earlier(due, r->retry->at_ms), r->retry->try_deadline_ms),
+                      r->retry->try_idle_ms);
     loop_timer_start(r->timer, due > now ? due - now : 0);
+}
+
+static void note_limit(struct request *r)
+{
+    uint64_t limit =
+        earlier(earlier(earlier(UINT64_MAX, r->over_ms), r->try_over_ms), r->whole_by_ms);
+    r->limit_ms = limit == UINT64_MAX ? 0 : limit;
+}
+
+/* What grpc-timeout says; 0: nothing. */
+static uint64_t grpc_timeout(const struct request *r)
+{
+    uint64_t ms;
+    struct str s =
+        http_field_value(http_head_find(http_stream_head(r->down), HTTP_NAME_GRPC_TIMEOUT));
+    return s.p && grpc_timeout_parse(s, &ms) == 0 ? ms : 0;
+}
+
+/* Of the whole stream; 0: none. */
+static uint64_t stream_max(const struct request *r)
+{
+    const struct route_limits *l = r->route->forward.limits;
+    uint64_t ms = l && l->has_grpc_stream_max ? grpc_timeout(r) : 0;
+    if (!ms)
+        return l && l->has_stream_max ? l->stream_max_ms : r->http->protocol.stream_max_ms;
+    if (l->grpc_stream_max_ms && ms > l->grpc_stream_max_ms)
+        ms = l->grpc_stream_max_ms;
+    return ms - MIN(ms - 1, l->grpc_stream_offset_ms);
+}
+
+static void note_limits(struct request *r)
+{
+    const struct route_limits *l = r->route->forward.limits;
+    uint64_t now = now_ms(r), spent = (time_mono_us() - r->begin_us) / 1000, ms = stream_max(r);
+    if (ms)
+        r->over_ms = now + MAX(ms, spent + 1) - spent;
+    if (r->http->request_timeout_ms && !http_stream_is_received(r->down))
+        r->whole_by_ms = now + MAX(r->http->request_timeout_ms, spent + 1) - spent;
+    note_limit(r);
+    if (!l || !l->has_grpc_timeout || !route_is_grpc(http_stream_head(r->down)))
+        return;
+    ms = grpc_timeout(r);
+    if (l->grpc_timeout_offset_ms < ms)
+        ms -= l->grpc_timeout_offset_ms;
+    r->timeout_ms = l->grpc_timeout_max_ms && (!ms || ms > l->grpc_timeout_max_ms)
+                        ? l->grpc_timeout_max_ms
+                        : ms;
+}
+
+static void begin_clocks(struct request *r)
+{
+    const struct route_forward *f = &r->route->forward;
+    r->idle_ms = f->has_idle_timeout ? f->idle_timeout_ms : r->http->stream_idle_timeout_ms;
+    r->timeout_ms = f->timeout_ms;
+    if (f->limits || r->http->has_limits)
+        note_limits(r);
 }
 
 /* The answer's time runs from the end of the request: a slow upload does not eat it. */
 static void request_is_whole(struct request *r)
 {
-    uint64_t timeout_ms = r->route->forward.timeout_ms;
     if (r->mirrors)
         mirror_plan_go(r->mirrors);
     if (r->answered)
         return;
-    if (timeout_ms)
-        r->deadline_ms = now_ms(r) + timeout_ms;
+    r->whole_ms = now_ms(r);
+    if (r->timeout_ms)
+        r->deadline_ms = r->whole_ms + r->timeout_ms;
     if (r->retry && r->retry->policy->per_try_timeout_ms)
-        r->retry->try_deadline_ms = now_ms(r) + r->retry->policy->per_try_timeout_ms;
-    if (r->deadline_ms || r->retry)
-        start_timer(r);
+        r->retry->try_deadline_ms = r->whole_ms + r->retry->policy->per_try_timeout_ms;
+    if (r->whole_by_ms) {
+        r->whole_by_ms = 0;
+        note_limit(r);
+    }
+    start_timer(r);
 }
 
 static void drop_try(struct request *r)
@@ -74,29 +144,55 @@ static void give_up(struct request *r, enum reason why)
 static void try_failed(struct request *r, enum reason why);
 static void try_again(struct request *r);
 
+/* What has run out; _REASON_MAX: nothing. */
+static enum reason overdue(const struct request *r, uint64_t now)
+{
+    bool whole = http_stream_is_received(r->down);
+    if (r->deadline_ms && now >= r->deadline_ms)
+        return REASON_RESPONSE_TIMEOUT;
+    if (r->over_ms && now >= r->over_ms)
+        return whole ? REASON_MAX_DURATION : REASON_REQUEST_MAX_DURATION;
+    if (r->whole_by_ms && now >= r->whole_by_ms)
+        return REASON_REQUEST_TIMEOUT;
+    if (r->try_over_ms && now >= r->try_over_ms)
+        return REASON_UPSTREAM_MAX_DURATION;
+    if (now >= r->idle_deadline_ms)
+        return whole ? REASON_STREAM_IDLE : REASON_REQUEST_IDLE;
+    return _REASON_MAX;
+}
+
+/* True: it was one of the times of a try. */
+static bool on_try_timer(struct request *r, uint64_t now)
+{
+    struct retry_state *s = r->retry;
+    if (s->at_ms && now >= s->at_ms) {
+        try_again(r);
+        return true;
+    }
+    bool late = s->try_deadline_ms && now >= s->try_deadline_ms;
+    if (!late && !(s->try_idle_ms && now >= s->try_idle_ms))
+        return false;
+    drop_try(r);
+    s->try_idle_ms = 0;
+    s->was_late = late;
+    try_failed(r, late ? REASON_PER_TRY_TIMEOUT : REASON_PER_TRY_IDLE);
+    return true;
+}
+
 static void on_timer(void *user)
 {
     struct request *r = user;
     uint64_t now = now_ms(r);
-    bool late = r->deadline_ms && now >= r->deadline_ms;
-    if (!late && r->retry && r->retry->at_ms && now >= r->retry->at_ms) {
-        try_again(r);
-        return;
-    }
-    bool try_late = r->retry && r->retry->try_deadline_ms && now >= r->retry->try_deadline_ms;
-    if (!late && !try_late && now < r->idle_deadline_ms) {
-        start_timer(r);
+    enum reason why = overdue(r, now);
+    if (why == _REASON_MAX) {
+        if (!r->retry || !on_try_timer(r, now))
+            start_timer(r);
         return;
     }
     drop_try(r);
-    if (late && r->retry)
+    if (r->retry)
         r->retry->at_ms = 0;
-    if (try_late && !late)
-        try_failed(r, REASON_PER_TRY_TIMEOUT);
-    else
-        give_up(r, late                               ? REASON_RESPONSE_TIMEOUT
-                   : http_stream_is_received(r->down) ? REASON_STREAM_IDLE
-                                                      : REASON_REQUEST_IDLE);
+    give_up(r, why);
 }
 
 /* ---- once more ---- */
@@ -111,7 +207,7 @@ static bool plan_retry(struct request *r)
     r->upstream_host = arena_str(http_stream_arena(r->down), r->upstream_host);
     upstream_leave(&r->wait);
     r->retry->at_ms = now_ms(r) + MAX(wait_ms, (uint64_t)1);
-    r->retry->try_deadline_ms = 0;
+    r->retry->try_deadline_ms = r->retry->try_idle_ms = 0;
     http_stream_pause(r->down);
     start_timer(r);
     return true;
@@ -138,20 +234,13 @@ static bool retry_answer(struct request *r, const struct http_head *h)
     return true;
 }
 
-static void give_cookies(struct request *r, struct http_head *h)
-{
-    static const struct header_name set_cookie = {HTTP_NAME_SET_COOKIE, STR("set-cookie")};
-    for (size_t i = 0; i < r->affinity->n_cookies; i++)
-        IGNORE_RESULT(head_add(h, http_stream_arena(r->down), set_cookie, r->affinity->cookies[i]));
-}
-
 static void on_up_head(struct http_stream *s, struct http_head *h, bool end, void *user)
 {
     struct request *r = user;
     (void)s;
     if (h->status < 200 && h->status != 101)
         return; /* the client has had its own 100 */
-    heard(r);
+    heard_up(r);
     if (h->status == 101 && !r->upgrade) {
         http_stream_abort(TAKE(r->up)); /* nobody asked for it */
         try_failed(r, REASON_UPSTREAM_PROTOCOL);
@@ -169,12 +258,12 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
-    if (r->affinity)
-        give_cookies(r, h);
+    router_change_answer(r, h);
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
-    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, http_stream_arena(r->down));
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, now_ms(r),
+                     http_stream_arena(r->down));
     request_keep_answer(r, h);
     r->status = h->status;
     r->answering = true;
@@ -185,7 +274,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
 static void on_up_data(struct http_stream *s, struct chain *data, bool end, void *user)
 {
     struct request *r = user;
-    heard(r);
+    heard_up(r);
     r->answered = end;
     r->sent_bytes += data->n;
     http_stream_send_data(r->down, data, end);
@@ -311,27 +400,6 @@ static void on_failed(enum reason why, const char *text, void *user)
     try_failed(user, why);
 }
 
-/* What goes out is what was matched and changed, once: path, host, fields. */
-static void change_request(struct request *r, const struct route_query *q)
-{
-    struct http_head *head = http_stream_head(r->down);
-    struct arena *a = http_stream_arena(r->down);
-    struct str path = route_rewrite_path(r->route, q, a);
-    struct str host = route_rewrite_host(r->route, r->cluster, q, a);
-    struct str cert = {NULL, 0};
-    if (r->http->client_cert.mode != CLIENT_CERT_SANITIZE)
-        cert = client_cert_value(&r->http->client_cert, head,
-                                 conn_tls(http_conn_conn(http_stream_conn(r->down))), a);
-    forward_request(head, r->upgrade);
-    if (cert.n)
-        IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
-    request_change_fields(r, head, false);
-    if (path.p && path.p != head->path.p)
-        head->path = head->target = path;
-    if (host.p)
-        forward_set_host(head, host);
-}
-
 static struct cluster *find_cluster(struct request *r)
 {
     struct str name = r->cluster->name;
@@ -341,7 +409,8 @@ static struct cluster *find_cluster(struct request *r)
 }
 
 /* An endpoint for this try; NULL: the cluster has none. */
-static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random)
+static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random,
+                               const struct endpoint_entry **ret_entry)
 {
     struct lb_request which = {.random = random};
     if (r->affinity) {
@@ -353,7 +422,22 @@ static struct upstream *choose(struct request *r, struct cluster *c, uint64_t ra
         which.n_tried = r->retry->n_tried;
         which.tries_max = r->retry->policy->tries_max;
     }
-    return worker_upstream(r->worker, c, &which);
+    struct upstream *u = worker_upstream(r->worker, c, &which);
+    *ret_entry = which.entry;
+    return u;
+}
+
+static void begin_try_clocks(struct request *r, uint64_t stream_max_ms)
+{
+    uint64_t idle_ms = r->retry ? r->retry->policy->per_try_idle_ms : 0;
+    if (!stream_max_ms && !idle_ms)
+        return;
+    if (stream_max_ms)
+        r->try_over_ms = now_ms(r) + stream_max_ms;
+    if (idle_ms)
+        r->retry->try_idle_ms = now_ms(r) + idle_ms;
+    note_limit(r);
+    start_timer(r);
 }
 
 static void ask(struct request *r, struct upstream *u)
@@ -364,6 +448,7 @@ static void ask(struct request *r, struct upstream *u)
         r->retry->stats = upstream_stats(u);
     if (r->retry)
         retry_state_tried(r->retry, upstream_endpoint(u));
+    begin_try_clocks(r, upstream_stream_max_ms(u));
     int got = upstream_take(&r->wait, false, &r->up);
     r->reused = got == 0;
     if (got == 0)
@@ -382,11 +467,14 @@ static void try_again(struct request *r)
     r->again = false;
     heard(r);
     start_timer(r);
-    struct upstream *u = choose(r, s->cluster, rand_u64());
-    if (u)
-        ask(r, u);
-    else
+    const struct endpoint_entry *entry;
+    struct upstream *u = choose(r, s->cluster, rand_u64(), &entry);
+    if (!u) {
         request_fail(r, REASON_NO_HEALTHY_UPSTREAM);
+        return;
+    }
+    router_change_try(r, entry);
+    ask(r, u);
 }
 
 static void plan_retries(struct request *r, struct cluster *c)
@@ -442,7 +530,8 @@ void router_begin(struct request *r, const struct route_query *q)
                        (struct str){NULL, 0});
         return;
     }
-    struct upstream *u = choose(r, c, q->random);
+    const struct endpoint_entry *entry;
+    struct upstream *u = choose(r, c, q->random, &entry);
     if (!u) {
         request_reply(r, REASON_NO_HEALTHY_UPSTREAM);
         return;
@@ -454,7 +543,10 @@ void router_begin(struct request *r, const struct route_query *q)
     r->wait.on_failed = on_failed;
     if (r->route->forward.retry || r->host->retry)
         plan_retries(r, c);
-    change_request(r, q);
+    begin_clocks(r);
+    router_change_request(r, q);
+    if (router_changes_try(r))
+        router_change_try(r, entry);
     if (r->route->forward.mirrors.n && !r->upgrade)
         plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);

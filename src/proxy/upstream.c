@@ -45,7 +45,8 @@ struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
     struct http_conn *hc;
-    struct loop_timer *timer; /* of connecting */
+    struct loop_timer *timer; /* of connecting, then of its life; NULL: no more */
+    uint64_t n_streams;       /* where the cluster limits them */
     uint8_t state;            /* enum conn_state */
     uint64_t begin_ms;
     uint8_t priority; /* whose circuit breaker counts it */
@@ -82,6 +83,11 @@ static void done_if_unused(struct upstream *u)
 {
     if (u->retired && !u->n_conns && !u->n_requests)
         upstream_done(u);
+}
+
+uint64_t upstream_stream_max_ms(const struct upstream *u)
+{
+    return u->cluster->http.stream_max_ms;
 }
 
 struct endpoint *upstream_endpoint(const struct upstream *u)
@@ -231,6 +237,8 @@ static const struct {
     [REASON_UPSTREAM_CUT] = {503, true, CLUSTER_STAT_RQ_RX_RESET},
     [REASON_RESPONSE_TIMEOUT] = {504, true, CLUSTER_STAT_RQ_TIMEOUT},
     [REASON_PER_TRY_TIMEOUT] = {504, true, CLUSTER_STAT_RQ_TRY_TIMEOUT},
+    [REASON_PER_TRY_IDLE] = {504, true, CLUSTER_STAT_RQ_TRY_TIMEOUT},
+    [REASON_UPSTREAM_MAX_DURATION] = {504, true, CLUSTER_STAT_RQ_TIMEOUT},
     [REASON_OVERFLOW] = {503, false, CLUSTER_STAT_RQ_PENDING_OVERFLOW},
 };
 
@@ -288,6 +296,7 @@ static int conn_open_stream(struct upstream_conn *c, struct upstream_wait *w,
                             struct http_stream **ret)
 {
     struct upstream *u = c->upstream;
+    uint64_t max = u->config.requests_max;
     int r = http_conn_open(c->hc, w->ops, w->user, ret);
     if (r < 0 || u->streams_each == 1)
         conn_move(c, CONN_FULL);
@@ -297,6 +306,11 @@ static int conn_open_stream(struct upstream_conn *c, struct upstream_wait *w,
     if (!w->sent_ms) /* not asked a second time */
         stats_inc(u->stats, CLUSTER_STAT_RQ_ACTIVE);
     w->sent_ms = MAX(loop_now_ms(u->loop), (uint64_t)1);
+    if (max && ++c->n_streams == max) { /* it ends behind this one */
+        if (c->state != CONN_FULL)
+            conn_move(c, CONN_FULL);
+        http_conn_shutdown(c->hc);
+    }
     return 0;
 }
 
@@ -334,11 +348,27 @@ static void count_open(const struct upstream_conn *c)
         stats_inc(s, CLUSTER_STAT_SSL_RESUMED);
 }
 
+/* It has lived as long as it may: it takes no more requests. */
+static void on_old(void *user)
+{
+    struct upstream_conn *c = user;
+    if (c->state == CONN_READY)
+        conn_move(c, CONN_FULL);
+    http_conn_shutdown(c->hc);
+}
+
 static void on_open(struct http_conn *hc, void *user)
 {
     struct upstream_conn *c = user;
     (void)hc;
-    loop_timer_free(TAKE(c->timer));
+    uint64_t life_ms = c->upstream->cluster->http.connection_max_ms;
+    if (life_ms) {
+        loop_timer_stop(c->timer);
+        loop_timer_set(c->timer, on_old, c);
+        loop_timer_start(c->timer, life_ms);
+    } else {
+        loop_timer_free(TAKE(c->timer));
+    }
     count_open(c);
     conn_is_ready(c);
 }

@@ -35,6 +35,7 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
 void upstream_retire(struct upstream *u);
 /* At once; no request is left. */
 void upstream_free(struct upstream *u);
+uint64_t upstream_stream_max_ms(const struct upstream *u); /* of its cluster; 0: no limit */
 struct endpoint *upstream_endpoint(const struct upstream *u);
 struct stats_cell *upstream_stats(const struct upstream *u); /* the worker's, of its cluster */
 

@@ -52,7 +52,7 @@ struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
 struct mirrors *worker_mirrors(struct worker *w);
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
-struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q);
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q);
 /* For what is proxied without being understood. Both NULL: there is none; both borrowed. */
 struct cluster *worker_find_cluster(struct worker *w, struct str name);
 struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c);

@@ -155,7 +155,7 @@ static void cluster_drop(struct worker *w, struct worker_cluster *wc,
     loop_post(w->loop, cluster_free, wc);
 }
 
-struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q)
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q)
 {
     struct worker_cluster *wc = c->id < w->clusters.n ? w->clusters.v[c->id] : NULL;
     if (!wc)
@@ -165,6 +165,7 @@ struct upstream *worker_upstream(struct worker *w, struct cluster *c, const stru
         stats_inc(stats_of(c->stats, w->index), CLUSTER_STAT_CX_NONE_HEALTHY);
         return NULL;
     }
+    q->entry = &wc->plan->set->entries.v[i];
     if (!wc->upstreams.v[i])
         wc->upstreams.v[i] =
             upstream_new(w->loop, w->index, c, wc->plan->set->entries.v[i].endpoint);

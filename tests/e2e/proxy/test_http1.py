@@ -44,7 +44,7 @@ def test_fields_of_one_hop_stay_behind(client, backend):
     assert sorted(n.lower() for n, _ in request.fields) == ["host", "proxy-authorization", "te", "x-forwarded-proto", "x-request-id", "x-stays"]
     assert request.get("te") == "trailers"
     status, fields, _ = client.ask(GET.format("/hop"))
-    assert (status, sorted(fields)) == (200, ["content-length", "server", "x-stays"])
+    assert (status, sorted(fields)) == (200, ["content-length", "date", "server", "x-stays"])
 
 
 def test_connection_does_not_take_out_what_frames_a_message(client, backend):
@@ -398,7 +398,7 @@ def test_an_answer_has_its_time(tmp_path, backend):
 
 @pytest.mark.parametrize("routes,words", [
     ('              - {match: {prefix: /}, route: {cluster: nope}}', "unknown cluster 'nope'"),
-    ('              - {match: {prefix: /}, route: {cluster: b, hash_policy: [{header: {header_name: a}}]}}', "routes[0].route.hash_policy"),
+    ('              - {match: {prefix: /}, route: {cluster: b, hedge_policy: {hedge_on_per_try_timeout: true}}}', "routes[0].route.hedge_policy"),
     ('              - {match: {safe_regex: {regex: "(?=a)"}}, route: {cluster: b}}', "RE2 has no looking ahead"),
     ('              - {match: {prefix: /}, route: {cluster: b, nosuch: 1}}', "nosuch"),
 ])
