@@ -43,8 +43,9 @@ static json_t *connection_manager(const char *routes, const char *stat_prefix)
     json_t *log = json_pack("{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
                             typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
                                   json_object()));
-    json_t *hcm = json_pack("{s:s,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", stat_prefix,
-                            "use_remote_address", 1, "rds", "route_config_name", routes,
+    json_t *hcm = json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix",
+                            stat_prefix, "use_remote_address", 1, "normalize_path", 1,
+                            "merge_slashes", 1, "rds", "route_config_name", routes,
                             "config_source", ads(), "http_filters", filters, "upgrade_configs",
                             "upgrade_type", "websocket", "access_log", log);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);

@@ -171,13 +171,19 @@ static void add_rewrite(struct buf *b, const struct route *r)
     pb_end(b, rewrite);
 }
 
-static void add_retries(struct buf *b)
+/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit. */
+static void add_retries(struct buf *b, uint32_t idle_timeout_s)
 {
     size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
     pb_add_text(b, F_RETRY_RETRY_ON, RETRY_ON);
     n = pb_begin(b, F_RETRY_NUM_RETRIES);
     pb_add_uint(b, F_UINT32_VALUE, TRIES_MORE);
     pb_end(b, n);
+    if (idle_timeout_s) {
+        size_t idle = pb_begin(b, F_RETRY_PER_TRY_IDLE_TIMEOUT);
+        pb_add_uint(b, F_DURATION_SECONDS, idle_timeout_s);
+        pb_end(b, idle);
+    }
     pb_end(b, retry);
 }
 
@@ -190,7 +196,8 @@ static void add_forward(struct buf *b, const struct route *r)
     if (r->rewrite.host)
         pb_add_text(b, F_ACTION_HOST_REWRITE_LITERAL, r->rewrite.host);
     pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none: an answer may take as long as it comes */
-    add_retries(b);
+    pb_add_bytes(b, F_ACTION_IDLE_TIMEOUT, STR(""));
+    add_retries(b, r->idle_timeout_s);
     pb_end(b, action);
 }
 

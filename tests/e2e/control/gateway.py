@@ -58,6 +58,13 @@ class Gateway:
             return answer if answer and is_so(answer) else None
         return wait_until(what, look)
 
+    def all_do(self, what, is_so, *args, **kw):
+        """The same of every gateway: each answer of many, whichever gateway it comes from."""
+        def look():
+            answers = [self.try_ask(*args, **kw) for _ in range(24)]
+            return all(a and is_so(a) for a in answers)
+        return wait_until(what, look, 40)
+
 
 def rule(host=None, *paths):
     """paths: (path, type, service) or (path, type, service, port)."""

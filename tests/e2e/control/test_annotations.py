@@ -7,6 +7,7 @@ def test_rewrite(gateway, ingress):
     ingress("rewrite", [rule("r.example", ("/r(/|$)(.*)", "ImplementationSpecific", "web"))], {"rewrite-target": "/$2"})
     ingress("exact", [rule("r.example", ("/exact", "Exact", "other"))])
     assert gateway.becomes("it is served", lambda a: a.app == "web", "/r/a/b?q=1", "r.example").echo["path"] == "/a/b"
+    assert gateway.ask("/r//a/../b", "r.example").echo["path"] == "/b" and gateway.ask("/r/y/../../else", "r.example").status == 404
     assert gateway.ask("/r", "r.example").echo["path"] == "/" and gateway.ask("/R/x", "r.example").echo["path"] == "/x"
     assert gateway.becomes("all paths of the host are expressions", lambda a: a.app == "other", "/EXACTly", "r.example")
     ingress("plain", [rule("s.example", ("/x", "Prefix", "web"))], {"rewrite-target": "/"})
@@ -73,6 +74,15 @@ def test_snippets_and_unknown_names(gateway, ingress, events):
     ingress("odd", [rule("o.example", ("/", "Prefix", "web"))], {"configuration-snippet": "return 418;", "no-such-thing": "x", "proxy-body-size": "8m"})
     gateway.becomes("it is served", lambda a: a.app == "web", "/", "o.example")
     wait_until("each is told once", lambda: [len(events("odd", r)) for r in ("SnippetRefused", "UnknownAnnotation", "AnnotationNotSupported")] == [1, 1, 1])
+
+
+def test_a_backend_that_says_nothing(gateway, ingress):
+    ingress("mute", [rule("n.example", ("/", "Prefix", "web"))], {"proxy-read-timeout": "1"})
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "n.example")
+    assert gateway.ask("/delay/4", "n.example").status == 504
+    ingress("patient", [rule("n2.example", ("/", "Prefix", "web"))])
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "n2.example")
+    assert gateway.ask("/delay/2", "n2.example").status == 200
 
 
 def test_grpc_backends_are_spoken_to_in_http2(lab, gateway, ingress):

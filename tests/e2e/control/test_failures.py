@@ -58,7 +58,7 @@ def processes(lab, program, app):
 
 def test_the_control_plane_is_away(lab, gateway, ingress):
     ingress("away", [rule("w.example", ("/", "Prefix", "web"))])
-    gateway.becomes("it is served", lambda a: a.app == "web", "/", "w.example")
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "w.example")
     wait_until("both gateways keep it", lambda: sum(b"w.example" in f.read_bytes() for f in pathlib.Path(lab.state_dir).rglob("last-good")) == 2)
     loop = Loop(gateway, "/", "w.example")
     control = processes(lab, "fairlead-control", "fairlead-control")
@@ -81,7 +81,7 @@ def test_the_control_plane_is_away(lab, gateway, ingress):
 
 def test_a_backend_is_rolled(lab, gateway, ingress):
     ingress("roll", [rule("roll.example", ("/", "Prefix", "web"))])
-    gateway.becomes("it is served", lambda a: a.app == "web", "/", "roll.example")
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "roll.example")
     loop = Loop(gateway, "/", "roll.example")
     before = {p["metadata"]["name"] for p in lab.ready_pods("app=web")}
     lab.patch("/apis/apps/v1/namespaces/default/deployments/web", {"spec": {"template": {"metadata": {"annotations": {"rolled": "1"}}}}})
@@ -92,7 +92,7 @@ def test_a_backend_is_rolled(lab, gateway, ingress):
 
 def test_gateways_are_rolled(lab, gateway, ingress):
     ingress("groll", [rule("groll.example", ("/", "Prefix", "web"))])
-    gateway.becomes("it is served", lambda a: a.app == "web", "/", "groll.example")
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "groll.example")
     loop = Loop(gateway, "/", "groll.example")
     before = {p["metadata"]["name"] for p in lab.ready_pods("app=fairlead-gateway", SYSTEM)}
     lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-gateway", {"spec": {"template": {"metadata": {"annotations": {"rolled": "1"}}}}})
