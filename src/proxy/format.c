@@ -143,6 +143,24 @@ int format_compile(struct str text, struct arena *a, struct format *ret, struct 
     return 0;
 }
 
+bool format_is_number(const struct format_piece *p)
+{
+    switch ((int)p->op) {
+    case FORMAT_RESPONSE_CODE:
+    case FORMAT_BYTES_RECEIVED:
+    case FORMAT_BYTES_SENT:
+    case FORMAT_DURATION:
+    case FORMAT_GRPC_STATUS_NUMBER:
+    case FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT:
+    case FORMAT_DOWNSTREAM_REMOTE_PORT:
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_PORT:
+    case FORMAT_DOWNSTREAM_LOCAL_PORT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 size_t format_write(const struct format *f, format_value_fn *value, void *user, struct str absent,
                     struct buf *to)
 {
