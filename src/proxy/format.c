@@ -96,8 +96,12 @@ static int read_operator(struct str *s, struct arena *a, struct format_piece *p,
                        STR_ARG(name));
     if (operators[p->op].argument == NONE && argument.p)
         return err_set(reterr, -EINVAL, NULL, "%%" STR_FMT "%% takes no argument", STR_ARG(name));
-    if (operators[p->op].argument == NAMES)
-        return read_names(argument, a, p);
+    if (operators[p->op].argument == NAMES) {
+        int r = read_names(argument, a, p);
+        return r == -EINVAL ? err_set(reterr, r, NULL,
+                                      "%%" STR_FMT "%% needs a name in parentheses", STR_ARG(name))
+                            : r;
+    }
     if (argument.p && !(p->text = arena_str(a, argument)).p)
         return -ENOMEM;
     return 0;
