@@ -48,7 +48,7 @@ static int read_names(struct str argument, struct arena *a, struct format_piece 
     if (!p->text.p || (other.p && !p->other.p))
         return -ENOMEM;
     struct str plain = name.n && name.p[0] == ':' ? str_sub(name, 1, name.n) : name;
-    if (!plain.n)
+    if (!plain.n || (other.p && (!other.n || str_is(other, ":"))))
         return -EINVAL;
     p->id = (uint16_t)http_name_find(p->text);
     p->other_id = other.p ? (uint16_t)http_name_find(p->other) : HTTP_NAME_OTHER;
