@@ -231,7 +231,7 @@ void conn_log_write(const struct conn_log *l, struct worker *w, struct access_lo
                     size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        access_log_writer_add(worker_log_writer(w, logs[i]), log_value, (void *)(uintptr_t)l);
+        access_log_writer_add(worker_log_writer(w, logs[i]), log_value, (void *)(uintptr_t)l, NULL);
 }
 
 void conn_log_done(struct conn_log *l)

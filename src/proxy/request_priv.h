@@ -23,9 +23,13 @@ struct request {
     struct str upstream_host;           /* .p NULL: none was chosen */
     struct answer_value *answer_values; /* of the fields that logs want */
     size_t n_answer_values;
-    uint16_t status;   /* 0: none was sent */
-    uint8_t reason;    /* enum reason */
-    uint64_t begin_ms; /* of the loop */
+    uint16_t status; /* 0: none was sent */
+    uint8_t reason;  /* enum reason */
+    uint8_t grpc;    /* the status of gRPC and one more; 0: the answer has none */
+    uint16_t up_port;
+    struct ip up_ip;       /* from where the endpoint is spoken to, where a log wants it */
+    struct str up_failure; /* why the last connection did not come about; .p NULL: it did */
+    uint64_t begin_ms;     /* of the loop */
     struct worker *worker;
     struct stats_cell *stats;     /* the worker's of the connection manager */
     struct worker_config *config; /* the one it began with */
@@ -65,6 +69,8 @@ struct request {
 bool request_value(const struct format_piece *p, struct buf *to, void *user);
 /* Keeps what logs want of an answer's head. */
 void request_keep_answer(struct request *r, const struct http_head *h);
+/* The status of gRPC, of a head or of trailers, where a log wants it. */
+void request_keep_grpc(struct request *r, const struct http_head *h);
 void request_log(struct request *r);
 
 /* ---- request_answer.c ---- */

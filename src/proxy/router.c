@@ -287,6 +287,8 @@ static void on_up_trailers(struct http_stream *s, struct http_head *trailers, vo
     struct request *r = user;
     (void)s;
     r->answered = true;
+    if (r->http->logs.wants_grpc)
+        request_keep_grpc(r, trailers);
     http_stream_send_trailers(r->down, trailers);
 }
 
@@ -366,12 +368,21 @@ static void send_gathered(struct request *r)
     http_stream_send_data(r->up, &r->filters->body, true);
 }
 
+static void keep_local(struct request *r)
+{
+    const struct conn *c = http_conn_conn(http_stream_conn(r->up));
+    if (conn_local_addr(c, &r->up_ip, &r->up_port) < 0)
+        r->up_port = 0; /* a Unix socket */
+}
+
 static void send_request(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     bool whole = http_stream_is_received(r->down);
     bool replay = r->retry && r->retry->replay.n;
     bool gathered = r->filters && r->filters->body.n;
+    if (r->http->logs.wants_local)
+        keep_local(r);
     http_stream_send_head(r->up, head, whole && !replay && !gathered);
     if (r->retry) {
         r->retry->sent = true;
@@ -396,8 +407,10 @@ static void on_ready(struct http_stream *s, void *user)
 
 static void on_failed(enum reason why, const char *text, void *user)
 {
-    (void)text;
-    try_failed(user, why);
+    struct request *r = user;
+    if (why == REASON_CONNECT_FAILED && r->http->logs.n)
+        r->up_failure = arena_str(http_stream_arena(r->down), str_from(text));
+    try_failed(r, why);
 }
 
 static struct cluster *find_cluster(struct request *r)
@@ -464,6 +477,7 @@ static void try_again(struct request *r)
     struct retry_state *s = r->retry;
     s->at_ms = 0;
     s->sent = false;
+    r->up_failure.p = NULL;
     r->again = false;
     heard(r);
     start_timer(r);
