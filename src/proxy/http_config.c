@@ -140,6 +140,7 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
     client_cert_compile(m, &h->client_cert);
+    http_canonical_compile(m, &h->canonical);
     if (http_edits_compile(m, &h->edits) < 0)
         return COMPILE_FAIL(c, "server_name: at most %d bytes, on one line", HTTP_SERVER_NAME_MAX);
     int r = compile_protocol(c, m, h);

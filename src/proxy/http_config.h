@@ -8,6 +8,7 @@
 #include "proxy/client_cert.h"
 #include "proxy/compile.h"
 #include "proxy/filter_config.h"
+#include "proxy/http_canonical.h"
 #include "proxy/http_edits.h"
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
@@ -22,6 +23,7 @@ struct http_config {
     bool websocket;               /* upgrades to it go through */
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
+    struct http_canonical canonical;
     struct http_edits edits;
     struct http_protocol protocol;   /* of clients' connections */
     uint64_t stream_idle_timeout_ms; /* 0: none */

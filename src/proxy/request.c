@@ -160,10 +160,29 @@ static void redirect_to_tls(struct request *r, const struct route_query *q)
     request_answer(r, p ? 301 : 500, STR(""), str_of(p, p ? n : 0));
 }
 
+/* False: answered. */
+static bool make_canonical(struct request *r, struct http_head *head)
+{
+    struct str location = {NULL, 0};
+    enum reason why =
+        http_canonical_apply(&r->http->canonical, head, http_conn_conn(http_stream_conn(r->down)),
+                             http_stream_arena(r->down), &location);
+    if (why == REASON_VIA_UPSTREAM)
+        return true;
+    r->reason = (uint8_t)why;
+    if (location.p)
+        request_answer(r, 307, STR(""), location);
+    else
+        request_reply(r, why);
+    return false;
+}
+
 static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
+    if (r->http->canonical.on && !make_canonical(r, head))
+        return;
     if (!look_at_upgrade(r, head))
         return;
     route_query_init(&q, head, rand_u64());
