@@ -1,132 +1,133 @@
-/* Normal forms of paths. Nothing is copied where there is nothing to do. */
+/* Paths, canonically: in one pass from segment to segment, each written behind what stays of those
+ * before it. The result is never longer than what it was made of. */
 #include "codec/url_path.h"
 
-#include <errno.h>
+#include <string.h>
 
-static int hex(char c)
+static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9'                 ? c - '0'
-           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The octet of an escape at the beginning of s; -1: none is there. */
+static int escaped(struct str s)
+{
+    int high, low;
+    if (s.n < 3 || s.p[0] != '%')
+        return -1;
+    high = hex_digit(s.p[1]);
+    low = hex_digit(s.p[2]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
 static bool is_unreserved(int c)
 {
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-           (c && strchr("-._~", c) != NULL);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
-/* What a path may not hold as it is; ASCII. */
-static bool is_escaped(char c)
+/* Slashes that were escaped, as they are; *ret: there were some. */
+static size_t unescape_slashes(struct str path, char *to, bool *ret)
 {
-    return c && strchr(" \"<>^`{|}", c) != NULL;
-}
-
-static bool is_normal(const struct url_path_rules *r, struct str path)
-{
-    for (size_t i = 0; i < path.n; i++) {
-        char c = path.p[i];
-        if (c == '/' && i + 1 < path.n &&
-            (path.p[i + 1] == '/' || (r->normalize && path.p[i + 1] == '.')))
-            return false;
-        if (r->normalize && (c == '%' || c == '\\' || is_escaped(c)))
-            return false;
-    }
-    return true;
-}
-
-/* Up to three bytes for each; negative: an escaped NUL. */
-static ssize_t write_plain(struct str path, char *to)
-{
-    static const char digits[] = "0123456789ABCDEF";
     size_t n = 0;
+    *ret = false;
     for (size_t i = 0; i < path.n; i++) {
-        char c = path.p[i];
-        int high = -1, low = -1;
-        if (c == '%' && path.n - i > 2) {
-            high = hex(path.p[i + 1]);
-            low = hex(path.p[i + 2]);
-        }
-        int value = high < 0 || low < 0 ? -1 : high * 16 + low;
-        if (value == 0)
-            return -EBADMSG;
-        if (value > 0 && is_unreserved(value)) {
-            to[n++] = (char)value;
+        int c = escaped(str_sub(path, i, path.n));
+        if (c == '/' || c == '\\') {
+            to[n++] = (char)c;
             i += 2;
-        } else if (is_escaped(c)) {
-            to[n++] = '%';
-            to[n++] = digits[(uint8_t)c >> 4];
-            to[n++] = digits[c & 15];
+            *ret = true;
         } else {
-            to[n++] = c == '\\' ? '/' : c;
+            to[n++] = path.p[i];
         }
     }
-    return (ssize_t)n;
+    return n;
 }
 
-/* RFC 3986 section 5.2.4, in place; p begins with a slash. */
+/* What follows a lone % must not make an escape of it that was none before. */
+static bool begins_escape(const char *p, size_t n)
+{
+    return (n && p[n - 1] == '%') || (n > 1 && p[n - 2] == '%' && hex_digit(p[n - 1]) >= 0);
+}
+
+/* In place: \ becomes /, escapes of unreserved octets those. */
+static size_t decode(char *p, size_t n)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < n; i++) {
+        int c = escaped(str_of(p + i, n - i));
+        if (is_unreserved(c) && !begins_escape(p, out)) {
+            p[out++] = (char)c;
+            i += 2;
+        } else {
+            p[out++] = p[i] == '\\' ? '/' : p[i];
+        }
+    }
+    return out;
+}
+
+/* In place, RFC 3986 section 5.2.4; above the root is the root. */
 static size_t remove_dots(char *p, size_t n)
 {
-    size_t to = 0, i = 0;
-    while (i < n) { /* at a slash */
-        size_t end = i + 1;
-        while (end < n && p[end] != '/')
-            end++;
+    size_t out = 0;
+    for (size_t i = 0; i < n;) { /* p[i] is a slash */
+        const char *slash = memchr(p + i + 1, '/', n - i - 1);
+        size_t end = slash ? (size_t)(slash - p) : n;
         struct str segment = str_of(p + i + 1, end - i - 1);
-        bool up = str_is(segment, ".."), here = str_is(segment, ".");
+        bool up = str_is(segment, ".."), dots = up || str_is(segment, ".");
         if (up)
-            while (to > 0 && p[--to] != '/')
+            while (out && p[--out] != '/')
                 ;
-        if (!up && !here) {
-            memmove(p + to, p + i, end - i);
-            to += end - i;
+        if (!dots) {
+            memmove(p + out, p + i, end - i);
+            out += end - i;
         } else if (end == n) {
-            p[to++] = '/';
+            p[out++] = '/';
         }
         i = end;
     }
-    return to;
+    return out;
 }
 
-/* Keeps one slash of several, of those at the beginning or of all. */
-static size_t merge(char *p, size_t n, bool all)
+static size_t merge(char *p, size_t n)
 {
-    size_t to = 0;
-    bool begins = true;
-    for (size_t i = 0; i < n; i++) {
-        bool again = to && p[i] == '/' && p[to - 1] == '/';
-        begins = begins && p[i] == '/';
-        if (!again || !(all || begins))
-            p[to++] = p[i];
-    }
-    return to;
+    size_t out = 0;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != '/' || !out || p[out - 1] != '/')
+            p[out++] = p[i];
+    return out;
 }
 
-int url_path_apply(const struct url_path_rules *r, struct str path, struct arena *a,
-                   struct str *ret)
+enum url_path_result url_path_canonical(const struct url_path_rules *rules, struct str target,
+                                        char *to, size_t *ret_n)
 {
-    const char *mark = path.n ? memchr(path.p, '?', path.n) : NULL;
-    struct str only = str_sub(path, 0, mark ? (size_t)(mark - path.p) : path.n);
-    if (!only.n || *only.p != '/' || is_normal(r, only)) {
-        *ret = path;
-        return 0;
-    }
-    char *to = arena_alloc_raw(a, only.n * 3 + path.n - only.n);
-    if (!to)
-        return -ENOMEM;
-    ssize_t n = (ssize_t)only.n;
-    if (r->normalize) {
-        n = write_plain(only, to);
-        if (n < 0)
-            return (int)n;
-        n = (ssize_t)merge(to, remove_dots(to, (size_t)n), false);
+    const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
+    struct str path = mark ? str_sub(target, 0, (size_t)(mark - target.p)) : target;
+    struct str query = str_sub(target, path.n, target.n);
+    bool slashes = false;
+    size_t n;
+    if (!path.n || path.p[0] != '/')
+        return URL_PATH_SAME;
+    if (rules->escaped_slashes == URL_SLASHES_KEEP) {
+        memcpy(to, path.p, path.n);
+        n = path.n;
     } else {
-        memcpy(to, only.p, only.n);
+        n = unescape_slashes(path, to, &slashes);
     }
-    if (r->merge_slashes)
-        n = (ssize_t)merge(to, (size_t)n, true);
-    if (mark)
-        memcpy(to + n, mark, path.n - only.n);
-    *ret = str_of(to, (size_t)n + path.n - only.n);
-    return 0;
+    if (slashes && rules->escaped_slashes == URL_SLASHES_REFUSE)
+        return URL_PATH_REFUSED;
+    if (rules->normalize)
+        n = remove_dots(to, decode(to, n));
+    if (rules->merge_slashes)
+        n = merge(to, n);
+    if (n == path.n && memcmp(to, path.p, n) == 0)
+        return URL_PATH_SAME;
+    if (query.n)
+        memcpy(to + n, query.p, query.n);
+    *ret_n = n + query.n;
+    return slashes && rules->escaped_slashes == URL_SLASHES_REDIRECT ? URL_PATH_REDIRECTED
+                                                                     : URL_PATH_CHANGED;
 }

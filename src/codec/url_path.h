@@ -1,18 +1,31 @@
 #pragma once
-/* The normal form of a request's path, as Envoy's normalize_path and merge_slashes make it (Envoy
- * 1.40, measured): escaped letters, digits and -._~ are written out, a backslash is a slash, dot
- * segments are gone, one slash begins; what may not stand in a path is escaped. Other escapes, and
- * the query, stay as they are. */
+/* One canonical form of a request's path, so that what is matched, authorized, logged and forwarded
+ * is the same: RFC 3986 section 6.2.2 (dots, unreserved escapes), and what many servers take for a
+ * slash. The query is never looked at. */
 
-#include "base/arena.h"
 #include "base/str.h"
 
-struct url_path_rules {
-    bool normalize;
-    bool merge_slashes; /* the last step */
+enum url_slashes { /* what is done about %2F and %5C */
+                   URL_SLASHES_KEEP,
+                   URL_SLASHES_REFUSE,
+                   URL_SLASHES_REDIRECT, /* taken as slashes, and the client is told */
+                   URL_SLASHES_FORWARD,  /* taken as slashes */
 };
 
-/* path: absolute, with its query; *ret is that itself, or lies in the arena. -EBADMSG: it has an
- * escaped NUL. -ENOMEM. */
-int url_path_apply(const struct url_path_rules *r, struct str path, struct arena *a,
-                   struct str *ret) NODISCARD;
+struct url_path_rules {
+    bool normalize; /* . and .., \ as /, escapes of what needs none */
+    bool merge_slashes;
+    uint8_t escaped_slashes; /* enum url_slashes */
+};
+
+enum url_path_result {
+    URL_PATH_SAME,
+    URL_PATH_CHANGED,
+    URL_PATH_REDIRECTED, /* changed, by URL_SLASHES_REDIRECT */
+    URL_PATH_REFUSED,
+};
+
+/* target: a path with its query. to: room of target.n bytes for what has changed; *ret_n of them.
+ * What does not begin with '/' stays as it is. */
+enum url_path_result url_path_canonical(const struct url_path_rules *rules, struct str target,
+                                        char *to, size_t *ret_n);

@@ -71,6 +71,8 @@ struct filter_call {
     struct http_head *head; /* the request's */
     struct http_stream *down;
     struct loop *loop;
+    /* Who asks, behind proxies that are believed. Negative: not known. */
+    int (*client)(const struct filter_call *c, struct ip *ret);
     format_value_fn *value;   /* of operators of formats */
     void *request;            /* its user */
     const char *cluster;      /* that the route names; NULL: none */

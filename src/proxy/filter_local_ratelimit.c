@@ -177,10 +177,8 @@ static bool is_limited(struct local_limit *l, struct filter_call *c, struct limi
     struct rate_request q = {.head = c->head, .cluster = c->cluster};
     char text[IP_TEXT_BYTES];
     struct ip ip;
-    uint16_t port;
     bool any = false;
-    if (l->n_actions &&
-        conn_peer_addr(http_conn_conn(http_stream_conn(c->down)), &ip, &port) == 0) {
+    if (l->n_actions && c->client(c, &ip) == 0) {
         ip = ip_unmapped(&ip);
         q.address = str_from(ip_format(&ip, text));
     }

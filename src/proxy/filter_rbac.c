@@ -66,12 +66,14 @@ static enum filter_result on_request(struct filter_call *c)
 {
     const struct rbac *b = c->route ? c->route : c->config;
     const struct conn *conn = http_conn_conn(http_stream_conn(c->down));
-    struct rbac_request q = {.head = c->head};
+    struct rbac_request q = {.head = c->head, .tls = conn_tls(conn)};
     struct str policy;
     uint16_t port;
     if (!b->rules)
         return FILTER_CONTINUE;
     /* What has no address (a Unix socket) is in no prefix. */
+    if (c->client(c, &q.client) == 0)
+        q.client = ip_unmapped(&q.client);
     if (conn_peer_addr(conn, &q.peer, &port) == 0)
         q.peer = ip_unmapped(&q.peer);
     if (conn_local_addr(conn, &q.local, &q.local_port) == 0)

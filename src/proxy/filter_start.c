@@ -29,7 +29,9 @@ static uint64_t time_left_ms(const struct request *r)
 
 static uint64_t wait_ms(const struct request *r)
 {
-    return MIN((uint64_t)BODY_IDLE_MS, time_left_ms(r));
+    uint64_t left = time_left_ms(r);
+    r->filters->last_wait = left < BODY_IDLE_MS;
+    return MIN((uint64_t)BODY_IDLE_MS, left);
 }
 
 /* The client is not heard of while its body is waited for, or takes too long with it. */
@@ -38,7 +40,7 @@ static void on_idle(void *user)
     struct request *r = user;
     r->filters->collecting = false;
     worker_timer_give(r->worker, TAKE(r->timer));
-    request_reply(r, time_left_ms(r) ? REASON_REQUEST_IDLE : REASON_REQUEST_TIMEOUT);
+    request_reply(r, r->filters->last_wait ? REASON_REQUEST_TIMEOUT : REASON_REQUEST_IDLE);
 }
 
 static void refuse_body(struct filter_run *f)
@@ -117,6 +119,14 @@ static void on_go_on(struct filter_call *c, enum filter_result result)
     run(f); /* the client is let go on by whoever wants its body, or answers */
 }
 
+static int client_of(const struct filter_call *c, struct ip *ret)
+{
+    const struct request *r = c->request;
+    uint16_t port;
+    return http_edits_client(&r->http->edits, http_stream_head(r->down),
+                             http_conn_conn(http_stream_conn(r->down)), ret, &port);
+}
+
 static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
 {
     const struct filter_overrides *places[FILTER_LEVELS] = {
@@ -129,6 +139,7 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->down = r->down;
     c->head = http_stream_head(r->down);
     c->loop = worker_loop(r->worker);
+    c->client = client_of;
     c->value = request_value;
     c->request = r;
     c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;

@@ -143,9 +143,8 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
-    h->path.normalize = m->normalize_path && m->normalize_path->value;
-    h->path.merge_slashes = m->merge_slashes;
     client_cert_compile(m, &h->client_cert);
+    http_canonical_compile(m, &h->canonical);
     if (http_edits_compile(m, &h->edits) < 0)
         return COMPILE_FAIL(c, "server_name: at most %d bytes, on one line", HTTP_SERVER_NAME_MAX);
     int r = compile_protocol(c, m, h);

@@ -4,11 +4,11 @@
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 
 #include "base/vec.h"
-#include "codec/url_path.h"
 #include "proxy/access_log.h"
 #include "proxy/client_cert.h"
 #include "proxy/compile.h"
 #include "proxy/filter_config.h"
+#include "proxy/http_canonical.h"
 #include "proxy/http_edits.h"
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
@@ -27,8 +27,8 @@ struct http_config {
     bool websocket;               /* upgrades to it go through */
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
+    struct http_canonical canonical;
     struct http_edits edits;
-    struct url_path_rules path;
     struct http_protocol protocol;   /* of clients' connections */
     uint64_t stream_idle_timeout_ms; /* 0: none */
     uint64_t request_timeout_ms;     /* until a request is whole; 0: none */

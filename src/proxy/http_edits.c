@@ -4,6 +4,7 @@
 #include "proxy/http_edits.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/rand.h"
@@ -27,6 +28,8 @@ int http_edits_compile(
     ret->answers_request_id = m->always_set_request_id_in_response;
     ret->use_remote_address = is_set(m->use_remote_address, false);
     ret->skip_forwarded_for = m->skip_xff_append;
+    ret->tells_port = m->append_x_forwarded_port;
+    ret->trusted_hops = m->xff_num_trusted_hops;
     ret->server =
         m->server_header_transformation ==
                 ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__SERVER_HEADER_TRANSFORMATION__PASS_THROUGH
@@ -156,6 +159,39 @@ static struct str make_request_id(struct arena *a)
     return str_of(line, 14 + UUID_TEXT);
 }
 
+/* The address that stands so many places before the last one; false: there is none. */
+static bool forwarded_for(struct http_head *h, size_t back, struct ip *ret)
+{
+    for (uint16_t i = h->n; i-- > 0;) {
+        const struct http_field *f = &h->fields[i];
+        struct str left = http_field_value(f);
+        if (f->id != HTTP_NAME_X_FORWARDED_FOR || !f->name_n)
+            continue;
+        while (left.p) {
+            const char *comma = left.n ? memrchr(left.p, ',', left.n) : NULL;
+            struct str last = comma ? str_sub(left, (size_t)(comma + 1 - left.p), left.n) : left;
+            if (back-- == 0)
+                return ip_parse(str_trim(last), ret) == 0;
+            left = comma ? str_sub(left, 0, (size_t)(comma - left.p)) : (struct str){NULL, 0};
+        }
+    }
+    return false;
+}
+
+int http_edits_client(const struct http_edits *edits, struct http_head *h,
+                      const struct conn *client, struct ip *ret, uint16_t *ret_port)
+{
+    size_t back = edits->trusted_hops;
+    bool believed = h && (back || !edits->use_remote_address);
+    /* The peer has been put behind the others. */
+    if (edits->use_remote_address && edits->skip_forwarded_for)
+        back--;
+    if (!believed || !forwarded_for(h, back, ret))
+        return conn_peer_addr(client, ret, ret_port);
+    *ret_port = 0;
+    return 0;
+}
+
 static struct str address_text(const struct conn *client, struct arena *a)
 {
     char text[IP_TEXT_BYTES];
@@ -186,6 +222,32 @@ static void append_forwarded_for(struct edit *e, struct str address)
     last->value_n += (uint32_t)(1 + address.n);
 }
 
+static struct str trusted_text(const struct http_edits *edits, struct http_head *h,
+                               const struct conn *client, struct arena *a)
+{
+    char text[IP_TEXT_BYTES];
+    struct ip ip;
+    uint16_t port;
+    if (http_edits_client(edits, h, client, &ip, &port) < 0)
+        return (struct str){NULL, 0};
+    return arena_str(a, str_from(ip_format(&ip, text)));
+}
+
+/* The port that the client has come to, unless a proxy before us has said one. */
+static void tell_port(struct edit *e, const struct conn *client)
+{
+    static const struct header_name name = {HTTP_NAME_X_FORWARDED_PORT, STR("x-forwarded-port")};
+    char text[8];
+    struct ip ip;
+    uint16_t port;
+    if (http_head_find(e->h, HTTP_NAME_X_FORWARDED_PORT) || conn_local_addr(client, &ip, &port) < 0)
+        return;
+    snprintf(text, sizeof(text), "%u", port);
+    struct str value = arena_str(e->a, str_from(text));
+    if (value.p)
+        (void)head_add(e->h, e->a, name, value);
+}
+
 void http_edit_request(const struct http_edits *edits, struct http_head *h,
                        const struct conn *client, struct arena *a)
 {
@@ -196,9 +258,12 @@ void http_edit_request(const struct http_edits *edits, struct http_head *h,
         struct str address = address_text(client, a);
         if (!edits->skip_forwarded_for)
             append_forwarded_for(&e, address);
-        set(&e, EXTERNAL_ADDRESS, address);
+        set(&e, EXTERNAL_ADDRESS,
+            edits->trusted_hops ? trusted_text(edits, h, client, a) : address);
     }
-    if (direct || !e.found[FORWARDED_PROTO])
+    if (edits->tells_port)
+        tell_port(&e, client);
+    if ((direct && !edits->trusted_hops) || !e.found[FORWARDED_PROTO])
         set_whole(&e, FORWARDED_PROTO,
                   conn_tls(client) ? STR("x-forwarded-proto: https")
                                    : STR("x-forwarded-proto: http"));

@@ -21,7 +21,10 @@ enum rule_kind {
     RULE_PATH,  /* without the query */
     RULE_LOCAL, /* an address of ours */
     RULE_PEER,
-    RULE_PORT, /* of ours, in [low, high) */
+    RULE_CLIENT,      /* behind proxies that are believed */
+    RULE_NAME,        /* of the peer's certificate */
+    RULE_CERTIFICATE, /* it has shown one */
+    RULE_PORT,        /* of ours, in [low, high) */
 };
 
 struct rule {
@@ -97,6 +100,20 @@ static int compile_path(struct compiling *c, const Envoy__Type__Matcher__V3__Pat
         return FAIL(c, "path must be set");
     ret->kind = RULE_PATH;
     int r = string_match_compile(m->path, c->a, c->path, &ret->string, c->err);
+    pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_authenticated(struct compiling *c,
+                                 const Envoy__Config__Rbac__V3__Principal__Authenticated *m,
+                                 struct rule *ret)
+{
+    ret->kind = RULE_CERTIFICATE;
+    if (!m->principal_name)
+        return 0;
+    ret->kind = RULE_NAME;
+    size_t mark = pb_path_field(c->path, "authenticated.principal_name");
+    int r = string_match_compile(m->principal_name, c->a, c->path, &ret->string, c->err);
     pb_path_back(c->path, mark);
     return r;
 }
@@ -201,6 +218,10 @@ static int compile_principal(struct compiling *c, const pb_principal *m, struct 
         return compile_prefix(c, "source_ip", RULE_PEER, m->source_ip, ret);
     case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_DIRECT_REMOTE_IP:
         return compile_prefix(c, "direct_remote_ip", RULE_PEER, m->direct_remote_ip, ret);
+    case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_REMOTE_IP:
+        return compile_prefix(c, "remote_ip", RULE_CLIENT, m->remote_ip, ret);
+    case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_AUTHENTICATED:
+        return compile_authenticated(c, m->authenticated, ret);
     default:
         return FAIL(c, "needs an identifier that is implemented");
     }
@@ -256,6 +277,28 @@ int rbac_rules_compile(const pb_rbac *m, struct arena *a, struct pb_path *path,
 
 /* ---- requests ---- */
 
+/* A certificate whose chain nobody has looked at says nothing of who shows it. */
+static const struct tls_peer *verified_peer(struct tls_session *tls)
+{
+    const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
+    return peer && peer->verified ? peer : NULL;
+}
+
+/* URIs, else DNS names, else the subject; as Envoy. */
+static bool name_matches(const struct string_match *m, struct tls_session *tls)
+{
+    const struct tls_peer *peer = verified_peer(tls);
+    if (!peer)
+        return false;
+    VEC_FOREACH (uri, &peer->uris)
+        if (string_matches(m, *uri))
+            return true;
+    VEC_FOREACH (name, &peer->dns)
+        if (string_matches(m, *name))
+            return true;
+    return peer->subject.p && string_matches(m, peer->subject);
+}
+
 static bool matches(const struct rule *r, const struct rbac_request *q)
 {
     struct str query;
@@ -282,6 +325,12 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
         return prefix_contains(&r->prefix, &q->local);
     case RULE_PEER:
         return prefix_contains(&r->prefix, &q->peer);
+    case RULE_CLIENT:
+        return prefix_contains(&r->prefix, &q->client);
+    case RULE_CERTIFICATE:
+        return verified_peer(q->tls);
+    case RULE_NAME:
+        return name_matches(&r->string, q->tls);
     case RULE_PORT:
         return q->local_port >= r->port.low && q->local_port < r->port.high;
     }

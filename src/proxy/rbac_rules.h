@@ -8,13 +8,16 @@
 #include "base/arena.h"
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
+#include "net/tls.h"
 
 struct rbac_rules;
 
 /* What is asked about. */
 struct rbac_request {
     const struct http_head *head;
+    struct ip client; /* behind proxies that are believed */
     struct ip peer, local;
+    struct tls_session *tls; /* NULL: it came in plain */
     uint16_t local_port;
 };
 

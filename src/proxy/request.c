@@ -142,18 +142,6 @@ static void on_filtered(struct request *r)
     follow_route(r, &q);
 }
 
-/* What is matched, authorized, logged and sent is the normal form. False: answered. */
-static bool normalize_path(struct request *r, struct http_head *head)
-{
-    struct str path;
-    int code = url_path_apply(&r->http->path, head->path, http_stream_arena(r->down), &path);
-    if (code < 0)
-        request_reply(r, code == -ENOMEM ? REASON_NO_MEMORY : REASON_BAD_PATH);
-    else if (path.p != head->path.p)
-        head->path = head->target = path;
-    return code == 0;
-}
-
 static bool is_https(const struct http_head *head)
 {
     return str_is(http_field_value(http_head_find(head, HTTP_NAME_X_FORWARDED_PROTO)), "https");
@@ -173,11 +161,28 @@ static void redirect_to_tls(struct request *r, const struct route_query *q)
     request_answer(r, p ? 301 : 500, STR(""), str_of(p, p ? n : 0));
 }
 
+/* False: answered. */
+static bool make_canonical(struct request *r, struct http_head *head)
+{
+    struct str location = {NULL, 0};
+    enum reason why =
+        http_canonical_apply(&r->http->canonical, head, http_conn_conn(http_stream_conn(r->down)),
+                             http_stream_arena(r->down), &location);
+    if (why == REASON_VIA_UPSTREAM)
+        return true;
+    r->reason = (uint8_t)why;
+    if (location.p)
+        request_answer(r, 307, STR(""), location);
+    else
+        request_reply(r, why);
+    return false;
+}
+
 static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
-    if ((r->http->path.normalize || r->http->path.merge_slashes) && !normalize_path(r, head))
+    if (r->http->canonical.on && !make_canonical(r, head))
         return;
     if (!look_at_upgrade(r, head))
         return;

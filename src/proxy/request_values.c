@@ -117,6 +117,25 @@ static struct str protocol(struct http_stream *s)
     return http_stream_head(s)->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
 }
 
+/* The client, who may stand behind proxies. */
+static bool add_client(struct buf *to, struct request *r, enum format_op op)
+{
+    struct ip ip;
+    uint16_t port;
+    char text[IP_TEXT_BYTES];
+    if (!r->down || http_edits_client(&r->http->edits, http_stream_head(r->down),
+                                      http_conn_conn(http_stream_conn(r->down)), &ip, &port) < 0)
+        return false;
+    ip = ip_unmapped(&ip);
+    bool both = op == FORMAT_DOWNSTREAM_REMOTE_ADDRESS, v6 = both && ip.family == AF_INET6;
+    if (op == FORMAT_DOWNSTREAM_REMOTE_PORT)
+        return add_number(to, port);
+    buf_addf(to, "%s%s%s", v6 ? "[" : "", ip_format(&ip, text), v6 ? "]" : "");
+    if (both)
+        buf_addf(to, ":%u", port);
+    return true;
+}
+
 bool request_value(const struct format_piece *p, struct buf *to, void *user)
 {
     struct request *r = user;
@@ -161,6 +180,10 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_UPSTREAM_CLUSTER_RAW:
     case FORMAT_UPSTREAM_CLUSTER:
         return r->cluster && r->cluster->name.n && add(to, r->cluster->name);
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
+    case FORMAT_DOWNSTREAM_REMOTE_PORT:
+        return add_client(to, r, (enum format_op)p->op);
     case FORMAT_ROUTE_NAME:
         return r->route && r->route->name.n && add(to, r->route->name);
     default:

@@ -218,12 +218,14 @@ static struct hashed hash_cookie(const struct route_hash *p, const struct http_h
     return hash_text(str_of(made, 16));
 }
 
-static struct hashed hash_source(const struct conn *client)
+static struct hashed hash_source(const struct http_edits *edits, const struct http_head *head,
+                                 const struct conn *client)
 {
     char text[IP_TEXT_BYTES];
     struct ip ip;
     uint16_t port;
-    if (!client || conn_peer_addr(client, &ip, &port) < 0)
+    struct http_head h = *head;
+    if (!client || http_edits_client(edits, &h, client, &ip, &port) < 0)
         return (struct hashed){0};
     ip = ip_unmapped(&ip);
     return hash_text(str_from(ip_format(&ip, text)));
@@ -241,7 +243,8 @@ static struct hashed hash_query(const struct route_hash *p, struct str query)
 }
 
 void route_hash_of(const struct route_hash *policies, size_t n, const struct route_query *q,
-                   const struct conn *client, struct arena *a, struct affinity *ret)
+                   const struct http_edits *edits, const struct conn *client, struct arena *a,
+                   struct affinity *ret)
 {
     for (size_t i = 0; i < n; i++) {
         const struct route_hash *p = &policies[i];
@@ -254,7 +257,7 @@ void route_hash_of(const struct route_hash *policies, size_t n, const struct rou
             one = hash_cookie(p, q->head, client, a, ret);
             break;
         case ROUTE_HASH_SOURCE_IP:
-            one = hash_source(client);
+            one = hash_source(edits, q->head, client);
             break;
         case ROUTE_HASH_QUERY:
             one = hash_query(p, q->query);

@@ -4,6 +4,7 @@
  * Hashes are Envoy's, so that both send the same client to the same endpoint. */
 
 #include "net/conn.h"
+#include "proxy/http_edits.h"
 #include "proxy/route.h"
 
 enum route_hash_kind {
@@ -35,7 +36,8 @@ struct affinity {
 int route_hash_compile(Envoy__Config__Route__V3__RouteAction__HashPolicy *const *m, size_t n,
                        struct arena *a, struct pb_path *path, struct route_hash **ret,
                        struct err *reterr) NODISCARD;
-/* Of a request; client: whom it came from, NULL: unknown. What does not fit into a's memory is left
- * out. */
+/* Of a request; client: whom it came from, NULL: unknown; edits: how far it is believed. What does
+ * not fit into a's memory is left out. */
 void route_hash_of(const struct route_hash *policies, size_t n, const struct route_query *q,
-                   const struct conn *client, struct arena *a, struct affinity *ret);
+                   const struct http_edits *edits, const struct conn *client, struct arena *a,
+                   struct affinity *ret);

@@ -508,8 +508,8 @@ static void note_affinity(struct request *r, const struct route_query *q)
         return;
     r->affinity = arena_alloc(a, sizeof(*r->affinity));
     if (r->affinity)
-        route_hash_of(f->hashes, f->n_hashes, q, http_conn_conn(http_stream_conn(r->down)), a,
-                      r->affinity);
+        route_hash_of(f->hashes, f->n_hashes, q, &r->http->edits,
+                      http_conn_conn(http_stream_conn(r->down)), a, r->affinity);
 }
 
 const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q)

@@ -28,7 +28,7 @@ static struct affinity hash_of(const char *policies, const char *path, const cha
     struct asked asked;
     struct route_query q;
     route_query_init(&q, ask(&asked, "GET", "example.test", path, fields), 0);
-    route_hash_of(f->hashes, f->n_hashes, &q, NULL, a, &ret);
+    route_hash_of(f->hashes, f->n_hashes, &q, NULL, NULL, a, &ret);
     *cookies = '\0';
     for (size_t i = 0; i < ret.n_cookies; i++)
         snprintf(cookies + strlen(cookies), 256 - strlen(cookies), "%s" STR_FMT, i ? "|" : "",
