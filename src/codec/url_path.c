@@ -1,7 +1,8 @@
 /* Paths, canonically: in one pass from segment to segment, each written behind what stays of those
- * before it. The result is never longer than what it was made of. */
+ * before it. */
 #include "codec/url_path.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static int hex_digit(char c)
@@ -51,6 +52,47 @@ static size_t unescape_slashes(struct str path, char *to, bool *ret)
 static bool begins_escape(const char *p, size_t n)
 {
     return (n && p[n - 1] == '%') || (n > 1 && p[n - 2] == '%' && hex_digit(p[n - 1]) >= 0);
+}
+
+/* What stands in no path as it is. */
+static bool is_special(char c)
+{
+    return c && strchr("\"<>^`{|}", c);
+}
+
+static size_t count_special(struct str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += is_special(s.p[i]);
+    return n;
+}
+
+size_t url_path_room(const struct url_path_rules *rules, struct str target)
+{
+    return target.n + (rules->normalize ? 2 * count_special(target) : 0);
+}
+
+/* In place, from the end. */
+static size_t escape(char *p, size_t n)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t total = n + 2 * count_special(str_of(p, n));
+    for (size_t i = n, out = total; i-- > 0 && out > i + 1;) {
+        char c = p[i];
+        if (is_special(c)) {
+            p[--out] = digits[c & 15];
+            p[--out] = digits[(uint8_t)c >> 4];
+            c = '%';
+        }
+        p[--out] = c;
+    }
+    return total;
+}
+
+static bool has_nul(struct str s)
+{
+    return str_contains(s, STR("%00"));
 }
 
 /* In place: \ becomes /, escapes of unreserved octets those. */
@@ -119,8 +161,10 @@ enum url_path_result url_path_canonical(const struct url_path_rules *rules, stru
     }
     if (slashes && rules->escaped_slashes == URL_SLASHES_REFUSE)
         return URL_PATH_REFUSED;
+    if (rules->normalize && has_nul(path))
+        return URL_PATH_REFUSED;
     if (rules->normalize)
-        n = remove_dots(to, decode(to, n));
+        n = escape(to, remove_dots(to, decode(to, n)));
     if (rules->merge_slashes)
         n = merge(to, n);
     if (n == path.n && memcmp(to, path.p, n) == 0)

@@ -13,7 +13,7 @@ enum url_slashes { /* what is done about %2F and %5C */
 };
 
 struct url_path_rules {
-    bool normalize; /* . and .., \ as /, escapes of what needs none */
+    bool normalize; /* . and .., \ as /, escapes of what needs none, and of what does; %00 refused */
     bool merge_slashes;
     uint8_t escaped_slashes; /* enum url_slashes */
 };
@@ -25,7 +25,9 @@ enum url_path_result {
     URL_PATH_REFUSED,
 };
 
-/* target: a path with its query. to: room of target.n bytes for what has changed; *ret_n of them.
+/* How much room the form may take. */
+size_t url_path_room(const struct url_path_rules *rules, struct str target);
+/* target: a path with its query. to: room for what has changed; *ret_n of it.
  * What does not begin with '/' stays as it is. */
 enum url_path_result url_path_canonical(const struct url_path_rules *rules, struct str target,
                                         char *to, size_t *ret_n);

@@ -93,7 +93,7 @@ static enum reason change_path(const struct http_canonical *c, struct http_head 
                                struct str *ret_location)
 {
     size_t n;
-    char *to = arena_alloc_raw(a, h->path.n + 1);
+    char *to = arena_alloc_raw(a, url_path_room(&c->path, h->path) + 1);
     enum url_path_result r = to ? url_path_canonical(&c->path, h->path, to, &n) : URL_PATH_REFUSED;
     switch (r) {
     case URL_PATH_SAME:

@@ -27,7 +27,8 @@ static void count_reason(const struct request *r)
     };
     unsigned at = counters[r->reason];
     if (r->reason == REASON_DIRECT_RESPONSE)
-        at = r->route->kind == ROUTE_REDIRECT ? HTTP_STAT_RQ_REDIRECT : HTTP_STAT_RQ_DIRECT;
+        at = !r->route || r->route->kind == ROUTE_REDIRECT ? HTTP_STAT_RQ_REDIRECT
+                                                           : HTTP_STAT_RQ_DIRECT;
     if (at)
         stats_inc(r->stats, at);
 }

@@ -86,7 +86,7 @@ def test_the_line_of_the_mesh(stage, tmp_path, backend):
     s = stage([logger(tmp_path / "log", log_format={"text_format": ISTIO})])
     assert s.ask("/size/3", user_agent="ua") == 200 and s.ask("/dead") == 503 and s.ask("/hi") == 200
     good, dead, own = s.lines("log")
-    assert re.fullmatch(rf'\[\S+\] "GET /size/3 HTTP/1.1" 200 - via_upstream - "-" 0 3 \d+ - "-" "ua" "\S+" "a.test" "127.0.0.1:{backend.port}" c 127.0.0.1:\d+ '
+    assert re.fullmatch(rf'\[\S+\] "GET /size/3 HTTP/1.1" 200 - via_upstream - "-" 0 3 \d+ \d+ "-" "ua" "\S+" "a.test" "127.0.0.1:{backend.port}" c 127.0.0.1:\d+ '
                         rf'127.0.0.1:{s.port} 127.0.0.1:\d+ - named', good), good
     assert re.search(r'503 UF \S+ - "[^"-][^"]*" 0 \d+', dead) and f'"127.0.0.1:{s.dead}" dead - ' in dead, dead
     assert "200 - direct_response - " in own and '"a.test" "-" - - ' in own, own

@@ -58,6 +58,11 @@ static void test_escapes(void **state)
     same(&normal, "/%4");
     same(&normal, "/%C3%A4%20%25");
     same(&normal, "/%2561"); /* never decoded twice */
+    changed(&normal, "/a\"<>b^`{|}?\"{", "/a%22%3C%3Eb%5E%60%7B%7C%7D?\"{");
+    same(&merged, "/a\"b");
+    expect(&normal, "/a/%00", URL_PATH_REFUSED, NULL);
+    same(&merged, "/a/%00");
+    same(&normal, "//private");
     same(&normal, "/%252e%252e/a");
     same(&normal, "/%2%65%2%65/a");
     same(&normal, "/%%32e/a");
