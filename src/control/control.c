@@ -23,6 +23,8 @@ struct control {
     struct gateway *gateway;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
+    control_observer *observer;
+    void *observer_user;
     uint64_t pending_since_us;
     struct control_stats stats;
 };
@@ -201,6 +203,8 @@ static void on_ingress(json_t *object, void *user)
     struct ingress_object *i = ingress_object_decode(object);
     if (!i)
         return;
+    if (c->observer)
+        c->observer(object, str_from(i->key), c->observer_user);
     ingress_routes_add(c->routes, i);
     work_soon(c);
 }
@@ -209,6 +213,8 @@ static void on_ingress_gone(struct str key, json_t *object, void *user)
 {
     struct control *c = user;
     (void)object;
+    if (c->observer)
+        c->observer(NULL, key, c->observer_user);
     ingress_routes_remove(c->routes, key);
     work_soon(c);
 }
@@ -362,6 +368,12 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void 
 void control_set_service(struct control *c, struct xds_service *s)
 {
     c->service = s;
+}
+
+void control_set_observer(struct control *c, control_observer *fn, void *user)
+{
+    c->observer = fn;
+    c->observer_user = user;
 }
 
 bool control_serves(const struct control *c, struct str ingress)

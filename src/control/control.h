@@ -32,6 +32,10 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void 
                                 struct err *reterr);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
+/* Who is told of each Ingress as it comes (object) and goes (NULL), before it is served. To be set
+ * before the loop runs. NULL: nobody. */
+typedef void control_observer(const json_t *object, struct str key, void *user);
+void control_set_observer(struct control *c, control_observer *fn, void *user);
 /* Is this Ingress (namespace/name) ours? */
 bool control_serves(const struct control *c, struct str ingress);
 void control_get_stats(const struct control *c, struct control_stats *ret);

@@ -8,7 +8,7 @@ struct ingress_status;
 
 /* service: namespace/name of the Service whose addresses are written. namespace_: where the Lease
  * is. */
-struct ingress_status *ingress_status_new(struct kube_client *c, const struct control *control,
+struct ingress_status *ingress_status_new(struct kube_client *c, struct control *control,
                                           const char *service, const char *namespace_,
                                           const char *identity);
 void ingress_status_free(struct ingress_status *s); /* NULL is allowed */
