@@ -16,7 +16,7 @@ struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name;
     char *controllers[CONTROLLERS_MAX + 1];
-    bool without_class;
+    bool without_class, plain_secrets;
     int64_t http_port, https_port;
 };
 
@@ -73,6 +73,7 @@ static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node};
+    const struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
     struct ip xds_ip, debug_ip;
     uint16_t xds_port, debug_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
@@ -82,7 +83,7 @@ static int start(struct settings *s, const struct kube_config *config,
                             reterr);
     r = r < 0 ? r : control_new(p->client, o, &p->control, reterr);
     r = r < 0 ? r
-              : xds_service_new(p->loop, &xds_ip, xds_port, NULL, &ops, p->control, &p->xds, reterr);
+              : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
               : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds, &p->debug,
                                  reterr);
@@ -147,6 +148,8 @@ int main(int argc, char **argv)
         {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
         {"xds-bind-address", 0, ARG_STRING, &s.xds, "IP:PORT",
          "xDS for proxies, without TLS (default 127.0.0.1:15010)", 0, 0, false},
+        {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,
+         "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
         {"debug-bind-address", 0, ARG_STRING, &s.debug, "IP:PORT",
          "/ready, /metrics, /debug (default 127.0.0.1:15014)", 0, 0, false},
         {"ingress-controllers", 0, ARG_STRING, &s.controllers_text, "NAME,…",

@@ -18,6 +18,7 @@ struct xds_service {
     struct grpc_server *server;
     const struct xds_service_ops *ops;
     void *user;
+    bool plain_secrets;
     struct list_node streams;
     struct xds_service_stats stats;
 };
@@ -114,6 +115,13 @@ static void on_over(struct grpc_server_call *call, void *user)
     stream_free(s);
 }
 
+static bool is_from_here(struct grpc_server_call *call)
+{
+    struct ip ip;
+    return conn_direct_peer_addr(grpc_server_call_conn(call), &ip, NULL) == 0 &&
+           ip_is_loopback(&ip);
+}
+
 static void on_call(struct grpc_server_call *call, void *user)
 {
     static const struct grpc_server_call_ops ops = {.on_message = on_message,
@@ -135,21 +143,24 @@ static void on_call(struct grpc_server_call *call, void *user)
     s->service = service;
     s->call = call;
     s->xds = xds_stream_new(delta, &xds_ops, s);
+    if (!service->plain_secrets && !is_from_here(call))
+        xds_stream_hide_secrets(s->xds);
     list_add_tail(&service->streams, &s->node);
     service->stats.streams++;
     service->stats.streams_ever++;
     grpc_server_call_set_ops(call, &ops, s);
 }
 
-int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port, struct tls_context *tls,
-                    const struct xds_service_ops *ops, void *user, struct xds_service **ret,
+int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct xds_service_options *o, const struct xds_service_ops *ops, void *user, struct xds_service **ret,
                     struct err *reterr)
 {
     static const struct grpc_server_ops server_ops = {.on_call = on_call};
-    const struct grpc_server_config config = {.tls = tls};
+    const struct grpc_server_config config = {.tls = o->tls};
     struct xds_service *s = NEW(struct xds_service);
     s->ops = ops;
     s->user = user;
+    s->plain_secrets = o->plain_secrets;
     list_init(&s->streams);
     int r = grpc_server_new(l, ip, port, &config, &server_ops, s, &s->server, reterr);
     if (r < 0)

@@ -12,13 +12,20 @@ struct xds_service_ops {
                                struct err *reterr);
 };
 
+struct xds_service_options {
+    struct tls_context *tls; /* NULL: plain */
+    /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
+     * nobody else on the network is to read them, or to ask for them. */
+    bool plain_secrets;
+};
+
 struct xds_service_stats {
     size_t streams;
     uint64_t streams_ever, sent, acked, refused;
 };
 
-int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port, struct tls_context *tls,
-                    const struct xds_service_ops *ops, void *user, struct xds_service **ret,
+int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct xds_service_options *o, const struct xds_service_ops *ops, void *user, struct xds_service **ret,
                     struct err *reterr) NODISCARD;
 void xds_service_free(struct xds_service *s); /* NULL is allowed */
 uint16_t xds_service_port(const struct xds_service *s);

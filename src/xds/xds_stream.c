@@ -35,12 +35,19 @@ struct subscription {
 struct xds_stream {
     struct xds_watch watch;
     bool delta;
+    bool hides_secrets;
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
     void *user;
     struct map awaited; /* endpoints of clusters sent, which the client has not asked for yet */
     struct subscription types[XDS_RESOURCES];
 };
+
+/* What this client may see. */
+static struct xds_entry *find(const struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
+}
 
 static bool is_wanted(const struct subscription *u, struct str name)
 {
@@ -65,6 +72,11 @@ struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, 
     for (size_t i = 0; i < XDS_RESOURCES; i++)
         s->types[i].held.borrows = true;
     return s;
+}
+
+void xds_stream_hide_secrets(struct xds_stream *s)
+{
+    s->hides_secrets = true;
 }
 
 void xds_stream_free(struct xds_stream *s)
@@ -156,7 +168,7 @@ static bool add_delta(struct xds_stream *s, enum xds_resource type, struct str n
                       struct buf *message)
 {
     struct subscription *u = &s->types[type];
-    struct xds_entry *e = xds_set_find(s->set, type, name);
+    struct xds_entry *e = find(s, type, name);
     if (!is_wanted(u, name))
         return true;
     if (e) {
@@ -203,12 +215,12 @@ static void add_whole_state(struct xds_stream *s, enum xds_resource type, struct
     struct str name;
     void *e;
     for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, &e);)
-        if (is_wanted(u, name)) {
+        if (is_wanted(u, name) && find(s, type, name)) {
             pb_add_bytes(message, RESOURCES, ((struct xds_entry *)e)->any);
             note_sent(s, e);
         }
     for (size_t at = 0; map_next(&u->held, &at, &name, &e);) {
-        if (xds_set_find(s->set, type, name))
+        if (find(s, type, name))
             continue;
         if (may_remove(s, type))
             let_go(s, type, name);
@@ -222,7 +234,7 @@ static bool look_at(struct xds_stream *s, enum xds_resource type, struct str nam
                     bool *ret_say, struct buf *message)
 {
     struct subscription *u = &s->types[type];
-    struct xds_entry *e = xds_set_find(s->set, type, name);
+    struct xds_entry *e = find(s, type, name);
     bool say = is_wanted(u, name) &&
                (e ? why == &asked_for || !has_version(u, e)
                   : map_find(&u->held, name) || (why == &asked_for && is_whole_state(type)));
@@ -295,7 +307,7 @@ void xds_stream_push(struct xds_stream *s)
 static void want(struct xds_stream *s, enum xds_resource type, struct str name, bool first)
 {
     struct subscription *u = &s->types[type];
-    const struct xds_entry *e = xds_set_find(s->set, type, name);
+    const struct xds_entry *e = find(s, type, name);
     map_put(&u->names, name, &wanted);
     if (type == XDS_ENDPOINT)
         map_remove(&s->awaited, name);

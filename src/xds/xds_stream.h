@@ -41,6 +41,8 @@ struct xds_stream_ops {
 /* The set must outlive it. */
 struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, void *user);
 void xds_stream_free(struct xds_stream *s); /* NULL is allowed */
+/* This client is given no secret: as if there were none. Before its first request. */
+void xds_stream_hide_secrets(struct xds_stream *s);
 
 /* Answers what may be answered at once. -EBADMSG: not a request; -EACCES: on_node knows no set for
  * it; -E2BIG: too many names. The stream is to be ended. */

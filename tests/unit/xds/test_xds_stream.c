@@ -457,6 +457,28 @@ static void test_strangers(void **state)
     finish(&w);
 }
 
+static void test_secrets_that_are_hidden(void **state)
+{
+    struct world w;
+    (void)state;
+    for (int delta = 0; delta < 2; delta++) {
+        start(&w, delta);
+        xds_stream_hide_secrets(w.stream);
+        put(&w, XDS_SECRET, "key", "private");
+        put(&w, XDS_ENDPOINT, "a", "1");
+        assert_ok(ask(&w, "sds +key"));
+        expect(&w, delta ? "sds -key #1\n" : "");
+        put(&w, XDS_SECRET, "key", "other");
+        assert_ok(ask(&w, delta ? "sds #1 +*" : "sds +key +*"));
+        push(&w);
+        assert_null(strstr(buf_cstr(&w.said), "other"));
+        buf_clear(&w.said);
+        assert_ok(ask(&w, "eds +a"));
+        expect(&w, "eds +a=1 #1\n");
+        finish(&w);
+    }
+}
+
 static void test_long_responses_are_cut(void **state)
 {
     struct world w;
@@ -730,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_make_before_break),
         cmocka_unit_test(test_state_of_the_world),
         cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_secrets_that_are_hidden),
         cmocka_unit_test(test_long_responses_are_cut),
         cmocka_unit_test(test_churn),
     };
