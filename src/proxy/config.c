@@ -44,6 +44,7 @@ void proxy_config_unref(struct proxy_config *c)
     VEC_FOREACH (l, &c->listeners)
         listener_config_unref(*l);
     vec_done(&c->listeners);
+    map_done(&c->by_name);
     VEC_FOREACH (t, &c->routes)
         route_table_unref(*t);
     vec_done(&c->routes);

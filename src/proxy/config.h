@@ -23,6 +23,7 @@ void cluster_table_unref(struct cluster_table *t); /* NULL is allowed */
 struct proxy_config {
     atomic_uint refs;
     VEC(struct listener_config *) listeners;
+    struct map by_name;               /* the same; borrows their names */
     VEC(struct route_table *) routes; /* by slot; NULL: none */
     VEC(struct route_table *) seats;  /* by seat; NULL: none */
     struct cluster_table *clusters;

@@ -28,9 +28,14 @@ static struct proxy_config *make_config(struct store *s)
         s->table = make_table(s);
     c->refs = 1;
     c->clusters = cluster_table_ref(s->table);
-    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
-        if (((const struct store_listener *)p)->live)
-            vec_push(&c->listeners, listener_config_ref(((const struct store_listener *)p)->live));
+    c->by_name.borrows = true;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
+        struct listener_config *l = ((const struct store_listener *)p)->live;
+        if (!l)
+            continue;
+        vec_push(&c->listeners, listener_config_ref(l));
+        map_put_cstr(&c->by_name, l->name, l);
+    }
     VEC_FOREACH (slot, &s->slots.slots)
         vec_push(&c->routes, *slot && (*slot)->table ? route_table_ref((*slot)->table) : NULL);
     VEC_FOREACH (seat, &s->seats.seats) {

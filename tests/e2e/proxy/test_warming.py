@@ -8,7 +8,7 @@ from conftest import Client
 from listeners import TlsClient
 from suite import free_ports, wait_until
 from test_changes import begin, inline
-from test_dynamic import GET, answers, answers_at, static_cluster, status
+from test_dynamic import GET, answers, answers_at, assignment, static_cluster, status, table
 
 TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 
@@ -137,3 +137,37 @@ def test_two_of_one_name_in_the_state_of_the_world(stage, backend):
     answer = stage.say("cds", {"a": static_cluster("a", backend.port), "b": static_cluster("a", other)}, version="2")
     assert "duplicate cluster a found" in answer["error_detail"]["message"]
     assert status(stage.port, "/new") == 200
+
+
+def test_listeners_are_asked_for_when_the_first_clusters_are_warm(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": stage.eds_cluster("a"), "b": stage.eds_cluster("b")})
+    wait_until("it asks for endpoints", lambda: asked(stage.control, "eds") == {"a", "b"})
+    stage.say("eds", {"a": assignment("a", backend.port)})
+    stage.say("eds", {"a": assignment("a", backend.port)}, version="2")  # a turn later
+    assert not stage.control.of("lds")
+    stage.say("eds", {"a": assignment("a", backend.port), "b": assignment("b", backend.port)}, version="3")
+    wait_until("now", lambda: stage.control.of("lds"))
+
+
+def test_it_is_ready_when_what_was_asked_for_has_come(stage, backend):
+    port = free_ports(1)[0]
+    stage.bootstrap["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
+    stage.start()
+
+    def ready():
+        c = Client(port)
+        status, _, body = c.ask("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        c.close()
+        return status, body.strip()
+
+    wait_until("it answers", lambda: not refuses(port))
+    assert ready() == (503, b"INITIALIZING")
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    assert ready() == (503, b"INITIALIZING"), "no listener has come"
+    stage.say("lds", {"l": stage.listener()})
+    wait_until("it asks for routes", lambda: stage.control.of("rds"))
+    assert ready() == (503, b"INITIALIZING"), "nor its routes"
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it is ready", lambda: ready() == (200, b"LIVE"))
