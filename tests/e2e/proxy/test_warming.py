@@ -3,6 +3,7 @@ import socket
 
 import pytest
 from ads_stage import ADS
+from backend import Backend
 from certificates import Authority
 from conftest import Client
 from listeners import TlsClient
@@ -171,3 +172,46 @@ def test_it_is_ready_when_what_was_asked_for_has_come(stage, backend):
     assert ready() == (503, b"INITIALIZING"), "nor its routes"
     stage.say("rds", {"routes": table("routes", ("/", "a"))})
     wait_until("it is ready", lambda: ready() == (200, b"LIVE"))
+
+
+def test_clusters_that_do_not_come_are_not_waited_for_for_ever(stage):
+    stage.bootstrap["dynamic_resources"]["cds_config"] = ADS | {"initial_fetch_timeout": "0.3s"}
+    stage.start()
+    wait_until("it asks for listeners all the same", lambda: stage.control.of("lds"))
+
+
+def test_a_table_does_not_wait_for_the_next_form_of_a_cluster_that_serves(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    stage.say("cds", {"a": stage.eds_cluster("a") | {"connect_timeout": "3s", "eds_cluster_config": {"service_name": "next", "eds_config": ADS}}}, version="2")
+    wait_until("its endpoints are asked for", lambda: "next" in asked(stage.control, "eds"))
+    stage.say("rds", {"routes": table("routes", ("/next", "a"))}, version="2")
+    wait_until("the table is in force", lambda: status(stage.port, "/") == 404)
+    assert status(stage.port, "/next") == 200, "and the cluster as it was serves"
+
+
+def test_endpoints_reach_the_cluster_that_serves_while_the_next_form_waits(stage, backend):
+    other = Backend()
+    stage.start()
+    stage.serve(backend)
+    common = {"tls_certificate_sds_secret_configs": [{"name": "mine", "sds_config": ADS}]}
+    socket_ = {"name": "tls", "typed_config": {"@type": TLS + "UpstreamTlsContext", "common_tls_context": common}}
+    stage.say("cds", {"a": stage.eds_cluster("a") | {"transport_socket": socket_}}, version="2")
+    wait_until("it asks for the secret", lambda: asked(stage.control, "sds") == {"mine"})
+    stage.say("eds", {"a": assignment("a", other.port)}, version="2")
+    wait_until("the new endpoint is asked", lambda: status(stage.port) == 200 and other.requests)
+    other.close()
+
+
+def test_a_cluster_that_comes_back_stays(stage, backend):
+    """It was removed while routes named it, and is told of again as it was."""
+    stage.start()
+    stage.serve(backend)
+    others = {"b": static_cluster("b", backend.port)}
+    stage.say("cds", others, version="2", removed=["a"])
+    stage.say("cds", others | {"a": stage.eds_cluster("a")}, version="3")
+    stage.say("rds", {"routes": table("routes", ("/b", "b"))}, version="2")
+    wait_until("nothing names it", lambda: status(stage.port) == 404)
+    stage.say("rds", {"routes": table("routes", ("/", "a"))}, version="3")
+    wait_until("it is named again", lambda: status(stage.port) != 404)
+    assert status(stage.port) == 200
