@@ -6,7 +6,7 @@ from ads_stage import ADS
 from backend import Backend
 from certificates import Authority
 from conftest import Client
-from listeners import TlsClient
+from listeners import TlsClient, log
 from suite import free_ports, wait_until
 from test_changes import begin, inline
 from test_dynamic import GET, answers, answers_at, assignment, static_cluster, status, table
@@ -215,3 +215,28 @@ def test_a_cluster_that_comes_back_stays(stage, backend):
     stage.say("rds", {"routes": table("routes", ("/", "a"))}, version="3")
     wait_until("it is named again", lambda: status(stage.port) != 404)
     assert status(stage.port) == 200
+
+
+def test_the_next_form_of_a_listener_that_was_late_waits_again(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": with_tls(inline(stage, a="/"), "never", wait="0.3s")})
+    wait_until("it is open", lambda: not refuses(stage.port))
+    stage.say("lds", {"l": stage.listener()}, version="2")
+    wait_until("its table is asked for", lambda: asked(stage.control, "rds") == {"routes"})
+    stage.say("lds", {"l": stage.listener()}, version="3")  # a turn later
+    with pytest.raises((OSError, TypeError)):
+        status(stage.port)  # the one before it, which lets nobody in
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it serves", lambda: answers(stage.port))
+
+
+@pytest.mark.parametrize("stage", ["sotw"], indirect=True)
+def test_what_has_not_changed_is_not_made_anew(stage, backend, tmp_path):
+    begin(stage, backend, {"l": inline(stage, a="/", logs=log(tmp_path / "log", "x"))})
+    (tmp_path / "log").unlink()
+    stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "x")), "m": inline(stage, "m", free_ports(1)[0], a="/")}, version="2")
+    assert not (tmp_path / "log").exists()
+    stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "y"))}, version="3")
+    assert (tmp_path / "log").exists(), "as it is if it has changed"
