@@ -1,10 +1,12 @@
 """Changes of the configuration that a request, a connection or a descriptor could fall over; found by `make interop`, which makes them at random."""
 import os
+import socket
 
+from backend import Backend
 from conftest import Client
-from listeners import log
+from listeners import TYPE, log
 from suite import free_ports, wait_until
-from test_dynamic import GET, HCM, ROUTER, answers, answers_at, static_cluster, status, table
+from test_dynamic import GET, HCM, ROUTER, answers, answers_at, assignment, static_cluster, status, table
 
 
 def inline(stage, name="l", port=None, logs=(), **routes):
@@ -93,3 +95,66 @@ def test_logs_of_what_was_replaced_are_closed(stage, backend, tmp_path):
     stage.stop()
     lines = (tmp_path / "log").read_text().split()
     assert sorted(set(map(int, lines))) == list(range(20)), "each has written its lines"
+
+
+def filtered(stage, filters, name="l"):
+    listener = inline(stage, name, a="/")
+    listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"] = [*filters, ROUTER]
+    return listener
+
+
+def test_an_open_connection_goes_by_the_newest_filters(stage, backend):
+    """A policy counts from the moment it is in force, for everybody."""
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    old = Client(stage.port)
+    assert old.ask(GET.format("/"))[0] == 200
+    deny = {"name": "envoy.filters.http.rbac", "typed_config": {"@type": TYPE + "filters.http.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": {}}}}
+    stage.say("lds", {"l": filtered(stage, [deny])}, version="2")
+    wait_until("it is in force", lambda: status(stage.port) == 403)
+    assert old.ask(GET.format("/"))[0] == 403
+    stage.say("lds", {"m": inline(stage, "m", free_ports(1)[0], a="/")}, version="3", removed=["l"])
+    wait_until("the listener has gone", lambda: not answers(stage.port) and refuses(stage.port))
+    assert old.ask(GET.format("/"))[0] == 403, "what it had last"
+
+
+def refuses(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_cluster_of_an_authorization_server_is_waited_for_and_stays(stage, backend):
+    server = Backend()  # answers 200 to everything
+
+    def authz(cluster):
+        return {"name": "envoy.filters.http.ext_authz", "typed_config": {"@type": TYPE + "filters.http.ext_authz.v3.ExtAuthz", "http_service": {
+            "server_uri": {"uri": "http://x", "cluster": cluster, "timeout": "5s"}}}}
+
+    a, z = {"a": static_cluster("a", backend.port)}, {"z": static_cluster("z", server.port)}
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    stage.say("cds", a | z, version="2")
+    stage.say("lds", {"l": filtered(stage, [authz("z")])}, version="2")
+    wait_until("it is asked", lambda: status(stage.port) == 200 and server.requests)
+    old = Client(stage.port)
+    assert old.ask(GET.format("/"))[0] == 200
+    stage.say("cds", a | {"y": stage.eds_cluster("y")}, version="3", removed=["z"])
+    stage.say("lds", {"l": filtered(stage, [authz("y")])}, version="3")
+    wait_until("endpoints are asked for", lambda: stage.control.of("eds"))
+    assert [status(stage.port), old.ask(GET.format("/"))[0]] == [200, 200], "the next one has none yet"
+    seen = len(server.requests)
+    stage.say("eds", {"y": assignment("y", server.port)})
+    wait_until("the next one is asked", lambda: status(stage.port) == 200 and len(server.requests) > seen)
+    assert old.ask(GET.format("/"))[0] == 200
+    server.close()
+
+
+def test_a_tcp_listener_waits_for_its_cluster(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("cds", {"a": static_cluster("a", backend.port), "b": stage.eds_cluster("b")}, version="2")
+    config = {"@type": TYPE + "filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "x", "cluster": "b"}
+    stage.say("lds", {"l": stage.listener() | {"filter_chains": [{"filters": [{"name": "tcp", "typed_config": config}]}]}})
+    assert refuses(stage.port)
+    stage.say("eds", {"b": assignment("b", backend.port)})
+    wait_until("it is open", lambda: not refuses(stage.port))
+    assert status(stage.port) == 200

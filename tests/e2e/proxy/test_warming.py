@@ -8,7 +8,7 @@ from certificates import Authority
 from conftest import Client
 from listeners import TlsClient, log
 from suite import free_ports, wait_until
-from test_changes import begin, inline
+from test_changes import begin, inline, refuses
 from test_dynamic import GET, answers, answers_at, assignment, static_cluster, status, table
 
 TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
@@ -29,11 +29,6 @@ def served_name(port, ca, name):
         return TlsClient(port, name, ca.cert).ask(GET.format("/"))[0] == 200
     except (OSError, AssertionError):
         return False
-
-
-def refuses(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
 
 
 def asked(control, kind):
