@@ -518,10 +518,7 @@ void downstreams_drain(struct worker *w)
 
 static bool is_stale(const struct worker *w, const struct downstream *d)
 {
-    VEC_FOREACH (l, &w->listeners)
-        if ((*l)->config == d->listener)
-            return false;
-    return true;
+    return map_find_cstr(&w->config->config->by_name, d->listener->name) != d->listener;
 }
 
 void downstreams_drain_stale(struct worker *w)

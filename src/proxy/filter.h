@@ -104,7 +104,8 @@ struct filter_type {
     filter_compile_fn *compile;
     filter_compile_fn *compile_route;
     size_t state_bytes;
-    bool is_terminal; /* the router */
+    bool is_terminal;                          /* the router */
+    struct str (*cluster)(const void *config); /* that it asks; empty: none */
     enum filter_result (*on_request)(struct filter_call *c);
     enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */
     void (*on_answer)(struct filter_call *c, struct http_head *answer);

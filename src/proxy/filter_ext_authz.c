@@ -430,6 +430,11 @@ static void on_done(struct filter_call *c)
     c->ask_no_more(TAKE(s->asked));
 }
 
+static struct str asked_cluster(const void *config)
+{
+    return str_from(((const struct authz *)config)->cluster.p);
+}
+
 const struct filter_type filter_ext_authz = {
     .name = "envoy.filters.http.ext_authz",
     .message = &envoy__extensions__filters__http__ext_authz__v3__ext_authz__descriptor,
@@ -438,6 +443,7 @@ const struct filter_type filter_ext_authz = {
     .compile = compile,
     .compile_route = compile_route,
     .state_bytes = sizeof(struct authz_state),
+    .cluster = asked_cluster,
     .on_request = on_request,
     .on_body = on_body,
     .on_answer = on_answer,

@@ -214,8 +214,10 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     ASSERT(r); /* of a head that has just been read: there is room */
     r->worker = w;
     r->down = s;
-    r->http = http;
     r->config = worker_config(w);
+    if (http->seat) /* what has changed since the connection came counts for it, too */
+        http = proxy_config_http(r->config->config, http);
+    r->http = http;
     r->routes = proxy_config_routes(r->config->config, http);
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;

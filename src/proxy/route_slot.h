@@ -35,6 +35,7 @@ struct route_seat {
     char *key;
     struct route_slot *from;   /* one of the two, once a listener with it is in force */
     struct route_table *table; /* written in place */
+    bool covered;              /* by a listener in force; for store_listeners.c */
 };
 
 struct route_seats {

@@ -20,6 +20,26 @@ static struct cluster_table *make_table(struct store *s)
     return t;
 }
 
+static void add_seats(struct store *s, struct proxy_config *c)
+{
+    void *p;
+    VEC_FOREACH (seat, &s->seats.seats) {
+        struct route_table *t = *seat ? route_seat_table(*seat) : NULL;
+        vec_push(&c->seats, (struct config_seat){.table = t ? route_table_ref(t) : NULL});
+    }
+    VEC_FOREACH (l, &c->listeners)
+        VEC_FOREACH (h, &(*l)->https)
+            if ((*h)->seat)
+                c->seats.v[(*h)->seat->id].http = *h;
+    for (size_t at = 0; map_next(&s->gone, &at, NULL, &p);) {
+        struct listener_config *l = p;
+        vec_push(&c->gone, listener_config_ref(l));
+        VEC_FOREACH (h, &l->https)
+            if ((*h)->seat && !c->seats.v[(*h)->seat->id].http)
+                c->seats.v[(*h)->seat->id].http = *h;
+    }
+}
+
 static struct proxy_config *make_config(struct store *s)
 {
     struct proxy_config *c = NEW(struct proxy_config);
@@ -28,15 +48,17 @@ static struct proxy_config *make_config(struct store *s)
         s->table = make_table(s);
     c->refs = 1;
     c->clusters = cluster_table_ref(s->table);
-    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
-        if (((const struct store_listener *)p)->live)
-            vec_push(&c->listeners, listener_config_ref(((const struct store_listener *)p)->live));
+    c->by_name.borrows = true;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
+        struct listener_config *l = ((const struct store_listener *)p)->live;
+        if (!l)
+            continue;
+        vec_push(&c->listeners, listener_config_ref(l));
+        map_put_cstr(&c->by_name, l->name, l);
+    }
     VEC_FOREACH (slot, &s->slots.slots)
         vec_push(&c->routes, *slot && (*slot)->table ? route_table_ref((*slot)->table) : NULL);
-    VEC_FOREACH (seat, &s->seats.seats) {
-        struct route_table *t = *seat ? route_seat_table(*seat) : NULL;
-        vec_push(&c->seats, t ? route_table_ref(t) : NULL);
-    }
+    add_seats(s, c);
     return c;
 }
 

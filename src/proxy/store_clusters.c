@@ -209,11 +209,17 @@ static void on_cluster_ready(struct cluster *c, void *user)
         endpoints_are_there(sc);
 }
 
+static bool same_path(const struct config_source *a, const struct config_source *b)
+{
+    return !a->path == !b->path && (!a->path || strcmp(a->path, b->path) == 0);
+}
+
 /* Takes c. */
 static void warm(struct store_cluster *sc, struct cluster *c, struct config_source *source)
 {
     struct store *s = sc->store;
-    bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0;
+    bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0 &&
+                same_path(&sc->source, source);
     struct store_wait wait = {.ms = 0};
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
@@ -319,9 +325,12 @@ void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, st
 
 bool store_is_warming(const struct store *s, const struct route_table *t)
 {
-    LIST_FOREACH_SAFE (node, &s->warming) {
-        const struct store_cluster *sc = CONTAINER_OF(node, struct store_cluster, node);
-        if (!sc->live && route_table_names_cluster(t, str_from(sc->name)))
+    struct str name;
+    if (list_is_empty(&s->warming))
+        return false;
+    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);) {
+        const struct store_cluster *sc = map_find(&s->clusters, name);
+        if (sc && sc->warming && !sc->live)
             return true;
     }
     return false;

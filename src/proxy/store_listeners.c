@@ -65,20 +65,48 @@ static void on_late(void *user)
     loop_defer_soon(l->store->loop, &l->store->settle);
 }
 
+/* The clusters that filters of the chain ask, and those of a TCP proxy: is fn true of one? */
+static bool any_cluster(struct store *s, const struct filter_chain *chain, struct str of,
+                        bool (*fn)(struct store *s, struct str name, struct str of))
+{
+    const struct http_filters *filters = chain->http ? chain->http->filters : NULL;
+    for (size_t i = 0; filters && i < filters->n; i++)
+        if (filters->filters[i].type->cluster &&
+            fn(s, filters->filters[i].type->cluster(filters->filters[i].config), of))
+            return true;
+    if (chain->tcp)
+        VEC_FOREACH (c, &chain->tcp->clusters)
+            if (fn(s, str_from(c->name), of))
+                return true;
+    return false;
+}
+
+static bool is_warming(struct store *s, struct str name, struct str of)
+{
+    const struct store_cluster *sc = map_find(&s->clusters, name);
+    (void)of;
+    return sc && sc->warming && !sc->live;
+}
+
+static bool chain_is_ready(struct store *s, const struct filter_chain *chain)
+{
+    const struct http_config *h = chain->http;
+    if (h && (h->slot ? !h->slot->table : store_is_warming(s, h->routes)))
+        return false;
+    if (chain->tls && !tls_slot_is_ready(chain->tls))
+        return false;
+    return !any_cluster(s, chain, STR(""), is_warming);
+}
+
 static bool is_ready(struct store *s, const struct store_listener *l)
 {
+    const struct filter_chains *chains = &l->warming->chains;
     if (l->late)
         return true;
-    VEC_FOREACH (h, &l->warming->https) {
-        const struct route_slot *slot = (*h)->slot;
-        if (slot ? !slot->table : store_is_warming(s, (*h)->routes))
+    VEC_FOREACH (chain, &chains->v)
+        if (!chain_is_ready(s, chain))
             return false;
-    }
-    VEC_FOREACH (chain, &l->warming->chains.v)
-        if (chain->tls && !tls_slot_is_ready(chain->tls))
-            return false;
-    const struct filter_chain *otherwise = l->warming->chains.otherwise;
-    return !otherwise || !otherwise->tls || tls_slot_is_ready(otherwise->tls);
+    return !chains->otherwise || chain_is_ready(s, chains->otherwise);
 }
 
 /* Asks for what it needs; how long to wait for that. */
@@ -217,6 +245,57 @@ int store_listener_add(struct store *s, const struct store_item *i)
     return 0;
 }
 
+/* ---- what open connections go by when their filter chain is not in force any more ---- */
+
+static void cover(const struct listener_config *l, bool covered)
+{
+    VEC_FOREACH (h, &l->https)
+        if ((*h)->seat)
+            (*h)->seat->covered = covered;
+}
+
+/* now: what takes its place; NULL: nothing. The last form is kept of each name. */
+static void leave(struct store *s, struct listener_config *l, const struct listener_config *now)
+{
+    bool left = false;
+    cover(l, false);
+    if (now)
+        cover(now, true);
+    VEC_FOREACH (h, &l->https)
+        left |= (*h)->seat && !(*h)->seat->covered;
+    if (left)
+        listener_config_unref(map_put_cstr(&s->gone, l->name, listener_config_ref(l)));
+}
+
+/* Nobody goes by l but itself: the store has a reference to each seat, and l. */
+static bool is_left(const struct listener_config *l)
+{
+    VEC_FOREACH (h, &l->https)
+        if ((*h)->seat && !(*h)->seat->covered &&
+            atomic_load_explicit(&(*h)->seat->refs, memory_order_acquire) > 2)
+            return false;
+    return true;
+}
+
+static void sweep_gone(struct store *s)
+{
+    void *p;
+    if (!s->gone.used)
+        return;
+    for (size_t at = 0; map_next(&s->gone, &at, NULL, &p);)
+        cover(p, false);
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
+        if (((const struct store_listener *)p)->live)
+            cover(((const struct store_listener *)p)->live, true);
+    for (size_t at = 0; map_next(&s->gone, &at, NULL, &p);) {
+        struct listener_config *l = p;
+        if (!is_left(l))
+            continue;
+        map_remove_cstr(&s->gone, l->name);
+        listener_config_unref(l);
+    }
+}
+
 void store_listener_remove(struct store *s, struct str name)
 {
     struct store_listener *l = map_find(&s->listeners, name);
@@ -224,6 +303,8 @@ void store_listener_remove(struct store *s, struct str name)
         return;
     map_remove(&s->listeners, name);
     store_count(SERVER_STAT_LISTENER_REMOVED);
+    if (l->live)
+        leave(s, l->live, NULL);
     listener_free_entry(l);
     s->secrets_stale = true;
     store_changed(s);
@@ -253,6 +334,8 @@ void store_listeners_settle(struct store *s)
         if (!l->warming || !is_ready(s, l))
             continue;
         loop_timer_stop(l->timer);
+        if (l->live)
+            leave(s, l->live, l->warming);
         listener_config_unref(l->live);
         l->live = TAKE(l->warming);
         fill_seats(l->live);
@@ -260,20 +343,23 @@ void store_listeners_settle(struct store *s)
         kept_texts_commit(&l->text);
         s->changed = true;
     }
+    sweep_gone(s);
     route_seats_sweep(&s->seats); /* first: they hold slots */
     route_slots_sweep(&s->slots, on_slot_free, s);
 }
 
-static bool names_cluster(const struct filter_chain *chain, struct str name)
+static bool is_same(struct store *s, struct str name, struct str of)
+{
+    (void)s;
+    return str_eq(name, of);
+}
+
+static bool names_cluster(struct store *s, const struct filter_chain *chain, struct str name)
 {
     if (chain->http && chain->http->routes && !chain->http->seat &&
         route_table_names_cluster(chain->http->routes, name))
         return true;
-    if (chain->tcp)
-        VEC_FOREACH (c, &chain->tcp->clusters)
-            if (str_is(name, c->name))
-                return true;
-    return false;
+    return any_cluster(s, chain, name, is_same);
 }
 
 bool store_names_cluster(struct store *s, struct str name)
@@ -290,9 +376,9 @@ bool store_names_cluster(struct store *s, struct str name)
         if (!l)
             continue;
         VEC_FOREACH (chain, &l->chains.v)
-            if (names_cluster(chain, name))
+            if (names_cluster(s, chain, name))
                 return true;
-        if (l->chains.otherwise && names_cluster(l->chains.otherwise, name))
+        if (l->chains.otherwise && names_cluster(s, l->chains.otherwise, name))
             return true;
     }
     return false;
@@ -325,6 +411,9 @@ void store_listeners_done(struct store *s)
     for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
         listener_free_entry(p);
     map_done(&s->listeners);
+    for (size_t at = 0; map_next(&s->gone, &at, NULL, &p);)
+        listener_config_unref(p);
+    map_done(&s->gone);
     route_seats_done(&s->seats);
     route_slots_done(&s->slots);
     vec_done(&s->wanted_slots);

@@ -62,6 +62,7 @@ struct store {
     struct map clusters;    /* name -> struct store_cluster */
     struct map assignments; /* EDS name -> struct store_assignment */
     struct map listeners;   /* name -> struct store_listener */
+    struct map gone;        /* name -> struct listener_config: what its open connections go by */
     struct map secrets;     /* name -> struct store_secret */
     struct list_node warming, leaving;
     struct route_slots slots;

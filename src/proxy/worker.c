@@ -34,22 +34,6 @@ static int listen_for(struct worker *w, struct listener_config *c, struct err *r
 
 /* ---- another snapshot ---- */
 
-static struct listener_config *find_listener(const struct proxy_config *c, const char *name)
-{
-    VEC_FOREACH (l, &c->listeners)
-        if (strcmp((*l)->name, name) == 0)
-            return *l;
-    return NULL;
-}
-
-static bool listens_already(const struct worker *w, const struct listener_config *c)
-{
-    VEC_FOREACH (l, &w->listeners)
-        if ((*l)->config == c)
-            return true;
-    return false;
-}
-
 static bool is_closed(const struct worker *w, const struct listener_config *c)
 {
     return w->closed || (w->closed_inbound && c->inbound);
@@ -59,10 +43,11 @@ static bool is_closed(const struct worker *w, const struct listener_config *c)
  * one for a while. */
 static void take_listeners(struct worker *w, struct proxy_config *c)
 {
+    struct map there = {.borrows = true};
     size_t kept = 0;
     for (size_t i = 0; i < w->listeners.n; i++) {
         struct worker_listener *l = w->listeners.v[i];
-        struct listener_config *now = find_listener(c, l->config->name);
+        struct listener_config *now = map_find_cstr(&c->by_name, l->config->name);
         if (!now || !listener_config_listens_alike(now, l->config)) {
             downstream_unlisten(l);
             continue;
@@ -70,14 +55,17 @@ static void take_listeners(struct worker *w, struct proxy_config *c)
         listener_config_ref(now);
         listener_config_unref(l->config);
         l->config = now;
+        map_put_cstr(&there, now->name, now);
         w->listeners.v[kept++] = l;
     }
     w->listeners.n = kept;
-    VEC_FOREACH (l, &c->listeners) {
+    for (size_t i = 0; kept < c->listeners.n && i < c->listeners.n; i++) {
+        struct listener_config *l = c->listeners.v[i];
         struct err err = {0};
-        if (!is_closed(w, *l) && !listens_already(w, *l) && listen_for(w, *l, &err) < 0)
-            log_error("cannot listen", kv_s("listener", (*l)->name), kv_s("error", err_text(&err)));
+        if (!is_closed(w, l) && !map_find_cstr(&there, l->name) && listen_for(w, l, &err) < 0)
+            log_error("cannot listen", kv_s("listener", l->name), kv_s("error", err_text(&err)));
     }
+    map_done(&there);
 }
 
 static struct worker_config *worker_config_new(struct proxy_config *c)
@@ -107,7 +95,8 @@ static void take_config(void *user)
     w->config = worker_config_new(config);
     if (!w->draining)
         take_listeners(w, w->config->config);
-    worker_keep_clusters(w);
+    if (before->config->clusters != config->clusters)
+        worker_keep_clusters(w);
     worker_config_unref(before);
     worker_keep_logs(w);
     if (!loop_timer_is_started(w->stale))

@@ -29,6 +29,7 @@ type options struct {
 	delta     bool
 	snapshots int
 	every     int // snapshots between two checks
+	restart   int // snapshots between two deaths of the control plane; 0: it lives
 	spoilt    int // one snapshot in so many has something that must be refused
 	seed      int64
 	workers   int
@@ -66,11 +67,15 @@ func startProxy(o *options, port uint32) *exec.Cmd {
 	return o.run(file, "proxy.log")
 }
 
+func (o *options) state() string { return filepath.Join(o.dir, "state") }
+
 func (o *options) run(file, name string) *exec.Cmd {
-	log, err := os.Create(filepath.Join(o.dir, name))
+	log, err := os.OpenFile(filepath.Join(o.dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	must(err)
 	args := []string{"-c", file, "--concurrency", fmt.Sprint(o.workers)}
-	if o.envoy {
+	if !o.envoy {
+		args = append(args, "--state-dir", o.state())
+	} else {
 		args = append(args, "--log-level", "warning", "--use-dynamic-base-id", "--drain-time-s", "2")
 	}
 	cmd := exec.Command(o.proxy, args...)
@@ -174,6 +179,27 @@ func (r *run) alive() bool {
 	}
 }
 
+// restart: the control plane dies, the world goes on, and it comes back.
+func (r *run) restart(at int) {
+	r.settle(at)
+	before := r.c.die()
+	r.w.change()
+	r.w.change()
+	r.c.serve()
+	r.c.push(r.w.resources())
+	if wrong, _ := eventually(40*time.Second, func() string {
+		r.c.mu.Lock()
+		defer r.c.mu.Unlock()
+		if r.c.streams == before {
+			return "the proxy does not come back"
+		}
+		return ""
+	}); wrong != "" {
+		r.complain("snapshot %d: %s", at, wrong)
+	}
+	r.settle(at)
+}
+
 func (r *run) snapshots() {
 	early := 0 // KiB resident
 	for i := 1; i <= r.o.snapshots && r.alive() && len(r.wrong) < 20; i++ {
@@ -186,6 +212,9 @@ func (r *run) snapshots() {
 		} else {
 			r.c.push(r.w.resources())
 			time.Sleep(time.Duration(r.w.r.Intn(30)) * time.Millisecond) // some overtake the answers to those before
+		}
+		if r.o.restart > 0 && i%r.o.restart == 0 {
+			r.restart(i)
 		}
 		if i%r.o.every == 0 {
 			r.settle(i)
@@ -204,8 +233,39 @@ func (r *run) snapshots() {
 	}
 }
 
+// alone: without a control plane, a proxy that was killed begins with all that it had.
+func (r *run) alone() {
+	pushed := time.Now()
+	r.c.push(r.w.resources())
+	r.settle(r.o.snapshots)
+	if wrong, _ := eventually(20*time.Second, func() string {
+		// nothing has changed since: it is written, or was before
+		if time.Since(pushed) < 3*time.Second {
+			return "not yet"
+		}
+		_, err := os.Stat(filepath.Join(r.o.state(), "last-good"))
+		return map[bool]string{true: "", false: "nothing is kept"}[err == nil]
+	}); wrong != "" {
+		r.complain("%s", wrong)
+		return
+	}
+	r.c.die()
+	_ = r.proxy.Process.Kill()
+	<-r.exited
+	r.proxy = r.o.run(filepath.Join(r.o.dir, "bootstrap.yaml"), "proxy.log")
+	go func() { r.exited <- r.proxy.Wait() }()
+	wrong, took := eventually(10*time.Second, r.w.mismatch)
+	if wrong != "" {
+		r.complain("without a control plane: %s", wrong)
+	}
+	fmt.Printf("without a control plane all answers are right %v after the start\n", took.Round(time.Millisecond))
+}
+
 func (r *run) end() {
 	r.load.stop()
+	if !r.o.envoy && len(r.wrong) == 0 {
+		r.alone()
+	}
 	if r.alive() {
 		_ = r.proxy.Process.Signal(syscall.SIGTERM)
 		select {
@@ -238,6 +298,7 @@ func main() {
 	flag.StringVar(&mode, "mode", "delta", "delta or sotw")
 	flag.IntVar(&o.snapshots, "snapshots", 1000, "how many")
 	flag.IntVar(&o.every, "every", 5, "snapshots between two checks of all answers")
+	flag.IntVar(&o.restart, "restart", 97, "snapshots between two deaths of the control plane; 0: it lives")
 	flag.IntVar(&o.spoilt, "spoilt", 23, "one snapshot in so many has something bad; 0: none")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano()%1e9, "of the changes")
 	flag.IntVar(&o.workers, "workers", 2, "of the proxy")

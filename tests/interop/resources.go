@@ -9,8 +9,12 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	filelog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	rbacfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -56,6 +60,18 @@ func (w *world) clusterResource(name string) *clusterv3.Cluster {
 		m.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		m.LoadAssignment = w.assignment(name)
 	}
+	if c.extra&1 != 0 {
+		m.OutlierDetection = &clusterv3.OutlierDetection{}
+	}
+	if c.extra&2 != 0 {
+		m.HealthChecks = []*core.HealthCheck{{Timeout: durationpb.New(time.Second), Interval: durationpb.New(50 * time.Millisecond),
+			UnhealthyThreshold: wrapperspb.UInt32(3), HealthyThreshold: wrapperspb.UInt32(1),
+			HealthChecker: &core.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &core.HealthCheck_TcpHealthCheck{}}}}
+	}
+	if c.extra == 3 && c.policy == 0 {
+		m.LbConfig = &clusterv3.Cluster_RoundRobinLbConfig_{RoundRobinLbConfig: &clusterv3.Cluster_RoundRobinLbConfig{
+			SlowStartConfig: &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: durationpb.New(time.Second)}}}
+	}
 	return m
 }
 
@@ -81,7 +97,27 @@ func (r route) resource() *routev3.Route {
 	case redirect:
 		m.Action = &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{PathRewriteSpecifier: &routev3.RedirectAction_PathRedirect{PathRedirect: "/" + r.id}}}
 	}
+	if forward := m.GetRoute(); forward != nil && r.retries {
+		forward.RetryPolicy = &routev3.RetryPolicy{RetryOn: "5xx,connect-failure", NumRetries: wrapperspb.UInt32(2)}
+	}
 	return m
+}
+
+// passing lets every request through.
+func passing(kind int) []*hcm.HttpFilter {
+	var m proto.Message
+	name := ""
+	switch kind {
+	case 1:
+		name, m = "envoy.filters.http.cors", &cors.Cors{}
+	case 2:
+		name, m = "envoy.filters.http.fault", &fault.HTTPFault{}
+	case 3:
+		name, m = "envoy.filters.http.rbac", &rbacfilter.RBAC{Rules: &rbac.RBAC{Action: rbac.RBAC_DENY, Policies: map[string]*rbac.Policy{}}}
+	default:
+		return nil
+	}
+	return []*hcm.HttpFilter{{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: toAny(m)}}}
 }
 
 func (w *world) tableResource(name string) *routev3.RouteConfiguration {
@@ -107,7 +143,7 @@ func fileLog(path string) *accesslog.AccessLog {
 func (w *world) listenerResource(name string) *listenerv3.Listener {
 	l := w.listeners[name]
 	manager := &hcm.HttpConnectionManager{StatPrefix: fmt.Sprintf("%s-%d", name, l.stat),
-		HttpFilters: []*hcm.HttpFilter{{Name: "envoy.filters.http.router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: toAny(&router.Router{})}}}}
+		HttpFilters: append(passing(l.filter), &hcm.HttpFilter{Name: "envoy.filters.http.router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: toAny(&router.Router{})}})}
 	if l.inline {
 		manager.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: w.tableResource(l.table)}
 	} else {

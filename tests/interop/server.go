@@ -20,9 +20,10 @@ var kinds = []types.ResponseType{types.Cluster, types.Endpoint, types.Listener, 
 
 // control is go-control-plane's server with a snapshot cache; its callbacks keep what was sent and how it was answered.
 type control struct {
-	cache cache.SnapshotCache
-	port  uint32
-	grpc  *grpc.Server
+	cache     cache.SnapshotCache
+	callbacks server.CallbackFuncs
+	port      uint32
+	grpc      *grpc.Server
 
 	mu       sync.Mutex
 	open     map[string]string // nonce -> type: sent, not answered yet
@@ -36,9 +37,9 @@ type control struct {
 }
 
 func startControl(delta bool) *control {
-	c := &control{cache: cache.NewSnapshotCache(true, cache.IDHash{}, nil), open: map[string]string{}, acks: map[string]int{}, nacks: map[string][]string{},
+	c := &control{open: map[string]string{}, acks: map[string]int{}, nacks: map[string][]string{},
 		lastSent: map[string]string{}, acked: map[string]string{}, last: map[types.ResponseType][]types.Resource{}, version: map[types.ResponseType]int{}}
-	callbacks := server.CallbackFuncs{
+	c.callbacks = server.CallbackFuncs{
 		StreamOpenFunc:      func(context.Context, int64, string) error { c.opened(); return nil },
 		DeltaStreamOpenFunc: func(context.Context, int64, string) error { c.opened(); return nil },
 		StreamRequestFunc: func(_ int64, r *discovery.DiscoveryRequest) error {
@@ -56,13 +57,29 @@ func startControl(delta bool) *control {
 			c.sent(r.TypeUrl, r.Nonce, r.SystemVersionInfo)
 		},
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	c.serve()
+	return c
+}
+
+// serve begins with nothing known of any client, on the port of the last time.
+func (c *control) serve() {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.port))
 	must(err)
 	c.port = uint32(l.Addr().(*net.TCPAddr).Port)
+	c.cache = cache.NewSnapshotCache(true, cache.IDHash{}, nil)
 	c.grpc = grpc.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second}))
-	discovery.RegisterAggregatedDiscoveryServiceServer(c.grpc, server.NewServer(context.Background(), c.cache, callbacks))
+	discovery.RegisterAggregatedDiscoveryServiceServer(c.grpc, server.NewServer(context.Background(), c.cache, c.callbacks))
 	go func() { _ = c.grpc.Serve(l) }()
-	return c
+}
+
+// die takes all connections with it; what the client is told later is what changed meanwhile.
+func (c *control) die() int {
+	c.grpc.Stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = map[string]string{}
+	c.acked = map[string]string{}
+	return c.streams
 }
 
 func (c *control) opened() {

@@ -21,6 +21,7 @@ type cluster struct {
 	policy    int   // index of policies
 	timeoutMs int64 // connect_timeout
 	backends  []int
+	extra     int // what runs beside its requests: nothing, outlier detection, health checks, both with warming up
 }
 
 type action int
@@ -38,7 +39,8 @@ type route struct {
 	exact    bool
 	action   action
 	clusters []string // one, or two by weight
-	status   uint32   // of a direct response
+	retries  bool
+	status   uint32 // of a direct response
 }
 
 type table struct {
@@ -52,6 +54,7 @@ type listener struct {
 	inline bool // the table is part of the listener
 	stat   int  // changes for the sake of change
 	logs   bool
+	filter int // of HTTP: none, or one that lets everything through
 }
 
 type world struct {
@@ -122,12 +125,14 @@ func (w *world) addCluster() {
 	if len(w.clusters) >= maxClusters {
 		return
 	}
-	w.clusters[w.name("c")] = &cluster{clusterKind(w.r.Intn(2)), w.r.Intn(4), 1000 + int64(w.r.Intn(5))*250, w.someBackends()}
+	w.clusters[w.name("c")] = &cluster{clusterKind(w.r.Intn(2)), w.r.Intn(4), 1000 + int64(w.r.Intn(5))*250, w.someBackends(), w.r.Intn(4)}
 }
 
 func (w *world) changeCluster() {
 	c := w.clusters[pick(w.r, w.clusters)]
-	switch w.r.Intn(4) {
+	switch w.r.Intn(5) {
+	case 4:
+		c.extra = w.r.Intn(4)
 	case 0:
 		c.kind = 1 - c.kind
 	case 1:
@@ -172,7 +177,7 @@ func (w *world) alwaysRoute() route {
 }
 
 func (w *world) newRoute() route {
-	r := route{id: w.name("r"), exact: w.r.Intn(3) == 0, action: action(w.r.Intn(4))}
+	r := route{id: w.name("r"), exact: w.r.Intn(3) == 0, action: action(w.r.Intn(4)), retries: w.r.Intn(3) == 0}
 	r.path = "/" + r.id + "/"
 	switch r.action {
 	case toCluster:
@@ -251,7 +256,9 @@ func (w *world) other() string {
 
 func (w *world) changeListener() {
 	l := w.listeners[pick(w.r, w.listeners)]
-	switch w.r.Intn(3) {
+	switch w.r.Intn(4) {
+	case 3:
+		l.filter = w.r.Intn(4)
 	case 0:
 		l.stat++
 	case 1:

@@ -3,12 +3,13 @@ import socket
 
 import pytest
 from ads_stage import ADS
+from backend import Backend
 from certificates import Authority
 from conftest import Client
-from listeners import TlsClient
+from listeners import TlsClient, log
 from suite import free_ports, wait_until
-from test_changes import begin, inline
-from test_dynamic import GET, answers, answers_at, static_cluster, status
+from test_changes import begin, inline, refuses
+from test_dynamic import GET, answers, answers_at, assignment, static_cluster, status, table
 
 TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 
@@ -28,11 +29,6 @@ def served_name(port, ca, name):
         return TlsClient(port, name, ca.cert).ask(GET.format("/"))[0] == 200
     except (OSError, AssertionError):
         return False
-
-
-def refuses(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
 
 
 def asked(control, kind):
@@ -137,3 +133,105 @@ def test_two_of_one_name_in_the_state_of_the_world(stage, backend):
     answer = stage.say("cds", {"a": static_cluster("a", backend.port), "b": static_cluster("a", other)}, version="2")
     assert "duplicate cluster a found" in answer["error_detail"]["message"]
     assert status(stage.port, "/new") == 200
+
+
+def test_listeners_are_asked_for_when_the_first_clusters_are_warm(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": stage.eds_cluster("a"), "b": stage.eds_cluster("b")})
+    wait_until("it asks for endpoints", lambda: asked(stage.control, "eds") == {"a", "b"})
+    stage.say("eds", {"a": assignment("a", backend.port)})
+    stage.say("eds", {"a": assignment("a", backend.port)}, version="2")  # a turn later
+    assert not stage.control.of("lds")
+    stage.say("eds", {"a": assignment("a", backend.port), "b": assignment("b", backend.port)}, version="3")
+    wait_until("now", lambda: stage.control.of("lds"))
+
+
+def test_it_is_ready_when_what_was_asked_for_has_come(stage, backend):
+    port = free_ports(1)[0]
+    stage.bootstrap["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
+    stage.start()
+
+    def ready():
+        c = Client(port)
+        status, _, body = c.ask("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        c.close()
+        return status, body.strip()
+
+    wait_until("it answers", lambda: not refuses(port))
+    assert ready() == (503, b"INITIALIZING")
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    assert ready() == (503, b"INITIALIZING"), "no listener has come"
+    stage.say("lds", {"l": stage.listener()})
+    wait_until("it asks for routes", lambda: stage.control.of("rds"))
+    assert ready() == (503, b"INITIALIZING"), "nor its routes"
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it is ready", lambda: ready() == (200, b"LIVE"))
+
+
+def test_clusters_that_do_not_come_are_not_waited_for_for_ever(stage):
+    stage.bootstrap["dynamic_resources"]["cds_config"] = ADS | {"initial_fetch_timeout": "0.3s"}
+    stage.start()
+    wait_until("it asks for listeners all the same", lambda: stage.control.of("lds"))
+
+
+def test_a_table_does_not_wait_for_the_next_form_of_a_cluster_that_serves(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    stage.say("cds", {"a": stage.eds_cluster("a") | {"connect_timeout": "3s", "eds_cluster_config": {"service_name": "next", "eds_config": ADS}}}, version="2")
+    wait_until("its endpoints are asked for", lambda: "next" in asked(stage.control, "eds"))
+    stage.say("rds", {"routes": table("routes", ("/next", "a"))}, version="2")
+    wait_until("the table is in force", lambda: status(stage.port, "/") == 404)
+    assert status(stage.port, "/next") == 200, "and the cluster as it was serves"
+
+
+def test_endpoints_reach_the_cluster_that_serves_while_the_next_form_waits(stage, backend):
+    other = Backend()
+    stage.start()
+    stage.serve(backend)
+    common = {"tls_certificate_sds_secret_configs": [{"name": "mine", "sds_config": ADS}]}
+    socket_ = {"name": "tls", "typed_config": {"@type": TLS + "UpstreamTlsContext", "common_tls_context": common}}
+    stage.say("cds", {"a": stage.eds_cluster("a") | {"transport_socket": socket_}}, version="2")
+    wait_until("it asks for the secret", lambda: asked(stage.control, "sds") == {"mine"})
+    stage.say("eds", {"a": assignment("a", other.port)}, version="2")
+    wait_until("the new endpoint is asked", lambda: status(stage.port) == 200 and other.requests)
+    other.close()
+
+
+def test_a_cluster_that_comes_back_stays(stage, backend):
+    """It was removed while routes named it, and is told of again as it was."""
+    stage.start()
+    stage.serve(backend)
+    others = {"b": static_cluster("b", backend.port)}
+    stage.say("cds", others, version="2", removed=["a"])
+    stage.say("cds", others | {"a": stage.eds_cluster("a")}, version="3")
+    stage.say("rds", {"routes": table("routes", ("/b", "b"))}, version="2")
+    wait_until("nothing names it", lambda: status(stage.port) == 404)
+    stage.say("rds", {"routes": table("routes", ("/", "a"))}, version="3")
+    wait_until("it is named again", lambda: status(stage.port) != 404)
+    assert status(stage.port) == 200
+
+
+def test_the_next_form_of_a_listener_that_was_late_waits_again(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": with_tls(inline(stage, a="/"), "never", wait="0.3s")})
+    wait_until("it is open", lambda: not refuses(stage.port))
+    stage.say("lds", {"l": stage.listener()}, version="2")
+    wait_until("its table is asked for", lambda: asked(stage.control, "rds") == {"routes"})
+    stage.say("lds", {"l": stage.listener()}, version="3")  # a turn later
+    with pytest.raises((OSError, TypeError)):
+        status(stage.port)  # the one before it, which lets nobody in
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it serves", lambda: answers(stage.port))
+
+
+@pytest.mark.parametrize("stage", ["sotw"], indirect=True)
+def test_what_has_not_changed_is_not_made_anew(stage, backend, tmp_path):
+    begin(stage, backend, {"l": inline(stage, a="/", logs=log(tmp_path / "log", "x"))})
+    (tmp_path / "log").unlink()
+    stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "x")), "m": inline(stage, "m", free_ports(1)[0], a="/")}, version="2")
+    assert not (tmp_path / "log").exists()
+    stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "y"))}, version="3")
+    assert (tmp_path / "log").exists(), "as it is if it has changed"
