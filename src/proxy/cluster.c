@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
+#include "proxy/original_dst_config.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -86,6 +87,7 @@ void cluster_unref(struct cluster *c)
     free(c->outlier);
     health_config_free(c->health);
     dns_config_free(c->dns);
+    original_dst_config_free(c->original);
     give_id(c->id);
     free(c->eds_name);
     upstream_tls_free(c->tls);

@@ -50,7 +50,7 @@ bool retry_state_again(struct retry_state *s, uint64_t random, uint64_t *ret_wai
         s->exhausted = true;
         return false;
     }
-    if (s->no_replay || !breaker_take(&s->cluster->breakers.of[s->priority].retries))
+    if (s->no_replay || !breakers_take_retry(&s->cluster->breakers, s->priority))
         return false;
     s->counted = true;
     s->n_retries++;

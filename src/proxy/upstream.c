@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
+#include "net/http_auto.h"
 #include "proxy/outlier.h"
 
 enum conn_state {
@@ -26,6 +27,7 @@ struct upstream {
     struct endpoint *endpoint;
     struct endpoint_load *load; /* this worker's lines */
     struct breaker_line *line;
+    uint8_t version;       /* 1, 2; 0: each connection for itself, by ALPN */
     unsigned streams_each; /* how many a new connection is expected to take */
     struct http_conn_config config;
     struct list_node conns[_CONN_STATES]; /* struct upstream_conn */
@@ -52,7 +54,7 @@ struct upstream_conn {
 };
 
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
-                              struct endpoint *e)
+                              struct endpoint *e, unsigned version)
 {
     struct upstream *u = NEW(struct upstream);
     u->loop = l;
@@ -60,7 +62,8 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->endpoint = endpoint_ref(e);
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
-    u->streams_each = c->http.version == 2 ? HTTP2_STREAMS : 1;
+    u->version = (uint8_t)(version ? version : c->http.version);
+    u->streams_each = u->version == 2 ? HTTP2_STREAMS : 1;
     u->config = c->http.conn;
     u->config.http2 = &c->http.http2;
     for (size_t i = 0; i < _CONN_STATES; i++)
@@ -82,9 +85,9 @@ static void done_if_unused(struct upstream *u)
         upstream_done(u);
 }
 
-uint64_t upstream_stream_max_ms(const struct upstream *u)
+bool upstream_is_used(const struct upstream *u)
 {
-    return u->cluster->http.stream_max_ms;
+    return u->n_requests;
 }
 
 struct endpoint *upstream_endpoint(const struct upstream *u)
@@ -240,6 +243,12 @@ static struct upstream_wait *first_waiting(struct upstream *u)
     return w;
 }
 
+/* A connection that ALPN has made one of HTTP/2. */
+static bool takes_more(const struct upstream_conn *c)
+{
+    return !c->upstream->version && http_conn_version(c->hc) == 2 && http_conn_streams_free(c->hc);
+}
+
 /* A stream for w on a connection that is ready, which moves to the full ones when it takes no more.
  * Negative: it takes none. */
 static int conn_open_stream(struct upstream_conn *c, const struct upstream_wait *w,
@@ -247,7 +256,7 @@ static int conn_open_stream(struct upstream_conn *c, const struct upstream_wait 
 {
     uint64_t max = c->upstream->config.requests_max;
     int r = http_conn_open(c->hc, w->ops, w->user, ret);
-    if (r < 0 || c->upstream->streams_each == 1)
+    if (r < 0 || (c->upstream->streams_each == 1 && !takes_more(c)))
         conn_move(c, CONN_FULL);
     if (max && ++c->n_streams == max) { /* it ends behind this one */
         if (c->state != CONN_FULL)
@@ -364,8 +373,16 @@ static void connect_one(struct upstream *u, unsigned priority)
     struct conn *conn =
         conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL);
     tls_context_unref(o.tls);
-    c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
-                                          : http1_conn_new_client(conn, &u->config, &ops, c);
+    switch (u->version) {
+    case 1:
+        c->hc = http1_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    case 2:
+        c->hc = http2_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    default:
+        c->hc = http_auto_conn_new_client(conn, &u->config, &ops, c);
+    }
 }
 
 /* Takes the places of a connection. */
