@@ -20,6 +20,7 @@ struct downstream_counters {
     uint64_t filters_failed;       /* a listener filter refused them, or they ended in it */
     uint64_t filters_timed_out;    /* listener_filters_timeout, whether they went on or not */
     uint64_t no_filter_chain;      /* reset */
+    uint64_t denied;               /* by a network filter */
     uint64_t handshakes_failed;    /* plain text at a TLS port included */
     uint64_t handshakes_timed_out; /* transport_socket_connect_timeout */
     uint64_t secrets_missing;      /* closed: a secret of the context has not come */
