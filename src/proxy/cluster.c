@@ -7,6 +7,7 @@
 #include "proxy/cluster_stats.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
+#include "proxy/original_dst_config.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -88,6 +89,7 @@ void cluster_unref(struct cluster *c)
     free(c->outlier);
     health_config_free(c->health);
     dns_config_free(c->dns);
+    original_dst_config_free(c->original);
     give_id(c->id);
     free(c->eds_name);
     upstream_tls_free(c->tls);

@@ -20,13 +20,15 @@ struct dns_config;
 struct health;
 struct health_config;
 struct outlier;
+struct original_dst_config;
 struct outlier_config;
 struct tls_context;
 
 enum cluster_type {
     CLUSTER_STATIC,
-    CLUSTER_EDS, /* has no endpoints until cluster_set_endpoints() brings some */
-    CLUSTER_DNS, /* nor until names are resolved */
+    CLUSTER_EDS,          /* has no endpoints until cluster_set_endpoints() brings some */
+    CLUSTER_DNS,          /* nor until names are resolved */
+    CLUSTER_ORIGINAL_DST, /* nor ever: they are made as requests come */
 };
 
 struct cluster {
@@ -46,7 +48,9 @@ struct cluster {
     struct outlier_config *outlier; /* NULL: none */
     struct health_config *health;   /* NULL: no active checks */
     struct dns_config *dns;         /* NULL: no names */
-    atomic_bool has_traffic;        /* a connection has been made for a request */
+    bool asks_for_client; /* where a request goes, or how, depends on its client's connection */
+    struct original_dst_config *original; /* NULL: not of that type */
+    atomic_bool has_traffic;              /* a connection has been made for a request */
 
     /* The main thread's, while it runs (cluster_start); but for main_loop, which workers post to.
      */

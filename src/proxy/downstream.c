@@ -13,6 +13,7 @@
 #include "proxy/conn_values.h"
 #include "proxy/downstream_priv.h"
 #include "proxy/listener_inspect.h"
+#include "proxy/network_rbac.h"
 #include "proxy/request.h"
 #include "proxy/tcp_proxy.h"
 
@@ -249,10 +250,38 @@ static void serve_tcp(struct downstream *d, struct conn *c)
     d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &log, &ops, d);
 }
 
+static bool may_connect(const struct downstream *d, const struct conn *c)
+{
+    const struct inspect_facts *f = d->opening ? &d->opening->facts : NULL;
+    struct tls_session *tls = conn_tls(c);
+    struct str name = tls ? tls_session_server_name(tls)
+                      : f ? str_of(f->server_name, f->server_name_n)
+                          : STR("");
+    VEC_FOREACH (rbac, &d->chain->rbac)
+        if (!network_rbac_allows(*rbac, c, name))
+            return false;
+    return true;
+}
+
+static void deny(struct downstream *d, struct conn *c)
+{
+    if (d->log)
+        d->log->reason = REASON_CONNECTION_DENIED;
+    count(d, LISTENER_STAT_RBAC_DENIED);
+    if (d->opening)
+        d->opening->conn = NULL;
+    conn_free(c);
+    downstream_free(d);
+}
+
 static void serve(struct downstream *d, struct conn *c)
 {
     if (d->log)
         conn_log_opened(d->log, c);
+    if (d->chain->rbac.n && !may_connect(d, c)) {
+        deny(d, c);
+        return;
+    }
     if (d->chain->http)
         serve_http(d, c);
     else

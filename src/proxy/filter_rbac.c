@@ -71,6 +71,8 @@ static enum filter_result on_request(struct filter_call *c)
     uint16_t port;
     if (!b->rules)
         return FILTER_CONTINUE;
+    if (q.tls)
+        q.server_name = tls_session_server_name(q.tls);
     /* What has no address (a Unix socket) is in no prefix. */
     if (c->client(c, &q.client) == 0)
         q.client = ip_unmapped(&q.client);

@@ -6,8 +6,12 @@
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 
 #include "proxy/endpoint_set.h"
+
 #include "proxy/lb_maglev.h"
 #include "proxy/lb_priority.h"
+
+struct conn;
+struct http_head;
 
 enum lb_policy {
     LB_ROUND_ROBIN,
@@ -92,7 +96,11 @@ struct lb_request {
     const struct endpoint *const *tried;
     uint32_t n_tried;
     uint32_t tries_max;
-    const struct endpoint_entry *entry; /* what was chosen, until the next plan */
+    uint8_t version; /* of HTTP, where the cluster speaks as the client does; 0: it does not */
+    const struct conn *client;    /* for ORIGINAL_DST; NULL: unknown */
+    const struct http_head *head; /* the same; NULL: none */
+    const struct endpoint_entry
+        *entry; /* what was chosen, until the next plan; NULL: none of a set */
 };
 
 /* Places in turn of one worker, at least lb_plan_cursors() of them. */

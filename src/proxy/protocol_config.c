@@ -78,9 +78,15 @@ static int read_options(const pb_options *m, struct pb_path *path, struct http_p
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS__NOT_SET:
         return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
+        p->as_client = true;
+        http_protocol_read_http2(m->use_downstream_protocol_config->http2_protocol_options, p);
+        return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG:
+        p->version = 0;
+        http_protocol_read_http2(m->auto_config->http2_protocol_options, p);
+        return 0;
     default:
-        return pb_path_fail(path, reterr, -EINVAL, "only explicit_http_config is implemented yet");
+        return pb_path_fail(path, reterr, -EINVAL, "upstream_protocol_options: is none");
     }
 }
 

@@ -21,10 +21,11 @@ enum rule_kind {
     RULE_PATH,  /* without the query */
     RULE_LOCAL, /* an address of ours */
     RULE_PEER,
-    RULE_CLIENT,      /* behind proxies that are believed */
-    RULE_NAME,        /* of the peer's certificate */
-    RULE_CERTIFICATE, /* it has shown one */
-    RULE_PORT,        /* of ours, in [low, high) */
+    RULE_CLIENT, /* behind proxies that are believed */
+    RULE_NAME,   /* of the peer's certificate */
+    RULE_CERTIFICATE,
+    /* it has shown one */ RULE_SERVER_NAME,
+    RULE_PORT, /* of ours, in [low, high) */
 };
 
 struct rule {
@@ -185,6 +186,13 @@ static int compile_permission(struct compiling *c, const pb_permission *m, struc
         return compile_field(c, m->header, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_URL_PATH:
         return compile_path(c, m->url_path, ret);
+    case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_REQUESTED_SERVER_NAME: {
+        ret->kind = RULE_SERVER_NAME;
+        size_t mark = pb_path_field(c->path, "requested_server_name");
+        int r = string_match_compile(m->requested_server_name, c->a, c->path, &ret->string, c->err);
+        pb_path_back(c->path, mark);
+        return r;
+    }
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_DESTINATION_IP:
         return compile_prefix(c, "destination_ip", RULE_LOCAL, m->destination_ip, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_DESTINATION_PORT:
@@ -325,6 +333,8 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
         return prefix_contains(&r->prefix, &q->local);
     case RULE_PEER:
         return prefix_contains(&r->prefix, &q->peer);
+    case RULE_SERVER_NAME:
+        return string_matches(&r->string, q->server_name);
     case RULE_CLIENT:
         return prefix_contains(&r->prefix, &q->client);
     case RULE_CERTIFICATE:
@@ -334,6 +344,26 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
     case RULE_PORT:
         return q->local_port >= r->port.low && q->local_port < r->port.high;
     }
+    return false;
+}
+
+static bool needs_head(const struct rule *r)
+{
+    if (r->kind == RULE_FIELD || r->kind == RULE_PATH)
+        return true;
+    if (r->kind != RULE_AND && r->kind != RULE_OR && r->kind != RULE_NOT)
+        return false;
+    for (size_t i = 0; i < r->children.n; i++)
+        if (needs_head(&r->children.v[i]))
+            return true;
+    return false;
+}
+
+bool rbac_rules_need_head(const struct rbac_rules *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (needs_head(&r->policies[i].permissions) || needs_head(&r->policies[i].principals))
+            return true;
     return false;
 }
 

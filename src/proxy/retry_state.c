@@ -59,9 +59,8 @@ static unsigned obstacle(struct retry_state *s)
     }
     if (s->no_replay)
         return CLUSTER_STAT_RQ_ABANDONED;
-    return breaker_take(&s->cluster->breakers.of[s->priority].retries)
-               ? 0
-               : CLUSTER_STAT_RQ_RETRY_OVERFLOW;
+    return breakers_take_retry(&s->cluster->breakers, s->priority) ? 0
+                                                                   : CLUSTER_STAT_RQ_RETRY_OVERFLOW;
 }
 
 bool retry_state_again(struct retry_state *s, uint64_t random, uint64_t *ret_wait_ms)

@@ -258,7 +258,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
-    router_change_answer(r, h);
+    if (r->affinity || r->http->envoy_headers || r->host->answers_attempts)
+        router_change_answer(r, h);
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
@@ -421,11 +422,21 @@ static struct cluster *find_cluster(struct request *r)
     return name.n ? proxy_config_cluster(r->config->config, name) : NULL;
 }
 
+static void tell_of_client(struct request *r, const struct cluster *c, struct lb_request *which)
+{
+    which->client = http_conn_conn(http_stream_conn(r->down));
+    which->head = http_stream_head(r->down);
+    if (c->http.as_client)
+        which->version = http_conn_version(http_stream_conn(r->down)) == 2 ? 2 : 1;
+}
+
 /* An endpoint for this try; NULL: the cluster has none. */
 static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random,
                                const struct endpoint_entry **ret_entry)
 {
     struct lb_request which = {.random = random};
+    if (c->asks_for_client)
+        tell_of_client(r, c, &which);
     if (r->affinity) {
         which.hash = r->affinity->hash;
         which.has_hash = r->affinity->has_hash;
@@ -453,7 +464,7 @@ static void begin_try_clocks(struct request *r, uint64_t stream_max_ms)
     start_timer(r);
 }
 
-static void ask(struct request *r, struct upstream *u)
+static void ask(struct request *r, const struct cluster *c, struct upstream *u)
 {
     upstream_enter(u, &r->wait);
     r->upstream_host = str_from(upstream_endpoint(u)->text);
@@ -461,7 +472,8 @@ static void ask(struct request *r, struct upstream *u)
         r->retry->stats = upstream_stats(u);
     if (r->retry)
         retry_state_tried(r->retry, upstream_endpoint(u));
-    begin_try_clocks(r, upstream_stream_max_ms(u));
+    if (c->http.stream_max_ms || r->retry)
+        begin_try_clocks(r, c->http.stream_max_ms);
     int got = upstream_take(&r->wait, false, &r->up);
     r->reused = got == 0;
     if (got == 0)
@@ -488,7 +500,7 @@ static void try_again(struct request *r)
         return;
     }
     router_change_try(r, entry);
-    ask(r, u);
+    ask(r, s->cluster, u);
 }
 
 static void plan_retries(struct request *r, struct cluster *c)
@@ -569,7 +581,7 @@ void router_begin(struct request *r, const struct route_query *q)
         request_is_whole(r);
     else
         start_timer(r);
-    ask(r, u);
+    ask(r, c, u);
 }
 
 /* ---- the client's stream ---- */

@@ -137,7 +137,7 @@ void router_change_try(struct request *r, const struct endpoint_entry *e)
         set(r, h, HTTP_NAME_X_ENVOY_ATTEMPT_COUNT, number(r, retries + 1));
     if (retries)
         change_retry(r, h);
-    if (!r->route->forward.auto_host || !e->hostname)
+    if (!r->route->forward.auto_host || !e || !e->hostname)
         return;
     /* The set that has the name may be exchanged before the request is over. */
     struct str host = arena_str(http_stream_arena(r->down), str_from(e->hostname));

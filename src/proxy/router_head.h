@@ -6,8 +6,8 @@
 
 /* What goes out is what was matched and changed, once: path, host, fields. */
 void router_change_request(struct request *r, const struct route_query *q);
-/* Each try, before it goes to the endpoint of that entry: how often it was sent, how much time is
- * left, the host that the endpoint goes by. */
+/* Each try, before it goes to the endpoint of that entry (NULL: of none): how often it was sent,
+ * how much time is left, the host that the endpoint goes by. */
 void router_change_try(struct request *r, const struct endpoint_entry *e);
 /* Does a first try need it? */
 static inline bool router_changes_try(const struct request *r)

@@ -310,7 +310,7 @@ static void connect_next(struct tcp_proxy *t)
         end_by(t, REASON_TCP_CONNECT_FAILED);
         return;
     }
-    struct endpoint *e = worker_choose_endpoint(t->worker, t->cluster);
+    struct endpoint *e = worker_choose_endpoint(t->worker, t->cluster, t->client);
     if (e)
         connect_to(t, e);
     else

@@ -556,6 +556,7 @@ int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__Trans
     struct upstream_tls *t = NEW(struct upstream_tls);
     t->slot = slot;
     t->sni = str_empty(u->sni) ? NULL : xstrdup(u->sni);
+    t->has_alpn = u->common_tls_context && u->common_tls_context->n_alpn_protocols;
     t->resume = !u->max_session_keys || u->max_session_keys->value;
     *ret = t;
     pb_path_back(&c->path, mark);

@@ -34,8 +34,9 @@ int tls_slot_rebuild(struct tls_slot *s, struct compile *c) NODISCARD;
 /* How a cluster's endpoints are spoken to. Part of the cluster. */
 struct upstream_tls {
     struct tls_slot *slot;
-    char *sni;   /* NULL: none is sent */
-    bool resume; /* sessions are kept: max_session_keys is not 0 */
+    char *sni;     /* NULL: none is sent */
+    bool has_alpn; /* it offers protocols */
+    bool resume;   /* sessions are kept: max_session_keys is not 0 */
 };
 
 /* *ret NULL: plain. */

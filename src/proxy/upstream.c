@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
+#include "net/http_auto.h"
 #include "proxy/outlier.h"
 
 enum conn_state {
@@ -27,6 +28,7 @@ struct upstream {
     struct endpoint_load *load; /* this worker's lines */
     struct breaker_line *line;
     struct stats_cell *stats;
+    uint8_t version;       /* 1, 2; 0: each connection for itself, by ALPN */
     unsigned streams_each; /* how many a new connection is expected to take */
     struct http_conn_config config;
     struct list_node conns[_CONN_STATES]; /* struct upstream_conn */
@@ -54,7 +56,7 @@ struct upstream_conn {
 };
 
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
-                              struct endpoint *e)
+                              struct endpoint *e, unsigned version)
 {
     struct upstream *u = NEW(struct upstream);
     u->loop = l;
@@ -63,7 +65,8 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
     u->stats = stats_of(c->stats, worker);
-    u->streams_each = c->http.version == 2 ? HTTP2_STREAMS : 1;
+    u->version = (uint8_t)(version ? version : c->http.version);
+    u->streams_each = u->version == 2 ? HTTP2_STREAMS : 1;
     u->config = c->http.conn;
     u->config.http2 = &c->http.http2;
     for (size_t i = 0; i < _CONN_STATES; i++)
@@ -85,9 +88,9 @@ static void done_if_unused(struct upstream *u)
         upstream_done(u);
 }
 
-uint64_t upstream_stream_max_ms(const struct upstream *u)
+bool upstream_is_used(const struct upstream *u)
 {
-    return u->cluster->http.stream_max_ms;
+    return u->n_requests;
 }
 
 struct endpoint *upstream_endpoint(const struct upstream *u)
@@ -290,6 +293,12 @@ static struct upstream_wait *first_waiting(struct upstream *u)
     return w;
 }
 
+/* A connection that ALPN has made one of HTTP/2. */
+static bool takes_more(const struct upstream_conn *c)
+{
+    return !c->upstream->version && http_conn_version(c->hc) == 2 && http_conn_streams_free(c->hc);
+}
+
 /* A stream for w on a connection that is ready, which moves to the full ones when it takes no more.
  * Negative: it takes none. */
 static int conn_open_stream(struct upstream_conn *c, struct upstream_wait *w,
@@ -298,7 +307,7 @@ static int conn_open_stream(struct upstream_conn *c, struct upstream_wait *w,
     struct upstream *u = c->upstream;
     uint64_t max = u->config.requests_max;
     int r = http_conn_open(c->hc, w->ops, w->user, ret);
-    if (r < 0 || u->streams_each == 1)
+    if (r < 0 || (u->streams_each == 1 && !takes_more(c)))
         conn_move(c, CONN_FULL);
     if (r < 0)
         return r;
@@ -442,8 +451,16 @@ static void connect_one(struct upstream *u, unsigned priority)
     struct conn *conn =
         conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL);
     tls_context_unref(o.tls);
-    c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
-                                          : http1_conn_new_client(conn, &u->config, &ops, c);
+    switch (u->version) {
+    case 1:
+        c->hc = http1_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    case 2:
+        c->hc = http2_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    default:
+        c->hc = http_auto_conn_new_client(conn, &u->config, &ops, c);
+    }
 }
 
 /* Takes the places of a connection. */

@@ -28,14 +28,15 @@ struct upstream_wait {
     void (*on_failed)(enum reason why, const char *text, void *user);
 };
 
+/* version: of HTTP; 0: as the cluster says. */
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
-                              struct endpoint *e);
+                              struct endpoint *e, unsigned version);
 /* Its endpoint has gone: idle connections are closed at once, requests that wait or run finish;
  * then it is freed. */
 void upstream_retire(struct upstream *u);
 /* At once; no request is left. */
 void upstream_free(struct upstream *u);
-uint64_t upstream_stream_max_ms(const struct upstream *u); /* of its cluster; 0: no limit */
+bool upstream_is_used(const struct upstream *u); /* it has requests */
 struct endpoint *upstream_endpoint(const struct upstream *u);
 struct stats_cell *upstream_stats(const struct upstream *u); /* the worker's, of its cluster */
 

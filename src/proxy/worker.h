@@ -55,4 +55,5 @@ struct mirrors *worker_mirrors(struct worker *w);
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q);
 /* For what is proxied without being understood. Both NULL: there is none; both borrowed. */
 struct cluster *worker_find_cluster(struct worker *w, struct str name);
-struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c);
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c,
+                                        const struct conn *client);

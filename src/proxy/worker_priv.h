@@ -20,8 +20,14 @@ struct worker_cluster {
     struct cluster_watch watch;
     struct lb_plan *plan;
     bool dropped;
-    VEC(uint32_t) cursors;            /* of the plan */
-    VEC(struct upstream *) upstreams; /* of each entry of its set; NULL: not chosen yet */
+    VEC(uint32_t) cursors;         /* of the plan */
+    struct original_dst *original; /* NULL: its endpoints are the plan's */
+    /* Of each entry of its set; NULL: not chosen yet. The second one of HTTP/2 where the cluster
+     * speaks as its clients do. */
+    struct upstream_list {
+        struct upstream **v;
+        size_t n, cap;
+    } upstreams[2];
 };
 
 struct worker_log {

@@ -163,7 +163,14 @@ static void test_clusters(void **state)
     struct err err = {0};
     (void)state;
     refuse_cluster("{'name':'c','type':'ORIGINAL_DST'}",
-                   "type: ORIGINAL_DST is not implemented yet");
+                   "lb_policy: a cluster of type ORIGINAL_DST needs CLUSTER_PROVIDED");
+    refuse_cluster("{'name':'c','type':'ORIGINAL_DST','lb_policy':'CLUSTER_PROVIDED',"
+                   "'load_assignment':{'cluster_name':'c'}}",
+                   "a cluster of type ORIGINAL_DST has no load_assignment and no health_checks");
+    refuse_cluster("{'name':'c','circuit_breakers':{'thresholds':[{'retry_budget':"
+                   "{'budget_interval':'1s'}}]}}",
+                   "circuit_breakers.thresholds[0].retry_budget.budget_interval: is not "
+                   "implemented: what runs now counts");
     refuse_cluster("{'name':'c','lb_policy':'CLUSTER_PROVIDED'}", "lb_policy: is not implemented");
     refuse_cluster("{'name':'c','lb_policy':'MAGLEV','maglev_lb_config':{'table_size':1024}}",
                    "table_size: a prime of at most 5000011");

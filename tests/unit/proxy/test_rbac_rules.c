@@ -117,8 +117,8 @@ static void test_what_is_refused(void **state)
         {"'any':true",
          "'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
          "policies[\"p\"].principals[0]: needs an identifier that is implemented"},
-        {"'requested_server_name':{'exact':'a'}", "'any':true",
-         "policies[\"p\"].permissions[0]: needs a rule that is implemented"},
+        {"'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
+         "'any':true", "policies[\"p\"].permissions[0]: needs a rule that is implemented"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

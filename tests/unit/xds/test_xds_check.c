@@ -222,12 +222,12 @@ static void test_enum_and_duration_values(void **state)
 static void test_enum_values_by_the_table(void **state)
 {
     AUTO_DONE(world)
-    struct world w = check(CLUSTER, "name: c\nlb_policy: CLUSTER_PROVIDED\ntype: ORIGINAL_DST");
+    struct world w = check(CLUSTER, "name: c\nring_hash_lb_config: {hash_function: MURMUR_HASH_2}");
     AUTO_DONE(world)
     struct world log = check(&envoy__config__rbac__v3__rbac__descriptor, "action: LOG");
     (void)state;
-    assert_found(&w, "R type: ORIGINAL_DST is not implemented: not yet\n"
-                     "R lb_policy: CLUSTER_PROVIDED is not implemented: not yet\n");
+    assert_found(
+        &w, "R ring_hash_lb_config.hash_function: MURMUR_HASH_2 is not implemented: use XX_HASH\n");
     assert_found(&log, "W action: LOG has no effect: requests are not marked\n");
 }
 
