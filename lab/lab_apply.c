@@ -50,7 +50,7 @@ static const char system_manifests[] =
     "        readinessProbe: {httpGet: {path: /ready, port: 8181}, periodSeconds: 2}\n";
 
 static const char ingress_manifests[] = {
-#include "lab_ingress.inc" /* deploy/ingress/ingress.yaml */
+#include "lab/ingress_manifest.inc" /* deploy/ingress/ingress.yaml */
 };
 
 /* ---- sending ---- */

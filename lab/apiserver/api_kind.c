@@ -23,8 +23,8 @@
 
 #define INGRESS_ROW(group_, version_, msg)                                                         \
     .group = group_, .version = version_, .kind = "Ingress", .plural = "ingresses",                \
-    .singular = "ingress", .schema = &schema_##msg,                        \
-    .table = &table_ingress, .namespaced = true, .has_status = true, .counts_generation = true
+    .singular = "ingress", .schema = &schema_##msg, .table = &table_ingress, .namespaced = true,   \
+    .has_status = true, .counts_generation = true
 #define LEGACY_INGRESS(number, from)                                                               \
     .stored_as = "ingresses", .stored_group = "networking.k8s.io", .form = number,                 \
     .to_stored = ingress_to_v1, .from_stored = from
@@ -97,7 +97,8 @@ const struct api_kind api_kinds[] = {
                      "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
                      "reason", "reportingController", "deprecatedSource", "type"},
      .stored_as = "events", .form = 1, .to_stored = event_to_core, .from_stored = event_from_core},
-    {INGRESS_ROW("networking.k8s.io", "v1", ingress), .short_names = {"ing"}, .validate = validate_ingress},
+    {INGRESS_ROW("networking.k8s.io", "v1", ingress), .short_names = {"ing"},
+     .validate = validate_ingress},
     {ROW("networking.k8s.io", "IngressClass", "ingressclasses", "ingressclass", ingress_class,
          ingress_class),
      .counts_generation = true, .validate = validate_ingress_class},
@@ -116,8 +117,8 @@ static size_t row_of(const struct api_kind *k)
 
 int api_kind_index(const struct api_kind *k)
 {
-    return k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""),
-                                        STR("v1"), str_from(k->stored_as))
+    return k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""), STR("v1"),
+                                        str_from(k->stored_as))
                         : (int)row_of(k);
 }
 

@@ -13,7 +13,8 @@ enum url_slashes { /* what is done about %2F and %5C */
 };
 
 struct url_path_rules {
-    bool normalize; /* . and .., \ as /, escapes of what needs none, and of what does; %00 refused */
+    bool
+        normalize; /* . and .., \ as /, escapes of what needs none, and of what does; %00 refused */
     bool merge_slashes;
     uint8_t escaped_slashes; /* enum url_slashes */
 };

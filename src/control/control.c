@@ -297,10 +297,10 @@ static struct informer *watch(struct control *c, const char *path, const char *f
 }
 
 #define OPS(name)                                                                                  \
-    {.on_upsert = on_##name,                                                                       \
-     .on_delete = on_##name##_gone,                                                                \
-     .on_synced = on_synced,                                                                       \
-     .on_error = on_error}
+    {                                                                                              \
+        .on_upsert = on_##name, .on_delete = on_##name##_gone, .on_synced = on_synced,             \
+        .on_error = on_error                                                                       \
+    }
 
 static void watch_all(struct control *c)
 {

@@ -1,7 +1,7 @@
 #pragma once
 /* The control plane: what the API server tells becomes what proxies are given. One loop: watch,
- * model, translation, streams. Endpoints go first; hosts are rebuilt in slices of time, so that many
- * of them never hold an endpoint back. Until the first lists are complete nobody is served. */
+ * model, translation, streams. Endpoints go first; hosts are rebuilt in slices of time, so that
+ * many of them never hold an endpoint back. Until the first lists are complete nobody is served. */
 
 #include "control/gateway.h"
 #include "control/xds_service.h"

@@ -85,11 +85,11 @@ static void add_stream(const char *node, const struct xds_stream *stream, void *
                             : st.refused && st.refused + st.acked >= st.sent && !st.acked
                                 ? "REJECTED"
                                 : "SYNCED";
-        json_object_set_new(
-            one, xds_resource_type(type)->word,
-            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held", (json_int_t)st.held,
-                      "sent", (json_int_t)st.sent, "acked", (json_int_t)st.acked, "refused",
-                      (json_int_t)st.refused, "waiting", (json_int_t)st.waiting));
+        json_object_set_new(one, xds_resource_type(type)->word,
+                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held",
+                                      (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",
+                                      (json_int_t)st.acked, "refused", (json_int_t)st.refused,
+                                      "waiting", (json_int_t)st.waiting));
     }
     json_array_append_new(list, one);
 }
@@ -118,9 +118,8 @@ static void config_dump(const struct debug_server *s, struct http_exchange *x)
             if (type != XDS_SECRET &&
                 pb_unpack(xds_resource_type(type)->message, e->message, a, &m, NULL) == 0)
                 IGNORE_RESULT(pb_json_print(m, &xds_json_types, &j, NULL)); /* NULL: shown so */
-            json_array_append_new(
-                list, json_pack("{s:o,s:o,s:o*}", "name", json_text(e->name), "version",
-                                json_text(e->version), "resource", j));
+            json_array_append_new(list, json_pack("{s:o,s:o,s:o*}", "name", json_text(e->name),
+                                                  "version", json_text(e->version), "resource", j));
         }
         json_object_set_new(dump, xds_resource_type(type)->word, list);
     }

@@ -133,7 +133,8 @@ void gateway_service_changed(struct gateway *g, const char *key)
 {
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
-        xds_set_put(g->set, translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
+        xds_set_put(g->set,
+                    translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
 }
 
 /* ---- hosts ---- */

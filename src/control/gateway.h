@@ -14,7 +14,8 @@ struct gateway_options {
     uint16_t http_port, https_port;
 };
 
-/* The join must outlive it; options are borrowed. -errno: the default certificate cannot be made. */
+/* The join must outlive it; options are borrowed. -errno: the default certificate cannot be made.
+ */
 int gateway_new(const struct gateway_options *o, const struct service_join *join,
                 struct gateway **ret, struct err *reterr) NODISCARD;
 void gateway_free(struct gateway *g); /* NULL is allowed */

@@ -102,9 +102,9 @@ static void on_written(const struct kube_result *r, void *user)
 static void write_status(struct ingress_status *s, const struct item *i)
 {
     struct str name, ns = str_cut(str_from(i->key), '/', &name);
-    AUTO_CHARS char *path = xasprintf("/apis/networking.k8s.io/v1/namespaces/" STR_FMT
-                                      "/ingresses/" STR_FMT "/status",
-                                      STR_ARG(ns), STR_ARG(name));
+    AUTO_CHARS char *path =
+        xasprintf("/apis/networking.k8s.io/v1/namespaces/" STR_FMT "/ingresses/" STR_FMT "/status",
+                  STR_ARG(ns), STR_ARG(name));
     AUTO_JSON json_t *patch =
         json_pack("{s:{s:{s:O}}}", "status", "loadBalancer", "ingress", s->want);
     struct write *w = NEW(struct write);
@@ -112,8 +112,8 @@ static void write_status(struct ingress_status *s, const struct item *i)
     w->key = xstrdup(i->key);
     s->n_writes++;
     list_add_tail(&s->writes, &w->node);
-    w->call = kube_call(s->client, "PATCH", path, "application/merge-patch+json", patch, on_written,
-                        w);
+    w->call =
+        kube_call(s->client, "PATCH", path, "application/merge-patch+json", patch, on_written, w);
 }
 
 static void on_look(void *user)

@@ -79,8 +79,8 @@ static int start(struct settings *s, const struct kube_config *config,
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
         !take_address("debug-bind-address", s->debug, &debug_ip, &debug_port))
         return -EINVAL;
-    int r = kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client,
-                            reterr);
+    int r =
+        kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client, reterr);
     r = r < 0 ? r : control_new(p->client, o, &p->control, reterr);
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);

@@ -38,8 +38,8 @@ struct translate_listener {
     const char *name;
     const char *address;
     uint16_t port;
-    const char *routes;                    /* of RDS */
-    const struct translate_chain *chains;  /* TLS; none: plain */
+    const char *routes;                   /* of RDS */
+    const struct translate_chain *chains; /* TLS; none: plain */
     size_t n_chains;
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);

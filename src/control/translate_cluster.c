@@ -7,8 +7,7 @@
 #include "control/translate.h"
 #include "control/xds_fields.h"
 
-#define TLS_TYPE                                                                                   \
-    XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+#define TLS_TYPE     XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
@@ -145,7 +144,8 @@ static int compare(const void *a, const void *b)
 static void add_endpoint(struct buf *b, const struct address *a)
 {
     char text[IP_TEXT_BYTES];
-    size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS), endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
+    size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
+           endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
            address = pb_begin(b, F_ENDPOINT_ADDRESS),
            socket = pb_begin(b, F_ADDRESS_SOCKET_ADDRESS);
     ip_format(&a->ip, text);

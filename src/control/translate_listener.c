@@ -40,14 +40,14 @@ static json_t *connection_manager(const char *routes, const char *stat_prefix)
         "[o,o]",
         http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
         http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
-    json_t *log = json_pack("{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
-                            typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-                                  json_object()));
-    json_t *hcm = json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix",
-                            stat_prefix, "use_remote_address", 1, "normalize_path", 1,
-                            "merge_slashes", 1, "rds", "route_config_name", routes,
-                            "config_source", ads(), "http_filters", filters, "upgrade_configs",
-                            "upgrade_type", "websocket", "access_log", log);
+    json_t *log = json_pack(
+        "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
+        typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
+    json_t *hcm =
+        json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", stat_prefix,
+                  "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
+                  "route_config_name", routes, "config_source", ads(), "http_filters", filters,
+                  "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
                      "typed_config", hcm);
@@ -55,13 +55,12 @@ static json_t *connection_manager(const char *routes, const char *stat_prefix)
 
 static json_t *tls_socket(const char *secret)
 {
-    json_t *context =
-        json_pack("{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2",
-                  "http/1.1", "tls_certificate_sds_secret_configs", "name", secret, "sds_config",
-                  ads());
-    return json_pack("{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
-                     typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                           context));
+    json_t *context = json_pack(
+        "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
+        "tls_certificate_sds_secret_configs", "name", secret, "sds_config", ads());
+    return json_pack(
+        "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
+        typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
 }
 
 static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
@@ -84,16 +83,15 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
         json_array_append_new(chains, filter_chain(l, &l->chains[i]));
     if (!l->n_chains)
         json_array_append_new(chains, filter_chain(l, NULL));
-    AUTO_JSON json_t *j = json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address",
-                                    "socket_address", "address", l->address, "port_value",
-                                    (int)l->port, "filter_chains", chains);
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address", "socket_address",
+                  "address", l->address, "port_value", (int)l->port, "filter_chains", chains);
     if (l->n_chains)
         json_object_set_new(
             j, "listener_filters",
-            json_pack("[o]",
-                      http_filter("envoy.filters.listener.tls_inspector",
-                                  "envoy.extensions.filters.listener.tls_inspector.v3."
-                                  "TlsInspector")));
+            json_pack("[o]", http_filter("envoy.filters.listener.tls_inspector",
+                                         "envoy.extensions.filters.listener.tls_inspector.v3."
+                                         "TlsInspector")));
     return entry_of(XDS_LISTENER, l->name, j);
 }
 
@@ -106,8 +104,8 @@ static json_t *inline_bytes(struct str pem)
 
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)
 {
-    AUTO_JSON json_t *j = json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate",
-                                    "certificate_chain", inline_bytes(chain_pem), "private_key",
-                                    inline_bytes(key_pem));
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate", "certificate_chain",
+                  inline_bytes(chain_pem), "private_key", inline_bytes(key_pem));
     return entry_of(XDS_SECRET, name, j);
 }

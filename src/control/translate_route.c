@@ -171,7 +171,8 @@ static void add_rewrite(struct buf *b, const struct route *r)
     pb_end(b, rewrite);
 }
 
-/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit. */
+/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit.
+ */
 static void add_retries(struct buf *b, uint32_t idle_timeout_s)
 {
     size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
@@ -252,7 +253,8 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
                       enum translate_side side)
 {
     size_t route = pb_begin(b, F_HOST_ROUTES);
-    AUTO_CHARS char *name = xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
+    AUTO_CHARS char *name =
+        xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r);
     if (r->https_only && side == TRANSLATE_PLAIN)

@@ -152,8 +152,8 @@ static void on_call(struct grpc_server_call *call, void *user)
 }
 
 int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
-                    const struct xds_service_options *o, const struct xds_service_ops *ops, void *user, struct xds_service **ret,
-                    struct err *reterr)
+                    const struct xds_service_options *o, const struct xds_service_ops *ops,
+                    void *user, struct xds_service **ret, struct err *reterr)
 {
     static const struct grpc_server_ops server_ops = {.on_call = on_call};
     const struct grpc_server_config config = {.tls = o->tls};

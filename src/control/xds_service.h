@@ -25,8 +25,8 @@ struct xds_service_stats {
 };
 
 int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
-                    const struct xds_service_options *o, const struct xds_service_ops *ops, void *user, struct xds_service **ret,
-                    struct err *reterr) NODISCARD;
+                    const struct xds_service_options *o, const struct xds_service_ops *ops,
+                    void *user, struct xds_service **ret, struct err *reterr) NODISCARD;
 void xds_service_free(struct xds_service *s); /* NULL is allowed */
 uint16_t xds_service_port(const struct xds_service *s);
 /* Sets have changed: what may go goes. */

@@ -62,7 +62,8 @@ static void decode_rules(struct ingress_object *i, const json_t *rules)
     size_t n = list_n(i, rules);
     i->rules = xcalloc(n + 1, sizeof(*i->rules));
     for (; i->n_rules < n; i->n_rules++) {
-        const json_t *from = json_array_get(rules, i->n_rules), *paths = json_at(from, "http.paths");
+        const json_t *from = json_array_get(rules, i->n_rules),
+                     *paths = json_at(from, "http.paths");
         struct ingress_rule *r = &i->rules[i->n_rules];
         size_t m = list_n(i, paths);
         r->host = text_or_empty(json_at_str(from, "host"));

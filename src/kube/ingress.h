@@ -8,7 +8,7 @@
 #define INGRESS_NGINX_PREFIX "nginx.ingress.kubernetes.io/"
 
 enum {
-    INGRESS_RULES_MAX = 10000,      /* of each list; more are left out and told (truncated) */
+    INGRESS_RULES_MAX = 10000, /* of each list; more are left out and told (truncated) */
     INGRESS_ANNOTATIONS_MAX = 1000,
 };
 

@@ -58,18 +58,16 @@ static json_t *spec_of(const struct leader *l, const json_t *before)
     const char *acquired = ours ? json_key_str(before, "acquireTime") : NULL;
     int64_t transitions = json_at_int(before, "leaseTransitions", 0);
     time_format_rfc3339_micro(time_real_us(), now);
-    return json_pack("{s:s,s:i,s:s,s:s,s:I}", "holderIdentity", l->identity,
-                     "leaseDurationSeconds", LEASE_S, "acquireTime", acquired ? acquired : now,
-                     "renewTime", now, "leaseTransitions",
-                     (json_int_t)(transitions + (before && !ours)));
+    return json_pack("{s:s,s:i,s:s,s:s,s:I}", "holderIdentity", l->identity, "leaseDurationSeconds",
+                     LEASE_S, "acquireTime", acquired ? acquired : now, "renewTime", now,
+                     "leaseTransitions", (json_int_t)(transitions + (before && !ours)));
 }
 
 static void create(struct leader *l)
 {
-    AUTO_JSON json_t *o =
-        json_pack("{s:s,s:s,s:{s:s,s:s},s:o}", "apiVersion", "coordination.k8s.io/v1", "kind",
-                  "Lease", "metadata", "name", l->name, "namespace", l->namespace_, "spec",
-                  spec_of(l, NULL));
+    AUTO_JSON json_t *o = json_pack("{s:s,s:s,s:{s:s,s:s},s:o}", "apiVersion",
+                                    "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name",
+                                    l->name, "namespace", l->namespace_, "spec", spec_of(l, NULL));
     l->call = kube_call(l->client, "POST", l->collection, NULL, o, on_written, l);
 }
 

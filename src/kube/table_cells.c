@@ -576,10 +576,9 @@ static json_t *class_parameters(const json_t *o)
     const json_t *p = json_at(o, "spec.parameters");
     const char *group = json_key_str(p, "apiGroup"), *kind = json_key_str(p, "kind"),
                *name = json_key_str(p, "name");
-    AUTO_CHARS char *text =
-        p ? xasprintf("%s%s%s/%s", kind ? kind : "", group ? "." : "", group ? group : "",
-                      name ? name : "")
-          : NULL;
+    AUTO_CHARS char *text = p ? xasprintf("%s%s%s/%s", kind ? kind : "", group ? "." : "",
+                                          group ? group : "", name ? name : "")
+                              : NULL;
     return json_string(text ? text : "<none>");
 }
 

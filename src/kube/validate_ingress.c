@@ -18,8 +18,8 @@ static void check_host(const char *host, const char *path, struct field_errors *
         return;
     if (ip_parse(s, &ip) == 0)
         error_invalid_text(e, host, "must be a DNS name, not an IP address", "%s", path);
-    else if (str_contains(s, STR("*")) && !(str_starts(s, STR("*.")) &&
-                                            str_is_dns1123_subdomain(str_sub(s, 2, s.n))))
+    else if (str_contains(s, STR("*")) &&
+             !(str_starts(s, STR("*.")) && str_is_dns1123_subdomain(str_sub(s, 2, s.n))))
         error_invalid_text(e, host, WILDCARD_MESSAGE, "%s", path);
     else if (!str_contains(s, STR("*")) && !str_is_dns1123_subdomain(s))
         error_invalid_text(e, host, DNS1123_SUBDOMAIN_MESSAGE, "%s", path);
@@ -39,8 +39,8 @@ static void check_service(const json_t *service, const char *path, struct field_
     else if (str_empty(port) && !number)
         error_required(e, "port name or number is required", "%s.service.port.number", path);
     else if (str_empty(port) && (number < 1 || number > 65535))
-        error_invalid(e, json_at(service, "port.number"),
-                      "must be between 1 and 65535, inclusive", "%s.service.port.number", path);
+        error_invalid(e, json_at(service, "port.number"), "must be between 1 and 65535, inclusive",
+                      "%s.service.port.number", path);
 }
 
 static void check_backend(const json_t *backend, const char *path, struct field_errors *e)
@@ -137,8 +137,7 @@ static void check_class_name(const json_t *object, const json_t *old, struct fie
                *annotation = json_key_str(json_at(object, "metadata.annotations"),
                                           "kubernetes.io/ingress.class");
     if (name && annotation && !old && !streq(name, annotation))
-        error_invalid_text(e, annotation,
-                           "must match `ingressClassName` when both are specified",
+        error_invalid_text(e, annotation, "must match `ingressClassName` when both are specified",
                            "annotations.kubernetes.io/ingress.class");
     if (name && !str_is_dns1123_subdomain(str_from(name)))
         error_invalid_text(e, name, DNS1123_SUBDOMAIN_MESSAGE, "spec.ingressClassName");
@@ -171,7 +170,8 @@ void validate_ingress_class(const json_t *object, const json_t *old, struct fiel
     else if (strlen(controller) > 250)
         error_too_long(e, 250, "spec.controller");
     else if (!str_is_dns1123_subdomain(domain) || !path.p || !path.n)
-        error_invalid_text(e, controller, "must be a domain-prefixed path (such as "
-                                          "\"acme.io/foo\")",
+        error_invalid_text(e, controller,
+                           "must be a domain-prefixed path (such as "
+                           "\"acme.io/foo\")",
                            "spec.controller");
 }

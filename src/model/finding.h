@@ -12,10 +12,10 @@ enum finding_severity {
 
 struct finding {
     enum finding_severity severity;
-    const char *id; /* CamelCase, the reason of an Event; constant */
-    char *object;   /* namespace/name */
-    char *field;    /* such as spec.rules[0].http.paths[1]; "" */
-    char *message;  /* a sentence without a full stop */
+    const char *id;   /* CamelCase, the reason of an Event; constant */
+    char *object;     /* namespace/name */
+    char *field;      /* such as spec.rules[0].http.paths[1]; "" */
+    char *message;    /* a sentence without a full stop */
     const char *hint; /* what to do; constant; NULL */
 };
 

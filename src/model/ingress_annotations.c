@@ -20,8 +20,10 @@ typedef const char *reader(struct ingress_policy *p, const char *value);
 
 static const char *read_bool(const char *value, bool *ret)
 {
-    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"},
-                            *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"}, *const no[] = {
+                                                                                  "0",     "f",
+                                                                                  "F",     "false",
+                                                                                  "FALSE", "False"};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
         if (streq(value, yes[i]) || streq(value, no[i])) {
             *ret = streq(value, yes[i]);
@@ -219,7 +221,7 @@ static const char *read_cors_max_age(struct ingress_policy *p, const char *v)
 {
     uint64_t s;
     return str_to_u64(str_from(v), &s) < 0 ? "it must be a number of seconds"
-                                            : keep(&p->cors.max_age, v);
+                                           : keep(&p->cors.max_age, v);
 }
 
 /* A scheme with a host, of which the first label may be an asterisk, and a port or none; or an

@@ -2,8 +2,8 @@
  * it is tried, then what the host has as a whole: the root's redirect before all, the default
  * backend behind all.
  *
- * Order: exact paths, then prefixes by length; of regular expressions the longest text first. A path
- * that two Ingresses claim is the first one's. */
+ * Order: exact paths, then prefixes by length; of regular expressions the longest text first. A
+ * path that two Ingresses claim is the first one's. */
 #include "model/ingress_host.h"
 
 #include <stdlib.h>
@@ -134,7 +134,8 @@ static void set_redirect(struct route *r, const char *target, uint16_t code)
     struct str authority = str_sub(rest, 0, end ? (size_t)(end - rest.p) : rest.n);
     struct str path = str_sub(rest, authority.n, rest.n);
     r->redirect.scheme = str_dup(scheme);
-    r->redirect.path = path.n && *path.p == '/' ? str_dup(path) : xasprintf("/" STR_FMT, STR_ARG(path));
+    r->redirect.path =
+        path.n && *path.p == '/' ? str_dup(path) : xasprintf("/" STR_FMT, STR_ARG(path));
     struct str host = str_cut(authority, ':', &port);
     if (!port.p || *authority.p == '[' || str_to_u64(port, &number) < 0 || number > 65535)
         host = authority;
@@ -209,7 +210,8 @@ static size_t length_of(const struct claim *c)
 static int compare_claims(const void *a, const void *b)
 {
     const struct claim *x = a, *y = b;
-    bool x_exact = x->path->type == INGRESS_PATH_EXACT, y_exact = y->path->type == INGRESS_PATH_EXACT;
+    bool x_exact = x->path->type == INGRESS_PATH_EXACT,
+         y_exact = y->path->type == INGRESS_PATH_EXACT;
     if (x_exact != y_exact)
         return x_exact ? -1 : 1;
     if (length_of(x) != length_of(y))
@@ -242,8 +244,7 @@ static void gather(struct build *b)
             if (!str_eq_nocase(str_from(host_of(rule)), str_from(b->host->name)))
                 continue;
             for (uint32_t p = 0; p < rule->n_paths; p++) {
-                const struct claim c = {e, &rule->paths[p], r, p,
-                                        b->claims.n + b->canaries.n};
+                const struct claim c = {e, &rule->paths[p], r, p, b->claims.n + b->canaries.n};
                 if (e->policy->canary.on)
                     vec_push(&b->canaries, c);
                 else
@@ -325,14 +326,14 @@ static void add_path(struct build *b, const struct claim *c)
     }
     AUTO_CHARS char *bare = without_slash(text);
     bool exact = c->path->type == INGRESS_PATH_EXACT;
-    enum route_path_kind kind = exact                          ? ROUTE_PATH_EXACT
-                                : bare && c->entry->nginx      ? ROUTE_PATH_PREFIX
+    enum route_path_kind kind = exact                            ? ROUTE_PATH_EXACT
+                                : bare && c->entry->nginx        ? ROUTE_PATH_PREFIX
                                 : bare || strcmp(text, "/") != 0 ? ROUTE_PATH_SEGMENTS
-                                                               : ROUTE_PATH_PREFIX;
+                                                                 : ROUTE_PATH_PREFIX;
     if (bare && c->entry->nginx)
         add_slash_redirect(b, c, bare);
-    struct route *r = add_route(b, c->entry, kind, kind == ROUTE_PATH_SEGMENTS && bare ? bare : text,
-                                claim_field(c));
+    struct route *r = add_route(b, c->entry, kind,
+                                kind == ROUTE_PATH_SEGMENTS && bare ? bare : text, claim_field(c));
     set_backend(b, r, c->entry, &c->path->backend, r->origin.field);
     apply_policy(b, r, c->entry);
 }
@@ -513,8 +514,7 @@ static void add_default(struct build *b)
         const struct ingress_entry *e = b->entries[i];
         if (!ingress_backend_is_set(&e->object->default_backend) || e->policy->canary.on)
             continue;
-        struct route *r =
-            add_route(b, e, ROUTE_PATH_PREFIX, "/", xstrdup("spec.defaultBackend"));
+        struct route *r = add_route(b, e, ROUTE_PATH_PREFIX, "/", xstrdup("spec.defaultBackend"));
         set_backend(b, r, e, &e->object->default_backend, r->origin.field);
         apply_policy(b, r, e);
         return;

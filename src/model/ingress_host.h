@@ -16,9 +16,9 @@ struct ingress_entry {
     struct list_node changed;      /* linked: to be told */
 };
 
-/* entries: those that name the host, the first to be heeded first. Keys of the Services that decided
- * something go to `services`: such a change makes the host another (names are the callee's to
- * free). */
+/* entries: those that name the host, the first to be heeded first. Keys of the Services that
+ * decided something go to `services`: such a change makes the host another (names are the callee's
+ * to free). */
 struct ingress_services {
     char **v;
     size_t n, cap;
@@ -26,8 +26,8 @@ struct ingress_services {
 struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
                                       size_t n, const struct service_join *join,
                                       struct ingress_services *services);
-/* Which of two Ingresses is heeded first: the older; of one second the class of ingress-nginx, in it
- * the greater namespace/name, else the smaller. */
+/* Which of two Ingresses is heeded first: the older; of one second the class of ingress-nginx, in
+ * it the greater namespace/name, else the smaller. */
 int ingress_entry_compare(const struct ingress_entry *a, const struct ingress_entry *b);
 /* Does it name the host? "*" stands for rules without one, and for a default backend alone. */
 bool ingress_names_host(const struct ingress_object *i, const char *host);

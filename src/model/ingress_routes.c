@@ -204,7 +204,8 @@ static void adopt(struct ingress_routes *t, struct ingress_entry *e)
     e->policy = ingress_policy_new(e->object, &e->findings);
     if (e->object->truncated)
         finding_add(&e->findings, FINDING_ERROR, "TooLarge", e->object->key, "spec",
-                    "make several of it", "more than %d rules, paths or hosts in one list: the "
+                    "make several of it",
+                    "more than %d rules, paths or hosts in one list: the "
                     "rest is left out",
                     INGRESS_RULES_MAX);
     for_hosts(t, e, true);

@@ -2,9 +2,9 @@
 /* Ingresses to the route model: which are ours, which hosts they touch, and for each host its
  * routes in the order they are tried. A change rebuilds the hosts that it touches and no other.
  *
- * Class (ingress-nginx's rule): spec.ingressClassName, which must name an IngressClass of one of our
- * controllers; else the annotation kubernetes.io/ingress.class, which must name such a class, or be
- * one of the names we were told; else none, unless we were told to take those too.
+ * Class (ingress-nginx's rule): spec.ingressClassName, which must name an IngressClass of one of
+ * our controllers; else the annotation kubernetes.io/ingress.class, which must name such a class,
+ * or be one of the names we were told; else none, unless we were told to take those too.
  *
  * Classes of controller k8s.io/ingress-nginx are served as ingress-nginx does: a regular expression
  * or a rewrite anywhere makes all paths of the host case-insensitive expressions, the slash at a
@@ -47,7 +47,8 @@ const struct findings *ingress_routes_findings(const struct ingress_routes *t, s
 /* An object on which something must be told has changed: each is given once. NULL: none. */
 const struct ingress_object *ingress_routes_take_changed(struct ingress_routes *t);
 
-/* The next host that changed since it was taken, built anew; a new reference. *ret_name is its name,
- * owned by the table and good until the next call; *ret NULL: it has gone. False: none is left. */
+/* The next host that changed since it was taken, built anew; a new reference. *ret_name is its
+ * name, owned by the table and good until the next call; *ret NULL: it has gone. False: none is
+ * left. */
 bool ingress_routes_take_dirty(struct ingress_routes *t, const char **ret_name,
                                struct route_host **ret);

@@ -102,8 +102,7 @@ static void format_action(const struct route *r, struct buf *out)
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
-    buf_addf(out, "  %s%s %s", kinds[r->path.kind], r->path.ignore_case ? "(i)" : "",
-             r->path.text);
+    buf_addf(out, "  %s%s %s", kinds[r->path.kind], r->path.ignore_case ? "(i)" : "", r->path.text);
     for (uint32_t i = 0; i < r->n_headers; i++)
         buf_addf(out, " [%s%s%s]", r->headers[i].name, r->headers[i].regex ? "~" : "=",
                  r->headers[i].value);

@@ -33,9 +33,9 @@ struct route_origin {
 };
 
 struct route_backend {
-    char *service;    /* namespace/name */
-    uint16_t port;    /* of the Service */
-    uint32_t weight;  /* against those of the other backends */
+    char *service;   /* namespace/name */
+    uint16_t port;   /* of the Service */
+    uint32_t weight; /* against those of the other backends */
 };
 
 enum route_action {
@@ -67,7 +67,7 @@ enum route_protocol {
 /* How the backends are spoken to. */
 struct route_upstream {
     enum route_protocol protocol;
-    bool tls; /* not verified */
+    bool tls;                   /* not verified */
     uint32_t connect_timeout_s; /* 0: the default */
 };
 

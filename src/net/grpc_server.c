@@ -77,10 +77,8 @@ static const struct http_stream_ops spent_ops = {.on_data = spent_data, .on_over
 
 static struct http_head answer_head(struct http_field *fields, size_t n)
 {
-    return (struct http_head){.fields = fields,
-                              .cap = (uint16_t)n,
-                              .status = 200,
-                              .content_length = HTTP_LENGTH_NONE};
+    return (struct http_head){
+        .fields = fields, .cap = (uint16_t)n, .status = 200, .content_length = HTTP_LENGTH_NONE};
 }
 
 static void send_head(struct grpc_server_call *call)
@@ -284,8 +282,8 @@ struct conn *grpc_server_call_conn(const struct grpc_server_call *call)
     return http_conn_conn(http_stream_conn(call->stream));
 }
 
-void grpc_server_call_set_ops(struct grpc_server_call *call,
-                              const struct grpc_server_call_ops *ops, void *user)
+void grpc_server_call_set_ops(struct grpc_server_call *call, const struct grpc_server_call_ops *ops,
+                              void *user)
 {
     call->ops = ops;
     call->user = user;

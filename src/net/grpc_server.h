@@ -47,8 +47,8 @@ struct str grpc_server_call_path(const struct grpc_server_call *call);
 struct str grpc_server_call_metadata(const struct grpc_server_call *call, const char *name);
 /* Borrowed: the peer's address and certificate. */
 struct conn *grpc_server_call_conn(const struct grpc_server_call *call);
-void grpc_server_call_set_ops(struct grpc_server_call *call,
-                              const struct grpc_server_call_ops *ops, void *user);
+void grpc_server_call_set_ops(struct grpc_server_call *call, const struct grpc_server_call_ops *ops,
+                              void *user);
 void grpc_server_call_send(struct grpc_server_call *call, struct str message); /* copies */
 size_t grpc_server_call_queued(const struct grpc_server_call *call); /* not yet on their way */
 /* The answer's end; the call is gone for its user, no callback comes any more. text may be NULL. */

@@ -37,8 +37,8 @@ struct downstream {
     /* One of the two. */
     struct http_conn *hc;
     struct tcp_proxy *tcp;
-    uint64_t begin_ms; /* of the loop */
-    bool told;         /* to go */
+    uint64_t begin_ms;       /* of the loop */
+    bool told;               /* to go */
     struct loop_timer *life; /* of an HTTP connection; NULL: no limit */
 };
 

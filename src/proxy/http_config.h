@@ -19,9 +19,9 @@ struct http_config {
     char *stat_prefix;
     struct stats_set *stats;          /* of the prefix */
     struct stats_set *listener_stats; /* of the prefix at its listener */
-    struct route_table *routes; /* written in place; NULL: the slot's */
-    struct route_slot *slot;    /* NULL: in place */
-    struct route_seat *seat;    /* where requests look; NULL: routes or slot, for ever */
+    struct route_table *routes;       /* written in place; NULL: the slot's */
+    struct route_slot *slot;          /* NULL: in place */
+    struct route_seat *seat;          /* where requests look; NULL: routes or slot, for ever */
     struct access_logs logs;
     struct http_filters *filters; /* NULL: the router alone */
     bool websocket;               /* upgrades to it go through */

@@ -38,7 +38,7 @@ struct store_secret {
     struct arena *arena;                                                 /* of the message */
     const Envoy__Extensions__TransportSockets__Tls__V3__Secret *message; /* NULL: not come yet */
     struct config_source source;
-    struct kept_texts text;                                              /* its version alone */
+    struct kept_texts text; /* its version alone */
     bool is_static;
     bool needed; /* found by store_secrets_sweep */
 };

@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "proxy/downstream.h"
 #include "codec/regex.h"
+#include "proxy/downstream.h"
 #include "proxy/worker_priv.h"
 
 /* ---- the worker itself ---- */

@@ -151,16 +151,15 @@ static void note_sent(struct xds_stream *s, struct xds_entry *e)
         map_put(&s->awaited, e->endpoints, &wanted);
 }
 
-/* Clusters leave, with their endpoints, when nobody can name them any more. Of a stream that has just
- * begun that is not known before it has asked for its routes, which is before it answers. */
+/* Clusters leave, with their endpoints, when nobody can name them any more. Of a stream that has
+ * just begun that is not known before it has asked for its routes, which is before it answers. */
 static bool may_remove(const struct xds_stream *s, enum xds_resource type)
 {
-    const struct subscription *routes = &s->types[XDS_ROUTE],
-                              *listeners = &s->types[XDS_LISTENER],
+    const struct subscription *routes = &s->types[XDS_ROUTE], *listeners = &s->types[XDS_LISTENER],
                               *clusters = &s->types[XDS_CLUSTER];
     return (type != XDS_CLUSTER && type != XDS_ENDPOINT) ||
-           ((clusters->answered || !clusters->asked) && !routes->outstanding && !routes->dirty.used &&
-            !listeners->outstanding && !listeners->dirty.used);
+           ((clusters->answered || !clusters->asked) && !routes->outstanding &&
+            !routes->dirty.used && !listeners->outstanding && !listeners->dirty.used);
 }
 
 /* True: the name was looked at and is done with. */
@@ -194,8 +193,7 @@ static void push_delta(struct xds_stream *s, enum xds_resource type)
     AUTO_DONE(buf) struct buf message = {0};
     struct str name;
     void *why;
-    for (size_t at = 0;
-         message.n < XDS_DELTA_BYTES && map_next(&u->dirty, &at, &name, &why);)
+    for (size_t at = 0; message.n < XDS_DELTA_BYTES && map_next(&u->dirty, &at, &name, &why);)
         if (add_delta(s, type, name, why, &message))
             map_remove(&u->dirty, name);
     if (message.n || u->must_answer)
@@ -471,10 +469,9 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
     AUTO(arena) struct arena *a = arena_new(REQUEST_BYTES_MAX);
     enum xds_resource type;
     ProtobufCMessage *m;
-    int r =
-        pb_unpack(s->delta ? &envoy__service__discovery__v3__delta_discovery_request__descriptor
-                           : &envoy__service__discovery__v3__discovery_request__descriptor,
-                  message, a, &m, reterr);
+    int r = pb_unpack(s->delta ? &envoy__service__discovery__v3__delta_discovery_request__descriptor
+                               : &envoy__service__discovery__v3__discovery_request__descriptor,
+                      message, a, &m, reterr);
     if (r < 0)
         return r;
     const pb_request *sotw = (const void *)m;

@@ -1,12 +1,12 @@
 #pragma once
 /* The server's side of an aggregated discovery stream, without the stream: requests in, responses
- * out, from a set of resources that changes. Delta and state of the world (Envoy's xDS protocol, ADS
- * variants).
+ * out, from a set of resources that changes. Delta and state of the world (Envoy's xDS protocol,
+ * ADS variants).
  *
- * One response of a type is under way at a time; what changes meanwhile is looked at when its answer
- * comes, as it is then. Make before break: listeners and routes wait until clusters and their
- * endpoints have been taken, clusters leave when routes and listeners that named them have. Secrets
- * and endpoints wait for nothing. */
+ * One response of a type is under way at a time; what changes meanwhile is looked at when its
+ * answer comes, as it is then. Make before break: listeners and routes wait until clusters and
+ * their endpoints have been taken, clusters leave when routes and listeners that named them have.
+ * Secrets and endpoints wait for nothing. */
 
 #include <envoy/config/core/v3/base.pb-c.h>
 

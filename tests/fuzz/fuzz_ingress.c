@@ -1,7 +1,7 @@
 /* fuzz-layer: control
  * Objects as JSON, one behind another, to what gateways are given: whatever Ingresses say, every
- * resource made of them passes the table of what the proxy takes, and nothing is left when they have
- * gone. */
+ * resource made of them passes the table of what the proxy takes, and nothing is left when they
+ * have gone. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 /* Prints the model of a manifest in its golden form: of every Service (with its EndpointSlices) as
- * node n1 of zone z1 sees it, of every host of its Ingresses, of what is wrong with them; fails if another order in which the objects come gives another one,
- * with versions that were replaced and objects that went and came back on the way. */
+ * node n1 of zone z1 sees it, of every host of its Ingresses, of what is wrong with them; fails if
+ * another order in which the objects come gives another one, with versions that were replaced and
+ * objects that went and came back on the way. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -39,8 +40,7 @@ static void add(struct world *w, const json_t *object)
     } else if (streq(kind_of(object), "IngressClass")) {
         ingress_routes_add_class(w->routes, ingress_class_decode(object));
     } else {
-        const struct slice_decoding o = {.topologies = &w->join->topologies,
-                                         .all = rand_below(2)};
+        const struct slice_decoding o = {.topologies = &w->join->topologies, .all = rand_below(2)};
         struct slice_object *slice = slice_object_decode(object, &o);
         if (slice)
             service_join_add_slice(w->join, &slice);

@@ -1,6 +1,6 @@
-/* The server's side of a discovery stream. Scripted: what is said, a line a response, to requests by
- * hand. And against the house's own client: whatever changes when, in the end it has what is there,
- * and never a route whose cluster, or a cluster whose endpoints, it was not given before. */
+/* The server's side of a discovery stream. Scripted: what is said, a line a response, to requests
+ * by hand. And against the house's own client: whatever changes when, in the end it has what is
+ * there, and never a route whose cluster, or a cluster whose endpoints, it was not given before. */
 #include "test.h"
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
@@ -73,7 +73,8 @@ static char *item_text(const Google__Protobuf__Any *any, const char *name)
     return xasprintf("%.*s=%.*s", (int)own.n, own.p, (int)text.n, text.p);
 }
 
-static void say_delta(struct world *w, const Envoy__Service__Discovery__V3__DeltaDiscoveryResponse *m)
+static void say_delta(struct world *w,
+                      const Envoy__Service__Discovery__V3__DeltaDiscoveryResponse *m)
 {
     VEC(char *) items = {0};
     buf_addf(&w->said, "%s", word_of(m->type_url));
@@ -106,10 +107,10 @@ static void on_send(struct str message, void *user)
     struct world *w = user;
     AUTO(arena) struct arena *a = arena_new(0);
     ProtobufCMessage *m;
-    assert_ok(
-        pb_unpack(w->delta ? &envoy__service__discovery__v3__delta_discovery_response__descriptor
-                           : &envoy__service__discovery__v3__discovery_response__descriptor,
-                  message, a, &m, NULL));
+    assert_ok(pb_unpack(w->delta
+                            ? &envoy__service__discovery__v3__delta_discovery_response__descriptor
+                            : &envoy__service__discovery__v3__discovery_response__descriptor,
+                        message, a, &m, NULL));
     if (w->delta)
         say_delta(w, (const void *)m);
     else
@@ -164,12 +165,12 @@ static void expect(struct world *w, const char *want)
     buf_clear(&w->said);
 }
 
-/* "cds +a +b -c #1 !why @a=VERSION": what is subscribed, unsubscribed, the nonce, a refusal, what is
- * held. In state of the world + are the names. */
+/* "cds +a +b -c #1 !why @a=VERSION": what is subscribed, unsubscribed, the nonce, a refusal, what
+ * is held. In state of the world + are the names. */
 static int ask(struct world *w, const char *script)
 {
     AUTO_CHARS char *text = xstrdup(script);
-    char *save = NULL, *add[8], *drop[8], *nonce = (char *)(uintptr_t)"";
+    char *save = NULL, *add[8], *drop[8], *nonce = (char *)(uintptr_t) "";
     size_t n_add = 0, n_drop = 0, n_held = 0;
     Google__Rpc__Status status;
     Envoy__Service__Discovery__V3__DeltaDiscoveryRequest__InitialResourceVersionsEntry held, *helds;
@@ -398,7 +399,7 @@ static void test_state_of_the_world(void **state)
     put(&w, XDS_CLUSTER, "b", "2");
     push(&w);
     expect(&w, "cds +a=1,b=2 #2\n"); /* of clusters all */
-    assert_ok(ask(&w, "eds +a #1"));       /* of the answer before: not looked at */
+    assert_ok(ask(&w, "eds +a #1")); /* of the answer before: not looked at */
     assert_ok(ask(&w, "eds +a #2"));
     put(&w, XDS_ENDPOINT, "b", "3");
     push(&w);
@@ -442,15 +443,15 @@ static void test_strangers(void **state)
     assert_int_equal(xds_stream_receive(w.stream, STR("\377\377"), &w.err), -EBADMSG);
     envoy__service__discovery__v3__delta_discovery_request__init(&m);
     envoy__config__core__v3__node__init(&node);
-    node.id = (char *)(uintptr_t)"stranger";
+    node.id = (char *)(uintptr_t) "stranger";
     m.node = &node;
     assert_ok(pb_pack(&m.base, &b));
     assert_int_equal(xds_stream_receive(w.stream, buf_str(&b), &w.err), -EACCES);
     assert_string_equal(w.err.msg, "not known");
     xds_stream_push(w.stream);
     buf_clear(&b);
-    node.id = (char *)(uintptr_t)"friend";
-    m.type_url = (char *)(uintptr_t)"type.googleapis.com/what.is.This"; /* nothing comes of it */
+    node.id = (char *)(uintptr_t) "friend";
+    m.type_url = (char *)(uintptr_t) "type.googleapis.com/what.is.This"; /* nothing comes of it */
     assert_ok(pb_pack(&m.base, &b));
     assert_ok(xds_stream_receive(w.stream, buf_str(&b), &w.err));
     expect(&w, "");
