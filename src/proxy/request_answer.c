@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "proxy/filter_run.h"
 #include "proxy/request_stats.h"
+#include "proxy/trace.h"
 
 void request_done(struct request *r)
 {
@@ -10,6 +11,8 @@ void request_done(struct request *r)
         return;
     request_log(r);
     request_count_end(r);
+    if (r->trace)
+        trace_end(r);
     if (r->filters)
         filter_run_done(TAKE(r->filters));
     worker_timer_give(r->worker, TAKE(r->timer));

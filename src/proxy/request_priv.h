@@ -13,6 +13,7 @@ struct answer_value {
 };
 
 struct filter_run;
+struct request_trace;
 
 struct request {
     uint64_t begin_us; /* monotonic */
@@ -40,19 +41,20 @@ struct request {
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;
-    struct filter_run *filters; /* NULL: its listener has none, or it has not come to them */
-    uint64_t random;            /* of its route; with filters only */
-    struct str details;         /* instead of the reason's; .p NULL: the reason's */
-    struct retry_state *retry;  /* NULL: it is sent once */
-    struct loop_timer *timer;   /* NULL: answered by ourselves, or over */
-    uint64_t deadline_ms;       /* of the answer; 0: none */
-    uint64_t idle_deadline_ms;  /* put off whenever something is heard, without the timer */
-    bool reused;                /* its stream is on a connection that has carried others */
-    bool again;                 /* it was asked a second time */
-    bool delayed;               /* by a filter, on purpose */
-    bool upgrade;               /* it asks for another protocol, and may */
-    bool answering;             /* the answer's head has gone out */
-    bool answered;              /* and its end */
+    struct filter_run *filters;  /* NULL: its listener has none, or it has not come to them */
+    uint64_t random;             /* of its route; with filters only */
+    struct str details;          /* instead of the reason's; .p NULL: the reason's */
+    struct request_trace *trace; /* NULL: its listener traces nothing */
+    struct retry_state *retry;   /* NULL: it is sent once */
+    struct loop_timer *timer;    /* NULL: answered by ourselves, or over */
+    uint64_t deadline_ms;        /* of the answer; 0: none */
+    uint64_t idle_deadline_ms;   /* put off whenever something is heard, without the timer */
+    bool reused;                 /* its stream is on a connection that has carried others */
+    bool again;                  /* it was asked a second time */
+    bool delayed;                /* by a filter, on purpose */
+    bool upgrade;                /* it asks for another protocol, and may */
+    bool answering;              /* the answer's head has gone out */
+    bool answered;               /* and its end */
 };
 
 /* What operators of formats stand for (user: the request). */

@@ -12,6 +12,7 @@
 #include "proxy/filter_run.h"
 #include "proxy/forward.h"
 #include "proxy/route_rewrite.h"
+#include "proxy/trace.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
 
@@ -327,6 +328,8 @@ static void change_request(struct request *r, const struct route_query *q)
     if (cert.n)
         IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
     request_change_fields(r, head, false);
+    if (r->trace)
+        trace_inject(r, head);
     if (path.p && path.p != head->path.p)
         head->path = head->target = path;
     if (host.p)
