@@ -251,6 +251,8 @@ def test_a_collector_that_does_not_answer_fills_nothing(stage, backend, collecto
     wait_until("what is too much is dropped", lambda: s.stat("tracing.spans_dropped") == 4501 - 4096)
     collector.release.set()
     wait_until("the rest is reported", lambda: s.stat("tracing.spans_sent") == 4096)
+    assert s.ask("/hi") == 200
+    wait_until("there is room again", lambda: s.stat("tracing.spans_sent") == 4097)
 
 
 @pytest.mark.parametrize("provider,path,why", [
