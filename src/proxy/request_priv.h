@@ -49,6 +49,7 @@ struct request {
     struct loop_timer *timer;    /* NULL: answered by ourselves, or over */
     uint64_t deadline_ms;        /* of the answer; 0: none */
     uint64_t idle_deadline_ms;   /* put off whenever something is heard, without the timer */
+    bool traced;                 /* its span goes to a collector */
     bool reused;                 /* its stream is on a connection that has carried others */
     bool again;                  /* it was asked a second time */
     bool delayed;                /* by a filter, on purpose */

@@ -65,7 +65,8 @@ struct request_trace *trace_begin(struct request *r)
     x->own.sampled = x->parent.sampled;
     if (x->own.sampled == TRACE_SAMPLED_UNKNOWN)
         x->own.sampled = decide(r, t, h) ? TRACE_SAMPLED_YES : TRACE_SAMPLED_NO;
-    if (x->own.sampled == TRACE_SAMPLED_YES)
+    r->traced = x->own.sampled == TRACE_SAMPLED_YES;
+    if (r->traced)
         x->begin_us = time_real_us();
     return x;
 }

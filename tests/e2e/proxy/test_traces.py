@@ -77,8 +77,10 @@ def zipkin(**more):
 class Stage:
     def __init__(self, tmp_path, backend, collector_port, provider, listener=None, **tracing):
         self.port, self.admin = free_ports(2)
-        self.backend = backend
-        hcm = {"@type": HCM, "stat_prefix": "x", "http_filters": [ROUTER], "tracing": {"provider": provider, **tracing} if provider else None, "route_config": {"virtual_hosts": [
+        self.backend, self.log = backend, tmp_path / "log"
+        log = [{"name": "f", "filter": {"traceable_filter": {}}, "typed_config": {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                                                                                  "path": str(tmp_path / "log"), "log_format": {"text_format": "%REQ(:PATH)%\n"}}}]
+        hcm = {"@type": HCM, "stat_prefix": "x", "http_filters": [ROUTER], "access_log": log, "tracing": {"provider": provider, **tracing} if provider else None, "route_config": {"virtual_hosts": [
             {"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/hi"}, "direct_response": {"status": 200}}, {"match": {"prefix": "/"}, "route": {"cluster": "c", "retry_policy": {"retry_on": "5xx"}}}]}]}}
         hcm = {k: v for k, v in hcm.items() if v is not None}
         path = tmp_path / "bootstrap.json"
@@ -176,6 +178,7 @@ def test_who_decides(stage, backend, collector, said, tracing, sampled):
     assert PARENT.match(backend.requests[0].get("traceparent"))[3] == str(int(sampled))
     assert s.ask("/size/1", traceparent=f"00-{TRACE}-{SPAN}-01") == 200  # one that is, behind it
     spans = reported(collector, 2 if sampled else 1)
+    wait_until("the log has what is traced", lambda: len(open(s.log).readlines()) == 1 + sampled)
     assert len(spans) == 1 + sampled and spans[-1]["trace"] == TRACE
 
 
