@@ -25,6 +25,7 @@ void http_config_free(struct http_config *h)
     route_seat_unref(h->seat);
     access_logs_done(&h->logs);
     http_filters_free(h->filters);
+    trace_config_free(h->trace);
     free(h->stat_prefix);
     stats_unref(h->stats);
     stats_unref(h->listener_stats);
@@ -154,6 +155,12 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         r = compile_router(c, m, h);
     if (r == 0)
         r = access_logs_compile(m->access_log, m->n_access_log, &c->path, &h->logs, c->err);
+    if (r == 0 && m->tracing && m->tracing->provider) {
+        size_t mark = pb_path_field(&c->path, "tracing");
+        r = trace_config_compile(c, m->tracing, &h->trace);
+        if (r == 0)
+            pb_path_back(&c->path, mark);
+    }
     return r < 0 ? r : compile_routes(c, m, h);
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
 #include "proxy/stats.h"
+#include "proxy/trace_config.h"
 
 struct http_config {
     char *stat_prefix;
@@ -24,6 +25,7 @@ struct http_config {
     struct route_seat *seat;          /* where requests look; NULL: routes or slot, for ever */
     struct access_logs logs;
     struct http_filters *filters; /* NULL: the router alone */
+    struct trace_config *trace;   /* NULL: none */
     bool websocket;               /* upgrades to it go through */
     uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;

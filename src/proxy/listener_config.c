@@ -179,6 +179,8 @@ static void list_chain(struct listener_config *l, struct filter_chain *chain)
 {
     if (chain->http) {
         vec_push(&l->https, chain->http);
+        if (chain->http->trace)
+            chain->http->trace->outbound = l->outbound;
         chain->http->listener_stats = stats_get(STATS_LISTENER_HTTP, str_from(l->stats->name),
                                                 str_from(chain->http->stat_prefix));
         VEC_FOREACH (log, &chain->http->logs)
@@ -220,6 +222,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
               is_true(m->deprecated_v1 ? m->deprecated_v1->bind_to_port : NULL, true);
     l->use_original_dst = is_true(m->use_original_dst, false);
     l->inbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND;
+    l->outbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
     l->freebind = is_true(m->freebind, false);
     l->transparent = is_true(m->transparent, false);
     if (m->tcp_backlog_size)

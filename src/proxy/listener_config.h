@@ -39,9 +39,9 @@ struct listener_config {
     struct ip ip; /* of the first address */
     uint16_t port;
     VEC(struct listening_address) addresses;
-    bool bind;             /* else it gets its connections from others only */
-    bool inbound;          /* traffic_direction */
-    bool use_original_dst; /* hands over to the listener of the original destination */
+    bool bind;              /* else it gets its connections from others only */
+    bool inbound, outbound; /* traffic_direction */
+    bool use_original_dst;  /* hands over to the listener of the original destination */
     bool freebind, transparent;
     int backlog; /* 0: the default */
 

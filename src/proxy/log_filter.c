@@ -20,6 +20,7 @@ enum kind {
     KIND_OR,
     KIND_FIELD,
     KIND_FLAGS,
+    KIND_TRACED,
     KIND_GRPC,
 };
 
@@ -118,6 +119,9 @@ static int make_one(struct making *c, const pb_filter *m, struct log_filter *f)
         return make_comparison(c, m->duration_filter->comparison, KIND_DURATION, f);
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_NOT_HEALTH_CHECK_FILTER:
         f->kind = KIND_ALL; /* there is no filter that answers health checks */
+        return 0;
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_TRACEABLE_FILTER:
+        f->kind = KIND_TRACED;
         return 0;
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RUNTIME_FILTER:
         f->kind = KIND_SAMPLE;
@@ -250,6 +254,8 @@ static bool passes(const struct log_filter *f, const struct asking *q, struct bu
         return q->head && field_matches(&f->field, q->head);
     case KIND_FLAGS:
         return has_flag(f, ask(q, FORMAT_RESPONSE_FLAGS, room));
+    case KIND_TRACED:
+        return ask(q, FORMAT_TRACE_SAMPLED, room).n;
     case KIND_GRPC:
         if (str_to_u64(ask(q, FORMAT_GRPC_STATUS_NUMBER, room), &code) < 0)
             code = 2; /* UNKNOWN */

@@ -15,6 +15,7 @@
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
 #include "proxy/store_kept.h"
+#include "proxy/trace_export.h"
 #include "proxy/worker.h"
 #include "xds/xds_types.h"
 
@@ -28,6 +29,7 @@ struct proxy {
     struct admin *admin; /* NULL: none is asked for */
     struct listener_address admin_at;
     bool has_admin;
+    char *service;               /* who tells of traces */
     char *node;                  /* as JSON; NULL: there is no admin interface */
     struct loop_timer *closing;  /* of listeners, at the end of a graceful drain */
     bool closing_inbound;        /* of them alone */
@@ -140,6 +142,10 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     p->begin_us = time_mono_us();
     p->begin_real_us = time_real_us();
     endpoint_set_workers(o->workers);
+    p->service = xstrdup(b->node && *b->node->cluster ? b->node->cluster
+                         : b->node                    ? b->node->id
+                                                      : "");
+    trace_config_set_service(p->service);
     int r = loop_new(&p->loop, reterr);
     if (r == 0) {
         p->closing = loop_timer_new(p->loop, on_closing, p);
@@ -176,6 +182,7 @@ void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
+    trace_export_stop();
     while (p->n) /* a signal may still come in the turns below */
         worker_free(p->workers[--p->n]);
     p->running = false;
@@ -194,6 +201,7 @@ void proxy_free(struct proxy *p)
     stats_server_done();
     buf_done(&p->bootstrap);
     free(p->node);
+    free(p->service);
     if (p->admin_at.path && p->admin)
         unlink(p->admin_at.path);
     free((char *)(uintptr_t)p->admin_at.path);
@@ -323,6 +331,7 @@ int proxy_run(struct proxy *p, struct err *reterr)
     loop_signal_add(p->loop, SIGINT, on_stop, p);
     loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
     store_start(p->store); /* what clusters keep for workers is there before them */
+    trace_export_start(p->loop, p->store);
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_workers(p, reterr);

@@ -8,6 +8,7 @@
 #include "proxy/request_stats.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
+#include "proxy/trace.h"
 
 /* ---- the client's stream ---- */
 
@@ -222,6 +223,8 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;
     request_count_begin(r);
+    if (http->trace)
+        r->trace = trace_begin(r);
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};

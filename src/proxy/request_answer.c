@@ -4,6 +4,7 @@
 #include "proxy/filter_run.h"
 #include "proxy/mirror.h"
 #include "proxy/request_stats.h"
+#include "proxy/trace.h"
 
 void request_done(struct request *r)
 {
@@ -11,6 +12,8 @@ void request_done(struct request *r)
         return;
     request_log(r);
     request_count_end(r);
+    if (r->trace)
+        trace_end(r);
     if (r->filters)
         filter_run_done(TAKE(r->filters));
     worker_timer_give(r->worker, TAKE(r->timer));

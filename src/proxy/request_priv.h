@@ -14,6 +14,7 @@ struct answer_value {
 };
 
 struct filter_run;
+struct request_trace;
 
 struct request {
     uint64_t begin_us; /* monotonic */
@@ -44,6 +45,7 @@ struct request {
     struct filter_run *filters;  /* NULL: its listener has none, or it has not come to them */
     uint64_t random;             /* of its route; with filters only */
     struct str details;          /* instead of the reason's; .p NULL: the reason's */
+    struct request_trace *trace; /* NULL: its listener traces nothing */
     struct retry_state *retry;   /* NULL: it is sent once */
     struct affinity *affinity;   /* NULL: its route has no hash policy, or it has not come there */
     struct mirror_plan *mirrors; /* NULL: none, as most */
@@ -57,6 +59,7 @@ struct request {
     uint64_t try_over_ms;        /* of the endpoint's stream; 0: none */
     uint64_t whole_by_ms;        /* of the request; 0: none */
     uint64_t idle_deadline_ms;   /* put off whenever something is heard, without the timer */
+    bool traced;                 /* its span goes to a collector */
     bool reused;                 /* its stream is on a connection that has carried others */
     bool again;                  /* it was asked a second time */
     bool delayed;                /* by a filter, on purpose */

@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "codec/grpc.h"
 #include "proxy/conn_values.h"
+#include "proxy/format_time.h"
 #include "proxy/request_priv.h"
 
 enum { HOST_NAME_BYTES = 65 };
@@ -50,16 +51,6 @@ static bool add_number(struct buf *to, uint64_t n)
         digits[--at] = (char)('0' + n % 10);
     while (n /= 10);
     buf_add(to, digits + at, sizeof(digits) - at);
-    return true;
-}
-
-/* 2026-11-28T00:50:01.631Z */
-static bool add_start(struct buf *to, int64_t unix_us)
-{
-    char text[28];
-    time_format_rfc3339_micro(unix_us, text);
-    buf_add(to, text, 23);
-    buf_add_char(to, 'Z');
     return true;
 }
 
@@ -146,7 +137,8 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
     case FORMAT_RESP:
         return add(to, answer_field(r, p));
     case FORMAT_START_TIME:
-        return add_start(to, r->begin_real_us ? r->begin_real_us : time_real_us());
+        format_time(p, r->begin_real_us ? r->begin_real_us : time_real_us(), to);
+        return true;
     case FORMAT_DURATION:
         return add_number(to, (time_mono_us() - r->begin_us) / 1000);
     case FORMAT_PROTOCOL:
@@ -175,6 +167,8 @@ bool request_value(const struct format_piece *p, struct buf *to, void *user)
         return add_grpc(to, r, p->op == FORMAT_GRPC_STATUS);
     case FORMAT_CONNECTION_TERMINATION_DETAILS:
         return false; /* only network filters have some */
+    case FORMAT_TRACE_SAMPLED:
+        return r->traced && add(to, STR("1"));
     case FORMAT_HOSTNAME:
         return add(to, str_from(host_name()));
     case FORMAT_UPSTREAM_CLUSTER_RAW:

@@ -3,6 +3,7 @@
 
 #include "proxy/forward.h"
 #include "proxy/route_rewrite.h"
+#include "proxy/trace.h"
 
 /* In place of all that there are. What does not fit into the stream's memory is left out. */
 static void set(struct request *r, struct http_head *h, enum http_name id, struct str value)
@@ -96,6 +97,8 @@ void router_change_request(struct request *r, const struct route_query *q)
     if (r->http->envoy_headers)
         tell_timeout(r, head);
     request_change_fields(r, head, false);
+    if (r->trace)
+        trace_inject(r, head);
     if (path.p && path.p != old_path.p) {
         if (r->http->envoy_headers)
             set(r, head, HTTP_NAME_X_ENVOY_ORIGINAL_PATH, old_path);

@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_JSON json_t *j = NULL, *back = NULL;
     struct log_json f = {.omit = size % 2};
     struct format all;
-    if (size > FORMAT_MAX)
+    if (size > FORMAT_MAX ||
+        memchr(data, 0, size)) /* no value has a NUL, and our parser takes none */
         return 0;
     as_text(input);
     if (json_parse(input, FORMAT_MAX, NULL, &j, NULL) < 0 || !json_is_object(j) ||

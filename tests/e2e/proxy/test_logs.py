@@ -1,6 +1,8 @@
 """Access logs: as JSON, only for some requests, from a format in a file; Istio's default line."""
+import datetime
 import json
 import re
+import time
 
 import pytest
 from conftest import Client, Proxy
@@ -100,6 +102,17 @@ def test_formats_in_files(stage, tmp_path, backend):
     assert s.lines("log") == ["200|-|"] and s.lines("few") == ["200||"]
 
 
+def test_times_in_any_form(stage, tmp_path):
+    s = stage([logger(tmp_path / "log", log_format={"text_format": "%START_TIME%|%START_TIME(%Y/%m/%dT%H:%M:%S.%3f)%|%START_TIME(%s.%6f %f %1f%%)%|\n"})])
+    before = time.time()
+    assert s.ask("/hi") == 200
+    whole, form, epoch, _ = s.lines("log")[0].split("|")
+    seconds, micros, tenth = epoch.split(" ")
+    assert before - 1 < float(seconds) < time.time() + 1 and seconds.split(".")[1] == micros and tenth == micros[0] + "%"
+    when = datetime.datetime.fromtimestamp(int(seconds.split(".")[0]), datetime.timezone.utc)
+    assert form == when.strftime("%Y/%m/%dT%H:%M:%S.") + micros[:3] and whole == when.strftime("%Y-%m-%dT%H:%M:%S.") + micros[:3] + "Z"
+
+
 def compare(op, value):
     return {"comparison": {"op": op, "value": {"default_value": value, "runtime_key": "k"}}}
 
@@ -116,7 +129,7 @@ def test_filters(stage, tmp_path, backend):
         "every": {"runtime_filter": {"runtime_key": "r", "percent_sampled": {"numerator": 1000000, "denominator": "MILLION"}, "use_independent_randomness": True}},
         "and": {"and_filter": {"filters": [bad, header("x-a", present_match=True)]}}, "or": {"or_filter": {"filters": [bad, header("x-a", present_match=True)]}},
         "head": header(":path", string_match={"prefix": "/h"}), "flag": {"response_flag_filter": {"flags": ["NR", "UF"]}}, "flags": {"response_flag_filter": {}},
-        "nr": {"response_flag_filter": {"flags": ["NR"]}},
+        "nr": {"response_flag_filter": {"flags": ["NR"]}}, "traced": {"traceable_filter": {}},
     }
     s = stage([logger(tmp_path / name, f, log_format={"text_format": "%REQ(:PATH)%\n"}) for name, f in filters.items()])
     asked = [("/hi", {}), ("/dead", {}), ("/dead?a", {"x_a": "1"}), ("/none", {"host": "b.test"}), ("/hi?a", {"x_a": "1"})]
@@ -124,7 +137,7 @@ def test_filters(stage, tmp_path, backend):
     paths = [path for path, _ in asked]
     want = {"bad": ["/dead", "/dead?a"], "ok": ["/hi", "/hi?a"], "notok": ["/dead", "/dead?a", "/none"], "low": ["/hi", "/hi?a"], "slow": [], "quick": paths, "all": paths, "none": [],
             "every": paths, "and": ["/dead?a"], "or": ["/dead", "/dead?a", "/hi?a"], "head": ["/hi", "/hi?a"], "flag": ["/dead", "/dead?a", "/none"], "flags": ["/dead", "/dead?a", "/none"],
-            "nr": ["/none"]}
+            "nr": ["/none"], "traced": []}
     assert {name: s.lines(name) for name in filters} == want
 
 
@@ -170,7 +183,6 @@ def test_connections_are_filtered_too(tmp_path, backend):
     ({"log_format": {"text_format_source": {"filename": "/no/such"}}}, None, "access_log[0]", "/no/such"),
     ({"log_format": {}}, None, "access_log[0]", "must be set"),
     ({}, {"and_filter": {"filters": [{"not_health_check_filter": {}}]}}, "access_log[0].filter", "at least"),
-    ({}, {"traceable_filter": {}}, "access_log[0].filter.traceable_filter", "not yet"),
     ({}, {"metadata_filter": {}}, "access_log[0].filter.metadata_filter", "not implemented"),
     ({}, {"status_code_filter": {}}, "access_log[0].filter", "comparison"),
 ])
