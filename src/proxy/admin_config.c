@@ -1,4 +1,6 @@
 /* /config_dump. */
+#include <malloc.h>
+
 #include "codec/url.h"
 #include "proxy/admin_priv.h"
 #include "proxy/config_dump.h"
@@ -11,6 +13,7 @@ static bool next_piece(void *dump, size_t bytes, struct buf *to)
 static void dump_free(void *dump)
 {
     config_dump_free(dump);
+    malloc_trim(0); /* the messages of a whole bootstrap are large, and seldom wanted */
 }
 
 /* What is asked for; false: it is refused, and *ret holds nothing. */
