@@ -279,3 +279,32 @@ def test_directories_that_will_not_do(kept, backend):
     stage.proxy.process.kill()
     stage.proxy.process.wait()
     stage.proxy = first
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_what_has_just_changed_is_kept_at_the_end(kept, backend):
+    serve(kept, backend)
+    kept.stage.say("cds", {"at-the-end": static_cluster("at-the-end", backend.port)}, version="2")
+    kept.stage.proxy.stop()
+    assert b"at-the-end" in kept.file.read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_a_copy_that_others_may_have_written_is_refused(kept, backend):
+    serve(kept, backend)
+    kept.kill()
+    good = kept.file.read_bytes()
+    for what, do in (("mode", lambda: os.chmod(kept.file, 0o620)), ("owner", lambda: os.chown(kept.file, 12345, -1))):
+        do()
+        attempt(kept, good, "only this user may write", what)
+        os.chmod(kept.file, 0o600)
+    os.chown(kept.file, 0, -1)
+    os.chown(kept.dir, 12345, -1)
+    run = subprocess.run([BIN / "fairlead-proxy", "-c", kept.stage.write(), *map(str, kept.flags)], capture_output=True, text=True, timeout=20 * SLOW)
+    assert run.returncode == 64 and "others may write there" in run.stderr
+    os.chown(kept.dir, 0, -1)
+    kept.file.rename(kept.dir / "other")
+    kept.file.symlink_to(kept.dir / "other")
+    before = len(kept.log())
+    kept.start(wait=False)
+    wait_until("a link is not followed", lambda: "is not used" in kept.log()[before:])
