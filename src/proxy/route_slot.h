@@ -18,6 +18,7 @@ struct route_slot {
     struct route_table *table; /* in force; NULL: none has come */
     struct route_table *next;  /* waits for clusters that it names */
     uint64_t hash;             /* of what came last */
+    uint64_t came_ms;          /* when next came */
 };
 
 struct route_slots {

@@ -235,3 +235,24 @@ def test_what_has_not_changed_is_not_made_anew(stage, backend, tmp_path):
     assert not (tmp_path / "log").exists()
     stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "y"))}, version="3")
     assert (tmp_path / "log").exists(), "as it is if it has changed"
+
+
+def test_a_table_that_comes_before_its_cluster(stage, backend):
+    """The one before it serves meanwhile, but not for ever."""
+    a = {"a": static_cluster("a", backend.port)}
+    stage.start()
+    stage.say("cds", a)
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": stage.listener()})
+    wait_until("it asks for routes", lambda: asked(stage.control, "rds"))
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it serves", lambda: answers(stage.port))
+    stage.say("rds", {"routes": table("routes", ("/", "b"))}, version="2")
+    assert [status(stage.port) for _ in range(5)] == [200] * 5
+    stage.say("cds", a | {"b": static_cluster("b", backend.port)}, version="2")
+    assert status(stage.port) == 200
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/", "b"))}, version="3")
+    wait_until("it is in force all the same", lambda: status(stage.port, "/never") == 503)
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/next", "b"))}, version="4")
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/next", "b"))}, version="5")  # a turn later
+    wait_until("what is missing for good holds nothing up again", lambda: status(stage.port, "/") == 404, timeout=0.9)
