@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 from ads_stage import ADS
@@ -11,7 +12,7 @@ from backend import Backend
 from certificates import Authority
 from conftest import Client
 from control_plane import ControlPlane
-from suite import BIN, SLOW, wait_until
+from suite import BIN, SLOW, free_ports, wait_until
 from test_dynamic import GET, answers, answers_at, static_cluster, status, table
 
 
@@ -308,3 +309,17 @@ def test_a_copy_that_others_may_have_written_is_refused(kept, backend):
     before = len(kept.log())
     kept.start(wait=False)
     wait_until("a link is not followed", lambda: "is not used" in kept.log()[before:])
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_what_waits_is_not_written_before_it_is_in_force(kept, backend):
+    serve(kept, backend)
+    stage = kept.stage
+    waiting = stage.listener(free_ports(1)[0], "waiting-listener")
+    waiting["filter_chains"][0]["filters"][0]["typed_config"]["rds"]["route_config_name"] = "waiting-table"
+    stage.say("lds", {"waiting-listener": waiting}, version="2")
+    end = time.monotonic() + 1.5 * SLOW  # longer than a change waits to be written
+    while time.monotonic() < end:
+        assert b"waiting-listener" not in kept.file.read_bytes()
+    stage.say("rds", {"waiting-table": table("waiting-table", ("/", "a"))})
+    kept.kept("waiting-listener", "waiting-table")
