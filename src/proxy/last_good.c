@@ -166,12 +166,16 @@ static void write_now(struct last_good *g)
 {
     g->file.cap = LAST_GOOD_BYTES_MAX + LAST_GOOD_HEADER_BYTES;
     g->file.failed = false;
-    g->result = encode(g, &g->file, &g->err);
-    if (g->result == 0)
-        g->result = -pthread_create(&g->thread, NULL, write_file, g);
-    g->writing = g->result == 0;
-    if (g->writing)
-        return;
+    int r = encode(g, &g->file, &g->err);
+    g->writing = r == 0;
+    if (r == 0) { /* from here on result and err are the thread's */
+        r = -pthread_create(&g->thread, NULL, write_file, g);
+        if (r == 0)
+            return;
+        g->writing = false;
+        err_set(&g->err, r, NULL, "no thread to write it: %s", strerror(-r));
+    }
+    g->result = r;
     buf_done(&g->file);
     tell(g);
 }

@@ -317,6 +317,12 @@ static void on_clusters_late(void *user)
     loop_defer_soon(s->loop, &s->settle);
 }
 
+static void on_unknown(void *user)
+{
+    struct store *s = user;
+    loop_defer_soon(s->loop, &s->settle);
+}
+
 int store_load(struct store *s, const pb_bootstrap *b, struct err *reterr)
 {
     const Envoy__Config__Bootstrap__V3__Bootstrap__DynamicResources *d = b->dynamic_resources;
@@ -346,6 +352,7 @@ struct store *store_new(struct loop *l, const struct store_ops *ops, void *user)
     list_init(&s->leaving);
     loop_call_init(&s->settle, on_settle, s);
     s->clusters_late = loop_timer_new(l, on_clusters_late, s);
+    s->unknown = loop_timer_new(l, on_unknown, s);
     return s;
 }
 
@@ -355,6 +362,7 @@ void store_free(struct store *s)
         return;
     loop_call_cancel(&s->settle);
     loop_timer_free(s->clusters_late);
+    loop_timer_free(s->unknown);
     store_listeners_done(s);
     store_clusters_done(s);
     store_secrets_done(s);

@@ -18,6 +18,7 @@ struct store;
 enum {
     STORE_LEAVING_MS = 15 * 1000,
     STORE_NAMES_MS = 5 * 1000, /* a cluster waits for its names to be resolved */
+    STORE_UNKNOWN_MS = 1000,   /* a table, for clusters that nobody has told of yet */
 };
 
 struct store_ops {

@@ -336,6 +336,16 @@ bool store_is_warming(const struct store *s, const struct route_table *t)
     return false;
 }
 
+bool store_is_unknown(const struct store *s, const struct route_table *t,
+                      const struct route_table *before)
+{
+    struct str name;
+    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);)
+        if (!map_find(&s->clusters, name) && !map_find(&before->clusters, name))
+            return true;
+    return false;
+}
+
 static void run_cluster(struct store *s, struct cluster *c)
 {
     if (c && s->running)

@@ -20,6 +20,7 @@ int store_routes_add(struct store *s, const struct store_item *i)
     if (r < 0)
         return r;
     slot->hash = hash;
+    slot->came_ms = loop_now_ms(s->loop);
     route_table_unref(slot->next);
     slot->next = t;
     store_keep(s, &slot->text, i);
@@ -312,11 +313,24 @@ void store_listener_remove(struct store *s, struct str name)
 
 /* ---- what is ready comes into force ---- */
 
+/* A control plane that waits for an answer about clusters may send the table first
+ * (go-control-plane 0.14): the one before serves a little longer. What is wrong for good holds
+ * nothing up twice. */
+static bool waits_for_unknown(struct store *s, const struct route_slot *slot)
+{
+    uint64_t now = loop_now_ms(s->loop);
+    if (!s->has_cds || !slot->table || now >= slot->came_ms + STORE_UNKNOWN_MS ||
+        !store_is_unknown(s, slot->next, slot->table))
+        return false;
+    loop_timer_start(s->unknown, STORE_UNKNOWN_MS);
+    return true;
+}
+
 static void settle_tables(struct store *s)
 {
     VEC_FOREACH (slot, &s->slots.slots) {
         struct route_slot *rs = *slot;
-        if (!rs || !rs->next || store_is_warming(s, rs->next))
+        if (!rs || !rs->next || store_is_warming(s, rs->next) || waits_for_unknown(s, rs))
             continue;
         route_table_unref(rs->table);
         rs->table = TAKE(rs->next);

@@ -71,6 +71,7 @@ struct store {
     struct cluster_table *table; /* NULL: to be made anew */
     struct loop_call settle;
     struct loop_timer *clusters_late;
+    struct loop_timer *unknown; /* of tables that wait for clusters that nobody has told of */
     struct config_source cds, lds;
     bool has_cds, has_lds;
     bool clusters_came, listeners_wanted, listeners_came;
@@ -136,6 +137,9 @@ void store_clusters_warm(struct store *s);
 /* Those that leave and that nothing names any more go. */
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
 bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
+/* t names a cluster that is not known, and that before (NULL: nothing) does not name. */
+bool store_is_unknown(const struct store *s, const struct route_table *t,
+                      const struct route_table *before);
 void store_clusters_run(struct store *s, bool run);
 void store_clusters_done(struct store *s);
 

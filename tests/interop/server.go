@@ -135,8 +135,25 @@ func same(a, b []types.Resource) bool {
 	return true
 }
 
+// waitForClusters: while an answer about clusters is out, go-control-plane holds the next ones back, but not the tables and listeners that name them.
+func (c *control) waitForClusters() {
+	url, err := cache.GetResponseTypeURL(types.Cluster)
+	must(err)
+	_, _ = eventually(time.Second, func() string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, kind := range c.open {
+			if kind == url {
+				return kind
+			}
+		}
+		return ""
+	})
+}
+
 // push sets the snapshot; a type of which nothing has changed keeps its version, as a control plane with care would do.
 func (c *control) push(all map[types.ResponseType][]types.Resource) {
+	c.waitForClusters()
 	snapshot := &cache.Snapshot{}
 	c.mu.Lock()
 	for _, kind := range kinds {

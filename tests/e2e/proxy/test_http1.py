@@ -9,7 +9,8 @@ import time
 
 import pytest
 from conftest import Client, Proxy
-from suite import SLOW, wait_until
+from listeners import chain, cluster, http, start
+from suite import SLOW, free_ports, wait_until
 
 GET = "GET {} HTTP/1.1\r\nHost: example.test\r\n\r\n"
 FAILED = "upstream connect error or disconnect/reset before headers. reset reason: "
@@ -541,3 +542,20 @@ def test_a_connection_that_was_being_closed(client, backend):
 def test_hosts_that_are_none(client, backend, host):
     assert client.ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")[0] == 400
     assert not backend.requests
+
+
+def test_a_websocket_has_no_end_but_its_own(tmp_path, backend):
+    """The route's time-out is over when it has begun."""
+    port = free_ports(1)[0]
+    manager = http(cluster="backend", upgrade_configs=[{"upgrade_type": "websocket"}])
+    manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["timeout"] = "0.2s"
+    listener = {"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "filter_chains": [chain(manager)]}
+    proxy = start(tmp_path, port, [listener], [cluster(backend.port)])
+    client = Client(port)
+    assert client.ask(UPGRADE.format("/ws", "websocket"))[0] == 101
+    begin = time.monotonic()
+    while time.monotonic() < begin + 0.5 * SLOW:
+        client.send("ping")
+        assert client.reader.exactly(4) == b"PING"
+    client.close()
+    proxy.stop()

@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 from ads_stage import ADS
@@ -11,7 +12,7 @@ from backend import Backend
 from certificates import Authority
 from conftest import Client
 from control_plane import ControlPlane
-from suite import BIN, SLOW, wait_until
+from suite import BIN, SLOW, free_ports, wait_until
 from test_dynamic import GET, answers, answers_at, static_cluster, status, table
 
 
@@ -279,3 +280,46 @@ def test_directories_that_will_not_do(kept, backend):
     stage.proxy.process.kill()
     stage.proxy.process.wait()
     stage.proxy = first
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_what_has_just_changed_is_kept_at_the_end(kept, backend):
+    serve(kept, backend)
+    kept.stage.say("cds", {"at-the-end": static_cluster("at-the-end", backend.port)}, version="2")
+    kept.stage.proxy.stop()
+    assert b"at-the-end" in kept.file.read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_a_copy_that_others_may_have_written_is_refused(kept, backend):
+    serve(kept, backend)
+    kept.kill()
+    good = kept.file.read_bytes()
+    for what, do in (("mode", lambda: os.chmod(kept.file, 0o620)), ("owner", lambda: os.chown(kept.file, 12345, -1))):
+        do()
+        attempt(kept, good, "only this user may write", what)
+        os.chmod(kept.file, 0o600)
+    os.chown(kept.file, 0, -1)
+    os.chown(kept.dir, 12345, -1)
+    run = subprocess.run([BIN / "fairlead-proxy", "-c", kept.stage.write(), *map(str, kept.flags)], capture_output=True, text=True, timeout=20 * SLOW)
+    assert run.returncode == 64 and "others may write there" in run.stderr
+    os.chown(kept.dir, 0, -1)
+    kept.file.rename(kept.dir / "other")
+    kept.file.symlink_to(kept.dir / "other")
+    before = len(kept.log())
+    kept.start(wait=False)
+    wait_until("a link is not followed", lambda: "is not used" in kept.log()[before:])
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_what_waits_is_not_written_before_it_is_in_force(kept, backend):
+    serve(kept, backend)
+    stage = kept.stage
+    waiting = stage.listener(free_ports(1)[0], "waiting-listener")
+    waiting["filter_chains"][0]["filters"][0]["typed_config"]["rds"]["route_config_name"] = "waiting-table"
+    stage.say("lds", {"waiting-listener": waiting}, version="2")
+    end = time.monotonic() + 1.5 * SLOW  # longer than a change waits to be written
+    while time.monotonic() < end:
+        assert b"waiting-listener" not in kept.file.read_bytes()
+    stage.say("rds", {"waiting-table": table("waiting-table", ("/", "a"))})
+    kept.kept("waiting-listener", "waiting-table")

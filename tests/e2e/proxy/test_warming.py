@@ -235,3 +235,58 @@ def test_what_has_not_changed_is_not_made_anew(stage, backend, tmp_path):
     assert not (tmp_path / "log").exists()
     stage.say("lds", {"l": inline(stage, a="/", logs=log(tmp_path / "log", "y"))}, version="3")
     assert (tmp_path / "log").exists(), "as it is if it has changed"
+
+
+def test_a_table_that_comes_before_its_cluster(stage, backend):
+    """The one before it serves meanwhile, but not for ever."""
+    a = {"a": static_cluster("a", backend.port)}
+    stage.start()
+    stage.say("cds", a)
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": stage.listener()})
+    wait_until("it asks for routes", lambda: asked(stage.control, "rds"))
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it serves", lambda: answers(stage.port))
+    stage.say("rds", {"routes": table("routes", ("/", "b"))}, version="2")
+    assert [status(stage.port) for _ in range(5)] == [200] * 5
+    stage.say("cds", a | {"b": static_cluster("b", backend.port)}, version="2")
+    assert status(stage.port) == 200
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/", "b"))}, version="3")
+    wait_until("it is in force all the same", lambda: status(stage.port, "/never") == 503)
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/next", "b"))}, version="4")
+    stage.say("rds", {"routes": table("routes", ("/never", "c"), ("/next", "b"))}, version="5")  # a turn later
+    wait_until("what is missing for good holds nothing up again", lambda: status(stage.port, "/") == 404, timeout=0.9)
+
+
+def test_a_changed_cluster_takes_the_endpoints_that_are_known(stage, backend):
+    """A delta server does not send them again."""
+    stage.start()
+    stage.serve(backend)
+    stage.say("cds", {"a": stage.eds_cluster("a") | {"circuit_breakers": {"thresholds": [{"max_requests": 0}]}}}, version="2")
+    wait_until("the changed one is in force", lambda: status(stage.port) == 503)
+    stage.say("cds", {"a": stage.eds_cluster("a")}, version="3")
+    wait_until("and the next", lambda: status(stage.port) == 200)
+
+
+def test_a_listener_with_its_routes_in_place_waits_for_their_clusters(stage, backend):
+    stage.start()
+    stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("cds", {"a": static_cluster("a", backend.port), "b": stage.eds_cluster("b")}, version="2")
+    assert "error_detail" not in stage.say("lds", {"l": inline(stage, a="/a", b="/")})
+    assert refuses(stage.port)
+    stage.say("eds", {"b": assignment("b", backend.port)})
+    wait_until("it is open", lambda: answers(stage.port))
+
+
+def test_a_secret_of_the_bootstrap_stays(stage, backend, tmp_path):
+    """Nobody needs it at first."""
+    ca = Authority(tmp_path)
+    stage.bootstrap["static_resources"]["secrets"] = list(secret("mine", ca.issue("mine", "DNS:mine.example")).values())
+    begin(stage, backend, {"l": inline(stage, a="/")})
+    listener = inline(stage, a="/")
+    listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": {
+        "@type": TLS + "DownstreamTlsContext", "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "mine"}]}}}
+    assert "error_detail" not in stage.say("lds", {"l": listener}, version="2")
+    wait_until("it serves", lambda: served_name(stage.port, ca, "mine.example"))
+    assert not stage.control.of("sds")

@@ -126,7 +126,6 @@ static void test_a_checksum_is_not_all(void **state)
 
 static void test_too_large(void **state)
 {
-    AUTO(arena) struct arena *a = arena_new(0);
     AUTO_DONE(buf) struct buf b = {0}, large = {0};
     struct last_good_file f = {.node_id = STR(""), .node_cluster = STR("")};
     struct err err = {0};
