@@ -26,6 +26,7 @@ void http_config_free(struct http_config *h)
     access_logs_done(&h->logs);
     http_filters_free(h->filters);
     trace_config_free(h->trace);
+    local_replies_free(h->replies);
     free(h->stat_prefix);
     stats_unref(h->stats);
     stats_unref(h->listener_stats);
@@ -153,6 +154,8 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         r = http_filters_compile(m, &c->path, &h->filters, c->err);
     if (r == 0)
         r = compile_router(c, m, h);
+    if (r == 0)
+        r = local_replies_compile(c, m, &h->replies);
     if (r == 0)
         r = access_logs_compile(m->access_log, m->n_access_log, &c->path, &h->logs, c->err);
     if (r == 0 && m->tracing && m->tracing->provider) {

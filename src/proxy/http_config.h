@@ -10,6 +10,7 @@
 #include "proxy/filter_config.h"
 #include "proxy/http_canonical.h"
 #include "proxy/http_edits.h"
+#include "proxy/local_reply.h"
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
@@ -24,10 +25,11 @@ struct http_config {
     struct route_slot *slot;          /* NULL: in place */
     struct route_seat *seat;          /* where requests look; NULL: routes or slot, for ever */
     struct access_logs logs;
-    struct http_filters *filters; /* NULL: the router alone */
     struct trace_config *trace;   /* NULL: none */
-    bool websocket;               /* upgrades to it go through */
-    uint8_t version;              /* of HTTP: 1, 2; 0: the connection chooses */
+    struct local_replies *replies; /* NULL: answers of our own go as they are */
+    struct http_filters *filters;  /* NULL: the router alone */
+    bool websocket;                /* upgrades to it go through */
+    uint8_t version;               /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
     struct http_canonical canonical;
     struct http_edits edits;

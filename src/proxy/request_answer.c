@@ -107,6 +107,33 @@ static void answer_grpc(struct request *r, struct http_head *head, struct str *b
     *body = STR("");
 }
 
+/* As the listener wants its own answers to look. */
+static void rewrite(struct request *r, struct http_head *head, struct str *body)
+{
+    static const struct header_name type = {HTTP_NAME_CONTENT_TYPE, STR("content-type")};
+    struct arena *a = http_stream_arena(r->down);
+    struct local_reply l = {.request = http_stream_head(r->down),
+                            .flag = reason_row((enum reason)r->reason)->flag,
+                            .a = a,
+                            .value = request_value,
+                            .user = r,
+                            .status = head->status,
+                            .body = *body};
+    local_reply_map(r->http->replies, &l);
+    r->status = head->status = l.status;
+    local_reply_format(&l);
+    if (l.status == 204 || l.status == 304)
+        l.body.n = 0;
+    *body = l.body;
+    head->content_length = (int64_t)l.body.n;
+    if (l.content_type.p) {
+        http_head_remove(head, HTTP_NAME_CONTENT_TYPE);
+        IGNORE_RESULT(head_add(head, a, type, l.content_type));
+    }
+    if (l.ops)
+        header_ops_apply(l.ops, head, a, request_value, r);
+}
+
 void request_answer_with(struct request *r, unsigned status, struct str body,
                          const struct http_header *fields, size_t n)
 {
@@ -124,6 +151,8 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
         struct header_name name = {(uint16_t)http_name_find(fields[i].name), fields[i].name};
         IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), name, fields[i].value));
     } /* over the stream's memory: left out */
+    if (r->http->replies)
+        rewrite(r, &head, &body);
     if (route_is_grpc(http_stream_head(r->down)))
         answer_grpc(r, &head, &body);
     if (body.n && !http_head_find(&head, HTTP_NAME_CONTENT_TYPE))

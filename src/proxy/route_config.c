@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
+#include "proxy/data_source.h"
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
 #include "proxy/mirror_config.h"
@@ -332,18 +333,18 @@ static int compile_direct(struct making *c, const pb_direct *m, struct route_dir
     ret->status = (uint16_t)m->status;
     if (!m->body)
         return 0;
-    size_t mark = pb_path_field(c->path, "body");
-    int r = 0;
-    if (m->body->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_STRING)
-        r = text(c, m->body->inline_string, &ret->body);
-    else if (m->body->specifier_case ==
-             ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES)
-        ret->body = arena_str(c->a, str_of(m->body->inline_bytes.data, m->body->inline_bytes.len));
-    else
-        r = FAIL(c, "only inline_string and inline_bytes are implemented here");
-    if (r == 0 && ret->body.n > c->body_max)
-        r = FAIL(c, "%zu bytes: at most %zu", ret->body.n, c->body_max);
-    pb_path_back(c->path, mark);
+    AUTO(arena) struct arena *scratch = arena_new(DATA_SOURCE_BYTES_MAX + 4096);
+    struct compile reading = {.scratch = scratch, .path = *c->path, .err = c->err};
+    struct str body;
+    pb_path_field(&reading.path, "body");
+    int r = data_source_read(&reading, m->body, &body);
+    if (r == 0 && body.n > c->body_max)
+        r = pb_path_fail(&reading.path, c->err, -EINVAL, "%zu bytes: at most %zu", body.n,
+                         (size_t)c->body_max);
+    if (r == 0) {
+        ret->body = arena_str(c->a, body);
+        r = ret->body.p ? 0 : -ENOMEM;
+    }
     return r;
 }
 

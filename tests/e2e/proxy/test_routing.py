@@ -220,3 +220,18 @@ def test_mirrors_of_the_host_and_the_table(routed, backends):
     assert [len(b.requests) for b in backends] == [2, 1, 1]
     client = routed(clusters=each, routes=routes[1:], table={"request_mirror_policies": [{"cluster": "m2"}]})
     assert ask(client, "/table")[0] == 200 and came(backends[2], 2).target == "/table"
+
+
+def test_a_direct_response_from_a_file(routed, backends, tmp_path, monkeypatch):
+    (tmp_path / "page.html").write_text("from a file")
+    monkeypatch.setenv("FAIRLEAD_PAGE", "from the environment")
+    routes = [{"match": {"path": "/file"}, "direct_response": {"status": 503, "body": {"filename": str(tmp_path / "page.html")}}},
+              {"match": {"path": "/environment"}, "direct_response": {"status": 200, "body": {"environment_variable": "FAIRLEAD_PAGE"}}}]
+    client = routed(routes=routes)
+    assert ask(client, "/file")[::2] == (503, b"from a file") and ask(client, "/environment")[::2] == (200, b"from the environment")
+    import subprocess
+
+    from suite import BIN
+    (tmp_path / "page.html").unlink()
+    got = subprocess.run([BIN / "fairlead-proxy", "--validate", "-c", tmp_path / "bootstrap.json"], capture_output=True, text=True)
+    assert got.returncode and "direct_response.body: " in got.stderr and "No such file" in got.stderr, got.stderr
