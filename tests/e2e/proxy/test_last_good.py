@@ -1,6 +1,7 @@
 """The last good configuration on disk: what is kept, a start without a control plane, and everything that may be wrong with the copy."""
 import os
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -323,3 +324,22 @@ def test_what_waits_is_not_written_before_it_is_in_force(kept, backend):
         assert b"waiting-listener" not in kept.file.read_bytes()
     stage.say("rds", {"waiting-table": table("waiting-table", ("/", "a"))})
     kept.kept("waiting-listener", "waiting-table")
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)
+def test_an_address_that_is_taken_at_the_start_is_told_and_asked_for_again(kept, backend):
+    serve(kept, backend)
+    port = kept.stage.control.port
+    kept.kill()
+    stage = kept.stage
+    with socket.create_server(("127.0.0.1", stage.port)):
+        stage.control = control = ControlPlane(port)
+        kept.start()
+        wait_until("listeners are asked for", lambda: control.of("lds"))
+        assert "Address already in use" in kept.log() and "not all of it can be used" in kept.log()
+        held = {r["type"]: r.get("initial_resource_versions") for r in reversed(control.requests)}
+        assert held["cds"] == {"a": "1"} and not held["lds"], "what is not had is not said to be"
+    assert "error_detail" not in stage.say("lds", {"l": stage.listener()})
+    wait_until("its table is asked for", lambda: control.of("rds"))
+    stage.say("rds", {"routes": table("routes", ("/", "a"))})
+    wait_until("it serves", lambda: answers(stage.port))
