@@ -25,7 +25,7 @@ struct http_config {
     struct route_slot *slot;          /* NULL: in place */
     struct route_seat *seat;          /* where requests look; NULL: routes or slot, for ever */
     struct access_logs logs;
-    struct trace_config *trace;   /* NULL: none */
+    struct trace_config *trace;    /* NULL: none */
     struct local_replies *replies; /* NULL: answers of our own go as they are */
     struct http_filters *filters;  /* NULL: the router alone */
     bool websocket;                /* upgrades to it go through */

@@ -20,7 +20,7 @@ struct route_slot {
     struct route_table *next;  /* waits for clusters that it names */
     uint64_t hash;             /* of what came last */
     struct kept_texts text;
-    uint64_t came_ms;          /* when next came */
+    uint64_t came_ms; /* when next came */
 };
 
 struct route_slots {
