@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own. Not clients: it needs registries.
 E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v /clients/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
+.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ upstream: build ## Kubernetes' own tests of Services against a lab (root; Go bui
 upstream-h2: build ## h2spec, whole, against the proxy (Go builds it)
 	@tests/conformance/build-peers.sh $(PEERS) h2spec
 	@PEERS=$(PEERS) FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) tests/conformance/h2spec.py
+
+interop: build ## go-control-plane drives the proxy through 1,000 snapshots under traffic (Go; SNAPSHOTS, SEED; ENVOY=/path beside it)
+	@tests/interop/run.sh $(CURDIR)/$(BUILD) $(PEERS)
 
 clients: build ## third-party clients against a lab (root; Python, npm, Maven, Go and Helm from their registries)
 	@tests/e2e/clients/install.sh $(CURDIR)/build/clients

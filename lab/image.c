@@ -32,6 +32,8 @@ static const struct builtin builtins[] = {
     {"fairlead/echo", {ECHO}, true, false},
     {"fairlead/fairlead-echo", {ECHO}, true, false},
     {"fairlead/dns", {LABD, "dns"}, true, false},
+    {"fairlead/control", {CONTAINER_BIN "/fairlead-control"}, true, false},
+    {"fairlead/proxy", {CONTAINER_BIN "/fairlead-proxy"}, true, false},
     {"nginx", {ECHO, "--http", "80"}, false, false},
     {"httpd", {ECHO, "--http", "80"}, false, false},
     {"caddy", {ECHO, "--http", "80"}, false, false},

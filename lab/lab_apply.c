@@ -49,6 +49,10 @@ static const char system_manifests[] =
     "        - {name: dns-tcp, containerPort: 53, protocol: TCP}\n"
     "        readinessProbe: {httpGet: {path: /ready, port: 8181}, periodSeconds: 2}\n";
 
+static const char ingress_manifests[] = {
+#include "lab/ingress_manifest.inc" /* deploy/ingress/ingress.yaml */
+};
+
 /* ---- sending ---- */
 
 /* Merges the object into the one that is there, or creates it. In this order: a Service that is
@@ -139,6 +143,14 @@ int lab_apply_system(struct kube_client *c, const char *service_cidrs, struct er
         return err_set(reterr, -EINVAL, NULL, "service range %s cannot be used", service_cidrs);
     AUTO_CHARS char *text = xasprintf(system_manifests, ip_format(&dns, ip));
     int r = manifest_parse(str_from(text), NULL, objects, reterr);
+    return r < 0 ? r : send_all(c, objects, false, reterr);
+}
+
+int lab_apply_ingress(struct kube_client *c, struct err *reterr)
+{
+    AUTO_JSON json_t *objects = json_array();
+    int r = manifest_parse(str_of(ingress_manifests, sizeof(ingress_manifests)),
+                           "deploy/ingress/ingress.yaml", objects, reterr);
     return r < 0 ? r : send_all(c, objects, false, reterr);
 }
 

@@ -8,5 +8,7 @@
  * service range). */
 int lab_apply_system(struct kube_client *c, const char *service_cidrs, struct err *reterr)
     NODISCARD;
+/* The control plane and its gateways, as deploy/ingress/ingress.yaml has them. */
+int lab_apply_ingress(struct kube_client *c, struct err *reterr) NODISCARD;
 /* The objects of kube/manifest.h: all or none, as far as a dry run can tell. */
 int lab_apply(struct kube_client *c, const json_t *objects, struct err *reterr) NODISCARD;

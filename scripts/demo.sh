@@ -21,7 +21,7 @@ fail() { echo "demo: $*" >&2; exit 1; }
 
 bold "1. A cluster of two nodes, on this machine, touching nothing of it but one veth pair"
 fairlead lab down --name "$lab" --quiet
-run fairlead lab up --name "$lab"
+run fairlead lab up --name "$lab" --ingress
 KUBECONFIG=$(fairlead lab kubeconfig --name "$lab" --path)
 export KUBECONFIG
 run $kubectl get nodes -o wide
@@ -90,6 +90,37 @@ for address in "$(lb)" "$external"; do
     printf '$ curl http://%s/name: ' "$address"
     curl -sf -m 2 "http://$address/name"
 done
+
+bold "7. Ingress: paths to Services, by a manifest of 2022 (networking.k8s.io/v1beta1, class nginx), as it is"
+run $kubectl apply -f "$here/examples/ingress/origin"
+gateway() { fairlead get svc/fairlead-gateway -n fairlead-system -o 'jsonpath={.status.loadBalancer.ingress[0].ip}'; }
+has_gateway() { [ -n "$(gateway)" ]; }
+wait_for has_gateway
+gw=$(gateway)
+has_address() { [ "$(fairlead get ingress/test-ingress -o 'jsonpath={.status.loadBalancer.ingress[0].ip}')" = "$gw" ]; }
+wait_for has_address
+run $kubectl get ingress test-ingress
+for path in /folder /other; do
+    wait_for curl -sf -m 2 "http://$gw$path"
+    printf '$ curl http://%s%s: ' "$gw" "$path"
+    curl -sf -m 2 "http://$gw$path" | grep '"name"'
+done
+printf '$ curl -o /dev/null -w %%{http_code} http://%s/else: ' "$gw"
+curl -s -m 2 -o /dev/null -w '%{http_code}\n' "http://$gw/else"
+echo "The pods behind /other are replaced while a loop of requests runs:"
+loop=$(mktemp)
+( ok=0; lost=0; end=$(($(date +%s) + 6)); while [ "$(date +%s)" -lt $end ]; do
+    if curl -sf -m 2 -o /dev/null "http://$gw/other"; then ok=$((ok + 1)); else lost=$((lost + 1)); fi; done; echo "$ok answered, $lost lost" >"$loop" ) &
+loop_pid=$!
+before=$(python_ip)
+run $kubectl rollout restart deployment service-python 2>/dev/null || fairlead delete pod "$(fairlead get pods -l app=python -o 'jsonpath={.items[0].metadata.name}')"
+wait "$loop_pid"
+wait_for ready app=python
+echo "python was at $before and is at $(python_ip) now"
+printf 'the loop that was running: '
+cat "$loop"
+grep -q ' 0 lost' "$loop" || fail "requests were lost"
+rm -f "$loop"
 
 bold "Done in $(($(date +%s) - began)) s. The lab stays up."
 cat <<TXT

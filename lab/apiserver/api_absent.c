@@ -25,8 +25,6 @@ static const struct {
     {"batch", "jobs cronjobs", "use a Pod with restartPolicy Never"},
     {"certificates.k8s.io", "certificatesigningrequests clustertrustbundles podcertificaterequests",
      "the lab issues its certificates itself: see `fairlead lab kubeconfig`"},
-    {"networking.k8s.io", "ingresses ingressclasses",
-     "Ingress is not served yet: use a Service of type LoadBalancer"},
     {"networking.k8s.io", "ipaddresses servicecidrs",
      "what Services hold is read from the Services; the ranges are flags of the API server"},
     {"networking.k8s.io", "networkpolicies", "every pod may reach every pod: " REAL},

@@ -151,20 +151,33 @@ static json_t *aggregated_resource(const struct api_kind *k)
     return o;
 }
 
-static json_t *group_item(json_t *items, const char *group, const char *version)
+/* The member of list whose member `name` (a path) is value; NULL: none. */
+static json_t *find_by(json_t *list, const char *name, const char *value)
 {
     json_t *item;
     size_t i;
-    json_array_foreach(
-        items, i, item) if (streq(json_at_str(item, "metadata.name"),
-                                  group)) return json_array_get(json_object_get(item, "versions"),
-                                                                0);
-    item = *group ? json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", group, "versions",
-                              "version", version, "resources", "freshness", "Current")
-                  : json_pack("{s:{s:s},s:[{s:s,s:[],s:s}]}", "metadata", "name", "", "versions",
-                              "version", version, "resources", "freshness", "Current");
-    json_array_append_new(items, item);
-    return json_array_get(json_object_get(item, "versions"), 0);
+    json_array_foreach(list, i, item)
+    {
+        if (streq(json_at_str(item, name), value))
+            return item;
+    }
+    return NULL;
+}
+
+/* Where resources of a group and version are listed. */
+static json_t *version_item(json_t *items, const char *group, const char *version)
+{
+    json_t *item = find_by(items, "metadata.name", group), *v;
+    if (!item) {
+        item = json_pack("{s:{s:s},s:[]}", "metadata", "name", group, "versions");
+        json_array_append_new(items, item);
+    }
+    v = find_by(json_object_get(item, "versions"), "version", version);
+    if (!v) {
+        v = json_pack("{s:s,s:[],s:s}", "version", version, "resources", "freshness", "Current");
+        json_array_append_new(json_object_get(item, "versions"), v);
+    }
+    return v;
 }
 
 static json_t *aggregated(bool core)
@@ -173,28 +186,29 @@ static json_t *aggregated(bool core)
     for (size_t i = 0; i < api_kinds_n; i++)
         if (core == !*api_kinds[i].group)
             json_array_append_new(
-                json_object_get(group_item(items, api_kinds[i].group, api_kinds[i].version),
+                json_object_get(version_item(items, api_kinds[i].group, api_kinds[i].version),
                                 "resources"),
                 aggregated_resource(&api_kinds[i]));
     return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
                      "apidiscovery.k8s.io/v2", "metadata", "items", items);
 }
 
+/* Of each group its versions, the preferred one first. */
 static json_t *group_list(void)
 {
-    json_t *groups = json_array(), *g;
+    json_t *groups = json_array();
     for (size_t i = 0; i < api_kinds_n; i++) {
         const char *group = api_kinds[i].group, *version = api_kinds[i].version;
-        bool seen = !*group;
-        size_t k;
-        json_array_foreach(groups, k, g) seen = seen || streq(json_key_str(g, "name"), group);
-        if (seen)
+        json_t *g = find_by(groups, "name", group);
+        if (!*group || find_by(json_object_get(g, "versions"), "version", version))
             continue;
         AUTO_CHARS char *gv = xasprintf("%s/%s", group, version);
-        json_array_append_new(groups, json_pack("{s:s,s:[{s:s,s:s}],s:{s:s,s:s}}", "name", group,
-                                                "versions", "groupVersion", gv, "version", version,
-                                                "preferredVersion", "groupVersion", gv, "version",
-                                                version));
+        AUTO_JSON json_t *v = json_pack("{s:s,s:s}", "groupVersion", gv, "version", version);
+        if (g)
+            json_array_append(json_object_get(g, "versions"), v);
+        else
+            json_array_append_new(groups, json_pack("{s:s,s:[O],s:O}", "name", group, "versions", v,
+                                                    "preferredVersion", v));
     }
     return json_pack("{s:s,s:s,s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups", groups);
 }

@@ -21,6 +21,14 @@
         ROW(group_, kind_, plural_, singular_, msg, plain), .review = true                         \
     }
 
+#define INGRESS_ROW(group_, version_, msg)                                                         \
+    .group = group_, .version = version_, .kind = "Ingress", .plural = "ingresses",                \
+    .singular = "ingress", .schema = &schema_##msg, .table = &table_ingress, .namespaced = true,   \
+    .has_status = true, .counts_generation = true
+#define LEGACY_INGRESS(number, from)                                                               \
+    .stored_as = "ingresses", .stored_group = "networking.k8s.io", .form = number,                 \
+    .to_stored = ingress_to_v1, .from_stored = from
+
 const struct api_kind api_kinds[] = {
     {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
      .namespaced = true, .validate = validate_configmap},
@@ -88,7 +96,16 @@ const struct api_kind api_kinds[] = {
      .field_paths = {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
                      "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
                      "reason", "reportingController", "deprecatedSource", "type"},
-     .stored_as = "events", .to_stored = event_to_core, .from_stored = event_from_core},
+     .stored_as = "events", .form = 1, .to_stored = event_to_core, .from_stored = event_from_core},
+    {INGRESS_ROW("networking.k8s.io", "v1", ingress), .short_names = {"ing"},
+     .validate = validate_ingress},
+    {ROW("networking.k8s.io", "IngressClass", "ingressclasses", "ingressclass", ingress_class,
+         ingress_class),
+     .counts_generation = true, .validate = validate_ingress_class},
+    {INGRESS_ROW("networking.k8s.io", "v1beta1", legacy_ingress), .short_names = {"ing"},
+     LEGACY_INGRESS(1, ingress_to_v1beta1)},
+    {INGRESS_ROW("extensions", "v1beta1", legacy_ingress),
+     LEGACY_INGRESS(2, ingress_to_extensions)},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);
 
@@ -100,7 +117,8 @@ static size_t row_of(const struct api_kind *k)
 
 int api_kind_index(const struct api_kind *k)
 {
-    return k->stored_as ? api_kind_find(STR(""), STR("v1"), str_from(k->stored_as))
+    return k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""), STR("v1"),
+                                        str_from(k->stored_as))
                         : (int)row_of(k);
 }
 

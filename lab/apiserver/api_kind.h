@@ -5,7 +5,7 @@
 #include "kube/kind_rules.h"
 #include "kube/table.h"
 
-enum { API_FIELD_PATHS_MAX = 12 };
+enum { API_FIELD_PATHS_MAX = 12, API_FORMS = 3 };
 
 /* One row says all there is to know of a kind; adding a kind is adding a row (and its message table
  * in kube/). */
@@ -33,8 +33,10 @@ struct api_kind {
     /* What depends on more than one field; any may be NULL. old is NULL on create. */
     void (*set_defaults)(json_t *object);
     void (*validate)(const json_t *object, const json_t *old, struct field_errors *e);
-    /* Another form of a stored kind: its plural in core, and the renaming, in place. */
-    const char *stored_as;
+    /* Another form of a stored kind: the plural and group of that (NULL: core), always v1; the
+     * number of the form, from 1; and the renaming, in place. */
+    const char *stored_as, *stored_group;
+    uint8_t form;
     void (*to_stored)(json_t *object);
     void (*from_stored)(json_t *object);
 };

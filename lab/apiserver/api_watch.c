@@ -44,7 +44,7 @@ struct api_watch {
 
 /* The encodings of the event being told. */
 struct api_event_cache {
-    struct bytes *encoded[2][3][_API_VIEW_MAX]; /* as stored; another form of the kind */
+    struct bytes *encoded[API_FORMS][3][_API_VIEW_MAX]; /* as stored; other forms of the kind */
 };
 
 static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
@@ -149,7 +149,7 @@ void api_watch_event(struct api_server *s, const struct store_event *e)
             tell(w, encode_for(s, e, type, w->view, w->selection.kind, true));
             continue;
         }
-        struct bytes **slot = &cache->encoded[w->selection.kind->stored_as != NULL][type][w->view];
+        struct bytes **slot = &cache->encoded[w->selection.kind->form][type][w->view];
         if (!*slot)
             *slot = encode_for(s, e, type, w->view, w->selection.kind, false);
         api_stream_write(w->stream, *slot);

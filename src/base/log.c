@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@
 #include "base/time.h"
 
 static const char *log_component = "";
-static enum log_level log_min = LOG_LEVEL_INFO;
+static _Atomic(int) log_min = LOG_LEVEL_INFO;
 static enum log_format log_form = LOG_FORMAT_LOGFMT;
 
 static const char *const level_names[_LOG_LEVEL_MAX] = {"debug", "info", "warn", "error"};
@@ -20,6 +21,16 @@ void log_setup(const char *component, enum log_level level, enum log_format form
     log_component = component;
     log_min = level;
     log_form = format;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_min, (int)level, memory_order_relaxed);
+}
+
+enum log_level log_level(void)
+{
+    return (enum log_level)atomic_load_explicit(&log_min, memory_order_relaxed);
 }
 
 int log_level_parse(struct str s, enum log_level *ret)
@@ -46,7 +57,7 @@ int log_format_parse(struct str s, enum log_format *ret)
 
 bool log_enabled(enum log_level level)
 {
-    return level >= log_min;
+    return level >= log_level();
 }
 
 static void add_quoted(struct buf *b, const char *p, size_t n)

@@ -43,6 +43,9 @@ static inline struct log_kv kv_i(const char *key, int64_t v)
 
 /* component names the program (or its part) in every line; borrowed for the life of the process. */
 void log_setup(const char *component, enum log_level level, enum log_format format);
+/* Any thread. */
+void log_set_level(enum log_level level);
+enum log_level log_level(void);
 int log_level_parse(struct str s, enum log_level *ret) NODISCARD;
 int log_format_parse(struct str s, enum log_format *ret) NODISCARD;
 bool log_enabled(enum log_level level);

@@ -53,6 +53,18 @@ void time_format_rfc3339(int64_t unix_s, char ret[21])
              tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+void time_format_http(int64_t unix_s, char ret[30])
+{
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    struct tm tm;
+    time_t t = (time_t)unix_s;
+    gmtime_r(&t, &tm);
+    snprintf(ret, 30, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday,
+             months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
 void time_format_rfc3339_micro(int64_t unix_us, char ret[28])
 {
     char seconds[21];

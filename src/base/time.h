@@ -19,6 +19,8 @@ void time_set_manual(uint64_t now_us);
  */
 void time_format_rfc3339(int64_t unix_s, char ret[21]);
 void time_format_rfc3339_micro(int64_t unix_us, char ret[28]);
+/* Sat, 28 Nov 2026 14:09:44 GMT (RFC 9110 section 5.6.7). */
+void time_format_http(int64_t unix_s, char ret[30]);
 int time_parse_rfc3339(struct str s, int64_t *ret_unix_us) NODISCARD;
 
 /* The Age column: 5s, 2m5s, 10m, 3h5m, 2d, 1y30d (apimachinery duration.HumanDuration). */

@@ -67,3 +67,47 @@ int pb_next(struct str *in, struct pb_field *ret)
         return -EBADMSG;
     }
 }
+
+void pb_add_varint(struct buf *to, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        buf_add_char(to, (char)(value | 0x80));
+    buf_add_char(to, (char)value);
+}
+
+void pb_add_bytes(struct buf *to, unsigned number, struct str bytes)
+{
+    pb_add_varint(to, (uint64_t)number << 3 | PB_BYTES);
+    pb_add_varint(to, bytes.n);
+    buf_add_str(to, bytes);
+}
+
+void pb_add_uint(struct buf *to, unsigned number, uint64_t value)
+{
+    pb_add_varint(to, (uint64_t)number << 3 | PB_VARINT);
+    pb_add_varint(to, value);
+}
+
+/* One byte is left for the length, which is enough for most. */
+size_t pb_begin(struct buf *to, unsigned number)
+{
+    pb_add_varint(to, (uint64_t)number << 3 | PB_BYTES);
+    buf_add_char(to, 0);
+    return to->n;
+}
+
+void pb_end(struct buf *to, size_t at)
+{
+    char length[10];
+    size_t n = 0, size = to->n - at;
+    if (to->failed)
+        return;
+    for (uint64_t rest = size; rest >= 0x80; rest >>= 7)
+        length[n++] = (char)(rest | 0x80);
+    length[n] = (char)(size >> (7 * n));
+    if (n && !buf_reserve(to, n))
+        return;
+    memmove(to->p + at + n, to->p + at, size);
+    memcpy(to->p + at - 1, length, n + 1);
+    to->n += n;
+}

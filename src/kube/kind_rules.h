@@ -34,6 +34,9 @@ void validate_node(const json_t *object, const json_t *old, struct field_errors 
 void validate_event(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_endpoints(const json_t *object, const json_t *old, struct field_errors *e);
 
+void validate_ingress(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_ingress_class(const json_t *object, const json_t *old, struct field_errors *e);
+
 enum name_form {
     NAME_SUBDOMAIN, /* RFC 1123 subdomain */
     NAME_LABEL,     /* RFC 1123 label */
@@ -52,3 +55,8 @@ void warn_of_object(const json_t *object, bool status, void (*fn)(void *user, co
  * the door. */
 void event_to_core(json_t *object);
 void event_from_core(json_t *object);
+
+/* Ingress of networking.k8s.io/v1 and of v1beta1, there and in extensions: v1 is kept. */
+void ingress_to_v1(json_t *object);
+void ingress_to_v1beta1(json_t *object);
+void ingress_to_extensions(json_t *object);

@@ -516,3 +516,75 @@ static const struct table_column event_columns[] = {
     {"Name", "string", 1, "metadata.name", NULL, "Name must be unique within a namespace."},
 };
 TABLE(event);
+
+/* ---- ingresses ---- */
+
+static json_t *ingress_class(const json_t *o)
+{
+    const char *name = json_at_str(o, "spec.ingressClassName");
+    if (!name)
+        name = json_key_str(json_at(o, "metadata.annotations"), "kubernetes.io/ingress.class");
+    return json_string(name ? name : "<none>");
+}
+
+/* Three hosts, and how many more. */
+static json_t *ingress_hosts(const json_t *o)
+{
+    struct buf b = {0};
+    size_t i, n = 0;
+    json_t *rule;
+    json_array_foreach(json_at(o, "spec.rules"), i, rule)
+    {
+        const char *host = json_key_str(rule, "host");
+        if (!str_empty(host) && n++ < 3)
+            add_item(&b, ",", host);
+    }
+    if (n > 3)
+        buf_addf(&b, " + %zu more...", n - 3);
+    return take_text(&b, "*");
+}
+
+static json_t *ingress_addresses(const json_t *o)
+{
+    struct buf b = {0};
+    size_t i;
+    json_t *to;
+    json_array_foreach(json_at(o, "status.loadBalancer.ingress"), i, to)
+    {
+        const char *ip = json_key_str(to, "ip");
+        add_item(&b, ",", str_empty(ip) ? json_key_str(to, "hostname") : ip);
+    }
+    return take_text(&b, "");
+}
+
+static json_t *ingress_ports(const json_t *o)
+{
+    return json_string(json_array_size(json_at(o, "spec.tls")) ? "80, 443" : "80");
+}
+
+static const struct table_column ingress_columns[] = {
+    NAME_COLUMN,
+    {"Class", "string", 0, NULL, ingress_class, "The class that serves it."},
+    {"Hosts", "string", 0, NULL, ingress_hosts, "Hosts of its rules."},
+    {"Address", "string", 0, NULL, ingress_addresses, "Where it is reached."},
+    {"Ports", "string", 0, NULL, ingress_ports, "Ports of the hosts."},
+    AGE_COLUMN};
+TABLE(ingress);
+
+static json_t *class_parameters(const json_t *o)
+{
+    const json_t *p = json_at(o, "spec.parameters");
+    const char *group = json_key_str(p, "apiGroup"), *kind = json_key_str(p, "kind"),
+               *name = json_key_str(p, "name");
+    AUTO_CHARS char *text = p ? xasprintf("%s%s%s/%s", kind ? kind : "", group ? "." : "",
+                                          group ? group : "", name ? name : "")
+                              : NULL;
+    return json_string(text ? text : "<none>");
+}
+
+static const struct table_column ingress_class_columns[] = {
+    NAME_COLUMN,
+    {"Controller", "string", 0, "spec.controller", NULL, "Who serves it."},
+    {"Parameters", "string", 0, NULL, class_parameters, "Its parameters."},
+    AGE_COLUMN};
+TABLE(ingress_class);

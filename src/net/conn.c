@@ -655,6 +655,11 @@ int conn_direct_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_po
     return ip_from_sockaddr((struct sockaddr *)&sa, ret, ret_port);
 }
 
+bool conn_is_redirected(const struct conn *c)
+{
+    return c->names && c->names->local.family;
+}
+
 int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port)
 {
     struct sockaddr_storage sa = {0};

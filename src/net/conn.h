@@ -74,6 +74,8 @@ bool conn_peer_cert(struct conn *c, struct buf *ret_cn, struct buf *ret_orgs_lin
 int conn_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 /* The peer of the socket, whoever that speaks for. */
 int conn_direct_peer_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
+/* Somebody who knows better has said what our address is. */
+bool conn_is_redirected(const struct conn *c);
 int conn_local_addr(const struct conn *c, struct ip *ret, uint16_t *ret_port) NODISCARD;
 
 /* What somebody who knows better has said (PROXY protocol, redirection): told instead of the

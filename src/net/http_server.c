@@ -7,6 +7,7 @@
 #include "net/http_server.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/list.h"
@@ -389,9 +390,8 @@ static void on_accept(int fd, void *user)
 
 /* ---- server ---- */
 
-int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
-                    const struct http_server_config *c, const struct http_server_ops *ops,
-                    void *user, struct http_server **ret, struct err *reterr)
+static struct http_server *server_new(struct loop *l, const struct http_server_config *c,
+                                      const struct http_server_ops *ops, void *user)
 {
     struct http_server *s = NEW(struct http_server);
     s->loop = l;
@@ -412,15 +412,9 @@ int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
         .idle_timeout_ms = c->idle_timeout_ms,
         .first_timeout_ms = c->head_timeout_ms ? c->head_timeout_ms : HTTP_HEAD_TIMEOUT_MS,
     };
-    int r = listener_new(l, ip, port, NULL, on_accept, s, &s->listener, reterr);
-    if (r < 0) {
-        free(s);
-        return r;
-    }
     if (c->tls)
         s->config.tls = tls_context_ref(c->tls);
-    *ret = s;
-    return 0;
+    return s;
 }
 
 void http_server_free(struct http_server *s)
@@ -435,6 +429,39 @@ void http_server_free(struct http_server *s)
     }
     tls_context_unref(s->config.tls);
     free(s);
+}
+
+int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct http_server_config *c, const struct http_server_ops *ops,
+                    void *user, struct http_server **ret, struct err *reterr)
+{
+    struct http_server *s = server_new(l, c, ops, user);
+    int r = listener_new(l, ip, port, NULL, on_accept, s, &s->listener, reterr);
+    if (r < 0) {
+        http_server_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int http_server_new_at(struct loop *l, const struct listener_address *at,
+                       const struct http_server_config *c, const struct http_server_ops *ops,
+                       void *user, struct http_server **ret, struct err *reterr)
+{
+    struct http_server *s = server_new(l, c, ops, user);
+    int fd, r = listener_socket_open(at, &(struct listener_options){0}, &fd, reterr);
+    if (r == 0) {
+        r = listener_adopt(l, fd, on_accept, s, &s->listener);
+        if (r < 0)
+            close(fd);
+    }
+    if (r < 0) {
+        http_server_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
 }
 
 uint16_t http_server_port(const struct http_server *s)

@@ -30,6 +30,10 @@ struct http_server_ops {
 int http_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                     const struct http_server_config *c, const struct http_server_ops *ops,
                     void *user, struct http_server **ret, struct err *reterr) NODISCARD;
+/* At an address or a Unix socket, whose file stays behind. */
+int http_server_new_at(struct loop *l, const struct listener_address *at,
+                       const struct http_server_config *c, const struct http_server_ops *ops,
+                       void *user, struct http_server **ret, struct err *reterr) NODISCARD;
 void http_server_free(
     struct http_server *s); /* closes every connection; on_done of open exchanges is called */
 uint16_t http_server_port(const struct http_server *s);

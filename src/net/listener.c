@@ -104,6 +104,11 @@ static bool is_left_over(const struct sockaddr_un *sa, socklen_t len)
     return fd >= 0 && connect(fd, (const struct sockaddr *)sa, len) < 0 && errno == ECONNREFUSED;
 }
 
+int listener_socket_listen(int fd, int backlog)
+{
+    return listen(fd, backlog ? backlog : LISTENER_BACKLOG) < 0 ? -errno : 0;
+}
+
 static int open_unix(const struct listener_address *a, const struct listener_options *o,
                      int *ret_fd, struct err *reterr)
 {
@@ -120,8 +125,8 @@ static int open_unix(const struct listener_address *a, const struct listener_opt
     }
     if (r == 0 && a->mode && sa.sun_path[0] && chmod(a->path, (mode_t)a->mode) < 0)
         r = -errno;
-    if (r == 0 && listen(fd, o->backlog ? o->backlog : LISTENER_BACKLOG) < 0)
-        r = -errno;
+    if (r == 0 && !o->bind_only)
+        r = listener_socket_listen(fd, o->backlog);
     if (r < 0)
         return err_set(reterr, r, NULL, "listen on %s: %s", a->path, strerror(-r));
     *ret_fd = TAKE_FD(fd);
@@ -170,10 +175,12 @@ int listener_socket_open(const struct listener_address *a, const struct listener
     int r = set_socket_options(fd, sa.ss_family == AF_INET6, o, &option);
     if (r < 0)
         return err_set(reterr, r, NULL, "%s: %s", option, strerror(-r));
-    if (bind(fd, (struct sockaddr *)&sa, len) < 0 ||
-        listen(fd, o->backlog ? o->backlog : LISTENER_BACKLOG) < 0)
-        return err_set(reterr, -errno, NULL, "listen on %s port %u: %s", ip_format(&a->ip, text),
-                       a->port, strerror(errno));
+    r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+    if (r == 0 && !o->bind_only)
+        r = listener_socket_listen(fd, o->backlog);
+    if (r < 0)
+        return err_set(reterr, r, NULL, "listen on %s port %u: %s", ip_format(&a->ip, text),
+                       a->port, strerror(-r));
     *ret_fd = TAKE_FD(fd);
     return 0;
 }

@@ -11,6 +11,7 @@ struct listener_options {
     bool v6_only;     /* [::] does not take IPv4 */
     bool freebind;    /* an address that the machine does not have (yet) */
     bool transparent; /* IP_TRANSPARENT: connections to other addresses; CAP_NET_ADMIN */
+    bool bind_only;   /* listener_socket_open: the socket does not listen yet */
     int backlog;      /* 0 = 1024 */
 };
 
@@ -32,6 +33,8 @@ int listener_new(struct loop *l, const struct ip *ip, uint16_t port,
  * A path that nobody listens on any more is taken over. */
 int listener_socket_open(const struct listener_address *a, const struct listener_options *o,
                          int *ret_fd, struct err *reterr) NODISCARD;
+/* What bind_only has left out. */
+int listener_socket_listen(int fd, int backlog) NODISCARD;
 /* Takes over a listening socket; at failure it stays the caller's. */
 int listener_adopt(struct loop *l, int fd, void (*on_accept)(int fd, void *user), void *user,
                    struct listener **ret) NODISCARD;

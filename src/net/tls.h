@@ -119,12 +119,21 @@ ssize_t tls_session_read(struct tls_session *s, struct chain *plain, size_t max)
 ssize_t tls_session_write(struct tls_session *s, struct chain *plain) NODISCARD;
 void tls_session_shutdown(struct tls_session *s); /* says that we are finished */
 const char *tls_session_error(const struct tls_session *s);
+/* Why the handshake has failed, as far as that has a name. */
+enum tls_failure {
+    TLS_FAILED,
+    TLS_FAILED_NO_CERT, /* the client has none, and must */
+    TLS_FAILED_CERT,    /* the peer's: of no trusted CA, or not valid */
+    TLS_FAILED_NAME,    /* none of the names in the peer's is allowed */
+};
+enum tls_failure tls_session_failure(const struct tls_session *s);
 /* After the handshake. */
 struct str tls_session_alpn(const struct tls_session *s); /* empty: none was agreed on */
 /* SNI: what the client asked for; empty: none. One with a NUL byte or over 255 bytes is refused in
  * the handshake. */
 struct str tls_session_server_name(const struct tls_session *s);
 bool tls_session_resumed(const struct tls_session *s);
+bool tls_session_has_peer(const struct tls_session *s); /* the peer has presented a certificate */
 const char *tls_session_version(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_session_cipher(const struct tls_session *s);  /* "TLS_AES_256_GCM_SHA384" */
 
@@ -138,6 +147,11 @@ struct tls_peer {
 /* After the handshake; NULL: the peer has presented no certificate. Made at the first call, lives
  * as long as the session. */
 const struct tls_peer *tls_session_peer(struct tls_session *s);
+/* What is told of each certificate of a context: those it trusts (at most TLS_LISTED_MAX; none
+ * where that is the system's store) and its own leaves. Never a key. Any thread. */
+typedef void tls_facts_fn(bool trusted, const struct tls_peer *facts, void *user);
+void tls_context_each(struct tls_context *c, tls_facts_fn *fn, void *user);
+enum { TLS_LISTED_MAX = 1000 };
 /* The first URI among the alternative names of our own certificate; false: it has none. */
 bool tls_session_own_uri(const struct tls_session *s, struct buf *ret);
 /* The subject of our own certificate (RFC 2253); false: we have none. */

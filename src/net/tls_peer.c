@@ -246,15 +246,11 @@ static bool is_verified(const struct tls_session *s)
            SSL_get_verify_result(s->ssl) == X509_V_OK;
 }
 
-const struct tls_peer *tls_session_peer(struct tls_session *s)
+static struct tls_peer *facts_of(X509 *cert)
 {
-    X509 *cert = SSL_get0_peer_certificate(s->ssl);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    if (!cert || s->peer)
-        return s->peer;
     struct tls_peer *p = NEW(struct tls_peer);
-    p->verified = is_verified(s);
     p->subject = dn_of(X509_get_subject_name(cert));
     p->issuer = dn_of(X509_get_issuer_name(cert));
     struct str serial = tls_asn1_str(X509_get0_serialNumber(cert));
@@ -264,7 +260,37 @@ const struct tls_peer *tls_session_peer(struct tls_session *s)
     p->not_before_s = unix_time(X509_get0_notBefore(cert));
     p->not_after_s = unix_time(X509_get0_notAfter(cert));
     add_names(p, cert);
-    return s->peer = p;
+    return p;
+}
+
+const struct tls_peer *tls_session_peer(struct tls_session *s)
+{
+    X509 *cert = SSL_get0_peer_certificate(s->ssl);
+    if (!cert || s->peer)
+        return s->peer;
+    s->peer = facts_of(cert);
+    s->peer->verified = is_verified(s);
+    return s->peer;
+}
+
+void tls_context_each(struct tls_context *c, tls_facts_fn *fn, void *user)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(c->ssl_ctx);
+    X509_STORE_lock(store);
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all) && i < TLS_LISTED_MAX; i++) {
+        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        struct tls_peer *facts = cert ? facts_of(cert) : NULL;
+        if (facts)
+            fn(true, facts, user);
+        tls_peer_free(facts);
+    }
+    X509_STORE_unlock(store);
+    VEC_FOREACH (own, &c->own) {
+        struct tls_peer *facts = facts_of(own->leaf);
+        fn(false, facts, user);
+        tls_peer_free(facts);
+    }
 }
 
 bool tls_session_own_uri(const struct tls_session *s, struct buf *ret)

@@ -44,6 +44,7 @@ struct tls_session {
     char *resume_key; /* NULL: sessions are not kept */
     struct tls_peer *peer;
     char *refused; /* why its names were not allowed */
+    enum tls_failure failure;
     char error[160];
 };
 

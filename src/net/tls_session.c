@@ -133,6 +133,11 @@ const char *tls_session_error(const struct tls_session *s)
     return s->refused ? s->refused : s->error;
 }
 
+enum tls_failure tls_session_failure(const struct tls_session *s)
+{
+    return s->failure;
+}
+
 static int result_of(struct tls_session *s, int r)
 {
     int why = SSL_get_error(s->ssl, r);
@@ -154,9 +159,14 @@ int tls_session_handshake(struct tls_session *s)
         return 0;
     }
     long verify = SSL_get_verify_result(s->ssl);
+    bool no_cert = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
     int why = result_of(s, r);
     if (why == -EAGAIN)
         return why;
+    s->failure = s->refused            ? TLS_FAILED_NAME
+                 : verify != X509_V_OK ? TLS_FAILED_CERT
+                 : no_cert             ? TLS_FAILED_NO_CERT
+                                       : TLS_FAILED;
     if (verify != X509_V_OK)
         snprintf(s->error, sizeof(s->error), "TLS: certificate of the peer: %s",
                  X509_verify_cert_error_string(verify));
@@ -220,6 +230,11 @@ struct str tls_session_alpn(const struct tls_session *s)
 struct str tls_session_server_name(const struct tls_session *s)
 {
     return str_from(SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+bool tls_session_has_peer(const struct tls_session *s)
+{
+    return SSL_get0_peer_certificate(s->ssl) != NULL;
 }
 
 bool tls_session_resumed(const struct tls_session *s)

@@ -21,6 +21,7 @@ struct ads {
     struct loop *loop;
     struct store *store;
     struct xds_client *client;
+    struct last_good *good; /* NULL: nothing is kept on disk */
     struct grpc_channel *channel;
     struct grpc_call *call;
     struct loop_timer *timer; /* of the next try */
@@ -67,6 +68,7 @@ static void on_over(struct grpc_call *call, int code, const char *text, void *us
     (void)call;
     a->call = NULL;
     xds_client_close(a->client);
+    stats_set_to(stats_main(stats_server()), SERVER_STAT_CONTROL_PLANE, 0);
     log_warn("the stream to the control plane has ended", kv_i("grpc_code", code),
              kv_s("error", text));
     if (!a->channel)
@@ -85,6 +87,7 @@ static void on_open(struct grpc_channel *c, void *user)
         pause_and_connect(a);
         return;
     }
+    stats_set_to(stats_main(stats_server()), SERVER_STAT_CONTROL_PLANE, 1);
     log_info("connected to the control plane", kv_s("cluster", a->cluster));
     a->open_since_ms = loop_now_ms(a->loop);
     xds_client_open(a->client);
@@ -158,6 +161,8 @@ static void on_update(const struct xds_update *u, struct buf *refused, void *use
 {
     struct ads *a = user;
     store_update(a->store, u, refused);
+    if (a->good)
+        last_good_update(a->good, u);
     if (refused->n)
         log_warn("resources are refused", kv_s("type", xds_resource_type(u->type)->word),
                  kv_str("error", buf_str(refused)));
@@ -179,7 +184,27 @@ void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wante
         xds_client_subscribe(a->client, type, name);
     else
         xds_client_unsubscribe(a->client, type, name);
+    if (a->good && !wanted)
+        last_good_forget(a->good, type, name);
     loop_defer_soon(a->loop, &a->flush);
+}
+
+/* ---- what is kept on disk ---- */
+
+static bool hold(enum xds_resource type, const struct xds_item *i, void *user)
+{
+    struct ads *a = user;
+    bool wanted = type == XDS_CLUSTER || type == XDS_LISTENER ||
+                  xds_client_is_subscribed(a->client, type, i->name);
+    if (wanted)
+        xds_client_hold(a->client, type, i->name, i->version);
+    return wanted;
+}
+
+void ads_keep(struct ads *a, struct last_good *g, const Envoy__Config__Bootstrap__V3__Bootstrap *b)
+{
+    a->good = g;
+    last_good_restore(g, b, hold, a);
 }
 
 /* ---- configuration ---- */

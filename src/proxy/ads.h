@@ -2,7 +2,7 @@
 /* The aggregated discovery stream: resources from a control plane (ads_config), delta or state of
  * the world, over gRPC. Main thread. */
 
-#include "proxy/store.h"
+#include "proxy/last_good.h"
 
 struct ads;
 
@@ -13,3 +13,5 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
 void ads_free(struct ads *a); /* NULL is allowed */
 /* A resource is wanted, or no more; name "": all of the kind. */
 void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted);
+/* What is accepted is kept by g, which outlives a, and what it has already comes into the store. */
+void ads_keep(struct ads *a, struct last_good *g, const Envoy__Config__Bootstrap__V3__Bootstrap *b);

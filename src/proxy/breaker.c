@@ -111,3 +111,19 @@ unsigned breakers_requests(const struct breakers *b, unsigned priority)
     }
     return n;
 }
+
+bool breakers_take_retry(struct breakers *b, unsigned priority)
+{
+    struct breaker_of *of = &b->of[priority];
+    if (!of->has_budget)
+        return breaker_take(&of->retries);
+    unsigned used = atomic_load_explicit(&of->retries.used, memory_order_relaxed);
+    unsigned waiting = atomic_load_explicit(&of->pending.used, memory_order_relaxed);
+    double running = (double)breakers_requests(b, priority) + waiting;
+    double most = MAX(running * of->budget_percent / 100, (double)of->retries_min);
+    do
+        if (used + 1.0 > most)
+            return false;
+    while (!atomic_compare_exchange_weak(&of->retries.used, &used, used + 1));
+    return true;
+}

@@ -29,6 +29,9 @@ struct breakers {
         struct breaker pending;
         struct breaker requests;
         struct breaker retries;
+        bool has_budget;       /* of retries: then their number is no limit */
+        double budget_percent; /* of the requests that run or wait */
+        uint32_t retries_min;  /* as many always */
     } of[BREAKER_PRIORITIES];
     _Atomic(struct breaker_line *) lines; /* one for each worker; made when first asked for */
 };
@@ -40,6 +43,9 @@ void breakers_done(struct breakers *b);
 bool breaker_take(struct breaker *b);
 void breaker_take_over(struct breaker *b); /* even where it is full */
 void breaker_give(struct breaker *b);
+
+/* One of the retries, by their budget if there is one. */
+bool breakers_take_retry(struct breakers *b, unsigned priority);
 
 /* The worker's own line; it stays as long as the breakers. */
 struct breaker_line *breakers_line(struct breakers *b, unsigned worker);

@@ -4,8 +4,10 @@
 
 #include "base/assert.h"
 #include "base/time.h"
+#include "proxy/cluster_stats.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
+#include "proxy/original_dst_config.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -49,6 +51,7 @@ struct cluster *cluster_new(struct str name)
     c->refs = 1;
     c->id = take_id();
     c->name = str_dup(name);
+    c->stats = stats_get(STATS_CLUSTER, name, STR(""));
     c->ready = true;
     c->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     c->http.conn.idle_timeout_ms = IDLE_TIMEOUT_MS;
@@ -56,7 +59,8 @@ struct cluster *cluster_new(struct str name)
     c->lb = (struct lb_config){.panic_percent = PANIC_PERCENT,
                                .choices = CHOICES,
                                .ring_min = LB_RING_MIN,
-                               .ring_max = LB_RING_MAX};
+                               .ring_max = LB_RING_MAX,
+                               .table_size = LB_MAGLEV_SIZE};
     breakers_init(&c->breakers);
     pthread_mutex_init(&c->lock, NULL);
     list_init(&c->watchers);
@@ -85,10 +89,12 @@ void cluster_unref(struct cluster *c)
     free(c->outlier);
     health_config_free(c->health);
     dns_config_free(c->dns);
+    original_dst_config_free(c->original);
     give_id(c->id);
     free(c->eds_name);
     upstream_tls_free(c->tls);
     free(c->name);
+    stats_unref(c->stats);
     free(c);
 }
 
@@ -148,6 +154,8 @@ void cluster_put_endpoints(struct cluster *c, struct endpoint_set *s)
         loop_post(w->loop, w->fn, w->user);
     }
     pthread_mutex_unlock(&c->lock);
+    if (old && old->set->entries.n && old->set != s)
+        cluster_count(c, CLUSTER_STAT_MEMBERSHIP_CHANGE);
     lb_plan_unref(old);
     if (p->warming && c->warm)
         loop_timer_start(c->warm,

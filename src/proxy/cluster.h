@@ -12,6 +12,7 @@
 #include "proxy/breaker.h"
 #include "proxy/lb.h"
 #include "proxy/protocol_config.h"
+#include "proxy/stats.h"
 #include "proxy/transport_config.h"
 
 struct dns;
@@ -19,21 +20,25 @@ struct dns_config;
 struct health;
 struct health_config;
 struct outlier;
+struct original_dst_config;
 struct outlier_config;
 struct tls_context;
 
 enum cluster_type {
     CLUSTER_STATIC,
-    CLUSTER_EDS, /* has no endpoints until cluster_set_endpoints() brings some */
-    CLUSTER_DNS, /* nor until names are resolved */
+    CLUSTER_EDS,          /* has no endpoints until cluster_set_endpoints() brings some */
+    CLUSTER_DNS,          /* nor until names are resolved */
+    CLUSTER_ORIGINAL_DST, /* nor ever: they are made as requests come */
 };
 
 struct cluster {
     atomic_uint refs;
     uint32_t id; /* small, unique while it lives: a worker's place for it */
     char *name;
-    char *eds_name; /* what to ask for; its name if the configuration says no other */
-    uint8_t type;   /* enum cluster_type */
+    struct stats_set *stats;
+    bool added_via_api; /* it did not stand in the bootstrap */
+    char *eds_name;     /* what to ask for; its name if the configuration says no other */
+    uint8_t type;       /* enum cluster_type */
     uint64_t connect_timeout_ms;
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
@@ -43,7 +48,9 @@ struct cluster {
     struct outlier_config *outlier; /* NULL: none */
     struct health_config *health;   /* NULL: no active checks */
     struct dns_config *dns;         /* NULL: no names */
-    atomic_bool has_traffic;        /* a connection has been made for a request */
+    bool asks_for_client; /* where a request goes, or how, depends on its client's connection */
+    struct original_dst_config *original; /* NULL: not of that type */
+    atomic_bool has_traffic;              /* a connection has been made for a request */
 
     /* The main thread's, while it runs (cluster_start); but for main_loop, which workers post to.
      */

@@ -4,6 +4,7 @@
 #include "proxy/dns.h"
 #include "proxy/duration.h"
 #include "proxy/health.h"
+#include "proxy/original_dst_config.h"
 #include "proxy/outlier.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
@@ -41,8 +42,10 @@ static int compile_type(struct making *c, const pb_cluster *m)
         cluster->type = CLUSTER_DNS;
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST:
+        cluster->type = CLUSTER_ORIGINAL_DST;
+        break;
     default:
-        return FAIL(c, "type: ORIGINAL_DST is not implemented yet");
+        return FAIL(c, "type: is not implemented");
     }
     return m->eds_cluster_config ? FAIL(c, "eds_cluster_config set in a non-EDS cluster") : 0;
 }
@@ -55,20 +58,34 @@ static void limit(const Google__Protobuf__UInt32Value *m, struct breaker *b)
         b->max = m->value;
 }
 
+static void
+set_budget(const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds__RetryBudget *m,
+           struct breaker_of *b)
+{
+    enum { PERCENT = 20, RETRIES_MIN = 3 };
+    b->has_budget = true;
+    b->budget_percent = m->budget_percent ? m->budget_percent->value : PERCENT;
+    b->retries_min = m->min_retry_concurrency ? m->min_retry_concurrency->value : RETRIES_MIN;
+}
+
 static int compile_breakers(struct making *c, const Envoy__Config__Cluster__V3__CircuitBreakers *m)
 {
     for (size_t i = 0; m && i < m->n_thresholds; i++) {
         const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = m->thresholds[i];
         if ((unsigned)t->priority >= BREAKER_PRIORITIES)
             return FAIL(c, "circuit_breakers.thresholds[%zu].priority: is none", i);
-        if (t->retry_budget)
-            return FAIL(c, "circuit_breakers.thresholds[%zu].retry_budget: is not implemented yet",
+        if (t->retry_budget && t->retry_budget->budget_interval)
+            return FAIL(c,
+                        "circuit_breakers.thresholds[%zu].retry_budget.budget_interval: is not "
+                        "implemented: what runs now counts",
                         i);
         struct breaker_of *b = &c->cluster->breakers.of[t->priority];
         limit(t->max_connections, &b->connections);
         limit(t->max_pending_requests, &b->pending);
         limit(t->max_requests, &b->requests);
         limit(t->max_retries, &b->retries);
+        if (t->retry_budget)
+            set_budget(t->retry_budget, b);
     }
     for (size_t i = 0; m && i < m->n_per_host_thresholds; i++) {
         const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t =
@@ -137,11 +154,17 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
     struct making c = {.cluster = cluster_new(str_from(m->name)), .path = path, .err = reterr};
     if (m->connect_timeout)
         c.cluster->connect_timeout_ms = duration_ms(m->connect_timeout, 0);
+    if (*m->alt_stat_name) {
+        stats_unref(c.cluster->stats);
+        c.cluster->stats = stats_get(STATS_CLUSTER, str_from(m->alt_stat_name), STR(""));
+    }
     int r = compile_type(&c, m);
     if (r == 0)
         r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);
     if (r == 0)
-        r = lb_config_compile(m, path, &c.cluster->lb, reterr);
+        r = c.cluster->type == CLUSTER_ORIGINAL_DST
+                ? original_dst_compile(m, path, &c.cluster->original, reterr)
+                : lb_config_compile(m, path, &c.cluster->lb, reterr);
     if (r == 0)
         r = compile_breakers(&c, m->circuit_breakers);
     if (r == 0 && m->outlier_detection)
@@ -156,6 +179,9 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
         if (r == 0)
             pb_path_back(path, mark);
     }
+    c.cluster->asks_for_client = c.cluster->original || c.cluster->http.as_client;
+    if (r == 0 && !c.cluster->http.version && !(c.cluster->tls && c.cluster->tls->has_alpn))
+        r = FAIL(&c, "auto_config: needs a TLS transport_socket with alpn_protocols");
     if (r == 0 && c.cluster->tls && c.cluster->health && c.cluster->health->kind == HEALTH_HTTP)
         r = FAIL(&c,
                  "health_checks: http_health_check of a cluster with TLS is not implemented yet");

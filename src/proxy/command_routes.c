@@ -114,7 +114,8 @@ static void add_listener(struct buf *b, const char *access_log, const char *tls,
     if (access_log)
         add_log(b, access_log);
     buf_add_cstr(b, "\"http_filters\":[{\"name\":\"router\",\"typed_config\":{\"@type\":"
-                    "\"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\"}}],"
+                    "\"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\","
+                    "\"suppress_envoy_headers\":true}}],"
                     "\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\",\"domains\":[\"*\"],"
                     "\"routes\":[");
     for (size_t i = 0; i < n; i++) {

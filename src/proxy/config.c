@@ -44,9 +44,16 @@ void proxy_config_unref(struct proxy_config *c)
     VEC_FOREACH (l, &c->listeners)
         listener_config_unref(*l);
     vec_done(&c->listeners);
+    map_done(&c->by_name);
+    VEC_FOREACH (l, &c->gone)
+        listener_config_unref(*l);
+    vec_done(&c->gone);
     VEC_FOREACH (t, &c->routes)
         route_table_unref(*t);
     vec_done(&c->routes);
+    VEC_FOREACH (seat, &c->seats)
+        route_table_unref(seat->table);
+    vec_done(&c->seats);
     cluster_table_unref(c->clusters);
     free(c);
 }
@@ -56,9 +63,19 @@ struct cluster *proxy_config_cluster(const struct proxy_config *c, struct str na
     return map_find(&c->clusters->by_name, name);
 }
 
+const struct http_config *proxy_config_http(const struct proxy_config *c,
+                                            const struct http_config *h)
+{
+    if (!h->seat || h->seat->id >= c->seats.n || !c->seats.v[h->seat->id].http)
+        return h;
+    return c->seats.v[h->seat->id].http;
+}
+
 const struct route_table *proxy_config_routes(const struct proxy_config *c,
                                               const struct http_config *h)
 {
+    if (h->seat)
+        return h->seat->id < c->seats.n ? c->seats.v[h->seat->id].table : NULL;
     if (!h->slot)
         return h->routes;
     return h->slot->id < c->routes.n ? c->routes.v[h->slot->id] : NULL;

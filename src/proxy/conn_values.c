@@ -1,5 +1,6 @@
 /* The values of a connection. Those of TLS are asked of the session while there is one. */
 #include "proxy/conn_values.h"
+#include "proxy/format_time.h"
 
 #include "base/time.h"
 #include "proxy/reasons.h"
@@ -189,15 +190,12 @@ void conn_log_opened(struct conn_log *l, const struct conn *c)
 static bool log_value(const struct format_piece *p, struct buf *to, void *user)
 {
     const struct conn_log *l = user;
-    char text[28];
     int r = address_value(p->op, to, &l->names, &l->direct_peer, l->direct_peer_port);
     if (r >= 0)
         return r;
     switch ((int)p->op) {
     case FORMAT_START_TIME:
-        time_format_rfc3339_micro(l->begin_real_us, text);
-        buf_add(to, text, 23);
-        buf_add_char(to, 'Z');
+        format_time(p, l->begin_real_us, to);
         return true;
     case FORMAT_DURATION:
         return add_number(to, (time_mono_us() - l->begin_us) / 1000);
@@ -231,7 +229,7 @@ void conn_log_write(const struct conn_log *l, struct worker *w, struct access_lo
                     size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        access_log_writer_add(worker_log_writer(w, logs[i]), log_value, (void *)(uintptr_t)l);
+        access_log_writer_add(worker_log_writer(w, logs[i]), log_value, (void *)(uintptr_t)l, NULL);
 }
 
 void conn_log_done(struct conn_log *l)

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/rand.h"
 #include "net/resolver.h"
+#include "proxy/cluster_stats.h"
 
 struct dns_name {
     struct dns *dns;
@@ -164,6 +165,8 @@ static void on_answer(int code, const struct ip *ips, size_t count, const char *
     (void)text;
     n->query = NULL;
     n->failures = code < 0 ? n->failures + 1 : 0;
+    cluster_count(d->cluster, CLUSTER_STAT_UPDATE_ATTEMPT);
+    cluster_count(d->cluster, code < 0 ? CLUSTER_STAT_UPDATE_FAILURE : CLUSTER_STAT_UPDATE_SUCCESS);
     loop_timer_start(n->timer, dns_next_ms(d->config, n->failures, ttl_s, rand_u64()));
     if (code == 0)
         take(n, ips, count);

@@ -13,6 +13,7 @@
 #include "proxy/conn_values.h"
 #include "proxy/downstream_priv.h"
 #include "proxy/listener_inspect.h"
+#include "proxy/network_rbac.h"
 #include "proxy/request.h"
 #include "proxy/tcp_proxy.h"
 
@@ -36,9 +37,80 @@ struct downstream {
     /* One of the two. */
     struct http_conn *hc;
     struct tcp_proxy *tcp;
+    uint64_t begin_ms;       /* of the loop */
+    bool told;               /* to go */
+    struct loop_timer *life; /* of an HTTP connection; NULL: no limit */
 };
 
 enum { DOWNSTREAMS_MAX = 50000 }; /* of a worker */
+
+/* ---- statistics ---- */
+
+static void count(const struct downstream *d, enum listener_stat what)
+{
+    stats_inc(stats_of(d->listener->stats, d->worker->index), what);
+}
+
+static struct stats_cell *http_stats(const struct downstream *d)
+{
+    return stats_of(d->chain->http->stats, d->worker->index);
+}
+
+static void count_begin(struct downstream *d)
+{
+    d->begin_ms = loop_now_ms(d->worker->loop);
+    count(d, LISTENER_STAT_CX_TOTAL);
+    stats_inc(stats_of(d->listener->stats, d->worker->index), LISTENER_STAT_CX_ACTIVE);
+}
+
+static void count_end(const struct downstream *d)
+{
+    struct stats_cell *s = stats_of(d->listener->stats, d->worker->index);
+    uint64_t ms = loop_now_ms(d->worker->loop) - d->begin_ms;
+    stats_dec(s, LISTENER_STAT_CX_ACTIVE);
+    stats_inc(s, LISTENER_STAT_CX_DESTROY);
+    stats_record_ms(s, LISTENER_STAT_CX_LENGTH, ms);
+    if (!d->hc)
+        return;
+    s = http_stats(d);
+    stats_dec(s, HTTP_STAT_CX_ACTIVE);
+    stats_inc(s, HTTP_STAT_CX_DESTROY);
+    stats_record_ms(s, HTTP_STAT_CX_LENGTH, ms);
+    if (d->chain->tls)
+        stats_dec(s, HTTP_STAT_CX_SSL_ACTIVE);
+}
+
+static void count_http(const struct downstream *d)
+{
+    struct stats_cell *s = http_stats(d);
+    stats_inc(s, HTTP_STAT_CX_TOTAL);
+    stats_inc(s, HTTP_STAT_CX_ACTIVE);
+    if (!d->chain->tls)
+        return;
+    stats_inc(s, HTTP_STAT_CX_SSL_TOTAL);
+    stats_inc(s, HTTP_STAT_CX_SSL_ACTIVE);
+}
+
+static void count_handshake(const struct downstream *d, const struct conn *c)
+{
+    const struct tls_session *tls = conn_tls(c);
+    count(d, LISTENER_STAT_SSL_HANDSHAKE);
+    if (tls_session_resumed(tls))
+        count(d, LISTENER_STAT_SSL_RESUMED);
+    if (!tls_session_has_peer(tls))
+        count(d, LISTENER_STAT_SSL_NO_CERT);
+}
+
+static void count_no_handshake(const struct downstream *d, const struct conn *c)
+{
+    static const uint8_t counters[] = {
+        [TLS_FAILED] = LISTENER_STAT_SSL_ERROR,
+        [TLS_FAILED_NO_CERT] = LISTENER_STAT_SSL_FAIL_NO_CERT,
+        [TLS_FAILED_CERT] = LISTENER_STAT_SSL_FAIL_CA,
+        [TLS_FAILED_NAME] = LISTENER_STAT_SSL_FAIL_SAN,
+    };
+    count(d, counters[tls_session_failure(conn_tls(c))]);
+}
 
 /* ---- the end ---- */
 
@@ -64,6 +136,8 @@ static void downstream_free(struct downstream *d)
         free(d->log);
     }
     opening_free(d);
+    count_end(d);
+    loop_timer_free(d->life);
     list_remove(&d->node);
     w->n_downstreams--;
     listener_config_unref(d->listener);
@@ -84,10 +158,22 @@ static void refuse(struct downstream *d, enum reason why)
 
 /* ---- HTTP ---- */
 
+/* Behind what it has asked for. */
+static void tell_to_go(struct downstream *d)
+{
+    if (d->told)
+        return;
+    d->told = true;
+    stats_inc(http_stats(d), HTTP_STAT_CX_DRAIN_CLOSE);
+    http_conn_shutdown(d->hc);
+}
+
 static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
 {
     struct downstream *d = user;
     (void)hc;
+    if (d->worker->telling)
+        tell_to_go(d);
     request_begin(d->worker, d->chain->http, s);
 }
 
@@ -96,8 +182,10 @@ static void on_bad_request(struct http_conn *hc, const struct http_bad_request *
 {
     struct downstream *d = user;
     (void)hc;
-    if (!bad->begun) /* else its request has logged itself */
+    if (!bad->begun) { /* else its request has logged itself */
+        stats_inc(http_stats(d), HTTP_STAT_CX_PROTOCOL_ERROR);
         request_log_bad(d->worker, d->chain->http, (unsigned)bad->status);
+    }
     buf_add_cstr(body, bad->status == 431   ? "Request Header Fields Too Large"
                        : bad->status == 501 ? "Not Implemented"
                        : bad->status == 505 ? "HTTP Version Not Supported"
@@ -112,6 +200,12 @@ static void on_http_close(struct http_conn *hc, int code, const char *text, void
     (void)code;
     (void)text;
     downstream_free(user);
+}
+
+static void on_old(void *user)
+{
+    struct downstream *d = user;
+    http_conn_shutdown(d->hc);
 }
 
 static void serve_http(struct downstream *d, struct conn *c)
@@ -129,8 +223,14 @@ static void serve_http(struct downstream *d, struct conn *c)
     default:
         d->hc = http_auto_conn_new_server(c, config, &ops, d);
     }
+    count_http(d);
+    uint64_t life_ms = d->chain->http->protocol.connection_max_ms;
+    if (life_ms) {
+        d->life = loop_timer_new(d->worker->loop, on_old, d);
+        loop_timer_start(d->life, life_ms);
+    }
     if (d->worker->draining)
-        http_conn_shutdown(d->hc);
+        tell_to_go(d);
 }
 
 /* ---- bytes ---- */
@@ -150,10 +250,38 @@ static void serve_tcp(struct downstream *d, struct conn *c)
     d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &log, &ops, d);
 }
 
+static bool may_connect(const struct downstream *d, const struct conn *c)
+{
+    const struct inspect_facts *f = d->opening ? &d->opening->facts : NULL;
+    struct tls_session *tls = conn_tls(c);
+    struct str name = tls ? tls_session_server_name(tls)
+                      : f ? str_of(f->server_name, f->server_name_n)
+                          : STR("");
+    VEC_FOREACH (rbac, &d->chain->rbac)
+        if (!network_rbac_allows(*rbac, c, name))
+            return false;
+    return true;
+}
+
+static void deny(struct downstream *d, struct conn *c)
+{
+    if (d->log)
+        d->log->reason = REASON_CONNECTION_DENIED;
+    count(d, LISTENER_STAT_RBAC_DENIED);
+    if (d->opening)
+        d->opening->conn = NULL;
+    conn_free(c);
+    downstream_free(d);
+}
+
 static void serve(struct downstream *d, struct conn *c)
 {
     if (d->log)
         conn_log_opened(d->log, c);
+    if (d->chain->rbac.n && !may_connect(d, c)) {
+        deny(d, c);
+        return;
+    }
     if (d->chain->http)
         serve_http(d, c);
     else
@@ -167,6 +295,7 @@ static void serve(struct downstream *d, struct conn *c)
 
 static void on_shaken(struct conn *c, void *user)
 {
+    count_handshake(user, c);
     serve(user, c);
 }
 
@@ -179,10 +308,9 @@ static void on_no_data(struct conn *c, void *user)
 static void on_shake_failed(struct conn *c, int code, const char *text, void *user)
 {
     struct downstream *d = user;
-    (void)c;
     (void)code;
     (void)text; /* a scanner of ports would fill a log */
-    d->worker->counters.handshakes_failed++;
+    count_no_handshake(d, c);
     d->opening->conn = NULL;
     downstream_free(d);
 }
@@ -190,7 +318,7 @@ static void on_shake_failed(struct conn *c, int code, const char *text, void *us
 static void on_shake_timeout(void *user)
 {
     struct downstream *d = user;
-    d->worker->counters.handshakes_timed_out++;
+    count(d, LISTENER_STAT_HANDSHAKE_TIMEOUT);
     downstream_free(d);
 }
 
@@ -210,7 +338,7 @@ static void shake_hands(struct downstream *d, int fd)
     struct opening *o = opening_get(d, fd);
     struct tls_context *tls = tls_slot_context(d->chain->tls);
     if (!tls) {
-        d->worker->counters.secrets_missing++;
+        count(d, LISTENER_STAT_SECRETS_MISSING);
         downstream_free(d);
         return;
     }
@@ -235,7 +363,7 @@ static void begin(struct downstream *d, int fd)
     }
     if (!d->chain) {
         opening_get(d, fd);
-        d->worker->counters.no_filter_chain++;
+        count(d, LISTENER_STAT_NO_FILTER_CHAIN);
         refuse(d, REASON_FILTER_CHAIN_NOT_FOUND);
         return;
     }
@@ -311,9 +439,11 @@ static bool hand_over(struct downstream *d)
     struct worker_listener *to = find_listener(d->worker, &o->facts.names);
     if (!to || to->config == d->listener)
         return false;
+    count_end(d); /* at the one; it goes on at the other */
     listener_config_ref(to->config);
     listener_config_unref(d->listener);
     d->listener = to->config;
+    count_begin(d);
     o->handed_over = true;
     o->facts.next = 0;
     return true;
@@ -341,7 +471,7 @@ static void on_first_bytes(struct loop_io *io, uint32_t events, void *user)
 static void on_filters_timeout(void *user)
 {
     struct downstream *d = user;
-    d->worker->counters.filters_timed_out++;
+    count(d, LISTENER_STAT_PRE_CX_TIMEOUT);
     if (d->listener->goes_on_after_timeout) {
         d->opening->handed_over = true; /* what is not known cannot lead elsewhere */
         inspected(d);
@@ -363,7 +493,7 @@ static void inspect(struct downstream *d, bool ended)
     if (r == -EAGAIN && !ended && !o->io)
         r = loop_io_add(loop, o->fd, on_first_bytes, d, &o->io) < 0 ? -ENOMEM : -EAGAIN;
     if (r != -EAGAIN || ended) {
-        d->worker->counters.filters_failed++;
+        count(d, LISTENER_STAT_FILTER_ERROR);
         downstream_free(d);
         return;
     }
@@ -385,7 +515,7 @@ void downstream_accept(int fd, void *user)
     struct worker_listener *l = user;
     struct worker *w = l->worker;
     if (w->n_downstreams >= DOWNSTREAMS_MAX) {
-        w->counters.refused++;
+        stats_inc(stats_of(l->config->stats, w->index), LISTENER_STAT_CX_OVERFLOW);
         close(fd);
         return;
     }
@@ -394,6 +524,7 @@ void downstream_accept(int fd, void *user)
     d->listener = listener_config_ref(l->config);
     list_add_tail(&w->downstreams, &d->node);
     w->n_downstreams++;
+    count_begin(d);
     if (goes_straight(d->listener)) {
         d->chain = &d->listener->chains.v.v[0];
         begin(d, fd);
@@ -410,16 +541,13 @@ void downstreams_drain(struct worker *w)
     LIST_FOREACH_SAFE (node, &w->downstreams) {
         struct downstream *d = CONTAINER_OF(node, struct downstream, node);
         if (d->hc) /* bytes have until the end of the drain; who is not served yet, too */
-            http_conn_shutdown(d->hc);
+            tell_to_go(d);
     }
 }
 
 static bool is_stale(const struct worker *w, const struct downstream *d)
 {
-    VEC_FOREACH (l, &w->listeners)
-        if ((*l)->config == d->listener)
-            return false;
-    return true;
+    return map_find_cstr(&w->config->config->by_name, d->listener->name) != d->listener;
 }
 
 void downstreams_drain_stale(struct worker *w)
@@ -427,7 +555,7 @@ void downstreams_drain_stale(struct worker *w)
     LIST_FOREACH_SAFE (node, &w->downstreams) {
         struct downstream *d = CONTAINER_OF(node, struct downstream, node);
         if (d->hc && is_stale(w, d))
-            http_conn_shutdown(d->hc);
+            tell_to_go(d);
     }
 }
 

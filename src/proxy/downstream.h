@@ -8,9 +8,9 @@
 int downstream_listen(struct worker *w, struct listener_config *c, struct worker_listener **ret,
                       struct err *reterr) NODISCARD;
 void downstream_unlisten(struct worker_listener *l);
-/* The two halves of it. A socket for address `i` of c, which may fail: any thread, one for each
- * worker (or one that is shared). */
-int downstream_open(struct listener_config *c, size_t i, int *ret_fd, struct err *reterr) NODISCARD;
+/* Binds sockets for that many workers, which take them when they listen: what may fail, fails here.
+ * None accepts before. The main thread, before anybody else has c. */
+int downstream_bind(struct listener_config *c, unsigned workers, struct err *reterr) NODISCARD;
 /* Takes the sockets, one for each address, always; n 0: it does not bind. The worker's thread. */
 int downstream_adopt(struct worker *w, struct listener_config *c, const int *fds, size_t n,
                      struct worker_listener **ret, struct err *reterr) NODISCARD;

@@ -28,9 +28,10 @@ struct file_sources {
     VEC(struct file_source) files;
 };
 
-static void give(struct file_sources *s, struct file_source *f,
+static void give(struct file_sources *s, size_t at,
                  const Envoy__Service__Discovery__V3__DiscoveryResponse *m)
 {
+    struct file_source *f = &s->files.v[at];
     AUTO_DONE(buf) struct buf refused = {0};
     struct xds_update u = {.full = true};
     VEC(struct xds_item) items = {0};
@@ -56,6 +57,7 @@ static void give(struct file_sources *s, struct file_source *f,
         u.items = items.v;
         u.n_items = items.n;
         store_update(s->store, &u, &refused);
+        f = &s->files.v[at]; /* resources that name files have added some */
         if (refused.n)
             log_error("resources of a file are refused", kv_s("file", f->path),
                       kv_str("error", buf_str(&refused)));
@@ -80,7 +82,7 @@ static void on_read(void *user)
         if (xds_file_read_response(s->files.v[i].path, a, &m, &err) < 0)
             log_error("cannot read resources", kv_s("error", err_text(&err)));
         else
-            give(s, &s->files.v[i], m);
+            give(s, i, m);
     }
 }
 

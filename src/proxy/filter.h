@@ -14,6 +14,7 @@
 #include "net/http_stream.h"
 #include "proxy/format.h"
 #include "proxy/reasons.h"
+#include "proxy/stats.h"
 
 enum filter_result {
     FILTER_CONTINUE,
@@ -70,10 +71,14 @@ struct filter_call {
     struct http_head *head; /* the request's */
     struct http_stream *down;
     struct loop *loop;
-    format_value_fn *value; /* of operators of formats */
-    void *request;          /* its user */
-    const char *cluster;    /* that the route names; NULL: none */
-    uint64_t collect_max;   /* bytes of body that FILTER_COLLECT takes */
+    /* Who asks, behind proxies that are believed. Negative: not known. */
+    int (*client)(const struct filter_call *c, struct ip *ret);
+    format_value_fn *value;   /* of operators of formats */
+    void *request;            /* its user */
+    const char *cluster;      /* that the route names; NULL: none */
+    struct stats_cell *stats; /* the worker's of the connection manager */
+    unsigned worker;          /* its index */
+    uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);
@@ -99,7 +104,8 @@ struct filter_type {
     filter_compile_fn *compile;
     filter_compile_fn *compile_route;
     size_t state_bytes;
-    bool is_terminal; /* the router */
+    bool is_terminal;                          /* the router */
+    struct str (*cluster)(const void *config); /* that it asks; empty: none */
     enum filter_result (*on_request)(struct filter_call *c);
     enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */
     void (*on_answer)(struct filter_call *c, struct http_head *answer);

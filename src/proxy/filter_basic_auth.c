@@ -129,6 +129,7 @@ static int compile_route(struct filter_compile *c, const ProtobufCMessage *messa
 static enum filter_result refuse(struct filter_call *c, struct str realm, const char *details,
                                  const char *why)
 {
+    stats_inc(c->stats, HTTP_STAT_BASIC_AUTH_DENIED);
     AUTO_DONE(buf) struct buf b = {.cap = 16 * 1024};
     struct filter_answer *a = &c->answer;
     struct str host = c->head->authority.p
@@ -202,6 +203,7 @@ static enum filter_result on_request(struct filter_call *c)
     if (!is_right(b, name, password))
         return refuse(c, b->realm, "invalid_credential_for_basic_auth",
                       "User authentication failed. Invalid username/password combination.");
+    stats_inc(c->stats, HTTP_STAT_BASIC_AUTH_ALLOWED);
     if (own->forward.text.n)
         forward_name(c, own->forward, name);
     return FILTER_CONTINUE;

@@ -22,12 +22,15 @@ struct filter_chain_facts {
 };
 
 struct filter_chain_match;
+struct network_rbac;
 
 struct filter_chain {
     char *name;
     struct filter_chain_match *match; /* NULL: of everything */
     struct tls_slot *tls;             /* NULL: plain */
     uint64_t handshake_timeout_ms;
+    /* Who may connect, each asked in turn. */
+    VEC(struct network_rbac *) rbac;
     /* One of the two serves it. */
     struct http_config *http;
     struct tcp_config *tcp;

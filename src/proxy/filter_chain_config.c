@@ -4,13 +4,19 @@
 
 #include "proxy/duration.h"
 #include "proxy/filter_chain_match.h"
+#include "proxy/network_rbac.h"
 
 typedef Envoy__Config__Listener__V3__FilterChain pb_chain;
+
+enum { NETWORK_FILTERS_MAX = 16 };
 
 static void filter_chain_clear(struct filter_chain *chain)
 {
     filter_chain_match_free(chain->match);
     tls_slot_unref(chain->tls);
+    VEC_FOREACH (f, &chain->rbac)
+        network_rbac_free(*f);
+    vec_done(&chain->rbac);
     http_config_free(chain->http);
     tcp_config_free(chain->tcp);
     free(chain->name);
@@ -33,11 +39,12 @@ void filter_chains_done(struct filter_chains *all)
 }
 
 static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__Filter *m,
-                          struct filter_chain *to)
+                          bool last, struct filter_chain *to)
 {
     static const char hcm[] =
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     static const char tcp[] = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+    static const char rbac[] = "envoy.extensions.filters.network.rbac.v3.RBAC";
     const Google__Protobuf__Any *any = m->typed_config;
     ProtobufCMessage *message;
     size_t mark = pb_path_field(&c->path, "typed_config");
@@ -46,6 +53,16 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
     struct str type = pb_type_name(str_from(any->type_url));
     struct str bytes = str_of(any->value.data, any->value.len);
     int r;
+    bool serves = !str_is(type, rbac);
+    if (serves != last) {
+        pb_path_back(&c->path, mark);
+        return COMPILE_FAIL(c,
+                            last ? "non-terminal filter named %s of type %s is the last filter in "
+                                   "a network filter chain."
+                                 : "terminal filter named %s of type %s must be the last filter in "
+                                   "a network filter chain.",
+                            m->name, type.p);
+    }
     if (str_is(type, hcm)) {
         r = pb_unpack(
             &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor,
@@ -57,8 +74,10 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
                       bytes, c->scratch, &message, c->err);
         if (r == 0)
             r = tcp_config_compile(c, (const void *)message, &to->tcp);
+    } else if (str_is(type, rbac)) {
+        r = network_rbac_compile(c, bytes, vec_add(&to->rbac));
     } else {
-        return COMPILE_FAIL(c, "only %s and %s are implemented yet", hcm, tcp);
+        return COMPILE_FAIL(c, "only %s, %s and %s are implemented yet", hcm, tcp, rbac);
     }
     if (r == 0)
         pb_path_back(&c->path, mark);
@@ -83,13 +102,15 @@ static int compile_chain(struct compile *c, const pb_chain *m, struct filter_cha
     }
     if (r < 0)
         return r;
-    if (m->n_filters != 1)
-        return COMPILE_FAIL(c, "only one filter is implemented yet");
-    mark = pb_path_field(&c->path, "filters");
-    pb_path_index(&c->path, 0);
-    r = compile_filter(c, m->filters[0], to);
-    if (r == 0)
-        pb_path_back(&c->path, mark);
+    if (!m->n_filters || m->n_filters > NETWORK_FILTERS_MAX)
+        return COMPILE_FAIL(c, "filters: 1 to %d", NETWORK_FILTERS_MAX);
+    for (size_t i = 0; i < m->n_filters && r == 0; i++) {
+        mark = pb_path_field(&c->path, "filters");
+        pb_path_index(&c->path, i);
+        r = compile_filter(c, m->filters[i], i + 1 == m->n_filters, to);
+        if (r == 0)
+            pb_path_back(&c->path, mark);
+    }
     return r;
 }
 

@@ -43,6 +43,9 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     *f = (struct filter){.name = arena_str(c->a, str_from(m->name)), .disabled = m->disabled};
     if (!m->typed_config)
         return pb_path_fail(c->path, c->err, -EINVAL, "typed_config must be set");
+    const struct xds_extension *e = xds_extension_find(str_from(m->typed_config->type_url));
+    if (e && e->state == XDS_WARN && !last)
+        return 0; /* it has no effect, and that was told */
     size_t mark = pb_path_field(c->path, "typed_config");
     int r = unpack(m->typed_config, false, scratch, &message, &f->type, c);
     if (r == -ENOENT && m->is_optional) {

@@ -143,6 +143,7 @@ static enum filter_result on_request(struct filter_call *c)
     if (!p || !origin.n || !fraction_hits(p->enabled, rand_u64(), true))
         return FILTER_CONTINUE;
     bool allowed = may(c, origin);
+    stats_inc(c->stats, allowed ? HTTP_STAT_CORS_VALID : HTTP_STAT_CORS_INVALID);
     if (allowed)
         state->origin = arena_str(http_stream_arena(c->down), origin);
     bool preflight =

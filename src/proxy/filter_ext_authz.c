@@ -280,6 +280,9 @@ static bool make_question(const struct filter_call *c, const struct authz *z,
 static enum filter_result on_error(struct filter_call *c)
 {
     const struct authz *z = c->config;
+    stats_inc(c->stats, HTTP_STAT_AUTHZ_ERROR);
+    if (z->failure_allows)
+        stats_inc(c->stats, HTTP_STAT_AUTHZ_FAILURE_ALLOWED);
     if (!z->failure_allows) {
         c->answer.reason = REASON_AUTHZ_ERROR;
         c->answer.status = z->status_on_error;
@@ -318,6 +321,7 @@ static enum filter_result deny(struct filter_call *c, const struct http_head *an
         if (!is_of_one_hop(f) && goes && keep(f, a, &fields[n]))
             n++;
     }
+    stats_inc(c->stats, HTTP_STAT_AUTHZ_DENIED);
     c->answer.reason = REASON_AUTHZ_DENIED;
     c->answer.status = answer->status;
     c->answer.body = body;
@@ -353,7 +357,10 @@ static enum filter_result allow(struct filter_call *c, const struct http_head *a
             s->n_told += keep(f, a, &s->told[s->n_told]);
     }
     /* An endpoint that is to be told who asks must not be asked without. */
-    return ok ? FILTER_CONTINUE : on_error(c);
+    if (!ok)
+        return on_error(c);
+    stats_inc(c->stats, HTTP_STAT_AUTHZ_OK);
+    return FILTER_CONTINUE;
 }
 
 static void on_answer_of_server(struct filter_call *c, const struct http_head *answer,
@@ -423,6 +430,11 @@ static void on_done(struct filter_call *c)
     c->ask_no_more(TAKE(s->asked));
 }
 
+static struct str asked_cluster(const void *config)
+{
+    return str_from(((const struct authz *)config)->cluster.p);
+}
+
 const struct filter_type filter_ext_authz = {
     .name = "envoy.filters.http.ext_authz",
     .message = &envoy__extensions__filters__http__ext_authz__v3__ext_authz__descriptor,
@@ -431,6 +443,7 @@ const struct filter_type filter_ext_authz = {
     .compile = compile,
     .compile_route = compile_route,
     .state_bytes = sizeof(struct authz_state),
+    .cluster = asked_cluster,
     .on_request = on_request,
     .on_body = on_body,
     .on_answer = on_answer,

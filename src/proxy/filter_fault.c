@@ -133,12 +133,14 @@ static bool hits(const struct fault_part *p, const struct filter_call *c, const 
     return fraction_hits(share, rand_u64(), false);
 }
 
-static bool count(struct fault *f, struct fault_state *s)
+static bool count(struct fault *f, struct filter_call *c)
 {
+    struct fault_state *s = c->state;
     if (s->counted)
         return true;
     if (atomic_fetch_add_explicit(&f->active, 1, memory_order_relaxed) >= f->active_max) {
         atomic_fetch_sub_explicit(&f->active, 1, memory_order_relaxed);
+        stats_inc(c->stats, HTTP_STAT_FAULT_OVERFLOW);
         return false;
     }
     s->counted = f;
@@ -157,8 +159,9 @@ static enum filter_result try_abort(struct filter_call *c)
     uint64_t status;
     if (!hits(&f->abort, c, "x-envoy-fault-abort-request", "x-envoy-fault-abort-request-percentage",
               &status) ||
-        status < 200 || status > 599 || !count(f, c->state))
+        status < 200 || status > 599 || !count(f, c))
         return FILTER_CONTINUE;
+    stats_inc(c->stats, HTTP_STAT_FAULT_ABORTS);
     c->answer.reason = REASON_FAULT_ABORT;
     c->answer.status = (uint16_t)status;
     c->answer.body = f->body;
@@ -180,8 +183,9 @@ static enum filter_result on_request(struct filter_call *c)
         return FILTER_CONTINUE;
     if (!hits(&f->delay, c, "x-envoy-fault-delay-request", "x-envoy-fault-delay-request-percentage",
               &ms) ||
-        !ms || !count(f, s))
+        !ms || !count(f, c))
         return try_abort(c);
+    stats_inc(c->stats, HTTP_STAT_FAULT_DELAYS);
     c->delayed = true;
     s->timer = loop_timer_new(c->loop, on_delay, c);
     loop_timer_start(s->timer, ms < UINT32_MAX ? ms : UINT32_MAX);

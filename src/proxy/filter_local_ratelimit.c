@@ -24,6 +24,7 @@ struct descriptor {
 };
 
 struct local_limit {
+    struct stats_set *stats; /* of its prefix */
     struct token_bucket bucket;
     bool has_bucket; /* without one nothing is limited */
     bool always;     /* the bucket of all counts requests that have a descriptor too */
@@ -93,12 +94,22 @@ static int compile_lists(struct filter_compile *c, const pb_limit *m, struct loc
     return r;
 }
 
+static void drop_stats(void *stats)
+{
+    stats_unref(stats);
+}
+
 static int compile(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
 {
     const pb_limit *m = (const pb_limit *)message;
     struct local_limit *l = *ret = arena_alloc(c->a, sizeof(*l));
     if (!l)
         return -ENOMEM;
+    l->stats = stats_get(STATS_RATE_LIMIT, str_from(m->stat_prefix), STR(""));
+    if (arena_defer(c->a, drop_stats, l->stats) < 0) {
+        stats_unref(l->stats);
+        return -ENOMEM;
+    }
     l->status = m->status && m->status->code >= 400 ? (uint16_t)m->status->code : 0;
     l->always =
         !m->always_consume_default_token_bucket || m->always_consume_default_token_bucket->value;
@@ -166,10 +177,8 @@ static bool is_limited(struct local_limit *l, struct filter_call *c, struct limi
     struct rate_request q = {.head = c->head, .cluster = c->cluster};
     char text[IP_TEXT_BYTES];
     struct ip ip;
-    uint16_t port;
     bool any = false;
-    if (l->n_actions &&
-        conn_peer_addr(http_conn_conn(http_stream_conn(c->down)), &ip, &port) == 0) {
+    if (l->n_actions && c->client(c, &ip) == 0) {
         ip = ip_unmapped(&ip);
         q.address = str_from(ip_format(&ip, text));
     }
@@ -200,7 +209,11 @@ static enum filter_result on_request(struct filter_call *c)
     struct limit_state *s = c->state;
     if (!l->has_bucket || !fraction_hits(l->enabled, rand_u64(), false))
         return FILTER_CONTINUE;
-    if (!is_limited(l, c, s))
+    struct stats_cell *stats = stats_of(l->stats, c->worker);
+    bool limited = is_limited(l, c, s);
+    stats_inc(stats, RATE_LIMIT_STAT_ENABLED);
+    stats_inc(stats, limited ? RATE_LIMIT_STAT_LIMITED : RATE_LIMIT_STAT_OK);
+    if (!limited)
         return FILTER_CONTINUE;
     if (!fraction_hits(l->enforced, rand_u64(), false)) {
         header_ops_apply(&l->request_ops, c->head, http_stream_arena(c->down), c->value,
@@ -208,6 +221,7 @@ static enum filter_result on_request(struct filter_call *c)
         return FILTER_CONTINUE;
     }
     s->limited = true;
+    stats_inc(stats, RATE_LIMIT_STAT_ENFORCED);
     c->answer.reason = REASON_RATE_LIMITED;
     c->answer.status = l->status;
     return FILTER_ANSWERED;

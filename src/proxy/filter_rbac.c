@@ -1,5 +1,5 @@
 /* Requests that may not pass are refused: by the route's rules where it has some, else by the
- * filter's own. Rules in the shadow decide nothing, and nothing is counted of them yet. */
+ * filter's own. Rules in the shadow decide nothing, and are not counted. */
 #include <errno.h>
 
 #include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
@@ -66,17 +66,23 @@ static enum filter_result on_request(struct filter_call *c)
 {
     const struct rbac *b = c->route ? c->route : c->config;
     const struct conn *conn = http_conn_conn(http_stream_conn(c->down));
-    struct rbac_request q = {.head = c->head};
+    struct rbac_request q = {.head = c->head, .tls = conn_tls(conn)};
     struct str policy;
     uint16_t port;
     if (!b->rules)
         return FILTER_CONTINUE;
+    if (q.tls)
+        q.server_name = tls_session_server_name(q.tls);
     /* What has no address (a Unix socket) is in no prefix. */
+    if (c->client(c, &q.client) == 0)
+        q.client = ip_unmapped(&q.client);
     if (conn_peer_addr(conn, &q.peer, &port) == 0)
         q.peer = ip_unmapped(&q.peer);
     if (conn_local_addr(conn, &q.local, &q.local_port) == 0)
         q.local = ip_unmapped(&q.local);
-    if (rbac_rules_allow(b->rules, &q, &policy))
+    bool allowed = rbac_rules_allow(b->rules, &q, &policy);
+    stats_inc(c->stats, allowed ? HTTP_STAT_RBAC_ALLOWED : HTTP_STAT_RBAC_DENIED);
+    if (allowed)
         return FILTER_CONTINUE;
     c->answer.reason = REASON_RBAC_DENIED;
     c->answer.details = details(http_stream_arena(c->down), policy);

@@ -12,6 +12,7 @@ struct filter_run {
     size_t n, at;                    /* the next one to ask */
     uint64_t collect_max;
     bool collecting;
+    bool last_wait;    /* then the request takes too long */
     struct chain body; /* gathered and not sent yet */
     struct filter_call calls[];
 };

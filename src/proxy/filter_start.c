@@ -2,6 +2,7 @@
 #include "proxy/filter_start.h"
 
 #include "base/assert.h"
+#include "base/time.h"
 #include "proxy/filter_fetch.h"
 #include "proxy/filter_run.h"
 
@@ -19,13 +20,27 @@ static void answer(struct filter_run *f, const struct filter_call *c)
                         a->fields, a->n_fields);
 }
 
-/* The client is not heard of while its body is waited for. */
+/* Until the whole request must be here; UINT64_MAX: whenever. */
+static uint64_t time_left_ms(const struct request *r)
+{
+    uint64_t max = r->http->request_timeout_ms, spent = (time_mono_us() - r->begin_us) / 1000;
+    return !max ? UINT64_MAX : max > spent ? max - spent : 0;
+}
+
+static uint64_t wait_ms(const struct request *r)
+{
+    uint64_t left = time_left_ms(r);
+    r->filters->last_wait = left < BODY_IDLE_MS;
+    return MIN((uint64_t)BODY_IDLE_MS, left);
+}
+
+/* The client is not heard of while its body is waited for, or takes too long with it. */
 static void on_idle(void *user)
 {
     struct request *r = user;
     r->filters->collecting = false;
     worker_timer_give(r->worker, TAKE(r->timer));
-    request_reply(r, REASON_REQUEST_IDLE);
+    request_reply(r, r->filters->last_wait ? REASON_REQUEST_TIMEOUT : REASON_REQUEST_IDLE);
 }
 
 static void refuse_body(struct filter_run *f)
@@ -46,7 +61,7 @@ static bool collect(struct filter_run *f, uint64_t max)
     f->collecting = true;
     f->collect_max = max;
     r->timer = worker_timer_take(r->worker, on_idle, r);
-    loop_timer_start(r->timer, BODY_IDLE_MS);
+    loop_timer_start(r->timer, wait_ms(r));
     http_stream_resume(r->down);
     return true;
 }
@@ -104,6 +119,14 @@ static void on_go_on(struct filter_call *c, enum filter_result result)
     run(f); /* the client is let go on by whoever wants its body, or answers */
 }
 
+static int client_of(const struct filter_call *c, struct ip *ret)
+{
+    const struct request *r = c->request;
+    uint16_t port;
+    return http_edits_client(&r->http->edits, http_stream_head(r->down),
+                             http_conn_conn(http_stream_conn(r->down)), ret, &port);
+}
+
 static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
 {
     const struct filter_overrides *places[FILTER_LEVELS] = {
@@ -116,9 +139,12 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->down = r->down;
     c->head = http_stream_head(r->down);
     c->loop = worker_loop(r->worker);
+    c->client = client_of;
     c->value = request_value;
     c->request = r;
     c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;
+    c->stats = r->stats;
+    c->worker = worker_index(r->worker);
     c->go_on = on_go_on;
     c->ask = filter_fetch_start;
     c->ask_no_more = filter_fetch_cancel;
@@ -177,6 +203,6 @@ bool filter_start_data(struct request *r, struct chain *data, bool end)
     if (end)
         collected(f);
     else
-        loop_timer_start(r->timer, BODY_IDLE_MS);
+        loop_timer_start(r->timer, wait_ms(r));
     return true;
 }

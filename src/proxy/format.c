@@ -48,7 +48,7 @@ static int read_names(struct str argument, struct arena *a, struct format_piece 
     if (!p->text.p || (other.p && !p->other.p))
         return -ENOMEM;
     struct str plain = name.n && name.p[0] == ':' ? str_sub(name, 1, name.n) : name;
-    if (!plain.n)
+    if (!plain.n || (other.p && (!other.n || str_is(other, ":"))))
         return -EINVAL;
     p->id = (uint16_t)http_name_find(p->text);
     p->other_id = other.p ? (uint16_t)http_name_find(p->other) : HTTP_NAME_OTHER;
@@ -96,8 +96,12 @@ static int read_operator(struct str *s, struct arena *a, struct format_piece *p,
                        STR_ARG(name));
     if (operators[p->op].argument == NONE && argument.p)
         return err_set(reterr, -EINVAL, NULL, "%%" STR_FMT "%% takes no argument", STR_ARG(name));
-    if (operators[p->op].argument == NAMES)
-        return read_names(argument, a, p);
+    if (operators[p->op].argument == NAMES) {
+        int r = read_names(argument, a, p);
+        return r == -EINVAL ? err_set(reterr, r, NULL,
+                                      "%%" STR_FMT "%% needs a name in parentheses", STR_ARG(name))
+                            : r;
+    }
     if (argument.p && !(p->text = arena_str(a, argument)).p)
         return -ENOMEM;
     return 0;
@@ -141,6 +145,24 @@ int format_compile(struct str text, struct arena *a, struct format *ret, struct 
     memcpy(f.pieces, pieces, f.n * sizeof(*f.pieces));
     *ret = f;
     return 0;
+}
+
+bool format_is_number(const struct format_piece *p)
+{
+    switch ((int)p->op) {
+    case FORMAT_RESPONSE_CODE:
+    case FORMAT_BYTES_RECEIVED:
+    case FORMAT_BYTES_SENT:
+    case FORMAT_DURATION:
+    case FORMAT_GRPC_STATUS_NUMBER:
+    case FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT:
+    case FORMAT_DOWNSTREAM_REMOTE_PORT:
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_PORT:
+    case FORMAT_DOWNSTREAM_LOCAL_PORT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 size_t format_write(const struct format *f, format_value_fn *value, void *user, struct str absent,

@@ -34,6 +34,8 @@ typedef bool format_value_fn(const struct format_piece *piece, struct buf *to, v
 /* -EINVAL: an operator that is malformed, unknown or not done yet. */
 int format_compile(struct str text, struct arena *a, struct format *ret, struct err *reterr)
     NODISCARD;
+/* Its value is a decimal number. */
+bool format_is_number(const struct format_piece *p);
 /* `absent` stands for what is not there. How many of its operators had a value. */
 size_t format_write(const struct format *f, format_value_fn *value, void *user, struct str absent,
                     struct buf *to);

@@ -6,6 +6,16 @@
 
 #include "base/assert.h"
 
+struct header_name header_name_of(const char *text, struct arena *a)
+{
+    struct str s = arena_str(a, str_from(text));
+    for (size_t i = 0; s.p && i < s.n; i++)
+        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
+            ((char *)(uintptr_t)s.p)[i] = (char)(s.p[i] + 32);
+    return (struct header_name){
+        .id = (uint16_t)(http_is_token(s) ? http_name_find(s) : HTTP_NAME_OTHER), .text = s};
+}
+
 static int compile_name(const char *text, struct arena *a, struct pb_path *path,
                         struct header_name *ret, struct err *reterr)
 {
@@ -14,15 +24,8 @@ static int compile_name(const char *text, struct arena *a, struct pb_path *path,
                             "%s: names that begin with ':' and host may not be changed here", text);
     if (!http_is_token(str_from(text)))
         return pb_path_fail(path, reterr, -EINVAL, "\"%s\" is no name of a header", text);
-    struct str copy = arena_str(a, str_from(text));
-    if (!copy.p)
-        return -ENOMEM;
-    for (size_t i = 0; i < copy.n; i++)
-        if (copy.p[i] >= 'A' && copy.p[i] <= 'Z')
-            ((char *)(uintptr_t)copy.p)[i] = (char)(copy.p[i] + 32);
-    ret->text = copy;
-    ret->id = (uint16_t)http_name_find(copy);
-    return 0;
+    *ret = header_name_of(text, a);
+    return ret->text.p ? 0 : -ENOMEM;
 }
 
 static uint8_t action_of(const Envoy__Config__Core__V3__HeaderValueOption *o)

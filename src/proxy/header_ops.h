@@ -20,6 +20,9 @@ enum header_action {
     HEADER_OVERWRITE, /* only if it is there */
 };
 
+/* Of a configured name; .text.p NULL: out of the arena's memory. */
+struct header_name header_name_of(const char *text, struct arena *a);
+
 struct header_add {
     struct header_name name;
     uint8_t action;

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/rand.h"
 #include "net/http_client.h"
+#include "proxy/cluster_stats.h"
 #include "proxy/outlier.h"
 
 struct health {
@@ -39,6 +40,10 @@ static void begin(void *user);
 static void finish(struct health_check *k, enum health_result result)
 {
     struct health *h = k->health;
+    cluster_count(h->cluster,
+                  result == HEALTH_GOOD ? CLUSTER_STAT_CHECK_SUCCESS : CLUSTER_STAT_CHECK_FAILURE);
+    if (result == HEALTH_NO_ANSWER)
+        cluster_count(h->cluster, CLUSTER_STAT_CHECK_NETWORK);
     unsigned flags = atomic_load(&k->endpoint->flags), to;
     enum health_change change = health_judge(h->config, &k->state, result, flags, &to);
     unsigned changed = (flags ^ to) & (ENDPOINT_FAILED_CHECK | ENDPOINT_PENDING_CHECK);
@@ -178,6 +183,7 @@ static void begin_tcp(struct health_check *k)
 static void begin(void *user)
 {
     struct health_check *k = user;
+    cluster_count(k->health->cluster, CLUSTER_STAT_CHECK_ATTEMPT);
     if (k->health->config->kind == HEALTH_HTTP)
         begin_http(k);
     else

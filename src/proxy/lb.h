@@ -6,14 +6,19 @@
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 
 #include "proxy/endpoint_set.h"
+
+#include "proxy/lb_maglev.h"
 #include "proxy/lb_priority.h"
-#include "proxy/lb_ring.h"
+
+struct conn;
+struct http_head;
 
 enum lb_policy {
     LB_ROUND_ROBIN,
     LB_LEAST_REQUEST,
     LB_RANDOM,
     LB_RING_HASH,
+    LB_MAGLEV,
 };
 
 struct lb_config {
@@ -23,6 +28,8 @@ struct lb_config {
     uint32_t choices; /* of LEAST_REQUEST */
     uint64_t ring_min;
     uint64_t ring_max;
+    uint32_t table_size;  /* of MAGLEV */
+    bool hashes_hostname; /* and not the address, of those that have one */
     /* Warming up: an endpoint gets its weight little by little; 0: at once. */
     uint64_t warm_ms;
     double warm_aggression;
@@ -37,8 +44,9 @@ int lb_config_compile(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_pa
 /* Entries of the set, in the order in which they are taken: by weight, as often as it says. */
 struct lb_list {
     uint32_t n;
-    uint32_t *order; /* entries */
-    struct lb_ring *ring;
+    uint32_t *order;          /* entries */
+    struct lb_ring *ring;     /* of LB_RING_HASH */
+    struct lb_maglev *maglev; /* of LB_MAGLEV */
 };
 
 /* The endpoints of a priority that are of one kind: all in one list, or a list for each locality.
@@ -70,6 +78,11 @@ struct lb_plan {
 struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c);
 /* What part of its weight an endpoint gets that is usable for so long; hundredths, 1 to 100. */
 uint32_t lb_warm_percent(const struct lb_config *c, uint64_t usable_ms);
+/* Does the hash of a request choose? */
+static inline bool lb_by_hash(const struct lb_config *c)
+{
+    return c->policy >= LB_RING_HASH;
+}
 bool lb_is_usable(const struct endpoint_entry *e); /* healthy, in every respect */
 struct lb_plan *lb_plan_ref(struct lb_plan *p);
 void lb_plan_unref(struct lb_plan *p); /* NULL is allowed */
@@ -83,6 +96,11 @@ struct lb_request {
     const struct endpoint *const *tried;
     uint32_t n_tried;
     uint32_t tries_max;
+    uint8_t version; /* of HTTP, where the cluster speaks as the client does; 0: it does not */
+    const struct conn *client;    /* for ORIGINAL_DST; NULL: unknown */
+    const struct http_head *head; /* the same; NULL: none */
+    const struct endpoint_entry
+        *entry; /* what was chosen, until the next plan; NULL: none of a set */
 };
 
 /* Places in turn of one worker, at least lb_plan_cursors() of them. */

@@ -55,6 +55,9 @@ static uint32_t from_list(const struct lb_plan *p, const struct lb_list *l, uint
         return l->order[below(next_draw(random), l->n)];
     case LB_RING_HASH:
         return l->order[lb_ring_find(l->ring, q->has_hash ? q->hash : next_draw(random), attempt)];
+    case LB_MAGLEV:
+        return l
+            ->order[lb_maglev_find(l->maglev, q->has_hash ? q->hash : next_draw(random), attempt)];
     }
     return l->order[lb_in_turn(cursor, l->n)];
 }
@@ -78,7 +81,7 @@ uint32_t lb_choose(const struct lb_plan *p, uint32_t *cursors, const struct lb_r
     for (uint32_t attempt = 0; attempt <= q->tries_max; attempt++) {
         size_t at = 0;
         if (p->groups.n > 1) { /* a request with a hash stays in its priority, too */
-            bool stays = p->config.policy == LB_RING_HASH && q->has_hash;
+            bool stays = lb_by_hash(&p->config) && q->has_hash;
             at = p->group_of[stays ? q->hash % LB_SLOTS : below(next_draw(&random), LB_SLOTS)];
         }
         const struct lb_group *g = &p->groups.v[at];

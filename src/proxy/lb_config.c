@@ -1,6 +1,7 @@
 /* Which policy a cluster has: by lb_policy and its lb_config, or by load_balancing_policy, a list
  * of which the first that is known here counts. */
 #include <envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb-c.h>
+#include <envoy/extensions/load_balancing_policies/maglev/v3/maglev.pb-c.h>
 #include <envoy/extensions/load_balancing_policies/random/v3/random.pb-c.h>
 #include <envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.pb-c.h>
 #include <envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb-c.h>
@@ -46,6 +47,27 @@ static int set_ring(struct compile *c, const Google__Protobuf__UInt64Value *min,
                     (unsigned long long)lb->ring_min, (unsigned long long)lb->ring_max);
     return 0;
 }
+
+static int set_maglev(struct compile *c, const Google__Protobuf__UInt64Value *size)
+{
+    c->lb->policy = LB_MAGLEV;
+    if (size && !lb_maglev_size_is_valid(size->value))
+        return FAIL(c, "table_size: a prime of at most %d", LB_MAGLEV_MAX);
+    if (size)
+        c->lb->table_size = (uint32_t)size->value;
+    return 0;
+}
+
+static int set_hashing(struct compile *c, bool by_hostname,
+                       const Google__Protobuf__UInt32Value *balance)
+{
+    c->lb->hashes_hostname = by_hostname;
+    return balance ? FAIL(c, "hash_balance_factor: is not implemented") : 0;
+}
+
+/* Two messages of two packages with the same fields. */
+#define SET_HASHING(c, m)                                                                          \
+    ((m) ? set_hashing(c, (m)->use_hostname_for_hashing, (m)->hash_balance_factor) : 0)
 
 static int set_least_request(struct compile *c, const Google__Protobuf__UInt32Value *choices,
                              const Envoy__Config__Core__V3__RuntimeDouble *bias)
@@ -118,11 +140,19 @@ static int take_least_request(struct compile *c, const ProtobufCMessage *base)
 static int take_ring_hash(struct compile *c, const ProtobufCMessage *base)
 {
     const Envoy__Extensions__LoadBalancingPolicies__RingHash__V3__RingHash *m = (const void *)base;
-    if (m->use_hostname_for_hashing || m->hash_balance_factor || m->consistent_hashing_lb_config)
-        return FAIL(c, "use_hostname_for_hashing, hash_balance_factor and "
-                       "consistent_hashing_lb_config are not implemented");
     c->lb->locality_weighted = m->locality_weighted_lb_config;
-    return set_ring(c, m->minimum_ring_size, m->maximum_ring_size);
+    int r = SET_HASHING(c, m->consistent_hashing_lb_config);
+    if (r == 0 && (m->use_hostname_for_hashing || m->hash_balance_factor))
+        r = SET_HASHING(c, m);
+    return r < 0 ? r : set_ring(c, m->minimum_ring_size, m->maximum_ring_size);
+}
+
+static int take_maglev(struct compile *c, const ProtobufCMessage *base)
+{
+    const Envoy__Extensions__LoadBalancingPolicies__Maglev__V3__Maglev *m = (const void *)base;
+    c->lb->locality_weighted = m->locality_weighted_lb_config;
+    int r = SET_HASHING(c, m->consistent_hashing_lb_config);
+    return r < 0 ? r : set_maglev(c, m->table_size);
 }
 
 static int take_policy(struct compile *c, const pb_policy *m);
@@ -153,6 +183,7 @@ static const struct known_policy {
      take_least_request},
     {&envoy__extensions__load_balancing_policies__ring_hash__v3__ring_hash__descriptor,
      take_ring_hash},
+    {&envoy__extensions__load_balancing_policies__maglev__v3__maglev__descriptor, take_maglev},
     {&envoy__extensions__load_balancing_policies__wrr_locality__v3__wrr_locality__descriptor,
      take_wrr_locality},
 };
@@ -211,6 +242,11 @@ static int take_named_policy(struct compile *c, const pb_cluster *m)
         return set_ring(c, has ? m->ring_hash_lb_config->minimum_ring_size : NULL,
                         has ? m->ring_hash_lb_config->maximum_ring_size : NULL);
     }
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__MAGLEV:
+        return set_maglev(c, m->lb_config_case ==
+                                     ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_MAGLEV_LB_CONFIG
+                                 ? m->maglev_lb_config->table_size
+                                 : NULL);
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
         c->lb->policy = LB_RANDOM;
         return 0;
@@ -235,7 +271,7 @@ static int take_common(struct compile *c,
     c->lb->locality_weighted =
         m->locality_config_specifier_case ==
         ENVOY__CONFIG__CLUSTER__V3__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
-    return 0;
+    return SET_HASHING(c, m->consistent_hashing_lb_config);
 }
 
 int lb_config_compile(const pb_cluster *m, struct pb_path *path, struct lb_config *lb,

@@ -99,9 +99,20 @@ static void weigh(struct plan_maker *m, struct lb_list *l)
     free(weights);
 }
 
+static void make_table(struct plan_maker *m, struct lb_list *l, const struct lb_ring_item *items,
+                       uint32_t n)
+{
+    const struct lb_config *c = &m->plan->config;
+    if (c->policy == LB_MAGLEV)
+        l->maglev = lb_maglev_new(items, n, c->table_size);
+    else
+        l->ring = lb_ring_new(items, n, c->ring_min, c->ring_max);
+    m->failed = !l->maglev && !l->ring;
+}
+
 /* What an entry's locality takes of the priority's traffic; 0..1. Without weights of localities:
  * what its endpoints weigh. */
-static void make_ring(struct plan_maker *m, struct lb_list *l)
+static void make_hashed(struct plan_maker *m, struct lb_list *l)
 {
     const struct endpoint_set *s = m->set;
     bool by_locality = false;
@@ -131,15 +142,14 @@ static void make_ring(struct plan_maker *m, struct lb_list *l)
             by_locality ? s->localities.v[e->locality].weight / all / sums[e->locality] : 1 / all;
         if (share <= 0)
             continue; /* of a locality without weight */
-        const char *key = e->endpoint->text;
+        bool by_name = m->plan->config.hashes_hostname && e->hostname;
+        const char *key = by_name ? e->hostname : e->endpoint->text;
         items[n] = (struct lb_ring_item){str_from(key), share * e->weight};
         l->order[n++] = l->order[i];
     }
     l->n = n;
-    if (!m->failed && n) {
-        l->ring = lb_ring_new(items, n, m->plan->config.ring_min, m->plan->config.ring_max);
-        m->failed = !l->ring;
-    }
+    if (!m->failed && n)
+        make_table(m, l, items, n);
     free(items);
     free(sums);
 }
@@ -163,8 +173,8 @@ static void add_list(struct plan_maker *m, uint32_t from, uint32_t to, enum kind
             if (is_in(m, i, kind))
                 l->order[l->n++] = i;
     }
-    if (m->plan->config.policy == LB_RING_HASH)
-        make_ring(m, l);
+    if (lb_by_hash(&m->plan->config))
+        make_hashed(m, l);
     else if (m->plan->config.policy != LB_RANDOM)
         weigh(m, l);
 }
@@ -208,7 +218,7 @@ static uint8_t add_group(struct plan_maker *m, uint32_t from, uint32_t to, enum 
 {
     struct lb_plan *p = m->plan;
     struct lb_group g = {.first_list = (uint32_t)p->lists.n};
-    bool weighted = p->config.locality_weighted && p->config.policy != LB_RING_HASH;
+    bool weighted = p->config.locality_weighted && !lb_by_hash(&p->config);
     if (!weighted || kind == KIND_ALL || !by_locality(m, from, to, kind, &g))
         add_list(m, from, to, kind);
     vec_push(&p->groups, g);
@@ -257,7 +267,7 @@ static void add_groups(struct plan_maker *m)
             from = to;
             continue;
         }
-        if (p->config.policy == LB_RING_HASH && at->healthy) { /* the ring is of the healthy ones */
+        if (lb_by_hash(&p->config) && at->healthy) { /* the table is of the healthy ones */
             healthy += degraded;
             degraded = 0;
         }
@@ -321,6 +331,7 @@ void lb_plan_unref(struct lb_plan *p)
     VEC_FOREACH (l, &p->lists) {
         free(l->order);
         free(l->ring);
+        free(l->maglev);
     }
     VEC_FOREACH (g, &p->groups)
         free(g->localities);

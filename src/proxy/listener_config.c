@@ -23,6 +23,12 @@ void listener_config_unref(struct listener_config *l)
         int fd = atomic_load(&p->shared);
         if (fd >= 0)
             close(fd);
+        for (unsigned i = 0; i < p->n_bound; i++) {
+            fd = atomic_load(&p->bound[i]);
+            if (fd >= 0)
+                close(fd);
+        }
+        free(p->bound);
         free(p->path);
     }
     vec_done(&l->addresses);
@@ -30,6 +36,7 @@ void listener_config_unref(struct listener_config *l)
     access_logs_done(&l->logs);
     vec_done(&l->all_logs);
     vec_done(&l->https);
+    stats_unref(l->stats);
     free(l->name);
     free(l);
 }
@@ -172,12 +179,35 @@ static void list_chain(struct listener_config *l, struct filter_chain *chain)
 {
     if (chain->http) {
         vec_push(&l->https, chain->http);
+        if (chain->http->trace)
+            chain->http->trace->outbound = l->outbound;
+        chain->http->listener_stats = stats_get(STATS_LISTENER_HTTP, str_from(l->stats->name),
+                                                str_from(chain->http->stat_prefix));
         VEC_FOREACH (log, &chain->http->logs)
             vec_push(&l->all_logs, *log);
     }
     if (chain->tcp)
         VEC_FOREACH (log, &chain->tcp->logs)
             vec_push(&l->all_logs, *log);
+}
+
+/* Under Envoy's name: 127.0.0.1_8080, [__1]_8080, or what the configuration says. */
+static struct stats_set *stats_of_listener(const pb_listener *m, const struct listener_config *l)
+{
+    const struct listening_address *a = &l->addresses.v[0];
+    AUTO_DONE(buf) struct buf name = {0};
+    char text[IP_TEXT_BYTES];
+    if (*m->stat_prefix)
+        buf_add_cstr(&name, m->stat_prefix);
+    else if (a->path)
+        buf_add_cstr(&name, a->path);
+    else
+        buf_addf(&name, a->ip.family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip_format(&a->ip, text),
+                 a->port);
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] == ':')
+            name.p[i] = '_';
+    return stats_get(STATS_LISTENER, buf_str(&name), STR(""));
 }
 
 static bool is_true(const Google__Protobuf__BoolValue *v, bool otherwise)
@@ -191,6 +221,8 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     l->bind = is_true(m->bind_to_port, true) &&
               is_true(m->deprecated_v1 ? m->deprecated_v1->bind_to_port : NULL, true);
     l->use_original_dst = is_true(m->use_original_dst, false);
+    l->inbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND;
+    l->outbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
     l->freebind = is_true(m->freebind, false);
     l->transparent = is_true(m->transparent, false);
     if (m->tcp_backlog_size)
@@ -211,6 +243,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     if (l->chains.needs_tls_facts && !has_filter(l, LISTENER_TLS_INSPECTOR) &&
         l->n_filters < LISTENER_FILTERS_MAX)
         l->filters[l->n_filters++] = LISTENER_TLS_INSPECTOR;
+    l->stats = stats_of_listener(m, l);
     VEC_FOREACH (log, &l->logs)
         vec_push(&l->all_logs, *log);
     VEC_FOREACH (chain, &l->chains.v)

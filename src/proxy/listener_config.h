@@ -28,16 +28,20 @@ struct listening_address {
     char *path; /* a Unix socket; NULL: ip and port */
     uint32_t mode;
     atomic_int shared; /* a Unix socket: the workers' common one; -1: not open */
+    atomic_int *bound; /* of each worker, until it takes it (-1); NULL: it opens its own */
+    unsigned n_bound;
 };
 
 struct listener_config {
     atomic_uint refs;
     char *name;
+    struct stats_set *stats;
     struct ip ip; /* of the first address */
     uint16_t port;
     VEC(struct listening_address) addresses;
-    bool bind;             /* else it gets its connections from others only */
-    bool use_original_dst; /* hands over to the listener of the original destination */
+    bool bind;              /* else it gets its connections from others only */
+    bool inbound, outbound; /* traffic_direction */
+    bool use_original_dst;  /* hands over to the listener of the original destination */
     bool freebind, transparent;
     int backlog; /* 0: the default */
 

@@ -4,32 +4,78 @@
 
 #include "proxy/downstream_priv.h"
 
-static int open_shared(struct listening_address *p, const struct listener_options *o, int *ret_fd,
+static int open_shared(struct listening_address *p, const struct listener_options *o,
                        struct err *reterr)
 {
-    int fd = atomic_load(&p->shared);
-    if (fd < 0) {
-        const struct listener_address a = {.path = p->path, .mode = p->mode};
-        int r = listener_socket_open(&a, o, &fd, reterr);
-        if (r < 0)
-            return r;
+    const struct listener_address a = {.path = p->path, .mode = p->mode};
+    int fd;
+    if (atomic_load(&p->shared) >= 0)
+        return 0;
+    int r = listener_socket_open(&a, o, &fd, reterr);
+    if (r == 0)
         atomic_store(&p->shared, fd); /* the configuration's, closed with it */
-    }
-    *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    return *ret_fd < 0 ? err_set(reterr, -errno, NULL, "%s: %s", p->path, strerror(errno)) : 0;
+    return r;
 }
 
-int downstream_open(struct listener_config *c, size_t i, int *ret_fd, struct err *reterr)
+static struct listener_options options_of(const struct listener_config *c,
+                                          const struct listening_address *p, bool bind_only)
 {
-    struct listening_address *p = &c->addresses.v[i];
-    const struct listener_options o = {.reuse_port = true,
-                                       .v6_only = p->v6_only,
-                                       .freebind = c->freebind,
-                                       .transparent = c->transparent,
-                                       .backlog = c->backlog};
+    return (struct listener_options){.reuse_port = true,
+                                     .v6_only = p->v6_only,
+                                     .freebind = c->freebind,
+                                     .transparent = c->transparent,
+                                     .bind_only = bind_only,
+                                     .backlog = c->backlog};
+}
+
+static int bind_address(const struct listener_config *c, struct listening_address *p,
+                        unsigned workers, struct err *reterr)
+{
+    const struct listener_options o = options_of(c, p, true);
     const struct listener_address a = {.ip = p->ip, .port = p->port};
-    return p->path ? open_shared(p, &o, ret_fd, reterr)
-                   : listener_socket_open(&a, &o, ret_fd, reterr);
+    int r = 0;
+    if (p->path)
+        return open_shared(p, &o, reterr);
+    p->bound = xcalloc(workers, sizeof(*p->bound));
+    for (unsigned i = 0; i < workers && r == 0; i++) {
+        int fd;
+        r = listener_socket_open(&a, &o, &fd, reterr);
+        if (r == 0)
+            atomic_init(&p->bound[p->n_bound++], fd);
+    }
+    return r;
+}
+
+int downstream_bind(struct listener_config *c, unsigned workers, struct err *reterr)
+{
+    int r = 0;
+    for (size_t i = 0; c->bind && i < c->addresses.n && r == 0; i++)
+        r = bind_address(c, &c->addresses.v[i], workers, reterr);
+    return r;
+}
+
+/* A socket that was bound for this worker, or a new one. */
+static int open_socket(struct listener_config *c, struct listening_address *p, unsigned worker,
+                       int *ret_fd, struct err *reterr)
+{
+    const struct listener_options o = options_of(c, p, false);
+    const struct listener_address a = {.ip = p->ip, .port = p->port};
+    int fd = worker < p->n_bound ? atomic_exchange(&p->bound[worker], -1) : -1, r = 0;
+    if (p->path) {
+        r = open_shared(p, &o, reterr);
+        fd = r == 0 ? fcntl(atomic_load(&p->shared), F_DUPFD_CLOEXEC, 0) : -1;
+        if (r == 0 && fd < 0)
+            r = err_set(reterr, -errno, NULL, "%s: %s", p->path, strerror(errno));
+    } else if (fd < 0) {
+        r = listener_socket_open(&a, &o, &fd, reterr);
+    }
+    if (r == 0)
+        r = listener_socket_listen(fd, c->backlog);
+    if (r == 0)
+        *ret_fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    return r;
 }
 
 int downstream_adopt(struct worker *w, struct listener_config *c, const int *fds, size_t n,
@@ -62,7 +108,7 @@ int downstream_listen(struct worker *w, struct listener_config *c, struct worker
     size_t n = 0;
     int r = 0;
     while (c->bind && n < c->addresses.n && r == 0) {
-        r = downstream_open(c, n, &fds[n], reterr);
+        r = open_socket(c, &c->addresses.v[n], w->index, &fds[n], reterr);
         n += r == 0;
     }
     if (r == 0)

@@ -1,4 +1,5 @@
 /* fairlead-proxy: the L7 data plane. */
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 
@@ -9,6 +10,7 @@
 #include "xds/xds_file.h"
 
 struct settings {
+    const char *service_node, *service_cluster;
     const char *file, *listen, *access_log, *tls;
     struct arg_list routes;
     bool validate;
@@ -29,6 +31,25 @@ static bool tell_findings(const struct xds_report *r, const char *file)
     return !r->refused;
 }
 
+/* The node is called what the flags say, as with Envoy. */
+static int name_node(const struct settings *s, struct arena *a,
+                     Envoy__Config__Bootstrap__V3__Bootstrap *b)
+{
+    if (!s->service_node && !s->service_cluster)
+        return 0;
+    if (!b->node) {
+        b->node = arena_alloc(a, sizeof(*b->node));
+        if (!b->node)
+            return -ENOMEM;
+        envoy__config__core__v3__node__init(b->node);
+    }
+    if (s->service_node)
+        b->node->id = (char *)(uintptr_t)s->service_node;
+    if (s->service_cluster)
+        b->node->cluster = (char *)(uintptr_t)s->service_cluster;
+    return 0;
+}
+
 /* The bootstrap that was asked for, checked; negative: told. */
 static int read_bootstrap(const struct settings *s, struct arena *a,
                           Envoy__Config__Bootstrap__V3__Bootstrap **ret)
@@ -47,6 +68,8 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     }
     bool good = tell_findings(&report, s->file ? s->file : "command line");
     xds_report_done(&report);
+    if (r == 0)
+        r = name_node(s, a, *ret);
     if (r < 0 && good)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s", err_text(&err));
     return r < 0 ? r : good ? 0 : -1;
@@ -62,7 +85,10 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
     int r = read_bootstrap(s, a, &b);
     if (r < 0)
         return r;
-    r = proxy_new(b, &s->options, ret, &err);
+    struct proxy_options options = s->options;
+    if (s->validate)
+        options.keep.dir = NULL;
+    r = proxy_new(b, &options, ret, &err);
     if (r < 0)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",
                      err_text(&err));
@@ -101,12 +127,22 @@ int main(int argc, char **argv)
          "with --route: a line a request, \"-\" for standard output (default none)", 0, 0, false},
         {"tls", 0, ARG_STRING, &s.tls, "CERT,KEY",
          "with --route: PEM files; clients speak TLS (default none)", 0, 0, false},
+        {"service-node", 0, ARG_STRING, &s.service_node, "ID",
+         "what a control plane knows this proxy by, instead of the file's node.id", 0, 0, false},
+        {"service-cluster", 0, ARG_STRING, &s.service_cluster, "NAME", "the same for node.cluster",
+         0, 0, false},
         {"validate", 0, ARG_BOOL, &s.validate, NULL,
          "say what is wrong with the configuration, and end", 0, 0, false},
         {"concurrency", 0, ARG_INT, &s.workers, "N", "worker threads (default 1)", 1, WORKERS_MAX,
          false},
         {"drain", 0, ARG_DURATION, &s.options.drain_ms, "DURATION",
          "how long requests may take to end after SIGTERM (default 30s)", 0, 0, false},
+        {"state-dir", 0, ARG_STRING, &s.options.keep.dir, "DIR",
+         "keep the last good configuration of the control plane there, and start from it (default "
+         "none)",
+         0, 0, false},
+        {"state-no-secrets", 0, ARG_BOOL, &s.options.keep.no_secrets, NULL,
+         "with --state-dir: without secrets, such as private keys", 0, 0, false},
         {.name = NULL},
     };
     const struct program program = {

@@ -6,15 +6,16 @@
 
 #include "base/assert.h"
 #include "base/rand.h"
+#include "proxy/cluster_stats.h"
 
-enum found {
-    FOUND_5XX,
-    FOUND_GATEWAY,
-    FOUND_LOCAL,
-    FOUND_RATE,
-    FOUND_LOCAL_RATE,
-    FOUND_FAILURES,
-    FOUND_LOCAL_FAILURES,
+enum found { /* in the order of the counters in stats.def */
+             FOUND_5XX,
+             FOUND_GATEWAY,
+             FOUND_LOCAL,
+             FOUND_RATE,
+             FOUND_LOCAL_RATE,
+             FOUND_FAILURES,
+             FOUND_LOCAL_FAILURES,
 };
 
 struct outlier {
@@ -73,9 +74,17 @@ static void eject(struct outlier *o, struct endpoint *e, enum found found)
         ejected += (atomic_load(&entry->endpoint->flags) & ENDPOINT_EJECTED) != 0;
         here = here || entry->endpoint == e;
     }
-    if (!here || (atomic_load(&e->flags) & ENDPOINT_EJECTED) ||
-        !outlier_may_eject(c, ejected, s->entries.n) || rand_below(100) >= enforcing[found])
+    if (!here || (atomic_load(&e->flags) & ENDPOINT_EJECTED))
         return;
+    cluster_count(o->cluster, CLUSTER_STAT_OUTLIER_FOUND_5XX + found);
+    if (!outlier_may_eject(c, ejected, s->entries.n)) {
+        cluster_count(o->cluster, CLUSTER_STAT_OUTLIER_OVERFLOW);
+        return;
+    }
+    if (rand_below(100) >= enforcing[found])
+        return;
+    cluster_count(o->cluster, CLUSTER_STAT_OUTLIER_OUT_5XX + found);
+    cluster_count(o->cluster, CLUSTER_STAT_OUTLIER_TOTAL);
     if (c->base_ejection_ms * h->backoff < c->max_ejection_ms + c->base_ejection_ms)
         h->backoff++;
     h->ejected_ms = loop_now_ms(o->loop);

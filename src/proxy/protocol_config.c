@@ -20,6 +20,8 @@ int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions
     if (!m)
         return 0;
     p->conn.idle_timeout_ms = duration_ms(m->idle_timeout, p->conn.idle_timeout_ms);
+    p->stream_max_ms = duration_ms(m->max_stream_duration, p->stream_max_ms);
+    p->connection_max_ms = duration_ms(m->max_connection_duration, p->connection_max_ms);
     if (m->max_headers_count) {
         if (!m->max_headers_count->value || m->max_headers_count->value > HTTP_FIELDS_MAX)
             return pb_path_fail(path, reterr, -EINVAL, "max_headers_count: 1 to %d",
@@ -76,9 +78,15 @@ static int read_options(const pb_options *m, struct pb_path *path, struct http_p
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS__NOT_SET:
         return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
+        p->as_client = true;
+        http_protocol_read_http2(m->use_downstream_protocol_config->http2_protocol_options, p);
+        return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG:
+        p->version = 0;
+        http_protocol_read_http2(m->auto_config->http2_protocol_options, p);
+        return 0;
     default:
-        return pb_path_fail(path, reterr, -EINVAL, "only explicit_http_config is implemented yet");
+        return pb_path_fail(path, reterr, -EINVAL, "upstream_protocol_options: is none");
     }
 }
 
@@ -87,6 +95,8 @@ int http_protocol_read_cluster(const pb_cluster *m, struct pb_path *path, struct
 {
     p->version = m->http2_protocol_options ? 2 : 1;
     http_protocol_read_http2(m->http2_protocol_options, p);
+    if (m->max_requests_per_connection)
+        p->conn.requests_max = m->max_requests_per_connection->value;
     size_t mark = pb_path_field(path, "common_http_protocol_options");
     int r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
     pb_path_back(path, mark);

@@ -12,7 +12,10 @@
 struct http_protocol {
     struct http_conn_config conn; /* .http2 is for whoever uses it to set */
     struct http2_limits http2;
-    uint8_t version; /* of a cluster: 1 or 2 */
+    uint8_t version;            /* of a cluster: 1, 2; 0: ALPN says */
+    bool as_client;             /* of a cluster: as the client speaks it, whatever version says */
+    uint64_t stream_max_ms;     /* the longest life of a stream; 0: no limit */
+    uint64_t connection_max_ms; /* of a connection: then it takes no more streams */
 };
 
 /* Each adds to what is there; m may be NULL. path stands at the message. */

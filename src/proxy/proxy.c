@@ -5,26 +5,40 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "proxy/admin.h"
 #include "proxy/ads.h"
+#include "proxy/config_dump.h"
+#include "proxy/downstream.h"
 #include "proxy/file_sources.h"
-#include "proxy/store.h"
+#include "proxy/store_kept.h"
+#include "proxy/trace_export.h"
 #include "proxy/worker.h"
+#include "xds/xds_types.h"
 
 struct proxy {
     struct loop *loop;
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;     /* NULL: no control plane */
+    struct ads *ads; /* NULL: no control plane */
+    struct last_good *good;
     struct admin *admin; /* NULL: none is asked for */
-    struct ip admin_ip;
-    uint16_t admin_port;
+    struct listener_address admin_at;
     bool has_admin;
+    char *service;               /* who tells of traces */
+    char *node;                  /* as JSON; NULL: there is no admin interface */
+    struct loop_timer *closing;  /* of listeners, at the end of a graceful drain */
+    bool closing_inbound;        /* of them alone */
+    bool failed;                 /* health checks are to fail */
     struct proxy_config *config; /* in force */
     struct worker *workers[WORKERS_MAX];
+    uint64_t begin_us;
+    int64_t begin_real_us;
+    struct buf bootstrap; /* packed; empty: there is no admin interface */
     unsigned n;
     unsigned n_ended;
     bool running;
@@ -49,8 +63,10 @@ static void on_reopen(int signo, void *user)
     (void)signo;
     VEC_FOREACH (l, &p->config->listeners)
         VEC_FOREACH (log, &(*l)->all_logs)
-            if (access_log_reopen(*log) < 0)
+            if (access_log_reopen(*log) < 0) {
+                stats_inc(stats_main(stats_server()), SERVER_STAT_LOG_REOPEN_FAILED);
                 log_error("cannot open the access log again", kv_s("file", (*log)->path));
+            }
 }
 
 /* ---- the store ---- */
@@ -62,6 +78,12 @@ static void on_config(struct proxy_config *c, void *user)
     p->config = c;
     for (unsigned i = 0; p->running && i < p->n; i++)
         worker_set_config(p->workers[i], proxy_config_ref(c));
+}
+
+static int on_bind(struct listener_config *c, void *user, struct err *reterr)
+{
+    struct proxy *p = user;
+    return downstream_bind(c, p->options.workers, reterr);
 }
 
 static void on_want(const struct config_source *from, enum xds_resource type, struct str name,
@@ -77,23 +99,69 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
         file_sources_add(p->files, from->path);
 }
 
+static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
+                        struct err *reterr)
+{
+    if (!p->options.keep.dir)
+        return 0;
+    if (!p->ads) {
+        log_warn("--state-dir keeps what a control plane sends, and there is no "
+                 "dynamic_resources.ads_config");
+        return 0;
+    }
+    int r = last_good_new(p->loop, p->store, &p->options.keep, b->node, &p->good, reterr);
+    if (r == 0 && p->good)
+        ads_keep(p->ads, p->good, b);
+    return r;
+}
+
+static char *node_text(const Envoy__Config__Core__V3__Node *m)
+{
+    AUTO_JSON json_t *j = NULL;
+    AUTO_DONE(buf) struct buf text = {0};
+    if (!m || pb_json_print(&m->base, &xds_json_types, &j, NULL) < 0)
+        return xstrdup("{}");
+    json_write(&text, j);
+    return buf_take_cstr(&text);
+}
+
+static void on_closing(void *user)
+{
+    struct proxy *p = user;
+    for (unsigned i = 0; i < p->n; i++)
+        worker_close_listeners(p->workers[i], p->closing_inbound);
+}
+
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
-    static const struct store_ops ops = {.on_config = on_config, .on_want = on_want};
+    static const struct store_ops ops = {
+        .on_config = on_config, .on_bind = on_bind, .on_want = on_want};
     struct proxy *p = NEW(struct proxy);
     p->options = *o;
+    p->begin_us = time_mono_us();
+    p->begin_real_us = time_real_us();
     endpoint_set_workers(o->workers);
+    p->service = xstrdup(b->node && *b->node->cluster ? b->node->cluster
+                         : b->node                    ? b->node->id
+                                                      : "");
+    trace_config_set_service(p->service);
     int r = loop_new(&p->loop, reterr);
     if (r == 0) {
+        p->closing = loop_timer_new(p->loop, on_closing, p);
         p->store = store_new(p->loop, &ops, p);
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b, &p->ads, reterr);
     p->has_admin = b->admin != NULL;
+    if (r == 0 && b->admin) {
+        store_keep_texts(p->store);
+        r = pb_pack(&b->base, &p->bootstrap);
+        p->node = node_text(b->node);
+    }
     if (r == 0 && b->admin)
-        r = admin_read_address(b->admin, &p->admin_ip, &p->admin_port, reterr);
+        r = admin_read_address(b->admin, &p->admin_at, reterr);
     if (r == 0)
         r = store_load(p->store, b, reterr);
     if (r < 0) {
@@ -101,6 +169,11 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         return r;
     }
     p->config = store_config(p->store);
+    r = keep_on_disk(p, b, reterr);
+    if (r < 0) {
+        proxy_free(p);
+        return r;
+    }
     *ret = p;
     return 0;
 }
@@ -109,12 +182,15 @@ void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
+    trace_export_stop();
     while (p->n) /* a signal may still come in the turns below */
         worker_free(p->workers[--p->n]);
     p->running = false;
     admin_free(p->admin);
     ads_free(TAKE(p->ads));
+    loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
+    last_good_free(p->good);
     if (p->loop)
         loop_turn(p->loop, 0); /* what workers have posted */
     proxy_config_unref(p->config);
@@ -122,6 +198,13 @@ void proxy_free(struct proxy *p)
     if (p->loop)
         loop_turn(p->loop, 0); /* what ended in this turn is freed */
     loop_free(p->loop);
+    stats_server_done();
+    buf_done(&p->bootstrap);
+    free(p->node);
+    free(p->service);
+    if (p->admin_at.path && p->admin)
+        unlink(p->admin_at.path);
+    free((char *)(uintptr_t)p->admin_at.path);
     free(p);
 }
 
@@ -167,7 +250,7 @@ static void raise_descriptor_limit(void)
 static enum admin_state admin_state(void *user)
 {
     const struct proxy *p = user;
-    return p->draining                 ? ADMIN_DRAINING
+    return p->draining || p->failed    ? ADMIN_DRAINING
            : !store_is_ready(p->store) ? ADMIN_INITIALIZING
                                        : ADMIN_LIVE;
 }
@@ -177,6 +260,52 @@ static struct proxy_config *admin_config(void *user)
     return ((struct proxy *)user)->config;
 }
 
+static void admin_program(struct stats_program *ret, void *user)
+{
+    static const uint8_t states[] = {
+        [ADMIN_LIVE] = 0, [ADMIN_DRAINING] = 1, [ADMIN_INITIALIZING] = 3}; /* Envoy's numbers */
+    const struct proxy *p = user;
+    *ret = (struct stats_program){.live = !p->draining && !p->failed,
+                                  .state = states[admin_state(user)],
+                                  .uptime_s = (time_mono_us() - p->begin_us) / 1000000,
+                                  .workers = p->options.workers,
+                                  .running = p->running};
+    store_count_warming(p->store, &ret->clusters_warming, &ret->listeners_warming);
+}
+
+static struct config_dump *admin_dump(const struct config_dump_options *o, void *user)
+{
+    const struct proxy *p = user;
+    return config_dump_new(o, p->store, buf_str(&p->bootstrap), p->begin_real_us);
+}
+
+static const char *admin_node(void *user)
+{
+    return ((const struct proxy *)user)->node;
+}
+
+static void admin_fail_checks(bool fail, void *user)
+{
+    struct proxy *p = user;
+    p->failed = fail;
+    for (unsigned i = 0; i < p->n; i++)
+        worker_tell_clients(p->workers[i], fail);
+}
+
+static void admin_close_listeners(const struct admin_drain *d, void *user)
+{
+    struct proxy *p = user;
+    p->closing_inbound = d->inbound_only;
+    if (!d->graceful) {
+        on_closing(p);
+        return;
+    }
+    for (unsigned i = 0; i < p->n; i++)
+        worker_tell_clients(p->workers[i], true);
+    if (!d->stay_open)
+        loop_timer_start(p->closing, p->options.drain_ms);
+}
+
 static void admin_quit(void *user)
 {
     on_stop(0, user);
@@ -184,11 +313,15 @@ static void admin_quit(void *user)
 
 static int start_admin(struct proxy *p, struct err *reterr)
 {
-    static const struct admin_ops ops = {
-        .state = admin_state, .config = admin_config, .quit = admin_quit};
-    return p->has_admin ? admin_new(p->loop, &p->admin_ip, p->admin_port, p->options.workers, &ops,
-                                    p, &p->admin, reterr)
-                        : 0;
+    static const struct admin_ops ops = {.state = admin_state,
+                                         .config = admin_config,
+                                         .program = admin_program,
+                                         .dump = admin_dump,
+                                         .node = admin_node,
+                                         .fail = admin_fail_checks,
+                                         .drain_listeners = admin_close_listeners,
+                                         .quit = admin_quit};
+    return p->has_admin ? admin_new(p->loop, &p->admin_at, &ops, p, &p->admin, reterr) : 0;
 }
 
 int proxy_run(struct proxy *p, struct err *reterr)
@@ -198,6 +331,7 @@ int proxy_run(struct proxy *p, struct err *reterr)
     loop_signal_add(p->loop, SIGINT, on_stop, p);
     loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
     store_start(p->store); /* what clusters keep for workers is there before them */
+    trace_export_start(p->loop, p->store);
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_workers(p, reterr);

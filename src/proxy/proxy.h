@@ -4,10 +4,12 @@
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 
 #include "base/err.h"
+#include "proxy/last_good.h"
 
 struct proxy;
 
 struct proxy_options {
+    struct last_good_options keep; /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;
 };

@@ -21,6 +21,10 @@ enum rule_kind {
     RULE_PATH,  /* without the query */
     RULE_LOCAL, /* an address of ours */
     RULE_PEER,
+    RULE_CLIENT, /* behind proxies that are believed */
+    RULE_NAME,   /* of the peer's certificate */
+    RULE_CERTIFICATE,
+    /* it has shown one */ RULE_SERVER_NAME,
     RULE_PORT, /* of ours, in [low, high) */
 };
 
@@ -101,6 +105,20 @@ static int compile_path(struct compiling *c, const Envoy__Type__Matcher__V3__Pat
     return r;
 }
 
+static int compile_authenticated(struct compiling *c,
+                                 const Envoy__Config__Rbac__V3__Principal__Authenticated *m,
+                                 struct rule *ret)
+{
+    ret->kind = RULE_CERTIFICATE;
+    if (!m->principal_name)
+        return 0;
+    ret->kind = RULE_NAME;
+    size_t mark = pb_path_field(c->path, "authenticated.principal_name");
+    int r = string_match_compile(m->principal_name, c->a, c->path, &ret->string, c->err);
+    pb_path_back(c->path, mark);
+    return r;
+}
+
 static int compile_ports(struct compiling *c, int64_t low, int64_t high, struct rule *ret)
 {
     if (low < 0 || high > 65536 || low >= high)
@@ -168,6 +186,13 @@ static int compile_permission(struct compiling *c, const pb_permission *m, struc
         return compile_field(c, m->header, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_URL_PATH:
         return compile_path(c, m->url_path, ret);
+    case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_REQUESTED_SERVER_NAME: {
+        ret->kind = RULE_SERVER_NAME;
+        size_t mark = pb_path_field(c->path, "requested_server_name");
+        int r = string_match_compile(m->requested_server_name, c->a, c->path, &ret->string, c->err);
+        pb_path_back(c->path, mark);
+        return r;
+    }
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_DESTINATION_IP:
         return compile_prefix(c, "destination_ip", RULE_LOCAL, m->destination_ip, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_DESTINATION_PORT:
@@ -201,6 +226,10 @@ static int compile_principal(struct compiling *c, const pb_principal *m, struct 
         return compile_prefix(c, "source_ip", RULE_PEER, m->source_ip, ret);
     case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_DIRECT_REMOTE_IP:
         return compile_prefix(c, "direct_remote_ip", RULE_PEER, m->direct_remote_ip, ret);
+    case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_REMOTE_IP:
+        return compile_prefix(c, "remote_ip", RULE_CLIENT, m->remote_ip, ret);
+    case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_AUTHENTICATED:
+        return compile_authenticated(c, m->authenticated, ret);
     default:
         return FAIL(c, "needs an identifier that is implemented");
     }
@@ -256,6 +285,28 @@ int rbac_rules_compile(const pb_rbac *m, struct arena *a, struct pb_path *path,
 
 /* ---- requests ---- */
 
+/* A certificate whose chain nobody has looked at says nothing of who shows it. */
+static const struct tls_peer *verified_peer(struct tls_session *tls)
+{
+    const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
+    return peer && peer->verified ? peer : NULL;
+}
+
+/* URIs, else DNS names, else the subject; as Envoy. */
+static bool name_matches(const struct string_match *m, struct tls_session *tls)
+{
+    const struct tls_peer *peer = verified_peer(tls);
+    if (!peer)
+        return false;
+    VEC_FOREACH (uri, &peer->uris)
+        if (string_matches(m, *uri))
+            return true;
+    VEC_FOREACH (name, &peer->dns)
+        if (string_matches(m, *name))
+            return true;
+    return peer->subject.p && string_matches(m, peer->subject);
+}
+
 static bool matches(const struct rule *r, const struct rbac_request *q)
 {
     struct str query;
@@ -282,9 +333,37 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
         return prefix_contains(&r->prefix, &q->local);
     case RULE_PEER:
         return prefix_contains(&r->prefix, &q->peer);
+    case RULE_SERVER_NAME:
+        return string_matches(&r->string, q->server_name);
+    case RULE_CLIENT:
+        return prefix_contains(&r->prefix, &q->client);
+    case RULE_CERTIFICATE:
+        return verified_peer(q->tls);
+    case RULE_NAME:
+        return name_matches(&r->string, q->tls);
     case RULE_PORT:
         return q->local_port >= r->port.low && q->local_port < r->port.high;
     }
+    return false;
+}
+
+static bool needs_head(const struct rule *r)
+{
+    if (r->kind == RULE_FIELD || r->kind == RULE_PATH)
+        return true;
+    if (r->kind != RULE_AND && r->kind != RULE_OR && r->kind != RULE_NOT)
+        return false;
+    for (size_t i = 0; i < r->children.n; i++)
+        if (needs_head(&r->children.v[i]))
+            return true;
+    return false;
+}
+
+bool rbac_rules_need_head(const struct rbac_rules *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (needs_head(&r->policies[i].permissions) || needs_head(&r->policies[i].principals))
+            return true;
     return false;
 }
 

@@ -5,8 +5,10 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "proxy/filter_start.h"
+#include "proxy/request_stats.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
+#include "proxy/trace.h"
 
 /* ---- the client's stream ---- */
 
@@ -141,10 +143,48 @@ static void on_filtered(struct request *r)
     follow_route(r, &q);
 }
 
+static bool is_https(const struct http_head *head)
+{
+    return str_is(http_field_value(http_head_find(head, HTTP_NAME_X_FORWARDED_PROTO)), "https");
+}
+
+static void redirect_to_tls(struct request *r, const struct route_query *q)
+{
+    struct str scheme = STR("https://"), path = q->head->path;
+    size_t n = scheme.n + q->host.n + path.n;
+    char *p = arena_alloc_raw(http_stream_arena(r->down), n);
+    if (p) {
+        memcpy(p, scheme.p, scheme.n);
+        memcpy(p + scheme.n, q->host.p, q->host.n);
+        memcpy(p + scheme.n + q->host.n, path.p, path.n);
+    }
+    r->reason = REASON_DIRECT_RESPONSE;
+    request_answer(r, p ? 301 : 500, STR(""), str_of(p, p ? n : 0));
+}
+
+/* False: answered. */
+static bool make_canonical(struct request *r, struct http_head *head)
+{
+    struct str location = {NULL, 0};
+    enum reason why =
+        http_canonical_apply(&r->http->canonical, head, http_conn_conn(http_stream_conn(r->down)),
+                             http_stream_arena(r->down), &location);
+    if (why == REASON_VIA_UPSTREAM)
+        return true;
+    r->reason = (uint8_t)why;
+    if (location.p)
+        request_answer(r, 307, STR(""), location);
+    else
+        request_reply(r, why);
+    return false;
+}
+
 static void find_route(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     struct route_query q;
+    if (r->http->canonical.on && !make_canonical(r, head))
+        return;
     if (!look_at_upgrade(r, head))
         return;
     route_query_init(&q, head, rand_u64());
@@ -153,13 +193,17 @@ static void find_route(struct request *r)
         return;
     }
     r->host = r->routes ? route_table_host(r->routes, q.host) : NULL;
+    if (r->host && r->host->require_tls && !is_https(head)) {
+        redirect_to_tls(r, &q);
+        return;
+    }
     r->route = r->host ? route_host_find(r->host, &q) : NULL;
     if (!r->http->filters) {
         follow_route(r, &q);
         return;
     }
     if (r->route && r->route->kind == ROUTE_FORWARD)
-        r->cluster = route_choose_cluster(&r->route->forward, q.random);
+        r->cluster = router_choose_cluster(r, &q);
     r->random = q.random;
     filter_start(r, on_filtered);
 }
@@ -171,11 +215,16 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     ASSERT(r); /* of a head that has just been read: there is room */
     r->worker = w;
     r->down = s;
-    r->http = http;
     r->config = worker_config(w);
+    if (http->seat) /* what has changed since the connection came counts for it, too */
+        http = proxy_config_http(r->config->config, http);
+    r->http = http;
     r->routes = proxy_config_routes(r->config->config, http);
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;
+    request_count_begin(r);
+    if (http->trace)
+        r->trace = trace_begin(r);
     http_stream_set_ops(s, &down_ops, r);
     if (head->expect_continue && !http_stream_is_received(s)) {
         struct http_head go_on = {.status = 100};

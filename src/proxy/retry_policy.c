@@ -112,6 +112,7 @@ int retry_policy_compile(const pb_policy *m, struct arena *a, struct pb_path *pa
     p->on = read_words(m->retry_on);
     p->retries_max = MIN(m->num_retries ? m->num_retries->value : 1, (uint32_t)RETRIES_MAX);
     p->per_try_timeout_ms = duration_ms(m->per_try_timeout, 0);
+    p->per_try_idle_ms = duration_ms(m->per_try_idle_timeout, 0);
     p->n_statuses = m->n_retriable_status_codes;
     p->statuses = p->n_statuses ? arena_alloc(a, p->n_statuses * sizeof(*p->statuses)) : NULL;
     if (p->n_statuses && !p->statuses)

@@ -28,6 +28,7 @@ struct retry_policy {
     uint32_t on; /* set of enum retry_on */
     uint32_t retries_max;
     uint64_t per_try_timeout_ms; /* 0: none */
+    uint64_t per_try_idle_ms;    /* nothing heard of the endpoint for so long; 0: none */
     uint32_t *statuses;
     size_t n_statuses;
     struct field_match *fields; /* of an answer */

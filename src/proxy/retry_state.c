@@ -43,14 +43,33 @@ void retry_state_tried(struct retry_state *s, const struct endpoint *e)
         s->tried[s->n_tried++] = e;
 }
 
+void retry_state_taken(struct retry_state *s)
+{
+    s->try_deadline_ms = 0;
+    if (s->n_retries && !s->given_up)
+        stats_inc(s->stats, CLUSTER_STAT_RQ_RETRY_SUCCESS);
+}
+
+/* What stands in the way of another try: its counter; 0: nothing. */
+static unsigned obstacle(struct retry_state *s)
+{
+    if (s->n_retries >= s->policy->retries_max) {
+        s->exhausted = true;
+        return CLUSTER_STAT_RQ_RETRY_LIMIT;
+    }
+    if (s->no_replay)
+        return CLUSTER_STAT_RQ_ABANDONED;
+    return breakers_take_retry(&s->cluster->breakers, s->priority) ? 0
+                                                                   : CLUSTER_STAT_RQ_RETRY_OVERFLOW;
+}
+
 bool retry_state_again(struct retry_state *s, uint64_t random, uint64_t *ret_wait_ms)
 {
     give_place(s);
-    if (s->n_retries >= s->policy->retries_max) {
-        s->exhausted = true;
-        return false;
-    }
-    if (s->no_replay || !breaker_take(&s->cluster->breakers.of[s->priority].retries))
+    unsigned why_not = obstacle(s);
+    stats_inc(s->stats, why_not ? why_not : CLUSTER_STAT_RQ_RETRY);
+    s->given_up = why_not;
+    if (why_not)
         return false;
     s->counted = true;
     s->n_retries++;

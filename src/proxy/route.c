@@ -62,7 +62,7 @@ bool route_fraction_hits(struct route_fraction f, uint64_t random)
     return !f.denominator || random % f.denominator < f.numerator;
 }
 
-static bool is_grpc(const struct http_head *head)
+bool route_is_grpc(const struct http_head *head)
 {
     struct str type = http_field_value(http_head_find(head, HTTP_NAME_CONTENT_TYPE));
     if (type.n < 16 || !str_eq_nocase(str_sub(type, 0, 16), STR("application/grpc")))
@@ -74,7 +74,7 @@ bool route_matches(const struct route_match *m, const struct route_query *q)
 {
     if (!path_matches(m, q) || !route_fraction_hits(m->fraction, q->random))
         return false;
-    if (m->grpc && !is_grpc(q->head))
+    if (m->grpc && !route_is_grpc(q->head))
         return false;
     for (size_t i = 0; i < m->n_fields; i++)
         if (!field_matches(&m->fields[i], q->head))

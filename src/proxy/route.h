@@ -52,7 +52,24 @@ struct regex_rewrite {
     struct str substitution;
 };
 
+struct mirror_policy;
 struct retry_policy;
+struct route_hash;
+
+struct mirror_policies {
+    struct mirror_policy *v;
+    size_t n;
+};
+
+/* How long a stream may take in all (max_stream_duration), and what grpc-timeout says of it. */
+struct route_limits {
+    bool has_stream_max;
+    bool has_grpc_stream_max; /* of what grpc-timeout says; else that is not looked at */
+    bool has_grpc_timeout;    /* the same in place of the answer's time-out */
+    uint64_t stream_max_ms;   /* 0: no limit, whatever the listener says */
+    uint64_t grpc_stream_max_ms, grpc_stream_offset_ms;
+    uint64_t grpc_timeout_max_ms, grpc_timeout_offset_ms;
+};
 
 struct route_forward {
     struct route_cluster *clusters;
@@ -63,10 +80,18 @@ struct route_forward {
     struct str host_rewrite;                /* .p NULL: none */
     struct header_name host_rewrite_header; /* .text.p NULL: none */
     struct regex_rewrite host_rewrite_path;
+    bool rewrites; /* path or host, in any way but auto_host */
     bool append_forwarded_host;
+    bool auto_host;       /* the endpoint's own name */
+    bool cluster_by_hash; /* and not by weight at random */
     bool high_priority;
     struct retry_policy *retry; /* NULL: the host's */
-    uint64_t timeout_ms;        /* of the whole answer, from the request's end; 0: none */
+    struct route_hash *hashes;  /* what a request's hash is made of */
+    size_t n_hashes;
+    struct mirror_policies mirrors; /* its own, else the host's, else the table's */
+    uint64_t timeout_ms;            /* of the whole answer, from the request's end; 0: none */
+    struct str timeout_text;        /* the same, for who is told; .p NULL: none */
+    struct route_limits *limits;    /* NULL: none of them is set */
     uint64_t idle_timeout_ms;
     bool has_idle_timeout;
     uint16_t cluster_not_found_status;
@@ -102,6 +127,7 @@ struct route {
     };
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
+    bool keeps_fields; /* no header_ops, of its own or above and below it */
 };
 
 struct route_index;
@@ -113,7 +139,11 @@ struct route_host {
     struct route_index *index;
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
+    struct mirror_policies mirrors;
     bool require_tls;
+    bool counts_attempts;       /* x-envoy-attempt-count, of requests */
+    bool answers_attempts;      /* and of answers */
+    bool tells_timeout_retry;   /* x-envoy-is-timeout-retry */
     struct retry_policy *retry; /* of routes that have none of their own; NULL: none */
 };
 
@@ -127,6 +157,7 @@ struct route_table {
     struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
+    struct mirror_policies mirrors;
     bool most_specific_wins; /* the table's changes first, the route's last */
     bool ignore_port;
 };
@@ -154,6 +185,8 @@ const struct route_host *route_table_host(const struct route_table *t, struct st
 /* NULL: no route of that host. */
 const struct route *route_host_find(const struct route_host *h, const struct route_query *q);
 bool route_matches(const struct route_match *m, const struct route_query *q);
+/* Its content type is gRPC's. */
+bool route_is_grpc(const struct http_head *head);
 bool route_fraction_hits(struct route_fraction f, uint64_t random);
 /* The cluster of a forward by weight; by `random`. */
 const struct route_cluster *route_choose_cluster(const struct route_forward *f, uint64_t random);

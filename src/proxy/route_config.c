@@ -2,13 +2,18 @@
  * before (xds_check.h); here is what only makes sense together: hosts twice, weights,
  * substitutions. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "codec/pb_time.h"
+#include "proxy/data_source.h"
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
+#include "proxy/mirror_config.h"
 #include "proxy/retry_policy.h"
+#include "proxy/route_hash.h"
 #include "proxy/route_index.h"
+#include "proxy/route_rewrite.h"
 
 typedef Envoy__Config__Route__V3__Route pb_route;
 typedef Envoy__Config__Route__V3__RouteMatch pb_match;
@@ -29,6 +34,7 @@ struct making {
     struct arena *a;
     struct pb_path *path;
     struct err *err;
+    size_t body_max; /* of a direct response */
 };
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
@@ -37,16 +43,6 @@ static int text(struct making *c, const char *from, struct str *ret)
 {
     *ret = arena_str(c->a, str_from(from));
     return ret->p ? 0 : -ENOMEM;
-}
-
-static struct header_name name_of(struct making *c, const char *from)
-{
-    struct str s = arena_str(c->a, str_from(from));
-    for (size_t i = 0; s.p && i < s.n; i++)
-        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
-            ((char *)(uintptr_t)s.p)[i] = (char)(s.p[i] + 32);
-    return (struct header_name){
-        .id = (uint16_t)(http_is_token(s) ? http_name_find(s) : HTTP_NAME_OTHER), .text = s};
 }
 
 /* ---- matches ---- */
@@ -85,21 +81,12 @@ static int compile_path(struct making *c, const pb_match *m, struct route_match 
     }
 }
 
-static struct route_fraction fraction_of(const Envoy__Config__Core__V3__RuntimeFractionalPercent *f)
-{
-    static const uint32_t denominators[] = {100, 10000, 1000000};
-    if (!f || !f->default_value)
-        return (struct route_fraction){0, 0};
-    unsigned d = (unsigned)f->default_value->denominator;
-    return (struct route_fraction){f->default_value->numerator,
-                                   denominators[d < ARRAY_LEN(denominators) ? d : 0]};
-}
-
 static int compile_match(struct making *c, const pb_match *m, struct route_match *ret)
 {
     ret->ignore_case = m->case_sensitive && !m->case_sensitive->value;
     ret->grpc = m->grpc != NULL;
-    ret->fraction = fraction_of(m->runtime_fraction);
+    struct fraction share = fraction_of_runtime(m->runtime_fraction);
+    ret->fraction = (struct route_fraction){share.numerator, share.denominator};
     ret->n_fields = m->n_headers;
     ret->n_query = m->n_query_parameters;
     ret->fields = arena_alloc(c->a, m->n_headers * sizeof(*ret->fields));
@@ -128,21 +115,7 @@ static int compile_rewrite(struct making *c, const char *field,
                            const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
                            struct regex_rewrite *ret)
 {
-    struct err err = {0};
-    if (!m)
-        return 0;
-    size_t mark = pb_path_field(c->path, field);
-    int r = -EINVAL;
-    if (m->pattern)
-        r = regex_compile(m->pattern, c->a, c->path, &ret->regex, c->err);
-    else
-        FAIL(c, "pattern must be set");
-    if (r == 0)
-        r = text(c, m->substitution, &ret->substitution);
-    if (r == 0 && regex_check_substitution(ret->regex, ret->substitution, &err) < 0)
-        r = FAIL(c, "%s", err_text(&err));
-    pb_path_back(c->path, mark);
-    return r;
+    return regex_rewrite_compile(m, field, c->a, c->path, ret, c->err);
 }
 
 static int compile_weight(struct making *c,
@@ -151,7 +124,7 @@ static int compile_weight(struct making *c,
 {
     int r = text(c, m->name, &ret->name);
     if (*m->cluster_header)
-        ret->header = name_of(c, m->cluster_header);
+        ret->header = header_name_of(m->cluster_header, c->a);
     if (!*m->name && !*m->cluster_header)
         return FAIL(c, "needs one of name, cluster_header");
     if (!m->weight)
@@ -193,6 +166,7 @@ static int compile_weighted(struct making *c, const pb_weighted *m, struct route
     if (r == 0 && (total == 0 || total > UINT32_MAX))
         r = FAIL(c, "the sum of the weights must be greater than 0 and less than 2^32");
     ret->total_weight = (uint32_t)total;
+    ret->cluster_by_hash = m->use_hash_policy && m->use_hash_policy->value;
     pb_path_back(c->path, mark);
     return r;
 }
@@ -212,7 +186,7 @@ static int compile_clusters(struct making *c, const pb_action *m, struct route_f
         return text(c, m->cluster, &ret->clusters->name);
     if (m->cluster_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER) {
-        ret->clusters->header = name_of(c, m->cluster_header);
+        ret->clusters->header = header_name_of(m->cluster_header, c->a);
         return ret->clusters->header.text.p ? 0 : -ENOMEM;
     }
     return FAIL(c, "needs one of cluster, cluster_header, weighted_clusters");
@@ -224,12 +198,14 @@ static int compile_host_rewrite(struct making *c, const pb_action *m, struct rou
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
         return text(c, m->host_rewrite_literal, &ret->host_rewrite);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER:
-        ret->host_rewrite_header = name_of(c, m->host_rewrite_header);
+        ret->host_rewrite_header = header_name_of(m->host_rewrite_header, c->a);
         return ret->host_rewrite_header.text.p ? 0 : -ENOMEM;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
         return compile_rewrite(c, "host_rewrite_path_regex", m->host_rewrite_path_regex,
                                &ret->host_rewrite_path);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE:
+        ret->auto_host = m->auto_host_rewrite && m->auto_host_rewrite->value;
+        return 0;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE:
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER__NOT_SET:
     default:
@@ -246,6 +222,45 @@ static int compile_retries(struct making *c, const Envoy__Config__Route__V3__Ret
     return r;
 }
 
+#define MIRRORS(c, m, ret)                                                                         \
+    ((m)->n_request_mirror_policies                                                                \
+         ? mirror_compile((m)->request_mirror_policies, (m)->n_request_mirror_policies, (c)->a,    \
+                          (c)->path, &(ret)->mirrors, (c)->err)                                    \
+         : 0)
+
+static int compile_limits(struct making *c, const pb_action *m, struct route_forward *ret)
+{
+    const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *d = m->max_stream_duration;
+    if (!d && !m->max_grpc_timeout)
+        return 0;
+    struct route_limits *l = arena_alloc(c->a, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    ret->limits = l;
+    if (!d) {
+        l->has_grpc_timeout = true;
+        l->grpc_timeout_max_ms = duration_ms(m->max_grpc_timeout, 0);
+        l->grpc_timeout_offset_ms = duration_ms(m->grpc_timeout_offset, 0);
+        return 0;
+    }
+    l->has_stream_max = d->max_stream_duration;
+    l->stream_max_ms = duration_ms(d->max_stream_duration, 0);
+    l->has_grpc_stream_max = d->grpc_timeout_header_max;
+    l->grpc_stream_max_ms = duration_ms(d->grpc_timeout_header_max, 0);
+    l->grpc_stream_offset_ms = duration_ms(d->grpc_timeout_header_offset, 0);
+    ret->timeout_ms = 0; /* as Envoy: it takes the place of timeout */
+    return 0;
+}
+
+static int compile_timeout(struct making *c, struct route_forward *f)
+{
+    char digits[24];
+    if (!f->timeout_ms)
+        return 0;
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)f->timeout_ms);
+    return text(c, digits, &f->timeout_text);
+}
+
 static int compile_forward(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     static const uint16_t not_found[] = {503, 404, 500};
@@ -259,12 +274,22 @@ static int compile_forward(struct making *c, const pb_action *m, struct route_fo
     if (*m->prefix_rewrite && m->regex_rewrite)
         return FAIL(c, "specify only one of prefix_rewrite, regex_rewrite");
     int r = compile_clusters(c, m, ret);
+    if (r == 0)
+        r = compile_limits(c, m, ret);
+    if (r == 0)
+        r = compile_timeout(c, ret);
     if (r == 0 && *m->prefix_rewrite)
         r = text(c, m->prefix_rewrite, &ret->prefix_rewrite);
     if (r == 0)
         r = compile_rewrite(c, "regex_rewrite", m->regex_rewrite, &ret->path_rewrite);
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    ret->n_hashes = m->n_hash_policy;
+    if (r == 0 && m->n_hash_policy)
+        r = route_hash_compile(m->hash_policy, m->n_hash_policy, c->a, c->path, &ret->hashes,
+                               c->err);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     return r < 0 ? r : compile_host_rewrite(c, m, ret);
 }
 
@@ -308,18 +333,18 @@ static int compile_direct(struct making *c, const pb_direct *m, struct route_dir
     ret->status = (uint16_t)m->status;
     if (!m->body)
         return 0;
-    size_t mark = pb_path_field(c->path, "body");
-    int r = 0;
-    if (m->body->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_STRING)
-        r = text(c, m->body->inline_string, &ret->body);
-    else if (m->body->specifier_case ==
-             ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES)
-        ret->body = arena_str(c->a, str_of(m->body->inline_bytes.data, m->body->inline_bytes.len));
-    else
-        r = FAIL(c, "only inline_string and inline_bytes are implemented here");
-    if (r == 0 && ret->body.n > BODY_MAX)
-        r = FAIL(c, "%zu bytes: at most %d", ret->body.n, BODY_MAX);
-    pb_path_back(c->path, mark);
+    AUTO(arena) struct arena *scratch = arena_new(DATA_SOURCE_BYTES_MAX + 4096);
+    struct compile reading = {.scratch = scratch, .path = *c->path, .err = c->err};
+    struct str body;
+    pb_path_field(&reading.path, "body");
+    int r = data_source_read(&reading, m->body, &body);
+    if (r == 0 && body.n > c->body_max)
+        r = pb_path_fail(&reading.path, c->err, -EINVAL, "%zu bytes: at most %zu", body.n,
+                         (size_t)c->body_max);
+    if (r == 0) {
+        ret->body = arena_str(c->a, body);
+        r = ret->body.p ? 0 : -ENOMEM;
+    }
     return r;
 }
 
@@ -388,7 +413,10 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
 {
     int r = text(c, m->name, &ret->name);
     ret->require_tls =
-        m->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL;
+        m->require_tls != ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__NONE;
+    ret->counts_attempts = m->include_request_attempt_count;
+    ret->answers_attempts = m->include_attempt_count_in_response;
+    ret->tells_timeout_retry = m->include_is_timeout_retry_header;
     ret->n_routes = m->n_routes;
     ret->routes = arena_alloc(c->a, m->n_routes * sizeof(*ret->routes));
     if (!ret->routes)
@@ -397,6 +425,8 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
         r = FAIL(c, "domains must not be empty");
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     for (size_t i = 0; i < m->n_routes && r == 0; i++) {
         size_t mark = pb_path_field(c->path, "routes");
         pb_path_index(c->path, i);
@@ -410,22 +440,72 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
-static void note_clusters(struct route_table *t)
+/* What a route does not say its host does, or its table. */
+static void inherit(struct route_table *t, struct route_host *h, struct route *r)
+{
+    if (r->kind == ROUTE_FORWARD && !r->forward.mirrors.n)
+        r->forward.mirrors = h->mirrors.n ? h->mirrors : t->mirrors;
+}
+
+static bool keeps_fields(const struct header_ops *request, const struct header_ops *answer)
+{
+    return header_ops_is_empty(request) && header_ops_is_empty(answer);
+}
+
+/* What the fast path asks first. */
+static void note_what_is_off(const struct route_table *t, const struct route_host *h,
+                             struct route *r)
+{
+    r->keeps_fields = keeps_fields(&t->request_ops, &t->answer_ops) &&
+                      keeps_fields(&h->request_ops, &h->answer_ops) &&
+                      keeps_fields(&r->request_ops, &r->answer_ops);
+    if (r->kind != ROUTE_FORWARD)
+        return;
+    struct route_forward *f = &r->forward;
+    f->rewrites = f->prefix_rewrite.p || f->path_rewrite.regex || f->host_rewrite.p ||
+                  f->host_rewrite_header.text.p || f->host_rewrite_path.regex;
+    for (size_t i = 0; i < f->n_clusters; i++) {
+        const struct route_cluster *c = &f->clusters[i];
+        r->keeps_fields = r->keeps_fields && keeps_fields(&c->request_ops, &c->answer_ops);
+        f->rewrites = f->rewrites || c->host_rewrite.p;
+    }
+}
+
+static void note_cluster(struct route_table *t, struct str name)
+{
+    if (name.n)
+        map_put(&t->clusters, name, t);
+}
+
+static void note_clusters(struct route_table *t, const struct route_forward *f)
+{
+    for (size_t i = 0; i < f->n_clusters; i++)
+        note_cluster(t, f->clusters[i].name);
+    for (size_t i = 0; i < f->mirrors.n; i++)
+        note_cluster(t, f->mirrors.v[i].cluster);
+}
+
+static void finish(struct route_table *t)
 {
     t->clusters.borrows = true;
     for (size_t h = 0; h < t->n_hosts; h++)
         for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
             struct route *r = &t->hosts[h].routes[i];
-            for (size_t k = 0; r->kind == ROUTE_FORWARD && k < r->forward.n_clusters; k++)
-                if (r->forward.clusters[k].name.n)
-                    map_put(&t->clusters, r->forward.clusters[k].name, r);
+            inherit(t, &t->hosts[h], r);
+            note_what_is_off(t, &t->hosts[h], r);
+            if (r->kind == ROUTE_FORWARD)
+                note_clusters(t, &r->forward);
         }
 }
 
 static int compile_table(struct making *c, const pb_table *m, struct route_table *ret)
 {
     int r = text(c, m->name, &ret->name);
+    if (r == 0)
+        r = MIRRORS(c, m, ret);
     ret->ignore_port = m->ignore_port_in_host_matching;
+    if (m->max_direct_response_body_size_bytes)
+        c->body_max = MIN(c->body_max, (size_t)m->max_direct_response_body_size_bytes->value);
     ret->most_specific_wins = m->most_specific_header_mutations_wins;
     ret->n_hosts = m->n_virtual_hosts;
     ret->hosts = arena_alloc(c->a, m->n_virtual_hosts * sizeof(*ret->hosts));
@@ -442,7 +522,7 @@ static int compile_table(struct making *c, const pb_table *m, struct route_table
     if (r == 0)
         r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
     if (r == 0)
-        note_clusters(ret);
+        finish(ret);
     return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
 }
 
@@ -452,7 +532,7 @@ int route_table_compile(const pb_table *m, struct route_table **ret, struct err 
     struct route_table *t = NEW(struct route_table);
     t->refs = 1;
     t->arena = arena_new(0);
-    struct making c = {t->arena, &path, reterr};
+    struct making c = {t->arena, &path, reterr, BODY_MAX};
     int r = compile_table(&c, m, t);
     if (r < 0) {
         route_table_unref(t);

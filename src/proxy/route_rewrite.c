@@ -2,7 +2,29 @@
  * as Envoy does); patterns see the path alone; the query stays. */
 #include "proxy/route_rewrite.h"
 
+#include <errno.h>
+
 enum { PATH_MAX_BYTES = 64 * 1024 };
+
+int regex_rewrite_compile(const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *m,
+                          const char *field, struct arena *a, struct pb_path *path,
+                          struct regex_rewrite *ret, struct err *reterr)
+{
+    struct err err = {0};
+    if (!m)
+        return 0;
+    size_t mark = pb_path_field(path, field);
+    int r = m->pattern ? regex_compile(m->pattern, a, path, &ret->regex, reterr)
+                       : pb_path_fail(path, reterr, -EINVAL, "pattern must be set");
+    if (r == 0) {
+        ret->substitution = arena_str(a, str_from(m->substitution));
+        r = ret->substitution.p ? 0 : -ENOMEM;
+    }
+    if (r == 0 && regex_check_substitution(ret->regex, ret->substitution, &err) < 0)
+        r = pb_path_fail(path, reterr, -EINVAL, "%s", err_text(&err));
+    pb_path_back(path, mark);
+    return r;
+}
 
 static struct str keep(struct arena *a, struct buf *b)
 {

@@ -16,16 +16,14 @@ void route_slot_unref(struct route_slot *s)
     route_table_unref(s->table);
     route_table_unref(s->next);
     config_source_done(&s->source);
+    kept_texts_done(&s->text);
     free(s->name);
     free(s);
 }
 
 struct route_slot *route_slots_find(const struct route_slots *s, struct str name)
 {
-    VEC_FOREACH (slot, &s->slots)
-        if (*slot && str_is(name, (*slot)->name))
-            return *slot;
-    return NULL;
+    return map_find(&s->by_name, name);
 }
 
 struct route_slot *route_slots_get(struct route_slots *s, struct str name,
@@ -45,6 +43,7 @@ struct route_slot *route_slots_get(struct route_slots *s, struct str name,
     slot->name = str_dup(name);
     config_source_copy(&slot->source, source);
     s->slots.v[id] = slot;
+    map_put(&s->by_name, name, slot);
     return slot;
 }
 
@@ -54,6 +53,7 @@ void route_slots_sweep(struct route_slots *s, void (*on_free)(struct route_slot 
     VEC_FOREACH (slot, &s->slots)
         if (*slot && atomic_load_explicit(&(*slot)->refs, memory_order_acquire) == 1) {
             on_free(*slot, user);
+            map_remove_cstr(&s->by_name, (*slot)->name);
             route_slot_unref(TAKE(*slot));
         }
 }
@@ -63,4 +63,72 @@ void route_slots_done(struct route_slots *s)
     VEC_FOREACH (slot, &s->slots)
         route_slot_unref(*slot);
     vec_done(&s->slots);
+    map_done(&s->by_name);
+}
+
+/* ---- seats ---- */
+
+void route_seat_unref(struct route_seat *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    route_slot_unref(p->from);
+    route_table_unref(p->table);
+    free(p->key);
+    free(p);
+}
+
+struct route_seat *route_seats_get(struct route_seats *all, struct str key)
+{
+    struct route_seat *p = map_find(&all->by_key, key);
+    size_t id = 0;
+    if (p) {
+        atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+        return p;
+    }
+    while (id < all->seats.n && all->seats.v[id])
+        id++;
+    if (id == all->seats.n)
+        vec_push(&all->seats, NULL);
+    p = NEW(struct route_seat);
+    p->refs = 2;
+    p->id = (uint32_t)id;
+    p->key = str_dup(key);
+    all->seats.v[id] = p;
+    map_put(&all->by_key, key, p);
+    return p;
+}
+
+void route_seat_set(struct route_seat *p, struct route_slot *from, struct route_table *table)
+{
+    if (from)
+        route_slot_ref(from);
+    if (table)
+        route_table_ref(table);
+    route_slot_unref(p->from);
+    route_table_unref(p->table);
+    p->from = from;
+    p->table = table;
+}
+
+struct route_table *route_seat_table(const struct route_seat *p)
+{
+    return p->from ? p->from->table : p->table;
+}
+
+void route_seats_sweep(struct route_seats *all)
+{
+    VEC_FOREACH (p, &all->seats)
+        if (*p && atomic_load_explicit(&(*p)->refs, memory_order_acquire) == 1) {
+            map_remove_cstr(&all->by_key, (*p)->key);
+            route_seat_unref(TAKE(*p));
+        }
+}
+
+void route_seats_done(struct route_seats *all)
+{
+    VEC_FOREACH (p, &all->seats)
+        route_seat_unref(*p);
+    vec_done(&all->seats);
+    map_done(&all->by_key);
 }

@@ -9,9 +9,12 @@
 #include <errno.h>
 
 #include "base/rand.h"
+#include "base/time.h"
+#include "codec/grpc.h"
 #include "proxy/filter_run.h"
 #include "proxy/forward.h"
-#include "proxy/route_rewrite.h"
+#include "proxy/mirror.h"
+#include "proxy/router_head.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
 
@@ -24,8 +27,15 @@ static uint64_t now_ms(const struct request *r)
 
 static void heard(struct request *r)
 {
-    uint64_t idle_ms = r->http->stream_idle_timeout_ms;
-    r->idle_deadline_ms = idle_ms ? now_ms(r) + idle_ms : UINT64_MAX;
+    r->idle_deadline_ms = r->idle_ms ? now_ms(r) + r->idle_ms : UINT64_MAX;
+}
+
+/* Of the endpoint. */
+static void heard_up(struct request *r)
+{
+    heard(r);
+    if (r->retry && r->retry->policy->per_try_idle_ms)
+        r->retry->try_idle_ms = now_ms(r) + r->retry->policy->per_try_idle_ms;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -36,23 +46,86 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static void start_timer(struct request *r)
 {
     uint64_t now = now_ms(r), due = earlier(r->idle_deadline_ms, r->deadline_ms);
+    due = earlier(due, r->limit_ms);
     if (r->retry)
-        due = earlier(earlier(due, r->retry->at_ms), r->retry->try_deadline_ms);
+        due = earlier(earlier(earlier(due, r->retry->at_ms), r->retry->try_deadline_ms),
+                      r->retry->try_idle_ms);
     loop_timer_start(r->timer, due > now ? due - now : 0);
+}
+
+static void note_limit(struct request *r)
+{
+    uint64_t limit =
+        earlier(earlier(earlier(UINT64_MAX, r->over_ms), r->try_over_ms), r->whole_by_ms);
+    r->limit_ms = limit == UINT64_MAX ? 0 : limit;
+}
+
+/* What grpc-timeout says; 0: nothing. */
+static uint64_t grpc_timeout(const struct request *r)
+{
+    uint64_t ms;
+    struct str s =
+        http_field_value(http_head_find(http_stream_head(r->down), HTTP_NAME_GRPC_TIMEOUT));
+    return s.p && grpc_timeout_parse(s, &ms) == 0 ? ms : 0;
+}
+
+/* Of the whole stream; 0: none. */
+static uint64_t stream_max(const struct request *r)
+{
+    const struct route_limits *l = r->route->forward.limits;
+    uint64_t ms = l && l->has_grpc_stream_max ? grpc_timeout(r) : 0;
+    if (!ms)
+        return l && l->has_stream_max ? l->stream_max_ms : r->http->protocol.stream_max_ms;
+    if (l->grpc_stream_max_ms && ms > l->grpc_stream_max_ms)
+        ms = l->grpc_stream_max_ms;
+    return ms - MIN(ms - 1, l->grpc_stream_offset_ms);
+}
+
+static void note_limits(struct request *r)
+{
+    const struct route_limits *l = r->route->forward.limits;
+    uint64_t now = now_ms(r), spent = (time_mono_us() - r->begin_us) / 1000, ms = stream_max(r);
+    if (ms)
+        r->over_ms = now + MAX(ms, spent + 1) - spent;
+    if (r->http->request_timeout_ms && !http_stream_is_received(r->down))
+        r->whole_by_ms = now + MAX(r->http->request_timeout_ms, spent + 1) - spent;
+    note_limit(r);
+    if (!l || !l->has_grpc_timeout || !route_is_grpc(http_stream_head(r->down)))
+        return;
+    ms = grpc_timeout(r);
+    if (l->grpc_timeout_offset_ms < ms)
+        ms -= l->grpc_timeout_offset_ms;
+    r->timeout_ms = l->grpc_timeout_max_ms && (!ms || ms > l->grpc_timeout_max_ms)
+                        ? l->grpc_timeout_max_ms
+                        : ms;
+}
+
+static void begin_clocks(struct request *r)
+{
+    const struct route_forward *f = &r->route->forward;
+    r->idle_ms = f->has_idle_timeout ? f->idle_timeout_ms : r->http->stream_idle_timeout_ms;
+    r->timeout_ms = f->timeout_ms;
+    if (f->limits || r->http->has_limits)
+        note_limits(r);
 }
 
 /* The answer's time runs from the end of the request: a slow upload does not eat it. */
 static void request_is_whole(struct request *r)
 {
-    uint64_t timeout_ms = r->route->forward.timeout_ms;
+    if (r->mirrors)
+        mirror_plan_go(r->mirrors);
     if (r->answered)
         return;
-    if (timeout_ms)
-        r->deadline_ms = now_ms(r) + timeout_ms;
+    r->whole_ms = now_ms(r);
+    if (r->timeout_ms)
+        r->deadline_ms = r->whole_ms + r->timeout_ms;
     if (r->retry && r->retry->policy->per_try_timeout_ms)
-        r->retry->try_deadline_ms = now_ms(r) + r->retry->policy->per_try_timeout_ms;
-    if (r->deadline_ms || r->retry)
-        start_timer(r);
+        r->retry->try_deadline_ms = r->whole_ms + r->retry->policy->per_try_timeout_ms;
+    if (r->whole_by_ms) {
+        r->whole_by_ms = 0;
+        note_limit(r);
+    }
+    start_timer(r);
 }
 
 static void drop_try(struct request *r)
@@ -71,29 +144,55 @@ static void give_up(struct request *r, enum reason why)
 static void try_failed(struct request *r, enum reason why);
 static void try_again(struct request *r);
 
+/* What has run out; _REASON_MAX: nothing. */
+static enum reason overdue(const struct request *r, uint64_t now)
+{
+    bool whole = http_stream_is_received(r->down);
+    if (r->deadline_ms && now >= r->deadline_ms)
+        return REASON_RESPONSE_TIMEOUT;
+    if (r->over_ms && now >= r->over_ms)
+        return whole ? REASON_MAX_DURATION : REASON_REQUEST_MAX_DURATION;
+    if (r->whole_by_ms && now >= r->whole_by_ms)
+        return REASON_REQUEST_TIMEOUT;
+    if (r->try_over_ms && now >= r->try_over_ms)
+        return REASON_UPSTREAM_MAX_DURATION;
+    if (now >= r->idle_deadline_ms)
+        return whole ? REASON_STREAM_IDLE : REASON_REQUEST_IDLE;
+    return _REASON_MAX;
+}
+
+/* True: it was one of the times of a try. */
+static bool on_try_timer(struct request *r, uint64_t now)
+{
+    struct retry_state *s = r->retry;
+    if (s->at_ms && now >= s->at_ms) {
+        try_again(r);
+        return true;
+    }
+    bool late = s->try_deadline_ms && now >= s->try_deadline_ms;
+    if (!late && !(s->try_idle_ms && now >= s->try_idle_ms))
+        return false;
+    drop_try(r);
+    s->try_idle_ms = 0;
+    s->was_late = late;
+    try_failed(r, late ? REASON_PER_TRY_TIMEOUT : REASON_PER_TRY_IDLE);
+    return true;
+}
+
 static void on_timer(void *user)
 {
     struct request *r = user;
     uint64_t now = now_ms(r);
-    bool late = r->deadline_ms && now >= r->deadline_ms;
-    if (!late && r->retry && r->retry->at_ms && now >= r->retry->at_ms) {
-        try_again(r);
-        return;
-    }
-    bool try_late = r->retry && r->retry->try_deadline_ms && now >= r->retry->try_deadline_ms;
-    if (!late && !try_late && now < r->idle_deadline_ms) {
-        start_timer(r);
+    enum reason why = overdue(r, now);
+    if (why == _REASON_MAX) {
+        if (!r->retry || !on_try_timer(r, now))
+            start_timer(r);
         return;
     }
     drop_try(r);
-    if (late && r->retry)
+    if (r->retry)
         r->retry->at_ms = 0;
-    if (try_late && !late)
-        try_failed(r, REASON_PER_TRY_TIMEOUT);
-    else
-        give_up(r, late                               ? REASON_RESPONSE_TIMEOUT
-                   : http_stream_is_received(r->down) ? REASON_STREAM_IDLE
-                                                      : REASON_REQUEST_IDLE);
+    give_up(r, why);
 }
 
 /* ---- once more ---- */
@@ -108,7 +207,7 @@ static bool plan_retry(struct request *r)
     r->upstream_host = arena_str(http_stream_arena(r->down), r->upstream_host);
     upstream_leave(&r->wait);
     r->retry->at_ms = now_ms(r) + MAX(wait_ms, (uint64_t)1);
-    r->retry->try_deadline_ms = 0;
+    r->retry->try_deadline_ms = r->retry->try_idle_ms = 0;
     http_stream_pause(r->down);
     start_timer(r);
     return true;
@@ -141,7 +240,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     (void)s;
     if (h->status < 200 && h->status != 101)
         return; /* the client has had its own 100 */
-    heard(r);
+    heard_up(r);
     if (h->status == 101 && !r->upgrade) {
         http_stream_abort(TAKE(r->up)); /* nobody asked for it */
         try_failed(r, REASON_UPSTREAM_PROTOCOL);
@@ -151,16 +250,21 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (r->retry && retry_answer(r, h))
         return;
     if (r->retry)
-        r->retry->try_deadline_ms = 0;
+        retry_state_taken(r->retry);
     if (h->status == 101) {
         r->deadline_ms = 0; /* what follows has no end of its own */
+        stats_inc(r->stats, HTTP_STAT_CX_UPGRADES);
+        stats_inc(r->stats, HTTP_STAT_CX_UPGRADES_ACTIVE);
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
+    if (r->affinity || r->http->envoy_headers || r->host->answers_attempts)
+        router_change_answer(r, h);
     request_change_fields(r, h, true);
     if (r->filters)
         filter_run_answer(r->filters, h);
-    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, http_stream_arena(r->down));
+    http_edit_answer(&r->http->edits, http_stream_head(r->down), h, now_ms(r),
+                     http_stream_arena(r->down));
     request_keep_answer(r, h);
     r->status = h->status;
     r->answering = true;
@@ -171,7 +275,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
 static void on_up_data(struct http_stream *s, struct chain *data, bool end, void *user)
 {
     struct request *r = user;
-    heard(r);
+    heard_up(r);
     r->answered = end;
     r->sent_bytes += data->n;
     http_stream_send_data(r->down, data, end);
@@ -184,6 +288,8 @@ static void on_up_trailers(struct http_stream *s, struct http_head *trailers, vo
     struct request *r = user;
     (void)s;
     r->answered = true;
+    if (r->http->logs.wants_grpc)
+        request_keep_grpc(r, trailers);
     http_stream_send_trailers(r->down, trailers);
 }
 
@@ -263,12 +369,21 @@ static void send_gathered(struct request *r)
     http_stream_send_data(r->up, &r->filters->body, true);
 }
 
+static void keep_local(struct request *r)
+{
+    const struct conn *c = http_conn_conn(http_stream_conn(r->up));
+    if (conn_local_addr(c, &r->up_ip, &r->up_port) < 0)
+        r->up_port = 0; /* a Unix socket */
+}
+
 static void send_request(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
     bool whole = http_stream_is_received(r->down);
     bool replay = r->retry && r->retry->replay.n;
     bool gathered = r->filters && r->filters->body.n;
+    if (r->http->logs.wants_local)
+        keep_local(r);
     http_stream_send_head(r->up, head, whole && !replay && !gathered);
     if (r->retry) {
         r->retry->sent = true;
@@ -293,29 +408,10 @@ static void on_ready(struct http_stream *s, void *user)
 
 static void on_failed(enum reason why, const char *text, void *user)
 {
-    (void)text;
-    try_failed(user, why);
-}
-
-/* What goes out is what was matched and changed, once: path, host, fields. */
-static void change_request(struct request *r, const struct route_query *q)
-{
-    struct http_head *head = http_stream_head(r->down);
-    struct arena *a = http_stream_arena(r->down);
-    struct str path = route_rewrite_path(r->route, q, a);
-    struct str host = route_rewrite_host(r->route, r->cluster, q, a);
-    struct str cert = {NULL, 0};
-    if (r->http->client_cert.mode != CLIENT_CERT_SANITIZE)
-        cert = client_cert_value(&r->http->client_cert, head,
-                                 conn_tls(http_conn_conn(http_stream_conn(r->down))), a);
-    forward_request(head, r->upgrade);
-    if (cert.n)
-        IGNORE_RESULT(http_head_add(head, HTTP_NAME_X_FORWARDED_CLIENT_CERT, cert));
-    request_change_fields(r, head, false);
-    if (path.p && path.p != head->path.p)
-        head->path = head->target = path;
-    if (host.p)
-        forward_set_host(head, host);
+    struct request *r = user;
+    if (why == REASON_CONNECT_FAILED && r->http->logs.n)
+        r->up_failure = arena_str(http_stream_arena(r->down), str_from(text));
+    try_failed(r, why);
 }
 
 static struct cluster *find_cluster(struct request *r)
@@ -326,24 +422,58 @@ static struct cluster *find_cluster(struct request *r)
     return name.n ? proxy_config_cluster(r->config->config, name) : NULL;
 }
 
+static void tell_of_client(struct request *r, const struct cluster *c, struct lb_request *which)
+{
+    which->client = http_conn_conn(http_stream_conn(r->down));
+    which->head = http_stream_head(r->down);
+    if (c->http.as_client)
+        which->version = http_conn_version(http_stream_conn(r->down)) == 2 ? 2 : 1;
+}
+
 /* An endpoint for this try; NULL: the cluster has none. */
-static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random)
+static struct upstream *choose(struct request *r, struct cluster *c, uint64_t random,
+                               const struct endpoint_entry **ret_entry)
 {
     struct lb_request which = {.random = random};
+    if (c->asks_for_client)
+        tell_of_client(r, c, &which);
+    if (r->affinity) {
+        which.hash = r->affinity->hash;
+        which.has_hash = r->affinity->has_hash;
+    }
     if (r->retry && r->retry->policy->other_hosts) {
         which.tried = r->retry->tried;
         which.n_tried = r->retry->n_tried;
         which.tries_max = r->retry->policy->tries_max;
     }
-    return worker_upstream(r->worker, c, &which);
+    struct upstream *u = worker_upstream(r->worker, c, &which);
+    *ret_entry = which.entry;
+    return u;
 }
 
-static void ask(struct request *r, struct upstream *u)
+static void begin_try_clocks(struct request *r, uint64_t stream_max_ms)
+{
+    uint64_t idle_ms = r->retry ? r->retry->policy->per_try_idle_ms : 0;
+    if (!stream_max_ms && !idle_ms)
+        return;
+    if (stream_max_ms)
+        r->try_over_ms = now_ms(r) + stream_max_ms;
+    if (idle_ms)
+        r->retry->try_idle_ms = now_ms(r) + idle_ms;
+    note_limit(r);
+    start_timer(r);
+}
+
+static void ask(struct request *r, const struct cluster *c, struct upstream *u)
 {
     upstream_enter(u, &r->wait);
     r->upstream_host = str_from(upstream_endpoint(u)->text);
+    if (r->retry && !r->retry->stats)
+        r->retry->stats = upstream_stats(u);
     if (r->retry)
         retry_state_tried(r->retry, upstream_endpoint(u));
+    if (c->http.stream_max_ms || r->retry)
+        begin_try_clocks(r, c->http.stream_max_ms);
     int got = upstream_take(&r->wait, false, &r->up);
     r->reused = got == 0;
     if (got == 0)
@@ -359,14 +489,18 @@ static void try_again(struct request *r)
     struct retry_state *s = r->retry;
     s->at_ms = 0;
     s->sent = false;
+    r->up_failure.p = NULL;
     r->again = false;
     heard(r);
     start_timer(r);
-    struct upstream *u = choose(r, s->cluster, rand_u64());
-    if (u)
-        ask(r, u);
-    else
+    const struct endpoint_entry *entry;
+    struct upstream *u = choose(r, s->cluster, rand_u64(), &entry);
+    if (!u) {
         request_fail(r, REASON_NO_HEALTHY_UPSTREAM);
+        return;
+    }
+    router_change_try(r, entry);
+    ask(r, s->cluster, u);
 }
 
 static void plan_retries(struct request *r, struct cluster *c)
@@ -377,9 +511,44 @@ static void plan_retries(struct request *r, struct cluster *c)
         r->retry = retry_state_new(p, c, r->wait.priority, http_stream_arena(r->down));
 }
 
+/* Once: filters may have changed the head since. */
+static void note_affinity(struct request *r, const struct route_query *q)
+{
+    const struct route_forward *f = &r->route->forward;
+    struct arena *a = http_stream_arena(r->down);
+    if (r->affinity)
+        return;
+    r->affinity = arena_alloc(a, sizeof(*r->affinity));
+    if (r->affinity)
+        route_hash_of(f->hashes, f->n_hashes, q, &r->http->edits,
+                      http_conn_conn(http_stream_conn(r->down)), a, r->affinity);
+}
+
+const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q)
+{
+    const struct route_forward *f = &r->route->forward;
+    if (!f->cluster_by_hash)
+        return route_choose_cluster(f, q->random);
+    note_affinity(r, q);
+    bool has = r->affinity && r->affinity->has_hash;
+    return route_choose_cluster(f, has ? r->affinity->hash : q->random);
+}
+
+static void plan_mirrors(struct request *r)
+{
+    r->mirrors =
+        mirror_plan_new(r->worker, r->config->config, &r->route->forward, http_stream_head(r->down),
+                        http_conn_conn(http_stream_conn(r->down)), http_stream_arena(r->down));
+    if (r->mirrors && r->filters && r->filters->body.n)
+        mirror_plan_keep(r->mirrors, &r->filters->body);
+}
+
 void router_begin(struct request *r, const struct route_query *q)
 {
-    r->cluster = route_choose_cluster(&r->route->forward, q->random);
+    r->cluster = router_choose_cluster(r, q);
+    if (r->route->forward.n_hashes)
+        note_affinity(r, q);
+    stats_inc(r->stats, HTTP_STAT_RQ_ROUTED);
     struct cluster *c = find_cluster(r);
     if (!c) {
         r->reason = REASON_CLUSTER_NOT_FOUND;
@@ -387,7 +556,8 @@ void router_begin(struct request *r, const struct route_query *q)
                        (struct str){NULL, 0});
         return;
     }
-    struct upstream *u = choose(r, c, q->random);
+    const struct endpoint_entry *entry;
+    struct upstream *u = choose(r, c, q->random, &entry);
     if (!u) {
         request_reply(r, REASON_NO_HEALTHY_UPSTREAM);
         return;
@@ -399,14 +569,19 @@ void router_begin(struct request *r, const struct route_query *q)
     r->wait.on_failed = on_failed;
     if (r->route->forward.retry || r->host->retry)
         plan_retries(r, c);
-    change_request(r, q);
+    begin_clocks(r);
+    router_change_request(r, q);
+    if (router_changes_try(r))
+        router_change_try(r, entry);
+    if (r->route->forward.mirrors.n && !r->upgrade)
+        plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
     if (http_stream_is_received(r->down))
         request_is_whole(r);
     else
         start_timer(r);
-    ask(r, u);
+    ask(r, c, u);
 }
 
 /* ---- the client's stream ---- */
@@ -418,6 +593,8 @@ void router_data(struct request *r, struct chain *data, bool end)
     heard(r);
     if (r->retry)
         retry_state_keep(r->retry, data);
+    if (r->mirrors)
+        mirror_plan_keep(r->mirrors, data);
     http_stream_send_data(r->up, data, end);
     if (end)
         request_is_whole(r);

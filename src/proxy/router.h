@@ -4,6 +4,8 @@
 #include "proxy/request_priv.h"
 
 /* The route's action is to forward. */
+/* The cluster that the route's forward names for it. */
+const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q);
 void router_begin(struct request *r, const struct route_query *q);
 /* What the client sends goes on. */
 void router_data(struct request *r, struct chain *data, bool end);

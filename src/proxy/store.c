@@ -20,6 +20,26 @@ static struct cluster_table *make_table(struct store *s)
     return t;
 }
 
+static void add_seats(struct store *s, struct proxy_config *c)
+{
+    void *p;
+    VEC_FOREACH (seat, &s->seats.seats) {
+        struct route_table *t = *seat ? route_seat_table(*seat) : NULL;
+        vec_push(&c->seats, (struct config_seat){.table = t ? route_table_ref(t) : NULL});
+    }
+    VEC_FOREACH (l, &c->listeners)
+        VEC_FOREACH (h, &(*l)->https)
+            if ((*h)->seat)
+                c->seats.v[(*h)->seat->id].http = *h;
+    for (size_t at = 0; map_next(&s->gone, &at, NULL, &p);) {
+        struct listener_config *l = p;
+        vec_push(&c->gone, listener_config_ref(l));
+        VEC_FOREACH (h, &l->https)
+            if ((*h)->seat && !c->seats.v[(*h)->seat->id].http)
+                c->seats.v[(*h)->seat->id].http = *h;
+    }
+}
+
 static struct proxy_config *make_config(struct store *s)
 {
     struct proxy_config *c = NEW(struct proxy_config);
@@ -28,11 +48,17 @@ static struct proxy_config *make_config(struct store *s)
         s->table = make_table(s);
     c->refs = 1;
     c->clusters = cluster_table_ref(s->table);
-    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
-        if (((const struct store_listener *)p)->live)
-            vec_push(&c->listeners, listener_config_ref(((const struct store_listener *)p)->live));
+    c->by_name.borrows = true;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
+        struct listener_config *l = ((const struct store_listener *)p)->live;
+        if (!l)
+            continue;
+        vec_push(&c->listeners, listener_config_ref(l));
+        map_put_cstr(&c->by_name, l->name, l);
+    }
     VEC_FOREACH (slot, &s->slots.slots)
         vec_push(&c->routes, *slot && (*slot)->table ? route_table_ref((*slot)->table) : NULL);
+    add_seats(s, c);
     return c;
 }
 
@@ -48,8 +74,11 @@ static void want_listeners(struct store *s)
 
 static void settle(struct store *s)
 {
+    store_clusters_warm(s);
     store_listeners_settle(s);
     store_clusters_settle(s, store_names_cluster);
+    if (s->secrets_stale)
+        store_secrets_sweep(s);
     want_listeners(s);
 }
 
@@ -81,6 +110,21 @@ bool store_is_ready(const struct store *s)
 {
     return (!s->has_cds || s->clusters_came) && (!s->has_lds || s->listeners_came) &&
            store_listeners_are_warm(s);
+}
+
+bool store_is_settled(const struct store *s)
+{
+    return list_is_empty(&s->warming) && !store_listeners_wait(s);
+}
+
+void store_count_warming(const struct store *s, size_t *ret_clusters, size_t *ret_listeners)
+{
+    void *p;
+    *ret_clusters = *ret_listeners = 0;
+    for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);)
+        *ret_clusters += ((const struct store_cluster *)p)->warming != NULL;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);)
+        *ret_listeners += ((const struct store_listener *)p)->warming != NULL;
 }
 
 void store_start(struct store *s)
@@ -120,8 +164,12 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
     AUTO(arena) struct arena *a = arena_new(XDS_RESPONSE_BYTES_MAX);
     struct xds_report report = {0};
     struct pb_path path = {.n = 0};
-    struct store_item i = {
-        .arena = a, .name = item->name, .bytes = item->bytes, .path = &path, .err = reterr};
+    struct store_item i = {.arena = a,
+                           .name = item->name,
+                           .bytes = item->bytes,
+                           .version = item->version,
+                           .path = &path,
+                           .err = reterr};
     int r = xds_resource_unpack(type, item->bytes, a, &i.message, &report, reterr);
     xds_report_done(&report);
     return r < 0 ? r : add_item(s, type, &i);
@@ -172,17 +220,33 @@ static void remove_named(struct store *s, const struct xds_update *u)
     }
 }
 
+static void count_update(const struct xds_update *u, bool refused)
+{
+    struct stats_cell *m = stats_main(stats_server());
+    if (u->type == XDS_CLUSTER) {
+        stats_inc(m, SERVER_STAT_CDS_ATTEMPT);
+        stats_inc(m, refused ? SERVER_STAT_CDS_REJECTED : SERVER_STAT_CDS_SUCCESS);
+    } else if (u->type == XDS_LISTENER) {
+        stats_inc(m, SERVER_STAT_LDS_ATTEMPT);
+        stats_inc(m, refused ? SERVER_STAT_LDS_REJECTED : SERVER_STAT_LDS_SUCCESS);
+    }
+}
+
 void store_update(struct store *s, const struct xds_update *u, struct buf *refused)
 {
+    /* first, since what is new may want the address of what goes */
+    if (u->full && u->type == XDS_LISTENER)
+        remove_missing(s, u);
+    remove_named(s, u);
     for (size_t i = 0; i < u->n_items; i++) {
         struct err err = {0};
         u->items[i].refused = read_item(s, u->type, &u->items[i], &err) < 0;
         if (u->items[i].refused)
             refuse(u->type, &u->items[i], &err, refused);
     }
-    if (u->full && (u->type == XDS_CLUSTER || u->type == XDS_LISTENER))
+    if (u->full && u->type == XDS_CLUSTER)
         remove_missing(s, u);
-    remove_named(s, u);
+    count_update(u, refused->n != 0);
     if (u->type == XDS_CLUSTER)
         s->clusters_came = true;
     if (u->type == XDS_LISTENER)
@@ -253,6 +317,12 @@ static void on_clusters_late(void *user)
     loop_defer_soon(s->loop, &s->settle);
 }
 
+static void on_unknown(void *user)
+{
+    struct store *s = user;
+    loop_defer_soon(s->loop, &s->settle);
+}
+
 int store_load(struct store *s, const pb_bootstrap *b, struct err *reterr)
 {
     const Envoy__Config__Bootstrap__V3__Bootstrap__DynamicResources *d = b->dynamic_resources;
@@ -282,6 +352,7 @@ struct store *store_new(struct loop *l, const struct store_ops *ops, void *user)
     list_init(&s->leaving);
     loop_call_init(&s->settle, on_settle, s);
     s->clusters_late = loop_timer_new(l, on_clusters_late, s);
+    s->unknown = loop_timer_new(l, on_unknown, s);
     return s;
 }
 
@@ -291,6 +362,7 @@ void store_free(struct store *s)
         return;
     loop_call_cancel(&s->settle);
     loop_timer_free(s->clusters_late);
+    loop_timer_free(s->unknown);
     store_listeners_done(s);
     store_clusters_done(s);
     store_secrets_done(s);

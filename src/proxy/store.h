@@ -18,11 +18,14 @@ struct store;
 enum {
     STORE_LEAVING_MS = 15 * 1000,
     STORE_NAMES_MS = 5 * 1000, /* a cluster waits for its names to be resolved */
+    STORE_UNKNOWN_MS = 1000,   /* a table, for clusters that nobody has told of yet */
 };
 
 struct store_ops {
     /* A snapshot to be put in force; takes the reference. */
     void (*on_config)(struct proxy_config *c, void *user);
+    /* A listener that is not of the bootstrap is to have its sockets; NULL: without them. */
+    int (*on_bind)(struct listener_config *c, void *user, struct err *reterr);
     /* A resource by name is wanted of the source, or no more. name "" : all of the kind. */
     void (*on_want)(const struct config_source *from, enum xds_resource type, struct str name,
                     bool wanted, void *user);
@@ -48,3 +51,7 @@ struct proxy_config *store_config(struct store *s);
 struct cluster *store_find_cluster(const struct store *s, const char *name);
 /* Everything that was asked for at the start is there, or was waited for in vain. */
 bool store_is_ready(const struct store *s);
+/* Nothing that is known waits to come into force. */
+bool store_is_settled(const struct store *s);
+/* How many wait for what they need. */
+void store_count_warming(const struct store *s, size_t *ret_clusters, size_t *ret_listeners);

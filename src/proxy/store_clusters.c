@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "proxy/cluster_stats.h"
 #include "proxy/store_priv.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
@@ -30,6 +31,7 @@ static struct store_assignment *assignment_get(struct store *s, const char *name
 static void assignment_free(struct store_assignment *a)
 {
     buf_done(&a->bytes);
+    kept_texts_done(&a->text);
     vec_done(&a->users);
     free(a);
 }
@@ -73,8 +75,32 @@ static void go_live(struct store_cluster *sc)
     list_remove(&sc->node);
     end_cluster(sc->live);
     sc->live = TAKE(sc->warming);
+    kept_texts_commit(&sc->text);
     cluster_table_unref(TAKE(sc->store->table));
+    sc->store->secrets_stale = true;
     store_changed(sc->store);
+}
+
+/* Those of the bootstrap do not wait: a control plane that sends secrets may be reached by them. */
+static bool waits_for_secret(const struct store_cluster *sc)
+{
+    return sc->warming->tls && !sc->is_static && !tls_slot_is_ready(sc->warming->tls->slot);
+}
+
+static void endpoints_are_there(struct store_cluster *sc)
+{
+    sc->endpoints_came = true;
+    if (sc->warming && !waits_for_secret(sc))
+        go_live(sc);
+}
+
+void store_clusters_warm(struct store *s)
+{
+    LIST_FOREACH_SAFE (node, &s->warming) {
+        struct store_cluster *sc = CONTAINER_OF(node, struct store_cluster, node);
+        if (sc->endpoints_came)
+            endpoints_are_there(sc);
+    }
 }
 
 int store_assignment_add(struct store *s, const struct store_item *i)
@@ -87,15 +113,19 @@ int store_assignment_add(struct store *s, const struct store_item *i)
         struct store_cluster *sc = *user;
         struct cluster *c = sc->warming ? sc->warming : sc->live;
         int r = c ? cluster_set_endpoints(c, m, i->path, i->err) : 0;
+        if (c)
+            cluster_count_update(c, r == 0);
         if (r == 0 && sc->warming && sc->live)
             r = cluster_set_endpoints(sc->live, m, i->path, i->err);
         if (r < 0)
             return r;
-        go_live(sc);
+        endpoints_are_there(sc);
     }
     buf_clear(&a->bytes);
     buf_add_str(&a->bytes, i->bytes);
     a->came = true;
+    store_keep(s, &a->text, i);
+    kept_texts_commit(&a->text);
     return 0;
 }
 
@@ -122,6 +152,7 @@ static void free_cluster(struct store_cluster *sc)
     end_cluster(sc->live);
     end_cluster(sc->warming);
     loop_timer_free(sc->timer);
+    kept_texts_done(&sc->text);
     free(sc->name);
     free(sc);
 }
@@ -131,6 +162,7 @@ static void drop_cluster(struct store_cluster *sc)
     struct store *s = sc->store;
     if (sc->live)
         cluster_table_unref(TAKE(s->table));
+    s->secrets_stale = true;
     map_remove_cstr(&s->clusters, sc->name);
     free_cluster(sc);
     store_changed(s);
@@ -174,19 +206,28 @@ static void on_cluster_ready(struct cluster *c, void *user)
 {
     struct store_cluster *sc = user;
     if (sc->warming == c)
-        go_live(sc);
+        endpoints_are_there(sc);
+}
+
+static bool same_path(const struct config_source *a, const struct config_source *b)
+{
+    return !a->path == !b->path && (!a->path || strcmp(a->path, b->path) == 0);
 }
 
 /* Takes c. */
 static void warm(struct store_cluster *sc, struct cluster *c, struct config_source *source)
 {
     struct store *s = sc->store;
-    bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0;
+    bool same = sc->eds_name && c->type == CLUSTER_EDS && strcmp(sc->eds_name, c->eds_name) == 0 &&
+                same_path(&sc->source, source);
+    struct store_wait wait = {.ms = 0};
     if (sc->warming || sc->leaving)
         list_remove(&sc->node);
     end_cluster(sc->warming);
     sc->leaving = false;
+    sc->endpoints_came = false;
     sc->warming = c;
+    s->secrets_stale = true;
     if (s->running)
         cluster_start(c, s->loop);
     list_add_tail(&s->warming, &sc->node);
@@ -194,26 +235,29 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
     if (c->type != CLUSTER_EDS) {
         drop_endpoints(sc);
         if (c->ready) {
-            go_live(sc);
-            return;
+            endpoints_are_there(sc);
+        } else {
+            c->on_ready = on_cluster_ready;
+            c->ready_user = sc;
+            store_wait_add(&wait, STORE_NAMES_MS);
         }
-        c->on_ready = on_cluster_ready;
-        c->ready_user = sc;
-        loop_timer_start(sc->timer, STORE_NAMES_MS);
-        store_changed(s);
-        return;
+    } else {
+        if (!same) {
+            drop_endpoints(sc);
+            sc->eds_name = xstrdup(c->eds_name);
+            sc->source = *source;
+            *source = (struct config_source){0};
+            use_endpoints(sc);
+        }
+        if (known_endpoints(sc))
+            endpoints_are_there(sc);
+        else
+            store_wait_add(&wait, sc->source.warm_ms);
     }
-    if (!same) {
-        drop_endpoints(sc);
-        sc->eds_name = xstrdup(c->eds_name);
-        sc->source = *source;
-        *source = (struct config_source){0};
-        use_endpoints(sc);
-    }
-    if (known_endpoints(sc))
-        go_live(sc);
-    else if (sc->source.warm_ms)
-        loop_timer_start(sc->timer, sc->source.warm_ms);
+    if (sc->warming && waits_for_secret(sc))
+        store_secrets_wait(s, c->tls->slot, &wait);
+    if (sc->warming && wait.ms && !wait.for_ever)
+        loop_timer_start(sc->timer, wait.ms);
     store_changed(s);
 }
 
@@ -243,9 +287,12 @@ int store_cluster_add(struct store *s, const struct store_item *i)
     }
     if (r < 0)
         return r;
+    store_count(sc ? SERVER_STAT_CLUSTER_MODIFIED : SERVER_STAT_CLUSTER_ADDED);
+    c->added_via_api = !i->is_static;
     sc = cluster_get(s, i->name);
     sc->hash = hash;
     sc->is_static = i->is_static;
+    store_keep(s, &sc->text, i);
     warm(sc, c, &source);
     config_source_done(&source);
     return 0;
@@ -261,6 +308,7 @@ void store_cluster_remove(struct store *s, struct str name)
         end_cluster(TAKE(sc->warming));
     }
     sc->leaving = true;
+    store_count(SERVER_STAT_CLUSTER_REMOVED);
     list_add_tail(&s->leaving, &sc->node);
     loop_timer_start(sc->timer, STORE_LEAVING_MS);
     store_changed(s);
@@ -277,11 +325,24 @@ void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, st
 
 bool store_is_warming(const struct store *s, const struct route_table *t)
 {
-    LIST_FOREACH_SAFE (node, &s->warming) {
-        const struct store_cluster *sc = CONTAINER_OF(node, struct store_cluster, node);
-        if (!sc->live && route_table_names_cluster(t, str_from(sc->name)))
+    struct str name;
+    if (list_is_empty(&s->warming))
+        return false;
+    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);) {
+        const struct store_cluster *sc = map_find(&s->clusters, name);
+        if (sc && sc->warming && !sc->live)
             return true;
     }
+    return false;
+}
+
+bool store_is_unknown(const struct store *s, const struct route_table *t,
+                      const struct route_table *before)
+{
+    struct str name;
+    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);)
+        if (!map_find(&s->clusters, name) && !map_find(&before->clusters, name))
+            return true;
     return false;
 }
 

@@ -5,6 +5,7 @@
 #include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
 
 #include "base/hash.h"
+#include "proxy/kept_text.h"
 #include "proxy/store.h"
 #include "xds/xds_check.h"
 
@@ -18,14 +19,17 @@ struct store_cluster {
     struct config_source source; /* of its endpoints */
     char *eds_name;              /* NULL: they are in place */
     uint64_t hash;               /* of the message */
+    struct kept_texts text;
     bool is_static;
-    bool leaving; /* stays only for routes that still name it */
+    bool leaving;        /* stays only for routes that still name it */
+    bool endpoints_came; /* of the warming one */
 };
 
 /* The endpoints of a name, kept as they came for clusters that will want them. */
 struct store_assignment {
     struct buf bytes;
     bool came;
+    struct kept_texts text;
     VEC(struct store_cluster *) users;
 };
 
@@ -33,7 +37,10 @@ struct store_secret {
     char *name;
     struct arena *arena;                                                 /* of the message */
     const Envoy__Extensions__TransportSockets__Tls__V3__Secret *message; /* NULL: not come yet */
+    struct config_source source;
+    struct kept_texts text; /* its version alone */
     bool is_static;
+    bool needed; /* found by store_secrets_sweep */
 };
 
 struct store_listener {
@@ -43,6 +50,7 @@ struct store_listener {
     struct listener_config *warming; /* waits for its route tables, and their clusters */
     struct loop_timer *timer;
     uint64_t hash;
+    struct kept_texts text;
     bool is_static;
     bool late; /* was waited for long enough */
 };
@@ -54,25 +62,30 @@ struct store {
     struct map clusters;    /* name -> struct store_cluster */
     struct map assignments; /* EDS name -> struct store_assignment */
     struct map listeners;   /* name -> struct store_listener */
+    struct map gone;        /* name -> struct listener_config: what its open connections go by */
     struct map secrets;     /* name -> struct store_secret */
     struct list_node warming, leaving;
     struct route_slots slots;
+    struct route_seats seats;
     VEC(bool) wanted_slots;      /* by id: its table was asked for */
     struct cluster_table *table; /* NULL: to be made anew */
     struct loop_call settle;
     struct loop_timer *clusters_late;
+    struct loop_timer *unknown; /* of tables that wait for clusters that nobody has told of */
     struct config_source cds, lds;
     bool has_cds, has_lds;
     bool clusters_came, listeners_wanted, listeners_came;
-    bool changed; /* since the last snapshot */
+    bool changed;       /* since the last snapshot */
+    bool secrets_stale; /* some may not be needed any more */
     bool running;
+    bool keeps_texts; /* somebody may want to see them */
 };
 
 /* What one resource of an update is made of. */
 struct store_item {
     struct arena *arena; /* of the message; gone behind the call */
     ProtobufCMessage *message;
-    struct str name, bytes;
+    struct str name, bytes, version;
     bool is_static;
     struct pb_path *path; /* stands at the message */
     struct err *err;
@@ -83,6 +96,14 @@ static inline uint64_t store_hash(struct str bytes)
     return hash_bytes(bytes.p, bytes.n);
 }
 
+/* What stands in the bootstrap is shown from there. */
+static inline void store_keep(const struct store *s, struct kept_texts *k,
+                              const struct store_item *i)
+{
+    if (s->keeps_texts && !i->is_static)
+        kept_texts_offer(k, i->version, i->bytes);
+}
+
 /* A snapshot of what is ready is to be made, soon. */
 static inline void store_changed(struct store *s)
 {
@@ -90,13 +111,35 @@ static inline void store_changed(struct store *s)
     loop_defer_soon(s->loop, &s->settle);
 }
 
+static inline void store_count(enum server_stat what)
+{
+    stats_inc(stats_main(stats_server()), what);
+}
+
+/* How long something waits for what it needs. */
+struct store_wait {
+    bool for_ever;
+    uint64_t ms;
+};
+
+static inline void store_wait_add(struct store_wait *w, uint64_t ms)
+{
+    w->for_ever |= !ms;
+    w->ms = MAX(w->ms, ms);
+}
+
 /* store_clusters.c */
 int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_cluster_remove(struct store *s, struct str name);
 int store_assignment_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Warming ones that have what they need come into force. */
+void store_clusters_warm(struct store *s);
 /* Those that leave and that nothing names any more go. */
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
 bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
+/* t names a cluster that is not known, and that before (NULL: nothing) does not name. */
+bool store_is_unknown(const struct store *s, const struct route_table *t,
+                      const struct route_table *before);
 void store_clusters_run(struct store *s, bool run);
 void store_clusters_done(struct store *s);
 
@@ -104,6 +147,9 @@ void store_clusters_done(struct store *s);
 const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
 store_find_secret(struct str name, const Envoy__Config__Core__V3__ConfigSource *from, void *user);
 int store_secret_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Adds what slot has to wait for; NULL: plain. */
+void store_secrets_wait(const struct store *s, const struct tls_slot *slot, struct store_wait *w);
+void store_secrets_sweep(struct store *s); /* those that nobody needs */
 void store_secrets_done(struct store *s);
 
 /* store_listeners.c */
@@ -114,4 +160,5 @@ int store_routes_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_listeners_settle(struct store *s);
 bool store_names_cluster(struct store *s, struct str name); /* a table in force */
 bool store_listeners_are_warm(const struct store *s);
+bool store_listeners_wait(const struct store *s); /* one, or a table */
 void store_listeners_done(struct store *s);

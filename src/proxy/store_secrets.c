@@ -1,7 +1,6 @@
 /* Secrets: those of the bootstrap and those that are asked for by name. When one comes or changes,
  * the TLS contexts that are built of it are exchanged, nothing else. What is in one is never told.
- *
- * A secret that was asked for once stays asked for. */
+ */
 #include <errno.h>
 
 #include "base/assert.h"
@@ -31,9 +30,10 @@ const pb_secret *store_find_secret(struct str name,
         return secret ? secret->message : NULL;
     if (config_source_compile(from, &path, &source, NULL) < 0)
         return NULL;
-    secret_get(s, name);
-    s->ops->on_want(&source, XDS_SECRET, name, true, s->user);
-    config_source_done(&source);
+    secret = secret_get(s, name);
+    secret->source = source;
+    s->secrets_stale = true; /* whoever wants it may be refused for something else */
+    s->ops->on_want(&secret->source, XDS_SECRET, name, true, s->user);
     return NULL;
 }
 
@@ -111,17 +111,85 @@ int store_secret_add(struct store *s, const struct store_item *i)
         return err.code;
     }
     arena_free(before);
+    if (!i->is_static)
+        kept_texts_offer(&secret->text, i->version, STR(""));
+    kept_texts_commit(&secret->text);
+    loop_defer_soon(s->loop, &s->settle); /* somebody may have waited for it */
     return 0;
+}
+
+void store_secrets_wait(const struct store *s, const struct tls_slot *slot, struct store_wait *w)
+{
+    const char *name;
+    if (!slot || tls_slot_is_ready(slot))
+        return;
+    for (size_t i = 0; (name = tls_slot_secret(slot, i)); i++) {
+        const struct store_secret *secret = map_find_cstr(&s->secrets, name);
+        if (secret && !secret->message)
+            store_wait_add(w, secret->source.warm_ms);
+    }
+}
+
+/* ---- those that nobody needs ---- */
+
+static void need(struct store *s, const struct tls_slot *slot)
+{
+    const char *name;
+    for (size_t i = 0; slot && (name = tls_slot_secret(slot, i)); i++) {
+        struct store_secret *secret = map_find_cstr(&s->secrets, name);
+        if (secret)
+            secret->needed = true;
+    }
+}
+
+static void need_of_listener(struct store *s, const struct listener_config *l)
+{
+    if (!l)
+        return;
+    VEC_FOREACH (chain, &l->chains.v)
+        need(s, chain->tls);
+    if (l->chains.otherwise)
+        need(s, l->chains.otherwise->tls);
+}
+
+static void secret_free(struct store_secret *secret)
+{
+    arena_free(secret->arena);
+    config_source_done(&secret->source);
+    kept_texts_done(&secret->text);
+    free(secret->name);
+    free(secret);
+}
+
+void store_secrets_sweep(struct store *s)
+{
+    void *p;
+    s->secrets_stale = false;
+    for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
+        need_of_listener(s, ((const struct store_listener *)p)->live);
+        need_of_listener(s, ((const struct store_listener *)p)->warming);
+    }
+    for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
+        const struct store_cluster *sc = p;
+        need(s, sc->live && sc->live->tls ? sc->live->tls->slot : NULL);
+        need(s, sc->warming && sc->warming->tls ? sc->warming->tls->slot : NULL);
+    }
+    for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);) {
+        struct store_secret *secret = p;
+        bool goes = !secret->needed && !secret->is_static;
+        secret->needed = false;
+        if (!goes)
+            continue;
+        s->ops->on_want(&secret->source, XDS_SECRET, str_from(secret->name), false, s->user);
+        map_remove_cstr(&s->secrets, secret->name);
+        secret_free(secret);
+    }
 }
 
 void store_secrets_done(struct store *s)
 {
     void *p;
-    for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);) {
-        struct store_secret *secret = p;
-        arena_free(secret->arena);
-        free(secret->name);
-        free(secret);
-    }
+    for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);)
+        secret_free(p);
     map_done(&s->secrets);
 }

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
-#include "proxy/regex.h"
+#include "codec/regex.h"
 
 enum string_match_kind {
     STRING_EXACT,

@@ -15,6 +15,7 @@ void tcp_config_free(struct tcp_config *t)
     vec_done(&t->clusters);
     access_logs_done(&t->logs);
     free(t->stat_prefix);
+    stats_unref(t->stats);
     free(t);
 }
 
@@ -45,6 +46,7 @@ static int add_clusters(struct compile *c, const pb_tcp *m, struct tcp_config *t
 static int compile(struct compile *c, const pb_tcp *m, struct tcp_config *t)
 {
     t->stat_prefix = xstrdup(m->stat_prefix);
+    t->stats = stats_get(STATS_TCP, str_from(m->stat_prefix), STR(""));
     t->idle_timeout_ms = duration_ms(m->idle_timeout, IDLE_TIMEOUT_MS);
     t->duration_max_ms = duration_ms(m->max_downstream_connection_duration, 0);
     t->attempts_max = m->max_connect_attempts ? m->max_connect_attempts->value : 1;

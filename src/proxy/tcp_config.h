@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "proxy/access_log.h"
 #include "proxy/compile.h"
+#include "proxy/stats.h"
 
 struct tcp_cluster {
     char *name;
@@ -14,6 +15,7 @@ struct tcp_cluster {
 
 struct tcp_config {
     char *stat_prefix;
+    struct stats_set *stats;
     VEC(struct tcp_cluster) clusters;
     uint64_t weights; /* their sum */
     struct access_logs logs;

@@ -19,17 +19,67 @@ struct tcp_proxy {
     struct cluster *cluster;
     struct conn_log log;
     struct loop_timer *timer;  /* connecting, then idle and age */
+    uint64_t connect_ms;       /* when connecting began */
     uint64_t heard_ms, end_ms; /* end_ms 0: it may live for ever */
     size_t queue_high;
     uint32_t attempts;
     bool open; /* connected */
     bool client_eof, endpoint_eof;
+    bool connected; /* a connection to an endpoint is counted as there */
     struct loop_call over;
 };
 
 static uint64_t now_ms(const struct tcp_proxy *t)
 {
     return loop_now_ms(worker_loop(t->worker));
+}
+
+/* ---- statistics ---- */
+
+static struct stats_cell *tcp_stats(const struct tcp_proxy *t)
+{
+    return stats_of(t->config->stats, worker_index(t->worker));
+}
+
+static struct stats_cell *cluster_stats(const struct tcp_proxy *t)
+{
+    return stats_of(t->cluster->stats, worker_index(t->worker));
+}
+
+static void count_connect(struct tcp_proxy *t)
+{
+    t->connect_ms = now_ms(t);
+    t->connected = true;
+    stats_inc(cluster_stats(t), CLUSTER_STAT_CX_TOTAL);
+    stats_inc(cluster_stats(t), CLUSTER_STAT_CX_ACTIVE);
+}
+
+/* The connection to an endpoint ends, or did not come about. */
+static void count_disconnect(struct tcp_proxy *t)
+{
+    if (!t->connected)
+        return;
+    t->connected = false;
+    stats_dec(cluster_stats(t), CLUSTER_STAT_CX_ACTIVE);
+    stats_inc(cluster_stats(t), CLUSTER_STAT_CX_DESTROY);
+    stats_record_ms(cluster_stats(t), CLUSTER_STAT_CX_LENGTH, now_ms(t) - t->connect_ms);
+    if (!t->open)
+        stats_inc(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_FAIL);
+}
+
+static void count_end(struct tcp_proxy *t)
+{
+    struct stats_cell *s = tcp_stats(t);
+    stats_dec(s, TCP_STAT_CX_ACTIVE);
+    stats_add(s, TCP_STAT_CX_RX_BYTES, t->log.received_bytes);
+    stats_add(s, TCP_STAT_CX_TX_BYTES, t->log.sent_bytes);
+    if (t->log.reason == REASON_TCP_CLUSTER_NOT_FOUND)
+        stats_inc(s, TCP_STAT_CX_NO_ROUTE);
+    if (!t->cluster)
+        return;
+    count_disconnect(t);
+    stats_add(cluster_stats(t), CLUSTER_STAT_CX_RX_BYTES, t->log.sent_bytes);
+    stats_add(cluster_stats(t), CLUSTER_STAT_CX_TX_BYTES, t->log.received_bytes);
 }
 
 /* ---- the end ---- */
@@ -52,6 +102,7 @@ static void tell_over(void *user)
 
 static void write_log(struct tcp_proxy *t)
 {
+    count_end(t);
     conn_log_write(&t->log, t->worker, t->config->logs.v, t->config->logs.n);
     t->log.conn = NULL;
 }
@@ -104,10 +155,13 @@ static void arm(struct tcp_proxy *t)
 static void on_open_timer(struct tcp_proxy *t)
 {
     uint64_t now = now_ms(t), idle = t->config->idle_timeout_ms;
-    if ((t->end_ms && now >= t->end_ms) || (idle && now >= t->heard_ms + idle))
-        end(t, false);
-    else
+    bool old = t->end_ms && now >= t->end_ms, still = idle && now >= t->heard_ms + idle;
+    if (!old && !still) {
         arm(t);
+        return;
+    }
+    stats_inc(tcp_stats(t), old ? TCP_STAT_MAX_DURATION : TCP_STAT_IDLE_TIMEOUT);
+    end(t, false);
 }
 
 /* Everything that came, and the end of it, from one to the other. */
@@ -172,6 +226,7 @@ static void on_endpoint_open(struct conn *c, void *user)
     (void)c;
     t->open = true;
     t->heard_ms = now_ms(t);
+    stats_record_ms(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_MS, t->heard_ms - t->connect_ms);
     loop_timer_stop(t->timer);
     arm(t);
     conn_resume(t->client);
@@ -199,10 +254,12 @@ static void on_endpoint_close(struct conn *c, int code, const char *text, void *
     (void)c;
     (void)text;
     t->endpoint = NULL;
-    if (t->open)
+    if (t->open) {
         end(t, code != 0);
-    else
-        connect_next(t);
+        return;
+    }
+    count_disconnect(t);
+    connect_next(t);
 }
 
 /* ---- the way there ---- */
@@ -215,6 +272,8 @@ static void on_timer(void *user)
         return;
     }
     conn_free(TAKE(t->endpoint)); /* the connect timeout */
+    stats_inc(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_TIMEOUT);
+    count_disconnect(t);
     connect_next(t);
 }
 
@@ -238,6 +297,7 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
     }
     free(t->log.upstream_host);
     t->log.upstream_host = xstrdup(e->text);
+    count_connect(t);
     t->endpoint = conn_connect(worker_loop(t->worker), &e->address, e->address_bytes, &o, &ops, t);
     tls_context_unref(o.tls);
     loop_timer_start(t->timer, t->cluster->connect_timeout_ms);
@@ -250,7 +310,7 @@ static void connect_next(struct tcp_proxy *t)
         end_by(t, REASON_TCP_CONNECT_FAILED);
         return;
     }
-    struct endpoint *e = worker_choose_endpoint(t->worker, t->cluster);
+    struct endpoint *e = worker_choose_endpoint(t->worker, t->cluster, t->client);
     if (e)
         connect_to(t, e);
     else
@@ -275,6 +335,8 @@ struct tcp_proxy *tcp_proxy_new(struct worker *w, const struct tcp_config *confi
     *log = (struct conn_log){0};
     t->log.conn = client;
     t->log.cluster = str_dup(name);
+    stats_inc(tcp_stats(t), TCP_STAT_CX_TOTAL);
+    stats_inc(tcp_stats(t), TCP_STAT_CX_ACTIVE);
     t->queue_high = buffer_bytes ? buffer_bytes : QUEUE_HIGH;
     t->timer = loop_timer_new(worker_loop(w), on_timer, t);
     loop_call_init(&t->over, tell_over, t);

@@ -453,6 +453,16 @@ bool tls_slot_needs(const struct tls_slot *s, struct str secret)
     return false;
 }
 
+const char *tls_slot_secret(const struct tls_slot *s, size_t i)
+{
+    return i < s->secrets.all.n ? s->secrets.all.v[i] : NULL;
+}
+
+bool tls_slot_is_ready(const struct tls_slot *s)
+{
+    return s->context != NULL;
+}
+
 int tls_slot_rebuild(struct tls_slot *s, struct compile *c)
 {
     struct build b = {.c = c, .slot = s};
@@ -546,6 +556,7 @@ int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__Trans
     struct upstream_tls *t = NEW(struct upstream_tls);
     t->slot = slot;
     t->sni = str_empty(u->sni) ? NULL : xstrdup(u->sni);
+    t->has_alpn = u->common_tls_context && u->common_tls_context->n_alpn_protocols;
     t->resume = !u->max_session_keys || u->max_session_keys->value;
     *ret = t;
     pb_path_back(&c->path, mark);

@@ -24,6 +24,9 @@ void tls_slot_unref(struct tls_slot *s); /* NULL is allowed */
 struct tls_context *tls_slot_context(struct tls_slot *s);
 /* Is it built from that secret? */
 bool tls_slot_needs(const struct tls_slot *s, struct str secret);
+/* Its secrets one after the other, borrowed; NULL: no more. The main thread. */
+const char *tls_slot_secret(const struct tls_slot *s, size_t i);
+bool tls_slot_is_ready(const struct tls_slot *s); /* there is a context. The main thread */
 /* Builds it again from the secrets that c finds now. At an error the old context stays. The main
  * thread. */
 int tls_slot_rebuild(struct tls_slot *s, struct compile *c) NODISCARD;
@@ -31,8 +34,9 @@ int tls_slot_rebuild(struct tls_slot *s, struct compile *c) NODISCARD;
 /* How a cluster's endpoints are spoken to. Part of the cluster. */
 struct upstream_tls {
     struct tls_slot *slot;
-    char *sni;   /* NULL: none is sent */
-    bool resume; /* sessions are kept: max_session_keys is not 0 */
+    char *sni;     /* NULL: none is sent */
+    bool has_alpn; /* it offers protocols */
+    bool resume;   /* sessions are kept: max_session_keys is not 0 */
 };
 
 /* *ret NULL: plain. */

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
+#include "net/http_auto.h"
 #include "proxy/outlier.h"
 
 enum conn_state {
@@ -26,6 +27,8 @@ struct upstream {
     struct endpoint *endpoint;
     struct endpoint_load *load; /* this worker's lines */
     struct breaker_line *line;
+    struct stats_cell *stats;
+    uint8_t version;       /* 1, 2; 0: each connection for itself, by ALPN */
     unsigned streams_each; /* how many a new connection is expected to take */
     struct http_conn_config config;
     struct list_node conns[_CONN_STATES]; /* struct upstream_conn */
@@ -44,14 +47,16 @@ struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
     struct http_conn *hc;
-    struct loop_timer *timer; /* of connecting */
+    struct loop_timer *timer; /* of connecting, then of its life; NULL: no more */
+    uint64_t n_streams;       /* where the cluster limits them */
     uint8_t state;            /* enum conn_state */
-    uint8_t priority;         /* whose circuit breaker counts it */
+    uint64_t begin_ms;
+    uint8_t priority; /* whose circuit breaker counts it */
     bool timed_out;
 };
 
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
-                              struct endpoint *e)
+                              struct endpoint *e, unsigned version)
 {
     struct upstream *u = NEW(struct upstream);
     u->loop = l;
@@ -59,7 +64,9 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->endpoint = endpoint_ref(e);
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
-    u->streams_each = c->http.version == 2 ? HTTP2_STREAMS : 1;
+    u->stats = stats_of(c->stats, worker);
+    u->version = (uint8_t)(version ? version : c->http.version);
+    u->streams_each = u->version == 2 ? HTTP2_STREAMS : 1;
     u->config = c->http.conn;
     u->config.http2 = &c->http.http2;
     for (size_t i = 0; i < _CONN_STATES; i++)
@@ -81,9 +88,19 @@ static void done_if_unused(struct upstream *u)
         upstream_done(u);
 }
 
+bool upstream_is_used(const struct upstream *u)
+{
+    return u->n_requests;
+}
+
 struct endpoint *upstream_endpoint(const struct upstream *u)
 {
     return u->endpoint;
+}
+
+struct stats_cell *upstream_stats(const struct upstream *u)
+{
+    return u->stats;
 }
 
 /* ---- connections ---- */
@@ -106,6 +123,9 @@ static void conn_forget(struct upstream_conn *c)
     if (c->state == CONN_OPENING)
         u->n_opening--;
     breaker_give(&u->cluster->breakers.of[c->priority].connections);
+    stats_dec(u->stats, CLUSTER_STAT_CX_ACTIVE);
+    stats_inc(u->stats, CLUSTER_STAT_CX_DESTROY);
+    stats_record_ms(u->stats, CLUSTER_STAT_CX_LENGTH, loop_now_ms(u->loop) - c->begin_ms);
     if (u->cluster->host_connections_max)
         atomic_fetch_sub(&u->endpoint->conns, 1);
     free(c);
@@ -152,6 +172,7 @@ void upstream_enter(struct upstream *u, struct upstream_wait *w)
     w->at = u;
     w->loads = true;
     w->observed = u->cluster->outlier;
+    w->answered = false;
     u->n_requests++;
     /* Nobody else writes this line. */
     unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
@@ -165,7 +186,17 @@ void upstream_cancel(struct upstream_wait *w)
     w->waits = false;
     list_remove(&w->node);
     w->at->n_waiting--;
+    stats_dec(w->at->stats, CLUSTER_STAT_RQ_PENDING);
     breaker_give(&w->at->cluster->breakers.of[w->priority].pending);
+}
+
+/* Its stream was open. */
+static void count_end(struct upstream *u, struct upstream_wait *w)
+{
+    stats_dec(u->stats, CLUSTER_STAT_RQ_ACTIVE);
+    if (w->answered)
+        stats_record_ms(u->stats, CLUSTER_STAT_RQ_TIME, loop_now_ms(u->loop) - w->sent_ms);
+    w->sent_ms = 0;
 }
 
 void upstream_ended(struct upstream_wait *w)
@@ -176,31 +207,58 @@ void upstream_ended(struct upstream_wait *w)
     unsigned n = atomic_load_explicit(&u->load->active, memory_order_relaxed);
     atomic_store_explicit(&u->load->active, n - 1, memory_order_relaxed);
     w->loads = false;
+    if (w->sent_ms)
+        count_end(u, w);
     if (w->counted)
         breakers_give_request(&u->cluster->breakers, w->priority, u->line);
     w->counted = false;
 }
 
-void upstream_report_answer(struct upstream_wait *w, unsigned status)
+void upstream_answered(struct upstream_wait *w, unsigned status)
 {
     struct upstream *u = w->at;
-    if (u)
+    if (!u)
+        return;
+    w->answered = true;
+    stats_count_code(u->stats, CLUSTER_STAT_RQ_COMPLETED, CLUSTER_STAT_RQ_CODES, status);
+    if (w->observed)
         outlier_answered(u->cluster, u->endpoint, u->load, status);
 }
 
-void upstream_report_failure(struct upstream_wait *w, enum reason why)
+/* What failures are counted as, and by. */
+static const struct {
+    uint16_t status; /* that stands for it where it is counted with the answers */
+    bool outlier;    /* it is the endpoint's */
+    uint16_t counter;
+} failures[_REASON_MAX] = {
+    [REASON_CONNECT_FAILED] = {503, true, CLUSTER_STAT_RQ_PENDING_EJECT},
+    [REASON_CONNECT_TIMEOUT] = {503, true, CLUSTER_STAT_RQ_PENDING_EJECT},
+    [REASON_UPSTREAM_CLOSED] = {503, true, CLUSTER_STAT_RQ_RX_RESET},
+    [REASON_UPSTREAM_RESET] = {503, true, CLUSTER_STAT_RQ_RX_RESET},
+    [REASON_UPSTREAM_REFUSED] = {503, true, CLUSTER_STAT_RQ_RX_RESET},
+    [REASON_UPSTREAM_PROTOCOL] = {503, true, CLUSTER_STAT_CX_PROTOCOL_ERROR},
+    [REASON_UPSTREAM_CUT] = {503, true, CLUSTER_STAT_RQ_RX_RESET},
+    [REASON_RESPONSE_TIMEOUT] = {504, true, CLUSTER_STAT_RQ_TIMEOUT},
+    [REASON_PER_TRY_TIMEOUT] = {504, true, CLUSTER_STAT_RQ_TRY_TIMEOUT},
+    [REASON_PER_TRY_IDLE] = {504, true, CLUSTER_STAT_RQ_TRY_TIMEOUT},
+    [REASON_UPSTREAM_MAX_DURATION] = {504, true, CLUSTER_STAT_RQ_TIMEOUT},
+    [REASON_OVERFLOW] = {503, false, CLUSTER_STAT_RQ_PENDING_OVERFLOW},
+};
+
+void upstream_failed(struct upstream_wait *w, enum reason why)
 {
-    /* What stands for it where it is counted with the answers; others are not the endpoint's. */
-    static const uint16_t statuses[_REASON_MAX] = {
-        [REASON_CONNECT_FAILED] = 503,   [REASON_CONNECT_TIMEOUT] = 503,
-        [REASON_UPSTREAM_CLOSED] = 503,  [REASON_UPSTREAM_RESET] = 503,
-        [REASON_UPSTREAM_REFUSED] = 503, [REASON_UPSTREAM_PROTOCOL] = 503,
-        [REASON_UPSTREAM_CUT] = 503,     [REASON_RESPONSE_TIMEOUT] = 504,
-        [REASON_PER_TRY_TIMEOUT] = 504,
-    };
     struct upstream *u = w->at;
-    if (u && statuses[why])
-        outlier_failed(u->cluster, u->endpoint, u->load, statuses[why]);
+    unsigned status = failures[why].status;
+    if (u && status) {
+        if (!w->answered) /* else it has been counted by its own */
+            stats_count_code(u->stats, CLUSTER_STAT_RQ_COMPLETED, CLUSTER_STAT_RQ_CODES, status);
+        stats_inc(u->stats, failures[why].counter);
+        if (w->observed && failures[why].outlier)
+            outlier_failed(u->cluster, u->endpoint, u->load, status);
+    }
+    if (u && status != 503 && w->sent_ms) /* a time-out: it was waited for in vain */
+        stats_inc(u->stats, CLUSTER_STAT_RQ_TX_RESET);
+    upstream_ended(w);
 }
 
 void upstream_leave(struct upstream_wait *w)
@@ -209,6 +267,8 @@ void upstream_leave(struct upstream_wait *w)
     if (!u)
         return;
     upstream_cancel(w);
+    if (w->sent_ms && !w->answered) /* its client has gone */
+        stats_inc(u->stats, CLUSTER_STAT_RQ_TX_RESET);
     if (w->loads)
         upstream_ended(w);
     w->at = NULL;
@@ -233,15 +293,34 @@ static struct upstream_wait *first_waiting(struct upstream *u)
     return w;
 }
 
+/* A connection that ALPN has made one of HTTP/2. */
+static bool takes_more(const struct upstream_conn *c)
+{
+    return !c->upstream->version && http_conn_version(c->hc) == 2 && http_conn_streams_free(c->hc);
+}
+
 /* A stream for w on a connection that is ready, which moves to the full ones when it takes no more.
  * Negative: it takes none. */
-static int conn_open_stream(struct upstream_conn *c, const struct upstream_wait *w,
+static int conn_open_stream(struct upstream_conn *c, struct upstream_wait *w,
                             struct http_stream **ret)
 {
+    struct upstream *u = c->upstream;
+    uint64_t max = u->config.requests_max;
     int r = http_conn_open(c->hc, w->ops, w->user, ret);
-    if (r < 0 || c->upstream->streams_each == 1)
+    if (r < 0 || (u->streams_each == 1 && !takes_more(c)))
         conn_move(c, CONN_FULL);
-    return r;
+    if (r < 0)
+        return r;
+    stats_inc(u->stats, CLUSTER_STAT_RQ_TOTAL);
+    if (!w->sent_ms) /* not asked a second time */
+        stats_inc(u->stats, CLUSTER_STAT_RQ_ACTIVE);
+    w->sent_ms = MAX(loop_now_ms(u->loop), (uint64_t)1);
+    if (max && ++c->n_streams == max) { /* it ends behind this one */
+        if (c->state != CONN_FULL)
+            conn_move(c, CONN_FULL);
+        http_conn_shutdown(c->hc);
+    }
+    return 0;
 }
 
 /* It takes a stream more: for those that wait, the oldest first. */
@@ -266,11 +345,40 @@ static void conn_is_ready(struct upstream_conn *c)
         http_conn_shutdown(c->hc);
 }
 
+static void count_open(const struct upstream_conn *c)
+{
+    struct stats_cell *s = c->upstream->stats;
+    const struct tls_session *tls = conn_tls(http_conn_conn(c->hc));
+    stats_record_ms(s, CLUSTER_STAT_CX_CONNECT_MS, loop_now_ms(c->upstream->loop) - c->begin_ms);
+    if (!tls)
+        return;
+    stats_inc(s, CLUSTER_STAT_SSL_HANDSHAKE);
+    if (tls_session_resumed(tls))
+        stats_inc(s, CLUSTER_STAT_SSL_RESUMED);
+}
+
+/* It has lived as long as it may: it takes no more requests. */
+static void on_old(void *user)
+{
+    struct upstream_conn *c = user;
+    if (c->state == CONN_READY)
+        conn_move(c, CONN_FULL);
+    http_conn_shutdown(c->hc);
+}
+
 static void on_open(struct http_conn *hc, void *user)
 {
     struct upstream_conn *c = user;
     (void)hc;
-    loop_timer_free(TAKE(c->timer));
+    uint64_t life_ms = c->upstream->cluster->http.connection_max_ms;
+    if (life_ms) {
+        loop_timer_stop(c->timer);
+        loop_timer_set(c->timer, on_old, c);
+        loop_timer_start(c->timer, life_ms);
+    } else {
+        loop_timer_free(TAKE(c->timer));
+    }
+    count_open(c);
     conn_is_ready(c);
 }
 
@@ -291,6 +399,8 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     (void)hc;
     (void)code;
     conn_forget(c);
+    if (failed)
+        stats_inc(u->stats, CLUSTER_STAT_CX_CONNECT_FAIL);
     u->n_requests++; /* it stays while its users are told */
     struct upstream_wait *w = failed ? first_waiting(u) : NULL;
     if (w)
@@ -304,6 +414,7 @@ static void on_connect_timeout(void *user)
 {
     struct upstream_conn *c = user;
     c->timed_out = true;
+    stats_inc(c->upstream->stats, CLUSTER_STAT_CX_CONNECT_TIMEOUT);
     struct http_conn *hc = c->hc;
     on_close(hc, -ETIMEDOUT, "connection timeout", c);
     http_conn_free(hc);
@@ -320,6 +431,11 @@ static void connect_one(struct upstream *u, unsigned priority)
     list_add_tail(&u->conns[CONN_OPENING], &c->node);
     u->n_opening++;
     u->n_conns++;
+    c->begin_ms = loop_now_ms(u->loop);
+    stats_inc(u->stats, CLUSTER_STAT_CX_TOTAL);
+    stats_inc(u->stats, CLUSTER_STAT_CX_ACTIVE);
+    stats_inc(u->stats,
+              u->cluster->http.version == 2 ? CLUSTER_STAT_CX_HTTP2 : CLUSTER_STAT_CX_HTTP1);
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
     struct tls_session_options names = {0};
@@ -335,8 +451,16 @@ static void connect_one(struct upstream *u, unsigned priority)
     struct conn *conn =
         conn_connect(u->loop, to, u->endpoint->address_bytes, &o, &conn_no_ops, NULL);
     tls_context_unref(o.tls);
-    c->hc = u->cluster->http.version == 2 ? http2_conn_new_client(conn, &u->config, &ops, c)
-                                          : http1_conn_new_client(conn, &u->config, &ops, c);
+    switch (u->version) {
+    case 1:
+        c->hc = http1_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    case 2:
+        c->hc = http2_conn_new_client(conn, &u->config, &ops, c);
+        break;
+    default:
+        c->hc = http_auto_conn_new_client(conn, &u->config, &ops, c);
+    }
 }
 
 /* Takes the places of a connection. */
@@ -350,6 +474,7 @@ static bool may_connect(struct upstream *u, unsigned priority)
     }
     if (breaker_take(all))
         return true;
+    stats_inc(u->stats, CLUSTER_STAT_CX_OVERFLOW);
     if (!u->n_conns) {
         breaker_take_over(all);
         return true;
@@ -386,6 +511,8 @@ int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret)
     list_add_tail(&u->waiting, &w->node);
     w->waits = true;
     u->n_waiting++;
+    stats_inc(u->stats, CLUSTER_STAT_RQ_PENDING_TOTAL);
+    stats_inc(u->stats, CLUSTER_STAT_RQ_PENDING);
     connect_if_wanted(u);
     return -EAGAIN;
 }

@@ -18,6 +18,8 @@ struct upstream_wait {
     bool observed;                     /* by outlier detection */
     bool counted;                      /* as one that runs */
     bool loads;                        /* its endpoint, for those who choose by load */
+    bool answered;                     /* a head has come, and was counted */
+    uint64_t sent_ms;                  /* when its stream was opened; of the loop */
     uint8_t priority;                  /* of the circuit breakers: 0 default, 1 high */
     const struct http_stream_ops *ops; /* of the stream */
     void *user;
@@ -26,14 +28,17 @@ struct upstream_wait {
     void (*on_failed)(enum reason why, const char *text, void *user);
 };
 
+/* version: of HTTP; 0: as the cluster says. */
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
-                              struct endpoint *e);
+                              struct endpoint *e, unsigned version);
 /* Its endpoint has gone: idle connections are closed at once, requests that wait or run finish;
  * then it is freed. */
 void upstream_retire(struct upstream *u);
 /* At once; no request is left. */
 void upstream_free(struct upstream *u);
+bool upstream_is_used(const struct upstream *u); /* it has requests */
 struct endpoint *upstream_endpoint(const struct upstream *u);
+struct stats_cell *upstream_stats(const struct upstream *u); /* the worker's, of its cluster */
 
 /* The request has chosen it. Until it leaves, the upstream and its endpoint are there. */
 void upstream_enter(struct upstream *u, struct upstream_wait *w);
@@ -43,20 +48,10 @@ int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret)
 void upstream_cancel(struct upstream_wait *w); /* waits no more; nothing if it did not */
 /* Its stream is over, or it will have none: it counts no more. Harmless if it did not. */
 void upstream_ended(struct upstream_wait *w);
-/* How it went, for outlier detection: the status of the answer, or what happened instead. */
-void upstream_report_answer(struct upstream_wait *w, unsigned status);
-void upstream_report_failure(struct upstream_wait *w, enum reason why);
-static inline void upstream_answered(struct upstream_wait *w, unsigned status)
-{
-    if (w->observed)
-        upstream_report_answer(w, status);
-}
+/* How it went, for statistics and outlier detection: the status of the answer, or what happened
+ * instead. */
+void upstream_answered(struct upstream_wait *w, unsigned status);
 /* And it counts no more. */
-static inline void upstream_failed(struct upstream_wait *w, enum reason why)
-{
-    if (w->observed)
-        upstream_report_failure(w, why);
-    upstream_ended(w);
-}
+void upstream_failed(struct upstream_wait *w, enum reason why);
 /* After that the endpoint may be gone. Harmless twice. */
 void upstream_leave(struct upstream_wait *w);

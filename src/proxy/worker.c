@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "codec/regex.h"
 #include "proxy/downstream.h"
-#include "proxy/regex.h"
 #include "proxy/worker_priv.h"
 
 /* ---- the worker itself ---- */
@@ -27,35 +27,27 @@ static int listen_for(struct worker *w, struct listener_config *c, struct err *r
     int r = downstream_listen(w, c, &l, reterr);
     if (r == 0)
         vec_push(&w->listeners, l);
+    stats_inc(stats_of(stats_server(), w->index),
+              r == 0 ? SERVER_STAT_LISTENER_OPENED : SERVER_STAT_LISTENER_FAILED);
     return r;
 }
 
 /* ---- another snapshot ---- */
 
-static struct listener_config *find_listener(const struct proxy_config *c, const char *name)
+static bool is_closed(const struct worker *w, const struct listener_config *c)
 {
-    VEC_FOREACH (l, &c->listeners)
-        if (strcmp((*l)->name, name) == 0)
-            return *l;
-    return NULL;
-}
-
-static bool listens_already(const struct worker *w, const struct listener_config *c)
-{
-    VEC_FOREACH (l, &w->listeners)
-        if ((*l)->config == c)
-            return true;
-    return false;
+    return w->closed || (w->closed_inbound && c->inbound);
 }
 
 /* A listener on the same address takes its new configuration and goes on; its clients keep the old
  * one for a while. */
 static void take_listeners(struct worker *w, struct proxy_config *c)
 {
+    struct map there = {.borrows = true};
     size_t kept = 0;
     for (size_t i = 0; i < w->listeners.n; i++) {
         struct worker_listener *l = w->listeners.v[i];
-        struct listener_config *now = find_listener(c, l->config->name);
+        struct listener_config *now = map_find_cstr(&c->by_name, l->config->name);
         if (!now || !listener_config_listens_alike(now, l->config)) {
             downstream_unlisten(l);
             continue;
@@ -63,14 +55,17 @@ static void take_listeners(struct worker *w, struct proxy_config *c)
         listener_config_ref(now);
         listener_config_unref(l->config);
         l->config = now;
+        map_put_cstr(&there, now->name, now);
         w->listeners.v[kept++] = l;
     }
     w->listeners.n = kept;
-    VEC_FOREACH (l, &c->listeners) {
+    for (size_t i = 0; kept < c->listeners.n && i < c->listeners.n; i++) {
+        struct listener_config *l = c->listeners.v[i];
         struct err err = {0};
-        if (!listens_already(w, *l) && listen_for(w, *l, &err) < 0)
-            log_error("cannot listen", kv_s("listener", (*l)->name), kv_s("error", err_text(&err)));
+        if (!is_closed(w, l) && !map_find_cstr(&there, l->name) && listen_for(w, l, &err) < 0)
+            log_error("cannot listen", kv_s("listener", l->name), kv_s("error", err_text(&err)));
     }
+    map_done(&there);
 }
 
 static struct worker_config *worker_config_new(struct proxy_config *c)
@@ -100,8 +95,10 @@ static void take_config(void *user)
     w->config = worker_config_new(config);
     if (!w->draining)
         take_listeners(w, w->config->config);
-    worker_keep_clusters(w);
+    if (before->config->clusters != config->clusters)
+        worker_keep_clusters(w);
     worker_config_unref(before);
+    worker_keep_logs(w);
     if (!loop_timer_is_started(w->stale))
         loop_timer_start(w->stale, STALE_MS);
 }
@@ -141,6 +138,55 @@ void worker_drain(struct worker *w, uint64_t drain_ms)
 {
     w->drain_ms = drain_ms;
     loop_post(w->loop, drain, w);
+}
+
+/* ---- orders ---- */
+
+struct order {
+    struct worker *worker;
+    bool flag;
+};
+
+static void order(struct worker *w, loop_timer_fn *fn, bool flag)
+{
+    struct order *o = NEW(struct order);
+    *o = (struct order){w, flag};
+    loop_post(w->loop, fn, o);
+}
+
+static void tell_clients(void *user)
+{
+    struct order o = *(struct order *)user;
+    free(user);
+    o.worker->telling = o.flag;
+}
+
+void worker_tell_clients(struct worker *w, bool go)
+{
+    order(w, tell_clients, go);
+}
+
+static void close_listeners(void *user)
+{
+    struct order o = *(struct order *)user;
+    struct worker *w = o.worker;
+    size_t kept = 0;
+    free(user);
+    w->closed |= !o.flag;
+    w->closed_inbound = true;
+    for (size_t i = 0; i < w->listeners.n; i++) {
+        struct worker_listener *l = w->listeners.v[i];
+        if (is_closed(w, l->config))
+            downstream_unlisten(l);
+        else
+            w->listeners.v[kept++] = l;
+    }
+    w->listeners.n = kept;
+}
+
+void worker_close_listeners(struct worker *w, bool inbound_only)
+{
+    order(w, close_listeners, inbound_only);
 }
 
 static void *run(void *user)

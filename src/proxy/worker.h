@@ -7,6 +7,14 @@
 
 struct worker;
 
+/* Copies of requests that live on a worker by themselves (mirror.h). Zeroed. */
+struct mirrors {
+    struct list_node running; /* struct mirror */
+    size_t n, bytes;
+    uint64_t dropped; /* copies that were not made, for want of anything but the policy's will */
+    void (*end)(struct mirrors *m); /* all that run, with the worker; NULL: there never were any */
+};
+
 /* The snapshot that a worker has: requests hold it by a count that no other thread touches. */
 struct worker_config {
     unsigned refs;
@@ -25,18 +33,27 @@ void worker_set_config(struct worker *w, struct proxy_config *c);
 /* From the main thread: no new connections; those that are there end with their requests, or after
  * drain_ms. */
 void worker_drain(struct worker *w, uint64_t drain_ms);
+/* From the main thread: with their next answer clients are told to go, those too that come, until
+ * it is off again. */
+void worker_tell_clients(struct worker *w, bool go);
+/* From the main thread: no new connections, for ever; of the inbound ones, or all. Those that are
+ * there go on. */
+void worker_close_listeners(struct worker *w, bool inbound_only);
 void worker_join(struct worker *w); /* waits for the thread's end */
 void worker_free(struct worker *w);
 
 /* For requests, on the worker's thread. */
 struct loop *worker_loop(struct worker *w);
+unsigned worker_index(const struct worker *w); /* of its own blocks and lines */
 /* A timer from those that are kept: taking one and giving it back costs next to nothing. */
 /* Where this worker gathers the lines of a log. */
 struct access_log_writer *worker_log_writer(struct worker *w, struct access_log *l);
 struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *user);
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
+struct mirrors *worker_mirrors(struct worker *w);
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
-struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q);
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q);
 /* For what is proxied without being understood. Both NULL: there is none; both borrowed. */
 struct cluster *worker_find_cluster(struct worker *w, struct str name);
-struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c);
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c,
+                                        const struct conn *client);

@@ -1,6 +1,7 @@
 /* What a worker keeps for its requests: a pool of connections to each endpoint of a cluster, made
  * when it is first chosen; timers; the lines of access logs. */
 #include "base/rand.h"
+#include "proxy/original_dst.h"
 #include "proxy/worker_priv.h"
 
 enum { TIMERS_KEPT = 1024 };
@@ -8,6 +9,16 @@ enum { TIMERS_KEPT = 1024 };
 struct loop *worker_loop(struct worker *w)
 {
     return w->loop;
+}
+
+struct mirrors *worker_mirrors(struct worker *w)
+{
+    return &w->mirrors;
+}
+
+unsigned worker_index(const struct worker *w)
+{
+    return w->index;
 }
 
 struct worker_config *worker_config(struct worker *w)
@@ -56,24 +67,37 @@ struct access_log_writer *worker_log_writer(struct worker *w, struct access_log 
     VEC_FOREACH (log, &w->logs)
         if (log->log == l)
             return log->writer;
-    vec_push(&w->logs, (struct worker_log){l, access_log_writer_new(w->loop, l)});
+    vec_push(&w->logs, (struct worker_log){l, access_log_writer_new(
+                                                  w->loop, l, stats_of(stats_server(), w->index))});
     return w->logs.v[w->logs.n - 1].writer;
+}
+
+void worker_keep_logs(struct worker *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->logs.n; i++) {
+        if (access_log_writer_is_orphan(w->logs.v[i].writer))
+            access_log_writer_free(w->logs.v[i].writer);
+        else
+            w->logs.v[kept++] = w->logs.v[i];
+    }
+    w->logs.n = kept;
 }
 
 /* ---- clusters ---- */
 
 /* Pools of endpoints that are still there are kept, others retire. */
-static void take_set(struct worker_cluster *wc, const struct endpoint_set *old,
+static void take_set(struct upstream_list *pools, const struct endpoint_set *old,
                      const struct endpoint_set *new)
 {
     struct map kept = {0};
     void *left;
-    for (size_t i = 0; i < wc->upstreams.n; i++)
-        if (wc->upstreams.v[i])
-            map_put(&kept, str_of(&old->entries.v[i].endpoint, sizeof(void *)), wc->upstreams.v[i]);
-    vec_clear(&wc->upstreams);
+    for (size_t i = 0; i < pools->n; i++)
+        if (pools->v[i])
+            map_put(&kept, str_of(&old->entries.v[i].endpoint, sizeof(void *)), pools->v[i]);
+    vec_clear(pools);
     VEC_FOREACH (e, &new->entries)
-        vec_push(&wc->upstreams, map_remove(&kept, str_of(&e->endpoint, sizeof(void *))));
+        vec_push(pools, map_remove(&kept, str_of(&e->endpoint, sizeof(void *))));
     for (size_t at = 0; map_next(&kept, &at, NULL, &left);)
         upstream_retire(left);
     map_done(&kept);
@@ -90,7 +114,8 @@ static void take_plan(void *user)
     for (uint32_t i = lb_plan_cursors(new); i > 0; i--)
         vec_push(&wc->cursors, (uint32_t)(rand_u64() >> 33)); /* workers do not go in step */
     if (!old || new->set != old->set)
-        take_set(wc, old ? old->set : NULL, new->set);
+        for (size_t i = 0; i < 1u + wc->cluster->http.as_client; i++)
+            take_set(&wc->upstreams[i], old ? old->set : NULL, new->set);
     lb_plan_unref(old);
 }
 
@@ -106,6 +131,8 @@ static struct worker_cluster *cluster_get(struct worker *w, struct cluster *c)
     wc->watch = (struct cluster_watch){.loop = w->loop, .fn = take_plan, .user = wc};
     cluster_watch(c, &wc->watch); /* first, so that none is missed */
     take_plan(wc);
+    if (c->original)
+        wc->original = original_dst_new(w->loop, w->index, c);
     w->clusters.v[c->id] = wc;
     return wc;
 }
@@ -122,28 +149,36 @@ static void cluster_drop(struct worker *w, struct worker_cluster *wc,
                          void (*end)(struct upstream *u))
 {
     cluster_unwatch(wc->cluster, &wc->watch);
-    VEC_FOREACH (u, &wc->upstreams)
-        if (*u)
-            end(*u);
-    vec_done(&wc->upstreams);
+    for (size_t i = 0; i < ARRAY_LEN(wc->upstreams); i++) {
+        VEC_FOREACH (u, &wc->upstreams[i])
+            if (*u)
+                end(*u);
+        vec_done(&wc->upstreams[i]);
+    }
+    original_dst_free(TAKE(wc->original), end);
     vec_done(&wc->cursors);
     lb_plan_unref(wc->plan);
     wc->dropped = true;
     loop_post(w->loop, cluster_free, wc);
 }
 
-struct upstream *worker_upstream(struct worker *w, struct cluster *c, const struct lb_request *q)
+struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q)
 {
     struct worker_cluster *wc = c->id < w->clusters.n ? w->clusters.v[c->id] : NULL;
     if (!wc)
         wc = cluster_get(w, c);
     uint32_t i = lb_choose(wc->plan, wc->cursors.v, q);
-    if (i == LB_NONE)
+    if (i == LB_NONE && wc->original) /* no plan has it */
+        return original_dst_choose(wc->original, q);
+    if (i == LB_NONE) {
+        stats_inc(stats_of(c->stats, w->index), CLUSTER_STAT_CX_NONE_HEALTHY);
         return NULL;
-    if (!wc->upstreams.v[i])
-        wc->upstreams.v[i] =
-            upstream_new(w->loop, w->index, c, wc->plan->set->entries.v[i].endpoint);
-    return wc->upstreams.v[i];
+    }
+    q->entry = &wc->plan->set->entries.v[i];
+    struct upstream **u = &wc->upstreams[q->version == 2].v[i];
+    if (!*u)
+        *u = upstream_new(w->loop, w->index, c, q->entry->endpoint, q->version);
+    return *u;
 }
 
 void worker_keep_clusters(struct worker *w)
@@ -163,14 +198,18 @@ struct cluster *worker_find_cluster(struct worker *w, struct str name)
     return proxy_config_cluster(w->config->config, name);
 }
 
-struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c)
+struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c,
+                                        const struct conn *client)
 {
-    struct upstream *u = worker_upstream(w, c, &(struct lb_request){.random = rand_u64()});
+    struct upstream *u =
+        worker_upstream(w, c, &(struct lb_request){.random = rand_u64(), .client = client});
     return u ? upstream_endpoint(u) : NULL;
 }
 
 void worker_drop_kept(struct worker *w)
 {
+    if (w->mirrors.end)
+        w->mirrors.end(&w->mirrors);
     VEC_FOREACH (wc, &w->clusters)
         if (*wc)
             cluster_drop(w, *wc, upstream_free);

@@ -14,25 +14,20 @@ struct worker_listener {
     VEC(struct listener *) sockets; /* one for each address; none if it does not bind */
 };
 
-/* Connections that were not served. */
-struct downstream_counters {
-    uint64_t refused;              /* over DOWNSTREAMS_MAX */
-    uint64_t filters_failed;       /* a listener filter refused them, or they ended in it */
-    uint64_t filters_timed_out;    /* listener_filters_timeout, whether they went on or not */
-    uint64_t no_filter_chain;      /* reset */
-    uint64_t handshakes_failed;    /* plain text at a TLS port included */
-    uint64_t handshakes_timed_out; /* transport_socket_connect_timeout */
-    uint64_t secrets_missing;      /* closed: a secret of the context has not come */
-};
-
 /* What a worker has of a cluster. */
 struct worker_cluster {
     struct cluster *cluster;
     struct cluster_watch watch;
     struct lb_plan *plan;
     bool dropped;
-    VEC(uint32_t) cursors;            /* of the plan */
-    VEC(struct upstream *) upstreams; /* of each entry of its set; NULL: not chosen yet */
+    VEC(uint32_t) cursors;         /* of the plan */
+    struct original_dst *original; /* NULL: its endpoints are the plan's */
+    /* Of each entry of its set; NULL: not chosen yet. The second one of HTTP/2 where the cluster
+     * speaks as its clients do. */
+    struct upstream_list {
+        struct upstream **v;
+        size_t n, cap;
+    } upstreams[2];
 };
 
 struct worker_log {
@@ -54,14 +49,19 @@ struct worker {
     VEC(struct loop_timer *) timers; /* that nobody has */
     struct list_node downstreams;
     size_t n_downstreams;
-    struct downstream_counters counters;
+    struct mirrors mirrors;
     struct loop_timer *drain;
     struct loop_timer *stale; /* clients of listeners that have changed are told to go */
     uint64_t drain_ms;
     bool ended;
     bool draining;
+    bool telling;        /* clients are told to go */
+    bool closed;         /* its listeners, for good */
+    bool closed_inbound; /* those of them */
 };
 
 /* Pools of clusters that are not in force any more end. */
 void worker_keep_clusters(struct worker *w);
+/* Writers of logs that no configuration has any more go. */
+void worker_keep_logs(struct worker *w);
 void worker_drop_kept(struct worker *w);

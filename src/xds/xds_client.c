@@ -317,6 +317,7 @@ struct receipt {
     struct xds_client *c;
     enum xds_resource type;
     VEC(struct xds_item) items;
+    struct map names; /* of this response */
     struct buf refused;
 };
 
@@ -335,6 +336,14 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
     if (!inner.n || (name && !str_is(inner, name))) {
         buf_addf(&r->refused, "%sresource %.200s is named %.*s", r->refused.n ? "; " : "",
                  name ? name : "", (int)MIN(inner.n, (size_t)200), inner.n ? inner.p : "(nothing)");
+        return;
+    }
+    if (map_put(&r->names, inner, &subscribed)) {
+        buf_addf(&r->refused, "%sduplicate %s %.*s found", r->refused.n ? "; " : "",
+                 r->type == XDS_CLUSTER    ? "cluster"
+                 : r->type == XDS_LISTENER ? "listener"
+                                           : "resource",
+                 (int)MIN(inner.n, (size_t)200), inner.p);
         return;
     }
     if (xds_client_is_subscribed(r->c, r->type, inner))
@@ -368,16 +377,14 @@ static void read_sotw(struct receipt *r, const pb_response *m, struct arena *a)
 
 static void read_delta(struct receipt *r, const pb_delta_response *m)
 {
-    struct map names = {0};
     for (size_t i = 0; i < m->n_resources; i++) {
         const Envoy__Service__Discovery__V3__Resource *res = m->resources[i];
-        if (map_put_cstr(&names, res->name, &subscribed))
+        if (map_find_cstr(&r->names, res->name))
             buf_addf(&r->refused, "%sduplicate name %.200s found among added/updated resources",
                      r->refused.n ? "; " : "", res->name);
         else
             add_item(r, res->resource, res->name, res->version);
     }
-    map_done(&names);
 }
 
 static void keep_versions(struct receipt *r, const struct xds_update *u)
@@ -478,6 +485,7 @@ int xds_client_receive(struct xds_client *c, struct str message, struct err *ret
     else
         receive_sotw(&r, (const void *)m, a);
     vec_done(&r.items);
+    map_done(&r.names);
     buf_done(&r.refused);
     return 0;
 }

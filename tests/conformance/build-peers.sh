@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 KUBERNETES=${KUBERNETES:-1.37.2}
 ETCD_VERSION=${ETCD_VERSION:-3.6.16}
 COREDNS=${COREDNS:-1.15.0}
+ISTIO=${ISTIO:-0.0.0-20260827124520-eed52ebb66ad}
 H2SPEC=${H2SPEC:-2.2.1+incompatible}
 dir=${1:-$PWD/build/peers}
 shift || true
@@ -53,6 +54,10 @@ for program in "$@"; do
             echo "== CoreDNS $COREDNS"
             module github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns "$dir/coredns-module"
             (cd "$dir/coredns-module" && go build -o "$dir/coredns" github.com/coredns/coredns) ;;
+        pilot-discovery)
+            echo "== istiod $ISTIO"
+            module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
+            (cd "$dir/istio" && go build -o "$dir/pilot-discovery" istio.io/istio/pilot/cmd/pilot-discovery) ;;
         h2spec)
             echo "== h2spec $H2SPEC"
             module github.com/summerwind/h2spec "$H2SPEC" github.com/summerwind/h2spec/cmd/h2spec "$dir/h2spec-module"

@@ -1,78 +1,145 @@
-/* Prints the model of every Service of a manifest (Services, EndpointSlices) in its golden form, as
- * node n1 of zone z1 sees it; fails if another order in which the objects come gives another one,
- * with versions that were replaced and objects that went and came back on the way. */
+/* Prints the model of a manifest in its golden form: of every Service (with its EndpointSlices) as
+ * node n1 of zone z1 sees it, of every host of its Ingresses, of what is wrong with them; fails if
+ * another order in which the objects come gives another one, with versions that were replaced and
+ * objects that went and came back on the way. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/rand.h"
 #include "kube/manifest.h"
+#include "model/ingress_routes.h"
 #include "model/service.h"
-#include "model/service_join.h"
 
 enum { ORDERS = 20 };
 
-static void join_add(struct service_join *j, const json_t *object)
+struct world {
+    struct service_join *join;
+    struct ingress_routes *routes;
+    struct map hosts; /* name -> struct route_host, as taken */
+};
+
+static const char *kind_of(const json_t *object)
 {
-    if (streq(json_key_str(object, "kind"), "Service")) {
+    return json_key_str(object, "kind");
+}
+
+static char *key_of(const json_t *object)
+{
+    return xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                     json_at_str(object, "metadata.name"));
+}
+
+static void add(struct world *w, const json_t *object)
+{
+    if (streq(kind_of(object), "Service")) {
         struct service_object *service = service_object_decode(object);
         if (service)
-            service_join_add_service(j, &service);
+            service_join_add_service(w->join, &service);
+    } else if (streq(kind_of(object), "Ingress")) {
+        ingress_routes_add(w->routes, ingress_object_decode(object));
+    } else if (streq(kind_of(object), "IngressClass")) {
+        ingress_routes_add_class(w->routes, ingress_class_decode(object));
     } else {
-        const struct slice_decoding o = {.topologies = &j->topologies, .all = rand_below(2)};
+        const struct slice_decoding o = {.topologies = &w->join->topologies, .all = rand_below(2)};
         struct slice_object *slice = slice_object_decode(object, &o);
         if (slice)
-            service_join_add_slice(j, &slice);
+            service_join_add_slice(w->join, &slice);
     }
 }
 
-static void join_remove(struct service_join *j, const json_t *object)
+static void drop(struct world *w, const json_t *object)
 {
-    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
-                                     json_at_str(object, "metadata.name"));
-    if (streq(json_key_str(object, "kind"), "Service"))
-        service_join_remove_service(j, str_from(key));
+    AUTO_CHARS char *key = key_of(object);
+    if (streq(kind_of(object), "Service"))
+        service_join_remove_service(w->join, str_from(key));
+    else if (streq(kind_of(object), "Ingress"))
+        ingress_routes_remove(w->routes, str_from(key));
+    else if (streq(kind_of(object), "IngressClass"))
+        ingress_routes_remove_class(w->routes, str_from(json_at_str(object, "metadata.name")));
     else
-        service_join_remove_slice(j, str_from(key));
+        service_join_remove_slice(w->join, str_from(key));
 }
 
 /* An older version of the object: of another Service, if it is a slice, and empty. */
-static void join_add_older(struct service_join *j, const json_t *object)
+static void add_older(struct world *w, const json_t *object)
 {
     AUTO_JSON json_t *older = json_deep_copy(object);
     json_object_del(older, "endpoints");
     json_del(older, "spec.ports");
+    json_del(older, "spec.tls");
+    json_del(older, "metadata.annotations");
+    if (json_at(older, "spec.controller"))
+        json_put_str(older, "spec.controller", "else");
     if (json_at(older, "metadata.labels"))
         json_object_set_new(json_at(older, "metadata.labels"), "kubernetes.io/service-name",
                             json_string("other"));
-    join_add(j, older);
+    add(w, older);
 }
 
-static void settle(struct service_join *j)
+static void settle(struct world *w)
 {
     struct joined_service *s;
-    while ((s = service_join_take_dirty(j)))
-        service_join_settle(j, s);
+    const char *name;
+    struct route_host *host;
+    while ((s = service_join_take_dirty(w->join))) {
+        ingress_routes_service_changed(w->routes, str_from(s->key));
+        service_join_settle(w->join, s);
+    }
+    while (ingress_routes_take_dirty(w->routes, &name, &host))
+        route_host_unref(host ? map_put_cstr(&w->hosts, name, host)
+                              : map_remove_cstr(&w->hosts, name));
 }
 
 /* In any order, some of them by detours. */
-static struct service_join *join_all(const json_t *objects)
+static void add_all(struct world *w, const json_t *objects)
 {
-    struct service_join *j = service_join_new();
     AUTO_JSON json_t *rest = json_copy((json_t *)(uintptr_t)objects);
     while (json_array_size(rest)) {
         size_t i = rand_below(json_array_size(rest));
         const json_t *object = json_array_get(rest, i);
         unsigned detour = (unsigned)rand_below(4);
         if (detour & 1)
-            join_add_older(j, object);
+            add_older(w, object);
         if (detour & 2)
-            join_remove(j, object);
+            drop(w, object);
         if (rand_below(2))
-            settle(j);
-        join_add(j, object);
+            settle(w);
+        add(w, object);
         json_array_remove(rest, i);
     }
-    return j;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct route_host *const *)a)->name, (*(struct route_host *const *)b)->name);
+}
+
+static void format_ingresses(struct world *w, const json_t *objects, struct buf *out)
+{
+    VEC(struct route_host *) hosts = {0};
+    void *host;
+    const json_t *object;
+    size_t i;
+    settle(w);
+    for (size_t at = 0; map_next(&w->hosts, &at, NULL, &host);)
+        vec_push(&hosts, host);
+    if (hosts.n)
+        qsort(hosts.v, hosts.n, sizeof(*hosts.v), by_name);
+    VEC_FOREACH (h, &hosts) {
+        route_host_format(*h, out);
+        route_host_unref(*h);
+    }
+    vec_done(&hosts);
+    map_done(&w->hosts);
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO_CHARS char *key = key_of(object);
+        const struct findings *f = ingress_routes_findings(w->routes, str_from(key));
+        if (streq(kind_of(object), "Ingress") && !f)
+            buf_addf(out, "ingress %s is not ours\n", key);
+        else if (f && streq(kind_of(object), "Ingress"))
+            findings_format(f, out);
+    }
 }
 
 static void joined_format(struct service_join *j, const json_t *objects, struct buf *out)
@@ -82,10 +149,9 @@ static void joined_format(struct service_join *j, const json_t *objects, struct 
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)objects, i, object)
     {
-        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
-                                         json_at_str(object, "metadata.name"));
+        AUTO_CHARS char *key = key_of(object);
         const struct joined_service *s = service_join_find(j, key);
-        if (!streq(json_key_str(object, "kind"), "Service") || !s || !s->object)
+        if (!streq(kind_of(object), "Service") || !s || !s->object)
             continue;
         struct model_service *m = model_service_new(
             s->object, (const struct slice_object *const *)s->slices.v, s->slices.n, &here);
@@ -99,6 +165,9 @@ static void joined_format(struct service_join *j, const json_t *objects, struct 
 
 int main(int argc, char **argv)
 {
+    static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX,
+                                              NULL};
+    static const struct ingress_options options = {.controllers = controllers};
     AUTO_JSON json_t *objects = json_array();
     AUTO_DONE(buf) struct buf first = {0};
     struct err err = {0};
@@ -108,9 +177,13 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < ORDERS; i++) {
         AUTO_DONE(buf) struct buf b = {0};
-        struct service_join *j = join_all(objects);
-        joined_format(j, objects, i ? &b : &first);
-        service_join_free(j);
+        struct world w = {.join = service_join_new()};
+        w.routes = ingress_routes_new(&options, w.join);
+        add_all(&w, objects);
+        joined_format(w.join, objects, i ? &b : &first);
+        format_ingresses(&w, objects, i ? &b : &first);
+        ingress_routes_free(w.routes);
+        service_join_free(w.join);
         if (i && !str_eq(buf_str(&b), buf_str(&first))) {
             fprintf(stderr, "the order of objects matters:\n%s---\n%s", buf_cstr(&first),
                     buf_cstr(&b));

@@ -130,3 +130,11 @@ def client(proxy):
     c = Client(proxy.port)
     yield c
     c.close()
+
+
+@pytest.fixture(params=["sotw", "delta"])
+def stage(request, tmp_path):
+    from ads_stage import Stage  # it needs this file
+    s = Stage(tmp_path, request.param == "delta")
+    yield s
+    s.stop()

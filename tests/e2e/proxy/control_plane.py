@@ -117,5 +117,8 @@ class ControlPlane:
             self.session = None
 
     def close(self):
-        self.listener.close()
-        self.cut()
+        if not self.closed:
+            self.closed = True
+            self.listener.shutdown(socket.SHUT_RDWR)  # a thread waits in accept()
+            self.listener.close()
+            self.cut()

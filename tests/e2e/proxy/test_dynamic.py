@@ -161,8 +161,12 @@ def test_listeners_come_and_go(tmp_path, two):
 
 
 def answers(port):
+    return answers_at(port, "/")
+
+
+def answers_at(port, path):
     try:
-        return status(port) == 200
+        return status(port, path) == 200
     except OSError:
         return False
 

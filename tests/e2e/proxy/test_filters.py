@@ -458,9 +458,9 @@ def test_routes_have_rules_of_their_own(stage, backend):
 
 
 def test_what_rbac_cannot_see_is_refused(tmp_path):
-    for who in ({"authenticated": {}}, {"remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}):
-        text = refused(tmp_path, [http_filter("rbac", "RBAC", **policies(a=(ANY, [who]))), ROUTER])
-        assert "principals[0]" in text and "not yet" in text
+    who = {"metadata": {"filter": "jwt", "path": [{"key": "iss"}], "value": {"present_match": True}}}
+    text = refused(tmp_path, [http_filter("rbac", "RBAC", **policies(a=(ANY, [who]))), ROUTER])
+    assert "principals[0].metadata" in text and "not implemented" in text
 
 
 # ---- basic_auth ----

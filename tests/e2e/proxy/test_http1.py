@@ -9,7 +9,8 @@ import time
 
 import pytest
 from conftest import Client, Proxy
-from suite import SLOW, wait_until
+from listeners import chain, cluster, http, start
+from suite import SLOW, free_ports, wait_until
 
 GET = "GET {} HTTP/1.1\r\nHost: example.test\r\n\r\n"
 FAILED = "upstream connect error or disconnect/reset before headers. reset reason: "
@@ -44,7 +45,7 @@ def test_fields_of_one_hop_stay_behind(client, backend):
     assert sorted(n.lower() for n, _ in request.fields) == ["host", "proxy-authorization", "te", "x-forwarded-proto", "x-request-id", "x-stays"]
     assert request.get("te") == "trailers"
     status, fields, _ = client.ask(GET.format("/hop"))
-    assert (status, sorted(fields)) == (200, ["content-length", "server", "x-stays"])
+    assert (status, sorted(fields)) == (200, ["content-length", "date", "server", "x-stays"])
 
 
 def test_connection_does_not_take_out_what_frames_a_message(client, backend):
@@ -398,7 +399,7 @@ def test_an_answer_has_its_time(tmp_path, backend):
 
 @pytest.mark.parametrize("routes,words", [
     ('              - {match: {prefix: /}, route: {cluster: nope}}', "unknown cluster 'nope'"),
-    ('              - {match: {prefix: /}, route: {cluster: b, hash_policy: [{header: {header_name: a}}]}}', "routes[0].route.hash_policy"),
+    ('              - {match: {prefix: /}, route: {cluster: b, hedge_policy: {hedge_on_per_try_timeout: true}}}', "routes[0].route.hedge_policy"),
     ('              - {match: {safe_regex: {regex: "(?=a)"}}, route: {cluster: b}}', "RE2 has no looking ahead"),
     ('              - {match: {prefix: /}, route: {cluster: b, nosuch: 1}}', "nosuch"),
 ])
@@ -541,3 +542,20 @@ def test_a_connection_that_was_being_closed(client, backend):
 def test_hosts_that_are_none(client, backend, host):
     assert client.ask(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")[0] == 400
     assert not backend.requests
+
+
+def test_a_websocket_has_no_end_but_its_own(tmp_path, backend):
+    """The route's time-out is over when it has begun."""
+    port = free_ports(1)[0]
+    manager = http(cluster="backend", upgrade_configs=[{"upgrade_type": "websocket"}])
+    manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["timeout"] = "0.2s"
+    listener = {"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "filter_chains": [chain(manager)]}
+    proxy = start(tmp_path, port, [listener], [cluster(backend.port)])
+    client = Client(port)
+    assert client.ask(UPGRADE.format("/ws", "websocket"))[0] == 101
+    begin = time.monotonic()
+    while time.monotonic() < begin + 0.5 * SLOW:
+        client.send("ping")
+        assert client.reader.exactly(4) == b"PING"
+    client.close()
+    proxy.stop()

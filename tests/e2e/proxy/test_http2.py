@@ -69,7 +69,7 @@ def test_answers(http2):
     assert http2.ask("GET", "/until-close").body == b"all of it"
     assert http2.ask("GET", "/status/418").status == 418
     s = http2.ask("GET", "/hop")
-    assert sorted(s.fields) == ["content-length", "server", "x-stays"]
+    assert sorted(s.fields) == ["content-length", "date", "server", "x-stays"]
     sid = http2.open("POST", "/", ("expect", "100-continue"), end=False)
     http2.until(lambda: http2.streams[sid].interim == [100])
     http2.send(sid, b"x", end=True)

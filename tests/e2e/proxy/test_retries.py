@@ -172,3 +172,28 @@ def test_a_client_that_goes_while_a_try_is_planned(stage, backend):
     wait_until("it was asked once", lambda: backend.requests)
     c.close()
     assert s.lines(1)[0].startswith("0 DC ")
+
+
+def test_a_body_too_long_to_keep_is_sent_once(stage, backend):
+    """A part of it is never sent as if it were all."""
+    s = stage({"retry_on": "5xx", "num_retries": 2})
+    backend.script = [503]
+    body = b"x" * (1024 * 1024 + 1)
+    status = s.ask(b"POST /next HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)[0]
+    assert status == 503 and [len(r.body) for r in backend.requests] == [len(body)]
+    backend.script = [503]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (65536, b"x" * 65536) for _ in range(20)) + b"0\r\n\r\n"
+    status = s.ask(b"POST /next HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)[0]
+    assert status == 503 and [len(r.body) for r in backend.requests[1:]] == [20 * 65536]
+
+
+def test_what_a_circuit_breaker_refuses_is_not_asked_for_again(stage, backend):
+    s = stage({"retry_on": "5xx", "num_retries": 5}, extra={"circuit_breakers": {"thresholds": [{"max_requests": 1}]}})
+    backend.script = ["wait"]
+    first = Client(s.port)
+    first.send("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until("it waits", lambda: backend.requests)
+    assert s.ask()[0] == 503
+    backend.release.set()
+    assert first.answer()[0] == 200
+    assert sorted(line.split(" ")[1] for line in s.lines(2)) == ["-", "UO"], "without URX"

@@ -170,6 +170,9 @@ static void test_times(void **state)
     assert_string_equal(text, "2023-11-14T22:13:20Z");
     time_format_rfc3339_micro(1700000000123456, text);
     assert_string_equal(text, "2023-11-14T22:13:20.123456Z");
+    char date[30];
+    time_format_http(1700000000, date);
+    assert_string_equal(date, "Tue, 14 Nov 2023 22:13:20 GMT");
     assert_ok(time_parse_rfc3339(STR("2023-11-14T23:13:20.5+01:00"), &us));
     assert_true(us == 1700000000500000);
     assert_int_equal(time_parse_rfc3339(STR("2023-13-14T22:13:20Z"), &us), -EINVAL);

@@ -21,6 +21,40 @@ static void test_a_limit(void **state)
     assert_false(breaker_take(&b));
 }
 
+static void test_budget_of_retries(void **state)
+{
+    struct breakers b;
+    (void)state;
+    endpoint_set_workers(1);
+    breakers_init(&b);
+    struct breaker_line *line = breakers_line(&b, 0);
+    struct breaker_of *of = &b.of[0];
+    of->has_budget = true;
+    of->budget_percent = 20;
+    of->retries_min = 2;
+    /* The least there may be, and no more while few requests run. */
+    assert_true(breakers_take_retry(&b, 0) && breakers_take_retry(&b, 0));
+    assert_false(breakers_take_retry(&b, 0));
+    for (int i = 0; i < 14; i++)
+        assert_true(breakers_take_request(&b, 0, line));
+    assert_false(breakers_take_retry(&b, 0)); /* 2.8 */
+    assert_true(breaker_take(&of->pending));
+    assert_true(breakers_take_retry(&b, 0)); /* 3 of 15 */
+    assert_false(breakers_take_retry(&b, 0));
+    breaker_give(&of->retries);
+    assert_true(breakers_take_retry(&b, 0));
+    for (int i = 0; i < 14; i++)
+        breakers_give_request(&b, 0, line);
+    assert_false(breakers_take_retry(&b, 0));
+    /* max_retries is no limit beside a budget, and is one without. */
+    of->retries.max = 0;
+    of->retries_min = 9;
+    assert_true(breakers_take_retry(&b, 0));
+    of->has_budget = false;
+    assert_false(breakers_take_retry(&b, 0));
+    breakers_done(&b);
+}
+
 static void test_requests_of_two_workers(void **state)
 {
     static const uint32_t limits[] = {0, 1, 2, 7, 100, 1024, 5000};
@@ -115,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_limit),
+        cmocka_unit_test(test_budget_of_retries),
         cmocka_unit_test(test_requests_of_two_workers),
         cmocka_unit_test(test_priorities_are_apart),
         cmocka_unit_test(test_threads_never_pass_it),

@@ -163,8 +163,20 @@ static void test_clusters(void **state)
     struct err err = {0};
     (void)state;
     refuse_cluster("{'name':'c','type':'ORIGINAL_DST'}",
-                   "type: ORIGINAL_DST is not implemented yet");
-    refuse_cluster("{'name':'c','lb_policy':'MAGLEV'}", "lb_policy: is not implemented");
+                   "lb_policy: a cluster of type ORIGINAL_DST needs CLUSTER_PROVIDED");
+    refuse_cluster("{'name':'c','type':'ORIGINAL_DST','lb_policy':'CLUSTER_PROVIDED',"
+                   "'load_assignment':{'cluster_name':'c'}}",
+                   "a cluster of type ORIGINAL_DST has no load_assignment and no health_checks");
+    refuse_cluster("{'name':'c','circuit_breakers':{'thresholds':[{'retry_budget':"
+                   "{'budget_interval':'1s'}}]}}",
+                   "circuit_breakers.thresholds[0].retry_budget.budget_interval: is not "
+                   "implemented: what runs now counts");
+    refuse_cluster("{'name':'c','lb_policy':'CLUSTER_PROVIDED'}", "lb_policy: is not implemented");
+    refuse_cluster("{'name':'c','lb_policy':'MAGLEV','maglev_lb_config':{'table_size':1024}}",
+                   "table_size: a prime of at most 5000011");
+    refuse_cluster("{'name':'c','lb_policy':'MAGLEV','common_lb_config':{"
+                   "'consistent_hashing_lb_config':{'hash_balance_factor':150}}}",
+                   "hash_balance_factor: is not implemented");
     refuse_cluster("{'name':'c','lb_policy':'RING_HASH','ring_hash_lb_config':"
                    "{'minimum_ring_size':9,'maximum_ring_size':8}}",
                    "ring hash: minimum_ring_size (9) > maximum_ring_size (8)");

@@ -26,6 +26,7 @@ static bool allows(const char *json, struct str *ret_policy)
     struct rbac_request q = {.head = ask(&asked, "GET", "h", "/a/b?c=d", "x-a: 1\r\n"),
                              .local_port = 8080};
     assert_ok(ip_parse(STR("10.1.2.3"), &q.peer));
+    assert_ok(ip_parse(STR("172.16.0.9"), &q.client));
     assert_ok(ip_parse(STR("192.0.2.1"), &q.local));
     bool may = rbac_rules_allow(r, &q, ret_policy);
     snprintf(policy, sizeof(policy), STR_FMT, STR_ARG(*ret_policy));
@@ -57,6 +58,11 @@ static void test_each_rule(void **state)
         {"'or_rules':{'rules':[{'destination_port':1},{'any':true}]}", "'any':true", true},
         {"'any':true", "'direct_remote_ip':{'address_prefix':'10.0.0.0','prefix_len':8}", true},
         {"'any':true", "'direct_remote_ip':{'address_prefix':'10.1.2.3','prefix_len':32}", true},
+        {"'any':true", "'remote_ip':{'address_prefix':'172.16.0.0','prefix_len':12}", true},
+        {"'any':true", "'remote_ip':{'address_prefix':'10.0.0.0','prefix_len':8}", false},
+        {"'any':true", "'authenticated':{}", false}, /* it came in plain */
+        {"'any':true", "'authenticated':{'principal_name':{'prefix':''}}", false},
+        {"'any':true", "'not_id':{'authenticated':{}}", true},
         {"'any':true", "'direct_remote_ip':{'address_prefix':'11.0.0.0','prefix_len':8}", false},
         {"'any':true", "'direct_remote_ip':{'address_prefix':'::','prefix_len':0}", false},
         {"'any':true", "'source_ip':{'address_prefix':'0.0.0.0'}", true},
@@ -108,10 +114,11 @@ static void test_what_is_refused(void **state)
         {"'not_rule':{'destination_port_range':{'start':5,'end':5}}", "'any':true",
          "policies[\"p\"].permissions[0].not_rule[0]: destination_port_range: expected 0 <= start "
          "< end <= 65536"},
-        {"'any':true", "'authenticated':{}",
+        {"'any':true",
+         "'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
          "policies[\"p\"].principals[0]: needs an identifier that is implemented"},
-        {"'requested_server_name':{'exact':'a'}", "'any':true",
-         "policies[\"p\"].permissions[0]: needs a rule that is implemented"},
+        {"'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
+         "'any':true", "policies[\"p\"].permissions[0]: needs a rule that is implemented"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -154,7 +154,7 @@ static void world_init(struct world *w)
     assert_ok(listener_new(w->loop, &ip, 0, &o, on_accept, w, &w->listener, NULL));
     w->endpoint = endpoint_new(&ip, listener_port(w->listener));
     w->cluster = cluster_new(STR("c"));
-    w->u = upstream_new(w->loop, 0, w->cluster, w->endpoint);
+    w->u = upstream_new(w->loop, 0, w->cluster, w->endpoint, 0);
 }
 
 /* With all askers gone, it has given everything back. */

@@ -74,7 +74,7 @@ static void test_warned_and_refused_fields(void **state)
     AUTO_DONE(world)
     struct world w = check(
         CLUSTER,
-        "name: c\nalt_stat_name: x\nper_connection_buffer_limit_bytes: 1000\n"
+        "name: c\nwait_for_warm_on_init: true\nper_connection_buffer_limit_bytes: 1000\n"
         "lb_subset_config: {subset_selectors: [{keys: [a]}]}\ntrack_timeout_budgets: false\n");
     (void)state;
     assert_found(
@@ -82,7 +82,7 @@ static void test_warned_and_refused_fields(void **state)
         "W per_connection_buffer_limit_bytes: has no effect: buffers have watermarks of their own\n"
         "R lb_subset_config: is not implemented: subsets are not implemented: requests would "
         "reach other hosts\n"
-        "W alt_stat_name: has no effect\n");
+        "W wait_for_warm_on_init: has no effect\n");
 }
 
 static void test_path_goes_through_lists_maps_and_anys(void **state)
@@ -222,12 +222,12 @@ static void test_enum_and_duration_values(void **state)
 static void test_enum_values_by_the_table(void **state)
 {
     AUTO_DONE(world)
-    struct world w = check(CLUSTER, "name: c\nlb_policy: MAGLEV\ntype: ORIGINAL_DST");
+    struct world w = check(CLUSTER, "name: c\nring_hash_lb_config: {hash_function: MURMUR_HASH_2}");
     AUTO_DONE(world)
     struct world log = check(&envoy__config__rbac__v3__rbac__descriptor, "action: LOG");
     (void)state;
-    assert_found(&w, "R type: ORIGINAL_DST is not implemented: not yet\n"
-                     "R lb_policy: MAGLEV is not implemented: use RING_HASH\n");
+    assert_found(
+        &w, "R ring_hash_lb_config.hash_function: MURMUR_HASH_2 is not implemented: use XX_HASH\n");
     assert_found(&log, "W action: LOG has no effect: requests are not marked\n");
 }
 

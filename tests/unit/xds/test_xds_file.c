@@ -81,8 +81,9 @@ static void test_unknown_field_has_line_and_path(void **state)
 static void test_refusal_has_line(void **state)
 {
     AUTO_DONE(world)
-    struct world w = parse("static_resources:\n  clusters:\n  - name: a\n    altStatName: b\n"
-                           "    lbSubsetConfig: {}\n  - name: ''\n");
+    struct world w =
+        parse("static_resources:\n  clusters:\n  - name: a\n    waitForWarmOnInit: true\n"
+              "    lbSubsetConfig: {}\n  - name: ''\n");
     (void)state;
     assert_int_equal(w.code, -EINVAL);
     assert_null(w.bootstrap);

@@ -17,6 +17,7 @@ enum {
 /* -EINVAL: malformed, or not in RE2's language; -E2BIG: too long. */
 int regex_new(struct str pattern, struct regex **ret, struct err *reterr) NODISCARD;
 void regex_free(struct regex *r); /* NULL is allowed */
+DEFINE_AUTO(regex);
 /* Gives back what this thread keeps for matching. */
 void regex_thread_done(void);
 /* Does it match the whole text? */

@@ -2,7 +2,7 @@
  * backtrack; replacing needs groups, which only the backtracking one gives: that has a limit of
  * steps. What RE2 does not have (looking around, references, atomic and possessive forms, verbs) is
  * refused when the configuration is read. */
-#include "proxy/regex.h"
+#include "codec/regex.h"
 
 #include <errno.h>
 

@@ -1,0 +1,395 @@
+/* Informers feed the join, the table of Ingresses and the certificates; what is dirty there is
+ * worked off on the loop: endpoints, then hosts for at most SLICE_US a turn, then what is made of
+ * them all, then the streams. */
+#include "control/control.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "codec/base64.h"
+#include "kube/event_recorder.h"
+#include "kube/informer.h"
+
+enum { SLICE_US = 5000 };
+
+struct control {
+    struct loop_call work;
+    struct kube_client *client;
+    const struct control_options *options;
+    struct informer *services, *slices, *ingresses, *classes, *secrets;
+    struct service_join *join;
+    struct ingress_routes *routes;
+    struct gateway *gateway;
+    struct xds_service *service; /* NULL: not serving yet */
+    struct event_recorder *events;
+    control_observer *observer;
+    void *observer_user;
+    uint64_t pending_since_us;
+    struct control_stats stats;
+};
+
+static void work_soon(struct control *c)
+{
+    if (!c->pending_since_us)
+        c->pending_since_us = time_mono_us();
+    loop_defer(kube_client_loop(c->client), &c->work);
+}
+
+/* ---- telling ---- */
+
+static void tell(struct control *c, const struct finding *f)
+{
+    struct str name, ns = str_cut(str_from(f->object), '/', &name);
+    const struct ingress_object *i = ingress_routes_find(c->routes, str_from(f->object));
+    AUTO_JSON json_t *object = json_pack("{s:{s:s%,s:s%,s:s}}", "metadata", "namespace", ns.p, ns.n,
+                                         "name", name.p, name.n, "uid", i ? i->uid : "");
+    event_record(c->events, object, "Ingress", "networking.k8s.io/v1",
+                 f->severity == FINDING_INFO ? "Normal" : "Warning", f->id, "%s%s%s%s%s", f->field,
+                 *f->field ? ": " : "", f->message, f->hint ? "; " : "", f->hint ? f->hint : "");
+}
+
+static bool is_known(const struct findings *before, const struct finding *f)
+{
+    for (size_t i = 0; before && i < before->n; i++)
+        if (streq(before->v[i].object, f->object) && streq(before->v[i].field, f->field) &&
+            streq(before->v[i].message, f->message))
+            return true;
+    return false;
+}
+
+/* What was told of a host's last form is not told again. */
+static void tell_new(struct control *c, const struct findings *before, const struct findings *after)
+{
+    for (size_t i = 0; i < after->n; i++)
+        if (!is_known(before, &after->v[i]))
+            tell(c, &after->v[i]);
+}
+
+static void tell_objects(struct control *c)
+{
+    const struct ingress_object *i;
+    while ((i = ingress_routes_take_changed(c->routes)))
+        tell_new(c, NULL, ingress_routes_findings(c->routes, str_from(i->key)));
+}
+
+/* A certificate that is not there is told of with the host, by its first Ingress. */
+static void check_secret(struct control *c, struct route_host *h)
+{
+    if (!h->secret || !*h->secret || !h->n_routes || gateway_has_secret(c->gateway, h->secret))
+        return;
+    finding_add(&h->findings, FINDING_WARNING, "SecretNotFound", h->routes[0].origin.object,
+                "spec.tls", "create it, of type kubernetes.io/tls",
+                "host %s is served with the default certificate: there is no usable Secret %s",
+                h->name, h->secret);
+}
+
+/* ---- work ---- */
+
+static bool is_synced(const struct control *c)
+{
+    return c->services && c->slices && c->ingresses && c->classes && c->secrets &&
+           informer_synced(c->services) && informer_synced(c->slices) &&
+           informer_synced(c->ingresses) && informer_synced(c->classes) &&
+           informer_synced(c->secrets);
+}
+
+static void work_services(struct control *c)
+{
+    struct joined_service *s;
+    while ((s = service_join_take_dirty(c->join))) {
+        gateway_service_changed(c->gateway, s->key);
+        ingress_routes_service_changed(c->routes, str_from(s->key));
+        service_join_settle(c->join, s);
+    }
+}
+
+/* True: none is left. */
+static bool work_hosts(struct control *c)
+{
+    uint64_t until = time_mono_us() + SLICE_US;
+    const char *name;
+    struct route_host *h;
+    while (time_mono_us() < until) {
+        if (!ingress_routes_take_dirty(c->routes, &name, &h))
+            return true;
+        if (h)
+            check_secret(c, h);
+        struct route_host *before = gateway_put_host(c->gateway, name, h);
+        if (h)
+            tell_new(c, before ? &before->findings : NULL, &h->findings);
+        route_host_unref(before);
+        c->stats.host_rebuilds++;
+    }
+    return false;
+}
+
+static void note_pushed(struct control *c)
+{
+    struct control_stats *s = &c->stats;
+    s->pushes++;
+    s->last_latency_us = time_mono_us() - c->pending_since_us;
+    s->latency_max_us = s->synced ? MAX(s->latency_max_us, s->last_latency_us) : 0;
+    if (!s->synced)
+        log_info("first sync done", kv_i("hosts", (int64_t)gateway_hosts(c->gateway)),
+                 kv_i("services", (int64_t)c->join->n_services),
+                 kv_i("took_us", (int64_t)s->last_latency_us));
+    s->synced = true;
+    c->pending_since_us = 0;
+}
+
+static void work(void *user)
+{
+    struct control *c = user;
+    if (!is_synced(c))
+        return;
+    work_services(c);
+    bool done = work_hosts(c);
+    if (done) {
+        tell_objects(c);
+        gateway_flush(c->gateway);
+        note_pushed(c);
+    } else {
+        loop_defer_next(kube_client_loop(c->client), &c->work);
+    }
+    if (c->service && c->stats.synced)
+        xds_service_push(c->service);
+}
+
+/* ---- what is watched ---- */
+
+static void on_service(json_t *object, void *user)
+{
+    struct control *c = user;
+    struct service_object *s = service_object_decode(object);
+    if (!s)
+        return;
+    service_join_add_service(c->join, &s);
+    work_soon(c);
+}
+
+static void on_service_gone(struct str key, json_t *object, void *user)
+{
+    struct control *c = user;
+    (void)object;
+    service_join_remove_service(c->join, key);
+    work_soon(c);
+}
+
+static void on_slice(json_t *object, void *user)
+{
+    struct control *c = user;
+    const struct slice_decoding o = {.topologies = &c->join->topologies};
+    struct slice_object *s = slice_object_decode(object, &o);
+    char key[512];
+    if (s)
+        service_join_add_slice(c->join, &s);
+    else
+        service_join_remove_slice(c->join, str_from(object_key(object, key)));
+    work_soon(c);
+}
+
+static void on_slice_gone(struct str key, json_t *object, void *user)
+{
+    struct control *c = user;
+    (void)object;
+    service_join_remove_slice(c->join, key);
+    work_soon(c);
+}
+
+static void on_ingress(json_t *object, void *user)
+{
+    struct control *c = user;
+    struct ingress_object *i = ingress_object_decode(object);
+    if (!i)
+        return;
+    if (c->observer)
+        c->observer(object, str_from(i->key), c->observer_user);
+    ingress_routes_add(c->routes, i);
+    work_soon(c);
+}
+
+static void on_ingress_gone(struct str key, json_t *object, void *user)
+{
+    struct control *c = user;
+    (void)object;
+    if (c->observer)
+        c->observer(NULL, key, c->observer_user);
+    ingress_routes_remove(c->routes, key);
+    work_soon(c);
+}
+
+static void on_class(json_t *object, void *user)
+{
+    struct control *c = user;
+    struct ingress_class *k = ingress_class_decode(object);
+    if (!k)
+        return;
+    ingress_routes_add_class(c->routes, k);
+    work_soon(c);
+}
+
+static void on_class_gone(struct str key, json_t *object, void *user)
+{
+    struct control *c = user;
+    (void)object;
+    ingress_routes_remove_class(c->routes, key);
+    work_soon(c);
+}
+
+static void decode_data(const json_t *secret, const char *name, struct buf *ret)
+{
+    const char *text = json_key_str(json_at(secret, "data"), name);
+    if (text && base64_decode(str_from(text), ret) < 0)
+        buf_clear(ret);
+}
+
+static void on_secret(json_t *object, void *user)
+{
+    struct control *c = user;
+    AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf key_pem = {0};
+    struct err err = {0};
+    char key[512];
+    object_key(object, key);
+    decode_data(object, "tls.crt", &chain);
+    decode_data(object, "tls.key", &key_pem);
+    if (!chain.n || !key_pem.n ||
+        gateway_put_secret(c->gateway, key, buf_str(&chain), buf_str(&key_pem), &err) < 0) {
+        log_warn("a certificate cannot be used; the last good one stays", kv_s("secret", key),
+                 kv_s("error", err.code ? err_text(&err) : "tls.crt or tls.key is missing"));
+        event_record(c->events, object, "Secret", "v1", "Warning", "CertificateInvalid",
+                     "not usable, the last good one stays: %s",
+                     err.code ? err_text(&err) : "tls.crt or tls.key is missing");
+        explicit_bzero(key_pem.p, key_pem.n);
+        return;
+    }
+    explicit_bzero(key_pem.p, key_pem.n);
+    work_soon(c);
+}
+
+static void on_secret_gone(struct str key, json_t *object, void *user)
+{
+    struct control *c = user;
+    AUTO_CHARS char *name = str_dup(key);
+    (void)object;
+    IGNORE_RESULT(gateway_put_secret(c->gateway, name, STR(""), STR(""), NULL)); /* removal */
+    work_soon(c);
+}
+
+static void on_synced(void *user)
+{
+    work_soon(user);
+}
+
+static void on_error(const char *text, void *user)
+{
+    (void)user;
+    log_warn("watch lost; what proxies have stays", kv_s("cause", text));
+}
+
+static struct informer *watch(struct control *c, const char *path, const char *field_selector,
+                              const struct informer_ops *ops)
+{
+    const struct informer_options o = {
+        .path = path, .field_selector = field_selector, .lean = true};
+    return informer_start(c->client, &o, ops, c);
+}
+
+#define OPS(name)                                                                                  \
+    {                                                                                              \
+        .on_upsert = on_##name, .on_delete = on_##name##_gone, .on_synced = on_synced,             \
+        .on_error = on_error                                                                       \
+    }
+
+static void watch_all(struct control *c)
+{
+    static const struct informer_ops service = OPS(service), slice = OPS(slice),
+                                     ingress = OPS(ingress), class_ = OPS(class),
+                                     secret = OPS(secret);
+    c->services = watch(c, "/api/v1/services", NULL, &service);
+    c->slices = watch(c, "/apis/discovery.k8s.io/v1/endpointslices", NULL, &slice);
+    c->classes = watch(c, "/apis/networking.k8s.io/v1/ingressclasses", NULL, &class_);
+    c->ingresses = watch(c, "/apis/networking.k8s.io/v1/ingresses", NULL, &ingress);
+    c->secrets = watch(c, "/api/v1/secrets", "type=kubernetes.io/tls", &secret);
+}
+
+/* ---- the whole ---- */
+
+int control_new(struct kube_client *client, const struct control_options *o, struct control **ret,
+                struct err *reterr)
+{
+    struct control *c = NEW(struct control);
+    c->client = client;
+    c->options = o;
+    loop_call_init(&c->work, work, c);
+    c->join = service_join_new();
+    int r = gateway_new(&o->gateway, c->join, &c->gateway, reterr);
+    if (r < 0) {
+        service_join_free(c->join);
+        free(c);
+        return r;
+    }
+    c->routes = ingress_routes_new(&o->ingress, c->join);
+    c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
+    watch_all(c);
+    *ret = c;
+    return 0;
+}
+
+void control_free(struct control *c)
+{
+    if (!c)
+        return;
+    loop_call_cancel(&c->work);
+    informer_free(c->services);
+    informer_free(c->slices);
+    informer_free(c->ingresses);
+    informer_free(c->classes);
+    informer_free(c->secrets);
+    event_recorder_free(c->events);
+    gateway_free(c->gateway);
+    ingress_routes_free(c->routes);
+    service_join_free(c->join);
+    free(c);
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+                                struct err *reterr)
+{
+    const struct control *c = user;
+    (void)node;
+    if (c->stats.synced)
+        return gateway_set(c->gateway);
+    err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
+    return NULL;
+}
+
+void control_set_service(struct control *c, struct xds_service *s)
+{
+    c->service = s;
+}
+
+void control_set_observer(struct control *c, control_observer *fn, void *user)
+{
+    c->observer = fn;
+    c->observer_user = user;
+}
+
+bool control_serves(const struct control *c, struct str ingress)
+{
+    return ingress_routes_find(c->routes, ingress) != NULL;
+}
+
+void control_get_stats(const struct control *c, struct control_stats *ret)
+{
+    *ret = c->stats;
+    ret->services = c->join->n_services;
+    ret->hosts = gateway_hosts(c->gateway);
+    ret->pending = c->join->n_dirty;
+}
+
+const struct gateway *control_gateway(const struct control *c)
+{
+    return c->gateway;
+}

@@ -1,0 +1,42 @@
+#pragma once
+/* The control plane: what the API server tells becomes what proxies are given. One loop: watch,
+ * model, translation, streams. Endpoints go first; hosts are rebuilt in slices of time, so that
+ * many of them never hold an endpoint back. Until the first lists are complete nobody is served. */
+
+#include "control/gateway.h"
+#include "control/xds_service.h"
+#include "kube/client.h"
+#include "model/ingress_routes.h"
+
+struct control;
+
+struct control_options {
+    struct ingress_options ingress;
+    struct gateway_options gateway;
+    const char *host; /* of Events: where we run; NULL */
+};
+
+struct control_stats {
+    bool synced;
+    size_t services, hosts, pending;
+    uint64_t host_rebuilds, pushes;
+    uint64_t last_latency_us, latency_max_us; /* from the first event of a push to the push */
+};
+
+/* Options are borrowed. */
+int control_new(struct kube_client *c, const struct control_options *o, struct control **ret,
+                struct err *reterr) NODISCARD;
+void control_free(struct control *c); /* NULL is allowed; after its xds_service */
+/* Which set a proxy of this node is given, for xds_service_ops; user: the control. */
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+                                struct err *reterr);
+/* Whom to tell of changes. */
+void control_set_service(struct control *c, struct xds_service *s);
+/* Who is told of each Ingress as it comes (object) and goes (NULL), before it is served. To be set
+ * before the loop runs. NULL: nobody. */
+typedef void control_observer(const json_t *object, struct str key, void *user);
+void control_set_observer(struct control *c, control_observer *fn, void *user);
+/* Is this Ingress (namespace/name) ours? */
+bool control_serves(const struct control *c, struct str ingress);
+void control_get_stats(const struct control *c, struct control_stats *ret);
+const struct gateway *control_gateway(const struct control *c);

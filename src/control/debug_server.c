@@ -1,0 +1,175 @@
+#include "control/debug_server.h"
+
+#include <errno.h>
+
+#include "codec/pb_json.h"
+#include "net/http_server.h"
+
+struct debug_server {
+    const struct control *control;
+    const struct xds_service *xds;
+    struct http_server *http;
+};
+
+static void reply(struct http_exchange *x, int status, const char *type, struct buf *body)
+{
+    const struct http_header h[] = {{STR("Content-Type"), str_from(type)},
+                                    {STR("X-Content-Type-Options"), STR("nosniff")}};
+    http_exchange_reply(x, status, h, ARRAY_LEN(h), buf_str(body));
+    buf_done(body);
+}
+
+static void reply_text(struct http_exchange *x, int status, const char *text)
+{
+    struct buf b = {0};
+    buf_addf(&b, "%s\n", text);
+    reply(x, status, "text/plain; charset=utf-8", &b);
+}
+
+static void reply_json(struct http_exchange *x, json_t *j)
+{
+    struct buf b = {0};
+    json_write_indented(&b, j);
+    buf_add_char(&b, '\n');
+    json_decref(j);
+    reply(x, 200, "application/json", &b);
+}
+
+static void ready(const struct debug_server *s, struct http_exchange *x)
+{
+    struct control_stats st;
+    control_get_stats(s->control, &st);
+    reply_text(x, st.synced ? 200 : 503, st.synced ? "ok" : "the first lists are not complete");
+}
+
+static void metrics(const struct debug_server *s, struct http_exchange *x)
+{
+    struct control_stats c;
+    struct xds_service_stats v;
+    struct buf b = {0};
+    control_get_stats(s->control, &c);
+    xds_service_get_stats(s->xds, &v);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"fairlead_control_synced", "gauge", "first lists are complete", c.synced},
+        {"fairlead_control_services", "gauge", "Services known", c.services},
+        {"fairlead_control_hosts", "gauge", "hosts served", c.hosts},
+        {"fairlead_control_host_rebuilds_total", "counter", "hosts built", c.host_rebuilds},
+        {"fairlead_control_pushes_total", "counter", "times proxies were told", c.pushes},
+        {"fairlead_control_push_latency_max_microseconds", "gauge",
+         "longest time from an event to the push", c.latency_max_us},
+        {"fairlead_control_xds_streams", "gauge", "proxies connected", v.streams},
+        {"fairlead_control_xds_streams_total", "counter", "streams ever", v.streams_ever},
+        {"fairlead_control_xds_responses_total", "counter", "responses sent", v.sent},
+        {"fairlead_control_xds_acks_total", "counter", "responses taken", v.acked},
+        {"fairlead_control_xds_nacks_total", "counter", "responses refused", v.refused},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        buf_addf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
+                 rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+    reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
+}
+
+/* Of one stream: what it was sent last, and whether it has taken it. */
+static void add_stream(const char *node, const struct xds_stream *stream, void *user)
+{
+    json_t *list = user, *one = json_pack("{s:s}", "proxy", node);
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        struct xds_stream_state st;
+        xds_stream_get_state(stream, type, &st);
+        if (!st.asked)
+            continue;
+        const char *state = st.outstanding ? "STALE"
+                            : st.refused && st.refused + st.acked >= st.sent && !st.acked
+                                ? "REJECTED"
+                                : "SYNCED";
+        json_object_set_new(one, xds_resource_type(type)->word,
+                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held",
+                                      (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",
+                                      (json_int_t)st.acked, "refused", (json_int_t)st.refused,
+                                      "waiting", (json_int_t)st.waiting));
+    }
+    json_array_append_new(list, one);
+}
+
+static void syncz(const struct debug_server *s, struct http_exchange *x)
+{
+    json_t *list = json_array();
+    xds_service_visit(s->xds, add_stream, list);
+    reply_json(x, list);
+}
+
+/* Every resource but the certificates, as JSON. */
+static void config_dump(const struct debug_server *s, struct http_exchange *x)
+{
+    const struct xds_set *set = gateway_set(control_gateway(s->control));
+    json_t *dump = json_object();
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        json_t *list = json_array();
+        struct str name;
+        void *entry;
+        for (size_t at = 0; map_next(&set->entries[type], &at, &name, &entry);) {
+            AUTO(arena) struct arena *a = arena_new(0);
+            const struct xds_entry *e = entry;
+            ProtobufCMessage *m;
+            json_t *j = NULL;
+            if (type != XDS_SECRET &&
+                pb_unpack(xds_resource_type(type)->message, e->message, a, &m, NULL) == 0)
+                IGNORE_RESULT(pb_json_print(m, &xds_json_types, &j, NULL)); /* NULL: shown so */
+            json_array_append_new(list, json_pack("{s:o,s:o,s:o*}", "name", json_text(e->name),
+                                                  "version", json_text(e->version), "resource", j));
+        }
+        json_object_set_new(dump, xds_resource_type(type)->word, list);
+    }
+    reply_json(x, dump);
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    static const struct {
+        const char *path;
+        void (*fn)(const struct debug_server *s, struct http_exchange *x);
+    } pages[] = {{"/ready", ready},
+                 {"/metrics", metrics},
+                 {"/debug/syncz", syncz},
+                 {"/debug/config_dump", config_dump}};
+    const struct debug_server *s = user;
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+        if (str_is(http_exchange_path(x), pages[i].path)) {
+            pages[i].fn(s, x);
+            return;
+        }
+    reply_text(x, 404, "/ready, /metrics, /debug/syncz, /debug/config_dump");
+}
+
+int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
+                     const struct control *control, const struct xds_service *xds,
+                     struct debug_server **ret, struct err *reterr)
+{
+    static const struct http_server_ops ops = {.on_request = on_request};
+    const struct http_server_config config = {.body_bytes_max = 1024};
+    struct debug_server *s = NEW(struct debug_server);
+    s->control = control;
+    s->xds = xds;
+    int r = http_server_new(l, ip, port, &config, &ops, s, &s->http, reterr);
+    if (r < 0)
+        free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+void debug_server_free(struct debug_server *s)
+{
+    if (!s)
+        return;
+    http_server_free(s->http);
+    free(s);
+}
+
+uint16_t debug_server_port(const struct debug_server *s)
+{
+    return http_server_port(s->http);
+}

@@ -1,0 +1,351 @@
+/* Hosts to a gateway's resources. A host's virtual host is packed when it changes; the table of
+ * routes is those of all hosts, one behind another. Clusters live as long as some host names them.
+ */
+#include "control/gateway.h"
+
+#include <stdio.h>
+
+#include "base/vec.h"
+#include "control/translate.h"
+#include "net/tls.h"
+
+#define DEFAULT_SECRET "default"
+
+enum { CERTIFICATE_DAYS = 3650 };
+
+struct gateway_host {
+    struct route_host *host;
+    struct buf packed[TRANSLATE_SIDES];
+};
+
+/* A cluster, or the endpoints of several. */
+struct used {
+    unsigned refs;
+    uint16_t port;
+    struct route_upstream upstream;
+    char *service;
+};
+
+/* Ports of a Service whose endpoints are served. */
+struct served {
+    VEC(uint16_t) ports;
+};
+
+struct gateway {
+    const struct gateway_options *options;
+    const struct service_join *join;
+    struct xds_set *set;
+    VEC(struct gateway_host *) hosts; /* by name */
+    struct map clusters;              /* name -> struct used */
+    struct map endpoints;             /* name -> struct used */
+    struct map served;                /* Service -> struct served */
+    struct map secrets;               /* key -> key: those that are there */
+    bool routes_changed, listeners_changed;
+};
+
+/* ---- clusters and endpoints ---- */
+
+static void serve_port(struct gateway *g, const char *service, uint16_t port)
+{
+    struct served *s = map_find_cstr(&g->served, service);
+    if (!s) {
+        s = NEW(struct served);
+        map_put_cstr(&g->served, service, s);
+    }
+    vec_push(&s->ports, port);
+    xds_set_put(g->set, translate_endpoints(service, port, service_join_find(g->join, service)));
+}
+
+static void stop_serving(struct gateway *g, const char *service, uint16_t port)
+{
+    struct served *s = map_find_cstr(&g->served, service);
+    for (size_t i = 0; i < s->ports.n; i++)
+        if (s->ports.v[i] == port) {
+            vec_remove(&s->ports, i);
+            break;
+        }
+    if (s->ports.n)
+        return;
+    map_remove_cstr(&g->served, service);
+    vec_done(&s->ports);
+    free(s);
+}
+
+/* True: it is the first to name it. */
+static bool use(struct map *m, const char *name, const struct route_backend *to,
+                const struct route_upstream *up)
+{
+    struct used *u = map_find_cstr(m, name);
+    if (!u) {
+        u = NEW(struct used);
+        u->service = xstrdup(to->service);
+        u->port = to->port;
+        u->upstream = *up;
+        map_put_cstr(m, name, u);
+    }
+    return u->refs++ == 0;
+}
+
+/* True: it was the last. */
+static bool stop_using(struct map *m, const char *name)
+{
+    struct used *u = map_find_cstr(m, name);
+    if (--u->refs)
+        return false;
+    map_remove_cstr(m, name);
+    free(u->service);
+    free(u);
+    return true;
+}
+
+static void use_backend(struct gateway *g, const struct route_backend *to,
+                        const struct route_upstream *up)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name), to, up))
+        serve_port(g, to->service, to->port);
+    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name), to, up))
+        xds_set_put(g->set, translate_cluster(to->service, to->port, up));
+}
+
+static void stop_using_backend(struct gateway *g, const struct route_backend *to,
+                               const struct route_upstream *up)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
+        xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
+    if (stop_using(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name))) {
+        stop_serving(g, to->service, to->port);
+        xds_set_remove(g->set, XDS_ENDPOINT, str_from(name));
+    }
+}
+
+static void for_backends(struct gateway *g, const struct route_host *h,
+                         void (*fn)(struct gateway *g, const struct route_backend *to,
+                                    const struct route_upstream *up))
+{
+    for (uint32_t r = 0; h && r < h->n_routes; r++)
+        for (uint32_t i = 0; i < h->routes[r].n_backends; i++)
+            fn(g, &h->routes[r].backends[i], &h->routes[r].upstream);
+}
+
+void gateway_service_changed(struct gateway *g, const char *key)
+{
+    const struct served *s = map_find_cstr(&g->served, key);
+    for (size_t i = 0; s && i < s->ports.n; i++)
+        xds_set_put(g->set,
+                    translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
+}
+
+/* ---- hosts ---- */
+
+/* Where it is, or belongs. */
+static size_t host_at(const struct gateway *g, const char *name)
+{
+    size_t low = 0, high = g->hosts.n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (strcmp(g->hosts.v[mid]->host->name, name) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void host_free(struct gateway_host *h)
+{
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
+        buf_done(&h->packed[side]);
+    free(h);
+}
+
+/* Another certificate, or the same host's coming and going: the listener has other chains. */
+static bool same_secret(const struct route_host *a, const struct route_host *b)
+{
+    return streq(a ? a->secret : NULL, b ? b->secret : NULL);
+}
+
+struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h)
+{
+    size_t at = host_at(g, name);
+    bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
+    struct route_host *before = known ? g->hosts.v[at]->host : NULL;
+    for_backends(g, h, use_backend);
+    for_backends(g, before, stop_using_backend);
+    g->routes_changed = true;
+    g->listeners_changed = g->listeners_changed || !same_secret(before, h);
+    if (!h) {
+        if (known) {
+            host_free(g->hosts.v[at]);
+            vec_remove(&g->hosts, at);
+        }
+        return before;
+    }
+    if (!known) {
+        vec_push(&g->hosts, NULL);
+        memmove(&g->hosts.v[at + 1], &g->hosts.v[at], (g->hosts.n - 1 - at) * sizeof(*g->hosts.v));
+        g->hosts.v[at] = NEW(struct gateway_host);
+    }
+    g->hosts.v[at]->host = h;
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
+        buf_clear(&g->hosts.v[at]->packed[side]);
+        translate_host(h, side, &g->hosts.v[at]->packed[side]);
+    }
+    return before;
+}
+
+size_t gateway_hosts(const struct gateway *g)
+{
+    return g->hosts.n;
+}
+
+/* ---- certificates ---- */
+
+static const char *secret_name(const char *key, char ret[600])
+{
+    snprintf(ret, 600, "kubernetes://%s", key);
+    return ret;
+}
+
+int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
+                       struct err *reterr)
+{
+    char name[600];
+    struct tls_context *context;
+    secret_name(key, name);
+    if (!chain_pem.n && !key_pem.n) {
+        if (map_remove_cstr(&g->secrets, key)) {
+            g->listeners_changed = true;
+            xds_set_remove(g->set, XDS_SECRET, str_from(name));
+        }
+        return 0;
+    }
+    const struct tls_config config = {.cert_pem = chain_pem, .key_pem = key_pem};
+    int r = tls_context_new_server(&config, &context, reterr);
+    if (r < 0)
+        return r;
+    tls_context_unref(context);
+    xds_set_put(g->set, translate_secret(name, chain_pem, key_pem));
+    g->listeners_changed = !map_put_cstr(&g->secrets, key, g) || g->listeners_changed;
+    return 0;
+}
+
+bool gateway_has_secret(const struct gateway *g, const char *key)
+{
+    return map_find_cstr(&g->secrets, key) != NULL;
+}
+
+static int make_default_secret(struct gateway *g, struct err *reterr)
+{
+    static const char *const names[] = {"fairlead.invalid"};
+    AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf key = {0};
+    const struct tls_cert_request request = {.common_name = "Fairlead default certificate",
+                                             .dns_names = names,
+                                             .n_dns_names = 1,
+                                             .server = true,
+                                             .days = CERTIFICATE_DAYS};
+    int r = tls_cert_issue(&request, STR(""), STR(""), &chain, &key, reterr);
+    if (r == 0)
+        xds_set_put(g->set, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
+    return r;
+}
+
+/* ---- the whole ---- */
+
+static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
+
+static void flush_routes(struct gateway *g)
+{
+    VEC(struct str) packed = {0};
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
+        vec_clear(&packed);
+        VEC_FOREACH (h, &g->hosts)
+            vec_push(&packed, buf_str(&(*h)->packed[side]));
+        xds_set_put(g->set, translate_routes(routes_names[side], packed.v, packed.n));
+    }
+    vec_done(&packed);
+}
+
+static void put_listener(struct gateway *g, uint16_t port, enum translate_side side,
+                         const struct translate_chain *chains, size_t n)
+{
+    char name[80];
+    snprintf(name, sizeof(name), "%s_%u", g->options->address, port);
+    const struct translate_listener l = {.name = name,
+                                         .address = g->options->address,
+                                         .port = port,
+                                         .routes = routes_names[side],
+                                         .chains = chains,
+                                         .n_chains = n};
+    xds_set_put(g->set, translate_listener(&l));
+}
+
+static void flush_listeners(struct gateway *g)
+{
+    VEC(struct translate_chain) chains = {0};
+    VEC(char *) names = {0};
+    VEC_FOREACH (h, &g->hosts) {
+        const struct route_host *host = (*h)->host;
+        char name[600];
+        if (!host->secret || streq(host->name, "*") || !gateway_has_secret(g, host->secret))
+            continue;
+        vec_push(&names, xstrdup(secret_name(host->secret, name)));
+        vec_push(&chains, (struct translate_chain){host->name, names.v[names.n - 1]});
+    }
+    vec_push(&chains, (struct translate_chain){NULL, DEFAULT_SECRET});
+    put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0);
+    put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n);
+    VEC_FOREACH (name, &names)
+        free(*name);
+    vec_done(&names);
+    vec_done(&chains);
+}
+
+void gateway_flush(struct gateway *g)
+{
+    if (g->routes_changed)
+        flush_routes(g);
+    if (g->listeners_changed)
+        flush_listeners(g);
+    g->routes_changed = g->listeners_changed = false;
+}
+
+int gateway_new(const struct gateway_options *o, const struct service_join *join,
+                struct gateway **ret, struct err *reterr)
+{
+    struct gateway *g = NEW(struct gateway);
+    g->options = o;
+    g->join = join;
+    g->set = xds_set_new();
+    g->routes_changed = g->listeners_changed = true;
+    int r = make_default_secret(g, reterr);
+    if (r < 0)
+        gateway_free(g);
+    else
+        *ret = g;
+    return r;
+}
+
+void gateway_free(struct gateway *g)
+{
+    if (!g)
+        return;
+    while (g->hosts.n) {
+        AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->host->name);
+        route_host_unref(gateway_put_host(g, name, NULL));
+    }
+    vec_done(&g->hosts);
+    map_done(&g->clusters);
+    map_done(&g->endpoints);
+    map_done(&g->served);
+    map_done(&g->secrets);
+    xds_set_free(g->set);
+    free(g);
+}
+
+struct xds_set *gateway_set(const struct gateway *g)
+{
+    return g->set;
+}

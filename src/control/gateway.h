@@ -1,0 +1,34 @@
+#pragma once
+/* What the proxies of gateways are given: listeners, routes, clusters, endpoints and certificates,
+ * made of the route model's hosts and the Services that they name, and of nothing else. Fed with
+ * what changed; gateway_flush() puts the difference into the set. */
+
+#include "model/route.h"
+#include "model/service_join.h"
+#include "xds/xds_set.h"
+
+struct gateway;
+
+struct gateway_options {
+    const char *address; /* where proxies listen */
+    uint16_t http_port, https_port;
+};
+
+/* The join must outlive it; options are borrowed. -errno: the default certificate cannot be made.
+ */
+int gateway_new(const struct gateway_options *o, const struct service_join *join,
+                struct gateway **ret, struct err *reterr) NODISCARD;
+void gateway_free(struct gateway *g); /* NULL is allowed */
+struct xds_set *gateway_set(const struct gateway *g);
+
+/* h is taken; NULL: it has gone. Returns what was there before, which is the caller's now. */
+struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h);
+void gateway_service_changed(struct gateway *g, const char *key);
+/* key: namespace/name. Empty texts: it has gone. -EINVAL: not a certificate with its key; what was
+ * there stays. */
+int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
+                       struct err *reterr) NODISCARD;
+bool gateway_has_secret(const struct gateway *g, const char *key);
+/* Endpoints are in the set already; this is for all else. */
+void gateway_flush(struct gateway *g);
+size_t gateway_hosts(const struct gateway *g);

@@ -1,0 +1,191 @@
+/* fairlead-control: the control plane. */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/program.h"
+#include "control/control.h"
+#include "control/debug_server.h"
+#include "control/ingress_status.h"
+#include "kube/config.h"
+
+enum { CONTROLLERS_MAX = 16 };
+
+struct settings {
+    const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
+    const char *controllers_text, *class_name;
+    char *controllers[CONTROLLERS_MAX + 1];
+    bool without_class, plain_secrets;
+    int64_t http_port, https_port;
+};
+
+static void on_stop(int signo, void *user)
+{
+    (void)signo;
+    loop_stop(user, 0);
+}
+
+/* "IP:PORT", "[IP]:PORT"; false: told the user. */
+static bool take_address(const char *flag, const char *text, struct ip *ret_ip, uint16_t *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    struct str ip = str_of(text, colon ? (size_t)(colon - text) : 0);
+    uint64_t port;
+    if (ip.n > 2 && *ip.p == '[')
+        ip = str_sub(ip, 1, ip.n - 1);
+    if (!colon || ip_parse(ip, ret_ip) < 0 || str_to_u64(str_from(colon + 1), &port) < 0 ||
+        port > 65535) {
+        program_fail(EXIT_USAGE_ERROR, "give IP:PORT, such as 127.0.0.1:15010",
+                     "--%s: \"%s\" is no address", flag, text);
+        return false;
+    }
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static bool take_controllers(struct settings *s)
+{
+    struct str rest = str_from(s->controllers_text);
+    size_t n = 0;
+    while (rest.p && n < CONTROLLERS_MAX) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        if (one.n)
+            s->controllers[n++] = str_dup(one);
+    }
+    if (n && !rest.p)
+        return true;
+    program_fail(EXIT_USAGE_ERROR, "give names with commas between them",
+                 "--ingress-controllers: between 1 and %d names", CONTROLLERS_MAX);
+    return false;
+}
+
+struct parts {
+    struct loop *loop;
+    struct kube_client *client;
+    struct control *control;
+    struct xds_service *xds;
+    struct debug_server *debug;
+    struct ingress_status *status;
+};
+
+static int start(struct settings *s, const struct kube_config *config,
+                 const struct control_options *o, struct parts *p, struct err *reterr)
+{
+    static const struct xds_service_ops ops = {.on_node = control_on_node};
+    const struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
+    struct ip xds_ip, debug_ip;
+    uint16_t xds_port, debug_port;
+    if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
+        !take_address("debug-bind-address", s->debug, &debug_ip, &debug_port))
+        return -EINVAL;
+    int r =
+        kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client, reterr);
+    r = r < 0 ? r : control_new(p->client, o, &p->control, reterr);
+    r = r < 0 ? r
+              : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
+    r = r < 0 ? r
+              : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds, &p->debug,
+                                 reterr);
+    if (r < 0)
+        return r;
+    control_set_service(p->control, p->xds);
+    if (s->publish)
+        p->status = ingress_status_new(p->client, p->control, s->publish,
+                                       s->namespace_ ? s->namespace_ : config->namespace_,
+                                       o->host ? o->host : "fairlead-control");
+    return 0;
+}
+
+static int run(struct settings *s)
+{
+    struct err err = {0};
+    AUTO(kube_config) struct kube_config *config = NULL;
+    AUTO(loop) struct loop *loop = NULL;
+    struct parts p = {0};
+    char host[256] = "";
+    const struct control_options o = {
+        .ingress = {.controllers = (const char *const *)s->controllers,
+                    .class_name = s->class_name,
+                    .without_class = s->without_class},
+        .gateway = {.address = "0.0.0.0",
+                    .http_port = (uint16_t)s->http_port,
+                    .https_port = (uint16_t)s->https_port},
+        .host = gethostname(host, sizeof(host) - 1) == 0 ? host : NULL};
+    if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    p.loop = loop;
+    loop_signal_add(loop, SIGTERM, on_stop, loop);
+    loop_signal_add(loop, SIGINT, on_stop, loop);
+    int code = EXIT_FAILED;
+    if (start(s, config, &o, &p, &err) < 0) {
+        if (err.code)
+            program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    } else {
+        log_info("watching", kv_s("server", config->server), kv_s("xds", s->xds));
+        code = loop_run(loop);
+    }
+    debug_server_free(p.debug);
+    ingress_status_free(p.status);
+    xds_service_free(p.xds);
+    control_free(p.control);
+    kube_client_free(p.client);
+    loop_turn(loop, 0);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {.xds = "127.0.0.1:15010",
+                         .debug = "127.0.0.1:15014",
+                         .controllers_text = "fairlead.dev/ingress",
+                         .class_name = "fairlead",
+                         .http_port = 8080,
+                         .https_port = 8443};
+    struct arg args[] = {
+        {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
+         false},
+        {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
+        {"xds-bind-address", 0, ARG_STRING, &s.xds, "IP:PORT",
+         "xDS for proxies, without TLS (default 127.0.0.1:15010)", 0, 0, false},
+        {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,
+         "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
+        {"debug-bind-address", 0, ARG_STRING, &s.debug, "IP:PORT",
+         "/ready, /metrics, /debug (default 127.0.0.1:15014)", 0, 0, false},
+        {"ingress-controllers", 0, ARG_STRING, &s.controllers_text, "NAME,…",
+         "spec.controller of the IngressClasses that are ours (default fairlead.dev/ingress)", 0, 0,
+         false},
+        {"ingress-class", 0, ARG_STRING, &s.class_name, "NAME",
+         "what kubernetes.io/ingress.class may say without an IngressClass (default fairlead)", 0,
+         0, false},
+        {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
+         "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
+        {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
+         "where the Lease of the leader is (default: our own namespace)", 0, 0, false},
+        {"watch-ingress-without-class", 0, ARG_BOOL, &s.without_class, NULL,
+         "Ingresses of no class are ours too", 0, 0, false},
+        {"gateway-http-port", 0, ARG_INT, &s.http_port, "PORT",
+         "where gateways listen for HTTP (default 8080)", 1, 65535, false},
+        {"gateway-https-port", 0, ARG_INT, &s.https_port, "PORT",
+         "where gateways listen for HTTPS (default 8443)", 1, 65535, false},
+        {.name = NULL},
+    };
+    const struct program p = {"fairlead-control",
+                              "makes of Services and Ingresses what proxies are given",
+                              "[flags]",
+                              NULL,
+                              args,
+                              false};
+    int code = program_start(&p, argc, argv, NULL, NULL);
+    if (code >= 0)
+        return code;
+    if (s.publish && !strchr(s.publish, '/'))
+        return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME",
+                            "--publish-service: \"%s\" has no namespace", s.publish);
+    if (!take_controllers(&s))
+        return EXIT_USAGE_ERROR;
+    code = run(&s);
+    for (char **name = s.controllers; *name; name++)
+        free(*name);
+    return code;
+}

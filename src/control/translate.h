@@ -1,0 +1,46 @@
+#pragma once
+/* The model's values to xDS resources. Pure; names are Istio's, which people script against. What a
+ * translator reads is its parameters: nothing of the client who will get it. */
+
+#include "kube/types.h"
+#include "model/route.h"
+#include "model/service_join.h"
+#include "xds/xds_set.h"
+
+enum { CLUSTER_NAME_MAX = 640 };
+
+/* "outbound|80||name.ns.svc.cluster.local"; how the endpoints are spoken to stands where Istio has
+ * the subset, if it is not the usual way. Returns ret. */
+const char *translate_cluster_name(const char *service, uint16_t port,
+                                   const struct route_upstream *upstream,
+                                   char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_cluster(const char *service, uint16_t port,
+                                    const struct route_upstream *upstream);
+/* Of a Service's port, under the name of its usual cluster; s NULL or without the port: none. Those
+ * that are ready; none is: those that still serve while they end. */
+struct xds_entry *translate_endpoints(const char *service, uint16_t port,
+                                      const struct joined_service *s);
+
+/* Where a host's routes are read: by plain HTTP, or over TLS. */
+enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
+
+/* Appends a packed envoy.config.route.v3.VirtualHost. */
+void translate_host(const struct route_host *h, enum translate_side side, struct buf *out);
+/* Packed virtual hosts to a RouteConfiguration. */
+struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
+
+struct translate_chain {
+    const char *server_name; /* NULL: whatever else comes */
+    const char *secret;      /* its SDS name */
+};
+
+struct translate_listener {
+    const char *name;
+    const char *address;
+    uint16_t port;
+    const char *routes;                   /* of RDS */
+    const struct translate_chain *chains; /* TLS; none: plain */
+    size_t n_chains;
+};
+struct xds_entry *translate_listener(const struct translate_listener *l);
+struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem);

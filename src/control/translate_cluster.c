@@ -1,0 +1,185 @@
+/* Services to clusters and their endpoints. */
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/vec.h"
+#include "control/translate.h"
+#include "control/xds_fields.h"
+
+#define TLS_TYPE     XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+#define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+enum {
+    CONNECT_TIMEOUT_S = 10, /* of the usual way; as Istio */
+    TYPE_EDS = 3,           /* Cluster.DiscoveryType */
+    API_V3 = 2,             /* core.v3.ApiVersion */
+};
+
+static bool is_usual(const struct route_upstream *up)
+{
+    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls &&
+                   (!up->connect_timeout_s || up->connect_timeout_s == CONNECT_TIMEOUT_S));
+}
+
+const char *translate_cluster_name(const char *service, uint16_t port,
+                                   const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    char way[40] = "";
+    if (!is_usual(up))
+        snprintf(way, sizeof(way), "%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
+                 up->tls ? "-tls" : "", up->connect_timeout_s);
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
+             port, way, STR_ARG(name), STR_ARG(ns));
+    return ret;
+}
+
+static void add_any(struct buf *b, unsigned number, const char *type_url, struct str message)
+{
+    size_t any = pb_begin(b, number);
+    pb_add_text(b, F_ANY_TYPE_URL, type_url);
+    pb_add_bytes(b, F_ANY_VALUE, message);
+    pb_end(b, any);
+}
+
+/* Not verified, as ingress-nginx does without proxy-ssl-verify. */
+static void add_tls(struct buf *b, bool http2)
+{
+    AUTO_DONE(buf) struct buf context = {0};
+    size_t common = pb_begin(&context, F_UPSTREAM_TLS_COMMON);
+    if (http2)
+        pb_add_text(&context, F_COMMON_TLS_ALPN, "h2");
+    pb_end(&context, common);
+    size_t socket = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET);
+    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
+    add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE, buf_str(&context));
+    pb_end(b, socket);
+}
+
+static void add_http2(struct buf *b)
+{
+    AUTO_DONE(buf) struct buf options = {0};
+    size_t explicit = pb_begin(&options, F_OPTIONS_EXPLICIT);
+    pb_add_bytes(&options, F_EXPLICIT_HTTP2, STR(""));
+    pb_end(&options, explicit);
+    size_t entry = pb_begin(b, F_CLUSTER_TYPED_EXTENSION_PROTOCOL_OPTIONS);
+    pb_add_text(b, F_MAP_KEY, OPTIONS_NAME);
+    add_any(b, F_MAP_VALUE, XDS_TYPE_PREFIX OPTIONS_NAME, buf_str(&options));
+    pb_end(b, entry);
+}
+
+struct xds_entry *translate_cluster(const char *service, uint16_t port,
+                                    const struct route_upstream *up)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX], endpoints[CLUSTER_NAME_MAX];
+    size_t at, source;
+    translate_cluster_name(service, port, up, name);
+    translate_cluster_name(service, port, NULL, endpoints);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
+    at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
+    source = pb_begin(&b, F_EDS_EDS_CONFIG);
+    pb_add_bytes(&b, F_CONFIG_SOURCE_ADS, STR(""));
+    pb_add_uint(&b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
+    pb_end(&b, source);
+    pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
+    pb_end(&b, at);
+    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
+    pb_add_uint(&b, F_DURATION_SECONDS,
+                up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S);
+    pb_end(&b, at);
+    if (up && up->tls)
+        add_tls(&b, up->protocol == ROUTE_HTTP2);
+    if (up && up->protocol == ROUTE_HTTP2)
+        add_http2(&b);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(endpoints));
+}
+
+/* ---- endpoints ---- */
+
+struct address {
+    struct ip ip;
+    uint16_t port;
+};
+struct addresses {
+    VEC(struct address) v;
+};
+
+static const char *port_name(const struct joined_service *s, uint16_t port)
+{
+    const struct service_object *o = s ? s->object : NULL;
+    for (uint16_t i = 0; o && i < o->n_ports; i++)
+        if (o->ports[i].port == port && o->ports[i].proto == IPPROTO_TCP)
+            return o->ports[i].name;
+    return NULL;
+}
+
+/* family 0: any. */
+static void gather(const struct slice_object *slice, const char *port, bool ready, uint8_t family,
+                   struct addresses *to)
+{
+    uint16_t number = 0;
+    if (family && slice->family != family)
+        return;
+    for (uint32_t i = 0; i < slice->n_ports; i++)
+        if (streq(slice->ports[i].name, port) && slice->ports[i].proto == IPPROTO_TCP)
+            number = slice->ports[i].port;
+    for (uint32_t i = 0; number && slice->family && i < slice->n_endpoints; i++) {
+        const struct slice_endpoint *e = &slice->endpoints[i];
+        if (!e->further && (ready ? e->ready : e->serving && e->terminating))
+            vec_push(&to->v, (struct address){slice_object_ip(slice, i), number});
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct address *x = a, *y = b;
+    int d = ip_cmp(&x->ip, &y->ip);
+    return d ? d : (x->port > y->port) - (x->port < y->port);
+}
+
+static void add_endpoint(struct buf *b, const struct address *a)
+{
+    char text[IP_TEXT_BYTES];
+    size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
+           endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
+           address = pb_begin(b, F_ENDPOINT_ADDRESS),
+           socket = pb_begin(b, F_ADDRESS_SOCKET_ADDRESS);
+    ip_format(&a->ip, text);
+    pb_add_text(b, F_SOCKET_ADDRESS_ADDRESS, text);
+    pb_add_uint(b, F_SOCKET_ADDRESS_PORT_VALUE, a->port);
+    pb_end(b, socket);
+    pb_end(b, address);
+    pb_end(b, endpoint);
+    pb_end(b, lb);
+}
+
+struct xds_entry *translate_endpoints(const char *service, uint16_t port,
+                                      const struct joined_service *s)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    struct addresses found = {0};
+    char name[CLUSTER_NAME_MAX];
+    const char *of = port_name(s, port);
+    translate_cluster_name(service, port, NULL, name);
+    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
+    /* A pod of two families is one endpoint: that of the Service's first family. */
+    uint8_t family = of && s->object->n_cluster_ips ? s->object->cluster_ips[0].family : 0;
+    for (int ready = 1; of && ready >= 0 && !found.v.n; ready--)
+        for (size_t i = 0; i < s->slices.n; i++)
+            gather(s->slices.v[i], of, ready, family, &found);
+    if (found.v.n) { /* in one order: it is the same set in whatever order slices come */
+        qsort(found.v.v, found.v.n, sizeof(*found.v.v), compare);
+        size_t locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
+        for (size_t i = 0; i < found.v.n; i++)
+            if (!i || compare(&found.v.v[i - 1], &found.v.v[i]) != 0)
+                add_endpoint(&b, &found.v.v[i]);
+        pb_end(&b, locality);
+    }
+    vec_done(&found.v);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ENDPOINT, str_from(name), buf_str(&b), STR(""));
+}

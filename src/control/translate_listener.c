@@ -1,0 +1,111 @@
+/* Listeners and secrets: few, so made as JSON and read by the protobuf mapping. */
+#include "base/assert.h"
+#include "codec/base64.h"
+#include "codec/pb_json.h"
+#include "control/translate.h"
+
+static struct xds_entry *entry_of(enum xds_resource type, const char *name, const json_t *j)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf b = {0};
+    struct err err = {0};
+    ProtobufCMessage *m;
+    if (pb_json_parse(j, xds_resource_type(type)->message, &xds_json_types, a, &m, NULL, &err) < 0)
+        assert_fail(err_text(&err), __FILE__, __LINE__, __func__);
+    if (pb_pack(m, &b) < 0)
+        assert_fail("a resource is too long", __FILE__, __LINE__, __func__);
+    return xds_entry_new(type, str_from(name), buf_str(&b), STR(""));
+}
+
+static json_t *typed(const char *type, json_t *fields)
+{
+    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
+    json_object_set_new(fields, "@type", json_string(url));
+    return fields;
+}
+
+static json_t *ads(void)
+{
+    return json_pack("{s:{},s:s}", "ads", "resource_api_version", "V3");
+}
+
+static json_t *http_filter(const char *name, const char *type)
+{
+    return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
+}
+
+static json_t *connection_manager(const char *routes, const char *stat_prefix)
+{
+    json_t *filters = json_pack(
+        "[o,o]",
+        http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
+        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
+    json_t *log = json_pack(
+        "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
+        typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
+    json_t *hcm =
+        json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", stat_prefix,
+                  "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
+                  "route_config_name", routes, "config_source", ads(), "http_filters", filters,
+                  "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
+    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
+                     "typed_config", hcm);
+}
+
+static json_t *tls_socket(const char *secret)
+{
+    json_t *context = json_pack(
+        "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
+        "tls_certificate_sds_secret_configs", "name", secret, "sds_config", ads());
+    return json_pack(
+        "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
+        typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
+}
+
+static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
+{
+    json_t *chain = json_pack("{s:[o]}", "filters", connection_manager(l->routes, l->name));
+    if (!c)
+        return chain;
+    json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));
+    json_object_set_new(chain, "transport_socket", tls_socket(c->secret));
+    if (c->server_name)
+        json_object_set_new(chain, "filter_chain_match",
+                            json_pack("{s:[s]}", "server_names", c->server_name));
+    return chain;
+}
+
+struct xds_entry *translate_listener(const struct translate_listener *l)
+{
+    json_t *chains = json_array();
+    for (size_t i = 0; i < l->n_chains; i++)
+        json_array_append_new(chains, filter_chain(l, &l->chains[i]));
+    if (!l->n_chains)
+        json_array_append_new(chains, filter_chain(l, NULL));
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address", "socket_address",
+                  "address", l->address, "port_value", (int)l->port, "filter_chains", chains);
+    if (l->n_chains)
+        json_object_set_new(
+            j, "listener_filters",
+            json_pack("[o]", http_filter("envoy.filters.listener.tls_inspector",
+                                         "envoy.extensions.filters.listener.tls_inspector.v3."
+                                         "TlsInspector")));
+    return entry_of(XDS_LISTENER, l->name, j);
+}
+
+static json_t *inline_bytes(struct str pem)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(pem, &text);
+    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
+}
+
+struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)
+{
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate", "certificate_chain",
+                  inline_bytes(chain_pem), "private_key", inline_bytes(key_pem));
+    return entry_of(XDS_SECRET, name, j);
+}

@@ -1,0 +1,291 @@
+/* Hosts of the route model to virtual hosts. */
+#include <ctype.h>
+
+#include "base/assert.h"
+#include "control/translate.h"
+#include "control/xds_fields.h"
+
+#define CORS_NAME "envoy.filters.http.cors"
+#define CORS_TYPE XDS_TYPE_PREFIX "envoy.extensions.filters.http.cors.v3.CorsPolicy"
+/* What may be sent again whatever it is: the backend has not begun with it, or refused it. */
+#define RETRY_ON "connect-failure,refused-stream,reset-before-request"
+
+enum { TRIES_MORE = 2 };
+
+static void add_regex(struct buf *b, unsigned number, struct str regex)
+{
+    size_t at = pb_begin(b, number);
+    pb_add_bytes(b, F_REGEX_REGEX, regex);
+    pb_end(b, at);
+}
+
+static void add_header(struct buf *b, const char *name, const char *value, bool regex)
+{
+    size_t header = pb_begin(b, F_MATCH_HEADERS), match;
+    pb_add_text(b, F_HEADER_NAME, name);
+    match = pb_begin(b, F_HEADER_STRING_MATCH);
+    if (regex)
+        add_regex(b, F_STRING_SAFE_REGEX, str_from(value));
+    else
+        pb_add_text(b, F_STRING_EXACT, value);
+    pb_end(b, match);
+    pb_end(b, header);
+}
+
+static void add_quoted(struct buf *b, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (!isalnum((unsigned char)text.p[i]) && text.p[i] != '-' && text.p[i] != '_')
+            buf_add_char(b, '\\');
+        buf_add_char(b, text.p[i]);
+    }
+}
+
+/* A virtual host's asterisk stands for any number of labels: this one for one. */
+static void add_one_label(struct buf *b, const struct route_host *h)
+{
+    AUTO_DONE(buf) struct buf regex = {0};
+    buf_add_cstr(&regex, "(?i)[^.:]+");
+    add_quoted(&regex, str_from(h->name + 1));
+    buf_add_cstr(&regex, "(:[0-9]+)?");
+    add_header(b, ":authority", buf_cstr(&regex), true);
+}
+
+/* A route's regex begins where the path does, and its end is open. */
+static void path_regex(const struct route_path *p, struct buf *ret)
+{
+    buf_addf(ret, "%s(?:%s).*", p->ignore_case ? "(?i)" : "", p->text);
+}
+
+static void add_match(struct buf *b, const struct route_host *h, const struct route *r)
+{
+    AUTO_DONE(buf) struct buf regex = {0};
+    size_t match = pb_begin(b, F_ROUTE_MATCH);
+    switch (r->path.kind) {
+    case ROUTE_PATH_EXACT:
+        pb_add_text(b, F_MATCH_PATH, r->path.text);
+        break;
+    case ROUTE_PATH_PREFIX:
+        pb_add_text(b, F_MATCH_PREFIX, r->path.text);
+        break;
+    case ROUTE_PATH_SEGMENTS:
+        pb_add_text(b, F_MATCH_PATH_SEPARATED_PREFIX, r->path.text);
+        break;
+    case ROUTE_PATH_REGEX:
+        path_regex(&r->path, &regex);
+        add_regex(b, F_MATCH_SAFE_REGEX, buf_str(&regex));
+        break;
+    }
+    if (h->one_label)
+        add_one_label(b, h);
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex);
+    pb_end(b, match);
+}
+
+/* ---- actions ---- */
+
+/* RedirectAction.RedirectResponseCode */
+static unsigned redirect_code(uint16_t code)
+{
+    return code == 302 ? 1 : code == 303 ? 2 : code == 307 ? 3 : code == 308 ? 4 : 0;
+}
+
+static void add_redirect(struct buf *b, const struct route_redirect *to)
+{
+    size_t at = pb_begin(b, F_ROUTE_REDIRECT);
+    if (to->scheme)
+        pb_add_text(b, F_REDIRECT_SCHEME_REDIRECT, to->scheme);
+    if (to->host)
+        pb_add_text(b, F_REDIRECT_HOST_REDIRECT, to->host);
+    if (to->port)
+        pb_add_uint(b, F_REDIRECT_PORT_REDIRECT, to->port);
+    if (to->path)
+        pb_add_text(b, F_REDIRECT_PATH_REDIRECT, to->path);
+    if (to->drop_query)
+        pb_add_uint(b, F_REDIRECT_STRIP_QUERY, 1);
+    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(to->code));
+    pb_end(b, at);
+}
+
+static void add_https_redirect(struct buf *b)
+{
+    size_t at = pb_begin(b, F_ROUTE_REDIRECT);
+    pb_add_uint(b, F_REDIRECT_HTTPS_REDIRECT, 1);
+    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(308));
+    pb_end(b, at);
+}
+
+static void add_answer(struct buf *b, uint16_t status)
+{
+    size_t at = pb_begin(b, F_ROUTE_DIRECT_RESPONSE);
+    pb_add_uint(b, F_ANSWER_STATUS, status);
+    pb_end(b, at);
+}
+
+static void add_clusters(struct buf *b, const struct route *r)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (r->n_backends == 1) {
+        pb_add_text(b, F_ACTION_CLUSTER,
+                    translate_cluster_name(r->backends[0].service, r->backends[0].port,
+                                           &r->upstream, name));
+        return;
+    }
+    size_t weighted = pb_begin(b, F_ACTION_WEIGHTED_CLUSTERS);
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct route_backend *to = &r->backends[i];
+        size_t cluster = pb_begin(b, F_WEIGHTED_CLUSTERS), weight;
+        pb_add_text(b, F_WEIGHT_NAME,
+                    translate_cluster_name(to->service, to->port, &r->upstream, name));
+        weight = pb_begin(b, F_WEIGHT_WEIGHT);
+        pb_add_uint(b, F_UINT32_VALUE, to->weight);
+        pb_end(b, weight);
+        pb_end(b, cluster);
+    }
+    pb_end(b, weighted);
+}
+
+/* "/$2" to RE2's "/\2". */
+static void add_rewrite(struct buf *b, const struct route *r)
+{
+    AUTO_DONE(buf) struct buf regex = {0};
+    AUTO_DONE(buf) struct buf to = {0};
+    if (r->path.kind == ROUTE_PATH_REGEX)
+        path_regex(&r->path, &regex);
+    else
+        buf_add_cstr(&regex, ".*");
+    buf_add_cstr(&to, "");
+    for (const char *c = r->rewrite.path; *c; c++) {
+        bool capture = *c == '$' && c[1] >= '1' && c[1] <= '9';
+        if (capture || *c == '\\')
+            buf_add_char(&to, '\\');
+        if (!capture)
+            buf_add_char(&to, *c);
+    }
+    size_t rewrite = pb_begin(b, F_ACTION_REGEX_REWRITE);
+    AUTO_DONE(buf) struct buf anchored = {0};
+    buf_addf(&anchored, "^%s$", buf_cstr(&regex));
+    add_regex(b, F_REWRITE_PATTERN, buf_str(&anchored));
+    pb_add_bytes(b, F_REWRITE_SUBSTITUTION, buf_str(&to));
+    pb_end(b, rewrite);
+}
+
+/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit.
+ */
+static void add_retries(struct buf *b, uint32_t idle_timeout_s)
+{
+    size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
+    pb_add_text(b, F_RETRY_RETRY_ON, RETRY_ON);
+    n = pb_begin(b, F_RETRY_NUM_RETRIES);
+    pb_add_uint(b, F_UINT32_VALUE, TRIES_MORE);
+    pb_end(b, n);
+    if (idle_timeout_s) {
+        size_t idle = pb_begin(b, F_RETRY_PER_TRY_IDLE_TIMEOUT);
+        pb_add_uint(b, F_DURATION_SECONDS, idle_timeout_s);
+        pb_end(b, idle);
+    }
+    pb_end(b, retry);
+}
+
+static void add_forward(struct buf *b, const struct route *r)
+{
+    size_t action = pb_begin(b, F_ROUTE_ROUTE);
+    add_clusters(b, r);
+    if (r->rewrite.path)
+        add_rewrite(b, r);
+    if (r->rewrite.host)
+        pb_add_text(b, F_ACTION_HOST_REWRITE_LITERAL, r->rewrite.host);
+    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none: an answer may take as long as it comes */
+    pb_add_bytes(b, F_ACTION_IDLE_TIMEOUT, STR(""));
+    add_retries(b, r->idle_timeout_s);
+    pb_end(b, action);
+}
+
+/* ---- CORS ---- */
+
+static void add_origin(struct buf *b, const char *origin)
+{
+    AUTO_DONE(buf) struct buf regex = {0};
+    const char *star = strchr(origin, '*');
+    size_t at = pb_begin(b, F_CORS_ALLOW_ORIGIN);
+    if (!star) {
+        pb_add_text(b, F_STRING_EXACT, origin);
+    } else if (streq(origin, "*")) {
+        add_regex(b, F_STRING_SAFE_REGEX, STR(".*"));
+    } else { /* one label */
+        add_quoted(&regex, str_of(origin, (size_t)(star - origin)));
+        buf_add_cstr(&regex, "[^./:]+");
+        add_quoted(&regex, str_from(star + 1));
+        add_regex(b, F_STRING_SAFE_REGEX, buf_str(&regex));
+    }
+    pb_end(b, at);
+}
+
+static void add_cors(struct buf *b, const struct route_cors *cors)
+{
+    AUTO_DONE(buf) struct buf policy = {0};
+    for (uint32_t i = 0; i < cors->n_origins; i++)
+        add_origin(&policy, cors->origins[i]);
+    if (cors->methods)
+        pb_add_text(&policy, F_CORS_ALLOW_METHODS, cors->methods);
+    if (cors->headers)
+        pb_add_text(&policy, F_CORS_ALLOW_HEADERS, cors->headers);
+    if (cors->expose)
+        pb_add_text(&policy, F_CORS_EXPOSE_HEADERS, cors->expose);
+    if (cors->max_age)
+        pb_add_text(&policy, F_CORS_MAX_AGE, cors->max_age);
+    size_t credentials = pb_begin(&policy, F_CORS_ALLOW_CREDENTIALS);
+    pb_add_uint(&policy, F_BOOL_VALUE, cors->credentials);
+    pb_end(&policy, credentials);
+    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
+    pb_add_text(b, F_MAP_KEY, CORS_NAME);
+    any = pb_begin(b, F_MAP_VALUE);
+    pb_add_text(b, F_ANY_TYPE_URL, CORS_TYPE);
+    pb_add_bytes(b, F_ANY_VALUE, buf_str(&policy));
+    pb_end(b, any);
+    pb_end(b, entry);
+}
+
+/* ---- hosts ---- */
+
+static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
+                      enum translate_side side)
+{
+    size_t route = pb_begin(b, F_HOST_ROUTES);
+    AUTO_CHARS char *name =
+        xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
+    pb_add_text(b, F_ROUTE_NAME, name);
+    add_match(b, h, r);
+    if (r->https_only && side == TRANSLATE_PLAIN)
+        add_https_redirect(b);
+    else if (r->action == ROUTE_REDIRECT)
+        add_redirect(b, &r->redirect);
+    else if (r->action == ROUTE_ANSWER)
+        add_answer(b, r->status);
+    else
+        add_forward(b, r);
+    if (r->cors.on)
+        add_cors(b, &r->cors);
+    pb_end(b, route);
+}
+
+void translate_host(const struct route_host *h, enum translate_side side, struct buf *out)
+{
+    pb_add_text(out, F_HOST_NAME, h->name);
+    pb_add_text(out, F_HOST_DOMAINS, h->name);
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        add_route(out, h, &h->routes[i], side);
+    ASSERT(!out->failed);
+}
+
+struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    pb_add_text(&b, F_CONFIGURATION_NAME, name);
+    for (size_t i = 0; i < n; i++)
+        pb_add_bytes(&b, F_CONFIGURATION_VIRTUAL_HOSTS, hosts[i]);
+    pb_add_uint(&b, F_CONFIGURATION_IGNORE_PORT_IN_HOST_MATCHING, 1);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
+}

@@ -1,0 +1,205 @@
+/* Streams of the xDS protocol on gRPC calls. A stream whose client does not read is not sent more
+ * until what is queued has gone: it then gets what is in force by then. */
+#include "control/xds_service.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/vec.h"
+
+#define SERVICE "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
+
+enum {
+    QUEUED_MAX = 4 << 20, /* bytes on their way to one client before it is left alone */
+    STREAMS_MAX = 20000,
+};
+
+struct xds_service {
+    struct grpc_server *server;
+    const struct xds_service_ops *ops;
+    void *user;
+    bool plain_secrets;
+    struct list_node streams;
+    struct xds_service_stats stats;
+};
+
+struct stream {
+    struct list_node node;
+    struct xds_service *service;
+    struct grpc_server_call *call;
+    struct xds_stream *xds;
+    char *id; /* of the node; NULL: not known yet */
+};
+
+static void stream_free(struct stream *s)
+{
+    list_remove(&s->node);
+    s->service->stats.streams--;
+    xds_stream_free(s->xds);
+    free(s->id);
+    free(s);
+}
+
+static void on_send(struct str message, void *user)
+{
+    struct stream *s = user;
+    s->service->stats.sent++;
+    grpc_server_call_send(s->call, message);
+}
+
+static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+                               struct err *reterr)
+{
+    struct stream *s = user;
+    if (!node || str_empty(node->id)) {
+        err_set(reterr, -EINVAL, "node.id", "a client must say who it is");
+        return NULL;
+    }
+    s->id = xstrdup(node->id);
+    log_info("a proxy has connected", kv_s("node", s->id));
+    return s->service->ops->on_node(node, s->service->user, reterr);
+}
+
+static void on_answer(const struct xds_answer *a, void *user)
+{
+    struct stream *s = user;
+    if (!a->refused) {
+        s->service->stats.acked++;
+        return;
+    }
+    s->service->stats.refused++;
+    log_warn("a proxy refuses what it was sent", kv_s("node", s->id),
+             kv_s("type", xds_resource_type(a->type)->word), kv_s("error", a->text));
+}
+
+static const struct xds_stream_ops xds_ops = {
+    .send = on_send, .on_node = on_node, .on_answer = on_answer};
+
+static void push(struct stream *s)
+{
+    if (grpc_server_call_queued(s->call) < QUEUED_MAX)
+        xds_stream_push(s->xds);
+}
+
+static void on_message(struct grpc_server_call *call, struct str message, void *user)
+{
+    struct stream *s = user;
+    struct err err = {0};
+    int r = xds_stream_receive(s->xds, message, &err);
+    if (r == 0)
+        return;
+    log_warn("a stream is ended", kv_s("node", s->id ? s->id : "?"), kv_s("error", err_text(&err)));
+    grpc_server_call_end(call, r == -EACCES ? GRPC_PERMISSION_DENIED : GRPC_RESOURCE_EXHAUSTED,
+                         err_text(&err));
+    stream_free(s);
+}
+
+static void on_client_end(struct grpc_server_call *call, void *user)
+{
+    grpc_server_call_end(call, GRPC_OK, NULL);
+    stream_free(user);
+}
+
+static void on_drain(struct grpc_server_call *call, void *user)
+{
+    (void)call;
+    push(user);
+}
+
+static void on_over(struct grpc_server_call *call, void *user)
+{
+    struct stream *s = user;
+    (void)call;
+    if (s->id)
+        log_info("a proxy has gone", kv_s("node", s->id));
+    stream_free(s);
+}
+
+static bool is_from_here(struct grpc_server_call *call)
+{
+    struct ip ip;
+    return conn_direct_peer_addr(grpc_server_call_conn(call), &ip, NULL) == 0 &&
+           ip_is_loopback(&ip);
+}
+
+static void on_call(struct grpc_server_call *call, void *user)
+{
+    static const struct grpc_server_call_ops ops = {.on_message = on_message,
+                                                    .on_client_end = on_client_end,
+                                                    .on_drain = on_drain,
+                                                    .on_over = on_over};
+    struct xds_service *service = user;
+    struct str path = grpc_server_call_path(call);
+    bool delta = str_is(path, SERVICE "DeltaAggregatedResources");
+    if (!delta && !str_is(path, SERVICE "StreamAggregatedResources")) {
+        grpc_server_call_end(call, GRPC_UNIMPLEMENTED, "only aggregated discovery is served");
+        return;
+    }
+    if (service->stats.streams >= STREAMS_MAX) {
+        grpc_server_call_end(call, GRPC_RESOURCE_EXHAUSTED, "too many streams");
+        return;
+    }
+    struct stream *s = NEW(struct stream);
+    s->service = service;
+    s->call = call;
+    s->xds = xds_stream_new(delta, &xds_ops, s);
+    if (!service->plain_secrets && !is_from_here(call))
+        xds_stream_hide_secrets(s->xds);
+    list_add_tail(&service->streams, &s->node);
+    service->stats.streams++;
+    service->stats.streams_ever++;
+    grpc_server_call_set_ops(call, &ops, s);
+}
+
+int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct xds_service_options *o, const struct xds_service_ops *ops,
+                    void *user, struct xds_service **ret, struct err *reterr)
+{
+    static const struct grpc_server_ops server_ops = {.on_call = on_call};
+    const struct grpc_server_config config = {.tls = o->tls};
+    struct xds_service *s = NEW(struct xds_service);
+    s->ops = ops;
+    s->user = user;
+    s->plain_secrets = o->plain_secrets;
+    list_init(&s->streams);
+    int r = grpc_server_new(l, ip, port, &config, &server_ops, s, &s->server, reterr);
+    if (r < 0)
+        free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+void xds_service_free(struct xds_service *s)
+{
+    if (!s)
+        return;
+    grpc_server_free(s->server);
+    free(s);
+}
+
+uint16_t xds_service_port(const struct xds_service *s)
+{
+    return grpc_server_port(s->server);
+}
+
+void xds_service_push(struct xds_service *s)
+{
+    LIST_FOREACH (node, &s->streams)
+        push(CONTAINER_OF(node, struct stream, node));
+}
+
+void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret)
+{
+    *ret = s->stats;
+}
+
+void xds_service_visit(const struct xds_service *s,
+                       void (*fn)(const char *node, const struct xds_stream *stream, void *user),
+                       void *user)
+{
+    LIST_FOREACH (node, &s->streams) {
+        const struct stream *one = CONTAINER_OF(node, struct stream, node);
+        fn(one->id ? one->id : "", one->xds, user);
+    }
+}

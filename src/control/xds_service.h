@@ -1,0 +1,38 @@
+#pragma once
+/* The xDS service: streams of proxies over gRPC, each with its view of a set of resources. */
+
+#include "net/grpc_server.h"
+#include "xds/xds_stream.h"
+
+struct xds_service;
+
+struct xds_service_ops {
+    /* Which set a node is given; NULL with reterr. */
+    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, void *user,
+                               struct err *reterr);
+};
+
+struct xds_service_options {
+    struct tls_context *tls; /* NULL: plain */
+    /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
+     * nobody else on the network is to read them, or to ask for them. */
+    bool plain_secrets;
+};
+
+struct xds_service_stats {
+    size_t streams;
+    uint64_t streams_ever, sent, acked, refused;
+};
+
+int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
+                    const struct xds_service_options *o, const struct xds_service_ops *ops,
+                    void *user, struct xds_service **ret, struct err *reterr) NODISCARD;
+void xds_service_free(struct xds_service *s); /* NULL is allowed */
+uint16_t xds_service_port(const struct xds_service *s);
+/* Sets have changed: what may go goes. */
+void xds_service_push(struct xds_service *s);
+void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret);
+/* Each stream; node empty: it has not said who it is. */
+void xds_service_visit(const struct xds_service *s,
+                       void (*fn)(const char *node, const struct xds_stream *stream, void *user),
+                       void *user);

@@ -1,0 +1,423 @@
+/* One reader a kind of value; ingress_annotations.def says which annotation has which. What values
+ * are taken is what ingress-nginx 1.15 was seen to take (blanks at an end, "yes", units: no). */
+#include "model/ingress_annotations.h"
+
+#include <ctype.h>
+
+#include "base/vec.h"
+
+enum {
+    TIMEOUT_MAX_S = 24 * 3600,
+    VALUE_MAX = 4096, /* bytes of a value that is read at all */
+    CONNECT_TIMEOUT_S = 5,
+    READ_TIMEOUT_S = 60,
+};
+
+/* NULL: taken; else why not. */
+typedef const char *reader(struct ingress_policy *p, const char *value);
+
+/* ---- kinds of values ---- */
+
+static const char *read_bool(const char *value, bool *ret)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"}, *const no[] = {
+                                                                                  "0",     "f",
+                                                                                  "F",     "false",
+                                                                                  "FALSE", "False"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        if (streq(value, yes[i]) || streq(value, no[i])) {
+            *ret = streq(value, yes[i]);
+            return NULL;
+        }
+    return "it must be true or false";
+}
+
+static const char *read_seconds(const char *value, uint32_t *ret)
+{
+    uint64_t s;
+    if (str_to_u64(str_from(value), &s) < 0 || s < 1 || s > TIMEOUT_MAX_S)
+        return "it must be a number of seconds from 1 to 86400, without a unit";
+    *ret = (uint32_t)s;
+    return NULL;
+}
+
+static const char *keep(char **to, const char *value)
+{
+    free(*to);
+    *to = xstrdup(value);
+    return NULL;
+}
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!isalnum((unsigned char)s.p[i]) && !memchr("!#$%&'*+-.^_`|~", s.p[i], 15))
+            return false;
+    return s.n > 0;
+}
+
+static bool is_visible(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c <= ' ' || (unsigned char)*c == 0x7f)
+            return false;
+    return *value != 0;
+}
+
+/* "A, B,C": tokens; *ret as it goes out, without blanks if `tight`. */
+static const char *read_tokens(const char *value, bool tight, char **ret)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    struct str rest = str_from(value);
+    while (rest.p) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        if (!is_token(one))
+            return "it must be a list of names with commas between them";
+        if (b.n)
+            buf_add_cstr(&b, tight ? "," : ", ");
+        buf_add_str(&b, one);
+    }
+    free(*ret);
+    *ret = buf_take_cstr(&b);
+    return NULL;
+}
+
+static const char *read_path(const char *value, char **to)
+{
+    if (*value != '/' || !is_visible(value) || strpbrk(value, "?#"))
+        return "it must be a path that begins with / and has neither ? nor #";
+    return keep(to, value);
+}
+
+static const char *read_code(const char *value, uint16_t *ret)
+{
+    uint64_t code;
+    if (str_to_u64(str_from(value), &code) < 0 || code < 300 || code > 308 || code == 304)
+        return "it must be a redirect's status: 300 to 308";
+    *ret = (uint16_t)code;
+    return NULL;
+}
+
+/* Variables of a configuration language are refused: they would be sent as they stand. */
+static const char *read_target(const char *value, char **to)
+{
+    if (!is_visible(value) || strpbrk(value, "$%#\"'\\{};"))
+        return "it must be a URL or a path without variables, quotes, % and #";
+    return keep(to, value);
+}
+
+/* ---- readers ---- */
+
+static const char *read_ssl_redirect(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->ssl_redirect);
+}
+
+static const char *read_force_ssl_redirect(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->force_ssl_redirect);
+}
+
+static const char *read_use_regex(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->use_regex);
+}
+
+static const char *read_rewrite_target(struct ingress_policy *p, const char *v)
+{
+    if (!is_visible(v) || strpbrk(v, "?#\"'\\{};"))
+        return "it must be a path with $1 to $9, without ? and #";
+    return keep(&p->rewrite_target, v);
+}
+
+static const char *read_app_root(struct ingress_policy *p, const char *v)
+{
+    return read_path(v, &p->app_root);
+}
+
+static const char *read_upstream_vhost(struct ingress_policy *p, const char *v)
+{
+    for (const char *c = v; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr(".-_:", *c))
+            return "it must be a host name, with a port or without";
+    return *v ? keep(&p->upstream_vhost, v) : "it must not be empty";
+}
+
+static const char *read_backend_protocol(struct ingress_policy *p, const char *v)
+{
+    static const struct {
+        const char *name;
+        struct route_upstream up;
+    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, 0}},
+                     {"HTTPS", {ROUTE_HTTP1, true, 0}},
+                     {"GRPC", {ROUTE_HTTP2, false, 0}},
+                     {"GRPCS", {ROUTE_HTTP2, true, 0}}};
+    for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+        if (str_eq_nocase(str_from(v), str_from(protocols[i].name))) {
+            p->upstream.protocol = protocols[i].up.protocol;
+            p->upstream.tls = protocols[i].up.tls;
+            return NULL;
+        }
+    return "it must be HTTP, HTTPS, GRPC or GRPCS";
+}
+
+static const char *read_proxy_connect_timeout(struct ingress_policy *p, const char *v)
+{
+    return read_seconds(v, &p->upstream.connect_timeout_s);
+}
+
+static const char *read_proxy_read_timeout(struct ingress_policy *p, const char *v)
+{
+    return read_seconds(v, &p->read_timeout_s);
+}
+
+static const char *read_permanent_redirect(struct ingress_policy *p, const char *v)
+{
+    return read_target(v, &p->redirect.permanent);
+}
+
+static const char *read_permanent_redirect_code(struct ingress_policy *p, const char *v)
+{
+    return read_code(v, &p->redirect.permanent_code);
+}
+
+static const char *read_temporal_redirect(struct ingress_policy *p, const char *v)
+{
+    return read_target(v, &p->redirect.temporal);
+}
+
+static const char *read_temporal_redirect_code(struct ingress_policy *p, const char *v)
+{
+    return read_code(v, &p->redirect.temporal_code);
+}
+
+static const char *read_enable_cors(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->cors.on);
+}
+
+static const char *read_cors_allow_credentials(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->cors.credentials);
+}
+
+static const char *read_cors_allow_methods(struct ingress_policy *p, const char *v)
+{
+    return strchr(v, '*') ? "it must name methods" : read_tokens(v, false, &p->cors.methods);
+}
+
+static const char *read_cors_allow_headers(struct ingress_policy *p, const char *v)
+{
+    return strchr(v, '*') ? "it must name headers" : read_tokens(v, true, &p->cors.headers);
+}
+
+static const char *read_cors_expose_headers(struct ingress_policy *p, const char *v)
+{
+    return streq(v, "*") ? keep(&p->cors.expose, v) : read_tokens(v, true, &p->cors.expose);
+}
+
+static const char *read_cors_max_age(struct ingress_policy *p, const char *v)
+{
+    uint64_t s;
+    return str_to_u64(str_from(v), &s) < 0 ? "it must be a number of seconds"
+                                           : keep(&p->cors.max_age, v);
+}
+
+/* A scheme with a host, of which the first label may be an asterisk, and a port or none; or an
+ * asterisk alone. */
+static bool is_origin(struct str s)
+{
+    struct str rest, scheme = str_cut(s, ':', &rest);
+    if (str_is(s, "*"))
+        return true;
+    if (!is_token(scheme) || !rest.p || !str_starts(rest, STR("//")) || rest.n < 3)
+        return false;
+    for (size_t i = 2; i < rest.n; i++)
+        if (!isalnum((unsigned char)rest.p[i]) && !memchr(".-_:[]", rest.p[i], 6) &&
+            !(rest.p[i] == '*' && i == 2 && rest.n > 4 && rest.p[3] == '.'))
+            return false;
+    return true;
+}
+
+static const char *read_cors_allow_origin(struct ingress_policy *p, const char *v)
+{
+    VEC(char *) list = {0};
+    struct str rest = str_from(v);
+    bool ok = true;
+    while (rest.p && ok) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        ok = is_origin(one) || (!one.n && !rest.p && list.n); /* a last comma is nothing */
+        if (one.n)
+            vec_push(&list, str_dup(one));
+    }
+    if (!ok) {
+        VEC_FOREACH (one, &list)
+            free(*one);
+        vec_done(&list);
+        return "it must be * or a list of origins such as https://a.example";
+    }
+    p->cors.origins = list.v;
+    p->cors.n_origins = (uint32_t)list.n;
+    return NULL;
+}
+
+static const char *read_canary(struct ingress_policy *p, const char *v)
+{
+    return read_bool(v, &p->canary.on);
+}
+
+static const char *read_canary_by_header(struct ingress_policy *p, const char *v)
+{
+    return is_token(str_from(v)) ? keep(&p->canary.header, v) : "it must be a header's name";
+}
+
+static const char *read_canary_by_header_value(struct ingress_policy *p, const char *v)
+{
+    return is_visible(v) ? keep(&p->canary.header_value, v) : "it must be a value without blanks";
+}
+
+static const char *read_canary_by_header_pattern(struct ingress_policy *p, const char *v)
+{
+    return *v ? keep(&p->canary.header_pattern, v) : "it must not be empty";
+}
+
+static const char *read_canary_by_cookie(struct ingress_policy *p, const char *v)
+{
+    return is_token(str_from(v)) ? keep(&p->canary.cookie, v) : "it must be a cookie's name";
+}
+
+static const char *read_canary_weight(struct ingress_policy *p, const char *v)
+{
+    uint64_t w;
+    if (str_to_u64(str_from(v), &w) < 0)
+        return "it must be a number";
+    p->canary.weight = (uint32_t)MIN(w, (uint64_t)UINT32_MAX / 2);
+    return NULL;
+}
+
+static const char *read_canary_weight_total(struct ingress_policy *p, const char *v)
+{
+    uint64_t w;
+    if (str_to_u64(str_from(v), &w) < 0 || w < 1 || w > UINT32_MAX / 2)
+        return "it must be a number of at least 1";
+    p->canary.weight_total = (uint32_t)w;
+    return NULL;
+}
+
+/* ---- the table ---- */
+
+enum state { READ, LATER, GUARDS, REFUSED };
+
+#define read_none NULL
+static const struct row {
+    const char *name;
+    enum state state;
+    reader *read;
+} rows[] = {
+#define ANNOTATION(name, state, reader) {name, state, read_##reader},
+#include "model/ingress_annotations.def"
+#undef ANNOTATION
+};
+
+const char *ingress_annotation_row(size_t n, const char **ret_state)
+{
+    static const char *const states[] = {"read", "later", "guards", "refused"};
+    if (n >= ARRAY_LEN(rows))
+        return NULL;
+    *ret_state = states[rows[n].state];
+    return rows[n].name;
+}
+
+static const struct row *row_find(const char *name)
+{
+    size_t low = 0, high = ARRAY_LEN(rows);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int d = strcmp(name, rows[mid].name);
+        if (d == 0)
+            return &rows[mid];
+        *(d < 0 ? &high : &low) = d < 0 ? mid : mid + 1;
+    }
+    return NULL;
+}
+
+static void take(struct ingress_policy *p, const struct ingress_object *i,
+                 const struct ingress_annotation *a, struct findings *f)
+{
+    static const char later[] = "docs/ingress-nginx.md tells what is done";
+    const struct row *row = row_find(a->name);
+    AUTO_CHARS char *field =
+        xasprintf("metadata.annotations[%s%.128s]", INGRESS_NGINX_PREFIX, a->name);
+    if (!row) {
+        finding_add(f, FINDING_WARNING, "UnknownAnnotation", i->key, field, NULL,
+                    "no such annotation is known: it has no effect");
+        return;
+    }
+    switch (row->state) {
+    case READ: {
+        const char *why = strlen(a->value) > VALUE_MAX ? "it is too long" : row->read(p, a->value);
+        if (why)
+            finding_add(f, FINDING_WARNING, "AnnotationInvalid", i->key, field, NULL,
+                        "\"%.80s\" is not taken, the default is in force: %s", a->value, why);
+        break;
+    }
+    case LATER:
+        finding_add(f, FINDING_WARNING, "AnnotationNotSupported", i->key, field, later,
+                    "not supported yet: the default is in force");
+        break;
+    case GUARDS:
+        p->closed = true;
+        finding_add(f, FINDING_ERROR, "AnnotationNotSupported", i->key, field, later,
+                    "not supported yet; because it protects, the paths of this Ingress answer "
+                    "503");
+        break;
+    case REFUSED:
+        finding_add(f, FINDING_WARNING, "SnippetRefused", i->key, field,
+                    "use the typed annotations: redirects, rewrites, CORS, headers",
+                    "snippets are text for another server's configuration: it has no effect");
+        break;
+    }
+}
+
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct findings *f)
+{
+    struct ingress_policy *p = NEW(struct ingress_policy);
+    p->ssl_redirect = true;
+    p->redirect.permanent_code = 301;
+    p->redirect.temporal_code = 302;
+    p->upstream.connect_timeout_s = CONNECT_TIMEOUT_S;
+    p->read_timeout_s = READ_TIMEOUT_S;
+    p->canary.weight_total = 100;
+    p->cors.credentials = true;
+    p->cors.methods = xstrdup("GET, PUT, POST, DELETE, PATCH, OPTIONS");
+    p->cors.headers = xstrdup("DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,"
+                              "Cache-Control,Content-Type,Range,Authorization");
+    p->cors.max_age = xstrdup("1728000");
+    for (uint32_t a = 0; a < i->n_annotations; a++)
+        take(p, i, &i->annotations[a], f);
+    return p;
+}
+
+void ingress_policy_free(struct ingress_policy *p)
+{
+    if (!p)
+        return;
+    for (uint32_t i = 0; i < p->cors.n_origins; i++)
+        free(p->cors.origins[i]);
+    free(p->cors.origins);
+    free(p->cors.methods);
+    free(p->cors.headers);
+    free(p->cors.expose);
+    free(p->cors.max_age);
+    free(p->rewrite_target);
+    free(p->app_root);
+    free(p->upstream_vhost);
+    free(p->redirect.permanent);
+    free(p->redirect.temporal);
+    free(p->canary.header);
+    free(p->canary.header_value);
+    free(p->canary.header_pattern);
+    free(p->canary.cookie);
+    free(p);
+}

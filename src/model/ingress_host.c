@@ -1,0 +1,561 @@
+/* A host's routes. Paths of all Ingresses that name it are gathered, each kind of path in the order
+ * it is tried, then what the host has as a whole: the root's redirect before all, the default
+ * backend behind all.
+ *
+ * Order: exact paths, then prefixes by length; of regular expressions the longest text first. A
+ * path that two Ingresses claim is the first one's. */
+#include "model/ingress_host.h"
+
+#include <stdlib.h>
+
+#include "base/vec.h"
+#include "codec/regex.h"
+
+/* A rule's path on its way to a route. */
+struct claim {
+    const struct ingress_entry *entry;
+    const struct ingress_path *path;
+    uint32_t rule, index;
+    size_t order; /* of claims alike in all else */
+};
+
+struct build {
+    struct route_host *host;
+    struct ingress_entry *const *entries;
+    size_t n;
+    const struct service_join *join;
+    struct ingress_services *services;
+    bool regex; /* all paths of the host are */
+    VEC(struct claim) claims, canaries;
+};
+
+int ingress_entry_compare(const struct ingress_entry *a, const struct ingress_entry *b)
+{
+    int by_key = strcmp(a->object->key, b->object->key);
+    if (a->object->created_s != b->object->created_s)
+        return a->object->created_s < b->object->created_s ? -1 : 1;
+    if (a->nginx != b->nginx)
+        return a->nginx ? -1 : 1;
+    return a->nginx ? -by_key : by_key;
+}
+
+static const char *host_of(const struct ingress_rule *r)
+{
+    return *r->host ? r->host : "*";
+}
+
+bool ingress_names_host(const struct ingress_object *i, const char *host)
+{
+    for (uint32_t r = 0; r < i->n_rules; r++)
+        if (str_eq_nocase(str_from(host_of(&i->rules[r])), str_from(host)))
+            return true;
+    return !i->n_rules && ingress_backend_is_set(&i->default_backend) && streq(host, "*");
+}
+
+/* ---- backends ---- */
+
+static void note_service(struct build *b, const char *key)
+{
+    VEC_FOREACH (known, b->services)
+        if (streq(*known, key))
+            return;
+    vec_push(b->services, xstrdup(key));
+}
+
+/* The number of the Service's port; 0: told why not. */
+static uint16_t backend_port(struct build *b, const struct ingress_entry *e,
+                             const struct ingress_backend *from, const char *key, const char *field)
+{
+    struct findings *f = &b->host->findings;
+    const struct joined_service *s = service_join_find(b->join, key);
+    const struct service_object *object = s ? s->object : NULL;
+    if (!object) {
+        finding_add(f, FINDING_WARNING, "ServiceNotFound", e->object->key, field,
+                    "create it, or correct the name", "there is no Service %s", key);
+        return 0;
+    }
+    for (uint16_t i = 0; i < object->n_ports; i++)
+        if (from->port_name ? streq(object->ports[i].name, from->port_name)
+                            : object->ports[i].port == from->port)
+            return object->ports[i].port;
+    if (from->port_name)
+        finding_add(f, FINDING_WARNING, "PortNotFound", e->object->key, field,
+                    "use one of its ports", "Service %s has no port named %s", key,
+                    from->port_name);
+    else
+        finding_add(f, FINDING_WARNING, "PortNotFound", e->object->key, field,
+                    "use one of its ports", "Service %s has no port %u", key, from->port);
+    return 0;
+}
+
+/* What the route does when nothing of the Ingress redirects it. */
+static void set_backend(struct build *b, struct route *r, const struct ingress_entry *e,
+                        const struct ingress_backend *from, const char *field)
+{
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+    if (e->policy->closed)
+        return;
+    if (!from->service) {
+        finding_add(&b->host->findings, FINDING_WARNING, "BackendNotSupported", e->object->key,
+                    field, "name a Service", "the backend is no Service: answered with 503");
+        return;
+    }
+    AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, from->service);
+    note_service(b, key);
+    uint16_t port = backend_port(b, e, from, key, field);
+    if (!port)
+        return;
+    r->action = ROUTE_FORWARD;
+    route_add_backend(r, key, port, 100);
+}
+
+/* ---- what annotations do to a route ---- */
+
+static char *dup_or_null(const char *s)
+{
+    return s ? xstrdup(s) : NULL;
+}
+
+/* "https://host:8443/path?x" or "/path"; the request's query goes. */
+static void set_redirect(struct route *r, const char *target, uint16_t code)
+{
+    struct str rest, scheme = str_cut(str_from(target), ':', &rest), port;
+    uint64_t number = 0;
+    r->action = ROUTE_REDIRECT;
+    r->redirect = (struct route_redirect){.code = code, .drop_query = true};
+    if (!rest.p || !str_starts(rest, STR("//"))) {
+        r->redirect.path = *target == '/' ? xstrdup(target) : xasprintf("/%s", target);
+        return;
+    }
+    rest = str_sub(rest, 2, rest.n);
+    const char *slash = memchr(rest.p, '/', rest.n), *query = memchr(rest.p, '?', rest.n);
+    const char *end = slash && (!query || slash < query) ? slash : query;
+    struct str authority = str_sub(rest, 0, end ? (size_t)(end - rest.p) : rest.n);
+    struct str path = str_sub(rest, authority.n, rest.n);
+    r->redirect.scheme = str_dup(scheme);
+    r->redirect.path =
+        path.n && *path.p == '/' ? str_dup(path) : xasprintf("/" STR_FMT, STR_ARG(path));
+    struct str host = str_cut(authority, ':', &port);
+    if (!port.p || *authority.p == '[' || str_to_u64(port, &number) < 0 || number > 65535)
+        host = authority;
+    else
+        r->redirect.port = (uint16_t)number;
+    r->redirect.host = str_dup(host);
+}
+
+static void copy_cors(struct route_cors *to, const struct route_cors *from)
+{
+    *to = (struct route_cors){.on = true,
+                              .methods = dup_or_null(from->methods),
+                              .headers = dup_or_null(from->headers),
+                              .expose = dup_or_null(from->expose),
+                              .max_age = dup_or_null(from->max_age),
+                              .credentials = from->credentials,
+                              .origins = xcalloc(from->n_origins + 1, sizeof(*to->origins))};
+    for (; to->n_origins < from->n_origins; to->n_origins++)
+        to->origins[to->n_origins] = xstrdup(from->origins[to->n_origins]);
+    if (!to->n_origins)
+        to->origins[to->n_origins++] = xstrdup("*");
+}
+
+static bool is_challenge(const char *path)
+{
+    return str_starts(str_from(path), STR("/.well-known/acme-challenge"));
+}
+
+static void apply_policy(struct build *b, struct route *r, const struct ingress_entry *e)
+{
+    const struct ingress_policy *p = e->policy;
+    r->upstream = p->upstream;
+    r->idle_timeout_s = p->read_timeout_s;
+    r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
+                    !is_challenge(r->path.text);
+    if (p->cors.on)
+        copy_cors(&r->cors, &p->cors);
+    if (p->redirect.temporal)
+        set_redirect(r, p->redirect.temporal, p->redirect.temporal_code);
+    else if (p->redirect.permanent)
+        set_redirect(r, p->redirect.permanent, p->redirect.permanent_code);
+    if (r->action == ROUTE_REDIRECT) {
+        r->https_only = false; /* it answers before that */
+        return;
+    }
+    r->rewrite.path = dup_or_null(p->rewrite_target);
+    r->rewrite.host = dup_or_null(p->upstream_vhost);
+}
+
+static struct route *add_route(struct build *b, const struct ingress_entry *e,
+                               enum route_path_kind kind, const char *text, char *field)
+{
+    struct route *r = route_host_add(b->host);
+    r->path = (struct route_path){.kind = kind, .text = xstrdup(text)};
+    r->origin = (struct route_origin){"Ingress", xstrdup(e->object->key), field};
+    return r;
+}
+
+/* ---- paths ---- */
+
+static bool is_regex(const struct build *b, const struct claim *c)
+{
+    return b->regex || c->entry->policy->use_regex;
+}
+
+static size_t length_of(const struct claim *c)
+{
+    return strlen(c->path->path);
+}
+
+/* Exact paths first: of a request's path there is one at most. Then the longest. */
+static int compare_claims(const void *a, const void *b)
+{
+    const struct claim *x = a, *y = b;
+    bool x_exact = x->path->type == INGRESS_PATH_EXACT,
+         y_exact = y->path->type == INGRESS_PATH_EXACT;
+    if (x_exact != y_exact)
+        return x_exact ? -1 : 1;
+    if (length_of(x) != length_of(y))
+        return length_of(x) > length_of(y) ? -1 : 1;
+    int d = strcmp(x->path->path, y->path->path);
+    return d ? d : x->order < y->order ? -1 : x->order > y->order;
+}
+
+static int compare_regexes(const void *a, const void *b)
+{
+    const struct claim *x = a, *y = b;
+    if (length_of(x) != length_of(y))
+        return length_of(x) > length_of(y) ? -1 : 1;
+    int d = strcmp(x->path->path, y->path->path);
+    return d ? d : x->order < y->order ? -1 : x->order > y->order;
+}
+
+static bool same_path(const struct claim *a, const struct claim *b)
+{
+    return streq(a->path->path, b->path->path) &&
+           (a->path->type == INGRESS_PATH_EXACT) == (b->path->type == INGRESS_PATH_EXACT);
+}
+
+static void gather(struct build *b)
+{
+    for (size_t n = 0; n < b->n; n++) {
+        const struct ingress_entry *e = b->entries[n];
+        for (uint32_t r = 0; r < e->object->n_rules; r++) {
+            const struct ingress_rule *rule = &e->object->rules[r];
+            if (!str_eq_nocase(str_from(host_of(rule)), str_from(b->host->name)))
+                continue;
+            for (uint32_t p = 0; p < rule->n_paths; p++) {
+                const struct claim c = {e, &rule->paths[p], r, p, b->claims.n + b->canaries.n};
+                if (e->policy->canary.on)
+                    vec_push(&b->canaries, c);
+                else
+                    vec_push(&b->claims, c);
+            }
+        }
+        if (e->nginx && !e->policy->canary.on &&
+            (e->policy->use_regex || e->policy->rewrite_target))
+            b->regex = true;
+    }
+}
+
+static char *claim_field(const struct claim *c)
+{
+    return xasprintf("spec.rules[%u].http.paths[%u]", c->rule, c->index);
+}
+
+/* Told why not, and left out: its neighbours are served. */
+static bool regex_is_valid(struct build *b, const struct claim *c)
+{
+    const char *target = c->entry->policy->rewrite_target;
+    AUTO_DONE(buf) struct buf text = {0};
+    struct err err = {0};
+    AUTO(regex) struct regex *regex = NULL;
+    unsigned groups = 0;
+    buf_addf(&text, "^(?:%s).*$", c->path->path);
+    bool ok = *c->path->path == '/' && regex_new(buf_str(&text), &regex, &err) == 0;
+    for (const char *p = target; ok && p && *p; p++)
+        if (*p == '$' && p[1] >= '1' && p[1] <= '9')
+            groups = MAX(groups, (unsigned)(p[1] - '0'));
+    AUTO_CHARS char *last = xasprintf("\\%u", groups);
+    ok = ok && regex_check_substitution(regex, str_from(last), &err) == 0;
+    if (!ok) {
+        AUTO_CHARS char *field = claim_field(c);
+        finding_add(&b->host->findings, FINDING_ERROR, "PathInvalid", c->entry->object->key, field,
+                    "a path begins with /; expressions are RE2's",
+                    "the path \"%.80s\" is not served: %s", c->path->path,
+                    err.code ? err_text(&err) : "it does not begin with /");
+    }
+    return ok;
+}
+
+static void add_regex(struct build *b, const struct claim *c)
+{
+    if (!regex_is_valid(b, c))
+        return;
+    struct route *r = add_route(b, c->entry, ROUTE_PATH_REGEX, c->path->path, claim_field(c));
+    r->path.ignore_case = c->entry->nginx;
+    set_backend(b, r, c->entry, &c->path->backend, r->origin.field);
+    apply_policy(b, r, c->entry);
+}
+
+/* "/a/" without its slash; NULL: there is none, or it is the root. */
+static char *without_slash(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 1 && path[n - 1] == '/' ? xstrndup(path, n - 1) : NULL;
+}
+
+/* ingress-nginx asks for the slash. */
+static void add_slash_redirect(struct build *b, const struct claim *c, const char *bare)
+{
+    VEC_FOREACH (other, &b->claims)
+        if (streq(other->path->path, bare))
+            return;
+    struct route *r = add_route(b, c->entry, ROUTE_PATH_EXACT, bare, claim_field(c));
+    r->action = ROUTE_REDIRECT;
+    r->redirect = (struct route_redirect){.code = 301, .path = xstrdup(c->path->path)};
+}
+
+static void add_path(struct build *b, const struct claim *c)
+{
+    const char *text = *c->path->path ? c->path->path : "/";
+    if (*text != '/') {
+        AUTO_CHARS char *field = claim_field(c);
+        finding_add(&b->host->findings, FINDING_ERROR, "PathInvalid", c->entry->object->key, field,
+                    "a path begins with /", "the path \"%.80s\" is not served", text);
+        return;
+    }
+    AUTO_CHARS char *bare = without_slash(text);
+    bool exact = c->path->type == INGRESS_PATH_EXACT;
+    enum route_path_kind kind = exact                            ? ROUTE_PATH_EXACT
+                                : bare && c->entry->nginx        ? ROUTE_PATH_PREFIX
+                                : bare || strcmp(text, "/") != 0 ? ROUTE_PATH_SEGMENTS
+                                                                 : ROUTE_PATH_PREFIX;
+    if (bare && c->entry->nginx)
+        add_slash_redirect(b, c, bare);
+    struct route *r = add_route(b, c->entry, kind,
+                                kind == ROUTE_PATH_SEGMENTS && bare ? bare : text, claim_field(c));
+    set_backend(b, r, c->entry, &c->path->backend, r->origin.field);
+    apply_policy(b, r, c->entry);
+}
+
+/* ---- canaries ---- */
+
+static void add_header(struct route *r, const char *name, const char *value, bool regex)
+{
+    r->headers = xrealloc(r->headers, (r->n_headers + 1u) * sizeof(*r->headers));
+    AUTO_CHARS char *lower = xstrdup(name);
+    for (char *c = lower; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + 32);
+    r->headers[r->n_headers++] = (struct route_header){TAKE(lower), xstrdup(value), regex};
+}
+
+/* A copy of the main route in front of it, with a condition, to the canary's backend or its own. */
+static void add_copy(struct build *b, const struct claim *main, const struct claim *canary,
+                     bool to_canary, const char *header, const char *value, bool regex)
+{
+    size_t at = b->host->n_routes;
+    if (is_regex(b, main))
+        add_regex(b, main);
+    else
+        add_path(b, main);
+    for (; at < b->host->n_routes; at++) {
+        struct route *r = &b->host->routes[at];
+        add_header(r, header, value, regex);
+        if (!to_canary || r->action != ROUTE_FORWARD)
+            continue;
+        for (uint32_t i = 0; i < r->n_backends; i++)
+            free(r->backends[i].service);
+        free(TAKE(r->backends));
+        r->n_backends = 0;
+        AUTO_CHARS char *field = claim_field(canary);
+        set_backend(b, r, canary->entry, &canary->path->backend, field);
+    }
+}
+
+/* "; NAME=VALUE;" in a Cookie header. */
+static char *cookie_regex(const char *name, const char *value)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    buf_add_cstr(&b, "(.*;)? *");
+    for (const char *c = name; *c; c++)
+        buf_addf(&b, "%s%c", strchr("\\^$.|?*+()[]{}", *c) ? "\\" : "", *c);
+    buf_addf(&b, "=%s *(;.*)?", value);
+    return buf_take_cstr(&b);
+}
+
+static void add_weight(struct build *b, struct route *r, const struct claim *canary)
+{
+    const struct ingress_canary *c = &canary->entry->policy->canary;
+    struct route other = {0};
+    uint32_t weight = MIN(c->weight, c->weight_total);
+    if (!weight || r->action != ROUTE_FORWARD)
+        return;
+    AUTO_CHARS char *field = claim_field(canary);
+    set_backend(b, &other, canary->entry, &canary->path->backend, field);
+    if (other.action == ROUTE_FORWARD) {
+        r->backends[0].weight = c->weight_total - weight;
+        route_add_backend(r, other.backends[0].service, other.backends[0].port, weight);
+    }
+    route_done(&other);
+}
+
+static bool pattern_is_valid(struct build *b, const struct claim *canary)
+{
+    const char *pattern = canary->entry->policy->canary.header_pattern;
+    struct err err = {0};
+    AUTO(regex) struct regex *regex = NULL;
+    if (regex_new(str_from(pattern), &regex, &err) == 0)
+        return true;
+    finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid",
+                canary->entry->object->key,
+                "metadata.annotations[" INGRESS_NGINX_PREFIX "canary-by-header-pattern]",
+                "expressions are RE2's", "\"%.80s\" is not taken: %s", pattern, err_text(&err));
+    return false;
+}
+
+/* Precedence: header, cookie, weight. */
+static void add_canary(struct build *b, const struct claim *main, const struct claim *canary)
+{
+    const struct ingress_canary *c = &canary->entry->policy->canary;
+    if (c->header && c->header_value) {
+        add_copy(b, main, canary, true, c->header, c->header_value, false);
+    } else if (c->header && c->header_pattern) {
+        if (pattern_is_valid(b, canary))
+            add_copy(b, main, canary, true, c->header, c->header_pattern, true);
+    } else if (c->header) {
+        add_copy(b, main, canary, true, c->header, "always", false);
+        add_copy(b, main, canary, false, c->header, "never", false);
+    }
+    if (c->cookie) {
+        AUTO_CHARS char *always = cookie_regex(c->cookie, "always"),
+                        *never = cookie_regex(c->cookie, "never");
+        add_copy(b, main, canary, true, "cookie", always, true);
+        add_copy(b, main, canary, false, "cookie", never, true);
+    }
+}
+
+static const struct claim *canary_of(const struct build *b, const struct claim *main)
+{
+    VEC_FOREACH (c, &b->canaries)
+        if (streq(c->path->path, main->path->path) && c->path->type == main->path->type)
+            return c;
+    return NULL;
+}
+
+static void tell_unused_canaries(struct build *b)
+{
+    VEC_FOREACH (c, &b->canaries) {
+        bool used = false;
+        VEC_FOREACH (main, &b->claims)
+            used = used || canary_of(b, main) == c;
+        AUTO_CHARS char *field = used ? NULL : claim_field(c);
+        if (!used)
+            finding_add(&b->host->findings, FINDING_WARNING, "CanaryUnused", c->entry->object->key,
+                        field, "repeat host, path and pathType of the main Ingress",
+                        "no other Ingress has this path, or another canary has it already");
+    }
+}
+
+/* ---- the whole ---- */
+
+static void add_claim(struct build *b, const struct claim *c)
+{
+    const struct claim *canary = canary_of(b, c);
+    uint32_t before;
+    if (canary)
+        add_canary(b, c, canary);
+    before = b->host->n_routes;
+    if (is_regex(b, c))
+        add_regex(b, c);
+    else
+        add_path(b, c);
+    if (canary && b->host->n_routes > before)
+        add_weight(b, &b->host->routes[b->host->n_routes - 1], canary);
+}
+
+static void add_claims(struct build *b)
+{
+    if (b->claims.n)
+        qsort(b->claims.v, b->claims.n, sizeof(*b->claims.v),
+              b->regex ? compare_regexes : compare_claims);
+    for (size_t i = 0; i < b->claims.n; i++) {
+        const struct claim *c = &b->claims.v[i], *before = i ? c - 1 : NULL;
+        if (!before || !same_path(before, c)) {
+            add_claim(b, c);
+            continue;
+        }
+        AUTO_CHARS char *field = claim_field(c);
+        finding_add(&b->host->findings, FINDING_WARNING, "PathConflict", c->entry->object->key,
+                    field, "remove it from one of them",
+                    "host %s, path %s is served by Ingress %s, which is older", b->host->name,
+                    c->path->path, b->host->routes[b->host->n_routes - 1].origin.object);
+    }
+}
+
+static void add_app_root(struct build *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_policy *p = b->entries[i]->policy;
+        if (!p->app_root || p->canary.on)
+            continue;
+        struct route *r =
+            add_route(b, b->entries[i], ROUTE_PATH_EXACT, "/",
+                      xstrdup("metadata.annotations[" INGRESS_NGINX_PREFIX "app-root]"));
+        r->action = ROUTE_REDIRECT;
+        r->redirect = (struct route_redirect){.code = 302, .path = xstrdup(p->app_root)};
+        return;
+    }
+}
+
+static void add_default(struct build *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_entry *e = b->entries[i];
+        if (!ingress_backend_is_set(&e->object->default_backend) || e->policy->canary.on)
+            continue;
+        struct route *r = add_route(b, e, ROUTE_PATH_PREFIX, "/", xstrdup("spec.defaultBackend"));
+        set_backend(b, r, e, &e->object->default_backend, r->origin.field);
+        apply_policy(b, r, e);
+        return;
+    }
+}
+
+/* The first Ingress that has TLS for the host; one that names no hosts means its own. */
+static char *find_secret(const struct build *b)
+{
+    struct str name = str_from(b->host->name);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_object *o = b->entries[i]->object;
+        for (uint32_t t = 0; t < o->n_tls; t++) {
+            bool covers = o->tls[t].n_hosts == 0;
+            for (uint32_t h = 0; h < o->tls[t].n_hosts; h++)
+                covers = covers || str_eq_nocase(str_from(o->tls[t].hosts[h]), name);
+            if (covers)
+                return *o->tls[t].secret ? xasprintf("%s/%s", o->namespace_, o->tls[t].secret)
+                                         : xstrdup("");
+        }
+    }
+    return NULL;
+}
+
+struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
+                                      size_t n, const struct service_join *join,
+                                      struct ingress_services *services)
+{
+    struct build b = {.host = route_host_new(name),
+                      .entries = entries,
+                      .n = n,
+                      .join = join,
+                      .services = services};
+    b.host->one_label = str_starts(str_from(name), STR("*."));
+    b.host->secret = find_secret(&b);
+    gather(&b);
+    add_app_root(&b);
+    add_claims(&b);
+    tell_unused_canaries(&b);
+    add_default(&b);
+    vec_done(&b.claims);
+    vec_done(&b.canaries);
+    return b.host;
+}

@@ -1,0 +1,137 @@
+/* The route model's values: made, freed, and as text. */
+#include "model/route.h"
+
+#include "base/assert.h"
+
+struct route_host *route_host_new(const char *name)
+{
+    struct route_host *h = NEW(struct route_host);
+    h->refs = 1;
+    h->name = xstrdup(name);
+    return h;
+}
+
+struct route *route_host_add(struct route_host *h)
+{
+    if ((h->n_routes & (h->n_routes - 1)) == 0) /* doubles at 0, 1, 2, 4, … */
+        h->routes = xrealloc(h->routes, (h->n_routes ? h->n_routes * 2u : 1u) * sizeof(*h->routes));
+    struct route *r = &h->routes[h->n_routes++];
+    *r = (struct route){0};
+    return r;
+}
+
+void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight)
+{
+    r->backends = xrealloc(r->backends, (r->n_backends + 1u) * sizeof(*r->backends));
+    r->backends[r->n_backends++] =
+        (struct route_backend){.service = xstrdup(service), .port = port, .weight = weight};
+}
+
+void route_done(struct route *r)
+{
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        free(r->headers[i].name);
+        free(r->headers[i].value);
+    }
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        free(r->backends[i].service);
+    for (uint32_t i = 0; i < r->cors.n_origins; i++)
+        free(r->cors.origins[i]);
+    free(r->headers);
+    free(r->backends);
+    free(r->cors.origins);
+    free(r->cors.methods);
+    free(r->cors.headers);
+    free(r->cors.expose);
+    free(r->cors.max_age);
+    free(r->path.text);
+    free(r->redirect.scheme);
+    free(r->redirect.host);
+    free(r->redirect.path);
+    free(r->rewrite.path);
+    free(r->rewrite.host);
+    free(r->origin.object);
+    free(r->origin.field);
+}
+
+struct route_host *route_host_ref(struct route_host *h)
+{
+    h->refs++;
+    return h;
+}
+
+void route_host_unref(struct route_host *h)
+{
+    if (!h || --h->refs)
+        return;
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        route_done(&h->routes[i]);
+    free(h->routes);
+    findings_done(&h->findings);
+    free(h->name);
+    free(h->secret);
+    free(h);
+}
+
+/* ---- as text ---- */
+
+static void format_action(const struct route *r, struct buf *out)
+{
+    const struct route_redirect *to = &r->redirect;
+    switch (r->action) {
+    case ROUTE_FORWARD:
+        for (uint32_t i = 0; i < r->n_backends; i++) {
+            buf_addf(out, " -> %s:%u", r->backends[i].service, r->backends[i].port);
+            if (r->n_backends > 1)
+                buf_addf(out, " x%u", r->backends[i].weight);
+        }
+        break;
+    case ROUTE_REDIRECT:
+        buf_addf(out, " => %u %s://%s", to->code, to->scheme ? to->scheme : "",
+                 to->host ? to->host : "");
+        if (to->port)
+            buf_addf(out, ":%u", to->port);
+        buf_addf(out, "%s%s", to->path ? to->path : "", to->drop_query ? " without query" : "");
+        break;
+    case ROUTE_ANSWER:
+        buf_addf(out, " = %u", r->status);
+        break;
+    }
+}
+
+static void format_route(const struct route *r, struct buf *out)
+{
+    static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
+    buf_addf(out, "  %s%s %s", kinds[r->path.kind], r->path.ignore_case ? "(i)" : "", r->path.text);
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        buf_addf(out, " [%s%s%s]", r->headers[i].name, r->headers[i].regex ? "~" : "=",
+                 r->headers[i].value);
+    format_action(r, out);
+    if (r->rewrite.path)
+        buf_addf(out, " as %s", r->rewrite.path);
+    if (r->rewrite.host)
+        buf_addf(out, " host %s", r->rewrite.host);
+    if (r->upstream.tls || r->upstream.protocol == ROUTE_HTTP2)
+        buf_addf(out, " by %s%s", r->upstream.protocol == ROUTE_HTTP2 ? "http2" : "http1",
+                 r->upstream.tls ? " over tls" : "");
+    if (r->upstream.connect_timeout_s)
+        buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
+    if (r->idle_timeout_s)
+        buf_addf(out, " idle %us", r->idle_timeout_s);
+    if (r->cors.on)
+        buf_addf(out, " cors");
+    if (r->https_only)
+        buf_addf(out, " https-only");
+    buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
+}
+
+void route_host_format(const struct route_host *h, struct buf *out)
+{
+    buf_addf(out, "%s%s", h->name, h->one_label ? " one-label" : "");
+    if (h->secret)
+        buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
+    buf_addf(out, "\n");
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        format_route(&h->routes[i], out);
+    findings_format(&h->findings, out);
+}

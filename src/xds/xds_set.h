@@ -1,0 +1,52 @@
+#pragma once
+/* What a server of the xDS protocol serves: resources by type and name, each packed once for all
+ * who ask. One set for all clients that see the same; streams watch it. One thread. */
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "xds/xds_types.h"
+
+/* One resource as it goes out; immutable and reference-counted. */
+struct xds_entry {
+    unsigned refs;
+    enum xds_resource type;
+    struct str name;
+    struct str version;   /* of the content: the same from every server and after a restart */
+    struct str resource;  /* a packed envoy.service.discovery.v3.Resource */
+    struct str any;       /* the google.protobuf.Any in it */
+    struct str message;   /* the packed message in that */
+    struct str endpoints; /* of a cluster: what its endpoints are called in EDS; empty: none */
+    char data[];
+};
+
+/* message: the packed resource. endpoints: empty if it has none. */
+struct xds_entry *xds_entry_new(enum xds_resource type, struct str name, struct str message,
+                                struct str endpoints);
+/* One of which only the version is known: what a client says it holds. */
+struct xds_entry *xds_entry_new_held(enum xds_resource type, struct str name, struct str version);
+struct xds_entry *xds_entry_ref(struct xds_entry *e);
+void xds_entry_unref(struct xds_entry *e); /* NULL is allowed */
+
+struct xds_watch {
+    struct list_node node;
+    /* It has come, changed or gone. */
+    void (*on_change)(struct xds_watch *w, enum xds_resource type, struct str name);
+};
+
+struct xds_set {
+    struct map entries[XDS_RESOURCES]; /* name -> struct xds_entry */
+    struct list_node watches;
+    uint64_t changes; /* ever */
+};
+
+struct xds_set *xds_set_new(void);
+void xds_set_free(struct xds_set *s); /* nobody watches any more */
+
+/* Takes the entry. False: it was there already, with the same version. */
+bool xds_set_put(struct xds_set *s, struct xds_entry *e);
+bool xds_set_remove(struct xds_set *s, enum xds_resource type, struct str name);
+struct xds_entry *xds_set_find(const struct xds_set *s, enum xds_resource type,
+                               struct str name); /* borrowed; NULL */
+void xds_set_watch(struct xds_set *s, struct xds_watch *w);
+void xds_set_unwatch(struct xds_watch *w);

@@ -1,0 +1,503 @@
+/* A discovery stream's state on the server: for each type what is wanted, what was sent last, what
+ * is to be looked at, and the response under way. */
+#include "xds/xds_stream.h"
+
+#include <envoy/service/discovery/v3/discovery.pb-c.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/vec.h"
+#include "codec/pb.h"
+#include "codec/pb_msg.h"
+
+typedef Envoy__Service__Discovery__V3__DiscoveryRequest pb_request;
+typedef Envoy__Service__Discovery__V3__DeltaDiscoveryRequest pb_delta_request;
+
+enum { REQUEST_BYTES_MAX = 64 << 20 }; /* unpacked */
+
+/* Values of the sets of names. */
+static char wanted, changed, asked_for;
+
+struct subscription {
+    bool asked;
+    bool all;
+    bool must_answer; /* even if there is nothing to say */
+    bool answered;    /* the client has answered a response */
+    struct map names; /* wanted by name */
+    struct map held;  /* name -> struct xds_entry: what the client was sent last, or says it has */
+    struct map dirty; /* name -> &changed, or &asked_for: say it even if it is held or not there */
+    bool outstanding;
+    uint64_t nonce; /* of the response sent last */
+    uint64_t sent, acked, refused;
+};
+
+struct xds_stream {
+    struct xds_watch watch;
+    bool delta;
+    bool hides_secrets;
+    struct xds_set *set; /* NULL: nobody has asked yet */
+    const struct xds_stream_ops *ops;
+    void *user;
+    struct map awaited; /* endpoints of clusters sent, which the client has not asked for yet */
+    struct subscription types[XDS_RESOURCES];
+};
+
+/* What this client may see. */
+static struct xds_entry *find(const struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
+}
+
+static bool is_wanted(const struct subscription *u, struct str name)
+{
+    return u->all || map_find(&u->names, name);
+}
+
+static void on_change(struct xds_watch *w, enum xds_resource type, struct str name)
+{
+    struct xds_stream *s = CONTAINER_OF(w, struct xds_stream, watch);
+    struct subscription *u = &s->types[type];
+    if (u->asked && is_wanted(u, name) && !map_find(&u->dirty, name))
+        map_put(&u->dirty, name, &changed);
+}
+
+struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, void *user)
+{
+    struct xds_stream *s = NEW(struct xds_stream);
+    s->delta = delta;
+    s->ops = ops;
+    s->user = user;
+    s->watch.on_change = on_change;
+    for (size_t i = 0; i < XDS_RESOURCES; i++)
+        s->types[i].held.borrows = true;
+    return s;
+}
+
+void xds_stream_hide_secrets(struct xds_stream *s)
+{
+    s->hides_secrets = true;
+}
+
+void xds_stream_free(struct xds_stream *s)
+{
+    if (!s)
+        return;
+    xds_set_unwatch(&s->watch);
+    for (size_t i = 0; i < XDS_RESOURCES; i++) {
+        struct subscription *u = &s->types[i];
+        void *e;
+        for (size_t at = 0; map_next(&u->held, &at, NULL, &e);)
+            xds_entry_unref(e);
+        map_done(&u->held);
+        map_done(&u->names);
+        map_done(&u->dirty);
+    }
+    map_done(&s->awaited);
+    free(s);
+}
+
+/* ---- what is held ---- */
+
+static void let_go(struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    struct xds_entry *e = map_remove(&s->types[type].held, name);
+    if (e && e->endpoints.n)
+        map_remove(&s->awaited, e->endpoints);
+    xds_entry_unref(e);
+}
+
+static void hold(struct xds_stream *s, struct xds_entry *e)
+{
+    let_go(s, e->type, e->name);
+    map_put(&s->types[e->type].held, e->name, e);
+}
+
+static bool has_version(const struct subscription *u, const struct xds_entry *e)
+{
+    const struct xds_entry *h = map_find(&u->held, e->name);
+    return h && str_eq(h->version, e->version);
+}
+
+/* ---- responses ---- */
+
+enum field {
+    VERSION_INFO = 1,
+    RESOURCES = 2,
+    TYPE_URL = 4,
+    NONCE = 5,
+    REMOVED = 6, /* delta */
+};
+
+static void finish(struct xds_stream *s, enum xds_resource type, struct buf *message)
+{
+    struct subscription *u = &s->types[type];
+    char nonce[24];
+    snprintf(nonce, sizeof(nonce), "%llu", (unsigned long long)++u->nonce);
+    pb_add_bytes(message, TYPE_URL, str_from(xds_resource_type(type)->type_url));
+    pb_add_bytes(message, NONCE, str_from(nonce));
+    u->outstanding = true;
+    u->must_answer = false;
+    u->sent++;
+    ASSERT(!message->failed);
+    s->ops->send(buf_str(message), s->user);
+}
+
+/* A cluster goes out: routes wait for its endpoints. */
+static void note_sent(struct xds_stream *s, struct xds_entry *e)
+{
+    hold(s, xds_entry_ref(e));
+    if (e->endpoints.n && !is_wanted(&s->types[XDS_ENDPOINT], e->endpoints))
+        map_put(&s->awaited, e->endpoints, &wanted);
+}
+
+/* Clusters leave, with their endpoints, when nobody can name them any more. Of a stream that has
+ * just begun that is not known before it has asked for its routes, which is before it answers. */
+static bool may_remove(const struct xds_stream *s, enum xds_resource type)
+{
+    const struct subscription *routes = &s->types[XDS_ROUTE], *listeners = &s->types[XDS_LISTENER],
+                              *clusters = &s->types[XDS_CLUSTER];
+    return (type != XDS_CLUSTER && type != XDS_ENDPOINT) ||
+           ((clusters->answered || !clusters->asked) && !routes->outstanding &&
+            !routes->dirty.used && !listeners->outstanding && !listeners->dirty.used);
+}
+
+/* True: the name was looked at and is done with. */
+static bool add_delta(struct xds_stream *s, enum xds_resource type, struct str name, void *why,
+                      struct buf *message)
+{
+    struct subscription *u = &s->types[type];
+    struct xds_entry *e = find(s, type, name);
+    if (!is_wanted(u, name))
+        return true;
+    if (e) {
+        if (why == &asked_for || !has_version(u, e)) {
+            pb_add_bytes(message, RESOURCES, e->resource);
+            note_sent(s, e);
+        }
+        return true;
+    }
+    bool held = map_find(&u->held, name) != NULL;
+    if (held && !may_remove(s, type))
+        return false;
+    if (held || why == &asked_for)
+        pb_add_bytes(message, REMOVED, name);
+    if (held)
+        let_go(s, type, name);
+    return true;
+}
+
+static void push_delta(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    AUTO_DONE(buf) struct buf message = {0};
+    struct str name;
+    void *why;
+    for (size_t at = 0; message.n < XDS_DELTA_BYTES && map_next(&u->dirty, &at, &name, &why);)
+        if (add_delta(s, type, name, why, &message))
+            map_remove(&u->dirty, name);
+    if (message.n || u->must_answer)
+        finish(s, type, &message);
+}
+
+static bool is_whole_state(enum xds_resource type)
+{
+    return type == XDS_CLUSTER || type == XDS_LISTENER;
+}
+
+/* Of clusters and listeners all that is wanted goes, whatever has changed; what is not there has
+ * gone. */
+static void add_whole_state(struct xds_stream *s, enum xds_resource type, struct buf *message)
+{
+    struct subscription *u = &s->types[type];
+    struct str name;
+    void *e;
+    for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, &e);)
+        if (is_wanted(u, name) && find(s, type, name)) {
+            pb_add_bytes(message, RESOURCES, ((struct xds_entry *)e)->any);
+            note_sent(s, e);
+        }
+    for (size_t at = 0; map_next(&u->held, &at, &name, &e);) {
+        if (find(s, type, name))
+            continue;
+        if (may_remove(s, type))
+            let_go(s, type, name);
+        else /* once more, and gone the next time */
+            pb_add_bytes(message, RESOURCES, ((struct xds_entry *)e)->any);
+    }
+}
+
+/* True: looked at. *ret_say: there is something to be said. */
+static bool look_at(struct xds_stream *s, enum xds_resource type, struct str name, void *why,
+                    bool *ret_say, struct buf *message)
+{
+    struct subscription *u = &s->types[type];
+    struct xds_entry *e = find(s, type, name);
+    bool say = is_wanted(u, name) &&
+               (e ? why == &asked_for || !has_version(u, e)
+                  : map_find(&u->held, name) || (why == &asked_for && is_whole_state(type)));
+    if (!is_whole_state(type)) {
+        if (say && e) {
+            pb_add_bytes(message, RESOURCES, e->any);
+            note_sent(s, e);
+        } else if (!e) {
+            let_go(s, type, name); /* there is no word for it */
+        }
+        *ret_say = *ret_say || (say && e);
+        return true;
+    }
+    if (say && !e && !may_remove(s, type))
+        return false;
+    *ret_say = *ret_say || say;
+    return true;
+}
+
+static void push_sotw(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    AUTO_DONE(buf) struct buf message = {0};
+    bool say = u->must_answer;
+    char version[24];
+    struct str name;
+    void *why;
+    for (size_t at = 0; map_next(&u->dirty, &at, &name, &why);)
+        if (look_at(s, type, name, why, &say, &message))
+            map_remove(&u->dirty, name);
+    if (!say)
+        return;
+    if (is_whole_state(type))
+        add_whole_state(s, type, &message);
+    snprintf(version, sizeof(version), "%llu", (unsigned long long)s->set->changes);
+    pb_add_bytes(&message, VERSION_INFO, str_from(version));
+    finish(s, type, &message);
+}
+
+static void push_type(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    if (!u->asked || u->outstanding || (!u->dirty.used && !u->must_answer))
+        return;
+    if (s->delta)
+        push_delta(s, type);
+    else
+        push_sotw(s, type);
+}
+
+void xds_stream_push(struct xds_stream *s)
+{
+    const struct subscription *clusters = &s->types[XDS_CLUSTER],
+                              *endpoints = &s->types[XDS_ENDPOINT];
+    if (!s->set)
+        return;
+    push_type(s, XDS_CLUSTER);
+    push_type(s, XDS_ENDPOINT);
+    push_type(s, XDS_SECRET);
+    if (!clusters->outstanding && !endpoints->outstanding && !s->awaited.used) {
+        push_type(s, XDS_LISTENER);
+        push_type(s, XDS_ROUTE);
+    }
+    push_type(s, XDS_CLUSTER); /* what may leave now */
+    push_type(s, XDS_ENDPOINT);
+}
+
+/* ---- requests ---- */
+
+static void want(struct xds_stream *s, enum xds_resource type, struct str name, bool first)
+{
+    struct subscription *u = &s->types[type];
+    const struct xds_entry *e = find(s, type, name);
+    map_put(&u->names, name, &wanted);
+    if (type == XDS_ENDPOINT)
+        map_remove(&s->awaited, name);
+    if (!first || !e || !has_version(u, e))
+        map_put(&u->dirty, name, &asked_for);
+}
+
+static void want_all(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    struct str name;
+    u->all = true;
+    u->must_answer = true;
+    for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, NULL);)
+        map_put(&u->dirty, name, &changed);
+    for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
+        map_put(&u->dirty, name, &changed);
+}
+
+static void want_no_more(struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    struct subscription *u = &s->types[type];
+    if (!map_remove(&u->names, name) || u->all)
+        return;
+    let_go(s, type, name);
+    map_remove(&u->dirty, name);
+}
+
+static void want_all_no_more(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    struct str name;
+    u->all = false;
+    for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
+        if (!is_wanted(u, name)) {
+            map_remove(&u->dirty, name);
+            let_go(s, type, name);
+        }
+}
+
+/* An answer to the response under way; false: it is about another one. */
+static bool take_answer(struct xds_stream *s, enum xds_resource type, const char *nonce,
+                        const Google__Rpc__Status *refusal, const char *version)
+{
+    struct subscription *u = &s->types[type];
+    char last[24];
+    snprintf(last, sizeof(last), "%llu", (unsigned long long)u->nonce);
+    if (!*nonce)
+        return true; /* subscriptions alone */
+    if (strcmp(nonce, last) != 0)
+        return false;
+    if (!u->outstanding)
+        return true; /* it was answered: subscriptions alone */
+    u->outstanding = false;
+    u->answered = true;
+    *(refusal ? &u->refused : &u->acked) += 1;
+    if (type == XDS_CLUSTER && (refusal || !s->types[XDS_ENDPOINT].asked)) {
+        map_done(&s->awaited); /* not all of them will be asked for */
+    }
+    if (s->ops->on_answer) {
+        const struct xds_answer a = {type, refusal != NULL, refusal ? refusal->message : "",
+                                     version};
+        s->ops->on_answer(&a, s->user);
+    }
+    return true;
+}
+
+static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node,
+                 struct err *reterr)
+{
+    if (s->set)
+        return 0;
+    s->set = s->ops->on_node(node, s->user, reterr);
+    if (!s->set)
+        return -EACCES;
+    xds_set_watch(s->set, &s->watch);
+    return 0;
+}
+
+static bool is_wildcard(const char *name)
+{
+    return streq(name, "*");
+}
+
+static int receive_delta(struct xds_stream *s, const pb_delta_request *m, enum xds_resource type,
+                         struct err *reterr)
+{
+    struct subscription *u = &s->types[type];
+    bool first = !u->asked;
+    u->asked = true;
+    (void)take_answer(s, type, m->response_nonce, m->error_detail, "");
+    if (u->names.used + m->n_resource_names_subscribe > XDS_NAMES_MAX)
+        return err_set(reterr, -E2BIG, NULL, "more than %d names of a type", XDS_NAMES_MAX);
+    for (size_t i = 0; first && i < m->n_initial_resource_versions; i++)
+        hold(s, xds_entry_new_held(type, str_from(m->initial_resource_versions[i]->key),
+                                   str_from(m->initial_resource_versions[i]->value)));
+    if (first && !m->n_resource_names_subscribe && is_whole_state(type))
+        want_all(s, type);
+    for (size_t i = 0; i < m->n_resource_names_subscribe; i++)
+        if (is_wildcard(m->resource_names_subscribe[i]))
+            want_all(s, type);
+        else
+            want(s, type, str_from(m->resource_names_subscribe[i]), first);
+    for (size_t i = 0; i < m->n_resource_names_unsubscribe; i++)
+        if (is_wildcard(m->resource_names_unsubscribe[i]))
+            want_all_no_more(s, type);
+        else
+            want_no_more(s, type, str_from(m->resource_names_unsubscribe[i]));
+    return 0;
+}
+
+/* The names of a request are all that is wanted. */
+static void replace_names(struct xds_stream *s, enum xds_resource type, const pb_request *m)
+{
+    struct subscription *u = &s->types[type];
+    struct map before = u->names;
+    struct str name;
+    u->names = (struct map){0};
+    u->all = false;
+    for (size_t i = 0; i < m->n_resource_names; i++) {
+        name = str_from(m->resource_names[i]);
+        if (is_wildcard(m->resource_names[i]))
+            want_all(s, type);
+        else if (map_remove(&before, name))
+            map_put(&u->names, name, &wanted);
+        else
+            want(s, type, name, false);
+    }
+    for (size_t at = 0; map_next(&before, &at, &name, NULL);)
+        if (!is_wanted(u, name)) {
+            let_go(s, type, name);
+            map_remove(&u->dirty, name);
+        }
+    map_done(&before);
+}
+
+static int receive_sotw(struct xds_stream *s, const pb_request *m, enum xds_resource type,
+                        struct err *reterr)
+{
+    struct subscription *u = &s->types[type];
+    bool first = !u->asked;
+    u->asked = true;
+    if (m->n_resource_names > XDS_NAMES_MAX)
+        return err_set(reterr, -E2BIG, NULL, "more than %d names of a type", XDS_NAMES_MAX);
+    if (first) { /* whatever nonce a former stream had */
+        if (!m->n_resource_names && is_whole_state(type))
+            want_all(s, type);
+        else
+            replace_names(s, type, m);
+        return 0;
+    }
+    if (!take_answer(s, type, m->response_nonce, m->error_detail, m->version_info))
+        return 0; /* about an older response: the answer to the last one says more */
+    if (m->n_resource_names || !u->all)
+        replace_names(s, type, m);
+    return 0;
+}
+
+int xds_stream_receive(struct xds_stream *s, struct str message, struct err *reterr)
+{
+    AUTO(arena) struct arena *a = arena_new(REQUEST_BYTES_MAX);
+    enum xds_resource type;
+    ProtobufCMessage *m;
+    int r = pb_unpack(s->delta ? &envoy__service__discovery__v3__delta_discovery_request__descriptor
+                               : &envoy__service__discovery__v3__discovery_request__descriptor,
+                      message, a, &m, reterr);
+    if (r < 0)
+        return r;
+    const pb_request *sotw = (const void *)m;
+    const pb_delta_request *delta = (const void *)m;
+    r = start(s, s->delta ? delta->node : sotw->node, reterr);
+    if (r < 0)
+        return r;
+    if (xds_resource_of(str_from(s->delta ? delta->type_url : sotw->type_url), &type) < 0)
+        return 0; /* nothing of that type will ever come */
+    r = s->delta ? receive_delta(s, delta, type, reterr) : receive_sotw(s, sotw, type, reterr);
+    if (r == 0)
+        xds_stream_push(s);
+    return r;
+}
+
+void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
+                          struct xds_stream_state *ret)
+{
+    const struct subscription *u = &s->types[type];
+    *ret = (struct xds_stream_state){.asked = u->asked,
+                                     .all = u->all,
+                                     .names = u->names.used,
+                                     .held = u->held.used,
+                                     .sent = u->sent,
+                                     .acked = u->acked,
+                                     .refused = u->refused,
+                                     .outstanding = u->outstanding,
+                                     .waiting = u->dirty.used};
+}

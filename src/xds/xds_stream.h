@@ -1,0 +1,63 @@
+#pragma once
+/* The server's side of an aggregated discovery stream, without the stream: requests in, responses
+ * out, from a set of resources that changes. Delta and state of the world (Envoy's xDS protocol,
+ * ADS variants).
+ *
+ * One response of a type is under way at a time; what changes meanwhile is looked at when its
+ * answer comes, as it is then. Make before break: listeners and routes wait until clusters and
+ * their endpoints have been taken, clusters leave when routes and listeners that named them have.
+ * Secrets and endpoints wait for nothing. */
+
+#include <envoy/config/core/v3/base.pb-c.h>
+
+#include "xds/xds_set.h"
+
+struct xds_stream;
+
+enum {
+    XDS_NAMES_MAX = 100000,            /* that a client asks for, of one type */
+    XDS_DELTA_BYTES = 2 * 1024 * 1024, /* a delta response is not made longer than this and one
+                                          resource: clients of gRPC take 4 MiB */
+};
+
+struct xds_answer {
+    enum xds_resource type;
+    bool refused;
+    const char *text;    /* of a refusal */
+    const char *version; /* state of the world: what the client says it has */
+};
+
+struct xds_stream_ops {
+    /* A packed DiscoveryResponse or DeltaDiscoveryResponse. */
+    void (*send)(struct str message, void *user);
+    /* The first request: who asks. The set it is to be given, or NULL with reterr. The node is gone
+     * when this returns. */
+    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, void *user,
+                               struct err *reterr);
+    /* A response was taken, or refused. May be NULL. */
+    void (*on_answer)(const struct xds_answer *a, void *user);
+};
+
+/* The set must outlive it. */
+struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, void *user);
+void xds_stream_free(struct xds_stream *s); /* NULL is allowed */
+/* This client is given no secret: as if there were none. Before its first request. */
+void xds_stream_hide_secrets(struct xds_stream *s);
+
+/* Answers what may be answered at once. -EBADMSG: not a request; -EACCES: on_node knows no set for
+ * it; -E2BIG: too many names. The stream is to be ended. */
+int xds_stream_receive(struct xds_stream *s, struct str message, struct err *reterr) NODISCARD;
+/* The set has changed, wholly or in part: sends what may go. Cheap if nothing concerns this
+ * stream. */
+void xds_stream_push(struct xds_stream *s);
+
+/* For who looks: what the client has (its last ACK) against what it was sent. */
+struct xds_stream_state {
+    bool asked, all;
+    size_t names, held;
+    uint64_t sent, acked, refused; /* responses */
+    bool outstanding;
+    size_t waiting; /* names to be looked at */
+};
+void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
+                          struct xds_stream_state *ret);

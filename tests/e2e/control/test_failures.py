@@ -1,0 +1,116 @@
+"""What goes on when something is away: the control plane, the API server, a gateway; and what a roll costs."""
+import os
+import pathlib
+import signal
+import threading
+
+from gateway import rule
+from suite import wait_until
+
+SYSTEM = "fairlead-system"
+
+
+class Loop:
+    """Requests, one behind another, until it is stopped; a refused connection is tried once more."""
+
+    def __init__(self, gateway, path, host):
+        self.gateway, self.path, self.host = gateway, path, host
+        self.ok, self.lost, self.over = 0, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                answer = self.gateway.ask(self.path, self.host)
+            except ConnectionRefusedError:
+                continue
+            except OSError as e:
+                self.lost.append(repr(e))
+                continue
+            if answer.status == 200:
+                self.ok += 1
+            else:
+                self.lost.append(answer.status)
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        return self.lost
+
+
+def processes(lab, program, app):
+    """Pids of a program in the pods of an app."""
+    found = []
+    for pod in lab.pods(f"app={app}", SYSTEM):
+        netns = lab.netns(f"{pod['spec']['nodeName']}/{SYSTEM}/{pod['metadata']['name']}")
+        if not os.path.exists(f"/run/netns/{netns}"):
+            continue
+        inode = os.stat(f"/run/netns/{netns}").st_ino
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.stat(f"/proc/{pid}/ns/net").st_ino == inode and program in open(f"/proc/{pid}/cmdline").read().split("\0")[0]:
+                    found.append(int(pid))
+            except OSError:
+                continue
+    return found
+
+
+def test_the_control_plane_is_away(lab, gateway, ingress):
+    ingress("away", [rule("w.example", ("/", "Prefix", "web"))])
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "w.example")
+    wait_until("both gateways keep it", lambda: sum(b"w.example" in f.read_bytes() for f in pathlib.Path(lab.state_dir).rglob("last-good")) == 2)
+    loop = Loop(gateway, "/", "w.example")
+    control = processes(lab, "fairlead-control", "fairlead-control")
+    assert len(control) == 1
+    os.kill(control[0], signal.SIGSTOP)
+    proxies = processes(lab, "fairlead-proxy", "fairlead-gateway")
+    assert len(proxies) == 2
+    try:
+        os.kill(proxies[0], signal.SIGKILL)  # it starts again, from its copy
+        wait_until("it is there again", lambda: [p for p in processes(lab, "fairlead-proxy", "fairlead-gateway") if p not in proxies])
+        lab.wait_ready("app=fairlead-gateway", 2, SYSTEM)
+    finally:
+        os.kill(control[0], signal.SIGKILL)
+    lab.wait_ready("app=fairlead-control", 1, SYSTEM)
+    ingress("back", [rule("v.example", ("/", "Prefix", "other"))])
+    gateway.becomes("a new host is served", lambda a: a.app == "other", "/", "v.example")
+    lost = loop.stop()
+    assert loop.ok > 50 and len(lost) <= 1, lost  # the request that the killed proxy had
+
+
+def test_a_backend_is_rolled(lab, gateway, ingress):
+    ingress("roll", [rule("roll.example", ("/", "Prefix", "web"))])
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "roll.example")
+    loop = Loop(gateway, "/", "roll.example")
+    before = {p["metadata"]["name"] for p in lab.ready_pods("app=web")}
+    lab.patch("/apis/apps/v1/namespaces/default/deployments/web", {"spec": {"template": {"metadata": {"annotations": {"rolled": "1"}}}}})
+    wait_until("others have taken over", lambda: len(lab.ready_pods("app=web")) == 2 and not before & {
+        p["metadata"]["name"] for p in lab.pods("app=web")}, 60)
+    assert loop.stop() == [] and loop.ok > 50
+
+
+def test_gateways_are_rolled(lab, gateway, ingress):
+    ingress("groll", [rule("groll.example", ("/", "Prefix", "web"))])
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "groll.example")
+    loop = Loop(gateway, "/", "groll.example")
+    before = {p["metadata"]["name"] for p in lab.ready_pods("app=fairlead-gateway", SYSTEM)}
+    lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-gateway", {"spec": {"template": {"metadata": {"annotations": {"rolled": "1"}}}}})
+    wait_until("others have taken over", lambda: len(lab.ready_pods("app=fairlead-gateway", SYSTEM)) == 2 and not before & {
+        p["metadata"]["name"] for p in lab.pods("app=fairlead-gateway", SYSTEM)}, 90)
+    assert loop.stop() == [] and loop.ok > 50
+
+
+def test_the_leader_goes(lab, gateway, ingress):
+    lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-control", {"spec": {"replicas": 2}})
+    lab.wait_ready("app=fairlead-control", 2, SYSTEM)
+
+    def holder():
+        return lab.get("leases/fairlead-control-leader", "-n", SYSTEM)["spec"]["holderIdentity"]
+    first = wait_until("somebody leads", holder)
+    lab.delete("pod/" + first, "-n", SYSTEM)
+    wait_until("another leads", lambda: holder() not in ("", first), 40)
+    ingress("led", [rule("led.example", ("/", "Prefix", "web"))])
+    wait_until("its status is written", lambda: lab.get("ingresses/led").get("status", {}).get("loadBalancer", {}).get("ingress") == [{"ip": gateway.address}])
+    lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-control", {"spec": {"replicas": 1}})
+    lab.wait_ready("app=fairlead-control", 1, SYSTEM)

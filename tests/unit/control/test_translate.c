@@ -1,0 +1,287 @@
+/* What the control plane writes: numbers of fields, and that every resource passes the table that
+ * says what the proxy does (xds_check), whatever the model holds. */
+#include "test.h"
+
+#include <envoy/config/cluster/v3/cluster.pb-c.h>
+#include <envoy/config/endpoint/v3/endpoint.pb-c.h>
+#include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
+#include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
+#include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
+#include <envoy/type/matcher/v3/regex.pb-c.h>
+#include <envoy/type/matcher/v3/string.pb-c.h>
+#include <errno.h>
+#include <google/protobuf/any.pb-c.h>
+
+#include "codec/pb_json.h"
+#include "control/gateway.h"
+#include "control/translate.h"
+#include "control/xds_fields.h"
+#include "model/ingress_routes.h"
+#include "xds/xds_check.h"
+
+static void test_numbers_of_fields(void **state)
+{
+    static const struct {
+        const ProtobufCMessageDescriptor *message;
+        const char *field;
+        unsigned number;
+    } rows[] = {
+#define F(constant, message, field, number) {&message##__descriptor, #field, number},
+#include "control/xds_fields.def"
+#undef F
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const ProtobufCFieldDescriptor *f =
+            protobuf_c_message_descriptor_get_field_by_name(rows[i].message, rows[i].field);
+        assert_non_null(f);
+        assert_int_equal(f->id, rows[i].number);
+    }
+}
+
+/* The resource as JSON; fails if the table has a word to say of it. */
+static char *checked(const struct xds_entry *e)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_JSON json_t *j = NULL;
+    struct xds_report report = {0};
+    struct err err = {0};
+    ProtobufCMessage *m;
+    int r = xds_resource_unpack(e->type, e->message, a, &m, &report, &err);
+    for (size_t i = 0; i < report.findings.n; i++)
+        print_message("%s: %s\n", report.findings.v[i].path, report.findings.v[i].text);
+    assert_int_equal(report.findings.n, 0);
+    assert_ok(r);
+    assert_ok(pb_json_print(m, &xds_json_types, &j, NULL));
+    json_write(&b, j);
+    xds_report_done(&report);
+    return buf_take_cstr(&b);
+}
+
+static void expect(struct xds_entry *e, const char *want)
+{
+    AUTO_CHARS char *got = checked(e);
+    assert_string_equal(got, want);
+    xds_entry_unref(e);
+}
+
+/* ---- a gateway ---- */
+
+struct world {
+    struct service_join *join;
+    struct ingress_routes *routes;
+    struct gateway *gateway;
+};
+
+static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX, NULL};
+static const struct ingress_options options = {.controllers = controllers, .class_name = "nginx"};
+static const struct gateway_options where = {"0.0.0.0", 8080, 8443};
+
+static void start(struct world *w)
+{
+    w->join = service_join_new();
+    w->routes = ingress_routes_new(&options, w->join);
+    assert_ok(gateway_new(&where, w->join, &w->gateway, NULL));
+    gateway_flush(w->gateway);
+}
+
+static void finish(struct world *w)
+{
+    gateway_free(w->gateway);
+    ingress_routes_free(w->routes);
+    service_join_free(w->join);
+}
+
+static void settle(struct world *w)
+{
+    struct joined_service *s;
+    const char *name;
+    struct route_host *h;
+    while ((s = service_join_take_dirty(w->join))) {
+        gateway_service_changed(w->gateway, s->key);
+        ingress_routes_service_changed(w->routes, str_from(s->key));
+        service_join_settle(w->join, s);
+    }
+    while (ingress_routes_take_dirty(w->routes, &name, &h))
+        route_host_unref(gateway_put_host(w->gateway, name, h));
+    gateway_flush(w->gateway);
+}
+
+static void add_service(struct world *w, const char *name, int port)
+{
+    AUTO_JSON json_t *j =
+        json_pack("{s:{s:s,s:s},s:{s:[{s:s,s:i}]}}", "metadata", "namespace", "ns", "name", name,
+                  "spec", "ports", "name", "http", "port", port);
+    struct service_object *s = service_object_decode(j);
+    service_join_add_service(w->join, &s);
+}
+
+static void add_slice(struct world *w, const char *name, const char *service, const char *ip,
+                      int ready)
+{
+    AUTO_JSON json_t *j = json_pack(
+        "{s:{s:s,s:s,s:{s:s}},s:s,s:[{s:s,s:i}],s:[{s:[s],s:{s:b,s:b,s:b}}]}", "metadata",
+        "namespace", "ns", "name", name, "labels", "kubernetes.io/service-name", service,
+        "addressType", "IPv4", "ports", "name", "http", "port", 8080, "endpoints", "addresses", ip,
+        "conditions", "ready", ready, "serving", 1, "terminating", !ready);
+    struct slice_object *s =
+        slice_object_decode(j, &(struct slice_decoding){.topologies = &w->join->topologies});
+    service_join_add_slice(w->join, &s);
+}
+
+static void add_ingress(struct world *w, const char *name, const char *host, const char *path,
+                        const char *service, const char *annotation, const char *value)
+{
+    AUTO_JSON json_t *j = json_pack(
+        "{s:{s:s,s:s,s:{s:s}},s:{s:[{s:s,s:{s:[{s:s,s:s,s:{s:{s:s,s:{s:i}}}}]}}]}}", "metadata",
+        "namespace", "ns", "name", name, "annotations", "kubernetes.io/ingress.class", "nginx",
+        "spec", "rules", "host", host, "http", "paths", "path", path, "pathType",
+        "ImplementationSpecific", "backend", "service", "name", service, "port", "number", 80);
+    if (annotation) {
+        AUTO_CHARS char *key = xasprintf(INGRESS_NGINX_PREFIX "%s", annotation);
+        json_object_set_new(json_at(j, "metadata.annotations"), key, json_string(value));
+    }
+    ingress_routes_add(w->routes, ingress_object_decode(j));
+}
+
+static bool has(struct world *w, enum xds_resource type, const char *name)
+{
+    return xds_set_find(gateway_set(w->gateway), type, str_from(name)) != NULL;
+}
+
+static void expect_in(struct world *w, enum xds_resource type, const char *name, const char *want)
+{
+    struct xds_entry *e = xds_set_find(gateway_set(w->gateway), type, str_from(name));
+    assert_non_null(e);
+    expect(xds_entry_ref(e), want);
+}
+
+#define CLUSTER "outbound|80||a.ns.svc.cluster.local"
+
+static void test_what_lives_as_long_as_it_is_named(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    add_slice(&w, "a-1", "a", "10.0.0.2", 1);
+    add_slice(&w, "a-2", "a", "10.0.0.1", 1);
+    add_slice(&w, "a-3", "a", "10.0.0.1", 1); /* twice */
+    add_ingress(&w, "one", "a.example", "/x", "a", NULL, NULL);
+    add_ingress(&w, "two", "b.example", "/", "a", NULL, NULL);
+    settle(&w);
+    expect_in(&w, XDS_ENDPOINT, CLUSTER,
+              "{\"cluster_name\":\"" CLUSTER "\",\"endpoints\":[{\"lb_endpoints\":["
+              "{\"endpoint\":{\"address\":{\"socket_address\":{\"address\":\"10.0.0.1\",\"port_"
+              "value\":8080}}}},"
+              "{\"endpoint\":{\"address\":{\"socket_address\":{\"address\":\"10.0.0.2\",\"port_"
+              "value\":8080}}}}]}]}");
+    expect_in(&w, XDS_CLUSTER, "outbound|80|http-5s|a.ns.svc.cluster.local",
+              "{\"name\":\"outbound|80|http-5s|a.ns.svc.cluster.local\",\"type\":\"EDS\",\"eds_"
+              "cluster_config\":{\"eds_config\":{\"ads\":{},\"resource_api_version\":\"V3\"},"
+              "\"service_name\":\"" CLUSTER "\"},\"connect_timeout\":\"5s\"}");
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_true(has(&w, XDS_ENDPOINT, CLUSTER));
+    ingress_routes_remove(w.routes, STR("ns/two"));
+    settle(&w);
+    assert_false(has(&w, XDS_ENDPOINT, CLUSTER));
+    assert_false(has(&w, XDS_CLUSTER, "outbound|80|http-5s|a.ns.svc.cluster.local"));
+    assert_int_equal(gateway_hosts(w.gateway), 0);
+    finish(&w);
+}
+
+static void test_endpoints_that_end(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    add_slice(&w, "a-1", "a", "10.0.0.1", 0);
+    add_ingress(&w, "one", "a.example", "/", "a", NULL, NULL);
+    settle(&w);
+#define ONE(ip)                                                                                    \
+    "{\"cluster_name\":\"" CLUSTER "\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":{"          \
+    "\"address\":{\"socket_address\":{\"address\":\"" ip "\",\"port_value\":8080}}}}]}]}"
+    expect_in(&w, XDS_ENDPOINT, CLUSTER, ONE("10.0.0.1")); /* better than none */
+    add_slice(&w, "a-2", "a", "10.0.0.2", 1);
+    settle(&w);
+    expect_in(&w, XDS_ENDPOINT, CLUSTER, ONE("10.0.0.2"));
+    service_join_remove_slice(w.join, STR("ns/a-1"));
+    service_join_remove_slice(w.join, STR("ns/a-2"));
+    settle(&w);
+    expect_in(&w, XDS_ENDPOINT, CLUSTER, "{\"cluster_name\":\"" CLUSTER "\"}");
+    finish(&w);
+}
+
+static void test_everything_passes_the_table(void **state)
+{
+    static const struct {
+        const char *name, *value;
+    } annotations[] = {{"rewrite-target", "/$1"},
+                       {"use-regex", "true"},
+                       {"permanent-redirect", "https://x.example:8443/y?z"},
+                       {"temporal-redirect", "/local"},
+                       {"app-root", "/app"},
+                       {"enable-cors", "true"},
+                       {"backend-protocol", "GRPCS"},
+                       {"backend-protocol", "HTTPS"},
+                       {"upstream-vhost", "v.example:80"},
+                       {"force-ssl-redirect", "true"},
+                       {"proxy-connect-timeout", "7"},
+                       {"auth-url", "http://x"},
+                       {"configuration-snippet", "x"}};
+    struct world w;
+    struct err err = {0};
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    for (size_t i = 0; i < ARRAY_LEN(annotations); i++) {
+        AUTO_CHARS char *name = xasprintf("i%zu", i), *host = xasprintf("h%zu.example", i);
+        add_ingress(&w, name, i % 3 ? host : "*.w.example", i % 2 ? "/(x|y)" : "/p/", "a",
+                    annotations[i].name, annotations[i].value);
+    }
+    settle(&w);
+    assert_int_equal(gateway_put_secret(w.gateway, "ns/s", STR("x"), STR("y"), &err), -EINVAL);
+    const struct xds_set *set = gateway_set(w.gateway);
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        void *e;
+        assert_true(set->entries[type].used > 0);
+        for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);)
+            free(checked(e));
+    }
+    finish(&w);
+}
+
+/* What a browser sent to one side is sent to the other. */
+static void test_sides(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    add_ingress(&w, "one", "a.example", "/x", "a", "force-ssl-redirect", "true");
+    settle(&w);
+    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("http")),
+                     *tls = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("https"));
+    AUTO_CHARS char *a = checked(plain), *b = checked(tls);
+    assert_non_null(strstr(a, "\"redirect\":{\"response_code\":\"PERMANENT_REDIRECT\","
+                              "\"https_redirect\":true}"));
+    assert_null(strstr(b, "redirect"));
+    assert_non_null(strstr(b, "\"path_separated_prefix\":\"/x\""));
+    finish(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers_of_fields),
+        cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
+        cmocka_unit_test(test_endpoints_that_end),
+        cmocka_unit_test(test_everything_passes_the_table),
+        cmocka_unit_test(test_sides),
+    };
+    return RUN_TESTS(tests);
+}
