@@ -270,12 +270,15 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     pb_end(b, route);
 }
 
-void translate_host(const struct route_host *h, enum translate_side side, struct buf *out)
+void translate_host(const struct route_host *h, const struct route_host *all,
+                    enum translate_side side, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
         add_route(out, h, &h->routes[i], side);
+    for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
+        add_route(out, all, &all->routes[i], side);
     ASSERT(!out->failed);
 }
 
