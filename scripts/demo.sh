@@ -107,6 +107,7 @@ for path in /folder /other; do
 done
 printf '$ curl -o /dev/null -w %%{http_code} http://%s/else: ' "$gw"
 curl -s -m 2 -o /dev/null -w '%{http_code}\n' "http://$gw/else"
+run fairlead explain GET http://any.example/other
 echo "The pods behind /other are replaced while a loop of requests runs:"
 loop=$(mktemp)
 ( ok=0; lost=0; end=$(($(date +%s) + 6)); while [ "$(date +%s)" -lt $end ]; do

@@ -10,6 +10,7 @@
 #include "net/tls.h"
 
 #define DEFAULT_SECRET "default"
+#define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650 };
 
@@ -166,6 +167,24 @@ static bool same_secret(const struct route_host *a, const struct route_host *b)
     return streq(a ? a->secret : NULL, b ? b->secret : NULL);
 }
 
+static void pack(struct gateway *g, struct gateway_host *h)
+{
+    size_t at = host_at(g, ALL_HOSTS);
+    bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, ALL_HOSTS);
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
+        buf_clear(&h->packed[side]);
+        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, side, &h->packed[side]);
+    }
+}
+
+/* They hold the routes of all hosts. */
+static void pack_wildcards(struct gateway *g)
+{
+    VEC_FOREACH (h, &g->hosts)
+        if ((*h)->host->one_label)
+            pack(g, *h);
+}
+
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h)
 {
     size_t at = host_at(g, name);
@@ -180,6 +199,8 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
             host_free(g->hosts.v[at]);
             vec_remove(&g->hosts, at);
         }
+        if (streq(name, ALL_HOSTS))
+            pack_wildcards(g);
         return before;
     }
     if (!known) {
@@ -188,10 +209,9 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
         g->hosts.v[at] = NEW(struct gateway_host);
     }
     g->hosts.v[at]->host = h;
-    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
-        buf_clear(&g->hosts.v[at]->packed[side]);
-        translate_host(h, side, &g->hosts.v[at]->packed[side]);
-    }
+    pack(g, g->hosts.v[at]);
+    if (streq(name, ALL_HOSTS))
+        pack_wildcards(g);
     return before;
 }
 
@@ -289,7 +309,7 @@ static void flush_listeners(struct gateway *g)
     VEC_FOREACH (h, &g->hosts) {
         const struct route_host *host = (*h)->host;
         char name[600];
-        if (!host->secret || streq(host->name, "*") || !gateway_has_secret(g, host->secret))
+        if (!host->secret || streq(host->name, ALL_HOSTS) || !gateway_has_secret(g, host->secret))
             continue;
         vec_push(&names, xstrdup(secret_name(host->secret, name)));
         vec_push(&chains, (struct translate_chain){host->name, names.v[names.n - 1]});

@@ -24,8 +24,11 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port,
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
 
-/* Appends a packed envoy.config.route.v3.VirtualHost. */
-void translate_host(const struct route_host *h, enum translate_side side, struct buf *out);
+/* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a
+ * virtual host "*.b" takes requests of any number of labels; those that are not meant go on to
+ * that. */
+void translate_host(const struct route_host *h, const struct route_host *all,
+                    enum translate_side side, struct buf *out);
 /* Packed virtual hosts to a RouteConfiguration. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 

@@ -19,12 +19,17 @@ static void add_regex(struct buf *b, unsigned number, struct str regex)
     pb_end(b, at);
 }
 
-static void add_header(struct buf *b, const char *name, const char *value, bool regex)
+/* How a header is compared. */
+enum { BY_REGEX = 1 << 0, INVERTED = 1 << 1 };
+
+static void add_header(struct buf *b, const char *name, const char *value, unsigned how)
 {
     size_t header = pb_begin(b, F_MATCH_HEADERS), match;
     pb_add_text(b, F_HEADER_NAME, name);
+    if (how & INVERTED)
+        pb_add_uint(b, F_HEADER_INVERT_MATCH, 1);
     match = pb_begin(b, F_HEADER_STRING_MATCH);
-    if (regex)
+    if (how & BY_REGEX)
         add_regex(b, F_STRING_SAFE_REGEX, str_from(value));
     else
         pb_add_text(b, F_STRING_EXACT, value);
@@ -41,14 +46,15 @@ static void add_quoted(struct buf *b, struct str text)
     }
 }
 
-/* A virtual host's asterisk stands for any number of labels: this one for one. */
-static void add_one_label(struct buf *b, const struct route_host *h)
+/* A virtual host's asterisk stands for any number of labels: this one for one. how: INVERTED for
+ * all that are not meant. */
+static void add_one_label(struct buf *b, const struct route_host *h, unsigned how)
 {
     AUTO_DONE(buf) struct buf regex = {0};
     buf_add_cstr(&regex, "(?i)[^.:]+");
     add_quoted(&regex, str_from(h->name + 1));
     buf_add_cstr(&regex, "(:[0-9]+)?");
-    add_header(b, ":authority", buf_cstr(&regex), true);
+    add_header(b, ":authority", buf_cstr(&regex), BY_REGEX | how);
 }
 
 /* A route's regex begins where the path does, and its end is open. */
@@ -57,7 +63,8 @@ static void path_regex(const struct route_path *p, struct buf *ret)
     buf_addf(ret, "%s(?:%s).*", p->ignore_case ? "(?i)" : "", p->text);
 }
 
-static void add_match(struct buf *b, const struct route_host *h, const struct route *r)
+/* r: of h, or of all hosts: then it is for whom h is not meant. */
+static void add_match(struct buf *b, const struct route_host *h, const struct route *r, bool of_all)
 {
     AUTO_DONE(buf) struct buf regex = {0};
     size_t match = pb_begin(b, F_ROUTE_MATCH);
@@ -77,9 +84,9 @@ static void add_match(struct buf *b, const struct route_host *h, const struct ro
         break;
     }
     if (h->one_label)
-        add_one_label(b, h);
+        add_one_label(b, h, of_all ? INVERTED : 0);
     for (uint32_t i = 0; i < r->n_headers; i++)
-        add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex);
+        add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex ? BY_REGEX : 0);
     pb_end(b, match);
 }
 
@@ -250,13 +257,13 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
 /* ---- hosts ---- */
 
 static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
-                      enum translate_side side)
+                      enum translate_side side, bool of_all)
 {
     size_t route = pb_begin(b, F_HOST_ROUTES);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
-    add_match(b, h, r);
+    add_match(b, h, r, of_all);
     if (r->https_only && side == TRANSLATE_PLAIN)
         add_https_redirect(b);
     else if (r->action == ROUTE_REDIRECT)
@@ -270,12 +277,15 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     pb_end(b, route);
 }
 
-void translate_host(const struct route_host *h, enum translate_side side, struct buf *out)
+void translate_host(const struct route_host *h, const struct route_host *all,
+                    enum translate_side side, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
-        add_route(out, h, &h->routes[i], side);
+        add_route(out, h, &h->routes[i], side, false);
+    for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
+        add_route(out, h, &all->routes[i], side, true);
     ASSERT(!out->failed);
 }
 

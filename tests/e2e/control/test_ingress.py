@@ -69,6 +69,30 @@ def test_a_wildcard_stands_for_one_label(gateway, ingress):
     assert gateway.ask("/", "a.b.one.example").status == 404 and gateway.ask("/", "one.example").status == 404
 
 
+def test_explain_says_what_the_gateway_does(lab, gateway, ingress):
+    """For each request the path that explain takes ends where the gateway's does."""
+    ingress("e1", [rule("x1.example", ("/a", "Prefix", "web"), ("/a/b", "Exact", "other"), ("/s/", "Prefix", "other")), rule("*.x2.example", ("/w", "Prefix", "web"))])
+    ingress("e2", [rule("x3.example", ("/r/([0-9]+)", "ImplementationSpecific", "web"))], {"rewrite-target": "/n/$1"})
+    ingress("e3", [rule("x4.example", ("/", "Prefix", "web"))])
+    ingress("e4", [rule("x4.example", ("/", "Prefix", "other"))], {"canary": "true", "canary-by-header": "X-Canary"})
+    ingress("e5", class_="fairlead", defaultBackend={"service": {"name": "other", "port": {"number": 80}}})
+    gateway.all_do("all are served", lambda a: a.app == "other", "/", "nobody.example")
+    gateway.all_do("all are served", lambda a: a.app == "other", "/", "x4.example", headers={"X-Canary": "always"})
+    for host, path, headers in (("x1.example", "/a", {}), ("x1.example", "/a/b", {}), ("x1.example", "/a/b/", {}), ("x1.example", "/ab", {}), ("x1.example", "/s", {}),
+                                ("x1.example", "/s/../a//b", {}), ("y.x2.example", "/w/1", {}), ("y.x2.example", "/v", {}), ("z.y.x2.example", "/w", {}),
+                                ("X3.example", "/R/12/x", {}), ("x3.example", "/r/x", {}), ("x4.example", "/", {"X-Canary": "always"}),
+                                ("x4.example", "/", {"X-Canary": "never"}), ("x4.example", "/", {}), ("nobody.example", "/any", {})):
+        flags = [f for name, value in headers.items() for f in ("-H", f"{name}: {value}")]
+        said = json.loads(lab.fairlead("explain", "GET", f"http://{host}{path}", "-o", "json", *flags))
+        answer = gateway.ask(path, host, headers=headers)
+        want = {"404": 404, "301": 301}.get(said["action"][:3], 200)
+        assert answer.status == want, (host, path, said)
+        if want == 200:
+            assert f"Service default/{answer.app} " in said["action"] and said["endpoints"], (host, path, said)
+        else:
+            assert said["steps"][-1]["matches"] is (want == 301), (host, path, said)
+
+
 def test_classes(lab, gateway, ingress):
     ingress("others", [rule("o.example", ("/", "Prefix", "web"))], class_="someone-else")
     ingress("ours", [rule("p.example", ("/", "Prefix", "web"))])

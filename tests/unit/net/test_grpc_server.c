@@ -155,6 +155,7 @@ static int teardown(void **state)
     struct world *w = *state;
     grpc_channel_free(w->channel);
     grpc_server_free(w->server);
+    loop_turn(w->loop, 0); /* what closed connections leave for later */
     buf_done(&w->trace);
     loop_free(w->loop);
     free(w);

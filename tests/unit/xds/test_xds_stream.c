@@ -54,7 +54,8 @@ static int by_text(const void *a, const void *b)
 /* " +a=1,b=2", sorted: maps have no order. */
 static void add_items(struct buf *to, char sign, char **v, size_t n)
 {
-    qsort(v, n, sizeof(*v), by_text);
+    if (n)
+        qsort(v, n, sizeof(*v), by_text);
     for (size_t i = 0; i < n; i++) {
         buf_addf(to, "%s%s", i ? "," : sign == '+' ? " +" : " -", v[i]);
         free(v[i]);

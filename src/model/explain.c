@@ -1,0 +1,151 @@
+#include "model/explain.h"
+
+#include <ctype.h>
+
+#include "base/vec.h"
+#include "codec/regex.h"
+
+char *explain_host_name(struct str host, size_t n)
+{
+    struct str rest;
+    char *name = NULL;
+    if (n == 0)
+        name = str_dup(host);
+    else if (n == 1) {
+        (void)str_cut(host, '.', &rest);
+        name = rest.p ? xasprintf("*." STR_FMT, STR_ARG(rest)) : xstrdup("*");
+    } else if (n == 2) {
+        name = xstrdup("*");
+    }
+    for (char *c = name; c && *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return name;
+}
+
+static bool regex_matches(const char *text, bool ignore_case, struct str subject)
+{
+    AUTO_DONE(buf) struct buf pattern = {0};
+    AUTO(regex) struct regex *regex = NULL;
+    buf_addf(&pattern, "%s%s", ignore_case ? "(?i)" : "", text);
+    return regex_new(buf_str(&pattern), &regex, NULL) == 0 && regex_matches_all(regex, subject);
+}
+
+static bool path_matches(const struct route_path *p, struct str path)
+{
+    struct str text = str_from(p->text);
+    AUTO_CHARS char *open = NULL;
+    switch (p->kind) {
+    case ROUTE_PATH_EXACT:
+        return str_eq(path, text);
+    case ROUTE_PATH_PREFIX:
+        return str_starts(path, text);
+    case ROUTE_PATH_SEGMENTS:
+        return str_starts(path, text) && (path.n == text.n || path.p[text.n] == '/');
+    case ROUTE_PATH_REGEX:
+        open = xasprintf("(?:%s).*", p->text);
+        return regex_matches(open, p->ignore_case, path);
+    }
+    return false;
+}
+
+/* Values of one name, as one; .p NULL: there is none. */
+static char *header_of(const struct explain_request *q, const char *name)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    bool any = false;
+    for (size_t i = 0; i < q->n_headers; i++) {
+        if (!str_eq_nocase(q->headers[i].name, str_from(name)))
+            continue;
+        if (any)
+            buf_add_cstr(&b, ",");
+        buf_add_str(&b, q->headers[i].value);
+        any = true;
+    }
+    return any ? xstrdup(buf_cstr(&b)) : NULL;
+}
+
+/* NULL: it matches. */
+static char *why_not(const struct route_host *h, const struct route *r,
+                     const struct explain_request *q)
+{
+    if (!path_matches(&r->path, q->path))
+        return xasprintf("the path is " STR_FMT, STR_ARG(q->path));
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        const struct route_header *want = &r->headers[i];
+        AUTO_CHARS char *have = header_of(q, want->name);
+        if (!have)
+            return xasprintf("the request has no %s", want->name);
+        if (want->regex ? !regex_matches(want->value, false, str_from(have))
+                        : !streq(have, want->value))
+            return xasprintf("%s is \"%s\", not %s\"%s\"", want->name, have,
+                             want->regex ? "of the form " : "", want->value);
+    }
+    struct str rest = str_sub(q->host, 0, q->host.n);
+    (void)str_cut(q->host, '.', &rest);
+    if (h->one_label && (!rest.p || !str_eq_nocase(rest, str_from(h->name + 2))))
+        return xasprintf("%s stands for one label", h->name);
+    return NULL;
+}
+
+void explain_route(const struct route_host *h, const struct explain_request *q,
+                   struct explanation *ret)
+{
+    *ret = (struct explanation){0};
+    for (uint32_t i = 0; i < h->n_routes && !ret->decided; i++) {
+        const struct route *r = &h->routes[i];
+        char *why = why_not(h, r, q);
+        vec_push(ret, (struct explain_step){r, !why, why ? why : xstrdup("")});
+        if (!why)
+            ret->decided = r;
+    }
+    ret->to_https = ret->decided && ret->decided->https_only && !q->tls;
+}
+
+void explanation_done(struct explanation *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        free(e->v[i].why);
+    free(e->v);
+    *e = (struct explanation){0};
+}
+
+void explain_match_text(const struct route *r, struct buf *out)
+{
+    static const char *const kinds[] = {"exact", "prefix", "prefix", "expression"};
+    buf_addf(out, "%s %s", kinds[r->path.kind], r->path.text);
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        buf_addf(out, " and %s %s %s", r->headers[i].name,
+                 r->headers[i].regex ? "of the form" : "=", r->headers[i].value);
+}
+
+static void add_redirect(const struct route_redirect *to, struct buf *out)
+{
+    buf_addf(out, "%u to ", to->code);
+    if (to->host)
+        buf_addf(out, "%s://%s", to->scheme ? to->scheme : "the request's scheme", to->host);
+    if (to->host && to->port)
+        buf_addf(out, ":%u", to->port);
+    buf_addf(out, "%s", to->path ? to->path : "the same path");
+}
+
+void explain_action_text(const struct route *r, struct buf *out)
+{
+    switch (r->action) {
+    case ROUTE_FORWARD:
+        for (uint32_t i = 0; i < r->n_backends; i++) {
+            buf_addf(out, "%sService %s port %u", i ? ", " : "", r->backends[i].service,
+                     r->backends[i].port);
+            if (r->n_backends > 1)
+                buf_addf(out, " (%u)", r->backends[i].weight);
+        }
+        if (r->rewrite.path)
+            buf_addf(out, ", as %s", r->rewrite.path);
+        break;
+    case ROUTE_REDIRECT:
+        add_redirect(&r->redirect, out);
+        break;
+    case ROUTE_ANSWER:
+        buf_addf(out, "%u, by the gateway itself", r->status);
+        break;
+    }
+}
