@@ -52,27 +52,6 @@ static void call_free(struct grpc_server_call *call)
     free(call);
 }
 
-static void spent_data(struct http_stream *s, struct chain *data, bool end, void *user)
-{
-    (void)s;
-    (void)data;
-    (void)end;
-    (void)user;
-}
-
-static void spent_over(struct http_stream *s, enum http_end end, int code, const char *text,
-                       void *user)
-{
-    (void)s;
-    (void)end;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
-/* Of a stream whose call is over. */
-static const struct http_stream_ops spent_ops = {.on_data = spent_data, .on_over = spent_over};
-
 /* ---- sending ---- */
 
 static struct http_head answer_head(struct http_field *fields, size_t n)
@@ -127,7 +106,7 @@ static void send_status(struct grpc_server_call *call, enum grpc_code code, cons
 
 void grpc_server_call_end(struct grpc_server_call *call, enum grpc_code code, const char *text)
 {
-    http_stream_set_ops(call->stream, &spent_ops, NULL);
+    http_stream_set_ops(call->stream, &http_stream_spent_ops, NULL);
     send_status(call, code, text);
     call_free(call);
 }
@@ -135,7 +114,7 @@ void grpc_server_call_end(struct grpc_server_call *call, enum grpc_code code, co
 /* Not by its user. */
 static void break_off(struct grpc_server_call *call, enum grpc_code code, const char *text)
 {
-    http_stream_set_ops(call->stream, &spent_ops, NULL);
+    http_stream_set_ops(call->stream, &http_stream_spent_ops, NULL);
     send_status(call, code, text);
     if (call->ops)
         call->ops->on_over(call, call->user);
@@ -225,7 +204,7 @@ static void on_timeout(void *user)
 static void refuse(struct http_stream *s, uint16_t status)
 {
     struct http_head h = {.status = status, .content_length = 0};
-    http_stream_set_ops(s, &spent_ops, NULL);
+    http_stream_set_ops(s, &http_stream_spent_ops, NULL);
     http_stream_send_head(s, &h, true);
 }
 

@@ -82,31 +82,10 @@ static void exchange_over(struct http_exchange *x)
     exchange_free(x);
 }
 
-static void spent_data(struct http_stream *s, struct chain *data, bool end, void *user)
-{
-    (void)s;
-    (void)data;
-    (void)end;
-    (void)user;
-}
-
-static void spent_over(struct http_stream *s, enum http_end end, int code, const char *text,
-                       void *user)
-{
-    (void)s;
-    (void)end;
-    (void)code;
-    (void)text;
-    (void)user;
-}
-
-/* Of a stream whose answer is on its way. */
-static const struct http_stream_ops spent_ops = {.on_data = spent_data, .on_over = spent_over};
-
 static struct http_stream *exchange_detach(struct http_exchange *x)
 {
     struct http_stream *s = x->stream;
-    http_stream_set_ops(s, &spent_ops, NULL);
+    http_stream_set_ops(s, &http_stream_spent_ops, NULL);
     return s;
 }
 

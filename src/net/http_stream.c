@@ -91,6 +91,26 @@ int http_stream_keep_fields(struct http_stream *s, struct http_head *h)
     return 0;
 }
 
+static void spent_data(struct http_stream *s, struct chain *data, bool end, void *user)
+{
+    (void)s;
+    (void)data;
+    (void)end;
+    (void)user;
+}
+
+static void spent_over(struct http_stream *s, enum http_end end, int code, const char *text,
+                       void *user)
+{
+    (void)s;
+    (void)end;
+    (void)code;
+    (void)text;
+    (void)user;
+}
+
+const struct http_stream_ops http_stream_spent_ops = {.on_data = spent_data, .on_over = spent_over};
+
 void http_stream_set_ops(struct http_stream *s, const struct http_stream_ops *ops, void *user)
 {
     ASSERT(ops->on_data && ops->on_over);

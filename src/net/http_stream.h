@@ -41,6 +41,8 @@ struct http_stream_ops {
                     void *user);
 };
 
+/* Of a stream whose user is done with it: what still comes is dropped, what is queued goes out. */
+extern const struct http_stream_ops http_stream_spent_ops;
 void http_stream_set_ops(struct http_stream *s, const struct http_stream_ops *ops, void *user);
 struct http_conn *http_stream_conn(const struct http_stream *s);
 /* What was received: the request, or the answer's head so far. */

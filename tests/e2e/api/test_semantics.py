@@ -501,7 +501,8 @@ def test_partial_metadata(server, ns):
 def test_discovery(server):
     assert server.get("/api").json["versions"] == ["v1"]
     assert {g["name"] for g in server.get("/apis").json["groups"]} == {
-        "apps", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io"}
+        "apps", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
+        "extensions", "networking.k8s.io"}
     pods = next(r for r in server.get("/api/v1").json["resources"] if r["name"] == "pods")
     assert pods["shortNames"] == ["po"] and pods["categories"] == ["all"] and pods["singularName"] == "pod" and "watch" in pods["verbs"]
     names = {r["name"] for r in server.get("/api/v1").json["resources"]}
@@ -540,21 +541,24 @@ def test_discovery_is_cached_by_etag(server):
         assert len(tags) == len(accepts), "another form has another tag"
 
 
+def check_patches(server, documents, name, version):
+    r = server.get(documents[f"apis/{name}/{version['version']}" if name else "api/v1"]["serverRelativeURL"])
+    patches = {(g["group"], g["version"], g["kind"]): {p["name"] for p in o["patch"]["parameters"]}
+               for o in r.json["paths"].values() for g in [o["patch"]["x-kubernetes-group-version-kind"]]}
+    for resource in version["resources"]:
+        kind = (name, version["version"], resource["responseKind"]["kind"])
+        if "patch" in resource["verbs"]:
+            assert patches[kind] >= {"dryRun", "fieldManager", "fieldValidation", "force"}, kind
+        else:
+            assert kind not in patches, kind
+
+
 def test_openapi_has_the_patch_of_every_kind(server):
     documents = server.get("/openapi/v3").json["paths"]
     for group in server.get("/apis", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"] + \
             server.get("/api", headers={"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}).json["items"]:
-        name = group["metadata"]["name"]
-        key = f"apis/{name}/v1" if name else "api/v1"
-        r = server.get(documents[key]["serverRelativeURL"])
-        patches = {(g["group"], g["version"], g["kind"]): {p["name"] for p in o["patch"]["parameters"]}
-                   for o in r.json["paths"].values() for g in [o["patch"]["x-kubernetes-group-version-kind"]]}
-        for resource in group["versions"][0]["resources"]:
-            kind = (name, "v1", resource["responseKind"]["kind"])
-            if "patch" in resource["verbs"]:
-                assert patches[kind] >= {"dryRun", "fieldManager", "fieldValidation", "force"}, kind
-            else:
-                assert kind not in patches, kind
+        for version in group["versions"]:
+            check_patches(server, documents, group["metadata"]["name"], version)
     assert server.get("/openapi/v3/apis/nope/v1").status == 404
 
 

@@ -340,7 +340,7 @@ def test_duplicates_are_named_by_their_path(server, ns):
 @pytest.mark.parametrize("path, words", [
     ("/apis/apps/v1/namespaces/default/statefulsets", "this lab has no statefulsets.apps: use a Deployment"),
     ("/apis/apps/v1/daemonsets/x", "this lab has no daemonsets.apps: "),
-    ("/apis/networking.k8s.io/v1/namespaces/default/ingresses/i", "this lab has no ingresses.networking.k8s.io: "),
+    ("/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/i", "this lab has no networkpolicies.networking.k8s.io: "),
     ("/apis/networking.k8s.io/v1/ipaddresses/10.96.0.1", "what Services hold is read from the Services"),
     ("/api/v1/persistentvolumes", "this lab has no persistentvolumes: "),
     ("/api/v1/namespaces/default/resourcequotas", "this lab has no resourcequotas: "),

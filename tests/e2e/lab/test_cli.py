@@ -9,7 +9,7 @@ import pytest
 
 from suite import BIN, FAIRLEAD, SLOW
 
-COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "check", "version",
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "explain", "check", "version",
             "completion"]
 
 
@@ -46,6 +46,9 @@ def test_help_of_every_command(command):
     (["get", "pods", "--namespce", "x"], "error: fairlead get: unknown flag --namespce (did you mean --namespace?)", "fairlead get --help"),
     (["get", "pods", "-Z"], "error: fairlead get: unknown flag -Z", "fairlead get --help"),
     (["check", "--only", "kernle"], 'error: --only: "kernle" is no category and no id of a check', "did you mean: --only kernel"),
+    (["explain", "GET"], "error: give a method and a URL", "fairlead explain GET http://shop.example/cart"),
+    (["explain", "GET", "http:///x"], 'error: "http:///x" has no host', "fairlead explain GET http://shop.example/cart"),
+    (["explain", "GET", "a.example", "-H", "x"], 'error: -H: "x" is no header', "give -H 'Name: value'"),
     (["check", "now"], 'error: fairlead check: unexpected argument "now"', "fairlead check --help"),
     (["check", "-o", "yaml"], 'error: --output: "yaml" is neither table nor json', "fairlead check --help"),
     (["apply"], "error: --filename is required", "fairlead apply -f FILE"),
