@@ -261,11 +261,11 @@ static void on_secret(json_t *object, void *user)
         event_record(c->events, object, "Secret", "v1", "Warning", "CertificateInvalid",
                      "not usable, the last good one stays: %s",
                      err.code ? err_text(&err) : "tls.crt or tls.key is missing");
-        explicit_bzero(key_pem.p, key_pem.n);
-        return;
+    } else {
+        work_soon(c);
     }
-    explicit_bzero(key_pem.p, key_pem.n);
-    work_soon(c);
+    if (key_pem.n)
+        explicit_bzero(key_pem.p, key_pem.n);
 }
 
 static void on_secret_gone(struct str key, json_t *object, void *user)

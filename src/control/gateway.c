@@ -12,7 +12,7 @@
 #define DEFAULT_SECRET "default"
 #define ALL_HOSTS      "*"
 
-enum { CERTIFICATE_DAYS = 3650 };
+enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600 };
 
 struct gateway_host {
     struct route_host *host;
@@ -32,6 +32,13 @@ struct served {
     VEC(uint16_t) ports;
 };
 
+/* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
+ * need. */
+struct certificate {
+    struct xds_entry *entry; /* NULL: it is not there */
+    unsigned users;          /* hosts */
+};
+
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
@@ -40,7 +47,7 @@ struct gateway {
     struct map clusters;              /* name -> struct used */
     struct map endpoints;             /* name -> struct used */
     struct map served;                /* Service -> struct served */
-    struct map secrets;               /* key -> key: those that are there */
+    struct map certificates;          /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
 };
 
@@ -138,6 +145,91 @@ void gateway_service_changed(struct gateway *g, const char *key)
                     translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
 }
 
+/* ---- certificates ---- */
+
+static const char *secret_name(const char *key, char ret[SECRET_NAME_MAX])
+{
+    snprintf(ret, SECRET_NAME_MAX, "kubernetes://%s", key);
+    return ret;
+}
+
+static struct certificate *certificate_of(struct gateway *g, const char *key)
+{
+    struct certificate *c = map_find_cstr(&g->certificates, key);
+    if (!c) {
+        c = NEW(struct certificate);
+        map_put_cstr(&g->certificates, key, c);
+    }
+    return c;
+}
+
+static void drop_if_unused(struct gateway *g, const char *key, struct certificate *c)
+{
+    if (c->users || c->entry)
+        return;
+    map_remove_cstr(&g->certificates, key);
+    free(c);
+}
+
+/* key: "" and NULL are none of a Secret. */
+static void use_secret(struct gateway *g, const char *key)
+{
+    if (str_empty(key))
+        return;
+    struct certificate *c = certificate_of(g, key);
+    if (c->users++ == 0 && c->entry)
+        xds_set_put(g->set, xds_entry_ref(c->entry));
+}
+
+static void stop_using_secret(struct gateway *g, const char *key)
+{
+    char name[SECRET_NAME_MAX];
+    if (str_empty(key))
+        return;
+    struct certificate *c = certificate_of(g, key);
+    if (--c->users == 0)
+        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+    drop_if_unused(g, key, c);
+}
+
+static void set_certificate(struct gateway *g, const char *key, struct xds_entry *entry)
+{
+    struct certificate *c = certificate_of(g, key);
+    char name[SECRET_NAME_MAX];
+    g->listeners_changed = g->listeners_changed || (c->users && !c->entry != !entry);
+    xds_entry_unref(c->entry);
+    c->entry = entry;
+    if (c->users && entry)
+        xds_set_put(g->set, xds_entry_ref(entry));
+    else if (c->users)
+        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+    drop_if_unused(g, key, c);
+}
+
+int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
+                       struct err *reterr)
+{
+    char name[SECRET_NAME_MAX];
+    struct tls_context *context;
+    if (!chain_pem.n && !key_pem.n) {
+        set_certificate(g, key, NULL);
+        return 0;
+    }
+    const struct tls_config config = {.cert_pem = chain_pem, .key_pem = key_pem};
+    int r = tls_context_new_server(&config, &context, reterr);
+    if (r < 0)
+        return r;
+    tls_context_unref(context);
+    set_certificate(g, key, translate_secret(secret_name(key, name), chain_pem, key_pem));
+    return 0;
+}
+
+bool gateway_has_secret(const struct gateway *g, const char *key)
+{
+    const struct certificate *c = map_find_cstr(&g->certificates, key);
+    return c && c->entry;
+}
+
 /* ---- hosts ---- */
 
 /* Where it is, or belongs. */
@@ -192,6 +284,8 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     struct route_host *before = known ? g->hosts.v[at]->host : NULL;
     for_backends(g, h, use_backend);
     for_backends(g, before, stop_using_backend);
+    use_secret(g, h ? h->secret : NULL);
+    stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
     g->listeners_changed = g->listeners_changed || !same_secret(before, h);
     if (!h) {
@@ -220,41 +314,7 @@ size_t gateway_hosts(const struct gateway *g)
     return g->hosts.n;
 }
 
-/* ---- certificates ---- */
-
-static const char *secret_name(const char *key, char ret[600])
-{
-    snprintf(ret, 600, "kubernetes://%s", key);
-    return ret;
-}
-
-int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
-                       struct err *reterr)
-{
-    char name[600];
-    struct tls_context *context;
-    secret_name(key, name);
-    if (!chain_pem.n && !key_pem.n) {
-        if (map_remove_cstr(&g->secrets, key)) {
-            g->listeners_changed = true;
-            xds_set_remove(g->set, XDS_SECRET, str_from(name));
-        }
-        return 0;
-    }
-    const struct tls_config config = {.cert_pem = chain_pem, .key_pem = key_pem};
-    int r = tls_context_new_server(&config, &context, reterr);
-    if (r < 0)
-        return r;
-    tls_context_unref(context);
-    xds_set_put(g->set, translate_secret(name, chain_pem, key_pem));
-    g->listeners_changed = !map_put_cstr(&g->secrets, key, g) || g->listeners_changed;
-    return 0;
-}
-
-bool gateway_has_secret(const struct gateway *g, const char *key)
-{
-    return map_find_cstr(&g->secrets, key) != NULL;
-}
+/* ---- the certificate of all others ---- */
 
 static int make_default_secret(struct gateway *g, struct err *reterr)
 {
@@ -308,7 +368,7 @@ static void flush_listeners(struct gateway *g)
     VEC(char *) names = {0};
     VEC_FOREACH (h, &g->hosts) {
         const struct route_host *host = (*h)->host;
-        char name[600];
+        char name[SECRET_NAME_MAX];
         if (!host->secret || streq(host->name, ALL_HOSTS) || !gateway_has_secret(g, host->secret))
             continue;
         vec_push(&names, xstrdup(secret_name(host->secret, name)));
@@ -350,6 +410,8 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
 
 void gateway_free(struct gateway *g)
 {
+    void *certificate;
+    size_t at = 0;
     if (!g)
         return;
     while (g->hosts.n) {
@@ -360,7 +422,11 @@ void gateway_free(struct gateway *g)
     map_done(&g->clusters);
     map_done(&g->endpoints);
     map_done(&g->served);
-    map_done(&g->secrets);
+    while (map_next(&g->certificates, &at, NULL, &certificate)) {
+        xds_entry_unref(((struct certificate *)certificate)->entry);
+        free(certificate);
+    }
+    map_done(&g->certificates);
     xds_set_free(g->set);
     free(g);
 }

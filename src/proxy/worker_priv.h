@@ -51,8 +51,8 @@ struct worker {
     size_t n_downstreams;
     struct mirrors mirrors;
     struct loop_timer *drain;
-    struct loop_timer *stale; /* clients of listeners that have changed are told to go */
-    uint64_t drain_ms;
+    struct loop_timer *stale;  /* clients of listeners that have changed are told to go */
+    _Atomic uint64_t drain_ms; /* told by the main thread, at a second signal again */
     bool ended;
     bool draining;
     bool telling;        /* clients are told to go */

@@ -1,21 +1,18 @@
 /* Resources to be served, packed once. */
 #include "xds/xds_set.h"
 
-#include <envoy/service/discovery/v3/discovery.pb-c.h>
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/hash.h"
 #include "codec/pb.h"
-#include "codec/pb_msg.h"
 
 enum { VERSION_SEED = 1, VERSION_N = 16 };
 
 static struct xds_entry *entry_alloc(enum xds_resource type, struct str name, struct str version,
-                                     struct str endpoints, size_t more)
+                                     struct str endpoints)
 {
-    size_t n = name.n + version.n + endpoints.n + more;
-    struct xds_entry *e = xmalloc(sizeof(*e) + n);
+    struct xds_entry *e = xmalloc(sizeof(*e) + name.n + version.n + endpoints.n);
     char *p = e->data;
     *e = (struct xds_entry){.refs = 1, .type = type};
 #define KEEP(to, from)                                                                             \
@@ -32,49 +29,59 @@ static struct xds_entry *entry_alloc(enum xds_resource type, struct str name, st
     return e;
 }
 
-/* Resource{name = 3, version = 1, resource = 2: an Any}, the Any last so that it is a run. */
-static void pack(struct buf *to, enum xds_resource type, struct str name, struct str version,
-                 struct str message, size_t *ret_any)
+/* Of a field of bytes whose number is below 16. */
+static size_t field_size(size_t n)
 {
-    Envoy__Service__Discovery__V3__Resource head;
-    Google__Protobuf__Any any;
-    AUTO_DONE(buf) struct buf inner = {0};
-    AUTO_CHARS char *name_text = str_dup(name), *version_text = str_dup(version);
-    google__protobuf__any__init(&any);
-    any.type_url = (char *)(uintptr_t)xds_resource_type(type)->type_url;
-    any.value.data = (uint8_t *)(uintptr_t)message.p;
-    any.value.len = message.n;
-    IGNORE_RESULT(pb_pack(&any.base, &inner));
-    envoy__service__discovery__v3__resource__init(&head);
-    head.name = name_text;
-    head.version = version_text;
-    IGNORE_RESULT(pb_pack(&head.base, to));
-    pb_add_bytes(to, 2, buf_str(&inner));
-    *ret_any = to->n - inner.n;
-    ASSERT(!to->failed && !inner.failed);
+    size_t size = 2 + n;
+    for (uint64_t rest = n; rest >= 0x80; rest >>= 7)
+        size++;
+    return size;
+}
+
+enum {
+    RESOURCE_VERSION = 1,
+    RESOURCE_RESOURCE = 2,
+    RESOURCE_NAME = 3,
+    ANY_TYPE = 1,
+    ANY_VALUE = 2
+};
+
+/* Resource{name, version, resource: an Any}, the Any and the message in it last, so that they are
+ * runs; the message, which may be long, is copied once. */
+static void pack(struct xds_entry *e, struct str message)
+{
+    struct str url = str_from(xds_resource_type(e->type)->type_url);
+    size_t any_n = field_size(url.n) + field_size(message.n);
+    struct buf b = {0};
+    IGNORE_RESULT(buf_reserve(&b, field_size(e->name.n) + field_size(e->version.n) +
+                                      field_size(any_n))); /* what fails is seen below */
+    pb_add_bytes(&b, RESOURCE_NAME, e->name);
+    pb_add_bytes(&b, RESOURCE_VERSION, e->version);
+    pb_add_varint(&b, (uint64_t)RESOURCE_RESOURCE << 3 | PB_BYTES);
+    pb_add_varint(&b, any_n);
+    pb_add_bytes(&b, ANY_TYPE, url);
+    pb_add_bytes(&b, ANY_VALUE, message);
+    ASSERT(!b.failed);
+    e->packed = b.p;
+    e->resource = buf_str(&b);
+    e->any = str_sub(e->resource, b.n - any_n, b.n);
+    e->message = str_sub(e->resource, b.n - message.n, b.n);
 }
 
 struct xds_entry *xds_entry_new(enum xds_resource type, struct str name, struct str message,
                                 struct str endpoints)
 {
-    AUTO_DONE(buf) struct buf packed = {0};
     char version[VERSION_N + 1];
-    size_t any;
     snprintf(version, sizeof(version), "%016llx",
              (unsigned long long)hash_bytes_seed(message.p, message.n, VERSION_SEED));
-    pack(&packed, type, name, str_from(version), message, &any);
-    struct xds_entry *e = entry_alloc(type, name, str_from(version), endpoints, packed.n);
-    char *p = e->data + name.n + VERSION_N + endpoints.n;
-    memcpy(p, packed.p, packed.n);
-    e->resource = str_of(p, packed.n);
-    e->any = str_of(p + any, packed.n - any);
-    e->message = str_of(p + packed.n - message.n, message.n); /* an Any's value stands last */
+    struct xds_entry *e = entry_alloc(type, name, str_from(version), endpoints);
+    pack(e, message);
     return e;
 }
 
 struct xds_entry *xds_entry_new_held(enum xds_resource type, struct str name, struct str version)
 {
-    return entry_alloc(type, name, version, STR(""), 0);
+    return entry_alloc(type, name, version, STR(""));
 }
 
 struct xds_entry *xds_entry_ref(struct xds_entry *e)
@@ -85,8 +92,10 @@ struct xds_entry *xds_entry_ref(struct xds_entry *e)
 
 void xds_entry_unref(struct xds_entry *e)
 {
-    if (e && --e->refs == 0)
-        free(e);
+    if (!e || --e->refs)
+        return;
+    free(e->packed);
+    free(e);
 }
 
 struct xds_set *xds_set_new(void)

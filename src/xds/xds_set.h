@@ -17,6 +17,7 @@ struct xds_entry {
     struct str any;       /* the google.protobuf.Any in it */
     struct str message;   /* the packed message in that */
     struct str endpoints; /* of a cluster: what its endpoints are called in EDS; empty: none */
+    char *packed;         /* whose memory that is; NULL: only the version is known */
     char data[];
 };
 

@@ -18,6 +18,7 @@
 #include "control/translate.h"
 #include "control/xds_fields.h"
 #include "model/ingress_routes.h"
+#include "net/tls.h"
 #include "xds/xds_check.h"
 
 static void test_numbers_of_fields(void **state)
@@ -255,6 +256,34 @@ static void test_everything_passes_the_table(void **state)
     finish(&w);
 }
 
+/* Private keys that no host needs are in nobody's set. */
+static void test_certificates_that_nobody_names(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf key = {0};
+    const struct tls_cert_request request = {.common_name = "a", .server = true, .days = 1};
+    (void)state;
+    start(&w);
+    assert_ok(tls_cert_issue(&request, STR(""), STR(""), &chain, &key, NULL));
+    assert_ok(gateway_put_secret(w.gateway, "ns/s", buf_str(&chain), buf_str(&key), NULL));
+    assert_true(gateway_has_secret(w.gateway, "ns/s"));
+    assert_false(has(&w, XDS_SECRET, "kubernetes://ns/s"));
+    for (int i = 0; i < 2; i++) {
+        struct route_host *h = route_host_new("a.example");
+        h->secret = xstrdup("ns/s");
+        route_host_unref(gateway_put_host(w.gateway, "a.example", h));
+        assert_true(has(&w, XDS_SECRET, "kubernetes://ns/s"));
+    }
+    assert_ok(gateway_put_secret(w.gateway, "ns/s", STR(""), STR(""), NULL));
+    assert_false(has(&w, XDS_SECRET, "kubernetes://ns/s"));
+    assert_ok(gateway_put_secret(w.gateway, "ns/s", buf_str(&chain), buf_str(&key), NULL));
+    assert_true(has(&w, XDS_SECRET, "kubernetes://ns/s"));
+    route_host_unref(gateway_put_host(w.gateway, "a.example", NULL));
+    assert_false(has(&w, XDS_SECRET, "kubernetes://ns/s"));
+    finish(&w);
+}
+
 /* What a browser sent to one side is sent to the other. */
 static void test_sides(void **state)
 {
@@ -281,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
         cmocka_unit_test(test_endpoints_that_end),
         cmocka_unit_test(test_everything_passes_the_table),
+        cmocka_unit_test(test_certificates_that_nobody_names),
         cmocka_unit_test(test_sides),
     };
     return RUN_TESTS(tests);
