@@ -16,7 +16,7 @@ enum { HEADERS_MAX = 64 };
 struct explain_args {
     struct cli_session session;
     struct arg_list files, headers, words;
-    const char *output;
+    const char *output, *class_name;
 };
 
 struct asked {
@@ -288,8 +288,9 @@ static int run(struct explain_args *a)
 {
     static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX,
                                               NULL};
-    static const struct ingress_options options = {.controllers = controllers,
-                                                   .class_name = "nginx"};
+    const char *usual = a->files.n ? "nginx" : "fairlead";
+    const struct ingress_options options = {.controllers = controllers,
+                                            .class_name = a->class_name ? a->class_name : usual};
     struct asked asked = {0};
     if (a->words.n != 2)
         return program_fail(EXIT_USAGE_ERROR, "fairlead explain GET http://shop.example/cart",
@@ -320,6 +321,10 @@ int cli_explain(int argc, char **argv)
          0, 0, false},
         {"filename", 'f', ARG_STRINGS, &a.files, "FILE",
          "manifests instead of the cluster: Ingresses, IngressClasses, Services, slices (repeat)",
+         0, 0, false},
+        {"ingress-class", 0, ARG_STRING, &a.class_name, "NAME",
+         "as control's: what kubernetes.io/ingress.class may say without an IngressClass (default "
+         "fairlead; nginx with -f)",
          0, 0, false},
         {"output", 'o', ARG_STRING, &a.output, "FORMAT", "json", 0, 0, false},
         CLI_SESSION_ARGS(&a.session),

@@ -19,14 +19,6 @@ struct gateway_host {
     struct buf packed[TRANSLATE_SIDES];
 };
 
-/* A cluster, or the endpoints of several. */
-struct used {
-    unsigned refs;
-    uint16_t port;
-    struct route_upstream upstream;
-    char *service;
-};
-
 /* Ports of a Service whose endpoints are served. */
 struct served {
     VEC(uint16_t) ports;
@@ -44,8 +36,7 @@ struct gateway {
     const struct service_join *join;
     struct xds_set *set;
     VEC(struct gateway_host *) hosts; /* by name */
-    struct map clusters;              /* name -> struct used */
-    struct map endpoints;             /* name -> struct used */
+    struct map clusters, endpoints;   /* name -> how many backends of hosts use it, unsigned */
     struct map served;                /* Service -> struct served */
     struct map certificates;          /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
@@ -80,29 +71,24 @@ static void stop_serving(struct gateway *g, const char *service, uint16_t port)
 }
 
 /* True: it is the first to name it. */
-static bool use(struct map *m, const char *name, const struct route_backend *to,
-                const struct route_upstream *up)
+static bool use(struct map *m, const char *name)
 {
-    struct used *u = map_find_cstr(m, name);
-    if (!u) {
-        u = NEW(struct used);
-        u->service = xstrdup(to->service);
-        u->port = to->port;
-        u->upstream = *up;
-        map_put_cstr(m, name, u);
+    unsigned *refs = map_find_cstr(m, name);
+    if (!refs) {
+        refs = NEW(unsigned);
+        map_put_cstr(m, name, refs);
     }
-    return u->refs++ == 0;
+    return (*refs)++ == 0;
 }
 
 /* True: it was the last. */
 static bool stop_using(struct map *m, const char *name)
 {
-    struct used *u = map_find_cstr(m, name);
-    if (--u->refs)
+    unsigned *refs = map_find_cstr(m, name);
+    if (--*refs)
         return false;
     map_remove_cstr(m, name);
-    free(u->service);
-    free(u);
+    free(refs);
     return true;
 }
 
@@ -110,9 +96,9 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name), to, up))
+    if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name)))
         serve_port(g, to->service, to->port);
-    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name), to, up))
+    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
         xds_set_put(g->set, translate_cluster(to->service, to->port, up));
 }
 

@@ -11,15 +11,20 @@
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
-    CONNECT_TIMEOUT_S = 10, /* of the usual way; as Istio */
-    TYPE_EDS = 3,           /* Cluster.DiscoveryType */
-    API_V3 = 2,             /* core.v3.ApiVersion */
+    CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
+    TYPE_EDS = 3,          /* Cluster.DiscoveryType */
+    API_V3 = 2,            /* core.v3.ApiVersion */
 };
+
+static uint32_t connect_timeout_s(const struct route_upstream *up)
+{
+    return up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S;
+}
 
 static bool is_usual(const struct route_upstream *up)
 {
-    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls &&
-                   (!up->connect_timeout_s || up->connect_timeout_s == CONNECT_TIMEOUT_S));
+    return !up ||
+           (up->protocol == ROUTE_HTTP1 && !up->tls && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
 const char *translate_cluster_name(const char *service, uint16_t port,
@@ -29,7 +34,7 @@ const char *translate_cluster_name(const char *service, uint16_t port,
     char way[40] = "";
     if (!is_usual(up))
         snprintf(way, sizeof(way), "%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", up->connect_timeout_s);
+                 up->tls ? "-tls" : "", connect_timeout_s(up));
     snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
              port, way, STR_ARG(name), STR_ARG(ns));
     return ret;
@@ -87,8 +92,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
     pb_end(&b, at);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
-    pb_add_uint(&b, F_DURATION_SECONDS,
-                up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S);
+    pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
     pb_end(&b, at);
     if (up && up->tls)
         add_tls(&b, up->protocol == ROUTE_HTTP2);

@@ -9,7 +9,6 @@
 enum {
     TIMEOUT_MAX_S = 24 * 3600,
     VALUE_MAX = 4096, /* bytes of a value that is read at all */
-    CONNECT_TIMEOUT_S = 5,
     READ_TIMEOUT_S = 60,
 };
 
@@ -386,7 +385,6 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct
     p->ssl_redirect = true;
     p->redirect.permanent_code = 301;
     p->redirect.temporal_code = 302;
-    p->upstream.connect_timeout_s = CONNECT_TIMEOUT_S;
     p->read_timeout_s = READ_TIMEOUT_S;
     p->canary.weight_total = 100;
     p->cors.credentials = true;

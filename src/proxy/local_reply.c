@@ -6,28 +6,12 @@
 #include "base/mem.h"
 #include "codec/pb_msg.h"
 #include "proxy/data_source.h"
-#include "proxy/string_match.h"
+#include "proxy/log_filter.h"
 
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
     pb_hcm;
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__ResponseMapper pb_mapper;
-typedef Envoy__Config__Accesslog__V3__AccessLogFilter pb_filter;
 typedef Envoy__Config__Core__V3__SubstitutionFormatString pb_format;
-
-enum { FILTERS_NESTED_MAX = 8 };
-
-enum pick_kind { PICK_STATUS, PICK_FLAG, PICK_FIELD, PICK_ALL_OF, PICK_ANY_OF };
-
-struct pick {
-    uint8_t kind;
-    uint8_t op; /* of a status: Envoy's numbers, EQ, GE, LE, NE */
-    uint32_t status;
-    struct str *flags; /* none: any but "-" */
-    size_t n_flags;
-    struct field_match field;
-    struct pick *of;
-    size_t n_of;
-};
 
 struct body_format {
     bool set;
@@ -36,7 +20,7 @@ struct body_format {
 };
 
 struct mapper {
-    struct pick pick;
+    struct log_filter *filter;
     uint16_t status; /* 0: stays */
     struct str body; /* .p NULL: stays */
     struct body_format format;
@@ -65,70 +49,19 @@ struct making {
     struct arena *a;
 };
 
-static int compile_pick(struct making *m, const pb_filter *f, unsigned depth, struct pick *ret);
-
-static int compile_picks(struct making *m, enum pick_kind kind, pb_filter *const *f, size_t n,
-                         unsigned depth, struct pick *ret)
-{
-    int r = 0;
-    ret->kind = (uint8_t)kind;
-    ret->n_of = n;
-    ret->of = arena_alloc(m->a, n * sizeof(*ret->of));
-    if (!ret->of)
-        return -ENOMEM;
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = compile_pick(m, f[i], depth + 1, &ret->of[i]);
-    return r;
-}
-
-static int compile_flags(struct making *m,
-                         const Envoy__Config__Accesslog__V3__ResponseFlagFilter *f,
-                         struct pick *ret)
-{
-    ret->kind = PICK_FLAG;
-    ret->n_flags = f->n_flags;
-    ret->flags = arena_alloc(m->a, f->n_flags * sizeof(*ret->flags));
-    for (size_t i = 0; ret->flags && i < f->n_flags; i++) {
-        ret->flags[i] = arena_str(m->a, str_from(f->flags[i]));
-        if (!ret->flags[i].p)
-            return -ENOMEM;
-    }
-    return ret->flags ? 0 : -ENOMEM;
-}
-
-static int compile_pick(struct making *m, const pb_filter *f, unsigned depth, struct pick *ret)
+static int compile_filter(struct making *m, const pb_mapper *from, struct log_filter **ret)
 {
     struct compile *c = m->c;
-    const Envoy__Config__Accesslog__V3__ComparisonFilter *compare;
-    if (!f || depth > FILTERS_NESTED_MAX)
-        return COMPILE_FAIL(c, "filter: must be set, and filters in filters at most %d deep",
-                            FILTERS_NESTED_MAX);
-    switch ((int)f->filter_specifier_case) {
-    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_STATUS_CODE_FILTER:
-        compare = f->status_code_filter->comparison;
-        if (!compare || !compare->value)
-            return COMPILE_FAIL(c, "filter.status_code_filter: needs comparison.value");
-        ret->kind = PICK_STATUS;
-        ret->op = (uint8_t)compare->op;
-        ret->status = compare->value->default_value;
-        return 0;
-    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RESPONSE_FLAG_FILTER:
-        return compile_flags(m, f->response_flag_filter, ret);
-    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_HEADER_FILTER:
-        if (!f->header_filter->header)
-            return COMPILE_FAIL(c, "filter.header_filter: needs header");
-        ret->kind = PICK_FIELD;
-        return field_match_compile(f->header_filter->header, m->a, &c->path, &ret->field, c->err);
-    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_AND_FILTER:
-        return compile_picks(m, PICK_ALL_OF, f->and_filter->filters, f->and_filter->n_filters,
-                             depth, ret);
-    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_OR_FILTER:
-        return compile_picks(m, PICK_ANY_OF, f->or_filter->filters, f->or_filter->n_filters, depth,
-                             ret);
-    default:
-        return COMPILE_FAIL(c, "filter: only status_code_filter, response_flag_filter, "
-                               "header_filter, and_filter and or_filter are implemented here");
-    }
+    bool grpc;
+    size_t mark = pb_path_field(&c->path, "filter");
+    if (!from->filter)
+        return COMPILE_FAIL(c, "must be set");
+    int r = log_filter_compile(from->filter, m->a, &c->path, ret, &grpc, c->err);
+    if (r == 0 && grpc)
+        return COMPILE_FAIL(c, "grpc_status_filter is not implemented here");
+    if (r == 0)
+        pb_path_back(&c->path, mark);
+    return r;
 }
 
 static int compile_format(struct making *m, const char *field, const pb_format *f,
@@ -165,7 +98,7 @@ static int compile_mapper(struct making *m, const pb_mapper *from, struct mapper
 {
     struct compile *c = m->c;
     struct str body;
-    int r = compile_pick(m, from->filter, 0, &ret->pick);
+    int r = compile_filter(m, from, &ret->filter);
     if (r == 0 && from->status_code &&
         (from->status_code->value < 200 || from->status_code->value > 599))
         r = COMPILE_FAIL(c, "status_code %u: expected 200 to 599", from->status_code->value);
@@ -219,64 +152,28 @@ int local_replies_compile(struct compile *c, const pb_hcm *hcm, struct local_rep
 
 /* ---- answers ---- */
 
-static bool picks_status(const struct pick *p, uint32_t status)
-{
-    switch ((int)p->op) {
-    case ENVOY__CONFIG__ACCESSLOG__V3__COMPARISON_FILTER__OP__GE:
-        return status >= p->status;
-    case ENVOY__CONFIG__ACCESSLOG__V3__COMPARISON_FILTER__OP__LE:
-        return status <= p->status;
-    case ENVOY__CONFIG__ACCESSLOG__V3__COMPARISON_FILTER__OP__NE:
-        return status != p->status;
-    default:
-        return status == p->status;
-    }
-}
-
-static bool picks_flag(const struct pick *p, struct str flag)
-{
-    for (size_t i = 0; i < p->n_flags; i++)
-        if (str_eq(p->flags[i], flag))
-            return true;
-    return !p->n_flags && !str_is(flag, "-");
-}
-
-static bool picks(const struct pick *p, const struct local_reply *r)
-{
-    bool any = p->kind == PICK_ANY_OF;
-    switch ((enum pick_kind)p->kind) {
-    case PICK_STATUS:
-        return picks_status(p, r->status);
-    case PICK_FLAG:
-        return picks_flag(p, r->flag);
-    case PICK_FIELD:
-        return field_matches(&p->field, r->request);
-    case PICK_ALL_OF:
-    case PICK_ANY_OF:
-        break;
-    }
-    for (size_t i = 0; i < p->n_of; i++)
-        if (picks(&p->of[i], r) == any)
-            return any;
-    return !any;
-}
-
-static const struct mapper *find(const struct local_replies *l, const struct local_reply *r)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (picks(&l->mappers[i].pick, r))
-            return &l->mappers[i];
-    return NULL;
-}
-
-/* %LOCAL_REPLY_BODY%, and what the request can tell. */
+/* What the answer is about to have, and what the request can tell. */
 static bool value_of(const struct format_piece *p, struct buf *to, void *user)
 {
     const struct local_reply *r = user;
-    if (p->op != FORMAT_LOCAL_REPLY_BODY)
+    switch ((int)p->op) {
+    case FORMAT_LOCAL_REPLY_BODY:
+        buf_add_str(to, r->body);
+        return true;
+    case FORMAT_RESPONSE_CODE:
+        buf_addf(to, "%u", r->status);
+        return true;
+    default:
         return r->value(p, to, r->user);
-    buf_add_str(to, r->body);
-    return true;
+    }
+}
+
+static const struct mapper *find(const struct local_replies *l, struct local_reply *r)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (log_filter_passes(l->mappers[i].filter, value_of, r, r->request))
+            return &l->mappers[i];
+    return NULL;
 }
 
 void local_reply_map(const struct local_replies *l, struct local_reply *r)

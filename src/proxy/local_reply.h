@@ -1,6 +1,6 @@
 #pragma once
 /* How a connection manager's own answers look (LocalReplyConfig): other status, body and fields for
- * those that a filter of status, flag or request field picks out, and one form for all bodies. */
+ * those that a filter of access logs takes (proxy/log_filter.h), and one form for all bodies. */
 
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 
@@ -23,7 +23,6 @@ void local_replies_free(struct local_replies *l); /* NULL is allowed */
 /* An answer before it goes out; what is made lies in a. */
 struct local_reply {
     const struct http_head *request;
-    struct str flag; /* "UF", "-" */
     struct arena *a;
     format_value_fn *value;
     void *user;

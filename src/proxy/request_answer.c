@@ -113,7 +113,6 @@ static void rewrite(struct request *r, struct http_head *head, struct str *body)
     static const struct header_name type = {HTTP_NAME_CONTENT_TYPE, STR("content-type")};
     struct arena *a = http_stream_arena(r->down);
     struct local_reply l = {.request = http_stream_head(r->down),
-                            .flag = reason_row((enum reason)r->reason)->flag,
                             .a = a,
                             .value = request_value,
                             .user = r,

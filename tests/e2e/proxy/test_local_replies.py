@@ -79,7 +79,8 @@ def test_too_long_a_body_stays_as_it_was(made):
 
 @pytest.mark.parametrize("config,words", [
     ({"mappers": [{}]}, "local_reply_config.mappers[0]"),
-    ({"mappers": [{"filter": {"duration_filter": {"comparison": {"value": {"default_value": 1, "runtime_key": "k"}}}}}]}, "mappers[0]: filter: only status_code_filter"),
+    ({"mappers": [{"filter": {"grpc_status_filter": {"statuses": ["OK"]}}}]}, "mappers[0].filter: grpc_status_filter is not implemented here"),
+    ({"mappers": [{"filter": {"or_filter": {"filters": [status("EQ", 1)]}}}]}, "mappers[0].filter.or_filter.filters: must have at least 2 items"),
     ({"mappers": [{"filter": status("EQ", 1), "status_code": 700}]}, "mappers[0]"),
     ({"body_format": {"text_format": "%NOSUCH%"}}, "local_reply_config.body_format"),
 ])

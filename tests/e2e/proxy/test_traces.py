@@ -8,38 +8,13 @@ from backend import Backend
 from conftest import Client, Proxy
 from listeners import HCM, ROUTER, address, cluster
 from suite import BIN, free_ports, run, wait_until
+from wire import fields
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])\Z")
 
 
-# ---- protobuf, as far as OTLP needs it ----
-
-def fields(data):
-    """[(number, value)]: a varint, 8 bytes, or bytes."""
-    found, at = [], 0
-
-    def varint():
-        nonlocal at
-        n = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            n |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return n
-    while at < len(data):
-        key = varint()
-        if key & 7 == 0:
-            found.append((key >> 3, varint()))
-            continue
-        n = 8 if key & 7 == 1 else varint()
-        assert key & 7 in (1, 2) and at + n <= len(data), (key, n, at, len(data))
-        found.append((key >> 3, data[at:at + n]))
-        at += n
-    return found
-
+# ---- what a collector gets ----
 
 def one(data, number):
     return next((v for n, v in fields(data) if n == number), None)

@@ -98,10 +98,9 @@ def encode(name, value):
     return out
 
 
-def decode(name, data):
-    """The other way, for the few kinds that requests are made of."""
-    out, at = {}, 0
-    fields = {number: (key, kind, repeated) for key, (number, kind, repeated) in messages[name].items()}
+def fields(data):
+    """[(number, value)], undeciphered: a varint, or bytes."""
+    found, at = [], 0
 
     def number():
         nonlocal at
@@ -117,11 +116,21 @@ def decode(name, data):
     while at < len(data):
         tag = number()
         if tag & 7 == 0:
-            v = number()
-        else:
-            n = {1: 8, 5: 4}.get(tag & 7) or number()
-            v, at = data[at:at + n], at + n
-        key, kind, repeated = fields[tag >> 3]
+            found.append((tag >> 3, number()))
+            continue
+        n = {1: 8, 5: 4}.get(tag & 7) or number()
+        assert tag & 7 in (1, 2, 5) and at + n <= len(data), (tag, n, at, len(data))
+        found.append((tag >> 3, data[at:at + n]))
+        at += n
+    return found
+
+
+def decode(name, data):
+    """The other way, for the few kinds that requests are made of."""
+    out = {}
+    known = {number: (key, kind, repeated) for key, (number, kind, repeated) in messages[name].items()}
+    for number, v in fields(data):
+        key, kind, repeated = known[number]
         if isinstance(kind, tuple):
             messages["entry"] = {"k": (1, kind[1], False), "v": (2, kind[2], False)}
             entry = decode("entry", v)

@@ -179,8 +179,8 @@ static void test_what_lives_as_long_as_it_is_named(void **state)
               "value\":8080}}}},"
               "{\"endpoint\":{\"address\":{\"socket_address\":{\"address\":\"10.0.0.2\",\"port_"
               "value\":8080}}}}]}]}");
-    expect_in(&w, XDS_CLUSTER, "outbound|80|http-5s|a.ns.svc.cluster.local",
-              "{\"name\":\"outbound|80|http-5s|a.ns.svc.cluster.local\",\"type\":\"EDS\",\"eds_"
+    expect_in(&w, XDS_CLUSTER, CLUSTER,
+              "{\"name\":\"" CLUSTER "\",\"type\":\"EDS\",\"eds_"
               "cluster_config\":{\"eds_config\":{\"ads\":{},\"resource_api_version\":\"V3\"},"
               "\"service_name\":\"" CLUSTER "\"},\"connect_timeout\":\"5s\"}");
     ingress_routes_remove(w.routes, STR("ns/one"));
@@ -189,7 +189,7 @@ static void test_what_lives_as_long_as_it_is_named(void **state)
     ingress_routes_remove(w.routes, STR("ns/two"));
     settle(&w);
     assert_false(has(&w, XDS_ENDPOINT, CLUSTER));
-    assert_false(has(&w, XDS_CLUSTER, "outbound|80|http-5s|a.ns.svc.cluster.local"));
+    assert_false(has(&w, XDS_CLUSTER, CLUSTER));
     assert_int_equal(gateway_hosts(w.gateway), 0);
     finish(&w);
 }
@@ -245,6 +245,10 @@ static void test_everything_passes_the_table(void **state)
                     annotations[i].name, annotations[i].value);
     }
     settle(&w);
+    assert_true(has(&w, XDS_CLUSTER, CLUSTER));
+    assert_true(has(&w, XDS_CLUSTER, "outbound|80|http-7s|a.ns.svc.cluster.local"));
+    assert_true(has(&w, XDS_CLUSTER, "outbound|80|http-tls-5s|a.ns.svc.cluster.local"));
+    assert_true(has(&w, XDS_CLUSTER, "outbound|80|http2-tls-5s|a.ns.svc.cluster.local"));
     assert_int_equal(gateway_put_secret(w.gateway, "ns/s", STR("x"), STR("y"), &err), -EINVAL);
     const struct xds_set *set = gateway_set(w.gateway);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
