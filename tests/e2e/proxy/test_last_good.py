@@ -65,7 +65,7 @@ def test_a_start_without_a_control_plane(kept, backend):
     kept.kill()
     kept.start(wait=False)
     wait_until("it serves", lambda: answers(kept.stage.port))
-    assert "serving the configuration that was kept on disk" in kept.log()
+    wait_until("it says so", lambda: "serving the configuration that was kept on disk" in kept.log())
     assert not [f for f in os.listdir(kept.dir) if f != "last-good"]
 
 
@@ -254,7 +254,7 @@ def test_a_full_or_read_only_disk_is_a_warning(kept, backend, small_disk):
     os.unlink(small_disk / "ballast")
     stage.say("cds", {"room-again": static_cluster("room-again", backend.port)}, version="3")
     kept.kept("room-again", "full-disk")
-    assert "kept on disk again" in kept.log()
+    wait_until("it says so", lambda: "kept on disk again" in kept.log())
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     stage.say("cds", {"read-only": static_cluster("read-only", backend.port)}, version="4")
     wait_until("it warns", lambda: "Read-only file system" in kept.log())
