@@ -14,6 +14,8 @@ enum {
     CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
     TYPE_EDS = 3,          /* Cluster.DiscoveryType */
     API_V3 = 2,            /* core.v3.ApiVersion */
+    LB_LEAST_REQUEST = 1,  /* Cluster.LbPolicy */
+    LB_RING_HASH = 2,
 };
 
 static uint32_t connect_timeout_s(const struct route_upstream *up)
@@ -23,18 +25,19 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
 
 static bool is_usual(const struct route_upstream *up)
 {
-    return !up ||
-           (up->protocol == ROUTE_HTTP1 && !up->tls && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
+    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
+                   connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
+    static const char *const balances[] = {"", "-load", "-ring"};
     char way[40] = "";
     if (!is_usual(up))
-        snprintf(way, sizeof(way), "%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", connect_timeout_s(up));
+        snprintf(way, sizeof(way), "%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
+                 up->tls ? "-tls" : "", balances[up->balance], connect_timeout_s(up));
     snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
              port, way, STR_ARG(name), STR_ARG(ns));
     return ret;
@@ -94,6 +97,9 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
     pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
     pb_end(&b, at);
+    if (up && up->balance != ROUTE_BALANCE_TURN)
+        pb_add_uint(&b, F_CLUSTER_LB_POLICY,
+                    up->balance == ROUTE_BALANCE_LOAD ? LB_LEAST_REQUEST : LB_RING_HASH);
     if (up && up->tls)
         add_tls(&b, up->protocol == ROUTE_HTTP2);
     if (up && up->protocol == ROUTE_HTTP2)

@@ -20,6 +20,17 @@ struct ingress_redirect {
     uint16_t permanent_code, temporal_code;
 };
 
+/* Which endpoint: read by ingress_affinity.c. */
+struct ingress_affinity {
+    bool on, persistent,
+        changes; /* by a cookie; which names an endpoint; which follows a failure */
+    bool by_load;
+    uint32_t expires_s;
+    struct route_cookie cookie; /* its path NULL: the route's */
+    struct route_key *keys;
+    uint32_t n_keys;
+};
+
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool ssl_redirect, force_ssl_redirect;
@@ -32,6 +43,7 @@ struct ingress_policy {
     uint32_t read_timeout_s;
     struct route_cors cors;
     struct ingress_canary canary;
+    struct ingress_affinity affinity;
 };
 
 /* Of one Ingress; findings name annotations as metadata.annotations[NAME]. */

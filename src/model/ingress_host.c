@@ -10,6 +10,7 @@
 
 #include "base/vec.h"
 #include "codec/regex.h"
+#include "model/ingress_readers.h"
 
 /* A rule's path on its way to a route. */
 struct claim {
@@ -181,6 +182,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         r->https_only = false; /* it answers before that */
         return;
     }
+    ingress_affinity_apply(&p->affinity, r);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
 }

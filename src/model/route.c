@@ -37,6 +37,12 @@ void route_done(struct route *r)
         free(r->backends[i].service);
     for (uint32_t i = 0; i < r->cors.n_origins; i++)
         free(r->cors.origins[i]);
+    for (uint32_t i = 0; i < r->n_keys; i++)
+        free(r->keys[i].name);
+    free(r->keys);
+    free(r->affinity.name);
+    free(r->affinity.path);
+    free(r->affinity.domain);
     free(r->headers);
     free(r->backends);
     free(r->cors.origins);
@@ -99,6 +105,39 @@ static void format_action(const struct route *r, struct buf *out)
     }
 }
 
+void route_format_keys(const struct route *r, struct buf *out)
+{
+    static const char *const kinds[] = {"uri",   "path",   "host",  "address",
+                                        "query", "cookie", "header"};
+    for (uint32_t i = 0; i < r->n_keys; i++)
+        buf_addf(out, "%s%s%s%s", i ? " + " : "", kinds[r->keys[i].kind],
+                 r->keys[i].name ? " " : "", r->keys[i].name ? r->keys[i].name : "");
+}
+
+static void format_affinity(const struct route *r, struct buf *out)
+{
+    static const char *const secure[] = {"", " secure", " not secure"};
+    const struct route_cookie *c = &r->affinity;
+    if (r->upstream.balance == ROUTE_BALANCE_LOAD)
+        buf_add_cstr(out, " by load");
+    if (r->n_keys) {
+        buf_add_cstr(out, " hash (");
+        route_format_keys(r, out);
+        buf_add_cstr(out, ")");
+    }
+    if (!c->name)
+        return;
+    buf_addf(out, " cookie %s of %s (path %s", c->name, c->endpoint ? "endpoint" : "ring", c->path);
+    if (c->domain)
+        buf_addf(out, " domain %s", c->domain);
+    if (c->max_age_s)
+        buf_addf(out, " %us", c->max_age_s);
+    buf_addf(out, "%s", secure[c->secure]);
+    if (c->same_site)
+        buf_addf(out, " samesite %s%s", c->same_site, c->none_by_browser ? " by browser" : "");
+    buf_addf(out, "%s)", c->canary_anew ? " canary anew" : "");
+}
+
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
@@ -116,6 +155,7 @@ static void format_route(const struct route *r, struct buf *out)
                  r->upstream.tls ? " over tls" : "");
     if (r->upstream.connect_timeout_s)
         buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
+    format_affinity(r, out);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)

@@ -82,6 +82,8 @@ struct filter_call {
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);
+    /* The endpoint with that id is to have the request, while it can be used. */
+    void (*prefer)(struct filter_call *c, uint64_t id);
     /* NULL: it cannot be asked. */
     struct filter_fetch *(*ask)(struct filter_call *c, const struct filter_question *q);
     void (*ask_no_more)(struct filter_fetch *f); /* NULL is allowed */

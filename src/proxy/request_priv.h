@@ -44,6 +44,8 @@ struct request {
     const struct route_cluster *cluster;
     struct filter_run *filters;  /* NULL: its listener has none, or it has not come to them */
     uint64_t random;             /* of its route; with filters only */
+    uint64_t preferred;          /* the id of the endpoint that its session keeps */
+    bool prefers;                /* it has one */
     struct str details;          /* instead of the reason's; .p NULL: the reason's */
     struct request_trace *trace; /* NULL: its listener traces nothing */
     struct retry_state *retry;   /* NULL: it is sent once */

@@ -441,6 +441,8 @@ static struct upstream *choose(struct request *r, struct cluster *c, uint64_t ra
         which.hash = r->affinity->hash;
         which.has_hash = r->affinity->has_hash;
     }
+    which.prefers = r->prefers && !(r->retry && r->retry->n_tried); /* once: else another */
+    which.preferred = r->preferred;
     if (r->retry && r->retry->policy->other_hosts) {
         which.tried = r->retry->tried;
         which.n_tried = r->retry->n_tried;
@@ -524,9 +526,28 @@ static void note_affinity(struct request *r, const struct route_query *q)
                       http_conn_conn(http_stream_conn(r->down)), a, r->affinity);
 }
 
+/* Of several the one that has the endpoint of the session: where clients were sent by weight they
+ * stay, as long as that cluster has a weight. NULL: none. */
+static const struct route_cluster *cluster_of_session(struct request *r)
+{
+    const struct route_forward *f = &r->route->forward;
+    for (size_t i = 0; i < f->n_clusters; i++) {
+        const struct route_cluster *c = &f->clusters[i];
+        struct cluster *known =
+            c->weight && c->name.n ? proxy_config_cluster(r->config->config, c->name) : NULL;
+        if (known && worker_has_endpoint(r->worker, known, r->preferred))
+            return c;
+    }
+    return NULL;
+}
+
 const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q)
 {
     const struct route_forward *f = &r->route->forward;
+    const struct route_cluster *kept =
+        r->prefers && f->n_clusters > 1 ? cluster_of_session(r) : NULL;
+    if (kept)
+        return kept;
     if (!f->cluster_by_hash)
         return route_choose_cluster(f, q->random);
     note_affinity(r, q);

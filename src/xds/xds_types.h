@@ -47,6 +47,7 @@ enum {
     XDS_SLOT_PATH_MATCH = 1 << 14,
     XDS_SLOT_PATH_REWRITE = 1 << 15,
     XDS_SLOT_REDIRECT_PREDICATE = 1 << 16,
+    XDS_SLOT_SESSION_STATE = 1 << 17,
 };
 
 struct xds_extension {

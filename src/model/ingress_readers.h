@@ -1,0 +1,22 @@
+#pragma once
+/* Readers of annotations that stand in files of their own; ingress_annotations.def says which
+ * annotation has which. */
+
+#include "model/ingress_annotations.h"
+
+/* Takes a value into the policy. NULL: taken; else why not (constant text), and nothing has
+ * changed.
+ */
+typedef const char *ingress_reader(struct ingress_policy *p, const char *value);
+
+/* ---- ingress_affinity.c: who goes to which endpoint ---- */
+ingress_reader read_affinity, read_affinity_mode, read_affinity_canary_behavior;
+ingress_reader read_session_cookie_name, read_session_cookie_path, read_session_cookie_domain;
+ingress_reader read_session_cookie_secure, read_session_cookie_samesite;
+ingress_reader read_session_cookie_conditional_samesite_none, read_session_cookie_max_age;
+ingress_reader read_session_cookie_expires, read_session_cookie_change_on_failure;
+ingress_reader read_load_balance, read_upstream_hash_by;
+void ingress_affinity_init(struct ingress_affinity *a);
+void ingress_affinity_done(struct ingress_affinity *a);
+/* What it makes of a route that forwards, whose path is set. */
+void ingress_affinity_apply(const struct ingress_affinity *a, struct route *r);
