@@ -19,3 +19,10 @@ void translate_affinity_weights(struct buf *b, const struct route *r);
 void translate_affinity_route(struct buf *b, const struct route *r, struct translate_place where);
 /* The User-Agents for which the route has a copy of its own, as a regex; NULL: it has none. */
 const char *translate_affinity_browsers(const struct route *r);
+
+/* ---- translate_steer.c ---- */
+/* Of a RouteAction; idle_timeout_s as struct route has it. */
+void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle_timeout_s);
+void translate_mirror(struct buf *b, const struct route_mirror *m);
+/* Of a Route. */
+void translate_fields(struct buf *b, const struct route *r);

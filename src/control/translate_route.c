@@ -7,14 +7,6 @@
 
 #define CORS_NAME "envoy.filters.http.cors"
 #define CORS_TYPE XDS_TYPE_PREFIX "envoy.extensions.filters.http.cors.v3.CorsPolicy"
-/* What may be sent again whatever it is: the backend has not begun with it, or refused it. */
-#define RETRY_ON "connect-failure,refused-stream,reset-before-request"
-
-#define OTHER_HOSTS_NAME "envoy.retry_host_predicates.previous_hosts"
-#define OTHER_HOSTS_TYPE                                                                           \
-    XDS_TYPE_PREFIX "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-
-enum { TRIES_MORE = 2, OTHER_HOST_CHOICES = 3 };
 
 static void add_regex(struct buf *b, unsigned number, struct str regex)
 {
@@ -186,36 +178,6 @@ static void add_rewrite(struct buf *b, const struct route *r)
     pb_end(b, rewrite);
 }
 
-/* Not the one that has just failed, if there is another. */
-static void add_other_hosts(struct buf *b)
-{
-    size_t predicate = pb_begin(b, F_RETRY_HOST_PREDICATE), any;
-    pb_add_text(b, F_RETRY_PREDICATE_NAME, OTHER_HOSTS_NAME);
-    any = pb_begin(b, F_RETRY_PREDICATE_TYPED_CONFIG);
-    pb_add_text(b, F_ANY_TYPE_URL, OTHER_HOSTS_TYPE);
-    pb_end(b, any);
-    pb_end(b, predicate);
-    pb_add_uint(b, F_RETRY_HOST_SELECTION_MAX, OTHER_HOST_CHOICES);
-}
-
-/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit.
- */
-static void add_retries(struct buf *b, uint32_t idle_timeout_s)
-{
-    size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
-    pb_add_text(b, F_RETRY_RETRY_ON, RETRY_ON);
-    n = pb_begin(b, F_RETRY_NUM_RETRIES);
-    pb_add_uint(b, F_UINT32_VALUE, TRIES_MORE);
-    pb_end(b, n);
-    add_other_hosts(b);
-    if (idle_timeout_s) {
-        size_t idle = pb_begin(b, F_RETRY_PER_TRY_IDLE_TIMEOUT);
-        pb_add_uint(b, F_DURATION_SECONDS, idle_timeout_s);
-        pb_end(b, idle);
-    }
-    pb_end(b, retry);
-}
-
 static void add_forward(struct buf *b, const struct route *r, struct translate_place where)
 {
     size_t action = pb_begin(b, F_ROUTE_ROUTE);
@@ -226,7 +188,10 @@ static void add_forward(struct buf *b, const struct route *r, struct translate_p
         pb_add_text(b, F_ACTION_HOST_REWRITE_LITERAL, r->rewrite.host);
     pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none: an answer may take as long as it comes */
     pb_add_bytes(b, F_ACTION_IDLE_TIMEOUT, STR(""));
-    add_retries(b, r->idle_timeout_s);
+    /* An endpoint that says nothing for too long is given up; the stream as a whole has no such
+     * limit. */
+    translate_retries(b, &r->retry, r->idle_timeout_s);
+    translate_mirror(b, &r->mirror);
     translate_affinity_action(b, r, where);
     pb_end(b, action);
 }
@@ -297,6 +262,7 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     if (r->cors.on)
         add_cors(b, &r->cors);
     translate_affinity_route(b, r, where);
+    translate_fields(b, r);
     pb_end(b, route);
 }
 

@@ -149,6 +149,10 @@ void explain_action_text(const struct route *r, struct buf *out)
         }
         if (r->upstream.balance == ROUTE_BALANCE_LOAD)
             buf_add_cstr(out, ", by load");
+        if (r->upstream.to_service)
+            buf_add_cstr(out, ", to the Service's own address");
+        if (r->mirror.host)
+            buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
         break;
     case ROUTE_REDIRECT:
         add_redirect(&r->redirect, out);

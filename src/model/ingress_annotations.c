@@ -89,10 +89,10 @@ static const char *read_backend_protocol(struct ingress_policy *p, const char *v
     static const struct {
         const char *name;
         struct route_upstream up;
-    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, ROUTE_BALANCE_TURN, 0}},
-                     {"HTTPS", {ROUTE_HTTP1, true, ROUTE_BALANCE_TURN, 0}},
-                     {"GRPC", {ROUTE_HTTP2, false, ROUTE_BALANCE_TURN, 0}},
-                     {"GRPCS", {ROUTE_HTTP2, true, ROUTE_BALANCE_TURN, 0}}};
+    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, ROUTE_BALANCE_TURN, false, 0}},
+                     {"HTTPS", {ROUTE_HTTP1, true, ROUTE_BALANCE_TURN, false, 0}},
+                     {"GRPC", {ROUTE_HTTP2, false, ROUTE_BALANCE_TURN, false, 0}},
+                     {"GRPCS", {ROUTE_HTTP2, true, ROUTE_BALANCE_TURN, false, 0}}};
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(v), str_from(protocols[i].name))) {
             p->upstream.protocol = protocols[i].up.protocol;
@@ -324,7 +324,8 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
     }
 }
 
-struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct findings *f)
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          struct findings *f)
 {
     struct ingress_policy *p = NEW(struct ingress_policy);
     p->ssl_redirect = true;
@@ -338,6 +339,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct
                               "Cache-Control,Content-Type,Range,Authorization");
     p->cors.max_age = xstrdup("1728000");
     ingress_affinity_init(&p->affinity);
+    ingress_steer_init(&p->steer, nginx);
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
     return p;
@@ -350,6 +352,7 @@ void ingress_policy_free(struct ingress_policy *p)
     for (uint32_t i = 0; i < p->cors.n_origins; i++)
         free(p->cors.origins[i]);
     ingress_affinity_done(&p->affinity);
+    ingress_steer_done(&p->steer);
     free(p->cors.origins);
     free(p->cors.methods);
     free(p->cors.headers);

@@ -31,6 +31,17 @@ struct ingress_affinity {
     uint32_t n_keys;
 };
 
+/* What becomes of a request on its way, and names of the host: read by ingress_steer.c. */
+struct ingress_steer {
+    struct route_mirror mirror;
+    struct route_retry retry;
+    char *forwarded_prefix; /* NULL: none */
+    bool to_service;
+    bool www;       /* the host's other name, with www. or without, is redirected to it */
+    char **aliases; /* lower case */
+    uint32_t n_aliases;
+};
+
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool ssl_redirect, force_ssl_redirect;
@@ -44,10 +55,13 @@ struct ingress_policy {
     struct route_cors cors;
     struct ingress_canary canary;
     struct ingress_affinity affinity;
+    struct ingress_steer steer;
 };
 
-/* Of one Ingress; findings name annotations as metadata.annotations[NAME]. */
-struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct findings *f);
+/* Of one Ingress; nginx: it is served as ingress-nginx does. Findings name annotations as
+ * metadata.annotations[NAME]. */
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          struct findings *f);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
 /* For the page of annotations: name and state of row n; NULL behind the last. */

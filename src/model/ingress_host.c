@@ -183,6 +183,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         return;
     }
     ingress_affinity_apply(&p->affinity, r);
+    ingress_steer_apply(p, r);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
 }
@@ -541,8 +542,28 @@ static char *find_secret(const struct build *b)
     return NULL;
 }
 
-struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
-                                      size_t n, const struct service_join *join,
+static void add_www(struct build *b)
+{
+    struct route *r =
+        add_route(b, b->entries[0], ROUTE_PATH_PREFIX, "/",
+                  xstrdup("metadata.annotations[" INGRESS_NGINX_PREFIX "from-to-www-redirect]"));
+    r->action = ROUTE_REDIRECT;
+    r->redirect = (struct route_redirect){.code = 308, .host = xstrdup(b->host->name)};
+}
+
+/* What is wrong is told of the host itself. */
+static void rename_host(struct route_host *h, const char *name)
+{
+    free(h->name);
+    h->name = xstrdup(name);
+    h->one_label = str_starts(str_from(name), STR("*."));
+    findings_done(&h->findings);
+    h->findings = (struct findings){0};
+}
+
+struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
+                                      struct ingress_entry *const *entries, size_t n,
+                                      const struct service_join *join,
                                       struct ingress_services *services)
 {
     struct build b = {.host = route_host_new(name),
@@ -551,12 +572,19 @@ struct route_host *ingress_host_build(const char *name, struct ingress_entry *co
                       .join = join,
                       .services = services};
     b.host->one_label = str_starts(str_from(name), STR("*."));
-    b.host->secret = find_secret(&b);
-    gather(&b);
-    add_app_root(&b);
-    add_claims(&b);
-    tell_unused_canaries(&b);
-    add_default(&b);
+    if (!as)
+        b.host->secret = find_secret(&b);
+    if (as && as->www) {
+        add_www(&b);
+    } else {
+        gather(&b);
+        add_app_root(&b);
+        add_claims(&b);
+        tell_unused_canaries(&b);
+        add_default(&b);
+    }
+    if (as)
+        rename_host(b.host, as->name);
     vec_done(&b.claims);
     vec_done(&b.canaries);
     return b.host;

@@ -20,3 +20,14 @@ void ingress_affinity_init(struct ingress_affinity *a);
 void ingress_affinity_done(struct ingress_affinity *a);
 /* What it makes of a route that forwards, whose path is set. */
 void ingress_affinity_apply(const struct ingress_affinity *a, struct route *r);
+
+/* ---- ingress_steer.c: what becomes of a request on its way ---- */
+ingress_reader read_mirror_target, read_mirror_host, read_mirror_request_body;
+ingress_reader read_proxy_next_upstream, read_proxy_next_upstream_tries;
+ingress_reader read_proxy_next_upstream_timeout, read_x_forwarded_prefix;
+ingress_reader read_connection_proxy_header, read_service_upstream, read_preserve_trailing_slash;
+ingress_reader read_from_to_www_redirect, read_server_alias;
+void ingress_steer_init(struct ingress_steer *s, bool nginx);
+void ingress_steer_done(struct ingress_steer *s);
+/* What it makes of a route that forwards. */
+void ingress_steer_apply(const struct ingress_policy *p, struct route *r);

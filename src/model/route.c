@@ -27,6 +27,27 @@ void route_add_backend(struct route *r, const char *service, uint16_t port, uint
         (struct route_backend){.service = xstrdup(service), .port = port, .weight = weight};
 }
 
+void route_set_field(struct route_fields *f, const char *name, const char *value)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (streq(f->v[i].name, name)) {
+            free(f->v[i].value);
+            f->v[i].value = xstrdup(value);
+            return;
+        }
+    f->v = xrealloc(f->v, (f->n + 1u) * sizeof(*f->v));
+    f->v[f->n++] = (struct route_field){xstrdup(name), xstrdup(value)};
+}
+
+static void fields_done(struct route_fields *f)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        free(f->v[i].name);
+        free(f->v[i].value);
+    }
+    free(f->v);
+}
+
 void route_done(struct route *r)
 {
     for (uint32_t i = 0; i < r->n_headers; i++) {
@@ -40,6 +61,10 @@ void route_done(struct route *r)
     for (uint32_t i = 0; i < r->n_keys; i++)
         free(r->keys[i].name);
     free(r->keys);
+    fields_done(&r->request_fields);
+    fields_done(&r->answer_fields);
+    free(r->mirror.host);
+    free(r->mirror.as_host);
     free(r->affinity.name);
     free(r->affinity.path);
     free(r->affinity.domain);
@@ -138,6 +163,35 @@ static void format_affinity(const struct route *r, struct buf *out)
     buf_addf(out, "%s)", c->canary_anew ? " canary anew" : "");
 }
 
+static void format_retry(const struct route_retry *r, struct buf *out)
+{
+    static const char *const words[] = {"error", "timeout", "any-method", "off"};
+    if (!r->on && !r->n_statuses)
+        return;
+    buf_addf(out, " tries %u", r->tries);
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+        if (r->on & 1u << i)
+            buf_addf(out, " %s", words[i]);
+    for (uint32_t i = 0; i < r->n_statuses; i++)
+        buf_addf(out, " %u", r->statuses[i]);
+    if (r->within_s)
+        buf_addf(out, " within %us", r->within_s);
+}
+
+static void format_fields(const char *what, const struct route_fields *f, struct buf *out)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        buf_addf(out, " %s{%s: %s}", what, f->v[i].name, f->v[i].value);
+}
+
+static void format_mirror(const struct route_mirror *m, struct buf *out)
+{
+    if (m->host)
+        buf_addf(out, " mirror %s://%s:%u", m->tls ? "https" : "http", m->host, m->port);
+    if (m->as_host)
+        buf_addf(out, " as %s", m->as_host);
+}
+
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
@@ -155,7 +209,13 @@ static void format_route(const struct route *r, struct buf *out)
                  r->upstream.tls ? " over tls" : "");
     if (r->upstream.connect_timeout_s)
         buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
+    if (r->upstream.to_service)
+        buf_add_cstr(out, " to the service");
     format_affinity(r, out);
+    format_mirror(&r->mirror, out);
+    format_retry(&r->retry, out);
+    format_fields("request", &r->request_fields, out);
+    format_fields("answer", &r->answer_fields, out);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)

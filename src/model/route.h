@@ -76,7 +76,44 @@ struct route_upstream {
     enum route_protocol protocol;
     bool tls; /* not verified */
     enum route_balance balance;
+    bool to_service;            /* to the Service\'s own address; it has none: to its endpoints */
     uint32_t connect_timeout_s; /* 0: the default */
+};
+
+/* Where copies of requests go; nobody waits for what they answer. */
+struct route_mirror {
+    char *host; /* NULL: nowhere */
+    uint16_t port;
+    bool tls;
+    char *as_host; /* NULL: host */
+};
+
+/* What is sent again, and not just what the endpoint has not begun with. */
+enum {
+    ROUTE_RETRY_ERROR = 1 << 0,   /* the connection breaks */
+    ROUTE_RETRY_TIMEOUT = 1 << 1, /* nothing is heard for idle_timeout_s */
+    ROUTE_RETRY_ANY_METHOD = 1 << 2,
+    ROUTE_RETRY_OFF = 1 << 3, /* nothing at all */
+    ROUTE_RETRY_STATUSES_MAX = 8,
+};
+
+struct route_retry {
+    uint32_t on;       /* set of those */
+    uint32_t tries;    /* in all; 0: the default */
+    uint32_t within_s; /* no try begins later than that; 0: no limit */
+    uint16_t statuses[ROUTE_RETRY_STATUSES_MAX];
+    uint32_t n_statuses;
+};
+
+/* Fields that are set, in place of those of the name. */
+struct route_field {
+    char *name; /* lower case */
+    char *value;
+};
+
+struct route_fields {
+    struct route_field *v;
+    uint32_t n;
 };
 
 enum route_secure {
@@ -136,6 +173,9 @@ struct route {
     struct route_cookie affinity;
     struct route_key *keys; /* ROUTE_BALANCE_HASH without a cookie: by these */
     uint32_t n_keys;
+    struct route_mirror mirror;
+    struct route_retry retry;
+    struct route_fields request_fields, answer_fields;
     struct route_cors cors;
     uint32_t idle_timeout_s; /* between two reads of the answer; 0: the default */
     bool https_only;         /* plain requests are redirected to https with 308 */
@@ -159,6 +199,7 @@ struct route_host *route_host_ref(struct route_host *h);
 void route_host_unref(struct route_host *h); /* NULL is allowed */
 void route_done(struct route *r);
 void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight);
+void route_set_field(struct route_fields *f, const char *name, const char *value);
 /* "uri + cookie sid": what is hashed. */
 void route_format_keys(const struct route *r, struct buf *out);
 /* The golden form. */

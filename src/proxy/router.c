@@ -200,7 +200,9 @@ static void on_timer(void *user)
 /* The policy wants another try: is there to be one? It begins when its time has come. */
 static bool plan_retry(struct request *r)
 {
-    uint64_t wait_ms;
+    uint64_t wait_ms, within_ms = r->retry->policy->within_ms;
+    if (within_ms && now_ms(r) - r->begin_ms >= within_ms)
+        return false;
     if (r->answering || !retry_state_again(r->retry, rand_u64(), &wait_ms))
         return false;
     /* The endpoint may be gone before the log is written. */
@@ -217,7 +219,7 @@ static void try_failed(struct request *r, enum reason why)
 {
     upstream_failed(&r->wait, why);
     if (r->retry && !r->answering &&
-        retry_policy_wants_failure(r->retry->policy, why, r->retry->sent) && plan_retry(r))
+        retry_policy_wants_failure(r->retry->on, why, r->retry->sent) && plan_retry(r))
         return;
     request_fail(r, why);
 }
@@ -227,7 +229,7 @@ static void try_failed(struct request *r, enum reason why)
 /* True: this answer is not the one that goes on. */
 static bool retry_answer(struct request *r, const struct http_head *h)
 {
-    if (!retry_policy_wants_answer(r->retry->policy, h) || !plan_retry(r))
+    if (!retry_policy_wants_answer(r->retry->policy, r->retry->on, h) || !plan_retry(r))
         return false;
     if (r->up)
         http_stream_abort(TAKE(r->up));
@@ -510,7 +512,8 @@ static void plan_retries(struct request *r, struct cluster *c)
     const struct retry_policy *p =
         r->route->forward.retry ? r->route->forward.retry : r->host->retry;
     if (p && !r->upgrade && retry_policy_takes_request(p, http_stream_head(r->down)))
-        r->retry = retry_state_new(p, c, r->wait.priority, http_stream_arena(r->down));
+        r->retry = retry_state_new(p, http_stream_head(r->down), c, r->wait.priority,
+                                   http_stream_arena(r->down));
 }
 
 /* Once: filters may have changed the head since. */
