@@ -144,7 +144,7 @@ struct route_host {
     size_t n_domains;
     struct route *routes;
     size_t n_routes;
-    struct route_index *index;
+    struct route_index *index; /* NULL: of so few */
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
     struct mirror_policies mirrors;

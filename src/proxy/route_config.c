@@ -9,8 +9,8 @@
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
 #include "proxy/retry_policy.h"
-#include "proxy/route_hash.h"
 #include "proxy/route_config_priv.h"
+#include "proxy/route_hash.h"
 #include "proxy/route_index.h"
 #include "proxy/route_rewrite.h"
 

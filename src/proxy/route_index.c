@@ -108,8 +108,8 @@ static int add_domains(struct route_domains *d, struct route_host *h, size_t ind
         pb_path_index(path, index);
         pb_path_field(path, "domains");
         pb_path_index(path, k);
-        return pb_path_fail(path, reterr, -EINVAL, "domain " STR_FMT " %s",
-                            STR_ARG(h->domains[k]), wrong);
+        return pb_path_fail(path, reterr, -EINVAL, "domain " STR_FMT " %s", STR_ARG(h->domains[k]),
+                            wrong);
     }
     return 0;
 }
@@ -171,6 +171,8 @@ struct trie_node {
     uint32_t *routes; /* their numbers, ascending */
     size_t n_routes, cap_routes;
 };
+
+enum { LIST_MAX = 2 }; /* routes of a host that go without */
 
 struct route_index {
     struct trie_node root;
@@ -247,6 +249,8 @@ static struct str begins_with(const struct route_match *m)
 
 int route_index_build(struct route_host *h, struct arena *a)
 {
+    if (h->n_routes <= LIST_MAX)
+        return 0;
     h->index = arena_alloc(a, sizeof(*h->index));
     if (!h->index)
         return -ENOMEM;
@@ -314,7 +318,7 @@ const struct route *route_host_find(const struct route_host *h, const struct rou
 {
     struct walk w;
     size_t i;
-    if (h->n_routes <= 2 || !walk_down(&h->index->root, q->path, &w))
+    if (h->n_routes <= LIST_MAX || !walk_down(&h->index->root, q->path, &w))
         return find_in_list(h, q);
     while ((i = walk_next(&w)) != SIZE_MAX)
         if (route_matches(&h->routes[i].match, q))

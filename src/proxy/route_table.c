@@ -18,9 +18,10 @@ typedef Envoy__Config__Route__V3__RouteConfiguration pb_table;
 enum {
     BODY_MAX = 1024 * 1024,
     HOSTS_FIELD = 2, /* RouteConfiguration.virtual_hosts */
-    /* A host's memory, by its packed size: one chunk for most. */
-    HOST_MEMORY = 1024,
-    HOST_MEMORY_A_BYTE = 4,
+    /* A host's memory: one chunk for most, of a size by the packed one if that is known. */
+    HOST_MEMORY = 1536,
+    HOST_MEMORY_MIN = 896,
+    HOST_MEMORY_A_BYTE = 2,
 };
 
 static void host_unref(struct route_host *h)
@@ -205,6 +206,8 @@ static int split_bytes(struct str bytes, struct split *ret, struct err *reterr)
         else
             buf_add(&ret->outer, bytes.p, bytes.n - rest.n);
     }
+    if (r == 0 && ret->outer.failed)
+        return -ENOMEM;
     return r < 0 ? err_set(reterr, r, NULL, "malformed protobuf (%s)",
                            envoy__config__route__v3__route_configuration__descriptor.name)
                  : 0;
@@ -236,7 +239,7 @@ static int read_host(struct making *c, struct str bytes, struct xds_report *repo
                             scratch, &m, report, c->err);
     return r < 0 ? r
                  : route_host_compile(c, (const pb_host *)(const void *)m,
-                                      HOST_MEMORY + HOST_MEMORY_A_BYTE * bytes.n, ret);
+                                      HOST_MEMORY_MIN + HOST_MEMORY_A_BYTE * bytes.n, ret);
 }
 
 static int read_hosts(struct making *c, const struct split *split, const struct route_table *before,

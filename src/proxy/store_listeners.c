@@ -15,8 +15,7 @@ int store_routes_read(struct store *s, const struct store_item *i, struct xds_re
     uint64_t hash = store_hash(i->bytes);
     if (!slot || ((slot->table || slot->next) && slot->hash == hash))
         return 0; /* nobody wants it, or it is the same */
-    int r =
-        route_table_read(i->bytes, slot->next ? slot->next : slot->table, &t, report, i->err);
+    int r = route_table_read(i->bytes, slot->next ? slot->next : slot->table, &t, report, i->err);
     if (r < 0)
         return r;
     slot->hash = hash;

@@ -59,8 +59,8 @@ static void test_what_is_the_same_is_kept(void **state)
 static void test_what_is_around_hosts_counts(void **state)
 {
     struct route_table *a = read_table(TABLE("", HOST("a", "c1")), NULL);
-    struct route_table *b = read_table(
-        TABLE(",'request_headers_to_remove':['x-y']", HOST("a", "c1")), a);
+    struct route_table *b =
+        read_table(TABLE(",'request_headers_to_remove':['x-y']", HOST("a", "c1")), a);
     (void)state;
     assert_ptr_not_equal(a->hosts[0], b->hosts[0]);
     assert_true(a->hosts[0]->routes[0].keeps_fields);
@@ -72,7 +72,8 @@ static void test_what_is_around_hosts_counts(void **state)
 /* They are in the table's memory, which goes with it. */
 static void test_mirrors_of_a_table_are_not_lent(void **state)
 {
-    static const char text[] = TABLE(",'request_mirror_policies':[{'cluster':'m'}]", HOST("a", "c"));
+    static const char text[] =
+        TABLE(",'request_mirror_policies':[{'cluster':'m'}]", HOST("a", "c"));
     struct route_table *a = read_table(text, NULL), *b = read_table(text, a);
     (void)state;
     assert_ptr_not_equal(a->hosts[0], b->hosts[0]);
