@@ -36,6 +36,9 @@ enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
  * that. */
 void translate_host(const struct route_host *h, const struct route_host *all,
                     enum translate_side side, struct buf *out);
+/* The virtual host by which a backend answers in place of errors: appended, packed. */
+const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX]);
+void translate_error_host(const struct route_backend *to, struct buf *out);
 /* Packed virtual hosts to a RouteConfiguration. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 

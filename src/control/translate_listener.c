@@ -45,10 +45,12 @@ static json_t *local_replies(void)
 static json_t *connection_manager(const char *routes, const char *stat_prefix)
 {
     json_t *filters = json_pack(
-        "[o,o,o]",
+        "[o,o,o,o]",
         http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
         http_filter("envoy.filters.http.stateful_session",
                     "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"),
+        http_filter("envoy.filters.http.custom_response",
+                    "envoy.extensions.filters.http.custom_response.v3.CustomResponse"),
         http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",

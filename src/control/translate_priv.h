@@ -26,3 +26,7 @@ void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle
 void translate_mirror(struct buf *b, const struct route_mirror *m);
 /* Of a Route. */
 void translate_fields(struct buf *b, const struct route *r);
+
+/* ---- translate_errors.c ---- */
+/* Of a Route. */
+void translate_errors_route(struct buf *b, const struct route *r);

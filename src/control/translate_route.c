@@ -262,6 +262,8 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     if (r->cors.on)
         add_cors(b, &r->cors);
     translate_affinity_route(b, r, where);
+    if (!(r->https_only && where.side == TRANSLATE_PLAIN) && r->action != ROUTE_REDIRECT)
+        translate_errors_route(b, r);
     translate_fields(b, r);
     pb_end(b, route);
 }

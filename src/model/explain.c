@@ -153,6 +153,9 @@ void explain_action_text(const struct route *r, struct buf *out)
             buf_add_cstr(out, ", to the Service's own address");
         if (r->mirror.host)
             buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
+        if (r->errors)
+            buf_addf(out, ", its errors answered by Service %s port %u", r->errors->to.service,
+                     r->errors->to.port);
         break;
     case ROUTE_REDIRECT:
         add_redirect(&r->redirect, out);

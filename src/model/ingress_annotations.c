@@ -353,6 +353,7 @@ void ingress_policy_free(struct ingress_policy *p)
         free(p->cors.origins[i]);
     ingress_affinity_done(&p->affinity);
     ingress_steer_done(&p->steer);
+    free(p->errors.backend);
     free(p->cors.origins);
     free(p->cors.methods);
     free(p->cors.headers);

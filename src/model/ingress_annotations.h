@@ -42,6 +42,14 @@ struct ingress_steer {
     uint32_t n_aliases;
 };
 
+/* Read by ingress_errors.c. */
+struct ingress_errors {
+    uint16_t codes[ROUTE_ERROR_CODES_MAX];
+    uint32_t n_codes;
+    char *backend; /* a Service of the Ingress's namespace; NULL: none */
+    bool off;
+};
+
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool ssl_redirect, force_ssl_redirect;
@@ -56,6 +64,7 @@ struct ingress_policy {
     struct ingress_canary canary;
     struct ingress_affinity affinity;
     struct ingress_steer steer;
+    struct ingress_errors errors;
 };
 
 /* Of one Ingress; nginx: it is served as ingress-nginx does. Findings name annotations as

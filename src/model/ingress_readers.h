@@ -31,3 +31,9 @@ void ingress_steer_init(struct ingress_steer *s, bool nginx);
 void ingress_steer_done(struct ingress_steer *s);
 /* What it makes of a route that forwards. */
 void ingress_steer_apply(const struct ingress_policy *p, struct route *r);
+
+/* ---- ingress_errors.c: whose answers take the place of errors ---- */
+ingress_reader read_custom_http_errors, read_default_backend, read_disable_proxy_intercept_errors;
+/* backend: whose answers, namespace/name, NULL: nobody's; of: the route's own. */
+void ingress_errors_apply(const struct ingress_errors *e, const char *backend, uint16_t port,
+                          const struct ingress_backend *of, struct route *r);

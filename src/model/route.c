@@ -61,6 +61,12 @@ void route_done(struct route *r)
     for (uint32_t i = 0; i < r->n_keys; i++)
         free(r->keys[i].name);
     free(r->keys);
+    if (r->errors) {
+        free(r->errors->to.service);
+        free(r->errors->of_service);
+        free(r->errors->of_port);
+        free(r->errors);
+    }
     fields_done(&r->request_fields);
     fields_done(&r->answer_fields);
     free(r->mirror.host);
@@ -184,6 +190,14 @@ static void format_fields(const char *what, const struct route_fields *f, struct
         buf_addf(out, " %s{%s: %s}", what, f->v[i].name, f->v[i].value);
 }
 
+static void format_errors(const struct route_errors *e, struct buf *out)
+{
+    for (uint32_t i = 0; e && i < e->n_codes; i++)
+        buf_addf(out, "%s%u", i ? "," : " errors ", e->codes[i]);
+    if (e)
+        buf_addf(out, " -> %s:%u (of %s:%s)", e->to.service, e->to.port, e->of_service, e->of_port);
+}
+
 static void format_mirror(const struct route_mirror *m, struct buf *out)
 {
     if (m->host)
@@ -212,6 +226,7 @@ static void format_route(const struct route *r, struct buf *out)
     if (r->upstream.to_service)
         buf_add_cstr(out, " to the service");
     format_affinity(r, out);
+    format_errors(r->errors, out);
     format_mirror(&r->mirror, out);
     format_retry(&r->retry, out);
     format_fields("request", &r->request_fields, out);

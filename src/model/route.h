@@ -159,6 +159,17 @@ struct route_cors {
     bool credentials;
 };
 
+enum { ROUTE_ERROR_CODES_MAX = 64 };
+
+/* Answers of these statuses, of endpoints and of our own, are replaced by those of another backend.
+ */
+struct route_errors {
+    uint16_t codes[ROUTE_ERROR_CODES_MAX];
+    uint32_t n_codes;
+    struct route_backend to;
+    char *of_service, *of_port; /* what that is told: the names of the route's own */
+};
+
 struct route {
     struct route_path path;
     struct route_header *headers;
@@ -173,6 +184,7 @@ struct route {
     struct route_cookie affinity;
     struct route_key *keys; /* ROUTE_BALANCE_HASH without a cookie: by these */
     uint32_t n_keys;
+    struct route_errors *errors; /* NULL: none */
     struct route_mirror mirror;
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;

@@ -6,7 +6,9 @@
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
 #include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
+#include <envoy/extensions/filters/http/custom_response/v3/custom_response.pb-c.h>
 #include <envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb-c.h>
+#include <envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy.pb-c.h>
 #include <envoy/extensions/http/stateful_session/cookie/v3/cookie.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
