@@ -110,8 +110,6 @@ void api_request_free(struct api_request *r);
 /* api_user.c */
 void api_user_add_group(struct api_user *u, struct str group);
 void api_user_done(struct api_user *u);
-/* Whom the request's headers ask for takes the caller's place; false: answered. */
-bool api_impersonate(struct api_request *r);
 
 /* api_rbac.c: what roles allow. path NULL: about objects, resource with its subresource
  * ("pods/log"), name "" for none, ns "" for the cluster. */
@@ -132,6 +130,9 @@ void api_rbac_metrics(struct api_server *s, struct buf *b);
 void api_rbac_done(struct api_server *s);
 /* api_rbac_roles.c: the roles that every cluster has, put in their form at the start. */
 const char *api_rbac_roles(void); /* JSON */
+
+/* api_impersonate.c: whom the headers ask for takes the caller's place; false: answered. */
+bool api_impersonate(struct api_request *r);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;

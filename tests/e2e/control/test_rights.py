@@ -22,8 +22,8 @@ def given(lab):
     """(where, group, resource, verb) of its roles; where None: everywhere."""
     rights = set()
     for where, role in ((None, lab.get("clusterrole/fairlead-control")), ("fairlead-system", lab.get("role/fairlead-control", "-n", "fairlead-system"))):
-        for rule in role["rules"]:
-            rights |= {(where, g, r, v) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+        for of in role["rules"]:
+            rights |= {(where, g, r, v) for g in of["apiGroups"] for r in of["resources"] for v in of["verbs"]}
     return rights
 
 
