@@ -12,6 +12,7 @@ int cli_logs(int argc, char **argv);
 int cli_exec(int argc, char **argv);
 int cli_attach(int argc, char **argv);
 int cli_explain(int argc, char **argv);
+int cli_analyze(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -14,6 +14,7 @@ static const struct cli_command commands[] = {
     {"attach", cli_attach, "joins a container's program"},
     {"logs", cli_logs, "prints the log of a container"},
     {"explain", cli_explain, "says which Ingress decides about a request, and why"},
+    {"analyze", cli_analyze, "says what is wrong with Ingresses, in a cluster or in files"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},
     {"completion", cli_completion, "prints a completion script for bash, zsh or fish"},
