@@ -163,6 +163,7 @@ static void print_output_forms(const char *command)
         const char *forms[6];
     } rows[] = {{"get", {"table", "wide", "json", "yaml", "name", "jsonpath="}},
                 {"analyze", {"text", "json", "yaml"}},
+                {"convert-ingress", {"yaml", "json"}},
                 {"proxy-status", {"table", "json", "yaml"}},
                 {"proxy-config", {"table", "json", "yaml"}},
                 {NULL, {"table", "json"}}};
@@ -192,8 +193,8 @@ static bool complete_first(const char *command)
 /* Commands that take no object of the cluster. */
 static bool takes_object(const char *command)
 {
-    static const char *const without[] = {"check",   "version",    "apply",
-                                          "analyze", "completion", "explain"};
+    static const char *const without[] = {"check",      "version", "apply",          "analyze",
+                                          "completion", "explain", "convert-ingress"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (streq(command, without[i]))
             return false;
