@@ -62,6 +62,10 @@ CASES = {
                "metadata.annotations[nginx.ingress.kubernetes.io/enable-modsecurity]"),
     "FL0112": ([ingress("i", ROOT_PATH, annotations={"server-snippet": "return 200;"}), service()], "default/i",
                "metadata.annotations[nginx.ingress.kubernetes.io/server-snippet]"),
+    "FL0113": ([ingress("i", ROOT_PATH, annotations={"server-alias": "b.example"}), ingress("owner", ROOT_PATH, host="b.example", created=NEWER), service()], "default/i",
+               "metadata.annotations[nginx.ingress.kubernetes.io/server-alias]"),
+    "FL0114": ([ingress("i", ROOT_PATH, annotations={"default-backend": "gone"}), service()], "default/i",
+               "metadata.annotations[nginx.ingress.kubernetes.io/default-backend]"),
     "FL0201": ([ingress("i", ROOT_PATH, class_="gone"), class_("nginx"), service()], "default/i", "spec.ingressClassName"),
     "FL0202": ([ingress("i", ROOT_PATH, class_="other"), class_("other", "x.example/y"), service()], "default/i", "spec.ingressClassName"),
     "FL0203": ([ingress("i", ROOT_PATH, class_=None), class_("nginx"), service()], "default/i", "spec.ingressClassName"),
@@ -113,9 +117,10 @@ def test_every_code_has_a_case_and_a_place_in_the_docs():
 
 
 def test_every_finding_of_the_model_has_a_code():
-    """A finding without a row would be told as FL0000. What a conversion loses is told by that alone."""
+    """A finding without a row would be told as FL0000. What a conversion loses is told by that alone, what is wrong with a ConfigMap that control's flags name by Events on it."""
     said = set()
-    for file in set((ROOT / "src/model").glob("*.c")) - set((ROOT / "src/model").glob("convert*.c")):
+    elsewhere = {ROOT / "src/model/ingress_settings.c", ROOT / "src/model/stream_services.c"} | set((ROOT / "src/model").glob("convert*.c"))
+    for file in set((ROOT / "src/model").glob("*.c")) - elsewhere:
         said |= set(re.findall(r'FINDING_\w+,\s*"(\w+)"', file.read_text()))
     rows = re.findall(r'^CODE\("FL\d+", "(\w+)"', (ROOT / "src/model/analysis_codes.def").read_text(), re.M)
     assert said <= set(rows) and len(rows) == len(set(rows)), said - set(rows)

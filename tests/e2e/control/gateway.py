@@ -65,6 +65,11 @@ class Gateway:
             return all(a and is_so(a) for a in answers)
         return wait_until(what, look, 40)
 
+    def settles(self, what, is_so, *args, **kw):
+        """The same; one of the answers."""
+        self.all_do(what, is_so, *args, **kw)
+        return self.ask(*args, **kw)
+
 
 def rule(host=None, *paths):
     """paths: (path, type, service) or (path, type, service, port)."""
