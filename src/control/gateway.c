@@ -20,8 +20,13 @@ struct gateway_host {
 };
 
 /* Ports of a Service whose endpoints are served. */
+struct served_port {
+    uint16_t port;
+    bool to_service;
+};
+
 struct served {
-    VEC(uint16_t) ports;
+    VEC(struct served_port) ports;
 };
 
 /* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
@@ -31,11 +36,19 @@ struct certificate {
     unsigned users;          /* hosts */
 };
 
+/* A backend that answers in place of errors. */
+struct error_host {
+    char *name;
+    struct route_backend to;
+    unsigned users;
+};
+
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
     struct xds_set *set;
     VEC(struct gateway_host *) hosts; /* by name */
+    VEC(struct error_host) errors;    /* by name */
     struct map clusters, endpoints;   /* name -> how many backends of hosts use it, unsigned */
     struct map served;                /* Service -> struct served */
     struct map certificates;          /* key of the Secret -> struct certificate */
@@ -44,22 +57,28 @@ struct gateway {
 
 /* ---- clusters and endpoints ---- */
 
-static void serve_port(struct gateway *g, const char *service, uint16_t port)
+static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
+{
+    xds_set_put(g->set, translate_endpoints(service, p.port, p.to_service,
+                                            service_join_find(g->join, service)));
+}
+
+static void serve_port(struct gateway *g, const char *service, struct served_port p)
 {
     struct served *s = map_find_cstr(&g->served, service);
     if (!s) {
         s = NEW(struct served);
         map_put_cstr(&g->served, service, s);
     }
-    vec_push(&s->ports, port);
-    xds_set_put(g->set, translate_endpoints(service, port, service_join_find(g->join, service)));
+    vec_push(&s->ports, p);
+    put_endpoints(g, service, p);
 }
 
-static void stop_serving(struct gateway *g, const char *service, uint16_t port)
+static void stop_serving(struct gateway *g, const char *service, struct served_port p)
 {
     struct served *s = map_find_cstr(&g->served, service);
     for (size_t i = 0; i < s->ports.n; i++)
-        if (s->ports.v[i] == port) {
+        if (s->ports.v[i].port == p.port && s->ports.v[i].to_service == p.to_service) {
             vec_remove(&s->ports, i);
             break;
         }
@@ -95,9 +114,10 @@ static bool stop_using(struct map *m, const char *name)
 static void use_backend(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
+    const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name)))
-        serve_port(g, to->service, to->port);
+    if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
+        serve_port(g, to->service, p);
     if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
         xds_set_put(g->set, translate_cluster(to->service, to->port, up));
 }
@@ -105,13 +125,81 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
                                const struct route_upstream *up)
 {
+    const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
     if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
         xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
-    if (stop_using(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name))) {
-        stop_serving(g, to->service, to->port);
+    if (stop_using(&g->endpoints,
+                   translate_endpoints_name(to->service, to->port, p.to_service, name))) {
+        stop_serving(g, to->service, p);
         xds_set_remove(g->set, XDS_ENDPOINT, str_from(name));
     }
+}
+
+static const struct route_upstream usual_upstream;
+
+static void use_error_host(struct gateway *g, const struct route_backend *to)
+{
+    char name[CLUSTER_NAME_MAX];
+    size_t at = 0;
+    translate_error_host_name(to, name);
+    use_backend(g, to, &usual_upstream);
+    while (at < g->errors.n && strcmp(g->errors.v[at].name, name) < 0)
+        at++;
+    if (at == g->errors.n || !streq(g->errors.v[at].name, name)) {
+        vec_push(&g->errors, (struct error_host){0});
+        memmove(&g->errors.v[at + 1], &g->errors.v[at],
+                (g->errors.n - 1 - at) * sizeof(*g->errors.v));
+        g->errors.v[at] =
+            (struct error_host){xstrdup(name), {xstrdup(to->service), to->port, 1}, 0};
+    }
+    g->errors.v[at].users++;
+}
+
+static void stop_using_error_host(struct gateway *g, const struct route_backend *to)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_error_host_name(to, name);
+    stop_using_backend(g, to, &usual_upstream);
+    for (size_t i = 0; i < g->errors.n; i++) {
+        struct error_host *h = &g->errors.v[i];
+        if (!streq(h->name, name) || --h->users)
+            continue;
+        free(h->name);
+        free(h->to.service);
+        vec_remove(&g->errors, i);
+        return;
+    }
+}
+
+static void for_error_hosts(struct gateway *g, const struct route_host *h,
+                            void (*fn)(struct gateway *g, const struct route_backend *to))
+{
+    for (uint32_t r = 0; h && r < h->n_routes; r++)
+        if (h->routes[r].errors)
+            fn(g, &h->routes[r].errors->to);
+}
+
+static void use_mirror(struct gateway *g, const struct route_mirror *m)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (use(&g->clusters, translate_mirror_name(m, name)))
+        xds_set_put(g->set, translate_mirror_cluster(m));
+}
+
+static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (stop_using(&g->clusters, translate_mirror_name(m, name)))
+        xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
+}
+
+static void for_mirrors(struct gateway *g, const struct route_host *h,
+                        void (*fn)(struct gateway *g, const struct route_mirror *m))
+{
+    for (uint32_t r = 0; h && r < h->n_routes; r++)
+        if (h->routes[r].mirror.host)
+            fn(g, &h->routes[r].mirror);
 }
 
 static void for_backends(struct gateway *g, const struct route_host *h,
@@ -127,8 +215,7 @@ void gateway_service_changed(struct gateway *g, const char *key)
 {
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
-        xds_set_put(g->set,
-                    translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
+        put_endpoints(g, key, s->ports.v[i]);
 }
 
 /* ---- certificates ---- */
@@ -269,7 +356,11 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
     struct route_host *before = known ? g->hosts.v[at]->host : NULL;
     for_backends(g, h, use_backend);
+    for_mirrors(g, h, use_mirror);
+    for_error_hosts(g, h, use_error_host);
     for_backends(g, before, stop_using_backend);
+    for_mirrors(g, before, stop_using_mirror);
+    for_error_hosts(g, before, stop_using_error_host);
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
@@ -325,12 +416,20 @@ static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
 static void flush_routes(struct gateway *g)
 {
     VEC(struct str) packed = {0};
+    VEC(struct buf) errors = {0};
+    VEC_FOREACH (e, &g->errors)
+        translate_error_host(&e->to, vec_add(&errors));
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         vec_clear(&packed);
         VEC_FOREACH (h, &g->hosts)
             vec_push(&packed, buf_str(&(*h)->packed[side]));
+        VEC_FOREACH (b, &errors)
+            vec_push(&packed, buf_str(b));
         xds_set_put(g->set, translate_routes(routes_names[side], packed.v, packed.n));
     }
+    VEC_FOREACH (b, &errors)
+        buf_done(b);
+    vec_done(&errors);
     vec_done(&packed);
 }
 
@@ -405,6 +504,7 @@ void gateway_free(struct gateway *g)
         route_host_unref(gateway_put_host(g, name, NULL));
     }
     vec_done(&g->hosts);
+    vec_done(&g->errors);
     map_done(&g->clusters);
     map_done(&g->endpoints);
     map_done(&g->served);

@@ -34,11 +34,23 @@ static json_t *http_filter(const char *name, const char *type)
     return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
 }
 
+/* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
+ */
+static json_t *local_replies(void)
+{
+    return json_pack("{s:[{s:{s:{s:[s,s,s]}},s:i}]}", "mappers", "filter", "response_flag_filter",
+                     "flags", "UF", "UC", "UR", "status_code", 502);
+}
+
 static json_t *connection_manager(const char *routes, const char *stat_prefix)
 {
     json_t *filters = json_pack(
-        "[o,o]",
+        "[o,o,o,o]",
         http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
+        http_filter("envoy.filters.http.stateful_session",
+                    "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"),
+        http_filter("envoy.filters.http.custom_response",
+                    "envoy.extensions.filters.http.custom_response.v3.CustomResponse"),
         http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
@@ -48,6 +60,7 @@ static json_t *connection_manager(const char *routes, const char *stat_prefix)
                   "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
                   "route_config_name", routes, "config_source", ads(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
+    json_object_set_new(hcm, "local_reply_config", local_replies());
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
                      "typed_config", hcm);

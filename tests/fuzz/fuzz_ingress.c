@@ -68,6 +68,11 @@ static void add(struct world *w, const json_t *object)
         struct service_object *s = service_object_decode(object);
         if (s)
             service_join_add_service(w->join, &s);
+    } else if (streq(kind, "EndpointSlice")) {
+        const struct slice_decoding decoding = {.topologies = &w->join->topologies};
+        struct slice_object *s = slice_object_decode(object, &decoding);
+        if (s)
+            service_join_add_slice(w->join, &s);
     } else {
         struct ingress_object *i = ingress_object_decode(object);
         if (!i)
