@@ -12,7 +12,7 @@
 #define DEFAULT_SECRET "default"
 #define ALL_HOSTS      "*"
 
-enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600 };
+enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
 
 struct gateway_host {
     struct route_host *host;
@@ -43,15 +43,25 @@ struct error_host {
     unsigned users;
 };
 
+/* A port that goes to a Service. */
+struct stream {
+    uint16_t listen;
+    struct route_backend to;
+    bool proxied;
+};
+
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
     struct xds_set *set;
     VEC(struct gateway_host *) hosts; /* by name */
     VEC(struct error_host) errors;    /* by name */
-    struct map clusters, endpoints;   /* name -> how many backends of hosts use it, unsigned */
-    struct map served;                /* Service -> struct served */
-    struct map certificates;          /* key of the Secret -> struct certificate */
+    VEC(struct stream) streams;
+    const struct ingress_settings *settings; /* NULL: none */
+    const struct route_fields *answer_fields, *request_fields;
+    struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
+    struct map served;              /* Service -> struct served */
+    struct map certificates;        /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
 };
 
@@ -433,17 +443,27 @@ static void flush_routes(struct gateway *g)
     vec_done(&packed);
 }
 
+static const char *listener_name(const struct gateway *g, uint16_t port,
+                                 char ret[LISTENER_NAME_MAX])
+{
+    snprintf(ret, LISTENER_NAME_MAX, "%s_%u", g->options->address, port);
+    return ret;
+}
+
 static void put_listener(struct gateway *g, uint16_t port, enum translate_side side,
                          const struct translate_chain *chains, size_t n)
 {
-    char name[80];
-    snprintf(name, sizeof(name), "%s_%u", g->options->address, port);
+    char name[LISTENER_NAME_MAX];
+    listener_name(g, port, name);
     const struct translate_listener l = {.name = name,
                                          .address = g->options->address,
                                          .port = port,
                                          .routes = routes_names[side],
                                          .chains = chains,
-                                         .n_chains = n};
+                                         .n_chains = n,
+                                         .settings = g->settings,
+                                         .answer_fields = g->answer_fields,
+                                         .request_fields = g->request_fields};
     xds_set_put(g->set, translate_listener(&l));
 }
 
@@ -466,6 +486,58 @@ static void flush_listeners(struct gateway *g)
         free(*name);
     vec_done(&names);
     vec_done(&chains);
+}
+
+void gateway_set_config(struct gateway *g, const struct ingress_settings *settings,
+                        const struct route_fields *answer_fields,
+                        const struct route_fields *request_fields)
+{
+    g->settings = settings;
+    g->answer_fields = answer_fields;
+    g->request_fields = request_fields;
+    g->listeners_changed = true;
+}
+
+/* ---- ports to Services ---- */
+
+static void put_stream(struct gateway *g, const struct stream *s)
+{
+    char name[LISTENER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    use_backend(g, &s->to, &usual_upstream);
+    translate_cluster_name(s->to.service, s->to.port, &usual_upstream, cluster);
+    xds_set_put(g->set, translate_stream(listener_name(g, s->listen, name), g->options->address,
+                                         s->listen, cluster, s->proxied));
+}
+
+/* Its listener goes, if none of the others has its port. */
+static void drop_stream(struct gateway *g, struct stream *s)
+{
+    char name[LISTENER_NAME_MAX];
+    bool kept = false;
+    VEC_FOREACH (other, &g->streams)
+        kept = kept || other->listen == s->listen;
+    if (!kept)
+        xds_set_remove(g->set, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
+    stop_using_backend(g, &s->to, &usual_upstream);
+    free(s->to.service);
+}
+
+void gateway_put_streams(struct gateway *g, const struct stream_services *services)
+{
+    VEC(struct stream) before = {g->streams.v, g->streams.n, g->streams.cap};
+    memset(&g->streams, 0, sizeof(g->streams));
+    for (size_t i = 0; i < services->n; i++) {
+        const struct stream_service *from = &services->v[i];
+        uint16_t port = stream_service_port(from, g->join);
+        if (!port)
+            continue;
+        vec_push(&g->streams,
+                 (struct stream){from->listen, {xstrdup(from->service), port, 1}, from->proxied});
+        put_stream(g, &g->streams.v[g->streams.n - 1]);
+    }
+    VEC_FOREACH (s, &before)
+        drop_stream(g, s);
+    vec_done(&before);
 }
 
 void gateway_flush(struct gateway *g)
@@ -503,6 +575,7 @@ void gateway_free(struct gateway *g)
         AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->host->name);
         route_host_unref(gateway_put_host(g, name, NULL));
     }
+    gateway_put_streams(g, &(struct stream_services){0});
     vec_done(&g->hosts);
     vec_done(&g->errors);
     map_done(&g->clusters);

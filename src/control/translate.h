@@ -3,6 +3,7 @@
  * translator reads is its parameters: nothing of the client who will get it. */
 
 #include "kube/types.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
 #include "xds/xds_set.h"
@@ -54,6 +55,11 @@ struct translate_listener {
     const char *routes;                   /* of RDS */
     const struct translate_chain *chains; /* TLS; none: plain */
     size_t n_chains;
+    const struct ingress_settings *settings;                   /* NULL: none */
+    const struct route_fields *answer_fields, *request_fields; /* of all; values are formats */
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);
+/* Bytes to a cluster. proxied: clients speak the PROXY protocol. */
+struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
+                                   const char *cluster, bool proxied);
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem);

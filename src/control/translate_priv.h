@@ -8,6 +8,7 @@
 struct translate_place {
     enum translate_side side;
     bool old_browser; /* the copy for those of translate_affinity_browsers() */
+    bool was_https;   /* the copy for what came to whoever is before us over https */
 };
 
 /* ---- translate_affinity.c ---- */
@@ -26,6 +27,8 @@ void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle
 void translate_mirror(struct buf *b, const struct route_mirror *m);
 /* Of a Route. */
 void translate_fields(struct buf *b, const struct route *r);
+/* HeaderValueOptions, as a message's field of that number. */
+void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
 
 /* ---- translate_errors.c ---- */
 /* Of a Route. */

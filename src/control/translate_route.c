@@ -84,6 +84,8 @@ static void add_match(struct buf *b, const struct route_host *h, const struct ro
         add_one_label(b, h, of_all ? INVERTED : 0);
     for (uint32_t i = 0; i < r->n_headers; i++)
         add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex ? BY_REGEX : 0);
+    if (where.was_https)
+        add_header(b, "x-forwarded-proto", "https", 0);
     if (where.old_browser)
         add_header(b, "user-agent", translate_affinity_browsers(r), BY_REGEX);
     pb_end(b, match);
@@ -114,11 +116,11 @@ static void add_redirect(struct buf *b, const struct route_redirect *to)
     pb_end(b, at);
 }
 
-static void add_https_redirect(struct buf *b)
+static void add_https_redirect(struct buf *b, uint16_t code)
 {
     size_t at = pb_begin(b, F_ROUTE_REDIRECT);
     pb_add_uint(b, F_REDIRECT_HTTPS_REDIRECT, 1);
-    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(308));
+    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(code ? code : 308));
     pb_end(b, at);
 }
 
@@ -251,8 +253,9 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r, of_all, where);
-    if (r->https_only && where.side == TRANSLATE_PLAIN)
-        add_https_redirect(b);
+    bool to_https = r->https_only && where.side == TRANSLATE_PLAIN && !where.was_https;
+    if (to_https)
+        add_https_redirect(b, r->https_code);
     else if (r->action == ROUTE_REDIRECT)
         add_redirect(b, &r->redirect);
     else if (r->action == ROUTE_ANSWER)
@@ -262,7 +265,7 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     if (r->cors.on)
         add_cors(b, &r->cors);
     translate_affinity_route(b, r, where);
-    if (!(r->https_only && where.side == TRANSLATE_PLAIN) && r->action != ROUTE_REDIRECT)
+    if (!to_https && r->action != ROUTE_REDIRECT)
         translate_errors_route(b, r);
     translate_fields(b, r);
     pb_end(b, route);
@@ -271,9 +274,18 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
 static void add_copies(struct buf *b, const struct route_host *h, const struct route *r,
                        enum translate_side side, bool of_all)
 {
-    if (translate_affinity_browsers(r))
-        add_route(b, h, r, (struct translate_place){side, true}, of_all);
-    add_route(b, h, r, (struct translate_place){side, false}, of_all);
+    struct translate_place where = {.side = side};
+    where.was_https = r->https_only && r->believes_https && side == TRANSLATE_PLAIN;
+    for (;;) {
+        where.old_browser = translate_affinity_browsers(r);
+        if (where.old_browser)
+            add_route(b, h, r, where, of_all);
+        where.old_browser = false;
+        add_route(b, h, r, where, of_all);
+        if (!where.was_https)
+            return;
+        where.was_https = false; /* and the redirect */
+    }
 }
 
 void translate_host(const struct route_host *h, const struct route_host *all,
@@ -285,6 +297,8 @@ void translate_host(const struct route_host *h, const struct route_host *all,
         add_copies(out, h, &h->routes[i], side, false);
     for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
         add_copies(out, h, &all->routes[i], side, true);
+    if (side == TRANSLATE_TLS)
+        translate_field_list(out, F_HOST_RESPONSE_HEADERS_TO_ADD, &h->tls_fields);
     ASSERT(!out->failed);
 }
 

@@ -80,7 +80,7 @@ static void add_escaped(struct buf *to, const char *value)
     }
 }
 
-static void add_fields(struct buf *b, unsigned number, const struct route_fields *f)
+void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f)
 {
     for (uint32_t i = 0; i < f->n; i++) {
         AUTO_DONE(buf) struct buf value = {0};
@@ -96,8 +96,8 @@ static void add_fields(struct buf *b, unsigned number, const struct route_fields
 
 void translate_fields(struct buf *b, const struct route *r)
 {
-    add_fields(b, F_ROUTE_REQUEST_HEADERS_TO_ADD, &r->request_fields);
-    add_fields(b, F_ROUTE_RESPONSE_HEADERS_TO_ADD, &r->answer_fields);
+    translate_field_list(b, F_ROUTE_REQUEST_HEADERS_TO_ADD, &r->request_fields);
+    translate_field_list(b, F_ROUTE_RESPONSE_HEADERS_TO_ADD, &r->answer_fields);
 }
 
 /* ---- copies ---- */

@@ -324,8 +324,18 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
     }
 }
 
-struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
-                                          struct findings *f)
+bool ingress_annotation_take(struct ingress_policy *p, const char *name, const char *value,
+                             const char **ret_why)
+{
+    const struct row *row = row_find(name);
+    *ret_why = NULL;
+    if (!row || !row->read)
+        return false;
+    *ret_why = strlen(value) > VALUE_MAX ? "it is too long" : row->read(p, value);
+    return true;
+}
+
+struct ingress_policy *ingress_policy_usual(bool nginx)
 {
     struct ingress_policy *p = NEW(struct ingress_policy);
     p->ssl_redirect = true;
@@ -340,6 +350,18 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     p->cors.max_age = xstrdup("1728000");
     ingress_affinity_init(&p->affinity);
     ingress_steer_init(&p->steer, nginx);
+    return p;
+}
+
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          const struct ingress_settings *settings,
+                                          struct findings *f)
+{
+    struct ingress_policy *p = ingress_policy_usual(nginx);
+    const char *why; /* they are taken: that was seen when the settings were read */
+    for (uint32_t d = 0; nginx && settings && d < settings->n_defaults; d++)
+        ingress_annotation_take(p, settings->defaults[d].annotation, settings->defaults[d].value,
+                                &why);
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
     return p;

@@ -5,6 +5,7 @@
 
 #include "kube/ingress.h"
 #include "model/finding.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 
 /* A pair of a header or cookie and what chooses by it. */
@@ -67,10 +68,15 @@ struct ingress_policy {
     struct ingress_errors errors;
 };
 
-/* Of one Ingress; nginx: it is served as ingress-nginx does. Findings name annotations as
- * metadata.annotations[NAME]. */
+/* Without any annotation; nginx: served as ingress-nginx does. */
+struct ingress_policy *ingress_policy_usual(bool nginx);
+/* Of one Ingress; settings NULL: none. Findings name annotations as metadata.annotations[NAME]. */
 struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          const struct ingress_settings *settings,
                                           struct findings *f);
+/* One value into a policy; *ret_why NULL: taken. False: no annotation of that name is read. */
+bool ingress_annotation_take(struct ingress_policy *p, const char *name, const char *value,
+                             const char **ret_why);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
 /* For the page of annotations: name and state of row n; NULL behind the last. */

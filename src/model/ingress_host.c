@@ -237,6 +237,10 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
     r->idle_timeout_s = p->read_timeout_s;
     r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
                     !is_challenge(r->path.text);
+    if (e->nginx && e->settings) {
+        r->https_code = e->settings->https_code;
+        r->believes_https = e->settings->forwarded;
+    }
     if (p->cors.on)
         copy_cors(&r->cors, &p->cors);
     if (p->redirect.temporal)
@@ -613,7 +617,19 @@ static void add_www(struct build *b)
         add_route(b, b->entries[0], ROUTE_PATH_PREFIX, "/",
                   xstrdup("metadata.annotations[" INGRESS_NGINX_PREFIX "from-to-www-redirect]"));
     r->action = ROUTE_REDIRECT;
-    r->redirect = (struct route_redirect){.code = 308, .host = xstrdup(b->host->name)};
+    const struct ingress_settings *settings = b->entries[0]->settings;
+    r->redirect = (struct route_redirect){.code = settings ? settings->https_code : 308,
+                                          .host = xstrdup(b->host->name)};
+}
+
+/* Strict-Transport-Security, for hosts that have TLS. */
+static void add_hsts(struct build *b)
+{
+    if (!b->host->secret || !b->n || !b->entries[0]->nginx)
+        return;
+    AUTO_CHARS char *value = ingress_settings_hsts(b->entries[0]->settings);
+    if (value)
+        route_set_field(&b->host->tls_fields, "strict-transport-security", value);
 }
 
 /* What is wrong is told of the host itself. */
@@ -650,6 +666,8 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
     }
     if (as)
         rename_host(b.host, as->name);
+    else
+        add_hsts(&b);
     vec_done(&b.claims);
     vec_done(&b.canaries);
     return b.host;

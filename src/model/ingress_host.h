@@ -10,10 +10,11 @@
 /* An Ingress that is ours. */
 struct ingress_entry {
     struct ingress_object *object;
-    struct ingress_policy *policy; /* NULL: not ours */
-    struct findings findings;      /* of the object alone */
-    bool nginx;                    /* served as ingress-nginx does */
-    struct list_node changed;      /* linked: to be told */
+    struct ingress_policy *policy;           /* NULL: not ours */
+    struct findings findings;                /* of the object alone */
+    const struct ingress_settings *settings; /* NULL: none */
+    bool nginx;                              /* served as ingress-nginx does */
+    struct list_node changed;                /* linked: to be told */
 };
 
 /* entries: those that name the host, the first to be heeded first; as: NULL, or whose routes are

@@ -30,10 +30,11 @@ struct service_users {
 struct ingress_routes {
     const struct ingress_options *options;
     const struct service_join *join;
-    struct map entries;  /* key -> struct ingress_entry, ours or not */
-    struct map classes;  /* name -> struct ingress_class */
-    struct map hosts;    /* name -> struct host_slot */
-    struct map services; /* key -> struct service_users */
+    const struct ingress_settings *settings; /* NULL: none */
+    struct map entries;                      /* key -> struct ingress_entry, ours or not */
+    struct map classes;                      /* name -> struct ingress_class */
+    struct map hosts;                        /* name -> struct host_slot */
+    struct map services;                     /* key -> struct service_users */
     struct list_node dirty, changed;
     char *taken; /* the name given last */
 };
@@ -275,7 +276,8 @@ static void adopt(struct ingress_routes *t, struct ingress_entry *e)
 {
     if (!is_ours(t, e->object, &e->nginx))
         return;
-    e->policy = ingress_policy_new(e->object, e->nginx, &e->findings);
+    e->settings = t->settings;
+    e->policy = ingress_policy_new(e->object, e->nginx, t->settings, &e->findings);
     if (e->object->truncated)
         finding_add(&e->findings, FINDING_ERROR, "TooLarge", e->object->key, "spec",
                     "make several of it",
@@ -324,6 +326,22 @@ static void decide_anew(struct ingress_routes *t)
             continue;
         release(t, e);
         adopt(t, e);
+    }
+}
+
+void ingress_routes_set_settings(struct ingress_routes *t, const struct ingress_settings *s)
+{
+    void *entry;
+    if (t->settings == s)
+        return;
+    t->settings = s;
+    for (size_t at = 0; map_next(&t->entries, &at, NULL, &entry);) {
+        struct ingress_entry *e = entry;
+        bool told = e->policy && !list_is_linked(&e->changed);
+        release(t, e);
+        adopt(t, e);
+        if (told) /* what is wrong with the object is not told again */
+            list_remove(&e->changed);
     }
 }
 

@@ -104,6 +104,7 @@ void route_host_unref(struct route_host *h)
     for (uint32_t i = 0; i < h->n_routes; i++)
         route_done(&h->routes[i]);
     free(h->routes);
+    fields_done(&h->tls_fields);
     findings_done(&h->findings);
     free(h->name);
     free(h->secret);
@@ -237,6 +238,10 @@ static void format_route(const struct route *r, struct buf *out)
         buf_addf(out, " cors");
     if (r->https_only)
         buf_addf(out, " https-only");
+    if (r->https_only && r->https_code && r->https_code != 308)
+        buf_addf(out, " by %u", r->https_code);
+    if (r->https_only && r->believes_https)
+        buf_add_cstr(out, " unless forwarded");
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 
@@ -245,6 +250,7 @@ void route_host_format(const struct route_host *h, struct buf *out)
     buf_addf(out, "%s%s", h->name, h->one_label ? " one-label" : "");
     if (h->secret)
         buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
+    format_fields("answer", &h->tls_fields, out);
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);

@@ -190,7 +190,9 @@ struct route {
     struct route_fields request_fields, answer_fields;
     struct route_cors cors;
     uint32_t idle_timeout_s; /* between two reads of the answer; 0: the default */
-    bool https_only;         /* plain requests are redirected to https with 308 */
+    bool https_only;         /* plain requests are redirected to https */
+    uint16_t https_code;     /* with this; 0: 308 */
+    bool believes_https;     /* not those that came to whoever is before us over https */
     struct route_origin origin;
 };
 
@@ -200,6 +202,7 @@ struct route_host {
     bool one_label; /* the asterisk of a name stands for one label (Ingress) */
     struct route *routes;
     uint32_t n_routes;
+    struct route_fields tls_fields; /* of answers over TLS */
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
     struct findings findings;
 };
