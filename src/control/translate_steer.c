@@ -12,8 +12,8 @@
 
 enum {
     TRIES_DEFAULT = 3,
-    OTHER_HOST_CHOICES = 3,
-    OVERWRITE_OR_ADD = 2, /* HeaderValueOption.HeaderAppendAction */
+    OTHER_HOST_CHOICES = 32, /* by hash each is as good as drawn: of two the other one is found */
+    OVERWRITE_OR_ADD = 2,    /* HeaderValueOption.HeaderAppendAction */
 };
 
 /* ---- further tries ---- */

@@ -24,7 +24,7 @@ def fields_of(answer):
 
 def test_errors_of_endpoints(gateway, ingress, backends):
     ingress("errors", [rule("e.example", ("/", "Prefix", "rec"))], {**ANNOTATIONS, "enable-cors": "true"})
-    gateway.settles("it is served", lambda a: a.status == 200, "/", "e.example")
+    gateway.becomes("it is served", lambda a: a.status == 200, "/", "e.example")
     gateway.all_do("errors are the default backend's", from_pages, "/status/404", "e.example")
     got = gateway.ask("/status/404?q=1", "e.example", headers={"Accept": "text/x", "X-Code": "999", "Origin": "https://o.example"})
     sent = fields_of(got)
@@ -58,14 +58,14 @@ def test_services_without_endpoints(lab, gateway, ingress, backends, events):
     lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "empty"}, "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]}})
     ingress("empty", [rule("m.example", ("/", "Prefix", "empty")), rule("n.example", ("/", "Prefix", "missing"))], {"default-backend": "pages"})
     for host in ("m.example", "n.example"):
-        got = gateway.settles("the default backend takes it", from_pages, "/x?y=1", host)
+        got = gateway.becomes("the default backend takes it", from_pages, "/x?y=1", host)
         assert got.echo["path"] == "/x?y=1" and "x-code" not in fields_of(got)
     lab.patch("/api/v1/namespaces/default/services/empty", {"spec": {"selector": {"app": "rec"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}})
-    gateway.settles("its own endpoints take it", lambda a: a.fields.get("x-from") == "rec", "/", "m.example")
+    gateway.becomes("its own endpoints take it", lambda a: a.fields.get("x-from") == "rec", "/", "m.example")
     lab.fairlead("delete", "services/empty")
     ingress("alone", [rule("o.example", ("/", "Prefix", "rec"))], {"custom-http-errors": "404"})
     wait_until("that there is no default backend is told", lambda: events("alone", "DefaultBackendNotFound"))
-    assert gateway.settles("errors pass", lambda a: a.status == 404 and "x-from" in a.fields, "/status/404", "o.example").fields["x-from"] == "rec"
+    assert gateway.becomes("errors pass", lambda a: a.status == 404 and "x-from" in a.fields, "/status/404", "o.example").fields["x-from"] == "rec"
 
 
 def test_the_way_there_is_no_way_in(gateway, ingress, backends):

@@ -19,7 +19,7 @@ def test_copies(gateway, ingress, rec):
     ingress("copy", [rule("m.example", ("/", "Prefix", "web"))], {"mirror-target": "http://rec.default.svc.cluster.local$request_uri"})
     ingress("copy-as", [rule("n.example", ("/", "Prefix", "web"))], {"mirror-target": "http://rec.default.svc.cluster.local", "mirror-host": "other.example"})
     for host, name in (("m.example", "rec.default.svc.cluster.local"), ("n.example", "other.example")):
-        gateway.settles("it is served", lambda a: a.app == "web", "/", host)
+        gateway.becomes("it is served", lambda a: a.app == "web", "/", host)
 
         def copied():
             assert gateway.ask("/p?q=" + host, host, "POST", body="hello").app == "web"
@@ -33,7 +33,7 @@ def test_tries(gateway, ingress, rec):
     ingress("once", [rule("o.example", ("/", "Prefix", "rec"))], {"proxy-next-upstream": "off"})
     ingress("more", [rule("t.example", ("/", "Prefix", "rec"))], {"proxy-next-upstream": "error http_500 non_idempotent", "proxy-next-upstream-tries": "2"})
     for host in ("u.example", "o.example", "t.example"):
-        gateway.settles("it is served", lambda a: a.status == 200, "/", host)
+        gateway.becomes("it is served", lambda a: a.status == 200, "/", host)
 
     def ask(path, host, want, tries, method="GET"):
         assert gateway.ask(path, host, method).status == want
@@ -53,10 +53,10 @@ def test_tries(gateway, ingress, rec):
 def test_fields(gateway, ingress, rec):
     ingress("prefix", [rule("p.example", ("/app/(.*)", "ImplementationSpecific", "rec"))],
             {"rewrite-target": "/$1", "x-forwarded-prefix": "/100%app", "upstream-vhost": "in.example", "service-upstream": "true"})
-    got = gateway.settles("it is served", lambda a: a.status == 200, "/app/x", "p.example", headers={"X-Forwarded-Prefix": "/liar"}).echo
+    got = gateway.becomes("it is served", lambda a: a.status == 200, "/app/x", "p.example", headers={"X-Forwarded-Prefix": "/liar"}).echo
     assert got["path"] == "/x" and recorder.header(got, "x-forwarded-prefix") == "/100%app" and recorder.header(got, "host") == "in.example"
     ingress("bare", [rule("b.example", ("/", "Prefix", "rec"))], {"x-forwarded-prefix": "/app"})
-    got = gateway.settles("it is served", lambda a: a.status == 200, "/", "b.example", headers={"X-Forwarded-Prefix": "/client"}).echo
+    got = gateway.becomes("it is served", lambda a: a.status == 200, "/", "b.example", headers={"X-Forwarded-Prefix": "/client"}).echo
     assert recorder.header(got, "x-forwarded-prefix") == "/client"
 
 
@@ -65,15 +65,15 @@ def test_other_names(gateway, ingress, events, lab):
             tls=[{"hosts": ["a.example"], "secretName": "none"}])
     ingress("more-of-a", [rule("a.example", ("/other", "Prefix", "other"))])
     ingress("taken", [rule("taken.example", ("/", "Prefix", "other"))])
-    gateway.settles("it has another name", lambda a: a.app == "web", "/", "a2.example")
-    assert gateway.settles("with all paths", lambda a: a.app == "other", "/other/x", "b.a3.example").status == 200
+    gateway.becomes("it has another name", lambda a: a.app == "web", "/", "a2.example")
+    assert gateway.becomes("with all paths", lambda a: a.app == "other", "/other/x", "b.a3.example").status == 200
     assert gateway.ask("/", "a.example").status == 308 and gateway.ask("/", "b.c.a3.example").status == 404
-    assert gateway.settles("its owner has it", lambda a: a.app, "/", "taken.example").app == "other"
+    assert gateway.becomes("its owner has it", lambda a: a.app, "/", "taken.example").app == "other"
     wait_until("that is told", lambda: events("named", "AliasUnused"))
     moved = gateway.ask("/x?y=1", "www.a.example")
     assert moved.status == 308 and moved.fields["location"] == "http://a.example/x?y=1"
     assert gateway.ask("/", "www.a.example", tls=True).fields["location"] == "https://a.example/"
     assert "Ingress default/more-of-a" in lab.fairlead("explain", "GET", "http://a2.example/other")
     ingress("named", [rule("a.example", ("/", "Prefix", "web"))])
-    gateway.settles("the name has gone", lambda a: a.status == 404, "/", "a2.example")
-    gateway.settles("the other one too", lambda a: a.status == 404, "/", "www.a.example")
+    gateway.becomes("the name has gone", lambda a: a.status == 404, "/", "a2.example")
+    gateway.becomes("the other one too", lambda a: a.status == 404, "/", "www.a.example")

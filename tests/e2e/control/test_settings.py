@@ -38,50 +38,50 @@ def told(lab, name, reason):
 def test_hsts(gateway, ingress, settings):
     ingress("h", [rule("h.example", ("/", "Prefix", "web"))], tls=[{"hosts": ["h.example"], "secretName": "none"}])
     ingress("n", [rule("n.example", ("/", "Prefix", "web"))])
-    answer = gateway.settles("it is sent", lambda a: HSTS in a.fields, "/", "h.example", tls=True)
+    answer = gateway.becomes("it is sent", lambda a: HSTS in a.fields, "/", "h.example", tls=True)
     assert answer.fields[HSTS] == "max-age=31536000; includeSubDomains" and HSTS not in gateway.ask("/", "h.example").fields
-    assert gateway.settles("the other is served", lambda a: a.app == "web", "/", "n.example") and HSTS not in gateway.ask("/", "n.example", tls=True).fields
+    assert gateway.becomes("the other is served", lambda a: a.app == "web", "/", "n.example") and HSTS not in gateway.ask("/", "n.example", tls=True).fields
     settings(hsts_max_age="60", hsts_include_subdomains="false", hsts_preload="true")
-    gateway.settles("it changes", lambda a: a.fields.get(HSTS) == "max-age=60; preload", "/", "h.example", tls=True)
+    gateway.becomes("it changes", lambda a: a.fields.get(HSTS) == "max-age=60; preload", "/", "h.example", tls=True)
     settings(hsts="false")
-    gateway.settles("it goes", lambda a: a.app == "web" and HSTS not in a.fields, "/", "h.example", tls=True)
+    gateway.becomes("it goes", lambda a: a.app == "web" and HSTS not in a.fields, "/", "h.example", tls=True)
 
 
 def test_redirects(gateway, ingress, settings):
     ingress("r", [rule("r.example", ("/", "Prefix", "web"))], tls=[{"hosts": ["r.example"], "secretName": "none"}])
-    gateway.settles("it redirects", lambda a: a.status == 308, "/", "r.example")
+    gateway.becomes("it redirects", lambda a: a.status == 308, "/", "r.example")
     assert gateway.ask("/", "r.example", headers={"X-Forwarded-Proto": "https"}).status == 308, "nobody is believed"
     settings(http_redirect_code="301", use_forwarded_headers="true")
-    gateway.settles("it redirects otherwise", lambda a: a.status == 301, "/x?y", "r.example")
-    gateway.settles("what came over https is served", lambda a: a.app == "web", "/", "r.example", headers={"X-Forwarded-Proto": "https"})
+    gateway.becomes("it redirects otherwise", lambda a: a.status == 301, "/x?y", "r.example")
+    gateway.becomes("what came over https is served", lambda a: a.app == "web", "/", "r.example", headers={"X-Forwarded-Proto": "https"})
     settings(ssl_redirect="false")
-    gateway.settles("it does not redirect", lambda a: a.app == "web", "/", "r.example")
+    gateway.becomes("it does not redirect", lambda a: a.app == "web", "/", "r.example")
     ingress("r", [rule("r.example", ("/", "Prefix", "web"))], {"ssl-redirect": "true"}, tls=[{"hosts": ["r.example"], "secretName": "none"}])
-    gateway.settles("the annotation comes first", lambda a: a.status == 308, "/", "r.example")
+    gateway.becomes("the annotation comes first", lambda a: a.status == 308, "/", "r.example")
 
 
 def test_fields(lab, gateway, ingress, settings, rec):
     lab.apply(config_map("add", {"X-Frame-Options": "DENY", "X-Percent": "100%", "Content-Length": "1"}), config_map("set", {"X-Client": "a=$remote_addr", "X-Uri": "${request_uri}",
               "User-Agent": "", "X-Odd": "$msec"}))
     ingress("f", [rule("f.example", ("/", "Prefix", "rec"))])
-    assert gateway.settles("it is served", lambda a: a.status == 200, "/", "f.example").fields["x-secret"] == "1"
+    assert gateway.becomes("it is served", lambda a: a.status == 200, "/", "f.example").fields["x-secret"] == "1"
     settings(hide_headers="X-Secret, x-none", add_headers=SYSTEM + "/add", proxy_set_headers=SYSTEM + "/set", server_tokens="false")
-    got = gateway.settles("fields come", lambda a: "x-frame-options" in a.fields and "x-uri" in dict(a.echo["headers"]), "/p?q=1", "f.example", headers={"User-Agent": "me"})
+    got = gateway.becomes("fields come", lambda a: "x-frame-options" in a.fields and "x-uri" in dict(a.echo["headers"]), "/p?q=1", "f.example", headers={"User-Agent": "me"})
     assert got.fields["x-frame-options"] == "DENY" and got.fields["x-percent"] == "100%" and "x-secret" not in got.fields and got.fields["x-other"] == "2" and "server" not in got.fields
     sent = dict(map(tuple, got.echo["headers"]))
     assert sent["x-uri"] == "/p?q=1" and ipaddress.ip_address(sent["x-client"].removeprefix("a=")) and "user-agent" not in sent and "x-odd" not in sent
     assert gateway.ask("/", "unknown.example").fields["x-frame-options"] == "DENY"
     wait_until("what is not sent is told", lambda: told(lab, "set", "FieldInvalid") and told(lab, "add", "FieldInvalid"))
     lab.apply(config_map("add", {"X-Frame-Options": "SAMEORIGIN"}))
-    gateway.settles("they change", lambda a: a.fields.get("x-frame-options") == "SAMEORIGIN", "/", "f.example")
+    gateway.becomes("they change", lambda a: a.fields.get("x-frame-options") == "SAMEORIGIN", "/", "f.example")
     lab.fairlead("delete", "configmaps/add", "configmaps/set", "-n", SYSTEM)
 
 
 def test_connections(lab, gateway, ingress, settings):
     ingress("c", [rule("c.example", ("/", "Prefix", "web"))])
-    gateway.settles("it is served", lambda a: a.app == "web", "/", "c.example")
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "c.example")
     settings(keep_alive="0", proxy_read_timeout="1", ssl_protocols="TLSv1.3")
-    gateway.settles("connections end", lambda a: a.fields.get("connection") == "close", "/", "c.example")
+    gateway.becomes("connections end", lambda a: a.fields.get("connection") == "close", "/", "c.example")
     assert gateway.becomes("the time-out is another", lambda a: a.status == 504, "/delay/3", "c.example")
     ingress("c", [rule("c.example", ("/", "Prefix", "web"))], {"proxy-read-timeout": "10"})
     gateway.becomes("the annotation comes first", lambda a: a.status == 200, "/delay/2", "c.example")
@@ -90,7 +90,7 @@ def test_connections(lab, gateway, ingress, settings):
 def test_what_is_not_taken(lab, gateway, ingress, settings):
     ingress("w", [rule("w.example", ("/", "Prefix", "web"))], tls=[{"hosts": ["w.example"], "secretName": "none"}])
     settings(hsts="maybe", http_redirect_code="404", proxy_read_timeout="10s", enable_brotli="true", no_such_key="x", hsts_max_age="60")
-    gateway.settles("the others hold", lambda a: a.fields.get(HSTS) == "max-age=60; includeSubDomains", "/", "w.example", tls=True)
+    gateway.becomes("the others hold", lambda a: a.fields.get(HSTS) == "max-age=60; includeSubDomains", "/", "w.example", tls=True)
     assert gateway.ask("/", "w.example").status == 308
     wait_until("each is told once", lambda: [len(told(lab, "ingress-nginx-controller", r)) for r in ("SettingInvalid", "SettingNotSupported")] == [3, 2])
 
