@@ -11,6 +11,9 @@ struct translate_place {
     bool was_https;   /* the copy for what came to whoever is before us over https */
 };
 
+/* What a Route says to a filter of that name, as its typed_per_filter_config. */
+void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
+
 /* ---- translate_affinity.c ---- */
 /* Appends fields of a RouteAction. */
 void translate_affinity_action(struct buf *b, const struct route *r, struct translate_place where);
