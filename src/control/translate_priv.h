@@ -11,9 +11,6 @@ struct translate_place {
     bool was_https;   /* the copy for what came to whoever is before us over https */
 };
 
-/* What a Route says to a filter of that name, as its typed_per_filter_config. */
-void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
-
 /* ---- translate_affinity.c ---- */
 /* Appends fields of a RouteAction. */
 void translate_affinity_action(struct buf *b, const struct route *r, struct translate_place where);
@@ -32,6 +29,9 @@ void translate_mirror(struct buf *b, const struct route_mirror *m);
 void translate_fields(struct buf *b, const struct route *r);
 /* HeaderValueOptions, as a message's field of that number. */
 void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
+
+/* What a Route says to a filter of that name, as its typed_per_filter_config. */
+void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
 
 /* ---- translate_errors.c ---- */
 /* Of a Route. */

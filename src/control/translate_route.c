@@ -198,17 +198,6 @@ static void add_forward(struct buf *b, const struct route *r, struct translate_p
     pb_end(b, action);
 }
 
-void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b)
-{
-    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
-    pb_add_text(b, F_MAP_KEY, name);
-    any = pb_begin(b, F_MAP_VALUE);
-    pb_add_text(b, F_ANY_TYPE_URL, type);
-    pb_add_bytes(b, F_ANY_VALUE, config);
-    pb_end(b, any);
-    pb_end(b, entry);
-}
-
 /* ---- CORS ---- */
 
 static void add_origin(struct buf *b, const char *origin)
