@@ -142,11 +142,12 @@ static json_t *backends_of(const struct route *r)
 static json_t *rule_of(const struct conversion *c, const struct route *r)
 {
     json_t *match = match_of(r), *filters = json_array(), *rule = json_object(), *rewrite = NULL;
+    bool closed = convert_is_closed(c, r), forwards = r->action == ROUTE_FORWARD && !closed;
     if (r->cors.on)
         json_array_append_new(filters, cors_filter(&r->cors));
     if (r->action == ROUTE_REDIRECT)
         json_array_append_new(filters, redirect_filter(c, r));
-    else if (r->action == ROUTE_FORWARD)
+    else if (forwards)
         rewrite = rewrite_filter(c, r, match);
     if (rewrite)
         json_array_append_new(filters, rewrite);
@@ -159,8 +160,11 @@ static json_t *rule_of(const struct conversion *c, const struct route *r)
     if (json_array_size(filters))
         json_object_set(rule, "filters", filters);
     json_decref(filters);
-    if (r->action == ROUTE_FORWARD)
+    if (forwards)
         json_object_set_new(rule, "backendRefs", backends_of(r));
+    else if (closed)
+        convert_lost(c, r->origin.object, r->origin.field,
+                     "what protects it cannot be said here: it is closed, and has no backend");
     else if (r->action == ROUTE_ANSWER)
         convert_lost(c, r->origin.object, r->origin.field,
                      "it has no backend: it is answered with an error, though not with %u",

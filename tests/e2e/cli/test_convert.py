@@ -100,6 +100,18 @@ def test_what_protects_stays_closed():
     assert "backendRefs" not in one["spec"]["rules"][0]
 
 
+@pytest.mark.parametrize("name, value", [
+    ("allowlist-source-range", "10.0.0.0/8"), ("whitelist-source-range", "10.0.0.0/8"), ("denylist-source-range", "10.0.0.0/8"), ("auth-url", "https://auth.example/x"),
+    ("auth-type", "basic"), ("auth-secret", "s"), ("auth-tls-secret", "default/s"), ("auth-tls-match-cn", "x"), ("limit-rps", "5"), ("limit-rpm", "5"), ("limit-connections", "5"),
+    ("enable-modsecurity", "true"), ("enable-owasp-core-rules", "true"), ("proxy-ssl-verify", "on"), ("proxy-ssl-secret", "default/s"), ("ssl-passthrough", "true")])
+def test_whatever_protects_is_closed_whether_it_is_done_here_or_not(name, value):
+    text = as_stream([ingress("i", path("/"), annotations={name: value})])
+    routes = [o for o in yaml.safe_load_all(convert("-", "istio", stdin=text).stdout) if o["kind"] == "VirtualService"]
+    assert [r["directResponse"]["status"] for o in routes for r in o["spec"]["http"] if "redirect" not in r] == [503] and "destination" not in str(routes)
+    done = convert("-", "gateway-api", stdin=text)
+    assert "backendRefs" not in done.stdout and "it is closed" in done.stderr or "not with 503" in done.stderr
+
+
 def test_json_and_what_is_wrong():
     text = as_stream([ingress("i", path("/"))])
     assert json.loads(convert("-", "istio", "-o", "json", stdin=text).stdout)["kind"] == "List"
