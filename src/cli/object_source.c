@@ -202,6 +202,7 @@ static const struct {
     {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", SERVING, false},
     {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls", OBJECTS_FOR_ANALYSIS,
      false},
+    {"ConfigMap", "/api/v1/configmaps", OBJECTS_FOR_ANALYSIS, false},
     {"Pod", "/api/v1/pods", OBJECTS_FOR_ANALYSIS, false},
     {"Deployment", "/apis/apps/v1/deployments", MAKING_PODS, false},
     {"DaemonSet", "/apis/apps/v1/daemonsets", MAKING_PODS, false},

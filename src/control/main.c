@@ -14,7 +14,7 @@ enum { CONTROLLERS_MAX = 16 };
 
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
-    const char *controllers_text, *class_name;
+    const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     char *controllers[CONTROLLERS_MAX + 1];
     bool without_class, plain_secrets;
     int64_t http_port, https_port;
@@ -104,7 +104,13 @@ static int run(struct settings *s)
     AUTO(loop) struct loop *loop = NULL;
     struct parts p = {0};
     char host[256] = "";
+    const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     const struct control_options o = {
+        .config = {.settings = s->configmap,
+                   .tcp_services = s->tcp_services,
+                   .udp_services = s->udp_services,
+                   .taken_ports = ports,
+                   .n_taken_ports = ARRAY_LEN(ports)},
         .ingress = {.controllers = (const char *const *)s->controllers,
                     .class_name = s->class_name,
                     .without_class = s->without_class},
@@ -134,6 +140,26 @@ static int run(struct settings *s)
     return code;
 }
 
+/* NAMESPACE/NAME; false: told. */
+static bool names_are_whole(const struct settings *s)
+{
+    const struct {
+        const char *flag, *value;
+    } names[] = {{"publish-service", s->publish},
+                 {"configmap", s->configmap},
+                 {"tcp-services-configmap", s->tcp_services},
+                 {"udp-services-configmap", s->udp_services}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *slash = names[i].value ? strchr(names[i].value, '/') : NULL;
+        if (!names[i].value || (slash && slash != names[i].value && slash[1]))
+            continue;
+        program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME", "--%s: \"%s\" has no namespace",
+                     names[i].flag, names[i].value);
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct settings s = {.xds = "127.0.0.1:15010",
@@ -158,6 +184,13 @@ int main(int argc, char **argv)
         {"ingress-class", 0, ARG_STRING, &s.class_name, "NAME",
          "what kubernetes.io/ingress.class may say without an IngressClass (default fairlead)", 0,
          0, false},
+        {"configmap", 0, ARG_STRING, &s.configmap, "NAMESPACE/NAME",
+         "the ConfigMap of ingress-nginx: defaults of annotations, and what holds for all", 0, 0,
+         false},
+        {"tcp-services-configmap", 0, ARG_STRING, &s.tcp_services, "NAMESPACE/NAME",
+         "ports that go to Services: \"9000\": \"namespace/service:port\"", 0, 0, false},
+        {"udp-services-configmap", 0, ARG_STRING, &s.udp_services, "NAMESPACE/NAME",
+         "the same of UDP, of which Events tell that it is not served", 0, 0, false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
@@ -179,9 +212,8 @@ int main(int argc, char **argv)
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
-    if (s.publish && !strchr(s.publish, '/'))
-        return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME",
-                            "--publish-service: \"%s\" has no namespace", s.publish);
+    if (!names_are_whole(&s))
+        return EXIT_USAGE_ERROR;
     if (!take_controllers(&s))
         return EXIT_USAGE_ERROR;
     code = run(&s);

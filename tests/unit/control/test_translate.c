@@ -6,6 +6,10 @@
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
 #include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
+#include <envoy/extensions/filters/http/custom_response/v3/custom_response.pb-c.h>
+#include <envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb-c.h>
+#include <envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy.pb-c.h>
+#include <envoy/extensions/http/stateful_session/cookie/v3/cookie.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
 #include <envoy/type/matcher/v3/regex.pb-c.h>
@@ -221,19 +225,23 @@ static void test_everything_passes_the_table(void **state)
 {
     static const struct {
         const char *name, *value;
-    } annotations[] = {{"rewrite-target", "/$1"},
-                       {"use-regex", "true"},
-                       {"permanent-redirect", "https://x.example:8443/y?z"},
-                       {"temporal-redirect", "/local"},
-                       {"app-root", "/app"},
-                       {"enable-cors", "true"},
-                       {"backend-protocol", "GRPCS"},
-                       {"backend-protocol", "HTTPS"},
-                       {"upstream-vhost", "v.example:80"},
-                       {"force-ssl-redirect", "true"},
-                       {"proxy-connect-timeout", "7"},
-                       {"auth-url", "http://x"},
-                       {"configuration-snippet", "x"}};
+    } annotations[] = {
+        {"rewrite-target", "/$1"},
+        {"use-regex", "true"},
+        {"permanent-redirect", "https://x.example:8443/y?z"},
+        {"temporal-redirect", "/local"},
+        {"app-root", "/app"},
+        {"enable-cors", "true"},
+        {"backend-protocol", "GRPCS"},
+        {"backend-protocol", "HTTPS"},
+        {"upstream-vhost", "v.example:80"},
+        {"force-ssl-redirect", "true"},
+        {"proxy-connect-timeout", "7"},
+        {"affinity", "cookie"},
+        {"upstream-hash-by", "$request_uri$host-${arg_a}$cookie_b$http_X_c$remote_addr$uri"},
+        {"load-balance", "ewma"},
+        {"auth-url", "http://x"},
+        {"configuration-snippet", "x"}};
     struct world w;
     struct err err = {0};
     (void)state;
