@@ -188,7 +188,7 @@ char *object_source_place(struct object_source *s, const char *kind, const char 
 enum {
     EVERYONE = OBJECTS_FOR_ROUTES | OBJECTS_FOR_ANALYSIS | OBJECTS_FOR_MIGRATION,
     SERVING = OBJECTS_FOR_ROUTES | OBJECTS_FOR_ANALYSIS,
-    MAKING_PODS = OBJECTS_FOR_ANALYSIS | OBJECTS_FOR_MIGRATION,
+    NOT_SERVING = OBJECTS_FOR_ANALYSIS | OBJECTS_FOR_MIGRATION,
 };
 
 static const struct {
@@ -202,12 +202,11 @@ static const struct {
     {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", SERVING, false},
     {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls", OBJECTS_FOR_ANALYSIS,
      false},
-    {"ConfigMap", "/api/v1/configmaps", OBJECTS_FOR_ANALYSIS, false},
     {"Pod", "/api/v1/pods", OBJECTS_FOR_ANALYSIS, false},
-    {"Deployment", "/apis/apps/v1/deployments", MAKING_PODS, false},
-    {"DaemonSet", "/apis/apps/v1/daemonsets", MAKING_PODS, false},
+    {"Deployment", "/apis/apps/v1/deployments", NOT_SERVING, false},
+    {"DaemonSet", "/apis/apps/v1/daemonsets", NOT_SERVING, false},
     {"StatefulSet", "/apis/apps/v1/statefulsets", OBJECTS_FOR_ANALYSIS, false},
-    {"ConfigMap", "/api/v1/configmaps", OBJECTS_FOR_MIGRATION, false},
+    {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false},
 };
 
 static void know(struct object_source *s, const char *kind)

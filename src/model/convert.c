@@ -102,14 +102,17 @@ static bool is_converted(const char *name)
                                         "cors-max-age",
                                         "enable-cors",
                                         "force-ssl-redirect",
+                                        "from-to-www-redirect",
                                         "permanent-redirect",
                                         "permanent-redirect-code",
                                         "rewrite-target",
+                                        "server-alias",
                                         "ssl-redirect",
                                         "temporal-redirect",
                                         "temporal-redirect-code",
                                         "upstream-vhost",
-                                        "use-regex"};
+                                        "use-regex",
+                                        "x-forwarded-prefix"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (streq(name, names[i]))
             return true;
@@ -143,8 +146,13 @@ static void tell_lost(const struct conversion *c)
                 convert_lost(c, i->key, field, "it is not said in what is put out");
         }
     }
-    for (size_t h = 0; h < c->snapshot->n_hosts; h++)
-        copy_findings(c, &c->snapshot->sorted[h]->findings);
+    for (size_t h = 0; h < c->snapshot->n_hosts; h++) {
+        const struct route_host *host = c->snapshot->sorted[h];
+        copy_findings(c, &host->findings);
+        if (host->tls_fields.n && host->n_routes)
+            convert_lost(c, host->routes[0].origin.object, "spec.tls",
+                         "Strict-Transport-Security of host %s is not said", host->name);
+    }
 }
 
 /* ---- the whole ---- */

@@ -134,8 +134,20 @@ static json_t *cors_of(const struct route_cors *cors)
     return j;
 }
 
+/* {NAME: VALUE} that are set; takes nothing. */
+static void set_fields(json_t *headers, const char *of, const struct route_fields *f)
+{
+    json_t *set = json_object();
+    for (uint32_t i = 0; i < f->n; i++)
+        json_object_set_new(set, f->v[i].name, json_string(f->v[i].value));
+    if (f->n)
+        json_object_set_new(headers, of, json_pack("{s:O}", "set", set));
+    json_decref(set);
+}
+
 static json_t *route_of(const struct conversion *c, const struct route *r)
 {
+    AUTO_JSON json_t *headers = json_object();
     json_t *j = json_pack("{s:o}", "match", matches_of(r, false)), *rewrite;
     if (r->cors.on)
         json_object_set_new(j, "corsPolicy", cors_of(&r->cors));
@@ -151,6 +163,10 @@ static json_t *route_of(const struct conversion *c, const struct route *r)
         if (json_object_size(rewrite))
             json_object_set(j, "rewrite", rewrite);
         json_decref(rewrite);
+        set_fields(headers, "request", &r->request_fields);
+        set_fields(headers, "response", &r->answer_fields);
+        if (json_object_size(headers))
+            json_object_set(j, "headers", headers);
         json_object_set_new(j, "route", destinations_of(r));
         break;
     case ROUTE_REDIRECT:
@@ -198,9 +214,9 @@ static void add_virtual_service(const struct conversion *c, const struct route_h
         if (convert_is_hidden(h, i))
             continue;
         if (r->https_only)
-            json_array_append_new(http,
-                                  json_pack("{s:o,s:{s:s,s:i}}", "match", matches_of(r, true),
-                                            "redirect", "scheme", "https", "redirectCode", 308));
+            json_array_append_new(http, json_pack("{s:o,s:{s:s,s:i}}", "match", matches_of(r, true),
+                                                  "redirect", "scheme", "https", "redirectCode",
+                                                  convert_https_code(r)));
         json_array_append_new(http, route_of(c, r));
     }
     if (h->one_label)

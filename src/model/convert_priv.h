@@ -35,6 +35,11 @@ char *convert_host_word(const char *host);
 char *convert_short_name(char *name, size_t max);
 /* "$1" as "\1". Owned. */
 char *convert_captures(const char *text);
+/* The status of the redirect to https. */
+static inline int convert_https_code(const struct route *r)
+{
+    return r->https_code ? (int)r->https_code : 308;
+}
 /* A list of words with commas between them. */
 json_t *convert_words(const char *list);
 

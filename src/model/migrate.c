@@ -39,8 +39,17 @@ static const struct {
 } differences[] = {
     {"enable-cors", "CORS headers go to requests with an allowed Origin alone; ingress-nginx sends "
                     "* to those without one, too"},
-    {"proxy-read-timeout", "it is the time in which an endpoint must say something; then another "
-                           "is tried, twice at most"},
+    {"proxy-read-timeout",
+     "it is the time in which an endpoint must say something; then another is tried"},
+    {"custom-http-errors", "the request for an error's answer goes without its body; without a "
+                           "default-backend it has no effect"},
+    {"session-cookie-expires", "it is sent as Max-Age, which browsers heed first"},
+    {"session-cookie-change-on-failure",
+     "the cookie names a pod, as in mode persistent, and follows to the one that answered"},
+    {"load-balance", "ewma prefers the pod with fewer requests under way, of two"},
+    {"mirror-target", "copies go out when the request is whole, and nobody waits for them"},
+    {"upstream-hash-by", "a request without what is hashed goes to any pod, not all to one"},
+    {"from-to-www-redirect", "the redirect has no port"},
     {"rewrite-target", "the path that captures are taken from is in its normal form"},
     {"permanent-redirect", "the answer is a line of text, not an HTML page"},
     {"temporal-redirect", "the answer is a line of text, not an HTML page"},
@@ -189,10 +198,6 @@ static void look_at_ingress(const struct ingress_snapshot *snapshot, const struc
     for (uint32_t a = 0; a < i->n_annotations; a++)
         add_annotation(s, &i->annotations[a], found);
     add_findings(snapshot, s, i);
-    if (i->n_tls)
-        migrate_note_add(s, MIGRATE_DIFFERS, "spec.tls",
-                         "let the backend send it, where it matters",
-                         "Strict-Transport-Security is not sent by the gateway");
 }
 
 static int by_object(const void *a, const void *b)

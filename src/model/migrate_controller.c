@@ -1,48 +1,45 @@
 /* The controller's flags and ConfigMaps. */
 #include "base/vec.h"
 #include "model/migrate_priv.h"
+#include "model/nginx_maps.h"
 
-enum where { CONFIGMAP, FLAG };
-enum fate { SAME, EACH, MISSING };
-
-static const struct setting {
-    enum where where;
-    const char *key;
-    enum fate fate;
-    const char *annotation, *note;
-} settings[] = {
-#define SETTING(where, key, fate, annotation, note) {where, key, fate, annotation, note},
-#include "model/migrate_settings.def"
-#undef SETTING
+static const struct {
+    const char *name;
+    bool done;
+    const char *note;
+} flags[] = {
+#define FLAG(name, done, note) {name, done, note},
+#define HARMLESS(key, note)
+#include "model/migrate_flags.def"
+#undef FLAG
+#undef HARMLESS
 };
 
-static const struct setting *find_setting(enum where where, struct str key)
-{
-    for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-        if (settings[i].where == where && str_is(key, settings[i].key))
-            return &settings[i];
-    return NULL;
-}
+/* Keys of the ConfigMap. */
+static const struct {
+    const char *key, *note;
+} harmless[] = {
+#define FLAG(name, done, note)
+#define HARMLESS(key, note) {key, note},
+#include "model/migrate_flags.def"
+#undef FLAG
+#undef HARMLESS
+};
 
-static void add_setting(struct migrate_subject *s, enum where where, const char *field,
-                        struct str key)
+static void add_flag(struct migrate_subject *s, const char *field, struct str name)
 {
-    const struct setting *row = find_setting(where, key);
-    const char *note = row && row->note ? row->note : NULL;
-    if (!row) {
-        migrate_note_add(s, MIGRATE_CHANGE, field, "look up what it did", "not known here");
-    } else if (row->fate == SAME) {
-        migrate_note_add(s, MIGRATE_WORKS, field, NULL, "%s", note ? note : "nothing to do");
-    } else if (row->fate == EACH) {
-        bool done = streq(migrate_annotation_state(row->annotation), "read");
-        AUTO_CHARS char *action = xasprintf("nginx.ingress.kubernetes.io/%s %s%s", row->annotation,
-                                            note ? note : "", done ? "" : " (not done yet)");
-        migrate_note_add(s, MIGRATE_CHANGE, field, action,
-                         "settings of the whole controller are not read");
-    } else {
-        migrate_note_add(s, MIGRATE_CHANGE, field, NULL, "not done%s%s", note ? ": " : "",
-                         note ? note : "");
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        const char *note = flags[i].note;
+        if (!str_is(name, flags[i].name))
+            continue;
+        if (flags[i].done)
+            migrate_note_add(s, MIGRATE_WORKS, field, NULL, "%s", note ? note : "nothing to do");
+        else
+            migrate_note_add(s, MIGRATE_CHANGE, field, NULL, "not done%s%s", note ? ": " : "",
+                             note ? note : "");
+        return;
     }
+    migrate_note_add(s, MIGRATE_CHANGE, field, "look up what it did", "not known here");
 }
 
 /* ---- which objects ---- */
@@ -87,9 +84,35 @@ static const json_t *find_map(const json_t *objects, struct str key)
 
 typedef VEC(struct migrate_subject) subjects;
 
-static void look_at_map(const json_t *objects, struct str key, subjects *to)
+/* Fields are cut where keys are long, at one of two places. */
+static const struct finding *finding_of(const struct findings *f, const char *key)
+{
+    AUTO_CHARS char *longer = xasprintf("data[%.128s]", key);
+    AUTO_CHARS char *shorter = xasprintf("data[%.32s]", key);
+    for (size_t i = 0; i < f->n; i++)
+        if (streq(f->v[i].field, longer) || streq(f->v[i].field, shorter))
+            return &f->v[i];
+    return NULL;
+}
+
+static void add_key(struct migrate_subject *s, const char *key, const struct finding *f)
+{
+    AUTO_CHARS char *field = xasprintf("data[%.128s]", key);
+    const char *note = f ? NULL : "works";
+    for (size_t i = 0; f && i < ARRAY_LEN(harmless); i++)
+        if (streq(harmless[i].key, key))
+            note = harmless[i].note;
+    if (note)
+        migrate_note_add(s, MIGRATE_WORKS, field, NULL, "%s", note);
+    else
+        migrate_note_add(s, MIGRATE_CHANGE, field, f->hint, "%s", f->message);
+}
+
+/* As the control plane reads it: what it tells is to be changed. */
+static void look_at_map(const json_t *objects, struct str key, enum nginx_map what, subjects *to)
 {
     const json_t *map = find_map(objects, key);
+    AUTO_DONE(findings) struct findings found = {0};
     AUTO_CHARS char *name = str_dup(key);
     const char *entry;
     json_t *value;
@@ -98,28 +121,9 @@ static void look_at_map(const json_t *objects, struct str key, subjects *to)
     if (!map)
         migrate_note_add(s, MIGRATE_CHANGE, "data", "give it with -f, or look in the cluster",
                          "it is not among what is looked at");
+    nginx_map_check(what, name, json_object_get(map, "data"), &found);
     json_object_foreach(json_object_get(map, "data"), entry, value)
-    {
-        AUTO_CHARS char *field = xasprintf("data[%.128s]", entry);
-        add_setting(s, CONFIGMAP, field, str_from(entry));
-    }
-}
-
-static void look_at_ports(const json_t *objects, struct str key, const char *protocol, subjects *to)
-{
-    const json_t *map = find_map(objects, key);
-    AUTO_CHARS char *name = str_dup(key);
-    const char *entry;
-    json_t *value;
-    struct migrate_subject *s = vec_add(to);
-    set_subject(s, "ConfigMap", name);
-    json_object_foreach(json_object_get(map, "data"), entry, value)
-    {
-        AUTO_CHARS char *field = xasprintf("data[%.128s]", entry);
-        migrate_note_add(s, MIGRATE_CHANGE, field, "give that Service the type LoadBalancer",
-                         "%s port %.40s to %.200s is not served by the gateways", protocol, entry,
-                         json_string_value(value) ? json_string_value(value) : "?");
-    }
+        add_key(s, entry, finding_of(&found, entry));
 }
 
 /* $(POD_NAMESPACE) is the controller's own. */
@@ -141,13 +145,13 @@ static void look_at_flag(const json_t *objects, const char *ns, const char *text
     AUTO_CHARS char *field =
         xasprintf("args[--" STR_FMT "]", (int)MIN(flag.n, (size_t)128), flag.p);
     AUTO_CHARS char *target = resolve(value.p ? value : STR(""), ns);
-    add_setting(s, FLAG, field, flag);
+    add_flag(s, field, flag);
     if (str_is(flag, "configmap"))
-        look_at_map(objects, str_from(target), to);
+        look_at_map(objects, str_from(target), NGINX_MAP_SETTINGS, to);
     else if (str_is(flag, "tcp-services-configmap"))
-        look_at_ports(objects, str_from(target), "TCP", to);
+        look_at_map(objects, str_from(target), NGINX_MAP_TCP, to);
     else if (str_is(flag, "udp-services-configmap"))
-        look_at_ports(objects, str_from(target), "UDP", to);
+        look_at_map(objects, str_from(target), NGINX_MAP_UDP, to);
 }
 
 static void look_at_workload(const json_t *objects, const json_t *j, const json_t *container,
@@ -175,7 +179,7 @@ static void look_for_maps(const json_t *objects, subjects *to)
     {
         AUTO_CHARS char *key = key_of(j);
         if (is_kind(j, "ConfigMap") && streq(json_at_str(j, "metadata.name"), names[n]))
-            look_at_map(objects, str_from(key), to);
+            look_at_map(objects, str_from(key), NGINX_MAP_SETTINGS, to);
     }
 }
 

@@ -48,7 +48,7 @@ def check_istio(o):
         return
     for route in o["spec"]["http"]:
         assert len({"route", "redirect", "directResponse"} & set(route)) == 1, "exactly one action"
-        assert set(route) <= {"match", "route", "redirect", "directResponse", "rewrite", "corsPolicy"}
+        assert set(route) <= {"match", "route", "redirect", "directResponse", "rewrite", "corsPolicy", "headers"}
         for m in route.get("match", []):
             assert set(m) <= {"uri", "headers", "port"} and (m == {} or len(m["uri"]) == 1)
         if len(route.get("route", [])) > 1:
