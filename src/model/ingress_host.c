@@ -548,20 +548,22 @@ static void add_claim(struct build *b, const struct claim *c)
 
 static void add_claims(struct build *b)
 {
+    const struct claim *first = NULL; /* of one path */
     if (b->claims.n)
         qsort(b->claims.v, b->claims.n, sizeof(*b->claims.v),
               b->regex ? compare_regexes : compare_claims);
     for (size_t i = 0; i < b->claims.n; i++) {
-        const struct claim *c = &b->claims.v[i], *before = i ? c - 1 : NULL;
-        if (!before || !same_path(before, c)) {
+        const struct claim *c = &b->claims.v[i];
+        if (!first || !same_path(first, c)) {
             add_claim(b, c);
+            first = c;
             continue;
         }
         AUTO_CHARS char *field = claim_field(c);
         finding_add(&b->host->findings, FINDING_WARNING, "PathConflict", c->entry->object->key,
                     field, "remove it from one of them",
                     "host %s, path %s is served by Ingress %s, which is older", b->host->name,
-                    c->path->path, b->host->routes[b->host->n_routes - 1].origin.object);
+                    c->path->path, first->entry->object->key);
     }
 }
 
