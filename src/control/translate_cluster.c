@@ -27,7 +27,7 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
 static bool is_usual(const struct route_upstream *up)
 {
     return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
-                   connect_timeout_s(up) == CONNECT_TIMEOUT_S);
+                   !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
 const char *translate_cluster_name(const char *service, uint16_t port,

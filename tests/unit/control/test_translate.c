@@ -221,6 +221,35 @@ static void test_endpoints_that_end(void **state)
     finish(&w);
 }
 
+/* service-upstream: the Service's own address, beside its endpoints for who wants those. */
+static void test_a_service_as_an_endpoint(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_JSON json_t *j =
+        json_pack("{s:{s:s,s:s},s:{s:s,s:[s],s:[{s:s,s:i}]}}", "metadata", "namespace", "ns",
+                  "name", "a", "spec", "clusterIP", "10.96.0.7", "clusterIPs", "10.96.0.7", "ports",
+                  "name", "http", "port", 80);
+    struct service_object *s = service_object_decode(j);
+    start(&w);
+    service_join_add_service(w.join, &s);
+    add_slice(&w, "a-1", "a", "10.0.0.1", 1);
+    add_ingress(&w, "one", "a.example", "/", "a", "service-upstream", "true");
+    add_ingress(&w, "two", "b.example", "/", "a", NULL, NULL);
+    settle(&w);
+#define AS_SERVICE "outbound|80|http-service-5s|a.ns.svc.cluster.local"
+    expect_in(&w, XDS_ENDPOINT, AS_SERVICE,
+              "{\"cluster_name\":\"" AS_SERVICE
+              "\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":{\"address\":{\"socket_"
+              "address\":{\"address\":\"10.96.0.7\",\"port_value\":80}}}}]}]}");
+    expect_in(&w, XDS_ENDPOINT, CLUSTER, ONE("10.0.0.1"));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_false(has(&w, XDS_ENDPOINT, AS_SERVICE));
+    assert_true(has(&w, XDS_ENDPOINT, CLUSTER));
+    finish(&w);
+}
+
 static void test_everything_passes_the_table(void **state)
 {
     static const struct {
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
         cmocka_unit_test(test_endpoints_that_end),
+        cmocka_unit_test(test_a_service_as_an_endpoint),
         cmocka_unit_test(test_everything_passes_the_table),
         cmocka_unit_test(test_certificates_that_nobody_names),
         cmocka_unit_test(test_sides),
