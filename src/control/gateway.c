@@ -336,10 +336,26 @@ static void host_free(struct gateway_host *h)
     free(h);
 }
 
-/* Another certificate, or the same host's coming and going: the listener has other chains. */
-static bool same_secret(const struct route_host *a, const struct route_host *b)
+/* Another certificate, whom TLS goes to, or the host's coming and going: the listener has other
+ * chains. */
+static bool same_chain(const struct route_host *a, const struct route_host *b)
 {
-    return streq(a ? a->secret : NULL, b ? b->secret : NULL);
+    const struct route_backend none = {0}, *x = a ? &a->passthrough : &none,
+                               *y = b ? &b->passthrough : &none;
+    return streq(a ? a->secret : NULL, b ? b->secret : NULL) && streq(x->service, y->service) &&
+           x->port == y->port;
+}
+
+static void use_passthrough(struct gateway *g, const struct route_host *h)
+{
+    if (h && h->passthrough.service)
+        use_backend(g, &h->passthrough, &usual_upstream);
+}
+
+static void stop_using_passthrough(struct gateway *g, const struct route_host *h)
+{
+    if (h && h->passthrough.service)
+        stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
 static void pack(struct gateway *g, struct gateway_host *h)
@@ -368,13 +384,15 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     for_backends(g, h, use_backend);
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
+    use_passthrough(g, h);
     for_backends(g, before, stop_using_backend);
     for_mirrors(g, before, stop_using_mirror);
     for_error_hosts(g, before, stop_using_error_host);
+    stop_using_passthrough(g, before);
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
-    g->listeners_changed = g->listeners_changed || !same_secret(before, h);
+    g->listeners_changed = g->listeners_changed || !same_chain(before, h);
     if (!h) {
         if (known) {
             host_free(g->hosts.v[at]);
@@ -470,16 +488,25 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
 static void flush_listeners(struct gateway *g)
 {
     VEC(struct translate_chain) chains = {0};
-    VEC(char *) names = {0};
+    VEC(char *) names = {0}; /* of secrets, of clusters */
     VEC_FOREACH (h, &g->hosts) {
         const struct route_host *host = (*h)->host;
-        char name[SECRET_NAME_MAX];
+        const struct route_backend *through = &host->passthrough;
+        char name[SECRET_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+        if (through->service) {
+            vec_push(&names, xstrdup(translate_cluster_name(through->service, through->port,
+                                                            &usual_upstream, cluster)));
+            vec_push(&chains, (struct translate_chain){.server_name = host->name,
+                                                       .cluster = names.v[names.n - 1]});
+            continue;
+        }
         if (!host->secret || streq(host->name, ALL_HOSTS) || !gateway_has_secret(g, host->secret))
             continue;
         vec_push(&names, xstrdup(secret_name(host->secret, name)));
-        vec_push(&chains, (struct translate_chain){host->name, names.v[names.n - 1]});
+        vec_push(&chains, (struct translate_chain){.server_name = host->name,
+                                                   .secret = names.v[names.n - 1]});
     }
-    vec_push(&chains, (struct translate_chain){NULL, DEFAULT_SECRET});
+    vec_push(&chains, (struct translate_chain){.secret = DEFAULT_SECRET});
     put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0);
     put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n);
     VEC_FOREACH (name, &names)

@@ -45,7 +45,8 @@ struct xds_entry *translate_routes(const char *name, const struct str *hosts, si
 
 struct translate_chain {
     const char *server_name; /* NULL: whatever else comes */
-    const char *secret;      /* its SDS name */
+    const char *secret;      /* its SDS name; NULL: */
+    const char *cluster;     /* which gets the bytes as they are */
 };
 
 struct translate_listener {

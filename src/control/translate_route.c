@@ -234,13 +234,7 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
     size_t credentials = pb_begin(&policy, F_CORS_ALLOW_CREDENTIALS);
     pb_add_uint(&policy, F_BOOL_VALUE, cors->credentials);
     pb_end(&policy, credentials);
-    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
-    pb_add_text(b, F_MAP_KEY, CORS_NAME);
-    any = pb_begin(b, F_MAP_VALUE);
-    pb_add_text(b, F_ANY_TYPE_URL, CORS_TYPE);
-    pb_add_bytes(b, F_ANY_VALUE, buf_str(&policy));
-    pb_end(b, any);
-    pb_end(b, entry);
+    translate_filter_config(CORS_NAME, CORS_TYPE, buf_str(&policy), b);
 }
 
 /* ---- hosts ---- */

@@ -624,10 +624,35 @@ static void add_www(struct build *b)
                                           .host = xstrdup(b->host->name)};
 }
 
+/* To the backend of the path /, as in ingress-nginx. */
+static void add_passthrough(struct build *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_entry *e = b->entries[i];
+        if (!e->policy->steer.passthrough || e->policy->canary.on || e->policy->closed)
+            continue;
+        VEC_FOREACH (c, &b->claims) {
+            struct route r = {0};
+            if (c->entry != e || !streq(c->path->path, "/"))
+                continue;
+            AUTO_CHARS char *field = claim_field(c);
+            set_backend(b, &r, e, &c->path->backend, field);
+            if (r.n_backends)
+                b->host->passthrough =
+                    (struct route_backend){xstrdup(r.backends[0].service), r.backends[0].port, 1};
+            route_done(&r);
+            return;
+        }
+        finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid", e->object->key,
+                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]", "add a path /",
+                    "there is no path / on host %s: TLS ends here", b->host->name);
+    }
+}
+
 /* Strict-Transport-Security, for hosts that have TLS. */
 static void add_hsts(struct build *b)
 {
-    if (!b->host->secret || !b->n || !b->entries[0]->nginx)
+    if (!b->host->secret || !b->n || !b->entries[0]->nginx || b->host->passthrough.service)
         return;
     AUTO_CHARS char *value = ingress_settings_hsts(b->entries[0]->settings);
     if (value)
@@ -665,6 +690,8 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
         add_claims(&b);
         tell_unused_canaries(&b);
         add_default(&b);
+        if (!as && strcmp(name, "*") != 0)
+            add_passthrough(&b);
     }
     if (as)
         rename_host(b.host, as->name);

@@ -105,6 +105,7 @@ void route_host_unref(struct route_host *h)
         route_done(&h->routes[i]);
     free(h->routes);
     fields_done(&h->tls_fields);
+    free(h->passthrough.service);
     findings_done(&h->findings);
     free(h->name);
     free(h->secret);
@@ -251,6 +252,8 @@ void route_host_format(const struct route_host *h, struct buf *out)
     if (h->secret)
         buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
     format_fields("answer", &h->tls_fields, out);
+    if (h->passthrough.service)
+        buf_addf(out, " passthrough %s:%u", h->passthrough.service, h->passthrough.port);
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);
