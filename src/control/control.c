@@ -354,13 +354,30 @@ void control_free(struct control *c)
     free(c);
 }
 
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+/* A proxy that knows all of our own types, or one that is treated as if it knew none. */
+static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
+{
+    const char *type;
+    for (size_t n = 0; (type = xds_own_type(n)); n++) {
+        AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", type);
+        bool has = false;
+        for (size_t i = 0; i < node->n_client_features && !has; i++)
+            has = streq(node->client_features[i], feature);
+        if (!has)
+            return false;
+    }
+    return true;
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
                                 struct err *reterr)
 {
     const struct control *c = user;
-    (void)node;
+    enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
+                               : secrets         ? TRANSLATE_OURS
+                                                 : TRANSLATE_OPEN;
     if (c->stats.synced)
-        return gateway_set(c->gateway);
+        return gateway_set(c->gateway, peer);
     err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
     return NULL;
 }
@@ -389,7 +406,7 @@ void control_get_stats(const struct control *c, struct control_stats *ret)
     ret->pending = c->join->n_dirty;
 }
 
-const struct gateway *control_gateway(const struct control *c)
+struct gateway *control_gateway(const struct control *c)
 {
     return c->gateway;
 }

@@ -104,7 +104,7 @@ static void syncz(const struct debug_server *s, struct http_exchange *x)
 /* Every resource but the certificates, as JSON. */
 static void config_dump(const struct debug_server *s, struct http_exchange *x)
 {
-    const struct xds_set *set = gateway_set(control_gateway(s->control));
+    const struct xds_set *set = gateway_set(control_gateway(s->control), TRANSLATE_OURS);
     json_t *dump = json_object();
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         json_t *list = json_array();

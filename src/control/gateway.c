@@ -16,7 +16,7 @@ enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600 };
 
 struct gateway_host {
     struct route_host *host;
-    struct buf packed[TRANSLATE_SIDES];
+    struct buf packed[TRANSLATE_PEERS][TRANSLATE_SIDES];
 };
 
 /* Ports of a Service whose endpoints are served. */
@@ -34,13 +34,31 @@ struct certificate {
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
-    struct xds_set *set;
-    VEC(struct gateway_host *) hosts; /* by name */
-    struct map clusters, endpoints;   /* name -> how many backends of hosts use it, unsigned */
-    struct map served;                /* Service -> struct served */
-    struct map certificates;          /* key of the Secret -> struct certificate */
+    struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
+    VEC(struct gateway_host *) hosts;      /* by name */
+    struct map clusters, endpoints;        /* name -> how many backends of hosts use it, unsigned */
+    struct map served;                     /* Service -> struct served */
+    struct map certificates;               /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
 };
+
+/* ---- the sets ---- */
+
+/* What is the same for all. */
+static void put(struct gateway *g, struct xds_entry *e)
+{
+    for (unsigned peer = 1; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_put(g->sets[peer], xds_entry_ref(e));
+    xds_set_put(g->sets[TRANSLATE_OURS], e);
+}
+
+static void drop(struct gateway *g, enum xds_resource type, struct str name)
+{
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_remove(g->sets[peer], type, name);
+}
 
 /* ---- clusters and endpoints ---- */
 
@@ -52,7 +70,7 @@ static void serve_port(struct gateway *g, const char *service, uint16_t port)
         map_put_cstr(&g->served, service, s);
     }
     vec_push(&s->ports, port);
-    xds_set_put(g->set, translate_endpoints(service, port, service_join_find(g->join, service)));
+    put(g, translate_endpoints(service, port, service_join_find(g->join, service)));
 }
 
 static void stop_serving(struct gateway *g, const char *service, uint16_t port)
@@ -99,7 +117,7 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
     if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name)))
         serve_port(g, to->service, to->port);
     if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        xds_set_put(g->set, translate_cluster(to->service, to->port, up));
+        put(g, translate_cluster(to->service, to->port, up));
 }
 
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
@@ -107,10 +125,10 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
 {
     char name[CLUSTER_NAME_MAX];
     if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
+        drop(g, XDS_CLUSTER, str_from(name));
     if (stop_using(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name))) {
         stop_serving(g, to->service, to->port);
-        xds_set_remove(g->set, XDS_ENDPOINT, str_from(name));
+        drop(g, XDS_ENDPOINT, str_from(name));
     }
 }
 
@@ -127,8 +145,7 @@ void gateway_service_changed(struct gateway *g, const char *key)
 {
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
-        xds_set_put(g->set,
-                    translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
+        put(g, translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
 }
 
 /* ---- certificates ---- */
@@ -164,7 +181,7 @@ static void use_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (c->users++ == 0 && c->entry)
-        xds_set_put(g->set, xds_entry_ref(c->entry));
+        put(g, xds_entry_ref(c->entry));
 }
 
 static void stop_using_secret(struct gateway *g, const char *key)
@@ -174,7 +191,7 @@ static void stop_using_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (--c->users == 0)
-        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -186,9 +203,9 @@ static void set_certificate(struct gateway *g, const char *key, struct xds_entry
     xds_entry_unref(c->entry);
     c->entry = entry;
     if (c->users && entry)
-        xds_set_put(g->set, xds_entry_ref(entry));
+        put(g, xds_entry_ref(entry));
     else if (c->users)
-        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -234,8 +251,9 @@ static size_t host_at(const struct gateway *g, const char *name)
 
 static void host_free(struct gateway_host *h)
 {
-    for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
-        buf_done(&h->packed[side]);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
+            buf_done(&h->packed[peer][side]);
     free(h);
 }
 
@@ -245,14 +263,22 @@ static bool same_secret(const struct route_host *a, const struct route_host *b)
     return streq(a ? a->secret : NULL, b ? b->secret : NULL);
 }
 
-static void pack(struct gateway *g, struct gateway_host *h)
+static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_peer peer)
 {
     size_t at = host_at(g, ALL_HOSTS);
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, ALL_HOSTS);
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
-        buf_clear(&h->packed[side]);
-        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, side, &h->packed[side]);
+        struct buf *b = &h->packed[peer][side];
+        buf_clear(b);
+        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, side, peer, b);
     }
+}
+
+static void pack(struct gateway *g, struct gateway_host *h)
+{
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            pack_for(g, h, peer);
 }
 
 /* They hold the routes of all hosts. */
@@ -314,7 +340,7 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
                                              .days = CERTIFICATE_DAYS};
     int r = tls_cert_issue(&request, STR(""), STR(""), &chain, &key, reterr);
     if (r == 0)
-        xds_set_put(g->set, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
+        put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
     return r;
 }
 
@@ -322,20 +348,20 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
 
 static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
 
-static void flush_routes(struct gateway *g)
+static void flush_routes(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct str) packed = {0};
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         vec_clear(&packed);
         VEC_FOREACH (h, &g->hosts)
-            vec_push(&packed, buf_str(&(*h)->packed[side]));
-        xds_set_put(g->set, translate_routes(routes_names[side], packed.v, packed.n));
+            vec_push(&packed, buf_str(&(*h)->packed[peer][side]));
+        xds_set_put(g->sets[peer], translate_routes(routes_names[side], packed.v, packed.n));
     }
     vec_done(&packed);
 }
 
 static void put_listener(struct gateway *g, uint16_t port, enum translate_side side,
-                         const struct translate_chain *chains, size_t n)
+                         const struct translate_chain *chains, size_t n, enum translate_peer peer)
 {
     char name[80];
     snprintf(name, sizeof(name), "%s_%u", g->options->address, port);
@@ -344,11 +370,12 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
                                          .port = port,
                                          .routes = routes_names[side],
                                          .chains = chains,
-                                         .n_chains = n};
-    xds_set_put(g->set, translate_listener(&l));
+                                         .n_chains = n,
+                                         .peer = peer};
+    xds_set_put(g->sets[peer], translate_listener(&l));
 }
 
-static void flush_listeners(struct gateway *g)
+static void flush_listeners(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct translate_chain) chains = {0};
     VEC(char *) names = {0};
@@ -361,8 +388,8 @@ static void flush_listeners(struct gateway *g)
         vec_push(&chains, (struct translate_chain){host->name, names.v[names.n - 1]});
     }
     vec_push(&chains, (struct translate_chain){NULL, DEFAULT_SECRET});
-    put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0);
-    put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n);
+    put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0, peer);
+    put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n, peer);
     VEC_FOREACH (name, &names)
         free(*name);
     vec_done(&names);
@@ -371,10 +398,12 @@ static void flush_listeners(struct gateway *g)
 
 void gateway_flush(struct gateway *g)
 {
-    if (g->routes_changed)
-        flush_routes(g);
-    if (g->listeners_changed)
-        flush_listeners(g);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++) {
+        if (g->routes_changed && g->sets[peer])
+            flush_routes(g, peer);
+        if (g->listeners_changed && g->sets[peer])
+            flush_listeners(g, peer);
+    }
     g->routes_changed = g->listeners_changed = false;
 }
 
@@ -384,7 +413,7 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     struct gateway *g = NEW(struct gateway);
     g->options = o;
     g->join = join;
-    g->set = xds_set_new();
+    g->sets[TRANSLATE_OURS] = xds_set_new();
     g->routes_changed = g->listeners_changed = true;
     int r = make_default_secret(g, reterr);
     if (r < 0)
@@ -413,11 +442,32 @@ void gateway_free(struct gateway *g)
         free(certificate);
     }
     map_done(&g->certificates);
-    xds_set_free(g->set);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_free(g->sets[peer]);
     free(g);
 }
 
-struct xds_set *gateway_set(const struct gateway *g)
+/* Made when the first one asks: most clusters have proxies of one kind. */
+static void make_set(struct gateway *g, enum translate_peer peer)
 {
-    return g->set;
+    const struct xds_set *all = g->sets[TRANSLATE_OURS];
+    g->sets[peer] = xds_set_new();
+    for (unsigned type = 0; type < XDS_RESOURCES; type++) {
+        void *e;
+        for (size_t at = 0; map_next(&all->entries[type], &at, NULL, &e);)
+            if (type != XDS_ROUTE && type != XDS_LISTENER)
+                xds_set_put(g->sets[peer], xds_entry_ref(e));
+    }
+    VEC_FOREACH (h, &g->hosts)
+        pack_for(g, *h, peer);
+    flush_routes(g, peer);
+    flush_listeners(g, peer);
+}
+
+struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer)
+{
+    if (!g->sets[peer])
+        make_set(g, peer);
+    return g->sets[peer];
 }

@@ -3,6 +3,7 @@
  * made of the route model's hosts and the Services that they name, and of nothing else. Fed with
  * what changed; gateway_flush() puts the difference into the set. */
 
+#include "control/translate.h"
 #include "model/route.h"
 #include "model/service_join.h"
 #include "xds/xds_set.h"
@@ -19,7 +20,8 @@ struct gateway_options {
 int gateway_new(const struct gateway_options *o, const struct service_join *join,
                 struct gateway **ret, struct err *reterr) NODISCARD;
 void gateway_free(struct gateway *g); /* NULL is allowed */
-struct xds_set *gateway_set(const struct gateway *g);
+/* For proxies of a kind; kept up from the first time it is asked for. */
+struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer);
 
 /* h is taken; NULL: it has gone. Returns what was there before, which is the caller's now. */
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h);

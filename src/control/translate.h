@@ -24,11 +24,20 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port,
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
 
+/* What a proxy can be told of what restricts access. What it cannot be told of, it is not given:
+ * the route answers 503 there. */
+enum translate_peer {
+    TRANSLATE_OURS,    /* it knows our own types */
+    TRANSLATE_OPEN,    /* the same, on a stream that may carry no secrets */
+    TRANSLATE_FOREIGN, /* it knows Envoy's types alone */
+    TRANSLATE_PEERS,
+};
+
 /* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a
  * virtual host "*.b" takes requests of any number of labels; those that are not meant go on to
  * that. */
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, struct buf *out);
+                    enum translate_side side, enum translate_peer peer, struct buf *out);
 /* Packed virtual hosts to a RouteConfiguration. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 
@@ -44,6 +53,7 @@ struct translate_listener {
     const char *routes;                   /* of RDS */
     const struct translate_chain *chains; /* TLS; none: plain */
     size_t n_chains;
+    enum translate_peer peer;
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem);

@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "codec/base64.h"
 #include "codec/pb_json.h"
-#include "control/translate.h"
+#include "control/translate_guard.h"
 
 static struct xds_entry *entry_of(enum xds_resource type, const char *name, const json_t *j)
 {
@@ -34,19 +34,46 @@ static json_t *http_filter(const char *name, const char *type)
     return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
 }
 
-static json_t *connection_manager(const char *routes, const char *stat_prefix)
+/* One that does nothing but where a route speaks of it. */
+static json_t *route_filter(const char *name, const char *prefix, const char *type, json_t *config)
 {
-    json_t *filters = json_pack(
-        "[o,o]",
-        http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
-        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
+    json_t *filter =
+        json_pack("{s:s,s:o,s:b}", "name", name, "typed_config", config, "disabled", 1);
+    AUTO_CHARS char *url = xasprintf("%s%s", prefix, type);
+    json_object_set_new(config, "@type", json_string(url));
+    return filter;
+}
+
+/* In the order in which ingress-nginx asks. */
+static json_t *http_filters(enum translate_peer peer)
+{
+    json_t *list = json_pack("[o]", http_filter("envoy.filters.http.cors",
+                                                "envoy.extensions.filters.http.cors.v3.Cors"));
+    if (peer == TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
+                                                 "envoy.extensions.filters.http.buffer.v3.Buffer",
+                                                 json_pack("{s:i}", "max_request_bytes", 1 << 20)));
+    else
+        json_array_append_new(list,
+                              route_filter(BODY_LIMIT_NAME, "", BODY_LIMIT_TYPE, json_object()));
+    json_array_append_new(list, route_filter(RBAC_NAME, XDS_TYPE_PREFIX,
+                                             "envoy.extensions.filters.http.rbac.v3.RBAC",
+                                             json_object()));
+    json_array_append_new(list, http_filter("envoy.filters.http.router",
+                                            "envoy.extensions.filters.http.router.v3.Router"));
+    return list;
+}
+
+static json_t *connection_manager(const struct translate_listener *l)
+{
+    json_t *filters = http_filters(l->peer);
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
         typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
     json_t *hcm =
-        json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", stat_prefix,
+        json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", l->name,
                   "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
-                  "route_config_name", routes, "config_source", ads(), "http_filters", filters,
+                  "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
@@ -65,7 +92,7 @@ static json_t *tls_socket(const char *secret)
 
 static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
 {
-    json_t *chain = json_pack("{s:[o]}", "filters", connection_manager(l->routes, l->name));
+    json_t *chain = json_pack("{s:[o]}", "filters", connection_manager(l));
     if (!c)
         return chain;
     json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));

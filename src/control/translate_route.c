@@ -2,7 +2,7 @@
 #include <ctype.h>
 
 #include "base/assert.h"
-#include "control/translate.h"
+#include "control/translate_guard.h"
 #include "control/xds_fields.h"
 
 #define CORS_NAME "envoy.filters.http.cors"
@@ -245,47 +245,46 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
     size_t credentials = pb_begin(&policy, F_CORS_ALLOW_CREDENTIALS);
     pb_add_uint(&policy, F_BOOL_VALUE, cors->credentials);
     pb_end(&policy, credentials);
-    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
-    pb_add_text(b, F_MAP_KEY, CORS_NAME);
-    any = pb_begin(b, F_MAP_VALUE);
-    pb_add_text(b, F_ANY_TYPE_URL, CORS_TYPE);
-    pb_add_bytes(b, F_ANY_VALUE, buf_str(&policy));
-    pb_end(b, any);
-    pb_end(b, entry);
+    translate_filter_config(CORS_NAME, CORS_TYPE, buf_str(&policy), b);
 }
 
 /* ---- hosts ---- */
 
 static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
-                      enum translate_side side, bool of_all)
+                      enum translate_side side, enum translate_peer peer, bool of_all)
 {
     size_t route = pb_begin(b, F_HOST_ROUTES);
+    bool to_https = r->https_only && side == TRANSLATE_PLAIN;
+    bool guarded = !to_https && r->action != ROUTE_REDIRECT,
+         can = translate_guard_can(r->guard, peer);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r, of_all);
-    if (r->https_only && side == TRANSLATE_PLAIN)
+    if (to_https)
         add_https_redirect(b);
     else if (r->action == ROUTE_REDIRECT)
         add_redirect(b, &r->redirect);
-    else if (r->action == ROUTE_ANSWER)
-        add_answer(b, r->status);
+    else if (r->action == ROUTE_ANSWER || !can)
+        add_answer(b, can ? r->status : 503);
     else
         add_forward(b, r);
     if (r->cors.on)
         add_cors(b, &r->cors);
+    if (guarded && can)
+        translate_guard(r->guard, peer, b);
     pb_end(b, route);
 }
 
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, struct buf *out)
+                    enum translate_side side, enum translate_peer peer, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
-        add_route(out, h, &h->routes[i], side, false);
+        add_route(out, h, &h->routes[i], side, peer, false);
     for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
-        add_route(out, h, &all->routes[i], side, true);
+        add_route(out, h, &all->routes[i], side, peer, true);
     ASSERT(!out->failed);
 }
 

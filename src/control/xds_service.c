@@ -28,7 +28,8 @@ struct stream {
     struct xds_service *service;
     struct grpc_server_call *call;
     struct xds_stream *xds;
-    char *id; /* of the node; NULL: not known yet */
+    bool secrets; /* may go there */
+    char *id;     /* of the node; NULL: not known yet */
 };
 
 static void stream_free(struct stream *s)
@@ -57,7 +58,7 @@ static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *
     }
     s->id = xstrdup(node->id);
     log_info("a proxy has connected", kv_s("node", s->id));
-    return s->service->ops->on_node(node, s->service->user, reterr);
+    return s->service->ops->on_node(node, s->secrets, s->service->user, reterr);
 }
 
 static void on_answer(const struct xds_answer *a, void *user)
@@ -143,7 +144,8 @@ static void on_call(struct grpc_server_call *call, void *user)
     s->service = service;
     s->call = call;
     s->xds = xds_stream_new(delta, &xds_ops, s);
-    if (!service->plain_secrets && !is_from_here(call))
+    s->secrets = service->plain_secrets || is_from_here(call);
+    if (!s->secrets)
         xds_stream_hide_secrets(s->xds);
     list_add_tail(&service->streams, &s->node);
     service->stats.streams++;

@@ -148,4 +148,8 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    AUTO_DONE(buf) struct buf guard = {0};
+    route_guard_explain(r->guard, &guard);
+    if (guard.n)
+        buf_addf(out, "; only %s", buf_cstr(&guard));
 }

@@ -22,6 +22,8 @@ struct ingress_redirect {
 
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
+    bool has_allowlist;
+    struct route_guard *guard; /* of all its locations; not changed any more once it is made */
     bool ssl_redirect, force_ssl_redirect;
     bool use_regex;
     char *rewrite_target;
@@ -34,8 +36,10 @@ struct ingress_policy {
     struct ingress_canary canary;
 };
 
-/* Of one Ingress; findings name annotations as metadata.annotations[NAME]. */
-struct ingress_policy *ingress_policy_new(const struct ingress_object *i, struct findings *f);
+/* Of one Ingress, with ingress-nginx's defaults or ours; findings name annotations as
+ * metadata.annotations[NAME]. */
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          struct findings *f);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
 /* For the page of annotations: name and state of row n; NULL behind the last. */

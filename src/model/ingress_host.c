@@ -181,6 +181,8 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         r->https_only = false; /* it answers before that */
         return;
     }
+    if (!p->closed && !route_guard_is_empty(p->guard))
+        r->guard = route_guard_ref(p->guard);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
 }

@@ -201,7 +201,7 @@ static void adopt(struct ingress_routes *t, struct ingress_entry *e)
 {
     if (!is_ours(t, e->object, &e->nginx))
         return;
-    e->policy = ingress_policy_new(e->object, &e->findings);
+    e->policy = ingress_policy_new(e->object, e->nginx, &e->findings);
     if (e->object->truncated)
         finding_add(&e->findings, FINDING_ERROR, "TooLarge", e->object->key, "spec",
                     "make several of it",

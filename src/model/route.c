@@ -50,6 +50,7 @@ void route_done(struct route *r)
     free(r->redirect.path);
     free(r->rewrite.path);
     free(r->rewrite.host);
+    route_guard_unref(r->guard);
     free(r->origin.object);
     free(r->origin.field);
 }
@@ -122,6 +123,7 @@ static void format_route(const struct route *r, struct buf *out)
         buf_addf(out, " cors");
     if (r->https_only)
         buf_addf(out, " https-only");
+    route_guard_format(r->guard, out);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 

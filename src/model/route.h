@@ -4,6 +4,7 @@
  * rebuilt alone. The first route that matches decides; none: 404. */
 
 #include "model/finding.h"
+#include "model/route_guard.h"
 
 enum route_path_kind {
     ROUTE_PATH_EXACT,
@@ -91,8 +92,9 @@ struct route {
     struct route_rewrite rewrite;
     struct route_upstream upstream;
     struct route_cors cors;
-    uint32_t idle_timeout_s; /* between two reads of the answer; 0: the default */
-    bool https_only;         /* plain requests are redirected to https with 308 */
+    uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
+    bool https_only;           /* plain requests are redirected to https with 308 */
+    struct route_guard *guard; /* NULL: none; before whatever it does, but redirects */
     struct route_origin origin;
 };
 

@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         add(&w, object);
         settle(&w);
-        check(gateway_set(w.gateway));
+        check(gateway_set(w.gateway, TRANSLATE_OURS));
     }
     VEC_FOREACH (key, &w.keys) {
         ingress_routes_remove(w.routes, str_from(*key));
@@ -104,7 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     vec_done(&w.keys);
     settle(&w);
-    if (gateway_hosts(w.gateway) || gateway_set(w.gateway)->entries[XDS_CLUSTER].used)
+    if (gateway_hosts(w.gateway) ||
+        gateway_set(w.gateway, TRANSLATE_OURS)->entries[XDS_CLUSTER].used)
         abort();
     ingress_routes_free(w.routes);
     gateway_free(w.gateway);

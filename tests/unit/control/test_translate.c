@@ -4,13 +4,17 @@
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
+#include <envoy/config/rbac/v3/rbac.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/http/buffer/v3/buffer.pb-c.h>
 #include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
+#include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
 #include <envoy/type/matcher/v3/regex.pb-c.h>
 #include <envoy/type/matcher/v3/string.pb-c.h>
 #include <errno.h>
+#include <fairlead/filters/http/v1/body_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
 #include "codec/pb_json.h"
@@ -149,12 +153,13 @@ static void add_ingress(struct world *w, const char *name, const char *host, con
 
 static bool has(struct world *w, enum xds_resource type, const char *name)
 {
-    return xds_set_find(gateway_set(w->gateway), type, str_from(name)) != NULL;
+    return xds_set_find(gateway_set(w->gateway, TRANSLATE_OURS), type, str_from(name)) != NULL;
 }
 
 static void expect_in(struct world *w, enum xds_resource type, const char *name, const char *want)
 {
-    struct xds_entry *e = xds_set_find(gateway_set(w->gateway), type, str_from(name));
+    struct xds_entry *e =
+        xds_set_find(gateway_set(w->gateway, TRANSLATE_OURS), type, str_from(name));
     assert_non_null(e);
     expect(xds_entry_ref(e), want);
 }
@@ -250,7 +255,7 @@ static void test_everything_passes_the_table(void **state)
     assert_true(has(&w, XDS_CLUSTER, "outbound|80|http-tls-5s|a.ns.svc.cluster.local"));
     assert_true(has(&w, XDS_CLUSTER, "outbound|80|http2-tls-5s|a.ns.svc.cluster.local"));
     assert_int_equal(gateway_put_secret(w.gateway, "ns/s", STR("x"), STR("y"), &err), -EINVAL);
-    const struct xds_set *set = gateway_set(w.gateway);
+    const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *e;
         assert_true(set->entries[type].used > 0);
@@ -297,8 +302,10 @@ static void test_sides(void **state)
     add_service(&w, "a", 80);
     add_ingress(&w, "one", "a.example", "/x", "a", "force-ssl-redirect", "true");
     settle(&w);
-    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("http")),
-                     *tls = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("https"));
+    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
+                                           STR("http")),
+                     *tls = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
+                                         STR("https"));
     AUTO_CHARS char *a = checked(plain), *b = checked(tls);
     assert_non_null(strstr(a, "\"redirect\":{\"response_code\":\"PERMANENT_REDIRECT\","
                               "\"https_redirect\":true}"));
@@ -307,9 +314,81 @@ static void test_sides(void **state)
     finish(&w);
 }
 
+/* ---- what protects ---- */
+
+/* The plain side's routes as JSON, of one host with one annotation. */
+static char *routes_of(struct world *w, enum translate_peer peer, const char *annotation,
+                       const char *value)
+{
+    start(w);
+    add_service(w, "a", 80);
+    add_ingress(w, "one", "a.example", "/x", "a", annotation, value);
+    settle(w);
+    char *routes = checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
+        assert_int_equal(gateway_set(w->gateway, peer)->entries[type].used,
+                         gateway_set(w->gateway, TRANSLATE_OURS)->entries[type].used);
+    free(checked(xds_set_find(gateway_set(w->gateway, peer), XDS_LISTENER, STR("0.0.0.0_8080"))));
+    finish(w);
+    return routes;
+}
+
+static void test_addresses(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_CHARS char *allow =
+                        routes_of(&w, TRANSLATE_FOREIGN, "whitelist-source-range", "10.1.2.3/8"),
+                    *deny = routes_of(&w, TRANSLATE_OURS, "denylist-source-range", "::1");
+    assert_non_null(
+        strstr(allow, "\"principals\":[{\"and_ids\":{\"ids\":[{\"or_ids\":{\"ids\":[{"
+                      "\"remote_ip\":{\"address_prefix\":\"10.0.0.0\",\"prefix_len\":8}}]}}]}}]"));
+    assert_non_null(
+        strstr(deny, "\"and_ids\":{\"ids\":[{\"not_id\":{\"or_ids\":{\"ids\":[{\"remote_ip\":{"
+                     "\"address_prefix\":\"::1\",\"prefix_len\":128}}]}}}]}"));
+}
+
+/* Our own type to those who know it; what gathers bodies to the others. */
+static void test_body_limits(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_CHARS char *ours = routes_of(&w, TRANSLATE_OURS, "proxy-body-size", "2k"),
+                    *foreign = routes_of(&w, TRANSLATE_FOREIGN, "proxy-body-size", "8g"),
+                    *none = routes_of(&w, TRANSLATE_OURS, "proxy-body-size", "0");
+    assert_non_null(strstr(ours, "fairlead.filters.http.v1.BodyLimit\",\"max_bytes\":\"2048\""));
+    assert_null(strstr(foreign, "fairlead"));
+    assert_non_null(strstr(foreign, "\"max_request_bytes\":4294967295"));
+    assert_null(strstr(none, "max_bytes"));
+}
+
+/* A set that was made late is kept up like the first. */
+static void test_other_peers_are_kept_up(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    struct xds_set *late = gateway_set(w.gateway, TRANSLATE_FOREIGN);
+    add_ingress(&w, "one", "a.example", "/x", "a", NULL, NULL);
+    settle(&w);
+    assert_non_null(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    AUTO_CHARS char *with = checked(xds_set_find(late, XDS_ROUTE, STR("http")));
+    assert_non_null(strstr(with, "a.example"));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_null(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    AUTO_CHARS char *without = checked(xds_set_find(late, XDS_ROUTE, STR("http")));
+    assert_null(strstr(without, "a.example"));
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_body_limits),
+        cmocka_unit_test(test_other_peers_are_kept_up),
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
         cmocka_unit_test(test_endpoints_that_end),

@@ -1,0 +1,19 @@
+#pragma once
+/* What stands before a route, as configurations of HTTP filters. Envoy's types where they say it,
+ * else our own, for proxies that know them. */
+
+#include "control/translate.h"
+
+/* Names under which the filters stand in listeners, and routes speak of them. */
+#define BODY_LIMIT_NAME "fairlead.filters.http.body_limit"
+#define BODY_LIMIT_TYPE XDS_OWN_PREFIX "fairlead.filters.http.v1.BodyLimit"
+#define BUFFER_NAME     "envoy.filters.http.buffer"
+#define RBAC_NAME       "envoy.filters.http.rbac"
+
+/* Can a proxy of this kind be told of it? If not, it must not be given the route. */
+bool translate_guard_can(const struct route_guard *g, enum translate_peer peer);
+/* Appends entries of a route's typed_per_filter_config. g NULL: none. */
+void translate_guard(const struct route_guard *g, enum translate_peer peer, struct buf *out);
+/* Appends one of them. */
+void translate_filter_config(const char *name, const char *type_url, struct str message,
+                             struct buf *out);
