@@ -38,7 +38,8 @@ struct gateway {
     VEC(struct gateway_host *) hosts;      /* by name */
     struct map clusters, endpoints;        /* name -> how many backends of hosts use it, unsigned */
     struct map served;                     /* Service -> struct served */
-    struct map certificates;               /* key of the Secret -> struct certificate */
+    struct auth_objects objects;
+    struct map certificates; /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
 };
 
@@ -132,13 +133,38 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
     }
 }
 
-static void for_backends(struct gateway *g, const struct route_host *h,
-                         void (*fn)(struct gateway *g, const struct route_backend *to,
-                                    const struct route_upstream *up))
+/* Of a guard's request. */
+static void use_host(struct gateway *g, const struct route_auth_request *q)
 {
-    for (uint32_t r = 0; h && r < h->n_routes; r++)
-        for (uint32_t i = 0; i < h->routes[r].n_backends; i++)
-            fn(g, &h->routes[r].backends[i], &h->routes[r].upstream);
+    char name[CLUSTER_NAME_MAX];
+    if (use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        put(g, translate_host_cluster(q->host, q->port, q->tls));
+}
+
+static void stop_using_host(struct gateway *g, const struct route_auth_request *q)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (stop_using(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        drop(g, XDS_CLUSTER, str_from(name));
+}
+
+struct uses {
+    void (*backend)(struct gateway *g, const struct route_backend *to,
+                    const struct route_upstream *up);
+    void (*host)(struct gateway *g, const struct route_auth_request *q);
+};
+
+static void for_backends(struct gateway *g, const struct route_host *h, const struct uses *fn)
+{
+    for (uint32_t n = 0; h && n < h->n_routes; n++) {
+        const struct route *r = &h->routes[n];
+        for (uint32_t i = 0; i < r->n_backends; i++)
+            fn->backend(g, &r->backends[i], &r->upstream);
+        if (r->asks.service)
+            fn->backend(g, &r->asks, &r->asks_by);
+        else if (r->guard && r->guard->request.on)
+            fn->host(g, &r->guard->request);
+    }
 }
 
 void gateway_service_changed(struct gateway *g, const char *key)
@@ -233,6 +259,11 @@ bool gateway_has_secret(const struct gateway *g, const char *key)
     return c && c->entry;
 }
 
+struct auth_objects *gateway_auth_objects(struct gateway *g)
+{
+    return &g->objects;
+}
+
 /* ---- hosts ---- */
 
 /* Where it is, or belongs. */
@@ -270,7 +301,8 @@ static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_p
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         struct buf *b = &h->packed[peer][side];
         buf_clear(b);
-        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, side, peer, b);
+        const struct translate_view view = {side, peer, &g->objects};
+        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b);
     }
 }
 
@@ -294,8 +326,8 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     size_t at = host_at(g, name);
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
     struct route_host *before = known ? g->hosts.v[at]->host : NULL;
-    for_backends(g, h, use_backend);
-    for_backends(g, before, stop_using_backend);
+    for_backends(g, h, &(struct uses){use_backend, use_host});
+    for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
@@ -442,6 +474,7 @@ void gateway_free(struct gateway *g)
         free(certificate);
     }
     map_done(&g->certificates);
+    auth_objects_done(&g->objects);
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
         if (g->sets[peer])
             xds_set_free(g->sets[peer]);

@@ -31,6 +31,8 @@ void gateway_service_changed(struct gateway *g, const char *key);
 int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
                        struct err *reterr) NODISCARD;
 bool gateway_has_secret(const struct gateway *g, const char *key);
+/* What routes' guards name; hosts that do are to be put anew when it changes. */
+struct auth_objects *gateway_auth_objects(struct gateway *g);
 /* Endpoints are in the set already; this is for all else. */
 void gateway_flush(struct gateway *g);
 size_t gateway_hosts(const struct gateway *g);

@@ -2,6 +2,7 @@
 /* The model's values to xDS resources. Pure; names are Istio's, which people script against. What a
  * translator reads is its parameters: nothing of the client who will get it. */
 
+#include "control/auth_objects.h"
 #include "kube/types.h"
 #include "model/route.h"
 #include "model/service_join.h"
@@ -14,6 +15,11 @@ enum { CLUSTER_NAME_MAX = 640 };
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *upstream,
                                    char ret[CLUSTER_NAME_MAX]);
+/* Of a host by its DNS name, not verified where it is TLS:
+ * "outbound|443|http-tls|auth.example.com". */
+const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
+                                        char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls);
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
                                     const struct route_upstream *upstream);
 /* Of a Service's port, under the name of its usual cluster; s NULL or without the port: none. Those
@@ -33,11 +39,18 @@ enum translate_peer {
     TRANSLATE_PEERS,
 };
 
+/* For whom, and what is known of objects that routes name. */
+struct translate_view {
+    enum translate_side side;
+    enum translate_peer peer;
+    const struct auth_objects *objects;
+};
+
 /* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a
  * virtual host "*.b" takes requests of any number of labels; those that are not meant go on to
  * that. */
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, enum translate_peer peer, struct buf *out);
+                    const struct translate_view *view, struct buf *out);
 /* Packed virtual hosts to a RouteConfiguration. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 

@@ -12,8 +12,9 @@
 
 enum {
     CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
-    TYPE_EDS = 3,          /* Cluster.DiscoveryType */
-    API_V3 = 2,            /* core.v3.ApiVersion */
+    TYPE_STRICT_DNS = 1,   /* Cluster.DiscoveryType */
+    TYPE_EDS = 3,
+    API_V3 = 2, /* core.v3.ApiVersion */
 };
 
 static uint32_t connect_timeout_s(const struct route_upstream *up)
@@ -48,14 +49,16 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
     pb_end(b, any);
 }
 
-/* Not verified, as ingress-nginx does without proxy-ssl-verify. */
-static void add_tls(struct buf *b, bool http2)
+/* Not verified, as ingress-nginx does without proxy-ssl-verify. sni: NULL: none. */
+static void add_tls(struct buf *b, bool http2, const char *sni)
 {
     AUTO_DONE(buf) struct buf context = {0};
     size_t common = pb_begin(&context, F_UPSTREAM_TLS_COMMON);
     if (http2)
         pb_add_text(&context, F_COMMON_TLS_ALPN, "h2");
     pb_end(&context, common);
+    if (sni)
+        pb_add_text(&context, F_UPSTREAM_TLS_SNI, sni);
     size_t socket = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
     add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE, buf_str(&context));
@@ -95,11 +98,52 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
     pb_end(&b, at);
     if (up && up->tls)
-        add_tls(&b, up->protocol == ROUTE_HTTP2);
+        add_tls(&b, up->protocol == ROUTE_HTTP2, NULL);
     if (up && up->protocol == ROUTE_HTTP2)
         add_http2(&b);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(endpoints));
+}
+
+/* ---- hosts outside ---- */
+
+const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
+                                        char ret[CLUSTER_NAME_MAX])
+{
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
+    return ret;
+}
+
+struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX];
+    size_t at, locality, lb, endpoint, address, socket;
+    translate_host_cluster_name(host, port, tls, name);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_STRICT_DNS);
+    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
+    pb_add_uint(&b, F_DURATION_SECONDS, CONNECT_TIMEOUT_S);
+    pb_end(&b, at);
+    at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
+    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
+    locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
+    lb = pb_begin(&b, F_LOCALITY_LB_ENDPOINTS);
+    endpoint = pb_begin(&b, F_LB_ENDPOINT_ENDPOINT);
+    address = pb_begin(&b, F_ENDPOINT_ADDRESS);
+    socket = pb_begin(&b, F_ADDRESS_SOCKET_ADDRESS);
+    pb_add_text(&b, F_SOCKET_ADDRESS_ADDRESS, host);
+    pb_add_uint(&b, F_SOCKET_ADDRESS_PORT_VALUE, port);
+    pb_end(&b, socket);
+    pb_end(&b, address);
+    pb_end(&b, endpoint);
+    pb_end(&b, lb);
+    pb_end(&b, locality);
+    pb_end(&b, at);
+    if (tls)
+        add_tls(&b, false, host);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), STR(""));
 }
 
 /* ---- endpoints ---- */

@@ -9,11 +9,13 @@
 #define BODY_LIMIT_TYPE XDS_OWN_PREFIX "fairlead.filters.http.v1.BodyLimit"
 #define BUFFER_NAME     "envoy.filters.http.buffer"
 #define RBAC_NAME       "envoy.filters.http.rbac"
+#define ACCESS_NAME     "fairlead.filters.http.access"
+#define ACCESS_TYPE     XDS_OWN_PREFIX "fairlead.filters.http.v1.Access"
 
-/* Can a proxy of this kind be told of it? If not, it must not be given the route. */
-bool translate_guard_can(const struct route_guard *g, enum translate_peer peer);
-/* Appends entries of a route's typed_per_filter_config. g NULL: none. */
-void translate_guard(const struct route_guard *g, enum translate_peer peer, struct buf *out);
+/* Can a proxy be told of all that stands before a route? If not, it must not be given the route. */
+bool translate_guard_can(const struct route *r, const struct translate_view *view);
+/* Appends entries of a route's typed_per_filter_config. */
+void translate_guard(const struct route *r, const struct translate_view *view, struct buf *out);
 /* Appends one of them. */
 void translate_filter_config(const char *name, const char *type_url, struct str message,
                              struct buf *out);

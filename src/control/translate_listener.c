@@ -59,6 +59,8 @@ static json_t *http_filters(enum translate_peer peer)
     json_array_append_new(list, route_filter(RBAC_NAME, XDS_TYPE_PREFIX,
                                              "envoy.extensions.filters.http.rbac.v3.RBAC",
                                              json_object()));
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(ACCESS_NAME, "", ACCESS_TYPE, json_object()));
     json_array_append_new(list, http_filter("envoy.filters.http.router",
                                             "envoy.extensions.filters.http.router.v3.Router"));
     return list;

@@ -251,12 +251,11 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
 /* ---- hosts ---- */
 
 static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
-                      enum translate_side side, enum translate_peer peer, bool of_all)
+                      const struct translate_view *view, bool of_all)
 {
     size_t route = pb_begin(b, F_HOST_ROUTES);
-    bool to_https = r->https_only && side == TRANSLATE_PLAIN;
-    bool guarded = !to_https && r->action != ROUTE_REDIRECT,
-         can = translate_guard_can(r->guard, peer);
+    bool to_https = r->https_only && view->side == TRANSLATE_PLAIN;
+    bool guarded = !to_https && r->action != ROUTE_REDIRECT, can = translate_guard_can(r, view);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
@@ -272,19 +271,19 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     if (r->cors.on)
         add_cors(b, &r->cors);
     if (guarded && can)
-        translate_guard(r->guard, peer, b);
+        translate_guard(r, view, b);
     pb_end(b, route);
 }
 
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, enum translate_peer peer, struct buf *out)
+                    const struct translate_view *view, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
-        add_route(out, h, &h->routes[i], side, peer, false);
+        add_route(out, h, &h->routes[i], view, false);
     for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
-        add_route(out, h, &all->routes[i], side, peer, true);
+        add_route(out, h, &all->routes[i], view, true);
     ASSERT(!out->failed);
 }
 

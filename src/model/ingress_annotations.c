@@ -5,7 +5,9 @@
 #include <ctype.h>
 
 #include "base/vec.h"
+#include "model/ingress_auth.h"
 #include "model/ingress_guard.h"
+#include "model/ingress_reader.h"
 
 enum {
     TIMEOUT_MAX_S = 24 * 3600,
@@ -19,20 +21,6 @@ typedef const char *reader(struct ingress_policy *p, const char *value);
 
 /* ---- kinds of values ---- */
 
-static const char *read_bool(const char *value, bool *ret)
-{
-    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"}, *const no[] = {
-                                                                                  "0",     "f",
-                                                                                  "F",     "false",
-                                                                                  "FALSE", "False"};
-    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
-        if (streq(value, yes[i]) || streq(value, no[i])) {
-            *ret = streq(value, yes[i]);
-            return NULL;
-        }
-    return "it must be true or false";
-}
-
 static const char *read_seconds(const char *value, uint32_t *ret)
 {
     uint64_t s;
@@ -42,30 +30,6 @@ static const char *read_seconds(const char *value, uint32_t *ret)
     return NULL;
 }
 
-static const char *keep(char **to, const char *value)
-{
-    free(*to);
-    *to = xstrdup(value);
-    return NULL;
-}
-
-/* RFC 9110 section 5.6.2. */
-static bool is_token(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!isalnum((unsigned char)s.p[i]) && !memchr("!#$%&'*+-.^_`|~", s.p[i], 15))
-            return false;
-    return s.n > 0;
-}
-
-static bool is_visible(const char *value)
-{
-    for (const char *c = value; *c; c++)
-        if ((unsigned char)*c <= ' ' || (unsigned char)*c == 0x7f)
-            return false;
-    return *value != 0;
-}
-
 /* "A, B,C": tokens; *ret as it goes out, without blanks if `tight`. */
 static const char *read_tokens(const char *value, bool tight, char **ret)
 {
@@ -73,7 +37,7 @@ static const char *read_tokens(const char *value, bool tight, char **ret)
     struct str rest = str_from(value);
     while (rest.p) {
         struct str one = str_trim(str_cut(rest, ',', &rest));
-        if (!is_token(one))
+        if (!ingress_is_token(one))
             return "it must be a list of names with commas between them";
         if (b.n)
             buf_add_cstr(&b, tight ? "," : ", ");
@@ -86,9 +50,9 @@ static const char *read_tokens(const char *value, bool tight, char **ret)
 
 static const char *read_path(const char *value, char **to)
 {
-    if (*value != '/' || !is_visible(value) || strpbrk(value, "?#"))
+    if (*value != '/' || !ingress_is_visible(value) || strpbrk(value, "?#"))
         return "it must be a path that begins with / and has neither ? nor #";
-    return keep(to, value);
+    return ingress_keep(to, value);
 }
 
 static const char *read_code(const char *value, uint16_t *ret)
@@ -103,33 +67,33 @@ static const char *read_code(const char *value, uint16_t *ret)
 /* Variables of a configuration language are refused: they would be sent as they stand. */
 static const char *read_target(const char *value, char **to)
 {
-    if (!is_visible(value) || strpbrk(value, "$%#\"'\\{};"))
+    if (!ingress_is_visible(value) || strpbrk(value, "$%#\"'\\{};"))
         return "it must be a URL or a path without variables, quotes, % and #";
-    return keep(to, value);
+    return ingress_keep(to, value);
 }
 
 /* ---- readers ---- */
 
 static const char *read_ssl_redirect(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->ssl_redirect);
+    return ingress_read_bool(v, &p->ssl_redirect);
 }
 
 static const char *read_force_ssl_redirect(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->force_ssl_redirect);
+    return ingress_read_bool(v, &p->force_ssl_redirect);
 }
 
 static const char *read_use_regex(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->use_regex);
+    return ingress_read_bool(v, &p->use_regex);
 }
 
 static const char *read_rewrite_target(struct ingress_policy *p, const char *v)
 {
-    if (!is_visible(v) || strpbrk(v, "?#\"'\\{};"))
+    if (!ingress_is_visible(v) || strpbrk(v, "?#\"'\\{};"))
         return "it must be a path with $1 to $9, without ? and #";
-    return keep(&p->rewrite_target, v);
+    return ingress_keep(&p->rewrite_target, v);
 }
 
 static const char *read_app_root(struct ingress_policy *p, const char *v)
@@ -142,7 +106,7 @@ static const char *read_upstream_vhost(struct ingress_policy *p, const char *v)
     for (const char *c = v; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr(".-_:", *c))
             return "it must be a host name, with a port or without";
-    return *v ? keep(&p->upstream_vhost, v) : "it must not be empty";
+    return *v ? ingress_keep(&p->upstream_vhost, v) : "it must not be empty";
 }
 
 static const char *read_backend_protocol(struct ingress_policy *p, const char *v)
@@ -195,12 +159,12 @@ static const char *read_temporal_redirect_code(struct ingress_policy *p, const c
 
 static const char *read_enable_cors(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->cors.on);
+    return ingress_read_bool(v, &p->cors.on);
 }
 
 static const char *read_cors_allow_credentials(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->cors.credentials);
+    return ingress_read_bool(v, &p->cors.credentials);
 }
 
 static const char *read_cors_allow_methods(struct ingress_policy *p, const char *v)
@@ -215,14 +179,14 @@ static const char *read_cors_allow_headers(struct ingress_policy *p, const char 
 
 static const char *read_cors_expose_headers(struct ingress_policy *p, const char *v)
 {
-    return streq(v, "*") ? keep(&p->cors.expose, v) : read_tokens(v, true, &p->cors.expose);
+    return streq(v, "*") ? ingress_keep(&p->cors.expose, v) : read_tokens(v, true, &p->cors.expose);
 }
 
 static const char *read_cors_max_age(struct ingress_policy *p, const char *v)
 {
     uint64_t s;
     return str_to_u64(str_from(v), &s) < 0 ? "it must be a number of seconds"
-                                           : keep(&p->cors.max_age, v);
+                                           : ingress_keep(&p->cors.max_age, v);
 }
 
 /* A scheme with a host, of which the first label may be an asterisk, and a port or none; or an
@@ -232,7 +196,7 @@ static bool is_origin(struct str s)
     struct str rest, scheme = str_cut(s, ':', &rest);
     if (str_is(s, "*"))
         return true;
-    if (!is_token(scheme) || !rest.p || !str_starts(rest, STR("//")) || rest.n < 3)
+    if (!ingress_is_token(scheme) || !rest.p || !str_starts(rest, STR("//")) || rest.n < 3)
         return false;
     for (size_t i = 2; i < rest.n; i++)
         if (!isalnum((unsigned char)rest.p[i]) && !memchr(".-_:[]", rest.p[i], 6) &&
@@ -265,27 +229,30 @@ static const char *read_cors_allow_origin(struct ingress_policy *p, const char *
 
 static const char *read_canary(struct ingress_policy *p, const char *v)
 {
-    return read_bool(v, &p->canary.on);
+    return ingress_read_bool(v, &p->canary.on);
 }
 
 static const char *read_canary_by_header(struct ingress_policy *p, const char *v)
 {
-    return is_token(str_from(v)) ? keep(&p->canary.header, v) : "it must be a header's name";
+    return ingress_is_token(str_from(v)) ? ingress_keep(&p->canary.header, v)
+                                         : "it must be a header's name";
 }
 
 static const char *read_canary_by_header_value(struct ingress_policy *p, const char *v)
 {
-    return is_visible(v) ? keep(&p->canary.header_value, v) : "it must be a value without blanks";
+    return ingress_is_visible(v) ? ingress_keep(&p->canary.header_value, v)
+                                 : "it must be a value without blanks";
 }
 
 static const char *read_canary_by_header_pattern(struct ingress_policy *p, const char *v)
 {
-    return *v ? keep(&p->canary.header_pattern, v) : "it must not be empty";
+    return *v ? ingress_keep(&p->canary.header_pattern, v) : "it must not be empty";
 }
 
 static const char *read_canary_by_cookie(struct ingress_policy *p, const char *v)
 {
-    return is_token(str_from(v)) ? keep(&p->canary.cookie, v) : "it must be a cookie's name";
+    return ingress_is_token(str_from(v)) ? ingress_keep(&p->canary.cookie, v)
+                                         : "it must be a cookie's name";
 }
 
 static const char *read_canary_weight(struct ingress_policy *p, const char *v)
@@ -407,6 +374,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     p->cors.max_age = xstrdup("1728000");
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
+    ingress_auth_finish(p, i, f);
     return p;
 }
 
@@ -415,6 +383,10 @@ void ingress_policy_free(struct ingress_policy *p)
     if (!p)
         return;
     route_guard_unref(p->guard);
+    free(p->auth.secret);
+    free(p->auth.sign_in);
+    free(p->auth.sign_in_param);
+    free(p->auth.set_headers);
     for (uint32_t i = 0; i < p->cors.n_origins; i++)
         free(p->cors.origins[i]);
     free(p->cors.origins);

@@ -10,6 +10,9 @@
 
 #include "base/vec.h"
 #include "codec/regex.h"
+#include "model/explain.h"
+#include "model/ingress_auth.h"
+#include "model/ingress_routes.h"
 
 /* A rule's path on its way to a route. */
 struct claim {
@@ -54,12 +57,13 @@ bool ingress_names_host(const struct ingress_object *i, const char *host)
 
 /* ---- backends ---- */
 
-static void note_service(struct build *b, const char *key)
+static void note(struct build *b, const char *kind, const char *name)
 {
+    AUTO_CHARS char *key = xasprintf("%s%s", kind, name);
     VEC_FOREACH (known, b->services)
         if (streq(*known, key))
             return;
-    vec_push(b->services, xstrdup(key));
+    vec_push(b->services, TAKE(key));
 }
 
 /* The number of the Service's port; 0: told why not. */
@@ -102,7 +106,7 @@ static void set_backend(struct build *b, struct route *r, const struct ingress_e
         return;
     }
     AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, from->service);
-    note_service(b, key);
+    note(b, "", key);
     uint16_t port = backend_port(b, e, from, key, field);
     if (!port)
         return;
@@ -164,6 +168,72 @@ static bool is_challenge(const char *path)
     return str_starts(str_from(path), STR("/.well-known/acme-challenge"));
 }
 
+/* ---- what stands before ---- */
+
+/* Names whom to ask, if that is a Service; a change of what its guard names makes the host another.
+ */
+static void add_guard(struct build *b, struct route *r, const struct ingress_entry *e)
+{
+    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
+    const struct route_guard *g = e->policy->guard;
+    const struct route_auth_request *q = &g->request;
+    if (e->policy->closed || route_guard_is_empty(g))
+        return;
+    r->guard = route_guard_ref(e->policy->guard);
+    if (g->basic.secret)
+        note(b, INGRESS_SECRET, g->basic.secret);
+    if (q->set_headers)
+        note(b, INGRESS_CONFIG_MAP, q->set_headers);
+    if (!q->on || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
+        return;
+    r->asks.port = q->port;
+    r->asks_by = (struct route_upstream){.tls = q->tls};
+    note(b, "", r->asks.service);
+    const struct ingress_backend to = {.service = r->asks.service, .port = q->port};
+    IGNORE_RESULT(backend_port(b, e, &to, r->asks.service, field)); /* told; asking it fails */
+}
+
+/* What the host's own routes lead to; NULL: they lead nowhere. */
+static const struct route *find_own(const struct build *b, const struct route_auth_request *q)
+{
+    struct str rest, path = str_cut(str_from(q->path.v[0].literal), '?', &rest);
+    for (uint32_t i = 0; i < b->host->n_routes; i++) {
+        const struct route *r = &b->host->routes[i];
+        if (!r->n_headers && explain_path_matches(&r->path, path))
+            return r->action == ROUTE_FORWARD && !r->rewrite.path ? r : NULL;
+    }
+    return NULL;
+}
+
+/* auth-url: https://$host/…: by way of the routes, without leaving the gateway. */
+static void ask_own_hosts(struct build *b)
+{
+    for (uint32_t i = 0; i < b->host->n_routes; i++) {
+        struct route *r = &b->host->routes[i];
+        if (!r->guard || !r->guard->request.on || !r->guard->request.own_host)
+            continue;
+        const struct route *to = find_own(b, &r->guard->request);
+        if (to) {
+            r->asks =
+                (struct route_backend){xstrdup(to->backends[0].service), to->backends[0].port, 0};
+            r->asks_by = to->upstream;
+            continue;
+        }
+        r->action = ROUTE_ANSWER;
+        r->status = 503;
+        for (; r->n_backends; r->n_backends--)
+            free(r->backends[r->n_backends - 1].service);
+        route_guard_unref(TAKE(r->guard));
+        finding_add(
+            &b->host->findings, FINDING_ERROR, "AuthPathNotServed", r->origin.object,
+            "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]",
+            "add a rule for it, without a rewrite, or name the Service",
+            "$host is asked at a path that no rule of host %s leads to a Service; because it "
+            "protects, the path answers 503",
+            b->host->name);
+    }
+}
+
 static void apply_policy(struct build *b, struct route *r, const struct ingress_entry *e)
 {
     const struct ingress_policy *p = e->policy;
@@ -181,8 +251,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         r->https_only = false; /* it answers before that */
         return;
     }
-    if (!p->closed && !route_guard_is_empty(p->guard))
-        r->guard = route_guard_ref(p->guard);
+    add_guard(b, r, e);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
 }
@@ -557,6 +626,7 @@ struct route_host *ingress_host_build(const char *name, struct ingress_entry *co
     add_claims(&b);
     tell_unused_canaries(&b);
     add_default(&b);
+    ask_own_hosts(&b);
     vec_done(&b.claims);
     vec_done(&b.canaries);
     return b.host;

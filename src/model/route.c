@@ -50,6 +50,7 @@ void route_done(struct route *r)
     free(r->redirect.path);
     free(r->rewrite.path);
     free(r->rewrite.host);
+    free(r->asks.service);
     route_guard_unref(r->guard);
     free(r->origin.object);
     free(r->origin.field);
@@ -124,6 +125,8 @@ static void format_route(const struct route *r, struct buf *out)
     if (r->https_only)
         buf_addf(out, " https-only");
     route_guard_format(r->guard, out);
+    if (r->asks.service)
+        buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 

@@ -94,6 +94,8 @@ struct route {
     struct route_cors cors;
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
     bool https_only;           /* plain requests are redirected to https with 308 */
+    struct route_backend asks; /* whom its guard asks; service NULL: by the name in the guard */
+    struct route_upstream asks_by;
     struct route_guard *guard; /* NULL: none; before whatever it does, but redirects */
     struct route_origin origin;
 };

@@ -15,11 +15,61 @@ struct route_addresses {
     struct route_prefixes allow, deny;
 };
 
+/* Texts in which stand parts of the request. */
+enum route_variable {
+    ROUTE_VARIABLE_NONE,
+    ROUTE_SCHEME,
+    ROUTE_HOST,      /* without a port */
+    ROUTE_HTTP_HOST, /* as the client says it */
+    ROUTE_REQUEST_URI,
+    ROUTE_ESCAPED_REQUEST_URI,
+};
+
+struct route_piece {
+    char *literal; /* never NULL; before the variable */
+    enum route_variable variable;
+};
+
+struct route_text {
+    struct route_piece *v;
+    uint32_t n;
+};
+
+/* By name and password: 401. */
+struct route_basic_auth {
+    char *secret; /* namespace/name; NULL: nobody is asked for them */
+    bool map;     /* its keys are the names; else its key "auth" is a file of htpasswd */
+    char *realm;
+};
+
+/* By what another server says: 401 or 403, 500 where it says nothing of use. */
+struct route_auth_request {
+    bool on, tls;
+    bool own_host; /* the host is the request's own: what this host's routes lead to is asked */
+    char *host;    /* lower case; with own_host: NULL */
+    uint16_t port;
+    struct route_text path;
+    char *method;
+    struct route_text sign_in; /* where 401 becomes a redirect; n 0: it does not */
+    struct route_text
+        redirect; /* what the server is told of where the client wanted to go; n 0: path */
+    char **response_headers; /* of the server, for the backend */
+    uint32_t n_response_headers;
+    char *set_headers; /* ConfigMap namespace/name; NULL: none */
+    bool always_set_cookie;
+};
+
 struct route_guard {
     unsigned refs;
     uint64_t body_max_bytes; /* of the request: 413; 0: no limit */
     struct route_addresses addresses;
+    struct route_basic_auth basic;
+    struct route_auth_request request;
+    bool any; /* of address, name and server one is enough */
 };
+
+void route_text_add(struct route_text *t, struct str literal, enum route_variable variable);
+void route_text_done(struct route_text *t);
 
 struct route_guard *route_guard_new(void);
 struct route_guard *route_guard_ref(struct route_guard *g);

@@ -68,6 +68,17 @@ static void add(struct world *w, const json_t *object)
         struct service_object *s = service_object_decode(object);
         if (s)
             service_join_add_service(w->join, &s);
+    } else if (streq(kind, "Secret") || streq(kind, "ConfigMap")) {
+        AUTO_DONE(buf) struct buf wrong = {0};
+        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                         json_at_str(object, "metadata.name"));
+        AUTO_CHARS char *named = xasprintf("%s:%s", kind, key);
+        struct auth_objects *all = gateway_auth_objects(w->gateway);
+        if (streq(kind, "Secret"))
+            auth_objects_put_secret(all, key, object, &wrong);
+        else
+            auth_objects_put_config_map(all, key, object, &wrong);
+        ingress_routes_service_changed(w->routes, str_from(named));
     } else {
         struct ingress_object *i = ingress_object_decode(object);
         if (!i)

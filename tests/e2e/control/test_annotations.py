@@ -63,7 +63,7 @@ def test_canary_by_weight(gateway, ingress):
 
 
 def test_what_protects_closes(gateway, ingress, events):
-    ingress("closed", [rule("p.example", ("/closed", "Prefix", "web"))], {"auth-url": "http://auth.example/"})
+    ingress("closed", [rule("p.example", ("/closed", "Prefix", "web"))], {"enable-modsecurity": "true"})
     ingress("open", [rule("p.example", ("/open", "Prefix", "web"))])
     gateway.becomes("its neighbour is open", lambda a: a.app == "web", "/open", "p.example")
     assert gateway.becomes("it is closed", lambda a: a.status == 503, "/closed", "p.example")

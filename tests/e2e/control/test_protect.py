@@ -1,7 +1,10 @@
 """Annotations of ingress-nginx that protect: who is let through, and what those who are not are told."""
+import base64
+import hashlib
 import json
 import socket
 
+import pytest
 from gateway import rule
 from suite import SLOW, wait_until
 
@@ -55,3 +58,121 @@ def test_explain_names_what_protects(lab, gateway, ingress):
     text = lab.fairlead("explain", "GET", "http://p.example/told")
     assert "from 192.0.2.0/24 alone (else 403)" in text and "bodies up to 1048576 bytes (else 413)" in text
     assert json.loads(lab.fairlead("explain", "GET", "http://p.example/told", "-o", "json"))
+
+
+# ---- names and passwords ----
+
+BCRYPT = "ann:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"  # secret
+BASIC = {"auth-type": "basic", "auth-secret": "users"}
+
+
+def login(name, password="secret"):
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+@pytest.fixture
+def secret(lab):
+    made = []
+
+    def apply(name, **data):
+        lab.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque",
+                   "data": {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}})
+        made.append(name)
+
+    yield apply
+    for name in set(made):
+        lab.fairlead("delete", f"secrets/{name}", "--ignore-not-found")
+
+
+def test_basic_auth(lab, gateway, ingress, secret, events):
+    """A Secret that comes, changes and goes counts at once; without it nobody is let in."""
+    ingress("basic", paths("basic"), {**BASIC, "auth-realm": "a place"})
+    assert gateway.becomes("there is no Secret yet", lambda a: a.status == 503, "/basic", "p.example", headers=login("ann"))
+    wait_until("it is told", lambda: events("basic", "AuthNotUsable"))
+    secret("users", auth=BCRYPT + "\nbad:$2y$14$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n")
+    answer = gateway.becomes("the Secret counts", lambda a: a.app == "web", "/basic", "p.example", headers=login("ann"))
+    assert "authorization" not in dict(answer.echo["headers"])
+    refused = gateway.ask("/basic", "p.example", headers=login("ann", "wrong"))
+    assert (refused.status, refused.fields["www-authenticate"]) == (401, 'Basic realm="a place"')
+    assert "key auth, line 2: its bcrypt cost is above 12" in wait_until("its bad line is told", lambda: events("users", "AuthInvalid"))[0]
+    secret("users", auth="ann:{SHA}" + base64.b64encode(hashlib.sha1(b"changed").digest()).decode())
+    gateway.all_do("the new password counts", lambda a: a.app == "web", "/basic", "p.example", headers=login("ann", "changed"))
+    gateway.all_do("the old one does not", lambda a: a.status == 401, "/basic", "p.example", headers=login("ann"))
+    lab.fairlead("delete", "secrets/users")
+    gateway.all_do("nobody is let in", lambda a: a.status == 503, "/basic", "p.example", headers=login("ann", "changed"))
+
+
+def test_names_as_keys_of_a_secret(gateway, ingress, secret):
+    secret("map", ann=BCRYPT.partition(":")[2], joe="{PLAIN}pw")
+    ingress("map", paths("map"), {**BASIC, "auth-secret": "default/map", "auth-secret-type": "auth-map"})
+    assert gateway.becomes("ann is let in", lambda a: a.app == "web", "/map", "p.example", headers=login("ann"))
+    assert gateway.ask("/map", "p.example", headers=login("joe", "pw")).app == "web"
+    assert gateway.ask("/map", "p.example", headers=login("joe")).status == 401
+
+
+def test_digest_and_foreign_secrets_close(gateway, ingress, events, secret):
+    secret("users", auth=BCRYPT)
+    ingress("digest", paths("digest"), {**BASIC, "auth-type": "digest"})
+    ingress("foreign", paths("foreign"), {**BASIC, "auth-secret": "kube-system/users"})
+    assert gateway.becomes("digest is closed", lambda a: a.status == 503, "/digest", "p.example", headers=login("ann"))
+    assert gateway.becomes("the other is closed", lambda a: a.status == 503, "/foreign", "p.example", headers=login("ann"))
+    wait_until("each is told once", lambda: [len(events(n, "AnnotationInvalid")) for n in ("digest", "foreign")] == [1, 1])
+
+
+def test_hashes_are_nobodys_to_see(lab, gateway, ingress, secret):
+    secret("users", auth=BCRYPT)
+    ingress("hidden", paths("hidden"), BASIC)
+    gateway.becomes("it is served", lambda a: a.app == "web", "/hidden", "p.example", headers=login("ann"))
+    pod = next(p for p in lab.get("pods", "-n", "fairlead-system")["items"] if p["metadata"]["name"].startswith("fairlead-control"))
+    dump = lab.in_netns(pod["spec"]["nodeName"], "curl", "-s", f"http://{pod['status']['podIP']}:15014/debug/config_dump")
+    assert "v1.Access" in dump and "[redacted]" in dump and "$2y$" not in dump
+
+
+# ---- another server ----
+
+def test_external_auth(gateway, ingress, events):
+    """The Service `other` answers /status/CODE with that code."""
+    url = "http://other.default.svc.cluster.local"
+    ingress("ext", paths("ext"), {"auth-url": f"{url}/status/204", "auth-response-headers": "X-User"})
+    ingress("no", paths("no"), {"auth-url": f"{url}/status/401"})
+    ingress("in", paths("in"), {"auth-url": f"{url}/status/401", "auth-signin": "https://login.example/start"})
+    ingress("odd", paths("odd"), {"auth-url": f"{url}/status/404"})
+    ingress("gone", paths("gone"), {"auth-url": "http://gone.default.svc.cluster.local/"})
+    ingress("dns", paths("dns"), {"auth-url": "https://nowhere.invalid/"})
+    answer = gateway.becomes("it is let through", lambda a: a.app == "web", "/ext?a=b", "p.example", headers={"X-User": "forged"})
+    assert "x-user" not in dict(answer.echo["headers"])
+    assert gateway.becomes("it is refused", lambda a: a.status == 401, "/no", "p.example")
+    sign_in = gateway.becomes("it is sent to sign in", lambda a: a.status == 302, "/in?a=b", "p.example")
+    assert sign_in.fields["location"] == "https://login.example/start?rd=http://p.example%2Fin%3Fa%3Db"
+    for path in ("/odd", "/gone", "/dns"):
+        assert gateway.becomes("what says nothing of use is a failure", lambda a: a.status == 500, path, "p.example")
+    wait_until("a Service that is not there is told", lambda: events("gone", "ServiceNotFound"))
+
+
+def test_the_host_itself_is_asked(gateway, ingress):
+    """As oauth2-proxy's documents say: the path of another Ingress of the host."""
+    own = {"auth-url": "https://$host/status/401", "auth-signin": "https://$host/oauth2/start?rd=$escaped_request_uri"}
+    ingress("app", [rule("own.example", ("/", "Prefix", "web"))], own)
+    ingress("auth", [rule("own.example", ("/status", "Prefix", "other"), ("/oauth2", "Prefix", "other"))])
+    answer = gateway.becomes("it is sent to sign in", lambda a: a.status == 302, "/a?b=c", "own.example")
+    assert answer.fields["location"] == "https://own.example/oauth2/start?rd=%2Fa%3Fb%3Dc"
+    assert gateway.ask("/oauth2/start", "own.example").app == "other"
+    ingress("app", [rule("own.example", ("/", "Prefix", "web"))], {**own, "auth-url": "https://$host/status/200"})
+    assert gateway.becomes("it is let through", lambda a: a.app == "web", "/a", "own.example")
+
+
+def test_fields_for_the_other_server(lab, gateway, ingress):
+    url = {"auth-url": "http://other.default.svc.cluster.local/status/200", "auth-proxy-set-headers": "default/fields"}
+    ingress("set", paths("set"), url)
+    assert gateway.becomes("they are not known yet", lambda a: a.status == 503, "/set", "p.example")
+    lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fields"}, "data": {"X-Team": "a"}})
+    assert gateway.becomes("they are known", lambda a: a.app == "web", "/set", "p.example")
+
+
+def test_any_is_enough(gateway, ingress, secret):
+    secret("users", auth=BCRYPT)
+    ingress("any", paths("any"), {**BASIC, "satisfy": "any", "whitelist-source-range": "0.0.0.0/0,::/0"})
+    ingress("none", paths("none"), {**BASIC, "satisfy": "any", "whitelist-source-range": "192.0.2.0/24"})
+    assert gateway.becomes("the address is enough", lambda a: a.app == "web", "/any", "p.example")
+    assert gateway.becomes("the password is", lambda a: a.app == "web", "/none", "p.example", headers=login("ann"))
+    assert gateway.ask("/none", "p.example").status == 401

@@ -3,7 +3,6 @@ import json
 import subprocess
 
 import pytest
-from backend import Backend
 from conftest import Client, Proxy
 from http2_client import Http2
 from suite import BIN, free_ports, wait_until
@@ -536,14 +535,6 @@ def test_users_that_cannot_be_read(tmp_path, line, why):
 # ---- ext_authz ----
 
 AUTHZ = "envoy.filters.http.ext_authz"
-
-
-@pytest.fixture
-def auth():
-    b = Backend()
-    yield b
-    b.close()
-    assert not b.garbage
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@
 #include <envoy/type/matcher/v3/regex.pb-c.h>
 #include <envoy/type/matcher/v3/string.pb-c.h>
 #include <errno.h>
+#include <fairlead/filters/http/v1/access.pb-c.h>
 #include <fairlead/filters/http/v1/body_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
@@ -362,6 +363,55 @@ static void test_body_limits(void **state)
     assert_null(strstr(none, "max_bytes"));
 }
 
+/* Numbers of one enum stand for those of the other. */
+static void test_variables(void **state)
+{
+    (void)state;
+    assert_int_equal(ROUTE_SCHEME, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__SCHEME);
+    assert_int_equal(ROUTE_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HOST);
+    assert_int_equal(ROUTE_HTTP_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HTTP_HOST);
+    assert_int_equal(ROUTE_REQUEST_URI, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__REQUEST_URI);
+    assert_int_equal(ROUTE_ESCAPED_REQUEST_URI,
+                     FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__ESCAPED_REQUEST_URI);
+}
+
+static char *route_for(struct world *w, enum translate_peer peer)
+{
+    return checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
+}
+
+/* Who may not have the users, or cannot ask them, is not given the route. */
+static void test_users_go_to_who_may_have_them(void **state)
+{
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_JSON json_t *secret = json_pack("{s:{s:s}}", "data", "auth", "am9lOntQTEFJTn14Cg==");
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    AUTO_JSON json_t *j = json_pack(
+        "{s:{s:s,s:s,s:{s:s,s:s,s:s}},s:{s:[{s:s,s:{s:[{s:s,s:s,s:{s:{s:s,s:{s:i}}}}]}}]}}",
+        "metadata", "namespace", "ns", "name", "one", "annotations", "kubernetes.io/ingress.class",
+        "nginx", INGRESS_NGINX_PREFIX "auth-type", "basic", INGRESS_NGINX_PREFIX "auth-secret",
+        "users", "spec", "rules", "host", "a.example", "http", "paths", "path", "/x", "pathType",
+        "Prefix", "backend", "service", "name", "a", "port", "number", 80);
+    ingress_routes_add(w.routes, ingress_object_decode(j));
+    settle(&w);
+    AUTO_CHARS char *none = route_for(&w, TRANSLATE_OURS);
+    assert_non_null(strstr(none, "\"direct_response\":{\"status\":503}"));
+    auth_objects_put_secret(gateway_auth_objects(w.gateway), "ns/users", secret, &wrong);
+    assert_int_equal(wrong.n, 0);
+    ingress_routes_service_changed(w.routes, STR(INGRESS_SECRET "ns/users"));
+    settle(&w);
+    AUTO_CHARS char *ours = route_for(&w, TRANSLATE_OURS), *open = route_for(&w, TRANSLATE_OPEN),
+                    *foreign = route_for(&w, TRANSLATE_FOREIGN);
+    assert_non_null(strstr(ours, "\"users\":\"joe:{PLAIN}x"));
+    assert_null(strstr(open, "PLAIN"));
+    assert_non_null(strstr(open, "\"direct_response\":{\"status\":503}"));
+    assert_non_null(strstr(foreign, "\"direct_response\":{\"status\":503}"));
+    finish(&w);
+}
+
 /* A set that was made late is kept up like the first. */
 static void test_other_peers_are_kept_up(void **state)
 {
@@ -388,6 +438,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_body_limits),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_users_go_to_who_may_have_them),
         cmocka_unit_test(test_other_peers_are_kept_up),
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
