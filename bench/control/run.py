@@ -24,6 +24,7 @@ import lab_harness  # noqa: E402
 from suite import wait_until  # noqa: E402
 
 SYSTEM = "fairlead-system"
+PROGRAMS = ("fairlead-control", "fairlead-proxy")
 
 
 class Api:
@@ -73,9 +74,17 @@ def until(gateway, host, is_so):
         pass
 
 
-def row(what, times):
-    ms = sorted(t * 1000 for t in times)
-    print(f"| {what} | {len(ms)} | {statistics.median(ms):.2f} | {ms[max(0, int(len(ms) * 0.99) - 1)]:.2f} | {ms[-1]:.2f} |", flush=True)
+def cpu_ms(program):
+    """User and system, of all of its processes."""
+    return sum(int(open(f"/proc/{p}/task/{t}/schedstat").read().split()[0]) for p in pids(program) for t in os.listdir(f"/proc/{p}/task")) / 1e6
+
+
+def row(what, changes):
+    """changes: calls that make one each, and tell how long it took."""
+    before = [cpu_ms(p) for p in PROGRAMS]
+    ms = sorted(change() * 1000 for change in changes)
+    each = [(cpu_ms(p) - b) / len(ms) for p, b in zip(PROGRAMS, before)]
+    print(f"| {what} | {len(ms)} | {statistics.median(ms):.2f} | {ms[max(0, int(len(ms) * 0.99) - 1)]:.2f} | {ms[-1]:.2f} | {each[0]:.2f} | {each[1]:.2f} |", flush=True)
 
 
 def timed(act, gateway, host, is_so):
@@ -85,8 +94,16 @@ def timed(act, gateway, host, is_so):
     return time.perf_counter() - begin
 
 
+def runs(pid, program):
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", f"{os.environ['FAIRLEAD_BIN']}/{program}")
+    except OSError:  # it has ended
+        return False
+
+
 def pids(program):
-    return [int(p) for p in os.listdir("/proc") if p.isdigit() and program in open(f"/proc/{p}/cmdline", errors="replace").read().split("\0")[0]]
+    """Of this build."""
+    return [int(p) for p in os.listdir("/proc") if p.isdigit() and runs(p, program)]
 
 
 def measure(lab):
@@ -108,12 +125,12 @@ def measure(lab):
     gateway = Gateway(address)
     until(gateway, f"i{n - 1}.example", lambda s, _: s == 200)
     print(f"{n} Services, slices and Ingresses, each written by itself: {time.perf_counter() - begin:.1f} s")
-    control, proxy = pids("fairlead-control"), pids("fairlead-proxy")
+    control, proxy = (pids(p) for p in PROGRAMS)
     print(f"resident: control {rss(control):.1f} MiB, gateway {rss(proxy):.1f} MiB\n")
-    print("| change | times | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|")
+    print("| change | times | p50 ms | p99 ms | max ms | control CPU ms | gateway CPU ms |\n|---|---|---|---|---|---|---|")
     served = lambda s, _: s == 200  # noqa: E731
     changes = range(options.changes)
-    row("route added", [timed(lambda: api.call("POST", base, ingress(f"x{i}", "s0")), gateway, f"x{i}.example", served) for i in changes])
+    row("route added", [lambda i=i: timed(lambda: api.call("POST", base, ingress(f"x{i}", "s0")), gateway, f"x{i}.example", served) for i in changes])
     api.call("POST", "/api/v1/namespaces/default/services", service("only-b"))
     api.call("POST", slices, endpoint_slice("only-b", ip["b"]))
 
@@ -121,15 +138,15 @@ def measure(lab):
         spec = ingress(f"x{i}", "only-b")["spec"]
         return timed(lambda: api.call("PATCH", f"{base}/x{i}", {"spec": spec}, "application/merge-patch+json"), gateway, f"x{i}.example",
                      lambda s, text: text == "b")
-    row("route changed", [change(i) for i in changes])
-    row("route removed", [timed(lambda: api.call("DELETE", f"{base}/x{i}"), gateway, f"x{i}.example", lambda s, _: s == 404) for i in changes])
+    row("route changed", [lambda i=i: change(i) for i in changes])
+    row("route removed", [lambda i=i: timed(lambda: api.call("DELETE", f"{base}/x{i}"), gateway, f"x{i}.example", lambda s, _: s == 404) for i in changes])
 
     def endpoint(i):
         want = "ab"[(i + 1) % 2]
         body = {"endpoints": [{"addresses": [ip[want]], "conditions": {"ready": True}}]}
         return timed(lambda: api.call("PATCH", f"{slices}/s1", body, "application/merge-patch+json"), gateway, "i1.example", lambda s, text: text == want)
-    row("endpoint changed", [endpoint(i) for i in changes])
-    row("API write alone", [timed(lambda: api.call("PATCH", f"{slices}/s2", {"metadata": {"labels": {"n": str(i)}}}, "application/merge-patch+json"), gateway,
+    row("endpoint changed", [lambda i=i: endpoint(i) for i in changes])
+    row("API write alone", [lambda i=i: timed(lambda: api.call("PATCH", f"{slices}/s2", {"metadata": {"labels": {"n": str(i)}}}, "application/merge-patch+json"), gateway,
                                   "i2.example", served) for i in changes])
     os.kill(pids("fairlead-control")[0], 9)
     begin = time.perf_counter()

@@ -1,4 +1,4 @@
-/* Chunked arena. Chunks double from 4 KiB to 64 KiB; a request larger than a chunk gets its own. */
+/* Chunked arena. Chunks double to 64 KiB; a request larger than a chunk gets its own. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -24,6 +24,7 @@ struct arena {
     _Alignas(16) struct arena_chunk *chunks;
     struct arena_deferred *deferred;
     size_t cap_bytes;
+    size_t first;       /* bytes of the first chunk */
     size_t total_bytes; /* of chunks */
     size_t used_bytes;
     bool lent; /* it and its last chunk are somebody else's memory */
@@ -43,11 +44,17 @@ struct arena *arena_new_in(void *memory, size_t n, size_t cap_bytes)
     return a;
 }
 
-struct arena *arena_new(size_t cap_bytes)
+struct arena *arena_new_first(size_t cap_bytes, size_t first)
 {
     struct arena *a = NEW(struct arena);
     a->cap_bytes = cap_bytes;
+    a->first = first;
     return a;
+}
+
+struct arena *arena_new(size_t cap_bytes)
+{
+    return arena_new_first(cap_bytes, 4096);
 }
 
 void arena_free(struct arena *a)
@@ -68,7 +75,7 @@ void arena_free(struct arena *a)
 
 static struct arena_chunk *arena_chunk_add(struct arena *a, size_t need)
 {
-    size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)65536) : 4096;
+    size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)65536) : a->first;
     size = MAX(size, need);
     if (a->cap_bytes && a->total_bytes + size > a->cap_bytes) {
         size = need;

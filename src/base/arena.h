@@ -8,6 +8,8 @@ struct arena;
 
 /* cap_bytes bounds the total; 0 = no bound. */
 struct arena *arena_new(size_t cap_bytes);
+/* The same; its first chunk has `first` bytes (4 KiB otherwise): for many small ones. */
+struct arena *arena_new_first(size_t cap_bytes, size_t first);
 /* The same, but the arena itself and its first `n` bytes (at least ARENA_IN_MIN) are in memory,
  * 16-byte aligned, which stays the caller's and must outlive it. */
 struct arena *arena_new_in(void *memory, size_t n, size_t cap_bytes);

@@ -100,6 +100,9 @@ static int run(const struct settings *s)
     struct proxy *p;
     struct err err = {0};
     int code = EXIT_OK;
+    /* messages of a control plane are large and soon gone: their memory goes back at once, and does
+     * not lie between what stays (said, it does not grow by itself) */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     if (make_proxy(s, &p) < 0)
         return EXIT_USAGE_ERROR;
     malloc_trim(0);

@@ -3,21 +3,6 @@
 
 #include "base/assert.h"
 
-struct route_table *route_table_ref(struct route_table *t)
-{
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
-    return t;
-}
-
-void route_table_unref(struct route_table *t)
-{
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    map_done(&t->clusters);
-    arena_free(t->arena);
-    free(t);
-}
-
 bool route_table_names_cluster(const struct route_table *t, struct str name)
 {
     return map_find(&t->clusters, name);

@@ -11,6 +11,7 @@
 #include "proxy/filter.h"
 #include "proxy/header_ops.h"
 #include "proxy/string_match.h"
+#include "xds/xds_report.h"
 
 enum route_path_kind {
     ROUTE_PATH_PREFIX,
@@ -132,11 +133,18 @@ struct route {
 
 struct route_index;
 
+/* Compiled by itself, immutable, and shared by reference: the next table keeps those that are the
+ * same. */
 struct route_host {
+    atomic_uint refs;
+    struct arena *arena;
+    uint64_t hash; /* of the packed message; 0: it came in a message */
     struct str name;
+    struct str *domains; /* in small letters */
+    size_t n_domains;
     struct route *routes;
     size_t n_routes;
-    struct route_index *index;
+    struct route_index *index; /* NULL: of so few */
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
     struct mirror_policies mirrors;
@@ -151,8 +159,9 @@ struct route_table {
     atomic_uint refs;
     struct arena *arena;
     struct str name;
-    struct route_host *hosts;
+    struct route_host **hosts; /* holds a reference each */
     size_t n_hosts;
+    uint64_t hash; /* of what is packed beside the hosts; 0: it came in a message */
     struct route_domains *domains;
     struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
@@ -162,9 +171,15 @@ struct route_table {
     bool ignore_port;
 };
 
-/* -EINVAL with the path of the field that is wrong, from the RouteConfiguration on. */
+/* From a message that xds_check() has accepted. -EINVAL with the path of the field that is wrong,
+ * from the RouteConfiguration on. */
 int route_table_compile(const Envoy__Config__Route__V3__RouteConfiguration *m,
                         struct route_table **ret, struct err *reterr) NODISCARD;
+/* From the wire: hosts whose bytes are those of one in `before` (NULL: none) are taken from there,
+ * the others unpacked, checked (findings go to report) and compiled: a change costs what has
+ * changed, and a comparison. Errors as of xds_resource_unpack and route_table_compile. */
+int route_table_read(struct str bytes, const struct route_table *before, struct route_table **ret,
+                     struct xds_report *report, struct err *reterr) NODISCARD;
 struct route_table *route_table_ref(struct route_table *t);
 void route_table_unref(struct route_table *t); /* NULL is allowed */
 

@@ -1,6 +1,5 @@
-/* From a RouteConfiguration to a route table. What the table of support refuses has been refused
- * before (xds_check.h); here is what only makes sense together: hosts twice, weights,
- * substitutions. */
+/* From a VirtualHost to its routes, compiled. What the table of support refuses has been refused
+ * before (xds_check.h); here is what only makes sense together: weights, substitutions. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -9,8 +8,8 @@
 #include "proxy/data_source.h"
 #include "proxy/duration.h"
 #include "proxy/filter_config.h"
-#include "proxy/mirror_config.h"
 #include "proxy/retry_policy.h"
+#include "proxy/route_config_priv.h"
 #include "proxy/route_hash.h"
 #include "proxy/route_index.h"
 #include "proxy/route_rewrite.h"
@@ -22,22 +21,10 @@ typedef Envoy__Config__Route__V3__RedirectAction pb_redirect;
 typedef Envoy__Config__Route__V3__DirectResponseAction pb_direct;
 typedef Envoy__Config__Route__V3__WeightedCluster pb_weighted;
 typedef Envoy__Config__Route__V3__VirtualHost pb_host;
-typedef Envoy__Config__Route__V3__RouteConfiguration pb_table;
 
 enum {
     ROUTE_TIMEOUT_MS = 15000,
-    BODY_MAX = 1024 * 1024,
 };
-
-/* Where a compilation stands: what every step of it needs. */
-struct making {
-    struct arena *a;
-    struct pb_path *path;
-    struct err *err;
-    size_t body_max; /* of a direct response */
-};
-
-#define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
 
 static int text(struct making *c, const char *from, struct str *ret)
 {
@@ -222,12 +209,6 @@ static int compile_retries(struct making *c, const Envoy__Config__Route__V3__Ret
     return r;
 }
 
-#define MIRRORS(c, m, ret)                                                                         \
-    ((m)->n_request_mirror_policies                                                                \
-         ? mirror_compile((m)->request_mirror_policies, (m)->n_request_mirror_policies, (c)->a,    \
-                          (c)->path, &(ret)->mirrors, (c)->err)                                    \
-         : 0)
-
 static int compile_limits(struct making *c, const pb_action *m, struct route_forward *ret)
 {
     const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *d = m->max_stream_duration;
@@ -378,22 +359,7 @@ static int compile_action(struct making *c, const pb_route *m, struct route *ret
     return r;
 }
 
-/* ---- routes, hosts, tables ---- */
-
-#define HEADER_OPS(c, m, ret)                                                                      \
-    ({                                                                                             \
-        int r_ = header_ops_compile((m)->request_headers_to_add, (m)->n_request_headers_to_add,    \
-                                    "request_headers_to_add", (m)->request_headers_to_remove,      \
-                                    (m)->n_request_headers_to_remove, "request_headers_to_remove", \
-                                    (c)->a, (c)->path, &(ret)->request_ops, (c)->err);             \
-        if (r_ == 0)                                                                               \
-            r_ = header_ops_compile((m)->response_headers_to_add, (m)->n_response_headers_to_add,  \
-                                    "response_headers_to_add", (m)->response_headers_to_remove,    \
-                                    (m)->n_response_headers_to_remove,                             \
-                                    "response_headers_to_remove", (c)->a, (c)->path,               \
-                                    &(ret)->answer_ops, (c)->err);                                 \
-        r_;                                                                                        \
-    })
+/* ---- routes, hosts ---- */
 
 static int compile_route(struct making *c, const pb_route *m, struct route *ret)
 {
@@ -409,6 +375,29 @@ static int compile_route(struct making *c, const pb_route *m, struct route *ret)
     return r < 0 ? r : FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
 }
 
+static void lower(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] + 32) : p[i];
+}
+
+static int compile_domains(struct making *c, const pb_host *m, struct route_host *ret)
+{
+    if (!m->n_domains)
+        return FAIL(c, "domains must not be empty");
+    ret->n_domains = m->n_domains;
+    ret->domains = arena_alloc(c->a, m->n_domains * sizeof(*ret->domains));
+    if (!ret->domains)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n_domains; i++) {
+        int r = text(c, m->domains[i], &ret->domains[i]);
+        if (r < 0)
+            return r;
+        lower((char *)(uintptr_t)ret->domains[i].p, ret->domains[i].n);
+    }
+    return 0;
+}
+
 static int compile_host(struct making *c, const pb_host *m, struct route_host *ret)
 {
     int r = text(c, m->name, &ret->name);
@@ -421,8 +410,8 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     ret->routes = arena_alloc(c->a, m->n_routes * sizeof(*ret->routes));
     if (!ret->routes)
         return -ENOMEM;
-    if (r == 0 && !m->n_domains)
-        r = FAIL(c, "domains must not be empty");
+    if (r == 0)
+        r = compile_domains(c, m, ret);
     if (r == 0)
         r = compile_retries(c, m->retry_policy, &ret->retry);
     if (r == 0)
@@ -440,104 +429,22 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
-/* What a route does not say its host does, or its table. */
-static void inherit(struct route_table *t, struct route_host *h, struct route *r)
+int route_host_compile(const struct making *under, const pb_host *m, size_t memory,
+                       struct route_host **ret)
 {
-    if (r->kind == ROUTE_FORWARD && !r->forward.mirrors.n)
-        r->forward.mirrors = h->mirrors.n ? h->mirrors : t->mirrors;
-}
-
-static bool keeps_fields(const struct header_ops *request, const struct header_ops *answer)
-{
-    return header_ops_is_empty(request) && header_ops_is_empty(answer);
-}
-
-/* What the fast path asks first. */
-static void note_what_is_off(const struct route_table *t, const struct route_host *h,
-                             struct route *r)
-{
-    r->keeps_fields = keeps_fields(&t->request_ops, &t->answer_ops) &&
-                      keeps_fields(&h->request_ops, &h->answer_ops) &&
-                      keeps_fields(&r->request_ops, &r->answer_ops);
-    if (r->kind != ROUTE_FORWARD)
-        return;
-    struct route_forward *f = &r->forward;
-    f->rewrites = f->prefix_rewrite.p || f->path_rewrite.regex || f->host_rewrite.p ||
-                  f->host_rewrite_header.text.p || f->host_rewrite_path.regex;
-    for (size_t i = 0; i < f->n_clusters; i++) {
-        const struct route_cluster *c = &f->clusters[i];
-        r->keeps_fields = r->keeps_fields && keeps_fields(&c->request_ops, &c->answer_ops);
-        f->rewrites = f->rewrites || c->host_rewrite.p;
+    struct arena *a = arena_new_first(0, memory);
+    struct route_host *h = arena_alloc(a, sizeof(*h));
+    struct making c = *under;
+    c.a = a;
+    int r = -ENOMEM;
+    if (h) {
+        h->refs = 1;
+        h->arena = a;
+        r = compile_host(&c, m, h);
     }
-}
-
-static void note_cluster(struct route_table *t, struct str name)
-{
-    if (name.n)
-        map_put(&t->clusters, name, t);
-}
-
-static void note_clusters(struct route_table *t, const struct route_forward *f)
-{
-    for (size_t i = 0; i < f->n_clusters; i++)
-        note_cluster(t, f->clusters[i].name);
-    for (size_t i = 0; i < f->mirrors.n; i++)
-        note_cluster(t, f->mirrors.v[i].cluster);
-}
-
-static void finish(struct route_table *t)
-{
-    t->clusters.borrows = true;
-    for (size_t h = 0; h < t->n_hosts; h++)
-        for (size_t i = 0; i < t->hosts[h].n_routes; i++) {
-            struct route *r = &t->hosts[h].routes[i];
-            inherit(t, &t->hosts[h], r);
-            note_what_is_off(t, &t->hosts[h], r);
-            if (r->kind == ROUTE_FORWARD)
-                note_clusters(t, &r->forward);
-        }
-}
-
-static int compile_table(struct making *c, const pb_table *m, struct route_table *ret)
-{
-    int r = text(c, m->name, &ret->name);
-    if (r == 0)
-        r = MIRRORS(c, m, ret);
-    ret->ignore_port = m->ignore_port_in_host_matching;
-    if (m->max_direct_response_body_size_bytes)
-        c->body_max = MIN(c->body_max, (size_t)m->max_direct_response_body_size_bytes->value);
-    ret->most_specific_wins = m->most_specific_header_mutations_wins;
-    ret->n_hosts = m->n_virtual_hosts;
-    ret->hosts = arena_alloc(c->a, m->n_virtual_hosts * sizeof(*ret->hosts));
-    if (!ret->hosts)
-        return -ENOMEM;
-    for (size_t i = 0; i < m->n_virtual_hosts && r == 0; i++) {
-        size_t mark = pb_path_field(c->path, "virtual_hosts");
-        pb_path_index(c->path, i);
-        r = compile_host(c, m->virtual_hosts[i], &ret->hosts[i]);
-        pb_path_back(c->path, mark);
-    }
-    if (r == 0)
-        r = HEADER_OPS(c, m, ret);
-    if (r == 0)
-        r = FILTER_OVERRIDES(m, c->a, c->path, &ret->filters, c->err);
-    if (r == 0)
-        finish(ret);
-    return r < 0 ? r : route_domains_build(ret, m, c->path, c->err);
-}
-
-int route_table_compile(const pb_table *m, struct route_table **ret, struct err *reterr)
-{
-    struct pb_path path = {.n = 0};
-    struct route_table *t = NEW(struct route_table);
-    t->refs = 1;
-    t->arena = arena_new(0);
-    struct making c = {t->arena, &path, reterr, BODY_MAX};
-    int r = compile_table(&c, m, t);
-    if (r < 0) {
-        route_table_unref(t);
-        return r == -ENOMEM ? err_set(reterr, r, NULL, "no memory for route table %s", m->name) : r;
-    }
-    *ret = t;
-    return 0;
+    if (r < 0)
+        arena_free(a);
+    else
+        *ret = h;
+    return r;
 }

@@ -63,6 +63,7 @@ static struct map *map_of_length(struct domain_lengths *l, size_t n)
             return &length->hosts;
     struct domain_length *length = vec_add(l);
     length->n = n;
+    length->hosts.borrows = true;
     return &length->hosts;
 }
 
@@ -72,57 +73,62 @@ static int longest_first(const void *a, const void *b)
     return na > nb ? -1 : na < nb;
 }
 
-static int add_domain(struct route_domains *d, struct route_host *h, const char *domain,
-                      struct pb_path *path, struct err *reterr)
+static void *put_domain(struct route_domains *d, struct route_host *h, struct str s)
 {
-    char name[HOST_BYTES_MAX];
-    struct str s = str_of(name, lower_copy(str_from(domain), name));
-    void *before;
-    if (strlen(domain) >= HOST_BYTES_MAX)
-        return pb_path_fail(path, reterr, -EINVAL, "longer than %d bytes", HOST_BYTES_MAX - 1);
-    if (str_is(s, "*")) {
-        before = d->any;
-        d->any = h;
-    } else if (s.n && s.p[0] == '*') {
-        before = map_put(map_of_length(&d->suffixes, s.n - 1), str_sub(s, 1, s.n), h);
-    } else if (s.n && s.p[s.n - 1] == '*') {
-        before = map_put(map_of_length(&d->prefixes, s.n - 1), str_sub(s, 0, s.n - 1), h);
-    } else if (s.n) {
-        before = map_put(&d->exact, s, h);
-    } else {
-        return pb_path_fail(path, reterr, -EINVAL, "must not be empty");
-    }
-    return before ? pb_path_fail(path, reterr, -EINVAL,
-                                 str_is(s, "*") ? "only a single wildcard domain is permitted"
-                                                : "domain %s is there twice",
-                                 domain)
-                  : 0;
+    if (s.p[0] == '*')
+        return map_put(map_of_length(&d->suffixes, s.n - 1), str_sub(s, 1, s.n), h);
+    if (s.p[s.n - 1] == '*')
+        return map_put(map_of_length(&d->prefixes, s.n - 1), str_sub(s, 0, s.n - 1), h);
+    return map_put(&d->exact, s, h);
 }
 
-int route_domains_build(struct route_table *t,
-                        const Envoy__Config__Route__V3__RouteConfiguration *m, struct pb_path *path,
-                        struct err *reterr)
+/* NULL: it is there; else what is wrong with it. */
+static const char *add_domain(struct route_domains *d, struct route_host *h, struct str domain)
+{
+    if (domain.n >= HOST_BYTES_MAX)
+        return "is too long";
+    if (!domain.n)
+        return "must not be empty";
+    if (!str_is(domain, "*"))
+        return put_domain(d, h, domain) ? "is there twice" : NULL;
+    if (d->any)
+        return "is there twice: only a single wildcard domain is permitted";
+    d->any = h;
+    return NULL;
+}
+
+static int add_domains(struct route_domains *d, struct route_host *h, size_t index,
+                       struct pb_path *path, struct err *reterr)
+{
+    for (size_t k = 0; k < h->n_domains; k++) {
+        const char *wrong = add_domain(d, h, h->domains[k]);
+        if (!wrong)
+            continue;
+        pb_path_field(path, "virtual_hosts");
+        pb_path_index(path, index);
+        pb_path_field(path, "domains");
+        pb_path_index(path, k);
+        return pb_path_fail(path, reterr, -EINVAL, "domain " STR_FMT " %s", STR_ARG(h->domains[k]),
+                            wrong);
+    }
+    return 0;
+}
+
+int route_domains_build(struct route_table *t, struct pb_path *path, struct err *reterr)
 {
     struct route_domains *d = arena_alloc(t->arena, sizeof(*d));
+    int r = 0;
     if (!d || arena_defer(t->arena, free_domains, d) < 0)
         return -ENOMEM;
     t->domains = d;
-    for (size_t i = 0; i < t->n_hosts; i++)
-        for (size_t k = 0; k < m->virtual_hosts[i]->n_domains; k++) {
-            size_t mark = pb_path_field(path, "virtual_hosts");
-            pb_path_index(path, i);
-            pb_path_field(path, "domains");
-            pb_path_index(path, k);
-            int r = add_domain(d, &t->hosts[i], m->virtual_hosts[i]->domains[k], path, reterr);
-            pb_path_back(path, mark);
-            if (r < 0)
-                return r;
-        }
+    d->exact.borrows = true;
+    for (size_t i = 0; i < t->n_hosts && r == 0; i++)
+        r = add_domains(d, t->hosts[i], i, path, reterr);
     if (d->suffixes.n)
         qsort(d->suffixes.v, d->suffixes.n, sizeof(*d->suffixes.v), longest_first);
     if (d->prefixes.n)
         qsort(d->prefixes.v, d->prefixes.n, sizeof(*d->prefixes.v), longest_first);
-    return 0;
+    return r;
 }
 
 static struct str without_port(struct str host)
@@ -165,6 +171,8 @@ struct trie_node {
     uint32_t *routes; /* their numbers, ascending */
     size_t n_routes, cap_routes;
 };
+
+enum { LIST_MAX = 2 }; /* routes of a host that go without */
 
 struct route_index {
     struct trie_node root;
@@ -241,6 +249,8 @@ static struct str begins_with(const struct route_match *m)
 
 int route_index_build(struct route_host *h, struct arena *a)
 {
+    if (h->n_routes <= LIST_MAX)
+        return 0;
     h->index = arena_alloc(a, sizeof(*h->index));
     if (!h->index)
         return -ENOMEM;
@@ -308,7 +318,7 @@ const struct route *route_host_find(const struct route_host *h, const struct rou
 {
     struct walk w;
     size_t i;
-    if (h->n_routes <= 2 || !walk_down(&h->index->root, q->path, &w))
+    if (h->n_routes <= LIST_MAX || !walk_down(&h->index->root, q->path, &w))
         return find_in_list(h, q);
     while ((i = walk_next(&w)) != SIZE_MAX)
         if (route_matches(&h->routes[i].match, q))

@@ -6,8 +6,6 @@
 
 struct route_domains;
 
-/* -EINVAL: a domain twice (hosts by index). Both live in the arena. */
-int route_domains_build(struct route_table *t,
-                        const Envoy__Config__Route__V3__RouteConfiguration *m, struct pb_path *path,
-                        struct err *reterr) NODISCARD;
+/* -EINVAL: a domain twice (hosts by index). It lives in the table's arena, and the other in a. */
+int route_domains_build(struct route_table *t, struct pb_path *path, struct err *reterr) NODISCARD;
 int route_index_build(struct route_host *h, struct arena *a) NODISCARD;

@@ -148,10 +148,9 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
         return store_assignment_add(s, i);
     case XDS_LISTENER:
         return store_listener_add(s, i);
-    case XDS_ROUTE:
-        return store_routes_add(s, i);
     case XDS_SECRET:
         return store_secret_add(s, i);
+    case XDS_ROUTE: /* never of a bootstrap: read_item */
     case XDS_RESOURCES:
         break;
     }
@@ -170,9 +169,16 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
                            .version = item->version,
                            .path = &path,
                            .err = reterr};
-    int r = xds_resource_unpack(type, item->bytes, a, &i.message, &report, reterr);
+    int r;
+    if (type == XDS_ROUTE) {
+        r = store_routes_read(s, &i, &report);
+    } else {
+        r = xds_resource_unpack(type, item->bytes, a, &i.message, &report, reterr);
+        if (r == 0)
+            r = add_item(s, type, &i);
+    }
     xds_report_done(&report);
-    return r < 0 ? r : add_item(s, type, &i);
+    return r;
 }
 
 /* Envoy's words. */

@@ -5,18 +5,17 @@
 #include "proxy/store_priv.h"
 
 typedef Envoy__Config__Listener__V3__Listener pb_listener;
-typedef Envoy__Config__Route__V3__RouteConfiguration pb_table;
 
 /* ---- route tables ---- */
 
-int store_routes_add(struct store *s, const struct store_item *i)
+int store_routes_read(struct store *s, const struct store_item *i, struct xds_report *report)
 {
     struct route_slot *slot = route_slots_find(&s->slots, i->name);
     struct route_table *t;
     uint64_t hash = store_hash(i->bytes);
     if (!slot || ((slot->table || slot->next) && slot->hash == hash))
         return 0; /* nobody wants it, or it is the same */
-    int r = route_table_compile((const pb_table *)(const void *)i->message, &t, i->err);
+    int r = route_table_read(i->bytes, slot->next ? slot->next : slot->table, &t, report, i->err);
     if (r < 0)
         return r;
     slot->hash = hash;

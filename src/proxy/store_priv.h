@@ -155,7 +155,9 @@ void store_secrets_done(struct store *s);
 /* store_listeners.c */
 int store_listener_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_listener_remove(struct store *s, struct str name);
-int store_routes_add(struct store *s, const struct store_item *i) NODISCARD;
+/* Of the bytes alone: what has not changed is not unpacked. */
+int store_routes_read(struct store *s, const struct store_item *i, struct xds_report *report)
+    NODISCARD;
 /* Tables whose clusters are there come into force, then listeners whose tables are. */
 void store_listeners_settle(struct store *s);
 bool store_names_cluster(struct store *s, struct str name); /* a table in force */

@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "base/assert.h"
-#include "codec/pb_path.h"
 #include "codec/pb_time.h"
 #include "xds/xds_validate.h"
 
@@ -219,19 +218,32 @@ int xds_check(const ProtobufCMessage *m, struct xds_report *r)
     return r->refused > before ? -EINVAL : 0;
 }
 
-int xds_resource_unpack(enum xds_resource type, struct str bytes, struct arena *a,
-                        ProtobufCMessage **ret, struct xds_report *r, struct err *reterr)
+int xds_part_unpack(const ProtobufCMessageDescriptor *d, struct str bytes, const struct pb_path *at,
+                    struct arena *a, ProtobufCMessage **ret, struct xds_report *r,
+                    struct err *reterr)
 {
+    struct walk w = {.path = *at, .report = r};
+    size_t before = r->refused;
     ProtobufCMessage *m;
-    ASSERT(!r->warned && !r->refused);
-    int code = pb_unpack(xds_resource_type(type)->message, bytes, a, &m, reterr);
-    if (code < 0)
+    int code = pb_unpack(d, bytes, a, &m, reterr);
+    if (code < 0) {
+        if (at->n)
+            err_prefix(reterr, at->text, NULL);
         return code;
-    code = xds_check(m, r);
-    if (code < 0)
+    }
+    check_message(&w, m, (struct place){0});
+    if (r->refused > before)
         return xds_report_err(r, reterr);
     *ret = m;
     return 0;
+}
+
+int xds_resource_unpack(enum xds_resource type, struct str bytes, struct arena *a,
+                        ProtobufCMessage **ret, struct xds_report *r, struct err *reterr)
+{
+    static const struct pb_path whole;
+    ASSERT(!r->warned && !r->refused);
+    return xds_part_unpack(xds_resource_type(type)->message, bytes, &whole, a, ret, r, reterr);
 }
 
 int xds_any_unpack(const Google__Protobuf__Any *any, struct arena *a, ProtobufCMessage **ret,

@@ -4,6 +4,7 @@
 #include <google/protobuf/any.pb-c.h>
 
 #include "codec/pb_msg.h"
+#include "codec/pb_path.h"
 #include "xds/xds_report.h"
 #include "xds/xds_types.h"
 
@@ -22,6 +23,11 @@ int xds_check(const ProtobufCMessage *m, struct xds_report *r) NODISCARD;
  * findings to r. */
 int xds_resource_unpack(enum xds_resource type, struct str bytes, struct arena *a,
                         ProtobufCMessage **ret, struct xds_report *r, struct err *reterr) NODISCARD;
+
+/* The same of a part, a message of descriptor d that stands at `at`; r may hold more already. */
+int xds_part_unpack(const ProtobufCMessageDescriptor *d, struct str bytes, const struct pb_path *at,
+                    struct arena *a, ProtobufCMessage **ret, struct xds_report *r,
+                    struct err *reterr) NODISCARD;
 
 /* The extension in an Any of a checked message, by its type URL: see (*ret)->descriptor. -ENOENT if
  * it is not in the table or not used (an optional one: leave it out). */

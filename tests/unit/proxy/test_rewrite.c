@@ -14,7 +14,7 @@ static struct str rewritten(const char *match, const char *action, const char *p
     buf_addf(&json, "{'virtual_hosts':[{'name':'v','domains':['*'],'routes':[{'match':{%s},%s}]}]}",
              match, action);
     struct route_table *t = table(buf_cstr(&json));
-    const struct route *r = &t->hosts[0].routes[0];
+    const struct route *r = &t->hosts[0]->routes[0];
     route_query_init(&q, ask(&asked, "GET", "a:8080", path, "x-host: h.test\r\n"), 0);
     assert_true(route_matches(&r->match, &q));
     struct str s = kind == 'p'   ? route_rewrite_path(r, &q, a)

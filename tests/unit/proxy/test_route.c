@@ -160,9 +160,9 @@ static void test_refused(void **state)
         const char *json, *words;
     } cases[] = {
         {"{'virtual_hosts':[" HOST("a", "'a.com','A.com'") "]}",
-         "domains[1]: domain A.com is there twice"},
+         "domains[1]: domain a.com is there twice"},
         {"{'virtual_hosts':[" HOST("a", "'*'") "," HOST("b", "'*'") "]}",
-         "virtual_hosts[1].domains[0]: only a single wildcard"},
+         "virtual_hosts[1].domains[0]: domain * is there twice: only a single wildcard"},
         {"{'virtual_hosts':[{'name':'v','domains':[]}]}", "domains must not be empty"},
         {"{'virtual_hosts':[{'name':'v','domains':['*'],'routes':[{'match':{},'route':{'cluster':'"
          "c'}}"
@@ -208,7 +208,7 @@ static void test_weights(void **state)
         "{'virtual_hosts':[{'name':'v','domains':['*'],'routes':[{'match':{'prefix':'/'},'route':{"
         "'weighted_clusters':{'clusters':[{'name':'a','weight':90},{'name':'z','weight':0},"
         "{'name':'b','weight':10}]}}}]}]}");
-    const struct route_forward *f = &t->hosts[0].routes[0].forward;
+    const struct route_forward *f = &t->hosts[0]->routes[0].forward;
     unsigned counts[3] = {0};
     (void)state;
     for (uint64_t random = 0; random < 1000; random++)
@@ -248,10 +248,10 @@ static void test_the_index_is_the_list(void **state)
                      parts[(seed >> 16) % 6], parts[(seed >> 10) % 6]);
             route_query_init(&q, ask(&a, "GET", "x", path, ""), 0);
             const struct route *want = NULL;
-            for (size_t r = 0; r < t->hosts[0].n_routes && !want; r++)
-                if (route_matches(&t->hosts[0].routes[r].match, &q))
-                    want = &t->hosts[0].routes[r];
-            assert_ptr_equal(route_host_find(&t->hosts[0], &q), want);
+            for (size_t r = 0; r < t->hosts[0]->n_routes && !want; r++)
+                if (route_matches(&t->hosts[0]->routes[r].match, &q))
+                    want = &t->hosts[0]->routes[r];
+            assert_ptr_equal(route_host_find(t->hosts[0], &q), want);
         }
         route_table_unref(t);
     }

@@ -23,7 +23,7 @@ static struct affinity hash_of(const char *policies, const char *path, const cha
 {
     AUTO(arena) struct arena *a = arena_new(0);
     struct route_table *t = with(policies);
-    const struct route_forward *f = &t->hosts[0].routes[0].forward;
+    const struct route_forward *f = &t->hosts[0]->routes[0].forward;
     struct affinity ret = {0};
     struct asked asked;
     struct route_query q;
