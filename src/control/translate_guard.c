@@ -106,6 +106,39 @@ static void add_addresses(const struct route_addresses *a, struct buf *out)
     translate_filter_config(RBAC_NAME, RBAC_TYPE, buf_str(&m), out);
 }
 
+static void add_ranges(unsigned number, const struct route_prefixes *list, struct buf *b)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        add_range(number, &list->v[i], b);
+}
+
+/* ---- limits ---- */
+
+/* As ingress-nginx: one, and the burst beside it. */
+static void add_rate(uint32_t requests, uint32_t seconds, uint32_t burst, struct buf *b)
+{
+    if (!requests)
+        return;
+    size_t rate = pb_begin(b, F_LIMIT_RATES);
+    pb_add_uint(b, F_RATE_REQUESTS, requests);
+    pb_add_uint(b, F_RATE_SECONDS, seconds);
+    pb_add_uint(b, F_RATE_BURST, MIN((uint64_t)requests * burst + 1, (uint64_t)UINT32_MAX));
+    pb_end(b, rate);
+}
+
+static void add_limits(const struct route_limits *l, struct buf *out)
+{
+    AUTO_DONE(buf) struct buf m = {0};
+    pb_add_text(&m, F_LIMIT_KEY, l->key);
+    add_ranges(F_LIMIT_EXEMPT, &l->exempt, &m);
+    if (l->concurrent)
+        pb_add_uint(&m, F_LIMIT_CONCURRENT_REQUESTS, l->concurrent);
+    add_rate(l->per_minute, 60, l->burst, &m);
+    add_rate(l->per_second, 1, l->burst, &m);
+    pb_add_uint(&m, F_LIMIT_STATUS, 503);
+    translate_filter_config(CLIENT_LIMIT_NAME, CLIENT_LIMIT_TYPE, buf_str(&m), out);
+}
+
 /* ---- users, another server ---- */
 
 static void add_text(unsigned number, const struct route_text *t, struct buf *b)
@@ -163,12 +196,6 @@ static void add_request(const struct route *r, const struct translate_view *view
     pb_end(b, request);
 }
 
-static void add_ranges(unsigned number, const struct route_prefixes *list, struct buf *b)
-{
-    for (uint32_t i = 0; i < list->n; i++)
-        add_range(number, &list->v[i], b);
-}
-
 static void add_access(const struct route *r, const struct translate_view *view, struct buf *out)
 {
     const struct route_guard *g = r->guard;
@@ -202,7 +229,7 @@ bool translate_guard_can(const struct route *r, const struct translate_view *vie
         return false;
     if (g->request.set_headers && !auth_objects_fields(view->objects, g->request.set_headers))
         return false;
-    return !g->request.on || view->peer != TRANSLATE_FOREIGN;
+    return !(g->request.on || g->limits.key) || view->peer != TRANSLATE_FOREIGN;
 }
 
 void translate_guard(const struct route *r, const struct translate_view *view, struct buf *out)
@@ -215,6 +242,8 @@ void translate_guard(const struct route *r, const struct translate_view *view, s
         add_buffer(g->body_max_bytes, out);
     else if (g->body_max_bytes)
         add_body_limit(g->body_max_bytes, out);
+    if (g->limits.key)
+        add_limits(&g->limits, out);
     if ((g->addresses.allow.n || g->addresses.deny.n) && !(g->any && has_auth))
         add_addresses(&g->addresses, out);
     if (has_auth)

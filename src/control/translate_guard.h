@@ -5,12 +5,14 @@
 #include "control/translate.h"
 
 /* Names under which the filters stand in listeners, and routes speak of them. */
-#define BODY_LIMIT_NAME "fairlead.filters.http.body_limit"
-#define BODY_LIMIT_TYPE XDS_OWN_PREFIX "fairlead.filters.http.v1.BodyLimit"
-#define BUFFER_NAME     "envoy.filters.http.buffer"
-#define RBAC_NAME       "envoy.filters.http.rbac"
-#define ACCESS_NAME     "fairlead.filters.http.access"
-#define ACCESS_TYPE     XDS_OWN_PREFIX "fairlead.filters.http.v1.Access"
+#define BODY_LIMIT_NAME   "fairlead.filters.http.body_limit"
+#define BODY_LIMIT_TYPE   XDS_OWN_PREFIX "fairlead.filters.http.v1.BodyLimit"
+#define CLIENT_LIMIT_NAME "fairlead.filters.http.client_limit"
+#define CLIENT_LIMIT_TYPE XDS_OWN_PREFIX "fairlead.filters.http.v1.ClientLimit"
+#define BUFFER_NAME       "envoy.filters.http.buffer"
+#define RBAC_NAME         "envoy.filters.http.rbac"
+#define ACCESS_NAME       "fairlead.filters.http.access"
+#define ACCESS_TYPE       XDS_OWN_PREFIX "fairlead.filters.http.v1.Access"
 
 /* Can a proxy be told of all that stands before a route? If not, it must not be given the route. */
 bool translate_guard_can(const struct route *r, const struct translate_view *view);

@@ -53,9 +53,12 @@ static json_t *http_filters(enum translate_peer peer)
         json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
                                                  "envoy.extensions.filters.http.buffer.v3.Buffer",
                                                  json_pack("{s:i}", "max_request_bytes", 1 << 20)));
-    else
+    if (peer != TRANSLATE_FOREIGN) {
         json_array_append_new(list,
                               route_filter(BODY_LIMIT_NAME, "", BODY_LIMIT_TYPE, json_object()));
+        json_array_append_new(
+            list, route_filter(CLIENT_LIMIT_NAME, "", CLIENT_LIMIT_TYPE, json_object()));
+    }
     json_array_append_new(list, route_filter(RBAC_NAME, XDS_TYPE_PREFIX,
                                              "envoy.extensions.filters.http.rbac.v3.RBAC",
                                              json_object()));

@@ -374,6 +374,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     p->cors.max_age = xstrdup("1728000");
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
+    ingress_guard_finish(p, i);
     ingress_auth_finish(p, i, f);
     return p;
 }

@@ -3,7 +3,12 @@
 
 #include "base/vec.h"
 
-enum { PREFIXES_MAX = 1000 };
+enum {
+    PREFIXES_MAX = 1000,
+    LIMIT_MAX = 1000000,
+    BURST_MAX = 1000,
+    BURST = 5, /* of ingress-nginx, where nothing is said */
+};
 
 /* ---- addresses ---- */
 
@@ -51,13 +56,17 @@ const char *read_allow_source_range(struct ingress_policy *p, const char *value)
     return read_prefixes(value, &p->guard->addresses.allow);
 }
 
-const char *read_whitelist_source_range(struct ingress_policy *p, const char *value)
+static const char *read_unless(bool newer, const char *value, struct route_prefixes *ret)
 {
     struct route_prefixes ignored = {0};
-    const char *why =
-        read_prefixes(value, p->has_allowlist ? &ignored : &p->guard->addresses.allow);
+    const char *why = read_prefixes(value, newer ? &ignored : ret);
     free(ignored.v);
     return why;
+}
+
+const char *read_whitelist_source_range(struct ingress_policy *p, const char *value)
+{
+    return read_unless(p->has_allowlist, value, &p->guard->addresses.allow);
 }
 
 const char *read_denylist_source_range(struct ingress_policy *p, const char *value)
@@ -88,4 +97,60 @@ static const char *read_size(const char *value, uint64_t *ret)
 const char *read_proxy_body_size(struct ingress_policy *p, const char *value)
 {
     return read_size(value, &p->guard->body_max_bytes);
+}
+
+/* ---- limits ---- */
+
+/* A whole number; what is not above 0 is no limit. */
+static const char *read_limit(const char *value, uint32_t *ret)
+{
+    int64_t n;
+    if (str_to_i64(str_from(value), &n) < 0 || n > LIMIT_MAX)
+        return "it must be a whole number up to 1000000; 0 is no limit";
+    *ret = n > 0 ? (uint32_t)n : 0;
+    return NULL;
+}
+
+const char *read_limit_connections(struct ingress_policy *p, const char *value)
+{
+    return read_limit(value, &p->guard->limits.concurrent);
+}
+
+const char *read_limit_rpm(struct ingress_policy *p, const char *value)
+{
+    return read_limit(value, &p->guard->limits.per_minute);
+}
+
+const char *read_limit_rps(struct ingress_policy *p, const char *value)
+{
+    return read_limit(value, &p->guard->limits.per_second);
+}
+
+const char *read_limit_burst_multiplier(struct ingress_policy *p, const char *value)
+{
+    uint64_t n;
+    if (str_to_u64(str_from(value), &n) < 0 || n < 1 || n > BURST_MAX)
+        return "it must be a whole number from 1 to 1000";
+    p->guard->limits.burst = (uint32_t)n;
+    return NULL;
+}
+
+const char *read_limit_allowlist(struct ingress_policy *p, const char *value)
+{
+    p->has_limit_allowlist = true;
+    return read_prefixes(value, &p->guard->limits.exempt);
+}
+
+const char *read_limit_whitelist(struct ingress_policy *p, const char *value)
+{
+    return read_unless(p->has_limit_allowlist, value, &p->guard->limits.exempt);
+}
+
+void ingress_guard_finish(struct ingress_policy *p, const struct ingress_object *i)
+{
+    struct route_limits *l = &p->guard->limits;
+    if (!l->burst)
+        l->burst = BURST;
+    if (l->concurrent || l->per_minute || l->per_second)
+        l->key = xstrdup(i->key);
 }

@@ -10,3 +10,11 @@ const char *read_proxy_body_size(struct ingress_policy *p, const char *value);
 const char *read_allow_source_range(struct ingress_policy *p, const char *value);
 const char *read_whitelist_source_range(struct ingress_policy *p, const char *value);
 const char *read_denylist_source_range(struct ingress_policy *p, const char *value);
+const char *read_limit_connections(struct ingress_policy *p, const char *value);
+const char *read_limit_rpm(struct ingress_policy *p, const char *value);
+const char *read_limit_rps(struct ingress_policy *p, const char *value);
+const char *read_limit_burst_multiplier(struct ingress_policy *p, const char *value);
+const char *read_limit_allowlist(struct ingress_policy *p, const char *value);
+const char *read_limit_whitelist(struct ingress_policy *p, const char *value);
+/* When all have been read. */
+void ingress_guard_finish(struct ingress_policy *p, const struct ingress_object *i);

@@ -49,6 +49,8 @@ void route_guard_unref(struct route_guard *g)
         return;
     free(g->addresses.allow.v);
     free(g->addresses.deny.v);
+    free(g->limits.key);
+    free(g->limits.exempt.v);
     free(g->basic.secret);
     free(g->basic.realm);
     request_done(&g->request);
@@ -58,7 +60,7 @@ void route_guard_unref(struct route_guard *g)
 bool route_guard_is_empty(const struct route_guard *g)
 {
     return !g || (!g->body_max_bytes && !g->addresses.allow.n && !g->addresses.deny.n &&
-                  !g->basic.secret && !g->request.on);
+                  !g->limits.key && !g->basic.secret && !g->request.on);
 }
 
 /* ---- as text ---- */
@@ -83,6 +85,37 @@ static void add_url(const struct route_auth_request *r, struct buf *out)
     buf_addf(out, "%s://%s:%u", r->tls ? "https" : "http", r->own_host ? "$host" : r->host,
              r->port);
     add_text(&r->path, out);
+}
+
+static void format_limits(const struct route_limits *l, struct buf *out)
+{
+    if (!l->key)
+        return;
+    buf_addf(out, " limit %s", l->key);
+    if (l->concurrent)
+        buf_addf(out, " %u", l->concurrent);
+    if (l->per_minute)
+        buf_addf(out, " %u/min", l->per_minute);
+    if (l->per_second)
+        buf_addf(out, " %u/s", l->per_second);
+    buf_addf(out, " burst %u", l->burst);
+    if (l->exempt.n)
+        buf_addf(out, " exempt ");
+    add_prefixes(&l->exempt, ",", out);
+}
+
+static void explain_limits(const struct route_limits *l, struct buf *out)
+{
+    if (!l->key)
+        return;
+    buf_addf(out, "%sof one address", out->n ? ", " : "");
+    if (l->concurrent)
+        buf_addf(out, " %u at a time", l->concurrent);
+    if (l->per_minute)
+        buf_addf(out, " %u a minute", l->per_minute);
+    if (l->per_second)
+        buf_addf(out, " %u a second", l->per_second);
+    buf_addf(out, " (else 503)");
 }
 
 static void format_auth(const struct route_guard *g, struct buf *out)
@@ -123,6 +156,7 @@ void route_guard_format(const struct route_guard *g, struct buf *out)
     if (g->addresses.allow.n)
         buf_addf(out, " allow ");
     add_prefixes(&g->addresses.allow, ",", out);
+    format_limits(&g->limits, out);
     format_auth(g, out);
 }
 
@@ -158,6 +192,7 @@ void route_guard_explain(const struct route_guard *g, struct buf *out)
 {
     if (!g)
         return;
+    explain_limits(&g->limits, out);
     add_addresses(&g->addresses, out);
     explain_auth(g, out);
     if (g->body_max_bytes)

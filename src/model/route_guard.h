@@ -35,6 +35,15 @@ struct route_text {
     uint32_t n;
 };
 
+/* For each client address, of all routes with the same key: 503. */
+struct route_limits {
+    char *key;           /* NULL: nothing is limited */
+    uint32_t concurrent; /* requests at a time; 0: any number, as of the others */
+    uint32_t per_minute, per_second;
+    uint32_t burst; /* that many times as much at once */
+    struct route_prefixes exempt;
+};
+
 /* By name and password: 401. */
 struct route_basic_auth {
     char *secret; /* namespace/name; NULL: nobody is asked for them */
@@ -63,6 +72,7 @@ struct route_guard {
     unsigned refs;
     uint64_t body_max_bytes; /* of the request: 413; 0: no limit */
     struct route_addresses addresses;
+    struct route_limits limits;
     struct route_basic_auth basic;
     struct route_auth_request request;
     bool any; /* of address, name and server one is enough */

@@ -4,41 +4,19 @@
 #include <errno.h>
 
 #include "proxy/access.h"
+#include "proxy/filter_prefixes.h"
 #include "proxy/filter_table.h"
 
 typedef Fairlead__Filters__Http__V1__Access pb_access;
 
-struct prefixes {
-    struct prefix *v;
-    size_t n;
-};
-
 struct access {
-    struct prefixes allow, deny;
+    struct filter_prefixes allow, deny;
     bool any, has_users;
     struct access_users users;
     struct access_request *request; /* NULL: nobody is asked */
 };
 
 /* ---- configuration ---- */
-
-static int compile_prefixes(struct filter_compile *c, const char *field,
-                            Envoy__Config__Core__V3__CidrRange *const *m, size_t n,
-                            struct prefixes *ret)
-{
-    ret->v = arena_alloc(c->a, n * sizeof(*ret->v));
-    if (!ret->v)
-        return -ENOMEM;
-    for (; ret->n < n; ret->n++) {
-        struct prefix *p = &ret->v[ret->n];
-        uint32_t len = m[ret->n]->prefix_len ? m[ret->n]->prefix_len->value : 0;
-        if (ip_parse(str_from(m[ret->n]->address_prefix), &p->ip) < 0 || len > ip_bytes(&p->ip) * 8)
-            return pb_path_fail(c->path, c->err, -EINVAL, "%s[%zu]: no prefix", field, ret->n);
-        p->len = (uint8_t)len;
-        p->ip = prefix_network(p);
-    }
-    return 0;
-}
 
 static int compile(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
 {
@@ -48,8 +26,8 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
         return -ENOMEM;
     x->any = m->any;
     x->has_users = m->basic;
-    int r = compile_prefixes(c, "allow", m->allow, m->n_allow, &x->allow);
-    r = r < 0 ? r : compile_prefixes(c, "deny", m->deny, m->n_deny, &x->deny);
+    int r = filter_prefixes_compile(c, "allow", m->allow, m->n_allow, &x->allow);
+    r = r < 0 ? r : filter_prefixes_compile(c, "deny", m->deny, m->n_deny, &x->deny);
     if (r == 0 && m->basic)
         r = access_users_compile(c, m->basic, &x->users);
     if (r == 0 && m->request)
@@ -64,14 +42,6 @@ static const struct access *access_of(const struct filter_call *c)
     return c->route ? c->route : c->config;
 }
 
-static bool is_in(const struct prefixes *p, const struct ip *ip)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (prefix_contains(&p->v[i], ip))
-            return true;
-    return false;
-}
-
 /* One of those that are named, and not of those that are denied. */
 static bool address_is_good(const struct access *x, const struct filter_call *c, bool unless_named)
 {
@@ -81,7 +51,8 @@ static bool address_is_good(const struct access *x, const struct filter_call *c,
     if (c->client(c, &ip) < 0)
         return false;
     ip = ip_unmapped(&ip);
-    return !is_in(&x->deny, &ip) && (x->allow.n ? is_in(&x->allow, &ip) : unless_named);
+    return !filter_prefixes_have(&x->deny, &ip) &&
+           (x->allow.n ? filter_prefixes_have(&x->allow, &ip) : unless_named);
 }
 
 static enum filter_result say(struct filter_call *c, enum reason reason, uint16_t status)

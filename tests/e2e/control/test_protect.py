@@ -176,3 +176,35 @@ def test_any_is_enough(gateway, ingress, secret):
     assert gateway.becomes("the address is enough", lambda a: a.app == "web", "/any", "p.example")
     assert gateway.becomes("the password is", lambda a: a.app == "web", "/none", "p.example", headers=login("ann"))
     assert gateway.ask("/none", "p.example").status == 401
+
+
+# ---- limits ----
+
+def test_limits_of_a_client(gateway, ingress, events):
+    """Each gateway counts by itself, each Ingress for itself; a change of another Ingress forgets nothing."""
+    ingress("few", paths("few", "few2"), {"limit-rpm": "1", "limit-burst-multiplier": "3"})
+    ingress("free", paths("free"), {"limit-rpm": "1", "limit-whitelist": "0.0.0.0/0,::/0"})
+    ingress("odd", paths("odd"), {"limit-rps": "1.5"})
+    gateway.becomes("it is exempt", lambda a: a.app == "web", "/free", "p.example")
+    gateway.becomes("it is limited", lambda a: a.status == 503, "/few", "p.example")
+    wait_until("at every gateway", lambda: all(gateway.ask("/few2", "p.example").status == 503 for _ in range(24)))
+    ingress("another", paths("another"))
+    gateway.all_do("another is served", lambda a: a.app == "web", "/another", "p.example")
+    assert all(gateway.ask("/few", "p.example").status == 503 for _ in range(24))
+    assert all(gateway.ask("/free", "p.example").app == "web" for _ in range(24))
+    gateway.becomes("what is no number closes", lambda a: a.status == 503, "/odd", "p.example")
+    wait_until("it is told", lambda: events("odd", "AnnotationInvalid"))
+
+
+def test_requests_at_a_time(gateway, ingress):
+    ingress("two", paths("two"), {"limit-connections": "2", "rewrite-target": "/delay/2"})
+    ingress("seen", [rule("seen.example", ("/", "Prefix", "web"))])
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "seen.example")
+    gateway.becomes("it is served", lambda a: a.app == "web", "/two", "p.example")
+    clients = [socket.create_connection((gateway.address, 80), 20 * SLOW) for _ in range(12)]
+    for c in clients:
+        c.sendall(b"GET /two HTTP/1.1\r\nHost: p.example\r\nConnection: close\r\n\r\n")
+    got = [c.recv(12)[9:12] for c in clients]
+    for c in clients:
+        c.close()
+    assert set(got) == {b"200", b"503"} and 2 <= got.count(b"200") <= 4  # two gateways

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fairlead/filters/http/v1/access.pb-c.h>
 #include <fairlead/filters/http/v1/body_limit.pb-c.h>
+#include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
 #include "codec/pb_json.h"
