@@ -4,6 +4,7 @@
 #include "codec/base64.h"
 #include "codec/htpasswd.h"
 #include "codec/http_head.h"
+#include "net/tls.h"
 
 enum { WRONG_MAX = 5, FIELDS_MAX = 64 };
 
@@ -15,6 +16,8 @@ static void secret_free(struct auth_secret *s)
     explicit_bzero(s->map, strlen(s->map));
     free(s->file);
     free(s->map);
+    free(s->ca);
+    free(s->crl);
     free(s);
 }
 
@@ -88,6 +91,34 @@ static void read_map(const json_t *data, struct buf *to, struct buf *wrong)
     }
 }
 
+static char *read_pem(const json_t *data, const char *name)
+{
+    AUTO_DONE(buf) struct buf pem = {0};
+    const char *base64 = json_key_str(data, name);
+    buf_add_cstr(&pem, "");
+    if (base64 && base64_decode(str_from(base64), &pem) < 0)
+        buf_clear(&pem);
+    return buf_take_cstr(&pem);
+}
+
+/* Both can be used, or neither is. */
+static void read_ca(const json_t *data, struct auth_secret *s, struct buf *wrong)
+{
+    struct tls_context *context;
+    struct err err = {0};
+    s->ca = read_pem(data, "ca.crt");
+    s->crl = read_pem(data, "ca.crl");
+    const struct tls_config config = {.ca_pem = str_from(s->ca), .crl_pem = str_from(s->crl)};
+    if (!*s->ca)
+        return;
+    if (tls_context_new_client(&config, &context, &err) == 0) {
+        tls_context_unref(context);
+        return;
+    }
+    buf_addf(wrong, "%sca.crt, ca.crl: %s", wrong->n ? "; " : "", err_text(&err));
+    *s->ca = 0;
+}
+
 void auth_objects_put_secret(struct auth_objects *all, const char *key, const json_t *secret,
                              struct buf *wrong)
 {
@@ -99,7 +130,7 @@ void auth_objects_put_secret(struct auth_objects *all, const char *key, const js
         secret_free(map_remove_cstr(&all->secrets, key));
         return;
     }
-    bool has_file = json_key_str(data, "auth");
+    bool has_file = json_key_str(data, "auth") || json_key_str(data, "ca.crt");
     buf_add_cstr(&file, "");
     buf_add_cstr(&map, "");
     read_file(data, &file, wrong);
@@ -107,6 +138,7 @@ void auth_objects_put_secret(struct auth_objects *all, const char *key, const js
     struct auth_secret *s = NEW(struct auth_secret);
     s->file = buf_take_cstr(&file);
     s->map = buf_take_cstr(&map);
+    read_ca(data, s, wrong);
     secret_free(map_put_cstr(&all->secrets, key, s));
 }
 
@@ -115,6 +147,12 @@ const char *auth_objects_users(const struct auth_objects *all, const char *key, 
     const struct auth_secret *s = map_find_cstr(&all->secrets, key);
     const char *text = !s ? NULL : map ? s->map : s->file;
     return str_empty(text) ? NULL : text;
+}
+
+const struct auth_secret *auth_objects_ca(const struct auth_objects *all, const char *key)
+{
+    const struct auth_secret *s = map_find_cstr(&all->secrets, key);
+    return s && *s->ca ? s : NULL;
 }
 
 /* ---- fields ---- */

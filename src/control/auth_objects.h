@@ -10,6 +10,8 @@
 struct auth_secret {
     char *file; /* of its key "auth" */
     char *map;  /* of its keys */
+    char *ca;   /* certificates (PEM); empty: none that can be used */
+    char *crl;  /* of theirs; empty: none */
 };
 
 /* Fields of a ConfigMap. */
@@ -35,4 +37,5 @@ void auth_objects_put_config_map(struct auth_objects *all, const char *key,
 /* NULL: there is none, or nobody in it. Borrowed. */
 const char *auth_objects_users(const struct auth_objects *all, const char *key, bool map);
 /* NULL: there is none. Borrowed. */
+const struct auth_secret *auth_objects_ca(const struct auth_objects *all, const char *key);
 const struct auth_fields *auth_objects_fields(const struct auth_objects *all, const char *key);

@@ -91,6 +91,8 @@ static void check_secret(struct control *c, struct route_host *h)
 static void for_named(struct control *c, const struct route_host *h,
                       void (*fn)(struct named_objects *n, enum named_kind kind, const char *key))
 {
+    if (h && h->client_cert)
+        fn(c->named, NAMED_SECRET, h->client_cert->secret);
     for (uint32_t i = 0; h && i < h->n_routes; i++) {
         const struct route_guard *g = h->routes[i].guard;
         if (g && g->basic.secret)
@@ -115,6 +117,10 @@ static void check_named(struct control *c, struct route_host *h)
 {
     const struct auth_objects *objects = gateway_auth_objects(c->gateway);
     const struct route_guard *told = NULL;
+    const struct route_client_cert *cert = h->client_cert;
+    if (cert && h->n_routes && named_objects_settled(c->named, NAMED_SECRET, cert->secret) &&
+        !auth_objects_ca(objects, cert->secret))
+        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", cert->secret);
     for (uint32_t i = 0; i < h->n_routes; i++) {
         const struct route *r = &h->routes[i];
         const struct route_guard *g = r->guard;

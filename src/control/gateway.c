@@ -331,7 +331,9 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
-    g->listeners_changed = g->listeners_changed || !same_secret(before, h);
+    /* Who asks for certificates of clients may have another CA now. */
+    g->listeners_changed = g->listeners_changed || !same_secret(before, h) ||
+                           (before && before->client_cert) || (h && h->client_cert);
     if (!h) {
         if (known) {
             host_free(g->hosts.v[at]);
@@ -411,15 +413,30 @@ static void flush_listeners(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct translate_chain) chains = {0};
     VEC(char *) names = {0};
+    struct translate_chain other = {.secret = DEFAULT_SECRET};
     VEC_FOREACH (h, &g->hosts) {
         const struct route_host *host = (*h)->host;
         char name[SECRET_NAME_MAX];
-        if (!host->secret || streq(host->name, ALL_HOSTS) || !gateway_has_secret(g, host->secret))
+        struct translate_chain c = {.server_name = host->name, .secret = DEFAULT_SECRET};
+        bool own = !str_empty(host->secret) && gateway_has_secret(g, host->secret);
+        if (host->client_cert) {
+            c.ca = auth_objects_ca(&g->objects, host->client_cert->secret);
+            c.verify_depth = host->client_cert->depth;
+        }
+        if (streq(host->name, ALL_HOSTS)) {
+            other.ca = c.ca;
+            other.verify_depth = c.verify_depth;
             continue;
-        vec_push(&names, xstrdup(secret_name(host->secret, name)));
-        vec_push(&chains, (struct translate_chain){host->name, names.v[names.n - 1]});
+        }
+        if (!own && !c.ca)
+            continue;
+        if (own) {
+            vec_push(&names, xstrdup(secret_name(host->secret, name)));
+            c.secret = names.v[names.n - 1];
+        }
+        vec_push(&chains, c);
     }
-    vec_push(&chains, (struct translate_chain){NULL, DEFAULT_SECRET});
+    vec_push(&chains, other);
     put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0, peer);
     put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n, peer);
     VEC_FOREACH (name, &names)

@@ -55,8 +55,10 @@ void translate_host(const struct route_host *h, const struct route_host *all,
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 
 struct translate_chain {
-    const char *server_name; /* NULL: whatever else comes */
-    const char *secret;      /* its SDS name */
+    const char *server_name;      /* NULL: whatever else comes */
+    const char *secret;           /* its SDS name */
+    const struct auth_secret *ca; /* NULL: clients are asked for no certificate */
+    uint32_t verify_depth;
 };
 
 struct translate_listener {

@@ -217,6 +217,28 @@ static void add_access(const struct route *r, const struct translate_view *view,
     translate_filter_config(ACCESS_NAME, ACCESS_TYPE, buf_str(&m), out);
 }
 
+bool translate_client_cert_can(const struct route *r, const struct translate_view *view)
+{
+    return view->peer != TRANSLATE_FOREIGN &&
+           auth_objects_ca(view->objects, r->client_cert->secret);
+}
+
+void translate_client_cert(const struct route *r, struct buf *out)
+{
+    const struct route_client_cert *c = r->client_cert;
+    AUTO_DONE(buf) struct buf m = {0};
+    buf_add_cstr(&m, "");
+    if (c->verify) /* the same numbers: a test holds them together */
+        pb_add_uint(&m, F_CERTIFICATE_VERIFY, c->verify);
+    if (c->match_cn)
+        pb_add_text(&m, F_CERTIFICATE_SUBJECT_PATTERN, c->match_cn);
+    if (c->error_page)
+        pb_add_text(&m, F_CERTIFICATE_ERROR_PAGE, c->error_page);
+    if (c->pass)
+        pb_add_uint(&m, F_CERTIFICATE_FORWARD_CERTIFICATE, 1);
+    translate_filter_config(CLIENT_CERTIFICATE_NAME, CLIENT_CERTIFICATE_TYPE, buf_str(&m), out);
+}
+
 /* ---- the whole ---- */
 
 bool translate_guard_can(const struct route *r, const struct translate_view *view)

@@ -47,8 +47,12 @@ static json_t *route_filter(const char *name, const char *prefix, const char *ty
 /* In the order in which ingress-nginx asks. */
 static json_t *http_filters(enum translate_peer peer)
 {
-    json_t *list = json_pack("[o]", http_filter("envoy.filters.http.cors",
-                                                "envoy.extensions.filters.http.cors.v3.Cors"));
+    json_t *list = json_array();
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
+                                                 CLIENT_CERTIFICATE_TYPE, json_object()));
+    json_array_append_new(
+        list, http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"));
     if (peer == TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
                                                  "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -85,11 +89,32 @@ static json_t *connection_manager(const struct translate_listener *l)
                      "typed_config", hcm);
 }
 
-static json_t *tls_socket(const char *secret)
+static json_t *inline_bytes(struct str pem)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(pem, &text);
+    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
+}
+
+/* What a certificate is worth is said to each request, behind the handshake. */
+static json_t *validation(const struct translate_chain *c)
+{
+    json_t *v = json_pack("{s:o,s:s,s:i}", "trusted_ca", inline_bytes(str_from(c->ca->ca)),
+                          "trust_chain_verification", "ACCEPT_UNTRUSTED", "max_verify_depth",
+                          (int)c->verify_depth);
+    if (*c->ca->crl)
+        json_object_set_new(v, "crl", inline_bytes(str_from(c->ca->crl)));
+    return v;
+}
+
+static json_t *tls_socket(const struct translate_chain *c)
 {
     json_t *context = json_pack(
         "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
-        "tls_certificate_sds_secret_configs", "name", secret, "sds_config", ads());
+        "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", ads());
+    if (c->ca)
+        json_object_set_new(json_object_get(context, "common_tls_context"), "validation_context",
+                            validation(c));
     return json_pack(
         "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
         typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
@@ -101,7 +126,7 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
     if (!c)
         return chain;
     json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));
-    json_object_set_new(chain, "transport_socket", tls_socket(c->secret));
+    json_object_set_new(chain, "transport_socket", tls_socket(c));
     if (c->server_name)
         json_object_set_new(chain, "filter_chain_match",
                             json_pack("{s:[s]}", "server_names", c->server_name));
@@ -125,13 +150,6 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
     return entry_of(XDS_LISTENER, l->name, j);
-}
-
-static json_t *inline_bytes(struct str pem)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    base64_encode(pem, &text);
-    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
 }
 
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)

@@ -250,27 +250,49 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
 
 /* ---- hosts ---- */
 
+/* How a request meets a route at one side, by one kind of proxy. */
+struct meeting {
+    bool to_https;  /* sent there */
+    bool asks_cert; /* of the client */
+    bool guarded;   /* its guard stands before it: not before redirects */
+    bool closed;    /* what protects it cannot be had */
+};
+
+static struct meeting meet(const struct route *r, const struct translate_view *view)
+{
+    bool plain = view->side == TRANSLATE_PLAIN;
+    struct meeting m = {.to_https = r->https_only && plain};
+    m.asks_cert = r->client_cert && !m.to_https && !(plain && r->challenge);
+    m.guarded = !m.to_https && r->action != ROUTE_REDIRECT;
+    m.closed = (m.asks_cert && !translate_client_cert_can(r, view)) ||
+               (m.guarded && !translate_guard_can(r, view));
+    return m;
+}
+
 static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
                       const struct translate_view *view, bool of_all)
 {
+    const struct meeting m = meet(r, view);
     size_t route = pb_begin(b, F_HOST_ROUTES);
-    bool to_https = r->https_only && view->side == TRANSLATE_PLAIN;
-    bool guarded = !to_https && r->action != ROUTE_REDIRECT, can = translate_guard_can(r, view);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r, of_all);
-    if (to_https)
+    if (m.to_https)
         add_https_redirect(b);
+    else if (m.closed)
+        add_answer(b, 503);
     else if (r->action == ROUTE_REDIRECT)
         add_redirect(b, &r->redirect);
-    else if (r->action == ROUTE_ANSWER || !can)
-        add_answer(b, can ? r->status : 503);
+    else if (r->action == ROUTE_ANSWER)
+        add_answer(b, r->status);
     else
         add_forward(b, r);
     if (r->cors.on)
         add_cors(b, &r->cors);
-    if (guarded && can)
+    if (m.asks_cert && !m.closed)
+        translate_client_cert(r, b);
+    if (m.guarded && !m.closed)
         translate_guard(r, view, b);
     pb_end(b, route);
 }

@@ -149,6 +149,11 @@ void explain_action_text(const struct route *r, struct buf *out)
         break;
     }
     AUTO_DONE(buf) struct buf guard = {0};
+    if (r->client_cert) {
+        buf_addf(&guard, "with a ");
+        route_client_cert_format(r->client_cert, &guard);
+        buf_addf(&guard, " (else 400)");
+    }
     route_guard_explain(r->guard, &guard);
     if (guard.n)
         buf_addf(out, "; only %s", buf_cstr(&guard));

@@ -6,6 +6,7 @@
 
 #include "base/vec.h"
 #include "model/ingress_auth.h"
+#include "model/ingress_client_cert.h"
 #include "model/ingress_guard.h"
 #include "model/ingress_reader.h"
 
@@ -376,6 +377,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
         take(p, i, &i->annotations[a], f);
     ingress_guard_finish(p, i);
     ingress_auth_finish(p, i, f);
+    ingress_client_cert_finish(p, i, f);
     return p;
 }
 
@@ -384,6 +386,7 @@ void ingress_policy_free(struct ingress_policy *p)
     if (!p)
         return;
     route_guard_unref(p->guard);
+    route_client_cert_unref(p->client_cert);
     free(p->auth.secret);
     free(p->auth.sign_in);
     free(p->auth.sign_in_param);

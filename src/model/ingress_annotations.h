@@ -30,6 +30,7 @@ struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool has_allowlist, has_limit_allowlist;
     struct ingress_auth_names auth;
+    struct route_client_cert *client_cert; /* of its hosts; NULL: none */
     struct route_guard *guard; /* of all its locations; not changed any more once it is made */
     bool ssl_redirect, force_ssl_redirect;
     bool use_regex;

@@ -238,9 +238,10 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
 {
     const struct ingress_policy *p = e->policy;
     r->upstream = p->upstream;
+    r->challenge = is_challenge(r->path.text);
     r->idle_timeout_s = p->read_timeout_s;
-    r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
-                    !is_challenge(r->path.text);
+    r->https_only =
+        (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) && !r->challenge;
     if (p->cors.on)
         copy_cors(&r->cors, &p->cors);
     if (p->redirect.temporal)
@@ -610,6 +611,34 @@ static char *find_secret(const struct build *b)
     return NULL;
 }
 
+/* Of the first Ingress that has some; it counts for the host as a whole. */
+static void find_client_cert(struct build *b)
+{
+    const struct ingress_entry *first = NULL;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_entry *e = b->entries[i];
+        const struct route_client_cert *c = e->policy->client_cert;
+        if (!c || e->policy->closed || e->policy->canary.on)
+            continue;
+        if (!first)
+            b->host->client_cert = route_client_cert_ref(e->policy->client_cert);
+        else if (!route_client_cert_eq(c, b->host->client_cert))
+            finding_add(
+                &b->host->findings, FINDING_WARNING, "ClientCertificateConflict", e->object->key,
+                "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-tls-secret]",
+                "say the same in both",
+                "what Ingress %s, which is older, says of client certificates counts for all "
+                "of host %s",
+                first->object->key, b->host->name);
+        first = first ? first : e;
+    }
+    if (!first)
+        return;
+    note(b, INGRESS_SECRET, b->host->client_cert->secret);
+    for (uint32_t i = 0; i < b->host->n_routes; i++)
+        b->host->routes[i].client_cert = b->host->client_cert;
+}
+
 struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
                                       size_t n, const struct service_join *join,
                                       struct ingress_services *services)
@@ -627,6 +656,7 @@ struct route_host *ingress_host_build(const char *name, struct ingress_entry *co
     tell_unused_canaries(&b);
     add_default(&b);
     ask_own_hosts(&b);
+    find_client_cert(&b);
     vec_done(&b.claims);
     vec_done(&b.canaries);
     return b.host;

@@ -70,6 +70,7 @@ void route_host_unref(struct route_host *h)
         route_done(&h->routes[i]);
     free(h->routes);
     findings_done(&h->findings);
+    route_client_cert_unref(h->client_cert);
     free(h->name);
     free(h->secret);
     free(h);
@@ -135,6 +136,10 @@ void route_host_format(const struct route_host *h, struct buf *out)
     buf_addf(out, "%s%s", h->name, h->one_label ? " one-label" : "");
     if (h->secret)
         buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
+    if (h->client_cert)
+        buf_addf(out, "; ");
+    if (h->client_cert)
+        route_client_cert_format(h->client_cert, out);
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);

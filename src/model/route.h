@@ -96,6 +96,8 @@ struct route {
     bool https_only;           /* plain requests are redirected to https with 308 */
     struct route_backend asks; /* whom its guard asks; service NULL: by the name in the guard */
     struct route_upstream asks_by;
+    const struct route_client_cert *client_cert; /* its host's; NULL: none is asked for */
+    bool challenge;            /* of ACME: in plain HTTP no certificate is asked for */
     struct route_guard *guard; /* NULL: none; before whatever it does, but redirects */
     struct route_origin origin;
 };
@@ -107,6 +109,7 @@ struct route_host {
     struct route *routes;
     uint32_t n_routes;
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
+    struct route_client_cert *client_cert; /* NULL: none is asked for */
     struct findings findings;
 };
 

@@ -63,6 +63,50 @@ bool route_guard_is_empty(const struct route_guard *g)
                   !g->limits.key && !g->basic.secret && !g->request.on);
 }
 
+/* ---- certificates of clients ---- */
+
+struct route_client_cert *route_client_cert_new(void)
+{
+    struct route_client_cert *c = NEW(struct route_client_cert);
+    c->refs = 1;
+    return c;
+}
+
+struct route_client_cert *route_client_cert_ref(struct route_client_cert *c)
+{
+    c->refs++;
+    return c;
+}
+
+void route_client_cert_unref(struct route_client_cert *c)
+{
+    if (!c || --c->refs)
+        return;
+    free(c->secret);
+    free(c->error_page);
+    free(c->match_cn);
+    free(c);
+}
+
+bool route_client_cert_eq(const struct route_client_cert *a, const struct route_client_cert *b)
+{
+    return a == b || (a && b && streq(a->secret, b->secret) && a->verify == b->verify &&
+                      a->depth == b->depth && streq(a->error_page, b->error_page) &&
+                      streq(a->match_cn, b->match_cn) && a->pass == b->pass);
+}
+
+void route_client_cert_format(const struct route_client_cert *c, struct buf *out)
+{
+    static const char *const modes[] = {"required", "optional", "of any CA, optional", "off"};
+    buf_addf(out, "client certificate of %s, %s, depth %u", c->secret, modes[c->verify], c->depth);
+    if (c->match_cn)
+        buf_addf(out, ", subject %s", c->match_cn);
+    if (c->error_page)
+        buf_addf(out, ", else %s", c->error_page);
+    if (c->pass)
+        buf_addf(out, ", passed on");
+}
+
 /* ---- as text ---- */
 
 static void add_prefixes(const struct route_prefixes *p, const char *between, struct buf *out)

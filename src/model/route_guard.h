@@ -78,6 +78,30 @@ struct route_guard {
     bool any; /* of address, name and server one is enough */
 };
 
+/* Certificates of clients, of all connections for a host: 400. */
+enum route_verify_client {
+    ROUTE_VERIFY_ON,
+    ROUTE_VERIFY_OPTIONAL,       /* none is good, too */
+    ROUTE_VERIFY_OPTIONAL_NO_CA, /* and any: the backend is told what it is worth */
+    ROUTE_VERIFY_OFF,
+};
+
+struct route_client_cert {
+    unsigned refs;
+    char *secret; /* namespace/name of the Secret with ca.crt, and ca.crl if there is one */
+    enum route_verify_client verify;
+    uint32_t depth;
+    char *error_page; /* instead of 400; NULL: none */
+    char *match_cn;   /* expression for a part of the subject: 403; NULL: any */
+    bool pass;        /* the backend is told the certificate itself */
+};
+
+struct route_client_cert *route_client_cert_new(void);
+struct route_client_cert *route_client_cert_ref(struct route_client_cert *c);
+void route_client_cert_unref(struct route_client_cert *c); /* NULL is allowed */
+bool route_client_cert_eq(const struct route_client_cert *a, const struct route_client_cert *b);
+void route_client_cert_format(const struct route_client_cert *c, struct buf *out);
+
 void route_text_add(struct route_text *t, struct str literal, enum route_variable variable);
 void route_text_done(struct route_text *t);
 

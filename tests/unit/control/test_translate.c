@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fairlead/filters/http/v1/access.pb-c.h>
 #include <fairlead/filters/http/v1/body_limit.pb-c.h>
+#include <fairlead/filters/http/v1/client_certificate.pb-c.h>
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
@@ -364,10 +365,16 @@ static void test_body_limits(void **state)
     assert_null(strstr(none, "max_bytes"));
 }
 
-/* Numbers of one enum stand for those of the other. */
+/* Numbers of the model's enums stand for those of the messages. */
 static void test_variables(void **state)
 {
     (void)state;
+    assert_int_equal(ROUTE_VERIFY_ON,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__REQUIRED);
+    assert_int_equal(ROUTE_VERIFY_OPTIONAL,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__OPTIONAL);
+    assert_int_equal(ROUTE_VERIFY_OPTIONAL_NO_CA,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__OPTIONAL_NO_CA);
     assert_int_equal(ROUTE_SCHEME, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__SCHEME);
     assert_int_equal(ROUTE_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HOST);
     assert_int_equal(ROUTE_HTTP_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HTTP_HOST);
