@@ -20,7 +20,6 @@ static const struct {
      "use a Deployment, and a headless Service with hostnames for stable names"},
     {"apps", "daemonsets", "use a Deployment with one replica per node"},
     {"apps", "controllerrevisions", "Deployments keep their revisions as ReplicaSets"},
-    {"authorization.k8s.io", "localsubjectaccessreviews", "use a SubjectAccessReview"},
     {"autoscaling", "horizontalpodautoscalers", "scale by hand: kubectl scale"},
     {"batch", "jobs cronjobs", "use a Pod with restartPolicy Never"},
     {"certificates.k8s.io", "certificatesigningrequests clustertrustbundles podcertificaterequests",
@@ -29,8 +28,6 @@ static const struct {
      "what Services hold is read from the Services; the ranges are flags of the API server"},
     {"networking.k8s.io", "networkpolicies", "every pod may reach every pod: " REAL},
     {"policy", "poddisruptionbudgets", "evictions are never refused here: leave it out"},
-    {"rbac.authorization.k8s.io", "roles rolebindings clusterroles clusterrolebindings",
-     "everybody who is known may do everything: leave it out"},
     {"storage.k8s.io",
      "storageclasses csidrivers csinodes csistoragecapacities volumeattachments "
      "volumeattributesclasses",

@@ -1,8 +1,6 @@
 /* Who is asking: client certificate (CN = user, O = groups), static bearer tokens, service account
- * tokens (ES256 JWTs signed by the cluster's key, meant for this server). No authorization: every
- * authenticated user may do everything, as the lab's README says. Secrets are compared in constant
- * time and never logged.
- */
+ * tokens (ES256 JWTs signed by the cluster's key, meant for this server). What they may do is for
+ * api_rbac.c to say. Secrets are compared in constant time and never logged. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -172,10 +172,29 @@ static void on_settle(void *user)
         log_warn("what this server keeps up could not be put back", kv_s("error", err_text(&err)));
 }
 
+/* Put in their form at a start alone, as a real server does: what is edited later is meant. */
+static int settle_roles(struct api_server *s, struct err *reterr)
+{
+    AUTO_JSON json_t *roles = NULL;
+    json_t *role;
+    size_t i;
+    int r = json_parse(str_from(api_rbac_roles()), 0, NULL, &roles, reterr);
+    json_array_foreach(roles, i, role)
+    {
+        bool binding = json_object_get(role, "roleRef");
+        json_object_del(role, "kind");
+        if (r == 0)
+            r = settle(s, "rbac.authorization.k8s.io",
+                       binding ? "clusterrolebindings" : "clusterroles", json_incref(role), reterr);
+    }
+    return r;
+}
+
 int api_bootstrap(struct api_server *s, struct err *reterr)
 {
     s->bootstrap_timer = loop_timer_new(s->loop, on_settle, s);
-    return settle_all(s, reterr);
+    int r = settle_all(s, reterr);
+    return r < 0 ? r : settle_roles(s, reterr);
 }
 
 void api_bootstrap_done(struct api_server *s)

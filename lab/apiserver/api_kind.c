@@ -29,6 +29,8 @@
     .stored_as = "ingresses", .stored_group = "networking.k8s.io", .form = number,                 \
     .to_stored = ingress_to_v1, .from_stored = from
 
+#define RBAC "rbac.authorization.k8s.io"
+
 const struct api_kind api_kinds[] = {
     {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
      .namespaced = true, .validate = validate_configmap},
@@ -79,6 +81,9 @@ const struct api_kind api_kinds[] = {
     REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
            self_subject_review),
     REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
+    {ROW("authorization.k8s.io", "LocalSubjectAccessReview", "localsubjectaccessreviews",
+         "localsubjectaccessreview", local_subject_access_review, plain),
+     .review = true, .namespaced = true},
     REVIEW("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
            "selfsubjectaccessreview", self_subject_access_review),
     REVIEW("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews",
@@ -106,6 +111,17 @@ const struct api_kind api_kinds[] = {
      LEGACY_INGRESS(1, ingress_to_v1beta1)},
     {INGRESS_ROW("extensions", "v1beta1", legacy_ingress),
      LEGACY_INGRESS(2, ingress_to_extensions)},
+    {ROW(RBAC, "ClusterRole", "clusterroles", "clusterrole", cluster_role, role),
+     .name_form = NAME_SEGMENT, .created_by_update = true, .validate = validate_cluster_role},
+    {ROW(RBAC, "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding",
+         cluster_role_binding, role_binding),
+     .name_form = NAME_SEGMENT, .set_defaults = default_role_binding, .created_by_update = true,
+     .validate = validate_cluster_role_binding},
+    {ROW(RBAC, "Role", "roles", "role", role, role), .name_form = NAME_SEGMENT, .namespaced = true,
+     .created_by_update = true, .validate = validate_role},
+    {ROW(RBAC, "RoleBinding", "rolebindings", "rolebinding", role_binding, role_binding),
+     .name_form = NAME_SEGMENT, .namespaced = true, .set_defaults = default_role_binding,
+     .created_by_update = true, .validate = validate_role_binding},
 };
 const size_t api_kinds_n = ARRAY_LEN(api_kinds);
 

@@ -36,6 +36,7 @@ struct api_user {
     char **groups;
     size_t n_groups;
     size_t cap_groups;
+    bool impersonated; /* by one who may */
 };
 
 struct api_request {
@@ -73,6 +74,7 @@ struct api_server {
     struct list_node *watches; /* one list head per kind */
     struct api_event_cache *event_cache;
     struct loop_timer *bootstrap_timer;
+    struct api_rbac *rbac;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
     uint64_t watches_open;
@@ -108,6 +110,29 @@ void api_request_free(struct api_request *r);
 /* api_user.c */
 void api_user_add_group(struct api_user *u, struct str group);
 void api_user_done(struct api_user *u);
+
+/* api_rbac.c: what roles allow. path NULL: about objects, resource with its subresource
+ * ("pods/log"), name "" for none, ns "" for the cluster. */
+struct api_ask {
+    const char *verb, *group, *resource, *name, *ns, *path;
+};
+/* Is that user held to roles? Others may do everything. */
+bool api_rbac_holds(const struct api_user *u);
+bool api_rbac_allows(struct api_server *s, const struct api_user *u, const struct api_ask *a);
+/* All rules that hold for the user in ns; a new array. */
+json_t *api_rbac_rules(struct api_server *s, const struct api_user *u, const char *ns);
+/* False: answered with 403. The path is taken apart already. */
+bool api_authorize(struct api_request *r, struct str method, struct str path);
+/* False: answered, a role or binding would give what its writer has not. */
+bool api_rbac_admit(struct api_request *r, const json_t *object);
+void api_rbac_event(struct api_server *s, const struct store_event *e);
+void api_rbac_metrics(struct api_server *s, struct buf *b);
+void api_rbac_done(struct api_server *s);
+/* api_rbac_roles.c: the roles that every cluster has, put in their form at the start. */
+const char *api_rbac_roles(void); /* JSON */
+
+/* api_impersonate.c: whom the headers ask for takes the caller's place; false: answered. */
+bool api_impersonate(struct api_request *r);
 
 /* api_auth.c */
 int api_authenticate(struct api_server *s, struct http_exchange *x, struct api_user *ret) NODISCARD;

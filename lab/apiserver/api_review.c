@@ -1,6 +1,4 @@
-/* Reviews: questions about who one is and what one may do. The lab allows everything to every
- * authenticated user, so the answers are short; they are real for identities (SelfSubjectReview,
- * TokenReview). Nothing is stored. */
+/* Reviews: questions about who one is and what one may do. Nothing is stored. */
 #include "lab/apiserver/api_priv.h"
 
 static json_t *user_info(const struct api_user *u)
@@ -30,18 +28,75 @@ static json_t *review_token(struct api_request *r, const json_t *body)
     return status;
 }
 
+/* ---- what one may do ---- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_key_str(o, key);
+    return text ? text : "";
+}
+
+/* A LocalSubjectAccessReview is about its own namespace. */
+static bool is_allowed(struct api_request *r, const json_t *spec, const struct api_user *u)
+{
+    const json_t *of = json_object_get(spec, "resourceAttributes"),
+                 *path = json_object_get(spec, "nonResourceAttributes");
+    const char *sub = text_of(of, "subresource"), *ns = text_of(of, "namespace");
+    AUTO_CHARS char *resource = xasprintf("%s%s%s", text_of(of, "resource"), *sub ? "/" : "", sub);
+    struct api_ask a = {.verb = text_of(path ? path : of, "verb"),
+                        .group = text_of(of, "group"),
+                        .resource = resource,
+                        .name = text_of(of, "name"),
+                        .ns = *r->ns ? r->ns : ns,
+                        .path = path ? text_of(path, "path") : NULL};
+    return api_rbac_allows(r->server, u, &a);
+}
+
+static json_t *review_access(struct api_request *r, const json_t *body)
+{
+    const json_t *spec = json_object_get(body, "spec");
+    bool self = streq(r->kind->kind, "SelfSubjectAccessReview");
+    struct api_user other = {0};
+    size_t i;
+    json_t *group;
+    if (!self) {
+        other.name = xstrdup(text_of(spec, "user"));
+        json_array_foreach(json_object_get(spec, "groups"), i, group)
+            api_user_add_group(&other, str_from(json_string_value(group)));
+    }
+    const struct api_user *u = self ? &r->user : &other;
+    bool allowed = is_allowed(r, spec, u);
+    json_t *status = json_pack("{s:b}", "allowed", allowed);
+    if (allowed && !api_rbac_holds(u))
+        json_put_str(status, "reason", "the lab holds service accounts alone to their roles");
+    api_user_done(&other);
+    return status;
+}
+
+static json_t *review_rules(struct api_request *r, const json_t *body)
+{
+    const char *ns = json_at_str(body, "spec.namespace");
+    if (!api_rbac_holds(&r->user))
+        return json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules",
+                         "verbs", "*", "apiGroups", "*", "resources", "*", "nonResourceRules",
+                         "verbs", "*", "nonResourceURLs", "*", "incomplete", 0);
+    AUTO_JSON json_t *rules = api_rbac_rules(r->server, &r->user, ns ? ns : "");
+    json_t *of_resources = json_array(), *of_paths = json_array(), *rule;
+    size_t i;
+    json_array_foreach(rules, i, rule)
+        json_array_append(json_object_get(rule, "nonResourceURLs") ? of_paths : of_resources, rule);
+    return json_pack("{s:o,s:o,s:b}", "resourceRules", of_resources, "nonResourceRules", of_paths,
+                     "incomplete", 0);
+}
+
 static json_t *status_of(struct api_request *r, const json_t *body)
 {
     if (streq(r->kind->kind, "SelfSubjectReview"))
         return json_pack("{s:o}", "userInfo", user_info(&r->user));
     if (streq(r->kind->kind, "TokenReview"))
         return review_token(r, body);
-    if (streq(r->kind->kind, "SelfSubjectRulesReview"))
-        return json_pack("{s:[{s:[s],s:[s],s:[s]}],s:[{s:[s],s:[s]}],s:b}", "resourceRules",
-                         "verbs", "*", "apiGroups", "*", "resources", "*", "nonResourceRules",
-                         "verbs", "*", "nonResourceURLs", "*", "incomplete", 0);
-    return json_pack("{s:b,s:s}", "allowed", 1, "reason",
-                     "the lab allows everything to every authenticated user");
+    return streq(r->kind->kind, "SelfSubjectRulesReview") ? review_rules(r, body)
+                                                          : review_access(r, body);
 }
 
 void api_review(struct api_request *r)

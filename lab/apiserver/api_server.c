@@ -31,6 +31,7 @@ static void on_store_event(const struct store_event *e, void *user)
         alloc_take(&s->alloc, now);
     }
     api_bootstrap_event(s, e);
+    api_rbac_event(s, e);
     api_watch_event(s, e);
 }
 
@@ -193,6 +194,7 @@ static void metrics(struct api_request *r)
     buf_addf(&b,
              "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
              store_version(s->store));
+    api_rbac_metrics(s, &b);
     http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&b));
     api_request_free(r);
 }
@@ -224,18 +226,6 @@ static bool health(struct api_request *r, struct str path)
     return true;
 }
 
-/* Impersonate-User and its like: ignored, they would let the caller believe he had fewer rights. */
-static bool asks_for_another_user(const struct api_request *r)
-{
-    struct http_header headers[HTTP_FIELDS_MAX];
-    size_t n = http_head_list(http_exchange_head(r->exchange), headers, HTTP_FIELDS_MAX);
-    for (size_t i = 0; i < n; i++)
-        if (headers[i].name.n > 12 &&
-            str_eq_nocase(str_sub(headers[i].name, 0, 12), STR("impersonate-")))
-            return true;
-    return false;
-}
-
 /* What Kubernetes has and the lab has not is told as such. */
 static void path_not_found(struct api_request *r, struct str path)
 {
@@ -263,7 +253,6 @@ static void path_not_found(struct api_request *r, struct str path)
 static void read_manner(struct api_request *r)
 {
     AUTO_CHARS char *pretty = url_param(r->query, "pretty");
-    r->watch = r->watch || url_param_bool(r->query, "watch");
     r->pretty = pretty && !r->watch && url_param_bool(r->query, "pretty");
     if (streq(r->kind->kind, "Endpoints"))
         api_warn(r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
@@ -278,22 +267,23 @@ static void handle(struct api_request *r)
         api_status(r, 401, "Unauthorized", NULL, "Unauthorized");
         return;
     }
-    if (asks_for_another_user(r)) {
-        api_status(r, 403, "Forbidden", NULL,
-                   "this server does not act for others: impersonation headers are refused");
+    if (r->user.name && !api_impersonate(r))
         return;
-    }
     if (!query_is_text(r)) {
         api_status(r, 400, "BadRequest", NULL, "the query of the request is not UTF-8");
         return;
     }
+    bool of_object = parse_path(r, path);
+    r->watch = r->watch || url_param_bool(r->query, "watch");
+    if (r->user.name && !api_authorize(r, method, path))
+        return;
     if (str_is(path, "/metrics")) {
         metrics(r);
         return;
     }
     if (api_discovery(r, path) || api_openid(r, path))
         return;
-    if (!parse_path(r, path)) {
+    if (!of_object) {
         path_not_found(r, path);
         return;
     }
@@ -437,6 +427,7 @@ void api_server_free(struct api_server *s)
         return;
     http_server_free(s->http);
     api_bootstrap_done(s);
+    api_rbac_done(s);
     api_watch_done(s);
     store_free(s->store);
     alloc_done(&s->alloc);

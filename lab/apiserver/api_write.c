@@ -199,7 +199,7 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
         return;
     }
     api_causes_done(&causes);
-    if (!before && !check_new(r, object))
+    if (!api_rbac_admit(r, object) || (!before && !check_new(r, object)))
         return;
     if (!r->subresource || streq(r->subresource, "status"))
         warn_of_object(object, r->subresource != NULL, warn, r);

@@ -156,17 +156,62 @@ static void print_labs(void)
         closedir(d);
 }
 
+static void print_output_forms(const char *command)
+{
+    static const struct {
+        const char *command; /* NULL: every other one */
+        const char *forms[6];
+    } rows[] = {{"get", {"table", "wide", "json", "yaml", "name", "jsonpath="}},
+                {"analyze", {"text", "json", "yaml"}},
+                {"convert-ingress", {"yaml", "json"}},
+                {"proxy-status", {"table", "json", "yaml"}},
+                {"proxy-config", {"table", "json", "yaml"}},
+                {NULL, {"table", "json"}}};
+    size_t i = 0, n = 0;
+    while (rows[i].command && !streq(rows[i].command, command))
+        i++;
+    while (n < ARRAY_LEN(rows[i].forms) && rows[i].forms[n])
+        n++;
+    print_words(rows[i].forms, n);
+}
+
+/* Words of a fixed set that a command begins with. True: answered. */
+static bool complete_first(const char *command)
+{
+    static const char *const shells[] = {"bash", "zsh", "fish"};
+    static const char *const configs[] = {"listeners", "routes",    "clusters", "endpoints",
+                                          "secrets",   "bootstrap", "log"};
+    if (streq(command, "completion"))
+        print_words(shells, ARRAY_LEN(shells));
+    else if (streq(command, "proxy-config"))
+        print_words(configs, ARRAY_LEN(configs));
+    else
+        return false;
+    return true;
+}
+
+/* Commands that take no object of the cluster. */
+static bool takes_object(const char *command)
+{
+    static const char *const without[] = {"check",      "version", "apply",          "analyze",
+                                          "completion", "explain", "convert-ingress"};
+    for (size_t i = 0; i < ARRAY_LEN(without); i++)
+        if (streq(command, without[i]))
+            return false;
+    return true;
+}
+
 /* The last word is the value of the flag before it. True: answered. */
 static bool complete_value(const char *command, const char *flag, int argc, char **argv)
 {
-    static const char *const forms[] = {"table", "wide", "json", "yaml", "name", "jsonpath="};
-    static const char *const plain[] = {"table", "json"};
     static const char *const what[] = {"host", "kernel", "lab"};
+    static const char *const levels[] = {"info", "warning", "error"};
     struct cli_session s = {0};
     bool known = true;
     if (streq(flag, "-o") || streq(flag, "--output"))
-        print_words(streq(command, "get") ? forms : plain,
-                    streq(command, "get") ? ARRAY_LEN(forms) : ARRAY_LEN(plain));
+        print_output_forms(command);
+    else if (str_ends(str_from(flag), STR("-threshold")))
+        print_words(levels, ARRAY_LEN(levels));
     else if (streq(flag, "--only") || streq(flag, "--skip"))
         print_words(what, ARRAY_LEN(what));
     else if (streq(command, "lab") && streq(flag, "--name"))
@@ -203,7 +248,6 @@ static void complete_object(const char *command, const char *first, int argc, ch
 
 int cli_complete(const struct cli_commands *all, int argc, char **argv)
 {
-    static const char *const shells[] = {"bash", "zsh", "fish"};
     const struct cli_command *c = NULL;
     char *flags[] = {NULL, (char *)(uintptr_t)PROGRAM_LIST_FLAGS, NULL};
     if (argc <= 1) {
@@ -237,10 +281,9 @@ int cli_complete(const struct cli_commands *all, int argc, char **argv)
     }
     if (before[0] == '-' && complete_value(argv[0], before, argc, argv))
         return EXIT_OK;
-    if (streq(argv[0], "completion"))
-        print_words(shells, ARRAY_LEN(shells));
-    else if (!lab && !streq(argv[0], "check") && !streq(argv[0], "version") &&
-             !streq(argv[0], "apply"))
-        complete_object(argv[0], first, argc, argv);
+    if (!first && complete_first(argv[0]))
+        return EXIT_OK;
+    if (!lab && takes_object(argv[0]))
+        complete_object(argv[0], streq(argv[0], "proxy-config") ? NULL : first, argc, argv);
     return EXIT_OK;
 }

@@ -13,6 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli/exec.h"
 #include "cli/pod_choice.h"
 #include "codec/url.h"
 #include "codec/websocket.h"
@@ -22,7 +23,7 @@ struct remote {
     struct conn *conn;
     struct loop_io *stdin_io;
     struct buf status;
-    struct buf error; /* body of a refusal */
+    struct buf *out, *errors; /* where the command's output goes; NULL: to ours */
     const char *verb;
     bool done;
     bool v5;
@@ -40,6 +41,15 @@ static void write_all(int fd, struct str s)
             return;
         s = str_sub(s, (size_t)n, s.n);
     }
+}
+
+static void take_output(const struct remote *r, int channel, struct str data)
+{
+    struct buf *to = channel == 1 ? r->out : r->errors;
+    if (to)
+        buf_add_str(to, data);
+    else
+        write_all(channel, data);
 }
 
 /* The Status on channel 3: Success, or NonZeroExitCode with the code among its causes. */
@@ -93,7 +103,7 @@ static void on_frame(struct remote *r, const struct websocket_frame *f)
         struct str data = str_sub(f->payload, 1, f->payload.n);
         int channel = (unsigned char)f->payload.p[0];
         if (channel == 1 || channel == 2)
-            write_all(channel, data);
+            take_output(r, channel, data);
         else if (channel == 3)
             buf_add_str(&r->status, data);
     }
@@ -248,6 +258,16 @@ static int run(struct cli_session *s, struct remote *r, const char *target, bool
     conn_free(r->conn);
     buf_done(&r->status);
     return r->code;
+}
+
+int cli_exec_capture(struct cli_session *s, const char *pod, const char *container,
+                     const char *const *command, size_t n_command, struct buf *out,
+                     struct buf *errors)
+{
+    const struct remote_args a = {.session = *s, .container = container};
+    struct remote r = {.verb = "exec", .out = out, .errors = errors};
+    AUTO_CHARS char *target = build_target(&a, "exec", pod, command, n_command);
+    return run(s, &r, target, false);
 }
 
 /* Keys go to the other side as they are pressed; ours comes back as it was. */

@@ -1,15 +1,13 @@
 /* fairlead explain: which Ingress, rule and path decides about a request, and why the earlier ones
  * do not; from the cluster, or from files without one. */
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
 #include "base/vec.h"
-#include "cli/cli.h"
+#include "cli/object_source.h"
 #include "codec/url_path.h"
-#include "kube/manifest.h"
 #include "model/explain.h"
-#include "model/ingress_routes.h"
+#include "model/ingress_snapshot.h"
 
 enum { HEADERS_MAX = 64 };
 
@@ -24,12 +22,6 @@ struct asked {
     struct explain_header headers[HEADERS_MAX];
     char *path; /* in its normal form */
     const char *scheme;
-};
-
-struct objects {
-    struct service_join *join;
-    struct ingress_routes *routes;
-    struct map hosts; /* name -> struct route_host */
 };
 
 /* ---- the request ---- */
@@ -76,97 +68,10 @@ static int take_headers(const struct arg_list *l, struct asked *a)
     return -1;
 }
 
-/* ---- the objects ---- */
-
-static void add_object(struct objects *o, const char *kind, const json_t *j)
-{
-    const struct slice_decoding decoding = {.topologies = &o->join->topologies};
-    if (streq(kind, "Ingress")) {
-        struct ingress_object *i = ingress_object_decode(j);
-        if (i)
-            ingress_routes_add(o->routes, i);
-    } else if (streq(kind, "IngressClass")) {
-        struct ingress_class *c = ingress_class_decode(j);
-        if (c)
-            ingress_routes_add_class(o->routes, c);
-    } else if (streq(kind, "Service")) {
-        struct service_object *s = service_object_decode(j);
-        if (s)
-            service_join_add_service(o->join, &s);
-    } else if (streq(kind, "EndpointSlice")) {
-        struct slice_object *s = slice_object_decode(j, &decoding);
-        if (s)
-            service_join_add_slice(o->join, &s);
-    }
-}
-
-static int read_files(const struct explain_args *a, struct objects *o)
-{
-    AUTO_JSON json_t *list = json_array();
-    struct err err = {0};
-    size_t i;
-    json_t *j;
-    for (size_t f = 0; f < a->files.n; f++)
-        if (manifest_read(a->files.v[f], list, &err) < 0)
-            return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    json_array_foreach(list, i, j)
-    {
-        if (!json_at_str(j, "metadata.namespace"))
-            json_put_str(j, "metadata.namespace",
-                         a->session.namespace_ ? a->session.namespace_ : "default");
-        add_object(o, json_key_str(j, "kind"), j);
-    }
-    return -1;
-}
-
-static int read_cluster(struct explain_args *a, struct objects *o)
-{
-    static const struct {
-        const char *kind, *path;
-    } lists[] = {{"IngressClass", "/apis/networking.k8s.io/v1/ingressclasses"},
-                 {"Ingress", "/apis/networking.k8s.io/v1/ingresses"},
-                 {"Service", "/api/v1/services"},
-                 {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices"}};
-    int code = cli_session_open(&a->session);
-    for (size_t i = 0; code < 0 && i < ARRAY_LEN(lists); i++) {
-        struct kube_reply reply;
-        struct err err = {0};
-        size_t k;
-        json_t *item;
-        if (kube_call_wait(a->session.client, "GET", lists[i].path, NULL, NULL, &reply, &err) < 0)
-            return cli_unreachable(&a->session, &err);
-        if (reply.status != 200)
-            code = program_fail(EXIT_FAILED, NULL, "%s: %s", lists[i].path,
-                                json_key_str(reply.object, "message"));
-        json_array_foreach(json_object_get(reply.object, "items"), k, item)
-            add_object(o, lists[i].kind, item);
-        kube_reply_done(&reply);
-    }
-    return code;
-}
-
-static void build(struct objects *o)
-{
-    const char *name;
-    struct route_host *h;
-    while (ingress_routes_take_dirty(o->routes, &name, &h))
-        if (h)
-            map_put_cstr(&o->hosts, name, h);
-}
-
-static void objects_done(struct objects *o)
-{
-    void *h;
-    for (size_t at = 0; map_next(&o->hosts, &at, NULL, &h);)
-        route_host_unref(h);
-    map_done(&o->hosts);
-    ingress_routes_free(o->routes);
-    service_join_free(o->join);
-}
-
 /* ---- the answer ---- */
 
-static void add_endpoints(const struct objects *o, const struct route_backend *to, json_t *list)
+static void add_endpoints(const struct ingress_snapshot *o, const struct route_backend *to,
+                          json_t *list)
 {
     const struct joined_service *s = service_join_find(o->join, to->service);
     const char *name = NULL;
@@ -198,8 +103,8 @@ static json_t *origin_json(const struct route *r)
 }
 
 /* Everything that is said, as data: text is made of it. */
-static json_t *answer(const struct objects *o, const struct asked *a, const struct route_host *h,
-                      const struct explanation *e)
+static json_t *answer(const struct ingress_snapshot *o, const struct asked *a,
+                      const struct route_host *h, const struct explanation *e)
 {
     json_t *steps = json_array(), *endpoints = json_array(), *told = json_array(),
            *j = json_pack("{s:o,s:o*}", "path", json_text(a->q.path), "host",
@@ -261,13 +166,14 @@ static void print_text(const struct asked *a, const json_t *j)
                json_key_str(one, "message"));
 }
 
-static int explain(const struct explain_args *a, const struct objects *o, struct asked *asked)
+static int explain(const struct explain_args *a, const struct ingress_snapshot *o,
+                   struct asked *asked)
 {
     struct route_host *h = NULL;
     struct explanation e = {0};
     char *name;
     for (size_t n = 0; !h && (name = explain_host_name(asked->q.host, n)); n++) {
-        h = map_find_cstr(&o->hosts, name);
+        h = ingress_snapshot_host(o, name);
         free(name);
     }
     if (h)
@@ -282,6 +188,17 @@ static int explain(const struct explain_args *a, const struct objects *o, struct
     }
     explanation_done(&e);
     return EXIT_OK;
+}
+
+static int read_objects(struct explain_args *a, struct object_source *s)
+{
+    if (a->files.n) {
+        int code = object_source_read_files(s, &a->files, false, a->session.namespace_);
+        object_source_imply_classes(s);
+        return code;
+    }
+    int code = cli_session_open(&a->session);
+    return code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ROUTES) : code;
 }
 
 static int run(struct explain_args *a)
@@ -300,15 +217,15 @@ static int run(struct explain_args *a)
     asked.q.method = str_from(a->words.v[0]);
     int code = take_url(a->words.v[1], &asked);
     code = code < 0 ? take_headers(&a->headers, &asked) : code;
-    struct objects o = {.join = service_join_new()};
-    o.routes = ingress_routes_new(&options, o.join);
+    struct object_source source = {0};
     if (code < 0)
-        code = a->files.n ? read_files(a, &o) : read_cluster(a, &o);
+        code = read_objects(a, &source);
     if (code < 0) {
-        build(&o);
-        code = explain(a, &o, &asked);
+        AUTO(ingress_snapshot)
+        struct ingress_snapshot *o = ingress_snapshot_new(&options, source.list);
+        code = explain(a, o, &asked);
     }
-    objects_done(&o);
+    object_source_done(&source);
     free(asked.path);
     return code;
 }

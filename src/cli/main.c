@@ -14,6 +14,11 @@ static const struct cli_command commands[] = {
     {"attach", cli_attach, "joins a container's program"},
     {"logs", cli_logs, "prints the log of a container"},
     {"explain", cli_explain, "says which Ingress decides about a request, and why"},
+    {"analyze", cli_analyze, "says what is wrong with Ingresses, in a cluster or in files"},
+    {"convert-ingress", cli_convert_ingress,
+     "prints Ingresses as objects of Istio or the Gateway API"},
+    {"proxy-status", cli_proxy_status, "says which proxies have what they were sent"},
+    {"proxy-config", cli_proxy_config, "shows what a proxy has: listeners, routes, clusters, …"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},
     {"completion", cli_completion, "prints a completion script for bash, zsh or fish"},
@@ -38,7 +43,7 @@ static void print_help(FILE *f)
                "fairlead COMMAND [flags]\n\nExamples:\n"
                "  fairlead lab up\n  fairlead get pods -A\n  fairlead lab down\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
+        fprintf(f, "  %-15s %s\n", commands[i].name, commands[i].what);
     fprintf(f, "\nfairlead COMMAND --help tells more.\n" EXIT_CODES);
 }
 

@@ -11,6 +11,7 @@
 #include "control/named_objects.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
+#include "model/certificate.h"
 
 enum { SLICE_US = 5000 };
 
@@ -40,15 +41,21 @@ static void work_soon(struct control *c)
 
 /* ---- telling ---- */
 
+static void record(struct control *c, const json_t *object, const char *kind, const char *version,
+                   const struct finding *f)
+{
+    event_record(c->events, object, kind, version,
+                 f->severity == FINDING_INFO ? "Normal" : "Warning", f->id, "%s%s%s%s%s", f->field,
+                 *f->field ? ": " : "", f->message, f->hint ? "; " : "", f->hint ? f->hint : "");
+}
+
 static void tell(struct control *c, const struct finding *f)
 {
     struct str name, ns = str_cut(str_from(f->object), '/', &name);
     const struct ingress_object *i = ingress_routes_find(c->routes, str_from(f->object));
     AUTO_JSON json_t *object = json_pack("{s:{s:s%,s:s%,s:s}}", "metadata", "namespace", ns.p, ns.n,
                                          "name", name.p, name.n, "uid", i ? i->uid : "");
-    event_record(c->events, object, "Ingress", "networking.k8s.io/v1",
-                 f->severity == FINDING_INFO ? "Normal" : "Warning", f->id, "%s%s%s%s%s", f->field,
-                 *f->field ? ": " : "", f->message, f->hint ? "; " : "", f->hint ? f->hint : "");
+    record(c, object, "Ingress", "networking.k8s.io/v1", f);
 }
 
 static bool is_known(const struct findings *before, const struct finding *f)
@@ -80,10 +87,7 @@ static void check_secret(struct control *c, struct route_host *h)
 {
     if (!h->secret || !*h->secret || !h->n_routes || gateway_has_secret(c->gateway, h->secret))
         return;
-    finding_add(&h->findings, FINDING_WARNING, "SecretNotFound", h->routes[0].origin.object,
-                "spec.tls", "create it, of type kubernetes.io/tls",
-                "host %s is served with the default certificate: there is no usable Secret %s",
-                h->name, h->secret);
+    certificate_tell_absent(h);
 }
 
 /* ---- what guards name ---- */
@@ -340,9 +344,11 @@ static void on_secret(json_t *object, void *user)
         gateway_put_secret(c->gateway, key, buf_str(&chain), buf_str(&key_pem), &err) < 0) {
         log_warn("a certificate cannot be used; the last good one stays", kv_s("secret", key),
                  kv_s("error", err.code ? err_text(&err) : "tls.crt or tls.key is missing"));
-        event_record(c->events, object, "Secret", "v1", "Warning", "CertificateInvalid",
-                     "not usable, the last good one stays: %s",
-                     err.code ? err_text(&err) : "tls.crt or tls.key is missing");
+        struct findings f = {0};
+        certificate_tell_invalid(&f, key,
+                                 err.code ? err_text(&err) : "tls.crt or tls.key is missing");
+        record(c, object, "Secret", "v1", &f.v[0]);
+        findings_done(&f);
     } else {
         work_soon(c);
     }

@@ -74,9 +74,13 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
 }
 
 /* Of one stream: what it was sent last, and whether it has taken it. */
-static void add_stream(const char *node, const struct xds_stream *stream, void *user)
+static void add_stream(const struct xds_client_node *node, const struct xds_stream *stream,
+                       void *user)
 {
-    json_t *list = user, *one = json_pack("{s:s}", "proxy", node);
+    json_t *list = user,
+           *one = json_pack("{s:o,s:o*,s:o*}", "proxy", json_text(str_from(node->id)), "cluster",
+                            node->cluster ? json_text(str_from(node->cluster)) : NULL, "version",
+                            node->version ? json_text(str_from(node->version)) : NULL);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         struct xds_stream_state st;
         xds_stream_get_state(stream, type, &st);
@@ -85,7 +89,8 @@ static void add_stream(const char *node, const struct xds_stream *stream, void *
         const char *state = st.outstanding ? "STALE"
                             : st.refused && st.refused + st.acked >= st.sent && !st.acked
                                 ? "REJECTED"
-                                : "SYNCED";
+                            : !st.sent ? "NOT SENT"
+                                       : "SYNCED";
         json_object_set_new(one, xds_resource_type(type)->word,
                             json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held",
                                       (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",

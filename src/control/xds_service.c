@@ -29,7 +29,7 @@ struct stream {
     struct grpc_server_call *call;
     struct xds_stream *xds;
     bool secrets; /* may go there */
-    char *id;     /* of the node; NULL: not known yet */
+    struct xds_client_node who;
 };
 
 static void stream_free(struct stream *s)
@@ -37,7 +37,9 @@ static void stream_free(struct stream *s)
     list_remove(&s->node);
     s->service->stats.streams--;
     xds_stream_free(s->xds);
-    free(s->id);
+    free(s->who.id);
+    free(s->who.cluster);
+    free(s->who.version);
     free(s);
 }
 
@@ -56,8 +58,13 @@ static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *
         err_set(reterr, -EINVAL, "node.id", "a client must say who it is");
         return NULL;
     }
-    s->id = xstrdup(node->id);
-    log_info("a proxy has connected", kv_s("node", s->id));
+    s->who.id = xstrdup(node->id);
+    if (!str_empty(node->cluster))
+        s->who.cluster = xstrdup(node->cluster);
+    if (node->user_agent_version_type_case ==
+        ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION)
+        s->who.version = xstrdup(node->user_agent_version);
+    log_info("a proxy has connected", kv_s("node", s->who.id));
     return s->service->ops->on_node(node, s->secrets, s->service->user, reterr);
 }
 
@@ -69,7 +76,7 @@ static void on_answer(const struct xds_answer *a, void *user)
         return;
     }
     s->service->stats.refused++;
-    log_warn("a proxy refuses what it was sent", kv_s("node", s->id),
+    log_warn("a proxy refuses what it was sent", kv_s("node", s->who.id),
              kv_s("type", xds_resource_type(a->type)->word), kv_s("error", a->text));
 }
 
@@ -89,7 +96,8 @@ static void on_message(struct grpc_server_call *call, struct str message, void *
     int r = xds_stream_receive(s->xds, message, &err);
     if (r == 0)
         return;
-    log_warn("a stream is ended", kv_s("node", s->id ? s->id : "?"), kv_s("error", err_text(&err)));
+    log_warn("a stream is ended", kv_s("node", s->who.id ? s->who.id : "?"),
+             kv_s("error", err_text(&err)));
     grpc_server_call_end(call, r == -EACCES ? GRPC_PERMISSION_DENIED : GRPC_RESOURCE_EXHAUSTED,
                          err_text(&err));
     stream_free(s);
@@ -111,8 +119,8 @@ static void on_over(struct grpc_server_call *call, void *user)
 {
     struct stream *s = user;
     (void)call;
-    if (s->id)
-        log_info("a proxy has gone", kv_s("node", s->id));
+    if (s->who.id)
+        log_info("a proxy has gone", kv_s("node", s->who.id));
     stream_free(s);
 }
 
@@ -197,11 +205,12 @@ void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats
 }
 
 void xds_service_visit(const struct xds_service *s,
-                       void (*fn)(const char *node, const struct xds_stream *stream, void *user),
+                       void (*fn)(const struct xds_client_node *node,
+                                  const struct xds_stream *stream, void *user),
                        void *user)
 {
     LIST_FOREACH (node, &s->streams) {
         const struct stream *one = CONTAINER_OF(node, struct stream, node);
-        fn(one->id ? one->id : "", one->xds, user);
+        fn(&one->who, one->xds, user);
     }
 }

@@ -32,7 +32,12 @@ uint16_t xds_service_port(const struct xds_service *s);
 /* Sets have changed: what may go goes. */
 void xds_service_push(struct xds_service *s);
 void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret);
-/* Each stream; node empty: it has not said who it is. */
+/* Who is at the other end, as it says. */
+struct xds_client_node {
+    char *id, *cluster, *version; /* NULL: not known (yet) */
+};
+/* Each stream. */
 void xds_service_visit(const struct xds_service *s,
-                       void (*fn)(const char *node, const struct xds_stream *stream, void *user),
+                       void (*fn)(const struct xds_client_node *node,
+                                  const struct xds_stream *stream, void *user),
                        void *user);

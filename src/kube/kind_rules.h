@@ -37,10 +37,21 @@ void validate_endpoints(const json_t *object, const json_t *old, struct field_er
 void validate_ingress(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_ingress_class(const json_t *object, const json_t *old, struct field_errors *e);
 
+void default_role_binding(json_t *object); /* and a ClusterRoleBinding */
+void validate_role(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_cluster_role(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_role_binding(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_cluster_role_binding(const json_t *object, const json_t *old, struct field_errors *e);
+
 enum name_form {
     NAME_SUBDOMAIN, /* RFC 1123 subdomain */
     NAME_LABEL,     /* RFC 1123 label */
+    NAME_SEGMENT,   /* anything that is one segment of a path */
 };
+
+/* What is wrong with a name that may be anything but more than a segment of a path; NULL: nothing.
+ */
+const char *path_segment_detail(const char *name);
 
 /* metadata: the name, annotations' size, owner references, finalizers; what may not change against
  * old. */

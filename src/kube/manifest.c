@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -54,7 +55,7 @@ int manifest_parse(struct str text, const char *origin, json_t *into, struct err
     return r;
 }
 
-static int read_one(const char *path, json_t *into, struct err *reterr)
+static int read_one(const char *path, manifest_file_fn *fn, void *user, struct err *reterr)
 {
     AUTO_DONE(buf) struct buf b = {.cap = MANIFEST_BYTES_MAX};
     bool in = streq(path, "-");
@@ -73,7 +74,7 @@ static int read_one(const char *path, json_t *into, struct err *reterr)
     if (b.failed)
         return err_set(reterr, -E2BIG, NULL, "%s: larger than %d MiB", path,
                        MANIFEST_BYTES_MAX >> 20);
-    return manifest_parse(buf_str(&b), in ? "standard input" : path, into, reterr);
+    return fn(in ? "standard input" : path, buf_str(&b), user, reterr);
 }
 
 static int is_manifest(const struct dirent *e)
@@ -83,23 +84,55 @@ static int is_manifest(const struct dirent *e)
            str_ends(name, STR(".json"));
 }
 
-int manifest_read(const char *path, json_t *into, struct err *reterr)
+static int is_not_hidden(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+static bool is_directory(const char *path, int flags)
 {
     struct stat st;
+    return fstatat(AT_FDCWD, path, &st, flags) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* How many files were read, or negative. */
+static int read_directory(const char *path, bool recursive, manifest_file_fn *fn, void *user,
+                          struct err *reterr)
+{
     struct dirent **entries;
-    if (streq(path, "-") || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-        return read_one(path, into, reterr);
-    int n = scandir(path, &entries, is_manifest, alphasort),
-        r = n < 0 ? err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno)) : 0;
-    if (n == 0)
-        r = err_set(reterr, -ENOENT, NULL, "%s: no .yaml, .yml or .json file in this directory",
-                    path);
+    int n = scandir(path, &entries, recursive ? is_not_hidden : is_manifest, alphasort),
+        r = n < 0 ? err_set(reterr, -errno, NULL, "%s: %s", path, strerror(errno)) : 0, files = 0;
     for (int i = 0; i < n; i++) {
         AUTO_CHARS char *file = xasprintf("%s/%s", path, entries[i]->d_name);
-        r = r < 0 ? r : read_one(file, into, reterr);
+        bool below = recursive && is_directory(file, AT_SYMLINK_NOFOLLOW); /* no circles */
+        if (r >= 0 && below)
+            files += r = read_directory(file, true, fn, user, reterr);
+        else if (r >= 0 && is_manifest(entries[i]))
+            files += (r = read_one(file, fn, user, reterr)) == 0;
         free(entries[i]);
     }
     if (n >= 0)
         free(entries);
-    return r;
+    return r < 0 ? r : files;
+}
+
+int manifest_for_files(const char *path, bool recursive, manifest_file_fn *fn, void *user,
+                       struct err *reterr)
+{
+    if (streq(path, "-") || !is_directory(path, 0))
+        return read_one(path, fn, user, reterr);
+    int n = read_directory(path, recursive, fn, user, reterr);
+    return n ? MIN(n, 0)
+             : err_set(reterr, -ENOENT, NULL, "%s: no .yaml, .yml or .json file in this directory",
+                       path);
+}
+
+static int parse_one(const char *file, struct str text, void *into, struct err *reterr)
+{
+    return manifest_parse(text, file, into, reterr);
+}
+
+int manifest_read(const char *path, json_t *into, struct err *reterr)
+{
+    return manifest_for_files(path, false, parse_one, into, reterr);
 }

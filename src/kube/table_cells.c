@@ -588,3 +588,58 @@ static const struct table_column ingress_class_columns[] = {
     {"Parameters", "string", 0, NULL, class_parameters, "Its parameters."},
     AGE_COLUMN};
 TABLE(ingress_class);
+
+/* ---- roles ---- */
+
+static const struct table_column role_columns[] = {
+    NAME_COLUMN,
+    {"Created At", "string", 0, "metadata.creationTimestamp", NULL, "When it was made."}};
+TABLE(role);
+
+static json_t *binding_role(const json_t *o)
+{
+    const char *kind = json_at_str(o, "roleRef.kind"), *name = json_at_str(o, "roleRef.name");
+    AUTO_CHARS char *text = xasprintf("%s/%s", kind ? kind : "", name ? name : "");
+    return json_string(text);
+}
+
+static json_t *binding_subjects(const json_t *o, const char *kind)
+{
+    struct buf b = {0};
+    size_t i;
+    json_t *s;
+    json_array_foreach(json_object_get(o, "subjects"), i, s)
+    {
+        const char *name = json_key_str(s, "name"), *ns = json_key_str(s, "namespace");
+        AUTO_CHARS char *text = streq(kind, "ServiceAccount")
+                                    ? xasprintf("%s/%s", ns ? ns : "", name ? name : "")
+                                    : xstrdup(name ? name : "");
+        if (streq(json_key_str(s, "kind"), kind))
+            add_item(&b, ", ", text);
+    }
+    return take_text(&b, "");
+}
+
+static json_t *binding_users(const json_t *o)
+{
+    return binding_subjects(o, "User");
+}
+
+static json_t *binding_groups(const json_t *o)
+{
+    return binding_subjects(o, "Group");
+}
+
+static json_t *binding_accounts(const json_t *o)
+{
+    return binding_subjects(o, "ServiceAccount");
+}
+
+static const struct table_column role_binding_columns[] = {
+    NAME_COLUMN,
+    {"Role", "string", 0, NULL, binding_role, "The role that is given."},
+    AGE_COLUMN,
+    {"Users", "string", 1, NULL, binding_users, "Users it is given to."},
+    {"Groups", "string", 1, NULL, binding_groups, "Groups it is given to."},
+    {"ServiceAccounts", "string", 1, NULL, binding_accounts, "Accounts it is given to."}};
+TABLE(role_binding);

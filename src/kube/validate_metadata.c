@@ -3,9 +3,20 @@
 
 #include <stdio.h>
 
-/* NULL: it is fine. */
+const char *path_segment_detail(const char *name)
+{
+    if (streq(name, ".") || streq(name, ".."))
+        return name[1] ? "may not be '..'" : "may not be '.'";
+    return strchr(name, '/')   ? "may not contain '/'"
+           : strchr(name, '%') ? "may not contain '%'"
+                               : NULL;
+}
+
+/* NULL: it is fine. s ends in NUL. */
 static const char *name_detail(enum name_form form, struct str s)
 {
+    if (form == NAME_SEGMENT)
+        return path_segment_detail(s.p);
     if (form == NAME_LABEL)
         return str_is_dns1123_label(s) ? NULL : dns1123_label_detail(s);
     if (str_is_dns1123_subdomain(s))

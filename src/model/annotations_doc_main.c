@@ -1,7 +1,8 @@
-/* Prints the table of annotations of docs/ingress-nginx.md between its marks; with --check FILE:
- * fails if the file has another one. */
+/* Prints the table of annotations of docs/ingress-nginx.md between its marks, with --codes the list
+ * of docs/analyze.md; with --check FILE: fails if the file has another one. */
 #include <stdio.h>
 
+#include "model/analysis.h"
 #include "model/ingress_annotations.h"
 
 static const struct {
@@ -15,7 +16,17 @@ static const struct {
     {"refused", "refused: text of another server's configuration; an Event says so"},
 };
 
-static void format(struct buf *b)
+static void format_codes(struct buf *b)
+{
+    const struct analysis_code *c;
+    buf_addf(b, "<!-- codes -->\n");
+    for (size_t n = 0; (c = analysis_code_row(n)); n++)
+        buf_addf(b, "### %s\n**%s** (%s; %s). %s\n\n", c->code, c->id, c->kind, c->severity,
+                 c->what);
+    buf_addf(b, "<!-- end -->\n");
+}
+
+static void format_annotations(struct buf *b)
 {
     const char *name, *state;
     buf_addf(b, "<!-- table -->\n| annotation | state |\n|---|---|\n");
@@ -43,7 +54,13 @@ static bool file_has(const char *path, struct str text)
 int main(int argc, char **argv)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    format(&b);
+    bool codes = argc > 1 && streq(argv[1], "--codes");
+    argc -= codes;
+    argv += codes;
+    if (codes)
+        format_codes(&b);
+    else
+        format_annotations(&b);
     if (argc == 3 && streq(argv[1], "--check")) {
         if (file_has(argv[2], buf_str(&b)))
             return EXIT_SUCCESS;

@@ -9,7 +9,7 @@ import pytest
 
 from suite import BIN, FAIRLEAD, SLOW
 
-COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "explain", "check", "version",
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "explain", "analyze", "convert-ingress", "proxy-status", "proxy-config", "check", "version",
             "completion"]
 
 
@@ -49,6 +49,10 @@ def test_help_of_every_command(command):
     (["explain", "GET"], "error: give a method and a URL", "fairlead explain GET http://shop.example/cart"),
     (["explain", "GET", "http:///x"], 'error: "http:///x" has no host', "fairlead explain GET http://shop.example/cart"),
     (["explain", "GET", "a.example", "-H", "x"], 'error: -H: "x" is no header', "give -H 'Name: value'"),
+    (["proxy-config"], "error: fairlead proxy-config: say what to show", "listeners, routes, clusters, endpoints, secrets, bootstrap, log"),
+    (["proxy-config", "filters", "x"], 'error: fairlead proxy-config: "filters" is not known', "listeners, routes, clusters, endpoints, secrets, bootstrap, log"),
+    (["proxy-config", "routes"], "error: name a proxy", "fairlead proxy-config routes POD.NAMESPACE"),
+    (["proxy-status", "a", "b"], "error: name one proxy, or none", "fairlead proxy-status POD.NAMESPACE"),
     (["check", "now"], 'error: fairlead check: unexpected argument "now"', "fairlead check --help"),
     (["check", "-o", "yaml"], 'error: --output: "yaml" is neither table nor json', "fairlead check --help"),
     (["apply"], "error: --filename is required", "fairlead apply -f FILE"),

@@ -1,0 +1,23 @@
+#pragma once
+/* What all Ingresses of a set of objects come to: the one snapshot that `explain`, `analyze` and
+ * `migrate` ask. Made once, never changed. Objects may come in any order. */
+
+#include "model/ingress_routes.h"
+
+struct ingress_snapshot {
+    struct service_join *join;
+    struct ingress_routes *routes;
+    struct map hosts;           /* name -> struct route_host */
+    struct route_host **sorted; /* the same, n_hosts of them, by name */
+    size_t n_hosts;
+};
+
+/* objects: an array of Ingresses and IngressClasses (networking.k8s.io/v1), Services and
+ * EndpointSlices, each with its namespace; what else is among them is left out. The options are
+ * borrowed. */
+struct ingress_snapshot *ingress_snapshot_new(const struct ingress_options *o,
+                                              const json_t *objects);
+void ingress_snapshot_free(struct ingress_snapshot *s); /* NULL is allowed */
+DEFINE_AUTO(ingress_snapshot);
+/* NULL: no Ingress names it. */
+struct route_host *ingress_snapshot_host(const struct ingress_snapshot *s, const char *name);

@@ -1,0 +1,86 @@
+#include "proxy/request_command.h"
+
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/program.h"
+#include "net/http_client.h"
+
+struct answer {
+    bool done;
+    int code, status;
+    char why[256];
+};
+
+static void on_data(struct http_call *call, struct str piece, void *user)
+{
+    (void)call;
+    (void)user;
+    fwrite(piece.p, 1, piece.n, stdout);
+}
+
+static void on_done(struct http_call *call, int code, const char *text, void *user)
+{
+    struct answer *a = user;
+    a->done = true;
+    a->code = code;
+    a->status = code < 0 ? 0 : http_call_status(call);
+    snprintf(a->why, sizeof(a->why), "%s", code < 0 ? text : "");
+}
+
+static int ask(uint16_t port, const char *method, const char *path, struct answer *ret,
+               struct err *reterr)
+{
+    static const struct http_call_ops ops = {.on_data = on_data, .on_done = on_done};
+    const struct http_client_config config = {.ip = {AF_INET, {127, 0, 0, 1}},
+                                              .port = port,
+                                              .host = "localhost",
+                                              .user_agent = "fairlead-proxy/request"};
+    const struct http_request r = {.method = method, .target = path, .timeout_ms = 30000};
+    struct loop *loop;
+    int code = loop_new(&loop, reterr);
+    if (code < 0)
+        return code;
+    struct http_client *client = http_client_new(loop, &config);
+    (void)http_call_start(client, &r, &ops, ret);
+    while (!ret->done)
+        loop_turn(loop, -1);
+    http_client_free(client);
+    loop_turn(loop, 0);
+    loop_free(loop);
+    return 0;
+}
+
+int proxy_request_command(int argc, char **argv)
+{
+    int64_t port = 15000;
+    struct arg args[] = {{"admin-port", 0, ARG_INT, &port, "PORT",
+                          "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1,
+                          65535, false},
+                         {.name = NULL}};
+    const struct program p = {"fairlead-proxy request",
+                              "asks the admin interface of the proxy beside it",
+                              "METHOD PATH [flags]",
+                              "  fairlead-proxy request GET /config_dump\n"
+                              "  fairlead-proxy request POST '/logging?level=debug'\n",
+                              args,
+                              false};
+    AUTO_DONE(arg_list) struct arg_list rest = {0};
+    struct answer answer = {0};
+    struct err err = {0};
+    int code = program_start(&p, argc, argv, &rest, NULL);
+    if (code >= 0)
+        return code;
+    if (rest.n != 2 || rest.v[1][0] != '/')
+        return program_fail(EXIT_USAGE_ERROR, "fairlead-proxy request GET /ready",
+                            "give a method and a path");
+    if (ask((uint16_t)port, rest.v[0], rest.v[1], &answer, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    if (answer.code < 0)
+        return program_fail(EXIT_UNREACHABLE,
+                            "the bootstrap's admin.address says where the interface is",
+                            "the admin interface at 127.0.0.1:%d: %s", (int)port, answer.why);
+    return answer.status / 100 == 2
+               ? EXIT_OK
+               : program_fail(EXIT_FAILED, NULL, "%s: status %d", rest.v[1], answer.status);
+}
