@@ -57,10 +57,15 @@ void route_guard_unref(struct route_guard *g)
     free(g);
 }
 
+bool route_guard_restricts(const struct route_guard *g)
+{
+    return g && (g->addresses.allow.n || g->addresses.deny.n || g->limits.key || g->basic.secret ||
+                 g->request.on);
+}
+
 bool route_guard_is_empty(const struct route_guard *g)
 {
-    return !g || (!g->body_max_bytes && !g->addresses.allow.n && !g->addresses.deny.n &&
-                  !g->limits.key && !g->basic.secret && !g->request.on);
+    return !g || (!g->body_max_bytes && !route_guard_restricts(g));
 }
 
 /* ---- certificates of clients ---- */

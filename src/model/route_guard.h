@@ -110,6 +110,8 @@ struct route_guard *route_guard_ref(struct route_guard *g);
 void route_guard_unref(struct route_guard *g); /* NULL is allowed */
 /* Does it refuse anything at all? g NULL: no. */
 bool route_guard_is_empty(const struct route_guard *g);
+/* Does it keep some clients from what others get? A limit of bodies alone does not. g NULL: no. */
+bool route_guard_restricts(const struct route_guard *g);
 /* The golden form: one line's end, with a blank before each part. */
 void route_guard_format(const struct route_guard *g, struct buf *out);
 /* What a reader of `explain` is told: parts with ", " between them; nothing: empty. */
