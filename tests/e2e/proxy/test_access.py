@@ -62,6 +62,13 @@ def test_who_has_the_password(stage, backend, user, name):
     assert s.lines(9)[2] == "401 - invalid_credential_for_basic_auth"
 
 
+@pytest.mark.parametrize("user,name", [(SHA, "joe"), (BCRYPT, "ann")])
+def test_another_who_has_the_password(stage, backend, user, name):
+    """Who is unknown is checked against somebody's hash, so that it takes as long; that makes nobody of him."""
+    s = stage(basic=basic(user))
+    assert [s.ask(authorization=login(n))[0] for n in ("nobody", "nobody", name, "nobody")] == [401, 401, 200, 401] and len(backend.requests) == 1
+
+
 def test_nobody_is_let_in_where_there_are_no_users(stage, backend):
     s = stage(basic=basic("# none"))
     assert s.ask(authorization=login("joe"))[0] == 401 and backend.requests == []
