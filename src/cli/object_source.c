@@ -185,6 +185,7 @@ static const struct {
     {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", OBJECTS_FOR_ROUTES, false},
     {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls", OBJECTS_FOR_ANALYSIS,
      false},
+    {"ConfigMap", "/api/v1/configmaps", OBJECTS_FOR_ANALYSIS, false},
     {"Pod", "/api/v1/pods", OBJECTS_FOR_ANALYSIS, false},
     {"Deployment", "/apis/apps/v1/deployments", OBJECTS_FOR_ANALYSIS, false},
     {"StatefulSet", "/apis/apps/v1/statefulsets", OBJECTS_FOR_ANALYSIS, false},

@@ -26,8 +26,10 @@ struct control {
     struct named_objects *named;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
+    struct ingress_config *config;
     control_observer *observer;
     void *observer_user;
+    bool streams_changed;
     uint64_t pending_since_us;
     struct control_stats stats;
 };
@@ -171,17 +173,24 @@ static bool is_synced(const struct control *c)
     return c->services && c->slices && c->ingresses && c->classes && c->secrets &&
            informer_synced(c->services) && informer_synced(c->slices) &&
            informer_synced(c->ingresses) && informer_synced(c->classes) &&
-           informer_synced(c->secrets);
+           informer_synced(c->secrets) && ingress_config_synced(c->config);
 }
 
 static void work_services(struct control *c)
 {
     struct joined_service *s;
+    bool changed = false;
     while ((s = service_join_take_dirty(c->join))) {
         gateway_service_changed(c->gateway, s->key);
         ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
+        changed = true;
     }
+    if (!changed && !c->streams_changed)
+        return;
+    gateway_put_streams(c->gateway, ingress_config_tcp_services(c->config));
+    ingress_config_tell_missing(c->config, c->join);
+    c->streams_changed = false;
 }
 
 /* True: none is left. */
@@ -370,6 +379,20 @@ static void on_synced(void *user)
     work_soon(user);
 }
 
+/* What holds for all, or ports that go to Services. */
+static void on_config(void *user)
+{
+    struct control *c = user;
+    if (!c->config)
+        return; /* it is being made */
+    ingress_routes_set_settings(c->routes, ingress_config_settings(c->config));
+    gateway_set_config(c->gateway, ingress_config_settings(c->config),
+                       ingress_config_answer_fields(c->config),
+                       ingress_config_request_fields(c->config));
+    c->streams_changed = true;
+    work_soon(c);
+}
+
 static void on_error(const char *text, void *user)
 {
     (void)user;
@@ -405,6 +428,7 @@ static void watch_all(struct control *c)
 /* ---- the whole ---- */
 
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
+static const struct ingress_config_ops config_ops = {on_config};
 
 int control_new(struct kube_client *client, const struct control_options *o, struct control **ret,
                 struct err *reterr)
@@ -423,6 +447,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
+    c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
     *ret = c;
     return 0;
@@ -438,10 +463,10 @@ void control_free(struct control *c)
     informer_free(c->ingresses);
     informer_free(c->classes);
     informer_free(c->secrets);
-    named_objects_free(c->named);
-    event_recorder_free(c->events);
     gateway_free(c->gateway);
     ingress_routes_free(c->routes);
+    ingress_config_free(c->config);
+    event_recorder_free(c->events);
     service_join_free(c->join);
     free(c);
 }

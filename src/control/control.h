@@ -4,6 +4,7 @@
  * many of them never hold an endpoint back. Until the first lists are complete nobody is served. */
 
 #include "control/gateway.h"
+#include "control/ingress_config.h"
 #include "control/xds_service.h"
 #include "kube/client.h"
 #include "model/ingress_routes.h"
@@ -13,6 +14,7 @@ struct control;
 struct control_options {
     struct ingress_options ingress;
     struct gateway_options gateway;
+    struct ingress_config_options config;
     const char *host; /* of Events: where we run; NULL */
 };
 

@@ -66,6 +66,8 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
         {"fairlead_control_xds_responses_total", "counter", "responses sent", v.sent},
         {"fairlead_control_xds_acks_total", "counter", "responses taken", v.acked},
         {"fairlead_control_xds_nacks_total", "counter", "responses refused", v.refused},
+        {"fairlead_control_xds_unknown_callers_total", "counter",
+         "streams over TLS that were turned away: no token, or of nobody who may", v.unknown},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         buf_addf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,

@@ -12,7 +12,7 @@
 #define DEFAULT_SECRET "default"
 #define ALL_HOSTS      "*"
 
-enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600 };
+enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
 
 struct gateway_host {
     struct route_host *host;
@@ -20,8 +20,13 @@ struct gateway_host {
 };
 
 /* Ports of a Service whose endpoints are served. */
+struct served_port {
+    uint16_t port;
+    bool to_service;
+};
+
 struct served {
-    VEC(uint16_t) ports;
+    VEC(struct served_port) ports;
 };
 
 /* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
@@ -31,13 +36,31 @@ struct certificate {
     unsigned users;          /* hosts */
 };
 
+/* A backend that answers in place of errors. */
+struct error_host {
+    char *name;
+    struct route_backend to;
+    unsigned users;
+};
+
+/* A port that goes to a Service. */
+struct stream {
+    uint16_t listen;
+    struct route_backend to;
+    bool proxied;
+};
+
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
     struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
     VEC(struct gateway_host *) hosts;      /* by name */
-    struct map clusters, endpoints;        /* name -> how many backends of hosts use it, unsigned */
-    struct map served;                     /* Service -> struct served */
+    VEC(struct error_host) errors;         /* by name */
+    VEC(struct stream) streams;
+    const struct ingress_settings *settings; /* NULL: none */
+    const struct route_fields *answer_fields, *request_fields;
+    struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
+    struct map served;              /* Service -> struct served */
     struct auth_objects objects;
     struct map certificates; /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
@@ -63,22 +86,27 @@ static void drop(struct gateway *g, enum xds_resource type, struct str name)
 
 /* ---- clusters and endpoints ---- */
 
-static void serve_port(struct gateway *g, const char *service, uint16_t port)
+static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
+{
+    put(g, translate_endpoints(service, p.port, p.to_service, service_join_find(g->join, service)));
+}
+
+static void serve_port(struct gateway *g, const char *service, struct served_port p)
 {
     struct served *s = map_find_cstr(&g->served, service);
     if (!s) {
         s = NEW(struct served);
         map_put_cstr(&g->served, service, s);
     }
-    vec_push(&s->ports, port);
-    put(g, translate_endpoints(service, port, service_join_find(g->join, service)));
+    vec_push(&s->ports, p);
+    put_endpoints(g, service, p);
 }
 
-static void stop_serving(struct gateway *g, const char *service, uint16_t port)
+static void stop_serving(struct gateway *g, const char *service, struct served_port p)
 {
     struct served *s = map_find_cstr(&g->served, service);
     for (size_t i = 0; i < s->ports.n; i++)
-        if (s->ports.v[i] == port) {
+        if (s->ports.v[i].port == p.port && s->ports.v[i].to_service == p.to_service) {
             vec_remove(&s->ports, i);
             break;
         }
@@ -114,9 +142,10 @@ static bool stop_using(struct map *m, const char *name)
 static void use_backend(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
+    const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name)))
-        serve_port(g, to->service, to->port);
+    if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
+        serve_port(g, to->service, p);
     if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
         put(g, translate_cluster(to->service, to->port, up));
 }
@@ -124,13 +153,81 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
                                const struct route_upstream *up)
 {
+    const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
     if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
         drop(g, XDS_CLUSTER, str_from(name));
-    if (stop_using(&g->endpoints, translate_cluster_name(to->service, to->port, NULL, name))) {
-        stop_serving(g, to->service, to->port);
+    if (stop_using(&g->endpoints,
+                   translate_endpoints_name(to->service, to->port, p.to_service, name))) {
+        stop_serving(g, to->service, p);
         drop(g, XDS_ENDPOINT, str_from(name));
     }
+}
+
+static const struct route_upstream usual_upstream;
+
+static void use_error_host(struct gateway *g, const struct route_backend *to)
+{
+    char name[CLUSTER_NAME_MAX];
+    size_t at = 0;
+    translate_error_host_name(to, name);
+    use_backend(g, to, &usual_upstream);
+    while (at < g->errors.n && strcmp(g->errors.v[at].name, name) < 0)
+        at++;
+    if (at == g->errors.n || !streq(g->errors.v[at].name, name)) {
+        vec_push(&g->errors, (struct error_host){0});
+        memmove(&g->errors.v[at + 1], &g->errors.v[at],
+                (g->errors.n - 1 - at) * sizeof(*g->errors.v));
+        g->errors.v[at] =
+            (struct error_host){xstrdup(name), {xstrdup(to->service), to->port, 1}, 0};
+    }
+    g->errors.v[at].users++;
+}
+
+static void stop_using_error_host(struct gateway *g, const struct route_backend *to)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_error_host_name(to, name);
+    stop_using_backend(g, to, &usual_upstream);
+    for (size_t i = 0; i < g->errors.n; i++) {
+        struct error_host *h = &g->errors.v[i];
+        if (!streq(h->name, name) || --h->users)
+            continue;
+        free(h->name);
+        free(h->to.service);
+        vec_remove(&g->errors, i);
+        return;
+    }
+}
+
+static void for_error_hosts(struct gateway *g, const struct route_host *h,
+                            void (*fn)(struct gateway *g, const struct route_backend *to))
+{
+    for (uint32_t r = 0; h && r < h->n_routes; r++)
+        if (h->routes[r].errors)
+            fn(g, &h->routes[r].errors->to);
+}
+
+static void use_mirror(struct gateway *g, const struct route_mirror *m)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        put(g, translate_host_cluster(m->host, m->port, m->tls));
+}
+
+static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        drop(g, XDS_CLUSTER, str_from(name));
+}
+
+static void for_mirrors(struct gateway *g, const struct route_host *h,
+                        void (*fn)(struct gateway *g, const struct route_mirror *m))
+{
+    for (uint32_t r = 0; h && r < h->n_routes; r++)
+        if (h->routes[r].mirror.host)
+            fn(g, &h->routes[r].mirror);
 }
 
 /* Of a guard's request. */
@@ -171,7 +268,7 @@ void gateway_service_changed(struct gateway *g, const char *key)
 {
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
-        put(g, translate_endpoints(key, s->ports.v[i], service_join_find(g->join, key)));
+        put_endpoints(g, key, s->ports.v[i]);
 }
 
 /* ---- certificates ---- */
@@ -327,7 +424,11 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
     struct route_host *before = known ? g->hosts.v[at]->host : NULL;
     for_backends(g, h, &(struct uses){use_backend, use_host});
+    for_mirrors(g, h, use_mirror);
+    for_error_hosts(g, h, use_error_host);
     for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
+    for_mirrors(g, before, stop_using_mirror);
+    for_error_hosts(g, before, stop_using_error_host);
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
@@ -385,26 +486,44 @@ static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
 static void flush_routes(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct str) packed = {0};
+    VEC(struct buf) errors = {0};
+    VEC_FOREACH (e, &g->errors)
+        translate_error_host(&e->to, vec_add(&errors));
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         vec_clear(&packed);
         VEC_FOREACH (h, &g->hosts)
             vec_push(&packed, buf_str(&(*h)->packed[peer][side]));
+        VEC_FOREACH (b, &errors)
+            vec_push(&packed, buf_str(b));
         xds_set_put(g->sets[peer], translate_routes(routes_names[side], packed.v, packed.n));
     }
+    VEC_FOREACH (b, &errors)
+        buf_done(b);
+    vec_done(&errors);
     vec_done(&packed);
+}
+
+static const char *listener_name(const struct gateway *g, uint16_t port,
+                                 char ret[LISTENER_NAME_MAX])
+{
+    snprintf(ret, LISTENER_NAME_MAX, "%s_%u", g->options->address, port);
+    return ret;
 }
 
 static void put_listener(struct gateway *g, uint16_t port, enum translate_side side,
                          const struct translate_chain *chains, size_t n, enum translate_peer peer)
 {
-    char name[80];
-    snprintf(name, sizeof(name), "%s_%u", g->options->address, port);
+    char name[LISTENER_NAME_MAX];
+    listener_name(g, port, name);
     const struct translate_listener l = {.name = name,
                                          .address = g->options->address,
                                          .port = port,
                                          .routes = routes_names[side],
                                          .chains = chains,
                                          .n_chains = n,
+                                         .settings = g->settings,
+                                         .answer_fields = g->answer_fields,
+                                         .request_fields = g->request_fields,
                                          .peer = peer};
     xds_set_put(g->sets[peer], translate_listener(&l));
 }
@@ -445,6 +564,58 @@ static void flush_listeners(struct gateway *g, enum translate_peer peer)
     vec_done(&chains);
 }
 
+void gateway_set_config(struct gateway *g, const struct ingress_settings *settings,
+                        const struct route_fields *answer_fields,
+                        const struct route_fields *request_fields)
+{
+    g->settings = settings;
+    g->answer_fields = answer_fields;
+    g->request_fields = request_fields;
+    g->listeners_changed = true;
+}
+
+/* ---- ports to Services ---- */
+
+static void put_stream(struct gateway *g, const struct stream *s)
+{
+    char name[LISTENER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    use_backend(g, &s->to, &usual_upstream);
+    translate_cluster_name(s->to.service, s->to.port, &usual_upstream, cluster);
+    put(g, translate_stream(listener_name(g, s->listen, name), g->options->address, s->listen,
+                            cluster, s->proxied));
+}
+
+/* Its listener goes, if none of the others has its port. */
+static void drop_stream(struct gateway *g, struct stream *s)
+{
+    char name[LISTENER_NAME_MAX];
+    bool kept = false;
+    VEC_FOREACH (other, &g->streams)
+        kept = kept || other->listen == s->listen;
+    if (!kept)
+        drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
+    stop_using_backend(g, &s->to, &usual_upstream);
+    free(s->to.service);
+}
+
+void gateway_put_streams(struct gateway *g, const struct stream_services *services)
+{
+    VEC(struct stream) before = {g->streams.v, g->streams.n, g->streams.cap};
+    memset(&g->streams, 0, sizeof(g->streams));
+    for (size_t i = 0; i < services->n; i++) {
+        const struct stream_service *from = &services->v[i];
+        uint16_t port = stream_service_port(from, g->join);
+        if (!port)
+            continue;
+        vec_push(&g->streams,
+                 (struct stream){from->listen, {xstrdup(from->service), port, 1}, from->proxied});
+        put_stream(g, &g->streams.v[g->streams.n - 1]);
+    }
+    VEC_FOREACH (s, &before)
+        drop_stream(g, s);
+    vec_done(&before);
+}
+
 void gateway_flush(struct gateway *g)
 {
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++) {
@@ -482,7 +653,9 @@ void gateway_free(struct gateway *g)
         AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->host->name);
         route_host_unref(gateway_put_host(g, name, NULL));
     }
+    gateway_put_streams(g, &(struct stream_services){0});
     vec_done(&g->hosts);
+    vec_done(&g->errors);
     map_done(&g->clusters);
     map_done(&g->endpoints);
     map_done(&g->served);
@@ -506,7 +679,7 @@ static void make_set(struct gateway *g, enum translate_peer peer)
     for (unsigned type = 0; type < XDS_RESOURCES; type++) {
         void *e;
         for (size_t at = 0; map_next(&all->entries[type], &at, NULL, &e);)
-            if (type != XDS_ROUTE && type != XDS_LISTENER)
+            if (type != XDS_ROUTE) /* listeners of HTTP are made anew below */
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
     VEC_FOREACH (h, &g->hosts)

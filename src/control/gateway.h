@@ -4,8 +4,10 @@
  * what changed; gateway_flush() puts the difference into the set. */
 
 #include "control/translate.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
+#include "model/stream_services.h"
 #include "xds/xds_set.h"
 
 struct gateway;
@@ -25,6 +27,12 @@ struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer);
 
 /* h is taken; NULL: it has gone. Returns what was there before, which is the caller's now. */
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h);
+/* What holds for all; borrowed until others come. settings NULL: none. */
+void gateway_set_config(struct gateway *g, const struct ingress_settings *settings,
+                        const struct route_fields *answer_fields,
+                        const struct route_fields *request_fields);
+/* Ports that go to a Service without being understood: as the Services are now. */
+void gateway_put_streams(struct gateway *g, const struct stream_services *s);
 void gateway_service_changed(struct gateway *g, const char *key);
 /* key: namespace/name. Empty texts: it has gone. -EINVAL: not a certificate with its key; what was
  * there stays. */

@@ -5,17 +5,19 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "control/authority.h"
 #include "control/control.h"
 #include "control/debug_server.h"
 #include "control/ingress_status.h"
 #include "kube/config.h"
 
-enum { CONTROLLERS_MAX = 16 };
+enum { NAMES_MAX = 16 }; /* of a flag */
 
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
-    const char *controllers_text, *class_name;
-    char *controllers[CONTROLLERS_MAX + 1];
+    const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
+    const char *secure, *service, *accounts_text;
+    char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
     bool without_class, plain_secrets;
     int64_t http_port, https_port;
 };
@@ -44,19 +46,19 @@ static bool take_address(const char *flag, const char *text, struct ip *ret_ip, 
     return true;
 }
 
-static bool take_controllers(struct settings *s)
+static bool take_names(const char *flag, const char *text, char *ret[NAMES_MAX + 1])
 {
-    struct str rest = str_from(s->controllers_text);
+    struct str rest = str_from(text);
     size_t n = 0;
-    while (rest.p && n < CONTROLLERS_MAX) {
+    while (rest.p && n < NAMES_MAX) {
         struct str one = str_trim(str_cut(rest, ',', &rest));
         if (one.n)
-            s->controllers[n++] = str_dup(one);
+            ret[n++] = str_dup(one);
     }
     if (n && !rest.p)
         return true;
     program_fail(EXIT_USAGE_ERROR, "give names with commas between them",
-                 "--ingress-controllers: between 1 and %d names", CONTROLLERS_MAX);
+                 "--%s: between 1 and %d names", flag, NAMES_MAX);
     return false;
 }
 
@@ -67,21 +69,39 @@ struct parts {
     struct xds_service *xds;
     struct debug_server *debug;
     struct ingress_status *status;
+    struct authority *authority;
+    struct ip secure_ip;
+    uint16_t secure_port;
 };
+
+static void on_context(struct tls_context *t, void *user)
+{
+    struct parts *p = user;
+    struct err err = {0};
+    bool first = !xds_service_tls_port(p->xds);
+    if (xds_service_serve_tls(p->xds, &p->secure_ip, p->secure_port, t, &err) < 0)
+        log_error("streams over TLS cannot be served", kv_s("error", err_text(&err)));
+    else if (first)
+        log_info("streams over TLS are served", kv_i("port", xds_service_tls_port(p->xds)));
+}
 
 static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node};
-    const struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
+    struct xds_service_options xo = {.plain_secrets = s->plain_secrets,
+                                     .callers = {.gateways = (const char *const *)s->accounts}};
     struct ip xds_ip, debug_ip;
     uint16_t xds_port, debug_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
-        !take_address("debug-bind-address", s->debug, &debug_ip, &debug_port))
+        !take_address("debug-bind-address", s->debug, &debug_ip, &debug_port) ||
+        (s->secure &&
+         !take_address("secure-xds-bind-address", s->secure, &p->secure_ip, &p->secure_port)))
         return -EINVAL;
     int r =
         kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client, reterr);
     r = r < 0 ? r : control_new(p->client, o, &p->control, reterr);
+    xo.client = p->client;
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
@@ -90,9 +110,13 @@ static int start(struct settings *s, const struct kube_config *config,
     if (r < 0)
         return r;
     control_set_service(p->control, p->xds);
+    const char *ns = s->namespace_ ? s->namespace_ : config->namespace_;
+    if (s->secure)
+        p->authority = authority_new(
+            p->client, &(struct authority_options){.namespace_ = ns, .service = s->service},
+            on_context, p);
     if (s->publish)
-        p->status = ingress_status_new(p->client, p->control, s->publish,
-                                       s->namespace_ ? s->namespace_ : config->namespace_,
+        p->status = ingress_status_new(p->client, p->control, s->publish, ns,
                                        o->host ? o->host : "fairlead-control");
     return 0;
 }
@@ -104,7 +128,13 @@ static int run(struct settings *s)
     AUTO(loop) struct loop *loop = NULL;
     struct parts p = {0};
     char host[256] = "";
+    const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     const struct control_options o = {
+        .config = {.settings = s->configmap,
+                   .tcp_services = s->tcp_services,
+                   .udp_services = s->udp_services,
+                   .taken_ports = ports,
+                   .n_taken_ports = ARRAY_LEN(ports)},
         .ingress = {.controllers = (const char *const *)s->controllers,
                     .class_name = s->class_name,
                     .without_class = s->without_class},
@@ -127,11 +157,32 @@ static int run(struct settings *s)
     }
     debug_server_free(p.debug);
     ingress_status_free(p.status);
+    authority_free(p.authority);
     xds_service_free(p.xds);
     control_free(p.control);
     kube_client_free(p.client);
     loop_turn(loop, 0);
     return code;
+}
+
+/* NAMESPACE/NAME; false: told. */
+static bool names_are_whole(const struct settings *s)
+{
+    const struct {
+        const char *flag, *value;
+    } names[] = {{"publish-service", s->publish},
+                 {"configmap", s->configmap},
+                 {"tcp-services-configmap", s->tcp_services},
+                 {"udp-services-configmap", s->udp_services}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *slash = names[i].value ? strchr(names[i].value, '/') : NULL;
+        if (!names[i].value || (slash && slash != names[i].value && slash[1]))
+            continue;
+        program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME", "--%s: \"%s\" has no namespace",
+                     names[i].flag, names[i].value);
+        return false;
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -140,6 +191,8 @@ int main(int argc, char **argv)
                          .debug = "127.0.0.1:15014",
                          .controllers_text = "fairlead.dev/ingress",
                          .class_name = "fairlead",
+                         .service = "fairlead-control",
+                         .accounts_text = "fairlead-system/fairlead-gateway",
                          .http_port = 8080,
                          .https_port = 8443};
     struct arg args[] = {
@@ -148,6 +201,16 @@ int main(int argc, char **argv)
         {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
         {"xds-bind-address", 0, ARG_STRING, &s.xds, "IP:PORT",
          "xDS for proxies, without TLS (default 127.0.0.1:15010)", 0, 0, false},
+        {"secure-xds-bind-address", 0, ARG_STRING, &s.secure, "IP:PORT",
+         "xDS over TLS, such as 0.0.0.0:15012, for who has a token meant for fairlead-control "
+         "(default: not served)",
+         0, 0, false},
+        {"xds-service-name", 0, ARG_STRING, &s.service, "NAME",
+         "the Service of our own namespace that proxies ask for: the certificate names it (default "
+         "fairlead-control)",
+         0, 0, false},
+        {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
+         "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
         {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,
          "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
         {"debug-bind-address", 0, ARG_STRING, &s.debug, "IP:PORT",
@@ -158,10 +221,18 @@ int main(int argc, char **argv)
         {"ingress-class", 0, ARG_STRING, &s.class_name, "NAME",
          "what kubernetes.io/ingress.class may say without an IngressClass (default fairlead)", 0,
          0, false},
+        {"configmap", 0, ARG_STRING, &s.configmap, "NAMESPACE/NAME",
+         "the ConfigMap of ingress-nginx: defaults of annotations, and what holds for all", 0, 0,
+         false},
+        {"tcp-services-configmap", 0, ARG_STRING, &s.tcp_services, "NAMESPACE/NAME",
+         "ports that go to Services: \"9000\": \"namespace/service:port\"", 0, 0, false},
+        {"udp-services-configmap", 0, ARG_STRING, &s.udp_services, "NAMESPACE/NAME",
+         "the same of UDP, of which Events tell that it is not served", 0, 0, false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
-         "where the Lease of the leader is (default: our own namespace)", 0, 0, false},
+         "where the Lease of the leader and our own Secret are (default: our own namespace)", 0, 0,
+         false},
         {"watch-ingress-without-class", 0, ARG_BOOL, &s.without_class, NULL,
          "Ingresses of no class are ours too", 0, 0, false},
         {"gateway-http-port", 0, ARG_INT, &s.http_port, "PORT",
@@ -179,13 +250,15 @@ int main(int argc, char **argv)
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
-    if (s.publish && !strchr(s.publish, '/'))
-        return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME",
-                            "--publish-service: \"%s\" has no namespace", s.publish);
-    if (!take_controllers(&s))
+    if (!names_are_whole(&s))
+        return EXIT_USAGE_ERROR;
+    if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
+        !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
         return EXIT_USAGE_ERROR;
     code = run(&s);
-    for (char **name = s.controllers; *name; name++)
-        free(*name);
+    for (size_t i = 0; i < NAMES_MAX; i++) {
+        free(s.controllers[i]);
+        free(s.accounts[i]);
+    }
     return code;
 }

@@ -4,6 +4,7 @@
 
 #include "control/auth_objects.h"
 #include "kube/types.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
 #include "xds/xds_set.h"
@@ -22,11 +23,14 @@ const char *translate_host_cluster_name(const char *host, uint16_t port, bool tl
 struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls);
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
                                     const struct route_upstream *upstream);
-/* Of a Service's port, under the name of its usual cluster; s NULL or without the port: none. Those
- * that are ready; none is: those that still serve while they end. */
-struct xds_entry *translate_endpoints(const char *service, uint16_t port,
+/* What its endpoints are called: as its usual cluster, or, to the Service's own address, as one of
+ * those. */
+const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
+                                     char ret[CLUSTER_NAME_MAX]);
+/* Of a Service's port; s NULL or without the port: none. Those that are ready; none is: those that
+ * still serve while they end. to_service: the Service's own address, if it has one. */
+struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s);
-
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
 
@@ -51,6 +55,9 @@ struct translate_view {
  * that. */
 void translate_host(const struct route_host *h, const struct route_host *all,
                     const struct translate_view *view, struct buf *out);
+/* The virtual host by which a backend answers in place of errors: appended, packed. */
+const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX]);
+void translate_error_host(const struct route_backend *to, struct buf *out);
 /* Packed virtual hosts to a RouteConfiguration. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 
@@ -69,6 +76,11 @@ struct translate_listener {
     const struct translate_chain *chains; /* TLS; none: plain */
     size_t n_chains;
     enum translate_peer peer;
+    const struct ingress_settings *settings;                   /* NULL: none */
+    const struct route_fields *answer_fields, *request_fields; /* of all; values are formats */
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);
+/* Bytes to a cluster. proxied: clients speak the PROXY protocol. */
+struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
+                                   const char *cluster, bool proxied);
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem);

@@ -14,7 +14,9 @@ enum {
     CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
     TYPE_STRICT_DNS = 1,   /* Cluster.DiscoveryType */
     TYPE_EDS = 3,
-    API_V3 = 2, /* core.v3.ApiVersion */
+    API_V3 = 2,           /* core.v3.ApiVersion */
+    LB_LEAST_REQUEST = 1, /* Cluster.LbPolicy */
+    LB_RING_HASH = 2,
 };
 
 static uint32_t connect_timeout_s(const struct route_upstream *up)
@@ -24,21 +26,30 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
 
 static bool is_usual(const struct route_upstream *up)
 {
-    return !up ||
-           (up->protocol == ROUTE_HTTP1 && !up->tls && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
+    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
+                   connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
+    static const char *const balances[] = {"", "-load", "-ring"};
     char way[40] = "";
     if (!is_usual(up))
-        snprintf(way, sizeof(way), "%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", connect_timeout_s(up));
+        snprintf(way, sizeof(way), "%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
+                 up->tls ? "-tls" : "", balances[up->balance], up->to_service ? "-service" : "",
+                 connect_timeout_s(up));
     snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
              port, way, STR_ARG(name), STR_ARG(ns));
     return ret;
+}
+
+const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
+                                     char ret[CLUSTER_NAME_MAX])
+{
+    const struct route_upstream up = {.to_service = to_service};
+    return translate_cluster_name(service, port, to_service ? &up : NULL, ret);
 }
 
 static void add_any(struct buf *b, unsigned number, const char *type_url, struct str message)
@@ -53,6 +64,8 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
 static void add_tls(struct buf *b, bool http2, const char *sni)
 {
     AUTO_DONE(buf) struct buf context = {0};
+    if (sni)
+        pb_add_text(&context, F_UPSTREAM_TLS_SNI, sni);
     size_t common = pb_begin(&context, F_UPSTREAM_TLS_COMMON);
     if (http2)
         pb_add_text(&context, F_COMMON_TLS_ALPN, "h2");
@@ -84,7 +97,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     char name[CLUSTER_NAME_MAX], endpoints[CLUSTER_NAME_MAX];
     size_t at, source;
     translate_cluster_name(service, port, up, name);
-    translate_cluster_name(service, port, NULL, endpoints);
+    translate_endpoints_name(service, port, up && up->to_service, endpoints);
     pb_add_text(&b, F_CLUSTER_NAME, name);
     pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
     at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
@@ -97,53 +110,15 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
     pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
     pb_end(&b, at);
+    if (up && up->balance != ROUTE_BALANCE_TURN)
+        pb_add_uint(&b, F_CLUSTER_LB_POLICY,
+                    up->balance == ROUTE_BALANCE_LOAD ? LB_LEAST_REQUEST : LB_RING_HASH);
     if (up && up->tls)
         add_tls(&b, up->protocol == ROUTE_HTTP2, NULL);
     if (up && up->protocol == ROUTE_HTTP2)
         add_http2(&b);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(endpoints));
-}
-
-/* ---- hosts outside ---- */
-
-const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
-                                        char ret[CLUSTER_NAME_MAX])
-{
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
-    return ret;
-}
-
-struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
-{
-    AUTO_DONE(buf) struct buf b = {0};
-    char name[CLUSTER_NAME_MAX];
-    size_t at, locality, lb, endpoint, address, socket;
-    translate_host_cluster_name(host, port, tls, name);
-    pb_add_text(&b, F_CLUSTER_NAME, name);
-    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_STRICT_DNS);
-    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
-    pb_add_uint(&b, F_DURATION_SECONDS, CONNECT_TIMEOUT_S);
-    pb_end(&b, at);
-    at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
-    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
-    locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
-    lb = pb_begin(&b, F_LOCALITY_LB_ENDPOINTS);
-    endpoint = pb_begin(&b, F_LB_ENDPOINT_ENDPOINT);
-    address = pb_begin(&b, F_ENDPOINT_ADDRESS);
-    socket = pb_begin(&b, F_ADDRESS_SOCKET_ADDRESS);
-    pb_add_text(&b, F_SOCKET_ADDRESS_ADDRESS, host);
-    pb_add_uint(&b, F_SOCKET_ADDRESS_PORT_VALUE, port);
-    pb_end(&b, socket);
-    pb_end(&b, address);
-    pb_end(&b, endpoint);
-    pb_end(&b, lb);
-    pb_end(&b, locality);
-    pb_end(&b, at);
-    if (tls)
-        add_tls(&b, false, host);
-    ASSERT(!b.failed);
-    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), STR(""));
 }
 
 /* ---- endpoints ---- */
@@ -189,45 +164,88 @@ static int compare(const void *a, const void *b)
     return d ? d : (x->port > y->port) - (x->port < y->port);
 }
 
-static void add_endpoint(struct buf *b, const struct address *a)
+/* address: an IP or a name. */
+static void add_endpoint(struct buf *b, const char *host, uint16_t port)
 {
-    char text[IP_TEXT_BYTES];
     size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
            endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
            address = pb_begin(b, F_ENDPOINT_ADDRESS),
            socket = pb_begin(b, F_ADDRESS_SOCKET_ADDRESS);
-    ip_format(&a->ip, text);
-    pb_add_text(b, F_SOCKET_ADDRESS_ADDRESS, text);
-    pb_add_uint(b, F_SOCKET_ADDRESS_PORT_VALUE, a->port);
+    pb_add_text(b, F_SOCKET_ADDRESS_ADDRESS, host);
+    pb_add_uint(b, F_SOCKET_ADDRESS_PORT_VALUE, port);
     pb_end(b, socket);
     pb_end(b, address);
     pb_end(b, endpoint);
     pb_end(b, lb);
 }
 
-struct xds_entry *translate_endpoints(const char *service, uint16_t port,
+/* Those of its slices; nothing else if it has none. */
+static void gather_all(const struct joined_service *s, const char *port, struct addresses *to)
+{
+    /* A pod of two families is one endpoint: that of the Service's first family. */
+    uint8_t family = s->object->n_cluster_ips ? s->object->cluster_ips[0].family : 0;
+    for (int ready = 1; ready >= 0 && !to->v.n; ready--)
+        for (size_t i = 0; i < s->slices.n; i++)
+            gather(s->slices.v[i], port, ready, family, to);
+    if (to->v.n) /* in one order: it is the same set in whatever order slices come */
+        qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
+}
+
+struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s)
 {
     AUTO_DONE(buf) struct buf b = {0};
     struct addresses found = {0};
-    char name[CLUSTER_NAME_MAX];
+    char name[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
     const char *of = port_name(s, port);
-    translate_cluster_name(service, port, NULL, name);
+    translate_endpoints_name(service, port, to_service, name);
     pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
-    /* A pod of two families is one endpoint: that of the Service's first family. */
-    uint8_t family = of && s->object->n_cluster_ips ? s->object->cluster_ips[0].family : 0;
-    for (int ready = 1; of && ready >= 0 && !found.v.n; ready--)
-        for (size_t i = 0; i < s->slices.n; i++)
-            gather(s->slices.v[i], of, ready, family, &found);
-    if (found.v.n) { /* in one order: it is the same set in whatever order slices come */
-        qsort(found.v.v, found.v.n, sizeof(*found.v.v), compare);
+    if (of && to_service && s->object->n_cluster_ips)
+        vec_push(&found.v, (struct address){s->object->cluster_ips[0], port});
+    else if (of)
+        gather_all(s, of, &found);
+    if (found.v.n) {
         size_t locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
         for (size_t i = 0; i < found.v.n; i++)
             if (!i || compare(&found.v.v[i - 1], &found.v.v[i]) != 0)
-                add_endpoint(&b, &found.v.v[i]);
+                add_endpoint(&b, ip_format(&found.v.v[i].ip, text), found.v.v[i].port);
         pb_end(&b, locality);
     }
     vec_done(&found.v);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_ENDPOINT, str_from(name), buf_str(&b), STR(""));
+}
+
+/* ---- hosts by name ---- */
+
+/* ---- hosts outside ---- */
+
+const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
+                                        char ret[CLUSTER_NAME_MAX])
+{
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
+    return ret;
+}
+
+struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX];
+    size_t at, locality;
+    translate_host_cluster_name(host, port, tls, name);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_STRICT_DNS);
+    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
+    pb_add_uint(&b, F_DURATION_SECONDS, CONNECT_TIMEOUT_S);
+    pb_end(&b, at);
+    at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
+    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
+    locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
+    add_endpoint(&b, host, port);
+    pb_end(&b, locality);
+    pb_end(&b, at);
+    if (tls)
+        add_tls(&b, false, host);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), STR(""));
 }

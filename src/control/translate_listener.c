@@ -34,6 +34,73 @@ static json_t *http_filter(const char *name, const char *type)
     return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
 }
 
+/* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
+ */
+static json_t *local_replies(void)
+{
+    return json_pack("{s:[{s:{s:{s:[s,s,s]}},s:i}]}", "mappers", "filter", "response_flag_filter",
+                     "flags", "UF", "UC", "UR", "status_code", 502);
+}
+
+static json_t *removal(const char *name)
+{
+    return json_pack("{s:s}", "remove", name);
+}
+
+/* An empty value takes the field out. */
+static void add_mutations(const struct route_fields *f, json_t *list)
+{
+    for (uint32_t i = 0; f && i < f->n; i++)
+        json_array_append_new(list, *f->v[i].value
+                                        ? json_pack("{s:{s:{s:s,s:s},s:s}}", "append", "header",
+                                                    "key", f->v[i].name, "value", f->v[i].value,
+                                                    "append_action", "OVERWRITE_IF_EXISTS_OR_ADD")
+                                        : removal(f->v[i].name));
+}
+
+/* Fields of all requests and answers; NULL: nothing is done to them. */
+static json_t *mutations(const struct translate_listener *l)
+{
+    json_t *requests = json_array(), *answers = json_array();
+    for (uint32_t i = 0; l->settings && i < l->settings->n_hidden; i++)
+        json_array_append_new(answers, removal(l->settings->hidden[i]));
+    if (l->settings && l->settings->server == INGRESS_SERVER_NONE)
+        json_array_append_new(answers, removal("server"));
+    add_mutations(l->answer_fields, answers);
+    add_mutations(l->request_fields, requests);
+    bool any = json_array_size(requests) || json_array_size(answers);
+    json_t *filter =
+        json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
+                  typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                        json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
+                                  "response_mutations", answers)));
+    if (any)
+        return filter;
+    json_decref(filter);
+    return NULL;
+}
+
+/* What settings say of connections. */
+static void apply_settings(const struct ingress_settings *s, json_t *hcm)
+{
+    json_t *common = json_object();
+    if (s->forwarded)
+        json_object_set_new(hcm, "use_remote_address", json_false());
+    if (s->server == INGRESS_SERVER_NONE)
+        json_object_set_new(hcm, "server_header_transformation", json_string("PASS_THROUGH"));
+    else if (s->server == INGRESS_SERVER_OURS)
+        json_object_set_new(hcm, "server_name", json_string("fairlead"));
+    if (s->says_keep_alive && s->keep_alive_s)
+        json_object_set_new(common, "idle_timeout", json_sprintf("%us", s->keep_alive_s));
+    if (s->keep_alive_requests || (s->says_keep_alive && !s->keep_alive_s))
+        json_object_set_new(
+            common, "max_requests_per_connection",
+            json_integer(s->says_keep_alive && !s->keep_alive_s ? 1 : s->keep_alive_requests));
+    if (json_object_size(common))
+        json_object_set(hcm, "common_http_protocol_options", common);
+    json_decref(common);
+}
+
 /* One that does nothing but where a route speaks of it. */
 static json_t *route_filter(const char *name, const char *prefix, const char *type, json_t *config)
 {
@@ -45,14 +112,20 @@ static json_t *route_filter(const char *name, const char *prefix, const char *ty
 }
 
 /* In the order in which ingress-nginx asks. */
-static json_t *http_filters(enum translate_peer peer)
+static json_t *http_filters(const struct translate_listener *l)
 {
-    json_t *list = json_array();
+    enum translate_peer peer = l->peer;
+    json_t *list = json_array(), *all = mutations(l);
+    if (all)
+        json_array_append_new(list, all);
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
                                                  CLIENT_CERTIFICATE_TYPE, json_object()));
     json_array_append_new(
         list, http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"));
+    json_array_append_new(
+        list, http_filter("envoy.filters.http.custom_response",
+                          "envoy.extensions.filters.http.custom_response.v3.CustomResponse"));
     if (peer == TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
                                                  "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -68,6 +141,9 @@ static json_t *http_filters(enum translate_peer peer)
                                              json_object()));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(ACCESS_NAME, "", ACCESS_TYPE, json_object()));
+    json_array_append_new(
+        list, http_filter("envoy.filters.http.stateful_session",
+                          "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"));
     json_array_append_new(list, http_filter("envoy.filters.http.router",
                                             "envoy.extensions.filters.http.router.v3.Router"));
     return list;
@@ -75,7 +151,7 @@ static json_t *http_filters(enum translate_peer peer)
 
 static json_t *connection_manager(const struct translate_listener *l)
 {
-    json_t *filters = http_filters(l->peer);
+    json_t *filters = http_filters(l);
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
         typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
@@ -84,6 +160,9 @@ static json_t *connection_manager(const struct translate_listener *l)
                   "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
                   "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
+    json_object_set_new(hcm, "local_reply_config", local_replies());
+    if (l->settings)
+        apply_settings(l->settings, hcm);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
                      "typed_config", hcm);
@@ -107,11 +186,23 @@ static json_t *validation(const struct translate_chain *c)
     return v;
 }
 
-static json_t *tls_socket(const struct translate_chain *c)
+static void set_versions(const struct ingress_settings *s, json_t *context)
+{
+    if (!s || !s->tls_min)
+        return;
+    json_object_set_new(json_object_get(context, "common_tls_context"), "tls_params",
+                        json_pack("{s:s,s:s}", "tls_minimum_protocol_version",
+                                  s->tls_min == 13 ? "TLSv1_3" : "TLSv1_2",
+                                  "tls_maximum_protocol_version",
+                                  s->tls_max == 13 ? "TLSv1_3" : "TLSv1_2"));
+}
+
+static json_t *tls_socket(const struct translate_chain *c, const struct ingress_settings *s)
 {
     json_t *context = json_pack(
         "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
         "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", ads());
+    set_versions(s, context);
     if (c->ca)
         json_object_set_new(json_object_get(context, "common_tls_context"), "validation_context",
                             validation(c));
@@ -126,7 +217,7 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
     if (!c)
         return chain;
     json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));
-    json_object_set_new(chain, "transport_socket", tls_socket(c));
+    json_object_set_new(chain, "transport_socket", tls_socket(c, l->settings));
     if (c->server_name)
         json_object_set_new(chain, "filter_chain_match",
                             json_pack("{s:[s]}", "server_names", c->server_name));
@@ -150,6 +241,25 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
     return entry_of(XDS_LISTENER, l->name, j);
+}
+
+struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
+                                   const char *cluster, bool proxied)
+{
+    json_t *proxy = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                          json_pack("{s:s,s:s,s:s}", "stat_prefix", name, "cluster", cluster,
+                                    "idle_timeout", "600s"));
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:{s:s,s:i}},s:[{s:[{s:s,s:o}]}]}", "name", name, "address",
+                  "socket_address", "address", address, "port_value", (int)port, "filter_chains",
+                  "filters", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
+    if (proxied)
+        json_object_set_new(
+            j, "listener_filters",
+            json_pack("[o]", http_filter("envoy.filters.listener.proxy_protocol",
+                                         "envoy.extensions.filters.listener.proxy_protocol.v3."
+                                         "ProxyProtocol")));
+    return entry_of(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)

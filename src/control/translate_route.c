@@ -3,14 +3,11 @@
 
 #include "base/assert.h"
 #include "control/translate_guard.h"
+#include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
 #define CORS_NAME "envoy.filters.http.cors"
 #define CORS_TYPE XDS_TYPE_PREFIX "envoy.extensions.filters.http.cors.v3.CorsPolicy"
-/* What may be sent again whatever it is: the backend has not begun with it, or refused it. */
-#define RETRY_ON "connect-failure,refused-stream,reset-before-request"
-
-enum { TRIES_MORE = 2 };
 
 static void add_regex(struct buf *b, unsigned number, struct str regex)
 {
@@ -64,7 +61,8 @@ static void path_regex(const struct route_path *p, struct buf *ret)
 }
 
 /* r: of h, or of all hosts: then it is for whom h is not meant. */
-static void add_match(struct buf *b, const struct route_host *h, const struct route *r, bool of_all)
+static void add_match(struct buf *b, const struct route_host *h, const struct route *r, bool of_all,
+                      struct translate_place where)
 {
     AUTO_DONE(buf) struct buf regex = {0};
     size_t match = pb_begin(b, F_ROUTE_MATCH);
@@ -87,6 +85,10 @@ static void add_match(struct buf *b, const struct route_host *h, const struct ro
         add_one_label(b, h, of_all ? INVERTED : 0);
     for (uint32_t i = 0; i < r->n_headers; i++)
         add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex ? BY_REGEX : 0);
+    if (where.was_https)
+        add_header(b, "x-forwarded-proto", "https", 0);
+    if (where.old_browser)
+        add_header(b, "user-agent", translate_affinity_browsers(r), BY_REGEX);
     pb_end(b, match);
 }
 
@@ -115,11 +117,11 @@ static void add_redirect(struct buf *b, const struct route_redirect *to)
     pb_end(b, at);
 }
 
-static void add_https_redirect(struct buf *b)
+static void add_https_redirect(struct buf *b, uint16_t code)
 {
     size_t at = pb_begin(b, F_ROUTE_REDIRECT);
     pb_add_uint(b, F_REDIRECT_HTTPS_REDIRECT, 1);
-    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(308));
+    pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(code ? code : 308));
     pb_end(b, at);
 }
 
@@ -150,6 +152,7 @@ static void add_clusters(struct buf *b, const struct route *r)
         pb_end(b, weight);
         pb_end(b, cluster);
     }
+    translate_affinity_weights(b, r);
     pb_end(b, weighted);
 }
 
@@ -178,24 +181,7 @@ static void add_rewrite(struct buf *b, const struct route *r)
     pb_end(b, rewrite);
 }
 
-/* An endpoint that says nothing for too long is given up; the stream as a whole has no such limit.
- */
-static void add_retries(struct buf *b, uint32_t idle_timeout_s)
-{
-    size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
-    pb_add_text(b, F_RETRY_RETRY_ON, RETRY_ON);
-    n = pb_begin(b, F_RETRY_NUM_RETRIES);
-    pb_add_uint(b, F_UINT32_VALUE, TRIES_MORE);
-    pb_end(b, n);
-    if (idle_timeout_s) {
-        size_t idle = pb_begin(b, F_RETRY_PER_TRY_IDLE_TIMEOUT);
-        pb_add_uint(b, F_DURATION_SECONDS, idle_timeout_s);
-        pb_end(b, idle);
-    }
-    pb_end(b, retry);
-}
-
-static void add_forward(struct buf *b, const struct route *r)
+static void add_forward(struct buf *b, const struct route *r, struct translate_place where)
 {
     size_t action = pb_begin(b, F_ROUTE_ROUTE);
     add_clusters(b, r);
@@ -205,7 +191,11 @@ static void add_forward(struct buf *b, const struct route *r)
         pb_add_text(b, F_ACTION_HOST_REWRITE_LITERAL, r->rewrite.host);
     pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none: an answer may take as long as it comes */
     pb_add_bytes(b, F_ACTION_IDLE_TIMEOUT, STR(""));
-    add_retries(b, r->idle_timeout_s);
+    /* An endpoint that says nothing for too long is given up; the stream as a whole has no such
+     * limit. */
+    translate_retries(b, &r->retry, r->idle_timeout_s);
+    translate_mirror(b, &r->mirror);
+    translate_affinity_action(b, r, where);
     pb_end(b, action);
 }
 
@@ -258,10 +248,11 @@ struct meeting {
     bool closed;    /* what protects it cannot be had */
 };
 
-static struct meeting meet(const struct route *r, const struct translate_view *view)
+static struct meeting meet(const struct route *r, const struct translate_view *view,
+                           struct translate_place where)
 {
     bool plain = view->side == TRANSLATE_PLAIN;
-    struct meeting m = {.to_https = r->https_only && plain};
+    struct meeting m = {.to_https = r->https_only && plain && !where.was_https};
     m.asks_cert = r->client_cert && !m.to_https && !(plain && r->challenge);
     m.guarded = !m.to_https && r->action != ROUTE_REDIRECT;
     m.closed = (m.asks_cert && !translate_client_cert_can(r, view)) ||
@@ -270,16 +261,16 @@ static struct meeting meet(const struct route *r, const struct translate_view *v
 }
 
 static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
-                      const struct translate_view *view, bool of_all)
+                      const struct translate_view *view, struct translate_place where, bool of_all)
 {
-    const struct meeting m = meet(r, view);
+    const struct meeting m = meet(r, view, where);
     size_t route = pb_begin(b, F_HOST_ROUTES);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
-    add_match(b, h, r, of_all);
+    add_match(b, h, r, of_all, where);
     if (m.to_https)
-        add_https_redirect(b);
+        add_https_redirect(b, r->https_code);
     else if (m.closed)
         add_answer(b, 503);
     else if (r->action == ROUTE_REDIRECT)
@@ -287,14 +278,35 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     else if (r->action == ROUTE_ANSWER)
         add_answer(b, r->status);
     else
-        add_forward(b, r);
+        add_forward(b, r, where);
     if (r->cors.on)
         add_cors(b, &r->cors);
     if (m.asks_cert && !m.closed)
         translate_client_cert(r, b);
     if (m.guarded && !m.closed)
         translate_guard(r, view, b);
+    translate_affinity_route(b, r, where);
+    if (!m.to_https && r->action != ROUTE_REDIRECT)
+        translate_errors_route(b, r);
+    translate_fields(b, r);
     pb_end(b, route);
+}
+
+static void add_copies(struct buf *b, const struct route_host *h, const struct route *r,
+                       const struct translate_view *view, bool of_all)
+{
+    struct translate_place where = {.side = view->side};
+    where.was_https = r->https_only && r->believes_https && view->side == TRANSLATE_PLAIN;
+    for (;;) {
+        where.old_browser = translate_affinity_browsers(r);
+        if (where.old_browser)
+            add_route(b, h, r, view, where, of_all);
+        where.old_browser = false;
+        add_route(b, h, r, view, where, of_all);
+        if (!where.was_https)
+            return;
+        where.was_https = false; /* and the redirect */
+    }
 }
 
 void translate_host(const struct route_host *h, const struct route_host *all,
@@ -303,9 +315,11 @@ void translate_host(const struct route_host *h, const struct route_host *all,
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
-        add_route(out, h, &h->routes[i], view, false);
+        add_copies(out, h, &h->routes[i], view, false);
     for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
-        add_route(out, h, &all->routes[i], view, true);
+        add_copies(out, h, &all->routes[i], view, true);
+    if (view->side == TRANSLATE_TLS)
+        translate_field_list(out, F_HOST_RESPONSE_HEADERS_TO_ADD, &h->tls_fields);
     ASSERT(!out->failed);
 }
 

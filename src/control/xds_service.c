@@ -12,10 +12,22 @@
 enum {
     QUEUED_MAX = 4 << 20, /* bytes on their way to one client before it is left alone */
     STREAMS_MAX = 20000,
+    UNKNOWN_MAX = 1024,          /* callers that are being asked about */
+    UNKNOWN_BYTES_MAX = 4 << 20, /* of messages of one of them */
+};
+
+struct door {
+    struct xds_service *service;
+    bool tls;
 };
 
 struct xds_service {
-    struct grpc_server *server;
+    struct door plain, secure;
+    struct loop *loop;
+    struct grpc_server *server, *tls_server; /* NULL: it is not open */
+    struct kube_client *client;
+    struct callers_options callers;
+    size_t unknown;
     const struct xds_service_ops *ops;
     void *user;
     bool plain_secrets;
@@ -30,12 +42,21 @@ struct stream {
     struct xds_stream *xds;
     bool secrets; /* may go there */
     struct xds_client_node who;
+    struct callers_check *check; /* NULL: it is known */
+    VEC(struct buf) early;       /* messages that came before */
+    size_t early_bytes;
 };
 
 static void stream_free(struct stream *s)
 {
     list_remove(&s->node);
     s->service->stats.streams--;
+    s->service->unknown -= s->check != NULL;
+    callers_cancel(s->check);
+    VEC_FOREACH (b, &s->early)
+        buf_done(b);
+    vec_done(&s->early);
+    free(s->who.account);
     xds_stream_free(s->xds);
     free(s->who.id);
     free(s->who.cluster);
@@ -85,22 +106,75 @@ static const struct xds_stream_ops xds_ops = {
 
 static void push(struct stream *s)
 {
-    if (grpc_server_call_queued(s->call) < QUEUED_MAX)
+    if (!s->check && grpc_server_call_queued(s->call) < QUEUED_MAX)
         xds_stream_push(s->xds);
+}
+
+static void end(struct stream *s, enum grpc_code code, const char *why)
+{
+    log_warn("a stream is ended", kv_s("node", s->who.id ? s->who.id : "?"), kv_s("error", why));
+    grpc_server_call_end(s->call, code, why);
+    stream_free(s);
+}
+
+/* False: the stream is gone. */
+static bool receive(struct stream *s, struct str message)
+{
+    struct err err = {0};
+    int r = xds_stream_receive(s->xds, message, &err);
+    if (r < 0)
+        end(s, r == -EACCES ? GRPC_PERMISSION_DENIED : GRPC_RESOURCE_EXHAUSTED, err_text(&err));
+    return r >= 0;
 }
 
 static void on_message(struct grpc_server_call *call, struct str message, void *user)
 {
     struct stream *s = user;
-    struct err err = {0};
-    int r = xds_stream_receive(s->xds, message, &err);
-    if (r == 0)
+    struct buf copy = {0};
+    (void)call;
+    if (!s->check) {
+        IGNORE_RESULT(receive(s, message));
         return;
-    log_warn("a stream is ended", kv_s("node", s->who.id ? s->who.id : "?"),
-             kv_s("error", err_text(&err)));
-    grpc_server_call_end(call, r == -EACCES ? GRPC_PERMISSION_DENIED : GRPC_RESOURCE_EXHAUSTED,
-                         err_text(&err));
-    stream_free(s);
+    }
+    s->early_bytes += message.n + sizeof(copy);
+    if (s->early_bytes > UNKNOWN_BYTES_MAX) {
+        end(s, GRPC_RESOURCE_EXHAUSTED, "too much before it is known who asks");
+        return;
+    }
+    buf_add_str(&copy, message);
+    vec_push(&s->early, copy);
+}
+
+/* ---- who is it? ---- */
+
+static void on_known(bool ok, const char *name, const char *why, void *user)
+{
+    struct stream *s = user;
+    s->check = NULL;
+    s->service->unknown--;
+    if (!ok) {
+        s->service->stats.unknown++;
+        AUTO_CHARS char *text = xasprintf("%s%s%s", name ? name : "", name ? ": " : "", why);
+        end(s, name ? GRPC_PERMISSION_DENIED : GRPC_UNAUTHENTICATED, text);
+        return;
+    }
+    s->who.account = xstrdup(name);
+    while (s->early.n) {
+        struct buf first = s->early.v[0];
+        vec_remove(&s->early, 0);
+        bool goes_on = receive(s, buf_str(&first));
+        buf_done(&first);
+        if (!goes_on)
+            return;
+    }
+}
+
+static void ask_who(struct stream *s)
+{
+    struct xds_service *service = s->service;
+    service->unknown++;
+    s->check = callers_ask(service->client, &service->callers,
+                           grpc_server_call_metadata(s->call, "authorization"), on_known, s);
 }
 
 static void on_client_end(struct grpc_server_call *call, void *user)
@@ -137,14 +211,15 @@ static void on_call(struct grpc_server_call *call, void *user)
                                                     .on_client_end = on_client_end,
                                                     .on_drain = on_drain,
                                                     .on_over = on_over};
-    struct xds_service *service = user;
+    const struct door *door = user;
+    struct xds_service *service = door->service;
     struct str path = grpc_server_call_path(call);
     bool delta = str_is(path, SERVICE "DeltaAggregatedResources");
     if (!delta && !str_is(path, SERVICE "StreamAggregatedResources")) {
         grpc_server_call_end(call, GRPC_UNIMPLEMENTED, "only aggregated discovery is served");
         return;
     }
-    if (service->stats.streams >= STREAMS_MAX) {
+    if (service->stats.streams >= STREAMS_MAX || service->unknown >= UNKNOWN_MAX) {
         grpc_server_call_end(call, GRPC_RESOURCE_EXHAUSTED, "too many streams");
         return;
     }
@@ -152,27 +227,35 @@ static void on_call(struct grpc_server_call *call, void *user)
     s->service = service;
     s->call = call;
     s->xds = xds_stream_new(delta, &xds_ops, s);
-    s->secrets = service->plain_secrets || is_from_here(call);
+    s->secrets = door->tls || service->plain_secrets || is_from_here(call);
     if (!s->secrets)
         xds_stream_hide_secrets(s->xds);
     list_add_tail(&service->streams, &s->node);
     service->stats.streams++;
     service->stats.streams_ever++;
     grpc_server_call_set_ops(call, &ops, s);
+    if (door->tls)
+        ask_who(s);
 }
+
+static const struct grpc_server_ops server_ops = {.on_call = on_call};
 
 int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
                     const struct xds_service_options *o, const struct xds_service_ops *ops,
                     void *user, struct xds_service **ret, struct err *reterr)
 {
-    static const struct grpc_server_ops server_ops = {.on_call = on_call};
-    const struct grpc_server_config config = {.tls = o->tls};
+    const struct grpc_server_config config = {0};
     struct xds_service *s = NEW(struct xds_service);
+    s->plain = (struct door){s, false};
+    s->secure = (struct door){s, true};
+    s->loop = l;
+    s->client = o->client;
+    s->callers = o->callers;
     s->ops = ops;
     s->user = user;
     s->plain_secrets = o->plain_secrets;
     list_init(&s->streams);
-    int r = grpc_server_new(l, ip, port, &config, &server_ops, s, &s->server, reterr);
+    int r = grpc_server_new(l, ip, port, &config, &server_ops, &s->plain, &s->server, reterr);
     if (r < 0)
         free(s);
     else
@@ -180,10 +263,22 @@ int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
     return r;
 }
 
+int xds_service_serve_tls(struct xds_service *s, const struct ip *ip, uint16_t port,
+                          struct tls_context *tls, struct err *reterr)
+{
+    const struct grpc_server_config config = {.tls = tls};
+    if (!s->tls_server)
+        return grpc_server_new(s->loop, ip, port, &config, &server_ops, &s->secure, &s->tls_server,
+                               reterr);
+    grpc_server_set_tls(s->tls_server, tls);
+    return 0;
+}
+
 void xds_service_free(struct xds_service *s)
 {
     if (!s)
         return;
+    grpc_server_free(s->tls_server);
     grpc_server_free(s->server);
     free(s);
 }
@@ -191,6 +286,11 @@ void xds_service_free(struct xds_service *s)
 uint16_t xds_service_port(const struct xds_service *s)
 {
     return grpc_server_port(s->server);
+}
+
+uint16_t xds_service_tls_port(const struct xds_service *s)
+{
+    return s->tls_server ? grpc_server_port(s->tls_server) : 0;
 }
 
 void xds_service_push(struct xds_service *s)

@@ -1,6 +1,9 @@
 #pragma once
-/* The xDS service: streams of proxies over gRPC, each with its view of a set of resources. */
+/* The xDS service: streams of proxies over gRPC, each with its view of a set of resources. Two
+ * doors: a plain one, for this machine and for what is no secret; and one over TLS, where every
+ * stream says with a token who it is. */
 
+#include "control/callers.h"
 #include "net/grpc_server.h"
 #include "xds/xds_stream.h"
 
@@ -13,7 +16,8 @@ struct xds_service_ops {
 };
 
 struct xds_service_options {
-    struct tls_context *tls; /* NULL: plain */
+    struct kube_client *client; /* asked about tokens */
+    struct callers_options callers;
     /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
      * nobody else on the network is to read them, or to ask for them. */
     bool plain_secrets;
@@ -21,20 +25,25 @@ struct xds_service_options {
 
 struct xds_service_stats {
     size_t streams;
-    uint64_t streams_ever, sent, acked, refused;
+    uint64_t streams_ever, sent, acked, refused, unknown; /* unknown: callers turned away */
 };
 
 int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
                     const struct xds_service_options *o, const struct xds_service_ops *ops,
                     void *user, struct xds_service **ret, struct err *reterr) NODISCARD;
+/* The door over TLS opens, or from now on has another certificate. */
+int xds_service_serve_tls(struct xds_service *s, const struct ip *ip, uint16_t port,
+                          struct tls_context *tls, struct err *reterr) NODISCARD;
 void xds_service_free(struct xds_service *s); /* NULL is allowed */
 uint16_t xds_service_port(const struct xds_service *s);
+uint16_t xds_service_tls_port(const struct xds_service *s); /* 0: it is not open */
 /* Sets have changed: what may go goes. */
 void xds_service_push(struct xds_service *s);
 void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret);
 /* Who is at the other end, as it says. */
 struct xds_client_node {
     char *id, *cluster, *version; /* NULL: not known (yet) */
+    char *account;                /* over TLS: whom its token makes it; NULL: over the plain door */
 };
 /* Each stream. */
 void xds_service_visit(const struct xds_service *s,

@@ -19,3 +19,4 @@ void analysis_classes(const struct analysis *a);
 void analysis_routes(const struct analysis *a);
 void analysis_certificates(const struct analysis *a);
 void analysis_services(const struct analysis *a);
+void analysis_settings(const struct analysis *a);

@@ -140,6 +140,22 @@ void explain_action_text(const struct route *r, struct buf *out)
         }
         if (r->rewrite.path)
             buf_addf(out, ", as %s", r->rewrite.path);
+        if (r->affinity.name)
+            buf_addf(out, ", kept by cookie %s (%s)", r->affinity.name,
+                     r->affinity.endpoint ? "of an endpoint" : "of a place in the ring");
+        if (r->n_keys) {
+            buf_add_cstr(out, ", by hash of ");
+            route_format_keys(r, out);
+        }
+        if (r->upstream.balance == ROUTE_BALANCE_LOAD)
+            buf_add_cstr(out, ", by load");
+        if (r->upstream.to_service)
+            buf_add_cstr(out, ", to the Service's own address");
+        if (r->mirror.host)
+            buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
+        if (r->errors)
+            buf_addf(out, ", its errors answered by Service %s port %u", r->errors->to.service,
+                     r->errors->to.port);
         break;
     case ROUTE_REDIRECT:
         add_redirect(&r->redirect, out);

@@ -8,28 +8,16 @@
 #include "model/ingress_auth.h"
 #include "model/ingress_client_cert.h"
 #include "model/ingress_guard.h"
-#include "model/ingress_reader.h"
+#include "model/ingress_readers.h"
+#include "model/ingress_value.h"
 
 enum {
-    TIMEOUT_MAX_S = 24 * 3600,
     VALUE_MAX = 4096,           /* bytes of a value that is read at all */
     GUARD_VALUE_MAX = 64 << 10, /* of one that protects: lists of addresses are long */
     READ_TIMEOUT_S = 60,
 };
 
-/* NULL: taken; else why not. */
-typedef const char *reader(struct ingress_policy *p, const char *value);
-
 /* ---- kinds of values ---- */
-
-static const char *read_seconds(const char *value, uint32_t *ret)
-{
-    uint64_t s;
-    if (str_to_u64(str_from(value), &s) < 0 || s < 1 || s > TIMEOUT_MAX_S)
-        return "it must be a number of seconds from 1 to 86400, without a unit";
-    *ret = (uint32_t)s;
-    return NULL;
-}
 
 /* "A, B,C": tokens; *ret as it goes out, without blanks if `tight`. */
 static const char *read_tokens(const char *value, bool tight, char **ret)
@@ -38,7 +26,7 @@ static const char *read_tokens(const char *value, bool tight, char **ret)
     struct str rest = str_from(value);
     while (rest.p) {
         struct str one = str_trim(str_cut(rest, ',', &rest));
-        if (!ingress_is_token(one))
+        if (!ingress_value_is_token(one))
             return "it must be a list of names with commas between them";
         if (b.n)
             buf_add_cstr(&b, tight ? "," : ", ");
@@ -47,13 +35,6 @@ static const char *read_tokens(const char *value, bool tight, char **ret)
     free(*ret);
     *ret = buf_take_cstr(&b);
     return NULL;
-}
-
-static const char *read_path(const char *value, char **to)
-{
-    if (*value != '/' || !ingress_is_visible(value) || strpbrk(value, "?#"))
-        return "it must be a path that begins with / and has neither ? nor #";
-    return ingress_keep(to, value);
 }
 
 static const char *read_code(const char *value, uint16_t *ret)
@@ -68,46 +49,43 @@ static const char *read_code(const char *value, uint16_t *ret)
 /* Variables of a configuration language are refused: they would be sent as they stand. */
 static const char *read_target(const char *value, char **to)
 {
-    if (!ingress_is_visible(value) || strpbrk(value, "$%#\"'\\{};"))
+    if (!ingress_value_is_visible(value) || strpbrk(value, "$%#\"'\\{};"))
         return "it must be a URL or a path without variables, quotes, % and #";
-    return ingress_keep(to, value);
+    return ingress_value_keep(value, to);
 }
 
 /* ---- readers ---- */
 
 static const char *read_ssl_redirect(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->ssl_redirect);
+    return ingress_value_bool(v, &p->ssl_redirect);
 }
 
 static const char *read_force_ssl_redirect(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->force_ssl_redirect);
+    return ingress_value_bool(v, &p->force_ssl_redirect);
 }
 
 static const char *read_use_regex(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->use_regex);
+    return ingress_value_bool(v, &p->use_regex);
 }
 
 static const char *read_rewrite_target(struct ingress_policy *p, const char *v)
 {
-    if (!ingress_is_visible(v) || strpbrk(v, "?#\"'\\{};"))
+    if (!ingress_value_is_visible(v) || strpbrk(v, "?#\"'\\{};"))
         return "it must be a path with $1 to $9, without ? and #";
-    return ingress_keep(&p->rewrite_target, v);
+    return ingress_value_keep(v, &p->rewrite_target);
 }
 
 static const char *read_app_root(struct ingress_policy *p, const char *v)
 {
-    return read_path(v, &p->app_root);
+    return ingress_value_path(v, &p->app_root);
 }
 
 static const char *read_upstream_vhost(struct ingress_policy *p, const char *v)
 {
-    for (const char *c = v; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr(".-_:", *c))
-            return "it must be a host name, with a port or without";
-    return *v ? ingress_keep(&p->upstream_vhost, v) : "it must not be empty";
+    return ingress_value_host(v, &p->upstream_vhost);
 }
 
 static const char *read_backend_protocol(struct ingress_policy *p, const char *v)
@@ -115,10 +93,10 @@ static const char *read_backend_protocol(struct ingress_policy *p, const char *v
     static const struct {
         const char *name;
         struct route_upstream up;
-    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, 0}},
-                     {"HTTPS", {ROUTE_HTTP1, true, 0}},
-                     {"GRPC", {ROUTE_HTTP2, false, 0}},
-                     {"GRPCS", {ROUTE_HTTP2, true, 0}}};
+    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, ROUTE_BALANCE_TURN, false, 0}},
+                     {"HTTPS", {ROUTE_HTTP1, true, ROUTE_BALANCE_TURN, false, 0}},
+                     {"GRPC", {ROUTE_HTTP2, false, ROUTE_BALANCE_TURN, false, 0}},
+                     {"GRPCS", {ROUTE_HTTP2, true, ROUTE_BALANCE_TURN, false, 0}}};
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(v), str_from(protocols[i].name))) {
             p->upstream.protocol = protocols[i].up.protocol;
@@ -130,12 +108,12 @@ static const char *read_backend_protocol(struct ingress_policy *p, const char *v
 
 static const char *read_proxy_connect_timeout(struct ingress_policy *p, const char *v)
 {
-    return read_seconds(v, &p->upstream.connect_timeout_s);
+    return ingress_value_seconds(v, &p->upstream.connect_timeout_s);
 }
 
 static const char *read_proxy_read_timeout(struct ingress_policy *p, const char *v)
 {
-    return read_seconds(v, &p->read_timeout_s);
+    return ingress_value_seconds(v, &p->read_timeout_s);
 }
 
 static const char *read_permanent_redirect(struct ingress_policy *p, const char *v)
@@ -160,12 +138,12 @@ static const char *read_temporal_redirect_code(struct ingress_policy *p, const c
 
 static const char *read_enable_cors(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->cors.on);
+    return ingress_value_bool(v, &p->cors.on);
 }
 
 static const char *read_cors_allow_credentials(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->cors.credentials);
+    return ingress_value_bool(v, &p->cors.credentials);
 }
 
 static const char *read_cors_allow_methods(struct ingress_policy *p, const char *v)
@@ -180,14 +158,15 @@ static const char *read_cors_allow_headers(struct ingress_policy *p, const char 
 
 static const char *read_cors_expose_headers(struct ingress_policy *p, const char *v)
 {
-    return streq(v, "*") ? ingress_keep(&p->cors.expose, v) : read_tokens(v, true, &p->cors.expose);
+    return streq(v, "*") ? ingress_value_keep(v, &p->cors.expose)
+                         : read_tokens(v, true, &p->cors.expose);
 }
 
 static const char *read_cors_max_age(struct ingress_policy *p, const char *v)
 {
     uint64_t s;
     return str_to_u64(str_from(v), &s) < 0 ? "it must be a number of seconds"
-                                           : ingress_keep(&p->cors.max_age, v);
+                                           : ingress_value_keep(v, &p->cors.max_age);
 }
 
 /* A scheme with a host, of which the first label may be an asterisk, and a port or none; or an
@@ -197,7 +176,7 @@ static bool is_origin(struct str s)
     struct str rest, scheme = str_cut(s, ':', &rest);
     if (str_is(s, "*"))
         return true;
-    if (!ingress_is_token(scheme) || !rest.p || !str_starts(rest, STR("//")) || rest.n < 3)
+    if (!ingress_value_is_token(scheme) || !rest.p || !str_starts(rest, STR("//")) || rest.n < 3)
         return false;
     for (size_t i = 2; i < rest.n; i++)
         if (!isalnum((unsigned char)rest.p[i]) && !memchr(".-_:[]", rest.p[i], 6) &&
@@ -230,30 +209,30 @@ static const char *read_cors_allow_origin(struct ingress_policy *p, const char *
 
 static const char *read_canary(struct ingress_policy *p, const char *v)
 {
-    return ingress_read_bool(v, &p->canary.on);
+    return ingress_value_bool(v, &p->canary.on);
 }
 
 static const char *read_canary_by_header(struct ingress_policy *p, const char *v)
 {
-    return ingress_is_token(str_from(v)) ? ingress_keep(&p->canary.header, v)
-                                         : "it must be a header's name";
+    return ingress_value_is_token(str_from(v)) ? ingress_value_keep(v, &p->canary.header)
+                                               : "it must be a header's name";
 }
 
 static const char *read_canary_by_header_value(struct ingress_policy *p, const char *v)
 {
-    return ingress_is_visible(v) ? ingress_keep(&p->canary.header_value, v)
-                                 : "it must be a value without blanks";
+    return ingress_value_is_visible(v) ? ingress_value_keep(v, &p->canary.header_value)
+                                       : "it must be a value without blanks";
 }
 
 static const char *read_canary_by_header_pattern(struct ingress_policy *p, const char *v)
 {
-    return *v ? ingress_keep(&p->canary.header_pattern, v) : "it must not be empty";
+    return *v ? ingress_value_keep(v, &p->canary.header_pattern) : "it must not be empty";
 }
 
 static const char *read_canary_by_cookie(struct ingress_policy *p, const char *v)
 {
-    return ingress_is_token(str_from(v)) ? ingress_keep(&p->canary.cookie, v)
-                                         : "it must be a cookie's name";
+    return ingress_value_is_token(str_from(v)) ? ingress_value_keep(v, &p->canary.cookie)
+                                               : "it must be a cookie's name";
 }
 
 static const char *read_canary_weight(struct ingress_policy *p, const char *v)
@@ -282,7 +261,7 @@ enum state { READ, PROTECTS, LATER, GUARDS, REFUSED };
 static const struct row {
     const char *name;
     enum state state;
-    reader *read;
+    ingress_reader *read;
 } rows[] = {
 #define ANNOTATION(name, state, reader) {name, state, read_##reader},
 #include "model/ingress_annotations.def"
@@ -357,8 +336,18 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
     }
 }
 
-struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
-                                          struct findings *f)
+bool ingress_annotation_take(struct ingress_policy *p, const char *name, const char *value,
+                             const char **ret_why)
+{
+    const struct row *row = row_find(name);
+    *ret_why = NULL;
+    if (!row || !row->read)
+        return false;
+    *ret_why = strlen(value) > VALUE_MAX ? "it is too long" : row->read(p, value);
+    return true;
+}
+
+struct ingress_policy *ingress_policy_usual(bool nginx)
 {
     struct ingress_policy *p = NEW(struct ingress_policy);
     p->guard = route_guard_new();
@@ -373,6 +362,20 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     p->cors.headers = xstrdup("DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,"
                               "Cache-Control,Content-Type,Range,Authorization");
     p->cors.max_age = xstrdup("1728000");
+    ingress_affinity_init(&p->affinity);
+    ingress_steer_init(&p->steer, nginx);
+    return p;
+}
+
+struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          const struct ingress_settings *settings,
+                                          struct findings *f)
+{
+    struct ingress_policy *p = ingress_policy_usual(nginx);
+    const char *why; /* they are taken: that was seen when the settings were read */
+    for (uint32_t d = 0; nginx && settings && d < settings->n_defaults; d++)
+        ingress_annotation_take(p, settings->defaults[d].annotation, settings->defaults[d].value,
+                                &why);
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
     ingress_guard_finish(p, i);
@@ -393,6 +396,9 @@ void ingress_policy_free(struct ingress_policy *p)
     free(p->auth.set_headers);
     for (uint32_t i = 0; i < p->cors.n_origins; i++)
         free(p->cors.origins[i]);
+    ingress_affinity_done(&p->affinity);
+    ingress_steer_done(&p->steer);
+    free(p->errors.backend);
     free(p->cors.origins);
     free(p->cors.methods);
     free(p->cors.headers);

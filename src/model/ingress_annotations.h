@@ -5,6 +5,7 @@
 
 #include "kube/ingress.h"
 #include "model/finding.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 
 /* A pair of a header or cookie and what chooses by it. */
@@ -26,6 +27,36 @@ struct ingress_auth_names {
     char *secret, *sign_in, *sign_in_param, *set_headers;
 };
 
+/* Which endpoint: read by ingress_affinity.c. */
+struct ingress_affinity {
+    bool on, persistent,
+        changes; /* by a cookie; which names an endpoint; which follows a failure */
+    bool by_load;
+    uint32_t expires_s;
+    struct route_cookie cookie; /* its path NULL: the route's */
+    struct route_key *keys;
+    uint32_t n_keys;
+};
+
+/* What becomes of a request on its way, and names of the host: read by ingress_steer.c. */
+struct ingress_steer {
+    struct route_mirror mirror;
+    struct route_retry retry;
+    char *forwarded_prefix; /* NULL: none */
+    bool to_service;
+    bool www;       /* the host's other name, with www. or without, is redirected to it */
+    char **aliases; /* lower case */
+    uint32_t n_aliases;
+};
+
+/* Read by ingress_errors.c. */
+struct ingress_errors {
+    uint16_t codes[ROUTE_ERROR_CODES_MAX];
+    uint32_t n_codes;
+    char *backend; /* a Service of the Ingress's namespace; NULL: none */
+    bool off;
+};
+
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool has_allowlist, has_limit_allowlist;
@@ -42,12 +73,20 @@ struct ingress_policy {
     uint32_t read_timeout_s;
     struct route_cors cors;
     struct ingress_canary canary;
+    struct ingress_affinity affinity;
+    struct ingress_steer steer;
+    struct ingress_errors errors;
 };
 
-/* Of one Ingress, with ingress-nginx's defaults or ours; findings name annotations as
- * metadata.annotations[NAME]. */
+/* Without any annotation; nginx: served as ingress-nginx does. */
+struct ingress_policy *ingress_policy_usual(bool nginx);
+/* Of one Ingress; settings NULL: none. Findings name annotations as metadata.annotations[NAME]. */
 struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
+                                          const struct ingress_settings *settings,
                                           struct findings *f);
+/* One value into a policy; *ret_why NULL: taken. False: no annotation of that name is read. */
+bool ingress_annotation_take(struct ingress_policy *p, const char *name, const char *value,
+                             const char **ret_why);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
 /* For the page of annotations: name and state of row n; NULL behind the last. */

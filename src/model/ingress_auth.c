@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "base/vec.h"
-#include "model/ingress_reader.h"
+#include "model/ingress_value.h"
 
 enum { HEADERS_MAX = 64 };
 
@@ -82,7 +82,7 @@ const char *read_auth_type(struct ingress_policy *p, const char *value)
 
 const char *read_auth_secret(struct ingress_policy *p, const char *value)
 {
-    return ingress_keep(&p->auth.secret, value);
+    return ingress_value_keep(value, &p->auth.secret);
 }
 
 const char *read_auth_secret_type(struct ingress_policy *p, const char *value)
@@ -97,7 +97,7 @@ const char *read_auth_realm(struct ingress_policy *p, const char *value)
     for (const char *c = value; *c; c++)
         if ((unsigned char)*c < ' ' || (unsigned char)*c > '~' || strchr("\"\\", *c))
             return "it must be printable text without quotes and backslashes";
-    return ingress_keep(&p->guard->basic.realm, value);
+    return ingress_value_keep(value, &p->guard->basic.realm);
 }
 
 const char *read_satisfy(struct ingress_policy *p, const char *value)
@@ -201,7 +201,7 @@ const char *read_auth_method(struct ingress_policy *p, const char *value)
                                       "TRACE", "COPY", "OPTIONS", "DELETE"};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (streq(value, all[i]))
-            return ingress_keep(&p->guard->request.method, value);
+            return ingress_value_keep(value, &p->guard->request.method);
     return "it must be a method in capitals, such as GET";
 }
 
@@ -212,13 +212,13 @@ const char *read_auth_signin(struct ingress_policy *p, const char *value)
         !str_starts(s, STR("$scheme://")))
         return "it must be a URL that begins with http:// or https://";
     const char *why = read_text(s, &p->guard->request.sign_in);
-    return why ? why : ingress_keep(&p->auth.sign_in, value);
+    return why ? why : ingress_value_keep(value, &p->auth.sign_in);
 }
 
 const char *read_auth_signin_redirect_param(struct ingress_policy *p, const char *value)
 {
-    return ingress_is_token(str_from(value)) && !strpbrk(value, "&#%+")
-               ? ingress_keep(&p->auth.sign_in_param, value)
+    return ingress_value_is_token(str_from(value)) && !strpbrk(value, "&#%+")
+               ? ingress_value_keep(value, &p->auth.sign_in_param)
                : "it must be a parameter's name";
 }
 
@@ -230,7 +230,7 @@ const char *read_auth_response_headers(struct ingress_policy *p, const char *val
     bool ok = true;
     while (rest.p && ok) {
         struct str one = str_trim(str_cut(rest, ',', &rest));
-        ok = list.n < HEADERS_MAX && (ingress_is_token(one) || (!one.n && !rest.p && list.n));
+        ok = list.n < HEADERS_MAX && (ingress_value_is_token(one) || (!one.n && !rest.p && list.n));
         if (one.n)
             vec_push(&list, str_dup(one));
     }
@@ -252,12 +252,12 @@ const char *read_auth_request_redirect(struct ingress_policy *p, const char *val
 
 const char *read_auth_proxy_set_headers(struct ingress_policy *p, const char *value)
 {
-    return ingress_keep(&p->auth.set_headers, value);
+    return ingress_value_keep(value, &p->auth.set_headers);
 }
 
 const char *read_auth_always_set_cookie(struct ingress_policy *p, const char *value)
 {
-    return ingress_read_bool(value, &p->guard->request.always_set_cookie);
+    return ingress_value_bool(value, &p->guard->request.always_set_cookie);
 }
 
 /* Where the client wanted to go, for the page to send it there: unless the URL says so itself. */

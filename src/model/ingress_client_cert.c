@@ -1,7 +1,7 @@
 #include "model/ingress_client_cert.h"
 
 #include "codec/regex.h"
-#include "model/ingress_reader.h"
+#include "model/ingress_value.h"
 
 enum { DEPTH = 1, DEPTH_MAX = 100 };
 
@@ -14,7 +14,7 @@ static struct route_client_cert *cert_of(struct ingress_policy *p)
 
 const char *read_auth_tls_secret(struct ingress_policy *p, const char *value)
 {
-    return strchr(value, '/') ? ingress_keep(&cert_of(p)->secret, value)
+    return strchr(value, '/') ? ingress_value_keep(value, &cert_of(p)->secret)
                               : "it must be namespace/name";
 }
 
@@ -41,15 +41,15 @@ const char *read_auth_tls_verify_depth(struct ingress_policy *p, const char *val
 const char *read_auth_tls_error_page(struct ingress_policy *p, const char *value)
 {
     struct str s = str_from(value);
-    if (!ingress_is_visible(value) || strpbrk(value, "$\"'\\{};") ||
+    if (!ingress_value_is_visible(value) || strpbrk(value, "$\"'\\{};") ||
         !(str_starts(s, STR("http://")) || str_starts(s, STR("https://"))))
         return "it must be a URL that begins with http:// or https://, without variables";
-    return ingress_keep(&cert_of(p)->error_page, value);
+    return ingress_value_keep(value, &cert_of(p)->error_page);
 }
 
 const char *read_auth_tls_pass_certificate_to_upstream(struct ingress_policy *p, const char *value)
 {
-    return ingress_read_bool(value, &cert_of(p)->pass);
+    return ingress_value_bool(value, &cert_of(p)->pass);
 }
 
 const char *read_auth_tls_match_cn(struct ingress_policy *p, const char *value)
@@ -59,7 +59,7 @@ const char *read_auth_tls_match_cn(struct ingress_policy *p, const char *value)
     buf_addf(&whole, ".*(?:%s).*", value);
     if (!str_starts(str_from(value), STR("CN=")) || regex_new(buf_str(&whole), &regex, NULL) < 0)
         return "it must be CN= and an expression (RE2's language)";
-    return ingress_keep(&cert_of(p)->match_cn, value);
+    return ingress_value_keep(value, &cert_of(p)->match_cn);
 }
 
 void ingress_client_cert_finish(struct ingress_policy *p, const struct ingress_object *i,

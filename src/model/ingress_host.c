@@ -12,6 +12,7 @@
 #include "codec/regex.h"
 #include "model/explain.h"
 #include "model/ingress_auth.h"
+#include "model/ingress_readers.h"
 #include "model/ingress_routes.h"
 
 /* A rule's path on its way to a route. */
@@ -92,14 +93,10 @@ static uint16_t backend_port(struct build *b, const struct ingress_entry *e,
     return 0;
 }
 
-/* What the route does when nothing of the Ingress redirects it. */
-static void set_backend(struct build *b, struct route *r, const struct ingress_entry *e,
+/* The backend that the path names; none: it was told why. */
+static void own_backend(struct build *b, struct route *r, const struct ingress_entry *e,
                         const struct ingress_backend *from, const char *field)
 {
-    r->action = ROUTE_ANSWER;
-    r->status = 503;
-    if (e->policy->closed)
-        return;
     if (!from->service) {
         finding_add(&b->host->findings, FINDING_WARNING, "BackendNotSupported", e->object->key,
                     field, "name a Service", "the backend is no Service: answered with 503");
@@ -108,10 +105,79 @@ static void set_backend(struct build *b, struct route *r, const struct ingress_e
     AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, from->service);
     note(b, "", key);
     uint16_t port = backend_port(b, e, from, key, field);
+    if (port)
+        route_add_backend(r, key, port, 100);
+}
+
+/* What is wrong with an annotation is told once, however many paths there are. */
+static void tell_annotation(struct build *b, const struct ingress_entry *e, const char *name,
+                            const char *hint, const char *text)
+{
+    AUTO_CHARS char *field = xasprintf("metadata.annotations[" INGRESS_NGINX_PREFIX "%s]", name);
+    VEC_FOREACH (f, &b->host->findings)
+        if (streq(f->object, e->object->key) && streq(f->field, field))
+            return;
+    finding_add(&b->host->findings, FINDING_WARNING, "DefaultBackendNotFound", e->object->key,
+                field, hint, "%s", text);
+}
+
+/* The Service of the annotation, by its first port; 0: there is none. */
+static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
+{
+    const struct joined_service *s = service_join_find(b->join, key);
+    note(b, "", key);
+    if (s && s->object && s->object->n_ports)
+        return s->object->ports[0].port;
+    tell_annotation(b, e, "default-backend", "create it, with a port",
+                    "there is no such Service: it takes nothing");
+    return 0;
+}
+
+static bool has_endpoints(const struct build *b, const struct route_backend *to)
+{
+    const struct joined_service *s = service_join_find(b->join, to->service);
+    for (uint16_t i = 0; s && s->object && i < s->object->n_ports; i++)
+        if (s->object->ports[i].port == to->port)
+            return joined_service_has_endpoints(s, s->object->ports[i].name);
+    return false;
+}
+
+/* The default backend stands in for one that is not there; else for its errors. */
+static void set_default(struct build *b, struct route *r, const struct ingress_entry *e,
+                        const struct ingress_backend *from)
+{
+    const struct ingress_errors *errors = &e->policy->errors;
+    if (!errors->backend && errors->n_codes && !errors->off)
+        tell_annotation(b, e, "custom-http-errors", "name a Service in default-backend",
+                        "there is no default backend to answer instead: errors pass");
+    if (!errors->backend || e->policy->canary.on)
+        return;
+    AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, errors->backend);
+    uint16_t port = default_port(b, e, key);
     if (!port)
         return;
-    r->action = ROUTE_FORWARD;
+    if (r->n_backends && has_endpoints(b, r->backends)) {
+        ingress_errors_apply(errors, key, port, from, r);
+        return;
+    }
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        free(r->backends[i].service);
+    r->n_backends = 0;
     route_add_backend(r, key, port, 100);
+}
+
+/* What the route does when nothing of the Ingress redirects it. */
+static void set_backend(struct build *b, struct route *r, const struct ingress_entry *e,
+                        const struct ingress_backend *from, const char *field)
+{
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+    if (e->policy->closed)
+        return;
+    own_backend(b, r, e, from, field);
+    set_default(b, r, e, from);
+    if (r->n_backends)
+        r->action = ROUTE_FORWARD;
 }
 
 /* ---- what annotations do to a route ---- */
@@ -240,8 +306,12 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
     r->upstream = p->upstream;
     r->challenge = is_challenge(r->path.text);
     r->idle_timeout_s = p->read_timeout_s;
-    r->https_only =
-        (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) && !r->challenge;
+    r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
+                    !is_challenge(r->path.text);
+    if (e->nginx && e->settings) {
+        r->https_code = e->settings->https_code;
+        r->believes_https = e->settings->forwarded;
+    }
     if (p->cors.on)
         copy_cors(&r->cors, &p->cors);
     if (p->redirect.temporal)
@@ -252,6 +322,8 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         r->https_only = false; /* it answers before that */
         return;
     }
+    ingress_affinity_apply(&p->affinity, r);
+    ingress_steer_apply(p, r);
     add_guard(b, r, e);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
@@ -639,8 +711,40 @@ static void find_client_cert(struct build *b)
         b->host->routes[i].client_cert = b->host->client_cert;
 }
 
-struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
-                                      size_t n, const struct service_join *join,
+static void add_www(struct build *b)
+{
+    struct route *r =
+        add_route(b, b->entries[0], ROUTE_PATH_PREFIX, "/",
+                  xstrdup("metadata.annotations[" INGRESS_NGINX_PREFIX "from-to-www-redirect]"));
+    r->action = ROUTE_REDIRECT;
+    const struct ingress_settings *settings = b->entries[0]->settings;
+    r->redirect = (struct route_redirect){.code = settings ? settings->https_code : 308,
+                                          .host = xstrdup(b->host->name)};
+}
+
+/* Strict-Transport-Security, for hosts that have TLS. */
+static void add_hsts(struct build *b)
+{
+    if (!b->host->secret || !b->n || !b->entries[0]->nginx)
+        return;
+    AUTO_CHARS char *value = ingress_settings_hsts(b->entries[0]->settings);
+    if (value)
+        route_set_field(&b->host->tls_fields, "strict-transport-security", value);
+}
+
+/* What is wrong is told of the host itself. */
+static void rename_host(struct route_host *h, const char *name)
+{
+    free(h->name);
+    h->name = xstrdup(name);
+    h->one_label = str_starts(str_from(name), STR("*."));
+    findings_done(&h->findings);
+    h->findings = (struct findings){0};
+}
+
+struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
+                                      struct ingress_entry *const *entries, size_t n,
+                                      const struct service_join *join,
                                       struct ingress_services *services)
 {
     struct build b = {.host = route_host_new(name),
@@ -649,14 +753,23 @@ struct route_host *ingress_host_build(const char *name, struct ingress_entry *co
                       .join = join,
                       .services = services};
     b.host->one_label = str_starts(str_from(name), STR("*."));
-    b.host->secret = find_secret(&b);
-    gather(&b);
-    add_app_root(&b);
-    add_claims(&b);
-    tell_unused_canaries(&b);
-    add_default(&b);
-    ask_own_hosts(&b);
-    find_client_cert(&b);
+    if (!as)
+        b.host->secret = find_secret(&b);
+    if (as && as->www) {
+        add_www(&b);
+    } else {
+        gather(&b);
+        add_app_root(&b);
+        add_claims(&b);
+        tell_unused_canaries(&b);
+        add_default(&b);
+        ask_own_hosts(&b);
+        find_client_cert(&b);
+    }
+    if (as)
+        rename_host(b.host, as->name);
+    else
+        add_hsts(&b);
     vec_done(&b.claims);
     vec_done(&b.canaries);
     return b.host;

@@ -10,21 +10,29 @@
 /* An Ingress that is ours. */
 struct ingress_entry {
     struct ingress_object *object;
-    struct ingress_policy *policy; /* NULL: not ours */
-    struct findings findings;      /* of the object alone */
-    bool nginx;                    /* served as ingress-nginx does */
-    struct list_node changed;      /* linked: to be told */
+    struct ingress_policy *policy;           /* NULL: not ours */
+    struct findings findings;                /* of the object alone */
+    const struct ingress_settings *settings; /* NULL: none */
+    bool nginx;                              /* served as ingress-nginx does */
+    struct list_node changed;                /* linked: to be told */
 };
 
-/* entries: those that name the host, the first to be heeded first. Keys of the Services that
- * decided something go to `services`: such a change makes the host another (names are the callee's
- * to free). */
+/* entries: those that name the host, the first to be heeded first; as: NULL, or whose routes are
+ * made of it. Keys of the Services that decided something go to `services`: such a change makes the
+ * host another (names are the callee's to free). */
 struct ingress_services {
     char **v;
     size_t n, cap;
 };
-struct route_host *ingress_host_build(const char *name, struct ingress_entry *const *entries,
-                                      size_t n, const struct service_join *join,
+/* Another name of a host: its routes, without its certificate and without a redirect to https; or
+ * requests are sent to the host's name. */
+struct ingress_alias {
+    const char *name;
+    bool www;
+};
+struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
+                                      struct ingress_entry *const *entries, size_t n,
+                                      const struct service_join *join,
                                       struct ingress_services *services);
 /* Which of two Ingresses is heeded first: the older; of one second the class of ingress-nginx, in
  * it the greater namespace/name, else the smaller. */

@@ -6,10 +6,19 @@
 #include "base/vec.h"
 #include "model/ingress_host.h"
 
+/* An Ingress whose host is to have this name, too (server-alias), or to be where requests of this
+ * name are sent (from-to-www-redirect). */
+struct alias_claim {
+    struct ingress_entry *entry;
+    char *of; /* the host */
+    bool www;
+};
+
 /* A host that some Ingress names, or named since it was taken. */
 struct host_slot {
     struct list_node dirty;
     VEC(struct ingress_entry *) entries; /* the first to be heeded first */
+    VEC(struct alias_claim) claims;      /* the same; heeded where there are no entries */
     struct ingress_services services;    /* that the last build has asked for */
     char name[];
 };
@@ -21,10 +30,11 @@ struct service_users {
 struct ingress_routes {
     const struct ingress_options *options;
     const struct service_join *join;
-    struct map entries;  /* key -> struct ingress_entry, ours or not */
-    struct map classes;  /* name -> struct ingress_class */
-    struct map hosts;    /* name -> struct host_slot */
-    struct map services; /* key -> struct service_users */
+    const struct ingress_settings *settings; /* NULL: none */
+    struct map entries;                      /* key -> struct ingress_entry, ours or not */
+    struct map classes;                      /* name -> struct ingress_class */
+    struct map hosts;                        /* name -> struct host_slot */
+    struct map services;                     /* key -> struct service_users */
     struct list_node dirty, changed;
     char *taken; /* the name given last */
 };
@@ -42,10 +52,19 @@ struct ingress_routes *ingress_routes_new(const struct ingress_options *o,
 
 /* ---- hosts and the Services they ask for ---- */
 
+static void mark_one(struct ingress_routes *t, struct host_slot *h)
+{
+    if (h && !list_is_linked(&h->dirty))
+        list_add_tail(&t->dirty, &h->dirty);
+}
+
+/* With its other names. */
 static void mark(struct ingress_routes *t, struct host_slot *h)
 {
-    if (!list_is_linked(&h->dirty))
-        list_add_tail(&t->dirty, &h->dirty);
+    mark_one(t, h);
+    VEC_FOREACH (e, &h->entries)
+        for (uint32_t i = 0; i < (*e)->policy->steer.n_aliases; i++)
+            mark_one(t, map_find_cstr(&t->hosts, (*e)->policy->steer.aliases[i]));
 }
 
 static void forget_services(struct ingress_routes *t, struct host_slot *h)
@@ -128,6 +147,60 @@ static void leave_host(struct ingress_routes *t, const struct ingress_entry *e, 
         }
 }
 
+static void join_alias(struct ingress_routes *t, struct ingress_entry *e, const char *name,
+                       const char *of, bool www)
+{
+    struct host_slot *h = slot_of(t, name);
+    size_t at = 0;
+    VEC_FOREACH (c, &h->claims)
+        if (c->entry == e && streq(c->of, of))
+            return;
+    while (at < h->claims.n && ingress_entry_compare(h->claims.v[at].entry, e) <= 0)
+        at++;
+    vec_push(&h->claims, (struct alias_claim){0});
+    memmove(&h->claims.v[at + 1], &h->claims.v[at], (h->claims.n - 1 - at) * sizeof(*h->claims.v));
+    h->claims.v[at] = (struct alias_claim){e, xstrdup(of), www};
+    mark(t, h);
+}
+
+static void leave_alias(struct ingress_routes *t, const struct ingress_entry *e, const char *name)
+{
+    struct host_slot *h = slot_of(t, name);
+    mark(t, h);
+    for (size_t i = h->claims.n; i-- > 0;)
+        if (h->claims.v[i].entry == e) {
+            free(h->claims.v[i].of);
+            vec_remove(&h->claims, i);
+        }
+}
+
+static void for_alias(struct ingress_routes *t, struct ingress_entry *e, bool joins,
+                      const char *name, const char *of, bool www)
+{
+    if (joins)
+        join_alias(t, e, name, of, www);
+    else
+        leave_alias(t, e, name);
+}
+
+/* The other names of a host that the Ingress names. */
+static void for_aliases(struct ingress_routes *t, struct ingress_entry *e, bool joins,
+                        const char *host)
+{
+    const struct ingress_steer *s = &e->policy->steer;
+    AUTO_CHARS char *of = xstrdup(host);
+    for (char *c = of; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (!*of || strchr(of, '*') || e->policy->canary.on)
+        return;
+    for (uint32_t i = 0; i < s->n_aliases; i++)
+        for_alias(t, e, joins, s->aliases[i], of, false);
+    bool with = str_starts(str_from(of), STR("www."));
+    AUTO_CHARS char *www = with ? xstrdup(of + 4) : xasprintf("www.%s", of);
+    if (s->www && str_is_dns1123_subdomain(str_from(www)))
+        for_alias(t, e, joins, www, of, true);
+}
+
 /* The API server lets no other pass; what is none must not reach a table that others share. */
 static bool host_is_valid(const char *host)
 {
@@ -154,6 +227,8 @@ static void for_hosts(struct ingress_routes *t, struct ingress_entry *e, bool jo
             join_host(t, e, host);
         else
             leave_host(t, e, host);
+        if (host_is_valid(host))
+            for_aliases(t, e, joins, host);
     }
 }
 
@@ -201,7 +276,8 @@ static void adopt(struct ingress_routes *t, struct ingress_entry *e)
 {
     if (!is_ours(t, e->object, &e->nginx))
         return;
-    e->policy = ingress_policy_new(e->object, e->nginx, &e->findings);
+    e->settings = t->settings;
+    e->policy = ingress_policy_new(e->object, e->nginx, t->settings, &e->findings);
     if (e->object->truncated)
         finding_add(&e->findings, FINDING_ERROR, "TooLarge", e->object->key, "spec",
                     "make several of it",
@@ -250,6 +326,22 @@ static void decide_anew(struct ingress_routes *t)
             continue;
         release(t, e);
         adopt(t, e);
+    }
+}
+
+void ingress_routes_set_settings(struct ingress_routes *t, const struct ingress_settings *s)
+{
+    void *entry;
+    if (t->settings == s)
+        return;
+    t->settings = s;
+    for (size_t at = 0; map_next(&t->entries, &at, NULL, &entry);) {
+        struct ingress_entry *e = entry;
+        bool told = e->policy && !list_is_linked(&e->changed);
+        release(t, e);
+        adopt(t, e);
+        if (told) /* what is wrong with the object is not told again */
+            list_remove(&e->changed);
     }
 }
 
@@ -307,6 +399,30 @@ const struct ingress_object *ingress_routes_take_changed(struct ingress_routes *
     return e->object;
 }
 
+/* Who may not have the name is told. */
+static void tell_claims(const struct host_slot *h, struct route_host *to)
+{
+    for (size_t i = h->entries.n ? 0 : 1; i < h->claims.n; i++) {
+        const struct alias_claim *c = &h->claims.v[i];
+        if (!c->www)
+            finding_add(&to->findings, FINDING_WARNING, "AliasUnused", c->entry->object->key,
+                        "metadata.annotations[" INGRESS_NGINX_PREFIX "server-alias]",
+                        "remove it from one of them", "%s belongs to another Ingress already",
+                        h->name);
+    }
+}
+
+static struct route_host *build(struct ingress_routes *t, struct host_slot *h)
+{
+    const struct alias_claim *c = h->claims.v;
+    struct host_slot *of = h->entries.n ? h : map_find_cstr(&t->hosts, c->of);
+    const struct ingress_alias as = {.name = h->name, .www = c && c->www};
+    struct route_host *host = ingress_host_build(of->name, h->entries.n ? NULL : &as, of->entries.v,
+                                                 of->entries.n, t->join, &h->services);
+    tell_claims(h, host);
+    return host;
+}
+
 bool ingress_routes_take_dirty(struct ingress_routes *t, const char **ret_name,
                                struct route_host **ret)
 {
@@ -318,14 +434,15 @@ bool ingress_routes_take_dirty(struct ingress_routes *t, const char **ret_name,
     free(t->taken);
     *ret_name = t->taken = xstrdup(h->name);
     *ret = NULL;
-    if (h->entries.n) {
-        *ret = ingress_host_build(h->name, h->entries.v, h->entries.n, t->join, &h->services);
+    if (h->entries.n || h->claims.n) {
+        *ret = build(t, h);
         note_services(t, h);
         return true;
     }
     map_remove_cstr(&t->hosts, h->name);
     vec_done(&h->services);
     vec_done(&h->entries);
+    vec_done(&h->claims);
     free(h);
     return true;
 }

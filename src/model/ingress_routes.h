@@ -11,6 +11,7 @@
  * path's end is asked for by a redirect. */
 
 #include "kube/ingress.h"
+#include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
 
@@ -38,6 +39,8 @@ void ingress_routes_add(struct ingress_routes *t, struct ingress_object *i);
 void ingress_routes_remove(struct ingress_routes *t, struct str key);
 void ingress_routes_add_class(struct ingress_routes *t, struct ingress_class *c);
 void ingress_routes_remove_class(struct ingress_routes *t, struct str name);
+/* Borrowed until others come; NULL: none. All hosts are built anew. */
+void ingress_routes_set_settings(struct ingress_routes *t, const struct ingress_settings *s);
 /* A Service came, went or has other ports. */
 void ingress_routes_service_changed(struct ingress_routes *t, struct str key);
 

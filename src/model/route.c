@@ -27,6 +27,27 @@ void route_add_backend(struct route *r, const char *service, uint16_t port, uint
         (struct route_backend){.service = xstrdup(service), .port = port, .weight = weight};
 }
 
+void route_set_field(struct route_fields *f, const char *name, const char *value)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (streq(f->v[i].name, name)) {
+            free(f->v[i].value);
+            f->v[i].value = xstrdup(value);
+            return;
+        }
+    f->v = xrealloc(f->v, (f->n + 1u) * sizeof(*f->v));
+    f->v[f->n++] = (struct route_field){xstrdup(name), xstrdup(value)};
+}
+
+static void fields_done(struct route_fields *f)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        free(f->v[i].name);
+        free(f->v[i].value);
+    }
+    free(f->v);
+}
+
 void route_done(struct route *r)
 {
     for (uint32_t i = 0; i < r->n_headers; i++) {
@@ -37,6 +58,22 @@ void route_done(struct route *r)
         free(r->backends[i].service);
     for (uint32_t i = 0; i < r->cors.n_origins; i++)
         free(r->cors.origins[i]);
+    for (uint32_t i = 0; i < r->n_keys; i++)
+        free(r->keys[i].name);
+    free(r->keys);
+    if (r->errors) {
+        free(r->errors->to.service);
+        free(r->errors->of_service);
+        free(r->errors->of_port);
+        free(r->errors);
+    }
+    fields_done(&r->request_fields);
+    fields_done(&r->answer_fields);
+    free(r->mirror.host);
+    free(r->mirror.as_host);
+    free(r->affinity.name);
+    free(r->affinity.path);
+    free(r->affinity.domain);
     free(r->headers);
     free(r->backends);
     free(r->cors.origins);
@@ -69,6 +106,7 @@ void route_host_unref(struct route_host *h)
     for (uint32_t i = 0; i < h->n_routes; i++)
         route_done(&h->routes[i]);
     free(h->routes);
+    fields_done(&h->tls_fields);
     findings_done(&h->findings);
     route_client_cert_unref(h->client_cert);
     free(h->name);
@@ -102,6 +140,76 @@ static void format_action(const struct route *r, struct buf *out)
     }
 }
 
+void route_format_keys(const struct route *r, struct buf *out)
+{
+    static const char *const kinds[] = {"uri",   "path",   "host",  "address",
+                                        "query", "cookie", "header"};
+    for (uint32_t i = 0; i < r->n_keys; i++)
+        buf_addf(out, "%s%s%s%s", i ? " + " : "", kinds[r->keys[i].kind],
+                 r->keys[i].name ? " " : "", r->keys[i].name ? r->keys[i].name : "");
+}
+
+static void format_affinity(const struct route *r, struct buf *out)
+{
+    static const char *const secure[] = {"", " secure", " not secure"};
+    const struct route_cookie *c = &r->affinity;
+    if (r->upstream.balance == ROUTE_BALANCE_LOAD)
+        buf_add_cstr(out, " by load");
+    if (r->n_keys) {
+        buf_add_cstr(out, " hash (");
+        route_format_keys(r, out);
+        buf_add_cstr(out, ")");
+    }
+    if (!c->name)
+        return;
+    buf_addf(out, " cookie %s of %s (path %s", c->name, c->endpoint ? "endpoint" : "ring", c->path);
+    if (c->domain)
+        buf_addf(out, " domain %s", c->domain);
+    if (c->max_age_s)
+        buf_addf(out, " %us", c->max_age_s);
+    buf_addf(out, "%s", secure[c->secure]);
+    if (c->same_site)
+        buf_addf(out, " samesite %s%s", c->same_site, c->none_by_browser ? " by browser" : "");
+    buf_addf(out, "%s)", c->canary_anew ? " canary anew" : "");
+}
+
+static void format_retry(const struct route_retry *r, struct buf *out)
+{
+    static const char *const words[] = {"error", "timeout", "any-method", "off"};
+    if (!r->on && !r->n_statuses)
+        return;
+    buf_addf(out, " tries %u", r->tries);
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+        if (r->on & 1u << i)
+            buf_addf(out, " %s", words[i]);
+    for (uint32_t i = 0; i < r->n_statuses; i++)
+        buf_addf(out, " %u", r->statuses[i]);
+    if (r->within_s)
+        buf_addf(out, " within %us", r->within_s);
+}
+
+static void format_fields(const char *what, const struct route_fields *f, struct buf *out)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        buf_addf(out, " %s{%s: %s}", what, f->v[i].name, f->v[i].value);
+}
+
+static void format_errors(const struct route_errors *e, struct buf *out)
+{
+    for (uint32_t i = 0; e && i < e->n_codes; i++)
+        buf_addf(out, "%s%u", i ? "," : " errors ", e->codes[i]);
+    if (e)
+        buf_addf(out, " -> %s:%u (of %s:%s)", e->to.service, e->to.port, e->of_service, e->of_port);
+}
+
+static void format_mirror(const struct route_mirror *m, struct buf *out)
+{
+    if (m->host)
+        buf_addf(out, " mirror %s://%s:%u", m->tls ? "https" : "http", m->host, m->port);
+    if (m->as_host)
+        buf_addf(out, " as %s", m->as_host);
+}
+
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
@@ -119,12 +227,24 @@ static void format_route(const struct route *r, struct buf *out)
                  r->upstream.tls ? " over tls" : "");
     if (r->upstream.connect_timeout_s)
         buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
+    if (r->upstream.to_service)
+        buf_add_cstr(out, " to the service");
+    format_affinity(r, out);
+    format_errors(r->errors, out);
+    format_mirror(&r->mirror, out);
+    format_retry(&r->retry, out);
+    format_fields("request", &r->request_fields, out);
+    format_fields("answer", &r->answer_fields, out);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)
         buf_addf(out, " cors");
     if (r->https_only)
         buf_addf(out, " https-only");
+    if (r->https_only && r->https_code && r->https_code != 308)
+        buf_addf(out, " by %u", r->https_code);
+    if (r->https_only && r->believes_https)
+        buf_add_cstr(out, " unless forwarded");
     route_guard_format(r->guard, out);
     if (r->asks.service)
         buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
@@ -136,6 +256,7 @@ void route_host_format(const struct route_host *h, struct buf *out)
     buf_addf(out, "%s%s", h->name, h->one_label ? " one-label" : "");
     if (h->secret)
         buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
+    format_fields("answer", &h->tls_fields, out);
     if (h->client_cert)
         buf_addf(out, "; ");
     if (h->client_cert)

@@ -65,11 +65,91 @@ enum route_protocol {
     ROUTE_HTTP2, /* prior knowledge, or ALPN over TLS */
 };
 
+/* Which of a backend's endpoints. */
+enum route_balance {
+    ROUTE_BALANCE_TURN,
+    ROUTE_BALANCE_LOAD, /* who has least to do */
+    ROUTE_BALANCE_HASH, /* a ring: few move when endpoints change */
+};
+
 /* How the backends are spoken to. */
 struct route_upstream {
     enum route_protocol protocol;
-    bool tls;                   /* not verified */
+    bool tls; /* not verified */
+    enum route_balance balance;
+    bool to_service;            /* to the Service\'s own address; it has none: to its endpoints */
     uint32_t connect_timeout_s; /* 0: the default */
+};
+
+/* Where copies of requests go; nobody waits for what they answer. */
+struct route_mirror {
+    char *host; /* NULL: nowhere */
+    uint16_t port;
+    bool tls;
+    char *as_host; /* NULL: host */
+};
+
+/* What is sent again, and not just what the endpoint has not begun with. */
+enum {
+    ROUTE_RETRY_ERROR = 1 << 0,   /* the connection breaks */
+    ROUTE_RETRY_TIMEOUT = 1 << 1, /* nothing is heard for idle_timeout_s */
+    ROUTE_RETRY_ANY_METHOD = 1 << 2,
+    ROUTE_RETRY_OFF = 1 << 3, /* nothing at all */
+    ROUTE_RETRY_STATUSES_MAX = 8,
+};
+
+struct route_retry {
+    uint32_t on;       /* set of those */
+    uint32_t tries;    /* in all; 0: the default */
+    uint32_t within_s; /* no try begins later than that; 0: no limit */
+    uint16_t statuses[ROUTE_RETRY_STATUSES_MAX];
+    uint32_t n_statuses;
+};
+
+/* Fields that are set, in place of those of the name. */
+struct route_field {
+    char *name; /* lower case */
+    char *value;
+};
+
+struct route_fields {
+    struct route_field *v;
+    uint32_t n;
+};
+
+enum route_secure {
+    ROUTE_SECURE_WITH_TLS, /* as the request came */
+    ROUTE_SECURE_ALWAYS,
+    ROUTE_SECURE_NEVER,
+};
+
+/* A cookie that keeps a client where it is. */
+struct route_cookie {
+    char *name; /* NULL: none */
+    char *path;
+    char *domain;          /* NULL: none */
+    const char *same_site; /* constant; NULL: not said */
+    uint32_t max_age_s;    /* 0: as long as the browser runs */
+    enum route_secure secure;
+    bool endpoint;        /* it names an endpoint; else a place in the ring */
+    bool none_by_browser; /* SameSite=None is kept from browsers that take it for Strict */
+    bool canary_anew;     /* backends with weights: chosen anew for each request */
+};
+
+enum route_key_kind {
+    ROUTE_KEY_URI,  /* with the query */
+    ROUTE_KEY_PATH, /* without */
+    ROUTE_KEY_HOST,
+    ROUTE_KEY_ADDRESS, /* of the client */
+    ROUTE_KEY_QUERY,
+    ROUTE_KEY_COOKIE,
+    ROUTE_KEY_HEADER,
+};
+
+/* A part of what is hashed. */
+struct route_key {
+    enum route_key_kind kind;
+    char *name; /* NULL: of the last three alone */
 };
 
 struct route_cors {
@@ -78,6 +158,17 @@ struct route_cors {
     uint32_t n_origins;
     char *methods, *headers, *expose, *max_age;
     bool credentials;
+};
+
+enum { ROUTE_ERROR_CODES_MAX = 64 };
+
+/* Answers of these statuses, of endpoints and of our own, are replaced by those of another backend.
+ */
+struct route_errors {
+    uint16_t codes[ROUTE_ERROR_CODES_MAX];
+    uint32_t n_codes;
+    struct route_backend to;
+    char *of_service, *of_port; /* what that is told: the names of the route's own */
 };
 
 struct route {
@@ -91,9 +182,18 @@ struct route {
     struct route_redirect redirect;
     struct route_rewrite rewrite;
     struct route_upstream upstream;
+    struct route_cookie affinity;
+    struct route_key *keys; /* ROUTE_BALANCE_HASH without a cookie: by these */
+    uint32_t n_keys;
+    struct route_errors *errors; /* NULL: none */
+    struct route_mirror mirror;
+    struct route_retry retry;
+    struct route_fields request_fields, answer_fields;
     struct route_cors cors;
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
-    bool https_only;           /* plain requests are redirected to https with 308 */
+    bool https_only;           /* plain requests are redirected to https */
+    uint16_t https_code;       /* with this; 0: 308 */
+    bool believes_https;       /* not those that came to whoever is before us over https */
     struct route_backend asks; /* whom its guard asks; service NULL: by the name in the guard */
     struct route_upstream asks_by;
     const struct route_client_cert *client_cert; /* its host's; NULL: none is asked for */
@@ -108,6 +208,7 @@ struct route_host {
     bool one_label; /* the asterisk of a name stands for one label (Ingress) */
     struct route *routes;
     uint32_t n_routes;
+    struct route_fields tls_fields; /* of answers over TLS */
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
     struct route_client_cert *client_cert; /* NULL: none is asked for */
     struct findings findings;
@@ -120,5 +221,8 @@ struct route_host *route_host_ref(struct route_host *h);
 void route_host_unref(struct route_host *h); /* NULL is allowed */
 void route_done(struct route *r);
 void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight);
+void route_set_field(struct route_fields *f, const char *name, const char *value);
+/* "uri + cookie sid": what is hashed. */
+void route_format_keys(const struct route *r, struct buf *out);
 /* The golden form. */
 void route_host_format(const struct route_host *h, struct buf *out);

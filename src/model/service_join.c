@@ -167,3 +167,25 @@ void service_join_settle(struct service_join *j, struct joined_service *s)
     map_remove_cstr(&j->services, s->key);
     entry_free(s);
 }
+
+static bool slice_has_port(const struct slice_object *slice, const char *port)
+{
+    for (uint32_t i = 0; i < slice->n_ports; i++)
+        if (streq(slice->ports[i].name, port) && slice->ports[i].port)
+            return true;
+    return false;
+}
+
+bool joined_service_has_endpoints(const struct joined_service *s, const char *port)
+{
+    VEC_FOREACH (slice, &s->slices) {
+        if (!slice_has_port(*slice, port))
+            continue;
+        for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
+            const struct slice_endpoint *e = &(*slice)->endpoints[i];
+            if (e->ready || (e->serving && e->terminating))
+                return true;
+        }
+    }
+    return false;
+}

@@ -38,6 +38,10 @@ struct joined_service *service_join_find(const struct service_join *j, const cha
 /* for (size_t at = 0; service_join_next(j, &at, &s);) */
 bool service_join_next(const struct service_join *j, size_t *at, struct joined_service **ret);
 
+/* Is there an endpoint that may be asked by that port (name): ready, or still serving while it
+ * ends? */
+bool joined_service_has_endpoints(const struct joined_service *s, const char *port);
+
 void service_join_mark_all(struct service_join *j);
 /* Those whose endpoints have hints: what changes with the zone of a place. */
 void service_join_mark_hinted(struct service_join *j);

@@ -329,6 +329,12 @@ int grpc_server_new(struct loop *l, const struct ip *ip, uint16_t port,
     return 0;
 }
 
+void grpc_server_set_tls(struct grpc_server *s, struct tls_context *tls)
+{
+    tls_context_unref(s->config.tls);
+    s->config.tls = tls_context_ref(tls);
+}
+
 void grpc_server_free(struct grpc_server *s)
 {
     if (!s)

@@ -38,6 +38,8 @@ int grpc_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                     void *user, struct grpc_server **ret, struct err *reterr) NODISCARD;
 /* At once; open calls are told by on_over. NULL is allowed. */
 void grpc_server_free(struct grpc_server *s);
+/* Of connections from now on. */
+void grpc_server_set_tls(struct grpc_server *s, struct tls_context *tls);
 uint16_t grpc_server_port(const struct grpc_server *s);
 size_t grpc_server_connections(const struct grpc_server *s);
 

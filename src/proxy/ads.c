@@ -3,9 +3,11 @@
 #include "proxy/ads.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "base/log.h"
 #include "base/rand.h"
+#include "codec/http_head.h"
 #include "net/grpc_client.h"
 #include "proxy/lb.h"
 #include "xds/xds_client.h"
@@ -15,6 +17,7 @@ enum {
     PAUSE_MAX_MS = 30 * 1000,
     STEADY_MS = 10 * 1000, /* a stream that has lived so long was a good one */
     METADATA_MAX = 16,
+    TOKEN_BYTES_MAX = 16384,
 };
 
 struct ads {
@@ -32,8 +35,9 @@ struct ads {
     Envoy__Config__Core__V3__Node *node;
     char *cluster;
     char *authority;
-    struct grpc_metadata metadata[METADATA_MAX];
+    struct grpc_metadata metadata[METADATA_MAX + 1]; /* room for the token */
     size_t n_metadata;
+    char *token_file; /* NULL: none */
 };
 
 /* ---- the stream ---- */
@@ -77,11 +81,38 @@ static void on_over(struct grpc_call *call, int code, const char *text, void *us
     pause_and_connect(a);
 }
 
+/* Read anew for each stream: tokens of pods are exchanged in their place. Without one the control
+ * plane says what it thinks of that. */
+static size_t add_token(const struct ads *a, struct grpc_metadata *to, struct buf *value)
+{
+    char text[TOKEN_BYTES_MAX];
+    if (!a->token_file)
+        return 0;
+    AUTO_FD int fd = open(a->token_file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+    const char *why = n < 0 ? strerror(errno) : n == 0 ? "it is empty" : NULL;
+    while (n > 0 && strchr(" \t\r\n", text[n - 1])) /* an editor's last line */
+        n--;
+    buf_add_cstr(value, "Bearer ");
+    buf_add(value, text, (size_t)MAX(n, (ssize_t)0));
+    if (!why && !http_is_value(buf_str(value)))
+        why = "it is no token";
+    if (why) {
+        log_warn("the token for the control plane cannot be read", kv_s("file", a->token_file),
+                 kv_s("error", why));
+        return 0;
+    }
+    *to = (struct grpc_metadata){STR("authorization"), buf_str(value)};
+    return 1;
+}
+
 static void on_open(struct grpc_channel *c, void *user)
 {
     static const struct grpc_call_ops ops = {.on_message = on_message, .on_over = on_over};
     struct ads *a = user;
-    a->call = grpc_call_new(c, xds_client_method(a->client), a->metadata, a->n_metadata, &ops, a);
+    AUTO_DONE(buf) struct buf token = {0};
+    size_t n = a->n_metadata + add_token(a, &a->metadata[a->n_metadata], &token);
+    a->call = grpc_call_new(c, xds_client_method(a->client), a->metadata, n, &ops, a);
     if (!a->call) {
         grpc_channel_free(TAKE(a->channel));
         pause_and_connect(a);
@@ -301,7 +332,7 @@ static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootst
 }
 
 int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
-            struct ads **ret, struct err *reterr)
+            const char *token_file, struct ads **ret, struct err *reterr)
 {
     static const struct xds_client_ops ops = {.send = on_send, .on_update = on_update};
     struct ads *a = NEW(struct ads);
@@ -310,6 +341,7 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
     a->store = s;
     a->arena = arena_new(0);
     a->pause_ms = PAUSE_MS;
+    a->token_file = token_file ? xstrdup(token_file) : NULL;
     a->timer = loop_timer_new(l, on_connect, a);
     loop_call_init(&a->flush, on_flush, a);
     int r = read_config(a, b, &delta, reterr);
@@ -334,5 +366,6 @@ void ads_free(struct ads *a)
     arena_free(a->arena);
     free(a->cluster);
     free(a->authority);
+    free(a->token_file);
     free(a);
 }

@@ -6,10 +6,11 @@
 
 struct ads;
 
-/* Reads ads_config and node; connects soon, and again for ever. The cluster must be static. -EINVAL
- * with the path of what is wrong, from the bootstrap on. */
+/* Reads ads_config and node; connects soon, and again for ever. The cluster must be static.
+ * token_file: what each stream says as "authorization: Bearer …", read when it is opened; NULL:
+ * nothing. -EINVAL with the path of what is wrong, from the bootstrap on. */
 int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
-            struct ads **ret, struct err *reterr) NODISCARD;
+            const char *token_file, struct ads **ret, struct err *reterr) NODISCARD;
 void ads_free(struct ads *a); /* NULL is allowed */
 /* A resource is wanted, or no more; name "": all of the kind. */
 void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 
 static unsigned n_workers = 1;
 
@@ -31,6 +32,7 @@ struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
     e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
     snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
              ip_format(ip, ip_text), port);
+    e->id = hash_xxh64(e->text, strlen(e->text), 0);
     return e;
 }
 
@@ -48,6 +50,7 @@ int endpoint_new_unix(struct str path, struct endpoint **ret)
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.n + (path.p[0] != '@'));
     memcpy(&e->address, &sa, e->address_bytes);
     snprintf(e->text, sizeof(e->text), STR_FMT, STR_ARG(path));
+    e->id = hash_xxh64(e->text, strlen(e->text), 0);
     *ret = e;
     return 0;
 }

@@ -34,6 +34,7 @@ void endpoint_set_unref(struct endpoint_set *s)
     }
     vec_done(&s->entries);
     vec_done(&s->localities);
+    vec_done(&s->by_id);
     free(s);
 }
 
@@ -115,6 +116,36 @@ static int by_priority(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
+static int by_id(const void *a, const void *b, void *user)
+{
+    const struct endpoint_set *s = user;
+    uint64_t x = s->entries.v[*(const uint32_t *)a].endpoint->id;
+    uint64_t y = s->entries.v[*(const uint32_t *)b].endpoint->id;
+    return (x > y) - (x < y);
+}
+
+static void sort_by_id(struct endpoint_set *s)
+{
+    for (uint32_t i = 0; i < s->entries.n; i++)
+        if (s->entries.v[i].endpoint)
+            vec_push(&s->by_id, i);
+    if (s->by_id.n)
+        qsort_r(s->by_id.v, s->by_id.n, sizeof(*s->by_id.v), by_id, s);
+}
+
+const struct endpoint_entry *endpoint_set_find(const struct endpoint_set *s, uint64_t id)
+{
+    size_t low = 0, high = s->by_id.n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct endpoint_entry *e = &s->entries.v[s->by_id.v[mid]];
+        if (e->endpoint->id == id)
+            return e;
+        *(e->endpoint->id < id ? &low : &high) = mid + (e->endpoint->id < id);
+    }
+    return NULL;
+}
+
 struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m)
 {
     struct endpoint_set *s = TAKE(m->set);
@@ -129,6 +160,7 @@ struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m)
         for (uint32_t k = 0; k < l->n; k++)
             s->entries.v[l->first + k].locality = (uint32_t)i;
     }
+    sort_by_id(s);
     return s;
 }
 

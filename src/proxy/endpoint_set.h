@@ -57,12 +57,15 @@ struct endpoint_set {
     VEC(struct endpoint_entry) entries;       /* of a locality together, in the order given */
     VEC(struct endpoint_locality) localities; /* by priority */
     uint32_t n_priorities;                    /* those that exist, gaps closed */
+    VEC(uint32_t) by_id;                      /* entries that have an address, sorted */
 };
 
 /* An empty one. */
 struct endpoint_set *endpoint_set_new(void);
 struct endpoint_set *endpoint_set_ref(struct endpoint_set *s);
 void endpoint_set_unref(struct endpoint_set *s); /* NULL is allowed */
+/* The entry of the endpoint with that id; NULL: it has none. */
+const struct endpoint_entry *endpoint_set_find(const struct endpoint_set *s, uint64_t id);
 /* While it is being made. Borrows the address; an endpoint of before with the same one lives on.
  * false: the set has it already, nothing was added. */
 struct endpoint_maker {

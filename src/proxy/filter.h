@@ -25,6 +25,15 @@ enum filter_result {
 
 struct filter_call;
 struct filter_fetch;
+struct header_ops;
+
+/* Another request, whose answer goes out instead of one: to another virtual host of the same table.
+ */
+struct filter_detour {
+    struct str host, path; /* path .p NULL: the request's */
+    bool strip_query;
+    const struct header_ops *request_ops; /* before host and path are changed */
+};
 
 struct filter_answer {
     uint8_t reason;                   /* enum reason */
@@ -83,6 +92,8 @@ struct filter_call {
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);
+    /* The endpoint with that id is to have the request, while it can be used. */
+    void (*prefer)(struct filter_call *c, uint64_t id);
     /* NULL: it cannot be asked. */
     struct filter_fetch *(*ask)(struct filter_call *c, const struct filter_question *q);
     void (*ask_no_more)(struct filter_fetch *f); /* NULL is allowed */
@@ -109,6 +120,8 @@ struct filter_type {
     struct str (*cluster)(const void *config); /* that it asks; empty: none */
     enum filter_result (*on_request)(struct filter_call *c);
     enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */
+    /* Before on_answer(): of an answer with that status, also of our own. NULL: it goes out. */
+    const struct filter_detour *(*detour)(const struct filter_call *c, uint16_t status);
     void (*on_answer)(struct filter_call *c, struct http_head *answer);
     void (*on_done)(struct filter_call *c); /* the request is over: timers end */
 };

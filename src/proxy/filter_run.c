@@ -9,6 +9,19 @@ void filter_run_answer(struct filter_run *f, struct http_head *answer)
             filters[i].type->on_answer(&f->calls[i], answer);
 }
 
+const struct filter_detour *filter_run_detour(const struct filter_run *f, uint16_t status)
+{
+    const struct filter *filters = f->request->http->filters->filters;
+    for (size_t i = f->n; i-- > 0;) {
+        const struct filter_detour *to = !f->calls[i].off && filters[i].type->detour
+                                             ? filters[i].type->detour(&f->calls[i], status)
+                                             : NULL;
+        if (to)
+            return to;
+    }
+    return NULL;
+}
+
 void filter_run_done(struct filter_run *f)
 {
     const struct filter *filters = f->request->http->filters->filters;

@@ -19,4 +19,6 @@ struct filter_run {
 
 /* Asked in the opposite order, of an answer that is about to go out. */
 void filter_run_answer(struct filter_run *f, struct http_head *answer);
+/* Is the answer to another request to go out instead of one with that status? NULL: no. */
+const struct filter_detour *filter_run_detour(const struct filter_run *f, uint16_t status);
 void filter_run_done(struct filter_run *f);

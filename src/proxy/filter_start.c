@@ -129,6 +129,13 @@ static int client_of(const struct filter_call *c, struct ip *ret)
                              http_conn_conn(http_stream_conn(r->down)), ret, &port);
 }
 
+static void prefer(struct filter_call *c, uint64_t id)
+{
+    struct request *r = c->request;
+    r->prefers = true;
+    r->preferred = id;
+}
+
 static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
 {
     const struct filter_overrides *places[FILTER_LEVELS] = {
@@ -148,6 +155,7 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->stats = r->stats;
     c->worker = worker_index(r->worker);
     c->go_on = on_go_on;
+    c->prefer = prefer;
     c->ask = filter_fetch_start;
     c->ask_no_more = filter_fetch_cancel;
 }

@@ -90,8 +90,10 @@ void lb_plan_unref(struct lb_plan *p); /* NULL is allowed */
 /* What the choice may depend on. */
 struct lb_request {
     uint64_t random;
-    uint64_t hash; /* of the route's hash policy */
-    bool has_hash; /* else a random one */
+    uint64_t hash;      /* of the route's hash policy */
+    bool has_hash;      /* else a random one */
+    uint64_t preferred; /* the id of the endpoint that a session keeps, while that can be used */
+    bool prefers;
     /* For a retry: not these, if another can be found in so many tries more. */
     const struct endpoint *const *tried;
     uint32_t n_tried;
@@ -103,6 +105,8 @@ struct lb_request {
         *entry; /* what was chosen, until the next plan; NULL: none of a set */
 };
 
+/* The entry that a session keeps; NULL: it is not there, or not to be used. */
+const struct endpoint_entry *lb_preferred(const struct lb_plan *p, uint64_t id);
 /* Places in turn of one worker, at least lb_plan_cursors() of them. */
 uint32_t lb_plan_cursors(const struct lb_plan *p);
 /* An entry of the plan's set; LB_NONE: there is none that may be used. */

@@ -70,8 +70,20 @@ static bool was_tried(const struct lb_plan *p, uint32_t entry, const struct lb_r
     return false;
 }
 
+/* As Envoy's override_host_status by default: not what is unhealthy. */
+const struct endpoint_entry *lb_preferred(const struct lb_plan *p, uint64_t id)
+{
+    const struct endpoint_entry *e = endpoint_set_find(p->set, id);
+    bool usable = e && (e->status == ENDPOINT_HEALTHY || e->status == ENDPOINT_DEGRADED) &&
+                  !atomic_load_explicit(&e->endpoint->flags, memory_order_relaxed);
+    return usable ? e : NULL;
+}
+
 uint32_t lb_choose(const struct lb_plan *p, uint32_t *cursors, const struct lb_request *q)
 {
+    const struct endpoint_entry *preferred = q->prefers ? lb_preferred(p, q->preferred) : NULL;
+    if (preferred && !q->n_tried)
+        return (uint32_t)(preferred - p->set->entries.v);
     if (p->plain && !q->n_tried)
         return p->lists.v[0].order[lb_in_turn(cursors, p->lists.v[0].n)];
     uint64_t random = q->random;

@@ -141,6 +141,9 @@ int main(int argc, char **argv)
          false},
         {"drain", 0, ARG_DURATION, &s.options.drain_ms, "DURATION",
          "how long requests may take to end after SIGTERM (default 30s)", 0, 0, false},
+        {"xds-token-file", 0, ARG_STRING, &s.options.xds_token_file, "FILE",
+         "a token that says to the control plane who this is, read for each stream (default none)",
+         0, 0, false},
         {"state-dir", 0, ARG_STRING, &s.options.keep.dir, "DIR",
          "keep the last good configuration of the control plane there, and start from it (default "
          "none)",

@@ -154,7 +154,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
-        r = ads_new(p->loop, p->store, b, &p->ads, reterr);
+        r = ads_new(p->loop, p->store, b, o->xds_token_file, &p->ads, reterr);
     p->has_admin = b->admin != NULL;
     if (r == 0 && b->admin) {
         store_keep_texts(p->store);

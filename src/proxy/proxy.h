@@ -12,6 +12,7 @@ struct proxy_options {
     struct last_good_options keep; /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;
+    const char *xds_token_file; /* says who we are to the control plane; NULL: nobody */
 };
 
 /* What is static is compiled; nothing listens yet. The bootstrap may go when this returns. */

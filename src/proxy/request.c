@@ -209,6 +209,7 @@ static void find_route(struct request *r)
     if (r->route && r->route->kind == ROUTE_FORWARD)
         r->cluster = router_choose_cluster(r, &q);
     r->random = q.random;
+    r->detour = router_detour;
     filter_start(r, on_filtered);
 }
 

@@ -144,6 +144,8 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
                              .status = (uint16_t)status,
                              .content_length = (int64_t)body.n};
     ASSERT(!r->answering && status >= 200);
+    if (r->filters && r->detour(r, (uint16_t)status))
+        return;
     if (status == 204 || status == 304)
         body.n = 0;
     for (size_t i = 0; i < n; i++) {
@@ -160,7 +162,7 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
         IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), overloaded, STR("true")));
     if (r->route)
         request_change_fields(r, &head, true);
-    if (r->filters)
+    if (r->filters && !r->detoured)
         filter_run_answer(r->filters, &head);
     http_edit_answer(&r->http->edits, http_stream_head(r->down), &head,
                      loop_now_ms(worker_loop(r->worker)), http_stream_arena(r->down));

@@ -43,8 +43,13 @@ struct request {
     const struct route_host *host;
     const struct route *route;
     const struct route_cluster *cluster;
+    /* Before an answer with that status: true if that to another request goes out instead. NULL:
+     * its listener has no filters. */
+    bool (*detour)(struct request *r, uint16_t status);
     struct filter_run *filters;  /* NULL: its listener has none, or it has not come to them */
     uint64_t random;             /* of its route; with filters only */
+    uint64_t preferred;          /* the id of the endpoint that its session keeps */
+    bool prefers;                /* it has one */
     struct str details;          /* instead of the reason's; .p NULL: the reason's */
     struct request_trace *trace; /* NULL: its listener traces nothing */
     struct retry_state *retry;   /* NULL: it is sent once */
@@ -65,8 +70,9 @@ struct request {
     bool again;                  /* it was asked a second time */
     bool delayed;                /* by a filter, on purpose */
     bool upgrade;                /* it asks for another protocol, and may */
-    bool answering;              /* the answer's head has gone out */
-    bool answered;               /* and its end */
+    bool detoured;  /* another request is asked instead: of this one only the head counts */
+    bool answering; /* the answer's head has gone out */
+    bool answered;  /* and its end */
 };
 
 /* What operators of formats stand for (user: the request). */

@@ -13,6 +13,11 @@ enum {
     WAIT_DOUBLINGS_MAX = 20,
 };
 
+/* Words of our own begin so. They only ever ask for more tries, so that a proxy which does not know
+ * them is the more careful one. "fairlead-within-30": no try begins later than 30 s after the
+ * request. */
+#define OWN_WITHIN "fairlead-within-"
+
 static uint32_t read_word(struct str word)
 {
     static const struct {
@@ -34,6 +39,10 @@ static uint32_t read_word(struct str word)
         {"internal", RETRY_GRPC_INTERNAL},
         {"resource-exhausted", RETRY_GRPC_EXHAUSTED},
         {"unavailable", RETRY_GRPC_UNAVAILABLE},
+        {"fairlead-timeout", RETRY_TIMEOUT},
+        {"fairlead-safe-reset", RETRY_SAFE_RESET},
+        {"fairlead-safe-timeout", RETRY_SAFE_TIMEOUT},
+        {"fairlead-safe-status-codes", RETRY_SAFE_STATUS_CODES},
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_is(word, words[i].word))
@@ -41,17 +50,20 @@ static uint32_t read_word(struct str word)
     return 0; /* Envoy ignores what it does not know, and so do istiod's defaults rely on it */
 }
 
-static uint32_t read_words(const char *list)
+static void read_words(const char *list, struct retry_policy *p)
 {
-    uint32_t on = 0;
+    static const struct str within = STR(OWN_WITHIN);
+    uint64_t s;
     struct str left = str_from(list);
     while (left.n) {
         const char *comma = memchr(left.p, ',', left.n);
         size_t n = comma ? (size_t)(comma - left.p) : left.n;
-        on |= read_word(str_trim(str_sub(left, 0, n)));
+        struct str word = str_trim(str_sub(left, 0, n));
+        p->on |= read_word(word);
+        if (str_starts(word, within) && str_to_u64(str_sub(word, within.n, word.n), &s) == 0)
+            p->within_ms = MIN(s, (uint64_t)UINT32_MAX) * 1000;
         left = str_sub(left, comma ? n + 1 : n, left.n);
     }
-    return on;
 }
 
 static int compile_fields(Envoy__Config__Route__V3__HeaderMatcher **m, size_t n, const char *field,
@@ -109,7 +121,7 @@ int retry_policy_compile(const pb_policy *m, struct arena *a, struct pb_path *pa
     struct retry_policy *p = arena_alloc(a, sizeof(*p));
     if (!p)
         return -ENOMEM;
-    p->on = read_words(m->retry_on);
+    read_words(m->retry_on, p);
     p->retries_max = MIN(m->num_retries ? m->num_retries->value : 1, (uint32_t)RETRIES_MAX);
     p->per_try_timeout_ms = duration_ms(m->per_try_timeout, 0);
     p->per_try_idle_ms = duration_ms(m->per_try_idle_timeout, 0);
@@ -147,7 +159,23 @@ bool retry_policy_takes_request(const struct retry_policy *p, const struct http_
     return !p->n_request_fields || any_field(p->request_fields, p->n_request_fields, request);
 }
 
-static bool wants_grpc(const struct retry_policy *p, const struct http_head *answer)
+/* RFC 9110 section 9.2.2. */
+static bool is_idempotent(struct str method)
+{
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (str_is(method, methods[i]))
+            return true;
+    return false;
+}
+
+uint32_t retry_policy_on(const struct retry_policy *p, const struct http_head *request)
+{
+    return p->on & RETRY_SAFE && !is_idempotent(request->method) ? p->on & ~(uint32_t)RETRY_SAFE
+                                                                 : p->on;
+}
+
+static bool wants_grpc(uint32_t on, const struct http_head *answer)
 {
     static const uint32_t bits[] = {[1] = RETRY_GRPC_CANCELLED,
                                     [4] = RETRY_GRPC_DEADLINE,
@@ -156,44 +184,53 @@ static bool wants_grpc(const struct retry_policy *p, const struct http_head *ans
                                     [14] = RETRY_GRPC_UNAVAILABLE};
     uint64_t code;
     struct str s = http_field_value(http_head_find(answer, HTTP_NAME_GRPC_STATUS));
-    return s.p && str_to_u64(s, &code) == 0 && code < ARRAY_LEN(bits) && (p->on & bits[code]);
+    return s.p && str_to_u64(s, &code) == 0 && code < ARRAY_LEN(bits) && (on & bits[code]);
 }
 
-bool retry_policy_wants_answer(const struct retry_policy *p, const struct http_head *answer)
+#define STATUS_CODES (RETRY_STATUS_CODES | RETRY_SAFE_STATUS_CODES)
+
+bool retry_policy_wants_answer(const struct retry_policy *p, uint32_t on,
+                               const struct http_head *answer)
 {
     unsigned status = answer->status;
     if (status < 400 &&
-        !(p->on & (RETRY_HEADERS | RETRY_STATUS_CODES | RETRY_GRPC_CANCELLED | RETRY_GRPC_DEADLINE |
-                   RETRY_GRPC_INTERNAL | RETRY_GRPC_EXHAUSTED | RETRY_GRPC_UNAVAILABLE)))
+        !(on & (RETRY_HEADERS | STATUS_CODES | RETRY_GRPC_CANCELLED | RETRY_GRPC_DEADLINE |
+                RETRY_GRPC_INTERNAL | RETRY_GRPC_EXHAUSTED | RETRY_GRPC_UNAVAILABLE)))
         return false;
     if (status >= 400 && http_head_find_text(answer, STR("x-envoy-overloaded")))
         return false;
     if (status >= 400 && http_head_find_text(answer, STR("x-envoy-ratelimited")))
-        return p->on & RETRY_RATELIMITED;
-    if ((p->on & RETRY_5XX && status >= 500 && status < 600) ||
-        (p->on & RETRY_GATEWAY_ERROR && status >= 502 && status <= 504) ||
-        (p->on & RETRY_4XX && status == 409))
+        return on & RETRY_RATELIMITED;
+    if ((on & RETRY_5XX && status >= 500 && status < 600) ||
+        (on & RETRY_GATEWAY_ERROR && status >= 502 && status <= 504) ||
+        (on & RETRY_4XX && status == 409))
         return true;
-    for (size_t i = 0; p->on & RETRY_STATUS_CODES && i < p->n_statuses; i++)
+    for (size_t i = 0; on & STATUS_CODES && i < p->n_statuses; i++)
         if (p->statuses[i] == status)
             return true;
-    if (p->on & RETRY_HEADERS && any_field(p->fields, p->n_fields, answer))
+    if (on & RETRY_HEADERS && any_field(p->fields, p->n_fields, answer))
         return true;
-    return wants_grpc(p, answer);
+    return wants_grpc(on, answer);
 }
 
-bool retry_policy_wants_failure(const struct retry_policy *p, enum reason why, bool sent)
+bool retry_policy_wants_failure(uint32_t on, enum reason why, bool sent)
 {
     if (why == REASON_OVERFLOW)
         return false;
-    if (p->on & (RETRY_RESET | RETRY_5XX | RETRY_GATEWAY_ERROR))
+    if (why == REASON_PER_TRY_TIMEOUT || why == REASON_PER_TRY_IDLE) {
+        if (on & (RETRY_TIMEOUT | RETRY_SAFE_TIMEOUT))
+            return true;
+    } else if (on & RETRY_SAFE_RESET) {
         return true;
-    if (p->on & RETRY_CONNECT_FAILURE &&
+    }
+    if (on & (RETRY_RESET | RETRY_5XX | RETRY_GATEWAY_ERROR))
+        return true;
+    if (on & RETRY_CONNECT_FAILURE &&
         (why == REASON_CONNECT_FAILED || why == REASON_CONNECT_TIMEOUT))
         return true;
-    if (p->on & RETRY_REFUSED_STREAM && why == REASON_UPSTREAM_REFUSED)
+    if (on & RETRY_REFUSED_STREAM && why == REASON_UPSTREAM_REFUSED)
         return true;
-    return p->on & RETRY_RESET_BEFORE_REQUEST && !sent;
+    return on & RETRY_RESET_BEFORE_REQUEST && !sent;
 }
 
 uint64_t retry_policy_wait_ms(const struct retry_policy *p, unsigned n, uint64_t random)

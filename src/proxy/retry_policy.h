@@ -22,6 +22,12 @@ enum retry_on {
     RETRY_GRPC_INTERNAL = 1 << 12,
     RETRY_GRPC_EXHAUSTED = 1 << 13,
     RETRY_GRPC_UNAVAILABLE = 1 << 14,
+    /* Ours; other proxies pass over words that they do not know (retry_policy.c). */
+    RETRY_TIMEOUT = 1 << 15,
+    RETRY_SAFE_RESET = 1 << 16, /* these three only of requests that may be sent twice */
+    RETRY_SAFE_TIMEOUT = 1 << 17,
+    RETRY_SAFE_STATUS_CODES = 1 << 18,
+    RETRY_SAFE = RETRY_SAFE_RESET | RETRY_SAFE_TIMEOUT | RETRY_SAFE_STATUS_CODES,
 };
 
 struct retry_policy {
@@ -38,6 +44,7 @@ struct retry_policy {
     uint64_t base_ms, max_ms;
     bool other_hosts; /* not those that were tried, if another is found in tries_max tries */
     uint32_t tries_max;
+    uint64_t within_ms; /* no try begins later than that after the request; 0: no limit */
 };
 
 /* path stands at the policy. -EINVAL with the path of what is wrong; -ENOMEM. */
@@ -46,9 +53,12 @@ int retry_policy_compile(const Envoy__Config__Route__V3__RetryPolicy *m, struct 
     NODISCARD;
 
 bool retry_policy_takes_request(const struct retry_policy *p, const struct http_head *request);
+/* What the policy says of this request: its `on`, without what is not for its method. */
+uint32_t retry_policy_on(const struct retry_policy *p, const struct http_head *request);
 /* Is this answer one to be asked for again? */
-bool retry_policy_wants_answer(const struct retry_policy *p, const struct http_head *answer);
+bool retry_policy_wants_answer(const struct retry_policy *p, uint32_t on,
+                               const struct http_head *answer);
 /* No answer has come. sent: a part of the request has gone out. */
-bool retry_policy_wants_failure(const struct retry_policy *p, enum reason why, bool sent);
+bool retry_policy_wants_failure(uint32_t on, enum reason why, bool sent);
 /* How long to wait before retry n (from 1), drawn. */
 uint64_t retry_policy_wait_ms(const struct retry_policy *p, unsigned n, uint64_t random);

@@ -1,13 +1,14 @@
 /* One request's retries. */
 #include "proxy/retry_state.h"
 
-struct retry_state *retry_state_new(const struct retry_policy *p, struct cluster *c,
-                                    unsigned priority, struct arena *a)
+struct retry_state *retry_state_new(const struct retry_policy *p, const struct http_head *request,
+                                    struct cluster *c, unsigned priority, struct arena *a)
 {
     struct retry_state *s = arena_alloc(a, sizeof(*s));
     if (!s)
         return NULL;
     s->policy = p;
+    s->on = retry_policy_on(p, request);
     s->cluster = c;
     s->priority = (uint8_t)priority;
     return s;

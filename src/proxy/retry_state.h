@@ -13,6 +13,7 @@ enum {
 
 struct retry_state {
     const struct retry_policy *policy;
+    uint32_t on;             /* retry_policy_on() */
     struct cluster *cluster; /* whose circuit breaker of retries counts it */
     uint8_t priority;
     bool counted;
@@ -32,8 +33,8 @@ struct retry_state {
 };
 
 /* NULL: no memory. */
-struct retry_state *retry_state_new(const struct retry_policy *p, struct cluster *c,
-                                    unsigned priority, struct arena *a);
+struct retry_state *retry_state_new(const struct retry_policy *p, const struct http_head *request,
+                                    struct cluster *c, unsigned priority, struct arena *a);
 void retry_state_done(struct retry_state *s);
 /* A piece of the body goes out. */
 void retry_state_keep(struct retry_state *s, const struct chain *data);

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "codec/pb_time.h"
-#include "proxy/duration.h"
+#include "proxy/cookie.h"
 #include "proxy/route_rewrite.h"
 
 typedef Envoy__Config__Route__V3__RouteAction__HashPolicy pb_policy;
 typedef Envoy__Config__Route__V3__RouteAction__HashPolicy__Cookie pb_cookie;
 
-enum { VALUES_MAX = 16, COOKIE_MAX = 4096 };
+enum { VALUES_MAX = 16 };
 
 /* ---- configuration ---- */
 
@@ -25,40 +24,19 @@ struct making {
 
 #define FAIL(c, ...) pb_path_fail((c)->path, (c)->err, -EINVAL, __VA_ARGS__)
 
-/* Is it fit to stand in a set-cookie? */
-static bool is_clean(const char *s)
-{
-    return http_is_value(str_from(s)) && !strchr(s, ';');
-}
-
-/* "; Max-Age=10; Path=/; SameSite=Lax; HttpOnly" */
 static int compile_cookie(struct making *c, const pb_cookie *m, struct route_hash *ret)
 {
-    AUTO_DONE(buf) struct buf b = {.cap = COOKIE_MAX};
+    struct cookie_attribute *attributes = xcalloc(m->n_attributes + 1, sizeof(*attributes));
+    struct str tail = {NULL, 0};
+    for (size_t i = 0; i < m->n_attributes; i++)
+        attributes[i] = (struct cookie_attribute){m->attributes[i]->name, m->attributes[i]->value};
+    const struct cookie_config config = {m->name, m->path, m->ttl, attributes, m->n_attributes};
+    int r = cookie_compile(&config, c->a, c->path, &ret->name, &tail, c->err);
     ret->kind = ROUTE_HASH_COOKIE;
-    ret->name = arena_str(c->a, str_from(m->name));
-    if (!http_is_token(str_from(m->name)))
-        return FAIL(c, "cookie.name: is no name of a cookie");
-    if (!m->ttl)
-        return ret->name.p ? 0 : -ENOMEM;
-    buf_add_cstr(&b, "\"");
-    if (m->ttl->seconds)
-        buf_addf(&b, "; Max-Age=%llu", (unsigned long long)(duration_ms(m->ttl, 0) / 1000));
-    if (*m->path)
-        buf_addf(&b, "; Path=%s", m->path);
-    if (!is_clean(m->path))
-        return FAIL(c, "cookie.path: must not have ';' or control characters");
-    for (size_t i = 0; i < m->n_attributes; i++) {
-        const char *name = m->attributes[i]->name, *value = m->attributes[i]->value;
-        if (!http_is_token(str_from(name)) || !is_clean(value))
-            return FAIL(c, "cookie.attributes[%zu]: is no attribute of a cookie", i);
-        buf_addf(&b, "; %s%s%s", name, *value ? "=" : "", value);
-    }
-    buf_add_cstr(&b, "; HttpOnly");
-    if (b.failed)
-        return FAIL(c, "cookie: is too long");
-    ret->cookie_tail = arena_str(c->a, buf_str(&b));
-    return ret->name.p && ret->cookie_tail.p ? 0 : -ENOMEM;
+    if (m->ttl)
+        ret->cookie_tail = tail;
+    free(attributes);
+    return r;
 }
 
 static int compile_one(struct making *c, const pb_policy *m, struct route_hash *ret)
@@ -162,28 +140,6 @@ static struct hashed hash_header(const struct route_hash *p, const struct http_h
     return ret;
 }
 
-static struct str unquoted(struct str s)
-{
-    return s.n > 1 && s.p[0] == '"' && s.p[s.n - 1] == '"' ? str_sub(s, 1, s.n - 1) : s;
-}
-
-/* .p NULL: it is not there. */
-static struct str find_cookie(const struct http_head *h, struct str name)
-{
-    for (uint16_t i = 0; i < h->n; i++) {
-        if (h->fields[i].id != HTTP_NAME_COOKIE || !h->fields[i].name_n)
-            continue;
-        struct str rest = http_field_value(&h->fields[i]);
-        while (rest.p) {
-            struct str value, pair = str_trim(str_cut(rest, ';', &rest));
-            struct str this = str_cut(pair, '=', &value);
-            if (value.p && str_eq(str_trim(this), name))
-                return unquoted(str_trim(value));
-        }
-    }
-    return (struct str){NULL, 0};
-}
-
 /* Who asks, and where: the same for a client as long as its connection. */
 static uint64_t hash_connection(const struct conn *client)
 {
@@ -201,20 +157,18 @@ static uint64_t hash_connection(const struct conn *client)
 static struct hashed hash_cookie(const struct route_hash *p, const struct http_head *h,
                                  const struct conn *client, struct arena *a, struct affinity *ret)
 {
-    struct str value = find_cookie(h, p->name);
+    struct str value = cookie_find(h, p->name);
     if (value.n)
         return hash_text(value);
     if (!p->cookie_tail.p)
         return (struct hashed){0};
     char made[17];
     snprintf(made, sizeof(made), "%016llx", (unsigned long long)hash_connection(client));
-    size_t n = p->name.n + 2 + 16 + p->cookie_tail.n;
-    char *line = ret->n_cookies < AFFINITY_COOKIES_MAX ? arena_alloc_raw(a, n + 1) : NULL;
-    if (line) {
-        snprintf(line, n + 1, STR_FMT "=\"%s" STR_FMT, STR_ARG(p->name), made,
-                 STR_ARG(p->cookie_tail));
-        ret->cookies[ret->n_cookies++] = str_of(line, n);
-    }
+    struct str line = {NULL, 0};
+    if (ret->n_cookies < AFFINITY_COOKIES_MAX)
+        line = cookie_line(p->name, str_of(made, 16), p->cookie_tail, a);
+    if (line.p)
+        ret->cookies[ret->n_cookies++] = line;
     return hash_text(str_of(made, 16));
 }
 

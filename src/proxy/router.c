@@ -200,7 +200,9 @@ static void on_timer(void *user)
 /* The policy wants another try: is there to be one? It begins when its time has come. */
 static bool plan_retry(struct request *r)
 {
-    uint64_t wait_ms;
+    uint64_t wait_ms, within_ms = r->retry->policy->within_ms;
+    if (within_ms && now_ms(r) - r->begin_ms >= within_ms)
+        return false;
     if (r->answering || !retry_state_again(r->retry, rand_u64(), &wait_ms))
         return false;
     /* The endpoint may be gone before the log is written. */
@@ -217,7 +219,7 @@ static void try_failed(struct request *r, enum reason why)
 {
     upstream_failed(&r->wait, why);
     if (r->retry && !r->answering &&
-        retry_policy_wants_failure(r->retry->policy, why, r->retry->sent) && plan_retry(r))
+        retry_policy_wants_failure(r->retry->on, why, r->retry->sent) && plan_retry(r))
         return;
     request_fail(r, why);
 }
@@ -227,7 +229,7 @@ static void try_failed(struct request *r, enum reason why)
 /* True: this answer is not the one that goes on. */
 static bool retry_answer(struct request *r, const struct http_head *h)
 {
-    if (!retry_policy_wants_answer(r->retry->policy, h) || !plan_retry(r))
+    if (!retry_policy_wants_answer(r->retry->policy, r->retry->on, h) || !plan_retry(r))
         return false;
     if (r->up)
         http_stream_abort(TAKE(r->up));
@@ -249,6 +251,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     upstream_answered(&r->wait, h->status);
     if (r->retry && retry_answer(r, h))
         return;
+    if (r->filters && router_detour(r, h->status))
+        return;
     if (r->retry)
         retry_state_taken(r->retry);
     if (h->status == 101) {
@@ -261,7 +265,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (r->affinity || r->http->envoy_headers || r->host->answers_attempts)
         router_change_answer(r, h);
     request_change_fields(r, h, true);
-    if (r->filters)
+    if (r->filters && !r->detoured)
         filter_run_answer(r->filters, h);
     http_edit_answer(&r->http->edits, http_stream_head(r->down), h, now_ms(r),
                      http_stream_arena(r->down));
@@ -379,7 +383,7 @@ static void keep_local(struct request *r)
 static void send_request(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
-    bool whole = http_stream_is_received(r->down);
+    bool whole = http_stream_is_received(r->down) || r->detoured;
     bool replay = r->retry && r->retry->replay.n;
     bool gathered = r->filters && r->filters->body.n;
     if (r->http->logs.wants_local)
@@ -441,6 +445,8 @@ static struct upstream *choose(struct request *r, struct cluster *c, uint64_t ra
         which.hash = r->affinity->hash;
         which.has_hash = r->affinity->has_hash;
     }
+    which.prefers = r->prefers && !(r->retry && r->retry->n_tried); /* once: else another */
+    which.preferred = r->preferred;
     if (r->retry && r->retry->policy->other_hosts) {
         which.tried = r->retry->tried;
         which.n_tried = r->retry->n_tried;
@@ -508,7 +514,8 @@ static void plan_retries(struct request *r, struct cluster *c)
     const struct retry_policy *p =
         r->route->forward.retry ? r->route->forward.retry : r->host->retry;
     if (p && !r->upgrade && retry_policy_takes_request(p, http_stream_head(r->down)))
-        r->retry = retry_state_new(p, c, r->wait.priority, http_stream_arena(r->down));
+        r->retry = retry_state_new(p, http_stream_head(r->down), c, r->wait.priority,
+                                   http_stream_arena(r->down));
 }
 
 /* Once: filters may have changed the head since. */
@@ -524,9 +531,28 @@ static void note_affinity(struct request *r, const struct route_query *q)
                       http_conn_conn(http_stream_conn(r->down)), a, r->affinity);
 }
 
+/* Of several the one that has the endpoint of the session: where clients were sent by weight they
+ * stay, as long as that cluster has a weight. NULL: none. */
+static const struct route_cluster *cluster_of_session(struct request *r)
+{
+    const struct route_forward *f = &r->route->forward;
+    for (size_t i = 0; i < f->n_clusters; i++) {
+        const struct route_cluster *c = &f->clusters[i];
+        struct cluster *known =
+            c->weight && c->name.n ? proxy_config_cluster(r->config->config, c->name) : NULL;
+        if (known && worker_has_endpoint(r->worker, known, r->preferred))
+            return c;
+    }
+    return NULL;
+}
+
 const struct route_cluster *router_choose_cluster(struct request *r, const struct route_query *q)
 {
     const struct route_forward *f = &r->route->forward;
+    const struct route_cluster *kept =
+        r->prefers && f->n_clusters > 1 ? cluster_of_session(r) : NULL;
+    if (kept)
+        return kept;
     if (!f->cluster_by_hash)
         return route_choose_cluster(f, q->random);
     note_affinity(r, q);
@@ -577,18 +603,91 @@ void router_begin(struct request *r, const struct route_query *q)
         plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);
-    if (http_stream_is_received(r->down))
+    if (http_stream_is_received(r->down) || r->detoured)
         request_is_whole(r);
     else
         start_timer(r);
     ask(r, c, u);
 }
 
+/* ---- another request's answer ---- */
+
+/* Nothing of the first request is left, but what its client sent as its head. */
+static void leave_first(struct request *r)
+{
+    struct arena *a = http_stream_arena(r->down);
+    if (r->upstream_host.p) /* the endpoint may be gone before the log is written */
+        r->upstream_host = arena_str(a, r->upstream_host);
+    upstream_leave(&r->wait);
+    drop_try(r);
+    if (r->retry)
+        retry_state_done(TAKE(r->retry));
+    if (r->mirrors)
+        mirror_plan_done(TAKE(r->mirrors));
+    worker_timer_give(r->worker, TAKE(r->timer));
+    r->filters->collecting = false;
+    chain_done(&r->filters->body);
+    r->affinity = NULL;
+    r->prefers = r->again = r->reused = false;
+    r->deadline_ms = r->limit_ms = r->over_ms = r->try_over_ms = r->whole_by_ms = r->whole_ms = 0;
+    r->reason = 0;
+    r->details.p = NULL;
+}
+
+/* With the client's query, unless that is not wanted. .p NULL: no memory. */
+static struct str detour_path(const struct filter_detour *to, struct str path, struct arena *a)
+{
+    const char *mark = memchr(path.p, '?', path.n);
+    size_t end = mark ? (size_t)(mark - path.p) : path.n;
+    struct str first = to->path.p ? to->path : str_sub(path, 0, end);
+    struct str query = to->strip_query ? STR("") : str_sub(path, end, path.n);
+    char *p = arena_alloc_raw(a, first.n + query.n + 1);
+    if (!p)
+        return (struct str){NULL, 0};
+    memcpy(p, first.p, first.n);
+    if (query.n)
+        memcpy(p + first.n, query.p, query.n);
+    return str_of(p, first.n + query.n);
+}
+
+bool router_detour(struct request *r, uint16_t status)
+{
+    struct http_head *head = http_stream_head(r->down);
+    struct arena *a = http_stream_arena(r->down);
+    const struct filter_detour *to =
+        r->detoured || r->answering || r->upgrade || route_is_grpc(head)
+            ? NULL
+            : filter_run_detour(r->filters, status);
+    struct str path = to ? detour_path(to, head->path, a) : (struct str){NULL, 0};
+    if (!path.p)
+        return false;
+    struct route_query q = {.head = head, .host = to->host, .random = rand_u64()};
+    q.path = str_cut(path, '?', &q.query);
+    const struct route_host *host = route_table_host(r->routes, to->host);
+    const struct route *route = host ? route_host_find(host, &q) : NULL;
+    if (!route || route->kind != ROUTE_FORWARD)
+        return false;
+    header_ops_apply(to->request_ops, head, a, request_value, r);
+    leave_first(r);
+    r->detoured = true;
+    r->host = host;
+    r->route = route;
+    r->cluster = NULL;
+    head->path = head->target = path;
+    forward_set_host(head, to->host);
+    if (head->chunked || head->content_length > 0)
+        head->content_length = 0;
+    http_head_remove(head, HTTP_NAME_CONTENT_LENGTH); /* it is written anew */
+    head->chunked = false;
+    router_begin(r, &q);
+    return true;
+}
+
 /* ---- the client's stream ---- */
 
 void router_data(struct request *r, struct chain *data, bool end)
 {
-    if (!r->up)
+    if (!r->up || r->detoured)
         return; /* answered by ourselves: nobody wants the rest */
     heard(r);
     if (r->retry)
@@ -615,7 +714,7 @@ void router_refuse_body(struct request *r)
 
 void router_trailers(struct request *r, struct http_head *trailers)
 {
-    if (!r->up)
+    if (!r->up || r->detoured)
         return;
     if (r->retry)
         r->retry->no_replay = true; /* they are not kept */

@@ -13,3 +13,6 @@ void router_data(struct request *r, struct chain *data, bool end);
 void router_refuse_body(struct request *r);
 void router_trailers(struct request *r, struct http_head *trailers);
 void router_drained(struct request *r); /* the client has taken what was queued for it */
+/* An answer with that status is about to go out: true if that to another request goes out instead,
+ * which is under way then. */
+bool router_detour(struct request *r, uint16_t status);

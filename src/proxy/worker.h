@@ -53,6 +53,8 @@ void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allow
 struct mirrors *worker_mirrors(struct worker *w);
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q);
+/* Has the cluster the endpoint that a session keeps (lb_preferred)? */
+bool worker_has_endpoint(struct worker *w, struct cluster *c, uint64_t id);
 /* For what is proxied without being understood. Both NULL: there is none; both borrowed. */
 struct cluster *worker_find_cluster(struct worker *w, struct str name);
 struct endpoint *worker_choose_endpoint(struct worker *w, struct cluster *c,

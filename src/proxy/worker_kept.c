@@ -162,6 +162,11 @@ static void cluster_drop(struct worker *w, struct worker_cluster *wc,
     loop_post(w->loop, cluster_free, wc);
 }
 
+bool worker_has_endpoint(struct worker *w, struct cluster *c, uint64_t id)
+{
+    return lb_preferred(cluster_get(w, c)->plan, id) != NULL;
+}
+
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q)
 {
     struct worker_cluster *wc = c->id < w->clusters.n ? w->clusters.v[c->id] : NULL;

@@ -135,6 +135,7 @@ static void check_values(struct walk *w, const ProtobufCMessage *m,
 static bool is_carrier(const ProtobufCMessageDescriptor *d)
 {
     return pb_type_is(d, "envoy.config.core.v3.TypedExtensionConfig") ||
+           pb_type_is(d, "xds.core.v3.TypedExtensionConfig") ||
            pb_type_is(d, "envoy.config.core.v3.TransportSocket");
 }
 

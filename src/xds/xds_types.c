@@ -176,6 +176,9 @@ const char *xds_slot_word(uint32_t slot)
         "a path match policy",
         "a path rewrite policy",
         "an internal redirect predicate",
+        "a session state",
+        "an input of a matcher",
+        "an action of a matcher",
     };
     unsigned bit = slot ? (unsigned)__builtin_ctz(slot) : (unsigned)ARRAY_LEN(words);
     return bit < ARRAY_LEN(words) ? words[bit] : "an extension";

@@ -50,6 +50,9 @@ enum {
     XDS_SLOT_PATH_MATCH = 1 << 14,
     XDS_SLOT_PATH_REWRITE = 1 << 15,
     XDS_SLOT_REDIRECT_PREDICATE = 1 << 16,
+    XDS_SLOT_SESSION_STATE = 1 << 17,
+    XDS_SLOT_MATCH_INPUT = 1 << 18,
+    XDS_SLOT_MATCH_ACTION = 1 << 19,
 };
 
 struct xds_extension {

@@ -21,6 +21,8 @@ struct world {
     struct service_join *join;
     struct ingress_routes *routes;
     struct gateway *gateway;
+    struct ingress_settings *settings;
+    struct stream_services streams;
     VEC(char *) keys;
 };
 
@@ -36,6 +38,7 @@ static void settle(struct world *w)
     }
     while (ingress_routes_take_dirty(w->routes, &name, &h))
         route_host_unref(gateway_put_host(w->gateway, name, h));
+    gateway_put_streams(w->gateway, &w->streams);
     gateway_flush(w->gateway);
 }
 
@@ -57,9 +60,31 @@ static void check(const struct xds_set *set)
     }
 }
 
+/* One ConfigMap for all that they say. */
+static void configure(struct world *w, const json_t *data)
+{
+    static const uint16_t taken[] = {8080, 8443};
+    static const struct route_fields none;
+    struct findings f = {0};
+    struct ingress_settings *before = w->settings;
+    struct stream_services streams = w->streams;
+    w->settings = data ? ingress_settings_new("ns/config", data, &f) : NULL;
+    stream_services_read("ns/config", data, taken, ARRAY_LEN(taken), &w->streams, &f);
+    stream_services_refuse_udp("ns/config", data, &f);
+    ingress_routes_set_settings(w->routes, w->settings);
+    gateway_set_config(w->gateway, w->settings, &none, &none);
+    ingress_settings_free(before);
+    stream_services_done(&streams);
+    findings_done(&f);
+}
+
 static void add(struct world *w, const json_t *object)
 {
     const char *kind = json_key_str(object, "kind");
+    if (streq(kind, "ConfigMap")) {
+        configure(w, json_at(object, "data"));
+        return;
+    }
     if (streq(kind, "IngressClass")) {
         struct ingress_class *c = ingress_class_decode(object);
         if (c)
@@ -79,6 +104,11 @@ static void add(struct world *w, const json_t *object)
         else
             auth_objects_put_config_map(all, key, object, &wrong);
         ingress_routes_service_changed(w->routes, str_from(named));
+    } else if (streq(kind, "EndpointSlice")) {
+        const struct slice_decoding decoding = {.topologies = &w->join->topologies};
+        struct slice_object *s = slice_object_decode(object, &decoding);
+        if (s)
+            service_join_add_slice(w->join, &s);
     } else {
         struct ingress_object *i = ingress_object_decode(object);
         if (!i)
@@ -114,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(*key);
     }
     vec_done(&w.keys);
+    configure(&w, NULL);
     settle(&w);
     if (gateway_hosts(w.gateway) ||
         gateway_set(w.gateway, TRANSLATE_OURS)->entries[XDS_CLUSTER].used)

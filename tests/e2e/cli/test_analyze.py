@@ -43,6 +43,10 @@ def tls(*hosts, name="site"):
     return [{"hosts": list(hosts), **({"secretName": name} if name else {})}]
 
 
+def config_map(name, data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
 ROOT_PATH = path("/")
 NEWER = "2026-02-01T00:00:00Z"
 RESOURCE = {"path": "/", "pathType": "Prefix", "backend": {"resource": {"apiGroup": "x", "kind": "Bucket", "name": "b"}}}
@@ -62,10 +66,13 @@ CASES = {
                "metadata.annotations[nginx.ingress.kubernetes.io/enable-modsecurity]"),
     "FL0112": ([ingress("i", ROOT_PATH, annotations={"server-snippet": "return 200;"}), service()], "default/i",
                "metadata.annotations[nginx.ingress.kubernetes.io/server-snippet]"),
-    "FL0113": ([ingress("i", ROOT_PATH, annotations={"auth-secret": "users"}), service()], "default/i", "metadata.annotations[nginx.ingress.kubernetes.io/auth-secret]"),
-    "FL0114": ([ingress("i", path("/x"), annotations={"auth-url": "https://$host/auth"}), service()], "default/i",
+    "FL0113": ([ingress("old", ROOT_PATH), ingress("new", ROOT_PATH, host="b.example", annotations={"server-alias": "a.example"}, created=NEWER), service()], "default/new",
+               "metadata.annotations[nginx.ingress.kubernetes.io/server-alias]"),
+    "FL0114": ([ingress("i", ROOT_PATH, annotations={"default-backend": "gone"}), service()], "default/i", "metadata.annotations[nginx.ingress.kubernetes.io/default-backend]"),
+    "FL0115": ([ingress("i", ROOT_PATH, annotations={"auth-secret": "users"}), service()], "default/i", "metadata.annotations[nginx.ingress.kubernetes.io/auth-secret]"),
+    "FL0116": ([ingress("i", path("/x"), annotations={"auth-url": "https://$host/auth"}), service()], "default/i",
                "metadata.annotations[nginx.ingress.kubernetes.io/auth-url]"),
-    "FL0115": ([ingress("old", path("/x"), annotations={"auth-tls-secret": "default/ca"}),
+    "FL0117": ([ingress("old", path("/x"), annotations={"auth-tls-secret": "default/ca"}),
                 ingress("new", path("/y"), created=NEWER, annotations={"auth-tls-secret": "default/other"}), service()], "default/new",
                "metadata.annotations[nginx.ingress.kubernetes.io/auth-tls-secret]"),
     "FL0201": ([ingress("i", ROOT_PATH, class_="gone"), class_("nginx"), service()], "default/i", "spec.ingressClassName"),
@@ -85,6 +92,10 @@ CASES = {
     "FL0308": ([ingress("i", ROOT_PATH, tls=tls("a.example", name=None)), service()], "default/i", "spec.tls[0]"),
     "FL0401": ([ingress("i", ROOT_PATH), service(), slice_(ready=False)], "default/i", "spec.rules[0].http.paths[0]"),
     "FL0402": ([service(selector={"app": "gone"}), pod()], "default/web", "spec.selector"),
+    "FL0501": ([config_map("ingress-nginx-controller", {"hsts": "perhaps"})], "default/ingress-nginx-controller", "data[hsts]"),
+    "FL0502": ([config_map("nginx-configuration", {"http-snippet": "x"})], "default/nginx-configuration", "data[http-snippet]"),
+    "FL0503": ([config_map("tcp-services", {"9000": "nobody"})], "default/tcp-services", "data[9000]"),
+    "FL0504": ([config_map("udp-services", {"53": "kube-system/kube-dns:53"})], "default/udp-services", "data[53]"),
     "FL0403": ([service(selector={"app": "web"}, ports=[{"port": 80, "targetPort": "http"}]), pod(ports=("grpc",))], "default/web", "spec.ports[0].targetPort"),
 }
 WITH_TLS = ingress("i", ROOT_PATH, tls=tls("a.example"))

@@ -53,11 +53,17 @@ class Gateway:
         except OSError:
             return None
 
+    def settled(self):
+        """All gateways have what the control plane has told (or it does not say): no answer of another one is of before."""
+        status, text = self.lab.raw("/api/v1/namespaces/fairlead-system/services/fairlead-control:15014/proxy/debug/syncz")
+        types = [t for proxy in json.loads(text) for t in proxy.values() if isinstance(t, dict)] if status == 200 else []
+        return not any(t["state"] == "STALE" or t["waiting"] for t in types)
+
     def becomes(self, what, is_so, *args, **kw):
-        """Asks until the answer is so; the answer."""
+        """Asks until the answer is so, and every gateway has heard of what made it so; the answer."""
         def look():
             answer = self.try_ask(*args, **kw)
-            return answer if answer and is_so(answer) else None
+            return answer if answer and is_so(answer) and self.settled() else None
         return wait_until(what, look)
 
     def all_do(self, what, is_so, *args, **kw):

@@ -273,9 +273,36 @@ static void test_not_those_that_were_tried(void **state)
     }
 }
 
+/* A session keeps its endpoint as long as that may be used, whatever the policy says. */
+static void test_sessions_keep_their_endpoint(void **state)
+{
+    static const struct lb_config *const configs[] = {&round_robin, &least, &at_random, &ring};
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(configs); k++) {
+        struct chooser c;
+        chooser_init(&c, "hhh", configs[k]);
+        struct endpoint_entry *kept = &c.plan->set->entries.v[1];
+        struct lb_request q = {.prefers = true, .preferred = kept->endpoint->id};
+        unsigned others = 0;
+        for (unsigned i = 0; i < 20; i++)
+            assert_int_equal(choose(&c, &q), 1);
+        kept->endpoint->flags = ENDPOINT_FAILED_CHECK;
+        assert_null(lb_preferred(c.plan, q.preferred));
+        kept->endpoint->flags = 0;
+        kept->status = ENDPOINT_DRAINING;
+        assert_null(lb_preferred(c.plan, q.preferred));
+        q.preferred++; /* nobody's */
+        for (unsigned i = 0; i < 100; i++)
+            others += choose(&c, &q) != 1;
+        assert_true(others > 0);
+        lb_plan_unref(c.plan);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sessions_keep_their_endpoint),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_panic),
         cmocka_unit_test(test_no_panic_if_it_is_switched_off),

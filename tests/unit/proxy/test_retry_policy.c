@@ -38,11 +38,15 @@ static void test_failures(void **state)
         {RETRY_RESET_BEFORE_REQUEST, REASON_UPSTREAM_RESET, true, false},
         {RETRY_4XX | RETRY_STATUS_CODES | RETRY_HEADERS, REASON_UPSTREAM_RESET, true, false},
         {0, REASON_CONNECT_FAILED, false, false},
+        {RETRY_SAFE_RESET, REASON_UPSTREAM_CLOSED, true, true},
+        {RETRY_SAFE_RESET, REASON_PER_TRY_IDLE, true, false},
+        {RETRY_SAFE_TIMEOUT, REASON_PER_TRY_IDLE, true, true},
+        {RETRY_TIMEOUT, REASON_PER_TRY_TIMEOUT, true, true},
+        {RETRY_TIMEOUT, REASON_UPSTREAM_CLOSED, true, false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct retry_policy p = {.on = rows[i].on};
-        if (retry_policy_wants_failure(&p, rows[i].why, rows[i].sent) != rows[i].wanted)
+        if (retry_policy_wants_failure(rows[i].on, rows[i].why, rows[i].sent) != rows[i].wanted)
             fail_msg("row %zu", i);
     }
 }
@@ -71,6 +75,7 @@ static void test_answers(void **state)
         {RETRY_4XX, 408, false},
         {RETRY_STATUS_CODES, 418, true},
         {RETRY_STATUS_CODES, 500, false},
+        {RETRY_SAFE_STATUS_CODES, 418, true},
         {RETRY_RESET | RETRY_CONNECT_FAILURE, 503, false},
         {RETRY_5XX | RETRY_4XX, 200, false},
     };
@@ -79,9 +84,27 @@ static void test_answers(void **state)
         const struct retry_policy p = {
             .on = rows[i].on, .statuses = (uint32_t *)(uintptr_t)codes, .n_statuses = 1};
         const struct http_head h = answer(rows[i].status);
-        if (retry_policy_wants_answer(&p, &h) != rows[i].wanted)
+        if (retry_policy_wants_answer(&p, p.on, &h) != rows[i].wanted)
             fail_msg("row %zu: %u", i, rows[i].status);
     }
+}
+
+/* What is asked for again only where that does no harm; words of ours from a policy's text. */
+static void test_methods(void **state)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    Envoy__Config__Route__V3__RetryPolicy m;
+    struct pb_path path = {0};
+    struct retry_policy *p;
+    (void)state;
+    envoy__config__route__v3__retry_policy__init(&m);
+    m.retry_on = (char *)(uintptr_t) "connect-failure, fairlead-safe-reset,fairlead-within-7,none";
+    assert_ok(retry_policy_compile(&m, a, &path, &p, NULL));
+    assert_int_equal(p->within_ms, 7000);
+    struct http_head head = {.method = STR("GET")};
+    assert_int_equal(retry_policy_on(p, &head), RETRY_CONNECT_FAILURE | RETRY_SAFE_RESET);
+    head.method = STR("POST");
+    assert_int_equal(retry_policy_on(p, &head), RETRY_CONNECT_FAILURE);
 }
 
 int main(void)
@@ -90,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_waits_double_up_to_the_limit),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

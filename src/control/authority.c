@@ -1,0 +1,248 @@
+/* The root of the cluster's certificates, and our own below it. Asks for the Secret; makes it where
+ * it is not; issues a certificate for itself; tells the root's. Again at half of the certificate's
+ * life, so that a root that was exchanged is noticed.
+ *
+ * Owns one call at a time and a timer. The root's key stays in memory for the moment of issuing. */
+#include "control/authority.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "codec/base64.h"
+
+enum {
+    ROOT_DAYS = 3650,
+    LEAF_DAYS = 1,
+    RENEW_MS = 12 * 3600 * 1000,
+    PAUSE_MS = 500, /* behind a failure, doubled each time */
+    PAUSE_MAX_MS = 30 * 1000,
+};
+
+struct authority {
+    struct kube_client *client;
+    char *namespace_, *service;
+    void (*on_context)(struct tls_context *t, void *user);
+    void *user;
+    struct kube_call *call;
+    struct loop_timer *timer;
+    uint64_t pause_ms;
+    struct buf root; /* its certificate, as it is told */
+};
+
+static void ask(void *user);
+
+static void fail(struct authority *a, const char *what, const char *why)
+{
+    log_warn("no certificate for the streams of proxies: it is tried again", kv_s("step", what),
+             kv_s("error", why));
+    loop_timer_start(a->timer, a->pause_ms);
+    a->pause_ms = MIN(a->pause_ms * 2, (uint64_t)PAUSE_MAX_MS);
+}
+
+static void fail_call(struct authority *a, const char *what, const struct kube_result *r)
+{
+    char text[200];
+    snprintf(text, sizeof(text), "status %d: %s", r->status, r->message);
+    fail(a, what, r->code < 0 ? r->message : text);
+}
+
+/* Nothing of it stays behind. */
+static void wipe(struct buf *b)
+{
+    if (b->p)
+        explicit_bzero(b->p, b->size);
+}
+
+/* ---- the root is told ---- */
+
+static json_t *config_map(struct authority *a)
+{
+    return json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:s}}", "apiVersion", "v1", "kind", "ConfigMap",
+                     "metadata", "name", AUTHORITY_CONFIG_MAP, "namespace", a->namespace_, "data",
+                     "root-cert.pem", buf_cstr(&a->root));
+}
+
+static void on_created(const struct kube_result *r, void *user)
+{
+    struct authority *a = user;
+    a->call = NULL;
+    if (!kube_ok(r) && r->status != 409)
+        fail_call(a, "ConfigMap " AUTHORITY_CONFIG_MAP, r);
+    else
+        loop_timer_start(a->timer, RENEW_MS);
+}
+
+static void on_told(const struct kube_result *r, void *user)
+{
+    struct authority *a = user;
+    a->call = NULL;
+    if (r->code == 0 && r->status == 404) {
+        AUTO_JSON json_t *o = config_map(a);
+        AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/configmaps", a->namespace_);
+        a->call = kube_call(a->client, "POST", path, NULL, o, on_created, a);
+    } else {
+        on_created(r, a);
+    }
+}
+
+static void tell(struct authority *a)
+{
+    AUTO_JSON json_t *patch = json_pack("{s:{s:s}}", "data", "root-cert.pem", buf_cstr(&a->root));
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/%s/configmaps/" AUTHORITY_CONFIG_MAP, a->namespace_);
+    a->call =
+        kube_call(a->client, "PATCH", path, "application/merge-patch+json", patch, on_told, a);
+}
+
+/* ---- our own certificate ---- */
+
+static int make_context(struct authority *a, struct str root, struct str key,
+                        struct tls_context **ret, struct err *reterr)
+{
+    static const struct str h2 = STR("h2");
+    AUTO_CHARS char *in = xasprintf("%s.%s", a->service, a->namespace_);
+    AUTO_CHARS char *svc = xasprintf("%s.svc", in);
+    AUTO_CHARS char *whole = xasprintf("%s.cluster.local", svc);
+    const char *names[] = {whole, svc, in, a->service};
+    AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf own = {0};
+    const struct tls_cert_request request = {.common_name = "fairlead-control",
+                                             .dns_names = names,
+                                             .n_dns_names = ARRAY_LEN(names),
+                                             .server = true,
+                                             .days = LEAF_DAYS};
+    int r = tls_cert_issue(&request, root, key, &chain, &own, reterr);
+    buf_add_str(&chain, root); /* which may be no root, but below one */
+    const struct tls_config config = {
+        .cert_pem = buf_str(&chain), .key_pem = buf_str(&own), .alpn = &h2, .n_alpn = 1};
+    if (r == 0)
+        r = tls_context_new_server(&config, ret, reterr);
+    wipe(&own);
+    return r;
+}
+
+/* secret: the object. */
+static int decode(const json_t *secret, const char *member, struct buf *ret)
+{
+    const char *text = json_key_str(json_object_get(secret, "data"), member);
+    return text ? base64_decode(str_from(text), ret) : -EINVAL;
+}
+
+static void use_root(struct authority *a, const json_t *secret)
+{
+    AUTO_DONE(buf) struct buf key = {0};
+    AUTO_DONE(buf) struct buf chain = {0};
+    struct tls_context *context;
+    struct err err = {0};
+    buf_clear(&a->root);
+    int r = decode(secret, "tls.crt", &chain);
+    if (r == 0)
+        r = decode(secret, "tls.key", &key);
+    if (r < 0)
+        err_set(&err, r, "data", "needs tls.crt and tls.key, in base64");
+    else
+        r = make_context(a, buf_str(&chain), buf_str(&key), &context, &err);
+    wipe(&key);
+    if (r == 0 && decode(secret, "ca.crt", &a->root) < 0) {
+        buf_clear(&a->root);
+        buf_add_str(&a->root, buf_str(&chain));
+    }
+    if (r < 0) {
+        fail(a, "Secret " AUTHORITY_SECRET, err_text(&err));
+        return;
+    }
+    a->on_context(context, a->user);
+    tls_context_unref(context);
+    a->pause_ms = PAUSE_MS;
+    tell(a);
+}
+
+/* ---- the root ---- */
+
+static void on_made(const struct kube_result *r, void *user)
+{
+    struct authority *a = user;
+    a->call = NULL;
+    if (r->code == 0 && r->status == 409) /* another replica was first */
+        ask(a);
+    else if (!kube_ok(r) || !r->object)
+        fail_call(a, "Secret " AUTHORITY_SECRET, r);
+    else
+        use_root(a, r->object);
+}
+
+static json_t *base64_text(const struct buf *b)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(buf_str(b), &text);
+    return json_string(buf_cstr(&text));
+}
+
+static void make_root(struct authority *a)
+{
+    const struct tls_cert_request request = {
+        .common_name = "Fairlead root", .is_ca = true, .days = ROOT_DAYS};
+    AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf key = {0};
+    struct err err = {0};
+    if (tls_cert_issue(&request, STR(""), STR(""), &chain, &key, &err) < 0) {
+        fail(a, "a root", err_text(&err));
+        return;
+    }
+    AUTO_JSON json_t *o = json_pack("{s:s,s:s,s:s,s:{s:s,s:s},s:{s:o,s:o}}", "apiVersion", "v1",
+                                    "kind", "Secret", "type", "kubernetes.io/tls", "metadata",
+                                    "name", AUTHORITY_SECRET, "namespace", a->namespace_, "data",
+                                    "tls.crt", base64_text(&chain), "tls.key", base64_text(&key));
+    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/secrets", a->namespace_);
+    wipe(&key);
+    a->call = kube_call(a->client, "POST", path, NULL, o, on_made, a);
+}
+
+static void on_read(const struct kube_result *r, void *user)
+{
+    struct authority *a = user;
+    a->call = NULL;
+    if (r->code == 0 && r->status == 404)
+        make_root(a);
+    else if (!kube_ok(r) || !r->object)
+        fail_call(a, "Secret " AUTHORITY_SECRET, r);
+    else
+        use_root(a, r->object);
+}
+
+static void ask(void *user)
+{
+    struct authority *a = user;
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/%s/secrets/" AUTHORITY_SECRET, a->namespace_);
+    a->call = kube_call(a->client, "GET", path, NULL, NULL, on_read, a);
+}
+
+struct authority *authority_new(struct kube_client *c, const struct authority_options *o,
+                                void (*on_context)(struct tls_context *t, void *user), void *user)
+{
+    struct authority *a = NEW(struct authority);
+    a->client = c;
+    a->namespace_ = xstrdup(o->namespace_);
+    a->service = xstrdup(o->service);
+    a->on_context = on_context;
+    a->user = user;
+    a->pause_ms = PAUSE_MS;
+    a->timer = loop_timer_new(kube_client_loop(c), ask, a);
+    ask(a);
+    return a;
+}
+
+void authority_free(struct authority *a)
+{
+    if (!a)
+        return;
+    if (a->call)
+        kube_call_cancel(a->call);
+    loop_timer_free(a->timer);
+    buf_done(&a->root);
+    free(a->namespace_);
+    free(a->service);
+    free(a);
+}

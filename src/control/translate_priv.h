@@ -1,0 +1,35 @@
+#pragma once
+/* Parts of routes, one file each, that translate_route.c puts together. */
+
+#include "base/buf.h"
+#include "control/translate.h"
+
+/* Where a route's text is read. */
+struct translate_place {
+    enum translate_side side;
+    bool old_browser; /* the copy for those of translate_affinity_browsers() */
+    bool was_https;   /* the copy for what came to whoever is before us over https */
+};
+
+/* ---- translate_affinity.c ---- */
+/* Appends fields of a RouteAction. */
+void translate_affinity_action(struct buf *b, const struct route *r, struct translate_place where);
+/* Of a WeightedCluster. */
+void translate_affinity_weights(struct buf *b, const struct route *r);
+/* Of a Route. */
+void translate_affinity_route(struct buf *b, const struct route *r, struct translate_place where);
+/* The User-Agents for which the route has a copy of its own, as a regex; NULL: it has none. */
+const char *translate_affinity_browsers(const struct route *r);
+
+/* ---- translate_steer.c ---- */
+/* Of a RouteAction; idle_timeout_s as struct route has it. */
+void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle_timeout_s);
+void translate_mirror(struct buf *b, const struct route_mirror *m);
+/* Of a Route. */
+void translate_fields(struct buf *b, const struct route *r);
+/* HeaderValueOptions, as a message's field of that number. */
+void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
+
+/* ---- translate_errors.c ---- */
+/* Of a Route. */
+void translate_errors_route(struct buf *b, const struct route *r);

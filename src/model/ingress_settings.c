@@ -1,0 +1,238 @@
+/* Keys of the ConfigMap, by closed grammars. */
+#include "model/ingress_settings.h"
+
+#include "base/vec.h"
+#include "model/ingress_annotations.h"
+#include "model/ingress_value.h"
+
+enum { HSTS_AGE_S = 31536000, HTTPS_CODE = 308, HIDDEN_MAX = 64 };
+
+/* NULL: taken; else why not. */
+typedef const char *reader(struct ingress_settings *s, const char *value);
+
+static const char *read_hsts(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_bool(v, &s->hsts);
+}
+
+static const char *read_hsts_subdomains(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_bool(v, &s->hsts_subdomains);
+}
+
+static const char *read_hsts_preload(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_bool(v, &s->hsts_preload);
+}
+
+static const char *read_hsts_max_age(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_number(v, 0, INT32_MAX, &s->hsts_max_age_s);
+}
+
+static const char *read_http_redirect_code(struct ingress_settings *s, const char *v)
+{
+    static const char *const codes[] = {"301", "302", "307", "308"};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (streq(v, codes[i])) {
+            s->https_code = (uint16_t)(300 + (codes[i][2] - '0'));
+            return NULL;
+        }
+    return "it must be 301, 302, 307 or 308";
+}
+
+static const char *read_use_forwarded_headers(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_bool(v, &s->forwarded);
+}
+
+static const char *read_keep_alive(struct ingress_settings *s, const char *v)
+{
+    const char *why = ingress_value_number(v, 0, INGRESS_TIMEOUT_MAX_S, &s->keep_alive_s);
+    s->says_keep_alive = s->says_keep_alive || !why;
+    return why;
+}
+
+static const char *read_keep_alive_requests(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_number(v, 1, INT32_MAX, &s->keep_alive_requests);
+}
+
+static const char *read_server_tokens(struct ingress_settings *s, const char *v)
+{
+    bool on = false;
+    const char *why = ingress_value_bool(v, &on);
+    if (!why)
+        s->server = on ? INGRESS_SERVER_OURS : INGRESS_SERVER_NONE;
+    return why;
+}
+
+static const char *read_hide_headers(struct ingress_settings *s, const char *v)
+{
+    struct str rest = str_from(v);
+    VEC(char *) list = {0};
+    bool ok = true;
+    while (rest.p && ok) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        if (!one.n)
+            continue;
+        ok = ingress_value_is_token(one) && list.n < HIDDEN_MAX;
+        vec_push(&list, str_dup(one));
+    }
+    if (!ok || !list.n) {
+        VEC_FOREACH (name, &list)
+            free(*name);
+        vec_done(&list);
+        return "it must be a list of names with commas between them, at most 64";
+    }
+    s->hidden = list.v;
+    s->n_hidden = (uint32_t)list.n;
+    return NULL;
+}
+
+static const char *read_ssl_protocols(struct ingress_settings *s, const char *v)
+{
+    struct str rest = str_from(v);
+    unsigned min = 0, max = 0;
+    while (rest.p) {
+        struct str one = str_cut(rest, ' ', &rest);
+        unsigned version = str_is(one, "TLSv1.2") ? 12 : str_is(one, "TLSv1.3") ? 13 : 0;
+        if (one.n && !version)
+            return "it must be made of TLSv1.2 and TLSv1.3";
+        if (one.n) {
+            min = min ? MIN(min, version) : version;
+            max = MAX(max, version);
+        }
+    }
+    if (!min)
+        return "it must not be empty";
+    s->tls_min = min;
+    s->tls_max = max;
+    return NULL;
+}
+
+/* "namespace/name" */
+static const char *read_map_name(const char *v, char **ret)
+{
+    struct str name, ns = str_cut(str_from(v), '/', &name);
+    return name.p && str_is_dns1123_label(ns) && str_is_dns1123_subdomain(name)
+               ? ingress_value_keep(v, ret)
+               : "it must be namespace/name of a ConfigMap";
+}
+
+static const char *read_add_headers(struct ingress_settings *s, const char *v)
+{
+    return read_map_name(v, &s->add_headers);
+}
+
+static const char *read_proxy_set_headers(struct ingress_settings *s, const char *v)
+{
+    return read_map_name(v, &s->set_headers);
+}
+
+static const struct {
+    const char *name;
+    reader *read; /* NULL: the default of the annotation of that name */
+} rows[] = {
+    {"add-headers", read_add_headers},
+    {"custom-http-errors", NULL},
+    {"force-ssl-redirect", NULL},
+    {"hide-headers", read_hide_headers},
+    {"hsts", read_hsts},
+    {"hsts-include-subdomains", read_hsts_subdomains},
+    {"hsts-max-age", read_hsts_max_age},
+    {"hsts-preload", read_hsts_preload},
+    {"http-redirect-code", read_http_redirect_code},
+    {"keep-alive", read_keep_alive},
+    {"keep-alive-requests", read_keep_alive_requests},
+    {"load-balance", NULL},
+    {"preserve-trailing-slash", NULL},
+    {"proxy-body-size", NULL},
+    {"proxy-connect-timeout", NULL},
+    {"proxy-next-upstream", NULL},
+    {"proxy-next-upstream-timeout", NULL},
+    {"proxy-next-upstream-tries", NULL},
+    {"proxy-read-timeout", NULL},
+    {"proxy-set-headers", read_proxy_set_headers},
+    {"server-tokens", read_server_tokens},
+    {"service-upstream", NULL},
+    {"ssl-protocols", read_ssl_protocols},
+    {"ssl-redirect", NULL},
+    {"upstream-hash-by", NULL},
+    {"use-forwarded-headers", read_use_forwarded_headers},
+};
+
+static void add_default(struct ingress_settings *s, const char *name, const char *value)
+{
+    s->defaults = xrealloc(s->defaults, (s->n_defaults + 1u) * sizeof(*s->defaults));
+    s->defaults[s->n_defaults++] = (struct ingress_default){xstrdup(name), xstrdup(value)};
+}
+
+static void take(struct ingress_settings *s, struct ingress_policy *scratch, const char *key,
+                 const char *name, const char *value, struct findings *f)
+{
+    AUTO_CHARS char *field = xasprintf("data[%.128s]", name);
+    const char *why = NULL;
+    size_t i = 0;
+    while (i < ARRAY_LEN(rows) && !streq(rows[i].name, name))
+        i++;
+    bool known = i < ARRAY_LEN(rows) &&
+                 (rows[i].read || ingress_annotation_take(scratch, name, value, &why));
+    if (!known) {
+        finding_add(f, FINDING_WARNING, "SettingNotSupported", key, field,
+                    "docs/ingress-nginx.md names those that are", "it has no effect here");
+        return;
+    }
+    if (rows[i].read)
+        why = rows[i].read(s, value);
+    else if (!why)
+        add_default(s, name, value);
+    if (why)
+        finding_add(f, FINDING_WARNING, "SettingInvalid", key, field, NULL,
+                    "\"%.80s\" is not taken, the default is in force: %s", value, why);
+}
+
+struct ingress_settings *ingress_settings_new(const char *key, const json_t *data,
+                                              struct findings *f)
+{
+    struct ingress_settings *s = NEW(struct ingress_settings);
+    struct ingress_policy *scratch = ingress_policy_usual(true);
+    const char *name;
+    json_t *value;
+    s->hsts = s->hsts_subdomains = true;
+    s->hsts_max_age_s = HSTS_AGE_S;
+    s->https_code = HTTPS_CODE;
+    json_object_foreach((json_t *)(uintptr_t)data, name, value)
+    {
+        if (json_is_string(value))
+            take(s, scratch, key, name, json_string_value(value), f);
+    }
+    ingress_policy_free(scratch);
+    return s;
+}
+
+void ingress_settings_free(struct ingress_settings *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->n_defaults; i++) {
+        free(s->defaults[i].annotation);
+        free(s->defaults[i].value);
+    }
+    for (uint32_t i = 0; i < s->n_hidden; i++)
+        free(s->hidden[i]);
+    free(s->defaults);
+    free(s->hidden);
+    free(s->add_headers);
+    free(s->set_headers);
+    free(s);
+}
+
+char *ingress_settings_hsts(const struct ingress_settings *s)
+{
+    if (s && !s->hsts)
+        return NULL;
+    return xasprintf("max-age=%u%s%s", s ? s->hsts_max_age_s : HSTS_AGE_S,
+                     !s || s->hsts_subdomains ? "; includeSubDomains" : "",
+                     s && s->hsts_preload ? "; preload" : "");
+}

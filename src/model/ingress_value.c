@@ -1,0 +1,74 @@
+/* Closed grammars of single values. Pure. */
+#include "model/ingress_value.h"
+
+#include <ctype.h>
+
+const char *ingress_value_bool(const char *value, bool *ret)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"}, *const no[] = {
+                                                                                  "0",     "f",
+                                                                                  "F",     "false",
+                                                                                  "FALSE", "False"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        if (streq(value, yes[i]) || streq(value, no[i])) {
+            *ret = streq(value, yes[i]);
+            return NULL;
+        }
+    return "it must be true or false";
+}
+
+const char *ingress_value_seconds(const char *value, uint32_t *ret)
+{
+    uint64_t s;
+    if (str_to_u64(str_from(value), &s) < 0 || s < 1 || s > INGRESS_TIMEOUT_MAX_S)
+        return "it must be a number of seconds from 1 to 86400, without a unit";
+    *ret = (uint32_t)s;
+    return NULL;
+}
+
+const char *ingress_value_keep(const char *value, char **to)
+{
+    free(*to);
+    *to = xstrdup(value);
+    return NULL;
+}
+
+bool ingress_value_is_token(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!isalnum((unsigned char)s.p[i]) && !memchr("!#$%&'*+-.^_`|~", s.p[i], 15))
+            return false;
+    return s.n > 0;
+}
+
+bool ingress_value_is_visible(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c <= ' ' || (unsigned char)*c == 0x7f)
+            return false;
+    return *value != 0;
+}
+
+const char *ingress_value_path(const char *value, char **to)
+{
+    if (*value != '/' || !ingress_value_is_visible(value) || strpbrk(value, "?#"))
+        return "it must be a path that begins with / and has neither ? nor #";
+    return ingress_value_keep(value, to);
+}
+
+const char *ingress_value_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret)
+{
+    uint64_t n;
+    if (str_to_u64(str_from(value), &n) < 0 || n < min || n > max)
+        return "it must be a number without a unit, in its limits";
+    *ret = (uint32_t)n;
+    return NULL;
+}
+
+const char *ingress_value_host(const char *value, char **ret)
+{
+    for (const char *c = value; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr(".-_:", *c))
+            return "it must be a host name, with a port or without";
+    return *value ? ingress_value_keep(value, ret) : "it must not be empty";
+}

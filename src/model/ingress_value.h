@@ -1,0 +1,21 @@
+#pragma once
+/* Kinds of values of annotations and ConfigMaps: closed grammars, as ingress-nginx 1.15 was seen to
+ * take them (blanks at an end, "yes", units: no). Each gives NULL and fills *ret, or says why the
+ * value is not taken (constant text) and leaves *ret alone. */
+
+#include "base/str.h"
+
+enum { INGRESS_TIMEOUT_MAX_S = 24 * 3600 };
+
+const char *ingress_value_bool(const char *value, bool *ret);
+const char *ingress_value_seconds(const char *value, uint32_t *ret); /* 1 to a day, no unit */
+/* min to max. */
+const char *ingress_value_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret);
+/* An owned copy; what was there is freed. Always NULL. */
+const char *ingress_value_keep(const char *value, char **ret);
+/* A path that begins with / and has neither query nor fragment; kept. */
+const char *ingress_value_path(const char *value, char **ret);
+/* A host name, with a port or without; kept. */
+const char *ingress_value_host(const char *value, char **ret);
+bool ingress_value_is_token(struct str s); /* RFC 9110 section 5.6.2 */
+bool ingress_value_is_visible(const char *value);
