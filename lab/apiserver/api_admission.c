@@ -1,6 +1,6 @@
 /* What the admission plugins of a cluster add to new objects, so that a pod here looks like a pod
- * there: the service account and its token volume, default tolerations, priority, the QoS class.
- * Runs on create, before defaults and validation. */
+ * there: the service account and its token volume, default tolerations, priority, the QoS class;
+ * and an Ingress gets the default class. Runs on create, before defaults and validation. */
 #include <stdio.h>
 
 #include "base/rand.h"
@@ -215,10 +215,43 @@ static bool admit_pod(struct api_request *r, json_t *object)
     return true;
 }
 
+/* ---- Ingresses ---- */
+
+static bool is_default_class(const json_t *class_)
+{
+    return streq(json_key_str(json_at(class_, "metadata.annotations"),
+                              "ingressclass.kubernetes.io/is-default-class"),
+                 "true");
+}
+
+/* An Ingress that names no class gets the one that is marked as the default; of several the newest,
+ * of one second the first by name. */
+static void admit_ingress(struct api_request *r, json_t *object)
+{
+    int kind = api_kind_find(STR("networking.k8s.io"), STR("v1"), STR("ingressclasses"));
+    AUTO_JSON json_t *best = NULL;
+    if (json_at(object, "spec.ingressClassName") ||
+        json_key_str(json_at(object, "metadata.annotations"), "kubernetes.io/ingress.class"))
+        return;
+    for (size_t i = 0; i < store_count(r->server->store, (uint32_t)kind); i++) {
+        AUTO_JSON json_t *one = object_tree(store_at(r->server->store, (uint32_t)kind, i));
+        const char *made = json_at_str(one, "metadata.creationTimestamp");
+        if (!is_default_class(one) ||
+            (best && strcmp(made, json_at_str(best, "metadata.creationTimestamp")) <= 0))
+            continue; /* in the order of their names */
+        json_decref(best);
+        best = TAKE(one);
+    }
+    if (best)
+        json_put_str(object, "spec.ingressClassName", json_at_str(best, "metadata.name"));
+}
+
 bool api_admit_create(struct api_request *r, json_t *object)
 {
     if (streq(r->kind->kind, "Pod"))
         return admit_pod(r, object);
+    if (streq(r->kind->kind, "Ingress"))
+        admit_ingress(r, object);
     if (streq(r->kind->kind, "Namespace"))
         json_put(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
     return true;

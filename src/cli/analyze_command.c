@@ -54,10 +54,11 @@ static json_t *finding_json(struct object_source *s, const struct finding *f,
     for (char *p = docs; *p; p++)
         if (p > strchr(docs, '#') && *p >= 'A' && *p <= 'Z')
             *p = (char)(*p + 32);
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s*,s:s*,s:s}", "code", c->code, "id", f->id,
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s*,s:s*,s:s}", "code", c->code, "id", f->id,
                      "severity", severities[f->severity], "kind", c->kind, "object", f->object,
-                     "field", f->field, "message", json_text(str_from(f->message)), "hint", f->hint,
-                     "place", place, "docs", docs);
+                     "field", json_text(str_from(f->field)), "message",
+                     json_text(str_from(f->message)), "hint", f->hint, "place", place, "docs",
+                     docs);
 }
 
 /* The worst severity that is told; negative: nothing. */

@@ -164,6 +164,7 @@ static void print_output_forms(const char *command)
     } rows[] = {{"get", {"table", "wide", "json", "yaml", "name", "jsonpath="}},
                 {"analyze", {"text", "json", "yaml"}},
                 {"convert-ingress", {"yaml", "json"}},
+                {"migrate", {"text", "json", "yaml"}},
                 {"proxy-status", {"table", "json", "yaml"}},
                 {"proxy-config", {"table", "json", "yaml"}},
                 {NULL, {"table", "json"}}};
@@ -181,7 +182,9 @@ static bool complete_first(const char *command)
     static const char *const shells[] = {"bash", "zsh", "fish"};
     static const char *const configs[] = {"listeners", "routes",    "clusters", "endpoints",
                                           "secrets",   "bootstrap", "log"};
-    if (streq(command, "completion"))
+    if (streq(command, "migrate"))
+        print_words((const char *const[]){"ingress-nginx"}, 1);
+    else if (streq(command, "completion"))
         print_words(shells, ARRAY_LEN(shells));
     else if (streq(command, "proxy-config"))
         print_words(configs, ARRAY_LEN(configs));
@@ -193,8 +196,8 @@ static bool complete_first(const char *command)
 /* Commands that take no object of the cluster. */
 static bool takes_object(const char *command)
 {
-    static const char *const without[] = {"check",      "version", "apply",          "analyze",
-                                          "completion", "explain", "convert-ingress"};
+    static const char *const without[] = {"check",      "version", "apply",           "analyze",
+                                          "completion", "explain", "convert-ingress", "migrate"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (streq(command, without[i]))
             return false;

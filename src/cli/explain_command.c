@@ -118,7 +118,13 @@ static json_t *answer(const struct ingress_snapshot *o, const struct asked *a,
                                         "origin", origin_json(s->route)));
     }
     json_object_set_new(j, "steps", steps);
-    if (e->decided) {
+    if (a->q.tls && h && h->passthrough.service) {
+        AUTO_CHARS char *action =
+            xasprintf("to Service %s port %u, still encrypted: no path counts",
+                      h->passthrough.service, h->passthrough.port);
+        add_endpoints(o, &h->passthrough, endpoints);
+        json_object_set_new(j, "action", json_text(str_from(action)));
+    } else if (e->decided) {
         AUTO_DONE(buf) struct buf action = {0};
         if (e->to_https)
             buf_addf(&action, "308 to https://");

@@ -123,16 +123,26 @@ static void index_file(struct object_file *f)
     }
 }
 
-static size_t index_of(const struct object_source *s, const char *kind, const char *key)
+static void index_objects(struct object_source *s)
 {
-    struct str name, ns = str_cut(str_from(key), '/', &name);
     json_t *j;
     size_t i;
-    json_array_foreach(s->list, i,
-                       j) if (is_kind(j, kind) &&
-                              (name.p ? str_is(ns, json_at_str(j, "metadata.namespace")) : true) &&
-                              str_is(name.p ? name : ns, json_at_str(j, "metadata.name"))) return i;
-    return SIZE_MAX;
+    json_array_foreach(s->list, i, j)
+    {
+        const char *ns = json_at_str(j, "metadata.namespace");
+        AUTO_CHARS char *key = xasprintf("%s %s%s%s", json_key_str(j, "kind"), ns ? ns : "",
+                                         ns ? "/" : "", json_at_str(j, "metadata.name"));
+        map_put_cstr(&s->places, key, (void *)(i + 1));
+    }
+}
+
+static size_t index_of(struct object_source *s, const char *kind, const char *name)
+{
+    AUTO_CHARS char *key = xasprintf("%s %s", kind, name);
+    if (!s->places.used)
+        index_objects(s);
+    void *place = map_find_cstr(&s->places, key);
+    return place ? (uintptr_t)place - 1 : SIZE_MAX;
 }
 
 /* annotations[a.example/b] with the quotes that a path has. */
@@ -149,7 +159,7 @@ static void add_path(struct buf *b, const char *field)
 char *object_source_place(struct object_source *s, const char *kind, const char *key,
                           const char *field)
 {
-    size_t at = index_of(s, kind, key);
+    size_t at = s->files.n ? index_of(s, kind, key) : SIZE_MAX;
     struct object_file *file = NULL;
     const struct object_document *document = NULL;
     AUTO_DONE(buf) struct buf path = {0};
@@ -163,8 +173,9 @@ char *object_source_place(struct object_source *s, const char *kind, const char 
     VEC_FOREACH (d, &file->documents)
         if (d->first <= at)
             document = d;
-    if (!document)
+    if (!document || s->looked_at > OBJECT_BYTES_MAX)
         return xstrdup(file->name);
+    s->looked_at += document->n;
     if (document->is_list)
         buf_addf(&path, "items[%zu].", at - document->first);
     add_path(&path, *field ? field : "kind");
@@ -174,22 +185,28 @@ char *object_source_place(struct object_source *s, const char *kind, const char 
 
 /* ---- the cluster ---- */
 
+enum {
+    EVERYONE = OBJECTS_FOR_ROUTES | OBJECTS_FOR_ANALYSIS | OBJECTS_FOR_MIGRATION,
+    SERVING = OBJECTS_FOR_ROUTES | OBJECTS_FOR_ANALYSIS,
+    NOT_SERVING = OBJECTS_FOR_ANALYSIS | OBJECTS_FOR_MIGRATION,
+};
+
 static const struct {
     const char *kind, *path;
-    enum object_wanted first; /* that wants it */
+    unsigned who; /* wants it */
     bool needed;
 } lists[] = {
-    {"IngressClass", "/apis/networking.k8s.io/v1/ingressclasses", OBJECTS_FOR_ROUTES, false},
-    {"Ingress", "/apis/networking.k8s.io/v1/ingresses", OBJECTS_FOR_ROUTES, true},
-    {"Service", "/api/v1/services", OBJECTS_FOR_ROUTES, true},
-    {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", OBJECTS_FOR_ROUTES, false},
+    {"IngressClass", "/apis/networking.k8s.io/v1/ingressclasses", EVERYONE, false},
+    {"Ingress", "/apis/networking.k8s.io/v1/ingresses", EVERYONE, true},
+    {"Service", "/api/v1/services", EVERYONE, true},
+    {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", SERVING, false},
     {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls", OBJECTS_FOR_ANALYSIS,
      false},
-    {"ConfigMap", "/api/v1/configmaps", OBJECTS_FOR_ANALYSIS, false},
     {"Pod", "/api/v1/pods", OBJECTS_FOR_ANALYSIS, false},
-    {"Deployment", "/apis/apps/v1/deployments", OBJECTS_FOR_ANALYSIS, false},
+    {"Deployment", "/apis/apps/v1/deployments", NOT_SERVING, false},
+    {"DaemonSet", "/apis/apps/v1/daemonsets", NOT_SERVING, false},
     {"StatefulSet", "/apis/apps/v1/statefulsets", OBJECTS_FOR_ANALYSIS, false},
-    {"DaemonSet", "/apis/apps/v1/daemonsets", OBJECTS_FOR_ANALYSIS, false},
+    {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false},
 };
 
 static void know(struct object_source *s, const char *kind)
@@ -208,7 +225,7 @@ int object_source_read_cluster(struct object_source *s, struct cli_session *sess
         struct err err = {0};
         size_t k;
         json_t *item;
-        if (lists[i].first > what)
+        if (!(lists[i].who & what))
             continue;
         if (kube_call_wait(session->client, "GET", lists[i].path, NULL, NULL, &reply, &err) < 0)
             return cli_unreachable(session, &err);
@@ -239,5 +256,6 @@ void object_source_done(struct object_source *s)
         free(*f);
     }
     vec_done(&s->files);
+    map_done(&s->places);
     json_decref(s->list);
 }

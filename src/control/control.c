@@ -320,6 +320,12 @@ static void on_class(json_t *object, void *user)
     struct ingress_class *k = ingress_class_decode(object);
     if (!k)
         return;
+    if (k->parameters && ingress_routes_is_controller(c->routes, k->controller))
+        event_record(c->events, object, "IngressClass", "networking.k8s.io/v1", "Warning",
+                     "ParametersNotUsed",
+                     "spec.parameters: %s has no effect: they may refer to nothing; what holds for "
+                     "all Ingresses stands in the ConfigMap that control's --configmap names",
+                     k->parameters);
     ingress_routes_add_class(c->routes, k);
     work_soon(c);
 }

@@ -385,10 +385,26 @@ static void host_free(struct gateway_host *h)
     free(h);
 }
 
-/* Another certificate, or the same host's coming and going: the listener has other chains. */
-static bool same_secret(const struct route_host *a, const struct route_host *b)
+/* Another certificate, whom TLS goes to, or the host's coming and going: the listener has other
+ * chains. */
+static bool same_chain(const struct route_host *a, const struct route_host *b)
 {
-    return streq(a ? a->secret : NULL, b ? b->secret : NULL);
+    const struct route_backend none = {0}, *x = a ? &a->passthrough : &none,
+                               *y = b ? &b->passthrough : &none;
+    return streq(a ? a->secret : NULL, b ? b->secret : NULL) && streq(x->service, y->service) &&
+           x->port == y->port;
+}
+
+static void use_passthrough(struct gateway *g, const struct route_host *h)
+{
+    if (h && h->passthrough.service)
+        use_backend(g, &h->passthrough, &usual_upstream);
+}
+
+static void stop_using_passthrough(struct gateway *g, const struct route_host *h)
+{
+    if (h && h->passthrough.service)
+        stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
 static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_peer peer)
@@ -426,14 +442,16 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     for_backends(g, h, &(struct uses){use_backend, use_host});
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
+    use_passthrough(g, h);
     for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
     for_mirrors(g, before, stop_using_mirror);
     for_error_hosts(g, before, stop_using_error_host);
+    stop_using_passthrough(g, before);
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
     /* Who asks for certificates of clients may have another CA now. */
-    g->listeners_changed = g->listeners_changed || !same_secret(before, h) ||
+    g->listeners_changed = g->listeners_changed || !same_chain(before, h) ||
                            (before && before->client_cert) || (h && h->client_cert);
     if (!h) {
         if (known) {
@@ -528,32 +546,45 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
     xds_set_put(g->sets[peer], translate_listener(&l));
 }
 
+/* Where TLS for a host ends, and what it asks for. Returns a name that the chain borrows; NULL: it
+ * has the default certificate. */
+static char *name_chain(const struct gateway *g, const struct route_host *h,
+                        struct translate_chain *c)
+{
+    const struct route_backend *through = &h->passthrough;
+    char name[CLUSTER_NAME_MAX];
+    char *own = NULL;
+    if (through->service) {
+        c->secret = NULL;
+        c->cluster = own =
+            xstrdup(translate_cluster_name(through->service, through->port, &usual_upstream, name));
+        return own;
+    }
+    if (!str_empty(h->secret) && gateway_has_secret(g, h->secret))
+        c->secret = own = xstrdup(secret_name(h->secret, name));
+    if (h->client_cert) {
+        c->ca = auth_objects_ca(&g->objects, h->client_cert->secret);
+        c->verify_depth = h->client_cert->depth;
+    }
+    return own;
+}
+
 static void flush_listeners(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct translate_chain) chains = {0};
-    VEC(char *) names = {0};
+    VEC(char *) names = {0}; /* of secrets, of clusters */
     struct translate_chain other = {.secret = DEFAULT_SECRET};
     VEC_FOREACH (h, &g->hosts) {
-        const struct route_host *host = (*h)->host;
-        char name[SECRET_NAME_MAX];
-        struct translate_chain c = {.server_name = host->name, .secret = DEFAULT_SECRET};
-        bool own = !str_empty(host->secret) && gateway_has_secret(g, host->secret);
-        if (host->client_cert) {
-            c.ca = auth_objects_ca(&g->objects, host->client_cert->secret);
-            c.verify_depth = host->client_cert->depth;
-        }
-        if (streq(host->name, ALL_HOSTS)) {
+        struct translate_chain c = {.server_name = (*h)->host->name, .secret = DEFAULT_SECRET};
+        char *name = name_chain(g, (*h)->host, &c);
+        if (streq(c.server_name, ALL_HOSTS)) {
             other.ca = c.ca;
             other.verify_depth = c.verify_depth;
-            continue;
+        } else if (name || c.ca) {
+            vec_push(&chains, c);
         }
-        if (!own && !c.ca)
-            continue;
-        if (own) {
-            vec_push(&names, xstrdup(secret_name(host->secret, name)));
-            c.secret = names.v[names.n - 1];
-        }
-        vec_push(&chains, c);
+        if (name)
+            vec_push(&names, name);
     }
     vec_push(&chains, other);
     put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0, peer);

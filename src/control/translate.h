@@ -63,7 +63,8 @@ struct xds_entry *translate_routes(const char *name, const struct str *hosts, si
 
 struct translate_chain {
     const char *server_name;      /* NULL: whatever else comes */
-    const char *secret;           /* its SDS name */
+    const char *secret;           /* its SDS name; NULL: */
+    const char *cluster;          /* which gets the bytes as they are */
     const struct auth_secret *ca; /* NULL: clients are asked for no certificate */
     uint32_t verify_depth;
 };

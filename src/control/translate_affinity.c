@@ -71,10 +71,7 @@ static void add_session(struct buf *b, const struct route_cookie *c, struct tran
     add_any(&route, F_EXTENSION_TYPED_CONFIG, COOKIE_TYPE, &state);
     pb_end(&route, extension);
     pb_end(&route, session);
-    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG);
-    pb_add_text(b, F_MAP_KEY, SESSION_NAME);
-    add_any(b, F_MAP_VALUE, SESSION_TYPE, &route);
-    pb_end(b, entry);
+    translate_filter_config(SESSION_NAME, SESSION_TYPE, buf_str(&route), b);
 }
 
 /* A field of the request; of a path what stands before the query. */

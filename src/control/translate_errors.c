@@ -115,11 +115,5 @@ void translate_errors_route(struct buf *b, const struct route *r)
     pb_end(&all, map);
     pb_end(&all, tree);
     pb_end(&all, matcher);
-    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
-    pb_add_text(b, F_MAP_KEY, FILTER_NAME);
-    any = pb_begin(b, F_MAP_VALUE);
-    pb_add_text(b, F_ANY_TYPE_URL, FILTER_TYPE);
-    pb_add_bytes(b, F_ANY_VALUE, buf_str(&all));
-    pb_end(b, any);
-    pb_end(b, entry);
+    translate_filter_config(FILTER_NAME, FILTER_TYPE, buf_str(&all), b);
 }

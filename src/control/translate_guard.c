@@ -1,21 +1,10 @@
 #include "control/translate_guard.h"
 
+#include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
 #define RBAC_TYPE   XDS_TYPE_PREFIX "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
 #define BUFFER_TYPE XDS_TYPE_PREFIX "envoy.extensions.filters.http.buffer.v3.BufferPerRoute"
-
-void translate_filter_config(const char *name, const char *type_url, struct str message,
-                             struct buf *out)
-{
-    size_t entry = pb_begin(out, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
-    pb_add_text(out, F_MAP_KEY, name);
-    any = pb_begin(out, F_MAP_VALUE);
-    pb_add_text(out, F_ANY_TYPE_URL, type_url);
-    pb_add_bytes(out, F_ANY_VALUE, message);
-    pb_end(out, any);
-    pb_end(out, entry);
-}
 
 /* ---- bodies ---- */
 

@@ -23,6 +23,3 @@ bool translate_client_cert_can(const struct route *r, const struct translate_vie
 void translate_client_cert(const struct route *r, struct buf *out);
 /* Appends entries of a route's typed_per_filter_config. */
 void translate_guard(const struct route *r, const struct translate_view *view, struct buf *out);
-/* Appends one of them. */
-void translate_filter_config(const char *name, const char *type_url, struct str message,
-                             struct buf *out);

@@ -211,13 +211,23 @@ static json_t *tls_socket(const struct translate_chain *c, const struct ingress_
         typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
 }
 
+static json_t *tcp_proxy(const char *stat_prefix, const char *cluster)
+{
+    json_t *proxy = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                          json_pack("{s:s,s:s,s:s}", "stat_prefix", stat_prefix, "cluster", cluster,
+                                    "idle_timeout", "600s"));
+    return json_pack("{s:s,s:o}", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
+}
+
 static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
 {
-    json_t *chain = json_pack("{s:[o]}", "filters", connection_manager(l));
+    json_t *filter = c && c->cluster ? tcp_proxy(l->name, c->cluster) : connection_manager(l);
+    json_t *chain = json_pack("{s:[o]}", "filters", filter);
     if (!c)
         return chain;
     json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));
-    json_object_set_new(chain, "transport_socket", tls_socket(c, l->settings));
+    if (c->secret)
+        json_object_set_new(chain, "transport_socket", tls_socket(c, l->settings));
     if (c->server_name)
         json_object_set_new(chain, "filter_chain_match",
                             json_pack("{s:[s]}", "server_names", c->server_name));
@@ -246,13 +256,9 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
 struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
                                    const char *cluster, bool proxied)
 {
-    json_t *proxy = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                          json_pack("{s:s,s:s,s:s}", "stat_prefix", name, "cluster", cluster,
-                                    "idle_timeout", "600s"));
-    AUTO_JSON json_t *j =
-        json_pack("{s:s,s:{s:{s:s,s:i}},s:[{s:[{s:s,s:o}]}]}", "name", name, "address",
-                  "socket_address", "address", address, "port_value", (int)port, "filter_chains",
-                  "filters", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
+    AUTO_JSON json_t *j = json_pack("{s:s,s:{s:{s:s,s:i}},s:[{s:[o]}]}", "name", name, "address",
+                                    "socket_address", "address", address, "port_value", (int)port,
+                                    "filter_chains", "filters", tcp_proxy(name, cluster));
     if (proxied)
         json_object_set_new(
             j, "listener_filters",

@@ -30,6 +30,9 @@ void translate_fields(struct buf *b, const struct route *r);
 /* HeaderValueOptions, as a message's field of that number. */
 void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
 
+/* What a Route says to a filter of that name, as its typed_per_filter_config. */
+void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
+
 /* ---- translate_errors.c ---- */
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);

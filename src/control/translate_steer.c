@@ -100,6 +100,19 @@ void translate_fields(struct buf *b, const struct route *r)
     translate_field_list(b, F_ROUTE_RESPONSE_HEADERS_TO_ADD, &r->answer_fields);
 }
 
+/* ---- filters ---- */
+
+void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b)
+{
+    size_t entry = pb_begin(b, F_ROUTE_TYPED_PER_FILTER_CONFIG), any;
+    pb_add_text(b, F_MAP_KEY, name);
+    any = pb_begin(b, F_MAP_VALUE);
+    pb_add_text(b, F_ANY_TYPE_URL, type);
+    pb_add_bytes(b, F_ANY_VALUE, config);
+    pb_end(b, any);
+    pb_end(b, entry);
+}
+
 /* ---- copies ---- */
 
 void translate_mirror(struct buf *b, const struct route_mirror *m)

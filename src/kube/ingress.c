@@ -192,6 +192,10 @@ struct ingress_class *ingress_class_decode(const json_t *j)
     c->is_default = streq(json_key_str(json_at(j, "metadata.annotations"),
                                        "ingressclass.kubernetes.io/is-default-class"),
                           "true");
+    const json_t *parameters = json_at(j, "spec.parameters");
+    if (json_is_object(parameters))
+        c->parameters = xasprintf("%.63s %.253s", json_key_str(parameters, "kind") ?: "?",
+                                  json_key_str(parameters, "name") ?: "?");
     return c;
 }
 
@@ -201,5 +205,6 @@ void ingress_class_free(struct ingress_class *c)
         return;
     free(c->name);
     free(c->controller);
+    free(c->parameters);
     free(c);
 }

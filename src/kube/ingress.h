@@ -76,6 +76,7 @@ struct ingress_class {
     char *name;
     char *controller;
     bool is_default;
+    char *parameters; /* "Kind name" of spec.parameters; NULL: none */
 };
 
 /* NULL: no name. */

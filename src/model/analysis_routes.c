@@ -79,27 +79,53 @@ static bool is_open(const char *regex)
            !strstr(regex, "\\z");
 }
 
-/* Does an expression match all that another one does? True only where that is plain. */
-static bool regex_covers(const struct route_path *by, const struct route_path *path)
+/* Of one expression: what matches all that begins as a match of it, and how its matches begin. */
+struct expression {
+    struct regex *open, *plain; /* NULL: not to be asked */
+};
+
+enum { EXPRESSIONS_MAX = 500 }; /* of a host; with more of them none is looked at */
+
+static struct expression *read_expressions(const struct route_host *h)
 {
-    AUTO(regex) struct regex *covering = NULL;
-    AUTO(regex) struct regex *covered = NULL;
-    AUTO_CHARS char *open = xasprintf("%s(?:%s).*", by->ignore_case ? "(?i)" : "", by->text);
-    if (!is_open(by->text) || (path->ignore_case && !by->ignore_case) ||
-        regex_new(str_from(open), &covering, NULL) < 0 ||
-        regex_new(str_from(path->text), &covered, NULL) < 0)
-        return false;
-    struct str prefix = regex_literal_prefix(covered);
-    return prefix.n && regex_matches_all(covering, prefix);
+    struct expression *list = xcalloc(h->n_routes + 1, sizeof(*list));
+    size_t n = 0;
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        n += h->routes[i].path.kind == ROUTE_PATH_REGEX;
+    for (uint32_t i = 0; n <= EXPRESSIONS_MAX && i < h->n_routes; i++) {
+        const struct route_path *p = &h->routes[i].path;
+        AUTO_CHARS char *open = xasprintf("%s(?:%s).*", p->ignore_case ? "(?i)" : "", p->text);
+        if (p->kind != ROUTE_PATH_REGEX)
+            continue;
+        if (!is_open(p->text) || regex_new(str_from(open), &list[i].open, NULL) < 0)
+            list[i].open = NULL;
+        if (regex_new(str_from(p->text), &list[i].plain, NULL) < 0)
+            list[i].plain = NULL;
+    }
+    return list;
+}
+
+static void free_expressions(struct expression *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        regex_free(list[i].open);
+        regex_free(list[i].plain);
+    }
+    free(list);
+}
+
+/* Does it match all that the other one does? True only where that is plain. */
+static bool expression_covers(const struct expression *by, const struct expression *e)
+{
+    struct str prefix = e->plain ? regex_literal_prefix(e->plain) : (struct str){NULL, 0};
+    return by->open && prefix.n && regex_matches_all(by->open, prefix);
 }
 
 static bool covers(const struct route *by, const struct route *r)
 {
     struct str text = str_from(r->path.text), wide = str_from(by->path.text);
-    if (by->n_headers)
+    if (r->path.kind == ROUTE_PATH_REGEX)
         return false;
-    if (by->path.kind == ROUTE_PATH_REGEX || r->path.kind == ROUTE_PATH_REGEX)
-        return by->path.kind == r->path.kind && regex_covers(&by->path, &r->path);
     switch (by->path.kind) {
     case ROUTE_PATH_EXACT:
         return r->path.kind == ROUTE_PATH_EXACT && str_eq(text, wide);
@@ -115,10 +141,14 @@ static bool covers(const struct route *by, const struct route *r)
 
 static void check_shadowed(const struct analysis *a, const struct route_host *h)
 {
+    struct expression *expressions = read_expressions(h);
     for (uint32_t i = 0; i < h->n_routes; i++)
         for (uint32_t by = 0; by < i; by++) {
             const struct route *r = &h->routes[i], *before = &h->routes[by];
-            if (!covers(before, r))
+            bool alike = before->path.ignore_case || !r->path.ignore_case;
+            if (before->n_headers ||
+                !(covers(before, r) ||
+                  (alike && expression_covers(&expressions[by], &expressions[i]))))
                 continue;
             finding_add(a->out, FINDING_WARNING, "PathShadowed", r->origin.object, r->origin.field,
                         "remove one of them, or make the one before it narrower",
@@ -126,6 +156,7 @@ static void check_shadowed(const struct analysis *a, const struct route_host *h)
                         h->name, before->path.text, before->origin.object, before->origin.field);
             break;
         }
+    free_expressions(expressions, h->n_routes);
 }
 
 /* ---- the ways of ingress-nginx ---- */
@@ -150,11 +181,11 @@ static const char *who_asks_for_regex(const struct analysis *a, const struct rou
     return NULL;
 }
 
+/* by: the Ingress that makes the host's paths expressions; NULL: none. */
 static void check_regex(const struct analysis *a, const struct route_host *h, const struct route *r,
-                        const struct ingress_path *p)
+                        const struct ingress_path *p, const char *by)
 {
     const struct ingress_object *i = object_of(a, r);
-    const char *by = who_asks_for_regex(a, h);
     if (by && !asks_for_regex(i))
         finding_add(a->out, FINDING_WARNING, "RegexWholeHost", r->origin.object, r->origin.field,
                     "give the other Ingress a host of its own, if that was not meant",
@@ -173,14 +204,15 @@ static void check_regex(const struct analysis *a, const struct route_host *h, co
                     r->rewrite.path);
 }
 
-static void check_nginx(const struct analysis *a, const struct route_host *h, const struct route *r)
+static void check_nginx(const struct analysis *a, const struct route_host *h, const struct route *r,
+                        const char *by)
 {
     const struct ingress_path *p = path_of(a, r);
     size_t n = strlen(r->path.text);
     if (!p || r->n_headers)
         return;
     if (r->path.kind == ROUTE_PATH_REGEX)
-        check_regex(a, h, r, p);
+        check_regex(a, h, r, p, by);
     else if (strpbrk(p->path, "()[]*+^$|\\"))
         finding_add(a->out, FINDING_WARNING, "RegexLiteral", r->origin.object, r->origin.field,
                     "set the annotation use-regex (class of ingress-nginx), or write a plain path",
@@ -201,7 +233,8 @@ void analysis_routes(const struct analysis *a)
         check_shared(a, h);
         check_wildcard(a, h);
         check_shadowed(a, h);
+        const char *by = who_asks_for_regex(a, h);
         for (uint32_t i = 0; i < h->n_routes; i++)
-            check_nginx(a, h, &h->routes[i]);
+            check_nginx(a, h, &h->routes[i], by);
     }
 }

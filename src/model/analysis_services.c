@@ -62,30 +62,46 @@ static bool has_port(const json_t *pod, const char *name)
     return false;
 }
 
-static bool any_has_port(const struct analysis *a, const json_t *service, const char *name)
+/* Pods and templates by their namespace: {NS: [pod]}. */
+static json_t *gather_pods(const json_t *objects)
 {
-    const char *ns = json_at_str(service, "metadata.namespace");
-    json_t *j;
+    json_t *all = json_object(), *j;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)a->in->objects, i, j)
+    json_array_foreach((json_t *)(uintptr_t)objects, i, j)
     {
-        const json_t *pod = pod_of(j);
-        if (pod && streq(json_at_str(j, "metadata.namespace"), ns) &&
-            selects(json_at(service, "spec.selector"), pod) && (!name || has_port(pod, name)))
-            return true;
+        const char *ns = json_at_str(j, "metadata.namespace");
+        const json_t *pod = ns ? pod_of(j) : NULL;
+        if (!pod)
+            continue;
+        if (!json_object_get(all, ns))
+            json_object_set_new(all, ns, json_array());
+        json_array_append(json_object_get(all, ns), (json_t *)(uintptr_t)pod);
     }
+    return all;
+}
+
+/* name NULL: any of those that the Service selects will do. */
+static bool any_has_port(const json_t *pods, const json_t *service, const char *name)
+{
+    json_t *pod;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)pods, i,
+                       pod) if (selects(json_at(service, "spec.selector"), pod) &&
+                                (!name || has_port(pod, name))) return true;
     return false;
 }
 
-static void check_selector(const struct analysis *a, const json_t *service)
+static void check_selector(const struct analysis *a, const json_t *all, const json_t *service)
 {
+    const json_t *pods = json_object_get(all, json_at_str(service, "metadata.namespace"));
+
     AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(service, "metadata.namespace"),
                                      json_at_str(service, "metadata.name"));
     json_t *port;
     size_t i;
     if (!json_object_size(json_at(service, "spec.selector")))
         return;
-    if (!any_has_port(a, service, NULL)) {
+    if (!any_has_port(pods, service, NULL)) {
         finding_add(a->out, FINDING_WARNING, "SelectorMatchesNothing", key, "spec.selector",
                     "compare it with kubectl get pods --show-labels",
                     "no pod has these labels in namespace %s",
@@ -96,7 +112,7 @@ static void check_selector(const struct analysis *a, const json_t *service)
     {
         const char *target = json_key_str(port, "targetPort");
         AUTO_CHARS char *field = xasprintf("spec.ports[%zu].targetPort", i);
-        if (target && !any_has_port(a, service, target))
+        if (target && !any_has_port(pods, service, target))
             finding_add(a->out, FINDING_WARNING, "TargetPortNotFound", key, field,
                         "name a containerPort so, or give a number",
                         "no container of its pods has a port named %s", target);
@@ -110,9 +126,10 @@ void analysis_services(const struct analysis *a)
     for (size_t n = 0; a->in->knows_endpoints && n < a->snapshot->n_hosts; n++)
         for (uint32_t r = 0; r < a->snapshot->sorted[n]->n_routes; r++)
             check_backends(a, &a->snapshot->sorted[n]->routes[r]);
-    if (a->in->knows_pods)
-        json_array_foreach((json_t *)(uintptr_t)a->in->objects, i,
-                           j) if (analysis_is(j, "Service") &&
-                                  json_at_str(j, "metadata.namespace") &&
-                                  json_at_str(j, "metadata.name")) check_selector(a, j);
+    if (!a->in->knows_pods)
+        return;
+    AUTO_JSON json_t *pods = gather_pods(a->in->objects);
+    json_array_foreach((json_t *)(uintptr_t)a->in->objects, i,
+                       j) if (analysis_is(j, "Service") && json_at_str(j, "metadata.namespace") &&
+                              json_at_str(j, "metadata.name")) check_selector(a, pods, j);
 }

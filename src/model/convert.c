@@ -18,25 +18,22 @@ static int by_age(const void *a, const void *b)
 }
 
 /* Is its class one of ingress-nginx's? */
-static bool is_nginx(const json_t *objects, const struct ingress_object *i)
+static bool is_nginx(const struct map *classes, const struct ingress_object *i)
 {
     const char *name = i->class_ ? i->class_ : i->class_annotation;
-    json_t *j;
-    size_t n;
-    json_array_foreach((json_t *)(uintptr_t)objects, n,
-                       j) if (is_kind(j, "IngressClass") && name &&
-                              streq(json_at_str(j, "metadata.name"),
-                                    name)) return streq(json_at_str(j, "spec.controller"),
-                                                        INGRESS_CONTROLLER_NGINX);
+    const json_t *j = name ? map_find_cstr(classes, name) : NULL;
+    if (j)
+        return streq(json_at_str(j, "spec.controller"), INGRESS_CONTROLLER_NGINX);
     return streq(name, "nginx") || (!name && i->n_annotations);
 }
 
-static json_t *copy_ingress(const json_t *objects, const json_t *j, const struct ingress_object *i)
+static json_t *copy_ingress(const struct map *classes, const json_t *j,
+                            const struct ingress_object *i)
 {
     json_t *copy = json_deep_copy(j);
     json_t *annotations = json_at(copy, "metadata.annotations");
     json_object_del(annotations, "kubernetes.io/ingress.class");
-    json_put_str(copy, "spec.ingressClassName", is_nginx(objects, i) ? "nginx" : "fairlead");
+    json_put_str(copy, "spec.ingressClassName", is_nginx(classes, i) ? "nginx" : "fairlead");
     return copy;
 }
 
@@ -105,14 +102,17 @@ static bool is_converted(const char *name)
                                         "cors-max-age",
                                         "enable-cors",
                                         "force-ssl-redirect",
+                                        "from-to-www-redirect",
                                         "permanent-redirect",
                                         "permanent-redirect-code",
                                         "rewrite-target",
+                                        "server-alias",
                                         "ssl-redirect",
                                         "temporal-redirect",
                                         "temporal-redirect-code",
                                         "upstream-vhost",
-                                        "use-regex"};
+                                        "use-regex",
+                                        "x-forwarded-prefix"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (streq(name, names[i]))
             return true;
@@ -146,8 +146,13 @@ static void tell_lost(const struct conversion *c)
                 convert_lost(c, i->key, field, "it is not said in what is put out");
         }
     }
-    for (size_t h = 0; h < c->snapshot->n_hosts; h++)
-        copy_findings(c, &c->snapshot->sorted[h]->findings);
+    for (size_t h = 0; h < c->snapshot->n_hosts; h++) {
+        const struct route_host *host = c->snapshot->sorted[h];
+        copy_findings(c, &host->findings);
+        if (host->tls_fields.n && host->n_routes)
+            convert_lost(c, host->routes[0].origin.object, "spec.tls",
+                         "Strict-Transport-Security of host %s is not said", host->name);
+    }
 }
 
 /* ---- the whole ---- */
@@ -196,6 +201,23 @@ static void convert_model(struct conversion *c, const json_t *objects, json_t *g
     c->snapshot = NULL;
 }
 
+/* Ingresses by their keys: of those of one name the last counts, as it does where one is applied
+ * after the other. Classes by their names. */
+static void find_last(const json_t *objects, struct map *ingresses, struct map *classes)
+{
+    json_t *j;
+    size_t n;
+    json_array_foreach((json_t *)(uintptr_t)objects, n, j)
+    {
+        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(j, "metadata.namespace"),
+                                         json_at_str(j, "metadata.name"));
+        if (is_kind(j, "Ingress"))
+            map_put_cstr(ingresses, key, j);
+        else if (is_kind(j, "IngressClass") && json_at_str(j, "metadata.name"))
+            map_put_cstr(classes, json_at_str(j, "metadata.name"), j);
+    }
+}
+
 /* Names of the output are made of them. */
 static bool has_valid_names(const struct conversion *c, const struct ingress_object *i)
 {
@@ -213,19 +235,21 @@ json_t *convert_ingresses(const json_t *objects, const struct convert_options *o
     struct conversion c = {.options = o, .out = json_array(), .lost = lost};
     VEC(struct ingress_object *) list = {0};
     AUTO_JSON json_t *given = json_array();
+    struct map last = {0}, classes = {0};
     json_t *j;
     size_t n;
+    find_last(objects, &last, &classes);
     json_array_foreach((json_t *)(uintptr_t)objects, n, j)
     {
         struct ingress_object *i = is_kind(j, "Ingress") ? ingress_object_decode(j) : NULL;
-        if (i && !has_valid_names(&c, i)) {
+        if (i && (!has_valid_names(&c, i) || map_find_cstr(&last, i->key) != j)) {
             ingress_object_free(i);
             continue;
         }
         if (i)
             vec_push(&list, i);
         if (i)
-            json_array_append_new(given, copy_ingress(objects, j, i));
+            json_array_append_new(given, copy_ingress(&classes, j, i));
         else if (is_kind(j, "Service"))
             json_array_append(given, j);
     }
@@ -233,6 +257,8 @@ json_t *convert_ingresses(const json_t *objects, const struct convert_options *o
         qsort(list.v, list.n, sizeof(*list.v), by_age);
     c.ingresses = list.v;
     c.n = list.n;
+    for (n = 0; n < c.n; n++)
+        map_put_cstr(&c.places, c.ingresses[n]->key, (void *)(n + 1));
     if (o->api == CONVERT_ISTIO_1_8)
         convert_as_istio_1_8(&c, objects);
     else
@@ -242,5 +268,8 @@ json_t *convert_ingresses(const json_t *objects, const struct convert_options *o
     VEC_FOREACH (i, &list)
         ingress_object_free(*i);
     vec_done(&list);
+    map_done(&last);
+    map_done(&classes);
+    map_done(&c.places);
     return c.out;
 }

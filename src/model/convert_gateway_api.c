@@ -124,6 +124,20 @@ static json_t *cors_filter(const struct route_cors *cors)
     return json_pack("{s:s,s:o}", "type", "CORS", "cors", j);
 }
 
+/* Fields that are set; nothing, if there are none. */
+static void add_fields(json_t *filters, const char *type, const char *member,
+                       const struct route_fields *f)
+{
+    json_t *set = json_array();
+    for (uint32_t i = 0; i < f->n; i++)
+        json_array_append_new(set,
+                              json_pack("{s:s,s:s}", "name", f->v[i].name, "value", f->v[i].value));
+    if (f->n)
+        json_array_append_new(filters,
+                              json_pack("{s:s,s:{s:O}}", "type", type, member, "set", set));
+    json_decref(set);
+}
+
 static json_t *backends_of(const struct route *r)
 {
     json_t *list = json_array();
@@ -142,14 +156,19 @@ static json_t *backends_of(const struct route *r)
 static json_t *rule_of(const struct conversion *c, const struct route *r)
 {
     json_t *match = match_of(r), *filters = json_array(), *rule = json_object(), *rewrite = NULL;
+    bool closed = convert_is_closed(c, r), forwards = r->action == ROUTE_FORWARD && !closed;
     if (r->cors.on)
         json_array_append_new(filters, cors_filter(&r->cors));
     if (r->action == ROUTE_REDIRECT)
         json_array_append_new(filters, redirect_filter(c, r));
-    else if (r->action == ROUTE_FORWARD)
+    else if (forwards)
         rewrite = rewrite_filter(c, r, match);
     if (rewrite)
         json_array_append_new(filters, rewrite);
+    if (forwards) {
+        add_fields(filters, "RequestHeaderModifier", "requestHeaderModifier", &r->request_fields);
+        add_fields(filters, "ResponseHeaderModifier", "responseHeaderModifier", &r->answer_fields);
+    }
     if (streq(json_at_str(match, "path.type"), "RegularExpression"))
         convert_lost(c, r->origin.object, r->origin.field,
                      "what an expression matches, and when it is tried, is the implementation's "
@@ -159,8 +178,11 @@ static json_t *rule_of(const struct conversion *c, const struct route *r)
     if (json_array_size(filters))
         json_object_set(rule, "filters", filters);
     json_decref(filters);
-    if (r->action == ROUTE_FORWARD)
+    if (forwards)
         json_object_set_new(rule, "backendRefs", backends_of(r));
+    else if (closed)
+        convert_lost(c, r->origin.object, r->origin.field,
+                     "what protects it cannot be said here: it is closed, and has no backend");
     else if (r->action == ROUTE_ANSWER)
         convert_lost(c, r->origin.object, r->origin.field,
                      "it has no backend: it is answered with an error, though not with %u",

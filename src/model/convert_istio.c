@@ -134,17 +134,39 @@ static json_t *cors_of(const struct route_cors *cors)
     return j;
 }
 
+/* {NAME: VALUE} that are set; takes nothing. */
+static void set_fields(json_t *headers, const char *of, const struct route_fields *f)
+{
+    json_t *set = json_object();
+    for (uint32_t i = 0; i < f->n; i++)
+        json_object_set_new(set, f->v[i].name, json_string(f->v[i].value));
+    if (f->n)
+        json_object_set_new(headers, of, json_pack("{s:O}", "set", set));
+    json_decref(set);
+}
+
 static json_t *route_of(const struct conversion *c, const struct route *r)
 {
+    AUTO_JSON json_t *headers = json_object();
     json_t *j = json_pack("{s:o}", "match", matches_of(r, false)), *rewrite;
     if (r->cors.on)
         json_object_set_new(j, "corsPolicy", cors_of(&r->cors));
+    if (convert_is_closed(c, r)) {
+        convert_lost(c, r->origin.object, r->origin.field,
+                     "what protects it cannot be said here: it is closed, with 503");
+        json_object_set_new(j, "directResponse", json_pack("{s:i}", "status", 503));
+        return j;
+    }
     switch (r->action) {
     case ROUTE_FORWARD:
         rewrite = rewrite_of(r);
         if (json_object_size(rewrite))
             json_object_set(j, "rewrite", rewrite);
         json_decref(rewrite);
+        set_fields(headers, "request", &r->request_fields);
+        set_fields(headers, "response", &r->answer_fields);
+        if (json_object_size(headers))
+            json_object_set(j, "headers", headers);
         json_object_set_new(j, "route", destinations_of(r));
         break;
     case ROUTE_REDIRECT:
@@ -165,38 +187,36 @@ static char *gateway_name(const struct ingress_object *i)
 }
 
 /* Of every Ingress that names the host, so that each one's certificates lead to it. */
-static json_t *gateways_of(const struct conversion *c, const struct route_host *h)
+static json_t *gateways_of(const struct conversion *c, const struct ingress_object *const *list,
+                           size_t n)
 {
-    json_t *list = json_array();
-    for (size_t n = 0; n < c->n; n++) {
-        const struct ingress_object *i = c->ingresses[n];
-        bool names = false;
-        for (uint32_t r = 0; !names && r < h->n_routes; r++)
-            names = streq(h->routes[r].origin.object, i->key);
-        AUTO_CHARS char *name = gateway_name(i);
+    json_t *to = json_array();
+    for (size_t i = 0; i < n; i++) {
+        AUTO_CHARS char *name = gateway_name(list[i]);
         AUTO_CHARS char *whole = xasprintf("%s/%s", c->options->gateway_namespace, name);
-        if (names)
-            json_array_append_new(list, json_string(whole));
+        json_array_append_new(to, json_string(whole));
     }
-    return list;
+    return to;
 }
 
 static void add_virtual_service(const struct conversion *c, const struct route_host *h)
 {
-    const struct ingress_object *owner = convert_owner(c, h);
-    json_t *http = json_array();
-    if (!owner) {
-        json_decref(http);
+    const struct ingress_object **list;
+    size_t n = convert_ingresses_of(c, h, &list);
+    const struct ingress_object *owner = list[0];
+    if (!n) {
+        free(list);
         return;
     }
+    json_t *http = json_array();
     for (uint32_t i = 0; i < h->n_routes; i++) {
         const struct route *r = &h->routes[i];
         if (convert_is_hidden(h, i))
             continue;
         if (r->https_only)
-            json_array_append_new(http,
-                                  json_pack("{s:o,s:{s:s,s:i}}", "match", matches_of(r, true),
-                                            "redirect", "scheme", "https", "redirectCode", 308));
+            json_array_append_new(http, json_pack("{s:o,s:{s:s,s:i}}", "match", matches_of(r, true),
+                                                  "redirect", "scheme", "https", "redirectCode",
+                                                  convert_https_code(r)));
         json_array_append_new(http, route_of(c, r));
     }
     if (h->one_label)
@@ -207,8 +227,9 @@ static void add_virtual_service(const struct conversion *c, const struct route_h
     AUTO_CHARS char *name =
         convert_short_name(xasprintf("%s-%s-" CONVERT_SUFFIX, word, owner->name), 253);
     convert_add(c, API, "VirtualService", name, owner->namespace_,
-                json_pack("{s:o,s:[s],s:o}", "gateways", gateways_of(c, h), "hosts", h->name,
+                json_pack("{s:o,s:[s],s:o}", "gateways", gateways_of(c, list, n), "hosts", h->name,
                           "http", http));
+    free(list);
 }
 
 static json_t *server(const char *name, const char *protocol, int port, json_t *hosts)

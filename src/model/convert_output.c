@@ -64,6 +64,36 @@ json_t *convert_words(const char *list)
     return to;
 }
 
+/* Whether Fairlead does it or not, it is not said in the output. */
+static bool protects(const struct ingress_annotation *a)
+{
+    static const char *const names[] = {
+        "allowlist-source-range", "auth-secret",        "auth-tls-match-cn",
+        "auth-tls-secret",        "auth-type",          "auth-url",
+        "denylist-source-range",  "enable-modsecurity", "enable-owasp-core-rules",
+        "limit-connections",      "limit-rpm",          "limit-rps",
+        "proxy-ssl-secret",       "proxy-ssl-verify",   "ssl-passthrough",
+        "whitelist-source-range"};
+    static const char *const off[] = {"", "0", "false", "off"};
+    for (size_t i = 0; i < ARRAY_LEN(off); i++)
+        if (streq(a->value, off[i]))
+            return false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (streq(a->name, names[i]))
+            return true;
+    return false;
+}
+
+bool convert_is_closed(const struct conversion *c, const struct route *r)
+{
+    const struct ingress_object *i =
+        ingress_routes_find(c->snapshot->routes, str_from(r->origin.object));
+    for (uint32_t a = 0; i && r->action == ROUTE_FORWARD && a < i->n_annotations; a++)
+        if (protects(&i->annotations[a]))
+            return true;
+    return false;
+}
+
 bool convert_is_hidden(const struct route_host *h, uint32_t route)
 {
     const struct route *r = &h->routes[route];
@@ -82,11 +112,27 @@ void convert_add(const struct conversion *c, const char *version, const char *ki
                                             namespace_, "spec", spec));
 }
 
-const struct ingress_object *convert_owner(const struct conversion *c, const struct route_host *h)
+/* Places among the Ingresses, the first to be heeded first. */
+static int by_number(const void *a, const void *b)
 {
-    for (size_t n = 0; n < c->n; n++)
-        for (uint32_t i = 0; i < h->n_routes; i++)
-            if (streq(c->ingresses[n]->key, h->routes[i].origin.object))
-                return c->ingresses[n];
-    return NULL;
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+size_t convert_ingresses_of(const struct conversion *c, const struct route_host *h,
+                            const struct ingress_object ***ret)
+{
+    size_t *places = xcalloc(h->n_routes + 1, sizeof(*places)), n = 0, kept = 0;
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        void *place = map_find_cstr(&c->places, h->routes[i].origin.object);
+        if (place)
+            places[n++] = (uintptr_t)place - 1;
+    }
+    qsort(places, n, sizeof(*places), by_number);
+    *ret = xcalloc(n + 1, sizeof(struct ingress_object *));
+    for (size_t i = 0; i < n; i++)
+        if (!i || places[i] != places[i - 1])
+            (*ret)[kept++] = c->ingresses[places[i]];
+    free(places);
+    return kept;
 }

@@ -10,14 +10,20 @@ struct conversion {
     const struct ingress_snapshot *snapshot;
     struct ingress_object **ingresses; /* n of them; the first to be heeded first */
     size_t n;
+    struct map places; /* key -> its place among them, and 1 */
     json_t *out;
     struct findings *lost;
 };
 
 void convert_lost(const struct conversion *c, const char *object, const char *field,
                   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-/* The first Ingress of those that the host's routes come from. */
-const struct ingress_object *convert_owner(const struct conversion *c, const struct route_host *h);
+/* The Ingresses that the host's routes come from, the first to be heeded first; how many. The list
+ * is the caller's to free, not what it names. */
+size_t convert_ingresses_of(const struct conversion *c, const struct route_host *h,
+                            const struct ingress_object ***ret);
+/* Is the route of an Ingress that protects it by what no target can say? Then it is closed: no
+ * client is to get through the output that the Ingress would keep out. */
+bool convert_is_closed(const struct conversion *c, const struct route *r);
 /* Has an earlier route of the host the same match? It is left out. */
 bool convert_is_hidden(const struct route_host *h, uint32_t route);
 /* {apiVersion, kind, metadata: {name, namespace}, spec}, appended to the output; takes spec. */
@@ -29,6 +35,11 @@ char *convert_host_word(const char *host);
 char *convert_short_name(char *name, size_t max);
 /* "$1" as "\1". Owned. */
 char *convert_captures(const char *text);
+/* The status of the redirect to https. */
+static inline int convert_https_code(const struct route *r)
+{
+    return r->https_code ? (int)r->https_code : 308;
+}
 /* A list of words with commas between them. */
 json_t *convert_words(const char *list);
 

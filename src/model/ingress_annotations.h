@@ -44,8 +44,9 @@ struct ingress_steer {
     struct route_retry retry;
     char *forwarded_prefix; /* NULL: none */
     bool to_service;
-    bool www;       /* the host's other name, with www. or without, is redirected to it */
-    char **aliases; /* lower case */
+    bool www;         /* the host's other name, with www. or without, is redirected to it */
+    bool passthrough; /* TLS for the host goes to its backend as it is */
+    char **aliases;   /* lower case */
     uint32_t n_aliases;
 };
 

@@ -620,20 +620,22 @@ static void add_claim(struct build *b, const struct claim *c)
 
 static void add_claims(struct build *b)
 {
+    const struct claim *first = NULL; /* of one path */
     if (b->claims.n)
         qsort(b->claims.v, b->claims.n, sizeof(*b->claims.v),
               b->regex ? compare_regexes : compare_claims);
     for (size_t i = 0; i < b->claims.n; i++) {
-        const struct claim *c = &b->claims.v[i], *before = i ? c - 1 : NULL;
-        if (!before || !same_path(before, c)) {
+        const struct claim *c = &b->claims.v[i];
+        if (!first || !same_path(first, c)) {
             add_claim(b, c);
+            first = c;
             continue;
         }
         AUTO_CHARS char *field = claim_field(c);
         finding_add(&b->host->findings, FINDING_WARNING, "PathConflict", c->entry->object->key,
                     field, "remove it from one of them",
                     "host %s, path %s is served by Ingress %s, which is older", b->host->name,
-                    c->path->path, b->host->routes[b->host->n_routes - 1].origin.object);
+                    c->path->path, first->entry->object->key);
     }
 }
 
@@ -722,10 +724,35 @@ static void add_www(struct build *b)
                                           .host = xstrdup(b->host->name)};
 }
 
+/* To the backend of the path /, as in ingress-nginx. */
+static void add_passthrough(struct build *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_entry *e = b->entries[i];
+        if (!e->policy->steer.passthrough || e->policy->canary.on || e->policy->closed)
+            continue;
+        VEC_FOREACH (c, &b->claims) {
+            struct route r = {0};
+            if (c->entry != e || !streq(c->path->path, "/"))
+                continue;
+            AUTO_CHARS char *field = claim_field(c);
+            set_backend(b, &r, e, &c->path->backend, field);
+            if (r.n_backends)
+                b->host->passthrough =
+                    (struct route_backend){xstrdup(r.backends[0].service), r.backends[0].port, 1};
+            route_done(&r);
+            return;
+        }
+        finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid", e->object->key,
+                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]", "add a path /",
+                    "there is no path / on host %s: TLS ends here", b->host->name);
+    }
+}
+
 /* Strict-Transport-Security, for hosts that have TLS. */
 static void add_hsts(struct build *b)
 {
-    if (!b->host->secret || !b->n || !b->entries[0]->nginx)
+    if (!b->host->secret || !b->n || !b->entries[0]->nginx || b->host->passthrough.service)
         return;
     AUTO_CHARS char *value = ingress_settings_hsts(b->entries[0]->settings);
     if (value)
@@ -765,6 +792,8 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
         add_default(&b);
         ask_own_hosts(&b);
         find_client_cert(&b);
+        if (!as && strcmp(name, "*") != 0)
+            add_passthrough(&b);
     }
     if (as)
         rename_host(b.host, as->name);

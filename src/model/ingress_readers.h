@@ -26,7 +26,7 @@ ingress_reader read_mirror_target, read_mirror_host, read_mirror_request_body;
 ingress_reader read_proxy_next_upstream, read_proxy_next_upstream_tries;
 ingress_reader read_proxy_next_upstream_timeout, read_x_forwarded_prefix;
 ingress_reader read_connection_proxy_header, read_service_upstream, read_preserve_trailing_slash;
-ingress_reader read_from_to_www_redirect, read_server_alias;
+ingress_reader read_from_to_www_redirect, read_server_alias, read_ssl_passthrough;
 void ingress_steer_init(struct ingress_steer *s, bool nginx);
 void ingress_steer_done(struct ingress_steer *s);
 /* What it makes of a route that forwards. */

@@ -234,7 +234,7 @@ static void for_hosts(struct ingress_routes *t, struct ingress_entry *e, bool jo
 
 /* ---- whose is it ---- */
 
-static bool is_our_controller(const struct ingress_routes *t, const char *controller)
+bool ingress_routes_is_controller(const struct ingress_routes *t, const char *controller)
 {
     for (const char *const *c = t->options->controllers; *c; c++)
         if (streq(*c, controller))
@@ -249,7 +249,7 @@ static bool is_ours(const struct ingress_routes *t, const struct ingress_object 
     bool by_annotation = !i->class_ && i->class_annotation;
     if (c) {
         *ret_nginx = streq(c->controller, INGRESS_CONTROLLER_NGINX);
-        return is_our_controller(t, c->controller);
+        return ingress_routes_is_controller(t, c->controller);
     }
     *ret_nginx = by_annotation && streq(i->class_annotation, "nginx");
     return by_annotation ? streq(i->class_annotation, t->options->class_name)

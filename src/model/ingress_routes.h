@@ -38,6 +38,8 @@ void ingress_routes_free(struct ingress_routes *t);
 void ingress_routes_add(struct ingress_routes *t, struct ingress_object *i);
 void ingress_routes_remove(struct ingress_routes *t, struct str key);
 void ingress_routes_add_class(struct ingress_routes *t, struct ingress_class *c);
+/* Is it one of our controllers that a class names? */
+bool ingress_routes_is_controller(const struct ingress_routes *t, const char *controller);
 void ingress_routes_remove_class(struct ingress_routes *t, struct str name);
 /* Borrowed until others come; NULL: none. All hosts are built anew. */
 void ingress_routes_set_settings(struct ingress_routes *t, const struct ingress_settings *s);

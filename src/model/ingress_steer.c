@@ -152,6 +152,11 @@ const char *read_from_to_www_redirect(struct ingress_policy *p, const char *v)
     return ingress_value_bool(v, &p->steer.www);
 }
 
+const char *read_ssl_passthrough(struct ingress_policy *p, const char *v)
+{
+    return ingress_value_bool(v, &p->steer.passthrough);
+}
+
 static void aliases_done(struct ingress_steer *s)
 {
     for (uint32_t i = 0; i < s->n_aliases; i++)

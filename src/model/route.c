@@ -107,6 +107,7 @@ void route_host_unref(struct route_host *h)
         route_done(&h->routes[i]);
     free(h->routes);
     fields_done(&h->tls_fields);
+    free(h->passthrough.service);
     findings_done(&h->findings);
     route_client_cert_unref(h->client_cert);
     free(h->name);
@@ -261,6 +262,8 @@ void route_host_format(const struct route_host *h, struct buf *out)
         buf_addf(out, "; ");
     if (h->client_cert)
         route_client_cert_format(h->client_cert, out);
+    if (h->passthrough.service)
+        buf_addf(out, " passthrough %s:%u", h->passthrough.service, h->passthrough.port);
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);

@@ -209,6 +209,8 @@ struct route_host {
     struct route *routes;
     uint32_t n_routes;
     struct route_fields tls_fields; /* of answers over TLS */
+    /* Who gets connections of TLS for the host, still encrypted; service NULL: they end here. */
+    struct route_backend passthrough;
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
     struct route_client_cert *client_cert; /* NULL: none is asked for */
     struct findings findings;

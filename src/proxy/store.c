@@ -4,9 +4,12 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "proxy/store_priv.h"
 
 typedef Envoy__Config__Bootstrap__V3__Bootstrap pb_bootstrap;
+
+enum { TOLD_MAX = 1024 }; /* findings; the rest is silent */
 
 /* ---- snapshots ---- */
 
@@ -157,6 +160,37 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
     return err_set(i->err, -EINVAL, NULL, "not implemented yet");
 }
 
+/* A field by its name, whatever the index: routes[].tracing of routes[3].tracing. */
+static void add_field(struct buf *b, const char *path)
+{
+    for (bool index = false; *path; path++) {
+        index = index && *path != ']';
+        if (!index)
+            buf_add_char(b, *path);
+        index = index || (*path == '[' && path[1] >= '0' && path[1] <= '9');
+    }
+}
+
+/* What has no effect here is told once, not with each update: of a field, whichever resource has
+ * it. */
+static void tell_findings(struct store *s, enum xds_resource type, struct str name,
+                          const struct xds_report *r)
+{
+    VEC_FOREACH (f, &r->findings) {
+        AUTO_DONE(buf) struct buf key = {0};
+        if (f->state != XDS_WARN || s->told.used >= TOLD_MAX)
+            continue;
+        buf_addf(&key, "%s ", xds_resource_type(type)->word);
+        add_field(&key, f->path);
+        buf_addf(&key, " %s", f->text);
+        if (map_put(&s->told, buf_str(&key), s))
+            continue;
+        log_warn("of a resource not everything is in force",
+                 kv_s("type", xds_resource_type(type)->word), kv_str("name", name),
+                 kv_s("field", f->path), kv_s("finding", f->text));
+    }
+}
+
 static int read_item(struct store *s, enum xds_resource type, const struct xds_item *item,
                      struct err *reterr)
 {
@@ -177,6 +211,8 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
         if (r == 0)
             r = add_item(s, type, &i);
     }
+    if (r == 0)
+        tell_findings(s, type, item->name, &report);
     xds_report_done(&report);
     return r;
 }
@@ -373,6 +409,7 @@ void store_free(struct store *s)
     store_clusters_done(s);
     store_secrets_done(s);
     cluster_table_unref(s->table);
+    map_done(&s->told);
     config_source_done(&s->cds);
     config_source_done(&s->lds);
     free(s);

@@ -64,6 +64,7 @@ struct store {
     struct map listeners;   /* name -> struct store_listener */
     struct map gone;        /* name -> struct listener_config: what its open connections go by */
     struct map secrets;     /* name -> struct store_secret */
+    struct map told;        /* findings that were told */
     struct list_node warming, leaving;
     struct route_slots slots;
     struct route_seats seats;

@@ -6,7 +6,6 @@ import pathlib
 import re
 
 import pytest
-import yaml
 
 from manifests import as_stream, fairlead, ingress, path
 
@@ -36,9 +35,13 @@ def test_golden(case, form):
 @pytest.mark.parametrize("form", ["istio", "gateway-api"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_order_of_the_input_means_nothing(case, form):
-    documents = list(yaml.safe_load_all((HERE / case / "input.yaml").read_text()))
-    outputs = {convert("-", form, stdin=as_stream(order)).stdout for order in itertools.islice(itertools.permutations(documents), 6)}
+    documents = (HERE / case / "input.yaml").read_text().split("\n---\n")
+    outputs = {convert("-", form, stdin="\n---\n".join(order)).stdout for order in itertools.islice(itertools.permutations(documents), 6)}
     assert len(outputs) == 1
+
+
+def objects_of(file, form, **kw):
+    return json.loads(convert(file, form, "-o", "json", **kw).stdout)["items"]
 
 
 def check_istio(o):
@@ -48,7 +51,7 @@ def check_istio(o):
         return
     for route in o["spec"]["http"]:
         assert len({"route", "redirect", "directResponse"} & set(route)) == 1, "exactly one action"
-        assert set(route) <= {"match", "route", "redirect", "directResponse", "rewrite", "corsPolicy"}
+        assert set(route) <= {"match", "route", "redirect", "directResponse", "rewrite", "corsPolicy", "headers"}
         for m in route.get("match", []):
             assert set(m) <= {"uri", "headers", "port"} and (m == {} or len(m["uri"]) == 1)
         if len(route.get("route", [])) > 1:
@@ -75,8 +78,7 @@ def check_gateway_api(o):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_server_would_take_it(case, form):
-    done = convert(HERE / case / "input.yaml", form)
-    objects = list(yaml.safe_load_all(done.stdout))
+    objects = objects_of(HERE / case / "input.yaml", form)
     keys = [(o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]) for o in objects]
     assert len(keys) == len(set(keys)) and objects
     for o in objects:
@@ -94,10 +96,22 @@ def test_one_warning_for_each_thing_that_gets_lost():
 
 
 def test_what_protects_stays_closed():
-    one = list(yaml.safe_load_all(convert(HERE / "guarded" / "input.yaml", "istio").stdout))[1]
+    one = objects_of(HERE / "guarded" / "input.yaml", "istio")[1]
     assert one["spec"]["http"][0]["directResponse"] == {"status": 503} and "route" not in one["spec"]["http"][0]
-    one = list(yaml.safe_load_all(convert(HERE / "guarded" / "input.yaml", "gateway-api").stdout))[1]
+    one = objects_of(HERE / "guarded" / "input.yaml", "gateway-api")[1]
     assert "backendRefs" not in one["spec"]["rules"][0]
+
+
+@pytest.mark.parametrize("name, value", [
+    ("allowlist-source-range", "10.0.0.0/8"), ("whitelist-source-range", "10.0.0.0/8"), ("denylist-source-range", "10.0.0.0/8"), ("auth-url", "https://auth.example/x"),
+    ("auth-type", "basic"), ("auth-secret", "s"), ("auth-tls-secret", "default/s"), ("auth-tls-match-cn", "x"), ("limit-rps", "5"), ("limit-rpm", "5"), ("limit-connections", "5"),
+    ("enable-modsecurity", "true"), ("enable-owasp-core-rules", "true"), ("proxy-ssl-verify", "on"), ("proxy-ssl-secret", "default/s"), ("ssl-passthrough", "true")])
+def test_whatever_protects_is_closed_whether_it_is_done_here_or_not(name, value):
+    text = as_stream([ingress("i", path("/"), annotations={name: value})])
+    routes = [o for o in objects_of("-", "istio", stdin=text) if o["kind"] == "VirtualService"]
+    assert [r["directResponse"]["status"] for o in routes for r in o["spec"]["http"] if "redirect" not in r] == [503] and "destination" not in str(routes)
+    done = convert("-", "gateway-api", stdin=text)
+    assert "backendRefs" not in done.stdout and "it is closed" in done.stderr or "not with 503" in done.stderr
 
 
 def test_json_and_what_is_wrong():

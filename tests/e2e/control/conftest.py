@@ -27,7 +27,7 @@ def ingress(lab, gateway):
     made = []
 
     def apply(name, rules=None, annotations=None, class_="nginx", **spec):
-        spec = {"ingressClassName": class_, **spec}
+        spec = ({"ingressClassName": class_} if class_ else {}) | spec
         if rules is not None:
             spec["rules"] = rules
         lab.apply({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",

@@ -1,6 +1,6 @@
 """Answers of a default backend in the place of errors, and where a Service has no endpoints."""
 import pytest
-import recorder
+import recording_backend as recorder
 from gateway import rule
 from suite import wait_until
 

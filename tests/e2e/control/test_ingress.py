@@ -168,3 +168,30 @@ def test_what_the_server_refuses(lab):
             "spec.rules[0].http.paths[0].backend", "spec.rules[0].http.paths[1].backend.service.port.number")
     status, text = lab.raw("/apis/networking.k8s.io/v1/ingressclasses/nginx", "PATCH", {"spec": {"controller": "a.example/b"}})
     assert status == 422 and "immutable" in text
+
+
+def test_the_default_class(lab, gateway, ingress):
+    """As the API server's admission: what names no class gets the newest that is marked, when it is created."""
+    def class_(name, default, controller="fairlead.dev/ingress"):
+        lab.apply({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+                   "metadata": {"name": name, "annotations": {"ingressclass.kubernetes.io/is-default-class": default}}, "spec": {"controller": controller}})
+    ingress("before", [rule("before.example", ("/", "Prefix", "web"))], class_=None)
+    class_("usual", "true")
+    class_("unusual", "false")
+    ingress("bare", [rule("bare.example", ("/", "Prefix", "web"))], class_=None)
+    ingress("named", [rule("named.example", ("/", "Prefix", "web"))], class_="nginx")
+    ingress("annotated", [rule("annotated.example", ("/", "Prefix", "web"))], {"kubernetes.io/ingress.class": "nginx"}, class_=None)
+    classes = {name: lab.get(f"ingress/{name}")["spec"].get("ingressClassName") for name in ("before", "bare", "named", "annotated")}
+    assert classes == {"before": None, "bare": "usual", "named": "nginx", "annotated": None}
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "bare.example")
+    assert gateway.ask("/", "before.example").status == 404
+    lab.fairlead("delete", "ingressclasses/usual", "ingressclasses/unusual")
+
+
+def test_parameters_of_a_class(lab, gateway, ingress, events):
+    lab.apply({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "with-parameters"},
+               "spec": {"controller": "fairlead.dev/ingress", "parameters": {"apiGroup": "k8s.example.com", "kind": "Settings", "name": "external"}}})
+    ingress("parameters", [rule("parameters.example", ("/", "Prefix", "web"))], class_="with-parameters")
+    gateway.becomes("it is served", lambda a: a.app == "web", "/", "parameters.example")
+    assert "Settings external" in wait_until("it is told", lambda: events("with-parameters", "ParametersNotUsed"))[0]
+    lab.fairlead("delete", "ingressclasses/with-parameters")

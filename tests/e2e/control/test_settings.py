@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-import recorder
+import recording_backend as recorder
 from gateway import rule
 from suite import SLOW, wait_until
 

@@ -67,3 +67,43 @@ def test_host_decides_not_sni(gateway, ingress, lab, authority):
     served_with(gateway, "a1.example", "CN = a")
     assert gateway.becomes("b is served", lambda a: a.app == "other", "/", "b1.example")
     assert gateway.ask("/", "a1.example", tls=True, headers={"Host": "b1.example"}).app == "other"
+
+
+TLS_BACKEND = """
+import socket, ssl, sys, tempfile
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+with tempfile.NamedTemporaryFile() as pem:
+    pem.write(sys.argv[1].encode())
+    pem.flush()
+    context.load_cert_chain(pem.name)
+with socket.create_server(("0.0.0.0", 8443), backlog=64) as server:
+    while True:
+        conn, _ = server.accept()
+        try:
+            with context.wrap_socket(conn, server_side=True) as tls:
+                if tls.recv(65536):
+                    tls.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 12\\r\\n\\r\\nall the way\\n")
+        except OSError:
+            pass
+"""
+
+
+def test_tls_passed_through(lab, gateway, ingress, authority, events):
+    cert, key = authority.issue("inner", "DNS:p.example")
+    container = {"name": "tls", "image": "busybox", "command": [sys.executable, "-c", TLS_BACKEND, cert.read_text() + key.read_text()],
+                 "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1}}
+    lab.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "inner"},
+               "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "inner"}},
+                        "template": {"metadata": {"labels": {"app": "inner"}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}}},
+              {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "inner"},
+               "spec": {"selector": {"app": "inner"}, "ports": [{"name": "tls", "port": 80, "targetPort": 8443}]}})
+    lab.wait_ready("app=inner", 1)
+    ingress("passed", [rule("p.example", ("/", "Prefix", "inner"))], {"ssl-passthrough": "true"})
+    answer = served_with(gateway, "p.example", "CN = inner")
+    assert answer.body == "all the way\n" and subject(gateway.ask("/", "else.example", tls=True)).endswith("default certificate")
+    assert "still encrypted" in lab.fairlead("explain", "GET", "https://p.example/x")
+    ingress("rootless", [rule("q.example", ("/x", "Prefix", "web"))], {"ssl-passthrough": "true"})
+    wait_until("that there is no path / is told", lambda: events("rootless", "AnnotationInvalid"))
+    ingress("passed", [rule("p.example", ("/", "Prefix", "web"))])
+    assert served_with(gateway, "p.example", "default certificate").app == "web"
+    lab.fairlead("delete", "deployments/inner", "services/inner")

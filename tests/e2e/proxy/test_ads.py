@@ -57,6 +57,19 @@ def test_a_field_that_is_not_implemented_is_refused_by_its_path(stage, backend):
     assert "lb_policy" in answer["error_detail"]["message"]
 
 
+def test_what_has_no_effect_is_told_once(stage, backend):
+    stage.start()
+    stage.serve(backend)
+    t = table("routes", ("/", "a"), ("/b", "a"))
+    for r in t["virtual_hosts"][0]["routes"]:
+        r["stat_prefix"] = "x"
+    for version in ("2", "3"):
+        t["virtual_hosts"][0]["routes"][0]["name"] = version
+        assert "error_detail" not in stage.say("rds", {"routes": t}, version=version)
+    log = open(stage.proxy.log.name).read()  # its lines are written before the answer is
+    assert log.count("not everything is in force") == 1 and "virtual_hosts[0].routes[0].stat_prefix" in log
+
+
 def test_the_control_plane_goes_and_comes_back(stage, backend):
     stage.start()
     stage.serve(backend)

@@ -1,28 +1,28 @@
-"""A backend that tells all it was asked, in its answers and in its log, and does what the path says: /status/N, /cut (closes), /cut-once."""
+"""A backend that tells what it was asked, in its answers and, all of it, at /_asked; and does what the path says: /status/N, /cut (closes), /cut-once."""
 import json
 import sys
 import textwrap
 
 PROGRAM = textwrap.dedent('''
     import http.server, json, os
-    seen = set()
+    seen, log = set(), []
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         def do(self):
             body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
             asked = {"name": os.uname().nodename, "method": self.command, "path": self.path, "headers": [[k.lower(), v] for k, v in self.headers.items()], "body": body}
-            if self.path != "/ready":
-                print(json.dumps(asked), flush=True)
+            log.append(asked)
             what, _, word = self.path.split("?")[0].strip("/").partition("/")
             if what == "cut" or (what == "cut-once" and word not in seen):
                 seen.add(word)
                 self.close_connection = True
                 return
             self.send_response(int(word) if what == "status" else 200)
-            answer = json.dumps(asked).encode()
+            answer = json.dumps(log if self.path == "/_asked" else asked).encode()
             for name, value in (FIELDS or {}).items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(answer)))
+            self.send_header("connection", "close")  # each request on a connection of its own
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer)
@@ -43,14 +43,6 @@ def objects(name, fields=None, replicas=1):
                       "template": {"metadata": {"labels": {"app": name}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}}},
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
              "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}})
-
-
-def asked(lab, name):
-    """What was asked of all its pods."""
-    found = []
-    for pod in lab.pods(f"app={name}"):
-        found += [json.loads(line) for line in lab.fairlead("logs", pod["metadata"]["name"]).splitlines() if line.startswith("{")]
-    return found
 
 
 def header(request, name):
