@@ -88,6 +88,7 @@ struct filter_call {
     struct stats_cell *stats; /* the worker's of the connection manager */
     unsigned worker;          /* its index */
     uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
+    uint64_t body_max;        /* set: a body that turns out larger is refused; 0: no limit */
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);

@@ -59,7 +59,7 @@ static bool collect(struct filter_run *f, uint64_t max)
     if (http_stream_is_received(r->down))
         return false;
     f->collecting = true;
-    f->collect_max = max;
+    f->collect_max = r->body_max ? MIN(max, r->body_max) : max;
     r->timer = worker_timer_take(r->worker, on_idle, r);
     loop_timer_start(r->timer, wait_ms(r));
     http_stream_resume(r->down);
@@ -71,6 +71,8 @@ static bool follow(struct filter_run *f, const struct filter_type *type, struct 
                    enum filter_result result)
 {
     f->request->delayed |= c->delayed;
+    if (c->body_max)
+        f->request->body_max = c->body_max;
     switch (result) {
     case FILTER_CONTINUE:
         return true;

@@ -17,7 +17,11 @@ static void on_down_data(struct http_stream *s, struct chain *data, bool end, vo
     struct request *r = user;
     r->received_bytes += data->n;
     (void)s;
-    if (!r->filters || !filter_start_data(r, data, end))
+    if (r->filters && filter_start_data(r, data, end))
+        return;
+    if (r->body_max && r->received_bytes > r->body_max)
+        router_refuse_body(r);
+    else
         router_data(r, data, end);
 }
 
