@@ -351,6 +351,16 @@ static void add_secret(struct cli_table *t, const json_t *item)
     cli_table_add(t, leaf.from);
 }
 
+static bool is_secret(const char *name)
+{
+    static const char *const names[] = {"private_key", "private_key_provider", "password",
+                                        "session_ticket_keys", "generic_secret"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (streq(name, names[i]))
+            return true;
+    return false;
+}
+
 void proxy_config_hide_keys(json_t *j)
 {
     const char *key;
@@ -360,11 +370,10 @@ void proxy_config_hide_keys(json_t *j)
         json_array_foreach(j, i, value) proxy_config_hide_keys(value);
     json_object_foreach(j, key, value)
     {
-        if (streq(key, "private_key") && json_is_object(value)) {
-            json_object_clear(value);
-            json_object_set_new(value, "inline_bytes", json_string("W3JlZGFjdGVkXQ=="));
-        }
-        proxy_config_hide_keys(value);
+        if (is_secret(key))
+            json_object_set_new(j, key, json_pack("{s:s}", "inline_bytes", "W3JlZGFjdGVkXQ=="));
+        else
+            proxy_config_hide_keys(value);
     }
 }
 

@@ -30,8 +30,8 @@ json_t *proxy_config_items(const json_t *dump, enum proxy_config_type type,
                            const struct proxy_config_filter *f);
 /* The same as a table on stdout. */
 void proxy_config_print(enum proxy_config_type type, const json_t *items);
-/* Every inline private key is replaced, wherever it stands: also of a dump of another proxy's
- * making. */
+/* Private keys, passwords and keys of tickets are replaced by "[redacted]", wherever they stand:
+ * also of a dump of another proxy's making. */
 void proxy_config_hide_keys(json_t *j);
 /* type: "cds", "lds", "eds", "rds", "sds". [{name, version}] of what came from a control plane;
  * owned. */

@@ -650,6 +650,11 @@ static struct str detour_path(const struct filter_detour *to, struct str path, s
     return str_of(p, first.n + query.n);
 }
 
+static struct str host_of(const struct http_head *h)
+{
+    return http_field_value(http_head_find(h, HTTP_NAME_HOST));
+}
+
 bool router_detour(struct request *r, uint16_t status)
 {
     struct http_head *head = http_stream_head(r->down);
@@ -661,20 +666,29 @@ bool router_detour(struct request *r, uint16_t status)
     struct str path = to ? detour_path(to, head->path, a) : (struct str){NULL, 0};
     if (!path.p)
         return false;
+    const struct str old_path = head->path, old_target = head->target, old_host = host_of(head),
+                     old_authority = head->authority;
     struct route_query q = {.head = head, .host = to->host, .random = rand_u64()};
     q.path = str_cut(path, '?', &q.query);
+    header_ops_apply(to->request_ops, head, a, request_value, r);
+    head->path = head->target = path;
+    forward_set_host(head, to->host);
+    if (head->authority.p)
+        head->authority = to->host;
     const struct route_host *host = route_table_host(r->routes, to->host);
     const struct route *route = host ? route_host_find(host, &q) : NULL;
-    if (!route || route->kind != ROUTE_FORWARD)
+    if (!route || route->kind != ROUTE_FORWARD) {
+        head->path = old_path; /* logs tell of what was asked */
+        head->target = old_target;
+        head->authority = old_authority;
+        forward_set_host(head, old_host);
         return false;
-    header_ops_apply(to->request_ops, head, a, request_value, r);
+    }
     leave_first(r);
     r->detoured = true;
     r->host = host;
     r->route = route;
     r->cluster = NULL;
-    head->path = head->target = path;
-    forward_set_host(head, to->host);
     if (head->chunked || head->content_length > 0)
         head->content_length = 0;
     http_head_remove(head, HTTP_NAME_CONTENT_LENGTH); /* it is written anew */

@@ -28,7 +28,10 @@ CONFIGS = [
         "default_filter_chain": hcm(route_config={"name": "inline"})}}}]},
     {"dynamic_route_configs": [{"route_config": {"name": "http", "virtual_hosts": [{"name": "v", "domains": ["a.example", "a.example:*"], "routes": [
         {"name": "r", "match": {"prefix": "/a", "headers": [{}]}}, {"match": {"safe_regex": {"regex": "/b.*"}}}, {"match": {"path": "/c"}}]}]}}]},
-    {"dynamic_active_secrets": [{"name": "s", "secret": {"name": "s", "tls_certificate": {"certificate_chain": {}, "private_key": {"inline_string": "VERY SECRET"}}}}]},
+    {"dynamic_active_secrets": [{"name": "s", "secret": {"name": "s", "tls_certificate": {"certificate_chain": {}, "private_key": {"inline_string": "VERY SECRET"}}}},
+                                {"secret": {"name": "t", "session_ticket_keys": {"keys": [{"inline_string": "VERY SECRET"}]}}},
+                                {"secret": {"name": "p", "tls_certificate": {"private_key": "VERY SECRET", "password": {"inline_string": "VERY SECRET"}}}},
+                                {"secret": {"name": "g", "generic_secret": {"secret": {"inline_string": "VERY SECRET"}}}}]},
 ]
 
 
