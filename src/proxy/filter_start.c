@@ -169,9 +169,10 @@ void filter_start(struct request *r, void (*then)(struct request *r))
     for (size_t i = 0; i < chain->n && !full; i++) {
         const struct filter *filter = &chain->filters[i];
         resolve(r, filter, &f->calls[i]);
-        if (filter->type->state_bytes)
-            f->calls[i].state = arena_alloc(a, filter->type->state_bytes);
-        full = filter->type->state_bytes && !f->calls[i].state;
+        size_t n = f->calls[i].off ? 0 : filter->type->state_bytes;
+        if (n)
+            f->calls[i].state = arena_alloc(a, n);
+        full = n && !f->calls[i].state;
     }
     if (full) { /* a filter that is not asked might be one that forbids */
         request_reply(r, REASON_NO_MEMORY);

@@ -208,3 +208,18 @@ def test_requests_at_a_time(gateway, ingress):
     for c in clients:
         c.close()
     assert set(got) == {b"200", b"503"} and 2 <= got.count(b"200") <= 4  # two gateways
+
+
+def test_refusals_are_answered_by_the_default_backend(gateway, ingress, secret):
+    """As the errors of a backend are; and what counts requests under way forgets none of them."""
+    secret("users", auth=BCRYPT)
+    errors = {"custom-http-errors": "401,403,404,413", "default-backend": "other"}
+    ingress("asks", paths("asks"), {**BASIC, **errors, "proxy-body-size": "1k", "limit-connections": "1"})
+    ingress("far", paths("far"), {**errors, "whitelist-source-range": "192.0.2.0/24"})
+    gateway.becomes("it is served", lambda a: a.app == "web", "/asks", "p.example", headers=login("ann"))
+    for _ in range(8):
+        assert gateway.ask("/asks", "p.example").app == "other"
+        assert gateway.ask("/asks/status/404", "p.example", headers=login("ann")).app in ("web", "other")
+    assert gateway.ask("/asks", "p.example", headers=login("ann")).app == "web"
+    assert gateway.ask("/asks", "p.example", "POST", body=b"x" * 2000, headers=login("ann")).app == "other"
+    assert gateway.becomes("it is far", lambda a: a.app == "other", "/far", "p.example")
