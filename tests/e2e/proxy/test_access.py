@@ -159,6 +159,15 @@ def test_a_server_that_is_not_there(stage, backend, auth, more):
     assert s.lines(1) == ["500 UAEX ext_authz_error"]
 
 
+def test_a_client_does_not_take_out_what_the_server_says(stage, backend, auth):
+    """Fields that Connection names go before ours come: the endpoint must not be left without the word of the server."""
+    s = stage(request=ask_auth(response_headers=["X-User"]))
+    auth.script = ["200 X-User: bob"]
+    assert s.ask(connection="close, X-User, X-Gone", x_user="forged", x_gone="g")[0] == 200
+    assert [backend.requests[0].get(n) for n in ("x-user", "x-gone")] == ["bob", None]
+    assert [auth.requests[0].get(n) for n in ("x-user", "x-gone")] == [None, None]
+
+
 # ---- all, or any ----
 
 def cidr(a, n=32):
