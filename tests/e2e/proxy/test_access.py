@@ -199,6 +199,14 @@ def test_any_of_address_and_name(stage, allow, deny, status):
     assert s.ask()[0] == status and s.ask(authorization=login("joe"))[0] == 200
 
 
+@pytest.mark.parametrize("more,given", [({"basic": basic(SHA)}, {"authorization": login("joe")}), ({"allow": [cidr("127.0.0.1")]}, {})])
+def test_who_is_let_in_unasked_is_not_believed(stage, backend, auth, more, given):
+    """What the server would say of a client is then nothing, not what the client says."""
+    s = stage(any=True, request=ask_auth(response_headers=["X-User"]), **more)
+    assert s.ask(x_user="forged", x_else="e", **given)[0] == 200
+    assert auth.requests == [] and [backend.requests[0].get(n) for n in ("x-user", "x-else")] == [None, "e"]
+
+
 @pytest.mark.parametrize("allow,deny,status", [(["127.0.0.1"], [], 200), (["192.0.2.1"], [], 403), ([], ["127.0.0.1"], 403), ([], ["192.0.2.1"], 200)])
 def test_addresses_alone(stage, allow, deny, status):
     s = stage(any=True, allow=[cidr(a) for a in allow], deny=[cidr(a) for a in deny])
