@@ -83,7 +83,7 @@ static json_t *mutations(const struct translate_listener *l)
 /* What settings say of connections. */
 static void apply_settings(const struct ingress_settings *s, json_t *hcm)
 {
-    json_t *common = json_object();
+    json_t *common = json_object_get(hcm, "common_http_protocol_options");
     if (s->forwarded)
         json_object_set_new(hcm, "use_remote_address", json_false());
     if (s->server == INGRESS_SERVER_NONE)
@@ -96,9 +96,8 @@ static void apply_settings(const struct ingress_settings *s, json_t *hcm)
         json_object_set_new(
             common, "max_requests_per_connection",
             json_integer(s->says_keep_alive && !s->keep_alive_s ? 1 : s->keep_alive_requests));
-    if (json_object_size(common))
-        json_object_set(hcm, "common_http_protocol_options", common);
-    json_decref(common);
+    if (s->underscores)
+        json_object_del(common, "headers_with_underscores_action");
 }
 
 /* One that does nothing but where a route speaks of it. */
@@ -161,6 +160,9 @@ static json_t *connection_manager(const struct translate_listener *l)
                   "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
     json_object_set_new(hcm, "local_reply_config", local_replies());
+    /* To many backends X_User is X-User: what we say of a client is not for it to say so. */
+    json_object_set_new(hcm, "common_http_protocol_options",
+                        json_pack("{s:s}", "headers_with_underscores_action", "DROP_HEADER"));
     if (l->settings)
         apply_settings(l->settings, hcm);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);

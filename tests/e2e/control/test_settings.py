@@ -77,6 +77,18 @@ def test_fields(lab, gateway, ingress, settings, rec):
     lab.fairlead("delete", "configmaps/add", "configmaps/set", "-n", SYSTEM)
 
 
+def test_names_with_underscores(gateway, ingress, settings, rec):
+    """To many backends X_Real_Ip is X-Real-Ip: they are dropped, as ingress-nginx does, unless they are wanted."""
+    def names(answer):
+        return {n.lower() for n in answer.echo["headers"]}
+    ingress("u", [rule("u.example", ("/", "Prefix", "web"))])
+    given = {"ssl_client_verify": "SUCCESS", "X_Real_IP": "192.0.2.1", "X-Plain": "1"}
+    answer = gateway.becomes("it is served", lambda a: a.app == "web", "/", "u.example", headers=given)
+    assert "x-plain" in names(answer) and not [n for n in names(answer) if "_" in n]
+    settings(enable_underscores_in_headers="true")
+    gateway.becomes("they go through", lambda a: a.app == "web" and "ssl_client_verify" in names(a), "/", "u.example", headers=given)
+
+
 def test_connections(lab, gateway, ingress, settings):
     ingress("c", [rule("c.example", ("/", "Prefix", "web"))])
     gateway.becomes("it is served", lambda a: a.app == "web", "/", "c.example")
