@@ -110,6 +110,12 @@ static json_t *route_filter(const char *name, const char *prefix, const char *ty
     return filter;
 }
 
+/* Of every request. */
+static json_t *own_filter(const char *name, const char *type)
+{
+    return json_pack("{s:s,s:{s:s}}", "name", name, "typed_config", "@type", type);
+}
+
 /* In the order in which ingress-nginx asks. */
 static json_t *http_filters(const struct translate_listener *l)
 {
@@ -117,6 +123,8 @@ static json_t *http_filters(const struct translate_listener *l)
     json_t *list = json_array(), *all = mutations(l);
     if (all)
         json_array_append_new(list, all);
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, own_filter(ESCAPED_SLASHES_NAME, ESCAPED_SLASHES_TYPE));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
                                                  CLIENT_CERTIFICATE_TYPE, json_object()));

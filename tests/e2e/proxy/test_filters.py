@@ -251,6 +251,20 @@ def test_a_body_that_is_too_large(stage, backend, head, body):
     assert s.lines(1) == ["413 - request_payload_too_large"]
 
 
+# ---- escaped slashes ----
+
+def test_escaped_slashes_that_lead_elsewhere(stage, backend):
+    """What an endpoint may take for /admin/x must not pass by what stands before /admin; what stays on its route goes as it came."""
+    f = {"name": "fairlead.filters.http.escaped_slashes", "typed_config": {"@type": "type.fairlead.dev/fairlead.filters.http.v1.EscapedSlashes"}}
+    s = stage([f], routes=[{"match": {"path_separated_prefix": "/admin"}, "direct_response": {"status": 418}},
+                           {"match": {"prefix": "/"}, "route": {"cluster": "c"}}])
+    for path in ("/admin%2Fx", "/admin%2f", "/%2Fadmin", "/a%2F..%2Fadmin", "/a/..%2fadmin", "/a%5C..%5cadmin", "/%61dmin%2Fx?a=%2F"):
+        assert s.ask(path)[0] == 400, path
+    kept = ["/p/a%2Fb", "/p/a%2Fb?x=%2Fadmin", "/p?x=/a%2Fadmin", "/%", "/p%2", "/adminx%2F"]
+    assert [s.ask(path)[0] for path in kept] == [200] * len(kept) and [r.target for r in backend.requests] == kept
+    assert s.ask("/admin/a%2Fb")[0] == 418 and s.ask("/admin/..%2Fx")[0] == 400
+
+
 # ---- a limit that gathers nothing ----
 
 LIMIT = "fairlead.filters.http.body_limit"
