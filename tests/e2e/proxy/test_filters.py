@@ -23,7 +23,7 @@ ROUTER = http_filter("router", "Router")
 
 
 def bootstrap(port, filters, routes, host, table, clusters, log):
-    hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x",
+    hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x", "upgrade_configs": [{"upgrade_type": "websocket"}],
            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes, **host}], **table},
            "access_log": [{"name": "f", "typed_config": {
                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
@@ -289,6 +289,21 @@ def test_a_body_that_turns_out_too_large(stage, backend):
     assert (status, text) == (413, b"Payload Too Large")
     c.close()
     assert s.lines(1) == ["413 - request_payload_too_large"]
+
+
+def test_what_comes_behind_an_upgrade_is_no_body(stage, backend):
+    s = stage([body_limit(10)])
+    c = s.client()
+    upgrade = "GET {} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n{}\r\n"
+    assert c.ask(upgrade.format("/ws", ""))[0] == 101
+    for _ in range(3):
+        c.send("x" * 100)
+        assert c.reader.exactly(100) == b"X" * 100
+    c.close()
+    for body in ("Content-Length: 11\r\n\r\n" + "x" * 11, "Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n"):
+        c = s.client()
+        assert c.ask(upgrade.format("/x", body))[0] == 403, "nothing has a body and another protocol behind it"
+        c.close()
 
 
 def test_routes_have_limits_of_their_own(stage, backend):
