@@ -42,6 +42,12 @@ static json_t *local_replies(void)
                      "flags", "UF", "UC", "UR", "status_code", 502);
 }
 
+static json_t *setting(const char *name, const char *value)
+{
+    return json_pack("{s:{s:{s:s,s:s},s:s}}", "append", "header", "key", name, "value", value,
+                     "append_action", "OVERWRITE_IF_EXISTS_OR_ADD");
+}
+
 static json_t *removal(const char *name)
 {
     return json_pack("{s:s}", "remove", name);
@@ -51,14 +57,27 @@ static json_t *removal(const char *name)
 static void add_mutations(const struct route_fields *f, json_t *list)
 {
     for (uint32_t i = 0; f && i < f->n; i++)
-        json_array_append_new(list, *f->v[i].value
-                                        ? json_pack("{s:{s:{s:s,s:s},s:s}}", "append", "header",
-                                                    "key", f->v[i].name, "value", f->v[i].value,
-                                                    "append_action", "OVERWRITE_IF_EXISTS_OR_ADD")
-                                        : removal(f->v[i].name));
+        json_array_append_new(list, *f->v[i].value ? setting(f->v[i].name, f->v[i].value)
+                                                   : removal(f->v[i].name));
 }
 
-/* Fields of all requests and answers; NULL: nothing is done to them. */
+/* What ingress-nginx says of a client in place of what the client says itself: endpoints believe
+ * it. Who is before us, where that is believed, says the rest. */
+static void add_client(const struct translate_listener *l, json_t *requests)
+{
+    static const char address[] = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+                      proto[] = "%REQ(X-FORWARDED-PROTO)%";
+    json_array_append_new(requests, setting("x-real-ip", address));
+    json_array_append_new(requests, setting("x-forwarded-scheme", proto));
+    json_array_append_new(requests, setting("x-scheme", proto));
+    if (l->settings && l->settings->forwarded)
+        return;
+    json_array_append_new(requests, setting("x-forwarded-for", address));
+    json_array_append_new(requests, setting("x-forwarded-host", "%REQ(:AUTHORITY)%"));
+    json_array_append_new(requests, setting("x-forwarded-port", l->n_chains ? "443" : "80"));
+}
+
+/* Fields of all requests and answers. */
 static json_t *mutations(const struct translate_listener *l)
 {
     json_t *requests = json_array(), *answers = json_array();
@@ -67,17 +86,13 @@ static json_t *mutations(const struct translate_listener *l)
     if (l->settings && l->settings->server == INGRESS_SERVER_NONE)
         json_array_append_new(answers, removal("server"));
     add_mutations(l->answer_fields, answers);
+    json_array_append_new(requests, removal("proxy")); /* CGI: HTTP_PROXY is not a client's to set */
+    add_client(l, requests);
     add_mutations(l->request_fields, requests);
-    bool any = json_array_size(requests) || json_array_size(answers);
-    json_t *filter =
-        json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
+    return json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
                   typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
                         json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
                                   "response_mutations", answers)));
-    if (any)
-        return filter;
-    json_decref(filter);
-    return NULL;
 }
 
 /* What settings say of connections. */
@@ -120,9 +135,8 @@ static json_t *own_filter(const char *name, const char *type)
 static json_t *http_filters(const struct translate_listener *l)
 {
     enum translate_peer peer = l->peer;
-    json_t *list = json_array(), *all = mutations(l);
-    if (all)
-        json_array_append_new(list, all);
+    json_t *list = json_array();
+    json_array_append_new(list, mutations(l));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, own_filter(ESCAPED_SLASHES_NAME, ESCAPED_SLASHES_TYPE));
     if (peer != TRANSLATE_FOREIGN)
