@@ -86,13 +86,14 @@ static json_t *mutations(const struct translate_listener *l)
     if (l->settings && l->settings->server == INGRESS_SERVER_NONE)
         json_array_append_new(answers, removal("server"));
     add_mutations(l->answer_fields, answers);
-    json_array_append_new(requests, removal("proxy")); /* CGI: HTTP_PROXY is not a client's to set */
+    json_array_append_new(requests,
+                          removal("proxy")); /* CGI: HTTP_PROXY is not a client's to set */
     add_client(l, requests);
     add_mutations(l->request_fields, requests);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
-                  typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                        json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
-                                  "response_mutations", answers)));
+                     typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                           json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
+                                     "response_mutations", answers)));
 }
 
 /* What settings say of connections. */

@@ -439,13 +439,12 @@ static char *literal_head(const char *regex)
     return xstrndup(regex, strchr(regex, '|') ? 1 : MAX(n - maybe_none, (size_t)1));
 }
 
-/* What protects a path that cannot be read must not be passed by on the way to a wider one: whatever
- * the expression may have meant answers 503. */
+/* What protects a path that cannot be read must not be passed by on the way to a wider one:
+ * whatever the expression may have meant answers 503. */
 static void close_regex(struct build *b, const struct claim *c)
 {
     const struct ingress_policy *p = c->entry->policy;
-    if (*c->path->path != '/' ||
-        !(p->closed || p->client_cert || route_guard_restricts(p->guard)))
+    if (*c->path->path != '/' || !(p->closed || p->client_cert || route_guard_restricts(p->guard)))
         return;
     AUTO_CHARS char *head = literal_head(c->path->path);
     struct route *r = add_route(b, c->entry, ROUTE_PATH_REGEX, head, claim_field(c));

@@ -22,8 +22,8 @@ static bool has_escaped_slash(struct str path)
 {
     const char *end = path.p + path.n, *p = path.p;
     while (p < end && (p = memchr(p, '%', (size_t)(end - p)))) {
-        bool slash = end - p > 2 && ((p[1] == '2' && (p[2] | 32) == 'f') ||
-                                     (p[1] == '5' && (p[2] | 32) == 'c'));
+        bool slash = end - p > 2 &&
+                     ((p[1] == '2' && (p[2] | 32) == 'f') || (p[1] == '5' && (p[2] | 32) == 'c'));
         if (slash)
             return true;
         p++;
@@ -33,13 +33,13 @@ static bool has_escaped_slash(struct str path)
 
 static bool leads_elsewhere(const struct filter_call *c)
 {
-    static const struct url_path_rules rules = {.normalize = true,
-                                                .merge_slashes = true,
-                                                .escaped_slashes = URL_SLASHES_FORWARD};
+    static const struct url_path_rules rules = {
+        .normalize = true, .merge_slashes = true, .escaped_slashes = URL_SLASHES_FORWARD};
     const struct request *r = c->request;
     struct route_query q;
     size_t n = 0;
-    char *to = arena_alloc_raw(http_stream_arena(c->down), url_path_room(&rules, c->head->path) + 1);
+    char *to =
+        arena_alloc_raw(http_stream_arena(c->down), url_path_room(&rules, c->head->path) + 1);
     if (!to || url_path_canonical(&rules, c->head->path, to, &n) != URL_PATH_CHANGED)
         return true;
     route_query_init(&q, c->head, r->random);
