@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/vec.h"
 #include "control/translate.h"
 #include "net/tls.h"
@@ -415,7 +416,10 @@ static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_p
         struct buf *b = &h->packed[peer][side];
         buf_clear(b);
         const struct translate_view view = {side, peer, &g->objects};
-        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b);
+        if (!translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b))
+            log_warn("a host is too large, and closed: it answers 503; fewer paths, or less that "
+                     "protects each",
+                     kv_s("host", h->host->name));
     }
 }
 
@@ -501,22 +505,54 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
 
 static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
 
+struct bufs {
+    VEC(struct buf) v;
+};
+
+/* Whoever has the most of a table that is too large is left out of it, not whoever comes last. all:
+ * the hosts, packed, in their order; what takes their place is in *closed. */
+static void close_largest(const struct gateway *g, struct str *all, struct bufs *closed)
+{
+    size_t total = 0, n = g->hosts.n;
+    for (size_t i = 0; i < n; i++)
+        total += all[i].n;
+    while (total > TRANSLATE_TABLE_BYTES_MAX) {
+        size_t most = 0;
+        for (size_t i = 1; i < n; i++)
+            most = all[i].n > all[most].n ? i : most;
+        const char *name = g->hosts.v[most]->host->name;
+        struct buf *b = vec_add(&closed->v);
+        translate_closed_host(name, b);
+        if (b->n >= all[most].n)
+            return; /* there is no more to be had */
+        log_warn("there is too much of all hosts; the largest is closed: it answers 503",
+                 kv_s("host", name));
+        total -= all[most].n - b->n;
+        all[most] = buf_str(b);
+    }
+}
+
 static void flush_routes(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct str) packed = {0};
     VEC(struct buf) errors = {0};
+    struct bufs closed = {0};
     VEC_FOREACH (e, &g->errors)
         translate_error_host(&e->to, vec_add(&errors));
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         vec_clear(&packed);
         VEC_FOREACH (h, &g->hosts)
             vec_push(&packed, buf_str(&(*h)->packed[peer][side]));
+        close_largest(g, packed.v, &closed);
         VEC_FOREACH (b, &errors)
             vec_push(&packed, buf_str(b));
         xds_set_put(g->sets[peer], translate_routes(routes_names[side], packed.v, packed.n));
     }
     VEC_FOREACH (b, &errors)
         buf_done(b);
+    VEC_FOREACH (b, &closed.v)
+        buf_done(b);
+    vec_done(&closed.v);
     vec_done(&errors);
     vec_done(&packed);
 }

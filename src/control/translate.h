@@ -50,10 +50,20 @@ struct translate_view {
     const struct auth_objects *objects;
 };
 
+/* What a proxy is sent in one piece has an end (64 MiB): nobody may fill it for all the others.
+ * What protects stands in each route, so that few objects make much of it. */
+enum {
+    TRANSLATE_HOST_BYTES_MAX = 8 << 20,
+    TRANSLATE_TABLE_BYTES_MAX = 24 << 20, /* two go together */
+};
+
+/* A host that answers 503. */
+void translate_closed_host(const char *name, struct buf *out);
 /* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a
  * virtual host "*.b" takes requests of any number of labels; those that are not meant go on to
  * that. */
-void translate_host(const struct route_host *h, const struct route_host *all,
+/* False: it is larger than TRANSLATE_HOST_BYTES_MAX, and closed. out: empty. */
+bool translate_host(const struct route_host *h, const struct route_host *all,
                     const struct translate_view *view, struct buf *out);
 /* The virtual host by which a backend answers in place of errors: appended, packed. */
 const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX]);

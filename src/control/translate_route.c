@@ -309,18 +309,36 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
     }
 }
 
-void translate_host(const struct route_host *h, const struct route_host *all,
+void translate_closed_host(const char *name, struct buf *out)
+{
+    pb_add_text(out, F_HOST_NAME, name);
+    pb_add_text(out, F_HOST_DOMAINS, name);
+    size_t route = pb_begin(out, F_HOST_ROUTES), match = pb_begin(out, F_ROUTE_MATCH);
+    pb_add_text(out, F_MATCH_PREFIX, "/");
+    pb_end(out, match);
+    add_answer(out, 503);
+    pb_end(out, route);
+    ASSERT(!out->failed);
+}
+
+bool translate_host(const struct route_host *h, const struct route_host *all,
                     const struct translate_view *view, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
-    for (uint32_t i = 0; i < h->n_routes; i++)
+    for (uint32_t i = 0; i < h->n_routes && out->n <= TRANSLATE_HOST_BYTES_MAX; i++)
         add_copies(out, h, &h->routes[i], view, false);
-    for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
+    for (uint32_t i = 0;
+         h->one_label && all && i < all->n_routes && out->n <= TRANSLATE_HOST_BYTES_MAX; i++)
         add_copies(out, h, &all->routes[i], view, true);
     if (view->side == TRANSLATE_TLS)
         translate_field_list(out, F_HOST_RESPONSE_HEADERS_TO_ADD, &h->tls_fields);
     ASSERT(!out->failed);
+    if (out->n <= TRANSLATE_HOST_BYTES_MAX)
+        return true;
+    buf_done(out);
+    translate_closed_host(h->name, out);
+    return false;
 }
 
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n)

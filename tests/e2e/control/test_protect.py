@@ -128,6 +128,22 @@ def test_names_as_keys_of_a_secret(gateway, ingress, secret):
     assert gateway.ask("/map", "p.example", headers=login("joe")).status == 401
 
 
+def test_nobody_fills_the_table_of_all(lab, gateway, ingress, secret):
+    """What protects stands in each path's route: a Secret times paths is more than a proxy takes in one piece. Whoever has so much of it is closed; others go on."""
+    users = "".join(f"u{i:06}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n" for i in range(4000))
+    secret("big", auth=users)
+    ingress("big", [rule("big.example", *[(f"/p{i}", "Prefix", "web") for i in range(500)])], {**BASIC, "auth-secret": "big"})
+    for n in range(7):  # each alone would do
+        ingress(f"big-{n}", [rule(f"big-{n}.example", *[(f"/p{i}", "Prefix", "web") for i in range(40)])], {**BASIC, "auth-secret": "big"})
+    ingress("small", [rule("small.example", ("/", "Prefix", "web"))], {**BASIC, "auth-secret": "big"})
+    gateway.becomes("it is closed", lambda a: a.status == 503, "/p1", "big.example", headers=login("u000001"))
+    ingress("after", [rule("after.example", ("/", "Prefix", "web"))])
+    gateway.becomes("others are served", lambda a: a.app == "web", "/", "after.example")
+    gateway.becomes("so is who has little of it", lambda a: a.app == "web", "/", "small.example", headers=login("u000001"))
+    answers = {n: gateway.ask("/p1", f"big-{n}.example", headers=login("u000001")).status for n in range(7)}
+    assert sorted(set(answers.values())) == [200, 503], answers
+
+
 def test_digest_and_foreign_secrets_close(gateway, ingress, events, secret):
     secret("users", auth=BCRYPT)
     ingress("digest", paths("digest"), {**BASIC, "auth-type": "digest"})
