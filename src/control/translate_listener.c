@@ -121,11 +121,13 @@ static json_t *http_filters(const struct translate_listener *l)
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
                                                  CLIENT_CERTIFICATE_TYPE, json_object()));
+    json_array_append_new(list, route_filter("envoy.filters.http.cors", XDS_TYPE_PREFIX,
+                                             "envoy.extensions.filters.http.cors.v3.Cors",
+                                             json_object()));
     json_array_append_new(
-        list, http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"));
-    json_array_append_new(
-        list, http_filter("envoy.filters.http.custom_response",
-                          "envoy.extensions.filters.http.custom_response.v3.CustomResponse"));
+        list, route_filter("envoy.filters.http.custom_response", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.custom_response.v3.CustomResponse",
+                           json_object()));
     if (peer == TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
                                                  "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -142,8 +144,9 @@ static json_t *http_filters(const struct translate_listener *l)
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(ACCESS_NAME, "", ACCESS_TYPE, json_object()));
     json_array_append_new(
-        list, http_filter("envoy.filters.http.stateful_session",
-                          "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"));
+        list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+                           json_object()));
     json_array_append_new(list, http_filter("envoy.filters.http.router",
                                             "envoy.extensions.filters.http.router.v3.Router"));
     return list;
