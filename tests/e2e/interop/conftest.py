@@ -30,15 +30,23 @@ def lab():
     yield from lab_harness.running(lab_harness.Lab())
 
 
+def grpc_objects(peers):
+    container = {"name": "grpc", "image": "busybox", "command": [sys.executable, "-u", str(pathlib.Path(__file__).parent / "grpc_service.py"), "serve", "8080"],
+                 "env": [{"name": "PYTHONPATH", "value": str(peers / "python")}], "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
+    deployment = lab_harness.echo("grpc", replicas=2)
+    deployment["spec"]["template"]["spec"]["containers"] = [container]
+    return deployment, lab_harness.service("grpc")
+
+
 @pytest.fixture(scope="session")
-def cluster(lab, tmp_path_factory):
+def cluster(lab, peers, tmp_path_factory):
     """Backends and the corpus are in it."""
     authority = Authority(tmp_path_factory.mktemp("ca"))
     for name in ("web", "other"):
         lab.apply(lab_harness.echo(name, replicas=2), lab_harness.service(name))
     lab.apply(*recorder.objects("rec", {"x-from": "rec"}), *recorder.objects("pages", {"x-from": "pages"}))
-    lab.apply(*corpus.objects(authority))
-    for name, n in (("web", 2), ("other", 2), ("rec", 1), ("pages", 1)):
+    lab.apply(*grpc_objects(peers), *corpus.objects(authority))
+    for name, n in (("web", 2), ("other", 2), ("rec", 1), ("pages", 1), ("grpc", 2)):
         lab.wait_ready(f"app={name}", n)
     good = lab.ready_pods("app=web")[0]["status"]["podIP"]
     lab.apply(*corpus.endpoints_of("refused", {9: good}), *corpus.endpoints_of("half", {8080: good, 9: good}))

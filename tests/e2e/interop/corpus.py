@@ -6,6 +6,7 @@ from gateway import rule
 
 PREFIX = "nginx.ingress.kubernetes.io/"
 TCP_PORT = 19000
+ANY = object()
 CHROME_60 = "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/60.0.3112.113 Safari/537.36"
 
 
@@ -21,6 +22,7 @@ class Request:
     body: str = None
     subject: str = None  # of the certificate
     sni: str = None
+    envoy: dict = field(default_factory=dict)  # what cannot travel: path of what is compared -> what Envoy's is
 
     def ask(self, plane):
         return plane.try_ask(self.path, self.host, self.method, self.tls, self.headers, self.body, self.sni)
@@ -45,6 +47,12 @@ class Case:
         return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
                 "metadata": {"name": self.name, "annotations": {PREFIX + k: v for k, v in self.annotations.items()}},
                 "spec": {"ingressClassName": "nginx", "rules": self.rules, **self.spec}}
+
+
+def detour(status, path, **more):
+    """Envoy keeps the status of the answer it replaces, evaluates what it adds to the request when host and path are the detour's already, and runs the filters of answers."""
+    return {"status": status, "fields.x-client": ANY, "fields.x-frame-options": "DENY", "sent.host": "errors-80.pages.default.fairlead.internal", "sent.x-envoy-original-host": None,
+            "sent.x-original-uri": path, **more}
 
 
 def web(host, path="/", kind="Prefix", app="web"):
@@ -130,8 +138,10 @@ CHAPTERS = {
     ],
     "errors that are replaced": [
         Case("errors", web("e.example", app="rec"), {"custom-http-errors": "404,503", "default-backend": "pages", "enable-cors": "true"}, [
-            ask("e.example", "/", "rec"), ask("e.example", "/status/404?q=1", "pages", headers={"Accept": "text/x", "X-Code": "999"}), ask("e.example", "/status/500", "rec", status=500),
-            ask("e.example", "/status/503", "pages"), ask("e.example", "/status/404", "pages", method="POST", body="x" * 10)]),
+            ask("e.example", "/", "rec"), ask("e.example", "/status/404?q=1", "pages", headers={"Accept": "text/x", "X-Code": "999"}, envoy=detour(404, "/?q=1")), ask("e.example", "/status/500", "rec", status=500),
+            ask("e.example", "/status/503", "pages", envoy=detour(503, "/")),
+            ask("e.example", "/status/404", "pages", method="POST", body="x" * 10,
+                envoy=detour(404, "/", **{"method": "GET", "sent.content-length": None, "sent.transfer-encoding": "chunked"}))]),
         Case("errors-empty", web("m.example", app="empty"), {"default-backend": "pages"}, [ask("m.example", "/x?y=1", "pages")]),
         Case("no-way-in", web("way.example"), {}, [ask("errors-80.pages.default.fairlead.internal", "/secret", status=404)]),
     ],
@@ -141,7 +151,7 @@ CHAPTERS = {
         Case("tries", web("tries.example", app="rec"), {"proxy-next-upstream": "error http_502 non_idempotent", "proxy-next-upstream-tries": "2"}, [
             ask("tries.example", "/", "rec"), ask("tries.example", "/status/500", "rec", status=500)]),
         Case("slow-connect", web("connect.example"), {"proxy-connect-timeout": "30"}, [ask("connect.example", "/", "web")]),
-        Case("http2", web("http2.example"), {"backend-protocol": "GRPC"}, [ask("http2.example", "/", "web")]),
+        Case("http2", web("http2.example", app="grpc"), {"backend-protocol": "GRPC"}),
         Case("mirror", web("mirror.example"), {"mirror-target": "http://127.0.0.1:9$request_uri"}, [ask("mirror.example", "/", "web")]),
     ],
     "what protects, and what is wrong": [
