@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/proxyless.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/certificate.h"
@@ -22,6 +23,7 @@ struct control {
     struct service_join *join;
     struct ingress_routes *routes;
     struct gateway *gateway;
+    struct proxyless *proxyless;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -106,6 +108,7 @@ static void work_services(struct control *c)
     bool changed = false;
     while ((s = service_join_take_dirty(c->join))) {
         gateway_service_changed(c->gateway, s->key);
+        proxyless_service_changed(c->proxyless, s->key);
         ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
         changed = true;
@@ -367,6 +370,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         free(c);
         return r;
     }
+    c->proxyless = proxyless_new(c->join);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
@@ -386,6 +390,7 @@ void control_free(struct control *c)
     informer_free(c->classes);
     informer_free(c->secrets);
     gateway_free(c->gateway);
+    proxyless_free(c->proxyless);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -393,13 +398,23 @@ void control_free(struct control *c)
     free(c);
 }
 
+/* Istio's word for it: metadata GENERATOR is "grpc". */
+static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
+{
+    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
+    for (size_t i = 0; m && i < m->n_fields; i++)
+        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
+            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+            return streq(m->fields[i]->value->string_value, "grpc");
+    return false;
+}
+
 struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
                                 struct err *reterr)
 {
-    const struct control *c = user;
-    (void)node;
+    struct control *c = user;
     if (c->stats.synced)
-        return gateway_set(c->gateway);
+        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway);
     err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
     return NULL;
 }

@@ -7,7 +7,14 @@ from gateway import rule
 PREFIX = "nginx.ingress.kubernetes.io/"
 TCP_PORT = 19000
 ANY = object()
-CHROME_60 = "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/60.0.3112.113 Safari/537.36"
+# The first four are not sent SameSite=None.
+BROWSERS = ("Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/60.0.3112.113 Safari/537.36",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 12_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Safari/605.1.15",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 13_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Mobile/15E148 Safari/604.1")
+LONG = "a-name-as-long-as-they-may-be.of-many-parts.that-no-expression-of-a-hundred-steps.could-hold.but-one-that-counts.example"
 
 
 @dataclass
@@ -72,6 +79,7 @@ CHAPTERS = {
             ask("a.example", "/bar/%2e%2e/foo", "web"), ask("x.w.example", "/", "other"), ask("x.y.w.example", "/", status=404), ask("w.example", "/", status=404),
             ask("x.y.w.example", "/all", "web"), ask("unknown.example", "/all/x?q=1", "web"), ask("unknown.example", "/", status=404), ask("a.example", "/bar", "web", method="POST", body="hello"),
             ask("a.example", "/bar", method="HEAD")], {"ingressClassName": "fairlead"}),
+        Case("long", web("*." + LONG), {}, [ask("x." + LONG, "/", "web"), ask("x.y." + LONG, "/", status=404), ask("x." + LONG + ":8080", "/", "web")]),
         Case("more-paths", [rule("a.example", ("/more", "Prefix", "other"))], {}, [ask("a.example", "/more", "other")]),
         Case("gone", [rule("gone.example", ("/gone", "Prefix", "nothing"), ("/port", "Prefix", "web", 81), ("/empty", "Prefix", "empty"), ("/good", "Prefix", "web"))], {}, [
             ask("gone.example", "/gone", status=503), ask("gone.example", "/port", status=503), ask("gone.example", "/empty", status=503), ask("gone.example", "/good", "web")]),
@@ -131,7 +139,7 @@ CHAPTERS = {
         Case("persistent", web("persistent.example"), {
             "affinity": "cookie", "affinity-mode": "persistent", "session-cookie-path": "/", "session-cookie-domain": "persistent.example", "session-cookie-secure": "true",
             "session-cookie-samesite": "None", "session-cookie-conditional-samesite-none": "true"}, [
-                ask("persistent.example", "/", "web"), ask("persistent.example", "/", "web", headers={"User-Agent": CHROME_60})]),
+                ask("persistent.example", "/", "web"), *(ask("persistent.example", "/", "web", headers={"User-Agent": agent}) for agent in BROWSERS)]),
         Case("hash", web("hash.example"), {"upstream-hash-by": "$arg_id$http_x_user"}, [ask("hash.example", "/a?id=1", "web"), ask("hash.example", "/", "web", headers={"X-User": "ann"})]),
         Case("load", web("load.example"), {"load-balance": "ewma"}, [ask("load.example", "/", "web")]),
         Case("by-service", web("by-service.example"), {"service-upstream": "true"}, [ask("by-service.example", "/", "web")]),
@@ -151,6 +159,7 @@ CHAPTERS = {
         Case("tries", web("tries.example", app="rec"), {"proxy-next-upstream": "error http_502 non_idempotent", "proxy-next-upstream-tries": "2"}, [
             ask("tries.example", "/", "rec"), ask("tries.example", "/status/500", "rec", status=500)]),
         Case("slow-connect", web("connect.example"), {"proxy-connect-timeout": "30"}, [ask("connect.example", "/", "web")]),
+        Case("https", web("https.example"), {"backend-protocol": "HTTPS"}),
         Case("http2", web("http2.example", app="grpc"), {"backend-protocol": "GRPC"}),
         Case("mirror", web("mirror.example"), {"mirror-target": "http://127.0.0.1:9$request_uri"}, [ask("mirror.example", "/", "web")]),
     ],

@@ -1,4 +1,4 @@
-"""A gRPC service whose answer is who answers and what was sent, and a client of it: python3 grpc_service.py serve PORT | call TARGET AUTHORITY TIMES."""
+"""A gRPC service whose answer is who answers and what was sent, and a client of it: python3 grpc_service.py serve PORT | call TARGET AUTHORITY."""
 import os
 import sys
 from concurrent import futures
@@ -18,16 +18,20 @@ def serve(port):
     server.wait_for_termination()
 
 
-def call(target, authority, times):
+def call(target, authority):
+    """A call for each line of standard input; each answer on a line, or what has come instead."""
     options = [("grpc.default_authority", authority)] if authority else []
     with grpc.insecure_channel(target, options) as channel:
         say = channel.unary_unary(METHOD)
-        for i in range(times):
-            print(say(f"hello {i}".encode(), timeout=20, wait_for_ready=True).decode())
+        for line in sys.stdin:
+            try:
+                print(say(line.strip().encode(), timeout=10).decode(), flush=True)
+            except grpc.RpcError as e:
+                print("failed", e.code().name, e.details(), flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(int(sys.argv[2]))
     else:
-        call(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        call(sys.argv[2], sys.argv[3])

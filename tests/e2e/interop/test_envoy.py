@@ -88,6 +88,12 @@ def test_shares(ours, envoy):
         assert len({plane.ask("/a?id=1", "hash.example").echo["name"] for _ in range(12)}) == 1, plane.directory.name
 
 
+def test_browsers_that_take_none_for_strict(ours, envoy):
+    for plane in (ours, envoy):
+        told = ["SameSite=None" in plane.ask("/", "persistent.example", headers={"User-Agent": agent}).fields["set-cookie"] for agent in corpus.BROWSERS]
+        assert told == [False] * 4 + [True] * 2, plane.directory.name
+
+
 def test_a_port_of_a_service(ours, envoy):
     def ask(plane):
         conn = http.client.HTTPConnection(plane.address, corpus.TCP_PORT, timeout=5 * SLOW)
