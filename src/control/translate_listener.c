@@ -1,4 +1,6 @@
 /* Listeners and secrets: few, so made as JSON and read by the protobuf mapping. */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "codec/base64.h"
 #include "codec/pb_json.h"
@@ -254,6 +256,31 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
     return entry_of(XDS_LISTENER, l->name, j);
+}
+
+const char *translate_grpc_name(const char *service, uint16_t port, char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    snprintf(ret, CLUSTER_NAME_MAX, STR_FMT "." STR_FMT ".svc.cluster.local:%u", STR_ARG(name),
+             STR_ARG(ns), port);
+    return ret;
+}
+
+struct xds_entry *translate_grpc_listener(const char *service, uint16_t port)
+{
+    char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    translate_grpc_name(service, port, name);
+    translate_cluster_name(service, port, NULL, cluster);
+    json_t *hcm = json_pack(
+        "{s:s,s:[o],s:{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s}}]}]}}", "stat_prefix", name,
+        "http_filters",
+        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
+        "route_config", "name", name, "virtual_hosts", "name", name, "domains", "*", "routes",
+        "match", "prefix", "", "route", "cluster", cluster);
+    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:o}}", "name", name, "api_listener", "api_listener", hcm);
+    return entry_of(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
