@@ -6,6 +6,7 @@
 
 #include <envoy/config/route/v3/route_components.pb-c.h>
 
+#include "base/hash.h"
 #include "proxy/filter_table.h"
 #include "xds/xds_check.h"
 
@@ -40,7 +41,9 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter *f = &chain->filters[chain->n];
     ProtobufCMessage *message;
-    *f = (struct filter){.name = arena_str(c->a, str_from(m->name)), .disabled = m->disabled};
+    *f = (struct filter){.name = arena_str(c->a, str_from(m->name)),
+                         .hash = hash_bytes(m->name, strlen(m->name)),
+                         .disabled = m->disabled};
     if (!m->typed_config)
         return pb_path_fail(c->path, c->err, -EINVAL, "typed_config must be set");
     const struct xds_extension *e = xds_extension_find(str_from(m->typed_config->type_url));
@@ -69,6 +72,7 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     if (f->type->compile)
         r = f->type->compile(c, message, &f->config);
     chain->n += !f->type->is_terminal;
+    chain->on = chain->on || (!f->type->is_terminal && !f->disabled);
     pb_path_back(c->path, mark);
     return r;
 }
@@ -137,7 +141,7 @@ int filter_override_compile(struct str name, const Google__Protobuf__Any *any, s
 {
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter_compile c = {a, path, reterr};
-    *ret = (struct filter_override){.name = arena_str(a, name)};
+    *ret = (struct filter_override){.name = arena_str(a, name), .hash = hash_bytes(name.p, name.n)};
     if (!ret->name.p)
         return -ENOMEM;
     if (!any)
@@ -148,27 +152,29 @@ int filter_override_compile(struct str name, const Google__Protobuf__Any *any, s
 static const struct filter_override *find(const struct filter_overrides *o, const struct filter *f)
 {
     for (size_t i = 0; o && i < o->n; i++)
-        if (str_eq(o->v[i].name, f->name))
+        if (o->v[i].hash == f->hash && str_eq(o->v[i].name, f->name))
             return &o->v[i];
     return NULL;
 }
 
-void filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
+bool filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
                     struct filter_call *c)
 {
-    bool decided = false;
-    c->config = f->config;
-    c->off = f->disabled;
+    const struct filter_override *said[FILTER_LEVELS];
+    bool decided = false, off = f->disabled;
     for (size_t i = 0; i < FILTER_LEVELS; i++) {
-        const struct filter_override *o = find(places[i], f);
-        if (!o)
-            continue;
-        if (!decided)
-            c->off = o->disabled;
-        decided = true;
-        if (o->type == f->type)
-            c->levels[i] = o->config;
-        if (!c->route)
-            c->route = c->levels[i];
+        said[i] = find(places[i], f);
+        if (said[i] && !decided)
+            off = said[i]->disabled;
+        decided = decided || said[i];
     }
+    if (off)
+        return false;
+    *c = (struct filter_call){.type = f->type, .config = f->config};
+    for (size_t i = 0; i < FILTER_LEVELS; i++)
+        if (said[i] && said[i]->type == f->type) {
+            c->levels[i] = said[i]->config;
+            c->route = c->route ? c->route : c->levels[i];
+        }
+    return true;
 }
