@@ -5,6 +5,8 @@
 #include "control/translate.h"
 
 /* Names under which the filters stand in listeners, and routes speak of them. */
+#define ESCAPED_SLASHES_NAME    "fairlead.filters.http.escaped_slashes"
+#define ESCAPED_SLASHES_TYPE    XDS_OWN_PREFIX "fairlead.filters.http.v1.EscapedSlashes"
 #define BODY_LIMIT_NAME         "fairlead.filters.http.body_limit"
 #define BODY_LIMIT_TYPE         XDS_OWN_PREFIX "fairlead.filters.http.v1.BodyLimit"
 #define CLIENT_LIMIT_NAME       "fairlead.filters.http.client_limit"

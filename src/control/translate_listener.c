@@ -44,6 +44,12 @@ static json_t *local_replies(void)
                      "flags", "UF", "UC", "UR", "status_code", 502);
 }
 
+static json_t *setting(const char *name, const char *value)
+{
+    return json_pack("{s:{s:{s:s,s:s},s:s}}", "append", "header", "key", name, "value", value,
+                     "append_action", "OVERWRITE_IF_EXISTS_OR_ADD");
+}
+
 static json_t *removal(const char *name)
 {
     return json_pack("{s:s}", "remove", name);
@@ -53,14 +59,27 @@ static json_t *removal(const char *name)
 static void add_mutations(const struct route_fields *f, json_t *list)
 {
     for (uint32_t i = 0; f && i < f->n; i++)
-        json_array_append_new(list, *f->v[i].value
-                                        ? json_pack("{s:{s:{s:s,s:s},s:s}}", "append", "header",
-                                                    "key", f->v[i].name, "value", f->v[i].value,
-                                                    "append_action", "OVERWRITE_IF_EXISTS_OR_ADD")
-                                        : removal(f->v[i].name));
+        json_array_append_new(list, *f->v[i].value ? setting(f->v[i].name, f->v[i].value)
+                                                   : removal(f->v[i].name));
 }
 
-/* Fields of all requests and answers; NULL: nothing is done to them. */
+/* What ingress-nginx says of a client in place of what the client says itself: endpoints believe
+ * it. Who is before us, where that is believed, says the rest. */
+static void add_client(const struct translate_listener *l, json_t *requests)
+{
+    static const char address[] = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+                      proto[] = "%REQ(X-FORWARDED-PROTO)%";
+    json_array_append_new(requests, setting("x-real-ip", address));
+    json_array_append_new(requests, setting("x-forwarded-scheme", proto));
+    json_array_append_new(requests, setting("x-scheme", proto));
+    if (l->settings && l->settings->forwarded)
+        return;
+    json_array_append_new(requests, setting("x-forwarded-for", address));
+    json_array_append_new(requests, setting("x-forwarded-host", "%REQ(:AUTHORITY)%"));
+    json_array_append_new(requests, setting("x-forwarded-port", l->n_chains ? "443" : "80"));
+}
+
+/* Fields of all requests and answers. */
 static json_t *mutations(const struct translate_listener *l)
 {
     json_t *requests = json_array(), *answers = json_array();
@@ -69,23 +88,20 @@ static json_t *mutations(const struct translate_listener *l)
     if (l->settings && l->settings->server == INGRESS_SERVER_NONE)
         json_array_append_new(answers, removal("server"));
     add_mutations(l->answer_fields, answers);
+    json_array_append_new(requests,
+                          removal("proxy")); /* CGI: HTTP_PROXY is not a client's to set */
+    add_client(l, requests);
     add_mutations(l->request_fields, requests);
-    bool any = json_array_size(requests) || json_array_size(answers);
-    json_t *filter =
-        json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
-                  typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                        json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
-                                  "response_mutations", answers)));
-    if (any)
-        return filter;
-    json_decref(filter);
-    return NULL;
+    return json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
+                     typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                           json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
+                                     "response_mutations", answers)));
 }
 
 /* What settings say of connections. */
 static void apply_settings(const struct ingress_settings *s, json_t *hcm)
 {
-    json_t *common = json_object();
+    json_t *common = json_object_get(hcm, "common_http_protocol_options");
     if (s->forwarded)
         json_object_set_new(hcm, "use_remote_address", json_false());
     if (s->server == INGRESS_SERVER_NONE)
@@ -98,9 +114,8 @@ static void apply_settings(const struct ingress_settings *s, json_t *hcm)
         json_object_set_new(
             common, "max_requests_per_connection",
             json_integer(s->says_keep_alive && !s->keep_alive_s ? 1 : s->keep_alive_requests));
-    if (json_object_size(common))
-        json_object_set(hcm, "common_http_protocol_options", common);
-    json_decref(common);
+    if (s->underscores)
+        json_object_del(common, "headers_with_underscores_action");
 }
 
 /* One that does nothing but where a route speaks of it. */
@@ -113,13 +128,20 @@ static json_t *route_filter(const char *name, const char *prefix, const char *ty
     return filter;
 }
 
+/* Of every request. */
+static json_t *own_filter(const char *name, const char *type)
+{
+    return json_pack("{s:s,s:{s:s}}", "name", name, "typed_config", "@type", type);
+}
+
 /* In the order in which ingress-nginx asks. */
 static json_t *http_filters(const struct translate_listener *l)
 {
     enum translate_peer peer = l->peer;
-    json_t *list = json_array(), *all = mutations(l);
-    if (all)
-        json_array_append_new(list, all);
+    json_t *list = json_array();
+    json_array_append_new(list, mutations(l));
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, own_filter(ESCAPED_SLASHES_NAME, ESCAPED_SLASHES_TYPE));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
                                                  CLIENT_CERTIFICATE_TYPE, json_object()));
@@ -166,6 +188,9 @@ static json_t *connection_manager(const struct translate_listener *l)
                   "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
     json_object_set_new(hcm, "local_reply_config", local_replies());
+    /* To many backends X_User is X-User: what we say of a client is not for it to say so. */
+    json_object_set_new(hcm, "common_http_protocol_options",
+                        json_pack("{s:s}", "headers_with_underscores_action", "DROP_HEADER"));
     if (l->settings)
         apply_settings(l->settings, hcm);
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);

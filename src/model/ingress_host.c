@@ -431,10 +431,34 @@ static bool regex_is_valid(struct build *b, const struct claim *c)
     return ok;
 }
 
+/* What an expression surely begins with: itself an expression. */
+static char *literal_head(const char *regex)
+{
+    size_t n = strcspn(regex, "\\^$.|?*+()[]{}");
+    bool maybe_none = regex[n] && strchr("?*{", regex[n]); /* of the last character */
+    return xstrndup(regex, strchr(regex, '|') ? 1 : MAX(n - maybe_none, (size_t)1));
+}
+
+/* What protects a path that cannot be read must not be passed by on the way to a wider one:
+ * whatever the expression may have meant answers 503. */
+static void close_regex(struct build *b, const struct claim *c)
+{
+    const struct ingress_policy *p = c->entry->policy;
+    if (*c->path->path != '/' || !(p->closed || p->client_cert || route_guard_restricts(p->guard)))
+        return;
+    AUTO_CHARS char *head = literal_head(c->path->path);
+    struct route *r = add_route(b, c->entry, ROUTE_PATH_REGEX, head, claim_field(c));
+    r->path.ignore_case = c->entry->nginx;
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+}
+
 static void add_regex(struct build *b, const struct claim *c)
 {
-    if (!regex_is_valid(b, c))
+    if (!regex_is_valid(b, c)) {
+        close_regex(b, c);
         return;
+    }
     struct route *r = add_route(b, c->entry, ROUTE_PATH_REGEX, c->path->path, claim_field(c));
     r->path.ignore_case = c->entry->nginx;
     set_backend(b, r, c->entry, &c->path->backend, r->origin.field);

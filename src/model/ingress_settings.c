@@ -67,6 +67,11 @@ static const char *read_server_tokens(struct ingress_settings *s, const char *v)
     return why;
 }
 
+static const char *read_underscores(struct ingress_settings *s, const char *v)
+{
+    return ingress_value_bool(v, &s->underscores);
+}
+
 static const char *read_hide_headers(struct ingress_settings *s, const char *v)
 {
     struct str rest = str_from(v);
@@ -136,6 +141,7 @@ static const struct {
 } rows[] = {
     {"add-headers", read_add_headers},
     {"custom-http-errors", NULL},
+    {"enable-underscores-in-headers", read_underscores},
     {"force-ssl-redirect", NULL},
     {"hide-headers", read_hide_headers},
     {"hsts", read_hsts},

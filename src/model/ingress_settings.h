@@ -18,6 +18,8 @@ struct ingress_settings {
     uint32_t hsts_max_age_s;
     uint16_t https_code; /* of redirects to https and to a host's own name */
     bool forwarded;      /* what is before us is believed: X-Forwarded-* */
+    bool underscores; /* names of requests' fields that hold some go through; else they are dropped
+                       */
     bool says_keep_alive;
     uint32_t keep_alive_s;        /* 0: a connection has one request */
     uint32_t keep_alive_requests; /* 0: no limit */

@@ -256,7 +256,8 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (r->retry)
         retry_state_taken(r->retry);
     if (h->status == 101) {
-        r->deadline_ms = 0; /* what follows has no end of its own */
+        r->deadline_ms = 0; /* what follows has no end of its own, and is no body */
+        r->body_max = 0;
         stats_inc(r->stats, HTTP_STAT_CX_UPGRADES);
         stats_inc(r->stats, HTTP_STAT_CX_UPGRADES_ACTIVE);
         start_timer(r);

@@ -60,6 +60,24 @@ def test_explain_names_what_protects(lab, gateway, ingress):
     assert json.loads(lab.fairlead("explain", "GET", "http://p.example/told", "-o", "json"))
 
 
+def test_ways_around_a_path(gateway, ingress, secret):
+    """However a path is written, what stands before /safe is asked, or nothing is."""
+    secret("users", auth=BCRYPT)
+    ingress("free", [rule("w.example", ("/", "Prefix", "web"))])
+    ingress("safe", [rule("w.example", ("/safe", "Prefix", "web"))], BASIC)
+    gateway.becomes("it is safe", lambda a: a.status == 401, "/safe", "w.example")
+    assert gateway.becomes("the rest is free", lambda a: a.app == "web", "/", "w.example")
+    for path in ("//safe", "/./safe", "/x/../safe", "/%73afe", "/safe/", "/safe?x", "/%2e%2e/safe", "/x/%2E./safe", "/safe//x", "/x//../../safe", "/\\safe", "//safe/../safe"):
+        assert gateway.ask(path, "w.example").status == 401, path
+    for path in ("/safe%2Fx", "/%2Fsafe", "/x%2F..%2Fsafe", "/x%5c..%5Csafe", "/x/..%2fsafe"):
+        assert gateway.ask(path, "w.example").status == 400, path
+    for host in ("W.EXAMPLE", "w.example:80", "w.example:443"):
+        assert gateway.ask("/safe", host).status == 401, host
+    assert gateway.ask("http://w.example/safe", "free.example").status == 401
+    assert gateway.ask("/safe", "w.example.").app is None
+    assert gateway.ask("/x/a%2Fb", "w.example").echo["path"] == "/x/a%2Fb", "it is nobody's way in"
+
+
 # ---- names and passwords ----
 
 BCRYPT = "ann:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"  # secret

@@ -77,6 +77,33 @@ def test_fields(lab, gateway, ingress, settings, rec):
     lab.fairlead("delete", "configmaps/add", "configmaps/set", "-n", SYSTEM)
 
 
+def test_who_a_client_is(gateway, ingress, settings):
+    """Endpoints believe what ingress-nginx says of a client; the client does not get to say it."""
+    def said(answer):
+        return {n.lower(): v for n, v in dict(answer.echo["headers"]).items()}
+    ingress("c", [rule("c.example", ("/", "Prefix", "web"))])
+    forged = {"X-Real-IP": "192.0.2.1", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "evil.example", "X-Forwarded-Port": "1", "X-Scheme": "https",
+              "X-Forwarded-Proto": "https", "X-Forwarded-Scheme": "https", "Proxy": "http://192.0.2.1"}
+    got = said(gateway.becomes("it is served", lambda a: a.app == "web", "/", "c.example", headers=forged))
+    ipaddress.ip_address(got["x-real-ip"])
+    assert "proxy" not in got and "192.0.2.1" not in json.dumps(got) and got["x-forwarded-for"] == got["x-real-ip"] == got["x-real-ip"].removeprefix("::ffff:")
+    assert [got["x-" + n] for n in ("forwarded-host", "forwarded-port", "forwarded-proto", "forwarded-scheme", "scheme")] == ["c.example", "80", "http", "http", "http"]
+    settings(use_forwarded_headers="true")
+    gateway.becomes("who is before us is believed", lambda a: a.app == "web" and said(a)["x-real-ip"] == "192.0.2.1", "/", "c.example", headers=forged)
+
+
+def test_names_with_underscores(gateway, ingress, settings, rec):
+    """To many backends X_Real_Ip is X-Real-Ip: they are dropped, as ingress-nginx does, unless they are wanted."""
+    def names(answer):
+        return {n.lower() for n in answer.echo["headers"]}
+    ingress("u", [rule("u.example", ("/", "Prefix", "web"))])
+    given = {"ssl_client_verify": "SUCCESS", "X_Real_IP": "192.0.2.1", "X-Plain": "1"}
+    answer = gateway.becomes("it is served", lambda a: a.app == "web", "/", "u.example", headers=given)
+    assert "x-plain" in names(answer) and not [n for n in names(answer) if "_" in n]
+    settings(enable_underscores_in_headers="true")
+    gateway.becomes("they go through", lambda a: a.app == "web" and "ssl_client_verify" in names(a), "/", "u.example", headers=given)
+
+
 def test_connections(lab, gateway, ingress, settings):
     ingress("c", [rule("c.example", ("/", "Prefix", "web"))])
     gateway.becomes("it is served", lambda a: a.app == "web", "/", "c.example")

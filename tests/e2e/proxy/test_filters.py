@@ -23,7 +23,7 @@ ROUTER = http_filter("router", "Router")
 
 
 def bootstrap(port, filters, routes, host, table, clusters, log):
-    hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x",
+    hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x", "upgrade_configs": [{"upgrade_type": "websocket"}],
            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes, **host}], **table},
            "access_log": [{"name": "f", "typed_config": {
                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
@@ -251,6 +251,20 @@ def test_a_body_that_is_too_large(stage, backend, head, body):
     assert s.lines(1) == ["413 - request_payload_too_large"]
 
 
+# ---- escaped slashes ----
+
+def test_escaped_slashes_that_lead_elsewhere(stage, backend):
+    """What an endpoint may take for /admin/x must not pass by what stands before /admin; what stays on its route goes as it came."""
+    f = {"name": "fairlead.filters.http.escaped_slashes", "typed_config": {"@type": "type.fairlead.dev/fairlead.filters.http.v1.EscapedSlashes"}}
+    s = stage([f], routes=[{"match": {"path_separated_prefix": "/admin"}, "direct_response": {"status": 418}},
+                           {"match": {"prefix": "/"}, "route": {"cluster": "c"}}])
+    for path in ("/admin%2Fx", "/admin%2f", "/%2Fadmin", "/a%2F..%2Fadmin", "/a/..%2fadmin", "/a%5C..%5cadmin", "/%61dmin%2Fx?a=%2F"):
+        assert s.ask(path)[0] == 400, path
+    kept = ["/p/a%2Fb", "/p/a%2Fb?x=%2Fadmin", "/p?x=/a%2Fadmin", "/%", "/p%2", "/adminx%2F"]
+    assert [s.ask(path)[0] for path in kept] == [200] * len(kept) and [r.target for r in backend.requests] == kept
+    assert s.ask("/admin/a%2Fb")[0] == 418 and s.ask("/admin/..%2Fx")[0] == 400
+
+
 # ---- a limit that gathers nothing ----
 
 LIMIT = "fairlead.filters.http.body_limit"
@@ -275,6 +289,21 @@ def test_a_body_that_turns_out_too_large(stage, backend):
     assert (status, text) == (413, b"Payload Too Large")
     c.close()
     assert s.lines(1) == ["413 - request_payload_too_large"]
+
+
+def test_what_comes_behind_an_upgrade_is_no_body(stage, backend):
+    s = stage([body_limit(10)])
+    c = s.client()
+    upgrade = "GET {} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n{}\r\n"
+    assert c.ask(upgrade.format("/ws", ""))[0] == 101
+    for _ in range(3):
+        c.send("x" * 100)
+        assert c.reader.exactly(100) == b"X" * 100
+    c.close()
+    for body in ("Content-Length: 11\r\n\r\n" + "x" * 11, "Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n"):
+        c = s.client()
+        assert c.ask(upgrade.format("/x", body))[0] == 403, "nothing has a body and another protocol behind it"
+        c.close()
 
 
 def test_routes_have_limits_of_their_own(stage, backend):
