@@ -46,6 +46,14 @@ def test_a_client_takes_everything(plane, peers, mode):
 
 
 @pytest.mark.parametrize("mode", ["delta", "sotw"])
+def test_what_clients_of_grpc_are_given(plane, peers, mode):
+    told = result(start(plane, peers, mode, "-generator", "grpc"))
+    print(mode, "of gRPC:", told["responses"], "responses,", told["seen"], sum(told["messages"].values()), "messages of", len(told["messages"]), "types")
+    assert {"web.default.svc.cluster.local:80", "grpc.default.svc.cluster.local:80"} <= set(told["names"]["Listener"]) and not told["names"]["Secret"]
+    assert len(told["names"]["Listener"]) == len(told["names"]["Cluster"]) == len(told["names"]["ClusterLoadAssignment"])
+
+
+@pytest.mark.parametrize("mode", ["delta", "sotw"])
 def test_a_client_follows(plane, peers, mode):
     """Clients stay while files come and go."""
     process, refused = start(plane, peers, mode, "-follow"), 0
