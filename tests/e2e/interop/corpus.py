@@ -158,6 +158,7 @@ CHAPTERS = {
         Case("patient", web("patient.example"), {}, [ask("patient.example", "/delay/2", "web")]),
         Case("tries", web("tries.example", app="rec"), {"proxy-next-upstream": "error http_502 non_idempotent", "proxy-next-upstream-tries": "2"}, [
             ask("tries.example", "/", "rec"), ask("tries.example", "/status/500", "rec", status=500)]),
+        Case("tries-safe", web("tries-safe.example", app="rec"), {"proxy-next-upstream": "error timeout http_503"}, [ask("tries-safe.example", "/", "rec")]),
         Case("slow-connect", web("connect.example"), {"proxy-connect-timeout": "30"}, [ask("connect.example", "/", "web")]),
         Case("https", web("https.example"), {"backend-protocol": "HTTPS"}),
         Case("http2", web("http2.example", app="grpc"), {"backend-protocol": "GRPC"}),

@@ -1,6 +1,8 @@
 """Stock Envoy as the gateway: what it is given it takes whole, and it answers as our proxy does."""
 import http.client
+import json
 import re
+import secrets
 import subprocess
 
 import corpus
@@ -92,6 +94,18 @@ def test_browsers_that_take_none_for_strict(ours, envoy):
     for plane in (ours, envoy):
         told = ["SameSite=None" in plane.ask("/", "persistent.example", headers={"User-Agent": agent}).fields["set-cookie"] for agent in corpus.BROWSERS]
         assert told == [False] * 4 + [True] * 2, plane.directory.name
+
+
+def test_words_that_envoy_does_not_know(lab, ours, envoy):
+    """Further tries of what may be sent twice: Envoy passes over words that begin with "fairlead-", and tries less often."""
+    mark = secrets.token_hex(4)
+    asked = {}
+    for plane in (ours, envoy):
+        word = f"{mark}-{plane.directory.name}"
+        asked[plane] = [plane.ask(f"/cut-once/{word}", "tries-safe.example").status, plane.ask(f"/status/503?{word}", "tries-safe.example").status]
+        told = json.loads(plane.ask("/_asked", "tries-safe.example").body)
+        asked[plane].append(sum(t["path"] == f"/status/503?{word}" for t in told))
+    assert asked == {ours: [200, 503, 3], envoy: [502, 503, 1]}
 
 
 def test_a_port_of_a_service(ours, envoy):
