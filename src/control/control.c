@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/named_objects.h"
 #include "control/proxyless.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
@@ -24,6 +25,7 @@ struct control {
     struct ingress_routes *routes;
     struct gateway *gateway;
     struct proxyless *proxyless;
+    struct named_objects *named;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -92,6 +94,80 @@ static void check_secret(struct control *c, struct route_host *h)
     certificate_tell_absent(h);
 }
 
+/* ---- what guards name ---- */
+
+static void for_named(struct control *c, const struct route_host *h,
+                      void (*fn)(struct named_objects *n, enum named_kind kind, const char *key))
+{
+    if (h && h->client_cert)
+        fn(c->named, NAMED_SECRET, h->client_cert->secret);
+    for (uint32_t i = 0; h && i < h->n_routes; i++) {
+        const struct route_guard *g = h->routes[i].guard;
+        if (g && g->basic.secret)
+            fn(c->named, NAMED_SECRET, g->basic.secret);
+        if (g && g->request.set_headers)
+            fn(c->named, NAMED_CONFIG_MAP, g->request.set_headers);
+    }
+}
+
+static void tell_missing(struct route_host *h, const struct route *r, const char *annotation,
+                         const char *what, const char *name)
+{
+    AUTO_CHARS char *field =
+        xasprintf("metadata.annotations[" INGRESS_NGINX_PREFIX "%s]", annotation);
+    finding_add(&h->findings, FINDING_ERROR, "AuthNotUsable", r->origin.object, field,
+                "create it, or correct it",
+                "there is no %s %s that can be used: what it protects answers 503", what, name);
+}
+
+/* Told of each Ingress once, as long as it is so. */
+static void check_named(struct control *c, struct route_host *h)
+{
+    const struct auth_objects *objects = gateway_auth_objects(c->gateway);
+    const struct route_guard *told = NULL;
+    const struct route_client_cert *cert = h->client_cert;
+    if (cert && h->n_routes && named_objects_settled(c->named, NAMED_SECRET, cert->secret) &&
+        !auth_objects_ca(objects, cert->secret))
+        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", cert->secret);
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        const struct route *r = &h->routes[i];
+        const struct route_guard *g = r->guard;
+        if (!g || g == told)
+            continue;
+        const char *secret = g->basic.secret, *fields = g->request.set_headers;
+        told = g;
+        if (secret && named_objects_settled(c->named, NAMED_SECRET, secret) &&
+            !auth_objects_users(objects, secret, g->basic.map))
+            tell_missing(h, r, "auth-secret", "Secret", secret);
+        if (fields && named_objects_settled(c->named, NAMED_CONFIG_MAP, fields) &&
+            !auth_objects_fields(objects, fields))
+            tell_missing(h, r, "auth-proxy-set-headers", "ConfigMap", fields);
+    }
+}
+
+static void on_named(enum named_kind kind, const char *key, json_t *object, void *user)
+{
+    static const char *const kinds[] = {"Secret", "ConfigMap"};
+    struct control *c = user;
+    struct auth_objects *objects = gateway_auth_objects(c->gateway);
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_CHARS char *name = xasprintf("%s:%s", kinds[kind], key);
+    if (kind == NAMED_SECRET)
+        auth_objects_put_secret(objects, key, object, &wrong);
+    else
+        auth_objects_put_config_map(objects, key, object, &wrong);
+    if (object && wrong.n)
+        event_record(c->events, object, kinds[kind], "v1", "Warning", "AuthInvalid", "left out: %s",
+                     buf_cstr(&wrong));
+    ingress_routes_service_changed(c->routes, str_from(name));
+    work_soon(c);
+}
+
+static void on_named_synced(void *user)
+{
+    work_soon(user);
+}
+
 /* ---- work ---- */
 
 static bool is_synced(const struct control *c)
@@ -129,11 +205,15 @@ static bool work_hosts(struct control *c)
     while (time_mono_us() < until) {
         if (!ingress_routes_take_dirty(c->routes, &name, &h))
             return true;
-        if (h)
+        for_named(c, h, named_objects_use);
+        if (h) {
             check_secret(c, h);
+            check_named(c, h);
+        }
         struct route_host *before = gateway_put_host(c->gateway, name, h);
         if (h)
             tell_new(c, before ? &before->findings : NULL, &h->findings);
+        for_named(c, before, named_objects_end_use);
         route_host_unref(before);
         c->stats.host_rebuilds++;
     }
@@ -161,6 +241,8 @@ static void work(void *user)
         return;
     work_services(c);
     bool done = work_hosts(c);
+    if (done && !c->stats.synced && !named_objects_synced(c->named))
+        return; /* nobody is served with what is closed until its Secret is known */
     if (done) {
         tell_objects(c);
         gateway_flush(c->gateway);
@@ -354,6 +436,7 @@ static void watch_all(struct control *c)
 
 /* ---- the whole ---- */
 
+static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
 
 int control_new(struct kube_client *client, const struct control_options *o, struct control **ret,
@@ -372,6 +455,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     }
     c->proxyless = proxyless_new(c->join);
     c->routes = ingress_routes_new(&o->ingress, c->join);
+    c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
@@ -409,12 +493,30 @@ static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
     return false;
 }
 
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+/* A proxy that knows all of our own types, or one that is treated as if it knew none. */
+static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
+{
+    const char *type;
+    for (size_t n = 0; (type = xds_own_type(n)); n++) {
+        AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", type);
+        bool has = false;
+        for (size_t i = 0; i < node->n_client_features && !has; i++)
+            has = streq(node->client_features[i], feature);
+        if (!has)
+            return false;
+    }
+    return true;
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
                                 struct err *reterr)
 {
     struct control *c = user;
+    enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
+                               : secrets         ? TRANSLATE_OURS
+                                                 : TRANSLATE_OPEN;
     if (c->stats.synced)
-        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway);
+        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
     err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
     return NULL;
 }
@@ -443,7 +545,7 @@ void control_get_stats(const struct control *c, struct control_stats *ret)
     ret->pending = c->join->n_dirty;
 }
 
-const struct gateway *control_gateway(const struct control *c)
+struct gateway *control_gateway(const struct control *c)
 {
     return c->gateway;
 }

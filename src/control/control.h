@@ -30,7 +30,7 @@ int control_new(struct kube_client *c, const struct control_options *o, struct c
                 struct err *reterr) NODISCARD;
 void control_free(struct control *c); /* NULL is allowed; after its xds_service */
 /* Which set a proxy of this node is given, for xds_service_ops; user: the control. */
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, void *user,
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
                                 struct err *reterr);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
@@ -41,4 +41,4 @@ void control_set_observer(struct control *c, control_observer *fn, void *user);
 /* Is this Ingress (namespace/name) ours? */
 bool control_serves(const struct control *c, struct str ingress);
 void control_get_stats(const struct control *c, struct control_stats *ret);
-const struct gateway *control_gateway(const struct control *c);
+struct gateway *control_gateway(const struct control *c);

@@ -4,6 +4,7 @@
 
 #include "codec/pb_json.h"
 #include "net/http_server.h"
+#include "xds/redact.h"
 
 struct debug_server {
     const struct control *control;
@@ -111,7 +112,7 @@ static void syncz(const struct debug_server *s, struct http_exchange *x)
 /* Every resource but the certificates, as JSON. */
 static void config_dump(const struct debug_server *s, struct http_exchange *x)
 {
-    const struct xds_set *set = gateway_set(control_gateway(s->control));
+    const struct xds_set *set = gateway_set(control_gateway(s->control), TRANSLATE_OURS);
     json_t *dump = json_object();
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         json_t *list = json_array();
@@ -125,6 +126,7 @@ static void config_dump(const struct debug_server *s, struct http_exchange *x)
             if (type != XDS_SECRET &&
                 pb_unpack(xds_resource_type(type)->message, e->message, a, &m, NULL) == 0)
                 IGNORE_RESULT(pb_json_print(m, &xds_json_types, &j, NULL)); /* NULL: shown so */
+            json_redact(j);
             json_array_append_new(list, json_pack("{s:o,s:o,s:o*}", "name", json_text(e->name),
                                                   "version", json_text(e->version), "resource", j));
         }

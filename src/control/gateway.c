@@ -16,7 +16,7 @@ enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
 
 struct gateway_host {
     struct route_host *host;
-    struct buf packed[TRANSLATE_SIDES];
+    struct buf packed[TRANSLATE_PEERS][TRANSLATE_SIDES];
 };
 
 /* Ports of a Service whose endpoints are served. */
@@ -53,24 +53,42 @@ struct stream {
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
-    struct xds_set *set;
-    VEC(struct gateway_host *) hosts; /* by name */
-    VEC(struct error_host) errors;    /* by name */
+    struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
+    VEC(struct gateway_host *) hosts;      /* by name */
+    VEC(struct error_host) errors;         /* by name */
     VEC(struct stream) streams;
     const struct ingress_settings *settings; /* NULL: none */
     const struct route_fields *answer_fields, *request_fields;
     struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
     struct map served;              /* Service -> struct served */
-    struct map certificates;        /* key of the Secret -> struct certificate */
+    struct auth_objects objects;
+    struct map certificates; /* key of the Secret -> struct certificate */
     bool routes_changed, listeners_changed;
 };
+
+/* ---- the sets ---- */
+
+/* What is the same for all. */
+static void put(struct gateway *g, struct xds_entry *e)
+{
+    for (unsigned peer = 1; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_put(g->sets[peer], xds_entry_ref(e));
+    xds_set_put(g->sets[TRANSLATE_OURS], e);
+}
+
+static void drop(struct gateway *g, enum xds_resource type, struct str name)
+{
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_remove(g->sets[peer], type, name);
+}
 
 /* ---- clusters and endpoints ---- */
 
 static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
 {
-    xds_set_put(g->set, translate_endpoints(service, p.port, p.to_service,
-                                            service_join_find(g->join, service)));
+    put(g, translate_endpoints(service, p.port, p.to_service, service_join_find(g->join, service)));
 }
 
 static void serve_port(struct gateway *g, const char *service, struct served_port p)
@@ -129,7 +147,7 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
     if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
         serve_port(g, to->service, p);
     if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        xds_set_put(g->set, translate_cluster(to->service, to->port, up));
+        put(g, translate_cluster(to->service, to->port, up));
 }
 
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
@@ -138,11 +156,11 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
     const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
     if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
+        drop(g, XDS_CLUSTER, str_from(name));
     if (stop_using(&g->endpoints,
                    translate_endpoints_name(to->service, to->port, p.to_service, name))) {
         stop_serving(g, to->service, p);
-        xds_set_remove(g->set, XDS_ENDPOINT, str_from(name));
+        drop(g, XDS_ENDPOINT, str_from(name));
     }
 }
 
@@ -193,15 +211,15 @@ static void for_error_hosts(struct gateway *g, const struct route_host *h,
 static void use_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->clusters, translate_mirror_name(m, name)))
-        xds_set_put(g->set, translate_mirror_cluster(m));
+    if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        put(g, translate_host_cluster(m->host, m->port, m->tls));
 }
 
 static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_mirror_name(m, name)))
-        xds_set_remove(g->set, XDS_CLUSTER, str_from(name));
+    if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        drop(g, XDS_CLUSTER, str_from(name));
 }
 
 static void for_mirrors(struct gateway *g, const struct route_host *h,
@@ -212,13 +230,38 @@ static void for_mirrors(struct gateway *g, const struct route_host *h,
             fn(g, &h->routes[r].mirror);
 }
 
-static void for_backends(struct gateway *g, const struct route_host *h,
-                         void (*fn)(struct gateway *g, const struct route_backend *to,
-                                    const struct route_upstream *up))
+/* Of a guard's request. */
+static void use_host(struct gateway *g, const struct route_auth_request *q)
 {
-    for (uint32_t r = 0; h && r < h->n_routes; r++)
-        for (uint32_t i = 0; i < h->routes[r].n_backends; i++)
-            fn(g, &h->routes[r].backends[i], &h->routes[r].upstream);
+    char name[CLUSTER_NAME_MAX];
+    if (use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        put(g, translate_host_cluster(q->host, q->port, q->tls));
+}
+
+static void stop_using_host(struct gateway *g, const struct route_auth_request *q)
+{
+    char name[CLUSTER_NAME_MAX];
+    if (stop_using(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        drop(g, XDS_CLUSTER, str_from(name));
+}
+
+struct uses {
+    void (*backend)(struct gateway *g, const struct route_backend *to,
+                    const struct route_upstream *up);
+    void (*host)(struct gateway *g, const struct route_auth_request *q);
+};
+
+static void for_backends(struct gateway *g, const struct route_host *h, const struct uses *fn)
+{
+    for (uint32_t n = 0; h && n < h->n_routes; n++) {
+        const struct route *r = &h->routes[n];
+        for (uint32_t i = 0; i < r->n_backends; i++)
+            fn->backend(g, &r->backends[i], &r->upstream);
+        if (r->asks.service)
+            fn->backend(g, &r->asks, &r->asks_by);
+        else if (r->guard && r->guard->request.on)
+            fn->host(g, &r->guard->request);
+    }
 }
 
 void gateway_service_changed(struct gateway *g, const char *key)
@@ -261,7 +304,7 @@ static void use_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (c->users++ == 0 && c->entry)
-        xds_set_put(g->set, xds_entry_ref(c->entry));
+        put(g, xds_entry_ref(c->entry));
 }
 
 static void stop_using_secret(struct gateway *g, const char *key)
@@ -271,7 +314,7 @@ static void stop_using_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (--c->users == 0)
-        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -283,9 +326,9 @@ static void set_certificate(struct gateway *g, const char *key, struct xds_entry
     xds_entry_unref(c->entry);
     c->entry = entry;
     if (c->users && entry)
-        xds_set_put(g->set, xds_entry_ref(entry));
+        put(g, xds_entry_ref(entry));
     else if (c->users)
-        xds_set_remove(g->set, XDS_SECRET, str_from(secret_name(key, name)));
+        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -313,6 +356,11 @@ bool gateway_has_secret(const struct gateway *g, const char *key)
     return c && c->entry;
 }
 
+struct auth_objects *gateway_auth_objects(struct gateway *g)
+{
+    return &g->objects;
+}
+
 /* ---- hosts ---- */
 
 /* Where it is, or belongs. */
@@ -331,8 +379,9 @@ static size_t host_at(const struct gateway *g, const char *name)
 
 static void host_free(struct gateway_host *h)
 {
-    for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
-        buf_done(&h->packed[side]);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
+            buf_done(&h->packed[peer][side]);
     free(h);
 }
 
@@ -358,14 +407,23 @@ static void stop_using_passthrough(struct gateway *g, const struct route_host *h
         stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
-static void pack(struct gateway *g, struct gateway_host *h)
+static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_peer peer)
 {
     size_t at = host_at(g, ALL_HOSTS);
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, ALL_HOSTS);
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
-        buf_clear(&h->packed[side]);
-        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, side, &h->packed[side]);
+        struct buf *b = &h->packed[peer][side];
+        buf_clear(b);
+        const struct translate_view view = {side, peer, &g->objects};
+        translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b);
     }
+}
+
+static void pack(struct gateway *g, struct gateway_host *h)
+{
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            pack_for(g, h, peer);
 }
 
 /* They hold the routes of all hosts. */
@@ -381,18 +439,20 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     size_t at = host_at(g, name);
     bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
     struct route_host *before = known ? g->hosts.v[at]->host : NULL;
-    for_backends(g, h, use_backend);
+    for_backends(g, h, &(struct uses){use_backend, use_host});
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
     use_passthrough(g, h);
-    for_backends(g, before, stop_using_backend);
+    for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
     for_mirrors(g, before, stop_using_mirror);
     for_error_hosts(g, before, stop_using_error_host);
     stop_using_passthrough(g, before);
     use_secret(g, h ? h->secret : NULL);
     stop_using_secret(g, before ? before->secret : NULL);
     g->routes_changed = true;
-    g->listeners_changed = g->listeners_changed || !same_chain(before, h);
+    /* Who asks for certificates of clients may have another CA now. */
+    g->listeners_changed = g->listeners_changed || !same_chain(before, h) ||
+                           (before && before->client_cert) || (h && h->client_cert);
     if (!h) {
         if (known) {
             host_free(g->hosts.v[at]);
@@ -433,7 +493,7 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
                                              .days = CERTIFICATE_DAYS};
     int r = tls_cert_issue(&request, STR(""), STR(""), &chain, &key, reterr);
     if (r == 0)
-        xds_set_put(g->set, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
+        put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
     return r;
 }
 
@@ -441,7 +501,7 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
 
 static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
 
-static void flush_routes(struct gateway *g)
+static void flush_routes(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct str) packed = {0};
     VEC(struct buf) errors = {0};
@@ -450,10 +510,10 @@ static void flush_routes(struct gateway *g)
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         vec_clear(&packed);
         VEC_FOREACH (h, &g->hosts)
-            vec_push(&packed, buf_str(&(*h)->packed[side]));
+            vec_push(&packed, buf_str(&(*h)->packed[peer][side]));
         VEC_FOREACH (b, &errors)
             vec_push(&packed, buf_str(b));
-        xds_set_put(g->set, translate_routes(routes_names[side], packed.v, packed.n));
+        xds_set_put(g->sets[peer], translate_routes(routes_names[side], packed.v, packed.n));
     }
     VEC_FOREACH (b, &errors)
         buf_done(b);
@@ -469,7 +529,7 @@ static const char *listener_name(const struct gateway *g, uint16_t port,
 }
 
 static void put_listener(struct gateway *g, uint16_t port, enum translate_side side,
-                         const struct translate_chain *chains, size_t n)
+                         const struct translate_chain *chains, size_t n, enum translate_peer peer)
 {
     char name[LISTENER_NAME_MAX];
     listener_name(g, port, name);
@@ -481,34 +541,54 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
                                          .n_chains = n,
                                          .settings = g->settings,
                                          .answer_fields = g->answer_fields,
-                                         .request_fields = g->request_fields};
-    xds_set_put(g->set, translate_listener(&l));
+                                         .request_fields = g->request_fields,
+                                         .peer = peer};
+    xds_set_put(g->sets[peer], translate_listener(&l));
 }
 
-static void flush_listeners(struct gateway *g)
+/* Where TLS for a host ends, and what it asks for. Returns a name that the chain borrows; NULL: it
+ * has the default certificate. */
+static char *name_chain(const struct gateway *g, const struct route_host *h,
+                        struct translate_chain *c)
+{
+    const struct route_backend *through = &h->passthrough;
+    char name[CLUSTER_NAME_MAX];
+    char *own = NULL;
+    if (through->service) {
+        c->secret = NULL;
+        c->cluster = own =
+            xstrdup(translate_cluster_name(through->service, through->port, &usual_upstream, name));
+        return own;
+    }
+    if (!str_empty(h->secret) && gateway_has_secret(g, h->secret))
+        c->secret = own = xstrdup(secret_name(h->secret, name));
+    if (h->client_cert) {
+        c->ca = auth_objects_ca(&g->objects, h->client_cert->secret);
+        c->verify_depth = h->client_cert->depth;
+    }
+    return own;
+}
+
+static void flush_listeners(struct gateway *g, enum translate_peer peer)
 {
     VEC(struct translate_chain) chains = {0};
     VEC(char *) names = {0}; /* of secrets, of clusters */
+    struct translate_chain other = {.secret = DEFAULT_SECRET};
     VEC_FOREACH (h, &g->hosts) {
-        const struct route_host *host = (*h)->host;
-        const struct route_backend *through = &host->passthrough;
-        char name[SECRET_NAME_MAX], cluster[CLUSTER_NAME_MAX];
-        if (through->service) {
-            vec_push(&names, xstrdup(translate_cluster_name(through->service, through->port,
-                                                            &usual_upstream, cluster)));
-            vec_push(&chains, (struct translate_chain){.server_name = host->name,
-                                                       .cluster = names.v[names.n - 1]});
-            continue;
+        struct translate_chain c = {.server_name = (*h)->host->name, .secret = DEFAULT_SECRET};
+        char *name = name_chain(g, (*h)->host, &c);
+        if (streq(c.server_name, ALL_HOSTS)) {
+            other.ca = c.ca;
+            other.verify_depth = c.verify_depth;
+        } else if (name || c.ca) {
+            vec_push(&chains, c);
         }
-        if (!host->secret || streq(host->name, ALL_HOSTS) || !gateway_has_secret(g, host->secret))
-            continue;
-        vec_push(&names, xstrdup(secret_name(host->secret, name)));
-        vec_push(&chains, (struct translate_chain){.server_name = host->name,
-                                                   .secret = names.v[names.n - 1]});
+        if (name)
+            vec_push(&names, name);
     }
-    vec_push(&chains, (struct translate_chain){.secret = DEFAULT_SECRET});
-    put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0);
-    put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n);
+    vec_push(&chains, other);
+    put_listener(g, g->options->http_port, TRANSLATE_PLAIN, NULL, 0, peer);
+    put_listener(g, g->options->https_port, TRANSLATE_TLS, chains.v, chains.n, peer);
     VEC_FOREACH (name, &names)
         free(*name);
     vec_done(&names);
@@ -532,8 +612,8 @@ static void put_stream(struct gateway *g, const struct stream *s)
     char name[LISTENER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
     use_backend(g, &s->to, &usual_upstream);
     translate_cluster_name(s->to.service, s->to.port, &usual_upstream, cluster);
-    xds_set_put(g->set, translate_stream(listener_name(g, s->listen, name), g->options->address,
-                                         s->listen, cluster, s->proxied));
+    put(g, translate_stream(listener_name(g, s->listen, name), g->options->address, s->listen,
+                            cluster, s->proxied));
 }
 
 /* Its listener goes, if none of the others has its port. */
@@ -544,7 +624,7 @@ static void drop_stream(struct gateway *g, struct stream *s)
     VEC_FOREACH (other, &g->streams)
         kept = kept || other->listen == s->listen;
     if (!kept)
-        xds_set_remove(g->set, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
+        drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
     stop_using_backend(g, &s->to, &usual_upstream);
     free(s->to.service);
 }
@@ -569,10 +649,12 @@ void gateway_put_streams(struct gateway *g, const struct stream_services *servic
 
 void gateway_flush(struct gateway *g)
 {
-    if (g->routes_changed)
-        flush_routes(g);
-    if (g->listeners_changed)
-        flush_listeners(g);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++) {
+        if (g->routes_changed && g->sets[peer])
+            flush_routes(g, peer);
+        if (g->listeners_changed && g->sets[peer])
+            flush_listeners(g, peer);
+    }
     g->routes_changed = g->listeners_changed = false;
 }
 
@@ -582,7 +664,7 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     struct gateway *g = NEW(struct gateway);
     g->options = o;
     g->join = join;
-    g->set = xds_set_new();
+    g->sets[TRANSLATE_OURS] = xds_set_new();
     g->routes_changed = g->listeners_changed = true;
     int r = make_default_secret(g, reterr);
     if (r < 0)
@@ -613,11 +695,33 @@ void gateway_free(struct gateway *g)
         free(certificate);
     }
     map_done(&g->certificates);
-    xds_set_free(g->set);
+    auth_objects_done(&g->objects);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            xds_set_free(g->sets[peer]);
     free(g);
 }
 
-struct xds_set *gateway_set(const struct gateway *g)
+/* Made when the first one asks: most clusters have proxies of one kind. */
+static void make_set(struct gateway *g, enum translate_peer peer)
 {
-    return g->set;
+    const struct xds_set *all = g->sets[TRANSLATE_OURS];
+    g->sets[peer] = xds_set_new();
+    for (unsigned type = 0; type < XDS_RESOURCES; type++) {
+        void *e;
+        for (size_t at = 0; map_next(&all->entries[type], &at, NULL, &e);)
+            if (type != XDS_ROUTE) /* listeners of HTTP are made anew below */
+                xds_set_put(g->sets[peer], xds_entry_ref(e));
+    }
+    VEC_FOREACH (h, &g->hosts)
+        pack_for(g, *h, peer);
+    flush_routes(g, peer);
+    flush_listeners(g, peer);
+}
+
+struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer)
+{
+    if (!g->sets[peer])
+        make_set(g, peer);
+    return g->sets[peer];
 }

@@ -3,6 +3,7 @@
  * made of the route model's hosts and the Services that they name, and of nothing else. Fed with
  * what changed; gateway_flush() puts the difference into the set. */
 
+#include "control/translate.h"
 #include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
@@ -21,7 +22,8 @@ struct gateway_options {
 int gateway_new(const struct gateway_options *o, const struct service_join *join,
                 struct gateway **ret, struct err *reterr) NODISCARD;
 void gateway_free(struct gateway *g); /* NULL is allowed */
-struct xds_set *gateway_set(const struct gateway *g);
+/* For proxies of a kind; kept up from the first time it is asked for. */
+struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer);
 
 /* h is taken; NULL: it has gone. Returns what was there before, which is the caller's now. */
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h);
@@ -37,6 +39,8 @@ void gateway_service_changed(struct gateway *g, const char *key);
 int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
                        struct err *reterr) NODISCARD;
 bool gateway_has_secret(const struct gateway *g, const char *key);
+/* What routes' guards name; hosts that do are to be put anew when it changes. */
+struct auth_objects *gateway_auth_objects(struct gateway *g);
 /* Endpoints are in the set already; this is for all else. */
 void gateway_flush(struct gateway *g);
 size_t gateway_hosts(const struct gateway *g);

@@ -2,6 +2,7 @@
 /* The model's values to xDS resources. Pure; names are Istio's, which people script against. What a
  * translator reads is its parameters: nothing of the client who will get it. */
 
+#include "control/auth_objects.h"
 #include "kube/types.h"
 #include "model/ingress_settings.h"
 #include "model/route.h"
@@ -15,6 +16,11 @@ enum { CLUSTER_NAME_MAX = 640 };
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *upstream,
                                    char ret[CLUSTER_NAME_MAX]);
+/* Of a host by its DNS name, not verified where it is TLS:
+ * "outbound|443|http-tls|auth.example.com". */
+const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
+                                        char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls);
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
                                     const struct route_upstream *upstream);
 /* What its endpoints are called: as its usual cluster, or, to the Service's own address, as one of
@@ -28,18 +34,30 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
 /* The same for clients of gRPC. */
 struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
                                            const struct joined_service *s);
-/* Where copies of requests go: a name that proxies resolve. */
-const char *translate_mirror_name(const struct route_mirror *m, char ret[CLUSTER_NAME_MAX]);
-struct xds_entry *translate_mirror_cluster(const struct route_mirror *m);
-
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
+
+/* What a proxy can be told of what restricts access. What it cannot be told of, it is not given:
+ * the route answers 503 there. */
+enum translate_peer {
+    TRANSLATE_OURS,    /* it knows our own types */
+    TRANSLATE_OPEN,    /* the same, on a stream that may carry no secrets */
+    TRANSLATE_FOREIGN, /* it knows Envoy's types alone */
+    TRANSLATE_PEERS,
+};
+
+/* For whom, and what is known of objects that routes name. */
+struct translate_view {
+    enum translate_side side;
+    enum translate_peer peer;
+    const struct auth_objects *objects;
+};
 
 /* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a
  * virtual host "*.b" takes requests of any number of labels; those that are not meant go on to
  * that. */
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, struct buf *out);
+                    const struct translate_view *view, struct buf *out);
 /* The virtual host by which a backend answers in place of errors: appended, packed. */
 const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX]);
 void translate_error_host(const struct route_backend *to, struct buf *out);
@@ -47,9 +65,11 @@ void translate_error_host(const struct route_backend *to, struct buf *out);
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
 
 struct translate_chain {
-    const char *server_name; /* NULL: whatever else comes */
-    const char *secret;      /* its SDS name; NULL: */
-    const char *cluster;     /* which gets the bytes as they are */
+    const char *server_name;      /* NULL: whatever else comes */
+    const char *secret;           /* its SDS name; NULL: */
+    const char *cluster;          /* which gets the bytes as they are */
+    const struct auth_secret *ca; /* NULL: clients are asked for no certificate */
+    uint32_t verify_depth;
 };
 
 struct translate_listener {
@@ -59,6 +79,7 @@ struct translate_listener {
     const char *routes;                   /* of RDS */
     const struct translate_chain *chains; /* TLS; none: plain */
     size_t n_chains;
+    enum translate_peer peer;
     const struct ingress_settings *settings;                   /* NULL: none */
     const struct route_fields *answer_fields, *request_fields; /* of all; values are formats */
 };

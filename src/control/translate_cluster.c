@@ -27,7 +27,7 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
 static bool is_usual(const struct route_upstream *up)
 {
     return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
-                   connect_timeout_s(up) == CONNECT_TIMEOUT_S);
+                   !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
 const char *translate_cluster_name(const char *service, uint16_t port,
@@ -60,7 +60,7 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
     pb_end(b, any);
 }
 
-/* Not verified, as ingress-nginx does without proxy-ssl-verify. */
+/* Not verified, as ingress-nginx does without proxy-ssl-verify. sni: NULL: none. */
 static void add_tls(struct buf *b, bool http2, const char *sni)
 {
     AUTO_DONE(buf) struct buf context = {0};
@@ -70,6 +70,8 @@ static void add_tls(struct buf *b, bool http2, const char *sni)
     if (http2)
         pb_add_text(&context, F_COMMON_TLS_ALPN, "h2");
     pb_end(&context, common);
+    if (sni)
+        pb_add_text(&context, F_UPSTREAM_TLS_SNI, sni);
     size_t socket = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
     add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE, buf_str(&context));
@@ -245,12 +247,21 @@ struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
 
 /* ---- hosts by name ---- */
 
-struct xds_entry *translate_mirror_cluster(const struct route_mirror *m)
+/* ---- hosts outside ---- */
+
+const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
+                                        char ret[CLUSTER_NAME_MAX])
+{
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
+    return ret;
+}
+
+struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
 {
     AUTO_DONE(buf) struct buf b = {0};
     char name[CLUSTER_NAME_MAX];
     size_t at, locality;
-    translate_mirror_name(m, name);
+    translate_host_cluster_name(host, port, tls, name);
     pb_add_text(&b, F_CLUSTER_NAME, name);
     pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_STRICT_DNS);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
@@ -259,11 +270,11 @@ struct xds_entry *translate_mirror_cluster(const struct route_mirror *m)
     at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
     pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
     locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
-    add_endpoint(&b, m->host, m->port);
+    add_endpoint(&b, host, port);
     pb_end(&b, locality);
     pb_end(&b, at);
-    if (m->tls)
-        add_tls(&b, false, m->host);
+    if (tls)
+        add_tls(&b, false, host);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), STR(""));
 }

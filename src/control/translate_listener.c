@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "codec/base64.h"
 #include "codec/pb_json.h"
-#include "control/translate.h"
+#include "control/translate_guard.h"
 
 static struct xds_entry *entry_of(enum xds_resource type, const char *name, const json_t *j)
 {
@@ -103,19 +103,60 @@ static void apply_settings(const struct ingress_settings *s, json_t *hcm)
     json_decref(common);
 }
 
+/* One that does nothing but where a route speaks of it. */
+static json_t *route_filter(const char *name, const char *prefix, const char *type, json_t *config)
+{
+    json_t *filter =
+        json_pack("{s:s,s:o,s:b}", "name", name, "typed_config", config, "disabled", 1);
+    AUTO_CHARS char *url = xasprintf("%s%s", prefix, type);
+    json_object_set_new(config, "@type", json_string(url));
+    return filter;
+}
+
+/* In the order in which ingress-nginx asks. */
+static json_t *http_filters(const struct translate_listener *l)
+{
+    enum translate_peer peer = l->peer;
+    json_t *list = json_array(), *all = mutations(l);
+    if (all)
+        json_array_append_new(list, all);
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
+                                                 CLIENT_CERTIFICATE_TYPE, json_object()));
+    json_array_append_new(list, route_filter("envoy.filters.http.cors", XDS_TYPE_PREFIX,
+                                             "envoy.extensions.filters.http.cors.v3.Cors",
+                                             json_object()));
+    json_array_append_new(
+        list, route_filter("envoy.filters.http.custom_response", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.custom_response.v3.CustomResponse",
+                           json_object()));
+    if (peer == TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
+                                                 "envoy.extensions.filters.http.buffer.v3.Buffer",
+                                                 json_pack("{s:i}", "max_request_bytes", 1 << 20)));
+    if (peer != TRANSLATE_FOREIGN) {
+        json_array_append_new(list,
+                              route_filter(BODY_LIMIT_NAME, "", BODY_LIMIT_TYPE, json_object()));
+        json_array_append_new(
+            list, route_filter(CLIENT_LIMIT_NAME, "", CLIENT_LIMIT_TYPE, json_object()));
+    }
+    json_array_append_new(list, route_filter(RBAC_NAME, XDS_TYPE_PREFIX,
+                                             "envoy.extensions.filters.http.rbac.v3.RBAC",
+                                             json_object()));
+    if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(ACCESS_NAME, "", ACCESS_TYPE, json_object()));
+    json_array_append_new(
+        list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+                           json_object()));
+    json_array_append_new(list, http_filter("envoy.filters.http.router",
+                                            "envoy.extensions.filters.http.router.v3.Router"));
+    return list;
+}
+
 static json_t *connection_manager(const struct translate_listener *l)
 {
-    json_t *filters = json_pack(
-        "[o,o,o,o]",
-        http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
-        http_filter("envoy.filters.http.stateful_session",
-                    "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"),
-        http_filter("envoy.filters.http.custom_response",
-                    "envoy.extensions.filters.http.custom_response.v3.CustomResponse"),
-        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"));
-    json_t *all = mutations(l);
-    if (all)
-        json_array_insert_new(filters, 0, all);
+    json_t *filters = http_filters(l);
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
         typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
@@ -132,6 +173,24 @@ static json_t *connection_manager(const struct translate_listener *l)
                      "typed_config", hcm);
 }
 
+static json_t *inline_bytes(struct str pem)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(pem, &text);
+    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
+}
+
+/* What a certificate is worth is said to each request, behind the handshake. */
+static json_t *validation(const struct translate_chain *c)
+{
+    json_t *v = json_pack("{s:o,s:s,s:i}", "trusted_ca", inline_bytes(str_from(c->ca->ca)),
+                          "trust_chain_verification", "ACCEPT_UNTRUSTED", "max_verify_depth",
+                          (int)c->verify_depth);
+    if (*c->ca->crl)
+        json_object_set_new(v, "crl", inline_bytes(str_from(c->ca->crl)));
+    return v;
+}
+
 static void set_versions(const struct ingress_settings *s, json_t *context)
 {
     if (!s || !s->tls_min)
@@ -143,12 +202,15 @@ static void set_versions(const struct ingress_settings *s, json_t *context)
                                   s->tls_max == 13 ? "TLSv1_3" : "TLSv1_2"));
 }
 
-static json_t *tls_socket(const char *secret, const struct ingress_settings *s)
+static json_t *tls_socket(const struct translate_chain *c, const struct ingress_settings *s)
 {
     json_t *context = json_pack(
         "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
-        "tls_certificate_sds_secret_configs", "name", secret, "sds_config", ads());
+        "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", ads());
     set_versions(s, context);
+    if (c->ca)
+        json_object_set_new(json_object_get(context, "common_tls_context"), "validation_context",
+                            validation(c));
     return json_pack(
         "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
         typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
@@ -170,7 +232,7 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
         return chain;
     json_object_set_new(chain, "name", json_string(c->server_name ? c->server_name : "default"));
     if (c->secret)
-        json_object_set_new(chain, "transport_socket", tls_socket(c->secret, l->settings));
+        json_object_set_new(chain, "transport_socket", tls_socket(c, l->settings));
     if (c->server_name)
         json_object_set_new(chain, "filter_chain_match",
                             json_pack("{s:[s]}", "server_names", c->server_name));
@@ -234,13 +296,6 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
                                          "envoy.extensions.filters.listener.proxy_protocol.v3."
                                          "ProxyProtocol")));
     return entry_of(XDS_LISTENER, name, j);
-}
-
-static json_t *inline_bytes(struct str pem)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    base64_encode(pem, &text);
-    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
 }
 
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)

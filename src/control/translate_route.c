@@ -2,6 +2,7 @@
 #include <ctype.h>
 
 #include "base/assert.h"
+#include "control/translate_guard.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
@@ -242,17 +243,39 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
 
 /* ---- hosts ---- */
 
-static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
-                      struct translate_place where, bool of_all)
+/* How a request meets a route at one side, by one kind of proxy. */
+struct meeting {
+    bool to_https;  /* sent there */
+    bool asks_cert; /* of the client */
+    bool guarded;   /* its guard stands before it: not before redirects */
+    bool closed;    /* what protects it cannot be had */
+};
+
+static struct meeting meet(const struct route *r, const struct translate_view *view,
+                           struct translate_place where)
 {
+    bool plain = view->side == TRANSLATE_PLAIN;
+    struct meeting m = {.to_https = r->https_only && plain && !where.was_https};
+    m.asks_cert = r->client_cert && !m.to_https && !(plain && r->challenge);
+    m.guarded = !m.to_https && r->action != ROUTE_REDIRECT;
+    m.closed = (m.asks_cert && !translate_client_cert_can(r, view)) ||
+               (m.guarded && !translate_guard_can(r, view));
+    return m;
+}
+
+static void add_route(struct buf *b, const struct route_host *h, const struct route *r,
+                      const struct translate_view *view, struct translate_place where, bool of_all)
+{
+    const struct meeting m = meet(r, view, where);
     size_t route = pb_begin(b, F_HOST_ROUTES);
     AUTO_CHARS char *name =
         xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r, of_all, where);
-    bool to_https = r->https_only && where.side == TRANSLATE_PLAIN && !where.was_https;
-    if (to_https)
+    if (m.to_https)
         add_https_redirect(b, r->https_code);
+    else if (m.closed)
+        add_answer(b, 503);
     else if (r->action == ROUTE_REDIRECT)
         add_redirect(b, &r->redirect);
     else if (r->action == ROUTE_ANSWER)
@@ -261,24 +284,28 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
         add_forward(b, r, where);
     if (r->cors.on)
         add_cors(b, &r->cors);
+    if (m.asks_cert && !m.closed)
+        translate_client_cert(r, b);
+    if (m.guarded && !m.closed)
+        translate_guard(r, view, b);
     translate_affinity_route(b, r, where);
-    if (!to_https && r->action != ROUTE_REDIRECT)
+    if (!m.to_https && r->action != ROUTE_REDIRECT)
         translate_errors_route(b, r);
     translate_fields(b, r);
     pb_end(b, route);
 }
 
 static void add_copies(struct buf *b, const struct route_host *h, const struct route *r,
-                       enum translate_side side, bool of_all)
+                       const struct translate_view *view, bool of_all)
 {
-    struct translate_place where = {.side = side};
-    where.was_https = r->https_only && r->believes_https && side == TRANSLATE_PLAIN;
+    struct translate_place where = {.side = view->side};
+    where.was_https = r->https_only && r->believes_https && view->side == TRANSLATE_PLAIN;
     for (;;) {
         where.old_browser = translate_affinity_browsers(r);
         if (where.old_browser)
-            add_route(b, h, r, where, of_all);
+            add_route(b, h, r, view, where, of_all);
         where.old_browser = false;
-        add_route(b, h, r, where, of_all);
+        add_route(b, h, r, view, where, of_all);
         if (!where.was_https)
             return;
         where.was_https = false; /* and the redirect */
@@ -286,15 +313,15 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
 }
 
 void translate_host(const struct route_host *h, const struct route_host *all,
-                    enum translate_side side, struct buf *out)
+                    const struct translate_view *view, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
     for (uint32_t i = 0; i < h->n_routes; i++)
-        add_copies(out, h, &h->routes[i], side, false);
+        add_copies(out, h, &h->routes[i], view, false);
     for (uint32_t i = 0; h->one_label && all && i < all->n_routes; i++)
-        add_copies(out, h, &all->routes[i], side, true);
-    if (side == TRANSLATE_TLS)
+        add_copies(out, h, &all->routes[i], view, true);
+    if (view->side == TRANSLATE_TLS)
         translate_field_list(out, F_HOST_RESPONSE_HEADERS_TO_ADD, &h->tls_fields);
     ASSERT(!out->failed);
 }

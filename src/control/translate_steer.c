@@ -115,13 +115,6 @@ void translate_filter_config(const char *name, const char *type, struct str conf
 
 /* ---- copies ---- */
 
-const char *translate_mirror_name(const struct route_mirror *m, char ret[CLUSTER_NAME_MAX])
-{
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", m->port, m->tls ? "http-tls" : "",
-             m->host);
-    return ret;
-}
-
 void translate_mirror(struct buf *b, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
@@ -132,7 +125,7 @@ void translate_mirror(struct buf *b, const struct route_mirror *m)
                             : usual    ? xstrdup(m->host)
                                        : xasprintf("%s:%u", m->host, m->port);
     size_t at = pb_begin(b, F_ACTION_REQUEST_MIRROR_POLICIES);
-    pb_add_text(b, F_MIRROR_CLUSTER, translate_mirror_name(m, name));
+    pb_add_text(b, F_MIRROR_CLUSTER, translate_host_cluster_name(m->host, m->port, m->tls, name));
     pb_add_uint(b, F_MIRROR_KEEPS_HOST, 1);
     pb_add_text(b, F_MIRROR_HOST, host);
     pb_end(b, at);

@@ -40,6 +40,7 @@ struct stream {
     struct xds_service *service;
     struct grpc_server_call *call;
     struct xds_stream *xds;
+    bool secrets; /* may go there */
     struct xds_client_node who;
     struct callers_check *check; /* NULL: it is known */
     VEC(struct buf) early;       /* messages that came before */
@@ -85,7 +86,7 @@ static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *
         ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION)
         s->who.version = xstrdup(node->user_agent_version);
     log_info("a proxy has connected", kv_s("node", s->who.id));
-    return s->service->ops->on_node(node, s->service->user, reterr);
+    return s->service->ops->on_node(node, s->secrets, s->service->user, reterr);
 }
 
 static void on_answer(const struct xds_answer *a, void *user)
@@ -226,7 +227,8 @@ static void on_call(struct grpc_server_call *call, void *user)
     s->service = service;
     s->call = call;
     s->xds = xds_stream_new(delta, &xds_ops, s);
-    if (!door->tls && !service->plain_secrets && !is_from_here(call))
+    s->secrets = door->tls || service->plain_secrets || is_from_here(call);
+    if (!s->secrets)
         xds_stream_hide_secrets(s->xds);
     list_add_tail(&service->streams, &s->node);
     service->stats.streams++;

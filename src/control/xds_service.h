@@ -10,8 +10,8 @@
 struct xds_service;
 
 struct xds_service_ops {
-    /* Which set a node is given; NULL with reterr. */
-    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, void *user,
+    /* Which set a node is given; NULL with reterr. secrets: its stream may carry them. */
+    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
                                struct err *reterr);
 };
 

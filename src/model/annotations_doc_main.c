@@ -9,6 +9,8 @@ static const struct {
     const char *state, *words;
 } states[] = {
     {"read", "works"},
+    {"protects", "works; it protects: a value that is refused makes the paths of the Ingress "
+                 "answer 503, an Event says so"},
     {"later", "not yet: its default is in force, an Event says so"},
     {"guards", "not yet, and it protects: the paths of the Ingress answer 503, an Event says so"},
     {"refused", "refused: text of another server's configuration; an Event says so"},

@@ -165,6 +165,20 @@ static int by_place(const void *x, const void *y)
     return d ? d : strcmp(a->message, b->message);
 }
 
+/* What the gateway does before a route, none of the targets can say: it must not be open there. */
+static void close_what_is_guarded(const struct conversion *c, struct route_host *h)
+{
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        struct route *r = &h->routes[i];
+        if (r->action != ROUTE_FORWARD || !(r->client_cert || route_guard_restricts(r->guard)))
+            continue;
+        r->action = ROUTE_ANSWER;
+        r->status = 503;
+        convert_lost(c, r->origin.object, r->origin.field,
+                     "what protects it is not said in what is put out: it is closed there");
+    }
+}
+
 static void convert_model(struct conversion *c, const json_t *objects, json_t *given)
 {
     static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX,
@@ -177,6 +191,8 @@ static void convert_model(struct conversion *c, const json_t *objects, json_t *g
     imply_services(c, objects, given);
     AUTO(ingress_snapshot) struct ingress_snapshot *s = ingress_snapshot_new(&options, given);
     c->snapshot = s;
+    for (size_t h = 0; h < s->n_hosts; h++)
+        close_what_is_guarded(c, s->sorted[h]);
     if (c->options->api == CONVERT_GATEWAY_API)
         convert_to_gateway_api(c);
     else

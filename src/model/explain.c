@@ -30,7 +30,7 @@ static bool regex_matches(const char *text, bool ignore_case, struct str subject
     return regex_new(buf_str(&pattern), &regex, NULL) == 0 && regex_matches_all(regex, subject);
 }
 
-static bool path_matches(const struct route_path *p, struct str path)
+bool explain_path_matches(const struct route_path *p, struct str path)
 {
     struct str text = str_from(p->text);
     AUTO_CHARS char *open = NULL;
@@ -68,7 +68,7 @@ static char *header_of(const struct explain_request *q, const char *name)
 static char *why_not(const struct route_host *h, const struct route *r,
                      const struct explain_request *q)
 {
-    if (!path_matches(&r->path, q->path))
+    if (!explain_path_matches(&r->path, q->path))
         return xasprintf("the path is " STR_FMT, STR_ARG(q->path));
     for (uint32_t i = 0; i < r->n_headers; i++) {
         const struct route_header *want = &r->headers[i];
@@ -164,4 +164,13 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    AUTO_DONE(buf) struct buf guard = {0};
+    if (r->client_cert) {
+        buf_addf(&guard, "with a ");
+        route_client_cert_format(r->client_cert, &guard);
+        buf_addf(&guard, " (else 400)");
+    }
+    route_guard_explain(r->guard, &guard);
+    if (guard.n)
+        buf_addf(out, "; only %s", buf_cstr(&guard));
 }

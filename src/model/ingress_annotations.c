@@ -5,11 +5,15 @@
 #include <ctype.h>
 
 #include "base/vec.h"
+#include "model/ingress_auth.h"
+#include "model/ingress_client_cert.h"
+#include "model/ingress_guard.h"
 #include "model/ingress_readers.h"
 #include "model/ingress_value.h"
 
 enum {
-    VALUE_MAX = 4096, /* bytes of a value that is read at all */
+    VALUE_MAX = 4096,           /* bytes of a value that is read at all */
+    GUARD_VALUE_MAX = 64 << 10, /* of one that protects: lists of addresses are long */
     READ_TIMEOUT_S = 60,
 };
 
@@ -251,7 +255,7 @@ static const char *read_canary_weight_total(struct ingress_policy *p, const char
 
 /* ---- the table ---- */
 
-enum state { READ, LATER, GUARDS, REFUSED };
+enum state { READ, PROTECTS, LATER, GUARDS, REFUSED };
 
 #define read_none NULL
 static const struct row {
@@ -266,7 +270,7 @@ static const struct row {
 
 const char *ingress_annotation_row(size_t n, const char **ret_state)
 {
-    static const char *const states[] = {"read", "later", "guards", "refused"};
+    static const char *const states[] = {"read", "protects", "later", "guards", "refused"};
     if (n >= ARRAY_LEN(rows))
         return NULL;
     *ret_state = states[rows[n].state];
@@ -299,11 +303,19 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
         return;
     }
     switch (row->state) {
-    case READ: {
-        const char *why = strlen(a->value) > VALUE_MAX ? "it is too long" : row->read(p, a->value);
+    case READ:
+    case PROTECTS: {
+        size_t max = row->state == READ ? VALUE_MAX : GUARD_VALUE_MAX;
+        const char *why = strlen(a->value) > max ? "it is too long" : row->read(p, a->value);
+        p->closed = p->closed || (why && row->state == PROTECTS);
         if (why)
-            finding_add(f, FINDING_WARNING, "AnnotationInvalid", i->key, field, NULL,
-                        "\"%.80s\" is not taken, the default is in force: %s", a->value, why);
+            finding_add(f, row->state == READ ? FINDING_WARNING : FINDING_ERROR,
+                        "AnnotationInvalid", i->key, field, NULL, "\"%.80s\" is not taken, %s: %s",
+                        a->value,
+                        row->state == READ
+                            ? "the default is in force"
+                            : "and because it protects, the paths of this Ingress answer 503",
+                        why);
         break;
     }
     case LATER:
@@ -338,6 +350,8 @@ bool ingress_annotation_take(struct ingress_policy *p, const char *name, const c
 struct ingress_policy *ingress_policy_usual(bool nginx)
 {
     struct ingress_policy *p = NEW(struct ingress_policy);
+    p->guard = route_guard_new();
+    p->guard->body_max_bytes = nginx ? INGRESS_BODY_MAX_BYTES : 0;
     p->ssl_redirect = true;
     p->redirect.permanent_code = 301;
     p->redirect.temporal_code = 302;
@@ -364,6 +378,9 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
                                 &why);
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
+    ingress_guard_finish(p, i);
+    ingress_auth_finish(p, i, f);
+    ingress_client_cert_finish(p, i, f);
     return p;
 }
 
@@ -371,6 +388,12 @@ void ingress_policy_free(struct ingress_policy *p)
 {
     if (!p)
         return;
+    route_guard_unref(p->guard);
+    route_client_cert_unref(p->client_cert);
+    free(p->auth.secret);
+    free(p->auth.sign_in);
+    free(p->auth.sign_in_param);
+    free(p->auth.set_headers);
     for (uint32_t i = 0; i < p->cors.n_origins; i++)
         free(p->cors.origins[i]);
     ingress_affinity_done(&p->affinity);

@@ -21,6 +21,12 @@ struct ingress_redirect {
     uint16_t permanent_code, temporal_code;
 };
 
+/* What annotations of authentication say, until all of them are read. */
+struct ingress_auth_names {
+    bool basic;
+    char *secret, *sign_in, *sign_in_param, *set_headers;
+};
+
 /* Which endpoint: read by ingress_affinity.c. */
 struct ingress_affinity {
     bool on, persistent,
@@ -54,6 +60,10 @@ struct ingress_errors {
 
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
+    bool has_allowlist, has_limit_allowlist;
+    struct ingress_auth_names auth;
+    struct route_client_cert *client_cert; /* of its hosts; NULL: none */
+    struct route_guard *guard; /* of all its locations; not changed any more once it is made */
     bool ssl_redirect, force_ssl_redirect;
     bool use_regex;
     char *rewrite_target;

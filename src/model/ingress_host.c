@@ -10,7 +10,10 @@
 
 #include "base/vec.h"
 #include "codec/regex.h"
+#include "model/explain.h"
+#include "model/ingress_auth.h"
 #include "model/ingress_readers.h"
+#include "model/ingress_routes.h"
 
 /* A rule's path on its way to a route. */
 struct claim {
@@ -55,12 +58,13 @@ bool ingress_names_host(const struct ingress_object *i, const char *host)
 
 /* ---- backends ---- */
 
-static void note_service(struct build *b, const char *key)
+static void note(struct build *b, const char *kind, const char *name)
 {
+    AUTO_CHARS char *key = xasprintf("%s%s", kind, name);
     VEC_FOREACH (known, b->services)
         if (streq(*known, key))
             return;
-    vec_push(b->services, xstrdup(key));
+    vec_push(b->services, TAKE(key));
 }
 
 /* The number of the Service's port; 0: told why not. */
@@ -99,7 +103,7 @@ static void own_backend(struct build *b, struct route *r, const struct ingress_e
         return;
     }
     AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, from->service);
-    note_service(b, key);
+    note(b, "", key);
     uint16_t port = backend_port(b, e, from, key, field);
     if (port)
         route_add_backend(r, key, port, 100);
@@ -121,7 +125,7 @@ static void tell_annotation(struct build *b, const struct ingress_entry *e, cons
 static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
 {
     const struct joined_service *s = service_join_find(b->join, key);
-    note_service(b, key);
+    note(b, "", key);
     if (s && s->object && s->object->n_ports)
         return s->object->ports[0].port;
     tell_annotation(b, e, "default-backend", "create it, with a port",
@@ -230,10 +234,77 @@ static bool is_challenge(const char *path)
     return str_starts(str_from(path), STR("/.well-known/acme-challenge"));
 }
 
+/* ---- what stands before ---- */
+
+/* Names whom to ask, if that is a Service; a change of what its guard names makes the host another.
+ */
+static void add_guard(struct build *b, struct route *r, const struct ingress_entry *e)
+{
+    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
+    const struct route_guard *g = e->policy->guard;
+    const struct route_auth_request *q = &g->request;
+    if (e->policy->closed || route_guard_is_empty(g))
+        return;
+    r->guard = route_guard_ref(e->policy->guard);
+    if (g->basic.secret)
+        note(b, INGRESS_SECRET, g->basic.secret);
+    if (q->set_headers)
+        note(b, INGRESS_CONFIG_MAP, q->set_headers);
+    if (!q->on || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
+        return;
+    r->asks.port = q->port;
+    r->asks_by = (struct route_upstream){.tls = q->tls};
+    note(b, "", r->asks.service);
+    const struct ingress_backend to = {.service = r->asks.service, .port = q->port};
+    IGNORE_RESULT(backend_port(b, e, &to, r->asks.service, field)); /* told; asking it fails */
+}
+
+/* What the host's own routes lead to; NULL: they lead nowhere. */
+static const struct route *find_own(const struct build *b, const struct route_auth_request *q)
+{
+    struct str rest, path = str_cut(str_from(q->path.v[0].literal), '?', &rest);
+    for (uint32_t i = 0; i < b->host->n_routes; i++) {
+        const struct route *r = &b->host->routes[i];
+        if (!r->n_headers && explain_path_matches(&r->path, path))
+            return r->action == ROUTE_FORWARD && !r->rewrite.path ? r : NULL;
+    }
+    return NULL;
+}
+
+/* auth-url: https://$host/…: by way of the routes, without leaving the gateway. */
+static void ask_own_hosts(struct build *b)
+{
+    for (uint32_t i = 0; i < b->host->n_routes; i++) {
+        struct route *r = &b->host->routes[i];
+        if (!r->guard || !r->guard->request.on || !r->guard->request.own_host)
+            continue;
+        const struct route *to = find_own(b, &r->guard->request);
+        if (to) {
+            r->asks =
+                (struct route_backend){xstrdup(to->backends[0].service), to->backends[0].port, 0};
+            r->asks_by = to->upstream;
+            continue;
+        }
+        r->action = ROUTE_ANSWER;
+        r->status = 503;
+        for (; r->n_backends; r->n_backends--)
+            free(r->backends[r->n_backends - 1].service);
+        route_guard_unref(TAKE(r->guard));
+        finding_add(
+            &b->host->findings, FINDING_ERROR, "AuthPathNotServed", r->origin.object,
+            "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]",
+            "add a rule for it, without a rewrite, or name the Service",
+            "$host is asked at a path that no rule of host %s leads to a Service; because it "
+            "protects, the path answers 503",
+            b->host->name);
+    }
+}
+
 static void apply_policy(struct build *b, struct route *r, const struct ingress_entry *e)
 {
     const struct ingress_policy *p = e->policy;
     r->upstream = p->upstream;
+    r->challenge = is_challenge(r->path.text);
     r->idle_timeout_s = p->read_timeout_s;
     r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
                     !is_challenge(r->path.text);
@@ -253,6 +324,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
     }
     ingress_affinity_apply(&p->affinity, r);
     ingress_steer_apply(p, r);
+    add_guard(b, r, e);
     r->rewrite.path = dup_or_null(p->rewrite_target);
     r->rewrite.host = dup_or_null(p->upstream_vhost);
 }
@@ -613,6 +685,34 @@ static char *find_secret(const struct build *b)
     return NULL;
 }
 
+/* Of the first Ingress that has some; it counts for the host as a whole. */
+static void find_client_cert(struct build *b)
+{
+    const struct ingress_entry *first = NULL;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ingress_entry *e = b->entries[i];
+        const struct route_client_cert *c = e->policy->client_cert;
+        if (!c || e->policy->closed || e->policy->canary.on)
+            continue;
+        if (!first)
+            b->host->client_cert = route_client_cert_ref(e->policy->client_cert);
+        else if (!route_client_cert_eq(c, b->host->client_cert))
+            finding_add(
+                &b->host->findings, FINDING_WARNING, "ClientCertificateConflict", e->object->key,
+                "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-tls-secret]",
+                "say the same in both",
+                "what Ingress %s, which is older, says of client certificates counts for all "
+                "of host %s",
+                first->object->key, b->host->name);
+        first = first ? first : e;
+    }
+    if (!first)
+        return;
+    note(b, INGRESS_SECRET, b->host->client_cert->secret);
+    for (uint32_t i = 0; i < b->host->n_routes; i++)
+        b->host->routes[i].client_cert = b->host->client_cert;
+}
+
 static void add_www(struct build *b)
 {
     struct route *r =
@@ -624,17 +724,26 @@ static void add_www(struct build *b)
                                           .host = xstrdup(b->host->name)};
 }
 
-/* To the backend of the path /, as in ingress-nginx. */
+/* Whose path / is; NULL: nobody's. Claims stand in order. */
+static const struct claim *find_root(const struct build *b)
+{
+    VEC_FOREACH (c, &b->claims)
+        if (streq(c->path->path, "/"))
+            return c;
+    return NULL;
+}
+
+/* To the backend of the path /, as in ingress-nginx; who has lost it to an older Ingress does not
+ * get the whole host instead. */
 static void add_passthrough(struct build *b)
 {
+    const struct claim *c = find_root(b);
     for (size_t i = 0; i < b->n; i++) {
         const struct ingress_entry *e = b->entries[i];
         if (!e->policy->steer.passthrough || e->policy->canary.on || e->policy->closed)
             continue;
-        VEC_FOREACH (c, &b->claims) {
+        if (c && c->entry == e) {
             struct route r = {0};
-            if (c->entry != e || !streq(c->path->path, "/"))
-                continue;
             AUTO_CHARS char *field = claim_field(c);
             set_backend(b, &r, e, &c->path->backend, field);
             if (r.n_backends)
@@ -644,8 +753,11 @@ static void add_passthrough(struct build *b)
             return;
         }
         finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid", e->object->key,
-                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]", "add a path /",
-                    "there is no path / on host %s: TLS ends here", b->host->name);
+                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]",
+                    c ? "say it in the Ingress that has the path /" : "add a path /",
+                    c ? "the path / of host %s is another Ingress's: TLS ends here"
+                      : "there is no path / on host %s: TLS ends here",
+                    b->host->name);
     }
 }
 
@@ -690,6 +802,8 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
         add_claims(&b);
         tell_unused_canaries(&b);
         add_default(&b);
+        ask_own_hosts(&b);
+        find_client_cert(&b);
         if (!as && strcmp(name, "*") != 0)
             add_passthrough(&b);
     }

@@ -23,6 +23,10 @@ struct ingress_options {
     bool without_class;             /* Ingresses of no class are ours */
 };
 
+/* Before the key of what is no Service, for ingress_routes_service_changed(). */
+#define INGRESS_SECRET     "Secret:"
+#define INGRESS_CONFIG_MAP "ConfigMap:"
+
 #define INGRESS_CONTROLLER_NGINX "k8s.io/ingress-nginx"
 
 /* The join is asked for Services and must outlive it; options are borrowed. */

@@ -72,3 +72,10 @@ const char *ingress_value_host(const char *value, char **ret)
             return "it must be a host name, with a port or without";
     return *value ? ingress_value_keep(value, ret) : "it must not be empty";
 }
+
+bool ingress_value_is_reserved(struct str host)
+{
+    static const struct str domain = STR("." INGRESS_RESERVED_DOMAIN);
+    return host.n >= domain.n &&
+           str_eq_nocase(str_sub(host, host.n - domain.n, host.n), domain);
+}

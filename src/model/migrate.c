@@ -137,20 +137,21 @@ static void add_annotation(struct migrate_subject *s, const struct ingress_annot
         xasprintf("metadata.annotations[%s%.128s]", INGRESS_NGINX_PREFIX, a->name);
     const struct finding *f = finding_of(found, field);
     const char *state = migrate_annotation_state(a->name), *differs = difference_of(a->name);
+    bool read = state && (streq(state, "read") || streq(state, "protects"));
     if (!state)
         migrate_note_add(s, MIGRATE_WORKS, field, "remove it, or correct its name",
                          "no annotation of ingress-nginx: without effect, as there");
     else if (streq(state, "refused"))
         add_snippet(s, field, a->value);
-    else if (streq(state, "read") && f)
+    else if (read && f)
         migrate_note_add(s, f->severity == FINDING_ERROR ? MIGRATE_CHANGE : MIGRATE_DIFFERS, field,
                          "correct the value",
                          "%s (ingress-nginx may leave the whole Ingress "
                          "unserved for it)",
                          f->message);
-    else if (streq(state, "read") && differs)
+    else if (read && differs)
         migrate_note_add(s, MIGRATE_DIFFERS, field, NULL, "%s", differs);
-    else if (streq(state, "read"))
+    else if (read)
         migrate_note_add(s, MIGRATE_WORKS, field, NULL, "works");
     else
         migrate_note_add(s, MIGRATE_CHANGE, field, "wait for it, or do it in the backend",
@@ -167,11 +168,11 @@ static bool is_of_annotations(const struct finding *f)
 }
 
 /* What was amiss before is so afterwards: told, but it is no work of the move. Paths that are not
- * served are. */
-static void add_finding(struct migrate_subject *s, const struct finding *f)
+ * served are. What is wrong with annotations was told with them, but for what shows at a host. */
+static void add_finding(struct migrate_subject *s, const struct finding *f, bool of_host)
 {
     bool change = f->severity == FINDING_ERROR;
-    if (!is_of_annotations(f))
+    if (!is_of_annotations(f) || (of_host && change))
         migrate_note_add(s, change ? MIGRATE_CHANGE : MIGRATE_WORKS, f->field, f->hint, "%s",
                          f->message);
 }
@@ -181,12 +182,12 @@ static void add_findings(const struct ingress_snapshot *snapshot, struct migrate
 {
     const struct findings *own = ingress_routes_findings(snapshot->routes, str_from(i->key));
     for (size_t n = 0; own && n < own->n; n++)
-        add_finding(s, &own->v[n]);
+        add_finding(s, &own->v[n], false);
     for (size_t h = 0; h < snapshot->n_hosts; h++) {
         const struct findings *of = &snapshot->sorted[h]->findings;
         for (size_t n = 0; n < of->n; n++)
             if (streq(of->v[n].object, i->key) && !streq(of->v[n].id, "ServiceNotFound"))
-                add_finding(s, &of->v[n]);
+                add_finding(s, &of->v[n], true);
     }
 }
 

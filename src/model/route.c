@@ -87,6 +87,8 @@ void route_done(struct route *r)
     free(r->redirect.path);
     free(r->rewrite.path);
     free(r->rewrite.host);
+    free(r->asks.service);
+    route_guard_unref(r->guard);
     free(r->origin.object);
     free(r->origin.field);
 }
@@ -107,6 +109,7 @@ void route_host_unref(struct route_host *h)
     fields_done(&h->tls_fields);
     free(h->passthrough.service);
     findings_done(&h->findings);
+    route_client_cert_unref(h->client_cert);
     free(h->name);
     free(h->secret);
     free(h);
@@ -243,6 +246,9 @@ static void format_route(const struct route *r, struct buf *out)
         buf_addf(out, " by %u", r->https_code);
     if (r->https_only && r->believes_https)
         buf_add_cstr(out, " unless forwarded");
+    route_guard_format(r->guard, out);
+    if (r->asks.service)
+        buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 
@@ -252,6 +258,10 @@ void route_host_format(const struct route_host *h, struct buf *out)
     if (h->secret)
         buf_addf(out, " tls %s", *h->secret ? h->secret : "default");
     format_fields("answer", &h->tls_fields, out);
+    if (h->client_cert)
+        buf_addf(out, "; ");
+    if (h->client_cert)
+        route_client_cert_format(h->client_cert, out);
     if (h->passthrough.service)
         buf_addf(out, " passthrough %s:%u", h->passthrough.service, h->passthrough.port);
     buf_addf(out, "\n");

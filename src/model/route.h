@@ -4,6 +4,7 @@
  * rebuilt alone. The first route that matches decides; none: 404. */
 
 #include "model/finding.h"
+#include "model/route_guard.h"
 
 enum route_path_kind {
     ROUTE_PATH_EXACT,
@@ -189,10 +190,15 @@ struct route {
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;
     struct route_cors cors;
-    uint32_t idle_timeout_s; /* between two reads of the answer; 0: the default */
-    bool https_only;         /* plain requests are redirected to https */
-    uint16_t https_code;     /* with this; 0: 308 */
-    bool believes_https;     /* not those that came to whoever is before us over https */
+    uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
+    bool https_only;           /* plain requests are redirected to https */
+    uint16_t https_code;       /* with this; 0: 308 */
+    bool believes_https;       /* not those that came to whoever is before us over https */
+    struct route_backend asks; /* whom its guard asks; service NULL: by the name in the guard */
+    struct route_upstream asks_by;
+    const struct route_client_cert *client_cert; /* its host's; NULL: none is asked for */
+    bool challenge;            /* of ACME: in plain HTTP no certificate is asked for */
+    struct route_guard *guard; /* NULL: none; before whatever it does, but redirects */
     struct route_origin origin;
 };
 
@@ -206,6 +212,7 @@ struct route_host {
     /* Who gets connections of TLS for the host, still encrypted; service NULL: they end here. */
     struct route_backend passthrough;
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
+    struct route_client_cert *client_cert; /* NULL: none is asked for */
     struct findings findings;
 };
 

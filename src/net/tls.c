@@ -39,6 +39,35 @@ static int load_ca(SSL_CTX *ctx, struct str pem, bool server, struct err *reterr
     return r;
 }
 
+static int load_crl(SSL_CTX *ctx, struct str pem, struct err *reterr)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    X509_CRL *crl;
+    int n = 0, r = bio ? 0 : -ENOMEM;
+    while (r == 0 && (crl = PEM_read_bio_X509_CRL(bio, NULL, tls_no_password, NULL))) {
+        if (X509_STORE_add_crl(store, crl) != 1)
+            r = -EINVAL;
+        n++;
+        X509_CRL_free(crl);
+    }
+    BIO_free(bio);
+    if (r < 0 || !n || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        r = err_set(reterr, -EINVAL, NULL, "CRL %d: %s", n, tls_error_text());
+    ERR_clear_error();
+    if (r == 0)
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return r;
+}
+
+/* What is wrong stays known as the session's result. */
+static int verify_later(int ok, X509_STORE_CTX *store)
+{
+    (void)ok;
+    (void)store;
+    return 1;
+}
+
 static int load_own(struct tls_context *c, const struct tls_config *o, struct err *reterr)
 {
     int r = 0;
@@ -70,7 +99,11 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
         mode = SSL_VERIFY_PEER | (o->require_peer_cert ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
     else if (!c->server && !o->insecure)
         mode = SSL_VERIFY_PEER;
-    SSL_CTX_set_verify(ctx, mode, NULL);
+    SSL_CTX_set_verify(ctx, mode, c->server && o->accept_unverified ? verify_later : NULL);
+    if (o->has_verify_depth)
+        SSL_CTX_set_verify_depth(ctx, (int)o->verify_depth);
+    if (r == 0 && o->crl_pem.n)
+        r = load_crl(ctx, o->crl_pem, reterr);
     if (r == 0)
         r = tls_options_set(c, o, reterr);
     if (r == 0)

@@ -60,7 +60,13 @@ struct tls_config {
                                certificate (server) */
     bool require_peer_cert; /* server: refuse a client without one. Clients always verify unless
                                insecure. */
-    bool insecure;          /* client: verify nothing (kubeconfig insecure-skip-tls-verify) */
+    /* Server: a client whose certificate does not verify, or who has none, gets in all the same:
+     * tls_session_peer() says what it is worth. */
+    bool accept_unverified;
+    struct str crl_pem; /* of every CA of ca_pem; empty: nothing is looked up */
+    bool has_verify_depth;
+    uint32_t verify_depth; /* certificates between the peer's and a trusted one */
+    bool insecure;         /* client: verify nothing (kubeconfig insecure-skip-tls-verify) */
     /* At least one must match a name of the peer's certificate, which must be verified. A client
      * then takes server_name for SNI only. */
     const struct tls_name_match *peer_names;
@@ -139,6 +145,7 @@ const char *tls_session_cipher(const struct tls_session *s);  /* "TLS_AES_256_GC
 
 struct tls_peer {
     bool verified;                          /* its chain, and its name where one was asked for */
+    const char *why;                        /* it is not: constant; NULL */
     VEC(struct str) dns, uris, emails, ips; /* alternative names; those with a NUL byte left out */
     struct str subject, issuer;             /* RFC 2253 */
     struct str serial, sha256;              /* hex; the fingerprint of the whole certificate */

@@ -270,6 +270,8 @@ const struct tls_peer *tls_session_peer(struct tls_session *s)
         return s->peer;
     s->peer = facts_of(cert);
     s->peer->verified = is_verified(s);
+    if (!s->peer->verified)
+        s->peer->why = X509_verify_cert_error_string(SSL_get_verify_result(s->ssl));
     return s->peer;
 }
 

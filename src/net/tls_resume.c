@@ -166,13 +166,15 @@ static bool verify_context_set(struct tls_context *c, const struct tls_config *o
 {
     unsigned char id[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    unsigned char require = o->require_peer_cert;
+    const uint32_t asked[] = {o->require_peer_cert, o->accept_unverified, o->has_verify_depth,
+                              o->verify_depth};
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     bool ok = md && EVP_DigestInit_ex2(md, EVP_sha256(), NULL) == 1;
     if (ok) {
         digest_str(md, STR("fairlead"));
         digest_str(md, o->ca_pem);
-        digest_str(md, str_of(&require, 1));
+        digest_str(md, o->crl_pem);
+        digest_str(md, str_of(asked, sizeof(asked)));
         VEC_FOREACH (m, &c->peer_names) {
             unsigned char kinds[2] = {(unsigned char)m->kind, (unsigned char)m->how};
             digest_str(md, str_of(kinds, sizeof(kinds)));

@@ -262,6 +262,29 @@ static int read_service(struct ads *a, const pb_source *m, struct pb_path *path,
     return 0;
 }
 
+/* Which types of our own it may be sent. */
+static int add_features(struct ads *a)
+{
+    size_t n = 0, had = a->node->n_client_features;
+    while (xds_own_type(n))
+        n++;
+    char **all = arena_alloc(a->arena, (had + n) * sizeof(*all));
+    if (!all)
+        return -ENOMEM;
+    if (had)
+        memcpy(all, a->node->client_features, had * sizeof(*all));
+    for (size_t i = 0; i < n; i++) {
+        AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", xds_own_type(i));
+        struct str kept = arena_str(a->arena, str_from(feature));
+        if (!kept.p)
+            return -ENOMEM;
+        all[had + i] = (char *)(uintptr_t)kept.p;
+    }
+    a->node->client_features = all;
+    a->node->n_client_features = had + n;
+    return 0;
+}
+
 /* A copy of the bootstrap's node, with what this program says of itself. */
 static int read_node(struct ads *a, const Envoy__Config__Core__V3__Node *m, struct err *reterr)
 {
@@ -280,7 +303,7 @@ static int read_node(struct ads *a, const Envoy__Config__Core__V3__Node *m, stru
     a->node->user_agent_version_type_case =
         ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION;
     a->node->user_agent_version = (char *)(uintptr_t)FAIRLEAD_VERSION;
-    return 0;
+    return add_features(a);
 }
 
 static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootstrap *b,

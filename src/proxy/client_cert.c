@@ -103,7 +103,8 @@ struct str client_cert_value(const struct client_cert_config *c, const struct ht
                              struct tls_session *s, struct arena *a)
 {
     AUTO_DONE(buf) struct buf value = {.cap = VALUE_BYTES_MAX};
-    const struct tls_peer *peer = s ? tls_session_peer(s) : NULL;
+    const struct tls_peer *shown = s ? tls_session_peer(s) : NULL,
+                          *peer = shown && shown->verified ? shown : NULL;
     enum client_cert_mode mode = (enum client_cert_mode)c->mode;
     if (mode == CLIENT_CERT_ALWAYS_FORWARD_ONLY ||
         (peer && (mode == CLIENT_CERT_FORWARD_ONLY || mode == CLIENT_CERT_APPEND_FORWARD)))

@@ -4,8 +4,8 @@
 
 #include "base/assert.h"
 #include "base/time.h"
-#include "proxy/redact.h"
 #include "proxy/store_kept.h"
+#include "xds/redact.h"
 #include "xds/xds_types.h"
 
 typedef Envoy__Config__Bootstrap__V3__Bootstrap pb_bootstrap;

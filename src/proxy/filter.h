@@ -72,12 +72,12 @@ struct filter_question {
 };
 
 struct filter_call {
+    const struct filter_type *type;
     const void *config;                /* the filter's own */
     const void *levels[FILTER_LEVELS]; /* what routes say, the most specific first; NULL: nothing */
     const void *route;                 /* the first of them; NULL: none */
     void *state;                       /* the filter's, zeroed, as large as its type says */
-    bool off;
-    struct http_head *head; /* the request's */
+    struct http_head *head;            /* the request's */
     struct http_stream *down;
     struct loop *loop;
     /* Who asks, behind proxies that are believed. Negative: not known. */
@@ -88,6 +88,7 @@ struct filter_call {
     struct stats_cell *stats; /* the worker's of the connection manager */
     unsigned worker;          /* its index */
     uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
+    uint64_t body_max;        /* set: a body that turns out larger is refused; 0: no limit */
     struct filter_answer answer;
     bool delayed; /* the log is to say so */
     void (*go_on)(struct filter_call *c, enum filter_result r);

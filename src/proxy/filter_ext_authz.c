@@ -7,6 +7,7 @@
 
 #include "base/rand.h"
 #include "proxy/duration.h"
+#include "proxy/filter_field.h"
 #include "proxy/filter_table.h"
 #include "proxy/fraction.h"
 #include "proxy/header_ops.h"
@@ -212,22 +213,6 @@ static bool is_among(const struct names *names, const struct http_field *f)
     return false;
 }
 
-/* What frames one message says nothing of another. */
-static bool is_of_one_hop(const struct http_field *f)
-{
-    static const bool hop[_HTTP_NAME_MAX] = {
-        [HTTP_NAME_CONNECTION] = true,
-        [HTTP_NAME_KEEP_ALIVE] = true,
-        [HTTP_NAME_PROXY_CONNECTION] = true,
-        [HTTP_NAME_UPGRADE] = true,
-        [HTTP_NAME_TE] = true,
-        [HTTP_NAME_TRANSFER_ENCODING] = true,
-        [HTTP_NAME_CONTENT_LENGTH] = true,
-        [HTTP_NAME_EXPECT] = true,
-    };
-    return !f->name_n || hop[f->id];
-}
-
 static bool add(struct http_head *h, struct arena *a, const struct http_field *f)
 {
     struct header_name name = {f->id, str_of(f->name, f->name_n)};
@@ -259,7 +244,7 @@ static bool make_question(const struct filter_call *c, const struct authz *z,
     for (uint16_t i = 0; i < from->n && ok; i++) {
         const struct http_field *f = &from->fields[i];
         bool is_host = f->id == HTTP_NAME_HOST;
-        if (is_of_one_hop(f) || (is_host && from->authority.p))
+        if (filter_field_is_of_one_hop(f) || (is_host && from->authority.p))
             continue;
         if (is_host || ((f->id == HTTP_NAME_AUTHORIZATION || is_among(&z->allowed, f)) &&
                         !is_among(&z->forbidden, f)))
@@ -295,14 +280,6 @@ static enum filter_result on_error(struct filter_call *c)
     return FILTER_CONTINUE;
 }
 
-/* A field of the answer, kept: the answer is gone before ours goes out. */
-static bool keep(const struct http_field *f, struct arena *a, struct http_header *ret)
-{
-    ret->name = arena_str(a, str_of(f->name, f->name_n));
-    ret->value = arena_str(a, http_field_value(f));
-    return ret->name.p && ret->value.p;
-}
-
 static bool always_goes(uint16_t id)
 {
     return id == HTTP_NAME_WWW_AUTHENTICATE || id == HTTP_NAME_LOCATION;
@@ -318,7 +295,7 @@ static enum filter_result deny(struct filter_call *c, const struct http_head *an
     for (uint16_t i = 0; i < answer->n && fields; i++) {
         const struct http_field *f = &answer->fields[i];
         bool goes = !z->client.n || always_goes(f->id) || is_among(&z->client, f);
-        if (!is_of_one_hop(f) && goes && keep(f, a, &fields[n]))
+        if (!filter_field_is_of_one_hop(f) && goes && filter_field_keep(f, a, &fields[n]))
             n++;
     }
     stats_inc(c->stats, HTTP_STAT_AUTHZ_DENIED);
@@ -349,12 +326,12 @@ static enum filter_result allow(struct filter_call *c, const struct http_head *a
         const struct http_field *f = &answer->fields[i];
         struct http_header kept;
         bool set = is_among(&z->upstream, f), append = is_among(&z->upstream_append, f);
-        if (is_of_one_hop(f) || f->id == HTTP_NAME_HOST)
+        if (filter_field_is_of_one_hop(f) || f->id == HTTP_NAME_HOST)
             continue;
         if (set || append)
-            ok = keep(f, a, &kept) && set_upstream(c, &kept, !set);
+            ok = filter_field_keep(f, a, &kept) && set_upstream(c, &kept, !set);
         if (s->told && is_among(&z->client_on_success, f))
-            s->n_told += keep(f, a, &s->told[s->n_told]);
+            s->n_told += filter_field_keep(f, a, &s->told[s->n_told]);
     }
     /* An endpoint that is to be told who asks must not be asked without. */
     if (!ok)

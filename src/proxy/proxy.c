@@ -14,6 +14,7 @@
 #include "proxy/config_dump.h"
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
+#include "proxy/password_pool.h"
 #include "proxy/store_kept.h"
 #include "proxy/trace_export.h"
 #include "proxy/worker.h"
@@ -183,6 +184,7 @@ void proxy_free(struct proxy *p)
     if (!p)
         return;
     trace_export_stop();
+    password_pool_stop();
     while (p->n) /* a signal may still come in the turns below */
         worker_free(p->workers[--p->n]);
     p->running = false;

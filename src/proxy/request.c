@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "proxy/filter_start.h"
+#include "proxy/forward.h"
 #include "proxy/request_stats.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
@@ -17,7 +18,11 @@ static void on_down_data(struct http_stream *s, struct chain *data, bool end, vo
     struct request *r = user;
     r->received_bytes += data->n;
     (void)s;
-    if (!r->filters || !filter_start_data(r, data, end))
+    if (r->filters && filter_start_data(r, data, end))
+        return;
+    if (r->body_max && r->received_bytes > r->body_max)
+        router_refuse_body(r);
+    else
         router_data(r, data, end);
 }
 
@@ -224,6 +229,7 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;
     request_count_begin(r);
+    forward_drop_named(head);
     if (http->trace)
         r->trace = trace_begin(r);
     http_stream_set_ops(s, &down_ops, r);

@@ -20,6 +20,7 @@ struct request {
     uint64_t begin_us; /* monotonic */
     int64_t begin_real_us;
     uint64_t received_bytes; /* of bodies */
+    uint64_t body_max;       /* of what may be received; 0: no limit */
     uint64_t sent_bytes;
     struct str upstream_host;           /* .p NULL: none was chosen */
     struct answer_value *answer_values; /* of the fields that logs want */

@@ -715,6 +715,17 @@ void router_data(struct request *r, struct chain *data, bool end)
         http_stream_pause(r->down);
 }
 
+/* An answer that has begun is cut: it would be one to something else. */
+void router_refuse_body(struct request *r)
+{
+    if (r->answered)
+        return;
+    drop_try(r);
+    if (r->retry)
+        r->retry->at_ms = 0;
+    request_fail(r, REASON_BODY_TOO_LARGE);
+}
+
 void router_trailers(struct request *r, struct http_head *trailers)
 {
     if (!r->up || r->detoured)

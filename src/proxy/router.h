@@ -9,6 +9,8 @@ const struct route_cluster *router_choose_cluster(struct request *r, const struc
 void router_begin(struct request *r, const struct route_query *q);
 /* What the client sends goes on. */
 void router_data(struct request *r, struct chain *data, bool end);
+/* What the client sends is more than it may. */
+void router_refuse_body(struct request *r);
 void router_trailers(struct request *r, struct http_head *trailers);
 void router_drained(struct request *r); /* the client has taken what was queued for it */
 /* An answer with that status is about to go out: true if that to another request goes out instead,

@@ -2,8 +2,8 @@
 #include "proxy/store_kept.h"
 
 #include "base/assert.h"
-#include "proxy/redact.h"
 #include "proxy/store_priv.h"
+#include "xds/redact.h"
 #include "xds/xds_types.h"
 
 void store_keep_texts(struct store *s)

@@ -188,8 +188,11 @@ static int add_validation(struct build *b, const pb_validation *m)
 {
     struct compile *c = b->c;
     struct str pem;
-    if (m->trust_chain_verification)
-        return COMPILE_FAIL(c, "trust_chain_verification: only VERIFY_TRUST_CHAIN is implemented");
+    b->config.accept_unverified = m->trust_chain_verification;
+    if (m->max_verify_depth) {
+        b->config.has_verify_depth = true;
+        b->config.verify_depth = m->max_verify_depth->value;
+    }
     size_t mark = pb_path_field(&c->path, "trusted_ca");
     int r = data_source_read(c, m->trusted_ca, &pem);
     if (r < 0)
@@ -199,6 +202,13 @@ static int add_validation(struct build *b, const pb_validation *m)
         return COMPILE_FAIL(c, "trusted_ca is empty");
     if (pem.n)
         b->config.ca_pem = pem;
+    mark = pb_path_field(&c->path, "crl");
+    r = data_source_read(c, m->crl, &pem);
+    if (r < 0)
+        return r;
+    pb_path_back(&c->path, mark);
+    if (pem.n)
+        b->config.crl_pem = pem;
     return add_names(b, m);
 }
 
@@ -393,6 +403,9 @@ static int build_server(struct build *b, const pb_downstream *m, struct tls_cont
     if (b->config.require_peer_cert && !b->config.ca_pem.n && !b->waits)
         return COMPILE_FAIL(c, "require_client_certificate: trusted_ca must be set, or whoever has "
                                "any certificate would be let in");
+    if (b->config.accept_unverified && (b->config.require_peer_cert || b->config.n_peer_names))
+        return COMPILE_FAIL(c, "trust_chain_verification: ACCEPT_UNTRUSTED beside "
+                               "require_client_certificate or names that must match");
     if (m->require_sni && m->require_sni->value)
         return COMPILE_FAIL(c, "require_sni: use filter_chain_match.server_names");
     if (!b->config.n_certificates && !b->waits)
@@ -410,6 +423,8 @@ static int build_client(struct build *b, const pb_upstream *m, struct tls_contex
     int r = add_common(b, m->common_tls_context);
     if (r < 0)
         return r;
+    if (b->config.accept_unverified)
+        return COMPILE_FAIL(b->c, "trust_chain_verification: ACCEPT_UNTRUSTED is for servers");
     b->config.insecure = !b->config.ca_pem.n;
     if (!b->waits && tls_context_new_client(&b->config, ret, &err) < 0)
         return COMPILE_FAIL(b->c, "%s", err_text(&err));

@@ -109,6 +109,14 @@ static const struct xds_value values[] = {
 #include "xds/xds_support.def"
 };
 
+const char *xds_own_type(size_t n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(extensions); i++)
+        if (str_starts(str_from(extensions[i].message->name), STR("fairlead.")) && !n--)
+            return extensions[i].message->name;
+    return NULL;
+}
+
 const struct xds_value *xds_values(size_t *ret_n)
 {
     *ret_n = ARRAY_LEN(values);

@@ -5,6 +5,9 @@
 #include "xds/xds_support.h"
 
 #define XDS_TYPE_PREFIX "type.googleapis.com/"
+/* Before the names of our own types, which a proxy that knows them lists in its node's
+ * client_features. */
+#define XDS_OWN_PREFIX "type.fairlead.dev/"
 
 enum xds_resource {
     XDS_CLUSTER,
@@ -63,6 +66,8 @@ struct xds_extension {
 const struct xds_extension *xds_extensions(size_t *ret_n);
 /* NULL: not an extension of ours. */
 const struct xds_extension *xds_extension_find(struct str type_url);
+/* Full name of the n-th type of our own; NULL behind the last. */
+const char *xds_own_type(size_t n);
 /* Which kind of extension a field holds; 0: the table does not say. */
 uint32_t xds_slot_of(const ProtobufCMessageDescriptor *d, const char *field);
 /* A value of an enum that is not USED, of a field that is. */

@@ -93,6 +93,17 @@ static void add(struct world *w, const json_t *object)
         struct service_object *s = service_object_decode(object);
         if (s)
             service_join_add_service(w->join, &s);
+    } else if (streq(kind, "Secret") || streq(kind, "ConfigMap")) {
+        AUTO_DONE(buf) struct buf wrong = {0};
+        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                         json_at_str(object, "metadata.name"));
+        AUTO_CHARS char *named = xasprintf("%s:%s", kind, key);
+        struct auth_objects *all = gateway_auth_objects(w->gateway);
+        if (streq(kind, "Secret"))
+            auth_objects_put_secret(all, key, object, &wrong);
+        else
+            auth_objects_put_config_map(all, key, object, &wrong);
+        ingress_routes_service_changed(w->routes, str_from(named));
     } else if (streq(kind, "EndpointSlice")) {
         const struct slice_decoding decoding = {.topologies = &w->join->topologies};
         struct slice_object *s = slice_object_decode(object, &decoding);
@@ -126,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         add(&w, object);
         settle(&w);
-        check(gateway_set(w.gateway));
+        check(gateway_set(w.gateway, TRANSLATE_OURS));
     }
     VEC_FOREACH (key, &w.keys) {
         ingress_routes_remove(w.routes, str_from(*key));
@@ -135,7 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vec_done(&w.keys);
     configure(&w, NULL);
     settle(&w);
-    if (gateway_hosts(w.gateway) || gateway_set(w.gateway)->entries[XDS_CLUSTER].used)
+    if (gateway_hosts(w.gateway) ||
+        gateway_set(w.gateway, TRANSLATE_OURS)->entries[XDS_CLUSTER].used)
         abort();
     ingress_routes_free(w.routes);
     gateway_free(w.gateway);

@@ -31,13 +31,15 @@ class Gateway:
             lab.get("svc/fairlead-gateway", "-n", "fairlead-system").get("status", {}).get("loadBalancer", {}).get("ingress") or [{}])[0].get("ip"))
         wait_until("the gateways answer", lambda: self.try_ask("/"))
 
-    def ask(self, path="/", host="any.example", method="GET", tls=False, headers=(), body=None):
+    def ask(self, path="/", host="any.example", method="GET", tls=False, headers=(), body=None, cert=None, sni=None):
         conn = http.client.HTTPConnection(self.address, 80, timeout=5 * SLOW)
         certificate = None
         if tls:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            conn.sock = context.wrap_socket(socket.create_connection((self.address, 443), 5 * SLOW), server_hostname=host)
+            if cert:
+                context.load_cert_chain(*cert)
+            conn.sock = context.wrap_socket(socket.create_connection((self.address, 443), 5 * SLOW), server_hostname=sni or host)
             certificate = conn.sock.getpeercert(binary_form=True)
         conn.request(method, path, body, {"Host": host, **dict(headers)})
         r = conn.getresponse()

@@ -63,7 +63,7 @@ def test_canary_by_weight(gateway, ingress):
 
 
 def test_what_protects_closes(gateway, ingress, events):
-    ingress("closed", [rule("p.example", ("/closed", "Prefix", "web"))], {"auth-url": "http://auth.example/"})
+    ingress("closed", [rule("p.example", ("/closed", "Prefix", "web"))], {"enable-modsecurity": "true"})
     ingress("open", [rule("p.example", ("/open", "Prefix", "web"))])
     gateway.becomes("its neighbour is open", lambda a: a.app == "web", "/open", "p.example")
     assert gateway.becomes("it is closed", lambda a: a.status == 503, "/closed", "p.example")
@@ -71,7 +71,7 @@ def test_what_protects_closes(gateway, ingress, events):
 
 
 def test_snippets_and_unknown_names(gateway, ingress, events):
-    ingress("odd", [rule("o.example", ("/", "Prefix", "web"))], {"configuration-snippet": "return 418;", "no-such-thing": "x", "proxy-body-size": "8m"})
+    ingress("odd", [rule("o.example", ("/", "Prefix", "web"))], {"configuration-snippet": "return 418;", "no-such-thing": "x", "ssl-prefer-server-ciphers": "true"})
     gateway.becomes("it is served", lambda a: a.app == "web", "/", "o.example")
     wait_until("each is told once", lambda: [len(events("odd", r)) for r in ("SnippetRefused", "UnknownAnnotation", "AnnotationNotSupported")] == [1, 1, 1])
 

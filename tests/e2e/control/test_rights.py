@@ -30,6 +30,7 @@ def given(lab):
 def test_all_that_it_may_is_needed_and_nothing_is_missing(lab, gateway, ingress, events):
     ingress("rights", [rule("rights.example", ("/", "Prefix", "web"))])
     wait_until("its address is written", lambda: lab.get("ingress/rights")["status"]["loadBalancer"].get("ingress"))
+    ingress("fields", [rule("fields.example", ("/", "Prefix", "web"))], {"auth-url": "http://other.default.svc/", "auth-proxy-set-headers": "fields"})
     for _ in range(2):  # the same Event twice: it is counted up
         ingress("rights", [rule("rights.example", ("/", "Prefix", "web", 4711))])
         wait_until("it is told", lambda: events("rights"))

@@ -98,6 +98,15 @@ class Client:
         self.sock.close()
 
 
+@pytest.fixture
+def auth():
+    """Another server that filters ask."""
+    b = Backend()
+    yield b
+    b.close()
+    assert not b.garbage
+
+
 @pytest.fixture(autouse=True)
 def none_is_left():
     """A test that fails before it stops its proxy leaves none behind."""

@@ -3,7 +3,6 @@ import json
 import subprocess
 
 import pytest
-from backend import Backend
 from conftest import Client, Proxy
 from http2_client import Http2
 from suite import BIN, free_ports, wait_until
@@ -248,6 +247,32 @@ def test_a_body_that_is_too_large(stage, backend, head, body):
     c = s.client()
     status, _, text = c.ask(f"POST /x HTTP/1.1\r\nHost: a.test\r\n{head}\r\n\r\n{body}")
     assert (status, text, backend.requests) == (413, b"Payload Too Large", [])
+    c.close()
+    assert s.lines(1) == ["413 - request_payload_too_large"]
+
+
+# ---- a limit that gathers nothing ----
+
+LIMIT = "fairlead.filters.http.body_limit"
+
+
+def body_limit(n, **more):
+    return {"name": LIMIT, "typed_config": {"@type": "type.fairlead.dev/fairlead.filters.http.v1.BodyLimit", "max_bytes": n}, **more}
+
+
+def test_bodies_up_to_a_size(stage, backend):
+    s = stage([body_limit(10, disabled=True)], routes=[
+        {"match": {"prefix": "/free"}, "route": {"cluster": "c"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": {LIMIT: body_limit(20)["typed_config"]}}])
+    assert [s.ask(p, "POST", "y" * n)[0] for p, n in (("/free", 50), ("/x", 20), ("/x", 21))] == [200, 200, 413]
+
+
+def test_a_body_that_turns_out_too_large(stage, backend):
+    """It was on its way already: the endpoint sees a request that is cut, never one that looks whole."""
+    s = stage([body_limit(10)])
+    c = s.client()
+    status, _, text = c.ask("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n8\r\n12345678\r\n")
+    assert (status, text) == (413, b"Payload Too Large")
     c.close()
     assert s.lines(1) == ["413 - request_payload_too_large"]
 
@@ -510,14 +535,6 @@ def test_users_that_cannot_be_read(tmp_path, line, why):
 # ---- ext_authz ----
 
 AUTHZ = "envoy.filters.http.ext_authz"
-
-
-@pytest.fixture
-def auth():
-    b = Backend()
-    yield b
-    b.close()
-    assert not b.garbage
 
 
 @pytest.fixture

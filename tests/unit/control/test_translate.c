@@ -4,9 +4,12 @@
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
+#include <envoy/config/rbac/v3/rbac.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/http/buffer/v3/buffer.pb-c.h>
 #include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
 #include <envoy/extensions/filters/http/custom_response/v3/custom_response.pb-c.h>
+#include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
 #include <envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb-c.h>
 #include <envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy.pb-c.h>
 #include <envoy/extensions/http/stateful_session/cookie/v3/cookie.pb-c.h>
@@ -15,6 +18,10 @@
 #include <envoy/type/matcher/v3/regex.pb-c.h>
 #include <envoy/type/matcher/v3/string.pb-c.h>
 #include <errno.h>
+#include <fairlead/filters/http/v1/access.pb-c.h>
+#include <fairlead/filters/http/v1/body_limit.pb-c.h>
+#include <fairlead/filters/http/v1/client_certificate.pb-c.h>
+#include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
 #include "codec/pb_json.h"
@@ -153,12 +160,13 @@ static void add_ingress(struct world *w, const char *name, const char *host, con
 
 static bool has(struct world *w, enum xds_resource type, const char *name)
 {
-    return xds_set_find(gateway_set(w->gateway), type, str_from(name)) != NULL;
+    return xds_set_find(gateway_set(w->gateway, TRANSLATE_OURS), type, str_from(name)) != NULL;
 }
 
 static void expect_in(struct world *w, enum xds_resource type, const char *name, const char *want)
 {
-    struct xds_entry *e = xds_set_find(gateway_set(w->gateway), type, str_from(name));
+    struct xds_entry *e =
+        xds_set_find(gateway_set(w->gateway, TRANSLATE_OURS), type, str_from(name));
     assert_non_null(e);
     expect(xds_entry_ref(e), want);
 }
@@ -221,6 +229,35 @@ static void test_endpoints_that_end(void **state)
     finish(&w);
 }
 
+/* service-upstream: the Service's own address, beside its endpoints for who wants those. */
+static void test_a_service_as_an_endpoint(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_JSON json_t *j =
+        json_pack("{s:{s:s,s:s},s:{s:s,s:[s],s:[{s:s,s:i}]}}", "metadata", "namespace", "ns",
+                  "name", "a", "spec", "clusterIP", "10.96.0.7", "clusterIPs", "10.96.0.7", "ports",
+                  "name", "http", "port", 80);
+    struct service_object *s = service_object_decode(j);
+    start(&w);
+    service_join_add_service(w.join, &s);
+    add_slice(&w, "a-1", "a", "10.0.0.1", 1);
+    add_ingress(&w, "one", "a.example", "/", "a", "service-upstream", "true");
+    add_ingress(&w, "two", "b.example", "/", "a", NULL, NULL);
+    settle(&w);
+#define AS_SERVICE "outbound|80|http-service-5s|a.ns.svc.cluster.local"
+    expect_in(&w, XDS_ENDPOINT, AS_SERVICE,
+              "{\"cluster_name\":\"" AS_SERVICE
+              "\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":{\"address\":{\"socket_"
+              "address\":{\"address\":\"10.96.0.7\",\"port_value\":80}}}}]}]}");
+    expect_in(&w, XDS_ENDPOINT, CLUSTER, ONE("10.0.0.1"));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_false(has(&w, XDS_ENDPOINT, AS_SERVICE));
+    assert_true(has(&w, XDS_ENDPOINT, CLUSTER));
+    finish(&w);
+}
+
 static void test_everything_passes_the_table(void **state)
 {
     static const struct {
@@ -258,7 +295,7 @@ static void test_everything_passes_the_table(void **state)
     assert_true(has(&w, XDS_CLUSTER, "outbound|80|http-tls-5s|a.ns.svc.cluster.local"));
     assert_true(has(&w, XDS_CLUSTER, "outbound|80|http2-tls-5s|a.ns.svc.cluster.local"));
     assert_int_equal(gateway_put_secret(w.gateway, "ns/s", STR("x"), STR("y"), &err), -EINVAL);
-    const struct xds_set *set = gateway_set(w.gateway);
+    const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *e;
         assert_true(set->entries[type].used > 0);
@@ -305,8 +342,10 @@ static void test_sides(void **state)
     add_service(&w, "a", 80);
     add_ingress(&w, "one", "a.example", "/x", "a", "force-ssl-redirect", "true");
     settle(&w);
-    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("http")),
-                     *tls = xds_set_find(gateway_set(w.gateway), XDS_ROUTE, STR("https"));
+    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
+                                           STR("http")),
+                     *tls = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
+                                         STR("https"));
     AUTO_CHARS char *a = checked(plain), *b = checked(tls);
     assert_non_null(strstr(a, "\"redirect\":{\"response_code\":\"PERMANENT_REDIRECT\","
                               "\"https_redirect\":true}"));
@@ -315,12 +354,142 @@ static void test_sides(void **state)
     finish(&w);
 }
 
+/* ---- what protects ---- */
+
+/* The plain side's routes as JSON, of one host with one annotation. */
+static char *routes_of(struct world *w, enum translate_peer peer, const char *annotation,
+                       const char *value)
+{
+    start(w);
+    add_service(w, "a", 80);
+    add_ingress(w, "one", "a.example", "/x", "a", annotation, value);
+    settle(w);
+    char *routes = checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
+        assert_int_equal(gateway_set(w->gateway, peer)->entries[type].used,
+                         gateway_set(w->gateway, TRANSLATE_OURS)->entries[type].used);
+    free(checked(xds_set_find(gateway_set(w->gateway, peer), XDS_LISTENER, STR("0.0.0.0_8080"))));
+    finish(w);
+    return routes;
+}
+
+static void test_addresses(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_CHARS char *allow =
+                        routes_of(&w, TRANSLATE_FOREIGN, "whitelist-source-range", "10.1.2.3/8"),
+                    *deny = routes_of(&w, TRANSLATE_OURS, "denylist-source-range", "::1");
+    assert_non_null(
+        strstr(allow, "\"principals\":[{\"and_ids\":{\"ids\":[{\"or_ids\":{\"ids\":[{"
+                      "\"remote_ip\":{\"address_prefix\":\"10.0.0.0\",\"prefix_len\":8}}]}}]}}]"));
+    assert_non_null(
+        strstr(deny, "\"and_ids\":{\"ids\":[{\"not_id\":{\"or_ids\":{\"ids\":[{\"remote_ip\":{"
+                     "\"address_prefix\":\"::1\",\"prefix_len\":128}}]}}}]}"));
+}
+
+/* Our own type to those who know it; what gathers bodies to the others. */
+static void test_body_limits(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_CHARS char *ours = routes_of(&w, TRANSLATE_OURS, "proxy-body-size", "2k"),
+                    *foreign = routes_of(&w, TRANSLATE_FOREIGN, "proxy-body-size", "8g"),
+                    *none = routes_of(&w, TRANSLATE_OURS, "proxy-body-size", "0");
+    assert_non_null(strstr(ours, "fairlead.filters.http.v1.BodyLimit\",\"max_bytes\":\"2048\""));
+    assert_null(strstr(foreign, "fairlead.dev"));
+    assert_non_null(strstr(foreign, "\"max_request_bytes\":4294967295"));
+    assert_null(strstr(none, "max_bytes"));
+}
+
+/* Numbers of the model's enums stand for those of the messages. */
+static void test_variables(void **state)
+{
+    (void)state;
+    assert_int_equal(ROUTE_VERIFY_ON,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__REQUIRED);
+    assert_int_equal(ROUTE_VERIFY_OPTIONAL,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__OPTIONAL);
+    assert_int_equal(ROUTE_VERIFY_OPTIONAL_NO_CA,
+                     FAIRLEAD__FILTERS__HTTP__V1__CLIENT_CERTIFICATE__VERIFY__OPTIONAL_NO_CA);
+    assert_int_equal(ROUTE_SCHEME, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__SCHEME);
+    assert_int_equal(ROUTE_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HOST);
+    assert_int_equal(ROUTE_HTTP_HOST, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__HTTP_HOST);
+    assert_int_equal(ROUTE_REQUEST_URI, FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__REQUEST_URI);
+    assert_int_equal(ROUTE_ESCAPED_REQUEST_URI,
+                     FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__ESCAPED_REQUEST_URI);
+}
+
+static char *route_for(struct world *w, enum translate_peer peer)
+{
+    return checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
+}
+
+/* Who may not have the users, or cannot ask them, is not given the route. */
+static void test_users_go_to_who_may_have_them(void **state)
+{
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_JSON json_t *secret = json_pack("{s:{s:s}}", "data", "auth", "am9lOntQTEFJTn14Cg==");
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    AUTO_JSON json_t *j = json_pack(
+        "{s:{s:s,s:s,s:{s:s,s:s,s:s}},s:{s:[{s:s,s:{s:[{s:s,s:s,s:{s:{s:s,s:{s:i}}}}]}}]}}",
+        "metadata", "namespace", "ns", "name", "one", "annotations", "kubernetes.io/ingress.class",
+        "nginx", INGRESS_NGINX_PREFIX "auth-type", "basic", INGRESS_NGINX_PREFIX "auth-secret",
+        "users", "spec", "rules", "host", "a.example", "http", "paths", "path", "/x", "pathType",
+        "Prefix", "backend", "service", "name", "a", "port", "number", 80);
+    ingress_routes_add(w.routes, ingress_object_decode(j));
+    settle(&w);
+    AUTO_CHARS char *none = route_for(&w, TRANSLATE_OURS);
+    assert_non_null(strstr(none, "\"direct_response\":{\"status\":503}"));
+    auth_objects_put_secret(gateway_auth_objects(w.gateway), "ns/users", secret, &wrong);
+    assert_int_equal(wrong.n, 0);
+    ingress_routes_service_changed(w.routes, STR(INGRESS_SECRET "ns/users"));
+    settle(&w);
+    AUTO_CHARS char *ours = route_for(&w, TRANSLATE_OURS), *open = route_for(&w, TRANSLATE_OPEN),
+                    *foreign = route_for(&w, TRANSLATE_FOREIGN);
+    assert_non_null(strstr(ours, "\"users\":\"joe:{PLAIN}x"));
+    assert_null(strstr(open, "PLAIN"));
+    assert_non_null(strstr(open, "\"direct_response\":{\"status\":503}"));
+    assert_non_null(strstr(foreign, "\"direct_response\":{\"status\":503}"));
+    finish(&w);
+}
+
+/* A set that was made late is kept up like the first. */
+static void test_other_peers_are_kept_up(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    add_service(&w, "a", 80);
+    struct xds_set *late = gateway_set(w.gateway, TRANSLATE_FOREIGN);
+    add_ingress(&w, "one", "a.example", "/x", "a", NULL, NULL);
+    settle(&w);
+    assert_non_null(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    AUTO_CHARS char *with = checked(xds_set_find(late, XDS_ROUTE, STR("http")));
+    assert_non_null(strstr(with, "a.example"));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_null(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    AUTO_CHARS char *without = checked(xds_set_find(late, XDS_ROUTE, STR("http")));
+    assert_null(strstr(without, "a.example"));
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_body_limits),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_users_go_to_who_may_have_them),
+        cmocka_unit_test(test_other_peers_are_kept_up),
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
         cmocka_unit_test(test_endpoints_that_end),
+        cmocka_unit_test(test_a_service_as_an_endpoint),
         cmocka_unit_test(test_everything_passes_the_table),
         cmocka_unit_test(test_certificates_that_nobody_names),
         cmocka_unit_test(test_sides),

@@ -177,6 +177,48 @@ static void test_facts_survive_resumption(void **state)
     tls_ticket_keys_unref(keys);
 }
 
+/* What was not good stays so, and is never good for a server that takes good ones alone. */
+static void test_unverified_clients(void **state)
+{
+    (void)state;
+    for (int v = 0; v < 2; v++) {
+        AUTO_DONE(world) struct world w = {0};
+        struct tls_ticket_keys *keys = random_keys(NULL, 0);
+        struct tls_config s = {
+            .ticket_keys = keys, .ca_pem = buf_str(&other_ca.cert), .accept_unverified = true};
+        contexts(&w, s,
+                 (struct tls_config){CERTIFIED(client_cert), .max_version = v ? "1.3" : "1.2"});
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(resumes(&w, "one.test"), again);
+            sessions(&w, &(struct tls_session_options){.server_name = "one.test", .resume = true});
+            assert_ok(shake(&w));
+            assert_false(tls_session_peer(w.server)->verified);
+            says(tls_session_peer(w.server)->why, "unable to");
+            sessions_end(&w);
+        }
+        s.accept_unverified = false;
+        server_again(&w, s);
+        sessions(&w, &(struct tls_session_options){.server_name = "one.test", .resume = true});
+        int r = shake(&w);
+        if (r == 0) { /* TLS 1.3: the client is told with the first byte that it reads */
+            struct chain got = {0};
+            carry(&w, true, 100);
+            assert_int_equal(tls_session_read(w.client, &got, 100), -EPROTO);
+        }
+        sessions_end(&w);
+        s.accept_unverified = true;
+        s.ca_pem = buf_str(&ca.cert);
+        server_again(&w, s);
+        sessions(&w, &(struct tls_session_options){.server_name = "one.test", .resume = true});
+        assert_ok(shake(&w));
+        assert_false(tls_session_resumed(w.server));
+        assert_true(tls_session_peer(w.server)->verified);
+        assert_null(tls_session_peer(w.server)->why);
+        sessions_end(&w);
+        tls_ticket_keys_unref(keys);
+    }
+}
+
 /* Good for ten minutes more. */
 static void issue_ending(struct pair *ret)
 {
@@ -323,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_resumption),
         cmocka_unit_test(test_tickets_only_when_asked_for),
         cmocka_unit_test(test_tickets_stay_in_their_verify_context),
+        cmocka_unit_test(test_unverified_clients),
         cmocka_unit_test(test_facts_survive_resumption),
         cmocka_unit_test(test_resumption_ends_with_the_certificate),
         cmocka_unit_test(test_a_ticket_ends),

@@ -1,5 +1,5 @@
 /* Walks the whole tree: a secret may stand in any message, also in one that nobody here knows. */
-#include "proxy/redact.h"
+#include "xds/redact.h"
 
 static const char hidden[] = "[redacted]";
 static const char hidden_base64[] = "W3JlZGFjdGVkXQ==";

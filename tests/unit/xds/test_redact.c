@@ -1,5 +1,5 @@
 /* What a configuration that is shown does not tell. */
-#include "proxy/redact.h"
+#include "xds/redact.h"
 
 #include "test.h"
 
