@@ -12,7 +12,7 @@
  * Safari of macOS 10.14. Envoy takes no expression whose program is longer than 100 for RE2, where
  * a negated class has a dozen steps. */
 #define OLD_BROWSERS                                                                               \
-    ".*(Chrom(e|ium)/[56][0-9]\\..*|\\(iP[ -(*-~]* OS 12[_ ].*|"                                  \
+    ".*(Chrom(e|ium)/[56][0-9]\\..*|\\(iP[ -(*-~]* OS 12[_ ].*|"                                   \
     "X 10_14[_0-9]*\\) [ -~]+Gecko\\)( Version/[0-9.]+( Safari/[0-9.]+)?)?)"
 
 /* Both messages of a cookie have these numbers. */

@@ -21,11 +21,11 @@ static void add_service(struct service_join *j, int port, const char *protocol)
 
 static void add_slice(struct service_join *j, const char *ip)
 {
-    AUTO_JSON json_t *o = json_pack(
-        "{s:{s:s,s:s,s:{s:s}},s:s,s:[{s:s,s:i}],s:[{s:[s],s:{s:b}}]}", "metadata", "namespace",
-        "ns", "name", "a-1", "labels", "kubernetes.io/service-name", "a", "addressType", "IPv4",
-        "ports", "name", "http", "port", 8080, "endpoints", "addresses", ip, "conditions", "ready",
-        1);
+    AUTO_JSON json_t *o =
+        json_pack("{s:{s:s,s:s,s:{s:s}},s:s,s:[{s:s,s:i}],s:[{s:[s],s:{s:b}}]}", "metadata",
+                  "namespace", "ns", "name", "a-1", "labels", "kubernetes.io/service-name", "a",
+                  "addressType", "IPv4", "ports", "name", "http", "port", 8080, "endpoints",
+                  "addresses", ip, "conditions", "ready", 1);
     struct slice_object *s =
         slice_object_decode(o, &(struct slice_decoding){.topologies = &j->topologies});
     service_join_add_slice(j, &s);

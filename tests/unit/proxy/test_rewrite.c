@@ -197,14 +197,22 @@ static void test_regexes_match_all_or_nothing(void **state)
         const char *pattern, *text;
         bool matches;
     } rows[] = {
-        {".*\\.example", "a.example", true},  {".*\\.example", "a.example.evil", false},
-        {".*a(b(c)?)?", "xabc", true},        {".*a(b(c)?)?", "xaxx", false},
-        {".*(a|ab)", "xab", true},            {".*(a|ab)", "xabx", false},
-        {".*?a", "xaya", true},               {".*?a", "xax", false},
-        {"(a|b).*c?", "bx", true},            {"a|ab", "ab", true},
-        {"a|ab", "abc", false},               {"/a(/.*)?", "/ab", false},
-        {".*", "", true},                     {".*a(b)*$", "xabb", true},
-        {"(?i).*A(:[0-9]+)?", "x.a:80", true}, {"(?i).*A(:[0-9]+)?", "x.a:80x", false},
+        {".*\\.example", "a.example", true},
+        {".*\\.example", "a.example.evil", false},
+        {".*a(b(c)?)?", "xabc", true},
+        {".*a(b(c)?)?", "xaxx", false},
+        {".*(a|ab)", "xab", true},
+        {".*(a|ab)", "xabx", false},
+        {".*?a", "xaya", true},
+        {".*?a", "xax", false},
+        {"(a|b).*c?", "bx", true},
+        {"a|ab", "ab", true},
+        {"a|ab", "abc", false},
+        {"/a(/.*)?", "/ab", false},
+        {".*", "", true},
+        {".*a(b)*$", "xabb", true},
+        {"(?i).*A(:[0-9]+)?", "x.a:80", true},
+        {"(?i).*A(:[0-9]+)?", "x.a:80x", false},
     };
     struct regex *r;
     (void)state;
