@@ -24,8 +24,8 @@ struct control {
     struct service_join *join;
     struct ingress_routes *routes;
     struct gateway *gateway;
-    struct proxyless *proxyless;
     struct named_objects *named;
+    struct proxyless *proxyless;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -482,17 +482,6 @@ void control_free(struct control *c)
     free(c);
 }
 
-/* Istio's word for it: metadata GENERATOR is "grpc". */
-static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
-{
-    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
-    for (size_t i = 0; m && i < m->n_fields; i++)
-        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
-            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-            return streq(m->fields[i]->value->string_value, "grpc");
-    return false;
-}
-
 /* A proxy that knows all of our own types, or one that is treated as if it knew none. */
 static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
 {
@@ -506,6 +495,17 @@ static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
             return false;
     }
     return true;
+}
+
+/* Istio's word for it: metadata GENERATOR is "grpc". */
+static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
+{
+    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
+    for (size_t i = 0; m && i < m->n_fields; i++)
+        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
+            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+            return streq(m->fields[i]->value->string_value, "grpc");
+    return false;
 }
 
 struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,

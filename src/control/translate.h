@@ -34,6 +34,7 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
 /* The same for clients of gRPC. */
 struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
                                            const struct joined_service *s);
+
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
 

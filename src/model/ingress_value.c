@@ -76,6 +76,5 @@ const char *ingress_value_host(const char *value, char **ret)
 bool ingress_value_is_reserved(struct str host)
 {
     static const struct str domain = STR("." INGRESS_RESERVED_DOMAIN);
-    return host.n >= domain.n &&
-           str_eq_nocase(str_sub(host, host.n - domain.n, host.n), domain);
+    return host.n >= domain.n && str_eq_nocase(str_sub(host, host.n - domain.n, host.n), domain);
 }
