@@ -275,3 +275,25 @@ struct xds_entry *translate_secret(const char *name, struct str chain_pem, struc
                   inline_bytes(chain_pem), "private_key", inline_bytes(key_pem));
     return entry_of(XDS_SECRET, name, j);
 }
+
+static json_t *trusted(const struct auth_secret *s)
+{
+    json_t *v = json_pack("{s:o}", "trusted_ca", inline_bytes(str_from(s->ca)));
+    if (*s->crl)
+        json_object_set_new(v, "crl", inline_bytes(str_from(s->crl)));
+    return json_pack("{s:o}", "validation_context", v);
+}
+
+struct xds_entry *translate_secret_part(const char *key, enum translate_secret_part part,
+                                        const struct auth_secret *s)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_secret_name(key, part, name);
+    if (!*(part == TRANSLATE_SHOWN ? s->cert : s->ca))
+        return NULL;
+    if (part == TRANSLATE_SHOWN)
+        return translate_secret(name, str_from(s->cert), str_from(s->key));
+    AUTO_JSON json_t *j = trusted(s);
+    json_object_set_new(j, "name", json_string(name));
+    return entry_of(XDS_SECRET, name, j);
+}

@@ -6,6 +6,7 @@
 
 #include "base/vec.h"
 #include "model/ingress_auth.h"
+#include "model/ingress_backend_tls.h"
 #include "model/ingress_client_cert.h"
 #include "model/ingress_guard.h"
 #include "model/ingress_readers.h"
@@ -92,15 +93,16 @@ static const char *read_backend_protocol(struct ingress_policy *p, const char *v
 {
     static const struct {
         const char *name;
-        struct route_upstream up;
-    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, ROUTE_BALANCE_TURN, false, 0}},
-                     {"HTTPS", {ROUTE_HTTP1, true, ROUTE_BALANCE_TURN, false, 0}},
-                     {"GRPC", {ROUTE_HTTP2, false, ROUTE_BALANCE_TURN, false, 0}},
-                     {"GRPCS", {ROUTE_HTTP2, true, ROUTE_BALANCE_TURN, false, 0}}};
+        enum route_protocol protocol;
+        bool tls;
+    } protocols[] = {{"HTTP", ROUTE_HTTP1, false},
+                     {"HTTPS", ROUTE_HTTP1, true},
+                     {"GRPC", ROUTE_HTTP2, false},
+                     {"GRPCS", ROUTE_HTTP2, true}};
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(v), str_from(protocols[i].name))) {
-            p->upstream.protocol = protocols[i].up.protocol;
-            p->upstream.tls = protocols[i].up.tls;
+            p->upstream.protocol = protocols[i].protocol;
+            p->upstream.tls = protocols[i].tls;
             return NULL;
         }
     return "it must be HTTP, HTTPS, GRPC or GRPCS";
@@ -381,6 +383,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     ingress_guard_finish(p, i);
     ingress_auth_finish(p, i, f);
     ingress_client_cert_finish(p, i, f);
+    ingress_backend_tls_finish(p, i, f);
     return p;
 }
 
@@ -390,6 +393,7 @@ void ingress_policy_free(struct ingress_policy *p)
         return;
     route_guard_unref(p->guard);
     route_client_cert_unref(p->client_cert);
+    route_backend_tls_unref(p->upstream.with);
     free(p->auth.secret);
     free(p->auth.sign_in);
     free(p->auth.sign_in_param);

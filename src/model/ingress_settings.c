@@ -92,23 +92,7 @@ static const char *read_hide_headers(struct ingress_settings *s, const char *v)
 
 static const char *read_ssl_protocols(struct ingress_settings *s, const char *v)
 {
-    struct str rest = str_from(v);
-    unsigned min = 0, max = 0;
-    while (rest.p) {
-        struct str one = str_cut(rest, ' ', &rest);
-        unsigned version = str_is(one, "TLSv1.2") ? 12 : str_is(one, "TLSv1.3") ? 13 : 0;
-        if (one.n && !version)
-            return "it must be made of TLSv1.2 and TLSv1.3";
-        if (one.n) {
-            min = min ? MIN(min, version) : version;
-            max = MAX(max, version);
-        }
-    }
-    if (!min)
-        return "it must not be empty";
-    s->tls_min = min;
-    s->tls_max = max;
-    return NULL;
+    return ingress_value_tls_versions(v, &s->tls_min, &s->tls_max);
 }
 
 /* "namespace/name" */

@@ -72,3 +72,24 @@ const char *ingress_value_host(const char *value, char **ret)
             return "it must be a host name, with a port or without";
     return *value ? ingress_value_keep(value, ret) : "it must not be empty";
 }
+
+const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, unsigned *ret_max)
+{
+    struct str rest = str_from(value);
+    unsigned min = 0, max = 0;
+    while (rest.p) {
+        struct str one = str_cut(rest, ' ', &rest);
+        unsigned version = str_is(one, "TLSv1.2") ? 12 : str_is(one, "TLSv1.3") ? 13 : 0;
+        if (one.n && !version)
+            return "it must be made of TLSv1.2 and TLSv1.3";
+        if (one.n) {
+            min = min ? MIN(min, version) : version;
+            max = MAX(max, version);
+        }
+    }
+    if (!min)
+        return "it must not be empty";
+    *ret_min = min;
+    *ret_max = max;
+    return NULL;
+}

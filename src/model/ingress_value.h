@@ -17,5 +17,7 @@ const char *ingress_value_keep(const char *value, char **ret);
 const char *ingress_value_path(const char *value, char **ret);
 /* A host name, with a port or without; kept. */
 const char *ingress_value_host(const char *value, char **ret);
+/* "TLSv1.2 TLSv1.3": 12 and 13. */
+const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, unsigned *ret_max);
 bool ingress_value_is_token(struct str s); /* RFC 9110 section 5.6.2 */
 bool ingress_value_is_visible(const char *value);

@@ -89,6 +89,8 @@ void route_done(struct route *r)
     free(r->rewrite.host);
     free(r->asks.service);
     route_guard_unref(r->guard);
+    route_backend_tls_unref(r->upstream.with);
+    route_backend_tls_unref(r->asks_by.with);
     free(r->origin.object);
     free(r->origin.field);
 }
@@ -226,6 +228,11 @@ static void format_route(const struct route *r, struct buf *out)
     if (r->upstream.tls || r->upstream.protocol == ROUTE_HTTP2)
         buf_addf(out, " by %s%s", r->upstream.protocol == ROUTE_HTTP2 ? "http2" : "http1",
                  r->upstream.tls ? " over tls" : "");
+    if (r->upstream.with) {
+        buf_add_cstr(out, " (");
+        route_backend_tls_format(r->upstream.with, out);
+        buf_add_cstr(out, ")");
+    }
     if (r->upstream.connect_timeout_s)
         buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
     if (r->upstream.to_service)
