@@ -50,6 +50,8 @@ static const struct {
     {"mirror-target", "copies go out when the request is whole, and nobody waits for them"},
     {"upstream-hash-by", "a request without what is hashed goes to any pod, not all to one"},
     {"from-to-www-redirect", "the redirect has no port"},
+    {"proxy-ssl-verify", "the name must stand in the certificate's alternative names; without "
+                         "proxy-ssl-name it is NAME.NAMESPACE.svc of the Service"},
     {"rewrite-target", "the path that captures are taken from is in its normal form"},
     {"permanent-redirect", "the answer is a line of text, not an HTML page"},
     {"temporal-redirect", "the answer is a line of text, not an HTML page"},
