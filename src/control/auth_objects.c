@@ -157,8 +157,8 @@ void auth_objects_put_secret(struct auth_objects *all, const char *key, const js
         secret_free(map_remove_cstr(&all->secrets, key));
         return;
     }
-    bool has_file = json_key_str(data, "auth") || json_key_str(data, "ca.crt") ||
-                    json_key_str(data, "tls.crt");
+    bool has_file =
+        json_key_str(data, "auth") || json_key_str(data, "ca.crt") || json_key_str(data, "tls.crt");
     buf_add_cstr(&file, "");
     buf_add_cstr(&map, "");
     read_file(data, &file, wrong);

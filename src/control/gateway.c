@@ -768,10 +768,10 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
         for (uint32_t n = 0; n < (*h)->host->n_routes; n++) {
             const struct route *r = &(*h)->host->routes[n];
             for (uint32_t i = 0; i < r->n_backends && !is_for(&r->upstream, peer); i++)
-                xds_set_remove(g->sets[peer], XDS_CLUSTER,
-                               str_from(translate_cluster_name(r->backends[i].service,
-                                                               r->backends[i].port, &r->upstream,
-                                                               name)));
+                xds_set_remove(
+                    g->sets[peer], XDS_CLUSTER,
+                    str_from(translate_cluster_name(r->backends[i].service, r->backends[i].port,
+                                                    &r->upstream, name)));
         }
     for (size_t at = 0; map_next(&g->backend_secrets, &at, &key, NULL);)
         for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {

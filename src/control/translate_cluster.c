@@ -142,9 +142,9 @@ static void add_with(struct buf *b, const struct route_backend_tls *t, const cha
 /* How endpoints are spoken to over TLS. */
 struct way {
     bool http2;
-    const char *sni;                     /* NULL: none */
+    const char *sni;                      /* NULL: none */
     const struct route_backend_tls *with; /* NULL: not verified, nothing is shown */
-    const char *name;                    /* whose certificate is expected */
+    const char *name;                     /* whose certificate is expected */
     const struct auth_objects *objects;
 };
 
@@ -175,14 +175,6 @@ static void add_service_tls(struct buf *b, const char *service, const struct rou
     w.name = t && t->name ? t->name : of_service;
     w.sni = t && t->server_name ? w.name : NULL;
     add_tls(b, &w);
-}
-
-const char *translate_secret_name(const char *key, enum translate_secret_part part,
-                                  char ret[CLUSTER_NAME_MAX])
-{
-    static const char *const parts[] = {"shown", "trusted"};
-    snprintf(ret, CLUSTER_NAME_MAX, "kubernetes://%s/%s", key, parts[part]);
-    return ret;
 }
 
 static void add_http2(struct buf *b)

@@ -1,4 +1,6 @@
 /* Listeners and secrets: few, so made as JSON and read by the protobuf mapping. */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "codec/base64.h"
 #include "codec/pb_json.h"
@@ -274,6 +276,14 @@ struct xds_entry *translate_secret(const char *name, struct str chain_pem, struc
         json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate", "certificate_chain",
                   inline_bytes(chain_pem), "private_key", inline_bytes(key_pem));
     return entry_of(XDS_SECRET, name, j);
+}
+
+const char *translate_secret_name(const char *key, enum translate_secret_part part,
+                                  char ret[CLUSTER_NAME_MAX])
+{
+    static const char *const parts[] = {"shown", "trusted"};
+    snprintf(ret, CLUSTER_NAME_MAX, "kubernetes://%s/%s", key, parts[part]);
+    return ret;
 }
 
 static json_t *trusted(const struct auth_secret *s)

@@ -249,8 +249,7 @@ struct meeting {
 };
 
 /* What stands in a Secret, and cannot be had or told: endpoints are not asked without it. */
-static bool backend_can(const struct route_upstream *up,
-                                  const struct translate_view *view)
+static bool backend_can(const struct route_upstream *up, const struct translate_view *view)
 {
     const struct route_backend_tls *t = up->with;
     return !t || !t->secret ||
@@ -267,8 +266,7 @@ static struct meeting meet(const struct route *r, const struct translate_view *v
     m.guarded = !m.to_https && r->action != ROUTE_REDIRECT;
     m.closed = (m.asks_cert && !translate_client_cert_can(r, view)) ||
                (m.guarded && !translate_guard_can(r, view)) ||
-               (m.guarded && !(backend_can(&r->upstream, view) &&
-                               backend_can(&r->asks_by, view)));
+               (m.guarded && !(backend_can(&r->upstream, view) && backend_can(&r->asks_by, view)));
     return m;
 }
 

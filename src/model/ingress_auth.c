@@ -141,10 +141,10 @@ static void finish_basic(struct ingress_policy *p, const struct ingress_object *
     b->secret = p->auth.secret ? ingress_own_object(i, p->auth.secret) : NULL;
     if (!p->auth.secret)
         ingress_close_for(p, i, f, "auth-type", "there is no auth-secret",
-                  "name a Secret of this namespace");
+                          "name a Secret of this namespace");
     else if (!b->secret)
         ingress_close_for(p, i, f, "auth-secret", "it is no Secret of this namespace",
-                  "give its name; one of another namespace cannot be used");
+                          "give its name; one of another namespace cannot be used");
 }
 
 /* ---- another server ---- */
@@ -302,5 +302,5 @@ void ingress_auth_finish(struct ingress_policy *p, const struct ingress_object *
     r->set_headers = ingress_own_object(i, p->auth.set_headers);
     if (!r->set_headers)
         ingress_close_for(p, i, f, "auth-proxy-set-headers", "it is no ConfigMap of this namespace",
-                  "give its name; one of another namespace cannot be used");
+                          "give its name; one of another namespace cannot be used");
 }

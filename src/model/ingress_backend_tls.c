@@ -63,19 +63,29 @@ const char *read_proxy_ssl_protocols(struct ingress_policy *p, const char *value
 /* Those of TLS 1.2 that OpenSSL's default takes, but for those with a key known beforehand. */
 static bool is_cipher(struct str name)
 {
-    static const char *const all[] = {
-        "AES128-GCM-SHA256",           "AES128-SHA",
-        "AES128-SHA256",               "AES256-GCM-SHA384",
-        "AES256-SHA",                  "AES256-SHA256",
-        "DHE-RSA-AES128-GCM-SHA256",   "DHE-RSA-AES256-GCM-SHA384",
-        "DHE-RSA-CHACHA20-POLY1305",   "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES128-SHA",      "ECDHE-ECDSA-AES128-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-ECDSA-AES256-SHA384",   "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA",
-        "ECDHE-RSA-AES128-SHA256",     "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-SHA",        "ECDHE-RSA-AES256-SHA384",
-        "ECDHE-RSA-CHACHA20-POLY1305"};
+    static const char *const all[] = {"AES128-GCM-SHA256",
+                                      "AES128-SHA",
+                                      "AES128-SHA256",
+                                      "AES256-GCM-SHA384",
+                                      "AES256-SHA",
+                                      "AES256-SHA256",
+                                      "DHE-RSA-AES128-GCM-SHA256",
+                                      "DHE-RSA-AES256-GCM-SHA384",
+                                      "DHE-RSA-CHACHA20-POLY1305",
+                                      "ECDHE-ECDSA-AES128-GCM-SHA256",
+                                      "ECDHE-ECDSA-AES128-SHA",
+                                      "ECDHE-ECDSA-AES128-SHA256",
+                                      "ECDHE-ECDSA-AES256-GCM-SHA384",
+                                      "ECDHE-ECDSA-AES256-SHA",
+                                      "ECDHE-ECDSA-AES256-SHA384",
+                                      "ECDHE-ECDSA-CHACHA20-POLY1305",
+                                      "ECDHE-RSA-AES128-GCM-SHA256",
+                                      "ECDHE-RSA-AES128-SHA",
+                                      "ECDHE-RSA-AES128-SHA256",
+                                      "ECDHE-RSA-AES256-GCM-SHA384",
+                                      "ECDHE-RSA-AES256-SHA",
+                                      "ECDHE-RSA-AES256-SHA384",
+                                      "ECDHE-RSA-CHACHA20-POLY1305"};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (str_is(name, all[i]))
             return true;
@@ -106,8 +116,8 @@ static void tell_no_effect(const struct ingress_object *i, struct findings *f)
     for (uint32_t a = 0; a < i->n_annotations; a++) {
         if (!str_starts(str_from(i->annotations[a].name), STR("proxy-ssl-")))
             continue;
-        AUTO_CHARS char *field = xasprintf("metadata.annotations[%s%s]", INGRESS_NGINX_PREFIX,
-                                           i->annotations[a].name);
+        AUTO_CHARS char *field =
+            xasprintf("metadata.annotations[%s%s]", INGRESS_NGINX_PREFIX, i->annotations[a].name);
         finding_add(f, FINDING_WARNING, "AnnotationIncomplete", i->key, field,
                     "add backend-protocol: HTTPS or GRPCS",
                     "proxy-ssl-* has no effect: endpoints are not spoken to over TLS");

@@ -10,10 +10,10 @@ struct route_backend_tls {
     char *secret; /* namespace/name: tls.crt and tls.key, which are shown; ca.crt; NULL: none */
     bool verify;  /* against ca.crt, by name; only with a secret */
     uint32_t depth;
-    char *name;           /* lower case; NULL: the Service's, NAME.NAMESPACE.svc */
-    bool server_name;     /* the name is sent, as SNI */
+    char *name;                /* lower case; NULL: the Service's, NAME.NAMESPACE.svc */
+    bool server_name;          /* the name is sent, as SNI */
     unsigned tls_min, tls_max; /* 12, 13; 0: the default */
-    char *ciphers;        /* of TLS 1.2, OpenSSL's names and ':'; NULL: the default */
+    char *ciphers;             /* of TLS 1.2, OpenSSL's names and ':'; NULL: the default */
 };
 
 struct route_backend_tls *route_backend_tls_new(void);

@@ -521,8 +521,8 @@ static void test_backends_over_tls(void **state)
     (void)state;
     assert_ok(tls_cert_issue(&request, STR(""), STR(""), &cert, &key, NULL));
     buf_add_cstr(&broken, "x");
-    AUTO_JSON json_t *pair = json_pack("{s:o,s:o}", "tls.crt", base64_of(&cert), "tls.key",
-                                       base64_of(&key));
+    AUTO_JSON json_t *pair =
+        json_pack("{s:o,s:o}", "tls.crt", base64_of(&cert), "tls.key", base64_of(&key));
     AUTO_JSON json_t *ca = json_pack("{s:o}", "ca.crt", base64_of(&cert));
     AUTO_JSON json_t *all = json_copy(pair);
     json_object_update(all, ca);
