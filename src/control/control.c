@@ -108,6 +108,8 @@ static void for_named(struct control *c, const struct route_host *h,
             fn(c->named, NAMED_CONFIG_MAP, g->request.set_headers);
         if (with && with->secret)
             fn(c->named, NAMED_SECRET, with->secret);
+        if (h->routes[i].answer_map)
+            fn(c->named, NAMED_CONFIG_MAP, h->routes[i].answer_map);
     }
 }
 
@@ -163,6 +165,48 @@ static void check_backends(struct control *c, struct route_host *h)
                          t->verify ? "Secret with ca.crt"
                                    : "Secret with tls.crt and tls.key, or ca.crt,",
                          t->secret);
+    }
+}
+
+static bool is_told(const struct route_host *h, const char *object, const char *field)
+{
+    for (size_t i = 0; i < h->findings.n; i++)
+        if (streq(h->findings.v[i].object, object) && streq(h->findings.v[i].field, field))
+            return true;
+    return false;
+}
+
+/* Those that are not allowed. */
+static void list_refused(const struct control *c, const struct auth_fields *fields, struct buf *ret)
+{
+    const struct ingress_settings *settings = ingress_config_settings(c->config);
+    for (size_t i = 0; i < fields->n; i++)
+        if (!ingress_settings_allow(settings, fields->v[i].name))
+            buf_addf(ret, "%s%.100s", ret->n ? ", " : "", fields->v[i].name);
+}
+
+/* Of fields of answers: once of each Ingress. */
+static void check_fields(struct control *c, struct route_host *h)
+{
+    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "custom-headers]";
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        const struct route *r = &h->routes[i];
+        AUTO_DONE(buf) struct buf refused = {0};
+        if (!r->answer_map || is_told(h, r->origin.object, field) ||
+            !named_objects_settled(c->named, NAMED_CONFIG_MAP, r->answer_map))
+            continue;
+        const struct auth_fields *fields =
+            auth_objects_fields(gateway_auth_objects(c->gateway), r->answer_map);
+        if (fields)
+            list_refused(c, fields, &refused);
+        if (!fields)
+            finding_add(&h->findings, FINDING_WARNING, "FieldsNotFound", r->origin.object, field,
+                        "create it, or correct it", "there is no ConfigMap %s: no fields are set",
+                        r->answer_map);
+        else if (refused.n)
+            finding_add(&h->findings, FINDING_WARNING, "FieldNotAllowed", r->origin.object, field,
+                        "name them in global-allowed-response-headers of control's ConfigMap",
+                        "not allowed, and left out: %s", buf_cstr(&refused));
     }
 }
 
@@ -232,6 +276,7 @@ static bool work_hosts(struct control *c)
             check_secret(c, h);
             check_named(c, h);
             check_backends(c, h);
+            check_fields(c, h);
         }
         struct route_host *before = gateway_put_host(c->gateway, name, h);
         if (h)

@@ -470,7 +470,7 @@ static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_p
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         struct buf *b = &h->packed[peer][side];
         buf_clear(b);
-        const struct translate_view view = {side, peer, &g->objects};
+        const struct translate_view view = {side, peer, &g->objects, g->settings};
         translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b);
     }
 }

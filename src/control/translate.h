@@ -58,6 +58,7 @@ struct translate_view {
     enum translate_side side;
     enum translate_peer peer;
     const struct auth_objects *objects;
+    const struct ingress_settings *settings; /* NULL: none */
 };
 
 /* Appends a packed envoy.config.route.v3.VirtualHost. all: the host of every name, or NULL: a

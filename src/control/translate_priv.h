@@ -25,8 +25,8 @@ const char *translate_affinity_browsers(const struct route *r);
 /* Of a RouteAction; idle_timeout_s as struct route has it. */
 void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle_timeout_s);
 void translate_mirror(struct buf *b, const struct route_mirror *m);
-/* Of a Route. */
-void translate_fields(struct buf *b, const struct route *r);
+/* Of a Route. Of fields that a ConfigMap has, those that are allowed. */
+void translate_fields(struct buf *b, const struct route *r, const struct translate_view *view);
 /* HeaderValueOptions, as a message's field of that number. */
 void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
 

@@ -171,6 +171,8 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    if (r->answer_map)
+        buf_addf(out, ", with fields of ConfigMap %s", r->answer_map);
     AUTO_DONE(buf) struct buf guard = {0};
     if (r->client_cert) {
         buf_addf(&guard, "with a ");

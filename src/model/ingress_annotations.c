@@ -384,6 +384,7 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     ingress_auth_finish(p, i, f);
     ingress_client_cert_finish(p, i, f);
     ingress_backend_tls_finish(p, i, f);
+    ingress_steer_finish(p, i, f);
     return p;
 }
 

@@ -43,6 +43,7 @@ struct ingress_steer {
     struct route_mirror mirror;
     struct route_retry retry;
     char *forwarded_prefix; /* NULL: none */
+    char *answer_map;       /* namespace/name of a ConfigMap with fields of answers; NULL: none */
     bool to_service;
     bool www;         /* the host's other name, with www. or without, is redirected to it */
     bool passthrough; /* TLS for the host goes to its backend as it is */

@@ -315,6 +315,9 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
     const struct ingress_policy *p = e->policy;
     set_upstream(b, r, p);
     r->challenge = is_challenge(r->path.text);
+    r->answer_map = dup_or_null(p->steer.answer_map);
+    if (r->answer_map)
+        note(b, INGRESS_CONFIG_MAP, r->answer_map);
     r->idle_timeout_s = p->read_timeout_s;
     r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
                     !is_challenge(r->path.text);

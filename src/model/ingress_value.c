@@ -93,3 +93,14 @@ const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, uns
     *ret_max = max;
     return NULL;
 }
+
+bool ingress_value_is_settable(struct str name)
+{
+    static const char *const not [] = {"host",       "content-length", "transfer-encoding",
+                                       "connection", "upgrade",        "te",
+                                       "trailer",    "keep-alive"};
+    for (size_t i = 0; i < ARRAY_LEN(not ); i++)
+        if (str_eq_nocase(name, str_from(not [i])))
+            return false;
+    return ingress_value_is_token(name);
+}

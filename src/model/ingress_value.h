@@ -20,4 +20,6 @@ const char *ingress_value_host(const char *value, char **ret);
 /* "TLSv1.2 TLSv1.3": 12 and 13. */
 const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, unsigned *ret_max);
 bool ingress_value_is_token(struct str s); /* RFC 9110 section 5.6.2 */
+/* A field that is not what frames or addresses a message. */
+bool ingress_value_is_settable(struct str name);
 bool ingress_value_is_visible(const char *value);

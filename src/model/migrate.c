@@ -41,6 +41,9 @@ static const struct {
                     "* to those without one, too"},
     {"proxy-read-timeout",
      "it is the time in which an endpoint must say something; then another is tried"},
+    {"custom-headers",
+     "a field that is not allowed, or has a variable, is left out, and one Event tells; "
+     "ingress-nginx answers 503"},
     {"custom-http-errors", "the request for an error's answer goes without its body; without a "
                            "default-backend it has no effect"},
     {"session-cookie-expires", "it is sent as Max-Age, which browsers heed first"},

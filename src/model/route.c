@@ -69,6 +69,7 @@ void route_done(struct route *r)
     }
     fields_done(&r->request_fields);
     fields_done(&r->answer_fields);
+    free(r->answer_map);
     free(r->mirror.host);
     free(r->mirror.as_host);
     free(r->affinity.name);
@@ -243,6 +244,8 @@ static void format_route(const struct route *r, struct buf *out)
     format_retry(&r->retry, out);
     format_fields("request", &r->request_fields, out);
     format_fields("answer", &r->answer_fields, out);
+    if (r->answer_map)
+        buf_addf(out, " answer fields of %s", r->answer_map);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)

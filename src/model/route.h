@@ -191,6 +191,7 @@ struct route {
     struct route_mirror mirror;
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;
+    char *answer_map; /* ConfigMap namespace/name with further fields of answers; NULL: none */
     struct route_cors cors;
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
     bool https_only;           /* plain requests are redirected to https */

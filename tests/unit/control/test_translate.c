@@ -574,6 +574,38 @@ static void test_backends_over_tls(void **state)
     finish(&w);
 }
 
+/* Of a ConfigMap, and allowed. */
+static void test_fields_that_are_allowed(void **state)
+{
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_JSON json_t *map =
+        json_pack("{s:{s:s,s:s,s:s}}", "data", "X-Team", "a%b", "X-Other", "1", "x-var", "$host");
+    AUTO_JSON json_t *data = json_pack("{s:s}", "global-allowed-response-headers", "x-team, X-Var");
+    struct findings f = {0};
+    struct ingress_settings *settings = ingress_settings_new("ns/config", data, &f);
+    static const struct route_fields none;
+    struct world w;
+    (void)state;
+    assert_int_equal(f.n, 0);
+    start(&w);
+    add_service(&w, "a", 80);
+    add_ingress(&w, "one", "a.example", "/x", "a", "custom-headers", "ns/map");
+    auth_objects_put_config_map(gateway_auth_objects(w.gateway), "ns/map", map, &wrong);
+    assert_non_null(strstr(buf_cstr(&wrong), "x-var"));
+    settle(&w);
+    AUTO_CHARS char *closed = route_for(&w, TRANSLATE_OURS);
+    assert_null(strstr(closed, "X-Team")); /* nothing is allowed */
+    ingress_routes_set_settings(w.routes, settings);
+    gateway_set_config(w.gateway, settings, &none, &none);
+    settle(&w);
+    AUTO_CHARS char *open = route_for(&w, TRANSLATE_FOREIGN);
+    assert_non_null(strstr(open, "\"key\":\"X-Team\",\"value\":\"a%%b\""));
+    assert_null(strstr(open, "X-Other"));
+    assert_null(strstr(open, "x-var"));
+    finish(&w);
+    ingress_settings_free(settings);
+}
+
 /* What is said otherwise is another cluster. */
 static void test_names_of_clusters_over_tls(void **state)
 {
@@ -619,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_users_go_to_who_may_have_them),
         cmocka_unit_test(test_other_peers_are_kept_up),
         cmocka_unit_test(test_backends_over_tls),
+        cmocka_unit_test(test_fields_that_are_allowed),
         cmocka_unit_test(test_names_of_clusters_over_tls),
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
