@@ -257,25 +257,34 @@ static const char *read_canary_weight_total(struct ingress_policy *p, const char
 
 /* ---- the table ---- */
 
-enum state { READ, PROTECTS, LATER, GUARDS, REFUSED };
+enum state { READ, LATER, REFUSED };
+enum protects { NO, YES, PART, PASSES };
 
 #define read_none NULL
 static const struct row {
     const char *name;
     enum state state;
+    enum protects protects;
     ingress_reader *read;
 } rows[] = {
-#define ANNOTATION(name, state, reader) {name, state, read_##reader},
+#define ANNOTATION(name, state, protects, reader) {name, state, protects, read_##reader},
 #include "model/ingress_annotations.def"
 #undef ANNOTATION
 };
 
+/* Closes, where it cannot be had. */
+static bool closes(const struct row *row)
+{
+    return row->protects == YES || row->protects == PART;
+}
+
 const char *ingress_annotation_row(size_t n, const char **ret_state)
 {
-    static const char *const states[] = {"read", "protects", "later", "guards", "refused"};
+    static const char *const states[][2] = {
+        [READ] = {"read", "protects"}, [LATER] = {"later", "guards"}, [REFUSED] = {"refused"}};
     if (n >= ARRAY_LEN(rows))
         return NULL;
-    *ret_state = states[rows[n].state];
+    *ret_state = states[rows[n].state][closes(&rows[n])];
     return rows[n].name;
 }
 
@@ -292,6 +301,27 @@ static const struct row *row_find(const char *name)
     return NULL;
 }
 
+bool ingress_annotation_protects(const char *name)
+{
+    const struct row *row = row_find(name);
+    return row && (row->protects == YES || row->protects == PASSES);
+}
+
+static void read_value(struct ingress_policy *p, const struct ingress_object *i,
+                       const struct row *row, const char *value, const char *field,
+                       struct findings *f)
+{
+    size_t max = closes(row) ? GUARD_VALUE_MAX : VALUE_MAX;
+    const char *why = strlen(value) > max ? "it is too long" : row->read(p, value);
+    p->closed = p->closed || (why && closes(row));
+    if (why)
+        finding_add(f, closes(row) ? FINDING_ERROR : FINDING_WARNING, "AnnotationInvalid", i->key,
+                    field, NULL, "\"%.80s\" is not taken, %s: %s", value,
+                    closes(row) ? "and because it protects, the paths of this Ingress answer 503"
+                                : "the default is in force",
+                    why);
+}
+
 static void take(struct ingress_policy *p, const struct ingress_object *i,
                  const struct ingress_annotation *a, struct findings *f)
 {
@@ -304,31 +334,16 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
                     "no such annotation is known: it has no effect");
         return;
     }
+    p->closed = p->closed || (row->state == LATER && closes(row));
     switch (row->state) {
     case READ:
-    case PROTECTS: {
-        size_t max = row->state == READ ? VALUE_MAX : GUARD_VALUE_MAX;
-        const char *why = strlen(a->value) > max ? "it is too long" : row->read(p, a->value);
-        p->closed = p->closed || (why && row->state == PROTECTS);
-        if (why)
-            finding_add(f, row->state == READ ? FINDING_WARNING : FINDING_ERROR,
-                        "AnnotationInvalid", i->key, field, NULL, "\"%.80s\" is not taken, %s: %s",
-                        a->value,
-                        row->state == READ
-                            ? "the default is in force"
-                            : "and because it protects, the paths of this Ingress answer 503",
-                        why);
+        read_value(p, i, row, a->value, field, f);
         break;
-    }
     case LATER:
-        finding_add(f, FINDING_WARNING, "AnnotationNotSupported", i->key, field, later,
-                    "not supported yet: the default is in force");
-        break;
-    case GUARDS:
-        p->closed = true;
-        finding_add(f, FINDING_ERROR, "AnnotationNotSupported", i->key, field, later,
-                    "not supported yet; because it protects, the paths of this Ingress answer "
-                    "503");
+        finding_add(f, closes(row) ? FINDING_ERROR : FINDING_WARNING, "AnnotationNotSupported",
+                    i->key, field, later, "not supported yet%s",
+                    closes(row) ? "; because it protects, the paths of this Ingress answer 503"
+                                : ": the default is in force");
         break;
     case REFUSED:
         finding_add(f, FINDING_WARNING, "SnippetRefused", i->key, field,

@@ -91,5 +91,8 @@ bool ingress_annotation_take(struct ingress_policy *p, const char *name, const c
                              const char **ret_why);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
+/* Whether it is done here or not: where it cannot be said to somebody else, its paths are closed
+ * there. */
+bool ingress_annotation_protects(const char *name);
 /* For the page of annotations: name and state of row n; NULL behind the last. */
 const char *ingress_annotation_row(size_t n, const char **ret_state);
