@@ -181,9 +181,11 @@ bool regex_matches_all(const struct regex *r, struct str text)
     int workspace[WORKSPACE];
     if (text.n > REGEX_TEXT_MAX || (r->prefix_n && !str_starts(text, regex_literal_prefix(r))))
         return false;
-    return pcre2_dfa_match(r->code, (PCRE2_SPTR)text.p, text.n, 0,
-                           PCRE2_ANCHORED | PCRE2_ENDANCHORED, match_data(), NULL, workspace,
-                           WORKSPACE) >= 0;
+    /* Of all matches from the start the longest comes first. Not PCRE2_ENDANCHORED: with it PCRE2
+     * 10.42 takes ".*a(b(c)?)?" for "axx". */
+    return pcre2_dfa_match(r->code, (PCRE2_SPTR)text.p, text.n, 0, PCRE2_ANCHORED, match_data(),
+                           NULL, workspace, WORKSPACE) >= 0 &&
+           pcre2_get_ovector_pointer(match_data())[1] == text.n;
 }
 
 static pcre2_match_context *match_context(void)

@@ -54,10 +54,42 @@ static bool begins_escape(const char *p, size_t n)
     return (n && p[n - 1] == '%') || (n > 1 && p[n - 2] == '%' && hex_digit(p[n - 1]) >= 0);
 }
 
-/* What stands in no path as it is. */
+/* What an octet may mean to a path. */
+enum { SPECIAL = 1, SLASH, OTHER, END };
+static const uint8_t meaning[256] = {
+    /* what stands in no path as it is */
+    ['"'] = SPECIAL,
+    ['<'] = SPECIAL,
+    ['>'] = SPECIAL,
+    ['^'] = SPECIAL,
+    ['`'] = SPECIAL,
+    ['{'] = SPECIAL,
+    ['|'] = SPECIAL,
+    ['}'] = SPECIAL,
+    /* what is looked at closely: of slashes what follows them, of the others that they are there */
+    ['/'] = SLASH,
+    ['%'] = OTHER,
+    ['\\'] = OTHER,
+    /* and what begins the query */
+    ['?'] = END};
+
 static bool is_special(char c)
 {
-    return c && strchr("\"<>^`{|}", c);
+    return meaning[(uint8_t)c] == SPECIAL;
+}
+
+bool url_path_is_plain(struct str target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        uint8_t m = meaning[(uint8_t)target.p[i]];
+        if (!m)
+            continue;
+        if (m == END)
+            return true;
+        if (m != SLASH || (i + 1 < target.n && (target.p[i + 1] == '/' || target.p[i + 1] == '.')))
+            return false;
+    }
+    return true;
 }
 
 static size_t count_special(struct str s)
@@ -151,7 +183,7 @@ enum url_path_result url_path_canonical(const struct url_path_rules *rules, stru
     struct str query = str_sub(target, path.n, target.n);
     bool slashes = false;
     size_t n;
-    if (!path.n || path.p[0] != '/')
+    if (!path.n || path.p[0] != '/' || url_path_is_plain(path))
         return URL_PATH_SAME;
     if (rules->escaped_slashes == URL_SLASHES_KEEP) {
         memcpy(to, path.p, path.n);

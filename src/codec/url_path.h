@@ -26,6 +26,9 @@ enum url_path_result {
     URL_PATH_REFUSED,
 };
 
+/* No rule has anything to do with it, as with most paths: no escape, no two slashes, no segment
+ * that begins with a dot. */
+bool url_path_is_plain(struct str target);
 /* How much room the form may take. */
 size_t url_path_room(const struct url_path_rules *rules, struct str target);
 /* target: a path with its query. to: room for what has changed; *ret_n of it.

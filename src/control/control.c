@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "codec/base64.h"
 #include "control/named_objects.h"
+#include "control/proxyless.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/certificate.h"
@@ -24,6 +25,7 @@ struct control {
     struct ingress_routes *routes;
     struct gateway *gateway;
     struct named_objects *named;
+    struct proxyless *proxyless;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -251,6 +253,7 @@ static void work_services(struct control *c)
     bool changed = false;
     while ((s = service_join_take_dirty(c->join))) {
         gateway_service_changed(c->gateway, s->key);
+        proxyless_service_changed(c->proxyless, s->key);
         ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
         changed = true;
@@ -521,6 +524,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         free(c);
         return r;
     }
+    c->proxyless = proxyless_new(c->join);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -541,6 +545,7 @@ void control_free(struct control *c)
     informer_free(c->classes);
     informer_free(c->secrets);
     gateway_free(c->gateway);
+    proxyless_free(c->proxyless);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -563,15 +568,26 @@ static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
     return true;
 }
 
+/* Istio's word for it: metadata GENERATOR is "grpc". */
+static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
+{
+    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
+    for (size_t i = 0; m && i < m->n_fields; i++)
+        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
+            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+            return streq(m->fields[i]->value->string_value, "grpc");
+    return false;
+}
+
 struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
                                 struct err *reterr)
 {
-    const struct control *c = user;
+    struct control *c = user;
     enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
                                : secrets         ? TRANSLATE_OURS
                                                  : TRANSLATE_OPEN;
     if (c->stats.synced)
-        return gateway_set(c->gateway, peer);
+        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
     err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
     return NULL;
 }

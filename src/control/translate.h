@@ -41,6 +41,10 @@ const char *translate_endpoints_name(const char *service, uint16_t port, bool to
  * still serve while they end. to_service: the Service's own address, if it has one. */
 struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s);
+/* The same for clients of gRPC. */
+struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
+                                           const struct joined_service *s);
+
 /* Where a host's routes are read: by plain HTTP, or over TLS. */
 enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
 
@@ -92,6 +96,10 @@ struct translate_listener {
     const struct route_fields *answer_fields, *request_fields; /* of all; values are formats */
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);
+/* What gRPC calls a port of a Service, "name.ns.svc.cluster.local:80"; returns ret. */
+const char *translate_grpc_name(const char *service, uint16_t port, char ret[CLUSTER_NAME_MAX]);
+/* Of that name: all calls go to the Service's usual cluster. */
+struct xds_entry *translate_grpc_listener(const char *service, uint16_t port);
 /* Bytes to a cluster. proxied: clients speak the PROXY protocol. */
 struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
                                    const char *cluster, bool proxied);

@@ -288,29 +288,58 @@ static void gather_all(const struct joined_service *s, const char *port, struct 
         qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
 }
 
+/* for_grpc: its clients pass over a locality without a name or without a weight. */
+static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char text[IP_TEXT_BYTES];
+    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
+    if (found->v.n) {
+        size_t locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
+        if (for_grpc)
+            pb_add_bytes(&b, F_LOCALITY_LOCALITY, STR(""));
+        for (size_t i = 0; i < found->v.n; i++)
+            if (!i || compare(&found->v.v[i - 1], &found->v.v[i]) != 0)
+                add_endpoint(&b, ip_format(&found->v.v[i].ip, text), found->v.v[i].port);
+        if (for_grpc) {
+            size_t weight = pb_begin(&b, F_LOCALITY_WEIGHT);
+            pb_add_uint(&b, F_UINT32_VALUE, 1);
+            pb_end(&b, weight);
+        }
+        pb_end(&b, locality);
+    }
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ENDPOINT, str_from(name), buf_str(&b), STR(""));
+}
+
 struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s)
 {
-    AUTO_DONE(buf) struct buf b = {0};
     struct addresses found = {0};
-    char name[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
+    char name[CLUSTER_NAME_MAX];
     const char *of = port_name(s, port);
     translate_endpoints_name(service, port, to_service, name);
-    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
     if (of && to_service && s->object->n_cluster_ips)
         vec_push(&found.v, (struct address){s->object->cluster_ips[0], port});
     else if (of)
         gather_all(s, of, &found);
-    if (found.v.n) {
-        size_t locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
-        for (size_t i = 0; i < found.v.n; i++)
-            if (!i || compare(&found.v.v[i - 1], &found.v.v[i]) != 0)
-                add_endpoint(&b, ip_format(&found.v.v[i].ip, text), found.v.v[i].port);
-        pb_end(&b, locality);
-    }
+    struct xds_entry *e = assignment(name, &found, false);
     vec_done(&found.v);
-    ASSERT(!b.failed);
-    return xds_entry_new(XDS_ENDPOINT, str_from(name), buf_str(&b), STR(""));
+    return e;
+}
+
+struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
+                                           const struct joined_service *s)
+{
+    struct addresses found = {0};
+    char name[CLUSTER_NAME_MAX];
+    const char *of = port_name(s, port);
+    translate_endpoints_name(service, port, false, name);
+    if (of)
+        gather_all(s, of, &found);
+    struct xds_entry *e = assignment(name, &found, true);
+    vec_done(&found.v);
+    return e;
 }
 
 /* ---- hosts outside ---- */

@@ -5,6 +5,7 @@
 
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
+#include "model/ingress_value.h"
 
 #define FILTER_NAME "envoy.filters.http.custom_response"
 #define FILTER_TYPE                                                                                \
@@ -22,8 +23,8 @@ enum { OVERWRITE_OR_ADD = 2 }; /* HeaderValueOption.HeaderAppendAction */
 const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(to->service), '/', &name);
-    snprintf(ret, CLUSTER_NAME_MAX, "errors-%u." STR_FMT "." STR_FMT ".fairlead.internal", to->port,
-             STR_ARG(name), STR_ARG(ns));
+    snprintf(ret, CLUSTER_NAME_MAX, "errors-%u." STR_FMT "." STR_FMT "." INGRESS_RESERVED_DOMAIN,
+             to->port, STR_ARG(name), STR_ARG(ns));
     return ret;
 }
 

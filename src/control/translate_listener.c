@@ -123,11 +123,13 @@ static json_t *http_filters(const struct translate_listener *l)
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
                                                  CLIENT_CERTIFICATE_TYPE, json_object()));
+    json_array_append_new(list, route_filter("envoy.filters.http.cors", XDS_TYPE_PREFIX,
+                                             "envoy.extensions.filters.http.cors.v3.Cors",
+                                             json_object()));
     json_array_append_new(
-        list, http_filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"));
-    json_array_append_new(
-        list, http_filter("envoy.filters.http.custom_response",
-                          "envoy.extensions.filters.http.custom_response.v3.CustomResponse"));
+        list, route_filter("envoy.filters.http.custom_response", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.custom_response.v3.CustomResponse",
+                           json_object()));
     if (peer == TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(BUFFER_NAME, XDS_TYPE_PREFIX,
                                                  "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -144,8 +146,9 @@ static json_t *http_filters(const struct translate_listener *l)
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(ACCESS_NAME, "", ACCESS_TYPE, json_object()));
     json_array_append_new(
-        list, http_filter("envoy.filters.http.stateful_session",
-                          "envoy.extensions.filters.http.stateful_session.v3.StatefulSession"));
+        list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
+                           "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+                           json_object()));
     json_array_append_new(list, http_filter("envoy.filters.http.router",
                                             "envoy.extensions.filters.http.router.v3.Router"));
     return list;
@@ -253,6 +256,31 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
     return entry_of(XDS_LISTENER, l->name, j);
+}
+
+const char *translate_grpc_name(const char *service, uint16_t port, char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    snprintf(ret, CLUSTER_NAME_MAX, STR_FMT "." STR_FMT ".svc.cluster.local:%u", STR_ARG(name),
+             STR_ARG(ns), port);
+    return ret;
+}
+
+struct xds_entry *translate_grpc_listener(const char *service, uint16_t port)
+{
+    char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    translate_grpc_name(service, port, name);
+    translate_cluster_name(service, port, NULL, cluster);
+    json_t *hcm = json_pack(
+        "{s:s,s:[o],s:{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s}}]}]}}", "stat_prefix", name,
+        "http_filters",
+        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
+        "route_config", "name", name, "virtual_hosts", "name", name, "domains", "*", "routes",
+        "match", "prefix", "", "route", "cluster", cluster);
+    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:o}}", "name", name, "api_listener", "api_listener", hcm);
+    return entry_of(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,

@@ -737,17 +737,26 @@ static void add_www(struct build *b)
                                           .host = xstrdup(b->host->name)};
 }
 
-/* To the backend of the path /, as in ingress-nginx. */
+/* Whose path / is; NULL: nobody's. Claims stand in order. */
+static const struct claim *find_root(const struct build *b)
+{
+    VEC_FOREACH (c, &b->claims)
+        if (streq(c->path->path, "/"))
+            return c;
+    return NULL;
+}
+
+/* To the backend of the path /, as in ingress-nginx; who has lost it to an older Ingress does not
+ * get the whole host instead. */
 static void add_passthrough(struct build *b)
 {
+    const struct claim *c = find_root(b);
     for (size_t i = 0; i < b->n; i++) {
         const struct ingress_entry *e = b->entries[i];
         if (!e->policy->steer.passthrough || e->policy->canary.on || e->policy->closed)
             continue;
-        VEC_FOREACH (c, &b->claims) {
+        if (c && c->entry == e) {
             struct route r = {0};
-            if (c->entry != e || !streq(c->path->path, "/"))
-                continue;
             AUTO_CHARS char *field = claim_field(c);
             set_backend(b, &r, e, &c->path->backend, field);
             if (r.n_backends)
@@ -757,8 +766,11 @@ static void add_passthrough(struct build *b)
             return;
         }
         finding_add(&b->host->findings, FINDING_WARNING, "AnnotationInvalid", e->object->key,
-                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]", "add a path /",
-                    "there is no path / on host %s: TLS ends here", b->host->name);
+                    "metadata.annotations[" INGRESS_NGINX_PREFIX "ssl-passthrough]",
+                    c ? "say it in the Ingress that has the path /" : "add a path /",
+                    c ? "the path / of host %s is another Ingress's: TLS ends here"
+                      : "there is no path / on host %s: TLS ends here",
+                    b->host->name);
     }
 }
 

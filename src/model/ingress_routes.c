@@ -5,6 +5,7 @@
 
 #include "base/vec.h"
 #include "model/ingress_host.h"
+#include "model/ingress_value.h"
 
 /* An Ingress whose host is to have this name, too (server-alias), or to be where requests of this
  * name are sent (from-to-www-redirect). */
@@ -208,6 +209,8 @@ static bool host_is_valid(const char *host)
     AUTO_CHARS char *lower = xstrdup(host);
     for (char *c = lower; *c; c++)
         *c = (char)tolower((unsigned char)*c);
+    if (ingress_value_is_reserved(s))
+        return false;
     return !*host || str_is(s, "*") ||
            str_is_dns1123_subdomain(str_from(lower + (str_starts(s, STR("*.")) ? 2 : 0)));
 }
@@ -222,7 +225,9 @@ static void for_hosts(struct ingress_routes *t, struct ingress_entry *e, bool jo
         AUTO_CHARS char *field = xasprintf("spec.rules[%u].host", r);
         if (!host_is_valid(host))
             finding_add(&e->findings, FINDING_ERROR, "HostInvalid", i->key, field,
-                        "give a DNS name, or one behind \"*.\"", "\"%.80s\" is not served", host);
+                        "give a DNS name, or one behind \"*.\"; names of " INGRESS_RESERVED_DOMAIN
+                        " are the gateway's own",
+                        "\"%.80s\" is not served", host);
         else if (joins)
             join_host(t, e, host);
         else

@@ -178,7 +178,7 @@ const char *read_server_alias(struct ingress_policy *p, const char *v)
         char *name = str_dup(one);
         for (char *c = name; *c; c++)
             *c = (char)tolower((unsigned char)*c);
-        ok = to.n_aliases < ALIASES_MAX &&
+        ok = to.n_aliases < ALIASES_MAX && !ingress_value_is_reserved(one) &&
              str_is_dns1123_subdomain(str_from(str_starts(one, STR("*.")) ? name + 2 : name));
         if (ok)
             to.aliases[to.n_aliases++] = name;
@@ -188,7 +188,7 @@ const char *read_server_alias(struct ingress_policy *p, const char *v)
     if (!ok) {
         aliases_done(&to);
         return "it must be a list of host names, of which the first label may be an asterisk; "
-               "expressions are not taken";
+               "expressions are not taken, nor names of " INGRESS_RESERVED_DOMAIN;
     }
     aliases_done(&p->steer);
     p->steer.aliases = to.aliases;

@@ -104,3 +104,9 @@ bool ingress_value_is_settable(struct str name)
             return false;
     return ingress_value_is_token(name);
 }
+
+bool ingress_value_is_reserved(struct str host)
+{
+    static const struct str domain = STR("." INGRESS_RESERVED_DOMAIN);
+    return host.n >= domain.n && str_eq_nocase(str_sub(host, host.n - domain.n, host.n), domain);
+}

@@ -66,6 +66,9 @@ struct access_asked {
 /* False: it cannot be asked. Else s->then is called, later. */
 bool access_request_begin(const struct access_request *r, struct filter_call *c,
                           struct access_asked *s);
+/* Nobody is asked: what the server would have told the endpoint it is told by nobody, so the
+ * client's own fields of those names go. */
+void access_request_skip(const struct access_request *r, struct filter_call *c);
 /* Cookies of the server go with the answer. */
 void access_request_answer(const struct access_asked *s, struct filter_call *c,
                            struct http_head *answer);

@@ -244,6 +244,12 @@ static bool copy_headers(const struct access_request *r, struct filter_call *c,
     return ok;
 }
 
+void access_request_skip(const struct access_request *r, struct filter_call *c)
+{
+    for (size_t i = 0; i < r->n_copied; i++)
+        IGNORE_RESULT(set(c->head, http_stream_arena(c->down), r->copied[i], STR("")));
+}
+
 static void refuse(const struct access_request *r, struct filter_call *c,
                    const struct http_head *answer)
 {

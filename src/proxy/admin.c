@@ -98,6 +98,14 @@ static const struct command *find_command(struct str path)
     return NULL;
 }
 
+/* Whoever may write a route may have this proxy itself ask its own loopback (copies, questions to
+ * another server): such a request changes nothing here. Every proxy sets the field. */
+static bool came_through_proxy(const struct http_exchange *x)
+{
+    return http_exchange_header(x, "x-forwarded-proto").p ||
+           http_exchange_header(x, "x-forwarded-for").p;
+}
+
 static void fill_page(struct admin *a, struct admin_page *p)
 {
     struct str method = http_exchange_method(p->x);
@@ -109,6 +117,9 @@ static void fill_page(struct admin *a, struct admin_page *p)
     } else if (c->post && !str_is(method, "POST")) {
         p->status = 405;
         buf_addf(&p->body, "Method " STR_FMT " not allowed, POST required.", STR_ARG(method));
+    } else if (c->post && came_through_proxy(p->x)) {
+        p->status = 403;
+        buf_add_cstr(&p->body, "refused: it has come through a proxy (x-forwarded-proto).\n");
     } else {
         p->type = c->type;
         c->fn(a, p);

@@ -72,12 +72,12 @@ struct filter_question {
 };
 
 struct filter_call {
+    const struct filter_type *type;
     const void *config;                /* the filter's own */
     const void *levels[FILTER_LEVELS]; /* what routes say, the most specific first; NULL: nothing */
     const void *route;                 /* the first of them; NULL: none */
     void *state;                       /* the filter's, zeroed, as large as its type says */
-    bool off;
-    struct http_head *head; /* the request's */
+    struct http_head *head;            /* the request's */
     struct http_stream *down;
     struct loop *loop;
     /* Who asks, behind proxies that are believed. Negative: not known. */

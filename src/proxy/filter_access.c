@@ -83,6 +83,13 @@ static enum filter_result let_in(struct filter_call *c)
     return FILTER_CONTINUE;
 }
 
+static enum filter_result let_in_unasked(struct filter_call *c)
+{
+    if (access_of(c)->request)
+        access_request_skip(access_of(c)->request, c);
+    return let_in(c);
+}
+
 static enum filter_result after_request(struct filter_call *c, enum access_verdict v)
 {
     const struct access_state *s = c->state;
@@ -116,7 +123,7 @@ static enum filter_result after_login(struct filter_call *c, enum password_answe
         return say(c, REASON_AUTH_BUSY, 0);
     stats_inc(c->stats, s->refused ? HTTP_STAT_BASIC_AUTH_DENIED : HTTP_STAT_BASIC_AUTH_ALLOWED);
     if (s->refused ? !(x->any && x->request) : (x->any || !x->request))
-        return s->refused ? challenge(c) : let_in(c);
+        return s->refused ? challenge(c) : let_in_unasked(c);
     return ask(c);
 }
 
@@ -133,7 +140,7 @@ static enum filter_result on_request(struct filter_call *c)
     struct access_state *s = c->state;
     bool asks = x->has_users || x->request;
     if (x->any && asks && address_is_good(x, c, false))
-        return let_in(c);
+        return let_in_unasked(c);
     if (!(x->any && asks) && !address_is_good(x, c, true))
         return say(c, REASON_RBAC_DENIED, 0);
     if (!x->has_users)

@@ -69,6 +69,7 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     if (f->type->compile)
         r = f->type->compile(c, message, &f->config);
     chain->n += !f->type->is_terminal;
+    chain->on = chain->on || (!f->type->is_terminal && !f->disabled);
     pb_path_back(c->path, mark);
     return r;
 }
@@ -153,22 +154,24 @@ static const struct filter_override *find(const struct filter_overrides *o, cons
     return NULL;
 }
 
-void filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
+bool filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
                     struct filter_call *c)
 {
-    bool decided = false;
-    c->config = f->config;
-    c->off = f->disabled;
+    const struct filter_override *said[FILTER_LEVELS];
+    bool decided = false, off = f->disabled;
     for (size_t i = 0; i < FILTER_LEVELS; i++) {
-        const struct filter_override *o = find(places[i], f);
-        if (!o)
-            continue;
-        if (!decided)
-            c->off = o->disabled;
-        decided = true;
-        if (o->type == f->type)
-            c->levels[i] = o->config;
-        if (!c->route)
-            c->route = c->levels[i];
+        said[i] = find(places[i], f);
+        if (said[i] && !decided)
+            off = said[i]->disabled;
+        decided = decided || said[i];
     }
+    if (off)
+        return false;
+    *c = (struct filter_call){.type = f->type, .config = f->config};
+    for (size_t i = 0; i < FILTER_LEVELS; i++)
+        if (said[i] && said[i]->type == f->type) {
+            c->levels[i] = said[i]->config;
+            c->route = c->route ? c->route : c->levels[i];
+        }
+    return true;
 }

@@ -18,6 +18,7 @@ struct http_filters {
     struct arena *arena;
     struct filter *filters; /* the router is not among them */
     size_t n;
+    bool on; /* one of them, unless a route says otherwise */
 };
 
 /* path stands at the connection manager. *ret is NULL where there is no filter but the router.
@@ -53,7 +54,7 @@ int filter_override_compile(struct str name, const Google__Protobuf__Any *any, s
         fr_;                                                                                       \
     })
 
-/* What places (the most specific first, NULL: nothing there) say about a filter: into levels, route
- * and off of c. */
-void filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
+/* What places (the most specific first, NULL: nothing there) say about a filter. False: it is off;
+ * else its type and config, and levels and route of c, the rest of which is zeroed. */
+bool filter_resolve(const struct filter *f, const struct filter_overrides *const places[],
                     struct filter_call *c);

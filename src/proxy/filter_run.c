@@ -3,19 +3,16 @@
 
 void filter_run_answer(struct filter_run *f, struct http_head *answer)
 {
-    const struct filter *filters = f->request->http->filters->filters;
     for (size_t i = f->n; i-- > 0;)
-        if (!f->calls[i].off && filters[i].type->on_answer)
-            filters[i].type->on_answer(&f->calls[i], answer);
+        if (f->calls[i]->type->on_answer)
+            f->calls[i]->type->on_answer(f->calls[i], answer);
 }
 
 const struct filter_detour *filter_run_detour(const struct filter_run *f, uint16_t status)
 {
-    const struct filter *filters = f->request->http->filters->filters;
     for (size_t i = f->n; i-- > 0;) {
-        const struct filter_detour *to = !f->calls[i].off && filters[i].type->detour
-                                             ? filters[i].type->detour(&f->calls[i], status)
-                                             : NULL;
+        const struct filter_type *type = f->calls[i]->type;
+        const struct filter_detour *to = type->detour ? type->detour(f->calls[i], status) : NULL;
         if (to)
             return to;
     }
@@ -24,10 +21,9 @@ const struct filter_detour *filter_run_detour(const struct filter_run *f, uint16
 
 void filter_run_done(struct filter_run *f)
 {
-    const struct filter *filters = f->request->http->filters->filters;
     for (size_t i = 0; i < f->at; i++)
-        if (!f->calls[i].off && filters[i].type->on_done)
-            filters[i].type->on_done(&f->calls[i]);
+        if (f->calls[i]->type->on_done)
+            f->calls[i]->type->on_done(f->calls[i]);
     f->at = f->n = 0;
     chain_done(&f->body);
 }

@@ -1,6 +1,6 @@
 #pragma once
-/* The calls of one request's filters: what has been asked, and what comes back. In the stream's
- * arena. */
+/* The calls of one request's filters, of those that are on: what has been asked, and what comes
+ * back. In the stream's arena. */
 
 #include "base/chain.h"
 #include "proxy/filter_config.h"
@@ -14,7 +14,7 @@ struct filter_run {
     bool collecting;
     bool last_wait;    /* then the request takes too long */
     struct chain body; /* gathered and not sent yet */
-    struct filter_call calls[];
+    struct filter_call *calls[];
 };
 
 /* Asked in the opposite order, of an answer that is about to go out. */

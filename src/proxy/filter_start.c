@@ -96,12 +96,10 @@ static bool follow(struct filter_run *f, const struct filter_type *type, struct 
 
 static void run(struct filter_run *f)
 {
-    const struct filter *filters = f->request->http->filters->filters;
     while (f->at < f->n) {
-        struct filter_call *c = &f->calls[f->at];
-        const struct filter_type *type = filters[f->at].type;
+        struct filter_call *c = f->calls[f->at];
         f->at++;
-        if (!c->off && type->on_request && !follow(f, type, c, type->on_request(c)))
+        if (c->type->on_request && !follow(f, c->type, c, c->type->on_request(c)))
             return;
     }
     f->then(f->request);
@@ -136,15 +134,8 @@ static void prefer(struct filter_call *c, uint64_t id)
     r->preferred = id;
 }
 
-static void resolve(struct request *r, const struct filter *filter, struct filter_call *c)
+static void fill(struct filter_call *c, struct request *r)
 {
-    const struct filter_overrides *places[FILTER_LEVELS] = {
-        r->cluster ? &r->cluster->filters : NULL,
-        r->route ? &r->route->filters : NULL,
-        r->host ? &r->host->filters : NULL,
-        r->routes ? &r->routes->filters : NULL,
-    };
-    filter_resolve(filter, places, c);
     c->down = r->down;
     c->head = http_stream_head(r->down);
     c->loop = worker_loop(r->worker);
@@ -160,19 +151,50 @@ static void resolve(struct request *r, const struct filter *filter, struct filte
     c->ask_no_more = filter_fetch_cancel;
 }
 
+/* Of a filter that is on. False: no memory. */
+static bool add_call(struct filter_run *f, const struct filter_call *resolved, struct arena *a)
+{
+    struct filter_call *c = arena_alloc_raw(a, sizeof(*c));
+    size_t n = resolved->type->state_bytes;
+    if (!c)
+        return false;
+    *c = *resolved;
+    c->state = n ? arena_alloc(a, n) : NULL;
+    f->calls[f->n++] = c;
+    return !n || c->state;
+}
+
+/* Most requests of a gateway have no filter that is on. */
+static bool is_on(const struct http_filters *chain, const struct filter_overrides *const places[])
+{
+    bool on = chain->on;
+    for (size_t i = 0; i < FILTER_LEVELS; i++)
+        on = on || (places[i] && places[i]->n);
+    return on;
+}
+
 void filter_start(struct request *r, void (*then)(struct request *r))
 {
     const struct http_filters *chain = r->http->filters;
+    const struct filter_overrides *const places[FILTER_LEVELS] = {
+        r->cluster ? &r->cluster->filters : NULL,
+        r->route ? &r->route->filters : NULL,
+        r->host ? &r->host->filters : NULL,
+        r->routes ? &r->routes->filters : NULL,
+    };
     struct arena *a = http_stream_arena(r->down);
-    struct filter_run *f = arena_alloc(a, sizeof(*f) + chain->n * sizeof(*f->calls));
+    if (!is_on(chain, places)) {
+        then(r);
+        return;
+    }
+    struct filter_run *f = arena_alloc(a, sizeof(*f) + chain->n * sizeof(struct filter_call *));
     bool full = !f;
     for (size_t i = 0; i < chain->n && !full; i++) {
-        const struct filter *filter = &chain->filters[i];
-        resolve(r, filter, &f->calls[i]);
-        size_t n = f->calls[i].off ? 0 : filter->type->state_bytes;
-        if (n)
-            f->calls[i].state = arena_alloc(a, n);
-        full = n && !f->calls[i].state;
+        struct filter_call c;
+        if (!filter_resolve(&chain->filters[i], places, &c))
+            continue;
+        fill(&c, r);
+        full = !add_call(f, &c, a);
     }
     if (full) { /* a filter that is not asked might be one that forbids */
         request_reply(r, REASON_NO_MEMORY);
@@ -180,7 +202,6 @@ void filter_start(struct request *r, void (*then)(struct request *r))
     }
     f->request = r;
     f->then = then;
-    f->n = chain->n;
     r->filters = f;
     run(f);
 }
@@ -195,9 +216,8 @@ static void collected(struct filter_run *f)
     if (head->content_length == HTTP_LENGTH_NONE)
         head->content_length = (int64_t)f->body.n;
     head->chunked = false;
-    const struct filter_type *type = r->http->filters->filters[f->at - 1].type;
-    struct filter_call *c = &f->calls[f->at - 1];
-    if (!type->on_body || follow(f, type, c, type->on_body(c)))
+    struct filter_call *c = f->calls[f->at - 1];
+    if (!c->type->on_body || follow(f, c->type, c, c->type->on_body(c)))
         run(f);
 }
 

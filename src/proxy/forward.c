@@ -15,7 +15,7 @@ static const uint8_t request_hops[_HTTP_NAME_MAX] = {
     [HTTP_NAME_PROXY_CONNECTION] = HOP_DROP,
     [HTTP_NAME_UPGRADE] = HOP_UPGRADE,
     [HTTP_NAME_EXPECT] = HOP_DROP,
-    [HTTP_NAME_CONNECTION] = HOP_CONNECTION,
+    [HTTP_NAME_CONNECTION] = HOP_DROP, /* those it names have gone: forward_drop_named() */
     [HTTP_NAME_TE] = HOP_TE,
     [HTTP_NAME_X_FORWARDED_CLIENT_CERT] = HOP_DROP, /* client_cert.c brings what may go on */
     /* What only trusted clients may ask for; none is. */
@@ -71,6 +71,13 @@ static void pass(struct http_head *h, const uint8_t hops[_HTTP_NAME_MAX], bool k
             f->value_n = 8;
         }
     }
+}
+
+void forward_drop_named(struct http_head *h)
+{
+    for (uint16_t i = 0; i < h->n; i++)
+        if (h->fields[i].id == HTTP_NAME_CONNECTION && h->fields[i].name_n)
+            drop_named(h, http_field_value(&h->fields[i]));
 }
 
 void forward_set_host(struct http_head *h, struct str host)

@@ -93,6 +93,8 @@ static enum reason change_path(const struct http_canonical *c, struct http_head 
                                struct str *ret_location)
 {
     size_t n;
+    if (url_path_is_plain(h->path))
+        return REASON_VIA_UPSTREAM;
     char *to = arena_alloc_raw(a, url_path_room(&c->path, h->path) + 1);
     enum url_path_result r = to ? url_path_canonical(&c->path, h->path, to, &n) : URL_PATH_REFUSED;
     switch (r) {

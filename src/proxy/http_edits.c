@@ -4,7 +4,6 @@
 #include "proxy/http_edits.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/rand.h"
@@ -237,13 +236,16 @@ static struct str trusted_text(const struct http_edits *edits, struct http_head 
 static void tell_port(struct edit *e, const struct conn *client)
 {
     static const struct header_name name = {HTTP_NAME_X_FORWARDED_PORT, STR("x-forwarded-port")};
-    char text[8];
+    char text[5];
+    size_t at = sizeof(text);
     struct ip ip;
     uint16_t port;
     if (http_head_find(e->h, HTTP_NAME_X_FORWARDED_PORT) || conn_local_addr(client, &ip, &port) < 0)
         return;
-    snprintf(text, sizeof(text), "%u", port);
-    struct str value = arena_str(e->a, str_from(text));
+    do
+        text[--at] = (char)('0' + port % 10);
+    while (port /= 10);
+    struct str value = arena_str(e->a, str_of(text + at, sizeof(text) - at));
     if (value.p)
         (void)head_add(e->h, e->a, name, value);
 }

@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "proxy/filter_start.h"
+#include "proxy/forward.h"
 #include "proxy/request_stats.h"
 #include "proxy/route_rewrite.h"
 #include "proxy/router.h"
@@ -228,6 +229,7 @@ void request_begin(struct worker *w, const struct http_config *http, struct http
     r->begin_us = time_mono_us();
     r->begin_real_us = http->logs.n ? time_real_us() : 0;
     request_count_begin(r);
+    forward_drop_named(head);
     if (http->trace)
         r->trace = trace_begin(r);
     http_stream_set_ops(s, &down_ops, r);

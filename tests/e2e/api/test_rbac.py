@@ -138,6 +138,18 @@ def test_nobody_gives_more_than_he_has(server, ns, account):
     server.delete(f"{bindings(ns)}/w")
 
 
+def test_a_role_that_gathers_others_takes_all_rights(server, ns, account):
+    """Else who may change a role that he has would gather whatever there is into it."""
+    account(rule("get create update patch", "clusterroles", ["rbac.authorization.k8s.io"]), cluster=True)
+    gather = {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}]}}
+    role = f"{GROUP}/clusterroles/{ns}-r"
+    now = server.get(role).json
+    for answer in (server.put(role, {**now, **gather}, token=account.token), server.patch(role, gather, token=account.token),
+                   server.post(f"{GROUP}/clusterroles", {"metadata": {"name": f"{ns}-new"}, "rules": [], **gather}, token=account.token)):
+        assert answer.status == 403 and "not currently held" in answer.json["message"], answer.body
+    assert server.get("/api/v1/secrets", token=account.token).status == 403
+
+
 def test_reviews_answer_what_would_happen(server, ns, account):
     account(rule("get", "configmaps"))
 

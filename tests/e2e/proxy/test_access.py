@@ -159,6 +159,15 @@ def test_a_server_that_is_not_there(stage, backend, auth, more):
     assert s.lines(1) == ["500 UAEX ext_authz_error"]
 
 
+def test_a_client_does_not_take_out_what_the_server_says(stage, backend, auth):
+    """Fields that Connection names go before ours come: the endpoint must not be left without the word of the server."""
+    s = stage(request=ask_auth(response_headers=["X-User"]))
+    auth.script = ["200 X-User: bob"]
+    assert s.ask(connection="close, X-User, X-Gone", x_user="forged", x_gone="g")[0] == 200
+    assert [backend.requests[0].get(n) for n in ("x-user", "x-gone")] == ["bob", None]
+    assert [auth.requests[0].get(n) for n in ("x-user", "x-gone")] == [None, None]
+
+
 # ---- all, or any ----
 
 def cidr(a, n=32):
@@ -188,6 +197,14 @@ def test_any_of_name_and_server(stage, backend, auth):
 def test_any_of_address_and_name(stage, allow, deny, status):
     s = stage(any=True, basic=basic(SHA), allow=[cidr(a) for a in allow], deny=[cidr(a) for a in deny])
     assert s.ask()[0] == status and s.ask(authorization=login("joe"))[0] == 200
+
+
+@pytest.mark.parametrize("more,given", [({"basic": basic(SHA)}, {"authorization": login("joe")}), ({"allow": [cidr("127.0.0.1")]}, {})])
+def test_who_is_let_in_unasked_is_not_believed(stage, backend, auth, more, given):
+    """What the server would say of a client is then nothing, not what the client says."""
+    s = stage(any=True, request=ask_auth(response_headers=["X-User"]), **more)
+    assert s.ask(x_user="forged", x_else="e", **given)[0] == 200
+    assert auth.requests == [] and [backend.requests[0].get(n) for n in ("x-user", "x-else")] == [None, "e"]
 
 
 @pytest.mark.parametrize("allow,deny,status", [(["127.0.0.1"], [], 200), (["192.0.2.1"], [], 403), ([], ["127.0.0.1"], 403), ([], ["192.0.2.1"], 200)])

@@ -29,9 +29,9 @@ def stage(tmp_path, backend):
     proxy.stop()
 
 
-def ask(admin, path, method="GET"):
+def ask(admin, path, method="GET", more=""):
     c = Client(admin)
-    status, fields, body = c.ask(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    status, fields, body = c.ask(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: 0\r\n\r\n")
     c.close()
     return status, body.decode(), fields
 
@@ -73,6 +73,14 @@ def test_quit(stage):
     proxy, _, admin, _ = stage
     assert ask(admin, "/quitquitquit", "POST")[:2] == (200, "OK\n")
     assert proxy.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("field", ["x-forwarded-proto: http", "X-Forwarded-For: 192.0.2.1"])
+def test_what_came_through_a_proxy_changes_nothing(stage, field):
+    """Whoever may write a route has the proxy itself at hand, which is on loopback, too."""
+    proxy, _, admin, _ = stage
+    assert ask(admin, "/quitquitquit", "POST", field + "\r\n")[0] == 403
+    assert ask(admin, "/stats", more=field + "\r\n")[0] == 200 and proxy.process.poll() is None
 
 
 @pytest.mark.parametrize("where", ["0.0.0.0", "10.0.0.1", "::"])

@@ -93,13 +93,42 @@ static void test_what_is_no_path(void **state)
     expect(&all, "/%2F?x%2F", URL_PATH_REDIRECTED, "/?x%2F");
 }
 
+/* What is plain no rule would change: behind it stands an escape, so that the rules look. */
+static void test_plain_paths(void **state)
+{
+    static const char letters[] = "//..%\\a{2e?";
+    uint32_t seed = 7;
+    size_t plain = 0;
+    (void)state;
+    for (unsigned step = 0; step < 20000; step++) {
+        char path[16] = "/", out[64];
+        size_t n = 1, got = 0, length = 1 + step % 8;
+        while (n < length) {
+            seed = seed * 1664525 + 1013904223;
+            path[n++] = letters[(seed >> 16) % (sizeof(letters) - 1)];
+        }
+        struct str whole = str_of(path, n);
+        if (!url_path_is_plain(whole) || memchr(path, '?', n) || path[n - 1] == '/')
+            continue;
+        plain++;
+        memcpy(path + n, "%7e", 3);
+        for (unsigned r = 0; r < 8; r++) {
+            struct url_path_rules rules = {true, r & 1, (uint8_t)(r >> 1)};
+            assert_int_equal(url_path_canonical(&rules, str_of(path, n + 3), out, &got),
+                             URL_PATH_CHANGED);
+            assert_int_equal(got, n + 1);
+            assert_memory_equal(out, path, n);
+        }
+    }
+    assert_true(plain > 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dots),
-        cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_slashes),
-        cmocka_unit_test(test_what_is_no_path),
+        cmocka_unit_test(test_dots),        cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_slashes),     cmocka_unit_test(test_what_is_no_path),
+        cmocka_unit_test(test_plain_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,40 @@ static void test_regexes(void **state)
     regex_free(r);
 }
 
+/* What matches is the whole text, never the beginning of it. */
+static void test_regexes_match_all_or_nothing(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } rows[] = {
+        {".*\\.example", "a.example", true},
+        {".*\\.example", "a.example.evil", false},
+        {".*a(b(c)?)?", "xabc", true},
+        {".*a(b(c)?)?", "xaxx", false},
+        {".*(a|ab)", "xab", true},
+        {".*(a|ab)", "xabx", false},
+        {".*?a", "xaya", true},
+        {".*?a", "xax", false},
+        {"(a|b).*c?", "bx", true},
+        {"a|ab", "ab", true},
+        {"a|ab", "abc", false},
+        {"/a(/.*)?", "/ab", false},
+        {".*", "", true},
+        {".*a(b)*$", "xabb", true},
+        {"(?i).*A(:[0-9]+)?", "x.a:80", true},
+        {"(?i).*A(:[0-9]+)?", "x.a:80x", false},
+    };
+    struct regex *r;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_ok(regex_new(str_from(rows[i].pattern), &r, NULL));
+        if (regex_matches_all(r, str_from(rows[i].text)) != rows[i].matches)
+            fail_msg("%s and %s", rows[i].pattern, rows[i].text);
+        regex_free(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_changes_of_fields),
         cmocka_unit_test(test_values_cannot_break_out),
         cmocka_unit_test(test_regexes),
+        cmocka_unit_test(test_regexes_match_all_or_nothing),
     };
     return RUN_TESTS(tests);
 }
