@@ -152,7 +152,7 @@ static void put_backend_secret(struct gateway *g, const char *key)
     const struct auth_secret *s = auth_objects_backend(&g->objects, key, false);
     char name[CLUSTER_NAME_MAX];
     for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
-        struct xds_entry *e = s ? translate_secret_part(key, part, s) : NULL;
+        struct xds_entry *e = s ? translate_secret_of(key, part, s) : NULL;
         if (e)
             xds_set_put(g->sets[TRANSLATE_OURS], e);
         else

@@ -31,8 +31,8 @@ enum translate_secret_part { TRANSLATE_SHOWN, TRANSLATE_TRUSTED, TRANSLATE_SECRE
 const char *translate_secret_name(const char *key, enum translate_secret_part part,
                                   char ret[CLUSTER_NAME_MAX]);
 /* NULL: it has no such part. */
-struct xds_entry *translate_secret_part(const char *key, enum translate_secret_part part,
-                                        const struct auth_secret *s);
+struct xds_entry *translate_secret_of(const char *key, enum translate_secret_part part,
+                                      const struct auth_secret *s);
 /* What its endpoints are called: as its usual cluster, or, to the Service's own address, as one of
  * those. */
 const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,

@@ -2,6 +2,7 @@
 /* Parts of routes, one file each, that translate_route.c puts together. */
 
 #include "base/buf.h"
+#include "codec/json.h"
 #include "control/translate.h"
 
 /* Where a route's text is read. */
@@ -36,3 +37,8 @@ void translate_filter_config(const char *name, const char *type, struct str conf
 /* ---- translate_errors.c ---- */
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
+
+/* ---- translate_secret.c ---- */
+struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);
+/* A DataSource. */
+json_t *translate_bytes(struct str pem);
