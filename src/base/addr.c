@@ -40,9 +40,25 @@ int prefix_parse(struct str s, struct prefix *ret)
     return 0;
 }
 
+/* Four numbers; the C library's way is a printf. */
+static void format_v4(const uint8_t *bytes, char *ret)
+{
+    for (int i = 0; i < 4; i++) {
+        uint8_t n = bytes[i];
+        if (n >= 100)
+            *ret++ = (char)('0' + n / 100);
+        if (n >= 10)
+            *ret++ = (char)('0' + n / 10 % 10);
+        *ret++ = (char)('0' + n % 10);
+        *ret++ = i < 3 ? '.' : '\0';
+    }
+}
+
 const char *ip_format(const struct ip *ip, char ret[IP_TEXT_BYTES])
 {
-    if (!ip->family || !inet_ntop(ip->family, ip->bytes, ret, IP_TEXT_BYTES))
+    if (ip->family == AF_INET)
+        format_v4(ip->bytes, ret);
+    else if (!ip->family || !inet_ntop(ip->family, ip->bytes, ret, IP_TEXT_BYTES))
         ret[0] = '\0';
     return ret;
 }

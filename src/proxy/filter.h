@@ -47,6 +47,7 @@ struct filter_answer {
 /* A filter's configuration at one place of the route tables, under the filter's configured name. */
 struct filter_override {
     struct str name;
+    uint64_t hash;                  /* of the name */
     const struct filter_type *type; /* NULL: on or off alone */
     void *config;                   /* in the table's arena; NULL: none */
     bool disabled;

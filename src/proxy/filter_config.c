@@ -6,6 +6,7 @@
 
 #include <envoy/config/route/v3/route_components.pb-c.h>
 
+#include "base/hash.h"
 #include "proxy/filter_table.h"
 #include "xds/xds_check.h"
 
@@ -40,7 +41,9 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter *f = &chain->filters[chain->n];
     ProtobufCMessage *message;
-    *f = (struct filter){.name = arena_str(c->a, str_from(m->name)), .disabled = m->disabled};
+    *f = (struct filter){.name = arena_str(c->a, str_from(m->name)),
+                         .hash = hash_bytes(m->name, strlen(m->name)),
+                         .disabled = m->disabled};
     if (!m->typed_config)
         return pb_path_fail(c->path, c->err, -EINVAL, "typed_config must be set");
     const struct xds_extension *e = xds_extension_find(str_from(m->typed_config->type_url));
@@ -138,7 +141,7 @@ int filter_override_compile(struct str name, const Google__Protobuf__Any *any, s
 {
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter_compile c = {a, path, reterr};
-    *ret = (struct filter_override){.name = arena_str(a, name)};
+    *ret = (struct filter_override){.name = arena_str(a, name), .hash = hash_bytes(name.p, name.n)};
     if (!ret->name.p)
         return -ENOMEM;
     if (!any)
@@ -149,7 +152,7 @@ int filter_override_compile(struct str name, const Google__Protobuf__Any *any, s
 static const struct filter_override *find(const struct filter_overrides *o, const struct filter *f)
 {
     for (size_t i = 0; o && i < o->n; i++)
-        if (str_eq(o->v[i].name, f->name))
+        if (o->v[i].hash == f->hash && str_eq(o->v[i].name, f->name))
             return &o->v[i];
     return NULL;
 }

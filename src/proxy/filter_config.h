@@ -9,6 +9,7 @@
 
 struct filter {
     struct str name; /* as configured: routes speak of it by this */
+    uint64_t hash;   /* of the name */
     const struct filter_type *type;
     void *config;
     bool disabled; /* unless a route says otherwise */

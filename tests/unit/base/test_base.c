@@ -1,6 +1,7 @@
 /* base: strings, numbers, maps, buffers, arenas, times, addresses, flags. */
 #include "test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -275,20 +276,27 @@ static void test_random_names(void **state)
         assert_true(rand_below(7) < 7);
 }
 
+/* As the C library writes them. */
+static void test_every_octet(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 256; n++) {
+        struct ip ip = {AF_INET, {(uint8_t)n, (uint8_t)(255 - n), (uint8_t)(n * 7), 0}};
+        char got[IP_TEXT_BYTES], want[INET_ADDRSTRLEN];
+        assert_non_null(inet_ntop(AF_INET, ip.bytes, want, sizeof(want)));
+        assert_string_equal(ip_format(&ip, got), want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_str),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_map),
-        cmocka_unit_test(test_map_that_borrows),
-        cmocka_unit_test(test_buf_cap),
-        cmocka_unit_test(test_buf_survives_failed_allocation),
-        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_every_octet),  cmocka_unit_test(test_str),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_map),          cmocka_unit_test(test_map_that_borrows),
+        cmocka_unit_test(test_buf_cap),      cmocka_unit_test(test_buf_survives_failed_allocation),
+        cmocka_unit_test(test_arena),        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_addresses),    cmocka_unit_test(test_flags),
         cmocka_unit_test(test_random_names),
     };
     return RUN_TESTS(tests);
