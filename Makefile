@@ -2,8 +2,8 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 PEERS    ?= $(CURDIR)/build/peers
-# One pytest per suite: each has a conftest of its own. Not clients: it needs registries.
-E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v /clients/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
+# One pytest per suite: each has a conftest of its own. Not clients, nor interop: they need registries.
+E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v -e /clients/ -e /interop/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
 .PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
 
@@ -70,7 +70,7 @@ upstream-h2: build ## h2spec, whole, against the proxy (Go builds it)
 	@tests/conformance/build-peers.sh $(PEERS) h2spec
 	@PEERS=$(PEERS) FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) tests/conformance/h2spec.py
 
-interop: build ## go-control-plane drives the proxy through 1,000 snapshots under traffic (Go; SNAPSHOTS, SEED; ENVOY=/path beside it)
+interop: build ## others' control planes drive the proxy, 1,000 snapshots; others' clients take what control gives (Go, pip, root; PARTS, SNAPSHOTS, SEED, ENVOY)
 	@tests/interop/run.sh $(CURDIR)/$(BUILD) $(PEERS)
 
 clients: build ## third-party clients against a lab (root; Python, npm, Maven, Go and Helm from their registries)

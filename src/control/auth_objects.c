@@ -16,8 +16,11 @@ static void secret_free(struct auth_secret *s)
     explicit_bzero(s->map, strlen(s->map));
     free(s->file);
     free(s->map);
+    explicit_bzero(s->key, strlen(s->key));
     free(s->ca);
     free(s->crl);
+    free(s->cert);
+    free(s->key);
     free(s);
 }
 
@@ -117,6 +120,30 @@ static void read_ca(const json_t *data, struct auth_secret *s, struct buf *wrong
     }
     buf_addf(wrong, "%sca.crt, ca.crl: %s", wrong->n ? "; " : "", err_text(&err));
     *s->ca = 0;
+    s->broken = true;
+}
+
+/* The same. */
+static void read_cert(const json_t *data, struct auth_secret *s, struct buf *wrong)
+{
+    struct tls_context *context;
+    struct err err = {0};
+    s->cert = read_pem(data, "tls.crt");
+    s->key = read_pem(data, "tls.key");
+    const struct tls_config config = {
+        .cert_pem = str_from(s->cert), .key_pem = str_from(s->key), .insecure = true};
+    if (!json_key_str(data, "tls.crt") && !json_key_str(data, "tls.key"))
+        return;
+    bool whole = *s->cert && *s->key;
+    if (whole && tls_context_new_client(&config, &context, &err) == 0) {
+        tls_context_unref(context);
+        return;
+    }
+    buf_addf(wrong, "%stls.crt, tls.key: %s", wrong->n ? "; " : "",
+             whole ? err_text(&err) : "one of them is missing, or is no base64");
+    explicit_bzero(s->key, strlen(s->key));
+    *s->cert = *s->key = 0;
+    s->broken = true;
 }
 
 void auth_objects_put_secret(struct auth_objects *all, const char *key, const json_t *secret,
@@ -130,7 +157,8 @@ void auth_objects_put_secret(struct auth_objects *all, const char *key, const js
         secret_free(map_remove_cstr(&all->secrets, key));
         return;
     }
-    bool has_file = json_key_str(data, "auth") || json_key_str(data, "ca.crt");
+    bool has_file =
+        json_key_str(data, "auth") || json_key_str(data, "ca.crt") || json_key_str(data, "tls.crt");
     buf_add_cstr(&file, "");
     buf_add_cstr(&map, "");
     read_file(data, &file, wrong);
@@ -139,6 +167,7 @@ void auth_objects_put_secret(struct auth_objects *all, const char *key, const js
     s->file = buf_take_cstr(&file);
     s->map = buf_take_cstr(&map);
     read_ca(data, s, wrong);
+    read_cert(data, s, wrong);
     secret_free(map_put_cstr(&all->secrets, key, s));
 }
 
@@ -153,6 +182,14 @@ const struct auth_secret *auth_objects_ca(const struct auth_objects *all, const 
 {
     const struct auth_secret *s = map_find_cstr(&all->secrets, key);
     return s && *s->ca ? s : NULL;
+}
+
+const struct auth_secret *auth_objects_backend(const struct auth_objects *all, const char *key,
+                                               bool verify)
+{
+    const struct auth_secret *s = map_find_cstr(&all->secrets, key);
+    bool usable = s && !s->broken && (*s->ca || (*s->cert && !verify));
+    return usable ? s : NULL;
 }
 
 /* ---- fields ---- */

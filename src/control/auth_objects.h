@@ -1,6 +1,6 @@
 #pragma once
-/* What Secrets and ConfigMaps say that annotations of authentication name: users with the hashes of
- * their passwords, fields to be sent along. Decoded once, kept by whose namespace/name they have.
+/* What Secrets and ConfigMaps say that annotations name: users with the hashes of their passwords,
+ * certificates, fields to be sent along. Decoded once, kept by whose namespace/name they have.
  */
 
 #include "base/map.h"
@@ -12,6 +12,9 @@ struct auth_secret {
     char *map;  /* of its keys */
     char *ca;   /* certificates (PEM); empty: none that can be used */
     char *crl;  /* of theirs; empty: none */
+    char *cert; /* a chain (PEM) and its key; both empty: none that can be used */
+    char *key;
+    bool broken; /* there is a CA, or a certificate, that cannot be used */
 };
 
 /* Fields of a ConfigMap. */
@@ -38,4 +41,8 @@ void auth_objects_put_config_map(struct auth_objects *all, const char *key,
 const char *auth_objects_users(const struct auth_objects *all, const char *key, bool map);
 /* NULL: there is none. Borrowed. */
 const struct auth_secret *auth_objects_ca(const struct auth_objects *all, const char *key);
+/* For endpoints over TLS: a certificate that is shown, a CA, or both. NULL: it has neither, or
+ * something that cannot be used; with `verify` also where there is no CA. Borrowed. */
+const struct auth_secret *auth_objects_backend(const struct auth_objects *all, const char *key,
+                                               bool verify);
 const struct auth_fields *auth_objects_fields(const struct auth_objects *all, const char *key);

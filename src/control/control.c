@@ -103,10 +103,15 @@ static void for_named(struct control *c, const struct route_host *h,
         fn(c->named, NAMED_SECRET, h->client_cert->secret);
     for (uint32_t i = 0; h && i < h->n_routes; i++) {
         const struct route_guard *g = h->routes[i].guard;
+        const struct route_backend_tls *with = h->routes[i].upstream.with;
         if (g && g->basic.secret)
             fn(c->named, NAMED_SECRET, g->basic.secret);
         if (g && g->request.set_headers)
             fn(c->named, NAMED_CONFIG_MAP, g->request.set_headers);
+        if (with && with->secret)
+            fn(c->named, NAMED_SECRET, with->secret);
+        if (h->routes[i].answer_map)
+            fn(c->named, NAMED_CONFIG_MAP, h->routes[i].answer_map);
     }
 }
 
@@ -117,7 +122,7 @@ static void tell_missing(struct route_host *h, const struct route *r, const char
         xasprintf("metadata.annotations[" INGRESS_NGINX_PREFIX "%s]", annotation);
     finding_add(&h->findings, FINDING_ERROR, "AuthNotUsable", r->origin.object, field,
                 "create it, or correct it",
-                "there is no %s %s that can be used: what it protects answers 503", what, name);
+                "there is no %s %s that can be used: its paths answer 503", what, name);
 }
 
 /* Told of each Ingress once, as long as it is so. */
@@ -145,6 +150,68 @@ static void check_named(struct control *c, struct route_host *h)
     }
 }
 
+/* The same of what endpoints over TLS are shown and verified by. */
+static void check_backends(struct control *c, struct route_host *h)
+{
+    const struct auth_objects *objects = gateway_auth_objects(c->gateway);
+    const struct route_backend_tls *told = NULL;
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        const struct route *r = &h->routes[i];
+        const struct route_backend_tls *t = r->upstream.with;
+        if (!t || t == told || !t->secret)
+            continue;
+        told = t;
+        if (named_objects_settled(c->named, NAMED_SECRET, t->secret) &&
+            !auth_objects_backend(objects, t->secret, t->verify))
+            tell_missing(h, r, "proxy-ssl-secret",
+                         t->verify ? "Secret with ca.crt"
+                                   : "Secret with tls.crt and tls.key, or ca.crt,",
+                         t->secret);
+    }
+}
+
+static bool is_told(const struct route_host *h, const char *object, const char *field)
+{
+    for (size_t i = 0; i < h->findings.n; i++)
+        if (streq(h->findings.v[i].object, object) && streq(h->findings.v[i].field, field))
+            return true;
+    return false;
+}
+
+/* Those that are not allowed. */
+static void list_refused(const struct control *c, const struct auth_fields *fields, struct buf *ret)
+{
+    const struct ingress_settings *settings = ingress_config_settings(c->config);
+    for (size_t i = 0; i < fields->n; i++)
+        if (!ingress_settings_allow(settings, fields->v[i].name))
+            buf_addf(ret, "%s%.100s", ret->n ? ", " : "", fields->v[i].name);
+}
+
+/* Of fields of answers: once of each Ingress. */
+static void check_fields(struct control *c, struct route_host *h)
+{
+    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "custom-headers]";
+    for (uint32_t i = 0; i < h->n_routes; i++) {
+        const struct route *r = &h->routes[i];
+        AUTO_DONE(buf) struct buf refused = {0};
+        if (!r->answer_map || is_told(h, r->origin.object, field) ||
+            !named_objects_settled(c->named, NAMED_CONFIG_MAP, r->answer_map))
+            continue;
+        const struct auth_fields *fields =
+            auth_objects_fields(gateway_auth_objects(c->gateway), r->answer_map);
+        if (fields)
+            list_refused(c, fields, &refused);
+        if (!fields)
+            finding_add(&h->findings, FINDING_WARNING, "FieldsNotFound", r->origin.object, field,
+                        "create it, or correct it", "there is no ConfigMap %s: no fields are set",
+                        r->answer_map);
+        else if (refused.n)
+            finding_add(&h->findings, FINDING_WARNING, "FieldNotAllowed", r->origin.object, field,
+                        "name them in global-allowed-response-headers of control's ConfigMap",
+                        "not allowed, and left out: %s", buf_cstr(&refused));
+    }
+}
+
 static void on_named(enum named_kind kind, const char *key, json_t *object, void *user)
 {
     static const char *const kinds[] = {"Secret", "ConfigMap"};
@@ -152,10 +219,12 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
     struct auth_objects *objects = gateway_auth_objects(c->gateway);
     AUTO_DONE(buf) struct buf wrong = {0};
     AUTO_CHARS char *name = xasprintf("%s:%s", kinds[kind], key);
-    if (kind == NAMED_SECRET)
+    if (kind == NAMED_SECRET) {
         auth_objects_put_secret(objects, key, object, &wrong);
-    else
+        gateway_named_changed(c->gateway, key);
+    } else {
         auth_objects_put_config_map(objects, key, object, &wrong);
+    }
     if (object && wrong.n)
         event_record(c->events, object, kinds[kind], "v1", "Warning", "AuthInvalid", "left out: %s",
                      buf_cstr(&wrong));
@@ -209,6 +278,8 @@ static bool work_hosts(struct control *c)
         if (h) {
             check_secret(c, h);
             check_named(c, h);
+            check_backends(c, h);
+            check_fields(c, h);
         }
         struct route_host *before = gateway_put_host(c->gateway, name, h);
         if (h)

@@ -61,6 +61,7 @@ struct gateway {
     const struct ingress_settings *settings; /* NULL: none */
     const struct route_fields *answer_fields, *request_fields;
     struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
+    struct map backend_secrets;     /* key of a Secret -> the same */
     struct map served;              /* Service -> struct served */
     struct auth_objects objects;
     struct map certificates; /* key of the Secret -> struct certificate */
@@ -140,6 +141,58 @@ static bool stop_using(struct map *m, const char *name)
     return true;
 }
 
+/* A proxy is given what clusters name by SDS, unless it may have no secrets: then it has not the
+ * clusters, either. */
+static bool is_for(const struct route_upstream *up, enum translate_peer peer)
+{
+    return peer == TRANSLATE_OURS || !up->with || !up->with->secret;
+}
+
+static void put_backend_secret(struct gateway *g, const char *key)
+{
+    const struct auth_secret *s = auth_objects_backend(&g->objects, key, false);
+    char name[CLUSTER_NAME_MAX];
+    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
+        struct xds_entry *e = s ? translate_secret_of(key, part, s) : NULL;
+        if (e)
+            xds_set_put(g->sets[TRANSLATE_OURS], e);
+        else
+            drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
+    }
+}
+
+static void put_cluster(struct gateway *g, const struct route_backend *to,
+                        const struct route_upstream *up)
+{
+    struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer] && is_for(up, peer))
+            xds_set_put(g->sets[peer], xds_entry_ref(e));
+    xds_entry_unref(e);
+}
+
+static void use_backend_secret(struct gateway *g, const struct route_upstream *up)
+{
+    if (up->with && up->with->secret && use(&g->backend_secrets, up->with->secret))
+        put_backend_secret(g, up->with->secret);
+}
+
+static void stop_using_backend_secret(struct gateway *g, const struct route_upstream *up)
+{
+    char name[CLUSTER_NAME_MAX];
+    const char *key = up->with ? up->with->secret : NULL;
+    if (!key || !stop_using(&g->backend_secrets, key))
+        return;
+    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
+        drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
+}
+
+void gateway_named_changed(struct gateway *g, const char *key)
+{
+    if (map_find_cstr(&g->backend_secrets, key))
+        put_backend_secret(g, key);
+}
+
 static void use_backend(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
@@ -147,8 +200,10 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
     char name[CLUSTER_NAME_MAX];
     if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
         serve_port(g, to->service, p);
-    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        put(g, translate_cluster(to->service, to->port, up));
+    use_backend_secret(g, up);
+    /* What its Secret has may be other parts now. */
+    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)) || up->with)
+        put_cluster(g, to, up);
 }
 
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
@@ -163,6 +218,7 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
         stop_serving(g, to->service, p);
         drop(g, XDS_ENDPOINT, str_from(name));
     }
+    stop_using_backend_secret(g, up);
 }
 
 static const struct route_upstream usual_upstream;
@@ -415,7 +471,7 @@ static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_p
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         struct buf *b = &h->packed[peer][side];
         buf_clear(b);
-        const struct translate_view view = {side, peer, &g->objects};
+        const struct translate_view view = {side, peer, &g->objects, g->settings};
         if (!translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b))
             log_warn("a host is too large, and closed: it answers 503; fewer paths, or less that "
                      "protects each",
@@ -725,6 +781,7 @@ void gateway_free(struct gateway *g)
     vec_done(&g->errors);
     map_done(&g->clusters);
     map_done(&g->endpoints);
+    map_done(&g->backend_secrets);
     map_done(&g->served);
     while (map_next(&g->certificates, &at, NULL, &certificate)) {
         xds_entry_unref(((struct certificate *)certificate)->entry);
@@ -738,6 +795,28 @@ void gateway_free(struct gateway *g)
     free(g);
 }
 
+/* Clusters and Secrets that proxies of the kind are not given. */
+static void leave_out(struct gateway *g, enum translate_peer peer)
+{
+    char name[CLUSTER_NAME_MAX];
+    struct str key;
+    VEC_FOREACH (h, &g->hosts)
+        for (uint32_t n = 0; n < (*h)->host->n_routes; n++) {
+            const struct route *r = &(*h)->host->routes[n];
+            for (uint32_t i = 0; i < r->n_backends && !is_for(&r->upstream, peer); i++)
+                xds_set_remove(
+                    g->sets[peer], XDS_CLUSTER,
+                    str_from(translate_cluster_name(r->backends[i].service, r->backends[i].port,
+                                                    &r->upstream, name)));
+        }
+    for (size_t at = 0; map_next(&g->backend_secrets, &at, &key, NULL);)
+        for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
+            AUTO_CHARS char *of = str_dup(key);
+            xds_set_remove(g->sets[peer], XDS_SECRET,
+                           str_from(translate_secret_name(of, part, name)));
+        }
+}
+
 /* Made when the first one asks: most clusters have proxies of one kind. */
 static void make_set(struct gateway *g, enum translate_peer peer)
 {
@@ -749,6 +828,7 @@ static void make_set(struct gateway *g, enum translate_peer peer)
             if (type != XDS_ROUTE) /* listeners of HTTP are made anew below */
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
+    leave_out(g, peer);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     flush_routes(g, peer);

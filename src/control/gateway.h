@@ -41,6 +41,8 @@ int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem,
 bool gateway_has_secret(const struct gateway *g, const char *key);
 /* What routes' guards name; hosts that do are to be put anew when it changes. */
 struct auth_objects *gateway_auth_objects(struct gateway *g);
+/* A Secret among those: what endpoints over TLS are shown and verified by is exchanged at once. */
+void gateway_named_changed(struct gateway *g, const char *key);
 /* Endpoints are in the set already; this is for all else. */
 void gateway_flush(struct gateway *g);
 size_t gateway_hosts(const struct gateway *g);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "codec/http_head.h"
 #include "kube/informer.h"
+#include "model/ingress_value.h"
 
 enum watched { SETTINGS, TCP, UDP, ANSWER_FIELDS, REQUEST_FIELDS, WATCHED };
 enum { FIELDS_MAX = 64 };
@@ -100,18 +101,6 @@ static void fields_done(struct route_fields *f)
     *f = (struct route_fields){0};
 }
 
-/* What frames or addresses a message is not to be set. */
-static bool is_settable(const char *name)
-{
-    static const char *const not [] = {"host",       "content-length", "transfer-encoding",
-                                       "connection", "upgrade",        "te",
-                                       "trailer",    "keep-alive"};
-    for (size_t i = 0; i < ARRAY_LEN(not ); i++)
-        if (str_eq_nocase(str_from(name), str_from(not [i])))
-            return false;
-    return http_is_token(str_from(name));
-}
-
 static void read_fields(const char *key, const json_t *data, struct route_fields *ret,
                         struct findings *f)
 {
@@ -125,8 +114,8 @@ static void read_fields(const char *key, const json_t *data, struct route_fields
         AUTO_CHARS char *lower = xstrdup(name);
         for (char *c = lower; *c; c++)
             *c = (char)tolower((unsigned char)*c);
-        if (given && is_settable(name) && http_is_value(str_from(given)) && ret->n < FIELDS_MAX &&
-            translate_value(given, &text)) {
+        if (given && ingress_value_is_settable(str_from(name)) && http_is_value(str_from(given)) &&
+            ret->n < FIELDS_MAX && translate_value(given, &text)) {
             route_set_field(ret, lower, buf_cstr(&text));
             continue;
         }

@@ -21,8 +21,18 @@ const char *translate_cluster_name(const char *service, uint16_t port,
 const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls);
+/* objects: what the Secret of the upstream's TLS has; NULL only where it names none. */
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
-                                    const struct route_upstream *upstream);
+                                    const struct route_upstream *upstream,
+                                    const struct auth_objects *objects);
+/* What a Secret is called from which endpoints are shown a certificate, by whose CA they are
+ * verified. Returns ret. */
+enum translate_secret_part { TRANSLATE_SHOWN, TRANSLATE_TRUSTED, TRANSLATE_SECRET_PARTS };
+const char *translate_secret_name(const char *key, enum translate_secret_part part,
+                                  char ret[CLUSTER_NAME_MAX]);
+/* NULL: it has no such part. */
+struct xds_entry *translate_secret_of(const char *key, enum translate_secret_part part,
+                                      const struct auth_secret *s);
 /* What its endpoints are called: as its usual cluster, or, to the Service's own address, as one of
  * those. */
 const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
@@ -52,6 +62,7 @@ struct translate_view {
     enum translate_side side;
     enum translate_peer peer;
     const struct auth_objects *objects;
+    const struct ingress_settings *settings; /* NULL: none */
 };
 
 /* What a proxy is sent in one piece has an end (64 MiB): nobody may fill it for all the others.

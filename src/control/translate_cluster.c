@@ -1,8 +1,10 @@
 /* Services to clusters and their endpoints. */
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/vec.h"
 #include "control/translate.h"
 #include "control/xds_fields.h"
@@ -17,6 +19,7 @@ enum {
     API_V3 = 2,           /* core.v3.ApiVersion */
     LB_LEAST_REQUEST = 1, /* Cluster.LbPolicy */
     LB_RING_HASH = 2,
+    NAME_DNS = 2, /* SubjectAltNameMatcher.SanType */
 };
 
 static uint32_t connect_timeout_s(const struct route_upstream *up)
@@ -30,16 +33,26 @@ static bool is_usual(const struct route_upstream *up)
                    !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
 }
 
+/* The same in every process. */
+static uint64_t hash_of(const struct route_backend_tls *t)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    route_backend_tls_format(t, &text);
+    return hash_bytes_seed(text.p, text.n, 0);
+}
+
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
     static const char *const balances[] = {"", "-load", "-ring"};
-    char way[40] = "";
+    char way[64] = "", with[20] = "";
+    if (up && up->with)
+        snprintf(with, sizeof(with), "-%016" PRIx64, hash_of(up->with));
     if (!is_usual(up))
-        snprintf(way, sizeof(way), "%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", balances[up->balance], up->to_service ? "-service" : "",
-                 connect_timeout_s(up));
+        snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
+                 up->tls ? "-tls" : "", with, balances[up->balance],
+                 up->to_service ? "-service" : "", connect_timeout_s(up));
     snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
              port, way, STR_ARG(name), STR_ARG(ns));
     return ret;
@@ -60,22 +73,108 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
     pb_end(b, any);
 }
 
-/* Not verified, as ingress-nginx does without proxy-ssl-verify. sni: NULL: none. */
-static void add_tls(struct buf *b, bool http2, const char *sni)
+/* ---- TLS ---- */
+
+static void add_source(struct buf *b, unsigned number)
+{
+    size_t source = pb_begin(b, number);
+    pb_add_bytes(b, F_CONFIG_SOURCE_ADS, STR(""));
+    pb_add_uint(b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
+    pb_end(b, source);
+}
+
+static void add_sds(struct buf *b, unsigned number, const char *secret,
+                    enum translate_secret_part part)
+{
+    char name[CLUSTER_NAME_MAX];
+    size_t at = pb_begin(b, number);
+    pb_add_text(b, F_SDS_NAME, translate_secret_name(secret, part, name));
+    add_source(b, F_SDS_CONFIG);
+    pb_end(b, at);
+}
+
+static void add_verification(struct buf *b, const struct route_backend_tls *t, const char *name)
+{
+    size_t combined = pb_begin(b, F_COMMON_TLS_COMBINED), at = pb_begin(b, F_COMBINED_DEFAULT),
+           match, matcher, depth;
+    match = pb_begin(b, F_VALIDATION_NAMES);
+    pb_add_uint(b, F_NAME_KIND, NAME_DNS);
+    matcher = pb_begin(b, F_NAME_MATCHER);
+    pb_add_text(b, F_STRING_EXACT, name);
+    pb_end(b, matcher);
+    pb_end(b, match);
+    depth = pb_begin(b, F_VALIDATION_DEPTH);
+    pb_add_uint(b, F_UINT32_VALUE, t->depth);
+    pb_end(b, depth);
+    pb_end(b, at);
+    add_sds(b, F_COMBINED_SDS, t->secret, TRANSLATE_TRUSTED);
+    pb_end(b, combined);
+}
+
+static void add_parameters(struct buf *b, const struct route_backend_tls *t)
+{
+    size_t at = pb_begin(b, F_COMMON_TLS_PARAMS);
+    struct str rest = str_from(t->ciphers ? t->ciphers : "");
+    if (t->tls_min) { /* TlsParameters.TlsProtocol */
+        pb_add_uint(b, F_TLS_PARAMS_MIN, t->tls_min == 12 ? 3 : 4);
+        pb_add_uint(b, F_TLS_PARAMS_MAX, t->tls_max == 12 ? 3 : 4);
+    }
+    while (t->ciphers && rest.p)
+        pb_add_bytes(b, F_TLS_PARAMS_CIPHERS, str_cut(rest, ':', &rest));
+    pb_end(b, at);
+}
+
+/* What stands in its CommonTlsContext. */
+static void add_with(struct buf *b, const struct route_backend_tls *t, const char *name,
+                     const struct auth_objects *objects)
+{
+    const struct auth_secret *s =
+        t->secret ? auth_objects_backend(objects, t->secret, t->verify) : NULL;
+    if (t->tls_min || t->ciphers)
+        add_parameters(b, t);
+    /* One that is not there is asked for, too: nothing is sent until it comes. */
+    if (t->secret && (!s || *s->cert))
+        add_sds(b, F_COMMON_TLS_CERTIFICATE_SDS, t->secret, TRANSLATE_SHOWN);
+    if (t->verify)
+        add_verification(b, t, name);
+}
+
+/* How endpoints are spoken to over TLS. */
+struct way {
+    bool http2;
+    const char *sni;                      /* NULL: none */
+    const struct route_backend_tls *with; /* NULL: not verified, nothing is shown */
+    const char *name;                     /* whose certificate is expected */
+    const struct auth_objects *objects;
+};
+
+static void add_tls(struct buf *b, const struct way *w)
 {
     AUTO_DONE(buf) struct buf context = {0};
-    if (sni)
-        pb_add_text(&context, F_UPSTREAM_TLS_SNI, sni);
     size_t common = pb_begin(&context, F_UPSTREAM_TLS_COMMON);
-    if (http2)
+    if (w->http2)
         pb_add_text(&context, F_COMMON_TLS_ALPN, "h2");
+    if (w->with)
+        add_with(&context, w->with, w->name, w->objects);
     pb_end(&context, common);
-    if (sni)
-        pb_add_text(&context, F_UPSTREAM_TLS_SNI, sni);
+    if (w->sni)
+        pb_add_text(&context, F_UPSTREAM_TLS_SNI, w->sni);
     size_t socket = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
     add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE, buf_str(&context));
     pb_end(b, socket);
+}
+
+static void add_service_tls(struct buf *b, const char *service, const struct route_upstream *up,
+                            const struct auth_objects *objects)
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    AUTO_CHARS char *of_service = xasprintf(STR_FMT "." STR_FMT ".svc", STR_ARG(name), STR_ARG(ns));
+    const struct route_backend_tls *t = up->with;
+    struct way w = {.http2 = up->protocol == ROUTE_HTTP2, .with = t, .objects = objects};
+    w.name = t && t->name ? t->name : of_service;
+    w.sni = t && t->server_name ? w.name : NULL;
+    add_tls(b, &w);
 }
 
 static void add_http2(struct buf *b)
@@ -91,20 +190,18 @@ static void add_http2(struct buf *b)
 }
 
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
-                                    const struct route_upstream *up)
+                                    const struct route_upstream *up,
+                                    const struct auth_objects *objects)
 {
     AUTO_DONE(buf) struct buf b = {0};
     char name[CLUSTER_NAME_MAX], endpoints[CLUSTER_NAME_MAX];
-    size_t at, source;
+    size_t at;
     translate_cluster_name(service, port, up, name);
     translate_endpoints_name(service, port, up && up->to_service, endpoints);
     pb_add_text(&b, F_CLUSTER_NAME, name);
     pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
     at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
-    source = pb_begin(&b, F_EDS_EDS_CONFIG);
-    pb_add_bytes(&b, F_CONFIG_SOURCE_ADS, STR(""));
-    pb_add_uint(&b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
-    pb_end(&b, source);
+    add_source(&b, F_EDS_EDS_CONFIG);
     pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
     pb_end(&b, at);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
@@ -114,7 +211,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
         pb_add_uint(&b, F_CLUSTER_LB_POLICY,
                     up->balance == ROUTE_BALANCE_LOAD ? LB_LEAST_REQUEST : LB_RING_HASH);
     if (up && up->tls)
-        add_tls(&b, up->protocol == ROUTE_HTTP2, NULL);
+        add_service_tls(&b, service, up, objects);
     if (up && up->protocol == ROUTE_HTTP2)
         add_http2(&b);
     ASSERT(!b.failed);
@@ -245,8 +342,6 @@ struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
     return e;
 }
 
-/* ---- hosts by name ---- */
-
 /* ---- hosts outside ---- */
 
 const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
@@ -274,7 +369,7 @@ struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool t
     pb_end(&b, locality);
     pb_end(&b, at);
     if (tls)
-        add_tls(&b, false, host);
+        add_tls(&b, &(struct way){.sni = host});
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), STR(""));
 }

@@ -1,23 +1,8 @@
-/* Listeners and secrets: few, so made as JSON and read by the protobuf mapping. */
+/* Listeners: few, so made as JSON and read by the protobuf mapping. */
 #include <stdio.h>
 
-#include "base/assert.h"
-#include "codec/base64.h"
-#include "codec/pb_json.h"
 #include "control/translate_guard.h"
-
-static struct xds_entry *entry_of(enum xds_resource type, const char *name, const json_t *j)
-{
-    AUTO(arena) struct arena *a = arena_new(0);
-    AUTO_DONE(buf) struct buf b = {0};
-    struct err err = {0};
-    ProtobufCMessage *m;
-    if (pb_json_parse(j, xds_resource_type(type)->message, &xds_json_types, a, &m, NULL, &err) < 0)
-        assert_fail(err_text(&err), __FILE__, __LINE__, __func__);
-    if (pb_pack(m, &b) < 0)
-        assert_fail("a resource is too long", __FILE__, __LINE__, __func__);
-    return xds_entry_new(type, str_from(name), buf_str(&b), STR(""));
-}
+#include "control/translate_priv.h"
 
 static json_t *typed(const char *type, json_t *fields)
 {
@@ -198,21 +183,14 @@ static json_t *connection_manager(const struct translate_listener *l)
                      "typed_config", hcm);
 }
 
-static json_t *inline_bytes(struct str pem)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    base64_encode(pem, &text);
-    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
-}
-
 /* What a certificate is worth is said to each request, behind the handshake. */
 static json_t *validation(const struct translate_chain *c)
 {
-    json_t *v = json_pack("{s:o,s:s,s:i}", "trusted_ca", inline_bytes(str_from(c->ca->ca)),
+    json_t *v = json_pack("{s:o,s:s,s:i}", "trusted_ca", translate_bytes(str_from(c->ca->ca)),
                           "trust_chain_verification", "ACCEPT_UNTRUSTED", "max_verify_depth",
                           (int)c->verify_depth);
     if (*c->ca->crl)
-        json_object_set_new(v, "crl", inline_bytes(str_from(c->ca->crl)));
+        json_object_set_new(v, "crl", translate_bytes(str_from(c->ca->crl)));
     return v;
 }
 
@@ -280,7 +258,7 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
             json_pack("[o]", http_filter("envoy.filters.listener.tls_inspector",
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
-    return entry_of(XDS_LISTENER, l->name, j);
+    return translate_json(XDS_LISTENER, l->name, j);
 }
 
 const char *translate_grpc_name(const char *service, uint16_t port, char ret[CLUSTER_NAME_MAX])
@@ -305,7 +283,7 @@ struct xds_entry *translate_grpc_listener(const char *service, uint16_t port)
     typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:o}}", "name", name, "api_listener", "api_listener", hcm);
-    return entry_of(XDS_LISTENER, name, j);
+    return translate_json(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_stream(const char *name, const char *address, uint16_t port,
@@ -320,13 +298,5 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
             json_pack("[o]", http_filter("envoy.filters.listener.proxy_protocol",
                                          "envoy.extensions.filters.listener.proxy_protocol.v3."
                                          "ProxyProtocol")));
-    return entry_of(XDS_LISTENER, name, j);
-}
-
-struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)
-{
-    AUTO_JSON json_t *j =
-        json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate", "certificate_chain",
-                  inline_bytes(chain_pem), "private_key", inline_bytes(key_pem));
-    return entry_of(XDS_SECRET, name, j);
+    return translate_json(XDS_LISTENER, name, j);
 }

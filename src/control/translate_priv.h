@@ -2,6 +2,7 @@
 /* Parts of routes, one file each, that translate_route.c puts together. */
 
 #include "base/buf.h"
+#include "codec/json.h"
 #include "control/translate.h"
 
 /* Where a route's text is read. */
@@ -25,8 +26,8 @@ const char *translate_affinity_browsers(const struct route *r);
 /* Of a RouteAction; idle_timeout_s as struct route has it. */
 void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle_timeout_s);
 void translate_mirror(struct buf *b, const struct route_mirror *m);
-/* Of a Route. */
-void translate_fields(struct buf *b, const struct route *r);
+/* Of a Route. Of fields that a ConfigMap has, those that are allowed. */
+void translate_fields(struct buf *b, const struct route *r, const struct translate_view *view);
 /* HeaderValueOptions, as a message's field of that number. */
 void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
 
@@ -36,3 +37,8 @@ void translate_filter_config(const char *name, const char *type, struct str conf
 /* ---- translate_errors.c ---- */
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
+
+/* ---- translate_secret.c ---- */
+struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);
+/* A DataSource. */
+json_t *translate_bytes(struct str pem);

@@ -251,6 +251,15 @@ struct meeting {
     bool closed;    /* what protects it cannot be had */
 };
 
+/* What stands in a Secret, and cannot be had or told: endpoints are not asked without it. */
+static bool backend_can(const struct route_upstream *up, const struct translate_view *view)
+{
+    const struct route_backend_tls *t = up->with;
+    return !t || !t->secret ||
+           (view->peer == TRANSLATE_OURS &&
+            auth_objects_backend(view->objects, t->secret, t->verify));
+}
+
 static struct meeting meet(const struct route *r, const struct translate_view *view,
                            struct translate_place where)
 {
@@ -259,7 +268,8 @@ static struct meeting meet(const struct route *r, const struct translate_view *v
     m.asks_cert = r->client_cert && !m.to_https && !(plain && r->challenge);
     m.guarded = !m.to_https && r->action != ROUTE_REDIRECT;
     m.closed = (m.asks_cert && !translate_client_cert_can(r, view)) ||
-               (m.guarded && !translate_guard_can(r, view));
+               (m.guarded && !translate_guard_can(r, view)) ||
+               (m.guarded && !(backend_can(&r->upstream, view) && backend_can(&r->asks_by, view)));
     return m;
 }
 
@@ -291,7 +301,7 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     translate_affinity_route(b, r, where);
     if (!m.to_https && r->action != ROUTE_REDIRECT)
         translate_errors_route(b, r);
-    translate_fields(b, r);
+    translate_fields(b, r, view);
     pb_end(b, route);
 }
 

@@ -80,24 +80,33 @@ static void add_escaped(struct buf *to, const char *value)
     }
 }
 
-void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f)
+static void add_field(struct buf *b, unsigned number, const char *name, const char *text)
 {
-    for (uint32_t i = 0; i < f->n; i++) {
-        AUTO_DONE(buf) struct buf value = {0};
-        size_t option = pb_begin(b, number), header = pb_begin(b, F_OPTION_HEADER);
-        add_escaped(&value, f->v[i].value);
-        pb_add_text(b, F_HEADER_VALUE_KEY, f->v[i].name);
-        pb_add_text(b, F_HEADER_VALUE_VALUE, buf_cstr(&value));
-        pb_end(b, header);
-        pb_add_uint(b, F_OPTION_APPEND_ACTION, OVERWRITE_OR_ADD);
-        pb_end(b, option);
-    }
+    AUTO_DONE(buf) struct buf value = {0};
+    size_t option = pb_begin(b, number), header = pb_begin(b, F_OPTION_HEADER);
+    add_escaped(&value, text);
+    pb_add_text(b, F_HEADER_VALUE_KEY, name);
+    pb_add_text(b, F_HEADER_VALUE_VALUE, buf_cstr(&value));
+    pb_end(b, header);
+    pb_add_uint(b, F_OPTION_APPEND_ACTION, OVERWRITE_OR_ADD);
+    pb_end(b, option);
 }
 
-void translate_fields(struct buf *b, const struct route *r)
+void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f)
 {
+    for (uint32_t i = 0; i < f->n; i++)
+        add_field(b, number, f->v[i].name, f->v[i].value);
+}
+
+void translate_fields(struct buf *b, const struct route *r, const struct translate_view *view)
+{
+    const struct auth_fields *map =
+        r->answer_map ? auth_objects_fields(view->objects, r->answer_map) : NULL;
     translate_field_list(b, F_ROUTE_REQUEST_HEADERS_TO_ADD, &r->request_fields);
     translate_field_list(b, F_ROUTE_RESPONSE_HEADERS_TO_ADD, &r->answer_fields);
+    for (size_t i = 0; map && i < map->n; i++)
+        if (ingress_settings_allow(view->settings, map->v[i].name))
+            add_field(b, F_ROUTE_RESPONSE_HEADERS_TO_ADD, map->v[i].name, map->v[i].value);
 }
 
 /* ---- filters ---- */

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "model/convert_priv.h"
+#include "model/ingress_annotations.h"
 
 void convert_lost(const struct conversion *c, const char *object, const char *field,
                   const char *fmt, ...)
@@ -67,21 +68,11 @@ json_t *convert_words(const char *list)
 /* Whether Fairlead does it or not, it is not said in the output. */
 static bool protects(const struct ingress_annotation *a)
 {
-    static const char *const names[] = {
-        "allowlist-source-range", "auth-secret",        "auth-tls-match-cn",
-        "auth-tls-secret",        "auth-type",          "auth-url",
-        "denylist-source-range",  "enable-modsecurity", "enable-owasp-core-rules",
-        "limit-connections",      "limit-rpm",          "limit-rps",
-        "proxy-ssl-secret",       "proxy-ssl-verify",   "ssl-passthrough",
-        "whitelist-source-range"};
     static const char *const off[] = {"", "0", "false", "off"};
     for (size_t i = 0; i < ARRAY_LEN(off); i++)
         if (streq(a->value, off[i]))
             return false;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (streq(a->name, names[i]))
-            return true;
-    return false;
+    return ingress_annotation_protects(a->name);
 }
 
 bool convert_is_closed(const struct conversion *c, const struct route *r)

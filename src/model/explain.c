@@ -151,6 +151,13 @@ void explain_action_text(const struct route *r, struct buf *out)
             buf_add_cstr(out, ", by load");
         if (r->upstream.to_service)
             buf_add_cstr(out, ", to the Service's own address");
+        if (r->upstream.tls)
+            buf_add_cstr(out, ", over TLS");
+        if (r->upstream.with) {
+            buf_add_cstr(out, " (");
+            route_backend_tls_format(r->upstream.with, out);
+            buf_add_cstr(out, ")");
+        }
         if (r->mirror.host)
             buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
         if (r->errors)
@@ -164,6 +171,8 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    if (r->answer_map)
+        buf_addf(out, ", with fields of ConfigMap %s", r->answer_map);
     AUTO_DONE(buf) struct buf guard = {0};
     if (r->client_cert) {
         buf_addf(&guard, "with a ");

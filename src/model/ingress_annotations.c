@@ -6,6 +6,7 @@
 
 #include "base/vec.h"
 #include "model/ingress_auth.h"
+#include "model/ingress_backend_tls.h"
 #include "model/ingress_client_cert.h"
 #include "model/ingress_guard.h"
 #include "model/ingress_readers.h"
@@ -92,15 +93,16 @@ static const char *read_backend_protocol(struct ingress_policy *p, const char *v
 {
     static const struct {
         const char *name;
-        struct route_upstream up;
-    } protocols[] = {{"HTTP", {ROUTE_HTTP1, false, ROUTE_BALANCE_TURN, false, 0}},
-                     {"HTTPS", {ROUTE_HTTP1, true, ROUTE_BALANCE_TURN, false, 0}},
-                     {"GRPC", {ROUTE_HTTP2, false, ROUTE_BALANCE_TURN, false, 0}},
-                     {"GRPCS", {ROUTE_HTTP2, true, ROUTE_BALANCE_TURN, false, 0}}};
+        enum route_protocol protocol;
+        bool tls;
+    } protocols[] = {{"HTTP", ROUTE_HTTP1, false},
+                     {"HTTPS", ROUTE_HTTP1, true},
+                     {"GRPC", ROUTE_HTTP2, false},
+                     {"GRPCS", ROUTE_HTTP2, true}};
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(v), str_from(protocols[i].name))) {
-            p->upstream.protocol = protocols[i].up.protocol;
-            p->upstream.tls = protocols[i].up.tls;
+            p->upstream.protocol = protocols[i].protocol;
+            p->upstream.tls = protocols[i].tls;
             return NULL;
         }
     return "it must be HTTP, HTTPS, GRPC or GRPCS";
@@ -255,25 +257,34 @@ static const char *read_canary_weight_total(struct ingress_policy *p, const char
 
 /* ---- the table ---- */
 
-enum state { READ, PROTECTS, LATER, GUARDS, REFUSED };
+enum state { READ, LATER, REFUSED };
+enum protects { NO, YES, PART, PASSES };
 
 #define read_none NULL
 static const struct row {
     const char *name;
     enum state state;
+    enum protects protects;
     ingress_reader *read;
 } rows[] = {
-#define ANNOTATION(name, state, reader) {name, state, read_##reader},
+#define ANNOTATION(name, state, protects, reader) {name, state, protects, read_##reader},
 #include "model/ingress_annotations.def"
 #undef ANNOTATION
 };
 
+/* Closes, where it cannot be had. */
+static bool closes(const struct row *row)
+{
+    return row->protects == YES || row->protects == PART;
+}
+
 const char *ingress_annotation_row(size_t n, const char **ret_state)
 {
-    static const char *const states[] = {"read", "protects", "later", "guards", "refused"};
+    static const char *const states[][2] = {
+        [READ] = {"read", "protects"}, [LATER] = {"later", "guards"}, [REFUSED] = {"refused"}};
     if (n >= ARRAY_LEN(rows))
         return NULL;
-    *ret_state = states[rows[n].state];
+    *ret_state = states[rows[n].state][closes(&rows[n])];
     return rows[n].name;
 }
 
@@ -290,6 +301,27 @@ static const struct row *row_find(const char *name)
     return NULL;
 }
 
+bool ingress_annotation_protects(const char *name)
+{
+    const struct row *row = row_find(name);
+    return row && (row->protects == YES || row->protects == PASSES);
+}
+
+static void read_value(struct ingress_policy *p, const struct ingress_object *i,
+                       const struct row *row, const char *value, const char *field,
+                       struct findings *f)
+{
+    size_t max = closes(row) ? GUARD_VALUE_MAX : VALUE_MAX;
+    const char *why = strlen(value) > max ? "it is too long" : row->read(p, value);
+    p->closed = p->closed || (why && closes(row));
+    if (why)
+        finding_add(f, closes(row) ? FINDING_ERROR : FINDING_WARNING, "AnnotationInvalid", i->key,
+                    field, NULL, "\"%.80s\" is not taken, %s: %s", value,
+                    closes(row) ? "and because it protects, the paths of this Ingress answer 503"
+                                : "the default is in force",
+                    why);
+}
+
 static void take(struct ingress_policy *p, const struct ingress_object *i,
                  const struct ingress_annotation *a, struct findings *f)
 {
@@ -302,31 +334,16 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
                     "no such annotation is known: it has no effect");
         return;
     }
+    p->closed = p->closed || (row->state == LATER && closes(row));
     switch (row->state) {
     case READ:
-    case PROTECTS: {
-        size_t max = row->state == READ ? VALUE_MAX : GUARD_VALUE_MAX;
-        const char *why = strlen(a->value) > max ? "it is too long" : row->read(p, a->value);
-        p->closed = p->closed || (why && row->state == PROTECTS);
-        if (why)
-            finding_add(f, row->state == READ ? FINDING_WARNING : FINDING_ERROR,
-                        "AnnotationInvalid", i->key, field, NULL, "\"%.80s\" is not taken, %s: %s",
-                        a->value,
-                        row->state == READ
-                            ? "the default is in force"
-                            : "and because it protects, the paths of this Ingress answer 503",
-                        why);
+        read_value(p, i, row, a->value, field, f);
         break;
-    }
     case LATER:
-        finding_add(f, FINDING_WARNING, "AnnotationNotSupported", i->key, field, later,
-                    "not supported yet: the default is in force");
-        break;
-    case GUARDS:
-        p->closed = true;
-        finding_add(f, FINDING_ERROR, "AnnotationNotSupported", i->key, field, later,
-                    "not supported yet; because it protects, the paths of this Ingress answer "
-                    "503");
+        finding_add(f, closes(row) ? FINDING_ERROR : FINDING_WARNING, "AnnotationNotSupported",
+                    i->key, field, later, "not supported yet%s",
+                    closes(row) ? "; because it protects, the paths of this Ingress answer 503"
+                                : ": the default is in force");
         break;
     case REFUSED:
         finding_add(f, FINDING_WARNING, "SnippetRefused", i->key, field,
@@ -381,6 +398,8 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
     ingress_guard_finish(p, i);
     ingress_auth_finish(p, i, f);
     ingress_client_cert_finish(p, i, f);
+    ingress_backend_tls_finish(p, i, f);
+    ingress_steer_finish(p, i, f);
     return p;
 }
 
@@ -390,6 +409,7 @@ void ingress_policy_free(struct ingress_policy *p)
         return;
     route_guard_unref(p->guard);
     route_client_cert_unref(p->client_cert);
+    route_backend_tls_unref(p->upstream.with);
     free(p->auth.secret);
     free(p->auth.sign_in);
     free(p->auth.sign_in_param);

@@ -43,6 +43,7 @@ struct ingress_steer {
     struct route_mirror mirror;
     struct route_retry retry;
     char *forwarded_prefix; /* NULL: none */
+    char *answer_map;       /* namespace/name of a ConfigMap with fields of answers; NULL: none */
     bool to_service;
     bool www;         /* the host's other name, with www. or without, is redirected to it */
     bool passthrough; /* TLS for the host goes to its backend as it is */
@@ -90,5 +91,8 @@ bool ingress_annotation_take(struct ingress_policy *p, const char *name, const c
                              const char **ret_why);
 void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 
+/* Whether it is done here or not: where it cannot be said to somebody else, its paths are closed
+ * there. */
+bool ingress_annotation_protects(const char *name);
 /* For the page of annotations: name and state of row n; NULL behind the last. */
 const char *ingress_annotation_row(size_t n, const char **ret_state);

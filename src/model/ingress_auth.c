@@ -106,9 +106,7 @@ const char *read_satisfy(struct ingress_policy *p, const char *value)
     return p->guard->any || streq(value, "all") ? NULL : "it must be any or all";
 }
 
-/* "name", or "namespace/name" of the Ingress's own namespace: what lies in another one is not its
- * to use. NULL: refused. */
-static char *own_object(const struct ingress_object *i, const char *name)
+char *ingress_own_object(const struct ingress_object *i, const char *name)
 {
     struct str rest, ns = str_cut(str_from(name), '/', &rest);
     struct str object = rest.p ? rest : ns;
@@ -117,8 +115,8 @@ static char *own_object(const struct ingress_object *i, const char *name)
     return xasprintf("%s/" STR_FMT, i->namespace_, STR_ARG(object));
 }
 
-static void close_for(struct ingress_policy *p, const struct ingress_object *i, struct findings *f,
-                      const char *annotation, const char *what, const char *remedy)
+void ingress_close_for(struct ingress_policy *p, const struct ingress_object *i, struct findings *f,
+                       const char *annotation, const char *what, const char *remedy)
 {
     AUTO_CHARS char *field =
         xasprintf("metadata.annotations[%s%s]", INGRESS_NGINX_PREFIX, annotation);
@@ -140,13 +138,13 @@ static void finish_basic(struct ingress_policy *p, const struct ingress_object *
                         "add auth-type: basic", "it has no effect without auth-type");
         return;
     }
-    b->secret = p->auth.secret ? own_object(i, p->auth.secret) : NULL;
+    b->secret = p->auth.secret ? ingress_own_object(i, p->auth.secret) : NULL;
     if (!p->auth.secret)
-        close_for(p, i, f, "auth-type", "there is no auth-secret",
-                  "name a Secret of this namespace");
+        ingress_close_for(p, i, f, "auth-type", "there is no auth-secret",
+                          "name a Secret of this namespace");
     else if (!b->secret)
-        close_for(p, i, f, "auth-secret", "it is no Secret of this namespace",
-                  "give its name; one of another namespace cannot be used");
+        ingress_close_for(p, i, f, "auth-secret", "it is no Secret of this namespace",
+                          "give its name; one of another namespace cannot be used");
 }
 
 /* ---- another server ---- */
@@ -301,8 +299,8 @@ void ingress_auth_finish(struct ingress_policy *p, const struct ingress_object *
         r->method = xstrdup("GET");
     if (!p->auth.set_headers)
         return;
-    r->set_headers = own_object(i, p->auth.set_headers);
+    r->set_headers = ingress_own_object(i, p->auth.set_headers);
     if (!r->set_headers)
-        close_for(p, i, f, "auth-proxy-set-headers", "it is no ConfigMap of this namespace",
-                  "give its name; one of another namespace cannot be used");
+        ingress_close_for(p, i, f, "auth-proxy-set-headers", "it is no ConfigMap of this namespace",
+                          "give its name; one of another namespace cannot be used");
 }

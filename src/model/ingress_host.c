@@ -283,6 +283,7 @@ static void ask_own_hosts(struct build *b)
             r->asks =
                 (struct route_backend){xstrdup(to->backends[0].service), to->backends[0].port, 0};
             r->asks_by = to->upstream;
+            IGNORE_RESULT(route_backend_tls_ref(r->asks_by.with));
             continue;
         }
         r->action = ROUTE_ANSWER;
@@ -300,11 +301,23 @@ static void ask_own_hosts(struct build *b)
     }
 }
 
+/* How endpoints are spoken to; a change of the Secret makes the host another. */
+static void set_upstream(struct build *b, struct route *r, const struct ingress_policy *p)
+{
+    r->upstream = p->upstream;
+    r->upstream.with = p->closed ? NULL : route_backend_tls_ref(p->upstream.with);
+    if (r->upstream.with && r->upstream.with->secret)
+        note(b, INGRESS_SECRET, r->upstream.with->secret);
+}
+
 static void apply_policy(struct build *b, struct route *r, const struct ingress_entry *e)
 {
     const struct ingress_policy *p = e->policy;
-    r->upstream = p->upstream;
+    set_upstream(b, r, p);
     r->challenge = is_challenge(r->path.text);
+    r->answer_map = dup_or_null(p->steer.answer_map);
+    if (r->answer_map)
+        note(b, INGRESS_CONFIG_MAP, r->answer_map);
     r->idle_timeout_s = p->read_timeout_s;
     r->https_only = (p->force_ssl_redirect || (p->ssl_redirect && b->host->secret)) &&
                     !is_challenge(r->path.text);

@@ -27,8 +27,12 @@ ingress_reader read_proxy_next_upstream, read_proxy_next_upstream_tries;
 ingress_reader read_proxy_next_upstream_timeout, read_x_forwarded_prefix;
 ingress_reader read_connection_proxy_header, read_service_upstream, read_preserve_trailing_slash;
 ingress_reader read_from_to_www_redirect, read_server_alias, read_ssl_passthrough;
+ingress_reader read_custom_headers;
 void ingress_steer_init(struct ingress_steer *s, bool nginx);
 void ingress_steer_done(struct ingress_steer *s);
+/* When all have been read. */
+void ingress_steer_finish(struct ingress_policy *p, const struct ingress_object *i,
+                          struct findings *f);
 /* What it makes of a route that forwards. */
 void ingress_steer_apply(const struct ingress_policy *p, struct route *r);
 

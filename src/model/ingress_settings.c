@@ -5,7 +5,7 @@
 #include "model/ingress_annotations.h"
 #include "model/ingress_value.h"
 
-enum { HSTS_AGE_S = 31536000, HTTPS_CODE = 308, HIDDEN_MAX = 64 };
+enum { HSTS_AGE_S = 31536000, HTTPS_CODE = 308, NAMES_MAX = 64 };
 
 /* NULL: taken; else why not. */
 typedef const char *reader(struct ingress_settings *s, const char *value);
@@ -72,7 +72,9 @@ static const char *read_underscores(struct ingress_settings *s, const char *v)
     return ingress_value_bool(v, &s->underscores);
 }
 
-static const char *read_hide_headers(struct ingress_settings *s, const char *v)
+/* "X-A, X-B,": one at least. */
+static const char *read_names(const char *v, bool (*is_good)(struct str name), char ***ret,
+                              uint32_t *ret_n)
 {
     struct str rest = str_from(v);
     VEC(char *) list = {0};
@@ -81,39 +83,42 @@ static const char *read_hide_headers(struct ingress_settings *s, const char *v)
         struct str one = str_trim(str_cut(rest, ',', &rest));
         if (!one.n)
             continue;
-        ok = ingress_value_is_token(one) && list.n < HIDDEN_MAX;
+        ok = is_good(one) && list.n < NAMES_MAX;
         vec_push(&list, str_dup(one));
     }
     if (!ok || !list.n) {
         VEC_FOREACH (name, &list)
             free(*name);
         vec_done(&list);
-        return "it must be a list of names with commas between them, at most 64";
+        return "it must be a list of names with commas between them, at most 64, of fields that "
+               "may be so treated";
     }
-    s->hidden = list.v;
-    s->n_hidden = (uint32_t)list.n;
+    *ret = list.v;
+    *ret_n = (uint32_t)list.n;
     return NULL;
+}
+
+static const char *read_hide_headers(struct ingress_settings *s, const char *v)
+{
+    return read_names(v, ingress_value_is_token, &s->hidden, &s->n_hidden);
+}
+
+static const char *read_allowed_headers(struct ingress_settings *s, const char *v)
+{
+    return read_names(v, ingress_value_is_settable, &s->allowed, &s->n_allowed);
+}
+
+bool ingress_settings_allow(const struct ingress_settings *s, const char *field)
+{
+    for (uint32_t i = 0; s && i < s->n_allowed; i++)
+        if (str_eq_nocase(str_from(s->allowed[i]), str_from(field)))
+            return true;
+    return false;
 }
 
 static const char *read_ssl_protocols(struct ingress_settings *s, const char *v)
 {
-    struct str rest = str_from(v);
-    unsigned min = 0, max = 0;
-    while (rest.p) {
-        struct str one = str_cut(rest, ' ', &rest);
-        unsigned version = str_is(one, "TLSv1.2") ? 12 : str_is(one, "TLSv1.3") ? 13 : 0;
-        if (one.n && !version)
-            return "it must be made of TLSv1.2 and TLSv1.3";
-        if (one.n) {
-            min = min ? MIN(min, version) : version;
-            max = MAX(max, version);
-        }
-    }
-    if (!min)
-        return "it must not be empty";
-    s->tls_min = min;
-    s->tls_max = max;
-    return NULL;
+    return ingress_value_tls_versions(v, &s->tls_min, &s->tls_max);
 }
 
 /* "namespace/name" */
@@ -143,6 +148,7 @@ static const struct {
     {"custom-http-errors", NULL},
     {"enable-underscores-in-headers", read_underscores},
     {"force-ssl-redirect", NULL},
+    {"global-allowed-response-headers", read_allowed_headers},
     {"hide-headers", read_hide_headers},
     {"hsts", read_hsts},
     {"hsts-include-subdomains", read_hsts_subdomains},
@@ -227,8 +233,11 @@ void ingress_settings_free(struct ingress_settings *s)
     }
     for (uint32_t i = 0; i < s->n_hidden; i++)
         free(s->hidden[i]);
+    for (uint32_t i = 0; i < s->n_allowed; i++)
+        free(s->allowed[i]);
     free(s->defaults);
     free(s->hidden);
+    free(s->allowed);
     free(s->add_headers);
     free(s->set_headers);
     free(s);

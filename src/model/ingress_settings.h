@@ -26,6 +26,8 @@ struct ingress_settings {
     enum ingress_server_field server;
     char **hidden; /* fields of answers that are taken out */
     uint32_t n_hidden;
+    char **allowed; /* fields of answers that Ingresses may set */
+    uint32_t n_allowed;
     unsigned tls_min, tls_max;       /* 12, 13; 0: the default */
     char *add_headers, *set_headers; /* namespace/name of the ConfigMaps with fields of answers, of
                                         requests; NULL: none */
@@ -35,5 +37,7 @@ struct ingress_settings {
 struct ingress_settings *ingress_settings_new(const char *key, const json_t *data,
                                               struct findings *f);
 void ingress_settings_free(struct ingress_settings *s); /* NULL is allowed */
+/* May an Ingress set that field of answers? s NULL: none. */
+bool ingress_settings_allow(const struct ingress_settings *s, const char *field);
 /* Of Strict-Transport-Security, owned; NULL: it is not sent. s NULL: as by default. */
 char *ingress_settings_hsts(const struct ingress_settings *s);

@@ -2,6 +2,7 @@
  * host; annotations into fields of a route. */
 #include <ctype.h>
 
+#include "model/ingress_auth.h"
 #include "model/ingress_readers.h"
 #include "model/ingress_value.h"
 
@@ -195,6 +196,25 @@ const char *read_server_alias(struct ingress_policy *p, const char *v)
     return NULL;
 }
 
+/* ---- custom-headers ---- */
+
+const char *read_custom_headers(struct ingress_policy *p, const char *v)
+{
+    return ingress_value_keep(v, &p->steer.answer_map);
+}
+
+void ingress_steer_finish(struct ingress_policy *p, const struct ingress_object *i,
+                          struct findings *f)
+{
+    AUTO_CHARS char *given = TAKE(p->steer.answer_map);
+    p->steer.answer_map = given ? ingress_own_object(i, given) : NULL;
+    if (given && !p->steer.answer_map)
+        finding_add(f, FINDING_WARNING, "AnnotationInvalid", i->key,
+                    "metadata.annotations[" INGRESS_NGINX_PREFIX "custom-headers]",
+                    "give its name; one of another namespace cannot be used",
+                    "it is no ConfigMap of this namespace: no fields are set");
+}
+
 /* ---- the whole ---- */
 
 void ingress_steer_init(struct ingress_steer *s, bool nginx)
@@ -209,6 +229,7 @@ void ingress_steer_done(struct ingress_steer *s)
     free(s->mirror.host);
     free(s->mirror.as_host);
     free(s->forwarded_prefix);
+    free(s->answer_map);
 }
 
 void ingress_steer_apply(const struct ingress_policy *p, struct route *r)

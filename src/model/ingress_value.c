@@ -73,6 +73,38 @@ const char *ingress_value_host(const char *value, char **ret)
     return *value ? ingress_value_keep(value, ret) : "it must not be empty";
 }
 
+const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, unsigned *ret_max)
+{
+    struct str rest = str_from(value);
+    unsigned min = 0, max = 0;
+    while (rest.p) {
+        struct str one = str_cut(rest, ' ', &rest);
+        unsigned version = str_is(one, "TLSv1.2") ? 12 : str_is(one, "TLSv1.3") ? 13 : 0;
+        if (one.n && !version)
+            return "it must be made of TLSv1.2 and TLSv1.3";
+        if (one.n) {
+            min = min ? MIN(min, version) : version;
+            max = MAX(max, version);
+        }
+    }
+    if (!min)
+        return "it must not be empty";
+    *ret_min = min;
+    *ret_max = max;
+    return NULL;
+}
+
+bool ingress_value_is_settable(struct str name)
+{
+    static const char *const not [] = {"host",       "content-length", "transfer-encoding",
+                                       "connection", "upgrade",        "te",
+                                       "trailer",    "keep-alive"};
+    for (size_t i = 0; i < ARRAY_LEN(not ); i++)
+        if (str_eq_nocase(name, str_from(not [i])))
+            return false;
+    return ingress_value_is_token(name);
+}
+
 bool ingress_value_is_reserved(struct str host)
 {
     static const struct str domain = STR("." INGRESS_RESERVED_DOMAIN);

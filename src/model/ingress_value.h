@@ -17,10 +17,14 @@ const char *ingress_value_keep(const char *value, char **ret);
 const char *ingress_value_path(const char *value, char **ret);
 /* A host name, with a port or without; kept. */
 const char *ingress_value_host(const char *value, char **ret);
+/* "TLSv1.2 TLSv1.3": 12 and 13. */
+const char *ingress_value_tls_versions(const char *value, unsigned *ret_min, unsigned *ret_max);
 /* Hosts that the gateway itself has in its table of routes, for its own ends; no Ingress may claim
  * one: it would get requests of others, or make a table with a name twice, which no proxy takes. */
 #define INGRESS_RESERVED_DOMAIN "fairlead.internal"
 /* In any case of letters, with a wildcard or without. */
 bool ingress_value_is_reserved(struct str host);
 bool ingress_value_is_token(struct str s); /* RFC 9110 section 5.6.2 */
+/* A field that is not what frames or addresses a message. */
+bool ingress_value_is_settable(struct str name);
 bool ingress_value_is_visible(const char *value);

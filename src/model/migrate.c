@@ -41,6 +41,9 @@ static const struct {
                     "* to those without one, too"},
     {"proxy-read-timeout",
      "it is the time in which an endpoint must say something; then another is tried"},
+    {"custom-headers",
+     "a field that is not allowed, or has a variable, is left out, and one Event tells; "
+     "ingress-nginx answers 503"},
     {"custom-http-errors", "the request for an error's answer goes without its body; without a "
                            "default-backend it has no effect"},
     {"session-cookie-expires", "it is sent as Max-Age, which browsers heed first"},
@@ -50,6 +53,8 @@ static const struct {
     {"mirror-target", "copies go out when the request is whole, and nobody waits for them"},
     {"upstream-hash-by", "a request without what is hashed goes to any pod, not all to one"},
     {"from-to-www-redirect", "the redirect has no port"},
+    {"proxy-ssl-verify", "the name must stand in the certificate's alternative names; without "
+                         "proxy-ssl-name it is NAME.NAMESPACE.svc of the Service"},
     {"rewrite-target", "the path that captures are taken from is in its normal form"},
     {"permanent-redirect", "the answer is a line of text, not an HTML page"},
     {"temporal-redirect", "the answer is a line of text, not an HTML page"},

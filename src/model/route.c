@@ -69,6 +69,7 @@ void route_done(struct route *r)
     }
     fields_done(&r->request_fields);
     fields_done(&r->answer_fields);
+    free(r->answer_map);
     free(r->mirror.host);
     free(r->mirror.as_host);
     free(r->affinity.name);
@@ -89,6 +90,8 @@ void route_done(struct route *r)
     free(r->rewrite.host);
     free(r->asks.service);
     route_guard_unref(r->guard);
+    route_backend_tls_unref(r->upstream.with);
+    route_backend_tls_unref(r->asks_by.with);
     free(r->origin.object);
     free(r->origin.field);
 }
@@ -226,6 +229,11 @@ static void format_route(const struct route *r, struct buf *out)
     if (r->upstream.tls || r->upstream.protocol == ROUTE_HTTP2)
         buf_addf(out, " by %s%s", r->upstream.protocol == ROUTE_HTTP2 ? "http2" : "http1",
                  r->upstream.tls ? " over tls" : "");
+    if (r->upstream.with) {
+        buf_add_cstr(out, " (");
+        route_backend_tls_format(r->upstream.with, out);
+        buf_add_cstr(out, ")");
+    }
     if (r->upstream.connect_timeout_s)
         buf_addf(out, " connect %us", r->upstream.connect_timeout_s);
     if (r->upstream.to_service)
@@ -236,6 +244,8 @@ static void format_route(const struct route *r, struct buf *out)
     format_retry(&r->retry, out);
     format_fields("request", &r->request_fields, out);
     format_fields("answer", &r->answer_fields, out);
+    if (r->answer_map)
+        buf_addf(out, " answer fields of %s", r->answer_map);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)

@@ -4,6 +4,7 @@
  * rebuilt alone. The first route that matches decides; none: 404. */
 
 #include "model/finding.h"
+#include "model/route_backend_tls.h"
 #include "model/route_guard.h"
 
 enum route_path_kind {
@@ -75,9 +76,10 @@ enum route_balance {
 /* How the backends are spoken to. */
 struct route_upstream {
     enum route_protocol protocol;
-    bool tls; /* not verified */
+    bool tls;
+    struct route_backend_tls *with; /* NULL: not verified, and nothing is shown; only with tls */
     enum route_balance balance;
-    bool to_service;            /* to the Service\'s own address; it has none: to its endpoints */
+    bool to_service;            /* to the Service's own address; it has none: to its endpoints */
     uint32_t connect_timeout_s; /* 0: the default */
 };
 
@@ -189,6 +191,7 @@ struct route {
     struct route_mirror mirror;
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;
+    char *answer_map; /* ConfigMap namespace/name with further fields of answers; NULL: none */
     struct route_cors cors;
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
     bool https_only;           /* plain requests are redirected to https */

@@ -139,8 +139,11 @@ static int read_tag(struct compile *c, const pb_tag *m, struct arena *a, struct 
         header = m->request_header->name;
         value = m->request_header->default_value;
         break;
+    case ENVOY__TYPE__TRACING__V3__CUSTOM_TAG__TYPE_METADATA:
+        value = m->metadata->default_value;
+        break;
     default:
-        return COMPILE_FAIL(c, "must be one of literal, environment and request_header");
+        return COMPILE_FAIL(c, "must be one of literal, environment, request_header, metadata");
     }
     if (!*m->tag || (header && !*header))
         return COMPILE_FAIL(c, "tag, and the name of a field, must be set");

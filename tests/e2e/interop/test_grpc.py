@@ -19,7 +19,7 @@ class Client:
 
     def __init__(self, plane, peers, target, authority=""):
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", plane.lab.netns(plane.node), "env", f"PYTHONPATH={peers / 'python'}", f"GRPC_XDS_BOOTSTRAP_CONFIG={json.dumps(BOOTSTRAP)}",
+            ["ip", "netns", "exec", plane.lab.netns(plane.node), "env", f"PYTHONPATH={peers / 'grpcio'}", f"GRPC_XDS_BOOTSTRAP_CONFIG={json.dumps(BOOTSTRAP)}",
              sys.executable, "-u", PROGRAM, "call", target, authority], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def call(self, text="hello"):

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // Types are asked for in Envoy's order: those that name others first.
@@ -54,13 +55,16 @@ type client struct {
 	seen      map[string]int
 }
 
-func dial(address string, delta bool, id string) (*client, error) {
+func dial(address string, delta bool, id, generator string) (*client, error) {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
 	}
 	c := &client{checker: checker{messages: map[string]int{}}, delta: delta, node: &core.Node{Id: id, Cluster: "validate"}, in: make(chan *response), failed: make(chan error, 1),
 		types: map[string]*held{}, version: map[string]string{}, nonce: map[string]string{}, seen: map[string]int{}}
+	if generator != "" {
+		c.node.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{"GENERATOR": structpb.NewStringValue(generator)}}
+	}
 	for _, url := range followed {
 		c.types[url] = &held{names: map[string]bool{}, have: map[string]proto.Message{}}
 	}

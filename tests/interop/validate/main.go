@@ -25,13 +25,14 @@ func main() {
 	mode := flag.String("mode", "delta", "delta or sotw")
 	id := flag.String("node", "router~127.0.0.1~validate.default~default.svc.cluster.local", "who we say we are")
 	follow := flag.Bool("follow", false, "go on until standard input ends; else until everything that something names has come")
+	generator := flag.String("generator", "", "what we ask for by the node's metadata: grpc, or nothing for what a gateway has")
 	limit := flag.Duration("limit", 30*time.Second, "how long everything may take to come")
 	flag.Parse()
 	over := make(chan struct{})
 	if *follow {
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(over) }()
 	}
-	c, err := dial(*address, *mode == "delta", *id)
+	c, err := dial(*address, *mode == "delta", *id, *generator)
 	if err == nil {
 		err = c.run(*follow, over, *limit)
 	}

@@ -24,6 +24,7 @@
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
 
+#include "codec/base64.h"
 #include "codec/pb_json.h"
 #include "control/gateway.h"
 #include "control/translate.h"
@@ -457,6 +458,169 @@ static void test_users_go_to_who_may_have_them(void **state)
     finish(&w);
 }
 
+/* ---- endpoints over TLS ---- */
+
+static json_t *base64_of(const struct buf *text)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    base64_encode(buf_str(text), &b);
+    return json_string(buf_cstr(&b));
+}
+
+/* NULL: it has gone. */
+static void set_secret(struct world *w, const json_t *data, const char *want_wrong)
+{
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_JSON json_t *secret = data ? json_pack("{s:O}", "data", data) : NULL;
+    buf_add_cstr(&wrong, "");
+    auth_objects_put_secret(gateway_auth_objects(w->gateway), "ns/b", secret, &wrong);
+    if (!strstr(buf_cstr(&wrong), want_wrong) || (!*want_wrong && wrong.n))
+        fail_msg("%s", buf_cstr(&wrong));
+    gateway_named_changed(w->gateway, "ns/b");
+    ingress_routes_service_changed(w->routes, STR(INGRESS_SECRET "ns/b"));
+    settle(w);
+}
+
+/* The only cluster; NULL: there is none. */
+static struct xds_entry *cluster_of(struct world *w, enum translate_peer peer)
+{
+    void *e = NULL;
+    size_t at = 0;
+    return map_next(&gateway_set(w->gateway, peer)->entries[XDS_CLUSTER], &at, NULL, &e) ? e : NULL;
+}
+
+static bool is_closed(struct world *w, enum translate_peer peer)
+{
+    AUTO_CHARS char *routes = route_for(w, peer);
+    return strstr(routes, "\"direct_response\":{\"status\":503}") != NULL;
+}
+
+static void add_backend_tls(struct world *w, const char *verify)
+{
+    AUTO_JSON json_t *j = json_pack(
+        "{s:{s:s,s:s,s:{s:s,s:s,s:s,s:s}},s:{s:[{s:s,s:{s:[{s:s,s:s,s:{s:{s:s,s:{s:i}}}}]}}]}}",
+        "metadata", "namespace", "ns", "name", "one", "annotations", "kubernetes.io/ingress.class",
+        "nginx", INGRESS_NGINX_PREFIX "backend-protocol", "HTTPS",
+        INGRESS_NGINX_PREFIX "proxy-ssl-secret", "ns/b", INGRESS_NGINX_PREFIX "proxy-ssl-verify",
+        verify, "spec", "rules", "host", "a.example", "http", "paths", "path", "/x", "pathType",
+        "Prefix", "backend", "service", "name", "a", "port", "number", 80);
+    ingress_routes_add(w->routes, ingress_object_decode(j));
+    settle(w);
+}
+
+#define SHOWN   "kubernetes://ns/b/shown"
+#define TRUSTED "kubernetes://ns/b/trusted"
+
+static void test_backends_over_tls(void **state)
+{
+    static const struct tls_cert_request request = {.common_name = "ca", .is_ca = true, .days = 1};
+    AUTO_DONE(buf) struct buf cert = {0};
+    AUTO_DONE(buf) struct buf key = {0};
+    AUTO_DONE(buf) struct buf broken = {0};
+    struct world w;
+    (void)state;
+    assert_ok(tls_cert_issue(&request, STR(""), STR(""), &cert, &key, NULL));
+    buf_add_cstr(&broken, "x");
+    AUTO_JSON json_t *pair =
+        json_pack("{s:o,s:o}", "tls.crt", base64_of(&cert), "tls.key", base64_of(&key));
+    AUTO_JSON json_t *ca = json_pack("{s:o}", "ca.crt", base64_of(&cert));
+    AUTO_JSON json_t *all = json_copy(pair);
+    json_object_update(all, ca);
+    AUTO_JSON json_t *bad = json_copy(all);
+    json_object_set_new(bad, "ca.crt", base64_of(&broken));
+    AUTO_JSON json_t *half = json_copy(ca);
+    json_object_set(half, "tls.crt", json_object_get(pair, "tls.crt"));
+    start(&w);
+    add_service(&w, "a", 80);
+    add_backend_tls(&w, "on");
+    assert_true(is_closed(&w, TRANSLATE_OURS)); /* there is no Secret */
+    set_secret(&w, pair, "");
+    assert_true(is_closed(&w, TRANSLATE_OURS)); /* and no CA in it */
+    set_secret(&w, ca, "");
+    assert_false(is_closed(&w, TRANSLATE_OURS));
+    AUTO_CHARS char *trusts = checked(cluster_of(&w, TRANSLATE_OURS));
+    assert_null(strstr(trusts, SHOWN));
+    assert_non_null(strstr(trusts, TRUSTED));
+    assert_non_null(strstr(trusts, "\"exact\":\"a.ns.svc\""));
+    set_secret(&w, all, "");
+    AUTO_CHARS char *both = checked(cluster_of(&w, TRANSLATE_OURS));
+    assert_non_null(strstr(both, SHOWN));
+    assert_null(strstr(both, "inline"));
+    assert_true(has(&w, XDS_SECRET, SHOWN) && has(&w, XDS_SECRET, TRUSTED));
+    /* Who may have no secrets, or is not ours, is closed: made late, and kept up. */
+    for (unsigned peer = TRANSLATE_OURS + 1; peer < TRANSLATE_PEERS; peer++) {
+        assert_null(cluster_of(&w, peer));
+        assert_null(xds_set_find(gateway_set(w.gateway, peer), XDS_SECRET, STR(SHOWN)));
+        assert_true(is_closed(&w, peer));
+    }
+    set_secret(&w, bad, "ca.crt");
+    assert_true(is_closed(&w, TRANSLATE_OURS));
+    assert_false(has(&w, XDS_SECRET, SHOWN));
+    set_secret(&w, half, "tls.key");
+    assert_true(is_closed(&w, TRANSLATE_OURS));
+    add_backend_tls(&w, "off");
+    assert_true(is_closed(&w, TRANSLATE_OURS)); /* it would be shown nothing */
+    set_secret(&w, pair, "");
+    assert_false(is_closed(&w, TRANSLATE_OURS));
+    assert_null(cluster_of(&w, TRANSLATE_OPEN));
+    AUTO_CHARS char *shows = checked(cluster_of(&w, TRANSLATE_OURS));
+    assert_null(strstr(shows, TRUSTED));
+    set_secret(&w, NULL, "");
+    assert_true(is_closed(&w, TRANSLATE_OURS));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    settle(&w);
+    assert_null(cluster_of(&w, TRANSLATE_OURS));
+    assert_false(has(&w, XDS_SECRET, SHOWN) || has(&w, XDS_SECRET, TRUSTED));
+    finish(&w);
+}
+
+/* Of a ConfigMap, and allowed. */
+static void test_fields_that_are_allowed(void **state)
+{
+    AUTO_DONE(buf) struct buf wrong = {0};
+    AUTO_JSON json_t *map =
+        json_pack("{s:{s:s,s:s,s:s}}", "data", "X-Team", "a%b", "X-Other", "1", "x-var", "$host");
+    AUTO_JSON json_t *data = json_pack("{s:s}", "global-allowed-response-headers", "x-team, X-Var");
+    struct findings f = {0};
+    struct ingress_settings *settings = ingress_settings_new("ns/config", data, &f);
+    static const struct route_fields none;
+    struct world w;
+    (void)state;
+    assert_int_equal(f.n, 0);
+    start(&w);
+    add_service(&w, "a", 80);
+    add_ingress(&w, "one", "a.example", "/x", "a", "custom-headers", "ns/map");
+    auth_objects_put_config_map(gateway_auth_objects(w.gateway), "ns/map", map, &wrong);
+    assert_non_null(strstr(buf_cstr(&wrong), "x-var"));
+    settle(&w);
+    AUTO_CHARS char *closed = route_for(&w, TRANSLATE_OURS);
+    assert_null(strstr(closed, "X-Team")); /* nothing is allowed */
+    ingress_routes_set_settings(w.routes, settings);
+    gateway_set_config(w.gateway, settings, &none, &none);
+    settle(&w);
+    AUTO_CHARS char *open = route_for(&w, TRANSLATE_FOREIGN);
+    assert_non_null(strstr(open, "\"key\":\"X-Team\",\"value\":\"a%%b\""));
+    assert_null(strstr(open, "X-Other"));
+    assert_null(strstr(open, "x-var"));
+    finish(&w);
+    ingress_settings_free(settings);
+}
+
+/* What is said otherwise is another cluster. */
+static void test_names_of_clusters_over_tls(void **state)
+{
+    struct route_backend_tls a = {.secret = (char *)(uintptr_t) "ns/b", .depth = 1}, b = a;
+    struct route_upstream one = {.tls = true, .with = &a}, other = {.tls = true, .with = &b};
+    char x[CLUSTER_NAME_MAX], y[CLUSTER_NAME_MAX];
+    (void)state;
+    assert_string_equal(translate_cluster_name("ns/a", 80, &one, x),
+                        translate_cluster_name("ns/a", 80, &other, y));
+    b.verify = true;
+    assert_string_not_equal(x, translate_cluster_name("ns/a", 80, &other, y));
+    other.with = NULL;
+    assert_string_not_equal(x, translate_cluster_name("ns/a", 80, &other, y));
+}
+
 /* A set that was made late is kept up like the first. */
 static void test_other_peers_are_kept_up(void **state)
 {
@@ -486,6 +650,9 @@ int main(void)
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_users_go_to_who_may_have_them),
         cmocka_unit_test(test_other_peers_are_kept_up),
+        cmocka_unit_test(test_backends_over_tls),
+        cmocka_unit_test(test_fields_that_are_allowed),
+        cmocka_unit_test(test_names_of_clusters_over_tls),
         cmocka_unit_test(test_numbers_of_fields),
         cmocka_unit_test(test_what_lives_as_long_as_it_is_named),
         cmocka_unit_test(test_endpoints_that_end),

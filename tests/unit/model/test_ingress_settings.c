@@ -32,6 +32,8 @@ static void test_what_is_taken(void **state)
                 {"hide-headers", "a b", "SettingInvalid"},
                 {"hide-headers", "", "SettingInvalid"},
                 {"hide-headers", "X-A, X-B,", ""},
+                {"global-allowed-response-headers", "X-A,Content-Length", "SettingInvalid"},
+                {"global-allowed-response-headers", "X-A, x-b", ""},
                 {"ssl-protocols", "TLSv1 TLSv1.2", "SettingInvalid"},
                 {"ssl-protocols", "TLSv1.3", ""},
                 {"add-headers", "name", "SettingInvalid"},

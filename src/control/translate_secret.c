@@ -1,0 +1,66 @@
+/* Secrets, and what listeners and they are made with: few, so made as JSON and read by the protobuf
+ * mapping. */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "codec/base64.h"
+#include "codec/pb_json.h"
+#include "control/translate_priv.h"
+
+struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf b = {0};
+    struct err err = {0};
+    ProtobufCMessage *m;
+    if (pb_json_parse(j, xds_resource_type(type)->message, &xds_json_types, a, &m, NULL, &err) < 0)
+        assert_fail(err_text(&err), __FILE__, __LINE__, __func__);
+    if (pb_pack(m, &b) < 0)
+        assert_fail("a resource is too long", __FILE__, __LINE__, __func__);
+    return xds_entry_new(type, str_from(name), buf_str(&b), STR(""));
+}
+
+json_t *translate_bytes(struct str pem)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(pem, &text);
+    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
+}
+
+struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)
+{
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:{s:o,s:o}}", "name", name, "tls_certificate", "certificate_chain",
+                  translate_bytes(chain_pem), "private_key", translate_bytes(key_pem));
+    return translate_json(XDS_SECRET, name, j);
+}
+
+const char *translate_secret_name(const char *key, enum translate_secret_part part,
+                                  char ret[CLUSTER_NAME_MAX])
+{
+    static const char *const parts[] = {"shown", "trusted"};
+    snprintf(ret, CLUSTER_NAME_MAX, "kubernetes://%s/%s", key, parts[part]);
+    return ret;
+}
+
+static json_t *trusted(const struct auth_secret *s)
+{
+    json_t *v = json_pack("{s:o}", "trusted_ca", translate_bytes(str_from(s->ca)));
+    if (*s->crl)
+        json_object_set_new(v, "crl", translate_bytes(str_from(s->crl)));
+    return json_pack("{s:o}", "validation_context", v);
+}
+
+struct xds_entry *translate_secret_of(const char *key, enum translate_secret_part part,
+                                      const struct auth_secret *s)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_secret_name(key, part, name);
+    if (!*(part == TRANSLATE_SHOWN ? s->cert : s->ca))
+        return NULL;
+    if (part == TRANSLATE_SHOWN)
+        return translate_secret(name, str_from(s->cert), str_from(s->key));
+    AUTO_JSON json_t *j = trusted(s);
+    json_object_set_new(j, "name", json_string(name));
+    return translate_json(XDS_SECRET, name, j);
+}
