@@ -65,7 +65,7 @@ int main(int argc, char **argv)
             continue;
         }
         sum += ms;
-        best = best && best < ms ? best : ms;
+        best = best > 0 && best < ms ? best : ms;
     }
     route_table_unref(before);
     printf("one is new: mean %.2f ms, best %.2f ms\n", sum / TIMES, best);
