@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/mesh.h"
 #include "control/named_objects.h"
 #include "control/proxyless.h"
 #include "kube/event_recorder.h"
@@ -26,6 +27,7 @@ struct control {
     struct gateway *gateway;
     struct named_objects *named;
     struct proxyless *proxyless;
+    struct mesh *mesh;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -254,6 +256,7 @@ static void work_services(struct control *c)
     while ((s = service_join_take_dirty(c->join))) {
         gateway_service_changed(c->gateway, s->key);
         proxyless_service_changed(c->proxyless, s->key);
+        mesh_service_changed(c->mesh, s->key);
         ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
         changed = true;
@@ -525,6 +528,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         return r;
     }
     c->proxyless = proxyless_new(c->join);
+    c->mesh = mesh_new(c->join);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -546,6 +550,7 @@ void control_free(struct control *c)
     informer_free(c->secrets);
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
+    mesh_free(c->mesh);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -579,17 +584,75 @@ static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
     return false;
 }
 
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
+static bool is_gateway(const struct control *c, const char *account)
+{
+    struct str name, ns = callers_account(account, &name);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    for (const char *const *g = c->options->gateway_accounts; *g; g++)
+        if (streq(*g, key))
+            return true;
+    return false;
+}
+
+/* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
+static bool is_sidecar(const char *id, struct str *ret_ip, struct str *ret_ns)
+{
+    struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
+    *ret_ip = str_cut(rest, '~', &rest);
+    pod = str_cut(rest, '~', &rest);
+    *ret_ns = STR("");
+    for (size_t i = pod.n; i > 0 && !ret_ns->n; i--)
+        if (pod.p[i - 1] == '.')
+            *ret_ns = str_sub(pod, i, pod.n);
+    return str_is(kind, "sidecar");
+}
+
+static struct xds_set *join_mesh(struct control *c, const struct xds_caller *caller, struct str ip,
+                                 struct str ns, void **ret_part, struct err *reterr)
+{
+    struct ip address;
+    struct str name;
+    if (ip_parse(ip, &address) < 0 || !ns.n) {
+        err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+        return NULL;
+    }
+    if (caller->account && !str_eq(callers_account(caller->account, &name), ns)) {
+        err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, caller->account,
+                STR_ARG(ns));
+        return NULL;
+    }
+    struct mesh_workload *w = mesh_join(c->mesh, ns, &address);
+    *ret_part = w;
+    return mesh_workload_set(w);
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
+                                const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr)
 {
     struct control *c = user;
+    struct str ip, ns;
     enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
-                               : secrets         ? TRANSLATE_OURS
+                               : caller->secrets ? TRANSLATE_OURS
                                                  : TRANSLATE_OPEN;
-    if (c->stats.synced)
-        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
-    err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
-    return NULL;
+    if (!c->stats.synced) {
+        err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
+        return NULL;
+    }
+    if (is_sidecar(node->id, &ip, &ns))
+        return join_mesh(c, caller, ip, ns, ret_part, reterr);
+    if (caller->account && !is_gateway(c, caller->account)) {
+        err_set(reterr, -EACCES, NULL, "%s: that service account is none of a gateway's",
+                caller->account);
+        return NULL;
+    }
+    return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
+}
+
+void control_on_end(void *part, void *user)
+{
+    struct control *c = user;
+    mesh_leave(c->mesh, part);
 }
 
 void control_set_service(struct control *c, struct xds_service *s)

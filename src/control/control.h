@@ -15,7 +15,8 @@ struct control_options {
     struct ingress_options ingress;
     struct gateway_options gateway;
     struct ingress_config_options config;
-    const char *host; /* of Events: where we run; NULL */
+    const char *const *gateway_accounts; /* "namespace/name" of gateways'; ends in NULL */
+    const char *host;                    /* of Events: where we run; NULL */
 };
 
 struct control_stats {
@@ -29,9 +30,12 @@ struct control_stats {
 int control_new(struct kube_client *c, const struct control_options *o, struct control **ret,
                 struct err *reterr) NODISCARD;
 void control_free(struct control *c); /* NULL is allowed; after its xds_service */
-/* Which set a proxy of this node is given, for xds_service_ops; user: the control. */
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
+/* For xds_service_ops; user: the control. What gateways have goes to their service accounts, what
+ * sidecars have to accounts of their namespace. */
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
+                                const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr);
+void control_on_end(void *part, void *user);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
 /* Who is told of each Ingress as it comes (object) and goes (NULL), before it is served. To be set

@@ -88,9 +88,9 @@ static void on_context(struct tls_context *t, void *user)
 static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
-    static const struct xds_service_ops ops = {.on_node = control_on_node};
-    struct xds_service_options xo = {.plain_secrets = s->plain_secrets,
-                                     .callers = {.gateways = (const char *const *)s->accounts}};
+    static const struct xds_service_ops ops = {.on_node = control_on_node,
+                                               .on_end = control_on_end};
+    struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
     struct ip xds_ip, debug_ip;
     uint16_t xds_port, debug_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
@@ -130,6 +130,7 @@ static int run(struct settings *s)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     const struct control_options o = {
+        .gateway_accounts = (const char *const *)s->accounts,
         .config = {.settings = s->configmap,
                    .tcp_services = s->tcp_services,
                    .udp_services = s->udp_services,

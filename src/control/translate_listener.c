@@ -4,23 +4,6 @@
 #include "control/translate_guard.h"
 #include "control/translate_priv.h"
 
-static json_t *typed(const char *type, json_t *fields)
-{
-    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
-    json_object_set_new(fields, "@type", json_string(url));
-    return fields;
-}
-
-static json_t *ads(void)
-{
-    return json_pack("{s:{},s:s}", "ads", "resource_api_version", "V3");
-}
-
-static json_t *http_filter(const char *name, const char *type)
-{
-    return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
-}
-
 /* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
  */
 static json_t *local_replies(void)
@@ -78,7 +61,7 @@ static json_t *mutations(const struct translate_listener *l)
     add_client(l, requests);
     add_mutations(l->request_fields, requests);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
-                     typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                     translate_typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
                            json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
                                      "response_mutations", answers)));
 }
@@ -156,7 +139,7 @@ static json_t *http_filters(const struct translate_listener *l)
         list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
                            "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
                            json_object()));
-    json_array_append_new(list, http_filter("envoy.filters.http.router",
+    json_array_append_new(list, translate_http_filter("envoy.filters.http.router",
                                             "envoy.extensions.filters.http.router.v3.Router"));
     return list;
 }
@@ -166,11 +149,11 @@ static json_t *connection_manager(const struct translate_listener *l)
     json_t *filters = http_filters(l);
     json_t *log = json_pack(
         "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
-        typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
+        translate_typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
     json_t *hcm =
         json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", l->name,
                   "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
-                  "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
+                  "route_config_name", l->routes, "config_source", translate_ads_json(), "http_filters", filters,
                   "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
     json_object_set_new(hcm, "local_reply_config", local_replies());
     /* To many backends X_User is X-User: what we say of a client is not for it to say so. */
@@ -178,7 +161,7 @@ static json_t *connection_manager(const struct translate_listener *l)
                         json_pack("{s:s}", "headers_with_underscores_action", "DROP_HEADER"));
     if (l->settings)
         apply_settings(l->settings, hcm);
-    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    translate_typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
                      "typed_config", hcm);
 }
@@ -209,27 +192,19 @@ static json_t *tls_socket(const struct translate_chain *c, const struct ingress_
 {
     json_t *context = json_pack(
         "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
-        "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", ads());
+        "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", translate_ads_json());
     set_versions(s, context);
     if (c->ca)
         json_object_set_new(json_object_get(context, "common_tls_context"), "validation_context",
                             validation(c));
     return json_pack(
         "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
-        typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
-}
-
-static json_t *tcp_proxy(const char *stat_prefix, const char *cluster)
-{
-    json_t *proxy = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                          json_pack("{s:s,s:s,s:s}", "stat_prefix", stat_prefix, "cluster", cluster,
-                                    "idle_timeout", "600s"));
-    return json_pack("{s:s,s:o}", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
+        translate_typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
 }
 
 static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
 {
-    json_t *filter = c && c->cluster ? tcp_proxy(l->name, c->cluster) : connection_manager(l);
+    json_t *filter = c && c->cluster ? translate_tcp_proxy(l->name, c->cluster) : connection_manager(l);
     json_t *chain = json_pack("{s:[o]}", "filters", filter);
     if (!c)
         return chain;
@@ -255,7 +230,7 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     if (l->n_chains)
         json_object_set_new(
             j, "listener_filters",
-            json_pack("[o]", http_filter("envoy.filters.listener.tls_inspector",
+            json_pack("[o]", translate_http_filter("envoy.filters.listener.tls_inspector",
                                          "envoy.extensions.filters.listener.tls_inspector.v3."
                                          "TlsInspector")));
     return translate_json(XDS_LISTENER, l->name, j);
@@ -277,10 +252,10 @@ struct xds_entry *translate_grpc_listener(const char *service, uint16_t port)
     json_t *hcm = json_pack(
         "{s:s,s:[o],s:{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s}}]}]}}", "stat_prefix", name,
         "http_filters",
-        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
+        translate_http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         "route_config", "name", name, "virtual_hosts", "name", name, "domains", "*", "routes",
         "match", "prefix", "", "route", "cluster", cluster);
-    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    translate_typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:o}}", "name", name, "api_listener", "api_listener", hcm);
     return translate_json(XDS_LISTENER, name, j);
@@ -291,11 +266,11 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
 {
     AUTO_JSON json_t *j = json_pack("{s:s,s:{s:{s:s,s:i}},s:[{s:[o]}]}", "name", name, "address",
                                     "socket_address", "address", address, "port_value", (int)port,
-                                    "filter_chains", "filters", tcp_proxy(name, cluster));
+                                    "filter_chains", "filters", translate_tcp_proxy(name, cluster));
     if (proxied)
         json_object_set_new(
             j, "listener_filters",
-            json_pack("[o]", http_filter("envoy.filters.listener.proxy_protocol",
+            json_pack("[o]", translate_http_filter("envoy.filters.listener.proxy_protocol",
                                          "envoy.extensions.filters.listener.proxy_protocol.v3."
                                          "ProxyProtocol")));
     return translate_json(XDS_LISTENER, name, j);

@@ -42,7 +42,13 @@ void translate_errors_route(struct buf *b, const struct route *r);
 /* "By this stream", a ConfigSource, as a message's field of that number. */
 void translate_ads(struct buf *b, unsigned number);
 
-/* ---- translate_secret.c ---- */
+/* ---- translate_json.c ---- */
 struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);
 /* A DataSource. */
 json_t *translate_bytes(struct str pem);
+/* Takes fields, and says of which type (its full name) they are. */
+json_t *translate_typed(const char *type, json_t *fields);
+json_t *translate_ads_json(void); /* as translate_ads() */
+/* Without a configuration. */
+json_t *translate_http_filter(const char *name, const char *type);
+json_t *translate_tcp_proxy(const char *stat_prefix, const char *cluster);

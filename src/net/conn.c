@@ -501,7 +501,7 @@ static int bind_from(int fd, const struct ip *from, int family)
 {
     struct sockaddr_storage a;
     int one = 1;
-    if (!from || (from->family == 4 ? AF_INET : AF_INET6) != family)
+    if (!from || from->family != family)
         return 0;
     socklen_t n = ip_to_sockaddr(from, 0, &a);
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));

@@ -6,6 +6,7 @@
 #include "base/program.h"
 #include "proxy/cluster.h"
 #include "proxy/command_routes.h"
+#include "proxy/interception_command.h"
 #include "proxy/proxy.h"
 #include "proxy/request_command.h"
 #include "xds/xds_file.h"
@@ -159,6 +160,8 @@ int main(int argc, char **argv)
         .examples = "  fairlead-proxy --route /=http://127.0.0.1:9000\n"
                     "  fairlead-proxy --validate -c examples/proxy/minimal.yaml\n",
         .args = args};
+    if (argc > 1 && streq(argv[1], "interception"))
+        return proxy_interception_command(argc - 1, argv + 1);
     if (argc > 1 && streq(argv[1], "request"))
         return proxy_request_command(argc - 1, argv + 1);
     int code = program_start(&program, argc, argv, &rest, NULL);
