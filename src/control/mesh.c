@@ -53,10 +53,10 @@ struct mesh_workload {
 
 struct mesh {
     const struct service_join *join;
-    struct xds_set *set;    /* NULL: nobody has asked yet */
-    struct map services;    /* key -> struct mesh_service */
+    struct xds_set *set;   /* NULL: nobody has asked yet */
+    struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
-    struct map ports;       /* number as text -> how many Services use it, as a pointer */
+    struct map ports;      /* number as text -> how many Services use it, as a pointer */
     struct list_node workloads;
     struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
     size_t n_workloads;

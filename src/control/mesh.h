@@ -1,7 +1,7 @@
 #pragma once
 /* What sidecars are given: of each Service clusters, endpoints, routes and listeners, the same for
- * all; over that, for clients of a namespace, its Services by their short names; over that, for each
- * pod, what is served in it. Made when the first one asks, and kept up from then on. */
+ * all; over that, for clients of a namespace, its Services by their short names; over that, for
+ * each pod, what is served in it. Made when the first one asks, and kept up from then on. */
 
 #include "base/addr.h"
 #include "model/service_join.h"

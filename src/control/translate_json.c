@@ -38,13 +38,14 @@ json_t *translate_ads_json(void)
 
 json_t *translate_http_filter(const char *name, const char *type)
 {
-    return json_pack("{s:s,s:o}", "name", name, "typed_config", translate_typed(type, json_object()));
+    return json_pack("{s:s,s:o}", "name", name, "typed_config",
+                     translate_typed(type, json_object()));
 }
 
 json_t *translate_tcp_proxy(const char *stat_prefix, const char *cluster)
 {
     json_t *proxy = translate_typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                          json_pack("{s:s,s:s,s:s}", "stat_prefix", stat_prefix, "cluster", cluster,
-                                    "idle_timeout", "600s"));
+                                    json_pack("{s:s,s:s,s:s}", "stat_prefix", stat_prefix,
+                                              "cluster", cluster, "idle_timeout", "600s"));
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
 }

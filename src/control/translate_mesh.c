@@ -99,8 +99,7 @@ static json_t *no_limits(void)
 {
     return json_pack("{s:[{s:I,s:I,s:I,s:I}]}", "thresholds", "max_connections",
                      (json_int_t)UINT32_MAX, "max_pending_requests", (json_int_t)UINT32_MAX,
-                     "max_requests", (json_int_t)UINT32_MAX, "max_retries",
-                     (json_int_t)UINT32_MAX);
+                     "max_requests", (json_int_t)UINT32_MAX, "max_retries", (json_int_t)UINT32_MAX);
 }
 
 /* HTTP as the client speaks it. */
@@ -123,9 +122,9 @@ static json_t *to_original(const char *name)
 static json_t *to_pod(const char *name)
 {
     json_t *j = to_original(name);
-    json_object_set_new(j, "upstream_bind_config",
-                        json_pack("{s:{s:s,s:i}}", "source_address", "address", INBOUND_SOURCE,
-                                  "port_value", 0));
+    json_object_set_new(
+        j, "upstream_bind_config",
+        json_pack("{s:{s:s,s:i}}", "source_address", "address", INBOUND_SOURCE, "port_value", 0));
     return j;
 }
 
@@ -143,8 +142,8 @@ struct xds_entry *translate_mesh_inbound_passthrough(void)
 
 struct xds_entry *translate_mesh_black_hole(void)
 {
-    AUTO_JSON json_t *j = json_pack("{s:s,s:s,s:s}", "name", BLACK_HOLE, "type", "STATIC",
-                                    "connect_timeout", "10s");
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:s,s:s}", "name", BLACK_HOLE, "type", "STATIC", "connect_timeout", "10s");
     return translate_json(XDS_CLUSTER, BLACK_HOLE, j);
 }
 
@@ -291,13 +290,12 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port)
  * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 static json_t *http_manager(const char *stat_prefix, const char *rds, json_t *routes)
 {
-    json_t *hcm = json_pack(
-        "{s:s,s:b,s:s,s:s,s:b,s:[o],s:[{s:s}]}", "stat_prefix", stat_prefix, "use_remote_address",
-        0, "server_header_transformation", "PASS_THROUGH", "stream_idle_timeout", "0s",
-        "normalize_path", 1, "http_filters",
-        translate_http_filter("envoy.filters.http.router",
-                              "envoy.extensions.filters.http.router.v3.Router"),
-        "upgrade_configs", "upgrade_type", "websocket");
+    json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o],s:[{s:s}]}", "stat_prefix", stat_prefix,
+                            "use_remote_address", 0, "server_header_transformation", "PASS_THROUGH",
+                            "stream_idle_timeout", "0s", "normalize_path", 1, "http_filters",
+                            translate_http_filter("envoy.filters.http.router",
+                                                  "envoy.extensions.filters.http.router.v3.Router"),
+                            "upgrade_configs", "upgrade_type", "websocket");
     if (routes)
         json_object_set_new(hcm, "route_config", routes);
     else

@@ -16,8 +16,8 @@ struct xds_caller {
 };
 
 struct xds_service_ops {
-    /* Which set a node is given; NULL with reterr (-EACCES: it may not). *ret_part: what on_end() is
-     * told; NULL: it need not be. */
+    /* Which set a node is given; NULL with reterr (-EACCES: it may not). *ret_part: what on_end()
+     * is told; NULL: it need not be. */
     struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node,
                                const struct xds_caller *caller, void **ret_part, void *user,
                                struct err *reterr);

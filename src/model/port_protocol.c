@@ -6,11 +6,21 @@
 static const struct {
     const char *word;
     enum port_protocol is;
-} words[] = {{"tcp", PORT_TCP},     {"http", PORT_HTTP},       {"http_proxy", PORT_HTTP},
-             {"http2", PORT_HTTP2}, {"grpc", PORT_HTTP2},      {"grpc-web", PORT_HTTP},
-             {"https", PORT_TLS},   {"tls", PORT_TLS},         {"mongo", PORT_TCP},
-             {"redis", PORT_TCP},   {"mysql", PORT_TCP},       {"kubernetes.io/h2c", PORT_HTTP2},
-             {"udp", PORT_OTHER},   {"kubernetes.io/ws", PORT_HTTP}, {"kubernetes.io/wss", PORT_TLS}};
+} words[] = {{"tcp", PORT_TCP},
+             {"http", PORT_HTTP},
+             {"http_proxy", PORT_HTTP},
+             {"http2", PORT_HTTP2},
+             {"grpc", PORT_HTTP2},
+             {"grpc-web", PORT_HTTP},
+             {"https", PORT_TLS},
+             {"tls", PORT_TLS},
+             {"mongo", PORT_TCP},
+             {"redis", PORT_TCP},
+             {"mysql", PORT_TCP},
+             {"kubernetes.io/h2c", PORT_HTTP2},
+             {"udp", PORT_OTHER},
+             {"kubernetes.io/ws", PORT_HTTP},
+             {"kubernetes.io/wss", PORT_TLS}};
 
 static bool find(struct str word, enum port_protocol *ret)
 {

@@ -41,8 +41,10 @@ static int read_port(struct str one, void *list, struct err *reterr)
         return 0;
     }
     if (str_to_u64(one, &n) < 0 || n < 1 || n > 65535)
-        return err_set(reterr, -EINVAL, NULL, "'" STR_FMT "' is no port: numbers with commas "
-                       "between them, or *", STR_ARG(one));
+        return err_set(reterr, -EINVAL, NULL,
+                       "'" STR_FMT "' is no port: numbers with commas "
+                       "between them, or *",
+                       STR_ARG(one));
     vec_push(&to->v, (uint16_t)n);
     return 0;
 }
@@ -63,8 +65,10 @@ static int read_prefix(struct str one, void *list, struct err *reterr)
         return 0;
     }
     if (prefix_parse(one, &p) < 0)
-        return err_set(reterr, -EINVAL, NULL, "'" STR_FMT "' is no network: 10.0.0.0/8 and the like "
-                       "with commas between them, or *", STR_ARG(one));
+        return err_set(reterr, -EINVAL, NULL,
+                       "'" STR_FMT "' is no network: 10.0.0.0/8 and the like "
+                       "with commas between them, or *",
+                       STR_ARG(one));
     vec_push(&to->v, p);
     return 0;
 }
@@ -158,8 +162,8 @@ static void redirect(struct nfnl_batch *b, uint16_t port)
 
 /* ---- outbound ---- */
 
-/* What the proxy sends is let through; but to its own pod, under a Service's name, it goes in by the
- * front door. What the app says to itself it says to itself. */
+/* What the proxy sends is let through; but to its own pod, under a Service's name, it goes in by
+ * the front door. What the app says to itself it says to itself. */
 static void write_owner(const struct interception *i, struct nfnl_batch *b, uint32_t key,
                         uint32_t id, const struct ip *loopback)
 {

@@ -1,6 +1,6 @@
 #pragma once
-/* The rules by which what a pod sends and is sent goes through the proxy beside it: nf_tables in the
- * pod's network namespace, table "fairlead-interception". What is redirected, and what is let
+/* The rules by which what a pod sends and is sent goes through the proxy beside it: nf_tables in
+ * the pod's network namespace, table "fairlead-interception". What is redirected, and what is let
  * through so that nothing goes in circles, is as of istio-init. */
 
 #include "base/addr.h"

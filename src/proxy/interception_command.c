@@ -51,10 +51,9 @@ static int apply(const struct interception *i, bool ipv6, bool remove)
         nfnl_batch_done(&b);
     }
     if (r == -EPERM)
-        return program_fail(EXIT_FAILED,
-                            "give the container the capability NET_ADMIN, in the pod's own network",
-                            "may not change the rules of this network namespace: %s",
-                            err_text(&err));
+        return program_fail(
+            EXIT_FAILED, "give the container the capability NET_ADMIN, in the pod's own network",
+            "may not change the rules of this network namespace: %s", err_text(&err));
     if (r < 0)
         return program_fail(EXIT_FAILED, NULL, "the rules cannot be made: %s", err_text(&err));
     return EXIT_OK;
@@ -68,16 +67,16 @@ int proxy_interception_command(int argc, char **argv)
     struct arg args[] = {
         {"inbound-ports", 'b', ARG_STRING, &w.inbound, "PORTS",
          "ports of the pod to which calls go through the proxy, or * (default *)", 0, 0, false},
-        {"exclude-inbound-ports", 'd', ARG_STRING, &w.inbound_except, "PORTS", "but not these", 0, 0,
-         false},
+        {"exclude-inbound-ports", 'd', ARG_STRING, &w.inbound_except, "PORTS", "but not these", 0,
+         0, false},
         {"outbound-ip-ranges", 'i', ARG_STRING, &w.outbound, "NETWORKS",
          "where calls of the pod to go through the proxy, or * (default *)", 0, 0, false},
         {"exclude-outbound-ip-ranges", 'x', ARG_STRING, &w.outbound_except, "NETWORKS",
          "but not these", 0, 0, false},
         {"outbound-ports", 'q', ARG_STRING, &w.also, "PORTS",
          "ports calls to which do wherever they go", 0, 0, false},
-        {"exclude-outbound-ports", 'o', ARG_STRING, &w.ports_except, "PORTS", "and to which none do",
-         0, 0, false},
+        {"exclude-outbound-ports", 'o', ARG_STRING, &w.ports_except, "PORTS",
+         "and to which none do", 0, 0, false},
         {"proxy-uid", 'u', ARG_INT, &uid, "UID", "the proxy's user (default 1337)", 1, UINT32_MAX,
          false},
         {"proxy-gid", 'g', ARG_INT, &gid, "GID", "its group (default 1337)", 1, UINT32_MAX, false},

@@ -14,7 +14,7 @@ class Mesh:
         self.lab = lab
         root = wait_until("the control plane has a root", lambda: [m for m in lab.get("configmaps", "-n", SYSTEM)["items"] if m["metadata"]["name"] == "fairlead-ca-root-cert"])
         self.root = root[0]["data"]["root-cert.pem"]
-        lab.apply(*sidecar.objects(self.root))
+        lab.apply(sidecar.trust(self.root))
 
     def run(self, name, replicas=1, args=(), port="http", **more):
         """An echo with a sidecar, and its Service on port 80."""

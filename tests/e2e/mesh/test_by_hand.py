@@ -5,6 +5,7 @@ import signal
 
 import lab_harness
 import pytest
+import sidecar
 from suite import wait_until
 
 WEB = "outbound|80||web.default.svc.cluster.local"
@@ -105,3 +106,29 @@ def test_a_new_port_and_a_service_that_goes(two):
     two.lab.fairlead("delete", "svc/late")
     cluster = "outbound|80||late.default.svc.cluster.local"
     wait_until("its cluster goes", lambda: cluster not in two.admin("client", "/clusters"))
+
+
+def test_ready_and_statistics_for_others(two):
+    """Ports that are not redirected: a kubelet and a Prometheus ask there."""
+    ip = two.lab.ready_pods("app=web")[0]["status"]["podIP"]
+    plain = two.lab.ready_pods("app=plain")[0]["metadata"]["name"]
+
+    def ask(path):
+        return two.lab.fairlead("exec", plain, "--", "curl", "-s", "-m", "5", "-w", "%{http_code}", f"http://{ip}{path}")
+    assert ask(":15021/healthz/ready").endswith("200")
+    assert "envoy_cluster_upstream_rq_total" in ask(":15090/stats/prometheus")
+    assert ask(":15090/config_dump").endswith("404")
+
+
+def test_who_stands_beside_another_namespaces_pod(two):
+    """A token of one namespace gets nothing of another's: its proxy is turned away, which both logs say."""
+    deployment = sidecar.beside(lab_harness.echo("stranger"))
+    proxy = deployment["spec"]["template"]["spec"]["initContainers"][1]
+    proxy["env"] = [{"name": "POD_NAMESPACE", "value": "kube-system"} if e["name"] == "POD_NAMESPACE" else e for e in proxy["env"]]
+    two.lab.apply(deployment)
+    words = "system:serviceaccount:default:default is not of namespace kube-system"
+    name = wait_until("its pod is there", lambda: two.lab.pods("app=stranger"))[0]["metadata"]["name"]
+    wait_until("it is told why", lambda: words in two.lab.fairlead("logs", name, "-c", "sidecar", check=False).stdout)
+    control = two.lab.pods("app=fairlead-control", "fairlead-system")[0]["metadata"]["name"]
+    wait_until("the control plane tells it", lambda: words in two.lab.fairlead("logs", "-n", "fairlead-system", control))
+    two.lab.fairlead("delete", "deploy/stranger")

@@ -1,5 +1,5 @@
-/* What sidecars are given: whatever comes and goes, in the end it is what would be made of what there
- * is; and every resource passes the table that says what the proxy does. */
+/* What sidecars are given: whatever comes and goes, in the end it is what would be made of what
+ * there is; and every resource passes the table that says what the proxy does. */
 #include "test.h"
 
 #include <stdio.h>
@@ -122,8 +122,9 @@ static void test_kinds_of_ports(void **state)
     struct world w;
     (void)state;
     start(&w);
-    put_service(&w, "ns", "web", "10.0.0.1", HTTP "," TCP "," UNNAMED ",{'name':'grpc','port':70}"
-                                                  ",{'name':'dns','port':53,'protocol':'UDP'}");
+    put_service(&w, "ns", "web", "10.0.0.1",
+                HTTP "," TCP "," UNNAMED ",{'name':'grpc','port':70}"
+                     ",{'name':'dns','port':53,'protocol':'UDP'}");
     put_service(&w, "ns", "set", "None", HTTP "," TCP);
     settle(&w);
     struct mesh_workload *here = join(&w, "ns", "10.1.0.1"), *there = join(&w, "other", "10.1.0.2");
@@ -131,7 +132,7 @@ static void test_kinds_of_ports(void **state)
     for (size_t i = 0; i < ARRAY_LEN(both); i++) {
         const struct mesh_workload *one = both[i];
         static const char *const names[] = {"virtualOutbound", "virtualInbound", "0.0.0.0_80",
-                                            "0.0.0.0_70", "10.0.0.1_5432", "10.0.0.1_9000"};
+                                            "0.0.0.0_70",      "10.0.0.1_5432",  "10.0.0.1_9000"};
         for (size_t n = 0; n < ARRAY_LEN(names); n++)
             if (!has(one, XDS_LISTENER, names[n]))
                 fail_msg("%s", names[n]);
@@ -173,7 +174,8 @@ static void test_what_is_served_in_a_pod(void **state)
     settle(&w);
     struct mesh_workload *one = join(&w, "ns", "10.1.0.1"), *twin = join(&w, "ns", "10.1.0.1"),
                          *none = join(&w, "ns", "10.1.0.9"), *far = join(&w, "other", "10.1.0.2");
-    assert_true(has(one, XDS_CLUSTER, "inbound|8080||") && has(twin, XDS_CLUSTER, "inbound|5433||"));
+    assert_true(has(one, XDS_CLUSTER, "inbound|8080||") &&
+                has(twin, XDS_CLUSTER, "inbound|5433||"));
     expect_in(one, XDS_LISTENER, "virtualInbound", "\"inbound|8080||\"");
     assert_false(has(none, XDS_CLUSTER, "inbound|8080||"));
     assert_false(has(far, XDS_CLUSTER, "inbound|8080||")); /* Services choose in their namespace */
@@ -183,7 +185,8 @@ static void test_what_is_served_in_a_pod(void **state)
     put_slice(&w, "ns", "web", "{'name':'http','port':8080},{'name':'tcp-db','port':5433}",
               "{'addresses':['10.1.0.9']}");
     settle(&w);
-    assert_true(has(one, XDS_CLUSTER, "inbound|7000||") && has(twin, XDS_CLUSTER, "inbound|7000||"));
+    assert_true(has(one, XDS_CLUSTER, "inbound|7000||") &&
+                has(twin, XDS_CLUSTER, "inbound|7000||"));
     assert_false(has(one, XDS_CLUSTER, "inbound|8080||"));
     assert_true(has(none, XDS_CLUSTER, "inbound|8080||"));
     mesh_leave(w.mesh, one);

@@ -47,9 +47,8 @@ static void test_cases(void **state)
         if (port_protocol(&p) != cases[i].is)
             fail_msg("case %zu: %s", i, port_protocol_word(port_protocol(&p)));
     }
-    assert_int_equal(port_protocol(&(struct service_port){.name = (char *)(uintptr_t) "http",
-                                                          .proto = IPPROTO_UDP,
-                                                          .port = 80}),
+    assert_int_equal(port_protocol(&(struct service_port){
+                         .name = (char *)(uintptr_t) "http", .proto = IPPROTO_UDP, .port = 80}),
                      PORT_OTHER);
 }
 
