@@ -145,7 +145,7 @@ void explain_action_text(const struct route *r, struct buf *out)
                      r->affinity.endpoint ? "of an endpoint" : "of a place in the ring");
         if (r->n_keys) {
             buf_add_cstr(out, ", by hash of ");
-            route_format_keys(r, out);
+            route_keys_format(r->keys, r->n_keys, out);
         }
         if (r->upstream.balance == ROUTE_BALANCE_LOAD)
             buf_add_cstr(out, ", by load");

@@ -250,7 +250,8 @@ static void add_guard(struct build *b, struct route *r, const struct ingress_ent
         note(b, INGRESS_SECRET, g->basic.secret);
     if (q->set_headers)
         note(b, INGRESS_CONFIG_MAP, q->set_headers);
-    if (!q->on || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
+    r->unasked = q->on && e->policy->global_auth && r->challenge;
+    if (!q->on || r->unasked || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
         return;
     r->asks.port = q->port;
     r->asks_by = (struct route_upstream){.tls = q->tls};
@@ -276,7 +277,7 @@ static void ask_own_hosts(struct build *b)
 {
     for (uint32_t i = 0; i < b->host->n_routes; i++) {
         struct route *r = &b->host->routes[i];
-        if (!r->guard || !r->guard->request.on || !r->guard->request.own_host)
+        if (!r->guard || !r->guard->request.on || r->unasked || !r->guard->request.own_host)
             continue;
         const struct route *to = find_own(b, &r->guard->request);
         if (to) {
@@ -331,6 +332,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         set_redirect(r, p->redirect.temporal, p->redirect.temporal_code);
     else if (p->redirect.permanent)
         set_redirect(r, p->redirect.permanent, p->redirect.permanent_code);
+    ingress_answers_apply(&p->answers, r);
     if (r->action == ROUTE_REDIRECT) {
         r->https_only = false; /* it answers before that */
         return;
@@ -494,6 +496,7 @@ static void add_slash_redirect(struct build *b, const struct claim *c, const cha
     struct route *r = add_route(b, c->entry, ROUTE_PATH_EXACT, bare, claim_field(c));
     r->action = ROUTE_REDIRECT;
     r->redirect = (struct route_redirect){.code = 301, .path = xstrdup(c->path->path)};
+    ingress_answers_apply(&c->entry->policy->answers, r);
 }
 
 static void add_path(struct build *b, const struct claim *c)
