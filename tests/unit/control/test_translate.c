@@ -19,6 +19,7 @@
 #include <envoy/type/matcher/v3/string.pb-c.h>
 #include <errno.h>
 #include <fairlead/filters/http/v1/access.pb-c.h>
+#include <fairlead/filters/http/v1/answer.pb-c.h>
 #include <fairlead/filters/http/v1/body_limit.pb-c.h>
 #include <fairlead/filters/http/v1/client_certificate.pb-c.h>
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
