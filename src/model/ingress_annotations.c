@@ -450,6 +450,8 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
         take(p, i, &i->annotations[a], f);
     if (nginx && settings)
         take_settings(p, i, settings);
+    else
+        p->global_auth = false;
     ingress_guard_finish(p, i);
     ingress_auth_cache_finish(p);
     ingress_auth_finish(p, i, f);

@@ -240,7 +240,9 @@ static bool is_challenge(const char *path)
  */
 static void add_guard(struct build *b, struct route *r, const struct ingress_entry *e)
 {
-    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
+    const char *field = e->policy->global_auth
+                            ? "metadata.annotations[" INGRESS_NGINX_PREFIX "enable-global-auth]"
+                            : "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
     const struct route_guard *g = e->policy->guard;
     const struct route_auth_request *q = &g->request;
     if (e->policy->closed || route_guard_is_empty(g))
