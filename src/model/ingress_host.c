@@ -30,6 +30,7 @@ struct build {
     const struct service_join *join;
     struct ingress_services *services;
     bool regex; /* all paths of the host are */
+    const char *fallback;
     VEC(struct claim) claims, canaries;
 };
 
@@ -121,16 +122,22 @@ static void tell_annotation(struct build *b, const struct ingress_entry *e, cons
                 field, hint, "%s", text);
 }
 
-/* The Service of the annotation, by its first port; 0: there is none. */
-static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
+/* Of a Service; 0: there is none. */
+static uint16_t first_port(struct build *b, const char *key)
 {
     const struct joined_service *s = service_join_find(b->join, key);
     note(b, "", key);
-    if (s && s->object && s->object->n_ports)
-        return s->object->ports[0].port;
-    tell_annotation(b, e, "default-backend", "create it, with a port",
-                    "there is no such Service: it takes nothing");
-    return 0;
+    return s && s->object && s->object->n_ports ? s->object->ports[0].port : 0;
+}
+
+/* The Service of the annotation, by its first port; 0: there is none. */
+static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
+{
+    uint16_t port = first_port(b, key);
+    if (!port)
+        tell_annotation(b, e, "default-backend", "create it, with a port",
+                        "there is no such Service: it takes nothing");
+    return port;
 }
 
 static bool has_endpoints(const struct build *b, const struct route_backend *to)
@@ -147,16 +154,18 @@ static void set_default(struct build *b, struct route *r, const struct ingress_e
                         const struct ingress_backend *from)
 {
     const struct ingress_errors *errors = &e->policy->errors;
-    if (!errors->backend && errors->n_codes && !errors->off)
+    if (!errors->backend && errors->n_codes && !errors->off && !b->fallback)
         tell_annotation(b, e, "custom-http-errors", "name a Service in default-backend",
                         "there is no default backend to answer instead: errors pass");
-    if (!errors->backend || e->policy->canary.on)
+    if ((!errors->backend && !b->fallback) || e->policy->canary.on)
         return;
-    AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, errors->backend);
-    uint16_t port = default_port(b, e, key);
+    AUTO_CHARS char *key = errors->backend
+                               ? xasprintf("%s/%s", e->object->namespace_, errors->backend)
+                               : xstrdup(b->fallback);
+    uint16_t port = errors->backend ? default_port(b, e, key) : first_port(b, key);
     if (!port)
         return;
-    if (r->n_backends && has_endpoints(b, r->backends)) {
+    if (!errors->backend || (r->n_backends && has_endpoints(b, r->backends))) {
         ingress_errors_apply(errors, key, port, from, r);
         return;
     }
@@ -709,6 +718,33 @@ static void add_default(struct build *b)
     }
 }
 
+static bool takes_all(const struct route_host *h)
+{
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        if (h->routes[i].path.kind == ROUTE_PATH_PREFIX && !h->routes[i].n_headers &&
+            streq(h->routes[i].path.text, "/"))
+            return true;
+    return false;
+}
+
+/* What nothing else is for: as it came, to the Service's first port. */
+static void add_fallback(struct build *b)
+{
+    if (!b->fallback || takes_all(b->host))
+        return;
+    uint16_t port = first_port(b, b->fallback);
+    struct route *r = route_host_add(b->host);
+    r->path = (struct route_path){.kind = ROUTE_PATH_PREFIX, .text = xstrdup("/")};
+    r->origin = (struct route_origin){"Service", xstrdup(b->fallback),
+                                      xstrdup("--default-backend-service")};
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+    if (!port)
+        return;
+    r->action = ROUTE_FORWARD;
+    route_add_backend(r, b->fallback, port, 1);
+}
+
 /* The first Ingress that has TLS for the host; one that names no hosts means its own. */
 static char *find_secret(const struct build *b)
 {
@@ -825,12 +861,13 @@ static void rename_host(struct route_host *h, const char *name)
 
 struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
                                       struct ingress_entry *const *entries, size_t n,
-                                      const struct service_join *join,
+                                      const char *fallback, const struct service_join *join,
                                       struct ingress_services *services)
 {
     struct build b = {.host = route_host_new(name),
                       .entries = entries,
                       .n = n,
+                      .fallback = fallback,
                       .join = join,
                       .services = services};
     b.host->one_label = str_starts(str_from(name), STR("*."));
@@ -844,6 +881,7 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
         add_claims(&b);
         tell_unused_canaries(&b);
         add_default(&b);
+        add_fallback(&b);
         ask_own_hosts(&b);
         find_client_cert(&b);
         if (!as && strcmp(name, "*") != 0)

@@ -178,11 +178,24 @@ static struct ingress_settings *settings_of(const json_t *objects, struct findin
     return NULL;
 }
 
+/* The key of a Service with the label golden: default-backend; NULL: there is none. */
+static char *default_backend_of(const json_t *objects)
+{
+    const json_t *object;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        if (streq(json_at_str(object, "metadata.labels.golden"), "default-backend"))
+            return key_of(object);
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX,
                                               NULL};
-    static const struct ingress_options options = {.controllers = controllers};
+    struct ingress_options options = {.controllers = controllers};
     AUTO_JSON json_t *objects = json_array();
     AUTO_DONE(buf) struct buf first = {0};
     struct err err = {0};
@@ -190,6 +203,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", argc == 2 ? err_text(&err) : "usage: golden FILE");
         return EXIT_FAILURE;
     }
+    AUTO_CHARS char *default_backend = default_backend_of(objects);
+    options.default_backend = default_backend;
     for (int i = 0; i < ORDERS; i++) {
         AUTO_DONE(buf) struct buf b = {0};
         struct world w = {.join = service_join_new()};

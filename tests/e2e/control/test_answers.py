@@ -138,3 +138,25 @@ def test_the_proxy_protocol(gateway, ingress, settings):  # noqa: F811
     wait_until("the head is read", lambda: client() == "192.0.2.9")
     settings(use_proxy_protocol="false")
     gateway.becomes("it is served", lambda a: a.app == "web", "/", HOST)
+
+
+def test_what_no_ingress_is_for(lab, gateway, ingress):
+    """--default-backend-service: unknown hosts and paths go there as they come, and errors, where an Ingress names no one else."""
+    path = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-control"
+    container = lab.get("deployments/fairlead-control", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]
+    ingress("e", [rule(HOST, ("/status", "Prefix", "web"), ("/gone", "Prefix", "absent"))], {"custom-http-errors": "404"})
+    gateway.becomes("nobody is there", lambda a: a.status == 404 and a.app is None, "/", "unknown.example")
+
+    def flags(args):
+        lab.patch(path, {"spec": {"template": {"spec": {"containers": [{**container, "args": args}]}}}})
+    try:
+        flags([*container["args"], "--default-backend-service=default/other"])
+        answer = gateway.becomes("what nobody knows goes there", lambda a: a.app == "other", "/x?y", "unknown.example")
+        assert answer.echo["headers"].get("Host", answer.echo.get("host")) == "unknown.example" and not [h for h in answer.echo["headers"] if h.lower() == "x-code"]
+        assert gateway.becomes("so does another path", lambda a: a.app == "other", "/none", HOST)
+        assert gateway.ask("/status/200", HOST).app == "web" and gateway.ask("/gone", HOST).status == 503
+        errors = gateway.becomes("and an error", lambda a: a.app == "other", "/status/404", HOST)
+        assert {k.lower(): v for k, v in errors.echo["headers"].items()}["x-code"] == "404"
+    finally:
+        flags(container["args"])
+    gateway.becomes("it has gone", lambda a: a.status == 404 and a.app is None, "/", "unknown.example")
