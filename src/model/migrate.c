@@ -223,8 +223,9 @@ void migrate_look(const json_t *objects, const char *class_name, struct migrate_
 {
     static const char *const controllers[] = {INGRESS_CONTROLLER_NGINX, NULL};
     const struct ingress_options options = {.controllers = controllers, .class_name = class_name};
+    AUTO_CHARS char *settings = migrate_settings_name(objects);
     AUTO(ingress_snapshot)
-    struct ingress_snapshot *snapshot = ingress_snapshot_new(&options, objects);
+    struct ingress_snapshot *snapshot = ingress_snapshot_new(&options, settings, objects);
     VEC(struct migrate_subject) list = {0};
     const struct ingress_object *i;
     json_t *j;
