@@ -6,7 +6,7 @@ from manifests import as_stream, fairlead, ingress, path, service, slice_
 OWN = ("fairlead-system", "ingress-nginx-controller")
 
 
-def config_map(data, ns="ingress-nginx", name="ingress-nginx-controller"):
+def config_map(data, ns="a-nginx", name="ingress-nginx-controller"):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": ns}, "data": data}
 
 
@@ -23,7 +23,7 @@ def test_explain():
     assert explain(OBJECTS)["action"] == "308 to https://"
     plain, slow = config_map({"ssl-redirect": "false"}), config_map({"ssl-redirect": "false", "limit-rate": "4"}, *OWN)
     assert explain([plain, *OBJECTS])["action"].startswith("Service default/web")
-    assert "at 4096 bytes a second" in explain([*OBJECTS, plain, slow])["action"] and "bytes a second" not in explain([*OBJECTS, plain, slow], "--configmap", "ingress-nginx/ingress-nginx-controller")["action"]
+    assert "at 4096 bytes a second" in explain([*OBJECTS, plain, slow])["action"] and "bytes a second" not in explain([*OBJECTS, plain, slow], "--configmap", "a-nginx/ingress-nginx-controller")["action"]
     assert explain([*OBJECTS, plain], "--configmap", "none/none")["action"] == "308 to https://"
     assert explain([*OBJECTS, config_map({"ssl-redirect": "false"}, name="other")])["action"] == "308 to https://"
 
