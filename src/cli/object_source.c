@@ -255,8 +255,8 @@ int object_source_read_map(struct object_source *s, struct cli_session *session,
     if (!name.p || !str_is_dns1123_label(ns) || !str_is_dns1123_subdomain(name))
         return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME", "--configmap: \"%s\" is none",
                             key);
-    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/" STR_FMT "/configmaps/" STR_FMT,
-                                      STR_ARG(ns), STR_ARG(name));
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/" STR_FMT "/configmaps/" STR_FMT, STR_ARG(ns), STR_ARG(name));
     if (kube_call_wait(session->client, "GET", path, NULL, NULL, &reply, &err) < 0)
         return cli_unreachable(session, &err);
     const char *message = json_key_str(reply.object, "message");

@@ -1,5 +1,5 @@
-/* What becomes of a route's answers. Other proxies have no filter that does it: they pass answers as
- * they are, at any speed, and log them. */
+/* What becomes of a route's answers. Other proxies have no filter that does it: they pass answers
+ * as they are, at any speed, and log them. */
 #include "control/translate_guard.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"

@@ -178,8 +178,9 @@ static bool next_variable(struct str *rest, struct str *ret)
 
 const char *ingress_read_keys(const char *v, struct route_key **ret, uint32_t *ret_n)
 {
-    static const char why[] = "it must be made of $request_uri, $uri, $host, $remote_addr, $remote_user, "
-                              "$arg_NAME, $cookie_NAME and $http_NAME, at most eight";
+    static const char why[] =
+        "it must be made of $request_uri, $uri, $host, $remote_addr, $remote_user, "
+        "$arg_NAME, $cookie_NAME and $http_NAME, at most eight";
     struct route_key *keys = xcalloc(HASH_KEYS_MAX, sizeof(*keys));
     uint32_t n = 0;
     struct str rest = str_from(v), name;

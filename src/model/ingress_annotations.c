@@ -294,9 +294,10 @@ static bool closes(const struct row *row)
 
 const char *ingress_annotation_row(size_t n, const char **ret_state)
 {
-    static const char *const states[][2] = {
-        [READ] = {"read", "protects"}, [LATER] = {"later", "guards"}, [REFUSED] = {"refused"},
-        [IDLE] = {"needless"}};
+    static const char *const states[][2] = {[READ] = {"read", "protects"},
+                                            [LATER] = {"later", "guards"},
+                                            [REFUSED] = {"refused"},
+                                            [IDLE] = {"needless"}};
     if (n >= ARRAY_LEN(rows))
         return NULL;
     *ret_state = states[rows[n].state][closes(&rows[n])];
@@ -386,9 +387,8 @@ bool ingress_annotation_take(struct ingress_policy *p, const char *name, const c
     *ret_why = NULL;
     if (!row || !row->read)
         return false;
-    *ret_why = strlen(value) > (closes(row) ? GUARD_VALUE_MAX : VALUE_MAX)
-                   ? "it is too long"
-                   : row->read(p, value);
+    *ret_why = strlen(value) > (closes(row) ? GUARD_VALUE_MAX : VALUE_MAX) ? "it is too long"
+                                                                           : row->read(p, value);
     return true;
 }
 

@@ -116,7 +116,8 @@ void ingress_answers_finish(struct ingress_policy *p, const struct ingress_objec
     for (uint32_t a = 0; a < i->n_annotations; a++) {
         AUTO_CHARS char *field =
             xasprintf("metadata.annotations[%s%s]", INGRESS_NGINX_PREFIX, i->annotations[a].name);
-        bool off = streq(i->annotations[a].value, "off") || streq(i->annotations[a].value, "default");
+        bool off =
+            streq(i->annotations[a].value, "off") || streq(i->annotations[a].value, "default");
         if (!off && str_starts(str_from(i->annotations[a].name), STR("proxy-redirect-")))
             finding_add(f, FINDING_WARNING, "AnnotationIncomplete", i->key, field,
                         "give both proxy-redirect-from and proxy-redirect-to",

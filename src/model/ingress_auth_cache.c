@@ -17,7 +17,7 @@ static bool read_time(struct str s, uint32_t *ret)
     static const struct {
         const char *unit;
         uint64_t ms;
-    } units[] = {{"ms", 1},         {"s", 1000},         {"m", 60 * 1000}, {"h", 3600 * 1000},
+    } units[] = {{"ms", 1},         {"s", 1000},        {"m", 60 * 1000}, {"h", 3600 * 1000},
                  {"d", 86400000ul}, {"w", 604800000ul}, {"", 1000}};
     uint64_t all = 0;
     bool any = s.n > 0;

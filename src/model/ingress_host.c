@@ -262,7 +262,8 @@ static void add_guard(struct build *b, struct route *r, const struct ingress_ent
     if (q->set_headers)
         note(b, INGRESS_CONFIG_MAP, q->set_headers);
     r->unasked = q->on && e->policy->global_auth && r->challenge;
-    if (!q->on || r->unasked || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
+    if (!q->on || r->unasked || q->own_host ||
+        ingress_service_of_host(q->host, &r->asks.service) < 0)
         return;
     r->asks.port = q->port;
     r->asks_by = (struct route_upstream){.tls = q->tls};

@@ -425,9 +425,9 @@ static struct route_host *build(struct ingress_routes *t, struct host_slot *h)
     const struct alias_claim *c = h->claims.v;
     struct host_slot *of = h->entries.n || !c ? h : map_find_cstr(&t->hosts, c->of);
     const struct ingress_alias as = {.name = h->name, .www = c && c->www};
-    struct route_host *host = ingress_host_build(
-        of->name, h->entries.n || !c ? NULL : &as, of->entries.v, of->entries.n,
-        t->options->default_backend, t->join, &h->services);
+    struct route_host *host =
+        ingress_host_build(of->name, h->entries.n || !c ? NULL : &as, of->entries.v, of->entries.n,
+                           t->options->default_backend, t->join, &h->services);
     tell_claims(h, host);
     return host;
 }

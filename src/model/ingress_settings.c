@@ -241,10 +241,15 @@ static const struct {
 static const char *take_global_auth(struct ingress_settings *s, struct ingress_policy *scratch,
                                     const char *name, const char *value)
 {
-    static const char *const names[] = {
-        "auth-always-set-cookie", "auth-cache-duration",   "auth-cache-key",
-        "auth-method",            "auth-request-redirect", "auth-response-headers",
-        "auth-signin",            "auth-signin-redirect-param", "auth-url"};
+    static const char *const names[] = {"auth-always-set-cookie",
+                                        "auth-cache-duration",
+                                        "auth-cache-key",
+                                        "auth-method",
+                                        "auth-request-redirect",
+                                        "auth-response-headers",
+                                        "auth-signin",
+                                        "auth-signin-redirect-param",
+                                        "auth-url"};
     const char *why = "", *annotation = name + strlen("global-");
     for (size_t i = 0; *why == 0 && i < ARRAY_LEN(names); i++)
         if (streq(names[i], annotation)) {

@@ -15,9 +15,9 @@ struct ingress_snapshot {
 
 /* objects: an array of Ingresses and IngressClasses (networking.k8s.io/v1), Services and
  * EndpointSlices, ConfigMaps, each with its namespace; what else is among them is left out.
- * settings: namespace/name of the ConfigMap with the settings of ingress-nginx; NULL: one of a usual
- * name, first that of our own installation, then the first by its key. What is wrong with it is told
- * by whoever asks nginx_maps.h. The options are borrowed. */
+ * settings: namespace/name of the ConfigMap with the settings of ingress-nginx; NULL: one of a
+ * usual name, first that of our own installation, then the first by its key. What is wrong with it
+ * is told by whoever asks nginx_maps.h. The options are borrowed. */
 struct ingress_snapshot *ingress_snapshot_new(const struct ingress_options *o, const char *settings,
                                               const json_t *objects);
 /* Names that installations give that ConfigMap, the usual one first; NULL behind the last. */

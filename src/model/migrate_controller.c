@@ -177,7 +177,8 @@ static void look_for_maps(const json_t *objects, subjects *to)
                                                                 ingress_settings_names[n]; n++)
     {
         AUTO_CHARS char *key = key_of(j);
-        if (is_kind(j, "ConfigMap") && streq(json_at_str(j, "metadata.name"), ingress_settings_names[n]))
+        if (is_kind(j, "ConfigMap") &&
+            streq(json_at_str(j, "metadata.name"), ingress_settings_names[n]))
             look_at_map(objects, str_from(key), NGINX_MAP_SETTINGS, to);
     }
 }

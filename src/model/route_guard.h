@@ -40,7 +40,7 @@ struct route_limits {
     char *key;           /* NULL: nothing is limited */
     uint32_t concurrent; /* requests at a time; 0: any number, as of the others */
     uint32_t per_minute, per_second;
-    uint32_t burst; /* that many times as much at once */
+    uint32_t burst;                          /* that many times as much at once */
     uint16_t concurrent_status, rate_status; /* of what is refused; 0: 503 */
     struct route_prefixes exempt;
 };

@@ -67,7 +67,7 @@ struct access_asked {
     void (*then)(struct filter_call *c, enum access_verdict v);
 };
 enum access_verdict access_request_begin(const struct access_request *r, struct filter_call *c,
-                          struct access_asked *s);
+                                         struct access_asked *s);
 /* Nobody is asked: what the server would have told the endpoint it is told by nobody, so the
  * client's own fields of those names go. */
 void access_request_skip(const struct access_request *r, struct filter_call *c);

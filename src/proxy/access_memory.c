@@ -39,8 +39,9 @@ int access_memory_compile(struct filter_compile *c,
     if (!x || !packed)
         return -ENOMEM;
     if (!from->n_keys || from->n_keys > KEYS_MAX || from->n_statuses > STATUSES_MAX)
-        return pb_path_fail(c->path, c->err, -EINVAL, "request.cache: 1 to %d keys, at most %d statuses",
-                            KEYS_MAX, STATUSES_MAX);
+        return pb_path_fail(c->path, c->err, -EINVAL,
+                            "request.cache: 1 to %d keys, at most %d statuses", KEYS_MAX,
+                            STATUSES_MAX);
     x->question = str_of((char *)packed, protobuf_c_message_pack(&m->base, packed));
     for (; x->n_keys < from->n_keys; x->n_keys++) {
         const pb_key *k = from->keys[x->n_keys];
@@ -124,8 +125,7 @@ struct str access_memory_key(const struct access_memory *m, struct filter_call *
     add(&b, c->head->authority.p ? c->head->authority : http_field_value(host));
     for (size_t i = 0; i < m->n_keys; i++)
         add_key(&b, &m->keys[i], c);
-    return b.failed ? (struct str){NULL, 0}
-                    : arena_str(http_stream_arena(c->down), buf_str(&b));
+    return b.failed ? (struct str){NULL, 0} : arena_str(http_stream_arena(c->down), buf_str(&b));
 }
 
 /* ---- answers ---- */

@@ -8,9 +8,9 @@
 #include "codec/http_head.h"
 
 enum {
-    ANSWER_CACHE_MAX = 4096,             /* answers of a worker */
-    ANSWER_CACHE_BYTES_MAX = 4 << 20,    /* keys and fields, of a worker */
-    ANSWER_CACHE_ENTRY_MAX = 16 << 10,   /* of one: a larger one is not remembered */
+    ANSWER_CACHE_MAX = 4096,           /* answers of a worker */
+    ANSWER_CACHE_BYTES_MAX = 4 << 20,  /* keys and fields, of a worker */
+    ANSWER_CACHE_ENTRY_MAX = 16 << 10, /* of one: a larger one is not remembered */
 };
 
 /* Zeroed is empty and valid. */

@@ -77,8 +77,11 @@ void answer_rewrite_refresh(const struct answer_pair *p, struct http_field *f, s
 void answer_make_relative(struct http_field *f)
 {
     struct str value = http_field_value(f);
-    size_t scheme = str_starts(value, STR("https://")) ? 8 : str_starts(value, STR("http://")) ? 7 : 0;
-    const char *slash = scheme && value.n > scheme ? memchr(value.p + scheme, '/', value.n - scheme) : NULL;
+    size_t scheme = str_starts(value, STR("https://"))  ? 8
+                    : str_starts(value, STR("http://")) ? 7
+                                                        : 0;
+    const char *slash =
+        scheme && value.n > scheme ? memchr(value.p + scheme, '/', value.n - scheme) : NULL;
     if (!slash)
         return;
     f->value = slash;

@@ -185,8 +185,7 @@ static bool may(const struct client_table *t, const struct client *c, int64_t no
     return true;
 }
 
-bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns,
-                        bool *ret_busy)
+bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns, bool *ret_busy)
 {
     pthread_mutex_lock(&t->lock);
     struct client *c = find_or_add(t, ip, now_ns);

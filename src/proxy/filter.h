@@ -84,18 +84,19 @@ struct filter_call {
     struct loop *loop;
     /* Who asks, behind proxies that are believed. Negative: not known. */
     int (*client)(const struct filter_call *c, struct ip *ret);
-    format_value_fn *value;   /* of operators of formats */
-    void *request;            /* its user */
+    format_value_fn *value;       /* of operators of formats */
+    void *request;                /* its user */
     struct answer_cache *answers; /* that filters have been given; the worker's */
-    const char *cluster;      /* that the route names; NULL: none */
-    struct stats_cell *stats; /* the worker's of the connection manager */
-    unsigned worker;          /* its index */
-    uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
-    uint64_t body_max;        /* set: a body that turns out larger is refused; 0: no limit */
+    const char *cluster;          /* that the route names; NULL: none */
+    struct stats_cell *stats;     /* the worker's of the connection manager */
+    unsigned worker;              /* its index */
+    uint64_t collect_max;         /* bytes of body that FILTER_COLLECT takes */
+    uint64_t body_max;            /* set: a body that turns out larger is refused; 0: no limit */
     struct filter_answer answer;
-    bool delayed; /* the log is to say so */
+    bool delayed;  /* the log is to say so */
     bool unlogged; /* no log is to tell of it */
-    uint64_t bytes_per_s, bytes_before; /* of the answer's body, and how many go first; 0: no limit */
+    uint64_t bytes_per_s,
+        bytes_before; /* of the answer's body, and how many go first; 0: no limit */
     void (*go_on)(struct filter_call *c, enum filter_result r);
     /* The endpoint with that id is to have the request, while it can be used. */
     void (*prefer)(struct filter_call *c, uint64_t id);

@@ -18,7 +18,8 @@ void router_heard(struct request *r);
 
 /* ---- router_pace.c: r->pace, where its answer's body has a rate ---- */
 void router_pace_begin(struct request *r, uint64_t bytes_per_s, uint64_t before);
-void router_pace_data(struct request *r, struct chain *data, bool end); /* of the endpoint; takes it */
+void router_pace_data(struct request *r, struct chain *data,
+                      bool end); /* of the endpoint; takes it */
 void router_pace_drained(struct request *r);
 void router_pace_flush(struct request *r); /* trailers follow */
 void router_pace_done(struct request *r);

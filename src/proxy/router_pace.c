@@ -1,6 +1,7 @@
-/* An answer's body at no more than so many bytes a second. What has come and may not go yet is held,
- * one reading at most, and the endpoint is held back meanwhile; one timer of the worker's says when
- * to go on. What a quiet answer has not used it does not get later, but for a quarter of a second.
+/* An answer's body at no more than so many bytes a second. What has come and may not go yet is
+ * held, one reading at most, and the endpoint is held back meanwhile; one timer of the worker's
+ * says when to go on. What a quiet answer has not used it does not get later, but for a quarter of
+ * a second.
  */
 #include "proxy/router.h"
 
@@ -44,8 +45,7 @@ static size_t may_go(struct pace *p, uint64_t now)
     p->before -= n;
     p->paid_ns = MAX(p->paid_ns, now);
     uint64_t left_ns = p->burst_ns - MIN(p->paid_ns - now, p->burst_ns);
-    size_t more =
-        (size_t)MIN((uint64_t)(p->held.n - n), left_ns / NS_PER_MS * p->per_s / 1000);
+    size_t more = (size_t)MIN((uint64_t)(p->held.n - n), left_ns / NS_PER_MS * p->per_s / 1000);
     p->paid_ns += more * NS_PER_S / p->per_s;
     return n + more;
 }
@@ -54,8 +54,8 @@ static size_t may_go(struct pace *p, uint64_t now)
 static uint64_t wait_ms(const struct pace *p, uint64_t now)
 {
     uint64_t byte_ns = NS_PER_S / p->per_s + NS_PER_MS;
-    uint64_t piece_ns = MIN(p->held.n * NS_PER_S / p->per_s + NS_PER_MS,
-                            MAX(STEP_MS * NS_PER_MS, byte_ns));
+    uint64_t piece_ns =
+        MIN(p->held.n * NS_PER_S / p->per_s + NS_PER_MS, MAX(STEP_MS * NS_PER_MS, byte_ns));
     uint64_t due_ns = p->paid_ns + piece_ns - MIN(p->burst_ns, p->paid_ns + piece_ns);
     return due_ns > now ? (due_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
 }

@@ -442,8 +442,9 @@ static void test_answers(void **state)
     AUTO_CHARS char *ours = routes_of(&w, TRANSLATE_OURS, "proxy-cookie-path", "/a /b"),
                     *foreign = routes_of(&w, TRANSLATE_FOREIGN, "proxy-cookie-path", "/a /b"),
                     *slow = routes_of(&w, TRANSLATE_OPEN, "limit-rate", "2");
-    assert_non_null(strstr(ours, "fairlead.filters.http.v1.Answer\",\"cookie_path\":{\"from\":\"/a\","
-                                 "\"to\":\"/b\"}"));
+    assert_non_null(strstr(ours,
+                           "fairlead.filters.http.v1.Answer\",\"cookie_path\":{\"from\":\"/a\","
+                           "\"to\":\"/b\"}"));
     assert_null(strstr(foreign, "fairlead.dev"));
     assert_non_null(strstr(foreign, "\"cluster\""));
     assert_non_null(strstr(slow, "\"bytes_per_second\":\"2048\""));
