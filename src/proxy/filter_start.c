@@ -5,7 +5,7 @@
 #include "base/time.h"
 #include "proxy/filter_fetch.h"
 #include "proxy/filter_run.h"
-#include "proxy/router.h"
+#include "proxy/router_pace.h"
 
 enum { BODY_IDLE_MS = 300 * 1000 };
 

@@ -4,7 +4,7 @@
 #include "proxy/filter_run.h"
 #include "proxy/mirror.h"
 #include "proxy/request_stats.h"
-#include "proxy/router.h"
+#include "proxy/router_pace.h"
 #include "proxy/trace.h"
 
 void request_done(struct request *r)

@@ -15,6 +15,7 @@
 #include "proxy/forward.h"
 #include "proxy/mirror.h"
 #include "proxy/router_head.h"
+#include "proxy/router_pace.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
 
@@ -44,7 +45,7 @@ static void wait_for_endpoint(struct request *r)
 }
 
 /* Of the endpoint. While the client still sends, its silence says nothing. */
-void router_heard(struct request *r)
+static void heard_up(struct request *r)
 {
     heard(r);
     if (is_whole(r))
@@ -257,7 +258,7 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     (void)s;
     if (h->status < 200 && h->status != 101)
         return; /* the client has had its own 100 */
-    router_heard(r);
+    heard_up(r);
     if (h->status == 101 && !r->upgrade) {
         http_stream_abort(TAKE(r->up)); /* nobody asked for it */
         try_failed(r, REASON_UPSTREAM_PROTOCOL);
@@ -299,10 +300,10 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
 static void on_up_data(struct http_stream *s, struct chain *data, bool end, void *user)
 {
     struct request *r = user;
-    router_heard(r);
+    heard_up(r);
     r->answered = end;
     if (r->pace) {
-        router_pace_data(r, data, end);
+        router_pace_data(r, data, end, heard_up);
         return;
     }
     r->sent_bytes += data->n;

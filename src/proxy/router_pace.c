@@ -3,7 +3,7 @@
  * says when to go on. What a quiet answer has not used it does not get later, but for a quarter of
  * a second.
  */
-#include "proxy/router.h"
+#include "proxy/router_pace.h"
 
 enum {
     QUEUE_HIGH = 64 * 1024, /* as of any answer */
@@ -20,6 +20,7 @@ struct pace {
     struct chain held;
     bool end; /* the answer's, behind what is held */
     struct loop_timer *timer;
+    void (*heard)(struct request *r);
 };
 
 void router_pace_begin(struct request *r, uint64_t bytes_per_s, uint64_t before)
@@ -71,7 +72,7 @@ static void go(struct request *r)
         bool end = p->end && n == p->held.n;
         chain_move(&piece, &p->held, n);
         r->sent_bytes += n;
-        router_heard(r); /* what is held back by ourselves is not idle */
+        p->heard(r);
         if (n || end)
             http_stream_send_data(r->down, &piece, end);
         if (end)
@@ -92,9 +93,11 @@ static void on_timer(void *user)
     go(user);
 }
 
-void router_pace_data(struct request *r, struct chain *data, bool end)
+void router_pace_data(struct request *r, struct chain *data, bool end,
+                      void (*heard)(struct request *r))
 {
     struct pace *p = r->pace;
+    p->heard = heard;
     if (!p->timer)
         p->timer = worker_timer_take(r->worker, on_timer, r);
     chain_move_all(&p->held, data);

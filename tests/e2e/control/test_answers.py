@@ -7,7 +7,7 @@ import pytest
 import recording_backend as recorder
 from gateway import rule
 from suite import SLOW, wait_until
-from test_settings import SYSTEM, settings, told  # noqa: F401
+from test_settings import SYSTEM, told
 
 HOST = "answers.example"
 
@@ -94,7 +94,7 @@ def test_an_answer_is_remembered(gateway, ingress, judge):
     assert by["each"] == 24 and 1 <= by["yes"] <= 12 and 1 <= by["no"] <= 12  # two gateways, a worker for each core
 
 
-def test_an_auth_server_of_all(gateway, ingress, settings, judge):  # noqa: F811
+def test_an_auth_server_of_all(gateway, ingress, settings, judge):
     ingress("all", [rule(HOST, ("/all", "Prefix", "web"), ("/.well-known/acme-challenge/t", "Exact", "web"))])
     ingress("own", [rule(HOST, ("/own", "Prefix", "web"))], {"auth-url": "http://judge.default.svc.cluster.local/status/200"})
     ingress("free", [rule(HOST, ("/free", "Prefix", "web"))], {"enable-global-auth": "false"})
@@ -107,7 +107,7 @@ def test_an_auth_server_of_all(gateway, ingress, settings, judge):  # noqa: F811
     assert [gateway.ask(p, HOST).status for p in ("/own", "/free")] == [200] * 2
 
 
-def test_settings_that_protect(lab, gateway, ingress, settings):  # noqa: F811
+def test_settings_that_protect(lab, gateway, ingress, settings):
     ingress("all", [rule(HOST, ("/all", "Prefix", "web"))])
     ingress("some", [rule(HOST, ("/some", "Prefix", "web"))], {"denylist-source-range": "", "limit-rpm": "1", "limit-burst-multiplier": "1"})
     gateway.becomes("it is served", lambda a: a.app == "web", "/all", HOST)
@@ -120,7 +120,7 @@ def test_settings_that_protect(lab, gateway, ingress, settings):  # noqa: F811
     wait_until("it is told", lambda: told(lab, "ingress-nginx-controller", "SettingInvalid"))
 
 
-def test_the_proxy_protocol(gateway, ingress, settings):  # noqa: F811
+def test_the_proxy_protocol(gateway, ingress, settings):
     ingress("p", [rule(HOST, ("/", "Prefix", "web"))])
     gateway.becomes("it is served", lambda a: a.app == "web", "/", HOST)
     settings(use_proxy_protocol="true")
