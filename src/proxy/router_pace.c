@@ -85,7 +85,8 @@ static void go(struct request *r)
     }
     if (r->up)
         http_stream_pause(r->up);
-    loop_timer_start(p->timer, wait_ms(p, now));
+    if (http_stream_queued(r->down) <= QUEUE_HIGH)
+        loop_timer_start(p->timer, wait_ms(p, now));
 }
 
 static void on_timer(void *user)

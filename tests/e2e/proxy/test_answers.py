@@ -1,6 +1,7 @@
 """The filter fairlead.filters.http.answer: cookies and redirects of endpoints in the client's terms, the rate of a body, routes that no log tells of.
 And the time an endpoint may be quiet, which is not that of a client that still sends."""
 import pytest
+from http2_client import Http2
 from test_filters import ROUTER, Stage, refused
 
 ANSWER = "fairlead.filters.http.answer"
@@ -154,3 +155,28 @@ def test_an_upload_that_takes_long(stage, backend):
     c.send("b")
     assert c.answer()[0] == 200
     c.close()
+
+
+@pytest.mark.parametrize("rate", [20_000_000, 1 << 40])
+def test_a_client_that_reads_late(stage, backend, rate):
+    """What it has not taken is not sent, and what is held goes when it reads."""
+    s = stage(answer(bytes_per_second=rate))
+    c = s.client()
+    c.send("GET /size/8000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+    for _ in range(20):
+        assert s.ask("/next")[0] == 200
+    assert c.answer()[2] == b"x" * 8_000_000
+    c.close()
+
+
+def test_over_http2(stage, backend):
+    """Each stream has a rate of its own: what goes slowly does not hold up another."""
+    s = stage(answer(), routes=[{"match": {"path": "/size/100000"}, "route": {"cluster": "c"}, "typed_per_filter_config": {ANSWER: config(bytes_per_second=1024)}},
+                                {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": {ANSWER: config(bytes_per_second=300_000)}}])
+    c = Http2(s.port)
+    slow = c.open("GET", "/size/100000")
+    got = c.ask("GET", "/size/200000")
+    assert (got.status, got.body) == (200, b"x" * 200_000)
+    assert len(c.streams[slow].body) < 20000 and not c.streams[slow].over()
+    assert c.ask("GET", "/chunked").body == b"abcdef"
+    c.sock.close()
