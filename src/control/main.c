@@ -16,6 +16,7 @@ enum { NAMES_MAX = 16 }; /* of a flag */
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
+    const char *default_backend;
     const char *secure, *service, *accounts_text;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
     bool without_class, plain_secrets;
@@ -138,7 +139,8 @@ static int run(struct settings *s)
                    .n_taken_ports = ARRAY_LEN(ports)},
         .ingress = {.controllers = (const char *const *)s->controllers,
                     .class_name = s->class_name,
-                    .without_class = s->without_class},
+                    .without_class = s->without_class,
+                    .default_backend = s->default_backend},
         .gateway = {.address = "0.0.0.0",
                     .http_port = (uint16_t)s->http_port,
                     .https_port = (uint16_t)s->https_port},
@@ -174,7 +176,8 @@ static bool names_are_whole(const struct settings *s)
     } names[] = {{"publish-service", s->publish},
                  {"configmap", s->configmap},
                  {"tcp-services-configmap", s->tcp_services},
-                 {"udp-services-configmap", s->udp_services}};
+                 {"udp-services-configmap", s->udp_services},
+                 {"default-backend-service", s->default_backend}};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *slash = names[i].value ? strchr(names[i].value, '/') : NULL;
         if (!names[i].value || (slash && slash != names[i].value && slash[1]))
@@ -229,6 +232,9 @@ int main(int argc, char **argv)
          "ports that go to Services: \"9000\": \"namespace/service:port\"", 0, 0, false},
         {"udp-services-configmap", 0, ARG_STRING, &s.udp_services, "NAMESPACE/NAME",
          "the same of UDP, of which Events tell that it is not served", 0, 0, false},
+        {"default-backend-service", 0, ARG_STRING, &s.default_backend, "NAMESPACE/NAME",
+         "the Service, by its first port, that gets what no Ingress is for (default: 404)", 0, 0,
+         false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",

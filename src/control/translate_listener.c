@@ -110,6 +110,8 @@ static json_t *http_filters(const struct translate_listener *l)
     json_t *list = json_array();
     json_array_append_new(list, mutations(l));
     if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(ANSWER_NAME, "", ANSWER_TYPE, json_object()));
+    if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, own_filter(ESCAPED_SLASHES_NAME, ESCAPED_SLASHES_TYPE));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
@@ -223,6 +225,12 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
     return chain;
 }
 
+static json_t *proxy_protocol(void)
+{
+    return translate_http_filter("envoy.filters.listener.proxy_protocol",
+                       "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol");
+}
+
 struct xds_entry *translate_listener(const struct translate_listener *l)
 {
     json_t *chains = json_array();
@@ -233,13 +241,17 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address", "socket_address",
                   "address", l->address, "port_value", (int)l->port, "filter_chains", chains);
+    json_t *before = json_array(); /* in their order */
+    if (l->settings && l->settings->proxy_protocol)
+        json_array_append_new(before, proxy_protocol());
     if (l->n_chains)
-        json_object_set_new(
-            j, "listener_filters",
-            json_pack("[o]",
-                      translate_http_filter("envoy.filters.listener.tls_inspector",
-                                            "envoy.extensions.filters.listener.tls_inspector.v3."
-                                            "TlsInspector")));
+        json_array_append_new(before,
+                              translate_http_filter("envoy.filters.listener.tls_inspector",
+                                          "envoy.extensions.filters.listener.tls_inspector.v3."
+                                          "TlsInspector"));
+    if (json_array_size(before))
+        json_object_set(j, "listener_filters", before);
+    json_decref(before);
     return translate_json(XDS_LISTENER, l->name, j);
 }
 
@@ -276,11 +288,6 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
                                     "socket_address", "address", address, "port_value", (int)port,
                                     "filter_chains", "filters", translate_tcp_proxy(name, cluster));
     if (proxied)
-        json_object_set_new(
-            j, "listener_filters",
-            json_pack("[o]",
-                      translate_http_filter("envoy.filters.listener.proxy_protocol",
-                                            "envoy.extensions.filters.listener.proxy_protocol.v3."
-                                            "ProxyProtocol")));
+        json_object_set_new(j, "listener_filters", json_pack("[o]", proxy_protocol()));
     return translate_json(XDS_LISTENER, name, j);
 }

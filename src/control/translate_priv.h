@@ -34,6 +34,10 @@ void translate_field_list(struct buf *b, unsigned number, const struct route_fie
 /* What a Route says to a filter of that name, as its typed_per_filter_config. */
 void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
 
+/* ---- translate_answers.c ---- */
+/* Of a Route. */
+void translate_answers(const struct route *r, const struct translate_view *view, struct buf *out);
+
 /* ---- translate_errors.c ---- */
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
