@@ -59,9 +59,10 @@ test: unit clang asan tsan e2e ## everything CI runs but lint
 test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
 	@scripts/test-fresh.sh
 
-conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
+conform: build ## controllers, nodes, agents, DNS, the control plane beside real Kubernetes programs; a minute without an API server (root; Go builds them into PEERS)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
+	@FAIRLEAD_AWAY_S=60 FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/e2e/control/test_failures.py -k api_server_is_away
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(PEERS)
