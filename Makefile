@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own. Not clients, nor interop: they need registries.
 E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v -e /clients/ -e /interop/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
+.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,10 @@ bench: build     ## all benchmarks (minutes)
 
 bench-proxy: build ## proxies beside one another: CPU time, instructions, latency per request
 	@FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) bench/proxy/run.sh
+
+bench-control: build ## from an API write to served traffic, beside Traefik at 1,000 and 5,000 Ingresses; churn; rolls (root; Go builds it into PEERS; 20 minutes)
+	@tests/conformance/build-peers.sh $(PEERS) traefik
+	@bench/control/run.sh $(BUILD) $(PEERS)/traefik
 
 clean:
 	@rm -rf build build-asan build-tsan build-clang build-fuzz
