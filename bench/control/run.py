@@ -8,7 +8,7 @@ Usage: run.py BUILD [flags]   (root)
   --traefik PATH    Traefik beside us: the same objects, the same measuring, one after the other; ratios are told
   --throttle D      Traefik takes no two changes within that time (0s, its best; it comes with 2s)
   --churn N         changes a second by somebody else meanwhile: an endpoint and a route in turn, of others than are looked at (0)
-  --requests N      so many requests at --rate a second over all hosts while things change (by --churn, 20 if it is 0): failures are counted (0)
+  --requests N      so many requests at --rate a second over all hosts while things change (--churn a second, 20 if that is 0): failures are counted (0)
   --roll N          the same to a Deployment that is rolled over and over meanwhile (0)
   --rate N          requests a second (1000)
 

@@ -7,5 +7,5 @@ peer=()
 [ -z "${2:-}" ] || peer=(--traefik "$2")
 run --ingresses 1000 --changes 50 "${peer[@]}"
 run --ingresses 5000 --changes 30 "${peer[@]}"
-run --ingresses 3000 --changes 60 --churn 20
-run --ingresses 5000 --changes 60 --churn 20 --requests 100000 --roll 100000
+run --ingresses 3000 --changes 60
+run --ingresses 5000 --changes 1000 --churn 100 --requests 100000 --roll 100000
