@@ -33,6 +33,8 @@ struct control {
     struct ingress_config *config;
     control_observer *observer;
     void *observer_user;
+    struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
+    struct map bad_certificates; /* key of a Secret -> struct findings */
     bool streams_changed;
     uint64_t pending_since_us;
     struct control_stats stats;
@@ -285,6 +287,7 @@ static bool work_hosts(struct control *c)
             check_fields(c, h);
         }
         struct route_host *before = gateway_put_host(c->gateway, name, h);
+        (void)(h ? map_put_cstr(&c->hosts, name, h) : map_remove_cstr(&c->hosts, name));
         if (h)
             tell_new(c, before ? &before->findings : NULL, &h->findings);
         for_named(c, before, named_objects_end_use);
@@ -422,6 +425,24 @@ static void decode_data(const json_t *secret, const char *name, struct buf *ret)
         buf_clear(ret);
 }
 
+static void forget_bad_certificate(struct control *c, struct str key)
+{
+    struct findings *f = map_remove(&c->bad_certificates, key);
+    if (f)
+        findings_done(f);
+    free(f);
+}
+
+static void note_bad_certificate(struct control *c, const json_t *object, const char *key,
+                                 const char *why)
+{
+    struct findings *f = NEW(struct findings);
+    forget_bad_certificate(c, str_from(key));
+    certificate_tell_invalid(f, key, why);
+    record(c, object, "Secret", "v1", &f->v[0]);
+    map_put_cstr(&c->bad_certificates, key, f);
+}
+
 static void on_secret(json_t *object, void *user)
 {
     struct control *c = user;
@@ -436,12 +457,10 @@ static void on_secret(json_t *object, void *user)
         gateway_put_secret(c->gateway, key, buf_str(&chain), buf_str(&key_pem), &err) < 0) {
         log_warn("a certificate cannot be used; the last good one stays", kv_s("secret", key),
                  kv_s("error", err.code ? err_text(&err) : "tls.crt or tls.key is missing"));
-        struct findings f = {0};
-        certificate_tell_invalid(&f, key,
-                                 err.code ? err_text(&err) : "tls.crt or tls.key is missing");
-        record(c, object, "Secret", "v1", &f.v[0]);
-        findings_done(&f);
+        note_bad_certificate(c, object, key,
+                             err.code ? err_text(&err) : "tls.crt or tls.key is missing");
     } else {
+        forget_bad_certificate(c, str_from(key));
         work_soon(c);
     }
     if (key_pem.n)
@@ -453,6 +472,7 @@ static void on_secret_gone(struct str key, json_t *object, void *user)
     struct control *c = user;
     AUTO_CHARS char *name = str_dup(key);
     (void)object;
+    forget_bad_certificate(c, key);
     IGNORE_RESULT(gateway_put_secret(c->gateway, name, STR(""), STR(""), NULL)); /* removal */
     work_soon(c);
 }
@@ -478,7 +498,8 @@ static void on_config(void *user)
 
 static void on_error(const char *text, void *user)
 {
-    (void)user;
+    struct control *c = user;
+    c->stats.watch_failures++;
     log_warn("watch lost; what proxies have stays", kv_s("cause", text));
 }
 
@@ -555,6 +576,11 @@ void control_free(struct control *c)
     ingress_config_free(c->config);
     event_recorder_free(c->events);
     service_join_free(c->join);
+    map_done(&c->hosts);
+    struct str key;
+    for (size_t at = 0; map_next(&c->bad_certificates, &at, &key, NULL);)
+        forget_bad_certificate(c, key);
+    map_done(&c->bad_certificates);
     free(c);
 }
 
@@ -682,4 +708,32 @@ void control_get_stats(const struct control *c, struct control_stats *ret)
 struct gateway *control_gateway(const struct control *c)
 {
     return c->gateway;
+}
+
+const struct service_join *control_join(const struct control *c)
+{
+    return c->join;
+}
+
+const struct ingress_routes *control_routes(const struct control *c)
+{
+    return c->routes;
+}
+
+bool control_next_host(const struct control *c, size_t *at, const struct route_host **ret)
+{
+    void *value;
+    if (!map_next(&c->hosts, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool control_next_bad_certificate(const struct control *c, size_t *at, const struct findings **ret)
+{
+    void *value;
+    if (!map_next(&c->bad_certificates, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
 }

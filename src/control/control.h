@@ -23,6 +23,7 @@ struct control_stats {
     bool synced;
     size_t services, hosts, pending;
     uint64_t host_rebuilds, pushes;
+    uint64_t watch_failures;                  /* lists and watches that have failed, each try */
     uint64_t last_latency_us, latency_max_us; /* from the first event of a push to the push */
 };
 
@@ -46,3 +47,9 @@ void control_set_observer(struct control *c, control_observer *fn, void *user);
 bool control_serves(const struct control *c, struct str ingress);
 void control_get_stats(const struct control *c, struct control_stats *ret);
 struct gateway *control_gateway(const struct control *c);
+const struct service_join *control_join(const struct control *c);
+const struct ingress_routes *control_routes(const struct control *c);
+/* for (size_t at = 0; control_next_host(c, &at, &h);) : what is served; in no order, borrowed. */
+bool control_next_host(const struct control *c, size_t *at, const struct route_host **ret);
+/* The same of certificates whose last form cannot be used: what is wrong with each. */
+bool control_next_bad_certificate(const struct control *c, size_t *at, const struct findings **ret);
