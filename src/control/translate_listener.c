@@ -227,8 +227,9 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
 
 static json_t *proxy_protocol(void)
 {
-    return translate_http_filter("envoy.filters.listener.proxy_protocol",
-                       "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol");
+    return translate_http_filter(
+        "envoy.filters.listener.proxy_protocol",
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol");
 }
 
 struct xds_entry *translate_listener(const struct translate_listener *l)
@@ -245,8 +246,8 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     if (l->settings && l->settings->proxy_protocol)
         json_array_append_new(before, proxy_protocol());
     if (l->n_chains)
-        json_array_append_new(before,
-                              translate_http_filter("envoy.filters.listener.tls_inspector",
+        json_array_append_new(
+            before, translate_http_filter("envoy.filters.listener.tls_inspector",
                                           "envoy.extensions.filters.listener.tls_inspector.v3."
                                           "TlsInspector"));
     if (json_array_size(before))
