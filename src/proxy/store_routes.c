@@ -203,8 +203,8 @@ static void read_hosts(struct store *s, const struct xds_update *u, struct chang
     }
 }
 
-/* Of what was told; what went has gone: nobody tells that again. Backwards: a name may have gone and
- * come, and then it stays as it was. */
+/* Of what was told; what went has gone: nobody tells that again. Backwards: a name may have gone
+ * and come, and then it stays as it was. */
 static void undo(struct route_slot *slot, struct changes *all, const struct err *why,
                  struct buf *refused)
 {
