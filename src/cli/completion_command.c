@@ -197,8 +197,9 @@ static bool complete_first(const char *command)
 /* Commands that take no object of the cluster. */
 static bool takes_object(const char *command)
 {
-    static const char *const without[] = {"check",      "version", "apply",           "analyze",
-                                          "completion", "explain", "convert-ingress", "migrate", "inject"};
+    static const char *const without[] = {"check",           "version",    "apply",
+                                          "analyze",         "completion", "explain",
+                                          "convert-ingress", "migrate",    "inject"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (streq(command, without[i]))
             return false;

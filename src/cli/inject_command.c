@@ -90,8 +90,8 @@ int cli_inject(int argc, char **argv)
     struct arg args[] = {
         {"filename", 'f', ARG_STRINGS, &a.files, "FILE",
          "manifests: a file, a directory, - for standard input (repeat)", 0, 0, false},
-        {"image", 0, ARG_STRING, &a.options.image, "IMAGE",
-         "of the proxy (default fairlead/proxy)", 0, 0, false},
+        {"image", 0, ARG_STRING, &a.options.image, "IMAGE", "of the proxy (default fairlead/proxy)",
+         0, 0, false},
         {"control", 0, ARG_STRING, &a.options.control, "HOST:PORT",
          "the control plane (default fairlead-control.fairlead-system.svc.cluster.local:15012)", 0,
          0, false},

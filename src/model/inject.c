@@ -28,8 +28,8 @@ static const json_t *find_container(const json_t *list, const char *name)
 {
     json_t *c;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)list, i, c) if (streq(json_key_str(c, "name"), name))
-        return c;
+    json_array_foreach((json_t *)(uintptr_t)list, i,
+                       c) if (streq(json_key_str(c, "name"), name)) return c;
     return NULL;
 }
 
@@ -61,7 +61,8 @@ static struct inject_verdict by_namespace(const json_t *labels, const char *word
         return (struct inject_verdict){true, "its namespace is labelled istio-injection=enabled"};
     if (ns_revision)
         return streq(ns_revision, revision)
-                   ? (struct inject_verdict){true, "its namespace is of our revision (istio.io/rev)"}
+                   ? (struct inject_verdict){true,
+                                             "its namespace is of our revision (istio.io/rev)"}
                    : (struct inject_verdict){false, "its namespace is of another revision"};
     if (pod_revision)
         return streq(pod_revision, revision)
@@ -197,12 +198,12 @@ static const char *image_of(const json_t *pod, const struct inject_options *o)
 /* args: taken. */
 static json_t *init_container(const json_t *pod, json_t *args, const struct inject_options *o)
 {
-    json_t *rights = json_pack("{s:{s:[s],s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "add",
-                               "NET_ADMIN", "drop", "ALL", "allowPrivilegeEscalation", 0,
-                               "readOnlyRootFilesystem", 1, "runAsUser", 0, "runAsGroup", 0,
-                               "runAsNonRoot", 0);
-    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "name", INJECT_INIT, "image", image_of(pod, o), "args",
-                     args, "securityContext", rights, "resources", resources(pod));
+    json_t *rights =
+        json_pack("{s:{s:[s],s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "add", "NET_ADMIN",
+                  "drop", "ALL", "allowPrivilegeEscalation", 0, "readOnlyRootFilesystem", 1,
+                  "runAsUser", 0, "runAsGroup", 0, "runAsNonRoot", 0);
+    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "name", INJECT_INIT, "image", image_of(pod, o),
+                     "args", args, "securityContext", rights, "resources", resources(pod));
 }
 
 static json_t *field_variable(const char *name, const char *path)
@@ -218,7 +219,8 @@ static json_t *mount(const char *name, const char *path)
 static json_t *proxy_container(const json_t *pod, const char *workload,
                                const struct inject_options *o)
 {
-    json_t *args = json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/token");
+    json_t *args =
+        json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/token");
     json_t *env = json_pack("[o,o,o]", field_variable("POD_NAME", "metadata.name"),
                             field_variable("POD_NAMESPACE", "metadata.namespace"),
                             field_variable("POD_IP", "status.podIP"));
@@ -313,9 +315,9 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
     inits = list_of(spec, "initContainers");
     json_array_insert_new(inits, 0, init_container(pod, args, o));
     json_array_insert_new(inits, 1, proxy_container(pod, workload, o));
-    json_array_append_new(list_of(spec, "volumes"),
-                          json_pack("{s:s,s:{s:s}}", "name", "fairlead-trust", "configMap", "name",
-                                    INJECT_TRUST));
+    json_array_append_new(
+        list_of(spec, "volumes"),
+        json_pack("{s:s,s:{s:s}}", "name", "fairlead-trust", "configMap", "name", INJECT_TRUST));
     json_array_append_new(list_of(spec, "volumes"), token_volume());
     describe(pod, workload, o);
     return 0;
@@ -323,8 +325,8 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
 
 json_t *inject_pod_of(json_t *object)
 {
-    static const char *const templates[] = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet",
-                                            "Job", "ReplicationController"};
+    static const char *const templates[] = {"Deployment", "ReplicaSet", "StatefulSet",
+                                            "DaemonSet",  "Job",        "ReplicationController"};
     const char *kind = json_key_str(object, "kind");
     if (streq(kind, "Pod"))
         return object;

@@ -1,14 +1,15 @@
 #pragma once
-/* A proxy put beside a pod: what the webhook does to pods as they are created, and `fairlead inject`
- * to manifests. Labels, annotations, names of containers and who decides are Istio's. Pure. */
+/* A proxy put beside a pod: what the webhook does to pods as they are created, and `fairlead
+ * inject` to manifests. Labels, annotations, names of containers and who decides are Istio's. Pure.
+ */
 
 #include "base/err.h"
 #include "codec/json.h"
 
 #define INJECT_LABEL    "sidecar.istio.io/inject"
 #define INJECT_REVISION "istio.io/rev"
-#define INJECT_PROXY    "istio-proxy" /* its container */
-#define INJECT_INIT     "istio-init"  /* the one that leads the pod's traffic there */
+#define INJECT_PROXY    "istio-proxy"           /* its container */
+#define INJECT_INIT     "istio-init"            /* the one that leads the pod's traffic there */
 #define INJECT_TRUST    "fairlead-ca-root-cert" /* ConfigMap of the pod's namespace */
 
 struct inject_options {
@@ -26,8 +27,7 @@ struct inject_verdict {
 /* pod: anything with metadata and spec, a pod or its template. namespace_: NULL: not known.
  * namespace_labels: NULL: whoever asks wants it, whatever the namespace says. */
 struct inject_verdict inject_decide(const json_t *pod, const char *namespace_,
-                                    const json_t *namespace_labels,
-                                    const struct inject_options *o);
+                                    const json_t *namespace_labels, const struct inject_options *o);
 
 /* Puts it in, whatever inject_decide() says. workload: what the pod is a part of; NULL: not known.
  * -EINVAL: an annotation that cannot be heeded, with its field; pod is as it was. */

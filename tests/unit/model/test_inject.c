@@ -68,12 +68,12 @@ static void test_who_gets_one(void **state)
 
 static void test_what_is_put_in(void **state)
 {
-    AUTO_JSON json_t *pod = json_of(
-        "{'metadata':{'labels':{'app':'shop','version':'v2'},'annotations':{"
-        "'traffic.sidecar.istio.io/excludeInboundPorts':'9100, 9200',"
-        "'traffic.sidecar.istio.io/excludeOutboundIPRanges':'10.1.0.0/16',"
-        "'sidecar.istio.io/proxyCPU':'50m'}},'spec':{'containers':[{'name':'app'}],"
-        "'initContainers':[{'name':'setup'}],'volumes':[{'name':'data'}]}}");
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'labels':{'app':'shop','version':'v2'},'annotations':{"
+                "'traffic.sidecar.istio.io/excludeInboundPorts':'9100, 9200',"
+                "'traffic.sidecar.istio.io/excludeOutboundIPRanges':'10.1.0.0/16',"
+                "'sidecar.istio.io/proxyCPU':'50m'}},'spec':{'containers':[{'name':'app'}],"
+                "'initContainers':[{'name':'setup'}],'volumes':[{'name':'data'}]}}");
     (void)state;
     assert_ok(inject_pod(pod, "web", &options, NULL));
     const json_t *inits = json_at(pod, "spec.initContainers"), *init = json_array_get(inits, 0),
@@ -97,7 +97,8 @@ static void test_what_is_put_in(void **state)
                  *annotations = json_at(pod, "metadata.annotations");
     assert_string_equal(json_key_str(labels, "service.istio.io/canonical-name"), "shop");
     assert_string_equal(json_key_str(labels, "service.istio.io/canonical-revision"), "v2");
-    assert_string_equal(json_key_str(annotations, "kubectl.kubernetes.io/default-container"), "app");
+    assert_string_equal(json_key_str(annotations, "kubectl.kubernetes.io/default-container"),
+                        "app");
     assert_string_equal(json_key_str(annotations, "istio.io/rev"), "fairlead");
     assert_false(inject_decide(pod, "a", NULL, &options).yes); /* not twice */
 }
@@ -114,9 +115,9 @@ static void test_annotations_that_cannot_be_heeded(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        AUTO_CHARS char *text = xasprintf(
-            "{'metadata':{'annotations':{'%s':'%s'}},'spec':{'containers':[]}}", bad[i][0],
-            bad[i][1]);
+        AUTO_CHARS char *text =
+            xasprintf("{'metadata':{'annotations':{'%s':'%s'}},'spec':{'containers':[]}}",
+                      bad[i][0], bad[i][1]);
         AUTO_JSON json_t *pod = json_of(text);
         AUTO_JSON json_t *before = json_deep_copy(pod);
         struct err err = {0};
