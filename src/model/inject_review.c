@@ -26,8 +26,8 @@ static void add_operation(json_t *patch, const json_t *before, const json_t *aft
     const json_t *was = json_object_get(before, member), *is = json_object_get(after, member);
     AUTO_CHARS char *path = xasprintf("/%s", member);
     if (is && !json_equal(was, is))
-        json_array_append_new(patch, json_pack("{s:s,s:s,s:O}", "op", was ? "replace" : "add", "path",
-                                               path, "value", is));
+        json_array_append_new(patch, json_pack("{s:s,s:s,s:O}", "op", was ? "replace" : "add",
+                                               "path", path, "value", is));
 }
 
 static json_t *answer(const char *uid)
@@ -39,9 +39,9 @@ static json_t *answer(const char *uid)
 static void refuse(json_t *response, const char *why)
 {
     json_object_set_new(response, "allowed", json_false());
-    json_object_set_new(response, "status",
-                        json_pack("{s:i,s:s,s:s}", "code", 400, "reason", "BadRequest", "message",
-                                  why));
+    json_object_set_new(
+        response, "status",
+        json_pack("{s:i,s:s,s:s}", "code", 400, "reason", "BadRequest", "message", why));
 }
 
 static void put_patch(json_t *response, const json_t *before, const json_t *after)
