@@ -12,6 +12,7 @@ void api_request_free(struct api_request *r)
     free(r->name);
     free(r->subresource);
     buf_done(&r->warnings);
+    json_decref(r->managed);
     free(r);
 }
 
@@ -91,7 +92,8 @@ void api_reply_object(struct api_request *r, int status, const json_t *object)
 
 void api_reply_stored(struct api_request *r, int status, const struct object *o)
 {
-    if (r->view == API_VIEW_JSON && !r->kind->from_stored && !r->yaml && !r->pretty) {
+    if (r->view == API_VIEW_JSON && !api_kind_is_form(r->kind) && !r->yaml && !r->pretty &&
+        !o->managed) {
         reply(r, status, o->json);
         return;
     }

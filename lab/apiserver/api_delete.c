@@ -10,7 +10,7 @@
 #include "base/time.h"
 #include "codec/url.h"
 #include "kube/schema_tables.h"
-#include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN     "orphan"
@@ -114,12 +114,11 @@ static bool is_held(const struct api_kind *k, const json_t *object)
     return json_at_int(object, "metadata.deletionGracePeriodSeconds", 0) > 0;
 }
 
-/* Commits a deletion step. 0 = still there (*ret is the new state), 1 = gone, negative errno. */
-static int delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
-                       struct object **ret, struct err *reterr)
+int api_delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
+                    struct object **ret, struct err *reterr)
 {
-    if (is_held(&api_kinds[kind], object)) {
-        if (streq(api_kinds[kind].kind, "Namespace"))
+    if (is_held(api_kind_at(kind), object)) {
+        if (streq(api_kind_at(kind)->kind, "Namespace"))
             json_put_str(object, "status.phase", "Terminating");
         return store_put(s->store, kind, object, ret, reterr);
     }
@@ -131,7 +130,7 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 {
     struct object *stored = NULL;
     struct err err = {0};
-    int code = delete_step(r->server, r->kind_index, object, object_ref(old), &stored, &err);
+    int code = api_delete_step(r->server, r->kind_index, object, object_ref(old), &stored, &err);
     object_unref(old);
     if (code < 0)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
@@ -163,6 +162,8 @@ static bool mark(const struct api_kind *k, json_t *object, const struct delete_o
     int64_t grace = grace_of(k, object, o);
     bool marked = json_at_str(object, "metadata.deletionTimestamp") != NULL;
     bool changed = false;
+    if (!marked && streq(k->kind, "CustomResourceDefinition"))
+        crd_terminate(object);
     if (streq(o->policy, "Foreground"))
         changed = add_finalizer(object, FOREGROUND);
     else if (streq(o->policy, "Orphan"))
@@ -243,7 +244,7 @@ static bool delete_one(struct api_request *r, const struct delete_options *o, st
     AUTO_JSON json_t *object = object_tree(old);
     bool changed = mark(r->kind, object, o);
     if (!o->dry_run && (changed || !is_held(r->kind, object)))
-        code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
+        code = api_delete_step(r->server, r->kind_index, object, old, &stored, &err);
     *ret_gone = o->dry_run || code == 1;
     *ret = object_ref(code == 1 ? old : stored);
     object_unref(old);
@@ -319,7 +320,7 @@ void api_delete_collection(struct api_request *r)
         AUTO_JSON json_t *object = object_tree(chosen.v[i]);
         struct object *stored;
         if (code >= 0 && !o.dry_run && (mark(r->kind, object, &o) || !is_held(r->kind, object)))
-            code = delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);
+            code = api_delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);
     }
     api_view_list_end(&b, API_VIEW_JSON, store_version(store), NULL, 0);
     if (code < 0)
@@ -330,4 +331,21 @@ void api_delete_collection(struct api_request *r)
         object_unref(*c);
     vec_done(&chosen);
     api_selection_done(&sel);
+}
+
+int api_delete_all(struct api_server *s, uint32_t kind, struct err *reterr)
+{
+    const struct delete_options o = {.grace_s = -1};
+    const struct api_kind *k = api_kind_at(kind);
+    for (size_t i = store_count(s->store, kind); i-- > 0;) {
+        struct object *old = object_ref(store_at(s->store, kind, i));
+        AUTO_JSON json_t *object = object_tree(old);
+        int code = mark(k, object, &o) || !is_held(k, object)
+                       ? api_delete_step(s, kind, object, old, NULL, reterr)
+                       : 0;
+        object_unref(old);
+        if (code < 0)
+            return code;
+    }
+    return (int)MIN(store_count(s->store, kind), (size_t)INT32_MAX);
 }

@@ -32,7 +32,7 @@ static uint32_t kind_of(const char *plural)
 
 void api_rbac_event(struct api_server *s, const struct store_event *e)
 {
-    if (s->rbac && streq(api_kinds[e->object->kind].group, GROUP))
+    if (s->rbac && streq(api_kind_at(e->object->kind)->group, GROUP))
         s->rbac->fresh = false;
 }
 

@@ -1,8 +1,10 @@
 """Sends cases to a server, and what the real one answered when it was last asked (recorded.json)."""
 import json
 import pathlib
+import time
 
 from .cases import NS
+from .custom import CRDS, GROUP
 
 RECORDED = pathlib.Path(__file__).parent / "recorded.json"
 
@@ -11,6 +13,13 @@ def prepare(server):
     assert server.post("/api/v1/namespaces", {"metadata": {"name": NS}}).status == 201
     # what a controller makes in a whole cluster
     assert server.post(f"/api/v1/namespaces/{NS}/serviceaccounts", {"metadata": {"name": "default"}}).status == 201
+    for crd in CRDS:
+        assert server.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    deadline = time.monotonic() + 60
+    for crd in CRDS:  # a real server begins to serve them a while later
+        for v in crd["spec"]["versions"]:
+            while server.get(f"/apis/{GROUP}/{v['name']}/{crd['spec']['names']['plural']}").status != 200:
+                assert time.monotonic() < deadline, crd["metadata"]["name"]
 
 
 def outcome(reply):
@@ -35,6 +44,9 @@ def play(server, case):
     for path in {s.made for s in case.steps if s.made}:
         server.patch(path, {"metadata": {"finalizers": None}}, conn=conn)
         server.delete(path + "?gracePeriodSeconds=0", conn=conn)
+        deadline = time.monotonic() + 60
+        while "customresourcedefinitions" in path and server.get(path, conn=conn).status != 404:  # it is emptied first
+            assert time.monotonic() < deadline, path
     conn.close()
     return said
 
