@@ -245,12 +245,11 @@ static bool patch_type_known(struct api_request *r, struct str type)
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (str_starts(type, str_from(known[i])) && !(custom && i == STRATEGIC))
             return true;
-    api_status(
-            r, 415, "UnsupportedMediaType", NULL,
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, %s",
-            custom ? "application/apply-patch+yaml"
-                   : "application/strategic-merge-patch+json, application/apply-patch+yaml");
+    api_status(r, 415, "UnsupportedMediaType", NULL,
+               "the body of the request was in an unknown format - accepted media types include: "
+               "application/json-patch+json, application/merge-patch+json, %s",
+               custom ? "application/apply-patch+yaml"
+                      : "application/strategic-merge-patch+json, application/apply-patch+yaml");
     return false;
 }
 

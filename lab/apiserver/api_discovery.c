@@ -197,7 +197,8 @@ static json_t *group_list(void)
     for (size_t i = 0; i < api_kinds_count(); i++) {
         const char *group = api_kind_at(i)->group, *version = api_kind_at(i)->version;
         json_t *g = find_by(groups, "name", group);
-        if (!*group || !api_kind_is_served(api_kind_at(i)) || find_by(json_object_get(g, "versions"), "version", version))
+        if (!*group || !api_kind_is_served(api_kind_at(i)) ||
+            find_by(json_object_get(g, "versions"), "version", version))
             continue;
         AUTO_CHARS char *gv = xasprintf("%s/%s", group, version);
         AUTO_JSON json_t *v = json_pack("{s:s,s:s}", "groupVersion", gv, "version", version);
@@ -305,8 +306,7 @@ static char *openapi_key(const struct api_kind *k)
 }
 
 /* What kubectl explain reads of a custom kind: its schema, as its definition has it. */
-static void add_custom_schema(struct api_server *s, json_t *schemas,
-                              const struct api_kind *k)
+static void add_custom_schema(struct api_server *s, json_t *schemas, const struct api_kind *k)
 {
     json_t *own = custom_openapi_schema(s, k);
     json_t *schema = own ? json_deep_copy(own) : json_object(), *properties;
@@ -317,15 +317,14 @@ static void add_custom_schema(struct api_server *s, json_t *schemas,
         properties = json_object();
         json_object_set_new(schema, "properties", properties);
     }
-    static const char *const common[][2] = {{"apiVersion", "string"}, {"kind", "string"},
-                                            {"metadata", "object"}};
+    static const char *const common[][2] = {
+        {"apiVersion", "string"}, {"kind", "string"}, {"metadata", "object"}};
     for (size_t i = 0; i < ARRAY_LEN(common); i++)
         if (!json_object_get(properties, common[i][0]))
-            json_object_set_new(properties, common[i][0],
-                                json_pack("{s:s}", "type", common[i][1]));
-    json_object_set_new(schema, "x-kubernetes-group-version-kind",
-                        json_pack("[{s:s,s:s,s:s}]", "group", k->group, "version", k->version,
-                                  "kind", k->kind));
+            json_object_set_new(properties, common[i][0], json_pack("{s:s}", "type", common[i][1]));
+    json_object_set_new(
+        schema, "x-kubernetes-group-version-kind",
+        json_pack("[{s:s,s:s,s:s}]", "group", k->group, "version", k->version, "kind", k->kind));
     json_object_set_new(schemas, name, schema);
 }
 

@@ -178,9 +178,9 @@ static size_t row_of(const struct api_kind *k)
 int api_kind_index(const struct api_kind *k)
 {
     return k->row         ? (int)k->stored_row
-           : k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""), STR("v1"),
-                                        str_from(k->stored_as))
-                        : (int)row_of(k);
+           : k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""),
+                                          STR("v1"), str_from(k->stored_as))
+                          : (int)row_of(k);
 }
 
 const char *api_kind_resource(const struct api_kind *k)
@@ -213,8 +213,8 @@ bool api_kind_has_collection_delete(const struct api_kind *k)
 static bool kind_is(const struct api_kind *k, struct str group, struct str version,
                     struct str plural)
 {
-    return str_is(group, k->group) && str_is(version, k->version) &&
-           k->plural && str_is(plural, k->plural) && api_kind_is_served(k);
+    return str_is(group, k->group) && str_is(version, k->version) && k->plural &&
+           str_is(plural, k->plural) && api_kind_is_served(k);
 }
 
 int api_kind_find(struct str group, struct str version, struct str plural)
@@ -259,7 +259,8 @@ char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
     const json_t *v = json_at(object, path);
     if (streq(path, "status.podIPs"))
         return addresses_text(v);
-    return v ? store_field_text(v) : xstrdup(absent_text(api_kind_at(kind)->schema, str_from(path)));
+    return v ? store_field_text(v)
+             : xstrdup(absent_text(api_kind_at(kind)->schema, str_from(path)));
 }
 
 /* ---- names ---- */

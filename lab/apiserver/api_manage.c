@@ -1,17 +1,7 @@
-/* Server-side apply, and who manages what: PATCH with application/apply-patch+yaml, and the entries
- * that every other write leaves in managedFields.
- *
- * An apply is merged into the object as it is, then goes the way of every change (api_write.c). The
- * fields that an address does not change (status through the object, spec through /status) are
- * nobody's news there. */
-#include <errno.h>
-
+/* Who manages what: the entries that every write leaves in managedFields. The fields that an address
+ * does not change (status through the object, spec through /status) are nobody's news there. */
 #include "codec/url.h"
-#include "codec/yaml.h"
-#include "lab/apiserver/apply_managers.h"
-#include "lab/apiserver/custom_registry.h"
-
-#define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+#include "lab/apiserver/api_manage.h"
 
 /* fieldManager of the query; otherwise what the client calls itself, up to a slash. */
 static char *manager_of(struct api_request *r)
@@ -29,43 +19,43 @@ static char *manager_of(struct api_request *r)
     return xstrdup(json_string_length(text) ? json_string_value(text) : "unknown");
 }
 
-static struct apply_actor actor_of(const struct api_request *r, const char *name)
+struct apply_actor api_actor(const struct api_request *r, const char *name)
 {
     const struct api_kind *k = r->kind->custom ? r->kind : api_kind_at(r->kind_index);
     return (struct apply_actor){name, api_kind_group_version(k),
                                 r->subresource ? r->subresource : ""};
 }
 
-static const struct api_kind *shape_of(const struct api_request *r)
+const struct api_kind *api_shape(const struct api_request *r)
 {
     return r->kind->custom ? r->kind : api_kind_at(r->kind_index);
 }
 
-static const char *ignored_of(const struct api_request *r)
+const char *api_ignored(const struct api_request *r)
 {
-    return !r->kind->has_status                ? NULL
-           : !r->subresource                   ? "status"
+    return !r->kind->has_status              ? NULL
+           : !r->subresource                 ? "status"
            : streq(r->subresource, "status") ? "spec"
-                                               : NULL;
+                                             : NULL;
 }
 
 /* [{}] or []: a client wants nobody to manage anything. */
 static bool is_reset(const json_t *sent)
 {
-    return json_is_array(sent) && (json_array_size(sent) == 0 ||
-                                   (json_array_size(sent) == 1 &&
-                                    json_object_size(json_array_get(sent, 0)) == 0));
+    return json_is_array(sent) &&
+           (json_array_size(sent) == 0 ||
+            (json_array_size(sent) == 1 && json_object_size(json_array_get(sent, 0)) == 0));
 }
 
 /* What an object has; empty if it cannot be read. */
-static void managers_of(const struct object *o, struct apply_managers *ret)
+void api_managers(const struct object *o, struct apply_managers *ret)
 {
     AUTO_JSON json_t *list = o ? managed_tree(o->managed) : NULL;
     if (apply_managers_parse(list, ret, NULL) < 0)
         *ret = (struct apply_managers){0};
 }
 
-static void keep(struct api_request *r, struct apply_managers *m, const struct apply_managers *was)
+void api_keep_managers(struct api_request *r, struct apply_managers *m, const struct apply_managers *was)
 {
     json_decref(r->managed);
     r->managed = apply_managers_format(m);
@@ -77,307 +67,23 @@ void api_manage_update(struct api_request *r, const json_t *before, const struct
 {
     struct apply_managers m = {0}, was = {0};
     AUTO_CHARS char *name = manager_of(r);
-    const struct apply_actor who = actor_of(r, name);
+    const struct apply_actor who = api_actor(r, name);
     AUTO_JSON json_t *sent = json_incref(json_at(now, "metadata.managedFields"));
     json_del(now, "metadata.managedFields");
-    managers_of(old, &was);
+    api_managers(old, &was);
     if (before && is_reset(sent)) {
-        keep(r, &m, &was);
+        api_keep_managers(r, &m, &was);
         apply_managers_done(&was);
         return;
     }
     if (!before || !json_array_size(sent) || apply_managers_parse(sent, &m, NULL) < 0)
-        managers_of(old, &m);
-    const struct apply_type t = apply_type_of_kind(shape_of(r));
+        api_managers(old, &m);
+    const struct apply_type t = apply_type_of_kind(api_shape(r));
     AUTO_JSON json_t *whole = json_deep_copy(now); /* with its defaults, without what is allotted */
-    api_kind_default(shape_of(r), whole);
+    api_kind_default(api_shape(r), whole);
     if (m.n || !before)
-        apply_managers_update(&m, &t, &who, before, whole, ignored_of(r));
-    keep(r, &m, &was);
+        apply_managers_update(&m, &t, &who, before, whole, api_ignored(r));
+    api_keep_managers(r, &m, &was);
     apply_managers_done(&m);
     apply_managers_done(&was);
-}
-
-/* ---- apply: what was sent ---- */
-
-/* False: answered. */
-static bool invalid_option(struct api_request *r, const char *field, const char *reason,
-                           const char *message)
-{
-    return api_invalid_option(r, "PatchOptions", field, reason, message);
-}
-
-static bool check_options(struct api_request *r, const char *manager)
-{
-    if (str_empty(manager))
-        return invalid_option(r, "fieldManager", "FieldValueRequired",
-                              "Required value: is required for apply patch");
-    if (strlen(manager) > APPLY_MANAGER_NAME_MAX)
-        return invalid_option(r, "fieldManager", "FieldValueTooLong",
-                              "Too long: may not be more than 128 bytes");
-    return true;
-}
-
-static bool bad(struct api_request *r, const char *what)
-{
-    api_status(r, 400, "BadRequest", NULL, "%s", what);
-    return false;
-}
-
-/* False: answered. */
-static bool check_config(struct api_request *r, const json_t *config)
-{
-    const char *kind = json_key_str(config, "kind"), *version = json_key_str(config, "apiVersion");
-    const char *want = api_kind_group_version(r->kind);
-    bool core = version && *version && !strchr(version, '/');
-    AUTO_DONE(buf) struct buf b = {0};
-    if (json_at(config, "metadata.managedFields"))
-        return bad(r, "metadata.managedFields must be nil");
-    if (!streq(kind, r->kind->kind) || str_empty(version)) {
-        buf_addf(&b, "invalid object type: %s%s, Kind=%s", core ? "/" : "",
-                 str_empty(version) ? "/" : version, kind ? kind : "");
-        return bad(r, buf_cstr(&b));
-    }
-    if (!streq(version, want)) {
-        buf_addf(&b, "Incorrect version specified in apply patch. Specified patch version: %s, "
-                     "expected: %s", version, want);
-        return bad(r, buf_cstr(&b));
-    }
-    if (json_at_str(config, "metadata.name"))
-        return true;
-    buf_addf(&b, "the name of the object (%s based on URL) was undeterminable: name must be provided",
-             r->name);
-    return bad(r, buf_cstr(&b));
-}
-
-static void not_typed(struct api_request *r, const json_t *config, const char *what)
-{
-    const char *ns = json_at_str(config, "metadata.namespace"),
-               *version = json_key_str(config, "apiVersion");
-    api_status(r, 500, "", NULL, "failed to create typed patch object (%s/%s; %s%s, Kind=%s): %s",
-               ns ? ns : "", r->name, version && strchr(version, '/') ? "" : "/",
-               version ? version : "", r->kind->kind, what);
-}
-
-/* Unlike in other bodies, what nobody knows is an error. False: answered. */
-static bool decode_config(struct api_request *r, json_t *config)
-{
-    AUTO_DONE(buf) struct buf unknown = {0};
-    AUTO_DONE(buf) struct buf what = {0};
-    struct err err = {0};
-    struct str path, rest;
-    int code = api_kind_decode(r->kind, config, &unknown, &err);
-    if (code == 0 && !unknown.n) {
-        api_kind_to_stored(r->kind, config);
-        return true;
-    }
-    (void)str_cut(buf_str(&unknown), '"', &path); /* unknown field "spec.x" */
-    if (code < 0)
-        buf_add_cstr(&what, err_text(&err));
-    else
-        buf_addf(&what, "." STR_FMT ": field not declared in schema",
-                 STR_ARG(str_cut(path, '"', &rest)));
-    not_typed(r, config, buf_cstr(&what));
-    return false;
-}
-
-/* The configuration; NULL: answered. */
-static json_t *read_config(struct api_request *r)
-{
-    AUTO_JSON json_t *config = NULL;
-    struct err err = {0};
-    if (yaml_parse(http_exchange_body(r->exchange), &config, &err) < 0) {
-        api_status(r, 400, "BadRequest", NULL, "error decoding patch: error converting YAML to JSON: %s", err_text(&err));
-        return NULL;
-    }
-    if (!json_is_object(config)) {
-        (void)bad(r, "an applied configuration is an object");
-        return NULL;
-    }
-    if (!json_values_within(config, API_VALUES_MAX)) {
-        (void)bad(r, "an applied configuration has at most 200000 values");
-        return NULL;
-    }
-    if (!check_config(r, config) || !decode_config(r, config))
-        return NULL;
-    return TAKE(config);
-}
-
-/* ---- conflicts ---- */
-
-struct telling {
-    const struct apply_manager *with;
-    json_t *causes;
-    struct buf *text;
-    size_t n;
-};
-
-static void add_who(struct buf *b, const struct apply_manager *m)
-{
-    json_write_string(b, str_from(m->name));
-    if (*m->subresource)
-        buf_addf(b, " with subresource \"%s\"", m->subresource);
-    if (!m->applies)
-        buf_addf(b, " using %s", m->api_version);
-}
-
-static void tell_one(void *user, const char *path)
-{
-    struct telling *t = user;
-    AUTO_DONE(buf) struct buf message = {0};
-    buf_add_cstr(&message, "conflict with ");
-    add_who(&message, t->with);
-    json_array_append_new(t->causes, json_pack("{s:s,s:o,s:o}", "reason", "FieldManagerConflict",
-                                               "message", json_text(buf_str(&message)), "field",
-                                               json_text(str_from(path))));
-    buf_addf(t->text, "\n- %s", path);
-    t->n++;
-}
-
-static void reply_conflicts(struct api_request *r, const struct apply_conflicts *c)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    AUTO_JSON json_t *details = json_object();
-    struct telling t = {.causes = json_array(), .text = &text};
-    for (size_t i = 0; i < c->n; i++) {
-        t.with = c->v[i].with;
-        buf_addf(&text, "%sconflicts with ", i ? "\n" : "");
-        add_who(&text, t.with);
-        buf_add_char(&text, ':');
-        fields_each(c->v[i].set, tell_one, &t);
-    }
-    json_object_set_new(details, "causes", t.causes);
-    const json_t *first = json_array_get(t.causes, 0);
-    if (t.n == 1)
-        api_status(r, 409, "Conflict", details, "Apply failed with 1 conflict: %s: %s",
-                   json_key_str(first, "message"), json_key_str(first, "field"));
-    else
-        api_status(r, 409, "Conflict", details, "Apply failed with %zu conflicts: %s", t.n,
-                   buf_cstr(&text));
-}
-
-/* kubectl used to apply by itself and left what it applied in an annotation: what is as it says is
- * its own, whoever is written down as the manager. */
-static bool are_own(const struct apply_conflicts *c, const struct apply_type *t, const json_t *live,
-                    const char *manager)
-{
-    const char *text = json_key_str(json_at(live, "metadata.annotations"), LAST_APPLIED);
-    AUTO_JSON json_t *last = NULL;
-    AUTO_FIELDS struct fields *own = fields_new();
-    AUTO_FIELDS struct fields *differs = fields_new();
-    if (!streq(manager, "kubectl") || !text ||
-        json_parse(str_from(text), API_BODY_BYTES_MAX, NULL, &last, NULL) < 0 ||
-        !json_is_object(last) || apply_fields(t, last, own, NULL) < 0)
-        return false;
-    const struct apply_changes changes = {NULL, differs, differs};
-    apply_compare(t, last, live, &changes);
-    fields_subtract(own, differs);
-    for (size_t i = 0; i < c->n; i++) {
-        AUTO_FIELDS struct fields *left = fields_copy(c->v[i].set);
-        fields_subtract(left, own);
-        if (!fields_is_empty(left))
-            return false;
-    }
-    return true;
-}
-
-/* ---- apply ---- */
-
-/* What nobody has been written down for is an update's from before. */
-static void take_over(struct apply_managers *m, const struct apply_type *t,
-                      const struct apply_actor *who, const json_t *live)
-{
-    const struct apply_actor before = {"before-first-apply", who->api_version, ""};
-    if (!m->n && json_object_size(live))
-        apply_managers_update(m, t, &before, NULL, live, NULL);
-}
-
-/* False: answered. */
-static bool apply(struct api_request *r, const struct object *old, json_t *live,
-                  const json_t *config, const char *manager)
-{
-    struct apply_managers m = {0}, was = {0};
-    struct apply_conflicts conflicts = {0};
-    const struct apply_actor who = actor_of(r, manager);
-    const struct apply_type t = apply_type_of_kind(shape_of(r));
-    bool force = url_param_bool(r->query, "force"), done = false;
-    AUTO_JSON json_t *before = json_deep_copy(live);
-    struct err err = {0};
-    managers_of(old, &m);
-    managers_of(old, &was);
-    take_over(&m, &t, &who, live);
-    int code = apply_managers_apply(&m, &t, &who, live, config, ignored_of(r), force, &conflicts,
-                                    &err);
-    if (code == 0 && conflicts.n && !force && are_own(&conflicts, &t, before, manager)) {
-        apply_conflicts_done(&conflicts);
-        apply_managers_done(&m);
-        m = (struct apply_managers){0};
-        managers_of(old, &m);
-        take_over(&m, &t, &who, before);
-        json_object_clear(live);
-        json_object_update(live, before);
-        force = true;
-        code = apply_managers_apply(&m, &t, &who, live, config, ignored_of(r), force, &conflicts,
-                                    &err);
-    }
-    if (code < 0)
-        not_typed(r, config, err_text(&err));
-    else if (conflicts.n && !force)
-        reply_conflicts(r, &conflicts);
-    else {
-        keep(r, &m, &was);
-        done = true;
-    }
-    apply_conflicts_done(&conflicts);
-    apply_managers_done(&m);
-    apply_managers_done(&was);
-    return done;
-}
-
-/* The object is not there: it is made, but not by a part of it. */
-static void apply_new(struct api_request *r, json_t *config, const char *manager)
-{
-    AUTO_JSON json_t *live = json_object();
-    AUTO_CHARS char *name = xstrdup(r->name);
-    const char *sent = json_at_str(config, "metadata.name");
-    if (r->subresource) {
-        api_not_found(r, r->name);
-        return;
-    }
-    if (json_at_str(config, "metadata.uid")) {
-        api_conflict(r); /* it means one that has been */
-        return;
-    }
-    json_del(config, "metadata.resourceVersion");
-    if (!streq(sent, name)) {
-        AUTO_CHARS char *own = xstrdup(sent);
-        api_status(r, 400, "BadRequest", NULL,
-                   "the name of the object (%s) does not match the name on the URL (%s)", own,
-                   name);
-        return;
-    }
-    if (apply(r, NULL, live, config, manager))
-        api_create_object(r, live);
-}
-
-void api_apply(struct api_request *r)
-{
-    AUTO_CHARS char *manager = url_param(r->query, "fieldManager");
-    if (!check_options(r, manager))
-        return;
-    AUTO_JSON json_t *config = read_config(r);
-    if (!config)
-        return;
-    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
-    if (!old) {
-        apply_new(r, config, manager);
-        return;
-    }
-    AUTO_JSON json_t *live = object_tree(old);
-    if (r->kind->custom)
-        api_kind_from_stored(r->kind, live);
-    if (!json_at(config, "metadata.resourceVersion"))
-        json_del(live, "metadata.resourceVersion");
-    if (apply(r, old, live, config, manager))
-        api_commit_change(r, live, old);
 }

@@ -52,12 +52,12 @@ struct api_request {
     struct str proxy_path; /* of pods/proxy and services/proxy: what stands behind, as it came */
     enum api_view view;
     bool dry_run;
-    bool watch;          /* asked for by the path (/api/v1/watch/…) or the query */
-    bool yaml;           /* as Accept says */
-    bool pretty;         /* JSON for people */
+    bool watch;           /* asked for by the path (/api/v1/watch/…) or the query */
+    bool yaml;            /* as Accept says */
+    bool pretty;          /* JSON for people */
     json_t *managed;      /* managedFields from now on; NULL: as they were */
     bool managed_changed; /* beside the times */
-    struct buf warnings; /* "Warning: 299 - …" values, one per line */
+    struct buf warnings;  /* "Warning: 299 - …" values, one per line */
     char audit_id[64];
     char date[32];
 };

@@ -152,6 +152,12 @@ static void on_collection(struct api_request *r, struct str method)
         method_not_allowed(r);
 }
 
+static bool is_apply(const struct api_request *r)
+{
+    return str_starts(http_exchange_header(r->exchange, "content-type"),
+                      STR("application/apply-patch+yaml"));
+}
+
 static void on_object(struct api_request *r, struct str method)
 {
     if (str_is(method, "GET"))
@@ -159,7 +165,7 @@ static void on_object(struct api_request *r, struct str method)
     else if (str_is(method, "PUT"))
         api_update(r);
     else if (str_is(method, "PATCH"))
-        api_patch(r);
+        (is_apply(r) ? api_apply : api_patch)(r);
     else if (str_is(method, "DELETE"))
         api_delete(r);
     else
@@ -196,6 +202,11 @@ static void metrics(struct api_request *r)
     buf_addf(&b,
              "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
              store_version(s->store));
+    size_t bytes, texts = managed_texts(&bytes);
+    buf_addf(&b,
+             "# TYPE fairlead_lab_managed_texts gauge\nfairlead_lab_managed_texts %zu\n"
+             "# TYPE fairlead_lab_managed_bytes gauge\nfairlead_lab_managed_bytes %zu\n",
+             texts, bytes);
     api_rbac_metrics(s, &b);
     http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&b));
     api_request_free(r);

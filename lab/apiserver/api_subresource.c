@@ -19,14 +19,13 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
         spec = custom_scale_read(k->custom, object, &status, &own);
     if (json_is_string(own))
         buf_add_cstr(&selector, json_string_value(own));
-    json_object_foreach(k->custom ? NULL
-                                  : json_at(object, plain ? "spec.selector"
-                                                          : "spec.selector.matchLabels"),
-                        key, value)
+    json_object_foreach(
+        k->custom ? NULL : json_at(object, plain ? "spec.selector" : "spec.selector.matchLabels"),
+        key, value)
         buf_addf(&selector, "%s%s=%s", selector.n ? "," : "", key, json_string_value(value));
     json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion",
-                              "autoscaling/v1", "metadata", "spec", "replicas",
-                              (json_int_t)spec, "status", "replicas", (json_int_t)status);
+                              "autoscaling/v1", "metadata", "spec", "replicas", (json_int_t)spec,
+                              "status", "replicas", (json_int_t)status);
     static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
                                          "creationTimestamp"};
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {

@@ -77,9 +77,9 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
         json_put_str(object, "metadata.namespace", r->ns);
     json_put_str(object, "metadata.uid", uid);
     json_put_str(object, "metadata.creationTimestamp", now);
-    static const char *const ours[] = {
-        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-        "metadata.selfLink", "metadata.generation"};
+    static const char *const ours[] = {"metadata.deletionTimestamp",
+                                       "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
+                                       "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -174,6 +174,8 @@ static bool prepare(struct api_request *r, json_t *object, const json_t *before)
     struct field_errors errors = {0};
     struct api_causes causes = {0};
     api_kind_default(rules_of(r), object);
+    if (r->kind_index == custom_registry_kind())
+        crd_accept_names(object);
     if (streq(r->kind->kind, "Service") && !(before && streq(r->subresource, "status")))
         api_service_prepare(r->server, object, before, &errors);
     if (!errors.n)
@@ -370,8 +372,7 @@ static void take_only(json_t *object, const json_t *before, const char *path)
 /* /status changes the status, and of the metadata what Kubernetes' strategies let pass. */
 static void take_status(struct api_request *r, json_t *object, const json_t *before)
 {
-    json_t *metadata =
-        r->kind->custom ? NULL : json_incref(json_object_get(object, "metadata"));
+    json_t *metadata = r->kind->custom ? NULL : json_incref(json_object_get(object, "metadata"));
     take_only(object, before, "status");
     if (metadata)
         json_object_set_new(object, "metadata", metadata);
@@ -500,11 +501,6 @@ void api_update(struct api_request *r)
 
 void api_patch(struct api_request *r)
 {
-    if (str_starts(http_exchange_header(r->exchange, "content-type"),
-                   STR("application/apply-patch+yaml"))) {
-        api_apply(r);
-        return;
-    }
     AUTO_JSON json_t *patch = NULL;
     char duplicate[128] = "";
     if (api_read_patch(r, duplicate, &patch) < 0)

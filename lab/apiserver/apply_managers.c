@@ -90,9 +90,9 @@ static int order(const void *a_, const void *b_)
 static json_t *format_entry(const struct apply_manager *m)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    json_t *fields = NULL, *entry = json_pack("{s:s,s:s,s:s}", "manager", m->name, "operation",
-                                              m->applies ? "Apply" : "Update", "apiVersion",
-                                              m->api_version);
+    json_t *fields = NULL,
+           *entry = json_pack("{s:s,s:s,s:s}", "manager", m->name, "operation",
+                              m->applies ? "Apply" : "Update", "apiVersion", m->api_version);
     fields_write(&b, m->set);
     int code = json_parse(buf_str(&b), 0, NULL, &fields, NULL);
     ASSERT(code == 0); /* what was just written */
@@ -165,9 +165,9 @@ static struct apply_manager *get(struct apply_managers *m, const struct apply_ac
 /* What the server sets itself, and what names the object, is nobody's. */
 static void strip(struct fields *set)
 {
-    static const char *const ours[] = {"f:name",        "f:namespace",  "f:creationTimestamp",
-                                       "f:selfLink",    "f:uid",        "f:clusterName",
-                                       "f:generation",  "f:managedFields", "f:resourceVersion"};
+    static const char *const ours[] = {"f:name",       "f:namespace",     "f:creationTimestamp",
+                                       "f:selfLink",   "f:uid",           "f:clusterName",
+                                       "f:generation", "f:managedFields", "f:resourceVersion"};
     fields_drop(set, "f:apiVersion");
     fields_drop(set, "f:kind");
     if (!fields_find(set, "f:metadata"))

@@ -5,9 +5,9 @@
 #include "lab/apiserver/apply_object.h"
 
 enum {
-    APPLY_MANAGERS_MAX = 256,       /* of one object, as sent */
-    APPLY_UPDATERS_MAX = 10,        /* older ones become "ancient-changes" */
-    APPLY_MANAGER_NAME_MAX = 128,   /* characters */
+    APPLY_MANAGERS_MAX = 256,     /* of one object, as sent */
+    APPLY_UPDATERS_MAX = 10,      /* older ones become "ancient-changes" */
+    APPLY_MANAGER_NAME_MAX = 128, /* characters */
 };
 
 /* One entry. Entries are the same manager's if all but time and set are equal. */
@@ -56,8 +56,8 @@ struct apply_conflicts {
 };
 void apply_conflicts_done(struct apply_conflicts *c);
 
-/* config is applied to live, in place: merged, what who applied before and does not now is taken out
- * unless another has it. Conflicts are with what others manage and this would change; unless
+/* config is applied to live, in place: merged, what who applied before and does not now is taken
+ * out unless another has it. Conflicts are with what others manage and this would change; unless
  * force, nothing but *conflicts is to be used then. -EINVAL: config has no fields that can be
  * told apart. */
 int apply_managers_apply(struct apply_managers *m, const struct apply_type *t,

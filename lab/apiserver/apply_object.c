@@ -11,7 +11,7 @@
 /* The elements of a list by their keys, in order. */
 struct elements {
     struct map by_key; /* key -> element */
-    VEC(char *) keys;  /* NULL: it has none */
+    VEC(char *) keys;
 };
 
 static void elements_read(struct elements *e, const struct apply_type *t, enum apply_shape shape,
@@ -22,7 +22,7 @@ static void elements_read(struct elements *e, const struct apply_type *t, enum a
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
         char *key = apply_element_key(t, shape, item);
-        if (key && !map_find_cstr(&e->by_key, key))
+        if (!map_find_cstr(&e->by_key, key))
             map_put_cstr(&e->by_key, key, item);
         vec_push(&e->keys, key);
     }
@@ -62,8 +62,6 @@ static int list_fields(const struct apply_type *t, enum apply_shape shape, const
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
         AUTO_CHARS char *key = apply_element_key(t, shape, item);
-        if (!key)
-            continue; /* what it lacks the checks of the kind tell */
         struct fields *child = fields_child(set, key);
         if (child->in) {
             AUTO_DONE(buf) struct buf step = {0};
@@ -169,19 +167,17 @@ static void compare_members(const struct apply_type *t, const json_t *before, co
 }
 
 static void compare_elements(const struct apply_type *t, enum apply_shape shape,
-                             const json_t *before, const json_t *now,
-                             const struct apply_changes *c)
+                             const json_t *before, const json_t *now, const struct apply_changes *c)
 {
     struct elements was = {0}, is = {0};
     const struct apply_type of = shape == APPLY_KEYED ? apply_items(t) : (struct apply_type){0};
     elements_read(&was, t, shape, before);
     elements_read(&is, t, shape, now);
     VEC_FOREACH (key, &is.keys)
-        if (*key)
-            compare_child(&of, map_find_cstr(&was.by_key, *key), map_find_cstr(&is.by_key, *key), c,
-                          *key);
+        compare_child(&of, map_find_cstr(&was.by_key, *key), map_find_cstr(&is.by_key, *key), c,
+                      *key);
     VEC_FOREACH (key, &was.keys)
-        if (*key && !map_find_cstr(&is.by_key, *key))
+        if (!map_find_cstr(&is.by_key, *key))
             compare_child(&of, map_find_cstr(&was.by_key, *key), NULL, c, *key);
     elements_done(&was);
     elements_done(&is);
@@ -241,13 +237,12 @@ static json_t *merge_elements(const struct apply_type *t, enum apply_shape shape
     elements_read(&r, t, shape, config);
     for (size_t i = 0, k = 0; i < l.keys.n || k < r.keys.n;) {
         const char *own = i < l.keys.n ? l.keys.v[i] : NULL;
-        if (i < l.keys.n && !(own && map_find_cstr(&r.by_key, own))) {
+        if (own && !map_find_cstr(&r.by_key, own)) {
             json_array_append(list, json_array_get(live, i++));
             continue;
         }
         if (k < r.keys.n) {
-            const char *key = r.keys.v[k];
-            json_t *old = key ? map_find_cstr(&l.by_key, key) : NULL;
+            json_t *old = map_find_cstr(&l.by_key, r.keys.v[k]);
             json_array_append_new(list, merged(&of, old, json_array_get(config, k++)));
         }
         i += i < l.keys.n; /* it stands where the applied list has it */
@@ -283,7 +278,7 @@ static void remove_elements(const struct apply_type *t, enum apply_shape shape, 
     for (size_t i = json_array_size(list); i-- > 0;) {
         json_t *item = json_array_get(list, i);
         AUTO_CHARS char *key = apply_element_key(t, shape, item);
-        const struct fields *of_set = key ? fields_find(set, key) : NULL;
+        const struct fields *of_set = fields_find(set, key);
         if (of_set && of_set->in)
             json_array_remove(list, i);
         else if (of_set && shape == APPLY_KEYED)

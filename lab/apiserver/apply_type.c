@@ -3,8 +3,8 @@
 
 #include "kube/schema_tables.h"
 
-/* Messages that are one value wherever they stand (x-kubernetes-map-type: atomic of their type in the
- * API's own OpenAPI). */
+/* Messages that are one value wherever they stand (x-kubernetes-map-type: atomic of their type in
+ * the API's own OpenAPI). */
 static const char atomic_messages[] =
     "ConfigMapKeySelector|EndpointAddress|EndpointPort|LabelSelector|LocalObjectReference|"
     "NodeSelector|NodeSelectorTerm|ObjectFieldSelector|ObjectReference|OwnerReference|"
@@ -61,12 +61,12 @@ struct apply_type apply_member(const struct apply_type *t, const char *name)
     if (!f)
         return (struct apply_type){0};
     bool one = f->shape == SHAPE_ONE && f->type == FIELD_OBJECT;
-    return (struct apply_type){
-        .field = f,
-        .object = one ? f->of : NULL,
-        /* a Go server's zero value has structs that are no pointers, and null of what it does not
-         * omit */
-        .always = t->always && ((one && !f->pointer) || (!f->omitempty && !f->pointer))};
+    return (struct apply_type){.field = f,
+                               .object = one ? f->of : NULL,
+                               /* a Go server's zero value has structs that are no pointers, and
+                                * null of what it does not omit */
+                               .always = t->always &&
+                                         ((one && !f->pointer) || (!f->omitempty && !f->pointer))};
 }
 
 bool apply_is_declared(const struct apply_type *t, const char *name)
@@ -81,8 +81,8 @@ struct apply_type apply_items(const struct apply_type *t)
 {
     if (t->node)
         return (struct apply_type){.node = t->node->items};
-    return (struct apply_type){
-        .object = t->field && t->field->type == FIELD_OBJECT ? t->field->of : NULL};
+    return (struct apply_type){.object = t->field && t->field->type == FIELD_OBJECT ? t->field->of
+                                                                                    : NULL};
 }
 
 /* A key's value; where it is left out, its default. A new reference, NULL: none. */
@@ -95,8 +95,7 @@ static json_t *key_value(const struct apply_type *t, const json_t *item, const c
         const struct crd_node *n = crd_property(t->node->items, name);
         return n ? json_incref(n->def) : NULL;
     }
-    const struct schema_field *f =
-        t->field->of ? schema_find(t->field->of, str_from(name)) : NULL;
+    const struct schema_field *f = t->field->of ? schema_find(t->field->of, str_from(name)) : NULL;
     if (f && f->def)
         def = json_loads(f->def, JSON_DECODE_ANY, NULL);
     return def;
@@ -122,7 +121,7 @@ char *apply_element_key(const struct apply_type *t, enum apply_shape shape, cons
 {
     AUTO_JSON json_t *keys = json_object();
     AUTO_DONE(buf) struct buf b = {0};
-    if (shape == APPLY_SET) {
+    if (shape == APPLY_SET || !json_is_object(item)) {
         buf_add_cstr(&b, "v:");
         json_write(&b, item);
         return buf_take_cstr(&b);
@@ -137,5 +136,5 @@ char *apply_element_key(const struct apply_type *t, enum apply_shape shape, cons
             add_key(keys, t, item, name);
         }
     }
-    return json_object_size(keys) ? keys_text(keys) : NULL;
+    return keys_text(keys); /* none of them is a key, too: what it lacks the checks tell */
 }

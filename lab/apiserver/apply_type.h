@@ -26,5 +26,5 @@ struct apply_type apply_member(const struct apply_type *t, const char *name);
 /* Has the member a place of its own in the shape? (A map's have not.) */
 bool apply_is_declared(const struct apply_type *t, const char *name);
 struct apply_type apply_items(const struct apply_type *t);
-/* "k:{…}" or "v:…" of an element; owned; NULL: it has none of its keys. */
+/* "k:{…}" or "v:…" of an element; owned. */
 char *apply_element_key(const struct apply_type *t, enum apply_shape shape, const json_t *item);

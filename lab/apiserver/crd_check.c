@@ -27,7 +27,8 @@ static bool is_label(const char *s)
 
 #define LABEL_DETAIL                                                                               \
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "   \
-    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', " \
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "           \
+    "'abc-123', "                                                                                  \
     "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
 
 static void check_label(const char *value, const char *path, bool any_case, struct field_errors *e)
@@ -37,9 +38,9 @@ static void check_label(const char *value, const char *path, bool any_case, stru
         *p = (char)tolower((unsigned char)*p);
     if (*value && !is_label(lower))
         error_invalid_text(e, value,
-                           any_case ? "may have mixed case, but should otherwise match: "
-                                      LABEL_DETAIL
-                                    : LABEL_DETAIL,
+                           any_case
+                               ? "may have mixed case, but should otherwise match: " LABEL_DETAIL
+                               : LABEL_DETAIL,
                            "%s", path);
 }
 
@@ -124,17 +125,16 @@ static void check_column(const json_t *c, const char *path, size_t i, struct fie
         error_invalid_text(e, type, "must be one of boolean,date,integer,number,string",
                            "%s[%zu].type", path, i);
     if (*format && !value_is_listed(formats, format))
-        error_invalid_text(
-            e, format, "must be one of byte,date,date-time,double,float,int32,int64,password",
-            "%s[%zu].format", path, i);
+        error_invalid_text(e, format,
+                           "must be one of byte,date,date-time,double,float,int32,int64,password",
+                           "%s[%zu].format", path, i);
     if (!*text_at(c, "jsonPath"))
         error_required(e, NULL, "%s[%zu].JSONPath", path, i);
 }
 
 static void check_columns(const json_t *versions, size_t at, struct field_errors *e)
 {
-    const json_t *list =
-        json_object_get(json_array_get(versions, at), "additionalPrinterColumns");
+    const json_t *list = json_object_get(json_array_get(versions, at), "additionalPrinterColumns");
     AUTO_CHARS char *path =
         path_in(versions, at, "additionalPrinterColumns", "additionalPrinterColumns");
     size_t i;
@@ -209,8 +209,10 @@ static void check_versions(const json_t *crd, struct field_errors *e)
         storing += json_is_true(json_object_get(v, "storage"));
         if (!is_label(text_at(v, "name")))
             error_invalid_text(e, text_at(v, "name"), LABEL_DETAIL, "spec.versions[%zu].name", i);
-        if (json_object_get(v, "deprecationWarning") && !json_is_true(json_object_get(v, "deprecated")))
-            error_invalid_text(e, text_at(v, "deprecationWarning"), "can only be set for deprecated versions",
+        if (json_object_get(v, "deprecationWarning") &&
+            !json_is_true(json_object_get(v, "deprecated")))
+            error_invalid_text(e, text_at(v, "deprecationWarning"),
+                               "can only be set for deprecated versions",
                                "spec.versions[%zu].deprecationWarning", i);
         check_schema(crd, i, e);
         if (i == 0 || !is_alike(versions, "subresources"))
@@ -265,8 +267,8 @@ static void check_immutable(const json_t *object, const json_t *old, const char 
 
 static void check_stored(const json_t *crd, struct field_errors *e)
 {
-    json_t *stored = json_at(crd, "status.storedVersions"), *versions = json_at(crd, "spec.versions"),
-           *name, *v;
+    json_t *stored = json_at(crd, "status.storedVersions"),
+           *versions = json_at(crd, "spec.versions"), *name, *v;
     size_t i, k;
     json_array_foreach(stored, i, name)
     {

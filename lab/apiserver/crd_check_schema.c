@@ -1,7 +1,7 @@
-/* Structural schemas: every node has a type, what is said in allOf, anyOf, oneOf and not only checks,
- * and does not shape; defaults are pruned, and valid themselves. Unlike words of other schemas,
- * those of JSON Schema that a definition cannot have are refused. Pure; the depth is bounded by
- * the body's (codec/json.h). */
+/* Structural schemas: every node has a type, what is said in allOf, anyOf, oneOf and not only
+ * checks, and does not shape; defaults are pruned, and valid themselves. Unlike words of other
+ * schemas, those of JSON Schema that a definition cannot have are refused. Pure; the depth is
+ * bounded by the body's (codec/json.h). */
 #include "lab/apiserver/crd_check.h"
 
 #include <errno.h>
@@ -113,8 +113,7 @@ static void check_type(struct walk *w, const json_t *s, enum place place)
                                           "must not be empty for specified object fields",
                                           "must not be empty for specified array items"};
     const char *type = type_of(s);
-    if (*type &&
-        !value_is_listed("string|number|integer|boolean|array|object", type))
+    if (*type && !value_is_listed("string|number|integer|boolean|array|object", type))
         error_unsupported(w->e, type, "array|boolean|integer|number|object|string", "%s.type",
                           PATH(w));
     if (!*type && !is_set(s, "x-kubernetes-int-or-string") &&
@@ -128,7 +127,8 @@ static void check_type(struct walk *w, const json_t *s, enum place place)
         error_required(w->e, "must be specified", "%s.items", PATH(w));
     if (is_set(s, "x-kubernetes-embedded-resource")) {
         if (!streq(type, "object"))
-            error_invalid_text(w->e, type, "must be object if x-kubernetes-embedded-resource is true",
+            error_invalid_text(w->e, type,
+                               "must be object if x-kubernetes-embedded-resource is true",
                                "%s.type", PATH(w));
         if (!json_object_size(json_object_get(s, "properties")) &&
             !is_set(s, "x-kubernetes-preserve-unknown-fields"))

@@ -146,10 +146,10 @@ static void read_number(const json_t *j, const char *word, int bit, struct crd_c
 
 static bool has_checks(const json_t *j)
 {
-    static const char *const words[] = {
-        "enum",     "pattern",   "format",    "minimum",  "maximum",       "multipleOf",
-        "allOf",    "anyOf",     "oneOf",     "not",      "minProperties", "maxProperties",
-        "minItems", "maxItems",  "minLength", "maxLength"};
+    static const char *const words[] = {"enum",     "pattern",    "format",        "minimum",
+                                        "maximum",  "multipleOf", "allOf",         "anyOf",
+                                        "oneOf",    "not",        "minProperties", "maxProperties",
+                                        "minItems", "maxItems",   "minLength",     "maxLength"};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (json_object_get(j, words[i]))
             return true;
@@ -279,8 +279,7 @@ const struct crd_node *crd_property(const struct crd_node *n, const char *name)
 {
     const struct crd_property key = {.name = name};
     const struct crd_property *p =
-        n && n->n_properties
-            ? bsearch(&key, n->properties, n->n_properties, sizeof(key), by_name)
-            : NULL;
+        n && n->n_properties ? bsearch(&key, n->properties, n->n_properties, sizeof(key), by_name)
+                             : NULL;
     return p ? p->node : NULL;
 }

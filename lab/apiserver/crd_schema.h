@@ -72,9 +72,9 @@ struct crd_node {
     bool nullable;
     bool preserve; /* unknown members stay */
     bool int_or_string;
-    bool embedded;   /* an object with kind, apiVersion and metadata */
-    bool closed;     /* additionalProperties: false */
-    bool map_atomic; /* x-kubernetes-map-type */
+    bool embedded;                   /* an object with kind, apiVersion and metadata */
+    bool closed;                     /* additionalProperties: false */
+    bool map_atomic;                 /* x-kubernetes-map-type */
     struct crd_property *properties; /* sorted by name */
     size_t n_properties;
     struct crd_node *additional; /* of every other member */

@@ -138,7 +138,7 @@ json_t *custom_cells(const struct custom_kind *k, const json_t *object)
 {
     json_t *cells = json_array();
     for (size_t i = 0; i < k->n_columns; i++)
-        json_array_append_new(cells, as_type(k->columns[i].type,
-                                             custom_path_find(k->columns[i].path, object)));
+        json_array_append_new(
+            cells, as_type(k->columns[i].type, custom_path_find(k->columns[i].path, object)));
     return cells;
 }

@@ -1,5 +1,5 @@
-/* What is asked of a custom object: types and unknown members, defaults, checks. Metadata is as that
- * of every object; the rest is the structural schema's (crd_schema.h). Pure. */
+/* What is asked of a custom object: types and unknown members, defaults, checks. Metadata is as
+ * that of every object; the rest is the structural schema's (crd_schema.h). Pure. */
 #include "lab/apiserver/custom_kind.h"
 
 #include "kube/schema_tables.h"

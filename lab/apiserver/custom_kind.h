@@ -9,8 +9,8 @@
 struct custom_kind {
     struct arena *arena; /* every text of the row of api_kind.h, too */
     struct crd_schema *schema;
-    json_t *names; /* spec.names */
-    json_t *scale; /* subresources.scale; NULL: none */
+    json_t *names;                /* spec.names */
+    json_t *scale;                /* subresources.scale; NULL: none */
     struct table_column *columns; /* path is a JSON path */
     size_t n_columns;
     const char *crd;     /* the definition's name */

@@ -158,9 +158,12 @@ static void clear_home(struct api_kind *home)
     const struct custom_kind *k = home->custom;
     uint32_t number = home->row;
     const char *name = home->resource;
-    *home = (struct api_kind){
-        .row = number, .stored_row = number, .home = true, .resource = name, .group = "",
-        .version = ""};
+    *home = (struct api_kind){.row = number,
+                              .stored_row = number,
+                              .home = true,
+                              .resource = name,
+                              .group = "",
+                              .version = ""};
     custom_kind_free(k);
 }
 
@@ -225,8 +228,8 @@ static void define(struct api_server *s, const json_t *crd)
 {
     const char *name = json_at_str(crd, "metadata.name");
     json_t *versions = json_at(crd, "spec.versions"), *version;
-    bool converts = json_array_size(versions) > 1 ||
-                    json_array_size(json_at(crd, "status.storedVersions")) > 1;
+    bool converts =
+        json_array_size(versions) > 1 || json_array_size(json_at(crd, "status.storedVersions")) > 1;
     struct err err = {0};
     size_t i;
     int code = 0;
@@ -252,8 +255,8 @@ static void define(struct api_server *s, const json_t *crd)
     json_array_foreach(versions, i, version)
     {
         if (code == 0)
-            code = add_version(home, crd, version, (uint8_t)MIN(i, (size_t)UINT8_MAX), converts,
-                               &err);
+            code =
+                add_version(home, crd, version, (uint8_t)MIN(i, (size_t)UINT8_MAX), converts, &err);
     }
     if (code < 0) {
         drop_versions(s, home);
@@ -289,7 +292,7 @@ static void settle_names(struct api_server *s, struct object *crd, struct err *r
     if (crd_is_established(before))
         return;
     AUTO_JSON json_t *after = json_deep_copy(before);
-    default_crd(after);
+    crd_accept_names(after);
     if (!json_equal(before, after) &&
         store_put(s->store, custom_registry_kind(), after, NULL, reterr) < 0)
         log_warn("a definition could not be settled", kv_s("error", err_text(reterr)));

@@ -24,9 +24,15 @@ json_t *custom_openapi_schema(struct api_server *s, const struct api_kind *k);
 /* crd_status.c: names, conversion, status and conditions of a definition, as its controllers would
  * fill them in. */
 void default_crd(json_t *object);
+json_t *crd_condition(const json_t *crd, const char *type); /* borrowed; NULL: none */
+void crd_set_condition(json_t *crd, const char *type, bool holds, const char *reason,
+                       const char *message);
 /* Its deletion begins: the finalizer and the condition. */
 void crd_terminate(json_t *object);
 bool crd_is_established(const json_t *crd);
+
+/* crd_names.c: its names are accepted, and it is established, unless another has them. */
+void crd_accept_names(json_t *crd);
 
 /* crd_words.c: words of schemas that mean nothing go. */
 void decode_crd(json_t *object, struct schema_findings *f);

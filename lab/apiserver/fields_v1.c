@@ -231,8 +231,8 @@ void fields_step(struct buf *path, const char *key)
     buf_add_char(path, ']');
 }
 
-static void each(const struct fields *f, struct buf *path,
-                 void (*fn)(void *user, const char *path), void *user)
+static void each(const struct fields *f, struct buf *path, void (*fn)(void *user, const char *path),
+                 void *user)
 {
     if (f->in)
         fn(user, buf_cstr(path));

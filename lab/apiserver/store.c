@@ -92,8 +92,8 @@ static size_t skip_string(struct str s, size_t i)
     return i;
 }
 
-/* Where the value of the top-level member "metadata" is in stored bytes, which are compact JSON of our own:
- * no tree is made. */
+/* Where the value of the top-level member "metadata" is in stored bytes, which are compact JSON of
+ * our own: no tree is made. */
 static void find_metadata(struct object *o)
 {
     static const char key[] = "\"metadata\":";
@@ -390,11 +390,9 @@ int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, st
 {
     ASSERT(kind < s->n_kinds);
     uint64_t version = s->version + 1;
-    const char *ns = json_at_str(j, "metadata.namespace"),
-               *name = json_at_str(j, "metadata.name");
+    const char *ns = json_at_str(j, "metadata.namespace"), *name = json_at_str(j, "metadata.name");
     AUTO_JSON json_t *list = json_incref(json_at(j, "metadata.managedFields"));
-    struct managed *managed =
-        take_managed(j, store_find(s, kind, ns ? ns : "", name ? name : ""));
+    struct managed *managed = take_managed(j, store_find(s, kind, ns ? ns : "", name ? name : ""));
     set_version(j, version);
     struct object *o = object_new(s, kind, j, version, managed);
     if (list)
@@ -543,9 +541,9 @@ static int load_all(struct store *s, struct err *reterr)
 static int load_kind(struct store *s, uint32_t kind, struct err *reterr)
 {
     sqlite3_stmt *rows = NULL;
-    int step = SQLITE_DONE, r = db_prepare(
-                                s, "SELECT kind, version, json FROM object WHERE kind = ? ORDER BY ns, name",
-                                &rows, reterr);
+    int step = SQLITE_DONE,
+        r = db_prepare(s, "SELECT kind, version, json FROM object WHERE kind = ? ORDER BY ns, name",
+                       &rows, reterr);
     if (r == 0)
         sqlite3_bind_text(rows, 1, s->kinds[kind].name, -1, SQLITE_STATIC);
     while (r == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW)
@@ -565,7 +563,8 @@ int store_set_kind(struct store *s, uint32_t kind, const struct store_kind *k, s
     s->n_kinds = MAX(s->n_kinds, (size_t)kind + 1);
     if (!known)
         return load_kind(s, kind, reterr);
-    for (size_t i = 0; i < t->objects.n; i++) { /* others may hold it: a new one, of the same state */
+    for (size_t i = 0; i < t->objects.n;
+         i++) { /* others may hold it: a new one, of the same state */
         struct object *o = t->objects.v[i];
         AUTO_JSON json_t *j = object_tree(o);
         t->objects.v[i] = object_new(s, kind, j, o->version, managed_ref(o->managed));

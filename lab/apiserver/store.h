@@ -19,10 +19,10 @@ struct object {
     char *ns;         /* "" = cluster-scoped */
     char *name;
     char *uid;
-    struct bytes *json;      /* without managedFields */
-    struct managed *managed; /* NULL: none */
+    struct bytes *json;                  /* without managedFields */
+    struct managed *managed;             /* NULL: none */
     uint32_t metadata_from, metadata_to; /* in json */
-    struct object_label { /* sorted by key */
+    struct object_label {                /* sorted by key */
         char *key;
         char *value;
     } * labels;
@@ -34,7 +34,8 @@ struct object {
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
-/* {"metadata":…} as a tree; new reference. Without managedFields, which nobody but clients looks at:
+/* {"metadata":…} as a tree; new reference. Without managedFields, which nobody but clients looks
+ * at:
  */
 json_t *object_tree(const struct object *o);
 json_t *object_tree_managed(const struct object *o);

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-#include "base/map.h"
 #include "base/assert.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 #define TIME_MARK "\"time\":\""

@@ -1,7 +1,7 @@
 #pragma once
 /* metadata.managedFields of stored objects, kept beside their bytes: objects that were made alike
- * have entries that differ in nothing but the time, so each such text is kept once, and an object has
- * a pointer and a time for each of its managers. One thread. */
+ * have entries that differ in nothing but the time, so each such text is kept once, and an object
+ * has a pointer and a time for each of its managers. One thread. */
 
 #include "codec/json.h"
 

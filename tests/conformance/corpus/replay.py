@@ -22,10 +22,26 @@ def prepare(server):
                 assert time.monotonic() < deadline, crd["metadata"]["name"]
 
 
+def applied_fields(reply):
+    """managedFields and what they speak of, if somebody applied it: who, how, which fields; no times."""
+    try:
+        o = reply.json
+    except ValueError:  # events of a watch, text
+        return None
+    if not isinstance(o, dict):
+        return None
+    entries = o.get("metadata", {}).get("managedFields", []) if "items" not in o else []
+    if not any(e["operation"] == "Apply" for e in entries):
+        return None
+    return [[e["manager"], e["operation"], e.get("subresource", ""), json.dumps(e["fieldsV1"], sort_keys=True)] for e in sorted(
+        entries, key=lambda e: (e["operation"], e["manager"], e.get("subresource", "")))]
+
+
 def outcome(reply):
     """Status code, reason, causes (field and reason) in order of their names; of what is done, the warnings."""
     if reply.status < 400:
-        return [reply.status, None, sorted(reply.warnings())]
+        managed = applied_fields(reply)
+        return [reply.status, None, sorted(reply.warnings())] + ([managed] if managed else [])
     if not reply.body.startswith(b"{"):
         return [reply.status, None, []]
     body = reply.json
