@@ -333,16 +333,23 @@ void api_delete_collection(struct api_request *r)
     api_selection_done(&sel);
 }
 
+int api_delete_object(struct api_server *s, struct object *old, const char *policy,
+                      struct err *reterr)
+{
+    struct delete_options o = {.grace_s = -1};
+    const struct api_kind *k = api_kind_at(old->kind);
+    AUTO_JSON json_t *object = object_tree(old);
+    snprintf(o.policy, sizeof(o.policy), "%s", policy);
+    if (!mark(k, object, &o) && is_held(k, object))
+        return 0;
+    return api_delete_step(s, old->kind, object, old, NULL, reterr);
+}
+
 int api_delete_all(struct api_server *s, uint32_t kind, struct err *reterr)
 {
-    const struct delete_options o = {.grace_s = -1};
-    const struct api_kind *k = api_kind_at(kind);
     for (size_t i = store_count(s->store, kind); i-- > 0;) {
         struct object *old = object_ref(store_at(s->store, kind, i));
-        AUTO_JSON json_t *object = object_tree(old);
-        int code = mark(k, object, &o) || !is_held(k, object)
-                       ? api_delete_step(s, kind, object, old, NULL, reterr)
-                       : 0;
+        int code = api_delete_object(s, old, "Background", reterr);
         object_unref(old);
         if (code < 0)
             return code;

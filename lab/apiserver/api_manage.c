@@ -1,7 +1,8 @@
-/* Who manages what: the entries that every write leaves in managedFields. The fields that an address
- * does not change (status through the object, spec through /status) are nobody's news there. */
-#include "codec/url.h"
+/* Who manages what: the entries that every write leaves in managedFields. The fields that an
+ * address does not change (status through the object, spec through /status) are nobody's news
+ * there. */
 #include "lab/apiserver/api_manage.h"
+#include "codec/url.h"
 
 /* fieldManager of the query; otherwise what the client calls itself, up to a slash. */
 static char *manager_of(struct api_request *r)
@@ -55,7 +56,8 @@ void api_managers(const struct object *o, struct apply_managers *ret)
         *ret = (struct apply_managers){0};
 }
 
-void api_keep_managers(struct api_request *r, struct apply_managers *m, const struct apply_managers *was)
+void api_keep_managers(struct api_request *r, struct apply_managers *m,
+                       const struct apply_managers *was)
 {
     json_decref(r->managed);
     r->managed = apply_managers_format(m);

@@ -77,6 +77,8 @@ struct api_server {
     struct api_event_cache *event_cache;
     struct loop_timer *bootstrap_timer;
     struct loop_timer *custom_timer;
+    struct loop_timer *garbage_timer;
+    VEC(char *) garbage; /* uids of owners that have gone; see custom_garbage.c */
     struct api_rbac *rbac;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
@@ -279,6 +281,9 @@ void api_evict(struct api_request *r);
 void api_delete_collection(struct api_request *r);
 /* All of a kind, but what finalizers hold: how many are left, or a negative errno. */
 int api_delete_all(struct api_server *s, uint32_t kind, struct err *reterr) NODISCARD;
+/* As if a client had asked for it; the caller holds a reference. 1 = gone. */
+int api_delete_object(struct api_server *s, struct object *old, const char *policy,
+                      struct err *reterr) NODISCARD;
 /* Commits a deletion step. 0 = still there (*ret, which may be NULL, is the new state), 1 = gone,
  * negative errno. */
 int api_delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,

@@ -32,6 +32,7 @@ static void on_store_event(const struct store_event *e, void *user)
     }
     api_bootstrap_event(s, e);
     api_rbac_event(s, e);
+    custom_garbage_event(s, e); /* before a row may go */
     custom_registry_event(s, e);
     api_watch_event(s, e);
 }
@@ -418,6 +419,7 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
         r = open_store(s, reterr);
     if (r == 0)
         load_alloc(s);
+    custom_garbage_start(s);
     if (r == 0)
         r = custom_registry_start(s, reterr);
     if (r == 0)
@@ -448,6 +450,7 @@ void api_server_free(struct api_server *s)
     api_bootstrap_done(s);
     api_rbac_done(s);
     api_watch_done(s);
+    custom_garbage_stop(s);
     custom_registry_stop(s);
     store_free(s->store);
     alloc_done(&s->alloc);

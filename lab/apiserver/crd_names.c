@@ -73,11 +73,12 @@ void crd_accept_names(json_t *crd)
         AUTO_CHARS char *message = xasprintf("\"%s\" is already in use", taken);
         crd_set_condition(crd, "NamesAccepted", false, reason, message);
         if (!crd_condition(crd, "Established"))
-            crd_set_condition(crd, "Established", false, "NotAccepted", "not all names are accepted");
+            crd_set_condition(crd, "Established", false, "NotAccepted",
+                              "not all names are accepted");
         return;
     }
     json_put(crd, "status.acceptedNames", json_deep_copy(json_at(crd, "spec.names")));
     crd_set_condition(crd, "NamesAccepted", true, "NoConflicts", "no conflicts found");
     crd_set_condition(crd, "Established", true, "InitialNamesAccepted",
-                  "the initial names have been accepted");
+                      "the initial names have been accepted");
 }

@@ -43,7 +43,7 @@ json_t *crd_condition(const json_t *crd, const char *type)
 }
 
 void crd_set_condition(json_t *crd, const char *type, bool holds, const char *reason,
-                          const char *message)
+                       const char *message)
 {
     const char *status = holds ? "True" : "False";
     json_t *c = crd_condition(crd, type), *list = json_at(crd, "status.conditions");

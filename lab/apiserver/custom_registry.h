@@ -21,6 +21,11 @@ bool custom_may_create(struct api_request *r);
  * none. A new reference. */
 json_t *custom_openapi_schema(struct api_server *s, const struct api_kind *k);
 
+/* custom_garbage.c */
+void custom_garbage_start(struct api_server *s);
+void custom_garbage_stop(struct api_server *s);
+void custom_garbage_event(struct api_server *s, const struct store_event *e);
+
 /* crd_status.c: names, conversion, status and conditions of a definition, as its controllers would
  * fill them in. */
 void default_crd(json_t *object);

@@ -262,3 +262,51 @@ def test_kubectl(make_server, tmp_path, minor, kubectl):
     assert "deleted" in run("delete", "tab", "a")
     assert "deleted" in run("delete", "-f", tmp_path / "crd.json")
     run("get", "tabs", code=1)
+
+
+def owned(o, owner, **more):
+    o["metadata"]["ownerReferences"] = [{"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+                                         "uid": owner["metadata"]["uid"], **more}]
+    return o
+
+
+def config_map(name):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+
+
+def test_dependents_go_with_their_owner(server, ns, define):
+    """A custom owner of built-in and custom objects, and a built-in owner of a custom one."""
+    define("owls", "Owl")
+    owner = server.post(path(ns, "owls"), custom("Owl", "owner")).json
+    cms = f"/api/v1/namespaces/{ns}/configmaps"
+    assert server.post(cms, owned(config_map("cm"), owner)).status == 201
+    built_in = server.post(cms, config_map("built-in")).json
+    server.post(path(ns, "owls"), owned(custom("Owl", "a"), owner))
+    server.post(path(ns, "owls"), owned(custom("Owl", "b"), {**built_in, "apiVersion": "v1", "kind": "ConfigMap"}))
+    server.delete(path(ns, "owls", "owner"))
+    wait_until("they are gone", lambda: server.get(path(ns, "owls", "a")).status == server.get(f"{cms}/cm").status == 404)
+    assert server.get(path(ns, "owls", "b")).status == 200
+    server.delete(f"{cms}/built-in")
+    wait_until("it is gone", lambda: server.get(path(ns, "owls", "b")).status == 404)
+    late = server.post(path(ns, "owls"), owned(custom("Owl", "late"), owner))
+    assert late.status == 201
+    wait_until("the late one is gone", lambda: server.get(path(ns, "owls", "late")).status == 404)
+
+
+def test_foreground_and_orphan(server, ns, define):
+    define("bats", "Bat")
+    cms = f"/api/v1/namespaces/{ns}/configmaps"
+    owner = server.post(path(ns, "bats"), custom("Bat", "owner")).json
+    held = owned(config_map("held"), owner, blockOwnerDeletion=True)
+    held["metadata"]["finalizers"] = ["e2e.example.com/wait"]
+    server.post(cms, held)
+    assert server.delete(path(ns, "bats", "owner") + "?propagationPolicy=Foreground").status == 200
+    wait_until("the dependent is asked to go", lambda: "deletionTimestamp" in server.get(f"{cms}/held").json["metadata"])
+    assert server.get(path(ns, "bats", "owner")).json["metadata"]["finalizers"] == ["foregroundDeletion"]
+    server.patch(f"{cms}/held", {"metadata": {"finalizers": None}})
+    wait_until("the owner is gone", lambda: server.get(path(ns, "bats", "owner")).status == 404)
+    owner = server.post(path(ns, "bats"), custom("Bat", "other")).json
+    server.post(cms, owned(config_map("kept"), owner))
+    server.delete(path(ns, "bats", "other") + "?propagationPolicy=Orphan")
+    wait_until("the owner is gone", lambda: server.get(path(ns, "bats", "other")).status == 404)
+    assert "ownerReferences" not in server.get(f"{cms}/kept").json["metadata"]
