@@ -2,6 +2,7 @@
  * one proxy, what it has against what its control plane would give it. */
 #include <stdio.h>
 
+#include "base/map.h"
 #include "cli/cli_output.h"
 #include "cli/proxy_config.h"
 #include "cli/proxy_source.h"
@@ -12,7 +13,7 @@ struct status_args {
     const char *output, *control_namespace;
 };
 
-static const char *const types[] = {"cds", "lds", "eds", "rds", "sds"};
+static const char *const types[] = {"cds", "lds", "eds", "rds", "vhds", "sds"};
 
 /* ---- all of them ---- */
 
@@ -41,8 +42,8 @@ static void add_rows(const char *control, json_t *answer, void *user)
 
 static void print_all(const json_t *list)
 {
-    static const char *const names[] = {"NAME", "CLUSTER", "CDS",     "LDS",     "EDS",
-                                        "RDS",  "SDS",     "CONTROL", "VERSION", NULL};
+    static const char *const names[] = {"NAME", "CLUSTER", "CDS",     "LDS",     "EDS", "RDS",
+                                        "VHDS", "SDS",     "CONTROL", "VERSION", NULL};
     struct cli_table t = {.names = names};
     json_t *one;
     size_t i;
@@ -118,9 +119,58 @@ static json_t *compare(const json_t *has, const json_t *given, bool all)
     return list;
 }
 
+/* The resource without what says of which type it is. */
+static bool same_resource(const json_t *a, const json_t *b)
+{
+    AUTO_JSON json_t *x = json_copy((json_t *)(uintptr_t)a);
+    AUTO_JSON json_t *y = json_copy((json_t *)(uintptr_t)b);
+    json_object_del(x, "@type");
+    json_object_del(y, "@type");
+    return json_equal(x, y);
+}
+
+static void add_hosts(const json_t *table, struct map *to)
+{
+    json_t *host;
+    size_t i;
+    json_array_foreach(json_object_get(table, "virtual_hosts"), i, host)
+    {
+        AUTO_CHARS char *name =
+            xasprintf("%s/%s", json_key_str(table, "name"), json_key_str(host, "name"));
+        map_put_cstr(to, name, host);
+    }
+}
+
+/* Of hosts a dump has no versions: they are the same if they say the same. */
+static json_t *compare_hosts(const json_t *dump, const json_t *given)
+{
+    AUTO_DONE(map) struct map has = {0};
+    json_t *list = json_array(), *config, *one;
+    struct str name;
+    size_t c, i;
+    json_array_foreach(json_object_get(dump, "configs"), c, config)
+        json_array_foreach(json_object_get(config, "dynamic_route_configs"), i, one)
+            add_hosts(json_object_get(one, "route_config"), &has);
+    json_array_foreach((json_t *)(uintptr_t)given, i, one)
+    {
+        const char *key = json_key_str(one, "name");
+        const json_t *host = map_remove_cstr(&has, key);
+        if (!host)
+            add_difference(list, key, "the proxy does not have it");
+        else if (!same_resource(host, json_object_get(one, "resource")))
+            add_difference(list, key, "the proxy has another version");
+    }
+    for (size_t at = 0; map_next(&has, &at, &name, NULL);) {
+        AUTO_CHARS char *text = str_dup(name);
+        add_difference(list, text, "only the proxy has it");
+    }
+    return list;
+}
+
 static bool print_comparison(const json_t *j)
 {
-    static const char *const words[] = {"Clusters", "Listeners", "Endpoints", "Routes", "Secrets"};
+    static const char *const words[] = {"Clusters", "Listeners", "Endpoints",
+                                        "Routes",   "Hosts",     "Secrets"};
     bool same = true;
     json_t *one;
     size_t i;
@@ -147,9 +197,11 @@ static int show_one(struct status_args *a, const struct proxy_name *p)
         return code;
     bool same = true;
     for (size_t n = 0; n < ARRAY_LEN(types); n++) {
-        AUTO_JSON json_t *has = proxy_config_versions(dump, types[n]);
-        json_t *list =
-            compare(has, json_object_get(given, types[n]), streq(types[n], "cds") || n == 1);
+        bool hosts = streq(types[n], "vhds");
+        AUTO_JSON json_t *has = hosts ? NULL : proxy_config_versions(dump, types[n]);
+        const json_t *ours = json_object_get(given, types[n]);
+        json_t *list = hosts ? compare_hosts(dump, ours)
+                             : compare(has, ours, streq(types[n], "cds") || n == 1);
         same = same && !json_array_size(list);
         json_object_set_new(result, types[n], list);
     }

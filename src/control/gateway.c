@@ -1,6 +1,6 @@
-/* Hosts to a gateway's resources. A host's virtual host is packed when it changes; the table of
- * routes is those of all hosts, one behind another. Clusters live as long as some host names them.
- */
+/* Hosts to a gateway's resources. A host is a virtual host at each side, a resource by itself, made
+ * when it changes (VHDS); proxies that do not know that are given tables of all of them. Clusters
+ * live as long as some host names them. */
 #include "control/gateway.h"
 
 #include <stdio.h>
@@ -14,11 +14,6 @@
 #define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
-
-struct gateway_host {
-    struct route_host *host;
-    struct buf packed[TRANSLATE_PEERS][TRANSLATE_SIDES];
-};
 
 /* Ports of a Service whose endpoints are served. */
 struct served_port {
@@ -55,8 +50,10 @@ struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
     struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
-    VEC(struct gateway_host *) hosts;      /* by name */
+    VEC(struct route_host *) hosts;        /* by name */
     VEC(struct error_host) errors;         /* by name */
+    struct map closed;                     /* names of hosts for which there was no room */
+    size_t host_bytes[TRANSLATE_PEERS][TRANSLATE_SIDES]; /* of all virtual hosts in a set */
     VEC(struct stream) streams;
     const struct ingress_settings *settings; /* NULL: none */
     const struct route_fields *answer_fields, *request_fields;
@@ -222,6 +219,43 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
 }
 
 static const struct route_upstream usual_upstream;
+static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
+
+/* NULL: there is none. */
+static struct xds_entry *virtual_host(const struct gateway *g, unsigned peer, unsigned side,
+                                      const char *name)
+{
+    AUTO_CHARS char *resource = xasprintf("%s/%s", routes_names[side], name);
+    return xds_set_find(g->sets[peer], XDS_HOST, str_from(resource));
+}
+
+static void put_virtual_host(struct gateway *g, unsigned peer, unsigned side, const char *name,
+                             struct str packed)
+{
+    const struct xds_entry *before = virtual_host(g, peer, side, name);
+    g->host_bytes[peer][side] += packed.n - (before ? before->message.n : 0);
+    xds_set_put(g->sets[peer], translate_virtual_host(routes_names[side], name, packed));
+}
+
+static void drop_virtual_hosts(struct gateway *g, const char *name)
+{
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        for (unsigned side = 0; g->sets[peer] && side < TRANSLATE_SIDES; side++) {
+            const struct xds_entry *e = virtual_host(g, peer, side, name);
+            if (!e)
+                continue;
+            g->host_bytes[peer][side] -= e->message.n;
+            xds_set_remove(g->sets[peer], XDS_HOST, e->name);
+        }
+}
+
+static void put_error_host(struct gateway *g, unsigned peer, const struct error_host *h)
+{
+    AUTO_DONE(buf) struct buf packed = {0};
+    translate_error_host(&h->to, &packed);
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
+        put_virtual_host(g, peer, side, h->name, buf_str(&packed));
+}
 
 static void use_error_host(struct gateway *g, const struct route_backend *to)
 {
@@ -237,6 +271,9 @@ static void use_error_host(struct gateway *g, const struct route_backend *to)
                 (g->errors.n - 1 - at) * sizeof(*g->errors.v));
         g->errors.v[at] =
             (struct error_host){xstrdup(name), {xstrdup(to->service), to->port, 1}, 0};
+        for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+            if (g->sets[peer])
+                put_error_host(g, peer, &g->errors.v[at]);
     }
     g->errors.v[at].users++;
 }
@@ -250,6 +287,7 @@ static void stop_using_error_host(struct gateway *g, const struct route_backend 
         struct error_host *h = &g->errors.v[i];
         if (!streq(h->name, name) || --h->users)
             continue;
+        drop_virtual_hosts(g, name);
         free(h->name);
         free(h->to.service);
         vec_remove(&g->errors, i);
@@ -426,20 +464,12 @@ static size_t host_at(const struct gateway *g, const char *name)
     size_t low = 0, high = g->hosts.n;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (strcmp(g->hosts.v[mid]->host->name, name) < 0)
+        if (strcmp(g->hosts.v[mid]->name, name) < 0)
             low = mid + 1;
         else
             high = mid;
     }
     return low;
-}
-
-static void host_free(struct gateway_host *h)
-{
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        for (unsigned side = 0; side < TRANSLATE_SIDES; side++)
-            buf_done(&h->packed[peer][side]);
-    free(h);
 }
 
 /* Another certificate, whom TLS goes to, or the host's coming and going: the listener has other
@@ -464,22 +494,29 @@ static void stop_using_passthrough(struct gateway *g, const struct route_host *h
         stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
-static void pack_for(struct gateway *g, struct gateway_host *h, enum translate_peer peer)
+/* NULL: there is none. */
+static struct route_host *find_host(const struct gateway *g, const char *name)
 {
-    size_t at = host_at(g, ALL_HOSTS);
-    bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, ALL_HOSTS);
+    size_t at = host_at(g, name);
+    return at < g->hosts.n && streq(g->hosts.v[at]->name, name) ? g->hosts.v[at] : NULL;
+}
+
+static void pack_for(struct gateway *g, const struct route_host *h, enum translate_peer peer)
+{
+    const struct route_host *all = find_host(g, ALL_HOSTS);
+    AUTO_DONE(buf) struct buf b = {0};
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
-        struct buf *b = &h->packed[peer][side];
-        buf_clear(b);
         const struct translate_view view = {side, peer, &g->objects, g->settings};
-        if (!translate_host(h->host, known ? g->hosts.v[at]->host : NULL, &view, b))
+        buf_clear(&b);
+        if (!translate_host(h, all, &view, &b))
             log_warn("a host is too large, and closed: it answers 503; fewer paths, or less that "
                      "protects each",
-                     kv_s("host", h->host->name));
+                     kv_s("host", h->name));
+        put_virtual_host(g, peer, side, h->name, buf_str(&b));
     }
 }
 
-static void pack(struct gateway *g, struct gateway_host *h)
+static void pack(struct gateway *g, const struct route_host *h)
 {
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
         if (g->sets[peer])
@@ -490,15 +527,29 @@ static void pack(struct gateway *g, struct gateway_host *h)
 static void pack_wildcards(struct gateway *g)
 {
     VEC_FOREACH (h, &g->hosts)
-        if ((*h)->host->one_label)
+        if ((*h)->one_label)
             pack(g, *h);
+}
+
+/* Its place among the others. */
+static void keep_host(struct gateway *g, const char *name, struct route_host *h)
+{
+    size_t at = host_at(g, name);
+    bool known = find_host(g, name);
+    if (known && !h) {
+        vec_remove(&g->hosts, at);
+    } else if (known) {
+        g->hosts.v[at] = h;
+    } else if (h) {
+        vec_push(&g->hosts, NULL);
+        memmove(&g->hosts.v[at + 1], &g->hosts.v[at], (g->hosts.n - 1 - at) * sizeof(*g->hosts.v));
+        g->hosts.v[at] = h;
+    }
 }
 
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h)
 {
-    size_t at = host_at(g, name);
-    bool known = at < g->hosts.n && streq(g->hosts.v[at]->host->name, name);
-    struct route_host *before = known ? g->hosts.v[at]->host : NULL;
+    struct route_host *before = find_host(g, name);
     for_backends(g, h, &(struct uses){use_backend, use_host});
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
@@ -513,22 +564,11 @@ struct route_host *gateway_put_host(struct gateway *g, const char *name, struct 
     /* Who asks for certificates of clients may have another CA now. */
     g->listeners_changed = g->listeners_changed || !same_chain(before, h) ||
                            (before && before->client_cert) || (h && h->client_cert);
-    if (!h) {
-        if (known) {
-            host_free(g->hosts.v[at]);
-            vec_remove(&g->hosts, at);
-        }
-        if (streq(name, ALL_HOSTS))
-            pack_wildcards(g);
-        return before;
-    }
-    if (!known) {
-        vec_push(&g->hosts, NULL);
-        memmove(&g->hosts.v[at + 1], &g->hosts.v[at], (g->hosts.n - 1 - at) * sizeof(*g->hosts.v));
-        g->hosts.v[at] = NEW(struct gateway_host);
-    }
-    g->hosts.v[at]->host = h;
-    pack(g, g->hosts.v[at]);
+    keep_host(g, name, h);
+    if (h)
+        pack(g, h);
+    else
+        drop_virtual_hosts(g, name);
     if (streq(name, ALL_HOSTS))
         pack_wildcards(g);
     return before;
@@ -559,58 +599,75 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
 
 /* ---- the whole ---- */
 
-static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
-
-struct bufs {
-    VEC(struct buf) v;
-};
-
-/* Whoever has the most of a table that is too large is left out of it, not whoever comes last. all:
- * the hosts, packed, in their order; what takes their place is in *closed. */
-static void close_largest(const struct gateway *g, struct str *all, struct bufs *closed)
+static struct route_host *largest(const struct gateway *g, enum translate_peer peer,
+                                  enum translate_side side, size_t *ret_n)
 {
-    size_t total = 0, n = g->hosts.n;
-    for (size_t i = 0; i < n; i++)
-        total += all[i].n;
-    while (total > TRANSLATE_TABLE_BYTES_MAX) {
-        size_t most = 0;
-        for (size_t i = 1; i < n; i++)
-            most = all[i].n > all[most].n ? i : most;
-        const char *name = g->hosts.v[most]->host->name;
-        struct buf *b = vec_add(&closed->v);
-        translate_closed_host(name, b);
-        if (b->n >= all[most].n)
+    struct route_host *most = NULL;
+    *ret_n = 0;
+    VEC_FOREACH (h, &g->hosts) {
+        size_t n = virtual_host(g, peer, side, (*h)->name)->message.n;
+        if (n > *ret_n) {
+            *ret_n = n;
+            most = *h;
+        }
+    }
+    return most;
+}
+
+/* Whoever has the most is left out of what is too much in all, not whoever comes last. */
+static void close_largest(struct gateway *g, enum translate_peer peer, enum translate_side side,
+                          const struct map *were_closed)
+{
+    const size_t most =
+        peer == TRANSLATE_FOREIGN ? TRANSLATE_TABLE_BYTES_MAX : TRANSLATE_HOSTS_BYTES_MAX;
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t n;
+    while (g->host_bytes[peer][side] > most) {
+        const struct route_host *h = largest(g, peer, side, &n);
+        buf_clear(&b);
+        translate_closed_host(h->name, &b);
+        if (b.n >= n)
             return; /* there is no more to be had */
-        log_warn("there is too much of all hosts; the largest is closed: it answers 503",
-                 kv_s("host", name));
-        total -= all[most].n - b->n;
-        all[most] = buf_str(b);
+        put_virtual_host(g, peer, side, h->name, buf_str(&b));
+        if (!map_put_cstr(&g->closed, h->name, g) && !map_find_cstr(were_closed, h->name))
+            log_warn("there is too much of all hosts; the largest is closed: it answers 503",
+                     kv_s("host", h->name));
     }
 }
 
-static void flush_routes(struct gateway *g, enum translate_peer peer)
+/* Those that were closed may be as large as there is room for by now. */
+static void open_closed(struct gateway *g, const struct map *were_closed)
+{
+    struct str name;
+    for (size_t at = 0; map_next(were_closed, &at, &name, NULL);) {
+        AUTO_CHARS char *text = str_dup(name);
+        const struct route_host *h = find_host(g, text);
+        if (h)
+            pack(g, h);
+    }
+}
+
+/* For who takes tables as a whole. */
+static struct xds_entry *whole_routes(const struct gateway *g, unsigned peer, unsigned side)
 {
     VEC(struct str) packed = {0};
-    VEC(struct buf) errors = {0};
-    struct bufs closed = {0};
+    VEC_FOREACH (h, &g->hosts)
+        vec_push(&packed, virtual_host(g, peer, side, (*h)->name)->message);
     VEC_FOREACH (e, &g->errors)
-        translate_error_host(&e->to, vec_add(&errors));
-    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
-        vec_clear(&packed);
-        VEC_FOREACH (h, &g->hosts)
-            vec_push(&packed, buf_str(&(*h)->packed[peer][side]));
-        close_largest(g, packed.v, &closed);
-        VEC_FOREACH (b, &errors)
-            vec_push(&packed, buf_str(b));
-        xds_set_put(g->sets[peer], translate_routes(routes_names[side], packed.v, packed.n));
-    }
-    VEC_FOREACH (b, &errors)
-        buf_done(b);
-    VEC_FOREACH (b, &closed.v)
-        buf_done(b);
-    vec_done(&closed.v);
-    vec_done(&errors);
+        vec_push(&packed, virtual_host(g, peer, side, e->name)->message);
+    struct xds_entry *e = translate_routes(routes_names[side], packed.v, packed.n);
     vec_done(&packed);
+    return e;
+}
+
+static void flush_routes(struct gateway *g, enum translate_peer peer, const struct map *were_closed)
+{
+    bool whole = peer == TRANSLATE_FOREIGN;
+    for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
+        close_largest(g, peer, side, were_closed);
+        xds_set_put(g->sets[peer], whole ? whole_routes(g, peer, side)
+                                         : translate_routes_by_hosts(routes_names[side]));
+    }
 }
 
 static const char *listener_name(const struct gateway *g, uint16_t port,
@@ -667,8 +724,8 @@ static void flush_listeners(struct gateway *g, enum translate_peer peer)
     VEC(char *) names = {0}; /* of secrets, of clusters */
     struct translate_chain other = {.secret = DEFAULT_SECRET};
     VEC_FOREACH (h, &g->hosts) {
-        struct translate_chain c = {.server_name = (*h)->host->name, .secret = DEFAULT_SECRET};
-        char *name = name_chain(g, (*h)->host, &c);
+        struct translate_chain c = {.server_name = (*h)->name, .secret = DEFAULT_SECRET};
+        char *name = name_chain(g, *h, &c);
         if (streq(c.server_name, ALL_HOSTS)) {
             other.ca = c.ca;
             other.verify_depth = c.verify_depth;
@@ -739,14 +796,24 @@ void gateway_put_streams(struct gateway *g, const struct stream_services *servic
     vec_done(&before);
 }
 
+static void flush_all_routes(struct gateway *g)
+{
+    struct map were_closed = g->closed;
+    g->closed = (struct map){0};
+    open_closed(g, &were_closed);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
+            flush_routes(g, peer, &were_closed);
+    map_done(&were_closed);
+}
+
 void gateway_flush(struct gateway *g)
 {
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++) {
-        if (g->routes_changed && g->sets[peer])
-            flush_routes(g, peer);
-        if (g->listeners_changed && g->sets[peer])
+    if (g->routes_changed)
+        flush_all_routes(g);
+    for (unsigned peer = 0; g->listeners_changed && peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer])
             flush_listeners(g, peer);
-    }
     g->routes_changed = g->listeners_changed = false;
 }
 
@@ -773,12 +840,13 @@ void gateway_free(struct gateway *g)
     if (!g)
         return;
     while (g->hosts.n) {
-        AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->host->name);
+        AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->name);
         route_host_unref(gateway_put_host(g, name, NULL));
     }
     gateway_put_streams(g, &(struct stream_services){0});
     vec_done(&g->hosts);
     vec_done(&g->errors);
+    map_done(&g->closed);
     map_done(&g->clusters);
     map_done(&g->endpoints);
     map_done(&g->backend_secrets);
@@ -801,8 +869,8 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
     char name[CLUSTER_NAME_MAX];
     struct str key;
     VEC_FOREACH (h, &g->hosts)
-        for (uint32_t n = 0; n < (*h)->host->n_routes; n++) {
-            const struct route *r = &(*h)->host->routes[n];
+        for (uint32_t n = 0; n < (*h)->n_routes; n++) {
+            const struct route *r = &(*h)->routes[n];
             for (uint32_t i = 0; i < r->n_backends && !is_for(&r->upstream, peer); i++)
                 xds_set_remove(
                     g->sets[peer], XDS_CLUSTER,
@@ -825,13 +893,15 @@ static void make_set(struct gateway *g, enum translate_peer peer)
     for (unsigned type = 0; type < XDS_RESOURCES; type++) {
         void *e;
         for (size_t at = 0; map_next(&all->entries[type], &at, NULL, &e);)
-            if (type != XDS_ROUTE) /* listeners of HTTP are made anew below */
+            if (type != XDS_ROUTE && type != XDS_HOST) /* made anew below, as listeners are */
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
     leave_out(g, peer);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
-    flush_routes(g, peer);
+    VEC_FOREACH (e, &g->errors)
+        put_error_host(g, peer, e);
+    flush_routes(g, peer, &g->closed);
     flush_listeners(g, peer);
 }
 

@@ -69,7 +69,8 @@ struct translate_view {
  * What protects stands in each route, so that few objects make much of it. */
 enum {
     TRANSLATE_HOST_BYTES_MAX = 8 << 20,
-    TRANSLATE_TABLE_BYTES_MAX = 24 << 20, /* two go together */
+    TRANSLATE_HOSTS_BYTES_MAX = 32 << 20, /* of one side */
+    TRANSLATE_TABLE_BYTES_MAX = 24 << 20, /* the same of who takes two tables in one message */
 };
 
 /* A host that answers 503. */
@@ -83,8 +84,11 @@ bool translate_host(const struct route_host *h, const struct route_host *all,
 /* The virtual host by which a backend answers in place of errors: appended, packed. */
 const char *translate_error_host_name(const struct route_backend *to, char ret[CLUSTER_NAME_MAX]);
 void translate_error_host(const struct route_backend *to, struct buf *out);
-/* Packed virtual hosts to a RouteConfiguration. */
+/* A packed virtual host as a resource of the table of that name. */
+struct xds_entry *translate_virtual_host(const char *table, const char *name, struct str packed);
+/* A RouteConfiguration: of packed virtual hosts, or of those that come by themselves. */
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n);
+struct xds_entry *translate_routes_by_hosts(const char *name);
 
 struct translate_chain {
     const char *server_name;      /* NULL: whatever else comes */

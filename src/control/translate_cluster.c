@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/vec.h"
-#include "control/translate.h"
+#include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
 #define TLS_TYPE     XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
@@ -75,7 +75,7 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
 
 /* ---- TLS ---- */
 
-static void add_source(struct buf *b, unsigned number)
+void translate_ads(struct buf *b, unsigned number)
 {
     size_t source = pb_begin(b, number);
     pb_add_bytes(b, F_CONFIG_SOURCE_ADS, STR(""));
@@ -89,7 +89,7 @@ static void add_sds(struct buf *b, unsigned number, const char *secret,
     char name[CLUSTER_NAME_MAX];
     size_t at = pb_begin(b, number);
     pb_add_text(b, F_SDS_NAME, translate_secret_name(secret, part, name));
-    add_source(b, F_SDS_CONFIG);
+    translate_ads(b, F_SDS_CONFIG);
     pb_end(b, at);
 }
 
@@ -201,7 +201,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     pb_add_text(&b, F_CLUSTER_NAME, name);
     pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
     at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
-    add_source(&b, F_EDS_EDS_CONFIG);
+    translate_ads(&b, F_EDS_EDS_CONFIG);
     pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
     pb_end(&b, at);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);

@@ -38,6 +38,10 @@ void translate_filter_config(const char *name, const char *type, struct str conf
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
 
+/* ---- translate_cluster.c ---- */
+/* "By this stream", a ConfigSource, as a message's field of that number. */
+void translate_ads(struct buf *b, unsigned number);
+
 /* ---- translate_secret.c ---- */
 struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);
 /* A DataSource. */

@@ -354,13 +354,33 @@ bool translate_host(const struct route_host *h, const struct route_host *all,
     return false;
 }
 
+struct xds_entry *translate_virtual_host(const char *table, const char *name, struct str packed)
+{
+    AUTO_CHARS char *resource = xasprintf("%s/%s", table, name);
+    return xds_entry_new(XDS_HOST, str_from(resource), packed, STR(""));
+}
+
+static struct xds_entry *routes_entry(const char *name, struct buf *b)
+{
+    pb_add_text(b, F_CONFIGURATION_NAME, name);
+    pb_add_uint(b, F_CONFIGURATION_IGNORE_PORT_IN_HOST_MATCHING, 1);
+    ASSERT(!b->failed);
+    return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(b), STR(""));
+}
+
 struct xds_entry *translate_routes(const char *name, const struct str *hosts, size_t n)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    pb_add_text(&b, F_CONFIGURATION_NAME, name);
     for (size_t i = 0; i < n; i++)
         pb_add_bytes(&b, F_CONFIGURATION_VIRTUAL_HOSTS, hosts[i]);
-    pb_add_uint(&b, F_CONFIGURATION_IGNORE_PORT_IN_HOST_MATCHING, 1);
-    ASSERT(!b.failed);
-    return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
+    return routes_entry(name, &b);
+}
+
+struct xds_entry *translate_routes_by_hosts(const char *name)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t vhds = pb_begin(&b, F_CONFIGURATION_VHDS);
+    translate_ads(&b, F_VHDS_CONFIG_SOURCE);
+    pb_end(&b, vhds);
+    return routes_entry(name, &b);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 
 #include "base/log.h"
 #include "base/rand.h"
@@ -18,6 +19,8 @@ enum {
     STEADY_MS = 10 * 1000, /* a stream that has lived so long was a good one */
     METADATA_MAX = 16,
     TOKEN_BYTES_MAX = 16384,
+    TRIM_BYTES = 1 << 20, /* of a response, behind which memory is given back */
+    TRIM_MS = 1000,
 };
 
 struct ads {
@@ -28,6 +31,7 @@ struct ads {
     struct grpc_channel *channel;
     struct grpc_call *call;
     struct loop_timer *timer; /* of the next try */
+    struct loop_timer *trim;  /* of giving memory back */
     struct loop_call flush;
     uint64_t pause_ms;
     uint64_t open_since_ms; /* 0: it is not */
@@ -52,11 +56,20 @@ static void pause_and_connect(struct ads *a)
     a->pause_ms = MIN(a->pause_ms * 2, (uint64_t)PAUSE_MAX_MS);
 }
 
+/* What a long response was unpacked into is in pieces, which malloc() keeps. */
+static void on_trim(void *user)
+{
+    (void)user;
+    malloc_trim(0);
+}
+
 static void on_message(struct grpc_call *call, struct str message, void *user)
 {
     struct ads *a = user;
     struct err err = {0};
     (void)call;
+    if (message.n >= TRIM_BYTES)
+        loop_timer_start(a->trim, TRIM_MS);
     if (xds_client_receive(a->client, message, &err) < 0) {
         log_error("a response of the control plane cannot be read", kv_s("error", err_text(&err)));
         xds_client_close(a->client);
@@ -343,6 +356,7 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
     a->pause_ms = PAUSE_MS;
     a->token_file = token_file ? xstrdup(token_file) : NULL;
     a->timer = loop_timer_new(l, on_connect, a);
+    a->trim = loop_timer_new(l, on_trim, a);
     loop_call_init(&a->flush, on_flush, a);
     int r = read_config(a, b, &delta, reterr);
     if (r < 0) {
@@ -361,6 +375,7 @@ void ads_free(struct ads *a)
         return;
     loop_call_cancel(&a->flush);
     loop_timer_free(a->timer);
+    loop_timer_free(a->trim);
     grpc_channel_free(a->channel);
     xds_client_free(a->client);
     arena_free(a->arena);

@@ -66,6 +66,7 @@ static void give(struct file_sources *s, size_t at,
     }
     f->came = true;
     f->hash = hash;
+    xds_items_done(items.v, items.n);
     vec_done(&items);
 }
 

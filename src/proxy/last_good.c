@@ -14,19 +14,13 @@
 
 enum { WRITE_MS = 1000, SETTLE_MS = 30 * 1000 };
 
-struct kept {
-    char *version;
-    char *bytes;
-    size_t n;
-};
-
 struct last_good {
     struct loop *loop;
     struct store *store;
     struct state_dir *dir;
     bool no_secrets;
     char *node_id, *node_cluster;
-    struct map types[XDS_RESOURCES]; /* name -> struct kept */
+    struct map types[XDS_RESOURCES]; /* name -> struct kept_text */
     struct loop_timer *timer;        /* of the next write; started: something has changed */
     uint64_t changed_ms;             /* since when */
     /* A write that runs. */
@@ -40,15 +34,6 @@ struct last_good {
 
 /* ---- what is kept ---- */
 
-static void kept_free(struct kept *k)
-{
-    if (!k)
-        return;
-    free(k->version);
-    free(k->bytes);
-    free(k);
-}
-
 static void changed(struct last_good *g)
 {
     if (loop_timer_is_started(g->timer))
@@ -57,24 +42,27 @@ static void changed(struct last_good *g)
     loop_timer_start(g->timer, WRITE_MS);
 }
 
-static void keep(struct last_good *g, enum xds_resource type, const struct xds_item *i)
+static void keep(struct last_good *g, enum xds_resource type, struct xds_item *i)
 {
-    if (type == XDS_SECRET && g->no_secrets)
-        return;
-    struct kept *k = NEW(struct kept);
-    k->version = str_dup(i->version);
-    k->bytes = str_dup(i->bytes);
-    k->n = i->bytes.n;
-    kept_free(map_put(&g->types[type], i->name, k));
+    if (type != XDS_SECRET || !g->no_secrets)
+        kept_text_unref(map_put(&g->types[type], i->name, xds_item_text(i)));
 }
 
 void last_good_forget(struct last_good *g, enum xds_resource type, struct str name)
 {
-    struct kept *k = map_remove(&g->types[type], name);
-    if (!k)
-        return;
-    kept_free(k);
-    changed(g);
+    struct kept_text *k = map_remove(&g->types[type], name);
+    bool any = k != NULL;
+    struct str host;
+    void *p;
+    kept_text_unref(k);
+    for (size_t at = 0; type == XDS_HOST && map_next(&g->types[type], &at, &host, &p);)
+        if (str_eq(xds_host_table(host), name)) {
+            map_remove(&g->types[type], host);
+            kept_text_unref(p);
+            any = true;
+        }
+    if (any)
+        changed(g);
 }
 
 static void forget_missing(struct last_good *g, const struct xds_update *u)
@@ -87,7 +75,7 @@ static void forget_missing(struct last_good *g, const struct xds_update *u)
     for (size_t at = 0; map_next(&g->types[u->type], &at, &name, &k);)
         if (!map_find(&named, name)) {
             map_remove(&g->types[u->type], name);
-            kept_free(k);
+            kept_text_unref(k);
         }
     map_done(&named);
 }
@@ -97,7 +85,7 @@ void last_good_update(struct last_good *g, const struct xds_update *u)
     if (u->full)
         forget_missing(g, u);
     for (size_t i = 0; i < u->n_removed; i++)
-        kept_free(map_remove(&g->types[u->type], u->removed[i]));
+        kept_text_unref(map_remove(&g->types[u->type], u->removed[i]));
     for (size_t i = 0; i < u->n_items; i++)
         if (!u->items[i].refused)
             keep(g, u->type, &u->items[i]);
@@ -116,9 +104,9 @@ static int encode(struct last_good *g, struct buf *b, struct err *reterr)
         struct str name;
         void *p;
         for (size_t at = 0; map_next(&g->types[type], &at, &name, &p);) {
-            const struct kept *k = p;
+            const struct kept_text *k = p;
             vec_push(&items[type],
-                     (struct xds_item){name, str_from(k->version), str_of(k->bytes, k->n), false});
+                     (struct xds_item){name, kept_version(k), kept_bytes(k), false, NULL});
         }
         f.types[type] = (struct last_good_type){items[type].v, items[type].n};
     }
@@ -279,6 +267,8 @@ void last_good_restore(struct last_good *g, const Envoy__Config__Bootstrap__V3__
             if (!f.types[type].items[i].refused && hold(type, &f.types[type].items[i], user))
                 keep(g, type, &f.types[type].items[i]);
         }
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
+        xds_items_done(f.types[type].items, f.types[type].n);
     uint64_t now_ms = (uint64_t)time_real_us() / 1000;
     log_info("serving the configuration that was kept on disk until a control plane answers",
              kv_i("resources", (int64_t)n),
@@ -335,7 +325,7 @@ void last_good_free(struct last_good *g)
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *k;
         for (size_t at = 0; map_next(&g->types[type], &at, NULL, &k);)
-            kept_free(k);
+            kept_text_unref(k);
         map_done(&g->types[type]);
     }
     state_dir_close(g->dir);

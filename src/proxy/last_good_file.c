@@ -162,9 +162,11 @@ static int read_type(enum xds_resource type, struct str *left, struct arena *a,
         if (res->resource && strcmp(res->resource->type_url, url) == 0)
             bytes = str_of(res->resource->value.data, res->resource->value.len);
         struct str name = bytes.n ? xds_resource_name(bytes) : bytes;
+        if (name.n && type == XDS_HOST) /* has a name of its own beside the resource's */
+            name = str_from(res->name);
         if (!name.n || !str_is(name, res->name))
             return BAD("resource %zu of %s is not what its name says", i, url);
-        ret->items[ret->n++] = (struct xds_item){name, str_from(res->version), bytes, false};
+        ret->items[ret->n++] = (struct xds_item){name, str_from(res->version), bytes, false, NULL};
     }
     return 0;
 }
@@ -187,7 +189,8 @@ int last_good_decode(struct str bytes, struct arena *a, struct last_good_file *r
         return r;
     f.node_id = str_from(((const pb_node *)(const void *)message)->id);
     f.node_cluster = str_from(((const pb_node *)(const void *)message)->cluster);
-    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+    /* what an older one did not know is not there */
+    for (enum xds_resource type = 0; type < XDS_RESOURCES && left.n; type++) {
         r = read_type(type, &left, a, &f.types[type], reterr);
         if (r < 0)
             return r;

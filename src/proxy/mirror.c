@@ -167,21 +167,24 @@ static struct cluster *cluster_of(const struct mirror_policy *p, const struct pr
 }
 
 struct mirror_plan *mirror_plan_new(struct worker *w, const struct proxy_config *c,
-                                    const struct route_forward *f, const struct http_head *head,
-                                    const struct conn *client, struct arena *a)
+                                    const struct route_forward *f,
+                                    const struct mirror_policies *otherwise,
+                                    const struct http_head *head, const struct conn *client,
+                                    struct arena *a)
 {
+    const struct mirror_policies *policies = f->mirrors.n ? &f->mirrors : otherwise;
     struct mirrors *all = worker_mirrors(w);
     struct mirror_plan *plan = NULL;
     if (!all->end) {
         list_init(&all->running);
         all->end = end_all;
     }
-    for (size_t i = 0; i < f->mirrors.n; i++) {
-        const struct mirror_policy *p = &f->mirrors.v[i];
+    for (size_t i = 0; i < policies->n; i++) {
+        const struct mirror_policy *p = &policies->v[i];
         if (!fraction_hits(p->fraction, rand_u64(), true))
             continue;
         if (!plan)
-            plan = arena_alloc(a, sizeof(*plan) + f->mirrors.n * sizeof(plan->v[0]));
+            plan = arena_alloc(a, sizeof(*plan) + policies->n * sizeof(plan->v[0]));
         struct cluster *cluster = cluster_of(p, c, head);
         if (!plan || !cluster || all->n + plan->n >= MIRRORS_MAX) {
             all->dropped++;

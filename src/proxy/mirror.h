@@ -11,10 +11,13 @@
 
 /* What is to be copied of one request; lives in its stream's arena. */
 struct mirror_plan;
-/* head: as it goes to the endpoint. NULL: nothing is to be copied, or there is no memory. */
+/* head: as it goes to the endpoint. otherwise: what a route without policies goes by, its table's.
+ * NULL: nothing is to be copied, or there is no memory. */
 struct mirror_plan *mirror_plan_new(struct worker *w, const struct proxy_config *c,
-                                    const struct route_forward *f, const struct http_head *head,
-                                    const struct conn *client, struct arena *a);
+                                    const struct route_forward *f,
+                                    const struct mirror_policies *otherwise,
+                                    const struct http_head *head, const struct conn *client,
+                                    struct arena *a);
 /* A piece of the body. */
 void mirror_plan_keep(struct mirror_plan *p, const struct chain *data);
 /* The request is whole: its copies go out. Harmless twice. */

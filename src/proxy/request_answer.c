@@ -33,7 +33,7 @@ void request_done(struct request *r)
 void request_change_fields(struct request *r, struct http_head *h, bool answer)
 {
     const struct route_table *t = r->routes;
-    if (r->route->keeps_fields)
+    if (r->route->keeps_fields && t->keeps_fields)
         return;
     const struct header_ops *ops[4];
     size_t n = 0;

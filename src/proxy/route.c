@@ -5,7 +5,7 @@
 
 bool route_table_names_cluster(const struct route_table *t, struct str name)
 {
-    return map_find(&t->clusters, name);
+    return map_find(&t->clusters, name) || (t->outer && map_find(&t->outer->clusters, name));
 }
 
 void route_query_init(struct route_query *q, const struct http_head *head, uint64_t random)

@@ -89,7 +89,7 @@ struct route_forward {
     struct retry_policy *retry; /* NULL: the host's */
     struct route_hash *hashes;  /* what a request's hash is made of */
     size_t n_hashes;
-    struct mirror_policies mirrors; /* its own, else the host's, else the table's */
+    struct mirror_policies mirrors; /* its own, else the host's; none: the table's */
     uint64_t timeout_ms;            /* of the whole answer, from the request's end; 0: none */
     struct str timeout_text;        /* the same, for who is told; .p NULL: none */
     struct route_limits *limits;    /* NULL: none of them is set */
@@ -128,17 +128,17 @@ struct route {
     };
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
-    bool keeps_fields; /* no header_ops, of its own or above and below it */
+    bool keeps_fields; /* no header_ops, of its own, its host or its clusters */
 };
 
 struct route_index;
 
 /* Compiled by itself, immutable, and shared by reference: the next table keeps those that are the
- * same. */
+ * same. It knows nothing of its table. */
 struct route_host {
     atomic_uint refs;
     struct arena *arena;
-    uint64_t hash; /* of the packed message; 0: it came in a message */
+    uint64_t hash; /* of the packed message; 0: it did not come packed */
     struct str name;
     struct str *domains; /* in small letters */
     size_t n_domains;
@@ -158,17 +158,21 @@ struct route_host {
 struct route_table {
     atomic_uint refs;
     struct arena *arena;
+    struct route_table *outer; /* where all but the hosts is from; NULL: it is its own */
     struct str name;
     struct route_host **hosts; /* holds a reference each */
     size_t n_hosts;
-    uint64_t hash; /* of what is packed beside the hosts; 0: it came in a message */
     struct route_domains *domains;
     struct map clusters; /* the names of those that routes name; borrows them */
     struct header_ops request_ops, answer_ops;
     struct filter_overrides filters;
     struct mirror_policies mirrors;
+    bool keeps_fields;       /* no header_ops of its own */
     bool most_specific_wins; /* the table's changes first, the route's last */
     bool ignore_port;
+    bool hosts_come;        /* by themselves: this is what they are joined to (VHDS) */
+    uint64_t hosts_warm_ms; /* how long to wait for the first; 0: for ever */
+    size_t body_max;        /* of a direct response */
 };
 
 /* From a message that xds_check() has accepted. -EINVAL with the path of the field that is wrong,
@@ -180,9 +184,28 @@ int route_table_compile(const Envoy__Config__Route__V3__RouteConfiguration *m,
  * changed, and a comparison. Errors as of xds_resource_unpack and route_table_compile. */
 int route_table_read(struct str bytes, const struct route_table *before, struct route_table **ret,
                      struct xds_report *report, struct err *reterr) NODISCARD;
+uint64_t route_host_hash(struct str bytes); /* of one that came packed; never 0 */
+/* A host that comes by itself, as the table has them. Errors as of route_table_read. */
+int route_host_read(struct str bytes, const struct route_table *outer, struct route_host **ret,
+                    struct xds_report *report, struct err *reterr) NODISCARD;
+struct route_host *route_host_ref(struct route_host *h);
+void route_host_unref(struct route_host *h); /* NULL is allowed */
+/* Of hosts beside a table's own: one has come, gone or taken another's place. */
+struct route_change {
+    struct route_host *before, *after; /* NULL: none */
+};
+/* outer with other hosts beside its own: those of `before` (joined to the same; NULL: none),
+ * changed so. Costs what has changed. Takes no references. -EINVAL: two have one domain. */
+int route_table_join(struct route_table *outer, const struct route_table *before,
+                     const struct route_change *changes, size_t n, struct route_table **ret,
+                     struct err *reterr) NODISCARD;
+/* Each cluster that a route of it names, as often as it does; never "". */
+void route_host_each_cluster(const struct route_host *h, void (*fn)(struct str name, void *user),
+                             void *user);
 struct route_table *route_table_ref(struct route_table *t);
 void route_table_unref(struct route_table *t); /* NULL is allowed */
 
+/* Of hosts that were joined to it: route_host_each_cluster(). */
 bool route_table_names_cluster(const struct route_table *t, struct str name);
 
 /* What a request is asked by: one canonical view of it. */

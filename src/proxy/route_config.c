@@ -429,6 +429,32 @@ static int compile_host(struct making *c, const pb_host *m, struct route_host *r
     return r < 0 ? r : route_index_build(ret, c->a);
 }
 
+/* ---- what the fast path asks first ---- */
+
+static bool keeps_fields(const struct header_ops *request, const struct header_ops *answer)
+{
+    return header_ops_is_empty(request) && header_ops_is_empty(answer);
+}
+
+/* What a route does not say its host does; and what is off. */
+static void complete(const struct route_host *h, struct route *r)
+{
+    r->keeps_fields = keeps_fields(&h->request_ops, &h->answer_ops) &&
+                      keeps_fields(&r->request_ops, &r->answer_ops);
+    if (r->kind != ROUTE_FORWARD)
+        return;
+    struct route_forward *f = &r->forward;
+    if (!f->mirrors.n)
+        f->mirrors = h->mirrors;
+    f->rewrites = f->prefix_rewrite.p || f->path_rewrite.regex || f->host_rewrite.p ||
+                  f->host_rewrite_header.text.p || f->host_rewrite_path.regex;
+    for (size_t i = 0; i < f->n_clusters; i++) {
+        const struct route_cluster *c = &f->clusters[i];
+        r->keeps_fields = r->keeps_fields && keeps_fields(&c->request_ops, &c->answer_ops);
+        f->rewrites = f->rewrites || c->host_rewrite.p;
+    }
+}
+
 int route_host_compile(const struct making *under, const pb_host *m, size_t memory,
                        struct route_host **ret)
 {
@@ -442,6 +468,8 @@ int route_host_compile(const struct making *under, const pb_host *m, size_t memo
         h->arena = a;
         r = compile_host(&c, m, h);
     }
+    for (size_t i = 0; r == 0 && i < h->n_routes; i++)
+        complete(h, &h->routes[i]);
     if (r < 0)
         arena_free(a);
     else

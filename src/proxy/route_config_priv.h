@@ -38,6 +38,6 @@ struct making {
                           (c)->path, &(ret)->mirrors, (c)->err)                                    \
          : 0)
 
-/* A host under what its table says, in an arena that begins with `memory` bytes. A reference. */
+/* A host (c->a is not used) in an arena that begins with `memory` bytes. A reference. */
 int route_host_compile(const struct making *under, const Envoy__Config__Route__V3__VirtualHost *m,
                        size_t memory, struct route_host **ret) NODISCARD;

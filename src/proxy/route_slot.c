@@ -3,6 +3,74 @@
 
 #include "base/mem.h"
 
+struct slot_host *slot_host_new(struct str name, struct route_host *host, struct kept_text *text)
+{
+    struct slot_host *h = xmalloc(sizeof(*h) + name.n + 1);
+    memcpy(h->data, name.p, name.n);
+    h->data[name.n] = 0;
+    h->host = host;
+    h->text = text;
+    h->name = str_of(h->data, name.n);
+    return h;
+}
+
+void slot_host_free(struct slot_host *h)
+{
+    if (!h)
+        return;
+    route_host_unref(h->host);
+    kept_text_unref(h->text);
+    free(h);
+}
+
+static void count_one(struct str name, void *user)
+{
+    struct map *m = user;
+    uintptr_t n = (uintptr_t)map_find(m, name);
+    map_put(m, name, (void *)(n + 1));
+}
+
+static void count_one_less(struct str name, void *user)
+{
+    struct map *m = user;
+    uintptr_t n = (uintptr_t)map_find(m, name);
+    if (n > 1)
+        map_put(m, name, (void *)(n - 1));
+    else
+        map_remove(m, name);
+}
+
+struct slot_host *route_slot_put_host(struct route_slot *s, struct str name, struct slot_host *h)
+{
+    struct slot_host *before = map_remove(&s->hosts, name);
+    if (h) { /* first: names that both have stay as they are */
+        route_host_each_cluster(h->host, count_one, &s->clusters);
+        map_put(&s->hosts, h->name, h);
+    }
+    if (before)
+        route_host_each_cluster(before->host, count_one_less, &s->clusters);
+    return before;
+}
+
+void route_slot_forget_changes(struct route_slot *s)
+{
+    VEC_FOREACH (c, &s->changes) {
+        route_host_unref(c->before);
+        route_host_unref(c->after);
+    }
+    vec_clear(&s->changes);
+}
+
+void route_slot_drop_hosts(struct route_slot *s)
+{
+    void *h;
+    for (size_t at = 0; map_next(&s->hosts, &at, NULL, &h);)
+        slot_host_free(h);
+    map_done(&s->hosts);
+    map_done(&s->clusters);
+    s->hosts_came = false;
+}
+
 struct route_slot *route_slot_ref(struct route_slot *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
@@ -15,6 +83,10 @@ void route_slot_unref(struct route_slot *s)
         return;
     route_table_unref(s->table);
     route_table_unref(s->next);
+    route_table_unref(s->outer);
+    route_slot_drop_hosts(s);
+    route_slot_forget_changes(s);
+    vec_done(&s->changes);
     config_source_done(&s->source);
     kept_texts_done(&s->text);
     free(s->name);
@@ -41,6 +113,7 @@ struct route_slot *route_slots_get(struct route_slots *s, struct str name,
     slot->refs = 2;
     slot->id = (uint32_t)id;
     slot->name = str_dup(name);
+    slot->hosts.borrows = true;
     config_source_copy(&slot->source, source);
     s->slots.v[id] = slot;
     map_put(&s->by_name, name, slot);

@@ -8,8 +8,16 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "proxy/config_source.h"
-#include "proxy/kept_text.h"
 #include "proxy/route.h"
+#include "xds/kept_text.h"
+
+/* A virtual host that has come by itself. */
+struct slot_host {
+    struct route_host *host;
+    struct kept_text *text; /* NULL: nobody wants to see it */
+    struct str name;        /* of the resource; ends in NUL */
+    char data[];
+};
 
 struct route_slot {
     atomic_uint refs;
@@ -18,7 +26,12 @@ struct route_slot {
     struct config_source source;
     struct route_table *table; /* in force; NULL: none has come */
     struct route_table *next;  /* waits for clusters that it names */
-    uint64_t hash;             /* of what came last */
+    struct route_table *outer; /* to which hosts are joined; NULL: they come with the table */
+    struct map hosts;          /* by name, struct slot_host: the newest; borrows the names */
+    struct map clusters;       /* that these name -> how many routes do, as a pointer */
+    VEC(struct route_change) changes; /* of next to table; a reference each */
+    bool hosts_came;                  /* for the first time, or it was told that there are none */
+    uint64_t hash;                    /* of what came last */
     struct kept_texts text;
     uint64_t came_ms; /* when next came */
 };
@@ -48,6 +61,13 @@ struct route_seats {
 struct route_slot *route_slots_get(struct route_slots *s, struct str name,
                                    const struct config_source *source);
 struct route_slot *route_slots_find(const struct route_slots *s, struct str name); /* borrowed */
+/* Takes the references. */
+struct slot_host *slot_host_new(struct str name, struct route_host *host, struct kept_text *text);
+void slot_host_free(struct slot_host *h); /* NULL is allowed */
+/* Takes h; NULL: it has gone. Returns what there was by that name before, which is the caller's. */
+struct slot_host *route_slot_put_host(struct route_slot *s, struct str name, struct slot_host *h);
+void route_slot_drop_hosts(struct route_slot *s);
+void route_slot_forget_changes(struct route_slot *s);
 /* Frees those that nobody else holds, first calling on_free. */
 void route_slots_sweep(struct route_slots *s, void (*on_free)(struct route_slot *s, void *user),
                        void *user);

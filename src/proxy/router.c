@@ -564,8 +564,9 @@ const struct route_cluster *router_choose_cluster(struct request *r, const struc
 static void plan_mirrors(struct request *r)
 {
     r->mirrors =
-        mirror_plan_new(r->worker, r->config->config, &r->route->forward, http_stream_head(r->down),
-                        http_conn_conn(http_stream_conn(r->down)), http_stream_arena(r->down));
+        mirror_plan_new(r->worker, r->config->config, &r->route->forward, &r->routes->mirrors,
+                        http_stream_head(r->down), http_conn_conn(http_stream_conn(r->down)),
+                        http_stream_arena(r->down));
     if (r->mirrors && r->filters && r->filters->body.n)
         mirror_plan_keep(r->mirrors, &r->filters->body);
 }
@@ -600,7 +601,7 @@ void router_begin(struct request *r, const struct route_query *q)
     router_change_request(r, q);
     if (router_changes_try(r))
         router_change_try(r, entry);
-    if (r->route->forward.mirrors.n && !r->upgrade)
+    if ((r->route->forward.mirrors.n || r->routes->mirrors.n) && !r->upgrade)
         plan_mirrors(r);
     r->timer = worker_timer_take(r->worker, on_timer, r);
     heard(r);

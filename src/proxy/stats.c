@@ -48,15 +48,16 @@ static const struct {
     const struct stats_row *rows;
     size_t n;
     unsigned words;
+    unsigned main_words; /* the same of the main thread; 0: no fewer */
 } kinds[_STATS_KINDS] = {
-    [STATS_SERVER] = {server_rows, ARRAY_LEN(server_rows), _SERVER_STATS},
-    [STATS_LISTENER] = {listener_rows, ARRAY_LEN(listener_rows), _LISTENER_STATS},
+    [STATS_SERVER] = {server_rows, ARRAY_LEN(server_rows), _SERVER_STATS, 0},
+    [STATS_LISTENER] = {listener_rows, ARRAY_LEN(listener_rows), _LISTENER_STATS, 0},
     [STATS_LISTENER_HTTP] = {listener_http_rows, ARRAY_LEN(listener_http_rows),
-                             _LISTENER_HTTP_STATS},
-    [STATS_HTTP] = {http_rows, ARRAY_LEN(http_rows), _HTTP_STATS},
-    [STATS_TCP] = {tcp_rows, ARRAY_LEN(tcp_rows), _TCP_STATS},
-    [STATS_RATE_LIMIT] = {rate_limit_rows, ARRAY_LEN(rate_limit_rows), _RATE_LIMIT_STATS},
-    [STATS_CLUSTER] = {cluster_rows, ARRAY_LEN(cluster_rows), _CLUSTER_STATS},
+                             _LISTENER_HTTP_STATS, 0},
+    [STATS_HTTP] = {http_rows, ARRAY_LEN(http_rows), _HTTP_STATS, 0},
+    [STATS_TCP] = {tcp_rows, ARRAY_LEN(tcp_rows), _TCP_STATS, 0},
+    [STATS_RATE_LIMIT] = {rate_limit_rows, ARRAY_LEN(rate_limit_rows), _RATE_LIMIT_STATS, 0},
+    [STATS_CLUSTER] = {cluster_rows, ARRAY_LEN(cluster_rows), _CLUSTER_STATS, CLUSTER_STATS_MAIN},
 };
 
 const struct stats_row *stats_rows(enum stats_kind k, size_t *ret_n)
@@ -114,9 +115,19 @@ struct stats_set *stats_ref(struct stats_set *s)
     return s;
 }
 
-static void block_free(const struct stats_set *s, struct stats_cell *b)
+/* Of a block. */
+static unsigned words_of(const struct stats_set *s, unsigned worker)
 {
-    for (unsigned i = 0; b && s->kind == STATS_CLUSTER && i < STATS_WORDS_CODES; i++)
+    unsigned main_words = kinds[s->kind].main_words;
+    return main_words && worker == s->n_blocks - 1u ? main_words : kinds[s->kind].words;
+}
+
+static void block_free(const struct stats_set *s, unsigned worker)
+{
+    struct stats_cell *b = atomic_load(&s->v[worker]);
+    bool counts_codes =
+        b && s->kind == STATS_CLUSTER && CLUSTER_STAT_RQ_CODES < words_of(s, worker);
+    for (unsigned i = 0; counts_codes && i < STATS_WORDS_CODES; i++)
         free((void *)(uintptr_t)atomic_load(&b[CLUSTER_STAT_RQ_CODES + i].n));
     free(b);
 }
@@ -124,7 +135,7 @@ static void block_free(const struct stats_set *s, struct stats_cell *b)
 static void set_free(struct stats_set *s)
 {
     for (unsigned i = 0; i < s->n_blocks; i++)
-        block_free(s, atomic_load(&s->v[i]));
+        block_free(s, i);
     free(atomic_load(&s->base));
     free(s->name);
     free(s->name2);
@@ -204,7 +215,7 @@ void stats_list_done(struct stats_sets *l)
 
 struct stats_cell *stats_block_make(struct stats_set *s, unsigned worker)
 {
-    size_t bytes = kinds[s->kind].words * sizeof(struct stats_cell);
+    size_t bytes = words_of(s, worker) * sizeof(struct stats_cell);
     bytes = (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
     ASSERT(worker < s->n_blocks);
     struct stats_cell *b = aligned_alloc(CACHE_LINE_BYTES, bytes);
@@ -251,7 +262,8 @@ static uint64_t sum(const struct stats_set *s, unsigned i)
     uint64_t n = 0;
     for (unsigned w = 0; w < s->n_blocks; w++) {
         const struct stats_cell *b = atomic_load_explicit(&s->v[w], memory_order_acquire);
-        n += b ? atomic_load_explicit(&b[i].n, memory_order_relaxed) : 0;
+        if (b && i < words_of(s, w))
+            n += atomic_load_explicit(&b[i].n, memory_order_relaxed);
     }
     return n;
 }
@@ -261,7 +273,7 @@ static uint64_t sum_code(const struct stats_set *s, unsigned codes, unsigned sta
     uint64_t n = 0;
     for (unsigned w = 0; w < s->n_blocks; w++) {
         const struct stats_cell *b = atomic_load_explicit(&s->v[w], memory_order_acquire);
-        if (!b)
+        if (!b || codes >= words_of(s, w))
             continue;
         const struct stats_cell *page = (const void *)(uintptr_t)atomic_load_explicit(
             &b[codes + status / STATS_PAGE - 1].n, memory_order_acquire);

@@ -60,6 +60,7 @@ enum cluster_stat {
 #define CLUSTER_STAT(id, type, name, unit, text) STATS_INDEX(CLUSTER, id, type)
 #include "proxy/stats.def"
     _CLUSTER_STATS,
+    CLUSTER_STATS_MAIN = CLUSTER_STAT_RQ_TOTAL, /* before it is what the main thread counts */
 };
 enum tcp_stat {
 #define TCP_STAT(id, type, name, unit, text) STATS_INDEX(TCP, id, type)

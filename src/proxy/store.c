@@ -9,8 +9,6 @@
 
 typedef Envoy__Config__Bootstrap__V3__Bootstrap pb_bootstrap;
 
-enum { TOLD_MAX = 1024 }; /* findings; the rest is silent */
-
 /* ---- snapshots ---- */
 
 static struct cluster_table *make_table(struct store *s)
@@ -154,44 +152,14 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
     case XDS_SECRET:
         return store_secret_add(s, i);
     case XDS_ROUTE: /* never of a bootstrap: read_item */
+    case XDS_HOST:  /* store_update */
     case XDS_RESOURCES:
         break;
     }
     return err_set(i->err, -EINVAL, NULL, "not implemented yet");
 }
 
-/* A field by its name, whatever the index: routes[].tracing of routes[3].tracing. */
-static void add_field(struct buf *b, const char *path)
-{
-    for (bool index = false; *path; path++) {
-        index = index && *path != ']';
-        if (!index)
-            buf_add_char(b, *path);
-        index = index || (*path == '[' && path[1] >= '0' && path[1] <= '9');
-    }
-}
-
-/* What has no effect here is told once, not with each update: of a field, whichever resource has
- * it. */
-static void tell_findings(struct store *s, enum xds_resource type, struct str name,
-                          const struct xds_report *r)
-{
-    VEC_FOREACH (f, &r->findings) {
-        AUTO_DONE(buf) struct buf key = {0};
-        if (f->state != XDS_WARN || s->told.used >= TOLD_MAX)
-            continue;
-        buf_addf(&key, "%s ", xds_resource_type(type)->word);
-        add_field(&key, f->path);
-        buf_addf(&key, " %s", f->text);
-        if (map_put(&s->told, buf_str(&key), s))
-            continue;
-        log_warn("of a resource not everything is in force",
-                 kv_s("type", xds_resource_type(type)->word), kv_str("name", name),
-                 kv_s("field", f->path), kv_s("finding", f->text));
-    }
-}
-
-static int read_item(struct store *s, enum xds_resource type, const struct xds_item *item,
+static int read_item(struct store *s, enum xds_resource type, struct xds_item *item,
                      struct err *reterr)
 {
     AUTO(arena) struct arena *a = arena_new(XDS_RESPONSE_BYTES_MAX);
@@ -200,7 +168,7 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
     struct store_item i = {.arena = a,
                            .name = item->name,
                            .bytes = item->bytes,
-                           .version = item->version,
+                           .from = item,
                            .path = &path,
                            .err = reterr};
     int r;
@@ -212,20 +180,9 @@ static int read_item(struct store *s, enum xds_resource type, const struct xds_i
             r = add_item(s, type, &i);
     }
     if (r == 0)
-        tell_findings(s, type, item->name, &report);
+        store_tell(s, type, item->name, &report);
     xds_report_done(&report);
     return r;
-}
-
-/* Envoy's words. */
-static void refuse(enum xds_resource type, const struct xds_item *item, const struct err *e,
-                   struct buf *refused)
-{
-    const char *intro = type == XDS_CLUSTER    ? "Error adding/updating cluster(s) "
-                        : type == XDS_LISTENER ? "Error adding/updating listener(s) "
-                                               : "";
-    buf_addf(refused, "%s" STR_FMT ": %s", refused->n ? ", " : intro, STR_ARG(item->name),
-             err_text(e));
 }
 
 /* What a whole state does not have any more. */
@@ -258,7 +215,8 @@ static void remove_named(struct store *s, const struct xds_update *u)
             store_cluster_remove(s, u->removed[i]);
         else if (u->type == XDS_LISTENER)
             store_listener_remove(s, u->removed[i]);
-        /* else: endpoints, routes, secrets go with those who want them, as in Envoy */
+        /* else: hosts by store_hosts_update(); endpoints, routes, secrets go with those who want
+         * them, as in Envoy */
     }
 }
 
@@ -280,11 +238,13 @@ void store_update(struct store *s, const struct xds_update *u, struct buf *refus
     if (u->full && u->type == XDS_LISTENER)
         remove_missing(s, u);
     remove_named(s, u);
-    for (size_t i = 0; i < u->n_items; i++) {
+    if (u->type == XDS_HOST)
+        store_hosts_update(s, u, refused);
+    for (size_t i = 0; u->type != XDS_HOST && i < u->n_items; i++) {
         struct err err = {0};
         u->items[i].refused = read_item(s, u->type, &u->items[i], &err) < 0;
         if (u->items[i].refused)
-            refuse(u->type, &u->items[i], &err, refused);
+            store_refuse(u->type, &u->items[i], &err, refused);
     }
     if (u->full && u->type == XDS_CLUSTER)
         remove_missing(s, u);
@@ -359,7 +319,7 @@ static void on_clusters_late(void *user)
     loop_defer_soon(s->loop, &s->settle);
 }
 
-static void on_unknown(void *user)
+static void on_again(void *user)
 {
     struct store *s = user;
     loop_defer_soon(s->loop, &s->settle);
@@ -394,7 +354,7 @@ struct store *store_new(struct loop *l, const struct store_ops *ops, void *user)
     list_init(&s->leaving);
     loop_call_init(&s->settle, on_settle, s);
     s->clusters_late = loop_timer_new(l, on_clusters_late, s);
-    s->unknown = loop_timer_new(l, on_unknown, s);
+    s->again = loop_timer_new(l, on_again, s);
     return s;
 }
 
@@ -404,7 +364,7 @@ void store_free(struct store *s)
         return;
     loop_call_cancel(&s->settle);
     loop_timer_free(s->clusters_late);
-    loop_timer_free(s->unknown);
+    loop_timer_free(s->again);
     store_listeners_done(s);
     store_clusters_done(s);
     store_secrets_done(s);

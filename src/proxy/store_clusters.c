@@ -323,26 +323,14 @@ void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, st
     }
 }
 
-bool store_is_warming(const struct store *s, const struct route_table *t)
+bool store_is_warming(const struct store *s, bool (*names)(const void *what, struct str cluster),
+                      const void *what)
 {
-    struct str name;
-    if (list_is_empty(&s->warming))
-        return false;
-    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);) {
-        const struct store_cluster *sc = map_find(&s->clusters, name);
-        if (sc && sc->warming && !sc->live)
+    LIST_FOREACH (node, &s->warming) {
+        const struct store_cluster *sc = CONTAINER_OF(node, struct store_cluster, node);
+        if (!sc->live && names(what, str_from(sc->name)))
             return true;
     }
-    return false;
-}
-
-bool store_is_unknown(const struct store *s, const struct route_table *t,
-                      const struct route_table *before)
-{
-    struct str name;
-    for (size_t at = 0; map_next(&t->clusters, &at, &name, NULL);)
-        if (!map_find(&s->clusters, name) && !map_find(&before->clusters, name))
-            return true;
     return false;
 }
 

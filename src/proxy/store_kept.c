@@ -2,6 +2,7 @@
 #include "proxy/store_kept.h"
 
 #include "base/assert.h"
+#include "codec/pb.h"
 #include "proxy/store_priv.h"
 #include "xds/redact.h"
 #include "xds/xds_types.h"
@@ -42,6 +43,38 @@ static void add_secret(struct kept_rows *to, const struct store_secret *s)
                                    .secret = text.n ? buf_take_cstr(&text) : NULL});
 }
 
+static int by_host_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct slot_host *const *)a)->name.p,
+                  (*(const struct slot_host *const *)b)->name.p);
+}
+
+/* With the hosts that came by themselves: what is packed behind a message is in it. */
+static void add_table(struct kept_rows *to, const struct route_slot *slot)
+{
+    enum { VIRTUAL_HOSTS = 2 };
+    VEC(const struct slot_host *) hosts = {0};
+    AUTO_DONE(buf) struct buf bytes = {0};
+    void *h;
+    if (!slot->text.active || !slot->hosts.used) {
+        add_both(to, XDS_ROUTE, slot->name, &slot->text);
+        return;
+    }
+    for (size_t at = 0; map_next(&slot->hosts, &at, NULL, &h);)
+        if (((const struct slot_host *)h)->text)
+            vec_push(&hosts, h);
+    qsort(hosts.v, hosts.n, sizeof(*hosts.v), by_host_name);
+    buf_add_str(&bytes, kept_bytes(slot->text.active));
+    VEC_FOREACH (host, &hosts)
+        pb_add_bytes(&bytes, VIRTUAL_HOSTS, kept_bytes((*host)->text));
+    struct kept_text *whole = kept_text_new(kept_version(slot->text.active), buf_str(&bytes));
+    whole->since_us = slot->text.active->since_us;
+    add_row(to, XDS_ROUTE, KEPT_ACTIVE, slot->name, whole);
+    add_row(to, XDS_ROUTE, KEPT_WARMING, slot->name, slot->text.next);
+    kept_text_unref(whole);
+    vec_done(&hosts);
+}
+
 static int by_name(const void *a, const void *b)
 {
     const struct kept_row *x = a, *y = b;
@@ -74,12 +107,13 @@ void store_list_kept(const struct store *s, enum xds_resource type, struct kept_
     case XDS_ROUTE:
         VEC_FOREACH (slot, &s->slots.slots)
             if (*slot)
-                add_both(ret, type, (*slot)->name, &(*slot)->text);
+                add_table(ret, *slot);
         break;
     case XDS_SECRET:
         for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);)
             add_secret(ret, p);
         break;
+    case XDS_HOST: /* in their tables, as in Envoy */
     case XDS_RESOURCES:
         break;
     }

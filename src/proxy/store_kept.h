@@ -3,8 +3,8 @@
 
 #include "base/arena.h"
 #include "base/vec.h"
-#include "proxy/kept_text.h"
 #include "proxy/store.h"
+#include "xds/kept_text.h"
 
 enum kept_state {
     KEPT_ACTIVE,

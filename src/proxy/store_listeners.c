@@ -1,4 +1,4 @@
-/* Listeners and the route tables that come by themselves. */
+/* Listeners, and which route tables are wanted for them. */
 #include <errno.h>
 
 #include "base/assert.h"
@@ -7,25 +7,6 @@
 typedef Envoy__Config__Listener__V3__Listener pb_listener;
 
 /* ---- route tables ---- */
-
-int store_routes_read(struct store *s, const struct store_item *i, struct xds_report *report)
-{
-    struct route_slot *slot = route_slots_find(&s->slots, i->name);
-    struct route_table *t;
-    uint64_t hash = store_hash(i->bytes);
-    if (!slot || ((slot->table || slot->next) && slot->hash == hash))
-        return 0; /* nobody wants it, or it is the same */
-    int r = route_table_read(i->bytes, slot->next ? slot->next : slot->table, &t, report, i->err);
-    if (r < 0)
-        return r;
-    slot->hash = hash;
-    slot->came_ms = loop_now_ms(s->loop);
-    route_table_unref(slot->next);
-    slot->next = t;
-    store_keep(s, &slot->text, i);
-    loop_defer_soon(s->loop, &s->settle);
-    return 0;
-}
 
 static void want_slot(struct store *s, const struct route_slot *slot)
 {
@@ -43,6 +24,7 @@ static void on_slot_free(struct route_slot *slot, void *user)
     if (slot->id >= s->wanted_slots.n || !s->wanted_slots.v[slot->id])
         return; /* of a listener that was refused */
     s->wanted_slots.v[slot->id] = false;
+    store_hosts_unwant(s, slot);
     s->ops->on_want(&slot->source, XDS_ROUTE, str_from(slot->name), false, s->user);
 }
 
@@ -91,7 +73,7 @@ static bool is_warming(struct store *s, struct str name, struct str of)
 static bool chain_is_ready(struct store *s, const struct filter_chain *chain)
 {
     const struct http_config *h = chain->http;
-    if (h && (h->slot ? !h->slot->table : store_is_warming(s, h->routes)))
+    if (h && (h->slot ? !h->slot->table : store_is_warming(s, store_table_names, h->routes)))
         return false;
     if (chain->tls && !tls_slot_is_ready(chain->tls))
         return false;
@@ -312,36 +294,10 @@ void store_listener_remove(struct store *s, struct str name)
 
 /* ---- what is ready comes into force ---- */
 
-/* A control plane that waits for an answer about clusters may send the table first
- * (go-control-plane 0.14): the one before serves a little longer. What is wrong for good holds
- * nothing up twice. */
-static bool waits_for_unknown(struct store *s, const struct route_slot *slot)
-{
-    uint64_t now = loop_now_ms(s->loop);
-    if (!s->has_cds || !slot->table || now >= slot->came_ms + STORE_UNKNOWN_MS ||
-        !store_is_unknown(s, slot->next, slot->table))
-        return false;
-    loop_timer_start(s->unknown, STORE_UNKNOWN_MS);
-    return true;
-}
-
-static void settle_tables(struct store *s)
-{
-    VEC_FOREACH (slot, &s->slots.slots) {
-        struct route_slot *rs = *slot;
-        if (!rs || !rs->next || store_is_warming(s, rs->next) || waits_for_unknown(s, rs))
-            continue;
-        route_table_unref(rs->table);
-        rs->table = TAKE(rs->next);
-        kept_texts_commit(&rs->text);
-        s->changed = true;
-    }
-}
-
 void store_listeners_settle(struct store *s)
 {
     void *p;
-    settle_tables(s);
+    store_routes_settle(s);
     for (size_t at = 0; map_next(&s->listeners, &at, NULL, &p);) {
         struct store_listener *l = p;
         if (!l->warming || !is_ready(s, l))
@@ -379,7 +335,7 @@ bool store_names_cluster(struct store *s, struct str name)
 {
     void *p;
     VEC_FOREACH (slot, &s->slots.slots)
-        if (*slot && (*slot)->table && route_table_names_cluster((*slot)->table, name))
+        if (*slot && store_slot_names(*slot, name))
             return true;
     VEC_FOREACH (seat, &s->seats.seats) /* those in slots were seen */
         if (*seat && (*seat)->table && route_table_names_cluster((*seat)->table, name))

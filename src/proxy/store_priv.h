@@ -5,8 +5,8 @@
 #include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
 
 #include "base/hash.h"
-#include "proxy/kept_text.h"
 #include "proxy/store.h"
+#include "xds/kept_text.h"
 #include "xds/xds_check.h"
 
 struct store_cluster {
@@ -72,7 +72,8 @@ struct store {
     struct cluster_table *table; /* NULL: to be made anew */
     struct loop_call settle;
     struct loop_timer *clusters_late;
-    struct loop_timer *unknown; /* of tables that wait for clusters that nobody has told of */
+    struct loop_timer *again; /* when tables that wait are to be looked at again */
+    uint64_t again_ms;
     struct config_source cds, lds;
     bool has_cds, has_lds;
     bool clusters_came, listeners_wanted, listeners_came;
@@ -86,7 +87,8 @@ struct store {
 struct store_item {
     struct arena *arena; /* of the message; gone behind the call */
     ProtobufCMessage *message;
-    struct str name, bytes, version;
+    struct str name, bytes;
+    struct xds_item *from; /* NULL: a message of the bootstrap */
     bool is_static;
     struct pb_path *path; /* stands at the message */
     struct err *err;
@@ -102,7 +104,7 @@ static inline void store_keep(const struct store *s, struct kept_texts *k,
                               const struct store_item *i)
 {
     if (s->keeps_texts && !i->is_static)
-        kept_texts_offer(k, i->version, i->bytes);
+        kept_texts_offer(k, xds_item_text(i->from));
 }
 
 /* A snapshot of what is ready is to be made, soon. */
@@ -129,6 +131,13 @@ static inline void store_wait_add(struct store_wait *w, uint64_t ms)
     w->ms = MAX(w->ms, ms);
 }
 
+/* store_tell.c */
+/* Findings of a resource; each once, whichever has it. */
+void store_tell(struct store *s, enum xds_resource type, struct str name,
+                const struct xds_report *r);
+void store_refuse(enum xds_resource type, const struct xds_item *item, const struct err *e,
+                  struct buf *refused);
+
 /* store_clusters.c */
 int store_cluster_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_cluster_remove(struct store *s, struct str name);
@@ -137,10 +146,9 @@ int store_assignment_add(struct store *s, const struct store_item *i) NODISCARD;
 void store_clusters_warm(struct store *s);
 /* Those that leave and that nothing names any more go. */
 void store_clusters_settle(struct store *s, bool (*is_named)(struct store *s, struct str name));
-bool store_is_warming(const struct store *s, const struct route_table *t); /* a cluster of it */
-/* t names a cluster that is not known, and that before (NULL: nothing) does not name. */
-bool store_is_unknown(const struct store *s, const struct route_table *t,
-                      const struct route_table *before);
+/* A cluster that it names is, for the first time. */
+bool store_is_warming(const struct store *s, bool (*names)(const void *what, struct str cluster),
+                      const void *what);
 void store_clusters_run(struct store *s, bool run);
 void store_clusters_done(struct store *s);
 
@@ -153,12 +161,22 @@ void store_secrets_wait(const struct store *s, const struct tls_slot *slot, stru
 void store_secrets_sweep(struct store *s); /* those that nobody needs */
 void store_secrets_done(struct store *s);
 
-/* store_listeners.c */
-int store_listener_add(struct store *s, const struct store_item *i) NODISCARD;
-void store_listener_remove(struct store *s, struct str name);
+/* store_routes.c */
 /* Of the bytes alone: what has not changed is not unpacked. */
 int store_routes_read(struct store *s, const struct store_item *i, struct xds_report *report)
     NODISCARD;
+/* Virtual hosts: each host's refusal is its own, but where two have one domain: then all that came
+ * for their table are refused. */
+void store_hosts_update(struct store *s, const struct xds_update *u, struct buf *refused);
+void store_hosts_unwant(struct store *s, struct route_slot *slot);
+void store_routes_settle(struct store *s); /* tables whose clusters are there come into force */
+bool store_table_names(const void *table, struct str cluster);
+/* The table in force, or a host of it that is replaced only in the next. */
+bool store_slot_names(const struct route_slot *slot, struct str cluster);
+
+/* store_listeners.c */
+int store_listener_add(struct store *s, const struct store_item *i) NODISCARD;
+void store_listener_remove(struct store *s, struct str name);
 /* Tables whose clusters are there come into force, then listeners whose tables are. */
 void store_listeners_settle(struct store *s);
 bool store_names_cluster(struct store *s, struct str name); /* a table in force */

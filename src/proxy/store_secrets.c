@@ -112,7 +112,7 @@ int store_secret_add(struct store *s, const struct store_item *i)
     }
     arena_free(before);
     if (!i->is_static)
-        kept_texts_offer(&secret->text, i->version, STR(""));
+        kept_texts_offer(&secret->text, kept_text_new(i->from->version, STR("")));
     kept_texts_commit(&secret->text);
     loop_defer_soon(s->loop, &s->settle); /* somebody may have waited for it */
     return 0;

@@ -287,12 +287,23 @@ static void drop_version(struct subscription *s, struct str name)
     free(map_remove(&s->versions, name));
 }
 
+/* Of a table's virtual hosts. */
+static void drop_versions_of(struct subscription *s, struct str table)
+{
+    struct str name;
+    for (size_t at = 0; map_next(&s->versions, &at, &name, NULL);)
+        if (str_eq(xds_host_table(name), table))
+            drop_version(s, name);
+}
+
 void xds_client_unsubscribe(struct xds_client *c, enum xds_resource type, struct str name)
 {
     struct subscription *s = &c->types[type];
     if (!map_remove(&s->names, name))
         return;
     drop_version(s, name);
+    if (type == XDS_HOST)
+        drop_versions_of(s, name);
     s->changed = true;
     if (c->delta && s->asked)
         vec_push(&s->removed, str_dup(name));
@@ -301,7 +312,8 @@ void xds_client_unsubscribe(struct xds_client *c, enum xds_resource type, struct
 bool xds_client_is_subscribed(const struct xds_client *c, enum xds_resource type, struct str name)
 {
     const struct subscription *s = &c->types[type];
-    return s->all || map_find(&s->names, name);
+    return s->all || map_find(&s->names, name) ||
+           (type == XDS_HOST && map_find(&s->names, xds_host_table(name)));
 }
 
 void xds_client_hold(struct xds_client *c, enum xds_resource type, struct str name,
@@ -312,6 +324,19 @@ void xds_client_hold(struct xds_client *c, enum xds_resource type, struct str na
 }
 
 /* ---- responses ---- */
+
+struct kept_text *xds_item_text(struct xds_item *i)
+{
+    if (!i->text)
+        i->text = kept_text_new(i->version, i->bytes);
+    return kept_text_ref(i->text);
+}
+
+void xds_items_done(struct xds_item *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        kept_text_unref(TAKE(items[i].text));
+}
 
 struct receipt {
     struct xds_client *c;
@@ -333,7 +358,9 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
         return;
     }
     struct str bytes = str_of(any->value.data, any->value.len), inner = xds_resource_name(bytes);
-    if (!inner.n || (name && !str_is(inner, name))) {
+    if (r->type == XDS_HOST && inner.n && name) { /* has a name of its own beside the resource's */
+        inner = str_from(name);
+    } else if (!inner.n || (name && !str_is(inner, name))) {
         buf_addf(&r->refused, "%sresource %.200s is named %.*s", r->refused.n ? "; " : "",
                  name ? name : "", (int)MIN(inner.n, (size_t)200), inner.n ? inner.p : "(nothing)");
         return;
@@ -347,7 +374,7 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
         return;
     }
     if (xds_client_is_subscribed(r->c, r->type, inner))
-        vec_push(&r->items, (struct xds_item){inner, str_from(version), bytes, false});
+        vec_push(&r->items, (struct xds_item){inner, str_from(version), bytes, false, NULL});
 }
 
 /* A resource that comes in an envelope of its own (xDS: TTLs, explicit names). */
@@ -443,11 +470,12 @@ static void deliver(struct receipt *r, struct xds_update *u)
     r->c->ops->on_update(u, &r->refused, r->c->user);
     if (r->c->delta)
         keep_versions(r, u);
+    xds_items_done(r->items.v, r->items.n);
 }
 
 static void receive_sotw(struct receipt *r, const pb_response *m, struct arena *a)
 {
-    struct xds_update u = {.full = r->c->types[r->type].all};
+    struct xds_update u = {.full = r->c->types[r->type].all || r->type == XDS_HOST};
     read_sotw(r, m, a);
     deliver(r, &u);
     answer(r, m->version_info, m->nonce);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "xds/kept_text.h"
 #include "xds/xds_types.h"
 
 struct xds_client;
@@ -22,10 +23,14 @@ enum {
 /* One resource of a response. */
 struct xds_item {
     struct str name;
-    struct str version; /* delta: its own; else the response's */
-    struct str bytes;   /* the resource's message, packed */
-    bool refused;       /* for on_update to set: it is as if it had not come */
+    struct str version;     /* delta: its own; else the response's */
+    struct str bytes;       /* the resource's message, packed */
+    bool refused;           /* for on_update to set: it is as if it had not come */
+    struct kept_text *text; /* xds_item_text(): NULL: nobody has wanted it yet */
 };
+/* A reference to what all who keep it share. */
+struct kept_text *xds_item_text(struct xds_item *i);
+void xds_items_done(struct xds_item *items, size_t n); /* of whoever has made them */
 
 struct xds_update {
     enum xds_resource type;
@@ -52,6 +57,7 @@ const char *xds_client_method(const struct xds_client *c); /* path of the gRPC m
 
 /* All resources of the type (clusters, listeners). */
 void xds_client_subscribe_all(struct xds_client *c, enum xds_resource type);
+/* Of virtual hosts: the name of their table. */
 void xds_client_subscribe(struct xds_client *c, enum xds_resource type, struct str name);
 void xds_client_unsubscribe(struct xds_client *c, enum xds_resource type, struct str name);
 bool xds_client_is_subscribed(const struct xds_client *c, enum xds_resource type, struct str name);

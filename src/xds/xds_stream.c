@@ -49,16 +49,18 @@ static struct xds_entry *find(const struct xds_stream *s, enum xds_resource type
     return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
 }
 
-static bool is_wanted(const struct subscription *u, struct str name)
+static bool is_wanted(const struct xds_stream *s, enum xds_resource type, struct str name)
 {
-    return u->all || map_find(&u->names, name);
+    const struct subscription *u = &s->types[type];
+    return u->all || map_find(&u->names, name) ||
+           (type == XDS_HOST && map_find(&u->names, xds_host_table(name)));
 }
 
 static void on_change(struct xds_watch *w, enum xds_resource type, struct str name)
 {
     struct xds_stream *s = CONTAINER_OF(w, struct xds_stream, watch);
     struct subscription *u = &s->types[type];
-    if (u->asked && is_wanted(u, name) && !map_find(&u->dirty, name))
+    if (u->asked && is_wanted(s, type, name) && !map_find(&u->dirty, name))
         map_put(&u->dirty, name, &changed);
 }
 
@@ -147,7 +149,7 @@ static void finish(struct xds_stream *s, enum xds_resource type, struct buf *mes
 static void note_sent(struct xds_stream *s, struct xds_entry *e)
 {
     hold(s, xds_entry_ref(e));
-    if (e->endpoints.n && !is_wanted(&s->types[XDS_ENDPOINT], e->endpoints))
+    if (e->endpoints.n && !is_wanted(s, XDS_ENDPOINT, e->endpoints))
         map_put(&s->awaited, e->endpoints, &wanted);
 }
 
@@ -155,11 +157,14 @@ static void note_sent(struct xds_stream *s, struct xds_entry *e)
  * just begun that is not known before it has asked for its routes, which is before it answers. */
 static bool may_remove(const struct xds_stream *s, enum xds_resource type)
 {
-    const struct subscription *routes = &s->types[XDS_ROUTE], *listeners = &s->types[XDS_LISTENER],
-                              *clusters = &s->types[XDS_CLUSTER];
-    return (type != XDS_CLUSTER && type != XDS_ENDPOINT) ||
-           ((clusters->answered || !clusters->asked) && !routes->outstanding &&
-            !routes->dirty.used && !listeners->outstanding && !listeners->dirty.used);
+    static const enum xds_resource namers[] = {XDS_LISTENER, XDS_ROUTE, XDS_HOST};
+    const struct subscription *clusters = &s->types[XDS_CLUSTER];
+    if (type != XDS_CLUSTER && type != XDS_ENDPOINT)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(namers); i++)
+        if (s->types[namers[i]].outstanding || s->types[namers[i]].dirty.used)
+            return false;
+    return clusters->answered || !clusters->asked;
 }
 
 /* True: the name was looked at and is done with. */
@@ -168,7 +173,7 @@ static bool add_delta(struct xds_stream *s, enum xds_resource type, struct str n
 {
     struct subscription *u = &s->types[type];
     struct xds_entry *e = find(s, type, name);
-    if (!is_wanted(u, name))
+    if (!is_wanted(s, type, name))
         return true;
     if (e) {
         if (why == &asked_for || !has_version(u, e)) {
@@ -191,9 +196,10 @@ static void push_delta(struct xds_stream *s, enum xds_resource type)
 {
     struct subscription *u = &s->types[type];
     AUTO_DONE(buf) struct buf message = {0};
+    const size_t most = type == XDS_HOST ? XDS_DELTA_HOSTS_BYTES : XDS_DELTA_BYTES;
     struct str name;
     void *why;
-    for (size_t at = 0; message.n < XDS_DELTA_BYTES && map_next(&u->dirty, &at, &name, &why);)
+    for (size_t at = 0; message.n < most && map_next(&u->dirty, &at, &name, &why);)
         if (add_delta(s, type, name, why, &message))
             map_remove(&u->dirty, name);
     if (message.n || u->must_answer)
@@ -202,19 +208,34 @@ static void push_delta(struct xds_stream *s, enum xds_resource type)
 
 static bool is_whole_state(enum xds_resource type)
 {
-    return type == XDS_CLUSTER || type == XDS_LISTENER;
+    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_HOST;
 }
 
-/* Of clusters and listeners all that is wanted goes, whatever has changed; what is not there has
- * gone. */
+/* A resource among those of a response of the state of the world. */
+static void add_any(const struct xds_entry *e, struct buf *message)
+{
+    static const struct str wrapped = STR(XDS_TYPE_PREFIX "envoy.service.discovery.v3.Resource");
+    enum { ANY_TYPE = 1, ANY_VALUE = 2 };
+    if (e->type != XDS_HOST) {
+        pb_add_bytes(message, RESOURCES, e->any);
+        return;
+    }
+    size_t any = pb_begin(message, RESOURCES);
+    pb_add_bytes(message, ANY_TYPE, wrapped);
+    pb_add_bytes(message, ANY_VALUE, e->resource);
+    pb_end(message, any);
+}
+
+/* Of clusters, listeners and virtual hosts all that is wanted goes, whatever has changed; what is
+ * not there has gone. */
 static void add_whole_state(struct xds_stream *s, enum xds_resource type, struct buf *message)
 {
     struct subscription *u = &s->types[type];
     struct str name;
     void *e;
     for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, &e);)
-        if (is_wanted(u, name) && find(s, type, name)) {
-            pb_add_bytes(message, RESOURCES, ((struct xds_entry *)e)->any);
+        if (is_wanted(s, type, name) && find(s, type, name)) {
+            add_any(e, message);
             note_sent(s, e);
         }
     for (size_t at = 0; map_next(&u->held, &at, &name, &e);) {
@@ -223,7 +244,7 @@ static void add_whole_state(struct xds_stream *s, enum xds_resource type, struct
         if (may_remove(s, type))
             let_go(s, type, name);
         else /* once more, and gone the next time */
-            pb_add_bytes(message, RESOURCES, ((struct xds_entry *)e)->any);
+            add_any(e, message);
     }
 }
 
@@ -233,12 +254,12 @@ static bool look_at(struct xds_stream *s, enum xds_resource type, struct str nam
 {
     struct subscription *u = &s->types[type];
     struct xds_entry *e = find(s, type, name);
-    bool say = is_wanted(u, name) &&
+    bool say = is_wanted(s, type, name) &&
                (e ? why == &asked_for || !has_version(u, e)
                   : map_find(&u->held, name) || (why == &asked_for && is_whole_state(type)));
     if (!is_whole_state(type)) {
         if (say && e) {
-            pb_add_bytes(message, RESOURCES, e->any);
+            add_any(e, message);
             note_sent(s, e);
         } else if (!e) {
             let_go(s, type, name); /* there is no word for it */
@@ -295,12 +316,33 @@ void xds_stream_push(struct xds_stream *s)
     if (!clusters->outstanding && !endpoints->outstanding && !s->awaited.used) {
         push_type(s, XDS_LISTENER);
         push_type(s, XDS_ROUTE);
+        push_type(s, XDS_HOST);
     }
     push_type(s, XDS_CLUSTER); /* what may leave now */
     push_type(s, XDS_ENDPOINT);
 }
 
 /* ---- requests ---- */
+
+/* Hosts, by the name of their table: as want() does, of each. False: there is none. */
+static bool want_table(struct xds_stream *s, struct str table, bool first)
+{
+    struct subscription *u = &s->types[XDS_HOST];
+    struct str name;
+    void *e;
+    bool any = false;
+    for (size_t at = 0; map_next(&s->set->entries[XDS_HOST], &at, &name, &e);) {
+        if (!str_eq(xds_host_table(name), table))
+            continue;
+        any = true;
+        if (!first || !has_version(u, e))
+            map_put(&u->dirty, name, &asked_for);
+    }
+    for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
+        if (str_eq(xds_host_table(name), table) && !find(s, XDS_HOST, name))
+            map_put(&u->dirty, name, &changed);
+    return any;
+}
 
 static void want(struct xds_stream *s, enum xds_resource type, struct str name, bool first)
 {
@@ -309,6 +351,8 @@ static void want(struct xds_stream *s, enum xds_resource type, struct str name, 
     map_put(&u->names, name, &wanted);
     if (type == XDS_ENDPOINT)
         map_remove(&s->awaited, name);
+    if (type == XDS_HOST && want_table(s, name, first))
+        return; /* else it is told that there is nothing of that name */
     if (!first || !e || !has_version(u, e))
         map_put(&u->dirty, name, &asked_for);
 }
@@ -325,10 +369,25 @@ static void want_all(struct xds_stream *s, enum xds_resource type)
         map_put(&u->dirty, name, &changed);
 }
 
+static void let_unwanted_go(struct xds_stream *s, enum xds_resource type)
+{
+    struct subscription *u = &s->types[type];
+    struct str name;
+    for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
+        if (!is_wanted(s, type, name)) {
+            map_remove(&u->dirty, name);
+            let_go(s, type, name);
+        }
+}
+
 static void want_no_more(struct xds_stream *s, enum xds_resource type, struct str name)
 {
     struct subscription *u = &s->types[type];
     if (!map_remove(&u->names, name) || u->all)
+        return;
+    if (type == XDS_HOST)
+        let_unwanted_go(s, type);
+    if (is_wanted(s, type, name))
         return;
     let_go(s, type, name);
     map_remove(&u->dirty, name);
@@ -336,14 +395,8 @@ static void want_no_more(struct xds_stream *s, enum xds_resource type, struct st
 
 static void want_all_no_more(struct xds_stream *s, enum xds_resource type)
 {
-    struct subscription *u = &s->types[type];
-    struct str name;
-    u->all = false;
-    for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
-        if (!is_wanted(u, name)) {
-            map_remove(&u->dirty, name);
-            let_go(s, type, name);
-        }
+    s->types[type].all = false;
+    let_unwanted_go(s, type);
 }
 
 /* An answer to the response under way; false: it is about another one. */
@@ -385,6 +438,12 @@ static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node
     return 0;
 }
 
+/* Who names nothing wants all. */
+static bool is_wanted_whole(enum xds_resource type)
+{
+    return type == XDS_CLUSTER || type == XDS_LISTENER;
+}
+
 static bool is_wildcard(const char *name)
 {
     return streq(name, "*");
@@ -402,7 +461,7 @@ static int receive_delta(struct xds_stream *s, const pb_delta_request *m, enum x
     for (size_t i = 0; first && i < m->n_initial_resource_versions; i++)
         hold(s, xds_entry_new_held(type, str_from(m->initial_resource_versions[i]->key),
                                    str_from(m->initial_resource_versions[i]->value)));
-    if (first && !m->n_resource_names_subscribe && is_whole_state(type))
+    if (first && !m->n_resource_names_subscribe && is_wanted_whole(type))
         want_all(s, type);
     for (size_t i = 0; i < m->n_resource_names_subscribe; i++)
         if (is_wildcard(m->resource_names_subscribe[i]))
@@ -435,10 +494,12 @@ static void replace_names(struct xds_stream *s, enum xds_resource type, const pb
             want(s, type, name, false);
     }
     for (size_t at = 0; map_next(&before, &at, &name, NULL);)
-        if (!is_wanted(u, name)) {
+        if (!is_wanted(s, type, name)) {
             let_go(s, type, name);
             map_remove(&u->dirty, name);
         }
+    if (type == XDS_HOST && before.used)
+        let_unwanted_go(s, type);
     map_done(&before);
 }
 
@@ -451,7 +512,7 @@ static int receive_sotw(struct xds_stream *s, const pb_request *m, enum xds_reso
     if (m->n_resource_names > XDS_NAMES_MAX)
         return err_set(reterr, -E2BIG, NULL, "more than %d names of a type", XDS_NAMES_MAX);
     if (first) { /* whatever nonce a former stream had */
-        if (!m->n_resource_names && is_whole_state(type))
+        if (!m->n_resource_names && is_wanted_whole(type))
             want_all(s, type);
         else
             replace_names(s, type, m);

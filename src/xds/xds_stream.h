@@ -4,9 +4,14 @@
  * ADS variants).
  *
  * One response of a type is under way at a time; what changes meanwhile is looked at when its
- * answer comes, as it is then. Make before break: listeners and routes wait until clusters and
- * their endpoints have been taken, clusters leave when routes and listeners that named them have.
- * Secrets and endpoints wait for nothing. */
+ * answer comes, as it is then. Make before break: listeners, routes and virtual hosts wait until
+ * clusters and their endpoints have been taken, clusters leave when those that named them have.
+ * Secrets and endpoints wait for nothing.
+ *
+ * Virtual hosts are asked for by the name of their table, as Envoy does: all of it, those that come
+ * later too; if there is none, the table's name is told as removed. Envoy asks for them in delta
+ * alone; in the state of the world each response has all of them, wrapped in their Resources, since
+ * their names stand nowhere else. */
 
 #include <envoy/config/core/v3/base.pb-c.h>
 
@@ -18,6 +23,8 @@ enum {
     XDS_NAMES_MAX = 100000,            /* that a client asks for, of one type */
     XDS_DELTA_BYTES = 2 * 1024 * 1024, /* a delta response is not made longer than this and one
                                           resource: clients of gRPC take 4 MiB */
+    XDS_DELTA_HOSTS_BYTES = 24 << 20,  /* the same of virtual hosts: the first response is taken for
+                                          the whole table, and who asks is one of ours */
 };
 
 struct xds_answer {

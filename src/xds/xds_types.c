@@ -32,6 +32,8 @@ static const struct xds_resource_type resources[XDS_RESOURCES] = {
                            envoy__config__route__v3__route_configuration),
     [XDS_SECRET] = RESOURCE("sds", "envoy.extensions.transport_sockets.tls.v3.Secret",
                             envoy__extensions__transport_sockets__tls__v3__secret),
+    [XDS_HOST] = RESOURCE("vhds", "envoy.config.route.v3.VirtualHost",
+                          envoy__config__route__v3__virtual_host),
 };
 
 const struct xds_resource_type *xds_resource_type(enum xds_resource r)
@@ -48,6 +50,14 @@ int xds_resource_of(struct str type_url, enum xds_resource *ret)
             return 0;
         }
     return -ENOENT;
+}
+
+struct str xds_host_table(struct str name)
+{
+    for (size_t i = name.n; i > 0; i--)
+        if (name.p[i - 1] == '/')
+            return str_sub(name, 0, i - 1);
+    return str_of(name.p, 0);
 }
 
 /* Field 1 of all of them. */

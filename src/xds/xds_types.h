@@ -15,6 +15,7 @@ enum xds_resource {
     XDS_LISTENER,
     XDS_ROUTE,
     XDS_SECRET,
+    XDS_HOST,      /* of a route table: named TABLE/HOST, and subscribed to by either */
     XDS_RESOURCES, /* how many */
 };
 
@@ -27,6 +28,9 @@ struct xds_resource_type {
 const struct xds_resource_type *xds_resource_type(enum xds_resource r);
 /* -ENOENT: not a resource of ours. */
 int xds_resource_of(struct str type_url, enum xds_resource *ret) NODISCARD;
+/* What a virtual host's name begins with, without the slash: hosts have none, tables may (Envoy's
+ * VHDS). Empty: no slash. */
+struct str xds_host_table(struct str name);
 /* The name in a packed resource; empty: none. Borrowed. */
 struct str xds_resource_name(struct str bytes);
 

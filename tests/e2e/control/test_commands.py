@@ -21,7 +21,7 @@ def status(lab):
 
 def in_sync(lab):
     rows = status(lab)
-    return all(r[t]["state"] == "SYNCED" for r in rows for t in ("cds", "lds", "eds", "rds", "sds")) and rows
+    return all(r[t]["state"] == "SYNCED" for r in rows for t in ("cds", "lds", "eds", "rds", "vhds", "sds")) and rows
 
 
 def test_proxy_status(lab, gateway, ingress, proxies):
@@ -30,9 +30,9 @@ def test_proxy_status(lab, gateway, ingress, proxies):
     assert sorted(r["name"] for r in rows) == sorted(f"{p}.{SYSTEM}" for p in proxies)
     assert {r["cluster"] for r in rows} == {f"fairlead-gateway.{SYSTEM}"} and all(r["version"] and r["control"].startswith("fairlead-control-") for r in rows)
     table = lab.fairlead("proxy-status").splitlines()
-    assert table[0].split() == ["NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "SDS", "CONTROL", "VERSION"] and len(table) == 3
+    assert table[0].split() == ["NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "VHDS", "SDS", "CONTROL", "VERSION"] and len(table) == 3
     done = lab.fairlead("proxy-status", f"{proxies[0]}.{SYSTEM}", check=False)
-    assert done.returncode == 0 and done.stdout.splitlines() == ["Clusters Match", "Listeners Match", "Endpoints Match", "Routes Match", "Secrets Match"]
+    assert done.returncode == 0 and done.stdout.splitlines() == ["Clusters Match", "Listeners Match", "Endpoints Match", "Routes Match", "Hosts Match", "Secrets Match"]
 
 
 def test_proxy_config_shows_what_is_served(lab, gateway, ingress, proxies):

@@ -14,7 +14,7 @@ import h2.events  # noqa: E402
 
 PACKAGE = "envoy.service.discovery.v3."
 URLS = {"cds": "envoy.config.cluster.v3.Cluster", "eds": "envoy.config.endpoint.v3.ClusterLoadAssignment", "lds": "envoy.config.listener.v3.Listener",
-        "rds": "envoy.config.route.v3.RouteConfiguration", "sds": "envoy.extensions.transport_sockets.tls.v3.Secret"}
+        "rds": "envoy.config.route.v3.RouteConfiguration", "vhds": "envoy.config.route.v3.VirtualHost", "sds": "envoy.extensions.transport_sockets.tls.v3.Secret"}
 WORDS = {"type.googleapis.com/" + v: k for k, v in URLS.items()}
 
 
@@ -94,6 +94,8 @@ class ControlPlane:
                 "system_version_info": version, "type_url": url, "nonce": f"n{self.nonce}", "removed_resources": list(removed),
                 "resources": [{"name": name, "version": (versions or {}).get(name, version), "resource": a} for name, a in anys.items()]})
         else:
+            if kind == "vhds":  # what they are called stands around them
+                anys = {name: {"@type": "type.googleapis.com/" + PACKAGE + "Resource", "name": name, "resource": a} for name, a in anys.items()}
             message = wire.encode(PACKAGE + "DiscoveryResponse", {"version_info": version, "type_url": url, "nonce": f"n{self.nonce}", "resources": list(anys.values())})
         self.send_message(message)
         return f"n{self.nonce}"

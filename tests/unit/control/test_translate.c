@@ -343,10 +343,10 @@ static void test_sides(void **state)
     add_service(&w, "a", 80);
     add_ingress(&w, "one", "a.example", "/x", "a", "force-ssl-redirect", "true");
     settle(&w);
-    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
-                                           STR("http")),
-                     *tls = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_ROUTE,
-                                         STR("https"));
+    struct xds_entry *plain = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_HOST,
+                                           STR("http/a.example")),
+                     *tls = xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS), XDS_HOST,
+                                         STR("https/a.example"));
     AUTO_CHARS char *a = checked(plain), *b = checked(tls);
     assert_non_null(strstr(a, "\"redirect\":{\"response_code\":\"PERMANENT_REDIRECT\","
                               "\"https_redirect\":true}"));
@@ -357,7 +357,27 @@ static void test_sides(void **state)
 
 /* ---- what protects ---- */
 
-/* The plain side's routes as JSON, of one host with one annotation. */
+/* The plain side's routes as JSON: all of them, with what is around them. */
+static char *routes_for(struct world *w, enum translate_peer peer)
+{
+    const struct xds_set *set = gateway_set(w->gateway, peer);
+    AUTO_CHARS char *table = checked(xds_set_find(set, XDS_ROUTE, STR("http")));
+    struct buf all = {0};
+    struct str name;
+    void *e;
+    assert_int_equal(strstr(table, "\"vhds\":{\"config_source\":{\"ads\":{}") != NULL,
+                     peer != TRANSLATE_FOREIGN);
+    buf_add_cstr(&all, table);
+    if (peer != TRANSLATE_FOREIGN)
+        for (size_t at = 0; map_next(&set->entries[XDS_HOST], &at, &name, &e);)
+            if (str_eq(xds_host_table(name), STR("http"))) {
+                AUTO_CHARS char *host = checked(e);
+                buf_add_cstr(&all, host);
+            }
+    return buf_take_cstr(&all);
+}
+
+/* The same of one host with one annotation. */
 static char *routes_of(struct world *w, enum translate_peer peer, const char *annotation,
                        const char *value)
 {
@@ -365,7 +385,7 @@ static char *routes_of(struct world *w, enum translate_peer peer, const char *an
     add_service(w, "a", 80);
     add_ingress(w, "one", "a.example", "/x", "a", annotation, value);
     settle(w);
-    char *routes = checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
+    char *routes = routes_for(w, peer);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
         assert_int_equal(gateway_set(w->gateway, peer)->entries[type].used,
                          gateway_set(w->gateway, TRANSLATE_OURS)->entries[type].used);
@@ -421,11 +441,6 @@ static void test_variables(void **state)
                      FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__ESCAPED_REQUEST_URI);
 }
 
-static char *route_for(struct world *w, enum translate_peer peer)
-{
-    return checked(xds_set_find(gateway_set(w->gateway, peer), XDS_ROUTE, STR("http")));
-}
-
 /* Who may not have the users, or cannot ask them, is not given the route. */
 static void test_users_go_to_who_may_have_them(void **state)
 {
@@ -443,14 +458,14 @@ static void test_users_go_to_who_may_have_them(void **state)
         "Prefix", "backend", "service", "name", "a", "port", "number", 80);
     ingress_routes_add(w.routes, ingress_object_decode(j));
     settle(&w);
-    AUTO_CHARS char *none = route_for(&w, TRANSLATE_OURS);
+    AUTO_CHARS char *none = routes_for(&w, TRANSLATE_OURS);
     assert_non_null(strstr(none, "\"direct_response\":{\"status\":503}"));
     auth_objects_put_secret(gateway_auth_objects(w.gateway), "ns/users", secret, &wrong);
     assert_int_equal(wrong.n, 0);
     ingress_routes_service_changed(w.routes, STR(INGRESS_SECRET "ns/users"));
     settle(&w);
-    AUTO_CHARS char *ours = route_for(&w, TRANSLATE_OURS), *open = route_for(&w, TRANSLATE_OPEN),
-                    *foreign = route_for(&w, TRANSLATE_FOREIGN);
+    AUTO_CHARS char *ours = routes_for(&w, TRANSLATE_OURS), *open = routes_for(&w, TRANSLATE_OPEN),
+                    *foreign = routes_for(&w, TRANSLATE_FOREIGN);
     assert_non_null(strstr(ours, "\"users\":\"joe:{PLAIN}x"));
     assert_null(strstr(open, "PLAIN"));
     assert_non_null(strstr(open, "\"direct_response\":{\"status\":503}"));
@@ -491,7 +506,7 @@ static struct xds_entry *cluster_of(struct world *w, enum translate_peer peer)
 
 static bool is_closed(struct world *w, enum translate_peer peer)
 {
-    AUTO_CHARS char *routes = route_for(w, peer);
+    AUTO_CHARS char *routes = routes_for(w, peer);
     return strstr(routes, "\"direct_response\":{\"status\":503}") != NULL;
 }
 
@@ -593,12 +608,12 @@ static void test_fields_that_are_allowed(void **state)
     auth_objects_put_config_map(gateway_auth_objects(w.gateway), "ns/map", map, &wrong);
     assert_non_null(strstr(buf_cstr(&wrong), "x-var"));
     settle(&w);
-    AUTO_CHARS char *closed = route_for(&w, TRANSLATE_OURS);
+    AUTO_CHARS char *closed = routes_for(&w, TRANSLATE_OURS);
     assert_null(strstr(closed, "X-Team")); /* nothing is allowed */
     ingress_routes_set_settings(w.routes, settings);
     gateway_set_config(w.gateway, settings, &none, &none);
     settle(&w);
-    AUTO_CHARS char *open = route_for(&w, TRANSLATE_FOREIGN);
+    AUTO_CHARS char *open = routes_for(&w, TRANSLATE_FOREIGN);
     assert_non_null(strstr(open, "\"key\":\"X-Team\",\"value\":\"a%%b\""));
     assert_null(strstr(open, "X-Other"));
     assert_null(strstr(open, "x-var"));

@@ -23,7 +23,7 @@ static struct str named(struct arena *a, const char *name, size_t more)
 
 static struct xds_item item(struct arena *a, const char *name, const char *version, size_t more)
 {
-    return (struct xds_item){str_from(name), str_from(version), named(a, name, more), false};
+    return (struct xds_item){str_from(name), str_from(version), named(a, name, more), false, NULL};
 }
 
 static void make(struct arena *a, struct buf *b)
@@ -133,7 +133,7 @@ static void test_too_large(void **state)
     assert_non_null(buf_reserve(&large, LAST_GOOD_BYTES_MAX));
     memset(large.p, 'x', LAST_GOOD_BYTES_MAX);
     large.n = LAST_GOOD_BYTES_MAX;
-    struct xds_item one = {STR("one"), STR(""), buf_str(&large), false};
+    struct xds_item one = {STR("one"), STR(""), buf_str(&large), false, NULL};
     f.types[XDS_LISTENER] = (struct last_good_type){&one, 1};
     assert_int_equal(last_good_encode(&f, &b, &err), -E2BIG);
     assert_non_null(strstr(err.msg, "over the limit"));

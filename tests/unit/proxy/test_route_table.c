@@ -55,32 +55,28 @@ static void test_what_is_the_same_is_kept(void **state)
     route_table_unref(b);
 }
 
-/* Under another outer table a host is another. */
-static void test_what_is_around_hosts_counts(void **state)
+/* A host knows nothing of what is around it. */
+static void test_what_is_around_hosts(void **state)
 {
     struct route_table *a = read_table(TABLE("", HOST("a", "c1")), NULL);
     struct route_table *b =
-        read_table(TABLE(",'request_headers_to_remove':['x-y']", HOST("a", "c1")), a);
+        read_table(TABLE(",'request_headers_to_remove':['x-y'],'request_mirror_policies':[{"
+                         "'cluster':'m'}]",
+                         HOST("a", "c1")),
+                   a);
+    struct route_table *c =
+        read_table(TABLE(",'max_direct_response_body_size_bytes':10", HOST("a", "c1")), b);
     (void)state;
-    assert_ptr_not_equal(a->hosts[0], b->hosts[0]);
-    assert_true(a->hosts[0]->routes[0].keeps_fields);
-    assert_false(b->hosts[0]->routes[0].keeps_fields);
-    route_table_unref(a);
-    route_table_unref(b);
-}
-
-/* They are in the table's memory, which goes with it. */
-static void test_mirrors_of_a_table_are_not_lent(void **state)
-{
-    static const char text[] =
-        TABLE(",'request_mirror_policies':[{'cluster':'m'}]", HOST("a", "c"));
-    struct route_table *a = read_table(text, NULL), *b = read_table(text, a);
-    (void)state;
-    assert_ptr_not_equal(a->hosts[0], b->hosts[0]);
-    route_table_unref(a);
+    assert_ptr_equal(a->hosts[0], b->hosts[0]);
+    assert_true(a->keeps_fields && a->hosts[0]->routes[0].keeps_fields);
+    assert_false(b->keeps_fields);
+    assert_int_equal(b->mirrors.n, 1);
+    assert_false(route_table_names_cluster(a, STR("m")));
     assert_true(route_table_names_cluster(b, STR("m")));
-    assert_int_equal(b->hosts[0]->routes[0].forward.mirrors.n, 1);
+    assert_ptr_not_equal(b->hosts[0], c->hosts[0]); /* its bodies are to be looked at again */
+    route_table_unref(a);
     route_table_unref(b);
+    route_table_unref(c);
 }
 
 static void refused(const char *text, const struct route_table *before, const char *path,
@@ -214,15 +210,160 @@ static void test_random_histories(void **state)
     assert_true(kept > (size_t)STEPS * HOSTS / 4);
 }
 
+/* ---- hosts that come by themselves ---- */
+
+static void test_vhds(void **state)
+{
+    struct route_table *t = read_table(
+        TABLE(",'vhds':{'config_source':{'ads':{},'initial_fetch_timeout':'2s'}}", ""), NULL);
+    (void)state;
+    assert_true(t->hosts_come);
+    assert_int_equal(t->hosts_warm_ms, 2000);
+    route_table_unref(t);
+    refused("{'name':'t','vhds':{}}", NULL, "vhds.config_source", "required");
+    refused("{'name':'t','vhds':{'config_source':{'path':'/x'}}}", NULL, "vhds.config_source",
+            "only ads");
+}
+
+static struct route_host *read_one(const struct route_table *outer, const char *name,
+                                   const char *domains)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf text = {0}, b = {0};
+    AUTO_DONE(xds_report) struct xds_report report = {0};
+    struct route_host *h;
+    buf_addf(&text,
+             "{'name':'%s','domains':[%s],'routes':[{'match':{'prefix':'/'},'redirect':{}}]}", name,
+             domains);
+    assert_ok(pb_pack(
+        message_from(buf_cstr(&text), &envoy__config__route__v3__virtual_host__descriptor, a), &b));
+    assert_ok(route_host_read(buf_str(&b), outer, &h, &report, NULL));
+    return h;
+}
+
+enum { NAMES = 300, ROUNDS = 300, TABLES = 4, CHANGES = 24 };
+
+/* A table, and the plain list of what is joined in it: a reference each. */
+struct joined {
+    struct route_table *table;
+    struct route_host *hosts[NAMES];
+};
+
+static void joined_done(struct joined *j)
+{
+    route_table_unref(j->table);
+    for (size_t i = 0; i < NAMES; i++)
+        route_host_unref(j->hosts[i]);
+    memset(j, 0, sizeof(*j));
+}
+
+/* Some of `before`, each once. The new ones' references are the caller's. */
+static size_t random_changes(const struct route_table *outer, const struct joined *before,
+                             unsigned round, uint32_t *r, struct route_change *ret,
+                             size_t at[CHANGES])
+{
+    bool touched[NAMES] = {false};
+    size_t n = 0;
+    for (size_t many = round % 50 ? 1 + below(r, 5) : CHANGES, i = 0; i < many; i++) {
+        size_t h = below(r, NAMES);
+        char name[32], domains[96];
+        bool goes = before->hosts[h] && below(r, 4) == 0;
+        if (touched[h])
+            continue;
+        touched[h] = true;
+        snprintf(name, sizeof(name), "h%zu", h);
+        snprintf(domains, sizeof(domains), "'h%zu.example','*.h%zu.example','x%zu.*'", h, h, h);
+        at[n] = h;
+        ret[n++] =
+            (struct route_change){before->hosts[h], goes ? NULL : read_one(outer, name, domains)};
+    }
+    return n;
+}
+
+static void check_joined(const struct joined *j, size_t from)
+{
+    for (size_t i = from % 7; j->table && i < NAMES; i += 7) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s%zu.example", i % 2 ? "a.H" : "h", i);
+        assert_ptr_equal(route_table_host(j->table, str_from(name)), j->hosts[i]);
+        snprintf(name, sizeof(name), "x%zu.org", i);
+        assert_ptr_equal(route_table_host(j->table, str_from(name)), j->hosts[i]);
+    }
+}
+
+/* Hundreds of hosts come, change and go, a few at a time; each table finds what a plain list of
+ * them does, the older ones too. */
+static void test_joined_tables(void **state)
+{
+    struct joined all[TABLES] = {{NULL, {NULL}}};
+    struct route_table *outer =
+        read_table(TABLE(",'vhds':{'config_source':{'ads':{}}}", HOST("own.example", "c1")), NULL);
+    uint32_t r = 7;
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        const struct joined *before = &all[round % TABLES];
+        struct joined *after = &all[(round + 1) % TABLES];
+        struct route_change changes[CHANGES];
+        size_t at[CHANGES], n = random_changes(outer, before, round, &r, changes, at);
+        joined_done(after);
+        assert_ok(route_table_join(outer, before->table, changes, n, &after->table, NULL));
+        for (size_t i = 0; i < NAMES; i++)
+            after->hosts[i] = before->hosts[i] ? route_host_ref(before->hosts[i]) : NULL;
+        for (size_t i = 0; i < n; i++) {
+            route_host_unref(after->hosts[at[i]]);
+            after->hosts[at[i]] = changes[i].after;
+        }
+        for (size_t i = 0; i < TABLES; i++)
+            check_joined(&all[i], round);
+        assert_ptr_equal(route_table_host(after->table, STR("own.example")), outer->hosts[0]);
+        assert_null(route_table_host(after->table, STR(".example")));
+    }
+    for (size_t i = 0; i < TABLES; i++)
+        joined_done(&all[i]);
+    route_table_unref(outer);
+}
+
+/* A domain that another has: nothing is made, and nothing lost. */
+static void test_joined_tables_that_clash(void **state)
+{
+    struct route_table *outer =
+        read_table(TABLE(",'vhds':{'config_source':{'ads':{}}}", HOST("own.example", "c1")), NULL);
+    struct route_host *one = read_one(outer, "one", "'a.example','*'"),
+                      *clash = read_one(outer, "clash", "'new.example','own.example'"),
+                      *other = read_one(outer, "other", "'*'");
+    struct route_table *t, *none;
+    struct err err = {0};
+    (void)state;
+    assert_ok(route_table_join(outer, NULL, &(struct route_change){NULL, one}, 1, &t, &err));
+    assert_int_equal(
+        route_table_join(outer, t, &(struct route_change){NULL, clash}, 1, &none, &err), -EINVAL);
+    assert_string_equal(err.msg, "virtual host clash: domain own.example is there twice");
+    assert_int_equal(
+        route_table_join(outer, t, &(struct route_change){NULL, other}, 1, &none, &err), -EINVAL);
+    assert_ptr_equal(route_table_host(t, STR("new.example")), one);
+    /* in its place it may have it */
+    assert_ok(route_table_join(outer, t, &(struct route_change){one, other}, 1, &none, &err));
+    assert_ptr_equal(route_table_host(none, STR("a.example")), other);
+    assert_ptr_equal(route_table_host(t, STR("a.example")), one);
+    route_table_unref(none);
+    route_table_unref(t);
+    route_host_unref(one);
+    route_host_unref(clash);
+    route_host_unref(other);
+    route_table_unref(outer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_the_same_is_kept),
-        cmocka_unit_test(test_what_is_around_hosts_counts),
-        cmocka_unit_test(test_mirrors_of_a_table_are_not_lent),
+        cmocka_unit_test(test_what_is_around_hosts),
         cmocka_unit_test(test_paths_of_what_is_wrong),
         cmocka_unit_test(test_bytes_that_are_none),
         cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_vhds),
+        cmocka_unit_test(test_joined_tables),
+        cmocka_unit_test(test_joined_tables_that_clash),
     };
     return RUN_TESTS(tests);
 }

@@ -23,7 +23,7 @@ static void test_a_name_is_one_set(void **state)
     assert_ptr_not_equal(a, b);
     assert_ptr_not_equal(a, tcp);
     assert_ptr_not_equal(one, two);
-    stats_inc(stats_main(a), CLUSTER_STAT_RQ_TOTAL);
+    stats_inc(stats_of(a, 0), CLUSTER_STAT_RQ_TOTAL);
     stats_unref(a); /* a cluster that changes: the new one has it already */
     assert_int_equal(stats_sum(again, CLUSTER_STAT_RQ_TOTAL), 1);
     stats_unref(again);

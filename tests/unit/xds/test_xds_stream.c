@@ -74,6 +74,17 @@ static char *item_text(const Google__Protobuf__Any *any, const char *name)
     return xasprintf("%.*s=%.*s", (int)own.n, own.p, (int)text.n, text.p);
 }
 
+/* What is in a Resource that stands for itself. */
+static char *wrapped_text(const Google__Protobuf__Any *any)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    ProtobufCMessage *m;
+    assert_ok(pb_unpack(&envoy__service__discovery__v3__resource__descriptor,
+                        str_of(any->value.data, any->value.len), a, &m, NULL));
+    const Envoy__Service__Discovery__V3__Resource *r = (const void *)m;
+    return item_text(r->resource, r->name);
+}
+
 static void say_delta(struct world *w,
                       const Envoy__Service__Discovery__V3__DeltaDiscoveryResponse *m)
 {
@@ -97,7 +108,9 @@ static void say_sotw(struct world *w, const Envoy__Service__Discovery__V3__Disco
     VEC(char *) items = {0};
     buf_addf(&w->said, "%s", word_of(m->type_url));
     for (size_t i = 0; i < m->n_resources; i++)
-        vec_push(&items, item_text(m->resources[i], NULL));
+        vec_push(&items, strcmp(m->resources[i]->type_url, m->type_url) != 0
+                             ? wrapped_text(m->resources[i])
+                             : item_text(m->resources[i], NULL));
     add_items(&w->said, '+', items.v, items.n);
     buf_addf(&w->said, " #%s\n", m->nonce);
     vec_done(&items);
@@ -433,6 +446,60 @@ static void test_state_of_the_world(void **state)
     finish(&w);
 }
 
+/* Virtual hosts are asked for by their table: it stands for those that come later, too. */
+static void test_hosts(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w, true);
+    put(&w, XDS_HOST, "t/a", "1");
+    put(&w, XDS_HOST, "t/b", "1");
+    put(&w, XDS_HOST, "n/t/a", "1"); /* a table may have slashes */
+    put(&w, XDS_HOST, "u/a", "1");
+    assert_ok(ask(&w, "vhds +t"));
+    expect(&w, "vhds +t/a=1,t/b=1 #1\n");
+    assert_ok(ask(&w, "vhds #1"));
+    put(&w, XDS_HOST, "t/c", "1");
+    put(&w, XDS_HOST, "u/a", "2");
+    xds_set_remove(w.set, XDS_HOST, STR("t/a"));
+    push(&w);
+    expect(&w, "vhds +t/c=1 -t/a #2\n");
+    assert_ok(ask(&w, "vhds +n/t +none #2")); /* of the other there is nothing, which is said */
+    expect(&w, "vhds +n/t/a=1 -none #3\n");
+    assert_ok(ask(&w, "vhds +u/a +u/b -t #3")); /* one by one, on demand */
+    expect(&w, "vhds +u/a=2 -u/b #4\n");
+    assert_ok(ask(&w, "vhds #4"));
+    put(&w, XDS_HOST, "t/c", "2");
+    put(&w, XDS_HOST, "u/c", "1");
+    put(&w, XDS_HOST, "none/x", "1");
+    push(&w);
+    expect(&w, "vhds +none/x=1 #5\n");
+    finish(&w);
+
+    start(&w, true); /* a client that holds some already */
+    put(&w, XDS_HOST, "t/a", "1");
+    put(&w, XDS_HOST, "t/b", "2");
+    assert_ok(ask(&w, "vhds +t @t/gone=1"));
+    expect(&w, "vhds +t/a=1,t/b=2 -t/gone #1\n");
+    finish(&w);
+
+    start(&w, false);
+    put(&w, XDS_HOST, "t/a", "1");
+    put(&w, XDS_HOST, "t/b", "1");
+    put(&w, XDS_HOST, "u/a", "1");
+    assert_ok(ask(&w, "vhds +t +none"));
+    expect(&w, "vhds +t/a=1,t/b=1 #1\n");
+    assert_ok(ask(&w, "vhds +t +none #1"));
+    xds_set_remove(w.set, XDS_HOST, STR("t/a"));
+    push(&w);
+    expect(&w, "vhds +t/b=1 #2\n"); /* always all of them */
+    assert_ok(ask(&w, "vhds +none #2"));
+    put(&w, XDS_HOST, "t/b", "2");
+    push(&w);
+    expect(&w, "");
+    finish(&w);
+}
+
 static void test_strangers(void **state)
 {
     struct world w;
@@ -533,16 +600,30 @@ static void client_send(struct str message, void *user)
     vec_push(&p->request_sizes, message.n);
 }
 
-/* A route "to-X" needs cluster X, which needs its endpoints. */
+static const enum xds_resource namers[] = {XDS_ROUTE, XDS_HOST};
+
+/* A route or host "to-X" needs cluster X, which needs its endpoints. */
 static void check_routes(struct peer *p)
 {
-    struct str name;
     void *text;
-    for (size_t at = 0; map_next(&p->has[XDS_ROUTE], &at, &name, &text);) {
-        const char *cluster = strstr(text, "to-") + 3;
-        assert_non_null(map_find_cstr(&p->has[XDS_CLUSTER], cluster));
-        assert_non_null(map_find_cstr(&p->has[XDS_ENDPOINT], cluster));
-    }
+    for (size_t i = 0; i < ARRAY_LEN(namers); i++)
+        for (size_t at = 0; map_next(&p->has[namers[i]], &at, NULL, &text);) {
+            const char *cluster = strstr(text, "to-") + 3;
+            assert_non_null(map_find_cstr(&p->has[XDS_CLUSTER], cluster));
+            assert_non_null(map_find_cstr(&p->has[XDS_ENDPOINT], cluster));
+        }
+}
+
+static bool is_target(const struct peer *p, char name)
+{
+    void *e;
+    for (size_t i = 0; i < ARRAY_LEN(namers); i++)
+        for (size_t at = 0; map_next(&p->w.set->entries[namers[i]], &at, NULL, &e);) {
+            struct str any = ((const struct xds_entry *)e)->any;
+            if (any.p[any.n - 1] == name)
+                return true;
+        }
+    return false;
 }
 
 /* What goes has gone, whatever is refused beside it. */
@@ -642,17 +723,16 @@ static void expect_same(struct peer *p)
 /* Cluster with endpoints, the route that names one of those there are. */
 static void change(struct peer *p)
 {
-    char text[32], name[2] = {(char)('a' + (char)draw(p, NAMES)), 0};
+    char text[32], host[] = "t/x", name[2] = {(char)('a' + (char)draw(p, NAMES)), 0};
     snprintf(text, sizeof(text), "%u", draw(p, 1000));
-    struct xds_entry *r = xds_set_find(p->w.set, XDS_ROUTE, STR("r"));
-    char target = r ? r->any.p[r->any.n - 1] : 0;
-    switch (draw(p, 4)) {
+    host[2] = (char)('a' + (char)draw(p, NAMES));
+    switch (draw(p, 5)) {
     case 0:
         put(&p->w, XDS_CLUSTER, name, text);
         put(&p->w, XDS_ENDPOINT, name, text);
         break;
     case 1:
-        if (*name == target)
+        if (is_target(p, *name))
             break;
         xds_set_remove(p->w.set, XDS_CLUSTER, str_from(name));
         if (draw(p, 2))
@@ -662,11 +742,17 @@ static void change(struct peer *p)
         if (xds_set_find(p->w.set, XDS_ENDPOINT, str_from(name)))
             put(&p->w, XDS_ENDPOINT, name, text);
         break;
+    case 3:
+        xds_set_remove(p->w.set, XDS_HOST, str_from(host));
+        break;
     default:
         put(&p->w, XDS_CLUSTER, name, text);
         put(&p->w, XDS_ENDPOINT, name, text);
         snprintf(text, sizeof(text), "%u-to-%s", draw(p, 1000), name);
-        put(&p->w, XDS_ROUTE, "r", text);
+        if (draw(p, 2))
+            put(&p->w, XDS_ROUTE, "r", text);
+        else
+            put(&p->w, XDS_HOST, host, text);
     }
     if (draw(p, 3))
         xds_stream_push(p->w.stream);
@@ -682,6 +768,7 @@ static void churn(bool delta, unsigned refuse, unsigned seed)
     xds_client_subscribe_all(p.client, XDS_CLUSTER);
     xds_client_subscribe_all(p.client, XDS_LISTENER);
     xds_client_subscribe(p.client, XDS_ROUTE, STR("r"));
+    xds_client_subscribe(p.client, XDS_HOST, STR("t"));
     xds_client_open(p.client);
     for (int i = 0; i < ROUNDS; i++) {
         change(&p);
@@ -710,8 +797,11 @@ static void churn(bool delta, unsigned refuse, unsigned seed)
     p.refuse = 0;
     for (char c = 'a'; c < 'a' + NAMES; c++) { /* what was refused comes again when it changes */
         char name[2] = {c, 0};
+        char host[] = {'t', '/', c, 0};
         xds_set_remove(p.w.set, XDS_CLUSTER, str_from(name));
+        xds_set_remove(p.w.set, XDS_HOST, str_from(host));
     }
+    put(&p.w, XDS_HOST, "t/a", "last-to-a");
     put(&p.w, XDS_CLUSTER, "a", "last");
     put(&p.w, XDS_ENDPOINT, "a", "last");
     put(&p.w, XDS_ROUTE, "r", "last-to-a");
@@ -753,6 +843,7 @@ int main(void)
         cmocka_unit_test(test_reconnected),
         cmocka_unit_test(test_make_before_break),
         cmocka_unit_test(test_state_of_the_world),
+        cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),
         cmocka_unit_test(test_long_responses_are_cut),

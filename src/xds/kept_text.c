@@ -1,20 +1,21 @@
 /* Resources as they came. */
-#include "proxy/kept_text.h"
+#include "xds/kept_text.h"
 
 #include "base/mem.h"
 #include "base/time.h"
 
-static struct kept_text *kept_text_new(struct str version, struct str bytes)
+struct kept_text *kept_text_new(struct str version, struct str bytes)
 {
-    struct kept_text *t = xmalloc(sizeof(*t) + version.n + bytes.n);
+    struct kept_text *t = xmalloc(sizeof(*t) + version.n + 1 + bytes.n);
     atomic_init(&t->refs, 1);
     t->since_us = time_real_us();
     t->version_n = version.n;
     t->n = bytes.n;
     if (version.n)
         memcpy(t->p, version.p, version.n);
+    t->p[version.n] = 0;
     if (bytes.n)
-        memcpy(t->p + version.n, bytes.p, bytes.n);
+        memcpy(t->p + version.n + 1, bytes.p, bytes.n);
     return t;
 }
 
@@ -31,10 +32,10 @@ void kept_text_unref(struct kept_text *t)
         free(t);
 }
 
-void kept_texts_offer(struct kept_texts *k, struct str version, struct str bytes)
+void kept_texts_offer(struct kept_texts *k, struct kept_text *text)
 {
     kept_text_unref(k->next);
-    k->next = kept_text_new(version, bytes);
+    k->next = text;
 }
 
 void kept_texts_commit(struct kept_texts *k)
