@@ -27,9 +27,12 @@ void api_warn(struct api_request *r, const char *text)
         while (s.n && (s.p[s.n] & 0xc0) == 0x80)
             s.n--; /* not in the middle of a character */
     }
-    buf_add_cstr(&r->warnings, "299 - ");
-    json_write_string(&r->warnings, s);
-    buf_add_char(&r->warnings, '\n');
+    AUTO_DONE(buf) struct buf line = {0};
+    buf_add_cstr(&line, "299 - ");
+    json_write_string(&line, s);
+    buf_add_char(&line, '\n');
+    if (!str_contains(buf_str(&r->warnings), buf_str(&line))) /* once is enough */
+        buf_add_str(&r->warnings, buf_str(&line));
 }
 
 size_t api_headers(struct api_request *r, struct http_header headers[API_HEADERS_MAX], size_t n)

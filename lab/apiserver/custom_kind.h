@@ -7,6 +7,7 @@
 #include "lab/apiserver/crd_schema.h"
 
 struct custom_kind {
+    uint32_t refs;       /* rows: a version's and, of the storage version, the home */
     struct arena *arena; /* every text of the row of api_kind.h, too */
     struct crd_schema *schema;
     json_t *names;                /* spec.names */

@@ -21,10 +21,10 @@ uint32_t custom_registry_kind(void)
 
 /* ---- one version ---- */
 
-static void custom_kind_free(const struct custom_kind *k_)
+static void custom_kind_unref(const struct custom_kind *k_)
 {
     struct custom_kind *k = (struct custom_kind *)(uintptr_t)k_;
-    if (!k)
+    if (!k || --k->refs)
         return;
     crd_schema_free(k->schema);
     json_decref(k->names);
@@ -74,9 +74,10 @@ static struct custom_kind *read_version(const json_t *crd, const json_t *version
                                         struct err *reterr)
 {
     struct custom_kind *k = NEW(struct custom_kind);
+    k->refs = 1;
     k->arena = arena_new(CRD_SCHEMA_BYTES_MAX);
     if (crd_schema_read(json_at(version, "schema.openAPIV3Schema"), &k->schema, reterr) < 0) {
-        custom_kind_free(k);
+        custom_kind_unref(k);
         return NULL;
     }
     k->names = json_incref(json_at(crd, "spec.names"));
@@ -131,7 +132,7 @@ static void clear_row(struct api_kind *row)
     const struct custom_kind *k = row->custom;
     uint32_t number = row->row;
     *row = (struct api_kind){.row = number, .group = "", .version = ""};
-    custom_kind_free(k);
+    custom_kind_unref(k);
 }
 
 static struct api_kind *find_home(const char *crd)
@@ -164,7 +165,7 @@ static void clear_home(struct api_kind *home)
                               .resource = name,
                               .group = "",
                               .version = ""};
-    custom_kind_free(k);
+    custom_kind_unref(k);
 }
 
 static struct api_kind *make_home(const char *crd)
@@ -179,32 +180,33 @@ static struct api_kind *make_home(const char *crd)
     return home;
 }
 
-static int add_version(struct api_kind *home, const json_t *crd, const json_t *version,
-                       uint8_t form, bool converts, struct err *reterr)
+/* k is of the version; a reference is taken. */
+static int add_version(struct api_kind *home, struct custom_kind *k, const json_t *crd,
+                       const json_t *version, uint8_t form, struct err *reterr)
 {
     if (!json_is_true(json_object_get(version, "served")))
         return 0;
     struct api_kind *row = api_kind_add();
     if (!row)
         return err_set(reterr, -ENOSPC, NULL, "there are %d kinds already", API_KINDS_MAX);
-    struct custom_kind *k = read_version(crd, version, reterr);
-    if (!k)
-        return -EINVAL;
+    k->refs++;
     fill_row(row, k, crd, version);
     row->served = true;
     row->form = form;
-    row->converts = converts;
+    row->converts = json_array_size(json_at(crd, "spec.versions")) > 1 ||
+                    json_array_size(json_at(crd, "status.storedVersions")) > 1;
     row->stored_row = home->row;
     return 0;
 }
 
-static int fill_home(struct api_server *s, struct api_kind *home, const json_t *crd,
-                     const json_t *version, struct err *reterr)
+/* The same for the home, if the version is the one that is stored. */
+static int fill_home(struct api_server *s, struct api_kind *home, struct custom_kind *k,
+                     const json_t *crd, const json_t *version, struct err *reterr)
 {
     const char *name = home->resource;
-    struct custom_kind *k = read_version(crd, version, reterr);
-    if (!k)
-        return -EINVAL;
+    if (!json_is_true(json_object_get(version, "storage")))
+        return 0;
+    k->refs++;
     fill_row(home, k, crd, version);
     home->resource = name;
     struct store_kind kept = {
@@ -212,6 +214,20 @@ static int fill_home(struct api_server *s, struct api_kind *home, const json_t *
     while (kept.n_fields < API_FIELD_PATHS_MAX && home->field_paths[kept.n_fields])
         kept.n_fields++;
     return store_set_kind(s->store, home->row, &kept, reterr);
+}
+
+static int define_version(struct api_server *s, struct api_kind *home, const json_t *crd, size_t i,
+                          struct err *reterr)
+{
+    const json_t *version = json_array_get(json_at(crd, "spec.versions"), i);
+    struct custom_kind *k = read_version(crd, version, reterr);
+    if (!k)
+        return -EINVAL;
+    int code = fill_home(s, home, k, crd, version, reterr);
+    if (code == 0)
+        code = add_version(home, k, crd, version, (uint8_t)MIN(i, (size_t)UINT8_MAX), reterr);
+    custom_kind_unref(k);
+    return code;
 }
 
 /* The store must not ask for fields whose names are gone. */
@@ -227,9 +243,6 @@ static void forget_fields(struct api_server *s, const struct api_kind *home)
 static void define(struct api_server *s, const json_t *crd)
 {
     const char *name = json_at_str(crd, "metadata.name");
-    json_t *versions = json_at(crd, "spec.versions"), *version;
-    bool converts =
-        json_array_size(versions) > 1 || json_array_size(json_at(crd, "status.storedVersions")) > 1;
     struct err err = {0};
     size_t i;
     int code = 0;
@@ -247,17 +260,8 @@ static void define(struct api_server *s, const json_t *crd)
         forget_fields(s, home);
         return;
     }
-    json_array_foreach(versions, i, version)
-    {
-        if (code == 0 && json_is_true(json_object_get(version, "storage")))
-            code = fill_home(s, home, crd, version, &err);
-    }
-    json_array_foreach(versions, i, version)
-    {
-        if (code == 0)
-            code =
-                add_version(home, crd, version, (uint8_t)MIN(i, (size_t)UINT8_MAX), converts, &err);
-    }
+    for (i = 0; code == 0 && i < json_array_size(json_at(crd, "spec.versions")); i++)
+        code = define_version(s, home, crd, i, &err);
     if (code < 0) {
         drop_versions(s, home);
         clear_home(home);
@@ -382,7 +386,7 @@ void custom_registry_stop(struct api_server *s)
             continue;
         if (row->home)
             free((char *)(uintptr_t)row->resource);
-        custom_kind_free(row->custom);
+        custom_kind_unref(row->custom);
     }
     api_kinds_forget_custom();
 }
