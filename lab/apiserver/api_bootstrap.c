@@ -204,7 +204,7 @@ void api_bootstrap_done(struct api_server *s)
 
 static bool is_ours(const struct object *o)
 {
-    const char *kind = api_kind_at(o->kind)->kind;
+    const char *kind = api_kind_at(o->kind)->custom ? NULL : api_kind_at(o->kind)->kind;
     if (streq(kind, "Namespace")) {
         for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
             if (streq(o->name, namespaces[i]))

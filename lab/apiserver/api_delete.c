@@ -109,7 +109,7 @@ static bool is_held(const struct api_kind *k, const json_t *object)
 {
     if (json_array_size(json_at(object, "metadata.finalizers")))
         return true;
-    if (streq(k->kind, "Namespace") && json_array_size(json_at(object, "spec.finalizers")))
+    if (api_kind_is(k, "Namespace") && json_array_size(json_at(object, "spec.finalizers")))
         return true;
     return json_at_int(object, "metadata.deletionGracePeriodSeconds", 0) > 0;
 }
@@ -118,7 +118,7 @@ int api_delete_step(struct api_server *s, uint32_t kind, json_t *object, struct 
                     struct object **ret, struct err *reterr)
 {
     if (is_held(api_kind_at(kind), object)) {
-        if (streq(api_kind_at(kind)->kind, "Namespace"))
+        if (api_kind_is(api_kind_at(kind), "Namespace"))
             json_put_str(object, "status.phase", "Terminating");
         return store_put(s->store, kind, object, ret, reterr);
     }
@@ -144,7 +144,7 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 static int64_t grace_of(const struct api_kind *k, const json_t *object,
                         const struct delete_options *o)
 {
-    if (!streq(k->kind, "Pod"))
+    if (!api_kind_is(k, "Pod"))
         return 0;
     const char *phase = json_at_str(object, "status.phase");
     if (!json_at_str(object, "spec.nodeName") || streq(phase, "Succeeded") ||
@@ -162,7 +162,7 @@ static bool mark(const struct api_kind *k, json_t *object, const struct delete_o
     int64_t grace = grace_of(k, object, o);
     bool marked = json_at_str(object, "metadata.deletionTimestamp") != NULL;
     bool changed = false;
-    if (!marked && streq(k->kind, "CustomResourceDefinition"))
+    if (!marked && api_kind_is(k, "CustomResourceDefinition"))
         crd_terminate(object);
     if (streq(o->policy, "Foreground"))
         changed = add_finalizer(object, FOREGROUND);
@@ -202,7 +202,7 @@ static bool check_preconditions(struct api_request *r, const struct object *old,
 
 static bool is_protected(const struct api_kind *k, const struct object *o)
 {
-    return streq(k->kind, "Namespace") &&
+    return api_kind_is(k, "Namespace") &&
            (streq(o->name, "default") || streq(o->name, "kube-system") ||
             streq(o->name, "kube-public"));
 }

@@ -39,7 +39,7 @@ static void each_subresource(const struct api_kind *k,
     if (k->has_scale)
         fn(k, &(struct subresource){"scale", "Scale", "autoscaling", "v1", "get patch update"},
            user);
-    if (streq(k->kind, "Pod")) {
+    if (api_kind_is(k, "Pod")) {
         static const struct subresource pod[] = {
             {"attach", "PodAttachOptions", NULL, NULL, "create get"},
             {"binding", "Binding", NULL, NULL, "create"},
@@ -51,14 +51,14 @@ static void each_subresource(const struct api_kind *k,
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);
     }
-    if (streq(k->kind, "Service"))
+    if (api_kind_is(k, "Service"))
         fn(k,
            &(struct subresource){"proxy", "ServiceProxyOptions", NULL, NULL,
                                  "create delete get patch update"},
            user);
-    if (streq(k->kind, "Namespace"))
+    if (api_kind_is(k, "Namespace"))
         fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
-    if (streq(k->kind, "ServiceAccount"))
+    if (api_kind_is(k, "ServiceAccount"))
         fn(k,
            &(struct subresource){"token", "TokenRequest", "authentication.k8s.io", "v1", "create"},
            user);

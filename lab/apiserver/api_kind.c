@@ -183,6 +183,11 @@ int api_kind_index(const struct api_kind *k)
                           : (int)row_of(k);
 }
 
+bool api_kind_is(const struct api_kind *k, const char *kind)
+{
+    return !k->custom && streq(k->kind, kind);
+}
+
 const char *api_kind_resource(const struct api_kind *k)
 {
     static char names[ARRAY_LEN(builtin)][80];
@@ -207,7 +212,7 @@ const char *api_kind_group_version(const struct api_kind *k)
 
 bool api_kind_has_collection_delete(const struct api_kind *k)
 {
-    return !streq(k->kind, "Namespace");
+    return !api_kind_is(k, "Namespace");
 }
 
 static bool kind_is(const struct api_kind *k, struct str group, struct str version,

@@ -74,6 +74,8 @@ bool api_kind_is_form(const struct api_kind *k);
 void api_kind_to_stored(const struct api_kind *k, json_t *object);
 void api_kind_from_stored(const struct api_kind *k, json_t *object);
 
+/* Is it that kind of Kubernetes' own? A custom kind may be called the same. */
+bool api_kind_is(const struct api_kind *k, const char *kind);
 /* "pods", "deployments.apps": how messages and the store name a kind. */
 const char *api_kind_resource(const struct api_kind *k);
 const char *api_kind_group_version(const struct api_kind *k); /* "v1", "apps/v1" */

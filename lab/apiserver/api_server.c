@@ -268,7 +268,7 @@ static void read_manner(struct api_request *r)
 {
     AUTO_CHARS char *pretty = url_param(r->query, "pretty");
     r->pretty = pretty && !r->watch && url_param_bool(r->query, "pretty");
-    if (streq(r->kind->kind, "Endpoints"))
+    if (api_kind_is(r->kind, "Endpoints"))
         api_warn(r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
     if (r->kind->custom && r->kind->custom->warning)
         api_warn(r, r->kind->custom->warning);

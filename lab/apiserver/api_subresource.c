@@ -12,7 +12,7 @@ static json_t *scale_of(const struct api_kind *k, const json_t *object)
     AUTO_JSON json_t *own = NULL;
     const char *key;
     json_t *value;
-    bool plain = streq(k->kind, "ReplicationController");
+    bool plain = api_kind_is(k, "ReplicationController");
     int64_t spec = json_at_int(object, "spec.replicas", 0),
             status = json_at_int(object, "status.replicas", 0);
     if (k->custom)
@@ -293,17 +293,17 @@ void api_subresource(struct api_request *r)
                    "the server does not allow this method on the requested resource");
     } else if (streq(r->subresource, "scale") && r->kind->has_scale) {
         scale(r, old);
-    } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "binding") && api_kind_is(r->kind, "Pod")) {
         bind_pod(r, old);
-    } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "eviction") && api_kind_is(r->kind, "Pod")) {
         api_evict(r);
-    } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "ephemeralcontainers") && api_kind_is(r->kind, "Pod")) {
         ephemeral_containers(r, old);
-    } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
+    } else if (streq(r->subresource, "finalize") && api_kind_is(r->kind, "Namespace")) {
         finalize(r, old);
-    } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount")) {
+    } else if (streq(r->subresource, "token") && api_kind_is(r->kind, "ServiceAccount")) {
         api_token_request(r);
-    } else if (streq(r->kind->kind, "Pod") &&
+    } else if (api_kind_is(r->kind, "Pod") &&
                (streq(r->subresource, "log") || streq(r->subresource, "exec") ||
                 streq(r->subresource, "attach"))) {
         api_tunnel(r);

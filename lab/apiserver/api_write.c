@@ -176,7 +176,7 @@ static bool prepare(struct api_request *r, json_t *object, const json_t *before)
     api_kind_default(rules_of(r), object);
     if (r->kind_index == custom_registry_kind())
         crd_accept_names(object);
-    if (streq(r->kind->kind, "Service") && !(before && streq(r->subresource, "status")))
+    if (api_kind_is(r->kind, "Service") && !(before && streq(r->subresource, "status")))
         api_service_prepare(r->server, object, before, &errors);
     if (!errors.n)
         return true;
@@ -244,7 +244,7 @@ void api_commit(struct api_request *r, json_t *object, struct object *old, int s
         return;
     if (!api_rbac_admit(r, object) || (!before && !check_new(r, object)))
         return;
-    if (!r->subresource || streq(r->subresource, "status"))
+    if (!r->kind->custom && (!r->subresource || streq(r->subresource, "status")))
         warn_of_object(object, r->subresource != NULL, warn, r);
     if (r->kind_index == custom_registry_kind())
         warn_of_crd(object, warn, r);
@@ -333,7 +333,7 @@ void api_create_object(struct api_request *r, json_t *object)
     if (!name || !check_namespace(r, name))
         return;
     new_metadata(r, object, name);
-    if (r->kind->has_status && !streq(r->kind->kind, "Node"))
+    if (r->kind->has_status && !api_kind_is(r->kind, "Node"))
         json_object_del(object, "status");
     if (!r->managed)
         api_manage_update(r, NULL, NULL, object);
@@ -376,9 +376,9 @@ static void take_status(struct api_request *r, json_t *object, const json_t *bef
     take_only(object, before, "status");
     if (metadata)
         json_object_set_new(object, "metadata", metadata);
-    if (streq(r->kind->kind, "Deployment"))
+    if (api_kind_is(r->kind, "Deployment"))
         keep_from_old(object, before, "metadata.labels");
-    else if (streq(r->kind->kind, "Pod"))
+    else if (api_kind_is(r->kind, "Pod"))
         keep_from_old(object, before, "metadata.ownerReferences");
 }
 
@@ -397,7 +397,7 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
         return;
     }
     keep_from_old(object, before, "status");
-    if (streq(r->kind->kind, "Pod"))
+    if (api_kind_is(r->kind, "Pod"))
         keep_from_old(object, before, "spec.ephemeralContainers");
 }
 

@@ -88,6 +88,36 @@ static void check_group(const json_t *crd, struct field_errors *e)
         error_invalid_text(e, group, "should be a domain with at least one dot", "spec.group");
 }
 
+static bool is_protected(const char *group)
+{
+    struct str g = str_from(group);
+    return streq(group, "k8s.io") || str_ends(g, STR(".k8s.io")) || streq(group, "kubernetes.io") ||
+           str_ends(g, STR(".kubernetes.io"));
+}
+
+/* Kubernetes' own groups: who defines a kind there says where that was agreed. */
+static void check_approval(const json_t *crd, const json_t *old, struct field_errors *e)
+{
+    static const char name[] = "api-approved.kubernetes.io";
+    const char *said = json_key_str(json_at(crd, "metadata.annotations"), name),
+               *before = json_key_str(json_at(old, "metadata.annotations"), name);
+    if (!is_protected(text_at(crd, "spec.group")) || (old && !said && !before))
+        return;
+    if (str_empty(said))
+        error_required(e,
+                       "protected groups must have approval annotation "
+                       "\"api-approved.kubernetes.io\", see "
+                       "https://github.com/kubernetes/enhancements/pull/1111",
+                       "metadata.annotations[%s]", name);
+    else if (!str_starts(str_from(said), STR("unapproved")) && !strstr(said, "://"))
+        error_invalid_text(e, said,
+                           "protected groups must have approval annotation "
+                           "\"api-approved.kubernetes.io\" with either a URL or a reason starting "
+                           "with \"unapproved\", see "
+                           "https://github.com/kubernetes/enhancements/pull/1111",
+                           "metadata.annotations[%s]", name);
+}
+
 /* ---- versions ---- */
 
 /* Do all versions say the same at path? */
@@ -303,6 +333,7 @@ void validate_crd(const json_t *object, const json_t *old, struct field_errors *
         error_required(e, NULL, "spec.scope");
     else
         check_scope(scope, e);
+    check_approval(object, old, e);
     check_versions(object, e);
     check_names(object, e);
     check_conversion(object, e);

@@ -202,3 +202,7 @@ case("crd change of group and plural", create(GOOD), merge("CustomResourceDefini
 case("crd more versions", create(GOOD), merge("CustomResourceDefinition", GOOD["metadata"]["name"], {"spec": {"versions": [
     version("v2", schema=prop(spec=prop(b=STRING)))]}}))
 case("crd twice", create(GOOD), create(GOOD))
+for i, approval in enumerate((None, "", "x", "unapproved, a test", "https://example.com/1")):
+    d = definition("bads", "Bad", version(schema=prop(spec=prop(a=STRING))), group="corpus.k8s.io")
+    d["metadata"]["annotations"] = {} if approval is None else {"api-approved.kubernetes.io": approval}
+    case(f"crd of a protected group {i}", create(d))
