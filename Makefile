@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 # One pytest per suite: each has a conftest of its own. Not clients, nor interop: they need registries.
 E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v -e /clients/ -e /interop/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy clean
+.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,9 +59,10 @@ test: unit clang asan tsan e2e ## everything CI runs but lint
 test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; root)
 	@scripts/test-fresh.sh
 
-conform: build ## controllers, nodes, agents, DNS beside real Kubernetes programs (root; Go builds them into PEERS)
+conform: build ## controllers, nodes, agents, DNS, the control plane beside real Kubernetes programs; a minute without an API server (root; Go builds them into PEERS)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
+	@FAIRLEAD_AWAY_S=60 FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/e2e/control/test_failures.py -k api_server_is_away
 
 upstream: build ## Kubernetes' own tests of Services against a lab (root; Go builds them, then about 20 minutes)
 	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/conformance/upstream.sh $(PEERS)
@@ -95,6 +96,10 @@ bench: build     ## all benchmarks (minutes)
 
 bench-proxy: build ## proxies beside one another: CPU time, instructions, latency per request
 	@FAIRLEAD_BUILD=$(CURDIR)/$(BUILD) bench/proxy/run.sh
+
+bench-control: build ## from an API write to served traffic, beside Traefik at 1,000 and 5,000 Ingresses; churn; rolls (root; Go builds it into PEERS; 20 minutes)
+	@tests/conformance/build-peers.sh $(PEERS) traefik
+	@bench/control/run.sh $(BUILD) $(PEERS)/traefik
 
 clean:
 	@rm -rf build build-asan build-tsan build-clang build-fuzz

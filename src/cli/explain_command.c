@@ -14,7 +14,7 @@ enum { HEADERS_MAX = 64 };
 struct explain_args {
     struct cli_session session;
     struct arg_list files, headers, words;
-    const char *output, *class_name;
+    const char *output, *class_name, *settings, *default_backend;
 };
 
 struct asked {
@@ -204,7 +204,10 @@ static int read_objects(struct explain_args *a, struct object_source *s)
         return code;
     }
     int code = cli_session_open(&a->session);
-    return code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ROUTES) : code;
+    code = code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ROUTES) : code;
+    if (!a->settings)
+        a->settings = INGRESS_SETTINGS_OWN;
+    return code < 0 ? object_source_read_map(s, &a->session, a->settings) : code;
 }
 
 static int run(struct explain_args *a)
@@ -213,7 +216,8 @@ static int run(struct explain_args *a)
                                               NULL};
     const char *usual = a->files.n ? "nginx" : "fairlead";
     const struct ingress_options options = {.controllers = controllers,
-                                            .class_name = a->class_name ? a->class_name : usual};
+                                            .class_name = a->class_name ? a->class_name : usual,
+                                            .default_backend = a->default_backend};
     struct asked asked = {0};
     if (a->words.n != 2)
         return program_fail(EXIT_USAGE_ERROR, "fairlead explain GET http://shop.example/cart",
@@ -228,7 +232,7 @@ static int run(struct explain_args *a)
         code = read_objects(a, &source);
     if (code < 0) {
         AUTO(ingress_snapshot)
-        struct ingress_snapshot *o = ingress_snapshot_new(&options, source.list);
+        struct ingress_snapshot *o = ingress_snapshot_new(&options, a->settings, source.list);
         code = explain(a, o, &asked);
     }
     object_source_done(&source);
@@ -249,6 +253,12 @@ int cli_explain(int argc, char **argv)
          "as control's: what kubernetes.io/ingress.class may say without an IngressClass (default "
          "fairlead; nginx with -f)",
          0, 0, false},
+        {"configmap", 0, ARG_STRING, &a.settings, "NAMESPACE/NAME",
+         "as control's: the settings of ingress-nginx (default " INGRESS_SETTINGS_OWN
+         "; with -f one of a usual name)",
+         0, 0, false},
+        {"default-backend-service", 0, ARG_STRING, &a.default_backend, "NAMESPACE/NAME",
+         "as control's: who gets what no Ingress is for", 0, 0, false},
         {"output", 'o', ARG_STRING, &a.output, "FORMAT", "json", 0, 0, false},
         CLI_SESSION_ARGS(&a.session),
         {.name = NULL},

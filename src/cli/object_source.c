@@ -206,7 +206,7 @@ static const struct {
     {"Deployment", "/apis/apps/v1/deployments", NOT_SERVING, false},
     {"DaemonSet", "/apis/apps/v1/daemonsets", NOT_SERVING, false},
     {"StatefulSet", "/apis/apps/v1/statefulsets", OBJECTS_FOR_ANALYSIS, false},
-    {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false},
+    {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false}, /* explain reads one alone */
 };
 
 static void know(struct object_source *s, const char *kind)
@@ -245,6 +245,28 @@ int object_source_read_cluster(struct object_source *s, struct cli_session *sess
         kube_reply_done(&reply);
     }
     return code;
+}
+
+int object_source_read_map(struct object_source *s, struct cli_session *session, const char *key)
+{
+    struct kube_reply reply;
+    struct err err = {0};
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    if (!name.p || !str_is_dns1123_label(ns) || !str_is_dns1123_subdomain(name))
+        return program_fail(EXIT_USAGE_ERROR, "give NAMESPACE/NAME", "--configmap: \"%s\" is none",
+                            key);
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/" STR_FMT "/configmaps/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    if (kube_call_wait(session->client, "GET", path, NULL, NULL, &reply, &err) < 0)
+        return cli_unreachable(session, &err);
+    const char *message = json_key_str(reply.object, "message");
+    if (reply.status == 200)
+        json_array_append(s->list, reply.object);
+    else if (reply.status != 404)
+        fprintf(stderr, "warning: ConfigMap %s is not looked at: %s\n", key,
+                message ? message : "the server does not say why");
+    kube_reply_done(&reply);
+    return -1;
 }
 
 void object_source_done(struct object_source *s)

@@ -49,4 +49,6 @@ void object_source_imply_classes(struct object_source *s);
 enum { OBJECT_BYTES_MAX = 256 * 1024 * 1024 };
 char *object_source_place(struct object_source *s, const char *kind, const char *key,
                           const char *field);
+/* One ConfigMap, namespace/name, if it is there; -1, or an exit code: told. */
+int object_source_read_map(struct object_source *s, struct cli_session *session, const char *key);
 void object_source_done(struct object_source *s);

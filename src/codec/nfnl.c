@@ -474,6 +474,14 @@ void nfnl_masquerade(struct nfnl_batch *b, uint32_t flags)
     expr_end(b, d);
 }
 
+void nfnl_redirect(struct nfnl_batch *b, uint32_t reg_port)
+{
+    size_t d = expr_begin(b, "redir");
+    nla_add_be32(&b->buf, NFTA_REDIR_REG_PROTO_MIN, reg_port);
+    nla_add_be32(&b->buf, NFTA_REDIR_REG_PROTO_MAX, reg_port);
+    expr_end(b, d);
+}
+
 void nfnl_reject(struct nfnl_batch *b, uint32_t type, uint8_t icmp_code)
 {
     size_t d = expr_begin(b, "reject");

@@ -124,6 +124,8 @@ void nfnl_verdict(struct nfnl_batch *b, int verdict,
                   const char *chain); /* chain for jump and goto */
 void nfnl_dnat(struct nfnl_batch *b, uint8_t family, uint32_t reg_addr, uint32_t reg_port);
 void nfnl_masquerade(struct nfnl_batch *b, uint32_t flags);
+/* To a port of this machine. */
+void nfnl_redirect(struct nfnl_batch *b, uint32_t reg_port);
 void nfnl_reject(struct nfnl_batch *b, uint32_t type, uint8_t icmp_code);
 void nfnl_fib(struct nfnl_batch *b, uint32_t result, uint32_t flags, uint32_t dreg);
 void nfnl_counter(struct nfnl_batch *b);

@@ -11,7 +11,6 @@
 enum { TOKEN_BYTES_MAX = 16384 };
 
 struct callers_check {
-    const struct callers_options *options;
     struct loop_call refusal; /* of what need not be asked */
     struct kube_call *call;
     callers_fn *fn;
@@ -26,17 +25,13 @@ static void answer(struct callers_check *k, bool ok, const char *name, const cha
     fn(ok, name, why, user);
 }
 
-static bool is_gateway(const struct callers_options *o, const char *user)
+struct str callers_account(const char *user, struct str *ret_name)
 {
-    struct str rest, account = str_from(user);
+    struct str account = str_from(user);
+    *ret_name = STR("");
     if (!str_starts(account, STR(ACCOUNT)))
-        return false;
-    struct str ns = str_cut(str_sub(account, sizeof(ACCOUNT) - 1, account.n), ':', &rest);
-    AUTO_CHARS char *name = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(rest));
-    for (const char *const *g = o->gateways; *g; g++)
-        if (streq(*g, name))
-            return true;
-    return false;
+        return STR("");
+    return str_cut(str_sub(account, sizeof(ACCOUNT) - 1, account.n), ':', ret_name);
 }
 
 static void on_review(const struct kube_result *r, void *user)
@@ -56,8 +51,6 @@ static void on_review(const struct kube_result *r, void *user)
         meant || streq(json_string_value(audience), CALLERS_AUDIENCE);
     if (!json_is_true(json_object_get(status, "authenticated")) || !meant || !name)
         answer(k, false, NULL, "the token is not valid, or not meant for " CALLERS_AUDIENCE);
-    else if (!is_gateway(k->options, name))
-        answer(k, false, name, "that service account is none of a gateway's");
     else
         answer(k, true, name, NULL);
 }
@@ -67,11 +60,10 @@ static void on_refusal(void *user)
     answer(user, false, NULL, "needs a token: authorization: Bearer TOKEN");
 }
 
-struct callers_check *callers_ask(struct kube_client *c, const struct callers_options *o,
-                                  struct str authorization, callers_fn *fn, void *user)
+struct callers_check *callers_ask(struct kube_client *c, struct str authorization, callers_fn *fn,
+                                  void *user)
 {
     struct callers_check *k = NEW(struct callers_check);
-    k->options = o;
     k->fn = fn;
     k->user = user;
     loop_call_init(&k->refusal, on_refusal, k);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/mesh.h"
 #include "control/named_objects.h"
 #include "control/proxyless.h"
 #include "kube/event_recorder.h"
@@ -26,11 +27,14 @@ struct control {
     struct gateway *gateway;
     struct named_objects *named;
     struct proxyless *proxyless;
+    struct mesh *mesh;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
     control_observer *observer;
     void *observer_user;
+    struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
+    struct map bad_certificates; /* key of a Secret -> struct findings */
     bool streams_changed;
     uint64_t pending_since_us;
     struct control_stats stats;
@@ -254,6 +258,7 @@ static void work_services(struct control *c)
     while ((s = service_join_take_dirty(c->join))) {
         gateway_service_changed(c->gateway, s->key);
         proxyless_service_changed(c->proxyless, s->key);
+        mesh_service_changed(c->mesh, s->key);
         ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
         changed = true;
@@ -282,6 +287,7 @@ static bool work_hosts(struct control *c)
             check_fields(c, h);
         }
         struct route_host *before = gateway_put_host(c->gateway, name, h);
+        (void)(h ? map_put_cstr(&c->hosts, name, h) : map_remove_cstr(&c->hosts, name));
         if (h)
             tell_new(c, before ? &before->findings : NULL, &h->findings);
         for_named(c, before, named_objects_end_use);
@@ -419,6 +425,24 @@ static void decode_data(const json_t *secret, const char *name, struct buf *ret)
         buf_clear(ret);
 }
 
+static void forget_bad_certificate(struct control *c, struct str key)
+{
+    struct findings *f = map_remove(&c->bad_certificates, key);
+    if (f)
+        findings_done(f);
+    free(f);
+}
+
+static void note_bad_certificate(struct control *c, const json_t *object, const char *key,
+                                 const char *why)
+{
+    struct findings *f = NEW(struct findings);
+    forget_bad_certificate(c, str_from(key));
+    certificate_tell_invalid(f, key, why);
+    record(c, object, "Secret", "v1", &f->v[0]);
+    map_put_cstr(&c->bad_certificates, key, f);
+}
+
 static void on_secret(json_t *object, void *user)
 {
     struct control *c = user;
@@ -433,12 +457,10 @@ static void on_secret(json_t *object, void *user)
         gateway_put_secret(c->gateway, key, buf_str(&chain), buf_str(&key_pem), &err) < 0) {
         log_warn("a certificate cannot be used; the last good one stays", kv_s("secret", key),
                  kv_s("error", err.code ? err_text(&err) : "tls.crt or tls.key is missing"));
-        struct findings f = {0};
-        certificate_tell_invalid(&f, key,
-                                 err.code ? err_text(&err) : "tls.crt or tls.key is missing");
-        record(c, object, "Secret", "v1", &f.v[0]);
-        findings_done(&f);
+        note_bad_certificate(c, object, key,
+                             err.code ? err_text(&err) : "tls.crt or tls.key is missing");
     } else {
+        forget_bad_certificate(c, str_from(key));
         work_soon(c);
     }
     if (key_pem.n)
@@ -450,6 +472,7 @@ static void on_secret_gone(struct str key, json_t *object, void *user)
     struct control *c = user;
     AUTO_CHARS char *name = str_dup(key);
     (void)object;
+    forget_bad_certificate(c, key);
     IGNORE_RESULT(gateway_put_secret(c->gateway, name, STR(""), STR(""), NULL)); /* removal */
     work_soon(c);
 }
@@ -475,7 +498,8 @@ static void on_config(void *user)
 
 static void on_error(const char *text, void *user)
 {
-    (void)user;
+    struct control *c = user;
+    c->stats.watch_failures++;
     log_warn("watch lost; what proxies have stays", kv_s("cause", text));
 }
 
@@ -525,6 +549,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         return r;
     }
     c->proxyless = proxyless_new(c->join);
+    c->mesh = mesh_new(c->join);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -546,10 +571,16 @@ void control_free(struct control *c)
     informer_free(c->secrets);
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
+    mesh_free(c->mesh);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
     service_join_free(c->join);
+    map_done(&c->hosts);
+    struct str key;
+    for (size_t at = 0; map_next(&c->bad_certificates, &at, &key, NULL);)
+        forget_bad_certificate(c, key);
+    map_done(&c->bad_certificates);
     free(c);
 }
 
@@ -579,17 +610,75 @@ static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
     return false;
 }
 
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
+static bool is_gateway(const struct control *c, const char *account)
+{
+    struct str name, ns = callers_account(account, &name);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    for (const char *const *g = c->options->gateway_accounts; *g; g++)
+        if (streq(*g, key))
+            return true;
+    return false;
+}
+
+/* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
+static bool is_sidecar(const char *id, struct str *ret_ip, struct str *ret_ns)
+{
+    struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
+    *ret_ip = str_cut(rest, '~', &rest);
+    pod = str_cut(rest, '~', &rest);
+    *ret_ns = STR("");
+    for (size_t i = pod.n; i > 0 && !ret_ns->n; i--)
+        if (pod.p[i - 1] == '.')
+            *ret_ns = str_sub(pod, i, pod.n);
+    return str_is(kind, "sidecar");
+}
+
+static struct xds_set *join_mesh(struct control *c, const struct xds_caller *caller, struct str ip,
+                                 struct str ns, void **ret_part, struct err *reterr)
+{
+    struct ip address;
+    struct str name;
+    if (ip_parse(ip, &address) < 0 || !ns.n) {
+        err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+        return NULL;
+    }
+    if (caller->account && !str_eq(callers_account(caller->account, &name), ns)) {
+        err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, caller->account,
+                STR_ARG(ns));
+        return NULL;
+    }
+    struct mesh_workload *w = mesh_join(c->mesh, ns, &address);
+    *ret_part = w;
+    return mesh_workload_set(w);
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
+                                const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr)
 {
     struct control *c = user;
+    struct str ip, ns;
     enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
-                               : secrets         ? TRANSLATE_OURS
+                               : caller->secrets ? TRANSLATE_OURS
                                                  : TRANSLATE_OPEN;
-    if (c->stats.synced)
-        return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
-    err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
-    return NULL;
+    if (!c->stats.synced) {
+        err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
+        return NULL;
+    }
+    if (is_sidecar(node->id, &ip, &ns))
+        return join_mesh(c, caller, ip, ns, ret_part, reterr);
+    if (caller->account && !is_gateway(c, caller->account)) {
+        err_set(reterr, -EACCES, NULL, "%s: that service account is none of a gateway's",
+                caller->account);
+        return NULL;
+    }
+    return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
+}
+
+void control_on_end(void *part, void *user)
+{
+    struct control *c = user;
+    mesh_leave(c->mesh, part);
 }
 
 void control_set_service(struct control *c, struct xds_service *s)
@@ -619,4 +708,32 @@ void control_get_stats(const struct control *c, struct control_stats *ret)
 struct gateway *control_gateway(const struct control *c)
 {
     return c->gateway;
+}
+
+const struct service_join *control_join(const struct control *c)
+{
+    return c->join;
+}
+
+const struct ingress_routes *control_routes(const struct control *c)
+{
+    return c->routes;
+}
+
+bool control_next_host(const struct control *c, size_t *at, const struct route_host **ret)
+{
+    void *value;
+    if (!map_next(&c->hosts, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool control_next_bad_certificate(const struct control *c, size_t *at, const struct findings **ret)
+{
+    void *value;
+    if (!map_next(&c->bad_certificates, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
 }

@@ -15,13 +15,15 @@ struct control_options {
     struct ingress_options ingress;
     struct gateway_options gateway;
     struct ingress_config_options config;
-    const char *host; /* of Events: where we run; NULL */
+    const char *const *gateway_accounts; /* "namespace/name" of gateways'; ends in NULL */
+    const char *host;                    /* of Events: where we run; NULL */
 };
 
 struct control_stats {
     bool synced;
     size_t services, hosts, pending;
     uint64_t host_rebuilds, pushes;
+    uint64_t watch_failures;                  /* lists and watches that have failed, each try */
     uint64_t last_latency_us, latency_max_us; /* from the first event of a push to the push */
 };
 
@@ -29,9 +31,12 @@ struct control_stats {
 int control_new(struct kube_client *c, const struct control_options *o, struct control **ret,
                 struct err *reterr) NODISCARD;
 void control_free(struct control *c); /* NULL is allowed; after its xds_service */
-/* Which set a proxy of this node is given, for xds_service_ops; user: the control. */
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
+/* For xds_service_ops; user: the control. What gateways have goes to their service accounts, what
+ * sidecars have to accounts of their namespace. */
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
+                                const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr);
+void control_on_end(void *part, void *user);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
 /* Who is told of each Ingress as it comes (object) and goes (NULL), before it is served. To be set
@@ -42,3 +47,9 @@ void control_set_observer(struct control *c, control_observer *fn, void *user);
 bool control_serves(const struct control *c, struct str ingress);
 void control_get_stats(const struct control *c, struct control_stats *ret);
 struct gateway *control_gateway(const struct control *c);
+const struct service_join *control_join(const struct control *c);
+const struct ingress_routes *control_routes(const struct control *c);
+/* for (size_t at = 0; control_next_host(c, &at, &h);) : what is served; in no order, borrowed. */
+bool control_next_host(const struct control *c, size_t *at, const struct route_host **ret);
+/* The same of certificates whose last form cannot be used: what is wrong with each. */
+bool control_next_bad_certificate(const struct control *c, size_t *at, const struct findings **ret);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "codec/pb_json.h"
+#include "control/model_page.h"
 #include "net/http_server.h"
 #include "xds/redact.h"
 
@@ -61,6 +62,8 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
         {"fairlead_control_pushes_total", "counter", "times proxies were told", c.pushes},
         {"fairlead_control_push_latency_max_microseconds", "gauge",
          "longest time from an event to the push", c.latency_max_us},
+        {"fairlead_control_watch_failures_total", "counter",
+         "lists and watches that have failed, each try", c.watch_failures},
         {"fairlead_control_xds_streams", "gauge", "proxies connected", v.streams},
         {"fairlead_control_xds_streams_total", "counter", "streams ever", v.streams_ever},
         {"fairlead_control_xds_responses_total", "counter", "responses sent", v.sent},
@@ -109,6 +112,11 @@ static void syncz(const struct debug_server *s, struct http_exchange *x)
     reply_json(x, list);
 }
 
+static void snapshot(const struct debug_server *s, struct http_exchange *x)
+{
+    reply_json(x, model_page(s->control));
+}
+
 /* Every resource but the certificates, as JSON. */
 static void config_dump(const struct debug_server *s, struct http_exchange *x)
 {
@@ -142,6 +150,7 @@ static void on_request(struct http_exchange *x, void *user)
         void (*fn)(const struct debug_server *s, struct http_exchange *x);
     } pages[] = {{"/ready", ready},
                  {"/metrics", metrics},
+                 {"/debug/snapshot", snapshot},
                  {"/debug/syncz", syncz},
                  {"/debug/config_dump", config_dump}};
     const struct debug_server *s = user;
@@ -150,7 +159,7 @@ static void on_request(struct http_exchange *x, void *user)
             pages[i].fn(s, x);
             return;
         }
-    reply_text(x, 404, "/ready, /metrics, /debug/syncz, /debug/config_dump");
+    reply_text(x, 404, "/ready, /metrics, /debug/snapshot, /debug/syncz, /debug/config_dump");
 }
 
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,

@@ -1,6 +1,6 @@
 #pragma once
-/* What others ask of the control plane: /ready, /metrics, /debug/syncz,
- * /debug/config_dump. Certificates are never in it. */
+/* What others ask of the control plane: /ready, /metrics, /debug/snapshot (the model),
+ * /debug/syncz, /debug/config_dump. Certificates are never in it. */
 
 #include "control/control.h"
 

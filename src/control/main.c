@@ -16,6 +16,7 @@ enum { NAMES_MAX = 16 }; /* of a flag */
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
+    const char *default_backend;
     const char *secure, *service, *accounts_text;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
     bool without_class, plain_secrets;
@@ -88,9 +89,9 @@ static void on_context(struct tls_context *t, void *user)
 static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
-    static const struct xds_service_ops ops = {.on_node = control_on_node};
-    struct xds_service_options xo = {.plain_secrets = s->plain_secrets,
-                                     .callers = {.gateways = (const char *const *)s->accounts}};
+    static const struct xds_service_ops ops = {.on_node = control_on_node,
+                                               .on_end = control_on_end};
+    struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
     struct ip xds_ip, debug_ip;
     uint16_t xds_port, debug_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
@@ -130,6 +131,7 @@ static int run(struct settings *s)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     const struct control_options o = {
+        .gateway_accounts = (const char *const *)s->accounts,
         .config = {.settings = s->configmap,
                    .tcp_services = s->tcp_services,
                    .udp_services = s->udp_services,
@@ -137,7 +139,8 @@ static int run(struct settings *s)
                    .n_taken_ports = ARRAY_LEN(ports)},
         .ingress = {.controllers = (const char *const *)s->controllers,
                     .class_name = s->class_name,
-                    .without_class = s->without_class},
+                    .without_class = s->without_class,
+                    .default_backend = s->default_backend},
         .gateway = {.address = "0.0.0.0",
                     .http_port = (uint16_t)s->http_port,
                     .https_port = (uint16_t)s->https_port},
@@ -173,7 +176,8 @@ static bool names_are_whole(const struct settings *s)
     } names[] = {{"publish-service", s->publish},
                  {"configmap", s->configmap},
                  {"tcp-services-configmap", s->tcp_services},
-                 {"udp-services-configmap", s->udp_services}};
+                 {"udp-services-configmap", s->udp_services},
+                 {"default-backend-service", s->default_backend}};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *slash = names[i].value ? strchr(names[i].value, '/') : NULL;
         if (!names[i].value || (slash && slash != names[i].value && slash[1]))
@@ -228,6 +232,9 @@ int main(int argc, char **argv)
          "ports that go to Services: \"9000\": \"namespace/service:port\"", 0, 0, false},
         {"udp-services-configmap", 0, ARG_STRING, &s.udp_services, "NAMESPACE/NAME",
          "the same of UDP, of which Events tell that it is not served", 0, 0, false},
+        {"default-backend-service", 0, ARG_STRING, &s.default_backend, "NAMESPACE/NAME",
+         "the Service, by its first port, that gets what no Ingress is for (default: 404)", 0, 0,
+         false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",

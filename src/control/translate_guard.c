@@ -124,7 +124,11 @@ static void add_limits(const struct route_limits *l, struct buf *out)
         pb_add_uint(&m, F_LIMIT_CONCURRENT_REQUESTS, l->concurrent);
     add_rate(l->per_minute, 60, l->burst, &m);
     add_rate(l->per_second, 1, l->burst, &m);
-    pb_add_uint(&m, F_LIMIT_STATUS, 503);
+    pb_add_uint(&m, F_LIMIT_STATUS, l->rate_status ? l->rate_status : 503);
+    if (l->concurrent && l->concurrent_status)
+        pb_add_uint(&m, F_LIMIT_CONCURRENT_STATUS, l->concurrent_status);
+    else if (l->concurrent && l->rate_status)
+        pb_add_uint(&m, F_LIMIT_CONCURRENT_STATUS, 503);
     translate_filter_config(CLIENT_LIMIT_NAME, CLIENT_LIMIT_TYPE, buf_str(&m), out);
 }
 
@@ -148,6 +152,33 @@ static void add_literal(unsigned number, const char *text, struct buf *b)
 {
     struct route_piece piece = {(char *)(uintptr_t)text, ROUTE_VARIABLE_NONE};
     add_text(number, &(struct route_text){&piece, 1}, b);
+}
+
+/* What its answers are remembered by; the kinds have the same numbers: a test holds them together.
+ */
+static void add_cache(const struct route *r, struct buf *b)
+{
+    const struct route_auth_request *q = &r->guard->request;
+    if (!q->n_keys)
+        return;
+    AUTO_CHARS char *scope = xasprintf("%s/%s", r->origin.object, r->origin.field);
+    size_t cache = pb_begin(b, F_REQUEST_CACHE);
+    for (uint32_t i = 0; i < q->n_keys; i++) {
+        size_t key = pb_begin(b, F_CACHE_KEYS);
+        if (q->keys[i].kind)
+            pb_add_uint(b, F_CACHE_KEY_KIND, q->keys[i].kind);
+        if (q->keys[i].name)
+            pb_add_text(b, F_CACHE_KEY_NAME, q->keys[i].name);
+        pb_end(b, key);
+    }
+    for (uint32_t i = 0; i < q->n_remembered; i++) {
+        size_t status = pb_begin(b, F_CACHE_STATUSES);
+        pb_add_uint(b, F_CACHE_STATUS_STATUS, q->remembered[i].status);
+        pb_add_uint(b, F_CACHE_STATUS_SECONDS, q->remembered[i].seconds);
+        pb_end(b, status);
+    }
+    pb_add_text(b, F_CACHE_SCOPE, scope); /* what one route is told is no other's */
+    pb_end(b, cache);
 }
 
 static void add_request(const struct route *r, const struct translate_view *view, struct buf *b)
@@ -182,7 +213,14 @@ static void add_request(const struct route *r, const struct translate_view *view
         add_literal(F_SET_HEADER_VALUE, fields->v[i].value, b);
         pb_end(b, field);
     }
+    add_cache(r, b);
     pb_end(b, request);
+}
+
+/* Is another server asked? */
+static bool asks(const struct route *r)
+{
+    return r->guard->request.on && !r->unasked;
 }
 
 static void add_access(const struct route *r, const struct translate_view *view, struct buf *out)
@@ -201,7 +239,7 @@ static void add_access(const struct route *r, const struct translate_view *view,
                     auth_objects_users(view->objects, g->basic.secret, g->basic.map));
         pb_end(&m, basic);
     }
-    if (g->request.on)
+    if (asks(r))
         add_request(r, view, &m);
     translate_filter_config(ACCESS_NAME, ACCESS_TYPE, buf_str(&m), out);
 }
@@ -240,7 +278,7 @@ bool translate_guard_can(const struct route *r, const struct translate_view *vie
         return false;
     if (g->request.set_headers && !auth_objects_fields(view->objects, g->request.set_headers))
         return false;
-    return !(g->request.on || g->limits.key) || view->peer != TRANSLATE_FOREIGN;
+    return !(asks(r) || g->limits.key) || view->peer != TRANSLATE_FOREIGN;
 }
 
 void translate_guard(const struct route *r, const struct translate_view *view, struct buf *out)
@@ -248,7 +286,7 @@ void translate_guard(const struct route *r, const struct translate_view *view, s
     const struct route_guard *g = r->guard;
     if (!g)
         return;
-    bool has_auth = g->basic.secret || g->request.on;
+    bool has_auth = g->basic.secret || asks(r);
     if (g->body_max_bytes && view->peer == TRANSLATE_FOREIGN)
         add_buffer(g->body_max_bytes, out);
     else if (g->body_max_bytes)

@@ -13,6 +13,8 @@
 #define CLIENT_LIMIT_TYPE       XDS_OWN_PREFIX "fairlead.filters.http.v1.ClientLimit"
 #define CLIENT_CERTIFICATE_NAME "fairlead.filters.http.client_certificate"
 #define CLIENT_CERTIFICATE_TYPE XDS_OWN_PREFIX "fairlead.filters.http.v1.ClientCertificate"
+#define ANSWER_NAME             "fairlead.filters.http.answer"
+#define ANSWER_TYPE             XDS_OWN_PREFIX "fairlead.filters.http.v1.Answer"
 #define BUFFER_NAME             "envoy.filters.http.buffer"
 #define RBAC_NAME               "envoy.filters.http.rbac"
 #define ACCESS_NAME             "fairlead.filters.http.access"

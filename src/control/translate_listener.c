@@ -4,23 +4,6 @@
 #include "control/translate_guard.h"
 #include "control/translate_priv.h"
 
-static json_t *typed(const char *type, json_t *fields)
-{
-    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
-    json_object_set_new(fields, "@type", json_string(url));
-    return fields;
-}
-
-static json_t *ads(void)
-{
-    return json_pack("{s:{},s:s}", "ads", "resource_api_version", "V3");
-}
-
-static json_t *http_filter(const char *name, const char *type)
-{
-    return json_pack("{s:s,s:o}", "name", name, "typed_config", typed(type, json_object()));
-}
-
 /* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
  */
 static json_t *local_replies(void)
@@ -77,10 +60,11 @@ static json_t *mutations(const struct translate_listener *l)
                           removal("proxy")); /* CGI: HTTP_PROXY is not a client's to set */
     add_client(l, requests);
     add_mutations(l->request_fields, requests);
-    return json_pack("{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
-                     typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                           json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
-                                     "response_mutations", answers)));
+    return json_pack(
+        "{s:s,s:o}", "name", "envoy.filters.http.header_mutation", "typed_config",
+        translate_typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                        json_pack("{s:{s:o,s:o}}", "mutations", "request_mutations", requests,
+                                  "response_mutations", answers)));
 }
 
 /* What settings say of connections. */
@@ -126,6 +110,8 @@ static json_t *http_filters(const struct translate_listener *l)
     json_t *list = json_array();
     json_array_append_new(list, mutations(l));
     if (peer != TRANSLATE_FOREIGN)
+        json_array_append_new(list, route_filter(ANSWER_NAME, "", ANSWER_TYPE, json_object()));
+    if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, own_filter(ESCAPED_SLASHES_NAME, ESCAPED_SLASHES_TYPE));
     if (peer != TRANSLATE_FOREIGN)
         json_array_append_new(list, route_filter(CLIENT_CERTIFICATE_NAME, "",
@@ -156,29 +142,32 @@ static json_t *http_filters(const struct translate_listener *l)
         list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
                            "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
                            json_object()));
-    json_array_append_new(list, http_filter("envoy.filters.http.router",
-                                            "envoy.extensions.filters.http.router.v3.Router"));
+    json_array_append_new(list,
+                          translate_http_filter("envoy.filters.http.router",
+                                                "envoy.extensions.filters.http.router.v3.Router"));
     return list;
 }
 
 static json_t *connection_manager(const struct translate_listener *l)
 {
     json_t *filters = http_filters(l);
-    json_t *log = json_pack(
-        "{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
-        typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", json_object()));
-    json_t *hcm =
-        json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix", l->name,
-                  "use_remote_address", 1, "normalize_path", 1, "merge_slashes", 1, "rds",
-                  "route_config_name", l->routes, "config_source", ads(), "http_filters", filters,
-                  "upgrade_configs", "upgrade_type", "websocket", "access_log", log);
+    json_t *log =
+        json_pack("{s:s,s:o}", "name", "envoy.access_loggers.stdout", "typed_config",
+                  translate_typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+                                  json_object()));
+    json_t *hcm = json_pack("{s:s,s:b,s:b,s:b,s:{s:s,s:o},s:o,s:[{s:s}],s:[o]}", "stat_prefix",
+                            l->name, "use_remote_address", 1, "normalize_path", 1, "merge_slashes",
+                            1, "rds", "route_config_name", l->routes, "config_source",
+                            translate_ads_json(), "http_filters", filters, "upgrade_configs",
+                            "upgrade_type", "websocket", "access_log", log);
     json_object_set_new(hcm, "local_reply_config", local_replies());
     /* To many backends X_User is X-User: what we say of a client is not for it to say so. */
     json_object_set_new(hcm, "common_http_protocol_options",
                         json_pack("{s:s}", "headers_with_underscores_action", "DROP_HEADER"));
     if (l->settings)
         apply_settings(l->settings, hcm);
-    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    translate_typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
                      "typed_config", hcm);
 }
@@ -207,29 +196,23 @@ static void set_versions(const struct ingress_settings *s, json_t *context)
 
 static json_t *tls_socket(const struct translate_chain *c, const struct ingress_settings *s)
 {
-    json_t *context = json_pack(
-        "{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2", "http/1.1",
-        "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config", ads());
+    json_t *context =
+        json_pack("{s:{s:[s,s],s:[{s:s,s:o}]}}", "common_tls_context", "alpn_protocols", "h2",
+                  "http/1.1", "tls_certificate_sds_secret_configs", "name", c->secret, "sds_config",
+                  translate_ads_json());
     set_versions(s, context);
     if (c->ca)
         json_object_set_new(json_object_get(context, "common_tls_context"), "validation_context",
                             validation(c));
     return json_pack(
         "{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
-        typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
-}
-
-static json_t *tcp_proxy(const char *stat_prefix, const char *cluster)
-{
-    json_t *proxy = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                          json_pack("{s:s,s:s,s:s}", "stat_prefix", stat_prefix, "cluster", cluster,
-                                    "idle_timeout", "600s"));
-    return json_pack("{s:s,s:o}", "name", "envoy.filters.network.tcp_proxy", "typed_config", proxy);
+        translate_typed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", context));
 }
 
 static json_t *filter_chain(const struct translate_listener *l, const struct translate_chain *c)
 {
-    json_t *filter = c && c->cluster ? tcp_proxy(l->name, c->cluster) : connection_manager(l);
+    json_t *filter =
+        c && c->cluster ? translate_tcp_proxy(l->name, c->cluster) : connection_manager(l);
     json_t *chain = json_pack("{s:[o]}", "filters", filter);
     if (!c)
         return chain;
@@ -242,6 +225,13 @@ static json_t *filter_chain(const struct translate_listener *l, const struct tra
     return chain;
 }
 
+static json_t *proxy_protocol(void)
+{
+    return translate_http_filter(
+        "envoy.filters.listener.proxy_protocol",
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol");
+}
+
 struct xds_entry *translate_listener(const struct translate_listener *l)
 {
     json_t *chains = json_array();
@@ -252,12 +242,17 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address", "socket_address",
                   "address", l->address, "port_value", (int)l->port, "filter_chains", chains);
+    json_t *before = json_array(); /* in their order */
+    if (l->settings && l->settings->proxy_protocol)
+        json_array_append_new(before, proxy_protocol());
     if (l->n_chains)
-        json_object_set_new(
-            j, "listener_filters",
-            json_pack("[o]", http_filter("envoy.filters.listener.tls_inspector",
-                                         "envoy.extensions.filters.listener.tls_inspector.v3."
-                                         "TlsInspector")));
+        json_array_append_new(
+            before, translate_http_filter("envoy.filters.listener.tls_inspector",
+                                          "envoy.extensions.filters.listener.tls_inspector.v3."
+                                          "TlsInspector"));
+    if (json_array_size(before))
+        json_object_set(j, "listener_filters", before);
+    json_decref(before);
     return translate_json(XDS_LISTENER, l->name, j);
 }
 
@@ -274,13 +269,14 @@ struct xds_entry *translate_grpc_listener(const char *service, uint16_t port)
     char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
     translate_grpc_name(service, port, name);
     translate_cluster_name(service, port, NULL, cluster);
-    json_t *hcm = json_pack(
-        "{s:s,s:[o],s:{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s}}]}]}}", "stat_prefix", name,
-        "http_filters",
-        http_filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
-        "route_config", "name", name, "virtual_hosts", "name", name, "domains", "*", "routes",
-        "match", "prefix", "", "route", "cluster", cluster);
-    typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
+    json_t *hcm = json_pack("{s:s,s:[o],s:{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s}}]}]}}",
+                            "stat_prefix", name, "http_filters",
+                            translate_http_filter("envoy.filters.http.router",
+                                                  "envoy.extensions.filters.http.router.v3.Router"),
+                            "route_config", "name", name, "virtual_hosts", "name", name, "domains",
+                            "*", "routes", "match", "prefix", "", "route", "cluster", cluster);
+    translate_typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", hcm);
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:o}}", "name", name, "api_listener", "api_listener", hcm);
     return translate_json(XDS_LISTENER, name, j);
@@ -291,12 +287,8 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
 {
     AUTO_JSON json_t *j = json_pack("{s:s,s:{s:{s:s,s:i}},s:[{s:[o]}]}", "name", name, "address",
                                     "socket_address", "address", address, "port_value", (int)port,
-                                    "filter_chains", "filters", tcp_proxy(name, cluster));
+                                    "filter_chains", "filters", translate_tcp_proxy(name, cluster));
     if (proxied)
-        json_object_set_new(
-            j, "listener_filters",
-            json_pack("[o]", http_filter("envoy.filters.listener.proxy_protocol",
-                                         "envoy.extensions.filters.listener.proxy_protocol.v3."
-                                         "ProxyProtocol")));
+        json_object_set_new(j, "listener_filters", json_pack("[o]", proxy_protocol()));
     return translate_json(XDS_LISTENER, name, j);
 }

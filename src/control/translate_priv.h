@@ -34,6 +34,10 @@ void translate_field_list(struct buf *b, unsigned number, const struct route_fie
 /* What a Route says to a filter of that name, as its typed_per_filter_config. */
 void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
 
+/* ---- translate_answers.c ---- */
+/* Of a Route. */
+void translate_answers(const struct route *r, const struct translate_view *view, struct buf *out);
+
 /* ---- translate_errors.c ---- */
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
@@ -42,7 +46,13 @@ void translate_errors_route(struct buf *b, const struct route *r);
 /* "By this stream", a ConfigSource, as a message's field of that number. */
 void translate_ads(struct buf *b, unsigned number);
 
-/* ---- translate_secret.c ---- */
+/* ---- translate_json.c ---- */
 struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);
 /* A DataSource. */
 json_t *translate_bytes(struct str pem);
+/* Takes fields, and says of which type (its full name) they are. */
+json_t *translate_typed(const char *type, json_t *fields);
+json_t *translate_ads_json(void); /* as translate_ads() */
+/* Without a configuration. */
+json_t *translate_http_filter(const char *name, const char *type);
+json_t *translate_tcp_proxy(const char *stat_prefix, const char *cluster);

@@ -301,6 +301,7 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     translate_affinity_route(b, r, where);
     if (!m.to_https && r->action != ROUTE_REDIRECT)
         translate_errors_route(b, r);
+    translate_answers(r, view, b);
     translate_fields(b, r, view);
     pb_end(b, route);
 }

@@ -1,31 +1,7 @@
-/* Secrets, and what listeners and they are made with: few, so made as JSON and read by the protobuf
- * mapping. */
+/* Secrets: few, so made as JSON. */
 #include <stdio.h>
 
-#include "base/assert.h"
-#include "codec/base64.h"
-#include "codec/pb_json.h"
 #include "control/translate_priv.h"
-
-struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j)
-{
-    AUTO(arena) struct arena *a = arena_new(0);
-    AUTO_DONE(buf) struct buf b = {0};
-    struct err err = {0};
-    ProtobufCMessage *m;
-    if (pb_json_parse(j, xds_resource_type(type)->message, &xds_json_types, a, &m, NULL, &err) < 0)
-        assert_fail(err_text(&err), __FILE__, __LINE__, __func__);
-    if (pb_pack(m, &b) < 0)
-        assert_fail("a resource is too long", __FILE__, __LINE__, __func__);
-    return xds_entry_new(type, str_from(name), buf_str(&b), STR(""));
-}
-
-json_t *translate_bytes(struct str pem)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    base64_encode(pem, &text);
-    return json_pack("{s:s}", "inline_bytes", buf_cstr(&text));
-}
 
 struct xds_entry *translate_secret(const char *name, struct str chain_pem, struct str key_pem)
 {

@@ -26,7 +26,6 @@ struct xds_service {
     struct loop *loop;
     struct grpc_server *server, *tls_server; /* NULL: it is not open */
     struct kube_client *client;
-    struct callers_options callers;
     size_t unknown;
     const struct xds_service_ops *ops;
     void *user;
@@ -41,6 +40,7 @@ struct stream {
     struct grpc_server_call *call;
     struct xds_stream *xds;
     bool secrets; /* may go there */
+    void *part;   /* of who gave the set; NULL: nothing */
     struct xds_client_node who;
     struct callers_check *check; /* NULL: it is known */
     VEC(struct buf) early;       /* messages that came before */
@@ -58,6 +58,8 @@ static void stream_free(struct stream *s)
     vec_done(&s->early);
     free(s->who.account);
     xds_stream_free(s->xds);
+    if (s->part)
+        s->service->ops->on_end(s->part, s->service->user);
     free(s->who.id);
     free(s->who.cluster);
     free(s->who.version);
@@ -86,7 +88,11 @@ static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *
         ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION)
         s->who.version = xstrdup(node->user_agent_version);
     log_info("a proxy has connected", kv_s("node", s->who.id));
-    return s->service->ops->on_node(node, s->secrets, s->service->user, reterr);
+    const struct xds_caller caller = {s->secrets, s->who.account};
+    struct xds_set *set =
+        s->service->ops->on_node(node, &caller, &s->part, s->service->user, reterr);
+    s->service->stats.unknown += !set && reterr->code == -EACCES;
+    return set;
 }
 
 static void on_answer(const struct xds_answer *a, void *user)
@@ -154,8 +160,7 @@ static void on_known(bool ok, const char *name, const char *why, void *user)
     s->service->unknown--;
     if (!ok) {
         s->service->stats.unknown++;
-        AUTO_CHARS char *text = xasprintf("%s%s%s", name ? name : "", name ? ": " : "", why);
-        end(s, name ? GRPC_PERMISSION_DENIED : GRPC_UNAUTHENTICATED, text);
+        end(s, GRPC_UNAUTHENTICATED, why);
         return;
     }
     s->who.account = xstrdup(name);
@@ -173,8 +178,8 @@ static void ask_who(struct stream *s)
 {
     struct xds_service *service = s->service;
     service->unknown++;
-    s->check = callers_ask(service->client, &service->callers,
-                           grpc_server_call_metadata(s->call, "authorization"), on_known, s);
+    s->check = callers_ask(service->client, grpc_server_call_metadata(s->call, "authorization"),
+                           on_known, s);
 }
 
 static void on_client_end(struct grpc_server_call *call, void *user)
@@ -250,7 +255,6 @@ int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
     s->secure = (struct door){s, true};
     s->loop = l;
     s->client = o->client;
-    s->callers = o->callers;
     s->ops = ops;
     s->user = user;
     s->plain_secrets = o->plain_secrets;

@@ -9,15 +9,23 @@
 
 struct xds_service;
 
+/* Who asks. */
+struct xds_caller {
+    bool secrets;        /* its stream may carry them */
+    const char *account; /* over TLS: its user, as the API server says; NULL: the plain door */
+};
+
 struct xds_service_ops {
-    /* Which set a node is given; NULL with reterr. secrets: its stream may carry them. */
-    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, bool secrets, void *user,
+    /* Which set a node is given; NULL with reterr (-EACCES: it may not). *ret_part: what on_end()
+     * is told; NULL: it need not be. */
+    struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node,
+                               const struct xds_caller *caller, void **ret_part, void *user,
                                struct err *reterr);
+    void (*on_end)(void *part, void *user); /* nobody looks at its set any more */
 };
 
 struct xds_service_options {
     struct kube_client *client; /* asked about tokens */
-    struct callers_options callers;
     /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
      * nobody else on the network is to read them, or to ask for them. */
     bool plain_secrets;

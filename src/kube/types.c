@@ -91,10 +91,11 @@ static void decode_service_ports(struct service_object *s, const json_t *j)
     {
         int64_t port = json_at_int(item, "port", 0), node_port = json_at_int(item, "nodePort", 0);
         uint8_t proto = proto_of(item);
-        const char *name = json_at_str(item, "name");
+        const char *name = json_at_str(item, "name"), *app = json_at_str(item, "appProtocol");
         if (i >= n || !proto || port < 1 || port > 65535 || node_port < 0 || node_port > 65535)
             continue;
         s->ports[s->n_ports++] = (struct service_port){.name = xstrdup(name ? name : ""),
+                                                       .app_protocol = app ? xstrdup(app) : NULL,
                                                        .proto = proto,
                                                        .port = (uint16_t)port,
                                                        .node_port = (uint16_t)node_port};
@@ -114,9 +115,12 @@ static struct service_object *service_layout(const struct service_object *from, 
     o.uid = pack_text(p, from->uid);
     o.external_name = pack_text(p, from->external_name);
     for (uint16_t i = 0; i < from->n_ports; i++) {
-        char *name = pack_text(p, from->ports[i].name);
-        if (s)
-            o.ports[i].name = name;
+        char *name = pack_text(p, from->ports[i].name),
+             *app = pack_text(p, from->ports[i].app_protocol);
+        if (!s)
+            continue;
+        o.ports[i].name = name;
+        o.ports[i].app_protocol = app;
     }
     if (s)
         *s = o;
@@ -125,8 +129,10 @@ static struct service_object *service_layout(const struct service_object *from, 
 
 static void loose_service_free(struct service_object *s)
 {
-    for (uint16_t i = 0; i < s->n_ports; i++)
+    for (uint16_t i = 0; i < s->n_ports; i++) {
         free(s->ports[i].name);
+        free(s->ports[i].app_protocol);
+    }
     free(s->key);
     free(s->uid);
     free(s->external_name);

@@ -12,7 +12,8 @@
 /* ---- Service ---- */
 
 struct service_port {
-    char *name; /* "" if unnamed */
+    char *name;         /* "" if unnamed */
+    char *app_protocol; /* NULL: it does not say */
     uint8_t proto;
     uint16_t port;
     uint16_t node_port; /* 0 = none */

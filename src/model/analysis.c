@@ -133,7 +133,7 @@ static int by_object(const void *x, const void *y)
 void analysis_run(const struct analysis_input *in, struct findings *ret)
 {
     AUTO(ingress_snapshot)
-    struct ingress_snapshot *s = ingress_snapshot_new(in->ingress, in->objects);
+    struct ingress_snapshot *s = ingress_snapshot_new(in->ingress, NULL, in->objects);
     const struct analysis a = {in, s, ret};
     analysis_certificates(&a); /* first: it tells hosts of absent Secrets, as control does */
     say_what_control_says(&a);

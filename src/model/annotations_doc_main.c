@@ -13,6 +13,7 @@ static const struct {
                  "answer 503, an Event says so"},
     {"later", "not yet: its default is in force, an Event says so"},
     {"guards", "not yet, and it protects: the paths of the Ingress answer 503, an Event says so"},
+    {"needless", "taken, nothing to do: "},
     {"refused", "refused: text of another server's configuration; an Event says so"},
 };
 
@@ -33,7 +34,9 @@ static void format_annotations(struct buf *b)
     for (size_t n = 0; (name = ingress_annotation_row(n, &state)); n++)
         for (size_t i = 0; i < ARRAY_LEN(states); i++)
             if (streq(states[i].state, state))
-                buf_addf(b, "| `%s` | %s |\n", name, states[i].words);
+                buf_addf(b, "| `%s` | %s%s |\n", name, states[i].words,
+                         ingress_annotation_needless(name) ? ingress_annotation_needless(name)
+                                                           : "");
     buf_addf(b, "<!-- end -->\n");
 }
 

@@ -189,7 +189,7 @@ static void convert_model(struct conversion *c, const json_t *objects, json_t *g
                                                "metadata", "name", i ? "nginx" : "fairlead", "spec",
                                                "controller", controllers[i]));
     imply_services(c, objects, given);
-    AUTO(ingress_snapshot) struct ingress_snapshot *s = ingress_snapshot_new(&options, given);
+    AUTO(ingress_snapshot) struct ingress_snapshot *s = ingress_snapshot_new(&options, NULL, given);
     c->snapshot = s;
     for (size_t h = 0; h < s->n_hosts; h++)
         close_what_is_guarded(c, s->sorted[h]);

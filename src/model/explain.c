@@ -128,6 +128,18 @@ static void add_redirect(const struct route_redirect *to, struct buf *out)
     buf_addf(out, "%s", to->path ? to->path : "the same path");
 }
 
+static void add_answers(const struct route_answers *a, struct buf *out)
+{
+    if (a->cookie_domain.from || a->cookie_path.from)
+        buf_add_cstr(out, ", its cookies rewritten");
+    if (a->redirect.from)
+        buf_addf(out, ", its redirects to %s sent to %s", a->redirect.from, a->redirect.to);
+    if (a->bytes_per_s)
+        buf_addf(out, ", at %llu bytes a second", (unsigned long long)a->bytes_per_s);
+    if (a->unlogged)
+        buf_add_cstr(out, ", not logged");
+}
+
 void explain_action_text(const struct route *r, struct buf *out)
 {
     switch (r->action) {
@@ -145,7 +157,7 @@ void explain_action_text(const struct route *r, struct buf *out)
                      r->affinity.endpoint ? "of an endpoint" : "of a place in the ring");
         if (r->n_keys) {
             buf_add_cstr(out, ", by hash of ");
-            route_format_keys(r, out);
+            route_keys_format(r->keys, r->n_keys, out);
         }
         if (r->upstream.balance == ROUTE_BALANCE_LOAD)
             buf_add_cstr(out, ", by load");
@@ -171,6 +183,7 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    add_answers(&r->answers, out);
     if (r->answer_map)
         buf_addf(out, ", with fields of ConfigMap %s", r->answer_map);
     AUTO_DONE(buf) struct buf guard = {0};
@@ -180,6 +193,8 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(&guard, " (else 400)");
     }
     route_guard_explain(r->guard, &guard);
+    if (r->unasked)
+        buf_add_cstr(&guard, ", but nobody is asked of this path");
     if (guard.n)
         buf_addf(out, "; only %s", buf_cstr(&guard));
 }

@@ -132,6 +132,10 @@ static bool read_variable(struct str name, struct route_key *ret)
                  {"remote_addr", ROUTE_KEY_ADDRESS}, {"binary_remote_addr", ROUTE_KEY_ADDRESS}},
       begun[] = {
           {"arg_", ROUTE_KEY_QUERY}, {"cookie_", ROUTE_KEY_COOKIE}, {"http_", ROUTE_KEY_HEADER}};
+    if (str_is(name, "remote_user")) { /* with the password: who has none is nobody */
+        *ret = (struct route_key){ROUTE_KEY_HEADER, xstrdup("authorization")};
+        return true;
+    }
     for (size_t i = 0; i < ARRAY_LEN(whole); i++)
         if (str_is(name, whole[i].name)) {
             *ret = (struct route_key){whole[i].kind, NULL};
@@ -147,13 +151,6 @@ static bool read_variable(struct str name, struct route_key *ret)
         return true;
     }
     return false;
-}
-
-static void keys_done(struct route_key *keys, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        free(keys[i].name);
-    free(keys);
 }
 
 /* "$a", "${a}"; text between them is the same for all requests. False: it is none of those. */
@@ -179,10 +176,11 @@ static bool next_variable(struct str *rest, struct str *ret)
     return n > 0;
 }
 
-const char *read_upstream_hash_by(struct ingress_policy *p, const char *v)
+const char *ingress_read_keys(const char *v, struct route_key **ret, uint32_t *ret_n)
 {
-    static const char why[] = "it must be made of $request_uri, $uri, $host, $remote_addr, "
-                              "$arg_NAME, $cookie_NAME and $http_NAME, at most eight";
+    static const char why[] =
+        "it must be made of $request_uri, $uri, $host, $remote_addr, $remote_user, "
+        "$arg_NAME, $cookie_NAME and $http_NAME, at most eight";
     struct route_key *keys = xcalloc(HASH_KEYS_MAX, sizeof(*keys));
     uint32_t n = 0;
     struct str rest = str_from(v), name;
@@ -193,13 +191,18 @@ const char *read_upstream_hash_by(struct ingress_policy *p, const char *v)
             ok = n < HASH_KEYS_MAX && read_variable(name, &keys[n]) && ++n;
     }
     if (!ok || !n) {
-        keys_done(keys, n);
+        route_keys_free(keys, n);
         return why;
     }
-    keys_done(p->affinity.keys, p->affinity.n_keys);
-    p->affinity.keys = keys;
-    p->affinity.n_keys = n;
+    route_keys_free(*ret, *ret_n);
+    *ret = keys;
+    *ret_n = n;
     return NULL;
+}
+
+const char *read_upstream_hash_by(struct ingress_policy *p, const char *v)
+{
+    return ingress_read_keys(v, &p->affinity.keys, &p->affinity.n_keys);
 }
 
 /* ---- the whole ---- */
@@ -211,7 +214,7 @@ void ingress_affinity_init(struct ingress_affinity *a)
 
 void ingress_affinity_done(struct ingress_affinity *a)
 {
-    keys_done(a->keys, a->n_keys);
+    route_keys_free(a->keys, a->n_keys);
     free(a->cookie.name);
     free(a->cookie.path);
     free(a->cookie.domain);

@@ -118,6 +118,17 @@ static const char *read_proxy_read_timeout(struct ingress_policy *p, const char 
     return ingress_value_seconds(v, &p->read_timeout_s);
 }
 
+static const char *read_proxy_http_version(struct ingress_policy *p, const char *v)
+{
+    (void)p;
+    return streq(v, "1.1") ? NULL : "endpoints are asked by HTTP/1.1, or HTTP/2 (backend-protocol)";
+}
+
+static const char *read_enable_global_auth(struct ingress_policy *p, const char *v)
+{
+    return ingress_value_bool(v, &p->global_auth);
+}
+
 static const char *read_permanent_redirect(struct ingress_policy *p, const char *v)
 {
     return read_target(v, &p->redirect.permanent);
@@ -257,7 +268,7 @@ static const char *read_canary_weight_total(struct ingress_policy *p, const char
 
 /* ---- the table ---- */
 
-enum state { READ, LATER, REFUSED };
+enum state { READ, LATER, REFUSED, IDLE };
 enum protects { NO, YES, PART, PASSES };
 
 #define read_none NULL
@@ -266,9 +277,12 @@ static const struct row {
     enum state state;
     enum protects protects;
     ingress_reader *read;
+    const char *needless; /* IDLE: why there is nothing to do */
 } rows[] = {
-#define ANNOTATION(name, state, protects, reader) {name, state, protects, read_##reader},
+#define ANNOTATION(name, state, protects, reader) {name, state, protects, read_##reader, NULL},
+#define NEEDLESS(name, why)                       {name, IDLE, NO, NULL, why},
 #include "model/ingress_annotations.def"
+#undef NEEDLESS
 #undef ANNOTATION
 };
 
@@ -280,8 +294,10 @@ static bool closes(const struct row *row)
 
 const char *ingress_annotation_row(size_t n, const char **ret_state)
 {
-    static const char *const states[][2] = {
-        [READ] = {"read", "protects"}, [LATER] = {"later", "guards"}, [REFUSED] = {"refused"}};
+    static const char *const states[][2] = {[READ] = {"read", "protects"},
+                                            [LATER] = {"later", "guards"},
+                                            [REFUSED] = {"refused"},
+                                            [IDLE] = {"needless"}};
     if (n >= ARRAY_LEN(rows))
         return NULL;
     *ret_state = states[rows[n].state][closes(&rows[n])];
@@ -299,6 +315,12 @@ static const struct row *row_find(const char *name)
         *(d < 0 ? &high : &low) = d < 0 ? mid : mid + 1;
     }
     return NULL;
+}
+
+const char *ingress_annotation_needless(const char *name)
+{
+    const struct row *row = row_find(name);
+    return row ? row->needless : NULL;
 }
 
 bool ingress_annotation_protects(const char *name)
@@ -334,6 +356,9 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
                     "no such annotation is known: it has no effect");
         return;
     }
+    bool off = false; /* what is not done yet is not asked for, either */
+    if (row->state == LATER && ingress_value_bool(a->value, &off) == NULL && !off)
+        return;
     p->closed = p->closed || (row->state == LATER && closes(row));
     switch (row->state) {
     case READ:
@@ -344,6 +369,8 @@ static void take(struct ingress_policy *p, const struct ingress_object *i,
                     i->key, field, later, "not supported yet%s",
                     closes(row) ? "; because it protects, the paths of this Ingress answer 503"
                                 : ": the default is in force");
+        break;
+    case IDLE:
         break;
     case REFUSED:
         finding_add(f, FINDING_WARNING, "SnippetRefused", i->key, field,
@@ -360,7 +387,8 @@ bool ingress_annotation_take(struct ingress_policy *p, const char *name, const c
     *ret_why = NULL;
     if (!row || !row->read)
         return false;
-    *ret_why = strlen(value) > VALUE_MAX ? "it is too long" : row->read(p, value);
+    *ret_why = strlen(value) > (closes(row) ? GUARD_VALUE_MAX : VALUE_MAX) ? "it is too long"
+                                                                           : row->read(p, value);
     return true;
 }
 
@@ -369,7 +397,7 @@ struct ingress_policy *ingress_policy_usual(bool nginx)
     struct ingress_policy *p = NEW(struct ingress_policy);
     p->guard = route_guard_new();
     p->guard->body_max_bytes = nginx ? INGRESS_BODY_MAX_BYTES : 0;
-    p->ssl_redirect = true;
+    p->ssl_redirect = p->global_auth = true;
     p->redirect.permanent_code = 301;
     p->redirect.temporal_code = 302;
     p->read_timeout_s = READ_TIMEOUT_S;
@@ -384,6 +412,31 @@ struct ingress_policy *ingress_policy_usual(bool nginx)
     return p;
 }
 
+static bool says(const struct ingress_object *i, const char *name)
+{
+    for (uint32_t a = 0; a < i->n_annotations; a++)
+        if (streq(i->annotations[a].name, name))
+            return true;
+    return false;
+}
+
+/* Of all Ingresses, where they say nothing themselves. */
+static void take_settings(struct ingress_policy *p, const struct ingress_object *i,
+                          const struct ingress_settings *s)
+{
+    const char *why; /* they are taken, as above */
+    bool global = p->global_auth && !p->guard->request.on;
+    p->guard->limits.rate_status = s->rate_status;
+    p->guard->limits.concurrent_status = s->concurrent_status;
+    p->closed = p->closed || (global && s->global_auth_closes) ||
+                (s->denylist_closes && !says(i, "denylist-source-range")) ||
+                (s->allowlist_closes && !says(i, "whitelist-source-range") &&
+                 !says(i, "allowlist-source-range"));
+    p->global_auth = global && s->n_global_auth;
+    for (uint32_t d = 0; p->global_auth && d < s->n_global_auth; d++)
+        ingress_annotation_take(p, s->global_auth[d].annotation, s->global_auth[d].value, &why);
+}
+
 struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool nginx,
                                           const struct ingress_settings *settings,
                                           struct findings *f)
@@ -395,11 +448,17 @@ struct ingress_policy *ingress_policy_new(const struct ingress_object *i, bool n
                                 &why);
     for (uint32_t a = 0; a < i->n_annotations; a++)
         take(p, i, &i->annotations[a], f);
+    if (nginx && settings)
+        take_settings(p, i, settings);
+    else
+        p->global_auth = false;
     ingress_guard_finish(p, i);
+    ingress_auth_cache_finish(p);
     ingress_auth_finish(p, i, f);
     ingress_client_cert_finish(p, i, f);
     ingress_backend_tls_finish(p, i, f);
     ingress_steer_finish(p, i, f);
+    ingress_answers_finish(p, i, f);
     return p;
 }
 
@@ -419,6 +478,7 @@ void ingress_policy_free(struct ingress_policy *p)
     ingress_affinity_done(&p->affinity);
     ingress_steer_done(&p->steer);
     free(p->errors.backend);
+    route_answers_done(&p->answers);
     free(p->cors.origins);
     free(p->cors.methods);
     free(p->cors.headers);

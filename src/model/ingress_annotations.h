@@ -62,6 +62,7 @@ struct ingress_errors {
 struct ingress_policy {
     bool closed; /* what protects could not be had: its locations answer 503 */
     bool has_allowlist, has_limit_allowlist;
+    bool global_auth; /* the auth server is that of all Ingresses; until all is read: it may be */
     struct ingress_auth_names auth;
     struct route_client_cert *client_cert; /* of its hosts; NULL: none */
     struct route_guard *guard; /* of all its locations; not changed any more once it is made */
@@ -78,6 +79,7 @@ struct ingress_policy {
     struct ingress_affinity affinity;
     struct ingress_steer steer;
     struct ingress_errors errors;
+    struct route_answers answers; /* a pair may be half one; read by ingress_answers.c */
 };
 
 /* Without any annotation; nginx: served as ingress-nginx does. */
@@ -94,5 +96,7 @@ void ingress_policy_free(struct ingress_policy *p); /* NULL is allowed */
 /* Whether it is done here or not: where it cannot be said to somebody else, its paths are closed
  * there. */
 bool ingress_annotation_protects(const char *name);
+/* Why there is nothing to do for it; NULL: it is not of that kind. */
+const char *ingress_annotation_needless(const char *name);
 /* For the page of annotations: name and state of row n; NULL behind the last. */
 const char *ingress_annotation_row(size_t n, const char **ret_state);

@@ -30,6 +30,7 @@ struct build {
     const struct service_join *join;
     struct ingress_services *services;
     bool regex; /* all paths of the host are */
+    const char *fallback;
     VEC(struct claim) claims, canaries;
 };
 
@@ -121,16 +122,22 @@ static void tell_annotation(struct build *b, const struct ingress_entry *e, cons
                 field, hint, "%s", text);
 }
 
-/* The Service of the annotation, by its first port; 0: there is none. */
-static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
+/* Of a Service; 0: there is none. */
+static uint16_t first_port(struct build *b, const char *key)
 {
     const struct joined_service *s = service_join_find(b->join, key);
     note(b, "", key);
-    if (s && s->object && s->object->n_ports)
-        return s->object->ports[0].port;
-    tell_annotation(b, e, "default-backend", "create it, with a port",
-                    "there is no such Service: it takes nothing");
-    return 0;
+    return s && s->object && s->object->n_ports ? s->object->ports[0].port : 0;
+}
+
+/* The Service of the annotation, by its first port; 0: there is none. */
+static uint16_t default_port(struct build *b, const struct ingress_entry *e, const char *key)
+{
+    uint16_t port = first_port(b, key);
+    if (!port)
+        tell_annotation(b, e, "default-backend", "create it, with a port",
+                        "there is no such Service: it takes nothing");
+    return port;
 }
 
 static bool has_endpoints(const struct build *b, const struct route_backend *to)
@@ -147,16 +154,18 @@ static void set_default(struct build *b, struct route *r, const struct ingress_e
                         const struct ingress_backend *from)
 {
     const struct ingress_errors *errors = &e->policy->errors;
-    if (!errors->backend && errors->n_codes && !errors->off)
+    if (!errors->backend && errors->n_codes && !errors->off && !b->fallback)
         tell_annotation(b, e, "custom-http-errors", "name a Service in default-backend",
                         "there is no default backend to answer instead: errors pass");
-    if (!errors->backend || e->policy->canary.on)
+    if ((!errors->backend && !b->fallback) || e->policy->canary.on)
         return;
-    AUTO_CHARS char *key = xasprintf("%s/%s", e->object->namespace_, errors->backend);
-    uint16_t port = default_port(b, e, key);
+    AUTO_CHARS char *key = errors->backend
+                               ? xasprintf("%s/%s", e->object->namespace_, errors->backend)
+                               : xstrdup(b->fallback);
+    uint16_t port = errors->backend ? default_port(b, e, key) : first_port(b, key);
     if (!port)
         return;
-    if (r->n_backends && has_endpoints(b, r->backends)) {
+    if (!errors->backend || (r->n_backends && has_endpoints(b, r->backends))) {
         ingress_errors_apply(errors, key, port, from, r);
         return;
     }
@@ -240,7 +249,9 @@ static bool is_challenge(const char *path)
  */
 static void add_guard(struct build *b, struct route *r, const struct ingress_entry *e)
 {
-    static const char field[] = "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
+    const char *field = e->policy->global_auth
+                            ? "metadata.annotations[" INGRESS_NGINX_PREFIX "enable-global-auth]"
+                            : "metadata.annotations[" INGRESS_NGINX_PREFIX "auth-url]";
     const struct route_guard *g = e->policy->guard;
     const struct route_auth_request *q = &g->request;
     if (e->policy->closed || route_guard_is_empty(g))
@@ -250,7 +261,9 @@ static void add_guard(struct build *b, struct route *r, const struct ingress_ent
         note(b, INGRESS_SECRET, g->basic.secret);
     if (q->set_headers)
         note(b, INGRESS_CONFIG_MAP, q->set_headers);
-    if (!q->on || q->own_host || ingress_service_of_host(q->host, &r->asks.service) < 0)
+    r->unasked = q->on && e->policy->global_auth && r->challenge;
+    if (!q->on || r->unasked || q->own_host ||
+        ingress_service_of_host(q->host, &r->asks.service) < 0)
         return;
     r->asks.port = q->port;
     r->asks_by = (struct route_upstream){.tls = q->tls};
@@ -276,7 +289,7 @@ static void ask_own_hosts(struct build *b)
 {
     for (uint32_t i = 0; i < b->host->n_routes; i++) {
         struct route *r = &b->host->routes[i];
-        if (!r->guard || !r->guard->request.on || !r->guard->request.own_host)
+        if (!r->guard || !r->guard->request.on || r->unasked || !r->guard->request.own_host)
             continue;
         const struct route *to = find_own(b, &r->guard->request);
         if (to) {
@@ -331,6 +344,7 @@ static void apply_policy(struct build *b, struct route *r, const struct ingress_
         set_redirect(r, p->redirect.temporal, p->redirect.temporal_code);
     else if (p->redirect.permanent)
         set_redirect(r, p->redirect.permanent, p->redirect.permanent_code);
+    ingress_answers_apply(&p->answers, r);
     if (r->action == ROUTE_REDIRECT) {
         r->https_only = false; /* it answers before that */
         return;
@@ -494,6 +508,7 @@ static void add_slash_redirect(struct build *b, const struct claim *c, const cha
     struct route *r = add_route(b, c->entry, ROUTE_PATH_EXACT, bare, claim_field(c));
     r->action = ROUTE_REDIRECT;
     r->redirect = (struct route_redirect){.code = 301, .path = xstrdup(c->path->path)};
+    ingress_answers_apply(&c->entry->policy->answers, r);
 }
 
 static void add_path(struct build *b, const struct claim *c)
@@ -704,6 +719,33 @@ static void add_default(struct build *b)
     }
 }
 
+static bool takes_all(const struct route_host *h)
+{
+    for (uint32_t i = 0; i < h->n_routes; i++)
+        if (h->routes[i].path.kind == ROUTE_PATH_PREFIX && !h->routes[i].n_headers &&
+            streq(h->routes[i].path.text, "/"))
+            return true;
+    return false;
+}
+
+/* What nothing else is for: as it came, to the Service's first port. */
+static void add_fallback(struct build *b)
+{
+    if (!b->fallback || takes_all(b->host))
+        return;
+    uint16_t port = first_port(b, b->fallback);
+    struct route *r = route_host_add(b->host);
+    r->path = (struct route_path){.kind = ROUTE_PATH_PREFIX, .text = xstrdup("/")};
+    r->origin = (struct route_origin){"Service", xstrdup(b->fallback),
+                                      xstrdup("--default-backend-service")};
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+    if (!port)
+        return;
+    r->action = ROUTE_FORWARD;
+    route_add_backend(r, b->fallback, port, 1);
+}
+
 /* The first Ingress that has TLS for the host; one that names no hosts means its own. */
 static char *find_secret(const struct build *b)
 {
@@ -820,12 +862,13 @@ static void rename_host(struct route_host *h, const char *name)
 
 struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
                                       struct ingress_entry *const *entries, size_t n,
-                                      const struct service_join *join,
+                                      const char *fallback, const struct service_join *join,
                                       struct ingress_services *services)
 {
     struct build b = {.host = route_host_new(name),
                       .entries = entries,
                       .n = n,
+                      .fallback = fallback,
                       .join = join,
                       .services = services};
     b.host->one_label = str_starts(str_from(name), STR("*."));
@@ -839,6 +882,7 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
         add_claims(&b);
         tell_unused_canaries(&b);
         add_default(&b);
+        add_fallback(&b);
         ask_own_hosts(&b);
         find_client_cert(&b);
         if (!as && strcmp(name, "*") != 0)

@@ -30,9 +30,10 @@ struct ingress_alias {
     const char *name;
     bool www;
 };
+/* fallback: namespace/name of the Service that gets what no route is for; NULL: nobody does. */
 struct route_host *ingress_host_build(const char *name, const struct ingress_alias *as,
                                       struct ingress_entry *const *entries, size_t n,
-                                      const struct service_join *join,
+                                      const char *fallback, const struct service_join *join,
                                       struct ingress_services *services);
 /* Which of two Ingresses is heeded first: the older; of one second the class of ingress-nginx, in
  * it the greater namespace/name, else the smaller. */

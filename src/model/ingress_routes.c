@@ -38,18 +38,8 @@ struct ingress_routes {
     struct map services;                     /* key -> struct service_users */
     struct list_node dirty, changed;
     char *taken; /* the name given last */
+    bool ends;   /* nothing is to be built any more */
 };
-
-struct ingress_routes *ingress_routes_new(const struct ingress_options *o,
-                                          const struct service_join *join)
-{
-    struct ingress_routes *t = NEW(struct ingress_routes);
-    t->options = o;
-    t->join = join;
-    list_init(&t->dirty);
-    list_init(&t->changed);
-    return t;
-}
 
 /* ---- hosts and the Services they ask for ---- */
 
@@ -119,6 +109,19 @@ static struct host_slot *slot_of(struct ingress_routes *t, const char *host)
         map_put_cstr(&t->hosts, name, h);
     }
     return h;
+}
+
+struct ingress_routes *ingress_routes_new(const struct ingress_options *o,
+                                          const struct service_join *join)
+{
+    struct ingress_routes *t = NEW(struct ingress_routes);
+    t->options = o;
+    t->join = join;
+    list_init(&t->dirty);
+    list_init(&t->changed);
+    if (o->default_backend)
+        mark_one(t, slot_of(t, "*"));
+    return t;
 }
 
 static void join_host(struct ingress_routes *t, struct ingress_entry *e, const char *host)
@@ -420,12 +423,19 @@ static void tell_claims(const struct host_slot *h, struct route_host *to)
 static struct route_host *build(struct ingress_routes *t, struct host_slot *h)
 {
     const struct alias_claim *c = h->claims.v;
-    struct host_slot *of = h->entries.n ? h : map_find_cstr(&t->hosts, c->of);
+    struct host_slot *of = h->entries.n || !c ? h : map_find_cstr(&t->hosts, c->of);
     const struct ingress_alias as = {.name = h->name, .www = c && c->www};
-    struct route_host *host = ingress_host_build(of->name, h->entries.n ? NULL : &as, of->entries.v,
-                                                 of->entries.n, t->join, &h->services);
+    struct route_host *host =
+        ingress_host_build(of->name, h->entries.n || !c ? NULL : &as, of->entries.v, of->entries.n,
+                           t->options->default_backend, t->join, &h->services);
     tell_claims(h, host);
     return host;
+}
+
+/* Without any Ingress. */
+static bool is_kept(const struct ingress_routes *t, const struct host_slot *h)
+{
+    return t->options->default_backend && !t->ends && streq(h->name, "*");
 }
 
 bool ingress_routes_take_dirty(struct ingress_routes *t, const char **ret_name,
@@ -439,7 +449,7 @@ bool ingress_routes_take_dirty(struct ingress_routes *t, const char **ret_name,
     free(t->taken);
     *ret_name = t->taken = xstrdup(h->name);
     *ret = NULL;
-    if (h->entries.n || h->claims.n) {
+    if (h->entries.n || h->claims.n || is_kept(t, h)) {
         *ret = build(t, h);
         note_services(t, h);
         return true;
@@ -461,6 +471,9 @@ void ingress_routes_free(struct ingress_routes *t)
         return;
     for (size_t at = 0; map_next(&t->entries, &at, NULL, &value);)
         entry_free(t, value);
+    t->ends = true;
+    if (t->options->default_backend)
+        mark_one(t, slot_of(t, "*"));
     while (ingress_routes_take_dirty(t, &name, &host)) /* none is left */
         route_host_unref(host);
     for (size_t at = 0; map_next(&t->classes, &at, NULL, &value);)

@@ -21,6 +21,8 @@ struct ingress_options {
     const char *const *controllers; /* spec.controller of our IngressClasses; NULL-terminated */
     const char *class_name;         /* that the annotation may say without an IngressClass; NULL */
     bool without_class;             /* Ingresses of no class are ours */
+    const char *default_backend; /* namespace/name of the Service, by its first port, that gets what
+                                    no rule of any Ingress is for; NULL: that is answered 404 */
 };
 
 /* Before the key of what is no Service, for ingress_routes_service_changed(). */

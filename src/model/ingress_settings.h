@@ -21,8 +21,14 @@ struct ingress_settings {
     bool underscores; /* names of requests' fields that hold some go through; else they are dropped
                        */
     bool says_keep_alive;
-    uint32_t keep_alive_s;        /* 0: a connection has one request */
-    uint32_t keep_alive_requests; /* 0: no limit */
+    uint32_t keep_alive_s;                   /* 0: a connection has one request */
+    uint32_t keep_alive_requests;            /* 0: no limit */
+    uint16_t rate_status, concurrent_status; /* of requests above a limit; 0: 503 */
+    bool proxy_protocol;                     /* connections begin with its head */
+    struct ingress_default *global_auth; /* annotations of auth-url of all Ingresses without one */
+    uint32_t n_global_auth;
+    /* What protects all Ingresses could not be had: those that say nothing themselves answer 503 */
+    bool global_auth_closes, allowlist_closes, denylist_closes;
     enum ingress_server_field server;
     char **hidden; /* fields of answers that are taken out */
     uint32_t n_hidden;

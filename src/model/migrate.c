@@ -56,6 +56,8 @@ static const struct {
     {"proxy-ssl-verify", "the name must stand in the certificate's alternative names; without "
                          "proxy-ssl-name it is NAME.NAMESPACE.svc of the Service"},
     {"rewrite-target", "the path that captures are taken from is in its normal form"},
+    {"proxy-redirect-from", "expressions and variables are not taken"},
+    {"limit-rate", "it holds without proxy-buffering, too"},
     {"permanent-redirect", "the answer is a line of text, not an HTML page"},
     {"temporal-redirect", "the answer is a line of text, not an HTML page"},
 };
@@ -158,6 +160,11 @@ static void add_annotation(struct migrate_subject *s, const struct ingress_annot
         migrate_note_add(s, MIGRATE_DIFFERS, field, NULL, "%s", differs);
     else if (read)
         migrate_note_add(s, MIGRATE_WORKS, field, NULL, "works");
+    else if (streq(state, "needless"))
+        migrate_note_add(s, MIGRATE_WORKS, field, NULL, "nothing to do: %s",
+                         ingress_annotation_needless(a->name));
+    else if (!f)
+        migrate_note_add(s, MIGRATE_WORKS, field, NULL, "it asks for nothing that is not so here");
     else
         migrate_note_add(s, MIGRATE_CHANGE, field, "wait for it, or do it in the backend",
                          streq(state, "guards")
@@ -216,8 +223,9 @@ void migrate_look(const json_t *objects, const char *class_name, struct migrate_
 {
     static const char *const controllers[] = {INGRESS_CONTROLLER_NGINX, NULL};
     const struct ingress_options options = {.controllers = controllers, .class_name = class_name};
+    AUTO_CHARS char *settings = migrate_settings_name(objects);
     AUTO(ingress_snapshot)
-    struct ingress_snapshot *snapshot = ingress_snapshot_new(&options, objects);
+    struct ingress_snapshot *snapshot = ingress_snapshot_new(&options, settings, objects);
     VEC(struct migrate_subject) list = {0};
     const struct ingress_object *i;
     json_t *j;

@@ -171,16 +171,37 @@ static void look_at_workload(const json_t *objects, const json_t *j, const json_
 /* Without the controller itself: those that usual installations call so. */
 static void look_for_maps(const json_t *objects, subjects *to)
 {
-    static const char *const names[] = {"ingress-nginx-controller", "nginx-configuration"};
     json_t *j;
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)objects, i, j) for (size_t n = 0; n < ARRAY_LEN(names);
-                                                                n++)
+    json_array_foreach((json_t *)(uintptr_t)objects, i, j) for (size_t n = 0;
+                                                                ingress_settings_names[n]; n++)
     {
         AUTO_CHARS char *key = key_of(j);
-        if (is_kind(j, "ConfigMap") && streq(json_at_str(j, "metadata.name"), names[n]))
+        if (is_kind(j, "ConfigMap") &&
+            streq(json_at_str(j, "metadata.name"), ingress_settings_names[n]))
             look_at_map(objects, str_from(key), NGINX_MAP_SETTINGS, to);
     }
+}
+
+char *migrate_settings_name(const json_t *objects)
+{
+    static const struct str flag = STR("--configmap=");
+    json_t *j, *container, *text;
+    size_t i, c, t;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, j)
+    {
+        const char *ns = json_at_str(j, "metadata.namespace");
+        if (!is_kind(j, "Deployment") && !is_kind(j, "DaemonSet"))
+            continue;
+        json_array_foreach(json_at(j, "spec.template.spec.containers"), c, container)
+            json_array_foreach(json_object_get(container, "args"), t, text)
+        {
+            struct str arg = str_from(json_string_value(text) ? json_string_value(text) : "");
+            if (is_controller(container) && str_starts(arg, flag))
+                return resolve(str_sub(arg, flag.n, arg.n), ns ? ns : "default");
+        }
+    }
+    return NULL;
 }
 
 static int by_object(const void *a, const void *b)

@@ -48,6 +48,20 @@ static void fields_done(struct route_fields *f)
     free(f->v);
 }
 
+void route_pair_done(struct route_pair *p)
+{
+    free(p->from);
+    free(p->to);
+    *p = (struct route_pair){0};
+}
+
+void route_answers_done(struct route_answers *a)
+{
+    route_pair_done(&a->cookie_domain);
+    route_pair_done(&a->cookie_path);
+    route_pair_done(&a->redirect);
+}
+
 void route_done(struct route *r)
 {
     for (uint32_t i = 0; i < r->n_headers; i++) {
@@ -58,9 +72,7 @@ void route_done(struct route *r)
         free(r->backends[i].service);
     for (uint32_t i = 0; i < r->cors.n_origins; i++)
         free(r->cors.origins[i]);
-    for (uint32_t i = 0; i < r->n_keys; i++)
-        free(r->keys[i].name);
-    free(r->keys);
+    route_keys_free(r->keys, r->n_keys);
     if (r->errors) {
         free(r->errors->to.service);
         free(r->errors->of_service);
@@ -70,6 +82,7 @@ void route_done(struct route *r)
     fields_done(&r->request_fields);
     fields_done(&r->answer_fields);
     free(r->answer_map);
+    route_answers_done(&r->answers);
     free(r->mirror.host);
     free(r->mirror.as_host);
     free(r->affinity.name);
@@ -144,15 +157,6 @@ static void format_action(const struct route *r, struct buf *out)
     }
 }
 
-void route_format_keys(const struct route *r, struct buf *out)
-{
-    static const char *const kinds[] = {"uri",   "path",   "host",  "address",
-                                        "query", "cookie", "header"};
-    for (uint32_t i = 0; i < r->n_keys; i++)
-        buf_addf(out, "%s%s%s%s", i ? " + " : "", kinds[r->keys[i].kind],
-                 r->keys[i].name ? " " : "", r->keys[i].name ? r->keys[i].name : "");
-}
-
 static void format_affinity(const struct route *r, struct buf *out)
 {
     static const char *const secure[] = {"", " secure", " not secure"};
@@ -161,7 +165,7 @@ static void format_affinity(const struct route *r, struct buf *out)
         buf_add_cstr(out, " by load");
     if (r->n_keys) {
         buf_add_cstr(out, " hash (");
-        route_format_keys(r, out);
+        route_keys_format(r->keys, r->n_keys, out);
         buf_add_cstr(out, ")");
     }
     if (!c->name)
@@ -206,6 +210,26 @@ static void format_errors(const struct route_errors *e, struct buf *out)
         buf_addf(out, " -> %s:%u (of %s:%s)", e->to.service, e->to.port, e->of_service, e->of_port);
 }
 
+static void format_pair(const char *what, const struct route_pair *p, struct buf *out)
+{
+    if (p->from)
+        buf_addf(out, " %s %s -> %s", what, p->from, p->to);
+}
+
+static void format_answers(const struct route_answers *a, struct buf *out)
+{
+    format_pair("cookie-domain", &a->cookie_domain, out);
+    format_pair("cookie-path", &a->cookie_path, out);
+    format_pair("location", &a->redirect, out);
+    if (a->relative)
+        buf_add_cstr(out, " relative");
+    if (a->bytes_per_s)
+        buf_addf(out, " %llu B/s after %llu", (unsigned long long)a->bytes_per_s,
+                 (unsigned long long)a->bytes_before);
+    if (a->unlogged)
+        buf_add_cstr(out, " unlogged");
+}
+
 static void format_mirror(const struct route_mirror *m, struct buf *out)
 {
     if (m->host)
@@ -246,6 +270,7 @@ static void format_route(const struct route *r, struct buf *out)
     format_fields("answer", &r->answer_fields, out);
     if (r->answer_map)
         buf_addf(out, " answer fields of %s", r->answer_map);
+    format_answers(&r->answers, out);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
     if (r->cors.on)
@@ -257,6 +282,8 @@ static void format_route(const struct route *r, struct buf *out)
     if (r->https_only && r->believes_https)
         buf_add_cstr(out, " unless forwarded");
     route_guard_format(r->guard, out);
+    if (r->unasked)
+        buf_add_cstr(out, " unasked");
     if (r->asks.service)
         buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);

@@ -138,22 +138,6 @@ struct route_cookie {
     bool canary_anew;     /* backends with weights: chosen anew for each request */
 };
 
-enum route_key_kind {
-    ROUTE_KEY_URI,  /* with the query */
-    ROUTE_KEY_PATH, /* without */
-    ROUTE_KEY_HOST,
-    ROUTE_KEY_ADDRESS, /* of the client */
-    ROUTE_KEY_QUERY,
-    ROUTE_KEY_COOKIE,
-    ROUTE_KEY_HEADER,
-};
-
-/* A part of what is hashed. */
-struct route_key {
-    enum route_key_kind kind;
-    char *name; /* NULL: of the last three alone */
-};
-
 struct route_cors {
     bool on;
     char **origins; /* "*", exact, or "*.example.com" behind a scheme */
@@ -171,6 +155,22 @@ struct route_errors {
     uint32_t n_codes;
     struct route_backend to;
     char *of_service, *of_port; /* what that is told: the names of the route's own */
+};
+
+/* Text at the beginning, and what takes its place; from NULL: none. */
+struct route_pair {
+    char *from, *to;
+};
+
+/* What becomes of answers on their way to the client, beside their fields. */
+struct route_answers {
+    struct route_pair cookie_domain; /* all of the attribute, in any case of letters */
+    struct route_pair cookie_path;   /* of endpoints' cookies; the attribute's beginning */
+    struct route_pair redirect;      /* the beginning of endpoints' Location, and Refresh's URL */
+    bool relative;                   /* a redirect of our own names no host */
+    bool unlogged;                   /* access logs do not tell of it */
+    uint64_t bytes_per_s;            /* of one answer's body; 0: no limit */
+    uint64_t bytes_before;           /* go without it */
 };
 
 struct route {
@@ -192,6 +192,7 @@ struct route {
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;
     char *answer_map; /* ConfigMap namespace/name with further fields of answers; NULL: none */
+    struct route_answers answers;
     struct route_cors cors;
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
     bool https_only;           /* plain requests are redirected to https */
@@ -199,6 +200,7 @@ struct route {
     bool believes_https;       /* not those that came to whoever is before us over https */
     struct route_backend asks; /* whom its guard asks; service NULL: by the name in the guard */
     struct route_upstream asks_by;
+    bool unasked; /* its guard's server is not asked: of ACME's challenges, where all others are */
     const struct route_client_cert *client_cert; /* its host's; NULL: none is asked for */
     bool challenge;            /* of ACME: in plain HTTP no certificate is asked for */
     struct route_guard *guard; /* NULL: none; before whatever it does, but redirects */
@@ -225,9 +227,9 @@ struct route *route_host_add(struct route_host *h);
 struct route_host *route_host_ref(struct route_host *h);
 void route_host_unref(struct route_host *h); /* NULL is allowed */
 void route_done(struct route *r);
+void route_pair_done(struct route_pair *p);
+void route_answers_done(struct route_answers *a);
 void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight);
 void route_set_field(struct route_fields *f, const char *name, const char *value);
-/* "uri + cookie sid": what is hashed. */
-void route_format_keys(const struct route *r, struct buf *out);
 /* The golden form. */
 void route_host_format(const struct route_host *h, struct buf *out);

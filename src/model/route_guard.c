@@ -38,6 +38,7 @@ static void request_done(struct route_auth_request *r)
     free(r->host);
     free(r->method);
     free(r->set_headers);
+    route_keys_free(r->keys, r->n_keys);
     route_text_done(&r->path);
     route_text_done(&r->sign_in);
     route_text_done(&r->redirect);
@@ -112,6 +113,24 @@ void route_client_cert_format(const struct route_client_cert *c, struct buf *out
         buf_addf(out, ", passed on");
 }
 
+/* ---- keys ---- */
+
+void route_keys_free(struct route_key *keys, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        free(keys[i].name);
+    free(keys);
+}
+
+void route_keys_format(const struct route_key *keys, uint32_t n, struct buf *out)
+{
+    static const char *const kinds[] = {"uri",   "path",   "host",  "address",
+                                        "query", "cookie", "header"};
+    for (uint32_t i = 0; i < n; i++)
+        buf_addf(out, "%s%s%s%s", i ? " + " : "", kinds[keys[i].kind], keys[i].name ? " " : "",
+                 keys[i].name ? keys[i].name : "");
+}
+
 /* ---- as text ---- */
 
 static void add_prefixes(const struct route_prefixes *p, const char *between, struct buf *out)
@@ -148,9 +167,20 @@ static void format_limits(const struct route_limits *l, struct buf *out)
     if (l->per_second)
         buf_addf(out, " %u/s", l->per_second);
     buf_addf(out, " burst %u", l->burst);
+    if (l->concurrent && l->concurrent_status)
+        buf_addf(out, " concurrent-status %u", l->concurrent_status);
+    if ((l->per_minute || l->per_second) && l->rate_status)
+        buf_addf(out, " rate-status %u", l->rate_status);
     if (l->exempt.n)
         buf_addf(out, " exempt ");
     add_prefixes(&l->exempt, ",", out);
+}
+
+/* What most are told. */
+static unsigned limit_status(const struct route_limits *l)
+{
+    unsigned status = l->per_minute || l->per_second ? l->rate_status : l->concurrent_status;
+    return status ? status : 503;
 }
 
 static void explain_limits(const struct route_limits *l, struct buf *out)
@@ -164,7 +194,7 @@ static void explain_limits(const struct route_limits *l, struct buf *out)
         buf_addf(out, " %u a minute", l->per_minute);
     if (l->per_second)
         buf_addf(out, " %u a second", l->per_second);
-    buf_addf(out, " (else 503)");
+    buf_addf(out, " (else %u)", limit_status(l));
 }
 
 static void format_auth(const struct route_guard *g, struct buf *out)
@@ -191,6 +221,13 @@ static void format_auth(const struct route_guard *g, struct buf *out)
         buf_addf(out, " sets %s", r->set_headers);
     if (r->always_set_cookie)
         buf_addf(out, " cookies-always");
+    if (!r->n_keys)
+        return;
+    buf_addf(out, " remembered by (");
+    route_keys_format(r->keys, r->n_keys, out);
+    buf_addf(out, ")");
+    for (uint32_t i = 0; i < r->n_remembered; i++)
+        buf_addf(out, " %u:%us", r->remembered[i].status, r->remembered[i].seconds);
 }
 
 void route_guard_format(const struct route_guard *g, struct buf *out)

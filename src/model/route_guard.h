@@ -40,7 +40,8 @@ struct route_limits {
     char *key;           /* NULL: nothing is limited */
     uint32_t concurrent; /* requests at a time; 0: any number, as of the others */
     uint32_t per_minute, per_second;
-    uint32_t burst; /* that many times as much at once */
+    uint32_t burst;                          /* that many times as much at once */
+    uint16_t concurrent_status, rate_status; /* of what is refused; 0: 503 */
     struct route_prefixes exempt;
 };
 
@@ -50,6 +51,34 @@ struct route_basic_auth {
     bool map;     /* its keys are the names; else its key "auth" is a file of htpasswd */
     char *realm;
 };
+
+/* How long an answer with one of these statuses is remembered. */
+struct route_remembered {
+    uint16_t status;
+    uint32_t seconds;
+};
+
+enum { ROUTE_REMEMBERED_MAX = 16 };
+
+enum route_key_kind {
+    ROUTE_KEY_URI,  /* with the query */
+    ROUTE_KEY_PATH, /* without */
+    ROUTE_KEY_HOST,
+    ROUTE_KEY_ADDRESS, /* of the client */
+    ROUTE_KEY_QUERY,
+    ROUTE_KEY_COOKIE,
+    ROUTE_KEY_HEADER,
+};
+
+/* A part of what is hashed, or remembered by. */
+struct route_key {
+    enum route_key_kind kind;
+    char *name; /* NULL: of the last three alone */
+};
+
+void route_keys_free(struct route_key *keys, uint32_t n);
+/* "uri + cookie sid". */
+void route_keys_format(const struct route_key *keys, uint32_t n, struct buf *out);
 
 /* By what another server says: 401 or 403, 500 where it says nothing of use. */
 struct route_auth_request {
@@ -66,6 +95,10 @@ struct route_auth_request {
     uint32_t n_response_headers;
     char *set_headers; /* ConfigMap namespace/name; NULL: none */
     bool always_set_cookie;
+    struct route_key *keys; /* its answers are remembered by these; n_keys 0: they are not */
+    uint32_t n_keys;
+    struct route_remembered remembered[ROUTE_REMEMBERED_MAX];
+    uint32_t n_remembered;
 };
 
 struct route_guard {

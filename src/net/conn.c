@@ -496,13 +496,27 @@ struct conn *conn_new_accepted(struct loop *l, int fd, const struct conn_options
     return c;
 }
 
+/* The port is chosen when it is known whereto. */
+static int bind_from(int fd, const struct ip *from, int family)
+{
+    struct sockaddr_storage a;
+    int one = 1;
+    if (!from || from->family != family)
+        return 0;
+    socklen_t n = ip_to_sockaddr(from, 0, &a);
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    return bind(fd, (const struct sockaddr *)&a, n) < 0 ? -errno : 0;
+}
+
 struct conn *conn_connect(struct loop *l, const struct sockaddr_storage *to, socklen_t to_len,
                           const struct conn_options *o, const struct conn_ops *ops, void *user)
 {
     int fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int code = fd < 0 ? -errno : 0;
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)to, to_len) < 0 && errno != EINPROGRESS) {
+    int code = fd < 0 ? -errno : bind_from(fd, o->from, to->ss_family);
+    if (fd >= 0 && code == 0 && connect(fd, (const struct sockaddr *)to, to_len) < 0 &&
+        errno != EINPROGRESS)
         code = -errno;
+    if (fd >= 0 && code < 0) {
         close(fd);
         fd = -1;
     }

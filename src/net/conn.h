@@ -29,7 +29,8 @@ extern const struct conn_ops conn_no_ops;
 struct conn_options {
     struct tls_context *tls; /* NULL = plain; the conn takes its own reference */
     const struct tls_session_options *tls_options; /* NULL = none; used by the call only */
-    size_t in_bytes_max; /* reading pauses when conn_in holds this much; 0 = 256 KiB */
+    size_t in_bytes_max;   /* reading pauses when conn_in holds this much; 0 = 256 KiB */
+    const struct ip *from; /* whence to connect, if it is of the family; NULL: as the route says */
 };
 
 /* Takes over a connected fd: an accepted one, or one of a pair. */

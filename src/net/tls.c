@@ -88,7 +88,8 @@ static int context_fill(struct tls_context *c, const struct tls_config *o, struc
     SSL_CTX *ctx = c->ssl_ctx;
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE); /* ours, as Envoy's, chooses */
     int r = load_own(c, o, reterr);
     if (r == 0 && o->ca_pem.n)
         r = load_ca(ctx, o->ca_pem, c->server, reterr);

@@ -5,6 +5,7 @@
 #include <fairlead/filters/http/v1/access.pb-c.h>
 
 #include "base/map.h"
+#include "proxy/answer_cache.h"
 #include "proxy/filter.h"
 #include "proxy/header_ops.h"
 #include "proxy/password_pool.h"
@@ -51,6 +52,7 @@ int access_request_compile(struct filter_compile *c,
                            struct access_request **ret);
 
 enum access_verdict {
+    ACCESS_LATER, /* s->then is called */
     ACCESS_ALLOWED,
     ACCESS_DENIED, /* 401 or 403 */
     ACCESS_FAILED, /* it says something else, or nothing */
@@ -58,20 +60,32 @@ enum access_verdict {
 struct access_asked {
     const struct access_request *request;
     struct filter_fetch *fetch;  /* NULL: none, or no more */
+    struct str key;              /* by which its answer is remembered; .p NULL: it is not */
     struct http_header *cookies; /* for the client */
     size_t n_cookies;
     bool always; /* whatever the answer's status */
     void (*then)(struct filter_call *c, enum access_verdict v);
 };
-/* False: it cannot be asked. Else s->then is called, later. */
-bool access_request_begin(const struct access_request *r, struct filter_call *c,
-                          struct access_asked *s);
+enum access_verdict access_request_begin(const struct access_request *r, struct filter_call *c,
+                                         struct access_asked *s);
 /* Nobody is asked: what the server would have told the endpoint it is told by nobody, so the
  * client's own fields of those names go. */
 void access_request_skip(const struct access_request *r, struct filter_call *c);
 /* Cookies of the server go with the answer. */
 void access_request_answer(const struct access_asked *s, struct filter_call *c,
                            struct http_head *answer);
+
+/* ---- what is remembered of its answers (access_memory.c) ---- */
+
+struct access_memory;
+/* m->cache is set. */
+int access_memory_compile(struct filter_compile *c,
+                          const Fairlead__Filters__Http__V1__Access__Request *m,
+                          struct access_memory **ret);
+/* In the stream's arena; .p NULL: too long, or no memory: nothing is remembered. */
+struct str access_memory_key(const struct access_memory *m, struct filter_call *c);
+void access_memory_keep(const struct access_memory *m, struct filter_call *c, struct str key,
+                        const struct http_head *answer);
 
 /* ---- the filter's state ---- */
 

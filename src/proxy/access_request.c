@@ -27,6 +27,7 @@ struct access_request {
     struct set_header *set;
     size_t n_set;
     bool always_set_cookie;
+    struct access_memory *memory; /* NULL: nothing is remembered */
 };
 
 /* ---- texts ---- */
@@ -149,6 +150,7 @@ int access_request_compile(struct filter_compile *c, const pb_request *m,
     made = made < 0 ? made : access_text_compile(c, m->host, &r->host);
     made = made < 0 ? made : access_text_compile(c, m->sign_in, &r->sign_in);
     made = made < 0 ? made : access_text_compile(c, m->redirect, &r->redirect);
+    made = made < 0 || !m->cache ? made : access_memory_compile(c, m, &r->memory);
     return made < 0 ? made : compile_headers(c, m, r);
 }
 
@@ -274,14 +276,13 @@ static void refuse(const struct access_request *r, struct filter_call *c,
     c->answer.n_fields = 1;
 }
 
-static void on_answer(struct filter_call *c, const struct http_head *answer, struct str body)
+/* What it says, now or some time ago. */
+static enum access_verdict take_answer(struct access_asked *s, struct filter_call *c,
+                                       const struct http_head *answer)
 {
-    struct access_asked *s = &((struct access_state *)c->state)->asked;
     const struct access_request *r = s->request;
     unsigned status = answer ? answer->status : 0;
     enum access_verdict v = ACCESS_FAILED;
-    (void)body;
-    s->fetch = NULL;
     if (status >= 200 && status < 300)
         v = keep_cookies(s, answer, http_stream_arena(c->down)) && copy_headers(r, c, answer)
                 ? ACCESS_ALLOWED
@@ -297,19 +298,42 @@ static void on_answer(struct filter_call *c, const struct http_head *answer, str
     stats_inc(c->stats, v == ACCESS_ALLOWED  ? HTTP_STAT_AUTHZ_OK
                         : v == ACCESS_DENIED ? HTTP_STAT_AUTHZ_DENIED
                                              : HTTP_STAT_AUTHZ_ERROR);
-    s->then(c, v);
+    return v;
 }
 
-bool access_request_begin(const struct access_request *r, struct filter_call *c,
-                          struct access_asked *s)
+static void on_answer(struct filter_call *c, const struct http_head *answer, struct str body)
+{
+    struct access_asked *s = &((struct access_state *)c->state)->asked;
+    (void)body;
+    s->fetch = NULL;
+    if (answer && s->key.p)
+        access_memory_keep(s->request->memory, c, s->key, answer);
+    s->then(c, take_answer(s, c, answer));
+}
+
+/* NULL: nothing is remembered of it. */
+static const struct http_head *recall(const struct access_request *r, struct filter_call *c,
+                                      struct access_asked *s)
+{
+    if (!r->memory)
+        return NULL;
+    s->key = access_memory_key(r->memory, c);
+    return s->key.p ? answer_cache_find(c->answers, s->key, loop_now_ms(c->loop)) : NULL;
+}
+
+enum access_verdict access_request_begin(const struct access_request *r, struct filter_call *c,
+                                         struct access_asked *s)
 {
     struct filter_question q = {.on_answer = on_answer};
     s->request = r;
-    bool can = !str_is(c->head->method, "CONNECT") && make_question(r, c, &q);
-    s->fetch = can ? c->ask(c, &q) : NULL;
+    bool can = !str_is(c->head->method, "CONNECT");
+    const struct http_head *known = can ? recall(r, c, s) : NULL;
+    if (known)
+        return take_answer(s, c, known);
+    s->fetch = can && make_question(r, c, &q) ? c->ask(c, &q) : NULL;
     if (!s->fetch)
         stats_inc(c->stats, HTTP_STAT_AUTHZ_ERROR);
-    return s->fetch != NULL;
+    return s->fetch ? ACCESS_LATER : ACCESS_FAILED;
 }
 
 void access_request_answer(const struct access_asked *s, struct filter_call *c,

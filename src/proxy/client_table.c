@@ -169,10 +169,15 @@ static int64_t have(const struct client *c, uint32_t i, const struct client_rate
     return MAX(MIN(ns, full_ns(r)), INT64_C(0));
 }
 
+static bool is_busy(const struct client_table *t, const struct client *c)
+{
+    return t->limits.concurrent && c->active >= t->limits.concurrent;
+}
+
 static bool may(const struct client_table *t, const struct client *c, int64_t now_ns)
 {
     const struct client_limits *l = &t->limits;
-    if (l->concurrent && c->active >= l->concurrent)
+    if (is_busy(t, c))
         return false;
     for (uint32_t i = 0; i < l->n_rates; i++)
         if (have(c, i, &l->rates[i], now_ns) < l->rates[i].token_ns)
@@ -180,11 +185,13 @@ static bool may(const struct client_table *t, const struct client *c, int64_t no
     return true;
 }
 
-bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns)
+bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns, bool *ret_busy)
 {
     pthread_mutex_lock(&t->lock);
     struct client *c = find_or_add(t, ip, now_ns);
     bool ok = c && may(t, c, now_ns);
+    if (ret_busy)
+        *ret_busy = c && is_busy(t, c);
     for (uint32_t i = 0; ok && i < t->limits.n_rates; i++) {
         const struct client_rate *r = &t->limits.rates[i];
         c->empty_ns[i] = now_ns - have(c, i, r, now_ns) + r->token_ns;

@@ -26,7 +26,9 @@ struct client_limits {
 struct client_table *client_table_get(struct str name, const struct client_limits *l);
 void client_table_unref(struct client_table *t);
 /* True: it may, and is counted: against each rate, and until client_table_leave(). False: it is
- * above one of the limits, and counts for none. now_ns: monotonic. */
-bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns);
+ * above one of the limits, and counts for none; *ret_busy (NULL is allowed): the one of requests at
+ * a time. now_ns: monotonic. */
+bool client_table_enter(struct client_table *t, const struct ip *ip, int64_t now_ns,
+                        bool *ret_busy);
 void client_table_leave(struct client_table *t, const struct ip *ip);
 size_t client_table_n(struct client_table *t);

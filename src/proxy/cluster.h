@@ -40,6 +40,7 @@ struct cluster {
     char *eds_name;     /* what to ask for; its name if the configuration says no other */
     uint8_t type;       /* enum cluster_type */
     uint64_t connect_timeout_ms;
+    struct ip from;            /* whence its endpoints are spoken to; family 0: as routes say */
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
     struct lb_config lb;

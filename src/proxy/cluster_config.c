@@ -147,6 +147,20 @@ static int compile_endpoints(struct making *c, const pb_cluster *m)
     return 0;
 }
 
+static int compile_bind(struct making *c, const pb_cluster *m)
+{
+    const Envoy__Config__Core__V3__BindConfig *b = m->upstream_bind_config;
+    if (!b || !b->source_address)
+        return 0;
+    if (ip_parse(str_from(b->source_address->address), &c->cluster->from) < 0)
+        return FAIL(c, "upstream_bind_config.source_address.address must be an IP address");
+    if (b->source_address->port_specifier_case ==
+            ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE &&
+        b->source_address->port_value)
+        return FAIL(c, "upstream_bind_config.source_address.port_value must be 0");
+    return 0;
+}
+
 int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster **ret)
 {
     struct pb_path *path = &compile->path;
@@ -159,6 +173,8 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
         c.cluster->stats = stats_get(STATS_CLUSTER, str_from(m->alt_stat_name), STR(""));
     }
     int r = compile_type(&c, m);
+    if (r == 0)
+        r = compile_bind(&c, m);
     if (r == 0)
         r = http_protocol_read_cluster(m, path, &c.cluster->http, reterr);
     if (r == 0)

@@ -23,6 +23,7 @@ enum filter_result {
     FILTER_ANSWERED, /* by what stands in answer */
 };
 
+struct answer_cache;
 struct filter_call;
 struct filter_fetch;
 struct header_ops;
@@ -83,15 +84,19 @@ struct filter_call {
     struct loop *loop;
     /* Who asks, behind proxies that are believed. Negative: not known. */
     int (*client)(const struct filter_call *c, struct ip *ret);
-    format_value_fn *value;   /* of operators of formats */
-    void *request;            /* its user */
-    const char *cluster;      /* that the route names; NULL: none */
-    struct stats_cell *stats; /* the worker's of the connection manager */
-    unsigned worker;          /* its index */
-    uint64_t collect_max;     /* bytes of body that FILTER_COLLECT takes */
-    uint64_t body_max;        /* set: a body that turns out larger is refused; 0: no limit */
+    format_value_fn *value;       /* of operators of formats */
+    void *request;                /* its user */
+    struct answer_cache *answers; /* that filters have been given; the worker's */
+    const char *cluster;          /* that the route names; NULL: none */
+    struct stats_cell *stats;     /* the worker's of the connection manager */
+    unsigned worker;              /* its index */
+    uint64_t collect_max;         /* bytes of body that FILTER_COLLECT takes */
+    uint64_t body_max;            /* set: a body that turns out larger is refused; 0: no limit */
     struct filter_answer answer;
-    bool delayed; /* the log is to say so */
+    bool delayed;  /* the log is to say so */
+    bool unlogged; /* no log is to tell of it */
+    uint64_t bytes_per_s,
+        bytes_before; /* of the answer's body, and how many go first; 0: no limit */
     void (*go_on)(struct filter_call *c, enum filter_result r);
     /* The endpoint with that id is to have the request, while it can be used. */
     void (*prefer)(struct filter_call *c, uint64_t id);
@@ -123,6 +128,8 @@ struct filter_type {
     enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */
     /* Before on_answer(): of an answer with that status, also of our own. NULL: it goes out. */
     const struct filter_detour *(*detour)(const struct filter_call *c, uint16_t status);
+    /* Of an endpoint's answer that goes on, as it came: before anything of ours is added. */
+    void (*on_received)(struct filter_call *c, struct http_head *answer);
     void (*on_answer)(struct filter_call *c, struct http_head *answer);
     void (*on_done)(struct filter_call *c); /* the request is over: timers end */
 };

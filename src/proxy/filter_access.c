@@ -110,8 +110,8 @@ static enum filter_result ask(struct filter_call *c)
 {
     struct access_asked *s = &((struct access_state *)c->state)->asked;
     s->then = on_verdict;
-    return access_request_begin(access_of(c)->request, c, s) ? FILTER_WAIT
-                                                             : after_request(c, ACCESS_FAILED);
+    enum access_verdict v = access_request_begin(access_of(c)->request, c, s);
+    return v == ACCESS_LATER ? FILTER_WAIT : after_request(c, v);
 }
 
 static enum filter_result after_login(struct filter_call *c, enum password_answer a)

@@ -15,7 +15,7 @@ struct client_limit {
     struct client_table *table; /* NULL: nothing is limited */
     struct stats_set *stats;
     struct filter_prefixes exempt;
-    uint16_t status;
+    uint16_t status, busy_status; /* 0: the reason's */
 };
 
 struct limit_state {
@@ -46,6 +46,11 @@ static int compile_rates(struct filter_compile *c, const pb_limit *m, struct cli
     return 0;
 }
 
+static uint16_t status_of(uint32_t said, uint16_t otherwise)
+{
+    return said >= 400 && said <= 599 ? (uint16_t)said : otherwise;
+}
+
 static int compile(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
 {
     const pb_limit *m = (const pb_limit *)message;
@@ -53,7 +58,8 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
     struct client_limits limits = {.concurrent = m->concurrent_requests};
     if (!l)
         return -ENOMEM;
-    l->status = m->status >= 400 && m->status <= 599 ? (uint16_t)m->status : 0;
+    l->status = status_of(m->status, 0);
+    l->busy_status = status_of(m->concurrent_status, l->status);
     int r = compile_rates(c, m, &limits);
     r = r < 0 ? r : filter_prefixes_compile(c, "exempt", m->exempt, m->n_exempt, &l->exempt);
     if (r < 0 || (!limits.concurrent && !limits.n_rates))
@@ -76,14 +82,15 @@ static enum filter_result on_request(struct filter_call *c)
     if (filter_prefixes_have(&l->exempt, &s->ip))
         return FILTER_CONTINUE;
     struct stats_cell *stats = stats_of(l->stats, c->worker);
-    s->counted = client_table_enter(l->table, &s->ip, (int64_t)time_mono_us() * 1000);
+    bool busy;
+    s->counted = client_table_enter(l->table, &s->ip, (int64_t)time_mono_us() * 1000, &busy);
     stats_inc(stats, RATE_LIMIT_STAT_ENABLED);
     stats_inc(stats, s->counted ? RATE_LIMIT_STAT_OK : RATE_LIMIT_STAT_LIMITED);
     if (s->counted)
         return FILTER_CONTINUE;
     stats_inc(stats, RATE_LIMIT_STAT_ENFORCED);
     c->answer.reason = REASON_RATE_LIMITED;
-    c->answer.status = l->status;
+    c->answer.status = busy ? l->busy_status : l->status;
     return FILTER_ANSWERED;
 }
 

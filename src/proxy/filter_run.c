@@ -1,6 +1,13 @@
 /* What filters are told of a request that has come to its answer, or to its end. */
 #include "proxy/filter_run.h"
 
+void filter_run_received(struct filter_run *f, struct http_head *answer)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->calls[i]->type->on_received)
+            f->calls[i]->type->on_received(f->calls[i], answer);
+}
+
 void filter_run_answer(struct filter_run *f, struct http_head *answer)
 {
     for (size_t i = f->n; i-- > 0;)

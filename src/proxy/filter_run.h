@@ -17,6 +17,7 @@ struct filter_run {
     struct filter_call *calls[];
 };
 
+void filter_run_received(struct filter_run *f, struct http_head *answer);
 /* Asked in the opposite order, of an answer that is about to go out. */
 void filter_run_answer(struct filter_run *f, struct http_head *answer);
 /* Is the answer to another request to go out instead of one with that status? NULL: no. */

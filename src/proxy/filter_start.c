@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "proxy/filter_fetch.h"
 #include "proxy/filter_run.h"
+#include "proxy/router_pace.h"
 
 enum { BODY_IDLE_MS = 300 * 1000 };
 
@@ -73,6 +74,9 @@ static bool follow(struct filter_run *f, const struct filter_type *type, struct 
     f->request->delayed |= c->delayed;
     if (c->body_max)
         f->request->body_max = c->body_max;
+    f->request->unlogged |= c->unlogged;
+    if (c->bytes_per_s && !f->request->pace)
+        router_pace_begin(f->request, c->bytes_per_s, c->bytes_before);
     switch (result) {
     case FILTER_CONTINUE:
         return true;
@@ -145,6 +149,7 @@ static void fill(struct filter_call *c, struct request *r)
     c->cluster = r->cluster && r->cluster->name.n ? r->cluster->name.p : NULL;
     c->stats = r->stats;
     c->worker = worker_index(r->worker);
+    c->answers = worker_answers(r->worker);
     c->go_on = on_go_on;
     c->prefer = prefer;
     c->ask = filter_fetch_start;

@@ -6,13 +6,17 @@
 #include "base/program.h"
 #include "proxy/cluster.h"
 #include "proxy/command_routes.h"
+#include "proxy/interception_command.h"
 #include "proxy/proxy.h"
 #include "proxy/request_command.h"
+#include "proxy/sidecar_bootstrap.h"
 #include "xds/xds_file.h"
 
 struct settings {
     const char *service_node, *service_cluster;
     const char *file, *listen, *access_log, *tls;
+    const char *control, *control_root;
+    bool sidecar;
     struct arg_list routes;
     bool validate;
     int64_t workers;
@@ -51,6 +55,18 @@ static int name_node(const struct settings *s, struct arena *a,
     return 0;
 }
 
+/* The pod tells who it is. */
+static int sidecar_json(const struct settings *s, struct buf *ret, struct err *reterr)
+{
+    const struct sidecar_bootstrap b = {.control = s->control,
+                                        .root_file = s->control_root,
+                                        .pod = getenv("POD_NAME"),
+                                        .namespace_ = getenv("POD_NAMESPACE"),
+                                        .ip = getenv("POD_IP"),
+                                        .workload = getenv("WORKLOAD")};
+    return sidecar_bootstrap_json(&b, ret, reterr);
+}
+
 /* The bootstrap that was asked for, checked; negative: told. */
 static int read_bootstrap(const struct settings *s, struct arena *a,
                           Envoy__Config__Bootstrap__V3__Bootstrap **ret)
@@ -59,14 +75,15 @@ static int read_bootstrap(const struct settings *s, struct arena *a,
     struct xds_report report = {0};
     struct err err = {0};
     int r;
-    if (s->file) {
+    if (s->file)
         r = xds_file_read(s->file, a, ret, &report, &err);
-    } else {
+    else if (s->sidecar)
+        r = sidecar_json(s, &json, &err);
+    else
         r = command_routes_json(s->listen, s->access_log, s->tls, s->routes.v, s->routes.n, &json,
                                 &err);
-        if (r == 0)
-            r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
-    }
+    if (r == 0 && !s->file)
+        r = xds_file_parse(buf_str(&json), "command line", a, ret, &report, &err);
     bool good = tell_findings(&report, s->file ? s->file : "command line");
     xds_report_done(&report);
     if (r == 0)
@@ -117,7 +134,13 @@ static int run(const struct settings *s)
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.listen = ":8080", .workers = 1, .options = {.drain_ms = 30000}};
+    struct settings s = {
+        .listen = ":8080",
+        .workers = 1,
+        .control = "fairlead-control.fairlead-system.svc.cluster.local:15012",
+        .control_root = "/var/run/secrets/fairlead/root-cert.pem",
+        .options = {.drain_ms = 30000},
+    };
     struct arg_list rest = {0};
     struct arg args[] = {
         {"config", 'c', ARG_STRING, &s.file, "FILE", "Envoy v3 bootstrap, YAML or JSON", 0, 0,
@@ -137,6 +160,17 @@ int main(int argc, char **argv)
          0, 0, false},
         {"validate", 0, ARG_BOOL, &s.validate, NULL,
          "say what is wrong with the configuration, and end", 0, 0, false},
+        {"sidecar", 0, ARG_BOOL, &s.sidecar, NULL,
+         "without a file: stand beside the pod that POD_NAME, POD_NAMESPACE and POD_IP tell of", 0,
+         0, false},
+        {"control", 0, ARG_STRING, &s.control, "HOST:PORT",
+         "with --sidecar: the control plane (default "
+         "fairlead-control.fairlead-system.svc.cluster.local:15012)",
+         0, 0, false},
+        {"control-root", 0, ARG_STRING, &s.control_root, "FILE",
+         "with --sidecar: whom it trusts to be that (default "
+         "/var/run/secrets/fairlead/root-cert.pem)",
+         0, 0, false},
         {"concurrency", 0, ARG_INT, &s.workers, "N", "worker threads (default 1)", 1, WORKERS_MAX,
          false},
         {"drain", 0, ARG_DURATION, &s.options.drain_ms, "DURATION",
@@ -155,17 +189,20 @@ int main(int argc, char **argv)
     const struct program program = {
         .name = "fairlead-proxy",
         .summary = "HTTP proxy",
-        .usage = "(-c FILE | --route PATH=URL) [flags]",
+        .usage = "(-c FILE | --route PATH=URL | --sidecar) [flags]",
         .examples = "  fairlead-proxy --route /=http://127.0.0.1:9000\n"
                     "  fairlead-proxy --validate -c examples/proxy/minimal.yaml\n",
         .args = args};
+    if (argc > 1 && streq(argv[1], "interception"))
+        return proxy_interception_command(argc - 1, argv + 1);
     if (argc > 1 && streq(argv[1], "request"))
         return proxy_request_command(argc - 1, argv + 1);
     int code = program_start(&program, argc, argv, &rest, NULL);
-    if (code < 0 && !s.file == !s.routes.n)
+    int ways = (s.file != NULL) + (s.routes.n != 0) + s.sidecar;
+    if (code < 0 && ways != 1)
         code = program_fail(EXIT_USAGE_ERROR, "fairlead-proxy --route /=http://127.0.0.1:9000",
-                            s.file ? "-c and --route exclude each other"
-                                   : "there is nothing to do without -c or --route");
+                            ways ? "-c, --route and --sidecar exclude each other"
+                                 : "there is nothing to do without -c, --route or --sidecar");
     s.options.workers = (unsigned)s.workers;
     if (code < 0)
         code = run(&s);

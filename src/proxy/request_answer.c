@@ -4,6 +4,7 @@
 #include "proxy/filter_run.h"
 #include "proxy/mirror.h"
 #include "proxy/request_stats.h"
+#include "proxy/router_pace.h"
 #include "proxy/trace.h"
 
 void request_done(struct request *r)
@@ -24,6 +25,8 @@ void request_done(struct request *r)
         retry_state_done(r->retry);
     if (r->mirrors)
         mirror_plan_done(r->mirrors);
+    if (r->pace)
+        router_pace_done(r);
     worker_config_unref(TAKE(r->config));
 }
 

@@ -14,6 +14,7 @@ struct answer_value {
 };
 
 struct filter_run;
+struct pace;
 struct request_trace;
 
 struct request {
@@ -54,6 +55,7 @@ struct request {
     struct request_trace *trace; /* NULL: its listener traces nothing */
     struct retry_state *retry;   /* NULL: it is sent once */
     struct affinity *affinity;   /* NULL: its route has no hash policy, or it has not come there */
+    struct pace *pace;           /* NULL: its answer goes as it comes */
     struct mirror_plan *mirrors; /* NULL: none, as most */
     struct loop_timer *timer;    /* NULL: answered by ourselves, or over */
     uint64_t timeout_ms;         /* the route's, or what the request says itself; 0: none */
@@ -69,6 +71,7 @@ struct request {
     bool reused;                 /* its stream is on a connection that has carried others */
     bool again;                  /* it was asked a second time */
     bool delayed;                /* by a filter, on purpose */
+    bool unlogged;               /* no log tells of it */
     bool upgrade;                /* it asks for another protocol, and may */
     bool detoured;  /* another request is asked instead: of this one only the head counts */
     bool answering; /* the answer's head has gone out */

@@ -230,6 +230,8 @@ void request_keep_grpc(struct request *r, const struct http_head *h)
 
 void request_log(struct request *r)
 {
+    if (r->unlogged)
+        return;
     const struct http_head *head = r->down ? http_stream_head(r->down) : NULL;
     VEC_FOREACH (log, &r->http->logs)
         access_log_writer_add(worker_log_writer(r->worker, *log), request_value, r, head);

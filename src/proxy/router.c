@@ -15,6 +15,7 @@
 #include "proxy/forward.h"
 #include "proxy/mirror.h"
 #include "proxy/router_head.h"
+#include "proxy/router_pace.h"
 
 enum { QUEUE_HIGH = 64 * 1024 };
 
@@ -30,12 +31,25 @@ static void heard(struct request *r)
     r->idle_deadline_ms = r->idle_ms ? now_ms(r) + r->idle_ms : UINT64_MAX;
 }
 
-/* Of the endpoint. */
+/* Is the endpoint waited for, and nobody else? */
+static bool is_whole(const struct request *r)
+{
+    return http_stream_is_received(r->down) || r->detoured;
+}
+
+/* From now on the endpoint may be quiet for so long. */
+static void wait_for_endpoint(struct request *r)
+{
+    if (r->retry && r->retry->policy->per_try_idle_ms)
+        r->retry->try_idle_ms = now_ms(r) + r->retry->policy->per_try_idle_ms;
+}
+
+/* Of the endpoint. While the client still sends, its silence says nothing. */
 static void heard_up(struct request *r)
 {
     heard(r);
-    if (r->retry && r->retry->policy->per_try_idle_ms)
-        r->retry->try_idle_ms = now_ms(r) + r->retry->policy->per_try_idle_ms;
+    if (is_whole(r))
+        wait_for_endpoint(r);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -117,6 +131,8 @@ static void request_is_whole(struct request *r)
     if (r->answered)
         return;
     r->whole_ms = now_ms(r);
+    if (r->retry && !r->retry->at_ms)
+        wait_for_endpoint(r);
     if (r->timeout_ms)
         r->deadline_ms = r->whole_ms + r->timeout_ms;
     if (r->retry && r->retry->policy->per_try_timeout_ms)
@@ -258,11 +274,15 @@ static void on_up_head(struct http_stream *s, struct http_head *h, bool end, voi
     if (h->status == 101) {
         r->deadline_ms = 0; /* what follows has no end of its own, and is no body */
         r->body_max = 0;
+        if (r->pace)
+            router_pace_done(r);
         stats_inc(r->stats, HTTP_STAT_CX_UPGRADES);
         stats_inc(r->stats, HTTP_STAT_CX_UPGRADES_ACTIVE);
         start_timer(r);
     }
     forward_answer(h, h->status == 101);
+    if (r->filters && !r->detoured)
+        filter_run_received(r->filters, h);
     if (r->affinity || r->http->envoy_headers || r->host->answers_attempts)
         router_change_answer(r, h);
     request_change_fields(r, h, true);
@@ -282,6 +302,10 @@ static void on_up_data(struct http_stream *s, struct chain *data, bool end, void
     struct request *r = user;
     heard_up(r);
     r->answered = end;
+    if (r->pace) {
+        router_pace_data(r, data, end, heard_up);
+        return;
+    }
     r->sent_bytes += data->n;
     http_stream_send_data(r->down, data, end);
     if (http_stream_queued(r->down) > QUEUE_HIGH)
@@ -295,6 +319,8 @@ static void on_up_trailers(struct http_stream *s, struct http_head *trailers, vo
     r->answered = true;
     if (r->http->logs.wants_grpc)
         request_keep_grpc(r, trailers);
+    if (r->pace)
+        router_pace_flush(r);
     http_stream_send_trailers(r->down, trailers);
 }
 
@@ -303,6 +329,8 @@ static void on_up_drain(struct http_stream *s, void *user)
     struct request *r = user;
     (void)s;
     heard(r);
+    if (r->retry && !is_whole(r))
+        r->retry->try_idle_ms = 0; /* it has taken what there was: the client is waited for */
     http_stream_resume(r->down);
 }
 
@@ -384,7 +412,7 @@ static void keep_local(struct request *r)
 static void send_request(struct request *r)
 {
     struct http_head *head = http_stream_head(r->down);
-    bool whole = http_stream_is_received(r->down) || r->detoured;
+    bool whole = is_whole(r);
     bool replay = r->retry && r->retry->replay.n;
     bool gathered = r->filters && r->filters->body.n;
     if (r->http->logs.wants_local)
@@ -465,8 +493,8 @@ static void begin_try_clocks(struct request *r, uint64_t stream_max_ms)
         return;
     if (stream_max_ms)
         r->try_over_ms = now_ms(r) + stream_max_ms;
-    if (idle_ms)
-        r->retry->try_idle_ms = now_ms(r) + idle_ms;
+    if (idle_ms && is_whole(r))
+        wait_for_endpoint(r);
     note_limit(r);
     start_timer(r);
 }
@@ -626,6 +654,8 @@ static void leave_first(struct request *r)
         retry_state_done(TAKE(r->retry));
     if (r->mirrors)
         mirror_plan_done(TAKE(r->mirrors));
+    if (r->pace)
+        router_pace_done(r);
     worker_timer_give(r->worker, TAKE(r->timer));
     r->filters->collecting = false;
     chain_done(&r->filters->body);
@@ -713,8 +743,11 @@ void router_data(struct request *r, struct chain *data, bool end)
     http_stream_send_data(r->up, data, end);
     if (end)
         request_is_whole(r);
-    if (r->up && http_stream_queued(r->up) > QUEUE_HIGH)
+    if (r->up && http_stream_queued(r->up) > QUEUE_HIGH) {
         http_stream_pause(r->down);
+        wait_for_endpoint(r); /* to take it */
+        start_timer(r);
+    }
 }
 
 /* An answer that has begun is cut: it would be one to something else. */
@@ -741,6 +774,8 @@ void router_trailers(struct request *r, struct http_head *trailers)
 void router_drained(struct request *r)
 {
     heard(r); /* a slow reader is not idle */
-    if (r->up)
+    if (r->pace)
+        router_pace_drained(r);
+    else if (r->up)
         http_stream_resume(r->up);
 }

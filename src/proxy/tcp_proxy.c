@@ -298,6 +298,8 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
     free(t->log.upstream_host);
     t->log.upstream_host = xstrdup(e->text);
     count_connect(t);
+    if (t->cluster->from.family)
+        o.from = &t->cluster->from;
     t->endpoint = conn_connect(worker_loop(t->worker), &e->address, e->address_bytes, &o, &ops, t);
     tls_context_unref(o.tls);
     loop_timer_start(t->timer, t->cluster->connect_timeout_ms);

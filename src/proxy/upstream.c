@@ -441,6 +441,8 @@ static void connect_one(struct upstream *u, unsigned priority)
     struct tls_session_options names = {0};
     struct conn_options o = {.tls_options = &names};
     const struct sockaddr_storage *to = &u->endpoint->address;
+    if (u->cluster->from.family)
+        o.from = &u->cluster->from;
     if (u->cluster->tls) {
         names = upstream_tls_options(u->cluster->tls);
         o.tls = tls_slot_context(u->cluster->tls->slot);

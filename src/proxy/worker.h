@@ -51,6 +51,7 @@ struct access_log_writer *worker_log_writer(struct worker *w, struct access_log 
 struct loop_timer *worker_timer_take(struct worker *w, loop_timer_fn *fn, void *user);
 void worker_timer_give(struct worker *w, struct loop_timer *t); /* NULL is allowed */
 struct mirrors *worker_mirrors(struct worker *w);
+struct answer_cache *worker_answers(struct worker *w);
 /* The pool of the endpoint that is chosen for it; NULL: there is none. */
 struct upstream *worker_upstream(struct worker *w, struct cluster *c, struct lb_request *q);
 /* Has the cluster the endpoint that a session keeps (lb_preferred)? */

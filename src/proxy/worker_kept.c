@@ -16,6 +16,11 @@ struct mirrors *worker_mirrors(struct worker *w)
     return &w->mirrors;
 }
 
+struct answer_cache *worker_answers(struct worker *w)
+{
+    return &w->answers;
+}
+
 unsigned worker_index(const struct worker *w)
 {
     return w->index;
@@ -222,6 +227,7 @@ void worker_drop_kept(struct worker *w)
     VEC_FOREACH (log, &w->logs)
         access_log_writer_free(log->writer);
     vec_done(&w->logs);
+    answer_cache_done(&w->answers);
     VEC_FOREACH (t, &w->timers)
         loop_timer_free(*t);
     vec_done(&w->timers);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "net/listener.h"
+#include "proxy/answer_cache.h"
 #include "proxy/worker.h"
 
 struct worker_listener {
@@ -50,6 +51,7 @@ struct worker {
     struct list_node downstreams;
     size_t n_downstreams;
     struct mirrors mirrors;
+    struct answer_cache answers; /* that filters were given */
     struct loop_timer *drain;
     struct loop_timer *stale;  /* clients of listeners that have changed are told to go */
     _Atomic uint64_t drain_ms; /* told by the main thread, at a second signal again */

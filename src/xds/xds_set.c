@@ -107,11 +107,32 @@ struct xds_set *xds_set_new(void)
     return s;
 }
 
+static void tell(struct xds_set *s, enum xds_resource type, struct str name);
+
+/* Of what is below. */
+static void on_change_below(struct xds_watch *w, enum xds_resource type, struct str name)
+{
+    struct xds_set *s = CONTAINER_OF(w, struct xds_set, watch);
+    if (!map_find(&s->entries[type], name))
+        tell(s, type, name);
+}
+
+struct xds_set *xds_set_new_over(struct xds_set *under)
+{
+    struct xds_set *s = xds_set_new();
+    s->over = under;
+    s->watch.on_change = on_change_below;
+    xds_set_watch(under, &s->watch);
+    return s;
+}
+
 void xds_set_free(struct xds_set *s)
 {
     if (!s)
         return;
     ASSERT(list_is_empty(&s->watches));
+    if (s->over)
+        xds_set_unwatch(&s->watch);
     for (size_t i = 0; i < XDS_RESOURCES; i++) {
         void *e;
         for (size_t at = 0; map_next(&s->entries[i], &at, NULL, &e);)
@@ -158,7 +179,24 @@ bool xds_set_remove(struct xds_set *s, enum xds_resource type, struct str name)
 
 struct xds_entry *xds_set_find(const struct xds_set *s, enum xds_resource type, struct str name)
 {
-    return map_find(&s->entries[type], name);
+    struct xds_entry *e = map_find(&s->entries[type], name);
+    return e || !s->over ? e : xds_set_find(s->over, type, name);
+}
+
+bool xds_set_next(const struct xds_set *s, enum xds_resource type, struct xds_iter *i,
+                  struct xds_entry **ret)
+{
+    struct str name;
+    void *e;
+    if (!i->layer)
+        i->layer = s;
+    for (; i->layer; i->layer = i->layer->over, i->at = 0)
+        while (map_next(&i->layer->entries[type], &i->at, &name, &e))
+            if (i->layer == s || xds_set_find(s, type, name) == e) {
+                *ret = e;
+                return true;
+            }
+    return false;
 }
 
 void xds_set_watch(struct xds_set *s, struct xds_watch *w)

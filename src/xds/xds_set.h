@@ -36,12 +36,17 @@ struct xds_watch {
 };
 
 struct xds_set {
-    struct map entries[XDS_RESOURCES]; /* name -> struct xds_entry */
+    struct map entries[XDS_RESOURCES]; /* name -> struct xds_entry: its own */
     struct list_node watches;
-    uint64_t changes; /* ever */
+    uint64_t changes;     /* ever */
+    struct xds_set *over; /* what it shows beside its own; NULL: nothing */
+    struct xds_watch watch;
 };
 
 struct xds_set *xds_set_new(void);
+/* One that shows what `under` has, too, but for names that it has itself: what many see in common
+ * is there once. `under` must outlive it. */
+struct xds_set *xds_set_new_over(struct xds_set *under);
 void xds_set_free(struct xds_set *s); /* nobody watches any more */
 
 /* Takes the entry. False: it was there already, with the same version. */
@@ -49,5 +54,12 @@ bool xds_set_put(struct xds_set *s, struct xds_entry *e);
 bool xds_set_remove(struct xds_set *s, enum xds_resource type, struct str name);
 struct xds_entry *xds_set_find(const struct xds_set *s, enum xds_resource type,
                                struct str name); /* borrowed; NULL */
+/* Zero-initialised; for each entry that the set shows. */
+struct xds_iter {
+    const struct xds_set *layer;
+    size_t at;
+};
+bool xds_set_next(const struct xds_set *s, enum xds_resource type, struct xds_iter *i,
+                  struct xds_entry **ret);
 void xds_set_watch(struct xds_set *s, struct xds_watch *w);
 void xds_set_unwatch(struct xds_watch *w);

@@ -232,11 +232,12 @@ static void add_whole_state(struct xds_stream *s, enum xds_resource type, struct
 {
     struct subscription *u = &s->types[type];
     struct str name;
+    struct xds_entry *there;
     void *e;
-    for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, &e);)
-        if (is_wanted(s, type, name) && find(s, type, name)) {
-            add_any(e, message);
-            note_sent(s, e);
+    for (struct xds_iter i = {0}; xds_set_next(s->set, type, &i, &there);)
+        if (is_wanted(s, type, there->name) && find(s, type, there->name)) {
+            add_any(there, message);
+            note_sent(s, there);
         }
     for (size_t at = 0; map_next(&u->held, &at, &name, &e);) {
         if (find(s, type, name))
@@ -329,14 +330,14 @@ static bool want_table(struct xds_stream *s, struct str table, bool first)
 {
     struct subscription *u = &s->types[XDS_HOST];
     struct str name;
-    void *e;
+    struct xds_entry *e;
     bool any = false;
-    for (size_t at = 0; map_next(&s->set->entries[XDS_HOST], &at, &name, &e);) {
-        if (!str_eq(xds_host_table(name), table))
+    for (struct xds_iter i = {0}; xds_set_next(s->set, XDS_HOST, &i, &e);) {
+        if (!str_eq(xds_host_table(e->name), table))
             continue;
         any = true;
         if (!first || !has_version(u, e))
-            map_put(&u->dirty, name, &asked_for);
+            map_put(&u->dirty, e->name, &asked_for);
     }
     for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
         if (str_eq(xds_host_table(name), table) && !find(s, XDS_HOST, name))
@@ -361,10 +362,11 @@ static void want_all(struct xds_stream *s, enum xds_resource type)
 {
     struct subscription *u = &s->types[type];
     struct str name;
+    struct xds_entry *e;
     u->all = true;
     u->must_answer = true;
-    for (size_t at = 0; map_next(&s->set->entries[type], &at, &name, NULL);)
-        map_put(&u->dirty, name, &changed);
+    for (struct xds_iter i = {0}; xds_set_next(s->set, type, &i, &e);)
+        map_put(&u->dirty, e->name, &changed);
     for (size_t at = 0; map_next(&u->held, &at, &name, NULL);)
         map_put(&u->dirty, name, &changed);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +10,7 @@ ETCD_VERSION=${ETCD_VERSION:-3.6.16}
 COREDNS=${COREDNS:-1.15.0}
 ISTIO=${ISTIO:-0.0.0-20260827124520-eed52ebb66ad}
 H2SPEC=${H2SPEC:-2.2.1+incompatible}
+TRAEFIK=${TRAEFIK:-3.6.12}
 dir=${1:-$PWD/build/peers}
 shift || true
 [ $# -gt 0 ] || set -- etcd-server kube-apiserver
@@ -58,6 +59,15 @@ for program in "$@"; do
             echo "== istiod $ISTIO"
             module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
             (cd "$dir/istio" && go build -o "$dir/pilot-discovery" istio.io/istio/pilot/cmd/pilot-discovery) ;;
+        traefik)
+            # From its own module, so that its replacements count. The module has no built dashboard: a note stands in its place, and is what is embedded.
+            # Later versions replace a module by a folder that the archive does not hold.
+            echo "== Traefik $TRAEFIK"
+            go mod download "github.com/traefik/traefik/v3@v$TRAEFIK"
+            rm -rf "$dir/traefik-module"
+            cp -r "$(go env GOMODCACHE)/github.com/traefik/traefik/v3@v$TRAEFIK" "$dir/traefik-module"
+            chmod -R u+w "$dir/traefik-module"
+            (cd "$dir/traefik-module" && go build -ldflags "-X github.com/traefik/traefik/v3/pkg/version.Version=$TRAEFIK" -o "$dir/traefik" ./cmd/traefik) ;;
         h2spec)
             echo "== h2spec $H2SPEC"
             module github.com/summerwind/h2spec "$H2SPEC" github.com/summerwind/h2spec/cmd/h2spec "$dir/h2spec-module"

@@ -20,7 +20,8 @@ def need(*programs):
 
 
 class RealServer(Server):
-    def start(self, *flags):
+    def start(self, *flags, modes="AlwaysAllow"):
+        """modes: who decides what one may do."""
         d = self.dir
         self.port, client, peer = free_ports(3)
         client, peer = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
@@ -34,7 +35,7 @@ class RealServer(Server):
              "--advertise-address=192.0.2.1", f"--tls-cert-file={d}/server.crt", f"--tls-private-key-file={d}/server.key",
              f"--client-ca-file={d}/ca.crt", f"--token-auth-file={d}/tokens", f"--service-account-key-file={d}/sa.key",
              f"--service-account-signing-key-file={d}/sa.key", "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-             "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112", "--authorization-mode=AlwaysAllow",
+             "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112", f"--authorization-mode={modes}",
              f"--cert-dir={d}/certs", "--allow-privileged=true", *flags], stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 180
         while True:

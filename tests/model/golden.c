@@ -1,5 +1,6 @@
 /* Prints the model of a manifest in its golden form: of every Service (with its EndpointSlices) as
- * node n1 of zone z1 sees it, of every host of its Ingresses, of what is wrong with them; fails if
+ * node n1 of zone z1 sees it, of every host of its Ingresses (a ConfigMap has the settings of
+ * ingress-nginx), of what is wrong with them; fails if
  * another order in which the objects come gives another one, with versions that were replaced and
  * objects that went and came back on the way. */
 #include <errno.h>
@@ -39,7 +40,7 @@ static void add(struct world *w, const json_t *object)
         ingress_routes_add(w->routes, ingress_object_decode(object));
     } else if (streq(kind_of(object), "IngressClass")) {
         ingress_routes_add_class(w->routes, ingress_class_decode(object));
-    } else {
+    } else if (!streq(kind_of(object), "ConfigMap")) {
         const struct slice_decoding o = {.topologies = &w->join->topologies, .all = rand_below(2)};
         struct slice_object *slice = slice_object_decode(object, &o);
         if (slice)
@@ -163,11 +164,38 @@ static void joined_format(struct service_join *j, const json_t *objects, struct 
     }
 }
 
+/* NULL: there is no ConfigMap. */
+static struct ingress_settings *settings_of(const json_t *objects, struct findings *f)
+{
+    const json_t *object;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO_CHARS char *key = key_of(object);
+        if (streq(kind_of(object), "ConfigMap"))
+            return ingress_settings_new(key, json_at(object, "data"), f);
+    }
+    return NULL;
+}
+
+/* The key of a Service with the label golden: default-backend; NULL: there is none. */
+static char *default_backend_of(const json_t *objects)
+{
+    const json_t *object;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        if (streq(json_at_str(object, "metadata.labels.golden"), "default-backend"))
+            return key_of(object);
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const controllers[] = {"fairlead.dev/ingress", INGRESS_CONTROLLER_NGINX,
                                               NULL};
-    static const struct ingress_options options = {.controllers = controllers};
+    struct ingress_options options = {.controllers = controllers};
     AUTO_JSON json_t *objects = json_array();
     AUTO_DONE(buf) struct buf first = {0};
     struct err err = {0};
@@ -175,14 +203,24 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", argc == 2 ? err_text(&err) : "usage: golden FILE");
         return EXIT_FAILURE;
     }
+    AUTO_CHARS char *default_backend = default_backend_of(objects);
+    options.default_backend = default_backend;
     for (int i = 0; i < ORDERS; i++) {
         AUTO_DONE(buf) struct buf b = {0};
         struct world w = {.join = service_join_new()};
         w.routes = ingress_routes_new(&options, w.join);
+        struct findings told = {0};
+        struct ingress_settings *settings = settings_of(objects, &told);
+        if (rand_below(2))
+            ingress_routes_set_settings(w.routes, settings);
         add_all(&w, objects);
+        ingress_routes_set_settings(w.routes, settings);
         joined_format(w.join, objects, i ? &b : &first);
         format_ingresses(&w, objects, i ? &b : &first);
+        findings_format(&told, i ? &b : &first);
+        findings_done(&told);
         ingress_routes_free(w.routes);
+        ingress_settings_free(settings);
         service_join_free(w.join);
         if (i && !str_eq(buf_str(&b), buf_str(&first))) {
             fprintf(stderr, "the order of objects matters:\n%s---\n%s", buf_cstr(&first),

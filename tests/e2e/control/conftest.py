@@ -41,6 +41,16 @@ def ingress(lab, gateway):
 
 
 @pytest.fixture
+def settings(lab, gateway):
+    """Sets the ConfigMap of ingress-nginx, which goes when the test ends."""
+    def put(**data):
+        lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ingress-nginx-controller", "namespace": "fairlead-system"},
+                   "data": {k.replace("_", "-"): v for k, v in data.items()}})
+    yield put
+    lab.fairlead("delete", "configmap/ingress-nginx-controller", "-n", "fairlead-system", "--ignore-not-found")
+
+
+@pytest.fixture
 def events(lab):
     def of(name, reason=None):
         """Messages of the Events on an object."""

@@ -71,7 +71,8 @@ def test_what_protects_closes(gateway, ingress, events):
 
 
 def test_snippets_and_unknown_names(gateway, ingress, events):
-    ingress("odd", [rule("o.example", ("/", "Prefix", "web"))], {"configuration-snippet": "return 418;", "no-such-thing": "x", "ssl-prefer-server-ciphers": "true"})
+    ingress("odd", [rule("o.example", ("/", "Prefix", "web"))], {"configuration-snippet": "return 418;", "no-such-thing": "x", "upstream-hash-by-subset": "true",
+                                                                        "proxy-buffering": "on", "enable-opentelemetry": "false"})
     gateway.becomes("it is served", lambda a: a.app == "web", "/", "o.example")
     wait_until("each is told once", lambda: [len(events("odd", r)) for r in ("SnippetRefused", "UnknownAnnotation", "AnnotationNotSupported")] == [1, 1, 1])
 

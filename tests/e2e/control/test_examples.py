@@ -103,3 +103,14 @@ def test_error_page(example):
     g = example("error-page.yaml")
     g.all_do("what is there", app("web"), "/", "pages.example")
     g.all_do("what is not", app("next"), "/status/404", "pages.example")
+
+
+def test_slow_downloads(example):
+    g = example("slow-downloads.yaml")
+    g.all_do("what is small goes at once", app("web"), "/", "downloads.example")
+
+
+def test_auth_server(example):
+    g = example("auth-server.yaml")
+    g.all_do("it lets in", app("web"), "/", "asked.example", headers={"Authorization": "Bearer a"})
+    g.all_do("or does not", lambda a: a.status == 302 and a.fields["location"].startswith("https://login.example/start?rd="), "/no", "asked.example")

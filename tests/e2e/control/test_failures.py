@@ -15,14 +15,15 @@ SYSTEM = "fairlead-system"
 class Loop:
     """Requests, one behind another, until it is stopped; a refused connection is tried once more."""
 
-    def __init__(self, gateway, path, host):
-        self.gateway, self.path, self.host = gateway, path, host
+    def __init__(self, gateway, path, host, pace_s=0):
+        """pace_s: between two of them, where it may take long: each has a connection, and a host has 28,000 ports a minute for them."""
+        self.gateway, self.path, self.host, self.pace_s = gateway, path, host, pace_s
         self.ok, self.lost, self.over = 0, [], threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)  # a test that has failed does not stop it
         self.thread.start()
 
     def run(self):
-        while not self.over.is_set():
+        while not self.over.wait(self.pace_s):
             begin = time.monotonic()
             try:
                 answer = self.gateway.ask(self.path, self.host)
@@ -85,6 +86,50 @@ def test_the_control_plane_is_away(lab, gateway, ingress):
     lost = loop.stop()
     # what the killed proxy had, and connections that its kernel took while it ended: one behind another, so very few
     assert loop.ok > 50 and all(begin <= gone for begin, _ in lost), (gone, lost)
+
+
+def metrics(lab, pod):
+    """Of the control plane, asked without the API server."""
+    text = lab.in_netns(f"{pod['spec']['nodeName']}/{SYSTEM}/{pod['metadata']['name']}", "curl", "-sS", "-m", "5", "http://127.0.0.1:15014/metrics")
+    return {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}
+
+
+def test_the_api_server_is_away(lab, gateway, ingress):
+    """Its watches break, lists fail, it backs off; FAIRLEAD_AWAY_S: for so long, else until it has tried in vain often enough."""
+    ingress("kept", [rule("kept.example", ("/", "Prefix", "web"))])
+    ingress("gone", [rule("gone.example", ("/", "Prefix", "web"))])
+    gateway.all_do("it is served", lambda a: a.app == "web", "/", "kept.example")
+    gateway.becomes("so is the other", lambda a: a.app == "web", "/", "gone.example")
+    pod, = lab.ready_pods("app=fairlead-control", SYSTEM)
+    everybody = processes(lab, "fairlead-control", "fairlead-control") + processes(lab, "fairlead-proxy", "fairlead-gateway")
+    (supervisor,), (server,) = lab.processes("fairlead-labd supervise"), lab.processes("fairlead-labd apiserver")
+    before, loop = metrics(lab, pod), Loop(gateway, "/", "kept.example", 0.005)
+    process = os.pidfd_open(server)
+    os.kill(supervisor, signal.SIGSTOP)  # it would start another one
+    try:
+        begin = time.monotonic()
+        os.kill(server, signal.SIGKILL)
+        select.select([process], [], [])
+        failures = "fairlead_control_watch_failures_total"
+        # five watches: each has ended, has tried again at least twice, and waits longer every time
+        now = wait_until("it has tried in vain", lambda: (m := metrics(lab, pod))[failures] >= before[failures] + 15 and m, 30)
+        wait_until("the server has been away long enough", lambda: time.monotonic() - begin >= float(os.environ.get("FAIRLEAD_AWAY_S", 0)), 180)
+        tries = metrics(lab, pod)[failures] - before[failures]
+        assert tries <= 5 * 12, "five watches back off: in a minute, ten tries each"
+        assert now["fairlead_control_pushes_total"] == before["fairlead_control_pushes_total"] and now["fairlead_control_synced"] == 1, "nothing changes"
+        asked = loop.ok
+        wait_until("requests go on", lambda: loop.ok > asked + 50)
+        assert gateway.ask("/", "gone.example").app == "web"
+    finally:
+        os.close(process)
+        os.kill(supervisor, signal.SIGCONT)
+    wait_until("the server is back", lambda: lab.fairlead("get", "ingress/gone", check=False).returncode == 0, 20)
+    ingress("new", [rule("new.example", ("/", "Prefix", "other"))])
+    lab.fairlead("delete", "ingress/gone")
+    for what, is_so, host in (("what came is served", lambda a: a.app == "other", "new.example"), ("what went is not", lambda a: a.status == 404, "gone.example")):
+        wait_until(what, lambda is_so=is_so, host=host: is_so(gateway.ask("/", host)) and gateway.settled(), 30)  # the longest wait of a watch is 15 s
+    assert loop.stop() == [] and loop.ok > 50
+    assert everybody == processes(lab, "fairlead-control", "fairlead-control") + processes(lab, "fairlead-proxy", "fairlead-gateway"), "nobody has died of it"
 
 
 def test_a_backend_is_rolled(lab, gateway, ingress):

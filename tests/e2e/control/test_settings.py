@@ -16,15 +16,6 @@ def config_map(name, data, namespace=SYSTEM):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
 
 
-@pytest.fixture
-def settings(lab, gateway):
-    """Sets the ConfigMap, which goes when the test ends."""
-    def put(**data):
-        lab.apply(config_map("ingress-nginx-controller", {k.replace("_", "-"): v for k, v in data.items()}))
-    yield put
-    lab.fairlead("delete", "configmap/ingress-nginx-controller", "-n", SYSTEM, "--ignore-not-found")
-
-
 @pytest.fixture(scope="module")
 def rec(lab, gateway):
     lab.apply(*recorder.objects("rec", {"x-secret": "1", "x-other": "2", "server": "python"}))

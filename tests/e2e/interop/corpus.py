@@ -59,7 +59,8 @@ class Case:
 
 def detour(path, **more):
     """Envoy evaluates what it adds to the request when host and path are the detour's already, and runs the filters of answers."""
-    return {"fields.x-client": ANY, "fields.x-frame-options": "DENY", "sent.host": "errors-80.pages.default.fairlead.internal", "sent.x-envoy-original-host": None,
+    name = "errors-80.pages.default.fairlead.internal"
+    return {"fields.x-client": ANY, "fields.x-frame-options": "DENY", "sent.host": name, "sent.x-forwarded-host": name, "sent.x-envoy-original-host": None,
             "sent.x-original-uri": path, **more}
 
 

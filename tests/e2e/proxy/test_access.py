@@ -222,3 +222,56 @@ def test_a_client_that_goes_while_the_server_is_asked(stage, backend, auth):
     c.close()
     auth.release.set()
     assert s.ask()[0] == 200
+
+
+# ---- what is remembered ----
+
+def cache(*keys, statuses=((200, 60), (202, 60), (401, 60)), **more):
+    return {"keys": [{"kind": k.upper(), "name": n} for k, n in keys], "statuses": [{"status": s, "seconds": t} for s, t in statuses], "scope": "r", **more}
+
+
+def test_an_answer_is_remembered(stage, backend, auth):
+    s = stage(request=ask_auth(response_headers=["X-User"], cache=cache(("header", "authorization"))))
+    auth.script = ["202 X-User: bob", "401 WWW-Authenticate: Bearer", "202 X-User: eve"]
+    assert [s.ask(authorization=a)[0] for a in ("b", "b", "x", "x", "e", "b")] == [200, 200, 401, 401, 200, 200]
+    assert [r.get("x-user") for r in backend.requests] == ["bob", "bob", "eve", "bob"] and len(auth.requests) == 3
+    assert s.ask(authorization="x", x_user="forged")[1]["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("key,one,other", [
+    (("cookie", "s"), {"cookie": "s=1"}, {"cookie": "s=2"}),
+    (("query", "q"), {"path": "/x?q=1"}, {"path": "/x?q=2"}),
+    (("uri", ""), {"path": "/x?a"}, {"path": "/x?b"}),
+    (("path", ""), {"path": "/x"}, {"path": "/y"}),
+    (("header", "x-a"), {"x_a": "1"}, {}),
+])
+def test_by_what(stage, backend, auth, key, one, other):
+    s = stage(request=ask_auth(path=text("/next"), cache=cache(key)))
+    auth.script = ["200 X: 1", "401 X: 1"]
+    assert [s.ask(**given)[0] for given in (one, other, one, other)] == [200, 401, 200, 401] and len(auth.requests) == 2
+
+
+def test_keys_cannot_be_made_up(stage, backend, auth):
+    """What ends where is no matter of what stands there."""
+    s = stage(request=ask_auth(path=text("/next"), cache=cache(("header", "x-a"), ("header", "x-b"))))
+    auth.script = ["200 X: 1"] + ["401 X: 1"] * 3
+    given = ({"x_a": "a;6=b", "x_b": "c"}, {"x_a": "a", "x_b": "b;6=c"}, {"x_a": "a;6=b;6=c"}, {"x_a": "a;6=bc"})
+    assert [s.ask(**g)[0] for g in given] == [200, 401, 401, 401] and len(auth.requests) == 4
+
+
+@pytest.mark.parametrize("step", ["200 Set-Cookie: a=1", "200 Vary: Cookie", "200 Cache-Control: private", "200 Cache-Control: x, No-Store", "200 Cache-Control: max-age=0", "403 X: 1", "500 X: 1"])
+def test_what_is_not_remembered(stage, backend, auth, step):
+    s = stage(request=ask_auth(path=text("/next"), cache=cache(("header", "authorization"))))
+    auth.script = [step] * 2
+    assert len({s.ask(authorization="a")[0] for _ in range(2)}) == 1 and len(auth.requests) == 2
+
+
+def test_it_is_forgotten(stage, backend, auth):
+    s = stage(request=ask_auth(path=text("/next"), cache=cache(("header", "authorization"), statuses=((200, 1), (401, 60)))))
+    auth.script = ["200 X: 1", "401 X: 1"]
+    assert s.ask(authorization="a")[0] == 200
+    wait_until("it is asked again", lambda: s.ask(authorization="a")[0] == 401)
+
+
+def test_a_cache_without_keys(tmp_path):
+    assert "1 to 16 keys" in refused(tmp_path, [access(request=ask_auth(cache=cache())), ROUTER])

@@ -190,6 +190,20 @@ def test_parameters(tmp_path, port, site):
     proxy.stop()
 
 
+def test_the_server_chooses_the_cipher(tmp_path, port, site):
+    proxy = start(tmp_path, port, [{"address": address(port), "filter_chains": [chain(http("one"), transport_socket=tls(site))]}])
+    names = ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"]
+    chosen = set()
+    for order in (names, names[::-1]):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode, context.maximum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(":".join(order))
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port))) as s:
+            chosen.add(s.cipher()[0])
+    assert len(chosen) == 1
+    proxy.stop()
+
+
 def mutual(ca, site, cluster=None, names=None, **more):
     common = trust(ca)
     if names:

@@ -19,6 +19,7 @@
 #include <envoy/type/matcher/v3/string.pb-c.h>
 #include <errno.h>
 #include <fairlead/filters/http/v1/access.pb-c.h>
+#include <fairlead/filters/http/v1/answer.pb-c.h>
 #include <fairlead/filters/http/v1/body_limit.pb-c.h>
 #include <fairlead/filters/http/v1/client_certificate.pb-c.h>
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
@@ -441,6 +442,34 @@ static void test_variables(void **state)
                      FAIRLEAD__FILTERS__HTTP__V1__TEXT__VARIABLE__ESCAPED_REQUEST_URI);
 }
 
+static void test_keys_of_caches(void **state)
+{
+    (void)state;
+    assert_int_equal(ROUTE_KEY_URI, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__URI);
+    assert_int_equal(ROUTE_KEY_PATH, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__PATH);
+    assert_int_equal(ROUTE_KEY_HOST, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__HOST);
+    assert_int_equal(ROUTE_KEY_ADDRESS, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__ADDRESS);
+    assert_int_equal(ROUTE_KEY_QUERY, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__QUERY);
+    assert_int_equal(ROUTE_KEY_COOKIE, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__COOKIE);
+    assert_int_equal(ROUTE_KEY_HEADER, FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__HEADER);
+}
+
+/* Our own type to those who know it, nothing to the others. */
+static void test_answers(void **state)
+{
+    struct world w;
+    (void)state;
+    AUTO_CHARS char *ours = routes_of(&w, TRANSLATE_OURS, "proxy-cookie-path", "/a /b"),
+                    *foreign = routes_of(&w, TRANSLATE_FOREIGN, "proxy-cookie-path", "/a /b"),
+                    *slow = routes_of(&w, TRANSLATE_OPEN, "limit-rate", "2");
+    assert_non_null(strstr(ours,
+                           "fairlead.filters.http.v1.Answer\",\"cookie_path\":{\"from\":\"/a\","
+                           "\"to\":\"/b\"}"));
+    assert_null(strstr(foreign, "fairlead.dev"));
+    assert_non_null(strstr(foreign, "\"cluster\""));
+    assert_non_null(strstr(slow, "\"bytes_per_second\":\"2048\""));
+}
+
 /* Who may not have the users, or cannot ask them, is not given the route. */
 static void test_users_go_to_who_may_have_them(void **state)
 {
@@ -663,6 +692,8 @@ int main(void)
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_body_limits),
         cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_keys_of_caches),
+        cmocka_unit_test(test_answers),
         cmocka_unit_test(test_users_go_to_who_may_have_them),
         cmocka_unit_test(test_other_peers_are_kept_up),
         cmocka_unit_test(test_backends_over_tls),

@@ -32,7 +32,7 @@ static void test_what_a_hash_is_made_of(void **state)
         AUTO_DONE(buf) struct buf b = {0};
         const char *why = read_upstream_hash_by(&p, rows[i].value);
         const struct route r = {.keys = p.affinity.keys, .n_keys = p.affinity.n_keys};
-        route_format_keys(&r, &b);
+        route_keys_format(r.keys, r.n_keys, &b);
         assert_string_equal(buf_cstr(&b), rows[i].want ? rows[i].want : "");
         assert_int_equal(why == NULL, rows[i].want != NULL);
         ingress_affinity_done(&p.affinity);

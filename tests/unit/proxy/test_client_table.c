@@ -22,7 +22,7 @@ static unsigned admitted(struct client_table *t, uint32_t who, unsigned asked, i
     struct ip ip = address(who);
     unsigned n = 0;
     for (unsigned i = 0; i < asked; i++)
-        if (client_table_enter(t, &ip, now_ns)) {
+        if (client_table_enter(t, &ip, now_ns, NULL)) {
             client_table_leave(t, &ip);
             n++;
         }
@@ -55,13 +55,13 @@ static void test_all_or_none(void **state)
     struct ip ip = address(1);
     (void)state;
     struct client_table *t = client_table_get(STR("t"), &both);
-    assert_true(client_table_enter(t, &ip, S) && client_table_enter(t, &ip, S));
+    assert_true(client_table_enter(t, &ip, S, NULL) && client_table_enter(t, &ip, S, NULL));
     for (unsigned i = 0; i < 200; i++)
-        assert_false(client_table_enter(t, &ip, S));
+        assert_false(client_table_enter(t, &ip, S, NULL));
     client_table_leave(t, &ip);
-    assert_true(client_table_enter(t, &ip, S));
+    assert_true(client_table_enter(t, &ip, S, NULL));
     client_table_leave(t, &ip);
-    assert_false(client_table_enter(t, &ip, S)); /* three in a second */
+    assert_false(client_table_enter(t, &ip, S, NULL)); /* three in a second */
     assert_int_equal(admitted(t, 1, 10, 100 * S), 3);
     client_table_leave(t, &ip);
     client_table_unref(t);
@@ -93,11 +93,11 @@ static void test_a_flood_of_addresses(void **state)
     struct ip busy = address(0);
     (void)state;
     struct client_table *t = client_table_get(STR("f"), &l);
-    assert_true(client_table_enter(t, &busy, S));
+    assert_true(client_table_enter(t, &busy, S, NULL));
     for (uint32_t i = 1; i < 3 * CLIENT_TABLE_MAX; i++)
         assert_int_equal(admitted(t, i, 1, S), 1);
     assert_int_equal(client_table_n(t), CLIENT_TABLE_MAX);
-    assert_false(client_table_enter(t, &busy, S)); /* who is active is not forgotten */
+    assert_false(client_table_enter(t, &busy, S, NULL)); /* who is active is not forgotten */
     client_table_leave(t, &busy);
     /* Later, what is quiet goes by itself. */
     for (uint32_t i = 0; i < CLIENT_TABLE_MAX; i++)
@@ -113,7 +113,7 @@ static void test_when_all_are_busy(void **state)
     struct client_table *t = client_table_get(STR("b"), &l);
     for (uint32_t i = 0; i <= CLIENT_TABLE_MAX; i++) {
         struct ip ip = address(i);
-        assert_int_equal(client_table_enter(t, &ip, S), i < CLIENT_TABLE_MAX);
+        assert_int_equal(client_table_enter(t, &ip, S, NULL), i < CLIENT_TABLE_MAX);
     }
     client_table_unref(t);
 }

@@ -500,6 +500,42 @@ static void test_hosts(void **state)
     finish(&w);
 }
 
+/* What many see in common lies below what one has of its own. */
+static void test_sets_over_others(void **state)
+{
+    struct world common, w;
+    (void)state;
+    start(&common, true);
+    start(&w, true);
+    xds_set_free(w.set);
+    w.set = xds_set_new_over(common.set);
+    put(&common, XDS_CLUSTER, "a", "common");
+    put(&common, XDS_CLUSTER, "b", "common");
+    put(&w, XDS_CLUSTER, "b", "own");
+    assert_ok(ask(&w, "cds"));
+    expect(&w, "cds +a=common,b=own #1\n");
+    assert_ok(ask(&w, "cds #1"));
+    put(&common, XDS_CLUSTER, "b", "other"); /* it is hidden */
+    push(&w);
+    expect(&w, "");
+    put(&common, XDS_CLUSTER, "a", "other");
+    put(&common, XDS_CLUSTER, "c", "common");
+    push(&w);
+    expect(&w, "cds +a=other,c=common #2\n");
+    assert_ok(ask(&w, "cds #2"));
+    xds_set_remove(w.set, XDS_CLUSTER, STR("b"));
+    xds_set_remove(common.set, XDS_CLUSTER, STR("c"));
+    push(&w);
+    expect(&w, "cds +b=other -c #3\n");
+    assert_ok(ask(&w, "cds #3"));
+    put(&w, XDS_CLUSTER, "c", "own");
+    put(&w, XDS_CLUSTER, "a", "own");
+    push(&w);
+    expect(&w, "cds +a=own,c=own #4\n");
+    finish(&w);
+    finish(&common);
+}
+
 static void test_strangers(void **state)
 {
     struct world w;
@@ -844,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_make_before_break),
         cmocka_unit_test(test_state_of_the_world),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_sets_over_others),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),
         cmocka_unit_test(test_long_responses_are_cut),

@@ -1,0 +1,549 @@
+/* Three layers of sets (xds_set_new_over): all, namespace, workload. What a Service has put into a
+ * layer is remembered by name, so that a change puts what there is now and takes out what is no
+ * more; what is the same is not told to anybody (xds_set_put). */
+#include "control/mesh.h"
+
+#include <stdio.h>
+
+#include "base/list.h"
+#include "base/vec.h"
+#include "control/translate_mesh.h"
+
+struct resource {
+    enum xds_resource type;
+    char *name;
+};
+
+struct resources {
+    VEC(struct resource) v;
+};
+
+struct mesh_service {
+    struct resources shared, short_named; /* in the set of all; in its namespace's */
+    VEC(uint16_t) ports;                  /* of HTTP, whose listeners it uses */
+    VEC(struct mesh_workload *) members;  /* that it is served by */
+};
+
+struct mesh_namespace {
+    struct xds_set *set; /* NULL: nobody of it has asked */
+    unsigned workloads;
+    struct map services; /* keys of Services of it */
+};
+
+struct inbound_list {
+    VEC(struct mesh_inbound) v;
+};
+
+/* What a Service says of a workload's ports. */
+struct membership {
+    struct inbound_list ports;
+    unsigned round; /* of mesh_service_changed() that saw it last */
+};
+
+struct mesh_workload {
+    struct list_node node;
+    struct mesh_namespace *ns;
+    struct ip ip;
+    struct mesh_workload *twin; /* another stream of the same address; NULL: none */
+    struct map services;        /* key -> struct membership */
+    struct inbound_list ports;  /* that its resources are made of, sorted */
+    struct xds_set *set;
+    struct resources own;
+};
+
+struct mesh {
+    const struct service_join *join;
+    struct xds_set *set;   /* NULL: nobody has asked yet */
+    struct map services;   /* key -> struct mesh_service */
+    struct map namespaces; /* name -> struct mesh_namespace */
+    struct map ports;      /* number as text -> how many Services use it, as a pointer */
+    struct list_node workloads;
+    struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
+    size_t n_workloads;
+    unsigned round;
+};
+
+/* ---- what is in a set ---- */
+
+/* Takes the entry. */
+static void put(struct xds_set *s, struct resources *list, struct xds_entry *e)
+{
+    vec_push(&list->v, (struct resource){e->type, str_dup(e->name)});
+    xds_set_put(s, e);
+}
+
+static bool is_in(const struct resources *list, const struct resource *r)
+{
+    for (size_t i = 0; i < list->v.n; i++)
+        if (list->v.v[i].type == r->type && streq(list->v.v[i].name, r->name))
+            return true;
+    return false;
+}
+
+/* before: what was put, of which what is not in `now` goes. */
+static void drop_rest(struct xds_set *s, struct resources *before, const struct resources *now)
+{
+    VEC_FOREACH (r, &before->v) {
+        if (!is_in(now, r))
+            xds_set_remove(s, r->type, str_from(r->name));
+        free(r->name);
+    }
+    vec_done(&before->v);
+}
+
+static void drop_all(struct xds_set *s, struct resources *list)
+{
+    drop_rest(s, list, &(struct resources){{NULL, 0, 0}});
+}
+
+/* ---- ports of HTTP ---- */
+
+static void use_port(struct mesh *m, uint16_t port)
+{
+    char key[8];
+    snprintf(key, sizeof(key), "%u", port);
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->ports, key);
+    map_put_cstr(&m->ports, key, (void *)(n + 1));
+    if (n)
+        return;
+    xds_set_put(m->set, translate_mesh_port(port));
+    xds_set_put(m->set, translate_mesh_port_routes(port));
+}
+
+static void stop_using_port(struct mesh *m, uint16_t port)
+{
+    char key[8], name[CLUSTER_NAME_MAX];
+    snprintf(key, sizeof(key), "%u", port);
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->ports, key);
+    if (n > 1) {
+        map_put_cstr(&m->ports, key, (void *)(n - 1));
+        return;
+    }
+    map_remove_cstr(&m->ports, key);
+    xds_set_remove(m->set, XDS_LISTENER, str_from(translate_mesh_port_name(port, name)));
+    xds_set_remove(m->set, XDS_ROUTE, str_from(key));
+}
+
+/* ---- Services ---- */
+
+static struct mesh_namespace *namespace_of(struct mesh *m, struct str name)
+{
+    struct mesh_namespace *ns = map_find(&m->namespaces, name);
+    if (!ns) {
+        ns = NEW(struct mesh_namespace);
+        map_put(&m->namespaces, name, ns);
+    }
+    return ns;
+}
+
+static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    if (ns->workloads || ns->services.used)
+        return;
+    map_remove(&m->namespaces, name);
+    map_done(&ns->services);
+    free(ns);
+}
+
+static bool has_address(const struct service_object *o)
+{
+    return !o->headless && !o->external_name && o->n_cluster_ips;
+}
+
+static bool is_http(enum port_protocol p)
+{
+    return p == PORT_HTTP || p == PORT_HTTP2;
+}
+
+/* A port of the number comes once. */
+static bool is_first(const struct service_object *o, uint16_t i)
+{
+    for (uint16_t k = 0; k < i; k++)
+        if (o->ports[k].port == o->ports[i].port && port_protocol(&o->ports[k]) != PORT_OTHER)
+            return false;
+    return true;
+}
+
+/* A Service without an address, of bytes: goes on as it is, whoever of its pods was meant. */
+static bool is_carried(const struct service_object *o, uint16_t i)
+{
+    enum port_protocol p = port_protocol(&o->ports[i]);
+    return p != PORT_OTHER && !o->external_name && (is_http(p) || has_address(o)) && is_first(o, i);
+}
+
+static void put_port(struct mesh *m, struct mesh_service *to, const struct joined_service *s,
+                     const struct service_port *p)
+{
+    const struct service_object *o = s->object;
+    put(m->set, &to->shared, translate_endpoints(o->key, p->port, false, s));
+    put(m->set, &to->shared, translate_mesh_cluster(o->key, p));
+    if (is_http(port_protocol(p))) {
+        vec_push(&to->ports, p->port);
+        use_port(m, p->port);
+        put(m->set, &to->shared, translate_mesh_host(o, p->port, false));
+        return;
+    }
+    if (port_protocol(p) == PORT_SNIFFED)
+        put(m->set, &to->shared, translate_mesh_own_routes(o->key, p->port));
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++)
+        put(m->set, &to->shared, translate_mesh_address(o->key, p, &o->cluster_ips[i]));
+}
+
+static void put_short_names(struct xds_set *set, struct mesh_service *to,
+                            const struct service_object *o)
+{
+    for (uint16_t i = 0; o && i < o->n_ports; i++)
+        if (is_carried(o, i) && is_http(port_protocol(&o->ports[i])))
+            put(set, &to->short_named, translate_mesh_host(o, o->ports[i].port, true));
+}
+
+/* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
+static void exchange(struct mesh *m, struct mesh_namespace *ns, const struct joined_service *s,
+                     struct mesh_service *before, struct mesh_service *now)
+{
+    static struct mesh_service nothing;
+    for (uint16_t i = 0; now && i < s->object->n_ports; i++)
+        if (is_carried(s->object, i))
+            put_port(m, now, s, &s->object->ports[i]);
+    if (now && ns->set)
+        put_short_names(ns->set, now, s->object);
+    if (!before)
+        return;
+    if (ns->set)
+        drop_rest(ns->set, &before->short_named, now ? &now->short_named : &nothing.short_named);
+    drop_rest(m->set, &before->shared, now ? &now->shared : &nothing.shared);
+    VEC_FOREACH (port, &before->ports)
+        stop_using_port(m, *port);
+}
+
+/* ---- workloads ---- */
+
+static struct str ip_key(const struct ip *ip)
+{
+    return str_of(ip->bytes, ip->family == AF_INET ? 4 : 16);
+}
+
+static enum port_protocol protocol_of(const struct service_object *o, const struct slice_port *p)
+{
+    for (uint16_t i = 0; i < o->n_ports; i++)
+        if (o->ports[i].proto == p->proto && streq(o->ports[i].name, p->name))
+            return port_protocol(&o->ports[i]);
+    return PORT_OTHER;
+}
+
+/* Of two that say different things of a port the one that says something. */
+static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol)
+{
+    VEC_FOREACH (in, &to->v)
+        if (in->port == port) {
+            in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
+            return;
+        }
+    vec_push(&to->v, (struct mesh_inbound){port, protocol});
+}
+
+static int by_port(const void *a, const void *b)
+{
+    return ((const struct mesh_inbound *)a)->port - ((const struct mesh_inbound *)b)->port;
+}
+
+static bool same_ports(const struct inbound_list *a, const struct inbound_list *b)
+{
+    for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
+        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol)
+            return false;
+    return a->v.n == b->v.n;
+}
+
+/* By name, so that of Services that differ the same one counts each time. */
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static struct inbound_list ports_of(const struct mesh_workload *w)
+{
+    struct inbound_list in = {0};
+    VEC(char *) keys = {0};
+    struct str key;
+    for (size_t at = 0; map_next(&w->services, &at, &key, NULL);)
+        vec_push(&keys, str_dup(key));
+    if (keys.n)
+        qsort(keys.v, keys.n, sizeof(*keys.v), by_text);
+    VEC_FOREACH (k, &keys) {
+        const struct membership *one = map_find_cstr(&w->services, *k);
+        VEC_FOREACH (p, &one->ports.v)
+            add_inbound(&in, p->port, p->protocol);
+        free(*k);
+    }
+    vec_done(&keys);
+    if (in.v.n)
+        qsort(in.v.v, in.v.n, sizeof(*in.v.v), by_port);
+    return in;
+}
+
+/* Made anew if it is served at other ports than before. */
+static void build(struct mesh_workload *w, bool first)
+{
+    struct inbound_list now = ports_of(w);
+    if (!first && same_ports(&now, &w->ports)) {
+        vec_done(&now.v);
+        return;
+    }
+    struct resources before = w->own;
+    memset(&w->own, 0, sizeof(w->own));
+    vec_done(&w->ports.v);
+    w->ports = now;
+    VEC_FOREACH (port, &w->ports.v)
+        put(w->set, &w->own, translate_mesh_inbound_cluster(port));
+    put(w->set, &w->own, translate_mesh_inbound(w->ports.v.v, w->ports.v.n));
+    drop_rest(w->set, &before, &w->own);
+}
+
+static void membership_free(struct membership *one)
+{
+    if (one)
+        vec_done(&one->ports.v);
+    free(one);
+}
+
+/* w is an endpoint in that slice of the Service. */
+static void join_service(struct mesh *m, struct mesh_service *of, const struct joined_service *s,
+                         const struct slice_object *slice, struct mesh_workload *w)
+{
+    struct membership *one = map_find_cstr(&w->services, s->key);
+    if (!one) {
+        one = NEW(struct membership);
+        map_put_cstr(&w->services, s->key, one);
+    }
+    if (one->round != m->round) {
+        one->round = m->round;
+        vec_clear(&one->ports.v);
+        vec_push(&of->members, w);
+    }
+    for (uint32_t i = 0; i < slice->n_ports; i++) {
+        enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
+        if (p != PORT_OTHER && slice->ports[i].port)
+            add_inbound(&one->ports, slice->ports[i].port, p);
+    }
+}
+
+/* only: NULL: whoever has the address. */
+static void find_members(struct mesh *m, struct mesh_namespace *ns, struct mesh_service *of,
+                         const struct joined_service *s, struct mesh_workload *only)
+{
+    VEC_FOREACH (slice, &s->slices)
+        for (uint32_t i = 0; (*slice)->family && i < (*slice)->n_endpoints; i++) {
+            struct ip ip = slice_object_ip(*slice, i);
+            if (only && ip_eq(&ip, &only->ip))
+                join_service(m, of, s, *slice, only);
+            struct mesh_workload *w = only ? NULL : map_find(&m->by_ip, ip_key(&ip));
+            for (; w; w = w->twin)
+                if (w->ns == ns)
+                    join_service(m, of, s, *slice, w);
+        }
+}
+
+/* now: NULL: the Service has gone. */
+static void settle_members(struct mesh *m, const char *key, struct mesh_service *before,
+                           struct mesh_service *now)
+{
+    for (size_t i = 0; before && i < before->members.n; i++) {
+        struct mesh_workload *w = before->members.v[i];
+        struct membership *one = map_find_cstr(&w->services, key);
+        if (one->round == m->round)
+            continue;
+        membership_free(map_remove_cstr(&w->services, key));
+        build(w, false);
+    }
+    for (size_t i = 0; now && i < now->members.n; i++)
+        build(now->members.v[i], false);
+}
+
+static void service_free(struct mesh_service *s)
+{
+    if (!s)
+        return;
+    vec_done(&s->ports);
+    vec_done(&s->members);
+    free(s);
+}
+
+void mesh_service_changed(struct mesh *m, const char *key)
+{
+    if (!m->set)
+        return;
+    struct str name, ns_name = str_cut(str_from(key), '/', &name);
+    struct mesh_namespace *ns = namespace_of(m, ns_name);
+    const struct joined_service *s = service_join_find(m->join, key);
+    struct mesh_service *before = map_remove_cstr(&m->services, key),
+                        *now = s && s->object ? NEW(struct mesh_service) : NULL;
+    m->round++;
+    exchange(m, ns, s, before, now);
+    if (now) {
+        map_put_cstr(&m->services, key, now);
+        map_put_cstr(&ns->services, key, m);
+        find_members(m, ns, now, s, NULL);
+    } else {
+        map_remove_cstr(&ns->services, key);
+    }
+    settle_members(m, key, before, now);
+    service_free(before);
+    drop_if_empty(m, ns_name, ns);
+}
+
+static void make_all(struct mesh *m)
+{
+    struct joined_service *s;
+    m->set = xds_set_new();
+    xds_set_put(m->set, translate_mesh_outbound());
+    xds_set_put(m->set, translate_mesh_passthrough());
+    xds_set_put(m->set, translate_mesh_black_hole());
+    xds_set_put(m->set, translate_mesh_inbound_passthrough());
+    for (size_t at = 0; service_join_next(m->join, &at, &s);)
+        mesh_service_changed(m, s->key);
+}
+
+static void make_namespace_set(struct mesh *m, struct mesh_namespace *ns)
+{
+    struct str key;
+    ns->set = xds_set_new_over(m->set);
+    for (size_t at = 0; map_next(&ns->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct joined_service *s = service_join_find(m->join, text);
+        put_short_names(ns->set, map_find(&m->services, key), s ? s->object : NULL);
+    }
+}
+
+/* What it is a member of already. */
+static void find_services(struct mesh *m, struct mesh_workload *w)
+{
+    struct str key;
+    m->round++;
+    for (size_t at = 0; map_next(&w->ns->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct joined_service *s = service_join_find(m->join, text);
+        if (s && s->object)
+            find_members(m, w->ns, map_find(&m->services, key), s, w);
+    }
+}
+
+struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
+{
+    if (!m->set)
+        make_all(m);
+    struct mesh_namespace *ns = namespace_of(m, ns_name);
+    struct mesh_workload *w = NEW(struct mesh_workload);
+    if (ns->workloads++ == 0)
+        make_namespace_set(m, ns);
+    w->ns = ns;
+    w->ip = *ip;
+    w->set = xds_set_new_over(ns->set);
+    list_add_tail(&m->workloads, &w->node);
+    m->n_workloads++;
+    find_services(m, w);
+    w->twin = map_put(&m->by_ip, ip_key(ip), w);
+    build(w, true);
+    return w;
+}
+
+struct xds_set *mesh_workload_set(const struct mesh_workload *w)
+{
+    return w->set;
+}
+
+static void end_namespace(struct mesh *m, struct mesh_namespace *ns)
+{
+    struct str key, name;
+    void *p;
+    for (size_t at = 0; map_next(&ns->services, &at, &key, NULL);) {
+        struct mesh_service *s = map_find(&m->services, key);
+        drop_all(ns->set, &s->short_named);
+    }
+    xds_set_free(TAKE(ns->set));
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &p);)
+        if (p == ns) {
+            drop_if_empty(m, name, ns);
+            return;
+        }
+}
+
+static void leave_services(struct mesh *m, struct mesh_workload *w)
+{
+    struct str key;
+    void *one;
+    for (size_t at = 0; map_next(&w->services, &at, &key, &one);) {
+        struct mesh_service *s = map_find(&m->services, key);
+        for (size_t i = 0; i < s->members.n; i++)
+            if (s->members.v[i] == w) {
+                vec_remove(&s->members, i);
+                break;
+            }
+        membership_free(one);
+    }
+    map_done(&w->services);
+}
+
+static void forget_address(struct mesh *m, struct mesh_workload *w)
+{
+    struct mesh_workload *first = map_find(&m->by_ip, ip_key(&w->ip)), *p = first;
+    if (first == w && w->twin)
+        map_put(&m->by_ip, ip_key(&w->ip), w->twin);
+    else if (first == w)
+        map_remove(&m->by_ip, ip_key(&w->ip));
+    while (first != w && p->twin != w)
+        p = p->twin;
+    if (first != w)
+        p->twin = w->twin;
+}
+
+void mesh_leave(struct mesh *m, struct mesh_workload *w)
+{
+    leave_services(m, w);
+    forget_address(m, w);
+    drop_all(w->set, &w->own);
+    vec_done(&w->ports.v);
+    xds_set_free(w->set);
+    list_remove(&w->node);
+    m->n_workloads--;
+    if (--w->ns->workloads == 0)
+        end_namespace(m, w->ns);
+    free(w);
+}
+
+size_t mesh_workloads(const struct mesh *m)
+{
+    return m->n_workloads;
+}
+
+struct mesh *mesh_new(const struct service_join *join)
+{
+    struct mesh *m = NEW(struct mesh);
+    m->join = join;
+    list_init(&m->workloads);
+    return m;
+}
+
+void mesh_free(struct mesh *m)
+{
+    void *p;
+    if (!m)
+        return;
+    while (!list_is_empty(&m->workloads))
+        mesh_leave(m, CONTAINER_OF(m->workloads.next, struct mesh_workload, node));
+    for (size_t at = 0; map_next(&m->services, &at, NULL, &p);) {
+        struct mesh_service *s = p;
+        drop_all(m->set, &s->shared);
+        service_free(s);
+    }
+    for (size_t at = 0; map_next(&m->namespaces, &at, NULL, &p);) {
+        map_done(&((struct mesh_namespace *)p)->services);
+        free(p);
+    }
+    map_done(&m->services);
+    map_done(&m->namespaces);
+    map_done(&m->ports);
+    map_done(&m->by_ip);
+    xds_set_free(m->set);
+    free(m);
+}

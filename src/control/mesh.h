@@ -1,0 +1,20 @@
+#pragma once
+/* What sidecars are given: of each Service clusters, endpoints, routes and listeners, the same for
+ * all; over that, for clients of a namespace, its Services by their short names; over that, for
+ * each pod, what is served in it. Made when the first one asks, and kept up from then on. */
+
+#include "base/addr.h"
+#include "model/service_join.h"
+#include "xds/xds_set.h"
+
+struct mesh;
+struct mesh_workload;
+
+struct mesh *mesh_new(const struct service_join *join); /* which must outlive it */
+void mesh_free(struct mesh *m);                         /* NULL is allowed; no workload is left */
+void mesh_service_changed(struct mesh *m, const char *key);
+/* A pod whose sidecar asks. */
+struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
+struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */
+void mesh_leave(struct mesh *m, struct mesh_workload *w);
+size_t mesh_workloads(const struct mesh *m);

@@ -1,0 +1,472 @@
+/* Clusters and virtual hosts are made by the thousand, so written straight to the wire; listeners
+ * are JSON first. */
+#include "control/translate_mesh.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "control/translate_priv.h"
+#include "control/xds_fields.h"
+
+#define PASSTHROUGH         "PassthroughCluster"
+#define BLACK_HOLE          "BlackHoleCluster"
+#define INBOUND_PASSTHROUGH "InboundPassthroughCluster"
+/* Whence what is sent to the pod is handed to it: the redirection lets that through. */
+#define INBOUND_SOURCE "127.0.0.6"
+#define OPTIONS_NAME   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+enum {
+    CONNECT_TIMEOUT_S = 10,
+    TYPE_EDS = 3, /* Cluster.DiscoveryType */
+    LB_LEAST_REQUEST = 1,
+    RETRIES = 2,
+    OTHER_HOST_CHOICES = 5,
+};
+
+static void add_number(struct buf *b, unsigned field, uint32_t n)
+{
+    size_t at = pb_begin(b, field);
+    pb_add_uint(b, F_UINT32_VALUE, n);
+    pb_end(b, at);
+}
+
+static void format_name(const char *service, char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    snprintf(ret, CLUSTER_NAME_MAX, STR_FMT "." STR_FMT ".svc.cluster.local", STR_ARG(name),
+             STR_ARG(ns));
+}
+
+/* ---- clusters ---- */
+
+/* How an endpoint is spoken to. What nobody has said is as the client speaks. */
+static void add_options(struct buf *b, enum port_protocol p)
+{
+    AUTO_DONE(buf) struct buf options = {0};
+    size_t way, entry, any;
+    if (p != PORT_HTTP2 && p != PORT_SNIFFED)
+        return;
+    way = pb_begin(&options, p == PORT_HTTP2 ? F_OPTIONS_EXPLICIT : F_OPTIONS_AS_CLIENT);
+    if (p == PORT_SNIFFED)
+        pb_add_bytes(&options, F_AS_CLIENT_HTTP1, STR(""));
+    pb_add_bytes(&options, p == PORT_HTTP2 ? F_EXPLICIT_HTTP2 : F_AS_CLIENT_HTTP2, STR(""));
+    pb_end(&options, way);
+    entry = pb_begin(b, F_CLUSTER_TYPED_EXTENSION_PROTOCOL_OPTIONS);
+    pb_add_text(b, F_MAP_KEY, OPTIONS_NAME);
+    any = pb_begin(b, F_MAP_VALUE);
+    pb_add_text(b, F_ANY_TYPE_URL, XDS_TYPE_PREFIX OPTIONS_NAME);
+    pb_add_bytes(b, F_ANY_VALUE, buf_str(&options));
+    pb_end(b, any);
+    pb_end(b, entry);
+}
+
+/* Limits are somebody's to set, not there by themselves. */
+static void add_no_limits(struct buf *b)
+{
+    size_t breakers = pb_begin(b, F_CLUSTER_CIRCUIT_BREAKERS),
+           thresholds = pb_begin(b, F_BREAKERS_THRESHOLDS);
+    add_number(b, F_THRESHOLDS_CONNECTIONS, UINT32_MAX);
+    add_number(b, F_THRESHOLDS_PENDING, UINT32_MAX);
+    add_number(b, F_THRESHOLDS_REQUESTS, UINT32_MAX);
+    add_number(b, F_THRESHOLDS_RETRIES, UINT32_MAX);
+    pb_end(b, thresholds);
+    pb_end(b, breakers);
+}
+
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX];
+    size_t at;
+    translate_cluster_name(service, p->port, NULL, name);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
+    at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
+    translate_ads(&b, F_EDS_EDS_CONFIG);
+    pb_add_text(&b, F_EDS_SERVICE_NAME, name);
+    pb_end(&b, at);
+    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
+    pb_add_uint(&b, F_DURATION_SECONDS, CONNECT_TIMEOUT_S);
+    pb_end(&b, at);
+    pb_add_uint(&b, F_CLUSTER_LB_POLICY, LB_LEAST_REQUEST);
+    add_no_limits(&b);
+    add_options(&b, port_protocol(p));
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(name));
+}
+
+static json_t *no_limits(void)
+{
+    return json_pack("{s:[{s:I,s:I,s:I,s:I}]}", "thresholds", "max_connections",
+                     (json_int_t)UINT32_MAX, "max_pending_requests", (json_int_t)UINT32_MAX,
+                     "max_requests", (json_int_t)UINT32_MAX, "max_retries", (json_int_t)UINT32_MAX);
+}
+
+/* HTTP as the client speaks it. */
+static json_t *as_client(void)
+{
+    return json_pack("{s:o}", OPTIONS_NAME,
+                     translate_typed(OPTIONS_NAME,
+                                     json_pack("{s:{s:{},s:{}}}", "use_downstream_protocol_config",
+                                               "http_protocol_options", "http2_protocol_options")));
+}
+
+/* Where a connection was going to. */
+static json_t *to_original(const char *name)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o}", "name", name, "type", "ORIGINAL_DST", "lb_policy",
+                     "CLUSTER_PROVIDED", "connect_timeout", "10s", "circuit_breakers", no_limits(),
+                     "typed_extension_protocol_options", as_client());
+}
+
+static json_t *to_pod(const char *name)
+{
+    json_t *j = to_original(name);
+    json_object_set_new(
+        j, "upstream_bind_config",
+        json_pack("{s:{s:s,s:i}}", "source_address", "address", INBOUND_SOURCE, "port_value", 0));
+    return j;
+}
+
+struct xds_entry *translate_mesh_passthrough(void)
+{
+    AUTO_JSON json_t *j = to_original(PASSTHROUGH);
+    return translate_json(XDS_CLUSTER, PASSTHROUGH, j);
+}
+
+struct xds_entry *translate_mesh_inbound_passthrough(void)
+{
+    AUTO_JSON json_t *j = to_pod(INBOUND_PASSTHROUGH);
+    return translate_json(XDS_CLUSTER, INBOUND_PASSTHROUGH, j);
+}
+
+struct xds_entry *translate_mesh_black_hole(void)
+{
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:s,s:s}", "name", BLACK_HOLE, "type", "STATIC", "connect_timeout", "10s");
+    return translate_json(XDS_CLUSTER, BLACK_HOLE, j);
+}
+
+const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX])
+{
+    snprintf(ret, CLUSTER_NAME_MAX, "inbound|%u||", port);
+    return ret;
+}
+
+struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_mesh_inbound_name(in->port, name);
+    AUTO_JSON json_t *j = to_pod(name);
+    return translate_json(XDS_CLUSTER, name, j);
+}
+
+/* ---- virtual hosts ---- */
+
+/* Istio's policy of who says nothing: what cannot have been begun with. */
+static void add_retries(struct buf *b)
+{
+    size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), predicate, any;
+    pb_add_text(b, F_RETRY_RETRY_ON, "connect-failure,refused-stream,unavailable,cancelled");
+    add_number(b, F_RETRY_NUM_RETRIES, RETRIES);
+    predicate = pb_begin(b, F_RETRY_HOST_PREDICATE);
+    pb_add_text(b, F_RETRY_PREDICATE_NAME, "envoy.retry_host_predicates.previous_hosts");
+    any = pb_begin(b, F_RETRY_PREDICATE_TYPED_CONFIG);
+    pb_add_text(b, F_ANY_TYPE_URL,
+                XDS_TYPE_PREFIX
+                "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate");
+    pb_end(b, any);
+    pb_end(b, predicate);
+    pb_add_uint(b, F_RETRY_HOST_SELECTION_MAX, OTHER_HOST_CHOICES);
+    pb_end(b, retry);
+}
+
+static void add_route(struct buf *b, const char *name, const char *cluster, bool retries)
+{
+    size_t route = pb_begin(b, F_HOST_ROUTES), at = 0;
+    if (name)
+        pb_add_text(b, F_ROUTE_NAME, name);
+    at = pb_begin(b, F_ROUTE_MATCH);
+    pb_add_text(b, F_MATCH_PREFIX, "/");
+    pb_end(b, at);
+    at = pb_begin(b, F_ROUTE_ROUTE);
+    pb_add_text(b, F_ACTION_CLUSTER, cluster);
+    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none */
+    if (retries)
+        add_retries(b);
+    pb_end(b, at);
+    pb_end(b, route);
+}
+
+const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
+                                           char ret[CLUSTER_NAME_MAX])
+{
+    format_name(service, ret);
+    size_t n = strlen(ret);
+    snprintf(ret + n, CLUSTER_NAME_MAX - n, ":%u", port);
+    return ret;
+}
+
+const char *translate_mesh_host_name(const char *service, uint16_t port, char ret[CLUSTER_NAME_MAX])
+{
+    char name[CLUSTER_NAME_MAX];
+    snprintf(ret, CLUSTER_NAME_MAX, "%u/%s", port,
+             translate_mesh_own_routes_name(service, port, name));
+    return ret;
+}
+
+static void add_domains(struct buf *b, const struct service_object *s, bool short_name)
+{
+    struct str name, ns = str_cut(str_from(s->key), '/', &name);
+    static const char *const forms[] = {"", ".svc", ".svc.cluster.local", ".svc.cluster.local."};
+    char text[IP_TEXT_BYTES];
+    if (short_name)
+        pb_add_bytes(b, F_HOST_DOMAINS, name);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO_CHARS char *domain =
+            xasprintf(STR_FMT "." STR_FMT "%s", STR_ARG(name), STR_ARG(ns), forms[i]);
+        pb_add_text(b, F_HOST_DOMAINS, domain);
+    }
+    for (uint16_t i = 0; i < s->n_cluster_ips; i++) {
+        const struct ip *ip = &s->cluster_ips[i];
+        AUTO_CHARS char *domain =
+            xasprintf(ip->family == AF_INET6 ? "[%s]" : "%s", ip_format(ip, text));
+        pb_add_text(b, F_HOST_DOMAINS, domain);
+    }
+}
+
+struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t port,
+                                      bool short_name)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX], resource[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    pb_add_text(&b, F_HOST_NAME, translate_mesh_own_routes_name(s->key, port, name));
+    add_domains(&b, s, short_name);
+    add_route(&b, "default", translate_cluster_name(s->key, port, NULL, cluster), true);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_HOST, str_from(translate_mesh_host_name(s->key, port, resource)),
+                         buf_str(&b), STR(""));
+}
+
+static void add_whole_host(struct buf *b, const char *name, const char *route, const char *cluster,
+                           bool retries)
+{
+    size_t host = pb_begin(b, F_CONFIGURATION_VIRTUAL_HOSTS);
+    pb_add_text(b, F_HOST_NAME, name);
+    pb_add_text(b, F_HOST_DOMAINS, "*");
+    add_route(b, route, cluster, retries);
+    pb_end(b, host);
+}
+
+struct xds_entry *translate_mesh_port_routes(uint16_t port)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[8];
+    snprintf(name, sizeof(name), "%u", port);
+    pb_add_text(&b, F_CONFIGURATION_NAME, name);
+    add_whole_host(&b, "allow_any", "allow_any", PASSTHROUGH, false);
+    size_t vhds = pb_begin(&b, F_CONFIGURATION_VHDS);
+    translate_ads(&b, F_VHDS_CONFIG_SOURCE);
+    pb_end(&b, vhds);
+    pb_add_uint(&b, F_CONFIGURATION_IGNORE_PORT_IN_HOST_MATCHING, 1);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
+}
+
+struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    translate_mesh_own_routes_name(service, port, name);
+    pb_add_text(&b, F_CONFIGURATION_NAME, name);
+    add_whole_host(&b, name, "default", translate_cluster_name(service, port, NULL, cluster), true);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
+}
+
+/* ---- listeners ---- */
+
+/* The app's own words pass: whoever stands beside it adds the id that joins what belongs together,
+ * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
+static json_t *http_manager(const char *stat_prefix, const char *rds, json_t *routes)
+{
+    json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o],s:[{s:s}]}", "stat_prefix", stat_prefix,
+                            "use_remote_address", 0, "server_header_transformation", "PASS_THROUGH",
+                            "stream_idle_timeout", "0s", "normalize_path", 1, "http_filters",
+                            translate_http_filter("envoy.filters.http.router",
+                                                  "envoy.extensions.filters.http.router.v3.Router"),
+                            "upgrade_configs", "upgrade_type", "websocket");
+    if (routes)
+        json_object_set_new(hcm, "route_config", routes);
+    else
+        json_object_set_new(hcm, "rds",
+                            json_pack("{s:s,s:o}", "route_config_name", rds, "config_source",
+                                      translate_ads_json()));
+    translate_typed("envoy.extensions.filters.network.http_connection_manager.v3."
+                    "HttpConnectionManager",
+                    hcm);
+    return json_pack("{s:s,s:o}", "name", "envoy.filters.network.http_connection_manager",
+                     "typed_config", hcm);
+}
+
+static json_t *chain_of(json_t *filter)
+{
+    return json_pack("{s:[o]}", "filters", filter);
+}
+
+static json_t *address(const char *ip, uint16_t port)
+{
+    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)port);
+}
+
+/* Found by where a connection was going to: nobody listens there. */
+static json_t *listener(const char *name, const char *ip, uint16_t port)
+{
+    return json_pack("{s:s,s:o,s:b,s:s}", "name", name, "address", address(ip, port),
+                     "bind_to_port", 0, "traffic_direction", "OUTBOUND");
+}
+
+/* A chain for what looks like HTTP. */
+static json_t *http_chain(json_t *filter, uint16_t port)
+{
+    json_t *chain = chain_of(filter), *match = json_pack("{s:[s,s,s]}", "application_protocols",
+                                                         "http/1.0", "http/1.1", "h2c");
+    if (port)
+        json_object_set_new(match, "destination_port", json_integer(port));
+    json_object_set_new(chain, "filter_chain_match", match);
+    return chain;
+}
+
+/* A client that says nothing for that long is one of a server that speaks first. */
+static void look_at_first_bytes(json_t *listener)
+{
+    json_array_append_new(
+        json_object_get(listener, "listener_filters"),
+        translate_http_filter("envoy.filters.listener.http_inspector",
+                              "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"));
+    json_object_set_new(listener, "listener_filters_timeout", json_string("5s"));
+    json_object_set_new(listener, "continue_on_listener_filters_timeout", json_true());
+}
+
+struct xds_entry *translate_mesh_outbound(void)
+{
+    json_t *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
+    json_object_set_new(loop, "filter_chain_match",
+                        json_pack("{s:i}", "destination_port", MESH_OUTBOUND_PORT));
+    json_object_set_new(loop, "name", json_string("virtualOutbound-blackhole"));
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:o,s:b,s:s,s:[o],s:o}", "name", "virtualOutbound", "address",
+                  address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1,
+                  "traffic_direction", "OUTBOUND", "filter_chains", loop, "default_filter_chain",
+                  chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
+    return translate_json(XDS_LISTENER, "virtualOutbound", j);
+}
+
+const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX])
+{
+    snprintf(ret, CLUSTER_NAME_MAX, "0.0.0.0_%u", port);
+    return ret;
+}
+
+/* Declared to be HTTP; what is not goes on as it is, since somebody else's port may have the same
+ * number. */
+struct xds_entry *translate_mesh_port(uint16_t port)
+{
+    char name[CLUSTER_NAME_MAX], stat[CLUSTER_NAME_MAX + 16], routes[8];
+    translate_mesh_port_name(port, name);
+    snprintf(stat, sizeof(stat), "outbound_%s", name);
+    snprintf(routes, sizeof(routes), "%u", port);
+    AUTO_JSON json_t *j = listener(name, "0.0.0.0", port);
+    json_object_set_new(j, "listener_filters", json_array());
+    json_object_set_new(j, "filter_chains",
+                        json_pack("[o]", http_chain(http_manager(stat, routes, NULL), 0)));
+    json_object_set_new(j, "default_filter_chain",
+                        chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
+    look_at_first_bytes(j);
+    return translate_json(XDS_LISTENER, name, j);
+}
+
+const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
+                                        char ret[CLUSTER_NAME_MAX])
+{
+    char text[IP_TEXT_BYTES];
+    snprintf(ret, CLUSTER_NAME_MAX, "%s_%u", ip_format(ip, text), port);
+    return ret;
+}
+
+struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
+                                         const struct ip *ip)
+{
+    char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX], routes[CLUSTER_NAME_MAX],
+        text[IP_TEXT_BYTES];
+    translate_mesh_address_name(ip, p->port, name);
+    translate_cluster_name(service, p->port, NULL, cluster);
+    AUTO_JSON json_t *j = listener(name, ip_format(ip, text), p->port);
+    json_object_set_new(j, "default_filter_chain", chain_of(translate_tcp_proxy(cluster, cluster)));
+    if (port_protocol(p) == PORT_SNIFFED) {
+        AUTO_CHARS char *stat = xasprintf("outbound_%s", name);
+        translate_mesh_own_routes_name(service, p->port, routes);
+        json_object_set_new(j, "listener_filters", json_array());
+        json_object_set_new(j, "filter_chains",
+                            json_pack("[o]", http_chain(http_manager(stat, routes, NULL), 0)));
+        look_at_first_bytes(j);
+    }
+    return translate_json(XDS_LISTENER, name, j);
+}
+
+/* ---- inbound ---- */
+
+static json_t *inbound_routes(const char *name, uint16_t port)
+{
+    AUTO_CHARS char *host = xasprintf("inbound|http|%u", port);
+    return json_pack("{s:s,s:[{s:s,s:[s],s:[{s:s,s:{s:s},s:{s:s,s:s}}]}]}", "name", name,
+                     "virtual_hosts", "name", host, "domains", "*", "routes", "name", "default",
+                     "match", "prefix", "/", "route", "cluster", name, "timeout", "0s");
+}
+
+static void add_inbound(json_t *chains, const struct mesh_inbound *in, bool *ret_sniffs)
+{
+    char name[CLUSTER_NAME_MAX], stat[32];
+    translate_mesh_inbound_name(in->port, name);
+    snprintf(stat, sizeof(stat), "inbound_0.0.0.0_%u", in->port);
+    bool http = in->protocol == PORT_HTTP || in->protocol == PORT_HTTP2;
+    if (http || in->protocol == PORT_SNIFFED) {
+        json_t *filter = http_manager(stat, NULL, inbound_routes(name, in->port));
+        json_t *chain = http ? chain_of(filter) : http_chain(filter, in->port);
+        if (http)
+            json_object_set_new(chain, "filter_chain_match",
+                                json_pack("{s:i}", "destination_port", (int)in->port));
+        json_object_set_new(chain, "name", json_sprintf("0.0.0.0_%u_http", in->port));
+        json_array_append_new(chains, chain);
+    }
+    *ret_sniffs = *ret_sniffs || in->protocol == PORT_SNIFFED;
+    if (http)
+        return;
+    json_t *chain = chain_of(translate_tcp_proxy(name, name));
+    json_object_set_new(chain, "filter_chain_match",
+                        json_pack("{s:i}", "destination_port", (int)in->port));
+    json_object_set_new(chain, "name", json_sprintf("0.0.0.0_%u", in->port));
+    json_array_append_new(chains, chain);
+}
+
+struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n)
+{
+    json_t *chains = json_array(), *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
+    bool sniffs = false;
+    json_object_set_new(loop, "filter_chain_match",
+                        json_pack("{s:i}", "destination_port", MESH_INBOUND_PORT));
+    json_object_set_new(loop, "name", json_string("virtualInbound-blackhole"));
+    json_array_append_new(chains, loop);
+    for (size_t i = 0; i < n; i++)
+        add_inbound(chains, &ports[i], &sniffs);
+    AUTO_JSON json_t *j = json_pack(
+        "{s:s,s:o,s:s,s:[o],s:o,s:o}", "name", "virtualInbound", "address",
+        address("0.0.0.0", MESH_INBOUND_PORT), "traffic_direction", "INBOUND", "listener_filters",
+        translate_http_filter("envoy.filters.listener.original_dst",
+                              "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"),
+        "filter_chains", chains, "default_filter_chain",
+        chain_of(translate_tcp_proxy(INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH)));
+    if (sniffs)
+        look_at_first_bytes(j);
+    return translate_json(XDS_LISTENER, "virtualInbound", j);
+}

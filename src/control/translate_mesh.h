@@ -1,0 +1,60 @@
+#pragma once
+/* What sidecars are given, as values of the model to resources. Names, ports and defaults are
+ * Istio's. Pure. */
+
+#include "control/translate.h"
+#include "model/port_protocol.h"
+
+enum {
+    MESH_OUTBOUND_PORT = 15001, /* where what a pod sends is redirected to */
+    MESH_INBOUND_PORT = 15006,  /* and what is sent to it */
+};
+
+/* ---- the same for all ---- */
+
+/* Where what is redirected arrives: goes to the listener of its address, else on as it is. */
+struct xds_entry *translate_mesh_outbound(void);
+/* Clusters of what goes on as it is, and of what goes nowhere. */
+struct xds_entry *translate_mesh_passthrough(void);
+struct xds_entry *translate_mesh_black_hole(void);
+struct xds_entry *translate_mesh_inbound_passthrough(void);
+
+/* ---- of a port of HTTP, whatever Services have it ---- */
+
+const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX]); /* "0.0.0.0_80" */
+struct xds_entry *translate_mesh_port(uint16_t port);
+/* Its routes, by the port's number: those of each Service come by themselves; what is for none of
+ * them goes on as it is. */
+struct xds_entry *translate_mesh_port_routes(uint16_t port);
+
+/* ---- of a Service ---- */
+
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p);
+/* "80/web.ns.svc.cluster.local:80" */
+const char *translate_mesh_host_name(const char *service, uint16_t port,
+                                     char ret[CLUSTER_NAME_MAX]);
+/* A virtual host of the port's routes: the Service by its names and addresses. short_name: for
+ * clients of its namespace. */
+struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t port,
+                                      bool short_name);
+/* A listener of its own, by an address of it: "10.0.0.1_80". */
+const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
+                                        char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
+                                         const struct ip *ip);
+/* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
+const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
+                                           char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port);
+
+/* ---- of a workload ---- */
+
+/* A port at which it is served. */
+struct mesh_inbound {
+    uint16_t port;
+    enum port_protocol protocol;
+};
+const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX]);
+struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);
+/* Where what is sent to the pod arrives. */
+struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n);

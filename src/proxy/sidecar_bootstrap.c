@@ -1,0 +1,137 @@
+#include "proxy/sidecar_bootstrap.h"
+
+#include <errno.h>
+
+#include "base/addr.h"
+#include "codec/json.h"
+#include "xds/xds_types.h"
+
+enum { ADMIN_PORT = 15000, READY_PORT = 15021, STATS_PORT = 15090, CONTROL_PORT = 15012 };
+
+#define HTTP_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+static json_t *typed(const char *type, json_t *fields)
+{
+    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
+    json_object_set_new(fields, "@type", json_string(url));
+    return fields;
+}
+
+static json_t *address(const char *host, uint16_t port)
+{
+    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", host, "port_value", (int)port);
+}
+
+static json_t *assignment(const char *cluster, const char *host, uint16_t port)
+{
+    return json_pack("{s:s,s:[{s:[{s:{s:o}}]}]}", "cluster_name", cluster, "endpoints",
+                     "lb_endpoints", "endpoint", "address", address(host, port));
+}
+
+/* TLS 1.3, and nobody else than who bears the name. */
+static json_t *control_tls(const char *root_file, const char *host)
+{
+    json_t *trust =
+        json_pack("{s:{s:s},s:[{s:s,s:{s:s}}]}", "trusted_ca", "filename", root_file,
+                  "match_typed_subject_alt_names", "san_type", "DNS", "matcher", "exact", host);
+    json_t *common =
+        json_pack("{s:[s],s:{s:s},s:o}", "alpn_protocols", "h2", "tls_params",
+                  "tls_minimum_protocol_version", "TLSv1_3", "validation_context", trust);
+    return json_pack("{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
+                     typed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                           json_pack("{s:s,s:o}", "sni", host, "common_tls_context", common)));
+}
+
+static json_t *control_cluster(const char *root_file, const char *host, uint16_t port)
+{
+    json_t *http2 = typed(
+        HTTP_OPTIONS, json_pack("{s:{s:{}}}", "explicit_http_config", "http2_protocol_options"));
+    return json_pack("{s:s,s:s,s:s,s:{s:s,s:s},s:{s:o},s:o,s:o}", "name", "xds-grpc", "type",
+                     "STRICT_DNS", "connect_timeout", "1s", "dns_failure_refresh_rate",
+                     "base_interval", "0.1s", "max_interval", "2s",
+                     "typed_extension_protocol_options", HTTP_OPTIONS, http2, "load_assignment",
+                     assignment("xds-grpc", host, port), "transport_socket",
+                     control_tls(root_file, host));
+}
+
+/* A port on which others get one page of the admin interface. */
+static json_t *page(const char *name, uint16_t port, const char *path, const char *of_admin)
+{
+    json_t *routes =
+        json_pack("{s:s,s:[{s:s,s:[s],s:[{s:{s:s},s:{s:s,s:s}}]}]}", "name", name, "virtual_hosts",
+                  "name", name, "domains", "*", "routes", "match", "path", path, "route", "cluster",
+                  "admin", "prefix_rewrite", of_admin);
+    json_t *router =
+        json_pack("{s:s,s:o}", "name", "envoy.filters.http.router", "typed_config",
+                  typed("envoy.extensions.filters.http.router.v3.Router", json_object()));
+    json_t *hcm = typed("envoy.extensions.filters.network.http_connection_manager.v3."
+                        "HttpConnectionManager",
+                        json_pack("{s:s,s:o,s:[o]}", "stat_prefix", name, "route_config", routes,
+                                  "http_filters", router));
+    return json_pack("{s:s,s:o,s:[{s:[{s:s,s:o}]}]}", "name", name, "address",
+                     address("0.0.0.0", port), "filter_chains", "filters", "name",
+                     "envoy.filters.network.http_connection_manager", "typed_config", hcm);
+}
+
+static json_t *node(const struct sidecar_bootstrap *s)
+{
+    AUTO_CHARS char *id = xasprintf("sidecar~%s~%s.%s~%s.svc.cluster.local", s->ip, s->pod,
+                                    s->namespace_, s->namespace_);
+    AUTO_CHARS char *cluster =
+        xasprintf("%s.%s", s->workload ? s->workload : s->pod, s->namespace_);
+    return json_pack("{s:s,s:s,s:{s:s,s:s,s:[s]}}", "id", id, "cluster", cluster, "metadata",
+                     "NAME", s->pod, "NAMESPACE", s->namespace_, "INSTANCE_IPS", s->ip);
+}
+
+static int check(const struct sidecar_bootstrap *s, struct err *reterr)
+{
+    const struct {
+        const char *value, *name;
+    } all[] = {{s->pod, "POD_NAME"}, {s->namespace_, "POD_NAMESPACE"}, {s->ip, "POD_IP"}};
+    struct ip ip;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (str_empty(all[i].value))
+            return err_set(reterr, -EINVAL, NULL,
+                           "a sidecar needs the variable %s (the downward API has it)",
+                           all[i].name);
+    if (ip_parse(str_from(s->ip), &ip) < 0)
+        return err_set(reterr, -EINVAL, NULL, "POD_IP: '%.100s' is no address", s->ip);
+    return 0;
+}
+
+static json_t *whole(const struct sidecar_bootstrap *s, const char *host, uint16_t port)
+{
+    json_t *grpc =
+        json_pack("{s:s,s:s,s:[{s:{s:s}}]}", "api_type", "DELTA_GRPC", "transport_api_version",
+                  "V3", "grpc_services", "envoy_grpc", "cluster_name", "xds-grpc");
+    json_t *dynamic =
+        json_pack("{s:o,s:{s:{},s:s},s:{s:{},s:s}}", "ads_config", grpc, "cds_config", "ads",
+                  "resource_api_version", "V3", "lds_config", "ads", "resource_api_version", "V3");
+    json_t *admin = json_pack("{s:s,s:s,s:o}", "name", "admin", "type", "STATIC", "load_assignment",
+                              assignment("admin", "127.0.0.1", ADMIN_PORT));
+    json_t *fixed =
+        json_pack("{s:[o,o],s:[o,o]}", "clusters", control_cluster(s->root_file, host, port), admin,
+                  "listeners", page("ready", READY_PORT, "/healthz/ready", "/ready"),
+                  page("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus"));
+    return json_pack("{s:o,s:{s:o},s:o,s:o}", "node", node(s), "admin", "address",
+                     address("127.0.0.1", ADMIN_PORT), "dynamic_resources", dynamic,
+                     "static_resources", fixed);
+}
+
+int sidecar_bootstrap_json(const struct sidecar_bootstrap *s, struct buf *ret, struct err *reterr)
+{
+    struct str rest, host = str_cut(str_from(s->control), ':', &rest);
+    uint64_t port = CONTROL_PORT;
+    int r = check(s, reterr);
+    if (r < 0)
+        return r;
+    if (!host.n || (rest.p && (str_to_u64(rest, &port) < 0 || port < 1 || port > 65535)))
+        return err_set(reterr, -EINVAL, NULL, "--control: '%.100s' is not HOST:PORT", s->control);
+    AUTO_CHARS char *name = str_dup(host);
+    AUTO_JSON json_t *j = whole(s, name, (uint16_t)port);
+    if (!j)
+        return err_set(reterr, -EINVAL, NULL,
+                       "a name of the pod or of its control plane is no text");
+    json_write(ret, j);
+    return 0;
+}

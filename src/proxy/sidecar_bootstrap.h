@@ -1,0 +1,18 @@
+#pragma once
+/* The configuration that a sidecar begins with: who it is, its control plane, its admin interface
+ * on loopback, and two ports that others ask: 15021 (/healthz/ready) and 15090 (/stats/prometheus).
+ * Ports and names are Istio's. */
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct sidecar_bootstrap {
+    const char *control;   /* "HOST:PORT" */
+    const char *root_file; /* PEM; whom it trusts to be the control plane */
+    const char *pod, *namespace_, *ip;
+    const char *workload; /* what it is a part of; NULL: the pod's name stands for it */
+};
+
+/* As JSON. -EINVAL: what is missing or wrong. */
+int sidecar_bootstrap_json(const struct sidecar_bootstrap *s, struct buf *ret, struct err *reterr)
+    NODISCARD;

@@ -1,0 +1,255 @@
+"""The control plane on a real kube-apiserver that holds it to its roles (deploy/ingress), with a token of its service account and nothing else.
+
+The server's audit log says what it asked for and how it was answered: nothing is refused, and each right that the roles give is used. A
+gateway on the same host takes what it is given and serves a request. Part of `make conform`.
+"""
+import http.client
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+
+import pytest
+import yaml
+
+from api_server import TOKEN
+from real_server import RealServer, need
+from suite import BIN, FAIRLEAD, ROOT, run, wait_until
+
+need("kube-apiserver", "etcd-server")
+
+SYSTEM, ACCOUNT = "fairlead-system", "system:serviceaccount:fairlead-system:fairlead-control"
+MANIFEST = ROOT / "deploy/ingress/ingress.yaml"
+POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, users: ["%s"]}
+- {level: None}
+""" % ACCOUNT
+
+
+def quiet_ports(n):
+    """Ports of all addresses that nobody has, and that no connection is given: those above 32767 may have one by the time that somebody listens."""
+    found = []
+    while len(found) < n:
+        with socket.socket() as s:
+            try:
+                s.bind(("0.0.0.0", 20000 + secrets.randbelow(10000)))
+                found.append(s.getsockname()[1])
+            except OSError:
+                continue
+    return found
+
+
+class Place:
+    """A server, the control plane as that account, a gateway, and something to be served."""
+
+    def __init__(self, directory):
+        self.dir, self.processes = directory, {}
+        self.server = RealServer(directory)
+
+    def up(self):
+        (self.dir / "audit.yaml").write_text(POLICY)
+        self.server.start(f"--audit-policy-file={self.dir}/audit.yaml", f"--audit-log-path={self.dir}/audit.log", modes="RBAC")
+        run(FAIRLEAD, "apply", "-f", MANIFEST, env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
+        self.xds, self.plain, self.debug, self.http, self.https, self.backend, self.admin = quiet_ports(7)
+        self.start("echo", "fairlead-echo", "--http", self.backend)
+        self.start_control()
+        self.start_gateway()
+
+    def kubeconfig(self, name, token):
+        path = self.dir / f"{name}.kubeconfig"
+        cluster = {"server": f"https://127.0.0.1:{self.server.port}", "certificate-authority": str(self.dir / "ca.crt")}
+        path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": name, "clusters": [{"name": name, "cluster": cluster}],
+                                        "users": [{"name": name, "user": {"token": token}}],
+                                        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}]}))
+        return path
+
+    def token(self, account, **spec):
+        r = self.server.post(f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/{account}/token", {"spec": spec})
+        assert r.status == 201, r.body
+        return r.json["status"]["token"]
+
+    def start(self, name, program, *argv):
+        log = open(self.dir / f"{name}.log", "ab")
+        self.processes[name] = subprocess.Popen([str(BIN / program), *map(str, argv)], stdout=log, stderr=log)
+
+    def stop(self, name):
+        process = self.processes.pop(name)
+        process.terminate()
+        assert process.wait(20) == 0, (self.dir / f"{name}.log").read_text()[-2000:]
+
+    def start_control(self):
+        """With the flags that deploy/ingress gives, but for where things are."""
+        deployed = next(o for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] == "Deployment" and o["metadata"]["name"] == "fairlead-control")
+        args = [a for a in deployed["spec"]["template"]["spec"]["containers"][0]["args"] if "bind-address" not in a]
+        self.start("control", "fairlead-control", *args, "--kubeconfig", self.kubeconfig("control", self.token("fairlead-control")),
+                   f"--leader-namespace={SYSTEM}", f"--xds-bind-address=127.0.0.1:{self.plain}", f"--secure-xds-bind-address=127.0.0.1:{self.xds}",
+                   f"--debug-bind-address=127.0.0.1:{self.debug}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
+        wait_until("control is ready", lambda: self.get(self.debug, "/ready") == (200, "ok\n"), 30)
+
+    def start_gateway(self):
+        root = wait_until("the root is told", lambda: self.server.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/fairlead-ca-root-cert").json.get("data"))
+        deployed = self.server.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/fairlead-gateway").json["data"]["bootstrap.yaml"]
+        bootstrap = yaml.safe_load(deployed)
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = self.admin
+        cluster = bootstrap["static_resources"]["clusters"][0]
+        cluster["type"] = "STATIC"
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": self.xds}
+        trust = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
+        trust["trusted_ca"] = {"inline_string": root["root-cert.pem"]}
+        (self.dir / "bootstrap.yaml").write_text(yaml.safe_dump(bootstrap))
+        (self.dir / "token").write_text(self.token("fairlead-gateway", audiences=["fairlead-control"]))
+        self.start("gateway", "fairlead-proxy", "-c", self.dir / "bootstrap.yaml", "--xds-token-file", self.dir / "token", "--service-node=gateway",
+                   "--service-cluster=gateway")
+
+    def get(self, port, path, host=None):
+        """(status, text), None: nobody answers."""
+        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            conn.request("GET", path, headers={"Host": host} if host else {})
+            r = conn.getresponse()
+            return r.status, r.read().decode()
+        except OSError:
+            return None
+        finally:
+            conn.close()
+
+    def put(self, path, body):
+        """Made, or replaced."""
+        r = self.server.post(path, body)
+        if r.status == 409:
+            r = self.server.call("PATCH", f"{path}/{body['metadata']['name']}", json.dumps(body), "application/merge-patch+json")
+        assert r.status in (200, 201), r.body
+        return r.json
+
+    def down(self):
+        for name in list(self.processes):
+            self.stop(name)
+        self.server.stop()
+
+    # ---- the audit log ----
+
+    def asked(self):
+        """Of each call: (namespace, group, resource, verb, name), and how it was answered."""
+        found = []
+        for line in (self.dir / "audit.log").read_text().splitlines():
+            try:
+                e = json.loads(line)
+            except ValueError:
+                continue  # it is being written
+            of = e.get("objectRef")
+            assert e["user"]["username"] == ACCOUNT, e
+            if of:
+                resource = of["resource"] + ("/" + of["subresource"] if "subresource" in of else "")
+                found.append(((of.get("namespace"), of.get("apiGroup", ""), resource, e["verb"], of.get("name")), e.get("responseStatus", {}).get("code")))
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    one = Place(tmp_path_factory.mktemp("rights"))
+    try:
+        one.up()
+        yield one
+    finally:
+        one.down()
+
+
+def given():
+    """(namespace, group, resource, verb, name) of its roles; None: any."""
+    rights = set()
+    for o in yaml.safe_load_all(MANIFEST.read_text()):
+        if o["kind"] in ("ClusterRole", "Role"):
+            where = SYSTEM if o["kind"] == "Role" else None
+            for rule in o["rules"]:
+                rights |= {(where, g, r, v, n) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"] for n in rule.get("resourceNames", [None])}
+    return rights
+
+
+def is_use(right, call):
+    return all(r in (None, c) for r, c in zip(right, call))
+
+
+def ingress(name, annotations=None, port=80):
+    backend = {"service": {"name": "web", "port": {"number": port}}}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name, "annotations": {
+        f"nginx.ingress.kubernetes.io/{k}": v for k, v in (annotations or {}).items()}},
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": f"{name}.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}
+
+
+INGRESSES = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+
+
+def test_a_manifest_becomes_a_served_request(place):
+    balancer = f"/api/v1/namespaces/{SYSTEM}/services/fairlead-gateway/status"
+    assert place.server.call("PATCH", balancer, json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}}}), "application/merge-patch+json").status == 200
+    place.put("/api/v1/namespaces/default/services", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"name": "http", "port": 80}]}})
+    # the address of an endpoint may not be of loopback: another one of this host
+    address = run("hostname", "-I").split()[0]
+    place.put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}}, "ports": [{"name": "http", "port": place.backend, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}]})
+    place.put(INGRESSES, ingress("served"))
+    wait_until("it is served", lambda: (place.get(place.http, "/name", "served.example") or (0,))[0] == 200, 30)
+    wait_until("its status is written", lambda: place.server.get(f"{INGRESSES}/served").json.get("status", {}).get("loadBalancer", {}).get("ingress") == [{"ip": "192.0.2.80"}], 30)
+
+
+def told(place, name):
+    return [e for e in place.server.get("/api/v1/namespaces/default/events").json["items"] if e["involvedObject"]["name"] == name]
+
+
+def test_nothing_is_refused_and_each_right_is_used(place):
+    place.put("/api/v1/namespaces/default/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fields"}, "data": {"x-a": "b"}})
+    place.put(INGRESSES, ingress("named", {"auth-url": "http://web.default.svc/", "auth-proxy-set-headers": "fields"}))
+    for n in (1, 2):  # the same Event twice: it is counted up
+        place.put(INGRESSES, ingress("wrong", port=4711))
+        wait_until("it is told", lambda n=n: any(e.get("count", 1) >= n for e in told(place, "wrong")), 30)
+        place.put(INGRESSES, ingress("wrong"))
+        wait_until("it is right again", lambda: (place.get(place.http, "/", "wrong.example") or (0,))[0] == 200, 30)
+    place.stop("control")
+    place.start_control()  # the root and its ConfigMap are there already
+    rights = given()
+    assert len(rights) >= 20
+
+    def unused():
+        calls = [call for call, _ in place.asked()]
+        return sorted((r for r in rights if not any(is_use(r, c) for c in calls)), key=str)
+    try:
+        wait_until("each right is used", lambda: not unused(), 60)
+    finally:
+        assert unused() == []
+    calls = place.asked()
+    assert [c for c in calls if c[1] in (401, 403)] == []
+    assert [c for c, _ in calls if not any(is_use(r, c) for r in rights) and c[2] != "selfsubjectreviews"] == []
+    log = (place.dir / "control.log").read_text()
+    assert not re.search(r"HTTP 40[13]|orbidden", log), log[-2000:]
+    print(f"{len(calls)} calls, {len(set(c for c, _ in calls))} of a kind, 0 refused; {len(rights)} rights, each used")
+
+
+@pytest.mark.parametrize("without", ["secrets", "ingresses/status", "tokenreviews"])
+def test_a_right_less_is_seen(place, without):
+    """The check above looks: of what is taken away, the audit log has a refusal."""
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/fairlead-control"
+    whole = place.server.get(path).json
+    rules = [dict(r, resources=[x for x in r["resources"] if x != without]) for r in whole["rules"]]
+    place.stop("control")
+    begun = len(place.asked())
+    assert place.server.call("PATCH", path, json.dumps({"rules": [r for r in rules if r["resources"]]}), "application/merge-patch+json").status == 200
+    try:
+        if without == "secrets":
+            with pytest.raises(BaseException, match="control is ready"):
+                place.start_control()
+        else:
+            place.start_control()
+            place.put(INGRESSES, ingress(f"less-{without.replace('/', '-')}"))
+        wait_until("it is refused", lambda: [c for c in place.asked()[begun:] if c[1] == 403 and c[0][2] == without], 40)
+    finally:
+        assert place.server.call("PATCH", path, json.dumps({"rules": whole["rules"]}), "application/merge-patch+json").status == 200
+    place.stop("control")
+    place.start_control()

@@ -1,0 +1,308 @@
+/* What sidecars are given: whatever comes and goes, in the end it is what would be made of what
+ * there is; and every resource passes the table that says what the proxy does. */
+#include "test.h"
+
+#include <stdio.h>
+
+#include "codec/pb_json.h"
+#include "control/mesh.h"
+#include "xds/xds_check.h"
+
+struct world {
+    struct service_join *join;
+    struct mesh *mesh;
+};
+
+static void start(struct world *w)
+{
+    w->join = service_join_new();
+    w->mesh = mesh_new(w->join);
+}
+
+static void settle(struct world *w)
+{
+    struct joined_service *s;
+    while ((s = service_join_take_dirty(w->join))) {
+        mesh_service_changed(w->mesh, s->key);
+        service_join_settle(w->join, s);
+    }
+}
+
+static void finish(struct world *w)
+{
+    mesh_free(w->mesh);
+    service_join_free(w->join);
+}
+
+/* 'x' stands for "x". */
+static json_t *json_of(char *text)
+{
+    json_t *j;
+    for (char *c = text; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    assert_ok(json_parse(str_from(text), 0, NULL, &j, NULL));
+    return j;
+}
+
+/* ports: of a Service, as JSON. */
+static void put_service(struct world *w, const char *ns, const char *name, const char *ip,
+                        const char *ports)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s','uid':'u'},'spec':{'clusterIP':'%s',"
+                  "'clusterIPs':['%s'],'ports':[%s]}}",
+                  ns, name, ip, ip, ports);
+    AUTO_JSON json_t *j = json_of(text);
+    struct service_object *s = service_object_decode(j);
+    assert_non_null(s);
+    service_join_add_service(w->join, &s);
+}
+
+static void put_slice(struct world *w, const char *ns, const char *name, const char *ports,
+                      const char *endpoints)
+{
+    AUTO_CHARS char *text = xasprintf(
+        "{'metadata':{'namespace':'%s','name':'%s','labels':{'kubernetes.io/service-name':'%s'}},"
+        "'addressType':'IPv4','ports':[%s],'endpoints':[%s]}",
+        ns, name, name, ports, endpoints);
+    AUTO_JSON json_t *j = json_of(text);
+    const struct slice_decoding o = {.topologies = &w->join->topologies};
+    struct slice_object *s = slice_object_decode(j, &o);
+    assert_non_null(s);
+    service_join_add_slice(w->join, &s);
+}
+
+static struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
+{
+    struct ip address;
+    assert_ok(ip_parse(str_from(ip), &address));
+    return mesh_join(w->mesh, str_from(ns), &address);
+}
+
+/* The resource as JSON; fails if the table has a word to say of it. NULL: it is not there. */
+static char *find(const struct mesh_workload *w, enum xds_resource type, const char *name)
+{
+    const struct xds_entry *e = xds_set_find(mesh_workload_set(w), type, str_from(name));
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(xds_report) struct xds_report report = {0};
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_JSON json_t *j = NULL;
+    struct err err = {0};
+    ProtobufCMessage *m;
+    if (!e)
+        return NULL;
+    if (xds_resource_unpack(e->type, e->message, a, &m, &report, &err) < 0 || report.findings.n)
+        fail_msg("%s: %s %s", name, err_text(&err),
+                 report.findings.n ? report.findings.v[0].path : "");
+    assert_ok(pb_json_print(m, &xds_json_types, &j, NULL));
+    json_write(&b, j);
+    return buf_take_cstr(&b);
+}
+
+static bool has(const struct mesh_workload *w, enum xds_resource type, const char *name)
+{
+    AUTO_CHARS char *text = find(w, type, name);
+    return text != NULL;
+}
+
+static void expect_in(const struct mesh_workload *w, enum xds_resource type, const char *name,
+                      const char *text)
+{
+    AUTO_CHARS char *all = find(w, type, name);
+    if (!all || !strstr(all, text))
+        fail_msg("%s: %s", name, all ? all : "it is not there");
+}
+
+#define HTTP    "{'name':'http','port':80}"
+#define TCP     "{'name':'tcp-db','port':5432}"
+#define UNNAMED "{'port':9000}"
+
+static void test_kinds_of_ports(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1",
+                HTTP "," TCP "," UNNAMED ",{'name':'grpc','port':70}"
+                     ",{'name':'dns','port':53,'protocol':'UDP'}");
+    put_service(&w, "ns", "set", "None", HTTP "," TCP);
+    settle(&w);
+    struct mesh_workload *here = join(&w, "ns", "10.1.0.1"), *there = join(&w, "other", "10.1.0.2");
+    const struct mesh_workload *both[] = {here, there};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        const struct mesh_workload *one = both[i];
+        static const char *const names[] = {"virtualOutbound", "virtualInbound", "0.0.0.0_80",
+                                            "0.0.0.0_70",      "10.0.0.1_5432",  "10.0.0.1_9000"};
+        for (size_t n = 0; n < ARRAY_LEN(names); n++)
+            if (!has(one, XDS_LISTENER, names[n]))
+                fail_msg("%s", names[n]);
+        assert_false(has(one, XDS_LISTENER, "10.0.0.1_80"));
+        assert_false(has(one, XDS_LISTENER, "10.0.0.1_53"));
+        expect_in(one, XDS_CLUSTER, "outbound|80||web.ns.svc.cluster.local", "\"LEAST_REQUEST\"");
+        expect_in(one, XDS_CLUSTER, "outbound|70||web.ns.svc.cluster.local",
+                  "\"explicit_http_config\":{\"http2_protocol_options\"");
+        expect_in(one, XDS_CLUSTER, "outbound|9000||web.ns.svc.cluster.local",
+                  "use_downstream_protocol_config");
+        expect_in(one, XDS_ROUTE, "80", "\"allow_any\"");
+        expect_in(one, XDS_ROUTE, "web.ns.svc.cluster.local:9000",
+                  "outbound|9000||web.ns.svc.cluster.local");
+        expect_in(one, XDS_LISTENER, "10.0.0.1_9000", "\"h2c\"");
+        assert_true(has(one, XDS_HOST, "80/set.ns.svc.cluster.local:80"));
+        assert_false(has(one, XDS_CLUSTER, "outbound|5432||set.ns.svc.cluster.local"));
+        expect_in(one, XDS_CLUSTER, "InboundPassthroughCluster", "127.0.0.6");
+        assert_true(has(one, XDS_CLUSTER, "PassthroughCluster"));
+        assert_true(has(one, XDS_CLUSTER, "BlackHoleCluster"));
+    }
+    /* by its name alone in its own namespace */
+    expect_in(here, XDS_HOST, "80/web.ns.svc.cluster.local:80", "\"domains\":[\"web\",\"web.ns\"");
+    expect_in(there, XDS_HOST, "80/web.ns.svc.cluster.local:80",
+              "\"domains\":[\"web.ns\",\"web.ns.svc\",\"web.ns.svc.cluster.local\","
+              "\"web.ns.svc.cluster.local.\",\"10.0.0.1\"]");
+    mesh_leave(w.mesh, here);
+    mesh_leave(w.mesh, there);
+    finish(&w);
+}
+
+static void test_what_is_served_in_a_pod(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP "," TCP);
+    put_slice(&w, "ns", "web", "{'name':'http','port':8080},{'name':'tcp-db','port':5433}",
+              "{'addresses':['10.1.0.1']},{'addresses':['10.1.0.2']}");
+    settle(&w);
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1"), *twin = join(&w, "ns", "10.1.0.1"),
+                         *none = join(&w, "ns", "10.1.0.9"), *far = join(&w, "other", "10.1.0.2");
+    assert_true(has(one, XDS_CLUSTER, "inbound|8080||") &&
+                has(twin, XDS_CLUSTER, "inbound|5433||"));
+    expect_in(one, XDS_LISTENER, "virtualInbound", "\"inbound|8080||\"");
+    assert_false(has(none, XDS_CLUSTER, "inbound|8080||"));
+    assert_false(has(far, XDS_CLUSTER, "inbound|8080||")); /* Services choose in their namespace */
+    /* another Service says what is spoken; the pod is in none of the first one's any more */
+    put_service(&w, "ns", "api", "10.0.0.3", UNNAMED);
+    put_slice(&w, "ns", "api", "{'name':'','port':7000}", "{'addresses':['10.1.0.1']}");
+    put_slice(&w, "ns", "web", "{'name':'http','port':8080},{'name':'tcp-db','port':5433}",
+              "{'addresses':['10.1.0.9']}");
+    settle(&w);
+    assert_true(has(one, XDS_CLUSTER, "inbound|7000||") &&
+                has(twin, XDS_CLUSTER, "inbound|7000||"));
+    assert_false(has(one, XDS_CLUSTER, "inbound|8080||"));
+    assert_true(has(none, XDS_CLUSTER, "inbound|8080||"));
+    mesh_leave(w.mesh, one);
+    service_join_remove_service(w.join, STR("ns/api"));
+    settle(&w);
+    assert_false(has(twin, XDS_CLUSTER, "inbound|7000||"));
+    mesh_leave(w.mesh, twin);
+    mesh_leave(w.mesh, none);
+    mesh_leave(w.mesh, far);
+    assert_int_equal(mesh_workloads(w.mesh), 0);
+    finish(&w);
+}
+
+/* ---- random histories ---- */
+
+static unsigned draw(unsigned *state, unsigned below)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % below;
+}
+
+static void change(struct world *w, unsigned *r)
+{
+    static const char *const namespaces[] = {"a", "b"};
+    static const char *const ports[] = {HTTP, TCP, UNNAMED, HTTP "," TCP, UNNAMED "," HTTP};
+    static const char *const slices[] = {"{'name':'http','port':8080}", "{'name':'','port':9000}",
+                                         "{'name':'tcp-db','port':8080}"};
+    char name[8], key[16], ip[16], ends[160] = "";
+    const char *ns = namespaces[draw(r, 2)];
+    unsigned n = draw(r, 5);
+    snprintf(name, sizeof(name), "s%u", n);
+    snprintf(key, sizeof(key), "%s/%s", ns, name);
+    snprintf(ip, sizeof(ip), "10.0.%u.%u", ns[0], n);
+    switch (draw(r, 5)) {
+    case 0:
+        service_join_remove_service(w->join, str_from(key));
+        break;
+    case 1:
+        service_join_remove_slice(w->join, str_from(key));
+        break;
+    case 2:
+    case 3:
+        put_service(w, ns, name, draw(r, 5) ? ip : "None", ports[draw(r, ARRAY_LEN(ports))]);
+        break;
+    default:
+        for (unsigned i = 0; i < 4; i++)
+            if (draw(r, 2))
+                snprintf(ends + strlen(ends), sizeof(ends) - strlen(ends),
+                         "%s{'addresses':['10.1.0.%u']}", *ends ? "," : "", i);
+        put_slice(w, ns, name, slices[draw(r, ARRAY_LEN(slices))], ends);
+    }
+}
+
+static void expect_same(const struct mesh_workload *a, const struct mesh_workload *b)
+{
+    const struct xds_set *x = mesh_workload_set(a), *y = mesh_workload_set(b);
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        struct xds_entry *e;
+        size_t n = 0;
+        for (struct xds_iter i = {0}; xds_set_next(x, type, &i, &e); n++) {
+            const struct xds_entry *other = xds_set_find(y, type, e->name);
+            if (!other || !str_eq(other->version, e->version))
+                fail_msg(STR_FMT, STR_ARG(e->name));
+            AUTO_CHARS char *name = str_dup(e->name);
+            free(find(a, type, name));
+        }
+        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e);)
+            n--;
+        assert_int_equal(n, 0);
+    }
+}
+
+static void test_random_histories(void **state)
+{
+    enum { ROUNDS = 600, PODS = 4 };
+    struct world w;
+    struct mesh_workload *pods[PODS] = {NULL};
+    unsigned r = 3;
+    (void)state;
+    start(&w);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        change(&w, &r);
+        if (draw(&r, 2))
+            settle(&w);
+        unsigned i = draw(&r, PODS);
+        char ip[16];
+        snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2); /* two of each address */
+        if (draw(&r, 6) == 0) {
+            if (pods[i])
+                mesh_leave(w.mesh, pods[i]);
+            pods[i] = pods[i] ? NULL : join(&w, i % 2 ? "a" : "b", ip);
+        }
+        if (round % 20)
+            continue;
+        settle(&w);
+        struct mesh *again = mesh_new(w.join); /* from nothing, of what there is */
+        for (i = 0; i < PODS; i++) {
+            snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
+            struct world other = {w.join, again};
+            if (pods[i])
+                expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
+        }
+        mesh_free(again);
+    }
+    for (unsigned i = 0; i < PODS; i++)
+        if (pods[i])
+            mesh_leave(w.mesh, pods[i]);
+    finish(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds_of_ports),
+        cmocka_unit_test(test_what_is_served_in_a_pod),
+        cmocka_unit_test(test_random_histories),
+    };
+    return RUN_TESTS(tests);
+}
