@@ -136,7 +136,7 @@ static void use_root(struct authority *a, const json_t *secret)
 {
     AUTO_DONE(buf) struct buf key = {0};
     AUTO_DONE(buf) struct buf chain = {0};
-    struct authority_issue issue = {NULL};
+    struct authority_issue issue = {.streams = NULL};
     struct err err = {0};
     buf_clear(&a->root);
     int r = decode(secret, "tls.crt", &chain);
