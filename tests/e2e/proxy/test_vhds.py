@@ -234,12 +234,11 @@ def test_hosts_that_came_with_their_table_serve_until_others_come(stage, backend
     assert asked(stage.port, "a") == 200
 
 
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)  # there alone is a word for one cluster's going
 def test_what_hosts_name_stays_until_the_table_that_has_its_own(stage, backend, other):
     stage.start()
     serve(stage, backend, {"routes/a": host("a", "a")})
     becomes(stage, "a", 200)
-    if not stage.control.delta:
-        pytest.skip("there is a word for one cluster's going in delta alone")
     stage.say("cds", {"late": stage.eds_cluster("late")}, version="2")
     wait_until("it asks for endpoints", lambda: stage.control.of("eds"))
     assert "error_detail" not in stage.say("rds", {"routes": {"name": "routes", "virtual_hosts": [host("a", "late")]}}, version="2")
