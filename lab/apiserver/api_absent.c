@@ -37,8 +37,6 @@ static const struct {
      "validatingadmissionpolicies validatingadmissionpolicybindings "
      "validatingwebhookconfigurations",
      "nothing is asked before objects are admitted: " REAL},
-    {"apiextensions.k8s.io", "customresourcedefinitions",
-     "custom resources are not served yet: " REAL},
     {"scheduling.k8s.io", "priorityclasses",
      "there are the two of every cluster, system-cluster-critical and system-node-critical"},
     {"node.k8s.io", "runtimeclasses", "pods are network namespaces here: leave it out"},

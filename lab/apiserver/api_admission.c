@@ -248,11 +248,11 @@ static void admit_ingress(struct api_request *r, json_t *object)
 
 bool api_admit_create(struct api_request *r, json_t *object)
 {
-    if (streq(r->kind->kind, "Pod"))
+    if (api_kind_is(r->kind, "Pod"))
         return admit_pod(r, object);
-    if (streq(r->kind->kind, "Ingress"))
+    if (api_kind_is(r->kind, "Ingress"))
         admit_ingress(r, object);
-    if (streq(r->kind->kind, "Namespace"))
+    if (api_kind_is(r->kind, "Namespace"))
         json_put(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
     return true;
 }

@@ -12,6 +12,7 @@ void api_request_free(struct api_request *r)
     free(r->name);
     free(r->subresource);
     buf_done(&r->warnings);
+    json_decref(r->managed);
     free(r);
 }
 
@@ -26,9 +27,12 @@ void api_warn(struct api_request *r, const char *text)
         while (s.n && (s.p[s.n] & 0xc0) == 0x80)
             s.n--; /* not in the middle of a character */
     }
-    buf_add_cstr(&r->warnings, "299 - ");
-    json_write_string(&r->warnings, s);
-    buf_add_char(&r->warnings, '\n');
+    AUTO_DONE(buf) struct buf line = {0};
+    buf_add_cstr(&line, "299 - ");
+    json_write_string(&line, s);
+    buf_add_char(&line, '\n');
+    if (!str_contains(buf_str(&r->warnings), buf_str(&line))) /* once is enough */
+        buf_add_str(&r->warnings, buf_str(&line));
 }
 
 size_t api_headers(struct api_request *r, struct http_header headers[API_HEADERS_MAX], size_t n)
@@ -91,7 +95,8 @@ void api_reply_object(struct api_request *r, int status, const json_t *object)
 
 void api_reply_stored(struct api_request *r, int status, const struct object *o)
 {
-    if (r->view == API_VIEW_JSON && !r->kind->from_stored && !r->yaml && !r->pretty) {
+    if (r->view == API_VIEW_JSON && !api_kind_is_form(r->kind) && !r->yaml && !r->pretty &&
+        !o->managed) {
         reply(r, status, o->json);
         return;
     }

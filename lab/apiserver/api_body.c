@@ -52,7 +52,7 @@ static bool tell_unknown(struct api_request *r, struct str lines)
 enum body_form { BODY_JSON, BODY_YAML, BODY_PROTOBUF };
 
 /* False: answered. No content type is taken as JSON, as real servers do. */
-static bool body_form(struct api_request *r, enum body_form *ret)
+static bool body_form(struct api_request *r, bool binary, enum body_form *ret)
 {
     struct str header = http_exchange_header(r->exchange, "content-type"), rest;
     struct str type = str_trim(str_cut(header.p ? header : (struct str){"", 0}, ';', &rest));
@@ -60,13 +60,14 @@ static bool body_form(struct api_request *r, enum body_form *ret)
         *ret = BODY_JSON;
     else if (str_eq_nocase(type, STR("application/yaml")))
         *ret = BODY_YAML;
-    else if (str_eq_nocase(type, STR("application/vnd.kubernetes.protobuf")))
+    else if (binary && str_eq_nocase(type, STR("application/vnd.kubernetes.protobuf")))
         *ret = BODY_PROTOBUF;
     else {
         api_status(r, 415, "UnsupportedMediaType", NULL,
                    "the body of the request was in an unknown format - accepted media types "
                    "include: application/json, "
-                   "application/yaml, application/vnd.kubernetes.protobuf");
+                   "application/yaml%s",
+                   binary ? ", application/vnd.kubernetes.protobuf" : "");
         return false;
     }
     return true;
@@ -78,7 +79,7 @@ static int parse_body(struct api_request *r, const struct schema *schema, json_t
     struct str body = http_exchange_body(r->exchange), raw;
     char api_version[256], kind[256];
     enum body_form form;
-    if (!body_form(r, &form))
+    if (!body_form(r, schema != NULL, &form))
         return -ECANCELED;
     if (form == BODY_YAML)
         return yaml_parse(body, ret, err);
@@ -157,6 +158,16 @@ static bool check_type(struct api_request *r, const struct api_kind *kind, const
                    str_empty(sent_kind) ? "Kind" : "apiVersion");
         return false;
     }
+    if (!streq(sent_kind, kind->kind) && kind->custom) {
+        struct api_causes causes = {0};
+        AUTO_CHARS char *own = xstrdup(sent_kind);
+        AUTO_CHARS char *name = xstrdup(json_at_str(object, "metadata.name"));
+        api_cause_add(&causes, "FieldValueInvalid", "kind", "Invalid value: \"%.100s\": must be %s",
+                      own, kind->kind);
+        api_invalid_as(r, kind->group, own, name, &causes);
+        api_causes_done(&causes);
+        return false;
+    }
     if (!streq(sent_kind, kind->kind)) {
         api_status(r, 400, "BadRequest", NULL,
                    "%s in version \"%s\" cannot be handled as a %s: the kind does not match the "
@@ -190,8 +201,7 @@ int api_settle_body(struct api_request *r, const struct api_kind *kind, json_t *
     }
     if (!tell_unknown(r, buf_str(&unknown)))
         return -EINVAL;
-    if (kind->to_stored)
-        kind->to_stored(object);
+    api_kind_to_stored(kind, object);
     return 0;
 }
 
@@ -230,19 +240,16 @@ static bool patch_type_known(struct api_request *r, struct str type)
     static const char *const known[] = {"application/json-patch+json",
                                         "application/merge-patch+json",
                                         "application/strategic-merge-patch+json"};
+    enum { STRATEGIC = 2 }; /* needs the merge keys of built-in kinds */
+    bool custom = r->kind->custom != NULL;
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_starts(type, str_from(known[i])))
+        if (str_starts(type, str_from(known[i])) && !(custom && i == STRATEGIC))
             return true;
-    if (str_starts(type, STR("application/apply-patch+yaml")))
-        api_status(r, 415, "UnsupportedMediaType", NULL,
-                   "server-side apply is not served by this lab API server yet: use kubectl apply "
-                   "without --server-side");
-    else
-        api_status(
-            r, 415, "UnsupportedMediaType", NULL,
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, "
-            "application/strategic-merge-patch+json");
+    api_status(r, 415, "UnsupportedMediaType", NULL,
+               "the body of the request was in an unknown format - accepted media types include: "
+               "application/json-patch+json, application/merge-patch+json, %s",
+               custom ? "application/apply-patch+yaml"
+                      : "application/strategic-merge-patch+json, application/apply-patch+yaml");
     return false;
 }
 

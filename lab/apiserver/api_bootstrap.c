@@ -92,7 +92,7 @@ static json_t *wanted_slice(const struct api_server *s)
 
 static int create(struct api_server *s, uint32_t kind, json_t *object, struct err *reterr)
 {
-    const struct api_kind *k = &api_kinds[kind];
+    const struct api_kind *k = api_kind_at(kind);
     char uid[37], now[21];
     rand_uuid(uid);
     time_format_rfc3339(time_real_s(), now);
@@ -147,7 +147,7 @@ static int settle(struct api_server *s, const char *group, const char *plural, j
     bool ends = !ns && json_at_str(object, "metadata.deletionTimestamp"); /* a Namespace */
     if (ends || !merge(object, wanted))
         return 0;
-    if (api_kinds[kind].counts_generation)
+    if (api_kind_at(kind)->counts_generation)
         json_put_int(object, "metadata.generation",
                      json_at_int(object, "metadata.generation", 0) + 1);
     return store_put(s->store, kind, object, NULL, reterr);
@@ -204,7 +204,7 @@ void api_bootstrap_done(struct api_server *s)
 
 static bool is_ours(const struct object *o)
 {
-    const char *kind = api_kinds[o->kind].kind;
+    const char *kind = api_kind_at(o->kind)->custom ? NULL : api_kind_at(o->kind)->kind;
     if (streq(kind, "Namespace")) {
         for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
             if (streq(o->name, namespaces[i]))

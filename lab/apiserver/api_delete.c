@@ -10,7 +10,7 @@
 #include "base/time.h"
 #include "codec/url.h"
 #include "kube/schema_tables.h"
-#include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN     "orphan"
@@ -109,17 +109,16 @@ static bool is_held(const struct api_kind *k, const json_t *object)
 {
     if (json_array_size(json_at(object, "metadata.finalizers")))
         return true;
-    if (streq(k->kind, "Namespace") && json_array_size(json_at(object, "spec.finalizers")))
+    if (api_kind_is(k, "Namespace") && json_array_size(json_at(object, "spec.finalizers")))
         return true;
     return json_at_int(object, "metadata.deletionGracePeriodSeconds", 0) > 0;
 }
 
-/* Commits a deletion step. 0 = still there (*ret is the new state), 1 = gone, negative errno. */
-static int delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
-                       struct object **ret, struct err *reterr)
+int api_delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
+                    struct object **ret, struct err *reterr)
 {
-    if (is_held(&api_kinds[kind], object)) {
-        if (streq(api_kinds[kind].kind, "Namespace"))
+    if (is_held(api_kind_at(kind), object)) {
+        if (api_kind_is(api_kind_at(kind), "Namespace"))
             json_put_str(object, "status.phase", "Terminating");
         return store_put(s->store, kind, object, ret, reterr);
     }
@@ -131,7 +130,7 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 {
     struct object *stored = NULL;
     struct err err = {0};
-    int code = delete_step(r->server, r->kind_index, object, object_ref(old), &stored, &err);
+    int code = api_delete_step(r->server, r->kind_index, object, object_ref(old), &stored, &err);
     object_unref(old);
     if (code < 0)
         api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
@@ -145,7 +144,7 @@ void api_finish_delete(struct api_request *r, json_t *object, struct object *old
 static int64_t grace_of(const struct api_kind *k, const json_t *object,
                         const struct delete_options *o)
 {
-    if (!streq(k->kind, "Pod"))
+    if (!api_kind_is(k, "Pod"))
         return 0;
     const char *phase = json_at_str(object, "status.phase");
     if (!json_at_str(object, "spec.nodeName") || streq(phase, "Succeeded") ||
@@ -163,6 +162,8 @@ static bool mark(const struct api_kind *k, json_t *object, const struct delete_o
     int64_t grace = grace_of(k, object, o);
     bool marked = json_at_str(object, "metadata.deletionTimestamp") != NULL;
     bool changed = false;
+    if (!marked && api_kind_is(k, "CustomResourceDefinition"))
+        crd_terminate(object);
     if (streq(o->policy, "Foreground"))
         changed = add_finalizer(object, FOREGROUND);
     else if (streq(o->policy, "Orphan"))
@@ -201,7 +202,7 @@ static bool check_preconditions(struct api_request *r, const struct object *old,
 
 static bool is_protected(const struct api_kind *k, const struct object *o)
 {
-    return streq(k->kind, "Namespace") &&
+    return api_kind_is(k, "Namespace") &&
            (streq(o->name, "default") || streq(o->name, "kube-system") ||
             streq(o->name, "kube-public"));
 }
@@ -243,7 +244,7 @@ static bool delete_one(struct api_request *r, const struct delete_options *o, st
     AUTO_JSON json_t *object = object_tree(old);
     bool changed = mark(r->kind, object, o);
     if (!o->dry_run && (changed || !is_held(r->kind, object)))
-        code = delete_step(r->server, r->kind_index, object, old, &stored, &err);
+        code = api_delete_step(r->server, r->kind_index, object, old, &stored, &err);
     *ret_gone = o->dry_run || code == 1;
     *ret = object_ref(code == 1 ? old : stored);
     object_unref(old);
@@ -319,7 +320,7 @@ void api_delete_collection(struct api_request *r)
         AUTO_JSON json_t *object = object_tree(chosen.v[i]);
         struct object *stored;
         if (code >= 0 && !o.dry_run && (mark(r->kind, object, &o) || !is_held(r->kind, object)))
-            code = delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);
+            code = api_delete_step(r->server, r->kind_index, object, chosen.v[i], &stored, &err);
     }
     api_view_list_end(&b, API_VIEW_JSON, store_version(store), NULL, 0);
     if (code < 0)
@@ -330,4 +331,28 @@ void api_delete_collection(struct api_request *r)
         object_unref(*c);
     vec_done(&chosen);
     api_selection_done(&sel);
+}
+
+int api_delete_object(struct api_server *s, struct object *old, const char *policy,
+                      struct err *reterr)
+{
+    struct delete_options o = {.grace_s = -1};
+    const struct api_kind *k = api_kind_at(old->kind);
+    AUTO_JSON json_t *object = object_tree(old);
+    snprintf(o.policy, sizeof(o.policy), "%s", policy);
+    if (!mark(k, object, &o) && is_held(k, object))
+        return 0;
+    return api_delete_step(s, old->kind, object, old, NULL, reterr);
+}
+
+int api_delete_all(struct api_server *s, uint32_t kind, struct err *reterr)
+{
+    for (size_t i = store_count(s->store, kind); i-- > 0;) {
+        struct object *old = object_ref(store_at(s->store, kind, i));
+        int code = api_delete_object(s, old, "Background", reterr);
+        object_unref(old);
+        if (code < 0)
+            return code;
+    }
+    return (int)MIN(store_count(s->store, kind), (size_t)INT32_MAX);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 #define KUBE_VERSION "v1.33.0"
 
@@ -39,7 +39,7 @@ static void each_subresource(const struct api_kind *k,
     if (k->has_scale)
         fn(k, &(struct subresource){"scale", "Scale", "autoscaling", "v1", "get patch update"},
            user);
-    if (streq(k->kind, "Pod")) {
+    if (api_kind_is(k, "Pod")) {
         static const struct subresource pod[] = {
             {"attach", "PodAttachOptions", NULL, NULL, "create get"},
             {"binding", "Binding", NULL, NULL, "create"},
@@ -51,14 +51,14 @@ static void each_subresource(const struct api_kind *k,
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);
     }
-    if (streq(k->kind, "Service"))
+    if (api_kind_is(k, "Service"))
         fn(k,
            &(struct subresource){"proxy", "ServiceProxyOptions", NULL, NULL,
                                  "create delete get patch update"},
            user);
-    if (streq(k->kind, "Namespace"))
+    if (api_kind_is(k, "Namespace"))
         fn(k, &(struct subresource){"finalize", "Namespace", NULL, NULL, "update"}, user);
-    if (streq(k->kind, "ServiceAccount"))
+    if (api_kind_is(k, "ServiceAccount"))
         fn(k,
            &(struct subresource){"token", "TokenRequest", "authentication.k8s.io", "v1", "create"},
            user);
@@ -88,12 +88,15 @@ static void add_plain_sub(const struct api_kind *k, const struct subresource *s,
     json_array_append_new(user, o);
 }
 
-static json_t *short_names(const struct api_kind *k)
+static void add_names(json_t *o, const struct api_kind *k)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < ARRAY_LEN(k->short_names) && k->short_names[i]; i++)
-        json_array_append_new(list, json_string(k->short_names[i]));
-    return list;
+    json_t *short_names = api_kind_short_names(k), *categories = api_kind_categories(k);
+    if (json_array_size(short_names))
+        json_object_set(o, "shortNames", short_names);
+    if (json_array_size(categories))
+        json_object_set(o, "categories", categories);
+    json_decref(short_names);
+    json_decref(categories);
 }
 
 /* APIResourceList of a group version; NULL if there is none. */
@@ -102,17 +105,14 @@ static json_t *resource_list(struct str group, struct str version)
     json_t *list = json_array();
     AUTO_CHARS char *gv = group.n ? xasprintf(STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version))
                                   : str_dup(version);
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        const struct api_kind *k = &api_kinds[i];
-        if (!str_is(group, k->group) || !str_is(version, k->version))
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        const struct api_kind *k = api_kind_at(i);
+        if (!api_kind_is_served(k) || !str_is(group, k->group) || !str_is(version, k->version))
             continue;
         json_t *o =
             json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", k->plural, "singularName", k->singular,
                       "namespaced", k->namespaced, "kind", k->kind, "verbs", verbs_of(k));
-        if (k->short_names[0])
-            json_object_set_new(o, "shortNames", short_names(k));
-        if (k->in_all)
-            json_object_set_new(o, "categories", json_pack("[s]", "all"));
+        add_names(o, k);
         json_array_append_new(list, o);
         each_subresource(k, add_plain_sub, list);
     }
@@ -140,10 +140,7 @@ static json_t *aggregated_resource(const struct api_kind *k)
                           "responseKind", "group", k->group, "version", k->version, "kind", k->kind,
                           "scope", k->namespaced ? "Namespaced" : "Cluster", "singularResource",
                           k->singular, "verbs", verbs_of(k));
-    if (k->short_names[0])
-        json_object_set_new(o, "shortNames", short_names(k));
-    if (k->in_all)
-        json_object_set_new(o, "categories", json_pack("[s]", "all"));
+    add_names(o, k);
     if (json_array_size(subs))
         json_object_set_new(o, "subresources", subs);
     else
@@ -183,12 +180,12 @@ static json_t *version_item(json_t *items, const char *group, const char *versio
 static json_t *aggregated(bool core)
 {
     json_t *items = json_array();
-    for (size_t i = 0; i < api_kinds_n; i++)
-        if (core == !*api_kinds[i].group)
+    for (size_t i = 0; i < api_kinds_count(); i++)
+        if (core == !*api_kind_at(i)->group && api_kind_is_served(api_kind_at(i)))
             json_array_append_new(
-                json_object_get(version_item(items, api_kinds[i].group, api_kinds[i].version),
+                json_object_get(version_item(items, api_kind_at(i)->group, api_kind_at(i)->version),
                                 "resources"),
-                aggregated_resource(&api_kinds[i]));
+                aggregated_resource(api_kind_at(i)));
     return json_pack("{s:s,s:s,s:{},s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
                      "apidiscovery.k8s.io/v2", "metadata", "items", items);
 }
@@ -197,10 +194,11 @@ static json_t *aggregated(bool core)
 static json_t *group_list(void)
 {
     json_t *groups = json_array();
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        const char *group = api_kinds[i].group, *version = api_kinds[i].version;
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        const char *group = api_kind_at(i)->group, *version = api_kind_at(i)->version;
         json_t *g = find_by(groups, "name", group);
-        if (!*group || find_by(json_object_get(g, "versions"), "version", version))
+        if (!*group || !api_kind_is_served(api_kind_at(i)) ||
+            find_by(json_object_get(g, "versions"), "version", version))
             continue;
         AUTO_CHARS char *gv = xasprintf("%s/%s", group, version);
         AUTO_JSON json_t *v = json_pack("{s:s,s:s}", "groupVersion", gv, "version", version);
@@ -307,26 +305,54 @@ static char *openapi_key(const struct api_kind *k)
                      : xasprintf("api/%s", k->version);
 }
 
-/* The document of one group version ("apis/apps/v1"); NULL if there is none. A new object. */
-static json_t *openapi_document(struct str key)
+/* What kubectl explain reads of a custom kind: its schema, as its definition has it. */
+static void add_custom_schema(struct api_server *s, json_t *schemas, const struct api_kind *k)
 {
-    json_t *paths = json_object();
+    json_t *own = custom_openapi_schema(s, k);
+    json_t *schema = own ? json_deep_copy(own) : json_object(), *properties;
+    AUTO_CHARS char *name = xasprintf("%s.%s.%s", k->group, k->version, k->kind);
+    json_decref(own);
+    properties = json_object_get(schema, "properties");
+    if (!properties) {
+        properties = json_object();
+        json_object_set_new(schema, "properties", properties);
+    }
+    static const char *const common[][2] = {
+        {"apiVersion", "string"}, {"kind", "string"}, {"metadata", "object"}};
+    for (size_t i = 0; i < ARRAY_LEN(common); i++)
+        if (!json_object_get(properties, common[i][0]))
+            json_object_set_new(properties, common[i][0], json_pack("{s:s}", "type", common[i][1]));
+    json_object_set_new(
+        schema, "x-kubernetes-group-version-kind",
+        json_pack("[{s:s,s:s,s:s}]", "group", k->group, "version", k->version, "kind", k->kind));
+    json_object_set_new(schemas, name, schema);
+}
+
+/* The document of one group version ("apis/apps/v1"); NULL if there is none. A new object. */
+static json_t *openapi_document(struct api_server *s, struct str key)
+{
+    json_t *paths = json_object(), *schemas = json_object();
     bool any = false;
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        AUTO_CHARS char *own = openapi_key(&api_kinds[i]);
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        if (!api_kind_is_served(api_kind_at(i)))
+            continue;
+        AUTO_CHARS char *own = openapi_key(api_kind_at(i));
         if (!str_is(key, own))
             continue;
         any = true;
-        if (!api_kinds[i].review)
-            add_patch_path(paths, &api_kinds[i], own);
+        if (!api_kind_at(i)->review)
+            add_patch_path(paths, api_kind_at(i), own);
+        if (api_kind_at(i)->custom)
+            add_custom_schema(s, schemas, api_kind_at(i));
     }
     if (!any) {
         json_decref(paths);
+        json_decref(schemas);
         return NULL;
     }
-    return json_pack("{s:s,s:{s:s,s:s},s:o,s:{s:{}}}", "openapi", "3.0.0", "info", "title",
+    return json_pack("{s:s,s:{s:s,s:s},s:o,s:{s:o}}", "openapi", "3.0.0", "info", "title",
                      "Fairlead lab", "version", FAIRLEAD_VERSION, "paths", paths, "components",
-                     "schemas");
+                     "schemas", schemas);
 }
 
 /* The hash in each address changes with the document: clients keep documents for ever by it. */
@@ -334,11 +360,13 @@ static void openapi_v3_index(struct api_request *r)
 {
     json_t *paths = json_object();
     AUTO_JSON json_t *o = json_pack("{s:o}", "paths", paths);
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        AUTO_CHARS char *key = openapi_key(&api_kinds[i]);
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        if (!api_kind_is_served(api_kind_at(i)))
+            continue;
+        AUTO_CHARS char *key = openapi_key(api_kind_at(i));
         if (json_object_get(paths, key))
             continue;
-        AUTO_JSON json_t *document = openapi_document(str_from(key));
+        AUTO_JSON json_t *document = openapi_document(r->server, str_from(key));
         AUTO_DONE(buf) struct buf text = {0};
         json_write(&text, document);
         AUTO_CHARS char *url = xasprintf("/openapi/v3/%s?hash=%016llX", key,
@@ -350,7 +378,7 @@ static void openapi_v3_index(struct api_request *r)
 
 static bool openapi_v3_group(struct api_request *r, struct str key)
 {
-    AUTO_JSON json_t *o = openapi_document(key);
+    AUTO_JSON json_t *o = openapi_document(r->server, key);
     if (o)
         reply_typed_object(r, o);
     return o != NULL;
@@ -448,11 +476,11 @@ static void paths(struct api_request *r)
     AUTO_JSON json_t *o = json_pack("{s:o}", "paths", list);
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         add_path(list, fixed[i]);
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        AUTO_CHARS char *group = xasprintf("/apis/%s", api_kinds[i].group);
-        AUTO_CHARS char *version = xasprintf("/apis/%s", api_kind_group_version(&api_kinds[i]));
-        if (!*api_kinds[i].group)
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        if (!*api_kind_at(i)->group || !api_kind_is_served(api_kind_at(i)))
             continue;
+        AUTO_CHARS char *group = xasprintf("/apis/%s", api_kind_at(i)->group);
+        AUTO_CHARS char *version = xasprintf("/apis/%s", api_kind_group_version(api_kind_at(i)));
         add_path(list, group);
         add_path(list, version);
     }

@@ -11,6 +11,8 @@
 #include "kube/schema_tables.h"
 #include "kube/selector.h"
 #include "kube/validate.h"
+#include "lab/apiserver/custom_kind.h"
+#include "lab/apiserver/custom_registry.h"
 #include "lab/apiserver/store.h"
 
 #define ROW(group_, kind_, plural_, singular_, msg, tab)                                           \
@@ -31,7 +33,7 @@
 
 #define RBAC "rbac.authorization.k8s.io"
 
-const struct api_kind api_kinds[] = {
+static const struct api_kind builtin[] = {
     {ROW("", "ConfigMap", "configmaps", "configmap", config_map, configmap), .short_names = {"cm"},
      .namespaced = true, .validate = validate_configmap},
     {ROW("", "Endpoints", "endpoints", "endpoints", endpoints, endpoints), .short_names = {"ep"},
@@ -78,6 +80,10 @@ const struct api_kind api_kinds[] = {
      .short_names = {"rs"}, .namespaced = true, .in_all = true, .has_status = true,
      .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,
      .validate = validate_replicaset},
+    {ROW(CRD_GROUP, "CustomResourceDefinition", CRD_PLURAL, "customresourcedefinition",
+         custom_resource_definition, crd),
+     .short_names = {"crd", "crds"}, .has_status = true, .counts_generation = true,
+     .decode = decode_crd, .set_defaults = default_crd, .validate = validate_crd},
     REVIEW("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview",
            self_subject_review),
     REVIEW("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview", token_review),
@@ -123,25 +129,71 @@ const struct api_kind api_kinds[] = {
      .name_form = NAME_SEGMENT, .namespaced = true, .set_defaults = default_role_binding,
      .created_by_update = true, .validate = validate_role_binding},
 };
-const size_t api_kinds_n = ARRAY_LEN(api_kinds);
+
+/* What CustomResourceDefinitions bring, behind the built-in ones. The server has one thread. */
+static struct api_kind *custom[API_KINDS_MAX - ARRAY_LEN(builtin)];
+static size_t n_custom;
+
+size_t api_kinds_count(void)
+{
+    return ARRAY_LEN(builtin) + n_custom;
+}
+
+const struct api_kind *api_kind_at(size_t index)
+{
+    ASSERT(index < api_kinds_count());
+    return index < ARRAY_LEN(builtin) ? &builtin[index] : custom[index - ARRAY_LEN(builtin)];
+}
+
+bool api_kind_is_served(const struct api_kind *k)
+{
+    return !k->custom || k->served;
+}
+
+struct api_kind *api_kind_add(void)
+{
+    for (size_t i = 0; i < n_custom; i++)
+        if (!custom[i]->custom && !custom[i]->home)
+            return custom[i]; /* of a version that is no more */
+    if (api_kinds_count() == API_KINDS_MAX)
+        return NULL;
+    custom[n_custom] = NEW(struct api_kind);
+    custom[n_custom]->group = custom[n_custom]->version = "";
+    custom[n_custom]->row = (uint32_t)api_kinds_count();
+    return custom[n_custom++];
+}
+
+void api_kinds_forget_custom(void)
+{
+    while (n_custom)
+        free(custom[--n_custom]);
+}
 
 /* The row's own place: for names and caches of its form. */
 static size_t row_of(const struct api_kind *k)
 {
-    return (size_t)(k - api_kinds);
+    return k->row ? k->row : (size_t)(k - builtin);
 }
 
 int api_kind_index(const struct api_kind *k)
 {
-    return k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""), STR("v1"),
-                                        str_from(k->stored_as))
-                        : (int)row_of(k);
+    return k->row         ? (int)k->stored_row
+           : k->stored_as ? api_kind_find(str_from(k->stored_group ? k->stored_group : ""),
+                                          STR("v1"), str_from(k->stored_as))
+                          : (int)row_of(k);
+}
+
+bool api_kind_is(const struct api_kind *k, const char *kind)
+{
+    return !k->custom && streq(k->kind, kind);
 }
 
 const char *api_kind_resource(const struct api_kind *k)
 {
-    static char names[ARRAY_LEN(api_kinds)][80];
-    char *name = names[row_of(k)];
+    static char names[ARRAY_LEN(builtin)][80];
+    char *name = k->row ? NULL : names[row_of(k)];
+    if (!name)
+        return k->resource;
     if (!*name)
         snprintf(name, sizeof(names[0]), "%s%s%s", k->plural, *k->group ? "." : "", k->group);
     return name;
@@ -149,8 +201,10 @@ const char *api_kind_resource(const struct api_kind *k)
 
 const char *api_kind_group_version(const struct api_kind *k)
 {
-    static char names[ARRAY_LEN(api_kinds)][80];
-    char *name = names[row_of(k)];
+    static char names[ARRAY_LEN(builtin)][80];
+    char *name = k->row ? NULL : names[row_of(k)];
+    if (!name)
+        return k->group_version;
     if (!*name)
         snprintf(name, sizeof(names[0]), "%s%s%s", k->group, *k->group ? "/" : "", k->version);
     return name;
@@ -158,14 +212,20 @@ const char *api_kind_group_version(const struct api_kind *k)
 
 bool api_kind_has_collection_delete(const struct api_kind *k)
 {
-    return !streq(k->kind, "Namespace");
+    return !api_kind_is(k, "Namespace");
+}
+
+static bool kind_is(const struct api_kind *k, struct str group, struct str version,
+                    struct str plural)
+{
+    return str_is(group, k->group) && str_is(version, k->version) && k->plural &&
+           str_is(plural, k->plural) && api_kind_is_served(k);
 }
 
 int api_kind_find(struct str group, struct str version, struct str plural)
 {
-    for (size_t i = 0; i < api_kinds_n; i++)
-        if (str_is(group, api_kinds[i].group) && str_is(version, api_kinds[i].version) &&
-            str_is(plural, api_kinds[i].plural))
+    for (size_t i = 0; i < api_kinds_count(); i++)
+        if (kind_is(api_kind_at(i), group, version, plural))
             return (int)i;
     return -1;
 }
@@ -173,7 +233,7 @@ int api_kind_find(struct str group, struct str version, struct str plural)
 static const char *absent_text(const struct schema *s, struct str path)
 {
     const struct schema_field *f = NULL;
-    while (s && path.p) {
+    while (s && path.p) { /* of a custom kind there is no table: nothing */
         f = schema_find(s, str_cut(path, '.', &path));
         s = f && f->type == FIELD_OBJECT ? f->of : NULL;
     }
@@ -204,7 +264,58 @@ char *api_kind_field_text(size_t kind, const char *path, const json_t *object)
     const json_t *v = json_at(object, path);
     if (streq(path, "status.podIPs"))
         return addresses_text(v);
-    return v ? store_field_text(v) : xstrdup(absent_text(api_kinds[kind].schema, str_from(path)));
+    return v ? store_field_text(v)
+             : xstrdup(absent_text(api_kind_at(kind)->schema, str_from(path)));
+}
+
+/* ---- names ---- */
+
+const char *api_kind_list_kind(const struct api_kind *k, char room[API_KIND_NAME_BYTES])
+{
+    const char *own = k->custom ? json_key_str(k->custom->names, "listKind") : NULL;
+    if (own)
+        return own;
+    snprintf(room, API_KIND_NAME_BYTES, "%sList", k->kind);
+    return room;
+}
+
+json_t *api_kind_short_names(const struct api_kind *k)
+{
+    json_t *own = k->custom ? json_object_get(k->custom->names, "shortNames") : NULL;
+    json_t *list = own ? json_deep_copy(own) : json_array();
+    for (size_t i = 0; i < ARRAY_LEN(k->short_names) && k->short_names[i]; i++)
+        json_array_append_new(list, json_string(k->short_names[i]));
+    return list;
+}
+
+json_t *api_kind_categories(const struct api_kind *k)
+{
+    json_t *own = k->custom ? json_object_get(k->custom->names, "categories") : NULL;
+    json_t *list = own ? json_deep_copy(own) : json_array();
+    if (k->in_all)
+        json_array_append_new(list, json_string("all"));
+    return list;
+}
+
+/* ---- other forms of what is stored ---- */
+
+bool api_kind_is_form(const struct api_kind *k)
+{
+    return k->custom ? k->converts : k->from_stored != NULL;
+}
+
+void api_kind_to_stored(const struct api_kind *k, json_t *object)
+{
+    if (k->to_stored)
+        k->to_stored(object);
+}
+
+void api_kind_from_stored(const struct api_kind *k, json_t *object)
+{
+    if (k->custom && k->converts)
+        custom_from_stored(k, object);
+    else if (k->from_stored)
+        k->from_stored(object);
 }
 
 /* ---- causes ---- */
@@ -242,7 +353,10 @@ int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnin
                     struct err *reterr)
 {
     struct schema_findings findings = {0};
-    int r = schema_decode(k->schema, object, &findings, reterr);
+    int r = k->custom ? custom_decode(k->custom, object, &findings, reterr)
+                      : schema_decode(k->schema, object, &findings, reterr);
+    if (r == 0 && k->decode)
+        k->decode(object, &findings);
     if (r == 0)
         buf_add_str(warnings, buf_str(&findings.unknown));
     schema_findings_done(&findings);
@@ -251,7 +365,10 @@ int api_kind_decode(const struct api_kind *k, json_t *object, struct buf *warnin
 
 void api_kind_default(const struct api_kind *k, json_t *object)
 {
-    schema_default(k->schema, object);
+    if (k->custom)
+        custom_default(k->custom, object);
+    else
+        schema_default(k->schema, object);
     if (k->set_defaults)
         k->set_defaults(object);
 }
@@ -261,7 +378,10 @@ void api_kind_validate(const struct api_kind *k, const json_t *object, const jso
 {
     struct field_errors errors = {0};
     validate_metadata(k->name_form, object, old, &errors);
-    schema_validate(k->schema, object, &errors);
+    if (k->custom)
+        custom_validate(k->custom, object, old, &errors);
+    else
+        schema_validate(k->schema, object, &errors);
     if (k->validate)
         k->validate(object, old, &errors);
     api_causes_take(causes, &errors);

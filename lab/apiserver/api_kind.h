@@ -5,7 +5,9 @@
 #include "kube/kind_rules.h"
 #include "kube/table.h"
 
-enum { API_FIELD_PATHS_MAX = 12, API_FORMS = 3 };
+enum { API_FIELD_PATHS_MAX = 12, API_FORMS = 3, API_KINDS_MAX = 2048 };
+
+struct custom_kind;
 
 /* One row says all there is to know of a kind; adding a kind is adding a row (and its message table
  * in kube/). */
@@ -31,6 +33,7 @@ struct api_kind {
     const char *field_paths[API_FIELD_PATHS_MAX]; /* NULL-terminated; selectable beside
                                                      metadata.name and metadata.namespace */
     /* What depends on more than one field; any may be NULL. old is NULL on create. */
+    void (*decode)(json_t *object, struct schema_findings *f); /* what the table does not know */
     void (*set_defaults)(json_t *object);
     void (*validate)(const json_t *object, const json_t *old, struct field_errors *e);
     /* Another form of a stored kind: the plural and group of that (NULL: core), always v1; the
@@ -39,11 +42,40 @@ struct api_kind {
     uint8_t form;
     void (*to_stored)(json_t *object);
     void (*from_stored)(json_t *object);
+    /* Of a CustomResourceDefinition: one row for each version, and one, the home, where its objects
+     * are kept, which is that of the storage version in all but that nobody asks for it. */
+    const struct custom_kind *custom; /* NULL: built in, or no more */
+    bool home;
+    bool served;
+    bool converts;       /* there are objects of other versions */
+    uint32_t row;        /* 0: built in */
+    uint32_t stored_row; /* the home's */
+    const char *resource, *group_version;
 };
 
-extern const struct api_kind api_kinds[];
-extern const size_t api_kinds_n;
+/* The rows by number: the built-in ones, then custom ones, among which may be some that are not
+ * served (any more). */
+size_t api_kinds_count(void);
+const struct api_kind *api_kind_at(size_t index);
+bool api_kind_is_served(const struct api_kind *k);
+/* A free row for a custom kind, to be filled (row alone is set); NULL: API_KINDS_MAX are in use. */
+struct api_kind *api_kind_add(void);
+void api_kinds_forget_custom(void);
 
+/* "PodList"; room for what is made. */
+enum { API_KIND_NAME_BYTES = 128 };
+const char *api_kind_list_kind(const struct api_kind *k, char room[API_KIND_NAME_BYTES]);
+/* New arrays of names. */
+json_t *api_kind_short_names(const struct api_kind *k);
+json_t *api_kind_categories(const struct api_kind *k);
+
+/* Is it another form than the stored one? And the renaming, in place. */
+bool api_kind_is_form(const struct api_kind *k);
+void api_kind_to_stored(const struct api_kind *k, json_t *object);
+void api_kind_from_stored(const struct api_kind *k, json_t *object);
+
+/* Is it that kind of Kubernetes' own? A custom kind may be called the same. */
+bool api_kind_is(const struct api_kind *k, const char *kind);
 /* "pods", "deployments.apps": how messages and the store name a kind. */
 const char *api_kind_resource(const struct api_kind *k);
 const char *api_kind_group_version(const struct api_kind *k); /* "v1", "apps/v1" */

@@ -52,10 +52,12 @@ struct api_request {
     struct str proxy_path; /* of pods/proxy and services/proxy: what stands behind, as it came */
     enum api_view view;
     bool dry_run;
-    bool watch;          /* asked for by the path (/api/v1/watch/…) or the query */
-    bool yaml;           /* as Accept says */
-    bool pretty;         /* JSON for people */
-    struct buf warnings; /* "Warning: 299 - …" values, one per line */
+    bool watch;           /* asked for by the path (/api/v1/watch/…) or the query */
+    bool yaml;            /* as Accept says */
+    bool pretty;          /* JSON for people */
+    json_t *managed;      /* managedFields from now on; NULL: as they were */
+    bool managed_changed; /* beside the times */
+    struct buf warnings;  /* "Warning: 299 - …" values, one per line */
     char audit_id[64];
     char date[32];
 };
@@ -74,6 +76,9 @@ struct api_server {
     struct list_node *watches; /* one list head per kind */
     struct api_event_cache *event_cache;
     struct loop_timer *bootstrap_timer;
+    struct loop_timer *custom_timer;
+    struct loop_timer *garbage_timer;
+    VEC(char *) garbage; /* uids of owners that have gone; see custom_garbage.c */
     struct api_rbac *rbac;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
@@ -226,6 +231,7 @@ void api_stream_abort(struct api_stream *s);  /* at once; on_over is called */
 /* api_watch.c */
 void api_watch(struct api_request *r);
 void api_watch_event(struct api_server *s, const struct store_event *e);
+void api_watch_end_kind(struct api_server *s, uint32_t kind);
 void api_watch_init(struct api_server *s);
 void api_watch_done(struct api_server *s);
 
@@ -251,7 +257,20 @@ void api_create(struct api_request *r);
 void api_update(struct api_request *r);
 void api_patch(struct api_request *r);
 /* Defaults, validates and commits a changed object; answers. old NULL = create. */
+/* The ends of a create and of a change, for who has made the object otherwise than these. */
+void api_create_object(struct api_request *r, json_t *object);
+void api_commit_change(struct api_request *r, json_t *object, struct object *old);
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status);
+
+/* Is the object valid for the request's kind? False: answered. */
+bool api_check(struct api_request *r, const json_t *object);
+
+/* api_manage.c: who manages which fields. */
+/* before NULL: created. Takes what a client sent as managedFields out of now. */
+void api_manage_update(struct api_request *r, const json_t *before, const struct object *old,
+                       json_t *now);
+/* PATCH with application/apply-patch+yaml. */
+void api_apply(struct api_request *r);
 
 /* api_admission.c: what a cluster's admission adds to new objects; false: answered. */
 bool api_admit_create(struct api_request *r, json_t *object);
@@ -260,6 +279,15 @@ bool api_admit_create(struct api_request *r, json_t *object);
 void api_delete(struct api_request *r);
 void api_evict(struct api_request *r);
 void api_delete_collection(struct api_request *r);
+/* All of a kind, but what finalizers hold: how many are left, or a negative errno. */
+int api_delete_all(struct api_server *s, uint32_t kind, struct err *reterr) NODISCARD;
+/* As if a client had asked for it; the caller holds a reference. 1 = gone. */
+int api_delete_object(struct api_server *s, struct object *old, const char *policy,
+                      struct err *reterr) NODISCARD;
+/* Commits a deletion step. 0 = still there (*ret, which may be NULL, is the new state), 1 = gone,
+ * negative errno. */
+int api_delete_step(struct api_server *s, uint32_t kind, json_t *object, struct object *old,
+                    struct object **ret, struct err *reterr) NODISCARD;
 /* Removes for good if nothing holds the object any more; otherwise stores it. Answers with the
  * object. */
 void api_finish_delete(struct api_request *r, json_t *object, struct object *old);

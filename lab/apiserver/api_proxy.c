@@ -170,7 +170,7 @@ static bool find_target(struct api_request *r, struct target *t)
         return false;
     }
     AUTO_JSON json_t *object = object_tree(o);
-    bool pod = streq(r->kind->kind, "Pod");
+    bool pod = api_kind_is(r->kind, "Pod");
     int code = pod ? pod_target(object, t) : service_target(r, object, t);
     if (code == -ENOENT)
         api_status(r, 503, "ServiceUnavailable", NULL, "no port \"%s\" found for %s \"%s\"",

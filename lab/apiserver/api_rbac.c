@@ -32,7 +32,7 @@ static uint32_t kind_of(const char *plural)
 
 void api_rbac_event(struct api_server *s, const struct store_event *e)
 {
-    if (s->rbac && streq(api_kinds[e->object->kind].group, GROUP))
+    if (s->rbac && streq(api_kind_at(e->object->kind)->group, GROUP))
         s->rbac->fresh = false;
 }
 
@@ -350,7 +350,7 @@ static bool authorize_object(struct api_request *r, struct str method)
     AUTO_CHARS char *name = name_asked(r);
     AUTO_CHARS char *resource = xasprintf("%s%s%s", r->kind->plural, r->subresource ? "/" : "",
                                           r->subresource ? r->subresource : "");
-    bool of_itself = streq(r->kind->kind, "Namespace") && r->name;
+    bool of_itself = api_kind_is(r->kind, "Namespace") && r->name;
     struct api_ask a = {.verb = verb_of(r, method),
                         .group = r->kind->group,
                         .resource = resource,

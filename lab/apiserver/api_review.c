@@ -55,7 +55,7 @@ static bool is_allowed(struct api_request *r, const json_t *spec, const struct a
 static json_t *review_access(struct api_request *r, const json_t *body)
 {
     const json_t *spec = json_object_get(body, "spec");
-    bool self = streq(r->kind->kind, "SelfSubjectAccessReview");
+    bool self = api_kind_is(r->kind, "SelfSubjectAccessReview");
     struct api_user other = {0};
     size_t i;
     json_t *group;
@@ -91,11 +91,11 @@ static json_t *review_rules(struct api_request *r, const json_t *body)
 
 static json_t *status_of(struct api_request *r, const json_t *body)
 {
-    if (streq(r->kind->kind, "SelfSubjectReview"))
+    if (api_kind_is(r->kind, "SelfSubjectReview"))
         return json_pack("{s:o}", "userInfo", user_info(&r->user));
-    if (streq(r->kind->kind, "TokenReview"))
+    if (api_kind_is(r->kind, "TokenReview"))
         return review_token(r, body);
-    return streq(r->kind->kind, "SelfSubjectRulesReview") ? review_rules(r, body)
+    return api_kind_is(r->kind, "SelfSubjectRulesReview") ? review_rules(r, body)
                                                           : review_access(r, body);
 }
 

@@ -14,7 +14,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "codec/url.h"
-#include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 static uint32_t service_kind(void)
 {
@@ -32,6 +32,8 @@ static void on_store_event(const struct store_event *e, void *user)
     }
     api_bootstrap_event(s, e);
     api_rbac_event(s, e);
+    custom_garbage_event(s, e); /* before a row may go */
+    custom_registry_event(s, e);
     api_watch_event(s, e);
 }
 
@@ -62,7 +64,7 @@ static bool find_kind(struct api_request *r, struct str group, struct str versio
     int index = api_kind_find(group, version, plural);
     if (index < 0)
         return false;
-    r->kind = &api_kinds[index];
+    r->kind = api_kind_at((size_t)index);
     r->kind_index = (uint32_t)api_kind_index(r->kind);
     return true;
 }
@@ -151,6 +153,12 @@ static void on_collection(struct api_request *r, struct str method)
         method_not_allowed(r);
 }
 
+static bool is_apply(const struct api_request *r)
+{
+    return str_starts(http_exchange_header(r->exchange, "content-type"),
+                      STR("application/apply-patch+yaml"));
+}
+
 static void on_object(struct api_request *r, struct str method)
 {
     if (str_is(method, "GET"))
@@ -158,7 +166,7 @@ static void on_object(struct api_request *r, struct str method)
     else if (str_is(method, "PUT"))
         api_update(r);
     else if (str_is(method, "PATCH"))
-        api_patch(r);
+        (is_apply(r) ? api_apply : api_patch)(r);
     else if (str_is(method, "DELETE"))
         api_delete(r);
     else
@@ -187,13 +195,19 @@ static void metrics(struct api_request *r)
         buf_addf(&b, "fairlead_lab_watch_encodes_total{view=\"%s\"} %" PRIu64 "\n", views[v],
                  s->watch_encodes[v]);
     buf_add_cstr(&b, "# TYPE fairlead_lab_objects gauge\n");
-    for (size_t k = 0; k < api_kinds_n; k++)
-        if (!api_kinds[k].review && !api_kinds[k].stored_as)
+    for (size_t k = 0; k < api_kinds_count(); k++)
+        if (!api_kind_at(k)->review && !api_kind_at(k)->stored_as &&
+            (!api_kind_at(k)->row || api_kind_at(k)->home))
             buf_addf(&b, "fairlead_lab_objects{resource=\"%s\"} %zu\n",
-                     api_kind_resource(&api_kinds[k]), store_count(s->store, (uint32_t)k));
+                     api_kind_resource(api_kind_at(k)), store_count(s->store, (uint32_t)k));
     buf_addf(&b,
              "# TYPE fairlead_lab_store_version gauge\nfairlead_lab_store_version %" PRIu64 "\n",
              store_version(s->store));
+    size_t bytes, texts = managed_texts(&bytes);
+    buf_addf(&b,
+             "# TYPE fairlead_lab_managed_texts gauge\nfairlead_lab_managed_texts %zu\n"
+             "# TYPE fairlead_lab_managed_bytes gauge\nfairlead_lab_managed_bytes %zu\n",
+             texts, bytes);
     api_rbac_metrics(s, &b);
     http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&b));
     api_request_free(r);
@@ -254,8 +268,10 @@ static void read_manner(struct api_request *r)
 {
     AUTO_CHARS char *pretty = url_param(r->query, "pretty");
     r->pretty = pretty && !r->watch && url_param_bool(r->query, "pretty");
-    if (streq(r->kind->kind, "Endpoints"))
+    if (api_kind_is(r->kind, "Endpoints"))
         api_warn(r, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+    if (r->kind->custom && r->kind->custom->warning)
+        api_warn(r, r->kind->custom->warning);
 }
 
 static void handle(struct api_request *r)
@@ -301,7 +317,9 @@ static void handle(struct api_request *r)
     read_manner(r);
     if (!str_is(method, "GET") && !api_write_options_check(r))
         return;
-    if (r->kind->review && !(str_is(method, "POST") && !r->name))
+    if (r->subresource && r->kind->custom && !custom_has_subresource(r->kind, r->subresource))
+        api_not_found(r, r->name);
+    else if (r->kind->review && !(str_is(method, "POST") && !r->name))
         method_not_allowed(r);
     else if (r->kind->review)
         api_review(r);
@@ -372,19 +390,19 @@ static int open_tls(struct api_server *s, struct err *reterr)
 
 static int open_store(struct api_server *s, struct err *reterr)
 {
-    struct store_kind *kinds = xcalloc(api_kinds_n, sizeof(*kinds));
-    for (size_t i = 0; i < api_kinds_n; i++) {
-        kinds[i].name = api_kind_resource(&api_kinds[i]);
-        kinds[i].field_paths = api_kinds[i].field_paths;
+    struct store_kind *kinds = xcalloc(api_kinds_count(), sizeof(*kinds));
+    for (size_t i = 0; i < api_kinds_count(); i++) {
+        kinds[i].name = api_kind_resource(api_kind_at(i));
+        kinds[i].field_paths = api_kind_at(i)->field_paths;
         kinds[i].field_text = api_kind_field_text;
-        while (kinds[i].n_fields < ARRAY_LEN(api_kinds[i].field_paths) &&
-               api_kinds[i].field_paths[kinds[i].n_fields])
+        while (kinds[i].n_fields < ARRAY_LEN(api_kind_at(i)->field_paths) &&
+               api_kind_at(i)->field_paths[kinds[i].n_fields])
             kinds[i].n_fields++;
     }
     s->store_kinds = kinds;
     AUTO_CHARS char *path =
         s->config.data_dir ? xasprintf("%s/store.db", s->config.data_dir) : NULL;
-    return store_open(path, kinds, api_kinds_n, on_store_event, s, &s->store, reterr);
+    return store_open(path, kinds, api_kinds_count(), on_store_event, s, &s->store, reterr);
 }
 
 int api_server_start(struct loop *l, struct api_config *config, struct api_server **ret,
@@ -401,6 +419,9 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
         r = open_store(s, reterr);
     if (r == 0)
         load_alloc(s);
+    custom_garbage_start(s);
+    if (r == 0)
+        r = custom_registry_start(s, reterr);
     if (r == 0)
         r = api_bootstrap(s, reterr);
     if (r == 0) {
@@ -429,6 +450,8 @@ void api_server_free(struct api_server *s)
     api_bootstrap_done(s);
     api_rbac_done(s);
     api_watch_done(s);
+    custom_garbage_stop(s);
+    custom_registry_stop(s);
     store_free(s->store);
     alloc_done(&s->alloc);
     free(s->store_kinds);

@@ -4,21 +4,28 @@
 
 #include "base/time.h"
 #include "kube/schema_tables.h"
-#include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 static json_t *scale_of(const struct api_kind *k, const json_t *object)
 {
     AUTO_DONE(buf) struct buf selector = {0};
+    AUTO_JSON json_t *own = NULL;
     const char *key;
     json_t *value;
-    bool plain = streq(k->kind, "ReplicationController");
-    json_object_foreach(json_at(object, plain ? "spec.selector" : "spec.selector.matchLabels"), key,
-                        value)
+    bool plain = api_kind_is(k, "ReplicationController");
+    int64_t spec = json_at_int(object, "spec.replicas", 0),
+            status = json_at_int(object, "status.replicas", 0);
+    if (k->custom)
+        spec = custom_scale_read(k->custom, object, &status, &own);
+    if (json_is_string(own))
+        buf_add_cstr(&selector, json_string_value(own));
+    json_object_foreach(
+        k->custom ? NULL : json_at(object, plain ? "spec.selector" : "spec.selector.matchLabels"),
+        key, value)
         buf_addf(&selector, "%s%s=%s", selector.n ? "," : "", key, json_string_value(value));
     json_t *scale = json_pack("{s:s,s:s,s:{},s:{s:I},s:{s:I}}", "kind", "Scale", "apiVersion",
-                              "autoscaling/v1", "metadata", "spec", "replicas",
-                              (json_int_t)json_at_int(object, "spec.replicas", 0), "status",
-                              "replicas", (json_int_t)json_at_int(object, "status.replicas", 0));
+                              "autoscaling/v1", "metadata", "spec", "replicas", (json_int_t)spec,
+                              "status", "replicas", (json_int_t)status);
     static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
                                          "creationTimestamp"};
     for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
@@ -51,7 +58,7 @@ static bool read_scale(struct api_request *r, json_t **scale)
         json_object_update(*scale, body);
     }
     int64_t replicas = json_at_int(*scale, "spec.replicas", 0);
-    if (replicas >= 0)
+    if (replicas >= 0 || r->kind->custom) /* of a custom kind the object is checked, whole */
         return true;
     struct api_causes causes = {0};
     AUTO_CHARS char *name = xstrdup(r->name);
@@ -106,16 +113,27 @@ static void scale(struct api_request *r, struct object *old)
     if (!read_scale(r, &wanted))
         return;
     const char *version = json_at_str(wanted, "metadata.resourceVersion");
-    int64_t replicas = json_at_int(wanted, "spec.replicas", 0);
+    int64_t replicas = json_at_int(wanted, "spec.replicas", 0), had, ignored;
+    AUTO_JSON json_t *selector = NULL;
+    had = r->kind->custom ? custom_scale_read(r->kind->custom, object, &ignored, &selector)
+                          : json_at_int(object, "spec.replicas", 0);
     if (!str_empty(version) && !streq(version, json_at_str(object, "metadata.resourceVersion"))) {
         api_conflict(r);
         return;
     }
-    if (replicas != json_at_int(object, "spec.replicas", 0)) {
+    if (replicas != had) {
         struct object *stored;
-        json_put_int(object, "spec.replicas", replicas);
+        if (r->kind->custom)
+            custom_scale_write(r->kind->custom, object, replicas);
+        else
+            json_put_int(object, "spec.replicas", replicas);
+        if (r->kind->custom && !api_check(r, object))
+            return;
         json_put_int(object, "metadata.generation",
                      json_at_int(object, "metadata.generation", 0) + 1);
+        AUTO_JSON json_t *before = object_tree(old);
+        api_manage_update(r, before, old, object);
+        json_put(object, "metadata.managedFields", json_incref(r->managed));
         if (!r->dry_run && store_put(r->server->store, r->kind_index, object, &stored, &err) < 0) {
             api_status(r, 500, "InternalError", NULL, "%s", err_text(&err));
             return;
@@ -275,17 +293,17 @@ void api_subresource(struct api_request *r)
                    "the server does not allow this method on the requested resource");
     } else if (streq(r->subresource, "scale") && r->kind->has_scale) {
         scale(r, old);
-    } else if (streq(r->subresource, "binding") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "binding") && api_kind_is(r->kind, "Pod")) {
         bind_pod(r, old);
-    } else if (streq(r->subresource, "eviction") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "eviction") && api_kind_is(r->kind, "Pod")) {
         api_evict(r);
-    } else if (streq(r->subresource, "ephemeralcontainers") && streq(r->kind->kind, "Pod")) {
+    } else if (streq(r->subresource, "ephemeralcontainers") && api_kind_is(r->kind, "Pod")) {
         ephemeral_containers(r, old);
-    } else if (streq(r->subresource, "finalize") && streq(r->kind->kind, "Namespace")) {
+    } else if (streq(r->subresource, "finalize") && api_kind_is(r->kind, "Namespace")) {
         finalize(r, old);
-    } else if (streq(r->subresource, "token") && streq(r->kind->kind, "ServiceAccount")) {
+    } else if (streq(r->subresource, "token") && api_kind_is(r->kind, "ServiceAccount")) {
         api_token_request(r);
-    } else if (streq(r->kind->kind, "Pod") &&
+    } else if (api_kind_is(r->kind, "Pod") &&
                (streq(r->subresource, "log") || streq(r->subresource, "exec") ||
                 streq(r->subresource, "attach"))) {
         api_tunnel(r);

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "codec/url.h"
 #include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_kind.h"
 
 static bool accept_item_view(struct str item, enum api_view *ret, bool *ret_yaml)
 {
@@ -66,12 +67,12 @@ bool api_view_is_table(enum api_view view)
  * what is stored. */
 static void write_object(struct buf *b, const struct api_kind *kind, const struct object *o)
 {
-    if (!kind->from_stored) {
-        buf_add(b, o->json->p, o->json->n);
+    if (!api_kind_is_form(kind)) {
+        object_write(b, o);
         return;
     }
-    AUTO_JSON json_t *j = object_tree(o);
-    kind->from_stored(j);
+    AUTO_JSON json_t *j = object_tree_managed(o);
+    api_kind_from_stored(kind, j);
     json_write(b, j);
 }
 
@@ -82,48 +83,15 @@ static void write_item(struct buf *b, const struct api_kind *kind, const struct 
     struct str json = str_of(o->json->p, o->json->n);
     snprintf(type, sizeof(type), "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", kind->kind,
              api_kind_group_version(kind));
-    if (!kind->from_stored && str_starts(json, str_from(type))) {
-        buf_add_char(b, '{');
-        buf_add_str(b, str_sub(json, strlen(type), json.n));
+    if (!api_kind_is_form(kind) && str_starts(json, str_from(type))) {
+        object_write_without(b, o, strlen(type));
         return;
     }
-    AUTO_JSON json_t *j = object_tree(o);
-    if (kind->from_stored)
-        kind->from_stored(j);
+    AUTO_JSON json_t *j = object_tree_managed(o);
+    api_kind_from_stored(kind, j);
     json_object_del(j, "kind");
     json_object_del(j, "apiVersion");
     json_write(b, j);
-}
-
-/* The end of the string that begins at i (its opening quote). */
-static size_t skip_string(struct str s, size_t i)
-{
-    for (i++; i < s.n && s.p[i] != '"'; i++)
-        i += s.p[i] == '\\';
-    return i;
-}
-
-/* The value of the top-level member "metadata" in stored bytes, which are compact JSON of our own:
- * no tree is made. */
-static struct str metadata_of(struct str s)
-{
-    static const char key[] = "\"metadata\":";
-    size_t depth = 0, from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '"') {
-            if (depth == 1 && !from && str_starts(str_sub(s, i, s.n), STR("\"metadata\":")))
-                from = i + sizeof(key) - 1;
-            i = skip_string(s, i);
-        } else if (c == '{' || c == '[') {
-            depth++;
-        } else if (c == '}' || c == ']') {
-            depth--;
-            if (from && depth == 1)
-                return str_sub(s, from, i + 1);
-        }
-    }
-    return STR("{}");
 }
 
 /* The metadata of an object as PartialObjectMetadata. */
@@ -131,24 +99,40 @@ static void write_partial(struct buf *b, const struct object *o)
 {
     buf_add_cstr(
         b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
-    buf_add_str(b, metadata_of(str_of(o->json->p, o->json->n)));
+    object_write_metadata(b, o);
     buf_add_char(b, '}');
+}
+
+static struct table table_of(const struct api_kind *k)
+{
+    return k->custom ? (struct table){k->custom->columns, k->custom->n_columns} : *k->table;
+}
+
+/* A new reference. Those of custom kinds are not kept: each version has its own. */
+static json_t *cells_of(const struct api_kind *k, struct object *o)
+{
+    if (!k->custom && o->cells)
+        return json_incref(o->cells);
+    AUTO_JSON json_t *j = object_tree(o);
+    if (k->custom) {
+        api_kind_from_stored(k, j);
+        return custom_cells(k->custom, j);
+    }
+    o->cells = table_cells(k->table, j);
+    return json_incref(o->cells);
 }
 
 static void write_row(struct buf *b, enum api_view view, const struct api_kind *kind,
                       struct object *o)
 {
-    const struct table *t = kind->table;
+    const struct table t = table_of(kind);
+    AUTO_JSON json_t *cells = cells_of(kind, o);
     int64_t now_s = time_real_s();
-    if (!o->cells) {
-        AUTO_JSON json_t *j = object_tree(o);
-        o->cells = table_cells(t, j);
-    }
     buf_add_cstr(b, "{\"cells\":[");
-    for (size_t i = 0; i < t->n; i++) {
+    for (size_t i = 0; i < t.n; i++) {
         if (i)
             buf_add_char(b, ',');
-        table_write_cell(b, &t->columns[i], json_array_get(o->cells, i), now_s);
+        table_write_cell(b, &t.columns[i], json_array_get(cells, i), now_s);
     }
     buf_add_char(b, ']');
     if (view != API_VIEW_TABLE_NONE)
@@ -162,12 +146,14 @@ static void write_row(struct buf *b, enum api_view view, const struct api_kind *
 
 static void write_columns(struct buf *b, const struct api_kind *kind)
 {
-    const struct table *t = kind->table;
+    const struct table t = table_of(kind);
     buf_add_cstr(b, "\"columnDefinitions\":[");
-    for (size_t i = 0; i < t->n; i++) {
-        const struct table_column *c = &t->columns[i];
-        buf_addf(b, "%s{\"name\":\"%s\",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
-                 i ? "," : "", c->name, streq(c->type, "integer") ? "integer" : "string",
+    for (size_t i = 0; i < t.n; i++) {
+        const struct table_column *c = &t.columns[i];
+        buf_addf(b, "%s{\"name\":", i ? "," : "");
+        json_write_string(b, str_from(c->name));
+        buf_addf(b, ",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
+                 kind->custom || streq(c->type, "integer") ? c->type : "string",
                  streq(c->name, "Name") && !c->priority ? "name" : "");
         json_write_string(b, str_from(c->description ? c->description : ""));
         buf_addf(b, ",\"priority\":%d}", c->priority);
@@ -199,6 +185,7 @@ void api_view_write(struct buf *b, enum api_view view, const struct api_kind *ki
 
 void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kind *kind)
 {
+    char name[API_KIND_NAME_BYTES];
     if (api_view_is_table(view)) {
         buf_add_cstr(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",");
         write_columns(b, kind);
@@ -207,8 +194,8 @@ void api_view_list_begin(struct buf *b, enum api_view view, const struct api_kin
         buf_add_cstr(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
                         "v1\",\"items\":[");
     } else {
-        buf_addf(b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"items\":[", kind->kind,
-                 api_kind_group_version(kind));
+        buf_addf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"items\":[",
+                 api_kind_list_kind(kind, name), api_kind_group_version(kind));
     }
 }
 

@@ -51,15 +51,15 @@ static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
 
 void api_watch_init(struct api_server *s)
 {
-    s->watches = xcalloc(api_kinds_n, sizeof(*s->watches));
-    for (size_t i = 0; i < api_kinds_n; i++)
+    s->watches = xcalloc(API_KINDS_MAX, sizeof(*s->watches));
+    for (size_t i = 0; i < API_KINDS_MAX; i++)
         list_init(&s->watches[i]);
     s->event_cache = NEW(struct api_event_cache);
 }
 
 void api_watch_done(struct api_server *s)
 {
-    for (size_t i = 0; i < api_kinds_n; i++)
+    for (size_t i = 0; i < API_KINDS_MAX; i++)
         LIST_FOREACH_SAFE (node, &s->watches[i])
             api_stream_abort(CONTAINER_OF(node, struct api_watch, node)->stream);
     free(s->watches);
@@ -145,8 +145,8 @@ void api_watch_event(struct api_server *s, const struct store_event *e)
             w->cursor = store_events_end(s->store) - 1;
             continue;
         }
-        if (wants_columns(w)) {
-            tell(w, encode_for(s, e, type, w->view, w->selection.kind, true));
+        if (wants_columns(w) || w->selection.kind->form >= API_FORMS) {
+            tell(w, encode_for(s, e, type, w->view, w->selection.kind, wants_columns(w)));
             continue;
         }
         struct bytes **slot = &cache->encoded[w->selection.kind->form][type][w->view];
@@ -205,6 +205,13 @@ static void on_end(void *user)
     if (w->bookmarks && !w->behind && !w->over)
         send_bookmark(w, false);
     api_stream_finish(w->stream); /* watch_over follows */
+}
+
+/* What the kind is has changed, or it is gone: who watches it has to look anew. */
+void api_watch_end_kind(struct api_server *s, uint32_t kind)
+{
+    LIST_FOREACH_SAFE (node, &s->watches[kind])
+        api_stream_abort(CONTAINER_OF(node, struct api_watch, node)->stream);
 }
 
 /* ---- opening ---- */

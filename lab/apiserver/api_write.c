@@ -9,12 +9,13 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "lab/apiserver/api_priv.h"
+#include "lab/apiserver/custom_registry.h"
 
 /* ---- metadata ---- */
 
 static void put_type(const struct api_kind *k, json_t *object)
 {
-    k = &api_kinds[api_kind_index(k)]; /* what is kept has the stored form */
+    k = api_kind_at(api_kind_index(k)); /* what is kept has the stored form */
     /* First members, as every reader expects them. */
     json_t *ordered =
         json_pack("{s:s,s:s}", "kind", k->kind, "apiVersion", api_kind_group_version(k));
@@ -24,6 +25,13 @@ static void put_type(const struct api_kind *k, json_t *object)
     json_object_clear(object);
     json_object_update(object, ordered);
     json_decref(ordered);
+}
+
+/* The version it was sent as: of a custom kind each has its own checks. */
+static void put_own_type(const struct api_kind *k, json_t *object)
+{
+    json_put_str(object, "kind", k->kind);
+    json_put_str(object, "apiVersion", api_kind_group_version(k));
 }
 
 static void keep_from_old(json_t *object, const json_t *old, const char *path)
@@ -48,8 +56,15 @@ static void keep_metadata(json_t *object, const json_t *old)
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         if (!json_at(object, fixed[i]))
             keep_from_old(object, old, fixed[i]);
-    json_del(object, "metadata.managedFields");
     json_del(object, "metadata.selfLink");
+}
+
+/* managedFields as they are to be kept. */
+static void put_managed(struct api_request *r, json_t *object)
+{
+    json_del(object, "metadata.managedFields");
+    if (r->managed)
+        json_put(object, "metadata.managedFields", json_incref(r->managed));
 }
 
 static void new_metadata(struct api_request *r, json_t *object, const char *name)
@@ -62,9 +77,9 @@ static void new_metadata(struct api_request *r, json_t *object, const char *name
         json_put_str(object, "metadata.namespace", r->ns);
     json_put_str(object, "metadata.uid", uid);
     json_put_str(object, "metadata.creationTimestamp", now);
-    static const char *const ours[] = {
-        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-        "metadata.managedFields", "metadata.selfLink", "metadata.generation"};
+    static const char *const ours[] = {"metadata.deletionTimestamp",
+                                       "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
+                                       "metadata.generation"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         json_del(object, ours[i]);
     if (r->kind->counts_generation)
@@ -82,6 +97,8 @@ static bool same_member(const json_t *a, const json_t *b, const char *name)
 static bool counts(const struct api_kind *k, const json_t *object, const json_t *old)
 {
     bool same = true;
+    if (k->custom) /* without a status subresource, all that is not metadata */
+        return !custom_is_same(k, object, old);
     if (schema_find(k->schema, STR("spec")))
         return !same_member(object, old, "spec");
     for (size_t i = 0; i < k->schema->n; i++) {
@@ -104,8 +121,7 @@ static void count_generation(const struct api_kind *k, json_t *object, const jso
 static void reply_dry(struct api_request *r, int status, json_t *object)
 {
     put_type(r->kind, object);
-    if (r->kind->from_stored)
-        r->kind->from_stored(object);
+    api_kind_from_stored(r->kind, object);
     api_reply_object(r, status, object);
 }
 
@@ -129,6 +145,7 @@ static bool same_but_version(const json_t *a, const json_t *b)
     AUTO_JSON json_t *y = json_deep_copy(b);
     json_del(x, "metadata.resourceVersion");
     json_del(y, "metadata.resourceVersion");
+    json_del(x, "metadata.managedFields");
     json_object_del(x, "kind");
     json_object_del(y, "kind");
     json_object_del(x, "apiVersion");
@@ -144,13 +161,22 @@ static void reply_invalid(struct api_request *r, const json_t *object, struct ap
     api_causes_done(causes);
 }
 
+/* Whose defaults and checks hold: of the kept form; of a custom kind those of the version it was
+ * sent as, all of which are kept alike. */
+static const struct api_kind *rules_of(const struct api_request *r)
+{
+    return r->kind->custom ? r->kind : api_kind_at(r->kind_index);
+}
+
 /* Defaults, and what Services get from the server. False: answered. */
 static bool prepare(struct api_request *r, json_t *object, const json_t *before)
 {
     struct field_errors errors = {0};
     struct api_causes causes = {0};
-    api_kind_default(&api_kinds[r->kind_index], object);
-    if (streq(r->kind->kind, "Service") && !(before && streq(r->subresource, "status")))
+    api_kind_default(rules_of(r), object);
+    if (r->kind_index == custom_registry_kind())
+        crd_accept_names(object);
+    if (api_kind_is(r->kind, "Service") && !(before && streq(r->subresource, "status")))
         api_service_prepare(r->server, object, before, &errors);
     if (!errors.n)
         return true;
@@ -186,30 +212,50 @@ static bool check_new(struct api_request *r, const json_t *object)
     return false;
 }
 
+bool api_check(struct api_request *r, const json_t *object)
+{
+    struct api_causes causes = {0};
+    api_kind_validate(rules_of(r), object, NULL, &causes);
+    if (!causes.n)
+        return true;
+    reply_invalid(r, object, &causes);
+    return false;
+}
+
 void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
 {
     AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
     struct api_causes causes = {0};
-    put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
+    if (!r->kind->custom)
+        put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
+    else
+        put_own_type(r->kind, object);
     if (!prepare(r, object, before))
         return;
-    api_kind_validate(&api_kinds[r->kind_index], object, before, &causes);
+    api_kind_validate(rules_of(r), object, before, &causes);
     if (causes.n) {
         reply_invalid(r, object, &causes);
         return;
     }
     api_causes_done(&causes);
+    if (r->kind->custom)
+        custom_to_stored(api_kind_at(r->kind_index), object);
+    if (!before && !custom_may_create(r))
+        return;
     if (!api_rbac_admit(r, object) || (!before && !check_new(r, object)))
         return;
-    if (!r->subresource || streq(r->subresource, "status"))
+    if (!r->kind->custom && (!r->subresource || streq(r->subresource, "status")))
         warn_of_object(object, r->subresource != NULL, warn, r);
+    if (r->kind_index == custom_registry_kind())
+        warn_of_crd(object, warn, r);
     if (before) {
         count_generation(r->kind, object, before);
-        if (same_but_version(object, before)) {
+        if (same_but_version(object, before) && !r->managed_changed) {
             api_reply_stored(r, status, old);
             return;
         }
     }
+    put_managed(r, object);
     if (r->dry_run)
         reply_dry(r, status, object);
     else if (before && json_at_str(object, "metadata.deletionTimestamp"))
@@ -270,7 +316,7 @@ static char *choose_name(struct api_request *r, const json_t *object)
     }
 }
 
-static void create_object(struct api_request *r, json_t *object)
+void api_create_object(struct api_request *r, json_t *object)
 {
     const char *ns = json_at_str(object, "metadata.namespace");
     if (r->kind->namespaced && !*r->ns) {
@@ -287,8 +333,10 @@ static void create_object(struct api_request *r, json_t *object)
     if (!name || !check_namespace(r, name))
         return;
     new_metadata(r, object, name);
-    if (r->kind->has_status && !streq(r->kind->kind, "Node"))
+    if (r->kind->has_status && !api_kind_is(r->kind, "Node"))
         json_object_del(object, "status");
+    if (!r->managed)
+        api_manage_update(r, NULL, NULL, object);
     if (api_admit_create(r, object))
         api_commit(r, object, NULL, 201);
 }
@@ -302,7 +350,7 @@ void api_create(struct api_request *r)
         return;
     }
     if (api_read_body(r, r->kind, &object) == 0)
-        create_object(r, object);
+        api_create_object(r, object);
 }
 
 /* ---- update and patch ---- */
@@ -324,13 +372,13 @@ static void take_only(json_t *object, const json_t *before, const char *path)
 /* /status changes the status, and of the metadata what Kubernetes' strategies let pass. */
 static void take_status(struct api_request *r, json_t *object, const json_t *before)
 {
-    json_t *metadata = json_incref(json_object_get(object, "metadata"));
+    json_t *metadata = r->kind->custom ? NULL : json_incref(json_object_get(object, "metadata"));
     take_only(object, before, "status");
     if (metadata)
         json_object_set_new(object, "metadata", metadata);
-    if (streq(r->kind->kind, "Deployment"))
+    if (api_kind_is(r->kind, "Deployment"))
         keep_from_old(object, before, "metadata.labels");
-    else if (streq(r->kind->kind, "Pod"))
+    else if (api_kind_is(r->kind, "Pod"))
         keep_from_old(object, before, "metadata.ownerReferences");
 }
 
@@ -349,7 +397,7 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
         return;
     }
     keep_from_old(object, before, "status");
-    if (streq(r->kind->kind, "Pod"))
+    if (api_kind_is(r->kind, "Pod"))
         keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
@@ -361,8 +409,24 @@ static void refuse_name(struct api_request *r, const char *name)
                "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
 }
 
+/* Custom kinds and their definitions are not replaced blindly. */
+static bool needs_version(const struct api_request *r)
+{
+    return r->kind->custom || r->kind_index == custom_registry_kind();
+}
+
+static void refuse_without_version(struct api_request *r)
+{
+    struct api_causes causes = {0};
+    AUTO_CHARS char *name = xstrdup(r->name);
+    api_cause_add(&causes, "FieldValueInvalid", "metadata.resourceVersion",
+                  "Invalid value: 0: must be specified for an update");
+    api_invalid_as(r, r->kind->group, r->kind->plural, name, &causes);
+    api_causes_done(&causes);
+}
+
 /* The common end of PUT and PATCH. */
-static void commit_change(struct api_request *r, json_t *object, struct object *old)
+void api_commit_change(struct api_request *r, json_t *object, struct object *old)
 {
     AUTO_JSON json_t *before = object_tree(old);
     const char *version = json_at_str(object, "metadata.resourceVersion"),
@@ -383,6 +447,10 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
     }
     bool replaces = str_is(http_exchange_method(r->exchange), "PUT");
     uint64_t number;
+    if (replaces && str_empty(version) && needs_version(r)) {
+        refuse_without_version(r);
+        return;
+    }
     if (!str_empty(version) && str_to_u64(str_from(version), &number) < 0) {
         api_status(r, 500, "", NULL, "metadata.resourceVersion: \"%.100s\" is not a version",
                    version);
@@ -395,6 +463,8 @@ static void commit_change(struct api_request *r, json_t *object, struct object *
     }
     separate_status(r, object, before);
     keep_metadata(object, before);
+    if (!r->managed)
+        api_manage_update(r, before, old, object);
     api_commit(r, object, old, 200);
 }
 
@@ -412,7 +482,7 @@ static void create_by_update(struct api_request *r, json_t *object)
     }
     json_put_str(object, "metadata.name", r->name);
     json_del(object, "metadata.resourceVersion");
-    create_object(r, object);
+    api_create_object(r, object);
 }
 
 void api_update(struct api_request *r)
@@ -422,7 +492,7 @@ void api_update(struct api_request *r)
         return;
     struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
     if (old)
-        commit_change(r, object, old);
+        api_commit_change(r, object, old);
     else if (r->kind->created_by_update && !r->subresource)
         create_by_update(r, object);
     else
@@ -440,10 +510,9 @@ void api_patch(struct api_request *r)
         api_not_found(r, r->name);
         return;
     }
-    AUTO_JSON json_t *object = object_tree(old);
-    if (r->kind->from_stored)
-        r->kind->from_stored(object);
+    AUTO_JSON json_t *object = object_tree_managed(old);
+    api_kind_from_stored(r->kind, object);
     if (api_apply_patch(r, r->kind->schema, patch, &object) == 0 &&
         api_settle_body(r, r->kind, object, duplicate) == 0)
-        commit_change(r, object, old);
+        api_commit_change(r, object, old);
 }

@@ -26,9 +26,9 @@ struct table {
 struct store {
     sqlite3 *db;
     sqlite3_stmt *put, *del, *bump, *begin, *commit, *rollback;
-    const struct store_kind *kinds;
+    struct store_kind kinds[STORE_KINDS_MAX];
     size_t n_kinds;
-    struct table *tables;
+    struct table tables[STORE_KINDS_MAX];
     uint64_t version;
     struct store_event events[EVENTS_KEPT];
     uint64_t events_begin; /* index of the oldest kept */
@@ -63,6 +63,7 @@ void object_unref(struct object *o)
     free(o->name);
     free(o->uid);
     json_decref(o->cells);
+    managed_unref(o->managed);
     bytes_unref(o->json);
     free(o);
 }
@@ -83,8 +84,43 @@ char *store_field_text(const json_t *v)
     return xstrdup("");
 }
 
+/* The end of the string that begins at i (its opening quote). */
+static size_t skip_string(struct str s, size_t i)
+{
+    for (i++; i < s.n && s.p[i] != '"'; i++)
+        i += s.p[i] == '\\';
+    return i;
+}
+
+/* Where the value of the top-level member "metadata" is in stored bytes, which are compact JSON of
+ * our own: no tree is made. */
+static void find_metadata(struct object *o)
+{
+    static const char key[] = "\"metadata\":";
+    const struct str s = str_of(o->json->p, o->json->n);
+    size_t depth = 0, from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '"') {
+            if (depth == 1 && !from && str_starts(str_sub(s, i, s.n), STR("\"metadata\":")))
+                from = i + sizeof(key) - 1;
+            i = skip_string(s, i);
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            depth--;
+            if (from && depth == 1) {
+                o->metadata_from = (uint32_t)from;
+                o->metadata_to = (uint32_t)i + 1;
+                return;
+            }
+        }
+    }
+}
+
+/* Takes managed. */
 static struct object *object_new(const struct store *s, uint32_t kind, const json_t *j,
-                                 uint64_t version)
+                                 uint64_t version, struct managed *managed)
 {
     struct object *o = NEW(struct object);
     AUTO_DONE(buf) struct buf text = {0};
@@ -99,6 +135,8 @@ static struct object *object_new(const struct store *s, uint32_t kind, const jso
     o->uid = xstrdup(uid ? uid : "");
     json_write(&text, j);
     o->json = bytes_new(buf_str(&text));
+    o->managed = managed;
+    find_metadata(o);
     o->labels = xcalloc(json_object_size(labels), sizeof(*o->labels));
     json_object_foreach(labels, key, value) if (json_is_string(value)) o->labels[o->n_labels++] =
         (struct object_label){xstrdup(key), xstrdup(json_string_value(value))};
@@ -282,19 +320,83 @@ json_t *object_tree(const struct object *o)
     return j;
 }
 
+json_t *object_tree_managed(const struct object *o)
+{
+    json_t *j = object_tree(o);
+    if (o->managed)
+        json_put(j, "metadata.managedFields", managed_tree(o->managed));
+    return j;
+}
+
+/* The bytes from a place on, managedFields as the last of metadata. */
+static void write_from(struct buf *b, const struct object *o, size_t from)
+{
+    size_t end = o->metadata_to ? o->metadata_to - 1 : from;
+    if (!o->managed || end < from) {
+        buf_add(b, o->json->p + from, o->json->n - from);
+        return;
+    }
+    buf_add(b, o->json->p + from, end - from);
+    if (o->json->p[end - 1] != '{')
+        buf_add_char(b, ',');
+    managed_write(b, o->managed);
+    buf_add(b, o->json->p + end, o->json->n - end);
+}
+
+void object_write(struct buf *b, const struct object *o)
+{
+    write_from(b, o, 0);
+}
+
+void object_write_without(struct buf *b, const struct object *o, size_t head)
+{
+    buf_add_char(b, '{');
+    write_from(b, o, head);
+}
+
+void object_write_metadata(struct buf *b, const struct object *o)
+{
+    if (!o->metadata_to) {
+        buf_add_cstr(b, "{}");
+        return;
+    }
+    buf_add(b, o->json->p + o->metadata_from, o->metadata_to - 1 - o->metadata_from);
+    if (o->managed) {
+        buf_add_char(b, ',');
+        managed_write(b, o->managed);
+    }
+    buf_add_char(b, '}');
+}
+
+/* managedFields go out of a tree: what they are from now on. Nothing said: what they were. */
+static struct managed *take_managed(json_t *j, const struct object *before)
+{
+    json_t *list = json_at(j, "metadata.managedFields");
+    if (!list)
+        return managed_ref(before ? before->managed : NULL);
+    struct managed *m = managed_new(list);
+    json_del(j, "metadata.managedFields");
+    return m;
+}
+
 struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version)
 {
     AUTO_JSON json_t *j = object_tree(o);
     set_version(j, version);
-    return object_new(s, o->kind, j, version);
+    return object_new(s, o->kind, j, version, managed_ref(o->managed));
 }
 
 int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, struct err *reterr)
 {
     ASSERT(kind < s->n_kinds);
     uint64_t version = s->version + 1;
+    const char *ns = json_at_str(j, "metadata.namespace"), *name = json_at_str(j, "metadata.name");
+    AUTO_JSON json_t *list = json_incref(json_at(j, "metadata.managedFields"));
+    struct managed *managed = take_managed(j, store_find(s, kind, ns ? ns : "", name ? name : ""));
     set_version(j, version);
-    struct object *o = object_new(s, kind, j, version);
+    struct object *o = object_new(s, kind, j, version, managed);
+    if (list)
+        json_put(j, "metadata.managedFields", json_incref(list));
     if (o->json->n > OBJECT_BYTES_MAX) {
         object_unref(o);
         return err_set(reterr, -EFBIG, NULL, "an object may not be larger than %d bytes",
@@ -302,7 +404,9 @@ int store_put(struct store *s, uint32_t kind, json_t *j, struct object **ret, st
     }
     bind_key(s->put, s, kind, o->ns, o->name);
     sqlite3_bind_int64(s->put, 4, (sqlite3_int64)version);
-    sqlite3_bind_blob64(s->put, 5, o->json->p, o->json->n, SQLITE_STATIC);
+    AUTO_DONE(buf) struct buf whole = {0};
+    object_write(&whole, o);
+    sqlite3_bind_blob64(s->put, 5, whole.p, whole.n, SQLITE_STATIC);
     int r = db_commit(s, s->put, version, reterr);
     if (r < 0) {
         object_unref(o);
@@ -336,7 +440,8 @@ int store_remove(struct store *s, uint32_t kind, const char *ns, const char *nam
     ASSERT(before);
     uint64_t version = s->version + 1;
     set_version(last_state, version);
-    struct object *last = object_new(s, kind, last_state, version);
+    struct managed *managed = take_managed(last_state, before);
+    struct object *last = object_new(s, kind, last_state, version, managed);
     bind_key(s->del, s, kind, ns, name);
     int r = db_commit(s, s->del, version, reterr);
     if (r < 0) {
@@ -397,7 +502,7 @@ static int load_row(struct store *s, sqlite3_stmt *rows, struct err *reterr)
     const char *kind_name = (const char *)sqlite3_column_text(rows, 0);
     AUTO_JSON json_t *j = NULL;
     uint32_t kind = 0;
-    while (kind < s->n_kinds && !streq(s->kinds[kind].name, kind_name))
+    while (kind < s->n_kinds && !(s->kinds[kind].name && streq(s->kinds[kind].name, kind_name)))
         kind++;
     if (kind == s->n_kinds)
         return 0; /* a kind of a newer version: kept in the database, not shown */
@@ -405,8 +510,9 @@ static int load_row(struct store *s, sqlite3_stmt *rows, struct err *reterr)
                        0, NULL, &j, reterr);
     if (r < 0)
         return r;
+    struct managed *managed = take_managed(j, NULL);
     vec_push(&s->tables[kind].objects,
-             object_new(s, kind, j, (uint64_t)sqlite3_column_int64(rows, 1)));
+             object_new(s, kind, j, (uint64_t)sqlite3_column_int64(rows, 1), managed));
     return 0;
 }
 
@@ -431,14 +537,50 @@ static int load_all(struct store *s, struct err *reterr)
     return r;
 }
 
+/* The objects of a kind that were in the database before anybody knew it. */
+static int load_kind(struct store *s, uint32_t kind, struct err *reterr)
+{
+    sqlite3_stmt *rows = NULL;
+    int step = SQLITE_DONE,
+        r = db_prepare(s, "SELECT kind, version, json FROM object WHERE kind = ? ORDER BY ns, name",
+                       &rows, reterr);
+    if (r == 0)
+        sqlite3_bind_text(rows, 1, s->kinds[kind].name, -1, SQLITE_STATIC);
+    while (r == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW)
+        r = load_row(s, rows, reterr);
+    sqlite3_finalize(rows);
+    if (r == 0 && step != SQLITE_DONE)
+        r = db_error(s, "load", reterr);
+    return r;
+}
+
+int store_set_kind(struct store *s, uint32_t kind, const struct store_kind *k, struct err *reterr)
+{
+    ASSERT(kind < STORE_KINDS_MAX);
+    bool known = s->kinds[kind].name != NULL;
+    struct table *t = &s->tables[kind];
+    s->kinds[kind] = *k;
+    s->n_kinds = MAX(s->n_kinds, (size_t)kind + 1);
+    if (!known)
+        return load_kind(s, kind, reterr);
+    for (size_t i = 0; i < t->objects.n;
+         i++) { /* others may hold it: a new one, of the same state */
+        struct object *o = t->objects.v[i];
+        AUTO_JSON json_t *j = object_tree(o);
+        t->objects.v[i] = object_new(s, kind, j, o->version, managed_ref(o->managed));
+        object_unref(o);
+    }
+    return 0;
+}
+
 int store_open(const char *path, const struct store_kind *kinds, size_t n_kinds,
                void (*on_event)(const struct store_event *e, void *user), void *user,
                struct store **ret, struct err *reterr)
 {
     struct store *s = NEW(struct store);
-    s->kinds = kinds;
+    ASSERT(n_kinds <= STORE_KINDS_MAX);
+    memcpy(s->kinds, kinds, n_kinds * sizeof(*kinds));
     s->n_kinds = n_kinds;
-    s->tables = xcalloc(n_kinds, sizeof(*s->tables));
     s->on_event = on_event;
     s->user = user;
     int r = db_open(s, path, reterr);
@@ -467,6 +609,5 @@ void store_free(struct store *s)
             object_unref(*o);
         vec_done(&s->tables[k].objects);
     }
-    free(s->tables);
     free(s);
 }

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "codec/json.h"
+#include "lab/apiserver/store_managed.h"
 
 struct store;
 
@@ -18,8 +19,10 @@ struct object {
     char *ns;         /* "" = cluster-scoped */
     char *name;
     char *uid;
-    struct bytes *json;
-    struct object_label { /* sorted by key */
+    struct bytes *json;                  /* without managedFields */
+    struct managed *managed;             /* NULL: none */
+    uint32_t metadata_from, metadata_to; /* in json */
+    struct object_label {                /* sorted by key */
         char *key;
         char *value;
     } * labels;
@@ -31,8 +34,15 @@ struct object {
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
-/* {"metadata":…} as a tree; new reference. */
+/* {"metadata":…} as a tree; new reference. Without managedFields, which nobody but clients looks
+ * at:
+ */
 json_t *object_tree(const struct object *o);
+json_t *object_tree_managed(const struct object *o);
+/* The whole as clients see it; the same without the first `head` bytes but {; its metadata. */
+void object_write(struct buf *b, const struct object *o);
+void object_write_without(struct buf *b, const struct object *o, size_t head);
+void object_write_metadata(struct buf *b, const struct object *o);
 /* The same state under another version; a new object that is in no store. */
 struct object *object_restamp(const struct store *s, const struct object *o, uint64_t version);
 
@@ -68,6 +78,12 @@ int store_open(const char *path, const struct store_kind *kinds, size_t n_kinds,
                void (*on_event)(const struct store_event *e, void *user), void *user,
                struct store **ret, struct err *reterr) NODISCARD;
 void store_free(struct store *s);
+/* A kind that came later, or whose selectable fields have changed: index < STORE_KINDS_MAX. Its
+ * objects are read from the database if they are not in memory. k is copied, what it points to is
+ * borrowed. */
+enum { STORE_KINDS_MAX = 2048 };
+int store_set_kind(struct store *s, uint32_t kind, const struct store_kind *k, struct err *reterr)
+    NODISCARD;
 
 uint64_t store_version(const struct store *s); /* of the newest write */
 /* The oldest version a watch can start from: a watch from v sees every event after v. */
@@ -81,7 +97,8 @@ size_t store_count(const struct store *s, uint32_t kind);
 struct object *store_at(const struct store *s, uint32_t kind, size_t index);
 size_t store_lower_bound(const struct store *s, uint32_t kind, const char *ns, const char *name);
 
-/* Writes. The object's metadata.resourceVersion is set to the new version in place; on_event has
+/* Writes. managedFields that the tree has not stay as they were. The object's
+ * metadata.resourceVersion is set to the new version in place; on_event has
  * run when these return. The result is borrowed from the store. -EIO and the database's words when
  * it could not be committed, -EFBIG if it is too large: nothing has changed. */
 int store_put(struct store *s, uint32_t kind, json_t *object, struct object **ret,

@@ -15,6 +15,7 @@ int cli_explain(int argc, char **argv);
 int cli_analyze(int argc, char **argv);
 int cli_convert_ingress(int argc, char **argv);
 int cli_migrate(int argc, char **argv);
+int cli_inject(int argc, char **argv);
 int cli_proxy_status(int argc, char **argv);
 int cli_proxy_config(int argc, char **argv);
 int cli_check(int argc, char **argv);

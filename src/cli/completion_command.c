@@ -164,6 +164,7 @@ static void print_output_forms(const char *command)
     } rows[] = {{"get", {"table", "wide", "json", "yaml", "name", "jsonpath="}},
                 {"analyze", {"text", "json", "yaml"}},
                 {"convert-ingress", {"yaml", "json"}},
+                {"inject", {"yaml", "json"}},
                 {"migrate", {"text", "json", "yaml"}},
                 {"proxy-status", {"table", "json", "yaml"}},
                 {"proxy-config", {"table", "json", "yaml"}},
@@ -196,8 +197,9 @@ static bool complete_first(const char *command)
 /* Commands that take no object of the cluster. */
 static bool takes_object(const char *command)
 {
-    static const char *const without[] = {"check",      "version", "apply",           "analyze",
-                                          "completion", "explain", "convert-ingress", "migrate"};
+    static const char *const without[] = {"check",           "version",    "apply",
+                                          "analyze",         "completion", "explain",
+                                          "convert-ingress", "migrate",    "inject"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (streq(command, without[i]))
             return false;

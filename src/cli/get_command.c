@@ -218,11 +218,23 @@ static void name_items(const json_t *list, const struct kube_resource *r)
     }
 }
 
-static void print_objects(const json_t *object, const struct get_options *o,
+/* As kubectl: who manages which field is for programs. */
+static void drop_managed(json_t *object)
+{
+    size_t i;
+    json_t *item;
+    json_del(object, "metadata.managedFields");
+    json_array_foreach(json_object_get(object, "items"), i, item)
+        json_del(item, "metadata.managedFields");
+}
+
+static void print_objects(json_t *object, const struct get_options *o,
                           const struct kube_resource *r)
 {
     AUTO_DONE(buf) struct buf b = {0};
     name_items(object, r);
+    if (streq(o->output, "json") || streq(o->output, "yaml"))
+        drop_managed(object);
     if (streq(o->output, "json")) {
         json_write_indented(&b, object);
         buf_add_char(&b, '\n');

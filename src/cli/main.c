@@ -18,6 +18,7 @@ static const struct cli_command commands[] = {
     {"convert-ingress", cli_convert_ingress,
      "prints Ingresses as objects of Istio or the Gateway API"},
     {"migrate", cli_migrate, "says what it takes to move from ingress-nginx"},
+    {"inject", cli_inject, "prints manifests with a proxy beside each pod"},
     {"proxy-status", cli_proxy_status, "says which proxies have what they were sent"},
     {"proxy-config", cli_proxy_config, "shows what a proxy has: listeners, routes, clusters, …"},
     {"check", cli_check, "is this machine fit"},

@@ -22,7 +22,7 @@ enum {
 struct authority {
     struct kube_client *client;
     char *namespace_, *service;
-    void (*on_context)(struct tls_context *t, void *user);
+    void (*on_issue)(const struct authority_issue *i, void *user);
     void *user;
     struct kube_call *call;
     struct loop_timer *timer;
@@ -97,10 +97,10 @@ static void tell(struct authority *a)
 
 /* ---- our own certificate ---- */
 
-static int make_context(struct authority *a, struct str root, struct str key,
-                        struct tls_context **ret, struct err *reterr)
+static int make_contexts(struct authority *a, struct str root, struct str key,
+                         struct authority_issue *ret, struct err *reterr)
 {
-    static const struct str h2 = STR("h2");
+    static const struct str h2 = STR("h2"), http1 = STR("http/1.1");
     AUTO_CHARS char *in = xasprintf("%s.%s", a->service, a->namespace_);
     AUTO_CHARS char *svc = xasprintf("%s.svc", in);
     AUTO_CHARS char *whole = xasprintf("%s.cluster.local", svc);
@@ -114,10 +114,13 @@ static int make_context(struct authority *a, struct str root, struct str key,
                                              .days = LEAF_DAYS};
     int r = tls_cert_issue(&request, root, key, &chain, &own, reterr);
     buf_add_str(&chain, root); /* which may be no root, but below one */
-    const struct tls_config config = {
+    struct tls_config config = {
         .cert_pem = buf_str(&chain), .key_pem = buf_str(&own), .alpn = &h2, .n_alpn = 1};
     if (r == 0)
-        r = tls_context_new_server(&config, ret, reterr);
+        r = tls_context_new_server(&config, &ret->streams, reterr);
+    config.alpn = &http1;
+    if (r == 0)
+        r = tls_context_new_server(&config, &ret->web, reterr);
     wipe(&own);
     return r;
 }
@@ -133,7 +136,7 @@ static void use_root(struct authority *a, const json_t *secret)
 {
     AUTO_DONE(buf) struct buf key = {0};
     AUTO_DONE(buf) struct buf chain = {0};
-    struct tls_context *context;
+    struct authority_issue issue = {.streams = NULL};
     struct err err = {0};
     buf_clear(&a->root);
     int r = decode(secret, "tls.crt", &chain);
@@ -142,18 +145,21 @@ static void use_root(struct authority *a, const json_t *secret)
     if (r < 0)
         err_set(&err, r, "data", "needs tls.crt and tls.key, in base64");
     else
-        r = make_context(a, buf_str(&chain), buf_str(&key), &context, &err);
+        r = make_contexts(a, buf_str(&chain), buf_str(&key), &issue, &err);
     wipe(&key);
     if (r == 0 && decode(secret, "ca.crt", &a->root) < 0) {
         buf_clear(&a->root);
         buf_add_str(&a->root, buf_str(&chain));
     }
+    issue.root = buf_str(&a->root);
+    if (r == 0)
+        a->on_issue(&issue, a->user);
+    tls_context_unref(issue.streams);
+    tls_context_unref(issue.web);
     if (r < 0) {
         fail(a, "Secret " AUTHORITY_SECRET, err_text(&err));
         return;
     }
-    a->on_context(context, a->user);
-    tls_context_unref(context);
     a->pause_ms = PAUSE_MS;
     tell(a);
 }
@@ -220,13 +226,14 @@ static void ask(void *user)
 }
 
 struct authority *authority_new(struct kube_client *c, const struct authority_options *o,
-                                void (*on_context)(struct tls_context *t, void *user), void *user)
+                                void (*on_issue)(const struct authority_issue *i, void *user),
+                                void *user)
 {
     struct authority *a = NEW(struct authority);
     a->client = c;
     a->namespace_ = xstrdup(o->namespace_);
     a->service = xstrdup(o->service);
-    a->on_context = on_context;
+    a->on_issue = on_issue;
     a->user = user;
     a->pause_ms = PAUSE_MS;
     a->timer = loop_timer_new(kube_client_loop(c), ask, a);

@@ -17,8 +17,16 @@ struct authority_options {
 #define AUTHORITY_SECRET     "fairlead-ca"           /* tls.crt, tls.key */
 #define AUTHORITY_CONFIG_MAP "fairlead-ca-root-cert" /* root-cert.pem */
 
-/* on_context: a server's context of a certificate that is good for a day; a new one comes long
- * before. Borrowed. What fails is tried again, and told in the log. */
+/* A certificate that is good for a day, as contexts of servers, and the root it is below (PEM). */
+struct authority_issue {
+    struct tls_context *streams; /* HTTP/2 */
+    struct tls_context *web;     /* HTTP/1.1 */
+    struct str root;
+};
+
+/* on_issue: the first one, and each new one, long before the last ends. Borrowed. What fails is
+ * tried again, and told in the log. */
 struct authority *authority_new(struct kube_client *c, const struct authority_options *o,
-                                void (*on_context)(struct tls_context *t, void *user), void *user);
+                                void (*on_issue)(const struct authority_issue *i, void *user),
+                                void *user);
 void authority_free(struct authority *a); /* NULL is allowed */

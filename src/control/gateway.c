@@ -599,40 +599,33 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
 
 /* ---- the whole ---- */
 
-static struct route_host *largest(const struct gateway *g, enum translate_peer peer,
-                                  enum translate_side side, size_t *ret_n)
-{
-    struct route_host *most = NULL;
-    *ret_n = 0;
-    VEC_FOREACH (h, &g->hosts) {
-        size_t n = virtual_host(g, peer, side, (*h)->name)->message.n;
-        if (n > *ret_n) {
-            *ret_n = n;
-            most = *h;
-        }
-    }
-    return most;
-}
-
 /* Whoever has the most is left out of what is too much in all, not whoever comes last. */
 static void close_largest(struct gateway *g, enum translate_peer peer, enum translate_side side,
                           const struct map *were_closed)
 {
-    const size_t most =
+    const size_t limit =
         peer == TRANSLATE_FOREIGN ? TRANSLATE_TABLE_BYTES_MAX : TRANSLATE_HOSTS_BYTES_MAX;
     AUTO_DONE(buf) struct buf b = {0};
-    size_t n;
-    while (g->host_bytes[peer][side] > most) {
-        const struct route_host *h = largest(g, peer, side, &n);
+    VEC(size_t) sizes = {0}; /* of g->hosts: looked up once, however many are to be closed */
+    if (g->host_bytes[peer][side] > limit)
+        VEC_FOREACH (h, &g->hosts)
+            vec_push(&sizes, virtual_host(g, peer, side, (*h)->name)->message.n);
+    while (g->host_bytes[peer][side] > limit && sizes.n) {
+        size_t most = 0;
+        for (size_t i = 1; i < sizes.n; i++)
+            most = sizes.v[i] > sizes.v[most] ? i : most;
+        const char *name = g->hosts.v[most]->name;
         buf_clear(&b);
-        translate_closed_host(h->name, &b);
-        if (b.n >= n)
-            return; /* there is no more to be had */
-        put_virtual_host(g, peer, side, h->name, buf_str(&b));
-        if (!map_put_cstr(&g->closed, h->name, g) && !map_find_cstr(were_closed, h->name))
+        translate_closed_host(name, &b);
+        if (b.n >= sizes.v[most])
+            break; /* there is no more to be had */
+        put_virtual_host(g, peer, side, name, buf_str(&b));
+        sizes.v[most] = b.n;
+        if (!map_put_cstr(&g->closed, name, g) && !map_find_cstr(were_closed, name))
             log_warn("there is too much of all hosts; the largest is closed: it answers 503",
-                     kv_s("host", h->name));
+                     kv_s("host", name));
     }
+    vec_done(&sizes);
 }
 
 /* Those that were closed may be as large as there is room for by now. */

@@ -9,6 +9,7 @@
 #include "control/control.h"
 #include "control/debug_server.h"
 #include "control/ingress_status.h"
+#include "control/injector.h"
 #include "kube/config.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
@@ -18,6 +19,8 @@ struct settings {
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text;
+    const char *injection;
+    struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
     bool without_class, plain_secrets;
     int64_t http_port, https_port;
@@ -71,19 +74,22 @@ struct parts {
     struct debug_server *debug;
     struct ingress_status *status;
     struct authority *authority;
+    struct injector *injector;
     struct ip secure_ip;
     uint16_t secure_port;
 };
 
-static void on_context(struct tls_context *t, void *user)
+static void on_issue(const struct authority_issue *i, void *user)
 {
     struct parts *p = user;
     struct err err = {0};
     bool first = !xds_service_tls_port(p->xds);
-    if (xds_service_serve_tls(p->xds, &p->secure_ip, p->secure_port, t, &err) < 0)
+    if (xds_service_serve_tls(p->xds, &p->secure_ip, p->secure_port, i->streams, &err) < 0)
         log_error("streams over TLS cannot be served", kv_s("error", err_text(&err)));
     else if (first)
         log_info("streams over TLS are served", kv_i("port", xds_service_tls_port(p->xds)));
+    if (p->injector)
+        injector_set_trust(p->injector, i->web, i->root);
 }
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -92,12 +98,14 @@ static int start(struct settings *s, const struct kube_config *config,
     static const struct xds_service_ops ops = {.on_node = control_on_node,
                                                .on_end = control_on_end};
     struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
-    struct ip xds_ip, debug_ip;
-    uint16_t xds_port, debug_port;
+    struct ip xds_ip, debug_ip, injection_ip;
+    uint16_t xds_port, debug_port, injection_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
         !take_address("debug-bind-address", s->debug, &debug_ip, &debug_port) ||
         (s->secure &&
-         !take_address("secure-xds-bind-address", s->secure, &p->secure_ip, &p->secure_port)))
+         !take_address("secure-xds-bind-address", s->secure, &p->secure_ip, &p->secure_port)) ||
+        (s->injection &&
+         !take_address("injection-bind-address", s->injection, &injection_ip, &injection_port)))
         return -EINVAL;
     int r =
         kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client, reterr);
@@ -112,10 +120,12 @@ static int start(struct settings *s, const struct kube_config *config,
         return r;
     control_set_service(p->control, p->xds);
     const char *ns = s->namespace_ ? s->namespace_ : config->namespace_;
+    if (s->injection)
+        p->injector = injector_new(p->client, &injection_ip, injection_port, &s->inject);
     if (s->secure)
         p->authority = authority_new(
             p->client, &(struct authority_options){.namespace_ = ns, .service = s->service},
-            on_context, p);
+            on_issue, p);
     if (s->publish)
         p->status = ingress_status_new(p->client, p->control, s->publish, ns,
                                        o->host ? o->host : "fairlead-control");
@@ -161,6 +171,7 @@ static int run(struct settings *s)
     debug_server_free(p.debug);
     ingress_status_free(p.status);
     authority_free(p.authority);
+    injector_free(p.injector);
     xds_service_free(p.xds);
     control_free(p.control);
     kube_client_free(p.client);
@@ -198,7 +209,8 @@ int main(int argc, char **argv)
                          .service = "fairlead-control",
                          .accounts_text = "fairlead-system/fairlead-gateway",
                          .http_port = 8080,
-                         .https_port = 8443};
+                         .https_port = 8443,
+                         .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
          false},
@@ -215,6 +227,14 @@ int main(int argc, char **argv)
          0, 0, false},
         {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
          "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
+        {"injection-bind-address", 0, ARG_STRING, &s.injection, "IP:PORT",
+         "the webhook that puts proxies beside pods, such as 0.0.0.0:15017; needs "
+         "--secure-xds-bind-address (default: not served)",
+         0, 0, false},
+        {"proxy-image", 0, ARG_STRING, &s.inject.image, "IMAGE",
+         "of the proxies it puts in (default fairlead/proxy)", 0, 0, false},
+        {"revision", 0, ARG_STRING, &s.inject.revision, "NAME",
+         "ours, as istio.io/rev says it (default fairlead)", 0, 0, false},
         {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,
          "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
         {"debug-bind-address", 0, ARG_STRING, &s.debug, "IP:PORT",

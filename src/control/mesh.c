@@ -164,11 +164,20 @@ static bool is_first(const struct service_object *o, uint16_t i)
     return true;
 }
 
+/* The proxy has a listener of every address at that port, or a chain of its own: of two it refuses
+ * the later one, and that must not be its own. */
+static bool is_proxys(uint16_t port)
+{
+    return port == MESH_OUTBOUND_PORT || port == MESH_INBOUND_PORT || port == MESH_READY_PORT ||
+           port == MESH_STATS_PORT;
+}
+
 /* A Service without an address, of bytes: goes on as it is, whoever of its pods was meant. */
 static bool is_carried(const struct service_object *o, uint16_t i)
 {
     enum port_protocol p = port_protocol(&o->ports[i]);
-    return p != PORT_OTHER && !o->external_name && (is_http(p) || has_address(o)) && is_first(o, i);
+    return p != PORT_OTHER && !o->external_name &&
+           (is_http(p) ? !is_proxys(o->ports[i].port) : has_address(o)) && is_first(o, i);
 }
 
 static void put_port(struct mesh *m, struct mesh_service *to, const struct joined_service *s,
@@ -323,7 +332,7 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
     }
     for (uint32_t i = 0; i < slice->n_ports; i++) {
         enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
-        if (p != PORT_OTHER && slice->ports[i].port)
+        if (p != PORT_OTHER && slice->ports[i].port && !is_proxys(slice->ports[i].port))
             add_inbound(&one->ports, slice->ports[i].port, p);
     }
 }

@@ -8,6 +8,8 @@
 enum {
     MESH_OUTBOUND_PORT = 15001, /* where what a pod sends is redirected to */
     MESH_INBOUND_PORT = 15006,  /* and what is sent to it */
+    MESH_READY_PORT = 15021,    /* where its proxy says that it is ready */
+    MESH_STATS_PORT = 15090,    /* and its statistics */
 };
 
 /* ---- the same for all ---- */

@@ -643,3 +643,11 @@ static const struct table_column role_binding_columns[] = {
     {"Groups", "string", 1, NULL, binding_groups, "Groups it is given to."},
     {"ServiceAccounts", "string", 1, NULL, binding_accounts, "Accounts it is given to."}};
 TABLE(role_binding);
+
+/* ---- definitions of custom kinds ---- */
+
+static const struct table_column crd_columns[] = {
+    {.name = "Name", .type = "string", .path = "metadata.name"},
+    {.name = "Created At", .type = "string", .path = "metadata.creationTimestamp"},
+};
+TABLE(crd);

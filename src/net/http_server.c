@@ -443,6 +443,12 @@ int http_server_new_at(struct loop *l, const struct listener_address *at,
     return 0;
 }
 
+void http_server_set_tls(struct http_server *s, struct tls_context *tls)
+{
+    tls_context_unref(s->config.tls);
+    s->config.tls = tls_context_ref(tls);
+}
+
 uint16_t http_server_port(const struct http_server *s)
 {
     return listener_port(s->listener);

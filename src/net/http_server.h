@@ -36,6 +36,8 @@ int http_server_new_at(struct loop *l, const struct listener_address *at,
                        void *user, struct http_server **ret, struct err *reterr) NODISCARD;
 void http_server_free(
     struct http_server *s); /* closes every connection; on_done of open exchanges is called */
+/* Of a server over TLS: for connections to come. */
+void http_server_set_tls(struct http_server *s, struct tls_context *tls);
 uint16_t http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "proxy/access.h"
-#include "proxy/cookie.h"
 
 typedef Fairlead__Filters__Http__V1__Access__Cache pb_cache;
 typedef Fairlead__Filters__Http__V1__Access__Cache__Key pb_key;
@@ -76,14 +75,26 @@ static void add_fields(struct buf *b, const struct http_head *h, struct header_n
     buf_add_char(b, ';');
 }
 
-static struct str query_value(struct str query, struct str name)
+/* All of that name, as all fields of a name: which of them the server goes by is its own affair,
+ * and none at all is another thing than an empty one. */
+static void add_pairs(struct buf *b, struct str all, char separator, struct str name)
 {
-    while (query.p) {
-        struct str value, pair = str_cut(query, '&', &query);
-        if (str_eq(str_cut(pair, '=', &value), name))
-            return value;
+    while (all.p) {
+        struct str value, pair = str_trim(str_cut(all, separator, &all));
+        struct str key = str_trim(str_cut(pair, '=', &value));
+        if (key.n && memchr(key.p, '%', key.n)) /* may be any name */
+            add(b, pair);
+        else if (str_eq(key, name) && value.p)
+            add(b, value);
     }
-    return (struct str){NULL, 0};
+}
+
+static void add_cookies(struct buf *b, const struct http_head *h, struct str name)
+{
+    for (uint16_t i = 0; i < h->n; i++)
+        if (h->fields[i].id == HTTP_NAME_COOKIE && h->fields[i].name_n)
+            add_pairs(b, http_field_value(&h->fields[i]), ';', name);
+    buf_add_char(b, ';');
 }
 
 static void add_key(struct buf *b, const struct key_part *k, struct filter_call *c)
@@ -104,10 +115,11 @@ static void add_key(struct buf *b, const struct key_part *k, struct filter_call 
             add(b, str_from(ip_format(&ip, text)));
         break;
     case FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__QUERY:
-        add(b, query_value(query, k->name.text));
+        add_pairs(b, query, '&', k->name.text);
+        buf_add_char(b, ';');
         break;
     case FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__COOKIE:
-        add(b, cookie_find(c->head, k->name.text));
+        add_cookies(b, c->head, k->name.text);
         break;
     case FAIRLEAD__FILTERS__HTTP__V1__ACCESS__CACHE__KIND__HEADER:
         add_fields(b, c->head, k->name);

@@ -20,13 +20,24 @@ static void want_hosts(struct store *s, const struct route_slot *slot, bool want
     s->ops->on_want(&ads, XDS_HOST, str_from(slot->name), wanted, s->user);
 }
 
+/* Until another table is in force, what its hosts name is named: as of hosts that go with it. */
+static void keep_named(struct route_slot *slot)
+{
+    void *h;
+    VEC_FOREACH (c, &slot->changes)
+        route_host_unref(TAKE(c->after));
+    for (size_t at = 0; map_next(&slot->hosts, &at, NULL, &h);)
+        vec_push(&slot->changes,
+                 (struct route_change){route_host_ref(((struct slot_host *)h)->host), NULL});
+}
+
 void store_hosts_unwant(struct store *s, struct route_slot *slot)
 {
     if (!slot->outer)
         return;
     route_table_unref(TAKE(slot->outer));
+    keep_named(slot);
     route_slot_drop_hosts(slot);
-    route_slot_forget_changes(slot);
     want_hosts(s, slot, false);
 }
 
@@ -192,18 +203,22 @@ static void read_hosts(struct store *s, const struct xds_update *u, struct chang
     }
 }
 
-/* Backwards: a name may have gone and come. */
+/* Of what was told; what went has gone: nobody tells that again. Backwards: a name may have gone
+ * and come, and then it stays as it was. */
 static void undo(struct route_slot *slot, struct changes *all, const struct err *why,
                  struct buf *refused)
 {
+    AUTO_DONE(map) struct map told = {.borrows = true};
     for (size_t i = all->v.n; i > 0; i--) {
         struct change *c = &all->v.v[i - 1];
-        if (c->slot != slot)
+        if (c->slot != slot || (!c->item && !map_find(&told, c->before->name)))
             continue;
         struct str name = c->before ? c->before->name : c->after->name;
         struct slot_host *after = route_slot_put_host(slot, name, TAKE(c->before));
+        c->slot = NULL;
         if (c->item) {
             c->item->refused = true;
+            map_put(&told, c->item->name, c);
             store_refuse(XDS_HOST, c->item, why, refused);
         }
         slot_host_free(after);
@@ -260,8 +275,10 @@ void store_hosts_update(struct store *s, const struct xds_update *u, struct buf 
             continue;
         if (u->full || nothing)
             (*slot)->hosts_came = true;
-        if (join(s, *slot, &all, &err) < 0)
+        if (join(s, *slot, &all, &err) < 0) {
             undo(*slot, &all, &err, refused);
+            IGNORE_RESULT(join(s, *slot, &all, &err)); /* what went leaves nothing to clash */
+        }
     }
     VEC_FOREACH (c, &all.v)
         slot_host_free(c->before);
@@ -367,7 +384,7 @@ static bool waits_for_unknown(struct store *s, const struct route_slot *slot)
 
 static bool waits_for_hosts(struct store *s, struct route_slot *slot)
 {
-    if (!slot->outer || slot->hosts_came || slot->table)
+    if (!slot->outer || slot->hosts_came)
         return false;
     uint64_t until = slot->came_ms + slot->outer->hosts_warm_ms;
     if (!slot->outer->hosts_warm_ms)

@@ -44,7 +44,7 @@ def test_scenario(lab, client):
     assert (done.returncode, steps) == (0, STEPS), f"{done.stdout}\n{done.stderr[-4000:]}"
 
 
-@pytest.mark.parametrize("version, flags", [("v3", []), ("v4", ["--server-side=false"])])
+@pytest.mark.parametrize("version, flags", [("v3", []), ("v4", []), ("v4", ["--server-side=false"])])
 def test_helm(lab, version, flags, tmp_path):
     release = f"helm{version}"
     env = {**os.environ, "KUBECONFIG": lab.kubeconfig, "HELM_CACHE_HOME": str(tmp_path), "HELM_CONFIG_HOME": str(tmp_path), "HELM_DATA_HOME": str(tmp_path)}

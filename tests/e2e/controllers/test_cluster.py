@@ -183,6 +183,22 @@ def test_every_namespace_has_its_account_and_root_certificate(cluster, ns):
     wait_until("both are made again", lambda: cluster.get(account).status == 200 and "BEGIN CERTIFICATE" in cluster.get(ca).json["data"]["ca.crt"])
 
 
+def test_a_namespace_goes_with_its_custom_objects(cluster):
+    crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert cluster.post(crd, {"metadata": {"name": "gems.cluster.example.com"}, "spec": {
+        "group": "cluster.example.com", "scope": "Namespaced", "names": {"plural": "gems", "kind": "Gem"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}).status == 201
+    assert cluster.post("/api/v1/namespaces", {"metadata": {"name": "gone"}}).status == 201
+    gems = "/apis/cluster.example.com/v1/namespaces/gone/gems"
+    assert cluster.post(gems, {"apiVersion": "cluster.example.com/v1", "kind": "Gem", "metadata": {"name": "a", "finalizers": ["e.example/x"]}}).status == 201
+    assert cluster.delete("/api/v1/namespaces/gone").status == 200
+    wait_until("the object is asked to go", lambda: "deletionTimestamp" in cluster.get(f"{gems}/a").json["metadata"])
+    assert cluster.get("/api/v1/namespaces/gone").json["status"]["phase"] == "Terminating"
+    cluster.patch(f"{gems}/a", {"metadata": {"finalizers": None}})
+    wait_until("the namespace is gone", lambda: cluster.get("/api/v1/namespaces/gone").status == 404)
+    cluster.delete(f"{crd}/gems.cluster.example.com")
+
+
 def test_killed_controllers_go_on_where_they_were(cluster, ns):
     """Stopped ten times, most by kill -9, while a Deployment grows and shrinks: the numbers come right, nothing is made twice."""
     path = f"/apis/apps/v1/namespaces/{ns}/deployments"

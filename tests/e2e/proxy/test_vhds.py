@@ -198,3 +198,51 @@ def test_a_start_without_a_control_plane(stage, backend):
     kept.start(wait=False)
     becomes(stage, "a", 200)
     assert asked(stage.port, "b") == 404
+
+
+def test_what_went_beside_what_is_refused_has_gone(stage, backend):
+    """It is not told again, and its domain is free for what comes in its place."""
+    stage.start()
+    now = {"routes/a": host("a", "a"), "routes/z": host("z", "a")}
+    serve(stage, backend, now)
+    becomes(stage, "a", 200)
+    wrong = {"routes/y": host("y", "a", domains=["a.example", "z.example"]), "routes/z": now["routes/z"]}
+    answer = change(stage, wrong, ["routes/y"], removed=["routes/a"])
+    assert "domain z.example is there twice" in answer["error_detail"]["message"]
+    becomes(stage, "a", 404)
+    right = wrong | {"routes/y": host("y", "a", domains=["a.example"])}
+    assert "error_detail" not in change(stage, right, ["routes/y"], version="3")
+    becomes(stage, "a", 200)
+    assert asked(stage.port, "z") == 200
+
+
+def test_hosts_that_came_with_their_table_serve_until_others_come(stage, backend):
+    stage.start()
+    assert "error_detail" not in stage.say("cds", {"a": static_cluster("a", backend.port)})
+    wait_until("it asks for listeners", lambda: stage.control.of("lds"))
+    stage.say("lds", {"l": stage.listener()})
+    wait_until("it asks for routes", lambda: stage.control.of("rds"))
+    stage.say("rds", {"routes": {"name": "routes", "virtual_hosts": [host("a", "a")]}})
+    becomes(stage, "a", 200)
+    assert "error_detail" not in stage.say("rds", {"routes": OUTER}, version="2")
+    wait_until("it asks for hosts", lambda: stage.control.of("vhds"))
+    stage.say("cds", {"a": static_cluster("a", backend.port)}, version="2")  # it has gone on since
+    assert [asked(stage.port, "a") for _ in range(20)] == [200] * 20
+    now = {"routes/a": host("a", "a"), "routes/b": host("b", "a")}
+    assert "error_detail" not in stage.say("vhds", now)
+    becomes(stage, "b", 200)
+    assert asked(stage.port, "a") == 200
+
+
+@pytest.mark.parametrize("stage", ["delta"], indirect=True)  # there alone is a word for one cluster's going
+def test_what_hosts_name_stays_until_the_table_that_has_its_own(stage, backend, other):
+    stage.start()
+    serve(stage, backend, {"routes/a": host("a", "a")})
+    becomes(stage, "a", 200)
+    stage.say("cds", {"late": stage.eds_cluster("late")}, version="2")
+    wait_until("it asks for endpoints", lambda: stage.control.of("eds"))
+    assert "error_detail" not in stage.say("rds", {"routes": {"name": "routes", "virtual_hosts": [host("a", "late")]}}, version="2")
+    leave(stage, "a")
+    assert [asked(stage.port, "a") for _ in range(20)] == [200] * 20 and not other.requests
+    stage.say("eds", {"late": assignment("late", other.port)})
+    wait_until("the new one serves", lambda: asked(stage.port, "a") == 200 and other.requests)

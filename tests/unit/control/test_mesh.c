@@ -259,6 +259,32 @@ static void expect_same(const struct mesh_workload *a, const struct mesh_workloa
     }
 }
 
+/* Where the proxy itself listens nobody's Service puts a listener, or a second chain, of the same
+ * address: the proxy would refuse one of the two, whichever came later. */
+static void test_ports_of_the_proxy(void **state)
+{
+    static const uint16_t ports[] = {15001, 15006, 15021, 15090};
+    struct world w;
+    (void)state;
+    start(&w);
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
+        AUTO_CHARS char *port = xasprintf("{'name':'http','port':%u}", ports[i]);
+        AUTO_CHARS char *name = xasprintf("s%u", ports[i]), *ip = xasprintf("10.0.1.%zu", i + 1);
+        AUTO_CHARS char *listener = xasprintf("0.0.0.0_%u", ports[i]);
+        AUTO_CHARS char *cluster = xasprintf("inbound|%u||", ports[i]);
+        put_service(&w, "ns", name, ip, port);
+        put_slice(&w, "ns", name, port, "{'addresses':['10.1.0.1']}");
+        settle(&w);
+        assert_false(has(one, XDS_LISTENER, listener));
+        assert_false(has(one, XDS_CLUSTER, cluster));
+    }
+    put_service(&w, "ns", "tcp", "10.0.1.9", "{'name':'tcp','port':15001}");
+    settle(&w);
+    assert_true(has(one, XDS_LISTENER, "10.0.1.9_15001")); /* is another address */
+    finish(&w);
+}
+
 static void test_random_histories(void **state)
 {
     enum { ROUNDS = 600, PODS = 4 };
@@ -302,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds_of_ports),
         cmocka_unit_test(test_what_is_served_in_a_pod),
+        cmocka_unit_test(test_ports_of_the_proxy),
         cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);

@@ -1,0 +1,25 @@
+#pragma once
+/* The webhook that puts proxies beside pods as they are created: HTTPS, /inject, called by the API
+ * server (MutatingWebhookConfiguration, deploy/mesh). And what such a pod needs of its namespace:
+ * the ConfigMap that says whom its proxy trusts, told when the first pod of it comes. */
+
+#include "kube/client.h"
+#include "model/inject.h"
+#include "net/tls.h"
+
+#define INJECTOR_CONFIGURATION "fairlead-sidecar-injector" /* whose caBundle is kept up */
+
+struct injector;
+
+struct injector_stats {
+    uint64_t injected, refused, passed, unreadable; /* reviews */
+};
+
+/* Options are borrowed. It serves once it has a certificate. */
+struct injector *injector_new(struct kube_client *c, const struct ip *ip, uint16_t port,
+                              const struct inject_options *o);
+void injector_free(struct injector *i); /* NULL is allowed */
+/* A certificate for the API server, and the root that it is below (PEM); from now on. */
+void injector_set_trust(struct injector *i, struct tls_context *tls, struct str root);
+uint16_t injector_port(const struct injector *i); /* 0: it does not serve yet */
+void injector_get_stats(const struct injector *i, struct injector_stats *ret);

@@ -1,0 +1,339 @@
+/* The order in which things are asked is Istio's: what must never have a proxy, what the pod says,
+ * what its namespace says. */
+#include "model/inject.h"
+
+#include <errno.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+#define TRAFFIC "traffic.sidecar.istio.io/"
+#define SIDECAR "sidecar.istio.io/"
+
+enum { PROXY_ID = 1337 };
+
+/* ---- who gets one ---- */
+
+static const char *label(const json_t *pod, const char *name)
+{
+    return json_key_str(json_at(pod, "metadata.labels"), name);
+}
+
+static const char *annotation(const json_t *pod, const char *name)
+{
+    return json_key_str(json_at(pod, "metadata.annotations"), name);
+}
+
+static const json_t *find_container(const json_t *list, const char *name)
+{
+    json_t *c;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i,
+                       c) if (streq(json_key_str(c, "name"), name)) return c;
+    return NULL;
+}
+
+static bool is_of_the_cluster(const char *namespace_)
+{
+    static const char *const names[] = {"kube-system", "kube-public", "kube-node-lease",
+                                        "local-path-storage"};
+    for (size_t i = 0; namespace_ && i < ARRAY_LEN(names); i++)
+        if (streq(namespace_, names[i]))
+            return true;
+    return false;
+}
+
+/* What the pod itself says: its label before its annotation. NULL: nothing. */
+static const char *own_word(const json_t *pod)
+{
+    const char *word = label(pod, INJECT_LABEL);
+    return word ? word : annotation(pod, INJECT_LABEL);
+}
+
+static struct inject_verdict by_namespace(const json_t *labels, const char *word,
+                                          const char *pod_revision, const char *revision)
+{
+    const char *injection = json_key_str(labels, "istio-injection"),
+               *ns_revision = json_key_str(labels, INJECT_REVISION);
+    if (streq(injection, "disabled"))
+        return (struct inject_verdict){false, "its namespace is labelled istio-injection=disabled"};
+    if (streq(injection, "enabled"))
+        return (struct inject_verdict){true, "its namespace is labelled istio-injection=enabled"};
+    if (ns_revision)
+        return streq(ns_revision, revision)
+                   ? (struct inject_verdict){true,
+                                             "its namespace is of our revision (istio.io/rev)"}
+                   : (struct inject_verdict){false, "its namespace is of another revision"};
+    if (pod_revision)
+        return streq(pod_revision, revision)
+                   ? (struct inject_verdict){true, "it is of our revision (istio.io/rev)"}
+                   : (struct inject_verdict){false, "it is of another revision"};
+    return streq(word, "true")
+               ? (struct inject_verdict){true, "it is labelled " INJECT_LABEL "=true"}
+               : (struct inject_verdict){false, "neither it nor its namespace asks for it"};
+}
+
+struct inject_verdict inject_decide(const json_t *pod, const char *namespace_,
+                                    const json_t *namespace_labels, const struct inject_options *o)
+{
+    const json_t *spec = json_object_get(pod, "spec");
+    const char *word = own_word(pod);
+    if (json_is_true(json_object_get(spec, "hostNetwork")))
+        return (struct inject_verdict){false, "it has its node's network (hostNetwork)"};
+    if (is_of_the_cluster(namespace_))
+        return (struct inject_verdict){false, "its namespace is the cluster's own"};
+    if (annotation(pod, SIDECAR "status") ||
+        find_container(json_object_get(spec, "initContainers"), INJECT_PROXY) ||
+        find_container(json_object_get(spec, "containers"), INJECT_PROXY))
+        return (struct inject_verdict){false, "it has one already"};
+    if (word && !streq(word, "true"))
+        return (struct inject_verdict){false, "it says so (" INJECT_LABEL ")"};
+    if (!namespace_labels)
+        return (struct inject_verdict){true, "it was asked for"};
+    return by_namespace(namespace_labels, word, label(pod, INJECT_REVISION), o->revision);
+}
+
+/* ---- what annotations say ---- */
+
+static int refuse(struct err *reterr, const char *name, const char *value, const char *why)
+{
+    AUTO_CHARS char *field = xasprintf("metadata.annotations[%s]", name);
+    return err_set(reterr, -EINVAL, field, "\"%.100s\": %s", value, why);
+}
+
+static bool are_ports(const char *text)
+{
+    struct str rest = str_from(text);
+    while (rest.n) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        uint64_t n;
+        if (one.n && !str_is(one, "*") && (str_to_u64(one, &n) < 0 || n < 1 || n > 65535))
+            return false;
+    }
+    return true;
+}
+
+static bool are_networks(const char *text)
+{
+    struct str rest = str_from(text);
+    while (rest.n) {
+        struct str one = str_trim(str_cut(rest, ',', &rest));
+        struct prefix p;
+        if (one.n && !str_is(one, "*") && prefix_parse(one, &p) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Annotations that are flags of `fairlead-proxy interception`. */
+static const struct {
+    const char *name, *flag;
+    bool (*is_good)(const char *text);
+    const char *form;
+} traffic[] = {
+    {TRAFFIC "includeInboundPorts", "--inbound-ports", are_ports, "ports with commas, or *"},
+    {TRAFFIC "excludeInboundPorts", "--exclude-inbound-ports", are_ports, "ports with commas"},
+    {TRAFFIC "includeOutboundIPRanges", "--outbound-ip-ranges", are_networks,
+     "networks with commas, or *"},
+    {TRAFFIC "excludeOutboundIPRanges", "--exclude-outbound-ip-ranges", are_networks,
+     "networks with commas"},
+    {TRAFFIC "includeOutboundPorts", "--outbound-ports", are_ports, "ports with commas, or *"},
+    {TRAFFIC "excludeOutboundPorts", "--exclude-outbound-ports", are_ports, "ports with commas"},
+};
+
+/* Those that change what a pod does, and are not done: told, not passed over. */
+static const struct {
+    const char *name, *only, *why;
+} fixed[] = {
+    {SIDECAR "interceptionMode", "REDIRECT", "only REDIRECT is done"},
+    {SIDECAR "nativeSidecar", "true",
+     "only true is done: the proxy is an init container that goes on (Kubernetes 1.29)"},
+};
+
+static int read_traffic(const json_t *pod, json_t *args, struct err *reterr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(traffic); i++) {
+        const char *value = annotation(pod, traffic[i].name);
+        if (!value)
+            continue;
+        if (!traffic[i].is_good(value))
+            return refuse(reterr, traffic[i].name, value, traffic[i].form);
+        json_array_append_new(args, json_string(traffic[i].flag));
+        json_array_append_new(args, json_string(value));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+        const char *value = annotation(pod, fixed[i].name);
+        if (value && !streq(value, fixed[i].only))
+            return refuse(reterr, fixed[i].name, value, fixed[i].why);
+    }
+    return 0;
+}
+
+/* ---- the containers ---- */
+
+static void set_quantity(const json_t *pod, const char *name, json_t *to, const char *key,
+                         const char *otherwise)
+{
+    const char *value = annotation(pod, name);
+    json_object_set_new(to, key, json_string(value ? value : otherwise));
+}
+
+/* Istio's annotations; a tenth of its requests. */
+static json_t *resources(const json_t *pod)
+{
+    json_t *requests = json_object(), *limits = json_object();
+    set_quantity(pod, SIDECAR "proxyCPU", requests, "cpu", "10m");
+    set_quantity(pod, SIDECAR "proxyMemory", requests, "memory", "16Mi");
+    set_quantity(pod, SIDECAR "proxyCPULimit", limits, "cpu", "2");
+    set_quantity(pod, SIDECAR "proxyMemoryLimit", limits, "memory", "1Gi");
+    return json_pack("{s:o,s:o}", "requests", requests, "limits", limits);
+}
+
+static const char *image_of(const json_t *pod, const struct inject_options *o)
+{
+    const char *own = annotation(pod, SIDECAR "proxyImage");
+    return own ? own : o->image;
+}
+
+/* args: taken. */
+static json_t *init_container(const json_t *pod, json_t *args, const struct inject_options *o)
+{
+    json_t *rights =
+        json_pack("{s:{s:[s],s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "add", "NET_ADMIN",
+                  "drop", "ALL", "allowPrivilegeEscalation", 0, "readOnlyRootFilesystem", 1,
+                  "runAsUser", 0, "runAsGroup", 0, "runAsNonRoot", 0);
+    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "name", INJECT_INIT, "image", image_of(pod, o),
+                     "args", args, "securityContext", rights, "resources", resources(pod));
+}
+
+static json_t *field_variable(const char *name, const char *path)
+{
+    return json_pack("{s:s,s:{s:{s:s}}}", "name", name, "valueFrom", "fieldRef", "fieldPath", path);
+}
+
+static json_t *mount(const char *name, const char *path)
+{
+    return json_pack("{s:s,s:s,s:b}", "name", name, "mountPath", path, "readOnly", 1);
+}
+
+static json_t *proxy_container(const json_t *pod, const char *workload,
+                               const struct inject_options *o)
+{
+    json_t *args =
+        json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/token");
+    json_t *env = json_pack("[o,o,o]", field_variable("POD_NAME", "metadata.name"),
+                            field_variable("POD_NAMESPACE", "metadata.namespace"),
+                            field_variable("POD_IP", "status.podIP"));
+    json_t *rights = json_pack("{s:{s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "drop", "ALL",
+                               "allowPrivilegeEscalation", 0, "readOnlyRootFilesystem", 1,
+                               "runAsUser", PROXY_ID, "runAsGroup", PROXY_ID, "runAsNonRoot", 1);
+    json_t *ports = json_pack("[{s:s,s:i},{s:s,s:i}]", "name", "http-envoy-prom", "containerPort",
+                              15090, "name", "status-port", "containerPort", 15021);
+    json_t *probe = json_pack("{s:{s:s,s:i},s:i,s:i}", "httpGet", "path", "/healthz/ready", "port",
+                              15021, "periodSeconds", 1, "failureThreshold", 600);
+    json_t *readiness = json_pack("{s:{s:s,s:i},s:i,s:i}", "httpGet", "path", "/healthz/ready",
+                                  "port", 15021, "periodSeconds", 15, "failureThreshold", 4);
+    json_t *mounts = json_pack("[o,o]", mount("fairlead-trust", "/var/run/secrets/fairlead"),
+                               mount("fairlead-token", "/var/run/secrets/tokens"));
+    if (o->control)
+        json_array_append_new(args, json_sprintf("--control=%s", o->control));
+    if (workload)
+        json_array_append_new(env, json_pack("{s:s,s:s}", "name", "WORKLOAD", "value", workload));
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
+                     image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
+                     ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",
+                     readiness, "resources", resources(pod), "volumeMounts", mounts);
+}
+
+static json_t *token_volume(void)
+{
+    return json_pack("{s:s,s:{s:[{s:{s:s,s:s,s:i}}]}}", "name", "fairlead-token", "projected",
+                     "sources", "serviceAccountToken", "path", "token", "audience",
+                     "fairlead-control", "expirationSeconds", 43200);
+}
+
+/* ---- the pod ---- */
+
+static json_t *list_of(json_t *spec, const char *name)
+{
+    json_t *list = json_object_get(spec, name);
+    if (!json_is_array(list))
+        json_object_set_new(spec, name, list = json_array());
+    return list;
+}
+
+static json_t *object_of(json_t *in, const char *name)
+{
+    json_t *j = json_object_get(in, name);
+    if (!json_is_object(j))
+        json_object_set_new(in, name, j = json_object());
+    return j;
+}
+
+static void set_if_absent(json_t *in, const char *name, const char *value)
+{
+    if (value && !json_object_get(in, name))
+        json_object_set_new(in, name, json_string(value));
+}
+
+/* What others know the pod by (Istio's canonical service and revision), and what was put in. */
+static void describe(json_t *pod, const char *workload, const struct inject_options *o)
+{
+    json_t *meta = object_of(pod, "metadata"), *labels = object_of(meta, "labels"),
+           *annotations = object_of(meta, "annotations");
+    const char *app = json_key_str(labels, "app.kubernetes.io/name"),
+               *version = json_key_str(labels, "app.kubernetes.io/version"),
+               *first = json_at_str(json_array_get(json_at(pod, "spec.containers"), 0), "name");
+    app = app ? app : json_key_str(labels, "app");
+    version = version ? version : json_key_str(labels, "version");
+    set_if_absent(labels, "service.istio.io/canonical-name", app ? app : workload);
+    set_if_absent(labels, "service.istio.io/canonical-revision", version ? version : "latest");
+    set_if_absent(annotations, INJECT_REVISION, o->revision);
+    set_if_absent(annotations, "kubectl.kubernetes.io/default-container", first);
+    set_if_absent(annotations, "kubectl.kubernetes.io/default-logs-container", first);
+    json_object_set_new(
+        annotations, SIDECAR "status",
+        json_sprintf("{\"initContainers\":[\"%s\",\"%s\"],\"containers\":null,\"volumes\":["
+                     "\"fairlead-trust\",\"fairlead-token\"],\"revision\":\"%s\"}",
+                     INJECT_INIT, INJECT_PROXY, o->revision));
+}
+
+int inject_pod(json_t *pod, const char *workload, const struct inject_options *o,
+               struct err *reterr)
+{
+    json_t *spec = json_object_get(pod, "spec"), *args = json_pack("[s]", "interception"), *inits;
+    if (!json_is_array(json_object_get(spec, "containers"))) {
+        json_decref(args);
+        return err_set(reterr, -EINVAL, "spec.containers", "there is none");
+    }
+    int r = read_traffic(pod, args, reterr);
+    if (r < 0) {
+        json_decref(args);
+        return r;
+    }
+    /* before what the app sets up: that may call others, too */
+    inits = list_of(spec, "initContainers");
+    json_array_insert_new(inits, 0, init_container(pod, args, o));
+    json_array_insert_new(inits, 1, proxy_container(pod, workload, o));
+    json_array_append_new(
+        list_of(spec, "volumes"),
+        json_pack("{s:s,s:{s:s}}", "name", "fairlead-trust", "configMap", "name", INJECT_TRUST));
+    json_array_append_new(list_of(spec, "volumes"), token_volume());
+    describe(pod, workload, o);
+    return 0;
+}
+
+json_t *inject_pod_of(json_t *object)
+{
+    static const char *const templates[] = {"Deployment", "ReplicaSet", "StatefulSet",
+                                            "DaemonSet",  "Job",        "ReplicationController"};
+    const char *kind = json_key_str(object, "kind");
+    if (streq(kind, "Pod"))
+        return object;
+    if (streq(kind, "CronJob"))
+        return json_at(object, "spec.jobTemplate.spec.template");
+    for (size_t i = 0; i < ARRAY_LEN(templates); i++)
+        if (streq(kind, templates[i]))
+            return json_at(object, "spec.template");
+    return NULL;
+}

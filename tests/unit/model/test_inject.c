@@ -1,0 +1,158 @@
+/* A proxy put beside a pod: who gets one, and what is put in. */
+#include "test.h"
+
+#include <errno.h>
+
+#include "model/inject.h"
+
+static const struct inject_options options = {.image = "fairlead/proxy", .revision = "fairlead"};
+
+/* 'x' stands for "x". */
+static json_t *json_of(const char *text)
+{
+    AUTO_CHARS char *quoted = xstrdup(text);
+    json_t *j;
+    for (char *c = quoted; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    assert_ok(json_parse(str_from(quoted), 0, NULL, &j, NULL));
+    return j;
+}
+
+#define ASKED NULL /* by hand: the namespace is not looked at */
+
+static void test_who_gets_one(void **state)
+{
+    static const struct {
+        const char *metadata, *spec, *ns, *labels;
+        bool yes;
+    } cases[] = {
+        {"", "", "a", ASKED, true},
+        {"", "", NULL, ASKED, true},
+        {"", "", "kube-system", ASKED, false},
+        {"", "'hostNetwork':true", "a", ASKED, false},
+        {"'labels':{'sidecar.istio.io/inject':'false'}", "", "a", ASKED, false},
+        {"'annotations':{'sidecar.istio.io/inject':'false'}", "", "a", ASKED, false},
+        {"'annotations':{'sidecar.istio.io/inject':'false'},"
+         "'labels':{'sidecar.istio.io/inject':'true'}",
+         "", "a", ASKED, true}, /* the label before the annotation */
+        {"'annotations':{'sidecar.istio.io/status':'{}'}", "", "a", ASKED, false},
+        {"", "'initContainers':[{'name':'istio-proxy'}]", "a", ASKED, false},
+        {"", "", "a", "{}", false},
+        {"", "", "a", "{'istio-injection':'enabled'}", true},
+        {"", "", "kube-system", "{'istio-injection':'enabled'}", false},
+        {"'labels':{'sidecar.istio.io/inject':'true'}", "", "a", "{}", true},
+        {"'labels':{'sidecar.istio.io/inject':'true'}", "", "a", "{'istio-injection':'disabled'}",
+         false},
+        {"'labels':{'sidecar.istio.io/inject':'false'}", "", "a", "{'istio-injection':'enabled'}",
+         false},
+        {"", "", "a", "{'istio.io/rev':'fairlead'}", true},
+        {"", "", "a", "{'istio.io/rev':'1-30'}", false},
+        {"'labels':{'sidecar.istio.io/inject':'true'}", "", "a", "{'istio.io/rev':'1-30'}", false},
+        {"", "", "a", "{'istio.io/rev':'1-30','istio-injection':'enabled'}", true},
+        {"'labels':{'istio.io/rev':'fairlead'}", "", "a", "{}", true},
+        {"'labels':{'istio.io/rev':'1-30'}", "", "a", "{}", false},
+        {"'labels':{'istio.io/rev':'fairlead','sidecar.istio.io/inject':'false'}", "", "a", "{}",
+         false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_CHARS char *text =
+            xasprintf("{'metadata':{%s},'spec':{%s}}", cases[i].metadata, cases[i].spec);
+        AUTO_JSON json_t *pod = json_of(text);
+        AUTO_JSON json_t *labels = cases[i].labels ? json_of(cases[i].labels) : NULL;
+        struct inject_verdict v = inject_decide(pod, cases[i].ns, labels, &options);
+        if (v.yes != cases[i].yes)
+            fail_msg("case %zu: %s", i, v.why);
+    }
+}
+
+static void test_what_is_put_in(void **state)
+{
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'labels':{'app':'shop','version':'v2'},'annotations':{"
+                "'traffic.sidecar.istio.io/excludeInboundPorts':'9100, 9200',"
+                "'traffic.sidecar.istio.io/excludeOutboundIPRanges':'10.1.0.0/16',"
+                "'sidecar.istio.io/proxyCPU':'50m'}},'spec':{'containers':[{'name':'app'}],"
+                "'initContainers':[{'name':'setup'}],'volumes':[{'name':'data'}]}}");
+    (void)state;
+    assert_ok(inject_pod(pod, "web", &options, NULL));
+    const json_t *inits = json_at(pod, "spec.initContainers"), *init = json_array_get(inits, 0),
+                 *proxy = json_array_get(inits, 1);
+    assert_int_equal(json_array_size(inits), 3);
+    assert_string_equal(json_key_str(init, "name"), "istio-init");
+    assert_string_equal(json_key_str(proxy, "name"), "istio-proxy");
+    assert_string_equal(json_key_str(json_array_get(inits, 2), "name"), "setup");
+    AUTO_DONE(buf) struct buf args = {0};
+    json_write(&args, json_object_get(init, "args"));
+    assert_string_equal(buf_cstr(&args),
+                        "[\"interception\",\"--exclude-inbound-ports\",\"9100, 9200\","
+                        "\"--exclude-outbound-ip-ranges\",\"10.1.0.0/16\"]");
+    assert_string_equal(json_key_str(proxy, "restartPolicy"), "Always");
+    assert_string_equal(json_at_str(proxy, "resources.requests.cpu"), "50m");
+    assert_string_equal(json_at_str(proxy, "resources.requests.memory"), "16Mi");
+    assert_int_equal(json_at_int(proxy, "securityContext.runAsUser", 0), 1337);
+    assert_true(json_is_true(json_at(proxy, "securityContext.runAsNonRoot")));
+    assert_int_equal(json_array_size(json_at(pod, "spec.volumes")), 3);
+    const json_t *labels = json_at(pod, "metadata.labels"),
+                 *annotations = json_at(pod, "metadata.annotations");
+    assert_string_equal(json_key_str(labels, "service.istio.io/canonical-name"), "shop");
+    assert_string_equal(json_key_str(labels, "service.istio.io/canonical-revision"), "v2");
+    assert_string_equal(json_key_str(annotations, "kubectl.kubernetes.io/default-container"),
+                        "app");
+    assert_string_equal(json_key_str(annotations, "istio.io/rev"), "fairlead");
+    assert_false(inject_decide(pod, "a", NULL, &options).yes); /* not twice */
+}
+
+static void test_annotations_that_cannot_be_heeded(void **state)
+{
+    static const char *const bad[][2] = {
+        {"traffic.sidecar.istio.io/excludeInboundPorts", "80,http"},
+        {"traffic.sidecar.istio.io/includeInboundPorts", "70000"},
+        {"traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/40"},
+        {"traffic.sidecar.istio.io/includeOutboundIPRanges", "--remove"},
+        {"sidecar.istio.io/interceptionMode", "TPROXY"},
+        {"sidecar.istio.io/nativeSidecar", "false"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO_CHARS char *text =
+            xasprintf("{'metadata':{'annotations':{'%s':'%s'}},'spec':{'containers':[]}}",
+                      bad[i][0], bad[i][1]);
+        AUTO_JSON json_t *pod = json_of(text);
+        AUTO_JSON json_t *before = json_deep_copy(pod);
+        struct err err = {0};
+        assert_int_equal(inject_pod(pod, NULL, &options, &err), -EINVAL);
+        if (!strstr(err.path, bad[i][0]) || !strstr(err.msg, bad[i][1]))
+            fail_msg("%s", err_text(&err));
+        assert_true(json_equal(pod, before));
+    }
+    AUTO_JSON json_t *none = json_of("{'metadata':{},'spec':{}}");
+    assert_int_equal(inject_pod(none, NULL, &options, NULL), -EINVAL);
+}
+
+static void test_where_the_pod_is(void **state)
+{
+    static const char *const kinds[][2] = {
+        {"Deployment", "{'kind':'Deployment','spec':{'template':{'spec':{'containers':[]}}}}"},
+        {"CronJob", "{'kind':'CronJob','spec':{'jobTemplate':{'spec':{'template':{'spec':{}}}}}}"},
+        {"Pod", "{'kind':'Pod','spec':{}}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        AUTO_JSON json_t *j = json_of(kinds[i][1]);
+        assert_non_null(json_object_get(inject_pod_of(j), "spec"));
+    }
+    AUTO_JSON json_t *service = json_of("{'kind':'Service','spec':{'template':{}}}");
+    assert_null(inject_pod_of(service));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_gets_one),
+        cmocka_unit_test(test_what_is_put_in),
+        cmocka_unit_test(test_annotations_that_cannot_be_heeded),
+        cmocka_unit_test(test_where_the_pod_is),
+    };
+    return RUN_TESTS(tests);
+}
