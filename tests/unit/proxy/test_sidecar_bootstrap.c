@@ -1,0 +1,87 @@
+/* What a sidecar begins with: the table has nothing to say of it; what is missing is named. And the
+ * lists of what is redirected. */
+#include "test.h"
+
+#include <errno.h>
+
+#include "proxy/interception.h"
+#include "proxy/sidecar_bootstrap.h"
+#include "xds/xds_file.h"
+
+static const struct sidecar_bootstrap good = {.control = "control.example:15012",
+                                              .root_file = "/root.pem",
+                                              .pod = "web-0",
+                                              .namespace_ = "shop",
+                                              .ip = "10.0.0.7",
+                                              .workload = "web"};
+
+static void test_the_table_takes_it(void **state)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_DONE(xds_report) struct xds_report report = {0};
+    Envoy__Config__Bootstrap__V3__Bootstrap *m;
+    struct err err = {0};
+    (void)state;
+    assert_ok(sidecar_bootstrap_json(&good, &b, NULL));
+    if (xds_file_parse(buf_str(&b), "sidecar", a, &m, &report, &err) < 0 || report.findings.n)
+        fail_msg("%s %s", err_text(&err), report.findings.n ? report.findings.v[0].path : "");
+    assert_string_equal(m->node->id, "sidecar~10.0.0.7~web-0.shop~shop.svc.cluster.local");
+    assert_string_equal(m->node->cluster, "web.shop");
+    assert_int_equal(m->static_resources->n_listeners, 2);
+    assert_non_null(strstr(buf_cstr(&b), "\"tls_minimum_protocol_version\":\"TLSv1_3\""));
+    assert_non_null(strstr(buf_cstr(&b), "\"exact\":\"control.example\""));
+}
+
+static void test_what_is_missing(void **state)
+{
+    struct sidecar_bootstrap cases[] = {good, good, good, good, good, good};
+    static const char *const words[] = {
+        "POD_NAME",       "POD_NAMESPACE",       "POD_IP",
+        "POD_IP: '10.0'", "--control: ':15012'", "--control: 'a:0'"};
+    (void)state;
+    cases[0].pod = NULL;
+    cases[1].namespace_ = "";
+    cases[2].ip = NULL;
+    cases[3].ip = "10.0";
+    cases[4].control = ":15012";
+    cases[5].control = "a:0";
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_DONE(buf) struct buf b = {0};
+        struct err err = {0};
+        assert_int_equal(sidecar_bootstrap_json(&cases[i], &b, &err), -EINVAL);
+        if (!strstr(err_text(&err), words[i]))
+            fail_msg("%s", err_text(&err));
+    }
+}
+
+static void test_lists(void **state)
+{
+    static const char *const bad_ports[] = {"http", "0", "65536", "80;81", "-1"};
+    static const char *const bad_networks[] = {"10.0.0.0/33", "::/129", "host", "10.0.0"};
+    struct port_list ports = {0};
+    struct prefix_list networks = {0};
+    (void)state;
+    assert_ok(port_list_read(" 80, 443,,", &ports, NULL));
+    assert_true(!ports.all && ports.v.n == 2 && ports.v.v[0] == 80 && ports.v.v[1] == 443);
+    assert_ok(port_list_read("*", &ports, NULL));
+    assert_true(ports.all);
+    assert_ok(prefix_list_read("10.0.0.0/8,fd00::/8", &networks, NULL));
+    assert_int_equal(networks.v.n, 2);
+    for (size_t i = 0; i < ARRAY_LEN(bad_ports); i++)
+        assert_int_equal(port_list_read(bad_ports[i], &ports, NULL), -EINVAL);
+    for (size_t i = 0; i < ARRAY_LEN(bad_networks); i++)
+        assert_int_equal(prefix_list_read(bad_networks[i], &networks, NULL), -EINVAL);
+    vec_done(&ports.v);
+    vec_done(&networks.v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_table_takes_it),
+        cmocka_unit_test(test_what_is_missing),
+        cmocka_unit_test(test_lists),
+    };
+    return RUN_TESTS(tests);
+}
