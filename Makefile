@@ -84,6 +84,7 @@ lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@cmake --build $(BUILD) --target all_verify_interface_header_sets >/dev/null
 	@tools/check-format.sh
 	@tools/check-scripts.sh
+	@python3 tools/istio_crds.py --check
 
 format:          ## rewrite sources in the house format
 	@tools/check-format.sh --fix

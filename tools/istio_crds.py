@@ -3,9 +3,9 @@
 
 No argument: write the files. --check: exit 1, naming the file, if deploy/crds is not what would be written.
 
-Groups, names, versions and fields are Istio's (reference: the .proto files of istio.io/api, release 1.31), so that either set can take the other's place. The rule for each range and pattern:
-what Istio admits (its own definitions and its webhook together) is admitted here, but for numbers that mean nothing (port 70000 of a match); what needs more than the
-one value, or a name looked up, is left to a webhook.
+Groups, names, versions and fields are Istio's (reference: istio.io/api, release 1.31), so that either set can take the other's place. The rule for each range and
+pattern: what Istio admits (its own definitions and its webhook together) is admitted here, but for numbers that mean nothing (port 70000 of a match); what needs more
+than the one value, or a name looked up, is left to a webhook.
 
 A schema is written as a dict. obj() takes the fields of an object: a "!" behind a name makes it required; one= has groups of fields of which at most one may be set.
 """
