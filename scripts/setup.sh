@@ -23,6 +23,7 @@ for p in "${missing[@]}"; do
         python3) command -v python3 >/dev/null 2>&1 && continue ;;
         kubernetes-client) command -v kubectl >/dev/null 2>&1 && continue ;;
         python3-pytest) python3 -c 'import pytest' >/dev/null 2>&1 && continue ;;
+        python3-yaml) python3 -c 'import yaml' >/dev/null 2>&1 && continue ;;
     esac
     wanted+=("$p")
 done

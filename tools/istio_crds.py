@@ -75,7 +75,7 @@ PERCENT, WHOLE_PERCENT = {**NUMBER, "maximum": 100}, whole(0, 100, format="int32
 TIME = string(r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|ms|s|m|h))*$")
 TIME_OR_ZERO = string("^0$|" + TIME["pattern"])
 SOME_TIME = {**TIME, "allOf": [{"pattern": "[1-9]"}]}
-HEADER = string("^[-_A-Za-z0-9]+$", low=1)
+HEADER = string("^[-_A-Za-z0-9]+$")
 EXPORT_TO = items(string(r"^([.*~]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", high=63))
 NO_STAR = string(r"^[^*]*$", high=63)
 
