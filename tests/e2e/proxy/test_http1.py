@@ -311,7 +311,7 @@ def test_many_clients(tmp_path, backend, workers):
 
 
 @pytest.mark.parametrize("flags,words", [
-    ([], "without -c or --route"),
+    ([], "without -c, --route or --sidecar"),
     (["--route", "/"], "expected PATH=URL"),
     (["--route", "a=http://127.0.0.1:1"], "expected PATH=URL"),
     (["--route", "/=https://127.0.0.1:1"], "must begin with http://"),
