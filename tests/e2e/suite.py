@@ -1,6 +1,7 @@
 """What every suite needs: the programs under test, how much slower they are than usual, running commands, waiting."""
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import time
@@ -34,11 +35,18 @@ def wait_until(what, fn, timeout=10):
 
 
 def free_ports(n, kind=socket.SOCK_STREAM):
-    """Ports of 127.0.0.1 that nobody has."""
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Ports of 127.0.0.1 that nobody has. They are below those that the kernel gives to whoever connects: of these, some other test's connection could take one before it is
+    listened at."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        end = int(f.read().split()[0])
+    ports = []
+    while len(ports) < n:
+        port = random.randrange(10000, end)
+        with socket.socket(socket.AF_INET, kind) as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
     return ports
