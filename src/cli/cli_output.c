@@ -24,6 +24,24 @@ void cli_print_object(const char *output, const json_t *j)
     fputs(buf_cstr(&text), stdout);
 }
 
+void cli_print_objects(const char *output, const json_t *objects)
+{
+    json_t *one;
+    size_t i;
+    if (streq(output, "json")) {
+        AUTO_JSON json_t *list =
+            json_pack("{s:s,s:s,s:O}", "apiVersion", "v1", "kind", "List", "items", objects);
+        cli_print_object("json", list);
+        return;
+    }
+    json_array_foreach((json_t *)(uintptr_t)objects, i, one)
+    {
+        if (i)
+            puts("---");
+        cli_print_object("yaml", one);
+    }
+}
+
 void cli_table_add(struct cli_table *t, const char *cell)
 {
     vec_push(&t->cells, xstrdup(str_empty(cell) ? "-" : cell));

@@ -7,6 +7,8 @@
 int cli_check_output(const char *output, const char *plain);
 /* As "json" or "yaml". */
 void cli_print_object(const char *output, const json_t *j);
+/* An array of objects, for kubectl apply: a List as "json", else documents of YAML. */
+void cli_print_objects(const char *output, const json_t *objects);
 
 /* A table as kubectl prints it: cells are texts, columns as wide as their longest. */
 struct cli_table {

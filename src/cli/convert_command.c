@@ -50,24 +50,6 @@ static void tell(struct object_source *s, const struct findings *lost)
     }
 }
 
-static void print(const struct convert_args *a, const json_t *objects)
-{
-    json_t *one;
-    size_t i;
-    if (streq(a->output, "json")) {
-        AUTO_JSON json_t *list =
-            json_pack("{s:s,s:s,s:O}", "apiVersion", "v1", "kind", "List", "items", objects);
-        cli_print_object("json", list);
-        return;
-    }
-    json_array_foreach((json_t *)(uintptr_t)objects, i, one)
-    {
-        if (i)
-            puts("---");
-        cli_print_object("yaml", one);
-    }
-}
-
 static int convert(const struct convert_args *a, struct object_source *s)
 {
     AUTO_DONE(findings) struct findings lost = {0};
@@ -76,7 +58,7 @@ static int convert(const struct convert_args *a, struct object_source *s)
                             "there is no Ingress to convert");
     AUTO_JSON json_t *objects = convert_ingresses(s->list, &a->options, &lost);
     tell(s, &lost);
-    print(a, objects);
+    cli_print_objects(a->output, objects);
     return EXIT_OK;
 }
 

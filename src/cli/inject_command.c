@@ -41,24 +41,6 @@ static int inject(const struct inject_args *a, json_t *object)
     return -1;
 }
 
-static void print(const struct inject_args *a, json_t *objects)
-{
-    json_t *one;
-    size_t i;
-    if (streq(a->output, "json")) {
-        AUTO_JSON json_t *list =
-            json_pack("{s:s,s:s,s:O}", "apiVersion", "v1", "kind", "List", "items", objects);
-        cli_print_object("json", list);
-        return;
-    }
-    json_array_foreach(objects, i, one)
-    {
-        if (i)
-            puts("---");
-        cli_print_object("yaml", one);
-    }
-}
-
 static int run(const struct inject_args *a)
 {
     AUTO_JSON json_t *objects = json_array();
@@ -79,7 +61,7 @@ static int run(const struct inject_args *a)
         if (code >= 0)
             return code; /* nothing is printed: half of it is no manifest */
     }
-    print(a, objects);
+    cli_print_objects(a->output, objects);
     return EXIT_OK;
 }
 
