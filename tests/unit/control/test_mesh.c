@@ -1,6 +1,6 @@
 /* What sidecars are given: whatever comes and goes, in the end it is what would be made of what
  * there is; and every resource passes the table that says what the proxy does. */
-#include "test.h"
+#include "json_text.h"
 
 #include <stdio.h>
 
@@ -32,16 +32,6 @@ static void finish(struct world *w)
 {
     mesh_free(w->mesh);
     service_join_free(w->join);
-}
-
-/* 'x' stands for "x". */
-static json_t *json_of(char *text)
-{
-    json_t *j;
-    for (char *c = text; *c; c++)
-        *c = *c == '\'' ? '"' : *c;
-    assert_ok(json_parse(str_from(text), 0, NULL, &j, NULL));
-    return j;
 }
 
 /* ports: of a Service, as JSON. */

@@ -1,22 +1,11 @@
 /* A proxy put beside a pod: who gets one, and what is put in. */
-#include "test.h"
+#include "json_text.h"
 
 #include <errno.h>
 
 #include "model/inject.h"
 
 static const struct inject_options options = {.image = "fairlead/proxy", .revision = "fairlead"};
-
-/* 'x' stands for "x". */
-static json_t *json_of(const char *text)
-{
-    AUTO_CHARS char *quoted = xstrdup(text);
-    json_t *j;
-    for (char *c = quoted; *c; c++)
-        *c = *c == '\'' ? '"' : *c;
-    assert_ok(json_parse(str_from(quoted), 0, NULL, &j, NULL));
-    return j;
-}
 
 #define ASKED NULL /* by hand: the namespace is not looked at */
 

@@ -1,6 +1,6 @@
 /* AdmissionReviews of pods: what comes back is allowed, with a patch that makes of the pod what
  * inject_pod() does. */
-#include "test.h"
+#include "json_text.h"
 
 #include <errno.h>
 
@@ -8,17 +8,6 @@
 #include "model/inject_review.h"
 
 static const struct inject_options options = {.image = "fairlead/proxy", .revision = "fairlead"};
-
-/* 'x' stands for "x". */
-static json_t *json_of(const char *text)
-{
-    AUTO_CHARS char *quoted = xstrdup(text);
-    json_t *j;
-    for (char *c = quoted; *c; c++)
-        *c = *c == '\'' ? '"' : *c;
-    assert_ok(json_parse(str_from(quoted), 0, NULL, &j, NULL));
-    return j;
-}
 
 /* The answer to a request of that object and namespace. */
 static json_t *ask(const char *object, const char *ns, bool *ret_yes)
