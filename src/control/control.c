@@ -10,6 +10,7 @@
 #include "codec/base64.h"
 #include "control/mesh.h"
 #include "control/named_objects.h"
+#include "control/pod_watch.h"
 #include "control/proxyless.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
@@ -27,6 +28,7 @@ struct control {
     struct gateway *gateway;
     struct named_objects *named;
     struct proxyless *proxyless;
+    struct pod_watch *pods;
     struct mesh *mesh;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
@@ -531,6 +533,15 @@ static void watch_all(struct control *c)
 
 /* ---- the whole ---- */
 
+static void on_pod(const struct workload *pod, void *user)
+{
+    struct control *c = user;
+    mesh_pod_changed(c->mesh, pod);
+    if (c->join->n_dirty)
+        work_soon(c);
+}
+
+static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
 
@@ -549,7 +560,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         return r;
     }
     c->proxyless = proxyless_new(c->join);
-    c->mesh = mesh_new(c->join);
+    c->pods = pod_watch_new(client, &pod_ops, c);
+    c->mesh = mesh_new(c->join, pod_watch_table(c->pods));
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -572,6 +584,7 @@ void control_free(struct control *c)
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
     mesh_free(c->mesh);
+    pod_watch_free(c->pods);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -620,34 +633,58 @@ static bool is_gateway(const struct control *c, const char *account)
     return false;
 }
 
+struct sidecar_id {
+    struct str ip, pod, ns;
+};
+
 /* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
-static bool is_sidecar(const char *id, struct str *ret_ip, struct str *ret_ns)
+static bool is_sidecar(const char *id, struct sidecar_id *ret)
 {
     struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
-    *ret_ip = str_cut(rest, '~', &rest);
+    *ret = (struct sidecar_id){.ip = str_cut(rest, '~', &rest)};
     pod = str_cut(rest, '~', &rest);
-    *ret_ns = STR("");
-    for (size_t i = pod.n; i > 0 && !ret_ns->n; i--)
-        if (pod.p[i - 1] == '.')
-            *ret_ns = str_sub(pod, i, pod.n);
+    for (size_t i = pod.n; i > 0 && !ret->ns.n; i--)
+        if (pod.p[i - 1] == '.') {
+            ret->pod = str_sub(pod, 0, i - 1);
+            ret->ns = str_sub(pod, i, pod.n);
+        }
     return str_is(kind, "sidecar");
 }
 
-static struct xds_set *join_mesh(struct control *c, const struct xds_caller *caller, struct str ip,
-                                 struct str ns, void **ret_part, struct err *reterr)
+/* Over TLS: of the account that its token says, and at the address that its pod has. */
+static int check_pod(const struct control *c, const char *account, const struct ip *ip,
+                     const struct sidecar_id *id, struct err *reterr)
+{
+    const struct workloads *pods = pod_watch_table(c->pods);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id->ns), STR_ARG(id->pod));
+    const struct workload *pod = workloads_find(pods, str_from(key));
+    struct str account_name;
+    if (!str_eq(callers_account(account, &account_name), id->ns))
+        return err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, account,
+                       STR_ARG(id->ns));
+    if (!pod || !pod->n_ips) /* it may be told of in a moment */
+        return err_set(reterr, -EAGAIN, "node.id", "pod %s is not known, or has no address", key);
+    if (!str_eq(workload_account(pods, pod), account_name) || !workload_has_ip(pod, ip))
+        return err_set(reterr, -EACCES, "node.id", "pod %s has another account or address than %s",
+                       key, account);
+    return 0;
+}
+
+static struct xds_set *join_mesh(struct control *c, const char *account,
+                                 const struct sidecar_id *id, void **ret_part, struct err *reterr)
 {
     struct ip address;
-    struct str name;
-    if (ip_parse(ip, &address) < 0 || !ns.n) {
+    if (ip_parse(id->ip, &address) < 0 || !id->ns.n) {
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    if (caller->account && !str_eq(callers_account(caller->account, &name), ns)) {
-        err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, caller->account,
-                STR_ARG(ns));
+    if (!pod_watch_want(c->pods)) {
+        err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
         return NULL;
     }
-    struct mesh_workload *w = mesh_join(c->mesh, ns, &address);
+    if (account && check_pod(c, account, &address, id, reterr) < 0)
+        return NULL;
+    struct mesh_workload *w = mesh_join(c->mesh, id->ns, &address);
     *ret_part = w;
     return mesh_workload_set(w);
 }
@@ -657,7 +694,7 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
                                 struct err *reterr)
 {
     struct control *c = user;
-    struct str ip, ns;
+    struct sidecar_id id;
     enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
                                : caller->secrets ? TRANSLATE_OURS
                                                  : TRANSLATE_OPEN;
@@ -665,8 +702,8 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
         err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
         return NULL;
     }
-    if (is_sidecar(node->id, &ip, &ns))
-        return join_mesh(c, caller, ip, ns, ret_part, reterr);
+    if (is_sidecar(node->id, &id))
+        return join_mesh(c, caller->account, &id, ret_part, reterr);
     if (caller->account && !is_gateway(c, caller->account)) {
         err_set(reterr, -EACCES, NULL, "%s: that service account is none of a gateway's",
                 caller->account);

@@ -52,7 +52,8 @@ struct mesh_workload {
 };
 
 struct mesh {
-    const struct service_join *join;
+    struct service_join *join;
+    const struct workloads *pods;
     struct xds_set *set;   /* NULL: nobody has asked yet */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
@@ -401,6 +402,19 @@ void mesh_service_changed(struct mesh *m, const char *key)
     drop_if_empty(m, ns_name, ns);
 }
 
+void mesh_pod_changed(struct mesh *m, const struct workload *pod)
+{
+    const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
+    struct str key;
+    for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        struct joined_service *s = service_join_find(m->join, text);
+        for (uint8_t i = 0; s && i < pod->n_ips; i++)
+            if (joined_service_has_ip(s, &pod->ips[i]))
+                service_join_mark(m->join, s);
+    }
+}
+
 static void make_all(struct mesh *m)
 {
     struct joined_service *s;
@@ -525,10 +539,11 @@ size_t mesh_workloads(const struct mesh *m)
     return m->n_workloads;
 }
 
-struct mesh *mesh_new(const struct service_join *join)
+struct mesh *mesh_new(struct service_join *join, const struct workloads *pods)
 {
     struct mesh *m = NEW(struct mesh);
     m->join = join;
+    m->pods = pods;
     list_init(&m->workloads);
     return m;
 }

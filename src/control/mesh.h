@@ -5,14 +5,18 @@
 
 #include "base/addr.h"
 #include "model/service_join.h"
+#include "model/workload.h"
 #include "xds/xds_set.h"
 
 struct mesh;
 struct mesh_workload;
 
-struct mesh *mesh_new(const struct service_join *join); /* which must outlive it */
-void mesh_free(struct mesh *m);                         /* NULL is allowed; no workload is left */
+/* Both must outlive it. */
+struct mesh *mesh_new(struct service_join *join, const struct workloads *pods);
+void mesh_free(struct mesh *m); /* NULL is allowed; no workload is left */
 void mesh_service_changed(struct mesh *m, const char *key);
+/* Marks the Services that it is behind. */
+void mesh_pod_changed(struct mesh *m, const struct workload *pod);
 /* A pod whose sidecar asks. */
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */

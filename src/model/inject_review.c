@@ -3,22 +3,7 @@
 #include <errno.h>
 
 #include "codec/base64.h"
-
-/* "web-6d4cf56db6-": what the pod is a part of, as its owner's name says it. A ReplicaSet of a
- * Deployment ends in the hash of its template. */
-static char *workload_of(const json_t *pod)
-{
-    const json_t *owner = json_array_get(json_at(pod, "metadata.ownerReferences"), 0);
-    const char *name = json_key_str(owner, "name"),
-               *hash = json_key_str(json_at(pod, "metadata.labels"), "pod-template-hash");
-    if (!name)
-        return NULL;
-    AUTO_CHARS char *end = hash ? xasprintf("-%s", hash) : NULL;
-    struct str text = str_from(name);
-    if (end && str_ends(text, str_from(end)))
-        text = str_sub(text, 0, text.n - strlen(end));
-    return str_dup(text);
-}
+#include "model/workload.h"
 
 static void add_operation(json_t *patch, const json_t *before, const json_t *after,
                           const char *member)
@@ -73,7 +58,7 @@ int inject_review(const json_t *review, const struct inject_options *o, json_t *
         !inject_decide(pod, ns, NULL, o).yes)
         return 0;
     AUTO_JSON json_t *with = json_deep_copy(pod);
-    AUTO_CHARS char *workload = workload_of(pod);
+    AUTO_CHARS char *workload = workload_owner_of(pod);
     struct err err = {0};
     json_t *response = json_object_get(*ret, "response");
     if (inject_pod(with, workload, o, &err) < 0) {

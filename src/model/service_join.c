@@ -34,7 +34,7 @@ void service_join_free(struct service_join *j)
     free(j);
 }
 
-static void mark(struct service_join *j, struct joined_service *s)
+void service_join_mark(struct service_join *j, struct joined_service *s)
 {
     if (list_is_linked(&s->dirty))
         return;
@@ -60,7 +60,7 @@ void service_join_add_service(struct service_join *j, struct service_object **ob
     j->n_services += s->object == NULL;
     service_object_free(s->object);
     s->object = TAKE(*object);
-    mark(j, s);
+    service_join_mark(j, s);
 }
 
 void service_join_remove_service(struct service_join *j, struct str key)
@@ -71,7 +71,7 @@ void service_join_remove_service(struct service_join *j, struct str key)
     ASSERT(j->n_services > 0);
     j->n_services--;
     service_object_free(TAKE(s->object));
-    mark(j, s);
+    service_join_mark(j, s);
 }
 
 /* Where a slice of this key stands or would stand among those of its Service. */
@@ -102,7 +102,7 @@ void service_join_add_slice(struct service_join *j, struct slice_object **slice)
     memmove(&s->slices.v[at + 1], &s->slices.v[at], (s->slices.n - 1 - at) * sizeof(*s->slices.v));
     map_put_cstr(&j->slices, (*slice)->key, *slice);
     s->slices.v[at] = TAKE(*slice);
-    mark(j, s);
+    service_join_mark(j, s);
 }
 
 void service_join_remove_slice(struct service_join *j, struct str key)
@@ -115,7 +115,7 @@ void service_join_remove_slice(struct service_join *j, struct str key)
     ASSERT(s && at < s->slices.n && s->slices.v[at] == slice);
     vec_remove(&s->slices, at);
     slice_object_free(slice);
-    mark(j, s);
+    service_join_mark(j, s);
 }
 
 struct joined_service *service_join_find(const struct service_join *j, const char *key)
@@ -136,7 +136,7 @@ void service_join_mark_all(struct service_join *j)
 {
     struct joined_service *s;
     for (size_t at = 0; service_join_next(j, &at, &s);)
-        mark(j, s);
+        service_join_mark(j, s);
 }
 
 void service_join_mark_hinted(struct service_join *j)
@@ -145,7 +145,7 @@ void service_join_mark_hinted(struct service_join *j)
     for (size_t at = 0; service_join_next(j, &at, &s);)
         VEC_FOREACH (slice, &s->slices)
             if ((*slice)->hinted)
-                mark(j, s);
+                service_join_mark(j, s);
 }
 
 struct joined_service *service_join_take_dirty(struct service_join *j)
@@ -187,5 +187,16 @@ bool joined_service_has_endpoints(const struct joined_service *s, const char *po
                 return true;
         }
     }
+    return false;
+}
+
+bool joined_service_has_ip(const struct joined_service *s, const struct ip *ip)
+{
+    VEC_FOREACH (slice, &s->slices)
+        for (uint32_t i = 0; (*slice)->family == ip->family && i < (*slice)->n_endpoints; i++) {
+            struct ip one = slice_object_ip(*slice, i);
+            if (ip_eq(&one, ip))
+                return true;
+        }
     return false;
 }

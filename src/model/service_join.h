@@ -42,9 +42,14 @@ bool service_join_next(const struct service_join *j, size_t *at, struct joined_s
  * ends? */
 bool joined_service_has_endpoints(const struct joined_service *s, const char *port);
 
+/* Whatever its state. */
+bool joined_service_has_ip(const struct joined_service *s, const struct ip *ip);
+
 void service_join_mark_all(struct service_join *j);
 /* Those whose endpoints have hints: what changes with the zone of a place. */
 void service_join_mark_hinted(struct service_join *j);
+/* What its owner makes of it would be something else now, for a reason of his own. */
+void service_join_mark(struct service_join *j, struct joined_service *s);
 /* The next dirty one, which then is no more; NULL = none left. */
 struct joined_service *service_join_take_dirty(struct service_join *j);
 /* The owner is done with it: an entry of which nothing is left goes. */

@@ -4,7 +4,8 @@ import json
 import lab_harness
 import pytest
 import sidecar
-from suite import wait_until
+import yaml
+from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
 
@@ -12,6 +13,7 @@ SYSTEM = "fairlead-system"
 class Mesh:
     def __init__(self, lab):
         self.lab = lab
+        lab.apply(*yaml.safe_load_all((ROOT / "deploy/mesh/mesh.yaml").read_text()))
         root = wait_until("the control plane has a root", lambda: [m for m in lab.get("configmaps", "-n", SYSTEM)["items"] if m["metadata"]["name"] == "fairlead-ca-root-cert"])
         self.root = root[0]["data"]["root-cert.pem"]
         lab.apply(sidecar.trust(self.root))

@@ -1,21 +1,17 @@
 """The webhook of the control plane, asked as an API server asks it: by HTTPS, with the root that it tells."""
 import base64
 import json
-import pathlib
 
 import lab_harness
 import pytest
-import yaml
 from suite import wait_until
 
 SYSTEM = "fairlead-system"
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
 def webhook(mesh, tmp_path_factory):
     lab = mesh.lab
-    lab.apply(*yaml.safe_load_all((ROOT / "deploy/mesh/mesh.yaml").read_text()))
     control = lab.get("deploy/fairlead-control", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]
     control["args"].append("--injection-bind-address=0.0.0.0:15017")
     lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-control", {"spec": {"template": {"spec": {"containers": [control]}}}})

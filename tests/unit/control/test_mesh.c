@@ -10,13 +10,21 @@
 
 struct world {
     struct service_join *join;
+    struct workloads *pods;
     struct mesh *mesh;
 };
+
+static void on_pod(const struct workload *pod, void *user)
+{
+    const struct world *w = user;
+    mesh_pod_changed(w->mesh, pod);
+}
 
 static void start(struct world *w)
 {
     w->join = service_join_new();
-    w->mesh = mesh_new(w->join);
+    w->pods = workloads_new(on_pod, w);
+    w->mesh = mesh_new(w->join, w->pods);
 }
 
 static void settle(struct world *w)
@@ -31,6 +39,7 @@ static void settle(struct world *w)
 static void finish(struct world *w)
 {
     mesh_free(w->mesh);
+    workloads_free(w->pods);
     service_join_free(w->join);
 }
 
@@ -275,6 +284,44 @@ static void test_ports_of_the_proxy(void **state)
     finish(&w);
 }
 
+static void put_pod(struct world *w, const char *ip, const char *labels)
+{
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'namespace':'shop','name':'a','labels':{%s}},"
+                                      "'status':{'podIP':'%s'}}",
+                                      labels, ip);
+    AUTO_JSON json_t *j = json_of(text);
+    workloads_put(w->pods, j);
+}
+
+/* The Services that it is behind are looked at again, and no others. */
+static void test_a_pod_that_changes(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1", "{'name':'http','port':80}");
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080}", "{'addresses':['10.0.0.1']}");
+    put_service(&w, "shop", "db", "10.0.1.2", "{'name':'tcp','port':80}");
+    put_service(&w, "bank", "web", "10.0.1.3", "{'name':'http','port':80}");
+    put_slice(&w, "bank", "web", "{'name':'http','port':8080}", "{'addresses':['10.0.0.1']}");
+    settle(&w);
+    put_pod(&w, "10.0.0.1", "");
+    assert_int_equal(w.join->n_dirty, 0); /* nobody has asked */
+    struct mesh_workload *asks = join(&w, "shop", "10.0.0.9");
+    put_pod(&w, "10.0.0.1", "");
+    assert_int_equal(w.join->n_dirty, 0);
+    put_pod(&w, "10.0.0.1", "'version':'v2'");
+    assert_int_equal(w.join->n_dirty, 1);
+    assert_string_equal(service_join_take_dirty(w.join)->key, "shop/web");
+    put_pod(&w, "10.0.0.2", "'version':'v2'"); /* it was there */
+    assert_int_equal(w.join->n_dirty, 1);
+    settle(&w);
+    workloads_remove(w.pods, STR("shop/a"));
+    assert_int_equal(w.join->n_dirty, 0);
+    mesh_leave(w.mesh, asks);
+    finish(&w);
+}
+
 static void test_random_histories(void **state)
 {
     enum { ROUNDS = 600, PODS = 4 };
@@ -298,10 +345,10 @@ static void test_random_histories(void **state)
         if (round % 20)
             continue;
         settle(&w);
-        struct mesh *again = mesh_new(w.join); /* from nothing, of what there is */
+        struct mesh *again = mesh_new(w.join, w.pods); /* from nothing, of what there is */
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, again};
+            struct world other = {w.join, w.pods, again};
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
         }
@@ -316,9 +363,8 @@ static void test_random_histories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds_of_ports),
-        cmocka_unit_test(test_what_is_served_in_a_pod),
-        cmocka_unit_test(test_ports_of_the_proxy),
+        cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
+        cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
         cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);
