@@ -2,8 +2,7 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 PEERS    ?= $(CURDIR)/build/peers
-# One pytest per suite: each has a conftest of its own. Not clients, nor interop: they need registries.
-E2E       = sh -c 'for suite in $$(ls -d tests/e2e/[a-z]*/ | grep -v -e /clients/ -e /interop/); do echo "== $$suite"; python3 -m pytest $$suite || exit 1; done'
+E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
 .PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 

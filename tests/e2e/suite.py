@@ -1,9 +1,11 @@
 """What every suite needs: the programs under test, how much slower they are than usual, running commands, waiting."""
+import fcntl
 import os
 import pathlib
 import random
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -34,9 +36,30 @@ def wait_until(what, fn, timeout=10):
         time.sleep(0.02)
 
 
+def claims():
+    """A file of which each test process locks the bytes that are its ports' numbers."""
+    if not hasattr(claims, "file"):
+        claims.file = open(pathlib.Path(tempfile.gettempdir()) / "fairlead-test-ports", "ab")
+        claims.taken = set()
+    return claims.file
+
+
+def claim_port(port):
+    """True: nobody else is given the port while this process lives: what listens with SO_REUSEPORT would share it with another test's in silence."""
+    file = claims()
+    if port in claims.taken:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    claims.taken.add(port)
+    return True
+
+
 def free_ports(n, kind=socket.SOCK_STREAM):
-    """Ports of 127.0.0.1 that nobody has. They are below those that the kernel gives to whoever connects: of these, some other test's connection could take one before it is
-    listened at."""
+    """Ports of 127.0.0.1 that nobody has, and that nobody else is given. They are below those that the kernel gives to whoever connects: of these, some other test's connection
+    could take one before it is listened at."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
         end = int(f.read().split()[0])
     ports = []
@@ -47,6 +70,6 @@ def free_ports(n, kind=socket.SOCK_STREAM):
                 s.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in ports:
+        if claim_port(port):
             ports.append(port)
     return ports
