@@ -1,8 +1,8 @@
-/* The root of the cluster's certificates, and our own below it. Asks for the Secret; makes it where
- * it is not; issues a certificate for itself; tells the root's. Again at half of the certificate's
- * life, so that a root that was exchanged is noticed.
+/* The CA of the cluster's certificates, and our own below it. Asks for the Secret; makes it where it
+ * is not; issues a certificate for itself; tells the roots. Again at half of the certificate's life,
+ * and when one of the Secrets changes.
  *
- * Owns one call at a time and a timer. The root's key stays in memory for the moment of issuing. */
+ * Owns one call at a time, a timer and two watches. Of the CA's key it keeps nothing. */
 #include "control/authority.h"
 
 #include <errno.h>
@@ -10,11 +10,13 @@
 
 #include "base/log.h"
 #include "codec/base64.h"
+#include "control/named_objects.h"
 
 enum {
     ROOT_DAYS = 3650,
     LEAF_DAYS = 1,
     RENEW_MS = 12 * 3600 * 1000,
+    CHANGE_MS = 100, /* behind a change: who exchanges a Secret may write it twice */
     PAUSE_MS = 500, /* behind a failure, doubled each time */
     PAUSE_MAX_MS = 30 * 1000,
 };
@@ -27,8 +29,22 @@ struct authority {
     struct kube_call *call;
     struct loop_timer *timer;
     uint64_t pause_ms;
-    struct buf root; /* its certificate, as it is told */
+    struct named_objects *watched;
+    const struct secret_form *form; /* of the Secret that is asked for */
+    struct buf roots;               /* as they are told */
 };
+
+/* How a Secret is written. */
+struct secret_form {
+    const char *name;
+    const char *chain[2], *key, *roots[2]; /* chain: both; roots: the first that is there */
+};
+static const struct secret_form
+    plugged = {AUTHORITY_PLUGGED,
+               {"ca-cert.pem", "cert-chain.pem"},
+               "ca-key.pem",
+               {"root-cert.pem", NULL}},
+    own = {AUTHORITY_SECRET, {"tls.crt", NULL}, "tls.key", {"ca.crt", "tls.crt"}};
 
 static void ask(void *user);
 
@@ -60,7 +76,7 @@ static json_t *config_map(struct authority *a)
 {
     return json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:s}}", "apiVersion", "v1", "kind", "ConfigMap",
                      "metadata", "name", AUTHORITY_CONFIG_MAP, "namespace", a->namespace_, "data",
-                     "root-cert.pem", buf_cstr(&a->root));
+                     "root-cert.pem", buf_cstr(&a->roots));
 }
 
 static void on_created(const struct kube_result *r, void *user)
@@ -88,7 +104,7 @@ static void on_told(const struct kube_result *r, void *user)
 
 static void tell(struct authority *a)
 {
-    AUTO_JSON json_t *patch = json_pack("{s:{s:s}}", "data", "root-cert.pem", buf_cstr(&a->root));
+    AUTO_JSON json_t *patch = json_pack("{s:{s:s}}", "data", "root-cert.pem", buf_cstr(&a->roots));
     AUTO_CHARS char *path =
         xasprintf("/api/v1/namespaces/%s/configmaps/" AUTHORITY_CONFIG_MAP, a->namespace_);
     a->call =
@@ -97,7 +113,7 @@ static void tell(struct authority *a)
 
 /* ---- our own certificate ---- */
 
-static int make_contexts(struct authority *a, struct str root, struct str key,
+static int make_contexts(struct authority *a, const struct ca_material *ca,
                          struct authority_issue *ret, struct err *reterr)
 {
     static const struct str h2 = STR("h2"), http1 = STR("http/1.1");
@@ -106,58 +122,73 @@ static int make_contexts(struct authority *a, struct str root, struct str key,
     AUTO_CHARS char *whole = xasprintf("%s.cluster.local", svc);
     const char *names[] = {whole, svc, in, a->service};
     AUTO_DONE(buf) struct buf chain = {0};
-    AUTO_DONE(buf) struct buf own = {0};
+    AUTO_DONE(buf) struct buf key = {0};
     const struct tls_cert_request request = {.common_name = "fairlead-control",
                                              .dns_names = names,
                                              .n_dns_names = ARRAY_LEN(names),
                                              .server = true,
                                              .days = LEAF_DAYS};
-    int r = tls_cert_issue(&request, root, key, &chain, &own, reterr);
-    buf_add_str(&chain, root); /* which may be no root, but below one */
+    int r = tls_cert_issue(&request, ca->chain, ca->key, &chain, &key, reterr);
+    buf_add_str(&chain, ca->chain); /* which may be no root, but below one */
     struct tls_config config = {
-        .cert_pem = buf_str(&chain), .key_pem = buf_str(&own), .alpn = &h2, .n_alpn = 1};
+        .cert_pem = buf_str(&chain), .key_pem = buf_str(&key), .alpn = &h2, .n_alpn = 1};
     if (r == 0)
         r = tls_context_new_server(&config, &ret->streams, reterr);
     config.alpn = &http1;
     if (r == 0)
         r = tls_context_new_server(&config, &ret->web, reterr);
-    wipe(&own);
+    wipe(&key);
     return r;
 }
 
-/* secret: the object. */
+/* secret: the object. Appended. */
 static int decode(const json_t *secret, const char *member, struct buf *ret)
 {
-    const char *text = json_key_str(json_object_get(secret, "data"), member);
+    const char *text =
+        member ? json_key_str(json_object_get(secret, "data"), member) : NULL;
     return text ? base64_decode(str_from(text), ret) : -EINVAL;
 }
 
-static void use_root(struct authority *a, const json_t *secret)
+static int read_secret(const struct secret_form *f, const json_t *secret, struct buf *ret_chain,
+                       struct buf *ret_key, struct buf *ret_roots, struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf more = {0};
+    if (decode(secret, f->chain[0], ret_chain) < 0 || decode(secret, f->key, ret_key) < 0)
+        return err_set(reterr, -EINVAL, "data", "needs %s and %s, in base64", f->chain[0], f->key);
+    if (f->chain[1] && decode(secret, f->chain[1], &more) == 0) {
+        buf_add_char(ret_chain, '\n');
+        buf_add_str(ret_chain, buf_str(&more));
+    }
+    if (decode(secret, f->roots[0], ret_roots) == 0 && ret_roots->n)
+        return 0;
+    buf_clear(ret_roots);
+    if (decode(secret, f->roots[1], ret_roots) < 0)
+        return err_set(reterr, -EINVAL, "data", "needs %s, in base64", f->roots[0]);
+    return 0;
+}
+
+static void use_secret(struct authority *a, const json_t *secret)
 {
     AUTO_DONE(buf) struct buf key = {0};
     AUTO_DONE(buf) struct buf chain = {0};
+    AUTO_DONE(buf) struct buf roots = {0};
     struct authority_issue issue = {.streams = NULL};
     struct err err = {0};
-    buf_clear(&a->root);
-    int r = decode(secret, "tls.crt", &chain);
+    int r = read_secret(a->form, secret, &chain, &key, &roots, &err);
+    issue.ca = (struct ca_material){buf_str(&chain), buf_str(&key), buf_str(&roots)};
     if (r == 0)
-        r = decode(secret, "tls.key", &key);
-    if (r < 0)
-        err_set(&err, r, "data", "needs tls.crt and tls.key, in base64");
-    else
-        r = make_contexts(a, buf_str(&chain), buf_str(&key), &issue, &err);
-    wipe(&key);
-    if (r == 0 && decode(secret, "ca.crt", &a->root) < 0) {
-        buf_clear(&a->root);
-        buf_add_str(&a->root, buf_str(&chain));
-    }
-    issue.root = buf_str(&a->root);
-    if (r == 0)
+        r = make_contexts(a, &issue.ca, &issue, &err);
+    if (r == 0) {
+        buf_clear(&a->roots);
+        buf_add_str(&a->roots, buf_str(&roots));
         a->on_issue(&issue, a->user);
+    }
+    wipe(&key);
     tls_context_unref(issue.streams);
     tls_context_unref(issue.web);
     if (r < 0) {
-        fail(a, "Secret " AUTHORITY_SECRET, err_text(&err));
+        AUTO_CHARS char *what = xasprintf("Secret %s", a->form->name);
+        fail(a, what, err_text(&err));
         return;
     }
     a->pause_ms = PAUSE_MS;
@@ -175,7 +206,7 @@ static void on_made(const struct kube_result *r, void *user)
     else if (!kube_ok(r) || !r->object)
         fail_call(a, "Secret " AUTHORITY_SECRET, r);
     else
-        use_root(a, r->object);
+        use_secret(a, r->object);
 }
 
 static json_t *base64_text(const struct buf *b)
@@ -205,24 +236,65 @@ static void make_root(struct authority *a)
     a->call = kube_call(a->client, "POST", path, NULL, o, on_made, a);
 }
 
+static void read_form(struct authority *a, const struct secret_form *f);
+
 static void on_read(const struct kube_result *r, void *user)
 {
     struct authority *a = user;
     a->call = NULL;
-    if (r->code == 0 && r->status == 404)
+    if (r->code == 0 && r->status == 404 && a->form == &plugged) {
+        read_form(a, &own);
+    } else if (r->code == 0 && r->status == 404) {
         make_root(a);
-    else if (!kube_ok(r) || !r->object)
-        fail_call(a, "Secret " AUTHORITY_SECRET, r);
-    else
-        use_root(a, r->object);
+    } else if (!kube_ok(r) || !r->object) {
+        AUTO_CHARS char *what = xasprintf("Secret %s", a->form->name);
+        fail_call(a, what, r);
+    } else {
+        use_secret(a, r->object);
+    }
+}
+
+static void read_form(struct authority *a, const struct secret_form *f)
+{
+    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/%s/secrets/%s", a->namespace_, f->name);
+    a->form = f;
+    a->call = kube_call(a->client, "GET", path, NULL, NULL, on_read, a);
 }
 
 static void ask(void *user)
 {
     struct authority *a = user;
-    AUTO_CHARS char *path =
-        xasprintf("/api/v1/namespaces/%s/secrets/" AUTHORITY_SECRET, a->namespace_);
-    a->call = kube_call(a->client, "GET", path, NULL, NULL, on_read, a);
+    if (a->call) /* a change in the midst of it: behind it */
+        loop_timer_start(a->timer, CHANGE_MS);
+    else
+        read_form(a, &plugged);
+}
+
+/* ---- changes ---- */
+
+static void on_object(enum named_kind kind, const char *key, json_t *object, void *user)
+{
+    struct authority *a = user;
+    (void)kind;
+    (void)key;
+    (void)object;
+    loop_timer_start(a->timer, CHANGE_MS);
+}
+
+static void on_synced(void *user)
+{
+    (void)user;
+}
+
+static void watch(struct authority *a)
+{
+    static const struct named_objects_ops ops = {on_object, on_synced};
+    const struct secret_form *forms[] = {&plugged, &own};
+    a->watched = named_objects_new(a->client, &ops, a);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO_CHARS char *key = xasprintf("%s/%s", a->namespace_, forms[i]->name);
+        named_objects_use(a->watched, NAMED_SECRET, key);
+    }
 }
 
 struct authority *authority_new(struct kube_client *c, const struct authority_options *o,
@@ -237,7 +309,7 @@ struct authority *authority_new(struct kube_client *c, const struct authority_op
     a->user = user;
     a->pause_ms = PAUSE_MS;
     a->timer = loop_timer_new(kube_client_loop(c), ask, a);
-    ask(a);
+    watch(a); /* which tells of both, there or not */
     return a;
 }
 
@@ -248,7 +320,8 @@ void authority_free(struct authority *a)
     if (a->call)
         kube_call_cancel(a->call);
     loop_timer_free(a->timer);
-    buf_done(&a->root);
+    named_objects_free(a->watched);
+    buf_done(&a->roots);
     free(a->namespace_);
     free(a->service);
     free(a);

@@ -1,9 +1,11 @@
 #pragma once
-/* Whom proxies trust: the root of this cluster's certificates, and this program's own certificate
- * below it. The root is a Secret (kubernetes.io/tls), made by whoever comes first and shared by all
- * replicas; somebody else (cert-manager) may have made it. Its certificate is told in a ConfigMap
- * that proxies mount. */
+/* Whom proxies trust: the roots of this cluster's certificates, the CA below them that signs, and
+ * this program's own certificate. The CA is the Secret `cacerts`, as Istio has it, if somebody has
+ * put it there; else `fairlead-ca` (kubernetes.io/tls), made by whoever comes first and shared by all
+ * replicas. The roots are told in a ConfigMap that proxies mount. Both Secrets are watched: what is
+ * changed holds at once. */
 
+#include "control/ca.h"
 #include "kube/client.h"
 #include "net/tls.h"
 
@@ -14,14 +16,15 @@ struct authority_options {
     const char *service;    /* the Service that proxies ask for: the certificate has its names */
 };
 
-#define AUTHORITY_SECRET     "fairlead-ca"           /* tls.crt, tls.key */
+#define AUTHORITY_PLUGGED    "cacerts" /* ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem */
+#define AUTHORITY_SECRET     "fairlead-ca" /* tls.crt, tls.key; ca.crt: roots, if others are trusted */
 #define AUTHORITY_CONFIG_MAP "fairlead-ca-root-cert" /* root-cert.pem */
 
-/* A certificate that is good for a day, as contexts of servers, and the root it is below (PEM). */
+/* A certificate that is good for a day, as contexts of servers, and the CA. Borrowed. */
 struct authority_issue {
     struct tls_context *streams; /* HTTP/2 */
     struct tls_context *web;     /* HTTP/1.1 */
-    struct str root;
+    struct ca_material ca;
 };
 
 /* on_issue: the first one, and each new one, long before the last ends. Borrowed. What fails is

@@ -48,9 +48,11 @@ static void on_review(const struct kube_result *r, void *user)
         return;
     }
     json_array_foreach(json_object_get(status, "audiences"), i, audience) meant =
-        meant || streq(json_string_value(audience), CALLERS_AUDIENCE);
+        meant || streq(json_string_value(audience), CALLERS_AUDIENCE) ||
+        streq(json_string_value(audience), CALLERS_AUDIENCE_ISTIO);
     if (!json_is_true(json_object_get(status, "authenticated")) || !meant || !name)
-        answer(k, false, NULL, "the token is not valid, or not meant for " CALLERS_AUDIENCE);
+        answer(k, false, NULL, "the token is not valid, or not meant for " CALLERS_AUDIENCE
+               " or " CALLERS_AUDIENCE_ISTIO);
     else
         answer(k, true, name, NULL);
 }
@@ -74,8 +76,9 @@ struct callers_check *callers_ask(struct kube_client *c, struct str authorizatio
     }
     AUTO_CHARS char *token = str_dup(str_trim(str_sub(authorization, 7, authorization.n)));
     AUTO_JSON json_t *review =
-        json_pack("{s:s,s:s,s:{s:s,s:[s]}}", "apiVersion", "authentication.k8s.io/v1", "kind",
-                  "TokenReview", "spec", "token", token, "audiences", CALLERS_AUDIENCE);
+        json_pack("{s:s,s:s,s:{s:s,s:[s,s]}}", "apiVersion", "authentication.k8s.io/v1", "kind",
+                  "TokenReview", "spec", "token", token, "audiences", CALLERS_AUDIENCE,
+                  CALLERS_AUDIENCE_ISTIO);
     if (!review) /* it is no text */
         loop_defer_soon(kube_client_loop(c), &k->refusal);
     else

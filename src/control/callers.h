@@ -4,7 +4,9 @@
 
 #include "kube/client.h"
 
-#define CALLERS_AUDIENCE "fairlead-control" /* whom the tokens are meant for */
+/* Whom the tokens are meant for: us, or, as Istio's proxies have them, whoever is the CA. */
+#define CALLERS_AUDIENCE       "fairlead-control"
+#define CALLERS_AUDIENCE_ISTIO "istio-ca"
 
 /* The namespace and the name in "system:serviceaccount:NAMESPACE:NAME"; empty: another user. */
 struct str callers_account(const char *user, struct str *ret_name);

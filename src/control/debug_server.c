@@ -10,6 +10,7 @@
 struct debug_server {
     const struct control *control;
     const struct xds_service *xds;
+    const struct certificate_service *certificates;
     struct http_server *http;
 };
 
@@ -44,6 +45,22 @@ static void ready(const struct debug_server *s, struct http_exchange *x)
     reply_text(x, st.synced ? 200 : 503, st.synced ? "ok" : "the first lists are not complete");
 }
 
+static void add_certificates(const struct debug_server *s, struct buf *b)
+{
+    struct certificate_service_stats c;
+    certificate_service_get_stats(s->certificates, &c);
+    buf_addf(b,
+             "# HELP fairlead_control_certificates_issued_total certificates of the mesh signed\n"
+             "# TYPE fairlead_control_certificates_issued_total counter\n"
+             "fairlead_control_certificates_issued_total %llu\n"
+             "# HELP fairlead_control_certificates_refused_total requests refused, by reason\n"
+             "# TYPE fairlead_control_certificates_refused_total counter\n",
+             (unsigned long long)c.issued);
+    for (enum certificate_refusal r = 0; r < _CERTIFICATE_REFUSALS; r++)
+        buf_addf(b, "fairlead_control_certificates_refused_total{reason=\"%s\"} %llu\n",
+                 certificate_refusal_word(r), (unsigned long long)c.refused[r]);
+}
+
 static void metrics(const struct debug_server *s, struct http_exchange *x)
 {
     struct control_stats c;
@@ -75,6 +92,7 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         buf_addf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
                  rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+    add_certificates(s, &b);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
@@ -164,6 +182,7 @@ static void on_request(struct http_exchange *x, void *user)
 
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
+                     const struct certificate_service *certificates,
                      struct debug_server **ret, struct err *reterr)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
@@ -171,6 +190,7 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
     struct debug_server *s = NEW(struct debug_server);
     s->control = control;
     s->xds = xds;
+    s->certificates = certificates;
     int r = http_server_new(l, ip, port, &config, &ops, s, &s->http, reterr);
     if (r < 0)
         free(s);

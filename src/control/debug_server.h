@@ -2,13 +2,15 @@
 /* What others ask of the control plane: /ready, /metrics, /debug/snapshot (the model),
  * /debug/syncz, /debug/config_dump. Certificates are never in it. */
 
+#include "control/certificate_service.h"
 #include "control/control.h"
 
 struct debug_server;
 
-/* Both are borrowed and must outlive it. */
+/* All are borrowed and must outlive it. */
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
+                     const struct certificate_service *certificates,
                      struct debug_server **ret, struct err *reterr) NODISCARD;
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);

@@ -6,6 +6,7 @@
 
 #include "base/program.h"
 #include "control/authority.h"
+#include "control/certificate_service.h"
 #include "control/control.h"
 #include "control/debug_server.h"
 #include "control/ingress_status.h"
@@ -13,13 +14,16 @@
 #include "kube/config.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
+#define LIFETIME_MIN_MS ((uint64_t)10 * 1000)
+#define LIFETIME_MAX_MS ((uint64_t)90 * 24 * 3600 * 1000)
 
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text;
-    const char *injection;
+    const char *injection, *trust_domain;
+    uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
     bool without_class, plain_secrets;
@@ -75,6 +79,7 @@ struct parts {
     struct ingress_status *status;
     struct authority *authority;
     struct injector *injector;
+    struct certificate_service *certificates;
     struct ip secure_ip;
     uint16_t secure_port;
 };
@@ -89,7 +94,14 @@ static void on_issue(const struct authority_issue *i, void *user)
     else if (first)
         log_info("streams over TLS are served", kv_i("port", xds_service_tls_port(p->xds)));
     if (p->injector)
-        injector_set_trust(p->injector, i->web, i->root);
+        injector_set_trust(p->injector, i->web, i->ca.roots);
+    if (certificate_service_set_ca(p->certificates, &i->ca, &err) < 0)
+        log_error("the CA cannot sign for the mesh", kv_s("error", err_text(&err)));
+}
+
+static bool on_other_call(struct grpc_server_call *call, void *user)
+{
+    return certificate_service_take(user, call);
 }
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -97,7 +109,7 @@ static int start(struct settings *s, const struct kube_config *config,
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node,
                                                .on_end = control_on_end};
-    struct xds_service_options xo = {.plain_secrets = s->plain_secrets};
+    struct xds_service_options xo;
     struct ip xds_ip, debug_ip, injection_ip;
     uint16_t xds_port, debug_port, injection_port;
     if (!take_address("xds-bind-address", s->xds, &xds_ip, &xds_port) ||
@@ -110,12 +122,18 @@ static int start(struct settings *s, const struct kube_config *config,
     int r =
         kube_client_new(p->loop, config, "fairlead-control/" FAIRLEAD_VERSION, &p->client, reterr);
     r = r < 0 ? r : control_new(p->client, o, &p->control, reterr);
-    xo.client = p->client;
+    if (r < 0)
+        return r;
+    p->certificates = certificate_service_new(
+        p->client,
+        &(struct certificate_service_options){.trust_domain = s->trust_domain,
+                                              .lifetime_s = (uint32_t)(s->lifetime_ms / 1000)});
+    xo = (struct xds_service_options){p->client, s->plain_secrets, on_other_call, p->certificates};
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
-              : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds, &p->debug,
-                                 reterr);
+              : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds,
+                                 p->certificates, &p->debug, reterr);
     if (r < 0)
         return r;
     control_set_service(p->control, p->xds);
@@ -173,6 +191,7 @@ static int run(struct settings *s)
     authority_free(p.authority);
     injector_free(p.injector);
     xds_service_free(p.xds);
+    certificate_service_free(p.certificates);
     control_free(p.control);
     kube_client_free(p.client);
     loop_turn(loop, 0);
@@ -208,6 +227,8 @@ int main(int argc, char **argv)
                          .class_name = "fairlead",
                          .service = "fairlead-control",
                          .accounts_text = "fairlead-system/fairlead-gateway",
+                         .trust_domain = "cluster.local",
+                         .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
                          .https_port = 8443,
                          .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
@@ -227,6 +248,12 @@ int main(int argc, char **argv)
          0, 0, false},
         {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
          "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
+        {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
+         "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default cluster.local)",
+         0, 0, false},
+        {"certificate-lifetime", 0, ARG_DURATION, &s.lifetime_ms, "DURATION",
+         "of certificates of the mesh, 10s to 90 days; they are renewed at half of it (default 24h)",
+         0, 0, false},
         {"injection-bind-address", 0, ARG_STRING, &s.injection, "IP:PORT",
          "the webhook that puts proxies beside pods, such as 0.0.0.0:15017; needs "
          "--secure-xds-bind-address (default: not served)",
@@ -279,6 +306,10 @@ int main(int argc, char **argv)
         return code;
     if (!names_are_whole(&s))
         return EXIT_USAGE_ERROR;
+    if (s.lifetime_ms < LIFETIME_MIN_MS || s.lifetime_ms > LIFETIME_MAX_MS || !*s.trust_domain)
+        return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
+                            "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
+                            "has a name");
     if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
         !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
         return EXIT_USAGE_ERROR;

@@ -30,6 +30,8 @@ struct xds_service {
     const struct xds_service_ops *ops;
     void *user;
     bool plain_secrets;
+    bool (*on_other)(struct grpc_server_call *call, void *user);
+    void *other;
     struct list_node streams;
     struct xds_service_stats stats;
 };
@@ -221,6 +223,8 @@ static void on_call(struct grpc_server_call *call, void *user)
     struct str path = grpc_server_call_path(call);
     bool delta = str_is(path, SERVICE "DeltaAggregatedResources");
     if (!delta && !str_is(path, SERVICE "StreamAggregatedResources")) {
+        if (door->tls && service->on_other && service->on_other(call, service->other))
+            return;
         grpc_server_call_end(call, GRPC_UNIMPLEMENTED, "only aggregated discovery is served");
         return;
     }
@@ -258,6 +262,8 @@ int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
     s->ops = ops;
     s->user = user;
     s->plain_secrets = o->plain_secrets;
+    s->on_other = o->on_other;
+    s->other = o->other;
     list_init(&s->streams);
     int r = grpc_server_new(l, ip, port, &config, &server_ops, &s->plain, &s->server, reterr);
     if (r < 0)

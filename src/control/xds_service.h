@@ -29,6 +29,9 @@ struct xds_service_options {
     /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
      * nobody else on the network is to read them, or to ask for them. */
     bool plain_secrets;
+    /* Other calls of gRPC over TLS: true: it is taken. NULL: there are none. */
+    bool (*on_other)(struct grpc_server_call *call, void *user);
+    void *other;
 };
 
 struct xds_service_stats {

@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "net/tls_priv.h"
 
-static void bio_to_buf(BIO *bio, struct buf *ret)
+void tls_bio_to_buf(BIO *bio, struct buf *ret)
 {
     char *p = NULL;
     long n = BIO_get_mem_data(bio, &p);
@@ -19,7 +19,7 @@ static void bio_to_buf(BIO *bio, struct buf *ret)
         buf_add(ret, p, (size_t)n);
 }
 
-static EVP_PKEY *read_key(struct str pem)
+EVP_PKEY *tls_read_key(struct str pem)
 {
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, tls_no_password, NULL);
@@ -27,7 +27,7 @@ static EVP_PKEY *read_key(struct str pem)
     return key;
 }
 
-static X509 *read_cert(struct str pem)
+X509 *tls_read_cert(struct str pem)
 {
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
     X509 *cert = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL);
@@ -35,7 +35,7 @@ static X509 *read_cert(struct str pem)
     return cert;
 }
 
-static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+bool tls_add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
@@ -104,20 +104,20 @@ static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_reque
     const char *usage = r->server && r->client ? "serverAuth,clientAuth"
                         : r->server            ? "serverAuth"
                                                : "clientAuth";
-    if (!add_extension(cert, issuer, NID_basic_constraints,
+    if (!tls_add_extension(cert, issuer, NID_basic_constraints,
                        r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
-        !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
-        !add_extension(cert, issuer, NID_key_usage,
+        !tls_add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
+        !tls_add_extension(cert, issuer, NID_key_usage,
                        r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature"
                                 : "critical,digitalSignature"))
         return false;
-    if (!r->is_ca && (!add_extension(cert, issuer, NID_ext_key_usage, usage) ||
-                      !add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))
+    if (!r->is_ca && (!tls_add_extension(cert, issuer, NID_ext_key_usage, usage) ||
+                      !tls_add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))
         return false;
     return add_names(cert, r);
 }
 
-static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_cert_request *r)
+bool tls_set_serial(X509 *cert)
 {
     unsigned char serial[16];
     BIGNUM *bn = NULL;
@@ -127,6 +127,12 @@ static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_
     bn = BN_bin2bn(serial, sizeof(serial), NULL);
     bool ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
     BN_free(bn);
+    return ok;
+}
+
+static bool cert_fill(X509 *cert, EVP_PKEY *key, X509 *issuer, const struct tls_cert_request *r)
+{
+    bool ok = tls_set_serial(cert);
     X509_set_version(cert, 2);
     long start = r->starts_in_days * 86400L;
     X509_gmtime_adj(X509_getm_notBefore(cert), start - 300); /* clocks differ */
@@ -142,8 +148,8 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
     ASSERT(r->common_name && r->days);
     EVP_PKEY *key = r->rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     X509 *cert = X509_new();
-    X509 *ca_cert = ca_cert_pem.n ? read_cert(ca_cert_pem) : NULL;
-    EVP_PKEY *ca_key = ca_key_pem.n ? read_key(ca_key_pem) : NULL;
+    X509 *ca_cert = ca_cert_pem.n ? tls_read_cert(ca_cert_pem) : NULL;
+    EVP_PKEY *ca_key = ca_key_pem.n ? tls_read_key(ca_key_pem) : NULL;
     BIO *out = BIO_new(BIO_s_mem());
     bool self = !ca_cert_pem.n;
     int code = 0;
@@ -154,11 +160,11 @@ int tls_cert_issue(const struct tls_cert_request *r, struct str ca_cert_pem, str
                        tls_error_text());
     } else {
         PEM_write_bio_X509(out, cert);
-        bio_to_buf(out, ret_cert_pem);
+        tls_bio_to_buf(out, ret_cert_pem);
         (void)BIO_reset(out);
         /* SEC1 (EC PRIVATE KEY): the only form that all clients read. */
         PEM_write_bio_PrivateKey_traditional(out, key, NULL, NULL, 0, NULL, NULL);
-        bio_to_buf(out, ret_key_pem);
+        tls_bio_to_buf(out, ret_key_pem);
     }
     BIO_free(out);
     EVP_PKEY_free(ca_key);
@@ -180,7 +186,7 @@ static bool der_to_raw(const unsigned char *der, size_t n, uint8_t ret[64])
 
 int tls_es256_sign(struct str key_pem, struct str message, uint8_t ret[64], struct err *reterr)
 {
-    EVP_PKEY *key = read_key(key_pem);
+    EVP_PKEY *key = tls_read_key(key_pem);
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     unsigned char der[128];
     size_t n = sizeof(der);
@@ -194,10 +200,10 @@ int tls_es256_sign(struct str key_pem, struct str message, uint8_t ret[64], stru
 
 static EVP_PKEY *read_public(struct str pem)
 {
-    EVP_PKEY *key = read_key(pem);
+    EVP_PKEY *key = tls_read_key(pem);
     if (key)
         return key;
-    X509 *cert = read_cert(pem);
+    X509 *cert = tls_read_cert(pem);
     key = cert ? X509_get_pubkey(cert) : NULL;
     X509_free(cert);
     if (key)
@@ -211,7 +217,7 @@ static EVP_PKEY *read_public(struct str pem)
 int tls_es256_public(struct str key_pem, uint8_t ret_point[64], uint8_t ret_id[32],
                      struct err *reterr)
 {
-    EVP_PKEY *key = read_key(key_pem);
+    EVP_PKEY *key = tls_read_key(key_pem);
     BIGNUM *x = NULL, *y = NULL;
     unsigned char *der = NULL;
     int n = key ? i2d_PUBKEY(key, &der) : -1;

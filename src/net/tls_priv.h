@@ -80,3 +80,10 @@ void tls_resume_shaken(struct tls_session *s); /* its handshake is done */
 /* tls_options.c: versions, ciphers, curves, ALPN. */
 int tls_options_set(struct tls_context *c, const struct tls_config *o, struct err *reterr)
     NODISCARD;
+
+/* tls_cert.c: PEM and certificates. NULL: it cannot be read. */
+void tls_bio_to_buf(BIO *bio, struct buf *ret);
+EVP_PKEY *tls_read_key(struct str pem);
+X509 *tls_read_cert(struct str pem);
+bool tls_add_extension(X509 *cert, X509 *issuer, int nid, const char *value);
+bool tls_set_serial(X509 *cert); /* a random one */
