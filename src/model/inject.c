@@ -220,7 +220,7 @@ static json_t *proxy_container(const json_t *pod, const char *workload,
                                const struct inject_options *o)
 {
     json_t *args =
-        json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/token");
+        json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/istio-token");
     json_t *env = json_pack("[o,o,o]", field_variable("POD_NAME", "metadata.name"),
                             field_variable("POD_NAMESPACE", "metadata.namespace"),
                             field_variable("POD_IP", "status.podIP"));
@@ -245,11 +245,12 @@ static json_t *proxy_container(const json_t *pod, const char *workload,
                      readiness, "resources", resources(pod), "volumeMounts", mounts);
 }
 
+/* As Istio's, so that a stock CA takes it, too. */
 static json_t *token_volume(void)
 {
     return json_pack("{s:s,s:{s:[{s:{s:s,s:s,s:i}}]}}", "name", "fairlead-token", "projected",
-                     "sources", "serviceAccountToken", "path", "token", "audience",
-                     "fairlead-control", "expirationSeconds", 43200);
+                     "sources", "serviceAccountToken", "path", "istio-token", "audience",
+                     "istio-ca", "expirationSeconds", 43200);
 }
 
 /* ---- the pod ---- */

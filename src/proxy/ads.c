@@ -3,14 +3,11 @@
 #include "proxy/ads.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 
 #include "base/log.h"
 #include "base/rand.h"
-#include "codec/http_head.h"
-#include "net/grpc_client.h"
-#include "proxy/lb.h"
+#include "proxy/control_channel.h"
 #include "xds/xds_client.h"
 
 enum {
@@ -18,7 +15,6 @@ enum {
     PAUSE_MAX_MS = 30 * 1000,
     STEADY_MS = 10 * 1000, /* a stream that has lived so long was a good one */
     METADATA_MAX = 16,
-    TOKEN_BYTES_MAX = 16384,
     TRIM_BYTES = 1 << 20, /* of a response, behind which memory is given back */
     TRIM_MS = 1000,
 };
@@ -94,37 +90,15 @@ static void on_over(struct grpc_call *call, int code, const char *text, void *us
     pause_and_connect(a);
 }
 
-/* Read anew for each stream: tokens of pods are exchanged in their place. Without one the control
- * plane says what it thinks of that. */
-static size_t add_token(const struct ads *a, struct grpc_metadata *to, struct buf *value)
-{
-    char text[TOKEN_BYTES_MAX];
-    if (!a->token_file)
-        return 0;
-    AUTO_FD int fd = open(a->token_file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-    const char *why = n < 0 ? strerror(errno) : n == 0 ? "it is empty" : NULL;
-    while (n > 0 && strchr(" \t\r\n", text[n - 1])) /* an editor's last line */
-        n--;
-    buf_add_cstr(value, "Bearer ");
-    buf_add(value, text, (size_t)MAX(n, (ssize_t)0));
-    if (!why && !http_is_value(buf_str(value)))
-        why = "it is no token";
-    if (why) {
-        log_warn("the token for the control plane cannot be read", kv_s("file", a->token_file),
-                 kv_s("error", why));
-        return 0;
-    }
-    *to = (struct grpc_metadata){STR("authorization"), buf_str(value)};
-    return 1;
-}
-
 static void on_open(struct grpc_channel *c, void *user)
 {
     static const struct grpc_call_ops ops = {.on_message = on_message, .on_over = on_over};
     struct ads *a = user;
     AUTO_DONE(buf) struct buf token = {0};
-    size_t n = a->n_metadata + add_token(a, &a->metadata[a->n_metadata], &token);
+    size_t n = a->n_metadata;
+    /* Without one the control plane says what it thinks of that. */
+    if (a->token_file && control_token_read(a->token_file, &a->metadata[n], &token))
+        n++;
     a->call = grpc_call_new(c, xds_client_method(a->client), a->metadata, n, &ops, a);
     if (!a->call) {
         grpc_channel_free(TAKE(a->channel));
@@ -148,48 +122,16 @@ static void on_close(struct grpc_channel *c, int code, const char *text, void *u
     pause_and_connect(a);
 }
 
-/* Any endpoint of the cluster that may be used. False: there is none. */
-static bool choose_endpoint(struct cluster *c, struct grpc_channel_config *ret)
-{
-    struct lb_plan *plan = cluster_plan(c);
-    VEC(uint32_t) cursors = {0};
-    for (uint32_t i = lb_plan_cursors(plan); i > 0; i--)
-        vec_push(&cursors, (uint32_t)(rand_u64() >> 33));
-    uint32_t at = lb_choose(plan, cursors.v, &(struct lb_request){.random = rand_u64()});
-    if (at != LB_NONE) {
-        const struct endpoint *e = plan->set->entries.v[at].endpoint;
-        ret->to = e->address;
-        ret->to_bytes = e->address_bytes;
-    }
-    vec_done(&cursors);
-    lb_plan_unref(plan);
-    return at != LB_NONE;
-}
-
 static void on_connect(void *user)
 {
     static const struct grpc_channel_ops ops = {.on_open = on_open, .on_close = on_close};
     struct ads *a = user;
-    struct cluster *c = store_find_cluster(a->store, a->cluster);
-    struct grpc_channel_config to = {.authority = a->authority};
-    if (c && choose_endpoint(c, &to)) {
-        struct tls_session_options names = {0};
-        if (c->tls) {
-            names = upstream_tls_options(c->tls);
-            to.tls = tls_slot_context(c->tls->slot);
-            to.tls_options = &names;
-        }
-        to.connect_timeout_ms = c->connect_timeout_ms;
-        a->channel = c->tls && !to.tls ? NULL : grpc_channel_new(a->loop, &to, &ops, a);
-        tls_context_unref(to.tls);
-        if (!a->channel) {
-            log_warn("a secret of the control plane's cluster has not come");
-            pause_and_connect(a);
-        }
-    } else {
-        log_warn("the control plane's cluster has no endpoint", kv_s("cluster", a->cluster));
-        pause_and_connect(a);
-    }
+    const char *why = NULL;
+    a->channel = control_channel_new(a->loop, a->store, a->cluster, a->authority, &ops, a, &why);
+    if (a->channel)
+        return;
+    log_warn("the control plane cannot be called", kv_s("cluster", a->cluster), kv_s("error", why));
+    pause_and_connect(a);
 }
 
 /* ---- resources ---- */
@@ -383,4 +325,9 @@ void ads_free(struct ads *a)
     free(a->authority);
     free(a->token_file);
     free(a);
+}
+
+const char *ads_cluster(const struct ads *a)
+{
+    return a->cluster;
 }

@@ -8,6 +8,14 @@
 
 enum { WARM_MS = 15 * 1000 };
 
+static bool is_identity(const Envoy__Config__Core__V3__ApiConfigSource *m)
+{
+    return m->n_grpc_services == 1 && m->grpc_services[0]->envoy_grpc &&
+           m->grpc_services[0]->target_specifier_case ==
+               ENVOY__CONFIG__CORE__V3__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC &&
+           streq(m->grpc_services[0]->envoy_grpc->cluster_name, CONFIG_SOURCE_IDENTITY);
+}
+
 int config_source_compile(const Envoy__Config__Core__V3__ConfigSource *m, struct pb_path *path,
                           struct config_source *ret, struct err *reterr)
 {
@@ -23,10 +31,17 @@ int config_source_compile(const Envoy__Config__Core__V3__ConfigSource *m, struct
         s.path = xstrdup(m->path_config_source->path);
         break;
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_API_CONFIG_SOURCE:
+        if (!is_identity(m->api_config_source))
+            return pb_path_fail(path, reterr, -EINVAL,
+                                "api_config_source: only of " CONFIG_SOURCE_IDENTITY
+                                " by gRPC, which stands for this proxy's identity");
+        s.of_identity = true;
+        break;
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER__NOT_SET:
     default:
         return pb_path_fail(path, reterr, -EINVAL,
-                            "only ads, self, path and path_config_source are implemented");
+                            "only ads, self, path, path_config_source and the identity's "
+                            "api_config_source are implemented");
     }
     if (s.path && !*s.path) {
         config_source_done(&s);

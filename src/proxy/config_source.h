@@ -5,8 +5,12 @@
 
 #include "codec/pb_path.h"
 
+/* The cluster of Istio's agent, where its proxies ask for their certificates. */
+#define CONFIG_SOURCE_IDENTITY "sds-grpc"
+
 struct config_source {
     char *path;       /* a file with a DiscoveryResponse; NULL: the aggregated stream */
+    bool of_identity; /* neither: this proxy's own identity (identity.h) */
     uint64_t warm_ms; /* how long to wait for the first; 0: for ever */
 };
 

@@ -60,6 +60,7 @@ static int sidecar_json(const struct settings *s, struct buf *ret, struct err *r
 {
     const struct sidecar_bootstrap b = {.control = s->control,
                                         .root_file = s->control_root,
+                                        .identity = s->options.identity,
                                         .pod = getenv("POD_NAME"),
                                         .namespace_ = getenv("POD_NAMESPACE"),
                                         .ip = getenv("POD_IP"),
@@ -168,7 +169,7 @@ int main(int argc, char **argv)
          "fairlead-control.fairlead-system.svc.cluster.local:15012)",
          0, 0, false},
         {"control-root", 0, ARG_STRING, &s.control_root, "FILE",
-         "with --sidecar: whom it trusts to be that (default "
+         "with --sidecar or --identity: whom it trusts to be that (default "
          "/var/run/secrets/fairlead/root-cert.pem)",
          0, 0, false},
         {"concurrency", 0, ARG_INT, &s.workers, "N", "worker threads (default 1)", 1, WORKERS_MAX,
@@ -177,6 +178,10 @@ int main(int argc, char **argv)
          "how long requests may take to end after SIGTERM (default 30s)", 0, 0, false},
         {"xds-token-file", 0, ARG_STRING, &s.options.xds_token_file, "FILE",
          "a token that says to the control plane who this is, read for each stream (default none)",
+         0, 0, false},
+        {"identity", 0, ARG_BOOL, &s.options.identity, NULL,
+         "have a certificate of the mesh, by that token: the secrets default and ROOTCA of the "
+         "cluster sds-grpc (a sidecar that has a token does)",
          0, 0, false},
         {"state-dir", 0, ARG_STRING, &s.options.keep.dir, "DIR",
          "keep the last good configuration of the control plane there, and start from it (default "
@@ -204,6 +209,9 @@ int main(int argc, char **argv)
                             ways ? "-c, --route and --sidecar exclude each other"
                                  : "there is nothing to do without -c, --route or --sidecar");
     s.options.workers = (unsigned)s.workers;
+    if (s.sidecar && s.options.xds_token_file)
+        s.options.identity = true;
+    s.options.identity_root = s.options.identity ? s.control_root : NULL;
     if (code < 0)
         code = run(&s);
     arg_list_done(&s.routes);

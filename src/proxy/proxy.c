@@ -14,6 +14,7 @@
 #include "proxy/config_dump.h"
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
+#include "proxy/identity.h"
 #include "proxy/password_pool.h"
 #include "proxy/store_kept.h"
 #include "proxy/trace_export.h"
@@ -26,6 +27,7 @@ struct proxy {
     struct store *store;
     struct file_sources *files;
     struct ads *ads; /* NULL: no control plane */
+    struct identity *identity; /* NULL: none */
     struct last_good *good;
     struct admin *admin; /* NULL: none is asked for */
     struct listener_address admin_at;
@@ -91,7 +93,14 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
                     bool wanted, void *user)
 {
     struct proxy *p = user;
-    if (!from->path && p->ads)
+    if (from->of_identity && p->identity)
+        identity_want(p->identity, name, wanted);
+    else if (from->of_identity && wanted)
+        log_warn("a secret of this proxy's identity is wanted, and it has none: --identity",
+                 kv_str("name", name));
+    else if (from->of_identity)
+        return;
+    else if (!from->path && p->ads)
         ads_want(p->ads, type, name, wanted);
     else if (!from->path && wanted)
         log_warn("a resource of ads is wanted, but there is no dynamic_resources.ads_config",
@@ -133,6 +142,22 @@ static void on_closing(void *user)
         worker_close_listeners(p->workers[i], p->closing_inbound);
 }
 
+static int start_identity(struct proxy *p, struct err *reterr)
+{
+    const struct proxy_options *o = &p->options;
+    if (!o->identity)
+        return 0;
+    if (!p->ads || !o->xds_token_file)
+        return err_set(reterr, -EINVAL, NULL,
+                       "an identity is asked of a control plane (dynamic_resources.ads_config), by "
+                       "a token (--xds-token-file)");
+    p->identity = identity_new(p->loop, p->store,
+                               &(struct identity_options){.cluster = ads_cluster(p->ads),
+                                                          .token_file = o->xds_token_file,
+                                                          .root_file = o->identity_root});
+    return 0;
+}
+
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
@@ -155,6 +180,8 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b, o->xds_token_file, &p->ads, reterr);
+    if (r == 0)
+        r = start_identity(p, reterr);
     p->has_admin = b->admin != NULL;
     if (r == 0 && b->admin) {
         store_keep_texts(p->store);
@@ -190,6 +217,7 @@ void proxy_free(struct proxy *p)
     p->running = false;
     admin_free(p->admin);
     ads_free(TAKE(p->ads));
+    identity_free(TAKE(p->identity));
     loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
     last_good_free(p->good);

@@ -13,6 +13,8 @@ struct proxy_options {
     unsigned workers;
     uint64_t drain_ms;
     const char *xds_token_file; /* says who we are to the control plane; NULL: nobody */
+    bool identity;              /* asks it for a certificate by that */
+    const char *identity_root;  /* whom to trust beside what it says; NULL: nobody */
 };
 
 /* What is static is compiled; nothing listens yet. The bootstrap may go when this returns. */

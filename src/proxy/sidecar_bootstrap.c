@@ -4,6 +4,8 @@
 
 #include "base/addr.h"
 #include "codec/json.h"
+#include "proxy/config_source.h"
+#include "proxy/identity.h"
 #include "xds/xds_types.h"
 
 enum { ADMIN_PORT = 15000, READY_PORT = 15021, STATS_PORT = 15090, CONTROL_PORT = 15012 };
@@ -28,21 +30,36 @@ static json_t *assignment(const char *cluster, const char *host, uint16_t port)
                      "lb_endpoints", "endpoint", "address", address(host, port));
 }
 
-/* TLS 1.3, and nobody else than who bears the name. */
-static json_t *control_tls(const char *root_file, const char *host)
+/* Roots that may be exchanged while it runs. */
+static json_t *trust_of_identity(json_t *names)
 {
-    json_t *trust =
-        json_pack("{s:{s:s},s:[{s:s,s:{s:s}}]}", "trusted_ca", "filename", root_file,
-                  "match_typed_subject_alt_names", "san_type", "DNS", "matcher", "exact", host);
-    json_t *common =
-        json_pack("{s:[s],s:{s:s},s:o}", "alpn_protocols", "h2", "tls_params",
-                  "tls_minimum_protocol_version", "TLSv1_3", "validation_context", trust);
+    json_t *source = json_pack("{s:{s:s,s:s,s:[{s:{s:s}}]},s:s}", "api_config_source", "api_type",
+                               "GRPC", "transport_api_version", "V3", "grpc_services", "envoy_grpc",
+                               "cluster_name", CONFIG_SOURCE_IDENTITY, "resource_api_version", "V3");
+    return json_pack("{s:o,s:{s:s,s:o}}", "default_validation_context", names,
+                     "validation_context_sds_secret_config", "name", IDENTITY_TRUST, "sds_config",
+                     source);
+}
+
+/* TLS 1.3, and nobody else than who bears the name. */
+static json_t *control_tls(const struct sidecar_bootstrap *s, const char *host)
+{
+    json_t *names = json_pack("{s:[{s:s,s:{s:s}}]}", "match_typed_subject_alt_names", "san_type",
+                              "DNS", "matcher", "exact", host);
+    json_t *common = json_pack("{s:[s],s:{s:s}}", "alpn_protocols", "h2", "tls_params",
+                               "tls_minimum_protocol_version", "TLSv1_3");
+    if (s->identity) {
+        json_object_set_new(common, "combined_validation_context", trust_of_identity(names));
+    } else {
+        json_object_set_new(names, "trusted_ca", json_pack("{s:s}", "filename", s->root_file));
+        json_object_set_new(common, "validation_context", names);
+    }
     return json_pack("{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
                      typed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                            json_pack("{s:s,s:o}", "sni", host, "common_tls_context", common)));
 }
 
-static json_t *control_cluster(const char *root_file, const char *host, uint16_t port)
+static json_t *control_cluster(const struct sidecar_bootstrap *s, const char *host, uint16_t port)
 {
     json_t *http2 = typed(
         HTTP_OPTIONS, json_pack("{s:{s:{}}}", "explicit_http_config", "http2_protocol_options"));
@@ -51,7 +68,7 @@ static json_t *control_cluster(const char *root_file, const char *host, uint16_t
                      "base_interval", "0.1s", "max_interval", "2s",
                      "typed_extension_protocol_options", HTTP_OPTIONS, http2, "load_assignment",
                      assignment("xds-grpc", host, port), "transport_socket",
-                     control_tls(root_file, host));
+                     control_tls(s, host));
 }
 
 /* A port on which others get one page of the admin interface. */
@@ -110,7 +127,7 @@ static json_t *whole(const struct sidecar_bootstrap *s, const char *host, uint16
     json_t *admin = json_pack("{s:s,s:s,s:o}", "name", "admin", "type", "STATIC", "load_assignment",
                               assignment("admin", "127.0.0.1", ADMIN_PORT));
     json_t *fixed =
-        json_pack("{s:[o,o],s:[o,o]}", "clusters", control_cluster(s->root_file, host, port), admin,
+        json_pack("{s:[o,o],s:[o,o]}", "clusters", control_cluster(s, host, port), admin,
                   "listeners", page("ready", READY_PORT, "/healthz/ready", "/ready"),
                   page("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus"));
     return json_pack("{s:o,s:{s:o},s:o,s:o}", "node", node(s), "admin", "address",

@@ -9,6 +9,7 @@
 struct sidecar_bootstrap {
     const char *control;   /* "HOST:PORT" */
     const char *root_file; /* PEM; whom it trusts to be the control plane */
+    bool identity;         /* it has one, which says whom to trust from then on */
     const char *pod, *namespace_, *ip;
     const char *workload; /* what it is a part of; NULL: the pod's name stands for it */
 };

@@ -16,7 +16,7 @@ def beside(deployment, interception=()):
         {"name": "interception", "image": "fairlead/proxy", "args": ["interception", *interception],
          "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}},
         {"name": "sidecar", "image": "fairlead/proxy", "restartPolicy": "Always",
-         "args": ["--sidecar", "--xds-token-file=/var/run/secrets/tokens/token"],
+         "args": ["--sidecar", "--xds-token-file=/var/run/secrets/tokens/istio-token"],
          "env": [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"), field("POD_IP", "status.podIP"),
                  {"name": "WORKLOAD", "value": deployment["metadata"]["name"]}],
          "securityContext": {"runAsUser": 1337, "runAsGroup": 1337, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False},
@@ -25,5 +25,5 @@ def beside(deployment, interception=()):
                           (("fairlead-trust", "/var/run/secrets/fairlead"), ("fairlead-token", "/var/run/secrets/tokens"))]}]
     spec.setdefault("volumes", []).extend([
         {"name": "fairlead-trust", "configMap": {"name": "fairlead-ca-root-cert"}},
-        {"name": "fairlead-token", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "fairlead-control", "expirationSeconds": 3600}}]}}])
+        {"name": "fairlead-token", "projected": {"sources": [{"serviceAccountToken": {"path": "istio-token", "audience": "istio-ca", "expirationSeconds": 3600}}]}}])
     return deployment
