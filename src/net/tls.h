@@ -108,6 +108,8 @@ struct tls_session_options {
     const char *server_name; /* client: SNI and the name (or IP) to verify; NULL: neither */
     const char *sni;         /* instead of server_name, for SNI */
     const char *verify_name; /* instead of server_name, for what is verified */
+    const struct str *alpn;  /* client: n_alpn; offered instead of the context's; 0: those */
+    size_t n_alpn;
     bool resume; /* client: resume the newest session of this context with the same names */
 };
 

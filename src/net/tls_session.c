@@ -81,6 +81,22 @@ static bool set_names(struct tls_session *s, const struct tls_session_options *o
     return SSL_set1_host(s->ssl, name) == 1;
 }
 
+/* False: out of memory. */
+static bool set_alpn(struct tls_session *s, const struct tls_session_options *o)
+{
+    unsigned char wire[TLS_ALPN_MAX * 32];
+    size_t n = 0;
+    if (!o->n_alpn)
+        return true;
+    for (size_t i = 0; i < o->n_alpn; i++) {
+        ASSERT(o->alpn[i].n && o->alpn[i].n < 32 && i < TLS_ALPN_MAX);
+        wire[n++] = (unsigned char)o->alpn[i].n;
+        memcpy(wire + n, o->alpn[i].p, o->alpn[i].n);
+        n += o->alpn[i].n;
+    }
+    return SSL_set_alpn_protos(s->ssl, wire, (unsigned)n) == 0; /* 0 is success */
+}
+
 struct tls_session *tls_session_new(struct tls_context *c, const struct tls_session_options *o)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -102,7 +118,7 @@ struct tls_session *tls_session_new(struct tls_context *c, const struct tls_sess
         SSL_set_accept_state(ssl);
     } else {
         SSL_set_connect_state(ssl);
-        if (!set_names(s, o)) {
+        if (!set_names(s, o) || !set_alpn(s, o)) {
             tls_session_free(s);
             return NULL;
         }

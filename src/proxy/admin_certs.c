@@ -62,8 +62,8 @@ void admin_certs(struct admin *a, struct admin_page *p)
             add_slot(&c, (*l)->chains.otherwise->tls);
     }
     for (size_t at = 0; map_next(&config->clusters->by_name, &at, NULL, &cluster);) {
-        const struct upstream_tls *tls = ((const struct cluster *)cluster)->tls;
-        if (tls)
+        const struct upstream_tls *tls;
+        for (size_t k = 0; cluster_next_tls(cluster, &k, &tls);)
             add_slot(&c, tls->slot);
     }
     buf_add_cstr(&p->body, "{\"certificates\":");

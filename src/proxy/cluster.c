@@ -8,6 +8,7 @@
 #include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/original_dst_config.h"
+#include "proxy/socket_match.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -93,9 +94,37 @@ void cluster_unref(struct cluster *c)
     give_id(c->id);
     free(c->eds_name);
     upstream_tls_free(c->tls);
+    socket_matches_free(c->matches);
     free(c->name);
     stats_unref(c->stats);
     free(c);
+}
+
+const struct upstream_tls *cluster_tls(const struct cluster *c, const struct endpoint *e)
+{
+    struct upstream_tls *t;
+    if (c->matches && socket_matches_find(c->matches, str_of(e->labels, e->labels_n), &t))
+        return t;
+    return c->tls;
+}
+
+bool cluster_next_tls(const struct cluster *c, size_t *at, const struct upstream_tls **ret)
+{
+    struct upstream_tls *t = c->tls;
+    if (*at == 0) {
+        (*at)++;
+        *ret = t;
+        if (t)
+            return true;
+    }
+    size_t of_matches = *at - 1;
+    while (socket_matches_next(c->matches, &of_matches, &t)) {
+        *at = of_matches + 1;
+        *ret = t;
+        if (t)
+            return true;
+    }
+    return false;
 }
 
 struct lb_plan *cluster_plan(struct cluster *c)

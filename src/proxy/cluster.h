@@ -22,6 +22,7 @@ struct health_config;
 struct outlier;
 struct original_dst_config;
 struct outlier_config;
+struct socket_matches;
 struct tls_context;
 
 enum cluster_type {
@@ -43,6 +44,7 @@ struct cluster {
     struct ip from;            /* whence its endpoints are spoken to; family 0: as routes say */
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
+    struct socket_matches *matches; /* before that, by their labels; NULL: none */
     struct lb_config lb;
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */
@@ -104,7 +106,12 @@ struct cluster_follower {
 };
 void cluster_follow(struct cluster *c, struct cluster_follower *f);
 
+/* Each way to speak TLS to its endpoints. */
+bool cluster_next_tls(const struct cluster *c, size_t *at, const struct upstream_tls **ret);
+
 /* ---- any thread ---- */
+/* How that endpoint is spoken to; NULL: plain. */
+const struct upstream_tls *cluster_tls(const struct cluster *c, const struct endpoint *e);
 struct lb_plan *cluster_plan(struct cluster *c); /* a reference to the newest */
 
 /* Called at the loop when there is a newer plan than the caller may have. */

@@ -6,6 +6,7 @@
 #include "proxy/health.h"
 #include "proxy/original_dst_config.h"
 #include "proxy/outlier.h"
+#include "proxy/socket_match.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster pb_cluster;
 
@@ -195,10 +196,13 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
         if (r == 0)
             pb_path_back(path, mark);
     }
+    if (r == 0)
+        r = socket_matches_compile(compile, m, &c.cluster->matches);
     c.cluster->asks_for_client = c.cluster->original || c.cluster->http.as_client;
     if (r == 0 && !c.cluster->http.version && !(c.cluster->tls && c.cluster->tls->has_alpn))
         r = FAIL(&c, "auto_config: needs a TLS transport_socket with alpn_protocols");
-    if (r == 0 && c.cluster->tls && c.cluster->health && c.cluster->health->kind == HEALTH_HTTP)
+    if (r == 0 && (c.cluster->tls || c.cluster->matches) && c.cluster->health &&
+        c.cluster->health->kind == HEALTH_HTTP)
         r = FAIL(&c,
                  "health_checks: http_health_check of a cluster with TLS is not implemented yet");
     if (r < 0) {

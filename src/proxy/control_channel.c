@@ -40,7 +40,7 @@ struct grpc_channel *control_channel_new(struct loop *l, const struct store *s, 
         return NULL;
     }
     if (c->tls) {
-        names = upstream_tls_options(c->tls);
+        names = upstream_tls_options(c->tls, 0);
         to.tls = tls_slot_context(c->tls->slot);
         to.tls_options = &names;
     }

@@ -76,7 +76,9 @@ uint64_t dns_next_ms(const struct dns_config *c, unsigned failures, uint32_t ttl
 static void add_address(struct endpoint_maker *m, const struct endpoint_entry *from,
                         const struct ip *ip, uint16_t port)
 {
-    struct endpoint_entry *e = endpoint_maker_add(m, ip, port);
+    struct str labels = from->endpoint ? str_of(from->endpoint->labels, from->endpoint->labels_n)
+                                       : buf_str(&from->labels);
+    struct endpoint_entry *e = endpoint_maker_add(m, ip, port, labels);
     if (!e)
         return; /* two names, one address */
     e->weight = from->weight;

@@ -66,6 +66,7 @@ void endpoint_unref(struct endpoint *e)
     if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
         return;
     free(e->outlier);
+    free(e->labels);
     free(atomic_load(&e->loads));
     free(e);
 }

@@ -25,6 +25,7 @@ void endpoint_set_unref(struct endpoint_set *s)
         endpoint_unref(e->endpoint);
         free(e->name);
         free(e->hostname);
+        buf_done(&e->labels);
         free(e->check.hostname);
     }
     VEC_FOREACH (l, &s->localities) {
@@ -67,25 +68,34 @@ static struct endpoint_entry *add_entry(struct endpoint_maker *m)
 }
 
 struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const char *name,
-                                               uint16_t port)
+                                               uint16_t port, struct str labels)
 {
     struct endpoint_entry *entry = add_entry(m);
+    buf_add_str(&entry->labels, labels);
     entry->name = xstrdup(name);
     entry->name_port = port;
     return entry;
 }
 
+static struct str labels_of(const struct endpoint *e)
+{
+    return str_of(e->labels, e->labels_n);
+}
+
 /* Takes e. */
-static struct endpoint_entry *add(struct endpoint_maker *m, struct endpoint *e)
+static struct endpoint_entry *add(struct endpoint_maker *m, struct endpoint *e, struct str labels)
 {
     struct endpoint *known = map_find_cstr(&m->before, e->text);
     if (map_find_cstr(&m->now, e->text)) {
         endpoint_unref(e);
         return NULL;
     }
-    if (known) {
+    if (known && str_eq(labels_of(known), labels)) {
         endpoint_unref(e);
         e = endpoint_ref(known);
+    } else if (labels.n) {
+        e->labels = str_dup(labels);
+        e->labels_n = labels.n;
     }
     struct endpoint_entry *entry = add_entry(m);
     entry->endpoint = e;
@@ -94,17 +104,18 @@ static struct endpoint_entry *add(struct endpoint_maker *m, struct endpoint *e)
 }
 
 struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
-                                          uint16_t port)
+                                          uint16_t port, struct str labels)
 {
-    return add(m, endpoint_new(ip, port));
+    return add(m, endpoint_new(ip, port), labels);
 }
 
-int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct endpoint_entry **ret)
+int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct str labels,
+                            struct endpoint_entry **ret)
 {
     struct endpoint *e;
     int r = endpoint_new_unix(path, &e);
     if (r == 0)
-        *ret = add(m, e);
+        *ret = add(m, e, labels);
     return r;
 }
 

@@ -4,6 +4,7 @@
 
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -29,6 +30,7 @@ struct endpoint_entry {
     char *name;
     uint16_t name_port;
     char *hostname; /* NULL: none */
+    struct buf labels; /* of a name, for its endpoints */
     uint32_t weight;
     uint32_t locality; /* index */
     uint8_t status;    /* enum endpoint_status: what the set says */
@@ -75,14 +77,15 @@ struct endpoint_maker {
 };
 void endpoint_maker_init(struct endpoint_maker *m, const struct endpoint_set *before);
 void endpoint_maker_locality(struct endpoint_maker *m, uint32_t priority, uint32_t weight);
+/* labels: endpoint.h; one whose labels were others before is another endpoint. */
 struct endpoint_entry *endpoint_maker_add(struct endpoint_maker *m, const struct ip *ip,
-                                          uint16_t port);
-/* The same for a name; no two are one. */
+                                          uint16_t port, struct str labels);
 /* A Unix socket; -ENAMETOOLONG. */
-int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct endpoint_entry **ret)
-    NODISCARD;
+int endpoint_maker_add_unix(struct endpoint_maker *m, struct str path, struct str labels,
+                            struct endpoint_entry **ret) NODISCARD;
+/* The same for a name; no two are one. */
 struct endpoint_entry *endpoint_maker_add_name(struct endpoint_maker *m, const char *name,
-                                               uint16_t port);
+                                               uint16_t port, struct str labels);
 /* Closes gaps between priorities. */
 struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m);
 void endpoint_maker_done(struct endpoint_maker *m);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "proxy/endpoint_set.h"
+#include "proxy/socket_match.h"
 
 typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment pb_assignment;
 typedef Envoy__Config__Endpoint__V3__LocalityLbEndpoints pb_locality;
@@ -56,12 +57,12 @@ static int parse_address(struct making *c, const Envoy__Config__Core__V3__Addres
 
 /* The entry of the message's address; *ret NULL: the set has it already. */
 static int add_entry(struct making *c, const Envoy__Config__Core__V3__Address *a,
-                     struct endpoint_entry **ret)
+                     struct str labels, struct endpoint_entry **ret)
 {
     struct ip ip;
     uint16_t port;
     if (a && a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE)
-        return endpoint_maker_add_unix(&c->maker, str_from(a->pipe->path), ret) < 0
+        return endpoint_maker_add_unix(&c->maker, str_from(a->pipe->path), labels, ret) < 0
                    ? FAIL(c, "pipe: the path is empty or too long")
                    : 0;
     int r = parse_port(c, a, &port);
@@ -71,12 +72,12 @@ static int add_entry(struct making *c, const Envoy__Config__Core__V3__Address *a
     if (c->names && *name && ip_parse(str_from(name), &ip) < 0) {
         if (strlen(name) > ENDPOINT_NAME_MAX || strpbrk(name, " \t\r\n/"))
             return FAIL(c, "'%s' is no host name", name);
-        *ret = endpoint_maker_add_name(&c->maker, name, port);
+        *ret = endpoint_maker_add_name(&c->maker, name, port, labels);
         return 0;
     }
     r = parse_address(c, a, &ip, &port);
     if (r == 0)
-        *ret = endpoint_maker_add(&c->maker, &ip, port);
+        *ret = endpoint_maker_add(&c->maker, &ip, port, labels);
     return r;
 }
 
@@ -100,13 +101,17 @@ static int compile_check(struct making *c,
 
 static int add_endpoint(struct making *c, const pb_endpoint *m)
 {
+    AUTO_DONE(buf) struct buf labels = {0};
     struct endpoint_entry *e = NULL;
     if (m->host_identifier_case !=
         ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT)
         return FAIL(c, "only an endpoint is implemented, not a name of one");
     if (m->load_balancing_weight && !m->load_balancing_weight->value)
         return FAIL(c, "load_balancing_weight: must be at least 1");
-    int r = add_entry(c, m->endpoint->address, &e);
+    if (socket_labels_read(m->metadata, &labels) < 0)
+        return FAIL(c, "metadata: envoy.transport_socket_match is longer than %d bytes",
+                    SOCKET_LABELS_BYTES_MAX);
+    int r = add_entry(c, m->endpoint->address, buf_str(&labels), &e);
     if (r < 0)
         return r;
     if (!e)

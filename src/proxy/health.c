@@ -163,7 +163,7 @@ static void begin_tcp(struct health_check *k)
                                         .on_data = on_tcp_data,
                                         .on_drain = on_tcp_drain,
                                         .on_close = on_tcp_close};
-    const struct upstream_tls *tls = k->health->cluster->tls;
+    const struct upstream_tls *tls = cluster_tls(k->health->cluster, k->endpoint);
     struct tls_session_options names = {0};
     struct conn_options o = {.in_bytes_max = HEALTH_ANSWER_BYTES};
     static const struct sockaddr_storage nowhere;
@@ -172,7 +172,7 @@ static void begin_tcp(struct health_check *k)
     loop_timer_set(k->timer, on_tcp_timeout, k);
     loop_timer_start(k->timer, k->health->config->timeout_ms);
     if (tls) {
-        names = upstream_tls_options(tls);
+        names = upstream_tls_options(tls, 0);
         o.tls = tls_slot_context(tls->slot);
         o.tls_options = &names;
     }

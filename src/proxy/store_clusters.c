@@ -84,7 +84,11 @@ static void go_live(struct store_cluster *sc)
 /* Those of the bootstrap do not wait: a control plane that sends secrets may be reached by them. */
 static bool waits_for_secret(const struct store_cluster *sc)
 {
-    return sc->warming->tls && !sc->is_static && !tls_slot_is_ready(sc->warming->tls->slot);
+    const struct upstream_tls *tls;
+    for (size_t at = 0; !sc->is_static && cluster_next_tls(sc->warming, &at, &tls);)
+        if (!tls_slot_is_ready(tls->slot))
+            return true;
+    return false;
 }
 
 static void endpoints_are_there(struct store_cluster *sc)
@@ -254,8 +258,11 @@ static void warm(struct store_cluster *sc, struct cluster *c, struct config_sour
         else
             store_wait_add(&wait, sc->source.warm_ms);
     }
-    if (sc->warming && waits_for_secret(sc))
-        store_secrets_wait(s, c->tls->slot, &wait);
+    if (sc->warming && waits_for_secret(sc)) {
+        const struct upstream_tls *tls;
+        for (size_t at = 0; cluster_next_tls(c, &at, &tls);)
+            store_secrets_wait(s, tls->slot, &wait);
+    }
     if (sc->warming && wait.ms && !wait.for_ever)
         loop_timer_start(sc->timer, wait.ms);
     store_changed(s);

@@ -59,6 +59,14 @@ static void rebuild_listener(struct store *s, struct listener_config *l, struct 
         rebuild(s, l->chains.otherwise->tls, name, err);
 }
 
+static void rebuild_cluster(struct store *s, const struct cluster *c, struct str name,
+                            struct err *err)
+{
+    const struct upstream_tls *tls;
+    for (size_t at = 0; c && cluster_next_tls(c, &at, &tls);)
+        rebuild(s, tls->slot, name, err);
+}
+
 static void rebuild_all(struct store *s, struct str name, struct err *err)
 {
     void *p;
@@ -68,10 +76,8 @@ static void rebuild_all(struct store *s, struct str name, struct err *err)
     }
     for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
         const struct store_cluster *sc = p;
-        if (sc->live && sc->live->tls)
-            rebuild(s, sc->live->tls->slot, name, err);
-        if (sc->warming && sc->warming->tls)
-            rebuild(s, sc->warming->tls->slot, name, err);
+        rebuild_cluster(s, sc->live, name, err);
+        rebuild_cluster(s, sc->warming, name, err);
     }
 }
 
@@ -152,6 +158,13 @@ static void need_of_listener(struct store *s, const struct listener_config *l)
         need(s, l->chains.otherwise->tls);
 }
 
+static void need_of_cluster(struct store *s, const struct cluster *c)
+{
+    const struct upstream_tls *tls;
+    for (size_t at = 0; c && cluster_next_tls(c, &at, &tls);)
+        need(s, tls->slot);
+}
+
 static void secret_free(struct store_secret *secret)
 {
     arena_free(secret->arena);
@@ -171,8 +184,8 @@ void store_secrets_sweep(struct store *s)
     }
     for (size_t at = 0; map_next(&s->clusters, &at, NULL, &p);) {
         const struct store_cluster *sc = p;
-        need(s, sc->live && sc->live->tls ? sc->live->tls->slot : NULL);
-        need(s, sc->warming && sc->warming->tls ? sc->warming->tls->slot : NULL);
+        need_of_cluster(s, sc->live);
+        need_of_cluster(s, sc->warming);
     }
     for (size_t at = 0; map_next(&s->secrets, &at, NULL, &p);) {
         struct store_secret *secret = p;

@@ -283,11 +283,11 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
                                         .on_data = on_endpoint_data,
                                         .on_drain = on_endpoint_drain,
                                         .on_close = on_endpoint_close};
-    const struct upstream_tls *tls = t->cluster->tls;
+    const struct upstream_tls *tls = cluster_tls(t->cluster, e);
     struct tls_session_options names;
     struct conn_options o = {.in_bytes_max = t->queue_high};
     if (tls) {
-        names = upstream_tls_options(tls);
+        names = upstream_tls_options(tls, 0);
         o.tls = tls_slot_context(tls->slot);
         o.tls_options = &names;
         if (!o.tls) {

@@ -79,7 +79,7 @@ static void on_reported(struct http_call *call, int code, const char *text, void
 static struct http_client *client_of(struct batch *b)
 {
     struct cluster *c = store_find_cluster(exporter.store, b->collector->cluster);
-    if (!c || c->tls) /* not over TLS yet, and never in plain instead */
+    if (!c || c->tls || c->matches) /* not over TLS yet, and never in plain instead */
         return NULL;
     struct lb_plan *plan = cluster_plan(c);
     VEC(uint32_t) cursors = {0};

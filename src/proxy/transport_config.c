@@ -572,6 +572,8 @@ int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__Trans
     t->slot = slot;
     t->sni = str_empty(u->sni) ? NULL : xstrdup(u->sni);
     t->has_alpn = u->common_tls_context && u->common_tls_context->n_alpn_protocols;
+    for (size_t i = 0; t->has_alpn && i < u->common_tls_context->n_alpn_protocols; i++)
+        t->in_mesh = t->in_mesh || streq(u->common_tls_context->alpn_protocols[i], "istio");
     t->resume = !u->max_session_keys || u->max_session_keys->value;
     *ret = t;
     pb_path_back(&c->path, mark);
@@ -587,7 +589,14 @@ void upstream_tls_free(struct upstream_tls *t)
     free(t);
 }
 
-struct tls_session_options upstream_tls_options(const struct upstream_tls *t)
+struct tls_session_options upstream_tls_options(const struct upstream_tls *t, unsigned version)
 {
-    return (struct tls_session_options){.sni = t->sni, .resume = t->resume};
+    static const struct str http1[] = {STR("istio-http/1.1"), STR("istio"), STR("http/1.1")},
+                            http2[] = {STR("istio-h2"), STR("istio"), STR("h2")};
+    struct tls_session_options o = {.sni = t->sni, .resume = t->resume};
+    if (t->in_mesh && version) {
+        o.alpn = version == 2 ? http2 : http1;
+        o.n_alpn = version == 2 ? ARRAY_LEN(http2) : ARRAY_LEN(http1);
+    }
+    return o;
 }

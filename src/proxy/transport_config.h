@@ -37,10 +37,14 @@ struct upstream_tls {
     char *sni;     /* NULL: none is sent */
     bool has_alpn; /* it offers protocols */
     bool resume;   /* sessions are kept: max_session_keys is not 0 */
+    bool in_mesh;  /* it offers "istio": requests of HTTP offer what tells them from bytes */
 };
 
 /* *ret NULL: plain. */
 int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
                          struct upstream_tls **ret) NODISCARD;
 void upstream_tls_free(struct upstream_tls *t); /* NULL is allowed */
-struct tls_session_options upstream_tls_options(const struct upstream_tls *t);
+/* version: of HTTP that will be spoken, 1 or 2; 0: bytes, or what ALPN chooses. In a mesh a request's
+ * connection offers istio-http/1.1 or istio-h2 before all else, which Istio's proxies have a filter
+ * for (istio.alpn): by that the peer's sidecar knows what it gets. */
+struct tls_session_options upstream_tls_options(const struct upstream_tls *t, unsigned version);

@@ -25,6 +25,7 @@ struct upstream {
     struct loop *loop;
     struct cluster *cluster;
     struct endpoint *endpoint;
+    const struct upstream_tls *tls; /* the cluster's; NULL: plain */
     struct endpoint_load *load; /* this worker's lines */
     struct breaker_line *line;
     struct stats_cell *stats;
@@ -62,6 +63,7 @@ struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c
     u->loop = l;
     u->cluster = cluster_ref(c);
     u->endpoint = endpoint_ref(e);
+    u->tls = cluster_tls(c, e);
     u->load = endpoint_load(e, worker);
     u->line = breakers_line(&c->breakers, worker);
     u->stats = stats_of(c->stats, worker);
@@ -443,9 +445,9 @@ static void connect_one(struct upstream *u, unsigned priority)
     const struct sockaddr_storage *to = &u->endpoint->address;
     if (u->cluster->from.family)
         o.from = &u->cluster->from;
-    if (u->cluster->tls) {
-        names = upstream_tls_options(u->cluster->tls);
-        o.tls = tls_slot_context(u->cluster->tls->slot);
+    if (u->tls) {
+        names = upstream_tls_options(u->tls, u->version);
+        o.tls = tls_slot_context(u->tls->slot);
         if (!o.tls)
             to = &nowhere; /* a secret has not come: never in plain */
     }

@@ -50,7 +50,7 @@ static inline void add_endpoints(struct endpoint_maker *m, const char *what, uin
     struct ip ip;
     assert_ok(ip_parse(STR("10.0.0.1"), &ip));
     for (const char *p = what; *p; p++) {
-        struct endpoint_entry *e = endpoint_maker_add(m, &ip, port++);
+        struct endpoint_entry *e = endpoint_maker_add(m, &ip, port++, STR(""));
         e->status = *p == 'h'   ? ENDPOINT_HEALTHY
                     : *p == 'd' ? ENDPOINT_DEGRADED
                     : *p == 'r' ? ENDPOINT_DRAINING

@@ -167,12 +167,12 @@ static void test_towards_endpoints(void **state)
     begin(&w);
     assert_ok(upstream_tls_compile(&w.c, socket_of(&w, CLIENT, "'sni':'a.b','max_session_keys':0"),
                                    &tls));
-    assert_string_equal(upstream_tls_options(tls).sni, "a.b");
-    assert_false(upstream_tls_options(tls).resume);
+    assert_string_equal(upstream_tls_options(tls, 1).sni, "a.b");
+    assert_false(upstream_tls_options(tls, 1).resume);
     upstream_tls_free(tls);
     assert_ok(upstream_tls_compile(&w.c, socket_of(&w, CLIENT, SDS), &tls));
     assert_null(tls_slot_context(tls->slot));
-    assert_true(upstream_tls_options(tls).resume);
+    assert_true(upstream_tls_options(tls, 1).resume);
     upstream_tls_free(tls);
     assert_ok(upstream_tls_compile(
         &w.c,
