@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/authentication_watch.h"
 #include "control/mesh.h"
 #include "control/named_objects.h"
 #include "control/pod_watch.h"
@@ -29,6 +30,7 @@ struct control {
     struct named_objects *named;
     struct proxyless *proxyless;
     struct pod_watch *pods;
+    struct authentication_watch *authentications;
     struct mesh *mesh;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
@@ -541,6 +543,16 @@ static void on_pod(const struct workload *pod, void *user)
         work_soon(c);
 }
 
+static void on_authentication(struct str ns, void *user)
+{
+    struct control *c = user;
+    if (!c->stats.synced)
+        return;
+    mesh_authentications_changed(c->mesh, ns);
+    work_soon(c);
+}
+
+static const struct authentication_watch_ops authentication_ops = {on_authentication, on_synced};
 static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -561,7 +573,11 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     }
     c->proxyless = proxyless_new(c->join);
     c->pods = pod_watch_new(client, &pod_ops, c);
-    c->mesh = mesh_new(c->join, pod_watch_table(c->pods));
+    c->authentications =
+        authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
+    c->mesh = mesh_new(c->join, &(struct mesh_peers){pod_watch_table(c->pods),
+                                                     authentication_watch_table(c->authentications),
+                                                     o->trust_domain});
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -585,6 +601,7 @@ void control_free(struct control *c)
     proxyless_free(c->proxyless);
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
+    authentication_watch_free(c->authentications);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -678,8 +695,10 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    if (!pod_watch_want(c->pods)) {
-        err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
+    bool has_pods = pod_watch_want(c->pods);
+    if (!authentication_watch_want(c->authentications) || !has_pods) {
+        err_set(reterr, -EAGAIN, NULL,
+                "the API server's lists of pods and PeerAuthentications are not complete yet");
         return NULL;
     }
     if (account && check_pod(c, account, &address, id, reterr) < 0)

@@ -12,6 +12,8 @@
 struct control;
 
 struct control_options {
+    const char *trust_domain;   /* of identities */
+    const char *root_namespace; /* what is said there of peers holds for the whole mesh */
     struct ingress_options ingress;
     struct gateway_options gateway;
     struct ingress_config_options config;

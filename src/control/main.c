@@ -158,7 +158,8 @@ static int run(struct settings *s)
     struct parts p = {0};
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
-    const struct control_options o = {
+    struct control_options o = {
+        .trust_domain = s->trust_domain,
         .gateway_accounts = (const char *const *)s->accounts,
         .config = {.settings = s->configmap,
                    .tcp_services = s->tcp_services,
@@ -176,6 +177,7 @@ static int run(struct settings *s)
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     p.loop = loop;
+    o.root_namespace = s->namespace_ ? s->namespace_ : config->namespace_;
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
     int code = EXIT_FAILED;

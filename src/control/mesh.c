@@ -43,17 +43,19 @@ struct membership {
 struct mesh_workload {
     struct list_node node;
     struct mesh_namespace *ns;
+    char *ns_name;
     struct ip ip;
     struct mesh_workload *twin; /* another stream of the same address; NULL: none */
     struct map services;        /* key -> struct membership */
     struct inbound_list ports;  /* that its resources are made of, sorted */
+    enum mtls_mode mode;        /* of other ports */
     struct xds_set *set;
     struct resources own;
 };
 
 struct mesh {
     struct service_join *join;
-    const struct workloads *pods;
+    struct mesh_peers peers;
     struct xds_set *set;   /* NULL: nobody has asked yet */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
@@ -185,8 +187,11 @@ static void put_port(struct mesh *m, struct mesh_service *to, const struct joine
                      const struct service_port *p)
 {
     const struct service_object *o = s->object;
-    put(m->set, &to->shared, translate_endpoints(o->key, p->port, false, s));
-    put(m->set, &to->shared, translate_mesh_cluster(o->key, p));
+    struct mesh_found found = {.peers = &m->peers};
+    put(m->set, &to->shared, mesh_found_endpoints(&found, o->key, p->port, s));
+    const struct mesh_identities who = mesh_found_identities(&found);
+    put(m->set, &to->shared, translate_mesh_cluster(o->key, p, &who));
+    mesh_found_done(&found);
     if (is_http(port_protocol(p))) {
         vec_push(&to->ports, p->port);
         use_port(m, p->port);
@@ -249,7 +254,7 @@ static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protoc
             in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
             return;
         }
-    vec_push(&to->v, (struct mesh_inbound){port, protocol});
+    vec_push(&to->v, (struct mesh_inbound){.port = port, .protocol = protocol});
 }
 
 static int by_port(const void *a, const void *b)
@@ -260,7 +265,8 @@ static int by_port(const void *a, const void *b)
 static bool same_ports(const struct inbound_list *a, const struct inbound_list *b)
 {
     for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
-        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol)
+        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
+            a->v.v[i].mode != b->v.v[i].mode)
             return false;
     return a->v.n == b->v.n;
 }
@@ -271,7 +277,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static struct inbound_list ports_of(const struct mesh_workload *w)
+static struct inbound_list ports_of(const struct mesh_workload *w, const struct mtls_policy *policy)
 {
     struct inbound_list in = {0};
     VEC(char *) keys = {0};
@@ -287,16 +293,23 @@ static struct inbound_list ports_of(const struct mesh_workload *w)
         free(*k);
     }
     vec_done(&keys);
+    for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
+        if (!is_proxys(policy->ports[i].port))
+            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED);
+    VEC_FOREACH (p, &in.v)
+        p->mode = mtls_policy_of(policy, p->port);
     if (in.v.n)
         qsort(in.v.v, in.v.n, sizeof(*in.v.v), by_port);
     return in;
 }
 
 /* Made anew if it is served at other ports than before. */
-static void build(struct mesh_workload *w, bool first)
+static void build(struct mesh *m, struct mesh_workload *w, bool first)
 {
-    struct inbound_list now = ports_of(w);
-    if (!first && same_ports(&now, &w->ports)) {
+    struct mtls_policy policy;
+    mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
+    struct inbound_list now = ports_of(w, &policy);
+    if (!first && same_ports(&now, &w->ports) && w->mode == policy.mode) {
         vec_done(&now.v);
         return;
     }
@@ -304,9 +317,11 @@ static void build(struct mesh_workload *w, bool first)
     memset(&w->own, 0, sizeof(w->own));
     vec_done(&w->ports.v);
     w->ports = now;
+    w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
         put(w->set, &w->own, translate_mesh_inbound_cluster(port));
-    put(w->set, &w->own, translate_mesh_inbound(w->ports.v.v, w->ports.v.n));
+    put(w->set, &w->own, translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode,
+                                                   m->peers.trust_domain));
     drop_rest(w->set, &before, &w->own);
 }
 
@@ -364,10 +379,10 @@ static void settle_members(struct mesh *m, const char *key, struct mesh_service 
         if (one->round == m->round)
             continue;
         membership_free(map_remove_cstr(&w->services, key));
-        build(w, false);
+        build(m, w, false);
     }
     for (size_t i = 0; now && i < now->members.n; i++)
-        build(now->members.v[i], false);
+        build(m, now->members.v[i], false);
 }
 
 static void service_free(struct mesh_service *s)
@@ -412,6 +427,32 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
         for (uint8_t i = 0; s && i < pod->n_ips; i++)
             if (joined_service_has_ip(s, &pod->ips[i]))
                 service_join_mark(m->join, s);
+    }
+    for (uint8_t i = 0; i < pod->n_ips; i++) { /* what holds for it may be something else */
+        struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i]));
+        for (; w; w = w->twin)
+            build(m, w, false);
+    }
+}
+
+void mesh_authentications_changed(struct mesh *m, struct str ns)
+{
+    bool all = peer_authentications_is_root(m->peers.authentications, ns);
+    struct str name, key;
+    void *p;
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (all || str_is(ns, w->ns_name))
+            build(m, w, false);
+    }
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &p);) {
+        const struct mesh_namespace *of = p;
+        for (size_t i = 0; (all || str_eq(ns, name)) && map_next(&of->services, &i, &key, NULL);) {
+            AUTO_CHARS char *text = str_dup(key);
+            struct joined_service *s = service_join_find(m->join, text);
+            if (s) /* its endpoints may take TLS, or take none, from now on */
+                service_join_mark(m->join, s);
+        }
     }
 }
 
@@ -460,13 +501,14 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     if (ns->workloads++ == 0)
         make_namespace_set(m, ns);
     w->ns = ns;
+    w->ns_name = str_dup(ns_name);
     w->ip = *ip;
     w->set = xds_set_new_over(ns->set);
     list_add_tail(&m->workloads, &w->node);
     m->n_workloads++;
     find_services(m, w);
     w->twin = map_put(&m->by_ip, ip_key(ip), w);
-    build(w, true);
+    build(m, w, true);
     return w;
 }
 
@@ -531,6 +573,7 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     m->n_workloads--;
     if (--w->ns->workloads == 0)
         end_namespace(m, w->ns);
+    free(w->ns_name);
     free(w);
 }
 
@@ -539,11 +582,11 @@ size_t mesh_workloads(const struct mesh *m)
     return m->n_workloads;
 }
 
-struct mesh *mesh_new(struct service_join *join, const struct workloads *pods)
+struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
 {
     struct mesh *m = NEW(struct mesh);
     m->join = join;
-    m->pods = pods;
+    m->peers = *peers;
     list_init(&m->workloads);
     return m;
 }

@@ -4,19 +4,20 @@
  * each pod, what is served in it. Made when the first one asks, and kept up from then on. */
 
 #include "base/addr.h"
-#include "model/service_join.h"
-#include "model/workload.h"
+#include "control/mesh_peers.h"
 #include "xds/xds_set.h"
 
 struct mesh;
 struct mesh_workload;
 
-/* Both must outlive it. */
-struct mesh *mesh_new(struct service_join *join, const struct workloads *pods);
+/* Both, and what peers refer to, must outlive it. */
+struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers);
 void mesh_free(struct mesh *m); /* NULL is allowed; no workload is left */
 void mesh_service_changed(struct mesh *m, const char *key);
 /* Marks the Services that it is behind. */
 void mesh_pod_changed(struct mesh *m, const struct workload *pod);
+/* PeerAuthentications of that namespace have changed. */
+void mesh_authentications_changed(struct mesh *m, struct str ns);
 /* A pod whose sidecar asks. */
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */

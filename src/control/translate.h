@@ -41,6 +41,14 @@ const char *translate_endpoints_name(const char *service, uint16_t port, bool to
  * still serve while they end. to_service: the Service's own address, if it has one. */
 struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s);
+/* The same for sidecars: which endpoints take the TLS of the mesh, as their metadata say. */
+struct translate_peers {
+    bool (*in_mesh)(const struct ip *ip, uint16_t port, void *user);
+    void *user;
+};
+struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
+                                           const struct joined_service *s,
+                                           const struct translate_peers *peers);
 /* The same for clients of gRPC. */
 struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
                                            const struct joined_service *s);

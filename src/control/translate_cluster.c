@@ -262,7 +262,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* address: an IP or a name. */
-static void add_endpoint(struct buf *b, const char *host, uint16_t port)
+static void add_endpoint(struct buf *b, const char *host, uint16_t port, bool in_mesh)
 {
     size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
            endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
@@ -273,6 +273,8 @@ static void add_endpoint(struct buf *b, const char *host, uint16_t port)
     pb_end(b, socket);
     pb_end(b, address);
     pb_end(b, endpoint);
+    if (in_mesh)
+        translate_mesh_endpoint(b);
     pb_end(b, lb);
 }
 
@@ -288,8 +290,10 @@ static void gather_all(const struct joined_service *s, const char *port, struct 
         qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
 }
 
-/* for_grpc: its clients pass over a locality without a name or without a weight. */
-static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc)
+/* for_grpc: its clients pass over a locality without a name or without a weight. peers NULL: none is
+ * in a mesh. */
+static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc,
+                                    const struct translate_peers *peers)
 {
     AUTO_DONE(buf) struct buf b = {0};
     char text[IP_TEXT_BYTES];
@@ -300,7 +304,9 @@ static struct xds_entry *assignment(const char *name, const struct addresses *fo
             pb_add_bytes(&b, F_LOCALITY_LOCALITY, STR(""));
         for (size_t i = 0; i < found->v.n; i++)
             if (!i || compare(&found->v.v[i - 1], &found->v.v[i]) != 0)
-                add_endpoint(&b, ip_format(&found->v.v[i].ip, text), found->v.v[i].port);
+                add_endpoint(
+                    &b, ip_format(&found->v.v[i].ip, text), found->v.v[i].port,
+                    peers && peers->in_mesh(&found->v.v[i].ip, found->v.v[i].port, peers->user));
         if (for_grpc) {
             size_t weight = pb_begin(&b, F_LOCALITY_WEIGHT);
             pb_add_uint(&b, F_UINT32_VALUE, 1);
@@ -323,7 +329,22 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
         vec_push(&found.v, (struct address){s->object->cluster_ips[0], port});
     else if (of)
         gather_all(s, of, &found);
-    struct xds_entry *e = assignment(name, &found, false);
+    struct xds_entry *e = assignment(name, &found, false, NULL);
+    vec_done(&found.v);
+    return e;
+}
+
+struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
+                                           const struct joined_service *s,
+                                           const struct translate_peers *peers)
+{
+    struct addresses found = {0};
+    char name[CLUSTER_NAME_MAX];
+    const char *of = port_name(s, port);
+    translate_endpoints_name(service, port, false, name);
+    if (of)
+        gather_all(s, of, &found);
+    struct xds_entry *e = assignment(name, &found, false, peers);
     vec_done(&found.v);
     return e;
 }
@@ -337,7 +358,7 @@ struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
     translate_endpoints_name(service, port, false, name);
     if (of)
         gather_all(s, of, &found);
-    struct xds_entry *e = assignment(name, &found, true);
+    struct xds_entry *e = assignment(name, &found, true, NULL);
     vec_done(&found.v);
     return e;
 }
@@ -365,7 +386,7 @@ struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool t
     at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
     pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
     locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
-    add_endpoint(&b, host, port);
+    add_endpoint(&b, host, port, false);
     pb_end(&b, locality);
     pb_end(&b, at);
     if (tls)

@@ -73,7 +73,8 @@ static void add_no_limits(struct buf *b)
     pb_end(b, breakers);
 }
 
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p)
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
+                                         const struct mesh_identities *who)
 {
     AUTO_DONE(buf) struct buf b = {0};
     char name[CLUSTER_NAME_MAX];
@@ -91,6 +92,7 @@ struct xds_entry *translate_mesh_cluster(const char *service, const struct servi
     pb_add_uint(&b, F_CLUSTER_LB_POLICY, LB_LEAST_REQUEST);
     add_no_limits(&b);
     add_options(&b, port_protocol(p));
+    translate_mesh_sockets(&b, service, p, who);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(name));
 }
@@ -288,7 +290,7 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port)
 
 /* The app's own words pass: whoever stands beside it adds the id that joins what belongs together,
  * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
-static json_t *http_manager(const char *stat_prefix, const char *rds, json_t *routes)
+json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes)
 {
     json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o],s:[{s:s}]}", "stat_prefix", stat_prefix,
                             "use_remote_address", 0, "server_header_transformation", "PASS_THROUGH",
@@ -379,7 +381,7 @@ struct xds_entry *translate_mesh_port(uint16_t port)
     AUTO_JSON json_t *j = listener(name, "0.0.0.0", port);
     json_object_set_new(j, "listener_filters", json_array());
     json_object_set_new(j, "filter_chains",
-                        json_pack("[o]", http_chain(http_manager(stat, routes, NULL), 0)));
+                        json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
     json_object_set_new(j, "default_filter_chain",
                         chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
     look_at_first_bytes(j);
@@ -408,65 +410,8 @@ struct xds_entry *translate_mesh_address(const char *service, const struct servi
         translate_mesh_own_routes_name(service, p->port, routes);
         json_object_set_new(j, "listener_filters", json_array());
         json_object_set_new(j, "filter_chains",
-                            json_pack("[o]", http_chain(http_manager(stat, routes, NULL), 0)));
+                            json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
         look_at_first_bytes(j);
     }
     return translate_json(XDS_LISTENER, name, j);
-}
-
-/* ---- inbound ---- */
-
-static json_t *inbound_routes(const char *name, uint16_t port)
-{
-    AUTO_CHARS char *host = xasprintf("inbound|http|%u", port);
-    return json_pack("{s:s,s:[{s:s,s:[s],s:[{s:s,s:{s:s},s:{s:s,s:s}}]}]}", "name", name,
-                     "virtual_hosts", "name", host, "domains", "*", "routes", "name", "default",
-                     "match", "prefix", "/", "route", "cluster", name, "timeout", "0s");
-}
-
-static void add_inbound(json_t *chains, const struct mesh_inbound *in, bool *ret_sniffs)
-{
-    char name[CLUSTER_NAME_MAX], stat[32];
-    translate_mesh_inbound_name(in->port, name);
-    snprintf(stat, sizeof(stat), "inbound_0.0.0.0_%u", in->port);
-    bool http = in->protocol == PORT_HTTP || in->protocol == PORT_HTTP2;
-    if (http || in->protocol == PORT_SNIFFED) {
-        json_t *filter = http_manager(stat, NULL, inbound_routes(name, in->port));
-        json_t *chain = http ? chain_of(filter) : http_chain(filter, in->port);
-        if (http)
-            json_object_set_new(chain, "filter_chain_match",
-                                json_pack("{s:i}", "destination_port", (int)in->port));
-        json_object_set_new(chain, "name", json_sprintf("0.0.0.0_%u_http", in->port));
-        json_array_append_new(chains, chain);
-    }
-    *ret_sniffs = *ret_sniffs || in->protocol == PORT_SNIFFED;
-    if (http)
-        return;
-    json_t *chain = chain_of(translate_tcp_proxy(name, name));
-    json_object_set_new(chain, "filter_chain_match",
-                        json_pack("{s:i}", "destination_port", (int)in->port));
-    json_object_set_new(chain, "name", json_sprintf("0.0.0.0_%u", in->port));
-    json_array_append_new(chains, chain);
-}
-
-struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n)
-{
-    json_t *chains = json_array(), *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
-    bool sniffs = false;
-    json_object_set_new(loop, "filter_chain_match",
-                        json_pack("{s:i}", "destination_port", MESH_INBOUND_PORT));
-    json_object_set_new(loop, "name", json_string("virtualInbound-blackhole"));
-    json_array_append_new(chains, loop);
-    for (size_t i = 0; i < n; i++)
-        add_inbound(chains, &ports[i], &sniffs);
-    AUTO_JSON json_t *j = json_pack(
-        "{s:s,s:o,s:s,s:[o],s:o,s:o}", "name", "virtualInbound", "address",
-        address("0.0.0.0", MESH_INBOUND_PORT), "traffic_direction", "INBOUND", "listener_filters",
-        translate_http_filter("envoy.filters.listener.original_dst",
-                              "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"),
-        "filter_chains", chains, "default_filter_chain",
-        chain_of(translate_tcp_proxy(INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH)));
-    if (sniffs)
-        look_at_first_bytes(j);
-    return translate_json(XDS_LISTENER, "virtualInbound", j);
 }

@@ -3,6 +3,7 @@
  * Istio's. Pure. */
 
 #include "control/translate.h"
+#include "model/peer_authentication.h"
 #include "model/port_protocol.h"
 
 enum {
@@ -31,7 +32,13 @@ struct xds_entry *translate_mesh_port_routes(uint16_t port);
 
 /* ---- of a Service ---- */
 
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p);
+/* Who its endpoints in the mesh may be, sorted; none: they are spoken to in plain text. */
+struct mesh_identities {
+    const char *const *uris; /* spiffe://… */
+    size_t n;
+};
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
+                                         const struct mesh_identities *who);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);
@@ -55,8 +62,10 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port);
 struct mesh_inbound {
     uint16_t port;
     enum port_protocol protocol;
+    enum mtls_mode mode;
 };
 const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);
-/* Where what is sent to the pod arrives. */
-struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n);
+/* Where what is sent to the pod arrives. mode: of ports that are not among them. */
+struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
+                                         enum mtls_mode mode, const char *trust_domain);

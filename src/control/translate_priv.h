@@ -42,6 +42,20 @@ void translate_answers(const struct route *r, const struct translate_view *view,
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
 
+/* ---- translate_mesh.c ---- */
+/* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
+json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);
+
+/* ---- translate_mesh_tls.c ---- */
+/* Of an LbEndpoint: it takes the TLS of the mesh. */
+void translate_mesh_endpoint(struct buf *b);
+/* Of a Cluster: TLS to endpoints that take it, nothing to others. */
+struct mesh_identities;
+void translate_mesh_sockets(struct buf *b, const char *service, const struct service_port *p,
+                            const struct mesh_identities *who);
+/* A DownstreamTlsContext's transport socket; http: ALPN says which version. */
+json_t *translate_mesh_server(const char *trust_domain, bool http);
+
 /* ---- translate_cluster.c ---- */
 /* "By this stream", a ConfigSource, as a message's field of that number. */
 void translate_ads(struct buf *b, unsigned number);

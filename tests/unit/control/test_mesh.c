@@ -11,6 +11,7 @@
 struct world {
     struct service_join *join;
     struct workloads *pods;
+    struct peer_authentications *authentications;
     struct mesh *mesh;
 };
 
@@ -24,7 +25,9 @@ static void start(struct world *w)
 {
     w->join = service_join_new();
     w->pods = workloads_new(on_pod, w);
-    w->mesh = mesh_new(w->join, w->pods);
+    w->authentications = peer_authentications_new("fairlead-system");
+    w->mesh =
+        mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, "cluster.local"});
 }
 
 static void settle(struct world *w)
@@ -40,6 +43,7 @@ static void finish(struct world *w)
 {
     mesh_free(w->mesh);
     workloads_free(w->pods);
+    peer_authentications_free(w->authentications);
     service_join_free(w->join);
 }
 
@@ -322,6 +326,133 @@ static void test_a_pod_that_changes(void **state)
     finish(&w);
 }
 
+static void put_pod_of(struct world *w, const char *ns, const char *name, const char *ip,
+                       const char *account, bool in_mesh)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s','labels':{%s}},"
+                  "'spec':{'serviceAccountName':'%s'},'status':{'podIP':'%s'}}",
+                  ns, name, in_mesh ? "'app':'x','security.istio.io/tlsMode':'istio'" : "'app':'x'",
+                  account, ip);
+    AUTO_JSON json_t *j = json_of(text);
+    workloads_put(w->pods, j);
+}
+
+/* spec NULL: it goes. */
+static void put_authentication(struct world *w, const char *ns, const char *spec)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'x'},'spec':%s}", ns, spec ? spec : "{}");
+    AUTO_CHARS char *key = xasprintf("%s/x", ns);
+    AUTO_JSON json_t *j = json_of(text);
+    if (spec)
+        assert_ok(peer_authentications_put(w->authentications, j, NULL));
+    else
+        peer_authentications_remove(w->authentications, str_from(key));
+    mesh_authentications_changed(w->mesh, str_from(ns));
+}
+
+static void expect_none(const struct mesh_workload *w, enum xds_resource type, const char *name,
+                        const char *text)
+{
+    AUTO_CHARS char *all = find(w, type, name);
+    if (!all || strstr(all, text))
+        fail_msg("%s: %s", name, all ? all : "it is not there");
+}
+
+#define WEB "outbound|80||web.shop.svc.cluster.local"
+
+/* TLS to those that take it, by the names of their accounts; nothing else is any different. */
+static void test_who_endpoints_are(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1", "{'name':'http','port':80}");
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080}",
+              "{'addresses':['10.0.0.1']},{'addresses':['10.0.0.2']},{'addresses':['10.0.0.3']}");
+    put_pod_of(&w, "shop", "a", "10.0.0.1", "cart", false);
+    settle(&w);
+    struct mesh_workload *asks = join(&w, "shop", "10.0.0.9");
+    expect_none(asks, XDS_CLUSTER, WEB, "transport_socket_matches");
+    expect_none(asks, XDS_ENDPOINT, WEB, "tlsMode");
+    put_pod_of(&w, "shop", "a", "10.0.0.1", "cart", true);
+    put_pod_of(&w, "shop", "b", "10.0.0.2", "web", true);
+    settle(&w);
+    expect_in(asks, XDS_CLUSTER, WEB, "\"spiffe://cluster.local/ns/shop/sa/cart\"");
+    expect_in(asks, XDS_CLUSTER, WEB, "\"spiffe://cluster.local/ns/shop/sa/web\"");
+    expect_in(asks, XDS_CLUSTER, WEB, "\"sni\":\"outbound_.80_._.web.shop.svc.cluster.local\"");
+    expect_in(asks, XDS_CLUSTER, WEB, "\"name\":\"tlsMode-disabled\"");
+    AUTO_CHARS char *endpoints = find(asks, XDS_ENDPOINT, WEB);
+    const char *first = strstr(endpoints, "tlsMode"), *second = first ? strstr(first + 1, "tlsMode") : NULL;
+    assert_true(second && !strstr(second + 1, "tlsMode")); /* two of three */
+    put_authentication(&w, "shop", "{'mtls':{'mode':'DISABLE'}}");
+    settle(&w);
+    expect_none(asks, XDS_ENDPOINT, WEB, "tlsMode");
+    expect_none(asks, XDS_CLUSTER, WEB, "transport_socket_matches");
+    mesh_leave(w.mesh, asks);
+    finish(&w);
+}
+
+static void test_modes(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1",
+                "{'name':'http','port':80},{'name':'tcp','port':81},{'name':'','port':82}");
+    put_slice(&w, "shop", "web",
+              "{'name':'http','port':8080},{'name':'tcp','port':8081},{'name':'','port':8082}",
+              "{'addresses':['10.0.0.1']}");
+    put_pod_of(&w, "shop", "a", "10.0.0.1", "web", true);
+    settle(&w);
+    struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+    static const char *const by_mode[][8] = {
+        {"0.0.0.0_8080_mtls_http\"", "0.0.0.0_8080_http\"", "0.0.0.0_8081_mtls\"", "0.0.0.0_8081_tls\"",
+         "0.0.0.0_8082_mtls_http\"", "0.0.0.0_8082_mtls\"", "default_filter_chain", "istio-h2"},
+        {"0.0.0.0_8080_mtls_http\"", "0.0.0.0_8080_refused\"", "0.0.0.0_8081_refused\"",
+         "0.0.0.0_8082_refused\"", "virtualInbound-mtls", "0.0.0.0_8082_mtls\"",
+         "\"require_client_certificate\":true", "spiffe://cluster.local/"},
+        {"0.0.0.0_8080_http\"", "0.0.0.0_8081\"", "0.0.0.0_8082\"", "0.0.0.0_8082_http\"",
+         "default_filter_chain", "http_inspector", "original_dst", "InboundPassthroughCluster"},
+    };
+    for (size_t i = 0; i < 8; i++)
+        expect_in(one, XDS_LISTENER, "virtualInbound", by_mode[0][i]);
+    put_authentication(&w, "fairlead-system", "{'mtls':{'mode':'STRICT'}}"); /* the whole mesh */
+    for (size_t i = 0; i < 8; i++)
+        expect_in(one, XDS_LISTENER, "virtualInbound", by_mode[1][i]);
+    expect_none(one, XDS_LISTENER, "virtualInbound", "default_filter_chain");
+    expect_none(one, XDS_LISTENER, "virtualInbound", "http/1.0\",\"http/1.1\",\"h2c");
+    put_authentication(&w, "shop", "{'mtls':{'mode':'DISABLE'}}");
+    for (size_t i = 0; i < 8; i++)
+        expect_in(one, XDS_LISTENER, "virtualInbound", by_mode[2][i]);
+    expect_none(one, XDS_LISTENER, "virtualInbound", "transport_socket");
+    put_authentication(&w, "shop",
+                       "{'selector':{'matchLabels':{'app':'x'}},'mtls':{'mode':'PERMISSIVE'},"
+                       "'portLevelMtls':{'8080':{'mode':'STRICT'},'9999':{'mode':'STRICT'}}}");
+    expect_in(one, XDS_LISTENER, "virtualInbound", "0.0.0.0_8080_refused\"");
+    expect_in(one, XDS_LISTENER, "virtualInbound", "0.0.0.0_8081_tls\"");
+    expect_in(one, XDS_LISTENER, "virtualInbound", "0.0.0.0_9999_refused\""); /* of no Service */
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
+static void change_peers(struct world *w, unsigned *r)
+{
+    static const char *const specs[] = {NULL, "{}", "{'mtls':{'mode':'STRICT'}}",
+                                        "{'mtls':{'mode':'DISABLE'}}",
+                                        "{'selector':{'matchLabels':{'app':'x'}},"
+                                        "'portLevelMtls':{'80':{'mode':'DISABLE'}}}"};
+    static const char *const spaces[] = {"a", "b", "fairlead-system"};
+    char ip[16], name[8];
+    unsigned i = draw(r, 4);
+    snprintf(ip, sizeof(ip), "10.1.0.%u", i);
+    snprintf(name, sizeof(name), "p%u", i);
+    put_pod_of(w, spaces[draw(r, 2)], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
+    if (draw(r, 3) == 0)
+        put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
+}
+
 static void test_random_histories(void **state)
 {
     enum { ROUNDS = 600, PODS = 4 };
@@ -332,6 +463,7 @@ static void test_random_histories(void **state)
     start(&w);
     for (unsigned round = 0; round < ROUNDS; round++) {
         change(&w, &r);
+        change_peers(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);
@@ -345,10 +477,11 @@ static void test_random_histories(void **state)
         if (round % 20)
             continue;
         settle(&w);
-        struct mesh *again = mesh_new(w.join, w.pods); /* from nothing, of what there is */
+        struct mesh *again = mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications,
+                                                             "cluster.local"}); /* from nothing */
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, w.pods, again};
+            struct world other = {w.join, w.pods, w.authentications, again};
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
         }
@@ -365,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
         cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
+        cmocka_unit_test(test_who_endpoints_are),  cmocka_unit_test(test_modes),
         cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);

@@ -1,0 +1,68 @@
+#include "control/mesh_peers.h"
+
+#include "control/ca.h"
+
+#define TLS_MODE_LABEL "security.istio.io/tlsMode" /* of pods that were given a proxy */
+
+void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+                       struct mtls_policy *ret)
+{
+    const struct workload *pod = workloads_find_ip(p->pods, ip);
+    if (pod && (pod->host_network || !str_eq(workload_namespace(pod), ns)))
+        pod = NULL;
+    peer_authentications_find(p->authentications, ns, p->pods, pod, ret);
+}
+
+static void add_identity(struct mesh_found *f, const struct workload *pod)
+{
+    AUTO_DONE(buf) struct buf uri = {0};
+    if (ca_identity(f->peers->trust_domain, workload_namespace(pod),
+                    workload_account(f->peers->pods, pod), &uri) < 0)
+        return;
+    VEC_FOREACH (known, &f->uris)
+        if (str_is(buf_str(&uri), *known))
+            return;
+    vec_push(&f->uris, buf_take_cstr(&uri));
+}
+
+/* It has a proxy, and nobody has told that to take no TLS. */
+static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
+{
+    struct mesh_found *f = user;
+    const struct mesh_peers *p = f->peers;
+    const struct workload *pod = workloads_find_ip(p->pods, ip);
+    struct mtls_policy policy;
+    if (!pod || pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
+        return false;
+    peer_authentications_find(p->authentications, workload_namespace(pod), p->pods, pod, &policy);
+    if (mtls_policy_of(&policy, port) == MTLS_DISABLE)
+        return false;
+    add_identity(f, pod);
+    return true;
+}
+
+struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
+                                       const struct joined_service *s)
+{
+    const struct translate_peers peers = {in_mesh, f};
+    return translate_mesh_endpoints(service, port, s, &peers);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct mesh_identities mesh_found_identities(struct mesh_found *f)
+{
+    if (f->uris.n)
+        qsort(f->uris.v, f->uris.n, sizeof(*f->uris.v), by_text);
+    return (struct mesh_identities){(const char *const *)f->uris.v, f->uris.n};
+}
+
+void mesh_found_done(struct mesh_found *f)
+{
+    VEC_FOREACH (uri, &f->uris)
+        free(*uri);
+    vec_done(&f->uris);
+}

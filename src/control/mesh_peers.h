@@ -1,0 +1,27 @@
+#pragma once
+/* Who is behind an address, for the TLS of the mesh: which pods take it, who they may say that they
+ * are, and what PeerAuthentications ask of those who call them. */
+
+#include "control/translate_mesh.h"
+#include "model/service_join.h"
+
+struct mesh_peers {
+    const struct workloads *pods;
+    const struct peer_authentications *authentications;
+    const char *trust_domain;
+};
+
+/* Gathers who a Service's endpoints are; zeroed. */
+struct mesh_found {
+    const struct mesh_peers *peers;
+    VEC(char *) uris; /* sorted behind mesh_found_identities() */
+};
+/* The endpoints of a port; adds who they are. */
+struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
+                                       const struct joined_service *s);
+struct mesh_identities mesh_found_identities(struct mesh_found *f);
+void mesh_found_done(struct mesh_found *f);
+
+/* What holds for the pod of that address in that namespace. */
+void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+                       struct mtls_policy *ret);

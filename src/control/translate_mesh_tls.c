@@ -1,0 +1,170 @@
+/* The TLS between sidecars: what a client shows and whom it takes, what a server shows and whom it
+ * lets in. Certificates are the proxy's own identity: the secrets `default` and `ROOTCA` of Istio's
+ * `sds-grpc`, which no control plane sends. */
+#include "control/translate_mesh.h"
+#include "control/translate_priv.h"
+#include "control/xds_fields.h"
+
+#include <stdio.h>
+
+#define TLS_TYPE   "envoy.extensions.transport_sockets.tls.v3."
+#define RAW_TYPE   "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+#define MATCH_NAME "envoy.transport_socket_match"
+#define SDS        "sds-grpc"
+#define OWN        "default"
+#define TRUSTED    "ROOTCA"
+
+enum {
+    API_V3 = 2,
+    API_TYPE_GRPC = 2,
+    NAME_URI = 3,    /* SubjectAltNameMatcher.SanType */
+    TLS_1_2 = 3,     /* TlsParameters.TlsProtocol */
+    TLS_1_3 = 4,
+    NAMES_MAX = 1000 /* that a proxy takes */
+};
+
+static void add_any(struct buf *b, unsigned number, const char *type, struct str message)
+{
+    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
+    size_t any = pb_begin(b, number);
+    pb_add_text(b, F_ANY_TYPE_URL, url);
+    pb_add_bytes(b, F_ANY_VALUE, message);
+    pb_end(b, any);
+}
+
+/* {KEY: VALUE}, a Struct as a field of that number. */
+static void add_struct(struct buf *b, unsigned number, const char *key, const char *value)
+{
+    size_t at = pb_begin(b, number), entry = pb_begin(b, F_STRUCT_FIELDS), v;
+    pb_add_text(b, F_MAP_KEY, key);
+    v = pb_begin(b, F_MAP_VALUE);
+    pb_add_text(b, F_VALUE_STRING_VALUE, value);
+    pb_end(b, v);
+    pb_end(b, entry);
+    pb_end(b, at);
+}
+
+void translate_mesh_endpoint(struct buf *b)
+{
+    size_t metadata = pb_begin(b, F_LB_ENDPOINT_METADATA),
+           entry = pb_begin(b, F_METADATA_FILTER_METADATA);
+    pb_add_text(b, F_MAP_KEY, MATCH_NAME);
+    add_struct(b, F_MAP_VALUE, "tlsMode", "istio");
+    pb_end(b, entry);
+    pb_end(b, metadata);
+}
+
+/* ---- a client ---- */
+
+static void add_sds(struct buf *b, unsigned number, const char *secret)
+{
+    size_t at = pb_begin(b, number), source, api, service, envoy;
+    pb_add_text(b, F_SDS_NAME, secret);
+    source = pb_begin(b, F_SDS_CONFIG);
+    api = pb_begin(b, F_CONFIG_SOURCE_API);
+    pb_add_uint(b, F_API_SOURCE_TYPE, API_TYPE_GRPC);
+    service = pb_begin(b, F_API_SOURCE_GRPC_SERVICES);
+    envoy = pb_begin(b, F_GRPC_ENVOY);
+    pb_add_text(b, F_ENVOY_GRPC_CLUSTER, SDS);
+    pb_end(b, envoy);
+    pb_end(b, service);
+    pb_add_uint(b, F_API_SOURCE_TRANSPORT_VERSION, API_V3);
+    pb_end(b, api);
+    pb_add_uint(b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
+    pb_end(b, source);
+    pb_end(b, at);
+}
+
+static void add_names(struct buf *b, const struct mesh_identities *who)
+{
+    size_t at = pb_begin(b, F_COMBINED_DEFAULT);
+    for (size_t i = 0; i < who->n && i < NAMES_MAX; i++) {
+        size_t match = pb_begin(b, F_VALIDATION_NAMES), matcher;
+        pb_add_uint(b, F_NAME_KIND, NAME_URI);
+        matcher = pb_begin(b, F_NAME_MATCHER);
+        pb_add_text(b, F_STRING_EXACT, who->uris[i]);
+        pb_end(b, matcher);
+        pb_end(b, match);
+    }
+    pb_end(b, at);
+}
+
+/* An UpstreamTlsContext. What is no HTTP offers "istio"; requests of HTTP are told by the proxy that
+ * sends them (proxy/transport_config.h). Istio's peer exchange is not offered: nobody would speak
+ * it. */
+static void add_context(struct buf *b, const char *service, const struct service_port *p,
+                        const struct mesh_identities *who)
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    size_t common = pb_begin(b, F_UPSTREAM_TLS_COMMON), params = pb_begin(b, F_COMMON_TLS_PARAMS),
+           combined;
+    AUTO_CHARS char *sni = xasprintf("outbound_.%u_._." STR_FMT "." STR_FMT ".svc.cluster.local",
+                                     p->port, STR_ARG(name), STR_ARG(ns));
+    pb_add_uint(b, F_TLS_PARAMS_MIN, TLS_1_2);
+    pb_add_uint(b, F_TLS_PARAMS_MAX, TLS_1_3);
+    pb_end(b, params);
+    pb_add_text(b, F_COMMON_TLS_ALPN, "istio");
+    if (port_protocol(p) == PORT_HTTP2)
+        pb_add_text(b, F_COMMON_TLS_ALPN, "h2");
+    add_sds(b, F_COMMON_TLS_CERTIFICATE_SDS, OWN);
+    combined = pb_begin(b, F_COMMON_TLS_COMBINED);
+    add_names(b, who);
+    add_sds(b, F_COMBINED_SDS, TRUSTED);
+    pb_end(b, combined);
+    pb_end(b, common);
+    pb_add_text(b, F_UPSTREAM_TLS_SNI, sni);
+}
+
+void translate_mesh_sockets(struct buf *b, const char *service, const struct service_port *p,
+                            const struct mesh_identities *who)
+{
+    AUTO_DONE(buf) struct buf context = {0};
+    size_t match, socket;
+    if (!who->n)
+        return;
+    add_context(&context, service, p, who);
+    match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
+    pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-istio");
+    add_struct(b, F_SOCKET_MATCH_MATCH, "tlsMode", "istio");
+    socket = pb_begin(b, F_SOCKET_MATCH_TRANSPORT_SOCKET);
+    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
+    add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE "UpstreamTlsContext", buf_str(&context));
+    pb_end(b, socket);
+    pb_end(b, match);
+    match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
+    pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-disabled");
+    pb_add_bytes(b, F_SOCKET_MATCH_MATCH, STR(""));
+    socket = pb_begin(b, F_SOCKET_MATCH_TRANSPORT_SOCKET);
+    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.raw_buffer");
+    add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, RAW_TYPE, STR(""));
+    pb_end(b, socket);
+    pb_end(b, match);
+}
+
+/* ---- a server ---- */
+
+static json_t *sds(const char *secret)
+{
+    json_t *source = json_pack("{s:{s:s,s:s,s:[{s:{s:s}}]},s:s}", "api_config_source", "api_type",
+                               "GRPC", "transport_api_version", "V3", "grpc_services", "envoy_grpc",
+                               "cluster_name", SDS, "resource_api_version", "V3");
+    return json_pack("{s:s,s:o}", "name", secret, "sds_config", source);
+}
+
+json_t *translate_mesh_server(const char *trust_domain, bool http)
+{
+    AUTO_CHARS char *prefix = xasprintf("spiffe://%s/", trust_domain);
+    json_t *names = json_pack("{s:[{s:s,s:{s:s}}]}", "match_typed_subject_alt_names", "san_type",
+                              "URI", "matcher", "prefix", prefix);
+    json_t *common = json_pack(
+        "{s:{s:s,s:s},s:[o],s:{s:o,s:o}}", "tls_params", "tls_minimum_protocol_version", "TLSv1_2",
+        "tls_maximum_protocol_version", "TLSv1_3", "tls_certificate_sds_secret_configs", sds(OWN),
+        "combined_validation_context", "default_validation_context", names,
+        "validation_context_sds_secret_config", sds(TRUSTED));
+    if (http)
+        json_object_set_new(common, "alpn_protocols", json_pack("[s,s]", "h2", "http/1.1"));
+    json_t *context = json_pack("{s:o,s:b}", "common_tls_context", common,
+                                "require_client_certificate", 1);
+    return json_pack("{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
+                     translate_typed(TLS_TYPE "DownstreamTlsContext", context));
+}
