@@ -289,6 +289,7 @@ static void describe(json_t *pod, const char *workload, const struct inject_opti
     version = version ? version : json_key_str(labels, "version");
     set_if_absent(labels, "service.istio.io/canonical-name", app ? app : workload);
     set_if_absent(labels, "service.istio.io/canonical-revision", version ? version : "latest");
+    set_if_absent(labels, "security.istio.io/tlsMode", "istio"); /* it takes the mesh's TLS */
     set_if_absent(annotations, INJECT_REVISION, o->revision);
     set_if_absent(annotations, "kubectl.kubernetes.io/default-container", first);
     set_if_absent(annotations, "kubectl.kubernetes.io/default-logs-container", first);

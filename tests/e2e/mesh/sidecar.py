@@ -9,6 +9,7 @@ def trust(root_pem, namespace="default"):
 def beside(deployment, interception=()):
     """The Deployment with a sidecar in its pods."""
     spec = deployment["spec"]["template"]["spec"]
+    deployment["spec"]["template"]["metadata"]["labels"]["security.istio.io/tlsMode"] = "istio"
 
     def field(name, path):
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
