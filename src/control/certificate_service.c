@@ -1,5 +1,6 @@
-/* One request and one answer a call. The token is asked about while the request comes; it is looked
- * at when both are there. */
+/* One request and one answer a call. The token is asked about while the request comes; both are
+ * looked at when all is there: some clients lose an answer that comes before they have said what
+ * they want. */
 #include "control/certificate_service.h"
 
 #include <errno.h>
@@ -37,9 +38,10 @@ struct request {
     struct grpc_server_call *call;
     struct callers_check *check; /* NULL: it is known who asks */
     struct loop_timer *timer;
-    char *account; /* "system:serviceaccount:NAMESPACE:NAME" */
+    char *account;      /* "system:serviceaccount:NAMESPACE:NAME"; NULL: */
+    const char *nobody; /* why it is nobody: constant */
     struct buf message;
-    bool has_message;
+    bool has_message, ended;
 };
 
 const char *certificate_refusal_word(enum certificate_refusal r)
@@ -144,9 +146,13 @@ static void answer(struct request *q)
     AUTO(arena) struct arena *a = arena_new(REQUEST_BYTES_MAX * 8);
     struct err err = {0};
     ProtobufCMessage *m;
-    if (q->check || !q->has_message)
+    if (q->check || !q->ended)
         return;
-    if (pb_unpack(&istio__v1__auth__istio_certificate_request__descriptor, buf_str(&q->message), a,
+    if (!q->account)
+        refuse(q, CERTIFICATE_CALLER, GRPC_UNAUTHENTICATED, q->nobody);
+    else if (!q->has_message)
+        refuse(q, CERTIFICATE_BAD_REQUEST, GRPC_INVALID_ARGUMENT, "there is no request");
+    else if (pb_unpack(&istio__v1__auth__istio_certificate_request__descriptor, buf_str(&q->message), a,
                   &m, &err) < 0)
         refuse(q, CERTIFICATE_BAD_REQUEST, GRPC_INVALID_ARGUMENT, err_text(&err));
     else
@@ -159,11 +165,8 @@ static void on_known(bool ok, const char *name, const char *why, void *user)
 {
     struct request *q = user;
     q->check = NULL;
-    if (!ok) {
-        refuse(q, CERTIFICATE_CALLER, GRPC_UNAUTHENTICATED, why);
-        return;
-    }
-    q->account = xstrdup(name);
+    q->account = ok ? xstrdup(name) : NULL;
+    q->nobody = why;
     answer(q);
 }
 
@@ -178,15 +181,14 @@ static void on_message(struct grpc_server_call *call, struct str message, void *
     }
     q->has_message = true;
     buf_add_str(&q->message, message);
-    answer(q);
 }
 
 static void on_client_end(struct grpc_server_call *call, void *user)
 {
     struct request *q = user;
     (void)call;
-    if (!q->has_message)
-        refuse(q, CERTIFICATE_BAD_REQUEST, GRPC_INVALID_ARGUMENT, "there is no request");
+    q->ended = true;
+    answer(q);
 }
 
 static void on_over(struct grpc_server_call *call, void *user)
