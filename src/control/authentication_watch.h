@@ -20,5 +20,4 @@ struct authentication_watch *authentication_watch_new(struct kube_client *c,
 void authentication_watch_free(struct authentication_watch *w); /* NULL is allowed */
 /* From now on. True: all that there are are known, or that the server knows no such kind. */
 bool authentication_watch_want(struct authentication_watch *w);
-const struct peer_authentications *
-authentication_watch_table(const struct authentication_watch *w);
+const struct peer_authentications *authentication_watch_table(const struct authentication_watch *w);

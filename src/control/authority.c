@@ -1,6 +1,6 @@
-/* The CA of the cluster's certificates, and our own below it. Asks for the Secret; makes it where it
- * is not; issues a certificate for itself; tells the roots. Again at half of the certificate's life,
- * and when one of the Secrets changes.
+/* The CA of the cluster's certificates, and our own below it. Asks for the Secret; makes it where
+ * it is not; issues a certificate for itself; tells the roots. Again at half of the certificate's
+ * life, and when one of the Secrets changes.
  *
  * Owns one call at a time, a timer and two watches. Of the CA's key it keeps nothing. */
 #include "control/authority.h"
@@ -17,7 +17,7 @@ enum {
     LEAF_DAYS = 1,
     RENEW_MS = 12 * 3600 * 1000,
     CHANGE_MS = 100, /* behind a change: who exchanges a Secret may write it twice */
-    PAUSE_MS = 500, /* behind a failure, doubled each time */
+    PAUSE_MS = 500,  /* behind a failure, doubled each time */
     PAUSE_MAX_MS = 30 * 1000,
 };
 
@@ -39,12 +39,14 @@ struct secret_form {
     const char *name;
     const char *chain[2], *key, *roots[2]; /* chain: both; roots: the first that is there */
 };
-static const struct secret_form
-    plugged = {AUTHORITY_PLUGGED,
-               {"ca-cert.pem", "cert-chain.pem"},
-               "ca-key.pem",
-               {"root-cert.pem", NULL}},
-    own = {AUTHORITY_SECRET, {"tls.crt", NULL}, "tls.key", {"ca.crt", "tls.crt"}};
+static const struct secret_form plugged = {AUTHORITY_PLUGGED,
+                                           {"ca-cert.pem", "cert-chain.pem"},
+                                           "ca-key.pem",
+                                           {"root-cert.pem", NULL}},
+                                own = {AUTHORITY_SECRET,
+                                       {"tls.crt", NULL},
+                                       "tls.key",
+                                       {"ca.crt", "tls.crt"}};
 
 static void ask(void *user);
 
@@ -144,8 +146,7 @@ static int make_contexts(struct authority *a, const struct ca_material *ca,
 /* secret: the object. Appended. */
 static int decode(const json_t *secret, const char *member, struct buf *ret)
 {
-    const char *text =
-        member ? json_key_str(json_object_get(secret, "data"), member) : NULL;
+    const char *text = member ? json_key_str(json_object_get(secret, "data"), member) : NULL;
     return text ? base64_decode(str_from(text), ret) : -EINVAL;
 }
 

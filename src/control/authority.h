@@ -1,9 +1,9 @@
 #pragma once
 /* Whom proxies trust: the roots of this cluster's certificates, the CA below them that signs, and
  * this program's own certificate. The CA is the Secret `cacerts`, as Istio has it, if somebody has
- * put it there; else `fairlead-ca` (kubernetes.io/tls), made by whoever comes first and shared by all
- * replicas. The roots are told in a ConfigMap that proxies mount. Both Secrets are watched: what is
- * changed holds at once. */
+ * put it there; else `fairlead-ca` (kubernetes.io/tls), made by whoever comes first and shared by
+ * all replicas. The roots are told in a ConfigMap that proxies mount. Both Secrets are watched:
+ * what is changed holds at once. */
 
 #include "control/ca.h"
 #include "kube/client.h"
@@ -16,8 +16,10 @@ struct authority_options {
     const char *service;    /* the Service that proxies ask for: the certificate has its names */
 };
 
-#define AUTHORITY_PLUGGED    "cacerts" /* ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem */
-#define AUTHORITY_SECRET     "fairlead-ca" /* tls.crt, tls.key; ca.crt: roots, if others are trusted */
+/* ca-cert.pem, ca-key.pem, cert-chain.pem (those between), root-cert.pem */
+#define AUTHORITY_PLUGGED "cacerts"
+/* tls.crt, tls.key; ca.crt: the roots, if those are others */
+#define AUTHORITY_SECRET     "fairlead-ca"
 #define AUTHORITY_CONFIG_MAP "fairlead-ca-root-cert" /* root-cert.pem */
 
 /* A certificate that is good for a day, as contexts of servers, and the CA. Borrowed. */

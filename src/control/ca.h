@@ -2,8 +2,8 @@
 /* The mesh's certificate authority: signs what callers may call themselves. A pure value: keys and
  * certificates in, certificates out; who asks has been found out before (callers.h). */
 
-#include "net/tls_csr.h"
 #include "base/vec.h"
+#include "net/tls_csr.h"
 
 enum {
     CA_CHAIN_MAX = 16, /* certificates in one answer */

@@ -51,7 +51,8 @@ static void on_review(const struct kube_result *r, void *user)
         meant || streq(json_string_value(audience), CALLERS_AUDIENCE) ||
         streq(json_string_value(audience), CALLERS_AUDIENCE_ISTIO);
     if (!json_is_true(json_object_get(status, "authenticated")) || !meant || !name)
-        answer(k, false, NULL, "the token is not valid, or not meant for " CALLERS_AUDIENCE
+        answer(k, false, NULL,
+               "the token is not valid, or not meant for " CALLERS_AUDIENCE
                " or " CALLERS_AUDIENCE_ISTIO);
     else
         answer(k, true, name, NULL);

@@ -11,8 +11,8 @@
 /* The namespace and the name in "system:serviceaccount:NAMESPACE:NAME"; empty: another user. */
 struct str callers_account(const char *user, struct str *ret_name);
 
-/* ok: name is whom it turned out to be, borrowed; else why nobody (for the caller and the log: never
- * the token), constant. */
+/* ok: name is whom it turned out to be, borrowed; else why nobody (for the caller and the log:
+ * never the token), constant. */
 typedef void callers_fn(bool ok, const char *name, const char *why, void *user);
 
 struct callers_check;

@@ -46,10 +46,12 @@ struct request {
 
 const char *certificate_refusal_word(enum certificate_refusal r)
 {
-    static const char *const words[] = {
-        [CERTIFICATE_NO_CA] = "no_ca",           [CERTIFICATE_BUSY] = "busy",
-        [CERTIFICATE_CALLER] = "caller",         [CERTIFICATE_NO_ACCOUNT] = "no_account",
-        [CERTIFICATE_BAD_REQUEST] = "bad_request", [CERTIFICATE_BAD_KEY] = "bad_key"};
+    static const char *const words[] = {[CERTIFICATE_NO_CA] = "no_ca",
+                                        [CERTIFICATE_BUSY] = "busy",
+                                        [CERTIFICATE_CALLER] = "caller",
+                                        [CERTIFICATE_NO_ACCOUNT] = "no_account",
+                                        [CERTIFICATE_BAD_REQUEST] = "bad_request",
+                                        [CERTIFICATE_BAD_KEY] = "bad_key"};
     ASSERT((size_t)r < ARRAY_LEN(words));
     return words[r];
 }
@@ -152,8 +154,8 @@ static void answer(struct request *q)
         refuse(q, CERTIFICATE_CALLER, GRPC_UNAUTHENTICATED, q->nobody);
     else if (!q->has_message)
         refuse(q, CERTIFICATE_BAD_REQUEST, GRPC_INVALID_ARGUMENT, "there is no request");
-    else if (pb_unpack(&istio__v1__auth__istio_certificate_request__descriptor, buf_str(&q->message), a,
-                  &m, &err) < 0)
+    else if (pb_unpack(&istio__v1__auth__istio_certificate_request__descriptor,
+                       buf_str(&q->message), a, &m, &err) < 0)
         refuse(q, CERTIFICATE_BAD_REQUEST, GRPC_INVALID_ARGUMENT, err_text(&err));
     else
         sign(q, (const void *)m);

@@ -1,6 +1,6 @@
 #pragma once
-/* Istio's IstioCertificateService beside the xDS streams: who shows a service account's token gets a
- * certificate for that account, and for no other. */
+/* Istio's IstioCertificateService beside the xDS streams: who shows a service account's token gets
+ * a certificate for that account, and for no other. */
 
 #include "control/ca.h"
 #include "kube/client.h"

@@ -182,8 +182,8 @@ static void on_request(struct http_exchange *x, void *user)
 
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
-                     const struct certificate_service *certificates,
-                     struct debug_server **ret, struct err *reterr)
+                     const struct certificate_service *certificates, struct debug_server **ret,
+                     struct err *reterr)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
     const struct http_server_config config = {.body_bytes_max = 1024};

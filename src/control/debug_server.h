@@ -10,7 +10,7 @@ struct debug_server;
 /* All are borrowed and must outlive it. */
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
-                     const struct certificate_service *certificates,
-                     struct debug_server **ret, struct err *reterr) NODISCARD;
+                     const struct certificate_service *certificates, struct debug_server **ret,
+                     struct err *reterr) NODISCARD;
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);

@@ -158,22 +158,21 @@ static int run(struct settings *s)
     struct parts p = {0};
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
-    struct control_options o = {
-        .trust_domain = s->trust_domain,
-        .gateway_accounts = (const char *const *)s->accounts,
-        .config = {.settings = s->configmap,
-                   .tcp_services = s->tcp_services,
-                   .udp_services = s->udp_services,
-                   .taken_ports = ports,
-                   .n_taken_ports = ARRAY_LEN(ports)},
-        .ingress = {.controllers = (const char *const *)s->controllers,
-                    .class_name = s->class_name,
-                    .without_class = s->without_class,
-                    .default_backend = s->default_backend},
-        .gateway = {.address = "0.0.0.0",
-                    .http_port = (uint16_t)s->http_port,
-                    .https_port = (uint16_t)s->https_port},
-        .host = gethostname(host, sizeof(host) - 1) == 0 ? host : NULL};
+    struct control_options o = {.trust_domain = s->trust_domain,
+                                .gateway_accounts = (const char *const *)s->accounts,
+                                .config = {.settings = s->configmap,
+                                           .tcp_services = s->tcp_services,
+                                           .udp_services = s->udp_services,
+                                           .taken_ports = ports,
+                                           .n_taken_ports = ARRAY_LEN(ports)},
+                                .ingress = {.controllers = (const char *const *)s->controllers,
+                                            .class_name = s->class_name,
+                                            .without_class = s->without_class,
+                                            .default_backend = s->default_backend},
+                                .gateway = {.address = "0.0.0.0",
+                                            .http_port = (uint16_t)s->http_port,
+                                            .https_port = (uint16_t)s->https_port},
+                                .host = gethostname(host, sizeof(host) - 1) == 0 ? host : NULL};
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     p.loop = loop;
@@ -251,10 +250,12 @@ int main(int argc, char **argv)
         {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
          "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
         {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
-         "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default cluster.local)",
+         "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default "
+         "cluster.local)",
          0, 0, false},
         {"certificate-lifetime", 0, ARG_DURATION, &s.lifetime_ms, "DURATION",
-         "of certificates of the mesh, 10s to 90 days; they are renewed at half of it (default 24h)",
+         "of certificates of the mesh, 10s to 90 days; they are renewed at half of it (default "
+         "24h)",
          0, 0, false},
         {"injection-bind-address", 0, ARG_STRING, &s.injection, "IP:PORT",
          "the webhook that puts proxies beside pods, such as 0.0.0.0:15017; needs "

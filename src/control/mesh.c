@@ -320,8 +320,8 @@ static void build(struct mesh *m, struct mesh_workload *w, bool first)
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
         put(w->set, &w->own, translate_mesh_inbound_cluster(port));
-    put(w->set, &w->own, translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode,
-                                                   m->peers.trust_domain));
+    put(w->set, &w->own,
+        translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, m->peers.trust_domain));
     drop_rest(w->set, &before, &w->own);
 }
 

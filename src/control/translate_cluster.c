@@ -290,8 +290,8 @@ static void gather_all(const struct joined_service *s, const char *port, struct 
         qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
 }
 
-/* for_grpc: its clients pass over a locality without a name or without a weight. peers NULL: none is
- * in a mesh. */
+/* for_grpc: its clients pass over a locality without a name or without a weight. peers NULL: none
+ * is in a mesh. */
 static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc,
                                     const struct translate_peers *peers)
 {

@@ -409,8 +409,9 @@ struct xds_entry *translate_mesh_address(const char *service, const struct servi
         AUTO_CHARS char *stat = xasprintf("outbound_%s", name);
         translate_mesh_own_routes_name(service, p->port, routes);
         json_object_set_new(j, "listener_filters", json_array());
-        json_object_set_new(j, "filter_chains",
-                            json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
+        json_object_set_new(
+            j, "filter_chains",
+            json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
         look_at_first_bytes(j);
     }
     return translate_json(XDS_LISTENER, name, j);

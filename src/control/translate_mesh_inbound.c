@@ -148,9 +148,9 @@ static void add_sniffed(struct making *m, const struct mesh_inbound *in)
         add_refusal(m, in->port);
         return;
     }
-    name_chain(add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, plain_http(),
-                         http_of(in)),
-               "_http", in->port);
+    name_chain(
+        add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, plain_http(), http_of(in)),
+        "_http", in->port);
     add_as_it_is(m, in);
     m->looks_for_http = true;
 }
@@ -175,10 +175,10 @@ static void add_port(struct making *m, const struct mesh_inbound *in)
 
 static json_t *listener_filters(const struct making *m)
 {
-    json_t *all =
-        json_pack("[o]", translate_http_filter(
-                             "envoy.filters.listener.original_dst",
-                             "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"));
+    json_t *all = json_pack(
+        "[o]",
+        translate_http_filter("envoy.filters.listener.original_dst",
+                              "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"));
     if (m->looks_for_tls)
         json_array_append_new(
             all, translate_http_filter(
@@ -196,8 +196,8 @@ struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_
                                          enum mtls_mode mode, const char *trust_domain)
 {
     struct making m = {.chains = json_array(), .trust_domain = trust_domain};
-    json_t *loop = add_chain(&m, MESH_INBOUND_PORT, ANY, NULL,
-                             translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
+    json_t *loop =
+        add_chain(&m, MESH_INBOUND_PORT, ANY, NULL, translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
     json_object_set_new(loop, "name", json_string("virtualInbound-blackhole"));
     for (size_t i = 0; i < n; i++)
         add_port(&m, &ports[i]);

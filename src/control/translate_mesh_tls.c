@@ -17,8 +17,8 @@
 enum {
     API_V3 = 2,
     API_TYPE_GRPC = 2,
-    NAME_URI = 3,    /* SubjectAltNameMatcher.SanType */
-    TLS_1_2 = 3,     /* TlsParameters.TlsProtocol */
+    NAME_URI = 3, /* SubjectAltNameMatcher.SanType */
+    TLS_1_2 = 3,  /* TlsParameters.TlsProtocol */
     TLS_1_3 = 4,
     NAMES_MAX = 1000 /* that a proxy takes */
 };
@@ -89,9 +89,9 @@ static void add_names(struct buf *b, const struct mesh_identities *who)
     pb_end(b, at);
 }
 
-/* An UpstreamTlsContext. What is no HTTP offers "istio"; requests of HTTP are told by the proxy that
- * sends them (proxy/transport_config.h). Istio's peer exchange is not offered: nobody would speak
- * it. */
+/* An UpstreamTlsContext. What is no HTTP offers "istio"; requests of HTTP are told by the proxy
+ * that sends them (proxy/transport_config.h). Istio's peer exchange is not offered: nobody would
+ * speak it. */
 static void add_context(struct buf *b, const char *service, const struct service_port *p,
                         const struct mesh_identities *who)
 {
@@ -163,8 +163,8 @@ json_t *translate_mesh_server(const char *trust_domain, bool http)
         "validation_context_sds_secret_config", sds(TRUSTED));
     if (http)
         json_object_set_new(common, "alpn_protocols", json_pack("[s,s]", "h2", "http/1.1"));
-    json_t *context = json_pack("{s:o,s:b}", "common_tls_context", common,
-                                "require_client_certificate", 1);
+    json_t *context =
+        json_pack("{s:o,s:b}", "common_tls_context", common, "require_client_certificate", 1);
     return json_pack("{s:s,s:o}", "name", "envoy.transport_sockets.tls", "typed_config",
                      translate_typed(TLS_TYPE "DownstreamTlsContext", context));
 }

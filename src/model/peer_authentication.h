@@ -1,7 +1,7 @@
 #pragma once
 /* PeerAuthentications (security.istio.io/v1): whether a workload takes calls in plain text, over
- * mutual TLS, or both. Of several the narrowest wins: port, workload, namespace, mesh; of two of the
- * same width the older. Pure. */
+ * mutual TLS, or both. Of several the narrowest wins: port, workload, namespace, mesh; of two of
+ * the same width the older. Pure. */
 
 #include "base/err.h"
 #include "base/vec.h"

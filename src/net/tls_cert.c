@@ -105,11 +105,11 @@ static bool add_extensions(X509 *cert, X509 *issuer, const struct tls_cert_reque
                         : r->server            ? "serverAuth"
                                                : "clientAuth";
     if (!tls_add_extension(cert, issuer, NID_basic_constraints,
-                       r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
+                           r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
         !tls_add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
         !tls_add_extension(cert, issuer, NID_key_usage,
-                       r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature"
-                                : "critical,digitalSignature"))
+                           r->is_ca ? "critical,keyCertSign,cRLSign,digitalSignature"
+                                    : "critical,digitalSignature"))
         return false;
     if (!r->is_ca && (!tls_add_extension(cert, issuer, NID_ext_key_usage, usage) ||
                       !tls_add_extension(cert, issuer, NID_authority_key_identifier, "keyid")))

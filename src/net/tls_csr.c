@@ -116,8 +116,7 @@ static bool is_good_key(const EVP_PKEY *key, struct err *reterr)
 {
     char group[32] = "";
     int bits = EVP_PKEY_get_bits(key);
-    if (EVP_PKEY_is_a(key, "EC") &&
-        EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+    if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
         (streq(group, "prime256v1") || streq(group, "secp384r1")))
         return true;
     if (EVP_PKEY_is_a(key, "RSA") && bits >= TLS_CSR_RSA_BITS_MIN && bits <= TLS_CSR_RSA_BITS_MAX)

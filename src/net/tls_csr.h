@@ -2,8 +2,8 @@
 /* Certificate requests (PKCS #10): made for a key of our own, and signed by a CA. What a request
  * asks for is never looked at: who signs says whose it is. */
 
-#include "base/err.h"
 #include "base/buf.h"
+#include "base/err.h"
 
 enum {
     TLS_CSR_BYTES_MAX = 16384,
@@ -11,8 +11,8 @@ enum {
     TLS_CSR_RSA_BITS_MAX = 8192, /* verifying takes its time */
 };
 
-/* Appends a request with an empty subject, signed by a fresh P-256 key, and that key (PEM). uri: the
- * alternative name that it asks for, as Istio's agents do. */
+/* Appends a request with an empty subject, signed by a fresh P-256 key, and that key (PEM). uri:
+ * the alternative name that it asks for, as Istio's agents do. */
 int tls_csr_new(const char *uri, struct buf *ret_csr_pem, struct buf *ret_key_pem,
                 struct err *reterr) NODISCARD;
 
@@ -30,8 +30,8 @@ struct tls_csr_terms {
 };
 
 /* Appends a certificate for client and server: P-256 or P-384, or RSA within the limits. It begins
- * five minutes ago, since clocks differ, and ends no later than the CA's. -EINVAL: what is wrong with
- * the request; -EKEYREJECTED: of its key; -EKEYEXPIRED: the CA's certificate has ended. */
+ * five minutes ago, since clocks differ, and ends no later than the CA's. -EINVAL: what is wrong
+ * with the request; -EKEYREJECTED: of its key; -EKEYEXPIRED: the CA's certificate has ended. */
 int tls_ca_sign(const struct tls_ca *c, struct str csr_pem, const struct tls_csr_terms *t,
                 struct buf *ret_cert_pem, struct err *reterr) NODISCARD;
 

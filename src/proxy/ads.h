@@ -11,7 +11,7 @@ struct ads;
  * nothing. -EINVAL with the path of what is wrong, from the bootstrap on. */
 int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
             const char *token_file, struct ads **ret, struct err *reterr) NODISCARD;
-void ads_free(struct ads *a); /* NULL is allowed */
+void ads_free(struct ads *a);                 /* NULL is allowed */
 const char *ads_cluster(const struct ads *a); /* the control plane's */
 /* A resource is wanted, or no more; name "": all of the kind. */
 void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted);

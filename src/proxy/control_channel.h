@@ -9,6 +9,6 @@
 struct grpc_channel *control_channel_new(struct loop *l, const struct store *s, const char *cluster,
                                          const char *authority, const struct grpc_channel_ops *ops,
                                          void *user, const char **ret_why);
-/* "authorization: Bearer …" of that file, read anew each time: tokens of pods are exchanged in their
- * place. value holds the text. False: it cannot be read, as the log says. */
+/* "authorization: Bearer …" of that file, read anew each time: tokens of pods are exchanged in
+ * their place. value holds the text. False: it cannot be read, as the log says. */
 bool control_token_read(const char *file, struct grpc_metadata *ret, struct buf *value);

@@ -29,7 +29,7 @@ struct endpoint_entry {
     struct endpoint *endpoint; /* NULL: a name, which is still to be resolved */
     char *name;
     uint16_t name_port;
-    char *hostname; /* NULL: none */
+    char *hostname;    /* NULL: none */
     struct buf labels; /* of a name, for its endpoints */
     uint32_t weight;
     uint32_t locality; /* index */

@@ -56,8 +56,8 @@ static int parse_address(struct making *c, const Envoy__Config__Core__V3__Addres
 }
 
 /* The entry of the message's address; *ret NULL: the set has it already. */
-static int add_entry(struct making *c, const Envoy__Config__Core__V3__Address *a,
-                     struct str labels, struct endpoint_entry **ret)
+static int add_entry(struct making *c, const Envoy__Config__Core__V3__Address *a, struct str labels,
+                     struct endpoint_entry **ret)
 {
     struct ip ip;
     uint16_t port;

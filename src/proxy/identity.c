@@ -302,8 +302,8 @@ static void on_open(struct grpc_channel *c, void *user)
     }
     istio__v1__auth__istio_certificate_request__init(&m);
     m.csr = (char *)(uintptr_t)buf_cstr(&csr);
-    i->call = pb_pack(&m.base, &packed) < 0 ? NULL
-                                            : grpc_call_new(c, METHOD, &metadata, 1, &ops, i);
+    i->call =
+        pb_pack(&m.base, &packed) < 0 ? NULL : grpc_call_new(c, METHOD, &metadata, 1, &ops, i);
     if (!i->call) {
         fail(i, "the control plane takes no call");
         return;

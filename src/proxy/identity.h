@@ -1,11 +1,12 @@
 #pragma once
-/* Who this proxy is to others: a key that never leaves its memory, and a certificate for the service
- * account of its token, asked of the control plane's CA (istio.v1.auth.IstioCertificateService) and
- * renewed at half of its life. Gives the store what Istio's agent gives an Envoy by SDS: the secrets
- * `default` (certificate and key) and `ROOTCA` (whom to trust). Main thread.
+/* Who this proxy is to others: a key that never leaves its memory, and a certificate for the
+ * service account of its token, asked of the control plane's CA
+ * (istio.v1.auth.IstioCertificateService) and renewed at half of its life. Gives the store what
+ * Istio's agent gives an Envoy by SDS: the secrets `default` (certificate and key) and `ROOTCA`
+ * (whom to trust). Main thread.
  *
- * Failure modes: whatever fails is tried again for ever, with a growing, jittered pause of at most 30
- * s; what is in force stays, and peers refuse it once it has ended. */
+ * Failure modes: whatever fails is tried again for ever, with a growing, jittered pause of at most
+ * 30 s; what is in force stays, and peers refuse it once it has ended. */
 
 #include "proxy/store.h"
 

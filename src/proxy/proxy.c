@@ -26,7 +26,7 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads; /* NULL: no control plane */
+    struct ads *ads;           /* NULL: no control plane */
     struct identity *identity; /* NULL: none */
     struct last_good *good;
     struct admin *admin; /* NULL: none is asked for */

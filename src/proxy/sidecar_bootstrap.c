@@ -33,9 +33,10 @@ static json_t *assignment(const char *cluster, const char *host, uint16_t port)
 /* Roots that may be exchanged while it runs. */
 static json_t *trust_of_identity(json_t *names)
 {
-    json_t *source = json_pack("{s:{s:s,s:s,s:[{s:{s:s}}]},s:s}", "api_config_source", "api_type",
-                               "GRPC", "transport_api_version", "V3", "grpc_services", "envoy_grpc",
-                               "cluster_name", CONFIG_SOURCE_IDENTITY, "resource_api_version", "V3");
+    json_t *source =
+        json_pack("{s:{s:s,s:s,s:[{s:{s:s}}]},s:s}", "api_config_source", "api_type", "GRPC",
+                  "transport_api_version", "V3", "grpc_services", "envoy_grpc", "cluster_name",
+                  CONFIG_SOURCE_IDENTITY, "resource_api_version", "V3");
     return json_pack("{s:o,s:{s:s,s:o}}", "default_validation_context", names,
                      "validation_context_sds_secret_config", "name", IDENTITY_TRUST, "sds_config",
                      source);
@@ -67,8 +68,7 @@ static json_t *control_cluster(const struct sidecar_bootstrap *s, const char *ho
                      "STRICT_DNS", "connect_timeout", "1s", "dns_failure_refresh_rate",
                      "base_interval", "0.1s", "max_interval", "2s",
                      "typed_extension_protocol_options", HTTP_OPTIONS, http2, "load_assignment",
-                     assignment("xds-grpc", host, port), "transport_socket",
-                     control_tls(s, host));
+                     assignment("xds-grpc", host, port), "transport_socket", control_tls(s, host));
 }
 
 /* A port on which others get one page of the admin interface. */

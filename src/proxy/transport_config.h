@@ -44,7 +44,7 @@ struct upstream_tls {
 int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
                          struct upstream_tls **ret) NODISCARD;
 void upstream_tls_free(struct upstream_tls *t); /* NULL is allowed */
-/* version: of HTTP that will be spoken, 1 or 2; 0: bytes, or what ALPN chooses. In a mesh a request's
- * connection offers istio-http/1.1 or istio-h2 before all else, which Istio's proxies have a filter
- * for (istio.alpn): by that the peer's sidecar knows what it gets. */
+/* version: of HTTP that will be spoken, 1 or 2; 0: bytes, or what ALPN chooses. In a mesh a
+ * request's connection offers istio-http/1.1 or istio-h2 before all else, which Istio's proxies
+ * have a filter for (istio.alpn): by that the peer's sidecar knows what it gets. */
 struct tls_session_options upstream_tls_options(const struct upstream_tls *t, unsigned version);

@@ -26,7 +26,7 @@ struct upstream {
     struct cluster *cluster;
     struct endpoint *endpoint;
     const struct upstream_tls *tls; /* the cluster's; NULL: plain */
-    struct endpoint_load *load; /* this worker's lines */
+    struct endpoint_load *load;     /* this worker's lines */
     struct breaker_line *line;
     struct stats_cell *stats;
     uint8_t version;       /* 1, 2; 0: each connection for itself, by ALPN */

@@ -26,8 +26,7 @@ static void start(struct world *w)
     w->join = service_join_new();
     w->pods = workloads_new(on_pod, w);
     w->authentications = peer_authentications_new("fairlead-system");
-    w->mesh =
-        mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, "cluster.local"});
+    w->mesh = mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, "cluster.local"});
 }
 
 static void settle(struct world *w)
@@ -384,7 +383,8 @@ static void test_who_endpoints_are(void **state)
     expect_in(asks, XDS_CLUSTER, WEB, "\"sni\":\"outbound_.80_._.web.shop.svc.cluster.local\"");
     expect_in(asks, XDS_CLUSTER, WEB, "\"name\":\"tlsMode-disabled\"");
     AUTO_CHARS char *endpoints = find(asks, XDS_ENDPOINT, WEB);
-    const char *first = strstr(endpoints, "tlsMode"), *second = first ? strstr(first + 1, "tlsMode") : NULL;
+    const char *first = strstr(endpoints, "tlsMode"),
+               *second = first ? strstr(first + 1, "tlsMode") : NULL;
     assert_true(second && !strstr(second + 1, "tlsMode")); /* two of three */
     put_authentication(&w, "shop", "{'mtls':{'mode':'DISABLE'}}");
     settle(&w);
@@ -408,8 +408,9 @@ static void test_modes(void **state)
     settle(&w);
     struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
     static const char *const by_mode[][8] = {
-        {"0.0.0.0_8080_mtls_http\"", "0.0.0.0_8080_http\"", "0.0.0.0_8081_mtls\"", "0.0.0.0_8081_tls\"",
-         "0.0.0.0_8082_mtls_http\"", "0.0.0.0_8082_mtls\"", "default_filter_chain", "istio-h2"},
+        {"0.0.0.0_8080_mtls_http\"", "0.0.0.0_8080_http\"", "0.0.0.0_8081_mtls\"",
+         "0.0.0.0_8081_tls\"", "0.0.0.0_8082_mtls_http\"", "0.0.0.0_8082_mtls\"",
+         "default_filter_chain", "istio-h2"},
         {"0.0.0.0_8080_mtls_http\"", "0.0.0.0_8080_refused\"", "0.0.0.0_8081_refused\"",
          "0.0.0.0_8082_refused\"", "virtualInbound-mtls", "0.0.0.0_8082_mtls\"",
          "\"require_client_certificate\":true", "spiffe://cluster.local/"},
@@ -477,8 +478,9 @@ static void test_random_histories(void **state)
         if (round % 20)
             continue;
         settle(&w);
-        struct mesh *again = mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications,
-                                                             "cluster.local"}); /* from nothing */
+        struct mesh *again =
+            mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications,
+                                                  "cluster.local"}); /* from nothing */
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
             struct world other = {w.join, w.pods, w.authentications, again};

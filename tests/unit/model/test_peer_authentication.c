@@ -20,8 +20,9 @@ static void start(struct world *w)
 {
     w->pods = workloads_new(on_pod, NULL);
     w->t = peer_authentications_new("root");
-    AUTO_JSON json_t *pod = json_of("{'metadata':{'namespace':'ns','name':'p','labels':{'app':'a'}},"
-                                    "'status':{'podIP':'10.0.0.1','podIPs':[{'ip':'10.0.0.1'}]}}");
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'namespace':'ns','name':'p','labels':{'app':'a'}},"
+                "'status':{'podIP':'10.0.0.1','podIPs':[{'ip':'10.0.0.1'}]}}");
     workloads_put(w->pods, pod);
 }
 
@@ -67,7 +68,8 @@ static void test_the_narrowest_wins(void **state)
     assert_int_equal(mode(&w, 80), MTLS_STRICT);
     assert_int_equal(mode(&w, 81), MTLS_PERMISSIVE);
     assert_int_equal(mode(&w, 82), MTLS_PERMISSIVE);
-    put(&w, "ns", "of-b", "00", "{'selector':{'matchLabels':{'app':'b'}},'mtls':{'mode':'DISABLE'}}");
+    put(&w, "ns", "of-b", "00",
+        "{'selector':{'matchLabels':{'app':'b'}},'mtls':{'mode':'DISABLE'}}");
     assert_int_equal(mode(&w, 82), MTLS_PERMISSIVE);
     peer_authentications_remove(w.t, STR("ns/of-a"));
     peer_authentications_remove(w.t, STR("ns/default"));
@@ -84,7 +86,8 @@ static void test_what_is_unset_is_inherited(void **state)
     put(&w, "ns", "default", "02", "{}");
     put(&w, "ns", "of-a", "03", "{'selector':{'matchLabels':{'app':'a'}},'mtls':{'mode':'UNSET'}}");
     assert_int_equal(mode(&w, 80), MTLS_STRICT);
-    put(&w, "ns", "default", "02", "{'mtls':{'mode':'STRICT'},'portLevelMtls':{'80':{'mode':'DISABLE'}}}");
+    put(&w, "ns", "default", "02",
+        "{'mtls':{'mode':'STRICT'},'portLevelMtls':{'80':{'mode':'DISABLE'}}}");
     assert_int_equal(mode(&w, 80), MTLS_STRICT); /* ports of no workload */
     finish(&w);
 }
@@ -118,8 +121,8 @@ static void test_refused(void **state)
     start(&w);
     put(&w, "ns", "default", "01", "{'mtls':{'mode':'STRICT'}}");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        AUTO_CHARS char *text = xasprintf(
-            "{'metadata':{'namespace':'ns','name':'default'},'spec':%s}", cases[i].spec);
+        AUTO_CHARS char *text =
+            xasprintf("{'metadata':{'namespace':'ns','name':'default'},'spec':%s}", cases[i].spec);
         AUTO_JSON json_t *j = json_of(text);
         struct err err = {0};
         assert_int_equal(peer_authentications_put(w.t, j, &err), -EINVAL);

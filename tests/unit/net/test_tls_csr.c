@@ -70,8 +70,8 @@ static void check_signed(bool rsa_root)
     struct err err = {0};
     int64_t begin, end;
     make_root(&r, 10, rsa_root);
-    assert_int_equal(tls_csr_new("spiffe://cluster.local/ns/kube-system/sa/admin", &csr, &key, &err),
-                     0);
+    assert_int_equal(
+        tls_csr_new("spiffe://cluster.local/ns/kube-system/sa/admin", &csr, &key, &err), 0);
     if (tls_ca_sign(r.ca, buf_str(&csr), &(struct tls_csr_terms){STR(WHO), 3600}, &cert, &err) < 0)
         fail_msg("%s", err_text(&err));
     assert_int_equal(tls_cert_times(buf_str(&cert), &begin, &end), 0);
@@ -111,8 +111,8 @@ static void test_no_longer_than_the_ca(void **state)
     (void)state;
     make_root(&r, 1, false);
     assert_int_equal(tls_csr_new(NULL, &csr, &key, NULL), 0);
-    assert_int_equal(tls_ca_sign(r.ca, buf_str(&csr),
-                                 &(struct tls_csr_terms){STR(WHO), 30 * 86400}, &cert, NULL),
+    assert_int_equal(tls_ca_sign(r.ca, buf_str(&csr), &(struct tls_csr_terms){STR(WHO), 30 * 86400},
+                                 &cert, NULL),
                      0);
     assert_int_equal(tls_cert_times(buf_str(&cert), &begin, &end), 0);
     assert_int_equal(tls_cert_times(buf_str(&r.cert), &ca_begin, &ca_end), 0);
@@ -152,8 +152,11 @@ static void test_weak_keys(void **state)
     static const struct {
         const char *file;
         bool ok;
-    } cases[] = {{"rsa1024.csr", false}, {"rsa2048.csr", true}, {"p384.csr", true},
-                 {"ed25519.csr", false}, {"p224.csr", false}};
+    } cases[] = {{"rsa1024.csr", false},
+                 {"rsa2048.csr", true},
+                 {"p384.csr", true},
+                 {"ed25519.csr", false},
+                 {"p224.csr", false}};
     AUTO_DONE(root) struct root r = {0};
     (void)state;
     make_root(&r, 10, false);
@@ -185,8 +188,7 @@ static void test_a_ca_must_be_one(void **state)
     (void)state;
     make_root(&r, 10, false);
     make_root(&other, 10, false);
-    assert_int_equal(
-        tls_cert_issue(&q, buf_str(&r.cert), buf_str(&r.key), &leaf, &key, &err), 0);
+    assert_int_equal(tls_cert_issue(&q, buf_str(&r.cert), buf_str(&r.key), &leaf, &key, &err), 0);
     assert_int_equal(tls_ca_new(buf_str(&leaf), buf_str(&key), &ca, &err), -EINVAL);
     assert_string_equal(err_text(&err), "the certificate is not one of a CA");
     assert_int_equal(tls_ca_new(buf_str(&r.cert), buf_str(&other.key), &ca, &err), -EINVAL);
@@ -197,9 +199,9 @@ static void test_a_ca_must_be_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_signed),          cmocka_unit_test(test_signed_by_rsa),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_no_longer_than_the_ca),
-        cmocka_unit_test(test_weak_keys),       cmocka_unit_test(test_a_ca_must_be_one),
+        cmocka_unit_test(test_signed),    cmocka_unit_test(test_signed_by_rsa),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_no_longer_than_the_ca),
+        cmocka_unit_test(test_weak_keys), cmocka_unit_test(test_a_ca_must_be_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
