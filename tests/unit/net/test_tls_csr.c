@@ -38,7 +38,7 @@ static void meet(const struct root *r, struct str cert, struct str key, struct t
     struct tls_config o = {
         .cert_pem = cert, .key_pem = key, .ca_pem = buf_str(&r->cert), .require_peer_cert = true};
     const struct tls_name_match who = {TLS_NAME_URI, TLS_MATCH_EXACT, STR(WHO)};
-    struct tls_context *c, *s;
+    struct tls_context *c = NULL, *s = NULL;
     struct err err = {0};
     o.peer_names = &who;
     o.n_peer_names = 1;
