@@ -116,13 +116,21 @@ static int context_new(bool server, const struct tls_config *o, struct tls_conte
                        struct err *reterr)
 {
     struct tls_context *c = NEW(struct tls_context);
+    unsigned char digest[TLS_SHARE_DIGEST_BYTES];
     c->refs = 1;
     c->server = server;
     c->insecure = o->insecure;
     pthread_mutex_init(&c->resume.lock, NULL);
-    c->ssl_ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    int r = c->ssl_ctx ? context_fill(c, o, reterr)
-                       : err_set(reterr, -ENOMEM, NULL, "%s", tls_error_text());
+    bool shares = !server && tls_share_digest(o, digest);
+    c->base = shares ? tls_share_find(digest) : NULL;
+    c->ssl_ctx = c->base  ? c->base->ssl_ctx
+                 : server ? SSL_CTX_new(TLS_server_method())
+                          : SSL_CTX_new(TLS_client_method());
+    int r = c->base      ? tls_peer_names_set(c, o, reterr)
+            : c->ssl_ctx ? context_fill(c, o, reterr)
+                         : err_set(reterr, -ENOMEM, NULL, "%s", tls_error_text());
+    if (r == 0 && shares && !c->base)
+        tls_share_add(c, digest);
     if (r < 0) {
         tls_context_unref(c);
         return r;
@@ -152,10 +160,13 @@ struct tls_context *tls_context_ref(struct tls_context *c)
 
 void tls_context_unref(struct tls_context *c)
 {
-    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+    if (!c || !(c->is_base ? tls_share_unref(c)
+                           : atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1))
         return;
     tls_resume_done(c);
-    SSL_CTX_free(c->ssl_ctx);
+    if (!c->base)
+        SSL_CTX_free(c->ssl_ctx);
+    tls_context_unref(c->base);
     VEC_FOREACH (own, &c->own)
         tls_own_done(own);
     vec_done(&c->own);

@@ -166,7 +166,8 @@ int tls_peer_names_set(struct tls_context *c, const struct tls_config *o, struct
         m.value.p = own;
         vec_push(&c->peer_names, m);
     }
-    SSL_CTX_set_cert_verify_callback(c->ssl_ctx, verify, NULL);
+    if (!c->base) /* whose it is set already */
+        SSL_CTX_set_cert_verify_callback(c->ssl_ctx, verify, NULL);
     return 0;
 }
 
@@ -288,7 +289,7 @@ void tls_context_each(struct tls_context *c, tls_facts_fn *fn, void *user)
         tls_peer_free(facts);
     }
     X509_STORE_unlock(store);
-    VEC_FOREACH (own, &c->own) {
+    VEC_FOREACH (own, &(c->base ? c->base : c)->own) {
         struct tls_peer *facts = facts_of(own->leaf);
         fn(false, facts, user);
         tls_peer_free(facts);

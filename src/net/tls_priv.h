@@ -24,8 +24,13 @@ struct tls_resume {
     uint64_t clock;
 };
 
+enum { TLS_SHARE_DIGEST_BYTES = 32 };
+
 struct tls_context {
     atomic_uint refs;
+    struct tls_context *base; /* whose ssl_ctx and certificates it uses; NULL: its own */
+    bool is_base;             /* others may find it (tls_share.c) */
+    unsigned char digest[TLS_SHARE_DIGEST_BYTES];
     SSL_CTX *ssl_ctx;
     bool server;
     bool insecure;
@@ -76,6 +81,12 @@ void tls_resume_done(struct tls_context *c);
 /* Gives the session what was kept for its key. */
 void tls_resume_offer(struct tls_session *s);
 void tls_resume_shaken(struct tls_session *s); /* its handshake is done */
+
+/* tls_share.c: contexts of clients that are one to OpenSSL. */
+bool tls_share_digest(const struct tls_config *o, unsigned char ret[TLS_SHARE_DIGEST_BYTES]);
+struct tls_context *tls_share_find(const unsigned char *digest); /* a reference; NULL: none */
+void tls_share_add(struct tls_context *c, const unsigned char *digest);
+bool tls_share_unref(struct tls_context *c); /* of a base; true: it was the last */
 
 /* tls_options.c: versions, ciphers, curves, ALPN. */
 int tls_options_set(struct tls_context *c, const struct tls_config *o, struct err *reterr)
