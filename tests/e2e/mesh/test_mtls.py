@@ -96,6 +96,8 @@ def test_strict_refuses_plain_text(apps, strict):
     assert apps.curl("alice", "http://bob/")[0] == 200
     strict("PERMISSIVE", name="bob", selector={"matchLabels": {"app": "bob"}}, portLevelMtls={"8080": {"mode": "PERMISSIVE"}})
     wait_until("the narrower one holds", lambda: from_outside(apps, f"http://{ip}:8080/") == "200")
+    strict("PERMISSIVE", name="bob", selector={"matchLabels": {"app": "bob"}}, portLevelMtls={"8080": {"mode": "STRICT"}})
+    wait_until("one port alone refuses", lambda: from_outside(apps, f"http://{ip}:8080/") == "000")
     strict("STRICT", name="bob", selector={"matchLabels": {"app": "bob"}}, portLevelMtls={"9999": {"mode": "PERMISSIVE"}})
     wait_until("plain text is refused", lambda: from_outside(apps, f"http://{ip}:8080/") == "000")
     assert apps.curl("alice", "http://bob/")[0] == 200
