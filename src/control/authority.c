@@ -168,6 +168,16 @@ static int read_secret(const struct secret_form *f, const json_t *secret, struct
     return 0;
 }
 
+/* Nothing is made of a CA that cannot sign: what was good before goes on. */
+static int check(const struct ca_material *m, struct err *reterr)
+{
+    struct ca *ca;
+    int r = ca_new(m, "check", &ca, reterr);
+    if (r == 0)
+        ca_free(ca);
+    return r;
+}
+
 static void use_secret(struct authority *a, const json_t *secret)
 {
     AUTO_DONE(buf) struct buf key = {0};
@@ -177,6 +187,8 @@ static void use_secret(struct authority *a, const json_t *secret)
     struct err err = {0};
     int r = read_secret(a->form, secret, &chain, &key, &roots, &err);
     issue.ca = (struct ca_material){buf_str(&chain), buf_str(&key), buf_str(&roots)};
+    if (r == 0)
+        r = check(&issue.ca, &err);
     if (r == 0)
         r = make_contexts(a, &issue.ca, &issue, &err);
     if (r == 0) {

@@ -400,3 +400,35 @@ def test_the_root_is_exchanged_under_traffic(short, tmp_path):
     finally:
         n, failed = calls.stop()
     assert n > 500 and failed == []
+
+
+def test_a_plugged_ca(short, ask, tmp_path):
+    """As Istio has it: an intermediate in the Secret cacerts signs, and stands between the leaf and the root. One that cannot be used changes nothing."""
+    def openssl(*argv):
+        subprocess.run(["openssl", *argv], check=True, capture_output=True, cwd=tmp_path)
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *new, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=corporate", "-days", "9", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl("req", "-new", *new, "-keyout", "ca.key", "-out", "ca.csr", "-subj", "/CN=mesh")
+    (tmp_path / "ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n")
+    openssl("x509", "-req", "-in", "ca.csr", "-CA", "root.pem", "-CAkey", "root.key", "-days", "5", "-extfile", "ext", "-out", "ca.pem")
+    text = {n: (tmp_path / n).read_text() for n in ("root.pem", "root.key", "ca.key", "ca.pem")}
+
+    def put(**data):
+        short.lab.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": SYSTEM}, "data": {k.replace("_", "-") + ".pem": base64.b64encode(v.encode()).decode() for k, v in data.items()}})
+    put(ca_cert=text["ca.pem"], ca_key=text["ca.key"], cert_chain=text["ca.pem"], root_cert=text["root.pem"])
+    (ask.path / "root.pem").write_text(text["root.pem"])
+
+    def chain():
+        try:
+            status, certs = ask(csr_of("p256"), token(short, "alice"))
+        except (AssertionError, OSError, IndexError):
+            return None  # not of that root yet
+        return certs if status == 0 else None
+    got = wait_until("it signs", chain)
+    assert [c.strip() for c in got[1:]] == [text["ca.pem"].strip(), text["root.pem"].strip()]
+    (tmp_path / "leaf.pem").write_text(got[0])
+    openssl("verify", "-CAfile", "root.pem", "-untrusted", "ca.pem", "leaf.pem")
+    put(ca_cert=text["ca.pem"], ca_key=text["root.key"], cert_chain=text["ca.pem"], root_cert=text["root.pem"])  # another's key
+    control = short.lab.ready_pods("app=fairlead-control", SYSTEM)[0]["metadata"]["name"]
+    wait_until("the log says so", lambda: "Secret cacerts" in short.lab.fairlead("logs", control, "-n", SYSTEM))
+    assert chain()[1:] == got[1:]
