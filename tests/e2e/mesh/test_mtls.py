@@ -111,6 +111,21 @@ def test_disable_takes_plain_text_alone(apps, strict):
     assert from_outside(apps, f"http://{ip}:8080/") == "200"
 
 
+@pytest.mark.parametrize("port, counter", [
+    ("tcp-x", "tcp.inbound|8080||.downstream_cx_total"), ("", "http.inbound_0.0.0.0_8080.downstream_rq_http1_total"),
+    ("http2", "http.inbound_0.0.0.0_8080.downstream_rq_http2_total")])
+def test_every_kind_of_port(apps, strict, port, counter):
+    """Over TLS as in plain text: bytes as bytes, HTTP as HTTP where nobody has said so, and HTTP/2, which this server has no answer to, but its sidecar has."""
+    name = f"frank-{port or 'any'}"
+    apps.run(name, probe=False, port=port)
+    strict("STRICT")
+    wait_until("it is served", lambda: apps.curl("alice", f"http://{name}/")[0] == (502 if port == "http2" else 200))
+    ip = apps.lab.ready_pods(f"app={name}")[0]["status"]["podIP"]
+    wait_until("plain text is refused", lambda: from_outside(apps, f"http://{ip}:8080/") == "000")
+    stats = {s["name"]: s["value"] for s in json.loads(apps.admin(name, "/stats?format=json"))["stats"] if "name" in s}
+    assert stats[counter] >= 1, sorted(k for k in stats if "inbound" in k)
+
+
 # ---- who is let in ----
 
 @pytest.fixture(scope="module")
