@@ -16,6 +16,10 @@ enum { CLUSTER_NAME_MAX = 640 };
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *upstream,
                                    char ret[CLUSTER_NAME_MAX]);
+/* The same of a route's backend; a subset stands where Istio has it. */
+const char *translate_backend_name(const struct route_backend *to,
+                                   const struct route_upstream *upstream,
+                                   char ret[CLUSTER_NAME_MAX]);
 /* Of a host by its DNS name, not verified where it is TLS:
  * "outbound|443|http-tls|auth.example.com". */
 const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,

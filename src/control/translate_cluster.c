@@ -58,6 +58,20 @@ const char *translate_cluster_name(const char *service, uint16_t port,
     return ret;
 }
 
+const char *translate_backend_name(const struct route_backend *to, const struct route_upstream *up,
+                                   char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(to->service ? to->service : ""), '/', &name);
+    if (to->host)
+        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "", to->host);
+    else if (to->subset)
+        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
+                 to->port, to->subset, STR_ARG(name), STR_ARG(ns));
+    else
+        translate_cluster_name(to->service, to->port, up, ret);
+    return ret;
+}
+
 const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
                                      char ret[CLUSTER_NAME_MAX])
 {

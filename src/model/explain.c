@@ -75,10 +75,10 @@ static char *why_not(const struct route_host *h, const struct route *r,
         AUTO_CHARS char *have = header_of(q, want->name);
         if (!have)
             return xasprintf("the request has no %s", want->name);
-        if (want->regex ? !regex_matches(want->value, false, str_from(have))
+        if (want->how == ROUTE_IS_LIKE ? !regex_matches(want->value, false, str_from(have))
                         : !streq(have, want->value))
             return xasprintf("%s is \"%s\", not %s\"%s\"", want->name, have,
-                             want->regex ? "of the form " : "", want->value);
+                             want->how == ROUTE_IS_LIKE ? "of the form " : "", want->value);
     }
     struct str rest = str_sub(q->host, 0, q->host.n);
     (void)str_cut(q->host, '.', &rest);
@@ -115,7 +115,7 @@ void explain_match_text(const struct route *r, struct buf *out)
     buf_addf(out, "%s %s", kinds[r->path.kind], r->path.text);
     for (uint32_t i = 0; i < r->n_headers; i++)
         buf_addf(out, " and %s %s %s", r->headers[i].name,
-                 r->headers[i].regex ? "of the form" : "=", r->headers[i].value);
+                 r->headers[i].how == ROUTE_IS_LIKE ? "of the form" : "=", r->headers[i].value);
 }
 
 static void add_redirect(const struct route_redirect *to, struct buf *out)
@@ -170,8 +170,9 @@ void explain_action_text(const struct route *r, struct buf *out)
             route_backend_tls_format(r->upstream.with, out);
             buf_add_cstr(out, ")");
         }
-        if (r->mirror.host)
-            buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
+        for (uint32_t i = 0; i < r->n_mirrors; i++)
+            if (r->mirrors[i].host)
+                buf_addf(out, ", copied to %s:%u", r->mirrors[i].host, r->mirrors[i].port);
         if (r->errors)
             buf_addf(out, ", its errors answered by Service %s port %u", r->errors->to.service,
                      r->errors->to.port);
