@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/istio_watch.h"
 #include "control/mesh.h"
 #include "control/named_objects.h"
 #include "control/pod_watch.h"
@@ -30,6 +31,7 @@ struct control {
     struct proxyless *proxyless;
     struct pod_watch *pods;
     struct mesh *mesh;
+    struct istio_watch *istio;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -541,6 +543,26 @@ static void on_pod(const struct workload *pod, void *user)
         work_soon(c);
 }
 
+/* What is wrong with an object of Istio's, by itself or because of others. */
+static void on_istio_finding(const struct istio_kind *kind, const struct finding *f, const char *uid,
+                             void *user)
+{
+    struct control *c = user;
+    struct str name, ns = str_cut(str_from(f->object), '/', &name);
+    AUTO_JSON json_t *object = json_pack("{s:{s:s%,s:s%,s:s}}", "metadata", "namespace", ns.p, ns.n,
+                                         "name", name.p, name.n, "uid", uid);
+    record(c, object, kind->name, kind->version, f);
+}
+
+static void on_mesh_finding(const struct finding *f, void *user)
+{
+    struct control *c = user;
+    const struct virtual_service *v =
+        mesh_rules_virtual_service(mesh_get_rules(c->mesh), str_from(f->object));
+    on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
+}
+
+static const struct istio_watch_ops istio_ops = {on_synced, on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -562,6 +584,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->proxyless = proxyless_new(c->join);
     c->pods = pod_watch_new(client, &pod_ops, c);
     c->mesh = mesh_new(c->join, pod_watch_table(c->pods));
+    mesh_set_observer(c->mesh, on_mesh_finding, c);
+    c->istio = istio_watch_new(client, mesh_get_rules(c->mesh), &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -583,6 +607,7 @@ void control_free(struct control *c)
     informer_free(c->secrets);
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
+    istio_watch_free(c->istio);
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
     ingress_routes_free(c->routes);
@@ -678,8 +703,9 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    if (!pod_watch_want(c->pods)) {
-        err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
+    bool known = pod_watch_want(c->pods);
+    if (!istio_watch_want(c->istio) || !known) {
+        err_set(reterr, -EAGAIN, NULL, "the API server's lists of pods and rules are not complete yet");
         return NULL;
     }
     if (account && check_pod(c, account, &address, id, reterr) < 0)

@@ -4,6 +4,8 @@
 
 #include "control/translate.h"
 #include "model/port_protocol.h"
+#include "model/traffic_policy.h"
+#include "model/workload.h"
 
 enum {
     MESH_OUTBOUND_PORT = 15001, /* where what a pod sends is redirected to */
@@ -31,23 +33,30 @@ struct xds_entry *translate_mesh_port_routes(uint16_t port);
 
 /* ---- of a Service ---- */
 
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p);
+/* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
+                                         const char *subset, const struct traffic_policy *policy);
+/* The endpoints of pods with those labels, whose name is the subset's cluster's. */
+struct xds_entry *translate_mesh_subset(const char *service, uint16_t port, const char *subset,
+                                        const struct joined_service *s,
+                                        const struct workloads *pods, const json_t *labels);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);
 /* A virtual host of the port's routes: the Service by its names and addresses. short_name: for
  * clients of its namespace. */
 struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t port,
-                                      bool short_name);
+                                      bool short_name, const struct route_host *routes);
 /* A listener of its own, by an address of it: "10.0.0.1_80". */
 const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
-                                         const struct ip *ip);
+                                         const struct ip *ip, const struct traffic_policy *policy);
 /* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX]);
-struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port);
+struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
+                                            const struct route_host *routes);
 
 /* ---- of a workload ---- */
 

@@ -17,6 +17,9 @@ struct translate_place {
 void translate_host_routes(const struct route_host *h, const struct translate_view *view,
                            struct buf *out);
 
+/* One that answers 503, whatever is asked for. */
+void translate_closed_route(struct buf *out);
+
 /* ---- translate_affinity.c ---- */
 /* Appends fields of a RouteAction. */
 void translate_affinity_action(struct buf *b, const struct route *r, struct translate_place where);

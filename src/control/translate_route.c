@@ -397,15 +397,20 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
     }
 }
 
-void translate_closed_host(const char *name, struct buf *out)
+void translate_closed_route(struct buf *out)
 {
-    pb_add_text(out, F_HOST_NAME, name);
-    pb_add_text(out, F_HOST_DOMAINS, name);
     size_t route = pb_begin(out, F_HOST_ROUTES), match = pb_begin(out, F_ROUTE_MATCH);
     pb_add_text(out, F_MATCH_PREFIX, "/");
     pb_end(out, match);
     add_answer(out, 503, STR(""));
     pb_end(out, route);
+}
+
+void translate_closed_host(const char *name, struct buf *out)
+{
+    pb_add_text(out, F_HOST_NAME, name);
+    pb_add_text(out, F_HOST_DOMAINS, name);
+    translate_closed_route(out);
     ASSERT(!out->failed);
 }
 

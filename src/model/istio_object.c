@@ -114,17 +114,7 @@ bool istio_host_is_valid(const char *host)
     return str_is_dns1123_subdomain(s);
 }
 
-bool istio_labels_match(const json_t *wanted, const struct label *labels, size_t n)
+bool mesh_client_has_labels(const struct mesh_client *c, const json_t *wanted)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-    {
-        bool found = false;
-        for (size_t i = 0; i < n && !found; i++)
-            found = streq(labels[i].key, key) && streq(labels[i].value, json_string_value(value));
-        if (!found)
-            return false;
-    }
-    return true;
+    return !json_object_size(wanted) || (c->pod && workload_has_labels(c->pods, c->pod, wanted));
 }

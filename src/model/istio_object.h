@@ -2,9 +2,9 @@
 /* What Istio's objects have in common: who they are, who sees them, how they name hosts. */
 
 #include "codec/json.h"
-#include "kube/selector.h"
 #include "model/finding.h"
 #include "model/object_reader.h"
+#include "model/workload.h"
 
 struct istio_object {
     char *key; /* namespace/name */
@@ -37,9 +37,9 @@ bool istio_host_is_valid(const char *host);
 
 /* Who calls. */
 struct mesh_client {
-    struct str ns; /* "": anybody */
-    const struct label *labels;
-    size_t n_labels;
+    struct str ns;                /* "": anybody */
+    const struct workload *pod;   /* NULL: any of the namespace */
+    const struct workloads *pods; /* that it is of */
 };
-/* Are all of those labels ({"app": "x"}; NULL: none) among them? */
-bool istio_labels_match(const json_t *wanted, const struct label *labels, size_t n);
+/* Has it all of those labels ({"app": "x"}; NULL or empty: none)? */
+bool mesh_client_has_labels(const struct mesh_client *c, const json_t *wanted);

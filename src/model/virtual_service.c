@@ -151,8 +151,7 @@ static bool is_for(const json_t *match, const struct virtual_service_place *p)
     return (json_at_int(match, "port", 0) == 0 || json_at_int(match, "port", 0) == p->port) &&
            names_gateway(json_object_get(match, "gateways"), p->gateway) &&
            (str_empty(ns) || str_is(p->client->ns, ns)) &&
-           istio_labels_match(json_object_get(match, "sourceLabels"), p->client->labels,
-                              p->client->n_labels);
+           mesh_client_has_labels(p->client, json_object_get(match, "sourceLabels"));
 }
 
 /* Istio's names in access logs. */
