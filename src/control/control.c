@@ -544,8 +544,8 @@ static void on_pod(const struct workload *pod, void *user)
 }
 
 /* What is wrong with an object of Istio's, by itself or because of others. */
-static void on_istio_finding(const struct istio_kind *kind, const struct finding *f, const char *uid,
-                             void *user)
+static void on_istio_finding(const struct istio_kind *kind, const struct finding *f,
+                             const char *uid, void *user)
 {
     struct control *c = user;
     struct str name, ns = str_cut(str_from(f->object), '/', &name);
@@ -705,7 +705,8 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
     }
     bool known = pod_watch_want(c->pods);
     if (!istio_watch_want(c->istio) || !known) {
-        err_set(reterr, -EAGAIN, NULL, "the API server's lists of pods and rules are not complete yet");
+        err_set(reterr, -EAGAIN, NULL,
+                "the API server's lists of pods and rules are not complete yet");
         return NULL;
     }
     if (account && check_pod(c, account, &address, id, reterr) < 0)

@@ -231,8 +231,8 @@ static void put_clusters(struct view *v, const struct service_port *p)
                         : translate_endpoints(key, p->port, false, v->s));
         put_over(v->set, v->list,
                  translate_mesh_cluster(key, p, subset ? subset->name : NULL, &policy));
-        for (uint16_t a = 0; !subset && !is_http(port_protocol(p)) && a < v->s->object->n_cluster_ips;
-             a++)
+        for (uint16_t a = 0;
+             !subset && !is_http(port_protocol(p)) && a < v->s->object->n_cluster_ips; a++)
             put_over(v->set, v->list,
                      translate_mesh_address(key, p, &v->s->object->cluster_ips[a], &policy));
         traffic_policy_done(&policy);

@@ -218,9 +218,10 @@ static void add_steered(json_t *hcm, const char *rds)
     json_array_insert_new(filters, 0,
                           translate_http_filter("envoy.filters.http.cors",
                                                 "envoy.extensions.filters.http.cors.v3.Cors"));
-    json_array_insert_new(filters, 0,
-                          translate_http_filter("envoy.filters.http.fault",
-                                                "envoy.extensions.filters.http.fault.v3.HTTPFault"));
+    json_array_insert_new(
+        filters, 0,
+        translate_http_filter("envoy.filters.http.fault",
+                              "envoy.extensions.filters.http.fault.v3.HTTPFault"));
 }
 
 /* The app's own words pass: whoever stands beside it adds the id that joins what belongs together,

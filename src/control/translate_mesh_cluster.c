@@ -119,12 +119,10 @@ static void add_size(struct buf *b, unsigned config, unsigned number, int64_t n)
 
 static void add_balance(struct buf *b, const struct traffic_policy *p)
 {
-    static const unsigned policies[] = {[TRAFFIC_LEAST_REQUEST] = 1,
-                                        [TRAFFIC_ROUND_ROBIN] = 0,
-                                        [TRAFFIC_RANDOM] = 3,
-                                        [TRAFFIC_PASSTHROUGH] = LB_CLUSTER_PROVIDED,
-                                        [TRAFFIC_RING_HASH] = 2,
-                                        [TRAFFIC_MAGLEV] = 5};
+    static const unsigned policies[] = {
+        [TRAFFIC_LEAST_REQUEST] = 1, [TRAFFIC_ROUND_ROBIN] = 0,
+        [TRAFFIC_RANDOM] = 3,        [TRAFFIC_PASSTHROUGH] = LB_CLUSTER_PROVIDED,
+        [TRAFFIC_RING_HASH] = 2,     [TRAFFIC_MAGLEV] = 5};
     pb_add_uint(b, F_CLUSTER_LB_POLICY, policies[p->balance]);
     if (p->balance == TRAFFIC_RING_HASH)
         add_size(b, F_CLUSTER_RING, F_RING_MINIMUM, p->ring_size);

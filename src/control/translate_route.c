@@ -54,7 +54,7 @@ static void add_compared_header(struct buf *b, const struct route_header *h)
         add_string(b, h);
         pb_end(b, match);
     }
-    if (h->not)
+    if (h->not )
         pb_add_uint(b, F_HEADER_INVERT_MATCH, 1);
     pb_end(b, header);
 }

@@ -92,7 +92,8 @@ struct destination_rule *destination_rule_decode(const json_t *j)
         free(d);
         return NULL;
     }
-    AUTO_DONE(object_reader) struct object_reader r = {
+    AUTO_DONE(object_reader)
+    struct object_reader r = {
         .findings = &d->o.findings, .object = d->o.key, .id = "PolicyInvalid"};
     const char *host = json_key_str(d->o.spec, "host");
     size_t mark = reader_enter(&r, "spec");

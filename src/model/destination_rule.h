@@ -15,8 +15,8 @@ struct destination_rule *destination_rule_decode(const json_t *j); /* NULL: it h
 void destination_rule_free(struct destination_rule *d);            /* NULL is allowed */
 DEFINE_AUTO(destination_rule);
 
-/* What several rules for one host and client say together: the policy of the first that has one, all
- * subsets, of two of a name the first. */
+/* What several rules for one host and client say together: the policy of the first that has one,
+ * all subsets, of two of a name the first. */
 struct destination_subset {
     const char *name;
     const json_t *labels, *policy; /* NULL: none */

@@ -76,7 +76,7 @@ static char *why_not(const struct route_host *h, const struct route *r,
         if (!have)
             return xasprintf("the request has no %s", want->name);
         if (want->how == ROUTE_IS_LIKE ? !regex_matches(want->value, false, str_from(have))
-                        : !streq(have, want->value))
+                                       : !streq(have, want->value))
             return xasprintf("%s is \"%s\", not %s\"%s\"", want->name, have,
                              want->how == ROUTE_IS_LIKE ? "of the form " : "", want->value);
     }

@@ -293,9 +293,8 @@ static void ask_own_hosts(struct build *b)
             continue;
         const struct route *to = find_own(b, &r->guard->request);
         if (to) {
-            r->asks =
-                (struct route_backend){.service = xstrdup(to->backends[0].service),
-                                       .port = to->backends[0].port};
+            r->asks = (struct route_backend){.service = xstrdup(to->backends[0].service),
+                                             .port = to->backends[0].port};
             r->asks_by = to->upstream;
             IGNORE_RESULT(route_backend_tls_ref(r->asks_by.with));
             continue;
@@ -544,8 +543,8 @@ static void add_header(struct route *r, const char *name, const char *value, boo
     for (char *c = lower; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + 32);
-    *h = (struct route_header){TAKE(lower), xstrdup(value), regex ? ROUTE_IS_LIKE : ROUTE_IS,
-                               false};
+    *h =
+        (struct route_header){TAKE(lower), xstrdup(value), regex ? ROUTE_IS_LIKE : ROUTE_IS, false};
 }
 
 /* A copy of the main route in front of it, with a condition, to the canary's backend or its own. */
@@ -830,8 +829,8 @@ static void add_passthrough(struct build *b)
             if (r.n_backends)
                 b->host->passthrough =
                     (struct route_backend){.service = xstrdup(r.backends[0].service),
-                                       .port = r.backends[0].port,
-                                       .weight = 1};
+                                           .port = r.backends[0].port,
+                                           .weight = 1};
             route_done(&r);
             return;
         }

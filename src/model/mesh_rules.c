@@ -243,7 +243,8 @@ static bool add_rules_of(const struct mesh_rules *m, const struct mesh_client *c
             const struct destination_rule *d = l->v.v[i];
             size_t length = *d->host == '*' ? strlen(d->host) : SIZE_MAX;
             if (!str_is(ns, d->o.ns) || (!own && !istio_object_is_seen(&d->o, c->ns)) ||
-                length < longest || (d->selector && (!own || !mesh_client_has_labels(c, d->selector))))
+                length < longest ||
+                (d->selector && (!own || !mesh_client_has_labels(c, d->selector))))
                 continue;
             if (length > longest) {
                 vec_clear(&found);
@@ -387,8 +388,8 @@ static const struct virtual_service *find_routes(const struct mesh_rules *m,
             if (worse && length == longest && findings)
                 finding_add(findings, FINDING_WARNING, "HostConflict", worse->o.key, "spec.hosts",
                             "put the routes into one object",
-                            "%s is the host of %s, too, which is older: its routes are served", name,
-                            best->o.key);
+                            "%s is the host of %s, too, which is older: its routes are served",
+                            name, best->o.key);
         }
     return best;
 }
@@ -402,8 +403,7 @@ static void apply_destinations(const struct mesh_rules *m, const struct mesh_cli
         const struct route_backend *b = &r->backends[i];
         struct str name, ns = str_cut(str_from(b->service ? b->service : ""), '/', &name);
         AUTO_CHARS char *host = b->service ? name_of_service(b->service) : xstrdup(b->host);
-        const struct joined_service *s =
-            b->service ? service_join_find(m->join, b->service) : NULL;
+        const struct joined_service *s = b->service ? service_join_find(m->join, b->service) : NULL;
         struct destination d;
         struct traffic_policy policy;
         find_destination(m, c, host, ns, &d);

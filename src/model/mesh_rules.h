@@ -1,7 +1,7 @@
 #pragma once
-/* VirtualServices and DestinationRules by the hosts that they are for, and what they say together of
- * a Service for somebody who calls it. A rule that comes or goes marks the Services that it touches
- * in the join, and no others. */
+/* VirtualServices and DestinationRules by the hosts that they are for, and what they say together
+ * of a Service for somebody who calls it. A rule that comes or goes marks the Services that it
+ * touches in the join, and no others. */
 
 #include "model/destination_rule.h"
 #include "model/service_join.h"
@@ -31,11 +31,10 @@ enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
 
 /* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService
- * that is for it, else one that leads to it. A new reference. findings: what is wrong with rules only
- * because of others; NULL: nobody is told. */
+ * that is for it, else one that leads to it. A new reference. findings: what is wrong with rules
+ * only because of others; NULL: nobody is told. */
 struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct mesh_client *client,
-                                     const char *service, uint16_t port,
-                                     struct findings *findings);
+                                     const char *service, uint16_t port, struct findings *findings);
 /* How it is called, by those who are to see it: rules of the client's namespace, else of the
  * Service's, else of the root namespace. To be given back to destination_done(). */
 void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client *client,

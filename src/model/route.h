@@ -35,7 +35,7 @@ struct route_header {
     char *name;  /* of a header: lower case; :method, :scheme, :authority as in HTTP/2 */
     char *value; /* "" where it just is there */
     enum route_comparison how;
-    bool not; /* only requests of which that is not so */
+    bool not ; /* only requests of which that is not so */
 };
 
 /* Which object, and where in it: what `explain` names. */
@@ -63,11 +63,11 @@ struct route_fields {
 };
 
 struct route_backend {
-    char *service;   /* namespace/name; NULL: */
-    char *host;      /* the DNS name of what is no Service */
-    char *subset;    /* of its endpoints; NULL: all */
-    uint16_t port;   /* of the Service */
-    uint32_t weight; /* against those of the other backends */
+    char *service;                                     /* namespace/name; NULL: */
+    char *host;                                        /* the DNS name of what is no Service */
+    char *subset;                                      /* of its endpoints; NULL: all */
+    uint16_t port;                                     /* of the Service */
+    uint32_t weight;                                   /* against those of the other backends */
     struct route_fields request_fields, answer_fields; /* of what goes to it */
 };
 
@@ -82,7 +82,7 @@ struct route_redirect {
     char *scheme; /* NULL: the request's */
     char *host;   /* NULL: the request's; else all of the URL behind the scheme is given */
     uint16_t port;
-    char *path; /* NULL: the request's; may hold a query, which then replaces the request's */
+    char *path;   /* NULL: the request's; may hold a query, which then replaces the request's */
     char *prefix; /* NULL, or in place of as much of the path as the route compares */
     bool drop_query;
 };

@@ -53,10 +53,11 @@ static void read_hash(struct object_reader *r, const json_t *of, struct traffic_
     bool address = json_at_bool(of, "useSourceIp", false);
     size_t mark = reader_enter(r, "consistentHash");
     if (!header + !parameter + !cookie + !address != 3)
-        reader_error(r, NULL, "say httpHeaderName, httpCookie, useSourceIp or "
-                              "httpQueryParameterName",
-                     "names %s to hash", header || parameter || cookie || address ? "several things"
-                                                                                  : "nothing");
+        reader_error(r, NULL,
+                     "say httpHeaderName, httpCookie, useSourceIp or "
+                     "httpQueryParameterName",
+                     "names %s to hash",
+                     header || parameter || cookie || address ? "several things" : "nothing");
     p->balance = maglev ? TRAFFIC_MAGLEV : TRAFFIC_RING_HASH;
     if (cookie)
         read_cookie(r, cookie, p);
@@ -111,9 +112,12 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
     static const struct {
         const char *word;
         enum traffic_balance balance;
-    } words[] = {{"UNSPECIFIED", TRAFFIC_LEAST_REQUEST}, {"LEAST_REQUEST", TRAFFIC_LEAST_REQUEST},
-                 {"LEAST_CONN", TRAFFIC_LEAST_REQUEST},  {"ROUND_ROBIN", TRAFFIC_ROUND_ROBIN},
-                 {"RANDOM", TRAFFIC_RANDOM},             {"PASSTHROUGH", TRAFFIC_PASSTHROUGH}};
+    } words[] = {{"UNSPECIFIED", TRAFFIC_LEAST_REQUEST},
+                 {"LEAST_REQUEST", TRAFFIC_LEAST_REQUEST},
+                 {"LEAST_CONN", TRAFFIC_LEAST_REQUEST},
+                 {"ROUND_ROBIN", TRAFFIC_ROUND_ROBIN},
+                 {"RANDOM", TRAFFIC_RANDOM},
+                 {"PASSTHROUGH", TRAFFIC_PASSTHROUGH}};
     static const char *const later[] = {"localityLbSetting", "zoneAwareLbSetting"};
     const json_t *of = json_object_get(policy, "loadBalancer"),
                  *hash = json_object_get(of, "consistentHash");
@@ -240,8 +244,7 @@ static void check_tls(struct object_reader *r, const struct traffic_tls *t)
         !(t->client_certificate && t->private_key))
         reader_error(r, NULL, "give clientCertificate and privateKey, or credentialName",
                      "is MUTUAL with nothing to show");
-    if (t->mode == TRAFFIC_TLS_ISTIO_MUTUAL &&
-        (files || t->ca_certificates || t->credential_name))
+    if (t->mode == TRAFFIC_TLS_ISTIO_MUTUAL && (files || t->ca_certificates || t->credential_name))
         reader_error(r, NULL, "leave certificates out, or use MUTUAL",
                      "is ISTIO_MUTUAL, which has certificates of its own");
     if (t->mode == TRAFFIC_TLS_MUTUAL && t->credential_name && (files || t->ca_certificates))

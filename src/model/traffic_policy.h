@@ -26,7 +26,7 @@ enum { TRAFFIC_NAMES_MAX = 64 };
 struct traffic_tls {
     enum traffic_tls_mode mode;
     char *client_certificate, *private_key, *ca_certificates, *ca_crl; /* files of the proxy's */
-    char *credential_name;                                            /* a Secret */
+    char *credential_name;                                             /* a Secret */
     char *sni;
     char **names; /* that endpoints' certificates may have */
     size_t n_names;
@@ -45,7 +45,7 @@ struct traffic_outliers {
 
 struct traffic_policy {
     enum traffic_balance balance;
-    struct route_key key;      /* of a hash; but: */
+    struct route_key key;       /* of a hash; but: */
     struct route_cookie cookie; /* with a name: by that cookie, which is set where there is none */
     int64_t ring_size, table_size;
     uint32_t warmup_ms; /* 0: none */
@@ -60,8 +60,8 @@ struct traffic_policy {
     struct traffic_tls tls;
 };
 
-/* j: a trafficPolicy without portLevelSettings (NULL: all defaults). What is wrong is told and keeps
- * its default. */
+/* j: a trafficPolicy without portLevelSettings (NULL: all defaults). What is wrong is told and
+ * keeps its default. */
 void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffic_policy *ret);
 void traffic_policy_done(struct traffic_policy *p);
 /* Where a route sends its requests by a hash: by which. */

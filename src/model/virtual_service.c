@@ -73,8 +73,10 @@ static void check_http(struct virtual_service *v, struct object_reader *r)
         reader_leave(r, mark);
     }
     if (routes > ROUTES_MAX)
-        reader_error(r, "http", "make several objects of it", "has more than %d matches: the rest "
-                     "is left out", ROUTES_MAX);
+        reader_error(r, "http", "make several objects of it",
+                     "has more than %d matches: the rest "
+                     "is left out",
+                     ROUTES_MAX);
 }
 
 static void check_whole(struct virtual_service *v, struct object_reader *r)
@@ -86,7 +88,8 @@ static void check_whole(struct virtual_service *v, struct object_reader *r)
             continue;
         n++;
         if (!v->n_hosts)
-            reader_error(r, others[i], "let the root say it", "a delegate has routes of HTTP alone");
+            reader_error(r, others[i], "let the root say it",
+                         "a delegate has routes of HTTP alone");
         else
             reader_warn(r, others[i], NULL, "is not done yet: connections go as without it");
     }
@@ -105,8 +108,8 @@ struct virtual_service *virtual_service_decode(const json_t *j)
         free(v);
         return NULL;
     }
-    AUTO_DONE(object_reader) struct object_reader r = {
-        .findings = &v->o.findings, .object = v->o.key, .id = "RouteInvalid"};
+    AUTO_DONE(object_reader)
+    struct object_reader r = {.findings = &v->o.findings, .object = v->o.key, .id = "RouteInvalid"};
     size_t mark = reader_enter(&r, "spec");
     istio_object_read_export(&v->o, &r);
     read_gateways(v, &r);
@@ -185,8 +188,8 @@ static void add_route(struct compiling *c, const json_t *http, const json_t *mat
     goal.name = name_of(http, match);
     if (goal.action == ROUTE_FORWARD && !goal.n_backends)
         goal.action = ROUTE_ANSWER, goal.status = 503;
-    goal.origin = (struct route_origin){KIND, xstrdup(c->of->o.key),
-                                        xstrdup(buf_cstr(&c->reader->path))};
+    goal.origin =
+        (struct route_origin){KIND, xstrdup(c->of->o.key), xstrdup(buf_cstr(&c->reader->path))};
     *route_host_add(c->to) = goal;
 }
 
@@ -221,7 +224,8 @@ static void add_delegate(struct compiling *c, const json_t *root)
         return;
     }
     const json_t *list = json_object_get(d->o.spec, "http");
-    AUTO_DONE(object_reader) struct object_reader reader = {
+    AUTO_DONE(object_reader)
+    struct object_reader reader = {
         .findings = c->reader->findings, .object = d->o.key, .id = c->reader->id};
     struct compiling within = {d, p, &reader, c->to};
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -240,8 +244,8 @@ void virtual_service_compile(const struct virtual_service *v, const struct virtu
                              struct route_host *to, struct findings *findings)
 {
     const json_t *list = json_object_get(v->o.spec, "http");
-    AUTO_DONE(object_reader) struct object_reader r = {
-        .object = v->o.key, .id = "DelegateNotUsable"};
+    AUTO_DONE(object_reader)
+    struct object_reader r = {.object = v->o.key, .id = "DelegateNotUsable"};
     struct compiling c = {v, p, &r, to};
     size_t mark = reader_enter(&r, "spec");
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -264,7 +268,8 @@ void virtual_service_compile(const struct virtual_service *v, const struct virtu
 /* The k-th of a route: its backends, then its mirrors. NULL: there are no more. */
 static const json_t *destination_of(const json_t *http, size_t k)
 {
-    const json_t *list = json_object_get(http, "route"), *mirrors = json_object_get(http, "mirrors");
+    const json_t *list = json_object_get(http, "route"),
+                 *mirrors = json_object_get(http, "mirrors");
     if (k < json_array_size(list))
         return json_object_get(json_array_get(list, k), "destination");
     k -= json_array_size(list);

@@ -1,7 +1,7 @@
 #pragma once
-/* VirtualService (networking.istio.io): checked when it comes, compiled into routes of the one route
- * model when a host needs it. A route of which a match cannot be read loses that match; one of which
- * the rest cannot be read answers 503; neither touches the others. Immutable. */
+/* VirtualService (networking.istio.io): checked when it comes, compiled into routes of the one
+ * route model when a host needs it. A route of which a match cannot be read loses that match; one
+ * of which the rest cannot be read answers 503; neither touches the others. Immutable. */
 
 #include "model/istio_object.h"
 

@@ -24,8 +24,8 @@ static bool maps_conflict(const json_t *root, const json_t *leaf, const char *na
     json_object_foreach((json_t *)(uintptr_t)of_leaf, key, value)
     {
         const json_t *other = json_object_get(of_root, key);
-        if (other && (json_is_object(value) ? texts_conflict(other, value)
-                                            : !json_equal(other, value)))
+        if (other &&
+            (json_is_object(value) ? texts_conflict(other, value) : !json_equal(other, value)))
             return true;
     }
     return false;
@@ -87,8 +87,8 @@ static json_t *merge_matches(const json_t *root, const json_t *leaf)
 
 json_t *virtual_service_merge(struct object_reader *r, const json_t *root, const json_t *delegate)
 {
-    static const char *const handed_down[] = {"rewrite", "timeout",   "retries",   "fault",
-                                              "headers", "corsPolicy"};
+    static const char *const handed_down[] = {"rewrite", "timeout", "retries",
+                                              "fault",   "headers", "corsPolicy"};
     static const char *const mirrors[] = {"mirror", "mirrors", "mirrorPercentage", "mirrorPercent",
                                           "mirror_percent"};
     const json_t *a = json_object_get(root, "match"), *b = json_object_get(delegate, "match");

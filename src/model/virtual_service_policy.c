@@ -22,13 +22,22 @@ void virtual_service_default_retry(struct route *r)
 
 static bool is_condition(struct str word)
 {
-    static const char *const words[] = {
-        "5xx",           "gateway-error",          "reset",
-        "reset-before-request", "connect-failure", "retriable-4xx",
-        "refused-stream", "retriable-status-codes", "retriable-headers",
-        "envoy-ratelimited", "http3-post-connect-failure", "cancelled",
-        "deadline-exceeded", "internal",           "resource-exhausted",
-        "unavailable"};
+    static const char *const words[] = {"5xx",
+                                        "gateway-error",
+                                        "reset",
+                                        "reset-before-request",
+                                        "connect-failure",
+                                        "retriable-4xx",
+                                        "refused-stream",
+                                        "retriable-status-codes",
+                                        "retriable-headers",
+                                        "envoy-ratelimited",
+                                        "http3-post-connect-failure",
+                                        "cancelled",
+                                        "deadline-exceeded",
+                                        "internal",
+                                        "resource-exhausted",
+                                        "unavailable"};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_is(word, words[i]))
             return true;
@@ -273,7 +282,8 @@ static bool read_set(struct object_reader *r, const json_t *of, const char *name
         else
             route_add_field(to, lower, text, op);
         if (text && strchr(text, '%'))
-            reader_warn(r, NULL, NULL, "%% is taken as text: no operators of Envoy's are filled in");
+            reader_warn(r, NULL, NULL,
+                        "%% is taken as text: no operators of Envoy's are filled in");
         reader_leave(r, mark);
     }
     return ok;

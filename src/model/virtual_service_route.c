@@ -61,7 +61,7 @@ static bool read_map(struct object_reader *r, const json_t *match, const char *n
         size_t mark = reader_enter_key(r, name, key);
         struct route_header *h = headers ? route_headers_add(&to->headers, &to->n_headers)
                                          : route_headers_add(&to->query, &to->n_query);
-        h->not = not;
+        h->not = not ;
         h->name = headers ? virtual_service_field_name(r, key) : xstrdup(key);
         ok = h->name && reader_comparison(r, value, true, h) && ok;
         reader_leave(r, mark);
@@ -170,8 +170,8 @@ static bool read_mirrors(struct object_reader *r, const json_t *http, const char
         uint32_t before = to->n_mirrors;
         ok = read_mirror(r, one, NULL, "", ns, p, to);
         reader_leave(r, mark);
-        const char *old = json_object_get(http, "mirrorPercent") ? "mirrorPercent"
-                                                                 : "mirror_percent";
+        const char *old =
+            json_object_get(http, "mirrorPercent") ? "mirrorPercent" : "mirror_percent";
         ok = reader_number(r, http, old, 0, 100, &percent) && ok;
         uint32_t share = percent < 0 ? ROUTE_ALL : (uint32_t)percent * (ROUTE_ALL / 100);
         ok = reader_percentage(r, http, "mirrorPercentage", &share) && ok;

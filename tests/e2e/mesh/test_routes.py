@@ -131,18 +131,20 @@ def test_blue_green_under_traffic(story):
 
     def load():
         while not stop.is_set():
-            results.append(shop.many("http://shop/", 200, parallel=4))
+            results.append(shop.many("http://shop/", 1000, parallel=4))
     thread = threading.Thread(target=load)
     thread.start()
     try:
-        for color, version in (("green", "v2"), ("blue", "v1"), ("green", "v2")):
+        for color, version in (("blue", "v1"), ("green", "v2"), ("blue", "v1"), ("green", "v2")):
             story(f"blue-green/{color}.yaml")
             wait_until(f"it is {color}", lambda: shop.many("http://shop/", 10) == {version: 10})
+            before = len(results)
+            wait_until("requests are under way", lambda: len(results) > before + 1 or not thread.is_alive(), 30)
     finally:
         stop.set()
         thread.join()
     total = sum(results, collections.Counter())
-    assert set(total) == {"v1", "v2"} and sum(total.values()) == 200 * len(results), total
+    assert set(total) == {"v1", "v2"} and sum(total.values()) == 1000 * len(results), total
 
 
 def test_retry(story, shop):
@@ -160,7 +162,7 @@ def test_outlier(story, shop):
 def test_least_request(story, shop):
     story("least-request/policy.yaml")
     found = shop.many("http://uneven/", 200, parallel=8)
-    assert sum(found.values()) == 200 and found["slow"] < 60, found
+    assert sum(found.values()) == 200 and found["slow"] < 80, found
 
 
 def test_turn_by_turn(story, shop):
@@ -208,8 +210,9 @@ def test_redirect_rewrite_and_answer(story):
     status, text = shop.ask("http://shop/api/items?x=1", "-D", "-", "-H", "x-gone: 1")
     assert status == 200 and "x-back: b" in text
     answer = json.loads(text[text.index("{"):])
-    seen = json.dumps(answer).lower()
-    assert "/v2/items?x=1" in seen and "inner.example" in seen and "x-set" in seen and "x-add" in seen and "x-gone" not in seen
+    headers = {k.lower(): v for k, v in answer["headers"].items()}
+    assert (answer["path"], answer["query"], headers["host"], headers["x-set"], headers["x-add"]) == ("/v2/items", "x=1", "inner.example", "s", "a")
+    assert "x-gone" not in headers
     assert "/n/42" in shop.ask("http://shop/r/42")[1] and "/n/" not in shop.ask("http://shop/r/42x")[1]
 
 

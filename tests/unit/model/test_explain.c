@@ -19,7 +19,7 @@ static void want_header(struct route *r, const char *name, const char *value, bo
 {
     r->headers = xrealloc(r->headers, (r->n_headers + 1u) * sizeof(*r->headers));
     r->headers[r->n_headers++] = (struct route_header){xstrdup(name), xstrdup(value),
-                                                        regex ? ROUTE_IS_LIKE : ROUTE_IS, false};
+                                                       regex ? ROUTE_IS_LIKE : ROUTE_IS, false};
 }
 
 /* "why|why|MATCH": each step; MATCH is the text of the route that decided. */
