@@ -416,6 +416,8 @@ static void format_route(const struct route *r, struct buf *out)
         buf_add_cstr(out, " unasked");
     if (r->asks.service)
         buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
+    if (r->name)
+        buf_addf(out, " named %s", r->name);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 

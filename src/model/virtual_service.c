@@ -232,7 +232,7 @@ static void add_delegate(struct compiling *c, const json_t *root)
         size_t mark = reader_enter(&reader, "spec"), item = reader_enter_item(&reader, "http", i);
         AUTO_JSON json_t *both = virtual_service_merge(&reader, root, json_array_get(list, i));
         reader.findings = NULL; /* it has said what is wrong with it */
-        if (both && !json_object_get(both, "delegate"))
+        if (both) /* one that delegates itself: 503 */
             add_matches(&within, both);
         reader.findings = c->reader->findings;
         reader_leave(&reader, item);

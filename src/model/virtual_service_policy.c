@@ -79,6 +79,8 @@ bool virtual_service_read_retries(struct object_reader *r, const json_t *http, s
     const json_t *of = json_object_get(http, "retries");
     uint64_t per_try = 0, backoff = 0;
     int64_t attempts = 0;
+    if (to->action != ROUTE_FORWARD)
+        return true;
     virtual_service_default_retry(to);
     if (!of || json_is_null(of))
         return true;

@@ -2,6 +2,7 @@
 #include "model/virtual_service_priv.h"
 
 #include "codec/base64.h"
+#include "codec/regex.h"
 
 enum { BODY_BYTES_MAX = 1 << 20 };
 
@@ -252,6 +253,19 @@ static bool read_answer(struct object_reader *r, const json_t *of, struct route 
     return true;
 }
 
+static bool check_regex_rewrite(struct object_reader *r, const char *match, const char *by)
+{
+    AUTO(regex) struct regex *made = NULL;
+    struct err err = {0};
+    if (!reader_regex(r, "uriRegexRewrite.match", match))
+        return false;
+    if (regex_new(str_from(match), &made, &err) < 0 ||
+        regex_check_substitution(made, str_from(by), &err) < 0)
+        return reader_error(r, "uriRegexRewrite.rewrite", "\\1 to \\9 are what was caught",
+                            "cannot be filled in: %s", err_text(&err));
+    return true;
+}
+
 static bool read_rewrite(struct object_reader *r, const json_t *http, struct route *to)
 {
     const json_t *of = json_object_get(http, "rewrite"),
@@ -270,7 +284,7 @@ static bool read_rewrite(struct object_reader *r, const json_t *http, struct rou
         else if (str_empty(match) || !by)
             ok = reader_error(r, "uriRegexRewrite", "give match and rewrite", "is not complete");
         else
-            ok = reader_regex(r, "uriRegexRewrite.match", match);
+            ok = check_regex_rewrite(r, match, by);
         w->regex = ok ? xstrdup(match) : NULL;
         w->to = ok ? xstrdup(by) : NULL;
     }
