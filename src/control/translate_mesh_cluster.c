@@ -98,10 +98,12 @@ static void add_slow_start(struct buf *b, unsigned config, unsigned number,
 {
     size_t at = pb_begin(b, config), start = pb_begin(b, number), part;
     translate_duration(b, F_SLOW_START_WINDOW, p->warmup_ms);
-    part = pb_begin(b, F_SLOW_START_AGGRESSION);
-    pb_add_double(b, F_RUNTIME_DOUBLE_DEFAULT, p->warmup_aggression);
-    pb_add_text(b, F_RUNTIME_DOUBLE_KEY, "mesh.warmup.aggression"); /* which nobody reads */
-    pb_end(b, part);
+    if (p->warmup_aggression > 1) {
+        part = pb_begin(b, F_SLOW_START_AGGRESSION);
+        pb_add_double(b, F_RUNTIME_DOUBLE_DEFAULT, p->warmup_aggression);
+        pb_add_text(b, F_RUNTIME_DOUBLE_KEY, "warmup.aggression"); /* Envoy wants one */
+        pb_end(b, part);
+    }
     part = pb_begin(b, F_SLOW_START_MINIMUM);
     pb_add_double(b, F_PERCENT_VALUE, p->warmup_min_percent);
     pb_end(b, part);

@@ -12,6 +12,7 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct mesh *mesh;
+    json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
 
 static void on_pod(const struct workload *pod, void *user)
@@ -25,6 +26,7 @@ static void start(struct world *w)
     w->join = service_join_new();
     w->pods = workloads_new(on_pod, w);
     w->mesh = mesh_new(w->join, w->pods);
+    w->rules = NULL;
 }
 
 static void settle(struct world *w)
@@ -69,6 +71,26 @@ static void put_slice(struct world *w, const char *ns, const char *name, const c
     struct slice_object *s = slice_object_decode(j, &o);
     assert_non_null(s);
     service_join_add_slice(w->join, &s);
+}
+
+static void put_rule_object(struct mesh *m, const json_t *j)
+{
+    if (json_at(j, "spec.hosts"))
+        mesh_rules_put_virtual_service(mesh_get_rules(m), virtual_service_decode(j));
+    else
+        mesh_rules_put_destination_rule(mesh_get_rules(m), destination_rule_decode(j));
+}
+
+/* A VirtualService if it has hosts; else a DestinationRule. */
+static void put_rule(struct world *w, const char *ns, const char *name, const char *spec)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns, name, spec);
+    AUTO_JSON json_t *j = json_of(text);
+    AUTO_CHARS char *key = xasprintf("%s/%s/%d", ns, name, json_at(j, "spec.hosts") != NULL);
+    put_rule_object(w->mesh, j);
+    if (w->rules)
+        json_object_set(w->rules, key, j);
 }
 
 static struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
@@ -239,6 +261,59 @@ static void change(struct world *w, unsigned *r)
     }
 }
 
+/* Rules of either kind, in any namespace, for one, many or no Service. */
+static void change_rule(struct world *w, unsigned *r)
+{
+    static const char *const hosts[] = {"s0", "s1.a.svc.cluster.local", "*.b.svc.cluster.local",
+                                        "s2.b.svc.cluster.local", "none"};
+    static const char *const exports[] = {"*", ".", "b"};
+    static const char *const matches[] = {"", "'match':[{'sourceLabels':{'v':'1'}}],",
+                                          "'match':[{'sourceNamespace':'b'},{'port':80}],"};
+    static const char *const namespaces[] = {"a", "b", "fairlead-system"};
+    char name[8], key[48];
+    const char *ns = namespaces[draw(r, 3)], *host = hosts[draw(r, ARRAY_LEN(hosts))],
+               *export = exports[draw(r, 3)];
+    bool routes = draw(r, 2);
+    snprintf(name, sizeof(name), "r%u", draw(r, 3));
+    snprintf(key, sizeof(key), "%s/%s/%d", ns, name, routes);
+    if (draw(r, 3) == 0) {
+        AUTO_CHARS char *of = xasprintf("%s/%s", ns, name);
+        if (routes)
+            mesh_rules_remove_virtual_service(mesh_get_rules(w->mesh), str_from(of));
+        else
+            mesh_rules_remove_destination_rule(mesh_get_rules(w->mesh), str_from(of));
+        json_object_del(w->rules, key);
+        return;
+    }
+    AUTO_CHARS char *spec =
+        routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
+                           "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
+                           "'weight':2}]}]}",
+                           host, export, matches[draw(r, 3)], hosts[draw(r, 2)])
+               : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
+                           "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
+                           "'labels':{'v':'%u'}}]}",
+                           host, export,
+                           draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
+                           draw(r, 3), draw(r, 2), draw(r, 2));
+    put_rule(w, ns, name, spec);
+}
+
+static void change_pod(struct world *w, unsigned *r)
+{
+    unsigned i = draw(r, 4);
+    AUTO_CHARS char *key = xasprintf("%s/p%u", i % 2 ? "a" : "b", i);
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'p%u','labels':{'v':'%u'}},"
+                  "'status':{'podIP':'10.1.0.%u'}}",
+                  i % 2 ? "a" : "b", i, draw(r, 2), i);
+    AUTO_JSON json_t *j = json_of(text);
+    if (draw(r, 4))
+        workloads_put(w->pods, j);
+    else
+        workloads_remove(w->pods, str_from(key));
+}
+
 static void expect_same(const struct mesh_workload *a, const struct mesh_workload *b)
 {
     const struct xds_set *x = mesh_workload_set(a), *y = mesh_workload_set(b);
@@ -322,16 +397,103 @@ static void test_a_pod_that_changes(void **state)
     finish(&w);
 }
 
+/* Every setting of a DestinationRule is a field of a cluster, with Istio's defaults. */
+static void test_policies(void **state)
+{
+    static const struct {
+        const char *policy, *cluster, *has;
+    } all[] = {
+        {"'loadBalancer':{'simple':'ROUND_ROBIN'}", "outbound|70||", NULL},
+        {"'loadBalancer':{'simple':'RANDOM'}", "outbound|80||", "\"lb_policy\":\"RANDOM\""},
+        {"'loadBalancer':{'simple':'LEAST_CONN'}", "outbound|80||", "\"LEAST_REQUEST\""},
+        {"'loadBalancer':{'simple':'PASSTHROUGH'}", "outbound|80||",
+         "\"type\":\"ORIGINAL_DST\""},
+        {"'loadBalancer':{'consistentHash':{'useSourceIp':true}}", "outbound|80||",
+         "\"ring_hash_lb_config\":{\"minimum_ring_size\":\"1024\"}"},
+        {"'loadBalancer':{'consistentHash':{'useSourceIp':true,'maglev':{}}}", "outbound|80||",
+         "\"maglev_lb_config\":{\"table_size\":\"65537\"}"},
+        {"'loadBalancer':{'warmup':{'duration':'90s'}}", "outbound|80||",
+         "\"slow_start_window\":\"90s\",\"min_weight_percent\":{\"value\":10"},
+        {"'loadBalancer':{'simple':'ROUND_ROBIN','warmupDurationSecs':'5s'}", "outbound|80||",
+         "\"round_robin_lb_config\":{\"slow_start_config\":{\"slow_start_window\":\"5s\""},
+        {"'connectionPool':{'tcp':{'maxConnections':7,'connectTimeout':'1500ms'}}", "outbound|80||",
+         "\"connect_timeout\":\"1.500s\""},
+        {"'connectionPool':{'tcp':{'maxConnections':7}}", "outbound|80||", "\"max_connections\":7"},
+        {"'connectionPool':{'http':{'http1MaxPendingRequests':8}}", "outbound|80||",
+         "\"max_pending_requests\":8"},
+        {"'connectionPool':{'http':{'http2MaxRequests':9}}", "outbound|80||", "\"max_requests\":9"},
+        {"'connectionPool':{'http':{'maxRetries':0}}", "outbound|80||", "\"max_retries\":0"},
+        {"'connectionPool':{'http':{'maxRequestsPerConnection':3,'idleTimeout':'4s'}}",
+         "outbound|80||", "\"idle_timeout\":\"4s\",\"max_requests_per_connection\":3"},
+        {"'connectionPool':{'tcp':{'maxConnectionDuration':'1h'}}", "outbound|80||",
+         "\"max_connection_duration\":\"3600s\""},
+        {"'connectionPool':{'http':{'h2UpgradePolicy':'UPGRADE','maxConcurrentStreams':5}}",
+         "outbound|80||", "\"http2_protocol_options\":{\"max_concurrent_streams\":5}"},
+        {"'connectionPool':{'http':{'useClientProtocol':true}}", "outbound|80||",
+         "\"use_downstream_protocol_config\""},
+        {"'outlierDetection':{}", "outbound|80||",
+         "\"consecutive_5xx\":5,\"interval\":\"10s\",\"base_ejection_time\":\"30s\","
+         "\"max_ejection_percent\":10,\"enforcing_consecutive_5xx\":100,"
+         "\"enforcing_success_rate\":0}"},
+        {"'outlierDetection':{'consecutiveGatewayErrors':2,'consecutive5xxErrors':0}",
+         "outbound|80||",
+         "\"consecutive_gateway_failure\":2,\"enforcing_consecutive_gateway_failure\":100"},
+        {"'outlierDetection':{'splitExternalLocalOriginErrors':true}", "outbound|80||",
+         "\"split_external_local_origin_errors\":true,\"consecutive_local_origin_failure\":5"},
+        {"'outlierDetection':{'minHealthPercent':30}", "outbound|80||",
+         "\"healthy_panic_threshold\":{\"value\":30"},
+        /* what is said of a port stands alone */
+        {"'loadBalancer':{'simple':'RANDOM'},'connectionPool':{'tcp':{'maxConnections':7}},"
+         "'portLevelSettings':[{'port':{'number':80},'loadBalancer':{'simple':'ROUND_ROBIN'}}]",
+         "outbound|80||", "\"max_connections\":4294967295"},
+        {"'loadBalancer':{'simple':'RANDOM'},"
+         "'portLevelSettings':[{'port':{'number':81},'loadBalancer':{'simple':'ROUND_ROBIN'}}]",
+         "outbound|80||", "\"RANDOM\""},
+        /* a subset has what the whole has, part by part */
+        {"'loadBalancer':{'simple':'RANDOM'},'connectionPool':{'tcp':{'maxConnections':7}}",
+         "outbound|80|v1|", "\"max_connections\":7"},
+        {"'loadBalancer':{'simple':'RANDOM'}", "outbound|80|v2|", "\"lb_policy\":\"MAGLEV\""},
+    };
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP);
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        AUTO_CHARS char *cluster = xasprintf("%sweb.ns.svc.cluster.local", all[i].cluster);
+        AUTO_CHARS char *spec = xasprintf(
+            "{'host':'web','trafficPolicy':{%s},'subsets':[{'name':'v1'},{'name':'v2',"
+            "'trafficPolicy':{'loadBalancer':{'consistentHash':{'httpHeaderName':'a','maglev':{}"
+            "}}}}]}",
+            all[i].policy);
+        put_rule(&w, "ns", "web", spec);
+        settle(&w);
+        if (all[i].has)
+            expect_in(one, XDS_CLUSTER, cluster, all[i].has);
+        else
+            assert_false(has(one, XDS_CLUSTER, cluster));
+    }
+    mesh_rules_remove_destination_rule(mesh_get_rules(w.mesh), STR("ns/web"));
+    settle(&w);
+    assert_false(has(one, XDS_CLUSTER, "outbound|80|v1|web.ns.svc.cluster.local"));
+    assert_false(has(one, XDS_ENDPOINT, "outbound|80|v1|web.ns.svc.cluster.local"));
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 static void test_random_histories(void **state)
 {
-    enum { ROUNDS = 600, PODS = 4 };
+    enum { ROUNDS = 1200, PODS = 4 };
     struct world w;
     struct mesh_workload *pods[PODS] = {NULL};
     unsigned r = 3;
     (void)state;
     start(&w);
+    w.rules = json_object();
     for (unsigned round = 0; round < ROUNDS; round++) {
         change(&w, &r);
+        change_rule(&w, &r);
+        change_pod(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);
@@ -346,14 +508,19 @@ static void test_random_histories(void **state)
             continue;
         settle(&w);
         struct mesh *again = mesh_new(w.join, w.pods); /* from nothing, of what there is */
+        const char *key;
+        json_t *rule;
+        json_object_foreach(w.rules, key, rule) put_rule_object(again, rule);
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, w.pods, again};
+            struct world other = {w.join, w.pods, again, NULL};
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
         }
         mesh_free(again);
+        settle(&w);
     }
+    json_decref(w.rules);
     for (unsigned i = 0; i < PODS; i++)
         if (pods[i])
             mesh_leave(w.mesh, pods[i]);
@@ -365,7 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
         cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
-        cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_policies),           cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);
 }
