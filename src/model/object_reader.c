@@ -38,6 +38,7 @@ void reader_leave(struct object_reader *r, size_t mark)
     r->path.n = mark;
 }
 
+static void __attribute__((format(printf, 5, 0)))
 static void tell(struct object_reader *r, enum finding_severity severity, const char *field,
                  const char *hint, const char *fmt, va_list ap)
 {
