@@ -217,6 +217,19 @@ struct view {
     struct resources *list;
 };
 
+static void put_addresses(struct view *v, const struct service_port *p,
+                          const struct traffic_policy *policy)
+{
+    const struct service_object *o = v->s->object;
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++) {
+        const struct ip *ip = &o->cluster_ips[i];
+        struct route_host *h =
+            mesh_rules_streams(v->m->rules, &v->client, o->key, p->port, ip, v->findings);
+        put_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        route_host_unref(h);
+    }
+}
+
 static void put_clusters(struct view *v, const struct service_port *p)
 {
     const struct destination *d = &v->destination;
@@ -231,10 +244,8 @@ static void put_clusters(struct view *v, const struct service_port *p)
                         : translate_endpoints(key, p->port, false, v->s));
         put_over(v->set, v->list,
                  translate_mesh_cluster(key, p, subset ? subset->name : NULL, &policy));
-        for (uint16_t a = 0;
-             !subset && !is_http(port_protocol(p)) && a < v->s->object->n_cluster_ips; a++)
-            put_over(v->set, v->list,
-                     translate_mesh_address(key, p, &v->s->object->cluster_ips[a], &policy));
+        if (!subset && !is_http(port_protocol(p)))
+            put_addresses(v, p, &policy);
         traffic_policy_done(&policy);
     }
 }

@@ -335,36 +335,96 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
     return ret;
 }
 
-/* A connection's own limits. */
-static json_t *tcp_filter(const char *cluster, const struct traffic_policy *policy)
+/* A connection's own limits. Istio's default of silence is an hour. */
+static json_t *tcp_filter(const char *stat, const struct route_backend *backends, uint32_t n,
+                          const struct traffic_policy *policy)
 {
-    json_t *filter = translate_tcp_proxy(cluster, cluster),
-           *config = json_object_get(filter, "typed_config");
-    if (policy->tcp_idle_ms >= 0)
-        json_object_set_new(config, "idle_timeout", duration(policy->tcp_idle_ms));
+    char name[CLUSTER_NAME_MAX];
+    json_t *filter = translate_tcp_proxy(stat, translate_backend_name(&backends[0], NULL, name)),
+           *config = json_object_get(filter, "typed_config"), *clusters = json_array();
+    for (uint32_t i = 0; i < n; i++)
+        json_array_append_new(clusters, json_pack("{s:s,s:I}", "name",
+                                                  translate_backend_name(&backends[i], NULL, name),
+                                                  "weight", (json_int_t)backends[i].weight));
+    if (n > 1) {
+        json_object_del(config, "cluster");
+        json_object_set_new(config, "weighted_clusters", json_pack("{s:O}", "clusters", clusters));
+    }
+    json_decref(clusters);
+    json_object_set_new(config, "idle_timeout",
+                        duration(policy->tcp_idle_ms >= 0 ? policy->tcp_idle_ms : 3600000));
     if (policy->connection_ms >= 0)
         json_object_set_new(config, "max_downstream_connection_duration",
                             duration(policy->connection_ms));
     return filter;
 }
 
+static bool is_named(const json_t *chains, const char *server_name)
+{
+    const json_t *chain;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)chains, i, chain)
+    {
+        AUTO_JSON json_t *name = json_string(server_name);
+        if (json_array_has(json_at(chain, "filter_chain_match.server_names"), name))
+            return true;
+    }
+    return false;
+}
+
+/* Chains of those that say a server's name: the first that has it. The others' stream, of which
+ * there is one; NULL: there is none. */
+static const struct route_stream *add_streams(const struct route_host *h, const char *stat,
+                                              const struct traffic_policy *policy, json_t *chains)
+{
+    const struct route_stream *rest = NULL;
+    for (uint32_t i = 0; i < h->n_streams && !rest; i++) {
+        const struct route_stream *s = &h->streams[i];
+        json_t *names = json_array();
+        for (uint32_t k = 0; k < s->n_server_names; k++)
+            if (!is_named(chains, s->server_names[k]))
+                json_array_append_new(names, json_string(s->server_names[k]));
+        if (json_array_size(names)) {
+            json_t *chain = chain_of(tcp_filter(stat, s->backends, s->n_backends, policy));
+            json_object_set_new(chain, "filter_chain_match",
+                                json_pack("{s:O}", "server_names", names));
+            json_array_append_new(chains, chain);
+        }
+        json_decref(names);
+        rest = s->n_server_names ? NULL : s;
+    }
+    return rest;
+}
+
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
-                                         const struct ip *ip, const struct traffic_policy *policy)
+                                         const struct ip *ip, const struct traffic_policy *policy,
+                                         const struct route_host *streams)
 {
     char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX], routes[CLUSTER_NAME_MAX],
         text[IP_TEXT_BYTES];
+    const struct route_backend own = {.service = (char *)(uintptr_t)service, .port = p->port};
     translate_mesh_address_name(ip, p->port, name);
     translate_cluster_name(service, p->port, NULL, cluster);
+    json_t *chains = json_array(), *filters = json_array();
+    const struct route_stream *rest = add_streams(streams, cluster, policy, chains);
     AUTO_JSON json_t *j = listener(name, ip_format(ip, text), p->port);
-    json_object_set_new(j, "default_filter_chain", chain_of(tcp_filter(cluster, policy)));
+    json_object_set_new(j, "listener_filters", filters);
+    if (json_array_size(chains))
+        json_array_append_new(
+            filters, translate_http_filter(
+                         "envoy.filters.listener.tls_inspector",
+                         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
+    json_object_set_new(j, "default_filter_chain",
+                        chain_of(rest
+                                     ? tcp_filter(cluster, rest->backends, rest->n_backends, policy)
+                                     : tcp_filter(cluster, &own, 1, policy)));
     if (port_protocol(p) == PORT_SNIFFED) {
         AUTO_CHARS char *stat = xasprintf("outbound_%s", name);
         translate_mesh_own_routes_name(service, p->port, routes);
-        json_object_set_new(j, "listener_filters", json_array());
-        json_object_set_new(j, "filter_chains",
-                            json_pack("[o]", http_chain(http_manager(stat, routes, NULL), 0)));
+        json_array_append_new(chains, http_chain(http_manager(stat, routes, NULL), 0));
         look_at_first_bytes(j);
     }
+    json_object_set_new(j, "filter_chains", chains);
     return translate_json(XDS_LISTENER, name, j);
 }
 

@@ -51,7 +51,8 @@ struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t p
 const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
-                                         const struct ip *ip, const struct traffic_policy *policy);
+                                         const struct ip *ip, const struct traffic_policy *policy,
+                                         const struct route_host *streams);
 /* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX]);

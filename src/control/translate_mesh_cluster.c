@@ -50,7 +50,7 @@ static void add_options(struct buf *b, enum port_protocol protocol, const struct
          as_client = protocol == PORT_SNIFFED || p->as_client_speaks,
          http2 = protocol == PORT_HTTP2 || (p->upgrade_to_http2 && protocol == PORT_HTTP);
     size_t way, entry, any;
-    if (protocol == PORT_TCP || (!as_client && !http2 && !common))
+    if (protocol == PORT_TCP || protocol == PORT_TLS || (!as_client && !http2 && !common))
         return;
     if (common)
         add_common(&options, p);

@@ -394,39 +394,52 @@ static const struct virtual_service *find_routes(const struct mesh_rules *m,
     return best;
 }
 
-/* By which hash it goes there, and whether what it names is there. */
+/* Is there what it names? */
+static void check_backend(const struct mesh_rules *m, const struct route_backend *b,
+                          const char *host, const struct destination *d,
+                          const struct route_origin *of, struct findings *findings)
+{
+    const struct joined_service *s = b->service ? service_join_find(m->join, b->service) : NULL;
+    if (!s || !s->object)
+        finding_add(findings, FINDING_ERROR, "HostNotFound", of->object, of->field,
+                    "name it as NAME.NAMESPACE.svc.cluster.local, or by its short name in its own "
+                    "namespace",
+                    "there is no Service %s: what is sent there gets 503", host);
+    else if (b->subset && !destination_find(d, b->subset))
+        finding_add(findings, FINDING_ERROR, "SubsetNotFound", of->object, of->field,
+                    "define it in a DestinationRule for that host",
+                    "no DestinationRule defines subset %s of %s: what is sent there gets 503",
+                    b->subset, host);
+}
+
+static void apply_destination(const struct mesh_rules *m, const struct mesh_client *c,
+                              const struct route_backend *b, struct route *r,
+                              const struct route_origin *of, struct findings *findings)
+{
+    struct str name, ns = str_cut(str_from(b->service ? b->service : ""), '/', &name);
+    AUTO_CHARS char *host = b->service ? name_of_service(b->service) : xstrdup(b->host);
+    struct destination d;
+    struct traffic_policy policy;
+    find_destination(m, c, host, ns, &d);
+    const struct destination_subset *subset = b->subset ? destination_find(&d, b->subset) : NULL;
+    if (findings)
+        check_backend(m, b, host, &d, of, findings);
+    if (r && !r->n_keys && !r->affinity.name && (d.policy || subset)) {
+        destination_policy(&d, subset, b->port, &policy);
+        traffic_policy_hash(&policy, r);
+        traffic_policy_done(&policy);
+    }
+    destination_done(&d);
+}
+
+/* By which hash it goes there (the first that has one), and whether what it names is there. */
 static void apply_destinations(const struct mesh_rules *m, const struct mesh_client *c,
                                struct route *r, struct findings *findings)
 {
-    bool hashed = false;
-    for (uint32_t i = 0; i < r->n_backends; i++) {
-        const struct route_backend *b = &r->backends[i];
-        struct str name, ns = str_cut(str_from(b->service ? b->service : ""), '/', &name);
-        AUTO_CHARS char *host = b->service ? name_of_service(b->service) : xstrdup(b->host);
-        const struct joined_service *s = b->service ? service_join_find(m->join, b->service) : NULL;
-        struct destination d;
-        struct traffic_policy policy;
-        find_destination(m, c, host, ns, &d);
-        const struct destination_subset *subset =
-            b->subset ? destination_find(&d, b->subset) : NULL;
-        if (findings && (!s || !s->object))
-            finding_add(findings, FINDING_ERROR, "HostNotFound", r->origin.object, r->origin.field,
-                        "name it as NAME.NAMESPACE.svc.cluster.local, or by its short name in its "
-                        "own namespace",
-                        "there is no Service %s: what is sent there gets 503", host);
-        else if (findings && b->subset && !subset)
-            finding_add(findings, FINDING_ERROR, "SubsetNotFound", r->origin.object,
-                        r->origin.field, "define it in a DestinationRule for that host",
-                        "no DestinationRule defines subset %s of %s: what is sent there gets 503",
-                        b->subset, host);
-        if (!hashed && (d.policy || subset)) {
-            destination_policy(&d, subset, b->port, &policy);
-            traffic_policy_hash(&policy, r);
-            hashed = r->n_keys || r->affinity.name;
-            traffic_policy_done(&policy);
-        }
-        destination_done(&d);
-    }
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        apply_destination(m, c, &r->backends[i], r, &r->origin, findings);
+    for (uint32_t i = 0; i < r->n_mirrors && findings; i++)
+        apply_destination(m, c, &r->mirrors[i].to, NULL, &r->origin, findings);
 }
 
 static void add_default(struct route_host *h, const char *service, uint16_t port)
@@ -459,6 +472,30 @@ struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct me
         add_default(h, service, port);
     for (uint32_t i = 0; i < h->n_routes; i++)
         apply_destinations(m, client, &h->routes[i], v ? findings : NULL);
+    return h;
+}
+
+struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct mesh_client *client,
+                                      const char *service, uint16_t port, const struct ip *address,
+                                      struct findings *findings)
+{
+    AUTO_CHARS char *host = name_of_service(service);
+    struct route_host *h = route_host_new(host);
+    const struct virtual_service *v = find_routes(m, client, host, findings);
+    const struct virtual_service_place place = {
+        .gateway = ISTIO_MESH_GATEWAY,
+        .client = client,
+        .port = port,
+        .address = address,
+        .port_of = port_of,
+        .user = (void *)(uintptr_t)m,
+    };
+    if (v)
+        virtual_service_compile_streams(v, &place, h);
+    for (uint32_t i = 0; i < h->n_streams && findings; i++)
+        for (uint32_t k = 0; k < h->streams[i].n_backends; k++)
+            apply_destination(m, client, &h->streams[i].backends[k], NULL, &h->streams[i].origin,
+                              findings);
     return h;
 }
 

@@ -35,6 +35,10 @@ unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
  * only because of others; NULL: nobody is told. */
 struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct mesh_client *client,
                                      const char *service, uint16_t port, struct findings *findings);
+/* Who gets connections of bytes to one of its addresses, if a rule says so: streams of the host. */
+struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct mesh_client *client,
+                                      const char *service, uint16_t port, const struct ip *address,
+                                      struct findings *findings);
 /* How it is called, by those who are to see it: rules of the client's namespace, else of the
  * Service's, else of the root namespace. To be given back to destination_done(). */
 void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client *client,

@@ -39,8 +39,8 @@ void reader_leave(struct object_reader *r, size_t mark)
 }
 
 static void __attribute__((format(printf, 5, 0)))
-static void tell(struct object_reader *r, enum finding_severity severity, const char *field,
-                 const char *hint, const char *fmt, va_list ap)
+tell(struct object_reader *r, enum finding_severity severity, const char *field, const char *hint,
+     const char *fmt, va_list ap)
 {
     AUTO_DONE(buf) struct buf message = {0};
     AUTO_CHARS char *path =

@@ -176,6 +176,26 @@ void route_done(struct route *r)
     free(r->origin.field);
 }
 
+struct route_stream *route_host_add_stream(struct route_host *h)
+{
+    h->streams = xrealloc(h->streams, (h->n_streams + 1u) * sizeof(*h->streams));
+    struct route_stream *s = &h->streams[h->n_streams++];
+    *s = (struct route_stream){0};
+    return s;
+}
+
+static void stream_done(struct route_stream *s)
+{
+    for (uint32_t i = 0; i < s->n_server_names; i++)
+        free(s->server_names[i]);
+    for (uint32_t i = 0; i < s->n_backends; i++)
+        route_backend_done(&s->backends[i]);
+    free(s->server_names);
+    free(s->backends);
+    free(s->origin.object);
+    free(s->origin.field);
+}
+
 struct route_host *route_host_ref(struct route_host *h)
 {
     h->refs++;
@@ -188,6 +208,9 @@ void route_host_unref(struct route_host *h)
         return;
     for (uint32_t i = 0; i < h->n_routes; i++)
         route_done(&h->routes[i]);
+    for (uint32_t i = 0; i < h->n_streams; i++)
+        stream_done(&h->streams[i]);
+    free(h->streams);
     free(h->routes);
     fields_done(&h->tls_fields);
     free(h->passthrough.service);
@@ -421,6 +444,20 @@ static void format_route(const struct route *r, struct buf *out)
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
 }
 
+static void format_stream(const struct route_stream *s, struct buf *out)
+{
+    buf_add_cstr(out, "  stream");
+    for (uint32_t i = 0; i < s->n_server_names; i++)
+        buf_addf(out, " %s", s->server_names[i]);
+    for (uint32_t i = 0; i < s->n_backends; i++) {
+        buf_add_cstr(out, " -> ");
+        format_backend(&s->backends[i], out);
+        if (s->n_backends > 1)
+            buf_addf(out, " x%u", s->backends[i].weight);
+    }
+    buf_addf(out, " # %s %s %s\n", s->origin.kind, s->origin.object, s->origin.field);
+}
+
 void route_host_format(const struct route_host *h, struct buf *out)
 {
     buf_addf(out, "%s%s", h->name, h->one_label ? " one-label" : "");
@@ -436,5 +473,7 @@ void route_host_format(const struct route_host *h, struct buf *out)
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);
+    for (uint32_t i = 0; i < h->n_streams; i++)
+        format_stream(&h->streams[i], out);
     findings_format(&h->findings, out);
 }

@@ -255,12 +255,23 @@ struct route {
     struct route_origin origin;
 };
 
+/* Who gets connections of bytes. */
+struct route_stream {
+    char **server_names; /* of TLS, "*.a.example" too; none: whatever they say */
+    uint32_t n_server_names;
+    struct route_backend *backends; /* at least one */
+    uint32_t n_backends;
+    struct route_origin origin;
+};
+
 struct route_host {
     unsigned refs;
     char *name;     /* "a.example", "*.example", "*" */
     bool one_label; /* the asterisk of a name stands for one label (Ingress) */
     struct route *routes;
     uint32_t n_routes;
+    struct route_stream *streams; /* the first that matches decides, too */
+    uint32_t n_streams;
     struct route_fields tls_fields; /* of answers over TLS */
     /* Who gets connections of TLS for the host, still encrypted; service NULL: they end here. */
     struct route_backend passthrough;
@@ -272,6 +283,7 @@ struct route_host {
 struct route_host *route_host_new(const char *name);
 /* A zeroed route at the end; good until the next one is added. */
 struct route *route_host_add(struct route_host *h);
+struct route_stream *route_host_add_stream(struct route_host *h);
 struct route_host *route_host_ref(struct route_host *h);
 void route_host_unref(struct route_host *h); /* NULL is allowed */
 void route_done(struct route *r);

@@ -43,6 +43,12 @@ static void read_gateways(struct virtual_service *v, struct object_reader *r)
     }
 }
 
+void virtual_service_note_source(struct virtual_service *v, const json_t *match)
+{
+    v->by_namespace = v->by_namespace || !str_empty(json_key_str(match, "sourceNamespace"));
+    v->by_labels = v->by_labels || json_object_size(json_object_get(match, "sourceLabels"));
+}
+
 static void check_match(struct virtual_service *v, struct object_reader *r, const json_t *match,
                         size_t i)
 {
@@ -50,8 +56,7 @@ static void check_match(struct virtual_service *v, struct object_reader *r, cons
     size_t mark = reader_enter_item(r, "match", i);
     virtual_service_read_match(r, match, &scratch);
     route_done(&scratch);
-    v->by_namespace = v->by_namespace || !str_empty(json_key_str(match, "sourceNamespace"));
-    v->by_labels = v->by_labels || json_object_size(json_object_get(match, "sourceLabels"));
+    virtual_service_note_source(v, match);
     reader_leave(r, mark);
 }
 
@@ -90,8 +95,6 @@ static void check_whole(struct virtual_service *v, struct object_reader *r)
         if (!v->n_hosts)
             reader_error(r, others[i], "let the root say it",
                          "a delegate has routes of HTTP alone");
-        else
-            reader_warn(r, others[i], NULL, "is not done yet: connections go as without it");
     }
     if (!n)
         reader_error(r, NULL, "give http, tls or tcp", "has no routes");
@@ -115,6 +118,7 @@ struct virtual_service *virtual_service_decode(const json_t *j)
     read_gateways(v, &r);
     read_hosts(v, &r);
     check_http(v, &r);
+    virtual_service_check_streams(v, &r);
     check_whole(v, &r);
     reader_leave(&r, mark);
     return v;
@@ -148,7 +152,7 @@ static bool names_gateway(const json_t *list, const char *gateway)
     return json_array_size(list) == 0;
 }
 
-static bool is_for(const json_t *match, const struct virtual_service_place *p)
+bool virtual_service_is_for(const json_t *match, const struct virtual_service_place *p)
 {
     const char *ns = json_at_str(match, "sourceNamespace");
     return (json_at_int(match, "port", 0) == 0 || json_at_int(match, "port", 0) == p->port) &&
@@ -169,7 +173,7 @@ static char *name_of(const json_t *http, const json_t *match)
 static void add_route(struct compiling *c, const json_t *http, const json_t *match)
 {
     struct route made = {0};
-    if (c->to->n_routes >= ROUTES_MAX || (match && !is_for(match, c->place)))
+    if (c->to->n_routes >= ROUTES_MAX || (match && !virtual_service_is_for(match, c->place)))
         return;
     if (!virtual_service_read_match(c->reader, match, &made)) {
         route_done(&made);
@@ -232,7 +236,7 @@ static void add_delegate(struct compiling *c, const json_t *root)
         size_t mark = reader_enter(&reader, "spec"), item = reader_enter_item(&reader, "http", i);
         AUTO_JSON json_t *both = virtual_service_merge(&reader, root, json_array_get(list, i));
         reader.findings = NULL; /* it has said what is wrong with it */
-        if (both) /* one that delegates itself: 503 */
+        if (both)               /* one that delegates itself: 503 */
             add_matches(&within, both);
         reader.findings = c->reader->findings;
         reader_leave(&reader, item);
@@ -280,7 +284,7 @@ static const json_t *destination_of(const json_t *http, size_t k)
 
 char *virtual_service_next_destination(const struct virtual_service *v, size_t *at)
 {
-    const json_t *list = json_object_get(v->o.spec, "http");
+    const json_t *list = json_object_get(v->o.spec, "http"), *d;
     size_t n = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *http = json_array_get(list, i);
@@ -292,6 +296,14 @@ char *virtual_service_next_destination(const struct virtual_service *v, size_t *
                 *at = n + 1;
                 return istio_host(host, v->o.ns);
             }
+        }
+    }
+    for (size_t of_streams = 0; (d = virtual_service_next_stream_destination(v, &of_streams));
+         n++) {
+        const char *host = n < *at ? NULL : json_at_str(d, "host");
+        if (!str_empty(host)) {
+            *at = n + 1;
+            return istio_host(host, v->o.ns);
         }
     }
     return NULL;

@@ -26,6 +26,7 @@ struct virtual_service_place {
     const char *gateway;              /* ISTIO_MESH_GATEWAY */
     const struct mesh_client *client; /* of that one */
     uint16_t port;                    /* at which requests come */
+    const struct ip *address;         /* and connections of bytes; NULL: any */
     /* Where a request for a Service without a port goes that came to this one: its only port, else
      * the same. */
     uint16_t (*port_of)(const char *service, uint16_t port, void *user);
@@ -38,6 +39,9 @@ struct virtual_service_place {
  * NULL: nobody is told. */
 void virtual_service_compile(const struct virtual_service *v, const struct virtual_service_place *p,
                              struct route_host *to, struct findings *findings);
+/* The same of connections of bytes. */
+void virtual_service_compile_streams(const struct virtual_service *v,
+                                     const struct virtual_service_place *p, struct route_host *to);
 /* for (size_t at = 0; (host = virtual_service_next_destination(v, &at));) : all hosts that it sends
  * something to, in full, owned. */
 char *virtual_service_next_destination(const struct virtual_service *v, size_t *at);

@@ -9,6 +9,20 @@
 bool virtual_service_read_match(struct object_reader *r, const json_t *match, struct route *to);
 bool virtual_service_read_action(struct object_reader *r, const json_t *http, const char *ns,
                                  const struct virtual_service_place *p, struct route *to);
+/* "route" of anything: to where, and with which weights. */
+bool virtual_service_read_backends(struct object_reader *r, const json_t *list, const char *ns,
+                                   const struct virtual_service_place *p,
+                                   struct route_backend **ret, uint32_t *ret_n);
+/* ---- virtual_service_stream.c ---- */
+void virtual_service_check_streams(struct virtual_service *v, struct object_reader *r);
+/* for (size_t at = 0; (d = virtual_service_next_stream_destination(v, &at));) */
+const json_t *virtual_service_next_stream_destination(const struct virtual_service *v, size_t *at);
+
+/* ---- virtual_service.c ---- */
+/* Of a match: gateways, port, sourceNamespace, sourceLabels. */
+bool virtual_service_is_for(const json_t *match, const struct virtual_service_place *p);
+void virtual_service_note_source(struct virtual_service *v, const json_t *match);
+
 /* ---- virtual_service_policy.c ---- */
 bool virtual_service_read_retries(struct object_reader *r, const json_t *http, struct route *to);
 bool virtual_service_read_fault(struct object_reader *r, const json_t *http, struct route *to);

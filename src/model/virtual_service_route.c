@@ -109,8 +109,9 @@ static bool read_destination(struct object_reader *r, const json_t *of, const ch
     return ok;
 }
 
-static bool read_backends(struct object_reader *r, const json_t *list, const char *ns,
-                          const struct virtual_service_place *p, struct route *to)
+bool virtual_service_read_backends(struct object_reader *r, const json_t *list, const char *ns,
+                                   const struct virtual_service_place *p,
+                                   struct route_backend **ret, uint32_t *ret_n)
 {
     size_t n = json_array_size(list);
     uint64_t sum = 0;
@@ -132,7 +133,8 @@ static bool read_backends(struct object_reader *r, const json_t *list, const cha
             route_backend_done(&b);
             continue;
         }
-        *route_add_backend(to, NULL, 0, 0) = b;
+        *ret = xrealloc(*ret, (*ret_n + 1u) * sizeof(**ret));
+        (*ret)[(*ret_n)++] = b;
     }
     if (ok && n > 1 && !sum)
         return reader_error(r, "route", "give at least one a weight", "has weights of 0 alone");
@@ -314,7 +316,8 @@ static bool read_goal(struct object_reader *r, const json_t *http, const char *n
         return reader_error(r, NULL, "give a route, a redirect, a directResponse or a delegate",
                             "leads nowhere");
     if (streq(goal, "route"))
-        return read_backends(r, json_object_get(http, "route"), ns, p, to);
+        return virtual_service_read_backends(r, json_object_get(http, "route"), ns, p,
+                                             &to->backends, &to->n_backends);
     size_t mark = reader_enter(r, goal);
     const json_t *of = json_object_get(http, goal);
     if (streq(goal, "redirect"))

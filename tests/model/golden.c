@@ -9,8 +9,8 @@
 
 #include "base/rand.h"
 #include "kube/manifest.h"
-#include "model/mesh_rules.h"
 #include "model/ingress_routes.h"
+#include "model/mesh_rules.h"
 #include "model/service.h"
 
 enum { ORDERS = 20 };
@@ -213,9 +213,11 @@ static void mesh_format(const struct world *w, const json_t *objects, struct buf
     }
     json_array_foreach((json_t *)(uintptr_t)objects, i, object)
     {
-        AUTO(virtual_service) struct virtual_service *v =
+        AUTO(virtual_service)
+        struct virtual_service *v =
             streq(kind_of(object), "VirtualService") ? virtual_service_decode(object) : NULL;
-        AUTO(destination_rule) struct destination_rule *d =
+        AUTO(destination_rule)
+        struct destination_rule *d =
             streq(kind_of(object), "DestinationRule") ? destination_rule_decode(object) : NULL;
         if (v || d)
             findings_format(v ? &v->o.findings : &d->o.findings, out);

@@ -293,3 +293,14 @@ def test_limits(story):
     shop = story(rule("uneven", trafficPolicy={"connectionPool": {"http": {"http2MaxRequests": 1, "http1MaxPendingRequests": 1}, "tcp": {"maxConnections": 1}},
                                                "loadBalancer": {"simple": "ROUND_ROBIN"}}))
     wait_until("some are turned away", lambda: shop.many("http://uneven/", 20, parallel=10)["503"] > 0)
+
+
+def test_bytes_by_address_and_weight(story, shop):
+    """tcp of a VirtualService: by the port of the Service, for whoever speaks no HTTP."""
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "raw", "namespace": "default"}, "spec": {"selector": {"app": "shop"}, "ports": [{"name": "tcp", "port": 80, "targetPort": 8080}]}}
+    story(service, rule("raw", **VERSIONS), {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "raw", "namespace": "default"},
+                                             "spec": {"hosts": ["raw"], "tcp": [{"match": [{"port": 80}], "route": [{"destination": {"host": "raw", "subset": "v2"}}]}]}})
+
+    def by_connection(n):
+        return sum((shop.many("http://raw/", 1) for _ in range(n)), collections.Counter())
+    wait_until("v2 gets all", lambda: by_connection(6) == {"v2": 6})

@@ -406,8 +406,7 @@ static void test_policies(void **state)
         {"'loadBalancer':{'simple':'ROUND_ROBIN'}", "outbound|70||", NULL},
         {"'loadBalancer':{'simple':'RANDOM'}", "outbound|80||", "\"lb_policy\":\"RANDOM\""},
         {"'loadBalancer':{'simple':'LEAST_CONN'}", "outbound|80||", "\"LEAST_REQUEST\""},
-        {"'loadBalancer':{'simple':'PASSTHROUGH'}", "outbound|80||",
-         "\"type\":\"ORIGINAL_DST\""},
+        {"'loadBalancer':{'simple':'PASSTHROUGH'}", "outbound|80||", "\"type\":\"ORIGINAL_DST\""},
         {"'loadBalancer':{'consistentHash':{'useSourceIp':true}}", "outbound|80||",
          "\"ring_hash_lb_config\":{\"minimum_ring_size\":\"1024\"}"},
         {"'loadBalancer':{'consistentHash':{'useSourceIp':true,'maglev':{}}}", "outbound|80||",
@@ -481,6 +480,55 @@ static void test_policies(void **state)
     finish(&w);
 }
 
+/* tcp and tls of VirtualServices: what is known of an address is decided when its listener is made.
+ */
+static void test_streams(void **state)
+{
+    static const struct {
+        const char *spec, *has, *has_not;
+    } all[] = {
+        {"'tcp':[{'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432|v1|web.ns.svc.cluster.local\"",
+         "\"cluster\":\"outbound|5432||web"},
+        {"'tcp':[{'match':[{'port':9999}],'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432||web.ns.svc.cluster.local\"", "v1"},
+        {"'tcp':[{'match':[{'port':5432,'destinationSubnets':['10.0.0.0/24']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "outbound|5432|v1|", "\"cluster\":\"outbound|5432||web"},
+        {"'tcp':[{'match':[{'destinationSubnets':['10.9.0.0/24']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432||web.ns.svc.cluster.local\"", "v1"},
+        {"'tcp':[{'route':[{'destination':{'host':'web','subset':'v1'},'weight':9},"
+         "{'destination':{'host':'web'},'weight':1}]}]",
+         "\"weighted_clusters\":{\"clusters\":[{\"name\":\"outbound|5432|v1|web.ns.svc.cluster."
+         "local\",\"weight\":9}",
+         NULL},
+        {"'tls':[{'match':[{'sniHosts':['a.example','*.b.example']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"server_names\":[\"a.example\",\"*.b.example\"]", NULL},
+        {"'tls':[{'match':[{'sniHosts':['a.example']}],'route':[{'destination':{'host':'web'}}]},"
+         "{'match':[{'sniHosts':['a.example','c.example']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"server_names\":[\"c.example\"]", NULL},
+    };
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP "," TCP);
+    put_rule(&w, "ns", "web", "{'host':'web','subsets':[{'name':'v1'}]}");
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        AUTO_CHARS char *spec = xasprintf("{'hosts':['web'],%s}", all[i].spec);
+        put_rule(&w, "ns", "web", spec);
+        settle(&w);
+        AUTO_CHARS char *text = find(one, XDS_LISTENER, "10.0.0.1_5432");
+        if (!text || !strstr(text, all[i].has) || (all[i].has_not && strstr(text, all[i].has_not)))
+            fail_msg("%s: %s", all[i].spec, text ? text : "none");
+    }
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 static void test_random_histories(void **state)
 {
     enum { ROUNDS = 1200, PODS = 4 };
@@ -532,7 +580,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
         cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
-        cmocka_unit_test(test_policies),           cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_policies),           cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);
 }

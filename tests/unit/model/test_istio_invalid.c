@@ -30,7 +30,21 @@ static const struct wrong routes[] = {
     {"{'http':[{'delegate':{'name':'b'}}]}", "error spec.http[0].delegate: a delegate has no"},
     {"{'hosts':['a'],'exportTo':['A!'],'http':[{" TO "}]}",
      "error spec.exportTo[0]: is no namespace"},
-    {"{'hosts':['a'],'tls':[{}]}", "warning spec.tls: is not done yet"},
+    {"{'hosts':['a'],'tls':[{}]}", "error spec.tls[0].match: is missing"},
+    {"{'hosts':['a'],'tls':[{'match':[{}]," TO "}]}",
+     "error spec.tls[0].match[0].sniHosts: is missing"},
+    {"{'hosts':['a'],'tls':[{'match':[{'sniHosts':['*']}]," TO "}]}",
+     "error spec.tls[0].match[0].sniHosts[0]: is no name of a server"},
+    {"{'hosts':['a'],'tls':[{'match':[{'sniHosts':['b.c']}]}]}",
+     "error spec.tls[0].route: is missing"},
+    {"{'hosts':['a'],'tcp':[{'match':[{'destinationSubnets':['10.0.0.0/33']}]," TO "}]}",
+     "error spec.tcp[0].match[0].destinationSubnets[0]: is no network"},
+    {"{'hosts':['a'],'tcp':[{'match':[{'port':0}]," TO "}]}",
+     "error spec.tcp[0].match[0].port: is no whole number"},
+    {"{'hosts':['a'],'tcp':[{'match':[{'sourceSubnet':'10.0.0.0/8'}]," TO "}]}",
+     "warning spec.tcp[0].match[0].sourceSubnet: has no effect"},
+    {"{'hosts':['a'],'tcp':[{'route':[{'destination':{}}]}]}",
+     "error spec.tcp[0].route[0].destination.host: is missing"},
     {HTTP(""), "error spec.http[0]: leads nowhere"},
     {HTTP("'route':[]"), "error spec.http[0]: leads nowhere"},
     {HTTP(TO ",'redirect':{'uri':'/x'}"), "error spec.http[0].redirect: stands beside route"},
@@ -217,8 +231,7 @@ static const struct wrong policies[] = {
 
 static json_t *object_of(const char *spec)
 {
-    AUTO_CHARS char *text =
-        xasprintf("{'metadata':{'name':'x','namespace':'ns'},'spec':%s}", spec);
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'name':'x','namespace':'ns'},'spec':%s}", spec);
     return json_of(text);
 }
 
