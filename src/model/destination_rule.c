@@ -1,6 +1,8 @@
 /* DestinationRules: checked, and put together. */
 #include "model/destination_rule.h"
 
+enum { SUBSETS_MAX = 256 }; /* of a host: each is a cluster at each port */
+
 /* ---- policies of several levels ---- */
 
 static const char *const parts[] = {"loadBalancer", "connectionPool", "outlierDetection", "tls"};
@@ -69,7 +71,9 @@ static void check_policy(struct object_reader *r, const json_t *policy)
 static void check_subsets(struct destination_rule *d, struct object_reader *r)
 {
     const json_t *list = json_object_get(d->o.spec, "subsets");
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    if (json_array_size(list) > SUBSETS_MAX)
+        reader_error(r, "subsets", NULL, "are more than %d: the rest is left out", SUBSETS_MAX);
+    for (size_t i = 0; i < MIN(json_array_size(list), (size_t)SUBSETS_MAX); i++) {
         const json_t *one = json_array_get(list, i);
         const char *name = json_key_str(one, "name");
         size_t mark = reader_enter_item(r, "subsets", i);
@@ -139,7 +143,8 @@ void destination_add(struct destination *d, const struct destination_rule *rule)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
         const char *name = json_key_str(one, "name");
-        if (str_empty(name) || !str_is_dns1123_label(str_from(name)) || destination_find(d, name))
+        if (d->n_subsets == SUBSETS_MAX || str_empty(name) ||
+            !str_is_dns1123_label(str_from(name)) || destination_find(d, name))
             continue;
         d->subsets = xrealloc(d->subsets, (d->n_subsets + 1) * sizeof(*d->subsets));
         d->subsets[d->n_subsets++] = (struct destination_subset){

@@ -3,7 +3,10 @@
 
 #define KIND "VirtualService"
 
-enum { ROUTES_MAX = 10000 }; /* of one object, matches counted */
+enum {
+    ROUTES_MAX = 10000,           /* of one host, matches counted */
+    ROUTES_BYTES_MAX = 32u << 20, /* of what they say: each match has all that its route says */
+};
 
 /* ---- decoding ---- */
 
@@ -78,10 +81,8 @@ static void check_http(struct virtual_service *v, struct object_reader *r)
         reader_leave(r, mark);
     }
     if (routes > ROUTES_MAX)
-        reader_error(r, "http", "make several objects of it",
-                     "has more than %d matches: the rest "
-                     "is left out",
-                     ROUTES_MAX);
+        reader_error(r, "http", "make several hosts of it",
+                     "has more than %d matches: what is too much answers 503", ROUTES_MAX);
 }
 
 static void check_whole(struct virtual_service *v, struct object_reader *r)
@@ -142,7 +143,33 @@ struct compiling {
     const struct virtual_service_place *place;
     struct object_reader *reader;
     struct route_host *to;
+    size_t *bytes; /* of all routes so far */
 };
+
+static size_t weight_of(const json_t *j)
+{
+    size_t sum = 64, i;
+    const char *key;
+    json_t *one;
+    if (json_is_string(j))
+        return sum + json_string_length(j);
+    if (json_is_array(j))
+        json_array_foreach((json_t *)(uintptr_t)j, i, one) sum += weight_of(one);
+    if (json_is_object(j))
+        json_object_foreach((json_t *)(uintptr_t)j, key, one) sum += strlen(key) + weight_of(one);
+    return sum;
+}
+
+static bool is_too_much(struct compiling *c, const json_t *http)
+{
+    const json_t *matches = json_object_get(http, "match");
+    size_t n = MAX(json_array_size(matches), (size_t)1),
+           each = weight_of(http) - (matches ? weight_of(matches) : 0);
+    if (c->to->n_routes + n > ROUTES_MAX || each * n > ROUTES_BYTES_MAX - *c->bytes)
+        return true;
+    *c->bytes += each * n;
+    return false;
+}
 
 static bool names_gateway(const json_t *list, const char *gateway)
 {
@@ -173,10 +200,13 @@ static char *name_of(const json_t *http, const json_t *match)
 static void add_route(struct compiling *c, const json_t *http, const json_t *match)
 {
     struct route made = {0};
-    if (c->to->n_routes >= ROUTES_MAX || (match && !virtual_service_is_for(match, c->place)))
+    if ((match && !virtual_service_is_for(match, c->place)))
         return;
+    struct findings *findings = c->reader->findings;
+    c->reader->findings = NULL; /* all this was told when it came */
     if (!virtual_service_read_match(c->reader, match, &made)) {
         route_done(&made);
+        c->reader->findings = findings;
         return;
     }
     struct route goal = {0};
@@ -184,6 +214,7 @@ static void add_route(struct compiling *c, const json_t *http, const json_t *mat
         route_done(&goal);
         goal = (struct route){.action = ROUTE_ANSWER, .status = 503};
     }
+    c->reader->findings = findings;
     goal.path = made.path;
     goal.headers = made.headers;
     goal.n_headers = made.n_headers;
@@ -197,9 +228,29 @@ static void add_route(struct compiling *c, const json_t *http, const json_t *mat
     *route_host_add(c->to) = goal;
 }
 
+/* What would be too much is a route that answers 503, and so is all that comes behind it. */
+static void close_rest(struct compiling *c)
+{
+    struct route *r = route_host_add(c->to);
+    r->path = (struct route_path){.kind = ROUTE_PATH_PREFIX, .text = xstrdup("/")};
+    r->action = ROUTE_ANSWER;
+    r->status = 503;
+    r->origin =
+        (struct route_origin){KIND, xstrdup(c->of->o.key), xstrdup(buf_cstr(&c->reader->path))};
+    *c->bytes = ROUTES_BYTES_MAX;
+}
+
 static void add_matches(struct compiling *c, const json_t *http)
 {
     const json_t *matches = json_object_get(http, "match");
+    if (*c->bytes == ROUTES_BYTES_MAX)
+        return;
+    if (is_too_much(c, http)) {
+        reader_error(c->reader, NULL, "make several hosts of it",
+                     "is too much, with what stands before it: 503");
+        close_rest(c);
+        return;
+    }
     for (size_t k = 0; k < json_array_size(matches); k++) {
         size_t mark = reader_enter_item(c->reader, "match", k);
         add_route(c, http, json_array_get(matches, k));
@@ -231,14 +282,15 @@ static void add_delegate(struct compiling *c, const json_t *root)
     AUTO_DONE(object_reader)
     struct object_reader reader = {
         .findings = c->reader->findings, .object = d->o.key, .id = c->reader->id};
-    struct compiling within = {d, p, &reader, c->to};
+    struct compiling within = {d, p, &reader, c->to, c->bytes};
     for (size_t i = 0; i < json_array_size(list); i++) {
         size_t mark = reader_enter(&reader, "spec"), item = reader_enter_item(&reader, "http", i);
-        AUTO_JSON json_t *both = virtual_service_merge(&reader, root, json_array_get(list, i));
-        reader.findings = NULL; /* it has said what is wrong with it */
-        if (both)               /* one that delegates itself: 503 */
+        AUTO_JSON json_t *both =
+            *c->bytes == ROUTES_BYTES_MAX
+                ? NULL
+                : virtual_service_merge(&reader, root, json_array_get(list, i));
+        if (both) /* one that delegates itself: 503 */
             add_matches(&within, both);
-        reader.findings = c->reader->findings;
         reader_leave(&reader, item);
         reader_leave(&reader, mark);
     }
@@ -250,14 +302,15 @@ void virtual_service_compile(const struct virtual_service *v, const struct virtu
     const json_t *list = json_object_get(v->o.spec, "http");
     AUTO_DONE(object_reader)
     struct object_reader r = {.object = v->o.key, .id = "DelegateNotUsable"};
-    struct compiling c = {v, p, &r, to};
+    size_t bytes = 0;
+    struct compiling c = {v, p, &r, to, &bytes};
     size_t mark = reader_enter(&r, "spec");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *http = json_array_get(list, i);
         size_t item = reader_enter_item(&r, "http", i);
         bool delegates = json_object_get(http, "delegate") && !json_object_get(http, "route") &&
                          !json_object_get(http, "redirect");
-        r.findings = delegates ? findings : NULL;
+        r.findings = findings;
         if (delegates)
             add_delegate(&c, http);
         else

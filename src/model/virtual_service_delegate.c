@@ -68,6 +68,8 @@ static void inherit(json_t *leaf, const json_t *root)
     }
 }
 
+enum { MATCHES_MAX = 20000 }; /* more than a host may have */
+
 static json_t *merge_matches(const json_t *root, const json_t *leaf)
 {
     json_t *both = json_array();
@@ -77,6 +79,8 @@ static json_t *merge_matches(const json_t *root, const json_t *leaf)
             const json_t *a = json_array_get(root, i), *b = json_array_get(leaf, k);
             if (a && b && matches_conflict(a, b))
                 continue;
+            if (json_array_size(both) >= MATCHES_MAX)
+                return both;
             json_t *one = b ? json_deep_copy(b) : json_object();
             if (a)
                 inherit(one, a);

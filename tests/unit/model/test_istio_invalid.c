@@ -277,6 +277,43 @@ static void test_policies(void **state)
     }
 }
 
+static uint16_t same_port(const char *service, uint16_t port, void *user)
+{
+    (void)service;
+    (void)user;
+    return port;
+}
+
+/* Little text that says much: each match has all that its route says. */
+static void test_too_much(void **state)
+{
+    AUTO_JSON json_t *j = object_of(MATCH("'port':80"));
+    json_t *http = json_array_get(json_at(j, "spec.http"), 0), *set = json_object(),
+           *match = json_object_get(http, "match");
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        AUTO_CHARS char *name = xasprintf("x-%u", i);
+        json_object_set_new(set, name, json_string("0123456789012345678901234567890123456789"));
+        json_array_append_new(match, json_pack("{s:{s:s}}", "uri", "prefix", name));
+    }
+    json_object_set_new(http, "headers", json_pack("{s:{s:o}}", "request", "set", set));
+    json_array_append_new(json_at(j, "spec.http"),
+                          json_pack("{s:{s:i}}", "directResponse", "status", 200));
+    AUTO(virtual_service) struct virtual_service *v = virtual_service_decode(j);
+    const struct mesh_client client = {.ns = STR("ns")};
+    const struct virtual_service_place place = {
+        .gateway = "mesh", .client = &client, .port = 80, .port_of = same_port};
+    struct findings told = {0};
+    struct route_host *h = route_host_new("a");
+    virtual_service_compile(v, &place, h, &told);
+    assert_int_equal(h->n_routes, 1);
+    assert_int_equal(h->routes[0].status, 503);
+    assert_int_equal(told.n, 1);
+    assert_string_equal(told.v[0].field, "spec.http[0]");
+    findings_done(&told);
+    route_host_unref(h);
+}
+
 static void test_what_is_no_object(void **state)
 {
     static const char *const texts[] = {"{}", "{'metadata':{'name':'x'}}", "[]"};
@@ -293,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_what_is_no_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
