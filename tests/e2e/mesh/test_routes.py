@@ -254,8 +254,8 @@ def test_delegation(story):
 def test_a_subset_that_nobody_defines(story):
     shop = story(routes("shop", to("shop", "v9")))
     wait_until("503", lambda: shop.ask("http://shop/")[0] == 503)
-    events = wait_until("an Event tells", lambda: [e for e in shop.lab.get("events")["items"] if e["reason"] == "SubsetNotFound"])
-    assert events[0]["involvedObject"]["kind"] == "VirtualService" and "no DestinationRule defines subset v9" in events[0]["message"]
+    events = wait_until("an Event tells", lambda: [e for e in shop.lab.get("events")["items"] if e["reason"] == "SubsetNotFound" and "no DestinationRule defines subset v9" in e["message"]])
+    assert events[0]["involvedObject"]["kind"] == "VirtualService"
     story(rule("shop", subsets=[{"name": "v9", "labels": {"version": "v2"}}]))
     wait_until("it is defined", lambda: shop.version() == "v2")
 
@@ -304,3 +304,20 @@ def test_bytes_by_address_and_weight(story, shop):
     def by_connection(n):
         return sum((shop.many("http://raw/", 1) for _ in range(n)), collections.Counter())
     wait_until("v2 gets all", lambda: by_connection(6) == {"v2": 6})
+
+
+def test_cors(story):
+    """A preflight is answered by the proxy, for origins that are allowed."""
+    cors = {"allowOrigins": [{"exact": "https://a.example"}], "allowMethods": ["PUT"], "maxAge": "10m"}
+    shop = story(routes("shop", to("shop", corsPolicy=cors)))
+
+    def preflight(origin):
+        return shop.ask("http://shop/", "-X", "OPTIONS", "-D", "-", "-o", "/dev/null", "-H", f"Origin: {origin}", "-H", "Access-Control-Request-Method: PUT")[1].lower()
+    wait_until("it is answered", lambda: "access-control-allow-origin: https://a.example" in preflight("https://a.example"))
+    assert "access-control-max-age: 600" in preflight("https://a.example") and "access-control-allow-origin" not in preflight("https://b.example")
+
+
+def test_what_analyze_says(story):
+    shop = story(routes("shop", to("nobody")))
+    done = shop.lab.fairlead("analyze", check=False)
+    assert "[FL0603] VirtualService default/shop spec.http[0]: there is no Service nobody.default.svc.cluster.local" in done.stdout
