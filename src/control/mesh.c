@@ -23,7 +23,7 @@ struct resources {
 struct mesh_service {
     VEC(uint16_t) ports;                 /* of HTTP, whose listeners it uses */
     VEC(struct mesh_workload *) members; /* that it is served by */
-    uint64_t looks;                      /* a hash of its ports */
+    uint64_t looks;                      /* a hash of what it says of itself */
     unsigned varies;                     /* MESH_VARIES_BY_... */
     struct findings findings;            /* of rules, because of others */
 };
@@ -211,7 +211,7 @@ struct view {
     const struct joined_service *s;
     struct mesh_client client;
     struct destination destination;
-    bool short_name;
+    bool short_name, endpoints_only;
     struct findings *findings;
     struct xds_set *set;
     struct resources *list;
@@ -276,10 +276,37 @@ static void put_view(struct view *v)
     destination_done(&v->destination);
 }
 
+/* Endpoints alone: of what a view has put, or of what now differs from what lies under it. */
+static void put_endpoints(struct view *v)
+{
+    const struct service_object *o = v->s->object;
+    mesh_rules_destination(v->m->rules, &v->client, v->s->key, &v->destination);
+    for (uint16_t p = 0; p < o->n_ports; p++)
+        for (size_t i = 0; is_carried(o, p) && i <= v->destination.n_subsets; i++) {
+            const struct destination_subset *subset = i ? &v->destination.subsets[i - 1] : NULL;
+            struct xds_entry *e =
+                subset ? translate_mesh_subset(o->key, o->ports[p].port, subset->name, v->s,
+                                               v->m->pods, subset->labels)
+                       : translate_endpoints(o->key, o->ports[p].port, false, v->s);
+            AUTO_CHARS char *name = str_dup(e->name);
+            if (is_in(v->list, &(struct resource){XDS_ENDPOINT, name}))
+                xds_set_put(v->set, e);
+            else
+                put_over(v->set, v->list, e);
+        }
+    destination_done(&v->destination);
+}
+
 /* What a Service has put into a layer makes room for what it puts now. is: there is anything. */
 static void exchange(struct view *v, struct map *put_before, const char *key, bool is)
 {
     struct resources now = {0}, *before = map_remove_cstr(put_before, key);
+    if (v->endpoints_only && is) {
+        v->list = before ? before : NEW(struct resources);
+        put_endpoints(v);
+        map_put_cstr(put_before, key, v->list);
+        return;
+    }
     v->list = &now;
     if (is)
         put_view(v);
@@ -294,30 +321,43 @@ static void exchange(struct view *v, struct map *put_before, const char *key, bo
     map_put_cstr(put_before, key, before);
 }
 
+/* What is to be looked at again. */
+struct change {
+    unsigned before, now; /* MESH_VARIES_BY_... */
+    bool endpoints_only;
+    struct findings *findings; /* NULL: nobody is told */
+};
+
 static void exchange_all(struct mesh *m, const struct joined_service *s, const char *key,
-                         struct findings *findings)
+                         const struct change *c)
 {
-    struct view v = {.m = m, .s = s, .set = m->set, .findings = findings};
+    struct view v = {.m = m,
+                     .s = s,
+                     .set = m->set,
+                     .endpoints_only = c->endpoints_only,
+                     .findings = c->findings};
     exchange(&v, &m->put, key, s && s->object);
 }
 
 static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
-                               const struct joined_service *s, const char *key, unsigned varies,
-                               struct findings *findings)
+                               const struct joined_service *s, const char *key,
+                               const struct change *c)
 {
     struct str rest, own = str_cut(str_from(key), '/', &rest);
     struct view v = {.m = m,
                      .s = s,
                      .client = {.ns = name, .pods = m->pods},
                      .short_name = str_eq(name, own),
-                     .findings = findings,
+                     .endpoints_only = c->endpoints_only,
+                     .findings = c->findings,
                      .set = ns->set};
     if (ns->set)
-        exchange(&v, &ns->put, key, s && s->object && (v.short_name || varies));
+        exchange(&v, &ns->put, key, s && s->object && (v.short_name || c->now));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
-                              const struct joined_service *s, const char *key, unsigned varies)
+                              const struct joined_service *s, const char *key,
+                              const struct change *c)
 {
     struct str rest, own = str_cut(str_from(key), '/', &rest);
     struct view v = {.m = m,
@@ -326,28 +366,32 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                                 .pods = m->pods,
                                 .pod = workloads_find_ip(m->pods, &w->ip)},
                      .short_name = str_is(own, w->ns_name),
+                     .endpoints_only = c->endpoints_only,
                      .set = w->set};
-    exchange(&v, &w->put, key, s && s->object && (varies & MESH_VARIES_BY_LABELS));
+    exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
 static void exchange_layers(struct mesh *m, const struct joined_service *s, const char *key,
-                            unsigned before, unsigned now, struct findings *findings)
+                            const struct change *c)
 {
     struct str name, rest, own = str_cut(str_from(key), '/', &rest);
     struct list_node *n;
     void *ns;
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
-        if (before || now || str_eq(name, own))
-            exchange_namespace(m, name, ns, s, key, now, findings);
-    for (n = m->workloads.next; ((before | now) & MESH_VARIES_BY_LABELS) && n != &m->workloads;
-         n = n->next)
-        exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, now);
+        if (c->before || c->now || str_eq(name, own))
+            exchange_namespace(m, name, ns, s, key, c);
+    bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
+    for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
+        exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
 }
 
 static uint64_t looks_of(const struct service_object *o)
 {
     AUTO_DONE(buf) struct buf b = {0};
+    buf_addf(&b, "%d %d;", o->headless, o->external_name != NULL);
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++)
+        buf_add(&b, o->cluster_ips[i].bytes, sizeof(o->cluster_ips[i].bytes));
     for (uint16_t i = 0; i < o->n_ports; i++)
         buf_addf(&b, "%u %u %s %s;", o->ports[i].port, o->ports[i].proto, o->ports[i].name,
                  o->ports[i].app_protocol ? o->ports[i].app_protocol : "");
@@ -374,20 +418,29 @@ static bool is_known(const struct findings *all, const struct finding *f)
 
 /* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
 static void exchange_service(struct mesh *m, const struct joined_service *s, const char *key,
-                             const struct mesh_service *before, struct mesh_service *now)
+                             struct mesh_service *before, struct mesh_service *now)
 {
-    struct findings *findings = now ? &now->findings : NULL;
+    struct change c = {.before = before ? before->varies : 0,
+                       .findings = now ? &now->findings : NULL};
+    bool touched = mesh_rules_take_touched(m->rules, key);
     if (now) {
         now->varies = mesh_rules_vary(m->rules, key);
         now->looks = looks_of(s->object);
         use_ports(m, now, s->object);
+        c.now = now->varies;
+        c.endpoints_only = before && before->looks == now->looks && !touched;
     }
     m->n_varying += now && now->varies;
     m->n_varying -= before && before->varies;
-    exchange_all(m, s, key, findings);
-    exchange_layers(m, s, key, before ? before->varies : 0, now ? now->varies : 0, findings);
+    exchange_all(m, s, key, &c);
+    exchange_layers(m, s, key, &c);
     for (size_t i = 0; before && i < before->ports.n; i++)
         stop_using_port(m, before->ports.v[i]);
+    if (c.endpoints_only) {
+        now->findings = before->findings;
+        before->findings = (struct findings){0};
+        return;
+    }
     for (size_t i = 0; now && i < now->findings.n && m->observer; i++)
         if (!is_known(before ? &before->findings : NULL, &now->findings.v[i]))
             m->observer(&now->findings.v[i], m->observer_user);
@@ -580,8 +633,9 @@ static void build_labelled(struct mesh *m, struct mesh_workload *w)
     for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
         unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = varies};
         if (varies & MESH_VARIES_BY_LABELS)
-            exchange_workload(m, w, service_join_find(m->join, text), text, varies);
+            exchange_workload(m, w, service_join_find(m->join, text), text, &c);
     }
 }
 
@@ -623,8 +677,9 @@ static void make_namespace_set(struct mesh *m, struct str name, struct mesh_name
     for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
         unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = varies};
         if (varies || str_eq(str_cut(key, '/', &rest), name))
-            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, varies, NULL);
+            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
     }
 }
 

@@ -1,5 +1,5 @@
-/* VirtualServices and DestinationRules: what each says that it cannot, and what they name that is not
- * there, for anybody and for clients of each namespace that has rules of its own. */
+/* VirtualServices and DestinationRules: what each says that it cannot, and what they name that is
+ * not there, for anybody and for clients of each namespace that has rules of its own. */
 #include "model/analysis_priv.h"
 #include "model/mesh_rules.h"
 

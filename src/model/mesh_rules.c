@@ -13,6 +13,7 @@ struct mesh_rules {
     struct service_join *join;
     struct map by_key[RULE_KINDS];
     struct map exact[RULE_KINDS], wild[RULE_KINDS]; /* host -> struct rule_list */
+    struct map touched;                             /* keys of Services */
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -82,20 +83,31 @@ static const struct rule_list *next_list(const struct mesh_rules *m, enum rule_k
 
 /* ---- what a rule touches ---- */
 
-static void touch_host(const struct mesh_rules *m, const char *host)
+static void touch(struct mesh_rules *m, struct joined_service *s)
+{
+    map_put_cstr(&m->touched, s->key, m);
+    service_join_mark(m->join, s);
+}
+
+bool mesh_rules_take_touched(struct mesh_rules *m, const char *service)
+{
+    return map_remove_cstr(&m->touched, service) != NULL;
+}
+
+static void touch_host(struct mesh_rules *m, const char *host)
 {
     struct joined_service *s;
     if (*host != '*') {
         AUTO_CHARS char *key = istio_host_service(host);
         s = key ? service_join_find(m->join, key) : NULL;
         if (s)
-            service_join_mark(m->join, s);
+            touch(m, s);
         return;
     }
     for (size_t at = 0; service_join_next(m->join, &at, &s);) {
         AUTO_CHARS char *name = name_of_service(s->key);
         if (istio_host_covers(host, name))
-            service_join_mark(m->join, s);
+            touch(m, s);
     }
 }
 
@@ -112,7 +124,7 @@ static bool delegates_to(const struct virtual_service *v, const struct virtual_s
     return false;
 }
 
-static void touch_routes(const struct mesh_rules *m, const struct virtual_service *v)
+static void touch_routes(struct mesh_rules *m, const struct virtual_service *v)
 {
     void *other;
     for (size_t i = 0; i < v->n_hosts; i++)
@@ -124,14 +136,14 @@ static void touch_routes(const struct mesh_rules *m, const struct virtual_servic
     }
 }
 
-static void touch_senders(const struct mesh_rules *m, const char *host)
+static void touch_senders(struct mesh_rules *m, const char *host)
 {
     const struct rule_list *l = map_find_cstr(&m->senders, host);
     for (size_t i = 0; l && i < l->v.n; i++)
         touch_routes(m, l->v.v[i]);
 }
 
-static void touch_destination(const struct mesh_rules *m, const char *host)
+static void touch_destination(struct mesh_rules *m, const char *host)
 {
     struct str key;
     touch_host(m, host);
@@ -533,5 +545,6 @@ void mesh_rules_free(struct mesh_rules *m)
         lists_done(&m->wild[kind]);
     }
     lists_done(&m->senders);
+    map_done(&m->touched);
     free(m);
 }

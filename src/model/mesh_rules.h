@@ -26,6 +26,10 @@ size_t mesh_rules_count(const struct mesh_rules *m);
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 
+/* Has something that was said of it changed since this was asked last? Each mark that a rule has
+ * made is also one here: a Service that is marked for its endpoints alone keeps its routes. */
+bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
+
 /* Does it depend on who calls? */
 enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
