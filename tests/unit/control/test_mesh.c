@@ -480,6 +480,37 @@ static void test_policies(void **state)
     finish(&w);
 }
 
+/* A rule of the one Service decides how the routes of the other are made. */
+static void test_rules_of_a_destination(void **state)
+{
+    static const char routes[] = "80/front.ns.svc.cluster.local:80";
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "front", "10.0.0.1", HTTP);
+    put_service(&w, "ns", "back", "10.0.0.2", "{'name':'http','port':8000}");
+    struct mesh_workload *one = join(&w, "other", "10.1.0.1");
+    put_rule(&w, "ns", "front",
+             "{'hosts':['front'],'http':[{'route':[{'destination':{'host':'back'}}]}]}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "outbound|8000||back.ns.svc.cluster.local");
+    put_rule(&w, "ns", "back",
+             "{'host':'back','trafficPolicy':{'loadBalancer':{'consistentHash':{"
+             "'httpHeaderName':'x-first'}}}}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "x-first");
+    put_rule(&w, "ns", "back",
+             "{'host':'*.ns.svc.cluster.local','trafficPolicy':{'loadBalancer':{'consistentHash':{"
+             "'httpHeaderName':'x-second'}}}}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "x-second");
+    put_service(&w, "ns", "back", "10.0.0.2", "{'name':'http','port':8001}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "outbound|8001||back.ns.svc.cluster.local");
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 /* tcp and tls of VirtualServices: what is known of an address is decided when its listener is made.
  */
 static void test_streams(void **state)
@@ -581,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
         cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
         cmocka_unit_test(test_policies),           cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_rules_of_a_destination),
         cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);
