@@ -87,6 +87,13 @@ static void add_limits(struct buf *b, const struct traffic_policy *p)
            thresholds = pb_begin(b, F_BREAKERS_THRESHOLDS);
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         add_number(b, limits[i].field, limits[i].n < 0 ? UINT32_MAX : (uint64_t)limits[i].n);
+    if (p->budget) {
+        size_t budget = pb_begin(b, F_THRESHOLDS_BUDGET), percent = pb_begin(b, F_BUDGET_PERCENT);
+        pb_add_double(b, F_PERCENT_VALUE, p->budget_percent);
+        pb_end(b, percent);
+        add_number(b, F_BUDGET_MINIMUM, (uint64_t)p->budget_min);
+        pb_end(b, budget);
+    }
     pb_end(b, thresholds);
     pb_end(b, breakers);
 }

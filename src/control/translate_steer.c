@@ -213,7 +213,10 @@ void translate_fault(struct buf *b, const struct route_fault *f)
     }
     if (f->abort_per_million) {
         size_t abort = pb_begin(&fault, F_FAULT_ABORT);
-        pb_add_uint(&fault, F_ABORT_HTTP_STATUS, f->abort_status);
+        if (f->abort_grpc)
+            pb_add_uint(&fault, F_ABORT_GRPC_STATUS, f->abort_grpc - 1u);
+        else
+            pb_add_uint(&fault, F_ABORT_HTTP_STATUS, f->abort_status);
         add_fraction(&fault, F_ABORT_PERCENTAGE, f->abort_per_million);
         pb_end(&fault, abort);
     }

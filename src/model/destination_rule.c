@@ -5,7 +5,8 @@ enum { SUBSETS_MAX = 256 }; /* of a host: each is a cluster at each port */
 
 /* ---- policies of several levels ---- */
 
-static const char *const parts[] = {"loadBalancer", "connectionPool", "outlierDetection", "tls"};
+static const char *const parts[] = {"loadBalancer", "connectionPool", "outlierDetection", "tls",
+                                    "retryBudget"};
 
 static const json_t *of_port(const json_t *policy, uint16_t port)
 {

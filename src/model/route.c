@@ -367,7 +367,9 @@ static void format_fault(const struct route_fault *f, struct buf *out)
 {
     if (f->delay_per_million)
         buf_addf(out, " delay %ums (%u of a million)", f->delay_ms, f->delay_per_million);
-    if (f->abort_per_million)
+    if (f->abort_per_million && f->abort_grpc)
+        buf_addf(out, " abort grpc %u (%u of a million)", f->abort_grpc - 1u, f->abort_per_million);
+    else if (f->abort_per_million)
         buf_addf(out, " abort %u (%u of a million)", f->abort_status, f->abort_per_million);
 }
 

@@ -131,7 +131,8 @@ struct route_mirror {
 /* What goes wrong on purpose, for a share of requests each. */
 struct route_fault {
     uint32_t delay_ms, delay_per_million;
-    uint16_t abort_status;
+    uint16_t abort_status; /* of HTTP; or */
+    uint8_t abort_grpc;    /* of gRPC, and one more */
     uint32_t abort_per_million;
 };
 

@@ -14,6 +14,8 @@ enum {
     EJECTION_MS = 30000,
     EJECTION_PERCENT = 10,
     WARMUP_PERCENT = 10,
+    BUDGET_PERCENT = 20,
+    BUDGET_MIN = 3,
 };
 
 /* ---- load balancing ---- */
@@ -292,9 +294,26 @@ static void read_tls(struct object_reader *r, const json_t *policy, struct traff
 
 /* ---- the whole ---- */
 
+static void read_budget(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
+{
+    const json_t *of = json_object_get(policy, "retryBudget"),
+                 *percent = json_object_get(of, "percent");
+    size_t mark = reader_enter(r, "retryBudget");
+    p->budget = of != NULL;
+    if (json_is_number(percent) && json_number_value(percent) >= 0 &&
+        json_number_value(percent) <= 100)
+        p->budget_percent = json_number_value(percent);
+    else if (percent && !json_is_null(percent))
+        reader_error(r, "percent", NULL, "is no share from 0 to 100");
+    reader_number(r, of, "minRetryConcurrency", 0, UINT32_MAX, &p->budget_min);
+    if (json_object_get(of, "budgetInterval"))
+        reader_warn(r, "budgetInterval", NULL, "has no effect: what runs now counts");
+    reader_leave(r, mark);
+}
+
 void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffic_policy *ret)
 {
-    static const char *const later[] = {"tunnel", "proxyProtocol", "retryBudget"};
+    static const char *const later[] = {"tunnel", "proxyProtocol"};
     *ret = (struct traffic_policy){.ring_size = RING_SIZE,
                                    .table_size = TABLE_SIZE,
                                    .warmup_min_percent = WARMUP_PERCENT,
@@ -303,6 +322,8 @@ void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffi
                                    .max_pending = -1,
                                    .max_requests = -1,
                                    .max_retries = -1,
+                                   .budget_percent = BUDGET_PERCENT,
+                                   .budget_min = BUDGET_MIN,
                                    .connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                    .connection_ms = -1,
                                    .tcp_idle_ms = -1,
@@ -310,6 +331,7 @@ void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffi
     read_balance(r, j, ret);
     read_pool(r, j, ret);
     read_outliers(r, j, ret);
+    read_budget(r, j, ret);
     read_tls(r, j, ret);
     for (size_t i = 0; i < ARRAY_LEN(later); i++)
         if (json_object_get(j, later[i]))

@@ -53,6 +53,9 @@ struct traffic_policy {
     int64_t max_connections, max_pending, max_requests, max_retries; /* -1: no limit */
     int64_t requests_per_connection;                                 /* 0: any number */
     int64_t max_concurrent_streams;                                  /* 0: the default */
+    bool budget; /* of further tries at a time, in place of max_retries: */
+    double budget_percent;
+    int64_t budget_min;
     uint32_t connect_timeout_ms;
     int64_t connection_ms, tcp_idle_ms, http_idle_ms; /* -1: not said */
     bool upgrade_to_http2, as_client_speaks;

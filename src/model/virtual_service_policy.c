@@ -132,13 +132,50 @@ static bool read_delay(struct object_reader *r, const json_t *of, struct route_f
     return ok;
 }
 
+/* By its name, or its number. */
+static bool read_grpc_status(struct object_reader *r, const json_t *of, int64_t http,
+                             struct route_fault *to)
+{
+    static const char *const names[] = {"OK",
+                                        "CANCELLED",
+                                        "UNKNOWN",
+                                        "INVALID_ARGUMENT",
+                                        "DEADLINE_EXCEEDED",
+                                        "NOT_FOUND",
+                                        "ALREADY_EXISTS",
+                                        "PERMISSION_DENIED",
+                                        "RESOURCE_EXHAUSTED",
+                                        "FAILED_PRECONDITION",
+                                        "ABORTED",
+                                        "OUT_OF_RANGE",
+                                        "UNIMPLEMENTED",
+                                        "INTERNAL",
+                                        "UNAVAILABLE",
+                                        "DATA_LOSS",
+                                        "UNAUTHENTICATED"};
+    const char *text = json_key_str(of, "grpcStatus");
+    uint64_t number = ARRAY_LEN(names);
+    if (http)
+        return reader_error(r, "grpcStatus", "say one of the two", "stands beside httpStatus");
+    for (unsigned i = 0; text && i < ARRAY_LEN(names); i++)
+        if (streq(text, names[i]))
+            number = i;
+    if (text && number == ARRAY_LEN(names) && str_to_u64(str_from(text), &number) < 0)
+        number = ARRAY_LEN(names);
+    if (number >= ARRAY_LEN(names))
+        return reader_error(r, "grpcStatus", "use a name such as UNAVAILABLE",
+                            "\"%.40s\" is no status of gRPC", text ? text : "");
+    to->abort_grpc = (uint8_t)(number + 1);
+    return true;
+}
+
 static bool read_abort(struct object_reader *r, const json_t *of, struct route_fault *to)
 {
     int64_t status = 0;
     bool ok = read_share(r, of, &to->abort_per_million);
     ok = reader_number(r, of, "httpStatus", 200, 599, &status) && ok;
     if (json_object_get(of, "grpcStatus"))
-        return reader_error(r, "grpcStatus", "use httpStatus", "is not supported yet");
+        return read_grpc_status(r, of, status, to) && ok;
     if (json_object_get(of, "http2Error"))
         return reader_error(r, "http2Error", "use httpStatus", "is not supported");
     if (ok && !status)

@@ -441,6 +441,8 @@ static void test_policies(void **state)
          "\"split_external_local_origin_errors\":true,\"consecutive_local_origin_failure\":5"},
         {"'outlierDetection':{'minHealthPercent':30}", "outbound|80||",
          "\"healthy_panic_threshold\":{\"value\":30"},
+        {"'retryBudget':{'percent':30}", "outbound|80||",
+         "\"retry_budget\":{\"budget_percent\":{\"value\":30"},
         /* what is said of a port stands alone */
         {"'loadBalancer':{'simple':'RANDOM'},'connectionPool':{'tcp':{'maxConnections':7}},"
          "'portLevelSettings':[{'port':{'number':80},'loadBalancer':{'simple':'ROUND_ROBIN'}}]",
@@ -609,9 +611,12 @@ static void test_random_histories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
-        cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
-        cmocka_unit_test(test_policies),           cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_kinds_of_ports),
+        cmocka_unit_test(test_what_is_served_in_a_pod),
+        cmocka_unit_test(test_ports_of_the_proxy),
+        cmocka_unit_test(test_a_pod_that_changes),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_streams),
         cmocka_unit_test(test_rules_of_a_destination),
         cmocka_unit_test(test_random_histories),
     };

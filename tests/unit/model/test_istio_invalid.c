@@ -138,8 +138,12 @@ static const struct wrong routes[] = {
      "error spec.http[0].fault.abort.httpStatus: is missing"},
     {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'httpStatus':99}}"),
      "error spec.http[0].fault.abort.httpStatus: is no whole number"},
-    {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'grpcStatus':'NOT_FOUND'}}"),
-     "error spec.http[0].fault.abort.grpcStatus: is not supported yet"},
+    {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'grpcStatus':'NOT_FOUND'}}"), NULL},
+    {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'grpcStatus':'16'}}"), NULL},
+    {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'grpcStatus':'17'}}"),
+     "error spec.http[0].fault.abort.grpcStatus: \"17\" is no status of gRPC"},
+    {HTTP(TO ",'fault':{'abort':{'percentage':{'value':1},'grpcStatus':'GONE'}}"),
+     "error spec.http[0].fault.abort.grpcStatus: \"GONE\" is no status of gRPC"},
     {HTTP(TO ",'mirror':{'host':'b'},'mirrors':[{'destination':{'host':'c'}}]"),
      "error spec.http[0].mirror: stands beside mirrors"},
     {HTTP(TO ",'mirrorPercentage':{'value':1}"),
@@ -226,6 +230,8 @@ static const struct wrong policies[] = {
      "error spec.trafficPolicy.portLevelSettings[1].port.number: 80 is there twice"},
     {POLICY("'portLevelSettings':[{'port':{'number':80},'loadBalancer':{'simple':'Y'}}]"),
      "error spec.trafficPolicy.portLevelSettings[0].loadBalancer.simple: \"Y\" is no way"},
+    {POLICY("'retryBudget':{'percent':101}"),
+     "error spec.trafficPolicy.retryBudget.percent: is no share"},
     {POLICY("'tunnel':{}"), "warning spec.trafficPolicy.tunnel: is not done yet"},
 };
 
