@@ -63,6 +63,33 @@ static void test_paths(void **state)
     route_host_unref(h);
 }
 
+/* What only rules of the mesh ask for. */
+static void test_further_comparisons(void **state)
+{
+    struct route_host *h = route_host_new("a.example");
+    struct route *r;
+    (void)state;
+    r = add(h, ROUTE_PATH_EXACT, "/Case");
+    r->path.ignore_case = true;
+    want_header(r, "x-p", "ab", false);
+    r->headers[0].how = ROUTE_BEGINS_WITH;
+    r = add(h, ROUTE_PATH_REGEX, "/w");
+    r->path.whole = true;
+    want_header(r, "x-p", "", false);
+    r->headers[0].how = ROUTE_IS_THERE;
+    r->headers[0].not = true;
+    want_header(add(h, ROUTE_PATH_PREFIX, "/m"), ":method", "PUT", false);
+    add(h, ROUTE_PATH_PREFIX, "/");
+    expect(h, "a.example", "/cASE", "X-P", "abc", "/Case");
+    expect(h, "a.example", "/case", "X-P", "b",
+           "x-p is \"b\", not beginning with \"ab\"|the path is /case|the path is /case|/");
+    expect(h, "a.example", "/w", NULL, NULL, "the path is /w|/w");
+    expect(h, "a.example", "/w", "X-P", "b", "the path is /w|x-p is \"b\", and may not be there|the path is /w|/");
+    expect(h, "a.example", "/m", NULL, NULL,
+           "the path is /m|the path is /m|:method is \"GET\", not \"PUT\"|/");
+    route_host_unref(h);
+}
+
 static void test_headers(void **state)
 {
     struct route_host *h = route_host_new("a.example");
@@ -115,7 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_further_comparisons),
         cmocka_unit_test(test_https_and_wildcards),
         cmocka_unit_test(test_names_of_hosts),
     };
