@@ -424,11 +424,11 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
                        .findings = now ? &now->findings : NULL};
     bool touched = mesh_rules_take_touched(m->rules, key);
     if (now) {
-        now->varies = mesh_rules_vary(m->rules, key);
         now->looks = looks_of(s->object);
+        c.endpoints_only = before && before->looks == now->looks && !touched;
+        now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
         use_ports(m, now, s->object);
         c.now = now->varies;
-        c.endpoints_only = before && before->looks == now->looks && !touched;
     }
     m->n_varying += now && now->varies;
     m->n_varying -= before && before->varies;

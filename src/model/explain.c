@@ -88,14 +88,15 @@ static char *why_not_header(const struct route_header *want, const struct explai
     static const char *const words[] = {"", "of the form ", "beginning with ", ""};
     AUTO_CHARS char *have = header_of(q, want->name);
     bool matches = have && is_as_wanted(want, have);
-    if (matches != want->not)
+    if (matches != want->not )
         return NULL;
     if (!have)
         return xasprintf("the request has no %s", want->name);
     if (want->how == ROUTE_IS_THERE)
         return xasprintf("%s is \"%s\", and may not be there", want->name, have);
-    return xasprintf("%s is \"%s\"%s%s\"%s\"", want->name, have, want->not ? ", which it may not be: " : ", not ",
-                     words[want->how], want->value);
+    return xasprintf("%s is \"%s\"%s%s\"%s\"", want->name, have,
+                     want->not ? ", which it may not be: " : ", not ", words[want->how],
+                     want->value);
 }
 
 /* NULL: it matches. */

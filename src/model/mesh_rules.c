@@ -320,20 +320,32 @@ static unsigned destination_varies(const struct mesh_rules *m, const char *host)
     return by;
 }
 
+/* The one that a route of v names; NULL: it names none, or there is none. */
+static const struct virtual_service *
+delegate_in(const struct mesh_rules *m, const struct virtual_service *v, const json_t *http)
+{
+    const json_t *to = json_object_get(http, "delegate");
+    const char *ns = json_key_str(to, "namespace"), *name = json_key_str(to, "name");
+    if (str_empty(name))
+        return NULL;
+    AUTO_CHARS char *key = xasprintf("%s/%s", str_empty(ns) ? v->o.ns : ns, name);
+    return map_find_cstr(&m->by_key[RULE_ROUTES], key);
+}
+
 static unsigned routes_vary(const struct mesh_rules *m, const struct virtual_service *v)
 {
     unsigned by = v->o.for_all && !v->by_namespace ? 0 : MESH_VARIES_BY_NAMESPACE;
     char *to;
-    void *other;
     if (v->by_labels)
         by |= MESH_VARIES_BY_LABELS;
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
         by |= destination_varies(m, to);
         free(to);
     }
-    for (size_t at = 0; v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &other);) {
-        const struct virtual_service *d = other;
-        if (!d->n_hosts && delegates_to(v, d))
+    const json_t *list = json_object_get(v->o.spec, "http");
+    for (size_t i = 0; v->n_hosts && i < json_array_size(list); i++) {
+        const struct virtual_service *d = delegate_in(m, v, json_array_get(list, i));
+        if (d && !d->n_hosts)
             by |= routes_vary(m, d);
     }
     return by;

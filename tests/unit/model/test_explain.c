@@ -84,7 +84,8 @@ static void test_further_comparisons(void **state)
     expect(h, "a.example", "/case", "X-P", "b",
            "x-p is \"b\", not beginning with \"ab\"|the path is /case|the path is /case|/");
     expect(h, "a.example", "/w", NULL, NULL, "the path is /w|/w");
-    expect(h, "a.example", "/w", "X-P", "b", "the path is /w|x-p is \"b\", and may not be there|the path is /w|/");
+    expect(h, "a.example", "/w", "X-P", "b",
+           "the path is /w|x-p is \"b\", and may not be there|the path is /w|/");
     expect(h, "a.example", "/m", NULL, NULL,
            "the path is /m|the path is /m|:method is \"GET\", not \"PUT\"|/");
     route_host_unref(h);
@@ -142,7 +143,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_further_comparisons),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_further_comparisons),
         cmocka_unit_test(test_https_and_wildcards),
         cmocka_unit_test(test_names_of_hosts),
     };
