@@ -306,6 +306,14 @@ def test_bytes_by_address_and_weight(story, shop):
     wait_until("v2 gets all", lambda: by_connection(6) == {"v2": 6})
 
 
+def test_a_port_of_no_protocol(story):
+    """What looks like HTTP at a port that does not say what is spoken there has the same routes."""
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "silent", "namespace": "default"}, "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80, "targetPort": 8080}]}}
+    shop = story(service, rule("silent", **VERSIONS), routes("silent", {"match": [{"headers": {"x-to": {"exact": "v2"}}}], **to("silent", "v2")}, to("silent", "v1")))
+    wait_until("v2 is asked for", lambda: shop.many("http://silent/", 6, "-H", "x-to: v2") == {"v2": 6})
+    assert shop.many("http://silent/", 6) == {"v1": 6}
+
+
 def test_cors(story):
     """A preflight is answered by the proxy, for origins that are allowed."""
     cors = {"allowOrigins": [{"exact": "https://a.example"}], "allowMethods": ["PUT"], "maxAge": "10m"}
