@@ -18,7 +18,7 @@ void virtual_service_check_streams(struct virtual_service *v, struct object_read
 /* for (size_t at = 0; (d = virtual_service_next_stream_destination(v, &at));) */
 const json_t *virtual_service_next_stream_destination(const struct virtual_service *v, size_t *at);
 
-/* ---- virtual_service.c ---- */
+/* ---- virtual_service_route.c ---- */
 /* Of a match: gateways, port, sourceNamespace, sourceLabels. */
 bool virtual_service_is_for(const json_t *match, const struct virtual_service_place *p);
 void virtual_service_note_source(struct virtual_service *v, const json_t *match);

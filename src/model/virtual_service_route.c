@@ -83,6 +83,31 @@ bool virtual_service_read_match(struct object_reader *r, const json_t *match, st
     return reader_number(r, match, "port", 1, 65535, &port) && ok;
 }
 
+/* ---- for whom ---- */
+
+void virtual_service_note_source(struct virtual_service *v, const json_t *match)
+{
+    v->by_namespace = v->by_namespace || !str_empty(json_key_str(match, "sourceNamespace"));
+    v->by_labels = v->by_labels || json_object_size(json_object_get(match, "sourceLabels"));
+}
+
+static bool names_gateway(const json_t *list, const char *gateway)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (streq(json_string_value(json_array_get(list, i)), gateway))
+            return true;
+    return json_array_size(list) == 0;
+}
+
+bool virtual_service_is_for(const json_t *match, const struct virtual_service_place *p)
+{
+    const char *ns = json_at_str(match, "sourceNamespace");
+    return (json_at_int(match, "port", 0) == 0 || json_at_int(match, "port", 0) == p->port) &&
+           names_gateway(json_object_get(match, "gateways"), p->gateway) &&
+           (str_empty(ns) || str_is(p->client->ns, ns)) &&
+           mesh_client_has_labels(p->client, json_object_get(match, "sourceLabels"));
+}
+
 /* ---- destinations ---- */
 
 static bool read_destination(struct object_reader *r, const json_t *of, const char *ns,
