@@ -211,11 +211,22 @@ struct view {
     const struct joined_service *s;
     struct mesh_client client;
     struct destination destination;
-    bool short_name, endpoints_only;
+    bool short_name;
+    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
     struct findings *findings;
     struct xds_set *set;
     struct resources *list;
 };
+
+/* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
+static void put_view_entry(struct view *v, struct xds_entry *e)
+{
+    AUTO_CHARS char *name = v->endpoints_only ? str_dup(e->name) : NULL;
+    if (name && is_in(v->list, &(struct resource){e->type, name}))
+        xds_set_put(v->set, e);
+    else
+        put_over(v->set, v->list, e);
+}
 
 static void put_addresses(struct view *v, const struct service_port *p,
                           const struct traffic_policy *policy)
@@ -238,13 +249,11 @@ static void put_clusters(struct view *v, const struct service_port *p)
         const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
         struct traffic_policy policy;
         destination_policy(d, subset, p->port, &policy);
-        put_over(v->set, v->list,
-                 subset ? translate_mesh_subset(key, p->port, subset->name, v->s, v->m->pods,
-                                                subset->labels)
-                        : translate_endpoints(key, p->port, false, v->s));
-        put_over(v->set, v->list,
-                 translate_mesh_cluster(key, p, subset ? subset->name : NULL, &policy));
-        if (!subset && !is_http(port_protocol(p)))
+        put_view_entry(v, subset ? translate_mesh_subset(key, p->port, subset->name, v->s,
+                                                         v->m->pods, subset->labels)
+                                 : translate_endpoints(key, p->port, false, v->s));
+        put_view_entry(v, translate_mesh_cluster(key, p, subset ? subset->name : NULL, &policy));
+        if (!subset && !v->endpoints_only && !is_http(port_protocol(p)))
             put_addresses(v, p, &policy);
         traffic_policy_done(&policy);
     }
@@ -271,29 +280,9 @@ static void put_view(struct view *v)
         if (!is_carried(o, i))
             continue;
         put_clusters(v, &o->ports[i]);
-        put_routes(v, &o->ports[i]);
+        if (!v->endpoints_only)
+            put_routes(v, &o->ports[i]);
     }
-    destination_done(&v->destination);
-}
-
-/* Endpoints alone: of what a view has put, or of what now differs from what lies under it. */
-static void put_endpoints(struct view *v)
-{
-    const struct service_object *o = v->s->object;
-    mesh_rules_destination(v->m->rules, &v->client, v->s->key, &v->destination);
-    for (uint16_t p = 0; p < o->n_ports; p++)
-        for (size_t i = 0; is_carried(o, p) && i <= v->destination.n_subsets; i++) {
-            const struct destination_subset *subset = i ? &v->destination.subsets[i - 1] : NULL;
-            struct xds_entry *e =
-                subset ? translate_mesh_subset(o->key, o->ports[p].port, subset->name, v->s,
-                                               v->m->pods, subset->labels)
-                       : translate_endpoints(o->key, o->ports[p].port, false, v->s);
-            AUTO_CHARS char *name = str_dup(e->name);
-            if (is_in(v->list, &(struct resource){XDS_ENDPOINT, name}))
-                xds_set_put(v->set, e);
-            else
-                put_over(v->set, v->list, e);
-        }
     destination_done(&v->destination);
 }
 
@@ -303,7 +292,7 @@ static void exchange(struct view *v, struct map *put_before, const char *key, bo
     struct resources now = {0}, *before = map_remove_cstr(put_before, key);
     if (v->endpoints_only && is) {
         v->list = before ? before : NEW(struct resources);
-        put_endpoints(v);
+        put_view(v);
         map_put_cstr(put_before, key, v->list);
         return;
     }
