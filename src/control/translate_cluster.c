@@ -257,13 +257,15 @@ struct choice {
     const char *port; /* its name */
     uint8_t family;   /* 0: any */
     const struct workloads *pods;
-    const json_t *labels; /* of pods; NULL: whoever */
+    struct str ns;        /* of pods with: */
+    const json_t *labels; /* NULL: whoever it is */
 };
 
 static bool is_chosen(const struct choice *c, const struct ip *ip)
 {
     const struct workload *pod = c->labels ? workloads_find_ip(c->pods, ip) : NULL;
-    return !c->labels || (pod && workload_has_labels(c->pods, pod, c->labels));
+    return !c->labels || (pod && str_eq(workload_namespace(pod), c->ns) &&
+                          workload_has_labels(c->pods, pod, c->labels));
 }
 
 static void gather(const struct slice_object *slice, const struct choice *c, bool ready,
@@ -380,8 +382,11 @@ struct xds_entry *translate_mesh_subset(const char *service, uint16_t port, cons
     struct addresses found = {0};
     char name[CLUSTER_NAME_MAX];
     const char *of = port_name(s, port);
+    struct choice c = {.port = of, .pods = pods, .labels = labels};
+    struct str rest;
+    c.ns = str_cut(str_from(service), '/', &rest);
     if (of)
-        gather_all(s, (struct choice){.port = of, .pods = pods, .labels = labels}, &found);
+        gather_all(s, c, &found);
     struct xds_entry *e = assignment(translate_backend_name(&to, NULL, name), &found, false);
     vec_done(&found.v);
     return e;
