@@ -206,6 +206,9 @@ static const struct {
     {"Deployment", "/apis/apps/v1/deployments", NOT_SERVING, false},
     {"DaemonSet", "/apis/apps/v1/daemonsets", NOT_SERVING, false},
     {"StatefulSet", "/apis/apps/v1/statefulsets", OBJECTS_FOR_ANALYSIS, false},
+    {"VirtualService", "/apis/networking.istio.io/v1/virtualservices", OBJECTS_FOR_ANALYSIS, false},
+    {"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", OBJECTS_FOR_ANALYSIS,
+     false},
     {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false}, /* explain reads one alone */
 };
 

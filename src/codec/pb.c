@@ -2,6 +2,8 @@
  * by the slice; a length past its end is malformed. Owns nothing. */
 #include "codec/pb.h"
 
+#include <assert.h>
+
 #include <errno.h>
 
 static int varint(struct str *in, uint64_t *ret)
@@ -80,6 +82,16 @@ void pb_add_bytes(struct buf *to, unsigned number, struct str bytes)
     pb_add_varint(to, (uint64_t)number << 3 | PB_BYTES);
     pb_add_varint(to, bytes.n);
     buf_add_str(to, bytes);
+}
+
+void pb_add_double(struct buf *to, unsigned number, double value)
+{
+    uint64_t bits;
+    static_assert(sizeof(bits) == sizeof(value), "a double is a fixed64");
+    memcpy(&bits, &value, sizeof(bits));
+    pb_add_varint(to, (uint64_t)number << 3 | PB_FIXED64);
+    for (unsigned i = 0; i < sizeof(bits); i++)
+        buf_add_u8(to, (uint8_t)(bits >> (8 * i)));
 }
 
 void pb_add_uint(struct buf *to, unsigned number, uint64_t value)

@@ -30,6 +30,7 @@ static inline void pb_add_text(struct buf *to, unsigned number, const char *text
 }
 /* A number, enum or bool. */
 void pb_add_uint(struct buf *to, unsigned number, uint64_t value);
+void pb_add_double(struct buf *to, unsigned number, double value);
 /* A message whose fields are added until pb_end() is given what this returned. */
 size_t pb_begin(struct buf *to, unsigned number);
 void pb_end(struct buf *to, size_t at);

@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "codec/base64.h"
 #include "control/authentication_watch.h"
+#include "control/istio_watch.h"
 #include "control/mesh.h"
 #include "control/named_objects.h"
 #include "control/pod_watch.h"
@@ -32,6 +33,7 @@ struct control {
     struct pod_watch *pods;
     struct authentication_watch *authentications;
     struct mesh *mesh;
+    struct istio_watch *istio;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -553,6 +555,26 @@ static void on_authentication(struct str ns, void *user)
 }
 
 static const struct authentication_watch_ops authentication_ops = {on_authentication, on_synced};
+/* What is wrong with an object of Istio's, by itself or because of others. */
+static void on_istio_finding(const struct istio_kind *kind, const struct finding *f,
+                             const char *uid, void *user)
+{
+    struct control *c = user;
+    struct str name, ns = str_cut(str_from(f->object), '/', &name);
+    AUTO_JSON json_t *object = json_pack("{s:{s:s%,s:s%,s:s}}", "metadata", "namespace", ns.p, ns.n,
+                                         "name", name.p, name.n, "uid", uid);
+    record(c, object, kind->name, kind->version, f);
+}
+
+static void on_mesh_finding(const struct finding *f, void *user)
+{
+    struct control *c = user;
+    const struct virtual_service *v =
+        mesh_rules_virtual_service(mesh_get_rules(c->mesh), str_from(f->object));
+    on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
+}
+
+static const struct istio_watch_ops istio_ops = {on_synced, on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -578,6 +600,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->mesh = mesh_new(c->join, &(struct mesh_peers){pod_watch_table(c->pods),
                                                      authentication_watch_table(c->authentications),
                                                      o->trust_domain});
+    mesh_set_observer(c->mesh, on_mesh_finding, c);
+    c->istio = istio_watch_new(client, mesh_get_rules(c->mesh), &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -599,6 +623,7 @@ void control_free(struct control *c)
     informer_free(c->secrets);
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
+    istio_watch_free(c->istio);
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
@@ -695,10 +720,10 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    bool has_pods = pod_watch_want(c->pods);
-    if (!authentication_watch_want(c->authentications) || !has_pods) {
+    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
+    if (!authentication_watch_want(c->authentications) || !has_pods || !has_rules) {
         err_set(reterr, -EAGAIN, NULL,
-                "the API server's lists of pods and PeerAuthentications are not complete yet");
+                "the API server's lists of pods and of Istio's kinds are not complete yet");
         return NULL;
     }
     if (account && check_pod(c, account, &address, id, reterr) < 0)

@@ -269,8 +269,8 @@ static void use_error_host(struct gateway *g, const struct route_backend *to)
         vec_push(&g->errors, (struct error_host){0});
         memmove(&g->errors.v[at + 1], &g->errors.v[at],
                 (g->errors.n - 1 - at) * sizeof(*g->errors.v));
-        g->errors.v[at] =
-            (struct error_host){xstrdup(name), {xstrdup(to->service), to->port, 1}, 0};
+        g->errors.v[at] = (struct error_host){
+            xstrdup(name), {.service = xstrdup(to->service), .port = to->port, .weight = 1}, 0};
         for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
             if (g->sets[peer])
                 put_error_host(g, peer, &g->errors.v[at]);
@@ -321,8 +321,9 @@ static void for_mirrors(struct gateway *g, const struct route_host *h,
                         void (*fn)(struct gateway *g, const struct route_mirror *m))
 {
     for (uint32_t r = 0; h && r < h->n_routes; r++)
-        if (h->routes[r].mirror.host)
-            fn(g, &h->routes[r].mirror);
+        for (uint32_t i = 0; i < h->routes[r].n_mirrors; i++)
+            if (h->routes[r].mirrors[i].host)
+                fn(g, &h->routes[r].mirrors[i]);
 }
 
 /* Of a guard's request. */
@@ -781,7 +782,9 @@ void gateway_put_streams(struct gateway *g, const struct stream_services *servic
         if (!port)
             continue;
         vec_push(&g->streams,
-                 (struct stream){from->listen, {xstrdup(from->service), port, 1}, from->proxied});
+                 (struct stream){from->listen,
+                                 {.service = xstrdup(from->service), .port = port, .weight = 1},
+                                 from->proxied});
         put_stream(g, &g->streams.v[g->streams.n - 1]);
     }
     VEC_FOREACH (s, &before)

@@ -1,10 +1,12 @@
 /* Three layers of sets (xds_set_new_over): all, namespace, workload. What a Service has put into a
  * layer is remembered by name, so that a change puts what there is now and takes out what is no
- * more; what is the same is not told to anybody (xds_set_put). */
+ * more; what is the same is not told to anybody (xds_set_put), and what a lower layer shows already
+ * is not put again. */
 #include "control/mesh.h"
 
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
 #include "control/translate_mesh.h"
@@ -19,15 +21,18 @@ struct resources {
 };
 
 struct mesh_service {
-    struct resources shared, short_named; /* in the set of all; in its namespace's */
-    VEC(uint16_t) ports;                  /* of HTTP, whose listeners it uses */
-    VEC(struct mesh_workload *) members;  /* that it is served by */
+    VEC(uint16_t) ports;                 /* of HTTP, whose listeners it uses */
+    VEC(struct mesh_workload *) members; /* that it is served by */
+    uint64_t looks;                      /* a hash of what it says of itself */
+    unsigned varies;                     /* MESH_VARIES_BY_... */
+    struct findings findings;            /* of rules, because of others */
 };
 
 struct mesh_namespace {
     struct xds_set *set; /* NULL: nobody of it has asked */
     unsigned workloads;
     struct map services; /* keys of Services of it */
+    struct map put;      /* key of any Service -> struct resources, in the set */
 };
 
 struct inbound_list {
@@ -51,12 +56,19 @@ struct mesh_workload {
     enum mtls_mode mode;        /* of other ports */
     struct xds_set *set;
     struct resources own;
+    struct map put; /* as its namespace's */
 };
 
 struct mesh {
     struct service_join *join;
     struct mesh_peers peers;
+    struct mesh_rules *rules;
+    mesh_observer *observer;
+    void *observer_user;
     struct xds_set *set;   /* NULL: nobody has asked yet */
+    struct map put;        /* key of a Service -> struct resources, in the set */
+    size_t n_varying;      /* Services that some rule says different things of */
+    bool making;           /* all at once: nobody has to be told of another's ports */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
     struct map ports;      /* number as text -> how many Services use it, as a pointer */
@@ -81,6 +93,16 @@ static bool is_in(const struct resources *list, const struct resource *r)
         if (list->v.v[i].type == r->type && streq(list->v.v[i].name, r->name))
             return true;
     return false;
+}
+
+/* The same, unless what lies under it shows it already. */
+static void put_over(struct xds_set *s, struct resources *list, struct xds_entry *e)
+{
+    const struct xds_entry *under = s->over ? xds_set_find(s->over, e->type, e->name) : NULL;
+    if (under && str_eq(under->version, e->version))
+        xds_entry_unref(e);
+    else
+        put(s, list, e);
 }
 
 /* before: what was put, of which what is not in `now` goes. */
@@ -145,6 +167,7 @@ static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace
         return;
     map_remove(&m->namespaces, name);
     map_done(&ns->services);
+    map_done(&ns->put);
     free(ns);
 }
 
@@ -183,52 +206,239 @@ static bool is_carried(const struct service_object *o, uint16_t i)
            (is_http(p) ? !is_proxys(o->ports[i].port) : has_address(o)) && is_first(o, i);
 }
 
-static void put_port(struct mesh *m, struct mesh_service *to, const struct joined_service *s,
-                     const struct service_port *p)
+/* What somebody who calls is given of a Service, into the layer of those who are given the same. */
+struct view {
+    const struct mesh *m;
+    const struct joined_service *s;
+    struct mesh_client client;
+    struct destination destination;
+    bool short_name;
+    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
+    struct findings *findings;
+    struct xds_set *set;
+    struct resources *list;
+};
+
+/* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
+static void put_view_entry(struct view *v, struct xds_entry *e)
 {
-    const struct service_object *o = s->object;
-    struct mesh_found found = {.peers = &m->peers};
-    put(m->set, &to->shared, mesh_found_endpoints(&found, o->key, p->port, s));
-    const struct mesh_identities who = mesh_found_identities(&found);
-    put(m->set, &to->shared, translate_mesh_cluster(o->key, p, &who));
-    mesh_found_done(&found);
-    if (is_http(port_protocol(p))) {
-        vec_push(&to->ports, p->port);
-        use_port(m, p->port);
-        put(m->set, &to->shared, translate_mesh_host(o, p->port, false));
-        return;
-    }
-    if (port_protocol(p) == PORT_SNIFFED)
-        put(m->set, &to->shared, translate_mesh_own_routes(o->key, p->port));
-    for (uint16_t i = 0; i < o->n_cluster_ips; i++)
-        put(m->set, &to->shared, translate_mesh_address(o->key, p, &o->cluster_ips[i]));
+    AUTO_CHARS char *name = v->endpoints_only ? str_dup(e->name) : NULL;
+    if (name && is_in(v->list, &(struct resource){e->type, name}))
+        xds_set_put(v->set, e);
+    else
+        put_over(v->set, v->list, e);
 }
 
-static void put_short_names(struct xds_set *set, struct mesh_service *to,
-                            const struct service_object *o)
+static void put_addresses(struct view *v, const struct service_port *p,
+                          const struct traffic_policy *policy)
 {
-    for (uint16_t i = 0; o && i < o->n_ports; i++)
-        if (is_carried(o, i) && is_http(port_protocol(&o->ports[i])))
-            put(set, &to->short_named, translate_mesh_host(o, o->ports[i].port, true));
+    const struct service_object *o = v->s->object;
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++) {
+        const struct ip *ip = &o->cluster_ips[i];
+        struct route_host *h =
+            mesh_rules_streams(v->m->rules, &v->client, o->key, p->port, ip, v->findings);
+        put_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        route_host_unref(h);
+    }
+}
+
+static void put_clusters(struct view *v, const struct service_port *p)
+{
+    const struct destination *d = &v->destination;
+    const char *key = v->s->key;
+    for (size_t i = 0; i <= d->n_subsets; i++) { /* the first is that of all endpoints */
+        const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
+        struct traffic_policy policy;
+        struct mesh_found found = {.peers = &v->m->peers};
+        const struct translate_subset of = {subset ? subset->name : NULL,
+                                            subset ? subset->labels : NULL};
+        destination_policy(d, subset, p->port, &policy);
+        put_view_entry(v, mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s));
+        const struct mesh_identities who = mesh_found_identities(&found);
+        put_view_entry(v, translate_mesh_cluster(key, p, of.name, &policy, &who));
+        mesh_found_done(&found);
+        if (!subset && !v->endpoints_only && !is_http(port_protocol(p)))
+            put_addresses(v, p, &policy);
+        traffic_policy_done(&policy);
+    }
+}
+
+static void put_routes(struct view *v, const struct service_port *p)
+{
+    enum port_protocol protocol = port_protocol(p);
+    struct route_host *h;
+    if (!is_http(protocol) && protocol != PORT_SNIFFED)
+        return;
+    h = mesh_rules_routes(v->m->rules, &v->client, v->s->key, p->port, v->findings);
+    put_over(v->set, v->list,
+             is_http(protocol) ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
+                               : translate_mesh_own_routes(v->s->key, p->port, h));
+    route_host_unref(h);
+}
+
+static void put_view(struct view *v)
+{
+    const struct service_object *o = v->s->object;
+    mesh_rules_destination(v->m->rules, &v->client, v->s->key, &v->destination);
+    for (uint16_t i = 0; i < o->n_ports; i++) {
+        if (!is_carried(o, i))
+            continue;
+        put_clusters(v, &o->ports[i]);
+        if (!v->endpoints_only)
+            put_routes(v, &o->ports[i]);
+    }
+    destination_done(&v->destination);
+}
+
+/* What a Service has put into a layer makes room for what it puts now. is: there is anything. */
+static void exchange(struct view *v, struct map *put_before, const char *key, bool is)
+{
+    struct resources now = {0}, *before = map_remove_cstr(put_before, key);
+    if (v->endpoints_only && is) {
+        v->list = before ? before : NEW(struct resources);
+        put_view(v);
+        map_put_cstr(put_before, key, v->list);
+        return;
+    }
+    v->list = &now;
+    if (is)
+        put_view(v);
+    if (before)
+        drop_rest(v->set, before, &now);
+    if (!now.v.n) {
+        free(before);
+        return;
+    }
+    before = before ? before : NEW(struct resources);
+    *before = now;
+    map_put_cstr(put_before, key, before);
+}
+
+/* What is to be looked at again. */
+struct change {
+    unsigned before, now; /* MESH_VARIES_BY_... */
+    bool endpoints_only;
+    struct findings *findings; /* NULL: nobody is told */
+};
+
+static void exchange_all(struct mesh *m, const struct joined_service *s, const char *key,
+                         const struct change *c)
+{
+    struct view v = {.m = m,
+                     .s = s,
+                     .set = m->set,
+                     .endpoints_only = c->endpoints_only,
+                     .findings = c->findings};
+    exchange(&v, &m->put, key, s && s->object);
+}
+
+static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
+                               const struct joined_service *s, const char *key,
+                               const struct change *c)
+{
+    struct str rest, own = str_cut(str_from(key), '/', &rest);
+    struct view v = {.m = m,
+                     .s = s,
+                     .client = {.ns = name, .pods = m->peers.pods},
+                     .short_name = str_eq(name, own),
+                     .endpoints_only = c->endpoints_only,
+                     .findings = c->findings,
+                     .set = ns->set};
+    if (ns->set)
+        exchange(&v, &ns->put, key, s && s->object && (v.short_name || c->now));
+}
+
+static void exchange_workload(struct mesh *m, struct mesh_workload *w,
+                              const struct joined_service *s, const char *key,
+                              const struct change *c)
+{
+    struct str rest, own = str_cut(str_from(key), '/', &rest);
+    struct view v = {.m = m,
+                     .s = s,
+                     .client = {.ns = str_from(w->ns_name),
+                                .pods = m->peers.pods,
+                                .pod = workloads_find_ip(m->peers.pods, &w->ip)},
+                     .short_name = str_is(own, w->ns_name),
+                     .endpoints_only = c->endpoints_only,
+                     .set = w->set};
+    exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
+}
+
+/* Layers above that of all: of its namespace, and where it is something else, of the others. */
+static void exchange_layers(struct mesh *m, const struct joined_service *s, const char *key,
+                            const struct change *c)
+{
+    struct str name, rest, own = str_cut(str_from(key), '/', &rest);
+    struct list_node *n;
+    void *ns;
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
+        if (c->before || c->now || str_eq(name, own))
+            exchange_namespace(m, name, ns, s, key, c);
+    bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
+    for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
+        exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
+}
+
+static uint64_t looks_of(const struct service_object *o)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    buf_addf(&b, "%d %d;", o->headless, o->external_name != NULL);
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++)
+        buf_add(&b, o->cluster_ips[i].bytes, sizeof(o->cluster_ips[i].bytes));
+    for (uint16_t i = 0; i < o->n_ports; i++)
+        buf_addf(&b, "%u %u %s %s;", o->ports[i].port, o->ports[i].proto, o->ports[i].name,
+                 o->ports[i].app_protocol ? o->ports[i].app_protocol : "");
+    return hash_bytes_seed(b.p, b.n, 0);
+}
+
+static void use_ports(struct mesh *m, struct mesh_service *now, const struct service_object *o)
+{
+    for (uint16_t i = 0; i < o->n_ports; i++)
+        if (is_carried(o, i) && is_http(port_protocol(&o->ports[i]))) {
+            vec_push(&now->ports, o->ports[i].port);
+            use_port(m, o->ports[i].port);
+        }
+}
+
+static bool is_known(const struct findings *all, const struct finding *f)
+{
+    for (size_t i = 0; all && i < all->n; i++)
+        if (streq(all->v[i].object, f->object) && streq(all->v[i].field, f->field) &&
+            streq(all->v[i].message, f->message))
+            return true;
+    return false;
 }
 
 /* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
-static void exchange(struct mesh *m, struct mesh_namespace *ns, const struct joined_service *s,
-                     struct mesh_service *before, struct mesh_service *now)
+static void exchange_service(struct mesh *m, const struct joined_service *s, const char *key,
+                             struct mesh_service *before, struct mesh_service *now)
 {
-    static struct mesh_service nothing;
-    for (uint16_t i = 0; now && i < s->object->n_ports; i++)
-        if (is_carried(s->object, i))
-            put_port(m, now, s, &s->object->ports[i]);
-    if (now && ns->set)
-        put_short_names(ns->set, now, s->object);
-    if (!before)
+    struct change c = {.before = before ? before->varies : 0,
+                       .findings = now ? &now->findings : NULL};
+    bool touched = mesh_rules_take_touched(m->rules, key);
+    if (now) {
+        now->looks = looks_of(s->object);
+        c.endpoints_only = before && before->looks == now->looks && !touched;
+        now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
+        use_ports(m, now, s->object);
+        c.now = now->varies;
+    }
+    m->n_varying += now && now->varies;
+    m->n_varying -= before && before->varies;
+    exchange_all(m, s, key, &c);
+    exchange_layers(m, s, key, &c);
+    for (size_t i = 0; before && i < before->ports.n; i++)
+        stop_using_port(m, before->ports.v[i]);
+    if (c.endpoints_only) {
+        now->findings = before->findings;
+        before->findings = (struct findings){0};
         return;
-    if (ns->set)
-        drop_rest(ns->set, &before->short_named, now ? &now->short_named : &nothing.short_named);
-    drop_rest(m->set, &before->shared, now ? &now->shared : &nothing.shared);
-    VEC_FOREACH (port, &before->ports)
-        stop_using_port(m, *port);
+    }
+    for (size_t i = 0; now && i < now->findings.n && m->observer; i++)
+        if (!is_known(before ? &before->findings : NULL, &now->findings.v[i]))
+            m->observer(&now->findings.v[i], m->observer_user);
+    if (!m->making && (!before != !now || (now && before->looks != now->looks)))
+        mesh_rules_destination_changed(m->rules, key);
 }
 
 /* ---- workloads ---- */
@@ -391,6 +601,7 @@ static void service_free(struct mesh_service *s)
         return;
     vec_done(&s->ports);
     vec_done(&s->members);
+    findings_done(&s->findings);
     free(s);
 }
 
@@ -404,7 +615,7 @@ void mesh_service_changed(struct mesh *m, const char *key)
     struct mesh_service *before = map_remove_cstr(&m->services, key),
                         *now = s && s->object ? NEW(struct mesh_service) : NULL;
     m->round++;
-    exchange(m, ns, s, before, now);
+    exchange_service(m, s, key, before, now);
     if (now) {
         map_put_cstr(&m->services, key, now);
         map_put_cstr(&ns->services, key, m);
@@ -417,10 +628,27 @@ void mesh_service_changed(struct mesh *m, const char *key)
     drop_if_empty(m, ns_name, ns);
 }
 
+/* What it is told because of its own labels. */
+static void build_labelled(struct mesh *m, struct mesh_workload *w)
+{
+    struct str key;
+    void *s;
+    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+        unsigned varies = ((const struct mesh_service *)s)->varies;
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = varies};
+        if (varies & MESH_VARIES_BY_LABELS)
+            exchange_workload(m, w, service_join_find(m->join, text), text, &c);
+    }
+}
+
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
 {
     const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
     struct str key;
+    for (uint8_t i = 0; i < pod->n_ips; i++)
+        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin)
+            build_labelled(m, w);
     for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
         struct joined_service *s = service_join_find(m->join, text);
@@ -464,18 +692,23 @@ static void make_all(struct mesh *m)
     xds_set_put(m->set, translate_mesh_passthrough());
     xds_set_put(m->set, translate_mesh_black_hole());
     xds_set_put(m->set, translate_mesh_inbound_passthrough());
+    m->making = true;
     for (size_t at = 0; service_join_next(m->join, &at, &s);)
         mesh_service_changed(m, s->key);
+    m->making = false;
 }
 
-static void make_namespace_set(struct mesh *m, struct mesh_namespace *ns)
+static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
 {
-    struct str key;
+    struct str key, rest;
+    void *s;
     ns->set = xds_set_new_over(m->set);
-    for (size_t at = 0; map_next(&ns->services, &at, &key, NULL);) {
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
-        const struct joined_service *s = service_join_find(m->join, text);
-        put_short_names(ns->set, map_find(&m->services, key), s ? s->object : NULL);
+        const struct change c = {.now = varies};
+        if (varies || str_eq(str_cut(key, '/', &rest), name))
+            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
     }
 }
 
@@ -499,7 +732,7 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
     if (ns->workloads++ == 0)
-        make_namespace_set(m, ns);
+        make_namespace_set(m, ns_name, ns);
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
@@ -509,6 +742,7 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     find_services(m, w);
     w->twin = map_put(&m->by_ip, ip_key(ip), w);
     build(m, w, true);
+    build_labelled(m, w);
     return w;
 }
 
@@ -517,20 +751,21 @@ struct xds_set *mesh_workload_set(const struct mesh_workload *w)
     return w->set;
 }
 
-static void end_namespace(struct mesh *m, struct mesh_namespace *ns)
+static void drop_put(struct xds_set *set, struct map *put_before)
 {
-    struct str key, name;
-    void *p;
-    for (size_t at = 0; map_next(&ns->services, &at, &key, NULL);) {
-        struct mesh_service *s = map_find(&m->services, key);
-        drop_all(ns->set, &s->short_named);
+    void *list;
+    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
+        drop_all(set, list);
+        free(list);
     }
+    map_done(put_before);
+}
+
+static void end_namespace(struct mesh *m, struct mesh_namespace *ns, const char *name)
+{
+    drop_put(ns->set, &ns->put);
     xds_set_free(TAKE(ns->set));
-    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &p);)
-        if (p == ns) {
-            drop_if_empty(m, name, ns);
-            return;
-        }
+    drop_if_empty(m, str_from(name), ns);
 }
 
 static void leave_services(struct mesh *m, struct mesh_workload *w)
@@ -567,12 +802,13 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     leave_services(m, w);
     forget_address(m, w);
     drop_all(w->set, &w->own);
+    drop_put(w->set, &w->put);
     vec_done(&w->ports.v);
     xds_set_free(w->set);
     list_remove(&w->node);
     m->n_workloads--;
     if (--w->ns->workloads == 0)
-        end_namespace(m, w->ns);
+        end_namespace(m, w->ns, w->ns_name);
     free(w->ns_name);
     free(w);
 }
@@ -587,8 +823,20 @@ struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
     struct mesh *m = NEW(struct mesh);
     m->join = join;
     m->peers = *peers;
+    m->rules = mesh_rules_new(join);
     list_init(&m->workloads);
     return m;
+}
+
+struct mesh_rules *mesh_get_rules(const struct mesh *m)
+{
+    return m->rules;
+}
+
+void mesh_set_observer(struct mesh *m, mesh_observer *fn, void *user)
+{
+    m->observer = fn;
+    m->observer_user = user;
 }
 
 void mesh_free(struct mesh *m)
@@ -598,11 +846,10 @@ void mesh_free(struct mesh *m)
         return;
     while (!list_is_empty(&m->workloads))
         mesh_leave(m, CONTAINER_OF(m->workloads.next, struct mesh_workload, node));
-    for (size_t at = 0; map_next(&m->services, &at, NULL, &p);) {
-        struct mesh_service *s = p;
-        drop_all(m->set, &s->shared);
-        service_free(s);
-    }
+    if (m->set)
+        drop_put(m->set, &m->put);
+    for (size_t at = 0; map_next(&m->services, &at, NULL, &p);)
+        service_free(p);
     for (size_t at = 0; map_next(&m->namespaces, &at, NULL, &p);) {
         map_done(&((struct mesh_namespace *)p)->services);
         free(p);
@@ -612,5 +859,6 @@ void mesh_free(struct mesh *m)
     map_done(&m->ports);
     map_done(&m->by_ip);
     xds_set_free(m->set);
+    mesh_rules_free(m->rules);
     free(m);
 }

@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "control/mesh_peers.h"
+#include "model/mesh_rules.h"
 #include "xds/xds_set.h"
 
 struct mesh;
@@ -23,3 +24,8 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */
 void mesh_leave(struct mesh *m, struct mesh_workload *w);
 size_t mesh_workloads(const struct mesh *m);
+/* VirtualServices and DestinationRules; what is put there marks Services. */
+struct mesh_rules *mesh_get_rules(const struct mesh *m);
+/* Who is told what is wrong with a VirtualService because of what it names. */
+typedef void mesh_observer(const struct finding *f, void *user);
+void mesh_set_observer(struct mesh *m, mesh_observer *fn, void *user);

@@ -42,10 +42,11 @@ static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
 }
 
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
+                                       const struct translate_subset *subset,
                                        const struct joined_service *s)
 {
-    const struct translate_peers peers = {in_mesh, f};
-    return translate_mesh_endpoints(service, port, s, &peers);
+    const struct translate_peers peers = {f->peers->pods, in_mesh, f};
+    return translate_mesh_endpoints(service, port, subset, s, &peers);
 }
 
 static int by_text(const void *a, const void *b)

@@ -16,8 +16,9 @@ struct mesh_found {
     const struct mesh_peers *peers;
     VEC(char *) uris; /* sorted behind mesh_found_identities() */
 };
-/* The endpoints of a port; adds who they are. */
+/* The endpoints of a port, or of a subset of them; adds who they are. */
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
+                                       const struct translate_subset *subset,
                                        const struct joined_service *s);
 struct mesh_identities mesh_found_identities(struct mesh_found *f);
 void mesh_found_done(struct mesh_found *f);

@@ -16,6 +16,10 @@ enum { CLUSTER_NAME_MAX = 640 };
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *upstream,
                                    char ret[CLUSTER_NAME_MAX]);
+/* The same of a route's backend; a subset stands where Istio has it. */
+const char *translate_backend_name(const struct route_backend *to,
+                                   const struct route_upstream *upstream,
+                                   char ret[CLUSTER_NAME_MAX]);
 /* Of a host by its DNS name, not verified where it is TLS:
  * "outbound|443|http-tls|auth.example.com". */
 const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
@@ -43,10 +47,19 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
                                       const struct joined_service *s);
 /* The same for sidecars: which endpoints take the TLS of the mesh, as their metadata say. */
 struct translate_peers {
+    const struct workloads *pods;
     bool (*in_mesh)(const struct ip *ip, uint16_t port, void *user);
     void *user;
 };
+/* Endpoints of pods of the Service's namespace with some labels; their name is that of the subset's
+ * cluster, "outbound|80|v1|web.ns.svc.cluster.local". */
+struct translate_subset {
+    const char *name;
+    const json_t *labels;
+};
+/* subset NULL: all. */
 struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
+                                           const struct translate_subset *subset,
                                            const struct joined_service *s,
                                            const struct translate_peers *peers);
 /* The same for clients of gRPC. */

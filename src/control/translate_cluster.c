@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/vec.h"
+#include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
@@ -55,6 +56,20 @@ const char *translate_cluster_name(const char *service, uint16_t port,
                  up->to_service ? "-service" : "", connect_timeout_s(up));
     snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
              port, way, STR_ARG(name), STR_ARG(ns));
+    return ret;
+}
+
+const char *translate_backend_name(const struct route_backend *to, const struct route_upstream *up,
+                                   char ret[CLUSTER_NAME_MAX])
+{
+    struct str name, ns = str_cut(str_from(to->service ? to->service : ""), '/', &name);
+    if (to->host)
+        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "", to->host);
+    else if (to->subset)
+        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
+                 to->port, to->subset, STR_ARG(name), STR_ARG(ns));
+    else
+        translate_cluster_name(to->service, to->port, up, ret);
     return ret;
 }
 
@@ -237,20 +252,36 @@ static const char *port_name(const struct joined_service *s, uint16_t port)
     return NULL;
 }
 
-/* family 0: any. */
-static void gather(const struct slice_object *slice, const char *port, bool ready, uint8_t family,
+/* Of all endpoints those that are meant. */
+struct choice {
+    const char *port; /* its name */
+    uint8_t family;   /* 0: any */
+    const struct workloads *pods;
+    struct str ns;        /* of pods with: */
+    const json_t *labels; /* NULL: whoever it is */
+};
+
+static bool is_chosen(const struct choice *c, const struct ip *ip)
+{
+    const struct workload *pod = c->labels ? workloads_find_ip(c->pods, ip) : NULL;
+    return !c->labels || (pod && str_eq(workload_namespace(pod), c->ns) &&
+                          workload_has_labels(c->pods, pod, c->labels));
+}
+
+static void gather(const struct slice_object *slice, const struct choice *c, bool ready,
                    struct addresses *to)
 {
     uint16_t number = 0;
-    if (family && slice->family != family)
+    if (c->family && slice->family != c->family)
         return;
     for (uint32_t i = 0; i < slice->n_ports; i++)
-        if (streq(slice->ports[i].name, port) && slice->ports[i].proto == IPPROTO_TCP)
+        if (streq(slice->ports[i].name, c->port) && slice->ports[i].proto == IPPROTO_TCP)
             number = slice->ports[i].port;
     for (uint32_t i = 0; number && slice->family && i < slice->n_endpoints; i++) {
         const struct slice_endpoint *e = &slice->endpoints[i];
-        if (!e->further && (ready ? e->ready : e->serving && e->terminating))
-            vec_push(&to->v, (struct address){slice_object_ip(slice, i), number});
+        const struct ip ip = slice_object_ip(slice, i);
+        if (!e->further && (ready ? e->ready : e->serving && e->terminating) && is_chosen(c, &ip))
+            vec_push(&to->v, (struct address){ip, number});
     }
 }
 
@@ -279,13 +310,13 @@ static void add_endpoint(struct buf *b, const char *host, uint16_t port, bool in
 }
 
 /* Those of its slices; nothing else if it has none. */
-static void gather_all(const struct joined_service *s, const char *port, struct addresses *to)
+static void gather_all(const struct joined_service *s, struct choice c, struct addresses *to)
 {
     /* A pod of two families is one endpoint: that of the Service's first family. */
-    uint8_t family = s->object->n_cluster_ips ? s->object->cluster_ips[0].family : 0;
+    c.family = s->object->n_cluster_ips ? s->object->cluster_ips[0].family : 0;
     for (int ready = 1; ready >= 0 && !to->v.n; ready--)
         for (size_t i = 0; i < s->slices.n; i++)
-            gather(s->slices.v[i], port, ready, family, to);
+            gather(s->slices.v[i], &c, ready, to);
     if (to->v.n) /* in one order: it is the same set in whatever order slices come */
         qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
 }
@@ -328,23 +359,8 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
     if (of && to_service && s->object->n_cluster_ips)
         vec_push(&found.v, (struct address){s->object->cluster_ips[0], port});
     else if (of)
-        gather_all(s, of, &found);
+        gather_all(s, (struct choice){.port = of}, &found);
     struct xds_entry *e = assignment(name, &found, false, NULL);
-    vec_done(&found.v);
-    return e;
-}
-
-struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
-                                           const struct joined_service *s,
-                                           const struct translate_peers *peers)
-{
-    struct addresses found = {0};
-    char name[CLUSTER_NAME_MAX];
-    const char *of = port_name(s, port);
-    translate_endpoints_name(service, port, false, name);
-    if (of)
-        gather_all(s, of, &found);
-    struct xds_entry *e = assignment(name, &found, false, peers);
     vec_done(&found.v);
     return e;
 }
@@ -357,8 +373,29 @@ struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
     const char *of = port_name(s, port);
     translate_endpoints_name(service, port, false, name);
     if (of)
-        gather_all(s, of, &found);
+        gather_all(s, (struct choice){.port = of}, &found);
     struct xds_entry *e = assignment(name, &found, true, NULL);
+    vec_done(&found.v);
+    return e;
+}
+
+struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
+                                           const struct translate_subset *subset,
+                                           const struct joined_service *s,
+                                           const struct translate_peers *peers)
+{
+    const struct route_backend to = {.service = (char *)(uintptr_t)service,
+                                     .subset = (char *)(uintptr_t)(subset ? subset->name : NULL),
+                                     .port = port};
+    struct addresses found = {0};
+    char name[CLUSTER_NAME_MAX];
+    const char *of = port_name(s, port);
+    struct choice c = {.port = of, .pods = peers->pods, .labels = subset ? subset->labels : NULL};
+    struct str rest;
+    c.ns = str_cut(str_from(service), '/', &rest);
+    if (of)
+        gather_all(s, c, &found);
+    struct xds_entry *e = assignment(translate_backend_name(&to, NULL, name), &found, false, peers);
     vec_done(&found.v);
     return e;
 }

@@ -1,5 +1,5 @@
-/* Clusters and virtual hosts are made by the thousand, so written straight to the wire; listeners
- * are JSON first. */
+/* Virtual hosts are made by the thousand, so written straight to the wire; listeners are JSON
+ * first. */
 #include "control/translate_mesh.h"
 
 #include <stdio.h>
@@ -15,21 +15,6 @@
 #define INBOUND_SOURCE "127.0.0.6"
 #define OPTIONS_NAME   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-enum {
-    CONNECT_TIMEOUT_S = 10,
-    TYPE_EDS = 3, /* Cluster.DiscoveryType */
-    LB_LEAST_REQUEST = 1,
-    RETRIES = 2,
-    OTHER_HOST_CHOICES = 5,
-};
-
-static void add_number(struct buf *b, unsigned field, uint32_t n)
-{
-    size_t at = pb_begin(b, field);
-    pb_add_uint(b, F_UINT32_VALUE, n);
-    pb_end(b, at);
-}
-
 static void format_name(const char *service, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
@@ -38,64 +23,6 @@ static void format_name(const char *service, char ret[CLUSTER_NAME_MAX])
 }
 
 /* ---- clusters ---- */
-
-/* How an endpoint is spoken to. What nobody has said is as the client speaks. */
-static void add_options(struct buf *b, enum port_protocol p)
-{
-    AUTO_DONE(buf) struct buf options = {0};
-    size_t way, entry, any;
-    if (p != PORT_HTTP2 && p != PORT_SNIFFED)
-        return;
-    way = pb_begin(&options, p == PORT_HTTP2 ? F_OPTIONS_EXPLICIT : F_OPTIONS_AS_CLIENT);
-    if (p == PORT_SNIFFED)
-        pb_add_bytes(&options, F_AS_CLIENT_HTTP1, STR(""));
-    pb_add_bytes(&options, p == PORT_HTTP2 ? F_EXPLICIT_HTTP2 : F_AS_CLIENT_HTTP2, STR(""));
-    pb_end(&options, way);
-    entry = pb_begin(b, F_CLUSTER_TYPED_EXTENSION_PROTOCOL_OPTIONS);
-    pb_add_text(b, F_MAP_KEY, OPTIONS_NAME);
-    any = pb_begin(b, F_MAP_VALUE);
-    pb_add_text(b, F_ANY_TYPE_URL, XDS_TYPE_PREFIX OPTIONS_NAME);
-    pb_add_bytes(b, F_ANY_VALUE, buf_str(&options));
-    pb_end(b, any);
-    pb_end(b, entry);
-}
-
-/* Limits are somebody's to set, not there by themselves. */
-static void add_no_limits(struct buf *b)
-{
-    size_t breakers = pb_begin(b, F_CLUSTER_CIRCUIT_BREAKERS),
-           thresholds = pb_begin(b, F_BREAKERS_THRESHOLDS);
-    add_number(b, F_THRESHOLDS_CONNECTIONS, UINT32_MAX);
-    add_number(b, F_THRESHOLDS_PENDING, UINT32_MAX);
-    add_number(b, F_THRESHOLDS_REQUESTS, UINT32_MAX);
-    add_number(b, F_THRESHOLDS_RETRIES, UINT32_MAX);
-    pb_end(b, thresholds);
-    pb_end(b, breakers);
-}
-
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
-                                         const struct mesh_identities *who)
-{
-    AUTO_DONE(buf) struct buf b = {0};
-    char name[CLUSTER_NAME_MAX];
-    size_t at;
-    translate_cluster_name(service, p->port, NULL, name);
-    pb_add_text(&b, F_CLUSTER_NAME, name);
-    pb_add_uint(&b, F_CLUSTER_TYPE, TYPE_EDS);
-    at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
-    translate_ads(&b, F_EDS_EDS_CONFIG);
-    pb_add_text(&b, F_EDS_SERVICE_NAME, name);
-    pb_end(&b, at);
-    at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
-    pb_add_uint(&b, F_DURATION_SECONDS, CONNECT_TIMEOUT_S);
-    pb_end(&b, at);
-    pb_add_uint(&b, F_CLUSTER_LB_POLICY, LB_LEAST_REQUEST);
-    add_no_limits(&b);
-    add_options(&b, port_protocol(p));
-    translate_mesh_sockets(&b, service, p, who);
-    ASSERT(!b.failed);
-    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(name));
-}
 
 static json_t *no_limits(void)
 {
@@ -165,41 +92,6 @@ struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
 
 /* ---- virtual hosts ---- */
 
-/* Istio's policy of who says nothing: what cannot have been begun with. */
-static void add_retries(struct buf *b)
-{
-    size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), predicate, any;
-    pb_add_text(b, F_RETRY_RETRY_ON, "connect-failure,refused-stream,unavailable,cancelled");
-    add_number(b, F_RETRY_NUM_RETRIES, RETRIES);
-    predicate = pb_begin(b, F_RETRY_HOST_PREDICATE);
-    pb_add_text(b, F_RETRY_PREDICATE_NAME, "envoy.retry_host_predicates.previous_hosts");
-    any = pb_begin(b, F_RETRY_PREDICATE_TYPED_CONFIG);
-    pb_add_text(b, F_ANY_TYPE_URL,
-                XDS_TYPE_PREFIX
-                "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate");
-    pb_end(b, any);
-    pb_end(b, predicate);
-    pb_add_uint(b, F_RETRY_HOST_SELECTION_MAX, OTHER_HOST_CHOICES);
-    pb_end(b, retry);
-}
-
-static void add_route(struct buf *b, const char *name, const char *cluster, bool retries)
-{
-    size_t route = pb_begin(b, F_HOST_ROUTES), at = 0;
-    if (name)
-        pb_add_text(b, F_ROUTE_NAME, name);
-    at = pb_begin(b, F_ROUTE_MATCH);
-    pb_add_text(b, F_MATCH_PREFIX, "/");
-    pb_end(b, at);
-    at = pb_begin(b, F_ROUTE_ROUTE);
-    pb_add_text(b, F_ACTION_CLUSTER, cluster);
-    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none */
-    if (retries)
-        add_retries(b);
-    pb_end(b, at);
-    pb_end(b, route);
-}
-
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX])
 {
@@ -237,26 +129,49 @@ static void add_domains(struct buf *b, const struct service_object *s, bool shor
     }
 }
 
+static const struct translate_view as_sidecars = {.side = TRANSLATE_PLAIN,
+                                                  .peer = TRANSLATE_FOREIGN};
+
+/* Routes that do not fit are no routes: 503. */
+static void add_routes(const struct route_host *routes, struct buf *b)
+{
+    size_t before = b->n;
+    translate_host_routes(routes, &as_sidecars, b);
+    if (b->n - before <= TRANSLATE_HOST_BYTES_MAX)
+        return;
+    b->n = before;
+    translate_closed_route(b);
+}
+
 struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t port,
-                                      bool short_name)
+                                      bool short_name, const struct route_host *routes)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    char name[CLUSTER_NAME_MAX], resource[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    char name[CLUSTER_NAME_MAX], resource[CLUSTER_NAME_MAX];
     pb_add_text(&b, F_HOST_NAME, translate_mesh_own_routes_name(s->key, port, name));
     add_domains(&b, s, short_name);
-    add_route(&b, "default", translate_cluster_name(s->key, port, NULL, cluster), true);
+    add_routes(routes, &b);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_HOST, str_from(translate_mesh_host_name(s->key, port, resource)),
                          buf_str(&b), STR(""));
 }
 
-static void add_whole_host(struct buf *b, const char *name, const char *route, const char *cluster,
-                           bool retries)
+/* What is for none of them goes on as it is. */
+static void add_any_host(struct buf *b)
 {
-    size_t host = pb_begin(b, F_CONFIGURATION_VIRTUAL_HOSTS);
-    pb_add_text(b, F_HOST_NAME, name);
+    size_t host = pb_begin(b, F_CONFIGURATION_VIRTUAL_HOSTS), route, at;
+    pb_add_text(b, F_HOST_NAME, "allow_any");
     pb_add_text(b, F_HOST_DOMAINS, "*");
-    add_route(b, route, cluster, retries);
+    route = pb_begin(b, F_HOST_ROUTES);
+    pb_add_text(b, F_ROUTE_NAME, "allow_any");
+    at = pb_begin(b, F_ROUTE_MATCH);
+    pb_add_text(b, F_MATCH_PREFIX, "/");
+    pb_end(b, at);
+    at = pb_begin(b, F_ROUTE_ROUTE);
+    pb_add_text(b, F_ACTION_CLUSTER, PASSTHROUGH);
+    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none */
+    pb_end(b, at);
+    pb_end(b, route);
     pb_end(b, host);
 }
 
@@ -266,7 +181,7 @@ struct xds_entry *translate_mesh_port_routes(uint16_t port)
     char name[8];
     snprintf(name, sizeof(name), "%u", port);
     pb_add_text(&b, F_CONFIGURATION_NAME, name);
-    add_whole_host(&b, "allow_any", "allow_any", PASSTHROUGH, false);
+    add_any_host(&b);
     size_t vhds = pb_begin(&b, F_CONFIGURATION_VHDS);
     translate_ads(&b, F_VHDS_CONFIG_SOURCE);
     pb_end(&b, vhds);
@@ -275,18 +190,39 @@ struct xds_entry *translate_mesh_port_routes(uint16_t port)
     return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
 }
 
-struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port)
+struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
+                                            const struct route_host *routes)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
+    char name[CLUSTER_NAME_MAX];
     translate_mesh_own_routes_name(service, port, name);
     pb_add_text(&b, F_CONFIGURATION_NAME, name);
-    add_whole_host(&b, name, "default", translate_cluster_name(service, port, NULL, cluster), true);
+    size_t host = pb_begin(&b, F_CONFIGURATION_VIRTUAL_HOSTS);
+    pb_add_text(&b, F_HOST_NAME, name);
+    pb_add_text(&b, F_HOST_DOMAINS, "*");
+    add_routes(routes, &b);
+    pb_end(&b, host);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR(""));
 }
 
 /* ---- listeners ---- */
+
+/* Routes that come by themselves, and the filters that they may speak to. */
+static void add_steered(json_t *hcm, const char *rds)
+{
+    json_t *filters = json_object_get(hcm, "http_filters");
+    json_object_set_new(
+        hcm, "rds",
+        json_pack("{s:s,s:o}", "route_config_name", rds, "config_source", translate_ads_json()));
+    json_array_insert_new(filters, 0,
+                          translate_http_filter("envoy.filters.http.cors",
+                                                "envoy.extensions.filters.http.cors.v3.Cors"));
+    json_array_insert_new(
+        filters, 0,
+        translate_http_filter("envoy.filters.http.fault",
+                              "envoy.extensions.filters.http.fault.v3.HTTPFault"));
+}
 
 /* The app's own words pass: whoever stands beside it adds the id that joins what belongs together,
  * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
@@ -301,9 +237,7 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
     if (routes)
         json_object_set_new(hcm, "route_config", routes);
     else
-        json_object_set_new(hcm, "rds",
-                            json_pack("{s:s,s:o}", "route_config_name", rds, "config_source",
-                                      translate_ads_json()));
+        add_steered(hcm, rds);
     translate_typed("envoy.extensions.filters.network.http_connection_manager.v3."
                     "HttpConnectionManager",
                     hcm);
@@ -314,6 +248,11 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
 static json_t *chain_of(json_t *filter)
 {
     return json_pack("{s:[o]}", "filters", filter);
+}
+
+static json_t *duration(int64_t ms)
+{
+    return json_sprintf("%lld.%03llds", (long long)ms / 1000, (long long)ms % 1000);
 }
 
 static json_t *address(const char *ip, uint16_t port)
@@ -396,23 +335,95 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
     return ret;
 }
 
+/* A connection's own limits. Istio's default of silence is an hour. */
+static json_t *tcp_filter(const char *stat, const struct route_backend *backends, uint32_t n,
+                          const struct traffic_policy *policy)
+{
+    char name[CLUSTER_NAME_MAX];
+    json_t *filter = translate_tcp_proxy(stat, translate_backend_name(&backends[0], NULL, name)),
+           *config = json_object_get(filter, "typed_config"), *clusters = json_array();
+    for (uint32_t i = 0; i < n; i++)
+        json_array_append_new(clusters, json_pack("{s:s,s:I}", "name",
+                                                  translate_backend_name(&backends[i], NULL, name),
+                                                  "weight", (json_int_t)backends[i].weight));
+    if (n > 1) {
+        json_object_del(config, "cluster");
+        json_object_set_new(config, "weighted_clusters", json_pack("{s:O}", "clusters", clusters));
+    }
+    json_decref(clusters);
+    json_object_set_new(config, "idle_timeout",
+                        duration(policy->tcp_idle_ms >= 0 ? policy->tcp_idle_ms : 3600000));
+    if (policy->connection_ms >= 0)
+        json_object_set_new(config, "max_downstream_connection_duration",
+                            duration(policy->connection_ms));
+    return filter;
+}
+
+static bool is_named(const json_t *chains, const char *server_name)
+{
+    const json_t *chain;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)chains, i, chain)
+    {
+        AUTO_JSON json_t *name = json_string(server_name);
+        if (json_array_has(json_at(chain, "filter_chain_match.server_names"), name))
+            return true;
+    }
+    return false;
+}
+
+/* Chains of those that say a server's name: the first that has it. The others' stream, of which
+ * there is one; NULL: there is none. */
+static const struct route_stream *add_streams(const struct route_host *h, const char *stat,
+                                              const struct traffic_policy *policy, json_t *chains)
+{
+    const struct route_stream *rest = NULL;
+    for (uint32_t i = 0; i < h->n_streams && !rest; i++) {
+        const struct route_stream *s = &h->streams[i];
+        json_t *names = json_array();
+        for (uint32_t k = 0; k < s->n_server_names; k++)
+            if (!is_named(chains, s->server_names[k]))
+                json_array_append_new(names, json_string(s->server_names[k]));
+        if (json_array_size(names)) {
+            json_t *chain = chain_of(tcp_filter(stat, s->backends, s->n_backends, policy));
+            json_object_set_new(chain, "filter_chain_match",
+                                json_pack("{s:O}", "server_names", names));
+            json_array_append_new(chains, chain);
+        }
+        json_decref(names);
+        rest = s->n_server_names ? NULL : s;
+    }
+    return rest;
+}
+
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
-                                         const struct ip *ip)
+                                         const struct ip *ip, const struct traffic_policy *policy,
+                                         const struct route_host *streams)
 {
     char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX], routes[CLUSTER_NAME_MAX],
         text[IP_TEXT_BYTES];
+    const struct route_backend own = {.service = (char *)(uintptr_t)service, .port = p->port};
     translate_mesh_address_name(ip, p->port, name);
     translate_cluster_name(service, p->port, NULL, cluster);
+    json_t *chains = json_array(), *filters = json_array();
+    const struct route_stream *rest = add_streams(streams, cluster, policy, chains);
     AUTO_JSON json_t *j = listener(name, ip_format(ip, text), p->port);
-    json_object_set_new(j, "default_filter_chain", chain_of(translate_tcp_proxy(cluster, cluster)));
+    json_object_set_new(j, "listener_filters", filters);
+    if (json_array_size(chains))
+        json_array_append_new(
+            filters, translate_http_filter(
+                         "envoy.filters.listener.tls_inspector",
+                         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
+    json_object_set_new(j, "default_filter_chain",
+                        chain_of(rest
+                                     ? tcp_filter(cluster, rest->backends, rest->n_backends, policy)
+                                     : tcp_filter(cluster, &own, 1, policy)));
     if (port_protocol(p) == PORT_SNIFFED) {
         AUTO_CHARS char *stat = xasprintf("outbound_%s", name);
         translate_mesh_own_routes_name(service, p->port, routes);
-        json_object_set_new(j, "listener_filters", json_array());
-        json_object_set_new(
-            j, "filter_chains",
-            json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
+        json_array_append_new(chains, http_chain(translate_mesh_http(stat, routes, NULL), 0));
         look_at_first_bytes(j);
     }
+    json_object_set_new(j, "filter_chains", chains);
     return translate_json(XDS_LISTENER, name, j);
 }

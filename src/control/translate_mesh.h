@@ -5,6 +5,8 @@
 #include "control/translate.h"
 #include "model/peer_authentication.h"
 #include "model/port_protocol.h"
+#include "model/traffic_policy.h"
+#include "model/workload.h"
 
 enum {
     MESH_OUTBOUND_PORT = 15001, /* where what a pod sends is redirected to */
@@ -37,7 +39,9 @@ struct mesh_identities {
     const char *const *uris; /* spiffe://… */
     size_t n;
 };
+/* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
 struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
+                                         const char *subset, const struct traffic_policy *policy,
                                          const struct mesh_identities *who);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
@@ -45,16 +49,18 @@ const char *translate_mesh_host_name(const char *service, uint16_t port,
 /* A virtual host of the port's routes: the Service by its names and addresses. short_name: for
  * clients of its namespace. */
 struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t port,
-                                      bool short_name);
+                                      bool short_name, const struct route_host *routes);
 /* A listener of its own, by an address of it: "10.0.0.1_80". */
 const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
-                                         const struct ip *ip);
+                                         const struct ip *ip, const struct traffic_policy *policy,
+                                         const struct route_host *streams);
 /* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX]);
-struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port);
+struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
+                                            const struct route_host *routes);
 
 /* ---- of a workload ---- */
 

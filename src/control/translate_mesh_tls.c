@@ -92,14 +92,14 @@ static void add_names(struct buf *b, const struct mesh_identities *who)
 /* An UpstreamTlsContext. What is no HTTP offers "istio"; requests of HTTP are told by the proxy
  * that sends them (proxy/transport_config.h). Istio's peer exchange is not offered: nobody would
  * speak it. */
-static void add_context(struct buf *b, const char *service, const struct service_port *p,
-                        const struct mesh_identities *who)
+static void add_context(struct buf *b, const char *service, const char *subset,
+                        const struct service_port *p, const struct mesh_identities *who)
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
     size_t common = pb_begin(b, F_UPSTREAM_TLS_COMMON), params = pb_begin(b, F_COMMON_TLS_PARAMS),
            combined;
-    AUTO_CHARS char *sni = xasprintf("outbound_.%u_._." STR_FMT "." STR_FMT ".svc.cluster.local",
-                                     p->port, STR_ARG(name), STR_ARG(ns));
+    AUTO_CHARS char *sni = xasprintf("outbound_.%u_.%s_." STR_FMT "." STR_FMT ".svc.cluster.local",
+                                     p->port, subset ? subset : "", STR_ARG(name), STR_ARG(ns));
     pb_add_uint(b, F_TLS_PARAMS_MIN, TLS_1_2);
     pb_add_uint(b, F_TLS_PARAMS_MAX, TLS_1_3);
     pb_end(b, params);
@@ -115,21 +115,34 @@ static void add_context(struct buf *b, const char *service, const struct service
     pb_add_text(b, F_UPSTREAM_TLS_SNI, sni);
 }
 
-void translate_mesh_sockets(struct buf *b, const char *service, const struct service_port *p,
-                            const struct mesh_identities *who)
+/* The UpstreamTlsContext as a transport socket. */
+static void add_socket(struct buf *b, unsigned number, const char *service, const char *subset,
+                       const struct service_port *p, const struct mesh_identities *who)
 {
     AUTO_DONE(buf) struct buf context = {0};
-    size_t match, socket;
-    if (!who->n)
-        return;
-    add_context(&context, service, p, who);
-    match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
-    pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-istio");
-    add_struct(b, F_SOCKET_MATCH_MATCH, "tlsMode", "istio");
-    socket = pb_begin(b, F_SOCKET_MATCH_TRANSPORT_SOCKET);
+    add_context(&context, service, subset, p, who);
+    size_t socket = pb_begin(b, number);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
     add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE "UpstreamTlsContext", buf_str(&context));
     pb_end(b, socket);
+}
+
+void translate_mesh_socket(struct buf *b, const char *service, const char *subset,
+                           const struct service_port *p, const struct mesh_identities *who)
+{
+    add_socket(b, F_CLUSTER_TRANSPORT_SOCKET, service, subset, p, who);
+}
+
+void translate_mesh_sockets(struct buf *b, const char *service, const char *subset,
+                            const struct service_port *p, const struct mesh_identities *who)
+{
+    size_t match, socket;
+    if (!who->n)
+        return;
+    match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
+    pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-istio");
+    add_struct(b, F_SOCKET_MATCH_MATCH, "tlsMode", "istio");
+    add_socket(b, F_SOCKET_MATCH_TRANSPORT_SOCKET, service, subset, p, who);
     pb_end(b, match);
     match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
     pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-disabled");

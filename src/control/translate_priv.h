@@ -12,6 +12,14 @@ struct translate_place {
     bool was_https;   /* the copy for what came to whoever is before us over https */
 };
 
+/* ---- translate_route.c ---- */
+/* Appends the routes of a VirtualHost. */
+void translate_host_routes(const struct route_host *h, const struct translate_view *view,
+                           struct buf *out);
+
+/* One that answers 503, whatever is asked for. */
+void translate_closed_route(struct buf *out);
+
 /* ---- translate_affinity.c ---- */
 /* Appends fields of a RouteAction. */
 void translate_affinity_action(struct buf *b, const struct route *r, struct translate_place where);
@@ -28,8 +36,17 @@ void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle
 void translate_mirror(struct buf *b, const struct route_mirror *m);
 /* Of a Route. Of fields that a ConfigMap has, those that are allowed. */
 void translate_fields(struct buf *b, const struct route *r, const struct translate_view *view);
-/* HeaderValueOptions, as a message's field of that number. */
-void translate_field_list(struct buf *b, unsigned number, const struct route_fields *f);
+/* What is set or added, and what is removed, as a message's fields of those numbers. */
+struct translate_field_numbers {
+    unsigned add, remove;
+};
+extern const struct translate_field_numbers translate_fields_of_weight[2]; /* requests, answers */
+void translate_field_list(struct buf *b, const struct translate_field_numbers *to,
+                          const struct route_fields *f);
+/* Of a Route: what goes wrong on purpose. */
+void translate_fault(struct buf *b, const struct route_fault *f);
+/* A Duration, as a message's field of that number. */
+void translate_duration(struct buf *b, unsigned number, uint64_t ms);
 
 /* What a Route says to a filter of that name, as its typed_per_filter_config. */
 void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
@@ -49,10 +66,12 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
 /* ---- translate_mesh_tls.c ---- */
 /* Of an LbEndpoint: it takes the TLS of the mesh. */
 void translate_mesh_endpoint(struct buf *b);
-/* Of a Cluster: TLS to endpoints that take it, nothing to others. */
+/* Of a Cluster: TLS to endpoints that take it, nothing to others; or to all. */
 struct mesh_identities;
-void translate_mesh_sockets(struct buf *b, const char *service, const struct service_port *p,
-                            const struct mesh_identities *who);
+void translate_mesh_sockets(struct buf *b, const char *service, const char *subset,
+                            const struct service_port *p, const struct mesh_identities *who);
+void translate_mesh_socket(struct buf *b, const char *service, const char *subset,
+                           const struct service_port *p, const struct mesh_identities *who);
 /* A DownstreamTlsContext's transport socket; http: ALPN says which version. */
 json_t *translate_mesh_server(const char *trust_domain, bool http);
 

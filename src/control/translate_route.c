@@ -34,6 +34,45 @@ static void add_header(struct buf *b, const char *name, const char *value, unsig
     pb_end(b, header);
 }
 
+/* A comparison of the model. */
+static void add_string(struct buf *b, const struct route_header *h)
+{
+    if (h->how == ROUTE_IS_LIKE)
+        add_regex(b, F_STRING_SAFE_REGEX, str_from(h->value));
+    else
+        pb_add_text(b, h->how == ROUTE_BEGINS_WITH ? F_STRING_PREFIX : F_STRING_EXACT, h->value);
+}
+
+static void add_compared_header(struct buf *b, const struct route_header *h)
+{
+    size_t header = pb_begin(b, F_MATCH_HEADERS), match;
+    pb_add_text(b, F_HEADER_NAME, h->name);
+    if (h->how == ROUTE_IS_THERE) {
+        pb_add_uint(b, F_HEADER_PRESENT_MATCH, 1);
+    } else {
+        match = pb_begin(b, F_HEADER_STRING_MATCH);
+        add_string(b, h);
+        pb_end(b, match);
+    }
+    if (h->not )
+        pb_add_uint(b, F_HEADER_INVERT_MATCH, 1);
+    pb_end(b, header);
+}
+
+static void add_parameter(struct buf *b, const struct route_header *h)
+{
+    size_t parameter = pb_begin(b, F_MATCH_QUERY), match;
+    pb_add_text(b, F_QUERY_NAME, h->name);
+    if (h->how == ROUTE_IS_THERE) {
+        pb_add_uint(b, F_QUERY_PRESENT_MATCH, 1);
+    } else {
+        match = pb_begin(b, F_QUERY_STRING_MATCH);
+        add_string(b, h);
+        pb_end(b, match);
+    }
+    pb_end(b, parameter);
+}
+
 static void add_quoted(struct buf *b, struct str text)
 {
     for (size_t i = 0; i < text.n; i++) {
@@ -60,7 +99,7 @@ static void add_one_label(struct buf *b, const struct route_host *h, unsigned ho
 /* A route's regex begins where the path does, and its end is open. */
 static void path_regex(const struct route_path *p, struct buf *ret)
 {
-    buf_addf(ret, "%s(?:%s).*", p->ignore_case ? "(?i)" : "", p->text);
+    buf_addf(ret, "%s(?:%s)%s", p->ignore_case ? "(?i)" : "", p->text, p->whole ? "" : ".*");
 }
 
 /* r: of h, or of all hosts: then it is for whom h is not meant. */
@@ -84,10 +123,14 @@ static void add_match(struct buf *b, const struct route_host *h, const struct ro
         add_regex(b, F_MATCH_SAFE_REGEX, buf_str(&regex));
         break;
     }
+    if (r->path.ignore_case && r->path.kind != ROUTE_PATH_REGEX)
+        pb_add_bytes(b, F_MATCH_CASE_SENSITIVE, STR("")); /* a BoolValue: false */
     if (h->one_label)
         add_one_label(b, h, of_all ? INVERTED : 0);
     for (uint32_t i = 0; i < r->n_headers; i++)
-        add_header(b, r->headers[i].name, r->headers[i].value, r->headers[i].regex ? BY_REGEX : 0);
+        add_compared_header(b, &r->headers[i]);
+    for (uint32_t i = 0; i < r->n_query; i++)
+        add_parameter(b, &r->query[i]);
     if (where.was_https)
         add_header(b, "x-forwarded-proto", "https", 0);
     if (where.old_browser)
@@ -114,6 +157,8 @@ static void add_redirect(struct buf *b, const struct route_redirect *to)
         pb_add_uint(b, F_REDIRECT_PORT_REDIRECT, to->port);
     if (to->path)
         pb_add_text(b, F_REDIRECT_PATH_REDIRECT, to->path);
+    if (to->prefix)
+        pb_add_text(b, F_REDIRECT_PREFIX_REWRITE, to->prefix);
     if (to->drop_query)
         pb_add_uint(b, F_REDIRECT_STRIP_QUERY, 1);
     pb_add_uint(b, F_REDIRECT_RESPONSE_CODE, redirect_code(to->code));
@@ -128,31 +173,36 @@ static void add_https_redirect(struct buf *b, uint16_t code)
     pb_end(b, at);
 }
 
-static void add_answer(struct buf *b, uint16_t status)
+static void add_answer(struct buf *b, uint16_t status, struct str body)
 {
     size_t at = pb_begin(b, F_ROUTE_DIRECT_RESPONSE);
     pb_add_uint(b, F_ANSWER_STATUS, status);
+    if (body.n) {
+        size_t data = pb_begin(b, F_ANSWER_BODY);
+        pb_add_bytes(b, F_DATA_BYTES, body);
+        pb_end(b, data);
+    }
     pb_end(b, at);
 }
 
 static void add_clusters(struct buf *b, const struct route *r)
 {
     char name[CLUSTER_NAME_MAX];
-    if (r->n_backends == 1) {
-        pb_add_text(b, F_ACTION_CLUSTER,
-                    translate_cluster_name(r->backends[0].service, r->backends[0].port,
-                                           &r->upstream, name));
+    const struct route_backend *first = &r->backends[0];
+    if (r->n_backends == 1 && !first->request_fields.n && !first->answer_fields.n) {
+        pb_add_text(b, F_ACTION_CLUSTER, translate_backend_name(first, &r->upstream, name));
         return;
     }
     size_t weighted = pb_begin(b, F_ACTION_WEIGHTED_CLUSTERS);
     for (uint32_t i = 0; i < r->n_backends; i++) {
         const struct route_backend *to = &r->backends[i];
         size_t cluster = pb_begin(b, F_WEIGHTED_CLUSTERS), weight;
-        pb_add_text(b, F_WEIGHT_NAME,
-                    translate_cluster_name(to->service, to->port, &r->upstream, name));
+        pb_add_text(b, F_WEIGHT_NAME, translate_backend_name(to, &r->upstream, name));
         weight = pb_begin(b, F_WEIGHT_WEIGHT);
-        pb_add_uint(b, F_UINT32_VALUE, to->weight);
+        pb_add_uint(b, F_UINT32_VALUE, r->n_backends == 1 ? 1 : to->weight);
         pb_end(b, weight);
+        translate_field_list(b, &translate_fields_of_weight[0], &to->request_fields);
+        translate_field_list(b, &translate_fields_of_weight[1], &to->answer_fields);
         pb_end(b, cluster);
     }
     translate_affinity_weights(b, r);
@@ -184,20 +234,35 @@ static void add_rewrite(struct buf *b, const struct route *r)
     pb_end(b, rewrite);
 }
 
+/* Of a prefix or a whole path; or by a regex of its own. */
+static void add_other_rewrites(struct buf *b, const struct route_rewrite *w)
+{
+    if (w->prefix)
+        pb_add_text(b, F_ACTION_PREFIX_REWRITE, w->prefix);
+    if (!w->regex)
+        return;
+    size_t rewrite = pb_begin(b, F_ACTION_REGEX_REWRITE);
+    add_regex(b, F_REWRITE_PATTERN, str_from(w->regex));
+    pb_add_text(b, F_REWRITE_SUBSTITUTION, w->to);
+    pb_end(b, rewrite);
+}
+
 static void add_forward(struct buf *b, const struct route *r, struct translate_place where)
 {
     size_t action = pb_begin(b, F_ROUTE_ROUTE);
     add_clusters(b, r);
     if (r->rewrite.path)
         add_rewrite(b, r);
+    add_other_rewrites(b, &r->rewrite);
     if (r->rewrite.host)
         pb_add_text(b, F_ACTION_HOST_REWRITE_LITERAL, r->rewrite.host);
-    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none: an answer may take as long as it comes */
+    translate_duration(b, F_ACTION_TIMEOUT, r->timeout_ms); /* 0: none */
     pb_add_bytes(b, F_ACTION_IDLE_TIMEOUT, STR(""));
     /* An endpoint that says nothing for too long is given up; the stream as a whole has no such
      * limit. */
     translate_retries(b, &r->retry, r->idle_timeout_s);
-    translate_mirror(b, &r->mirror);
+    for (uint32_t i = 0; i < r->n_mirrors; i++)
+        translate_mirror(b, &r->mirrors[i]);
     translate_affinity_action(b, r, where);
     pb_end(b, action);
 }
@@ -227,6 +292,11 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
     AUTO_DONE(buf) struct buf policy = {0};
     for (uint32_t i = 0; i < cors->n_origins; i++)
         add_origin(&policy, cors->origins[i]);
+    for (uint32_t i = 0; i < cors->n_like; i++) {
+        size_t origin = pb_begin(&policy, F_CORS_ALLOW_ORIGIN);
+        add_string(&policy, &cors->like[i]);
+        pb_end(&policy, origin);
+    }
     if (cors->methods)
         pb_add_text(&policy, F_CORS_ALLOW_METHODS, cors->methods);
     if (cors->headers)
@@ -238,6 +308,8 @@ static void add_cors(struct buf *b, const struct route_cors *cors)
     size_t credentials = pb_begin(&policy, F_CORS_ALLOW_CREDENTIALS);
     pb_add_uint(&policy, F_BOOL_VALUE, cors->credentials);
     pb_end(&policy, credentials);
+    if (cors->answers_all)
+        pb_add_bytes(&policy, F_CORS_FORWARD_OTHERS, STR("")); /* a BoolValue: false */
     translate_filter_config(CORS_NAME, CORS_TYPE, buf_str(&policy), b);
 }
 
@@ -279,21 +351,23 @@ static void add_route(struct buf *b, const struct route_host *h, const struct ro
     const struct meeting m = meet(r, view, where);
     size_t route = pb_begin(b, F_HOST_ROUTES);
     AUTO_CHARS char *name =
-        xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
+        r->name ? xstrdup(r->name)
+                : xasprintf("%s/%s/%s", r->origin.kind, r->origin.object, r->origin.field);
     pb_add_text(b, F_ROUTE_NAME, name);
     add_match(b, h, r, of_all, where);
     if (m.to_https)
         add_https_redirect(b, r->https_code);
     else if (m.closed)
-        add_answer(b, 503);
+        add_answer(b, 503, STR(""));
     else if (r->action == ROUTE_REDIRECT)
         add_redirect(b, &r->redirect);
     else if (r->action == ROUTE_ANSWER)
-        add_answer(b, r->status);
+        add_answer(b, r->status, str_of(r->body, r->body_n));
     else
         add_forward(b, r, where);
     if (r->cors.on)
         add_cors(b, &r->cors);
+    translate_fault(b, &r->fault);
     if (m.asks_cert && !m.closed)
         translate_client_cert(r, b);
     if (m.guarded && !m.closed)
@@ -323,30 +397,42 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
     }
 }
 
+void translate_closed_route(struct buf *out)
+{
+    size_t route = pb_begin(out, F_HOST_ROUTES), match = pb_begin(out, F_ROUTE_MATCH);
+    pb_add_text(out, F_MATCH_PREFIX, "/");
+    pb_end(out, match);
+    add_answer(out, 503, STR(""));
+    pb_end(out, route);
+}
+
 void translate_closed_host(const char *name, struct buf *out)
 {
     pb_add_text(out, F_HOST_NAME, name);
     pb_add_text(out, F_HOST_DOMAINS, name);
-    size_t route = pb_begin(out, F_HOST_ROUTES), match = pb_begin(out, F_ROUTE_MATCH);
-    pb_add_text(out, F_MATCH_PREFIX, "/");
-    pb_end(out, match);
-    add_answer(out, 503);
-    pb_end(out, route);
+    translate_closed_route(out);
     ASSERT(!out->failed);
+}
+
+void translate_host_routes(const struct route_host *h, const struct translate_view *view,
+                           struct buf *out)
+{
+    for (uint32_t i = 0; i < h->n_routes && out->n <= TRANSLATE_HOST_BYTES_MAX; i++)
+        add_copies(out, h, &h->routes[i], view, false);
 }
 
 bool translate_host(const struct route_host *h, const struct route_host *all,
                     const struct translate_view *view, struct buf *out)
 {
+    static const struct translate_field_numbers of_host = {F_HOST_RESPONSE_HEADERS_TO_ADD, 0};
     pb_add_text(out, F_HOST_NAME, h->name);
     pb_add_text(out, F_HOST_DOMAINS, h->name);
-    for (uint32_t i = 0; i < h->n_routes && out->n <= TRANSLATE_HOST_BYTES_MAX; i++)
-        add_copies(out, h, &h->routes[i], view, false);
+    translate_host_routes(h, view, out);
     for (uint32_t i = 0;
          h->one_label && all && i < all->n_routes && out->n <= TRANSLATE_HOST_BYTES_MAX; i++)
         add_copies(out, h, &all->routes[i], view, true);
     if (view->side == TRANSLATE_TLS)
-        translate_field_list(out, F_HOST_RESPONSE_HEADERS_TO_ADD, &h->tls_fields);
+        translate_field_list(out, &of_host, &h->tls_fields);
     ASSERT(!out->failed);
     if (out->n <= TRANSLATE_HOST_BYTES_MAX)
         return true;

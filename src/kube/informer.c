@@ -27,6 +27,7 @@ enum {
     INFORMER_LIST_TIMEOUT_MS = 60000, /* a page */
     INFORMER_WATCH_SLACK_MS = 30000,  /* over timeoutSeconds */
     INFORMER_WATCH_SHORT_MS = 1000,
+    INFORMER_ABSENT_MS = 3000,
 };
 
 struct informer_entry {
@@ -45,6 +46,8 @@ struct informer {
     char *query; /* encoded selectors, "" or "&labelSelector=…" */
     bool lean;
     bool cache;
+    bool optional;
+    bool refused; /* with optional: told of */
     bool synced;
     struct map entries; /* key -> struct informer_entry */
     struct http_call *call;
@@ -363,6 +366,26 @@ static void list_complete(struct informer *i)
         informer_go(i);
 }
 
+/* An optional kind that is not there: a list of nothing, until it is. */
+static void list_absent(struct informer *i)
+{
+    char words[400];
+    informer_forget_version(i);
+    if (i->status == 403 && !i->refused && i->ops.on_error) {
+        snprintf(words, sizeof(words), "%s: HTTP 403", i->path);
+        i->ops.on_error(words, i->user);
+    }
+    i->refused = i->status == 403;
+    i->pass++;
+    informer_sweep(i);
+    bool first = !i->synced;
+    i->synced = true;
+    if (first && !i->freed && i->ops.on_synced)
+        i->ops.on_synced(i->user);
+    if (!i->freed)
+        loop_timer_start(i->retry, INFORMER_ABSENT_MS / 2 + rand_below(INFORMER_ABSENT_MS));
+}
+
 static void on_list_done(struct http_call *call, int code, const char *text, void *user)
 {
     struct informer *i = user;
@@ -371,6 +394,8 @@ static void on_list_done(struct http_call *call, int code, const char *text, voi
     (void)callback_begin(i);
     if (code == 0 && i->status == 200)
         list_complete(i);
+    else if (code == 0 && i->optional && (i->status == 404 || i->status == 403))
+        list_absent(i);
     else
         http_trouble(i, code, text);
     (void)callback_end(i);
@@ -516,6 +541,7 @@ struct informer *informer_start(struct kube_client *c, const struct informer_opt
     i->path = xstrdup(o->path);
     i->lean = o->lean;
     i->cache = o->cache;
+    i->optional = o->optional;
     if (o->label_selector) {
         buf_add_cstr(&query, "&labelSelector=");
         url_encode(str_from(o->label_selector), &query);

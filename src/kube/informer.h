@@ -23,7 +23,10 @@ struct informer_options {
     const char *path; /* /api/v1/services, /apis/discovery.k8s.io/v1/namespaces/x/endpointslices */
     const char *label_selector; /* NULL = all */
     const char *field_selector;
-    bool lean;  /* without metadata.managedFields, a third of what is to be parsed */
+    bool lean; /* without metadata.managedFields, a third of what is to be parsed */
+    /* It may not be defined (404), or not be ours to see (403): then it is an empty list, and
+     * looked for again every few seconds. on_error tells of a refusal once. */
+    bool optional;
     bool cache; /* keep the last object of each key (informer_find); else only keys and versions */
 };
 

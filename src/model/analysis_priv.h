@@ -19,4 +19,5 @@ void analysis_classes(const struct analysis *a);
 void analysis_routes(const struct analysis *a);
 void analysis_certificates(const struct analysis *a);
 void analysis_services(const struct analysis *a);
+void analysis_mesh(const struct analysis *a);
 void analysis_settings(const struct analysis *a);

@@ -34,10 +34,10 @@ static json_t *match_of(const struct route *r)
     json_t *match = json_pack("{s:{s:s,s:s}}", "path", "type", kinds[r->path.kind], "value", text),
            *headers = json_array();
     for (uint32_t h = 0; h < r->n_headers; h++)
-        json_array_append_new(headers,
-                              json_pack("{s:s,s:s,s:s}", "type",
-                                        r->headers[h].regex ? "RegularExpression" : "Exact", "name",
-                                        r->headers[h].name, "value", r->headers[h].value));
+        json_array_append_new(
+            headers, json_pack("{s:s,s:s,s:s}", "type",
+                               r->headers[h].how == ROUTE_IS_LIKE ? "RegularExpression" : "Exact",
+                               "name", r->headers[h].name, "value", r->headers[h].value));
     if (json_array_size(headers))
         json_object_set(match, "headers", headers);
     json_decref(headers);

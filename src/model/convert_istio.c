@@ -35,9 +35,10 @@ static json_t *matches_of(const struct route *r, bool plain_only)
         break;
     }
     for (uint32_t h = 0; h < r->n_headers; h++)
-        json_object_set_new(
-            headers, r->headers[h].name,
-            json_pack("{s:s}", r->headers[h].regex ? "regex" : "exact", r->headers[h].value));
+        json_object_set_new(headers, r->headers[h].name,
+                            json_pack("{s:s}",
+                                      r->headers[h].how == ROUTE_IS_LIKE ? "regex" : "exact",
+                                      r->headers[h].value));
     json_array_foreach(list, i, one)
     {
         if (json_object_size(headers))

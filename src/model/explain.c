@@ -36,13 +36,14 @@ bool explain_path_matches(const struct route_path *p, struct str path)
     AUTO_CHARS char *open = NULL;
     switch (p->kind) {
     case ROUTE_PATH_EXACT:
-        return str_eq(path, text);
+        return p->ignore_case ? str_eq_nocase(path, text) : str_eq(path, text);
     case ROUTE_PATH_PREFIX:
-        return str_starts(path, text);
+        return p->ignore_case ? path.n >= text.n && str_eq_nocase(str_sub(path, 0, text.n), text)
+                              : str_starts(path, text);
     case ROUTE_PATH_SEGMENTS:
         return str_starts(path, text) && (path.n == text.n || path.p[text.n] == '/');
     case ROUTE_PATH_REGEX:
-        open = xasprintf("(?:%s).*", p->text);
+        open = xasprintf("(?:%s)%s", p->text, p->whole ? "" : ".*");
         return regex_matches(open, p->ignore_case, path);
     }
     return false;
@@ -53,6 +54,8 @@ static char *header_of(const struct explain_request *q, const char *name)
 {
     AUTO_DONE(buf) struct buf b = {0};
     bool any = false;
+    if (streq(name, ":method") || streq(name, ":authority"))
+        return str_dup(name[1] == 'm' ? q->method : q->host);
     for (size_t i = 0; i < q->n_headers; i++) {
         if (!str_eq_nocase(q->headers[i].name, str_from(name)))
             continue;
@@ -64,6 +67,38 @@ static char *header_of(const struct explain_request *q, const char *name)
     return any ? xstrdup(buf_cstr(&b)) : NULL;
 }
 
+static bool is_as_wanted(const struct route_header *want, const char *have)
+{
+    switch (want->how) {
+    case ROUTE_IS:
+        return streq(have, want->value);
+    case ROUTE_IS_LIKE:
+        return regex_matches(want->value, false, str_from(have));
+    case ROUTE_BEGINS_WITH:
+        return str_starts(str_from(have), str_from(want->value));
+    case ROUTE_IS_THERE:
+        return true;
+    }
+    return false;
+}
+
+/* NULL: it matches. */
+static char *why_not_header(const struct route_header *want, const struct explain_request *q)
+{
+    static const char *const words[] = {"", "of the form ", "beginning with ", ""};
+    AUTO_CHARS char *have = header_of(q, want->name);
+    bool matches = have && is_as_wanted(want, have);
+    if (matches != want->not )
+        return NULL;
+    if (!have)
+        return xasprintf("the request has no %s", want->name);
+    if (want->how == ROUTE_IS_THERE)
+        return xasprintf("%s is \"%s\", and may not be there", want->name, have);
+    return xasprintf("%s is \"%s\"%s%s\"%s\"", want->name, have,
+                     want->not ? ", which it may not be: " : ", not ", words[want->how],
+                     want->value);
+}
+
 /* NULL: it matches. */
 static char *why_not(const struct route_host *h, const struct route *r,
                      const struct explain_request *q)
@@ -71,14 +106,9 @@ static char *why_not(const struct route_host *h, const struct route *r,
     if (!explain_path_matches(&r->path, q->path))
         return xasprintf("the path is " STR_FMT, STR_ARG(q->path));
     for (uint32_t i = 0; i < r->n_headers; i++) {
-        const struct route_header *want = &r->headers[i];
-        AUTO_CHARS char *have = header_of(q, want->name);
-        if (!have)
-            return xasprintf("the request has no %s", want->name);
-        if (want->regex ? !regex_matches(want->value, false, str_from(have))
-                        : !streq(have, want->value))
-            return xasprintf("%s is \"%s\", not %s\"%s\"", want->name, have,
-                             want->regex ? "of the form " : "", want->value);
+        char *why = why_not_header(&r->headers[i], q);
+        if (why)
+            return why;
     }
     struct str rest = str_sub(q->host, 0, q->host.n);
     (void)str_cut(q->host, '.', &rest);
@@ -115,7 +145,7 @@ void explain_match_text(const struct route *r, struct buf *out)
     buf_addf(out, "%s %s", kinds[r->path.kind], r->path.text);
     for (uint32_t i = 0; i < r->n_headers; i++)
         buf_addf(out, " and %s %s %s", r->headers[i].name,
-                 r->headers[i].regex ? "of the form" : "=", r->headers[i].value);
+                 r->headers[i].how == ROUTE_IS_LIKE ? "of the form" : "=", r->headers[i].value);
 }
 
 static void add_redirect(const struct route_redirect *to, struct buf *out)
@@ -170,8 +200,9 @@ void explain_action_text(const struct route *r, struct buf *out)
             route_backend_tls_format(r->upstream.with, out);
             buf_add_cstr(out, ")");
         }
-        if (r->mirror.host)
-            buf_addf(out, ", copied to %s:%u", r->mirror.host, r->mirror.port);
+        for (uint32_t i = 0; i < r->n_mirrors; i++)
+            if (r->mirrors[i].host)
+                buf_addf(out, ", copied to %s:%u", r->mirrors[i].host, r->mirrors[i].port);
         if (r->errors)
             buf_addf(out, ", its errors answered by Service %s port %u", r->errors->to.service,
                      r->errors->to.port);

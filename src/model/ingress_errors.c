@@ -51,7 +51,7 @@ void ingress_errors_apply(const struct ingress_errors *e, const char *backend, u
     for (uint32_t i = 0; i < e->n_codes; i++)
         if (!has_code(to, e->codes[i]))
             to->codes[to->n_codes++] = e->codes[i];
-    to->to = (struct route_backend){xstrdup(backend), port, 1};
+    to->to = (struct route_backend){.service = xstrdup(backend), .port = port, .weight = 1};
     to->of_service = xstrdup(of->service ? of->service : "");
     to->of_port = of->port_name ? xstrdup(of->port_name) : xasprintf("%u", of->port);
 }

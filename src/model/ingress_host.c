@@ -293,8 +293,8 @@ static void ask_own_hosts(struct build *b)
             continue;
         const struct route *to = find_own(b, &r->guard->request);
         if (to) {
-            r->asks =
-                (struct route_backend){xstrdup(to->backends[0].service), to->backends[0].port, 0};
+            r->asks = (struct route_backend){.service = xstrdup(to->backends[0].service),
+                                             .port = to->backends[0].port};
             r->asks_by = to->upstream;
             IGNORE_RESULT(route_backend_tls_ref(r->asks_by.with));
             continue;
@@ -538,12 +538,13 @@ static void add_path(struct build *b, const struct claim *c)
 
 static void add_header(struct route *r, const char *name, const char *value, bool regex)
 {
-    r->headers = xrealloc(r->headers, (r->n_headers + 1u) * sizeof(*r->headers));
+    struct route_header *h = route_headers_add(&r->headers, &r->n_headers);
     AUTO_CHARS char *lower = xstrdup(name);
     for (char *c = lower; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + 32);
-    r->headers[r->n_headers++] = (struct route_header){TAKE(lower), xstrdup(value), regex};
+    *h =
+        (struct route_header){TAKE(lower), xstrdup(value), regex ? ROUTE_IS_LIKE : ROUTE_IS, false};
 }
 
 /* A copy of the main route in front of it, with a condition, to the canary's backend or its own. */
@@ -827,7 +828,9 @@ static void add_passthrough(struct build *b)
             set_backend(b, &r, e, &c->path->backend, field);
             if (r.n_backends)
                 b->host->passthrough =
-                    (struct route_backend){xstrdup(r.backends[0].service), r.backends[0].port, 1};
+                    (struct route_backend){.service = xstrdup(r.backends[0].service),
+                                           .port = r.backends[0].port,
+                                           .weight = 1};
             route_done(&r);
             return;
         }

@@ -238,9 +238,11 @@ void ingress_steer_apply(const struct ingress_policy *p, struct route *r)
     r->retry = s->retry;
     r->upstream.to_service = s->to_service;
     if (s->mirror.host) {
-        r->mirror = s->mirror;
-        r->mirror.host = xstrdup(s->mirror.host);
-        r->mirror.as_host = s->mirror.as_host ? xstrdup(s->mirror.as_host) : NULL;
+        struct route_mirror *m = route_add_mirror(r);
+        m->host = xstrdup(s->mirror.host);
+        m->port = s->mirror.port;
+        m->tls = s->mirror.tls;
+        m->as_host = s->mirror.as_host ? xstrdup(s->mirror.as_host) : NULL;
     }
     if (s->forwarded_prefix && p->rewrite_target)
         route_set_field(&r->request_fields, "x-forwarded-prefix", s->forwarded_prefix);

@@ -20,11 +20,46 @@ struct route *route_host_add(struct route_host *h)
     return r;
 }
 
-void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight)
+struct route_backend *route_add_backend(struct route *r, const char *service, uint16_t port,
+                                        uint32_t weight)
 {
     r->backends = xrealloc(r->backends, (r->n_backends + 1u) * sizeof(*r->backends));
-    r->backends[r->n_backends++] =
-        (struct route_backend){.service = xstrdup(service), .port = port, .weight = weight};
+    struct route_backend *b = &r->backends[r->n_backends++];
+    *b = (struct route_backend){
+        .service = service ? xstrdup(service) : NULL, .port = port, .weight = weight};
+    return b;
+}
+
+struct route_header *route_headers_add(struct route_header **list, uint32_t *n)
+{
+    *list = xrealloc(*list, (*n + 1u) * sizeof(**list));
+    struct route_header *h = &(*list)[(*n)++];
+    *h = (struct route_header){0};
+    return h;
+}
+
+void route_headers_free(struct route_header *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        free(list[i].name);
+        free(list[i].value);
+    }
+    free(list);
+}
+
+struct route_mirror *route_add_mirror(struct route *r)
+{
+    r->mirrors = xrealloc(r->mirrors, (r->n_mirrors + 1u) * sizeof(*r->mirrors));
+    struct route_mirror *m = &r->mirrors[r->n_mirrors++];
+    *m = (struct route_mirror){.per_million = ROUTE_ALL};
+    return m;
+}
+
+void route_add_field(struct route_fields *f, const char *name, const char *value,
+                     enum route_field_op op)
+{
+    f->v = xrealloc(f->v, (f->n + 1u) * sizeof(*f->v));
+    f->v[f->n++] = (struct route_field){xstrdup(name), xstrdup(value), op};
 }
 
 void route_set_field(struct route_fields *f, const char *name, const char *value)
@@ -35,8 +70,7 @@ void route_set_field(struct route_fields *f, const char *name, const char *value
             f->v[i].value = xstrdup(value);
             return;
         }
-    f->v = xrealloc(f->v, (f->n + 1u) * sizeof(*f->v));
-    f->v[f->n++] = (struct route_field){xstrdup(name), xstrdup(value)};
+    route_add_field(f, name, value, ROUTE_FIELD_SET);
 }
 
 static void fields_done(struct route_fields *f)
@@ -46,6 +80,15 @@ static void fields_done(struct route_fields *f)
         free(f->v[i].value);
     }
     free(f->v);
+}
+
+void route_backend_done(struct route_backend *b)
+{
+    free(b->service);
+    free(b->host);
+    free(b->subset);
+    fields_done(&b->request_fields);
+    fields_done(&b->answer_fields);
 }
 
 void route_pair_done(struct route_pair *p)
@@ -62,16 +105,44 @@ void route_answers_done(struct route_answers *a)
     route_pair_done(&a->redirect);
 }
 
+static void cors_done(struct route_cors *c)
+{
+    for (uint32_t i = 0; i < c->n_origins; i++)
+        free(c->origins[i]);
+    route_headers_free(c->like, c->n_like);
+    free(c->origins);
+    free(c->methods);
+    free(c->headers);
+    free(c->expose);
+    free(c->max_age);
+}
+
+static void rewrite_done(struct route_rewrite *w)
+{
+    free(w->path);
+    free(w->prefix);
+    free(w->regex);
+    free(w->to);
+    free(w->host);
+}
+
+static void mirrors_done(struct route *r)
+{
+    for (uint32_t i = 0; i < r->n_mirrors; i++) {
+        free(r->mirrors[i].host);
+        free(r->mirrors[i].as_host);
+        route_backend_done(&r->mirrors[i].to);
+    }
+    free(r->mirrors);
+}
+
 void route_done(struct route *r)
 {
-    for (uint32_t i = 0; i < r->n_headers; i++) {
-        free(r->headers[i].name);
-        free(r->headers[i].value);
-    }
+    free(r->name);
+    route_headers_free(r->headers, r->n_headers);
+    route_headers_free(r->query, r->n_query);
     for (uint32_t i = 0; i < r->n_backends; i++)
-        free(r->backends[i].service);
-    for (uint32_t i = 0; i < r->cors.n_origins; i++)
-        free(r->cors.origins[i]);
+        route_backend_done(&r->backends[i]);
     route_keys_free(r->keys, r->n_keys);
     if (r->errors) {
         free(r->errors->to.service);
@@ -83,30 +154,46 @@ void route_done(struct route *r)
     fields_done(&r->answer_fields);
     free(r->answer_map);
     route_answers_done(&r->answers);
-    free(r->mirror.host);
-    free(r->mirror.as_host);
+    mirrors_done(r);
+    cors_done(&r->cors);
+    rewrite_done(&r->rewrite);
+    free(r->retry.conditions);
+    free(r->body);
     free(r->affinity.name);
     free(r->affinity.path);
     free(r->affinity.domain);
-    free(r->headers);
     free(r->backends);
-    free(r->cors.origins);
-    free(r->cors.methods);
-    free(r->cors.headers);
-    free(r->cors.expose);
-    free(r->cors.max_age);
     free(r->path.text);
     free(r->redirect.scheme);
     free(r->redirect.host);
     free(r->redirect.path);
-    free(r->rewrite.path);
-    free(r->rewrite.host);
+    free(r->redirect.prefix);
     free(r->asks.service);
     route_guard_unref(r->guard);
     route_backend_tls_unref(r->upstream.with);
     route_backend_tls_unref(r->asks_by.with);
     free(r->origin.object);
     free(r->origin.field);
+}
+
+struct route_stream *route_host_add_stream(struct route_host *h)
+{
+    h->streams = xrealloc(h->streams, (h->n_streams + 1u) * sizeof(*h->streams));
+    struct route_stream *s = &h->streams[h->n_streams++];
+    *s = (struct route_stream){0};
+    return s;
+}
+
+static void stream_done(struct route_stream *s)
+{
+    for (uint32_t i = 0; i < s->n_server_names; i++)
+        free(s->server_names[i]);
+    for (uint32_t i = 0; i < s->n_backends; i++)
+        route_backend_done(&s->backends[i]);
+    free(s->server_names);
+    free(s->backends);
+    free(s->origin.object);
+    free(s->origin.field);
 }
 
 struct route_host *route_host_ref(struct route_host *h)
@@ -121,6 +208,9 @@ void route_host_unref(struct route_host *h)
         return;
     for (uint32_t i = 0; i < h->n_routes; i++)
         route_done(&h->routes[i]);
+    for (uint32_t i = 0; i < h->n_streams; i++)
+        stream_done(&h->streams[i]);
+    free(h->streams);
     free(h->routes);
     fields_done(&h->tls_fields);
     free(h->passthrough.service);
@@ -133,15 +223,40 @@ void route_host_unref(struct route_host *h)
 
 /* ---- as text ---- */
 
+static void format_fields(const char *what, const struct route_fields *f, struct buf *out)
+{
+    static const char *const ops[] = {"", "+", "-"};
+    for (uint32_t i = 0; i < f->n; i++)
+        buf_addf(out, " %s{%s%s: %s}", what, ops[f->v[i].op], f->v[i].name, f->v[i].value);
+}
+
+static void format_backend(const struct route_backend *b, struct buf *out)
+{
+    buf_addf(out, "%s%s%s:%u", b->service ? b->service : b->host, b->subset ? "/" : "",
+             b->subset ? b->subset : "", b->port);
+}
+
+static void format_comparisons(const char *of, const struct route_header *list, uint32_t n,
+                               struct buf *out)
+{
+    static const char *const words[] = {"=", "~", "^", " is there"};
+    for (uint32_t i = 0; i < n; i++)
+        buf_addf(out, " [%s%s%s%s%s]", list[i].not ? "not " : "", of, list[i].name,
+                 words[list[i].how], list[i].value);
+}
+
 static void format_action(const struct route *r, struct buf *out)
 {
     const struct route_redirect *to = &r->redirect;
     switch (r->action) {
     case ROUTE_FORWARD:
         for (uint32_t i = 0; i < r->n_backends; i++) {
-            buf_addf(out, " -> %s:%u", r->backends[i].service, r->backends[i].port);
+            buf_add_cstr(out, " -> ");
+            format_backend(&r->backends[i], out);
             if (r->n_backends > 1)
                 buf_addf(out, " x%u", r->backends[i].weight);
+            format_fields("request", &r->backends[i].request_fields, out);
+            format_fields("answer", &r->backends[i].answer_fields, out);
         }
         break;
     case ROUTE_REDIRECT:
@@ -150,9 +265,13 @@ static void format_action(const struct route *r, struct buf *out)
         if (to->port)
             buf_addf(out, ":%u", to->port);
         buf_addf(out, "%s%s", to->path ? to->path : "", to->drop_query ? " without query" : "");
+        if (to->prefix)
+            buf_addf(out, " prefix %s", to->prefix);
         break;
     case ROUTE_ANSWER:
         buf_addf(out, " = %u", r->status);
+        if (r->body)
+            buf_addf(out, " \"" STR_FMT "\"", (int)r->body_n, r->body);
         break;
     }
 }
@@ -184,7 +303,7 @@ static void format_affinity(const struct route *r, struct buf *out)
 static void format_retry(const struct route_retry *r, struct buf *out)
 {
     static const char *const words[] = {"error", "timeout", "any-method", "off"};
-    if (!r->on && !r->n_statuses)
+    if (!r->on && !r->n_statuses && !r->conditions)
         return;
     buf_addf(out, " tries %u", r->tries);
     for (unsigned i = 0; i < ARRAY_LEN(words); i++)
@@ -194,12 +313,12 @@ static void format_retry(const struct route_retry *r, struct buf *out)
         buf_addf(out, " %u", r->statuses[i]);
     if (r->within_s)
         buf_addf(out, " within %us", r->within_s);
-}
-
-static void format_fields(const char *what, const struct route_fields *f, struct buf *out)
-{
-    for (uint32_t i = 0; i < f->n; i++)
-        buf_addf(out, " %s{%s: %s}", what, f->v[i].name, f->v[i].value);
+    if (r->conditions)
+        buf_addf(out, " on %s", r->conditions);
+    if (r->per_try_ms)
+        buf_addf(out, " each %ums", r->per_try_ms);
+    if (r->backoff_ms)
+        buf_addf(out, " after %ums", r->backoff_ms);
 }
 
 static void format_errors(const struct route_errors *e, struct buf *out)
@@ -236,20 +355,53 @@ static void format_mirror(const struct route_mirror *m, struct buf *out)
         buf_addf(out, " mirror %s://%s:%u", m->tls ? "https" : "http", m->host, m->port);
     if (m->as_host)
         buf_addf(out, " as %s", m->as_host);
+    if (!m->host) {
+        buf_add_cstr(out, " mirror ");
+        format_backend(&m->to, out);
+    }
+    if (m->per_million != ROUTE_ALL)
+        buf_addf(out, " (%u of a million)", m->per_million);
+}
+
+static void format_fault(const struct route_fault *f, struct buf *out)
+{
+    if (f->delay_per_million)
+        buf_addf(out, " delay %ums (%u of a million)", f->delay_ms, f->delay_per_million);
+    if (f->abort_per_million && f->abort_grpc)
+        buf_addf(out, " abort grpc %u (%u of a million)", f->abort_grpc - 1u, f->abort_per_million);
+    else if (f->abort_per_million)
+        buf_addf(out, " abort %u (%u of a million)", f->abort_status, f->abort_per_million);
+}
+
+static void format_rewrite(const struct route_rewrite *w, struct buf *out)
+{
+    if (w->path)
+        buf_addf(out, " as %s", w->path);
+    if (w->prefix)
+        buf_addf(out, " prefix %s", w->prefix);
+    if (w->regex)
+        buf_addf(out, " %s as %s", w->regex, w->to);
+    if (w->host)
+        buf_addf(out, " host %s", w->host);
+}
+
+static void format_cors(const struct route_cors *c, struct buf *out)
+{
+    if (!c->on)
+        return;
+    buf_add_cstr(out, " cors");
+    format_comparisons("", c->like, c->n_like, out);
 }
 
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
-    buf_addf(out, "  %s%s %s", kinds[r->path.kind], r->path.ignore_case ? "(i)" : "", r->path.text);
-    for (uint32_t i = 0; i < r->n_headers; i++)
-        buf_addf(out, " [%s%s%s]", r->headers[i].name, r->headers[i].regex ? "~" : "=",
-                 r->headers[i].value);
+    buf_addf(out, "  %s%s%s %s", kinds[r->path.kind], r->path.whole ? " whole" : "",
+             r->path.ignore_case ? "(i)" : "", r->path.text);
+    format_comparisons("", r->headers, r->n_headers, out);
+    format_comparisons("query ", r->query, r->n_query, out);
     format_action(r, out);
-    if (r->rewrite.path)
-        buf_addf(out, " as %s", r->rewrite.path);
-    if (r->rewrite.host)
-        buf_addf(out, " host %s", r->rewrite.host);
+    format_rewrite(&r->rewrite, out);
     if (r->upstream.tls || r->upstream.protocol == ROUTE_HTTP2)
         buf_addf(out, " by %s%s", r->upstream.protocol == ROUTE_HTTP2 ? "http2" : "http1",
                  r->upstream.tls ? " over tls" : "");
@@ -264,17 +416,20 @@ static void format_route(const struct route *r, struct buf *out)
         buf_add_cstr(out, " to the service");
     format_affinity(r, out);
     format_errors(r->errors, out);
-    format_mirror(&r->mirror, out);
+    for (uint32_t i = 0; i < r->n_mirrors; i++)
+        format_mirror(&r->mirrors[i], out);
+    format_fault(&r->fault, out);
     format_retry(&r->retry, out);
     format_fields("request", &r->request_fields, out);
     format_fields("answer", &r->answer_fields, out);
     if (r->answer_map)
         buf_addf(out, " answer fields of %s", r->answer_map);
     format_answers(&r->answers, out);
+    if (r->timeout_ms)
+        buf_addf(out, " timeout %ums", r->timeout_ms);
     if (r->idle_timeout_s)
         buf_addf(out, " idle %us", r->idle_timeout_s);
-    if (r->cors.on)
-        buf_addf(out, " cors");
+    format_cors(&r->cors, out);
     if (r->https_only)
         buf_addf(out, " https-only");
     if (r->https_only && r->https_code && r->https_code != 308)
@@ -286,7 +441,23 @@ static void format_route(const struct route *r, struct buf *out)
         buf_add_cstr(out, " unasked");
     if (r->asks.service)
         buf_addf(out, " of %s:%u", r->asks.service, r->asks.port);
+    if (r->name)
+        buf_addf(out, " named %s", r->name);
     buf_addf(out, " # %s %s %s\n", r->origin.kind, r->origin.object, r->origin.field);
+}
+
+static void format_stream(const struct route_stream *s, struct buf *out)
+{
+    buf_add_cstr(out, "  stream");
+    for (uint32_t i = 0; i < s->n_server_names; i++)
+        buf_addf(out, " %s", s->server_names[i]);
+    for (uint32_t i = 0; i < s->n_backends; i++) {
+        buf_add_cstr(out, " -> ");
+        format_backend(&s->backends[i], out);
+        if (s->n_backends > 1)
+            buf_addf(out, " x%u", s->backends[i].weight);
+    }
+    buf_addf(out, " # %s %s %s\n", s->origin.kind, s->origin.object, s->origin.field);
 }
 
 void route_host_format(const struct route_host *h, struct buf *out)
@@ -304,5 +475,7 @@ void route_host_format(const struct route_host *h, struct buf *out)
     buf_addf(out, "\n");
     for (uint32_t i = 0; i < h->n_routes; i++)
         format_route(&h->routes[i], out);
+    for (uint32_t i = 0; i < h->n_streams; i++)
+        format_stream(&h->streams[i], out);
     findings_format(&h->findings, out);
 }

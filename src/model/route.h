@@ -11,20 +11,31 @@ enum route_path_kind {
     ROUTE_PATH_EXACT,
     ROUTE_PATH_PREFIX,   /* of the text, wherever a segment ends */
     ROUTE_PATH_SEGMENTS, /* whole segments: /a matches /a and /a/b, not /ab */
-    ROUTE_PATH_REGEX,    /* from the path's beginning; its end is open */
+    ROUTE_PATH_REGEX,    /* from the path's beginning; its end is open, if it is not whole */
 };
 
 struct route_path {
     enum route_path_kind kind;
     char *text;
-    bool ignore_case; /* of a regex */
+    bool ignore_case; /* not of segments */
+    bool whole;       /* a regex over all of the path */
 };
 
-/* A header of the request. */
+enum { ROUTE_ALL = 1000000 }; /* as a share of a million */
+
+enum route_comparison {
+    ROUTE_IS,
+    ROUTE_IS_LIKE, /* a regex over the whole value */
+    ROUTE_BEGINS_WITH,
+    ROUTE_IS_THERE, /* whatever it is */
+};
+
+/* A header of the request, or a parameter of its query. */
 struct route_header {
-    char *name;  /* lower case */
-    char *value; /* equal to it; or a regex over the whole value */
-    bool regex;
+    char *name;  /* of a header: lower case; :method, :scheme, :authority as in HTTP/2 */
+    char *value; /* "" where it just is there */
+    enum route_comparison how;
+    bool not ; /* only requests of which that is not so */
 };
 
 /* Which object, and where in it: what `explain` names. */
@@ -34,10 +45,30 @@ struct route_origin {
     char *field;
 };
 
+enum route_field_op {
+    ROUTE_FIELD_SET, /* in place of those of the name */
+    ROUTE_FIELD_ADD, /* beside them */
+    ROUTE_FIELD_REMOVE,
+};
+
+struct route_field {
+    char *name;  /* lower case */
+    char *value; /* "" of what is removed */
+    enum route_field_op op;
+};
+
+struct route_fields {
+    struct route_field *v;
+    uint32_t n;
+};
+
 struct route_backend {
-    char *service;   /* namespace/name */
-    uint16_t port;   /* of the Service */
-    uint32_t weight; /* against those of the other backends */
+    char *service;                                     /* namespace/name; NULL: */
+    char *host;                                        /* the DNS name of what is no Service */
+    char *subset;                                      /* of its endpoints; NULL: all */
+    uint16_t port;                                     /* of the Service */
+    uint32_t weight;                                   /* against those of the other backends */
+    struct route_fields request_fields, answer_fields; /* of what goes to it */
 };
 
 enum route_action {
@@ -51,14 +82,18 @@ struct route_redirect {
     char *scheme; /* NULL: the request's */
     char *host;   /* NULL: the request's; else all of the URL behind the scheme is given */
     uint16_t port;
-    char *path; /* NULL: the request's; may hold a query, which then replaces the request's */
+    char *path;   /* NULL: the request's; may hold a query, which then replaces the request's */
+    char *prefix; /* NULL, or in place of as much of the path as the route compares */
     bool drop_query;
 };
 
-/* The whole path is replaced: by text, in which $1 to $9 are what the path's regex has caught. */
+/* One of three at most. */
 struct route_rewrite {
-    char *path; /* NULL: none */
-    char *host; /* NULL: the request's */
+    char *path;   /* all of it: text, in which $1 to $9 are what the path's regex has caught */
+    char *prefix; /* in place of as much of the path as the route compares: of a regex all */
+    char *regex;  /* what is like that becomes: */
+    char *to;     /* with \1 to \9 for what was caught */
+    char *host;   /* NULL: the request's */
 };
 
 enum route_protocol {
@@ -85,10 +120,20 @@ struct route_upstream {
 
 /* Where copies of requests go; nobody waits for what they answer. */
 struct route_mirror {
-    char *host; /* NULL: nowhere */
+    char *host; /* by its DNS name; NULL: to */
     uint16_t port;
     bool tls;
-    char *as_host; /* NULL: host */
+    char *as_host;           /* NULL: host */
+    struct route_backend to; /* by the request's own host */
+    uint32_t per_million;    /* of requests */
+};
+
+/* What goes wrong on purpose, for a share of requests each. */
+struct route_fault {
+    uint32_t delay_ms, delay_per_million;
+    uint16_t abort_status; /* of HTTP; or */
+    uint8_t abort_grpc;    /* of gRPC, and one more */
+    uint32_t abort_per_million;
 };
 
 /* What is sent again, and not just what the endpoint has not begun with. */
@@ -97,7 +142,7 @@ enum {
     ROUTE_RETRY_TIMEOUT = 1 << 1, /* nothing is heard for idle_timeout_s */
     ROUTE_RETRY_ANY_METHOD = 1 << 2,
     ROUTE_RETRY_OFF = 1 << 3, /* nothing at all */
-    ROUTE_RETRY_STATUSES_MAX = 8,
+    ROUTE_RETRY_STATUSES_MAX = 16,
 };
 
 struct route_retry {
@@ -106,17 +151,10 @@ struct route_retry {
     uint32_t within_s; /* no try begins later than that; 0: no limit */
     uint16_t statuses[ROUTE_RETRY_STATUSES_MAX];
     uint32_t n_statuses;
-};
-
-/* Fields that are set, in place of those of the name. */
-struct route_field {
-    char *name; /* lower case */
-    char *value;
-};
-
-struct route_fields {
-    struct route_field *v;
-    uint32_t n;
+    char *conditions;     /* Envoy's words, in place of all that `on` says; NULL: none */
+    uint32_t per_try_ms;  /* 0: no limit of its own */
+    uint32_t backoff_ms;  /* before the first further try; 0: the default */
+    uint32_t other_hosts; /* with conditions: how often another is chosen; 0: any is taken */
 };
 
 enum route_secure {
@@ -142,6 +180,9 @@ struct route_cors {
     bool on;
     char **origins; /* "*", exact, or "*.example.com" behind a scheme */
     uint32_t n_origins;
+    struct route_header *like; /* or the Origin compared in other ways */
+    uint32_t n_like;
+    bool answers_all; /* also preflights of other origins, which then are not forwarded */
     char *methods, *headers, *expose, *max_age;
     bool credentials;
 };
@@ -174,13 +215,18 @@ struct route_answers {
 };
 
 struct route {
+    char *name; /* in logs; NULL: by its origin */
     struct route_path path;
     struct route_header *headers;
     uint32_t n_headers;
+    struct route_header *query; /* parameters */
+    uint32_t n_query;
     enum route_action action;
     struct route_backend *backends; /* ROUTE_FORWARD: at least one */
     uint32_t n_backends;
     uint16_t status; /* ROUTE_ANSWER */
+    char *body;      /* of it; NULL: none */
+    size_t body_n;
     struct route_redirect redirect;
     struct route_rewrite rewrite;
     struct route_upstream upstream;
@@ -188,12 +234,15 @@ struct route {
     struct route_key *keys; /* ROUTE_BALANCE_HASH without a cookie: by these */
     uint32_t n_keys;
     struct route_errors *errors; /* NULL: none */
-    struct route_mirror mirror;
+    struct route_mirror *mirrors;
+    uint32_t n_mirrors;
+    struct route_fault fault;
     struct route_retry retry;
     struct route_fields request_fields, answer_fields;
     char *answer_map; /* ConfigMap namespace/name with further fields of answers; NULL: none */
     struct route_answers answers;
     struct route_cors cors;
+    uint32_t timeout_ms;       /* of all tries together; 0: none */
     uint32_t idle_timeout_s;   /* between two reads of the answer; 0: the default */
     bool https_only;           /* plain requests are redirected to https */
     uint16_t https_code;       /* with this; 0: 308 */
@@ -207,12 +256,23 @@ struct route {
     struct route_origin origin;
 };
 
+/* Who gets connections of bytes. */
+struct route_stream {
+    char **server_names; /* of TLS, "*.a.example" too; none: whatever they say */
+    uint32_t n_server_names;
+    struct route_backend *backends; /* at least one */
+    uint32_t n_backends;
+    struct route_origin origin;
+};
+
 struct route_host {
     unsigned refs;
     char *name;     /* "a.example", "*.example", "*" */
     bool one_label; /* the asterisk of a name stands for one label (Ingress) */
     struct route *routes;
     uint32_t n_routes;
+    struct route_stream *streams; /* the first that matches decides, too */
+    uint32_t n_streams;
     struct route_fields tls_fields; /* of answers over TLS */
     /* Who gets connections of TLS for the host, still encrypted; service NULL: they end here. */
     struct route_backend passthrough;
@@ -224,12 +284,21 @@ struct route_host {
 struct route_host *route_host_new(const char *name);
 /* A zeroed route at the end; good until the next one is added. */
 struct route *route_host_add(struct route_host *h);
+struct route_stream *route_host_add_stream(struct route_host *h);
 struct route_host *route_host_ref(struct route_host *h);
 void route_host_unref(struct route_host *h); /* NULL is allowed */
 void route_done(struct route *r);
 void route_pair_done(struct route_pair *p);
 void route_answers_done(struct route_answers *a);
-void route_add_backend(struct route *r, const char *service, uint16_t port, uint32_t weight);
+struct route_backend *route_add_backend(struct route *r, const char *service, uint16_t port,
+                                        uint32_t weight);
+void route_backend_done(struct route_backend *b);
+/* A zeroed one at the end of a list. */
+struct route_header *route_headers_add(struct route_header **list, uint32_t *n);
+void route_headers_free(struct route_header *list, uint32_t n);
+struct route_mirror *route_add_mirror(struct route *r);
+void route_add_field(struct route_fields *f, const char *name, const char *value,
+                     enum route_field_op op);
 void route_set_field(struct route_fields *f, const char *name, const char *value);
 /* The golden form. */
 void route_host_format(const struct route_host *h, struct buf *out);

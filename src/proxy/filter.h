@@ -39,6 +39,7 @@ struct filter_detour {
 struct filter_answer {
     uint8_t reason;                   /* enum reason */
     uint16_t status;                  /* 0: the reason's */
+    uint8_t grpc;                     /* of gRPC, and one more; 0: what the status means there */
     struct str body;                  /* .p NULL: the reason's */
     struct str details;               /* .p NULL: the reason's */
     const struct http_header *fields; /* borrowed until it has been answered */

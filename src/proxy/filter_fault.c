@@ -23,6 +23,7 @@ struct fault_part {
 struct fault {
     struct fault_part delay, abort;
     struct str body; /* of aborts; .p NULL: Envoy's */
+    uint8_t grpc;    /* their status of gRPC, and one more; 0: what the status means there */
     struct str cluster;
     struct field_match *fields;
     size_t n_fields;
@@ -68,6 +69,19 @@ static int compile_match(struct filter_compile *c, const pb_fault *m, struct fau
     return 0;
 }
 
+/* A status of gRPC, and what others than its clients are told (its http-grpc-status-mapping, the
+ * other way). */
+static bool set_grpc(struct fault *f, uint32_t grpc)
+{
+    static const uint16_t statuses[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                                        400, 409, 400, 501, 500, 503, 500, 401};
+    if (grpc >= ARRAY_LEN(statuses))
+        return false;
+    f->abort.value = statuses[grpc];
+    f->grpc = (uint8_t)(grpc + 1);
+    return true;
+}
+
 static int compile(struct filter_compile *c, const ProtobufCMessage *message, void **ret)
 {
     const pb_fault *m = (const pb_fault *)message;
@@ -88,6 +102,10 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
             m->abort->error_type_case ==
             ENVOY__EXTENSIONS__FILTERS__HTTP__FAULT__V3__FAULT_ABORT__ERROR_TYPE_HEADER_ABORT;
         f->abort.value = f->abort.by_field ? 0 : m->abort->http_status;
+        if (m->abort->error_type_case ==
+                ENVOY__EXTENSIONS__FILTERS__HTTP__FAULT__V3__FAULT_ABORT__ERROR_TYPE_GRPC_STATUS &&
+            !set_grpc(f, m->abort->grpc_status))
+            return pb_path_fail(c->path, c->err, -EINVAL, "abort.grpc_status must be 0 to 16");
         if (*m->abort->response_body &&
             !(f->body = arena_str(c->a, str_from(m->abort->response_body))).p)
             return -ENOMEM;
@@ -165,6 +183,7 @@ static enum filter_result try_abort(struct filter_call *c)
     c->answer.reason = REASON_FAULT_ABORT;
     c->answer.status = (uint16_t)status;
     c->answer.body = f->body;
+    c->answer.grpc = f->grpc;
     return FILTER_ANSWERED;
 }
 

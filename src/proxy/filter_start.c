@@ -17,6 +17,7 @@ static void answer(struct filter_run *f, const struct filter_call *c)
     f->collecting = false;
     r->reason = a->reason;
     r->details = a->details;
+    r->own_grpc = a->grpc;
     request_answer_with(r, a->status ? a->status : row->status, a->body.p ? a->body : row->body,
                         a->fields, a->n_fields);
 }

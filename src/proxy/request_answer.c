@@ -62,6 +62,8 @@ static unsigned grpc_status(const struct request *r, unsigned status)
         uint8_t grpc;
     } table[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12},
                  {429, 14}, {502, 14}, {503, 14}, {504, 14}};
+    if (r->own_grpc)
+        return r->own_grpc - 1u;
     if (r->reason == REASON_MAX_DURATION || r->reason == REASON_REQUEST_MAX_DURATION)
         return 4; /* DEADLINE_EXCEEDED */
     for (size_t i = 0; i < ARRAY_LEN(table); i++)

@@ -26,9 +26,10 @@ struct request {
     struct str upstream_host;           /* .p NULL: none was chosen */
     struct answer_value *answer_values; /* of the fields that logs want */
     size_t n_answer_values;
-    uint16_t status; /* 0: none was sent */
-    uint8_t reason;  /* enum reason */
-    uint8_t grpc;    /* the status of gRPC and one more; 0: the answer has none */
+    uint16_t status;  /* 0: none was sent */
+    uint8_t reason;   /* enum reason */
+    uint8_t grpc;     /* the status of gRPC and one more; 0: the answer has none */
+    uint8_t own_grpc; /* the same of an answer of our own; 0: what its status means */
     uint16_t up_port;
     struct ip up_ip;       /* from where the endpoint is spoken to, where a log wants it */
     struct str up_failure; /* why the last connection did not come about; .p NULL: it did */

@@ -1,6 +1,7 @@
 /* Prints the model of a manifest in its golden form: of every Service (with its EndpointSlices) as
  * node n1 of zone z1 sees it, of every host of its Ingresses (a ConfigMap has the settings of
- * ingress-nginx), of what is wrong with them; fails if
+ * ingress-nginx), of the routes that VirtualServices give it in the mesh (for anybody, and for each
+ * Pod to which they are others), of what is wrong with them; fails if
  * another order in which the objects come gives another one, with versions that were replaced and
  * objects that went and came back on the way. */
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include "base/rand.h"
 #include "kube/manifest.h"
 #include "model/ingress_routes.h"
+#include "model/mesh_rules.h"
 #include "model/service.h"
 
 enum { ORDERS = 20 };
@@ -16,6 +18,8 @@ enum { ORDERS = 20 };
 struct world {
     struct service_join *join;
     struct ingress_routes *routes;
+    struct mesh_rules *rules;
+    struct workloads *pods;
     struct map hosts; /* name -> struct route_host, as taken */
 };
 
@@ -40,6 +44,12 @@ static void add(struct world *w, const json_t *object)
         ingress_routes_add(w->routes, ingress_object_decode(object));
     } else if (streq(kind_of(object), "IngressClass")) {
         ingress_routes_add_class(w->routes, ingress_class_decode(object));
+    } else if (streq(kind_of(object), "VirtualService")) {
+        mesh_rules_put_virtual_service(w->rules, virtual_service_decode(object));
+    } else if (streq(kind_of(object), "DestinationRule")) {
+        mesh_rules_put_destination_rule(w->rules, destination_rule_decode(object));
+    } else if (streq(kind_of(object), "Pod")) {
+        workloads_put(w->pods, object);
     } else if (!streq(kind_of(object), "ConfigMap")) {
         const struct slice_decoding o = {.topologies = &w->join->topologies, .all = rand_below(2)};
         struct slice_object *slice = slice_object_decode(object, &o);
@@ -57,6 +67,12 @@ static void drop(struct world *w, const json_t *object)
         ingress_routes_remove(w->routes, str_from(key));
     else if (streq(kind_of(object), "IngressClass"))
         ingress_routes_remove_class(w->routes, str_from(json_at_str(object, "metadata.name")));
+    else if (streq(kind_of(object), "VirtualService"))
+        mesh_rules_remove_virtual_service(w->rules, str_from(key));
+    else if (streq(kind_of(object), "DestinationRule"))
+        mesh_rules_remove_destination_rule(w->rules, str_from(key));
+    else if (streq(kind_of(object), "Pod"))
+        workloads_remove(w->pods, str_from(key));
     else
         service_join_remove_slice(w->join, str_from(key));
 }
@@ -68,6 +84,8 @@ static void add_older(struct world *w, const json_t *object)
     json_object_del(older, "endpoints");
     json_del(older, "spec.ports");
     json_del(older, "spec.tls");
+    json_del(older, "spec.http");
+    json_del(older, "spec.subsets");
     json_del(older, "metadata.annotations");
     if (json_at(older, "spec.controller"))
         json_put_str(older, "spec.controller", "else");
@@ -143,6 +161,69 @@ static void format_ingresses(struct world *w, const json_t *objects, struct buf 
     }
 }
 
+/* ---- the mesh ---- */
+
+static void routes_format(const struct world *w, const struct service_object *s, uint16_t port,
+                          const json_t *objects, struct buf *out)
+{
+    struct mesh_client client = {.pods = w->pods};
+    struct findings findings = {0};
+    struct route_host *all = mesh_rules_routes(w->rules, &client, s->key, port, &findings);
+    AUTO_DONE(buf) struct buf usual = {0};
+    const json_t *object;
+    size_t i;
+    route_host_format(all, &usual);
+    buf_addf(out, "mesh %s:%u ", s->key, port);
+    buf_add_str(out, buf_str(&usual));
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO_DONE(buf) struct buf theirs = {0};
+        AUTO_CHARS char *key = key_of(object);
+        if (!streq(kind_of(object), "Pod"))
+            continue;
+        client.ns = str_from(json_at_str(object, "metadata.namespace"));
+        client.pod = workloads_find(w->pods, str_from(key));
+        struct route_host *h = mesh_rules_routes(w->rules, &client, s->key, port, &findings);
+        route_host_format(h, &theirs);
+        if (!str_eq(buf_str(&theirs), buf_str(&usual))) {
+            buf_addf(out, "for %s ", key);
+            buf_add_str(out, buf_str(&theirs));
+        }
+        route_host_unref(h);
+    }
+    findings_format(&findings, out);
+    findings_done(&findings);
+    route_host_unref(all);
+}
+
+static void mesh_format(const struct world *w, const json_t *objects, struct buf *out)
+{
+    const json_t *object;
+    size_t i;
+    if (!mesh_rules_count(w->rules))
+        return;
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO_CHARS char *key = key_of(object);
+        const struct joined_service *s = service_join_find(w->join, key);
+        if (!streq(kind_of(object), "Service") || !s || !s->object)
+            continue;
+        for (uint16_t p = 0; p < s->object->n_ports; p++)
+            routes_format(w, s->object, s->object->ports[p].port, objects, out);
+    }
+    json_array_foreach((json_t *)(uintptr_t)objects, i, object)
+    {
+        AUTO(virtual_service)
+        struct virtual_service *v =
+            streq(kind_of(object), "VirtualService") ? virtual_service_decode(object) : NULL;
+        AUTO(destination_rule)
+        struct destination_rule *d =
+            streq(kind_of(object), "DestinationRule") ? destination_rule_decode(object) : NULL;
+        if (v || d)
+            findings_format(v ? &v->o.findings : &d->o.findings, out);
+    }
+}
+
 static void joined_format(struct service_join *j, const json_t *objects, struct buf *out)
 {
     static const struct place here = {"n1", "z1"};
@@ -207,7 +288,8 @@ int main(int argc, char **argv)
     options.default_backend = default_backend;
     for (int i = 0; i < ORDERS; i++) {
         AUTO_DONE(buf) struct buf b = {0};
-        struct world w = {.join = service_join_new()};
+        struct world w = {.join = service_join_new(), .pods = workloads_new(NULL, NULL)};
+        w.rules = mesh_rules_new(w.join);
         w.routes = ingress_routes_new(&options, w.join);
         struct findings told = {0};
         struct ingress_settings *settings = settings_of(objects, &told);
@@ -217,10 +299,13 @@ int main(int argc, char **argv)
         ingress_routes_set_settings(w.routes, settings);
         joined_format(w.join, objects, i ? &b : &first);
         format_ingresses(&w, objects, i ? &b : &first);
+        mesh_format(&w, objects, i ? &b : &first);
         findings_format(&told, i ? &b : &first);
         findings_done(&told);
         ingress_routes_free(w.routes);
         ingress_settings_free(settings);
+        mesh_rules_free(w.rules);
+        workloads_free(w.pods);
         service_join_free(w.join);
         if (i && !str_eq(buf_str(&b), buf_str(&first))) {
             fprintf(stderr, "the order of objects matters:\n%s---\n%s", buf_cstr(&first),

@@ -42,6 +42,11 @@ def tls(*hosts, name="site"):
     return [{"hosts": list(hosts), **({"secretName": name} if name else {})}]
 
 
+def rule(kind, name, spec, created="2026-01-01T00:00:00Z"):
+    """Of Istio's API."""
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name, "creationTimestamp": created}, "spec": spec}
+
+
 def config_map(name, data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
 
@@ -95,6 +100,13 @@ CASES = {
     "FL0502": ([config_map("nginx-configuration", {"http-snippet": "x"})], "default/nginx-configuration", "data[http-snippet]"),
     "FL0503": ([config_map("tcp-services", {"9000": "nobody"})], "default/tcp-services", "data[9000]"),
     "FL0504": ([config_map("udp-services", {"53": "kube-system/kube-dns:53"})], "default/udp-services", "data[53]"),
+    "FL0601": ([rule("VirtualService", "v", {"hosts": ["web"], "http": [{"redirect": {}}]})], "default/v", "spec.http[0].redirect"),
+    "FL0602": ([rule("DestinationRule", "d", {"host": "web", "trafficPolicy": {"loadBalancer": {"simple": "FASTEST"}}})], "default/d", "spec.trafficPolicy.loadBalancer.simple"),
+    "FL0603": ([rule("VirtualService", "v", {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "gone"}}]}]}), service()], "default/v", "spec.http[0]"),
+    "FL0604": ([rule("VirtualService", "v", {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "web", "subset": "v1"}}]}]}), service()], "default/v", "spec.http[0]"),
+    "FL0605": ([rule("VirtualService", "v", {"hosts": ["web"], "http": [{"delegate": {"name": "gone"}}]}), service()], "default/v", "spec.http[0].delegate"),
+    "FL0606": ([rule("VirtualService", n, {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "web"}}]}]}, created=c) for n, c in (("old", "2026-01-01T00:00:00Z"), ("new", NEWER))] + [service()],
+               "default/new", "spec.hosts"),
     "FL0403": ([service(selector={"app": "web"}, ports=[{"port": 80, "targetPort": "http"}]), pod(ports=("grpc",))], "default/web", "spec.ports[0].targetPort"),
 }
 WITH_TLS = ingress("i", ROOT_PATH, tls=tls("a.example"))

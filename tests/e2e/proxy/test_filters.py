@@ -134,6 +134,15 @@ def test_answers_come_back_through_the_chain(stage, backend):
         assert (got[0], got[1]["x-a"], "x-host" in got[1]) == (status, "first", True)
 
 
+@pytest.mark.parametrize("grpc,status", [(5, 404), (14, 503), (0, 200)])
+def test_an_abort_by_a_status_of_grpc(stage, backend, grpc, status):
+    """Clients of gRPC are told it as they read it, others what it means to them."""
+    s = stage([http_filter("fault", "HTTPFault", abort={"grpc_status": grpc, "percentage": {"numerator": 100}})])
+    assert s.ask()[0] == status
+    got = s.ask(content_type="application/grpc")
+    assert (got[0], got[1]["grpc-status"]) == (200, str(grpc))
+
+
 # ---- header_mutation ----
 
 @pytest.mark.parametrize("wins,value", [(False, "table"), (True, "route")])

@@ -13,6 +13,7 @@ struct world {
     struct workloads *pods;
     struct peer_authentications *authentications;
     struct mesh *mesh;
+    json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
 
 static void on_pod(const struct workload *pod, void *user)
@@ -27,6 +28,7 @@ static void start(struct world *w)
     w->pods = workloads_new(on_pod, w);
     w->authentications = peer_authentications_new("fairlead-system");
     w->mesh = mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, "cluster.local"});
+    w->rules = NULL;
 }
 
 static void settle(struct world *w)
@@ -72,6 +74,26 @@ static void put_slice(struct world *w, const char *ns, const char *name, const c
     struct slice_object *s = slice_object_decode(j, &o);
     assert_non_null(s);
     service_join_add_slice(w->join, &s);
+}
+
+static void put_rule_object(struct mesh *m, const json_t *j)
+{
+    if (json_at(j, "spec.hosts"))
+        mesh_rules_put_virtual_service(mesh_get_rules(m), virtual_service_decode(j));
+    else
+        mesh_rules_put_destination_rule(mesh_get_rules(m), destination_rule_decode(j));
+}
+
+/* A VirtualService if it has hosts; else a DestinationRule. */
+static void put_rule(struct world *w, const char *ns, const char *name, const char *spec)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns, name, spec);
+    AUTO_JSON json_t *j = json_of(text);
+    AUTO_CHARS char *key = xasprintf("%s/%s/%d", ns, name, json_at(j, "spec.hosts") != NULL);
+    put_rule_object(w->mesh, j);
+    if (w->rules)
+        json_object_set(w->rules, key, j);
 }
 
 static struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
@@ -240,6 +262,59 @@ static void change(struct world *w, unsigned *r)
                          "%s{'addresses':['10.1.0.%u']}", *ends ? "," : "", i);
         put_slice(w, ns, name, slices[draw(r, ARRAY_LEN(slices))], ends);
     }
+}
+
+/* Rules of either kind, in any namespace, for one, many or no Service. */
+static void change_rule(struct world *w, unsigned *r)
+{
+    static const char *const hosts[] = {"s0", "s1.a.svc.cluster.local", "*.b.svc.cluster.local",
+                                        "s2.b.svc.cluster.local", "none"};
+    static const char *const exports[] = {"*", ".", "b"};
+    static const char *const matches[] = {"", "'match':[{'sourceLabels':{'v':'1'}}],",
+                                          "'match':[{'sourceNamespace':'b'},{'port':80}],"};
+    static const char *const namespaces[] = {"a", "b", "fairlead-system"};
+    char name[8], key[48];
+    const char *ns = namespaces[draw(r, 3)], *host = hosts[draw(r, ARRAY_LEN(hosts))],
+               *export = exports[draw(r, 3)];
+    bool routes = draw(r, 2);
+    snprintf(name, sizeof(name), "r%u", draw(r, 3));
+    snprintf(key, sizeof(key), "%s/%s/%d", ns, name, routes);
+    if (draw(r, 3) == 0) {
+        AUTO_CHARS char *of = xasprintf("%s/%s", ns, name);
+        if (routes)
+            mesh_rules_remove_virtual_service(mesh_get_rules(w->mesh), str_from(of));
+        else
+            mesh_rules_remove_destination_rule(mesh_get_rules(w->mesh), str_from(of));
+        json_object_del(w->rules, key);
+        return;
+    }
+    AUTO_CHARS char *spec =
+        routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
+                           "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
+                           "'weight':2}]}]}",
+                           host, export, matches[draw(r, 3)], hosts[draw(r, 2)])
+               : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
+                           "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
+                           "'labels':{'v':'%u'}}]}",
+                           host, export,
+                           draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
+                           draw(r, 3), draw(r, 2), draw(r, 2));
+    put_rule(w, ns, name, spec);
+}
+
+static void change_pod(struct world *w, unsigned *r)
+{
+    unsigned i = draw(r, 4);
+    AUTO_CHARS char *key = xasprintf("%s/p%u", i % 2 ? "a" : "b", i);
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'p%u','labels':{'v':'%u'}},"
+                  "'status':{'podIP':'10.1.0.%u'}}",
+                  i % 2 ? "a" : "b", i, draw(r, 2), i);
+    AUTO_JSON json_t *j = json_of(text);
+    if (draw(r, 4))
+        workloads_put(w->pods, j);
+    else
+        workloads_remove(w->pods, str_from(key));
 }
 
 static void expect_same(const struct mesh_workload *a, const struct mesh_workload *b)
@@ -438,6 +513,91 @@ static void test_modes(void **state)
     finish(&w);
 }
 
+/* Every setting of a DestinationRule is a field of a cluster, with Istio's defaults. */
+static void test_policies(void **state)
+{
+    static const struct {
+        const char *policy, *cluster, *has;
+    } all[] = {
+        {"'loadBalancer':{'simple':'ROUND_ROBIN'}", "outbound|70||", NULL},
+        {"'loadBalancer':{'simple':'RANDOM'}", "outbound|80||", "\"lb_policy\":\"RANDOM\""},
+        {"'loadBalancer':{'simple':'LEAST_CONN'}", "outbound|80||", "\"LEAST_REQUEST\""},
+        {"'loadBalancer':{'simple':'PASSTHROUGH'}", "outbound|80||", "\"type\":\"ORIGINAL_DST\""},
+        {"'loadBalancer':{'consistentHash':{'useSourceIp':true}}", "outbound|80||",
+         "\"ring_hash_lb_config\":{\"minimum_ring_size\":\"1024\"}"},
+        {"'loadBalancer':{'consistentHash':{'useSourceIp':true,'maglev':{}}}", "outbound|80||",
+         "\"maglev_lb_config\":{\"table_size\":\"65537\"}"},
+        {"'loadBalancer':{'warmup':{'duration':'90s'}}", "outbound|80||",
+         "\"slow_start_window\":\"90s\",\"min_weight_percent\":{\"value\":10"},
+        {"'loadBalancer':{'simple':'ROUND_ROBIN','warmupDurationSecs':'5s'}", "outbound|80||",
+         "\"round_robin_lb_config\":{\"slow_start_config\":{\"slow_start_window\":\"5s\""},
+        {"'connectionPool':{'tcp':{'maxConnections':7,'connectTimeout':'1500ms'}}", "outbound|80||",
+         "\"connect_timeout\":\"1.500s\""},
+        {"'connectionPool':{'tcp':{'maxConnections':7}}", "outbound|80||", "\"max_connections\":7"},
+        {"'connectionPool':{'http':{'http1MaxPendingRequests':8}}", "outbound|80||",
+         "\"max_pending_requests\":8"},
+        {"'connectionPool':{'http':{'http2MaxRequests':9}}", "outbound|80||", "\"max_requests\":9"},
+        {"'connectionPool':{'http':{'maxRetries':0}}", "outbound|80||", "\"max_retries\":0"},
+        {"'connectionPool':{'http':{'maxRequestsPerConnection':3,'idleTimeout':'4s'}}",
+         "outbound|80||", "\"idle_timeout\":\"4s\",\"max_requests_per_connection\":3"},
+        {"'connectionPool':{'tcp':{'maxConnectionDuration':'1h'}}", "outbound|80||",
+         "\"max_connection_duration\":\"3600s\""},
+        {"'connectionPool':{'http':{'h2UpgradePolicy':'UPGRADE','maxConcurrentStreams':5}}",
+         "outbound|80||", "\"http2_protocol_options\":{\"max_concurrent_streams\":5}"},
+        {"'connectionPool':{'http':{'useClientProtocol':true}}", "outbound|80||",
+         "\"use_downstream_protocol_config\""},
+        {"'outlierDetection':{}", "outbound|80||",
+         "\"consecutive_5xx\":5,\"interval\":\"10s\",\"base_ejection_time\":\"30s\","
+         "\"max_ejection_percent\":10,\"enforcing_consecutive_5xx\":100,"
+         "\"enforcing_success_rate\":0}"},
+        {"'outlierDetection':{'consecutiveGatewayErrors':2,'consecutive5xxErrors':0}",
+         "outbound|80||",
+         "\"consecutive_gateway_failure\":2,\"enforcing_consecutive_gateway_failure\":100"},
+        {"'outlierDetection':{'splitExternalLocalOriginErrors':true}", "outbound|80||",
+         "\"split_external_local_origin_errors\":true,\"consecutive_local_origin_failure\":5"},
+        {"'outlierDetection':{'minHealthPercent':30}", "outbound|80||",
+         "\"healthy_panic_threshold\":{\"value\":30"},
+        {"'retryBudget':{'percent':30}", "outbound|80||",
+         "\"retry_budget\":{\"budget_percent\":{\"value\":30"},
+        /* what is said of a port stands alone */
+        {"'loadBalancer':{'simple':'RANDOM'},'connectionPool':{'tcp':{'maxConnections':7}},"
+         "'portLevelSettings':[{'port':{'number':80},'loadBalancer':{'simple':'ROUND_ROBIN'}}]",
+         "outbound|80||", "\"max_connections\":4294967295"},
+        {"'loadBalancer':{'simple':'RANDOM'},"
+         "'portLevelSettings':[{'port':{'number':81},'loadBalancer':{'simple':'ROUND_ROBIN'}}]",
+         "outbound|80||", "\"RANDOM\""},
+        /* a subset has what the whole has, part by part */
+        {"'loadBalancer':{'simple':'RANDOM'},'connectionPool':{'tcp':{'maxConnections':7}}",
+         "outbound|80|v1|", "\"max_connections\":7"},
+        {"'loadBalancer':{'simple':'RANDOM'}", "outbound|80|v2|", "\"lb_policy\":\"MAGLEV\""},
+    };
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP);
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        AUTO_CHARS char *cluster = xasprintf("%sweb.ns.svc.cluster.local", all[i].cluster);
+        AUTO_CHARS char *spec = xasprintf(
+            "{'host':'web','trafficPolicy':{%s},'subsets':[{'name':'v1'},{'name':'v2',"
+            "'trafficPolicy':{'loadBalancer':{'consistentHash':{'httpHeaderName':'a','maglev':{}"
+            "}}}}]}",
+            all[i].policy);
+        put_rule(&w, "ns", "web", spec);
+        settle(&w);
+        if (all[i].has)
+            expect_in(one, XDS_CLUSTER, cluster, all[i].has);
+        else
+            assert_false(has(one, XDS_CLUSTER, cluster));
+    }
+    mesh_rules_remove_destination_rule(mesh_get_rules(w.mesh), STR("ns/web"));
+    settle(&w);
+    assert_false(has(one, XDS_CLUSTER, "outbound|80|v1|web.ns.svc.cluster.local"));
+    assert_false(has(one, XDS_ENDPOINT, "outbound|80|v1|web.ns.svc.cluster.local"));
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 static void change_peers(struct world *w, unsigned *r)
 {
     static const char *const specs[] = {NULL, "{}", "{'mtls':{'mode':'STRICT'}}",
@@ -454,17 +614,100 @@ static void change_peers(struct world *w, unsigned *r)
         put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
 }
 
+/* A rule of the one Service decides how the routes of the other are made. */
+static void test_rules_of_a_destination(void **state)
+{
+    static const char routes[] = "80/front.ns.svc.cluster.local:80";
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "front", "10.0.0.1", HTTP);
+    put_service(&w, "ns", "back", "10.0.0.2", "{'name':'http','port':8000}");
+    struct mesh_workload *one = join(&w, "other", "10.1.0.1");
+    put_rule(&w, "ns", "front",
+             "{'hosts':['front'],'http':[{'route':[{'destination':{'host':'back'}}]}]}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "outbound|8000||back.ns.svc.cluster.local");
+    put_rule(&w, "ns", "back",
+             "{'host':'back','trafficPolicy':{'loadBalancer':{'consistentHash':{"
+             "'httpHeaderName':'x-first'}}}}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "x-first");
+    put_rule(&w, "ns", "back",
+             "{'host':'*.ns.svc.cluster.local','trafficPolicy':{'loadBalancer':{'consistentHash':{"
+             "'httpHeaderName':'x-second'}}}}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "x-second");
+    put_service(&w, "ns", "back", "10.0.0.2", "{'name':'http','port':8001}");
+    settle(&w);
+    expect_in(one, XDS_HOST, routes, "outbound|8001||back.ns.svc.cluster.local");
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
+/* tcp and tls of VirtualServices: what is known of an address is decided when its listener is made.
+ */
+static void test_streams(void **state)
+{
+    static const struct {
+        const char *spec, *has, *has_not;
+    } all[] = {
+        {"'tcp':[{'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432|v1|web.ns.svc.cluster.local\"",
+         "\"cluster\":\"outbound|5432||web"},
+        {"'tcp':[{'match':[{'port':9999}],'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432||web.ns.svc.cluster.local\"", "v1"},
+        {"'tcp':[{'match':[{'port':5432,'destinationSubnets':['10.0.0.0/24']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "outbound|5432|v1|", "\"cluster\":\"outbound|5432||web"},
+        {"'tcp':[{'match':[{'destinationSubnets':['10.9.0.0/24']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"cluster\":\"outbound|5432||web.ns.svc.cluster.local\"", "v1"},
+        {"'tcp':[{'route':[{'destination':{'host':'web','subset':'v1'},'weight':9},"
+         "{'destination':{'host':'web'},'weight':1}]}]",
+         "\"weighted_clusters\":{\"clusters\":[{\"name\":\"outbound|5432|v1|web.ns.svc.cluster."
+         "local\",\"weight\":9}",
+         NULL},
+        {"'tls':[{'match':[{'sniHosts':['a.example','*.b.example']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"server_names\":[\"a.example\",\"*.b.example\"]", NULL},
+        {"'tls':[{'match':[{'sniHosts':['a.example']}],'route':[{'destination':{'host':'web'}}]},"
+         "{'match':[{'sniHosts':['a.example','c.example']}],"
+         "'route':[{'destination':{'host':'web','subset':'v1'}}]}]",
+         "\"server_names\":[\"c.example\"]", NULL},
+    };
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP "," TCP);
+    put_rule(&w, "ns", "web", "{'host':'web','subsets':[{'name':'v1'}]}");
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        AUTO_CHARS char *spec = xasprintf("{'hosts':['web'],%s}", all[i].spec);
+        put_rule(&w, "ns", "web", spec);
+        settle(&w);
+        AUTO_CHARS char *text = find(one, XDS_LISTENER, "10.0.0.1_5432");
+        if (!text || !strstr(text, all[i].has) || (all[i].has_not && strstr(text, all[i].has_not)))
+            fail_msg("%s: %s", all[i].spec, text ? text : "none");
+    }
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 static void test_random_histories(void **state)
 {
-    enum { ROUNDS = 600, PODS = 4 };
+    enum { ROUNDS = 1200, PODS = 4 };
     struct world w;
     struct mesh_workload *pods[PODS] = {NULL};
     unsigned r = 3;
     (void)state;
     start(&w);
+    w.rules = json_object();
     for (unsigned round = 0; round < ROUNDS; round++) {
         change(&w, &r);
         change_peers(&w, &r);
+        change_rule(&w, &r);
+        change_pod(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);
@@ -481,14 +724,19 @@ static void test_random_histories(void **state)
         struct mesh *again =
             mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications,
                                                   "cluster.local"}); /* from nothing */
+        const char *key;
+        json_t *rule;
+        json_object_foreach(w.rules, key, rule) put_rule_object(again, rule);
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, w.pods, w.authentications, again};
+            struct world other = {w.join, w.pods, w.authentications, again, NULL};
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
         }
         mesh_free(again);
+        settle(&w);
     }
+    json_decref(w.rules);
     for (unsigned i = 0; i < PODS; i++)
         if (pods[i])
             mesh_leave(w.mesh, pods[i]);
@@ -498,9 +746,15 @@ static void test_random_histories(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds_of_ports),     cmocka_unit_test(test_what_is_served_in_a_pod),
-        cmocka_unit_test(test_ports_of_the_proxy), cmocka_unit_test(test_a_pod_that_changes),
-        cmocka_unit_test(test_who_endpoints_are),  cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_kinds_of_ports),
+        cmocka_unit_test(test_what_is_served_in_a_pod),
+        cmocka_unit_test(test_ports_of_the_proxy),
+        cmocka_unit_test(test_a_pod_that_changes),
+        cmocka_unit_test(test_who_endpoints_are),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_rules_of_a_destination),
         cmocka_unit_test(test_random_histories),
     };
     return RUN_TESTS(tests);

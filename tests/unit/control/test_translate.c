@@ -6,9 +6,11 @@
 #include <envoy/config/endpoint/v3/endpoint.pb-c.h>
 #include <envoy/config/rbac/v3/rbac.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/common/fault/v3/fault.pb-c.h>
 #include <envoy/extensions/filters/http/buffer/v3/buffer.pb-c.h>
 #include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
 #include <envoy/extensions/filters/http/custom_response/v3/custom_response.pb-c.h>
+#include <envoy/extensions/filters/http/fault/v3/fault.pb-c.h>
 #include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
 #include <envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb-c.h>
 #include <envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy.pb-c.h>

@@ -18,7 +18,8 @@ static struct route *add(struct route_host *h, enum route_path_kind kind, const 
 static void want_header(struct route *r, const char *name, const char *value, bool regex)
 {
     r->headers = xrealloc(r->headers, (r->n_headers + 1u) * sizeof(*r->headers));
-    r->headers[r->n_headers++] = (struct route_header){xstrdup(name), xstrdup(value), regex};
+    r->headers[r->n_headers++] = (struct route_header){xstrdup(name), xstrdup(value),
+                                                       regex ? ROUTE_IS_LIKE : ROUTE_IS, false};
 }
 
 /* "why|why|MATCH": each step; MATCH is the text of the route that decided. */
@@ -59,6 +60,34 @@ static void test_paths(void **state)
     expect(h, "a.example", "/i/x", NULL, NULL, NO("/i/x") NO("/i/x") NO("/i/x") NO("/i/x") "/I");
     expect(h, "a.example", "/sx", NULL, NULL,
            NO("/sx") NO("/sx") NO("/sx") NO("/sx") "the path is /sx");
+    route_host_unref(h);
+}
+
+/* What only rules of the mesh ask for. */
+static void test_further_comparisons(void **state)
+{
+    struct route_host *h = route_host_new("a.example");
+    struct route *r;
+    (void)state;
+    r = add(h, ROUTE_PATH_EXACT, "/Case");
+    r->path.ignore_case = true;
+    want_header(r, "x-p", "ab", false);
+    r->headers[0].how = ROUTE_BEGINS_WITH;
+    r = add(h, ROUTE_PATH_REGEX, "/w");
+    r->path.whole = true;
+    want_header(r, "x-p", "", false);
+    r->headers[0].how = ROUTE_IS_THERE;
+    r->headers[0].not = true;
+    want_header(add(h, ROUTE_PATH_PREFIX, "/m"), ":method", "PUT", false);
+    add(h, ROUTE_PATH_PREFIX, "/");
+    expect(h, "a.example", "/cASE", "X-P", "abc", "/Case");
+    expect(h, "a.example", "/case", "X-P", "b",
+           "x-p is \"b\", not beginning with \"ab\"|the path is /case|the path is /case|/");
+    expect(h, "a.example", "/w", NULL, NULL, "the path is /w|/w");
+    expect(h, "a.example", "/w", "X-P", "b",
+           "the path is /w|x-p is \"b\", and may not be there|the path is /w|/");
+    expect(h, "a.example", "/m", NULL, NULL,
+           "the path is /m|the path is /m|:method is \"GET\", not \"PUT\"|/");
     route_host_unref(h);
 }
 
@@ -115,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_further_comparisons),
         cmocka_unit_test(test_https_and_wildcards),
         cmocka_unit_test(test_names_of_hosts),
     };

@@ -1,0 +1,127 @@
+/* One informer for each kind of the table. */
+#include "control/istio_watch.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "kube/informer.h"
+
+static const struct istio_object *put_virtual_service(struct mesh_rules *rules,
+                                                      const json_t *object)
+{
+    struct virtual_service *v = virtual_service_decode(object);
+    if (v)
+        mesh_rules_put_virtual_service(rules, v);
+    return v ? &v->o : NULL;
+}
+
+static const struct istio_object *put_destination_rule(struct mesh_rules *rules,
+                                                       const json_t *object)
+{
+    struct destination_rule *d = destination_rule_decode(object);
+    if (d)
+        mesh_rules_put_destination_rule(rules, d);
+    return d ? &d->o : NULL;
+}
+
+#define NETWORKING "networking.istio.io/v1"
+
+static const struct istio_kind kinds[] = {
+    {"VirtualService", NETWORKING, "/apis/" NETWORKING "/virtualservices", put_virtual_service,
+     mesh_rules_remove_virtual_service},
+    {"DestinationRule", NETWORKING, "/apis/" NETWORKING "/destinationrules", put_destination_rule,
+     mesh_rules_remove_destination_rule},
+};
+
+struct watched {
+    struct istio_watch *all;
+    const struct istio_kind *kind;
+    struct informer *informer; /* NULL: nobody wants it yet */
+};
+
+struct istio_watch {
+    struct kube_client *client;
+    struct mesh_rules *rules;
+    const struct istio_watch_ops *ops;
+    void *user;
+    struct watched kinds[ARRAY_LEN(kinds)];
+};
+
+const struct istio_kind *istio_kind_find(const char *name)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(kinds) && !streq(kinds[i].name, name))
+        i++;
+    ASSERT(i < ARRAY_LEN(kinds));
+    return &kinds[i];
+}
+
+static void on_upsert(json_t *object, void *user)
+{
+    const struct watched *k = user;
+    const struct istio_watch *w = k->all;
+    const struct istio_object *o = k->kind->put(w->rules, object);
+    for (size_t i = 0; o && i < o->findings.n; i++)
+        w->ops->on_finding(k->kind, &o->findings.v[i], o->uid, w->user);
+    w->ops->on_change(w->user);
+}
+
+static void on_delete(struct str key, json_t *object, void *user)
+{
+    const struct watched *k = user;
+    (void)object;
+    k->kind->remove(k->all->rules, key);
+    k->all->ops->on_change(k->all->user);
+}
+
+static void on_synced(void *user)
+{
+    const struct watched *k = user;
+    k->all->ops->on_change(k->all->user);
+}
+
+static void on_error(const char *text, void *user)
+{
+    const struct watched *k = user;
+    log_warn("objects of a kind cannot be watched; what is known of them stays",
+             kv_s("kind", k->kind->name), kv_s("cause", text));
+}
+
+struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+                                    const struct istio_watch_ops *ops, void *user)
+{
+    struct istio_watch *w = NEW(struct istio_watch);
+    w->client = c;
+    w->rules = rules;
+    w->ops = ops;
+    w->user = user;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        w->kinds[i] = (struct watched){.all = w, .kind = &kinds[i]};
+    return w;
+}
+
+void istio_watch_free(struct istio_watch *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        informer_free(w->kinds[i].informer);
+    free(w);
+}
+
+bool istio_watch_want(struct istio_watch *w)
+{
+    static const struct informer_ops ops = {.on_upsert = on_upsert,
+                                            .on_delete = on_delete,
+                                            .on_synced = on_synced,
+                                            .on_error = on_error};
+    bool synced = true;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct watched *k = &w->kinds[i];
+        const struct informer_options options = {
+            .path = k->kind->path, .lean = true, .optional = true};
+        if (!k->informer)
+            k->informer = informer_start(w->client, &options, &ops, k);
+        synced = synced && informer_synced(k->informer);
+    }
+    return synced;
+}

@@ -1,0 +1,34 @@
+#pragma once
+/* Istio's kinds, watched from the day that the first sidecar asks. Each may not be defined in this
+ * cluster: then there are none of it, until there are. What comes is decoded by the model and put
+ * among the mesh's rules. */
+
+#include "kube/client.h"
+#include "model/mesh_rules.h"
+
+struct istio_watch;
+
+/* One line of the table in istio_watch.c. */
+struct istio_kind {
+    const char *name;    /* VirtualService */
+    const char *version; /* networking.istio.io/v1 */
+    const char *path;    /* of the list */
+    /* Its key and what is wrong with it by itself, borrowed until the next change; NULL: none. */
+    const struct istio_object *(*put)(struct mesh_rules *rules, const json_t *object);
+    void (*remove)(struct mesh_rules *rules, struct str key);
+};
+
+const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
+
+struct istio_watch_ops {
+    void (*on_change)(void *user); /* also: all lists are complete */
+    void (*on_finding)(const struct istio_kind *kind, const struct finding *f, const char *uid,
+                       void *user);
+};
+
+/* rules must outlive it. */
+struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+                                    const struct istio_watch_ops *ops, void *user);
+void istio_watch_free(struct istio_watch *w); /* NULL is allowed */
+/* From now on. True: all that there are are known. */
+bool istio_watch_want(struct istio_watch *w);

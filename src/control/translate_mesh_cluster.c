@@ -1,0 +1,207 @@
+/* Clusters of Services as sidecars call them: what DestinationRules say, and Istio's defaults. Made
+ * by the thousand, so written straight to the wire. Of policy->tls this file knows nothing. */
+#include "base/assert.h"
+#include "control/translate_mesh.h"
+#include "control/translate_priv.h"
+#include "control/xds_fields.h"
+
+#define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+enum {
+    TYPE_EDS = 3, /* Cluster.DiscoveryType */
+    TYPE_ORIGINAL_DST = 4,
+    LB_CLUSTER_PROVIDED = 6, /* Cluster.LbPolicy */
+};
+
+static void add_number(struct buf *b, unsigned field, uint64_t n)
+{
+    size_t at = pb_begin(b, field);
+    pb_add_uint(b, F_UINT32_VALUE, n);
+    pb_end(b, at);
+}
+
+/* ---- how an endpoint is spoken to ---- */
+
+static void add_http2(struct buf *b, unsigned number, const struct traffic_policy *p)
+{
+    size_t at = pb_begin(b, number);
+    if (p->max_concurrent_streams)
+        add_number(b, F_HTTP2_MAX_STREAMS, (uint64_t)p->max_concurrent_streams);
+    pb_end(b, at);
+}
+
+static void add_common(struct buf *b, const struct traffic_policy *p)
+{
+    size_t common = pb_begin(b, F_OPTIONS_COMMON);
+    if (p->http_idle_ms >= 0)
+        translate_duration(b, F_HTTP_IDLE_TIMEOUT, (uint64_t)p->http_idle_ms);
+    if (p->connection_ms >= 0)
+        translate_duration(b, F_HTTP_MAX_DURATION, (uint64_t)p->connection_ms);
+    if (p->requests_per_connection)
+        add_number(b, F_HTTP_MAX_REQUESTS, (uint64_t)p->requests_per_connection);
+    pb_end(b, common);
+}
+
+/* What nobody has said is as the client speaks. */
+static void add_options(struct buf *b, enum port_protocol protocol, const struct traffic_policy *p)
+{
+    AUTO_DONE(buf) struct buf options = {0};
+    bool common = p->http_idle_ms >= 0 || p->connection_ms >= 0 || p->requests_per_connection,
+         as_client = protocol == PORT_SNIFFED || p->as_client_speaks,
+         http2 = protocol == PORT_HTTP2 || (p->upgrade_to_http2 && protocol == PORT_HTTP);
+    size_t way, entry, any;
+    if (protocol == PORT_TCP || protocol == PORT_TLS || (!as_client && !http2 && !common))
+        return;
+    if (common)
+        add_common(&options, p);
+    way = pb_begin(&options, as_client ? F_OPTIONS_AS_CLIENT : F_OPTIONS_EXPLICIT);
+    if (as_client)
+        pb_add_bytes(&options, F_AS_CLIENT_HTTP1, STR(""));
+    if (as_client || http2)
+        add_http2(&options, as_client ? F_AS_CLIENT_HTTP2 : F_EXPLICIT_HTTP2, p);
+    else
+        pb_add_bytes(&options, F_EXPLICIT_HTTP1, STR(""));
+    pb_end(&options, way);
+    entry = pb_begin(b, F_CLUSTER_TYPED_EXTENSION_PROTOCOL_OPTIONS);
+    pb_add_text(b, F_MAP_KEY, OPTIONS_NAME);
+    any = pb_begin(b, F_MAP_VALUE);
+    pb_add_text(b, F_ANY_TYPE_URL, XDS_TYPE_PREFIX OPTIONS_NAME);
+    pb_add_bytes(b, F_ANY_VALUE, buf_str(&options));
+    pb_end(b, any);
+    pb_end(b, entry);
+}
+
+/* ---- limits ---- */
+
+/* They are somebody's to set, not there by themselves. */
+static void add_limits(struct buf *b, const struct traffic_policy *p)
+{
+    const struct {
+        unsigned field;
+        int64_t n;
+    } limits[] = {{F_THRESHOLDS_CONNECTIONS, p->max_connections},
+                  {F_THRESHOLDS_PENDING, p->max_pending},
+                  {F_THRESHOLDS_REQUESTS, p->max_requests},
+                  {F_THRESHOLDS_RETRIES, p->max_retries}};
+    size_t breakers = pb_begin(b, F_CLUSTER_CIRCUIT_BREAKERS),
+           thresholds = pb_begin(b, F_BREAKERS_THRESHOLDS);
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        add_number(b, limits[i].field, limits[i].n < 0 ? UINT32_MAX : (uint64_t)limits[i].n);
+    if (p->budget) {
+        size_t budget = pb_begin(b, F_THRESHOLDS_BUDGET), percent = pb_begin(b, F_BUDGET_PERCENT);
+        pb_add_double(b, F_PERCENT_VALUE, p->budget_percent);
+        pb_end(b, percent);
+        add_number(b, F_BUDGET_MINIMUM, (uint64_t)p->budget_min);
+        pb_end(b, budget);
+    }
+    pb_end(b, thresholds);
+    pb_end(b, breakers);
+}
+
+/* ---- who is asked ---- */
+
+static void add_slow_start(struct buf *b, unsigned config, unsigned number,
+                           const struct traffic_policy *p)
+{
+    size_t at = pb_begin(b, config), start = pb_begin(b, number), part;
+    translate_duration(b, F_SLOW_START_WINDOW, p->warmup_ms);
+    if (p->warmup_aggression > 1) {
+        part = pb_begin(b, F_SLOW_START_AGGRESSION);
+        pb_add_double(b, F_RUNTIME_DOUBLE_DEFAULT, p->warmup_aggression);
+        pb_add_text(b, F_RUNTIME_DOUBLE_KEY, "warmup.aggression"); /* Envoy wants one */
+        pb_end(b, part);
+    }
+    part = pb_begin(b, F_SLOW_START_MINIMUM);
+    pb_add_double(b, F_PERCENT_VALUE, p->warmup_min_percent);
+    pb_end(b, part);
+    pb_end(b, start);
+    pb_end(b, at);
+}
+
+static void add_size(struct buf *b, unsigned config, unsigned number, int64_t n)
+{
+    size_t at = pb_begin(b, config), value = pb_begin(b, number);
+    pb_add_uint(b, F_UINT64_VALUE, (uint64_t)n);
+    pb_end(b, value);
+    pb_end(b, at);
+}
+
+static void add_balance(struct buf *b, const struct traffic_policy *p)
+{
+    static const unsigned policies[] = {
+        [TRAFFIC_LEAST_REQUEST] = 1, [TRAFFIC_ROUND_ROBIN] = 0,
+        [TRAFFIC_RANDOM] = 3,        [TRAFFIC_PASSTHROUGH] = LB_CLUSTER_PROVIDED,
+        [TRAFFIC_RING_HASH] = 2,     [TRAFFIC_MAGLEV] = 5};
+    pb_add_uint(b, F_CLUSTER_LB_POLICY, policies[p->balance]);
+    if (p->balance == TRAFFIC_RING_HASH)
+        add_size(b, F_CLUSTER_RING, F_RING_MINIMUM, p->ring_size);
+    if (p->balance == TRAFFIC_MAGLEV)
+        add_size(b, F_CLUSTER_MAGLEV, F_MAGLEV_TABLE_SIZE, p->table_size);
+    if (p->warmup_ms && p->balance == TRAFFIC_LEAST_REQUEST)
+        add_slow_start(b, F_CLUSTER_LEAST_REQUEST, F_LEAST_REQUEST_SLOW_START, p);
+    if (p->warmup_ms && p->balance == TRAFFIC_ROUND_ROBIN)
+        add_slow_start(b, F_CLUSTER_ROUND_ROBIN, F_ROUND_ROBIN_SLOW_START, p);
+}
+
+static void add_outliers(struct buf *b, const struct traffic_outliers *o)
+{
+    size_t at, part;
+    if (!o->on)
+        return;
+    at = pb_begin(b, F_CLUSTER_OUTLIERS);
+    add_number(b, F_OUTLIERS_5XX, (uint64_t)o->consecutive_5xx);
+    add_number(b, F_OUTLIERS_ENFORCE_5XX, o->consecutive_5xx ? 100 : 0);
+    add_number(b, F_OUTLIERS_ENFORCE_RATE, 0);
+    if (o->consecutive_gateway >= 0) {
+        add_number(b, F_OUTLIERS_GATEWAY, (uint64_t)o->consecutive_gateway);
+        add_number(b, F_OUTLIERS_ENFORCE_GATEWAY, o->consecutive_gateway ? 100 : 0);
+    }
+    translate_duration(b, F_OUTLIERS_INTERVAL, o->interval_ms);
+    translate_duration(b, F_OUTLIERS_EJECTION, o->ejection_ms);
+    add_number(b, F_OUTLIERS_PERCENT, o->max_ejection_percent);
+    if (o->split_local) {
+        pb_add_uint(b, F_OUTLIERS_SPLIT, 1);
+        add_number(b, F_OUTLIERS_LOCAL, (uint64_t)o->consecutive_local);
+        add_number(b, F_OUTLIERS_ENFORCE_LOCAL, o->consecutive_local ? 100 : 0);
+    }
+    pb_end(b, at);
+    at = pb_begin(b, F_CLUSTER_COMMON_LB);
+    part = pb_begin(b, F_COMMON_LB_PANIC);
+    pb_add_double(b, F_PERCENT_VALUE, o->min_health_percent);
+    pb_end(b, part);
+    pb_end(b, at);
+}
+
+/* ---- the whole ---- */
+
+struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
+                                         const char *subset, const struct traffic_policy *policy,
+                                         const struct mesh_identities *who)
+{
+    const struct route_backend to = {.service = (char *)(uintptr_t)service,
+                                     .subset = (char *)(uintptr_t)subset,
+                                     .port = p->port};
+    bool eds = policy->balance != TRAFFIC_PASSTHROUGH;
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX];
+    translate_backend_name(&to, NULL, name);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, eds ? TYPE_EDS : TYPE_ORIGINAL_DST);
+    if (eds) {
+        size_t at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
+        translate_ads(&b, F_EDS_EDS_CONFIG);
+        pb_add_text(&b, F_EDS_SERVICE_NAME, name);
+        pb_end(&b, at);
+    }
+    translate_duration(&b, F_CLUSTER_CONNECT_TIMEOUT, policy->connect_timeout_ms);
+    add_balance(&b, policy);
+    add_limits(&b, policy);
+    add_outliers(&b, &policy->outliers);
+    add_options(&b, port_protocol(p), policy);
+    if (policy->tls.mode == TRAFFIC_TLS_ISTIO_MUTUAL)
+        translate_mesh_socket(&b, service, subset, p, who);
+    else if (eds && policy->tls.mode == TRAFFIC_TLS_AUTO)
+        translate_mesh_sockets(&b, service, subset, p, who);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(eds ? name : ""));
+}

@@ -1,0 +1,49 @@
+#pragma once
+/* VirtualServices and DestinationRules by the hosts that they are for, and what they say together
+ * of a Service for somebody who calls it. A rule that comes or goes marks the Services that it
+ * touches in the join, and no others. */
+
+#include "model/destination_rule.h"
+#include "model/service_join.h"
+#include "model/virtual_service.h"
+
+#define MESH_ROOT_NAMESPACE "fairlead-system"
+
+struct mesh_rules;
+
+struct mesh_rules *mesh_rules_new(struct service_join *join); /* which must outlive it */
+void mesh_rules_free(struct mesh_rules *m);                   /* NULL is allowed */
+/* Each takes the rule, in place of one of its name. */
+void mesh_rules_put_virtual_service(struct mesh_rules *m, struct virtual_service *v);
+void mesh_rules_put_destination_rule(struct mesh_rules *m, struct destination_rule *d);
+void mesh_rules_remove_virtual_service(struct mesh_rules *m, struct str key);
+void mesh_rules_remove_destination_rule(struct mesh_rules *m, struct str key);
+/* NULL: there is none; borrowed. */
+const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules *m,
+                                                         struct str key);
+size_t mesh_rules_count(const struct mesh_rules *m);
+
+/* Its ports are others: marks whom a rule sends there from. */
+void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
+
+/* Has something that was said of it changed since this was asked last? Each mark that a rule has
+ * made is also one here: a Service that is marked for its endpoints alone keeps its routes. */
+bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
+
+/* Does it depend on who calls? */
+enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
+unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
+
+/* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService
+ * that is for it, else one that leads to it. A new reference. findings: what is wrong with rules
+ * only because of others; NULL: nobody is told. */
+struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct mesh_client *client,
+                                     const char *service, uint16_t port, struct findings *findings);
+/* Who gets connections of bytes to one of its addresses, if a rule says so: streams of the host. */
+struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct mesh_client *client,
+                                      const char *service, uint16_t port, const struct ip *address,
+                                      struct findings *findings);
+/* How it is called, by those who are to see it: rules of the client's namespace, else of the
+ * Service's, else of the root namespace. To be given back to destination_done(). */
+void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client *client,
+                            const char *service, struct destination *ret);

@@ -1,0 +1,133 @@
+/* fuzz-layer: control
+ * Objects as JSON, one behind another, to what sidecars are given: whatever VirtualServices and
+ * DestinationRules say, every resource made of them passes the table of what the proxy does, and
+ * nothing of a rule is left when it has gone. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "control/mesh.h"
+#include "xds/xds_check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+void fuzz_without_faults(void);
+
+/* The control plane ends for want of memory: proxies keep what they have. */
+void fuzz_without_faults(void)
+{
+}
+
+struct world {
+    struct service_join *join;
+    struct workloads *pods;
+    struct mesh *mesh;
+};
+
+static void settle(struct world *w)
+{
+    struct joined_service *s;
+    while ((s = service_join_take_dirty(w->join))) {
+        mesh_service_changed(w->mesh, s->key);
+        service_join_settle(w->join, s);
+    }
+}
+
+static void on_pod(const struct workload *pod, void *user)
+{
+    const struct world *w = user;
+    if (w->mesh)
+        mesh_pod_changed(w->mesh, pod);
+}
+
+static void check(const struct mesh_workload *one)
+{
+    const struct xds_set *set = mesh_workload_set(one);
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        struct xds_entry *e;
+        for (struct xds_iter i = {0}; xds_set_next(set, type, &i, &e);) {
+            AUTO(arena) struct arena *a = arena_new(0);
+            struct xds_report report = {0};
+            ProtobufCMessage *m;
+            int r = xds_resource_unpack(type, e->message, a, &m, &report, NULL);
+            bool bad = report.refused || (r < 0 && r != -ENOMEM);
+            xds_report_done(&report);
+            if (bad)
+                abort();
+        }
+    }
+}
+
+static void add(struct world *w, const json_t *object)
+{
+    const char *kind = json_key_str(object, "kind");
+    struct mesh_rules *rules = mesh_get_rules(w->mesh);
+    if (streq(kind, "Service")) {
+        struct service_object *s = service_object_decode(object);
+        if (s)
+            service_join_add_service(w->join, &s);
+    } else if (streq(kind, "EndpointSlice")) {
+        const struct slice_decoding decoding = {.topologies = &w->join->topologies};
+        struct slice_object *s = slice_object_decode(object, &decoding);
+        if (s)
+            service_join_add_slice(w->join, &s);
+    } else if (streq(kind, "Pod")) {
+        workloads_put(w->pods, object);
+    } else if (streq(kind, "DestinationRule")) {
+        struct destination_rule *d = destination_rule_decode(object);
+        if (d)
+            mesh_rules_put_destination_rule(rules, d);
+    } else {
+        struct virtual_service *v = virtual_service_decode(object);
+        if (v)
+            mesh_rules_put_virtual_service(rules, v);
+    }
+}
+
+static void remove_rules(struct world *w, struct str text)
+{
+    struct mesh_rules *rules = mesh_get_rules(w->mesh);
+    while (text.n) {
+        AUTO_JSON json_t *object = NULL;
+        struct str one = str_cut(text, '\n', &text);
+        if (json_parse(one, 1 << 20, NULL, &object, NULL) < 0 || !json_is_object(object))
+            continue;
+        AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                         json_at_str(object, "metadata.name"));
+        mesh_rules_remove_virtual_service(rules, str_from(key));
+        mesh_rules_remove_destination_rule(rules, str_from(key));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world w = {.join = service_join_new()};
+    const struct ip ips[] = {{AF_INET, {10, 1, 0, 1}}, {AF_INET, {10, 1, 0, 2}}};
+    static const char *const namespaces[] = {"default", "other"};
+    struct mesh_workload *clients[ARRAY_LEN(ips)];
+    struct str rest = str_of(data, size);
+    w.pods = workloads_new(on_pod, &w);
+    struct peer_authentications *modes = peer_authentications_new("fairlead-system");
+    w.mesh = mesh_new(w.join, &(struct mesh_peers){w.pods, modes, "cluster.local"});
+    for (size_t i = 0; i < ARRAY_LEN(ips); i++)
+        clients[i] = mesh_join(w.mesh, str_from(namespaces[i]), &ips[i]);
+    while (rest.n) {
+        AUTO_JSON json_t *object = NULL;
+        struct str one = str_cut(rest, '\n', &rest);
+        if (json_parse(one, 1 << 20, NULL, &object, NULL) < 0 || !json_is_object(object))
+            continue;
+        add(&w, object);
+        settle(&w);
+        for (size_t i = 0; i < ARRAY_LEN(ips); i++)
+            check(clients[i]);
+    }
+    remove_rules(&w, str_of(data, size));
+    settle(&w);
+    if (mesh_rules_count(mesh_get_rules(w.mesh)))
+        abort();
+    for (size_t i = 0; i < ARRAY_LEN(ips); i++)
+        mesh_leave(w.mesh, clients[i]);
+    mesh_free(w.mesh);
+    workloads_free(w.pods);
+    peer_authentications_free(modes);
+    service_join_free(w.join);
+    return 0;
+}
