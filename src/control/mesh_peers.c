@@ -25,14 +25,16 @@ static void add_identity(struct mesh_found *f, const struct workload *pod)
     vec_push(&f->uris, buf_take_cstr(&uri));
 }
 
-/* It has a proxy, and nobody has told that to take no TLS. */
+/* It has a proxy, and nobody has told that to take no TLS. Of another namespace than the Service's
+ * nobody is: whoever writes EndpointSlices by hand is not told what becomes of that pod. */
 static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
 {
     struct mesh_found *f = user;
     const struct mesh_peers *p = f->peers;
     const struct workload *pod = workloads_find_ip(p->pods, ip);
     struct mtls_policy policy;
-    if (!pod || pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
+    if (!pod || pod->host_network || !str_eq(workload_namespace(pod), f->ns) ||
+        !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
         return false;
     peer_authentications_find(p->authentications, workload_namespace(pod), p->pods, pod, &policy);
     if (mtls_policy_of(&policy, port) == MTLS_DISABLE)
@@ -45,6 +47,8 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
                                        const struct joined_service *s)
 {
     const struct translate_peers peers = {in_mesh, f};
+    struct str name;
+    f->ns = str_cut(str_from(service), '/', &name);
     return translate_mesh_endpoints(service, port, s, &peers);
 }
 
