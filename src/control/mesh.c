@@ -357,7 +357,7 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                      .s = s,
                      .client = {.ns = str_from(w->ns_name),
                                 .pods = m->peers.pods,
-                                .pod = workloads_find_ip(m->peers.pods, &w->ip)},
+                                .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
                      .short_name = str_is(own, w->ns_name),
                      .endpoints_only = c->endpoints_only,
                      .set = w->set};

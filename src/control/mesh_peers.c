@@ -7,8 +7,8 @@
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret)
 {
-    const struct workload *pod = workloads_find_ip(p->pods, ip);
-    if (pod && (pod->host_network || !str_eq(workload_namespace(pod), ns)))
+    const struct workload *pod = workloads_find_ip(p->pods, ns, ip);
+    if (pod && pod->host_network)
         pod = NULL;
     peer_authentications_find(p->authentications, ns, p->pods, pod, ret);
 }
@@ -25,12 +25,13 @@ static void add_identity(struct mesh_found *f, const struct workload *pod)
     vec_push(&f->uris, buf_take_cstr(&uri));
 }
 
-/* It has a proxy, and nobody has told that to take no TLS. */
+/* It has a proxy, and nobody has told that to take no TLS. Of another namespace than the Service's
+ * nobody is: whoever writes EndpointSlices by hand is not told what becomes of that pod. */
 static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
 {
     struct mesh_found *f = user;
     const struct mesh_peers *p = f->peers;
-    const struct workload *pod = workloads_find_ip(p->pods, ip);
+    const struct workload *pod = workloads_find_ip(p->pods, f->ns, ip);
     struct mtls_policy policy;
     if (!pod || pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
         return false;
@@ -46,6 +47,8 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
                                        const struct joined_service *s)
 {
     const struct translate_peers peers = {f->peers->pods, in_mesh, f};
+    struct str name;
+    f->ns = str_cut(str_from(service), '/', &name);
     return translate_mesh_endpoints(service, port, subset, s, &peers);
 }
 

@@ -14,6 +14,7 @@ struct mesh_peers {
 /* Gathers who a Service's endpoints are; zeroed. */
 struct mesh_found {
     const struct mesh_peers *peers;
+    struct str ns;    /* the Service's */
     VEC(char *) uris; /* sorted behind mesh_found_identities() */
 };
 /* The endpoints of a port, or of a subset of them; adds who they are. */

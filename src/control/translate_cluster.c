@@ -263,9 +263,8 @@ struct choice {
 
 static bool is_chosen(const struct choice *c, const struct ip *ip)
 {
-    const struct workload *pod = c->labels ? workloads_find_ip(c->pods, ip) : NULL;
-    return !c->labels || (pod && str_eq(workload_namespace(pod), c->ns) &&
-                          workload_has_labels(c->pods, pod, c->labels));
+    const struct workload *pod = c->labels ? workloads_find_ip(c->pods, c->ns, ip) : NULL;
+    return !c->labels || (pod && workload_has_labels(c->pods, pod, c->labels));
 }
 
 static void gather(const struct slice_object *slice, const struct choice *c, bool ready,

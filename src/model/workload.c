@@ -226,11 +226,14 @@ static int rank(const struct workload *p)
     return (p->host_network ? 2 : 0) + (p->ending ? 1 : 0);
 }
 
-const struct workload *workloads_find_ip(const struct workloads *w, const struct ip *ip)
+const struct workload *workloads_find_ip(const struct workloads *w, struct str ns,
+                                         const struct ip *ip)
 {
-    struct workload *best = map_find(&w->by_ip, ip_key(ip));
-    for (struct workload *p = best; p; p = *twin_of(p, ip)) {
-        int d = rank(p) - rank(best);
+    const struct workload *best = NULL;
+    for (struct workload *p = map_find(&w->by_ip, ip_key(ip)); p; p = *twin_of(p, ip)) {
+        if (ns.p && !str_eq(workload_namespace(p), ns))
+            continue;
+        int d = best ? rank(p) - rank(best) : -1;
         if (d < 0 || (d == 0 && strcmp(p->key, best->key) < 0))
             best = p;
     }

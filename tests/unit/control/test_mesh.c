@@ -609,7 +609,7 @@ static void change_peers(struct world *w, unsigned *r)
     unsigned i = draw(r, 4);
     snprintf(ip, sizeof(ip), "10.1.0.%u", i);
     snprintf(name, sizeof(name), "p%u", i);
-    put_pod_of(w, spaces[draw(r, 2)], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
+    put_pod_of(w, spaces[1 - i % 2], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
     if (draw(r, 3) == 0)
         put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
 }

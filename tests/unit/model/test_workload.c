@@ -38,7 +38,7 @@ static void assert_at(const struct world *w, const char *ip, const char *want)
 {
     struct ip address;
     assert_ok(ip_parse(str_from(ip), &address));
-    const struct workload *p = workloads_find_ip(w->pods, &address);
+    const struct workload *p = workloads_find_ip(w->pods, (struct str){0}, &address);
     assert_string_equal(p ? p->key : "", want);
 }
 
@@ -130,6 +130,13 @@ static void test_who_has_an_address(void **state)
     put(&w, "{'metadata':{'namespace':'ns','name':'b'},'spec':{'hostNetwork':true},"
             "'status':{'podIP':'10.0.0.1'}}");
     assert_at(&w, "10.0.0.1", "ns/c");
+    struct ip ip;
+    assert_ok(ip_parse(STR("10.0.0.1"), &ip));
+    put(&w, "{'metadata':{'namespace':'aa','name':'z'},'status':{'podIP':'10.0.0.1'}}");
+    assert_at(&w, "10.0.0.1", "aa/z");
+    assert_string_equal(workloads_find_ip(w.pods, STR("ns"), &ip)->key, "ns/c");
+    assert_null(workloads_find_ip(w.pods, STR("other"), &ip));
+    workloads_remove(w.pods, STR("aa/z"));
     workloads_remove(w.pods, STR("ns/c"));
     assert_at(&w, "10.0.0.1", "ns/a");
     workloads_remove(w.pods, STR("ns/a"));
