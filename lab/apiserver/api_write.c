@@ -457,10 +457,10 @@ static void refuse_name(struct api_request *r, const char *name)
                "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
 }
 
-/* Custom kinds and their definitions are not replaced blindly. */
+/* Custom kinds, their definitions and webhooks are not replaced blindly. */
 static bool needs_version(const struct api_request *r)
 {
-    return r->kind->custom || r->kind_index == custom_registry_kind();
+    return r->kind->custom || streq(r->kind->group, "admissionregistration.k8s.io") || r->kind_index == custom_registry_kind();
 }
 
 static void refuse_without_version(struct api_request *r)

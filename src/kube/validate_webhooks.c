@@ -4,9 +4,13 @@
 
 #include "base/map.h"
 #include "kube/kind_rules.h"
-#include "kube/selector.h"
 
 #define URL_FORM "; desired format: https://host[/path]"
+
+#define DNS1035_LABEL_MESSAGE                                                                      \
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "   \
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "           \
+    "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
 
 enum { TIMEOUT_S_MAX = 30 };
 
@@ -214,19 +218,32 @@ static void check_versions(const json_t *hook, const char *at, struct field_erro
         error_required(e, "must specify one of v1, v1beta1", "%s.admissionReviewVersions", at);
         return;
     }
-    if (has(list, "v1"))
-        return;
-    if (has(list, "v1beta1"))
-        error_forbidden(e, "this API server asks in v1 only: add v1", "%s.admissionReviewVersions",
-                        at);
-    else
-        error_invalid(e, list, "must include at least one of v1, v1beta1",
-                      "%s.admissionReviewVersions", at);
     json_array_foreach((json_t *)(uintptr_t)list, i, v)
     {
-        if (!str_is_dns1123_label(str_from(json_string_value(v))))
-            error_invalid(e, v, DNS1123_LABEL_MESSAGE, "%s.admissionReviewVersions[%zu]", at, i);
+        struct str text = str_from(json_string_value(v));
+        bool again = false;
+        for (size_t k = 0; k < i; k++)
+            again = again || json_equal(v, json_array_get(list, k));
+        if (!str_is_dns1123_label(text) || (text.p[0] >= '0' && text.p[0] <= '9'))
+            error_invalid(e, v, DNS1035_LABEL_MESSAGE, "%s.admissionReviewVersions[%zu]", at, i);
+        else if (again)
+            error_invalid(e, v, "duplicate version", "%s.admissionReviewVersions[%zu]", at, i);
     }
+    if (has(list, "v1beta1") && !has(list, "v1"))
+        error_forbidden(e, "this API server asks in v1 only: add v1", "%s.admissionReviewVersions",
+                        at);
+    else if (!has(list, "v1"))
+        error_invalid(e, list, "must include at least one of v1, v1beta1",
+                      "%s.admissionReviewVersions", at);
+}
+
+/* values: "A|B". */
+static void check_policy(const json_t *hook, const char *name, const char *values, const char *at,
+                         struct field_errors *e)
+{
+    const char *value = json_key_str(hook, name);
+    if (value && !value_is_listed(values, value))
+        error_unsupported(e, value, values, "%s.%s", at, name);
 }
 
 static void check_side_effects(const json_t *hook, const char *at, struct field_errors *e)
@@ -238,16 +255,23 @@ static void check_side_effects(const json_t *hook, const char *at, struct field_
         error_unsupported(e, effects, "None|NoneOnDryRun", "%s.sideEffects", at);
 }
 
+/* The rest of a selector is the table's. */
 static void check_selector(const json_t *hook, const char *name, const char *at,
                            struct field_errors *e)
 {
-    const json_t *object = json_object_get(hook, name);
-    struct selector s = {0};
-    struct err err = {0};
-    bool none;
-    if (selector_from_object(object, &s, &none, &err) < 0)
-        error_invalid(e, object, err_text(&err), "%s.%s", at, name);
-    selector_done(&s);
+    json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(json_object_get(hook, name), "matchExpressions"), i, one)
+    {
+        const char *operator = json_key_str(one, "operator");
+        bool values = json_array_size(json_object_get(one, "values")) > 0;
+        if (!values && operator && value_is_listed("In|NotIn", operator))
+            error_required(e, "must be specified when `operator` is 'In' or 'NotIn'",
+                           "%s.%s.matchExpressions[%zu].values", at, name, i);
+        if (values && operator && value_is_listed("Exists|DoesNotExist", operator))
+            error_forbidden(e, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                            "%s.%s.matchExpressions[%zu].values", at, name, i);
+    }
 }
 
 static void check_hook(const json_t *hook, const char *at, struct field_errors *e)
@@ -264,6 +288,9 @@ static void check_hook(const json_t *hook, const char *at, struct field_errors *
     if (timeout && (json_integer_value(timeout) < 1 || json_integer_value(timeout) > TIMEOUT_S_MAX))
         error_invalid(e, timeout, "the timeout value must be between 1 and 30 seconds",
                       "%s.timeoutSeconds", at);
+    check_policy(hook, "failurePolicy", "Fail|Ignore", at, e);
+    check_policy(hook, "matchPolicy", "Equivalent|Exact", at, e);
+    check_policy(hook, "reinvocationPolicy", "IfNeeded|Never", at, e);
     check_side_effects(hook, at, e);
     check_versions(hook, at, e);
     check_selector(hook, "namespaceSelector", at, e);

@@ -37,15 +37,15 @@ for what, more in {
     "match policy": {"matchPolicy": "Exact"}, "match policy bad": {"matchPolicy": "Near"},
     "timeout 0": {"timeoutSeconds": 0}, "timeout 1": {"timeoutSeconds": 1}, "timeout 30": {"timeoutSeconds": 30}, "timeout 31": {"timeoutSeconds": 31}, "timeout below 0": {"timeoutSeconds": -1},
     "no rules": {"rules": []}, "rules missing": {"rules": None},
-    "namespace selector operator": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}},
     "namespace selector In without values": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
     "namespace selector Exists with values": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}},
     "namespace selector key": {"namespaceSelector": {"matchLabels": {"a b": "c"}}},
     "object selector value": {"objectSelector": {"matchLabels": {"a": "-"}}},
-    "object selector expression key": {"objectSelector": {"matchExpressions": [{"key": "", "operator": "Exists"}]}},
     "object selector": {"objectSelector": {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}},
 }.items():
     case(f"webhooks: {what}", create(conf(hook(**more))))
+for what, expression in {"operator": {"key": "a", "operator": "Near"}, "key": {"key": "", "operator": "Exists"}}.items():
+    case(f"webhooks: selector {what}", create(conf(hook(objectSelector={"matchExpressions": [expression]}))), differs="the reason is that of every other selector here")
 for policy in ("Never", "IfNeeded", "Always"):
     case(f"webhooks: reinvocation {policy}", create(conf(hook(reinvocationPolicy=policy), kind=M)))
 case("webhooks: reinvocation of a validating one", create(conf(hook(reinvocationPolicy="Never"))))
@@ -59,7 +59,7 @@ for what, config in {
     **{f"port {p}": {"service": {**SERVICE, "port": p}} for p in (0, 1, 65535, 65536, -1)},
     **{f"path {p}": {"service": {**SERVICE, "path": p}} for p in ("", "/", "//", "a", "/a", "/a/", "/a/b", "/a//b", "/a//", "/A", "/a b", "/a?b=c", "///")},
 }.items():
-    case(f"webhooks: client {what}", create(conf(hook(clientConfig=config))))
+    case(f"webhooks: client {what}", create(conf(hook(clientConfig=config))), differs="it names the other field than the one that is missing" if what.startswith("service without") else None)
 for what, more in {
     "no operations": {"operations": []}, "operation bad": {"operations": ["PATCH"]}, "operations *": {"operations": ["*"]}, "operations * and more": {"operations": ["*", "CREATE"]},
     "operations all": {"operations": ["CREATE", "UPDATE", "DELETE", "CONNECT"]}, "operation empty": {"operations": [""]}, "operations twice": {"operations": ["CREATE", "CREATE"]},

