@@ -34,6 +34,7 @@ struct up_options {
     struct arg_list labels; /* NODE:k=v,k=v */
     bool ephemeral;
     bool ingress;
+    bool mesh; /* with what ingress has */
     bool no_wait;
     uint64_t timeout_ms;
     const char *service_cidrs;
@@ -413,8 +414,8 @@ static int run(struct up *u, struct err *reterr)
     r = forget_nodes(u, reterr);
     if (r == 0)
         r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
-    if (r == 0 && u->o->ingress)
-        r = lab_apply_ingress(u->client, reterr);
+    if (r == 0 && (u->o->ingress || u->o->mesh))
+        r = (u->o->mesh ? lab_apply_mesh : lab_apply_ingress)(u->client, reterr);
     if (r < 0)
         return r;
     u->hint =
@@ -520,6 +521,8 @@ int up_command(int argc, char **argv)
          false},
         {"ingress", 0, ARG_BOOL, &o.ingress, NULL,
          "with gateways that serve Ingress, and their control plane", 0, 0, false},
+        {"mesh", 0, ARG_BOOL, &o.mesh, NULL,
+         "the same, and proxies beside pods where namespaces ask for them", 0, 0, false},
         {"no-wait", 0, ARG_BOOL, &o.no_wait, NULL, "do not wait for nodes and pods", 0, 0, false},
         {"timeout", 0, ARG_DURATION, &o.timeout_ms, "D", "how long to wait (default 60s)", 0, 0,
          false},
@@ -534,7 +537,7 @@ int up_command(int argc, char **argv)
         "starts a Kubernetes-shaped cluster on this machine",
         "[flags]",
         "  fairlead lab up\n  fairlead lab up --name demo --nodes 3 -f manifests/\n"
-        "  fairlead lab up --ingress\n"
+        "  fairlead lab up --ingress\n  fairlead lab up --mesh\n"
         "  fairlead lab up --image 'shop/web:1.2=fairlead-echo --http 80'\n",
         args,
         false};

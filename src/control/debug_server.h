@@ -3,6 +3,7 @@
  * /debug/syncz, /debug/config_dump. Certificates are never in it. */
 
 #include "control/control.h"
+#include "control/injector.h"
 
 struct debug_server;
 
@@ -10,5 +11,7 @@ struct debug_server;
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
                      struct debug_server **ret, struct err *reterr) NODISCARD;
+/* What /ready waits for beside the first lists; it goes on being borrowed. */
+void debug_server_set_injector(struct debug_server *s, const struct injector *i);
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);
