@@ -276,7 +276,7 @@ static void read_manner(struct api_request *r)
         api_warn(r, r->kind->custom->warning);
 }
 
-void api_dispatch(struct api_request *r)
+static void dispatch(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange);
     if (r->subresource && r->kind->custom && !custom_has_subresource(r->kind, r->subresource))
@@ -339,7 +339,7 @@ static void handle(struct api_request *r)
     read_manner(r);
     if (!str_is(method, "GET") && !api_write_options_check(r))
         return;
-    api_dispatch(r);
+    dispatch(r);
 }
 
 /* Who asks for an audit id of his own gets it back. */
@@ -419,6 +419,7 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     static const struct http_server_ops ops = {on_request, on_bad_request};
     struct api_server *s = NEW(struct api_server);
     s->loop = l;
+    s->dispatch = dispatch;
     s->config = *config;
     *config = (struct api_config){0};
     api_watch_init(s);

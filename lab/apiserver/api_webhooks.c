@@ -221,10 +221,9 @@ static json_t *question(struct held *h)
 {
     struct webhook_subject subject = subject_of(h);
     const struct api_request *r = h->r;
-    const char *name = r->name ? r->name
-                       : h->mutating && r->name_generated
-                           ? ""
-                           : json_at_str(h->object, "metadata.name");
+    const char *name = r->name                            ? r->name
+                       : h->mutating && r->name_generated ? ""
+                                                          : json_at_str(h->object, "metadata.name");
     AUTO_JSON json_t *object = asked_object(h);
     AUTO_JSON json_t *kept = h->old ? object_tree_managed(h->old) : NULL;
     AUTO_JSON json_t *old = as_asked(h, kept, true);
@@ -303,8 +302,11 @@ static void refuse(struct held *h, const struct webhook_answer *a)
             : xasprintf("admission webhook \"%s\" denied the request without explanation",
                         hook->name);
     h->server->webhook_stats.refused++;
-    api_status(let_go(h), code < 400 ? 400 : code > 599 ? 500 : (int)code, reason,
-               json_is_object(details) ? details : NULL, "%s", text);
+    api_status(let_go(h),
+               code < 400   ? 400
+               : code > 599 ? 500
+                            : (int)code,
+               reason, json_is_object(details) ? details : NULL, "%s", text);
 }
 
 /* The row of a custom kind may have been made anew, or have gone. False: answered. */
@@ -316,7 +318,8 @@ static bool find_kind_again(struct held *h)
         h->r->kind_index = (uint32_t)api_kind_index(h->r->kind);
         return true;
     }
-    api_status(let_go(h), 404, "NotFound", NULL, "the server could not find the requested resource");
+    api_status(let_go(h), 404, "NotFound", NULL,
+               "the server could not find the requested resource");
     return false;
 }
 
@@ -330,17 +333,18 @@ static void begin_anew(struct held *h)
     if (++r->begun_anew > API_BEGIN_ANEW_MAX)
         api_conflict(r);
     else
-        api_dispatch(r);
+        r->server->dispatch(r);
 }
 
 /* All have been asked. */
 static void finish(struct held *h)
 {
     struct api_request *r = h->r;
-    struct object *now = h->old ? store_find(r->server->store, r->kind_index, r->ns, r->name)
-                                : NULL;
-    bool same = !h->old || (now && (h->object ? now->version == h->old->version
-                                              : streq(now->uid, h->old->uid)));
+    struct object *now =
+        h->old ? store_find(r->server->store, r->kind_index, r->ns, r->name) : NULL;
+    bool same =
+        !h->old ||
+        (now && (h->object ? now->version == h->old->version : streq(now->uid, h->old->uid)));
     if (!same) {
         begin_anew(h);
         return;
@@ -454,8 +458,7 @@ static void go_on(struct held *h)
         AUTO_JSON json_t *review = question(h);
         h->marks[h->at] &= (uint8_t)~MARK_DUE;
         h->server->webhook_stats.calls++;
-        h->call =
-            webhook_call_start(h->server, &h->set->v[h->at], review, on_answer, h, &err);
+        h->call = webhook_call_start(h->server, &h->set->v[h->at], review, on_answer, h, &err);
         if (h->call)
             return;
         if (!may_fail(h, err_text(&err)))

@@ -1,8 +1,9 @@
 /* CREATE, UPDATE, PATCH: from a request body to a committed object.
  *
  * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> (webhooks) ->
- * addresses -> validation -> (webhooks) -> commit. What a client may not change is put back from the stored object; a change
- * that changes nothing commits nothing. Nothing is stored before everything is checked. */
+ * addresses -> validation -> (webhooks) -> commit. What a client may not change is put back from
+ * the stored object; a change that changes nothing commits nothing. Nothing is stored before
+ * everything is checked. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -460,7 +461,8 @@ static void refuse_name(struct api_request *r, const char *name)
 /* Custom kinds, their definitions and webhooks are not replaced blindly. */
 static bool needs_version(const struct api_request *r)
 {
-    return r->kind->custom || streq(r->kind->group, "admissionregistration.k8s.io") || r->kind_index == custom_registry_kind();
+    return r->kind->custom || streq(r->kind->group, "admissionregistration.k8s.io") ||
+           r->kind_index == custom_registry_kind();
 }
 
 static void refuse_without_version(struct api_request *r)

@@ -138,8 +138,7 @@ static int read_patch(const json_t *response, struct webhook_answer *a, struct e
                        "failed to call webhook: response.patch is not base64");
     if (json_parse(buf_str(&text), WEBHOOK_ANSWER_BYTES_MAX, NULL, &list, &err) < 0 ||
         !json_is_array(list))
-        return err_set(reterr, -EINVAL, NULL,
-                       "received undecodable patch in webhook response: %s",
+        return err_set(reterr, -EINVAL, NULL, "received undecodable patch in webhook response: %s",
                        err.code ? err_text(&err) : "it is no list of operations");
     if (!json_array_size(list))
         return 0;
@@ -163,8 +162,8 @@ static json_t *texts(const json_t *list)
     return ret;
 }
 
-int webhook_answer_read(struct str body, const char *uid, bool mutating,
-                        struct webhook_answer *ret, struct err *reterr)
+int webhook_answer_read(struct str body, const char *uid, bool mutating, struct webhook_answer *ret,
+                        struct err *reterr)
 {
     AUTO_JSON json_t *review = NULL;
     struct webhook_answer a = {0};
@@ -180,7 +179,8 @@ int webhook_answer_read(struct str body, const char *uid, bool mutating,
     int r = check_head(review, uid, reterr);
     allowed = json_object_get(response, "allowed");
     if (r == 0 && allowed && !json_is_boolean(allowed))
-        r = err_set(reterr, -EINVAL, NULL, "failed to call webhook: response.allowed is not true or false");
+        r = err_set(reterr, -EINVAL, NULL,
+                    "failed to call webhook: response.allowed is not true or false");
     if (r == 0)
         r = check_patch(response, mutating, reterr);
     if (r == 0)

@@ -9,8 +9,8 @@ struct webhook_question {
     const char *uid;
     const struct api_kind *as; /* what it is asked as */
     const struct webhook_subject *subject;
-    const char *name;       /* "": not known yet */
-    json_t *object, *old;   /* as `as` has them; NULL: null; borrowed */
+    const char *name;     /* "": not known yet */
+    json_t *object, *old; /* as `as` has them; NULL: null; borrowed */
     const char *user;
     char *const *groups;
     size_t n_groups;
@@ -29,5 +29,5 @@ struct webhook_answer {
 void webhook_answer_done(struct webhook_answer *a);
 
 /* -EINVAL: it is no answer to that question; reterr has a real API server's words. */
-int webhook_answer_read(struct str body, const char *uid, bool mutating,
-                        struct webhook_answer *ret, struct err *reterr) NODISCARD;
+int webhook_answer_read(struct str body, const char *uid, bool mutating, struct webhook_answer *ret,
+                        struct err *reterr) NODISCARD;

@@ -10,9 +10,9 @@ struct webhook {
     const char *name; /* borrowed from spec */
     json_t *spec;     /* the webhook of its configuration */
     bool mutating;
-    bool fails_open; /* failurePolicy Ignore */
-    bool exact;      /* matchPolicy */
-    bool again;      /* reinvocationPolicy IfNeeded */
+    bool fails_open;                  /* failurePolicy Ignore */
+    bool exact;                       /* matchPolicy */
+    bool again;                       /* reinvocationPolicy IfNeeded */
     bool all_namespaces, all_objects; /* the selectors select all */
     bool no_namespaces, no_objects;   /* … nothing */
     uint64_t timeout_s;

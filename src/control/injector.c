@@ -130,8 +130,8 @@ static void on_configuration(const struct kube_result *r, void *user);
 static void ask_for(struct injector *i, size_t configuration)
 {
     i->bundle_of = configuration;
-    i->bundle_call = kube_call(i->client, "GET", configurations[configuration], NULL, NULL,
-                               on_configuration, i);
+    i->bundle_call =
+        kube_call(i->client, "GET", configurations[configuration], NULL, NULL, on_configuration, i);
 }
 
 static void bundle_is_right(struct injector *i)

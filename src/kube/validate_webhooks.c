@@ -1,5 +1,5 @@
-/* Checks of MutatingWebhookConfiguration and ValidatingWebhookConfiguration. Messages are those of a
- * real API server; what this house does not do (CEL) is refused with its own. Pure. */
+/* Checks of MutatingWebhookConfiguration and ValidatingWebhookConfiguration. Messages are those of
+ * a real API server; what this house does not do (CEL) is refused with its own. Pure. */
 #include <stdio.h>
 
 #include "base/map.h"
@@ -58,9 +58,8 @@ static void check_path(const char *path, const char *base, struct field_errors *
     rest = str_sub(rest, 1, rest.n - (rest.n > 1 && rest.p[rest.n - 1] == '/'));
     for (size_t i = 0; rest.p; i++) {
         struct str step = str_cut(rest, '/', &rest);
-        AUTO_CHARS char *text =
-            step.n ? xasprintf("segment[%zu]: %s", i, DNS1123_SUBDOMAIN_MESSAGE)
-                   : xasprintf("segment[%zu] may not be empty", i);
+        AUTO_CHARS char *text = step.n ? xasprintf("segment[%zu]: %s", i, DNS1123_SUBDOMAIN_MESSAGE)
+                                       : xasprintf("segment[%zu] may not be empty", i);
         if (!step.n || !str_is_dns1123_subdomain(step))
             error_invalid_text(e, path, text, "%s.path", base);
     }
@@ -106,8 +105,8 @@ static bool has(const json_t *list, const char *value)
 }
 
 /* There is something in it, and nothing beside "*". */
-static void check_words(const json_t *rule, const char *name, const char *others,
-                        bool may_be_empty, const char *base, struct field_errors *e)
+static void check_words(const json_t *rule, const char *name, const char *others, bool may_be_empty,
+                        const char *base, struct field_errors *e)
 {
     const json_t *list = json_object_get(rule, name);
     json_t *v;
@@ -133,9 +132,7 @@ static void check_covered(const json_t *list, size_t i, const char *at, struct f
     AUTO_CHARS char *any_res = xasprintf("*/" STR_FMT, STR_ARG(sub));
     for (size_t k = 0; sub.p && k < i; k++) {
         const char *before = json_string_value(json_array_get(list, k));
-        const char *by = streq(before, any_sub)   ? any_sub
-                         : streq(before, any_res) ? any_res
-                                                  : NULL;
+        const char *by = streq(before, any_sub) ? any_sub : streq(before, any_res) ? any_res : NULL;
         if (!by)
             continue;
         AUTO_CHARS char *why = xasprintf("if '%s' is present, must not specify %s", by, text);
@@ -165,10 +162,9 @@ static void check_resources(const json_t *rule, const char *at, struct field_err
         error_invalid(e, list, "if '*/*' is present, must not specify other resources",
                       "%s.resources", at);
     if (has(list, "*") && plain)
-        error_invalid(
-            e, list,
-            "if '*' is present, must not specify other resources without subresources",
-            "%s.resources", at);
+        error_invalid(e, list,
+                      "if '*' is present, must not specify other resources without subresources",
+                      "%s.resources", at);
 }
 
 static void check_rule(const json_t *rule, const char *at, struct field_errors *e)
@@ -263,12 +259,12 @@ static void check_selector(const json_t *hook, const char *name, const char *at,
     size_t i;
     json_array_foreach(json_object_get(json_object_get(hook, name), "matchExpressions"), i, one)
     {
-        const char *operator = json_key_str(one, "operator");
+        const char *operator= json_key_str(one, "operator");
         bool values = json_array_size(json_object_get(one, "values")) > 0;
-        if (!values && operator && value_is_listed("In|NotIn", operator))
+        if (!values && operator&& value_is_listed("In|NotIn", operator))
             error_required(e, "must be specified when `operator` is 'In' or 'NotIn'",
                            "%s.%s.matchExpressions[%zu].values", at, name, i);
-        if (values && operator && value_is_listed("Exists|DoesNotExist", operator))
+        if (values && operator&& value_is_listed("Exists|DoesNotExist", operator))
             error_forbidden(e, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
                             "%s.%s.matchExpressions[%zu].values", at, name, i);
     }

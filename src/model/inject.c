@@ -8,9 +8,9 @@
 #include "base/bytes.h"
 #include "model/inject_probes.h"
 
-#define TRAFFIC "traffic.sidecar.istio.io/"
-#define SIDECAR "sidecar.istio.io/"
-#define READINESS "readiness.status.sidecar.istio.io/"
+#define TRAFFIC         "traffic.sidecar.istio.io/"
+#define SIDECAR         "sidecar.istio.io/"
+#define READINESS       "readiness.status.sidecar.istio.io/"
 #define STATS_ARE_FIXED "the proxy's statistics are all there, and have no tags of one's own"
 
 enum { PROXY_ID = 1337 };
@@ -194,8 +194,8 @@ static const struct {
 /* Istio's words for what ours has. */
 static const struct {
     const char *istio, *ours;
-} levels[] = {{"trace", "debug"}, {"debug", "debug"},   {"info", "info"}, {"warning", "warn"},
-              {"error", "error"}, {"critical", "error"}};
+} levels[] = {{"trace", "debug"},  {"debug", "debug"}, {"info", "info"},
+              {"warning", "warn"}, {"error", "error"}, {"critical", "error"}};
 
 static const char *level_of(const char *word)
 {
@@ -211,8 +211,8 @@ static int read_numbers(const json_t *pod, struct err *reterr)
     for (size_t i = 0; i < ARRAY_LEN(readiness); i++) {
         const char *value = annotation(pod, readiness[i].name);
         uint64_t n;
-        if (value && (str_to_u64(str_from(value), &n) < 0 || n > 3600 ||
-                      (n == 0 && readiness[i].otherwise)))
+        if (value &&
+            (str_to_u64(str_from(value), &n) < 0 || n > 3600 || (n == 0 && readiness[i].otherwise)))
             return refuse(reterr, readiness[i].name, value, "a number of at most 3600");
     }
     if (level && !level_of(level))
@@ -309,9 +309,9 @@ static json_t *readiness_probe(const json_t *pod)
 /* It is the first of the containers, and the others wait until it can be used. */
 static void make_plain(json_t *container)
 {
-    json_t *wait = json_pack("{s:{s:[s,s,s,s,s,s]}}", "exec", "command", "fairlead-proxy",
-                             "request", "GET", "/healthz/ready", "--admin-port=15020",
-                             "--wait=60s");
+    json_t *wait =
+        json_pack("{s:{s:[s,s,s,s,s,s]}}", "exec", "command", "fairlead-proxy", "request", "GET",
+                  "/healthz/ready", "--admin-port=15020", "--wait=60s");
     json_object_del(container, "restartPolicy");
     json_object_set_new(container, "lifecycle", json_pack("{s:o}", "postStart", wait));
 }
@@ -335,8 +335,8 @@ static json_t *proxy_container(const json_t *pod, const char *workload, const js
     json_t *mounts = json_pack("[o,o]", mount("fairlead-trust", "/var/run/secrets/fairlead"),
                                mount("fairlead-token", "/var/run/secrets/tokens"));
     if (annotation(pod, SIDECAR "logLevel"))
-        json_array_append_new(args, json_sprintf("--log-level=%s",
-                                                 level_of(annotation(pod, SIDECAR "logLevel"))));
+        json_array_append_new(
+            args, json_sprintf("--log-level=%s", level_of(annotation(pod, SIDECAR "logLevel"))));
     if (o->control)
         json_array_append_new(args, json_sprintf("--control=%s", o->control));
     if (workload)
@@ -443,8 +443,8 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
     if (r < 0)
         return r;
     describe(pod, workload, o);
-    put_in(changed, init_container(pod, TAKE(args), o),
-           proxy_container(pod, workload, probes, o), is_on(pod, NATIVE_SIDECAR));
+    put_in(changed, init_container(pod, TAKE(args), o), proxy_container(pod, workload, probes, o),
+           is_on(pod, NATIVE_SIDECAR));
     json_object_set(pod, "spec", changed);
     return 0;
 }

@@ -7,7 +7,9 @@
 /* What is asked, and the words of its path: Istio's. */
 static const struct {
     const char *field, *word;
-} probes[] = {{"readinessProbe", "readyz"}, {"livenessProbe", "livez"}, {"startupProbe", "startupz"}},
+} probes[] = {{"readinessProbe", "readyz"},
+              {"livenessProbe", "livez"},
+              {"startupProbe", "startupz"}},
   hooks[] = {{"postStart", "poststartz"}, {"preStop", "prestopz"}};
 
 static const json_t *named_port(const json_t *container, const char *name)
@@ -80,8 +82,7 @@ static int rewrite(json_t *handler, const json_t *container, const char *path, c
     return 0;
 }
 
-static int rewrite_container(json_t *container, const char *list, json_t *table,
-                             struct err *reterr)
+static int rewrite_container(json_t *container, const char *list, json_t *table, struct err *reterr)
 {
     const char *name = json_key_str(container, "name");
     int r = 0;

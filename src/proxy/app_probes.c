@@ -1,6 +1,6 @@
-/* Each request on the port is one attempt at the app, which ends by itself, by its time, or with its
- * client. It goes to the pod's address from 127.0.0.6, which interception lets through: an app that
- * listens on loopback alone fails its probe here as it did without us. Main thread. */
+/* Each request on the port is one attempt at the app, which ends by itself, by its time, or with
+ * its client. It goes to the pod's address from 127.0.0.6, which interception lets through: an app
+ * that listens on loopback alone fails its probe here as it did without us. Main thread. */
 #include "proxy/app_probes.h"
 
 #include <errno.h>
@@ -171,8 +171,7 @@ static void try_tcp(struct attempt *a)
 /* HealthCheckResponse{1: status}, of one byte each. */
 static void on_health(struct grpc_call *call, struct str message, void *user)
 {
-    const bool serving =
-        message.n == 2 && message.p[0] == 0x08 && (uint8_t)message.p[1] == SERVING;
+    const bool serving = message.n == 2 && message.p[0] == 0x08 && (uint8_t)message.p[1] == SERVING;
     (void)call;
     answer(user, serving ? 200 : 500, serving ? "" : "the service is not serving\n");
 }
@@ -220,8 +219,7 @@ static void try_grpc(struct attempt *a)
     static const struct grpc_channel_ops ops = {.on_open = on_channel_open,
                                                 .on_close = on_channel_close};
     char ip[IP_TEXT_BYTES];
-    AUTO_CHARS char *authority =
-        xasprintf("%s:%u", ip_format(&a->all->pod, ip), a->probe->port);
+    AUTO_CHARS char *authority = xasprintf("%s:%u", ip_format(&a->all->pod, ip), a->probe->port);
     struct grpc_channel_config config = {.from = &a->all->from,
                                          .authority = authority,
                                          .connect_timeout_ms = a->probe->timeout_ms,

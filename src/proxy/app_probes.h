@@ -24,7 +24,7 @@ struct app_probe {
     uint64_t timeout_ms;
     char *target; /* HTTP: path and query */
     bool https;
-    char *host; /* HTTP: Host; NULL: the address */
+    char *host;     /* HTTP: Host; NULL: the address */
     char **headers; /* HTTP: names and values in turn */
     size_t n_headers, cap_headers;
     char *service; /* gRPC; "" */
@@ -36,8 +36,8 @@ struct app_probe_table {
     size_t cap;
 };
 
-/* Istio's ISTIO_KUBE_APP_PROBERS: {"/app-health/NAME/readyz": {"httpGet": {…}, "timeoutSeconds": 1},
- * …}; tcpSocket and grpc likewise, ports as numbers. -EINVAL with the entry. */
+/* Istio's ISTIO_KUBE_APP_PROBERS: {"/app-health/NAME/readyz": {"httpGet": {…}, "timeoutSeconds":
+ * 1}, …}; tcpSocket and grpc likewise, ports as numbers. -EINVAL with the entry. */
 int app_probe_table_parse(struct str json, struct app_probe_table *ret, struct err *reterr)
     NODISCARD;
 void app_probe_table_done(struct app_probe_table *t);

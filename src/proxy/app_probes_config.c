@@ -50,8 +50,9 @@ static int read_headers(const json_t *get, struct app_probe *p, struct err *rete
         const char *name = json_key_str(h, "name"), *value = json_key_str(h, "value");
         value = value ? value : "";
         if (!name || !is_name(name) || !is_clean(value) || i >= APP_PROBE_HEADERS_MAX)
-            return err_set(reterr, -EINVAL, "httpGet.httpHeaders", "[%zu] is no header, or one too "
-                                                                   "many",
+            return err_set(reterr, -EINVAL, "httpGet.httpHeaders",
+                           "[%zu] is no header, or one too "
+                           "many",
                            i);
         if (str_eq_nocase(str_from(name), STR("host"))) {
             free(p->host);
@@ -74,8 +75,7 @@ static int read_http(const json_t *get, struct app_probe *p, struct err *reterr)
     const char *path = json_key_str(get, "path"), *scheme = json_key_str(get, "scheme");
     p->kind = APP_PROBE_HTTP;
     p->https = scheme && str_eq_nocase(str_from(scheme), STR("https"));
-    p->target =
-        xasprintf("%s%s", str_empty(path) || *path != '/' ? "/" : "", path ? path : "");
+    p->target = xasprintf("%s%s", str_empty(path) || *path != '/' ? "/" : "", path ? path : "");
     for (const char *c = p->target; *c; c++)
         if (*c <= 0x20 || *c == 0x7f)
             return err_set(reterr, -EINVAL, "httpGet.path", "has characters that no path has");
@@ -86,8 +86,8 @@ static int read_probe(const json_t *one, struct app_probe *p, struct err *reterr
 {
     const json_t *get = json_object_get(one, "httpGet"), *tcp = json_object_get(one, "tcpSocket"),
                  *grpc = json_object_get(one, "grpc");
-    const json_t *any = json_is_object(get)   ? get
-                        : json_is_object(tcp) ? tcp
+    const json_t *any = json_is_object(get)    ? get
+                        : json_is_object(tcp)  ? tcp
                         : json_is_object(grpc) ? grpc
                                                : NULL;
     int64_t port = json_at_int(any, "port", 0), seconds = json_at_int(one, "timeoutSeconds", 1);

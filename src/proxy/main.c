@@ -78,8 +78,8 @@ static int read_probes(struct proxy_probes *ret)
     if (r == 0 && !str_empty(table))
         r = app_probe_table_parse(str_from(table), &ret->table, &err);
     if (r < 0)
-        return program_fail(EXIT_USAGE_ERROR, "the injector writes it", "ISTIO_KUBE_APP_PROBERS: %s",
-                            err_text(&err));
+        return program_fail(EXIT_USAGE_ERROR, "the injector writes it",
+                            "ISTIO_KUBE_APP_PROBERS: %s", err_text(&err));
     ret->port = APP_PROBES_PORT;
     return 0;
 }

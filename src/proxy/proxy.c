@@ -27,7 +27,7 @@ struct proxy {
     struct file_sources *files;
     struct ads *ads; /* NULL: no control plane */
     struct last_good *good;
-    struct admin *admin; /* NULL: none is asked for */
+    struct admin *admin;       /* NULL: none is asked for */
     struct app_probes *probes; /* NULL: it is no sidecar */
     struct listener_address admin_at;
     bool has_admin;
@@ -338,9 +338,9 @@ static int start_probes(struct proxy *p, struct err *reterr)
 {
     static const struct app_probes_ops ops = {.is_ready = is_ready, .quit = admin_quit};
     struct proxy_probes *o = &p->options.probes;
-    return o->port ? app_probes_new(p->loop, o->port, &o->pod, &o->table, &ops, p, &p->probes,
-                                    reterr)
-                   : 0;
+    return o->port
+               ? app_probes_new(p->loop, o->port, &o->pod, &o->table, &ops, p, &p->probes, reterr)
+               : 0;
 }
 
 int proxy_run(struct proxy *p, struct err *reterr)

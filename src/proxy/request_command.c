@@ -73,13 +73,12 @@ int proxy_request_command(int argc, char **argv)
 {
     int64_t port = 15000;
     uint64_t wait_ms = 0;
-    struct arg args[] = {{"wait", 0, ARG_DURATION, &wait_ms, "DURATION",
-                          "ask again until the answer is good, so long (default: once)", 0, 0,
-                          false},
-                         {"admin-port", 0, ARG_INT, &port, "PORT",
-                          "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1,
-                          65535, false},
-                         {.name = NULL}};
+    struct arg args[] = {
+        {"wait", 0, ARG_DURATION, &wait_ms, "DURATION",
+         "ask again until the answer is good, so long (default: once)", 0, 0, false},
+        {"admin-port", 0, ARG_INT, &port, "PORT",
+         "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1, 65535, false},
+        {.name = NULL}};
     const struct program p = {"fairlead-proxy request",
                               "asks the admin interface of the proxy beside it",
                               "METHOD PATH [flags]",

@@ -20,6 +20,8 @@ def need(*programs):
 
 
 class RealServer(Server):
+    settle_s = 0.1  # it watches its own configurations, and tells nobody when it has seen one
+
     def start(self, *flags, modes="AlwaysAllow"):
         """modes: who decides what one may do."""
         d = self.dir

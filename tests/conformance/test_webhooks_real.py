@@ -1,4 +1,8 @@
-"""What tests/e2e/api/test_webhooks.py holds our API server to, held against a real kube-apiserver: the same requests, the same words."""
+"""What tests/e2e/api/test_webhooks.py holds our API server to, held against a real kube-apiserver: the same requests, the same words.
+
+What is marked there is of our server alone: its counters, its bounds, kinds that are no more.
+"""
+import importlib
 import pathlib
 import sys
 
@@ -6,17 +10,17 @@ import pytest
 
 from real_server import RealServer, need
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/api"))
-
-from test_webhooks import *  # noqa: E402,F403
-from test_webhooks import configure, hook  # noqa: E402,F401
-
 need("kube-apiserver", "etcd-server")
 
-# What is marked is of our server alone: its counters, its bounds, kinds that are no more.
-for _name, _test in list(globals().items()):
-    if any(m.name == "ours" for m in getattr(_test, "pytestmark", [])):
-        del globals()[_name]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e/api"))
+ours = importlib.import_module("test_webhooks")
+
+
+def is_shared(name, thing):
+    return name in ("configure", "hook") or (name.startswith("test_") and not any(m.name == "ours" for m in getattr(thing, "pytestmark", [])))
+
+
+globals().update({name: thing for name, thing in vars(ours).items() if is_shared(name, thing)})
 
 
 @pytest.fixture(scope="module")
@@ -30,5 +34,5 @@ def server(tmp_path_factory):
 def ns(server, request):
     name = f"t{abs(hash(request.node.name)) % 10**8}"
     assert server.post("/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
-    server.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
+    server.post(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})  # no controller makes it
     return name

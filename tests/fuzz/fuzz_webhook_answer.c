@@ -18,8 +18,8 @@ static void one(struct str body, bool mutating)
     }
     if (a.patch && (!mutating || !json_array_size(a.patch)))
         abort();
-    AUTO_JSON json_t *object = json_pack("{s:{s:s},s:{s:[i,i]}}", "metadata", "name", "a", "data",
-                                         "list", 1, 2);
+    AUTO_JSON json_t *object =
+        json_pack("{s:{s:s},s:{s:[i,i]}}", "metadata", "name", "a", "data", "list", 1, 2);
     if (a.patch && api_patch_json(&object, a.patch, &err) < 0 && !*err_text(&err))
         abort();
     webhook_answer_done(&a);

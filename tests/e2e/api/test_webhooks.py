@@ -42,6 +42,7 @@ def configure(server, hook, ns):
         r = server.post(url, {"metadata": {"name": name}, "webhooks": [spec]})
         assert r.status == 201, r.body
         made.append(f"{url}/{name}")
+        time.sleep(server.settle_s)
         return spec["name"]
 
     yield make

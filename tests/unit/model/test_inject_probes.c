@@ -18,15 +18,14 @@ static void test_each_sort(void **state)
     static const struct {
         const char *was, *kept; /* of readinessProbe; kept NULL: it stays */
     } cases[] = {
-        {"{'httpGet':{'path':'/p','port':8080}}",
-         "{\"httpGet\":{\"path\":\"/p\",\"port\":8080}}"},
+        {"{'httpGet':{'path':'/p','port':8080}}", "{\"httpGet\":{\"path\":\"/p\",\"port\":8080}}"},
         {"{'httpGet':{'path':'/p','port':'web','scheme':'HTTPS','httpHeaders':[{'name':'a',"
          "'value':'b'}]},'timeoutSeconds':7,'periodSeconds':2}",
-         "{\"httpGet\":{\"path\":\"/p\",\"port\":8081,\"scheme\":\"HTTPS\",\"httpHeaders\":[{\"name\":"
+         "{\"httpGet\":{\"path\":\"/"
+         "p\",\"port\":8081,\"scheme\":\"HTTPS\",\"httpHeaders\":[{\"name\":"
          "\"a\",\"value\":\"b\"}]},\"timeoutSeconds\":7}"},
         {"{'tcpSocket':{'port':'9000'}}", "{\"tcpSocket\":{\"port\":9000}}"},
-        {"{'grpc':{'port':9000,'service':'s'}}",
-         "{\"grpc\":{\"port\":9000,\"service\":\"s\"}}"},
+        {"{'grpc':{'port':9000,'service':'s'}}", "{\"grpc\":{\"port\":9000,\"service\":\"s\"}}"},
         {"{'exec':{'command':['true']}}", NULL},
         {"{'httpGet':{'port':80,'host':'elsewhere'}}", NULL},
         {"{}", NULL},
