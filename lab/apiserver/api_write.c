@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "lab/apiserver/api_priv.h"
 #include "lab/apiserver/custom_registry.h"
+#include "lab/apiserver/webhook_set.h"
 
 /* ---- metadata ---- */
 
@@ -152,6 +153,11 @@ static bool same_but_version(const json_t *a, const json_t *b)
     json_object_del(x, "apiVersion");
     json_object_del(y, "apiVersion");
     return json_equal(x, y);
+}
+
+static bool is_of_webhooks(const struct api_kind *k)
+{
+    return !k->custom && streq(k->group, "admissionregistration.k8s.io");
 }
 
 static void reply_invalid(struct api_request *r, const json_t *object, struct api_causes *causes)
@@ -305,6 +311,8 @@ static void commit_checked(struct api_request *r, json_t *object, struct object 
         warn_of_object(object, r->subresource != NULL, warn, r);
     if (r->kind_index == custom_registry_kind())
         warn_of_crd(object, warn, r);
+    if (is_of_webhooks(r->kind))
+        warn_of_webhooks(object, warn, r);
     if (before) {
         count_generation(r->kind, object, before);
         if (same_but_version(object, before) && !r->managed_changed) {
@@ -461,8 +469,7 @@ static void refuse_name(struct api_request *r, const char *name)
 /* Custom kinds, their definitions and webhooks are not replaced blindly. */
 static bool needs_version(const struct api_request *r)
 {
-    return r->kind->custom || streq(r->kind->group, "admissionregistration.k8s.io") ||
-           r->kind_index == custom_registry_kind();
+    return r->kind->custom || is_of_webhooks(r->kind) || r->kind_index == custom_registry_kind();
 }
 
 static void refuse_without_version(struct api_request *r)

@@ -168,3 +168,49 @@ const struct api_kind *webhook_matches(const struct webhook *h, const struct web
     }
     return found && is_namespace_selected(h, s) && is_object_selected(h, s) ? found : NULL;
 }
+
+/* ---- what is not done ---- */
+
+static bool is_unasked(const char *resource)
+{
+    static const char *const subresources[] = {"scale", "binding", "eviction", "token"};
+    struct str sub;
+    (void)str_cut(str_from(resource), '/', &sub);
+    for (size_t i = 0; sub.p && i < ARRAY_LEN(subresources); i++)
+        if (str_is(sub, subresources[i]))
+            return true;
+    return false;
+}
+
+static void warn_of_rule(const json_t *rule, const char *name,
+                         void (*fn)(void *user, const char *text), void *user)
+{
+    json_t *v;
+    size_t i;
+    json_array_foreach(json_object_get(rule, "resources"), i, v)
+    {
+        const char *resource = json_string_value(v);
+        AUTO_CHARS char *text =
+            xasprintf("webhook %s: this lab asks nobody about %s", name, resource);
+        if (is_unasked(resource))
+            fn(user, text);
+    }
+    json_array_foreach(json_object_get(rule, "operations"), i, v)
+    {
+        AUTO_CHARS char *text = xasprintf("webhook %s: this lab asks nobody about CONNECT", name);
+        if (streq(json_string_value(v), "CONNECT"))
+            fn(user, text);
+    }
+}
+
+void warn_of_webhooks(const json_t *configuration, void (*fn)(void *user, const char *text),
+                      void *user)
+{
+    json_t *hook, *rule;
+    size_t i, k;
+    json_array_foreach(json_object_get(configuration, "webhooks"), i, hook)
+    {
+        json_array_foreach(json_object_get(hook, "rules"), k, rule)
+            warn_of_rule(rule, json_key_str(hook, "name"), fn, user);
+    }
+}

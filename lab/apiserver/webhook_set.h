@@ -43,6 +43,10 @@ void webhook_set_add(struct webhook_set *s, const json_t *configuration, bool mu
 struct webhook_set *webhook_set_ref(struct webhook_set *s);
 void webhook_set_unref(struct webhook_set *s); /* NULL is allowed */
 
+/* What a configuration asks for and this server does not do; fn is called with each. */
+void warn_of_webhooks(const json_t *configuration, void (*fn)(void *user, const char *text),
+                      void *user);
+
 /* As which kind the webhook is asked about the request: its own, or with matchPolicy Equivalent
  * another version of it. NULL: it is not asked. */
 const struct api_kind *webhook_matches(const struct webhook *h, const struct webhook_subject *s);

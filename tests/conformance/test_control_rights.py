@@ -109,6 +109,17 @@ class Place:
         self.start("gateway", "fairlead-proxy", "-c", self.dir / "bootstrap.yaml", "--xds-token-file", self.dir / "token", "--service-node=gateway",
                    "--service-cluster=gateway")
 
+    def start_sidecar(self, pod):
+        """One that says it is that pod: what it asks for is what counts."""
+        bootstrap = yaml.safe_load((self.dir / "bootstrap.yaml").read_text())
+        del bootstrap["admin"]
+        (self.dir / "sidecar.yaml").write_text(yaml.safe_dump(bootstrap))
+        ns, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        r = self.server.post(f"/api/v1/namespaces/{ns}/serviceaccounts/default/token", {"spec": {"audiences": ["fairlead-control"]}})
+        (self.dir / "sidecar-token").write_text(r.json["status"]["token"])
+        self.start("sidecar", "fairlead-proxy", "-c", self.dir / "sidecar.yaml", "--xds-token-file", self.dir / "sidecar-token",
+                   f"--service-node=sidecar~10.0.0.1~{name}.{ns}~{ns}.svc.cluster.local", f"--service-cluster=web.{ns}")
+
     def get(self, port, path, host=None):
         """(status, text), None: nobody answers."""
         conn = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -221,6 +232,7 @@ def test_a_pod_gets_its_proxy(place):
         return [c["name"] for c in r.json["spec"].get("initContainers", [])]
     wait_until("the webhook is asked", lambda: create("shop", query="?dryRun=All").status == 201, 30)
     made = create("shop")
+    place.start_sidecar(made.json)
     assert made.status == 201 and names(made) == ["istio-init", "istio-proxy"], made.body
     proxy = made.json["spec"]["initContainers"][1]
     assert proxy["restartPolicy"] == "Always" and any(m["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount" for m in proxy["volumeMounts"])

@@ -320,6 +320,15 @@ def test_refused(server, configure, ns, kind, status, code, reason, words):
 
 
 @pytest.mark.ours
+def test_what_nobody_is_asked_about_is_told(server, ns):
+    rules = [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["pods", "deployments/scale", "pods/eviction"], "operations": ["CREATE", "CONNECT"]}]
+    webhook = {"name": "a.example.com", "clientConfig": {"url": "https://127.0.0.1:1/x"}, "rules": rules, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+               "namespaceSelector": {"matchLabels": {"none": "such"}}}
+    r = server.post(f"{GROUP}/validatingwebhookconfigurations?dryRun=All", {"metadata": {"name": ns}, "webhooks": [webhook]})
+    assert r.warnings() == [f'299 - "webhook a.example.com: this lab asks nobody about {w}"' for w in ("deployments/scale", "pods/eviction", "CONNECT")]
+
+
+@pytest.mark.ours
 def test_a_code_that_is_none(server, configure, ns):
     """A real server has no answer at all."""
     configure(lambda r: {"allowed": False, "status": {"message": "no", "code": 99999}})
