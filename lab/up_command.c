@@ -299,6 +299,27 @@ static int wait_deployments(struct up *u, struct err *reterr)
     return r;
 }
 
+/* Until pods can be created where they are to have proxies: the control plane is ready once the API
+ * server knows its webhook. */
+static int wait_webhook(struct up *u, struct err *reterr)
+{
+    int r = 0;
+    while (r == 0) {
+        struct kube_reply reply;
+        r = kube_call_wait(u->client, "GET",
+                           "/api/v1/namespaces/fairlead-system/endpoints/fairlead-control", NULL,
+                           NULL, &reply, reterr);
+        const json_t *subset = json_array_get(json_at(reply.object, "subsets"), 0);
+        bool there = r == 0 && json_array_size(json_object_get(subset, "addresses")) > 0;
+        kube_reply_done(&reply);
+        if (there)
+            return 0;
+        if (r == 0)
+            r = wait_a_moment(u, reterr);
+    }
+    return r;
+}
+
 static int wait_all(struct up *u, struct err *reterr)
 {
     size_t nodes, pods;
@@ -416,6 +437,10 @@ static int run(struct up *u, struct err *reterr)
         r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
     if (r == 0 && (u->o->ingress || u->o->mesh))
         r = (u->o->mesh ? lab_apply_mesh : lab_apply_ingress)(u->client, reterr);
+    if (r < 0)
+        return r;
+    if (u->o->mesh && json_array_size(u->objects))
+        r = wait_webhook(u, reterr);
     if (r < 0)
         return r;
     u->hint =
