@@ -65,6 +65,12 @@ static const char system_manifests[] =
 static const char ingress_manifests[] = {
 #include "lab/ingress_manifest.inc" /* deploy/ingress/ingress.yaml */
 };
+static const char mesh_manifests[] = {
+#include "lab/mesh_manifest.inc" /* deploy/mesh/mesh.yaml */
+};
+static const char crd_manifests[] = {
+#include "lab/crds_manifest.inc" /* deploy/crds */
+};
 
 /* ---- sending ---- */
 
@@ -165,6 +171,41 @@ int lab_apply_ingress(struct kube_client *c, struct err *reterr)
     int r = manifest_parse(str_of(ingress_manifests, sizeof(ingress_manifests)),
                            "deploy/ingress/ingress.yaml", objects, reterr);
     return r < 0 ? r : send_all(c, objects, false, reterr);
+}
+
+/* Of objects that are there twice, the later stay: nothing is made only to be changed. */
+static void keep_later(json_t *objects)
+{
+    for (size_t i = json_array_size(objects); i-- > 0;) {
+        const json_t *later = json_array_get(objects, i);
+        for (size_t k = i; k-- > 0;) {
+            const json_t *o = json_array_get(objects, k);
+            if (!streq(json_key_str(o, "kind"), json_key_str(later, "kind")) ||
+                !streq(json_at_str(o, "metadata.name"), json_at_str(later, "metadata.name")))
+                continue;
+            json_array_remove(objects, k);
+            i--;
+        }
+    }
+}
+
+int lab_apply_mesh(struct kube_client *c, struct err *reterr)
+{
+    AUTO_JSON json_t *objects = json_array();
+    int r = manifest_parse(str_of(ingress_manifests, sizeof(ingress_manifests)),
+                           "deploy/ingress/ingress.yaml", objects, reterr);
+    if (r == 0)
+        r = manifest_parse(str_of(mesh_manifests, sizeof(mesh_manifests)), "deploy/mesh/mesh.yaml",
+                           objects, reterr);
+    if (r < 0)
+        return r;
+    keep_later(objects);
+    AUTO_JSON json_t *crds = json_array();
+    r = send_all(c, objects, false, reterr); /* its pods start while the definitions are made */
+    if (r == 0)
+        r = manifest_parse(str_of(crd_manifests, sizeof(crd_manifests)), "deploy/crds", crds,
+                           reterr);
+    return r < 0 ? r : send_all(c, crds, false, reterr);
 }
 
 int lab_apply(struct kube_client *c, const json_t *objects, struct err *reterr)

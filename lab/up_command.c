@@ -34,6 +34,7 @@ struct up_options {
     struct arg_list labels; /* NODE:k=v,k=v */
     bool ephemeral;
     bool ingress;
+    bool mesh; /* with what ingress has */
     bool no_wait;
     uint64_t timeout_ms;
     const char *service_cidrs;
@@ -298,6 +299,27 @@ static int wait_deployments(struct up *u, struct err *reterr)
     return r;
 }
 
+/* Until pods can be created where they are to have proxies: the control plane is ready once the API
+ * server knows its webhook. */
+static int wait_webhook(struct up *u, struct err *reterr)
+{
+    int r = 0;
+    while (r == 0) {
+        struct kube_reply reply;
+        r = kube_call_wait(u->client, "GET",
+                           "/api/v1/namespaces/fairlead-system/endpoints/fairlead-control", NULL,
+                           NULL, &reply, reterr);
+        const json_t *subset = json_array_get(json_at(reply.object, "subsets"), 0);
+        bool there = r == 0 && json_array_size(json_object_get(subset, "addresses")) > 0;
+        kube_reply_done(&reply);
+        if (there)
+            return 0;
+        if (r == 0)
+            r = wait_a_moment(u, reterr);
+    }
+    return r;
+}
+
 static int wait_all(struct up *u, struct err *reterr)
 {
     size_t nodes, pods;
@@ -413,8 +435,12 @@ static int run(struct up *u, struct err *reterr)
     r = forget_nodes(u, reterr);
     if (r == 0)
         r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
-    if (r == 0 && u->o->ingress)
-        r = lab_apply_ingress(u->client, reterr);
+    if (r == 0 && (u->o->ingress || u->o->mesh))
+        r = (u->o->mesh ? lab_apply_mesh : lab_apply_ingress)(u->client, reterr);
+    if (r < 0)
+        return r;
+    if (u->o->mesh && json_array_size(u->objects))
+        r = wait_webhook(u, reterr);
     if (r < 0)
         return r;
     u->hint =
@@ -520,6 +546,8 @@ int up_command(int argc, char **argv)
          false},
         {"ingress", 0, ARG_BOOL, &o.ingress, NULL,
          "with gateways that serve Ingress, and their control plane", 0, 0, false},
+        {"mesh", 0, ARG_BOOL, &o.mesh, NULL,
+         "the same, and proxies beside pods where namespaces ask for them", 0, 0, false},
         {"no-wait", 0, ARG_BOOL, &o.no_wait, NULL, "do not wait for nodes and pods", 0, 0, false},
         {"timeout", 0, ARG_DURATION, &o.timeout_ms, "D", "how long to wait (default 60s)", 0, 0,
          false},
@@ -534,7 +562,7 @@ int up_command(int argc, char **argv)
         "starts a Kubernetes-shaped cluster on this machine",
         "[flags]",
         "  fairlead lab up\n  fairlead lab up --name demo --nodes 3 -f manifests/\n"
-        "  fairlead lab up --ingress\n"
+        "  fairlead lab up --ingress\n  fairlead lab up --mesh\n"
         "  fairlead lab up --image 'shop/web:1.2=fairlead-echo --http 80'\n",
         args,
         false};

@@ -33,10 +33,9 @@ static const struct {
      "volumeattributesclasses",
      "there is no storage: use an emptyDir or hostPath volume"},
     {"admissionregistration.k8s.io",
-     "mutatingadmissionpolicies mutatingadmissionpolicybindings mutatingwebhookconfigurations "
-     "validatingadmissionpolicies validatingadmissionpolicybindings "
-     "validatingwebhookconfigurations",
-     "nothing is asked before objects are admitted: " REAL},
+     "mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies "
+     "validatingadmissionpolicybindings",
+     "there is no CEL: use a MutatingWebhookConfiguration or ValidatingWebhookConfiguration"},
     {"scheduling.k8s.io", "priorityclasses",
      "there are the two of every cluster, system-cluster-critical and system-node-critical"},
     {"node.k8s.io", "runtimeclasses", "pods are network namespaces here: leave it out"},

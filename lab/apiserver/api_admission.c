@@ -58,6 +58,21 @@ static json_t *token_volume(const char *name)
                      "defaultMode", 0644);
 }
 
+/* Of a pod that was looked at before: webhooks may have put containers in. */
+static const char *token_volume_name(const json_t *spec)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(spec, "volumes"), i, v)
+    {
+        const char *name = json_key_str(v, "name");
+        if (name && str_starts(str_from(name), STR("kube-api-access-")) &&
+            json_object_get(v, "projected"))
+            return name;
+    }
+    return NULL;
+}
+
 static struct object *find_account(struct api_request *r, const char *name)
 {
     int index = api_kind_find(STR(""), STR("v1"), STR("serviceaccounts"));
@@ -104,9 +119,11 @@ static bool admit_account(struct api_request *r, json_t *spec, const char *pod)
         return true;
     rand_suffix(suffix, 5);
     snprintf(name, sizeof(name), "kube-api-access-%s", suffix);
-    bool any = mount_token(spec, "initContainers", name);
-    any = mount_token(spec, "containers", name) || any;
-    if (any)
+    const char *there = token_volume_name(spec);
+    AUTO_CHARS char *chosen_volume = xstrdup(there ? there : name);
+    bool any = mount_token(spec, "initContainers", chosen_volume);
+    any = mount_token(spec, "containers", chosen_volume) || any;
+    if (any && !there)
         json_array_append_new(list_of(spec, "volumes"), token_volume(name));
     return true;
 }

@@ -255,11 +255,14 @@ static bool delete_one(struct api_request *r, const struct delete_options *o, st
     return false;
 }
 
-void api_delete(struct api_request *r)
+static void delete_admitted(struct api_request *r, json_t *object, struct object *old, int status)
 {
     struct delete_options o;
     struct object *left;
     bool gone;
+    (void)object;
+    (void)old;
+    (void)status;
     if (!read_options(r, &o) || !delete_one(r, &o, &left, &gone))
         return;
     if (gone)
@@ -267,6 +270,19 @@ void api_delete(struct api_request *r)
     else
         api_reply_stored(r, 200, left);
     object_unref(left);
+}
+
+static void delete_mutated(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    if (!api_webhooks_validate(r, object, old, status, delete_admitted))
+        delete_admitted(r, object, old, status);
+}
+
+void api_delete(struct api_request *r)
+{
+    struct object *old = store_find(r->server->store, r->kind_index, r->ns, r->name);
+    if (!old || !api_webhooks_mutate(r, NULL, old, 200, delete_mutated))
+        old ? delete_mutated(r, NULL, old, 200) : delete_admitted(r, NULL, NULL, 200);
 }
 
 /* pods/eviction without disruption budgets: a delete, as its deleteOptions say. */

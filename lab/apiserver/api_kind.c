@@ -31,6 +31,12 @@
     .stored_as = "ingresses", .stored_group = "networking.k8s.io", .form = number,                 \
     .to_stored = ingress_to_v1, .from_stored = from
 
+#define WEBHOOKS(kind_, plural_, singular_, msg)                                                   \
+    {                                                                                              \
+        ROW("admissionregistration.k8s.io", kind_, plural_, singular_, msg, webhooks),             \
+            .counts_generation = true, .validate = validate_webhooks                               \
+    }
+
 #define RBAC "rbac.authorization.k8s.io"
 
 static const struct api_kind builtin[] = {
@@ -72,6 +78,10 @@ static const struct api_kind builtin[] = {
      .namespaced = true, .in_all = true, .has_status = true,
      .field_paths = {"spec.clusterIP", "spec.type"}, .set_defaults = default_service,
      .validate = validate_service},
+    WEBHOOKS("MutatingWebhookConfiguration", "mutatingwebhookconfigurations",
+             "mutatingwebhookconfiguration", mutating_webhook_configuration),
+    WEBHOOKS("ValidatingWebhookConfiguration", "validatingwebhookconfigurations",
+             "validatingwebhookconfiguration", validating_webhook_configuration),
     {ROW("apps", "Deployment", "deployments", "deployment", deployment, deployment),
      .short_names = {"deploy"}, .namespaced = true, .in_all = true, .has_status = true,
      .has_scale = true, .counts_generation = true, .set_defaults = default_pod_template,

@@ -15,6 +15,8 @@ enum {
     API_WATCH_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
     API_VALUES_MAX = 200000, /* of a body, as in codec/yaml.h */
     API_WATCHES_MAX = 8192,
+    API_HELD_MAX = 4096, /* writes that wait for webhooks */
+    API_BEGIN_ANEW_MAX = 5,
     API_WARNING_BYTES_MAX = 256, /* one */
     API_WARNINGS_BYTES_MAX = 4096,
 };
@@ -57,6 +59,8 @@ struct api_request {
     bool pretty;          /* JSON for people */
     json_t *managed;      /* managedFields from now on; NULL: as they were */
     bool managed_changed; /* beside the times */
+    bool name_generated;  /* of what is created */
+    uint8_t begun_anew;   /* because of others' writes while webhooks were asked */
     struct buf warnings;  /* "Warning: 299 - …" values, one per line */
     char audit_id[64];
     char date[32];
@@ -80,6 +84,12 @@ struct api_server {
     struct loop_timer *garbage_timer;
     VEC(char *) garbage; /* uids of owners that have gone; see custom_garbage.c */
     struct api_rbac *rbac;
+    void (*dispatch)(struct api_request *r); /* of a request that has to begin anew */
+    struct webhook_set *webhooks[2];         /* validating, mutating; NULL: to be read again */
+    struct {
+        uint64_t calls, refused, failed;
+        size_t held;
+    } webhook_stats;
     uint64_t watch_encodes[_API_VIEW_MAX];
     uint64_t requests;
     uint64_t watches_open;
@@ -297,6 +307,24 @@ void api_subresource(struct api_request *r);
 
 /* api_proxy.c: pods/proxy and services/proxy. */
 void api_proxy(struct api_request *r);
+/* A ready endpoint of a Service, chosen by chance, for the port that is meant by name or number
+ * ("": the first). -ENOENT: no such port; -EADDRNOTAVAIL: nobody is ready. */
+int api_service_endpoint(struct api_server *s, const char *ns, const json_t *service,
+                         const char *wanted_port, struct ip *ret_ip, uint16_t *ret_port) NODISCARD;
+
+/* api_webhooks.c: who is asked before a write is done. A write that is held goes on by `next`,
+ * with the object as it has become, or is answered; one that began before somebody else's write to
+ * the same object begins anew. */
+typedef void api_webhooks_next_fn(struct api_request *r, json_t *object, struct object *old,
+                                  int status);
+/* False: nobody is asked, go on. Object NULL: a deletion. */
+bool api_webhooks_mutate(struct api_request *r, json_t *object, struct object *old, int status,
+                         api_webhooks_next_fn *next);
+bool api_webhooks_validate(struct api_request *r, json_t *object, struct object *old, int status,
+                           api_webhooks_next_fn *next);
+void api_webhooks_event(struct api_server *s, const struct store_event *e);
+void api_webhooks_done(struct api_server *s);
+void api_webhooks_metrics(const struct api_server *s, struct buf *b);
 
 /* api_tunnel.c: log, exec, attach through the node. */
 void api_tunnel(struct api_request *r);

@@ -121,11 +121,13 @@ static const char *service_port(const json_t *service, const char *wanted)
     return NULL;
 }
 
-static int service_target(struct api_request *r, const json_t *service, struct target *t)
+int api_service_endpoint(struct api_server *s, const char *ns, const json_t *service,
+                         const char *wanted_port, struct ip *ret_ip, uint16_t *ret_port)
 {
     int index = api_kind_find(STR(""), STR("v1"), STR("endpoints"));
-    struct object *o = store_find(r->server->store, (uint32_t)index, r->ns, t->name);
-    const char *wanted = service_port(service, t->port);
+    struct object *o =
+        store_find(s->store, (uint32_t)index, ns, json_at_str(service, "metadata.name"));
+    const char *wanted = service_port(service, wanted_port);
     VEC(struct target) found = {0};
     json_t *subset, *port, *address;
     size_t i, k;
@@ -150,8 +152,8 @@ static int service_target(struct api_request *r, const json_t *service, struct t
     }
     if (found.n) {
         const struct target *one = &found.v[rand_below(found.n)];
-        t->ip = one->ip;
-        t->number = one->number;
+        *ret_ip = one->ip;
+        *ret_port = one->number;
     }
     int code = found.n ? 0 : -EADDRNOTAVAIL;
     vec_done(&found);
@@ -171,7 +173,8 @@ static bool find_target(struct api_request *r, struct target *t)
     }
     AUTO_JSON json_t *object = object_tree(o);
     bool pod = api_kind_is(r->kind, "Pod");
-    int code = pod ? pod_target(object, t) : service_target(r, object, t);
+    int code = pod ? pod_target(object, t)
+                   : api_service_endpoint(r->server, r->ns, object, t->port, &t->ip, &t->number);
     if (code == -ENOENT)
         api_status(r, 503, "ServiceUnavailable", NULL, "no port \"%s\" found for %s \"%s\"",
                    t->port, pod ? "pod" : "service", t->name);

@@ -61,6 +61,7 @@ static json_t *review_access(struct api_request *r, const json_t *body)
     json_t *group;
     if (!self) {
         other.name = xstrdup(text_of(spec, "user"));
+        other.impersonated = true; /* nobody is taken for one of the lab's own by his name */
         json_array_foreach(json_object_get(spec, "groups"), i, group)
             api_user_add_group(&other, str_from(json_string_value(group)));
     }
@@ -68,7 +69,7 @@ static json_t *review_access(struct api_request *r, const json_t *body)
     bool allowed = is_allowed(r, spec, u);
     json_t *status = json_pack("{s:b}", "allowed", allowed);
     if (allowed && !api_rbac_holds(u))
-        json_put_str(status, "reason", "the lab holds service accounts alone to their roles");
+        json_put_str(status, "reason", "the lab holds its own certificates and tokens to no roles");
     api_user_done(&other);
     return status;
 }

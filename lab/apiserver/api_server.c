@@ -32,6 +32,7 @@ static void on_store_event(const struct store_event *e, void *user)
     }
     api_bootstrap_event(s, e);
     api_rbac_event(s, e);
+    api_webhooks_event(s, e);
     custom_garbage_event(s, e); /* before a row may go */
     custom_registry_event(s, e);
     api_watch_event(s, e);
@@ -209,6 +210,7 @@ static void metrics(struct api_request *r)
              "# TYPE fairlead_lab_managed_bytes gauge\nfairlead_lab_managed_bytes %zu\n",
              texts, bytes);
     api_rbac_metrics(s, &b);
+    api_webhooks_metrics(s, &b);
     http_exchange_reply(r->exchange, 200, headers, api_headers(r, headers, 1), buf_str(&b));
     api_request_free(r);
 }
@@ -274,6 +276,26 @@ static void read_manner(struct api_request *r)
         api_warn(r, r->kind->custom->warning);
 }
 
+static void dispatch(struct api_request *r)
+{
+    struct str method = http_exchange_method(r->exchange);
+    if (r->subresource && r->kind->custom && !custom_has_subresource(r->kind, r->subresource))
+        api_not_found(r, r->name);
+    else if (r->kind->review && !(str_is(method, "POST") && !r->name))
+        method_not_allowed(r);
+    else if (r->kind->review)
+        api_review(r);
+    else if (r->subresource && !streq(r->subresource, "status"))
+        api_subresource(r);
+    else if (r->subresource &&
+             (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))
+        method_not_allowed(r);
+    else if (r->name)
+        on_object(r, method);
+    else
+        on_collection(r, method);
+}
+
 static void handle(struct api_request *r)
 {
     struct str method = http_exchange_method(r->exchange), path = http_exchange_path(r->exchange);
@@ -317,21 +339,7 @@ static void handle(struct api_request *r)
     read_manner(r);
     if (!str_is(method, "GET") && !api_write_options_check(r))
         return;
-    if (r->subresource && r->kind->custom && !custom_has_subresource(r->kind, r->subresource))
-        api_not_found(r, r->name);
-    else if (r->kind->review && !(str_is(method, "POST") && !r->name))
-        method_not_allowed(r);
-    else if (r->kind->review)
-        api_review(r);
-    else if (r->subresource && !streq(r->subresource, "status"))
-        api_subresource(r);
-    else if (r->subresource &&
-             (!r->kind->has_status || str_is(method, "DELETE") || str_is(method, "POST")))
-        method_not_allowed(r);
-    else if (r->name)
-        on_object(r, method);
-    else
-        on_collection(r, method);
+    dispatch(r);
 }
 
 /* Who asks for an audit id of his own gets it back. */
@@ -411,6 +419,7 @@ int api_server_start(struct loop *l, struct api_config *config, struct api_serve
     static const struct http_server_ops ops = {on_request, on_bad_request};
     struct api_server *s = NEW(struct api_server);
     s->loop = l;
+    s->dispatch = dispatch;
     s->config = *config;
     *config = (struct api_config){0};
     api_watch_init(s);
@@ -449,6 +458,7 @@ void api_server_free(struct api_server *s)
     http_server_free(s->http);
     api_bootstrap_done(s);
     api_rbac_done(s);
+    api_webhooks_done(s);
     api_watch_done(s);
     custom_garbage_stop(s);
     custom_registry_stop(s);

@@ -1,8 +1,9 @@
 /* CREATE, UPDATE, PATCH: from a request body to a committed object.
  *
- * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> addresses ->
- * validation -> commit. What a client may not change is put back from the stored object; a change
- * that changes nothing commits nothing. Nothing is stored before everything is checked. */
+ * One path for all: body -> tree -> (patch applied) -> metadata rules -> defaults -> (webhooks) ->
+ * addresses -> validation -> (webhooks) -> commit. What a client may not change is put back from
+ * the stored object; a change that changes nothing commits nothing. Nothing is stored before
+ * everything is checked. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -10,6 +11,7 @@
 #include "base/time.h"
 #include "lab/apiserver/api_priv.h"
 #include "lab/apiserver/custom_registry.h"
+#include "lab/apiserver/webhook_set.h"
 
 /* ---- metadata ---- */
 
@@ -153,6 +155,11 @@ static bool same_but_version(const json_t *a, const json_t *b)
     return json_equal(x, y);
 }
 
+static bool is_of_webhooks(const struct api_kind *k)
+{
+    return !k->custom && streq(k->group, "admissionregistration.k8s.io");
+}
+
 static void reply_invalid(struct api_request *r, const json_t *object, struct api_causes *causes)
 {
     AUTO_CHARS char *name =
@@ -168,12 +175,11 @@ static const struct api_kind *rules_of(const struct api_request *r)
     return r->kind->custom ? r->kind : api_kind_at(r->kind_index);
 }
 
-/* Defaults, and what Services get from the server. False: answered. */
+/* What Services get from the server, and definitions their names. False: answered. */
 static bool prepare(struct api_request *r, json_t *object, const json_t *before)
 {
     struct field_errors errors = {0};
     struct api_causes causes = {0};
-    api_kind_default(rules_of(r), object);
     if (r->kind_index == custom_registry_kind())
         crd_accept_names(object);
     if (api_kind_is(r->kind, "Service") && !(before && streq(r->subresource, "status")))
@@ -222,139 +228,6 @@ bool api_check(struct api_request *r, const json_t *object)
     return false;
 }
 
-void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
-{
-    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
-    struct api_causes causes = {0};
-    if (!r->kind->custom)
-        put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
-    else
-        put_own_type(r->kind, object);
-    if (!prepare(r, object, before))
-        return;
-    api_kind_validate(rules_of(r), object, before, &causes);
-    if (causes.n) {
-        reply_invalid(r, object, &causes);
-        return;
-    }
-    api_causes_done(&causes);
-    if (r->kind->custom)
-        custom_to_stored(api_kind_at(r->kind_index), object);
-    if (!before && !custom_may_create(r))
-        return;
-    if (!api_rbac_admit(r, object) || (!before && !check_new(r, object)))
-        return;
-    if (!r->kind->custom && (!r->subresource || streq(r->subresource, "status")))
-        warn_of_object(object, r->subresource != NULL, warn, r);
-    if (r->kind_index == custom_registry_kind())
-        warn_of_crd(object, warn, r);
-    if (before) {
-        count_generation(r->kind, object, before);
-        if (same_but_version(object, before) && !r->managed_changed) {
-            api_reply_stored(r, status, old);
-            return;
-        }
-    }
-    put_managed(r, object);
-    if (r->dry_run)
-        reply_dry(r, status, object);
-    else if (before && json_at_str(object, "metadata.deletionTimestamp"))
-        api_finish_delete(r, object, old);
-    else
-        commit_store(r, object, status);
-}
-
-/* ---- create ---- */
-
-/* False: answered. A namespaced object needs its namespace, and it must not be going away. */
-static bool check_namespace(struct api_request *r, const char *name)
-{
-    if (!r->kind->namespaced)
-        return true;
-    int index = api_kind_find(STR(""), STR("v1"), STR("namespaces"));
-    struct object *ns = store_find(r->server->store, (uint32_t)index, "", r->ns);
-    AUTO_CHARS char *ns_name = xstrdup(r->ns);
-    AUTO_CHARS char *copy = xstrdup(name ? name : "");
-    if (!ns) {
-        AUTO_JSON json_t *details = json_pack("{s:s,s:s}", "name", ns_name, "kind", "namespaces");
-        api_status(r, 404, "NotFound", details, "namespaces \"%s\" not found", ns_name);
-        return false;
-    }
-    AUTO_JSON json_t *tree = object_tree(ns);
-    if (!json_at_str(tree, "metadata.deletionTimestamp"))
-        return true;
-    AUTO_JSON json_t *details = api_details(r, copy);
-    api_status(r, 403, "Forbidden", details,
-               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is "
-               "being terminated",
-               api_kind_resource(r->kind), copy, ns_name);
-    return false;
-}
-
-/* The name, generated if only a prefix is given; NULL: answered. */
-static char *choose_name(struct api_request *r, const json_t *object)
-{
-    const char *name = json_at_str(object, "metadata.name"),
-               *prefix = json_at_str(object, "metadata.generateName");
-    if (!str_empty(name))
-        return xstrdup(name);
-    if (str_empty(prefix)) {
-        struct api_causes causes = {0};
-        api_cause_add(&causes, "FieldValueRequired", "metadata.name",
-                      "Required value: name or generateName is required");
-        api_invalid(r, "", &causes);
-        api_causes_done(&causes);
-        return NULL;
-    }
-    for (;;) {
-        char suffix[6];
-        rand_suffix(suffix, 5);
-        char *made = xasprintf("%.58s%s", prefix, suffix);
-        if (!store_find(r->server->store, r->kind_index, r->ns, made))
-            return made;
-        free(made);
-    }
-}
-
-void api_create_object(struct api_request *r, json_t *object)
-{
-    const char *ns = json_at_str(object, "metadata.namespace");
-    if (r->kind->namespaced && !*r->ns) {
-        api_status(r, 400, "BadRequest", NULL, "an empty namespace may not be set during creation");
-        return;
-    }
-    if (!str_empty(ns) && !streq(ns, r->ns)) {
-        api_status(r, 400, "BadRequest", NULL,
-                   "the namespace of the provided object does not match the namespace sent on the "
-                   "request");
-        return;
-    }
-    AUTO_CHARS char *name = choose_name(r, object);
-    if (!name || !check_namespace(r, name))
-        return;
-    new_metadata(r, object, name);
-    if (r->kind->has_status && !api_kind_is(r->kind, "Node"))
-        json_object_del(object, "status");
-    if (!r->managed)
-        api_manage_update(r, NULL, NULL, object);
-    if (api_admit_create(r, object))
-        api_commit(r, object, NULL, 201);
-}
-
-void api_create(struct api_request *r)
-{
-    AUTO_JSON json_t *object = NULL;
-    if (r->name) {
-        api_status(r, 405, "MethodNotAllowed", NULL,
-                   "the server does not allow this method on the requested resource");
-        return;
-    }
-    if (api_read_body(r, r->kind, &object) == 0)
-        api_create_object(r, object);
-}
-
-/* ---- update and patch ---- */
-
 /* object becomes before, but for what stands at path. */
 static void take_only(json_t *object, const json_t *before, const char *path)
 {
@@ -401,6 +274,190 @@ static void separate_status(struct api_request *r, json_t *object, const json_t 
         keep_from_old(object, before, "spec.ephemeralContainers");
 }
 
+/* False: answered. A namespaced object needs its namespace, and it must not be going away. */
+static bool check_namespace(struct api_request *r, const char *name)
+{
+    if (!r->kind->namespaced)
+        return true;
+    int index = api_kind_find(STR(""), STR("v1"), STR("namespaces"));
+    struct object *ns = store_find(r->server->store, (uint32_t)index, "", r->ns);
+    AUTO_CHARS char *ns_name = xstrdup(r->ns);
+    AUTO_CHARS char *copy = xstrdup(name ? name : "");
+    if (!ns) {
+        AUTO_JSON json_t *details = json_pack("{s:s,s:s}", "name", ns_name, "kind", "namespaces");
+        api_status(r, 404, "NotFound", details, "namespaces \"%s\" not found", ns_name);
+        return false;
+    }
+    AUTO_JSON json_t *tree = object_tree(ns);
+    if (!json_at_str(tree, "metadata.deletionTimestamp"))
+        return true;
+    AUTO_JSON json_t *details = api_details(r, copy);
+    api_status(r, 403, "Forbidden", details,
+               "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is "
+               "being terminated",
+               api_kind_resource(r->kind), copy, ns_name);
+    return false;
+}
+
+/* What nobody has to be asked about any more. */
+static void commit_checked(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
+    if (r->kind->custom)
+        custom_to_stored(api_kind_at(r->kind_index), object);
+    if (!before && !check_new(r, object))
+        return;
+    if (!r->kind->custom && (!r->subresource || streq(r->subresource, "status")))
+        warn_of_object(object, r->subresource != NULL, warn, r);
+    if (r->kind_index == custom_registry_kind())
+        warn_of_crd(object, warn, r);
+    if (is_of_webhooks(r->kind))
+        warn_of_webhooks(object, warn, r);
+    if (before) {
+        count_generation(r->kind, object, before);
+        if (same_but_version(object, before) && !r->managed_changed) {
+            api_reply_stored(r, status, old);
+            return;
+        }
+    }
+    put_managed(r, object);
+    if (r->dry_run)
+        reply_dry(r, status, object);
+    else if (before && json_at_str(object, "metadata.deletionTimestamp"))
+        api_finish_delete(r, object, old);
+    else
+        commit_store(r, object, status);
+}
+
+/* While it was held, its namespace may have gone, and others may have got the addresses that it was
+ * to have. */
+static void commit_validated(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
+    if ((!old && !check_namespace(r, json_at_str(object, "metadata.name"))) ||
+        (api_kind_is(r->kind, "Service") && !prepare(r, object, before)))
+        return;
+    commit_checked(r, object, old, status);
+}
+
+static void commit_admitted(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
+    struct api_causes causes = {0};
+    if (!prepare(r, object, before))
+        return;
+    api_kind_validate(rules_of(r), object, before, &causes);
+    if (causes.n) {
+        reply_invalid(r, object, &causes);
+        return;
+    }
+    api_causes_done(&causes);
+    if ((!before && !custom_may_create(r)) || !api_rbac_admit(r, object))
+        return;
+    if (!api_webhooks_validate(r, object, old, status, commit_validated))
+        commit_checked(r, object, old, status);
+}
+
+/* Webhooks may change no more than the client may. */
+static void commit_mutated(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    AUTO_JSON json_t *before = old ? object_tree(old) : NULL;
+    if (str_empty(json_at_str(object, "metadata.namespace")) && *r->ns)
+        json_put_str(object, "metadata.namespace", r->ns);
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (before) {
+        separate_status(r, object, before);
+        keep_metadata(object, before);
+    } else if (!check_namespace(r, json_at_str(object, "metadata.name"))) {
+        return;
+    }
+    if (!before && !streq(ns ? ns : "", r->ns)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the provided object does not match the namespace sent on the "
+                   "request");
+        return;
+    }
+    commit_admitted(r, object, old, status);
+}
+
+void api_commit(struct api_request *r, json_t *object, struct object *old, int status)
+{
+    if (!r->kind->custom)
+        put_type(r->kind, object); /* a body may leave it out; defaults ask for it */
+    else
+        put_own_type(r->kind, object);
+    api_kind_default(rules_of(r), object);
+    if (!api_webhooks_mutate(r, object, old, status, commit_mutated))
+        commit_admitted(r, object, old, status);
+}
+
+/* ---- create ---- */
+
+/* The name, generated if only a prefix is given; NULL: answered. */
+static char *choose_name(struct api_request *r, const json_t *object)
+{
+    const char *name = json_at_str(object, "metadata.name"),
+               *prefix = json_at_str(object, "metadata.generateName");
+    if (!str_empty(name))
+        return xstrdup(name);
+    if (str_empty(prefix)) {
+        struct api_causes causes = {0};
+        api_cause_add(&causes, "FieldValueRequired", "metadata.name",
+                      "Required value: name or generateName is required");
+        api_invalid(r, "", &causes);
+        api_causes_done(&causes);
+        return NULL;
+    }
+    for (;;) {
+        char suffix[6];
+        rand_suffix(suffix, 5);
+        r->name_generated = true;
+        char *made = xasprintf("%.58s%s", prefix, suffix);
+        if (!store_find(r->server->store, r->kind_index, r->ns, made))
+            return made;
+        free(made);
+    }
+}
+
+void api_create_object(struct api_request *r, json_t *object)
+{
+    const char *ns = json_at_str(object, "metadata.namespace");
+    if (r->kind->namespaced && !*r->ns) {
+        api_status(r, 400, "BadRequest", NULL, "an empty namespace may not be set during creation");
+        return;
+    }
+    if (!str_empty(ns) && !streq(ns, r->ns)) {
+        api_status(r, 400, "BadRequest", NULL,
+                   "the namespace of the provided object does not match the namespace sent on the "
+                   "request");
+        return;
+    }
+    AUTO_CHARS char *name = choose_name(r, object);
+    if (!name || !check_namespace(r, name))
+        return;
+    new_metadata(r, object, name);
+    if (r->kind->has_status && !api_kind_is(r->kind, "Node"))
+        json_object_del(object, "status");
+    if (!r->managed)
+        api_manage_update(r, NULL, NULL, object);
+    if (api_admit_create(r, object))
+        api_commit(r, object, NULL, 201);
+}
+
+void api_create(struct api_request *r)
+{
+    AUTO_JSON json_t *object = NULL;
+    if (r->name) {
+        api_status(r, 405, "MethodNotAllowed", NULL,
+                   "the server does not allow this method on the requested resource");
+        return;
+    }
+    if (api_read_body(r, r->kind, &object) == 0)
+        api_create_object(r, object);
+}
+
+/* ---- update and patch ---- */
+
 static void refuse_name(struct api_request *r, const char *name)
 {
     AUTO_CHARS char *sent = xstrdup(name);
@@ -409,10 +466,10 @@ static void refuse_name(struct api_request *r, const char *name)
                "the name of the object (%s) does not match the name on the URL (%s)", sent, want);
 }
 
-/* Custom kinds and their definitions are not replaced blindly. */
+/* Custom kinds, their definitions and webhooks are not replaced blindly. */
 static bool needs_version(const struct api_request *r)
 {
-    return r->kind->custom || r->kind_index == custom_registry_kind();
+    return r->kind->custom || is_of_webhooks(r->kind) || r->kind_index == custom_registry_kind();
 }
 
 static void refuse_without_version(struct api_request *r)

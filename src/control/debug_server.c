@@ -11,6 +11,7 @@ struct debug_server {
     const struct control *control;
     const struct xds_service *xds;
     const struct certificate_service *certificates;
+    const struct injector *injector; /* NULL: nobody waits for it */
     struct http_server *http;
 };
 
@@ -42,7 +43,11 @@ static void ready(const struct debug_server *s, struct http_exchange *x)
 {
     struct control_stats st;
     control_get_stats(s->control, &st);
-    reply_text(x, st.synced ? 200 : 503, st.synced ? "ok" : "the first lists are not complete");
+    const char *waits = !st.synced ? "the first lists are not complete"
+                        : s->injector && !injector_is_ready(s->injector)
+                            ? "the API server has not been told how the webhook is known"
+                            : NULL;
+    reply_text(x, waits ? 503 : 200, waits ? waits : "ok");
 }
 
 static void add_certificates(const struct debug_server *s, struct buf *b)
@@ -197,6 +202,11 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
     else
         *ret = s;
     return r;
+}
+
+void debug_server_set_injector(struct debug_server *s, const struct injector *i)
+{
+    s->injector = i;
 }
 
 void debug_server_free(struct debug_server *s)

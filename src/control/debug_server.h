@@ -4,6 +4,7 @@
 
 #include "control/certificate_service.h"
 #include "control/control.h"
+#include "control/injector.h"
 
 struct debug_server;
 
@@ -12,5 +13,7 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
                      const struct certificate_service *certificates, struct debug_server **ret,
                      struct err *reterr) NODISCARD;
+/* What /ready waits for beside the first lists; it goes on being borrowed. */
+void debug_server_set_injector(struct debug_server *s, const struct injector *i);
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);

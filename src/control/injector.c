@@ -11,14 +11,16 @@
 #include "model/inject_review.h"
 #include "net/http_server.h"
 
-#define CONFIGURATION                                                                              \
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/" INJECTOR_CONFIGURATION
+#define CONFIGURATIONS "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/"
+
+static const char *const configurations[] = {CONFIGURATIONS INJECTOR_CONFIGURATION,
+                                             CONFIGURATIONS INJECTOR_EVERYWHERE};
 
 enum {
     REVIEW_BYTES_MAX = 4 << 20,
     NAMESPACES_MAX = 10000,
-    AGAIN_MS = 5000,
-    CHECK_MS = 60 * 1000, /* of the configuration: somebody may apply it anew */
+    AGAIN_MS = 1000,
+    CHECK_MS = 10 * 1000, /* of the configurations: somebody may apply one anew */
 };
 
 /* Of a namespace in which there is a pod of ours. */
@@ -38,6 +40,8 @@ struct injector {
     char *telling;          /* the namespace that it is about */
     bool told_root;         /* it tells the newest root */
     struct kube_call *bundle_call;
+    size_t bundle_of; /* which of the configurations it is about */
+    bool bundle_told; /* in all that there are, once */
     struct loop_timer *again, *check;
     struct injector_stats stats;
 };
@@ -121,14 +125,40 @@ static void need_trust(struct injector *i, const char *ns)
 
 /* ---- the API server knows us by the root ---- */
 
+static void on_configuration(const struct kube_result *r, void *user);
+
+static void ask_for(struct injector *i, size_t configuration)
+{
+    i->bundle_of = configuration;
+    i->bundle_call =
+        kube_call(i->client, "GET", configurations[configuration], NULL, NULL, on_configuration, i);
+}
+
+static void bundle_is_right(struct injector *i)
+{
+    if (i->bundle_of + 1 < ARRAY_LEN(configurations)) {
+        ask_for(i, i->bundle_of + 1);
+        return;
+    }
+    i->bundle_told = true;
+    loop_timer_start(i->check, CHECK_MS);
+}
+
+static void bundle_failed(struct injector *i, const struct kube_result *r)
+{
+    log_warn("the webhook's caBundle could not be set: it is tried again",
+             kv_i("status", r->status), kv_s("error", r->message));
+    loop_timer_start(i->check, AGAIN_MS);
+}
+
 static void on_bundle(const struct kube_result *r, void *user)
 {
     struct injector *i = user;
     i->bundle_call = NULL;
-    if (!kube_ok(r))
-        log_warn("the webhook's caBundle could not be set: it is tried again",
-                 kv_i("status", r->status), kv_s("error", r->message));
-    loop_timer_start(i->check, kube_ok(r) ? CHECK_MS : AGAIN_MS);
+    if (kube_ok(r))
+        bundle_is_right(i);
+    else
+        bundle_failed(i, r);
 }
 
 static void on_configuration(const struct kube_result *r, void *user)
@@ -138,6 +168,10 @@ static void on_configuration(const struct kube_result *r, void *user)
     AUTO_JSON json_t *patch = json_array();
     AUTO_DONE(buf) struct buf bundle = {0};
     i->bundle_call = NULL;
+    if (!kube_ok(r) && !(r->code == 0 && r->status == 404)) {
+        bundle_failed(i, r);
+        return;
+    }
     base64_encode(buf_str(&i->root), &bundle);
     for (size_t n = 0; kube_ok(r) && n < json_array_size(webhooks); n++) {
         AUTO_CHARS char *path = xasprintf("/webhooks/%zu/clientConfig/caBundle", n);
@@ -147,18 +181,17 @@ static void on_configuration(const struct kube_result *r, void *user)
                                                    "value", buf_cstr(&bundle)));
     }
     if (json_array_size(patch))
-        i->bundle_call = kube_call(i->client, "PATCH", CONFIGURATION, "application/json-patch+json",
-                                   patch, on_bundle, i);
-    else /* it is as it should be, or not there: whoever applies it waits a little */
-        loop_timer_start(i->check, kube_ok(r) ? CHECK_MS : AGAIN_MS);
+        i->bundle_call = kube_call(i->client, "PATCH", configurations[i->bundle_of],
+                                   "application/json-patch+json", patch, on_bundle, i);
+    else
+        bundle_is_right(i);
 }
 
 static void on_check(void *user)
 {
     struct injector *i = user;
     if (!i->bundle_call)
-        i->bundle_call =
-            kube_call(i->client, "GET", CONFIGURATION, NULL, NULL, on_configuration, i);
+        ask_for(i, 0);
 }
 
 /* ---- reviews ---- */
@@ -182,7 +215,7 @@ static void review(struct injector *i, struct http_exchange *x)
         reply(x, 400, "text/plain; charset=utf-8", str_from(err_text(&err)));
         return;
     }
-    if (yes)
+    if (yes && !json_at_bool(in, "request.dryRun", false))
         need_trust(i, json_at_str(in, "request.namespace"));
     i->stats.injected += yes;
     i->stats.refused += json_is_false(json_at(out, "response.allowed"));
@@ -260,6 +293,11 @@ void injector_free(struct injector *i)
     buf_done(&i->root);
     free(i->telling);
     free(i);
+}
+
+bool injector_is_ready(const struct injector *i)
+{
+    return i->http && i->bundle_told;
 }
 
 uint16_t injector_port(const struct injector *i)

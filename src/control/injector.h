@@ -7,7 +7,10 @@
 #include "model/inject.h"
 #include "net/tls.h"
 
-#define INJECTOR_CONFIGURATION "fairlead-sidecar-injector" /* whose caBundle is kept up */
+/* MutatingWebhookConfigurations whose caBundle is kept up, where they are: who asks for it, and
+ * everywhere. */
+#define INJECTOR_CONFIGURATION "fairlead-sidecar-injector"
+#define INJECTOR_EVERYWHERE    "fairlead-sidecar-injector-everywhere"
 
 struct injector;
 
@@ -21,5 +24,7 @@ struct injector *injector_new(struct kube_client *c, const struct ip *ip, uint16
 void injector_free(struct injector *i); /* NULL is allowed */
 /* A certificate for the API server, and the root that it is below (PEM); from now on. */
 void injector_set_trust(struct injector *i, struct tls_context *tls, struct str root);
+/* It has served, and the API server has been told by which root it is known. */
+bool injector_is_ready(const struct injector *i);
 uint16_t injector_port(const struct injector *i); /* 0: it does not serve yet */
 void injector_get_stats(const struct injector *i, struct injector_stats *ret);

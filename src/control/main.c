@@ -140,6 +140,7 @@ static int start(struct settings *s, const struct kube_config *config,
     const char *ns = s->namespace_ ? s->namespace_ : config->namespace_;
     if (s->injection)
         p->injector = injector_new(p->client, &injection_ip, injection_port, &s->inject);
+    debug_server_set_injector(p->debug, s->secure ? p->injector : NULL);
     if (s->secure)
         p->authority = authority_new(
             p->client, &(struct authority_options){.namespace_ = ns, .service = s->service},

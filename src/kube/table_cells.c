@@ -589,6 +589,17 @@ static const struct table_column ingress_class_columns[] = {
     AGE_COLUMN};
 TABLE(ingress_class);
 
+/* ---- webhooks ---- */
+
+static json_t *webhooks_count(const json_t *o)
+{
+    return json_integer((json_int_t)json_array_size(json_object_get(o, "webhooks")));
+}
+
+static const struct table_column webhooks_columns[] = {
+    NAME_COLUMN, {"Webhooks", "integer", 0, NULL, webhooks_count, "How many it has."}, AGE_COLUMN};
+TABLE(webhooks);
+
 /* ---- roles ---- */
 
 static const struct table_column role_columns[] = {

@@ -6,9 +6,12 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "model/inject_probes.h"
 
-#define TRAFFIC "traffic.sidecar.istio.io/"
-#define SIDECAR "sidecar.istio.io/"
+#define TRAFFIC         "traffic.sidecar.istio.io/"
+#define SIDECAR         "sidecar.istio.io/"
+#define READINESS       "readiness.status.sidecar.istio.io/"
+#define STATS_ARE_FIXED "the proxy's statistics are all there, and have no tags of one's own"
 
 enum { PROXY_ID = 1337 };
 
@@ -146,9 +149,77 @@ static const struct {
     const char *name, *only, *why;
 } fixed[] = {
     {SIDECAR "interceptionMode", "REDIRECT", "only REDIRECT is done"},
-    {SIDECAR "nativeSidecar", "true",
-     "only true is done: the proxy is an init container that goes on (Kubernetes 1.29)"},
+    {SIDECAR "bootstrapOverride", "", "no bootstrap of one's own is taken"},
+    {SIDECAR "userVolume", "", "no volumes are put in: the pod may name its own"},
+    {SIDECAR "userVolumeMount", "", "no volumes are put in: the pod may name its own"},
+    {SIDECAR "componentLogLevel", "", "there is one level: " SIDECAR "logLevel"},
+    {SIDECAR "discoveryAddress", "", "the control plane is the one that injects"},
+    {TRAFFIC "kubevirtInterfaces", "", "virtual machines' interfaces are not led to the proxy"},
+    {TRAFFIC "excludeInterfaces", "", "interfaces are not left out: leave out ports or networks"},
+    {"inject.istio.io/templates", "", "there is one template"},
+    {"proxy.istio.io/config", "", "it is not read yet: use the annotations of " SIDECAR},
+    {"proxy.istio.io/overrides", "", "it is not read yet: use the annotations of " SIDECAR},
+    {"status.sidecar.istio.io/port", "15020", "the port is 15020"},
+    {READINESS "applicationPorts", "", "the app's own readiness probe tells of its ports"},
+    {"prometheus.istio.io/merge-metrics", "false", "the app's metrics are not merged yet"},
+    {SIDECAR "extraStatTags", "", STATS_ARE_FIXED},
+    {SIDECAR "statsInclusionPrefixes", "", STATS_ARE_FIXED},
+    {SIDECAR "statsInclusionSuffixes", "", STATS_ARE_FIXED},
+    {SIDECAR "statsInclusionRegexps", "", STATS_ARE_FIXED},
+    {SIDECAR "statsHistogramBuckets", "", STATS_ARE_FIXED},
+    {SIDECAR "statsCompression", "false", STATS_ARE_FIXED},
 };
+
+/* true or false, and what it is where nothing is said. */
+static const struct {
+    const char *name;
+    bool otherwise;
+} switches[] = {{SIDECAR "nativeSidecar", true}, {SIDECAR "rewriteAppHTTPProbers", true}};
+enum { NATIVE_SIDECAR, REWRITE_PROBES };
+
+static bool is_on(const json_t *pod, size_t i)
+{
+    const char *value = annotation(pod, switches[i].name);
+    return value ? streq(value, "true") : switches[i].otherwise;
+}
+
+/* Numbers of the proxy's readiness probe. */
+static const struct {
+    const char *name, *field;
+    int otherwise;
+} readiness[] = {{READINESS "periodSeconds", "periodSeconds", 15},
+                 {READINESS "failureThreshold", "failureThreshold", 4},
+                 {READINESS "initialDelaySeconds", "initialDelaySeconds", 0}};
+
+/* Istio's words for what ours has. */
+static const struct {
+    const char *istio, *ours;
+} levels[] = {{"trace", "debug"},  {"debug", "debug"}, {"info", "info"},
+              {"warning", "warn"}, {"error", "error"}, {"critical", "error"}};
+
+static const char *level_of(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (streq(levels[i].istio, word))
+            return levels[i].ours;
+    return NULL;
+}
+
+static int read_numbers(const json_t *pod, struct err *reterr)
+{
+    const char *level = annotation(pod, SIDECAR "logLevel");
+    for (size_t i = 0; i < ARRAY_LEN(readiness); i++) {
+        const char *value = annotation(pod, readiness[i].name);
+        uint64_t n;
+        if (value &&
+            (str_to_u64(str_from(value), &n) < 0 || n > 3600 || (n == 0 && readiness[i].otherwise)))
+            return refuse(reterr, readiness[i].name, value, "a number of at most 3600");
+    }
+    if (level && !level_of(level))
+        return refuse(reterr, SIDECAR "logLevel", level,
+                      "trace, debug, info, warning, error or critical, for the whole proxy");
+    return 0;
+}
 
 static int read_traffic(const json_t *pod, json_t *args, struct err *reterr)
 {
@@ -166,7 +237,12 @@ static int read_traffic(const json_t *pod, json_t *args, struct err *reterr)
         if (value && !streq(value, fixed[i].only))
             return refuse(reterr, fixed[i].name, value, fixed[i].why);
     }
-    return 0;
+    for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
+        const char *value = annotation(pod, switches[i].name);
+        if (value && !streq(value, "true") && !streq(value, "false"))
+            return refuse(reterr, switches[i].name, value, "true or false");
+    }
+    return read_numbers(pod, reterr);
 }
 
 /* ---- the containers ---- */
@@ -216,7 +292,32 @@ static json_t *mount(const char *name, const char *path)
     return json_pack("{s:s,s:s,s:b}", "name", name, "mountPath", path, "readOnly", 1);
 }
 
-static json_t *proxy_container(const json_t *pod, const char *workload,
+static json_t *readiness_probe(const json_t *pod)
+{
+    json_t *probe = json_pack("{s:{s:s,s:i}}", "httpGet", "path", "/healthz/ready", "port", 15021);
+    for (size_t i = 0; i < ARRAY_LEN(readiness); i++) {
+        const char *value = annotation(pod, readiness[i].name);
+        uint64_t n = (uint64_t)readiness[i].otherwise;
+        if (value && str_to_u64(str_from(value), &n) < 0)
+            n = (uint64_t)readiness[i].otherwise;
+        if (n)
+            json_object_set_new(probe, readiness[i].field, json_integer((json_int_t)n));
+    }
+    return probe;
+}
+
+/* It is the first of the containers, and the others wait until it can be used. */
+static void make_plain(json_t *container)
+{
+    json_t *wait =
+        json_pack("{s:{s:[s,s,s,s,s,s]}}", "exec", "command", "fairlead-proxy", "request", "GET",
+                  "/healthz/ready", "--admin-port=15020", "--wait=60s");
+    json_object_del(container, "restartPolicy");
+    json_object_set_new(container, "lifecycle", json_pack("{s:o}", "postStart", wait));
+}
+
+/* probes: what it asks instead of the kubelet; borrowed. */
+static json_t *proxy_container(const json_t *pod, const char *workload, const json_t *probes,
                                const struct inject_options *o)
 {
     json_t *args =
@@ -231,18 +332,25 @@ static json_t *proxy_container(const json_t *pod, const char *workload,
                               15090, "name", "status-port", "containerPort", 15021);
     json_t *probe = json_pack("{s:{s:s,s:i},s:i,s:i}", "httpGet", "path", "/healthz/ready", "port",
                               15021, "periodSeconds", 1, "failureThreshold", 600);
-    json_t *readiness = json_pack("{s:{s:s,s:i},s:i,s:i}", "httpGet", "path", "/healthz/ready",
-                                  "port", 15021, "periodSeconds", 15, "failureThreshold", 4);
     json_t *mounts = json_pack("[o,o]", mount("fairlead-trust", "/var/run/secrets/fairlead"),
                                mount("fairlead-token", "/var/run/secrets/tokens"));
+    if (annotation(pod, SIDECAR "logLevel"))
+        json_array_append_new(
+            args, json_sprintf("--log-level=%s", level_of(annotation(pod, SIDECAR "logLevel"))));
     if (o->control)
         json_array_append_new(args, json_sprintf("--control=%s", o->control));
     if (workload)
         json_array_append_new(env, json_pack("{s:s,s:s}", "name", "WORKLOAD", "value", workload));
+    if (json_object_size(probes)) {
+        AUTO_DONE(buf) struct buf text = {0};
+        json_write(&text, probes);
+        json_array_append_new(env, json_pack("{s:s,s:s}", "name", "ISTIO_KUBE_APP_PROBERS", "value",
+                                             buf_cstr(&text)));
+    }
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
                      image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
                      ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",
-                     readiness, "resources", resources(pod), "volumeMounts", mounts);
+                     readiness_probe(pod), "resources", resources(pod), "volumeMounts", mounts);
 }
 
 /* As Istio's, so that a stock CA takes it, too. */
@@ -295,33 +403,51 @@ static void describe(json_t *pod, const char *workload, const struct inject_opti
     set_if_absent(annotations, "kubectl.kubernetes.io/default-logs-container", first);
     json_object_set_new(
         annotations, SIDECAR "status",
-        json_sprintf("{\"initContainers\":[\"%s\",\"%s\"],\"containers\":null,\"volumes\":["
-                     "\"fairlead-trust\",\"fairlead-token\"],\"revision\":\"%s\"}",
+        json_sprintf(is_on(pod, NATIVE_SIDECAR)
+                         ? "{\"initContainers\":[\"%s\",\"%s\"],\"containers\":null,"
+                           "\"volumes\":[\"fairlead-trust\",\"fairlead-token\"],\"revision\":"
+                           "\"%s\"}"
+                         : "{\"initContainers\":[\"%s\"],\"containers\":[\"%s\"],"
+                           "\"volumes\":[\"fairlead-trust\",\"fairlead-token\"],\"revision\":"
+                           "\"%s\"}",
                      INJECT_INIT, INJECT_PROXY, o->revision));
+}
+
+/* Beside the pod's own: before what the app sets up, which may call others, too. */
+static void put_in(json_t *spec, json_t *init, json_t *proxy, bool native)
+{
+    json_array_insert_new(list_of(spec, "initContainers"), 0, init);
+    if (native) {
+        json_array_insert_new(list_of(spec, "initContainers"), 1, proxy);
+    } else {
+        make_plain(proxy);
+        json_array_insert_new(list_of(spec, "containers"), 0, proxy);
+    }
+    json_array_append_new(
+        list_of(spec, "volumes"),
+        json_pack("{s:s,s:{s:s}}", "name", "fairlead-trust", "configMap", "name", INJECT_TRUST));
+    json_array_append_new(list_of(spec, "volumes"), token_volume());
 }
 
 int inject_pod(json_t *pod, const char *workload, const struct inject_options *o,
                struct err *reterr)
 {
-    json_t *spec = json_object_get(pod, "spec"), *args = json_pack("[s]", "interception"), *inits;
-    if (!json_is_array(json_object_get(spec, "containers"))) {
-        json_decref(args);
+    json_t *spec = json_object_get(pod, "spec");
+    AUTO_JSON json_t *args = json_pack("[s]", "interception");
+    AUTO_JSON json_t *probes = NULL;
+    AUTO_JSON json_t *changed = NULL; /* the pod is as it was until all is well */
+    if (!json_is_array(json_object_get(spec, "containers")))
         return err_set(reterr, -EINVAL, "spec.containers", "there is none");
-    }
     int r = read_traffic(pod, args, reterr);
-    if (r < 0) {
-        json_decref(args);
+    changed = json_deep_copy(spec);
+    if (r == 0 && is_on(pod, REWRITE_PROBES))
+        r = inject_probes(changed, &probes, reterr);
+    if (r < 0)
         return r;
-    }
-    /* before what the app sets up: that may call others, too */
-    inits = list_of(spec, "initContainers");
-    json_array_insert_new(inits, 0, init_container(pod, args, o));
-    json_array_insert_new(inits, 1, proxy_container(pod, workload, o));
-    json_array_append_new(
-        list_of(spec, "volumes"),
-        json_pack("{s:s,s:{s:s}}", "name", "fairlead-trust", "configMap", "name", INJECT_TRUST));
-    json_array_append_new(list_of(spec, "volumes"), token_volume());
     describe(pod, workload, o);
+    put_in(changed, init_container(pod, TAKE(args), o), proxy_container(pod, workload, probes, o),
+           is_on(pod, NATIVE_SIDECAR));
+    json_object_set(pod, "spec", changed);
     return 0;
 }
 

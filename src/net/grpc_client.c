@@ -248,7 +248,8 @@ struct grpc_channel *grpc_channel_new(struct loop *l, const struct grpc_channel_
                                       const struct grpc_channel_ops *ops, void *user)
 {
     static const struct http_conn_ops conn_ops = {.on_open = on_open, .on_close = on_close};
-    const struct conn_options o = {.tls = config->tls, .tls_options = config->tls_options};
+    const struct conn_options o = {
+        .tls = config->tls, .tls_options = config->tls_options, .from = config->from};
     struct grpc_channel *c = NEW(struct grpc_channel);
     c->loop = l;
     c->ops = ops;

@@ -10,6 +10,7 @@ struct grpc_call;
 struct grpc_channel_config {
     struct sockaddr_storage to;
     socklen_t to_bytes;
+    const struct ip *from;   /* as conn_options has it */
     struct tls_context *tls; /* offers "h2"; NULL = plain, prior knowledge */
     const struct tls_session_options *tls_options;
     const char *authority;

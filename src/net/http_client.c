@@ -341,7 +341,9 @@ static void call_connect(struct http_call *call)
         client->config.ip.family ? &client->config.ip : &client->ips[client->ip_at];
     struct sockaddr_storage to;
     socklen_t to_len = ip_to_sockaddr(ip, client->config.port, &to);
-    struct conn_options o = {.tls = client->config.tls, .tls_options = &client->tls_options};
+    struct conn_options o = {.tls = client->config.tls,
+                             .tls_options = &client->tls_options,
+                             .from = client->config.from.family ? &client->config.from : NULL};
     struct client_conn *cc = NEW(struct client_conn);
     call->connects++;
     cc->client = client;

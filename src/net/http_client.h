@@ -16,6 +16,7 @@ struct http_client_config {
     struct resolver *resolver; /* borrowed; NULL = one of its own */
     const char *prefix;        /* put before every target: "" or "/base"; NULL = "" */
     struct tls_context *tls;   /* NULL = plain */
+    struct ip from;            /* whence to connect; unset: as the route says */
     const char *authorization; /* value of the Authorization header, or NULL */
     const char *user_agent;
     uint64_t connect_timeout_ms; /* 0 = 10 s */

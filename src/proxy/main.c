@@ -68,6 +68,23 @@ static int sidecar_json(const struct settings *s, struct buf *ret, struct err *r
     return sidecar_bootstrap_json(&b, ret, reterr);
 }
 
+enum { APP_PROBES_PORT = 15020 };
+
+/* What a kubelet asks us instead of the app; negative: told. */
+static int read_probes(struct proxy_probes *ret)
+{
+    const char *table = getenv("ISTIO_KUBE_APP_PROBERS"), *ip = getenv("POD_IP");
+    struct err err = {0};
+    int r = ip_parse(str_from(ip ? ip : ""), &ret->pod);
+    if (r == 0 && !str_empty(table))
+        r = app_probe_table_parse(str_from(table), &ret->table, &err);
+    if (r < 0)
+        return program_fail(EXIT_USAGE_ERROR, "the injector writes it",
+                            "ISTIO_KUBE_APP_PROBERS: %s", err_text(&err));
+    ret->port = APP_PROBES_PORT;
+    return 0;
+}
+
 /* The bootstrap that was asked for, checked; negative: told. */
 static int read_bootstrap(const struct settings *s, struct arena *a,
                           Envoy__Config__Bootstrap__V3__Bootstrap **ret)
@@ -107,6 +124,8 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
     struct proxy_options options = s->options;
     if (s->validate)
         options.keep.dir = NULL;
+    if (s->sidecar && !s->validate && read_probes(&options.probes) > 0)
+        return -EINVAL;
     r = proxy_new(b, &options, ret, &err);
     if (r < 0)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",

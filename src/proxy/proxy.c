@@ -29,7 +29,8 @@ struct proxy {
     struct ads *ads;           /* NULL: no control plane */
     struct identity *identity; /* NULL: none */
     struct last_good *good;
-    struct admin *admin; /* NULL: none is asked for */
+    struct admin *admin;       /* NULL: none is asked for */
+    struct app_probes *probes; /* NULL: it is no sidecar */
     struct listener_address admin_at;
     bool has_admin;
     char *service;               /* who tells of traces */
@@ -216,6 +217,8 @@ void proxy_free(struct proxy *p)
         worker_free(p->workers[--p->n]);
     p->running = false;
     admin_free(p->admin);
+    app_probes_free(p->probes);
+    app_probe_table_done(&p->options.probes.table);
     ads_free(TAKE(p->ads));
     identity_free(TAKE(p->identity));
     loop_timer_free(p->closing);
@@ -354,6 +357,20 @@ static int start_admin(struct proxy *p, struct err *reterr)
     return p->has_admin ? admin_new(p->loop, &p->admin_at, &ops, p, &p->admin, reterr) : 0;
 }
 
+static bool is_ready(void *user)
+{
+    return admin_state(user) == ADMIN_LIVE;
+}
+
+static int start_probes(struct proxy *p, struct err *reterr)
+{
+    static const struct app_probes_ops ops = {.is_ready = is_ready, .quit = admin_quit};
+    struct proxy_probes *o = &p->options.probes;
+    return o->port
+               ? app_probes_new(p->loop, o->port, &o->pod, &o->table, &ops, p, &p->probes, reterr)
+               : 0;
+}
+
 int proxy_run(struct proxy *p, struct err *reterr)
 {
     raise_descriptor_limit();
@@ -363,6 +380,8 @@ int proxy_run(struct proxy *p, struct err *reterr)
     store_start(p->store); /* what clusters keep for workers is there before them */
     trace_export_start(p->loop, p->store);
     int r = start_admin(p, reterr);
+    if (r == 0)
+        r = start_probes(p, reterr);
     if (r == 0)
         r = start_workers(p, reterr);
     if (r < 0)

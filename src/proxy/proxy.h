@@ -4,11 +4,20 @@
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 
 #include "base/err.h"
+#include "proxy/app_probes.h"
 #include "proxy/last_good.h"
 
 struct proxy;
 
+/* Of a sidecar: see app_probes.h. */
+struct proxy_probes {
+    uint16_t port; /* 0: none */
+    struct ip pod;
+    struct app_probe_table table; /* taken by proxy_run */
+};
+
 struct proxy_options {
+    struct proxy_probes probes;
     struct last_good_options keep; /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;

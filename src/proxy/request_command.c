@@ -1,10 +1,14 @@
 #include "proxy/request_command.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/addr.h"
 #include "base/program.h"
+#include "base/time.h"
 #include "net/http_client.h"
+
+enum { AGAIN_US = 50 * 1000 };
 
 struct answer {
     bool done;
@@ -51,13 +55,30 @@ static int ask(uint16_t port, const char *method, const char *path, struct answe
     return 0;
 }
 
+/* Until it is good, or the time is over; at least once. */
+static int ask_long(uint16_t port, const char *const *words, uint64_t wait_ms, struct answer *ret,
+                    struct err *reterr)
+{
+    const uint64_t until = time_mono_ms() + wait_ms;
+    for (;;) {
+        *ret = (struct answer){0};
+        int r = ask(port, words[0], words[1], ret, reterr);
+        if (r < 0 || (ret->code == 0 && ret->status / 100 == 2) || time_mono_ms() >= until)
+            return r;
+        (void)usleep(AGAIN_US);
+    }
+}
+
 int proxy_request_command(int argc, char **argv)
 {
     int64_t port = 15000;
-    struct arg args[] = {{"admin-port", 0, ARG_INT, &port, "PORT",
-                          "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1,
-                          65535, false},
-                         {.name = NULL}};
+    uint64_t wait_ms = 0;
+    struct arg args[] = {
+        {"wait", 0, ARG_DURATION, &wait_ms, "DURATION",
+         "ask again until the answer is good, so long (default: once)", 0, 0, false},
+        {"admin-port", 0, ARG_INT, &port, "PORT",
+         "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1, 65535, false},
+        {.name = NULL}};
     const struct program p = {"fairlead-proxy request",
                               "asks the admin interface of the proxy beside it",
                               "METHOD PATH [flags]",
@@ -74,7 +95,7 @@ int proxy_request_command(int argc, char **argv)
     if (rest.n != 2 || rest.v[1][0] != '/')
         return program_fail(EXIT_USAGE_ERROR, "fairlead-proxy request GET /ready",
                             "give a method and a path");
-    if (ask((uint16_t)port, rest.v[0], rest.v[1], &answer, &err) < 0)
+    if (ask_long((uint16_t)port, (const char *const *)rest.v, wait_ms, &answer, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (answer.code < 0)
         return program_fail(EXIT_UNREACHABLE,

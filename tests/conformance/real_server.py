@@ -20,6 +20,8 @@ def need(*programs):
 
 
 class RealServer(Server):
+    settle_s = 0.1  # it watches its own configurations, and tells nobody when it has seen one
+
     def start(self, *flags, modes="AlwaysAllow"):
         """modes: who decides what one may do."""
         d = self.dir
@@ -36,7 +38,8 @@ class RealServer(Server):
              f"--client-ca-file={d}/ca.crt", f"--token-auth-file={d}/tokens", f"--service-account-key-file={d}/sa.key",
              f"--service-account-signing-key-file={d}/sa.key", "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
              "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112", f"--authorization-mode={modes}",
-             f"--cert-dir={d}/certs", "--allow-privileged=true", *flags], stdout=self.log, stderr=self.log)
+             f"--cert-dir={d}/certs", "--allow-privileged=true", *flags], stdout=self.log, stderr=self.log,
+            env={k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")})  # webhooks are on this machine
         deadline = time.monotonic() + 180
         while True:
             try:

@@ -21,7 +21,8 @@ from suite import BIN, FAIRLEAD, ROOT, run, wait_until
 need("kube-apiserver", "etcd-server")
 
 SYSTEM, ACCOUNT = "fairlead-system", "system:serviceaccount:fairlead-system:fairlead-control"
-MANIFEST = ROOT / "deploy/ingress/ingress.yaml"
+MANIFESTS = [ROOT / "deploy" / m for m in ("ingress/ingress.yaml", "mesh/mesh.yaml", "mesh/everywhere.yaml")]
+OBJECTS = [o for m in MANIFESTS for o in yaml.safe_load_all(m.read_text())]
 POLICY = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -54,9 +55,9 @@ class Place:
 
     def up(self):
         (self.dir / "audit.yaml").write_text(POLICY)
-        self.server.start(f"--audit-policy-file={self.dir}/audit.yaml", f"--audit-log-path={self.dir}/audit.log", modes="RBAC")
-        run(FAIRLEAD, "apply", "-f", MANIFEST, env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
-        self.xds, self.plain, self.debug, self.http, self.https, self.backend, self.admin = quiet_ports(7)
+        self.server.start(f"--audit-policy-file={self.dir}/audit.yaml", f"--audit-log-path={self.dir}/audit.log", "--enable-aggregator-routing=true", modes="RBAC")
+        run(FAIRLEAD, "apply", *(a for m in MANIFESTS for a in ("-f", m)), env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
+        self.xds, self.plain, self.debug, self.http, self.https, self.backend, self.admin, self.injection = quiet_ports(8)
         self.start("echo", "fairlead-echo", "--http", self.backend)
         self.start_control()
         self.start_gateway()
@@ -85,11 +86,12 @@ class Place:
 
     def start_control(self):
         """With the flags that deploy/ingress gives, but for where things are."""
-        deployed = next(o for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] == "Deployment" and o["metadata"]["name"] == "fairlead-control")
+        deployed = [o for o in OBJECTS if o["kind"] == "Deployment" and o["metadata"]["name"] == "fairlead-control"][-1]  # deploy/mesh has the last word
+        assert "--injection-bind-address=0.0.0.0:15017" in deployed["spec"]["template"]["spec"]["containers"][0]["args"]
         args = [a for a in deployed["spec"]["template"]["spec"]["containers"][0]["args"] if "bind-address" not in a]
         self.start("control", "fairlead-control", *args, "--kubeconfig", self.kubeconfig("control", self.token("fairlead-control")),
                    f"--leader-namespace={SYSTEM}", f"--xds-bind-address=127.0.0.1:{self.plain}", f"--secure-xds-bind-address=127.0.0.1:{self.xds}",
-                   f"--debug-bind-address=127.0.0.1:{self.debug}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
+                   f"--debug-bind-address=127.0.0.1:{self.debug}", f"--injection-bind-address=0.0.0.0:{self.injection}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
         wait_until("control is ready", lambda: self.get(self.debug, "/ready") == (200, "ok\n"), 30)
 
     def start_gateway(self):
@@ -106,6 +108,17 @@ class Place:
         (self.dir / "token").write_text(self.token("fairlead-gateway", audiences=["fairlead-control"]))
         self.start("gateway", "fairlead-proxy", "-c", self.dir / "bootstrap.yaml", "--xds-token-file", self.dir / "token", "--service-node=gateway",
                    "--service-cluster=gateway")
+
+    def start_sidecar(self, pod):
+        """One that says it is that pod: what it asks for is what counts."""
+        bootstrap = yaml.safe_load((self.dir / "bootstrap.yaml").read_text())
+        del bootstrap["admin"]
+        (self.dir / "sidecar.yaml").write_text(yaml.safe_dump(bootstrap))
+        ns, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        r = self.server.post(f"/api/v1/namespaces/{ns}/serviceaccounts/default/token", {"spec": {"audiences": ["fairlead-control"]}})
+        (self.dir / "sidecar-token").write_text(r.json["status"]["token"])
+        self.start("sidecar", "fairlead-proxy", "-c", self.dir / "sidecar.yaml", "--xds-token-file", self.dir / "sidecar-token",
+                   f"--service-node=sidecar~10.0.0.1~{name}.{ns}~{ns}.svc.cluster.local", f"--service-cluster=web.{ns}")
 
     def get(self, port, path, host=None):
         """(status, text), None: nobody answers."""
@@ -163,7 +176,7 @@ def place(tmp_path_factory):
 def given():
     """(namespace, group, resource, verb, name) of its roles; None: any."""
     rights = set()
-    for o in yaml.safe_load_all(MANIFEST.read_text()):
+    for o in OBJECTS:
         if o["kind"] in ("ClusterRole", "Role"):
             where = SYSTEM if o["kind"] == "Role" else None
             for rule in o["rules"]:
@@ -189,15 +202,48 @@ def test_a_manifest_becomes_a_served_request(place):
     balancer = f"/api/v1/namespaces/{SYSTEM}/services/fairlead-gateway/status"
     assert place.server.call("PATCH", balancer, json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}}}), "application/merge-patch+json").status == 200
     place.put("/api/v1/namespaces/default/services", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"name": "http", "port": 80}]}})
-    # the address of an endpoint may not be of loopback: another one of this host
-    address = run("hostname", "-I").split()[0]
-    place.put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}}, "ports": [{"name": "http", "port": place.backend, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}]})
+    put_endpoint(place, "default", "web", "http", place.backend)
     place.put(INGRESSES, ingress("served"))
     wait_until("it is served", lambda: (place.get(place.http, "/name", "served.example") or (0,))[0] == 200, 30)
     wait_until("its status is written", lambda: place.server.get(f"{INGRESSES}/served").json.get("status", {}).get("loadBalancer", {}).get("ingress") == [{"ip": "192.0.2.80"}], 30)
+
+
+def put_endpoint(place, ns, name, port_name, port):
+    """The address of an endpoint may not be of loopback: another one of this host."""
+    address = run("hostname", "-I").split()[0]
+    place.put(f"/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices", {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}], "endpoints": [{"addresses": [address], "conditions": {"ready": True}}]})
+
+
+def test_a_pod_gets_its_proxy(place):
+    """A real server asks the webhook, knows it by the caBundle that was told, and takes what it makes of the pod."""
+    put_endpoint(place, SYSTEM, "fairlead-control", "https-webhooks", place.injection)
+    for ns, labels in (("shop", {"istio-injection": "enabled"}), ("plain", {"istio-injection": "disabled"}), ("every", {})):
+        place.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": labels}})
+        place.put(f"/api/v1/namespaces/{ns}/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+
+    def create(ns, annotations=None, query=""):
+        body = {"metadata": {"generateName": "web-", "annotations": annotations or {}},
+                "spec": {"containers": [{"name": "c", "image": "i", "readinessProbe": {"httpGet": {"port": 80}}}]}}
+        return place.server.post(f"/api/v1/namespaces/{ns}/pods{query}", body)
+
+    def names(r):
+        return [c["name"] for c in r.json["spec"].get("initContainers", [])]
+    wait_until("the webhook is asked", lambda: create("shop", query="?dryRun=All").status == 201, 30)
+    made = create("shop")
+    place.start_sidecar(made.json)
+    assert made.status == 201 and names(made) == ["istio-init", "istio-proxy"], made.body
+    proxy = made.json["spec"]["initContainers"][1]
+    assert proxy["restartPolicy"] == "Always" and any(m["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount" for m in proxy["volumeMounts"])
+    assert made.json["spec"]["containers"][0]["readinessProbe"]["httpGet"]["port"] == 15020
+    plain = create("plain")
+    assert plain.status == 201 and names(plain) == []
+    assert names(create("every")) == ["istio-init", "istio-proxy"]
+    refused = create("shop", {"sidecar.istio.io/interceptionMode": "TPROXY"})
+    assert refused.status == 400 and "denied the request: metadata.annotations[sidecar.istio.io/interceptionMode]" in refused.json["message"]
+    for ns in ("shop", "every"):
+        wait_until("its namespace is told whom to trust", lambda ns=ns: place.server.get(f"/api/v1/namespaces/{ns}/configmaps/fairlead-ca-root-cert").status == 200, 20)
 
 
 def told(place, name):

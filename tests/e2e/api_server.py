@@ -44,6 +44,8 @@ class Reply:
 
 
 class Server:
+    settle_s = 0  # until a new webhook is asked
+
     def __init__(self, directory, ephemeral=True, extra=(), port=0):
         self.dir = pathlib.Path(directory)
         self.ephemeral, self.extra = ephemeral, list(extra)

@@ -167,6 +167,13 @@ def test_reviews_answer_what_would_happen(server, ns, account):
                          ("configmaps", f"{REVIEW}/namespaces/{ns}/localsubjectaccessreviews", True)):
         r = server.post(at, {"spec": {**user, "resourceAttributes": {"namespace": ns, "verb": "get", "resource": kind}}})
         assert r.status == 201 and r.json["status"]["allowed"] == of, r.body
+    def jane_may(*groups):
+        spec = {"user": "jane", "groups": list(groups), "resourceAttributes": {"namespace": ns, "verb": "get", "resource": "configmaps"}}
+        return server.post(f"{REVIEW}/subjectaccessreviews", {"spec": spec}).json["status"]["allowed"]
+    assert not jane_may() and not jane_may("system:authenticated") and jane_may("system:masters"), "nobody is taken for one of the lab's own by his name"
+    binding = {"metadata": {"name": "jane"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "jane"}]}
+    assert server.post(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings", binding).status == 201
+    assert jane_may()
     r = server.post(f"{REVIEW}/selfsubjectrulesreviews", {"spec": {"namespace": ns}}, token=account.token)
     assert rule("get", "configmaps") in r.json["status"]["resourceRules"]
     assert any("/api" in of["nonResourceURLs"] for of in r.json["status"]["nonResourceRules"])

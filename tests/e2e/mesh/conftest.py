@@ -45,7 +45,7 @@ class Mesh:
 
 @pytest.fixture(scope="module")
 def lab():
-    yield from lab_harness.running(lab_harness.Lab(), "--ingress")
+    yield from lab_harness.running(lab_harness.Lab(), "--mesh")
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,6 @@ SYSTEM = "fairlead-system"
 @pytest.fixture(scope="module")
 def webhook(mesh, tmp_path_factory):
     lab = mesh.lab
-    control = lab.get("deploy/fairlead-control", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]
-    control["args"].append("--injection-bind-address=0.0.0.0:15017")
-    lab.patch(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fairlead-control", {"spec": {"template": {"spec": {"containers": [control]}}}})
     root = tmp_path_factory.mktemp("root") / "root.pem"
     root.write_text(mesh.root)
     node = lab.get("nodes")["items"][0]["metadata"]["name"]

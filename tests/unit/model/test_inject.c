@@ -100,7 +100,15 @@ static void test_annotations_that_cannot_be_heeded(void **state)
         {"traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/40"},
         {"traffic.sidecar.istio.io/includeOutboundIPRanges", "--remove"},
         {"sidecar.istio.io/interceptionMode", "TPROXY"},
-        {"sidecar.istio.io/nativeSidecar", "false"},
+        {"sidecar.istio.io/nativeSidecar", "no"},
+        {"sidecar.istio.io/rewriteAppHTTPProbers", "yes"},
+        {"sidecar.istio.io/logLevel", "loud"},
+        {"sidecar.istio.io/bootstrapOverride", "mine"},
+        {"readiness.status.sidecar.istio.io/periodSeconds", "0"},
+        {"readiness.status.sidecar.istio.io/failureThreshold", "x"},
+        {"status.sidecar.istio.io/port", "15099"},
+        {"inject.istio.io/templates", "sidecar,spire"},
+        {"proxy.istio.io/config", "concurrency: 4"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -117,6 +125,34 @@ static void test_annotations_that_cannot_be_heeded(void **state)
     }
     AUTO_JSON json_t *none = json_of("{'metadata':{},'spec':{}}");
     assert_int_equal(inject_pod(none, NULL, &options, NULL), -EINVAL);
+}
+
+static void test_a_plain_container(void **state)
+{
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'annotations':{'sidecar.istio.io/nativeSidecar':'false',"
+                "'sidecar.istio.io/logLevel':'warning',"
+                "'readiness.status.sidecar.istio.io/periodSeconds':'3'}},"
+                "'spec':{'containers':[{'name':'app'}]}}");
+    (void)state;
+    assert_ok(inject_pod(pod, "web", &options, NULL));
+    const json_t *proxy = json_array_get(json_at(pod, "spec.containers"), 0);
+    assert_int_equal(json_array_size(json_at(pod, "spec.initContainers")), 1);
+    assert_int_equal(json_array_size(json_at(pod, "spec.containers")), 2);
+    assert_string_equal(json_key_str(proxy, "name"), "istio-proxy");
+    assert_null(json_object_get(proxy, "restartPolicy"));
+    assert_string_equal(
+        json_string_value(json_array_get(json_at(proxy, "lifecycle.postStart.exec.command"), 0)),
+        "fairlead-proxy"); /* the app is started behind it */
+    assert_int_equal(json_at_int(proxy, "readinessProbe.periodSeconds", 0), 3);
+    assert_int_equal(json_at_int(proxy, "readinessProbe.failureThreshold", 0), 4);
+    AUTO_DONE(buf) struct buf args = {0};
+    json_write(&args, json_object_get(proxy, "args"));
+    assert_non_null(strstr(buf_cstr(&args), "--log-level=warn\""));
+    assert_string_equal(json_key_str(json_at(pod, "metadata.annotations"),
+                                     "kubectl.kubernetes.io/default-container"),
+                        "app");
+    assert_false(inject_decide(pod, "a", NULL, &options).yes);
 }
 
 static void test_where_the_pod_is(void **state)
@@ -140,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_gets_one),
         cmocka_unit_test(test_what_is_put_in),
+        cmocka_unit_test(test_a_plain_container),
         cmocka_unit_test(test_annotations_that_cannot_be_heeded),
         cmocka_unit_test(test_where_the_pod_is),
     };
