@@ -14,7 +14,9 @@
 #include "proxy/config_dump.h"
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/password_pool.h"
+#include "proxy/peer_node.h"
 #include "proxy/store_kept.h"
 #include "proxy/trace_export.h"
 #include "proxy/worker.h"
@@ -100,6 +102,23 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
         file_sources_add(p->files, from->path);
 }
 
+static void on_want_peer(struct str name, bool wanted, void *user)
+{
+    struct proxy *p = user;
+    ads_want(p->ads, XDS_WORKLOAD, name, wanted);
+}
+
+/* A sidecar asks whose the addresses are from which it is called, and its own. */
+static void begin_peers(struct proxy *p, const Envoy__Config__Core__V3__Node *node)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    struct ip ip;
+    if (!p->ads || !peer_node_read(node, &ip, &text))
+        return;
+    peers_start(p->loop, on_want_peer, p);
+    peers_set_self(&ip, buf_str(&text));
+}
+
 static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
                         struct err *reterr)
 {
@@ -155,6 +174,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b, o->xds_token_file, &p->ads, reterr);
+    begin_peers(p, b->node);
     p->has_admin = b->admin != NULL;
     if (r == 0 && b->admin) {
         store_keep_texts(p->store);
@@ -189,6 +209,8 @@ void proxy_free(struct proxy *p)
         worker_free(p->workers[--p->n]);
     p->running = false;
     admin_free(p->admin);
+    mesh_stats_done();
+    peers_stop();
     ads_free(TAKE(p->ads));
     loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
