@@ -37,7 +37,7 @@ struct downstream {
     /* One of the two. */
     struct http_conn *hc;
     struct tcp_proxy *tcp;
-    struct mesh_client client; /* of an HTTP connection whose requests are counted by it */
+    struct mesh_client client; /* where what it does is counted by that */
     uint64_t begin_ms;         /* of the loop */
     bool told;                 /* to go */
     struct loop_timer *life;   /* of an HTTP connection; NULL: no limit */
@@ -251,7 +251,10 @@ static void serve_tcp(struct downstream *d, struct conn *c)
     const struct inspect_facts *f = d->opening ? &d->opening->facts : NULL;
     conn_log_begin(&log, c, f ? str_of(f->server_name, f->server_name_n) : STR(""));
     conn_log_opened(&log, c);
-    d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &log, &ops, d);
+    if (d->chain->tcp->mesh.reporter == MESH_DESTINATION)
+        mesh_client_init(&d->client, c);
+    d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &d->client, &log,
+                           &ops, d);
 }
 
 static bool may_connect(const struct downstream *d, const struct conn *c)

@@ -18,12 +18,6 @@
 #include "proxy/stats.h"
 #include "proxy/trace_config.h"
 
-/* Whether requests are counted as Istio counts them. */
-struct http_mesh {
-    uint8_t reporter; /* enum mesh_reporter */
-    bool no_host;     /* what was called, where it is no Service, is not told */
-};
-
 struct http_config {
     char *stat_prefix;
     struct stats_set *stats;          /* of the prefix */
@@ -35,7 +29,7 @@ struct http_config {
     struct trace_config *trace;    /* NULL: none */
     struct local_replies *replies; /* NULL: answers of our own go as they are */
     struct http_filters *filters;  /* NULL: the router alone */
-    struct http_mesh mesh;
+    struct mesh_watch mesh;
     bool websocket;  /* upgrades to it go through */
     uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;

@@ -13,20 +13,27 @@ struct row {
     const struct mesh_series *series;
 };
 
-enum metric { REQUESTS, DURATION, REQUEST_BYTES, RESPONSE_BYTES, _METRICS };
+struct rows {
+    VEC(struct row) v;
+};
 
-static const struct {
+static const struct metric {
     const char *name;
     unsigned at; /* first cell */
-} metrics[_METRICS] = {
-    [REQUESTS] = {"istio_requests_total", MESH_REQUESTS},
-    [DURATION] = {"istio_request_duration_milliseconds", MESH_DURATION},
-    [REQUEST_BYTES] = {"istio_request_bytes", MESH_REQUEST_BYTES},
-    [RESPONSE_BYTES] = {"istio_response_bytes", MESH_RESPONSE_BYTES},
+    bool histogram, tcp;
+} metrics[] = {
+    {"istio_requests_total", MESH_REQUESTS, false, false},
+    {"istio_request_duration_milliseconds", MESH_DURATION, true, false},
+    {"istio_request_bytes", MESH_REQUEST_BYTES, true, false},
+    {"istio_response_bytes", MESH_RESPONSE_BYTES, true, false},
+    {"istio_tcp_connections_opened_total", MESH_TCP_OPENED, false, true},
+    {"istio_tcp_connections_closed_total", MESH_TCP_CLOSED, false, true},
+    {"istio_tcp_sent_bytes_total", MESH_TCP_SENT, false, true},
+    {"istio_tcp_received_bytes_total", MESH_TCP_RECEIVED, false, true},
 };
 
 struct mesh_page {
-    VEC(struct row) rows; /* by labels */
+    struct rows rows[2]; /* of requests, of connections; by labels */
     unsigned metric;
     size_t at;
 };
@@ -112,8 +119,9 @@ static void add_outcome(struct buf *b, const struct mesh_key *k)
 {
     struct str flag = reason_row((enum reason)k->reason)->flag;
     char text[16];
-    bool grpc = k->flags & MESH_IS_GRPC, delayed = k->flags & MESH_IS_DELAYED;
-    add(b, "request_protocol", grpc ? STR("grpc") : STR("http"), "");
+    bool grpc = k->flags & MESH_IS_GRPC, delayed = k->flags & MESH_IS_DELAYED,
+         tcp = k->flags & MESH_IS_TCP;
+    add(b, "request_protocol", tcp ? STR("tcp") : grpc ? STR("grpc") : STR("http"), "");
     snprintf(text, sizeof(text), "%s" STR_FMT, delayed ? (flag.n ? "DI," : "DI") : "",
              STR_ARG(flag));
     add(b, "response_flags", str_from(text), "-");
@@ -122,6 +130,8 @@ static void add_outcome(struct buf *b, const struct mesh_key *k)
         : k->principal && k->own  ? STR("mutual_tls")
                                   : STR("none"),
         "");
+    if (tcp)
+        return;
     snprintf(text, sizeof(text), "%u", k->status);
     add(b, "response_code", str_from(text), "");
     snprintf(text, sizeof(text), "%d", k->grpc - 1);
@@ -159,19 +169,21 @@ struct mesh_page *mesh_page_new(void)
     struct mesh_page *p = NEW(struct mesh_page);
     for (size_t w = 0; w < WORKERS_MAX; w++)
         for (const struct mesh_series *s = atomic_load(&mesh_lists[w]); s; s = s->next)
-            vec_push(&p->rows, (struct row){labels_of(&s->key), s});
-    if (p->rows.n)
-        qsort(p->rows.v, p->rows.n, sizeof(p->rows.v[0]), by_labels);
+            vec_push(&p->rows[(s->key.flags & MESH_IS_TCP) != 0].v,
+                     (struct row){labels_of(&s->key), s});
+    for (size_t i = 0; i < ARRAY_LEN(p->rows); i++)
+        if (p->rows[i].v.n)
+            qsort(p->rows[i].v.v, p->rows[i].v.n, sizeof(struct row), by_labels);
     return p;
 }
 
 void mesh_page_free(struct mesh_page *p)
 {
-    if (!p)
-        return;
-    VEC_FOREACH (r, &p->rows)
-        free(r->labels);
-    vec_done(&p->rows);
+    for (size_t i = 0; p && i < ARRAY_LEN(p->rows); i++) {
+        VEC_FOREACH (r, &p->rows[i].v)
+            free(r->labels);
+        vec_done(&p->rows[i].v);
+    }
     free(p);
 }
 
@@ -184,17 +196,16 @@ static uint64_t sum(const struct row *rows, size_t n, unsigned cell)
 }
 
 /* n rows of the same labels. */
-static void add_row(const struct row *rows, size_t n, enum metric m, struct buf *to)
+static void add_row(const struct row *rows, size_t n, const struct metric *m, struct buf *to)
 {
-    const char *name = metrics[m].name, *labels = rows->labels;
-    unsigned at = metrics[m].at;
+    const char *name = m->name, *labels = rows->labels;
     uint64_t upto = 0;
-    if (m == REQUESTS) {
-        buf_addf(to, "%s{%s} %llu\n", name, labels, (unsigned long long)sum(rows, n, at));
+    if (!m->histogram) {
+        buf_addf(to, "%s{%s} %llu\n", name, labels, (unsigned long long)sum(rows, n, m->at));
         return;
     }
     for (unsigned i = 0; i <= STATS_BOUNDS; i++) {
-        upto += sum(rows, n, at + i);
+        upto += sum(rows, n, m->at + i);
         buf_addf(to, "%s_bucket{%s,le=\"", name, labels);
         if (i < STATS_BOUNDS)
             buf_addf(to, "%.10g", stats_bounds_tenths[i] / 10.0);
@@ -203,34 +214,31 @@ static void add_row(const struct row *rows, size_t n, enum metric m, struct buf 
         buf_addf(to, "\"} %llu\n", (unsigned long long)upto);
     }
     buf_addf(to, "%s_sum{%s} %llu\n%s_count{%s} %llu\n", name, labels,
-             (unsigned long long)sum(rows, n, at + STATS_BOUNDS + 1), name, labels,
+             (unsigned long long)sum(rows, n, m->at + STATS_BOUNDS + 1), name, labels,
              (unsigned long long)upto);
-}
-
-static void begin_metric(const struct mesh_page *p, struct buf *to)
-{
-    buf_addf(to, "# TYPE %s %s\n", metrics[p->metric].name,
-             p->metric == REQUESTS ? "counter" : "histogram");
 }
 
 bool mesh_page_next(struct mesh_page *p, size_t bytes, struct buf *to)
 {
     size_t end = to->n + bytes;
-    while (p->rows.n && p->metric < _METRICS && to->n < end) {
-        const struct row *rows = &p->rows.v[p->at];
-        size_t n = 1;
-        while (p->at + n < p->rows.n && streq(rows[n].labels, rows->labels))
-            n++;
-        if (p->at == 0)
-            begin_metric(p, to);
-        add_row(rows, n, (enum metric)p->metric, to);
-        p->at += n;
-        if (p->at == p->rows.n) {
+    while (p->metric < ARRAY_LEN(metrics) && to->n < end) {
+        const struct metric *m = &metrics[p->metric];
+        const struct rows *all = &p->rows[m->tcp];
+        if (p->at == all->v.n) {
             p->at = 0;
             p->metric++;
+            continue;
         }
+        const struct row *rows = &all->v.v[p->at];
+        size_t n = 1;
+        while (p->at + n < all->v.n && streq(rows[n].labels, rows->labels))
+            n++;
+        if (p->at == 0)
+            buf_addf(to, "# TYPE %s %s\n", m->name, m->histogram ? "histogram" : "counter");
+        add_row(rows, n, m, to);
+        p->at += n;
     }
-    if (p->rows.n && p->metric < _METRICS)
+    if (p->metric < ARRAY_LEN(metrics))
         return true;
     uint64_t over = atomic_load(&mesh_overflow);
     if (over)

@@ -8,6 +8,7 @@ enum {
     MESH_IS_SOURCE = 1, /* told by the caller's proxy */
     MESH_IS_GRPC = 2,
     MESH_IS_DELAYED = 4,
+    MESH_IS_TCP = 8, /* a connection, not a request */
 };
 
 /* All that a series tells, beside what is told of ourselves. Compared as bytes: no padding. */
@@ -38,7 +39,7 @@ struct mesh_series {
     struct mesh_series *next; /* older */
     uint64_t hash;
     struct mesh_key key;
-    struct stats_cell cells[_MESH_CELLS];
+    struct stats_cell cells[]; /* as many as there are of a request, or of a connection */
 };
 
 /* By worker, the newest first. */

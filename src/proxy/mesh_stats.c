@@ -43,7 +43,8 @@ static void grow(struct table *t)
 static struct mesh_series *add(unsigned worker, const struct mesh_key *k, uint64_t hash)
 {
     struct table *t = &tables[worker];
-    struct mesh_series *s = NEW(struct mesh_series);
+    size_t cells = k->flags & MESH_IS_TCP ? _MESH_TCP_CELLS : _MESH_CELLS;
+    struct mesh_series *s = xcalloc(1, sizeof(*s) + cells * sizeof(s->cells[0]));
     if (t->n * 2 >= t->size)
         grow(t);
     s->key = *k;
@@ -73,7 +74,8 @@ static struct mesh_series *find_or_blur(unsigned worker, struct mesh_key *k)
     struct mesh_series *s = find(worker, k);
     if (s)
         return s;
-    struct mesh_key blurred = {.flags = k->flags & MESH_IS_SOURCE, .status = k->status};
+    struct mesh_key blurred = {.flags = k->flags & (MESH_IS_SOURCE | MESH_IS_TCP),
+                               .status = k->status};
     atomic_fetch_add(&mesh_overflow, 1);
     uint64_t hash = hash_bytes(&blurred, sizeof(blurred));
     for (s = atomic_load_explicit(&mesh_lists[worker], memory_order_relaxed); s; s = s->next)
@@ -145,6 +147,14 @@ static const char *host_of(const struct request *r)
                               MESH_HOSTS_MAX);
 }
 
+static void add_client(struct mesh_key *k, const struct mesh_client *c)
+{
+    k->peer = c->slot ? atomic_load(&c->slot->peer) : NULL;
+    k->slot = k->peer ? NULL : c->slot;
+    k->principal = c->principal;
+    k->own = c->own;
+}
+
 static struct mesh_key key_of(const struct request *r)
 {
     struct mesh_key k = {.status = r->status, .reason = r->reason, .grpc = r->grpc};
@@ -159,10 +169,7 @@ static struct mesh_key key_of(const struct request *r)
         if (!k.service || *k.service == ';')
             k.host = host_of(r);
     } else if (r->client) {
-        k.peer = r->client->slot ? atomic_load(&r->client->slot->peer) : NULL;
-        k.slot = k.peer ? NULL : r->client->slot;
-        k.principal = r->client->principal;
-        k.own = r->client->own;
+        add_client(&k, r->client);
     }
     return k;
 }
@@ -176,4 +183,16 @@ void mesh_stats_request(const struct request *r)
     stats_record_ms(s, MESH_DURATION, (time_mono_us() - r->begin_us) / 1000);
     stats_record_ms(s, MESH_REQUEST_BYTES, r->received_bytes);
     stats_record_ms(s, MESH_RESPONSE_BYTES, r->sent_bytes);
+}
+
+struct stats_cell *mesh_stats_tcp(const struct mesh_tcp *t)
+{
+    struct mesh_key k = {.flags = MESH_IS_TCP, .reason = t->reason, .service = t->service};
+    if (t->reporter == MESH_SOURCE) {
+        k.flags |= MESH_IS_SOURCE;
+        k.peer = t->peer;
+    } else if (t->client) {
+        add_client(&k, t->client);
+    }
+    return find_or_blur(t->worker, &k)->cells;
 }

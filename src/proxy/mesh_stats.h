@@ -1,7 +1,7 @@
 #pragma once
-/* Istio's standard metrics: requests by who asked whom, and how it went. Each worker has a table of
- * series of its own, which nobody else writes; who looks adds them up. Names and labels are
- * Istio's.
+/* Istio's standard metrics: requests and connections by who asked whom, and how it went. Each
+ * worker has a table of series of its own, which nobody else writes; who looks adds them up. Names
+ * and labels are Istio's.
  *
  * Limits: MESH_SERIES_MAX series a worker, MESH_HOSTS_MAX names of hosts of requests that are for
  * no Service; what is beyond is counted under "unknown" and told in istio_series_overflow_total. */
@@ -23,6 +23,12 @@ enum mesh_reporter {
     MESH_DESTINATION,
 };
 
+/* Whether what a listener's chain serves is counted. */
+struct mesh_watch {
+    uint8_t reporter; /* enum mesh_reporter */
+    bool no_host;     /* what was called, where it is no Service, is not told */
+};
+
 /* A client's connection, as its requests are counted. Zeroed: nothing is known. */
 struct mesh_client {
     struct peer_slot *slot;
@@ -35,6 +41,24 @@ void mesh_client_done(struct mesh_client *m);
 
 /* It has ended, and its connection manager counts. The worker's thread. */
 void mesh_stats_request(const struct request *r);
+
+/* Of a connection whose bytes go through. */
+enum {
+    MESH_TCP_OPENED,
+    MESH_TCP_CLOSED,
+    MESH_TCP_SENT, /* to the client */
+    MESH_TCP_RECEIVED,
+    _MESH_TCP_CELLS,
+};
+struct mesh_tcp {
+    enum mesh_reporter reporter;
+    unsigned worker;
+    const struct mesh_client *client; /* of MESH_DESTINATION */
+    const char *service, *peer;       /* as a mesh_key has them */
+    uint8_t reason;                   /* enum reason; 0: it is open */
+};
+/* Where it is counted. The worker's thread. */
+struct stats_cell *mesh_stats_tcp(const struct mesh_tcp *t);
 
 /* ---- the main thread ---- */
 /* All series, as Prometheus reads them; those that come later are not in it. */

@@ -198,3 +198,34 @@ def test_hosts_that_strangers_choose(sidecar):
     rows = [r for r in sidecar.rows() if r[0]["reporter"] == "source"]
     named = [r for r in rows if r[0]["destination_service"] != "unknown"]
     assert len(named) == 1024 and sum(v for _, v in rows) == 1100
+
+
+def bytes_listener(s, name, port, direction):
+    proxy = {"@type": TYPE + "filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": name, "cluster": "outbound|80||db"}
+    return {"name": name, "traffic_direction": direction, "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            "filter_chains": [{"filters": [STATS, {"name": "tcp", "typed_config": proxy}]}]}
+
+
+def test_connections(sidecar):
+    """As they are opened, by their bytes as they go, as they end."""
+    sidecar.serve()
+    ways = {"source": free_ports(1)[0], "destination": free_ports(1)[0]}
+    sidecar.good("lds", {"tcp-out": bytes_listener(sidecar, "tcp-out", ways["source"], "OUTBOUND"), "tcp-in": bytes_listener(sidecar, "tcp-in", ways["destination"], "INBOUND")})
+    wait_until("it listens", lambda: all(map(sidecar.listening, ways.values())))
+    counters = ["istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total", "istio_tcp_received_bytes_total", "istio_tcp_sent_bytes_total"]
+
+    def values(reporter):
+        rows = {n: [(r, v) for r, v in sidecar.rows(n) if r["reporter"] == reporter] for n in counters}
+        return [sum(v for _, v in rows[n]) for n in counters]
+    wait_until("those that looked are gone", lambda: all(values(w)[0] == values(w)[1] for w in ways))
+    for reporter, port in ways.items():
+        before = values(reporter)
+        c = Client(port)
+        request = "GET /size/1000 HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert c.ask(request)[0] == 200
+        wait_until("bytes are told while it is open", lambda: [a - b for a, b in zip(values(reporter), before)][:3] == [1, 0, len(request)])
+        assert values(reporter)[3] - before[3] > 1000
+        c.close()
+        wait_until("its end is told", lambda: values(reporter)[1] - before[1] == 1)
+    labels = next(r for r, _ in sidecar.rows(counters[0]) if r["reporter"] == "source" and r["response_flags"] == "-")
+    assert labels["destination_workload"] == "db" and labels["destination_service_name"] == "db" and labels["request_protocol"] == "tcp" and "response_code" not in labels
