@@ -1,13 +1,12 @@
 """Istio's metrics: who asked whom, told by either side. What a workload is called comes with endpoints, or is asked for by the address of a client."""
 import pytest
 from ads_stage import ADS, Stage
-from backend import Backend
 from certificates import Authority
 from conftest import Client
 from exposition import parse
 from listeners import TYPE, TlsClient, tls
 from suite import free_ports, wait_until
-from test_dynamic import HCM, ROUTER, answers, assignment, table
+from test_dynamic import HCM, ROUTER, assignment, table
 from test_stats import ask
 
 STATS = {"name": "istio.stats", "typed_config": {"@type": "type.googleapis.com/stats.PluginConfig"}}
