@@ -18,18 +18,20 @@ struct rows {
 };
 
 static const struct metric {
-    const char *name;
+    const char *name, *help;
     unsigned at; /* first cell */
     bool histogram, tcp;
 } metrics[] = {
-    {"istio_requests_total", MESH_REQUESTS, false, false},
-    {"istio_request_duration_milliseconds", MESH_DURATION, true, false},
-    {"istio_request_bytes", MESH_REQUEST_BYTES, true, false},
-    {"istio_response_bytes", MESH_RESPONSE_BYTES, true, false},
-    {"istio_tcp_connections_opened_total", MESH_TCP_OPENED, false, true},
-    {"istio_tcp_connections_closed_total", MESH_TCP_CLOSED, false, true},
-    {"istio_tcp_sent_bytes_total", MESH_TCP_SENT, false, true},
-    {"istio_tcp_received_bytes_total", MESH_TCP_RECEIVED, false, true},
+    {"istio_requests_total", "requests", MESH_REQUESTS, false, false},
+    {"istio_request_duration_milliseconds", "from a request's head to its end", MESH_DURATION, true,
+     false},
+    {"istio_request_bytes", "bodies of requests", MESH_REQUEST_BYTES, true, false},
+    {"istio_response_bytes", "bodies of answers", MESH_RESPONSE_BYTES, true, false},
+    {"istio_tcp_connections_opened_total", "connections", MESH_TCP_OPENED, false, true},
+    {"istio_tcp_connections_closed_total", "connections that have ended", MESH_TCP_CLOSED, false,
+     true},
+    {"istio_tcp_sent_bytes_total", "bytes to clients", MESH_TCP_SENT, false, true},
+    {"istio_tcp_received_bytes_total", "bytes from clients", MESH_TCP_RECEIVED, false, true},
 };
 
 struct mesh_page {
@@ -234,7 +236,8 @@ bool mesh_page_next(struct mesh_page *p, size_t bytes, struct buf *to)
         while (p->at + n < all->v.n && streq(rows[n].labels, rows->labels))
             n++;
         if (p->at == 0)
-            buf_addf(to, "# TYPE %s %s\n", m->name, m->histogram ? "histogram" : "counter");
+            buf_addf(to, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
+                     m->histogram ? "histogram" : "counter");
         add_row(rows, n, m, to);
         p->at += n;
     }
@@ -243,6 +246,7 @@ bool mesh_page_next(struct mesh_page *p, size_t bytes, struct buf *to)
     uint64_t over = atomic_load(&mesh_overflow);
     if (over)
         buf_addf(to,
+                 "# HELP istio_series_overflow_total counted without names, for want of room\n"
                  "# TYPE istio_series_overflow_total counter\nistio_series_overflow_total %llu\n",
                  (unsigned long long)over);
     return false;

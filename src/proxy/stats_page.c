@@ -304,7 +304,7 @@ static char class_of(struct str name)
     return name.n > 4 && end[-4] == '_' && end[-2] == 'x' && end[-1] == 'x' ? end[-3] : 0;
 }
 
-/* Into p->family; a line of its type, once. */
+/* Into p->family; what it is and its type, once. */
 static void begin_family(struct stats_page *p, const struct stats_row *row, struct buf *to)
 {
     static const char *const words[] = {[STATS_COUNTER] = "counter",
@@ -326,7 +326,8 @@ static void begin_family(struct stats_page *p, const struct stats_row *row, stru
         if (*c == '.')
             *c = '_';
     if (strcmp(before, p->family) != 0)
-        buf_addf(to, "# TYPE %s %s\n", p->family, words[row->type]);
+        buf_addf(to, "# HELP %s %s\n# TYPE %s %s\n", p->family, row->text, p->family,
+                 words[row->type]);
 }
 
 static void put_series(struct stats_page *p, const struct stats_set *s, const struct stats_row *row,
