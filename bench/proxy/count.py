@@ -22,7 +22,8 @@ import time
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 RECORD = pathlib.Path(__file__).with_name("counts.json")
 PROGRAMS = {"relay": "bench/relay {port} {origin}", "relay-conn": "bench/relay-conn {port} {origin}",
-            "fairlead-proxy": "bin/fairlead-proxy --listen 127.0.0.1:{port} --route /=http://127.0.0.1:{origin}"}
+            "fairlead-proxy": "bin/fairlead-proxy --listen 127.0.0.1:{port} --route /=http://127.0.0.1:{origin}",
+            "fairlead-proxy, Istio's metrics": "bin/fairlead-proxy -c {metrics}"}
 HEADS = {"read a head": "read", "write a head": "write"}
 SYSTEM_CALLS = {"recv", "recvfrom", "recvmsg", "read", "readv", "send", "sendto", "sendmsg", "write", "writev", "epoll_wait", "epoll_pwait", "epoll_ctl", "accept4", "connect", "close",
                 "timerfd_settime"}
@@ -51,7 +52,9 @@ def wait_for(port):
 def count_proxy(command, requests, origin, directory):
     """Instructions, and calls of libc's functions, of a whole run."""
     port, out = free_port(), directory / f"{requests}.out"
-    argv = f"{BUILD}/{command.format(port=port, origin=origin)}".split()
+    metrics = directory / "metrics.yaml"
+    metrics.write_text(RECORD.with_name("metrics.yaml").read_text().replace("PORT", str(port)).replace("ORIGIN", str(origin)))
+    argv = f"{BUILD}/{command.format(port=port, origin=origin, metrics=metrics)}".split()
     process = subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv], stderr=subprocess.PIPE, text=True, env=PLAIN)
     try:
         wait_for(port)

@@ -353,14 +353,15 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                               const struct change *c)
 {
     struct str rest, own = str_cut(str_from(key), '/', &rest);
-    struct view v = {.m = m,
-                     .s = s,
-                     .client = {.ns = str_from(w->ns_name),
-                                .pods = m->peers.pods,
-                                .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
-                     .short_name = str_is(own, w->ns_name),
-                     .endpoints_only = c->endpoints_only,
-                     .set = w->set};
+    struct view v = {
+        .m = m,
+        .s = s,
+        .client = {.ns = str_from(w->ns_name),
+                   .pods = m->peers.pods,
+                   .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
+        .short_name = str_is(own, w->ns_name),
+        .endpoints_only = c->endpoints_only,
+        .set = w->set};
     exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
 }
 

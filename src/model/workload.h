@@ -39,9 +39,9 @@ void workloads_remove(struct workloads *w, struct str key);
 
 /* NULL: not known. */
 const struct workload *workloads_find(const struct workloads *w, struct str key);
-/* One of that namespace, ns .p NULL: of any. Of several one whose own the address is before one that
- * has its node's, and one that goes on before one that ends. Pods on their node's network share its address: which of them is meant, an
- * address does not say. */
+/* One of that namespace, ns .p NULL: of any. Of several one whose own the address is before one
+ * that has its node's, and one that goes on before one that ends. Pods on their node's network
+ * share its address: which of them is meant, an address does not say. */
 const struct workload *workloads_find_ip(const struct workloads *w, struct str ns,
                                          const struct ip *ip);
 bool workload_has_ip(const struct workload *p, const struct ip *ip);

@@ -37,9 +37,10 @@ struct cluster {
     uint32_t id; /* small, unique while it lives: a worker's place for it */
     char *name;
     struct stats_set *stats;
-    bool added_via_api; /* it did not stand in the bootstrap */
-    char *eds_name;     /* what to ask for; its name if the configuration says no other */
-    uint8_t type;       /* enum cluster_type */
+    const char *mesh_service; /* a label_text(): "HOST;NAME;NAMESPACE"; NULL: none */
+    bool added_via_api;       /* it did not stand in the bootstrap */
+    char *eds_name;           /* what to ask for; its name if the configuration says no other */
+    uint8_t type;             /* enum cluster_type */
     uint64_t connect_timeout_ms;
     struct ip from;            /* whence its endpoints are spoken to; family 0: as routes say */
     struct http_protocol http; /* to its endpoints */

@@ -4,6 +4,7 @@
 #include "proxy/dns.h"
 #include "proxy/duration.h"
 #include "proxy/health.h"
+#include "proxy/metadata.h"
 #include "proxy/original_dst_config.h"
 #include "proxy/outlier.h"
 #include "proxy/socket_match.h"
@@ -173,6 +174,7 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
         stats_unref(c.cluster->stats);
         c.cluster->stats = stats_get(STATS_CLUSTER, str_from(m->alt_stat_name), STR(""));
     }
+    c.cluster->mesh_service = metadata_service(m->metadata, m->name);
     int r = compile_type(&c, m);
     if (r == 0)
         r = compile_bind(&c, m);

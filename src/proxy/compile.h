@@ -24,6 +24,7 @@ struct compile {
     secret_find_fn *find_secret; /* NULL: there are none */
     void *secrets;               /* its user */
     struct route_slots *route_slots; /* of tables that come by themselves */
+    bool inbound;                    /* of a listener of what is sent to the pod beside it */
     struct pb_path path;
     struct err *err;
 };

@@ -245,6 +245,7 @@ static bool write_of_bootstrap(struct config_dump *d, struct buf *to)
         write_static(d, as_json(&s->secrets[at]->base), type, to);
         return true;
     case XDS_HOST:
+    case XDS_WORKLOAD:
     case XDS_RESOURCES:
         break;
     }

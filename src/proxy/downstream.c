@@ -37,9 +37,10 @@ struct downstream {
     /* One of the two. */
     struct http_conn *hc;
     struct tcp_proxy *tcp;
-    uint64_t begin_ms;       /* of the loop */
-    bool told;               /* to go */
-    struct loop_timer *life; /* of an HTTP connection; NULL: no limit */
+    struct mesh_client client; /* where what it does is counted by that */
+    uint64_t begin_ms;         /* of the loop */
+    bool told;                 /* to go */
+    struct loop_timer *life;   /* of an HTTP connection; NULL: no limit */
 };
 
 enum { DOWNSTREAMS_MAX = 50000 }; /* of a worker */
@@ -136,6 +137,7 @@ static void downstream_free(struct downstream *d)
         free(d->log);
     }
     opening_free(d);
+    mesh_client_done(&d->client);
     count_end(d);
     loop_timer_free(d->life);
     list_remove(&d->node);
@@ -174,7 +176,7 @@ static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
     (void)hc;
     if (d->worker->telling)
         tell_to_go(d);
-    request_begin(d->worker, d->chain->http, s);
+    request_begin(d->worker, d->chain->http, s, &d->client);
 }
 
 static void on_bad_request(struct http_conn *hc, const struct http_bad_request *bad,
@@ -223,6 +225,8 @@ static void serve_http(struct downstream *d, struct conn *c)
     default:
         d->hc = http_auto_conn_new_server(c, config, &ops, d);
     }
+    if (d->chain->http->mesh.reporter == MESH_DESTINATION)
+        mesh_client_init(&d->client, c);
     count_http(d);
     uint64_t life_ms = d->chain->http->protocol.connection_max_ms;
     if (life_ms) {
@@ -247,7 +251,10 @@ static void serve_tcp(struct downstream *d, struct conn *c)
     const struct inspect_facts *f = d->opening ? &d->opening->facts : NULL;
     conn_log_begin(&log, c, f ? str_of(f->server_name, f->server_name_n) : STR(""));
     conn_log_opened(&log, c);
-    d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &log, &ops, d);
+    if (d->chain->tcp->mesh.reporter == MESH_DESTINATION)
+        mesh_client_init(&d->client, c);
+    d->tcp = tcp_proxy_new(d->worker, d->chain->tcp, d->listener->buffer_bytes, c, &d->client, &log,
+                           &ops, d);
 }
 
 static bool may_connect(const struct downstream *d, const struct conn *c)

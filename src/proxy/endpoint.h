@@ -39,6 +39,7 @@ struct endpoint {
     socklen_t address_bytes;
     struct sockaddr_storage address;
     _Atomic(struct endpoint_load *) loads; /* one for each worker; made when first asked for */
+    _Atomic(const char *) peer;            /* a label_text(): the workload there; NULL: not told */
     struct outlier_host *outlier;          /* owned; NULL: the cluster has no outlier detection */
     uint64_t usable_ms; /* since when, where a cluster warms up; the main thread's */
     uint64_t id;        /* a hash of its text, the same in every proxy */

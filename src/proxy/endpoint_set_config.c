@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "proxy/endpoint_set.h"
+#include "proxy/metadata.h"
 #include "proxy/socket_match.h"
 
 typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment pb_assignment;
@@ -117,6 +118,8 @@ static int add_endpoint(struct making *c, const pb_endpoint *m)
     if (!e)
         return 0; /* the same address again: one host */
     e->status = status_of(m);
+    if (e->endpoint) /* it lives on through sets: there may be another workload now */
+        atomic_store(&e->endpoint->peer, metadata_workload(m->metadata));
     if (m->load_balancing_weight)
         e->weight = m->load_balancing_weight->value;
     if (m->endpoint->hostname && *m->endpoint->hostname)

@@ -116,6 +116,12 @@ struct filter_compile {
 /* -EINVAL with the path of what is wrong, -ENOMEM. */
 typedef int filter_compile_fn(struct filter_compile *c, const ProtobufCMessage *m, void **ret);
 
+/* A filter that has nothing to do with requests but that they are counted. */
+struct filter_watch {
+    bool counts;
+    bool no_host; /* what was called is not told where it is no Service */
+};
+
 struct filter_type {
     const char *name; /* Envoy's */
     const ProtobufCMessageDescriptor *message;
@@ -124,6 +130,8 @@ struct filter_type {
     filter_compile_fn *compile_route;
     size_t state_bytes;
     bool is_terminal;                          /* the router */
+    bool watches;                              /* its config is a struct filter_watch, and it is
+                                                  never called */
     struct str (*cluster)(const void *config); /* that it asks; empty: none */
     enum filter_result (*on_request)(struct filter_call *c);
     enum filter_result (*on_body)(struct filter_call *c); /* what it asked to collect is here */

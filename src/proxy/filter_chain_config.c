@@ -2,6 +2,8 @@
  */
 #include "proxy/filter_chain.h"
 
+#include <stats/config.pb-c.h>
+
 #include "proxy/duration.h"
 #include "proxy/filter_chain_match.h"
 #include "proxy/network_rbac.h"
@@ -38,13 +40,24 @@ void filter_chains_done(struct filter_chains *all)
     free(all->otherwise);
 }
 
+/* Whether connections are counted: said before what serves them. */
+static int mesh_watch_compile(struct compile *c, struct str bytes, struct mesh_watch *ret)
+{
+    ProtobufCMessage *m;
+    int r = pb_unpack(&stats__plugin_config__descriptor, bytes, c->scratch, &m, c->err);
+    if (r == 0)
+        ret->reporter = c->inbound ? MESH_DESTINATION : MESH_SOURCE;
+    return r;
+}
+
 static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__Filter *m,
-                          bool last, struct filter_chain *to)
+                          bool last, struct mesh_watch *watch, struct filter_chain *to)
 {
     static const char hcm[] =
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     static const char tcp[] = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
     static const char rbac[] = "envoy.extensions.filters.network.rbac.v3.RBAC";
+    static const char stats[] = "stats.PluginConfig";
     const Google__Protobuf__Any *any = m->typed_config;
     ProtobufCMessage *message;
     size_t mark = pb_path_field(&c->path, "typed_config");
@@ -53,7 +66,7 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
     struct str type = pb_type_name(str_from(any->type_url));
     struct str bytes = str_of(any->value.data, any->value.len);
     int r;
-    bool serves = !str_is(type, rbac);
+    bool serves = !str_is(type, rbac) && !str_is(type, stats);
     if (serves != last) {
         pb_path_back(&c->path, mark);
         return COMPILE_FAIL(c,
@@ -74,6 +87,10 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
                       bytes, c->scratch, &message, c->err);
         if (r == 0)
             r = tcp_config_compile(c, (const void *)message, &to->tcp);
+        if (r == 0)
+            to->tcp->mesh = *watch;
+    } else if (str_is(type, stats)) {
+        r = mesh_watch_compile(c, bytes, watch);
     } else if (str_is(type, rbac)) {
         r = network_rbac_compile(c, bytes, vec_add(&to->rbac));
     } else {
@@ -86,6 +103,7 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
 
 static int compile_chain(struct compile *c, const pb_chain *m, struct filter_chain *to)
 {
+    struct mesh_watch watch = {0}; /* what bytes are counted by */
     size_t mark;
     int r = 0;
     to->name = xstrdup(m->name);
@@ -107,7 +125,7 @@ static int compile_chain(struct compile *c, const pb_chain *m, struct filter_cha
     for (size_t i = 0; i < m->n_filters && r == 0; i++) {
         mark = pb_path_field(&c->path, "filters");
         pb_path_index(&c->path, i);
-        r = compile_filter(c, m->filters[i], i + 1 == m->n_filters, to);
+        r = compile_filter(c, m->filters[i], i + 1 == m->n_filters, &watch, to);
         if (r == 0)
             pb_path_back(&c->path, mark);
     }

@@ -36,7 +36,7 @@ static int unpack(const Google__Protobuf__Any *any, bool route, struct arena *sc
 }
 
 static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
-                      struct http_filters *chain)
+                      struct http_filters *chain, struct filter_watch *watch)
 {
     AUTO(arena) struct arena *scratch = arena_new(XDS_CHECK_MEMORY_MAX);
     struct filter *f = &chain->filters[chain->n];
@@ -71,27 +71,31 @@ static int add_filter(struct filter_compile *c, const pb_filter *m, bool last,
     }
     if (f->type->compile)
         r = f->type->compile(c, message, &f->config);
-    chain->n += !f->type->is_terminal;
-    chain->on = chain->on || (!f->type->is_terminal && !f->disabled);
+    if (r == 0 && f->type->watches && !f->disabled)
+        *watch = *(const struct filter_watch *)f->config;
+    bool called = !f->type->is_terminal && !f->type->watches;
+    chain->n += called;
+    chain->on = chain->on || (called && !f->disabled);
     pb_path_back(c->path, mark);
     return r;
 }
 
 int http_filters_compile(const pb_hcm *m, struct pb_path *path, struct http_filters **ret,
-                         struct err *reterr)
+                         struct filter_watch *ret_watch, struct err *reterr)
 {
     struct http_filters *chain = NEW(struct http_filters);
     chain->arena = arena_new(0);
     struct filter_compile c = {chain->arena, path, reterr};
     int r = 0;
     *ret = NULL;
+    *ret_watch = (struct filter_watch){0};
     chain->filters = arena_alloc(c.a, m->n_http_filters * sizeof(*chain->filters));
     if (!chain->filters)
         r = -ENOMEM;
     for (size_t i = 0; i < m->n_http_filters && r == 0; i++) {
         size_t mark = pb_path_field(path, "http_filters");
         pb_path_index(path, i);
-        r = add_filter(&c, m->http_filters[i], i + 1 == m->n_http_filters, chain);
+        r = add_filter(&c, m->http_filters[i], i + 1 == m->n_http_filters, chain, ret_watch);
         if (r == 0)
             pb_path_back(path, mark);
     }

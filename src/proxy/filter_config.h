@@ -22,11 +22,13 @@ struct http_filters {
     bool on; /* one of them, unless a route says otherwise */
 };
 
-/* path stands at the connection manager. *ret is NULL where there is no filter but the router.
+/* path stands at the connection manager. *ret is NULL where there is no filter but the router
+ * and those that watch.
  * -EINVAL with the path of what is wrong. */
 int http_filters_compile(
     const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *m,
-    struct pb_path *path, struct http_filters **ret, struct err *reterr) NODISCARD;
+    struct pb_path *path, struct http_filters **ret, struct filter_watch *ret_watch,
+    struct err *reterr) NODISCARD;
 void http_filters_free(struct http_filters *c); /* NULL is allowed */
 
 /* One entry of a typed_per_filter_config; path stands at its value. What is optional and unknown is

@@ -130,6 +130,7 @@ static int compile_protocol(struct compile *c, const pb_hcm *m, struct http_conf
 
 static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
 {
+    struct filter_watch watch = {0};
     h->stat_prefix = xstrdup(m->stat_prefix);
     h->stats = stats_get(STATS_HTTP, str_from(m->stat_prefix), STR(""));
     h->version =
@@ -151,7 +152,9 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
         return COMPILE_FAIL(c, "server_name: at most %d bytes, on one line", HTTP_SERVER_NAME_MAX);
     int r = compile_protocol(c, m, h);
     if (r == 0)
-        r = http_filters_compile(m, &c->path, &h->filters, c->err);
+        r = http_filters_compile(m, &c->path, &h->filters, &watch, c->err);
+    if (watch.counts)
+        h->mesh = (struct mesh_watch){c->inbound ? MESH_DESTINATION : MESH_SOURCE, watch.no_host};
     if (r == 0)
         r = compile_router(c, m, h);
     if (r == 0)

@@ -11,6 +11,7 @@
 #include "proxy/http_canonical.h"
 #include "proxy/http_edits.h"
 #include "proxy/local_reply.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/protocol_config.h"
 #include "proxy/route.h"
 #include "proxy/route_slot.h"
@@ -28,8 +29,9 @@ struct http_config {
     struct trace_config *trace;    /* NULL: none */
     struct local_replies *replies; /* NULL: answers of our own go as they are */
     struct http_filters *filters;  /* NULL: the router alone */
-    bool websocket;                /* upgrades to it go through */
-    uint8_t version;               /* of HTTP: 1, 2; 0: the connection chooses */
+    struct mesh_watch mesh;
+    bool websocket;  /* upgrades to it go through */
+    uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;
     struct http_canonical canonical;
     struct http_edits edits;

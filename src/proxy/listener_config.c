@@ -223,6 +223,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     l->use_original_dst = is_true(m->use_original_dst, false);
     l->inbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND;
     l->outbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
+    c->inbound = l->inbound;
     l->freebind = is_true(m->freebind, false);
     l->transparent = is_true(m->transparent, false);
     if (m->tcp_backlog_size)

@@ -15,7 +15,9 @@
 #include "proxy/downstream.h"
 #include "proxy/file_sources.h"
 #include "proxy/identity.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/password_pool.h"
+#include "proxy/peer_node.h"
 #include "proxy/store_kept.h"
 #include "proxy/trace_export.h"
 #include "proxy/worker.h"
@@ -110,6 +112,23 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
         file_sources_add(p->files, from->path);
 }
 
+static void on_want_peer(struct str name, bool wanted, void *user)
+{
+    struct proxy *p = user;
+    ads_want(p->ads, XDS_WORKLOAD, name, wanted);
+}
+
+/* A sidecar asks whose the addresses are from which it is called, and its own. */
+static void begin_peers(struct proxy *p, const Envoy__Config__Core__V3__Node *node)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    struct ip ip;
+    if (!p->ads || !peer_node_read(node, &ip, &text))
+        return;
+    peers_start(p->loop, on_want_peer, p);
+    peers_set_self(&ip, buf_str(&text));
+}
+
 static int keep_on_disk(struct proxy *p, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
                         struct err *reterr)
 {
@@ -183,6 +202,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         r = ads_new(p->loop, p->store, b, o->xds_token_file, &p->ads, reterr);
     if (r == 0)
         r = start_identity(p, reterr);
+    begin_peers(p, b->node);
     p->has_admin = b->admin != NULL;
     if (r == 0 && b->admin) {
         store_keep_texts(p->store);
@@ -219,6 +239,8 @@ void proxy_free(struct proxy *p)
     admin_free(p->admin);
     app_probes_free(p->probes);
     app_probe_table_done(&p->options.probes.table);
+    mesh_stats_done();
+    peers_stop();
     ads_free(TAKE(p->ads));
     identity_free(TAKE(p->identity));
     loop_timer_free(p->closing);

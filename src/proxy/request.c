@@ -214,12 +214,14 @@ static void find_route(struct request *r)
     filter_start(r, on_filtered);
 }
 
-void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s)
+void request_begin(struct worker *w, const struct http_config *http, struct http_stream *s,
+                   const struct mesh_client *client)
 {
     struct http_head *head = http_stream_head(s);
     struct request *r = arena_alloc(http_stream_arena(s), sizeof(*r));
     ASSERT(r); /* of a head that has just been read: there is room */
     r->worker = w;
+    r->client = client;
     r->down = s;
     r->config = worker_config(w);
     if (http->seat) /* what has changed since the connection came counts for it, too */

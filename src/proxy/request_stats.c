@@ -44,6 +44,8 @@ void request_count_end(struct request *r)
         stats_inc(s, HTTP_STAT_RQ_TX_RESET);
     if (r->upgrade && r->status == 101)
         stats_dec(s, HTTP_STAT_CX_UPGRADES_ACTIVE);
+    if (r->http->mesh.reporter != MESH_NOBODY)
+        mesh_stats_request(r);
     if (!r->status)
         return;
     stats_count_class(s, HTTP_STAT_RQ_COMPLETED, r->status);

@@ -503,6 +503,7 @@ static void ask(struct request *r, const struct cluster *c, struct upstream *u)
 {
     upstream_enter(u, &r->wait);
     r->upstream_host = str_from(upstream_endpoint(u)->text);
+    r->peer = atomic_load_explicit(&upstream_endpoint(u)->peer, memory_order_relaxed);
     if (r->retry && !r->retry->stats)
         r->retry->stats = upstream_stats(u);
     if (r->retry)
@@ -612,6 +613,7 @@ void router_begin(struct request *r, const struct route_query *q)
                        (struct str){NULL, 0});
         return;
     }
+    r->service = c->mesh_service;
     const struct endpoint_entry *entry;
     struct upstream *u = choose(r, c, q->random, &entry);
     if (!u) {

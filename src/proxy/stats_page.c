@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "codec/json.h"
+#include "proxy/mesh_stats.h"
 
 enum { STEPS = 4096 }; /* statistics looked at in one call */
 
@@ -36,6 +37,7 @@ struct stats_page {
     struct stats_page_options options;
     struct stats_values values;
     struct stats_sets sets;
+    struct mesh_page *mesh; /* Prometheus */
     /* Where it stands. */
     bool begun;
     bool histograms; /* the second pass, of plain and JSON */
@@ -54,6 +56,8 @@ struct stats_page *stats_page_new(const struct stats_page_options *o, struct pro
     p->options = *o;
     stats_values_init(&p->values, c, program);
     stats_list(&p->sets);
+    if (o->format == STATS_PROMETHEUS)
+        p->mesh = mesh_page_new();
     return p;
 }
 
@@ -62,6 +66,7 @@ void stats_page_free(struct stats_page *p)
     if (!p)
         return;
     stats_list_done(&p->sets);
+    mesh_page_free(p->mesh);
     stats_values_done(&p->values);
     regex_free(p->options.filter);
     buf_done(&p->name);
@@ -299,7 +304,7 @@ static char class_of(struct str name)
     return name.n > 4 && end[-4] == '_' && end[-2] == 'x' && end[-1] == 'x' ? end[-3] : 0;
 }
 
-/* Into p->family; a line of its type, once. */
+/* Into p->family; what it is and its type, once. */
 static void begin_family(struct stats_page *p, const struct stats_row *row, struct buf *to)
 {
     static const char *const words[] = {[STATS_COUNTER] = "counter",
@@ -321,7 +326,8 @@ static void begin_family(struct stats_page *p, const struct stats_row *row, stru
         if (*c == '.')
             *c = '_';
     if (strcmp(before, p->family) != 0)
-        buf_addf(to, "# TYPE %s %s\n", p->family, words[row->type]);
+        buf_addf(to, "# HELP %s %s\n# TYPE %s %s\n", p->family, row->text, p->family,
+                 words[row->type]);
 }
 
 static void put_series(struct stats_page *p, const struct stats_set *s, const struct stats_row *row,
@@ -381,7 +387,7 @@ static bool next_by_row(struct stats_page *p, size_t bytes, struct buf *to)
     for (size_t steps = 0; steps < STEPS && to->n < bytes; steps++) {
         size_t n;
         if (p->kind == _STATS_KINDS)
-            return false;
+            return !p->options.filter && !p->options.types && mesh_page_next(p->mesh, bytes, to);
         const struct stats_row *rows = stats_rows((enum stats_kind)p->kind, &n);
         while (p->set < p->sets.n && p->sets.v[p->set]->kind < p->kind)
             p->set++;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "proxy/peer.h"
 #include "proxy/store_priv.h"
 
 typedef Envoy__Config__Bootstrap__V3__Bootstrap pb_bootstrap;
@@ -153,6 +154,7 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
         return store_secret_add(s, i);
     case XDS_ROUTE: /* never of a bootstrap: read_item */
     case XDS_HOST:  /* store_update */
+    case XDS_WORKLOAD:
     case XDS_RESOURCES:
         break;
     }
@@ -234,6 +236,10 @@ static void count_update(const struct xds_update *u, bool refused)
 
 void store_update(struct store *s, const struct xds_update *u, struct buf *refused)
 {
+    if (u->type == XDS_WORKLOAD) {
+        peers_update(u);
+        return;
+    }
     /* first, since what is new may want the address of what goes */
     if (u->full && u->type == XDS_LISTENER)
         remove_missing(s, u);

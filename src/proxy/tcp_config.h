@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "proxy/access_log.h"
 #include "proxy/compile.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/stats.h"
 
 struct tcp_cluster {
@@ -19,6 +20,7 @@ struct tcp_config {
     VEC(struct tcp_cluster) clusters;
     uint64_t weights; /* their sum */
     struct access_logs logs;
+    struct mesh_watch mesh;
     uint64_t idle_timeout_ms; /* 0: none */
     uint64_t duration_max_ms; /* 0: none */
     uint32_t attempts_max;

@@ -17,6 +17,9 @@ struct tcp_proxy {
     void *user;
     struct conn *client, *endpoint; /* NULL: gone, or not there yet */
     struct cluster *cluster;
+    const struct mesh_client *who;
+    const char *peer;        /* the workload at the endpoint; NULL: not told */
+    struct stats_cell *mesh; /* where it is counted; NULL: nowhere, or not yet */
     struct conn_log log;
     struct loop_timer *timer;  /* connecting, then idle and age */
     uint64_t connect_ms;       /* when connecting began */
@@ -67,9 +70,27 @@ static void count_disconnect(struct tcp_proxy *t)
         stats_inc(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_FAIL);
 }
 
+/* As one connection between two workloads; reason 0: it is open. */
+static void count_mesh(struct tcp_proxy *t, uint8_t reason)
+{
+    const struct mesh_tcp facts = {.reporter = (enum mesh_reporter)t->config->mesh.reporter,
+                                   .worker = worker_index(t->worker),
+                                   .client = t->who,
+                                   .service = t->cluster ? t->cluster->mesh_service : NULL,
+                                   .peer = t->peer,
+                                   .reason = reason};
+    if (facts.reporter == MESH_NOBODY || t->mesh)
+        return;
+    t->mesh = mesh_stats_tcp(&facts);
+    stats_inc(t->mesh, MESH_TCP_OPENED);
+}
+
 static void count_end(struct tcp_proxy *t)
 {
     struct stats_cell *s = tcp_stats(t);
+    count_mesh(t, t->log.reason);
+    if (t->mesh)
+        stats_inc(t->mesh, MESH_TCP_CLOSED);
     stats_dec(s, TCP_STAT_CX_ACTIVE);
     stats_add(s, TCP_STAT_CX_RX_BYTES, t->log.received_bytes);
     stats_add(s, TCP_STAT_CX_TX_BYTES, t->log.sent_bytes);
@@ -170,6 +191,8 @@ static void pass(struct tcp_proxy *t, struct conn *from, struct conn *to, bool *
 {
     t->heard_ms = now_ms(t);
     *count += conn_in(from)->n;
+    if (t->mesh)
+        stats_add(t->mesh, from == t->client ? MESH_TCP_RECEIVED : MESH_TCP_SENT, conn_in(from)->n);
     if (conn_in(from)->n)
         conn_write_chain(to, conn_in(from));
     if (conn_eof(from) && !*eof) {
@@ -225,6 +248,7 @@ static void on_endpoint_open(struct conn *c, void *user)
     struct tcp_proxy *t = user;
     (void)c;
     t->open = true;
+    count_mesh(t, 0);
     t->heard_ms = now_ms(t);
     stats_record_ms(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_MS, t->heard_ms - t->connect_ms);
     loop_timer_stop(t->timer);
@@ -297,6 +321,7 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
     }
     free(t->log.upstream_host);
     t->log.upstream_host = xstrdup(e->text);
+    t->peer = atomic_load_explicit(&e->peer, memory_order_relaxed);
     count_connect(t);
     if (t->cluster->from.family)
         o.from = &t->cluster->from;
@@ -320,7 +345,8 @@ static void connect_next(struct tcp_proxy *t)
 }
 
 struct tcp_proxy *tcp_proxy_new(struct worker *w, const struct tcp_config *config,
-                                size_t buffer_bytes, struct conn *client, struct conn_log *log,
+                                size_t buffer_bytes, struct conn *client,
+                                const struct mesh_client *who, struct conn_log *log,
                                 const struct tcp_proxy_ops *ops, void *user)
 {
     static const struct conn_ops client_ops = {
@@ -333,6 +359,7 @@ struct tcp_proxy *tcp_proxy_new(struct worker *w, const struct tcp_config *confi
     t->ops = ops;
     t->user = user;
     t->client = client;
+    t->who = who;
     t->log = *log;
     *log = (struct conn_log){0};
     t->log.conn = client;

@@ -357,8 +357,11 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
                  r->refused.n ? "; " : "", name ? name : "", any ? any->type_url : "", url);
         return;
     }
-    struct str bytes = str_of(any->value.data, any->value.len), inner = xds_resource_name(bytes);
-    if (r->type == XDS_HOST && inner.n && name) { /* has a name of its own beside the resource's */
+    struct str bytes = str_of(any->value.data, any->value.len), inner = {0};
+    if (r->type != XDS_WORKLOAD) /* has no name in it */
+        inner = xds_resource_name(bytes);
+    /* A host's own is another than the resource's. */
+    if (name && (r->type == XDS_WORKLOAD || (r->type == XDS_HOST && inner.n))) {
         inner = str_from(name);
     } else if (!inner.n || (name && !str_is(inner, name))) {
         buf_addf(&r->refused, "%sresource %.200s is named %.*s", r->refused.n ? "; " : "",

@@ -314,6 +314,7 @@ void xds_stream_push(struct xds_stream *s)
     push_type(s, XDS_CLUSTER);
     push_type(s, XDS_ENDPOINT);
     push_type(s, XDS_SECRET);
+    push_type(s, XDS_WORKLOAD);
     if (!clusters->outstanding && !endpoints->outstanding && !s->awaited.used) {
         push_type(s, XDS_LISTENER);
         push_type(s, XDS_ROUTE);

@@ -13,6 +13,7 @@
 #include <google/protobuf/struct.pb-c.h>
 #include <google/protobuf/timestamp.pb-c.h>
 #include <google/protobuf/wrappers.pb-c.h>
+#include <istio/workload/workload.pb-c.h>
 
 #include "base/assert.h"
 #include "codec/pb.h"
@@ -34,6 +35,7 @@ static const struct xds_resource_type resources[XDS_RESOURCES] = {
                             envoy__extensions__transport_sockets__tls__v3__secret),
     [XDS_HOST] = RESOURCE("vhds", "envoy.config.route.v3.VirtualHost",
                           envoy__config__route__v3__virtual_host),
+    [XDS_WORKLOAD] = RESOURCE("wds", "istio.workload.Address", istio__workload__address),
 };
 
 const struct xds_resource_type *xds_resource_type(enum xds_resource r)

@@ -16,6 +16,7 @@ enum xds_resource {
     XDS_ROUTE,
     XDS_SECRET,
     XDS_HOST,      /* of a route table: named TABLE/HOST, and subscribed to by either */
+    XDS_WORKLOAD,  /* whose an address is: named NETWORK/ADDRESS (Istio's) */
     XDS_RESOURCES, /* how many */
 };
 

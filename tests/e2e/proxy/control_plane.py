@@ -14,7 +14,8 @@ import h2.events  # noqa: E402
 
 PACKAGE = "envoy.service.discovery.v3."
 URLS = {"cds": "envoy.config.cluster.v3.Cluster", "eds": "envoy.config.endpoint.v3.ClusterLoadAssignment", "lds": "envoy.config.listener.v3.Listener",
-        "rds": "envoy.config.route.v3.RouteConfiguration", "vhds": "envoy.config.route.v3.VirtualHost", "sds": "envoy.extensions.transport_sockets.tls.v3.Secret"}
+        "rds": "envoy.config.route.v3.RouteConfiguration", "vhds": "envoy.config.route.v3.VirtualHost", "sds": "envoy.extensions.transport_sockets.tls.v3.Secret",
+        "wds": "istio.workload.Address"}
 WORDS = {"type.googleapis.com/" + v: k for k, v in URLS.items()}
 
 

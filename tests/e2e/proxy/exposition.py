@@ -36,11 +36,16 @@ def check_histogram(name, series):
 
 def parse(text):
     """{name: (type, {(name of the series, its labels as a sorted tuple): value})}"""
-    families, current = {}, None
+    families, current, helped = {}, None, None
     assert text.endswith("\n") or not text
     for line in text.splitlines():
+        if line.startswith("# HELP "):
+            _, _, helped, words = line.split(" ", 3)
+            assert words, line
+            continue
         if line.startswith("# TYPE "):
             _, _, name, kind = line.split(" ")
+            assert name == helped, f"{name} is told without words"
             assert NAME.match(name) and kind in ("counter", "gauge", "histogram"), line
             assert name not in families, f"{name} stands in two places"
             current = name

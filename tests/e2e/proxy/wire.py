@@ -88,6 +88,12 @@ def encode(name, value):
     if name == "google.protobuf.Duration":
         ns = round(float(value.removesuffix("s")) * 1e9)
         value = {"seconds": ns // 10**9, "nanos": ns % 10**9}
+    elif name == "google.protobuf.Struct":
+        value = {"fields": value}
+    elif name == "google.protobuf.Value":
+        value = {{str: "string_value", dict: "struct_value", list: "list_value", bool: "bool_value"}.get(type(value), "number_value"): value}
+    elif name == "google.protobuf.ListValue":
+        value = {"values": value}
     elif WRAPPERS.match(name) and not isinstance(value, dict):
         value = {"value": value}
     out = b""

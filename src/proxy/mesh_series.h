@@ -1,0 +1,48 @@
+#pragma once
+/* Series of Istio's metrics, as mesh_stats.c counts them and mesh_page.c shows them. */
+
+#include "proxy/peer.h"
+#include "proxy/stats.h"
+
+enum {
+    MESH_IS_SOURCE = 1, /* told by the caller's proxy */
+    MESH_IS_GRPC = 2,
+    MESH_IS_DELAYED = 4,
+    MESH_IS_TCP = 8, /* a connection, not a request */
+};
+
+/* All that a series tells, beside what is told of ourselves. Compared as bytes: no padding. */
+struct mesh_key {
+    const char *peer;       /* the other side; NULL: not known */
+    struct peer_slot *slot; /* where that will be known; NULL: nowhere */
+    const char *service;    /* "HOST;NAME;NAMESPACE"; NULL: none */
+    const char *host;       /* that was asked for; NULL: not told */
+    const char *principal;  /* of the other side */
+    const char *own;        /* ours */
+    uint16_t status;        /* 0: none was sent */
+    uint8_t reason;         /* enum reason */
+    uint8_t grpc;           /* the status and one more; 0: none */
+    uint8_t flags;
+    uint8_t zero[3];
+};
+static_assert(sizeof(struct mesh_key) == 6 * sizeof(char *) + 8, "no padding");
+
+enum {
+    MESH_REQUESTS,
+    MESH_DURATION,
+    MESH_REQUEST_BYTES = MESH_DURATION + STATS_WORDS_TIMES,
+    MESH_RESPONSE_BYTES = MESH_REQUEST_BYTES + STATS_WORDS_TIMES,
+    _MESH_CELLS = MESH_RESPONSE_BYTES + STATS_WORDS_TIMES,
+};
+
+struct mesh_series {
+    struct mesh_series *next; /* older */
+    uint64_t hash;
+    struct mesh_key key;
+    struct stats_cell cells[]; /* as many as there are of a request, or of a connection */
+};
+
+/* By worker, the newest first. */
+extern _Atomic(struct mesh_series *) mesh_lists[];
+/* Requests for which there was no room. */
+extern atomic_ullong mesh_overflow;
