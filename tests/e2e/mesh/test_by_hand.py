@@ -73,6 +73,7 @@ def test_bytes_that_are_no_http(two):
     two.run("tcp", port="tcp-echo")
     two.run("unnamed", port="")
     for name in ("tcp", "unnamed"):
+        wait_until("its endpoint is known", lambda: two.curl("client", f"http://{name}/")[0] == 200)
         status, body = two.curl("client", f"http://{name}/")
         assert status == 200 and json.loads(body)["name"] == name
     assert "outbound|80||unnamed.default.svc.cluster.local" in two.clusters("client")
