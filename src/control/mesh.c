@@ -457,15 +457,25 @@ static enum port_protocol protocol_of(const struct service_object *o, const stru
     return PORT_OTHER;
 }
 
-/* Of two that say different things of a port the one that says something. */
-static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol)
+static void inbound_done(struct inbound_list *l)
+{
+    VEC_FOREACH (in, &l->v)
+        free((char *)(uintptr_t)in->service);
+    vec_done(&l->v);
+}
+
+/* Of two that say different things of a port the one that says something. service: NULL: none. */
+static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol,
+                        const char *service)
 {
     VEC_FOREACH (in, &to->v)
         if (in->port == port) {
             in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
             return;
         }
-    vec_push(&to->v, (struct mesh_inbound){.port = port, .protocol = protocol});
+    vec_push(&to->v, (struct mesh_inbound){.port = port,
+                                           .protocol = protocol,
+                                           .service = service ? xstrdup(service) : NULL});
 }
 
 static int by_port(const void *a, const void *b)
@@ -477,7 +487,7 @@ static bool same_ports(const struct inbound_list *a, const struct inbound_list *
 {
     for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
         if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
-            a->v.v[i].mode != b->v.v[i].mode)
+            a->v.v[i].mode != b->v.v[i].mode || !streq(a->v.v[i].service, b->v.v[i].service))
             return false;
     return a->v.n == b->v.n;
 }
@@ -500,13 +510,13 @@ static struct inbound_list ports_of(const struct mesh_workload *w, const struct 
     VEC_FOREACH (k, &keys) {
         const struct membership *one = map_find_cstr(&w->services, *k);
         VEC_FOREACH (p, &one->ports.v)
-            add_inbound(&in, p->port, p->protocol);
+            add_inbound(&in, p->port, p->protocol, *k);
         free(*k);
     }
     vec_done(&keys);
     for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
         if (!is_proxys(policy->ports[i].port))
-            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED);
+            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
     VEC_FOREACH (p, &in.v)
         p->mode = mtls_policy_of(policy, p->port);
     if (in.v.n)
@@ -521,12 +531,12 @@ static void build(struct mesh *m, struct mesh_workload *w, bool first)
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
     struct inbound_list now = ports_of(w, &policy);
     if (!first && same_ports(&now, &w->ports) && w->mode == policy.mode) {
-        vec_done(&now.v);
+        inbound_done(&now);
         return;
     }
     struct resources before = w->own;
     memset(&w->own, 0, sizeof(w->own));
-    vec_done(&w->ports.v);
+    inbound_done(&w->ports);
     w->ports = now;
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
@@ -560,7 +570,7 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
     for (uint32_t i = 0; i < slice->n_ports; i++) {
         enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
         if (p != PORT_OTHER && slice->ports[i].port && !is_proxys(slice->ports[i].port))
-            add_inbound(&one->ports, slice->ports[i].port, p);
+            add_inbound(&one->ports, slice->ports[i].port, p, NULL);
     }
 }
 
@@ -643,8 +653,21 @@ static void build_labelled(struct mesh *m, struct mesh_workload *w)
     }
 }
 
+/* Whose an address is, for those who are called from there. */
+static void put_address(struct mesh *m, const struct ip *ip)
+{
+    char name[IP_TEXT_BYTES + 1];
+    struct xds_entry *e = mesh_peers_address(&m->peers, ip);
+    if (e)
+        xds_set_put(m->set, e);
+    else
+        xds_set_remove(m->set, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
+}
+
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
 {
+    for (uint8_t i = 0; m->set && i < pod->n_ips; i++)
+        put_address(m, &pod->ips[i]);
     const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
     struct str key;
     for (uint8_t i = 0; i < pod->n_ips; i++)
@@ -688,6 +711,7 @@ void mesh_authentications_changed(struct mesh *m, struct str ns)
 static void make_all(struct mesh *m)
 {
     struct joined_service *s;
+    const struct workload *pod;
     m->set = xds_set_new();
     xds_set_put(m->set, translate_mesh_outbound());
     xds_set_put(m->set, translate_mesh_passthrough());
@@ -697,6 +721,9 @@ static void make_all(struct mesh *m)
     for (size_t at = 0; service_join_next(m->join, &at, &s);)
         mesh_service_changed(m, s->key);
     m->making = false;
+    for (size_t at = 0; workloads_next(m->peers.pods, &at, &pod);)
+        for (uint8_t i = 0; i < pod->n_ips; i++)
+            put_address(m, &pod->ips[i]);
 }
 
 static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
@@ -804,7 +831,7 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     forget_address(m, w);
     drop_all(w->set, &w->own);
     drop_put(w->set, &w->put);
-    vec_done(&w->ports.v);
+    inbound_done(&w->ports);
     xds_set_free(w->set);
     list_remove(&w->node);
     m->n_workloads--;

@@ -27,13 +27,11 @@ static void add_identity(struct mesh_found *f, const struct workload *pod)
 
 /* It has a proxy, and nobody has told that to take no TLS. Of another namespace than the Service's
  * nobody is: whoever writes EndpointSlices by hand is not told what becomes of that pod. */
-static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
+static bool in_mesh(struct mesh_found *f, const struct workload *pod, uint16_t port)
 {
-    struct mesh_found *f = user;
     const struct mesh_peers *p = f->peers;
-    const struct workload *pod = workloads_find_ip(p->pods, f->ns, ip);
     struct mtls_policy policy;
-    if (!pod || pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
+    if (pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
         return false;
     peer_authentications_find(p->authentications, workload_namespace(pod), p->pods, pod, &policy);
     if (mtls_policy_of(&policy, port) == MTLS_DISABLE)
@@ -42,11 +40,55 @@ static bool in_mesh(const struct ip *ip, uint16_t port, void *user)
     return true;
 }
 
+static void add_part(struct buf *b, struct str part)
+{
+    if (b->n)
+        buf_add_char(b, ';');
+    buf_add_str(b, part);
+}
+
+/* What it is a part of, as metrics name it. */
+static void describe(const struct workloads *w, const struct workload *pod, struct buf *ret)
+{
+    const char *app = workload_label(w, pod, "app"), *version = workload_label(w, pod, "version");
+    add_part(ret, workload_owner(w, pod));
+    add_part(ret, workload_namespace(pod));
+    add_part(ret, workload_canonical_name(w, pod));
+    add_part(ret, workload_canonical_revision(w, pod));
+    add_part(ret, STR(MESH_CLUSTER_ID));
+    add_part(ret, str_from(app ? app : ""));
+    add_part(ret, str_from(version ? version : ""));
+}
+
+static void look(const struct ip *ip, uint16_t port, struct translate_peer_facts *ret, void *user)
+{
+    struct mesh_found *f = user;
+    const struct workload *pod = workloads_find_ip(f->peers->pods, f->ns, ip);
+    if (!pod)
+        return;
+    ret->in_mesh = in_mesh(f, pod, port);
+    describe(f->peers->pods, pod, &ret->workload);
+}
+
+struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip *ip)
+{
+    const struct workload *pod = workloads_find_ip(p->pods, (struct str){0}, ip);
+    if (!pod || pod->host_network)
+        return NULL;
+    const struct translate_workload names = {
+        .name = workload_owner(p->pods, pod),
+        .ns = workload_namespace(pod),
+        .canonical = workload_canonical_name(p->pods, pod),
+        .revision = workload_canonical_revision(p->pods, pod),
+    };
+    return translate_mesh_workload(ip, &names);
+}
+
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
                                        const struct translate_subset *subset,
                                        const struct joined_service *s)
 {
-    const struct translate_peers peers = {f->peers->pods, in_mesh, f};
+    const struct translate_peers peers = {f->peers->pods, look, f};
     struct str name;
     f->ns = str_cut(str_from(service), '/', &name);
     return translate_mesh_endpoints(service, port, subset, s, &peers);

@@ -24,6 +24,10 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
 struct mesh_identities mesh_found_identities(struct mesh_found *f);
 void mesh_found_done(struct mesh_found *f);
 
+/* Whose an address is, for who is called from there (istio.workload.Address); NULL: nobody's, or a
+ * node's. */
+struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip *ip);
+
 /* What holds for the pod of that address in that namespace. */
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret);

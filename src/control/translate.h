@@ -45,10 +45,16 @@ const char *translate_endpoints_name(const char *service, uint16_t port, bool to
  * still serve while they end. to_service: the Service's own address, if it has one. */
 struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool to_service,
                                       const struct joined_service *s);
-/* The same for sidecars: which endpoints take the TLS of the mesh, as their metadata say. */
+/* The same for sidecars: which endpoints take the TLS of the mesh, and who they are, as their
+ * metadata say. */
+struct translate_peer_facts {
+    bool in_mesh;
+    struct buf
+        workload; /* "NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER;APP;VERSION"; empty: not known */
+};
 struct translate_peers {
     const struct workloads *pods;
-    bool (*in_mesh)(const struct ip *ip, uint16_t port, void *user);
+    void (*look)(const struct ip *ip, uint16_t port, struct translate_peer_facts *ret, void *user);
     void *user;
 };
 /* Endpoints of pods of the Service's namespace with some labels; their name is that of the subset's

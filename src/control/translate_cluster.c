@@ -292,7 +292,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* address: an IP or a name. */
-static void add_endpoint(struct buf *b, const char *host, uint16_t port, bool in_mesh)
+static void add_endpoint(struct buf *b, const char *host, uint16_t port,
+                         const struct translate_peer_facts *facts)
 {
     size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
            endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT),
@@ -303,8 +304,8 @@ static void add_endpoint(struct buf *b, const char *host, uint16_t port, bool in
     pb_end(b, socket);
     pb_end(b, address);
     pb_end(b, endpoint);
-    if (in_mesh)
-        translate_mesh_endpoint(b);
+    if (facts)
+        translate_mesh_endpoint(b, facts);
     pb_end(b, lb);
 }
 
@@ -320,13 +321,22 @@ static void gather_all(const struct joined_service *s, struct choice c, struct a
         qsort(to->v.v, to->v.n, sizeof(*to->v.v), compare);
 }
 
+static void add_found(struct buf *b, const struct address *a, const struct translate_peers *peers)
+{
+    struct translate_peer_facts facts = {false, {0}};
+    char text[IP_TEXT_BYTES];
+    if (peers)
+        peers->look(&a->ip, a->port, &facts, peers->user);
+    add_endpoint(b, ip_format(&a->ip, text), a->port, peers ? &facts : NULL);
+    buf_done(&facts.workload);
+}
+
 /* for_grpc: its clients pass over a locality without a name or without a weight. peers NULL: none
  * is in a mesh. */
 static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc,
                                     const struct translate_peers *peers)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    char text[IP_TEXT_BYTES];
     pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
     if (found->v.n) {
         size_t locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
@@ -334,9 +344,7 @@ static struct xds_entry *assignment(const char *name, const struct addresses *fo
             pb_add_bytes(&b, F_LOCALITY_LOCALITY, STR(""));
         for (size_t i = 0; i < found->v.n; i++)
             if (!i || compare(&found->v.v[i - 1], &found->v.v[i]) != 0)
-                add_endpoint(
-                    &b, ip_format(&found->v.v[i].ip, text), found->v.v[i].port,
-                    peers && peers->in_mesh(&found->v.v[i].ip, found->v.v[i].port, peers->user));
+                add_found(&b, &found->v.v[i], peers);
         if (for_grpc) {
             size_t weight = pb_begin(&b, F_LOCALITY_WEIGHT);
             pb_add_uint(&b, F_UINT32_VALUE, 1);
@@ -422,7 +430,7 @@ struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool t
     at = pb_begin(&b, F_CLUSTER_LOAD_ASSIGNMENT);
     pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
     locality = pb_begin(&b, F_ASSIGNMENT_ENDPOINTS);
-    add_endpoint(&b, host, port, false);
+    add_endpoint(&b, host, port, NULL);
     pb_end(&b, locality);
     pb_end(&b, at);
     if (tls)

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
+#include "xds/xds_types.h"
 
 #define PASSTHROUGH         "PassthroughCluster"
 #define BLACK_HOLE          "BlackHoleCluster"
@@ -15,11 +16,12 @@
 #define INBOUND_SOURCE "127.0.0.6"
 #define OPTIONS_NAME   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-static void format_name(const char *service, char ret[CLUSTER_NAME_MAX])
+const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
 {
     struct str name, ns = str_cut(str_from(service), '/', &name);
     snprintf(ret, CLUSTER_NAME_MAX, STR_FMT "." STR_FMT ".svc.cluster.local", STR_ARG(name),
              STR_ARG(ns));
+    return ret;
 }
 
 /* ---- clusters ---- */
@@ -57,6 +59,60 @@ static json_t *to_pod(const char *name)
     return j;
 }
 
+/* ---- what is counted ---- */
+
+static json_t *services(const char *service)
+{
+    char host[CLUSTER_NAME_MAX];
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    return json_pack("{s:{s:{s:[{s:s,s:s%,s:s%}]}}}", "filter_metadata", "istio", "services",
+                     "host", translate_mesh_service_host(service, host), "name", name.p, name.n,
+                     "namespace", ns.p, ns.n);
+}
+
+/* Requests are counted as Istio counts them: who does not know how may leave it. inbound: what was
+ * called is no Service but the pod itself. */
+static json_t *request_stats(bool inbound)
+{
+    json_t *config = translate_typed("stats.PluginConfig", json_object());
+    if (inbound)
+        json_object_set_new(config, "disable_host_header_fallback", json_true());
+    return json_pack("{s:s,s:b,s:o}", "name", "istio.stats", "is_optional", 1, "typed_config",
+                     config);
+}
+
+void translate_mesh_count_connections(json_t *listener)
+{
+    json_object_set_new(
+        listener, "metadata",
+        json_pack("{s:{s:{s:b}}}", "filter_metadata", XDS_LISTENER_METADATA, "istio_stats", 1));
+}
+
+const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1])
+{
+    ret[0] = '/';
+    ip_format(ip, ret + 1);
+    return ret;
+}
+
+struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct translate_workload *w)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[IP_TEXT_BYTES + 1];
+    translate_mesh_workload_name(ip, name);
+    size_t at = pb_begin(&b, F_ADDRESS_WORKLOAD);
+    pb_add_bytes(&b, F_WORKLOAD_NAMESPACE, w->ns);
+    pb_add_bytes(&b, F_WORKLOAD_CANONICAL_NAME, w->canonical);
+    pb_add_bytes(&b, F_WORKLOAD_CANONICAL_REVISION, w->revision);
+    pb_add_bytes(&b, F_WORKLOAD_WORKLOAD_NAME, w->name);
+    pb_add_text(&b, F_WORKLOAD_CLUSTER_ID, MESH_CLUSTER_ID);
+    pb_end(&b, at);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_WORKLOAD, str_from(name), buf_str(&b), STR(""));
+}
+
+/* ---- clusters that go where a connection was going ---- */
+
 struct xds_entry *translate_mesh_passthrough(void)
 {
     AUTO_JSON json_t *j = to_original(PASSTHROUGH);
@@ -87,6 +143,8 @@ struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
     char name[CLUSTER_NAME_MAX];
     translate_mesh_inbound_name(in->port, name);
     AUTO_JSON json_t *j = to_pod(name);
+    if (in->service)
+        json_object_set_new(j, "metadata", services(in->service));
     return translate_json(XDS_CLUSTER, name, j);
 }
 
@@ -95,7 +153,7 @@ struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX])
 {
-    format_name(service, ret);
+    translate_mesh_service_host(service, ret);
     size_t n = strlen(ret);
     snprintf(ret + n, CLUSTER_NAME_MAX - n, ":%u", port);
     return ret;
@@ -228,9 +286,10 @@ static void add_steered(json_t *hcm, const char *rds)
  * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes)
 {
-    json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o],s:[{s:s}]}", "stat_prefix", stat_prefix,
+    json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o,o],s:[{s:s}]}", "stat_prefix", stat_prefix,
                             "use_remote_address", 0, "server_header_transformation", "PASS_THROUGH",
                             "stream_idle_timeout", "0s", "normalize_path", 1, "http_filters",
+                            request_stats(routes != NULL),
                             translate_http_filter("envoy.filters.http.router",
                                                   "envoy.extensions.filters.http.router.v3.Router"),
                             "upgrade_configs", "upgrade_type", "websocket");
@@ -263,8 +322,10 @@ static json_t *address(const char *ip, uint16_t port)
 /* Found by where a connection was going to: nobody listens there. */
 static json_t *listener(const char *name, const char *ip, uint16_t port)
 {
-    return json_pack("{s:s,s:o,s:b,s:s}", "name", name, "address", address(ip, port),
-                     "bind_to_port", 0, "traffic_direction", "OUTBOUND");
+    json_t *j = json_pack("{s:s,s:o,s:b,s:s}", "name", name, "address", address(ip, port),
+                          "bind_to_port", 0, "traffic_direction", "OUTBOUND");
+    translate_mesh_count_connections(j);
+    return j;
 }
 
 /* A chain for what looks like HTTP. */
@@ -300,6 +361,7 @@ struct xds_entry *translate_mesh_outbound(void)
                   address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1,
                   "traffic_direction", "OUTBOUND", "filter_chains", loop, "default_filter_chain",
                   chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
+    translate_mesh_count_connections(j);
     return translate_json(XDS_LISTENER, "virtualOutbound", j);
 }
 

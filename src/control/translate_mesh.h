@@ -64,11 +64,21 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
 
 /* ---- of a workload ---- */
 
+#define MESH_CLUSTER_ID "Kubernetes" /* Istio's name of a cluster that has been given none */
+/* As metrics name it. */
+struct translate_workload {
+    struct str name, ns, canonical, revision;
+};
+/* "/10.0.0.1": of the network without a name. */
+const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);
+struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct translate_workload *w);
+
 /* A port at which it is served. */
 struct mesh_inbound {
     uint16_t port;
     enum port_protocol protocol;
     enum mtls_mode mode;
+    const char *service; /* of which it is one, namespace/name; NULL: none */
 };
 const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);

@@ -172,6 +172,46 @@ static void add_outliers(struct buf *b, const struct traffic_outliers *o)
     pb_end(b, at);
 }
 
+/* ---- as whom it is counted ---- */
+
+static void add_text(struct buf *b, const char *key, struct str text)
+{
+    size_t entry = pb_begin(b, F_STRUCT_FIELDS), value;
+    pb_add_text(b, F_MAP_KEY, key);
+    value = pb_begin(b, F_MAP_VALUE);
+    pb_add_bytes(b, F_VALUE_STRING_VALUE, text);
+    pb_end(b, value);
+    pb_end(b, entry);
+}
+
+/* istio: {services: [{host, name, namespace}]} */
+static void add_services(struct buf *b, const char *service)
+{
+    struct str name, ns = str_cut(str_from(service), '/', &name);
+    char host[CLUSTER_NAME_MAX];
+    size_t metadata = pb_begin(b, F_CLUSTER_METADATA),
+           entry = pb_begin(b, F_METADATA_FILTER_METADATA), of, field, value, list, one, fields;
+    pb_add_text(b, F_MAP_KEY, "istio");
+    of = pb_begin(b, F_MAP_VALUE);
+    field = pb_begin(b, F_STRUCT_FIELDS);
+    pb_add_text(b, F_MAP_KEY, "services");
+    value = pb_begin(b, F_MAP_VALUE);
+    list = pb_begin(b, F_VALUE_LIST_VALUE);
+    one = pb_begin(b, F_LIST_VALUES);
+    fields = pb_begin(b, F_VALUE_STRUCT_VALUE);
+    add_text(b, "host", str_from(translate_mesh_service_host(service, host)));
+    add_text(b, "name", name);
+    add_text(b, "namespace", ns);
+    pb_end(b, fields);
+    pb_end(b, one);
+    pb_end(b, list);
+    pb_end(b, value);
+    pb_end(b, field);
+    pb_end(b, of);
+    pb_end(b, entry);
+    pb_end(b, metadata);
+}
+
 /* ---- the whole ---- */
 
 struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
@@ -198,6 +238,7 @@ struct xds_entry *translate_mesh_cluster(const char *service, const struct servi
     add_limits(&b, policy);
     add_outliers(&b, &policy->outliers);
     add_options(&b, port_protocol(p), policy);
+    add_services(&b, service);
     if (policy->tls.mode == TRAFFIC_TLS_ISTIO_MUTUAL)
         translate_mesh_socket(&b, service, subset, p, who);
     else if (eds && policy->tls.mode == TRAFFIC_TLS_AUTO)

@@ -220,5 +220,6 @@ struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_
         json_object_set_new(j, "listener_filters_timeout", json_string("5s"));
         json_object_set_new(j, "continue_on_listener_filters_timeout", json_true());
     }
+    translate_mesh_count_connections(j);
     return translate_json(XDS_LISTENER, "virtualInbound", j);
 }

@@ -44,13 +44,25 @@ static void add_struct(struct buf *b, unsigned number, const char *key, const ch
     pb_end(b, at);
 }
 
-void translate_mesh_endpoint(struct buf *b)
+static void add_metadata(struct buf *b, const char *name, const char *key, const char *value)
 {
-    size_t metadata = pb_begin(b, F_LB_ENDPOINT_METADATA),
-           entry = pb_begin(b, F_METADATA_FILTER_METADATA);
-    pb_add_text(b, F_MAP_KEY, MATCH_NAME);
-    add_struct(b, F_MAP_VALUE, "tlsMode", "istio");
+    size_t entry = pb_begin(b, F_METADATA_FILTER_METADATA);
+    pb_add_text(b, F_MAP_KEY, name);
+    add_struct(b, F_MAP_VALUE, key, value);
     pb_end(b, entry);
+}
+
+void translate_mesh_endpoint(struct buf *b, const struct translate_peer_facts *facts)
+{
+    if (!facts->in_mesh && !facts->workload.n)
+        return;
+    size_t metadata = pb_begin(b, F_LB_ENDPOINT_METADATA);
+    if (facts->in_mesh)
+        add_metadata(b, MATCH_NAME, "tlsMode", "istio");
+    if (facts->workload.n) {
+        AUTO_CHARS char *text = str_dup(buf_str(&facts->workload));
+        add_metadata(b, "istio", "workload", text);
+    }
     pb_end(b, metadata);
 }
 

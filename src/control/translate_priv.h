@@ -62,10 +62,15 @@ void translate_errors_route(struct buf *b, const struct route *r);
 /* ---- translate_mesh.c ---- */
 /* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);
+/* Connections of a listener are counted as Istio counts them. A note of ours that others pass over:
+ * a network filter of Istio's would be refused by who does not know it. */
+void translate_mesh_count_connections(json_t *listener);
+/* "web.ns.svc.cluster.local". */
+const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX]);
 
 /* ---- translate_mesh_tls.c ---- */
-/* Of an LbEndpoint: it takes the TLS of the mesh. */
-void translate_mesh_endpoint(struct buf *b);
+/* Of an LbEndpoint: whether it takes the TLS of the mesh, and who it is. */
+void translate_mesh_endpoint(struct buf *b, const struct translate_peer_facts *facts);
 /* Of a Cluster: TLS to endpoints that take it, nothing to others; or to all. */
 struct mesh_identities;
 void translate_mesh_sockets(struct buf *b, const char *service, const char *subset,

@@ -290,3 +290,38 @@ bool workload_has_labels(const struct workloads *w, const struct workload *p, co
     }
     return true;
 }
+
+/* The first of these labels that it has. */
+static struct str first_label(const struct workloads *w, const struct workload *p,
+                              const char *const keys[], size_t n, struct str otherwise)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *value = workload_label(w, p, keys[i]);
+        if (!str_empty(value))
+            return str_from(value);
+    }
+    return otherwise;
+}
+
+struct str workload_canonical_name(const struct workloads *w, const struct workload *p)
+{
+    static const char *const keys[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name",
+                                       "app"};
+    return first_label(w, p, keys, ARRAY_LEN(keys), workload_owner(w, p));
+}
+
+struct str workload_canonical_revision(const struct workloads *w, const struct workload *p)
+{
+    static const char *const keys[] = {"service.istio.io/canonical-revision",
+                                       "app.kubernetes.io/version", "version"};
+    return first_label(w, p, keys, ARRAY_LEN(keys), STR("latest"));
+}
+
+bool workloads_next(const struct workloads *w, size_t *at, const struct workload **ret)
+{
+    void *value;
+    if (!map_next(&w->by_key, at, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
+}

@@ -51,6 +51,11 @@ struct str workload_namespace(const struct workload *p);
 struct str workload_account(const struct workloads *w, const struct workload *p);
 /* The Deployment, StatefulSet, CronJob... it is a part of; else its own name. */
 struct str workload_owner(const struct workloads *w, const struct workload *p);
+/* Istio's words for what it is: a canonical service and its revision, from labels. Borrowed. */
+struct str workload_canonical_name(const struct workloads *w, const struct workload *p);
+struct str workload_canonical_revision(const struct workloads *w, const struct workload *p);
+/* for (size_t at = 0; workloads_next(w, &at, &p);) */
+bool workloads_next(const struct workloads *w, size_t *at, const struct workload **ret);
 /* NULL: it has no such label. NUL-terminated. */
 const char *workload_label(const struct workloads *w, const struct workload *p, const char *key);
 /* Has all of these (a JSON object of strings; NULL or empty: any pod does). */

@@ -25,6 +25,7 @@ struct compile {
     void *secrets;               /* its user */
     struct route_slots *route_slots; /* of tables that come by themselves */
     bool inbound;                    /* of a listener of what is sent to the pod beside it */
+    bool counts;                     /* whose connections are counted as Istio counts them */
     struct pb_path path;
     struct err *err;
 };

@@ -104,6 +104,8 @@ static int compile_filter(struct compile *c, const Envoy__Config__Listener__V3__
 static int compile_chain(struct compile *c, const pb_chain *m, struct filter_chain *to)
 {
     struct mesh_watch watch = {0}; /* what bytes are counted by */
+    if (c->counts)
+        watch.reporter = c->inbound ? MESH_DESTINATION : MESH_SOURCE;
     size_t mark;
     int r = 0;
     to->name = xstrdup(m->name);

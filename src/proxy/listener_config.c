@@ -1,6 +1,8 @@
 /* From a Listener message to what the workers listen for. */
 #include "proxy/listener_config.h"
 #include "proxy/duration.h"
+#include "proxy/metadata.h"
+#include "xds/xds_types.h"
 
 #include <unistd.h>
 
@@ -224,6 +226,7 @@ static int compile(struct compile *c, const pb_listener *m, struct listener_conf
     l->inbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND;
     l->outbound = m->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
     c->inbound = l->inbound;
+    c->counts = metadata_is_true(metadata_find(m->metadata, XDS_LISTENER_METADATA), "istio_stats");
     l->freebind = is_true(m->freebind, false);
     l->transparent = is_true(m->transparent, false);
     if (m->tcp_backlog_size)

@@ -31,6 +31,12 @@ struct str metadata_text(const pb_struct *s, const char *key)
                : (struct str){0};
 }
 
+bool metadata_is_true(const pb_struct *s, const char *key)
+{
+    const pb_value_of *v = metadata_value(s, key);
+    return v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE && v->bool_value;
+}
+
 const char *metadata_workload(const pb_metadata *m)
 {
     return label_text(metadata_text(metadata_find(m, "istio"), "workload"));

@@ -13,6 +13,8 @@ const Google__Protobuf__Value *metadata_value(const Google__Protobuf__Struct *s,
 /* Of a string; .p NULL: it is none. */
 struct str metadata_text(const Google__Protobuf__Struct *s, const char *key);
 
+bool metadata_is_true(const Google__Protobuf__Struct *s, const char *key);
+
 /* A label_text(): the workload of an endpoint (istio.workload); NULL: it is not told. */
 const char *metadata_workload(const Envoy__Config__Core__V3__Metadata *m);
 /* The first Service of a cluster (istio.services), "HOST;NAME;NAMESPACE"; of Istio's clusters of

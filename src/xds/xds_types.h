@@ -8,6 +8,8 @@
 /* Before the names of our own types, which a proxy that knows them lists in its node's
  * client_features. */
 #define XDS_OWN_PREFIX "type.fairlead.dev/"
+/* Of our own notes among a listener's metadata: {"istio_stats": true}. */
+#define XDS_LISTENER_METADATA "fairlead.dev"
 
 enum xds_resource {
     XDS_CLUSTER,

@@ -26,6 +26,7 @@
 #include <fairlead/filters/http/v1/client_certificate.pb-c.h>
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
+#include <istio/workload/workload.pb-c.h>
 
 #include "codec/base64.h"
 #include "codec/pb_json.h"

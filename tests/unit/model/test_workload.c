@@ -73,6 +73,8 @@ static void test_what_is_read(void **state)
     assert_string_equal(workload_label(w.pods, p, "app"), "web");
     assert_string_equal(workload_label(w.pods, p, "version"), "v1");
     assert_null(workload_label(w.pods, p, "v1"));
+    assert_true(str_is(workload_canonical_name(w.pods, p), "web"));
+    assert_true(str_is(workload_canonical_revision(w.pods, p), "v1"));
     AUTO_JSON json_t *some = json_of("{'version':'v1'}");
     AUTO_JSON json_t *other = json_of("{'app':'web','version':'v2'}");
     AUTO_JSON json_t *absent = json_of("{'tier':'web'}");
@@ -85,6 +87,8 @@ static void test_what_is_read(void **state)
     p = workloads_find(w.pods, STR("shop/bare"));
     assert_int_equal(p->n_ips, 0);
     assert_true(str_is(workload_owner(w.pods, p), "bare"));
+    assert_true(str_is(workload_canonical_name(w.pods, p), "bare"));
+    assert_true(str_is(workload_canonical_revision(w.pods, p), "latest"));
     assert_true(str_is(workload_account(w.pods, p), "default"));
     put(&w, "{'metadata':{'namespace':'shop'}}");
     put(&w, "[]");
