@@ -40,10 +40,12 @@ struct endpoint {
     struct sockaddr_storage address;
     _Atomic(struct endpoint_load *) loads; /* one for each worker; made when first asked for */
     _Atomic(const char *) peer;            /* a label_text(): the workload there; NULL: not told */
-    struct outlier_host *outlier;          /* owned; NULL: the cluster has no outlier detection */
-    uint64_t usable_ms; /* since when, where a cluster warms up; the main thread's */
-    uint64_t id;        /* a hash of its text, the same in every proxy */
-    char *labels;       /* by which it is chosen how it is spoken to (socket_match.h); NULL: none */
+    _Atomic(const char *)
+        principal; /* a label_text(): who its certificate last said it is; NULL: none */
+    struct outlier_host *outlier; /* owned; NULL: the cluster has no outlier detection */
+    uint64_t usable_ms;           /* since when, where a cluster warms up; the main thread's */
+    uint64_t id;                  /* a hash of its text, the same in every proxy */
+    char *labels; /* by which it is chosen how it is spoken to (socket_match.h); NULL: none */
     size_t labels_n;
     char text[ENDPOINT_TEXT_BYTES]; /* 10.0.0.1:80, [::1]:80, or a path */
 };

@@ -18,6 +18,7 @@ struct table {
 static struct table tables[WORKERS_MAX];
 _Atomic(struct mesh_series *) mesh_lists[WORKERS_MAX];
 atomic_ullong mesh_overflow;
+static _Atomic(const char *) ourselves; /* as we show ourselves to endpoints */
 
 /* ---- series ---- */
 
@@ -106,19 +107,38 @@ static struct str without_scheme(struct str uri)
     return str_starts(uri, scheme) ? str_sub(uri, scheme.n, uri.n) : uri;
 }
 
+/* NULL: it has shown no certificate that is good, with a name. */
+static const char *principal_of(struct tls_session *tls)
+{
+    const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
+    return peer && peer->verified && peer->uris.n ? label_text(without_scheme(peer->uris.v[0]))
+                                                  : NULL;
+}
+
+static const char *own_principal(const struct tls_session *tls)
+{
+    AUTO_DONE(buf) struct buf own = {0};
+    return tls_session_own_uri(tls, &own) ? label_text(without_scheme(buf_str(&own))) : NULL;
+}
+
 void mesh_client_init(struct mesh_client *m, const struct conn *c)
 {
     struct tls_session *tls = conn_tls(c);
-    const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
-    AUTO_DONE(buf) struct buf own = {0};
     struct ip ip;
     uint16_t port;
     if (conn_peer_addr(c, &ip, &port) == 0)
         m->slot = peer_slot_use(&ip);
-    if (peer && peer->verified && peer->uris.n)
-        m->principal = label_text(without_scheme(peer->uris.v[0]));
-    if (m->principal && tls_session_own_uri(tls, &own))
-        m->own = label_text(without_scheme(buf_str(&own)));
+    m->principal = principal_of(tls);
+    if (m->principal)
+        m->own = own_principal(tls);
+}
+
+void mesh_note_principal(_Atomic(const char *) *to, struct tls_session *tls)
+{
+    const char *principal = principal_of(tls);
+    atomic_store_explicit(to, principal, memory_order_relaxed);
+    if (principal) /* it is the same for all endpoints */
+        atomic_store_explicit(&ourselves, own_principal(tls), memory_order_relaxed);
 }
 
 void mesh_client_done(struct mesh_client *m)
@@ -155,6 +175,12 @@ static void add_client(struct mesh_key *k, const struct mesh_client *c)
     k->own = c->own;
 }
 
+static void add_endpoint(struct mesh_key *k, const char *principal)
+{
+    k->principal = principal;
+    k->own = principal ? atomic_load_explicit(&ourselves, memory_order_relaxed) : NULL;
+}
+
 static struct mesh_key key_of(const struct request *r)
 {
     struct mesh_key k = {.status = r->status, .reason = r->reason, .grpc = r->grpc};
@@ -166,6 +192,7 @@ static struct mesh_key key_of(const struct request *r)
     if (r->http->mesh.reporter == MESH_SOURCE) {
         k.flags |= MESH_IS_SOURCE;
         k.peer = r->peer;
+        add_endpoint(&k, r->principal);
         if (!k.service || *k.service == ';')
             k.host = host_of(r);
     } else if (r->client) {
@@ -191,6 +218,7 @@ struct stats_cell *mesh_stats_tcp(const struct mesh_tcp *t)
     if (t->reporter == MESH_SOURCE) {
         k.flags |= MESH_IS_SOURCE;
         k.peer = t->peer;
+        add_endpoint(&k, t->principal);
     } else if (t->client) {
         add_client(&k, t->client);
     }

@@ -39,6 +39,10 @@ struct mesh_client {
 void mesh_client_init(struct mesh_client *m, const struct conn *c);
 void mesh_client_done(struct mesh_client *m);
 
+/* A connection to an endpoint is open: whom its certificate says it to be is the label_text() that
+ * is stored; of plain text NULL. */
+void mesh_note_principal(_Atomic(const char *) *to, struct tls_session *tls);
+
 /* It has ended, and its connection manager counts. The worker's thread. */
 void mesh_stats_request(const struct request *r);
 
@@ -53,9 +57,9 @@ enum {
 struct mesh_tcp {
     enum mesh_reporter reporter;
     unsigned worker;
-    const struct mesh_client *client; /* of MESH_DESTINATION */
-    const char *service, *peer;       /* as a mesh_key has them */
-    uint8_t reason;                   /* enum reason; 0: it is open */
+    const struct mesh_client *client;       /* of MESH_DESTINATION */
+    const char *service, *peer, *principal; /* as a mesh_key has them */
+    uint8_t reason;                         /* enum reason; 0: it is open */
 };
 /* Where it is counted. The worker's thread. */
 struct stats_cell *mesh_stats_tcp(const struct mesh_tcp *t);

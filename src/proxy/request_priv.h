@@ -38,8 +38,8 @@ struct request {
     struct stats_cell *stats;     /* the worker's of the connection manager */
     struct worker_config *config; /* the one it began with */
     const struct route_table *routes;
-    const struct mesh_client *client; /* the connection's; NULL: nobody counts by it */
-    const char *service, *peer;       /* as mesh_key has them */
+    const struct mesh_client *client;       /* the connection's; NULL: nobody counts by it */
+    const char *service, *peer, *principal; /* as mesh_key has them */
     struct http_stream *down;
     struct http_stream *up; /* NULL: not yet, or no more */
     struct upstream_wait wait;

@@ -417,6 +417,8 @@ static void send_request(struct request *r)
     bool gathered = r->filters && r->filters->body.n;
     if (r->http->logs.wants_local)
         keep_local(r);
+    r->principal =
+        atomic_load_explicit(&upstream_endpoint(r->wait.at)->principal, memory_order_relaxed);
     http_stream_send_head(r->up, head, whole && !replay && !gathered);
     if (r->retry) {
         r->retry->sent = true;

@@ -18,8 +18,9 @@ struct tcp_proxy {
     struct conn *client, *endpoint; /* NULL: gone, or not there yet */
     struct cluster *cluster;
     const struct mesh_client *who;
-    const char *peer;        /* the workload at the endpoint; NULL: not told */
-    struct stats_cell *mesh; /* where it is counted; NULL: nowhere, or not yet */
+    const char *peer;                /* the workload at the endpoint; NULL: not told */
+    _Atomic(const char *) principal; /* its certificate's */
+    struct stats_cell *mesh;         /* where it is counted; NULL: nowhere, or not yet */
     struct conn_log log;
     struct loop_timer *timer;  /* connecting, then idle and age */
     uint64_t connect_ms;       /* when connecting began */
@@ -78,6 +79,7 @@ static void count_mesh(struct tcp_proxy *t, uint8_t reason)
                                    .client = t->who,
                                    .service = t->cluster ? t->cluster->mesh_service : NULL,
                                    .peer = t->peer,
+                                   .principal = t->principal,
                                    .reason = reason};
     if (facts.reporter == MESH_NOBODY || t->mesh)
         return;
@@ -246,8 +248,8 @@ static void connect_next(struct tcp_proxy *t);
 static void on_endpoint_open(struct conn *c, void *user)
 {
     struct tcp_proxy *t = user;
-    (void)c;
     t->open = true;
+    mesh_note_principal(&t->principal, conn_tls(c));
     count_mesh(t, 0);
     t->heard_ms = now_ms(t);
     stats_record_ms(cluster_stats(t), CLUSTER_STAT_CX_CONNECT_MS, t->heard_ms - t->connect_ms);

@@ -12,6 +12,7 @@
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
 #include "net/http_auto.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/outlier.h"
 
 enum conn_state {
@@ -350,7 +351,9 @@ static void conn_is_ready(struct upstream_conn *c)
 static void count_open(const struct upstream_conn *c)
 {
     struct stats_cell *s = c->upstream->stats;
-    const struct tls_session *tls = conn_tls(http_conn_conn(c->hc));
+    struct tls_session *tls = conn_tls(http_conn_conn(c->hc));
+    if (c->upstream->cluster->mesh_service)
+        mesh_note_principal(&c->upstream->endpoint->principal, tls);
     stats_record_ms(s, CLUSTER_STAT_CX_CONNECT_MS, loop_now_ms(c->upstream->loop) - c->begin_ms);
     if (!tls)
         return;
