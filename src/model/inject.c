@@ -11,6 +11,7 @@
 #define TRAFFIC         "traffic.sidecar.istio.io/"
 #define SIDECAR         "sidecar.istio.io/"
 #define READINESS       "readiness.status.sidecar.istio.io/"
+#define SCRAPE          "prometheus.io/" /* who scrapes pods by their annotations */
 #define STATS_ARE_FIXED "the proxy's statistics are all there, and have no tags of one's own"
 
 enum { PROXY_ID = 1337 };
@@ -161,7 +162,6 @@ static const struct {
     {"proxy.istio.io/overrides", "", "it is not read yet: use the annotations of " SIDECAR},
     {"status.sidecar.istio.io/port", "15020", "the port is 15020"},
     {READINESS "applicationPorts", "", "the app's own readiness probe tells of its ports"},
-    {"prometheus.istio.io/merge-metrics", "false", "the app's metrics are not merged yet"},
     {SIDECAR "extraStatTags", "", STATS_ARE_FIXED},
     {SIDECAR "statsInclusionPrefixes", "", STATS_ARE_FIXED},
     {SIDECAR "statsInclusionSuffixes", "", STATS_ARE_FIXED},
@@ -174,8 +174,10 @@ static const struct {
 static const struct {
     const char *name;
     bool otherwise;
-} switches[] = {{SIDECAR "nativeSidecar", true}, {SIDECAR "rewriteAppHTTPProbers", true}};
-enum { NATIVE_SIDECAR, REWRITE_PROBES };
+} switches[] = {{SIDECAR "nativeSidecar", true},
+                {SIDECAR "rewriteAppHTTPProbers", true},
+                {"prometheus.istio.io/merge-metrics", true}};
+enum { NATIVE_SIDECAR, REWRITE_PROBES, MERGE_METRICS };
 
 static bool is_on(const json_t *pod, size_t i)
 {
@@ -316,6 +318,24 @@ static void make_plain(json_t *container)
     json_object_set_new(container, "lifecycle", json_pack("{s:o}", "postStart", wait));
 }
 
+/* Where the app's own metrics are, which the proxy puts behind its own. */
+static void add_metrics(const json_t *pod, json_t *env)
+{
+    static const char *const words[] = {"scrape", "port", "path"};
+    AUTO_JSON json_t *all = json_object();
+    AUTO_DONE(buf) struct buf text = {0};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        AUTO_CHARS char *name = xasprintf(SCRAPE "%s", words[i]);
+        if (annotation(pod, name))
+            json_object_set_new(all, words[i], json_string(annotation(pod, name)));
+    }
+    if (!is_on(pod, MERGE_METRICS) || !streq(json_key_str(all, "scrape"), "true"))
+        return;
+    json_write(&text, all);
+    json_array_append_new(env, json_pack("{s:s,s:s}", "name", "ISTIO_PROMETHEUS_ANNOTATIONS",
+                                         "value", buf_cstr(&text)));
+}
+
 /* probes: what it asks instead of the kubelet; borrowed. */
 static json_t *proxy_container(const json_t *pod, const char *workload, const json_t *probes,
                                const struct inject_options *o)
@@ -347,6 +367,7 @@ static json_t *proxy_container(const json_t *pod, const char *workload, const js
         json_array_append_new(env, json_pack("{s:s,s:s}", "name", "ISTIO_KUBE_APP_PROBERS", "value",
                                              buf_cstr(&text)));
     }
+    add_metrics(pod, env);
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
                      image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
                      ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",
@@ -401,6 +422,11 @@ static void describe(json_t *pod, const char *workload, const struct inject_opti
     set_if_absent(annotations, INJECT_REVISION, o->revision);
     set_if_absent(annotations, "kubectl.kubernetes.io/default-container", first);
     set_if_absent(annotations, "kubectl.kubernetes.io/default-logs-container", first);
+    if (is_on(pod, MERGE_METRICS) && !streq(json_key_str(annotations, SCRAPE "scrape"), "false")) {
+        json_object_set_new(annotations, SCRAPE "scrape", json_string("true"));
+        json_object_set_new(annotations, SCRAPE "port", json_string("15020"));
+        json_object_set_new(annotations, SCRAPE "path", json_string("/stats/prometheus"));
+    }
     json_object_set_new(
         annotations, SIDECAR "status",
         json_sprintf(is_on(pod, NATIVE_SIDECAR)
@@ -444,9 +470,9 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
         r = inject_probes(changed, &probes, reterr);
     if (r < 0)
         return r;
-    describe(pod, workload, o);
     put_in(changed, init_container(pod, TAKE(args), o), proxy_container(pod, workload, probes, o),
            is_on(pod, NATIVE_SIDECAR));
+    describe(pod, workload, o); /* behind what has read its annotations */
     json_object_set(pod, "spec", changed);
     return 0;
 }

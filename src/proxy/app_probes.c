@@ -17,6 +17,7 @@ struct app_probes {
     struct loop *loop;
     struct http_server *http;
     struct app_probe_table table;
+    struct app_metrics *metrics;
     struct tls_context *tls; /* of HTTPS probes: as a kubelet, whoever it is */
     struct ip pod, from;
     const struct app_probes_ops *ops;
@@ -280,6 +281,10 @@ static void on_request(struct http_exchange *x, void *user)
         reply(x, ready ? 200 : 503, ready ? "ok\n" : "not ready\n");
         return;
     }
+    if (str_is(path, "/stats/prometheus")) {
+        app_metrics_serve(p->metrics, x);
+        return;
+    }
     if (str_is(path, "/quitquitquit")) {
         quit(p, x);
         return;
@@ -289,12 +294,11 @@ static void on_request(struct http_exchange *x, void *user)
             try_app(p, &p->table.v[i], x);
             return;
         }
-    reply(x, 404, "/healthz/ready, /quitquitquit, and the app's probes\n");
+    reply(x, 404, "/healthz/ready, /stats/prometheus, /quitquitquit, and the app's probes\n");
 }
 
-int app_probes_new(struct loop *l, uint16_t port, const struct ip *pod,
-                   struct app_probe_table *table, const struct app_probes_ops *ops, void *user,
-                   struct app_probes **ret, struct err *reterr)
+int app_probes_new(struct loop *l, struct app_probes_config *c, const struct app_probes_ops *ops,
+                   void *user, struct app_probes **ret, struct err *reterr)
 {
     static const struct http_server_ops server_ops = {.on_request = on_request};
     const struct http_server_config config = {.connections_max = CONNECTIONS_MAX};
@@ -304,18 +308,21 @@ int app_probes_new(struct loop *l, uint16_t port, const struct ip *pod,
     p->loop = l;
     p->ops = ops;
     p->user = user;
-    p->pod = *pod;
-    p->table = *table;
-    *table = (struct app_probe_table){0};
-    int r = ip_parse(pod->family == AF_INET6 ? STR("::6") : STR("127.0.0.6"), &p->from);
+    p->pod = c->pod;
+    p->table = c->table;
+    c->table = (struct app_probe_table){0};
+    int r = ip_parse(c->pod.family == AF_INET6 ? STR("::6") : STR("127.0.0.6"), &p->from);
     r = r < 0 ? r : ip_parse(STR("0.0.0.0"), &everywhere);
     r = r < 0 ? r : tls_context_new_client(&any, &p->tls, reterr);
     r = r < 0 ? r
-              : http_server_new(l, &everywhere, port, &config, &server_ops, p, &p->http, reterr);
+              : http_server_new(l, &everywhere, c->port, &config, &server_ops, p, &p->http, reterr);
     if (r < 0) {
         app_probes_free(p);
         return r;
     }
+    p->metrics = app_metrics_new(
+        l, &(struct app_metrics_config){c->pod, p->from, c->stats_port, c->metrics});
+    c->metrics = (struct app_metrics_target){0};
     *ret = p;
     return 0;
 }
@@ -324,6 +331,7 @@ void app_probes_free(struct app_probes *p)
 {
     if (!p)
         return;
+    app_metrics_free(p->metrics);
     http_server_free(p->http);
     app_probe_table_done(&p->table);
     tls_context_unref(p->tls);

@@ -1,13 +1,15 @@
 #pragma once
 /* The port of a sidecar that a kubelet asks instead of the app (15020): probes and hooks of the
  * pod's own containers, done from inside it, so that they need no way through the mesh. It is not
- * redirected. On it are also /healthz/ready and, for the pod itself, /quitquitquit. */
+ * redirected. On it are also /healthz/ready, /stats/prometheus (app_metrics.h) and, for the pod
+ * itself, /quitquitquit. */
 
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/vec.h"
 #include "codec/http_head.h"
 #include "net/loop.h"
+#include "proxy/app_metrics.h"
 
 enum {
     APP_PROBES_MAX = 256,
@@ -49,8 +51,14 @@ struct app_probes_ops {
     void (*quit)(void *user);
 };
 
-/* pod: where the app is. The table is taken. */
-int app_probes_new(struct loop *l, uint16_t port, const struct ip *pod,
-                   struct app_probe_table *table, const struct app_probes_ops *ops, void *user,
-                   struct app_probes **ret, struct err *reterr) NODISCARD;
+struct app_probes_config {
+    uint16_t port;
+    uint16_t stats_port;               /* of our own metrics */
+    struct ip pod;                     /* where the app is */
+    struct app_probe_table table;      /* taken */
+    struct app_metrics_target metrics; /* taken */
+};
+
+int app_probes_new(struct loop *l, struct app_probes_config *c, const struct app_probes_ops *ops,
+                   void *user, struct app_probes **ret, struct err *reterr) NODISCARD;
 void app_probes_free(struct app_probes *p); /* NULL is allowed */

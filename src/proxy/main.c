@@ -71,9 +71,10 @@ static int sidecar_json(const struct settings *s, struct buf *ret, struct err *r
 enum { APP_PROBES_PORT = 15020 };
 
 /* What a kubelet asks us instead of the app; negative: told. */
-static int read_probes(struct proxy_probes *ret)
+static int read_probes(struct app_probes_config *ret)
 {
-    const char *table = getenv("ISTIO_KUBE_APP_PROBERS"), *ip = getenv("POD_IP");
+    const char *table = getenv("ISTIO_KUBE_APP_PROBERS"), *ip = getenv("POD_IP"),
+               *metrics = getenv("ISTIO_PROMETHEUS_ANNOTATIONS");
     struct err err = {0};
     int r = ip_parse(str_from(ip ? ip : ""), &ret->pod);
     if (r == 0 && !str_empty(table))
@@ -81,7 +82,11 @@ static int read_probes(struct proxy_probes *ret)
     if (r < 0)
         return program_fail(EXIT_USAGE_ERROR, "the injector writes it",
                             "ISTIO_KUBE_APP_PROBERS: %s", err_text(&err));
+    if (!str_empty(metrics) && app_metrics_parse(str_from(metrics), &ret->metrics, &err) < 0)
+        return program_fail(EXIT_USAGE_ERROR, "the injector writes it",
+                            "ISTIO_PROMETHEUS_ANNOTATIONS: %s", err_text(&err));
     ret->port = APP_PROBES_PORT;
+    ret->stats_port = SIDECAR_STATS_PORT;
     return 0;
 }
 

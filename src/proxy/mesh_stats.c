@@ -18,7 +18,6 @@ struct table {
 static struct table tables[WORKERS_MAX];
 _Atomic(struct mesh_series *) mesh_lists[WORKERS_MAX];
 atomic_ullong mesh_overflow;
-static _Atomic(const char *) ourselves; /* as we show ourselves to endpoints */
 
 /* ---- series ---- */
 
@@ -99,53 +98,6 @@ void mesh_stats_done(void)
     }
 }
 
-/* ---- clients ---- */
-
-static struct str without_scheme(struct str uri)
-{
-    struct str scheme = STR("spiffe://");
-    return str_starts(uri, scheme) ? str_sub(uri, scheme.n, uri.n) : uri;
-}
-
-/* NULL: it has shown no certificate that is good, with a name. */
-static const char *principal_of(struct tls_session *tls)
-{
-    const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
-    return peer && peer->verified && peer->uris.n ? label_text(without_scheme(peer->uris.v[0]))
-                                                  : NULL;
-}
-
-static const char *own_principal(const struct tls_session *tls)
-{
-    AUTO_DONE(buf) struct buf own = {0};
-    return tls_session_own_uri(tls, &own) ? label_text(without_scheme(buf_str(&own))) : NULL;
-}
-
-void mesh_client_init(struct mesh_client *m, const struct conn *c)
-{
-    struct tls_session *tls = conn_tls(c);
-    struct ip ip;
-    uint16_t port;
-    if (conn_peer_addr(c, &ip, &port) == 0)
-        m->slot = peer_slot_use(&ip);
-    m->principal = principal_of(tls);
-    if (m->principal)
-        m->own = own_principal(tls);
-}
-
-void mesh_note_principal(_Atomic(const char *) *to, struct tls_session *tls)
-{
-    const char *principal = principal_of(tls);
-    atomic_store_explicit(to, principal, memory_order_relaxed);
-    if (principal) /* it is the same for all endpoints */
-        atomic_store_explicit(&ourselves, own_principal(tls), memory_order_relaxed);
-}
-
-void mesh_client_done(struct mesh_client *m)
-{
-    peer_slot_end_use(TAKE(m->slot));
-}
-
 /* ---- requests ---- */
 
 static bool is_grpc(const struct http_head *h)
@@ -178,7 +130,7 @@ static void add_client(struct mesh_key *k, const struct mesh_client *c)
 static void add_endpoint(struct mesh_key *k, const char *principal)
 {
     k->principal = principal;
-    k->own = principal ? atomic_load_explicit(&ourselves, memory_order_relaxed) : NULL;
+    k->own = principal ? mesh_ourselves() : NULL;
 }
 
 static struct mesh_key key_of(const struct request *r)

@@ -7,8 +7,7 @@
  * no Service; what is beyond is counted under "unknown" and told in istio_series_overflow_total. */
 
 #include "base/buf.h"
-#include "net/conn.h"
-#include "proxy/peer.h"
+#include "proxy/mesh_client.h"
 
 struct request;
 
@@ -28,20 +27,6 @@ struct mesh_watch {
     uint8_t reporter; /* enum mesh_reporter */
     bool no_host;     /* what was called, where it is no Service, is not told */
 };
-
-/* A client's connection, as its requests are counted. Zeroed: nothing is known. */
-struct mesh_client {
-    struct peer_slot *slot;
-    const char *principal; /* spiffe://... of its certificate, without the scheme; NULL: none */
-    const char *own;       /* ours */
-};
-/* c is open. */
-void mesh_client_init(struct mesh_client *m, const struct conn *c);
-void mesh_client_done(struct mesh_client *m);
-
-/* A connection to an endpoint is open: whom its certificate says it to be is the label_text() that
- * is stored; of plain text NULL. */
-void mesh_note_principal(_Atomic(const char *) *to, struct tls_session *tls);
 
 /* It has ended, and its connection manager counts. The worker's thread. */
 void mesh_stats_request(const struct request *r);

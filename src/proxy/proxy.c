@@ -239,6 +239,7 @@ void proxy_free(struct proxy *p)
     admin_free(p->admin);
     app_probes_free(p->probes);
     app_probe_table_done(&p->options.probes.table);
+    app_metrics_target_done(&p->options.probes.metrics);
     mesh_stats_done();
     peers_stop();
     ads_free(TAKE(p->ads));
@@ -387,10 +388,8 @@ static bool is_ready(void *user)
 static int start_probes(struct proxy *p, struct err *reterr)
 {
     static const struct app_probes_ops ops = {.is_ready = is_ready, .quit = admin_quit};
-    struct proxy_probes *o = &p->options.probes;
-    return o->port
-               ? app_probes_new(p->loop, o->port, &o->pod, &o->table, &ops, p, &p->probes, reterr)
-               : 0;
+    struct app_probes_config *o = &p->options.probes;
+    return o->port ? app_probes_new(p->loop, o, &ops, p, &p->probes, reterr) : 0;
 }
 
 int proxy_run(struct proxy *p, struct err *reterr)

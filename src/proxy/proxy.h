@@ -9,16 +9,9 @@
 
 struct proxy;
 
-/* Of a sidecar: see app_probes.h. */
-struct proxy_probes {
-    uint16_t port; /* 0: none */
-    struct ip pod;
-    struct app_probe_table table; /* taken by proxy_run */
-};
-
 struct proxy_options {
-    struct proxy_probes probes;
-    struct last_good_options keep; /* dir NULL: nothing is kept on disk */
+    struct app_probes_config probes; /* of a sidecar; port 0: none; taken by proxy_run */
+    struct last_good_options keep;   /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;
     const char *xds_token_file; /* says who we are to the control plane; NULL: nobody */

@@ -8,7 +8,7 @@
 #include "proxy/identity.h"
 #include "xds/xds_types.h"
 
-enum { ADMIN_PORT = 15000, READY_PORT = 15021, STATS_PORT = 15090, CONTROL_PORT = 15012 };
+enum { ADMIN_PORT = 15000, READY_PORT = 15021, CONTROL_PORT = 15012 };
 
 #define HTTP_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -129,7 +129,7 @@ static json_t *whole(const struct sidecar_bootstrap *s, const char *host, uint16
     json_t *fixed =
         json_pack("{s:[o,o],s:[o,o]}", "clusters", control_cluster(s, host, port), admin,
                   "listeners", page("ready", READY_PORT, "/healthz/ready", "/ready"),
-                  page("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus"));
+                  page("stats", SIDECAR_STATS_PORT, "/stats/prometheus", "/stats/prometheus"));
     return json_pack("{s:o,s:{s:o},s:o,s:o}", "node", node(s), "admin", "address",
                      address("127.0.0.1", ADMIN_PORT), "dynamic_resources", dynamic,
                      "static_resources", fixed);

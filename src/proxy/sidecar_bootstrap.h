@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+enum { SIDECAR_STATS_PORT = 15090 };
+
 struct sidecar_bootstrap {
     const char *control;   /* "HOST:PORT" */
     const char *root_file; /* PEM; whom it trusts to be the control plane */

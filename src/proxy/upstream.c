@@ -12,7 +12,7 @@
 #include "net/http1_conn.h"
 #include "net/http2_conn.h"
 #include "net/http_auto.h"
-#include "proxy/mesh_stats.h"
+#include "proxy/mesh_client.h"
 #include "proxy/outlier.h"
 
 enum conn_state {

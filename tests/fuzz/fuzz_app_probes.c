@@ -17,7 +17,11 @@ static void check_line(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct app_probe_table t;
+    struct app_metrics_target metrics = {0};
     struct err err = {0};
+    if (app_metrics_parse(str_of((const char *)data, size), &metrics, NULL) == 0)
+        check_line(metrics.path);
+    app_metrics_target_done(&metrics);
     if (app_probe_table_parse(str_of((const char *)data, size), &t, &err) < 0) {
         if (!*err_text(&err))
             abort();

@@ -73,3 +73,19 @@ def test_bytes(shop):
     assert wait_until("bytes go through", lambda: call(shop, "http://db-bytes:81/") == "200")
     labels = wait_until("it is told", lambda: series(shop, "cart", "istio_tcp_connections_opened_total", reporter="source", destination_service_name="db-bytes"))[0][0]
     assert labels["source_workload"] == "cart" and labels["destination_workload"] == "db" and labels["request_protocol"] == "tcp"
+
+
+def test_one_page_with_the_apps_own(shop):
+    """Who scrapes pods by their annotations is led there, past the mesh's TLS."""
+    d = lab_harness.echo("metered", args=("--name", "metered"))
+    d["spec"]["template"]["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    shop.apply(d)
+    shop.wait_ready("app=metered", 1)
+    one = shop.ready_pods("app=metered")[0]
+    told = {k: v for k, v in one["metadata"]["annotations"].items() if k.startswith("prometheus.io/")}
+    assert told == {"prometheus.io/scrape": "true", "prometheus.io/port": "15020", "prometheus.io/path": "/stats/prometheus"}
+    node = shop.get("nodes")["items"][0]["metadata"]["name"]
+    page = shop.in_netns(node, "curl", "-s", "-m", "10", "-i", f"http://{one['status']['podIP']}:15020/stats/prometheus")
+    assert "200 OK" in page and "version=0.0.4" in page
+    own, _, app = page.partition('"name": "metered"')
+    assert "# TYPE envoy_server_uptime gauge" in own and '"path": "/metrics"' in app and f'"host": "{one["status"]["podIP"]}:8080"' in app, page[-500:]

@@ -92,6 +92,41 @@ static void test_what_is_put_in(void **state)
     assert_false(inject_decide(pod, "a", NULL, &options).yes); /* not twice */
 }
 
+/* Whoever scrapes by annotations is led to one page; the proxy is told where the app's own is. */
+static void test_metrics(void **state)
+{
+    static const struct {
+        const char *annotations;
+        const char *env;  /* NULL: none */
+        const char *port; /* of the pod's annotations behind it; NULL: none */
+    } all[] = {
+        {"", NULL, "15020"},
+        {"'prometheus.io/scrape':'true','prometheus.io/port':'9100','prometheus.io/path':'/m'",
+         "{\"scrape\":\"true\",\"port\":\"9100\",\"path\":\"/m\"}", "15020"},
+        {"'prometheus.io/scrape':'false','prometheus.io/port':'9100'", NULL, "9100"},
+        {"'prometheus.istio.io/merge-metrics':'false','prometheus.io/scrape':'true',"
+         "'prometheus.io/port':'9100'",
+         NULL, "9100"},
+        {"'prometheus.istio.io/merge-metrics':'false'", NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        AUTO_CHARS char *text = xasprintf("{'metadata':{'annotations':{%s}},'spec':{'containers':[{"
+                                          "'name':'app'}]}}",
+                                          all[i].annotations);
+        AUTO_JSON json_t *pod = json_of(text);
+        assert_ok(inject_pod(pod, "web", &options, NULL));
+        const json_t *env = json_at(json_array_get(json_at(pod, "spec.initContainers"), 1), "env");
+        const char *found = NULL;
+        for (size_t k = 0; k < json_array_size(env); k++)
+            if (streq(json_key_str(json_array_get(env, k), "name"), "ISTIO_PROMETHEUS_ANNOTATIONS"))
+                found = json_key_str(json_array_get(env, k), "value");
+        const json_t *annotations = json_at(pod, "metadata.annotations");
+        assert_true(streq(found, all[i].env));
+        assert_true(streq(json_key_str(annotations, "prometheus.io/port"), all[i].port));
+    }
+}
+
 static void test_annotations_that_cannot_be_heeded(void **state)
 {
     static const char *const bad[][2] = {
@@ -177,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_who_gets_one),
         cmocka_unit_test(test_what_is_put_in),
         cmocka_unit_test(test_a_plain_container),
+        cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_annotations_that_cannot_be_heeded),
         cmocka_unit_test(test_where_the_pod_is),
     };

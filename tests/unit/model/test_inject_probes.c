@@ -98,7 +98,7 @@ static void test_the_switch(void **state)
     (void)state;
     assert_ok(inject_pod(pod, NULL, &options, NULL));
     AUTO_CHARS char *text = text_of(pod);
-    assert_null(strstr(text, "15020"));
+    assert_null(strstr(text, "/app-health"));
     assert_null(strstr(text, "ISTIO_KUBE_APP_PROBERS"));
 }
 

@@ -37,6 +37,42 @@ static void test_good(void **state)
     app_probe_table_done(&t);
 }
 
+static void test_where_metrics_are(void **state)
+{
+    static const struct {
+        const char *json;
+        uint16_t port; /* 0: none */
+        const char *path;
+    } good[] = {
+        {"{\"scrape\":\"true\",\"port\":\"8080\",\"path\":\"/m?x=1\"}", 8080, "/m?x=1"},
+        {"{\"scrape\":\"true\"}", 80, "/metrics"},
+        {"{\"scrape\":\"false\",\"port\":\"8080\"}", 0, NULL},
+        {"{}", 0, NULL},
+    };
+    static const char *const bad[] = {
+        "",
+        "{\"scrape\":\"true\",\"port\":\"0\"}",
+        "{\"scrape\":\"true\",\"port\":\"65536\"}",
+        "{\"scrape\":\"true\",\"port\":\"http\"}",
+        "{\"scrape\":\"true\",\"path\":\"metrics\"}",
+        "{\"scrape\":\"true\",\"path\":\"/m HTTP/1.1\\r\\nx: y\"}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct app_metrics_target t = {0};
+        assert_ok(app_metrics_parse(str_from(good[i].json), &t, NULL));
+        assert_int_equal(t.port, good[i].port);
+        assert_true(streq(t.path, good[i].path));
+        app_metrics_target_done(&t);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct app_metrics_target t = {0};
+        struct err err = {0};
+        assert_true(app_metrics_parse(str_from(bad[i]), &t, &err) < 0);
+        assert_true(*err_text(&err) && !t.port && !t.path);
+    }
+}
+
 static void test_bad(void **state)
 {
     static const char *const bad[] = {
@@ -64,6 +100,8 @@ static void test_bad(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),
+                                       cmocka_unit_test(test_where_metrics_are),
+                                       cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
