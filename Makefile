@@ -59,7 +59,7 @@ test-fresh:      ## prove the two commands on a fresh Debian 12 (debootstrap; ro
 	@scripts/test-fresh.sh
 
 conform: build ## controllers, nodes, agents, DNS, the control plane beside real Kubernetes programs; a minute without an API server (root; Go builds them into PEERS)
-	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler coredns prometheus
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/conformance
 	@FAIRLEAD_AWAY_S=60 FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/e2e/control/test_failures.py -k api_server_is_away
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik prometheus. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -59,6 +59,12 @@ for program in "$@"; do
             echo "== istiod $ISTIO"
             module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
             (cd "$dir/istio" && go build -o "$dir/pilot-discovery" istio.io/istio/pilot/cmd/pilot-discovery) ;;
+        prometheus)
+            echo "== Prometheus, Debian's"
+            mkdir -p "$dir/prometheus-package"
+            (cd "$dir/prometheus-package" && apt-get download prometheus >/dev/null && dpkg -x prometheus_*.deb .)
+            cp "$dir/prometheus-package/usr/bin/promtool" "$dir/promtool"
+            cp "$dir/prometheus-package/usr/bin/prometheus" "$dir/prometheus" ;;
         traefik)
             # From its own module, so that its replacements count. The module has no built dashboard: a note stands in its place, and is what is embedded.
             # Later versions replace a module by a folder that the archive does not hold.
