@@ -83,7 +83,7 @@ static json_t *clean(const json_t *span, const char *id, const char *service)
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct str text = str_from(json_key_str(span, texts[i]));
         if (text.p)
-            json_object_set_new(j, texts[i], json_text(str_sub(text, 0, TAG_BYTES)));
+            json_object_set_new(j, texts[i], json_text(str_first(text, TAG_BYTES)));
     }
     json_object_set_new(
         j, "timestamp",
@@ -94,7 +94,7 @@ static json_t *clean(const json_t *span, const char *id, const char *service)
     {
         if (json_is_string(value) && json_object_size(tags) < TAGS_MAX)
             json_object_set_new(
-                tags, key, json_text(str_sub(str_from(json_string_value(value)), 0, TAG_BYTES)));
+                tags, key, json_text(str_first(str_from(json_string_value(value)), TAG_BYTES)));
     }
     json_object_set_new(j, "tags", tags);
     return j;

@@ -80,13 +80,13 @@ static struct str service_of(const pb_pair *p)
 json_t *traffic_side_json(const struct traffic_reporter *r, const pb_pair *p, bool source)
 {
     struct side s = side_of(r, p, source);
-    return json_pack("{s:o,s:o}", "workload", json_text(str_sub(s.name, 0, EDGE_NAME_BYTES)),
-                     "namespace", json_text(str_sub(s.ns, 0, EDGE_NAME_BYTES)));
+    return json_pack("{s:o,s:o}", "workload", json_text(str_first(s.name, EDGE_NAME_BYTES)),
+                     "namespace", json_text(str_first(s.ns, EDGE_NAME_BYTES)));
 }
 
 json_t *traffic_service_json(const pb_pair *p)
 {
-    return json_text(str_sub(service_of(p), 0, EDGE_NAME_BYTES));
+    return json_text(str_first(service_of(p), EDGE_NAME_BYTES));
 }
 
 const char *traffic_security_word(Fairlead__Telemetry__V1__Pair__Security s)
@@ -144,7 +144,7 @@ static struct edge *edge_get(struct traffic_sink *s, const struct traffic_report
 {
     AUTO_DONE(buf) struct buf key = {0};
     for (unsigned i = 0; i < NAMES; i++) {
-        buf_add_str(&key, str_sub(names[i], 0, EDGE_NAME_BYTES));
+        buf_add_str(&key, str_first(names[i], EDGE_NAME_BYTES));
         buf_add_char(&key, ';');
     }
     struct edge *e = map_find(&s->edges, buf_str(&key));
@@ -155,7 +155,7 @@ static struct edge *edge_get(struct traffic_sink *s, const struct traffic_report
         return NULL;
     e = NEW(struct edge);
     for (unsigned i = 0; i < NAMES; i++)
-        e->names[i] = str_dup(str_sub(names[i], 0, EDGE_NAME_BYTES));
+        e->names[i] = str_dup(str_first(names[i], EDGE_NAME_BYTES));
     e->of_namespace = n;
     ++*n;
     map_put(&s->edges, buf_str(&key), e);
@@ -214,7 +214,7 @@ void traffic_sink_add(struct traffic_sink *s, uint64_t now_ms, const struct traf
         (*end)->begin_ms = now_ms;
     }
     e->last_ms = now_ms;
-    if (!p->source)
+    if (!p->source || (!e->security && p->security))
         e->security = (uint8_t)p->security;
     count(slot_of(*end, now_ms), m);
 }

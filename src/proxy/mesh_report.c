@@ -23,10 +23,11 @@ void mesh_report_pair(const struct mesh_key *k, Fairlead__Telemetry__V1__Pair *r
     ret->service = mesh_bytes(str_or_empty(k->service));
     ret->host = mesh_bytes(str_or_empty(k->host));
     ret->protocol = mesh_bytes(tcp ? STR("tcp") : grpc ? STR("grpc") : STR("http"));
-    ret->security = ret->source ? FAIRLEAD__TELEMETRY__V1__PAIR__SECURITY__UNKNOWN
-                    : k->principal && k->own
+    /* of a call, its server says best what it was */
+    ret->security = k->principal && (k->own || ret->source)
                         ? FAIRLEAD__TELEMETRY__V1__PAIR__SECURITY__MUTUAL_TLS
-                        : FAIRLEAD__TELEMETRY__V1__PAIR__SECURITY__PLAIN;
+                    : ret->source ? FAIRLEAD__TELEMETRY__V1__PAIR__SECURITY__UNKNOWN
+                                  : FAIRLEAD__TELEMETRY__V1__PAIR__SECURITY__PLAIN;
 }
 
 static uint64_t now(const struct mesh_series *s, unsigned cell)

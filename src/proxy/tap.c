@@ -171,7 +171,7 @@ static bool may_tell(struct order *o, uint64_t now_us)
 
 static ProtobufCBinaryData text(struct str s)
 {
-    return mesh_bytes(str_sub(s, 0, MIN(s.n, (size_t)TAP_TEXT_BYTES)));
+    return mesh_bytes(str_first(s, TAP_TEXT_BYTES));
 }
 
 static size_t find_fields(const struct order *o, const struct http_head *h,
