@@ -40,6 +40,7 @@ from_shop() { fairlead exec -n shop "$shopper" -c ratings -- curl -s -m 2 "$@"; 
 asks_whole() { from_shop "$reviews" | grep -q Reviewer1; }
 no_red_stars() { for _ in 1 2 3 4 5 6 7 8; do from_shop "$reviews" | grep -q '"red"' && return 1; done; return 0; }
 jason_sees_red() { from_shop -H "end-user: jason" "$reviews" | grep -q '"red"'; }
+traced() { fairlead trace "$trace" | grep -q ratings; }
 refused() { ! fairlead lab exec --name "$lab" node-1 -- curl -s -m 2 -o /dev/null "http://$1:9080/productpage"; }
 pods_of_first_light() {
     run $kubectl apply -f "$here/examples/first-light"
@@ -183,12 +184,15 @@ act_3() {
     wait_for refused "$page_ip"
     plain "$page_ip"
 
-    bold "3.5 Who called whom, by what the proxies have told: no other program is needed"
-    run fairlead graph -n shop
-
-    bold "3.6 One request, through all of them"
-    trace=$(fairlead trace -n shop -o json | grep -o '"id": *"[0-9a-f]*"' | head -1 | grep -o '[0-9a-f]\{32\}')
+    bold "3.5 One request, through all of them: its caller asks for a trace"
+    trace=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    printf '$ curl -H "traceparent: 00-%s-00f067aa0ba902b7-01" http://productpage:9080/productpage\n' "$trace"
+    from_shop -o /dev/null -H "end-user: jason" -H "traceparent: 00-$trace-00f067aa0ba902b7-01" http://productpage:9080/productpage
+    wait_for traced
     run fairlead trace "$trace"
+
+    bold "3.6 Who called whom, by what the proxies have told: no other program is needed"
+    run fairlead graph -n shop
 }
 
 bold "A cluster of two nodes, on this machine, touching nothing of it but one veth pair"

@@ -48,6 +48,11 @@ bool str_contains(struct str s, struct str needle);
 struct str str_cut(struct str s, char sep, struct str *rest);
 struct str str_trim(struct str s); /* spaces and tabs, both ends */
 struct str str_sub(struct str s, size_t from, size_t to);
+/* No more than the first max bytes. */
+static inline struct str str_first(struct str s, size_t max)
+{
+    return (struct str){s.p, s.n < max ? s.n : max};
+}
 
 /* Owned NUL-terminated copy. */
 char *str_dup(struct str s);

@@ -18,6 +18,11 @@ int cli_migrate(int argc, char **argv);
 int cli_inject(int argc, char **argv);
 int cli_proxy_status(int argc, char **argv);
 int cli_proxy_config(int argc, char **argv);
+int cli_edges(int argc, char **argv);
+int cli_graph(int argc, char **argv);
+int cli_top(int argc, char **argv);
+int cli_tap(int argc, char **argv);
+int cli_trace(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -12,6 +12,26 @@ int cli_check_output(const char *output, const char *plain)
     return program_fail(EXIT_USAGE_ERROR, hint, "-o: \"%s\" is not known", output);
 }
 
+int cli_json_file(const char *path, const char *hint, json_t **ret)
+{
+    enum { FILE_BYTES_MAX = 512 * 1024 * 1024 };
+    AUTO_DONE(buf) struct buf b = {.cap = FILE_BYTES_MAX};
+    struct err err = {0};
+    char piece[65536];
+    size_t n;
+    FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
+    if (!f)
+        return program_fail(EXIT_FAILED, NULL, "%s: no such file", path);
+    while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
+        buf_add(&b, piece, n);
+    if (f != stdin)
+        fclose(f);
+    if (b.failed || json_parse(buf_str(&b), 0, NULL, ret, &err) < 0)
+        return program_fail(EXIT_FAILED, hint, "%s: %s", path,
+                            b.failed ? "larger than 512 MiB" : err_text(&err));
+    return -1;
+}
+
 void cli_print_object(const char *output, const json_t *j)
 {
     AUTO_DONE(buf) struct buf text = {0};

@@ -5,6 +5,8 @@
 
 /* -1: `output` is `plain`, json or yaml; else the exit code, told. */
 int cli_check_output(const char *output, const char *plain);
+/* What somebody has kept; "-" is stdin. -1, or the exit code, told with that hint. */
+int cli_json_file(const char *path, const char *hint, json_t **ret);
 /* As "json" or "yaml". */
 void cli_print_object(const char *output, const json_t *j);
 /* An array of objects, for kubectl apply: a List as "json", else documents of YAML. */

@@ -168,6 +168,11 @@ static void print_output_forms(const char *command)
                 {"migrate", {"text", "json", "yaml"}},
                 {"proxy-status", {"table", "json", "yaml"}},
                 {"proxy-config", {"table", "json", "yaml"}},
+                {"edges", {"table", "wide", "json", "yaml"}},
+                {"graph", {"text", "json", "dot"}},
+                {"top", {"table", "json", "yaml"}},
+                {"tap", {"text", "json"}},
+                {"trace", {"text", "json", "yaml"}},
                 {NULL, {"table", "json"}}};
     size_t i = 0, n = 0;
     while (rows[i].command && !streq(rows[i].command, command))
@@ -197,9 +202,9 @@ static bool complete_first(const char *command)
 /* Commands that take no object of the cluster. */
 static bool takes_object(const char *command)
 {
-    static const char *const without[] = {"check",           "version",    "apply",
-                                          "analyze",         "completion", "explain",
-                                          "convert-ingress", "migrate",    "inject"};
+    static const char *const without[] = {
+        "check",   "version", "apply", "analyze", "completion", "explain", "convert-ingress",
+        "migrate", "inject",  "edges", "graph",   "top",        "trace"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (streq(command, without[i]))
             return false;

@@ -96,16 +96,16 @@ static int choose(const json_t *pods, const char *word, char **ret)
     return -1;
 }
 
-int cli_pod_choose(struct cli_session *s, const char *word, char **ret)
+/* A pod's own name, owned, or what selects pods. -1, or the exit code, told. */
+static int read_word(struct cli_session *s, const char *word, char **ret_pod, struct buf *selector)
 {
     struct str name, type = str_cut(str_from(word), '/', &name);
     struct kube_resource r;
     struct err err = {0};
     AUTO_JSON json_t *object = NULL;
-    AUTO_JSON json_t *pods = NULL;
-    AUTO_DONE(buf) struct buf selector = {0};
+    *ret_pod = NULL;
     if (!name.p) {
-        *ret = xstrdup(word);
+        *ret_pod = xstrdup(word);
         return -1;
     }
     AUTO_CHARS char *type_text = str_dup(type);
@@ -117,16 +117,43 @@ int cli_pod_choose(struct cli_session *s, const char *word, char **ret)
     if (found < 0)
         return cli_unreachable(s, &err);
     if (streq(r.kind, "Pod")) {
-        *ret = TAKE(name_text);
+        *ret_pod = TAKE(name_text);
         return -1;
     }
     AUTO_CHARS char *path = kube_resource_path(&r, s->namespace_, name_text);
     int code = get(s, path, &object);
     if (code >= 0)
         return code;
-    selector_text(object, &selector);
-    if (!selector.n)
-        return program_fail(EXIT_FAILED, "name a pod", "%s selects no pods", word);
+    selector_text(object, selector);
+    return selector->n ? -1 : program_fail(EXIT_FAILED, "name a pod", "%s selects no pods", word);
+}
+
+int cli_pod_choose(struct cli_session *s, const char *word, char **ret)
+{
+    AUTO_JSON json_t *pods = NULL;
+    AUTO_DONE(buf) struct buf selector = {0};
+    int code = read_word(s, word, ret, &selector);
+    if (code >= 0 || *ret)
+        return code;
     code = cli_pods_select(s, buf_cstr(&selector), &pods);
     return code >= 0 ? code : choose(pods, word, ret);
+}
+
+int cli_pods_of(struct cli_session *s, const char *word, json_t **ret)
+{
+    const struct kube_resource pods = {
+        .plural = "pods", .kind = "Pod", .group_version = "v1", .namespaced = true};
+    AUTO_CHARS char *pod = NULL;
+    AUTO_DONE(buf) struct buf selector = {0};
+    AUTO_JSON json_t *object = NULL;
+    int code = read_word(s, word, &pod, &selector);
+    if (code >= 0)
+        return code;
+    if (!pod)
+        return cli_pods_select(s, buf_cstr(&selector), ret);
+    AUTO_CHARS char *path = kube_resource_path(&pods, s->namespace_, pod);
+    code = get(s, path, &object);
+    if (code < 0)
+        *ret = json_pack("[O]", object);
+    return code;
 }

@@ -23,32 +23,12 @@ static const struct {
 
 /* ---- where it comes from ---- */
 
-static int read_file(const char *path, json_t **ret)
-{
-    enum { DUMP_BYTES_MAX = 512 * 1024 * 1024 };
-    AUTO_DONE(buf) struct buf b = {.cap = DUMP_BYTES_MAX};
-    struct err err = {0};
-    char piece[65536];
-    size_t n;
-    FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
-    if (!f)
-        return program_fail(EXIT_FAILED, NULL, "%s: no such file", path);
-    while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-        buf_add(&b, piece, n);
-    if (f != stdin)
-        fclose(f);
-    if (b.failed || json_parse(buf_str(&b), 0, NULL, ret, &err) < 0)
-        return program_fail(EXIT_FAILED, "give what /config_dump?include_eds has answered",
-                            "%s: %s", path, b.failed ? "larger than 512 MiB" : err_text(&err));
-    return -1;
-}
-
 static int read_dump(struct config_args *a, const char *path, json_t **ret)
 {
     struct proxy_name p = {0};
     int code;
     if (a->file)
-        return read_file(a->file, ret);
+        return cli_json_file(a->file, "give what /config_dump?include_eds has answered", ret);
     code = proxy_name_find(&a->session, a->words.v[1], &p);
     if (code < 0)
         code = proxy_admin_json(&a->session, &p, path, ret);

@@ -102,11 +102,16 @@ int proxy_admin_json(struct cli_session *s, const struct proxy_name *p, const ch
 
 /* ---- the control plane ---- */
 
+char *control_target(const char *control_namespace, const char *pod, const char *path)
+{
+    return xasprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy%s", control_namespace, pod,
+                     CONTROL_DEBUG_PORT, path);
+}
+
 static bool ask_one(struct cli_session *s, const char *ns, const char *pod, const char *path,
                     void (*fn)(const char *control, json_t *answer, void *user), void *user)
 {
-    AUTO_CHARS char *target =
-        xasprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy%s", ns, pod, CONTROL_DEBUG_PORT, path);
+    AUTO_CHARS char *target = control_target(ns, pod, path);
     struct kube_reply reply = {0};
     struct err err = {0};
     int r = kube_call_wait(s->client, "GET", target, NULL, NULL, &reply, &err);
@@ -125,25 +130,42 @@ static bool ask_one(struct cli_session *s, const char *ns, const char *pod, cons
     return ok;
 }
 
-int control_ask_each(struct cli_session *s, const char *control_namespace, const char *path,
-                     void (*fn)(const char *control, json_t *answer, void *user), void *user)
+int control_pods(struct cli_session *s, const char *control_namespace, json_t **ret)
 {
     const char *before = s->namespace_;
     AUTO_JSON json_t *pods = NULL;
-    size_t answered = 0, i;
+    size_t i;
     json_t *pod;
     s->namespace_ = control_namespace;
     int code = cli_pods_select(s, CONTROL_SELECTOR, &pods);
     s->namespace_ = before;
     if (code >= 0)
         return code;
+    *ret = json_array();
     json_array_foreach(pods, i, pod) if (streq(json_at_str(pod, "status.phase"), "Running"))
-        answered +=
+        json_array_append(*ret, pod);
+    return -1;
+}
+
+int control_is_silent(const char *control_namespace)
+{
+    return program_fail(EXIT_FAILED,
+                        "--control-namespace says where its pods are; the right to get pods/proxy "
+                        "is needed",
+                        "no control plane answers in namespace %s (pods %s)", control_namespace,
+                        CONTROL_SELECTOR);
+}
+
+int control_ask_each(struct cli_session *s, const char *control_namespace, const char *path,
+                     void (*fn)(const char *control, json_t *answer, void *user), void *user)
+{
+    AUTO_JSON json_t *pods = NULL;
+    size_t answered = 0, i;
+    json_t *pod;
+    int code = control_pods(s, control_namespace, &pods);
+    if (code >= 0)
+        return code;
+    json_array_foreach(pods, i, pod) answered +=
         ask_one(s, control_namespace, json_at_str(pod, "metadata.name"), path, fn, user);
-    return answered ? -1
-                    : program_fail(EXIT_FAILED,
-                                   "--control-namespace says where its pods are; the right to get "
-                                   "pods/proxy is needed",
-                                   "no control plane answers in namespace %s (pods %s)",
-                                   control_namespace, CONTROL_SELECTOR);
+    return answered ? -1 : control_is_silent(control_namespace);
 }

@@ -22,6 +22,12 @@ int proxy_admin_json(struct cli_session *s, const struct proxy_name *p, const ch
                      json_t **ret);
 
 enum { CONTROL_DEBUG_PORT = 15014 };
+/* The control plane's pods that run, a JSON array, perhaps empty. -1, or an exit code, told. */
+int control_pods(struct cli_session *s, const char *control_namespace, json_t **ret);
+/* Where the API server passes a path on to the debug port of one of them. Owned. */
+char *control_target(const char *control_namespace, const char *pod, const char *path);
+/* Told: none answers. Returns the exit code. */
+int control_is_silent(const char *control_namespace);
 /* Calls fn with what each control plane's debug port answers; those that do not answer are told on
  * stderr. -1, or an exit code, told: none answers. */
 int control_ask_each(struct cli_session *s, const char *control_namespace, const char *path,

@@ -762,6 +762,25 @@ void control_on_end(void *part, void *user)
     mesh_leave(c->mesh, part);
 }
 
+int control_find_sidecar(struct control *c, const char *account, const char *node_id,
+                         char **ret_pod, char **ret_workload, struct err *reterr)
+{
+    struct sidecar_id id;
+    struct ip address;
+    if (!is_sidecar(node_id, &id) || ip_parse(id.ip, &address) < 0 || !id.ns.n)
+        return err_set(reterr, -EACCES, "node", "it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+    if (!c->stats.synced || !pod_watch_want(c->pods))
+        return err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
+    int r = check_pod(c, account, &address, &id, reterr);
+    if (r < 0)
+        return r;
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id.ns), STR_ARG(id.pod));
+    const struct workloads *pods = pod_watch_table(c->pods);
+    *ret_workload = str_dup(workload_owner(pods, workloads_find(pods, str_from(key))));
+    *ret_pod = TAKE(key);
+    return 0;
+}
+
 void control_set_service(struct control *c, struct xds_service *s)
 {
     c->service = s;

@@ -12,6 +12,7 @@ struct debug_server {
     const struct xds_service *xds;
     const struct certificate_service *certificates;
     const struct injector *injector; /* NULL: nobody waits for it */
+    struct telemetry *telemetry;     /* NULL: sidecars are not served */
     struct http_server *http;
 };
 
@@ -38,6 +39,11 @@ static void reply_json(struct http_exchange *x, json_t *j)
     json_decref(j);
     reply(x, 200, "application/json", &b);
 }
+
+struct metric_row {
+    const char *name, *type, *help;
+    uint64_t value;
+};
 
 static void ready(const struct debug_server *s, struct http_exchange *x)
 {
@@ -66,6 +72,35 @@ static void add_certificates(const struct debug_server *s, struct buf *b)
                  certificate_refusal_word(r), (unsigned long long)c.refused[r]);
 }
 
+static void add_rows(struct buf *b, const struct metric_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_addf(b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
+                 rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+}
+
+static void add_telemetry(const struct telemetry *telemetry, struct buf *b)
+{
+    struct telemetry_stats t = telemetry_get_stats(telemetry);
+    const struct metric_row rows[] = {
+        {"fairlead_control_telemetry_streams", "gauge", "proxies that tell of their traffic",
+         t.streams},
+        {"fairlead_control_telemetry_refused_total", "counter", "those turned away", t.refused},
+        {"fairlead_control_telemetry_dropped_total", "counter",
+         "messages that cannot be read, or are too much", t.dropped},
+        {"fairlead_control_telemetry_edges", "gauge", "who calls whom, kept", t.edges.edges},
+        {"fairlead_control_telemetry_edges_overflow_total", "counter",
+         "numbers of edges for which there was no room", t.edges.overflow},
+        {"fairlead_control_telemetry_taps", "gauge", "who watches requests", t.taps},
+        {"fairlead_control_traces", "gauge", "traces kept", t.traces.traces},
+        {"fairlead_control_traces_bytes", "gauge", "of their spans", t.traces.bytes},
+        {"fairlead_control_spans_total", "counter", "spans taken", t.traces.spans},
+        {"fairlead_control_spans_dropped_total", "counter", "spans for which there was no room",
+         t.traces.dropped},
+    };
+    add_rows(b, rows, ARRAY_LEN(rows));
+}
+
 static void metrics(const struct debug_server *s, struct http_exchange *x)
 {
     struct control_stats c;
@@ -73,10 +108,7 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
     struct buf b = {0};
     control_get_stats(s->control, &c);
     xds_service_get_stats(s->xds, &v);
-    const struct {
-        const char *name, *type, *help;
-        uint64_t value;
-    } rows[] = {
+    const struct metric_row rows[] = {
         {"fairlead_control_synced", "gauge", "first lists are complete", c.synced},
         {"fairlead_control_services", "gauge", "Services known", c.services},
         {"fairlead_control_hosts", "gauge", "hosts served", c.hosts},
@@ -94,10 +126,10 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
         {"fairlead_control_xds_unknown_callers_total", "counter",
          "streams over TLS that were turned away: no token, or of nobody who may", v.unknown},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        buf_addf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
-                 rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+    add_rows(&b, rows, ARRAY_LEN(rows));
     add_certificates(s, &b);
+    if (s->telemetry)
+        add_telemetry(s->telemetry, &b);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
@@ -177,12 +209,16 @@ static void on_request(struct http_exchange *x, void *user)
                  {"/debug/syncz", syncz},
                  {"/debug/config_dump", config_dump}};
     const struct debug_server *s = user;
+    if (s->telemetry && telemetry_answer(s->telemetry, x))
+        return;
     for (size_t i = 0; i < ARRAY_LEN(pages); i++)
         if (str_is(http_exchange_path(x), pages[i].path)) {
             pages[i].fn(s, x);
             return;
         }
-    reply_text(x, 404, "/ready, /metrics, /debug/snapshot, /debug/syncz, /debug/config_dump");
+    reply_text(x, 404,
+               "/ready, /metrics, /debug/snapshot, /debug/syncz, /debug/config_dump, /debug/edges, "
+               "/debug/tap, /debug/traces");
 }
 
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
@@ -207,6 +243,11 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
 void debug_server_set_injector(struct debug_server *s, const struct injector *i)
 {
     s->injector = i;
+}
+
+void debug_server_set_telemetry(struct debug_server *s, struct telemetry *t)
+{
+    s->telemetry = t;
 }
 
 void debug_server_free(struct debug_server *s)

@@ -1,10 +1,12 @@
 #pragma once
 /* What others ask of the control plane: /ready, /metrics, /debug/snapshot (the model),
- * /debug/syncz, /debug/config_dump. Certificates are never in it. */
+ * /debug/syncz, /debug/config_dump, and of traffic /debug/edges, /debug/tap, /debug/traces.
+ * Certificates are never in it. */
 
 #include "control/certificate_service.h"
 #include "control/control.h"
 #include "control/injector.h"
+#include "control/telemetry.h"
 
 struct debug_server;
 
@@ -15,5 +17,7 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
                      struct err *reterr) NODISCARD;
 /* What /ready waits for beside the first lists; it goes on being borrowed. */
 void debug_server_set_injector(struct debug_server *s, const struct injector *i);
+/* What sidecars tell of their traffic; it goes on being borrowed. */
+void debug_server_set_telemetry(struct debug_server *s, struct telemetry *t);
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);

@@ -11,6 +11,7 @@
 #include "control/debug_server.h"
 #include "control/ingress_status.h"
 #include "control/injector.h"
+#include "control/telemetry.h"
 #include "kube/config.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
@@ -80,6 +81,7 @@ struct parts {
     struct authority *authority;
     struct injector *injector;
     struct certificate_service *certificates;
+    struct telemetry *telemetry;
     struct ip secure_ip;
     uint16_t secure_port;
 };
@@ -101,7 +103,8 @@ static void on_issue(const struct authority_issue *i, void *user)
 
 static bool on_other_call(struct grpc_server_call *call, void *user)
 {
-    return certificate_service_take(user, call);
+    struct parts *p = user;
+    return certificate_service_take(p->certificates, call) || telemetry_take(p->telemetry, call);
 }
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -128,7 +131,8 @@ static int start(struct settings *s, const struct kube_config *config,
         p->client,
         &(struct certificate_service_options){.trust_domain = s->trust_domain,
                                               .lifetime_s = (uint32_t)(s->lifetime_ms / 1000)});
-    xo = (struct xds_service_options){p->client, s->plain_secrets, on_other_call, p->certificates};
+    xo = (struct xds_service_options){p->client, s->plain_secrets, on_other_call, p};
+    p->telemetry = telemetry_new(p->client, p->control);
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
@@ -136,6 +140,7 @@ static int start(struct settings *s, const struct kube_config *config,
                                  p->certificates, &p->debug, reterr);
     if (r < 0)
         return r;
+    debug_server_set_telemetry(p->debug, p->telemetry);
     control_set_service(p->control, p->xds);
     const char *ns = s->namespace_ ? s->namespace_ : config->namespace_;
     if (s->injection)
@@ -194,6 +199,7 @@ static int run(struct settings *s)
     injector_free(p.injector);
     xds_service_free(p.xds);
     certificate_service_free(p.certificates);
+    telemetry_free(p.telemetry);
     control_free(p.control);
     kube_client_free(p.client);
     loop_turn(loop, 0);

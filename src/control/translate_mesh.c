@@ -13,8 +13,9 @@
 #define BLACK_HOLE          "BlackHoleCluster"
 #define INBOUND_PASSTHROUGH "InboundPassthroughCluster"
 /* Whence what is sent to the pod is handed to it: the redirection lets that through. */
-#define INBOUND_SOURCE "127.0.0.6"
-#define OPTIONS_NAME   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+#define CONTROL_CLUSTER "xds-grpc" /* as Istio's agents name it, and we do */
+#define INBOUND_SOURCE  "127.0.0.6"
+#define OPTIONS_NAME    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
 {
@@ -282,6 +283,21 @@ static void add_steered(json_t *hcm, const char *rds)
                               "envoy.extensions.filters.http.fault.v3.HTTPFault"));
 }
 
+/* One request in a hundred, and what its caller has decided on, to us: a sidecar whose control
+ * plane that cluster is tells of it on its own way. Both forms of context are read and written. */
+static json_t *tracing(void)
+{
+    json_t *zipkin = translate_typed(
+        "envoy.config.trace.v3.ZipkinConfig",
+        json_pack("{s:s,s:s,s:s,s:b,s:b,s:s}", "collector_cluster", CONTROL_CLUSTER,
+                  "collector_endpoint", "/api/v2/spans", "collector_endpoint_version", "HTTP_JSON",
+                  "trace_id_128bit", 1, "shared_span_context", 0, "trace_context_option",
+                  "USE_B3_WITH_W3C_PROPAGATION"));
+    return json_pack("{s:{s:f},s:{s:f},s:{s:f},s:{s:s,s:o}}", "client_sampling", "value", 100.0,
+                     "random_sampling", "value", 1.0, "overall_sampling", "value", 100.0,
+                     "provider", "name", "envoy.tracers.zipkin", "typed_config", zipkin);
+}
+
 /* The app's own words pass: whoever stands beside it adds the id that joins what belongs together,
  * and takes nothing away. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes)
@@ -293,6 +309,7 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
                             translate_http_filter("envoy.filters.http.router",
                                                   "envoy.extensions.filters.http.router.v3.Router"),
                             "upgrade_configs", "upgrade_type", "websocket");
+    json_object_set_new(hcm, "tracing", tracing());
     if (routes)
         json_object_set_new(hcm, "route_config", routes);
     else

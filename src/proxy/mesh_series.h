@@ -1,7 +1,7 @@
 #pragma once
 /* Series of Istio's metrics, as mesh_stats.c counts them and mesh_page.c shows them. */
 
-#include "proxy/peer.h"
+#include "proxy/mesh_stats.h"
 #include "proxy/stats.h"
 
 enum {
@@ -39,8 +39,14 @@ struct mesh_series {
     struct mesh_series *next; /* older */
     uint64_t hash;
     struct mesh_key key;
+    uint64_t *told;            /* the main thread's: what a report has had of it; NULL: nothing */
     struct stats_cell cells[]; /* as many as there are of a request, or of a connection */
 };
+
+static inline unsigned mesh_cells(const struct mesh_key *k)
+{
+    return k->flags & MESH_IS_TCP ? _MESH_TCP_CELLS : _MESH_CELLS;
+}
 
 /* By worker, the newest first. */
 extern _Atomic(struct mesh_series *) mesh_lists[];

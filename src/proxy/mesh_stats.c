@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "proxy/mesh_series.h"
 #include "proxy/request_priv.h"
+#include "proxy/tap.h"
 
 enum { TABLE_FIRST = 64 };
 
@@ -43,8 +44,7 @@ static void grow(struct table *t)
 static struct mesh_series *add(unsigned worker, const struct mesh_key *k, uint64_t hash)
 {
     struct table *t = &tables[worker];
-    size_t cells = k->flags & MESH_IS_TCP ? _MESH_TCP_CELLS : _MESH_CELLS;
-    struct mesh_series *s = xcalloc(1, sizeof(*s) + cells * sizeof(s->cells[0]));
+    struct mesh_series *s = xcalloc(1, sizeof(*s) + mesh_cells(k) * sizeof(s->cells[0]));
     if (t->n * 2 >= t->size)
         grow(t);
     s->key = *k;
@@ -90,6 +90,7 @@ void mesh_stats_done(void)
         struct mesh_series *s = atomic_exchange(&mesh_lists[i], NULL);
         while (s) {
             struct mesh_series *next = s->next;
+            free(s->told);
             free(s);
             s = next;
         }
@@ -162,6 +163,8 @@ void mesh_stats_request(const struct request *r)
     stats_record_ms(s, MESH_DURATION, (time_mono_us() - r->begin_us) / 1000);
     stats_record_ms(s, MESH_REQUEST_BYTES, r->received_bytes);
     stats_record_ms(s, MESH_RESPONSE_BYTES, r->sent_bytes);
+    if (tap_is_open())
+        tap_request(r, &k);
 }
 
 struct stats_cell *mesh_stats_tcp(const struct mesh_tcp *t)

@@ -19,6 +19,7 @@
 #include "proxy/password_pool.h"
 #include "proxy/peer_node.h"
 #include "proxy/store_kept.h"
+#include "proxy/telemetry.h"
 #include "proxy/trace_export.h"
 #include "proxy/worker.h"
 #include "xds/xds_types.h"
@@ -28,8 +29,9 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;           /* NULL: no control plane */
-    struct identity *identity; /* NULL: none */
+    struct ads *ads;             /* NULL: no control plane */
+    struct identity *identity;   /* NULL: none */
+    struct telemetry *telemetry; /* NULL: it is no sidecar's, or of nobody known */
     struct last_good *good;
     struct admin *admin;       /* NULL: none is asked for */
     struct app_probes *probes; /* NULL: it is no sidecar */
@@ -178,6 +180,17 @@ static int start_identity(struct proxy *p, struct err *reterr)
     return 0;
 }
 
+/* Of a sidecar: what its traffic is, to whom its token makes it known. */
+static void start_telemetry(struct proxy *p, const Envoy__Config__Core__V3__Node *node)
+{
+    const char *token = p->options.xds_token_file;
+    if (p->ads && token && node && str_starts(str_from(node->id), STR("sidecar~")))
+        p->telemetry = telemetry_new(p->loop, p->store,
+                                     &(struct telemetry_options){.cluster = ads_cluster(p->ads),
+                                                                 .node = node->id,
+                                                                 .token_file = token});
+}
+
 int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct proxy_options *o,
               struct proxy **ret, struct err *reterr)
 {
@@ -203,6 +216,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     if (r == 0)
         r = start_identity(p, reterr);
     begin_peers(p, b->node);
+    start_telemetry(p, b->node);
     p->has_admin = b->admin != NULL;
     if (r == 0 && b->admin) {
         store_keep_texts(p->store);
@@ -240,6 +254,7 @@ void proxy_free(struct proxy *p)
     app_probes_free(p->probes);
     app_probe_table_done(&p->options.probes.table);
     app_metrics_target_done(&p->options.probes.metrics);
+    telemetry_free(TAKE(p->telemetry));
     mesh_stats_done();
     peers_stop();
     ads_free(TAKE(p->ads));
@@ -400,6 +415,8 @@ int proxy_run(struct proxy *p, struct err *reterr)
     loop_signal_add(p->loop, SIGUSR1, on_reopen, p);
     store_start(p->store); /* what clusters keep for workers is there before them */
     trace_export_start(p->loop, p->store);
+    if (p->telemetry)
+        trace_export_tell(ads_cluster(p->ads), telemetry_take_spans, p->telemetry);
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_probes(p, reterr);

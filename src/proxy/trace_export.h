@@ -17,4 +17,8 @@ void trace_export(struct trace_collector *c, struct str span, struct stats_cell 
 
 /* The main thread. Before workers run, and when none does any more. Borrows both. */
 void trace_export_start(struct loop *l, struct store *s);
+/* What goes to that cluster, as Zipkin's JSON, is given to fn instead of being posted. Behind the
+ * start, until the stop. fn returns false where it takes none. */
+typedef bool trace_export_fn(struct str spans, void *user);
+void trace_export_tell(const char *cluster, trace_export_fn *fn, void *user);
 void trace_export_stop(void);
