@@ -306,11 +306,17 @@ static int show_once(struct traffic_args *a, show_fn *show)
     return code;
 }
 
-static bool is_one_of(const char *output, const char *const forms[])
+/* -1, or the exit code, told. */
+static int check_form(const char *output, const char *command, const char *const forms[])
 {
-    while (*forms && !streq(*forms, output))
-        forms++;
-    return *forms;
+    AUTO_DONE(buf) struct buf hint = {0};
+    for (size_t i = 0; forms[i]; i++) {
+        if (streq(forms[i], output))
+            return -1;
+        buf_addf(&hint, "%s%s", i ? ", " : "", forms[i]);
+    }
+    return program_fail(EXIT_USAGE_ERROR, buf_cstr(&hint), "-o: \"%s\" is not known to fairlead %s",
+                        output, command);
 }
 
 static int run(struct traffic_args *a, const char *command, const char *const forms[],
@@ -319,11 +325,11 @@ static int run(struct traffic_args *a, const char *command, const char *const fo
     if (a->words.n > 1)
         return program_fail(EXIT_USAGE_ERROR, NULL, "fairlead %s: name one workload, or none",
                             command);
-    if (!is_one_of(a->output, forms))
-        return program_fail(EXIT_USAGE_ERROR, NULL, "-o: \"%s\" is not known to fairlead %s",
-                            a->output, command);
+    int code = check_form(a->output, command, forms);
+    if (code >= 0)
+        return code;
     a->choice.target = a->words.n ? a->words.v[0] : NULL;
-    int code = show_once(a, show);
+    code = show_once(a, show);
     while (again && code == EXIT_OK) {
         fflush(stdout);
         sleep(1);

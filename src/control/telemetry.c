@@ -171,7 +171,10 @@ static void reply(struct http_exchange *x, int status, json_t *j)
     json_write(&body, j);
     buf_add_char(&body, '\n');
     json_decref(j);
-    http_exchange_reply(x, status, h, ARRAY_LEN(h), buf_str(&body));
+    if (body.failed)
+        http_exchange_abort(x);
+    else
+        http_exchange_reply(x, status, h, ARRAY_LEN(h), buf_str(&body));
 }
 
 static void answer_edges(struct telemetry *t, struct http_exchange *x)

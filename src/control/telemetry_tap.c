@@ -85,7 +85,7 @@ static void write_line(struct tap *tap, json_t *j)
     json_write(&line, j);
     buf_add_char(&line, '\n');
     json_decref(j);
-    if (http_exchange_queued(tap->exchange) < QUEUED_MAX)
+    if (!line.failed && http_exchange_queued(tap->exchange) < QUEUED_MAX)
         http_exchange_write(tap->exchange, buf_str(&line));
 }
 

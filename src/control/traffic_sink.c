@@ -147,8 +147,8 @@ static struct edge *edge_get(struct traffic_sink *s, const struct traffic_report
         buf_add_str(&key, str_first(names[i], EDGE_NAME_BYTES));
         buf_add_char(&key, ';');
     }
-    struct edge *e = map_find(&s->edges, buf_str(&key));
-    if (e)
+    struct edge *e = key.failed ? NULL : map_find(&s->edges, buf_str(&key));
+    if (e || key.failed)
         return e;
     size_t *n = count_of_namespace(s, r->ns);
     if (s->edges.used >= EDGES_MAX || *n >= EDGES_NAMESPACE_MAX)

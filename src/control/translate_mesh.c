@@ -289,10 +289,9 @@ static json_t *tracing(void)
 {
     json_t *zipkin = translate_typed(
         "envoy.config.trace.v3.ZipkinConfig",
-        json_pack("{s:s,s:s,s:s,s:b,s:b,s:s}", "collector_cluster", CONTROL_CLUSTER,
+        json_pack("{s:s,s:s,s:s,s:b,s:s}", "collector_cluster", CONTROL_CLUSTER,
                   "collector_endpoint", "/api/v2/spans", "collector_endpoint_version", "HTTP_JSON",
-                  "trace_id_128bit", 1, "shared_span_context", 0, "trace_context_option",
-                  "USE_B3_WITH_W3C_PROPAGATION"));
+                  "trace_id_128bit", 1, "trace_context_option", "USE_B3_WITH_W3C_PROPAGATION"));
     return json_pack("{s:{s:f},s:{s:f},s:{s:f},s:{s:s,s:o}}", "client_sampling", "value", 100.0,
                      "random_sampling", "value", 1.0, "overall_sampling", "value", 100.0,
                      "provider", "name", "envoy.tracers.zipkin", "typed_config", zipkin);

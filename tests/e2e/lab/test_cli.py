@@ -9,7 +9,7 @@ import pytest
 
 from suite import BIN, FAIRLEAD, SLOW
 
-COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "explain", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "check", "version",
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "get", "apply", "delete", "exec", "attach", "logs", "explain", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "edges", "graph", "top", "tap", "trace", "check", "version",
             "completion"]
 
 
@@ -53,6 +53,10 @@ def test_help_of_every_command(command):
     (["proxy-config", "filters", "x"], 'error: fairlead proxy-config: "filters" is not known', "listeners, routes, clusters, endpoints, secrets, bootstrap, log"),
     (["proxy-config", "routes"], "error: name a proxy", "fairlead proxy-config routes POD.NAMESPACE"),
     (["proxy-status", "a", "b"], "error: name one proxy, or none", "fairlead proxy-status POD.NAMESPACE"),
+    (["edges", "a", "b"], "error: fairlead edges: name one workload, or none", None),
+    (["graph", "-o", "svg"], 'error: -o: "svg" is not known to fairlead graph', "text, json, dot"),
+    (["tap"], "error: name what to watch", "fairlead tap deploy/web"),
+    (["trace", "xyz"], "error: give one trace's id: 16 or 32 hexadecimal digits", "fairlead trace lists them"),
     (["check", "now"], 'error: fairlead check: unexpected argument "now"', "fairlead check --help"),
     (["check", "-o", "yaml"], 'error: --output: "yaml" is neither table nor json', "fairlead check --help"),
     (["apply"], "error: --filename is required", "fairlead apply -f FILE"),
@@ -67,7 +71,7 @@ def test_help_of_every_command(command):
 ])
 def test_usage_errors_exit_64_with_two_lines(argv, error, hint):
     done = fairlead(*argv)
-    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (64, "", [error, f"hint: {hint}"])
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (64, "", [error] + ([f"hint: {hint}"] if hint else []))
 
 
 def test_check_passes_here_and_is_json():
