@@ -143,20 +143,23 @@ static struct str without_query(struct str path)
     return str_cut(path, '?', &rest);
 }
 
-static bool is_peer(const struct order *o, const struct str *peer)
+static struct str str_of_bytes(ProtobufCBinaryData b)
 {
-    struct str rest;
-    return !*o->peer || str_is(str_cut(*peer, ';', &rest), o->peer);
+    return str_of(b.data, b.len);
 }
 
-static bool matches(const struct order *o, const struct request *r, const struct http_head *h,
-                    const Fairlead__Telemetry__V1__Pair *pair)
+static bool is_peer(const struct order *o, struct str peer)
 {
-    struct str peer = str_of(pair->peer.data, pair->peer.len);
-    return (!*o->method || str_is(h->method, o->method)) &&
-           str_starts(h->path, str_from(o->path_prefix)) &&
-           (!o->status_from || (r->status >= o->status_from && r->status <= o->status_to)) &&
-           is_peer(o, &peer);
+    struct str rest;
+    return !*o->peer || str_is(str_cut(peer, ';', &rest), o->peer);
+}
+
+static bool matches(const struct order *o, const pb_request *m)
+{
+    return (!*o->method || str_is(str_of_bytes(m->method), o->method)) &&
+           str_starts(str_of_bytes(m->path), str_from(o->path_prefix)) &&
+           (!o->status_from || (m->status >= o->status_from && m->status <= o->status_to)) &&
+           is_peer(o, str_of_bytes(m->pair->peer));
 }
 
 /* Not more of them than were asked for. */
@@ -210,10 +213,25 @@ static void tell(const struct order *o, const struct http_head *h, pb_request *m
     taps.dropped++;
 }
 
+void tap_seen(pb_request *m, const struct http_head *h)
+{
+    uint64_t now_us = time_mono_us();
+    pthread_mutex_lock(&taps.lock);
+    for (size_t i = 0; i < taps.n; i++) {
+        struct order *o = &taps.orders[i];
+        if (now_us >= o->end_us || !matches(o, m))
+            continue;
+        if (may_tell(o, now_us))
+            tell(o, h, m);
+        else
+            taps.dropped++;
+    }
+    pthread_mutex_unlock(&taps.lock);
+}
+
 void tap_request(const struct request *r, const struct mesh_key *k)
 {
     const struct http_head *h = http_stream_head(r->down);
-    uint64_t now_us = time_mono_us();
     Fairlead__Telemetry__V1__Pair pair;
     pb_request m;
     mesh_report_pair(k, &pair);
@@ -225,18 +243,8 @@ void tap_request(const struct request *r, const struct mesh_key *k)
         text(h->authority.p ? h->authority : http_field_value(http_head_find(h, HTTP_NAME_HOST)));
     m.status = r->status;
     m.flags = mesh_bytes(reason_row((enum reason)r->reason)->flag);
-    m.microseconds = now_us - r->begin_us;
+    m.microseconds = time_mono_us() - r->begin_us;
     m.begin_us = time_real_us() - (int64_t)m.microseconds;
     m.endpoint = text(r->upstream_host);
-    pthread_mutex_lock(&taps.lock);
-    for (size_t i = 0; i < taps.n; i++) {
-        struct order *o = &taps.orders[i];
-        if (now_us >= o->end_us || !matches(o, r, h, &pair))
-            continue;
-        if (may_tell(o, now_us))
-            tell(o, h, &m);
-        else
-            taps.dropped++;
-    }
-    pthread_mutex_unlock(&taps.lock);
+    tap_seen(&m, h);
 }

@@ -9,6 +9,7 @@
 #include <fairlead/telemetry/v1/telemetry.pb-c.h>
 #include <stdatomic.h>
 
+#include "codec/http_head.h"
 #include "proxy/mesh_series.h"
 
 enum {
@@ -29,6 +30,9 @@ static inline bool tap_is_open(void)
 
 /* It is over, and counted as this. The worker's thread. */
 void tap_request(const struct request *r, const struct mesh_key *k);
+
+/* The same of what is told of it, but for the order and its fields, which are the head's. */
+void tap_seen(Fairlead__Telemetry__V1__Request *m, const struct http_head *h);
 
 /* ---- the main thread ---- */
 /* Begins one, or ends it. What asks for too much gets what there is; one too many is left out. */

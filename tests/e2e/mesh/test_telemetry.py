@@ -6,6 +6,7 @@ import threading
 
 import lab_harness
 import pytest
+import sidecar
 from suite import FAIRLEAD, wait_until
 
 SYSTEM = "fairlead-system"
@@ -115,6 +116,35 @@ def test_a_watcher_leaves_nothing_behind(shop):
 def metrics(lab):
     control = lab.ready_pods("app=fairlead-control", SYSTEM)[0]["metadata"]["name"]
     return lab.raw(f"/api/v1/namespaces/{SYSTEM}/pods/{control}:15014/proxy/metrics")[1]
+
+
+def test_nobody_is_heard_as_somebody_else(shop):
+    """A proxy that says it is another pod is turned away."""
+    def refused():
+        return int(re.search(r"^fairlead_control_telemetry_refused_total (\d+)", metrics(shop), re.M).group(1))
+    before, web = refused(), shop.ready_pods("app=web")[0]
+    d = sidecar.beside(lab_harness.echo("thief"))
+    d["spec"]["template"]["metadata"]["annotations"] = {"sidecar.istio.io/inject": "false"}
+    d["spec"]["template"]["spec"]["initContainers"][1]["args"].append(f"--service-node=sidecar~{web['status']['podIP']}~{web['metadata']['name']}.default~default.svc.cluster.local")
+    shop.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "thief", "namespace": "default"}})
+    d["spec"]["template"]["spec"]["serviceAccountName"] = "thief"
+    shop.apply(d)
+    wait_until("it is turned away", lambda: refused() > before, 30)
+    shop.delete("deployment/thief")
+
+
+def test_bytes(shop):
+    """A connection that is no HTTP is an edge, too."""
+    service = lab_harness.service("db")
+    service["metadata"]["name"] = "db-bytes"
+    service["spec"]["ports"][0] |= {"name": "tcp", "port": 81}
+    shop.apply(service)
+    wait_until("it answers", lambda: call(shop, "web", "http://db-bytes:81/") == "200")
+
+    def told():
+        items = json.loads(shop.fairlead("edges", "svc/db-bytes", "-o", "json"))["items"]
+        return [e for e in items if e["protocol"] == "tcp" and e["destination"]["workload"] == "db" and e.get("client", {}).get("connections") and e["client"]["receivedBytes"] > 0]
+    wait_until("it is told", told)
 
 
 def test_traces(shop):
