@@ -51,6 +51,40 @@ static int by_begin(const void *a, const void *b)
 
 /* ---- all of them ---- */
 
+/* Of one trace that two replicas know of. */
+static void join(json_t *to, const json_t *more)
+{
+    json_int_t begin = MIN(number(to, "timestamp"), number(more, "timestamp")),
+               end = MAX(number(to, "timestamp") + number(to, "duration"),
+                         number(more, "timestamp") + number(more, "duration"));
+    if (number(more, "timestamp") == begin) { /* whoever began it says what it is */
+        json_object_set(to, "service", json_object_get(more, "service"));
+        json_object_set(to, "name", json_object_get(more, "name"));
+    }
+    json_object_set_new(to, "spans", json_integer(number(to, "spans") + number(more, "spans")));
+    json_object_set_new(to, "timestamp", json_integer(begin));
+    json_object_set_new(to, "duration", json_integer(end - begin));
+    if (json_is_true(json_object_get(more, "error")))
+        json_object_set_new(to, "error", json_true());
+}
+
+static json_t *join_list(const json_t *list)
+{
+    json_t *all = json_array(), *one, *other;
+    size_t i, k;
+    json_array_foreach((json_t *)(uintptr_t)list, i, one)
+    {
+        json_t *same = NULL;
+        json_array_foreach(all, k, other) if (streq(json_key_str(other, "traceId"),
+                                                    json_key_str(one, "traceId"))) same = other;
+        if (same)
+            join(same, one);
+        else
+            json_array_append(all, one);
+    }
+    return all;
+}
+
 static void print_list(const json_t *list)
 {
     static const char *const names[] = {"TRACE",    "SERVICE", "REQUEST", "SPANS",
@@ -188,6 +222,11 @@ static int run(struct trace_args *a)
     if (id && !json_array_size(list))
         return program_fail(EXIT_FAILED, "fairlead trace lists those that are kept",
                             "trace %s is not known, or no more", id);
+    if (!id) {
+        json_t *joined = join_list(list);
+        json_decref(list);
+        list = joined;
+    }
     if (!streq(a->output, "text"))
         cli_print_object(a->output, list);
     else if (id)

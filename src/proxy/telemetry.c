@@ -14,9 +14,10 @@ enum {
     PAUSE_MS = 500,
     PAUSE_MAX_MS = 30 * 1000,
     REPORT_MS = 1000,
-    TAP_MS = 200,              /* while somebody watches */
-    REPORT_BYTES = 256 * 1024, /* the rest a second later */
-    QUEUED_MAX = 512 * 1024,   /* not read: nothing more is said */
+    TAP_MS = 200,                 /* while somebody watches */
+    REPORT_BYTES = 256 * 1024,    /* the rest a second later */
+    QUEUED_MAX = 512 * 1024,      /* not read: nothing more is said */
+    SPANS_BYTES_MAX = 900 * 1024, /* the control plane takes 1 MiB at once */
     ORDER_BYTES_MAX = 64 * 1024,
 };
 
@@ -81,7 +82,7 @@ bool telemetry_take_spans(struct str spans, void *user)
     AUTO_DONE(buf) struct buf report = {0};
     Fairlead__Telemetry__V1__Report m;
     ProtobufCBinaryData list = mesh_bytes(spans);
-    if (!t->call || grpc_call_queued(t->call) > QUEUED_MAX)
+    if (!t->call || grpc_call_queued(t->call) > QUEUED_MAX || spans.n > SPANS_BYTES_MAX)
         return false;
     fairlead__telemetry__v1__report__init(&m);
     m.spans = &list;

@@ -20,6 +20,7 @@ struct telemetry_options {
 /* Begins soon. All are copied, but for the store. */
 struct telemetry *telemetry_new(struct loop *l, struct store *s, const struct telemetry_options *o);
 void telemetry_free(struct telemetry *t); /* NULL is allowed; behind the workers */
-/* Spans for the control plane: a list, as Zipkin's JSON. False: nobody is there, or does not read.
+/* Spans for the control plane: a list, as Zipkin's JSON. False: nobody is there, or does not read,
+ * or it is too much at once.
  */
 bool telemetry_take_spans(struct str spans, void *user);

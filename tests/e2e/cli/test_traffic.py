@@ -119,6 +119,15 @@ def test_a_waterfall(tmp_path):
     assert len(fairlead("trace", "1" * 32, "-f", file).stdout.splitlines()) == 3
 
 
+def test_a_list_of_two_replicas(tmp_path):
+    def one(**more):
+        return {"traceId": "1" * 32, "service": "cart.shop", "name": "GET http://cart/", "timestamp": 2000, "duration": 10, "spans": 1, "error": False} | more
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps([one(), one(traceId="2" * 32), one(service="web.shop", name="GET http://web/", timestamp=1000, duration=5000, spans=2, error=True)]))
+    rows = [line.split() for line in fairlead("trace", "-f", file).stdout.splitlines()][1:]
+    assert [r[:7] for r in rows] == [["1" * 32, "web.shop", "GET", "http://web/", "3", "5.0ms", "error"], ["2" * 32, "cart.shop", "GET", "http://cart/", "1", "0.0ms", "-"]]
+
+
 @pytest.mark.parametrize("text, error", [("", "error: "), ("{}", "there are no edges in it"), ("[1", "error: ")])
 def test_what_is_no_answer(tmp_path, text, error):
     file = tmp_path / "x.json"
