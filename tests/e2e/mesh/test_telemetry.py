@@ -66,6 +66,9 @@ def test_who_calls_whom(shop):
     assert web["source"]["namespace"] == web["destination"]["namespace"] == "default"
     assert set(edges(shop, "deploy/web")) == {("web", "cart")} and set(edges(shop, "svc/db")) == {("cart", "db")}
     assert not edges(shop, "-n", "kube-system")
+    assert call(shop, "cart", "http://web/") == "200"
+    later = wait_until("a later report", lambda: ("cart", "web") in edges(shop) and edges(shop))
+    assert [later[("web", "cart")][end]["requests"] for end in ("client", "server")] == [5, 5], "each is told once"
 
 
 def test_as_people_read_it(shop):
@@ -76,7 +79,7 @@ def test_as_people_read_it(shop):
     dot = shop.fairlead("graph", "-o", "dot")
     assert dot.startswith("digraph fairlead {\n") and '"web.default" -> "cart.default" [' in dot and dot.endswith("}\n")
     top = [line.split() for line in shop.fairlead("top", "--once").splitlines()]
-    assert top[0][:4] == ["NAME", "NAMESPACE", "SUCCESS", "RPS"] and {r[0]: r[2] for r in top[1:]} == {"cart": "100.00%", "db": "75.00%"}
+    assert top[0][:4] == ["NAME", "NAMESPACE", "SUCCESS", "RPS"] and {r[0]: r[2] for r in top[1:]} == {"cart": "100.00%", "db": "75.00%", "web": "100.00%"}
 
 
 class Tap:
