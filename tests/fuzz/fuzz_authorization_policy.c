@@ -23,8 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_JSON json_t *j = NULL;
     struct authorization_list list = {{NULL, 0, 0}};
-    static const struct mesh_inbound ports[] = {{8080, PORT_HTTP, MTLS_PERMISSIVE},
-                                                {8081, PORT_TCP, MTLS_STRICT}};
+    static const struct mesh_inbound ports[] = {
+        {.port = 8080, .protocol = PORT_HTTP, .mode = MTLS_PERMISSIVE},
+        {.port = 8081, .protocol = PORT_TCP, .mode = MTLS_STRICT}};
     struct mesh_access access;
     if (json_parse(str_of(data, size), 0, NULL, &j, NULL) < 0)
         return 0;

@@ -784,12 +784,14 @@ static const char *access_of(const struct mesh_workload *w, const char *chain, b
     if (http)
         filters = json_at(json_array_get(filters, 0), "typed_config.http_filters");
     *text = 0;
-    for (size_t i = 0; i + 1 < json_array_size(filters); i++) { /* the last one serves */
+    for (size_t i = 0; i < json_array_size(filters); i++) {
         const json_t *config = json_object_get(json_array_get(filters, i), "typed_config"),
                      *rules = json_object_get(config, "rules");
         bool shadow = !rules;
         const char *key, *action;
         json_t *policy;
+        if (!strstr(json_key_str(json_array_get(filters, i), "name"), "rbac"))
+            continue;
         rules = rules ? rules : json_object_get(config, "shadow_rules");
         action = json_key_str(rules, "action");
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%s(", n ? " " : "",
