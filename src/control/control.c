@@ -34,6 +34,7 @@ struct control {
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;
+    struct selected_objects *authorizations, *tokens;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -574,7 +575,17 @@ static void on_mesh_finding(const struct finding *f, void *user)
     on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
 }
 
-static const struct istio_watch_ops istio_ops = {on_synced, on_istio_finding};
+static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
+{
+    struct control *c = user;
+    (void)kind;
+    if (!c->stats.synced)
+        return;
+    mesh_authorizations_changed(c->mesh, ns);
+    work_soon(c);
+}
+
+static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -597,11 +608,16 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->pods = pod_watch_new(client, &pod_ops, c);
     c->authentications =
         authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
-    c->mesh = mesh_new(c->join, &(struct mesh_peers){pod_watch_table(c->pods),
-                                                     authentication_watch_table(c->authentications),
-                                                     o->trust_domain});
+    c->authorizations = authorization_policies_new(o->root_namespace);
+    c->tokens = request_authentications_new(o->root_namespace);
+    const struct mesh_peers peers = {pod_watch_table(c->pods),
+                                     authentication_watch_table(c->authentications),
+                                     c->authorizations, c->tokens, o->trust_domain};
+    c->mesh = mesh_new(c->join, &peers);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
-    c->istio = istio_watch_new(client, mesh_get_rules(c->mesh), &istio_ops, c);
+    c->istio = istio_watch_new(
+        client, &(struct istio_tables){mesh_get_rules(c->mesh), c->authorizations, c->tokens},
+        &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -627,6 +643,8 @@ void control_free(struct control *c)
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
+    selected_objects_free(c->authorizations);
+    selected_objects_free(c->tokens);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);

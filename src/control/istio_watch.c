@@ -5,31 +5,67 @@
 #include "base/log.h"
 #include "kube/informer.h"
 
-static const struct istio_object *put_virtual_service(struct mesh_rules *rules,
+static const struct istio_object *put_virtual_service(const struct istio_tables *to,
                                                       const json_t *object)
 {
     struct virtual_service *v = virtual_service_decode(object);
     if (v)
-        mesh_rules_put_virtual_service(rules, v);
+        mesh_rules_put_virtual_service(to->rules, v);
     return v ? &v->o : NULL;
 }
 
-static const struct istio_object *put_destination_rule(struct mesh_rules *rules,
+static const struct istio_object *put_destination_rule(const struct istio_tables *to,
                                                        const json_t *object)
 {
     struct destination_rule *d = destination_rule_decode(object);
     if (d)
-        mesh_rules_put_destination_rule(rules, d);
+        mesh_rules_put_destination_rule(to->rules, d);
     return d ? &d->o : NULL;
 }
 
+static void remove_virtual_service(const struct istio_tables *from, struct str key)
+{
+    mesh_rules_remove_virtual_service(from->rules, key);
+}
+
+static void remove_destination_rule(const struct istio_tables *from, struct str key)
+{
+    mesh_rules_remove_destination_rule(from->rules, key);
+}
+
+static const struct istio_object *put_authorization(const struct istio_tables *to,
+                                                    const json_t *object)
+{
+    return selected_objects_put(to->authorizations, object);
+}
+
+static void remove_authorization(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->authorizations, key);
+}
+
+static const struct istio_object *put_tokens(const struct istio_tables *to, const json_t *object)
+{
+    return selected_objects_put(to->tokens, object);
+}
+
+static void remove_tokens(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->tokens, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
+#define SECURITY   "security.istio.io/v1"
 
 static const struct istio_kind kinds[] = {
     {"VirtualService", NETWORKING, "/apis/" NETWORKING "/virtualservices", put_virtual_service,
-     mesh_rules_remove_virtual_service},
+     remove_virtual_service, false},
     {"DestinationRule", NETWORKING, "/apis/" NETWORKING "/destinationrules", put_destination_rule,
-     mesh_rules_remove_destination_rule},
+     remove_destination_rule, false},
+    {"AuthorizationPolicy", SECURITY, "/apis/" SECURITY "/authorizationpolicies", put_authorization,
+     remove_authorization, true},
+    {"RequestAuthentication", SECURITY, "/apis/" SECURITY "/requestauthentications", put_tokens,
+     remove_tokens, true},
 };
 
 struct watched {
@@ -40,7 +76,7 @@ struct watched {
 
 struct istio_watch {
     struct kube_client *client;
-    struct mesh_rules *rules;
+    struct istio_tables tables;
     const struct istio_watch_ops *ops;
     void *user;
     struct watched kinds[ARRAY_LEN(kinds)];
@@ -55,22 +91,32 @@ const struct istio_kind *istio_kind_find(const char *name)
     return &kinds[i];
 }
 
+static void changed(const struct watched *k, struct str key)
+{
+    struct str name, ns = str_cut(key, '/', &name);
+    if (k->kind->guards)
+        k->all->ops->on_guard(k->kind, ns, k->all->user);
+    else
+        k->all->ops->on_change(k->all->user);
+}
+
 static void on_upsert(json_t *object, void *user)
 {
     const struct watched *k = user;
     const struct istio_watch *w = k->all;
-    const struct istio_object *o = k->kind->put(w->rules, object);
+    const struct istio_object *o = k->kind->put(&w->tables, object);
     for (size_t i = 0; o && i < o->findings.n; i++)
         w->ops->on_finding(k->kind, &o->findings.v[i], o->uid, w->user);
-    w->ops->on_change(w->user);
+    if (o)
+        changed(k, str_from(o->key));
 }
 
 static void on_delete(struct str key, json_t *object, void *user)
 {
     const struct watched *k = user;
     (void)object;
-    k->kind->remove(k->all->rules, key);
-    k->all->ops->on_change(k->all->user);
+    k->kind->remove(&k->all->tables, key);
+    changed(k, key);
 }
 
 static void on_synced(void *user)
@@ -86,12 +132,12 @@ static void on_error(const char *text, void *user)
              kv_s("kind", k->kind->name), kv_s("cause", text));
 }
 
-struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+struct istio_watch *istio_watch_new(struct kube_client *c, const struct istio_tables *tables,
                                     const struct istio_watch_ops *ops, void *user)
 {
     struct istio_watch *w = NEW(struct istio_watch);
     w->client = c;
-    w->rules = rules;
+    w->tables = *tables;
     w->ops = ops;
     w->user = user;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -118,7 +164,7 @@ bool istio_watch_want(struct istio_watch *w)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct watched *k = &w->kinds[i];
         const struct informer_options options = {
-            .path = k->kind->path, .lean = true, .optional = true};
+            .path = k->kind->path, .lean = true, .optional = true, .no_refusal = k->kind->guards};
         if (!k->informer)
             k->informer = informer_start(w->client, &options, &ops, k);
         synced = synced && informer_synced(k->informer);

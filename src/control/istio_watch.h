@@ -1,12 +1,21 @@
 #pragma once
 /* Istio's kinds, watched from the day that the first sidecar asks. Each may not be defined in this
  * cluster: then there are none of it, until there are. What comes is decoded by the model and put
- * among the mesh's rules. */
+ * among the mesh's rules and policies. Policies that are there but may not be read are no empty
+ * list: then nobody is served. */
 
 #include "kube/client.h"
+#include "model/authorization_policy.h"
 #include "model/mesh_rules.h"
+#include "model/request_authentication.h"
 
 struct istio_watch;
+
+/* Where objects go. */
+struct istio_tables {
+    struct mesh_rules *rules;
+    struct selected_objects *authorizations, *tokens;
+};
 
 /* One line of the table in istio_watch.c. */
 struct istio_kind {
@@ -14,20 +23,23 @@ struct istio_kind {
     const char *version; /* networking.istio.io/v1 */
     const char *path;    /* of the list */
     /* Its key and what is wrong with it by itself, borrowed until the next change; NULL: none. */
-    const struct istio_object *(*put)(struct mesh_rules *rules, const json_t *object);
-    void (*remove)(struct mesh_rules *rules, struct str key);
+    const struct istio_object *(*put)(const struct istio_tables *to, const json_t *object);
+    void (*remove)(const struct istio_tables *from, struct str key);
+    bool guards; /* without it somebody would be let in */
 };
 
 const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
 
 struct istio_watch_ops {
     void (*on_change)(void *user); /* also: all lists are complete */
+    /* The same of one that guards, in that namespace. */
+    void (*on_guard)(const struct istio_kind *kind, struct str ns, void *user);
     void (*on_finding)(const struct istio_kind *kind, const struct finding *f, const char *uid,
                        void *user);
 };
 
-/* rules must outlive it. */
-struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+/* The tables must outlive it. */
+struct istio_watch *istio_watch_new(struct kube_client *c, const struct istio_tables *tables,
                                     const struct istio_watch_ops *ops, void *user);
 void istio_watch_free(struct istio_watch *w); /* NULL is allowed */
 /* From now on. True: all that there are are known. */

@@ -54,6 +54,8 @@ struct mesh_workload {
     struct map services;        /* key -> struct membership */
     struct inbound_list ports;  /* that its resources are made of, sorted */
     enum mtls_mode mode;        /* of other ports */
+    struct mesh_access access;  /* who may call it */
+    bool known;                 /* its pod has been, so that its labels count */
     struct xds_set *set;
     struct resources own;
     struct map put; /* as its namespace's */
@@ -524,13 +526,30 @@ static struct inbound_list ports_of(const struct mesh_workload *w, const struct 
     return in;
 }
 
+/* What was known of a pod holds while nothing is: with its labels the policies that select by them
+ * would go. */
+static bool find_access(const struct mesh *m, struct mesh_workload *w)
+{
+    struct mesh_access now;
+    bool known = mesh_peers_access(&m->peers, str_from(w->ns_name), &w->ip, &now);
+    if ((!known && w->known) || mesh_access_eq(&now, &w->access)) {
+        w->known = w->known || known;
+        mesh_access_done(&now);
+        return false;
+    }
+    w->known = known;
+    mesh_access_done(&w->access);
+    w->access = now;
+    return true;
+}
+
 /* Made anew if it is served at other ports than before. */
-static void build(struct mesh *m, struct mesh_workload *w, bool first)
+static void build(struct mesh *m, struct mesh_workload *w, bool anew)
 {
     struct mtls_policy policy;
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
     struct inbound_list now = ports_of(w, &policy);
-    if (!first && same_ports(&now, &w->ports) && w->mode == policy.mode) {
+    if (!anew && same_ports(&now, &w->ports) && w->mode == policy.mode) {
         inbound_done(&now);
         return;
     }
@@ -542,7 +561,8 @@ static void build(struct mesh *m, struct mesh_workload *w, bool first)
     VEC_FOREACH (port, &w->ports.v)
         put(w->set, &w->own, translate_mesh_inbound_cluster(port));
     put(w->set, &w->own,
-        translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, m->peers.trust_domain));
+        translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
+                               m->peers.trust_domain));
     drop_rest(w->set, &before, &w->own);
 }
 
@@ -683,7 +703,17 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
     for (uint8_t i = 0; i < pod->n_ips; i++) { /* what holds for it may be something else */
         struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i]));
         for (; w; w = w->twin)
-            build(m, w, false);
+            build(m, w, find_access(m, w));
+    }
+}
+
+void mesh_authorizations_changed(struct mesh *m, struct str ns)
+{
+    bool all = selected_objects_is_root(m->peers.authorizations, ns);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if ((all || str_is(ns, w->ns_name)) && find_access(m, w))
+            build(m, w, true);
     }
 }
 
@@ -769,6 +799,7 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     m->n_workloads++;
     find_services(m, w);
     w->twin = map_put(&m->by_ip, ip_key(ip), w);
+    find_access(m, w);
     build(m, w, true);
     build_labelled(m, w);
     return w;
@@ -832,6 +863,7 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     drop_all(w->set, &w->own);
     drop_put(w->set, &w->put);
     inbound_done(&w->ports);
+    mesh_access_done(&w->access);
     xds_set_free(w->set);
     list_remove(&w->node);
     m->n_workloads--;

@@ -4,13 +4,30 @@
 
 #define TLS_MODE_LABEL "security.istio.io/tlsMode" /* of pods that were given a proxy */
 
+static const struct workload *pod_of(const struct mesh_peers *p, struct str ns, const struct ip *ip)
+{
+    const struct workload *pod = workloads_find_ip(p->pods, ns, ip);
+    return pod && !pod->host_network ? pod : NULL;
+}
+
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret)
 {
-    const struct workload *pod = workloads_find_ip(p->pods, ns, ip);
-    if (pod && pod->host_network)
-        pod = NULL;
-    peer_authentications_find(p->authentications, ns, p->pods, pod, ret);
+    peer_authentications_find(p->authentications, ns, p->pods, pod_of(p, ns, ip), ret);
+}
+
+bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+                       struct mesh_access *ret)
+{
+    const struct workload *pod = pod_of(p, ns, ip);
+    struct authorization_list list = {{NULL, 0, 0}};
+    authorization_policies_find(p->authorizations, ns, p->pods, pod, &list);
+    struct request_authentication_list tokens = {{NULL, 0, 0}};
+    request_authentications_find(p->tokens, ns, p->pods, pod, &tokens);
+    translate_mesh_access(&list, &tokens, p->trust_domain, ret);
+    vec_done(&tokens.v);
+    vec_done(&list.v);
+    return pod;
 }
 
 static void add_identity(struct mesh_found *f, const struct workload *pod)

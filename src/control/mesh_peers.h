@@ -8,6 +8,7 @@
 struct mesh_peers {
     const struct workloads *pods;
     const struct peer_authentications *authentications;
+    const struct selected_objects *authorizations, *tokens;
     const char *trust_domain;
 };
 
@@ -31,3 +32,6 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 /* What holds for the pod of that address in that namespace. */
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret);
+/* Who may call it. False: the pod is not known, and so not what is said of it. */
+bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+                       struct mesh_access *ret);

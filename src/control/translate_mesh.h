@@ -3,8 +3,10 @@
  * Istio's. Pure. */
 
 #include "control/translate.h"
+#include "model/authorization_policy.h"
 #include "model/peer_authentication.h"
 #include "model/port_protocol.h"
+#include "model/request_authentication.h"
 #include "model/traffic_policy.h"
 #include "model/workload.h"
 
@@ -82,6 +84,16 @@ struct mesh_inbound {
 };
 const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);
+/* Who may call it: filters of RBAC, in their order, before requests and connections are served. */
+struct mesh_access {
+    json_t *http, *tcp; /* arrays; NULL: none */
+};
+void translate_mesh_access(const struct authorization_list *list,
+                           const struct request_authentication_list *tokens,
+                           const char *trust_domain, struct mesh_access *ret);
+void mesh_access_done(struct mesh_access *a);
+bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
-                                         enum mtls_mode mode, const char *trust_domain);
+                                         enum mtls_mode mode, const struct mesh_access *access,
+                                         const char *trust_domain);

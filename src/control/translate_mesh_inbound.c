@@ -15,6 +15,7 @@ enum transport { ANY, RAW, TLS };
 struct making {
     json_t *chains;
     const char *trust_domain;
+    const struct mesh_access *access;
     bool looks_for_tls, looks_for_http;
 };
 
@@ -39,11 +40,12 @@ static json_t *plain_http(void)
     return json_pack("[s,s,s]", "http/1.0", "http/1.1", "h2c");
 }
 
-/* port 0: whichever is none of the others. Takes filter and protocols (NULL: whatever). */
+/* port 0: whichever is none of the others. Takes filters and protocols (NULL: whatever).
+ */
 static json_t *add_chain(struct making *m, uint16_t port, enum transport transport,
-                         json_t *protocols, json_t *filter)
+                         json_t *protocols, json_t *filters)
 {
-    json_t *match = json_object(), *chain = json_pack("{s:[o]}", "filters", filter);
+    json_t *match = json_object(), *chain = json_pack("{s:o}", "filters", filters);
     if (port)
         json_object_set_new(match, "destination_port", json_integer(port));
     if (transport != ANY)
@@ -58,10 +60,10 @@ static json_t *add_chain(struct making *m, uint16_t port, enum transport transpo
 }
 
 /* The same, and the mesh's TLS is taken off. */
-static json_t *add_mesh_chain(struct making *m, uint16_t port, json_t *protocols, json_t *filter,
+static json_t *add_mesh_chain(struct making *m, uint16_t port, json_t *protocols, json_t *filters,
                               bool http)
 {
-    json_t *chain = add_chain(m, port, TLS, protocols, filter);
+    json_t *chain = add_chain(m, port, TLS, protocols, filters);
     json_object_set_new(chain, "transport_socket", translate_mesh_server(m->trust_domain, http));
     return chain;
 }
@@ -71,7 +73,22 @@ static void name_chain(json_t *chain, const char *what, uint16_t port)
     json_object_set_new(chain, "name", json_sprintf("0.0.0.0_%u%s", port, what));
 }
 
-static json_t *http_of(const struct mesh_inbound *in)
+/* In front of what serves. */
+static void put_before(json_t *filters, const json_t *more)
+{
+    for (size_t i = 0; i < json_array_size(more); i++)
+        json_array_insert(filters, i, json_array_get(more, i));
+}
+
+/* Filters of a chain of bytes: who may, and the proxy. */
+static json_t *bytes_to(const struct making *m, const char *cluster)
+{
+    json_t *filters = json_pack("[o]", translate_tcp_proxy(cluster, cluster));
+    put_before(filters, m->access->tcp);
+    return filters;
+}
+
+static json_t *http_of(const struct making *m, const struct mesh_inbound *in)
 {
     char name[CLUSTER_NAME_MAX], stat[32];
     translate_mesh_inbound_name(in->port, name);
@@ -81,21 +98,28 @@ static json_t *http_of(const struct mesh_inbound *in)
         json_pack("{s:s,s:[{s:s,s:[s],s:[{s:s,s:{s:s},s:{s:s,s:s}}]}]}", "name", name,
                   "virtual_hosts", "name", host, "domains", "*", "routes", "name", "default",
                   "match", "prefix", "/", "route", "cluster", name, "timeout", "0s");
-    return translate_mesh_http(stat, NULL, routes);
+    json_t *hcm = translate_mesh_http(stat, NULL, routes);
+    put_before(json_object_get(json_object_get(hcm, "typed_config"), "http_filters"),
+               m->access->http);
+    return json_pack("[o]", hcm);
 }
 
-static json_t *bytes_of(const struct mesh_inbound *in)
+static json_t *bytes_of(const struct making *m, const struct mesh_inbound *in)
 {
     char name[CLUSTER_NAME_MAX];
     translate_mesh_inbound_name(in->port, name);
-    return translate_tcp_proxy(name, name);
+    return bytes_to(m, name);
+}
+
+static json_t *nowhere(void)
+{
+    return json_pack("[o]", translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
 }
 
 /* Plain text, which would else be of the chain of whatever is none of the others. */
 static void add_refusal(struct making *m, uint16_t port)
 {
-    name_chain(add_chain(m, port, RAW, NULL, translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE)),
-               "_refused", port);
+    name_chain(add_chain(m, port, RAW, NULL, nowhere()), "_refused", port);
 }
 
 /* As it comes, in plain text or over an app's own TLS. Two chains, since one of any transport is
@@ -103,31 +127,32 @@ static void add_refusal(struct making *m, uint16_t port)
 static void add_as_it_is(struct making *m, const struct mesh_inbound *in)
 {
     if (in->mode == MTLS_DISABLE) {
-        name_chain(add_chain(m, in->port, ANY, NULL, bytes_of(in)), "", in->port);
+        name_chain(add_chain(m, in->port, ANY, NULL, bytes_of(m, in)), "", in->port);
         return;
     }
-    name_chain(add_chain(m, in->port, RAW, NULL, bytes_of(in)), "", in->port);
-    name_chain(add_chain(m, in->port, TLS, NULL, bytes_of(in)), "_tls", in->port);
+    name_chain(add_chain(m, in->port, RAW, NULL, bytes_of(m, in)), "", in->port);
+    name_chain(add_chain(m, in->port, TLS, NULL, bytes_of(m, in)), "_tls", in->port);
 }
 
 static void add_http(struct making *m, const struct mesh_inbound *in)
 {
     if (in->mode != MTLS_DISABLE)
         name_chain(add_mesh_chain(m, in->port, in->mode == MTLS_STRICT ? NULL : alpn_mesh(),
-                                  http_of(in), true),
+                                  http_of(m, in), true),
                    "_mtls_http", in->port);
     if (in->mode == MTLS_STRICT)
         add_refusal(m, in->port);
     else
-        name_chain(add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, NULL, http_of(in)),
-                   "_http", in->port);
+        name_chain(
+            add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, NULL, http_of(m, in)),
+            "_http", in->port);
 }
 
 static void add_bytes(struct making *m, const struct mesh_inbound *in)
 {
     if (in->mode != MTLS_DISABLE)
         name_chain(add_mesh_chain(m, in->port, in->mode == MTLS_STRICT ? NULL : alpn_mesh(),
-                                  bytes_of(in), false),
+                                  bytes_of(m, in), false),
                    "_mtls", in->port);
     if (in->mode == MTLS_STRICT)
         add_refusal(m, in->port);
@@ -138,10 +163,10 @@ static void add_bytes(struct making *m, const struct mesh_inbound *in)
 static void add_sniffed(struct making *m, const struct mesh_inbound *in)
 {
     if (in->mode != MTLS_DISABLE) {
-        name_chain(add_mesh_chain(m, in->port, alpn_http(), http_of(in), true), "_mtls_http",
+        name_chain(add_mesh_chain(m, in->port, alpn_http(), http_of(m, in), true), "_mtls_http",
                    in->port);
         name_chain(add_mesh_chain(m, in->port, in->mode == MTLS_STRICT ? NULL : alpn_bytes(),
-                                  bytes_of(in), false),
+                                  bytes_of(m, in), false),
                    "_mtls", in->port);
     }
     if (in->mode == MTLS_STRICT) {
@@ -149,7 +174,7 @@ static void add_sniffed(struct making *m, const struct mesh_inbound *in)
         return;
     }
     name_chain(
-        add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, plain_http(), http_of(in)),
+        add_chain(m, in->port, in->mode == MTLS_DISABLE ? ANY : RAW, plain_http(), http_of(m, in)),
         "_http", in->port);
     add_as_it_is(m, in);
     m->looks_for_http = true;
@@ -193,28 +218,25 @@ static json_t *listener_filters(const struct making *m)
 }
 
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
-                                         enum mtls_mode mode, const char *trust_domain)
+                                         enum mtls_mode mode, const struct mesh_access *access,
+                                         const char *trust_domain)
 {
-    struct making m = {.chains = json_array(), .trust_domain = trust_domain};
-    json_t *loop =
-        add_chain(&m, MESH_INBOUND_PORT, ANY, NULL, translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
+    struct making m = {.chains = json_array(), .trust_domain = trust_domain, .access = access};
+    json_t *loop = add_chain(&m, MESH_INBOUND_PORT, ANY, NULL, nowhere());
     json_object_set_new(loop, "name", json_string("virtualInbound-blackhole"));
     for (size_t i = 0; i < n; i++)
         add_port(&m, &ports[i]);
     if (mode != MTLS_DISABLE)
-        json_object_set_new(
-            add_mesh_chain(&m, 0, mode == MTLS_STRICT ? NULL : alpn_mesh(),
-                           translate_tcp_proxy(INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH), false),
-            "name", json_string("virtualInbound-mtls"));
+        json_object_set_new(add_mesh_chain(&m, 0, mode == MTLS_STRICT ? NULL : alpn_mesh(),
+                                           bytes_to(&m, INBOUND_PASSTHROUGH), false),
+                            "name", json_string("virtualInbound-mtls"));
     AUTO_JSON json_t *j = json_pack(
         "{s:s,s:{s:{s:s,s:i}},s:s,s:o,s:o}", "name", "virtualInbound", "address", "socket_address",
         "address", "0.0.0.0", "port_value", MESH_INBOUND_PORT, "traffic_direction", "INBOUND",
         "listener_filters", listener_filters(&m), "filter_chains", m.chains);
     if (mode != MTLS_STRICT)
-        json_object_set_new(
-            j, "default_filter_chain",
-            json_pack("{s:[o]}", "filters",
-                      translate_tcp_proxy(INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH)));
+        json_object_set_new(j, "default_filter_chain",
+                            json_pack("{s:o}", "filters", bytes_to(&m, INBOUND_PASSTHROUGH)));
     /* A client that says nothing for that long is one of a server that speaks first. */
     if (m.looks_for_tls || m.looks_for_http) {
         json_object_set_new(j, "listener_filters_timeout", json_string("5s"));

@@ -80,6 +80,11 @@ void translate_mesh_socket(struct buf *b, const char *service, const char *subse
 /* A DownstreamTlsContext's transport socket; http: ALPN says which version. */
 json_t *translate_mesh_server(const char *trust_domain, bool http);
 
+/* ---- translate_tokens.c ---- */
+/* The HTTP filter that verifies tokens; NULL: nobody has said whose. */
+struct request_authentication_list;
+json_t *translate_tokens(const struct request_authentication_list *list);
+
 /* ---- translate_cluster.c ---- */
 /* "By this stream", a ConfigSource, as a message's field of that number. */
 void translate_ads(struct buf *b, unsigned number);

@@ -46,7 +46,7 @@ struct informer {
     char *query; /* encoded selectors, "" or "&labelSelector=…" */
     bool lean;
     bool cache;
-    bool optional;
+    bool optional, no_refusal;
     bool refused; /* with optional: told of */
     bool synced;
     struct map entries; /* key -> struct informer_entry */
@@ -394,7 +394,7 @@ static void on_list_done(struct http_call *call, int code, const char *text, voi
     (void)callback_begin(i);
     if (code == 0 && i->status == 200)
         list_complete(i);
-    else if (code == 0 && i->optional && (i->status == 404 || i->status == 403))
+    else if (code == 0 && i->optional && (i->status == 404 || (i->status == 403 && !i->no_refusal)))
         list_absent(i);
     else
         http_trouble(i, code, text);
@@ -542,6 +542,7 @@ struct informer *informer_start(struct kube_client *c, const struct informer_opt
     i->lean = o->lean;
     i->cache = o->cache;
     i->optional = o->optional;
+    i->no_refusal = o->no_refusal;
     if (o->label_selector) {
         buf_add_cstr(&query, "&labelSelector=");
         url_encode(str_from(o->label_selector), &query);

@@ -27,6 +27,7 @@ struct informer_options {
     /* It may not be defined (404), or not be ours to see (403): then it is an empty list, and
      * looked for again every few seconds. on_error tells of a refusal once. */
     bool optional;
+    bool no_refusal; /* with optional: 403 is trouble as others are, and no empty list */
     bool cache; /* keep the last object of each key (informer_find); else only keys and versions */
 };
 

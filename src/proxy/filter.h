@@ -10,6 +10,7 @@
 
 #include <google/protobuf/any.pb-c.h>
 
+#include "codec/json.h"
 #include "codec/pb_path.h"
 #include "net/http_stream.h"
 #include "proxy/format.h"
@@ -87,6 +88,8 @@ struct filter_call {
     int (*client)(const struct filter_call *c, struct ip *ret);
     format_value_fn *value;       /* of operators of formats */
     void *request;                /* its user */
+    json_t **metadata;            /* what filters say to those behind them: an object each, by the
+                                     filter's name; NULL: nothing yet */
     struct answer_cache *answers; /* that filters have been given; the worker's */
     const char *cluster;          /* that the route names; NULL: none */
     struct stats_cell *stats;     /* the worker's of the connection manager */

@@ -1,5 +1,5 @@
 /* Requests that may not pass are refused: by the route's rules where it has some, else by the
- * filter's own. Rules in the shadow decide nothing, and are not counted. */
+ * filter's own. Rules in the shadow decide nothing: what they would do is counted. */
 #include <errno.h>
 
 #include <envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h>
@@ -11,18 +11,26 @@ typedef Envoy__Extensions__Filters__Http__Rbac__V3__RBAC pb_filter;
 typedef Envoy__Extensions__Filters__Http__Rbac__V3__RBACPerRoute pb_route;
 
 struct rbac {
-    struct rbac_rules *rules; /* NULL: everything may pass */
+    struct rbac_rules *rules;  /* NULL: everything may pass */
+    struct rbac_rules *shadow; /* NULL: none */
 };
 
-static int compile_rules(struct filter_compile *c, const pb_filter *m, struct rbac *ret)
+static int compile_one(struct filter_compile *c, const char *field,
+                       const Envoy__Config__Rbac__V3__RBAC *m, struct rbac_rules **ret)
 {
-    if (!m->rules)
+    if (!m)
         return 0;
-    size_t mark = pb_path_field(c->path, "rules");
-    int r = rbac_rules_compile(m->rules, c->a, c->path, &ret->rules, c->err);
+    size_t mark = pb_path_field(c->path, field);
+    int r = rbac_rules_compile(m, c->a, c->path, ret, c->err);
     if (r == 0)
         pb_path_back(c->path, mark);
     return r;
+}
+
+static int compile_rules(struct filter_compile *c, const pb_filter *m, struct rbac *ret)
+{
+    int r = compile_one(c, "rules", m->rules, &ret->rules);
+    return r < 0 ? r : compile_one(c, "shadow_rules", m->shadow_rules, &ret->shadow);
 }
 
 static int compile(struct filter_compile *c, const ProtobufCMessage *m, void **ret)
@@ -66,10 +74,10 @@ static enum filter_result on_request(struct filter_call *c)
 {
     const struct rbac *b = c->route ? c->route : c->config;
     const struct conn *conn = http_conn_conn(http_stream_conn(c->down));
-    struct rbac_request q = {.head = c->head, .tls = conn_tls(conn)};
+    struct rbac_request q = {.head = c->head, .tls = conn_tls(conn), .metadata = *c->metadata};
     struct str policy;
     uint16_t port;
-    if (!b->rules)
+    if (!b->rules && !b->shadow)
         return FILTER_CONTINUE;
     if (q.tls)
         q.server_name = tls_session_server_name(q.tls);
@@ -80,6 +88,12 @@ static enum filter_result on_request(struct filter_call *c)
         q.peer = ip_unmapped(&q.peer);
     if (conn_local_addr(conn, &q.local, &q.local_port) == 0)
         q.local = ip_unmapped(&q.local);
+    if (b->shadow)
+        stats_inc(c->stats, rbac_rules_allow(b->shadow, &q, &policy)
+                                ? HTTP_STAT_RBAC_SHADOW_ALLOWED
+                                : HTTP_STAT_RBAC_SHADOW_DENIED);
+    if (!b->rules)
+        return FILTER_CONTINUE;
     bool allowed = rbac_rules_allow(b->rules, &q, &policy);
     stats_inc(c->stats, allowed ? HTTP_STAT_RBAC_ALLOWED : HTTP_STAT_RBAC_DENIED);
     if (allowed)

@@ -32,5 +32,6 @@ void filter_run_done(struct filter_run *f)
         if (f->calls[i]->type->on_done)
             f->calls[i]->type->on_done(f->calls[i]);
     f->at = f->n = 0;
+    json_decref(TAKE(f->metadata));
     chain_done(&f->body);
 }

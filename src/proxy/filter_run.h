@@ -14,6 +14,7 @@ struct filter_run {
     bool collecting;
     bool last_wait;    /* then the request takes too long */
     struct chain body; /* gathered and not sent yet */
+    json_t *metadata;  /* what they say to one another */
     struct filter_call *calls[];
 };
 

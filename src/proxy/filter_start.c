@@ -139,8 +139,9 @@ static void prefer(struct filter_call *c, uint64_t id)
     r->preferred = id;
 }
 
-static void fill(struct filter_call *c, struct request *r)
+static void fill(struct filter_call *c, struct request *r, struct filter_run *f)
 {
+    c->metadata = &f->metadata;
     c->down = r->down;
     c->head = http_stream_head(r->down);
     c->loop = worker_loop(r->worker);
@@ -199,7 +200,7 @@ void filter_start(struct request *r, void (*then)(struct request *r))
         struct filter_call c;
         if (!filter_resolve(&chain->filters[i], places, &c))
             continue;
-        fill(&c, r);
+        fill(&c, r, f);
         full = !add_call(f, &c, a);
     }
     if (full) { /* a filter that is not asked might be one that forbids */

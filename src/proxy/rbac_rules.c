@@ -1,16 +1,22 @@
 /* Policies of RBAC. A rule is a tree whose depth the message's own bounds (PB_DEPTH_MAX). */
 #include "proxy/rbac_rules.h"
 
+#include <envoy/extensions/path/match/uri_template/v3/uri_template_match.pb-c.h>
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "proxy/metadata_match.h"
 #include "proxy/string_match.h"
+#include "proxy/uri_template.h"
+#include "xds/xds_check.h"
 
 typedef Envoy__Config__Rbac__V3__RBAC pb_rbac;
 typedef Envoy__Config__Rbac__V3__Policy pb_policy;
 typedef Envoy__Config__Rbac__V3__Permission pb_permission;
 typedef Envoy__Config__Rbac__V3__Principal pb_principal;
+typedef Envoy__Extensions__Path__Match__UriTemplate__V3__UriTemplateMatchConfig pb_template;
 
 enum rule_kind {
     RULE_ANY,
@@ -18,13 +24,15 @@ enum rule_kind {
     RULE_OR,
     RULE_NOT, /* of the one child */
     RULE_FIELD,
-    RULE_PATH,  /* without the query */
+    RULE_PATH,     /* without the query */
+    RULE_TEMPLATE, /* the same */
+    RULE_METADATA,
     RULE_LOCAL, /* an address of ours */
     RULE_PEER,
-    RULE_CLIENT, /* behind proxies that are believed */
-    RULE_NAME,   /* of the peer's certificate */
-    RULE_CERTIFICATE,
-    /* it has shown one */ RULE_SERVER_NAME,
+    RULE_CLIENT,      /* behind proxies that are believed */
+    RULE_NAME,        /* of the peer's certificate */
+    RULE_CERTIFICATE, /* it has shown one */
+    RULE_SERVER_NAME,
     RULE_PORT, /* of ours, in [low, high) */
 };
 
@@ -38,6 +46,8 @@ struct rule {
         struct field_match field;
         struct string_match string;
         struct prefix prefix;
+        struct regex *template;
+        struct metadata_match *metadata;
         struct {
             uint32_t low, high;
         } port;
@@ -102,6 +112,41 @@ static int compile_path(struct compiling *c, const Envoy__Type__Matcher__V3__Pat
     ret->kind = RULE_PATH;
     int r = string_match_compile(m->path, c->a, c->path, &ret->string, c->err);
     pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_template(struct compiling *c,
+                            const Envoy__Config__Core__V3__TypedExtensionConfig *m,
+                            struct rule *ret)
+{
+    AUTO(arena) struct arena *scratch = arena_new(0);
+    ProtobufCMessage *config;
+    struct err err = {0};
+    size_t mark = pb_path_field(c->path, "uri_template");
+    if (!m->typed_config)
+        return FAIL(c, "typed_config must be set");
+    int r = xds_any_unpack(m->typed_config, scratch, &config, &err);
+    if (r < 0)
+        return FAIL(c, "%s", err_text(&err));
+    if (config->descriptor !=
+        &envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor)
+        return FAIL(c, "needs an UriTemplateMatchConfig");
+    ret->kind = RULE_TEMPLATE;
+    r = uri_template_compile(str_from(((const pb_template *)config)->path_template), c->a, c->path,
+                             &ret->template, c->err);
+    if (r == 0)
+        pb_path_back(c->path, mark);
+    return r;
+}
+
+static int compile_metadata(struct compiling *c, const Envoy__Type__Matcher__V3__MetadataMatcher *m,
+                            struct rule *ret)
+{
+    size_t mark = pb_path_field(c->path, "metadata");
+    ret->kind = RULE_METADATA;
+    int r = metadata_match_compile(m, c->a, c->path, &ret->metadata, c->err);
+    if (r == 0)
+        pb_path_back(c->path, mark);
     return r;
 }
 
@@ -186,6 +231,10 @@ static int compile_permission(struct compiling *c, const pb_permission *m, struc
         return compile_field(c, m->header, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_URL_PATH:
         return compile_path(c, m->url_path, ret);
+    case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_URI_TEMPLATE:
+        return compile_template(c, m->uri_template, ret);
+    case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_METADATA:
+        return compile_metadata(c, m->metadata, ret);
     case ENVOY__CONFIG__RBAC__V3__PERMISSION__RULE_REQUESTED_SERVER_NAME: {
         ret->kind = RULE_SERVER_NAME;
         size_t mark = pb_path_field(c->path, "requested_server_name");
@@ -222,6 +271,8 @@ static int compile_principal(struct compiling *c, const pb_principal *m, struct 
         return compile_field(c, m->header, ret);
     case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_URL_PATH:
         return compile_path(c, m->url_path, ret);
+    case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_METADATA:
+        return compile_metadata(c, m->metadata, ret);
     case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_SOURCE_IP:
         return compile_prefix(c, "source_ip", RULE_PEER, m->source_ip, ret);
     case ENVOY__CONFIG__RBAC__V3__PRINCIPAL__IDENTIFIER_DIRECT_REMOTE_IP:
@@ -329,6 +380,10 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
         return field_matches(&r->field, q->head);
     case RULE_PATH:
         return string_matches(&r->string, str_cut(q->head->path, '?', &query));
+    case RULE_TEMPLATE:
+        return regex_matches_all(r->template, str_cut(q->head->path, '?', &query));
+    case RULE_METADATA:
+        return metadata_matches(r->metadata, q->metadata);
     case RULE_LOCAL:
         return prefix_contains(&r->prefix, &q->local);
     case RULE_PEER:
@@ -349,7 +404,8 @@ static bool matches(const struct rule *r, const struct rbac_request *q)
 
 static bool needs_head(const struct rule *r)
 {
-    if (r->kind == RULE_FIELD || r->kind == RULE_PATH)
+    if (r->kind == RULE_FIELD || r->kind == RULE_PATH || r->kind == RULE_TEMPLATE ||
+        r->kind == RULE_METADATA)
         return true;
     if (r->kind != RULE_AND && r->kind != RULE_OR && r->kind != RULE_NOT)
         return false;
@@ -365,6 +421,16 @@ bool rbac_rules_need_head(const struct rbac_rules *r)
         if (needs_head(&r->policies[i].permissions) || needs_head(&r->policies[i].principals))
             return true;
     return false;
+}
+
+static void audit(const struct rbac_request *q, struct str policy)
+{
+    const struct tls_peer *peer = verified_peer(q->tls);
+    char ip[IP_TEXT_BYTES];
+    log_info("a request that a policy watches", kv_str("policy", policy),
+             kv_str("peer", peer && peer->uris.n ? peer->uris.v[0] : STR("")),
+             kv_s("address", q->peer.family ? ip_format(&q->peer, ip) : ""),
+             kv_str("method", q->head ? q->head->method : STR("")));
 }
 
 bool rbac_rules_allow(const struct rbac_rules *r, const struct rbac_request *q,
@@ -383,6 +449,8 @@ bool rbac_rules_allow(const struct rbac_rules *r, const struct rbac_request *q,
     case ENVOY__CONFIG__RBAC__V3__RBAC__ACTION__DENY:
         return !found;
     case ENVOY__CONFIG__RBAC__V3__RBAC__ACTION__LOG:
+        if (found)
+            audit(q, *ret_policy);
         return true;
     default:
         return false; /* an action that is not known forbids */

@@ -106,7 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str rest = str_of(data, size);
     w.pods = workloads_new(on_pod, &w);
     struct peer_authentications *modes = peer_authentications_new("fairlead-system");
-    w.mesh = mesh_new(w.join, &(struct mesh_peers){w.pods, modes, "cluster.local"});
+    struct selected_objects *policies = authorization_policies_new("fairlead-system"),
+                            *tokens = request_authentications_new("fairlead-system");
+    w.mesh =
+        mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local"});
     for (size_t i = 0; i < ARRAY_LEN(ips); i++)
         clients[i] = mesh_join(w.mesh, str_from(namespaces[i]), &ips[i]);
     while (rest.n) {
@@ -128,6 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mesh_free(w.mesh);
     workloads_free(w.pods);
     peer_authentications_free(modes);
+    selected_objects_free(policies);
+    selected_objects_free(tokens);
     service_join_free(w.join);
     return 0;
 }

@@ -12,6 +12,7 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct peer_authentications *authentications;
+    struct selected_objects *authorizations, *tokens;
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
@@ -27,7 +28,10 @@ static void start(struct world *w)
     w->join = service_join_new();
     w->pods = workloads_new(on_pod, w);
     w->authentications = peer_authentications_new("fairlead-system");
-    w->mesh = mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, "cluster.local"});
+    w->authorizations = authorization_policies_new("fairlead-system");
+    w->tokens = request_authentications_new("fairlead-system");
+    w->mesh = mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
+                                                     w->tokens, "cluster.local"});
     w->rules = NULL;
 }
 
@@ -45,6 +49,8 @@ static void finish(struct world *w)
     mesh_free(w->mesh);
     workloads_free(w->pods);
     peer_authentications_free(w->authentications);
+    selected_objects_free(w->authorizations);
+    selected_objects_free(w->tokens);
     service_join_free(w->join);
 }
 
@@ -722,14 +728,15 @@ static void test_random_histories(void **state)
             continue;
         settle(&w);
         struct mesh *again =
-            mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications,
-                                                  "cluster.local"}); /* from nothing */
+            mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications, w.authorizations,
+                                                  w.tokens, "cluster.local"}); /* from nothing */
         const char *key;
         json_t *rule;
         json_object_foreach(w.rules, key, rule) put_rule_object(again, rule);
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, w.pods, w.authentications, again, NULL};
+            struct world other = {w.join, w.pods, w.authentications, w.authorizations, w.tokens,
+                                  again,  NULL};
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip));
         }
@@ -740,6 +747,143 @@ static void test_random_histories(void **state)
     for (unsigned i = 0; i < PODS; i++)
         if (pods[i])
             mesh_leave(w.mesh, pods[i]);
+    finish(&w);
+}
+
+/* ---- who may call ---- */
+
+static void put_authorization(struct world *w, const char *ns, const char *name, const char *spec)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns, name, spec);
+    AUTO_JSON json_t *j = json_of(text);
+    selected_objects_put(w->authorizations, j);
+    mesh_authorizations_changed(w->mesh, str_from(ns));
+}
+
+static void remove_authorization(struct world *w, const char *key)
+{
+    struct str name, ns = str_cut(str_from(key), '/', &name);
+    selected_objects_remove(w->authorizations, str_from(key));
+    mesh_authorizations_changed(w->mesh, ns);
+}
+
+/* Filters of a chain, of HTTP or of bytes: "DENY(ns[..]-policy[..]-rule[..],..) ALLOW()" */
+static const char *access_of(const struct mesh_workload *w, const char *chain, bool http)
+{
+    static char text[1000];
+    size_t n = 0;
+    AUTO_CHARS char *all = find(w, XDS_LISTENER, "virtualInbound");
+    AUTO_JSON json_t *j = NULL;
+    assert_ok(json_parse(str_from(all), 0, NULL, &j, NULL));
+    const json_t *chains = json_object_get(j, "filter_chains"), *filters = NULL;
+    for (size_t i = 0; i < json_array_size(chains); i++)
+        if (streq(json_key_str(json_array_get(chains, i), "name"), chain))
+            filters = json_object_get(json_array_get(chains, i), "filters");
+    assert_non_null(filters);
+    if (http)
+        filters = json_at(json_array_get(filters, 0), "typed_config.http_filters");
+    *text = 0;
+    for (size_t i = 0; i < json_array_size(filters); i++) {
+        const json_t *config = json_object_get(json_array_get(filters, i), "typed_config"),
+                     *rules = json_object_get(config, "rules");
+        bool shadow = !rules;
+        const char *key, *action;
+        json_t *policy;
+        if (!strstr(json_key_str(json_array_get(filters, i), "name"), "rbac"))
+            continue;
+        rules = rules ? rules : json_object_get(config, "shadow_rules");
+        action = json_key_str(rules, "action");
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%s(", n ? " " : "",
+                              shadow ? "would " : "", action ? action : "ALLOW");
+        json_object_foreach(json_object_get(rules, "policies"), key, policy)
+        {
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s,", key);
+        }
+        n += (size_t)snprintf(text + n, sizeof(text) - n, ")");
+    }
+    return text;
+}
+
+/* What stands in which chain, in which order. */
+static void test_who_may_call(void **state)
+{
+    static const char http[] = "0.0.0.0_8080_http", tcp[] = "0.0.0.0_5433_mtls";
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1", HTTP "," TCP);
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080},{'name':'tcp-db','port':5433}",
+              "{'addresses':['10.0.0.1']},{'addresses':['10.0.0.2']}");
+    put_pod_of(&w, "shop", "a", "10.0.0.1", "web", true);
+    settle(&w);
+    struct mesh_workload *one = join(&w, "shop", "10.0.0.1"),
+                         *unknown = join(&w, "shop", "10.0.0.2");
+    assert_string_equal(access_of(one, http, true), "");
+    assert_string_equal(access_of(one, tcp, false), "");
+    put_authorization(&w, "shop", "allow",
+                      "{'rules':[{'to':[{'operation':{'methods':['GET']}}]},"
+                      "{'from':[{'source':{'namespaces':['a']}}]}]}");
+    put_authorization(&w, "fairlead-system", "deny",
+                      "{'action':'DENY','rules':[{'from':[{'source':{'namespaces':['b']}}],"
+                      "'to':[{'operation':{'paths':['/x']}}]}]}");
+    put_authorization(&w, "shop", "watch", "{'action':'AUDIT','rules':[{}]}");
+    assert_string_equal(access_of(one, http, true),
+                        "LOG(ns[shop]-policy[watch]-rule[0],) "
+                        "DENY(ns[fairlead-system]-policy[deny]-rule[0],) "
+                        "ALLOW(ns[shop]-policy[allow]-rule[0],ns[shop]-policy[allow]-rule[1],)");
+    /* Bytes have no method: that rule is none. They have no path: who is denied stays so. */
+    assert_string_equal(access_of(one, tcp, false),
+                        "LOG(ns[shop]-policy[watch]-rule[0],) "
+                        "DENY(ns[fairlead-system]-policy[deny]-rule[0],) "
+                        "ALLOW(ns[shop]-policy[allow]-rule[1],)");
+    put_authorization(&w, "shop", "allow", "{}"); /* nobody */
+    remove_authorization(&w, "shop/watch");
+    remove_authorization(&w, "fairlead-system/deny");
+    assert_string_equal(access_of(one, http, true), "ALLOW()");
+    assert_string_equal(access_of(one, tcp, false), "ALLOW()");
+    put_authorization(&w, "shop", "allow",
+                      "{'selector':{'matchLabels':{'app':'x'}},'rules':[{'to':[{'operation':"
+                      "{'methods':['GET']}}]}]}");
+    assert_string_equal(access_of(one, tcp, false), "ALLOW()"); /* of bytes none is let in */
+    /* One that cannot be read denies; one of which nobody is asked denies what it is about. */
+    put_authorization(&w, "shop", "bad", "{'rules':7}");
+    put_authorization(&w, "shop", "ask",
+                      "{'action':'CUSTOM','provider':{'name':'x'},'rules':[{}]}");
+    put_authorization(&w, "shop", "empty", "{'action':'DENY'}");
+    assert_string_equal(access_of(one, http, true),
+                        "DENY(ns[shop]-policy[ask]-rule[0],ns[shop]-policy[bad]-rule[unreadable],) "
+                        "ALLOW(ns[shop]-policy[allow]-rule[0],)");
+    remove_authorization(&w, "shop/bad");
+    remove_authorization(&w, "shop/ask");
+    /* What is known of a pod holds when it is not known any more. */
+    workloads_remove(w.pods, STR("shop/a"));
+    settle(&w);
+    assert_string_equal(access_of(one, http, true), "ALLOW(ns[shop]-policy[allow]-rule[0],)");
+    assert_string_equal(access_of(unknown, http, true), "");
+    mesh_leave(w.mesh, one);
+    mesh_leave(w.mesh, unknown);
+    finish(&w);
+}
+
+static void test_dry_run(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1", HTTP "," TCP);
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080},{'name':'tcp-db','port':5433}",
+              "{'addresses':['10.0.0.1']}");
+    put_pod_of(&w, "shop", "a", "10.0.0.1", "web", true);
+    settle(&w);
+    struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+    AUTO_JSON json_t *j = json_of("{'metadata':{'namespace':'shop','name':'p','annotations':"
+                                  "{'istio.io/dry-run':'true'}},'spec':{}}");
+    selected_objects_put(w.authorizations, j);
+    mesh_authorizations_changed(w.mesh, STR("shop"));
+    assert_string_equal(access_of(one, "0.0.0.0_8080_http", true), "would ALLOW()");
+    assert_string_equal(access_of(one, "0.0.0.0_5433_mtls", false), "");
+    mesh_leave(w.mesh, one);
     finish(&w);
 }
 
@@ -756,6 +900,8 @@ int main(void)
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_rules_of_a_destination),
         cmocka_unit_test(test_random_histories),
+        cmocka_unit_test(test_who_may_call),
+        cmocka_unit_test(test_dry_run),
     };
     return RUN_TESTS(tests);
 }

@@ -23,7 +23,10 @@ static bool allows(const char *json, struct str *ret_policy)
     struct rbac_rules *r = rules(json, a, &err);
     if (!r)
         fail_msg("%s", err_text(&err));
-    struct rbac_request q = {.head = ask(&asked, "GET", "h", "/a/b?c=d", "x-a: 1\r\n"),
+    AUTO_JSON json_t *metadata = json_pack("{s:{s:s,s:[s,s],s:b,s:n,s:{s:s}}}", "f", "a", "1", "l",
+                                           "x", "y", "b", 1, "n", "o", "p", "q");
+    struct rbac_request q = {.metadata = metadata,
+                             .head = ask(&asked, "GET", "h", "/a/b?c=d", "x-a: 1\r\n"),
                              .local_port = 8080};
     assert_ok(ip_parse(STR("10.1.2.3"), &q.peer));
     assert_ok(ip_parse(STR("172.16.0.9"), &q.client));
@@ -33,6 +36,13 @@ static bool allows(const char *json, struct str *ret_policy)
     *ret_policy = ret_policy->p ? str_from(policy) : *ret_policy;
     return may;
 }
+
+#define TEMPLATE(t)                                                                                \
+    "'uri_template':{'name':'t','typed_config':{'@type':'type.googleapis.com/"                     \
+    "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig','path_template':'" t      \
+    "'}}"
+#define SAYS(path, value) "'metadata':{'filter':'f','path':[" path "],'value':{" value "}}"
+#define TEXT(t)           "'string_match':{'exact':'" t "'}"
 
 static void test_each_rule(void **state)
 {
@@ -70,6 +80,42 @@ static void test_each_rule(void **state)
         {"'any':true", "'and_ids':{'ids':[{'any':true},{'not_id':{'any':true}}]}", false},
         {"'any':true", "'or_ids':{'ids':[{'not_id':{'any':true}},{'any':true}]}", true},
         {"'any':true", "'url_path':{'path':{'prefix':'/b'}}", false},
+        {TEMPLATE("/a/b"), "'any':true", true},
+        {TEMPLATE("/a/*"), "'any':true", true},
+        {TEMPLATE("/*"), "'any':true", false},
+        {TEMPLATE("/**"), "'any':true", true},
+        {TEMPLATE("/*/b"), "'any':true", true},
+        {TEMPLATE("/*/*/**"), "'any':true", false},
+        {TEMPLATE("/{x}/{y=*}"), "'any':true", true},
+        {TEMPLATE("/{x=**}"), "'any':true", true},
+        {TEMPLATE("/**b"), "'any':true", true},
+        {TEMPLATE("/**.b"), "'any':true", false},
+        {TEMPLATE("/a/."), "'any':true", false},
+        {"'any':true", SAYS("{'key':'a'}", TEXT("1")), true},
+        {SAYS("{'key':'a'}", TEXT("1")), "'any':true", true},
+        {"'any':true", SAYS("{'key':'a'}", TEXT("2")), false},
+        {"'any':true", SAYS("{'key':'o'},{'key':'p'}", TEXT("q")), true},
+        {"'any':true", SAYS("{'key':'o'}", TEXT("q")), false},
+        {"'any':true", SAYS("{'key':'x'},{'key':'y'}", TEXT("q")), false},
+        {"'any':true", SAYS("{'key':'l'}", "'list_match':{'one_of':{" TEXT("y") "}}"), true},
+        {"'any':true", SAYS("{'key':'l'}", "'list_match':{'one_of':{" TEXT("z") "}}"), false},
+        {"'any':true", SAYS("{'key':'a'}", "'list_match':{'one_of':{" TEXT("1") "}}"), false},
+        {"'any':true",
+         SAYS("{'key':'a'}", "'or_match':{'value_matchers':[{" TEXT("0") "},{" TEXT("1") "}]}"),
+         true},
+        {"'any':true", SAYS("{'key':'b'}", "'bool_match':true"), true},
+        {"'any':true", SAYS("{'key':'b'}", "'bool_match':false"), false},
+        {"'any':true", SAYS("{'key':'a'}", "'bool_match':true"), false},
+        {"'any':true", SAYS("{'key':'n'}", "'null_match':{}"), true},
+        {"'any':true", SAYS("{'key':'z'}", "'null_match':{}"), false},
+        {"'any':true", SAYS("{'key':'a'}", "'present_match':true"), true},
+        {"'any':true", SAYS("{'key':'z'}", "'present_match':true"), false},
+        {"'any':true",
+         "'metadata':{'filter':'f','path':[{'key':'a'}],'value':{" TEXT("1") "},'invert':true}",
+         false},
+        {"'any':true",
+         "'metadata':{'filter':'g','path':[{'key':'a'}],'value':{" TEXT("1") "},'invert':true}",
+         true},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -115,10 +161,18 @@ static void test_what_is_refused(void **state)
          "policies[\"p\"].permissions[0].not_rule[0]: destination_port_range: expected 0 <= start "
          "< end <= 65536"},
         {"'any':true",
-         "'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
+         "'sourced_metadata':{'metadata_matcher':{'filter':'a','path':[{'key':'b'}],"
+         "'value':{'present_match':true}}}",
          "policies[\"p\"].principals[0]: needs an identifier that is implemented"},
-        {"'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'present_match':true}}",
-         "'any':true", "policies[\"p\"].permissions[0]: needs a rule that is implemented"},
+        {"'metadata':{'filter':'a','path':[{'key':'b'}],'value':{'double_match':{'exact':1}}}",
+         "'any':true",
+         "policies[\"p\"].permissions[0].metadata.value: needs a value that is implemented"},
+        {TEMPLATE("/a/{b"), "'any':true",
+         "policies[\"p\"].permissions[0].uri_template: a template has *, {name} and one ** as its "
+         "last operator"},
+        {TEMPLATE("/**/*"), "'any':true",
+         "policies[\"p\"].permissions[0].uri_template: a template has *, {name} and one ** as its "
+         "last operator"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
