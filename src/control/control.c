@@ -601,6 +601,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                                      authentication_watch_table(c->authentications),
                                                      o->trust_domain});
     mesh_set_observer(c->mesh, on_mesh_finding, c);
+    gateway_set_peers(c->gateway, mesh_get_peers(c->mesh));
     c->istio = istio_watch_new(client, mesh_get_rules(c->mesh), &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -652,6 +653,15 @@ static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
             return false;
     }
     return true;
+}
+
+/* It has a certificate of the mesh. */
+static bool has_identity(const Envoy__Config__Core__V3__Node *node)
+{
+    for (size_t i = 0; i < node->n_client_features; i++)
+        if (streq(node->client_features[i], XDS_IDENTITY_FEATURE))
+            return true;
+    return false;
 }
 
 /* Istio's word for it: metadata GENERATOR is "grpc". */
@@ -712,6 +722,26 @@ static int check_pod(const struct control *c, const char *account, const struct 
     return 0;
 }
 
+/* False: what there is is not known yet. */
+static bool want_mesh(struct control *c, struct err *reterr)
+{
+    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
+    if (authentication_watch_want(c->authentications) && has_pods && has_rules)
+        return true;
+    err_set(reterr, -EAGAIN, NULL,
+            "the API server's lists of pods and of Istio's kinds are not complete yet");
+    return false;
+}
+
+/* A gateway that speaks the TLS of the mesh. */
+static struct xds_set *meshed_gateway_set(struct control *c, struct err *reterr)
+{
+    if (!want_mesh(c, reterr))
+        return NULL;
+    mesh_start(c->mesh);
+    return gateway_set(c->gateway, TRANSLATE_MESHED);
+}
+
 static struct xds_set *join_mesh(struct control *c, const char *account,
                                  const struct sidecar_id *id, void **ret_part, struct err *reterr)
 {
@@ -720,12 +750,8 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
-    if (!authentication_watch_want(c->authentications) || !has_pods || !has_rules) {
-        err_set(reterr, -EAGAIN, NULL,
-                "the API server's lists of pods and of Istio's kinds are not complete yet");
+    if (!want_mesh(c, reterr))
         return NULL;
-    }
     if (account && check_pod(c, account, &address, id, reterr) < 0)
         return NULL;
     struct mesh_workload *w = mesh_join(c->mesh, id->ns, &address);
@@ -753,6 +779,8 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
                 caller->account);
         return NULL;
     }
+    if (peer == TRANSLATE_OURS && has_identity(node))
+        return meshed_gateway_set(c, reterr);
     return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
 }
 

@@ -10,7 +10,7 @@
 #include "control/translate.h"
 #include "net/tls.h"
 
-#define DEFAULT_SECRET "default"
+#define DEFAULT_SECRET "gateway-default" /* "default" is a proxy's own identity */
 #define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
@@ -21,8 +21,15 @@ struct served_port {
     bool to_service;
 };
 
+/* How they are spoken to, where they may be of the mesh. */
+struct served_cluster {
+    uint16_t port;
+    struct route_upstream upstream; /* with NULL */
+};
+
 struct served {
     VEC(struct served_port) ports;
+    VEC(struct served_cluster) clusters;
 };
 
 /* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
@@ -49,6 +56,7 @@ struct stream {
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
+    struct mesh_peers peers;               /* pods NULL: nobody is of a mesh */
     struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
     VEC(struct route_host *) hosts;        /* by name */
     VEC(struct error_host) errors;         /* by name */
@@ -85,19 +93,39 @@ static void drop(struct gateway *g, enum xds_resource type, struct str name)
 
 /* ---- clusters and endpoints ---- */
 
+/* Those of the mesh are marked; who does not know of it does not look at that. */
 static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
 {
-    put(g, translate_endpoints(service, p.port, p.to_service, service_join_find(g->join, service)));
+    const struct joined_service *s = service_join_find(g->join, service);
+    struct mesh_found found = {.peers = &g->peers};
+    put(g, g->peers.pods && !p.to_service ? mesh_found_endpoints(&found, service, p.port, NULL, s)
+                                          : translate_endpoints(service, p.port, p.to_service, s));
+    mesh_found_done(&found);
 }
 
-static void serve_port(struct gateway *g, const char *service, struct served_port p)
+static struct served *served_of(struct gateway *g, const char *service)
 {
     struct served *s = map_find_cstr(&g->served, service);
     if (!s) {
         s = NEW(struct served);
         map_put_cstr(&g->served, service, s);
     }
-    vec_push(&s->ports, p);
+    return s;
+}
+
+static void drop_if_unserved(struct gateway *g, const char *service, struct served *s)
+{
+    if (s->ports.n || s->clusters.n)
+        return;
+    map_remove_cstr(&g->served, service);
+    vec_done(&s->ports);
+    vec_done(&s->clusters);
+    free(s);
+}
+
+static void serve_port(struct gateway *g, const char *service, struct served_port p)
+{
+    vec_push(&served_of(g, service)->ports, p);
     put_endpoints(g, service, p);
 }
 
@@ -109,11 +137,7 @@ static void stop_serving(struct gateway *g, const char *service, struct served_p
             vec_remove(&s->ports, i);
             break;
         }
-    if (s->ports.n)
-        return;
-    map_remove_cstr(&g->served, service);
-    vec_done(&s->ports);
-    free(s);
+    drop_if_unserved(g, service, s);
 }
 
 /* True: it is the first to name it. */
@@ -142,7 +166,7 @@ static bool stop_using(struct map *m, const char *name)
  * clusters, either. */
 static bool is_for(const struct route_upstream *up, enum translate_peer peer)
 {
-    return peer == TRANSLATE_OURS || !up->with || !up->with->secret;
+    return translate_has_secrets(peer) || !up->with || !up->with->secret;
 }
 
 static void put_backend_secret(struct gateway *g, const char *key)
@@ -151,21 +175,60 @@ static void put_backend_secret(struct gateway *g, const char *key)
     char name[CLUSTER_NAME_MAX];
     for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
         struct xds_entry *e = s ? translate_secret_of(key, part, s) : NULL;
-        if (e)
-            xds_set_put(g->sets[TRANSLATE_OURS], e);
-        else
+        for (unsigned peer = 0; e && peer < TRANSLATE_PEERS; peer++)
+            if (g->sets[peer] && translate_has_secrets(peer))
+                xds_set_put(g->sets[peer], xds_entry_ref(e));
+        xds_entry_unref(e);
+        if (!e)
             drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
     }
+}
+
+/* For those who have an identity: whom they expect follows from who the endpoints are now. */
+static void put_meshed_cluster(struct gateway *g, const char *service, uint16_t port,
+                               const struct route_upstream *up)
+{
+    struct mesh_found found = {.peers = &g->peers};
+    const struct joined_service *s = service_join_find(g->join, service);
+    xds_entry_unref(mesh_found_endpoints(&found, service, port, NULL, s));
+    const struct mesh_identities who = mesh_found_identities(&found);
+    xds_set_put(g->sets[TRANSLATE_MESHED], translate_cluster(service, port, up, &g->objects, &who));
+    mesh_found_done(&found);
 }
 
 static void put_cluster(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
-    struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects);
+    struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects, NULL);
+    bool for_mesh = translate_is_for_mesh(up) && g->peers.pods;
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer] && is_for(up, peer))
+        if (g->sets[peer] && is_for(up, peer) && !(peer == TRANSLATE_MESHED && for_mesh))
             xds_set_put(g->sets[peer], xds_entry_ref(e));
     xds_entry_unref(e);
+    if (g->sets[TRANSLATE_MESHED] && for_mesh)
+        put_meshed_cluster(g, to->service, to->port, up);
+}
+
+static void serve_cluster(struct gateway *g, const struct route_backend *to,
+                          const struct route_upstream *up)
+{
+    if (translate_is_for_mesh(up))
+        vec_push(&served_of(g, to->service)->clusters, (struct served_cluster){to->port, *up});
+}
+
+static void stop_serving_cluster(struct gateway *g, const struct route_backend *to,
+                                 const struct route_upstream *up, const char *name)
+{
+    struct served *s = translate_is_for_mesh(up) ? map_find_cstr(&g->served, to->service) : NULL;
+    char other[CLUSTER_NAME_MAX];
+    for (size_t i = 0; s && i < s->clusters.n; i++) {
+        const struct served_cluster *c = &s->clusters.v[i];
+        if (!streq(name, translate_cluster_name(to->service, c->port, &c->upstream, other)))
+            continue;
+        vec_remove(&s->clusters, i);
+        drop_if_unserved(g, to->service, s);
+        return;
+    }
 }
 
 static void use_backend_secret(struct gateway *g, const struct route_upstream *up)
@@ -199,7 +262,10 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
         serve_port(g, to->service, p);
     use_backend_secret(g, up);
     /* What its Secret has may be other parts now. */
-    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)) || up->with)
+    bool first = use(&g->clusters, translate_cluster_name(to->service, to->port, up, name));
+    if (first)
+        serve_cluster(g, to, up);
+    if (first || up->with)
         put_cluster(g, to, up);
 }
 
@@ -208,8 +274,10 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
 {
     const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
+    if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name))) {
         drop(g, XDS_CLUSTER, str_from(name));
+        stop_serving_cluster(g, to, up, name);
+    }
     if (stop_using(&g->endpoints,
                    translate_endpoints_name(to->service, to->port, p.to_service, name))) {
         stop_serving(g, to->service, p);
@@ -365,6 +433,8 @@ void gateway_service_changed(struct gateway *g, const char *key)
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
         put_endpoints(g, key, s->ports.v[i]);
+    for (size_t i = 0; s && g->sets[TRANSLATE_MESHED] && g->peers.pods && i < s->clusters.n; i++)
+        put_meshed_cluster(g, key, s->clusters.v[i].port, &s->clusters.v[i].upstream);
 }
 
 /* ---- certificates ---- */
@@ -829,6 +899,11 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     return r;
 }
 
+void gateway_set_peers(struct gateway *g, const struct mesh_peers *peers)
+{
+    g->peers = *peers;
+}
+
 void gateway_free(struct gateway *g)
 {
     void *certificate;
@@ -881,6 +956,18 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
         }
 }
 
+static void put_meshed_clusters(struct gateway *g)
+{
+    struct str key;
+    void *p;
+    for (size_t at = 0; g->peers.pods && map_next(&g->served, &at, &key, &p);) {
+        const struct served *s = p;
+        AUTO_CHARS char *service = str_dup(key);
+        for (size_t i = 0; i < s->clusters.n; i++)
+            put_meshed_cluster(g, service, s->clusters.v[i].port, &s->clusters.v[i].upstream);
+    }
+}
+
 /* Made when the first one asks: most clusters have proxies of one kind. */
 static void make_set(struct gateway *g, enum translate_peer peer)
 {
@@ -893,6 +980,8 @@ static void make_set(struct gateway *g, enum translate_peer peer)
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
     leave_out(g, peer);
+    if (peer == TRANSLATE_MESHED)
+        put_meshed_clusters(g);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     VEC_FOREACH (e, &g->errors)

@@ -753,10 +753,15 @@ static void find_services(struct mesh *m, struct mesh_workload *w)
     }
 }
 
-struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
+void mesh_start(struct mesh *m)
 {
     if (!m->set)
         make_all(m);
+}
+
+struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
+{
+    mesh_start(m);
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
     if (ns->workloads++ == 0)
@@ -854,6 +859,11 @@ struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
     m->rules = mesh_rules_new(join);
     list_init(&m->workloads);
     return m;
+}
+
+const struct mesh_peers *mesh_get_peers(const struct mesh *m)
+{
+    return &m->peers;
 }
 
 struct mesh_rules *mesh_get_rules(const struct mesh *m)

@@ -23,7 +23,10 @@ void mesh_authentications_changed(struct mesh *m, struct str ns);
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */
 void mesh_leave(struct mesh *m, struct mesh_workload *w);
+/* Changes of pods and of PeerAuthentications mark Services from now on, whoever asks. */
+void mesh_start(struct mesh *m);
 size_t mesh_workloads(const struct mesh *m);
+const struct mesh_peers *mesh_get_peers(const struct mesh *m);
 /* VirtualServices and DestinationRules; what is put there marks Services. */
 struct mesh_rules *mesh_get_rules(const struct mesh *m);
 /* Who is told what is wrong with a VirtualService because of what it names. */

@@ -328,7 +328,7 @@ static bool backend_can(const struct route_upstream *up, const struct translate_
 {
     const struct route_backend_tls *t = up->with;
     return !t || !t->secret ||
-           (view->peer == TRANSLATE_OURS &&
+           (translate_has_secrets(view->peer) &&
             auth_objects_backend(view->objects, t->secret, t->verify));
 }
 
