@@ -17,6 +17,7 @@
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/certificate.h"
+#include "model/route_hosts.h"
 
 enum { SLICE_US = 5000 };
 
@@ -34,6 +35,9 @@ struct control {
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;
+    struct gateway_routes_options gateway_options;
+    struct gateway_routes *gateways;
+    struct route_hosts doors;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -63,6 +67,8 @@ static void record(struct control *c, const json_t *object, const char *kind, co
                  *f->field ? ": " : "", f->message, f->hint ? "; " : "", f->hint ? f->hint : "");
 }
 
+static mesh_observer on_mesh_finding;
+
 static void tell(struct control *c, const struct finding *f)
 {
     struct str name, ns = str_cut(str_from(f->object), '/', &name);
@@ -79,6 +85,15 @@ static bool is_known(const struct findings *before, const struct finding *f)
             streq(before->v[i].message, f->message))
             return true;
     return false;
+}
+
+/* Of a host: by the kind of object that makes it. */
+static void tell_of(struct control *c, const struct route_host *h, const struct finding *f)
+{
+    if (streq(h->owner.kind, "VirtualService"))
+        on_mesh_finding(f, c);
+    else
+        tell(c, f);
 }
 
 /* What was told of a host's last form is not told again. */
@@ -239,6 +254,8 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
         event_record(c->events, object, kinds[kind], "v1", "Warning", "AuthInvalid", "left out: %s",
                      buf_cstr(&wrong));
     ingress_routes_service_changed(c->routes, str_from(name));
+    if (kind == NAMED_SECRET)
+        gateway_routes_secret_changed(c->gateways, key);
     work_soon(c);
 }
 
@@ -276,30 +293,45 @@ static void work_services(struct control *c)
     c->streams_changed = false;
 }
 
+/* Of two doors that make a host one is served. h is taken. */
+static void work_host(struct control *c, enum route_door door, const char *name,
+                      struct route_host *h)
+{
+    const struct route_host *loser;
+    struct route_host *of = route_hosts_put(&c->doors, door, name, h, &loser);
+    for_named(c, of, named_objects_use);
+    if (of) {
+        check_secret(c, of);
+        check_named(c, of);
+        check_backends(c, of);
+        check_fields(c, of);
+    }
+    struct route_host *before = gateway_put_host(c->gateway, name, of);
+    (void)(of ? map_put_cstr(&c->hosts, name, of) : map_remove_cstr(&c->hosts, name));
+    const struct findings *told = before && before != of ? &before->findings : NULL;
+    for (size_t i = 0; of && of != before && i < of->findings.n; i++)
+        if (!is_known(told, &of->findings.v[i]))
+            tell_of(c, of, &of->findings.v[i]);
+    if (loser && loser->findings.n)
+        tell_of(c, loser, &loser->findings.v[loser->findings.n - 1]);
+    for_named(c, before, named_objects_end_use);
+    route_host_unref(before);
+    c->stats.host_rebuilds++;
+}
+
 /* True: none is left. */
 static bool work_hosts(struct control *c)
 {
     uint64_t until = time_mono_us() + SLICE_US;
     const char *name;
     struct route_host *h;
-    while (time_mono_us() < until) {
-        if (!ingress_routes_take_dirty(c->routes, &name, &h))
+    while (time_mono_us() < until)
+        if (ingress_routes_take_dirty(c->routes, &name, &h))
+            work_host(c, ROUTE_DOOR_INGRESS, name, h);
+        else if (gateway_routes_take_dirty(c->gateways, &name, &h))
+            work_host(c, ROUTE_DOOR_GATEWAY, name, h);
+        else
             return true;
-        for_named(c, h, named_objects_use);
-        if (h) {
-            check_secret(c, h);
-            check_named(c, h);
-            check_backends(c, h);
-            check_fields(c, h);
-        }
-        struct route_host *before = gateway_put_host(c->gateway, name, h);
-        (void)(h ? map_put_cstr(&c->hosts, name, h) : map_remove_cstr(&c->hosts, name));
-        if (h)
-            tell_new(c, before ? &before->findings : NULL, &h->findings);
-        for_named(c, before, named_objects_end_use);
-        route_host_unref(before);
-        c->stats.host_rebuilds++;
-    }
     return false;
 }
 
@@ -601,8 +633,13 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                                      authentication_watch_table(c->authentications),
                                                      o->trust_domain});
     mesh_set_observer(c->mesh, on_mesh_finding, c);
-    gateway_set_peers(c->gateway, mesh_get_peers(c->mesh));
-    c->istio = istio_watch_new(client, mesh_get_rules(c->mesh), &istio_ops, c);
+    gateway_set_mesh(c->gateway,
+                     &(struct gateway_mesh){*mesh_get_peers(c->mesh), mesh_get_rules(c->mesh),
+                                            o->root_namespace});
+    c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
+    c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
+    c->istio = istio_watch_new(
+        client, &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways}, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -625,6 +662,8 @@ void control_free(struct control *c)
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
     istio_watch_free(c->istio);
+    gateway_routes_free(c->gateways);
+    route_hosts_done(&c->doors);
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);

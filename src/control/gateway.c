@@ -21,8 +21,9 @@ struct served_port {
     bool to_service;
 };
 
-/* How they are spoken to, where they may be of the mesh. */
+/* How they are spoken to, where they may be of the mesh; or some of them are. */
 struct served_cluster {
+    char *subset; /* NULL: all endpoints */
     uint16_t port;
     struct route_upstream upstream; /* with NULL */
 };
@@ -56,7 +57,7 @@ struct stream {
 struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
-    struct mesh_peers peers;               /* pods NULL: nobody is of a mesh */
+    struct gateway_mesh mesh;
     struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
     VEC(struct route_host *) hosts;        /* by name */
     VEC(struct error_host) errors;         /* by name */
@@ -97,8 +98,8 @@ static void drop(struct gateway *g, enum xds_resource type, struct str name)
 static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
 {
     const struct joined_service *s = service_join_find(g->join, service);
-    struct mesh_found found = {.peers = &g->peers};
-    put(g, g->peers.pods && !p.to_service ? mesh_found_endpoints(&found, service, p.port, NULL, s)
+    struct mesh_found found = {.peers = &g->mesh.peers};
+    put(g, g->mesh.peers.pods && !p.to_service ? mesh_found_endpoints(&found, service, p.port, NULL, s)
                                           : translate_endpoints(service, p.port, p.to_service, s));
     mesh_found_done(&found);
 }
@@ -184,47 +185,72 @@ static void put_backend_secret(struct gateway *g, const char *key)
     }
 }
 
-/* For those who have an identity: whom they expect follows from who the endpoints are now. */
-static void put_meshed_cluster(struct gateway *g, const char *service, uint16_t port,
-                               const struct route_upstream *up)
+/* Names of a cluster and of its endpoints are the same then. */
+static void drop_subset(struct gateway *g, const char *service, const char *subset, uint16_t port)
 {
-    struct mesh_found found = {.peers = &g->peers};
+    const struct route_backend to = {
+        .service = (char *)(uintptr_t)service, .subset = (char *)(uintptr_t)subset, .port = port};
+    char name[CLUSTER_NAME_MAX];
+    translate_backend_name(&to, NULL, name);
+    drop(g, XDS_CLUSTER, str_from(name));
+    drop(g, XDS_ENDPOINT, str_from(name));
+}
+
+/* Subsets are for all; whatever else is the mesh's, for those who have an identity: whom they expect
+ * follows from who the endpoints are now. */
+static void put_meshed(struct gateway *g, const char *service, const struct served_cluster *c)
+{
+    const struct gateway_mesh_backend b = {service, c->subset, c->port, &c->upstream};
     const struct joined_service *s = service_join_find(g->join, service);
-    xds_entry_unref(mesh_found_endpoints(&found, service, port, NULL, s));
-    const struct mesh_identities who = mesh_found_identities(&found);
-    xds_set_put(g->sets[TRANSLATE_MESHED], translate_cluster(service, port, up, &g->objects, &who));
-    mesh_found_done(&found);
+    for (unsigned peer = 0; g->mesh.peers.pods && peer < TRANSLATE_PEERS; peer++) {
+        struct xds_entry *cluster, *endpoints;
+        if (!g->sets[peer] || (!c->subset && peer != TRANSLATE_MESHED))
+            continue;
+        if (!gateway_mesh_make(&g->mesh, &b, s, peer == TRANSLATE_MESHED, &cluster, &endpoints)) {
+            drop_subset(g, service, c->subset, c->port);
+            return;
+        }
+        xds_set_put(g->sets[peer], cluster);
+        if (endpoints)
+            xds_set_put(g->sets[peer], endpoints);
+    }
 }
 
 static void put_cluster(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
     struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects, NULL);
-    bool for_mesh = translate_is_for_mesh(up) && g->peers.pods;
+    bool for_mesh = translate_is_for_mesh(up) && g->mesh.peers.pods;
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
         if (g->sets[peer] && is_for(up, peer) && !(peer == TRANSLATE_MESHED && for_mesh))
             xds_set_put(g->sets[peer], xds_entry_ref(e));
     xds_entry_unref(e);
-    if (g->sets[TRANSLATE_MESHED] && for_mesh)
-        put_meshed_cluster(g, to->service, to->port, up);
 }
 
 static void serve_cluster(struct gateway *g, const struct route_backend *to,
                           const struct route_upstream *up)
 {
-    if (translate_is_for_mesh(up))
-        vec_push(&served_of(g, to->service)->clusters, (struct served_cluster){to->port, *up});
+    if (!to->subset && !translate_is_for_mesh(up))
+        return;
+    const struct served_cluster c = {to->subset ? xstrdup(to->subset) : NULL, to->port, *up};
+    vec_push(&served_of(g, to->service)->clusters, c);
+    put_meshed(g, to->service, &c);
 }
 
 static void stop_serving_cluster(struct gateway *g, const struct route_backend *to,
-                                 const struct route_upstream *up, const char *name)
+                                 const struct route_upstream *up)
 {
-    struct served *s = translate_is_for_mesh(up) ? map_find_cstr(&g->served, to->service) : NULL;
-    char other[CLUSTER_NAME_MAX];
+    struct served *s = map_find_cstr(&g->served, to->service);
+    char name[CLUSTER_NAME_MAX], other[CLUSTER_NAME_MAX];
+    if (to->subset)
+        drop_subset(g, to->service, to->subset, to->port);
     for (size_t i = 0; s && i < s->clusters.n; i++) {
-        const struct served_cluster *c = &s->clusters.v[i];
-        if (!streq(name, translate_cluster_name(to->service, c->port, &c->upstream, other)))
+        struct served_cluster *c = &s->clusters.v[i];
+        if (!streq(c->subset, to->subset) ||
+            !streq(translate_cluster_name(to->service, to->port, up, name),
+                   translate_cluster_name(to->service, c->port, &c->upstream, other)))
             continue;
+        free(c->subset);
         vec_remove(&s->clusters, i);
         drop_if_unserved(g, to->service, s);
         return;
@@ -258,15 +284,18 @@ static void use_backend(struct gateway *g, const struct route_backend *to,
 {
     const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
+    if (!to->service)
+        return; /* nobody knows where it is: 503 */
+    if (!to->subset &&
+        use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
         serve_port(g, to->service, p);
     use_backend_secret(g, up);
+    bool first = use(&g->clusters, translate_backend_name(to, up, name));
     /* What its Secret has may be other parts now. */
-    bool first = use(&g->clusters, translate_cluster_name(to->service, to->port, up, name));
+    if (!to->subset && (first || up->with))
+        put_cluster(g, to, up);
     if (first)
         serve_cluster(g, to, up);
-    if (first || up->with)
-        put_cluster(g, to, up);
 }
 
 static void stop_using_backend(struct gateway *g, const struct route_backend *to,
@@ -274,11 +303,14 @@ static void stop_using_backend(struct gateway *g, const struct route_backend *to
 {
     const struct served_port p = {to->port, up->to_service};
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name))) {
+    if (!to->service)
+        return;
+    if (stop_using(&g->clusters, translate_backend_name(to, up, name))) {
         drop(g, XDS_CLUSTER, str_from(name));
-        stop_serving_cluster(g, to, up, name);
+        stop_serving_cluster(g, to, up);
     }
-    if (stop_using(&g->endpoints,
+    if (!to->subset &&
+        stop_using(&g->endpoints,
                    translate_endpoints_name(to->service, to->port, p.to_service, name))) {
         stop_serving(g, to->service, p);
         drop(g, XDS_ENDPOINT, str_from(name));
@@ -374,14 +406,18 @@ static void for_error_hosts(struct gateway *g, const struct route_host *h,
 static void use_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+    if (!m->host)
+        use_backend(g, &m->to, &usual_upstream);
+    else if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
         put(g, translate_host_cluster(m->host, m->port, m->tls));
 }
 
 static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+    if (!m->host)
+        stop_using_backend(g, &m->to, &usual_upstream);
+    else if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
         drop(g, XDS_CLUSTER, str_from(name));
 }
 
@@ -390,8 +426,7 @@ static void for_mirrors(struct gateway *g, const struct route_host *h,
 {
     for (uint32_t r = 0; h && r < h->n_routes; r++)
         for (uint32_t i = 0; i < h->routes[r].n_mirrors; i++)
-            if (h->routes[r].mirrors[i].host)
-                fn(g, &h->routes[r].mirrors[i]);
+            fn(g, &h->routes[r].mirrors[i]);
 }
 
 /* Of a guard's request. */
@@ -433,8 +468,8 @@ void gateway_service_changed(struct gateway *g, const char *key)
     const struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
         put_endpoints(g, key, s->ports.v[i]);
-    for (size_t i = 0; s && g->sets[TRANSLATE_MESHED] && g->peers.pods && i < s->clusters.n; i++)
-        put_meshed_cluster(g, key, s->clusters.v[i].port, &s->clusters.v[i].upstream);
+    for (size_t i = 0; s && i < s->clusters.n; i++)
+        put_meshed(g, key, &s->clusters.v[i]);
 }
 
 /* ---- certificates ---- */
@@ -899,9 +934,9 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     return r;
 }
 
-void gateway_set_peers(struct gateway *g, const struct mesh_peers *peers)
+void gateway_set_mesh(struct gateway *g, const struct gateway_mesh *m)
 {
-    g->peers = *peers;
+    g->mesh = *m;
 }
 
 void gateway_free(struct gateway *g)
@@ -956,15 +991,15 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
         }
 }
 
-static void put_meshed_clusters(struct gateway *g)
+static void put_meshed_all(struct gateway *g)
 {
     struct str key;
     void *p;
-    for (size_t at = 0; g->peers.pods && map_next(&g->served, &at, &key, &p);) {
+    for (size_t at = 0; map_next(&g->served, &at, &key, &p);) {
         const struct served *s = p;
         AUTO_CHARS char *service = str_dup(key);
         for (size_t i = 0; i < s->clusters.n; i++)
-            put_meshed_cluster(g, service, s->clusters.v[i].port, &s->clusters.v[i].upstream);
+            put_meshed(g, service, &s->clusters.v[i]);
     }
 }
 
@@ -981,7 +1016,7 @@ static void make_set(struct gateway *g, enum translate_peer peer)
     }
     leave_out(g, peer);
     if (peer == TRANSLATE_MESHED)
-        put_meshed_clusters(g);
+        put_meshed_all(g);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     VEC_FOREACH (e, &g->errors)

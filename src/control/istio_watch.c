@@ -5,31 +5,57 @@
 #include "base/log.h"
 #include "kube/informer.h"
 
-static const struct istio_object *put_virtual_service(struct mesh_rules *rules,
+static const struct istio_object *put_virtual_service(const struct istio_tables *to,
                                                       const json_t *object)
 {
     struct virtual_service *v = virtual_service_decode(object);
     if (v)
-        mesh_rules_put_virtual_service(rules, v);
+        mesh_rules_put_virtual_service(to->rules, v);
     return v ? &v->o : NULL;
 }
 
-static const struct istio_object *put_destination_rule(struct mesh_rules *rules,
+static void remove_virtual_service(const struct istio_tables *from, struct str key)
+{
+    mesh_rules_remove_virtual_service(from->rules, key);
+}
+
+static const struct istio_object *put_destination_rule(const struct istio_tables *to,
                                                        const json_t *object)
 {
     struct destination_rule *d = destination_rule_decode(object);
     if (d)
-        mesh_rules_put_destination_rule(rules, d);
+        mesh_rules_put_destination_rule(to->rules, d);
     return d ? &d->o : NULL;
 }
 
+static void remove_destination_rule(const struct istio_tables *from, struct str key)
+{
+    mesh_rules_remove_destination_rule(from->rules, key);
+}
+
+static const struct istio_object *put_gateway(const struct istio_tables *to, const json_t *object)
+{
+    struct istio_gateway *g = istio_gateway_decode(object);
+    if (g)
+        gateway_routes_put(to->gateways, g);
+    return g ? &g->o : NULL;
+}
+
+static void remove_gateway(const struct istio_tables *from, struct str key)
+{
+    gateway_routes_remove(from->gateways, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
+#define KIND(name, plural, function)                                                               \
+    {                                                                                              \
+        name, NETWORKING, "/apis/" NETWORKING "/" plural, put_##function, remove_##function        \
+    }
 
 static const struct istio_kind kinds[] = {
-    {"VirtualService", NETWORKING, "/apis/" NETWORKING "/virtualservices", put_virtual_service,
-     mesh_rules_remove_virtual_service},
-    {"DestinationRule", NETWORKING, "/apis/" NETWORKING "/destinationrules", put_destination_rule,
-     mesh_rules_remove_destination_rule},
+    KIND("VirtualService", "virtualservices", virtual_service),
+    KIND("DestinationRule", "destinationrules", destination_rule),
+    KIND("Gateway", "gateways", gateway),
 };
 
 struct watched {
@@ -40,7 +66,7 @@ struct watched {
 
 struct istio_watch {
     struct kube_client *client;
-    struct mesh_rules *rules;
+    struct istio_tables tables;
     const struct istio_watch_ops *ops;
     void *user;
     struct watched kinds[ARRAY_LEN(kinds)];
@@ -59,7 +85,7 @@ static void on_upsert(json_t *object, void *user)
 {
     const struct watched *k = user;
     const struct istio_watch *w = k->all;
-    const struct istio_object *o = k->kind->put(w->rules, object);
+    const struct istio_object *o = k->kind->put(&w->tables, object);
     for (size_t i = 0; o && i < o->findings.n; i++)
         w->ops->on_finding(k->kind, &o->findings.v[i], o->uid, w->user);
     w->ops->on_change(w->user);
@@ -69,7 +95,7 @@ static void on_delete(struct str key, json_t *object, void *user)
 {
     const struct watched *k = user;
     (void)object;
-    k->kind->remove(k->all->rules, key);
+    k->kind->remove(&k->all->tables, key);
     k->all->ops->on_change(k->all->user);
 }
 
@@ -86,12 +112,12 @@ static void on_error(const char *text, void *user)
              kv_s("kind", k->kind->name), kv_s("cause", text));
 }
 
-struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+struct istio_watch *istio_watch_new(struct kube_client *c, const struct istio_tables *to,
                                     const struct istio_watch_ops *ops, void *user)
 {
     struct istio_watch *w = NEW(struct istio_watch);
     w->client = c;
-    w->rules = rules;
+    w->tables = *to;
     w->ops = ops;
     w->user = user;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

@@ -4,9 +4,15 @@
  * among the mesh's rules. */
 
 #include "kube/client.h"
-#include "model/mesh_rules.h"
+#include "model/gateway_routes.h"
 
 struct istio_watch;
+
+/* Where what comes is put. */
+struct istio_tables {
+    struct mesh_rules *rules;
+    struct gateway_routes *gateways;
+};
 
 /* One line of the table in istio_watch.c. */
 struct istio_kind {
@@ -14,8 +20,8 @@ struct istio_kind {
     const char *version; /* networking.istio.io/v1 */
     const char *path;    /* of the list */
     /* Its key and what is wrong with it by itself, borrowed until the next change; NULL: none. */
-    const struct istio_object *(*put)(struct mesh_rules *rules, const json_t *object);
-    void (*remove)(struct mesh_rules *rules, struct str key);
+    const struct istio_object *(*put)(const struct istio_tables *to, const json_t *object);
+    void (*remove)(const struct istio_tables *from, struct str key);
 };
 
 const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
@@ -26,8 +32,8 @@ struct istio_watch_ops {
                        void *user);
 };
 
-/* rules must outlive it. */
-struct istio_watch *istio_watch_new(struct kube_client *c, struct mesh_rules *rules,
+/* The tables must outlive it. */
+struct istio_watch *istio_watch_new(struct kube_client *c, const struct istio_tables *to,
                                     const struct istio_watch_ops *ops, void *user);
 void istio_watch_free(struct istio_watch *w); /* NULL is allowed */
 /* From now on. True: all that there are are known. */

@@ -21,7 +21,7 @@ struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
-    const char *secure, *service, *accounts_text;
+    const char *secure, *service, *accounts_text, *labels_text;
     const char *injection, *trust_domain;
     uint64_t lifetime_ms;
     struct inject_options inject;
@@ -68,6 +68,24 @@ static bool take_names(const char *flag, const char *text, char *ret[NAMES_MAX +
     program_fail(EXIT_USAGE_ERROR, "give names with commas between them",
                  "--%s: between 1 and %d names", flag, NAMES_MAX);
     return false;
+}
+
+/* "a=b,c=d"; NULL: told the user. */
+static json_t *take_labels(const char *text)
+{
+    AUTO_JSON json_t *labels = json_object();
+    struct str rest = str_from(text);
+    while (rest.p && rest.n) {
+        struct str value, key = str_cut(str_trim(str_cut(rest, ',', &rest)), '=', &value);
+        AUTO_CHARS char *name = str_dup(key);
+        if (!key.n || !value.p) {
+            program_fail(EXIT_USAGE_ERROR, "give NAME=VALUE, with commas between them",
+                         "--gateway-labels: \"%s\" is no label", name);
+            return NULL;
+        }
+        json_object_set_new(labels, name, json_pack("s%", value.p, value.n));
+    }
+    return json_incref(labels);
 }
 
 struct parts {
@@ -151,7 +169,7 @@ static int start(struct settings *s, const struct kube_config *config,
     return 0;
 }
 
-static int run(struct settings *s)
+static int run(struct settings *s, json_t *labels)
 {
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
@@ -160,6 +178,7 @@ static int run(struct settings *s)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
+                                .gateway_labels = labels,
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
                                            .tcp_services = s->tcp_services,
@@ -229,6 +248,7 @@ int main(int argc, char **argv)
                          .class_name = "fairlead",
                          .service = "fairlead-control",
                          .accounts_text = "fairlead-system/fairlead-gateway",
+                         .labels_text = "app=fairlead-gateway,istio=ingressgateway",
                          .trust_domain = "cluster.local",
                          .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
@@ -250,6 +270,10 @@ int main(int argc, char **argv)
          0, 0, false},
         {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
          "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
+        {"gateway-labels", 0, ARG_STRING, &s.labels_text, "NAME=VALUE,…",
+         "of gateways' pods, by which Gateways select them (default "
+         "app=fairlead-gateway,istio=ingressgateway)",
+         0, 0, false},
         {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
          "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default "
          "cluster.local)",
@@ -317,7 +341,8 @@ int main(int argc, char **argv)
     if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
         !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
         return EXIT_USAGE_ERROR;
-    code = run(&s);
+    AUTO_JSON json_t *labels = take_labels(s.labels_text);
+    code = labels ? run(&s, labels) : EXIT_USAGE_ERROR;
     for (size_t i = 0; i < NAMES_MAX; i++) {
         free(s.controllers[i]);
         free(s.accounts[i]);

@@ -35,6 +35,8 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
 /* Endpoints that are spoken to by the upstream take the TLS of the mesh, if they are of one: it has
  * no TLS of its own, and they are pods. */
 bool translate_is_for_mesh(const struct route_upstream *upstream);
+/* In no other way than is usual: HTTP/1.1, in turn. NULL: so it is. */
+bool translate_is_usual(const struct route_upstream *upstream);
 /* What a Secret is called from which endpoints are shown a certificate, by whose CA they are
  * verified. Returns ret. */
 enum translate_secret_part { TRANSLATE_SHOWN, TRANSLATE_TRUSTED, TRANSLATE_SECRET_PARTS };

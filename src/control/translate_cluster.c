@@ -28,7 +28,7 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
     return up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S;
 }
 
-static bool is_usual(const struct route_upstream *up)
+bool translate_is_usual(const struct route_upstream *up)
 {
     return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
                    !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
@@ -50,7 +50,7 @@ const char *translate_cluster_name(const char *service, uint16_t port,
     char way[64] = "", with[20] = "";
     if (up && up->with)
         snprintf(with, sizeof(with), "-%016" PRIx64, hash_of(up->with));
-    if (!is_usual(up))
+    if (!translate_is_usual(up))
         snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
                  up->tls ? "-tls" : "", with, balances[up->balance],
                  up->to_service ? "-service" : "", connect_timeout_s(up));

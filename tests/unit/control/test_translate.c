@@ -706,11 +706,11 @@ static void test_gateways_of_the_mesh(void **state)
                       bob[] = "spiffe://cluster.local/ns/ns/sa/bob";
     struct workloads *pods = workloads_new(NULL, NULL);
     struct peer_authentications *rules = peer_authentications_new("fairlead-system");
-    const struct mesh_peers peers = {pods, rules, "cluster.local"};
+    const struct gateway_mesh mesh = {{pods, rules, "cluster.local"}, NULL, "fairlead-system"};
     struct world w;
     (void)state;
     start(&w);
-    gateway_set_peers(w.gateway, &peers);
+    gateway_set_mesh(w.gateway, &mesh);
     add_service(&w, "a", 80);
     add_slice(&w, "a-1", "a", "10.0.0.1", true);
     add_slice(&w, "a-2", "a", "10.0.0.2", true);
