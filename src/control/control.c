@@ -638,8 +638,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
-    c->istio = istio_watch_new(
-        client, &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways}, &istio_ops, c);
+    c->istio = istio_watch_new(client, &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways},
+                               &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);

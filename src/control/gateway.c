@@ -1,7 +1,7 @@
 /* Hosts to a gateway's resources. A host is a virtual host at each side, a resource by itself, made
  * when it changes (VHDS); proxies that do not know that are given tables of all of them. Clusters
  * live as long as some host names them. */
-#include "control/gateway.h"
+#include "control/gateway_priv.h"
 
 #include <stdio.h>
 
@@ -14,309 +14,6 @@
 #define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
-
-/* Ports of a Service whose endpoints are served. */
-struct served_port {
-    uint16_t port;
-    bool to_service;
-};
-
-/* How they are spoken to, where they may be of the mesh; or some of them are. */
-struct served_cluster {
-    char *subset; /* NULL: all endpoints */
-    uint16_t port;
-    struct route_upstream upstream; /* with NULL */
-};
-
-struct served {
-    VEC(struct served_port) ports;
-    VEC(struct served_cluster) clusters;
-};
-
-/* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
- * need. */
-struct certificate {
-    struct xds_entry *entry; /* NULL: it is not there */
-    unsigned users;          /* hosts */
-};
-
-/* A backend that answers in place of errors. */
-struct error_host {
-    char *name;
-    struct route_backend to;
-    unsigned users;
-};
-
-/* A port that goes to a Service. */
-struct stream {
-    uint16_t listen;
-    struct route_backend to;
-    bool proxied;
-};
-
-struct gateway {
-    const struct gateway_options *options;
-    const struct service_join *join;
-    struct gateway_mesh mesh;
-    struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
-    VEC(struct route_host *) hosts;        /* by name */
-    VEC(struct error_host) errors;         /* by name */
-    struct map closed;                     /* names of hosts for which there was no room */
-    size_t host_bytes[TRANSLATE_PEERS][TRANSLATE_SIDES]; /* of all virtual hosts in a set */
-    VEC(struct stream) streams;
-    const struct ingress_settings *settings; /* NULL: none */
-    const struct route_fields *answer_fields, *request_fields;
-    struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
-    struct map backend_secrets;     /* key of a Secret -> the same */
-    struct map served;              /* Service -> struct served */
-    struct auth_objects objects;
-    struct map certificates; /* key of the Secret -> struct certificate */
-    bool routes_changed, listeners_changed;
-};
-
-/* ---- the sets ---- */
-
-/* What is the same for all. */
-static void put(struct gateway *g, struct xds_entry *e)
-{
-    for (unsigned peer = 1; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer])
-            xds_set_put(g->sets[peer], xds_entry_ref(e));
-    xds_set_put(g->sets[TRANSLATE_OURS], e);
-}
-
-static void drop(struct gateway *g, enum xds_resource type, struct str name)
-{
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer])
-            xds_set_remove(g->sets[peer], type, name);
-}
-
-/* ---- clusters and endpoints ---- */
-
-/* Those of the mesh are marked; who does not know of it does not look at that. */
-static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
-{
-    const struct joined_service *s = service_join_find(g->join, service);
-    struct mesh_found found = {.peers = &g->mesh.peers};
-    put(g, g->mesh.peers.pods && !p.to_service ? mesh_found_endpoints(&found, service, p.port, NULL, s)
-                                          : translate_endpoints(service, p.port, p.to_service, s));
-    mesh_found_done(&found);
-}
-
-static struct served *served_of(struct gateway *g, const char *service)
-{
-    struct served *s = map_find_cstr(&g->served, service);
-    if (!s) {
-        s = NEW(struct served);
-        map_put_cstr(&g->served, service, s);
-    }
-    return s;
-}
-
-static void drop_if_unserved(struct gateway *g, const char *service, struct served *s)
-{
-    if (s->ports.n || s->clusters.n)
-        return;
-    map_remove_cstr(&g->served, service);
-    vec_done(&s->ports);
-    vec_done(&s->clusters);
-    free(s);
-}
-
-static void serve_port(struct gateway *g, const char *service, struct served_port p)
-{
-    vec_push(&served_of(g, service)->ports, p);
-    put_endpoints(g, service, p);
-}
-
-static void stop_serving(struct gateway *g, const char *service, struct served_port p)
-{
-    struct served *s = map_find_cstr(&g->served, service);
-    for (size_t i = 0; i < s->ports.n; i++)
-        if (s->ports.v[i].port == p.port && s->ports.v[i].to_service == p.to_service) {
-            vec_remove(&s->ports, i);
-            break;
-        }
-    drop_if_unserved(g, service, s);
-}
-
-/* True: it is the first to name it. */
-static bool use(struct map *m, const char *name)
-{
-    unsigned *refs = map_find_cstr(m, name);
-    if (!refs) {
-        refs = NEW(unsigned);
-        map_put_cstr(m, name, refs);
-    }
-    return (*refs)++ == 0;
-}
-
-/* True: it was the last. */
-static bool stop_using(struct map *m, const char *name)
-{
-    unsigned *refs = map_find_cstr(m, name);
-    if (--*refs)
-        return false;
-    map_remove_cstr(m, name);
-    free(refs);
-    return true;
-}
-
-/* A proxy is given what clusters name by SDS, unless it may have no secrets: then it has not the
- * clusters, either. */
-static bool is_for(const struct route_upstream *up, enum translate_peer peer)
-{
-    return translate_has_secrets(peer) || !up->with || !up->with->secret;
-}
-
-static void put_backend_secret(struct gateway *g, const char *key)
-{
-    const struct auth_secret *s = auth_objects_backend(&g->objects, key, false);
-    char name[CLUSTER_NAME_MAX];
-    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
-        struct xds_entry *e = s ? translate_secret_of(key, part, s) : NULL;
-        for (unsigned peer = 0; e && peer < TRANSLATE_PEERS; peer++)
-            if (g->sets[peer] && translate_has_secrets(peer))
-                xds_set_put(g->sets[peer], xds_entry_ref(e));
-        xds_entry_unref(e);
-        if (!e)
-            drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
-    }
-}
-
-/* Names of a cluster and of its endpoints are the same then. */
-static void drop_subset(struct gateway *g, const char *service, const char *subset, uint16_t port)
-{
-    const struct route_backend to = {
-        .service = (char *)(uintptr_t)service, .subset = (char *)(uintptr_t)subset, .port = port};
-    char name[CLUSTER_NAME_MAX];
-    translate_backend_name(&to, NULL, name);
-    drop(g, XDS_CLUSTER, str_from(name));
-    drop(g, XDS_ENDPOINT, str_from(name));
-}
-
-/* Subsets are for all; whatever else is the mesh's, for those who have an identity: whom they expect
- * follows from who the endpoints are now. */
-static void put_meshed(struct gateway *g, const char *service, const struct served_cluster *c)
-{
-    const struct gateway_mesh_backend b = {service, c->subset, c->port, &c->upstream};
-    const struct joined_service *s = service_join_find(g->join, service);
-    for (unsigned peer = 0; g->mesh.peers.pods && peer < TRANSLATE_PEERS; peer++) {
-        struct xds_entry *cluster, *endpoints;
-        if (!g->sets[peer] || (!c->subset && peer != TRANSLATE_MESHED))
-            continue;
-        if (!gateway_mesh_make(&g->mesh, &b, s, peer == TRANSLATE_MESHED, &cluster, &endpoints)) {
-            drop_subset(g, service, c->subset, c->port);
-            return;
-        }
-        xds_set_put(g->sets[peer], cluster);
-        if (endpoints)
-            xds_set_put(g->sets[peer], endpoints);
-    }
-}
-
-static void put_cluster(struct gateway *g, const struct route_backend *to,
-                        const struct route_upstream *up)
-{
-    struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects, NULL);
-    bool for_mesh = translate_is_for_mesh(up) && g->mesh.peers.pods;
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer] && is_for(up, peer) && !(peer == TRANSLATE_MESHED && for_mesh))
-            xds_set_put(g->sets[peer], xds_entry_ref(e));
-    xds_entry_unref(e);
-}
-
-static void serve_cluster(struct gateway *g, const struct route_backend *to,
-                          const struct route_upstream *up)
-{
-    if (!to->subset && !translate_is_for_mesh(up))
-        return;
-    const struct served_cluster c = {to->subset ? xstrdup(to->subset) : NULL, to->port, *up};
-    vec_push(&served_of(g, to->service)->clusters, c);
-    put_meshed(g, to->service, &c);
-}
-
-static void stop_serving_cluster(struct gateway *g, const struct route_backend *to,
-                                 const struct route_upstream *up)
-{
-    struct served *s = map_find_cstr(&g->served, to->service);
-    char name[CLUSTER_NAME_MAX], other[CLUSTER_NAME_MAX];
-    if (to->subset)
-        drop_subset(g, to->service, to->subset, to->port);
-    for (size_t i = 0; s && i < s->clusters.n; i++) {
-        struct served_cluster *c = &s->clusters.v[i];
-        if (!streq(c->subset, to->subset) ||
-            !streq(translate_cluster_name(to->service, to->port, up, name),
-                   translate_cluster_name(to->service, c->port, &c->upstream, other)))
-            continue;
-        free(c->subset);
-        vec_remove(&s->clusters, i);
-        drop_if_unserved(g, to->service, s);
-        return;
-    }
-}
-
-static void use_backend_secret(struct gateway *g, const struct route_upstream *up)
-{
-    if (up->with && up->with->secret && use(&g->backend_secrets, up->with->secret))
-        put_backend_secret(g, up->with->secret);
-}
-
-static void stop_using_backend_secret(struct gateway *g, const struct route_upstream *up)
-{
-    char name[CLUSTER_NAME_MAX];
-    const char *key = up->with ? up->with->secret : NULL;
-    if (!key || !stop_using(&g->backend_secrets, key))
-        return;
-    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
-        drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
-}
-
-void gateway_named_changed(struct gateway *g, const char *key)
-{
-    if (map_find_cstr(&g->backend_secrets, key))
-        put_backend_secret(g, key);
-}
-
-static void use_backend(struct gateway *g, const struct route_backend *to,
-                        const struct route_upstream *up)
-{
-    const struct served_port p = {to->port, up->to_service};
-    char name[CLUSTER_NAME_MAX];
-    if (!to->service)
-        return; /* nobody knows where it is: 503 */
-    if (!to->subset &&
-        use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
-        serve_port(g, to->service, p);
-    use_backend_secret(g, up);
-    bool first = use(&g->clusters, translate_backend_name(to, up, name));
-    /* What its Secret has may be other parts now. */
-    if (!to->subset && (first || up->with))
-        put_cluster(g, to, up);
-    if (first)
-        serve_cluster(g, to, up);
-}
-
-static void stop_using_backend(struct gateway *g, const struct route_backend *to,
-                               const struct route_upstream *up)
-{
-    const struct served_port p = {to->port, up->to_service};
-    char name[CLUSTER_NAME_MAX];
-    if (!to->service)
-        return;
-    if (stop_using(&g->clusters, translate_backend_name(to, up, name))) {
-        drop(g, XDS_CLUSTER, str_from(name));
-        stop_serving_cluster(g, to, up);
-    }
-    if (!to->subset &&
-        stop_using(&g->endpoints,
-                   translate_endpoints_name(to->service, to->port, p.to_service, name))) {
-        stop_serving(g, to->service, p);
-        drop(g, XDS_ENDPOINT, str_from(name));
-    }
-    stop_using_backend_secret(g, up);
-}
 
 static const struct route_upstream usual_upstream;
 static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
@@ -362,7 +59,7 @@ static void use_error_host(struct gateway *g, const struct route_backend *to)
     char name[CLUSTER_NAME_MAX];
     size_t at = 0;
     translate_error_host_name(to, name);
-    use_backend(g, to, &usual_upstream);
+    gateway_use_backend(g, to, &usual_upstream);
     while (at < g->errors.n && strcmp(g->errors.v[at].name, name) < 0)
         at++;
     if (at == g->errors.n || !streq(g->errors.v[at].name, name)) {
@@ -382,7 +79,7 @@ static void stop_using_error_host(struct gateway *g, const struct route_backend 
 {
     char name[CLUSTER_NAME_MAX];
     translate_error_host_name(to, name);
-    stop_using_backend(g, to, &usual_upstream);
+    gateway_stop_using_backend(g, to, &usual_upstream);
     for (size_t i = 0; i < g->errors.n; i++) {
         struct error_host *h = &g->errors.v[i];
         if (!streq(h->name, name) || --h->users)
@@ -407,18 +104,19 @@ static void use_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
     if (!m->host)
-        use_backend(g, &m->to, &usual_upstream);
-    else if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
-        put(g, translate_host_cluster(m->host, m->port, m->tls));
+        gateway_use_backend(g, &m->to, &usual_upstream);
+    else if (gateway_use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        gateway_put(g, translate_host_cluster(m->host, m->port, m->tls));
 }
 
 static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
     if (!m->host)
-        stop_using_backend(g, &m->to, &usual_upstream);
-    else if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
-        drop(g, XDS_CLUSTER, str_from(name));
+        gateway_stop_using_backend(g, &m->to, &usual_upstream);
+    else if (gateway_stop_using(&g->clusters,
+                                translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        gateway_drop(g, XDS_CLUSTER, str_from(name));
 }
 
 static void for_mirrors(struct gateway *g, const struct route_host *h,
@@ -433,15 +131,16 @@ static void for_mirrors(struct gateway *g, const struct route_host *h,
 static void use_host(struct gateway *g, const struct route_auth_request *q)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
-        put(g, translate_host_cluster(q->host, q->port, q->tls));
+    if (gateway_use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        gateway_put(g, translate_host_cluster(q->host, q->port, q->tls));
 }
 
 static void stop_using_host(struct gateway *g, const struct route_auth_request *q)
 {
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
-        drop(g, XDS_CLUSTER, str_from(name));
+    if (gateway_stop_using(&g->clusters,
+                           translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        gateway_drop(g, XDS_CLUSTER, str_from(name));
 }
 
 struct uses {
@@ -461,15 +160,6 @@ static void for_backends(struct gateway *g, const struct route_host *h, const st
         else if (r->guard && r->guard->request.on)
             fn->host(g, &r->guard->request);
     }
-}
-
-void gateway_service_changed(struct gateway *g, const char *key)
-{
-    const struct served *s = map_find_cstr(&g->served, key);
-    for (size_t i = 0; s && i < s->ports.n; i++)
-        put_endpoints(g, key, s->ports.v[i]);
-    for (size_t i = 0; s && i < s->clusters.n; i++)
-        put_meshed(g, key, &s->clusters.v[i]);
 }
 
 /* ---- certificates ---- */
@@ -505,7 +195,7 @@ static void use_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (c->users++ == 0 && c->entry)
-        put(g, xds_entry_ref(c->entry));
+        gateway_put(g, xds_entry_ref(c->entry));
 }
 
 static void stop_using_secret(struct gateway *g, const char *key)
@@ -515,7 +205,7 @@ static void stop_using_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (--c->users == 0)
-        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
+        gateway_drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -527,9 +217,9 @@ static void set_certificate(struct gateway *g, const char *key, struct xds_entry
     xds_entry_unref(c->entry);
     c->entry = entry;
     if (c->users && entry)
-        put(g, xds_entry_ref(entry));
+        gateway_put(g, xds_entry_ref(entry));
     else if (c->users)
-        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
+        gateway_drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -591,13 +281,13 @@ static bool same_chain(const struct route_host *a, const struct route_host *b)
 static void use_passthrough(struct gateway *g, const struct route_host *h)
 {
     if (h && h->passthrough.service)
-        use_backend(g, &h->passthrough, &usual_upstream);
+        gateway_use_backend(g, &h->passthrough, &usual_upstream);
 }
 
 static void stop_using_passthrough(struct gateway *g, const struct route_host *h)
 {
     if (h && h->passthrough.service)
-        stop_using_backend(g, &h->passthrough, &usual_upstream);
+        gateway_stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
 /* NULL: there is none. */
@@ -656,11 +346,11 @@ static void keep_host(struct gateway *g, const char *name, struct route_host *h)
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h)
 {
     struct route_host *before = find_host(g, name);
-    for_backends(g, h, &(struct uses){use_backend, use_host});
+    for_backends(g, h, &(struct uses){gateway_use_backend, use_host});
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
     use_passthrough(g, h);
-    for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
+    for_backends(g, before, &(struct uses){gateway_stop_using_backend, stop_using_host});
     for_mirrors(g, before, stop_using_mirror);
     for_error_hosts(g, before, stop_using_error_host);
     stop_using_passthrough(g, before);
@@ -699,7 +389,7 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
                                              .days = CERTIFICATE_DAYS};
     int r = tls_cert_issue(&request, STR(""), STR(""), &chain, &key, reterr);
     if (r == 0)
-        put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
+        gateway_put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
     return r;
 }
 
@@ -858,10 +548,10 @@ void gateway_set_config(struct gateway *g, const struct ingress_settings *settin
 static void put_stream(struct gateway *g, const struct stream *s)
 {
     char name[LISTENER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
-    use_backend(g, &s->to, &usual_upstream);
+    gateway_use_backend(g, &s->to, &usual_upstream);
     translate_cluster_name(s->to.service, s->to.port, &usual_upstream, cluster);
-    put(g, translate_stream(listener_name(g, s->listen, name), g->options->address, s->listen,
-                            cluster, s->proxied));
+    gateway_put(g, translate_stream(listener_name(g, s->listen, name), g->options->address,
+                                    s->listen, cluster, s->proxied));
 }
 
 /* Its listener goes, if none of the others has its port. */
@@ -872,8 +562,8 @@ static void drop_stream(struct gateway *g, struct stream *s)
     VEC_FOREACH (other, &g->streams)
         kept = kept || other->listen == s->listen;
     if (!kept)
-        drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
-    stop_using_backend(g, &s->to, &usual_upstream);
+        gateway_drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
+    gateway_stop_using_backend(g, &s->to, &usual_upstream);
     free(s->to.service);
 }
 
@@ -977,7 +667,7 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
     VEC_FOREACH (h, &g->hosts)
         for (uint32_t n = 0; n < (*h)->n_routes; n++) {
             const struct route *r = &(*h)->routes[n];
-            for (uint32_t i = 0; i < r->n_backends && !is_for(&r->upstream, peer); i++)
+            for (uint32_t i = 0; i < r->n_backends && !gateway_is_for(&r->upstream, peer); i++)
                 xds_set_remove(
                     g->sets[peer], XDS_CLUSTER,
                     str_from(translate_cluster_name(r->backends[i].service, r->backends[i].port,
@@ -989,18 +679,6 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
             xds_set_remove(g->sets[peer], XDS_SECRET,
                            str_from(translate_secret_name(of, part, name)));
         }
-}
-
-static void put_meshed_all(struct gateway *g)
-{
-    struct str key;
-    void *p;
-    for (size_t at = 0; map_next(&g->served, &at, &key, &p);) {
-        const struct served *s = p;
-        AUTO_CHARS char *service = str_dup(key);
-        for (size_t i = 0; i < s->clusters.n; i++)
-            put_meshed(g, service, &s->clusters.v[i]);
-    }
 }
 
 /* Made when the first one asks: most clusters have proxies of one kind. */
@@ -1016,7 +694,7 @@ static void make_set(struct gateway *g, enum translate_peer peer)
     }
     leave_out(g, peer);
     if (peer == TRANSLATE_MESHED)
-        put_meshed_all(g);
+        gateway_put_meshed_all(g);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     VEC_FOREACH (e, &g->errors)

@@ -12,11 +12,9 @@ static struct service_port port_of(const struct joined_service *s, uint16_t port
 }
 
 /* By the rules for it, as those see them who are in the gateways' namespace. */
-static struct xds_entry *by_rules(const struct gateway_mesh_backend *b,
-                                  const struct destination *d,
+static struct xds_entry *by_rules(const struct gateway_mesh_backend *b, const struct destination *d,
                                   const struct destination_subset *subset,
-                                  const struct joined_service *s,
-                                  const struct mesh_identities *who)
+                                  const struct joined_service *s, const struct mesh_identities *who)
 {
     const struct service_port port = port_of(s, b->port);
     struct traffic_policy policy;

@@ -240,6 +240,17 @@ static bool names_are_whole(const struct settings *s)
     return true;
 }
 
+static int run_and_forget(struct settings *s)
+{
+    AUTO_JSON json_t *labels = take_labels(s->labels_text);
+    int code = labels ? run(s, labels) : EXIT_USAGE_ERROR;
+    for (size_t i = 0; i < NAMES_MAX; i++) {
+        free(s->controllers[i]);
+        free(s->accounts[i]);
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct settings s = {.xds = "127.0.0.1:15010",
@@ -341,11 +352,5 @@ int main(int argc, char **argv)
     if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
         !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
         return EXIT_USAGE_ERROR;
-    AUTO_JSON json_t *labels = take_labels(s.labels_text);
-    code = labels ? run(&s, labels) : EXIT_USAGE_ERROR;
-    for (size_t i = 0; i < NAMES_MAX; i++) {
-        free(s.controllers[i]);
-        free(s.accounts[i]);
-    }
-    return code;
+    return run_and_forget(&s);
 }

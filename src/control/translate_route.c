@@ -384,7 +384,8 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
                        const struct translate_view *view, bool of_all)
 {
     struct translate_place where = {.side = view->side};
-    if (r->only_at != ROUTE_AT_BOTH && (r->only_at == ROUTE_AT_TLS) != (view->side == TRANSLATE_TLS))
+    if (r->only_at != ROUTE_AT_BOTH &&
+        (r->only_at == ROUTE_AT_TLS) != (view->side == TRANSLATE_TLS))
         return;
     where.was_https = r->https_only && r->believes_https && view->side == TRANSLATE_PLAIN;
     for (;;) {

@@ -35,8 +35,7 @@ static const struct istio_gateway *gateway_of(const struct gateway_routes *t,
                                               const struct virtual_service *v, size_t i,
                                               const char **ret_name)
 {
-    const char *name =
-        json_string_value(json_array_get(json_object_get(v->o.spec, "gateways"), i));
+    const char *name = json_string_value(json_array_get(json_object_get(v->o.spec, "gateways"), i));
     *ret_name = name;
     if (str_empty(name) || streq(name, ISTIO_MESH_GATEWAY))
         return NULL;

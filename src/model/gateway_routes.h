@@ -10,14 +10,14 @@
 struct gateway_routes;
 
 struct gateway_routes_options {
-    json_t *labels;  /* of our gateways */
-    const char *ns;  /* that they run in: of Secrets, and whose rules they are given */
+    json_t *labels; /* of our gateways */
+    const char *ns; /* that they run in: of Secrets, and whose rules they are given */
 };
 
 /* Becomes the observer of the rules, which must outlive it; options are borrowed. */
 struct gateway_routes *gateway_routes_new(const struct gateway_routes_options *o,
                                           struct mesh_rules *rules);
-void gateway_routes_free(struct gateway_routes *t); /* NULL is allowed */
+void gateway_routes_free(struct gateway_routes *t);                         /* NULL is allowed */
 void gateway_routes_put(struct gateway_routes *t, struct istio_gateway *g); /* taken */
 void gateway_routes_remove(struct gateway_routes *t, struct str key);
 /* What stands in a Secret of the gateways' namespace (namespace/name) is something else now. */

@@ -24,7 +24,8 @@ static bool read_host(struct object_reader *r, const char *text, const char *own
     AUTO_CHARS char *name = str_dup(host);
     AUTO_CHARS char *full = istio_host(name, "");
     if (!host.n || !istio_host_is_valid(full) || (!strchr(name, '.') && !str_is(host, "*")))
-        return reader_error(r, NULL, "write a DNS name, *.name or *, with a namespace and / before it",
+        return reader_error(r, NULL,
+                            "write a DNS name, *.name or *, with a namespace and / before it",
                             "\"%.100s\" is no host", text);
     if (!str_is(ns, "*") && !str_is(ns, ".") && !str_is_dns1123_label(ns))
         return reader_error(r, NULL, "write *, . or a namespace before the /",
@@ -96,7 +97,8 @@ static bool read_credentials(struct object_reader *r, const json_t *tls, struct 
     return ok && read_credential(r, tls, "caCertCredentialName", &to->ca);
 }
 
-/* What would let in whom it is to keep out is refused; what only narrows what is offered is told. */
+/* What would let in whom it is to keep out is refused; what only narrows what is offered is told.
+ */
 static bool check_rest(struct object_reader *r, const json_t *tls)
 {
     static const char *const protect[] = {"subjectAltNames", "verifyCertificateSpki",
@@ -179,7 +181,8 @@ static bool read_port(struct object_reader *r, const json_t *of, bool *ret_encry
     if (ok && !*ret_encrypted && !is_word(protocol, plain))
         ok = reader_error(r, "protocol", "write HTTP, HTTP2, GRPC, HTTPS or TLS",
                           "\"%.40s\" is not served", protocol ? protocol : "");
-    else if (ok && number != (*ret_encrypted ? 443 : 80) && number != (*ret_encrypted ? 8443 : 8080))
+    else if (ok && number != (*ret_encrypted ? 443 : 80) &&
+             number != (*ret_encrypted ? 8443 : 8080))
         ok = reader_error(r, "number", "write 80 for plain text, 443 for TLS",
                           "gateways do not listen at %lld for that", (long long)number);
     to->port = *ret_encrypted ? 443 : 80;

@@ -1,7 +1,7 @@
 #pragma once
-/* Gateway (networking.istio.io): which hosts gateways take at which of their two ports, checked when
- * it comes. A server that cannot be read, or asks for what is not done, is left out and told; the
- * others stay. Immutable. */
+/* Gateway (networking.istio.io): which hosts gateways take at which of their two ports, checked
+ * when it comes. A server that cannot be read, or asks for what is not done, is left out and told;
+ * the others stay. Immutable. */
 
 #include "model/istio_object.h"
 

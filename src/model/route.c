@@ -399,8 +399,8 @@ static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
     static const char *const sides[] = {"", "plain ", "tls "};
-    buf_addf(out, "  %s%s%s%s %s", sides[r->only_at], kinds[r->path.kind], r->path.whole ? " whole" : "",
-             r->path.ignore_case ? "(i)" : "", r->path.text);
+    buf_addf(out, "  %s%s%s%s %s", sides[r->only_at], kinds[r->path.kind],
+             r->path.whole ? " whole" : "", r->path.ignore_case ? "(i)" : "", r->path.text);
     format_comparisons("", r->headers, r->n_headers, out);
     format_comparisons("query ", r->query, r->n_query, out);
     format_action(r, out);
