@@ -150,6 +150,18 @@ static void tell_missing(struct route_host *h, const struct route *r, const char
                 "there is no %s %s that can be used: its paths answer 503", what, name);
 }
 
+/* By whom clients' certificates are verified. */
+static void tell_no_ca(struct route_host *h, const char *secret)
+{
+    if (streq(h->owner.kind, "VirtualService"))
+        finding_add(&h->findings, FINDING_ERROR, "SecretNotFound", h->owner.object, "spec.gateways",
+                    "create it, with ca.crt",
+                    "there is no Secret %s by which clients of host %s are verified: 503", secret,
+                    h->name);
+    else
+        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", secret);
+}
+
 /* Told of each Ingress once, as long as it is so. */
 static void check_named(struct control *c, struct route_host *h)
 {
@@ -158,7 +170,7 @@ static void check_named(struct control *c, struct route_host *h)
     const struct route_client_cert *cert = h->client_cert;
     if (cert && h->n_routes && named_objects_settled(c->named, NAMED_SECRET, cert->secret) &&
         !auth_objects_ca(objects, cert->secret))
-        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", cert->secret);
+        tell_no_ca(h, cert->secret);
     for (uint32_t i = 0; i < h->n_routes; i++) {
         const struct route *r = &h->routes[i];
         const struct route_guard *g = r->guard;

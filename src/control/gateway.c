@@ -26,12 +26,19 @@ static struct xds_entry *virtual_host(const struct gateway *g, unsigned peer, un
     return xds_set_find(g->sets[peer], XDS_HOST, str_from(resource));
 }
 
+static void keep_virtual_host(struct gateway *g, unsigned peer, unsigned side, const char *name,
+                              struct xds_entry *e)
+{
+    const struct xds_entry *before = virtual_host(g, peer, side, name);
+    g->host_bytes[peer][side] += e->message.n - (before ? before->message.n : 0);
+    xds_set_put(g->sets[peer], e);
+}
+
 static void put_virtual_host(struct gateway *g, unsigned peer, unsigned side, const char *name,
                              struct str packed)
 {
-    const struct xds_entry *before = virtual_host(g, peer, side, name);
-    g->host_bytes[peer][side] += packed.n - (before ? before->message.n : 0);
-    xds_set_put(g->sets[peer], translate_virtual_host(routes_names[side], name, packed));
+    keep_virtual_host(g, peer, side, name,
+                      translate_virtual_host(routes_names[side], name, packed));
 }
 
 static void drop_virtual_hosts(struct gateway *g, const char *name)
@@ -303,6 +310,12 @@ static void pack_for(struct gateway *g, const struct route_host *h, enum transla
     AUTO_DONE(buf) struct buf b = {0};
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         const struct translate_view view = {side, peer, &g->objects, g->settings};
+        struct xds_entry *same =
+            peer == TRANSLATE_MESHED ? virtual_host(g, TRANSLATE_OURS, side, h->name) : NULL;
+        if (same) { /* what they are led to differs, not where */
+            keep_virtual_host(g, peer, side, h->name, xds_entry_ref(same));
+            continue;
+        }
         buf_clear(&b);
         if (!translate_host(h, all, &view, &b))
             log_warn("a host is too large, and closed: it answers 503; fewer paths, or less that "
@@ -516,6 +529,9 @@ static void flush_listeners(struct gateway *g, enum translate_peer peer)
         struct translate_chain c = {.server_name = (*h)->name, .secret = DEFAULT_SECRET};
         char *name = name_chain(g, *h, &c);
         if (streq(c.server_name, ALL_HOSTS)) {
+            /* A Gateway may take all hosts; of Ingresses it is the default certificate. */
+            if (c.secret && name && streq((*h)->owner.kind, "VirtualService"))
+                other.secret = c.secret;
             other.ca = c.ca;
             other.verify_depth = c.verify_depth;
         } else if (name || c.ca) {

@@ -167,6 +167,18 @@ def test_tls_ends_at_the_gateway(kinds, tmp_path):
     kinds.all_do("the last good one stays", lambda a: a.certificate == want, "/", "tls.test", tls=True)
 
 
+def test_a_certificate_for_all_hosts(kinds, tmp_path):
+    secret, pem, _ = certificate(tmp_path, "any.test")
+    kinds.lab.apply(gateway_of("any", server("*", port=443, protocol="HTTPS", tls={"mode": "SIMPLE", "credentialName": "any-test"})),
+                    istio("VirtualService", "any", {"hosts": ["*"], "gateways": ["any"], "http": [{"route": to("outside")}]}))
+    wait_until("that there is no Secret is told", lambda: events(kinds.lab, "any", "SecretNotFound"))
+    kinds.lab.apply(secret)
+    want = ssl.PEM_cert_to_DER_cert(pem.read_text())
+    kinds.all_do("all have it", lambda a: a.status == 200 and a.certificate == want, "/", "whoever.test", tls=True)
+    kinds.lab.fairlead("delete", "virtualservice/any")
+    kinds.all_do("none has it", lambda a: a.status == 404 and a.certificate != want, "/", "whoever.test", tls=True)
+
+
 def test_clients_show_certificates(kinds, tmp_path):
     secret, pem, key = certificate(tmp_path, "mutual.test", ca=True)
     _, other, other_key = certificate(tmp_path, "mallory.test")
