@@ -46,7 +46,8 @@ static const struct istio_gateway *gateway_of(const struct gateway_routes *t,
 
 static size_t n_gateways(const struct virtual_service *v)
 {
-    return json_array_size(json_object_get(v->o.spec, "gateways"));
+    return MIN(json_array_size(json_object_get(v->o.spec, "gateways")),
+               (size_t)VIRTUAL_SERVICE_GATEWAYS_MAX);
 }
 
 static void add_name(struct names *to, const char *name)

@@ -35,18 +35,29 @@ static bool read_host(struct object_reader *r, const char *text, const char *own
     return true;
 }
 
-static void read_hosts(struct object_reader *r, const json_t *of, const char *ns,
+static size_t hosts_of(const struct istio_gateway *g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_servers; i++)
+        n += g->servers[i].n_hosts;
+    return n;
+}
+
+static void read_hosts(struct object_reader *r, const json_t *of, const struct istio_gateway *g,
                        struct gateway_server *to)
 {
     const json_t *list = json_object_get(of, "hosts");
-    size_t n = json_array_size(list);
+    size_t n = MIN(json_array_size(list), GATEWAY_HOSTS_MAX - hosts_of(g));
+    if (json_array_size(list) > n)
+        reader_error(r, "hosts", "make several Gateways of it",
+                     "are more than %d of the Gateway: the rest is left out", GATEWAY_HOSTS_MAX);
     to->hosts = xcalloc(n + 1, sizeof(*to->hosts));
-    if (!n)
+    if (!json_array_size(list))
         reader_error(r, "hosts", "name hosts, or *", "is missing");
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_array_get(list, i));
         size_t mark = reader_enter_item(r, "hosts", i);
-        if (read_host(r, text ? text : "", ns, &to->hosts[to->n_hosts]))
+        if (read_host(r, text ? text : "", g->o.ns, &to->hosts[to->n_hosts]))
             to->n_hosts++;
         reader_leave(r, mark);
     }
@@ -206,7 +217,7 @@ static void read_server(struct object_reader *r, const json_t *of, struct istio_
     struct gateway_server s = {0};
     bool encrypted = false;
     bool ok = read_port(r, of, &encrypted, &s) && read_tls(r, of, encrypted, &s);
-    read_hosts(r, of, g->o.ns, &s);
+    read_hosts(r, of, g, &s);
     if (!str_empty(json_key_str(of, "bind")))
         reader_warn(r, "bind", NULL, "has no effect: gateways listen at all of their addresses");
     if (!str_empty(json_key_str(of, "defaultEndpoint")))

@@ -28,6 +28,8 @@ struct gateway_server {
     size_t n_hosts;
 };
 
+enum { GATEWAY_HOSTS_MAX = 1000 }; /* of all its servers together */
+
 struct istio_gateway {
     struct istio_object o;
     struct gateway_server *servers; /* those that can be served */

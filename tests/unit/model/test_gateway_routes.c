@@ -98,6 +98,32 @@ static void test_what_is_wrong(void **state)
     }
 }
 
+/* Nobody makes the table of all too large, or what others wait for too long. */
+static void test_too_many_hosts(void **state)
+{
+    AUTO_JSON json_t *j = object("ns", "x", "2026-01-01T00:00:00Z", PLAIN("'hosts':[]")),
+                     *v = object(
+                         "ns", "x", "2026-01-01T00:00:00Z",
+                         "{'hosts':[],'gateways':[],'http':[{'directResponse':{'status':200}}]}");
+    json_t *second = json_deep_copy(json_array_get(json_at(j, "spec.servers"), 0));
+    (void)state;
+    json_array_append_new(json_at(j, "spec.servers"), second);
+    for (int i = 0; i < 1200; i++) {
+        AUTO_CHARS char *name = xasprintf("h%d.example", i);
+        json_t *server = json_array_get(json_at(j, "spec.servers"), i >= 600);
+        json_array_append_new(json_object_get(server, "hosts"), json_string(name));
+        json_array_append_new(json_at(v, "spec.hosts"), json_string(name));
+        json_array_append_new(json_at(v, "spec.gateways"), json_string(i == 70 ? "mesh" : "g"));
+    }
+    AUTO(istio_gateway) struct istio_gateway *g = istio_gateway_decode(j);
+    assert_int_equal(g->servers[0].n_hosts + g->servers[1].n_hosts, GATEWAY_HOSTS_MAX);
+    assert_string_equal(g->o.findings.v[0].field, "spec.servers[1].hosts");
+    AUTO(virtual_service) struct virtual_service *rule = virtual_service_decode(v);
+    assert_int_equal(rule->n_hosts, VIRTUAL_SERVICE_HOSTS_MAX);
+    assert_false(rule->for_mesh);
+    assert_int_equal(rule->o.findings.n, 2);
+}
+
 /* ---- together ---- */
 
 struct world {
@@ -323,9 +349,13 @@ static void test_the_older_is_served(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_wrong),  cmocka_unit_test(test_hosts_that_both_name),
-        cmocka_unit_test(test_who_may_see_it), cmocka_unit_test(test_sides),
-        cmocka_unit_test(test_two_of_a_host),  cmocka_unit_test(test_the_older_is_served),
+        cmocka_unit_test(test_what_is_wrong),
+        cmocka_unit_test(test_too_many_hosts),
+        cmocka_unit_test(test_hosts_that_both_name),
+        cmocka_unit_test(test_who_may_see_it),
+        cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_two_of_a_host),
+        cmocka_unit_test(test_the_older_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
