@@ -645,6 +645,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                                      authentication_watch_table(c->authentications),
                                                      o->trust_domain});
     mesh_set_observer(c->mesh, on_mesh_finding, c);
+    if (o->registry_only)
+        mesh_set_registry_only(c->mesh);
     gateway_set_mesh(c->gateway,
                      &(struct gateway_mesh){*mesh_get_peers(c->mesh), mesh_get_rules(c->mesh),
                                             o->root_namespace});

@@ -21,7 +21,7 @@ struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
-    const char *secure, *service, *accounts_text, *labels_text;
+    const char *secure, *service, *accounts_text, *labels_text, *outbound;
     const char *injection, *trust_domain;
     uint64_t lifetime_ms;
     struct inject_options inject;
@@ -179,6 +179,7 @@ static int run(struct settings *s, json_t *labels)
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
                                 .gateway_labels = labels,
+                                .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
                                            .tcp_services = s->tcp_services,
@@ -240,10 +241,22 @@ static bool names_are_whole(const struct settings *s)
     return true;
 }
 
-static int run_and_forget(struct settings *s)
+static int check_and_run(struct settings *s)
 {
+    if (!names_are_whole(s))
+        return EXIT_USAGE_ERROR;
+    if (s->lifetime_ms < LIFETIME_MIN_MS || s->lifetime_ms > LIFETIME_MAX_MS || !*s->trust_domain)
+        return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
+                            "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
+                            "has a name");
+    if (!streq(s->outbound, "ALLOW_ANY") && !streq(s->outbound, "REGISTRY_ONLY"))
+        return program_fail(EXIT_USAGE_ERROR, "give ALLOW_ANY or REGISTRY_ONLY",
+                            "--outbound-traffic-policy: \"%s\" is no policy", s->outbound);
     AUTO_JSON json_t *labels = take_labels(s->labels_text);
-    int code = labels ? run(s, labels) : EXIT_USAGE_ERROR;
+    if (!labels || !take_names("ingress-controllers", s->controllers_text, s->controllers) ||
+        !take_names("gateway-service-accounts", s->accounts_text, s->accounts))
+        return EXIT_USAGE_ERROR;
+    int code = run(s, labels);
     for (size_t i = 0; i < NAMES_MAX; i++) {
         free(s->controllers[i]);
         free(s->accounts[i]);
@@ -261,6 +274,7 @@ int main(int argc, char **argv)
                          .accounts_text = "fairlead-system/fairlead-gateway",
                          .labels_text = "app=fairlead-gateway,istio=ingressgateway",
                          .trust_domain = "cluster.local",
+                         .outbound = "ALLOW_ANY",
                          .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
                          .https_port = 8443,
@@ -284,6 +298,10 @@ int main(int argc, char **argv)
         {"gateway-labels", 0, ARG_STRING, &s.labels_text, "NAME=VALUE,…",
          "of gateways' pods, by which Gateways select them (default "
          "app=fairlead-gateway,istio=ingressgateway)",
+         0, 0, false},
+        {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
+         "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
+         "502 (default ALLOW_ANY)",
          0, 0, false},
         {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
          "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default "
@@ -341,16 +359,5 @@ int main(int argc, char **argv)
                               args,
                               false};
     int code = program_start(&p, argc, argv, NULL, NULL);
-    if (code >= 0)
-        return code;
-    if (!names_are_whole(&s))
-        return EXIT_USAGE_ERROR;
-    if (s.lifetime_ms < LIFETIME_MIN_MS || s.lifetime_ms > LIFETIME_MAX_MS || !*s.trust_domain)
-        return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
-                            "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
-                            "has a name");
-    if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
-        !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
-        return EXIT_USAGE_ERROR;
-    return run_and_forget(&s);
+    return code >= 0 ? code : check_and_run(&s);
 }

@@ -13,6 +13,8 @@ struct mesh_workload;
 
 /* Both, and what peers refer to, must outlive it. */
 struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers);
+/* What is for no Service goes nowhere. Before the first one asks. */
+void mesh_set_registry_only(struct mesh *m);
 void mesh_free(struct mesh *m); /* NULL is allowed; no workload is left */
 void mesh_service_changed(struct mesh *m, const char *key);
 /* Marks the Services that it is behind. */
