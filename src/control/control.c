@@ -17,6 +17,7 @@
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/certificate.h"
+#include "model/route_hosts.h"
 
 enum { SLICE_US = 5000 };
 
@@ -35,6 +36,9 @@ struct control {
     struct mesh *mesh;
     struct istio_watch *istio;
     struct selected_objects *authorizations, *tokens;
+    struct gateway_routes_options gateway_options;
+    struct gateway_routes *gateways;
+    struct route_hosts doors;
     struct xds_service *service; /* NULL: not serving yet */
     struct event_recorder *events;
     struct ingress_config *config;
@@ -64,6 +68,8 @@ static void record(struct control *c, const json_t *object, const char *kind, co
                  *f->field ? ": " : "", f->message, f->hint ? "; " : "", f->hint ? f->hint : "");
 }
 
+static mesh_observer on_mesh_finding;
+
 static void tell(struct control *c, const struct finding *f)
 {
     struct str name, ns = str_cut(str_from(f->object), '/', &name);
@@ -80,6 +86,15 @@ static bool is_known(const struct findings *before, const struct finding *f)
             streq(before->v[i].message, f->message))
             return true;
     return false;
+}
+
+/* Of a host: by the kind of object that makes it. */
+static void tell_of(struct control *c, const struct route_host *h, const struct finding *f)
+{
+    if (streq(h->owner.kind, "VirtualService"))
+        on_mesh_finding(f, c);
+    else
+        tell(c, f);
 }
 
 /* What was told of a host's last form is not told again. */
@@ -136,6 +151,18 @@ static void tell_missing(struct route_host *h, const struct route *r, const char
                 "there is no %s %s that can be used: its paths answer 503", what, name);
 }
 
+/* By whom clients' certificates are verified. */
+static void tell_no_ca(struct route_host *h, const char *secret)
+{
+    if (streq(h->owner.kind, "VirtualService"))
+        finding_add(&h->findings, FINDING_ERROR, "SecretNotFound", h->owner.object, "spec.gateways",
+                    "create it, with ca.crt",
+                    "there is no Secret %s by which clients of host %s are verified: 503", secret,
+                    h->name);
+    else
+        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", secret);
+}
+
 /* Told of each Ingress once, as long as it is so. */
 static void check_named(struct control *c, struct route_host *h)
 {
@@ -144,7 +171,7 @@ static void check_named(struct control *c, struct route_host *h)
     const struct route_client_cert *cert = h->client_cert;
     if (cert && h->n_routes && named_objects_settled(c->named, NAMED_SECRET, cert->secret) &&
         !auth_objects_ca(objects, cert->secret))
-        tell_missing(h, &h->routes[0], "auth-tls-secret", "Secret with ca.crt", cert->secret);
+        tell_no_ca(h, cert->secret);
     for (uint32_t i = 0; i < h->n_routes; i++) {
         const struct route *r = &h->routes[i];
         const struct route_guard *g = r->guard;
@@ -240,6 +267,8 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
         event_record(c->events, object, kinds[kind], "v1", "Warning", "AuthInvalid", "left out: %s",
                      buf_cstr(&wrong));
     ingress_routes_service_changed(c->routes, str_from(name));
+    if (kind == NAMED_SECRET)
+        gateway_routes_secret_changed(c->gateways, key);
     work_soon(c);
 }
 
@@ -277,30 +306,45 @@ static void work_services(struct control *c)
     c->streams_changed = false;
 }
 
+/* Of two doors that make a host one is served. h is taken. */
+static void work_host(struct control *c, enum route_door door, const char *name,
+                      struct route_host *h)
+{
+    const struct route_host *loser;
+    struct route_host *of = route_hosts_put(&c->doors, door, name, h, &loser);
+    for_named(c, of, named_objects_use);
+    if (of) {
+        check_secret(c, of);
+        check_named(c, of);
+        check_backends(c, of);
+        check_fields(c, of);
+    }
+    struct route_host *before = gateway_put_host(c->gateway, name, of);
+    (void)(of ? map_put_cstr(&c->hosts, name, of) : map_remove_cstr(&c->hosts, name));
+    const struct findings *told = before && before != of ? &before->findings : NULL;
+    for (size_t i = 0; of && of != before && i < of->findings.n; i++)
+        if (!is_known(told, &of->findings.v[i]))
+            tell_of(c, of, &of->findings.v[i]);
+    if (loser && loser->findings.n)
+        tell_of(c, loser, &loser->findings.v[loser->findings.n - 1]);
+    for_named(c, before, named_objects_end_use);
+    route_host_unref(before);
+    c->stats.host_rebuilds++;
+}
+
 /* True: none is left. */
 static bool work_hosts(struct control *c)
 {
     uint64_t until = time_mono_us() + SLICE_US;
     const char *name;
     struct route_host *h;
-    while (time_mono_us() < until) {
-        if (!ingress_routes_take_dirty(c->routes, &name, &h))
+    while (time_mono_us() < until)
+        if (ingress_routes_take_dirty(c->routes, &name, &h))
+            work_host(c, ROUTE_DOOR_INGRESS, name, h);
+        else if (gateway_routes_take_dirty(c->gateways, &name, &h))
+            work_host(c, ROUTE_DOOR_GATEWAY, name, h);
+        else
             return true;
-        for_named(c, h, named_objects_use);
-        if (h) {
-            check_secret(c, h);
-            check_named(c, h);
-            check_backends(c, h);
-            check_fields(c, h);
-        }
-        struct route_host *before = gateway_put_host(c->gateway, name, h);
-        (void)(h ? map_put_cstr(&c->hosts, name, h) : map_remove_cstr(&c->hosts, name));
-        if (h)
-            tell_new(c, before ? &before->findings : NULL, &h->findings);
-        for_named(c, before, named_objects_end_use);
-        route_host_unref(before);
-        c->stats.host_rebuilds++;
-    }
     return false;
 }
 
@@ -615,8 +659,16 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                      c->authorizations, c->tokens, o->trust_domain};
     c->mesh = mesh_new(c->join, &peers);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
+    if (o->registry_only)
+        mesh_set_registry_only(c->mesh);
+    gateway_set_mesh(c->gateway,
+                     &(struct gateway_mesh){*mesh_get_peers(c->mesh), mesh_get_rules(c->mesh),
+                                            o->root_namespace});
+    c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
+    c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
     c->istio = istio_watch_new(
-        client, &(struct istio_tables){mesh_get_rules(c->mesh), c->authorizations, c->tokens},
+        client,
+        &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways, c->authorizations, c->tokens},
         &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -640,6 +692,8 @@ void control_free(struct control *c)
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
     istio_watch_free(c->istio);
+    gateway_routes_free(c->gateways);
+    route_hosts_done(&c->doors);
     mesh_free(c->mesh);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
@@ -670,6 +724,15 @@ static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
             return false;
     }
     return true;
+}
+
+/* It has a certificate of the mesh. */
+static bool has_identity(const Envoy__Config__Core__V3__Node *node)
+{
+    for (size_t i = 0; i < node->n_client_features; i++)
+        if (streq(node->client_features[i], XDS_IDENTITY_FEATURE))
+            return true;
+    return false;
 }
 
 /* Istio's word for it: metadata GENERATOR is "grpc". */
@@ -730,6 +793,26 @@ static int check_pod(const struct control *c, const char *account, const struct 
     return 0;
 }
 
+/* False: what there is is not known yet. */
+static bool want_mesh(struct control *c, struct err *reterr)
+{
+    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
+    if (authentication_watch_want(c->authentications) && has_pods && has_rules)
+        return true;
+    err_set(reterr, -EAGAIN, NULL,
+            "the API server's lists of pods and of Istio's kinds are not complete yet");
+    return false;
+}
+
+/* A gateway that speaks the TLS of the mesh. */
+static struct xds_set *meshed_gateway_set(struct control *c, struct err *reterr)
+{
+    if (!want_mesh(c, reterr))
+        return NULL;
+    mesh_start(c->mesh);
+    return gateway_set(c->gateway, TRANSLATE_MESHED);
+}
+
 static struct xds_set *join_mesh(struct control *c, const char *account,
                                  const struct sidecar_id *id, void **ret_part, struct err *reterr)
 {
@@ -738,12 +821,8 @@ static struct xds_set *join_mesh(struct control *c, const char *account,
         err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
         return NULL;
     }
-    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
-    if (!authentication_watch_want(c->authentications) || !has_pods || !has_rules) {
-        err_set(reterr, -EAGAIN, NULL,
-                "the API server's lists of pods and of Istio's kinds are not complete yet");
+    if (!want_mesh(c, reterr))
         return NULL;
-    }
     if (account && check_pod(c, account, &address, id, reterr) < 0)
         return NULL;
     struct mesh_workload *w = mesh_join(c->mesh, id->ns, &address);
@@ -771,6 +850,8 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
                 caller->account);
         return NULL;
     }
+    if (peer == TRANSLATE_OURS && has_identity(node))
+        return meshed_gateway_set(c, reterr);
     return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
 }
 

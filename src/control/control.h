@@ -12,6 +12,8 @@
 struct control;
 
 struct control_options {
+    bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
+    json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */
     const char *root_namespace; /* what is said there of peers holds for the whole mesh */
     struct ingress_options ingress;

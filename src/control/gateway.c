@@ -1,7 +1,7 @@
 /* Hosts to a gateway's resources. A host is a virtual host at each side, a resource by itself, made
  * when it changes (VHDS); proxies that do not know that are given tables of all of them. Clusters
  * live as long as some host names them. */
-#include "control/gateway.h"
+#include "control/gateway_priv.h"
 
 #include <stdio.h>
 
@@ -10,213 +10,10 @@
 #include "control/translate.h"
 #include "net/tls.h"
 
-#define DEFAULT_SECRET "default"
+#define DEFAULT_SECRET "gateway-default" /* "default" is a proxy's own identity */
 #define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };
-
-/* Ports of a Service whose endpoints are served. */
-struct served_port {
-    uint16_t port;
-    bool to_service;
-};
-
-struct served {
-    VEC(struct served_port) ports;
-};
-
-/* Of a Secret. In the set as long as some host names it: a proxy is not to have what it does not
- * need. */
-struct certificate {
-    struct xds_entry *entry; /* NULL: it is not there */
-    unsigned users;          /* hosts */
-};
-
-/* A backend that answers in place of errors. */
-struct error_host {
-    char *name;
-    struct route_backend to;
-    unsigned users;
-};
-
-/* A port that goes to a Service. */
-struct stream {
-    uint16_t listen;
-    struct route_backend to;
-    bool proxied;
-};
-
-struct gateway {
-    const struct gateway_options *options;
-    const struct service_join *join;
-    struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
-    VEC(struct route_host *) hosts;        /* by name */
-    VEC(struct error_host) errors;         /* by name */
-    struct map closed;                     /* names of hosts for which there was no room */
-    size_t host_bytes[TRANSLATE_PEERS][TRANSLATE_SIDES]; /* of all virtual hosts in a set */
-    VEC(struct stream) streams;
-    const struct ingress_settings *settings; /* NULL: none */
-    const struct route_fields *answer_fields, *request_fields;
-    struct map clusters, endpoints; /* name -> how many backends of hosts use it, unsigned */
-    struct map backend_secrets;     /* key of a Secret -> the same */
-    struct map served;              /* Service -> struct served */
-    struct auth_objects objects;
-    struct map certificates; /* key of the Secret -> struct certificate */
-    bool routes_changed, listeners_changed;
-};
-
-/* ---- the sets ---- */
-
-/* What is the same for all. */
-static void put(struct gateway *g, struct xds_entry *e)
-{
-    for (unsigned peer = 1; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer])
-            xds_set_put(g->sets[peer], xds_entry_ref(e));
-    xds_set_put(g->sets[TRANSLATE_OURS], e);
-}
-
-static void drop(struct gateway *g, enum xds_resource type, struct str name)
-{
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer])
-            xds_set_remove(g->sets[peer], type, name);
-}
-
-/* ---- clusters and endpoints ---- */
-
-static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
-{
-    put(g, translate_endpoints(service, p.port, p.to_service, service_join_find(g->join, service)));
-}
-
-static void serve_port(struct gateway *g, const char *service, struct served_port p)
-{
-    struct served *s = map_find_cstr(&g->served, service);
-    if (!s) {
-        s = NEW(struct served);
-        map_put_cstr(&g->served, service, s);
-    }
-    vec_push(&s->ports, p);
-    put_endpoints(g, service, p);
-}
-
-static void stop_serving(struct gateway *g, const char *service, struct served_port p)
-{
-    struct served *s = map_find_cstr(&g->served, service);
-    for (size_t i = 0; i < s->ports.n; i++)
-        if (s->ports.v[i].port == p.port && s->ports.v[i].to_service == p.to_service) {
-            vec_remove(&s->ports, i);
-            break;
-        }
-    if (s->ports.n)
-        return;
-    map_remove_cstr(&g->served, service);
-    vec_done(&s->ports);
-    free(s);
-}
-
-/* True: it is the first to name it. */
-static bool use(struct map *m, const char *name)
-{
-    unsigned *refs = map_find_cstr(m, name);
-    if (!refs) {
-        refs = NEW(unsigned);
-        map_put_cstr(m, name, refs);
-    }
-    return (*refs)++ == 0;
-}
-
-/* True: it was the last. */
-static bool stop_using(struct map *m, const char *name)
-{
-    unsigned *refs = map_find_cstr(m, name);
-    if (--*refs)
-        return false;
-    map_remove_cstr(m, name);
-    free(refs);
-    return true;
-}
-
-/* A proxy is given what clusters name by SDS, unless it may have no secrets: then it has not the
- * clusters, either. */
-static bool is_for(const struct route_upstream *up, enum translate_peer peer)
-{
-    return peer == TRANSLATE_OURS || !up->with || !up->with->secret;
-}
-
-static void put_backend_secret(struct gateway *g, const char *key)
-{
-    const struct auth_secret *s = auth_objects_backend(&g->objects, key, false);
-    char name[CLUSTER_NAME_MAX];
-    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++) {
-        struct xds_entry *e = s ? translate_secret_of(key, part, s) : NULL;
-        if (e)
-            xds_set_put(g->sets[TRANSLATE_OURS], e);
-        else
-            drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
-    }
-}
-
-static void put_cluster(struct gateway *g, const struct route_backend *to,
-                        const struct route_upstream *up)
-{
-    struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects);
-    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
-        if (g->sets[peer] && is_for(up, peer))
-            xds_set_put(g->sets[peer], xds_entry_ref(e));
-    xds_entry_unref(e);
-}
-
-static void use_backend_secret(struct gateway *g, const struct route_upstream *up)
-{
-    if (up->with && up->with->secret && use(&g->backend_secrets, up->with->secret))
-        put_backend_secret(g, up->with->secret);
-}
-
-static void stop_using_backend_secret(struct gateway *g, const struct route_upstream *up)
-{
-    char name[CLUSTER_NAME_MAX];
-    const char *key = up->with ? up->with->secret : NULL;
-    if (!key || !stop_using(&g->backend_secrets, key))
-        return;
-    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
-        drop(g, XDS_SECRET, str_from(translate_secret_name(key, part, name)));
-}
-
-void gateway_named_changed(struct gateway *g, const char *key)
-{
-    if (map_find_cstr(&g->backend_secrets, key))
-        put_backend_secret(g, key);
-}
-
-static void use_backend(struct gateway *g, const struct route_backend *to,
-                        const struct route_upstream *up)
-{
-    const struct served_port p = {to->port, up->to_service};
-    char name[CLUSTER_NAME_MAX];
-    if (use(&g->endpoints, translate_endpoints_name(to->service, to->port, p.to_service, name)))
-        serve_port(g, to->service, p);
-    use_backend_secret(g, up);
-    /* What its Secret has may be other parts now. */
-    if (use(&g->clusters, translate_cluster_name(to->service, to->port, up, name)) || up->with)
-        put_cluster(g, to, up);
-}
-
-static void stop_using_backend(struct gateway *g, const struct route_backend *to,
-                               const struct route_upstream *up)
-{
-    const struct served_port p = {to->port, up->to_service};
-    char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_cluster_name(to->service, to->port, up, name)))
-        drop(g, XDS_CLUSTER, str_from(name));
-    if (stop_using(&g->endpoints,
-                   translate_endpoints_name(to->service, to->port, p.to_service, name))) {
-        stop_serving(g, to->service, p);
-        drop(g, XDS_ENDPOINT, str_from(name));
-    }
-    stop_using_backend_secret(g, up);
-}
 
 static const struct route_upstream usual_upstream;
 static const char *const routes_names[TRANSLATE_SIDES] = {"http", "https"};
@@ -229,12 +26,19 @@ static struct xds_entry *virtual_host(const struct gateway *g, unsigned peer, un
     return xds_set_find(g->sets[peer], XDS_HOST, str_from(resource));
 }
 
+static void keep_virtual_host(struct gateway *g, unsigned peer, unsigned side, const char *name,
+                              struct xds_entry *e)
+{
+    const struct xds_entry *before = virtual_host(g, peer, side, name);
+    g->host_bytes[peer][side] += e->message.n - (before ? before->message.n : 0);
+    xds_set_put(g->sets[peer], e);
+}
+
 static void put_virtual_host(struct gateway *g, unsigned peer, unsigned side, const char *name,
                              struct str packed)
 {
-    const struct xds_entry *before = virtual_host(g, peer, side, name);
-    g->host_bytes[peer][side] += packed.n - (before ? before->message.n : 0);
-    xds_set_put(g->sets[peer], translate_virtual_host(routes_names[side], name, packed));
+    keep_virtual_host(g, peer, side, name,
+                      translate_virtual_host(routes_names[side], name, packed));
 }
 
 static void drop_virtual_hosts(struct gateway *g, const char *name)
@@ -262,7 +66,7 @@ static void use_error_host(struct gateway *g, const struct route_backend *to)
     char name[CLUSTER_NAME_MAX];
     size_t at = 0;
     translate_error_host_name(to, name);
-    use_backend(g, to, &usual_upstream);
+    gateway_use_backend(g, to, &usual_upstream);
     while (at < g->errors.n && strcmp(g->errors.v[at].name, name) < 0)
         at++;
     if (at == g->errors.n || !streq(g->errors.v[at].name, name)) {
@@ -282,7 +86,7 @@ static void stop_using_error_host(struct gateway *g, const struct route_backend 
 {
     char name[CLUSTER_NAME_MAX];
     translate_error_host_name(to, name);
-    stop_using_backend(g, to, &usual_upstream);
+    gateway_stop_using_backend(g, to, &usual_upstream);
     for (size_t i = 0; i < g->errors.n; i++) {
         struct error_host *h = &g->errors.v[i];
         if (!streq(h->name, name) || --h->users)
@@ -306,15 +110,20 @@ static void for_error_hosts(struct gateway *g, const struct route_host *h,
 static void use_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
-        put(g, translate_host_cluster(m->host, m->port, m->tls));
+    if (!m->host)
+        gateway_use_backend(g, &m->to, &usual_upstream);
+    else if (gateway_use(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        gateway_put(g, translate_host_cluster(m->host, m->port, m->tls));
 }
 
 static void stop_using_mirror(struct gateway *g, const struct route_mirror *m)
 {
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_host_cluster_name(m->host, m->port, m->tls, name)))
-        drop(g, XDS_CLUSTER, str_from(name));
+    if (!m->host)
+        gateway_stop_using_backend(g, &m->to, &usual_upstream);
+    else if (gateway_stop_using(&g->clusters,
+                                translate_host_cluster_name(m->host, m->port, m->tls, name)))
+        gateway_drop(g, XDS_CLUSTER, str_from(name));
 }
 
 static void for_mirrors(struct gateway *g, const struct route_host *h,
@@ -322,23 +131,23 @@ static void for_mirrors(struct gateway *g, const struct route_host *h,
 {
     for (uint32_t r = 0; h && r < h->n_routes; r++)
         for (uint32_t i = 0; i < h->routes[r].n_mirrors; i++)
-            if (h->routes[r].mirrors[i].host)
-                fn(g, &h->routes[r].mirrors[i]);
+            fn(g, &h->routes[r].mirrors[i]);
 }
 
 /* Of a guard's request. */
 static void use_host(struct gateway *g, const struct route_auth_request *q)
 {
     char name[CLUSTER_NAME_MAX];
-    if (use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
-        put(g, translate_host_cluster(q->host, q->port, q->tls));
+    if (gateway_use(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        gateway_put(g, translate_host_cluster(q->host, q->port, q->tls));
 }
 
 static void stop_using_host(struct gateway *g, const struct route_auth_request *q)
 {
     char name[CLUSTER_NAME_MAX];
-    if (stop_using(&g->clusters, translate_host_cluster_name(q->host, q->port, q->tls, name)))
-        drop(g, XDS_CLUSTER, str_from(name));
+    if (gateway_stop_using(&g->clusters,
+                           translate_host_cluster_name(q->host, q->port, q->tls, name)))
+        gateway_drop(g, XDS_CLUSTER, str_from(name));
 }
 
 struct uses {
@@ -358,13 +167,6 @@ static void for_backends(struct gateway *g, const struct route_host *h, const st
         else if (r->guard && r->guard->request.on)
             fn->host(g, &r->guard->request);
     }
-}
-
-void gateway_service_changed(struct gateway *g, const char *key)
-{
-    const struct served *s = map_find_cstr(&g->served, key);
-    for (size_t i = 0; s && i < s->ports.n; i++)
-        put_endpoints(g, key, s->ports.v[i]);
 }
 
 /* ---- certificates ---- */
@@ -400,7 +202,7 @@ static void use_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (c->users++ == 0 && c->entry)
-        put(g, xds_entry_ref(c->entry));
+        gateway_put(g, xds_entry_ref(c->entry));
 }
 
 static void stop_using_secret(struct gateway *g, const char *key)
@@ -410,7 +212,7 @@ static void stop_using_secret(struct gateway *g, const char *key)
         return;
     struct certificate *c = certificate_of(g, key);
     if (--c->users == 0)
-        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
+        gateway_drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -422,9 +224,9 @@ static void set_certificate(struct gateway *g, const char *key, struct xds_entry
     xds_entry_unref(c->entry);
     c->entry = entry;
     if (c->users && entry)
-        put(g, xds_entry_ref(entry));
+        gateway_put(g, xds_entry_ref(entry));
     else if (c->users)
-        drop(g, XDS_SECRET, str_from(secret_name(key, name)));
+        gateway_drop(g, XDS_SECRET, str_from(secret_name(key, name)));
     drop_if_unused(g, key, c);
 }
 
@@ -486,13 +288,13 @@ static bool same_chain(const struct route_host *a, const struct route_host *b)
 static void use_passthrough(struct gateway *g, const struct route_host *h)
 {
     if (h && h->passthrough.service)
-        use_backend(g, &h->passthrough, &usual_upstream);
+        gateway_use_backend(g, &h->passthrough, &usual_upstream);
 }
 
 static void stop_using_passthrough(struct gateway *g, const struct route_host *h)
 {
     if (h && h->passthrough.service)
-        stop_using_backend(g, &h->passthrough, &usual_upstream);
+        gateway_stop_using_backend(g, &h->passthrough, &usual_upstream);
 }
 
 /* NULL: there is none. */
@@ -508,6 +310,12 @@ static void pack_for(struct gateway *g, const struct route_host *h, enum transla
     AUTO_DONE(buf) struct buf b = {0};
     for (unsigned side = 0; side < TRANSLATE_SIDES; side++) {
         const struct translate_view view = {side, peer, &g->objects, g->settings};
+        struct xds_entry *same =
+            peer == TRANSLATE_MESHED ? virtual_host(g, TRANSLATE_OURS, side, h->name) : NULL;
+        if (same) { /* what they are led to differs, not where */
+            keep_virtual_host(g, peer, side, h->name, xds_entry_ref(same));
+            continue;
+        }
         buf_clear(&b);
         if (!translate_host(h, all, &view, &b))
             log_warn("a host is too large, and closed: it answers 503; fewer paths, or less that "
@@ -551,11 +359,11 @@ static void keep_host(struct gateway *g, const char *name, struct route_host *h)
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h)
 {
     struct route_host *before = find_host(g, name);
-    for_backends(g, h, &(struct uses){use_backend, use_host});
+    for_backends(g, h, &(struct uses){gateway_use_backend, use_host});
     for_mirrors(g, h, use_mirror);
     for_error_hosts(g, h, use_error_host);
     use_passthrough(g, h);
-    for_backends(g, before, &(struct uses){stop_using_backend, stop_using_host});
+    for_backends(g, before, &(struct uses){gateway_stop_using_backend, stop_using_host});
     for_mirrors(g, before, stop_using_mirror);
     for_error_hosts(g, before, stop_using_error_host);
     stop_using_passthrough(g, before);
@@ -594,7 +402,7 @@ static int make_default_secret(struct gateway *g, struct err *reterr)
                                              .days = CERTIFICATE_DAYS};
     int r = tls_cert_issue(&request, STR(""), STR(""), &chain, &key, reterr);
     if (r == 0)
-        put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
+        gateway_put(g, translate_secret(DEFAULT_SECRET, buf_str(&chain), buf_str(&key)));
     return r;
 }
 
@@ -721,6 +529,9 @@ static void flush_listeners(struct gateway *g, enum translate_peer peer)
         struct translate_chain c = {.server_name = (*h)->name, .secret = DEFAULT_SECRET};
         char *name = name_chain(g, *h, &c);
         if (streq(c.server_name, ALL_HOSTS)) {
+            /* A Gateway may take all hosts; of Ingresses it is the default certificate. */
+            if (c.secret && name && streq((*h)->owner.kind, "VirtualService"))
+                other.secret = c.secret;
             other.ca = c.ca;
             other.verify_depth = c.verify_depth;
         } else if (name || c.ca) {
@@ -753,10 +564,10 @@ void gateway_set_config(struct gateway *g, const struct ingress_settings *settin
 static void put_stream(struct gateway *g, const struct stream *s)
 {
     char name[LISTENER_NAME_MAX], cluster[CLUSTER_NAME_MAX];
-    use_backend(g, &s->to, &usual_upstream);
+    gateway_use_backend(g, &s->to, &usual_upstream);
     translate_cluster_name(s->to.service, s->to.port, &usual_upstream, cluster);
-    put(g, translate_stream(listener_name(g, s->listen, name), g->options->address, s->listen,
-                            cluster, s->proxied));
+    gateway_put(g, translate_stream(listener_name(g, s->listen, name), g->options->address,
+                                    s->listen, cluster, s->proxied));
 }
 
 /* Its listener goes, if none of the others has its port. */
@@ -767,8 +578,8 @@ static void drop_stream(struct gateway *g, struct stream *s)
     VEC_FOREACH (other, &g->streams)
         kept = kept || other->listen == s->listen;
     if (!kept)
-        drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
-    stop_using_backend(g, &s->to, &usual_upstream);
+        gateway_drop(g, XDS_LISTENER, str_from(listener_name(g, s->listen, name)));
+    gateway_stop_using_backend(g, &s->to, &usual_upstream);
     free(s->to.service);
 }
 
@@ -829,6 +640,11 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     return r;
 }
 
+void gateway_set_mesh(struct gateway *g, const struct gateway_mesh *m)
+{
+    g->mesh = *m;
+}
+
 void gateway_free(struct gateway *g)
 {
     void *certificate;
@@ -867,7 +683,7 @@ static void leave_out(struct gateway *g, enum translate_peer peer)
     VEC_FOREACH (h, &g->hosts)
         for (uint32_t n = 0; n < (*h)->n_routes; n++) {
             const struct route *r = &(*h)->routes[n];
-            for (uint32_t i = 0; i < r->n_backends && !is_for(&r->upstream, peer); i++)
+            for (uint32_t i = 0; i < r->n_backends && !gateway_is_for(&r->upstream, peer); i++)
                 xds_set_remove(
                     g->sets[peer], XDS_CLUSTER,
                     str_from(translate_cluster_name(r->backends[i].service, r->backends[i].port,
@@ -893,6 +709,8 @@ static void make_set(struct gateway *g, enum translate_peer peer)
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
     leave_out(g, peer);
+    if (peer == TRANSLATE_MESHED)
+        gateway_put_meshed_all(g);
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     VEC_FOREACH (e, &g->errors)

@@ -3,6 +3,7 @@
  * made of the route model's hosts and the Services that they name, and of nothing else. Fed with
  * what changed; gateway_flush() puts the difference into the set. */
 
+#include "control/gateway_mesh.h"
 #include "control/translate.h"
 #include "model/ingress_settings.h"
 #include "model/route.h"
@@ -21,6 +22,8 @@ struct gateway_options {
  */
 int gateway_new(const struct gateway_options *o, const struct service_join *join,
                 struct gateway **ret, struct err *reterr) NODISCARD;
+/* What gateways are given as sidecars are; what it names must outlive the gateway. */
+void gateway_set_mesh(struct gateway *g, const struct gateway_mesh *m);
 void gateway_free(struct gateway *g); /* NULL is allowed */
 /* For proxies of a kind; kept up from the first time it is asked for. */
 struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer);

@@ -14,6 +14,11 @@ static const struct istio_object *put_virtual_service(const struct istio_tables 
     return v ? &v->o : NULL;
 }
 
+static void remove_virtual_service(const struct istio_tables *from, struct str key)
+{
+    mesh_rules_remove_virtual_service(from->rules, key);
+}
+
 static const struct istio_object *put_destination_rule(const struct istio_tables *to,
                                                        const json_t *object)
 {
@@ -23,14 +28,22 @@ static const struct istio_object *put_destination_rule(const struct istio_tables
     return d ? &d->o : NULL;
 }
 
-static void remove_virtual_service(const struct istio_tables *from, struct str key)
-{
-    mesh_rules_remove_virtual_service(from->rules, key);
-}
-
 static void remove_destination_rule(const struct istio_tables *from, struct str key)
 {
     mesh_rules_remove_destination_rule(from->rules, key);
+}
+
+static const struct istio_object *put_gateway(const struct istio_tables *to, const json_t *object)
+{
+    struct istio_gateway *g = istio_gateway_decode(object);
+    if (g)
+        gateway_routes_put(to->gateways, g);
+    return g ? &g->o : NULL;
+}
+
+static void remove_gateway(const struct istio_tables *from, struct str key)
+{
+    gateway_routes_remove(from->gateways, key);
 }
 
 static const struct istio_object *put_authorization(const struct istio_tables *to,
@@ -56,16 +69,17 @@ static void remove_tokens(const struct istio_tables *from, struct str key)
 
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
+#define KIND(name, group, plural, function, guards)                                                \
+    {                                                                                              \
+        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards          \
+    }
 
 static const struct istio_kind kinds[] = {
-    {"VirtualService", NETWORKING, "/apis/" NETWORKING "/virtualservices", put_virtual_service,
-     remove_virtual_service, false},
-    {"DestinationRule", NETWORKING, "/apis/" NETWORKING "/destinationrules", put_destination_rule,
-     remove_destination_rule, false},
-    {"AuthorizationPolicy", SECURITY, "/apis/" SECURITY "/authorizationpolicies", put_authorization,
-     remove_authorization, true},
-    {"RequestAuthentication", SECURITY, "/apis/" SECURITY "/requestauthentications", put_tokens,
-     remove_tokens, true},
+    KIND("VirtualService", NETWORKING, "virtualservices", virtual_service, false),
+    KIND("DestinationRule", NETWORKING, "destinationrules", destination_rule, false),
+    KIND("Gateway", NETWORKING, "gateways", gateway, false),
+    KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, true),
+    KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, true),
 };
 
 struct watched {

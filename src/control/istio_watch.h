@@ -6,14 +6,15 @@
 
 #include "kube/client.h"
 #include "model/authorization_policy.h"
-#include "model/mesh_rules.h"
+#include "model/gateway_routes.h"
 #include "model/request_authentication.h"
 
 struct istio_watch;
 
-/* Where objects go. */
+/* Where what comes is put. */
 struct istio_tables {
     struct mesh_rules *rules;
+    struct gateway_routes *gateways;
     struct selected_objects *authorizations, *tokens;
 };
 

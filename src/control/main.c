@@ -22,7 +22,7 @@ struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
-    const char *secure, *service, *accounts_text;
+    const char *secure, *service, *accounts_text, *labels_text, *outbound;
     const char *injection, *trust_domain;
     uint64_t lifetime_ms;
     struct inject_options inject;
@@ -69,6 +69,24 @@ static bool take_names(const char *flag, const char *text, char *ret[NAMES_MAX +
     program_fail(EXIT_USAGE_ERROR, "give names with commas between them",
                  "--%s: between 1 and %d names", flag, NAMES_MAX);
     return false;
+}
+
+/* "a=b,c=d"; NULL: told the user. */
+static json_t *take_labels(const char *text)
+{
+    AUTO_JSON json_t *labels = json_object();
+    struct str rest = str_from(text);
+    while (rest.p && rest.n) {
+        struct str value, key = str_cut(str_trim(str_cut(rest, ',', &rest)), '=', &value);
+        AUTO_CHARS char *name = str_dup(key);
+        if (!key.n || !value.p) {
+            program_fail(EXIT_USAGE_ERROR, "give NAME=VALUE, with commas between them",
+                         "--gateway-labels: \"%s\" is no label", name);
+            return NULL;
+        }
+        json_object_set_new(labels, name, json_pack("s%", value.p, value.n));
+    }
+    return json_incref(labels);
 }
 
 struct parts {
@@ -156,7 +174,7 @@ static int start(struct settings *s, const struct kube_config *config,
     return 0;
 }
 
-static int run(struct settings *s)
+static int run(struct settings *s, json_t *labels)
 {
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
@@ -165,6 +183,8 @@ static int run(struct settings *s)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
+                                .gateway_labels = labels,
+                                .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
                                            .tcp_services = s->tcp_services,
@@ -227,6 +247,29 @@ static bool names_are_whole(const struct settings *s)
     return true;
 }
 
+static int check_and_run(struct settings *s)
+{
+    if (!names_are_whole(s))
+        return EXIT_USAGE_ERROR;
+    if (s->lifetime_ms < LIFETIME_MIN_MS || s->lifetime_ms > LIFETIME_MAX_MS || !*s->trust_domain)
+        return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
+                            "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
+                            "has a name");
+    if (!streq(s->outbound, "ALLOW_ANY") && !streq(s->outbound, "REGISTRY_ONLY"))
+        return program_fail(EXIT_USAGE_ERROR, "give ALLOW_ANY or REGISTRY_ONLY",
+                            "--outbound-traffic-policy: \"%s\" is no policy", s->outbound);
+    AUTO_JSON json_t *labels = take_labels(s->labels_text);
+    if (!labels || !take_names("ingress-controllers", s->controllers_text, s->controllers) ||
+        !take_names("gateway-service-accounts", s->accounts_text, s->accounts))
+        return EXIT_USAGE_ERROR;
+    int code = run(s, labels);
+    for (size_t i = 0; i < NAMES_MAX; i++) {
+        free(s->controllers[i]);
+        free(s->accounts[i]);
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct settings s = {.xds = "127.0.0.1:15010",
@@ -235,7 +278,9 @@ int main(int argc, char **argv)
                          .class_name = "fairlead",
                          .service = "fairlead-control",
                          .accounts_text = "fairlead-system/fairlead-gateway",
+                         .labels_text = "app=fairlead-gateway,istio=ingressgateway",
                          .trust_domain = "cluster.local",
+                         .outbound = "ALLOW_ANY",
                          .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
                          .https_port = 8443,
@@ -256,6 +301,14 @@ int main(int argc, char **argv)
          0, 0, false},
         {"gateway-service-accounts", 0, ARG_STRING, &s.accounts_text, "NAMESPACE/NAME,…",
          "who is served over TLS (default fairlead-system/fairlead-gateway)", 0, 0, false},
+        {"gateway-labels", 0, ARG_STRING, &s.labels_text, "NAME=VALUE,…",
+         "of gateways' pods, by which Gateways select them (default "
+         "app=fairlead-gateway,istio=ingressgateway)",
+         0, 0, false},
+        {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
+         "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
+         "502 (default ALLOW_ANY)",
+         0, 0, false},
         {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
          "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default "
          "cluster.local)",
@@ -312,21 +365,5 @@ int main(int argc, char **argv)
                               args,
                               false};
     int code = program_start(&p, argc, argv, NULL, NULL);
-    if (code >= 0)
-        return code;
-    if (!names_are_whole(&s))
-        return EXIT_USAGE_ERROR;
-    if (s.lifetime_ms < LIFETIME_MIN_MS || s.lifetime_ms > LIFETIME_MAX_MS || !*s.trust_domain)
-        return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
-                            "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
-                            "has a name");
-    if (!take_names("ingress-controllers", s.controllers_text, s.controllers) ||
-        !take_names("gateway-service-accounts", s.accounts_text, s.accounts))
-        return EXIT_USAGE_ERROR;
-    code = run(&s);
-    for (size_t i = 0; i < NAMES_MAX; i++) {
-        free(s.controllers[i]);
-        free(s.accounts[i]);
-    }
-    return code;
+    return code >= 0 ? code : check_and_run(&s);
 }

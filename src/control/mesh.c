@@ -20,7 +20,14 @@ struct resources {
     VEC(struct resource) v;
 };
 
+/* A pod of a headless Service, of bytes. */
+struct place {
+    struct ip ip;
+    uint16_t port;
+};
+
 struct mesh_service {
+    VEC(struct place) places;            /* where what is for no Service goes nowhere */
     VEC(uint16_t) ports;                 /* of HTTP, whose listeners it uses */
     VEC(struct mesh_workload *) members; /* that it is served by */
     uint64_t looks;                      /* a hash of what it says of itself */
@@ -67,13 +74,15 @@ struct mesh {
     struct mesh_rules *rules;
     mesh_observer *observer;
     void *observer_user;
-    struct xds_set *set;   /* NULL: nobody has asked yet */
-    struct map put;        /* key of a Service -> struct resources, in the set */
-    size_t n_varying;      /* Services that some rule says different things of */
+    struct xds_set *set; /* NULL: nobody has asked yet */
+    struct map put;      /* key of a Service -> struct resources, in the set */
+    size_t n_varying;    /* Services that some rule says different things of */
+    bool registry_only;
     bool making;           /* all at once: nobody has to be told of another's ports */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
     struct map ports;      /* number as text -> how many Services use it, as a pointer */
+    struct map places;     /* name of a listener -> how many Services have it, as a pointer */
     struct list_node workloads;
     struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
     size_t n_workloads;
@@ -133,8 +142,8 @@ static void use_port(struct mesh *m, uint16_t port)
     map_put_cstr(&m->ports, key, (void *)(n + 1));
     if (n)
         return;
-    xds_set_put(m->set, translate_mesh_port(port));
-    xds_set_put(m->set, translate_mesh_port_routes(port));
+    xds_set_put(m->set, translate_mesh_port(port, m->registry_only));
+    xds_set_put(m->set, translate_mesh_port_routes(port, m->registry_only));
 }
 
 static void stop_using_port(struct mesh *m, uint16_t port)
@@ -403,6 +412,54 @@ static void use_ports(struct mesh *m, struct mesh_service *now, const struct ser
         }
 }
 
+static void use_place(struct mesh *m, struct mesh_service *now, struct place p)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_mesh_address_name(&p.ip, p.port, name);
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->places, name);
+    map_put_cstr(&m->places, name, (void *)(n + 1));
+    vec_push(&now->places, p);
+    if (!n)
+        xds_set_put(m->set, translate_mesh_headless(&p.ip, p.port));
+}
+
+static void stop_using_place(struct mesh *m, struct place p)
+{
+    char name[CLUSTER_NAME_MAX];
+    translate_mesh_address_name(&p.ip, p.port, name);
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->places, name);
+    if (n > 1) {
+        map_put_cstr(&m->places, name, (void *)(n - 1));
+        return;
+    }
+    map_remove_cstr(&m->places, name);
+    xds_set_remove(m->set, XDS_LISTENER, str_from(name));
+}
+
+static bool has_bytes_by(const struct service_object *o, const char *port)
+{
+    for (uint16_t i = 0; i < o->n_ports; i++) {
+        enum port_protocol p = port_protocol(&o->ports[i]);
+        if (streq(o->ports[i].name, port) && p != PORT_OTHER && !is_http(p))
+            return true;
+    }
+    return false;
+}
+
+/* What has no address of its own is found by its pods'. */
+static void use_places(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
+{
+    if (!m->registry_only || !s->object->headless)
+        return;
+    VEC_FOREACH (slice, &s->slices)
+        for (uint32_t k = 0; (*slice)->family && k < (*slice)->n_ports; k++)
+            for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
+                const struct slice_port *p = &(*slice)->ports[k];
+                if (p->port && has_bytes_by(s->object, p->name))
+                    use_place(m, now, (struct place){slice_object_ip(*slice, i), p->port});
+            }
+}
+
 static bool is_known(const struct findings *all, const struct finding *f)
 {
     for (size_t i = 0; all && i < all->n; i++)
@@ -424,6 +481,7 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
         c.endpoints_only = before && before->looks == now->looks && !touched;
         now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
         use_ports(m, now, s->object);
+        use_places(m, now, s);
         c.now = now->varies;
     }
     m->n_varying += now && now->varies;
@@ -432,6 +490,8 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
     exchange_layers(m, s, key, &c);
     for (size_t i = 0; before && i < before->ports.n; i++)
         stop_using_port(m, before->ports.v[i]);
+    for (size_t i = 0; before && i < before->places.n; i++)
+        stop_using_place(m, before->places.v[i]);
     if (c.endpoints_only) {
         now->findings = before->findings;
         before->findings = (struct findings){0};
@@ -631,6 +691,7 @@ static void service_free(struct mesh_service *s)
     if (!s)
         return;
     vec_done(&s->ports);
+    vec_done(&s->places);
     vec_done(&s->members);
     findings_done(&s->findings);
     free(s);
@@ -743,7 +804,7 @@ static void make_all(struct mesh *m)
     struct joined_service *s;
     const struct workload *pod;
     m->set = xds_set_new();
-    xds_set_put(m->set, translate_mesh_outbound());
+    xds_set_put(m->set, translate_mesh_outbound(m->registry_only));
     xds_set_put(m->set, translate_mesh_passthrough());
     xds_set_put(m->set, translate_mesh_black_hole());
     xds_set_put(m->set, translate_mesh_inbound_passthrough());
@@ -783,10 +844,15 @@ static void find_services(struct mesh *m, struct mesh_workload *w)
     }
 }
 
-struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
+void mesh_start(struct mesh *m)
 {
     if (!m->set)
         make_all(m);
+}
+
+struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
+{
+    mesh_start(m);
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
     if (ns->workloads++ == 0)
@@ -888,6 +954,16 @@ struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
     return m;
 }
 
+const struct mesh_peers *mesh_get_peers(const struct mesh *m)
+{
+    return &m->peers;
+}
+
+void mesh_set_registry_only(struct mesh *m)
+{
+    m->registry_only = true;
+}
+
 struct mesh_rules *mesh_get_rules(const struct mesh *m)
 {
     return m->rules;
@@ -917,6 +993,7 @@ void mesh_free(struct mesh *m)
     map_done(&m->services);
     map_done(&m->namespaces);
     map_done(&m->ports);
+    map_done(&m->places);
     map_done(&m->by_ip);
     xds_set_free(m->set);
     mesh_rules_free(m->rules);

@@ -13,6 +13,8 @@ struct mesh_workload;
 
 /* Both, and what peers refer to, must outlive it. */
 struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers);
+/* What is for no Service goes nowhere. Before the first one asks. */
+void mesh_set_registry_only(struct mesh *m);
 void mesh_free(struct mesh *m); /* NULL is allowed; no workload is left */
 void mesh_service_changed(struct mesh *m, const char *key);
 /* Marks the Services that it is behind. */
@@ -25,7 +27,10 @@ void mesh_authorizations_changed(struct mesh *m, struct str ns);
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */
 void mesh_leave(struct mesh *m, struct mesh_workload *w);
+/* Changes of pods and of PeerAuthentications mark Services from now on, whoever asks. */
+void mesh_start(struct mesh *m);
 size_t mesh_workloads(const struct mesh *m);
+const struct mesh_peers *mesh_get_peers(const struct mesh *m);
 /* VirtualServices and DestinationRules; what is put there marks Services. */
 struct mesh_rules *mesh_get_rules(const struct mesh *m);
 /* Who is told what is wrong with a VirtualService because of what it names. */

@@ -49,7 +49,7 @@ static bool has(const struct ports *p, uint16_t port)
 
 static void put_port(struct proxyless *p, const struct joined_service *s, uint16_t port)
 {
-    xds_set_put(p->set, translate_cluster(s->key, port, NULL, NULL));
+    xds_set_put(p->set, translate_cluster(s->key, port, NULL, NULL, NULL));
     xds_set_put(p->set, translate_grpc_endpoints(s->key, port, s));
     xds_set_put(p->set, translate_grpc_listener(s->key, port));
 }

@@ -25,10 +25,18 @@ const char *translate_backend_name(const struct route_backend *to,
 const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls);
-/* objects: what the Secret of the upstream's TLS has; NULL only where it names none. */
+/* objects: what the Secret of the upstream's TLS has; NULL only where it names none. who: who its
+ * endpoints in the mesh are, for a client that has an identity of its own; NULL: for any other. */
+struct mesh_identities;
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
                                     const struct route_upstream *upstream,
-                                    const struct auth_objects *objects);
+                                    const struct auth_objects *objects,
+                                    const struct mesh_identities *who);
+/* Endpoints that are spoken to by the upstream take the TLS of the mesh, if they are of one: it has
+ * no TLS of its own, and they are pods. */
+bool translate_is_for_mesh(const struct route_upstream *upstream);
+/* In no other way than is usual: HTTP/1.1, in turn. NULL: so it is. */
+bool translate_is_usual(const struct route_upstream *upstream);
 /* What a Secret is called from which endpoints are shown a certificate, by whose CA they are
  * verified. Returns ret. */
 enum translate_secret_part { TRANSLATE_SHOWN, TRANSLATE_TRUSTED, TRANSLATE_SECRET_PARTS };
@@ -79,10 +87,15 @@ enum translate_side { TRANSLATE_PLAIN, TRANSLATE_TLS, TRANSLATE_SIDES };
  * the route answers 503 there. */
 enum translate_peer {
     TRANSLATE_OURS,    /* it knows our own types */
+    TRANSLATE_MESHED,  /* the same, and it has an identity of the mesh */
     TRANSLATE_OPEN,    /* the same, on a stream that may carry no secrets */
     TRANSLATE_FOREIGN, /* it knows Envoy's types alone */
     TRANSLATE_PEERS,
 };
+static inline bool translate_has_secrets(enum translate_peer peer)
+{
+    return peer == TRANSLATE_OURS || peer == TRANSLATE_MESHED;
+}
 
 /* For whom, and what is known of objects that routes name. */
 struct translate_view {

@@ -28,7 +28,7 @@ static uint32_t connect_timeout_s(const struct route_upstream *up)
     return up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S;
 }
 
-static bool is_usual(const struct route_upstream *up)
+bool translate_is_usual(const struct route_upstream *up)
 {
     return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
                    !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
@@ -50,7 +50,7 @@ const char *translate_cluster_name(const char *service, uint16_t port,
     char way[64] = "", with[20] = "";
     if (up && up->with)
         snprintf(with, sizeof(with), "-%016" PRIx64, hash_of(up->with));
-    if (!is_usual(up))
+    if (!translate_is_usual(up))
         snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
                  up->tls ? "-tls" : "", with, balances[up->balance],
                  up->to_service ? "-service" : "", connect_timeout_s(up));
@@ -204,10 +204,19 @@ static void add_http2(struct buf *b)
     pb_end(b, entry);
 }
 
+bool translate_is_for_mesh(const struct route_upstream *up)
+{
+    return !up || (!up->tls && !up->to_service);
+}
+
 struct xds_entry *translate_cluster(const char *service, uint16_t port,
                                     const struct route_upstream *up,
-                                    const struct auth_objects *objects)
+                                    const struct auth_objects *objects,
+                                    const struct mesh_identities *who)
 {
+    bool http2 = up && up->protocol == ROUTE_HTTP2;
+    const struct service_port as = {
+        .name = (char *)(uintptr_t)(http2 ? "http2" : "http"), .proto = IPPROTO_TCP, .port = port};
     AUTO_DONE(buf) struct buf b = {0};
     char name[CLUSTER_NAME_MAX], endpoints[CLUSTER_NAME_MAX];
     size_t at;
@@ -227,7 +236,9 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
                     up->balance == ROUTE_BALANCE_LOAD ? LB_LEAST_REQUEST : LB_RING_HASH);
     if (up && up->tls)
         add_service_tls(&b, service, up, objects);
-    if (up && up->protocol == ROUTE_HTTP2)
+    if (who && translate_is_for_mesh(up))
+        translate_mesh_sockets(&b, service, NULL, &as, who);
+    if (http2)
         add_http2(&b);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(endpoints));

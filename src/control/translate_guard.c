@@ -273,7 +273,7 @@ bool translate_guard_can(const struct route *r, const struct translate_view *vie
     const struct route_guard *g = r->guard;
     if (!g)
         return true;
-    if (g->basic.secret && (view->peer != TRANSLATE_OURS ||
+    if (g->basic.secret && (!translate_has_secrets(view->peer) ||
                             !auth_objects_users(view->objects, g->basic.secret, g->basic.map)))
         return false;
     if (g->request.set_headers && !auth_objects_fields(view->objects, g->request.set_headers))

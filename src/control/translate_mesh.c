@@ -216,31 +216,36 @@ struct xds_entry *translate_mesh_host(const struct service_object *s, uint16_t p
 }
 
 /* What is for none of them goes on as it is. */
-static void add_any_host(struct buf *b)
+static void add_any_host(struct buf *b, bool registry_only)
 {
+    const char *name = registry_only ? "block_all" : "allow_any";
     size_t host = pb_begin(b, F_CONFIGURATION_VIRTUAL_HOSTS), route, at;
-    pb_add_text(b, F_HOST_NAME, "allow_any");
+    pb_add_text(b, F_HOST_NAME, name);
     pb_add_text(b, F_HOST_DOMAINS, "*");
     route = pb_begin(b, F_HOST_ROUTES);
-    pb_add_text(b, F_ROUTE_NAME, "allow_any");
+    pb_add_text(b, F_ROUTE_NAME, name);
     at = pb_begin(b, F_ROUTE_MATCH);
     pb_add_text(b, F_MATCH_PREFIX, "/");
     pb_end(b, at);
-    at = pb_begin(b, F_ROUTE_ROUTE);
-    pb_add_text(b, F_ACTION_CLUSTER, PASSTHROUGH);
-    pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none */
+    at = pb_begin(b, registry_only ? F_ROUTE_DIRECT_RESPONSE : F_ROUTE_ROUTE);
+    if (registry_only) {
+        pb_add_uint(b, F_ANSWER_STATUS, 502);
+    } else {
+        pb_add_text(b, F_ACTION_CLUSTER, PASSTHROUGH);
+        pb_add_bytes(b, F_ACTION_TIMEOUT, STR("")); /* none */
+    }
     pb_end(b, at);
     pb_end(b, route);
     pb_end(b, host);
 }
 
-struct xds_entry *translate_mesh_port_routes(uint16_t port)
+struct xds_entry *translate_mesh_port_routes(uint16_t port, bool registry_only)
 {
     AUTO_DONE(buf) struct buf b = {0};
     char name[8];
     snprintf(name, sizeof(name), "%u", port);
     pb_add_text(&b, F_CONFIGURATION_NAME, name);
-    add_any_host(&b);
+    add_any_host(&b, registry_only);
     size_t vhds = pb_begin(&b, F_CONFIGURATION_VHDS);
     translate_ads(&b, F_VHDS_CONFIG_SOURCE);
     pb_end(&b, vhds);
@@ -366,17 +371,22 @@ static void look_at_first_bytes(json_t *listener)
     json_object_set_new(listener, "continue_on_listener_filters_timeout", json_true());
 }
 
-struct xds_entry *translate_mesh_outbound(void)
+static json_t *rest_of(bool registry_only)
+{
+    const char *to = registry_only ? BLACK_HOLE : PASSTHROUGH;
+    return chain_of(translate_tcp_proxy(to, to));
+}
+
+struct xds_entry *translate_mesh_outbound(bool registry_only)
 {
     json_t *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
     json_object_set_new(loop, "filter_chain_match",
                         json_pack("{s:i}", "destination_port", MESH_OUTBOUND_PORT));
     json_object_set_new(loop, "name", json_string("virtualOutbound-blackhole"));
-    AUTO_JSON json_t *j =
-        json_pack("{s:s,s:o,s:b,s:s,s:[o],s:o}", "name", "virtualOutbound", "address",
-                  address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1,
-                  "traffic_direction", "OUTBOUND", "filter_chains", loop, "default_filter_chain",
-                  chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
+    AUTO_JSON json_t *j = json_pack(
+        "{s:s,s:o,s:b,s:s,s:[o],s:o}", "name", "virtualOutbound", "address",
+        address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1, "traffic_direction",
+        "OUTBOUND", "filter_chains", loop, "default_filter_chain", rest_of(registry_only));
     translate_mesh_count_connections(j);
     return translate_json(XDS_LISTENER, "virtualOutbound", j);
 }
@@ -389,7 +399,7 @@ const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX])
 
 /* Declared to be HTTP; what is not goes on as it is, since somebody else's port may have the same
  * number. */
-struct xds_entry *translate_mesh_port(uint16_t port)
+struct xds_entry *translate_mesh_port(uint16_t port, bool registry_only)
 {
     char name[CLUSTER_NAME_MAX], stat[CLUSTER_NAME_MAX + 16], routes[8];
     translate_mesh_port_name(port, name);
@@ -399,8 +409,7 @@ struct xds_entry *translate_mesh_port(uint16_t port)
     json_object_set_new(j, "listener_filters", json_array());
     json_object_set_new(j, "filter_chains",
                         json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
-    json_object_set_new(j, "default_filter_chain",
-                        chain_of(translate_tcp_proxy(PASSTHROUGH, PASSTHROUGH)));
+    json_object_set_new(j, "default_filter_chain", rest_of(registry_only));
     look_at_first_bytes(j);
     return translate_json(XDS_LISTENER, name, j);
 }
@@ -411,6 +420,15 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
     char text[IP_TEXT_BYTES];
     snprintf(ret, CLUSTER_NAME_MAX, "%s_%u", ip_format(ip, text), port);
     return ret;
+}
+
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port)
+{
+    char name[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
+    translate_mesh_address_name(ip, port, name);
+    AUTO_JSON json_t *j = listener(name, ip_format(ip, text), port);
+    json_object_set_new(j, "default_filter_chain", rest_of(false));
+    return translate_json(XDS_LISTENER, name, j);
 }
 
 /* A connection's own limits. Istio's default of silence is an hour. */

@@ -19,8 +19,9 @@ enum {
 
 /* ---- the same for all ---- */
 
+/* registry_only: what is for no Service goes nowhere (502), else on as it is. */
 /* Where what is redirected arrives: goes to the listener of its address, else on as it is. */
-struct xds_entry *translate_mesh_outbound(void);
+struct xds_entry *translate_mesh_outbound(bool registry_only);
 /* Clusters of what goes on as it is, and of what goes nowhere. */
 struct xds_entry *translate_mesh_passthrough(void);
 struct xds_entry *translate_mesh_black_hole(void);
@@ -29,10 +30,12 @@ struct xds_entry *translate_mesh_inbound_passthrough(void);
 /* ---- of a port of HTTP, whatever Services have it ---- */
 
 const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX]); /* "0.0.0.0_80" */
-struct xds_entry *translate_mesh_port(uint16_t port);
+struct xds_entry *translate_mesh_port(uint16_t port, bool registry_only);
 /* Its routes, by the port's number: those of each Service come by themselves; what is for none of
  * them goes on as it is. */
-struct xds_entry *translate_mesh_port_routes(uint16_t port);
+struct xds_entry *translate_mesh_port_routes(uint16_t port, bool registry_only);
+/* A listener for an endpoint of a headless Service, of bytes: on as it is. */
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port);
 
 /* ---- of a Service ---- */
 

@@ -328,7 +328,7 @@ static bool backend_can(const struct route_upstream *up, const struct translate_
 {
     const struct route_backend_tls *t = up->with;
     return !t || !t->secret ||
-           (view->peer == TRANSLATE_OURS &&
+           (translate_has_secrets(view->peer) &&
             auth_objects_backend(view->objects, t->secret, t->verify));
 }
 
@@ -384,6 +384,9 @@ static void add_copies(struct buf *b, const struct route_host *h, const struct r
                        const struct translate_view *view, bool of_all)
 {
     struct translate_place where = {.side = view->side};
+    if (r->only_at != ROUTE_AT_BOTH &&
+        (r->only_at == ROUTE_AT_TLS) != (view->side == TRANSLATE_TLS))
+        return;
     where.was_https = r->https_only && r->believes_https && view->side == TRANSLATE_PLAIN;
     for (;;) {
         where.old_browser = translate_affinity_browsers(r);

@@ -5,7 +5,8 @@
 void certificate_tell_absent(struct route_host *h)
 {
     finding_add(&h->findings, FINDING_WARNING, "SecretNotFound", h->routes[0].origin.object,
-                "spec.tls", "create it, of type kubernetes.io/tls",
+                streq(h->owner.kind, "VirtualService") ? "spec.gateways" : "spec.tls",
+                "create it, of type kubernetes.io/tls",
                 "host %s is served with the default certificate: there is no usable Secret %s",
                 h->name, h->secret);
 }

@@ -875,6 +875,11 @@ struct route_host *ingress_host_build(const char *name, const struct ingress_ali
                       .join = join,
                       .services = services};
     b.host->one_label = str_starts(str_from(name), STR("*."));
+    if (n) {
+        b.host->owner = (struct route_origin){"Ingress", xstrdup(entries[0]->object->key),
+                                              xstrdup("spec.rules")};
+        b.host->since_s = entries[0]->object->created_s;
+    }
     if (!as)
         b.host->secret = find_secret(&b);
     if (as && as->www) {

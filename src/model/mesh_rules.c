@@ -14,6 +14,8 @@ struct mesh_rules {
     struct map by_key[RULE_KINDS];
     struct map exact[RULE_KINDS], wild[RULE_KINDS]; /* host -> struct rule_list */
     struct map touched;                             /* keys of Services */
+    mesh_rules_observer *observer;
+    void *observer_user;
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -127,6 +129,8 @@ static bool delegates_to(const struct virtual_service *v, const struct virtual_s
 static void touch_routes(struct mesh_rules *m, const struct virtual_service *v)
 {
     void *other;
+    if (v->n_hosts && m->observer)
+        m->observer(v, m->observer_user);
     for (size_t i = 0; i < v->n_hosts; i++)
         touch_host(m, v->hosts[i]);
     for (size_t at = 0; !v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &other);) {
@@ -227,6 +231,19 @@ void mesh_rules_remove_destination_rule(struct mesh_rules *m, struct str key)
 const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules *m, struct str key)
 {
     return map_find(&m->by_key[RULE_ROUTES], key);
+}
+
+const struct virtual_service *mesh_rules_next_virtual_service(const struct mesh_rules *m,
+                                                              size_t *at)
+{
+    void *v;
+    return map_next(&m->by_key[RULE_ROUTES], at, NULL, &v) ? v : NULL;
+}
+
+void mesh_rules_set_observer(struct mesh_rules *m, mesh_rules_observer *fn, void *user)
+{
+    m->observer = fn;
+    m->observer_user = user;
 }
 
 size_t mesh_rules_count(const struct mesh_rules *m)
@@ -521,6 +538,39 @@ struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct m
             apply_destination(m, client, &h->streams[i].backends[k], NULL, &h->streams[i].origin,
                               findings);
     return h;
+}
+
+void mesh_rules_gateway_routes(const struct mesh_rules *m, const struct virtual_service *v,
+                               const char *gateway, const char *ns, uint16_t port,
+                               struct route_host *to, struct findings *findings)
+{
+    const struct mesh_client client = {.ns = str_from(ns)};
+    const struct virtual_service_place place = {
+        .gateway = gateway,
+        .client = &client,
+        .port = port,
+        .port_of = port_of,
+        .delegate_of = delegate_of,
+        .user = (void *)(uintptr_t)m,
+    };
+    uint32_t from = to->n_routes;
+    virtual_service_compile(v, &place, to, findings);
+    for (uint32_t i = from; i < to->n_routes; i++)
+        apply_destinations(m, &client, &to->routes[i], findings);
+}
+
+void mesh_rules_gateway_streams(const struct mesh_rules *m, const struct virtual_service *v,
+                                const char *gateway, uint16_t port, struct route_host *to)
+{
+    const struct mesh_client client = {0};
+    const struct virtual_service_place place = {
+        .gateway = gateway,
+        .client = &client,
+        .port = port,
+        .port_of = port_of,
+        .user = (void *)(uintptr_t)m,
+    };
+    virtual_service_compile_streams(v, &place, to);
 }
 
 /* ---- the whole ---- */

@@ -23,6 +23,14 @@ const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules
                                                          struct str key);
 size_t mesh_rules_count(const struct mesh_rules *m);
 
+/* for (size_t at = 0; (v = mesh_rules_next_virtual_service(m, &at));) */
+const struct virtual_service *mesh_rules_next_virtual_service(const struct mesh_rules *m,
+                                                              size_t *at);
+/* Told of each VirtualService with hosts whose routes have become others, or that goes: borrowed
+ * for the call. fn NULL: nobody is. */
+typedef void mesh_rules_observer(const struct virtual_service *v, void *user);
+void mesh_rules_set_observer(struct mesh_rules *m, mesh_rules_observer *fn, void *user);
+
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 
@@ -43,6 +51,14 @@ struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct me
 struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct mesh_client *client,
                                       const char *service, uint16_t port, const struct ip *address,
                                       struct findings *findings);
+/* What a VirtualService says of requests that come to that port of a gateway, which is of that
+ * namespace: appended. gateway: as the VirtualService calls it. */
+void mesh_rules_gateway_routes(const struct mesh_rules *m, const struct virtual_service *v,
+                               const char *gateway, const char *ns, uint16_t port,
+                               struct route_host *to, struct findings *findings);
+/* The same of connections that go on as they are. */
+void mesh_rules_gateway_streams(const struct mesh_rules *m, const struct virtual_service *v,
+                                const char *gateway, uint16_t port, struct route_host *to);
 /* How it is called, by those who are to see it: rules of the client's namespace, else of the
  * Service's, else of the root namespace. To be given back to destination_done(). */
 void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client *client,

@@ -216,6 +216,8 @@ void route_host_unref(struct route_host *h)
     free(h->passthrough.service);
     findings_done(&h->findings);
     route_client_cert_unref(h->client_cert);
+    free(h->owner.object);
+    free(h->owner.field);
     free(h->name);
     free(h->secret);
     free(h);
@@ -396,8 +398,9 @@ static void format_cors(const struct route_cors *c, struct buf *out)
 static void format_route(const struct route *r, struct buf *out)
 {
     static const char *const kinds[] = {"exact", "prefix", "segments", "regex"};
-    buf_addf(out, "  %s%s%s %s", kinds[r->path.kind], r->path.whole ? " whole" : "",
-             r->path.ignore_case ? "(i)" : "", r->path.text);
+    static const char *const sides[] = {"", "plain ", "tls "};
+    buf_addf(out, "  %s%s%s%s %s", sides[r->only_at], kinds[r->path.kind],
+             r->path.whole ? " whole" : "", r->path.ignore_case ? "(i)" : "", r->path.text);
     format_comparisons("", r->headers, r->n_headers, out);
     format_comparisons("query ", r->query, r->n_query, out);
     format_action(r, out);

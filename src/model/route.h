@@ -214,8 +214,16 @@ struct route_answers {
     uint64_t bytes_before;           /* go without it */
 };
 
+/* Where requests come from that a route is for. */
+enum route_side {
+    ROUTE_AT_BOTH,
+    ROUTE_AT_PLAIN,
+    ROUTE_AT_TLS,
+};
+
 struct route {
     char *name; /* in logs; NULL: by its origin */
+    enum route_side only_at;
     struct route_path path;
     struct route_header *headers;
     uint32_t n_headers;
@@ -278,6 +286,8 @@ struct route_host {
     struct route_backend passthrough;
     char *secret; /* namespace/name of what holds its certificate; "": the default; NULL: no TLS */
     struct route_client_cert *client_cert; /* NULL: none is asked for */
+    struct route_origin owner; /* the oldest object that makes it; kind NULL: none does */
+    int64_t since_s;           /* when that was made */
     struct findings findings;
 };
 

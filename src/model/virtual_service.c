@@ -13,7 +13,10 @@ enum {
 static void read_hosts(struct virtual_service *v, struct object_reader *r)
 {
     const json_t *list = json_object_get(v->o.spec, "hosts");
-    size_t n = json_array_size(list);
+    size_t n = MIN(json_array_size(list), (size_t)VIRTUAL_SERVICE_HOSTS_MAX);
+    if (json_array_size(list) > n)
+        reader_error(r, "hosts", "make several of it", "are more than %d: the rest is left out",
+                     VIRTUAL_SERVICE_HOSTS_MAX);
     v->hosts = xcalloc(n + 1, sizeof(*v->hosts));
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_array_get(list, i));
@@ -35,6 +38,10 @@ static void read_gateways(struct virtual_service *v, struct object_reader *r)
 {
     const json_t *list = json_object_get(v->o.spec, "gateways");
     size_t n = json_array_size(list);
+    if (n > VIRTUAL_SERVICE_GATEWAYS_MAX)
+        reader_error(r, "gateways", NULL, "are more than %d: the rest is left out",
+                     VIRTUAL_SERVICE_GATEWAYS_MAX);
+    n = MIN(n, (size_t)VIRTUAL_SERVICE_GATEWAYS_MAX);
     v->for_mesh = !n;
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(list, i));

@@ -8,6 +8,8 @@
 /* The gateway that stands for sidecars. */
 #define ISTIO_MESH_GATEWAY "mesh"
 
+enum { VIRTUAL_SERVICE_HOSTS_MAX = 1000, VIRTUAL_SERVICE_GATEWAYS_MAX = 64 };
+
 struct virtual_service {
     struct istio_object o;
     char **hosts; /* in full; none: routes of it are others' (delegate) */

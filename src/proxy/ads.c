@@ -38,6 +38,7 @@ struct ads {
     struct grpc_metadata metadata[METADATA_MAX + 1]; /* room for the token */
     size_t n_metadata;
     char *token_file; /* NULL: none */
+    bool identity;
 };
 
 /* ---- the stream ---- */
@@ -217,13 +218,13 @@ static int read_service(struct ads *a, const pb_source *m, struct pb_path *path,
     return 0;
 }
 
-/* Which types of our own it may be sent. */
+/* Which types of our own it may be sent, and whether the mesh's TLS may be asked of it. */
 static int add_features(struct ads *a)
 {
     size_t n = 0, had = a->node->n_client_features;
     while (xds_own_type(n))
         n++;
-    char **all = arena_alloc(a->arena, (had + n) * sizeof(*all));
+    char **all = arena_alloc(a->arena, (had + n + 1) * sizeof(*all));
     if (!all)
         return -ENOMEM;
     if (had)
@@ -237,6 +238,8 @@ static int add_features(struct ads *a)
     }
     a->node->client_features = all;
     a->node->n_client_features = had + n;
+    if (a->identity)
+        all[a->node->n_client_features++] = (char *)(uintptr_t)XDS_IDENTITY_FEATURE;
     return 0;
 }
 
@@ -287,7 +290,7 @@ static int read_config(struct ads *a, const Envoy__Config__Bootstrap__V3__Bootst
 }
 
 int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
-            const char *token_file, struct ads **ret, struct err *reterr)
+            const struct ads_options *o, struct ads **ret, struct err *reterr)
 {
     static const struct xds_client_ops ops = {.send = on_send, .on_update = on_update};
     struct ads *a = NEW(struct ads);
@@ -296,7 +299,8 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
     a->store = s;
     a->arena = arena_new(0);
     a->pause_ms = PAUSE_MS;
-    a->token_file = token_file ? xstrdup(token_file) : NULL;
+    a->token_file = o->token_file ? xstrdup(o->token_file) : NULL;
+    a->identity = o->identity;
     a->timer = loop_timer_new(l, on_connect, a);
     a->trim = loop_timer_new(l, on_trim, a);
     loop_call_init(&a->flush, on_flush, a);

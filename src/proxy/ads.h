@@ -6,11 +6,16 @@
 
 struct ads;
 
+struct ads_options {
+    const char *token_file; /* what each stream says as "authorization: Bearer …", read when it is
+                               opened; NULL: nothing */
+    bool identity;          /* it says that it has a certificate of the mesh */
+};
+
 /* Reads ads_config and node; connects soon, and again for ever. The cluster must be static.
- * token_file: what each stream says as "authorization: Bearer …", read when it is opened; NULL:
- * nothing. -EINVAL with the path of what is wrong, from the bootstrap on. */
+ * -EINVAL with the path of what is wrong, from the bootstrap on. */
 int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3__Bootstrap *b,
-            const char *token_file, struct ads **ret, struct err *reterr) NODISCARD;
+            const struct ads_options *o, struct ads **ret, struct err *reterr) NODISCARD;
 void ads_free(struct ads *a);                 /* NULL is allowed */
 const char *ads_cluster(const struct ads *a); /* the control plane's */
 /* A resource is wanted, or no more; name "": all of the kind. */

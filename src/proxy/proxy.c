@@ -212,7 +212,9 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
-        r = ads_new(p->loop, p->store, b, o->xds_token_file, &p->ads, reterr);
+        r = ads_new(p->loop, p->store, b,
+                    &(struct ads_options){.token_file = o->xds_token_file, .identity = o->identity},
+                    &p->ads, reterr);
     if (r == 0)
         r = start_identity(p, reterr);
     begin_peers(p, b->node);

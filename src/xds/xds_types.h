@@ -10,6 +10,8 @@
 #define XDS_OWN_PREFIX "type.fairlead.dev/"
 /* Of our own notes among a listener's metadata: {"istio_stats": true}. */
 #define XDS_LISTENER_METADATA "fairlead.dev"
+/* A proxy that has a certificate of the mesh lists this there, too. */
+#define XDS_IDENTITY_FEATURE "fairlead.dev/identity"
 
 enum xds_resource {
     XDS_CLUSTER,

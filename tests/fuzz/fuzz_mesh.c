@@ -1,11 +1,13 @@
 /* fuzz-layer: control
- * Objects as JSON, one behind another, to what sidecars are given: whatever VirtualServices and
- * DestinationRules say, every resource made of them passes the table of what the proxy does, and
- * nothing of a rule is left when it has gone. */
+ * Objects as JSON, one behind another, to what sidecars and gateways are given: whatever Gateways,
+ * VirtualServices and DestinationRules say, every resource made of them passes the table of what
+ * the proxy does, and nothing of a rule is left when it has gone. */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "control/gateway.h"
 #include "control/mesh.h"
+#include "model/gateway_routes.h"
 #include "xds/xds_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,15 +22,25 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct mesh *mesh;
+    struct gateway *gateway;
+    struct gateway_routes *routes;
 };
+
+static const struct gateway_options where = {"0.0.0.0", 8080, 8443};
 
 static void settle(struct world *w)
 {
     struct joined_service *s;
     while ((s = service_join_take_dirty(w->join))) {
         mesh_service_changed(w->mesh, s->key);
+        gateway_service_changed(w->gateway, s->key);
         service_join_settle(w->join, s);
     }
+    const char *name;
+    struct route_host *h;
+    while (gateway_routes_take_dirty(w->routes, &name, &h))
+        route_host_unref(gateway_put_host(w->gateway, name, h));
+    gateway_flush(w->gateway);
 }
 
 static void on_pod(const struct workload *pod, void *user)
@@ -38,9 +50,8 @@ static void on_pod(const struct workload *pod, void *user)
         mesh_pod_changed(w->mesh, pod);
 }
 
-static void check(const struct mesh_workload *one)
+static void check(const struct xds_set *set)
 {
-    const struct xds_set *set = mesh_workload_set(one);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         struct xds_entry *e;
         for (struct xds_iter i = {0}; xds_set_next(set, type, &i, &e);) {
@@ -71,6 +82,10 @@ static void add(struct world *w, const json_t *object)
             service_join_add_slice(w->join, &s);
     } else if (streq(kind, "Pod")) {
         workloads_put(w->pods, object);
+    } else if (streq(kind, "Gateway")) {
+        struct istio_gateway *g = istio_gateway_decode(object);
+        if (g)
+            gateway_routes_put(w->routes, g);
     } else if (streq(kind, "DestinationRule")) {
         struct destination_rule *d = destination_rule_decode(object);
         if (d)
@@ -94,6 +109,7 @@ static void remove_rules(struct world *w, struct str text)
                                          json_at_str(object, "metadata.name"));
         mesh_rules_remove_virtual_service(rules, str_from(key));
         mesh_rules_remove_destination_rule(rules, str_from(key));
+        gateway_routes_remove(w->routes, str_from(key));
     }
 }
 
@@ -110,6 +126,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             *tokens = request_authentications_new("fairlead-system");
     w.mesh =
         mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local"});
+    const struct mesh_peers *peers = mesh_get_peers(w.mesh);
+    AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
+    const struct gateway_routes_options options = {labels, "fairlead-system"};
+    if (gateway_new(&where, w.join, &w.gateway, NULL) < 0)
+        abort();
+    gateway_set_mesh(w.gateway,
+                     &(struct gateway_mesh){*peers, mesh_get_rules(w.mesh), "fairlead-system"});
+    w.routes = gateway_routes_new(&options, mesh_get_rules(w.mesh));
     for (size_t i = 0; i < ARRAY_LEN(ips); i++)
         clients[i] = mesh_join(w.mesh, str_from(namespaces[i]), &ips[i]);
     while (rest.n) {
@@ -120,12 +144,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         add(&w, object);
         settle(&w);
         for (size_t i = 0; i < ARRAY_LEN(ips); i++)
-            check(clients[i]);
+            check(mesh_workload_set(clients[i]));
+        check(gateway_set(w.gateway, TRANSLATE_MESHED));
+        check(gateway_set(w.gateway, TRANSLATE_FOREIGN));
     }
     remove_rules(&w, str_of(data, size));
     settle(&w);
     if (mesh_rules_count(mesh_get_rules(w.mesh)))
         abort();
+    if (gateway_hosts(w.gateway) ||
+        gateway_set(w.gateway, TRANSLATE_MESHED)->entries[XDS_CLUSTER].used)
+        abort();
+    gateway_free(w.gateway);
+    gateway_routes_free(w.routes);
     for (size_t i = 0; i < ARRAY_LEN(ips); i++)
         mesh_leave(w.mesh, clients[i]);
     mesh_free(w.mesh);

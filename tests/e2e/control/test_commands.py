@@ -56,7 +56,7 @@ def test_proxy_config_shows_what_is_served(lab, gateway, ingress, proxies):
 
 def test_secrets_have_no_keys(lab, proxies):
     table = lab.fairlead("proxy-config", "secrets", f"{proxies[0]}.{SYSTEM}").splitlines()
-    assert table[0].startswith("RESOURCE NAME") and any(line.startswith("default ") and " true " in line for line in table[1:])
+    assert table[0].startswith("RESOURCE NAME") and any(line.startswith("gateway-default ") and " true " in line for line in table[1:])
     for form in ("json", "yaml"):
         text = lab.fairlead("proxy-config", "secrets", f"{proxies[0]}.{SYSTEM}", "-o", form)
         assert "certificate_chain" in text and text.count("W3JlZGFjdGVkXQ==") == text.count("private_key") > 0, "each is [redacted]"

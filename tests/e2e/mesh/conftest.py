@@ -31,8 +31,8 @@ class Mesh:
     def curl(self, name, *args, check=True):
         """In the pod's own container. Status and body."""
         done = self.lab.fairlead("exec", self.pod(name), "-c", "echo", "--", "curl", "-s", "-m", "10", "-w", "\n%{http_code}", *args, check=check)
-        body, _, status = done.rpartition("\n")
-        return int(status), body
+        body, _, status = (done if check else done.stdout).rpartition("\n")
+        return int(status or 0), body
 
     def clusters(self, name):
         """How many requests the sidecar has sent to each."""

@@ -2,6 +2,7 @@
 import json
 
 import pytest
+from gateway import Gateway
 from suite import ROOT, wait_until
 
 EXAMPLES = ROOT / "examples/mesh/bookinfo"
@@ -63,3 +64,15 @@ def test_strict(shop):
     node = shop.get("nodes")["items"][0]["metadata"]["name"]
     wait_until("plain text is refused", lambda: shop.in_netns(node, "curl", "-s", "-m", "3", f"http://{ip}:9080/details/0", check=False).returncode in (52, 56))
     assert stars(shop) == "v1" and ask(shop, "/productpage")[0] == 200
+
+
+def test_the_door(shop):
+    """From outside, by a Gateway, into a namespace that takes no plain text."""
+    shop.fairlead("apply", "-f", EXAMPLES / "strict.yaml")
+    for kind in ("gateways", "virtualservices"):
+        shop.apply((ROOT / f"deploy/crds/networking.{kind}.yaml").read_text())
+    shop.fairlead("apply", "-f", EXAMPLES / "gateway.yaml")
+    door = Gateway(shop)
+    door.all_do("the page is whole", lambda a: a.status == 200 and "The Comedy of Errors" in a.body and "Reviewer1" in a.body, "/productpage", "bookinfo.example")
+    assert door.ask("/api/v1/products/0/reviews", "any.example").status == 200
+    assert door.ask("/else", "any.example").status == 404

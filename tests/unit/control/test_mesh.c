@@ -750,6 +750,45 @@ static void test_random_histories(void **state)
     finish(&w);
 }
 
+/* What is for no Service goes nowhere; pods of headless ones are places by themselves. */
+static void test_registry_only(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    mesh_set_registry_only(w.mesh);
+    put_service(&w, "ns", "web", "10.0.0.1", HTTP);
+    put_service(&w, "ns", "db", "None", TCP);
+    put_service(&w, "ns", "twin", "None", TCP);
+    put_slice(&w, "ns", "db", "{'name':'tcp-db','port':8080}", "{'addresses':['10.1.0.7']}");
+    put_slice(&w, "ns", "twin", "{'name':'tcp-db','port':8080}", "{'addresses':['10.1.0.7']}");
+    struct mesh_workload *one = join(&w, "ns", "10.1.0.1");
+    settle(&w);
+    AUTO_CHARS char *out = find(one, XDS_LISTENER, "virtualOutbound"),
+                    *port = find(one, XDS_LISTENER, "0.0.0.0_80"),
+                    *routes = find(one, XDS_ROUTE, "80"),
+                    *pod = find(one, XDS_LISTENER, "10.1.0.7_8080");
+    assert_null(strstr(out, "PassthroughCluster"));
+    assert_null(strstr(port, "PassthroughCluster"));
+    assert_non_null(strstr(routes, "block_all"));
+    assert_non_null(strstr(routes, "502"));
+    assert_null(strstr(routes, "PassthroughCluster"));
+    assert_non_null(pod);
+    assert_non_null(strstr(pod, "PassthroughCluster"));
+    put_slice(&w, "ns", "db", "{'name':'tcp-db','port':8080}", "{'addresses':['10.1.0.8']}");
+    settle(&w);
+    AUTO_CHARS char *still = find(one, XDS_LISTENER, "10.1.0.7_8080");
+    assert_non_null(still); /* of the other one */
+    put_slice(&w, "ns", "twin", "{'name':'tcp-db','port':8080}", "{'addresses':['10.1.0.8']}");
+    settle(&w);
+    AUTO_CHARS char *gone = find(one, XDS_LISTENER, "10.1.0.7_8080"),
+                    *come = find(one, XDS_LISTENER, "10.1.0.8_8080");
+    assert_null(gone);
+    assert_non_null(come);
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 /* ---- who may call ---- */
 
 static void put_authorization(struct world *w, const char *ns, const char *name, const char *spec)
@@ -898,6 +937,7 @@ int main(void)
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_registry_only),
         cmocka_unit_test(test_rules_of_a_destination),
         cmocka_unit_test(test_random_histories),
         cmocka_unit_test(test_who_may_call),

@@ -595,7 +595,7 @@ static void test_backends_over_tls(void **state)
     assert_null(strstr(both, "inline"));
     assert_true(has(&w, XDS_SECRET, SHOWN) && has(&w, XDS_SECRET, TRUSTED));
     /* Who may have no secrets, or is not ours, is closed: made late, and kept up. */
-    for (unsigned peer = TRANSLATE_OURS + 1; peer < TRANSLATE_PEERS; peer++) {
+    for (unsigned peer = TRANSLATE_OPEN; peer < TRANSLATE_PEERS; peer++) {
         assert_null(cluster_of(&w, peer));
         assert_null(xds_set_find(gateway_set(w.gateway, peer), XDS_SECRET, STR(SHOWN)));
         assert_true(is_closed(&w, peer));
@@ -689,10 +689,68 @@ static void test_other_peers_are_kept_up(void **state)
     finish(&w);
 }
 
+static void put_pod(struct workloads *pods, const char *name, const char *ip, const char *account)
+{
+    AUTO_JSON json_t *pod =
+        json_pack("{s:{s:s,s:s,s:{s:s}},s:{s:s},s:{s:s}}", "metadata", "namespace", "ns", "name",
+                  name, "labels", "security.istio.io/tlsMode", "istio", "spec",
+                  "serviceAccountName", account, "status", "podIP", ip);
+    workloads_put(pods, pod);
+}
+
+/* A gateway that has an identity calls pods of the mesh as one of it; others are told nothing of
+ * that, but for what they do not look at. */
+static void test_gateways_of_the_mesh(void **state)
+{
+    static const char alice[] = "spiffe://cluster.local/ns/ns/sa/alice",
+                      bob[] = "spiffe://cluster.local/ns/ns/sa/bob";
+    struct workloads *pods = workloads_new(NULL, NULL);
+    struct peer_authentications *rules = peer_authentications_new("fairlead-system");
+    const struct gateway_mesh mesh = {
+        {pods, rules, NULL, NULL, "cluster.local"}, NULL, "fairlead-system"};
+    struct world w;
+    (void)state;
+    start(&w);
+    gateway_set_mesh(w.gateway, &mesh);
+    add_service(&w, "a", 80);
+    add_slice(&w, "a-1", "a", "10.0.0.1", true);
+    add_slice(&w, "a-2", "a", "10.0.0.2", true);
+    put_pod(pods, "one", "10.0.0.1", "alice");
+    add_ingress(&w, "one", "a.example", "/x", "a", NULL, NULL);
+    add_ingress(&w, "tls", "a.example", "/y", "a", "backend-protocol", "HTTPS");
+    settle(&w);
+    struct xds_set *late = gateway_set(w.gateway, TRANSLATE_MESHED);
+    AUTO_CHARS char *first = checked(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER))),
+                    *plain = checked(xds_set_find(gateway_set(w.gateway, TRANSLATE_OURS),
+                                                  XDS_CLUSTER, STR(CLUSTER))),
+                    *own = checked(xds_set_find(
+                        late, XDS_CLUSTER, STR("outbound|80|http-tls-5s|a.ns.svc.cluster.local"))),
+                    *ends = checked(xds_set_find(late, XDS_ENDPOINT, STR(CLUSTER)));
+    assert_non_null(strstr(first, alice));
+    assert_null(strstr(first, bob));
+    assert_null(strstr(plain, "spiffe"));
+    assert_null(strstr(own, "spiffe"));
+    assert_non_null(strstr(ends, "tlsMode"));
+    put_pod(pods, "two", "10.0.0.2", "bob");
+    service_join_mark(w.join, service_join_find(w.join, "ns/a"));
+    settle(&w);
+    AUTO_CHARS char *both = checked(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    assert_non_null(strstr(both, alice));
+    assert_non_null(strstr(both, bob));
+    ingress_routes_remove(w.routes, STR("ns/one"));
+    ingress_routes_remove(w.routes, STR("ns/tls"));
+    settle(&w);
+    assert_null(xds_set_find(late, XDS_CLUSTER, STR(CLUSTER)));
+    finish(&w);
+    peer_authentications_free(rules);
+    workloads_free(pods);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_gateways_of_the_mesh),
         cmocka_unit_test(test_body_limits),
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_keys_of_caches),
