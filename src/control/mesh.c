@@ -9,16 +9,8 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "control/put_resources.h"
 #include "control/translate_mesh.h"
-
-struct resource {
-    enum xds_resource type;
-    char *name;
-};
-
-struct resources {
-    VEC(struct resource) v;
-};
 
 /* A pod of a headless Service, of bytes. */
 struct place {
@@ -39,7 +31,7 @@ struct mesh_namespace {
     struct xds_set *set; /* NULL: nobody of it has asked */
     unsigned workloads;
     struct map services; /* keys of Services of it */
-    struct map put;      /* key of any Service -> struct resources, in the set */
+    struct map put;      /* key of any Service -> struct put_resources, in the set */
 };
 
 struct inbound_list {
@@ -64,7 +56,7 @@ struct mesh_workload {
     struct mesh_access access;  /* who may call it */
     bool known;                 /* its pod has been, so that its labels count */
     struct xds_set *set;
-    struct resources own;
+    struct put_resources own;
     struct map put; /* as its namespace's */
 };
 
@@ -75,7 +67,7 @@ struct mesh {
     mesh_observer *observer;
     void *observer_user;
     struct xds_set *set; /* NULL: nobody has asked yet */
-    struct map put;      /* key of a Service -> struct resources, in the set */
+    struct map put;      /* key of a Service -> struct put_resources, in the set */
     size_t n_varying;    /* Services that some rule says different things of */
     bool registry_only;
     bool making;           /* all at once: nobody has to be told of another's ports */
@@ -88,49 +80,6 @@ struct mesh {
     size_t n_workloads;
     unsigned round;
 };
-
-/* ---- what is in a set ---- */
-
-/* Takes the entry. */
-static void put(struct xds_set *s, struct resources *list, struct xds_entry *e)
-{
-    vec_push(&list->v, (struct resource){e->type, str_dup(e->name)});
-    xds_set_put(s, e);
-}
-
-static bool is_in(const struct resources *list, const struct resource *r)
-{
-    for (size_t i = 0; i < list->v.n; i++)
-        if (list->v.v[i].type == r->type && streq(list->v.v[i].name, r->name))
-            return true;
-    return false;
-}
-
-/* The same, unless what lies under it shows it already. */
-static void put_over(struct xds_set *s, struct resources *list, struct xds_entry *e)
-{
-    const struct xds_entry *under = s->over ? xds_set_find(s->over, e->type, e->name) : NULL;
-    if (under && str_eq(under->version, e->version))
-        xds_entry_unref(e);
-    else
-        put(s, list, e);
-}
-
-/* before: what was put, of which what is not in `now` goes. */
-static void drop_rest(struct xds_set *s, struct resources *before, const struct resources *now)
-{
-    VEC_FOREACH (r, &before->v) {
-        if (!is_in(now, r))
-            xds_set_remove(s, r->type, str_from(r->name));
-        free(r->name);
-    }
-    vec_done(&before->v);
-}
-
-static void drop_all(struct xds_set *s, struct resources *list)
-{
-    drop_rest(s, list, &(struct resources){{NULL, 0, 0}});
-}
 
 /* ---- ports of HTTP ---- */
 
@@ -227,17 +176,17 @@ struct view {
     bool endpoints_only; /* and clusters: routes and listeners stay as they are */
     struct findings *findings;
     struct xds_set *set;
-    struct resources *list;
+    struct put_resources *list;
 };
 
 /* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
 static void put_view_entry(struct view *v, struct xds_entry *e)
 {
     AUTO_CHARS char *name = v->endpoints_only ? str_dup(e->name) : NULL;
-    if (name && is_in(v->list, &(struct resource){e->type, name}))
+    if (name && put_resources_has(v->list, e->type, name))
         xds_set_put(v->set, e);
     else
-        put_over(v->set, v->list, e);
+        put_resources_over(v->set, v->list, e);
 }
 
 static void put_addresses(struct view *v, const struct service_port *p,
@@ -248,7 +197,7 @@ static void put_addresses(struct view *v, const struct service_port *p,
         const struct ip *ip = &o->cluster_ips[i];
         struct route_host *h =
             mesh_rules_streams(v->m->rules, &v->client, o->key, p->port, ip, v->findings);
-        put_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        put_resources_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
         route_host_unref(h);
     }
 }
@@ -281,7 +230,7 @@ static void put_routes(struct view *v, const struct service_port *p)
     if (!is_http(protocol) && protocol != PORT_SNIFFED)
         return;
     h = mesh_rules_routes(v->m->rules, &v->client, v->s->key, p->port, v->findings);
-    put_over(v->set, v->list,
+    put_resources_over(v->set, v->list,
              is_http(protocol) ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
                                : translate_mesh_own_routes(v->s->key, p->port, h));
     route_host_unref(h);
@@ -304,9 +253,9 @@ static void put_view(struct view *v)
 /* What a Service has put into a layer makes room for what it puts now. is: there is anything. */
 static void exchange(struct view *v, struct map *put_before, const char *key, bool is)
 {
-    struct resources now = {0}, *before = map_remove_cstr(put_before, key);
+    struct put_resources now = {0}, *before = map_remove_cstr(put_before, key);
     if (v->endpoints_only && is) {
-        v->list = before ? before : NEW(struct resources);
+        v->list = before ? before : NEW(struct put_resources);
         put_view(v);
         map_put_cstr(put_before, key, v->list);
         return;
@@ -315,12 +264,12 @@ static void exchange(struct view *v, struct map *put_before, const char *key, bo
     if (is)
         put_view(v);
     if (before)
-        drop_rest(v->set, before, &now);
+        put_resources_drop_rest(v->set, before, &now);
     if (!now.v.n) {
         free(before);
         return;
     }
-    before = before ? before : NEW(struct resources);
+    before = before ? before : NEW(struct put_resources);
     *before = now;
     map_put_cstr(put_before, key, before);
 }
@@ -613,17 +562,17 @@ static void build(struct mesh *m, struct mesh_workload *w, bool anew)
         inbound_done(&now);
         return;
     }
-    struct resources before = w->own;
+    struct put_resources before = w->own;
     memset(&w->own, 0, sizeof(w->own));
     inbound_done(&w->ports);
     w->ports = now;
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
-        put(w->set, &w->own, translate_mesh_inbound_cluster(port));
-    put(w->set, &w->own,
+        put_resources_add(w->set, &w->own, translate_mesh_inbound_cluster(port));
+    put_resources_add(w->set, &w->own,
         translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
                                m->peers.trust_domain));
-    drop_rest(w->set, &before, &w->own);
+    put_resources_drop_rest(w->set, &before, &w->own);
 }
 
 static void membership_free(struct membership *one)
@@ -880,7 +829,7 @@ static void drop_put(struct xds_set *set, struct map *put_before)
 {
     void *list;
     for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
-        drop_all(set, list);
+        put_resources_drop_all(set, list);
         free(list);
     }
     map_done(put_before);
@@ -926,7 +875,7 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
 {
     leave_services(m, w);
     forget_address(m, w);
-    drop_all(w->set, &w->own);
+    put_resources_drop_all(w->set, &w->own);
     drop_put(w->set, &w->put);
     inbound_done(&w->ports);
     mesh_access_done(&w->access);
