@@ -16,8 +16,8 @@ class Shop:
 
     def __init__(self, mesh, tmp):
         self.lab = mesh.lab
-        for crd in ("virtualservices", "destinationrules"):
-            self.lab.fairlead("apply", "-f", ROOT / f"deploy/crds/networking.{crd}.yaml")
+        for crd in ("networking.virtualservices", "networking.destinationrules", "security.authorizationpolicies", "security.requestauthentications"):
+            self.lab.fairlead("apply", "-f", ROOT / f"deploy/crds/{crd}.yaml")
         injected = tmp / "app.yaml"
         injected.write_text(self.lab.fairlead("inject", "-f", EXAMPLES / "app.yaml"))
         self.lab.fairlead("apply", "-f", injected)
@@ -190,6 +190,21 @@ def test_mirror(story):
 
 
 # ---- further fields ----
+
+def test_deny_policy(story):
+    shop = story("deny-policy/policies.yaml")
+    wait_until("nobody deletes", lambda: shop.ask("http://shop/items/7", "-X", "DELETE") == (403, "RBAC: access denied"))
+    assert shop.version() in ("v1", "v2")
+
+
+def test_jwt(story):
+    """With the token of the story's own first lines."""
+    shop = story("jwt/policies.yaml")
+    token = next(line for line in (EXAMPLES / "jwt/policies.yaml").read_text().splitlines() if "TOKEN=" in line).split("TOKEN=")[1]
+    wait_until("it needs a token", lambda: shop.ask("http://shop/") == (403, "RBAC: access denied"))
+    assert shop.version("-H", f"authorization: Bearer {token}") in ("v1", "v2")
+    assert shop.ask("http://shop/", "-H", f"authorization: Bearer {token[:-4]}AAAA") == (401, "Jwt verification fails")
+
 
 def test_timeout(story):
     shop = story(routes("uneven", to("uneven", "slow", timeout="100ms")), rule("uneven", subsets=[{"name": "slow", "labels": {"is": "slow"}}]))

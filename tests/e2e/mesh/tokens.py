@@ -26,7 +26,8 @@ def der_numbers(der):
 
 class Signer:
     def __init__(self, alg, kid):
-        self.alg, self.kid, self.path = alg, kid, Path(tempfile.mkdtemp(prefix="tokens-"))
+        self.alg, self.kid, self.made = alg, kid, tempfile.TemporaryDirectory(prefix="tokens-")
+        self.path = Path(self.made.name)
         kind, option = KEYS.get(alg) or KEYS[alg[:2]]
         self.key = self.path / "key.pem"
         self.openssl("genpkey", "-algorithm", kind, *(("-pkeyopt", option) if option else ()), "-out", self.key)

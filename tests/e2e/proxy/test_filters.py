@@ -521,9 +521,9 @@ def test_routes_have_rules_of_their_own(stage, backend):
 
 
 def test_what_rbac_cannot_see_is_refused(tmp_path):
-    who = {"metadata": {"filter": "jwt", "path": [{"key": "iss"}], "value": {"present_match": True}}}
+    who = {"filter_state": {"key": "x", "string_match": {"exact": "y"}}}
     text = refused(tmp_path, [http_filter("rbac", "RBAC", **policies(a=(ANY, [who]))), ROUTER])
-    assert "principals[0].metadata" in text and "not implemented" in text
+    assert "principals[0].filter_state" in text and "not implemented" in text
 
 
 # ---- basic_auth ----
