@@ -231,8 +231,9 @@ static void put_routes(struct view *v, const struct service_port *p)
         return;
     h = mesh_rules_routes(v->m->rules, &v->client, v->s->key, p->port, v->findings);
     put_resources_over(v->set, v->list,
-             is_http(protocol) ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
-                               : translate_mesh_own_routes(v->s->key, p->port, h));
+                       is_http(protocol)
+                           ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
+                           : translate_mesh_own_routes(v->s->key, p->port, h));
     route_host_unref(h);
 }
 
@@ -570,8 +571,8 @@ static void build(struct mesh *m, struct mesh_workload *w, bool anew)
     VEC_FOREACH (port, &w->ports.v)
         put_resources_add(w->set, &w->own, translate_mesh_inbound_cluster(port));
     put_resources_add(w->set, &w->own,
-        translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
-                               m->peers.trust_domain));
+                      translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
+                                             m->peers.trust_domain));
     put_resources_drop_rest(w->set, &before, &w->own);
 }
 
