@@ -5,7 +5,8 @@
 
 #include "control/trace_store.h"
 
-static void add(struct trace_store *s, const char *service, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+add(struct trace_store *s, const char *service, const char *fmt, ...)
 {
     AUTO_DONE(buf) struct buf text = {0};
     va_list ap;
