@@ -16,6 +16,7 @@
 enum {
     CALLS_MAX = 1024,
     REQUEST_BYTES_MAX = 64 * 1024,
+    NOBODY_MS = 200,        /* for the rest of a request that is refused anyway */
     REQUEST_MS = 10 * 1000, /* from the call to its request and its caller's name */
 };
 
@@ -169,6 +170,8 @@ static void on_known(bool ok, const char *name, const char *why, void *user)
     q->check = NULL;
     q->account = ok ? xstrdup(name) : NULL;
     q->nobody = why;
+    if (!ok && !q->ended) /* some clients lose an answer before their request's end */
+        loop_timer_start(q->timer, NOBODY_MS);
     answer(q);
 }
 
@@ -202,6 +205,10 @@ static void on_over(struct grpc_server_call *call, void *user)
 static void on_late(void *user)
 {
     struct request *q = user;
+    if (q->nobody) {
+        refuse(q, CERTIFICATE_CALLER, GRPC_UNAUTHENTICATED, q->nobody);
+        return;
+    }
     refuse(q, q->check ? CERTIFICATE_CALLER : CERTIFICATE_BAD_REQUEST, GRPC_DEADLINE_EXCEEDED,
            q->check ? "the API server has not said who asks" : "the request has not come");
 }

@@ -553,12 +553,33 @@ static bool find_access(const struct mesh *m, struct mesh_workload *w)
     return true;
 }
 
+/* Of a pod that is not known any more but calls and is called: what selected it by its labels
+ * holds.
+ */
+static void keep_modes(const struct mesh_workload *w, struct inbound_list *now)
+{
+    VEC_FOREACH (before, &w->ports.v) {
+        if (!before->service) /* a policy spoke of it */
+            add_inbound(now, before->port, before->protocol, NULL);
+        VEC_FOREACH (in, &now->v)
+            if (in->port == before->port)
+                in->mode = before->mode;
+    }
+    if (now->v.n)
+        qsort(now->v.v, now->v.n, sizeof(*now->v.v), by_port);
+}
+
 /* Made anew if it is served at other ports than before. */
 static void build(struct mesh *m, struct mesh_workload *w, bool anew)
 {
     struct mtls_policy policy;
+    bool gone = w->known && !workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
+    if (gone)
+        policy = (struct mtls_policy){.mode = w->mode};
     struct inbound_list now = ports_of(w, &policy);
+    if (gone)
+        keep_modes(w, &now);
     if (!anew && same_ports(&now, &w->ports) && w->mode == policy.mode) {
         inbound_done(&now);
         return;

@@ -91,9 +91,11 @@ static json_t *clean(const json_t *span, const char *id, const char *service)
                         json_integer(json_integer_value(json_object_get(span, "duration"))));
     json_object_foreach(json_object_get(span, "tags"), key, value)
     {
+        struct str text = str_from(json_is_string(value) ? json_string_value(value) : ""), query;
+        if (streq(key, "http.url")) /* a query may be a token */
+            text = str_cut(text, '?', &query);
         if (json_is_string(value) && json_object_size(tags) < TAGS_MAX)
-            json_object_set_new(
-                tags, key, json_text(str_first(str_from(json_string_value(value)), TAG_BYTES)));
+            json_object_set_new(tags, key, json_text(str_first(text, TAG_BYTES)));
     }
     json_object_set_new(j, "tags", tags);
     return j;

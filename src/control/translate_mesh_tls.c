@@ -90,11 +90,13 @@ static void add_sds(struct buf *b, unsigned number, const char *secret)
 static void add_names(struct buf *b, const struct mesh_identities *who)
 {
     size_t at = pb_begin(b, F_COMBINED_DEFAULT);
-    for (size_t i = 0; i < who->n && i < NAMES_MAX; i++) {
+    static const char *const nobody[] = {"spiffe://nobody"}; /* no name would be any name */
+    const char *const *uris = who->n ? who->uris : nobody;
+    for (size_t i = 0; i < MAX(who->n, (size_t)1) && i < NAMES_MAX; i++) {
         size_t match = pb_begin(b, F_VALIDATION_NAMES), matcher;
         pb_add_uint(b, F_NAME_KIND, NAME_URI);
         matcher = pb_begin(b, F_NAME_MATCHER);
-        pb_add_text(b, F_STRING_EXACT, who->uris[i]);
+        pb_add_text(b, F_STRING_EXACT, uris[i]);
         pb_end(b, matcher);
         pb_end(b, match);
     }

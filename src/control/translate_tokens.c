@@ -8,6 +8,8 @@
 #define TYPE "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 #define NONE "{\"keys\":[]}" /* by which no token is valid */
 
+enum { TOKEN_RULES_MAX = 64 };
+
 static void copy_list(const json_t *from, const char *name, json_t *to, const char *field)
 {
     json_t *list = json_object_get(from, name);
@@ -68,13 +70,24 @@ static void put_provider(json_t *providers, json_t *p)
     json_object_set_new(providers, name, p);
 }
 
+/* No token is good. */
+static json_t *nothing(void)
+{
+    return json_pack("{s:{s:s}}", "local_jwks", "inline_string", NONE);
+}
+
 json_t *translate_tokens(const struct request_authentication_list *list)
 {
     json_t *providers = json_object();
-    VEC_FOREACH (each, &list->v) {
-        const struct request_authentication *a = *each;
+    size_t n = 0;
+    VEC_FOREACH (each, &list->v)
+        n += (*each)->broken ? 1 : json_array_size((*each)->rules);
+    if (n > TOKEN_RULES_MAX) /* more than a proxy takes: it would go on with what it has */
+        put_provider(providers, nothing());
+    for (size_t k = 0; n <= TOKEN_RULES_MAX && k < list->v.n; k++) {
+        const struct request_authentication *a = list->v.v[k];
         if (a->broken)
-            put_provider(providers, json_pack("{s:{s:s}}", "local_jwks", "inline_string", NONE));
+            put_provider(providers, nothing());
         for (size_t i = 0; !a->broken && i < json_array_size(a->rules); i++)
             put_provider(providers, provider(json_array_get(a->rules, i)));
     }

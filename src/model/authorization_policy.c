@@ -5,7 +5,11 @@
 
 #define DRY_RUN_ANNOTATION "istio.io/dry-run"
 
-enum { VALUE_BYTES_MAX = 1024, RULES_MAX = 512 /* also sources, operations and conditions */ };
+enum {
+    VALUES_MAX = 20000,
+    VALUE_BYTES_MAX = 1024,
+    RULES_MAX = 512 /* also sources, operations and conditions */
+};
 
 /* ---- keys ---- */
 
@@ -148,9 +152,13 @@ static bool read_key(struct str key, struct authorization_condition *c)
 static bool check_template(struct object_reader *r, const char *path)
 {
     bool rest = false;
+    for (const char *p = path; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("\\^`\"<>", *p))
+            return reader_error(r, NULL, "write others in percent encoding",
+                                "%.100s has a character that no path has", path);
     for (const char *p = path; (p = strpbrk(p, "{}*"));) {
         bool all = strncmp(p, "{**}", 4) == 0;
-        if (rest || (!all && strncmp(p, "{*}", 3) != 0))
+        if (rest || (!all && strncmp(p, "{*}", 3) != 0) || (p > path && p[-1] == '}'))
             return reader_error(r, NULL, "a template has {*}, and one {**} at its end",
                                 "%.100s is no template", path);
         rest = all;
@@ -398,8 +406,29 @@ static void read_target(struct object_reader *r, struct authorization_policy *p)
         p->labels = labels;
 }
 
+static size_t count(const struct authorization_conditions *c)
+{
+    size_t n = 0;
+    VEC_FOREACH (one, &c->v)
+        n += 1 + json_array_size(one->values) + json_array_size(one->not_values);
+    return n;
+}
+
+/* As many values as the rule is written out with: what stands in `when` goes with each alternative.
+ */
+static size_t weight(const struct authorization_rule *rule)
+{
+    size_t n = (MAX(rule->to.n, (size_t)1) + MAX(rule->from.n, (size_t)1)) * count(&rule->when);
+    VEC_FOREACH (c, &rule->to)
+        n += count(c);
+    VEC_FOREACH (c, &rule->from)
+        n += count(c);
+    return n;
+}
+
 static void read_rules(struct object_reader *r, struct authorization_policy *p)
 {
+    size_t values = 0;
     const json_t *rules = json_object_get(p->o.spec, "rules");
     if ((rules && !json_is_array(rules) && !json_is_null(rules)) ||
         json_array_size(rules) > RULES_MAX)
@@ -411,6 +440,16 @@ static void read_rules(struct object_reader *r, struct authorization_policy *p)
     for (size_t i = 0; i < MIN(json_array_size(rules), (size_t)RULES_MAX); i++) {
         size_t mark = reader_enter_item(r, "rules", i);
         read_rule(r, json_array_get(rules, i), vec_add(&p->rules));
+        values += weight(&p->rules.v[p->rules.n - 1]);
+        if (values > VALUES_MAX) {
+            reader_error(
+                r, NULL, "split it up",
+                "with this rule the policy has more than %d values, those of when once for "
+                "each of to and from",
+                VALUES_MAX);
+            reader_leave(r, mark);
+            return;
+        }
         reader_leave(r, mark);
     }
 }

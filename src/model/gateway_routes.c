@@ -196,6 +196,7 @@ struct part {
     const struct virtual_service *v;
     const char *gateway; /* as the VirtualService calls it */
     uint16_t port;
+    bool owns; /* of the namespace whose the host is */
 };
 
 /* The first server by which the host is taken there. */
@@ -257,6 +258,15 @@ static void set_passthrough(const struct part *p, struct route_host *h)
 static void add_side(const struct part *p, const struct gateway_server *s, struct route_host *h)
 {
     uint32_t from = h->n_routes;
+    /* How TLS of the host ends is a matter of whose it is: others of its namespace add paths. */
+    if (!p->owns && (s->tls == GATEWAY_PASSTHROUGH || (s->credential && !h->secret) ||
+                     (s->tls == GATEWAY_MUTUAL && !h->client_cert))) {
+        finding_add(&h->findings, FINDING_WARNING, "HostConflict", p->v->o.key, "spec.gateways",
+                    "let who has the host say how TLS ends",
+                    "%s is a host of another namespace, %s: its TLS is not touched", h->name,
+                    h->owner.object);
+        return;
+    }
     if (s->tls == GATEWAY_PASSTHROUGH) {
         set_passthrough(p, h);
         return;
@@ -290,14 +300,14 @@ static void tell_gateways(const struct gateway_routes *t, const struct virtual_s
     }
 }
 
-static void add_rule(const struct gateway_routes *t, const struct virtual_service *v,
+static void add_rule(const struct gateway_routes *t, const struct virtual_service *v, bool owns,
                      struct route_host *h)
 {
     static const uint16_t ports[] = {PORT_PLAIN, PORT_TLS};
     tell_gateways(t, v, h);
     for (size_t side = 0; side < ARRAY_LEN(ports); side++)
         for (size_t i = 0; i < n_gateways(v); i++) {
-            struct part p = {t, v, NULL, ports[side]};
+            struct part p = {t, v, NULL, ports[side], owns};
             const struct istio_gateway *g = gateway_of(t, v, i, &p.gateway);
             const struct gateway_server *s = server_of(g, v, h->name, p.port);
             if (s)
@@ -325,7 +335,7 @@ static struct route_host *build(const struct gateway_routes *t, const char *name
         h->since_s = rules.v[0]->o.created_s;
     }
     VEC_FOREACH (v, &rules)
-        add_rule(t, *v, h);
+        add_rule(t, *v, streq((*v)->o.ns, rules.v[0]->o.ns), h);
     vec_done(&rules);
     return h;
 }

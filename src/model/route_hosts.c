@@ -19,6 +19,11 @@ static bool is_older(const struct route_host *a, const struct route_host *b)
 
 static void tell(struct route_host *loser, const struct route_host *winner)
 {
+    for (size_t i = 0; i < loser->findings.n; i++) /* once */
+        if (streq(loser->findings.v[i].id, "HostConflict") &&
+            streq(loser->findings.v[i].object, loser->owner.object) &&
+            streq(loser->findings.v[i].field, loser->owner.field))
+            return;
     if (loser->owner.kind)
         finding_add(&loser->findings, FINDING_WARNING, "HostConflict", loser->owner.object,
                     loser->owner.field, "name the host in one of them",

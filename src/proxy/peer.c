@@ -70,25 +70,34 @@ static struct str slot_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1])
 /* On the main thread. */
 static void ask(void *user)
 {
-    VEC(struct peer_slot *) asked = {0};
+    struct asked {
+        struct peer_slot *slot;
+        bool leaving; /* as it is now: only who sees that frees it */
+    };
+    VEC(struct asked) asked = {0};
     char name[IP_TEXT_BYTES + 1];
     (void)user;
     pthread_mutex_lock(&all.lock);
-    VEC_FOREACH (s, &all.asked)
-        vec_push(&asked, *s);
+    VEC_FOREACH (s, &all.asked) {
+        vec_push(&asked, (struct asked){*s, (*s)->leaving});
+        (*s)->queued = false;
+    }
     vec_clear(&all.asked);
     pthread_mutex_unlock(&all.lock);
-    VEC_FOREACH (s, &asked) {
+    VEC_FOREACH (a, &asked) {
         if (all.want)
-            all.want(slot_name(&(*s)->ip, name), !(*s)->leaving, all.user);
-        if ((*s)->leaving && !atomic_load(&(*s)->named))
-            free(*s);
+            all.want(slot_name(&a->slot->ip, name), !a->leaving, all.user);
+        if (a->leaving && !atomic_load(&a->slot->named))
+            free(a->slot);
     }
     vec_done(&asked);
 }
 
 static void tell(struct peer_slot *s)
 {
+    if (s->queued)
+        return;
+    s->queued = true;
     vec_push(&all.asked, s);
     if (all.asked.n == 1)
         loop_post(all.loop, ask, NULL);

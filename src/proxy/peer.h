@@ -31,6 +31,7 @@ struct peer_slot {
     atomic_uint users;
     atomic_bool named; /* something is counted under it: it stays in memory */
     bool leaving;      /* nobody is told of it any more */
+    bool queued;       /* to be told to the main thread */
     struct ip ip;
 };
 

@@ -61,8 +61,9 @@ static void remove_id(uint64_t id)
 /* Whoever may look at requests need not get at what these let somebody do. */
 static bool is_credential(struct str name)
 {
-    static const char *const words[] = {"auth",    "cookie",   "token",      "secret",
-                                        "api-key", "password", "client-cert"};
+    static const char *const words[] = {"auth",    "cookie",    "token",    "secret",
+                                        "api-key", "apikey",    "password", "client-cert",
+                                        "jwt",     "assertion", "session"};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_contains(name, str_from(words[i])))
             return true;

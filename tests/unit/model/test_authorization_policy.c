@@ -74,6 +74,12 @@ static const struct wrong wrongs[] = {
      "error spec.rules[0].to[0].operation.paths[0]: /{**}/{*} is no template"},
     {OPERATE("'paths':['/{*}/b*']"),
      "error spec.rules[0].to[0].operation.paths[0]: /{*}/b* is no template"},
+    {OPERATE("'paths':['/{*}{*}']"),
+     "error spec.rules[0].to[0].operation.paths[0]: /{*}{*} is no template"},
+    {OPERATE("'paths':['/a b/{*}']"),
+     "error spec.rules[0].to[0].operation.paths[0]: /a b/{*} has a character that no path has"},
+    {OPERATE("'paths':['/ä/{*}']"),
+     "error spec.rules[0].to[0].operation.paths[0]: /ä/{*} has a character"},
     {OPERATE("'paths':['{*}']"),
      "error spec.rules[0].to[0].operation.paths[0]: {*} does not begin with /"},
     {OPERATE("'notMethods':['G*T']"),
@@ -278,12 +284,36 @@ static void test_what_cannot_be_read(void **state)
     finish(&w);
 }
 
+/* What stands in `when` is written out for each alternative: few words can make much. */
+static void test_how_much_one_may_be(void **state)
+{
+    static const struct {
+        unsigned operations, values;
+        bool good;
+    } all[] = {{1, 9000, true}, {1, 11000, false}, {99, 190, true}, {99, 210, false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        json_t *to = json_array(), *values = json_array();
+        for (unsigned k = 0; k < all[i].operations; k++)
+            json_array_append_new(to, json_pack("{s:{s:[s]}}", "operation", "methods", "GET"));
+        for (unsigned k = 0; k < all[i].values; k++)
+            json_array_append_new(values, json_string("x"));
+        AUTO_JSON json_t *j = json_pack("{s:{s:s,s:s},s:{s:[{s:o,s:[{s:s,s:o}]}]}}", "metadata",
+                                        "namespace", "ns", "name", "p", "spec", "rules", "to", to,
+                                        "when", "key", "request.headers[x]", "values", values);
+        struct authorization_policy *p = authorization_policy_decode(j);
+        assert_int_equal(p->broken, !all[i].good);
+        if (!all[i].good)
+            assert_non_null(strstr(p->o.findings.v[0].message, "more than 20000 values"));
+        authorization_policy_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_wrong),
-        cmocka_unit_test(test_what_is_right),
-        cmocka_unit_test(test_whose_it_is),
+        cmocka_unit_test(test_how_much_one_may_be), cmocka_unit_test(test_what_is_wrong),
+        cmocka_unit_test(test_what_is_right),       cmocka_unit_test(test_whose_it_is),
         cmocka_unit_test(test_what_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

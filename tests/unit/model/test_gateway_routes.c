@@ -297,6 +297,41 @@ static void test_two_of_a_host(void **state)
     }
 }
 
+/* A younger rule of another namespace adds paths, and does not take the host's TLS: neither by a
+ * door of its own that lets connections through, nor by a certificate. */
+static void test_the_hosts_tls_is_its_owners(void **state)
+{
+    static const char thief[] = "{'hosts':['a.b'],'gateways':['front/mine'],'tls':[{'match':[{"
+                                "'sniHosts':['a.b']}],'route':[{'destination':{'host':"
+                                "'evil.x.svc.cluster.local','port':{'number':443}}}]}]}";
+    struct world w;
+    (void)state;
+    start(&w);
+    put_gateway(&w, "g", PLAIN("'hosts':['*']"));
+    put_gateway(
+        &w, "mine",
+        "{'servers':[{" PORT("TLS", "443") "'hosts':['a.b'],'tls':{'mode':'PASSTHROUGH'}}]}");
+    put_rule(&w, "ns", "a", OLD, RULE("'a.b'", ""));
+    put_rule(&w, "x", "b", NEW_, thief);
+    expect(&w, "a.b", "-> ns/web:80");
+    assert_null(strstr(map_find_cstr(&w.hosts, "a.b"), "passthrough"));
+    assert_non_null(strstr(map_find_cstr(&w.hosts, "a.b"), "its TLS is not touched"));
+    put_gateway(&w, "mine",
+                "{'servers':[{" PORT("HTTPS", "443") "'hosts':['a.b'],'tls':{'mode':'SIMPLE',"
+                                                     "'credentialName':'theirs'}}]}");
+    put_rule(&w, "x", "b", NEW_,
+             "{'hosts':['a.b'],'gateways':['front/mine'],'http':[{'directResponse':{'status':"
+             "201}}]}");
+    expect(&w, "a.b", "-> ns/web:80");
+    assert_null(strstr(map_find_cstr(&w.hosts, "a.b"), "theirs"));
+    put_gateway(
+        &w, "mine",
+        "{'servers':[{" PORT("TLS", "443") "'hosts':['a.b'],'tls':{'mode':'PASSTHROUGH'}}]}");
+    put_rule(&w, "ns", "b", NEW_, thief); /* of the host's own namespace it is meant */
+    expect(&w, "a.b", "passthrough x/evil:443");
+    finish(&w);
+}
+
 /* ---- the one table ---- */
 
 static struct route_host *host_of(const char *kind, const char *key, int64_t since_s)
@@ -324,6 +359,10 @@ static void test_the_older_is_served(void **state)
     assert_string_equal(loser->findings.v[0].object, "ns/v");
     assert_non_null(strstr(loser->findings.v[0].message, "Ingress ns/i"));
     route_host_unref(h);
+    for (int i = 0; i < 3; i++) /* the winner is made anew: that is told already */
+        route_host_unref(
+            route_hosts_put(&t, ROUTE_DOOR_INGRESS, "a.b", host_of("Ingress", "ns/i", 5), &loser));
+    assert_int_equal(loser->findings.n, 1);
     h = route_hosts_put(&t, ROUTE_DOOR_GATEWAY, "a.b", host_of("VirtualService", "ns/v", 4),
                         &loser);
     assert_string_equal(h->owner.kind, "VirtualService");
@@ -354,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_hosts_that_both_name),
         cmocka_unit_test(test_who_may_see_it),
         cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_the_hosts_tls_is_its_owners),
         cmocka_unit_test(test_two_of_a_host),
         cmocka_unit_test(test_the_older_is_served),
     };
