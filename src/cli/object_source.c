@@ -209,6 +209,7 @@ static const struct {
     {"VirtualService", "/apis/networking.istio.io/v1/virtualservices", OBJECTS_FOR_ANALYSIS, false},
     {"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", OBJECTS_FOR_ANALYSIS,
      false},
+    {"Gateway", "/apis/networking.istio.io/v1/gateways", OBJECTS_FOR_ANALYSIS, false},
     {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false}, /* explain reads one alone */
 };
 

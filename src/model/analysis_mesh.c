@@ -1,21 +1,28 @@
-/* VirtualServices and DestinationRules: what each says that it cannot, and what they name that is
- * not there, for anybody and for clients of each namespace that has rules of its own. */
+/* VirtualServices, DestinationRules and Gateways: what each says that it cannot, and what they name
+ * that is not there, for anybody, for clients of each namespace that has rules of its own, and for
+ * gateways. */
 #include "model/analysis_priv.h"
-#include "model/mesh_rules.h"
+#include "model/gateway_routes.h"
+
+/* As in deploy/. */
+#define GATEWAY_NAMESPACE "fairlead-system"
 
 /* What does not see the rest of the cluster says nothing of absence. */
 static void copy(const struct analysis *a, const struct findings *from)
 {
     for (size_t i = 0; i < from->n; i++) {
         const struct finding *f = &from->v[i];
-        bool absence = streq(f->id, "HostNotFound") || streq(f->id, "SubsetNotFound");
+        bool absence = streq(f->id, "HostNotFound") || streq(f->id, "SubsetNotFound") ||
+                       streq(f->id, "GatewayNotFound");
         if (!absence || a->in->knows_services)
             finding_add(a->out, f->severity, f->id, f->object, f->field, f->hint, "%s", f->message);
     }
 }
 
-static void put(const struct analysis *a, struct mesh_rules *rules, const json_t *object)
+static void put(const struct analysis *a, struct mesh_rules *rules, struct gateway_routes *gateways,
+                const json_t *object)
 {
+    struct istio_gateway *g = analysis_is(object, "Gateway") ? istio_gateway_decode(object) : NULL;
     struct virtual_service *v =
         analysis_is(object, "VirtualService") ? virtual_service_decode(object) : NULL;
     struct destination_rule *d =
@@ -27,6 +34,40 @@ static void put(const struct analysis *a, struct mesh_rules *rules, const json_t
     if (d) {
         copy(a, &d->o.findings);
         mesh_rules_put_destination_rule(rules, d);
+    }
+    if (g) {
+        copy(a, &g->o.findings);
+        gateway_routes_put(gateways, g);
+    }
+}
+
+static bool is_told(const struct analysis *a, const struct finding *f)
+{
+    for (size_t i = 0; i < a->out->n; i++) {
+        const struct finding *other = &a->out->v[i];
+        if (streq(other->id, f->id) && streq(other->object, f->object) &&
+            streq(other->field, f->field))
+            return true;
+    }
+    return false;
+}
+
+/* What gateways would answer; what rules say to clients of the mesh has been told. */
+static void look_at_gateways(const struct analysis *a, struct gateway_routes *gateways)
+{
+    const char *name;
+    struct route_host *h;
+    while (gateway_routes_take_dirty(gateways, &name, &h)) {
+        struct findings found = {0};
+        for (size_t i = 0; h && i < h->findings.n; i++) {
+            const struct finding *f = &h->findings.v[i];
+            if (!is_told(a, f))
+                finding_add(&found, f->severity, f->id, f->object, f->field, f->hint, "%s",
+                            f->message);
+        }
+        copy(a, &found);
+        findings_done(&found);
+        route_host_unref(h);
     }
 }
 
@@ -47,7 +88,10 @@ static void look(const struct analysis *a, const struct mesh_rules *rules, struc
 
 void analysis_mesh(const struct analysis *a)
 {
+    AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
+    const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
     struct mesh_rules *rules = mesh_rules_new(a->snapshot->join);
+    struct gateway_routes *gateways = gateway_routes_new(&options, rules);
     struct map namespaces = {0};
     struct str ns;
     json_t *object;
@@ -56,7 +100,7 @@ void analysis_mesh(const struct analysis *a)
     {
         const char *of = json_at_str(object, "metadata.namespace");
         size_t before = mesh_rules_count(rules);
-        put(a, rules, object);
+        put(a, rules, gateways, object);
         if (of && mesh_rules_count(rules) > before)
             map_put_cstr(&namespaces, of, rules);
     }
@@ -64,6 +108,8 @@ void analysis_mesh(const struct analysis *a)
         look(a, rules, STR(""));
     for (size_t at = 0; map_next(&namespaces, &at, &ns, NULL);)
         look(a, rules, ns);
+    look_at_gateways(a, gateways);
     map_done(&namespaces);
+    gateway_routes_free(gateways);
     mesh_rules_free(rules);
 }

@@ -107,6 +107,12 @@ CASES = {
     "FL0605": ([rule("VirtualService", "v", {"hosts": ["web"], "http": [{"delegate": {"name": "gone"}}]}), service()], "default/v", "spec.http[0].delegate"),
     "FL0606": ([rule("VirtualService", n, {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "web"}}]}]}, created=c) for n, c in (("old", "2026-01-01T00:00:00Z"), ("new", NEWER))] + [service()],
                "default/new", "spec.hosts"),
+    "FL0607": ([rule("Gateway", "g", {"servers": [{"port": {"number": 80, "name": "p", "protocol": "MONGO"}, "hosts": ["*"]}]})], "default/g", "spec.servers[0].port.protocol"),
+    "FL0608": ([rule("VirtualService", "v", {"hosts": ["a.b"], "gateways": ["gone", "g"], "http": [{"route": [{"destination": {"host": "web"}}]}]}), service(),
+                rule("Gateway", "g", {"servers": [{"port": {"number": 80, "name": "p", "protocol": "HTTP"}, "hosts": ["*"]}]})], "default/v", "spec.gateways[0]"),
+    "FL0609": ([rule("VirtualService", "v", {"hosts": ["a.b"], "gateways": ["g"], "tls": [{"match": [{"sniHosts": ["a.b"]}], "route": [
+        {"destination": {"host": "web", "port": {"number": 80}}, "weight": w} for w in (1, 2)]}]}), service(),
+        rule("Gateway", "g", {"servers": [{"port": {"number": 443, "name": "p", "protocol": "TLS"}, "hosts": ["*"], "tls": {"mode": "PASSTHROUGH"}}]})], "default/v", "spec.tls[0]"),
     "FL0403": ([service(selector={"app": "web"}, ports=[{"port": 80, "targetPort": "http"}]), pod(ports=("grpc",))], "default/web", "spec.ports[0].targetPort"),
 }
 WITH_TLS = ingress("i", ROOT_PATH, tls=tls("a.example"))
