@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
-#include "control/put_resources.h"
+#include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
 /* A pod of a headless Service, of bytes. */
@@ -131,150 +131,6 @@ static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace
     free(ns);
 }
 
-static bool has_address(const struct service_object *o)
-{
-    return !o->headless && !o->external_name && o->n_cluster_ips;
-}
-
-static bool is_http(enum port_protocol p)
-{
-    return p == PORT_HTTP || p == PORT_HTTP2;
-}
-
-/* A port of the number comes once. */
-static bool is_first(const struct service_object *o, uint16_t i)
-{
-    for (uint16_t k = 0; k < i; k++)
-        if (o->ports[k].port == o->ports[i].port && port_protocol(&o->ports[k]) != PORT_OTHER)
-            return false;
-    return true;
-}
-
-/* The proxy has a listener of every address at that port, or a chain of its own: of two it refuses
- * the later one, and that must not be its own. */
-static bool is_proxys(uint16_t port)
-{
-    return port == MESH_OUTBOUND_PORT || port == MESH_INBOUND_PORT || port == MESH_READY_PORT ||
-           port == MESH_STATS_PORT;
-}
-
-/* A Service without an address, of bytes: goes on as it is, whoever of its pods was meant. */
-static bool is_carried(const struct service_object *o, uint16_t i)
-{
-    enum port_protocol p = port_protocol(&o->ports[i]);
-    return p != PORT_OTHER && !o->external_name &&
-           (is_http(p) ? !is_proxys(o->ports[i].port) : has_address(o)) && is_first(o, i);
-}
-
-/* What somebody who calls is given of a Service, into the layer of those who are given the same. */
-struct view {
-    const struct mesh *m;
-    const struct joined_service *s;
-    struct mesh_client client;
-    struct destination destination;
-    bool short_name;
-    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
-    struct findings *findings;
-    struct xds_set *set;
-    struct put_resources *list;
-};
-
-/* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
-static void put_view_entry(struct view *v, struct xds_entry *e)
-{
-    AUTO_CHARS char *name = v->endpoints_only ? str_dup(e->name) : NULL;
-    if (name && put_resources_has(v->list, e->type, name))
-        xds_set_put(v->set, e);
-    else
-        put_resources_over(v->set, v->list, e);
-}
-
-static void put_addresses(struct view *v, const struct service_port *p,
-                          const struct traffic_policy *policy)
-{
-    const struct service_object *o = v->s->object;
-    for (uint16_t i = 0; i < o->n_cluster_ips; i++) {
-        const struct ip *ip = &o->cluster_ips[i];
-        struct route_host *h =
-            mesh_rules_streams(v->m->rules, &v->client, o->key, p->port, ip, v->findings);
-        put_resources_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
-        route_host_unref(h);
-    }
-}
-
-static void put_clusters(struct view *v, const struct service_port *p)
-{
-    const struct destination *d = &v->destination;
-    const char *key = v->s->key;
-    for (size_t i = 0; i <= d->n_subsets; i++) { /* the first is that of all endpoints */
-        const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
-        struct traffic_policy policy;
-        struct mesh_found found = {.peers = &v->m->peers};
-        const struct translate_subset of = {subset ? subset->name : NULL,
-                                            subset ? subset->labels : NULL};
-        destination_policy(d, subset, p->port, &policy);
-        put_view_entry(v, mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s));
-        const struct mesh_identities who = mesh_found_identities(&found);
-        put_view_entry(v, translate_mesh_cluster(key, p, of.name, &policy, &who));
-        mesh_found_done(&found);
-        if (!subset && !v->endpoints_only && !is_http(port_protocol(p)))
-            put_addresses(v, p, &policy);
-        traffic_policy_done(&policy);
-    }
-}
-
-static void put_routes(struct view *v, const struct service_port *p)
-{
-    enum port_protocol protocol = port_protocol(p);
-    struct route_host *h;
-    if (!is_http(protocol) && protocol != PORT_SNIFFED)
-        return;
-    h = mesh_rules_routes(v->m->rules, &v->client, v->s->key, p->port, v->findings);
-    put_resources_over(v->set, v->list,
-                       is_http(protocol)
-                           ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
-                           : translate_mesh_own_routes(v->s->key, p->port, h));
-    route_host_unref(h);
-}
-
-static void put_view(struct view *v)
-{
-    const struct service_object *o = v->s->object;
-    mesh_rules_destination(v->m->rules, &v->client, v->s->key, &v->destination);
-    for (uint16_t i = 0; i < o->n_ports; i++) {
-        if (!is_carried(o, i))
-            continue;
-        put_clusters(v, &o->ports[i]);
-        if (!v->endpoints_only)
-            put_routes(v, &o->ports[i]);
-    }
-    destination_done(&v->destination);
-}
-
-/* What a Service has put into a layer makes room for what it puts now. is: there is anything. */
-static void exchange(struct view *v, struct map *put_before, const char *key, bool is)
-{
-    struct put_resources now = {0}, *before = map_remove_cstr(put_before, key);
-    if (v->endpoints_only && is) {
-        v->list = before ? before : NEW(struct put_resources);
-        put_view(v);
-        map_put_cstr(put_before, key, v->list);
-        return;
-    }
-    v->list = &now;
-    if (is)
-        put_view(v);
-    if (before)
-        put_resources_drop_rest(v->set, before, &now);
-    if (!now.v.n) {
-        free(before);
-        return;
-    }
-    before = before ? before : NEW(struct put_resources);
-    *before = now;
-    map_put_cstr(put_before, key, before);
-}
-
 /* What is to be looked at again. */
 struct change {
     unsigned before, now; /* MESH_VARIES_BY_... */
@@ -285,12 +141,13 @@ struct change {
 static void exchange_all(struct mesh *m, const struct joined_service *s, const char *key,
                          const struct change *c)
 {
-    struct view v = {.m = m,
-                     .s = s,
-                     .set = m->set,
-                     .endpoints_only = c->endpoints_only,
-                     .findings = c->findings};
-    exchange(&v, &m->put, key, s && s->object);
+    struct mesh_view v = {.peers = &m->peers,
+                          .rules = m->rules,
+                          .s = s,
+                          .set = m->set,
+                          .endpoints_only = c->endpoints_only,
+                          .findings = c->findings};
+    mesh_view_exchange(&v, &m->put, key, s && s->object);
 }
 
 static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
@@ -298,15 +155,16 @@ static void exchange_namespace(struct mesh *m, struct str name, struct mesh_name
                                const struct change *c)
 {
     struct str rest, own = str_cut(str_from(key), '/', &rest);
-    struct view v = {.m = m,
-                     .s = s,
-                     .client = {.ns = name, .pods = m->peers.pods},
-                     .short_name = str_eq(name, own),
-                     .endpoints_only = c->endpoints_only,
-                     .findings = c->findings,
-                     .set = ns->set};
+    struct mesh_view v = {.peers = &m->peers,
+                          .rules = m->rules,
+                          .s = s,
+                          .client = {.ns = name, .pods = m->peers.pods},
+                          .short_name = str_eq(name, own),
+                          .endpoints_only = c->endpoints_only,
+                          .findings = c->findings,
+                          .set = ns->set};
     if (ns->set)
-        exchange(&v, &ns->put, key, s && s->object && (v.short_name || c->now));
+        mesh_view_exchange(&v, &ns->put, key, s && s->object && (v.short_name || c->now));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
@@ -314,8 +172,9 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                               const struct change *c)
 {
     struct str rest, own = str_cut(str_from(key), '/', &rest);
-    struct view v = {
-        .m = m,
+    struct mesh_view v = {
+        .peers = &m->peers,
+        .rules = m->rules,
         .s = s,
         .client = {.ns = str_from(w->ns_name),
                    .pods = m->peers.pods,
@@ -323,7 +182,7 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
         .set = w->set};
-    exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
+    mesh_view_exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
@@ -356,7 +215,7 @@ static uint64_t looks_of(const struct service_object *o)
 static void use_ports(struct mesh *m, struct mesh_service *now, const struct service_object *o)
 {
     for (uint16_t i = 0; i < o->n_ports; i++)
-        if (is_carried(o, i) && is_http(port_protocol(&o->ports[i]))) {
+        if (mesh_is_carried(o, i) && mesh_is_http(port_protocol(&o->ports[i]))) {
             vec_push(&now->ports, o->ports[i].port);
             use_port(m, o->ports[i].port);
         }
@@ -390,7 +249,7 @@ static bool has_bytes_by(const struct service_object *o, const char *port)
 {
     for (uint16_t i = 0; i < o->n_ports; i++) {
         enum port_protocol p = port_protocol(&o->ports[i]);
-        if (streq(o->ports[i].name, port) && p != PORT_OTHER && !is_http(p))
+        if (streq(o->ports[i].name, port) && p != PORT_OTHER && !mesh_is_http(p))
             return true;
     }
     return false;
@@ -527,7 +386,7 @@ static struct inbound_list ports_of(const struct mesh_workload *w, const struct 
     }
     vec_done(&keys);
     for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
-        if (!is_proxys(policy->ports[i].port))
+        if (!mesh_is_proxys(policy->ports[i].port))
             add_inbound(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
     VEC_FOREACH (p, &in.v)
         p->mode = mtls_policy_of(policy, p->port);
@@ -620,7 +479,7 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
     }
     for (uint32_t i = 0; i < slice->n_ports; i++) {
         enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
-        if (p != PORT_OTHER && slice->ports[i].port && !is_proxys(slice->ports[i].port))
+        if (p != PORT_OTHER && slice->ports[i].port && !mesh_is_proxys(slice->ports[i].port))
             add_inbound(&one->ports, slice->ports[i].port, p, NULL);
     }
 }

@@ -1,0 +1,130 @@
+#include "control/mesh_view.h"
+
+#include "control/translate_mesh.h"
+
+static bool has_address(const struct service_object *o)
+{
+    return !o->headless && !o->external_name && o->n_cluster_ips;
+}
+
+bool mesh_is_http(enum port_protocol p)
+{
+    return p == PORT_HTTP || p == PORT_HTTP2;
+}
+
+/* A port of the number comes once. */
+static bool is_first(const struct service_object *o, uint16_t i)
+{
+    for (uint16_t k = 0; k < i; k++)
+        if (o->ports[k].port == o->ports[i].port && port_protocol(&o->ports[k]) != PORT_OTHER)
+            return false;
+    return true;
+}
+
+bool mesh_is_proxys(uint16_t port)
+{
+    return port == MESH_OUTBOUND_PORT || port == MESH_INBOUND_PORT || port == MESH_READY_PORT ||
+           port == MESH_STATS_PORT;
+}
+
+bool mesh_is_carried(const struct service_object *o, uint16_t i)
+{
+    enum port_protocol p = port_protocol(&o->ports[i]);
+    return p != PORT_OTHER && !o->external_name &&
+           (mesh_is_http(p) ? !mesh_is_proxys(o->ports[i].port) : has_address(o)) && is_first(o, i);
+}
+
+/* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
+static void put_view_entry(struct mesh_view *v, struct xds_entry *e)
+{
+    AUTO_CHARS char *name = v->endpoints_only ? str_dup(e->name) : NULL;
+    if (name && put_resources_has(v->list, e->type, name))
+        xds_set_put(v->set, e);
+    else
+        put_resources_over(v->set, v->list, e);
+}
+
+static void put_addresses(struct mesh_view *v, const struct service_port *p,
+                          const struct traffic_policy *policy)
+{
+    const struct service_object *o = v->s->object;
+    for (uint16_t i = 0; i < o->n_cluster_ips; i++) {
+        const struct ip *ip = &o->cluster_ips[i];
+        struct route_host *h =
+            mesh_rules_streams(v->rules, &v->client, o->key, p->port, ip, v->findings);
+        put_resources_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        route_host_unref(h);
+    }
+}
+
+static void put_clusters(struct mesh_view *v, const struct service_port *p)
+{
+    const struct destination *d = &v->destination;
+    const char *key = v->s->key;
+    for (size_t i = 0; i <= d->n_subsets; i++) { /* the first is that of all endpoints */
+        const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
+        struct traffic_policy policy;
+        struct mesh_found found = {.peers = v->peers};
+        const struct translate_subset of = {subset ? subset->name : NULL,
+                                            subset ? subset->labels : NULL};
+        destination_policy(d, subset, p->port, &policy);
+        put_view_entry(v, mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s));
+        const struct mesh_identities who = mesh_found_identities(&found);
+        put_view_entry(v, translate_mesh_cluster(key, p, of.name, &policy, &who));
+        mesh_found_done(&found);
+        if (!subset && !v->endpoints_only && !mesh_is_http(port_protocol(p)))
+            put_addresses(v, p, &policy);
+        traffic_policy_done(&policy);
+    }
+}
+
+static void put_routes(struct mesh_view *v, const struct service_port *p)
+{
+    enum port_protocol protocol = port_protocol(p);
+    struct route_host *h;
+    if (!mesh_is_http(protocol) && protocol != PORT_SNIFFED)
+        return;
+    h = mesh_rules_routes(v->rules, &v->client, v->s->key, p->port, v->findings);
+    put_resources_over(v->set, v->list,
+                       mesh_is_http(protocol)
+                           ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
+                           : translate_mesh_own_routes(v->s->key, p->port, h));
+    route_host_unref(h);
+}
+
+static void put_view(struct mesh_view *v)
+{
+    const struct service_object *o = v->s->object;
+    mesh_rules_destination(v->rules, &v->client, v->s->key, &v->destination);
+    for (uint16_t i = 0; i < o->n_ports; i++) {
+        if (!mesh_is_carried(o, i))
+            continue;
+        put_clusters(v, &o->ports[i]);
+        if (!v->endpoints_only)
+            put_routes(v, &o->ports[i]);
+    }
+    destination_done(&v->destination);
+}
+
+void mesh_view_exchange(struct mesh_view *v, struct map *put_before, const char *key, bool is)
+{
+    struct put_resources now = {0}, *before = map_remove_cstr(put_before, key);
+    if (v->endpoints_only && is) {
+        v->list = before ? before : NEW(struct put_resources);
+        put_view(v);
+        map_put_cstr(put_before, key, v->list);
+        return;
+    }
+    v->list = &now;
+    if (is)
+        put_view(v);
+    if (before)
+        put_resources_drop_rest(v->set, before, &now);
+    if (!now.v.n) {
+        free(before);
+        return;
+    }
+    before = before ? before : NEW(struct put_resources);
+    *before = now;
+    map_put_cstr(put_before, key, before);
+}

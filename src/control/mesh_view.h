@@ -1,0 +1,32 @@
+#pragma once
+/* What somebody who calls is given of a Service, into the layer of those who are given the same:
+ * clusters, endpoints, routes and listeners. */
+
+#include "control/mesh_peers.h"
+#include "control/put_resources.h"
+#include "model/mesh_rules.h"
+
+bool mesh_is_http(enum port_protocol p);
+/* The proxy has a listener of every address at that port, or a chain of its own: of two it refuses
+ * the later one, and that must not be its own. */
+bool mesh_is_proxys(uint16_t port);
+/* Is port i given to clients? A Service without an address, of bytes, is not: it goes on as it is,
+ * whoever of its pods was meant. */
+bool mesh_is_carried(const struct service_object *o, uint16_t i);
+
+struct mesh_view {
+    const struct mesh_peers *peers;
+    const struct mesh_rules *rules;
+    const struct joined_service *s;
+    struct mesh_client client;
+    struct destination destination; /* its own */
+    bool short_name;
+    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
+    struct findings *findings;
+    struct xds_set *set;
+    struct put_resources *list; /* its own */
+};
+
+/* What a Service has put into a layer (put_before: key -> struct put_resources) makes room for what
+ * it puts now. is: there is anything. */
+void mesh_view_exchange(struct mesh_view *v, struct map *put_before, const char *key, bool is);
