@@ -36,6 +36,7 @@ struct control {
     struct mesh *mesh;
     struct istio_watch *istio;
     struct selected_objects *authorizations, *tokens;
+    struct service_entries *entries;
     struct gateway_routes_options gateway_options;
     struct gateway_routes *gateways;
     struct route_hosts doors;
@@ -291,11 +292,15 @@ static void work_services(struct control *c)
 {
     struct joined_service *s;
     bool changed = false;
+    service_entries_settle(c->entries);
     while ((s = service_join_take_dirty(c->join))) {
+        bool is_service = !service_key_is_entry(s->key);
         gateway_service_changed(c->gateway, s->key);
-        proxyless_service_changed(c->proxyless, s->key);
+        if (is_service)
+            proxyless_service_changed(c->proxyless, s->key);
         mesh_service_changed(c->mesh, s->key);
-        ingress_routes_service_changed(c->routes, str_from(s->key));
+        if (is_service)
+            ingress_routes_service_changed(c->routes, str_from(s->key));
         service_join_settle(c->join, s);
         changed = true;
     }
@@ -586,8 +591,15 @@ static void on_pod(const struct workload *pod, void *user)
 {
     struct control *c = user;
     mesh_pod_changed(c->mesh, pod);
-    if (c->join->n_dirty)
+    if (service_entries_workload_changed(c->entries, pod) || c->join->n_dirty)
         work_soon(c);
+}
+
+static void on_pods_synced(void *user)
+{
+    struct control *c = user;
+    service_entries_workloads_changed(c->entries);
+    work_soon(c);
 }
 
 static void on_authentication(struct str ns, void *user)
@@ -630,7 +642,7 @@ static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
 }
 
 static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_istio_finding};
-static const struct pod_watch_ops pod_ops = {on_pod, on_synced};
+static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
 
@@ -658,6 +670,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                      authentication_watch_table(c->authentications),
                                      c->authorizations, c->tokens, o->trust_domain};
     c->mesh = mesh_new(c->join, &peers);
+    c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
+    mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -666,10 +680,10 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
-    c->istio = istio_watch_new(
-        client,
-        &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways, c->authorizations, c->tokens},
-        &istio_ops, c);
+    c->istio = istio_watch_new(client,
+                               &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways,
+                                                      c->authorizations, c->tokens, c->entries},
+                               &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
@@ -695,6 +709,7 @@ void control_free(struct control *c)
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
     mesh_free(c->mesh);
+    service_entries_free(c->entries);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);

@@ -1,6 +1,7 @@
 /* Clusters and endpoints of a gateway, which live as long as some host names them, and the Secrets
  * by which endpoints are spoken to. */
 #include "control/gateway_priv.h"
+#include "model/service_key.h"
 
 /* ---- the sets ---- */
 
@@ -133,7 +134,8 @@ static void put_meshed(struct gateway *g, const char *service, const struct serv
     const struct joined_service *s = service_join_find(g->join, service);
     for (unsigned peer = 0; g->mesh.peers.pods && peer < TRANSLATE_PEERS; peer++) {
         struct xds_entry *cluster, *endpoints;
-        if (!g->sets[peer] || (!c->subset && peer != TRANSLATE_MESHED))
+        if (!g->sets[peer] ||
+            (!c->subset && !service_key_is_entry(service) && peer != TRANSLATE_MESHED))
             continue;
         if (!gateway_mesh_make(&g->mesh, &b, s, peer == TRANSLATE_MESHED, &cluster, &endpoints)) {
             drop_subset(g, service, c->subset, c->port);
@@ -148,6 +150,8 @@ static void put_meshed(struct gateway *g, const char *service, const struct serv
 static void put_cluster(struct gateway *g, const struct route_backend *to,
                         const struct route_upstream *up)
 {
+    if (service_key_is_entry(to->service)) /* what its object says, for everybody */
+        return;
     struct xds_entry *e = translate_cluster(to->service, to->port, up, &g->objects, NULL);
     bool for_mesh = translate_is_for_mesh(up) && g->mesh.peers.pods;
     for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)

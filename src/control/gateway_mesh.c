@@ -21,7 +21,9 @@ static struct xds_entry *by_rules(const struct gateway_mesh_backend *b, const st
     destination_policy(d, subset, b->port, &policy);
     if (policy.balance == TRAFFIC_PASSTHROUGH) /* a gateway is who clients were going to */
         policy.balance = TRAFFIC_ROUND_ROBIN;
-    struct xds_entry *e = translate_mesh_cluster(b->service, &port, b->subset, &policy, who);
+    const struct mesh_entry entry = {s ? s->entry : NULL, subset ? subset->labels : NULL};
+    struct xds_entry *e = translate_mesh_cluster(b->service, &port, b->subset, &policy, who,
+                                                 entry.of ? &entry : NULL);
     traffic_policy_done(&policy);
     return e;
 }
@@ -47,7 +49,7 @@ bool gateway_mesh_make(const struct gateway_mesh *m, const struct gateway_mesh_b
     if (!has_identity)
         who.n = 0;
     bool usual = translate_is_usual(b->upstream);
-    *ret_cluster = b->subset || (usual && m->rules)
+    *ret_cluster = b->subset || service_key_is_entry(b->service) || (usual && m->rules)
                        ? by_rules(b, &d, subset, s, &who)
                        : translate_cluster(b->service, b->port, b->upstream, NULL, &who);
     *ret_endpoints = b->subset ? endpoints : NULL;

@@ -67,6 +67,29 @@ static void remove_tokens(const struct istio_tables *from, struct str key)
     selected_objects_remove(from->tokens, key);
 }
 
+static const struct istio_object *put_entry(const struct istio_tables *to, const json_t *object)
+{
+    struct service_entry *e = service_entry_decode(object);
+    if (e)
+        service_entries_put(to->entries, e);
+    return e ? &e->o : NULL;
+}
+
+static void remove_entry(const struct istio_tables *from, struct str key)
+{
+    service_entries_remove(from->entries, key);
+}
+
+static const struct istio_object *put_workload(const struct istio_tables *to, const json_t *object)
+{
+    return service_entries_put_workload(to->entries, object);
+}
+
+static void remove_workload(const struct istio_tables *from, struct str key)
+{
+    service_entries_remove_workload(from->entries, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
 #define KIND(name, group, plural, function, guards)                                                \
@@ -78,6 +101,8 @@ static const struct istio_kind kinds[] = {
     KIND("VirtualService", NETWORKING, "virtualservices", virtual_service, false),
     KIND("DestinationRule", NETWORKING, "destinationrules", destination_rule, false),
     KIND("Gateway", NETWORKING, "gateways", gateway, false),
+    KIND("ServiceEntry", NETWORKING, "serviceentries", entry, false),
+    KIND("WorkloadEntry", NETWORKING, "workloadentries", workload, false),
     KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, true),
     KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, true),
 };

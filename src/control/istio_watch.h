@@ -16,6 +16,7 @@ struct istio_tables {
     struct mesh_rules *rules;
     struct gateway_routes *gateways;
     struct selected_objects *authorizations, *tokens;
+    struct service_entries *entries;
 };
 
 /* One line of the table in istio_watch.c. */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "control/mesh_places.h"
 #include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
@@ -18,9 +19,15 @@ struct place {
     uint16_t port;
 };
 
+/* Of a listener, for what. */
+struct place_use {
+    struct mesh_place place;
+    enum mesh_use use;
+};
+
 struct mesh_service {
-    VEC(struct place) places;            /* where what is for no Service goes nowhere */
-    VEC(uint16_t) ports;                 /* of HTTP, whose listeners it uses */
+    VEC(struct place) places; /* where what is for no Service goes nowhere */
+    VEC(struct place_use) uses;
     VEC(struct mesh_workload *) members; /* that it is served by */
     uint64_t looks;                      /* a hash of what it says of itself */
     unsigned varies;                     /* MESH_VARIES_BY_... */
@@ -73,40 +80,81 @@ struct mesh {
     bool making;           /* all at once: nobody has to be told of another's ports */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
-    struct map ports;      /* number as text -> how many Services use it, as a pointer */
-    struct map places;     /* name of a listener -> how many Services have it, as a pointer */
+    struct map places;     /* name of a listener -> struct used_place */
+    struct map headless;   /* the same -> how many Services have it, as a pointer */
     struct list_node workloads;
     struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
     size_t n_workloads;
     unsigned round;
 };
 
-/* ---- ports of HTTP ---- */
+/* ---- ports that addresses share ---- */
 
-static void use_port(struct mesh *m, uint16_t port)
+/* What a namespace sees of it that is not the same for all. */
+static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
+                         const struct mesh_place *p)
 {
-    char key[8];
-    snprintf(key, sizeof(key), "%u", port);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->ports, key);
-    map_put_cstr(&m->ports, key, (void *)(n + 1));
-    if (n)
-        return;
-    xds_set_put(m->set, translate_mesh_port(port, m->registry_only));
-    xds_set_put(m->set, translate_mesh_port_routes(port, m->registry_only));
-}
-
-static void stop_using_port(struct mesh *m, uint16_t port)
-{
-    char key[8], name[CLUSTER_NAME_MAX];
-    snprintf(key, sizeof(key), "%u", port);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->ports, key);
-    if (n > 1) {
-        map_put_cstr(&m->ports, key, (void *)(n - 1));
+    const struct used_place *u = mesh_places_find(&m->places, p);
+    const struct mesh_client client = {.ns = name, .pods = m->peers.pods};
+    struct put_resources now = {0}, *before;
+    char key[CLUSTER_NAME_MAX];
+    before = map_remove_cstr(&ns->put, mesh_place_name(p, key));
+    if (mesh_place_is_shared(u) && mesh_place_varies(u, m->rules))
+        put_resources_over(ns->set, &now,
+                           mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
+    if (before)
+        put_resources_drop_rest(ns->set, before, &now);
+    if (!now.v.n) {
+        free(before);
         return;
     }
-    map_remove_cstr(&m->ports, key);
-    xds_set_remove(m->set, XDS_LISTENER, str_from(translate_mesh_port_name(port, name)));
-    xds_set_remove(m->set, XDS_ROUTE, str_from(key));
+    before = before ? before : NEW(struct put_resources);
+    *before = now;
+    map_put_cstr(&ns->put, key, before);
+}
+
+/* Somebody uses it who did not, or otherwise. */
+static void put_place(struct mesh *m, const struct mesh_place *p)
+{
+    const struct used_place *u = mesh_places_find(&m->places, p);
+    const struct mesh_client client = {.pods = m->peers.pods};
+    char listener[CLUSTER_NAME_MAX], number[8];
+    struct str name;
+    void *ns;
+    if (mesh_place_is_shared(u))
+        xds_set_put(m->set, mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
+    else if (!u || !u->services) /* a Service's own is its own to put */
+        xds_set_remove(m->set, XDS_LISTENER, str_from(mesh_place_name(p, listener)));
+    snprintf(number, sizeof(number), "%u", p->port);
+    if (u && u->http)
+        xds_set_put(m->set, translate_mesh_port_routes(p->port, m->registry_only));
+    else if (!p->ip.family)
+        xds_set_remove(m->set, XDS_ROUTE, str_from(number));
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
+        if (((struct mesh_namespace *)ns)->set)
+            put_place_of(m, name, ns, p);
+}
+
+/* Is there something else to be put because of that use? Of HTTP alone, which says nothing of whom
+ * it is for, the listener stays what it is while there is one. */
+static bool place_changes(const struct mesh *m, const struct place_use *use)
+{
+    const struct used_place *u = mesh_places_find(&m->places, &use->place);
+    char name[CLUSTER_NAME_MAX];
+    if (use->use == MESH_USE_OWN)
+        return u && u->keys.n;
+    return use->use == MESH_USE_SHARED || !u || (u->keys.n && u->http <= 1) ||
+           !xds_set_find(m->set, XDS_LISTENER, str_from(mesh_place_name(&use->place, name)));
+}
+
+static void put_places(struct mesh *m, const struct mesh_service *before,
+                       const struct mesh_service *now)
+{
+    const struct mesh_service *both[] = {before, now};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++)
+        for (size_t k = 0; both[i] && k < both[i]->uses.n; k++)
+            if (place_changes(m, &both[i]->uses.v[k]))
+                put_place(m, &both[i]->uses.v[k].place);
 }
 
 /* ---- Services ---- */
@@ -138,16 +186,22 @@ struct change {
     struct findings *findings; /* NULL: nobody is told */
 };
 
+/* Of an entry the host's others may be. */
+static bool is_there(const struct joined_service *s, const char *key)
+{
+    return (s && s->object) || service_key_is_entry(key);
+}
+
 static void exchange_all(struct mesh *m, const struct joined_service *s, const char *key,
                          const struct change *c)
 {
     struct mesh_view v = {.peers = &m->peers,
                           .rules = m->rules,
-                          .s = s,
+                          .join = m->join,
                           .set = m->set,
                           .endpoints_only = c->endpoints_only,
                           .findings = c->findings};
-    mesh_view_exchange(&v, &m->put, key, s && s->object);
+    mesh_view_exchange(&v, &m->put, key, is_there(s, key));
 }
 
 static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
@@ -157,14 +211,14 @@ static void exchange_namespace(struct mesh *m, struct str name, struct mesh_name
     struct str rest, own = str_cut(str_from(key), '/', &rest);
     struct mesh_view v = {.peers = &m->peers,
                           .rules = m->rules,
-                          .s = s,
+                          .join = m->join,
                           .client = {.ns = name, .pods = m->peers.pods},
                           .short_name = str_eq(name, own),
                           .endpoints_only = c->endpoints_only,
                           .findings = c->findings,
                           .set = ns->set};
     if (ns->set)
-        mesh_view_exchange(&v, &ns->put, key, s && s->object && (v.short_name || c->now));
+        mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
@@ -175,14 +229,14 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
     struct mesh_view v = {
         .peers = &m->peers,
         .rules = m->rules,
-        .s = s,
+        .join = m->join,
         .client = {.ns = str_from(w->ns_name),
                    .pods = m->peers.pods,
                    .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
         .set = w->set};
-    mesh_view_exchange(&v, &w->put, key, s && s->object && (c->now & MESH_VARIES_BY_LABELS));
+    mesh_view_exchange(&v, &w->put, key, is_there(s, key) && (c->now & MESH_VARIES_BY_LABELS));
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
@@ -200,9 +254,15 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
         exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
 }
 
-static uint64_t looks_of(const struct service_object *o)
+static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
 {
+    const struct service_object *o = s->object;
     AUTO_DONE(buf) struct buf b = {0};
+    if (s->entry) {
+        AUTO_CHARS char *host = service_key_host(s->key);
+        buf_addf(&b, "%llx %u;", (unsigned long long)s->entry->looks,
+                 service_entries_generation(mesh_rules_get_entries(m->rules), host));
+    }
     buf_addf(&b, "%d %d;", o->headless, o->external_name != NULL);
     for (uint16_t i = 0; i < o->n_cluster_ips; i++)
         buf_add(&b, o->cluster_ips[i].bytes, sizeof(o->cluster_ips[i].bytes));
@@ -212,36 +272,59 @@ static uint64_t looks_of(const struct service_object *o)
     return hash_bytes_seed(b.p, b.n, 0);
 }
 
-static void use_ports(struct mesh *m, struct mesh_service *now, const struct service_object *o)
+static void use_place(struct mesh *m, struct mesh_service *now, const struct service_object *o,
+                      struct place_use use)
 {
-    for (uint16_t i = 0; i < o->n_ports; i++)
-        if (mesh_is_carried(o, i) && mesh_is_http(port_protocol(&o->ports[i]))) {
-            vec_push(&now->ports, o->ports[i].port);
-            use_port(m, o->ports[i].port);
-        }
+    vec_push(&now->uses, use);
+    mesh_places_use(&m->places, &use.place, use.use, o->key);
 }
 
-static void use_place(struct mesh *m, struct mesh_service *now, struct place p)
+static void use_places(struct mesh *m, struct mesh_service *now, const struct service_object *o)
+{
+    for (uint16_t i = 0; i < o->n_ports; i++) {
+        bool shared = mesh_is_shared(o, i), http = mesh_is_http(port_protocol(&o->ports[i]));
+        struct place_use use = {{.port = o->ports[i].port},
+                                http     ? MESH_USE_HTTP
+                                : shared ? MESH_USE_SHARED
+                                         : MESH_USE_OWN};
+        if (!mesh_is_carried(o, i))
+            continue;
+        if (http || !o->n_cluster_ips)
+            use_place(m, now, o, use);
+        for (uint16_t k = 0; !http && k < o->n_cluster_ips; k++) {
+            use.place.ip = o->cluster_ips[k];
+            use_place(m, now, o, use);
+        }
+    }
+}
+
+static void stop_using_places(struct mesh *m, const struct mesh_service *before, const char *key)
+{
+    for (size_t i = 0; before && i < before->uses.n; i++)
+        mesh_places_stop_using(&m->places, &before->uses.v[i].place, before->uses.v[i].use, key);
+}
+
+static void use_headless_place(struct mesh *m, struct mesh_service *now, struct place p)
 {
     char name[CLUSTER_NAME_MAX];
     translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->places, name);
-    map_put_cstr(&m->places, name, (void *)(n + 1));
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
+    map_put_cstr(&m->headless, name, (void *)(n + 1));
     vec_push(&now->places, p);
     if (!n)
         xds_set_put(m->set, translate_mesh_headless(&p.ip, p.port));
 }
 
-static void stop_using_place(struct mesh *m, struct place p)
+static void stop_using_headless_place(struct mesh *m, struct place p)
 {
     char name[CLUSTER_NAME_MAX];
     translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->places, name);
+    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
     if (n > 1) {
-        map_put_cstr(&m->places, name, (void *)(n - 1));
+        map_put_cstr(&m->headless, name, (void *)(n - 1));
         return;
     }
-    map_remove_cstr(&m->places, name);
+    map_remove_cstr(&m->headless, name);
     xds_set_remove(m->set, XDS_LISTENER, str_from(name));
 }
 
@@ -256,7 +339,7 @@ static bool has_bytes_by(const struct service_object *o, const char *port)
 }
 
 /* What has no address of its own is found by its pods'. */
-static void use_places(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
+static void use_headless(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
 {
     if (!m->registry_only || !s->object->headless)
         return;
@@ -265,7 +348,7 @@ static void use_places(struct mesh *m, struct mesh_service *now, const struct jo
             for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
                 const struct slice_port *p = &(*slice)->ports[k];
                 if (p->port && has_bytes_by(s->object, p->name))
-                    use_place(m, now, (struct place){slice_object_ip(*slice, i), p->port});
+                    use_headless_place(m, now, (struct place){slice_object_ip(*slice, i), p->port});
             }
 }
 
@@ -286,21 +369,24 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
                        .findings = now ? &now->findings : NULL};
     bool touched = mesh_rules_take_touched(m->rules, key);
     if (now) {
-        now->looks = looks_of(s->object);
+        now->looks = looks_of(m, s);
         c.endpoints_only = before && before->looks == now->looks && !touched;
         now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
-        use_ports(m, now, s->object);
-        use_places(m, now, s);
-        c.now = now->varies;
+        use_places(m, now, s->object);
+        use_headless(m, now, s);
     }
+    c.now = now                         ? now->varies
+            : service_key_is_entry(key) ? mesh_rules_vary(m->rules, key) /* of the host's others */
+                                        : 0;
     m->n_varying += now && now->varies;
     m->n_varying -= before && before->varies;
     exchange_all(m, s, key, &c);
     exchange_layers(m, s, key, &c);
-    for (size_t i = 0; before && i < before->ports.n; i++)
-        stop_using_port(m, before->ports.v[i]);
+    stop_using_places(m, before, key);
+    if (!c.endpoints_only)
+        put_places(m, before, now);
     for (size_t i = 0; before && i < before->places.n; i++)
-        stop_using_place(m, before->places.v[i]);
+        stop_using_headless_place(m, before->places.v[i]);
     if (c.endpoints_only) {
         now->findings = before->findings;
         before->findings = (struct findings){0};
@@ -309,6 +395,8 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
     for (size_t i = 0; now && i < now->findings.n && m->observer; i++)
         if (!is_known(before ? &before->findings : NULL, &now->findings.v[i]))
             m->observer(&now->findings.v[i], m->observer_user);
+    if (!before != !now && !service_key_is_entry(key) && mesh_rules_get_entries(m->rules))
+        service_entries_service_changed(mesh_rules_get_entries(m->rules), key);
     if (!m->making && (!before != !now || (now && before->looks != now->looks)))
         mesh_rules_destination_changed(m->rules, key);
 }
@@ -520,7 +608,7 @@ static void service_free(struct mesh_service *s)
 {
     if (!s)
         return;
-    vec_done(&s->ports);
+    vec_done(&s->uses);
     vec_done(&s->places);
     vec_done(&s->members);
     findings_done(&s->findings);
@@ -651,6 +739,7 @@ static void make_namespace_set(struct mesh *m, struct str name, struct mesh_name
 {
     struct str key, rest;
     void *s;
+    void *u;
     ns->set = xds_set_new_over(m->set);
     for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
         unsigned varies = ((const struct mesh_service *)s)->varies;
@@ -659,6 +748,8 @@ static void make_namespace_set(struct mesh *m, struct str name, struct mesh_name
         if (varies || str_eq(str_cut(key, '/', &rest), name))
             exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
     }
+    for (size_t at = 0; map_next(&m->places, &at, NULL, &u);)
+        put_place_of(m, name, ns, &((const struct used_place *)u)->place);
 }
 
 /* What it is a member of already. */
@@ -822,8 +913,8 @@ void mesh_free(struct mesh *m)
     }
     map_done(&m->services);
     map_done(&m->namespaces);
-    map_done(&m->ports);
-    map_done(&m->places);
+    mesh_places_done(&m->places);
+    map_done(&m->headless);
     map_done(&m->by_ip);
     xds_set_free(m->set);
     mesh_rules_free(m->rules);

@@ -1,6 +1,7 @@
 #include "control/mesh_peers.h"
 
 #include "control/ca.h"
+#include "model/service_entry.h"
 
 #define TLS_MODE_LABEL "security.istio.io/tlsMode" /* of pods that were given a proxy */
 
@@ -34,7 +35,8 @@ static void add_identity(struct mesh_found *f, const struct workload *pod)
 {
     AUTO_DONE(buf) struct buf uri = {0};
     if (ca_identity(f->peers->trust_domain, workload_namespace(pod),
-                    workload_account(f->peers->pods, pod), &uri) < 0)
+                    workload_account(f->peers->pods, pod), &uri) < 0 ||
+        f->named)
         return;
     VEC_FOREACH (known, &f->uris)
         if (str_is(buf_str(&uri), *known))
@@ -83,7 +85,8 @@ static void look(const struct ip *ip, uint16_t port, struct translate_peer_facts
     const struct workload *pod = workloads_find_ip(f->peers->pods, f->ns, ip);
     if (!pod)
         return;
-    ret->in_mesh = in_mesh(f, pod, port);
+    ret->in_mesh = !f->external && in_mesh(f, pod, port);
+    ret->weight = pod->weight;
     describe(f->peers->pods, pod, &ret->workload);
 }
 
@@ -106,8 +109,13 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
                                        const struct joined_service *s)
 {
     const struct translate_peers peers = {f->peers->pods, look, f};
-    struct str name;
-    f->ns = str_cut(str_from(service), '/', &name);
+    const struct service_entry *e = s ? s->entry : NULL;
+    f->ns = service_key_namespace(service);
+    f->external = e && e->external;
+    f->named = e && json_array_size(e->names);
+    for (size_t i = 0; f->named && i < json_array_size(e->names); i++)
+        if (json_is_string(json_array_get(e->names, i)))
+            vec_push(&f->uris, xstrdup(json_string_value(json_array_get(e->names, i))));
     return translate_mesh_endpoints(service, port, subset, s, &peers);
 }
 

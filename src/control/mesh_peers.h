@@ -16,6 +16,8 @@ struct mesh_peers {
 struct mesh_found {
     const struct mesh_peers *peers;
     struct str ns;    /* the Service's */
+    bool external;    /* nobody of it is of the mesh */
+    bool named;       /* by a ServiceEntry: who they are is said there */
     VEC(char *) uris; /* sorted behind mesh_found_identities() */
 };
 /* The endpoints of a port, or of a subset of them; adds who they are. */

@@ -31,7 +31,14 @@ bool mesh_is_carried(const struct service_object *o, uint16_t i)
 {
     enum port_protocol p = port_protocol(&o->ports[i]);
     return p != PORT_OTHER && !o->external_name &&
-           (mesh_is_http(p) ? !mesh_is_proxys(o->ports[i].port) : has_address(o)) && is_first(o, i);
+           (mesh_is_http(p) || mesh_is_shared(o, i) ? !mesh_is_proxys(o->ports[i].port)
+                                                    : has_address(o)) &&
+           is_first(o, i);
+}
+
+bool mesh_is_shared(const struct service_object *o, uint16_t i)
+{
+    return service_key_is_entry(o->key) && !mesh_is_http(port_protocol(&o->ports[i]));
 }
 
 /* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
@@ -63,16 +70,22 @@ static void put_clusters(struct mesh_view *v, const struct service_port *p)
     const char *key = v->s->key;
     for (size_t i = 0; i <= d->n_subsets; i++) { /* the first is that of all endpoints */
         const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
-        struct traffic_policy policy;
-        struct mesh_found found = {.peers = v->peers};
         const struct translate_subset of = {subset ? subset->name : NULL,
                                             subset ? subset->labels : NULL};
+        const struct mesh_entry entry = {v->s->entry, of.labels};
+        struct traffic_policy policy;
+        struct mesh_found found = {.peers = v->peers};
         destination_policy(d, subset, p->port, &policy);
-        put_view_entry(v, mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s));
+        struct xds_entry *endpoints =
+            mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s);
+        if (!entry.of || entry.of->resolution == ENTRY_STATIC)
+            put_view_entry(v, xds_entry_ref(endpoints));
+        xds_entry_unref(endpoints);
         const struct mesh_identities who = mesh_found_identities(&found);
-        put_view_entry(v, translate_mesh_cluster(key, p, of.name, &policy, &who));
+        put_view_entry(
+            v, translate_mesh_cluster(key, p, of.name, &policy, &who, entry.of ? &entry : NULL));
         mesh_found_done(&found);
-        if (!subset && !v->endpoints_only && !mesh_is_http(port_protocol(p)))
+        if (!subset && !v->endpoints_only && !entry.of && !mesh_is_http(port_protocol(p)))
             put_addresses(v, p, &policy);
         traffic_policy_done(&policy);
     }
@@ -92,12 +105,13 @@ static void put_routes(struct mesh_view *v, const struct service_port *p)
     route_host_unref(h);
 }
 
-static void put_view(struct mesh_view *v)
+static void put_one(struct mesh_view *v)
 {
     const struct service_object *o = v->s->object;
     mesh_rules_destination(v->rules, &v->client, v->s->key, &v->destination);
     for (uint16_t i = 0; i < o->n_ports; i++) {
-        if (!mesh_is_carried(o, i))
+        if (!mesh_is_carried(o, i) ||
+            !mesh_rules_is_served(v->rules, v->s, o->ports[i].port, v->client.ns))
             continue;
         put_clusters(v, &o->ports[i]);
         if (!v->endpoints_only)
@@ -106,18 +120,45 @@ static void put_view(struct mesh_view *v)
     destination_done(&v->destination);
 }
 
+static void put_view(struct mesh_view *v, const char *key)
+{
+    const struct service_entries *entries = mesh_rules_get_entries(v->rules);
+    if (!service_key_is_entry(key)) {
+        v->s = service_join_find(v->join, key);
+        if (v->s && v->s->object)
+            put_one(v);
+        return;
+    }
+    AUTO_CHARS char *host = service_key_host(key);
+    char *one;
+    for (size_t at = 0; (one = service_entries_next(entries, host, &at));) {
+        v->s = service_join_find(v->join, one);
+        if (v->s && v->s->object)
+            put_one(v);
+        free(one);
+    }
+}
+
+/* Under which name what it has put is remembered. */
+static char *group_of(const char *key)
+{
+    AUTO_CHARS char *host = service_key_host(key);
+    return service_key_is_entry(key) ? xasprintf("~/%s", host) : xstrdup(key);
+}
+
 void mesh_view_exchange(struct mesh_view *v, struct map *put_before, const char *key, bool is)
 {
-    struct put_resources now = {0}, *before = map_remove_cstr(put_before, key);
+    AUTO_CHARS char *group = group_of(key);
+    struct put_resources now = {0}, *before = map_remove_cstr(put_before, group);
     if (v->endpoints_only && is) {
         v->list = before ? before : NEW(struct put_resources);
-        put_view(v);
-        map_put_cstr(put_before, key, v->list);
+        put_view(v, key);
+        map_put_cstr(put_before, group, v->list);
         return;
     }
     v->list = &now;
     if (is)
-        put_view(v);
+        put_view(v, key);
     if (before)
         put_resources_drop_rest(v->set, before, &now);
     if (!now.v.n) {
@@ -126,5 +167,5 @@ void mesh_view_exchange(struct mesh_view *v, struct map *put_before, const char 
     }
     before = before ? before : NEW(struct put_resources);
     *before = now;
-    map_put_cstr(put_before, key, before);
+    map_put_cstr(put_before, group, before);
 }

@@ -13,11 +13,14 @@ bool mesh_is_proxys(uint16_t port);
 /* Is port i given to clients? A Service without an address, of bytes, is not: it goes on as it is,
  * whoever of its pods was meant. */
 bool mesh_is_carried(const struct service_object *o, uint16_t i);
+/* Of an entry, and of bytes: found in listeners that it shares with others. */
+bool mesh_is_shared(const struct service_object *o, uint16_t i);
 
 struct mesh_view {
     const struct mesh_peers *peers;
     const struct mesh_rules *rules;
-    const struct joined_service *s;
+    const struct service_join *join;
+    const struct joined_service *s; /* which one just now; its own */
     struct mesh_client client;
     struct destination destination; /* its own */
     bool short_name;
@@ -28,5 +31,6 @@ struct mesh_view {
 };
 
 /* What a Service has put into a layer (put_before: key -> struct put_resources) makes room for what
- * it puts now. is: there is anything. */
+ * it puts now. ServiceEntries of one host are looked at together: of two of a port one is given.
+ * is: it may put something here. */
 void mesh_view_exchange(struct mesh_view *v, struct map *put_before, const char *key, bool is);

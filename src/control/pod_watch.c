@@ -78,7 +78,7 @@ bool pod_watch_want(struct pod_watch *p)
     return informer_synced(p->informer);
 }
 
-const struct workloads *pod_watch_table(const struct pod_watch *p)
+struct workloads *pod_watch_table(const struct pod_watch *p)
 {
     return p->table;
 }

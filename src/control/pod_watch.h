@@ -16,4 +16,5 @@ struct pod_watch *pod_watch_new(struct kube_client *c, const struct pod_watch_op
 void pod_watch_free(struct pod_watch *p); /* NULL is allowed */
 /* From now on. True: all that there are are known. */
 bool pod_watch_want(struct pod_watch *p);
-const struct workloads *pod_watch_table(const struct pod_watch *p);
+/* Others may put what is no pod there, too. */
+struct workloads *pod_watch_table(const struct pod_watch *p);

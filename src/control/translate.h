@@ -57,6 +57,7 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
  * metadata say. */
 struct translate_peer_facts {
     bool in_mesh;
+    uint32_t weight; /* against the others; 0: as any */
     struct buf
         workload; /* "NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER;APP;VERSION"; empty: not known */
 };

@@ -9,6 +9,7 @@
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
+#include "model/service_key.h"
 
 #define TLS_TYPE     XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -45,7 +46,7 @@ static uint64_t hash_of(const struct route_backend_tls *t)
 const char *translate_cluster_name(const char *service, uint16_t port,
                                    const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
 {
-    struct str name, ns = str_cut(str_from(service), '/', &name);
+    AUTO_CHARS char *host = service_key_host(service);
     static const char *const balances[] = {"", "-load", "-ring"};
     char way[64] = "", with[20] = "";
     if (up && up->with)
@@ -54,20 +55,17 @@ const char *translate_cluster_name(const char *service, uint16_t port,
         snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
                  up->tls ? "-tls" : "", with, balances[up->balance],
                  up->to_service ? "-service" : "", connect_timeout_s(up));
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
-             port, way, STR_ARG(name), STR_ARG(ns));
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, way, host);
     return ret;
 }
 
 const char *translate_backend_name(const struct route_backend *to, const struct route_upstream *up,
                                    char ret[CLUSTER_NAME_MAX])
 {
-    struct str name, ns = str_cut(str_from(to->service ? to->service : ""), '/', &name);
-    if (to->host)
-        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "", to->host);
-    else if (to->subset)
-        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|" STR_FMT "." STR_FMT ".svc.cluster.local",
-                 to->port, to->subset, STR_ARG(name), STR_ARG(ns));
+    char host[CLUSTER_NAME_MAX];
+    if (to->host || to->subset)
+        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "",
+                 to->host ?: translate_mesh_service_host(to->service, host));
     else
         translate_cluster_name(to->service, to->port, up, ret);
     return ret;
@@ -317,6 +315,11 @@ static void add_endpoint(struct buf *b, const char *host, uint16_t port,
     pb_end(b, endpoint);
     if (facts)
         translate_mesh_endpoint(b, facts);
+    if (facts && facts->weight) {
+        size_t weight = pb_begin(b, F_LB_ENDPOINT_WEIGHT);
+        pb_add_uint(b, F_UINT32_VALUE, facts->weight);
+        pb_end(b, weight);
+    }
     pb_end(b, lb);
 }
 
@@ -334,7 +337,7 @@ static void gather_all(const struct joined_service *s, struct choice c, struct a
 
 static void add_found(struct buf *b, const struct address *a, const struct translate_peers *peers)
 {
-    struct translate_peer_facts facts = {false, {0}};
+    struct translate_peer_facts facts = {0};
     char text[IP_TEXT_BYTES];
     if (peers)
         peers->look(&a->ip, a->port, &facts, peers->user);

@@ -19,10 +19,18 @@
 
 const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
 {
-    struct str name, ns = str_cut(str_from(service), '/', &name);
-    snprintf(ret, CLUSTER_NAME_MAX, STR_FMT "." STR_FMT ".svc.cluster.local", STR_ARG(name),
-             STR_ARG(ns));
+    AUTO_CHARS char *host = service_key_host(service);
+    snprintf(ret, CLUSTER_NAME_MAX, "%s", host);
     return ret;
+}
+
+struct str translate_mesh_service_name(const char *service)
+{
+    struct str name, host;
+    str_cut(str_from(service), '/', &name);
+    if (service_key_is_entry(service))
+        str_cut(name, '/', &host);
+    return service_key_is_entry(service) ? host : name;
 }
 
 /* ---- clusters ---- */
@@ -65,7 +73,8 @@ static json_t *to_pod(const char *name)
 static json_t *services(const char *service)
 {
     char host[CLUSTER_NAME_MAX];
-    struct str name, ns = str_cut(str_from(service), '/', &name);
+    const struct str name = translate_mesh_service_name(service),
+                     ns = service_key_namespace(service);
     return json_pack("{s:{s:{s:[{s:s,s:s%,s:s%}]}}}", "filter_metadata", "istio", "services",
                      "host", translate_mesh_service_host(service, host), "name", name.p, name.n,
                      "namespace", ns.p, ns.n);
@@ -168,11 +177,20 @@ const char *translate_mesh_host_name(const char *service, uint16_t port, char re
     return ret;
 }
 
-static void add_domains(struct buf *b, const struct service_object *s, bool short_name)
+/* The host of an entry, also as DNS writes names in full. */
+static void add_entry_names(struct buf *b, const char *key)
 {
-    struct str name, ns = str_cut(str_from(s->key), '/', &name);
+    AUTO_CHARS char *host = service_key_host(key);
+    AUTO_CHARS char *full = xasprintf("%s.", host);
+    pb_add_text(b, F_HOST_DOMAINS, host);
+    if (*host != '*')
+        pb_add_text(b, F_HOST_DOMAINS, full);
+}
+
+static void add_names(struct buf *b, const char *key, bool short_name)
+{
+    struct str name, ns = str_cut(str_from(key), '/', &name);
     static const char *const forms[] = {"", ".svc", ".svc.cluster.local", ".svc.cluster.local."};
-    char text[IP_TEXT_BYTES];
     if (short_name)
         pb_add_bytes(b, F_HOST_DOMAINS, name);
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
@@ -180,6 +198,16 @@ static void add_domains(struct buf *b, const struct service_object *s, bool shor
             xasprintf(STR_FMT "." STR_FMT "%s", STR_ARG(name), STR_ARG(ns), forms[i]);
         pb_add_text(b, F_HOST_DOMAINS, domain);
     }
+}
+
+static void add_domains(struct buf *b, const struct service_object *s, bool short_name)
+{
+    char text[IP_TEXT_BYTES];
+    if (service_key_is_entry(s->key)) { /* whose addresses others may have, too */
+        add_entry_names(b, s->key);
+        return;
+    }
+    add_names(b, s->key, short_name);
     for (uint16_t i = 0; i < s->n_cluster_ips; i++) {
         const struct ip *ip = &s->cluster_ips[i];
         AUTO_CHARS char *domain =
@@ -361,14 +389,29 @@ static json_t *http_chain(json_t *filter, uint16_t port)
 }
 
 /* A client that says nothing for that long is one of a server that speaks first. */
+static void wait_for_first_bytes(json_t *listener)
+{
+    json_object_set_new(listener, "listener_filters_timeout", json_string("5s"));
+    json_object_set_new(listener, "continue_on_listener_filters_timeout", json_true());
+}
+
 static void look_at_first_bytes(json_t *listener)
 {
     json_array_append_new(
         json_object_get(listener, "listener_filters"),
         translate_http_filter("envoy.filters.listener.http_inspector",
                               "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"));
-    json_object_set_new(listener, "listener_filters_timeout", json_string("5s"));
-    json_object_set_new(listener, "continue_on_listener_filters_timeout", json_true());
+    wait_for_first_bytes(listener);
+}
+
+/* What a client of TLS says of whom it wants. */
+static void look_at_server_name(json_t *listener)
+{
+    json_array_append_new(
+        json_object_get(listener, "listener_filters"),
+        translate_http_filter("envoy.filters.listener.tls_inspector",
+                              "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
+    wait_for_first_bytes(listener);
 }
 
 static json_t *rest_of(bool registry_only)
@@ -395,23 +438,6 @@ const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX])
 {
     snprintf(ret, CLUSTER_NAME_MAX, "0.0.0.0_%u", port);
     return ret;
-}
-
-/* Declared to be HTTP; what is not goes on as it is, since somebody else's port may have the same
- * number. */
-struct xds_entry *translate_mesh_port(uint16_t port, bool registry_only)
-{
-    char name[CLUSTER_NAME_MAX], stat[CLUSTER_NAME_MAX + 16], routes[8];
-    translate_mesh_port_name(port, name);
-    snprintf(stat, sizeof(stat), "outbound_%s", name);
-    snprintf(routes, sizeof(routes), "%u", port);
-    AUTO_JSON json_t *j = listener(name, "0.0.0.0", port);
-    json_object_set_new(j, "listener_filters", json_array());
-    json_object_set_new(j, "filter_chains",
-                        json_pack("[o]", http_chain(translate_mesh_http(stat, routes, NULL), 0)));
-    json_object_set_new(j, "default_filter_chain", rest_of(registry_only));
-    look_at_first_bytes(j);
-    return translate_json(XDS_LISTENER, name, j);
 }
 
 const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
@@ -492,6 +518,75 @@ static const struct route_stream *add_streams(const struct route_host *h, const 
     return rest;
 }
 
+/* What is for a host by the name that a client of TLS says, or by its addresses; without either it
+ * is whatever is for nobody else, which the first such has. */
+static void add_port_chain(const struct mesh_port_chain *c, json_t *listener, json_t *chains)
+{
+    char cluster[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
+    const struct route_backend own = {.service = (char *)(uintptr_t)c->service,
+                                      .port = c->port->port};
+    translate_cluster_name(c->service, c->port->port, NULL, cluster);
+    const struct route_stream *rest = add_streams(c->streams, cluster, c->policy, chains);
+    json_t *filter = rest ? tcp_filter(cluster, rest->backends, rest->n_backends, c->policy)
+                          : tcp_filter(cluster, &own, 1, c->policy),
+           *chain = chain_of(filter), *match = json_object(), *ranges = json_array();
+    for (size_t i = 0; i < c->n_networks; i++)
+        json_array_append_new(ranges, json_pack("{s:s,s:i}", "address_prefix",
+                                                ip_format(&c->networks[i].ip, text), "prefix_len",
+                                                (int)c->networks[i].len));
+    if (c->server_name)
+        json_object_set_new(match, "server_names", json_pack("[s]", c->server_name));
+    if (c->n_networks)
+        json_object_set(match, "prefix_ranges", ranges);
+    if (c->server_name && is_named(chains, c->server_name))
+        json_decref(chain);
+    else if (!json_object_size(match) && json_object_get(listener, "default_filter_chain"))
+        json_decref(chain);
+    else if (!json_object_size(match))
+        json_object_set_new(listener, "default_filter_chain", chain);
+    else {
+        json_object_set(chain, "filter_chain_match", match);
+        json_array_append_new(chains, chain);
+    }
+    json_decref(ranges);
+    json_decref(match);
+}
+
+static bool has_server_names(const json_t *chains)
+{
+    const json_t *chain;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)chains, i,
+                       chain) if (json_at(chain, "filter_chain_match.server_names")) return true;
+    return false;
+}
+
+struct xds_entry *translate_mesh_port(const struct mesh_port *p)
+{
+    char name[CLUSTER_NAME_MAX], stat[CLUSTER_NAME_MAX + 16], routes[8], text[IP_TEXT_BYTES];
+    if (p->ip)
+        translate_mesh_address_name(p->ip, p->port, name);
+    else
+        translate_mesh_port_name(p->port, name);
+    snprintf(stat, sizeof(stat), "outbound_%s", name);
+    snprintf(routes, sizeof(routes), "%u", p->port);
+    AUTO_JSON json_t *j = listener(name, p->ip ? ip_format(p->ip, text) : "0.0.0.0", p->port);
+    json_t *filters = json_array(), *chains = json_array();
+    for (size_t i = 0; i < p->n_chains; i++)
+        add_port_chain(&p->chains[i], j, chains);
+    json_object_set_new(j, "listener_filters", filters);
+    if (has_server_names(chains))
+        look_at_server_name(j);
+    if (p->http) {
+        json_array_append_new(chains, http_chain(translate_mesh_http(stat, routes, NULL), 0));
+        look_at_first_bytes(j);
+    }
+    if (!json_object_get(j, "default_filter_chain"))
+        json_object_set_new(j, "default_filter_chain", rest_of(p->registry_only));
+    json_object_set_new(j, "filter_chains", chains);
+    return translate_json(XDS_LISTENER, name, j);
+}
+
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
                                          const struct ip *ip, const struct traffic_policy *policy,
                                          const struct route_host *streams)
@@ -506,10 +601,7 @@ struct xds_entry *translate_mesh_address(const char *service, const struct servi
     AUTO_JSON json_t *j = listener(name, ip_format(ip, text), p->port);
     json_object_set_new(j, "listener_filters", filters);
     if (json_array_size(chains))
-        json_array_append_new(
-            filters, translate_http_filter(
-                         "envoy.filters.listener.tls_inspector",
-                         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
+        look_at_server_name(j);
     json_object_set_new(j, "default_filter_chain",
                         chain_of(rest
                                      ? tcp_filter(cluster, rest->backends, rest->n_backends, policy)

@@ -7,6 +7,7 @@
 #include "model/peer_authentication.h"
 #include "model/port_protocol.h"
 #include "model/request_authentication.h"
+#include "model/service_entry.h"
 #include "model/traffic_policy.h"
 #include "model/workload.h"
 
@@ -27,10 +28,29 @@ struct xds_entry *translate_mesh_passthrough(void);
 struct xds_entry *translate_mesh_black_hole(void);
 struct xds_entry *translate_mesh_inbound_passthrough(void);
 
-/* ---- of a port of HTTP, whatever Services have it ---- */
+/* ---- of a port, whatever Services have it, or of an address that entries share ---- */
 
 const char *translate_mesh_port_name(uint16_t port, char ret[CLUSTER_NAME_MAX]); /* "0.0.0.0_80" */
-struct xds_entry *translate_mesh_port(uint16_t port, bool registry_only);
+/* Connections of bytes to a host without an address of its own. */
+struct mesh_port_chain {
+    const char *service;
+    const struct service_port *port;
+    const char *server_name; /* that a client of TLS says; NULL: whatever it says */
+    const struct prefix *networks;
+    size_t n_networks; /* none: to any address */
+    const struct traffic_policy *policy;
+    const struct route_host *streams; /* of rules */
+};
+/* http: some Service is of HTTP there: what begins so is routed by its host. What is for nobody
+ * goes on as it is, since somebody else's port may have the same number; registry_only: nowhere. */
+struct mesh_port {
+    const struct ip *ip; /* NULL: any */
+    uint16_t port;
+    bool http, registry_only;
+    const struct mesh_port_chain *chains; /* of two for the same the first */
+    size_t n_chains;
+};
+struct xds_entry *translate_mesh_port(const struct mesh_port *p);
 /* Its routes, by the port's number: those of each Service come by themselves; what is for none of
  * them goes on as it is. */
 struct xds_entry *translate_mesh_port_routes(uint16_t port, bool registry_only);
@@ -44,10 +64,16 @@ struct mesh_identities {
     const char *const *uris; /* spiffe://… */
     size_t n;
 };
+/* Of a host of a ServiceEntry: what else its cluster says. NULL: a Service's. */
+struct mesh_entry {
+    const struct service_entry *of;
+    const json_t *labels; /* of a subset's endpoints; NULL: all */
+};
 /* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
 struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
                                          const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who);
+                                         const struct mesh_identities *who,
+                                         const struct mesh_entry *entry);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);

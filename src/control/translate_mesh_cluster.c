@@ -8,8 +8,12 @@
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
-    TYPE_EDS = 3, /* Cluster.DiscoveryType */
+    TYPE_STRICT_DNS = 1, /* Cluster.DiscoveryType */
+    TYPE_LOGICAL_DNS = 2,
+    TYPE_EDS = 3,
     TYPE_ORIGINAL_DST = 4,
+    DNS_V4_ONLY = 1, /* Cluster.DnsLookupFamily */
+    DNS_REFRESH_MS = 60000,
     LB_CLUSTER_PROVIDED = 6, /* Cluster.LbPolicy */
 };
 
@@ -126,12 +130,16 @@ static void add_size(struct buf *b, unsigned config, unsigned number, int64_t n)
     pb_end(b, at);
 }
 
-static void add_balance(struct buf *b, const struct traffic_policy *p)
+static void add_balance(struct buf *b, const struct traffic_policy *p, unsigned type)
 {
     static const unsigned policies[] = {
         [TRAFFIC_LEAST_REQUEST] = 1, [TRAFFIC_ROUND_ROBIN] = 0,
         [TRAFFIC_RANDOM] = 3,        [TRAFFIC_PASSTHROUGH] = LB_CLUSTER_PROVIDED,
         [TRAFFIC_RING_HASH] = 2,     [TRAFFIC_MAGLEV] = 5};
+    if (type == TYPE_ORIGINAL_DST) {
+        pb_add_uint(b, F_CLUSTER_LB_POLICY, LB_CLUSTER_PROVIDED);
+        return;
+    }
     pb_add_uint(b, F_CLUSTER_LB_POLICY, policies[p->balance]);
     if (p->balance == TRAFFIC_RING_HASH)
         add_size(b, F_CLUSTER_RING, F_RING_MINIMUM, p->ring_size);
@@ -187,7 +195,6 @@ static void add_text(struct buf *b, const char *key, struct str text)
 /* istio: {services: [{host, name, namespace}]} */
 static void add_services(struct buf *b, const char *service)
 {
-    struct str name, ns = str_cut(str_from(service), '/', &name);
     char host[CLUSTER_NAME_MAX];
     size_t metadata = pb_begin(b, F_CLUSTER_METADATA),
            entry = pb_begin(b, F_METADATA_FILTER_METADATA), of, field, value, list, one, fields;
@@ -200,8 +207,8 @@ static void add_services(struct buf *b, const char *service)
     one = pb_begin(b, F_LIST_VALUES);
     fields = pb_begin(b, F_VALUE_STRUCT_VALUE);
     add_text(b, "host", str_from(translate_mesh_service_host(service, host)));
-    add_text(b, "name", name);
-    add_text(b, "namespace", ns);
+    add_text(b, "name", translate_mesh_service_name(service));
+    add_text(b, "namespace", service_key_namespace(service));
     pb_end(b, fields);
     pb_end(b, one);
     pb_end(b, list);
@@ -212,36 +219,105 @@ static void add_services(struct buf *b, const char *service)
     pb_end(b, metadata);
 }
 
+/* ---- hosts of ServiceEntries ---- */
+
+static void add_named_endpoint(struct buf *b, const char *address, uint16_t port, uint32_t weight)
+{
+    size_t lb = pb_begin(b, F_LOCALITY_LB_ENDPOINTS),
+           endpoint = pb_begin(b, F_LB_ENDPOINT_ENDPOINT), at = pb_begin(b, F_ENDPOINT_ADDRESS),
+           socket = pb_begin(b, F_ADDRESS_SOCKET_ADDRESS);
+    pb_add_text(b, F_SOCKET_ADDRESS_ADDRESS, address);
+    pb_add_uint(b, F_SOCKET_ADDRESS_PORT_VALUE, port);
+    pb_end(b, socket);
+    pb_end(b, at);
+    pb_end(b, endpoint);
+    if (weight)
+        add_number(b, F_LB_ENDPOINT_WEIGHT, weight);
+    pb_end(b, lb);
+}
+
+static bool is_of_subset(const struct entry_endpoint *e, const json_t *labels)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)labels, key,
+                        value) if (!streq(json_key_str(json_object_get(e->spec, "labels"), key),
+                                          json_string_value(value))) return false;
+    return true;
+}
+
+/* Names that the proxy asks DNS for; an entry without endpoints is its own host. */
+static void add_names(struct buf *b, const char *cluster, const char *service, uint16_t port,
+                      const struct mesh_entry *entry)
+{
+    const struct service_entry *e = entry->of;
+    const struct entry_port *p = NULL;
+    AUTO_CHARS char *host = service_key_host(service);
+    size_t assignment = pb_begin(b, F_CLUSTER_LOAD_ASSIGNMENT), locality;
+    for (size_t i = 0; i < e->n_ports; i++)
+        p = e->ports[i].number == port ? &e->ports[i] : p;
+    pb_add_text(b, F_ASSIGNMENT_CLUSTER_NAME, cluster);
+    locality = pb_begin(b, F_ASSIGNMENT_ENDPOINTS);
+    for (size_t i = 0; p && i < e->n_endpoints; i++)
+        if (is_of_subset(&e->endpoints[i], entry->labels))
+            add_named_endpoint(b, e->endpoints[i].address,
+                               service_entry_target(p, e->endpoints[i].spec),
+                               e->endpoints[i].weight);
+    if (p && !json_array_size(json_object_get(e->o.spec, "endpoints")) &&
+        !json_object_size(entry->labels))
+        add_named_endpoint(b, host, p->target, 0);
+    pb_end(b, locality);
+    pb_end(b, assignment);
+    translate_duration(b, F_CLUSTER_DNS_REFRESH_RATE, DNS_REFRESH_MS);
+    pb_add_uint(b, F_CLUSTER_RESPECT_DNS_TTL, 1);
+    pb_add_uint(b, F_CLUSTER_DNS_LOOKUP_FAMILY, DNS_V4_ONLY);
+}
+
+static unsigned type_of(const struct traffic_policy *p, const struct mesh_entry *entry)
+{
+    static const unsigned types[] = {[ENTRY_NONE] = TYPE_ORIGINAL_DST,
+                                     [ENTRY_STATIC] = TYPE_EDS,
+                                     [ENTRY_DNS] = TYPE_STRICT_DNS,
+                                     [ENTRY_DNS_ROUND_ROBIN] = TYPE_LOGICAL_DNS};
+    if (p->balance == TRAFFIC_PASSTHROUGH)
+        return TYPE_ORIGINAL_DST;
+    return entry ? types[entry->of->resolution] : TYPE_EDS;
+}
+
 /* ---- the whole ---- */
 
 struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
                                          const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who)
+                                         const struct mesh_identities *who,
+                                         const struct mesh_entry *entry)
 {
     const struct route_backend to = {.service = (char *)(uintptr_t)service,
                                      .subset = (char *)(uintptr_t)subset,
                                      .port = p->port};
-    bool eds = policy->balance != TRAFFIC_PASSTHROUGH;
+    const unsigned type = type_of(policy, entry);
+    bool eds = type == TYPE_EDS;
     AUTO_DONE(buf) struct buf b = {0};
     char name[CLUSTER_NAME_MAX];
     translate_backend_name(&to, NULL, name);
     pb_add_text(&b, F_CLUSTER_NAME, name);
-    pb_add_uint(&b, F_CLUSTER_TYPE, eds ? TYPE_EDS : TYPE_ORIGINAL_DST);
+    pb_add_uint(&b, F_CLUSTER_TYPE, type);
     if (eds) {
         size_t at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
         translate_ads(&b, F_EDS_EDS_CONFIG);
         pb_add_text(&b, F_EDS_SERVICE_NAME, name);
         pb_end(&b, at);
     }
+    if (type == TYPE_STRICT_DNS || type == TYPE_LOGICAL_DNS)
+        add_names(&b, name, service, p->port, entry);
     translate_duration(&b, F_CLUSTER_CONNECT_TIMEOUT, policy->connect_timeout_ms);
-    add_balance(&b, policy);
+    add_balance(&b, policy, type);
     add_limits(&b, policy);
     add_outliers(&b, &policy->outliers);
     add_options(&b, port_protocol(p), policy);
     add_services(&b, service);
     if (policy->tls.mode == TRAFFIC_TLS_ISTIO_MUTUAL)
         translate_mesh_socket(&b, service, subset, p, who);
-    else if (eds && policy->tls.mode == TRAFFIC_TLS_AUTO)
+    else if (eds && policy->tls.mode == TRAFFIC_TLS_AUTO && !(entry && entry->of->external))
         translate_mesh_sockets(&b, service, subset, p, who);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(eds ? name : ""));

@@ -109,11 +109,11 @@ static void add_names(struct buf *b, const struct mesh_identities *who)
 static void add_context(struct buf *b, const char *service, const char *subset,
                         const struct service_port *p, const struct mesh_identities *who)
 {
-    struct str name, ns = str_cut(str_from(service), '/', &name);
+    char host[CLUSTER_NAME_MAX];
     size_t common = pb_begin(b, F_UPSTREAM_TLS_COMMON), params = pb_begin(b, F_COMMON_TLS_PARAMS),
            combined;
-    AUTO_CHARS char *sni = xasprintf("outbound_.%u_.%s_." STR_FMT "." STR_FMT ".svc.cluster.local",
-                                     p->port, subset ? subset : "", STR_ARG(name), STR_ARG(ns));
+    AUTO_CHARS char *sni = xasprintf("outbound_.%u_.%s_.%s", p->port, subset ? subset : "",
+                                     translate_mesh_service_host(service, host));
     pb_add_uint(b, F_TLS_PARAMS_MIN, TLS_1_2);
     pb_add_uint(b, F_TLS_PARAMS_MAX, TLS_1_3);
     pb_end(b, params);

@@ -67,6 +67,8 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
 void translate_mesh_count_connections(json_t *listener);
 /* "web.ns.svc.cluster.local". */
 const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX]);
+/* As metrics name it: the Service's name, or an entry's host. */
+struct str translate_mesh_service_name(const char *service);
 
 /* ---- translate_mesh_tls.c ---- */
 /* Of an LbEndpoint: whether it takes the TLS of the mesh, and who it is. */

@@ -11,6 +11,7 @@ struct rule_list {
 
 struct mesh_rules {
     struct service_join *join;
+    struct service_entries *entries; /* NULL: none */
     struct map by_key[RULE_KINDS];
     struct map exact[RULE_KINDS], wild[RULE_KINDS]; /* host -> struct rule_list */
     struct map touched;                             /* keys of Services */
@@ -54,12 +55,6 @@ static struct map *hosts_of(struct mesh_rules *m, enum rule_kind kind, const cha
     return *host == '*' ? &m->wild[kind] : &m->exact[kind];
 }
 
-static char *name_of_service(const char *key)
-{
-    struct str name, ns = str_cut(str_from(key), '/', &name);
-    return xasprintf(STR_FMT "." STR_FMT ".svc.cluster.local", STR_ARG(name), STR_ARG(ns));
-}
-
 /* for (size_t at = 0; (l = next_list(m, kind, name, &at, &host));) : all whose host covers it, the
  * exact one first. */
 static const struct rule_list *next_list(const struct mesh_rules *m, enum rule_kind kind,
@@ -99,15 +94,20 @@ bool mesh_rules_take_touched(struct mesh_rules *m, const char *service)
 static void touch_host(struct mesh_rules *m, const char *host)
 {
     struct joined_service *s;
-    if (*host != '*') {
-        AUTO_CHARS char *key = istio_host_service(host);
-        s = key ? service_join_find(m->join, key) : NULL;
+    char *key = istio_host_service(host);
+    size_t next = 0;
+    if (!key && m->entries)
+        key = service_entries_next(m->entries, host, &next);
+    for (; key; key = next ? service_entries_next(m->entries, host, &next) : NULL) {
+        s = service_join_find(m->join, key);
         if (s)
             touch(m, s);
-        return;
+        free(key);
     }
+    if (*host != '*')
+        return;
     for (size_t at = 0; service_join_next(m->join, &at, &s);) {
-        AUTO_CHARS char *name = name_of_service(s->key);
+        AUTO_CHARS char *name = service_key_host(s->key);
         if (istio_host_covers(host, name))
             touch(m, s);
     }
@@ -164,7 +164,7 @@ static void touch_destination(struct mesh_rules *m, const char *host)
 
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service)
 {
-    AUTO_CHARS char *host = name_of_service(service);
+    AUTO_CHARS char *host = service_key_host(service);
     touch_senders(m, host);
 }
 
@@ -312,9 +312,8 @@ static void find_destination(const struct mesh_rules *m, const struct mesh_clien
 void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client *client,
                             const char *service, struct destination *ret)
 {
-    struct str name, ns = str_cut(str_from(service), '/', &name);
-    AUTO_CHARS char *host = name_of_service(service);
-    find_destination(m, client, host, ns, ret);
+    AUTO_CHARS char *host = service_key_host(service);
+    find_destination(m, client, host, service_key_namespace(service), ret);
 }
 
 /* ---- who calls ---- */
@@ -322,9 +321,13 @@ void mesh_rules_destination(const struct mesh_rules *m, const struct mesh_client
 static unsigned destination_varies(const struct mesh_rules *m, const char *host)
 {
     AUTO_CHARS char *key = istio_host_service(host);
-    struct str name, ns = str_cut(str_from(key ? key : ""), '/', &name);
+    struct str ns = service_key_namespace(key ? key : "");
     const struct rule_list *l;
     unsigned by = 0;
+    if (!key && m->entries) {
+        ns = service_entries_namespace(m->entries, host);
+        by |= service_entries_varies(m->entries, host) ? MESH_VARIES_BY_NAMESPACE : 0;
+    }
     for (size_t at = 0; (l = next_list(m, RULE_DESTINATION, host, &at));)
         for (size_t i = 0; i < l->v.n; i++) {
             const struct destination_rule *d = l->v.v[i];
@@ -370,7 +373,7 @@ static unsigned routes_vary(const struct mesh_rules *m, const struct virtual_ser
 
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service)
 {
-    AUTO_CHARS char *host = name_of_service(service);
+    AUTO_CHARS char *host = service_key_host(service);
     const struct rule_list *l;
     unsigned by = destination_varies(m, host);
     for (size_t at = 0; (l = next_list(m, RULE_ROUTES, host, &at));)
@@ -386,6 +389,12 @@ static uint16_t port_of(const char *service, uint16_t port, void *user)
     const struct mesh_rules *m = user;
     const struct joined_service *s = service_join_find(m->join, service);
     return s && s->object && s->object->n_ports == 1 ? s->object->ports[0].port : port;
+}
+
+static char *entry_of(const char *host, uint16_t port, struct str ns, void *user)
+{
+    const struct mesh_rules *m = user;
+    return m->entries ? service_entries_resolve(m->entries, host, port, ns) : NULL;
 }
 
 static const struct virtual_service *delegate_of(const char *ns, const char *name, void *user)
@@ -441,7 +450,13 @@ static void check_backend(const struct mesh_rules *m, const struct route_backend
                           const struct route_origin *of, struct findings *findings)
 {
     const struct joined_service *s = b->service ? service_join_find(m->join, b->service) : NULL;
-    if (!s || !s->object)
+    if (!b->service)
+        finding_add(findings, FINDING_ERROR, "HostNotFound", of->object, of->field,
+                    "add a ServiceEntry for it, or name a Service as "
+                    "NAME.NAMESPACE.svc.cluster.local",
+                    "there is no ServiceEntry of %s at that port: what is sent there gets 503",
+                    host);
+    else if (!s || !s->object)
         finding_add(findings, FINDING_ERROR, "HostNotFound", of->object, of->field,
                     "name it as NAME.NAMESPACE.svc.cluster.local, or by its short name in its own "
                     "namespace",
@@ -457,8 +472,8 @@ static void apply_destination(const struct mesh_rules *m, const struct mesh_clie
                               const struct route_backend *b, struct route *r,
                               const struct route_origin *of, struct findings *findings)
 {
-    struct str name, ns = str_cut(str_from(b->service ? b->service : ""), '/', &name);
-    AUTO_CHARS char *host = b->service ? name_of_service(b->service) : xstrdup(b->host);
+    struct str ns = service_key_namespace(b->service ? b->service : "");
+    AUTO_CHARS char *host = b->service ? service_key_host(b->service) : xstrdup(b->host);
     struct destination d;
     struct traffic_policy policy;
     find_destination(m, c, host, ns, &d);
@@ -488,7 +503,8 @@ static void add_default(struct route_host *h, const char *service, uint16_t port
     struct route *r = route_host_add(h);
     r->name = xstrdup("default");
     r->path = (struct route_path){.kind = ROUTE_PATH_PREFIX, .text = xstrdup("/")};
-    r->origin = (struct route_origin){"Service", xstrdup(service), xstrdup("")};
+    r->origin = (struct route_origin){service_key_is_entry(service) ? "ServiceEntry" : "Service",
+                                      xstrdup(service), xstrdup("")};
     route_add_backend(r, service, port, 1);
     virtual_service_default_retry(r);
 }
@@ -496,7 +512,7 @@ static void add_default(struct route_host *h, const char *service, uint16_t port
 struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct mesh_client *client,
                                      const char *service, uint16_t port, struct findings *findings)
 {
-    AUTO_CHARS char *host = name_of_service(service);
+    AUTO_CHARS char *host = service_key_host(service);
     struct route_host *h = route_host_new(host);
     const struct virtual_service *v = find_routes(m, client, host, findings);
     const struct virtual_service_place place = {
@@ -504,6 +520,7 @@ struct route_host *mesh_rules_routes(const struct mesh_rules *m, const struct me
         .client = client,
         .port = port,
         .port_of = port_of,
+        .entry_of = entry_of,
         .delegate_of = delegate_of,
         .user = (void *)(uintptr_t)m,
     };
@@ -520,7 +537,7 @@ struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct m
                                       const char *service, uint16_t port, const struct ip *address,
                                       struct findings *findings)
 {
-    AUTO_CHARS char *host = name_of_service(service);
+    AUTO_CHARS char *host = service_key_host(service);
     struct route_host *h = route_host_new(host);
     const struct virtual_service *v = find_routes(m, client, host, findings);
     const struct virtual_service_place place = {
@@ -529,6 +546,7 @@ struct route_host *mesh_rules_streams(const struct mesh_rules *m, const struct m
         .port = port,
         .address = address,
         .port_of = port_of,
+        .entry_of = entry_of,
         .user = (void *)(uintptr_t)m,
     };
     if (v)
@@ -550,6 +568,7 @@ void mesh_rules_gateway_routes(const struct mesh_rules *m, const struct virtual_
         .client = &client,
         .port = port,
         .port_of = port_of,
+        .entry_of = entry_of,
         .delegate_of = delegate_of,
         .user = (void *)(uintptr_t)m,
     };
@@ -568,6 +587,7 @@ void mesh_rules_gateway_streams(const struct mesh_rules *m, const struct virtual
         .client = &client,
         .port = port,
         .port_of = port_of,
+        .entry_of = entry_of,
         .user = (void *)(uintptr_t)m,
     };
     virtual_service_compile_streams(v, &place, to);
@@ -580,6 +600,22 @@ struct mesh_rules *mesh_rules_new(struct service_join *join)
     struct mesh_rules *m = NEW(struct mesh_rules);
     m->join = join;
     return m;
+}
+
+void mesh_rules_set_entries(struct mesh_rules *m, struct service_entries *entries)
+{
+    m->entries = entries;
+}
+
+struct service_entries *mesh_rules_get_entries(const struct mesh_rules *m)
+{
+    return m->entries;
+}
+
+bool mesh_rules_is_served(const struct mesh_rules *m, const struct joined_service *s, uint16_t port,
+                          struct str ns)
+{
+    return !s->entry || service_entries_is_served(m->entries, s->key, port, ns);
 }
 
 static void lists_done(struct map *m)

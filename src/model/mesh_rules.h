@@ -4,6 +4,7 @@
  * touches in the join, and no others. */
 
 #include "model/destination_rule.h"
+#include "model/service_entries.h"
 #include "model/service_join.h"
 #include "model/virtual_service.h"
 
@@ -13,6 +14,12 @@ struct mesh_rules;
 
 struct mesh_rules *mesh_rules_new(struct service_join *join); /* which must outlive it */
 void mesh_rules_free(struct mesh_rules *m);                   /* NULL is allowed */
+/* Hosts that are no Services; must outlive it. Until then there are none. */
+void mesh_rules_set_entries(struct mesh_rules *m, struct service_entries *entries);
+struct service_entries *mesh_rules_get_entries(const struct mesh_rules *m); /* NULL: none */
+/* Is a port of what that is given to clients of a namespace ("": of any)? Of a Service it is. */
+bool mesh_rules_is_served(const struct mesh_rules *m, const struct joined_service *s, uint16_t port,
+                          struct str ns);
 /* Each takes the rule, in place of one of its name. */
 void mesh_rules_put_virtual_service(struct mesh_rules *m, struct virtual_service *v);
 void mesh_rules_put_destination_rule(struct mesh_rules *m, struct destination_rule *d);

@@ -6,8 +6,11 @@
 #include "base/list.h"
 #include "kube/types.h"
 
+struct service_entry;
+
 struct joined_service {
     struct list_node dirty;            /* linked while it is */
+    const struct service_entry *entry; /* whose host it is; NULL: a Service; its owner's */
     struct service_object *object;     /* NULL: only slices are known */
     VEC(struct slice_object *) slices; /* sorted by key */
     void *user;                        /* what its owner made of it; NULL when the entry goes */

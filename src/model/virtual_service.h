@@ -32,6 +32,9 @@ struct virtual_service_place {
     /* Where a request for a Service without a port goes that came to this one: its only port, else
      * the same. */
     uint16_t (*port_of)(const char *service, uint16_t port, void *user);
+    /* The key of what has a host that is no Service's, for clients of a namespace; port 0: at any.
+     * Owned; NULL: nothing. */
+    char *(*entry_of)(const char *host, uint16_t port, struct str ns, void *user);
     /* NULL: there is none. */
     const struct virtual_service *(*delegate_of)(const char *ns, const char *name, void *user);
     void *user;

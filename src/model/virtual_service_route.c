@@ -126,6 +126,8 @@ static bool read_destination(struct object_reader *r, const json_t *of, const ch
     bool ok = reader_number(r, json_object_get(of, "port"), "number", 1, 65535, &port);
     reader_leave(r, mark);
     to->service = istio_host_service(full);
+    if (!to->service && p && p->entry_of)
+        to->service = p->entry_of(full, (uint16_t)port, p->client->ns, p->user);
     to->host = to->service ? NULL : TAKE(full);
     to->subset = str_empty(subset) ? NULL : xstrdup(subset);
     to->port = (uint16_t)port;

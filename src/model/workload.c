@@ -125,6 +125,8 @@ static struct workload *read_pod(struct workloads *w, const json_t *pod, const c
     p->owner = intern_ref(&w->texts, owner ? str_from(owner) : STR(""));
     p->host_network = json_is_true(json_object_get(spec, "hostNetwork"));
     p->ending = json_key_str(json_at(pod, "metadata"), "deletionTimestamp") != NULL;
+    p->entry = json_object_get(pod, "entry") != NULL;
+    p->weight = (uint32_t)json_at_int(pod, "weight", 0);
     return p;
 }
 
@@ -132,7 +134,7 @@ static bool is_same(const struct workload *a, const struct workload *b)
 {
     bool same = a->labels == b->labels && a->account == b->account && a->owner == b->owner &&
                 a->host_network == b->host_network && a->ending == b->ending &&
-                a->n_ips == b->n_ips;
+                a->entry == b->entry && a->weight == b->weight && a->n_ips == b->n_ips;
     for (uint8_t i = 0; same && i < a->n_ips; i++)
         same = ip_eq(&a->ips[i], &b->ips[i]);
     return same;
@@ -223,7 +225,7 @@ const struct workload *workloads_find(const struct workloads *w, struct str key)
 
 static int rank(const struct workload *p)
 {
-    return (p->host_network ? 2 : 0) + (p->ending ? 1 : 0);
+    return (p->entry ? 4 : 0) + (p->host_network ? 2 : 0) + (p->ending ? 1 : 0);
 }
 
 const struct workload *workloads_find_ip(const struct workloads *w, struct str ns,

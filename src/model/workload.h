@@ -16,6 +16,8 @@ struct workload {
     uint8_t n_ips;
     bool host_network; /* its addresses are its node's */
     bool ending;
+    bool entry;                      /* no pod: an endpoint that somebody has written down */
+    uint32_t weight;                 /* against others behind the same name; 0: as any */
     uint32_t labels, account, owner; /* interned */
     char key[];                      /* namespace/name */
 };

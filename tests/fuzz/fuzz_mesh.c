@@ -1,7 +1,7 @@
 /* fuzz-layer: control
  * Objects as JSON, one behind another, to what sidecars and gateways are given: whatever Gateways,
- * VirtualServices and DestinationRules say, every resource made of them passes the table of what
- * the proxy does, and nothing of a rule is left when it has gone. */
+ * VirtualServices, DestinationRules and ServiceEntries say, every resource made of them passes the
+ * table of what the proxy does, and nothing of a rule is left when it has gone. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -21,6 +21,7 @@ void fuzz_without_faults(void)
 struct world {
     struct service_join *join;
     struct workloads *pods;
+    struct service_entries *entries;
     struct mesh *mesh;
     struct gateway *gateway;
     struct gateway_routes *routes;
@@ -31,6 +32,7 @@ static const struct gateway_options where = {"0.0.0.0", 8080, 8443};
 static void settle(struct world *w)
 {
     struct joined_service *s;
+    service_entries_settle(w->entries);
     while ((s = service_join_take_dirty(w->join))) {
         mesh_service_changed(w->mesh, s->key);
         gateway_service_changed(w->gateway, s->key);
@@ -48,6 +50,8 @@ static void on_pod(const struct workload *pod, void *user)
     const struct world *w = user;
     if (w->mesh)
         mesh_pod_changed(w->mesh, pod);
+    if (w->entries)
+        service_entries_workload_changed(w->entries, pod);
 }
 
 static void check(const struct xds_set *set)
@@ -82,6 +86,12 @@ static void add(struct world *w, const json_t *object)
             service_join_add_slice(w->join, &s);
     } else if (streq(kind, "Pod")) {
         workloads_put(w->pods, object);
+    } else if (streq(kind, "WorkloadEntry")) {
+        service_entries_put_workload(w->entries, object);
+    } else if (streq(kind, "ServiceEntry")) {
+        struct service_entry *e = service_entry_decode(object);
+        if (e)
+            service_entries_put(w->entries, e);
     } else if (streq(kind, "Gateway")) {
         struct istio_gateway *g = istio_gateway_decode(object);
         if (g)
@@ -110,6 +120,8 @@ static void remove_rules(struct world *w, struct str text)
         mesh_rules_remove_virtual_service(rules, str_from(key));
         mesh_rules_remove_destination_rule(rules, str_from(key));
         gateway_routes_remove(w->routes, str_from(key));
+        service_entries_remove(w->entries, str_from(key));
+        service_entries_remove_workload(w->entries, str_from(key));
     }
 }
 
@@ -127,6 +139,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.mesh =
         mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local"});
     const struct mesh_peers *peers = mesh_get_peers(w.mesh);
+    w.entries = service_entries_new(w.join, w.pods);
+    mesh_rules_set_entries(mesh_get_rules(w.mesh), w.entries);
     AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
     const struct gateway_routes_options options = {labels, "fairlead-system"};
     if (gateway_new(&where, w.join, &w.gateway, NULL) < 0)
@@ -160,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < ARRAY_LEN(ips); i++)
         mesh_leave(w.mesh, clients[i]);
     mesh_free(w.mesh);
+    service_entries_free(w.entries);
     workloads_free(w.pods);
     peer_authentications_free(modes);
     selected_objects_free(policies);

@@ -1,151 +1,6 @@
 /* What sidecars are given: whatever comes and goes, in the end it is what would be made of what
  * there is; and every resource passes the table that says what the proxy does. */
-#include "json_text.h"
-
-#include <stdio.h>
-
-#include "codec/pb_json.h"
-#include "control/mesh.h"
-#include "xds/xds_check.h"
-
-struct world {
-    struct service_join *join;
-    struct workloads *pods;
-    struct peer_authentications *authentications;
-    struct selected_objects *authorizations, *tokens;
-    struct mesh *mesh;
-    json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
-};
-
-static void on_pod(const struct workload *pod, void *user)
-{
-    const struct world *w = user;
-    mesh_pod_changed(w->mesh, pod);
-}
-
-static void start(struct world *w)
-{
-    w->join = service_join_new();
-    w->pods = workloads_new(on_pod, w);
-    w->authentications = peer_authentications_new("fairlead-system");
-    w->authorizations = authorization_policies_new("fairlead-system");
-    w->tokens = request_authentications_new("fairlead-system");
-    w->mesh = mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                                     w->tokens, "cluster.local"});
-    w->rules = NULL;
-}
-
-static void settle(struct world *w)
-{
-    struct joined_service *s;
-    while ((s = service_join_take_dirty(w->join))) {
-        mesh_service_changed(w->mesh, s->key);
-        service_join_settle(w->join, s);
-    }
-}
-
-static void finish(struct world *w)
-{
-    mesh_free(w->mesh);
-    workloads_free(w->pods);
-    peer_authentications_free(w->authentications);
-    selected_objects_free(w->authorizations);
-    selected_objects_free(w->tokens);
-    service_join_free(w->join);
-}
-
-/* ports: of a Service, as JSON. */
-static void put_service(struct world *w, const char *ns, const char *name, const char *ip,
-                        const char *ports)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{'metadata':{'namespace':'%s','name':'%s','uid':'u'},'spec':{'clusterIP':'%s',"
-                  "'clusterIPs':['%s'],'ports':[%s]}}",
-                  ns, name, ip, ip, ports);
-    AUTO_JSON json_t *j = json_of(text);
-    struct service_object *s = service_object_decode(j);
-    assert_non_null(s);
-    service_join_add_service(w->join, &s);
-}
-
-static void put_slice(struct world *w, const char *ns, const char *name, const char *ports,
-                      const char *endpoints)
-{
-    AUTO_CHARS char *text = xasprintf(
-        "{'metadata':{'namespace':'%s','name':'%s','labels':{'kubernetes.io/service-name':'%s'}},"
-        "'addressType':'IPv4','ports':[%s],'endpoints':[%s]}",
-        ns, name, name, ports, endpoints);
-    AUTO_JSON json_t *j = json_of(text);
-    const struct slice_decoding o = {.topologies = &w->join->topologies};
-    struct slice_object *s = slice_object_decode(j, &o);
-    assert_non_null(s);
-    service_join_add_slice(w->join, &s);
-}
-
-static void put_rule_object(struct mesh *m, const json_t *j)
-{
-    if (json_at(j, "spec.hosts"))
-        mesh_rules_put_virtual_service(mesh_get_rules(m), virtual_service_decode(j));
-    else
-        mesh_rules_put_destination_rule(mesh_get_rules(m), destination_rule_decode(j));
-}
-
-/* A VirtualService if it has hosts; else a DestinationRule. */
-static void put_rule(struct world *w, const char *ns, const char *name, const char *spec)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns, name, spec);
-    AUTO_JSON json_t *j = json_of(text);
-    AUTO_CHARS char *key = xasprintf("%s/%s/%d", ns, name, json_at(j, "spec.hosts") != NULL);
-    put_rule_object(w->mesh, j);
-    if (w->rules)
-        json_object_set(w->rules, key, j);
-}
-
-static struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
-{
-    struct ip address;
-    assert_ok(ip_parse(str_from(ip), &address));
-    return mesh_join(w->mesh, str_from(ns), &address);
-}
-
-/* The resource as JSON; fails if the table has a word to say of it. NULL: it is not there. */
-static char *find(const struct mesh_workload *w, enum xds_resource type, const char *name)
-{
-    const struct xds_entry *e = xds_set_find(mesh_workload_set(w), type, str_from(name));
-    AUTO(arena) struct arena *a = arena_new(0);
-    AUTO_DONE(xds_report) struct xds_report report = {0};
-    AUTO_DONE(buf) struct buf b = {0};
-    AUTO_JSON json_t *j = NULL;
-    struct err err = {0};
-    ProtobufCMessage *m;
-    if (!e)
-        return NULL;
-    if (xds_resource_unpack(e->type, e->message, a, &m, &report, &err) < 0 || report.findings.n)
-        fail_msg("%s: %s %s", name, err_text(&err),
-                 report.findings.n ? report.findings.v[0].path : "");
-    assert_ok(pb_json_print(m, &xds_json_types, &j, NULL));
-    json_write(&b, j);
-    return buf_take_cstr(&b);
-}
-
-static bool has(const struct mesh_workload *w, enum xds_resource type, const char *name)
-{
-    AUTO_CHARS char *text = find(w, type, name);
-    return text != NULL;
-}
-
-static void expect_in(const struct mesh_workload *w, enum xds_resource type, const char *name,
-                      const char *text)
-{
-    AUTO_CHARS char *all = find(w, type, name);
-    if (!all || !strstr(all, text))
-        fail_msg("%s: %s", name, all ? all : "it is not there");
-}
-
-#define HTTP    "{'name':'http','port':80}"
-#define TCP     "{'name':'tcp-db','port':5432}"
-#define UNNAMED "{'port':9000}"
+#include "mesh_world.h"
 
 static void test_kinds_of_ports(void **state)
 {
@@ -232,12 +87,6 @@ static void test_what_is_served_in_a_pod(void **state)
 
 /* ---- random histories ---- */
 
-static unsigned draw(unsigned *state, unsigned below)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return (*state >> 8) % below;
-}
-
 static void change(struct world *w, unsigned *r)
 {
     static const char *const namespaces[] = {"a", "b"};
@@ -273,8 +122,13 @@ static void change(struct world *w, unsigned *r)
 /* Rules of either kind, in any namespace, for one, many or no Service. */
 static void change_rule(struct world *w, unsigned *r)
 {
-    static const char *const hosts[] = {"s0", "s1.a.svc.cluster.local", "*.b.svc.cluster.local",
-                                        "s2.b.svc.cluster.local", "none"};
+    static const char *const hosts[] = {"s0",
+                                        "s1.a.svc.cluster.local",
+                                        "*.b.svc.cluster.local",
+                                        "s2.b.svc.cluster.local",
+                                        "none",
+                                        "h0.example",
+                                        "*.example"};
     static const char *const exports[] = {"*", ".", "b"};
     static const char *const matches[] = {"", "'match':[{'sourceLabels':{'v':'1'}}],",
                                           "'match':[{'sourceNamespace':'b'},{'port':80}],"};
@@ -298,7 +152,7 @@ static void change_rule(struct world *w, unsigned *r)
         routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
                            "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
                            "'weight':2}]}]}",
-                           host, export, matches[draw(r, 3)], hosts[draw(r, 2)])
+                           host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
                : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
                            "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
                            "'labels':{'v':'%u'}}]}",
@@ -306,6 +160,48 @@ static void change_rule(struct world *w, unsigned *r)
                            draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
                            draw(r, 3), draw(r, 2), draw(r, 2));
     put_rule(w, ns, name, spec);
+}
+
+/* Hosts that are no Services: of several entries, seen by some, found in every way. */
+static void change_entry(struct world *w, unsigned *r)
+{
+    static const char *const ways[] = {
+        "'resolution':'NONE'", "'resolution':'DNS'", "'resolution':'DNS_ROUND_ROBIN'",
+        "'resolution':'STATIC','endpoints':[{'address':'10.1.0.1','labels':{'v':'1'}},"
+        "{'address':'10.1.0.2','ports':{'http':8081}}]",
+        "'resolution':'STATIC','location':'MESH_INTERNAL','workloadSelector':{'labels':{'v':'1'}}"};
+    static const char *const ports[] = {
+        "{'number':80,'name':'http','protocol':'HTTP'}",
+        "{'number':443,'name':'tls','protocol':'TLS'}",
+        "{'number':80,'name':'http','protocol':'HTTP'},{'number':443,'name':'tcp',"
+        "'protocol':'TCP'}"};
+    static const char *const exports[] = {"*", ".", "b", "~"};
+    static const char *const addresses[] = {"", "", "'240.0.0.1'", "'10.0.97.1'"}; /* a Service's */
+    const char *ns = draw(r, 2) ? "a" : "b";
+    char name[8];
+    snprintf(name, sizeof(name), "e%u", draw(r, 3));
+    AUTO_CHARS char *key = xasprintf("%s/%s", ns, name);
+    AUTO_CHARS char *spec = xasprintf(
+        "{'hosts':['h%u.example'%s],'addresses':[%s],'ports':[%s],'exportTo':['%s'],%s}",
+        draw(r, 2), draw(r, 3) ? "" : ",'s1.a'", addresses[draw(r, ARRAY_LEN(addresses))],
+        ports[draw(r, ARRAY_LEN(ports))], exports[draw(r, 4)], ways[draw(r, ARRAY_LEN(ways))]);
+    AUTO_CHARS char *workload =
+        xasprintf("{'address':'10.1.0.%u','labels':{'v':'%u'},'ports':{'http':%u},'weight':%u}",
+                  draw(r, 8), draw(r, 2), 8080 + draw(r, 2), draw(r, 3));
+    switch (draw(r, 4)) {
+    case 0:
+        service_entries_remove(w->entries, str_from(key));
+        break;
+    case 1:
+        put_workload(w, ns, name, workload);
+        break;
+    case 2:
+        if (draw(r, 2))
+            service_entries_remove_workload(w->entries, str_from(key));
+        break;
+    default:
+        put_entry(w, ns, name, spec);
+    }
 }
 
 static void change_pod(struct world *w, unsigned *r)
@@ -321,32 +217,6 @@ static void change_pod(struct world *w, unsigned *r)
         workloads_put(w->pods, j);
     else
         workloads_remove(w->pods, str_from(key));
-}
-
-/* forgotten: its pod is not known: what comes in is as it was when it was. */
-static void expect_same(const struct mesh_workload *a, const struct mesh_workload *b,
-                        bool forgotten)
-{
-    const struct xds_set *x = mesh_workload_set(a), *y = mesh_workload_set(b);
-    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
-        struct xds_entry *e;
-        size_t n = 0;
-        for (struct xds_iter i = {0}; xds_set_next(x, type, &i, &e); n++) {
-            const struct xds_entry *other = xds_set_find(y, type, e->name);
-            bool inbound =
-                str_is(e->name, "virtualInbound") || str_starts(e->name, STR("inbound|"));
-            if (forgotten && inbound)
-                continue;
-            if (!other || !str_eq(other->version, e->version))
-                fail_msg(STR_FMT, STR_ARG(e->name));
-            AUTO_CHARS char *name = str_dup(e->name);
-            free(find(a, type, name));
-        }
-        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e);)
-            n--;
-        if (!forgotten)
-            assert_int_equal(n, 0);
-    }
 }
 
 /* Where the proxy itself listens nobody's Service puts a listener, or a second chain, of the same
@@ -373,15 +243,6 @@ static void test_ports_of_the_proxy(void **state)
     settle(&w);
     assert_true(has(one, XDS_LISTENER, "10.0.1.9_15001")); /* is another address */
     finish(&w);
-}
-
-static void put_pod(struct world *w, const char *ip, const char *labels)
-{
-    AUTO_CHARS char *text = xasprintf("{'metadata':{'namespace':'shop','name':'a','labels':{%s}},"
-                                      "'status':{'podIP':'%s'}}",
-                                      labels, ip);
-    AUTO_JSON json_t *j = json_of(text);
-    workloads_put(w->pods, j);
 }
 
 /* The Services that it is behind are looked at again, and no others. */
@@ -413,18 +274,6 @@ static void test_a_pod_that_changes(void **state)
     finish(&w);
 }
 
-static void put_pod_of(struct world *w, const char *ns, const char *name, const char *ip,
-                       const char *account, bool in_mesh)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{'metadata':{'namespace':'%s','name':'%s','labels':{%s}},"
-                  "'spec':{'serviceAccountName':'%s'},'status':{'podIP':'%s'}}",
-                  ns, name, in_mesh ? "'app':'x','security.istio.io/tlsMode':'istio'" : "'app':'x'",
-                  account, ip);
-    AUTO_JSON json_t *j = json_of(text);
-    workloads_put(w->pods, j);
-}
-
 /* spec NULL: it goes. */
 static void put_authentication(struct world *w, const char *ns, const char *spec)
 {
@@ -437,14 +286,6 @@ static void put_authentication(struct world *w, const char *ns, const char *spec
     else
         peer_authentications_remove(w->authentications, str_from(key));
     mesh_authentications_changed(w->mesh, str_from(ns));
-}
-
-static void expect_none(const struct mesh_workload *w, enum xds_resource type, const char *name,
-                        const char *text)
-{
-    AUTO_CHARS char *all = find(w, type, name);
-    if (!all || strstr(all, text))
-        fail_msg("%s: %s", name, all ? all : "it is not there");
 }
 
 #define WEB "outbound|80||web.shop.svc.cluster.local"
@@ -728,6 +569,7 @@ static void test_random_histories(void **state)
         change_peers(&w, &r);
         change_rule(&w, &r);
         change_pod(&w, &r);
+        change_entry(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);
@@ -741,16 +583,15 @@ static void test_random_histories(void **state)
         if (round % 20)
             continue;
         settle(&w);
-        struct mesh *again =
-            mesh_new(w.join, &(struct mesh_peers){w.pods, w.authentications, w.authorizations,
-                                                  w.tokens, "cluster.local"}); /* from nothing */
+        struct mesh *again = new_mesh(&w); /* from nothing */
         const char *key;
         json_t *rule;
         json_object_foreach(w.rules, key, rule) put_rule_object(again, rule);
         for (i = 0; i < PODS; i++) {
             snprintf(ip, sizeof(ip), "10.1.0.%u", i / 2 * 2);
-            struct world other = {w.join, w.pods, w.authentications, w.authorizations, w.tokens,
-                                  again,  NULL};
+            struct world other = w;
+            other.mesh = again;
+            other.rules = NULL;
             if (pods[i])
                 expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip),
                             !is_known(&w, i % 2 ? "a" : "b", ip));
