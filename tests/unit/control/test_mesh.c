@@ -167,14 +167,14 @@ static void change_entry(struct world *w, unsigned *r)
 {
     static const char *const ways[] = {
         "'resolution':'NONE'", "'resolution':'DNS'", "'resolution':'DNS_ROUND_ROBIN'",
-        "'resolution':'STATIC','endpoints':[{'address':'10.1.0.1','labels':{'v':'1'}},"
-        "{'address':'10.1.0.2','ports':{'http':8081}}]",
+        ("'resolution':'STATIC','endpoints':[{'address':'10.1.0.1','labels':{'v':'1'}},"
+         "{'address':'10.1.0.2','ports':{'http':8081}}]"),
         "'resolution':'STATIC','location':'MESH_INTERNAL','workloadSelector':{'labels':{'v':'1'}}"};
     static const char *const ports[] = {
         "{'number':80,'name':'http','protocol':'HTTP'}",
         "{'number':443,'name':'tls','protocol':'TLS'}",
-        "{'number':80,'name':'http','protocol':'HTTP'},{'number':443,'name':'tcp',"
-        "'protocol':'TCP'}"};
+        ("{'number':80,'name':'http','protocol':'HTTP'},{'number':443,'name':'tcp',"
+         "'protocol':'TCP'}")};
     static const char *const exports[] = {"*", ".", "b", "~"};
     static const char *const addresses[] = {"", "", "'240.0.0.1'", "'10.0.97.1'"}; /* a Service's */
     const char *ns = draw(r, 2) ? "a" : "b";
