@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik prometheus. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -55,10 +55,12 @@ for program in "$@"; do
             echo "== CoreDNS $COREDNS"
             module github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns "$dir/coredns-module"
             (cd "$dir/coredns-module" && go build -o "$dir/coredns" github.com/coredns/coredns) ;;
-        pilot-discovery)
-            echo "== istiod $ISTIO"
-            module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
-            (cd "$dir/istio" && go build -o "$dir/pilot-discovery" istio.io/istio/pilot/cmd/pilot-discovery) ;;
+        pilot-discovery | pilot-agent)
+            # With the agent comes the template of the bootstrap that it gives to its Envoy.
+            echo "== $program of Istio $ISTIO"
+            [ -e "$dir/istio/go.sum" ] || module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
+            (cd "$dir/istio" && go build -mod=mod -o "$dir/$program" "istio.io/istio/pilot/cmd/$program")
+            install -m 644 "$(go env GOMODCACHE)/istio.io/istio@v$ISTIO/tools/packaging/common/envoy_bootstrap.json" "$dir/envoy_bootstrap.json" ;;
         prometheus)
             echo "== Prometheus, Debian's"
             mkdir -p "$dir/prometheus-package"
