@@ -144,7 +144,7 @@ static bool take_comparison(struct reading *r, enum log_comparison *ret, int *re
     return false;
 }
 
-static struct log_expression *read_number(struct reading *r, enum log_expression_op op, bool not)
+static struct log_expression *read_number(struct reading *r, enum log_expression_op op, bool not )
 {
     enum log_comparison is;
     int shift;
@@ -159,13 +159,13 @@ static struct log_expression *read_number(struct reading *r, enum log_expression
     if (op == LOG_FLAGS && (value || (is != LOG_EQ && is != LOG_NE)))
         return fail(r, "of response.flags == 0 and != 0 alone can be said");
     int64_t of = (int64_t)value + shift;
-    if (not && is == LOG_GE) { /* not >= 5 is <= 4 */
+    if (not &&is == LOG_GE) { /* not >= 5 is <= 4 */
         is = LOG_LE;
         of--;
-    } else if (not && is == LOG_LE) {
+    } else if (not &&is == LOG_LE) {
         is = LOG_GE;
         of++;
-    } else if (not) {
+    } else if (not ) {
         is = is == LOG_EQ ? LOG_NE : LOG_EQ;
     }
     if (of < 0)
@@ -198,9 +198,9 @@ static char *take_field(struct reading *r, bool *ret_is_path)
     static const struct {
         const char *word, *field;
     } all[] = {
-        {"request.method", ":method"},      {"request.host", ":authority"},
-        {"request.path", ":path"},          {"request.url_path", ":path"},
-        {"request.scheme", ":scheme"},      {"request.id", "x-request-id"},
+        {"request.method", ":method"},       {"request.host", ":authority"},
+        {"request.path", ":path"},           {"request.url_path", ":path"},
+        {"request.scheme", ":scheme"},       {"request.id", "x-request-id"},
         {"request.useragent", "user-agent"}, {"request.referer", "referer"},
     };
     *ret_is_path = false;
@@ -278,7 +278,7 @@ static struct log_expression *compare_field(struct reading *r, struct log_expres
     return differs || take(r, "==") ? compare_whole(r, e, is_path) : compare_part(r, e, is_path);
 }
 
-static struct log_expression *read_field(struct reading *r, bool not)
+static struct log_expression *read_field(struct reading *r, bool not )
 {
     bool is_path;
     AUTO_CHARS char *field = take_field(r, &is_path);
@@ -292,7 +292,7 @@ static struct log_expression *read_field(struct reading *r, bool not)
     if (!e)
         return NULL;
     e->field = TAKE(field);
-    e->not = not;
+    e->not = not ;
     bool good = compare_field(r, e, is_path) != NULL;
     if (good && e->how == ROUTE_IS_LIKE && regex_new(str_from(e->text), &made, &err) < 0) {
         fail(r, err_text(&err));
@@ -305,7 +305,7 @@ static struct log_expression *read_field(struct reading *r, bool not)
 }
 
 /* The field is there. Takes it. */
-static struct log_expression *is_there(struct reading *r, char *field, bool not)
+static struct log_expression *is_there(struct reading *r, char *field, bool not )
 {
     struct log_expression *e = node(r, LOG_FIELD);
     if (!e) {
@@ -315,25 +315,25 @@ static struct log_expression *is_there(struct reading *r, char *field, bool not)
     e->field = field;
     e->how = ROUTE_IS_THERE;
     e->text = xstrdup("");
-    e->not = not;
+    e->not = not ;
     return e;
 }
 
 /* ---- the whole ---- */
 
-static struct log_expression *read_or(struct reading *r, bool not);
+static struct log_expression *read_or(struct reading *r, bool not );
 
 /* 'x' in request.headers */
-static struct log_expression *read_membership(struct reading *r, bool not)
+static struct log_expression *read_membership(struct reading *r, bool not )
 {
     AUTO_CHARS char *name = take_text(r);
     if (!name || !http_is_token(str_from(name)) || !take_word(r, "in") ||
         !take_word(r, "request.headers"))
         return fail(r, "'name' in request.headers is expected");
-    return is_there(r, lower(name), not);
+    return is_there(r, lower(name), not );
 }
 
-static struct log_expression *read_has(struct reading *r, bool not)
+static struct log_expression *read_has(struct reading *r, bool not )
 {
     bool is_path;
     char *field = take(r, "(") ? take_field(r, &is_path) : NULL;
@@ -341,13 +341,13 @@ static struct log_expression *read_has(struct reading *r, bool not)
         free(field);
         return fail(r, "has(request.headers['x']) is expected");
     }
-    return is_there(r, field, not);
+    return is_there(r, field, not );
 }
 
-static struct log_expression *read_one(struct reading *r, bool not)
+static struct log_expression *read_one(struct reading *r, bool not )
 {
     if (take(r, "(")) {
-        struct log_expression *e = read_or(r, not);
+        struct log_expression *e = read_or(r, not );
         if (!e || take(r, ")"))
             return e;
         log_expression_free(e);
@@ -358,24 +358,24 @@ static struct log_expression *read_one(struct reading *r, bool not)
         if (r->depth == LOG_EXPRESSION_DEPTH)
             return fail(r, "it is nested deeper than 16");
         r->depth++;
-        struct log_expression *e = read_one(r, !not);
+        struct log_expression *e = read_one(r, !not );
         r->depth--;
         return e;
     }
-    if (!not && take_word(r, "true"))
+    if (!not &&take_word(r, "true"))
         return node(r, LOG_ANY);
     if (take_word(r, "has"))
-        return read_has(r, not);
+        return read_has(r, not );
     if (take_word(r, "response.code"))
-        return read_number(r, LOG_CODE, not);
+        return read_number(r, LOG_CODE, not );
     if (take_word(r, "request.duration"))
-        return read_number(r, LOG_DURATION, not);
+        return read_number(r, LOG_DURATION, not );
     if (take_word(r, "response.grpc_status"))
-        return read_number(r, LOG_GRPC, not);
+        return read_number(r, LOG_GRPC, not );
     if (take_word(r, "response.flags"))
-        return read_number(r, LOG_FLAGS, not);
+        return read_number(r, LOG_FLAGS, not );
     skip_blanks(r);
-    return *r->at == '"' || *r->at == '\'' ? read_membership(r, not) : read_field(r, not);
+    return *r->at == '"' || *r->at == '\'' ? read_membership(r, not ) : read_field(r, not );
 }
 
 /* One, or several with that mark between them. Takes first. */
@@ -393,22 +393,22 @@ static struct log_expression *join(struct reading *r, enum log_expression_op op,
     return e;
 }
 
-static struct log_expression *read_and(struct reading *r, bool not)
+static struct log_expression *read_and(struct reading *r, bool not )
 {
-    struct log_expression *e = read_one(r, not);
+    struct log_expression *e = read_one(r, not );
     while (e && take(r, "&&"))
-        e = join(r, not ? LOG_OR : LOG_AND, e, read_one(r, not));
+        e = join(r, not ? LOG_OR : LOG_AND, e, read_one(r, not ));
     return e;
 }
 
-static struct log_expression *read_or(struct reading *r, bool not)
+static struct log_expression *read_or(struct reading *r, bool not )
 {
     if (r->depth == LOG_EXPRESSION_DEPTH)
         return fail(r, "it is nested deeper than 16");
     r->depth++;
-    struct log_expression *e = read_and(r, not);
+    struct log_expression *e = read_and(r, not );
     while (e && take(r, "||"))
-        e = join(r, not ? LOG_AND : LOG_OR, e, read_and(r, not));
+        e = join(r, not ? LOG_AND : LOG_OR, e, read_and(r, not ));
     r->depth--;
     return e;
 }

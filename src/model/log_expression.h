@@ -30,9 +30,10 @@ struct log_expression {
     const char *field; /* in lower case */
     enum route_comparison how;
     char *text;
-    bool not; /* LOG_FIELD: is not so, or is not there */
+    bool not ; /* LOG_FIELD: is not so, or is not there */
 };
 
 /* -EINVAL: why it cannot be said, with the place in it. */
-int log_expression_parse(const char *text, struct log_expression **ret, struct err *reterr) NODISCARD;
+int log_expression_parse(const char *text, struct log_expression **ret, struct err *reterr)
+    NODISCARD;
 void log_expression_free(struct log_expression *e); /* NULL is allowed */

@@ -145,6 +145,14 @@ static void provider_done(struct mesh_provider *p)
     free(p->ns);
 }
 
+static const struct mesh_provider *find(const struct mesh_provider *v, size_t n, const char *name)
+{
+    for (size_t i = 0; name && i < n; i++)
+        if (strcasecmp(v[i].name, name) == 0)
+            return &v[i];
+    return NULL;
+}
+
 /* False: what is wrong with it is told, it is not there. */
 static bool read_provider(struct object_reader *r, const struct mesh_config *c, const json_t *j,
                           struct mesh_provider *ret)
@@ -154,7 +162,7 @@ static bool read_provider(struct object_reader *r, const struct mesh_config *c, 
     *ret = (struct mesh_provider){.name = json_key_str(j, "name")};
     if (str_empty(ret->name))
         return reader_error(r, "name", NULL, "is missing");
-    if (mesh_config_find(c, ret->name))
+    if (find(c->providers, c->n_providers, ret->name))
         return reader_error(r, "name", "names stand once", "%.100s is there already", ret->name);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (json_object_get(j, rows[i].name)) {
@@ -323,10 +331,13 @@ void mesh_config_free(struct mesh_config *c)
     free(c);
 }
 
+/* Two are there by themselves, as Istio has it. */
 const struct mesh_provider *mesh_config_find(const struct mesh_config *c, const char *name)
 {
-    for (size_t i = 0; name && i < c->n_providers; i++)
-        if (streq(c->providers[i].name, name))
-            return &c->providers[i];
-    return NULL;
+    static const struct mesh_provider usual[] = {
+        {.name = "prometheus", .kind = MESH_PROVIDER_PROMETHEUS, .kind_name = "prometheus"},
+        {.name = "envoy", .kind = MESH_PROVIDER_FILE_LOG, .kind_name = "envoyFileAccessLog"},
+    };
+    const struct mesh_provider *p = find(c->providers, c->n_providers, name);
+    return p ? p : find(usual, ARRAY_LEN(usual), name);
 }

@@ -54,5 +54,6 @@ struct mesh_config {
  * NULL. */
 struct mesh_config *mesh_config_new(const char *key, const json_t *object);
 void mesh_config_free(struct mesh_config *c); /* NULL is allowed */
-/* NULL: nobody has that name. */
+/* In any case of letters; NULL: nobody has that name. `prometheus` and `envoy` (standard output)
+ * are there by themselves. */
 const struct mesh_provider *mesh_config_find(const struct mesh_config *c, const char *name);

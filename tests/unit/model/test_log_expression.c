@@ -7,8 +7,9 @@
 
 static void print(const struct log_expression *e, struct buf *b)
 {
-    static const char *const comparisons[] = {"==", "!=", ">=", "<="},
-                            *const hows[] = {"is", "like", "begins", "there"};
+    static const char *const comparisons[] = {"==", "!=", ">=", "<="}, *const hows[] = {
+                                                                           "is", "like", "begins",
+                                                                           "there"};
     switch (e->op) {
     case LOG_AND:
     case LOG_OR:

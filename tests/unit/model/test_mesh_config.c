@@ -89,6 +89,8 @@ static void test_defaults(void **state)
     assert_true(none->sampling > 0.99 && none->sampling < 1.01); /* one in a hundred */
     assert_null(mesh_config_find(none, "zipkin"));
     assert_null(mesh_config_find(none, NULL));
+    assert_int_equal(mesh_config_find(none, "Prometheus")->kind, MESH_PROVIDER_PROMETHEUS);
+    assert_int_equal(mesh_config_find(none, "envoy")->kind, MESH_PROVIDER_FILE_LOG);
     mesh_config_free(none);
     struct mesh_config *empty = config_of("");
     assert_true(empty->tracing && !empty->findings.n);
