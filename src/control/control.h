@@ -12,6 +12,7 @@
 struct control;
 
 struct control_options {
+    const char *mesh_config;    /* namespace/name of the ConfigMap that has Istio's */
     bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */

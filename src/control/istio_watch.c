@@ -90,11 +90,28 @@ static void remove_workload(const struct istio_tables *from, struct str key)
     service_entries_remove_workload(from->entries, key);
 }
 
+/* A provider that nobody has defined is told, too. */
+static const struct istio_object *put_telemetry(const struct istio_tables *to, const json_t *object)
+{
+    const struct istio_object *o = selected_objects_put(to->telemetries, object);
+    if (o)
+        telemetry_policy_check(
+            CONTAINER_OF((struct istio_object *)(uintptr_t)o, struct telemetry_policy, o),
+            *to->config);
+    return o;
+}
+
+static void remove_telemetry(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->telemetries, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
+#define TELEMETRY  "telemetry.istio.io/v1"
 #define KIND(name, group, plural, function, guards)                                                \
     {                                                                                              \
-        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards          \
+        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards, false   \
     }
 
 static const struct istio_kind kinds[] = {
@@ -105,6 +122,8 @@ static const struct istio_kind kinds[] = {
     KIND("WorkloadEntry", NETWORKING, "workloadentries", workload, false),
     KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, true),
     KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, true),
+    {"Telemetry", TELEMETRY, "/apis/" TELEMETRY "/telemetries", put_telemetry, remove_telemetry,
+     false, true},
 };
 
 struct watched {
@@ -135,6 +154,8 @@ static void changed(const struct watched *k, struct str key)
     struct str name, ns = str_cut(key, '/', &name);
     if (k->kind->guards)
         k->all->ops->on_guard(k->kind, ns, k->all->user);
+    else if (k->kind->tells)
+        k->all->ops->on_telemetry(k->all->user);
     else
         k->all->ops->on_change(k->all->user);
 }

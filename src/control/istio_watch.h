@@ -8,6 +8,7 @@
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
 #include "model/request_authentication.h"
+#include "model/telemetry_policy.h"
 
 struct istio_watch;
 
@@ -17,6 +18,8 @@ struct istio_tables {
     struct gateway_routes *gateways;
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
+    struct selected_objects *telemetries;
+    const struct mesh_config *const *config; /* whose providers they name */
 };
 
 /* One line of the table in istio_watch.c. */
@@ -28,6 +31,7 @@ struct istio_kind {
     const struct istio_object *(*put)(const struct istio_tables *to, const json_t *object);
     void (*remove)(const struct istio_tables *from, struct str key);
     bool guards; /* without it somebody would be let in */
+    bool tells;  /* it says what is told of requests, and nothing else */
 };
 
 const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
@@ -36,6 +40,7 @@ struct istio_watch_ops {
     void (*on_change)(void *user); /* also: all lists are complete */
     /* The same of one that guards, in that namespace. */
     void (*on_guard)(const struct istio_kind *kind, struct str ns, void *user);
+    void (*on_telemetry)(void *user); /* the same of one that tells */
     void (*on_finding)(const struct istio_kind *kind, const struct finding *f, const char *uid,
                        void *user);
 };

@@ -59,7 +59,8 @@ static void put_addresses(struct mesh_view *v, const struct service_port *p,
         const struct ip *ip = &o->cluster_ips[i];
         struct route_host *h =
             mesh_rules_streams(v->rules, &v->client, o->key, p->port, ip, v->findings);
-        put_resources_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        put_resources_over(v->set, v->list,
+                           translate_mesh_address(o->key, p, ip, policy, h, v->told));
         route_host_unref(h);
     }
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "codec/format.h"
 #include "codec/yaml.h"
 #include "model/istio_object.h"
 #include "model/object_reader.h"
@@ -101,6 +102,33 @@ static void read_opentelemetry(struct object_reader *r, struct mesh_provider *p)
     reader_leave(r, mark);
 }
 
+/* Of access logs: what none of our proxies can say would cost them the whole listener. */
+static bool check_format(struct object_reader *r, const char *field, const char *text)
+{
+    struct arena *a = arena_new(0);
+    struct format f;
+    struct err err = {0};
+    int result = format_compile(str_from(text), a, &f, &err);
+    arena_free(a);
+    return result == 0 || reader_error(r, field, "docs/proxy.md has the operators", "%s",
+                                       err_text(&err));
+}
+
+static void check_labels(struct object_reader *r, const json_t *labels)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)labels, name, value)
+    {
+        size_t mark = reader_enter_key(r, "labels", name);
+        if (json_is_string(value))
+            (void)check_format(r, NULL, json_string_value(value));
+        else
+            reader_error(r, NULL, NULL, "is no text");
+        reader_leave(r, mark);
+    }
+}
+
 static void read_file_log(struct object_reader *r, struct mesh_provider *p)
 {
     const json_t *format = json_object_get(p->spec, "logFormat");
@@ -109,9 +137,13 @@ static void read_file_log(struct object_reader *r, struct mesh_provider *p)
         return;
     const json_t *labels = json_object_get(format, "labels");
     size_t mark = reader_enter(r, "logFormat");
-    text_of(r, format, "text");
+    const char *text = text_of(r, format, "text");
+    if (text)
+        (void)check_format(r, "text", text);
     if (labels && !json_is_object(labels))
         reader_error(r, "labels", NULL, "is no object");
+    else
+        check_labels(r, labels);
     if (!labels && !json_object_get(format, "text"))
         reader_error(r, NULL, "text or labels", "says nothing");
     reader_leave(r, mark);
@@ -268,12 +300,33 @@ static void read_tracing(struct object_reader *r, struct mesh_config *c)
     reader_leave(r, mark);
 }
 
+/* A format of JSON is a text that is an object of texts. */
+static void read_json_format(struct object_reader *r, struct mesh_config *c)
+{
+    AUTO_JSON json_t *labels = NULL;
+    if (json_parse(str_from(c->log_format), PATH_MAX_BYTES, NULL, &labels, NULL) < 0 ||
+        !json_is_object(labels)) {
+        reader_error(r, "accessLogFormat", NULL, "is no JSON object, as accessLogEncoding says");
+        return;
+    }
+    unsigned errors = r->errors;
+    size_t mark = reader_enter(r, "accessLogFormat");
+    check_labels(r, labels);
+    reader_leave(r, mark);
+    if (r->errors == errors)
+        c->log_labels = json_incref(labels);
+}
+
 static void read_log(struct object_reader *r, struct mesh_config *c)
 {
     const char *encoding = text_of(r, c->whole, "accessLogEncoding");
     c->log_file = text_of(r, c->whole, "accessLogFile");
     c->log_format = text_of(r, c->whole, "accessLogFormat");
     c->log_encoding = streq(encoding, "JSON") ? MESH_LOG_JSON : MESH_LOG_TEXT;
+    if (c->log_format && c->log_encoding == MESH_LOG_JSON)
+        read_json_format(r, c);
+    else if (c->log_format && !check_format(r, "accessLogFormat", c->log_format))
+        c->log_format = NULL;
     if (encoding && !streq(encoding, "JSON") && !streq(encoding, "TEXT"))
         reader_error(r, "accessLogEncoding", NULL, "is neither TEXT nor JSON");
 }
@@ -327,6 +380,7 @@ void mesh_config_free(struct mesh_config *c)
     free(c->providers);
     free(c->zipkin_host);
     findings_done(&c->findings);
+    json_decref(c->log_labels);
     json_decref(c->whole);
     free(c);
 }

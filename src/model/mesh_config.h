@@ -45,7 +45,8 @@ struct mesh_config {
     uint16_t zipkin_port;
     /* accessLogFile, accessLogFormat, accessLogEncoding */
     const char *log_file;   /* NULL: none */
-    const char *log_format; /* NULL: Istio's own */
+    const char *log_format; /* of text; NULL: Istio's own */
+    json_t *log_labels;     /* of JSON; NULL: Istio's own */
     enum mesh_log_encoding log_encoding;
     struct findings findings;
 };

@@ -2,7 +2,7 @@
 /* What operators of formats tell of a client's connection, and a line in a log for a connection. */
 
 #include "net/conn.h"
-#include "proxy/format.h"
+#include "codec/format.h"
 #include "proxy/worker.h"
 
 /* Addresses, TLS and who the peer is. */

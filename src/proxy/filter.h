@@ -13,7 +13,7 @@
 #include "codec/json.h"
 #include "codec/pb_path.h"
 #include "net/http_stream.h"
-#include "proxy/format.h"
+#include "codec/format.h"
 #include "proxy/reasons.h"
 #include "proxy/stats.h"
 

@@ -6,7 +6,7 @@
 
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
-#include "proxy/format.h"
+#include "codec/format.h"
 
 struct header_name {
     uint16_t id;     /* enum http_name */

@@ -6,7 +6,7 @@
 
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
-#include "proxy/format.h"
+#include "codec/format.h"
 
 enum { LOG_FILTERS_MAX = 256, LOG_FILTER_DEPTH_MAX = 16 };
 

@@ -4,7 +4,7 @@
  * thread writes by it. */
 
 #include "codec/json.h"
-#include "proxy/format.h"
+#include "codec/format.h"
 
 enum { LOG_JSON_NODES_MAX = 1024, LOG_JSON_DEPTH_MAX = 16 };
 

@@ -9,6 +9,7 @@
 
 #include "codec/pb_json.h"
 #include "control/mesh.h"
+#include "control/mesh_telemetry.h"
 #include "xds/xds_check.h"
 
 #define HTTP    "{'name':'http','port':80}"
@@ -19,7 +20,8 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct peer_authentications *authentications;
-    struct selected_objects *authorizations, *tokens;
+    struct selected_objects *authorizations, *tokens, *telemetries;
+    const struct mesh_config *config;
     struct service_entries *entries;
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
@@ -34,9 +36,9 @@ static inline void on_pod(const struct workload *pod, void *user)
 
 static inline struct mesh *new_mesh(const struct world *w)
 {
-    struct mesh *m =
-        mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local"});
+    struct mesh *m = mesh_new(
+        w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations, w->tokens,
+                                      "cluster.local", w->telemetries, &w->config});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -49,6 +51,8 @@ static inline void start(struct world *w)
     w->authorizations = authorization_policies_new("fairlead-system");
     w->tokens = request_authentications_new("fairlead-system");
     w->entries = service_entries_new(w->join, w->pods);
+    w->telemetries = telemetry_policies_new("fairlead-system");
+    w->config = mesh_config_new("istio-system/istio", NULL);
     w->mesh = new_mesh(w);
     w->rules = NULL;
 }
@@ -71,6 +75,8 @@ static inline void finish(struct world *w)
     peer_authentications_free(w->authentications);
     selected_objects_free(w->authorizations);
     selected_objects_free(w->tokens);
+    selected_objects_free(w->telemetries);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
     service_join_free(w->join);
 }
 
