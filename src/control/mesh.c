@@ -629,8 +629,6 @@ static bool find_told_to(struct mesh *m, struct mesh_workload *w)
 {
     struct str ns = str_from(w->ns_name);
     const struct workload *pod = workloads_find_ip(m->peers.pods, ns, &w->ip);
-    if (!pod && w->known) /* what selected it by its labels holds */
-        return false;
     return exchange_told(&w->told, w->ns->told ? w->ns->told : m->told,
                          mesh_telemetry_find(&m->peers, m->rules, m->join, ns, pod));
 }

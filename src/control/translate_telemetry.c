@@ -8,7 +8,6 @@
 #define MANAGER_NAME    "envoy.filters.network.http_connection_manager"
 #define TCP_NAME        "envoy.filters.network.tcp_proxy"
 #define STATS_NAME      "istio.stats"
-#define RUNTIME_KEY     "telemetry" /* Envoy wants one; nobody reads it */
 
 /* ---- traces ---- */
 
@@ -184,8 +183,8 @@ static json_t *comparison(const struct log_expression *e)
 {
     static const char *const ops[] = {
         [LOG_EQ] = "EQ", [LOG_NE] = "NE", [LOG_GE] = "GE", [LOG_LE] = "LE"};
-    return json_pack("{s:{s:s,s:{s:I,s:s}}}", "comparison", "op", ops[e->comparison], "value",
-                     "default_value", (json_int_t)e->value, "runtime_key", RUNTIME_KEY);
+    return json_pack("{s:{s:s,s:{s:I}}}", "comparison", "op", ops[e->comparison], "value",
+                     "default_value", (json_int_t)e->value);
 }
 
 /* As a filter looks at a field. */

@@ -80,6 +80,15 @@ static inline void finish(struct world *w)
     service_join_free(w->join);
 }
 
+static inline void set_config(struct world *w, const char *mesh)
+{
+    AUTO_JSON json_t *object = json_pack("{s:{s:s}}", "data", "mesh", mesh);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
+    w->config = mesh_config_new("istio-system/istio", object);
+    assert_int_equal(w->config->findings.n, 0);
+    mesh_telemetry_changed(w->mesh);
+}
+
 /* ports: of a Service, as JSON. */
 static inline void put_service(struct world *w, const char *ns, const char *name, const char *ip,
                                const char *ports)
