@@ -10,7 +10,7 @@ CONTROL = f"istiod.{NS}.svc:15012"
 MESH = "trustDomain: cluster.local\nenablePrometheusMerge: false\ndefaultConfig: {discoveryAddress: %s}\n" % CONTROL
 # What only Istio's own build of Envoy knows is left out: a stock one stands beside ours.
 ENVIRONMENT = {"REVISION": "default", "PILOT_CERT_PROVIDER": "istiod", "CLUSTER_ID": "Kubernetes", "INJECT_ENABLED": "false", "VALIDATION_WEBHOOK_CONFIG_NAME": "", "INJECTION_WEBHOOK_CONFIG_NAME": "",
-               "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false", "SERVICE_ACCOUNT": "istiod", "PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION": "false"}
+               "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false", "SERVICE_ACCOUNT": "istiod", "PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION": "false", "ROOT_CA_DIR": "/etc/cacerts"}
 
 
 def authority(directory):
@@ -28,7 +28,7 @@ def objects(peers, mesh=MESH):
     env = [istio_sidecar.field("POD_NAME", "metadata.name"), istio_sidecar.field("POD_NAMESPACE", "metadata.namespace"), *({"name": n, "value": v} for n, v in ENVIRONMENT.items())]
     container = {"name": "discovery", "image": "busybox", "workingDir": "/var/lib/istio/data", "env": env,
                  "command": [str(peers / "pilot-discovery"), "discovery", "--monitoringAddr=:15014", "--ctrlz_port=0", "--log_output_level=default:info"],
-                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}, "volumeMounts": [{"name": "data", "mountPath": "/var/lib/istio/data"}]}
+                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}, "volumeMounts": [{"name": "data", "mountPath": "/var/lib/istio/data"}, {"name": "cacerts", "mountPath": "/etc/cacerts", "readOnly": True}]}
     labels = {"app": "istiod", "istio": "pilot"}
     ports = [{"name": n, "port": p} for n, p in (("grpc-xds", 15010), ("https-dns", 15012), ("http-monitoring", 15014))]
     return [
@@ -40,7 +40,7 @@ def objects(peers, mesh=MESH):
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "istiod", "namespace": NS, "labels": labels}, "spec": {"selector": labels, "ports": ports}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "istiod", "namespace": NS, "labels": labels},
          "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"serviceAccountName": "istiod", "containers": [container], "terminationGracePeriodSeconds": 2,
-                                                                                                             "volumes": [{"name": "data", "emptyDir": {}}]}}}}]
+                                                                                                             "volumes": [{"name": "data", "emptyDir": {}}, {"name": "cacerts", "secret": {"secretName": "cacerts", "optional": True}}]}}}}]
 
 
 def start(lab, peers, secret=None):
@@ -54,7 +54,7 @@ def start(lab, peers, secret=None):
 
 
 def syncz(lab, pod):
-    """What istiod says of the streams of a pod."""
-    address = lab.ready_pods("app=istiod", NS)[0]["status"]["podIP"]
-    text = lab.answers("node-1", f"http://{address}:15014/debug/syncz")
+    """What istiod says of the streams of a pod, to who asks from its own pod."""
+    own = lab.ready_pods("app=istiod", NS)[0]["metadata"]["name"]
+    text = lab.fairlead("exec", own, "-n", NS, "--", "curl", "-s", "-m", "10", "http://127.0.0.1:15014/debug/syncz")
     return [p for p in json.loads(text or "[]") if p.get("proxy", "").startswith(f"{pod}.")]
