@@ -35,7 +35,7 @@ struct control {
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;
-    struct selected_objects *authorizations, *tokens;
+    struct selected_objects *authorizations, *tokens, *sidecars;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
     struct gateway_routes_options gateway_options;
@@ -632,13 +632,21 @@ static void on_mesh_finding(const struct finding *f, void *user)
     on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
 }
 
-static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
+static void on_guard(struct str ns, void *user)
 {
     struct control *c = user;
-    (void)kind;
     if (!c->stats.synced)
         return;
     mesh_authorizations_changed(c->mesh, ns);
+    work_soon(c);
+}
+
+static void on_scope(struct str ns, void *user)
+{
+    struct control *c = user;
+    if (!c->stats.synced)
+        return;
+    mesh_sidecars_changed(c->mesh, ns);
     work_soon(c);
 }
 
@@ -649,7 +657,7 @@ void control_set_leads(struct control *c, bool leads)
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
 }
 
-static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_istio_finding};
+static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -674,9 +682,11 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
     c->authorizations = authorization_policies_new(o->root_namespace);
     c->tokens = request_authentications_new(o->root_namespace);
+    c->sidecars = sidecar_scopes_new(o->root_namespace);
     const struct mesh_peers peers = {pod_watch_table(c->pods),
                                      authentication_watch_table(c->authentications),
-                                     c->authorizations, c->tokens, o->trust_domain};
+                                     c->authorizations, c->tokens, o->trust_domain,
+                                     c->sidecars};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
@@ -692,7 +702,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->istio = istio_watch_new(client,
                                &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways,
                                                       c->authorizations, c->tokens, c->entries,
-                                                      c->addresses},
+                                                      c->addresses, c->sidecars},
                                &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -725,6 +735,7 @@ void control_free(struct control *c)
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);
     selected_objects_free(c->tokens);
+    selected_objects_free(c->sidecars);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);

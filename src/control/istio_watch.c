@@ -93,11 +93,21 @@ static void remove_workload(const struct istio_tables *from, struct str key)
     service_entries_remove_workload(from->entries, key);
 }
 
+static const struct istio_object *put_sidecar(const struct istio_tables *to, const json_t *object)
+{
+    return selected_objects_put(to->sidecars, object);
+}
+
+static void remove_sidecar(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->sidecars, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
 #define KIND(name, group, plural, function, guards)                                                \
     {                                                                                              \
-        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards          \
+        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards, false   \
     }
 
 static const struct istio_kind kinds[] = {
@@ -106,6 +116,8 @@ static const struct istio_kind kinds[] = {
     KIND("Gateway", NETWORKING, "gateways", gateway, false),
     KIND("ServiceEntry", NETWORKING, "serviceentries", entry, false),
     KIND("WorkloadEntry", NETWORKING, "workloadentries", workload, false),
+    {"Sidecar", NETWORKING, "/apis/" NETWORKING "/sidecars", put_sidecar, remove_sidecar, false,
+     true},
     KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, true),
     KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, true),
 };
@@ -137,7 +149,9 @@ static void changed(const struct watched *k, struct str key)
 {
     struct str name, ns = str_cut(key, '/', &name);
     if (k->kind->guards)
-        k->all->ops->on_guard(k->kind, ns, k->all->user);
+        k->all->ops->on_guard(ns, k->all->user);
+    else if (k->kind->scopes)
+        k->all->ops->on_scope(ns, k->all->user);
     else
         k->all->ops->on_change(k->all->user);
 }

@@ -9,6 +9,7 @@
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
 #include "model/request_authentication.h"
+#include "model/sidecar_scope.h"
 
 struct istio_watch;
 
@@ -19,6 +20,7 @@ struct istio_tables {
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
+    struct selected_objects *sidecars;
 };
 
 /* One line of the table in istio_watch.c. */
@@ -30,14 +32,16 @@ struct istio_kind {
     const struct istio_object *(*put)(const struct istio_tables *to, const json_t *object);
     void (*remove)(const struct istio_tables *from, struct str key);
     bool guards; /* without it somebody would be let in */
+    bool scopes; /* it says what is known to whom */
 };
 
 const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
 
 struct istio_watch_ops {
     void (*on_change)(void *user); /* also: all lists are complete */
-    /* The same of one that guards, in that namespace. */
-    void (*on_guard)(const struct istio_kind *kind, struct str ns, void *user);
+    /* The same of one that guards, or scopes, in that namespace. */
+    void (*on_guard)(struct str ns, void *user);
+    void (*on_scope)(struct str ns, void *user);
     void (*on_finding)(const struct istio_kind *kind, const struct finding *f, const char *uid,
                        void *user);
 };

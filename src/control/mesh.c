@@ -9,25 +9,13 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
-#include "control/mesh_places.h"
+#include "control/mesh_listeners.h"
+#include "control/mesh_scope.h"
 #include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
-/* A pod of a headless Service, of bytes. */
-struct place {
-    struct ip ip;
-    uint16_t port;
-};
-
-/* Of a listener, for what. */
-struct place_use {
-    struct mesh_place place;
-    enum mesh_use use;
-};
-
 struct mesh_service {
-    VEC(struct place) places; /* where what is for no Service goes nowhere */
-    VEC(struct place_use) uses;
+    struct mesh_uses uses;
     VEC(struct mesh_workload *) members; /* that it is served by */
     uint64_t looks;                      /* a hash of what it says of itself */
     unsigned varies;                     /* MESH_VARIES_BY_... */
@@ -37,6 +25,7 @@ struct mesh_service {
 struct mesh_namespace {
     struct xds_set *set; /* NULL: nobody of it has asked */
     unsigned workloads;
+    unsigned readers; /* of them, those that know all that it does */
     struct map services; /* keys of Services of it */
     struct map put;      /* key of any Service -> struct put_resources, in the set */
 };
@@ -54,6 +43,7 @@ struct membership {
 struct mesh_workload {
     struct list_node node;
     struct mesh_namespace *ns;
+    struct mesh_scope *scope; /* NULL: it knows what its namespace does */
     char *ns_name;
     struct ip ip;
     struct mesh_workload *twin; /* another stream of the same address; NULL: none */
@@ -73,15 +63,15 @@ struct mesh {
     struct mesh_rules *rules;
     mesh_observer *observer;
     void *observer_user;
-    struct xds_set *set; /* NULL: nobody has asked yet */
-    struct map put;      /* key of a Service -> struct put_resources, in the set */
+    struct xds_set *base; /* what has nothing to do with Services; NULL: nobody has asked yet */
+    struct xds_set *set;  /* the same */
+    struct map put;       /* key of a Service -> struct put_resources, in the set */
     size_t n_varying;    /* Services that some rule says different things of */
-    bool registry_only;
     bool making;           /* all at once: nobody has to be told of another's ports */
     struct map services;   /* key -> struct mesh_service */
     struct map namespaces; /* name -> struct mesh_namespace */
-    struct map places;     /* name of a listener -> struct used_place */
-    struct map headless;   /* the same -> how many Services have it, as a pointer */
+    struct mesh_listeners listeners;
+    struct list_node scopes; /* struct mesh_scope */
     struct list_node workloads;
     struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
     size_t n_workloads;
@@ -94,14 +84,15 @@ struct mesh {
 static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
                          const struct mesh_place *p)
 {
-    const struct used_place *u = mesh_places_find(&m->places, p);
+    const struct used_place *u = mesh_places_find(&m->listeners.places, p);
     const struct mesh_client client = {.ns = name, .pods = m->peers.pods};
     struct put_resources now = {0}, *before;
     char key[CLUSTER_NAME_MAX];
     before = map_remove_cstr(&ns->put, mesh_place_name(p, key));
     if (mesh_place_is_shared(u) && mesh_place_varies(u, m->rules))
         put_resources_over(ns->set, &now,
-                           mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
+                           mesh_place_listener(u, m->join, m->rules, &client,
+                                               m->listeners.registry_only));
     if (before)
         put_resources_drop_rest(ns->set, before, &now);
     if (!now.v.n) {
@@ -113,48 +104,14 @@ static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace 
     map_put_cstr(&ns->put, key, before);
 }
 
-/* Somebody uses it who did not, or otherwise. */
-static void put_place(struct mesh *m, const struct mesh_place *p)
+static void on_place_put(const struct mesh_place *p, void *user)
 {
-    const struct used_place *u = mesh_places_find(&m->places, p);
-    const struct mesh_client client = {.pods = m->peers.pods};
-    char listener[CLUSTER_NAME_MAX], number[8];
+    struct mesh *m = user;
     struct str name;
     void *ns;
-    if (mesh_place_is_shared(u))
-        xds_set_put(m->set, mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
-    else if (!u || !u->services) /* a Service's own is its own to put */
-        xds_set_remove(m->set, XDS_LISTENER, str_from(mesh_place_name(p, listener)));
-    snprintf(number, sizeof(number), "%u", p->port);
-    if (u && u->http)
-        xds_set_put(m->set, translate_mesh_port_routes(p->port, m->registry_only));
-    else if (!p->ip.family)
-        xds_set_remove(m->set, XDS_ROUTE, str_from(number));
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
         if (((struct mesh_namespace *)ns)->set)
             put_place_of(m, name, ns, p);
-}
-
-/* Is there something else to be put because of that use? Of HTTP alone, which says nothing of whom
- * it is for, the listener stays what it is while there is one. */
-static bool place_changes(const struct mesh *m, const struct place_use *use)
-{
-    const struct used_place *u = mesh_places_find(&m->places, &use->place);
-    char name[CLUSTER_NAME_MAX];
-    if (use->use == MESH_USE_OWN)
-        return u && u->keys.n;
-    return use->use == MESH_USE_SHARED || !u || (u->keys.n && u->http <= 1) ||
-           !xds_set_find(m->set, XDS_LISTENER, str_from(mesh_place_name(&use->place, name)));
-}
-
-static void put_places(struct mesh *m, const struct mesh_service *before,
-                       const struct mesh_service *now)
-{
-    const struct mesh_service *both[] = {before, now};
-    for (size_t i = 0; i < ARRAY_LEN(both); i++)
-        for (size_t k = 0; both[i] && k < both[i]->uses.n; k++)
-            if (place_changes(m, &both[i]->uses.v[k]))
-                put_place(m, &both[i]->uses.v[k].place);
 }
 
 /* ---- Services ---- */
@@ -236,7 +193,11 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
         .set = w->set};
-    mesh_view_exchange(&v, &w->put, key, is_there(s, key) && (c->now & MESH_VARIES_BY_LABELS));
+    v.scope = w->scope ? w->scope->of : NULL;
+    mesh_view_exchange(&v, &w->put, key,
+                       is_there(s, key) && (c->now & MESH_VARIES_BY_LABELS) &&
+                           (!w->scope || service_key_is_entry(key) ||
+                            mesh_scope_knows(w->scope, key)));
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
@@ -272,88 +233,6 @@ static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
     return hash_bytes_seed(b.p, b.n, 0);
 }
 
-static void use_place(struct mesh *m, struct mesh_service *now, const struct service_object *o,
-                      struct place_use use)
-{
-    vec_push(&now->uses, use);
-    mesh_places_use(&m->places, &use.place, use.use, o->key);
-}
-
-static void use_places(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
-{
-    const struct service_object *o = s->object;
-    bool any = !o->n_cluster_ips || mesh_is_allocated(s); /* who asks another DNS goes elsewhere */
-    for (uint16_t i = 0; i < o->n_ports; i++) {
-        bool shared = mesh_is_shared(o, i), http = mesh_is_http(port_protocol(&o->ports[i]));
-        struct place_use use = {{.port = o->ports[i].port},
-                                http     ? MESH_USE_HTTP
-                                : shared ? MESH_USE_SHARED
-                                         : MESH_USE_OWN};
-        if (!mesh_is_carried(o, i))
-            continue;
-        if (http || (shared && any))
-            use_place(m, now, o, use);
-        for (uint16_t k = 0; !http && k < o->n_cluster_ips; k++) {
-            use.place.ip = o->cluster_ips[k];
-            use_place(m, now, o, use);
-        }
-    }
-}
-
-static void stop_using_places(struct mesh *m, const struct mesh_service *before, const char *key)
-{
-    for (size_t i = 0; before && i < before->uses.n; i++)
-        mesh_places_stop_using(&m->places, &before->uses.v[i].place, before->uses.v[i].use, key);
-}
-
-static void use_headless_place(struct mesh *m, struct mesh_service *now, struct place p)
-{
-    char name[CLUSTER_NAME_MAX];
-    translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
-    map_put_cstr(&m->headless, name, (void *)(n + 1));
-    vec_push(&now->places, p);
-    if (!n)
-        xds_set_put(m->set, translate_mesh_headless(&p.ip, p.port));
-}
-
-static void stop_using_headless_place(struct mesh *m, struct place p)
-{
-    char name[CLUSTER_NAME_MAX];
-    translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
-    if (n > 1) {
-        map_put_cstr(&m->headless, name, (void *)(n - 1));
-        return;
-    }
-    map_remove_cstr(&m->headless, name);
-    xds_set_remove(m->set, XDS_LISTENER, str_from(name));
-}
-
-static bool has_bytes_by(const struct service_object *o, const char *port)
-{
-    for (uint16_t i = 0; i < o->n_ports; i++) {
-        enum port_protocol p = port_protocol(&o->ports[i]);
-        if (streq(o->ports[i].name, port) && p != PORT_OTHER && !mesh_is_http(p))
-            return true;
-    }
-    return false;
-}
-
-/* What has no address of its own is found by its pods'. */
-static void use_headless(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
-{
-    if (!m->registry_only || !s->object->headless)
-        return;
-    VEC_FOREACH (slice, &s->slices)
-        for (uint32_t k = 0; (*slice)->family && k < (*slice)->n_ports; k++)
-            for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
-                const struct slice_port *p = &(*slice)->ports[k];
-                if (p->port && has_bytes_by(s->object, p->name))
-                    use_headless_place(m, now, (struct place){slice_object_ip(*slice, i), p->port});
-            }
-}
-
 static bool is_known(const struct findings *all, const struct finding *f)
 {
     for (size_t i = 0; all && i < all->n; i++)
@@ -361,6 +240,21 @@ static bool is_known(const struct findings *all, const struct finding *f)
             streq(all->v[i].message, f->message))
             return true;
     return false;
+}
+
+static struct mesh_view view_of_all(const struct mesh *m)
+{
+    return (struct mesh_view){
+        .peers = &m->peers, .rules = m->rules, .join = m->join, .set = m->set};
+}
+
+static void exchange_scopes(struct mesh *m, const struct joined_service *s, const char *key,
+                            bool endpoints_only)
+{
+    const struct mesh_view all = view_of_all(m);
+    LIST_FOREACH (node, &m->scopes)
+        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &all, s, key,
+                            endpoints_only);
 }
 
 /* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
@@ -374,8 +268,7 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
         now->looks = looks_of(m, s);
         c.endpoints_only = before && before->looks == now->looks && !touched;
         now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
-        use_places(m, now, s);
-        use_headless(m, now, s);
+        mesh_listeners_use(&m->listeners, &now->uses, s);
     }
     c.now = now                         ? now->varies
             : service_key_is_entry(key) ? mesh_rules_vary(m->rules, key) /* of the host's others */
@@ -384,11 +277,9 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
     m->n_varying -= before && before->varies;
     exchange_all(m, s, key, &c);
     exchange_layers(m, s, key, &c);
-    stop_using_places(m, before, key);
-    if (!c.endpoints_only)
-        put_places(m, before, now);
-    for (size_t i = 0; before && i < before->places.n; i++)
-        stop_using_headless_place(m, before->places.v[i]);
+    mesh_listeners_exchange(&m->listeners, before ? &before->uses : NULL, now ? &now->uses : NULL,
+                            key, c.endpoints_only);
+    exchange_scopes(m, s, key, c.endpoints_only);
     if (c.endpoints_only) {
         now->findings = before->findings;
         before->findings = (struct findings){0};
@@ -610,8 +501,7 @@ static void service_free(struct mesh_service *s)
 {
     if (!s)
         return;
-    vec_done(&s->uses);
-    vec_done(&s->places);
+    mesh_uses_done(&s->uses);
     vec_done(&s->members);
     findings_done(&s->findings);
     free(s);
@@ -660,9 +550,107 @@ static void put_address(struct mesh *m, const struct ip *ip)
     char name[IP_TEXT_BYTES + 1];
     struct xds_entry *e = mesh_peers_address(&m->peers, ip);
     if (e)
-        xds_set_put(m->set, e);
+        xds_set_put(m->base, e);
     else
-        xds_set_remove(m->set, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
+        xds_set_remove(m->base, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
+}
+
+/* ---- what a workload knows ---- */
+
+static void drop_put(struct xds_set *set, struct map *put_before)
+{
+    void *list;
+    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
+        put_resources_drop_all(set, list);
+        free(list);
+    }
+    map_done(put_before);
+}
+
+static const struct sidecar_scope *sidecar_of(const struct mesh *m, const struct mesh_workload *w)
+{
+    struct str ns = str_from(w->ns_name);
+    return m->peers.sidecars
+               ? sidecar_scopes_find(m->peers.sidecars, ns, m->peers.pods,
+                                     workloads_find_ip(m->peers.pods, ns, &w->ip))
+               : NULL;
+}
+
+static struct mesh_scope *scope_of(struct mesh *m, const struct sidecar_scope *of, struct str ns)
+{
+    LIST_FOREACH (node, &m->scopes) {
+        struct mesh_scope *s = CONTAINER_OF(node, struct mesh_scope, node);
+        if (s->of == of && str_is(ns, s->ns))
+            return s;
+    }
+    const struct mesh_view all = view_of_all(m);
+    struct mesh_scope *s = mesh_scope_new(of, ns, m->base, &all, m->listeners.registry_only);
+    struct str key;
+    mesh_rules_mark_destinations(m->rules);
+    for (size_t at = 0; map_next(&m->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        mesh_scope_exchange(s, &all, service_join_find(m->join, text), text, false);
+    }
+    list_add_tail(&m->scopes, &s->node);
+    return s;
+}
+
+static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    struct str key, rest;
+    void *s;
+    void *u;
+    ns->set = xds_set_new_over(m->set);
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        unsigned varies = ((const struct mesh_service *)s)->varies;
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = varies};
+        if (varies || str_eq(str_cut(key, '/', &rest), name))
+            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
+    }
+    for (size_t at = 0; map_next(&m->listeners.places, &at, NULL, &u);)
+        put_place_of(m, name, ns, &((const struct used_place *)u)->place);
+}
+
+/* The set that it lies over. of: NULL: that of its namespace. */
+static struct xds_set *take_view(struct mesh *m, struct mesh_workload *w,
+                                 const struct sidecar_scope *of)
+{
+    struct str ns = str_from(w->ns_name);
+    w->scope = of ? scope_of(m, of, ns) : NULL;
+    if (w->scope) {
+        w->scope->users++;
+        return w->scope->set;
+    }
+    if (w->ns->readers++ == 0)
+        make_namespace_set(m, ns, w->ns);
+    return w->ns->set;
+}
+
+/* It lies over it no more. scope: NULL: its namespace. */
+static void leave_view(struct mesh_workload *w, struct mesh_scope *scope)
+{
+    if (scope && --scope->users == 0) {
+        mesh_scope_free(scope);
+    } else if (!scope && --w->ns->readers == 0) {
+        drop_put(w->ns->set, &w->ns->put);
+        xds_set_free(TAKE(w->ns->set));
+    }
+}
+
+/* Another Sidecar may hold for it. */
+static void find_view(struct mesh *m, struct mesh_workload *w)
+{
+    const struct sidecar_scope *of = sidecar_of(m, w);
+    struct mesh_scope *before = w->scope;
+    bool gone = w->known && !workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
+    if (gone || of == (before ? before->of : NULL))
+        return;
+    drop_put(w->set, &w->put);
+    xds_set_move(w->set, take_view(m, w, of));
+    leave_view(w, before);
+    build_labelled(m, w);
+    build(m, w, true);
 }
 
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
@@ -672,8 +660,10 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
     const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
     struct str key;
     for (uint8_t i = 0; i < pod->n_ips; i++)
-        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin)
+        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin) {
+            find_view(m, w);
             build_labelled(m, w);
+        }
     for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
         struct joined_service *s = service_join_find(m->join, text);
@@ -723,11 +713,13 @@ static void make_all(struct mesh *m)
 {
     struct joined_service *s;
     const struct workload *pod;
-    m->set = xds_set_new();
-    xds_set_put(m->set, translate_mesh_outbound(m->registry_only));
-    xds_set_put(m->set, translate_mesh_passthrough());
-    xds_set_put(m->set, translate_mesh_black_hole());
-    xds_set_put(m->set, translate_mesh_inbound_passthrough());
+    m->base = xds_set_new();
+    m->set = xds_set_new_over(m->base);
+    m->listeners.set = m->set;
+    xds_set_put(m->base, translate_mesh_outbound(m->listeners.registry_only));
+    xds_set_put(m->base, translate_mesh_passthrough());
+    xds_set_put(m->base, translate_mesh_black_hole());
+    xds_set_put(m->base, translate_mesh_inbound_passthrough());
     m->making = true;
     for (size_t at = 0; service_join_next(m->join, &at, &s);)
         mesh_service_changed(m, s->key);
@@ -735,23 +727,6 @@ static void make_all(struct mesh *m)
     for (size_t at = 0; workloads_next(m->peers.pods, &at, &pod);)
         for (uint8_t i = 0; i < pod->n_ips; i++)
             put_address(m, &pod->ips[i]);
-}
-
-static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
-{
-    struct str key, rest;
-    void *s;
-    void *u;
-    ns->set = xds_set_new_over(m->set);
-    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
-        unsigned varies = ((const struct mesh_service *)s)->varies;
-        AUTO_CHARS char *text = str_dup(key);
-        const struct change c = {.now = varies};
-        if (varies || str_eq(str_cut(key, '/', &rest), name))
-            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
-    }
-    for (size_t at = 0; map_next(&m->places, &at, NULL, &u);)
-        put_place_of(m, name, ns, &((const struct used_place *)u)->place);
 }
 
 /* What it is a member of already. */
@@ -773,17 +748,26 @@ void mesh_start(struct mesh *m)
         make_all(m);
 }
 
+void mesh_sidecars_changed(struct mesh *m, struct str ns)
+{
+    bool all = m->peers.sidecars && selected_objects_is_root(m->peers.sidecars, ns);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (all || str_is(ns, w->ns_name))
+            find_view(m, w);
+    }
+}
+
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
 {
     mesh_start(m);
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
-    if (ns->workloads++ == 0)
-        make_namespace_set(m, ns_name, ns);
+    ns->workloads++;
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
-    w->set = xds_set_new_over(ns->set);
+    w->set = xds_set_new_over(take_view(m, w, sidecar_of(m, w)));
     list_add_tail(&m->workloads, &w->node);
     m->n_workloads++;
     find_services(m, w);
@@ -797,23 +781,6 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
 struct xds_set *mesh_workload_set(const struct mesh_workload *w)
 {
     return w->set;
-}
-
-static void drop_put(struct xds_set *set, struct map *put_before)
-{
-    void *list;
-    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
-        put_resources_drop_all(set, list);
-        free(list);
-    }
-    map_done(put_before);
-}
-
-static void end_namespace(struct mesh *m, struct mesh_namespace *ns, const char *name)
-{
-    drop_put(ns->set, &ns->put);
-    xds_set_free(TAKE(ns->set));
-    drop_if_empty(m, str_from(name), ns);
 }
 
 static void leave_services(struct mesh *m, struct mesh_workload *w)
@@ -854,10 +821,11 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     inbound_done(&w->ports);
     mesh_access_done(&w->access);
     xds_set_free(w->set);
+    leave_view(w, w->scope);
     list_remove(&w->node);
     m->n_workloads--;
-    if (--w->ns->workloads == 0)
-        end_namespace(m, w->ns, w->ns_name);
+    w->ns->workloads--;
+    drop_if_empty(m, str_from(w->ns_name), w->ns);
     free(w->ns_name);
     free(w);
 }
@@ -873,6 +841,12 @@ struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
     m->join = join;
     m->peers = *peers;
     m->rules = mesh_rules_new(join);
+    m->listeners = (struct mesh_listeners){.join = join,
+                                           .rules = m->rules,
+                                           .client = {.pods = peers->pods},
+                                           .on_put = on_place_put,
+                                           .user = m};
+    list_init(&m->scopes);
     list_init(&m->workloads);
     return m;
 }
@@ -884,7 +858,7 @@ const struct mesh_peers *mesh_get_peers(const struct mesh *m)
 
 void mesh_set_registry_only(struct mesh *m)
 {
-    m->registry_only = true;
+    m->listeners.registry_only = true;
 }
 
 struct mesh_rules *mesh_get_rules(const struct mesh *m)
@@ -915,10 +889,10 @@ void mesh_free(struct mesh *m)
     }
     map_done(&m->services);
     map_done(&m->namespaces);
-    mesh_places_done(&m->places);
-    map_done(&m->headless);
+    mesh_listeners_done(&m->listeners);
     map_done(&m->by_ip);
     xds_set_free(m->set);
+    xds_set_free(m->base);
     mesh_rules_free(m->rules);
     free(m);
 }

@@ -10,6 +10,7 @@ struct mesh_peers {
     const struct peer_authentications *authentications;
     const struct selected_objects *authorizations, *tokens;
     const char *trust_domain;
+    const struct selected_objects *sidecars; /* what is known to whom; NULL: all to all */
 };
 
 /* Gathers who a Service's endpoints are; zeroed. */

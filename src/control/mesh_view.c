@@ -46,6 +46,17 @@ bool mesh_is_allocated(const struct joined_service *s)
     return s->entry && s->object && s->object->n_cluster_ips && s->entry->allocates;
 }
 
+/* Takes the entry. */
+static void put_over(struct mesh_view *v, struct xds_entry *e)
+{
+    struct xds_entry *same = v->alike ? xds_set_find(v->alike, e->type, e->name) : NULL;
+    if (same && str_eq(same->version, e->version)) {
+        xds_entry_unref(e);
+        e = xds_entry_ref(same);
+    }
+    put_resources_over(v->set, v->list, e);
+}
+
 /* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
 static void put_view_entry(struct mesh_view *v, struct xds_entry *e)
 {
@@ -53,7 +64,7 @@ static void put_view_entry(struct mesh_view *v, struct xds_entry *e)
     if (name && put_resources_has(v->list, e->type, name))
         xds_set_put(v->set, e);
     else
-        put_resources_over(v->set, v->list, e);
+        put_over(v, e);
 }
 
 static void put_addresses(struct mesh_view *v, const struct service_port *p,
@@ -64,7 +75,7 @@ static void put_addresses(struct mesh_view *v, const struct service_port *p,
         const struct ip *ip = &o->cluster_ips[i];
         struct route_host *h =
             mesh_rules_streams(v->rules, &v->client, o->key, p->port, ip, v->findings);
-        put_resources_over(v->set, v->list, translate_mesh_address(o->key, p, ip, policy, h));
+        put_over(v, translate_mesh_address(o->key, p, ip, policy, h));
         route_host_unref(h);
     }
 }
@@ -103,7 +114,7 @@ static void put_routes(struct mesh_view *v, const struct service_port *p)
     if (!mesh_is_http(protocol) && protocol != PORT_SNIFFED)
         return;
     h = mesh_rules_routes(v->rules, &v->client, v->s->key, p->port, v->findings);
-    put_resources_over(v->set, v->list,
+    put_over(v,
                        mesh_is_http(protocol)
                            ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
                            : translate_mesh_own_routes(v->s->key, p->port, h));
@@ -117,7 +128,7 @@ static void put_names(struct mesh_view *v)
     AUTO_CHARS char *host = service_key_host(o->key);
     if (service_key_is_entry(o->key) && o->n_cluster_ips && !v->endpoints_only &&
         !put_resources_has(v->list, XDS_NAMES, host))
-        put_resources_over(v->set, v->list,
+        put_over(v,
                            translate_mesh_names(host, o->cluster_ips, o->n_cluster_ips));
 }
 
@@ -153,7 +164,8 @@ static void put_view(struct mesh_view *v, const char *key)
     char *one;
     for (size_t at = 0; (one = service_entries_next(entries, host, &at));) {
         v->s = service_join_find(v->join, one);
-        if (v->s && v->s->object)
+        if (v->s && v->s->object &&
+            (!v->scope || mesh_rules_is_known(v->rules, v->scope, v->client.ns, one)))
             put_one(v);
         free(one);
     }

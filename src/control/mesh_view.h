@@ -6,6 +6,8 @@
 #include "control/put_resources.h"
 #include "model/mesh_rules.h"
 
+struct sidecar_scope;
+
 bool mesh_is_http(enum port_protocol p);
 /* The proxy has a listener of every address at that port, or a chain of its own: of two it refuses
  * the later one, and that must not be its own. */
@@ -28,6 +30,8 @@ struct mesh_view {
     struct destination destination; /* its own */
     bool short_name;
     bool endpoints_only; /* and clusters: routes and listeners stay as they are */
+    const struct sidecar_scope *scope; /* what else is not known; NULL: all is */
+    const struct xds_set *alike;       /* what may hold the same, which is shared; NULL: nothing */
     struct findings *findings;
     struct xds_set *set;
     struct put_resources *list; /* its own */

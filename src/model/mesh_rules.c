@@ -2,6 +2,7 @@
 #include "model/mesh_rules.h"
 
 #include "base/vec.h"
+#include "model/sidecar_scope.h"
 
 enum rule_kind { RULE_ROUTES, RULE_DESTINATION, RULE_KINDS };
 
@@ -17,6 +18,7 @@ struct mesh_rules {
     struct map touched;                             /* keys of Services */
     mesh_rules_observer *observer;
     void *observer_user;
+    bool marks_destinations;
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -162,6 +164,53 @@ static void touch_destination(struct mesh_rules *m, const char *host)
     }
 }
 
+void mesh_rules_mark_destinations(struct mesh_rules *m)
+{
+    m->marks_destinations = true;
+}
+
+static bool covers_known(const struct sidecar_scope *scope, const char *host)
+{
+    for (size_t i = 0; i < scope->n_hosts; i++)
+        if (istio_host_covers(host, scope->hosts[i].name))
+            return true;
+    return false;
+}
+
+static bool leads_from_known(const struct mesh_rules *m, const struct virtual_service *v,
+                             const struct sidecar_scope *scope, struct str own)
+{
+    void *root;
+    for (size_t i = 0; i < v->n_hosts; i++) {
+        AUTO_CHARS char *service = istio_host_service(v->hosts[i]);
+        if (sidecar_scope_sees(scope, own, str_from(v->o.ns), v->hosts[i]) ||
+            (service &&
+             sidecar_scope_sees(scope, own, service_key_namespace(service), v->hosts[i])) ||
+            covers_known(scope, v->hosts[i]))
+            return true;
+    }
+    for (size_t at = 0; !v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &root);)
+        if (((const struct virtual_service *)root)->n_hosts && delegates_to(root, v) &&
+            leads_from_known(m, root, scope, own))
+            return true;
+    return false;
+}
+
+bool mesh_rules_is_known(const struct mesh_rules *m, const struct sidecar_scope *scope,
+                         struct str own, const char *key)
+{
+    AUTO_CHARS char *host = service_key_host(key);
+    if (sidecar_scope_sees(scope, own, service_key_namespace(key), host))
+        return true;
+    const struct rule_list *l = map_find_cstr(&m->senders, host);
+    for (size_t i = 0; l && i < l->v.n; i++) {
+        const struct virtual_service *v = l->v.v[i];
+        if (istio_object_is_seen(&v->o, own) && leads_from_known(m, v, scope, own))
+            return true;
+    }
+    return false;
+}
+
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service)
 {
     AUTO_CHARS char *host = service_key_host(service);
@@ -177,6 +226,8 @@ static void unlink_routes(struct mesh_rules *m, struct virtual_service *v)
         list_remove_rule(hosts_of(m, RULE_ROUTES, v->hosts[i]), v->hosts[i], v);
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
         list_remove_rule(&m->senders, to, v);
+        if (m->marks_destinations)
+            touch_host(m, to);
         free(to);
     }
     touch_routes(m, v);
@@ -193,6 +244,8 @@ void mesh_rules_put_virtual_service(struct mesh_rules *m, struct virtual_service
         list_put(hosts_of(m, RULE_ROUTES, v->hosts[i]), v->hosts[i], v);
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
         list_put(&m->senders, to, v);
+        if (m->marks_destinations)
+            touch_host(m, to);
         free(to);
     }
     touch_routes(m, v);

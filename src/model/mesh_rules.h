@@ -11,6 +11,7 @@
 #define MESH_ROOT_NAMESPACE "fairlead-system"
 
 struct mesh_rules;
+struct sidecar_scope;
 
 struct mesh_rules *mesh_rules_new(struct service_join *join); /* which must outlive it */
 void mesh_rules_free(struct mesh_rules *m);                   /* NULL is allowed */
@@ -37,6 +38,13 @@ const struct virtual_service *mesh_rules_next_virtual_service(const struct mesh_
  * for the call. fn NULL: nobody is. */
 typedef void mesh_rules_observer(const struct virtual_service *v, void *user);
 void mesh_rules_set_observer(struct mesh_rules *m, mesh_rules_observer *fn, void *user);
+
+/* Is it known to sidecars of a namespace for which that holds: by itself, or because a rule for
+ * what is known sends something there? key: of a Service, or of an entry's host. */
+bool mesh_rules_is_known(const struct mesh_rules *m, const struct sidecar_scope *scope,
+                         struct str own, const char *key);
+/* From now on a rule that comes or goes marks where it sends to, too. */
+void mesh_rules_mark_destinations(struct mesh_rules *m);
 
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);

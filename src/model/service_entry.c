@@ -94,14 +94,20 @@ static const struct {
                  {"REDIS", "redis"},       {"MYSQL", "mysql"},          {"TCP", "tcp"},
                  {"TLS", "tls"},           {"HTTP_PROXY", "http_proxy"}};
 
-static bool read_protocol(struct object_reader *r, const char *word, const char **ret)
+bool service_entry_protocol(const char *word, const char **ret)
 {
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(word), str_from(protocols[i].word))) {
             *ret = protocols[i].app_protocol;
             return true;
         }
-    return reader_error(r, "protocol", "write HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS",
+    return false;
+}
+
+static bool read_protocol(struct object_reader *r, const char *word, const char **ret)
+{
+    return service_entry_protocol(word, ret) ||
+           reader_error(r, "protocol", "write HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS",
                         "\"%.40s\" is none that is known", word);
 }
 

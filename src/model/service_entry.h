@@ -56,6 +56,8 @@ struct service_entry *service_entry_decode(const json_t *j); /* NULL: it has no 
 void service_entry_free(struct service_entry *e);            /* NULL is allowed */
 DEFINE_AUTO(service_entry);
 
+/* A protocol of a port in Istio's words, as Kubernetes' appProtocol (constant). */
+bool service_entry_protocol(const char *word, const char **ret);
 /* Where an endpoint (spec: as of a WorkloadEntry; NULL: a pod) serves a port. */
 uint16_t service_entry_target(const struct entry_port *p, const json_t *spec);
 /* One of its hosts as a Service; a new reference. */

@@ -9,6 +9,7 @@
 
 #include "codec/pb_json.h"
 #include "control/mesh.h"
+#include "model/sidecar_scope.h"
 #include "xds/xds_check.h"
 
 #define HTTP    "{'name':'http','port':80}"
@@ -19,7 +20,7 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct peer_authentications *authentications;
-    struct selected_objects *authorizations, *tokens;
+    struct selected_objects *authorizations, *tokens, *sidecars;
     struct service_entries *entries;
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
@@ -36,7 +37,7 @@ static inline struct mesh *new_mesh(const struct world *w)
 {
     struct mesh *m =
         mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local"});
+                                               w->tokens, "cluster.local", w->sidecars});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -48,6 +49,7 @@ static inline void start(struct world *w)
     w->authentications = peer_authentications_new("fairlead-system");
     w->authorizations = authorization_policies_new("fairlead-system");
     w->tokens = request_authentications_new("fairlead-system");
+    w->sidecars = sidecar_scopes_new("fairlead-system");
     w->entries = service_entries_new(w->join, w->pods);
     w->mesh = new_mesh(w);
     w->rules = NULL;
@@ -71,6 +73,7 @@ static inline void finish(struct world *w)
     peer_authentications_free(w->authentications);
     selected_objects_free(w->authorizations);
     selected_objects_free(w->tokens);
+    selected_objects_free(w->sidecars);
     service_join_free(w->join);
 }
 
@@ -139,6 +142,21 @@ static inline void put_workload(struct world *w, const char *ns, const char *nam
         xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns, name, spec);
     AUTO_JSON json_t *j = json_of(text);
     assert_non_null(service_entries_put_workload(w->entries, j));
+}
+
+/* spec NULL: it goes. */
+static inline const struct istio_object *put_sidecar(struct world *w, const char *ns,
+                                                     const char *name, const char *spec)
+{
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns,
+                                      name, spec ? spec : "{}");
+    AUTO_CHARS char *key = xasprintf("%s/%s", ns, name);
+    AUTO_JSON json_t *j = json_of(text);
+    const struct istio_object *o = spec ? selected_objects_put(w->sidecars, j) : NULL;
+    if (!spec)
+        selected_objects_remove(w->sidecars, str_from(key));
+    mesh_sidecars_changed(w->mesh, str_from(ns));
+    return o;
 }
 
 static inline struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
