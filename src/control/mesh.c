@@ -200,6 +200,21 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                             mesh_scope_knows(w->scope, key)));
 }
 
+static struct mesh_view view_of_all(const struct mesh *m)
+{
+    return (struct mesh_view){
+        .peers = &m->peers, .rules = m->rules, .join = m->join, .set = m->set};
+}
+
+static void exchange_scopes(struct mesh *m, const struct joined_service *s, const char *key,
+                            bool endpoints_only)
+{
+    const struct mesh_view all = view_of_all(m);
+    LIST_FOREACH (node, &m->scopes)
+        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &all, s, key,
+                            endpoints_only);
+}
+
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
 static void exchange_layers(struct mesh *m, const struct joined_service *s, const char *key,
                             const struct change *c)
@@ -210,6 +225,7 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
         if (c->before || c->now || str_eq(name, own))
             exchange_namespace(m, name, ns, s, key, c);
+    exchange_scopes(m, s, key, c->endpoints_only);
     bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
     for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
         exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
@@ -242,21 +258,6 @@ static bool is_known(const struct findings *all, const struct finding *f)
     return false;
 }
 
-static struct mesh_view view_of_all(const struct mesh *m)
-{
-    return (struct mesh_view){
-        .peers = &m->peers, .rules = m->rules, .join = m->join, .set = m->set};
-}
-
-static void exchange_scopes(struct mesh *m, const struct joined_service *s, const char *key,
-                            bool endpoints_only)
-{
-    const struct mesh_view all = view_of_all(m);
-    LIST_FOREACH (node, &m->scopes)
-        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &all, s, key,
-                            endpoints_only);
-}
-
 /* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
 static void exchange_service(struct mesh *m, const struct joined_service *s, const char *key,
                              struct mesh_service *before, struct mesh_service *now)
@@ -279,7 +280,6 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
     exchange_layers(m, s, key, &c);
     mesh_listeners_exchange(&m->listeners, before ? &before->uses : NULL, now ? &now->uses : NULL,
                             key, c.endpoints_only);
-    exchange_scopes(m, s, key, c.endpoints_only);
     if (c.endpoints_only) {
         now->findings = before->findings;
         before->findings = (struct findings){0};
@@ -530,6 +530,16 @@ void mesh_service_changed(struct mesh *m, const char *key)
     drop_if_empty(m, ns_name, ns);
 }
 
+/* For somebody new it is looked at as it is, while others know it as it was: if it is in the end as
+ * it was, he has to be told that, too. */
+static const struct joined_service *look_at(struct mesh *m, const char *key)
+{
+    const struct joined_service *s = service_join_find(m->join, key);
+    if (s && list_is_linked(&s->dirty))
+        mesh_rules_set_touched(m->rules, key);
+    return s;
+}
+
 /* What it is told because of its own labels. */
 static void build_labelled(struct mesh *m, struct mesh_workload *w)
 {
@@ -540,7 +550,7 @@ static void build_labelled(struct mesh *m, struct mesh_workload *w)
         AUTO_CHARS char *text = str_dup(key);
         const struct change c = {.now = varies};
         if (varies & MESH_VARIES_BY_LABELS)
-            exchange_workload(m, w, service_join_find(m->join, text), text, &c);
+            exchange_workload(m, w, look_at(m, text), text, &c);
     }
 }
 
@@ -589,7 +599,7 @@ static struct mesh_scope *scope_of(struct mesh *m, const struct sidecar_scope *o
     mesh_rules_mark_destinations(m->rules);
     for (size_t at = 0; map_next(&m->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
-        mesh_scope_exchange(s, &all, service_join_find(m->join, text), text, false);
+        mesh_scope_exchange(s, &all, look_at(m, text), text, false);
     }
     list_add_tail(&m->scopes, &s->node);
     return s;
@@ -606,7 +616,7 @@ static void make_namespace_set(struct mesh *m, struct str name, struct mesh_name
         AUTO_CHARS char *text = str_dup(key);
         const struct change c = {.now = varies};
         if (varies || str_eq(str_cut(key, '/', &rest), name))
-            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
+            exchange_namespace(m, name, ns, look_at(m, text), text, &c);
     }
     for (size_t at = 0; map_next(&m->listeners.places, &at, NULL, &u);)
         put_place_of(m, name, ns, &((const struct used_place *)u)->place);

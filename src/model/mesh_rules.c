@@ -93,6 +93,11 @@ bool mesh_rules_take_touched(struct mesh_rules *m, const char *service)
     return map_remove_cstr(&m->touched, service) != NULL;
 }
 
+void mesh_rules_set_touched(struct mesh_rules *m, const char *service)
+{
+    map_put_cstr(&m->touched, service, m);
+}
+
 static void touch_host(struct mesh_rules *m, const char *host)
 {
     struct joined_service *s;
@@ -219,6 +224,22 @@ void mesh_rules_destination_changed(struct mesh_rules *m, const char *service)
 
 /* ---- what comes and goes ---- */
 
+/* Of a rule, and of those that it delegates to. */
+static void mark_destinations(struct mesh_rules *m, const struct virtual_service *v)
+{
+    void *d;
+    char *to;
+    if (!m->marks_destinations)
+        return;
+    for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
+        touch_host(m, to);
+        free(to);
+    }
+    for (size_t at = 0; v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &d);)
+        if (!((const struct virtual_service *)d)->n_hosts && delegates_to(v, d))
+            mark_destinations(m, d);
+}
+
 static void unlink_routes(struct mesh_rules *m, struct virtual_service *v)
 {
     char *to;
@@ -226,10 +247,9 @@ static void unlink_routes(struct mesh_rules *m, struct virtual_service *v)
         list_remove_rule(hosts_of(m, RULE_ROUTES, v->hosts[i]), v->hosts[i], v);
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
         list_remove_rule(&m->senders, to, v);
-        if (m->marks_destinations)
-            touch_host(m, to);
         free(to);
     }
+    mark_destinations(m, v);
     touch_routes(m, v);
     virtual_service_free(v);
 }
@@ -244,10 +264,9 @@ void mesh_rules_put_virtual_service(struct mesh_rules *m, struct virtual_service
         list_put(hosts_of(m, RULE_ROUTES, v->hosts[i]), v->hosts[i], v);
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
         list_put(&m->senders, to, v);
-        if (m->marks_destinations)
-            touch_host(m, to);
         free(to);
     }
+    mark_destinations(m, v);
     touch_routes(m, v);
 }
 

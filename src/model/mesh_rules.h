@@ -52,6 +52,8 @@ void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 /* Has something that was said of it changed since this was asked last? Each mark that a rule has
  * made is also one here: a Service that is marked for its endpoints alone keeps its routes. */
 bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
+/* It is to be looked at as if something had. */
+void mesh_rules_set_touched(struct mesh_rules *m, const char *service);
 
 /* Does it depend on who calls? */
 enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };

@@ -225,8 +225,9 @@ static inline void expect_same(const struct mesh_workload *a, const struct mesh_
             AUTO_CHARS char *name = str_dup(e->name);
             free(find(a, type, name));
         }
-        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e);)
-            n--;
+        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e); n--)
+            if (!forgotten && !xds_set_find(x, type, e->name))
+                fail_msg("missing: " STR_FMT, STR_ARG(e->name));
         if (!forgotten)
             assert_int_equal(n, 0);
     }
