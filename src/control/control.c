@@ -11,6 +11,7 @@
 #include "control/authentication_watch.h"
 #include "control/istio_watch.h"
 #include "control/mesh.h"
+#include "control/mesh_config_watch.h"
 #include "control/named_objects.h"
 #include "control/pod_watch.h"
 #include "control/proxyless.h"
@@ -35,7 +36,8 @@ struct control {
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;
-    struct selected_objects *authorizations, *tokens, *sidecars;
+    struct mesh_config_watch *mesh_config;
+    struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
     struct gateway_routes_options gateway_options;
@@ -48,7 +50,7 @@ struct control {
     void *observer_user;
     struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */
-    bool streams_changed;
+    bool streams_changed, telemetry_changed;
     uint64_t pending_since_us;
     struct control_stats stats;
 };
@@ -373,6 +375,9 @@ static void work(void *user)
     struct control *c = user;
     if (!is_synced(c))
         return;
+    if (c->telemetry_changed)
+        mesh_telemetry_changed(c->mesh);
+    c->telemetry_changed = false;
     work_services(c);
     bool done = work_hosts(c);
     if (done && !c->stats.synced && !named_objects_synced(c->named))
@@ -657,7 +662,15 @@ void control_set_leads(struct control *c, bool leads)
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
 }
 
-static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_istio_finding};
+static void on_telemetry(void *user)
+{
+    struct control *c = user;
+    c->telemetry_changed = true;
+    work_soon(c);
+}
+
+static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_telemetry,
+                                                 on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -683,10 +696,14 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->authorizations = authorization_policies_new(o->root_namespace);
     c->tokens = request_authentications_new(o->root_namespace);
     c->sidecars = sidecar_scopes_new(o->root_namespace);
-    const struct mesh_peers peers = {pod_watch_table(c->pods),
-                                     authentication_watch_table(c->authentications),
-                                     c->authorizations, c->tokens, o->trust_domain,
-                                     c->sidecars};
+    c->telemetries = telemetry_policies_new(o->root_namespace);
+    c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
+    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
+    const struct mesh_peers peers = {
+        pod_watch_table(c->pods), authentication_watch_table(c->authentications),
+        c->authorizations,        c->tokens,
+        o->trust_domain,          c->sidecars,
+        c->telemetries,           mesh_config_watch_get(c->mesh_config)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
@@ -699,14 +716,18 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
-    c->istio = istio_watch_new(client,
-                               &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways,
-                                                      c->authorizations, c->tokens, c->entries,
-                                                      c->addresses, c->sidecars},
-                               &istio_ops, c);
+    const struct istio_tables tables = {.rules = mesh_get_rules(c->mesh),
+                                        .gateways = c->gateways,
+                                        .authorizations = c->authorizations,
+                                        .tokens = c->tokens,
+                                        .entries = c->entries,
+                                        .addresses = c->addresses,
+                                        .sidecars = c->sidecars,
+                                        .telemetries = c->telemetries,
+                                        .config = mesh_config_watch_get(c->mesh_config)};
+    c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
-    c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
     *ret = c;
@@ -736,6 +757,8 @@ void control_free(struct control *c)
     selected_objects_free(c->authorizations);
     selected_objects_free(c->tokens);
     selected_objects_free(c->sidecars);
+    selected_objects_free(c->telemetries);
+    mesh_config_watch_free(c->mesh_config);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -833,7 +856,8 @@ static int check_pod(const struct control *c, const char *account, const struct 
 /* False: what there is is not known yet. */
 static bool want_mesh(struct control *c, struct err *reterr)
 {
-    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
+    bool has_config = mesh_config_watch_want(c->mesh_config), has_pods = pod_watch_want(c->pods),
+         has_rules = has_config && istio_watch_want(c->istio); /* who name what is in it */
     if (authentication_watch_want(c->authentications) && has_pods && has_rules)
         return true;
     err_set(reterr, -EAGAIN, NULL,

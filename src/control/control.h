@@ -13,6 +13,7 @@ struct control;
 
 struct control_options {
     bool allocates;             /* the leader writes addresses of hosts of ServiceEntries */
+    const char *mesh_config;    /* namespace/name of the ConfigMap that has Istio's */
     bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */

@@ -21,6 +21,7 @@ enum { NAMES_MAX = 16 }; /* of a flag */
 
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
+    const char *mesh_config;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
@@ -198,6 +199,7 @@ static int run(struct settings *s, json_t *labels)
     struct control_options o = {.trust_domain = s->trust_domain,
                                 .gateway_labels = labels,
                                 .allocates = s->injection != NULL,
+                                .mesh_config = s->mesh_config,
                                 .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
@@ -247,6 +249,7 @@ static bool names_are_whole(const struct settings *s)
     const struct {
         const char *flag, *value;
     } names[] = {{"publish-service", s->publish},
+                 {"mesh-config", s->mesh_config},
                  {"configmap", s->configmap},
                  {"tcp-services-configmap", s->tcp_services},
                  {"udp-services-configmap", s->udp_services},
@@ -299,6 +302,7 @@ int main(int argc, char **argv)
                          .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
                          .https_port = 8443,
+                         .mesh_config = "istio-system/istio",
                          .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
@@ -320,6 +324,8 @@ int main(int argc, char **argv)
          "of gateways' pods, by which Gateways select them (default "
          "app=fairlead-gateway,istio=ingressgateway)",
          0, 0, false},
+        {"mesh-config", 0, ARG_STRING, &s.mesh_config, "NAMESPACE/NAME",
+         "the ConfigMap with Istio's mesh config (default istio-system/istio)", 0, 0, false},
         {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
          "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
          "502 (default ALLOW_ANY)",

@@ -9,8 +9,10 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "control/mesh_inbound.h"
 #include "control/mesh_listeners.h"
 #include "control/mesh_scope.h"
+#include "control/mesh_telemetry.h"
 #include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
@@ -23,21 +25,12 @@ struct mesh_service {
 };
 
 struct mesh_namespace {
-    struct xds_set *set; /* NULL: nobody of it has asked */
+    struct xds_set *set;         /* NULL: nobody of it has asked */
+    struct mesh_telemetry *told; /* NULL: as the mesh's */
     unsigned workloads;
-    unsigned readers; /* of them, those that know all that it does */
+    unsigned readers;    /* of them, those that know all that it does */
     struct map services; /* keys of Services of it */
     struct map put;      /* key of any Service -> struct put_resources, in the set */
-};
-
-struct inbound_list {
-    VEC(struct mesh_inbound) v;
-};
-
-/* What a Service says of a workload's ports. */
-struct membership {
-    struct inbound_list ports;
-    unsigned round; /* of mesh_service_changed() that saw it last */
 };
 
 struct mesh_workload {
@@ -46,12 +39,13 @@ struct mesh_workload {
     struct mesh_scope *scope; /* NULL: it knows what its namespace does */
     char *ns_name;
     struct ip ip;
-    struct mesh_workload *twin; /* another stream of the same address; NULL: none */
-    struct map services;        /* key -> struct membership */
-    struct inbound_list ports;  /* that its resources are made of, sorted */
-    enum mtls_mode mode;        /* of other ports */
-    struct mesh_access access;  /* who may call it */
-    bool known;                 /* its pod has been, so that its labels count */
+    struct mesh_workload *twin;     /* another stream of the same address; NULL: none */
+    struct map services;            /* key -> struct mesh_membership */
+    struct mesh_inbound_list ports; /* that its resources are made of, sorted */
+    enum mtls_mode mode;            /* of other ports */
+    struct mesh_access access;      /* who may call it */
+    struct mesh_telemetry *told;    /* NULL: as its namespace's */
+    bool known;                     /* its pod has been, so that its labels count */
     struct xds_set *set;
     struct put_resources own;
     struct map put; /* as its namespace's */
@@ -65,11 +59,12 @@ struct mesh {
     void *observer_user;
     struct xds_set *base; /* what has nothing to do with Services; NULL: nobody has asked yet */
     struct xds_set *set;  /* the same */
-    struct map put;       /* key of a Service -> struct put_resources, in the set */
-    size_t n_varying;    /* Services that some rule says different things of */
-    bool making;           /* all at once: nobody has to be told of another's ports */
-    struct map services;   /* key -> struct mesh_service */
-    struct map namespaces; /* name -> struct mesh_namespace */
+    struct mesh_telemetry *told; /* NULL: as listeners are made */
+    struct map put;              /* key of a Service -> struct put_resources, in the set */
+    size_t n_varying;            /* Services that some rule says different things of */
+    bool making;                 /* all at once: nobody has to be told of another's ports */
+    struct map services;         /* key -> struct mesh_service */
+    struct map namespaces;       /* name -> struct mesh_namespace */
     struct mesh_listeners listeners;
     struct list_node scopes; /* struct mesh_scope */
     struct list_node workloads;
@@ -80,28 +75,72 @@ struct mesh {
 
 /* ---- ports that addresses share ---- */
 
-/* What a namespace sees of it that is not the same for all. */
-static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
-                         const struct mesh_place *p)
+/* NULL: what listeners of a namespace or of a workload tell is as the layer below has it. */
+static const struct mesh_told *told_of(const struct mesh_telemetry *t, enum telemetry_side side)
 {
-    const struct used_place *u = mesh_places_find(&m->listeners.places, p);
-    const struct mesh_client client = {.ns = name, .pods = m->peers.pods};
+    return t ? &t->side[side] : NULL;
+}
+
+static const struct mesh_told *told_in(const struct mesh *m, const struct mesh_namespace *ns,
+                                       enum telemetry_side side)
+{
+    return told_of(ns->told ? ns->told : m->told, side);
+}
+
+/* What is for no Service. own NULL: as the layer below has it. */
+static void put_outbound(struct xds_set *set, const struct mesh_listeners *of,
+                         const struct mesh_telemetry *own)
+{
+    if (own || !set->over)
+        xds_set_put(set,
+                    translate_mesh_outbound(of->registry_only, told_of(own, TELEMETRY_CLIENT)));
+    else
+        xds_set_remove(set, XDS_LISTENER, STR("virtualOutbound"));
+}
+
+/* What a layer shows of it that is not the same below. */
+static void put_place_in(struct mesh *m, const struct mesh_listeners *of, struct xds_set *set,
+                         struct map *put, struct str ns, const struct mesh_telemetry *own,
+                         const struct mesh_told *told, const struct mesh_place *p)
+{
+    const struct used_place *u = mesh_places_find(&of->places, p);
+    const struct mesh_client client = {.ns = ns, .pods = m->peers.pods};
     struct put_resources now = {0}, *before;
     char key[CLUSTER_NAME_MAX];
-    before = map_remove_cstr(&ns->put, mesh_place_name(p, key));
-    if (mesh_place_is_shared(u) && mesh_place_varies(u, m->rules))
-        put_resources_over(ns->set, &now,
-                           mesh_place_listener(u, m->join, m->rules, &client,
-                                               m->listeners.registry_only));
+    before = map_remove_cstr(put, mesh_place_name(p, key));
+    if (mesh_place_is_shared(u) && (own || mesh_place_varies(u, m->rules)))
+        put_resources_over(
+            set, &now, mesh_place_listener(u, m->join, m->rules, &client, of->registry_only, told));
     if (before)
-        put_resources_drop_rest(ns->set, before, &now);
+        put_resources_drop_rest(set, before, &now);
     if (!now.v.n) {
         free(before);
         return;
     }
     before = before ? before : NEW(struct put_resources);
     *before = now;
-    map_put_cstr(&ns->put, key, before);
+    map_put_cstr(put, key, before);
+}
+
+static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
+                         const struct mesh_place *p)
+{
+    put_place_in(m, &m->listeners, ns->set, &ns->put, name, ns->told,
+                 told_in(m, ns, TELEMETRY_CLIENT), p);
+}
+
+/* What it is told of lies over what these have put. */
+static const struct mesh_listeners *listeners_of(const struct mesh *m,
+                                                 const struct mesh_workload *w)
+{
+    return w->scope ? &w->scope->listeners : &m->listeners;
+}
+
+static void put_place_to(struct mesh *m, struct mesh_workload *w, const struct mesh_place *p)
+{
+    if (w->told || map_find_cstr(&w->put, mesh_place_name(p, (char[CLUSTER_NAME_MAX]){0})))
+        put_place_in(m, listeners_of(m, w), w->set, &w->put, str_from(w->ns_name), w->told,
+                     told_of(w->told, TELEMETRY_CLIENT), p);
 }
 
 static void on_place_put(const struct mesh_place *p, void *user)
@@ -112,6 +151,21 @@ static void on_place_put(const struct mesh_place *p, void *user)
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
         if (((struct mesh_namespace *)ns)->set)
             put_place_of(m, name, ns, p);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (!w->scope)
+            put_place_to(m, w, p);
+    }
+}
+
+static void on_scope_place_put(const struct mesh_place *p, void *user)
+{
+    struct mesh *m = user;
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (w->scope)
+            put_place_to(m, w, p);
+    }
 }
 
 /* ---- Services ---- */
@@ -157,6 +211,7 @@ static void exchange_all(struct mesh *m, const struct joined_service *s, const c
                           .join = m->join,
                           .set = m->set,
                           .endpoints_only = c->endpoints_only,
+                          .told = told_of(m->told, TELEMETRY_CLIENT),
                           .findings = c->findings};
     mesh_view_exchange(&v, &m->put, key, is_there(s, key));
 }
@@ -172,10 +227,12 @@ static void exchange_namespace(struct mesh *m, struct str name, struct mesh_name
                           .client = {.ns = name, .pods = m->peers.pods},
                           .short_name = str_eq(name, own),
                           .endpoints_only = c->endpoints_only,
+                          .told = told_in(m, ns, TELEMETRY_CLIENT),
                           .findings = c->findings,
                           .set = ns->set};
     if (ns->set)
-        mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now));
+        mesh_view_exchange(&v, &ns->put, key,
+                           is_there(s, key) && (v.short_name || c->now || ns->told));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
@@ -192,12 +249,13 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                    .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
+        .told = w->told ? told_of(w->told, TELEMETRY_CLIENT) : told_in(m, w->ns, TELEMETRY_CLIENT),
         .set = w->set};
     v.scope = w->scope ? w->scope->of : NULL;
-    mesh_view_exchange(&v, &w->put, key,
-                       is_there(s, key) && (c->now & MESH_VARIES_BY_LABELS) &&
-                           (!w->scope || service_key_is_entry(key) ||
-                            mesh_scope_knows(w->scope, key)));
+    mesh_view_exchange(
+        &v, &w->put, key,
+        is_there(s, key) && (w->told || (c->now & MESH_VARIES_BY_LABELS)) &&
+            (!w->scope || service_key_is_entry(key) || mesh_scope_knows(w->scope, key)));
 }
 
 static struct mesh_view view_of_all(const struct mesh *m)
@@ -223,12 +281,15 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
     struct list_node *n;
     void *ns;
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
-        if (c->before || c->now || str_eq(name, own))
+        if (c->before || c->now || str_eq(name, own) || ((struct mesh_namespace *)ns)->told)
             exchange_namespace(m, name, ns, s, key, c);
     exchange_scopes(m, s, key, c->endpoints_only);
     bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
-    for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
-        exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
+    for (n = m->workloads.next; n != &m->workloads; n = n->next) {
+        struct mesh_workload *w = CONTAINER_OF(n, struct mesh_workload, node);
+        if (labels || w->told)
+            exchange_workload(m, w, s, key, c);
+    }
 }
 
 static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
@@ -301,81 +362,6 @@ static struct str ip_key(const struct ip *ip)
     return str_of(ip->bytes, ip->family == AF_INET ? 4 : 16);
 }
 
-static enum port_protocol protocol_of(const struct service_object *o, const struct slice_port *p)
-{
-    for (uint16_t i = 0; i < o->n_ports; i++)
-        if (o->ports[i].proto == p->proto && streq(o->ports[i].name, p->name))
-            return port_protocol(&o->ports[i]);
-    return PORT_OTHER;
-}
-
-static void inbound_done(struct inbound_list *l)
-{
-    VEC_FOREACH (in, &l->v)
-        free((char *)(uintptr_t)in->service);
-    vec_done(&l->v);
-}
-
-/* Of two that say different things of a port the one that says something. service: NULL: none. */
-static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol,
-                        const char *service)
-{
-    VEC_FOREACH (in, &to->v)
-        if (in->port == port) {
-            in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
-            return;
-        }
-    vec_push(&to->v, (struct mesh_inbound){.port = port,
-                                           .protocol = protocol,
-                                           .service = service ? xstrdup(service) : NULL});
-}
-
-static int by_port(const void *a, const void *b)
-{
-    return ((const struct mesh_inbound *)a)->port - ((const struct mesh_inbound *)b)->port;
-}
-
-static bool same_ports(const struct inbound_list *a, const struct inbound_list *b)
-{
-    for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
-        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
-            a->v.v[i].mode != b->v.v[i].mode || !streq(a->v.v[i].service, b->v.v[i].service))
-            return false;
-    return a->v.n == b->v.n;
-}
-
-/* By name, so that of Services that differ the same one counts each time. */
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static struct inbound_list ports_of(const struct mesh_workload *w, const struct mtls_policy *policy)
-{
-    struct inbound_list in = {0};
-    VEC(char *) keys = {0};
-    struct str key;
-    for (size_t at = 0; map_next(&w->services, &at, &key, NULL);)
-        vec_push(&keys, str_dup(key));
-    if (keys.n)
-        qsort(keys.v, keys.n, sizeof(*keys.v), by_text);
-    VEC_FOREACH (k, &keys) {
-        const struct membership *one = map_find_cstr(&w->services, *k);
-        VEC_FOREACH (p, &one->ports.v)
-            add_inbound(&in, p->port, p->protocol, *k);
-        free(*k);
-    }
-    vec_done(&keys);
-    for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
-        if (!mesh_is_proxys(policy->ports[i].port))
-            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
-    VEC_FOREACH (p, &in.v)
-        p->mode = mtls_policy_of(policy, p->port);
-    if (in.v.n)
-        qsort(in.v.v, in.v.n, sizeof(*in.v.v), by_port);
-    return in;
-}
-
 /* What was known of a pod holds while nothing is: with its labels the policies that select by them
  * would go. */
 static bool find_access(const struct mesh *m, struct mesh_workload *w)
@@ -393,22 +379,6 @@ static bool find_access(const struct mesh *m, struct mesh_workload *w)
     return true;
 }
 
-/* Of a pod that is not known any more but calls and is called: what selected it by its labels
- * holds.
- */
-static void keep_modes(const struct mesh_workload *w, struct inbound_list *now)
-{
-    VEC_FOREACH (before, &w->ports.v) {
-        if (!before->service) /* a policy spoke of it */
-            add_inbound(now, before->port, before->protocol, NULL);
-        VEC_FOREACH (in, &now->v)
-            if (in->port == before->port)
-                in->mode = before->mode;
-    }
-    if (now->v.n)
-        qsort(now->v.v, now->v.n, sizeof(*now->v.v), by_port);
-}
-
 /* Made anew if it is served at other ports than before. */
 static void build(struct mesh *m, struct mesh_workload *w, bool anew)
 {
@@ -417,27 +387,29 @@ static void build(struct mesh *m, struct mesh_workload *w, bool anew)
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
     if (gone)
         policy = (struct mtls_policy){.mode = w->mode};
-    struct inbound_list now = ports_of(w, &policy);
+    struct mesh_inbound_list now = mesh_inbound_of(&w->services, &policy);
     if (gone)
-        keep_modes(w, &now);
-    if (!anew && same_ports(&now, &w->ports) && w->mode == policy.mode) {
-        inbound_done(&now);
+        mesh_inbound_keep_modes(&w->ports, &now);
+    if (!anew && mesh_inbound_eq(&now, &w->ports) && w->mode == policy.mode) {
+        mesh_inbound_done(&now);
         return;
     }
     struct put_resources before = w->own;
     memset(&w->own, 0, sizeof(w->own));
-    inbound_done(&w->ports);
+    mesh_inbound_done(&w->ports);
     w->ports = now;
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
         put_resources_add(w->set, &w->own, translate_mesh_inbound_cluster(port));
     put_resources_add(w->set, &w->own,
                       translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
-                                             m->peers.trust_domain));
+                                             m->peers.trust_domain,
+                                             w->told ? told_of(w->told, TELEMETRY_SERVER)
+                                                     : told_in(m, w->ns, TELEMETRY_SERVER)));
     put_resources_drop_rest(w->set, &before, &w->own);
 }
 
-static void membership_free(struct membership *one)
+static void membership_free(struct mesh_membership *one)
 {
     if (one)
         vec_done(&one->ports.v);
@@ -448,9 +420,9 @@ static void membership_free(struct membership *one)
 static void join_service(struct mesh *m, struct mesh_service *of, const struct joined_service *s,
                          const struct slice_object *slice, struct mesh_workload *w)
 {
-    struct membership *one = map_find_cstr(&w->services, s->key);
+    struct mesh_membership *one = map_find_cstr(&w->services, s->key);
     if (!one) {
-        one = NEW(struct membership);
+        one = NEW(struct mesh_membership);
         map_put_cstr(&w->services, s->key, one);
     }
     if (one->round != m->round) {
@@ -459,9 +431,9 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
         vec_push(&of->members, w);
     }
     for (uint32_t i = 0; i < slice->n_ports; i++) {
-        enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
+        enum port_protocol p = mesh_inbound_protocol(s->object, &slice->ports[i]);
         if (p != PORT_OTHER && slice->ports[i].port && !mesh_is_proxys(slice->ports[i].port))
-            add_inbound(&one->ports, slice->ports[i].port, p, NULL);
+            mesh_inbound_add(&one->ports, slice->ports[i].port, p, NULL);
     }
 }
 
@@ -487,7 +459,7 @@ static void settle_members(struct mesh *m, const char *key, struct mesh_service 
 {
     for (size_t i = 0; before && i < before->members.n; i++) {
         struct mesh_workload *w = before->members.v[i];
-        struct membership *one = map_find_cstr(&w->services, key);
+        struct mesh_membership *one = map_find_cstr(&w->services, key);
         if (one->round == m->round)
             continue;
         membership_free(map_remove_cstr(&w->services, key));
@@ -526,8 +498,11 @@ void mesh_service_changed(struct mesh *m, const char *key)
         map_remove_cstr(&ns->services, key);
     }
     settle_members(m, key, before, now);
+    bool other = !before != !now || (now && before->looks != now->looks);
     service_free(before);
     drop_if_empty(m, ns_name, ns);
+    if (other && !m->making && mesh_telemetry_needs(&m->peers, key))
+        mesh_telemetry_changed(m); /* a collector is there now, or no more */
 }
 
 /* For somebody new it is looked at as it is, while others know it as it was: if it is in the end as
@@ -540,18 +515,63 @@ static const struct joined_service *look_at(struct mesh *m, const char *key)
     return s;
 }
 
-/* What it is told because of its own labels. */
+/* What it is given because of its own labels. */
 static void build_labelled(struct mesh *m, struct mesh_workload *w)
 {
     struct str key;
     void *s;
-    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+    for (size_t at = 0; (m->n_varying || w->told) && map_next(&m->services, &at, &key, &s);) {
         unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
         const struct change c = {.now = varies};
-        if (varies & MESH_VARIES_BY_LABELS)
+        if (w->told || varies & MESH_VARIES_BY_LABELS)
             exchange_workload(m, w, look_at(m, text), text, &c);
     }
+}
+
+/* ---- what is told of requests ---- */
+
+/* Puts what is found in the place of what was; below: of the layer below, whose is as well as one
+ * that says the same. Takes now. True: it is something else. */
+static bool exchange_told(struct mesh_telemetry **own, const struct mesh_telemetry *below,
+                          struct mesh_telemetry *now)
+{
+    if (mesh_telemetry_eq(now, below)) {
+        mesh_telemetry_free(now);
+        now = NULL;
+    }
+    if (mesh_telemetry_eq(now, *own)) { /* what is there may be borrowed */
+        mesh_telemetry_free(now);
+        return false;
+    }
+    mesh_telemetry_free(*own);
+    *own = now;
+    return true;
+}
+
+static bool find_told_to(struct mesh *m, struct mesh_workload *w)
+{
+    struct str ns = str_from(w->ns_name);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, ns, &w->ip);
+    return exchange_told(&w->told, w->ns->told ? w->ns->told : m->told,
+                         mesh_telemetry_find(&m->peers, m->rules, m->join, ns, pod));
+}
+
+/* All that a layer of its own would show, or shows no more. */
+static void retell_workload(struct mesh *m, struct mesh_workload *w)
+{
+    const struct mesh_listeners *of = listeners_of(m, w);
+    struct str key;
+    void *s, *u;
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_workload(m, w, service_join_find(m->join, text), text, &c);
+    }
+    for (size_t at = 0; map_next(&of->places, &at, NULL, &u);)
+        put_place_to(m, w, &((const struct used_place *)u)->place);
+    put_outbound(w->set, of, w->told);
+    build(m, w, true);
 }
 
 /* Whose an address is, for those who are called from there. */
@@ -580,10 +600,21 @@ static void drop_put(struct xds_set *set, struct map *put_before)
 static const struct sidecar_scope *sidecar_of(const struct mesh *m, const struct mesh_workload *w)
 {
     struct str ns = str_from(w->ns_name);
-    return m->peers.sidecars
-               ? sidecar_scopes_find(m->peers.sidecars, ns, m->peers.pods,
-                                     workloads_find_ip(m->peers.pods, ns, &w->ip))
-               : NULL;
+    return m->peers.sidecars ? sidecar_scopes_find(m->peers.sidecars, ns, m->peers.pods,
+                                                   workloads_find_ip(m->peers.pods, ns, &w->ip))
+                             : NULL;
+}
+
+static void fill_scope(struct mesh *m, struct mesh_scope *s)
+{
+    const struct mesh_view all = view_of_all(m);
+    const struct mesh_namespace *ns = map_find_cstr(&m->namespaces, s->ns);
+    struct str key;
+    mesh_scope_tell(s, told_in(m, ns, TELEMETRY_CLIENT));
+    for (size_t at = 0; map_next(&m->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        mesh_scope_exchange(s, &all, look_at(m, text), text, false);
+    }
 }
 
 static struct mesh_scope *scope_of(struct mesh *m, const struct sidecar_scope *of, struct str ns)
@@ -595,31 +626,39 @@ static struct mesh_scope *scope_of(struct mesh *m, const struct sidecar_scope *o
     }
     const struct mesh_view all = view_of_all(m);
     struct mesh_scope *s = mesh_scope_new(of, ns, m->base, &all, m->listeners.registry_only);
-    struct str key;
     mesh_rules_mark_destinations(m->rules);
-    for (size_t at = 0; map_next(&m->services, &at, &key, NULL);) {
-        AUTO_CHARS char *text = str_dup(key);
-        mesh_scope_exchange(s, &all, look_at(m, text), text, false);
-    }
+    s->listeners.on_put = on_scope_place_put;
+    s->listeners.user = m;
+    fill_scope(m, s);
     list_add_tail(&m->scopes, &s->node);
     return s;
 }
 
-static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
+static void fill_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns)
 {
-    struct str key, rest;
+    struct str key;
     void *s;
     void *u;
-    ns->set = xds_set_new_over(m->set);
     for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
-        unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
-        const struct change c = {.now = varies};
-        if (varies || str_eq(str_cut(key, '/', &rest), name))
-            exchange_namespace(m, name, ns, look_at(m, text), text, &c);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_namespace(m, name, ns, look_at(m, text), text, &c);
     }
     for (size_t at = 0; map_next(&m->listeners.places, &at, NULL, &u);)
         put_place_of(m, name, ns, &((const struct used_place *)u)->place);
+    put_outbound(ns->set, &m->listeners, ns->told);
+}
+
+static bool find_told_in(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    return exchange_told(&ns->told, m->told,
+                         mesh_telemetry_find(&m->peers, m->rules, m->join, name, NULL));
+}
+
+static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    ns->set = xds_set_new_over(m->set);
+    fill_namespace(m, name, ns);
 }
 
 /* The set that it lies over. of: NULL: that of its namespace. */
@@ -659,8 +698,7 @@ static void find_view(struct mesh *m, struct mesh_workload *w)
     drop_put(w->set, &w->put);
     xds_set_move(w->set, take_view(m, w, of));
     leave_view(w, before);
-    build_labelled(m, w);
-    build(m, w, true);
+    retell_workload(m, w);
 }
 
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
@@ -673,6 +711,8 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
         for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin) {
             find_view(m, w);
             build_labelled(m, w);
+            if (find_told_to(m, w))
+                retell_workload(m, w);
         }
     for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
@@ -725,8 +765,10 @@ static void make_all(struct mesh *m)
     const struct workload *pod;
     m->base = xds_set_new();
     m->set = xds_set_new_over(m->base);
+    m->told = mesh_telemetry_find(&m->peers, m->rules, m->join, STR(""), NULL);
     m->listeners.set = m->set;
-    xds_set_put(m->base, translate_mesh_outbound(m->listeners.registry_only));
+    m->listeners.told = told_of(m->told, TELEMETRY_CLIENT);
+    put_outbound(m->base, &m->listeners, m->told);
     xds_set_put(m->base, translate_mesh_passthrough());
     xds_set_put(m->base, translate_mesh_black_hole());
     xds_set_put(m->base, translate_mesh_inbound_passthrough());
@@ -737,6 +779,51 @@ static void make_all(struct mesh *m)
     for (size_t at = 0; workloads_next(m->peers.pods, &at, &pod);)
         for (uint8_t i = 0; i < pod->n_ips; i++)
             put_address(m, &pod->ips[i]);
+}
+
+/* The mesh's own, and what is the same for all. */
+static bool retell_all(struct mesh *m)
+{
+    struct str key;
+    void *s;
+    if (!exchange_told(&m->told, NULL,
+                       mesh_telemetry_find(&m->peers, m->rules, m->join, STR(""), NULL)))
+        return false;
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_all(m, service_join_find(m->join, text), text, &c);
+    }
+    mesh_listeners_tell(&m->listeners, told_of(m->told, TELEMETRY_CLIENT));
+    put_outbound(m->base, &m->listeners, m->told);
+    return true;
+}
+
+void mesh_telemetry_changed(struct mesh *m)
+{
+    struct str name;
+    void *p;
+    if (!m->set)
+        return;
+    bool all = retell_all(m);
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &p);) {
+        struct mesh_namespace *ns = p;
+        if (!ns->workloads)
+            continue;
+        bool own = find_told_in(m, name, ns);
+        if (ns->set && (own || all))
+            fill_namespace(m, name, ns);
+        LIST_FOREACH (node, &m->scopes) {
+            struct mesh_scope *s = CONTAINER_OF(node, struct mesh_scope, node);
+            if (str_is(name, s->ns) && (own || all))
+                fill_scope(m, s);
+        }
+        LIST_FOREACH (node, &m->workloads) {
+            struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+            if (w->ns == ns && (find_told_to(m, w) || own || all))
+                retell_workload(m, w);
+        }
+    }
 }
 
 /* What it is a member of already. */
@@ -773,7 +860,8 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     mesh_start(m);
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
-    ns->workloads++;
+    if (ns->workloads++ == 0)
+        find_told_in(m, ns_name, ns);
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
@@ -783,7 +871,11 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     find_services(m, w);
     w->twin = map_put(&m->by_ip, ip_key(ip), w);
     find_access(m, w);
-    build(m, w, true);
+    find_told_to(m, w);
+    if (w->told)
+        retell_workload(m, w);
+    else
+        build(m, w, true);
     build_labelled(m, w);
     return w;
 }
@@ -828,13 +920,15 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     forget_address(m, w);
     put_resources_drop_all(w->set, &w->own);
     drop_put(w->set, &w->put);
-    inbound_done(&w->ports);
+    mesh_inbound_done(&w->ports);
     mesh_access_done(&w->access);
+    mesh_telemetry_free(w->told);
     xds_set_free(w->set);
     leave_view(w, w->scope);
     list_remove(&w->node);
     m->n_workloads--;
-    w->ns->workloads--;
+    if (--w->ns->workloads == 0)
+        mesh_telemetry_free(TAKE(w->ns->told));
     drop_if_empty(m, str_from(w->ns_name), w->ns);
     free(w->ns_name);
     free(w);
@@ -903,6 +997,7 @@ void mesh_free(struct mesh *m)
     map_done(&m->by_ip);
     xds_set_free(m->set);
     xds_set_free(m->base);
+    mesh_telemetry_free(m->told);
     mesh_rules_free(m->rules);
     free(m);
 }

@@ -25,8 +25,8 @@ static void put_place(struct mesh_listeners *l, const struct mesh_place *p)
     const struct used_place *u = mesh_places_find(&l->places, p);
     char listener[CLUSTER_NAME_MAX], number[8];
     if (mesh_place_is_shared(u))
-        xds_set_put(l->set,
-                    mesh_place_listener(u, l->join, l->rules, &l->client, l->registry_only));
+        xds_set_put(l->set, mesh_place_listener(u, l->join, l->rules, &l->client, l->registry_only,
+                                                l->told));
     else if (!u || !u->services) /* a Service's own is its own to put */
         xds_set_remove(l->set, XDS_LISTENER, str_from(mesh_place_name(p, listener)));
     snprintf(number, sizeof(number), "%u", p->port);
@@ -90,7 +90,7 @@ static void use_headless_place(struct mesh_listeners *l, struct mesh_uses *now,
     map_put_cstr(&l->headless, name, (void *)(n + 1));
     vec_push(&now->headless, p);
     if (!n)
-        xds_set_put(l->set, translate_mesh_headless(&p.ip, p.port));
+        xds_set_put(l->set, translate_mesh_headless(&p.ip, p.port, l->told));
 }
 
 static void stop_using_headless_place(struct mesh_listeners *l, const struct mesh_headless *p)
@@ -127,12 +127,27 @@ static void use_headless(struct mesh_listeners *l, struct mesh_uses *now,
             for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
                 const struct slice_port *p = &(*slice)->ports[k];
                 if (p->port && has_bytes_by(s->object, p->name))
-                    use_headless_place(
-                        l, now, (struct mesh_headless){slice_object_ip(*slice, i), p->port});
+                    use_headless_place(l, now,
+                                       (struct mesh_headless){slice_object_ip(*slice, i), p->port});
             }
 }
 
 /* ---- both ---- */
+
+void mesh_listeners_tell(struct mesh_listeners *l, const struct mesh_told *told)
+{
+    struct str name, rest;
+    void *u;
+    l->told = told;
+    for (size_t at = 0; map_next(&l->places, &at, NULL, &u);)
+        put_place(l, &((const struct used_place *)u)->place);
+    for (size_t at = 0; map_next(&l->headless, &at, &name, NULL);) { /* "10.0.0.1_80" */
+        struct ip ip;
+        uint64_t port;
+        if (ip_parse(str_cut(name, '_', &rest), &ip) == 0 && str_to_u64(rest, &port) == 0)
+            xds_set_put(l->set, translate_mesh_headless(&ip, (uint16_t)port, told));
+    }
+}
 
 void mesh_listeners_use(struct mesh_listeners *l, struct mesh_uses *now,
                         const struct joined_service *s)

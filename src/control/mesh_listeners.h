@@ -28,6 +28,7 @@ struct mesh_listeners {
     const struct mesh_rules *rules;
     struct mesh_client client; /* whom what is put is for */
     bool registry_only;
+    const struct mesh_told *told; /* what they tell; NULL: as they are made */
     void (*on_put)(const struct mesh_place *p, void *user); /* NULL: nobody is told */
     void *user;
     struct map places;   /* name of a listener -> struct used_place: its own */
@@ -35,6 +36,8 @@ struct mesh_listeners {
 };
 void mesh_listeners_done(struct mesh_listeners *l); /* what is in the set stays */
 
+/* They tell something else from now on: all are put again. */
+void mesh_listeners_tell(struct mesh_listeners *l, const struct mesh_told *told);
 /* Uses of a Service as it is now, into *now (zeroed). */
 void mesh_listeners_use(struct mesh_listeners *l, struct mesh_uses *now,
                         const struct joined_service *s);

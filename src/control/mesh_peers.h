@@ -3,6 +3,7 @@
  * are, and what PeerAuthentications ask of those who call them. */
 
 #include "control/translate_mesh.h"
+#include "model/mesh_config.h"
 #include "model/service_join.h"
 
 struct mesh_peers {
@@ -10,7 +11,9 @@ struct mesh_peers {
     const struct peer_authentications *authentications;
     const struct selected_objects *authorizations, *tokens;
     const char *trust_domain;
-    const struct selected_objects *sidecars; /* what is known to whom; NULL: all to all */
+    const struct selected_objects *sidecars;    /* what is known to whom; NULL: all to all */
+    const struct selected_objects *telemetries; /* NULL: nobody says what is told */
+    const struct mesh_config *const *config;    /* Istio's, as it is now */
 };
 
 /* Gathers who a Service's endpoints are; zeroed. */

@@ -133,7 +133,8 @@ static struct mesh_port_chain chain_for(struct chain_use *u, const struct mesh_r
 struct xds_entry *mesh_place_listener(const struct used_place *used,
                                       const struct service_join *join,
                                       const struct mesh_rules *rules,
-                                      const struct mesh_client *client, bool registry_only)
+                                      const struct mesh_client *client, bool registry_only,
+                                      const struct mesh_told *told)
 {
     VEC(const struct joined_service *) users = {0};
     VEC_FOREACH (key, &used->keys) {
@@ -156,7 +157,8 @@ struct xds_entry *mesh_place_listener(const struct used_place *used,
                                    .http = used->http != 0,
                                    .registry_only = registry_only,
                                    .chains = chains,
-                                   .n_chains = users.n};
+                                   .n_chains = users.n,
+                                   .told = told};
     struct xds_entry *e = translate_mesh_port(&port);
     for (size_t i = 0; i < users.n; i++) {
         traffic_policy_done(&uses[i].policy);

@@ -23,9 +23,13 @@ struct mesh_scope *mesh_scope_new(const struct sidecar_scope *of, struct str ns,
         .client = {.ns = str_from(s->ns), .pods = view->peers->pods},
         .registry_only = registry_only,
     };
-    if (registry_only != all_registry_only)
-        xds_set_put(s->set, translate_mesh_outbound(registry_only));
     return s;
+}
+
+void mesh_scope_tell(struct mesh_scope *s, const struct mesh_told *told)
+{
+    mesh_listeners_tell(&s->listeners, told);
+    xds_set_put(s->set, translate_mesh_outbound(s->listeners.registry_only, told));
 }
 
 void mesh_scope_free(struct mesh_scope *s)
@@ -55,8 +59,7 @@ bool mesh_scope_knows(const struct mesh_scope *s, const char *key)
 }
 
 void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_view *view,
-                         const struct joined_service *service, const char *key,
-                         bool endpoints_only)
+                         const struct joined_service *service, const char *key, bool endpoints_only)
 {
     struct mesh_uses *before = map_remove_cstr(&s->uses, key), *now = NULL;
     bool known = mesh_scope_knows(s, key), is = service && service->object;
@@ -68,6 +71,7 @@ void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_view *view,
     v.short_name = str_is(service_key_namespace(key), s->ns);
     v.endpoints_only = endpoints_only && before && known;
     v.alike = view->set;
+    v.told = s->listeners.told;
     v.set = s->set;
     v.findings = NULL;
     if (is && known) {

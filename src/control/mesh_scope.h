@@ -23,6 +23,8 @@ struct mesh_scope *mesh_scope_new(const struct sidecar_scope *of, struct str ns,
                                   struct xds_set *common, const struct mesh_view *view,
                                   bool all_registry_only);
 void mesh_scope_free(struct mesh_scope *s); /* nobody uses its set any more */
+/* Its listeners tell that; what Services have put is to be exchanged then, too. */
+void mesh_scope_tell(struct mesh_scope *s, const struct mesh_told *told);
 bool mesh_scope_knows(const struct mesh_scope *s, const char *key);
 /* A Service (NULL: it has gone) is another one; view: peers, rules, join, whose set has what may be
  * the same. */

@@ -75,7 +75,7 @@ static void put_addresses(struct mesh_view *v, const struct service_port *p,
         const struct ip *ip = &o->cluster_ips[i];
         struct route_host *h =
             mesh_rules_streams(v->rules, &v->client, o->key, p->port, ip, v->findings);
-        put_over(v, translate_mesh_address(o->key, p, ip, policy, h));
+        put_over(v, translate_mesh_address(o->key, p, ip, policy, h, v->told));
         route_host_unref(h);
     }
 }
@@ -114,10 +114,9 @@ static void put_routes(struct mesh_view *v, const struct service_port *p)
     if (!mesh_is_http(protocol) && protocol != PORT_SNIFFED)
         return;
     h = mesh_rules_routes(v->rules, &v->client, v->s->key, p->port, v->findings);
-    put_over(v,
-                       mesh_is_http(protocol)
-                           ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
-                           : translate_mesh_own_routes(v->s->key, p->port, h));
+    put_over(v, mesh_is_http(protocol)
+                    ? translate_mesh_host(v->s->object, p->port, v->short_name, h)
+                    : translate_mesh_own_routes(v->s->key, p->port, h));
     route_host_unref(h);
 }
 
@@ -128,8 +127,7 @@ static void put_names(struct mesh_view *v)
     AUTO_CHARS char *host = service_key_host(o->key);
     if (service_key_is_entry(o->key) && o->n_cluster_ips && !v->endpoints_only &&
         !put_resources_has(v->list, XDS_NAMES, host))
-        put_over(v,
-                           translate_mesh_names(host, o->cluster_ips, o->n_cluster_ips));
+        put_over(v, translate_mesh_names(host, o->cluster_ips, o->n_cluster_ips));
 }
 
 static void put_one(struct mesh_view *v)

@@ -29,9 +29,10 @@ struct mesh_view {
     struct mesh_client client;
     struct destination destination; /* its own */
     bool short_name;
-    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
+    bool endpoints_only;               /* and clusters: routes and listeners stay as they are */
     const struct sidecar_scope *scope; /* what else is not known; NULL: all is */
     const struct xds_set *alike;       /* what may hold the same, which is shared; NULL: nothing */
+    const struct mesh_told *told;      /* what listeners tell; NULL: as they are made */
     struct findings *findings;
     struct xds_set *set;
     struct put_resources *list; /* its own */

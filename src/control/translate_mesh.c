@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "control/translate_priv.h"
+#include "control/translate_telemetry.h"
 #include "control/xds_fields.h"
 #include "xds/xds_types.h"
 
@@ -435,7 +436,7 @@ static json_t *rest_of(bool registry_only)
     return chain_of(translate_tcp_proxy(to, to));
 }
 
-struct xds_entry *translate_mesh_outbound(bool registry_only)
+struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told)
 {
     json_t *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
     json_object_set_new(loop, "filter_chain_match",
@@ -446,6 +447,7 @@ struct xds_entry *translate_mesh_outbound(bool registry_only)
         address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1, "traffic_direction",
         "OUTBOUND", "filter_chains", loop, "default_filter_chain", rest_of(registry_only));
     translate_mesh_count_connections(j);
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, "virtualOutbound", j);
 }
 
@@ -463,12 +465,14 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
     return ret;
 }
 
-struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port)
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port,
+                                          const struct mesh_told *told)
 {
     char name[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
     translate_mesh_address_name(ip, port, name);
     AUTO_JSON json_t *j = listener(name, ip_format(ip, text), port);
     json_object_set_new(j, "default_filter_chain", rest_of(false));
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, name, j);
 }
 
@@ -599,12 +603,14 @@ struct xds_entry *translate_mesh_port(const struct mesh_port *p)
     if (!json_object_get(j, "default_filter_chain"))
         json_object_set_new(j, "default_filter_chain", rest_of(p->registry_only));
     json_object_set_new(j, "filter_chains", chains);
+    translate_tell(j, p->told);
     return translate_json(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
                                          const struct ip *ip, const struct traffic_policy *policy,
-                                         const struct route_host *streams)
+                                         const struct route_host *streams,
+                                         const struct mesh_told *told)
 {
     char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX], routes[CLUSTER_NAME_MAX],
         text[IP_TEXT_BYTES];
@@ -628,5 +634,6 @@ struct xds_entry *translate_mesh_address(const char *service, const struct servi
         look_at_first_bytes(j);
     }
     json_object_set_new(j, "filter_chains", chains);
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, name, j);
 }

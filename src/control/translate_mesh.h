@@ -22,7 +22,8 @@ enum {
 
 /* registry_only: what is for no Service goes nowhere (502), else on as it is. */
 /* Where what is redirected arrives: goes to the listener of its address, else on as it is. */
-struct xds_entry *translate_mesh_outbound(bool registry_only);
+struct mesh_told; /* translate_telemetry.h; NULL: as listeners are made */
+struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told);
 /* Clusters of what goes on as it is, and of what goes nowhere. */
 struct xds_entry *translate_mesh_passthrough(void);
 struct xds_entry *translate_mesh_black_hole(void);
@@ -49,13 +50,15 @@ struct mesh_port {
     bool http, registry_only;
     const struct mesh_port_chain *chains; /* of two for the same the first */
     size_t n_chains;
+    const struct mesh_told *told;
 };
 struct xds_entry *translate_mesh_port(const struct mesh_port *p);
 /* Its routes, by the port's number: those of each Service come by themselves; what is for none of
  * them goes on as it is. */
 struct xds_entry *translate_mesh_port_routes(uint16_t port, bool registry_only);
 /* A listener for an endpoint of a headless Service, of bytes: on as it is. */
-struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port);
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port,
+                                          const struct mesh_told *told);
 
 /* ---- of a Service ---- */
 
@@ -86,7 +89,8 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
                                          const struct ip *ip, const struct traffic_policy *policy,
-                                         const struct route_host *streams);
+                                         const struct route_host *streams,
+                                         const struct mesh_told *told);
 /* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX]);
@@ -128,4 +132,4 @@ bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
                                          enum mtls_mode mode, const struct mesh_access *access,
-                                         const char *trust_domain);
+                                         const char *trust_domain, const struct mesh_told *told);

@@ -116,9 +116,8 @@ static bool read_one_ingress(struct object_reader *r, const json_t *j, struct sc
                                     .proto = IPPROTO_TCP,
                                     .name = (char *)(uintptr_t)(name ? name : ""),
                                     .app_protocol = (char *)(uintptr_t)app_protocol};
-    *to = (struct scope_ingress){.port = (uint16_t)number,
-                                 .protocol = port_protocol(&of),
-                                 .target = (uint16_t)number};
+    *to = (struct scope_ingress){
+        .port = (uint16_t)number, .protocol = port_protocol(&of), .target = (uint16_t)number};
     if (json_object_get(j, "tls"))
         ok = reader_error(r, "tls", "leave it out", "is not done: the mesh has its own TLS");
     if (streq(json_key_str(j, "captureMode"), "NONE"))

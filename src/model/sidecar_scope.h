@@ -1,6 +1,6 @@
 #pragma once
-/* Sidecar (networking.istio.io/v1): what the sidecars of a namespace, or of some pods in it, know of
- * the mesh, and where they take in calls. Of several for a pod that of its namespace with labels
+/* Sidecar (networking.istio.io/v1): what the sidecars of a namespace, or of some pods in it, know
+ * of the mesh, and where they take in calls. Of several for a pod that of its namespace with labels
  * counts, then that without, then that of the root namespace; of two alike the older one. Pure. */
 
 #include "model/port_protocol.h"

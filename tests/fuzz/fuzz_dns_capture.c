@@ -1,6 +1,6 @@
 /* fuzz-layer: proxy
- * A sidecar's DNS: a resolv.conf, a table of names and a question, of which nothing is believed; what
- * is answered fits, and what is refused can be. */
+ * A sidecar's DNS: a resolv.conf, a table of names and a question, of which nothing is believed;
+ * what is answered fits, and what is refused can be. */
 #include <stdlib.h>
 
 #include "proxy/dns_capture.h"

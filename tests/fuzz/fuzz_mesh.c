@@ -7,6 +7,7 @@
 
 #include "control/gateway.h"
 #include "control/mesh.h"
+#include "control/mesh_telemetry.h"
 #include "model/gateway_routes.h"
 #include "model/sidecar_scope.h"
 #include "xds/xds_check.h"
@@ -27,6 +28,8 @@ struct world {
     struct mesh *mesh;
     struct gateway *gateway;
     struct gateway_routes *routes;
+    struct selected_objects *telemetries;
+    const struct mesh_config *config;
 };
 
 static const struct gateway_options where = {"0.0.0.0", 8080, 8443};
@@ -102,6 +105,13 @@ static void add(struct world *w, const json_t *object)
         struct istio_gateway *g = istio_gateway_decode(object);
         if (g)
             gateway_routes_put(w->routes, g);
+    } else if (streq(kind, "Telemetry")) {
+        selected_objects_put(w->telemetries, object);
+        mesh_telemetry_changed(w->mesh);
+    } else if (streq(kind, "ConfigMap")) {
+        mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
+        w->config = mesh_config_new("istio-system/istio", object);
+        mesh_telemetry_changed(w->mesh);
     } else if (streq(kind, "DestinationRule")) {
         struct destination_rule *d = destination_rule_decode(object);
         if (d)
@@ -143,9 +153,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct selected_objects *policies = authorization_policies_new("fairlead-system"),
                             *tokens = request_authentications_new("fairlead-system");
     w.sidecars = sidecar_scopes_new("fairlead-system");
-    w.mesh =
-        mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local",
-                                         w.sidecars});
+    w.telemetries = telemetry_policies_new("fairlead-system");
+    w.config = mesh_config_new("istio-system/istio", NULL);
+    w.mesh = mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local",
+                                                   w.sidecars, w.telemetries, &w.config});
     const struct mesh_peers *peers = mesh_get_peers(w.mesh);
     w.entries = service_entries_new(w.join, w.pods);
     mesh_rules_set_entries(mesh_get_rules(w.mesh), w.entries);
@@ -188,6 +199,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     selected_objects_free(policies);
     selected_objects_free(tokens);
     selected_objects_free(w.sidecars);
+    selected_objects_free(w.telemetries);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w.config);
     service_join_free(w.join);
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "codec/pb_json.h"
 #include "control/mesh.h"
+#include "control/mesh_telemetry.h"
 #include "model/sidecar_scope.h"
 #include "xds/xds_check.h"
 
@@ -20,7 +21,8 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct peer_authentications *authentications;
-    struct selected_objects *authorizations, *tokens, *sidecars;
+    struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
+    const struct mesh_config *config;
     struct service_entries *entries;
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
@@ -35,9 +37,9 @@ static inline void on_pod(const struct workload *pod, void *user)
 
 static inline struct mesh *new_mesh(const struct world *w)
 {
-    struct mesh *m =
-        mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local", w->sidecars});
+    struct mesh *m = mesh_new(
+        w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations, w->tokens,
+                                      "cluster.local", w->sidecars, w->telemetries, &w->config});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -51,6 +53,8 @@ static inline void start(struct world *w)
     w->tokens = request_authentications_new("fairlead-system");
     w->sidecars = sidecar_scopes_new("fairlead-system");
     w->entries = service_entries_new(w->join, w->pods);
+    w->telemetries = telemetry_policies_new("fairlead-system");
+    w->config = mesh_config_new("istio-system/istio", NULL);
     w->mesh = new_mesh(w);
     w->rules = NULL;
 }
@@ -74,7 +78,18 @@ static inline void finish(struct world *w)
     selected_objects_free(w->authorizations);
     selected_objects_free(w->tokens);
     selected_objects_free(w->sidecars);
+    selected_objects_free(w->telemetries);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
     service_join_free(w->join);
+}
+
+static inline void set_config(struct world *w, const char *mesh)
+{
+    AUTO_JSON json_t *object = json_pack("{s:{s:s}}", "data", "mesh", mesh);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
+    w->config = mesh_config_new("istio-system/istio", object);
+    assert_int_equal(w->config->findings.n, 0);
+    mesh_telemetry_changed(w->mesh);
 }
 
 /* ports: of a Service, as JSON. */

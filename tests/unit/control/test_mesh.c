@@ -204,6 +204,31 @@ static void change_entry(struct world *w, unsigned *r)
     }
 }
 
+/* What is told, of all, a namespace or a workload, and to whom. */
+static void change_telemetry(struct world *w, unsigned *r)
+{
+    static const char *const namespaces[] = {"a", "b", "fairlead-system"};
+    static const char *const specs[] = {
+        "'tracing':[{'randomSamplingPercentage':50}]",
+        "'tracing':[{'providers':[{'name':'z'}]}]",
+        "'tracing':[{'disableSpanReporting':true,'match':{'mode':'CLIENT'}}]",
+        "'accessLogging':[{'providers':[{'name':'envoy'}],'match':{'mode':'SERVER'}}]",
+        "'metrics':[{'overrides':[{'match':{'metric':'REQUEST_COUNT'},'disabled':true}]}]",
+        "'metrics':[{'overrides':[{'disabled':true}]}]"};
+    static const char *const selectors[] = {"", "'selector':{'matchLabels':{'v':'1'}},"};
+    const char *ns = namespaces[draw(r, 3)];
+    AUTO_CHARS char *key = xasprintf("%s/t%u", ns, draw(r, 2));
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':{%s%s}}", ns,
+                  strchr(key, '/') + 1, selectors[draw(r, 2)], specs[draw(r, ARRAY_LEN(specs))]);
+    AUTO_JSON json_t *j = json_of(text);
+    if (draw(r, 4))
+        selected_objects_put(w->telemetries, j);
+    else
+        selected_objects_remove(w->telemetries, str_from(key));
+    mesh_telemetry_changed(w->mesh);
+}
+
 static void change_pod(struct world *w, unsigned *r)
 {
     unsigned i = draw(r, 4);
@@ -586,6 +611,8 @@ static void live(unsigned r, bool scoped)
     struct mesh_workload *pods[PODS] = {NULL};
     start(&w);
     w.rules = json_object();
+    set_config(&w, "extensionProviders: [{name: z, zipkin: {service: s0.a.svc.cluster.local, "
+                   "port: 80}}]");
     for (unsigned round = 0; round < ROUNDS; round++) {
         change(&w, &r);
         change_peers(&w, &r);
@@ -594,6 +621,8 @@ static void live(unsigned r, bool scoped)
         change_entry(&w, &r);
         if (scoped)
             change_sidecar(&w, &r);
+        if (draw(&r, 3) == 0)
+            change_telemetry(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);

@@ -77,13 +77,15 @@ static void test_which_counts(void **state)
     put_sidecar(&w, "fairlead-system", "all", EGRESS("'./*'"));
     expect_known(one, true, false, false);
     expect_known(bank, false, true, true); /* "." is the pod's namespace */
-    put_sidecar(&w, "fairlead-system", "own", "{'workloadSelector':{'labels':{'a':'b'}},"
-                                              "'egress':[{'hosts':['~/*']}]}");
+    put_sidecar(&w, "fairlead-system", "own",
+                "{'workloadSelector':{'labels':{'a':'b'}},"
+                "'egress':[{'hosts':['~/*']}]}");
     expect_known(one, true, false, false);
     put_sidecar(&w, "shop", "ns", EGRESS("'bank/db.bank.svc.cluster.local'"));
     expect_known(one, false, true, false);
-    put_sidecar(&w, "shop", "pods", "{'workloadSelector':{'labels':{'v':'2'}},"
-                                    "'egress':[{'hosts':['bank/car.bank.svc.cluster.local']}]}");
+    put_sidecar(&w, "shop", "pods",
+                "{'workloadSelector':{'labels':{'v':'2'}},"
+                "'egress':[{'hosts':['bank/car.bank.svc.cluster.local']}]}");
     expect_known(one, false, true, false);
     put_pod(&w, "10.1.0.1", "'v':'2'");
     expect_known(one, false, false, true);
@@ -139,10 +141,12 @@ static void test_changes(void **state)
     settle(&w);
     expect_in(one, XDS_ENDPOINT, WEB, "10.9.0.1");
     put_service(&w, "shop", "new", "10.0.1.9", "{'name':'http','port':81}");
-    put_entry(&w, "shop", "e", "{'hosts':['e.example'],'ports':[{'number':80,'name':'http',"
-                               "'protocol':'HTTP'}],'resolution':'DNS'}");
-    put_entry(&w, "bank", "f", "{'hosts':['f.example'],'ports':[{'number':80,'name':'http',"
-                               "'protocol':'HTTP'}],'resolution':'DNS'}");
+    put_entry(&w, "shop", "e",
+              "{'hosts':['e.example'],'ports':[{'number':80,'name':'http',"
+              "'protocol':'HTTP'}],'resolution':'DNS'}");
+    put_entry(&w, "bank", "f",
+              "{'hosts':['f.example'],'ports':[{'number':80,'name':'http',"
+              "'protocol':'HTTP'}],'resolution':'DNS'}");
     settle(&w);
     assert_true(has(one, XDS_LISTENER, "0.0.0.0_81"));
     assert_true(has(one, XDS_CLUSTER, "outbound|80||e.example"));
@@ -219,11 +223,10 @@ static void test_what_is_wrong(void **state)
         AUTO_DONE(buf) struct buf told = {0};
         const struct istio_object *o = put_sidecar(&w, "shop", name, wrongs[i].spec);
         findings_format(&o->findings, &told);
-        AUTO_CHARS char *severity = str_dup(str_sub(str_from(wrongs[i].told), 0,
-                                                    strcspn(wrongs[i].told, " ")));
-        AUTO_CHARS char *expected =
-            xasprintf("%s SidecarInvalid shop/%s %s", severity, name,
-                      wrongs[i].told + strlen(severity) + 1);
+        AUTO_CHARS char *severity =
+            str_dup(str_sub(str_from(wrongs[i].told), 0, strcspn(wrongs[i].told, " ")));
+        AUTO_CHARS char *expected = xasprintf("%s SidecarInvalid shop/%s %s", severity, name,
+                                              wrongs[i].told + strlen(severity) + 1);
         if (!strstr(buf_cstr(&told), expected))
             fail_msg("%s: %s", expected, buf_cstr(&told));
     }

@@ -304,7 +304,8 @@ static void test_everything_passes_the_table(void **state)
     const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *e;
-        assert_true(type == XDS_WORKLOAD || type == XDS_NAMES || set->entries[type].used > 0); /* sidecars ask for it */
+        assert_true(type == XDS_WORKLOAD || type == XDS_NAMES ||
+                    set->entries[type].used > 0); /* sidecars ask for it */
         for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);)
             free(checked(e));
     }
@@ -708,7 +709,7 @@ static void test_gateways_of_the_mesh(void **state)
     struct workloads *pods = workloads_new(NULL, NULL);
     struct peer_authentications *rules = peer_authentications_new("fairlead-system");
     const struct gateway_mesh mesh = {
-        {pods, rules, NULL, NULL, "cluster.local", NULL}, NULL, "fairlead-system"};
+        {pods, rules, NULL, NULL, "cluster.local", NULL, NULL, NULL}, NULL, "fairlead-system"};
     struct world w;
     (void)state;
     start(&w);

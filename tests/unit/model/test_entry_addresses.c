@@ -1,4 +1,5 @@
-/* Addresses of hosts that have none: nobody's twice, and as they were when the table is made anew. */
+/* Addresses of hosts that have none: nobody's twice, and as they were when the table is made anew.
+ */
 #include "json_text.h"
 
 #include "model/entry_addresses.h"

@@ -35,8 +35,7 @@ static void put(struct name_table *t, const char *resource, const char *text, bo
 {
     AUTO_DONE(buf) struct buf b = table_of(text), refused = {0};
     struct xds_item item = {str_from(resource), STR("1"), buf_str(&b), false, NULL};
-    const struct xds_update u = {
-        .type = XDS_NAMES, .items = &item, .n_items = 1, .full = full};
+    const struct xds_update u = {.type = XDS_NAMES, .items = &item, .n_items = 1, .full = full};
     name_table_update(t, &u, &refused);
     assert_int_equal(refused.n, 0);
 }
