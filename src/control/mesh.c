@@ -98,35 +98,16 @@ static void put_outbound(struct xds_set *set, const struct mesh_listeners *of,
         xds_set_remove(set, XDS_LISTENER, STR("virtualOutbound"));
 }
 
-/* What a layer shows of it that is not the same below. */
-static void put_place_in(struct mesh *m, const struct mesh_listeners *of, struct xds_set *set,
-                         struct map *put, struct str ns, const struct mesh_telemetry *own,
-                         const struct mesh_told *told, const struct mesh_place *p)
-{
-    const struct used_place *u = mesh_places_find(&of->places, p);
-    const struct mesh_client client = {.ns = ns, .pods = m->peers.pods};
-    struct put_resources now = {0}, *before;
-    char key[CLUSTER_NAME_MAX];
-    before = map_remove_cstr(put, mesh_place_name(p, key));
-    if (mesh_place_is_shared(u) && (own || mesh_place_varies(u, m->rules)))
-        put_resources_over(
-            set, &now, mesh_place_listener(u, m->join, m->rules, &client, of->registry_only, told));
-    if (before)
-        put_resources_drop_rest(set, before, &now);
-    if (!now.v.n) {
-        free(before);
-        return;
-    }
-    before = before ? before : NEW(struct put_resources);
-    *before = now;
-    map_put_cstr(put, key, before);
-}
-
 static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
                          const struct mesh_place *p)
 {
-    put_place_in(m, &m->listeners, ns->set, &ns->put, name, ns->told,
-                 told_in(m, ns, TELEMETRY_CLIENT), p);
+    const struct mesh_layer layer = {.set = ns->set,
+                                     .put = &ns->put,
+                                     .client = {.ns = name, .pods = m->peers.pods},
+                                     .told = told_in(m, ns, TELEMETRY_CLIENT),
+                                     .tells = ns->told,
+                                     .of_namespace = true};
+    mesh_listeners_put_over(&m->listeners, &layer, p);
 }
 
 /* What it is told of lies over what these have put. */
@@ -138,9 +119,14 @@ static const struct mesh_listeners *listeners_of(const struct mesh *m,
 
 static void put_place_to(struct mesh *m, struct mesh_workload *w, const struct mesh_place *p)
 {
-    if (w->told || map_find_cstr(&w->put, mesh_place_name(p, (char[CLUSTER_NAME_MAX]){0})))
-        put_place_in(m, listeners_of(m, w), w->set, &w->put, str_from(w->ns_name), w->told,
-                     told_of(w->told, TELEMETRY_CLIENT), p);
+    const struct mesh_layer layer = {
+        .set = w->set,
+        .put = &w->put,
+        .client = {.ns = str_from(w->ns_name), .pods = m->peers.pods},
+        .told = told_of(w->told, TELEMETRY_CLIENT),
+        .tells = w->told,
+    };
+    mesh_listeners_put_over(listeners_of(m, w), &layer, p);
 }
 
 static void on_place_put(const struct mesh_place *p, void *user)

@@ -132,6 +132,31 @@ static void use_headless(struct mesh_listeners *l, struct mesh_uses *now,
             }
 }
 
+/* ---- layers over them ---- */
+
+void mesh_listeners_put_over(const struct mesh_listeners *l, const struct mesh_layer *over,
+                             const struct mesh_place *p)
+{
+    const struct used_place *u = mesh_places_find(&l->places, p);
+    struct put_resources now = {0}, *before;
+    char key[CLUSTER_NAME_MAX];
+    before = map_remove_cstr(over->put, mesh_place_name(p, key));
+    if (mesh_place_is_shared(u) &&
+        (over->tells || (over->of_namespace && mesh_place_varies(u, l->rules))))
+        put_resources_over(
+            over->set, &now,
+            mesh_place_listener(u, l->join, l->rules, &over->client, l->registry_only, over->told));
+    if (before)
+        put_resources_drop_rest(over->set, before, &now);
+    if (!now.v.n) {
+        free(before);
+        return;
+    }
+    before = before ? before : NEW(struct put_resources);
+    *before = now;
+    map_put_cstr(over->put, key, before);
+}
+
 /* ---- both ---- */
 
 void mesh_listeners_tell(struct mesh_listeners *l, const struct mesh_told *told)

@@ -36,6 +36,19 @@ struct mesh_listeners {
 };
 void mesh_listeners_done(struct mesh_listeners *l); /* what is in the set stays */
 
+/* A set that lies over theirs, for fewer. */
+struct mesh_layer {
+    struct xds_set *set;
+    struct map *put; /* what it has put, by name */
+    struct mesh_client client;
+    const struct mesh_told *told;
+    bool tells;        /* something else than what lies under it */
+    bool of_namespace; /* what that is given alone is put there */
+};
+/* A place as the layer shows it, if it is another one there. */
+void mesh_listeners_put_over(const struct mesh_listeners *l, const struct mesh_layer *over,
+                             const struct mesh_place *p);
+
 /* They tell something else from now on: all are put again. */
 void mesh_listeners_tell(struct mesh_listeners *l, const struct mesh_told *told);
 /* Uses of a Service as it is now, into *now (zeroed). */
