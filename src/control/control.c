@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "codec/base64.h"
 #include "control/authentication_watch.h"
+#include "control/credential_watch.h"
 #include "control/istio_watch.h"
 #include "control/mesh.h"
 #include "control/named_objects.h"
@@ -30,6 +31,7 @@ struct control {
     struct ingress_routes *routes;
     struct gateway *gateway;
     struct named_objects *named;
+    struct credential_watch *credentials;
     struct proxyless *proxyless;
     struct pod_watch *pods;
     struct authentication_watch *authentications;
@@ -261,6 +263,7 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
     if (kind == NAMED_SECRET) {
         auth_objects_put_secret(objects, key, object, &wrong);
         gateway_named_changed(c->gateway, key);
+        credential_watch_changed(c->credentials, key);
     } else {
         auth_objects_put_config_map(objects, key, object, &wrong);
     }
@@ -631,6 +634,12 @@ static void on_mesh_finding(const struct finding *f, void *user)
     on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
 }
 
+static void on_credential_finding(const struct destination_rule *d, const struct finding *f,
+                                  void *user)
+{
+    on_istio_finding(istio_kind_find("DestinationRule"), f, d->o.uid, user);
+}
+
 static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
 {
     struct control *c = user;
@@ -666,9 +675,10 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
     c->authorizations = authorization_policies_new(o->root_namespace);
     c->tokens = request_authentications_new(o->root_namespace);
-    const struct mesh_peers peers = {pod_watch_table(c->pods),
-                                     authentication_watch_table(c->authentications),
-                                     c->authorizations, c->tokens, o->trust_domain};
+    const struct mesh_peers peers = {
+        pod_watch_table(c->pods), authentication_watch_table(c->authentications),
+        c->authorizations,        c->tokens,
+        o->trust_domain,          gateway_auth_objects(c->gateway)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
@@ -686,6 +696,9 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
+    c->credentials = credential_watch_new(&(struct credential_watch_options){
+        c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
+        on_credential_finding, c});
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
@@ -708,6 +721,7 @@ void control_free(struct control *c)
     istio_watch_free(c->istio);
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
+    credential_watch_free(c->credentials);
     mesh_free(c->mesh);
     service_entries_free(c->entries);
     pod_watch_free(c->pods);

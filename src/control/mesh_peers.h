@@ -10,6 +10,7 @@ struct mesh_peers {
     const struct peer_authentications *authentications;
     const struct selected_objects *authorizations, *tokens;
     const char *trust_domain;
+    const struct auth_objects *objects; /* Secrets that DestinationRules name */
 };
 
 /* Gathers who a Service's endpoints are; zeroed. */

@@ -15,7 +15,7 @@
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
-    CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
+    CONNECT_TIMEOUT_S = 5, /* to a server that is asked who may */
     TYPE_STRICT_DNS = 1,   /* Cluster.DiscoveryType */
     TYPE_EDS = 3,
     API_V3 = 2,           /* core.v3.ApiVersion */
@@ -23,60 +23,6 @@ enum {
     LB_RING_HASH = 2,
     NAME_DNS = 2, /* SubjectAltNameMatcher.SanType */
 };
-
-static uint32_t connect_timeout_s(const struct route_upstream *up)
-{
-    return up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S;
-}
-
-bool translate_is_usual(const struct route_upstream *up)
-{
-    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
-                   !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
-}
-
-/* The same in every process. */
-static uint64_t hash_of(const struct route_backend_tls *t)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    route_backend_tls_format(t, &text);
-    return hash_bytes_seed(text.p, text.n, 0);
-}
-
-const char *translate_cluster_name(const char *service, uint16_t port,
-                                   const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
-{
-    AUTO_CHARS char *host = service_key_host(service);
-    static const char *const balances[] = {"", "-load", "-ring"};
-    char way[64] = "", with[20] = "";
-    if (up && up->with)
-        snprintf(with, sizeof(with), "-%016" PRIx64, hash_of(up->with));
-    if (!translate_is_usual(up))
-        snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", with, balances[up->balance],
-                 up->to_service ? "-service" : "", connect_timeout_s(up));
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, way, host);
-    return ret;
-}
-
-const char *translate_backend_name(const struct route_backend *to, const struct route_upstream *up,
-                                   char ret[CLUSTER_NAME_MAX])
-{
-    char host[CLUSTER_NAME_MAX];
-    if (to->host || to->subset)
-        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "",
-                 to->host ?: translate_mesh_service_host(to->service, host));
-    else
-        translate_cluster_name(to->service, to->port, up, ret);
-    return ret;
-}
-
-const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
-                                     char ret[CLUSTER_NAME_MAX])
-{
-    const struct route_upstream up = {.to_service = to_service};
-    return translate_cluster_name(service, port, to_service ? &up : NULL, ret);
-}
 
 static void add_any(struct buf *b, unsigned number, const char *type_url, struct str message)
 {
@@ -87,14 +33,6 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
 }
 
 /* ---- TLS ---- */
-
-void translate_ads(struct buf *b, unsigned number)
-{
-    size_t source = pb_begin(b, number);
-    pb_add_bytes(b, F_CONFIG_SOURCE_ADS, STR(""));
-    pb_add_uint(b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
-    pb_end(b, source);
-}
 
 static void add_sds(struct buf *b, unsigned number, const char *secret,
                     enum translate_secret_part part)
@@ -227,7 +165,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
     pb_end(&b, at);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
-    pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
+    pb_add_uint(&b, F_DURATION_SECONDS, translate_connect_timeout_s(up));
     pb_end(&b, at);
     if (up && up->balance != ROUTE_BALANCE_TURN)
         pb_add_uint(&b, F_CLUSTER_LB_POLICY,
@@ -422,13 +360,6 @@ struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
 }
 
 /* ---- hosts outside ---- */
-
-const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
-                                        char ret[CLUSTER_NAME_MAX])
-{
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
-    return ret;
-}
 
 struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
 {

@@ -17,6 +17,8 @@ struct mesh_rules {
     struct map touched;                             /* keys of Services */
     mesh_rules_observer *observer;
     void *observer_user;
+    mesh_rules_credential_observer *credential_observer;
+    void *credential_user;
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -205,16 +207,26 @@ void mesh_rules_remove_virtual_service(struct mesh_rules *m, struct str key)
         unlink_routes(m, v);
 }
 
+static void tell_credentials(const struct mesh_rules *m, const struct destination_rule *d,
+                             bool used)
+{
+    for (size_t i = 0; i < d->n_credentials && m->credential_observer; i++)
+        m->credential_observer(d->selector ? str_from(d->o.ns) : STR(""), d->credentials[i], used,
+                               m->credential_user);
+}
+
 static void unlink_destination(struct mesh_rules *m, struct destination_rule *d)
 {
     list_remove_rule(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
     touch_destination(m, d->host);
+    tell_credentials(m, d, false);
     destination_rule_free(d);
 }
 
 void mesh_rules_put_destination_rule(struct mesh_rules *m, struct destination_rule *d)
 {
     struct destination_rule *before = map_put_cstr(&m->by_key[RULE_DESTINATION], d->o.key, d);
+    tell_credentials(m, d, true);
     if (before)
         unlink_destination(m, before);
     list_put(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
@@ -226,6 +238,30 @@ void mesh_rules_remove_destination_rule(struct mesh_rules *m, struct str key)
     struct destination_rule *d = map_remove(&m->by_key[RULE_DESTINATION], key);
     if (d)
         unlink_destination(m, d);
+}
+
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user)
+{
+    m->credential_observer = fn;
+    m->credential_user = user;
+}
+
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name)
+{
+    void *rule;
+    for (size_t at = 0; map_next(&m->by_key[RULE_DESTINATION], &at, NULL, &rule);) {
+        const struct destination_rule *d = rule;
+        if (str_is(ns, d->selector ? d->o.ns : "") && destination_rule_has_credential(d, name))
+            touch_destination(m, d->host);
+    }
+}
+
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at)
+{
+    void *d;
+    return map_next(&m->by_key[RULE_DESTINATION], at, NULL, &d) ? d : NULL;
 }
 
 const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules *m, struct str key)

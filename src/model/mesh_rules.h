@@ -38,6 +38,17 @@ const struct virtual_service *mesh_rules_next_virtual_service(const struct mesh_
 typedef void mesh_rules_observer(const struct virtual_service *v, void *user);
 void mesh_rules_set_observer(struct mesh_rules *m, mesh_rules_observer *fn, void *user);
 
+/* Told of each Secret that a DestinationRule names for TLS, and that it names it no more: ns empty:
+ * of the gateways' namespace. */
+typedef void mesh_rules_credential_observer(struct str ns, const char *name, bool used, void *user);
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user);
+/* The Secret of that namespace (empty: the gateways') is another: marks whom it is for. */
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name);
+/* for (size_t at = 0; (d = mesh_rules_next_destination_rule(m, &at));) */
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at);
+
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 

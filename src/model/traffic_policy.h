@@ -19,6 +19,7 @@ enum traffic_tls_mode {
     TRAFFIC_TLS_SIMPLE,
     TRAFFIC_TLS_MUTUAL,
     TRAFFIC_TLS_ISTIO_MUTUAL,
+    TRAFFIC_TLS_CLOSED, /* what is said cannot be done: nobody is spoken to */
 };
 
 enum { TRAFFIC_NAMES_MAX = 64 };

@@ -22,6 +22,7 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct service_entries *entries;
+    struct auth_objects objects;
     struct mesh *mesh;
     struct gateway *gateway;
     struct gateway_routes *routes;
@@ -136,8 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct peer_authentications *modes = peer_authentications_new("fairlead-system");
     struct selected_objects *policies = authorization_policies_new("fairlead-system"),
                             *tokens = request_authentications_new("fairlead-system");
-    w.mesh =
-        mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local"});
+    w.mesh = mesh_new(
+        w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local", &w.objects});
     const struct mesh_peers *peers = mesh_get_peers(w.mesh);
     w.entries = service_entries_new(w.join, w.pods);
     mesh_rules_set_entries(mesh_get_rules(w.mesh), w.entries);

@@ -21,6 +21,7 @@ struct world {
     struct peer_authentications *authentications;
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
+    struct auth_objects objects; /* Secrets that rules name */
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
@@ -36,7 +37,7 @@ static inline struct mesh *new_mesh(const struct world *w)
 {
     struct mesh *m =
         mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local"});
+                                               w->tokens, "cluster.local", &w->objects});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -49,6 +50,7 @@ static inline void start(struct world *w)
     w->authorizations = authorization_policies_new("fairlead-system");
     w->tokens = request_authentications_new("fairlead-system");
     w->entries = service_entries_new(w->join, w->pods);
+    w->objects = (struct auth_objects){{0}, {0}};
     w->mesh = new_mesh(w);
     w->rules = NULL;
 }
@@ -72,6 +74,7 @@ static inline void finish(struct world *w)
     selected_objects_free(w->authorizations);
     selected_objects_free(w->tokens);
     service_join_free(w->join);
+    auth_objects_done(&w->objects);
 }
 
 /* ports: of a Service, as JSON. */

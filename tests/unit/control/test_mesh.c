@@ -2,6 +2,9 @@
  * there is; and every resource passes the table that says what the proxy does. */
 #include "mesh_world.h"
 
+#include "codec/base64.h"
+#include "net/tls.h"
+
 static void test_kinds_of_ports(void **state)
 {
     struct world w;
@@ -368,6 +371,120 @@ static void test_modes(void **state)
 }
 
 /* Every setting of a DestinationRule is a field of a cluster, with Istio's defaults. */
+/* What endpoints are shown and verified by: files of the proxy's, whom they are asked for as. */
+static void test_tls_of_rules(void **state)
+{
+    static const struct {
+        const char *tls, *has, *has_not;
+    } all[] = {
+        {"'mode':'SIMPLE'", "\"name\":\"file-root:system\"", "file-cert"},
+        {"'mode':'SIMPLE'", "\"auto_sni\":true,\"auto_san_validation\":true", "\"sni\""},
+        {"'mode':'SIMPLE','caCertificates':'/ca'", "\"name\":\"file-root:/ca\"", "system"},
+        {"'mode':'SIMPLE','caCertificates':'/ca','caCrl':'/crl'", "\"file-root:/ca~/crl\"",
+         "cert:"},
+        {"'mode':'SIMPLE','sni':'a.b'", "\"sni\":\"a.b\"", "auto_s"},
+        {"'mode':'SIMPLE','subjectAltNames':['a.b']", "\"auto_sni\":true}", "auto_san"},
+        {"'mode':'SIMPLE','subjectAltNames':['a.b']",
+         "{\"san_type\":\"DNS\",\"matcher\":{\"exact\":\"a.b\"}}", "URI"},
+        {"'mode':'SIMPLE','subjectAltNames':['spiffe://a/b']",
+         "{\"san_type\":\"URI\",\"matcher\":{\"exact\":\"spiffe://a/b\"}}", "DNS"},
+        {"'mode':'SIMPLE','subjectAltNames':['10.0.0.1']", "\"san_type\":\"IP_ADDRESS\"", "DNS"},
+        {"'mode':'SIMPLE','insecureSkipVerify':true", "UpstreamTlsContext", "validation"},
+        {"'mode':'MUTUAL','clientCertificate':'/c','privateKey':'/k'",
+         "\"name\":\"file-cert:/c~/k\"", "ROOTCA"},
+        /* what cannot be done speaks to nobody, and never in plain text */
+        {"'mode':'MUTUAL'", "\"load_assignment\"", "eds_config"},
+        {"'mode':'SIMPEL'", "\"load_assignment\"", "eds_config"},
+        {"'mode':'SIMPLE','credentialName':'c','caCertificates':'/ca'", "\"load_assignment\"",
+         "eds_config"},
+        {"'mode':'SIMPLE','credentialName':'c'", "\"load_assignment\"", "eds_config"},
+        {"'mode':'DISABLE'", "eds_config", "transport_socket"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct world w;
+        AUTO_CHARS char *rule =
+            xasprintf("{'host':'web','trafficPolicy':{'tls':{%s}}}", all[i].tls);
+        start(&w);
+        put_service(&w, "shop", "web", "10.0.1.1", HTTP);
+        put_pod_of(&w, "shop", "web", "10.0.0.9", "web", true);
+        put_slice(&w, "shop", "web", "{'name':'http','port':8080}", "{'addresses':['10.0.0.9']}");
+        put_rule(&w, "shop", "web", rule);
+        settle(&w);
+        struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+        expect_in(one, XDS_CLUSTER, "outbound|80||web.shop.svc.cluster.local", all[i].has);
+        expect_none(one, XDS_CLUSTER, "outbound|80||web.shop.svc.cluster.local", all[i].has_not);
+        mesh_leave(w.mesh, one);
+        finish(&w);
+    }
+}
+
+static char *base64_of(const struct buf *b)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    base64_encode(buf_str(b), &text);
+    return buf_take_cstr(&text);
+}
+
+static void put_secret(struct world *w, const char *name, const char *data)
+{
+    AUTO_CHARS char *text = xasprintf("{'data':{%s}}", data), *key = xasprintf("shop/%s", name);
+    AUTO_JSON json_t *j = json_of(text);
+    AUTO_DONE(buf) struct buf wrong = {0};
+    auth_objects_put_secret(&w->objects, key, *data ? j : NULL, &wrong);
+    assert_int_equal(wrong.n, 0);
+    mesh_rules_secret_changed(mesh_get_rules(w->mesh), STR("shop"), str_from(name));
+    settle(w);
+}
+
+/* A Secret is given to those clients alone that the rule selects, as long as it does. */
+static void test_credentials_of_rules(void **state)
+{
+    static const char cluster[] = "outbound|80||web.shop.svc.cluster.local",
+                      shown[] = "outbound|80||web.shop.svc.cluster.local/shown",
+                      trusted[] = "outbound|80||web.shop.svc.cluster.local/trusted";
+    AUTO_DONE(buf) struct buf cert = {0};
+    AUTO_DONE(buf) struct buf key = {0};
+    struct world w;
+    (void)state;
+    const struct tls_cert_request r = {.common_name = "ca", .is_ca = true, .days = 2};
+    assert_ok(tls_cert_issue(&r, STR(""), STR(""), &cert, &key, NULL));
+    AUTO_CHARS char *cert_text = base64_of(&cert), *key_text = base64_of(&key),
+                    *ca = xasprintf("'ca.crt':'%s'", cert_text),
+                    *both = xasprintf("'tls.crt':'%s','tls.key':'%s'", cert_text, key_text);
+    start(&w);
+    put_service(&w, "shop", "web", "10.0.1.1", HTTP);
+    put_pod_of(&w, "shop", "caller", "10.0.0.1", "x", true);
+    put_rule(&w, "shop", "web",
+             "{'host':'web','workloadSelector':{'matchLabels':{'app':'x'}},'trafficPolicy':"
+             "{'tls':{'mode':'MUTUAL','credentialName':'c'}}}");
+    settle(&w);
+    struct mesh_workload *one = join(&w, "shop", "10.0.0.1"), *other = join(&w, "shop", "10.0.0.2");
+    expect_in(one, XDS_CLUSTER, cluster, "load_assignment");
+    put_secret(&w, "c", both);
+    expect_in(one, XDS_CLUSTER, cluster, "load_assignment"); /* whom to trust is not known */
+    assert_false(has(one, XDS_SECRET, shown));
+    put_secret(&w, "c-cacert", ca);
+    expect_in(one, XDS_CLUSTER, cluster, shown);
+    expect_in(one, XDS_CLUSTER, cluster, trusted);
+    assert_true(has(one, XDS_SECRET, shown));
+    assert_true(has(one, XDS_SECRET, trusted));
+    expect_none(other, XDS_CLUSTER, cluster, "load_assignment");
+    assert_false(has(other, XDS_SECRET, shown));
+    assert_null(xds_set_find(mesh_workload_set(one)->over, XDS_SECRET, str_from(shown)));
+    put_secret(&w, "c", "");
+    expect_in(one, XDS_CLUSTER, cluster, "load_assignment");
+    assert_false(has(one, XDS_SECRET, shown));
+    assert_false(has(one, XDS_SECRET, trusted));
+    put_secret(&w, "c", both);
+    mesh_rules_remove_destination_rule(mesh_get_rules(w.mesh), STR("shop/web"));
+    settle(&w);
+    assert_false(has(one, XDS_SECRET, shown));
+    mesh_leave(w.mesh, one);
+    mesh_leave(w.mesh, other);
+    finish(&w);
+}
+
 static void test_policies(void **state)
 {
     static const struct {
@@ -804,6 +921,8 @@ int main(void)
         cmocka_unit_test(test_a_pod_that_changes),
         cmocka_unit_test(test_who_endpoints_are),
         cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_tls_of_rules),
+        cmocka_unit_test(test_credentials_of_rules),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_registry_only),
