@@ -39,6 +39,7 @@ struct control {
     struct istio_watch *istio;
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
+    struct entry_status *addresses; /* of their hosts */
     struct gateway_routes_options gateway_options;
     struct gateway_routes *gateways;
     struct route_hosts doors;
@@ -650,6 +651,13 @@ static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
     work_soon(c);
 }
 
+void control_set_leads(struct control *c, bool leads)
+{
+    if (leads && c->options->allocates)
+        (void)istio_watch_want(c->istio); /* sidecars may be with others */
+    entry_status_set_leads(c->addresses, leads && c->options->allocates);
+}
+
 static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
@@ -682,6 +690,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
+    c->addresses = entry_status_new(client);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -692,7 +701,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
     c->istio = istio_watch_new(client,
                                &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways,
-                                                      c->authorizations, c->tokens, c->entries},
+                                                      c->authorizations, c->tokens, c->entries,
+                                                      c->addresses},
                                &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -724,6 +734,7 @@ void control_free(struct control *c)
     credential_watch_free(c->credentials);
     mesh_free(c->mesh);
     service_entries_free(c->entries);
+    entry_status_free(c->addresses);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);

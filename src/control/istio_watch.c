@@ -70,14 +70,17 @@ static void remove_tokens(const struct istio_tables *from, struct str key)
 static const struct istio_object *put_entry(const struct istio_tables *to, const json_t *object)
 {
     struct service_entry *e = service_entry_decode(object);
-    if (e)
-        service_entries_put(to->entries, e);
-    return e ? &e->o : NULL;
+    if (!e)
+        return NULL;
+    entry_status_put(to->addresses, e);
+    service_entries_put(to->entries, e);
+    return &e->o;
 }
 
 static void remove_entry(const struct istio_tables *from, struct str key)
 {
     service_entries_remove(from->entries, key);
+    entry_status_remove(from->addresses, key);
 }
 
 static const struct istio_object *put_workload(const struct istio_tables *to, const json_t *object)
@@ -208,5 +211,7 @@ bool istio_watch_want(struct istio_watch *w)
             k->informer = informer_start(w->client, &options, &ops, k);
         synced = synced && informer_synced(k->informer);
     }
+    if (synced)
+        entry_status_set_synced(w->tables.addresses);
     return synced;
 }

@@ -4,6 +4,7 @@
  * among the mesh's rules and policies. Policies that are there but may not be read are no empty
  * list: then nobody is served. */
 
+#include "control/entry_status.h"
 #include "kube/client.h"
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
@@ -17,6 +18,7 @@ struct istio_tables {
     struct gateway_routes *gateways;
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
+    struct entry_status *addresses; /* of their hosts */
 };
 
 /* One line of the table in istio_watch.c. */

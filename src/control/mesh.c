@@ -279,8 +279,10 @@ static void use_place(struct mesh *m, struct mesh_service *now, const struct ser
     mesh_places_use(&m->places, &use.place, use.use, o->key);
 }
 
-static void use_places(struct mesh *m, struct mesh_service *now, const struct service_object *o)
+static void use_places(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
 {
+    const struct service_object *o = s->object;
+    bool any = !o->n_cluster_ips || mesh_is_allocated(s); /* who asks another DNS goes elsewhere */
     for (uint16_t i = 0; i < o->n_ports; i++) {
         bool shared = mesh_is_shared(o, i), http = mesh_is_http(port_protocol(&o->ports[i]));
         struct place_use use = {{.port = o->ports[i].port},
@@ -289,7 +291,7 @@ static void use_places(struct mesh *m, struct mesh_service *now, const struct se
                                          : MESH_USE_OWN};
         if (!mesh_is_carried(o, i))
             continue;
-        if (http || !o->n_cluster_ips)
+        if (http || (shared && any))
             use_place(m, now, o, use);
         for (uint16_t k = 0; !http && k < o->n_cluster_ips; k++) {
             use.place.ip = o->cluster_ips[k];
@@ -372,7 +374,7 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
         now->looks = looks_of(m, s);
         c.endpoints_only = before && before->looks == now->looks && !touched;
         now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
-        use_places(m, now, s->object);
+        use_places(m, now, s);
         use_headless(m, now, s);
     }
     c.now = now                         ? now->varies

@@ -43,6 +43,11 @@ bool mesh_is_shared(const struct service_object *o, uint16_t i)
     return service_key_is_entry(o->key) && !mesh_is_http(port_protocol(&o->ports[i]));
 }
 
+bool mesh_is_allocated(const struct joined_service *s)
+{
+    return s->entry && s->object && s->object->n_cluster_ips && s->entry->allocates;
+}
+
 /* Takes the entry. Beside what stays of an earlier time, it takes the place of one of its name. */
 static void put_view_entry(struct mesh_view *v, struct xds_entry *e)
 {
@@ -126,18 +131,33 @@ static void put_routes(struct mesh_view *v, const struct service_port *p)
     route_host_unref(h);
 }
 
+/* Hosts of entries are what no other DNS need know. */
+static void put_names(struct mesh_view *v)
+{
+    const struct service_object *o = v->s->object;
+    AUTO_CHARS char *host = service_key_host(o->key);
+    if (service_key_is_entry(o->key) && o->n_cluster_ips && !v->endpoints_only &&
+        !put_resources_has(v->list, XDS_NAMES, host))
+        put_resources_over(v->set, v->list,
+                           translate_mesh_names(host, o->cluster_ips, o->n_cluster_ips));
+}
+
 static void put_one(struct mesh_view *v)
 {
     const struct service_object *o = v->s->object;
+    bool any = false;
     mesh_rules_destination(v->rules, &v->client, v->s->key, &v->destination);
     for (uint16_t i = 0; i < o->n_ports; i++) {
         if (!mesh_is_carried(o, i) ||
             !mesh_rules_is_served(v->rules, v->s, o->ports[i].port, v->client.ns))
             continue;
+        any = true;
         put_clusters(v, &o->ports[i]);
         if (!v->endpoints_only)
             put_routes(v, &o->ports[i]);
     }
+    if (any)
+        put_names(v);
     destination_done(&v->destination);
 }
 

@@ -15,6 +15,9 @@ bool mesh_is_proxys(uint16_t port);
 bool mesh_is_carried(const struct service_object *o, uint16_t i);
 /* Of an entry, and of bytes: found in listeners that it shares with others. */
 bool mesh_is_shared(const struct service_object *o, uint16_t i);
+/* Of an entry whose host has an address that was found for it (status.addresses), and is nobody
+ * else's. */
+bool mesh_is_allocated(const struct joined_service *s);
 
 struct mesh_view {
     const struct mesh_peers *peers;

@@ -105,6 +105,21 @@ struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct tran
     return xds_entry_new(XDS_WORKLOAD, str_from(name), buf_str(&b), STR(""));
 }
 
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char text[IP_TEXT_BYTES];
+    size_t entry = pb_begin(&b, F_NAME_TABLE_TABLE);
+    pb_add_text(&b, F_MAP_KEY, host);
+    size_t info = pb_begin(&b, F_MAP_VALUE);
+    for (size_t i = 0; i < n; i++)
+        pb_add_text(&b, F_NAME_INFO_IPS, ip_format(&ips[i], text));
+    pb_end(&b, info);
+    pb_end(&b, entry);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_NAMES, str_from(host), buf_str(&b), STR(""));
+}
+
 /* ---- clusters that go where a connection was going ---- */
 
 struct xds_entry *translate_mesh_passthrough(void)

@@ -120,6 +120,9 @@ struct translate_workload {
 const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);
 struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct translate_workload *w);
 
+/* What the DNS of sidecars says of a host: its addresses. The resource is called as the host. */
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n);
+
 /* A port at which it is served. */
 struct mesh_inbound {
     uint16_t port;

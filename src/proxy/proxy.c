@@ -12,6 +12,7 @@
 #include "proxy/admin.h"
 #include "proxy/ads.h"
 #include "proxy/config_dump.h"
+#include "proxy/dns_capture.h"
 #include "proxy/downstream.h"
 #include "proxy/file_secrets.h"
 #include "proxy/file_sources.h"
@@ -37,6 +38,9 @@ struct proxy {
     struct last_good *good;
     struct admin *admin;       /* NULL: none is asked for */
     struct app_probes *probes; /* NULL: it is no sidecar */
+    struct dns_capture *dns;   /* NULL: the pod asks others */
+    struct name_table names;
+    struct resolv_conf resolv;
     struct listener_address admin_at;
     bool has_admin;
     char *service;               /* who tells of traces */
@@ -218,7 +222,9 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b,
-                    &(struct ads_options){.token_file = o->xds_token_file, .identity = o->identity},
+                    &(struct ads_options){.token_file = o->xds_token_file,
+                                          .identity = o->identity,
+                                          .names = o->dns ? &p->names : NULL},
                     &p->ads, reterr);
     if (r == 0)
         r = start_identity(p, reterr);
@@ -259,12 +265,15 @@ void proxy_free(struct proxy *p)
     p->running = false;
     admin_free(p->admin);
     app_probes_free(p->probes);
+    dns_capture_free(p->dns);
+    resolv_conf_done(&p->resolv);
     app_probe_table_done(&p->options.probes.table);
     app_metrics_target_done(&p->options.probes.metrics);
     telemetry_free(TAKE(p->telemetry));
     mesh_stats_done();
     peers_stop();
     ads_free(TAKE(p->ads));
+    name_table_done(&p->names);
     identity_free(TAKE(p->identity));
     file_secrets_free(TAKE(p->file_secrets));
     loop_timer_free(p->closing);
@@ -415,6 +424,16 @@ static int start_probes(struct proxy *p, struct err *reterr)
     return o->port ? app_probes_new(p->loop, o, &ops, p, &p->probes, reterr) : 0;
 }
 
+static int start_dns(struct proxy *p, struct err *reterr)
+{
+    enum { SERVER_PORT = 53 };
+    if (!p->options.dns)
+        return 0;
+    resolv_conf_read("/etc/resolv.conf", &p->resolv);
+    return dns_capture_new(p->loop, &p->names, &p->resolv, DNS_CAPTURE_PORT, SERVER_PORT, &p->dns,
+                           reterr);
+}
+
 int proxy_run(struct proxy *p, struct err *reterr)
 {
     raise_descriptor_limit();
@@ -428,6 +447,8 @@ int proxy_run(struct proxy *p, struct err *reterr)
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_probes(p, reterr);
+    if (r == 0)
+        r = start_dns(p, reterr);
     if (r == 0)
         r = start_workers(p, reterr);
     if (r < 0)
