@@ -30,7 +30,7 @@ static void put_endpoints(struct gateway *g, const char *service, struct served_
     const struct joined_service *s = service_join_find(g->join, service);
     struct mesh_found found = {.peers = &g->mesh.peers};
     gateway_put(g, g->mesh.peers.pods && !p.to_service
-                       ? mesh_found_endpoints(&found, service, p.port, NULL, s)
+                       ? mesh_found_endpoints(&found, service, p.port, NULL, s, NULL)
                        : translate_endpoints(service, p.port, p.to_service, s));
     mesh_found_done(&found);
 }

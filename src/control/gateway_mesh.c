@@ -80,7 +80,7 @@ bool gateway_mesh_make(const struct gateway_mesh *m, const struct gateway_mesh_b
         return false;
     }
     struct xds_entry *endpoints =
-        mesh_found_endpoints(&found, b->service, b->port, b->subset ? &of : NULL, s);
+        mesh_found_endpoints(&found, b->service, b->port, b->subset ? &of : NULL, s, NULL);
     struct mesh_identities who = mesh_found_identities(&found);
     if (peer != TRANSLATE_MESHED)
         who.n = 0;

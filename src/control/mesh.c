@@ -1,7 +1,7 @@
-/* Three layers of sets (xds_set_new_over): all, namespace, workload. What a Service has put into a
- * layer is remembered by name, so that a change puts what there is now and takes out what is no
- * more; what is the same is not told to anybody (xds_set_put), and what a lower layer shows already
- * is not put again. */
+/* Four layers of sets (xds_set_new_over): all, namespace, locality, workload. What a Service has
+ * put into a layer is remembered by name, so that a change puts what there is now and takes out
+ * what is no more; what is the same is not told to anybody (xds_set_put), and what a lower layer
+ * shows already is not put again. */
 #include "control/mesh.h"
 
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "control/mesh_inbound_list.h"
 #include "control/mesh_places.h"
 #include "control/mesh_view.h"
 #include "control/translate_mesh.h"
@@ -34,15 +35,19 @@ struct mesh_service {
     struct findings findings;            /* of rules, because of others */
 };
 
+/* Those of a namespace who are in one place call the same endpoints first. */
+struct mesh_zone {
+    struct xds_set *set;
+    unsigned workloads;
+    struct map put; /* as its namespace's */
+};
+
 struct mesh_namespace {
+    struct map zones;    /* "region/zone/subzone" -> struct mesh_zone */
     struct xds_set *set; /* NULL: nobody of it has asked */
     unsigned workloads;
     struct map services; /* keys of Services of it */
     struct map put;      /* key of any Service -> struct put_resources, in the set */
-};
-
-struct inbound_list {
-    VEC(struct mesh_inbound) v;
 };
 
 /* What a Service says of a workload's ports. */
@@ -55,6 +60,8 @@ struct mesh_workload {
     struct list_node node;
     struct mesh_namespace *ns;
     char *ns_name;
+    struct mesh_zone *zone;
+    char *locality; /* its zone's */
     struct ip ip;
     struct mesh_workload *twin; /* another stream of the same address; NULL: none */
     struct map services;        /* key -> struct membership */
@@ -176,6 +183,7 @@ static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace
     map_remove(&m->namespaces, name);
     map_done(&ns->services);
     map_done(&ns->put);
+    map_done(&ns->zones);
     free(ns);
 }
 
@@ -221,6 +229,30 @@ static void exchange_namespace(struct mesh *m, struct str name, struct mesh_name
         mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now));
 }
 
+static void exchange_zone(struct mesh *m, struct str name, struct str locality, struct mesh_zone *z,
+                          const struct joined_service *s, const char *key, const struct change *c)
+{
+    struct str rest, own = str_cut(str_from(key), '/', &rest);
+    struct mesh_view v = {.peers = &m->peers,
+                          .rules = m->rules,
+                          .join = m->join,
+                          .client = {.ns = name, .pods = m->peers.pods, .locality = locality},
+                          .short_name = str_eq(name, own),
+                          .endpoints_only = c->endpoints_only,
+                          .set = z->set};
+    mesh_view_exchange(&v, &z->put, key, is_there(s, key) && (c->now & MESH_VARIES_BY_LOCALITY));
+}
+
+static void exchange_zones(struct mesh *m, struct str name, struct mesh_namespace *ns,
+                           const struct joined_service *s, const char *key, const struct change *c)
+{
+    struct str locality;
+    void *z;
+    for (size_t at = 0; map_next(&ns->zones, &at, &locality, &z);)
+        if ((c->before | c->now) & MESH_VARIES_BY_LOCALITY)
+            exchange_zone(m, name, locality, z, s, key, c);
+}
+
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
                               const struct joined_service *s, const char *key,
                               const struct change *c)
@@ -232,6 +264,7 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
         .join = m->join,
         .client = {.ns = str_from(w->ns_name),
                    .pods = m->peers.pods,
+                   .locality = str_from(w->locality),
                    .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
@@ -247,8 +280,10 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
     struct list_node *n;
     void *ns;
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
-        if (c->before || c->now || str_eq(name, own))
+        if (c->before || c->now || str_eq(name, own)) {
             exchange_namespace(m, name, ns, s, key, c);
+            exchange_zones(m, name, ns, s, key, c);
+        }
     bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
     for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
         exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
@@ -418,41 +453,6 @@ static enum port_protocol protocol_of(const struct service_object *o, const stru
     return PORT_OTHER;
 }
 
-static void inbound_done(struct inbound_list *l)
-{
-    VEC_FOREACH (in, &l->v)
-        free((char *)(uintptr_t)in->service);
-    vec_done(&l->v);
-}
-
-/* Of two that say different things of a port the one that says something. service: NULL: none. */
-static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol,
-                        const char *service)
-{
-    VEC_FOREACH (in, &to->v)
-        if (in->port == port) {
-            in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
-            return;
-        }
-    vec_push(&to->v, (struct mesh_inbound){.port = port,
-                                           .protocol = protocol,
-                                           .service = service ? xstrdup(service) : NULL});
-}
-
-static int by_port(const void *a, const void *b)
-{
-    return ((const struct mesh_inbound *)a)->port - ((const struct mesh_inbound *)b)->port;
-}
-
-static bool same_ports(const struct inbound_list *a, const struct inbound_list *b)
-{
-    for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
-        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
-            a->v.v[i].mode != b->v.v[i].mode || !streq(a->v.v[i].service, b->v.v[i].service))
-            return false;
-    return a->v.n == b->v.n;
-}
-
 /* By name, so that of Services that differ the same one counts each time. */
 static int by_text(const void *a, const void *b)
 {
@@ -471,17 +471,16 @@ static struct inbound_list ports_of(const struct mesh_workload *w, const struct 
     VEC_FOREACH (k, &keys) {
         const struct membership *one = map_find_cstr(&w->services, *k);
         VEC_FOREACH (p, &one->ports.v)
-            add_inbound(&in, p->port, p->protocol, *k);
+            inbound_list_add(&in, p->port, p->protocol, *k);
         free(*k);
     }
     vec_done(&keys);
     for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
         if (!mesh_is_proxys(policy->ports[i].port))
-            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
+            inbound_list_add(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
     VEC_FOREACH (p, &in.v)
         p->mode = mtls_policy_of(policy, p->port);
-    if (in.v.n)
-        qsort(in.v.v, in.v.n, sizeof(*in.v.v), by_port);
+    inbound_list_sort(&in);
     return in;
 }
 
@@ -509,13 +508,12 @@ static void keep_modes(const struct mesh_workload *w, struct inbound_list *now)
 {
     VEC_FOREACH (before, &w->ports.v) {
         if (!before->service) /* a policy spoke of it */
-            add_inbound(now, before->port, before->protocol, NULL);
+            inbound_list_add(now, before->port, before->protocol, NULL);
         VEC_FOREACH (in, &now->v)
             if (in->port == before->port)
                 in->mode = before->mode;
     }
-    if (now->v.n)
-        qsort(now->v.v, now->v.n, sizeof(*now->v.v), by_port);
+    inbound_list_sort(now);
 }
 
 /* Made anew if it is served at other ports than before. */
@@ -529,13 +527,13 @@ static void build(struct mesh *m, struct mesh_workload *w, bool anew)
     struct inbound_list now = ports_of(w, &policy);
     if (gone)
         keep_modes(w, &now);
-    if (!anew && same_ports(&now, &w->ports) && w->mode == policy.mode) {
-        inbound_done(&now);
+    if (!anew && inbound_list_eq(&now, &w->ports) && w->mode == policy.mode) {
+        inbound_list_done(&now);
         return;
     }
     struct put_resources before = w->own;
     memset(&w->own, 0, sizeof(w->own));
-    inbound_done(&w->ports);
+    inbound_list_done(&w->ports);
     w->ports = now;
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
@@ -570,7 +568,7 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
     for (uint32_t i = 0; i < slice->n_ports; i++) {
         enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
         if (p != PORT_OTHER && slice->ports[i].port && !mesh_is_proxys(slice->ports[i].port))
-            add_inbound(&one->ports, slice->ports[i].port, p, NULL);
+            inbound_list_add(&one->ports, slice->ports[i].port, p, NULL);
     }
 }
 
@@ -665,6 +663,65 @@ static void put_address(struct mesh *m, const struct ip *ip)
         xds_set_remove(m->set, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
 }
 
+static void drop_put(struct xds_set *set, struct map *put_before)
+{
+    void *list;
+    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
+        put_resources_drop_all(set, list);
+        free(list);
+    }
+    map_done(put_before);
+}
+
+static struct mesh_zone *enter_zone(struct mesh *m, struct str name, struct mesh_namespace *ns,
+                                    struct str locality)
+{
+    struct mesh_zone *z = map_find(&ns->zones, locality);
+    struct str key;
+    void *s;
+    if (z) {
+        z->workloads++;
+        return z;
+    }
+    z = NEW(struct mesh_zone);
+    z->workloads = 1;
+    z->set = xds_set_new_over(ns->set);
+    map_put(&ns->zones, locality, z);
+    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        if (c.now & MESH_VARIES_BY_LOCALITY)
+            exchange_zone(m, name, locality, z, service_join_find(m->join, text), text, &c);
+    }
+    return z;
+}
+
+static void leave_zone(struct mesh_namespace *ns, struct mesh_zone *z, const char *locality)
+{
+    if (--z->workloads)
+        return;
+    map_remove_cstr(&ns->zones, locality);
+    drop_put(z->set, &z->put);
+    xds_set_free(z->set);
+    free(z);
+}
+
+/* Its node, or it, says that it is somewhere else; of who is not known any more nobody does. */
+static void follow(struct mesh *m, struct mesh_workload *w)
+{
+    struct str ns = str_from(w->ns_name);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, ns, &w->ip);
+    if (!pod || str_is(workload_locality(m->peers.pods, pod), w->locality))
+        return;
+    char *before = w->locality;
+    struct mesh_zone *left = w->zone;
+    w->locality = str_dup(workload_locality(m->peers.pods, pod));
+    w->zone = enter_zone(m, ns, w->ns, str_from(w->locality));
+    xds_set_move(w->set, w->zone->set);
+    leave_zone(w->ns, left, before);
+    free(before);
+}
+
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
 {
     for (uint8_t i = 0; m->set && i < pod->n_ips; i++)
@@ -672,8 +729,10 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
     const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
     struct str key;
     for (uint8_t i = 0; i < pod->n_ips; i++)
-        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin)
+        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin) {
+            follow(m, w);
             build_labelled(m, w);
+        }
     for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
         struct joined_service *s = service_join_find(m->join, text);
@@ -783,7 +842,10 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
-    w->set = xds_set_new_over(ns->set);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, ns_name, ip);
+    w->locality = str_dup(pod ? workload_locality(m->peers.pods, pod) : STR(""));
+    w->zone = enter_zone(m, ns_name, ns, str_from(w->locality));
+    w->set = xds_set_new_over(w->zone->set);
     list_add_tail(&m->workloads, &w->node);
     m->n_workloads++;
     find_services(m, w);
@@ -797,16 +859,6 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
 struct xds_set *mesh_workload_set(const struct mesh_workload *w)
 {
     return w->set;
-}
-
-static void drop_put(struct xds_set *set, struct map *put_before)
-{
-    void *list;
-    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
-        put_resources_drop_all(set, list);
-        free(list);
-    }
-    map_done(put_before);
 }
 
 static void end_namespace(struct mesh *m, struct mesh_namespace *ns, const char *name)
@@ -851,11 +903,13 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     forget_address(m, w);
     put_resources_drop_all(w->set, &w->own);
     drop_put(w->set, &w->put);
-    inbound_done(&w->ports);
+    inbound_list_done(&w->ports);
     mesh_access_done(&w->access);
     xds_set_free(w->set);
     list_remove(&w->node);
     m->n_workloads--;
+    leave_zone(w->ns, w->zone, w->locality);
+    free(w->locality);
     if (--w->ns->workloads == 0)
         end_namespace(m, w->ns, w->ns_name);
     free(w->ns_name);
@@ -911,6 +965,7 @@ void mesh_free(struct mesh *m)
         service_free(p);
     for (size_t at = 0; map_next(&m->namespaces, &at, NULL, &p);) {
         map_done(&((struct mesh_namespace *)p)->services);
+        map_done(&((struct mesh_namespace *)p)->zones);
         free(p);
     }
     map_done(&m->services);

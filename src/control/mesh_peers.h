@@ -24,7 +24,8 @@ struct mesh_found {
 /* The endpoints of a port, or of a subset of them; adds who they are. */
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
                                        const struct translate_subset *subset,
-                                       const struct joined_service *s);
+                                       const struct joined_service *s,
+                                       const struct translate_localities *by);
 struct mesh_identities mesh_found_identities(struct mesh_found *f);
 void mesh_found_done(struct mesh_found *f);
 

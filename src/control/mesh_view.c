@@ -97,8 +97,14 @@ static void put_clusters(struct mesh_view *v, const struct service_port *p)
         struct traffic_policy policy;
         struct mesh_found found = {.peers = v->peers};
         destination_policy(d, subset, p->port, &policy);
-        struct xds_entry *endpoints =
-            mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s);
+        bool local = traffic_policy_is_local(&policy);
+        const struct translate_localities by = {
+            .client = &v->client,
+            .setting = policy.locality.setting,
+            .fails_over = policy.outliers.on,
+        };
+        struct xds_entry *endpoints = mesh_found_endpoints(
+            &found, key, p->port, subset ? &of : NULL, v->s, local ? &by : NULL);
         if (!entry.of || entry.of->resolution == ENTRY_STATIC)
             put_view_entry(v, xds_entry_ref(endpoints));
         xds_entry_unref(endpoints);
@@ -108,7 +114,8 @@ static void put_clusters(struct mesh_view *v, const struct service_port *p)
                                        .port = p,
                                        .policy = &policy,
                                        .who = &who,
-                                       .entry = entry.of ? &entry : NULL};
+                                       .entry = entry.of ? &entry : NULL,
+                                       .local = local};
         put_cluster(v, &cluster);
         mesh_found_done(&found);
         if (!subset && !v->endpoints_only && !entry.of && !mesh_is_http(port_protocol(p)))

@@ -83,6 +83,7 @@ struct mesh_cluster {
     const struct mesh_identities *who;
     const struct mesh_entry *entry;             /* NULL: a Service's */
     const struct mesh_credentials *credentials; /* NULL: none */
+    bool local; /* its endpoints come by localities, whose weights count */
 };
 struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c);
 /* A part of its credentials as the secret that it names; NULL: it has none. */

@@ -175,9 +175,26 @@ static void add_balance(struct buf *b, const struct traffic_policy *p, unsigned 
         add_slow_start(b, F_CLUSTER_ROUND_ROBIN, F_ROUND_ROBIN_SLOW_START, p);
 }
 
-static void add_outliers(struct buf *b, const struct traffic_outliers *o)
+/* The panic threshold of outliers, and whether localities have weights. */
+static void add_common_lb(struct buf *b, const struct traffic_outliers *o, bool local)
 {
     size_t at, part;
+    if (!o->on && !local)
+        return;
+    at = pb_begin(b, F_CLUSTER_COMMON_LB);
+    if (o->on) {
+        part = pb_begin(b, F_COMMON_LB_PANIC);
+        pb_add_double(b, F_PERCENT_VALUE, o->min_health_percent);
+        pb_end(b, part);
+    }
+    if (local)
+        pb_add_bytes(b, F_COMMON_LB_LOCALITY, STR(""));
+    pb_end(b, at);
+}
+
+static void add_outliers(struct buf *b, const struct traffic_outliers *o)
+{
+    size_t at;
     if (!o->on)
         return;
     at = pb_begin(b, F_CLUSTER_OUTLIERS);
@@ -196,11 +213,6 @@ static void add_outliers(struct buf *b, const struct traffic_outliers *o)
         add_number(b, F_OUTLIERS_LOCAL, (uint64_t)o->consecutive_local);
         add_number(b, F_OUTLIERS_ENFORCE_LOCAL, o->consecutive_local ? 100 : 0);
     }
-    pb_end(b, at);
-    at = pb_begin(b, F_CLUSTER_COMMON_LB);
-    part = pb_begin(b, F_COMMON_LB_PANIC);
-    pb_add_double(b, F_PERCENT_VALUE, o->min_health_percent);
-    pb_end(b, part);
     pb_end(b, at);
 }
 
@@ -373,6 +385,7 @@ struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c)
     add_balance(&b, policy, type);
     add_limits(&b, policy);
     add_outliers(&b, &policy->outliers);
+    add_common_lb(&b, &policy->outliers, c->local && type == TYPE_EDS);
     add_options(&b, port_protocol(c->port), policy);
     add_services(&b, c->service);
     add_tls(&b, name, type, c);

@@ -90,8 +90,17 @@ static void check_subsets(struct destination_rule *d, struct object_reader *r)
     }
 }
 
+static void note_locality(struct destination_rule *d, const json_t *policy)
+{
+    const json_t *of = json_at(policy, "loadBalancer.localityLbSetting");
+    d->by_locality = d->by_locality || json_object_get(policy, "outlierDetection") ||
+                     json_array_size(json_object_get(of, "distribute"));
+    d->by_labels = d->by_labels || json_array_size(json_object_get(of, "failoverPriority"));
+}
+
 static void add_credential(struct destination_rule *d, const json_t *policy)
 {
+    note_locality(d, policy);
     const char *name = json_key_str(json_object_get(policy, "tls"), "credentialName");
     for (size_t i = 0; i < d->n_credentials; i++)
         if (streq(d->credentials[i], name))

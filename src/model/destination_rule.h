@@ -11,6 +11,7 @@ struct destination_rule {
     const json_t *selector;   /* labels of the clients it is for; NULL: all; borrowed from spec */
     const char **credentials; /* names of Secrets, for TLS; borrowed from spec */
     size_t n_credentials;
+    bool by_locality, by_labels; /* whom a client calls first hangs on where, or on who it is */
 };
 
 struct destination_rule *destination_rule_decode(const json_t *j); /* NULL: it has no name */

@@ -10,7 +10,7 @@ struct item {
         char *name;
         struct ip has; /* in the object; family 0: nothing */
         struct ip is;  /* its own */
-    } *hosts;
+    } * hosts;
     size_t n;
 };
 
@@ -127,9 +127,8 @@ json_t *entry_addresses_want(struct entry_addresses *t, struct str key)
     json_t *list = json_array();
     for (size_t k = 0; k < i->n; k++)
         if (i->hosts[k].is.family)
-            json_array_append_new(list,
-                                  json_pack("{s:s,s:s}", "host", i->hosts[k].name, "value",
-                                            ip_format(&i->hosts[k].is, text)));
+            json_array_append_new(list, json_pack("{s:s,s:s}", "host", i->hosts[k].name, "value",
+                                                  ip_format(&i->hosts[k].is, text)));
     return list;
 }
 

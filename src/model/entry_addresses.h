@@ -18,5 +18,6 @@ void entry_addresses_remove(struct entry_addresses *t, struct str key);
 /* status.addresses as it is to be, of the entry of that key; a new reference. Of two that have one
  * address the later one gets another. NULL: it is so, or there is nothing to be said. */
 json_t *entry_addresses_want(struct entry_addresses *t, struct str key);
-/* for (size_t at = 0; entry_addresses_next(t, &at, &key);) : all that are to have some; borrowed. */
+/* for (size_t at = 0; entry_addresses_next(t, &at, &key);) : all that are to have some; borrowed.
+ */
 bool entry_addresses_next(const struct entry_addresses *t, size_t *at, struct str *ret_key);

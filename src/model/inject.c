@@ -496,8 +496,8 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
         r = inject_probes(changed, &probes, reterr);
     if (r < 0)
         return r;
-    put_in(changed, init_container(pod, TAKE(args), o), proxy_container(pod, workload, probes, &config, o),
-           is_on(pod, NATIVE_SIDECAR));
+    put_in(changed, init_container(pod, TAKE(args), o),
+           proxy_container(pod, workload, probes, &config, o), is_on(pod, NATIVE_SIDECAR));
     describe(pod, workload, o); /* behind what has read its annotations */
     json_object_set(pod, "spec", changed);
     return 0;

@@ -370,8 +370,10 @@ static unsigned destination_varies(const struct mesh_rules *m, const char *host)
             if (!d->o.for_all || (!str_is(ns, d->o.ns) && !streq(d->o.ns, MESH_ROOT_NAMESPACE)) ||
                 d->selector)
                 by |= MESH_VARIES_BY_NAMESPACE;
-            if (d->selector)
+            if (d->selector || d->by_labels)
                 by |= MESH_VARIES_BY_LABELS;
+            if (d->by_locality)
+                by |= MESH_VARIES_BY_LOCALITY;
         }
     return by;
 }
@@ -395,7 +397,7 @@ static unsigned routes_vary(const struct mesh_rules *m, const struct virtual_ser
     if (v->by_labels)
         by |= MESH_VARIES_BY_LABELS;
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
-        by |= destination_varies(m, to);
+        by |= destination_varies(m, to) & ~(unsigned)MESH_VARIES_BY_LOCALITY;
         free(to);
     }
     const json_t *list = json_object_get(v->o.spec, "http");

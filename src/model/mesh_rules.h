@@ -57,7 +57,11 @@ void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
 
 /* Does it depend on who calls? */
-enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
+enum {
+    MESH_VARIES_BY_NAMESPACE = 1 << 0,
+    MESH_VARIES_BY_LABELS = 1 << 1,
+    MESH_VARIES_BY_LOCALITY = 1 << 2, /* its endpoints and clusters alone */
+};
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
 
 /* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService

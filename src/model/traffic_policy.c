@@ -2,6 +2,7 @@
 #include "model/traffic_policy.h"
 
 #include "codec/http_head.h"
+#include "model/locality.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
@@ -109,6 +110,14 @@ static void read_warmup(struct object_reader *r, const json_t *of, struct traffi
     reader_leave(r, mark);
 }
 
+static void read_locality(struct object_reader *r, const json_t *of, struct traffic_policy *p)
+{
+    if (!of || json_is_null(of) || !locality_check(r, of))
+        return;
+    p->locality = (struct traffic_locality){
+        .said = true, .off = !json_at_bool(of, "enabled", true), .setting = of};
+}
+
 static void read_balance(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
 {
     static const struct {
@@ -120,7 +129,7 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
                  {"ROUND_ROBIN", TRAFFIC_ROUND_ROBIN},
                  {"RANDOM", TRAFFIC_RANDOM},
                  {"PASSTHROUGH", TRAFFIC_PASSTHROUGH}};
-    static const char *const later[] = {"localityLbSetting", "zoneAwareLbSetting"};
+    static const char *const later[] = {"zoneAwareLbSetting"};
     const json_t *of = json_object_get(policy, "loadBalancer"),
                  *hash = json_object_get(of, "consistentHash");
     const char *simple = json_key_str(of, "simple");
@@ -142,7 +151,14 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
         if (json_object_get(of, later[i]))
             reader_warn(r, later[i], NULL, "is not done yet: it has no effect");
     read_warmup(r, of, p);
+    read_locality(r, json_object_get(of, "localityLbSetting"), p);
     reader_leave(r, mark);
+}
+
+bool traffic_policy_is_local(const struct traffic_policy *p)
+{
+    return !p->locality.off &&
+           (p->outliers.on || json_array_size(json_object_get(p->locality.setting, "distribute")));
 }
 
 /* ---- connections ---- */

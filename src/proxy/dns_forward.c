@@ -1,6 +1,6 @@
 /* Each question has a socket of its own, connected: the kernel chooses its port and lets in only
- * what the server sends. With the id, which is chosen anew, and the question itself, that is what an
- * answer must fit to be one (RFC 5452). */
+ * what the server sends. With the id, which is chosen anew, and the question itself, that is what
+ * an answer must fit to be one (RFC 5452). */
 #include "proxy/dns_forward.h"
 
 #include <errno.h>

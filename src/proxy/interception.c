@@ -1,5 +1,5 @@
-/* Two chains of NAT a family, and two that keep apart the pod's questions of DNS and the proxy's own,
- * which may have the same ports. Order matters: the first rule that fits decides. */
+/* Two chains of NAT a family, and two that keep apart the pod's questions of DNS and the proxy's
+ * own, which may have the same ports. Order matters: the first rule that fits decides. */
 #include "proxy/interception.h"
 
 #include <errno.h>

@@ -151,6 +151,24 @@ static void tell(struct xds_set *s, enum xds_resource type, struct str name)
     }
 }
 
+void xds_set_move(struct xds_set *s, struct xds_set *to)
+{
+    const struct xds_set *from = s->over;
+    ASSERT(from && from->over == to->over);
+    xds_set_unwatch(&s->watch);
+    s->over = to;
+    xds_set_watch(to, &s->watch);
+    for (unsigned type = 0; type < XDS_RESOURCES; type++) {
+        struct str name;
+        for (size_t at = 0; map_next(&from->entries[type], &at, &name, NULL);)
+            if (!map_find(&s->entries[type], name))
+                tell(s, (enum xds_resource)type, name);
+        for (size_t at = 0; map_next(&to->entries[type], &at, &name, NULL);)
+            if (!map_find(&s->entries[type], name) && !map_find(&from->entries[type], name))
+                tell(s, (enum xds_resource)type, name);
+    }
+}
+
 bool xds_set_put(struct xds_set *s, struct xds_entry *e)
 {
     struct map *m = &s->entries[e->type];

@@ -47,6 +47,8 @@ struct xds_set *xds_set_new(void);
 /* One that shows what `under` has, too, but for names that it has itself: what many see in common
  * is there once. `under` must outlive it. */
 struct xds_set *xds_set_new_over(struct xds_set *under);
+/* It shows what `to` has from now on, and is told of what differs; both are over the same set. */
+void xds_set_move(struct xds_set *s, struct xds_set *to);
 void xds_set_free(struct xds_set *s); /* nobody watches any more */
 
 /* Takes the entry. False: it was there already, with the same version. */

@@ -152,16 +152,19 @@ static void change_rule(struct world *w, unsigned *r)
         return;
     }
     AUTO_CHARS char *spec =
-        routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
-                           "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
-                           "'weight':2}]}]}",
-                           host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
-               : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
-                           "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
-                           "'labels':{'v':'%u'}}]}",
-                           host, export,
-                           draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
-                           draw(r, 3), draw(r, 2), draw(r, 2));
+        routes
+            ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
+                        "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
+                        "'weight':2}]}]}",
+                        host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
+            : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{%s'loadBalancer':{"
+                        "%s'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
+                        "'labels':{'v':'%u'}}]}",
+                        host, export,
+                        draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
+                        draw(r, 3) ? "" : "'outlierDetection':{},",
+                        draw(r, 4) ? "" : "'localityLbSetting':{'failoverPriority':['app']},",
+                        draw(r, 3), draw(r, 2), draw(r, 2));
     put_rule(w, ns, name, spec);
 }
 
@@ -437,6 +440,85 @@ static void put_secret(struct world *w, const char *name, const char *data)
     settle(w);
 }
 
+static void put_pod_on(struct world *w, const char *name, const char *ip, const char *node,
+                       const char *labels)
+{
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'namespace':'shop','name':'%s','labels':{%s}},"
+                                      "'spec':{'nodeName':'%s'},'status':{'podIP':'%s'}}",
+                                      name, labels, node, ip);
+    AUTO_JSON json_t *j = json_of(text);
+    workloads_put(w->pods, j);
+}
+
+/* Clients of one place are given the same, those of others something else; and only of what a rule
+ * says so of. */
+static void test_localities(void **state)
+{
+    static const char cluster[] = "outbound|80||web.shop.svc.cluster.local",
+                      other[] = "outbound|80||other.shop.svc.cluster.local";
+    struct world w;
+    (void)state;
+    start(&w);
+    put_node(&w, "n1", "z1");
+    put_node(&w, "n2", "z2");
+    put_service(&w, "shop", "web", "10.0.1.1", HTTP);
+    put_service(&w, "shop", "other", "10.0.1.2", HTTP);
+    put_pod_on(&w, "web-1", "10.0.0.11", "n1", "'v':'1'");
+    put_pod_on(&w, "web-2", "10.0.0.12", "n2", "'v':'2'");
+    put_pod_on(&w, "a", "10.0.0.1", "n1", "'v':'2'");
+    put_pod_on(&w, "b", "10.0.0.2", "n1", "'v':'1'");
+    put_pod_on(&w, "c", "10.0.0.3", "n2", "'istio-locality':'r1.z9.s9'");
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080}",
+              "{'addresses':['10.0.0.11']},{'addresses':['10.0.0.12']}");
+    put_rule(&w, "shop", "web", "{'host':'web','trafficPolicy':{'outlierDetection':{}}}");
+    settle(&w);
+    struct mesh_workload *a = join(&w, "shop", "10.0.0.1"), *b = join(&w, "shop", "10.0.0.2"),
+                         *c = join(&w, "shop", "10.0.0.3");
+    expect_in(a, XDS_CLUSTER, cluster, "locality_weighted_lb_config");
+    expect_none(a, XDS_CLUSTER, other, "locality_weighted_lb_config");
+    expect_in(a, XDS_ENDPOINT, cluster, "\"zone\":\"z1\"},\"lb_endpoints\"");
+    expect_in(a, XDS_ENDPOINT, cluster, "\"priority\":1");
+    expect_none(c, XDS_ENDPOINT, cluster, "priority"); /* both are in its region alone */
+    /* made once for all of a place */
+    assert_ptr_equal(xds_set_find(mesh_workload_set(a), XDS_ENDPOINT, str_from(cluster)),
+                     xds_set_find(mesh_workload_set(b), XDS_ENDPOINT, str_from(cluster)));
+    assert_ptr_equal(xds_set_find(mesh_workload_set(a), XDS_ENDPOINT, str_from(other)),
+                     xds_set_find(mesh_workload_set(c), XDS_ENDPOINT, str_from(other)));
+    put_node(&w, "n1", "z2"); /* its endpoint is somewhere else, and so is who calls */
+    settle(&w);
+    expect_none(a, XDS_ENDPOINT, cluster, "\"zone\":\"z1\"");
+    expect_none(a, XDS_ENDPOINT, cluster, "priority");
+    put_node(&w, "n1", "z1");
+    settle(&w);
+    expect_in(a, XDS_ENDPOINT, cluster, "\"priority\":1");
+    /* by labels of the client: each for itself */
+    put_rule(&w, "shop", "web",
+             "{'host':'web','trafficPolicy':{'outlierDetection':{},'loadBalancer':"
+             "{'localityLbSetting':{'failoverPriority':['v']}}}}");
+    settle(&w);
+    assert_ptr_not_equal(xds_set_find(mesh_workload_set(a), XDS_ENDPOINT, str_from(cluster)),
+                         xds_set_find(mesh_workload_set(b), XDS_ENDPOINT, str_from(cluster)));
+    expect_in(a, XDS_ENDPOINT, cluster, "\"priority\":1");
+    put_rule(&w, "shop", "web",
+             "{'host':'web','trafficPolicy':{'outlierDetection':{},'loadBalancer':"
+             "{'localityLbSetting':{'enabled':false}}}}");
+    settle(&w);
+    expect_none(a, XDS_ENDPOINT, cluster, "zone");
+    expect_none(a, XDS_CLUSTER, cluster, "locality_weighted_lb_config");
+    put_rule(&w, "shop", "web",
+             "{'host':'web','trafficPolicy':{'loadBalancer':{'localityLbSetting':{'distribute':["
+             "{'from':'*','to':{'r1/z2':100}}]}}}}");
+    settle(&w);
+    expect_in(a, XDS_ENDPOINT, cluster, "\"load_balancing_weight\":100");
+    mesh_rules_remove_destination_rule(mesh_get_rules(w.mesh), STR("shop/web"));
+    settle(&w);
+    expect_none(a, XDS_ENDPOINT, cluster, "zone");
+    mesh_leave(w.mesh, a);
+    mesh_leave(w.mesh, b);
+    mesh_leave(w.mesh, c);
+    finish(&w);
+}
+
 /* A Secret is given to those clients alone that the rule selects, as long as it does. */
 static void test_credentials_of_rules(void **state)
 {
@@ -581,6 +663,8 @@ static void change_peers(struct world *w, unsigned *r)
     snprintf(ip, sizeof(ip), "10.1.0.%u", i);
     snprintf(name, sizeof(name), "p%u", i);
     put_pod_of(w, spaces[1 - i % 2], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
+    snprintf(name, sizeof(name), "n%u", draw(r, 2));
+    put_node(w, name, draw(r, 2) ? "z1" : "z2");
     if (draw(r, 3) == 0)
         put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
 }
@@ -922,6 +1006,7 @@ int main(void)
         cmocka_unit_test(test_who_endpoints_are),
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_tls_of_rules),
+        cmocka_unit_test(test_localities),
         cmocka_unit_test(test_credentials_of_rules),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_streams),

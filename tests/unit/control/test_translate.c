@@ -304,7 +304,8 @@ static void test_everything_passes_the_table(void **state)
     const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *e;
-        assert_true(type == XDS_WORKLOAD || type == XDS_NAMES || set->entries[type].used > 0); /* sidecars ask for it */
+        assert_true(type == XDS_WORKLOAD || type == XDS_NAMES ||
+                    set->entries[type].used > 0); /* sidecars ask for it */
         for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);)
             free(checked(e));
     }
