@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "codec/base64.h"
 #include "control/authentication_watch.h"
+#include "control/credential_watch.h"
 #include "control/istio_watch.h"
 #include "control/mesh.h"
 #include "control/mesh_config_watch.h"
@@ -31,6 +32,7 @@ struct control {
     struct ingress_routes *routes;
     struct gateway *gateway;
     struct named_objects *named;
+    struct credential_watch *credentials;
     struct proxyless *proxyless;
     struct pod_watch *pods;
     struct authentication_watch *authentications;
@@ -264,6 +266,7 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
     if (kind == NAMED_SECRET) {
         auth_objects_put_secret(objects, key, object, &wrong);
         gateway_named_changed(c->gateway, key);
+        credential_watch_changed(c->credentials, key);
     } else {
         auth_objects_put_config_map(objects, key, object, &wrong);
     }
@@ -637,6 +640,12 @@ static void on_mesh_finding(const struct finding *f, void *user)
     on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
 }
 
+static void on_credential_finding(const struct destination_rule *d, const struct finding *f,
+                                  void *user)
+{
+    on_istio_finding(istio_kind_find("DestinationRule"), f, d->o.uid, user);
+}
+
 static void on_guard(struct str ns, void *user)
 {
     struct control *c = user;
@@ -699,11 +708,15 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->telemetries = telemetry_policies_new(o->root_namespace);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
-    const struct mesh_peers peers = {
-        pod_watch_table(c->pods), authentication_watch_table(c->authentications),
-        c->authorizations,        c->tokens,
-        o->trust_domain,          c->sidecars,
-        c->telemetries,           mesh_config_watch_get(c->mesh_config)};
+    const struct mesh_peers peers = {pod_watch_table(c->pods),
+                                     authentication_watch_table(c->authentications),
+                                     c->authorizations,
+                                     c->tokens,
+                                     o->trust_domain,
+                                     c->sidecars,
+                                     c->telemetries,
+                                     mesh_config_watch_get(c->mesh_config),
+                                     gateway_auth_objects(c->gateway)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
@@ -728,6 +741,9 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
+    c->credentials = credential_watch_new(&(struct credential_watch_options){
+        c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
+        on_credential_finding, c});
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
     *ret = c;
@@ -749,6 +765,7 @@ void control_free(struct control *c)
     istio_watch_free(c->istio);
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
+    credential_watch_free(c->credentials);
     mesh_free(c->mesh);
     service_entries_free(c->entries);
     entry_status_free(c->addresses);

@@ -1,7 +1,7 @@
-/* Three layers of sets (xds_set_new_over): all, namespace, workload. What a Service has put into a
- * layer is remembered by name, so that a change puts what there is now and takes out what is no
- * more; what is the same is not told to anybody (xds_set_put), and what a lower layer shows already
- * is not put again. */
+/* Four layers of sets (xds_set_new_over): all, namespace, locality, workload. What a Service has
+ * put into a layer is remembered by name, so that a change puts what there is now and takes out
+ * what is no more; what is the same is not told to anybody (xds_set_put), and what a lower layer
+ * shows already is not put again. */
 #include "control/mesh.h"
 
 #include <stdio.h>
@@ -27,6 +27,7 @@ struct mesh_service {
 struct mesh_namespace {
     struct xds_set *set;         /* NULL: nobody of it has asked */
     struct mesh_telemetry *told; /* NULL: as the mesh's */
+    struct mesh_zones zones;
     unsigned workloads;
     unsigned readers;    /* of them, those that know all that it does */
     struct map services; /* keys of Services of it */
@@ -38,6 +39,8 @@ struct mesh_workload {
     struct mesh_namespace *ns;
     struct mesh_scope *scope; /* NULL: it knows what its namespace does */
     char *ns_name;
+    struct mesh_zone *zone;
+    char *locality; /* its zone's */
     struct ip ip;
     struct mesh_workload *twin;     /* another stream of the same address; NULL: none */
     struct map services;            /* key -> struct mesh_membership */
@@ -173,6 +176,7 @@ static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace
     map_remove(&m->namespaces, name);
     map_done(&ns->services);
     map_done(&ns->put);
+    mesh_zones_done(&ns->zones);
     free(ns);
 }
 
@@ -202,23 +206,32 @@ static void exchange_all(struct mesh *m, const struct joined_service *s, const c
     mesh_view_exchange(&v, &m->put, key, is_there(s, key));
 }
 
+static struct mesh_view view_of_namespace(const struct mesh *m, struct str name,
+                                          const struct mesh_namespace *ns, const char *key,
+                                          const struct change *c)
+{
+    return (struct mesh_view){.peers = &m->peers,
+                              .rules = m->rules,
+                              .join = m->join,
+                              .client = {.ns = name, .pods = m->peers.pods},
+                              .short_name = str_eq(name, service_key_namespace(key)),
+                              .endpoints_only = c->endpoints_only,
+                              .told = told_in(m, ns, TELEMETRY_CLIENT),
+                              .findings = c->findings,
+                              .set = ns->set};
+}
+
 static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
                                const struct joined_service *s, const char *key,
                                const struct change *c)
 {
-    struct str rest, own = str_cut(str_from(key), '/', &rest);
-    struct mesh_view v = {.peers = &m->peers,
-                          .rules = m->rules,
-                          .join = m->join,
-                          .client = {.ns = name, .pods = m->peers.pods},
-                          .short_name = str_eq(name, own),
-                          .endpoints_only = c->endpoints_only,
-                          .told = told_in(m, ns, TELEMETRY_CLIENT),
-                          .findings = c->findings,
-                          .set = ns->set};
-    if (ns->set)
-        mesh_view_exchange(&v, &ns->put, key,
-                           is_there(s, key) && (v.short_name || c->now || ns->told));
+    struct mesh_view v = view_of_namespace(m, name, ns, key, c);
+    if (!ns->set)
+        return;
+    mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now || ns->told));
+    if ((c->before | c->now) & MESH_VARIES_BY_LOCALITY)
+        mesh_zones_exchange(&ns->zones, NULL, &v, key,
+                            is_there(s, key) && (c->now & MESH_VARIES_BY_LOCALITY));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
@@ -232,6 +245,7 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
         .join = m->join,
         .client = {.ns = str_from(w->ns_name),
                    .pods = m->peers.pods,
+                   .locality = str_from(w->locality),
                    .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
@@ -250,13 +264,27 @@ static struct mesh_view view_of_all(const struct mesh *m)
         .peers = &m->peers, .rules = m->rules, .join = m->join, .set = m->set};
 }
 
+static struct mesh_scope_change scope_change(const struct mesh_view *all,
+                                             const struct joined_service *s, const char *key,
+                                             const struct change *c)
+{
+    return (struct mesh_scope_change){
+        .view = all,
+        .service = s,
+        .key = key,
+        .endpoints_only = c->endpoints_only,
+        .by_locality = (c->before | c->now) & MESH_VARIES_BY_LOCALITY,
+        .is_local = c->now & MESH_VARIES_BY_LOCALITY,
+    };
+}
+
 static void exchange_scopes(struct mesh *m, const struct joined_service *s, const char *key,
-                            bool endpoints_only)
+                            const struct change *c)
 {
     const struct mesh_view all = view_of_all(m);
+    const struct mesh_scope_change change = scope_change(&all, s, key, c);
     LIST_FOREACH (node, &m->scopes)
-        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &all, s, key,
-                            endpoints_only);
+        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &change);
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
@@ -269,7 +297,7 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
         if (c->before || c->now || str_eq(name, own) || ((struct mesh_namespace *)ns)->told)
             exchange_namespace(m, name, ns, s, key, c);
-    exchange_scopes(m, s, key, c->endpoints_only);
+    exchange_scopes(m, s, key, c);
     bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
     for (n = m->workloads.next; n != &m->workloads; n = n->next) {
         struct mesh_workload *w = CONTAINER_OF(n, struct mesh_workload, node);
@@ -573,16 +601,6 @@ static void put_address(struct mesh *m, const struct ip *ip)
 
 /* ---- what a workload knows ---- */
 
-static void drop_put(struct xds_set *set, struct map *put_before)
-{
-    void *list;
-    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
-        put_resources_drop_all(set, list);
-        free(list);
-    }
-    map_done(put_before);
-}
-
 static const struct sidecar_scope *sidecar_of(const struct mesh *m, const struct mesh_workload *w)
 {
     struct str ns = str_from(w->ns_name);
@@ -596,10 +614,13 @@ static void fill_scope(struct mesh *m, struct mesh_scope *s)
     const struct mesh_view all = view_of_all(m);
     const struct mesh_namespace *ns = map_find_cstr(&m->namespaces, s->ns);
     struct str key;
+    void *of;
     mesh_scope_tell(s, told_in(m, ns, TELEMETRY_CLIENT));
-    for (size_t at = 0; map_next(&m->services, &at, &key, NULL);) {
+    for (size_t at = 0; map_next(&m->services, &at, &key, &of);) {
         AUTO_CHARS char *text = str_dup(key);
-        mesh_scope_exchange(s, &all, look_at(m, text), text, false);
+        const struct change c = {.now = ((const struct mesh_service *)of)->varies};
+        const struct mesh_scope_change change = scope_change(&all, look_at(m, text), text, &c);
+        mesh_scope_exchange(s, &change);
     }
 }
 
@@ -668,21 +689,68 @@ static void leave_view(struct mesh_workload *w, struct mesh_scope *scope)
     if (scope && --scope->users == 0) {
         mesh_scope_free(scope);
     } else if (!scope && --w->ns->readers == 0) {
-        drop_put(w->ns->set, &w->ns->put);
+        put_resources_drop_map(w->ns->set, &w->ns->put);
         xds_set_free(TAKE(w->ns->set));
     }
 }
 
-/* Another Sidecar may hold for it. */
+static struct mesh_zones *zones_of(struct mesh_workload *w)
+{
+    return w->scope ? &w->scope->zones : &w->ns->zones;
+}
+
+/* A place that nobody of them has been at. */
+static void fill_zone(struct mesh *m, struct mesh_workload *w, const struct mesh_zone *z)
+{
+    struct str key;
+    void *s;
+    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        struct mesh_view v = view_of_namespace(m, str_from(w->ns_name), w->ns, text, &c);
+        v.scope = w->scope ? w->scope->of : NULL;
+        bool known = !w->scope || service_key_is_entry(text) || mesh_scope_knows(w->scope, text);
+        if (c.now & MESH_VARIES_BY_LOCALITY && known)
+            mesh_zones_exchange(zones_of(w), z, &v, text, is_there(look_at(m, text), text));
+    }
+}
+
+/* The set that it lies over, by what it knows (of: NULL: what its namespace does) and where it
+ * is. */
+static struct xds_set *enter(struct mesh *m, struct mesh_workload *w,
+                             const struct sidecar_scope *of, struct str locality)
+{
+    struct xds_set *view = take_view(m, w, of);
+    bool is_new;
+    w->locality = str_dup(locality);
+    w->zone = mesh_zones_enter(zones_of(w), locality, view, &is_new);
+    if (is_new)
+        fill_zone(m, w, w->zone);
+    return w->zone->set;
+}
+
+static struct str locality_of(const struct mesh *m, const struct workload *pod)
+{
+    return pod ? workload_locality(m->peers.pods, pod) : STR("");
+}
+
+/* Another Sidecar may hold for it; its node, or it, may say that it is somewhere else. Of who is
+ * not known any more nobody does. */
 static void find_view(struct mesh *m, struct mesh_workload *w)
 {
     const struct sidecar_scope *of = sidecar_of(m, w);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
     struct mesh_scope *before = w->scope;
-    bool gone = w->known && !workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
-    if (gone || of == (before ? before->of : NULL))
+    struct mesh_zone *zone = w->zone;
+    struct mesh_zones *zones = zones_of(w);
+    struct str locality = pod ? locality_of(m, pod) : str_from(w->locality);
+    bool same = of == (before ? before->of : NULL);
+    if ((w->known && !pod) || (same && str_is(locality, w->locality)))
         return;
-    drop_put(w->set, &w->put);
-    xds_set_move(w->set, take_view(m, w, of));
+    AUTO_CHARS char *left = w->locality;
+    put_resources_drop_map(w->set, &w->put);
+    xds_set_move(w->set, enter(m, w, of, locality));
+    mesh_zones_leave(zones, zone, left);
     leave_view(w, before);
     retell_workload(m, w);
 }
@@ -851,7 +919,8 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
-    w->set = xds_set_new_over(take_view(m, w, sidecar_of(m, w)));
+    w->set = xds_set_new_over(enter(m, w, sidecar_of(m, w),
+                                    locality_of(m, workloads_find_ip(m->peers.pods, ns_name, ip))));
     list_add_tail(&m->workloads, &w->node);
     m->n_workloads++;
     find_services(m, w);
@@ -905,17 +974,19 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     leave_services(m, w);
     forget_address(m, w);
     put_resources_drop_all(w->set, &w->own);
-    drop_put(w->set, &w->put);
+    put_resources_drop_map(w->set, &w->put);
     mesh_inbound_done(&w->ports);
     mesh_access_done(&w->access);
     mesh_telemetry_free(w->told);
     xds_set_free(w->set);
+    mesh_zones_leave(zones_of(w), w->zone, w->locality);
     leave_view(w, w->scope);
     list_remove(&w->node);
     m->n_workloads--;
     if (--w->ns->workloads == 0)
         mesh_telemetry_free(TAKE(w->ns->told));
     drop_if_empty(m, str_from(w->ns_name), w->ns);
+    free(w->locality);
     free(w->ns_name);
     free(w);
 }
@@ -970,11 +1041,12 @@ void mesh_free(struct mesh *m)
     while (!list_is_empty(&m->workloads))
         mesh_leave(m, CONTAINER_OF(m->workloads.next, struct mesh_workload, node));
     if (m->set)
-        drop_put(m->set, &m->put);
+        put_resources_drop_map(m->set, &m->put);
     for (size_t at = 0; map_next(&m->services, &at, NULL, &p);)
         service_free(p);
     for (size_t at = 0; map_next(&m->namespaces, &at, NULL, &p);) {
         map_done(&((struct mesh_namespace *)p)->services);
+        mesh_zones_done(&((struct mesh_namespace *)p)->zones);
         free(p);
     }
     map_done(&m->services);

@@ -36,15 +36,12 @@ void mesh_scope_free(struct mesh_scope *s)
 {
     void *p;
     list_remove(&s->node);
-    for (size_t at = 0; map_next(&s->put, &at, NULL, &p);) {
-        put_resources_drop_all(s->set, p);
-        free(p);
-    }
+    mesh_zones_done(&s->zones);
+    put_resources_drop_map(s->set, &s->put);
     for (size_t at = 0; map_next(&s->uses, &at, NULL, &p);) {
         mesh_uses_done(p);
         free(p);
     }
-    map_done(&s->put);
     map_done(&s->uses);
     mesh_listeners_done(&s->listeners);
     xds_set_free(s->set);
@@ -58,30 +55,33 @@ bool mesh_scope_knows(const struct mesh_scope *s, const char *key)
     return mesh_rules_is_known(s->listeners.rules, s->of, str_from(s->ns), key);
 }
 
-void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_view *view,
-                         const struct joined_service *service, const char *key, bool endpoints_only)
+void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_scope_change *c)
 {
+    const char *key = c->key;
     struct mesh_uses *before = map_remove_cstr(&s->uses, key), *now = NULL;
-    bool known = mesh_scope_knows(s, key), is = service && service->object;
-    struct mesh_view v = *view;
-    if (!known && !before && !service_key_is_entry(key))
+    bool known = mesh_scope_knows(s, key), is = c->service && c->service->object,
+         entry = service_key_is_entry(key);
+    struct mesh_view v = *c->view;
+    if (!known && !before && !entry)
         return;
-    v.client = (struct mesh_client){.ns = str_from(s->ns), .pods = view->peers->pods};
+    v.client = (struct mesh_client){.ns = str_from(s->ns), .pods = v.peers->pods};
     v.scope = s->of;
     v.short_name = str_is(service_key_namespace(key), s->ns);
-    v.endpoints_only = endpoints_only && before && known;
-    v.alike = view->set;
+    v.endpoints_only = c->endpoints_only && before && known;
+    v.alike = c->view->set;
     v.told = s->listeners.told;
     v.set = s->set;
     v.findings = NULL;
     if (is && known) {
         now = NEW(struct mesh_uses);
-        mesh_listeners_use(&s->listeners, now, service);
+        mesh_listeners_use(&s->listeners, now, c->service);
         map_put_cstr(&s->uses, key, now);
     }
     /* Of an entry its host's others may be there. */
-    mesh_view_exchange(&v, &s->put, key, now || service_key_is_entry(key));
+    mesh_view_exchange(&v, &s->put, key, now || entry);
     mesh_listeners_exchange(&s->listeners, before, now, key, v.endpoints_only);
+    if (c->by_locality || !known)
+        mesh_zones_exchange(&s->zones, NULL, &v, key, (now || entry) && c->is_local);
     if (before)
         mesh_uses_done(before);
     free(before);

@@ -4,6 +4,7 @@
 
 #include "control/mesh_listeners.h"
 #include "control/mesh_view.h"
+#include "control/mesh_zones.h"
 #include "model/sidecar_scope.h"
 
 struct mesh_scope {
@@ -15,6 +16,7 @@ struct mesh_scope {
     struct map put;  /* as a namespace's */
     struct map uses; /* key of a Service -> struct mesh_uses */
     struct mesh_listeners listeners;
+    struct mesh_zones zones;
 };
 
 /* common: what its set lies over. all_registry_only: where the object does not say. Nothing is put
@@ -26,8 +28,12 @@ void mesh_scope_free(struct mesh_scope *s); /* nobody uses its set any more */
 /* Its listeners tell that; what Services have put is to be exchanged then, too. */
 void mesh_scope_tell(struct mesh_scope *s, const struct mesh_told *told);
 bool mesh_scope_knows(const struct mesh_scope *s, const char *key);
-/* A Service (NULL: it has gone) is another one; view: peers, rules, join, whose set has what may be
- * the same. */
-void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_view *view,
-                         const struct joined_service *service, const char *key,
-                         bool endpoints_only);
+/* A Service (NULL: it has gone) is another one. */
+struct mesh_scope_change {
+    const struct mesh_view *view; /* peers, rules, join; whose set has what may be the same */
+    const struct joined_service *service;
+    const char *key;
+    bool endpoints_only, by_locality; /* the latter: is, or was, another one by where one is */
+    bool is_local;                    /* is, now */
+};
+void mesh_scope_exchange(struct mesh_scope *s, const struct mesh_scope_change *c);

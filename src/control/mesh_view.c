@@ -1,5 +1,7 @@
 #include "control/mesh_view.h"
 
+#include "control/mesh_credentials.h"
+
 #include "control/translate_mesh.h"
 
 static bool has_address(const struct service_object *o)
@@ -80,6 +82,20 @@ static void put_addresses(struct mesh_view *v, const struct service_port *p,
     }
 }
 
+/* The cluster, and what it names. */
+static void put_cluster(struct mesh_view *v, struct mesh_cluster *c)
+{
+    AUTO_CHARS char *ns = v->destination.selected ? str_dup(v->client.ns) : NULL;
+    const struct mesh_credentials with =
+        mesh_credentials_find(v->peers->objects, &c->policy->tls, ns);
+    struct xds_entry *e;
+    c->credentials = &with;
+    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
+        if ((e = translate_mesh_credential(c, part)))
+            put_view_entry(v, e);
+    put_view_entry(v, translate_mesh_cluster(c));
+}
+
 static void put_clusters(struct mesh_view *v, const struct service_port *p)
 {
     const struct destination *d = &v->destination;
@@ -92,14 +108,26 @@ static void put_clusters(struct mesh_view *v, const struct service_port *p)
         struct traffic_policy policy;
         struct mesh_found found = {.peers = v->peers};
         destination_policy(d, subset, p->port, &policy);
-        struct xds_entry *endpoints =
-            mesh_found_endpoints(&found, key, p->port, subset ? &of : NULL, v->s);
+        bool local = traffic_policy_is_local(&policy);
+        const struct translate_localities by = {
+            .client = &v->client,
+            .setting = policy.locality.setting,
+            .fails_over = policy.outliers.on,
+        };
+        struct xds_entry *endpoints = mesh_found_endpoints(
+            &found, key, p->port, subset ? &of : NULL, v->s, local ? &by : NULL);
         if (!entry.of || entry.of->resolution == ENTRY_STATIC)
             put_view_entry(v, xds_entry_ref(endpoints));
         xds_entry_unref(endpoints);
         const struct mesh_identities who = mesh_found_identities(&found);
-        put_view_entry(
-            v, translate_mesh_cluster(key, p, of.name, &policy, &who, entry.of ? &entry : NULL));
+        struct mesh_cluster cluster = {.service = key,
+                                       .subset = of.name,
+                                       .port = p,
+                                       .policy = &policy,
+                                       .who = &who,
+                                       .entry = entry.of ? &entry : NULL,
+                                       .local = local};
+        put_cluster(v, &cluster);
         mesh_found_done(&found);
         if (!subset && !v->endpoints_only && !entry.of && !mesh_is_http(port_protocol(p)))
             put_addresses(v, p, &policy);

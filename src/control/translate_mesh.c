@@ -18,22 +18,6 @@
 #define INBOUND_SOURCE  "127.0.0.6"
 #define OPTIONS_NAME    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
-{
-    AUTO_CHARS char *host = service_key_host(service);
-    snprintf(ret, CLUSTER_NAME_MAX, "%s", host);
-    return ret;
-}
-
-struct str translate_mesh_service_name(const char *service)
-{
-    struct str name, host;
-    str_cut(str_from(service), '/', &name);
-    if (service_key_is_entry(service))
-        str_cut(name, '/', &host);
-    return service_key_is_entry(service) ? host : name;
-}
-
 /* ---- clusters ---- */
 
 static json_t *no_limits(void)

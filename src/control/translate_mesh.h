@@ -72,11 +72,28 @@ struct mesh_entry {
     const struct service_entry *of;
     const json_t *labels; /* of a subset's endpoints; NULL: all */
 };
+enum { MESH_CREDENTIAL_NAME_MAX = CLUSTER_NAME_MAX + 32 };
+/* What a Secret has for TLS to endpoints outside of the mesh. */
+struct mesh_credentials {
+    bool closed;                               /* nothing that can be used: nobody is spoken to */
+    const struct auth_secret *shown, *trusted; /* NULL: not by a Secret, or nothing */
+};
 /* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
-                                         const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who,
-                                         const struct mesh_entry *entry);
+struct mesh_cluster {
+    const char *service, *subset; /* NULL: all */
+    const struct service_port *port;
+    const struct traffic_policy *policy;
+    const struct mesh_identities *who;
+    const struct mesh_entry *entry;             /* NULL: a Service's */
+    const struct mesh_credentials *credentials; /* NULL: none */
+    bool local; /* its endpoints come by localities, whose weights count */
+};
+struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c);
+/* A part of its credentials as the secret that it names; NULL: it has none. */
+struct xds_entry *translate_mesh_credential(const struct mesh_cluster *c,
+                                            enum translate_secret_part part);
+const char *translate_mesh_credential_name(const char *cluster, enum translate_secret_part part,
+                                           char ret[MESH_CREDENTIAL_NAME_MAX]);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);

@@ -19,6 +19,8 @@ struct mesh_rules {
     mesh_rules_observer *observer;
     void *observer_user;
     bool marks_destinations;
+    mesh_rules_credential_observer *credential_observer;
+    void *credential_user;
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -277,16 +279,26 @@ void mesh_rules_remove_virtual_service(struct mesh_rules *m, struct str key)
         unlink_routes(m, v);
 }
 
+static void tell_credentials(const struct mesh_rules *m, const struct destination_rule *d,
+                             bool used)
+{
+    for (size_t i = 0; i < d->n_credentials && m->credential_observer; i++)
+        m->credential_observer(d->selector ? str_from(d->o.ns) : STR(""), d->credentials[i], used,
+                               m->credential_user);
+}
+
 static void unlink_destination(struct mesh_rules *m, struct destination_rule *d)
 {
     list_remove_rule(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
     touch_destination(m, d->host);
+    tell_credentials(m, d, false);
     destination_rule_free(d);
 }
 
 void mesh_rules_put_destination_rule(struct mesh_rules *m, struct destination_rule *d)
 {
     struct destination_rule *before = map_put_cstr(&m->by_key[RULE_DESTINATION], d->o.key, d);
+    tell_credentials(m, d, true);
     if (before)
         unlink_destination(m, before);
     list_put(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
@@ -298,6 +310,30 @@ void mesh_rules_remove_destination_rule(struct mesh_rules *m, struct str key)
     struct destination_rule *d = map_remove(&m->by_key[RULE_DESTINATION], key);
     if (d)
         unlink_destination(m, d);
+}
+
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user)
+{
+    m->credential_observer = fn;
+    m->credential_user = user;
+}
+
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name)
+{
+    void *rule;
+    for (size_t at = 0; map_next(&m->by_key[RULE_DESTINATION], &at, NULL, &rule);) {
+        const struct destination_rule *d = rule;
+        if (str_is(ns, d->selector ? d->o.ns : "") && destination_rule_has_credential(d, name))
+            touch_destination(m, d->host);
+    }
+}
+
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at)
+{
+    void *d;
+    return map_next(&m->by_key[RULE_DESTINATION], at, NULL, &d) ? d : NULL;
 }
 
 const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules *m, struct str key)
@@ -406,8 +442,10 @@ static unsigned destination_varies(const struct mesh_rules *m, const char *host)
             if (!d->o.for_all || (!str_is(ns, d->o.ns) && !streq(d->o.ns, MESH_ROOT_NAMESPACE)) ||
                 d->selector)
                 by |= MESH_VARIES_BY_NAMESPACE;
-            if (d->selector)
+            if (d->selector || d->by_labels)
                 by |= MESH_VARIES_BY_LABELS;
+            if (d->by_locality)
+                by |= MESH_VARIES_BY_LOCALITY;
         }
     return by;
 }
@@ -431,7 +469,7 @@ static unsigned routes_vary(const struct mesh_rules *m, const struct virtual_ser
     if (v->by_labels)
         by |= MESH_VARIES_BY_LABELS;
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
-        by |= destination_varies(m, to);
+        by |= destination_varies(m, to) & ~(unsigned)MESH_VARIES_BY_LOCALITY;
         free(to);
     }
     const json_t *list = json_object_get(v->o.spec, "http");

@@ -45,6 +45,16 @@ bool mesh_rules_is_known(const struct mesh_rules *m, const struct sidecar_scope 
                          struct str own, const char *key);
 /* From now on a rule that comes or goes marks where it sends to, too. */
 void mesh_rules_mark_destinations(struct mesh_rules *m);
+/* Told of each Secret that a DestinationRule names for TLS, and that it names it no more: ns empty:
+ * of the gateways' namespace. */
+typedef void mesh_rules_credential_observer(struct str ns, const char *name, bool used, void *user);
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user);
+/* The Secret of that namespace (empty: the gateways') is another: marks whom it is for. */
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name);
+/* for (size_t at = 0; (d = mesh_rules_next_destination_rule(m, &at));) */
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at);
 
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
@@ -56,7 +66,11 @@ bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
 void mesh_rules_set_touched(struct mesh_rules *m, const char *service);
 
 /* Does it depend on who calls? */
-enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
+enum {
+    MESH_VARIES_BY_NAMESPACE = 1 << 0,
+    MESH_VARIES_BY_LABELS = 1 << 1,
+    MESH_VARIES_BY_LOCALITY = 1 << 2, /* its endpoints and clusters alone */
+};
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
 
 /* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService

@@ -437,9 +437,9 @@ json_t *service_entry_workload(const char *ns, const char *name, const char *own
     json_t *labels = json_object_get(spec, "labels");
     const char *account = json_key_str(spec, "serviceAccount"),
                *address = json_key_str(spec, "address");
-    return json_pack("{s:{s:s,s:s,s:O*,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*}", "metadata",
-                     "namespace", ns, "name", name, "labels", labels, "ownerReferences", "kind",
-                     "WorkloadEntry", "name", owner, "spec", "serviceAccountName", account,
-                     "status", "podIP", address, "entry", 1, "weight",
-                     json_object_get(spec, "weight"));
+    return json_pack(
+        "{s:{s:s,s:s,s:O*,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*,s:O*}", "metadata", "namespace",
+        ns, "name", name, "labels", labels, "ownerReferences", "kind", "WorkloadEntry", "name",
+        owner, "spec", "serviceAccountName", account, "status", "podIP", address, "entry", 1,
+        "weight", json_object_get(spec, "weight"), "locality", json_object_get(spec, "locality"));
 }

@@ -14,6 +14,7 @@
 #include "proxy/config_dump.h"
 #include "proxy/dns_capture.h"
 #include "proxy/downstream.h"
+#include "proxy/file_secrets.h"
 #include "proxy/file_sources.h"
 #include "proxy/identity.h"
 #include "proxy/mesh_stats.h"
@@ -30,7 +31,8 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;             /* NULL: no control plane */
+    struct ads *ads; /* NULL: no control plane */
+    struct file_secrets *file_secrets;
     struct identity *identity;   /* NULL: none */
     struct telemetry *telemetry; /* NULL: it is no sidecar's, or of nobody known */
     struct last_good *good;
@@ -102,7 +104,9 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
                     bool wanted, void *user)
 {
     struct proxy *p = user;
-    if (from->of_identity && p->identity)
+    if (from->of_identity && file_secrets_has(name) && p->file_secrets)
+        file_secrets_want(p->file_secrets, name, wanted);
+    else if (from->of_identity && p->identity)
         identity_want(p->identity, name, wanted);
     else if (from->of_identity && wanted)
         log_warn("a secret of this proxy's identity is wanted, and it has none: --identity",
@@ -213,6 +217,7 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     if (r == 0) {
         p->closing = loop_timer_new(p->loop, on_closing, p);
         p->store = store_new(p->loop, &ops, p);
+        p->file_secrets = file_secrets_new(p->loop, p->store);
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
@@ -270,6 +275,7 @@ void proxy_free(struct proxy *p)
     ads_free(TAKE(p->ads));
     name_table_done(&p->names);
     identity_free(TAKE(p->identity));
+    file_secrets_free(TAKE(p->file_secrets));
     loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
     last_good_free(p->good);

@@ -149,16 +149,19 @@ static void change_rule(struct world *w, unsigned *r)
         return;
     }
     AUTO_CHARS char *spec =
-        routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
-                           "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
-                           "'weight':2}]}]}",
-                           host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
-               : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
-                           "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
-                           "'labels':{'v':'%u'}}]}",
-                           host, export,
-                           draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
-                           draw(r, 3), draw(r, 2), draw(r, 2));
+        routes
+            ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
+                        "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
+                        "'weight':2}]}]}",
+                        host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
+            : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{%s'loadBalancer':{"
+                        "%s'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
+                        "'labels':{'v':'%u'}}]}",
+                        host, export,
+                        draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
+                        draw(r, 3) ? "" : "'outlierDetection':{},",
+                        draw(r, 4) ? "" : "'localityLbSetting':{'failoverPriority':['app']},",
+                        draw(r, 3), draw(r, 2), draw(r, 2));
     put_rule(w, ns, name, spec);
 }
 
@@ -489,6 +492,8 @@ static void change_peers(struct world *w, unsigned *r)
     snprintf(ip, sizeof(ip), "10.1.0.%u", i);
     snprintf(name, sizeof(name), "p%u", i);
     put_pod_of(w, spaces[1 - i % 2], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
+    snprintf(name, sizeof(name), "n%u", draw(r, 2));
+    put_node(w, name, draw(r, 2) ? "z1" : "z2");
     if (draw(r, 3) == 0)
         put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
 }
