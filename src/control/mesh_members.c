@@ -31,7 +31,8 @@ void mesh_build_inbound(struct mesh *m, struct mesh_workload *w, bool anew)
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
     if (gone)
         policy = (struct mtls_policy){.mode = w->mode};
-    struct mesh_inbound_list now = mesh_inbound_of(&w->services, &policy);
+    struct mesh_inbound_list now =
+        mesh_inbound_of(&w->services, &policy, w->scope ? w->scope->of : NULL);
     if (gone)
         mesh_inbound_keep_modes(&w->ports, &now);
     if (!anew && mesh_inbound_eq(&now, &w->ports) && w->mode == policy.mode) {
