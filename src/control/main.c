@@ -13,6 +13,7 @@
 #include "control/injector.h"
 #include "control/telemetry.h"
 #include "kube/config.h"
+#include "kube/leader.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
 #define LIFETIME_MIN_MS ((uint64_t)10 * 1000)
@@ -96,7 +97,8 @@ struct parts {
     struct control *control;
     struct xds_service *xds;
     struct debug_server *debug;
-    struct ingress_status *status;
+    struct ingress_status *status; /* NULL: nobody's is written */
+    struct leader *leader;         /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
     struct certificate_service *certificates;
@@ -124,6 +126,15 @@ static bool on_other_call(struct grpc_server_call *call, void *user)
 {
     struct parts *p = user;
     return certificate_service_take(p->certificates, call) || telemetry_take(p->telemetry, call);
+}
+
+static void on_leads(bool leads, void *user)
+{
+    struct parts *p = user;
+    log_info(leads ? "leading: status is written here" : "not leading any more");
+    if (p->status)
+        ingress_status_set_leads(p->status, leads);
+    control_set_leads(p->control, leads);
 }
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -170,8 +181,10 @@ static int start(struct settings *s, const struct kube_config *config,
             p->client, &(struct authority_options){.namespace_ = ns, .service = s->service},
             on_issue, p);
     if (s->publish)
-        p->status = ingress_status_new(p->client, p->control, s->publish, ns,
-                                       o->host ? o->host : "fairlead-control");
+        p->status = ingress_status_new(p->client, p->control, s->publish);
+    if (s->publish || o->allocates)
+        p->leader = leader_new(p->client, ns, "fairlead-control-leader",
+                               o->host ? o->host : "fairlead-control", on_leads, p);
     return 0;
 }
 
@@ -185,6 +198,7 @@ static int run(struct settings *s, json_t *labels)
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
                                 .gateway_labels = labels,
+                                .allocates = s->injection != NULL,
                                 .mesh_config = s->mesh_config,
                                 .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
@@ -216,6 +230,7 @@ static int run(struct settings *s, json_t *labels)
         code = loop_run(loop);
     }
     debug_server_free(p.debug);
+    leader_free(p.leader);
     ingress_status_free(p.status);
     authority_free(p.authority);
     injector_free(p.injector);
@@ -273,22 +288,27 @@ static int check_and_run(struct settings *s)
     return code;
 }
 
+static struct settings default_settings(void)
+{
+    return (struct settings){.xds = "127.0.0.1:15010",
+                             .debug = "127.0.0.1:15014",
+                             .controllers_text = "fairlead.dev/ingress",
+                             .class_name = "fairlead",
+                             .service = "fairlead-control",
+                             .accounts_text = "fairlead-system/fairlead-gateway",
+                             .labels_text = "app=fairlead-gateway,istio=ingressgateway",
+                             .trust_domain = "cluster.local",
+                             .outbound = "ALLOW_ANY",
+                             .lifetime_ms = 24 * 3600 * 1000,
+                             .http_port = 8080,
+                             .https_port = 8443,
+                             .mesh_config = "istio-system/istio",
+                             .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
+}
+
 int main(int argc, char **argv)
 {
-    struct settings s = {.xds = "127.0.0.1:15010",
-                         .debug = "127.0.0.1:15014",
-                         .controllers_text = "fairlead.dev/ingress",
-                         .class_name = "fairlead",
-                         .service = "fairlead-control",
-                         .accounts_text = "fairlead-system/fairlead-gateway",
-                         .labels_text = "app=fairlead-gateway,istio=ingressgateway",
-                         .trust_domain = "cluster.local",
-                         .outbound = "ALLOW_ANY",
-                         .lifetime_ms = 24 * 3600 * 1000,
-                         .http_port = 8080,
-                         .https_port = 8443,
-                         .mesh_config = "istio-system/istio",
-                         .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
+    struct settings s = default_settings();
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
          false},
@@ -329,6 +349,10 @@ int main(int argc, char **argv)
          0, 0, false},
         {"proxy-image", 0, ARG_STRING, &s.inject.image, "IMAGE",
          "of the proxies it puts in (default fairlead/proxy)", 0, 0, false},
+        {"dns-capture", 0, ARG_BOOL, &s.inject.dns_capture, NULL,
+         "what pods ask of DNS goes to their proxies (default no; the annotation "
+         "proxy.istio.io/config of a pod says otherwise)",
+         0, 0, false},
         {"revision", 0, ARG_STRING, &s.inject.revision, "NAME",
          "ours, as istio.io/rev says it (default fairlead)", 0, 0, false},
         {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,

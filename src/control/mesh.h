@@ -25,6 +25,8 @@ void mesh_authentications_changed(struct mesh *m, struct str ns);
 void mesh_telemetry_changed(struct mesh *m);
 /* The same of AuthorizationPolicies. */
 void mesh_authorizations_changed(struct mesh *m, struct str ns);
+/* The same of Sidecars: what is known to whom. */
+void mesh_sidecars_changed(struct mesh *m, struct str ns);
 /* A pod whose sidecar asks. */
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */

@@ -1,6 +1,7 @@
 #include "control/mesh_places.h"
 
 #include "base/assert.h"
+#include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
 const char *mesh_place_name(const struct mesh_place *p, char *ret)
@@ -116,11 +117,12 @@ static struct mesh_port_chain chain_for(struct chain_use *u, const struct mesh_r
     destination_policy(&u->destination, NULL, u->port->port, &u->policy);
     u->streams = mesh_rules_streams(rules, client, u->s->key, u->port->port, NULL, NULL);
     u->host = service_key_host(u->s->key);
-    bool by_network = !has_server_name(u->port) && !is_address;
+    bool by_network = !has_server_name(u->port) && !is_address,
+         by_name = has_server_name(u->port) && !(is_address && mesh_is_allocated(u->s));
     return (struct mesh_port_chain){
         .service = u->s->key,
         .port = u->port,
-        .server_name = has_server_name(u->port) ? u->host : NULL,
+        .server_name = by_name ? u->host : NULL,
         .networks = u->s->entry->networks,
         .n_networks = by_network ? u->s->entry->n_networks : 0,
         .policy = &u->policy,

@@ -18,22 +18,6 @@
 #define INBOUND_SOURCE  "127.0.0.6"
 #define OPTIONS_NAME    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
-{
-    AUTO_CHARS char *host = service_key_host(service);
-    snprintf(ret, CLUSTER_NAME_MAX, "%s", host);
-    return ret;
-}
-
-struct str translate_mesh_service_name(const char *service)
-{
-    struct str name, host;
-    str_cut(str_from(service), '/', &name);
-    if (service_key_is_entry(service))
-        str_cut(name, '/', &host);
-    return service_key_is_entry(service) ? host : name;
-}
-
 /* ---- clusters ---- */
 
 static json_t *no_limits(void)
@@ -50,6 +34,11 @@ static json_t *as_client(void)
                      translate_typed(OPTIONS_NAME,
                                      json_pack("{s:{s:{},s:{}}}", "use_downstream_protocol_config",
                                                "http_protocol_options", "http2_protocol_options")));
+}
+
+static json_t *address(const char *ip, uint16_t port)
+{
+    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)port);
 }
 
 /* Where a connection was going to. */
@@ -122,6 +111,21 @@ struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct tran
     return xds_entry_new(XDS_WORKLOAD, str_from(name), buf_str(&b), STR(""));
 }
 
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char text[IP_TEXT_BYTES];
+    size_t entry = pb_begin(&b, F_NAME_TABLE_TABLE);
+    pb_add_text(&b, F_MAP_KEY, host);
+    size_t info = pb_begin(&b, F_MAP_VALUE);
+    for (size_t i = 0; i < n; i++)
+        pb_add_text(&b, F_NAME_INFO_IPS, ip_format(&ips[i], text));
+    pb_end(&b, info);
+    pb_end(&b, entry);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_NAMES, str_from(host), buf_str(&b), STR(""));
+}
+
 /* ---- clusters that go where a connection was going ---- */
 
 struct xds_entry *translate_mesh_passthrough(void)
@@ -149,11 +153,26 @@ const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX
     return ret;
 }
 
+static json_t *to_loopback(const char *name, uint16_t port)
+{
+    json_t *j = to_original(name);
+    json_object_set_new(j, "type", json_string("STATIC"));
+    json_object_set_new(j, "lb_policy", json_string("ROUND_ROBIN"));
+    json_object_set_new(j, "load_assignment",
+                        json_pack("{s:s,s:[{s:[{s:{s:o}}]}]}", "cluster_name", name, "endpoints",
+                                  "lb_endpoints", "endpoint", "address",
+                                  address("127.0.0.1", port)));
+    return j;
+}
+
 struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
 {
     char name[CLUSTER_NAME_MAX];
     translate_mesh_inbound_name(in->port, name);
-    AUTO_JSON json_t *j = to_pod(name);
+    AUTO_JSON json_t *j = in->loopback ? to_loopback(name, in->target) : to_pod(name);
+    if (!in->loopback && in->target)
+        json_object_set_new(j, "original_dst_lb_config",
+                            json_pack("{s:i}", "upstream_port_override", (int)in->target));
     if (in->service)
         json_object_set_new(j, "metadata", services(in->service));
     return translate_json(XDS_CLUSTER, name, j);
@@ -362,11 +381,6 @@ static json_t *chain_of(json_t *filter)
 static json_t *duration(int64_t ms)
 {
     return json_sprintf("%lld.%03llds", (long long)ms / 1000, (long long)ms % 1000);
-}
-
-static json_t *address(const char *ip, uint16_t port)
-{
-    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)port);
 }
 
 /* Found by where a connection was going to: nobody listens there. */

@@ -72,11 +72,28 @@ struct mesh_entry {
     const struct service_entry *of;
     const json_t *labels; /* of a subset's endpoints; NULL: all */
 };
+enum { MESH_CREDENTIAL_NAME_MAX = CLUSTER_NAME_MAX + 32 };
+/* What a Secret has for TLS to endpoints outside of the mesh. */
+struct mesh_credentials {
+    bool closed;                               /* nothing that can be used: nobody is spoken to */
+    const struct auth_secret *shown, *trusted; /* NULL: not by a Secret, or nothing */
+};
 /* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
-                                         const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who,
-                                         const struct mesh_entry *entry);
+struct mesh_cluster {
+    const char *service, *subset; /* NULL: all */
+    const struct service_port *port;
+    const struct traffic_policy *policy;
+    const struct mesh_identities *who;
+    const struct mesh_entry *entry;             /* NULL: a Service's */
+    const struct mesh_credentials *credentials; /* NULL: none */
+    bool local; /* its endpoints come by localities, whose weights count */
+};
+struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c);
+/* A part of its credentials as the secret that it names; NULL: it has none. */
+struct xds_entry *translate_mesh_credential(const struct mesh_cluster *c,
+                                            enum translate_secret_part part);
+const char *translate_mesh_credential_name(const char *cluster, enum translate_secret_part part,
+                                           char ret[MESH_CREDENTIAL_NAME_MAX]);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);
@@ -108,9 +125,14 @@ struct translate_workload {
 const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);
 struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct translate_workload *w);
 
+/* What the DNS of sidecars says of a host: its addresses. The resource is called as the host. */
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n);
+
 /* A port at which it is served. */
 struct mesh_inbound {
     uint16_t port;
+    uint16_t target; /* of the app, if a Sidecar says so; 0: the same */
+    bool loopback;   /* the app is at 127.0.0.1 */
     enum port_protocol protocol;
     enum mtls_mode mode;
     const char *service; /* of which it is one, namespace/name; NULL: none */

@@ -110,8 +110,8 @@ static bool check_format(struct object_reader *r, const char *field, const char 
     struct err err = {0};
     int result = format_compile(str_from(text), a, &f, &err);
     arena_free(a);
-    return result == 0 || reader_error(r, field, "docs/proxy.md has the operators", "%s",
-                                       err_text(&err));
+    return result == 0 ||
+           reader_error(r, field, "docs/proxy.md has the operators", "%s", err_text(&err));
 }
 
 static void check_labels(struct object_reader *r, const json_t *labels)

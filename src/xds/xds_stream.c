@@ -245,7 +245,7 @@ static void push_delta(struct xds_stream *s, enum xds_resource type)
 
 static bool is_whole_state(enum xds_resource type)
 {
-    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_HOST;
+    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_HOST || type == XDS_NAMES;
 }
 
 /* A resource among those of a response of the state of the world. */
@@ -253,7 +253,7 @@ static void add_any(const struct xds_entry *e, struct buf *message)
 {
     static const struct str wrapped = STR(XDS_TYPE_PREFIX "envoy.service.discovery.v3.Resource");
     enum { ANY_TYPE = 1, ANY_VALUE = 2 };
-    if (e->type != XDS_HOST) {
+    if (e->type != XDS_HOST && e->type != XDS_NAMES) {
         pb_add_bytes(message, RESOURCES, e->any);
         return;
     }
@@ -356,6 +356,7 @@ void xds_stream_push(struct xds_stream *s)
         push_type(s, XDS_LISTENER);
         push_type(s, XDS_ROUTE);
         push_type(s, XDS_HOST);
+        push_type(s, XDS_NAMES); /* who is told where goes there at once */
     }
     push_type(s, XDS_CLUSTER); /* what may leave now */
     push_type(s, XDS_ENDPOINT);
@@ -491,7 +492,7 @@ static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node
 /* Who names nothing wants all. */
 static bool is_wanted_whole(enum xds_resource type)
 {
-    return type == XDS_CLUSTER || type == XDS_LISTENER;
+    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_NAMES;
 }
 
 static bool is_wildcard(const char *name)
