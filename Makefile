@@ -2,9 +2,10 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 PEERS    ?= $(CURDIR)/build/peers
+REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +16,9 @@ setup:           ## install what is missing from Debian packages
 build: setup     ## build everything (gcc)
 	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
+
+image: build     ## images of agent, control and proxy, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
+	@tools/images.sh $(BUILD)/bin $(BUILD)/images $(REGISTRY)
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik prometheus. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik prometheus. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -33,7 +33,7 @@ kubernetes_module() {
         printf 'module peer\ngo 1.22.0\nrequire k8s.io/kubernetes v%s\n' "$KUBERNETES" >go.mod
         {
             printf '//go:build tools\n\npackage tools\n\nimport (\n'
-            printf '\t_ "k8s.io/kubernetes/%s"\n' cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy cmd/kubectl test/e2e test/images/agnhost
+            printf '\t_ "k8s.io/kubernetes/%s"\n' cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kubelet cmd/kube-proxy cmd/kubectl test/e2e test/images/agnhost
             printf ')\n'
         } >tools.go
         go mod download "k8s.io/kubernetes@v$KUBERNETES"
