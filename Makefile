@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image manifests chart demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,15 @@ build: setup     ## build everything (gcc)
 
 image: build     ## images of agent, control and proxy, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
 	@tools/images.sh $(BUILD)/bin $(BUILD)/images $(REGISTRY)
+
+manifests:       ## deploy/agent, deploy/ingress, deploy/mesh and dashboards from deploy/chart (Go builds Helm into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) helm-v3
+	@tools/dashboards.py
+	@tools/manifests.py $(PEERS)/helm-v3
+
+chart: build     ## the chart by Helm 3 and 4: lint, templates, and installed into labs (root; Go builds Helm into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) helm-v3 helm-v4
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/chart
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin
@@ -88,6 +97,8 @@ lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@tools/check-format.sh
 	@tools/check-scripts.sh
 	@python3 tools/istio_crds.py --check
+	@tools/dashboards.py --check
+	@tools/manifests.py --check
 
 format:          ## rewrite sources in the house format
 	@tools/check-format.sh --fix
