@@ -153,10 +153,11 @@ class Cluster:
         first.start("etcd", PEERS / "etcd-server", "--data-dir", first.folder / "etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", "http://127.0.0.1:2380",
                     "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380", "--unsafe-no-fsync")
         d = pki.folder
+        (d / "audit.json").write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}))
         first.start("kube-apiserver", PEERS / "kube-apiserver", f"--etcd-servers={etcd}", "--secure-port=6443", f"--advertise-address={first.address}", f"--tls-cert-file={d}/server.crt",
                     f"--tls-private-key-file={d}/server.key", f"--client-ca-file={d}/ca.crt", f"--service-account-key-file={d}/sa.key", f"--service-account-signing-key-file={d}/sa.key",
                     "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-cluster-ip-range={SERVICES}", "--authorization-mode=Node,RBAC",
-                    "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", f"--kubelet-client-certificate={d}/kubelet-client.crt", f"--kubelet-client-key={d}/kubelet-client.key")
+                    "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", f"--audit-policy-file={d}/audit.json", f"--audit-log-path={first.folder}/audit.log", f"--kubelet-client-certificate={d}/kubelet-client.crt", f"--kubelet-client-key={d}/kubelet-client.key")
         wait_until("the API server is ready", lambda: self.kubectl("get", "--raw=/readyz", check=False).stdout == "ok" or first.check(), 180)
         who = pki.kubeconfig("kube-controller-manager", "/CN=system:kube-controller-manager", self.server)
         first.start("kube-controller-manager", PEERS / "kube-controller-manager", f"--kubeconfig={who}", "--allocate-node-cidrs", f"--cluster-cidr={PODS}", "--node-cidr-mask-size=24",
@@ -254,9 +255,15 @@ state = "/run/containerd"
     def node_of(self, pod):
         return next(n for n in self.nodes if n.name == pod["spec"]["nodeName"])
 
-    def in_pod(self, pod, *argv, **kw):
-        """A program of this machine on the pod's network, in its node."""
+    def network_of(self, pod):
+        """How to run a program of this machine on the pod's network, in its node."""
         node, name = self.node_of(pod), pod["metadata"]["name"]
         container = self.ctr(node, "containers", "ls", "-q", f'labels."io.kubernetes.pod.name"=={name},labels."io.cri-containerd.kind"==sandbox').split()[0]
         pid = next(line.split()[1] for line in self.ctr(node, "tasks", "ls").splitlines() if line.startswith(container))
-        return node.run("nsenter", "-t", pid, "--net", "--", *argv, **kw)
+        return ["nsenter", "-t", pid, "--net", "--"]
+
+    def in_pod(self, pod, *argv, **kw):
+        return self.node_of(pod).run(*self.network_of(pod), *argv, **kw)
+
+    def in_pod_start(self, pod, name, *argv):
+        return self.node_of(pod).start(name, *self.network_of(pod), *argv)
