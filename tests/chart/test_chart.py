@@ -144,7 +144,7 @@ def test_installed_changed_and_taken_out(lab, helm):
     for folder in ("examples/first-light", "examples/ingress/origin"):
         lab.fairlead("apply", "-f", ROOT / folder)
     address = wait_until("the Ingress has an address", lambda: lab.get("ingress/test-ingress")["status"].get("loadBalancer", {}).get("ingress"), 30)[0]["ip"]
-    wait_until("it answers", lambda: "service-nginx" in str(lab.answers("node-1", f"http://{address}/folder")), 30)
+    wait_until("it answers", lambda: '"name": "nginx"' in str(lab.answers("node-1", f"http://{address}/folder")), 30)
     gateway = lab.ready_pods("app=fairlead-gateway", SYSTEM)[0]["status"]["podIP"]
     assert lab.answers("node-1", f"http://{gateway}:15021/healthz/ready") == "LIVE"
     assert "envoy_server_live" in lab.curl("node-1", f"http://{gateway}:15090/stats/prometheus")
@@ -174,4 +174,4 @@ def test_dashboards_ask_for_what_is_told(lab):
     assert len(asked) > 25
     for name in asked - {"container_memory_working_set_bytes"}:
         base = name.removesuffix("_bucket")
-        assert f"\n{name}" in told or re.search(rf"\b{base}\b", source) or base.removeprefix("envoy_").replace("_", ".", 1) in source, name
+        assert f"# TYPE {base} " in told or re.search(rf"\b{base}\b", source) or base.removeprefix("envoy_").replace("_", ".", 1) in source, name
