@@ -170,6 +170,14 @@ def test_it_says_its_version(images, roots, children, name):
     assert p.returncode == 0 and out.decode().startswith(f"fairlead-{name} "), out
 
 
+def test_what_libraries_need_in_turn(children, tmp_path):
+    """A program whose libraries need others that it does not name."""
+    make("/usr/bin/dig", tmp_path / "dig.tar", "--max-bytes", 40 << 20)
+    archive = Archive(tmp_path / "dig.tar")
+    p = start(children, archive.unpack(tmp_path / "root"), archive, "-v")
+    assert b"DiG" in p.communicate(timeout=20)[0]
+
+
 def test_the_proxy_serves(images, roots, children):
     """From its own files alone, as nobody: a name is looked up, a request goes through."""
     behind, front = free_ports(2)
