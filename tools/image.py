@@ -58,7 +58,7 @@ class Packages:
             self.owners = {}
             for list_ in sorted(self.admin.glob("info/*.list")):
                 for line in list_.read_text(errors="replace").splitlines():
-                    if "/lib" in line:
+                    if "/lib" in line or "bin/" in line:
                         self.owners[line] = list_.name[:-len(".list")]
         return self.owners.get(path) or self.owners.get(path.removeprefix("/usr"))
 
@@ -153,7 +153,7 @@ class Image:
         self.tree.add(f"/var/lib/dpkg/status.d/{name}", "".join(f"{k}: {facts[k]}\n" for k in kept if k in facts).encode())
         return name
 
-    def library(self, name):
+    def library(self, name, whose):
         """Puts it in; what it needs in turn."""
         triplet = elf.TRIPLETS[self.args.arch]
         for folder in (f"usr/lib/{triplet}", f"lib/{triplet}", "usr/lib", "lib64", "usr/lib64"):
@@ -161,7 +161,7 @@ class Image:
             if path.exists():
                 break
         else:
-            fail(f"{self.args.program} needs {name}, which {self.sysroot} does not have for {self.args.arch}; install its package there")
+            fail(f"{whose} needs {name}, which {self.sysroot} does not have for {self.args.arch}; install its package there")
         real = "/" + str(path.resolve().relative_to(self.sysroot.resolve()))
         owner = self.packages.owner(real)
         if not owner:
@@ -173,14 +173,14 @@ class Image:
         self.file(f"/usr/lib/{triplet}/{name}", content, 0o755, self.use(owner))
         return about
 
-    def libraries(self, content):
+    def libraries(self, content, whose):
         about = elf.Elf(content)
         if about.machine != self.args.arch:
-            fail(f"{self.args.program} is of {about.machine}, not of {self.args.arch}")
+            fail(f"{whose} is of {about.machine}, not of {self.args.arch}")
         todo, done = list(about.needed), set()
         if about.interpreter:
             name = os.path.basename(about.interpreter)
-            self.library(name)
+            self.library(name, whose)
             done.add(name)
             for folder in ("lib", "lib64"):
                 self.tree.folder(f"usr/{folder}")
@@ -191,7 +191,7 @@ class Image:
             name = todo.pop()
             if name not in done:
                 done.add(name)
-                todo += self.library(name).needed
+                todo += self.library(name, whose).needed
 
     def trust(self):
         """As update-ca-certificates makes it."""
@@ -211,11 +211,22 @@ class Image:
         for name, text in ETC.items():
             self.file(f"/etc/{name}", text.encode())
         self.file("/etc/os-release", (self.sysroot / "etc/os-release").read_bytes(), package=self.use("base-files"))
-        self.libraries(content)
+        self.libraries(content, program)
+        for also in self.args.also:
+            path, _, inside = also.partition("=")
+            self.program(pathlib.Path(path), inside or f"/usr/bin/{pathlib.Path(path).name}")
         if not self.args.no_trust:
             self.trust()
         self.file("/usr/share/doc/fairlead/LICENSE", (ROOT / "LICENSE").read_bytes())
         self.file(f"/usr/bin/{program.name}", content, 0o755)
+
+    def program(self, path, inside):
+        """One more, as it is; a script has no libraries."""
+        content = path.read_bytes()
+        if not content.startswith(b"#!"):
+            self.libraries(content, path)
+        owner = self.packages.owner(str(path.resolve())) or self.packages.owner(str(path))
+        self.file(inside, content, 0o755, self.use(owner) if owner else None)
 
     # ---- what it is told as ----
 
@@ -320,6 +331,7 @@ def main():
     p.add_argument("--sysroot", help="where the Debian packages of that architecture are installed (default: / for this machine's own)")
     p.add_argument("--user", default=NOBODY, help="default: %(default)s")
     p.add_argument("--args", nargs="*", help="of the program, where whoever runs it gives none")
+    p.add_argument("--also", action="append", default=[], metavar="PROGRAM[=PATH]", help="one more program in it, for images that tests need (default path: /usr/bin)")
     p.add_argument("--strip", help="the program that takes symbols out (default: strip, or the cross one); empty: they stay")
     p.add_argument("--no-trust", action="store_true", help="without ca-certificates")
     p.add_argument("--max-bytes", type=int, default=BYTES_MAX, help="of the compressed layer; more is refused")

@@ -71,6 +71,8 @@ def test_the_whole_of_it(helm):
     more = template(helm, *ALL)
     assert {"Namespace", "NetworkPolicy", "PodMonitor"} <= {o["kind"] for o in more}
     assert sum(o["kind"] == "ConfigMap" and "dashboard" in o["metadata"]["name"] for o in more) == 3
+    assert {o["metadata"]["name"] for o in template(helm, "crds.install=false", "control.enabled=false", "gateway.enabled=false", "mesh.enabled=false", "networkPolicy.enabled=true",
+                                                    "monitoring.podMonitor.enabled=true")} == {"fairlead-agent"}  # Services alone
     assert len([o for o in template(helm, "crds.install=false", "agent.enabled=false", "gateway.enabled=false", "mesh.enabled=false") if o["kind"] in ("DaemonSet", "CustomResourceDefinition", "MutatingWebhookConfiguration")]) == 0
 
 
@@ -97,6 +99,7 @@ def test_values_reach_the_programs(helm):
     (["agent.detectLocalMode=nodes"], "/agent/detectLocalMode"),
     (["agent.clusterCIDR=ten"], "/agent/clusterCIDR"),
     (["mesh.everywhere=true", "mesh.revisionOnly=true"], "/mesh"),
+    (["control.enabled=false", "mesh.enabled=false"], "/gateway/enabled"),
     (["mesh.certificateLifetime=1 day"], "/mesh/certificateLifetime"),
     (["gateway.service.type=Other"], "/gateway/service/type"),
     (["ingress.configMap=noslash"], "/ingress/configMap"),

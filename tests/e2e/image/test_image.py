@@ -172,10 +172,14 @@ def test_it_says_its_version(images, roots, children, name):
 
 def test_what_libraries_need_in_turn(children, tmp_path):
     """A program whose libraries need others that it does not name."""
-    make("/usr/bin/dig", tmp_path / "dig.tar", "--max-bytes", 40 << 20)
+    make("/usr/bin/env", tmp_path / "dig.tar", "--max-bytes", 40 << 20, "--also", "/usr/bin/dig", "--also", "/usr/bin/dig=/other/name")
     archive = Archive(tmp_path / "dig.tar")
-    p = start(children, archive.unpack(tmp_path / "root"), archive, "-v")
-    assert b"DiG" in p.communicate(timeout=20)[0]
+    root = archive.unpack(tmp_path / "root")
+    for name in ("dig", "/other/name"):
+        p = start(children, root, archive, name, "-v")
+        assert b"DiG" in p.communicate(timeout=20)[0]
+    bill = json.loads((tmp_path / "dig.spdx.json").read_text())
+    assert {"bind9-dnsutils", "libuv1"} <= {p["name"] for p in bill["packages"]}
 
 
 def test_the_proxy_serves(images, roots, children):
