@@ -157,7 +157,7 @@ class Cluster:
         first.start("kube-apiserver", PEERS / "kube-apiserver", f"--etcd-servers={etcd}", "--secure-port=6443", f"--advertise-address={first.address}", f"--tls-cert-file={d}/server.crt",
                     f"--tls-private-key-file={d}/server.key", f"--client-ca-file={d}/ca.crt", f"--service-account-key-file={d}/sa.key", f"--service-account-signing-key-file={d}/sa.key",
                     "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-cluster-ip-range={SERVICES}", "--authorization-mode=Node,RBAC",
-                    "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", f"--audit-policy-file={d}/audit.json", f"--audit-log-path={first.folder}/audit.log", f"--kubelet-client-certificate={d}/kubelet-client.crt", f"--kubelet-client-key={d}/kubelet-client.key")
+                    "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP", f"--audit-policy-file={d}/audit.json", f"--audit-log-path={first.folder}/audit.log", f"--kubelet-client-certificate={d}/kubelet-client.crt", f"--kubelet-client-key={d}/kubelet-client.key")
         wait_until("the API server is ready", lambda: self.kubectl("get", "--raw=/readyz", check=False).stdout == "ok" or first.check(), 180)
         who = pki.kubeconfig("kube-controller-manager", "/CN=system:kube-controller-manager", self.server)
         first.start("kube-controller-manager", PEERS / "kube-controller-manager", f"--kubeconfig={who}", "--allocate-node-cidrs", f"--cluster-cidr={PODS}", "--node-cidr-mask-size=24",

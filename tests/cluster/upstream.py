@@ -57,7 +57,7 @@ def main():
         for focus, log, process in runs:
             failed |= process.wait()
             text = [line for line in log.read_text(errors="replace").splitlines() if not re.fullmatch(r"S*", line)]
-            if os.environ.get("LOGS"):
+            if os.environ.get("LOGS"):  # a folder
                 shutil.copy(log, os.environ["LOGS"])
             print(f"== {focus}", *text[-int(os.environ.get("LINES_SHOWN", "60")):], sep="\n")
         return 1 if failed else 0
