@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image manifests chart cluster cluster-upstream demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image manifests chart cluster upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,7 +33,7 @@ cluster: build   ## a real cluster of two kubelets on this machine, without kube
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest $(if $(KEEP),-s) tests/cluster
 
-cluster-upstream: build ## Kubernetes' own tests of Services, EndpointSlices and DNS on that cluster (root; Go builds them; FOCUS, SKIP)
+upstream-real: build ## Kubernetes' own tests of Services, EndpointSlices and DNS on that cluster (root; Go builds them; FOCUS, SKIP)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime agnhost e2e.test
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/cluster/upstream.py $(if $(FOCUS),'$(FOCUS)')
 
