@@ -104,6 +104,11 @@ static int child_identity(const struct container_spec *s)
         return -1;
     if (s->uid == 0 && s->gid == 0 && !s->n_groups)
         return 0;
+    /* As container runtimes do: it may open /dev/stdout by its name. What cannot be given stays. */
+    const int given[] = {s->in, s->out, s->err};
+    for (int i = 0; i < 3; i++)
+        if (given[i] >= 0)
+            IGNORE_RESULT(fchown(i, s->uid, (gid_t)-1));
     if (setgroups(s->n_groups, s->groups) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
         setresuid(s->uid, s->uid, s->uid) < 0)
         return -1;

@@ -77,6 +77,10 @@ int cli_inject(int argc, char **argv)
         {"control", 0, ARG_STRING, &a.options.control, "HOST:PORT",
          "the control plane (default fairlead-control.fairlead-system.svc.cluster.local:15012)", 0,
          0, false},
+        {"dns-capture", 0, ARG_BOOL, &a.options.dns_capture, NULL,
+         "what the pods ask of DNS goes to their proxies (default no; the annotation "
+         "proxy.istio.io/config of a pod says otherwise)",
+         0, 0, false},
         {"revision", 'r', ARG_STRING, &a.options.revision, "NAME",
          "of the control plane, as istio.io/rev says it (default fairlead)", 0, 0, false},
         {"output", 'o', ARG_STRING, &a.output, "FORMAT", "yaml or json (default yaml)", 0, 0,

@@ -86,7 +86,45 @@ int dns_query_parse(struct str s, struct dns_query *ret)
     return 0;
 }
 
+int dns_question_of(struct str message, struct str *ret)
+{
+    size_t at = DNS_HEAD_BYTES;
+    uint8_t n;
+    if (message.n < DNS_HEAD_BYTES || u16_at(message, 4) != 1)
+        return -EBADMSG;
+    do {
+        if (at >= message.n)
+            return -EBADMSG;
+        n = (uint8_t)message.p[at++];
+        if (n > 63 || message.n - at < n || at - DNS_HEAD_BYTES + n > DNS_NAME_BYTES)
+            return -EBADMSG;
+        at += n;
+    } while (n);
+    if (message.n - at < 4)
+        return -EBADMSG;
+    *ret = str_sub(message, DNS_HEAD_BYTES, at + 4);
+    return 0;
+}
+
 /* ---- writing ---- */
+
+void dns_refuse(struct str query, enum dns_rcode rcode, struct buf *ret)
+{
+    struct str question = STR("");
+    uint8_t head[DNS_HEAD_BYTES] = {0};
+    ASSERT(rcode < 16);
+    if (query.n < DNS_HEAD_BYTES || query.p[2] & 0x80)
+        return;
+    if (dns_question_of(query, &question) < 0)
+        question = STR("");
+    head[0] = (uint8_t)query.p[0];
+    head[1] = (uint8_t)query.p[1];
+    head[2] = (uint8_t)(0x80 | (query.p[2] & 0x79)); /* what it asked for, and that it wants more */
+    head[3] = (uint8_t)(0x80 | rcode);
+    head[5] = question.n != 0;
+    buf_add(ret, head, sizeof(head));
+    buf_add_str(ret, question);
+}
 
 static void write_whole_name(struct dns_reply *r, const char *name)
 {

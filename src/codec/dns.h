@@ -59,6 +59,12 @@ struct dns_query {
  * can be sent. */
 int dns_query_parse(struct str bytes, struct dns_query *ret) NODISCARD;
 
+/* The question of a message as it stands there, whatever its labels: of one that is handed on, and
+ * of what comes back. -EBADMSG: it has not exactly one, or its name is compressed. */
+int dns_question_of(struct str message, struct str *ret) NODISCARD;
+/* A short answer to a query that is not looked into further, or cannot be; none to what is none. */
+void dns_refuse(struct str query, enum dns_rcode rcode, struct buf *ret);
+
 /* A answer being written. Sections must come in order: answers, then authority, then additional. */
 struct dns_reply {
     struct buf *b;

@@ -393,6 +393,14 @@ void nfnl_ct(struct nfnl_batch *b, uint32_t key, uint32_t dreg)
     expr_end(b, d);
 }
 
+void nfnl_ct_set(struct nfnl_batch *b, uint32_t key, uint32_t sreg)
+{
+    size_t d = expr_begin(b, "ct");
+    nla_add_be32(&b->buf, NFTA_CT_KEY, key);
+    nla_add_be32(&b->buf, NFTA_CT_SREG, sreg);
+    expr_end(b, d);
+}
+
 void nfnl_cmp(struct nfnl_batch *b, uint32_t op, uint32_t sreg, const void *p, size_t n)
 {
     size_t d = expr_begin(b, "cmp");

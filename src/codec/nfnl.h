@@ -111,6 +111,7 @@ void nfnl_payload(struct nfnl_batch *b, uint32_t base, uint32_t offset, uint32_t
 void nfnl_meta(struct nfnl_batch *b, uint32_t key, uint32_t dreg);
 void nfnl_meta_set(struct nfnl_batch *b, uint32_t key, uint32_t sreg);
 void nfnl_ct(struct nfnl_batch *b, uint32_t key, uint32_t dreg);
+void nfnl_ct_set(struct nfnl_batch *b, uint32_t key, uint32_t sreg);
 void nfnl_cmp(struct nfnl_batch *b, uint32_t op, uint32_t sreg, const void *p, size_t n);
 /* dreg = (sreg & mask) ^ xor, n bytes. */
 void nfnl_bitwise(struct nfnl_batch *b, uint32_t sreg, uint32_t dreg, const void *mask,

@@ -80,13 +80,20 @@ static void refuse(struct request *q, enum certificate_refusal reason, enum grpc
 
 /* ---- the answer ---- */
 
+/* Istio's agents say CertSigner "" where they want none. */
+static bool is_empty_text(const Google__Protobuf__Value *v)
+{
+    return v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE && !*v->string_value;
+}
+
 /* Names in its metadata that ask for something else than the caller's own certificate. */
 static const char *find_foreign(const pb_request *m)
 {
     static const char *const names[] = {"ImpersonatedIdentity", "CertSigner"};
     for (size_t i = 0; m->metadata && i < m->metadata->n_fields; i++)
         for (size_t k = 0; k < ARRAY_LEN(names); k++)
-            if (streq(m->metadata->fields[i]->key, names[k]))
+            if (streq(m->metadata->fields[i]->key, names[k]) &&
+                !is_empty_text(m->metadata->fields[i]->value))
                 return names[k];
     return NULL;
 }

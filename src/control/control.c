@@ -9,8 +9,10 @@
 #include "base/time.h"
 #include "codec/base64.h"
 #include "control/authentication_watch.h"
+#include "control/credential_watch.h"
 #include "control/istio_watch.h"
 #include "control/mesh.h"
+#include "control/mesh_config_watch.h"
 #include "control/named_objects.h"
 #include "control/pod_watch.h"
 #include "control/proxyless.h"
@@ -30,13 +32,16 @@ struct control {
     struct ingress_routes *routes;
     struct gateway *gateway;
     struct named_objects *named;
+    struct credential_watch *credentials;
     struct proxyless *proxyless;
     struct pod_watch *pods;
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;
-    struct selected_objects *authorizations, *tokens;
+    struct mesh_config_watch *mesh_config;
+    struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
     struct service_entries *entries;
+    struct entry_status *addresses; /* of their hosts */
     struct gateway_routes_options gateway_options;
     struct gateway_routes *gateways;
     struct route_hosts doors;
@@ -47,7 +52,7 @@ struct control {
     void *observer_user;
     struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */
-    bool streams_changed;
+    bool streams_changed, telemetry_changed;
     uint64_t pending_since_us;
     struct control_stats stats;
 };
@@ -261,6 +266,7 @@ static void on_named(enum named_kind kind, const char *key, json_t *object, void
     if (kind == NAMED_SECRET) {
         auth_objects_put_secret(objects, key, object, &wrong);
         gateway_named_changed(c->gateway, key);
+        credential_watch_changed(c->credentials, key);
     } else {
         auth_objects_put_config_map(objects, key, object, &wrong);
     }
@@ -372,6 +378,9 @@ static void work(void *user)
     struct control *c = user;
     if (!is_synced(c))
         return;
+    if (c->telemetry_changed)
+        mesh_telemetry_changed(c->mesh);
+    c->telemetry_changed = false;
     work_services(c);
     bool done = work_hosts(c);
     if (done && !c->stats.synced && !named_objects_synced(c->named))
@@ -631,17 +640,46 @@ static void on_mesh_finding(const struct finding *f, void *user)
     on_istio_finding(istio_kind_find("VirtualService"), f, v ? v->o.uid : "", c);
 }
 
-static void on_guard(const struct istio_kind *kind, struct str ns, void *user)
+static void on_credential_finding(const struct destination_rule *d, const struct finding *f,
+                                  void *user)
+{
+    on_istio_finding(istio_kind_find("DestinationRule"), f, d->o.uid, user);
+}
+
+static void on_guard(struct str ns, void *user)
 {
     struct control *c = user;
-    (void)kind;
     if (!c->stats.synced)
         return;
     mesh_authorizations_changed(c->mesh, ns);
     work_soon(c);
 }
 
-static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_istio_finding};
+static void on_scope(struct str ns, void *user)
+{
+    struct control *c = user;
+    if (!c->stats.synced)
+        return;
+    mesh_sidecars_changed(c->mesh, ns);
+    work_soon(c);
+}
+
+void control_set_leads(struct control *c, bool leads)
+{
+    if (leads && c->options->allocates)
+        (void)istio_watch_want(c->istio); /* sidecars may be with others */
+    entry_status_set_leads(c->addresses, leads && c->options->allocates);
+}
+
+static void on_telemetry(void *user)
+{
+    struct control *c = user;
+    c->telemetry_changed = true;
+    work_soon(c);
+}
+
+static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_telemetry,
+                                                 on_istio_finding};
 static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -666,12 +704,23 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
     c->authorizations = authorization_policies_new(o->root_namespace);
     c->tokens = request_authentications_new(o->root_namespace);
+    c->sidecars = sidecar_scopes_new(o->root_namespace);
+    c->telemetries = telemetry_policies_new(o->root_namespace);
+    c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
+    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
     const struct mesh_peers peers = {pod_watch_table(c->pods),
                                      authentication_watch_table(c->authentications),
-                                     c->authorizations, c->tokens, o->trust_domain};
+                                     c->authorizations,
+                                     c->tokens,
+                                     o->trust_domain,
+                                     c->sidecars,
+                                     c->telemetries,
+                                     mesh_config_watch_get(c->mesh_config),
+                                     gateway_auth_objects(c->gateway)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
+    c->addresses = entry_status_new(client);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -680,13 +729,21 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
-    c->istio = istio_watch_new(client,
-                               &(struct istio_tables){mesh_get_rules(c->mesh), c->gateways,
-                                                      c->authorizations, c->tokens, c->entries},
-                               &istio_ops, c);
+    const struct istio_tables tables = {.rules = mesh_get_rules(c->mesh),
+                                        .gateways = c->gateways,
+                                        .authorizations = c->authorizations,
+                                        .tokens = c->tokens,
+                                        .entries = c->entries,
+                                        .addresses = c->addresses,
+                                        .sidecars = c->sidecars,
+                                        .telemetries = c->telemetries,
+                                        .config = mesh_config_watch_get(c->mesh_config)};
+    c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
-    c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
+    c->credentials = credential_watch_new(&(struct credential_watch_options){
+        c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
+        on_credential_finding, c});
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
     watch_all(c);
     *ret = c;
@@ -708,12 +765,17 @@ void control_free(struct control *c)
     istio_watch_free(c->istio);
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
+    credential_watch_free(c->credentials);
     mesh_free(c->mesh);
     service_entries_free(c->entries);
+    entry_status_free(c->addresses);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);
     selected_objects_free(c->tokens);
+    selected_objects_free(c->sidecars);
+    selected_objects_free(c->telemetries);
+    mesh_config_watch_free(c->mesh_config);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -811,7 +873,8 @@ static int check_pod(const struct control *c, const char *account, const struct 
 /* False: what there is is not known yet. */
 static bool want_mesh(struct control *c, struct err *reterr)
 {
-    bool has_pods = pod_watch_want(c->pods), has_rules = istio_watch_want(c->istio);
+    bool has_config = mesh_config_watch_want(c->mesh_config), has_pods = pod_watch_want(c->pods),
+         has_rules = has_config && istio_watch_want(c->istio); /* who name what is in it */
     if (authentication_watch_want(c->authentications) && has_pods && has_rules)
         return true;
     err_set(reterr, -EAGAIN, NULL,

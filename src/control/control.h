@@ -12,6 +12,8 @@
 struct control;
 
 struct control_options {
+    bool allocates;             /* the leader writes addresses of hosts of ServiceEntries */
+    const char *mesh_config;    /* namespace/name of the ConfigMap that has Istio's */
     bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */
@@ -45,6 +47,8 @@ void control_on_end(void *part, void *user);
  * name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known yet. */
 int control_find_sidecar(struct control *c, const char *account, const char *node_id,
                          char **ret_pod, char **ret_workload, struct err *reterr) NODISCARD;
+/* Of the replicas this one writes status, or not any more. */
+void control_set_leads(struct control *c, bool leads);
 /* Whom to tell of changes. */
 void control_set_service(struct control *c, struct xds_service *s);
 /* Who is told of each Ingress as it comes (object) and goes (NULL), before it is served. To be set

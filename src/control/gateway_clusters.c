@@ -1,6 +1,7 @@
 /* Clusters and endpoints of a gateway, which live as long as some host names them, and the Secrets
  * by which endpoints are spoken to. */
 #include "control/gateway_priv.h"
+#include "control/translate_mesh.h"
 #include "model/service_key.h"
 
 /* ---- the sets ---- */
@@ -29,7 +30,7 @@ static void put_endpoints(struct gateway *g, const char *service, struct served_
     const struct joined_service *s = service_join_find(g->join, service);
     struct mesh_found found = {.peers = &g->mesh.peers};
     gateway_put(g, g->mesh.peers.pods && !p.to_service
-                       ? mesh_found_endpoints(&found, service, p.port, NULL, s)
+                       ? mesh_found_endpoints(&found, service, p.port, NULL, s, NULL)
                        : translate_endpoints(service, p.port, p.to_service, s));
     mesh_found_done(&found);
 }
@@ -115,6 +116,14 @@ static void put_backend_secret(struct gateway *g, const char *key)
     }
 }
 
+/* Secrets that a DestinationRule has for it. */
+static void drop_credentials(struct gateway *g, const char *cluster)
+{
+    char name[MESH_CREDENTIAL_NAME_MAX];
+    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
+        gateway_drop(g, XDS_SECRET, str_from(translate_mesh_credential_name(cluster, part, name)));
+}
+
 /* Names of a cluster and of its endpoints are the same then. */
 static void drop_subset(struct gateway *g, const char *service, const char *subset, uint16_t port)
 {
@@ -124,26 +133,50 @@ static void drop_subset(struct gateway *g, const char *service, const char *subs
     translate_backend_name(&to, NULL, name);
     gateway_drop(g, XDS_CLUSTER, str_from(name));
     gateway_drop(g, XDS_ENDPOINT, str_from(name));
+    drop_credentials(g, name);
 }
 
-/* Subsets are for all; whatever else is the mesh's, for those who have an identity: whom they
- * expect follows from who the endpoints are now. */
-static void put_meshed(struct gateway *g, const char *service, const struct served_cluster *c)
+/* What has been made, in place of what was there of the cluster of that name. */
+static void put_made(struct xds_set *set, const char *cluster, struct gateway_mesh_made *made)
+{
+    char name[MESH_CREDENTIAL_NAME_MAX];
+    for (unsigned part = 0; part < TRANSLATE_SECRET_PARTS; part++)
+        if (made->secrets[part])
+            xds_set_put(set, made->secrets[part]);
+        else
+            xds_set_remove(set, XDS_SECRET,
+                           str_from(translate_mesh_credential_name(cluster, part, name)));
+    if (made->cluster)
+        xds_set_put(set, made->cluster);
+    else
+        xds_set_remove(set, XDS_CLUSTER, str_from(cluster));
+    if (made->endpoints)
+        xds_set_put(set, made->endpoints);
+}
+
+/* Subsets, and what is to be TLS, are for all; whatever else is the mesh's, for those who have an
+ * identity: whom they expect follows from who the endpoints are now. */
+static void put_meshed(struct gateway *g, const char *service, struct served_cluster *c)
 {
     const struct gateway_mesh_backend b = {service, c->subset, c->port, &c->upstream};
     const struct joined_service *s = service_join_find(g->join, service);
+    const struct route_backend to = {.service = (char *)(uintptr_t)service,
+                                     .subset = (char *)(uintptr_t)c->subset,
+                                     .port = c->port};
+    char name[CLUSTER_NAME_MAX];
+    translate_backend_name(&to, &c->upstream, name);
+    bool before = c->tls;
+    c->tls = gateway_mesh_has_tls(&g->mesh, &b);
     for (unsigned peer = 0; g->mesh.peers.pods && peer < TRANSLATE_PEERS; peer++) {
-        struct xds_entry *cluster, *endpoints;
-        if (!g->sets[peer] ||
-            (!c->subset && !service_key_is_entry(service) && peer != TRANSLATE_MESHED))
+        struct gateway_mesh_made made;
+        if (!g->sets[peer] || (!c->subset && !service_key_is_entry(service) &&
+                               peer != TRANSLATE_MESHED && !c->tls && !before))
             continue;
-        if (!gateway_mesh_make(&g->mesh, &b, s, peer == TRANSLATE_MESHED, &cluster, &endpoints)) {
+        if (!gateway_mesh_make(&g->mesh, &b, s, peer, &made)) {
             drop_subset(g, service, c->subset, c->port);
             return;
         }
-        xds_set_put(g->sets[peer], cluster);
-        if (endpoints)
-            xds_set_put(g->sets[peer], endpoints);
+        put_made(g->sets[peer], name, &made);
     }
 }
 
@@ -165,9 +198,10 @@ static void serve_cluster(struct gateway *g, const struct route_backend *to,
 {
     if (!to->subset && !translate_is_for_mesh(up))
         return;
-    const struct served_cluster c = {to->subset ? xstrdup(to->subset) : NULL, to->port, *up};
-    vec_push(&served_of(g, to->service)->clusters, c);
-    put_meshed(g, to->service, &c);
+    const struct served_cluster c = {to->subset ? xstrdup(to->subset) : NULL, to->port, *up, false};
+    struct served *s = served_of(g, to->service);
+    vec_push(&s->clusters, c);
+    put_meshed(g, to->service, &s->clusters.v[s->clusters.n - 1]);
 }
 
 static void stop_serving_cluster(struct gateway *g, const struct route_backend *to,
@@ -240,6 +274,7 @@ void gateway_stop_using_backend(struct gateway *g, const struct route_backend *t
         return;
     if (gateway_stop_using(&g->clusters, translate_backend_name(to, up, name))) {
         gateway_drop(g, XDS_CLUSTER, str_from(name));
+        drop_credentials(g, name);
         stop_serving_cluster(g, to, up);
     }
     if (!to->subset &&
@@ -256,7 +291,7 @@ void gateway_put_meshed_all(struct gateway *g)
     struct str key;
     void *p;
     for (size_t at = 0; map_next(&g->served, &at, &key, &p);) {
-        const struct served *s = p;
+        struct served *s = p;
         AUTO_CHARS char *service = str_dup(key);
         for (size_t i = 0; i < s->clusters.n; i++)
             put_meshed(g, service, &s->clusters.v[i]);
@@ -265,7 +300,7 @@ void gateway_put_meshed_all(struct gateway *g)
 
 void gateway_service_changed(struct gateway *g, const char *key)
 {
-    const struct served *s = map_find_cstr(&g->served, key);
+    struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
         put_endpoints(g, key, s->ports.v[i]);
     for (size_t i = 0; s && i < s->clusters.n; i++)

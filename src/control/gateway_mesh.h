@@ -17,9 +17,15 @@ struct gateway_mesh_backend {
     const struct route_upstream *upstream; /* without TLS of its own */
 };
 
-/* Its cluster, and, of a subset, its endpoints (else *ret_endpoints is NULL: they are as for
- * everybody). has_identity: for gateways that speak the TLS of the mesh. False: nobody defines the
- * subset. */
+struct gateway_mesh_made {
+    struct xds_entry *cluster;   /* NULL: gateways of that kind may not have it */
+    struct xds_entry *endpoints; /* of a subset; NULL: they are as for everybody */
+    struct xds_entry *secrets[TRANSLATE_SECRET_PARTS]; /* that the cluster names; NULL: not that */
+};
+
+/* Does a rule ask for TLS, whoever calls? */
+bool gateway_mesh_has_tls(const struct gateway_mesh *m, const struct gateway_mesh_backend *b);
+/* For gateways of that kind. False: nobody defines the subset. */
 bool gateway_mesh_make(const struct gateway_mesh *m, const struct gateway_mesh_backend *b,
-                       const struct joined_service *s, bool has_identity,
-                       struct xds_entry **ret_cluster, struct xds_entry **ret_endpoints);
+                       const struct joined_service *s, enum translate_peer peer,
+                       struct gateway_mesh_made *ret);

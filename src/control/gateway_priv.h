@@ -16,6 +16,7 @@ struct served_cluster {
     char *subset; /* NULL: all endpoints */
     uint16_t port;
     struct route_upstream upstream; /* with NULL */
+    bool tls;                       /* a rule says so: for all proxies */
 };
 
 struct served {

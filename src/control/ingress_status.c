@@ -6,7 +6,6 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "kube/informer.h"
-#include "kube/leader.h"
 
 enum {
     WRITES_MAX = 8, /* at a time */
@@ -17,7 +16,7 @@ struct ingress_status {
     struct kube_client *client;
     struct control *control;
     struct informer *services;
-    struct leader *leader;
+    bool leads;
     struct loop_timer *timer;
     struct loop_call look;
     struct map items;        /* key -> struct item */
@@ -119,7 +118,7 @@ static void write_status(struct ingress_status *s, const struct item *i)
 static void on_look(void *user)
 {
     struct ingress_status *s = user;
-    if (!leader_leads(s->leader) || !s->want)
+    if (!s->leads || !s->want)
         return;
     while (s->n_writes < WRITES_MAX && !list_is_empty(&s->queue)) {
         struct item *i = CONTAINER_OF(s->queue.next, struct item, queue);
@@ -136,10 +135,10 @@ static void on_timer(void *user)
     loop_timer_start(s->timer, LOOK_MS);
 }
 
-static void on_leads(bool leads, void *user)
+void ingress_status_set_leads(struct ingress_status *s, bool leads)
 {
-    log_info(leads ? "leading: status is written here" : "not leading any more");
-    enqueue_all(user);
+    s->leads = leads;
+    enqueue_all(s);
 }
 
 /* ---- what is watched ---- */
@@ -203,8 +202,7 @@ static void on_ingress(const json_t *object, struct str key, void *user)
 }
 
 struct ingress_status *ingress_status_new(struct kube_client *c, struct control *control,
-                                          const char *service, const char *namespace_,
-                                          const char *identity)
+                                          const char *service)
 {
     static const struct informer_ops service_ops = {
         .on_upsert = on_service, .on_delete = on_service_gone, .on_synced = on_synced};
@@ -221,7 +219,6 @@ struct ingress_status *ingress_status_new(struct kube_client *c, struct control 
     s->timer = loop_timer_new(kube_client_loop(c), on_timer, s);
     loop_timer_start(s->timer, LOOK_MS);
     s->services = informer_start(c, &so, &service_ops, s);
-    s->leader = leader_new(c, namespace_, "fairlead-control-leader", identity, on_leads, s);
     control_set_observer(control, on_ingress, s);
     return s;
 }
@@ -235,7 +232,6 @@ void ingress_status_free(struct ingress_status *s)
     loop_call_cancel(&s->look);
     loop_timer_free(s->timer);
     informer_free(s->services);
-    leader_free(s->leader);
     LIST_FOREACH_SAFE (node, &s->writes) {
         struct write *w = CONTAINER_OF(node, struct write, node);
         kube_call_cancel(w->call);
@@ -247,9 +243,4 @@ void ingress_status_free(struct ingress_status *s)
     json_decref(s->want);
     free(s->want_text);
     free(s);
-}
-
-bool ingress_status_leads(const struct ingress_status *s)
-{
-    return leader_leads(s->leader);
 }

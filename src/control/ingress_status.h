@@ -6,10 +6,9 @@
 
 struct ingress_status;
 
-/* service: namespace/name of the Service whose addresses are written. namespace_: where the Lease
- * is. */
+/* service: namespace/name of the Service whose addresses are written. */
 struct ingress_status *ingress_status_new(struct kube_client *c, struct control *control,
-                                          const char *service, const char *namespace_,
-                                          const char *identity);
+                                          const char *service);
 void ingress_status_free(struct ingress_status *s); /* NULL is allowed */
-bool ingress_status_leads(const struct ingress_status *s);
+/* May it write? Until it is told: no. */
+void ingress_status_set_leads(struct ingress_status *s, bool leads);

@@ -70,14 +70,17 @@ static void remove_tokens(const struct istio_tables *from, struct str key)
 static const struct istio_object *put_entry(const struct istio_tables *to, const json_t *object)
 {
     struct service_entry *e = service_entry_decode(object);
-    if (e)
-        service_entries_put(to->entries, e);
-    return e ? &e->o : NULL;
+    if (!e)
+        return NULL;
+    entry_status_put(to->addresses, e);
+    service_entries_put(to->entries, e);
+    return &e->o;
 }
 
 static void remove_entry(const struct istio_tables *from, struct str key)
 {
     service_entries_remove(from->entries, key);
+    entry_status_remove(from->addresses, key);
 }
 
 static const struct istio_object *put_workload(const struct istio_tables *to, const json_t *object)
@@ -90,21 +93,50 @@ static void remove_workload(const struct istio_tables *from, struct str key)
     service_entries_remove_workload(from->entries, key);
 }
 
+static const struct istio_object *put_sidecar(const struct istio_tables *to, const json_t *object)
+{
+    return selected_objects_put(to->sidecars, object);
+}
+
+static void remove_sidecar(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->sidecars, key);
+}
+
+/* A provider that nobody has defined is told, too. */
+static const struct istio_object *put_telemetry(const struct istio_tables *to, const json_t *object)
+{
+    const struct istio_object *o = selected_objects_put(to->telemetries, object);
+    if (o)
+        telemetry_policy_check(
+            CONTAINER_OF((struct istio_object *)(uintptr_t)o, struct telemetry_policy, o),
+            *to->config);
+    return o;
+}
+
+static void remove_telemetry(const struct istio_tables *from, struct str key)
+{
+    selected_objects_remove(from->telemetries, key);
+}
+
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
-#define KIND(name, group, plural, function, guards)                                                \
+#define TELEMETRY  "telemetry.istio.io/v1"
+#define KIND(name, group, plural, function, effect)                                                \
     {                                                                                              \
-        name, group, "/apis/" group "/" plural, put_##function, remove_##function, guards          \
+        name, group, "/apis/" group "/" plural, put_##function, remove_##function, ISTIO_##effect  \
     }
 
 static const struct istio_kind kinds[] = {
-    KIND("VirtualService", NETWORKING, "virtualservices", virtual_service, false),
-    KIND("DestinationRule", NETWORKING, "destinationrules", destination_rule, false),
-    KIND("Gateway", NETWORKING, "gateways", gateway, false),
-    KIND("ServiceEntry", NETWORKING, "serviceentries", entry, false),
-    KIND("WorkloadEntry", NETWORKING, "workloadentries", workload, false),
-    KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, true),
-    KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, true),
+    KIND("VirtualService", NETWORKING, "virtualservices", virtual_service, ROUTES),
+    KIND("DestinationRule", NETWORKING, "destinationrules", destination_rule, ROUTES),
+    KIND("Gateway", NETWORKING, "gateways", gateway, ROUTES),
+    KIND("ServiceEntry", NETWORKING, "serviceentries", entry, ROUTES),
+    KIND("WorkloadEntry", NETWORKING, "workloadentries", workload, ROUTES),
+    KIND("Sidecar", NETWORKING, "sidecars", sidecar, SCOPES),
+    KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, GUARDS),
+    KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, GUARDS),
+    KIND("Telemetry", TELEMETRY, "telemetries", telemetry, TELLS),
 };
 
 struct watched {
@@ -133,10 +165,21 @@ const struct istio_kind *istio_kind_find(const char *name)
 static void changed(const struct watched *k, struct str key)
 {
     struct str name, ns = str_cut(key, '/', &name);
-    if (k->kind->guards)
-        k->all->ops->on_guard(k->kind, ns, k->all->user);
-    else
-        k->all->ops->on_change(k->all->user);
+    const struct istio_watch_ops *ops = k->all->ops;
+    switch (k->kind->effect) {
+    case ISTIO_ROUTES:
+        ops->on_change(k->all->user);
+        break;
+    case ISTIO_GUARDS:
+        ops->on_guard(ns, k->all->user);
+        break;
+    case ISTIO_SCOPES:
+        ops->on_scope(ns, k->all->user);
+        break;
+    case ISTIO_TELLS:
+        ops->on_telemetry(k->all->user);
+        break;
+    }
 }
 
 static void on_upsert(json_t *object, void *user)
@@ -202,11 +245,15 @@ bool istio_watch_want(struct istio_watch *w)
     bool synced = true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct watched *k = &w->kinds[i];
-        const struct informer_options options = {
-            .path = k->kind->path, .lean = true, .optional = true, .no_refusal = k->kind->guards};
+        const struct informer_options options = {.path = k->kind->path,
+                                                 .lean = true,
+                                                 .optional = true,
+                                                 .no_refusal = k->kind->effect == ISTIO_GUARDS};
         if (!k->informer)
             k->informer = informer_start(w->client, &options, &ops, k);
         synced = synced && informer_synced(k->informer);
     }
+    if (synced)
+        entry_status_set_synced(w->tables.addresses);
     return synced;
 }

@@ -4,10 +4,13 @@
  * among the mesh's rules and policies. Policies that are there but may not be read are no empty
  * list: then nobody is served. */
 
+#include "control/entry_status.h"
 #include "kube/client.h"
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
 #include "model/request_authentication.h"
+#include "model/sidecar_scope.h"
+#include "model/telemetry_policy.h"
 
 struct istio_watch;
 
@@ -17,6 +20,18 @@ struct istio_tables {
     struct gateway_routes *gateways;
     struct selected_objects *authorizations, *tokens;
     struct service_entries *entries;
+    struct entry_status *addresses; /* of their hosts */
+    struct selected_objects *sidecars;
+    struct selected_objects *telemetries;
+    const struct mesh_config *const *config; /* whose providers they name */
+};
+
+/* What an object of a kind is about. */
+enum istio_effect {
+    ISTIO_ROUTES,
+    ISTIO_GUARDS, /* without it somebody would be let in */
+    ISTIO_SCOPES, /* what is known to whom */
+    ISTIO_TELLS,  /* what is told of requests, and nothing else */
 };
 
 /* One line of the table in istio_watch.c. */
@@ -27,15 +42,17 @@ struct istio_kind {
     /* Its key and what is wrong with it by itself, borrowed until the next change; NULL: none. */
     const struct istio_object *(*put)(const struct istio_tables *to, const json_t *object);
     void (*remove)(const struct istio_tables *from, struct str key);
-    bool guards; /* without it somebody would be let in */
+    enum istio_effect effect;
 };
 
 const struct istio_kind *istio_kind_find(const char *name); /* which there must be */
 
 struct istio_watch_ops {
-    void (*on_change)(void *user); /* also: all lists are complete */
-    /* The same of one that guards, in that namespace. */
-    void (*on_guard)(const struct istio_kind *kind, struct str ns, void *user);
+    void (*on_change)(void *user); /* of routes; also: all lists are complete */
+    /* The same of the others; of two in that namespace. */
+    void (*on_guard)(struct str ns, void *user);
+    void (*on_scope)(struct str ns, void *user);
+    void (*on_telemetry)(void *user);
     void (*on_finding)(const struct istio_kind *kind, const struct finding *f, const char *uid,
                        void *user);
 };

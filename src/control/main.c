@@ -13,6 +13,7 @@
 #include "control/injector.h"
 #include "control/telemetry.h"
 #include "kube/config.h"
+#include "kube/leader.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
 #define LIFETIME_MIN_MS ((uint64_t)10 * 1000)
@@ -20,6 +21,7 @@ enum { NAMES_MAX = 16 }; /* of a flag */
 
 struct settings {
     const char *kubeconfig, *context, *xds, *debug, *publish, *namespace_;
+    const char *mesh_config;
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
@@ -95,7 +97,8 @@ struct parts {
     struct control *control;
     struct xds_service *xds;
     struct debug_server *debug;
-    struct ingress_status *status;
+    struct ingress_status *status; /* NULL: nobody's is written */
+    struct leader *leader;         /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
     struct certificate_service *certificates;
@@ -123,6 +126,15 @@ static bool on_other_call(struct grpc_server_call *call, void *user)
 {
     struct parts *p = user;
     return certificate_service_take(p->certificates, call) || telemetry_take(p->telemetry, call);
+}
+
+static void on_leads(bool leads, void *user)
+{
+    struct parts *p = user;
+    log_info(leads ? "leading: status is written here" : "not leading any more");
+    if (p->status)
+        ingress_status_set_leads(p->status, leads);
+    control_set_leads(p->control, leads);
 }
 
 static int start(struct settings *s, const struct kube_config *config,
@@ -169,8 +181,10 @@ static int start(struct settings *s, const struct kube_config *config,
             p->client, &(struct authority_options){.namespace_ = ns, .service = s->service},
             on_issue, p);
     if (s->publish)
-        p->status = ingress_status_new(p->client, p->control, s->publish, ns,
-                                       o->host ? o->host : "fairlead-control");
+        p->status = ingress_status_new(p->client, p->control, s->publish);
+    if (s->publish || o->allocates)
+        p->leader = leader_new(p->client, ns, "fairlead-control-leader",
+                               o->host ? o->host : "fairlead-control", on_leads, p);
     return 0;
 }
 
@@ -184,6 +198,8 @@ static int run(struct settings *s, json_t *labels)
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
                                 .gateway_labels = labels,
+                                .allocates = s->injection != NULL,
+                                .mesh_config = s->mesh_config,
                                 .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
@@ -214,6 +230,7 @@ static int run(struct settings *s, json_t *labels)
         code = loop_run(loop);
     }
     debug_server_free(p.debug);
+    leader_free(p.leader);
     ingress_status_free(p.status);
     authority_free(p.authority);
     injector_free(p.injector);
@@ -232,6 +249,7 @@ static bool names_are_whole(const struct settings *s)
     const struct {
         const char *flag, *value;
     } names[] = {{"publish-service", s->publish},
+                 {"mesh-config", s->mesh_config},
                  {"configmap", s->configmap},
                  {"tcp-services-configmap", s->tcp_services},
                  {"udp-services-configmap", s->udp_services},
@@ -284,6 +302,7 @@ int main(int argc, char **argv)
                          .lifetime_ms = 24 * 3600 * 1000,
                          .http_port = 8080,
                          .https_port = 8443,
+                         .mesh_config = "istio-system/istio",
                          .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
@@ -305,6 +324,8 @@ int main(int argc, char **argv)
          "of gateways' pods, by which Gateways select them (default "
          "app=fairlead-gateway,istio=ingressgateway)",
          0, 0, false},
+        {"mesh-config", 0, ARG_STRING, &s.mesh_config, "NAMESPACE/NAME",
+         "the ConfigMap with Istio's mesh config (default istio-system/istio)", 0, 0, false},
         {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
          "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
          "502 (default ALLOW_ANY)",
@@ -323,6 +344,10 @@ int main(int argc, char **argv)
          0, 0, false},
         {"proxy-image", 0, ARG_STRING, &s.inject.image, "IMAGE",
          "of the proxies it puts in (default fairlead/proxy)", 0, 0, false},
+        {"dns-capture", 0, ARG_BOOL, &s.inject.dns_capture, NULL,
+         "what pods ask of DNS goes to their proxies (default no; the annotation "
+         "proxy.istio.io/config of a pod says otherwise)",
+         0, 0, false},
         {"revision", 0, ARG_STRING, &s.inject.revision, "NAME",
          "ours, as istio.io/rev says it (default fairlead)", 0, 0, false},
         {"plain-secrets", 0, ARG_BOOL, &s.plain_secrets, NULL,

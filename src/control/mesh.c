@@ -1,7 +1,7 @@
-/* Three layers of sets (xds_set_new_over): all, namespace, workload. What a Service has put into a
- * layer is remembered by name, so that a change puts what there is now and takes out what is no
- * more; what is the same is not told to anybody (xds_set_put), and what a lower layer shows already
- * is not put again. */
+/* Four layers of sets (xds_set_new_over): all, namespace, locality, workload. What a Service has
+ * put into a layer is remembered by name, so that a change puts what there is now and takes out
+ * what is no more; what is the same is not told to anybody (xds_set_put), and what a lower layer
+ * shows already is not put again. */
 #include "control/mesh.h"
 
 #include <stdio.h>
@@ -9,25 +9,15 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/vec.h"
-#include "control/mesh_places.h"
+#include "control/mesh_inbound.h"
+#include "control/mesh_listeners.h"
+#include "control/mesh_scope.h"
+#include "control/mesh_telemetry.h"
 #include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
-/* A pod of a headless Service, of bytes. */
-struct place {
-    struct ip ip;
-    uint16_t port;
-};
-
-/* Of a listener, for what. */
-struct place_use {
-    struct mesh_place place;
-    enum mesh_use use;
-};
-
 struct mesh_service {
-    VEC(struct place) places; /* where what is for no Service goes nowhere */
-    VEC(struct place_use) uses;
+    struct mesh_uses uses;
     VEC(struct mesh_workload *) members; /* that it is served by */
     uint64_t looks;                      /* a hash of what it says of itself */
     unsigned varies;                     /* MESH_VARIES_BY_... */
@@ -35,33 +25,30 @@ struct mesh_service {
 };
 
 struct mesh_namespace {
-    struct xds_set *set; /* NULL: nobody of it has asked */
+    struct xds_set *set;         /* NULL: nobody of it has asked */
+    struct mesh_telemetry *told; /* NULL: as the mesh's */
+    struct mesh_zones zones;
     unsigned workloads;
+    unsigned readers;    /* of them, those that know all that it does */
     struct map services; /* keys of Services of it */
     struct map put;      /* key of any Service -> struct put_resources, in the set */
-};
-
-struct inbound_list {
-    VEC(struct mesh_inbound) v;
-};
-
-/* What a Service says of a workload's ports. */
-struct membership {
-    struct inbound_list ports;
-    unsigned round; /* of mesh_service_changed() that saw it last */
 };
 
 struct mesh_workload {
     struct list_node node;
     struct mesh_namespace *ns;
+    struct mesh_scope *scope; /* NULL: it knows what its namespace does */
     char *ns_name;
+    struct mesh_zone *zone;
+    char *locality; /* its zone's */
     struct ip ip;
-    struct mesh_workload *twin; /* another stream of the same address; NULL: none */
-    struct map services;        /* key -> struct membership */
-    struct inbound_list ports;  /* that its resources are made of, sorted */
-    enum mtls_mode mode;        /* of other ports */
-    struct mesh_access access;  /* who may call it */
-    bool known;                 /* its pod has been, so that its labels count */
+    struct mesh_workload *twin;     /* another stream of the same address; NULL: none */
+    struct map services;            /* key -> struct mesh_membership */
+    struct mesh_inbound_list ports; /* that its resources are made of, sorted */
+    enum mtls_mode mode;            /* of other ports */
+    struct mesh_access access;      /* who may call it */
+    struct mesh_telemetry *told;    /* NULL: as its namespace's */
+    bool known;                     /* its pod has been, so that its labels count */
     struct xds_set *set;
     struct put_resources own;
     struct map put; /* as its namespace's */
@@ -73,15 +60,16 @@ struct mesh {
     struct mesh_rules *rules;
     mesh_observer *observer;
     void *observer_user;
-    struct xds_set *set; /* NULL: nobody has asked yet */
-    struct map put;      /* key of a Service -> struct put_resources, in the set */
-    size_t n_varying;    /* Services that some rule says different things of */
-    bool registry_only;
-    bool making;           /* all at once: nobody has to be told of another's ports */
-    struct map services;   /* key -> struct mesh_service */
-    struct map namespaces; /* name -> struct mesh_namespace */
-    struct map places;     /* name of a listener -> struct used_place */
-    struct map headless;   /* the same -> how many Services have it, as a pointer */
+    struct xds_set *base; /* what has nothing to do with Services; NULL: nobody has asked yet */
+    struct xds_set *set;  /* the same */
+    struct mesh_telemetry *told; /* NULL: as listeners are made */
+    struct map put;              /* key of a Service -> struct put_resources, in the set */
+    size_t n_varying;            /* Services that some rule says different things of */
+    bool making;                 /* all at once: nobody has to be told of another's ports */
+    struct map services;         /* key -> struct mesh_service */
+    struct map namespaces;       /* name -> struct mesh_namespace */
+    struct mesh_listeners listeners;
+    struct list_node scopes; /* struct mesh_scope */
     struct list_node workloads;
     struct map by_ip; /* struct ip -> struct mesh_workload, further ones by twin */
     size_t n_workloads;
@@ -90,71 +78,83 @@ struct mesh {
 
 /* ---- ports that addresses share ---- */
 
-/* What a namespace sees of it that is not the same for all. */
+/* NULL: what listeners of a namespace or of a workload tell is as the layer below has it. */
+static const struct mesh_told *told_of(const struct mesh_telemetry *t, enum telemetry_side side)
+{
+    return t ? &t->side[side] : NULL;
+}
+
+static const struct mesh_told *told_in(const struct mesh *m, const struct mesh_namespace *ns,
+                                       enum telemetry_side side)
+{
+    return told_of(ns->told ? ns->told : m->told, side);
+}
+
+/* What is for no Service. own NULL: as the layer below has it. */
+static void put_outbound(struct xds_set *set, const struct mesh_listeners *of,
+                         const struct mesh_telemetry *own)
+{
+    if (own || !set->over)
+        xds_set_put(set,
+                    translate_mesh_outbound(of->registry_only, told_of(own, TELEMETRY_CLIENT)));
+    else
+        xds_set_remove(set, XDS_LISTENER, STR("virtualOutbound"));
+}
+
 static void put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
                          const struct mesh_place *p)
 {
-    const struct used_place *u = mesh_places_find(&m->places, p);
-    const struct mesh_client client = {.ns = name, .pods = m->peers.pods};
-    struct put_resources now = {0}, *before;
-    char key[CLUSTER_NAME_MAX];
-    before = map_remove_cstr(&ns->put, mesh_place_name(p, key));
-    if (mesh_place_is_shared(u) && mesh_place_varies(u, m->rules))
-        put_resources_over(ns->set, &now,
-                           mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
-    if (before)
-        put_resources_drop_rest(ns->set, before, &now);
-    if (!now.v.n) {
-        free(before);
-        return;
-    }
-    before = before ? before : NEW(struct put_resources);
-    *before = now;
-    map_put_cstr(&ns->put, key, before);
+    const struct mesh_layer layer = {.set = ns->set,
+                                     .put = &ns->put,
+                                     .client = {.ns = name, .pods = m->peers.pods},
+                                     .told = told_in(m, ns, TELEMETRY_CLIENT),
+                                     .tells = ns->told,
+                                     .of_namespace = true};
+    mesh_listeners_put_over(&m->listeners, &layer, p);
 }
 
-/* Somebody uses it who did not, or otherwise. */
-static void put_place(struct mesh *m, const struct mesh_place *p)
+/* What it is told of lies over what these have put. */
+static const struct mesh_listeners *listeners_of(const struct mesh *m,
+                                                 const struct mesh_workload *w)
 {
-    const struct used_place *u = mesh_places_find(&m->places, p);
-    const struct mesh_client client = {.pods = m->peers.pods};
-    char listener[CLUSTER_NAME_MAX], number[8];
+    return w->scope ? &w->scope->listeners : &m->listeners;
+}
+
+static void put_place_to(struct mesh *m, struct mesh_workload *w, const struct mesh_place *p)
+{
+    const struct mesh_layer layer = {
+        .set = w->set,
+        .put = &w->put,
+        .client = {.ns = str_from(w->ns_name), .pods = m->peers.pods},
+        .told = told_of(w->told, TELEMETRY_CLIENT),
+        .tells = w->told,
+    };
+    mesh_listeners_put_over(listeners_of(m, w), &layer, p);
+}
+
+static void on_place_put(const struct mesh_place *p, void *user)
+{
+    struct mesh *m = user;
     struct str name;
     void *ns;
-    if (mesh_place_is_shared(u))
-        xds_set_put(m->set, mesh_place_listener(u, m->join, m->rules, &client, m->registry_only));
-    else if (!u || !u->services) /* a Service's own is its own to put */
-        xds_set_remove(m->set, XDS_LISTENER, str_from(mesh_place_name(p, listener)));
-    snprintf(number, sizeof(number), "%u", p->port);
-    if (u && u->http)
-        xds_set_put(m->set, translate_mesh_port_routes(p->port, m->registry_only));
-    else if (!p->ip.family)
-        xds_set_remove(m->set, XDS_ROUTE, str_from(number));
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
         if (((struct mesh_namespace *)ns)->set)
             put_place_of(m, name, ns, p);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (!w->scope)
+            put_place_to(m, w, p);
+    }
 }
 
-/* Is there something else to be put because of that use? Of HTTP alone, which says nothing of whom
- * it is for, the listener stays what it is while there is one. */
-static bool place_changes(const struct mesh *m, const struct place_use *use)
+static void on_scope_place_put(const struct mesh_place *p, void *user)
 {
-    const struct used_place *u = mesh_places_find(&m->places, &use->place);
-    char name[CLUSTER_NAME_MAX];
-    if (use->use == MESH_USE_OWN)
-        return u && u->keys.n;
-    return use->use == MESH_USE_SHARED || !u || (u->keys.n && u->http <= 1) ||
-           !xds_set_find(m->set, XDS_LISTENER, str_from(mesh_place_name(&use->place, name)));
-}
-
-static void put_places(struct mesh *m, const struct mesh_service *before,
-                       const struct mesh_service *now)
-{
-    const struct mesh_service *both[] = {before, now};
-    for (size_t i = 0; i < ARRAY_LEN(both); i++)
-        for (size_t k = 0; both[i] && k < both[i]->uses.n; k++)
-            if (place_changes(m, &both[i]->uses.v[k]))
-                put_place(m, &both[i]->uses.v[k].place);
+    struct mesh *m = user;
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (w->scope)
+            put_place_to(m, w, p);
+    }
 }
 
 /* ---- Services ---- */
@@ -176,6 +176,7 @@ static void drop_if_empty(struct mesh *m, struct str name, struct mesh_namespace
     map_remove(&m->namespaces, name);
     map_done(&ns->services);
     map_done(&ns->put);
+    mesh_zones_done(&ns->zones);
     free(ns);
 }
 
@@ -200,25 +201,37 @@ static void exchange_all(struct mesh *m, const struct joined_service *s, const c
                           .join = m->join,
                           .set = m->set,
                           .endpoints_only = c->endpoints_only,
+                          .told = told_of(m->told, TELEMETRY_CLIENT),
                           .findings = c->findings};
     mesh_view_exchange(&v, &m->put, key, is_there(s, key));
+}
+
+static struct mesh_view view_of_namespace(const struct mesh *m, struct str name,
+                                          const struct mesh_namespace *ns, const char *key,
+                                          const struct change *c)
+{
+    return (struct mesh_view){.peers = &m->peers,
+                              .rules = m->rules,
+                              .join = m->join,
+                              .client = {.ns = name, .pods = m->peers.pods},
+                              .short_name = str_eq(name, service_key_namespace(key)),
+                              .endpoints_only = c->endpoints_only,
+                              .told = told_in(m, ns, TELEMETRY_CLIENT),
+                              .findings = c->findings,
+                              .set = ns->set};
 }
 
 static void exchange_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns,
                                const struct joined_service *s, const char *key,
                                const struct change *c)
 {
-    struct str rest, own = str_cut(str_from(key), '/', &rest);
-    struct mesh_view v = {.peers = &m->peers,
-                          .rules = m->rules,
-                          .join = m->join,
-                          .client = {.ns = name, .pods = m->peers.pods},
-                          .short_name = str_eq(name, own),
-                          .endpoints_only = c->endpoints_only,
-                          .findings = c->findings,
-                          .set = ns->set};
-    if (ns->set)
-        mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now));
+    struct mesh_view v = view_of_namespace(m, name, ns, key, c);
+    if (!ns->set)
+        return;
+    mesh_view_exchange(&v, &ns->put, key, is_there(s, key) && (v.short_name || c->now || ns->told));
+    if ((c->before | c->now) & MESH_VARIES_BY_LOCALITY)
+        mesh_zones_exchange(&ns->zones, NULL, &v, key,
+                            is_there(s, key) && (c->now & MESH_VARIES_BY_LOCALITY));
 }
 
 static void exchange_workload(struct mesh *m, struct mesh_workload *w,
@@ -232,11 +245,46 @@ static void exchange_workload(struct mesh *m, struct mesh_workload *w,
         .join = m->join,
         .client = {.ns = str_from(w->ns_name),
                    .pods = m->peers.pods,
+                   .locality = str_from(w->locality),
                    .pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip)},
         .short_name = str_is(own, w->ns_name),
         .endpoints_only = c->endpoints_only,
+        .told = w->told ? told_of(w->told, TELEMETRY_CLIENT) : told_in(m, w->ns, TELEMETRY_CLIENT),
         .set = w->set};
-    mesh_view_exchange(&v, &w->put, key, is_there(s, key) && (c->now & MESH_VARIES_BY_LABELS));
+    v.scope = w->scope ? w->scope->of : NULL;
+    mesh_view_exchange(
+        &v, &w->put, key,
+        is_there(s, key) && (w->told || (c->now & MESH_VARIES_BY_LABELS)) &&
+            (!w->scope || service_key_is_entry(key) || mesh_scope_knows(w->scope, key)));
+}
+
+static struct mesh_view view_of_all(const struct mesh *m)
+{
+    return (struct mesh_view){
+        .peers = &m->peers, .rules = m->rules, .join = m->join, .set = m->set};
+}
+
+static struct mesh_scope_change scope_change(const struct mesh_view *all,
+                                             const struct joined_service *s, const char *key,
+                                             const struct change *c)
+{
+    return (struct mesh_scope_change){
+        .view = all,
+        .service = s,
+        .key = key,
+        .endpoints_only = c->endpoints_only,
+        .by_locality = (c->before | c->now) & MESH_VARIES_BY_LOCALITY,
+        .is_local = c->now & MESH_VARIES_BY_LOCALITY,
+    };
+}
+
+static void exchange_scopes(struct mesh *m, const struct joined_service *s, const char *key,
+                            const struct change *c)
+{
+    const struct mesh_view all = view_of_all(m);
+    const struct mesh_scope_change change = scope_change(&all, s, key, c);
+    LIST_FOREACH (node, &m->scopes)
+        mesh_scope_exchange(CONTAINER_OF(node, struct mesh_scope, node), &change);
 }
 
 /* Layers above that of all: of its namespace, and where it is something else, of the others. */
@@ -247,11 +295,15 @@ static void exchange_layers(struct mesh *m, const struct joined_service *s, cons
     struct list_node *n;
     void *ns;
     for (size_t at = 0; map_next(&m->namespaces, &at, &name, &ns);)
-        if (c->before || c->now || str_eq(name, own))
+        if (c->before || c->now || str_eq(name, own) || ((struct mesh_namespace *)ns)->told)
             exchange_namespace(m, name, ns, s, key, c);
+    exchange_scopes(m, s, key, c);
     bool labels = (c->before | c->now) & MESH_VARIES_BY_LABELS;
-    for (n = m->workloads.next; labels && n != &m->workloads; n = n->next)
-        exchange_workload(m, CONTAINER_OF(n, struct mesh_workload, node), s, key, c);
+    for (n = m->workloads.next; n != &m->workloads; n = n->next) {
+        struct mesh_workload *w = CONTAINER_OF(n, struct mesh_workload, node);
+        if (labels || w->told)
+            exchange_workload(m, w, s, key, c);
+    }
 }
 
 static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
@@ -270,86 +322,6 @@ static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
         buf_addf(&b, "%u %u %s %s;", o->ports[i].port, o->ports[i].proto, o->ports[i].name,
                  o->ports[i].app_protocol ? o->ports[i].app_protocol : "");
     return hash_bytes_seed(b.p, b.n, 0);
-}
-
-static void use_place(struct mesh *m, struct mesh_service *now, const struct service_object *o,
-                      struct place_use use)
-{
-    vec_push(&now->uses, use);
-    mesh_places_use(&m->places, &use.place, use.use, o->key);
-}
-
-static void use_places(struct mesh *m, struct mesh_service *now, const struct service_object *o)
-{
-    for (uint16_t i = 0; i < o->n_ports; i++) {
-        bool shared = mesh_is_shared(o, i), http = mesh_is_http(port_protocol(&o->ports[i]));
-        struct place_use use = {{.port = o->ports[i].port},
-                                http     ? MESH_USE_HTTP
-                                : shared ? MESH_USE_SHARED
-                                         : MESH_USE_OWN};
-        if (!mesh_is_carried(o, i))
-            continue;
-        if (http || !o->n_cluster_ips)
-            use_place(m, now, o, use);
-        for (uint16_t k = 0; !http && k < o->n_cluster_ips; k++) {
-            use.place.ip = o->cluster_ips[k];
-            use_place(m, now, o, use);
-        }
-    }
-}
-
-static void stop_using_places(struct mesh *m, const struct mesh_service *before, const char *key)
-{
-    for (size_t i = 0; before && i < before->uses.n; i++)
-        mesh_places_stop_using(&m->places, &before->uses.v[i].place, before->uses.v[i].use, key);
-}
-
-static void use_headless_place(struct mesh *m, struct mesh_service *now, struct place p)
-{
-    char name[CLUSTER_NAME_MAX];
-    translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
-    map_put_cstr(&m->headless, name, (void *)(n + 1));
-    vec_push(&now->places, p);
-    if (!n)
-        xds_set_put(m->set, translate_mesh_headless(&p.ip, p.port));
-}
-
-static void stop_using_headless_place(struct mesh *m, struct place p)
-{
-    char name[CLUSTER_NAME_MAX];
-    translate_mesh_address_name(&p.ip, p.port, name);
-    uintptr_t n = (uintptr_t)map_find_cstr(&m->headless, name);
-    if (n > 1) {
-        map_put_cstr(&m->headless, name, (void *)(n - 1));
-        return;
-    }
-    map_remove_cstr(&m->headless, name);
-    xds_set_remove(m->set, XDS_LISTENER, str_from(name));
-}
-
-static bool has_bytes_by(const struct service_object *o, const char *port)
-{
-    for (uint16_t i = 0; i < o->n_ports; i++) {
-        enum port_protocol p = port_protocol(&o->ports[i]);
-        if (streq(o->ports[i].name, port) && p != PORT_OTHER && !mesh_is_http(p))
-            return true;
-    }
-    return false;
-}
-
-/* What has no address of its own is found by its pods'. */
-static void use_headless(struct mesh *m, struct mesh_service *now, const struct joined_service *s)
-{
-    if (!m->registry_only || !s->object->headless)
-        return;
-    VEC_FOREACH (slice, &s->slices)
-        for (uint32_t k = 0; (*slice)->family && k < (*slice)->n_ports; k++)
-            for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
-                const struct slice_port *p = &(*slice)->ports[k];
-                if (p->port && has_bytes_by(s->object, p->name))
-                    use_headless_place(m, now, (struct place){slice_object_ip(*slice, i), p->port});
-            }
 }
 
 static bool is_known(const struct findings *all, const struct finding *f)
@@ -372,8 +344,7 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
         now->looks = looks_of(m, s);
         c.endpoints_only = before && before->looks == now->looks && !touched;
         now->varies = c.endpoints_only ? before->varies : mesh_rules_vary(m->rules, key);
-        use_places(m, now, s->object);
-        use_headless(m, now, s);
+        mesh_listeners_use(&m->listeners, &now->uses, s);
     }
     c.now = now                         ? now->varies
             : service_key_is_entry(key) ? mesh_rules_vary(m->rules, key) /* of the host's others */
@@ -382,11 +353,8 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
     m->n_varying -= before && before->varies;
     exchange_all(m, s, key, &c);
     exchange_layers(m, s, key, &c);
-    stop_using_places(m, before, key);
-    if (!c.endpoints_only)
-        put_places(m, before, now);
-    for (size_t i = 0; before && i < before->places.n; i++)
-        stop_using_headless_place(m, before->places.v[i]);
+    mesh_listeners_exchange(&m->listeners, before ? &before->uses : NULL, now ? &now->uses : NULL,
+                            key, c.endpoints_only);
     if (c.endpoints_only) {
         now->findings = before->findings;
         before->findings = (struct findings){0};
@@ -408,81 +376,6 @@ static struct str ip_key(const struct ip *ip)
     return str_of(ip->bytes, ip->family == AF_INET ? 4 : 16);
 }
 
-static enum port_protocol protocol_of(const struct service_object *o, const struct slice_port *p)
-{
-    for (uint16_t i = 0; i < o->n_ports; i++)
-        if (o->ports[i].proto == p->proto && streq(o->ports[i].name, p->name))
-            return port_protocol(&o->ports[i]);
-    return PORT_OTHER;
-}
-
-static void inbound_done(struct inbound_list *l)
-{
-    VEC_FOREACH (in, &l->v)
-        free((char *)(uintptr_t)in->service);
-    vec_done(&l->v);
-}
-
-/* Of two that say different things of a port the one that says something. service: NULL: none. */
-static void add_inbound(struct inbound_list *to, uint16_t port, enum port_protocol protocol,
-                        const char *service)
-{
-    VEC_FOREACH (in, &to->v)
-        if (in->port == port) {
-            in->protocol = in->protocol == PORT_SNIFFED ? protocol : in->protocol;
-            return;
-        }
-    vec_push(&to->v, (struct mesh_inbound){.port = port,
-                                           .protocol = protocol,
-                                           .service = service ? xstrdup(service) : NULL});
-}
-
-static int by_port(const void *a, const void *b)
-{
-    return ((const struct mesh_inbound *)a)->port - ((const struct mesh_inbound *)b)->port;
-}
-
-static bool same_ports(const struct inbound_list *a, const struct inbound_list *b)
-{
-    for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
-        if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
-            a->v.v[i].mode != b->v.v[i].mode || !streq(a->v.v[i].service, b->v.v[i].service))
-            return false;
-    return a->v.n == b->v.n;
-}
-
-/* By name, so that of Services that differ the same one counts each time. */
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static struct inbound_list ports_of(const struct mesh_workload *w, const struct mtls_policy *policy)
-{
-    struct inbound_list in = {0};
-    VEC(char *) keys = {0};
-    struct str key;
-    for (size_t at = 0; map_next(&w->services, &at, &key, NULL);)
-        vec_push(&keys, str_dup(key));
-    if (keys.n)
-        qsort(keys.v, keys.n, sizeof(*keys.v), by_text);
-    VEC_FOREACH (k, &keys) {
-        const struct membership *one = map_find_cstr(&w->services, *k);
-        VEC_FOREACH (p, &one->ports.v)
-            add_inbound(&in, p->port, p->protocol, *k);
-        free(*k);
-    }
-    vec_done(&keys);
-    for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
-        if (!mesh_is_proxys(policy->ports[i].port))
-            add_inbound(&in, policy->ports[i].port, PORT_SNIFFED, NULL);
-    VEC_FOREACH (p, &in.v)
-        p->mode = mtls_policy_of(policy, p->port);
-    if (in.v.n)
-        qsort(in.v.v, in.v.n, sizeof(*in.v.v), by_port);
-    return in;
-}
-
 /* What was known of a pod holds while nothing is: with its labels the policies that select by them
  * would go. */
 static bool find_access(const struct mesh *m, struct mesh_workload *w)
@@ -500,22 +393,6 @@ static bool find_access(const struct mesh *m, struct mesh_workload *w)
     return true;
 }
 
-/* Of a pod that is not known any more but calls and is called: what selected it by its labels
- * holds.
- */
-static void keep_modes(const struct mesh_workload *w, struct inbound_list *now)
-{
-    VEC_FOREACH (before, &w->ports.v) {
-        if (!before->service) /* a policy spoke of it */
-            add_inbound(now, before->port, before->protocol, NULL);
-        VEC_FOREACH (in, &now->v)
-            if (in->port == before->port)
-                in->mode = before->mode;
-    }
-    if (now->v.n)
-        qsort(now->v.v, now->v.n, sizeof(*now->v.v), by_port);
-}
-
 /* Made anew if it is served at other ports than before. */
 static void build(struct mesh *m, struct mesh_workload *w, bool anew)
 {
@@ -524,27 +401,29 @@ static void build(struct mesh *m, struct mesh_workload *w, bool anew)
     mesh_peers_policy(&m->peers, str_from(w->ns_name), &w->ip, &policy);
     if (gone)
         policy = (struct mtls_policy){.mode = w->mode};
-    struct inbound_list now = ports_of(w, &policy);
+    struct mesh_inbound_list now = mesh_inbound_of(&w->services, &policy);
     if (gone)
-        keep_modes(w, &now);
-    if (!anew && same_ports(&now, &w->ports) && w->mode == policy.mode) {
-        inbound_done(&now);
+        mesh_inbound_keep_modes(&w->ports, &now);
+    if (!anew && mesh_inbound_eq(&now, &w->ports) && w->mode == policy.mode) {
+        mesh_inbound_done(&now);
         return;
     }
     struct put_resources before = w->own;
     memset(&w->own, 0, sizeof(w->own));
-    inbound_done(&w->ports);
+    mesh_inbound_done(&w->ports);
     w->ports = now;
     w->mode = policy.mode;
     VEC_FOREACH (port, &w->ports.v)
         put_resources_add(w->set, &w->own, translate_mesh_inbound_cluster(port));
     put_resources_add(w->set, &w->own,
                       translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
-                                             m->peers.trust_domain));
+                                             m->peers.trust_domain,
+                                             w->told ? told_of(w->told, TELEMETRY_SERVER)
+                                                     : told_in(m, w->ns, TELEMETRY_SERVER)));
     put_resources_drop_rest(w->set, &before, &w->own);
 }
 
-static void membership_free(struct membership *one)
+static void membership_free(struct mesh_membership *one)
 {
     if (one)
         vec_done(&one->ports.v);
@@ -555,9 +434,9 @@ static void membership_free(struct membership *one)
 static void join_service(struct mesh *m, struct mesh_service *of, const struct joined_service *s,
                          const struct slice_object *slice, struct mesh_workload *w)
 {
-    struct membership *one = map_find_cstr(&w->services, s->key);
+    struct mesh_membership *one = map_find_cstr(&w->services, s->key);
     if (!one) {
-        one = NEW(struct membership);
+        one = NEW(struct mesh_membership);
         map_put_cstr(&w->services, s->key, one);
     }
     if (one->round != m->round) {
@@ -566,9 +445,9 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
         vec_push(&of->members, w);
     }
     for (uint32_t i = 0; i < slice->n_ports; i++) {
-        enum port_protocol p = protocol_of(s->object, &slice->ports[i]);
+        enum port_protocol p = mesh_inbound_protocol(s->object, &slice->ports[i]);
         if (p != PORT_OTHER && slice->ports[i].port && !mesh_is_proxys(slice->ports[i].port))
-            add_inbound(&one->ports, slice->ports[i].port, p, NULL);
+            mesh_inbound_add(&one->ports, slice->ports[i].port, p, NULL);
     }
 }
 
@@ -594,7 +473,7 @@ static void settle_members(struct mesh *m, const char *key, struct mesh_service 
 {
     for (size_t i = 0; before && i < before->members.n; i++) {
         struct mesh_workload *w = before->members.v[i];
-        struct membership *one = map_find_cstr(&w->services, key);
+        struct mesh_membership *one = map_find_cstr(&w->services, key);
         if (one->round == m->round)
             continue;
         membership_free(map_remove_cstr(&w->services, key));
@@ -608,8 +487,7 @@ static void service_free(struct mesh_service *s)
 {
     if (!s)
         return;
-    vec_done(&s->uses);
-    vec_done(&s->places);
+    mesh_uses_done(&s->uses);
     vec_done(&s->members);
     findings_done(&s->findings);
     free(s);
@@ -634,22 +512,80 @@ void mesh_service_changed(struct mesh *m, const char *key)
         map_remove_cstr(&ns->services, key);
     }
     settle_members(m, key, before, now);
+    bool other = !before != !now || (now && before->looks != now->looks);
     service_free(before);
     drop_if_empty(m, ns_name, ns);
+    if (other && !m->making && mesh_telemetry_needs(&m->peers, key))
+        mesh_telemetry_changed(m); /* a collector is there now, or no more */
 }
 
-/* What it is told because of its own labels. */
+/* For somebody new it is looked at as it is, while others know it as it was: if it is in the end as
+ * it was, he has to be told that, too. */
+static const struct joined_service *look_at(struct mesh *m, const char *key)
+{
+    const struct joined_service *s = service_join_find(m->join, key);
+    if (s && list_is_linked(&s->dirty))
+        mesh_rules_set_touched(m->rules, key);
+    return s;
+}
+
+/* What it is given because of its own labels. */
 static void build_labelled(struct mesh *m, struct mesh_workload *w)
 {
     struct str key;
     void *s;
-    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+    for (size_t at = 0; (m->n_varying || w->told) && map_next(&m->services, &at, &key, &s);) {
         unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
         const struct change c = {.now = varies};
-        if (varies & MESH_VARIES_BY_LABELS)
-            exchange_workload(m, w, service_join_find(m->join, text), text, &c);
+        if (w->told || varies & MESH_VARIES_BY_LABELS)
+            exchange_workload(m, w, look_at(m, text), text, &c);
     }
+}
+
+/* ---- what is told of requests ---- */
+
+/* Puts what is found in the place of what was; below: of the layer below, whose is as well as one
+ * that says the same. Takes now. True: it is something else. */
+static bool exchange_told(struct mesh_telemetry **own, const struct mesh_telemetry *below,
+                          struct mesh_telemetry *now)
+{
+    if (mesh_telemetry_eq(now, below)) {
+        mesh_telemetry_free(now);
+        now = NULL;
+    }
+    if (mesh_telemetry_eq(now, *own)) { /* what is there may be borrowed */
+        mesh_telemetry_free(now);
+        return false;
+    }
+    mesh_telemetry_free(*own);
+    *own = now;
+    return true;
+}
+
+static bool find_told_to(struct mesh *m, struct mesh_workload *w)
+{
+    struct str ns = str_from(w->ns_name);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, ns, &w->ip);
+    return exchange_told(&w->told, w->ns->told ? w->ns->told : m->told,
+                         mesh_telemetry_find(&m->peers, m->rules, m->join, ns, pod));
+}
+
+/* All that a layer of its own would show, or shows no more. */
+static void retell_workload(struct mesh *m, struct mesh_workload *w)
+{
+    const struct mesh_listeners *of = listeners_of(m, w);
+    struct str key;
+    void *s, *u;
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_workload(m, w, service_join_find(m->join, text), text, &c);
+    }
+    for (size_t at = 0; map_next(&of->places, &at, NULL, &u);)
+        put_place_to(m, w, &((const struct used_place *)u)->place);
+    put_outbound(w->set, of, w->told);
+    build(m, w, true);
 }
 
 /* Whose an address is, for those who are called from there. */
@@ -658,9 +594,165 @@ static void put_address(struct mesh *m, const struct ip *ip)
     char name[IP_TEXT_BYTES + 1];
     struct xds_entry *e = mesh_peers_address(&m->peers, ip);
     if (e)
-        xds_set_put(m->set, e);
+        xds_set_put(m->base, e);
     else
-        xds_set_remove(m->set, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
+        xds_set_remove(m->base, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
+}
+
+/* ---- what a workload knows ---- */
+
+static const struct sidecar_scope *sidecar_of(const struct mesh *m, const struct mesh_workload *w)
+{
+    struct str ns = str_from(w->ns_name);
+    return m->peers.sidecars ? sidecar_scopes_find(m->peers.sidecars, ns, m->peers.pods,
+                                                   workloads_find_ip(m->peers.pods, ns, &w->ip))
+                             : NULL;
+}
+
+static void fill_scope(struct mesh *m, struct mesh_scope *s)
+{
+    const struct mesh_view all = view_of_all(m);
+    const struct mesh_namespace *ns = map_find_cstr(&m->namespaces, s->ns);
+    struct str key;
+    void *of;
+    mesh_scope_tell(s, told_in(m, ns, TELEMETRY_CLIENT));
+    for (size_t at = 0; map_next(&m->services, &at, &key, &of);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)of)->varies};
+        const struct mesh_scope_change change = scope_change(&all, look_at(m, text), text, &c);
+        mesh_scope_exchange(s, &change);
+    }
+}
+
+static struct mesh_scope *scope_of(struct mesh *m, const struct sidecar_scope *of, struct str ns)
+{
+    LIST_FOREACH (node, &m->scopes) {
+        struct mesh_scope *s = CONTAINER_OF(node, struct mesh_scope, node);
+        if (s->of == of && str_is(ns, s->ns))
+            return s;
+    }
+    const struct mesh_view all = view_of_all(m);
+    struct mesh_scope *s = mesh_scope_new(of, ns, m->base, &all, m->listeners.registry_only);
+    mesh_rules_mark_destinations(m->rules);
+    s->listeners.on_put = on_scope_place_put;
+    s->listeners.user = m;
+    fill_scope(m, s);
+    list_add_tail(&m->scopes, &s->node);
+    return s;
+}
+
+static void fill_namespace(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    struct str key;
+    void *s;
+    void *u;
+    for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_namespace(m, name, ns, look_at(m, text), text, &c);
+    }
+    for (size_t at = 0; map_next(&m->listeners.places, &at, NULL, &u);)
+        put_place_of(m, name, ns, &((const struct used_place *)u)->place);
+    put_outbound(ns->set, &m->listeners, ns->told);
+}
+
+static bool find_told_in(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    return exchange_told(&ns->told, m->told,
+                         mesh_telemetry_find(&m->peers, m->rules, m->join, name, NULL));
+}
+
+static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
+{
+    ns->set = xds_set_new_over(m->set);
+    fill_namespace(m, name, ns);
+}
+
+/* The set that it lies over. of: NULL: that of its namespace. */
+static struct xds_set *take_view(struct mesh *m, struct mesh_workload *w,
+                                 const struct sidecar_scope *of)
+{
+    struct str ns = str_from(w->ns_name);
+    w->scope = of ? scope_of(m, of, ns) : NULL;
+    if (w->scope) {
+        w->scope->users++;
+        return w->scope->set;
+    }
+    if (w->ns->readers++ == 0)
+        make_namespace_set(m, ns, w->ns);
+    return w->ns->set;
+}
+
+/* It lies over it no more. scope: NULL: its namespace. */
+static void leave_view(struct mesh_workload *w, struct mesh_scope *scope)
+{
+    if (scope && --scope->users == 0) {
+        mesh_scope_free(scope);
+    } else if (!scope && --w->ns->readers == 0) {
+        put_resources_drop_map(w->ns->set, &w->ns->put);
+        xds_set_free(TAKE(w->ns->set));
+    }
+}
+
+static struct mesh_zones *zones_of(struct mesh_workload *w)
+{
+    return w->scope ? &w->scope->zones : &w->ns->zones;
+}
+
+/* A place that nobody of them has been at. */
+static void fill_zone(struct mesh *m, struct mesh_workload *w, const struct mesh_zone *z)
+{
+    struct str key;
+    void *s;
+    for (size_t at = 0; m->n_varying && map_next(&m->services, &at, &key, &s);) {
+        AUTO_CHARS char *text = str_dup(key);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        struct mesh_view v = view_of_namespace(m, str_from(w->ns_name), w->ns, text, &c);
+        v.scope = w->scope ? w->scope->of : NULL;
+        bool known = !w->scope || service_key_is_entry(text) || mesh_scope_knows(w->scope, text);
+        if (c.now & MESH_VARIES_BY_LOCALITY && known)
+            mesh_zones_exchange(zones_of(w), z, &v, text, is_there(look_at(m, text), text));
+    }
+}
+
+/* The set that it lies over, by what it knows (of: NULL: what its namespace does) and where it
+ * is. */
+static struct xds_set *enter(struct mesh *m, struct mesh_workload *w,
+                             const struct sidecar_scope *of, struct str locality)
+{
+    struct xds_set *view = take_view(m, w, of);
+    bool is_new;
+    w->locality = str_dup(locality);
+    w->zone = mesh_zones_enter(zones_of(w), locality, view, &is_new);
+    if (is_new)
+        fill_zone(m, w, w->zone);
+    return w->zone->set;
+}
+
+static struct str locality_of(const struct mesh *m, const struct workload *pod)
+{
+    return pod ? workload_locality(m->peers.pods, pod) : STR("");
+}
+
+/* Another Sidecar may hold for it; its node, or it, may say that it is somewhere else. Of who is
+ * not known any more nobody does. */
+static void find_view(struct mesh *m, struct mesh_workload *w)
+{
+    const struct sidecar_scope *of = sidecar_of(m, w);
+    const struct workload *pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
+    struct mesh_scope *before = w->scope;
+    struct mesh_zone *zone = w->zone;
+    struct mesh_zones *zones = zones_of(w);
+    struct str locality = pod ? locality_of(m, pod) : str_from(w->locality);
+    bool same = of == (before ? before->of : NULL);
+    if ((w->known && !pod) || (same && str_is(locality, w->locality)))
+        return;
+    AUTO_CHARS char *left = w->locality;
+    put_resources_drop_map(w->set, &w->put);
+    xds_set_move(w->set, enter(m, w, of, locality));
+    mesh_zones_leave(zones, zone, left);
+    leave_view(w, before);
+    retell_workload(m, w);
 }
 
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
@@ -670,8 +762,12 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
     const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
     struct str key;
     for (uint8_t i = 0; i < pod->n_ips; i++)
-        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin)
+        for (struct mesh_workload *w = map_find(&m->by_ip, ip_key(&pod->ips[i])); w; w = w->twin) {
+            find_view(m, w);
             build_labelled(m, w);
+            if (find_told_to(m, w))
+                retell_workload(m, w);
+        }
     for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
         AUTO_CHARS char *text = str_dup(key);
         struct joined_service *s = service_join_find(m->join, text);
@@ -721,11 +817,15 @@ static void make_all(struct mesh *m)
 {
     struct joined_service *s;
     const struct workload *pod;
-    m->set = xds_set_new();
-    xds_set_put(m->set, translate_mesh_outbound(m->registry_only));
-    xds_set_put(m->set, translate_mesh_passthrough());
-    xds_set_put(m->set, translate_mesh_black_hole());
-    xds_set_put(m->set, translate_mesh_inbound_passthrough());
+    m->base = xds_set_new();
+    m->set = xds_set_new_over(m->base);
+    m->told = mesh_telemetry_find(&m->peers, m->rules, m->join, STR(""), NULL);
+    m->listeners.set = m->set;
+    m->listeners.told = told_of(m->told, TELEMETRY_CLIENT);
+    put_outbound(m->base, &m->listeners, m->told);
+    xds_set_put(m->base, translate_mesh_passthrough());
+    xds_set_put(m->base, translate_mesh_black_hole());
+    xds_set_put(m->base, translate_mesh_inbound_passthrough());
     m->making = true;
     for (size_t at = 0; service_join_next(m->join, &at, &s);)
         mesh_service_changed(m, s->key);
@@ -735,21 +835,49 @@ static void make_all(struct mesh *m)
             put_address(m, &pod->ips[i]);
 }
 
-static void make_namespace_set(struct mesh *m, struct str name, struct mesh_namespace *ns)
+/* The mesh's own, and what is the same for all. */
+static bool retell_all(struct mesh *m)
 {
-    struct str key, rest;
+    struct str key;
     void *s;
-    void *u;
-    ns->set = xds_set_new_over(m->set);
+    if (!exchange_told(&m->told, NULL,
+                       mesh_telemetry_find(&m->peers, m->rules, m->join, STR(""), NULL)))
+        return false;
     for (size_t at = 0; map_next(&m->services, &at, &key, &s);) {
-        unsigned varies = ((const struct mesh_service *)s)->varies;
         AUTO_CHARS char *text = str_dup(key);
-        const struct change c = {.now = varies};
-        if (varies || str_eq(str_cut(key, '/', &rest), name))
-            exchange_namespace(m, name, ns, service_join_find(m->join, text), text, &c);
+        const struct change c = {.now = ((const struct mesh_service *)s)->varies};
+        exchange_all(m, service_join_find(m->join, text), text, &c);
     }
-    for (size_t at = 0; map_next(&m->places, &at, NULL, &u);)
-        put_place_of(m, name, ns, &((const struct used_place *)u)->place);
+    mesh_listeners_tell(&m->listeners, told_of(m->told, TELEMETRY_CLIENT));
+    put_outbound(m->base, &m->listeners, m->told);
+    return true;
+}
+
+void mesh_telemetry_changed(struct mesh *m)
+{
+    struct str name;
+    void *p;
+    if (!m->set)
+        return;
+    bool all = retell_all(m);
+    for (size_t at = 0; map_next(&m->namespaces, &at, &name, &p);) {
+        struct mesh_namespace *ns = p;
+        if (!ns->workloads)
+            continue;
+        bool own = find_told_in(m, name, ns);
+        if (ns->set && (own || all))
+            fill_namespace(m, name, ns);
+        LIST_FOREACH (node, &m->scopes) {
+            struct mesh_scope *s = CONTAINER_OF(node, struct mesh_scope, node);
+            if (str_is(name, s->ns) && (own || all))
+                fill_scope(m, s);
+        }
+        LIST_FOREACH (node, &m->workloads) {
+            struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+            if (w->ns == ns && (find_told_to(m, w) || own || all))
+                retell_workload(m, w);
+        }
+    }
 }
 
 /* What it is a member of already. */
@@ -771,23 +899,38 @@ void mesh_start(struct mesh *m)
         make_all(m);
 }
 
+void mesh_sidecars_changed(struct mesh *m, struct str ns)
+{
+    bool all = m->peers.sidecars && selected_objects_is_root(m->peers.sidecars, ns);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (all || str_is(ns, w->ns_name))
+            find_view(m, w);
+    }
+}
+
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct ip *ip)
 {
     mesh_start(m);
     struct mesh_namespace *ns = namespace_of(m, ns_name);
     struct mesh_workload *w = NEW(struct mesh_workload);
     if (ns->workloads++ == 0)
-        make_namespace_set(m, ns_name, ns);
+        find_told_in(m, ns_name, ns);
     w->ns = ns;
     w->ns_name = str_dup(ns_name);
     w->ip = *ip;
-    w->set = xds_set_new_over(ns->set);
+    w->set = xds_set_new_over(enter(m, w, sidecar_of(m, w),
+                                    locality_of(m, workloads_find_ip(m->peers.pods, ns_name, ip))));
     list_add_tail(&m->workloads, &w->node);
     m->n_workloads++;
     find_services(m, w);
     w->twin = map_put(&m->by_ip, ip_key(ip), w);
     find_access(m, w);
-    build(m, w, true);
+    find_told_to(m, w);
+    if (w->told)
+        retell_workload(m, w);
+    else
+        build(m, w, true);
     build_labelled(m, w);
     return w;
 }
@@ -795,23 +938,6 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
 struct xds_set *mesh_workload_set(const struct mesh_workload *w)
 {
     return w->set;
-}
-
-static void drop_put(struct xds_set *set, struct map *put_before)
-{
-    void *list;
-    for (size_t at = 0; map_next(put_before, &at, NULL, &list);) {
-        put_resources_drop_all(set, list);
-        free(list);
-    }
-    map_done(put_before);
-}
-
-static void end_namespace(struct mesh *m, struct mesh_namespace *ns, const char *name)
-{
-    drop_put(ns->set, &ns->put);
-    xds_set_free(TAKE(ns->set));
-    drop_if_empty(m, str_from(name), ns);
 }
 
 static void leave_services(struct mesh *m, struct mesh_workload *w)
@@ -848,14 +974,19 @@ void mesh_leave(struct mesh *m, struct mesh_workload *w)
     leave_services(m, w);
     forget_address(m, w);
     put_resources_drop_all(w->set, &w->own);
-    drop_put(w->set, &w->put);
-    inbound_done(&w->ports);
+    put_resources_drop_map(w->set, &w->put);
+    mesh_inbound_done(&w->ports);
     mesh_access_done(&w->access);
+    mesh_telemetry_free(w->told);
     xds_set_free(w->set);
+    mesh_zones_leave(zones_of(w), w->zone, w->locality);
+    leave_view(w, w->scope);
     list_remove(&w->node);
     m->n_workloads--;
     if (--w->ns->workloads == 0)
-        end_namespace(m, w->ns, w->ns_name);
+        mesh_telemetry_free(TAKE(w->ns->told));
+    drop_if_empty(m, str_from(w->ns_name), w->ns);
+    free(w->locality);
     free(w->ns_name);
     free(w);
 }
@@ -871,6 +1002,12 @@ struct mesh *mesh_new(struct service_join *join, const struct mesh_peers *peers)
     m->join = join;
     m->peers = *peers;
     m->rules = mesh_rules_new(join);
+    m->listeners = (struct mesh_listeners){.join = join,
+                                           .rules = m->rules,
+                                           .client = {.pods = peers->pods},
+                                           .on_put = on_place_put,
+                                           .user = m};
+    list_init(&m->scopes);
     list_init(&m->workloads);
     return m;
 }
@@ -882,7 +1019,7 @@ const struct mesh_peers *mesh_get_peers(const struct mesh *m)
 
 void mesh_set_registry_only(struct mesh *m)
 {
-    m->registry_only = true;
+    m->listeners.registry_only = true;
 }
 
 struct mesh_rules *mesh_get_rules(const struct mesh *m)
@@ -904,19 +1041,21 @@ void mesh_free(struct mesh *m)
     while (!list_is_empty(&m->workloads))
         mesh_leave(m, CONTAINER_OF(m->workloads.next, struct mesh_workload, node));
     if (m->set)
-        drop_put(m->set, &m->put);
+        put_resources_drop_map(m->set, &m->put);
     for (size_t at = 0; map_next(&m->services, &at, NULL, &p);)
         service_free(p);
     for (size_t at = 0; map_next(&m->namespaces, &at, NULL, &p);) {
         map_done(&((struct mesh_namespace *)p)->services);
+        mesh_zones_done(&((struct mesh_namespace *)p)->zones);
         free(p);
     }
     map_done(&m->services);
     map_done(&m->namespaces);
-    mesh_places_done(&m->places);
-    map_done(&m->headless);
+    mesh_listeners_done(&m->listeners);
     map_done(&m->by_ip);
     xds_set_free(m->set);
+    xds_set_free(m->base);
+    mesh_telemetry_free(m->told);
     mesh_rules_free(m->rules);
     free(m);
 }

@@ -21,8 +21,12 @@ void mesh_service_changed(struct mesh *m, const char *key);
 void mesh_pod_changed(struct mesh *m, const struct workload *pod);
 /* PeerAuthentications of that namespace have changed. */
 void mesh_authentications_changed(struct mesh *m, struct str ns);
+/* Telemetries have, or the mesh config. */
+void mesh_telemetry_changed(struct mesh *m);
 /* The same of AuthorizationPolicies. */
 void mesh_authorizations_changed(struct mesh *m, struct str ns);
+/* The same of Sidecars: what is known to whom. */
+void mesh_sidecars_changed(struct mesh *m, struct str ns);
 /* A pod whose sidecar asks. */
 struct mesh_workload *mesh_join(struct mesh *m, struct str ns, const struct ip *ip);
 struct xds_set *mesh_workload_set(const struct mesh_workload *w); /* its own view */

@@ -86,6 +86,7 @@ static void look(const struct ip *ip, uint16_t port, struct translate_peer_facts
     if (!pod)
         return;
     ret->in_mesh = !f->external && in_mesh(f, pod, port);
+    ret->pod = pod;
     ret->weight = pod->weight;
     describe(f->peers->pods, pod, &ret->workload);
 }
@@ -106,7 +107,8 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
                                        const struct translate_subset *subset,
-                                       const struct joined_service *s)
+                                       const struct joined_service *s,
+                                       const struct translate_localities *by)
 {
     const struct translate_peers peers = {f->peers->pods, look, f};
     const struct service_entry *e = s ? s->entry : NULL;
@@ -116,7 +118,7 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
     for (size_t i = 0; f->named && i < json_array_size(e->names); i++)
         if (json_is_string(json_array_get(e->names, i)))
             vec_push(&f->uris, xstrdup(json_string_value(json_array_get(e->names, i))));
-    return translate_mesh_endpoints(service, port, subset, s, &peers);
+    return translate_mesh_endpoints(service, port, subset, s, &peers, by);
 }
 
 static int by_text(const void *a, const void *b)

@@ -3,6 +3,7 @@
  * are, and what PeerAuthentications ask of those who call them. */
 
 #include "control/translate_mesh.h"
+#include "model/mesh_config.h"
 #include "model/service_join.h"
 
 struct mesh_peers {
@@ -10,6 +11,10 @@ struct mesh_peers {
     const struct peer_authentications *authentications;
     const struct selected_objects *authorizations, *tokens;
     const char *trust_domain;
+    const struct selected_objects *sidecars;    /* what is known to whom; NULL: all to all */
+    const struct selected_objects *telemetries; /* NULL: nobody says what is told */
+    const struct mesh_config *const *config;    /* Istio's, as it is now */
+    const struct auth_objects *objects;         /* Secrets that DestinationRules name */
 };
 
 /* Gathers who a Service's endpoints are; zeroed. */
@@ -23,7 +28,8 @@ struct mesh_found {
 /* The endpoints of a port, or of a subset of them; adds who they are. */
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
                                        const struct translate_subset *subset,
-                                       const struct joined_service *s);
+                                       const struct joined_service *s,
+                                       const struct translate_localities *by);
 struct mesh_identities mesh_found_identities(struct mesh_found *f);
 void mesh_found_done(struct mesh_found *f);
 

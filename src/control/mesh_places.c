@@ -1,6 +1,7 @@
 #include "control/mesh_places.h"
 
 #include "base/assert.h"
+#include "control/mesh_view.h"
 #include "control/translate_mesh.h"
 
 const char *mesh_place_name(const struct mesh_place *p, char *ret)
@@ -116,11 +117,12 @@ static struct mesh_port_chain chain_for(struct chain_use *u, const struct mesh_r
     destination_policy(&u->destination, NULL, u->port->port, &u->policy);
     u->streams = mesh_rules_streams(rules, client, u->s->key, u->port->port, NULL, NULL);
     u->host = service_key_host(u->s->key);
-    bool by_network = !has_server_name(u->port) && !is_address;
+    bool by_network = !has_server_name(u->port) && !is_address,
+         by_name = has_server_name(u->port) && !(is_address && mesh_is_allocated(u->s));
     return (struct mesh_port_chain){
         .service = u->s->key,
         .port = u->port,
-        .server_name = has_server_name(u->port) ? u->host : NULL,
+        .server_name = by_name ? u->host : NULL,
         .networks = u->s->entry->networks,
         .n_networks = by_network ? u->s->entry->n_networks : 0,
         .policy = &u->policy,
@@ -131,7 +133,8 @@ static struct mesh_port_chain chain_for(struct chain_use *u, const struct mesh_r
 struct xds_entry *mesh_place_listener(const struct used_place *used,
                                       const struct service_join *join,
                                       const struct mesh_rules *rules,
-                                      const struct mesh_client *client, bool registry_only)
+                                      const struct mesh_client *client, bool registry_only,
+                                      const struct mesh_told *told)
 {
     VEC(const struct joined_service *) users = {0};
     VEC_FOREACH (key, &used->keys) {
@@ -154,7 +157,8 @@ struct xds_entry *mesh_place_listener(const struct used_place *used,
                                    .http = used->http != 0,
                                    .registry_only = registry_only,
                                    .chains = chains,
-                                   .n_chains = users.n};
+                                   .n_chains = users.n,
+                                   .told = told};
     struct xds_entry *e = translate_mesh_port(&port);
     for (size_t i = 0; i < users.n; i++) {
         traffic_policy_done(&uses[i].policy);

@@ -36,8 +36,10 @@ const char *mesh_place_name(const struct mesh_place *p, char *ret); /* CLUSTER_N
 bool mesh_place_is_shared(const struct used_place *u);
 
 /* Its listener for clients who are given the same. */
+struct mesh_told;
 struct xds_entry *mesh_place_listener(const struct used_place *u, const struct service_join *join,
                                       const struct mesh_rules *rules,
-                                      const struct mesh_client *client, bool registry_only);
+                                      const struct mesh_client *client, bool registry_only,
+                                      const struct mesh_told *told);
 /* Is it another one for others? */
 bool mesh_place_varies(const struct used_place *u, const struct mesh_rules *rules);

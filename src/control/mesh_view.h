@@ -6,6 +6,8 @@
 #include "control/put_resources.h"
 #include "model/mesh_rules.h"
 
+struct sidecar_scope;
+
 bool mesh_is_http(enum port_protocol p);
 /* The proxy has a listener of every address at that port, or a chain of its own: of two it refuses
  * the later one, and that must not be its own. */
@@ -15,6 +17,9 @@ bool mesh_is_proxys(uint16_t port);
 bool mesh_is_carried(const struct service_object *o, uint16_t i);
 /* Of an entry, and of bytes: found in listeners that it shares with others. */
 bool mesh_is_shared(const struct service_object *o, uint16_t i);
+/* Of an entry whose host has an address that was found for it (status.addresses), and is nobody
+ * else's. */
+bool mesh_is_allocated(const struct joined_service *s);
 
 struct mesh_view {
     const struct mesh_peers *peers;
@@ -24,7 +29,10 @@ struct mesh_view {
     struct mesh_client client;
     struct destination destination; /* its own */
     bool short_name;
-    bool endpoints_only; /* and clusters: routes and listeners stay as they are */
+    bool endpoints_only;               /* and clusters: routes and listeners stay as they are */
+    const struct sidecar_scope *scope; /* what else is not known; NULL: all is */
+    const struct xds_set *alike;       /* what may hold the same, which is shared; NULL: nothing */
+    const struct mesh_told *told;      /* what listeners tell; NULL: as they are made */
     struct findings *findings;
     struct xds_set *set;
     struct put_resources *list; /* its own */

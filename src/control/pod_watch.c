@@ -9,6 +9,7 @@ struct pod_watch {
     void *user;
     struct workloads *table;
     struct informer *informer; /* NULL: nobody wants them yet */
+    struct informer *nodes;    /* where pods are */
 };
 
 static void on_upsert(json_t *object, void *user)
@@ -24,6 +25,19 @@ static void on_delete(struct str key, json_t *object, void *user)
     workloads_remove(p->table, key);
 }
 
+static void on_node(json_t *object, void *user)
+{
+    const struct pod_watch *p = user;
+    workloads_put_node(p->table, object);
+}
+
+static void on_node_gone(struct str key, json_t *object, void *user)
+{
+    const struct pod_watch *p = user;
+    (void)object;
+    workloads_remove_node(p->table, key);
+}
+
 static void on_synced(void *user)
 {
     const struct pod_watch *p = user;
@@ -35,6 +49,12 @@ static void on_error(const char *text, void *user)
     (void)user;
     log_warn("pods cannot be watched; sidecars are not told what follows from them",
              kv_s("cause", text));
+}
+
+static void on_node_error(const char *text, void *user)
+{
+    (void)user;
+    log_warn("nodes cannot be watched; where pods are is not known", kv_s("cause", text));
 }
 
 static void on_change(const struct workload *w, void *user)
@@ -59,6 +79,7 @@ void pod_watch_free(struct pod_watch *p)
     if (!p)
         return;
     informer_free(p->informer);
+    informer_free(p->nodes);
     workloads_free(p->table);
     free(p);
 }
@@ -73,9 +94,17 @@ bool pod_watch_want(struct pod_watch *p)
         .path = "/api/v1/pods",
         .field_selector = "status.phase!=Succeeded,status.phase!=Failed",
         .lean = true};
-    if (!p->informer)
+    static const struct informer_ops node_ops = {.on_upsert = on_node,
+                                                 .on_delete = on_node_gone,
+                                                 .on_synced = on_synced,
+                                                 .on_error = on_node_error};
+    static const struct informer_options node_options = {
+        .path = "/api/v1/nodes", .lean = true, .optional = true};
+    if (!p->informer) {
         p->informer = informer_start(p->client, &options, &ops, p);
-    return informer_synced(p->informer);
+        p->nodes = informer_start(p->client, &node_options, &node_ops, p);
+    }
+    return informer_synced(p->informer) && informer_synced(p->nodes);
 }
 
 struct workloads *pod_watch_table(const struct pod_watch *p)

@@ -38,3 +38,13 @@ void put_resources_drop_all(struct xds_set *s, struct put_resources *list)
 {
     put_resources_drop_rest(s, list, &(struct put_resources){{NULL, 0, 0}});
 }
+
+void put_resources_drop_map(struct xds_set *s, struct map *put)
+{
+    void *list;
+    for (size_t at = 0; map_next(put, &at, NULL, &list);) {
+        put_resources_drop_all(s, list);
+        free(list);
+    }
+    map_done(put);
+}

@@ -22,4 +22,6 @@ bool put_resources_has(const struct put_resources *list, enum xds_resource type,
 /* before: what was put, of which what is not in `now` goes; it is nothing afterwards. */
 void put_resources_drop_rest(struct xds_set *s, struct put_resources *before,
                              const struct put_resources *now);
+/* The same of all that a map has, by whatever name; it is nothing afterwards. */
+void put_resources_drop_map(struct xds_set *s, struct map *put);
 void put_resources_drop_all(struct xds_set *s, struct put_resources *list);

@@ -57,7 +57,8 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
  * metadata say. */
 struct translate_peer_facts {
     bool in_mesh;
-    uint32_t weight; /* against the others; 0: as any */
+    uint32_t weight;            /* against the others; 0: as any */
+    const struct workload *pod; /* NULL: not known */
     struct buf
         workload; /* "NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER;APP;VERSION"; empty: not known */
 };
@@ -72,11 +73,19 @@ struct translate_subset {
     const char *name;
     const json_t *labels;
 };
-/* subset NULL: all. */
+/* Sorted by where a client is. */
+struct mesh_client;
+struct translate_localities {
+    const struct mesh_client *client; /* anywhere: all are as near */
+    const json_t *setting;            /* localityLbSetting; NULL: the default */
+    bool fails_over;
+};
+/* subset NULL: all. by NULL: it does not count where they are. */
 struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
                                            const struct translate_subset *subset,
                                            const struct joined_service *s,
-                                           const struct translate_peers *peers);
+                                           const struct translate_peers *peers,
+                                           const struct translate_localities *by);
 /* The same for clients of gRPC. */
 struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
                                            const struct joined_service *s);

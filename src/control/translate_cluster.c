@@ -9,13 +9,15 @@
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
+#include "model/istio_object.h"
+#include "model/locality.h"
 #include "model/service_key.h"
 
 #define TLS_TYPE     XDS_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
-    CONNECT_TIMEOUT_S = 5, /* as ingress-nginx */
+    CONNECT_TIMEOUT_S = 5, /* to a server that is asked who may */
     TYPE_STRICT_DNS = 1,   /* Cluster.DiscoveryType */
     TYPE_EDS = 3,
     API_V3 = 2,           /* core.v3.ApiVersion */
@@ -23,60 +25,6 @@ enum {
     LB_RING_HASH = 2,
     NAME_DNS = 2, /* SubjectAltNameMatcher.SanType */
 };
-
-static uint32_t connect_timeout_s(const struct route_upstream *up)
-{
-    return up && up->connect_timeout_s ? up->connect_timeout_s : CONNECT_TIMEOUT_S;
-}
-
-bool translate_is_usual(const struct route_upstream *up)
-{
-    return !up || (up->protocol == ROUTE_HTTP1 && !up->tls && up->balance == ROUTE_BALANCE_TURN &&
-                   !up->to_service && connect_timeout_s(up) == CONNECT_TIMEOUT_S);
-}
-
-/* The same in every process. */
-static uint64_t hash_of(const struct route_backend_tls *t)
-{
-    AUTO_DONE(buf) struct buf text = {0};
-    route_backend_tls_format(t, &text);
-    return hash_bytes_seed(text.p, text.n, 0);
-}
-
-const char *translate_cluster_name(const char *service, uint16_t port,
-                                   const struct route_upstream *up, char ret[CLUSTER_NAME_MAX])
-{
-    AUTO_CHARS char *host = service_key_host(service);
-    static const char *const balances[] = {"", "-load", "-ring"};
-    char way[64] = "", with[20] = "";
-    if (up && up->with)
-        snprintf(with, sizeof(with), "-%016" PRIx64, hash_of(up->with));
-    if (!translate_is_usual(up))
-        snprintf(way, sizeof(way), "%s%s%s%s%s-%us", up->protocol == ROUTE_HTTP2 ? "http2" : "http",
-                 up->tls ? "-tls" : "", with, balances[up->balance],
-                 up->to_service ? "-service" : "", connect_timeout_s(up));
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, way, host);
-    return ret;
-}
-
-const char *translate_backend_name(const struct route_backend *to, const struct route_upstream *up,
-                                   char ret[CLUSTER_NAME_MAX])
-{
-    char host[CLUSTER_NAME_MAX];
-    if (to->host || to->subset)
-        snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", to->port, to->subset ?: "",
-                 to->host ?: translate_mesh_service_host(to->service, host));
-    else
-        translate_cluster_name(to->service, to->port, up, ret);
-    return ret;
-}
-
-const char *translate_endpoints_name(const char *service, uint16_t port, bool to_service,
-                                     char ret[CLUSTER_NAME_MAX])
-{
-    const struct route_upstream up = {.to_service = to_service};
-    return translate_cluster_name(service, port, to_service ? &up : NULL, ret);
-}
 
 static void add_any(struct buf *b, unsigned number, const char *type_url, struct str message)
 {
@@ -87,14 +35,6 @@ static void add_any(struct buf *b, unsigned number, const char *type_url, struct
 }
 
 /* ---- TLS ---- */
-
-void translate_ads(struct buf *b, unsigned number)
-{
-    size_t source = pb_begin(b, number);
-    pb_add_bytes(b, F_CONFIG_SOURCE_ADS, STR(""));
-    pb_add_uint(b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
-    pb_end(b, source);
-}
 
 static void add_sds(struct buf *b, unsigned number, const char *secret,
                     enum translate_secret_part part)
@@ -227,7 +167,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     pb_add_text(&b, F_EDS_SERVICE_NAME, endpoints);
     pb_end(&b, at);
     at = pb_begin(&b, F_CLUSTER_CONNECT_TIMEOUT);
-    pb_add_uint(&b, F_DURATION_SECONDS, connect_timeout_s(up));
+    pb_add_uint(&b, F_DURATION_SECONDS, translate_connect_timeout_s(up));
     pb_end(&b, at);
     if (up && up->balance != ROUTE_BALANCE_TURN)
         pb_add_uint(&b, F_CLUSTER_LB_POLICY,
@@ -345,6 +285,119 @@ static void add_found(struct buf *b, const struct address *a, const struct trans
     buf_done(&facts.workload);
 }
 
+/* ---- by where they are ---- */
+
+/* What is known of an endpoint. */
+struct met {
+    const struct address *address;
+    struct translate_peer_facts facts;
+};
+
+static void add_part(struct buf *b, unsigned field, struct str text)
+{
+    if (text.n)
+        pb_add_bytes(b, field, text);
+}
+
+static void add_place(struct buf *b, struct str locality)
+{
+    struct str parts[LOCALITY_PARTS];
+    size_t at = pb_begin(b, F_LOCALITY_LOCALITY);
+    locality_split(locality, parts);
+    add_part(b, F_PLACE_REGION, parts[LOCALITY_REGION]);
+    add_part(b, F_PLACE_ZONE, parts[LOCALITY_ZONE]);
+    add_part(b, F_PLACE_SUBZONE, parts[LOCALITY_SUBZONE]);
+    pb_end(b, at);
+}
+
+static void add_group(struct buf *b, const struct locality_group *g, uint32_t number,
+                      const struct locality_item *items, const struct met *met, size_t n)
+{
+    size_t at = pb_begin(b, F_ASSIGNMENT_ENDPOINTS), weight;
+    char text[IP_TEXT_BYTES];
+    add_place(b, g->locality);
+    for (size_t i = 0; i < n; i++)
+        if (items[i].group == number)
+            add_endpoint(b, ip_format(&met[i].address->ip, text), met[i].address->port,
+                         &met[i].facts);
+    weight = pb_begin(b, F_LOCALITY_WEIGHT);
+    pb_add_uint(b, F_UINT32_VALUE, g->weight);
+    pb_end(b, weight);
+    if (g->priority)
+        pb_add_uint(b, F_LOCALITY_PRIORITY, g->priority);
+    pb_end(b, at);
+}
+
+/* Those of topology are where it is. */
+static struct str label_of(const void *who, const char *key, void *user)
+{
+    static const char *const parts[] = {"topology.kubernetes.io/region",
+                                        "topology.kubernetes.io/zone", "topology.istio.io/subzone"};
+    const struct workloads *pods = user;
+    const struct workload *pod = who;
+    struct str place[LOCALITY_PARTS];
+    if (!pod)
+        return STR("");
+    locality_split(workload_locality(pods, pod), place);
+    for (int i = 0; i < LOCALITY_PARTS; i++)
+        if (streq(key, parts[i]))
+            return place[i];
+    if (streq(key, "kubernetes.io/hostname"))
+        return workload_node(pods, pod);
+    const char *value = workload_label(pods, pod, key);
+    return str_from(value ? value : "");
+}
+
+static void add_localities(struct buf *b, const struct addresses *found,
+                           const struct translate_peers *peers,
+                           const struct translate_localities *by)
+{
+    struct met *met = xcalloc(MAX(found->v.n, (size_t)1), sizeof(*met));
+    struct locality_item *items = xcalloc(MAX(found->v.n, (size_t)1), sizeof(*items));
+    struct locality_groups groups = {0};
+    const struct locality_caller caller = {.locality = by->client->locality.p ? by->client->locality
+                                                                              : STR(""),
+                                           .who = by->client->pod,
+                                           .label = label_of,
+                                           .user = (void *)(uintptr_t)peers->pods};
+    size_t n = 0;
+    for (size_t i = 0; i < found->v.n; i++) {
+        const struct address *a = &found->v.v[i];
+        if (i && compare(a - 1, a) == 0)
+            continue;
+        met[n].address = a;
+        peers->look(&a->ip, a->port, &met[n].facts, peers->user);
+        const struct workload *pod = met[n].facts.pod;
+        items[n] = (struct locality_item){.locality = pod && by->client->locality.p
+                                                          ? workload_locality(peers->pods, pod)
+                                                          : STR(""),
+                                          .weight = met[n].facts.weight,
+                                          .who = pod};
+        n++;
+    }
+    /* Whoever it is: all in one. */
+    locality_sort(&caller, by->client->locality.p ? by->setting : NULL,
+                  by->fails_over && by->client->locality.p, items, n, &groups);
+    for (uint32_t g = 0; g < groups.v.n; g++)
+        add_group(b, &groups.v.v[g], g, items, met, n);
+    for (size_t i = 0; i < n; i++)
+        buf_done(&met[i].facts.workload);
+    vec_done(&groups.v);
+    free(items);
+    free(met);
+}
+
+static struct xds_entry *local_assignment(const char *name, const struct addresses *found,
+                                          const struct translate_peers *peers,
+                                          const struct translate_localities *by)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    pb_add_text(&b, F_ASSIGNMENT_CLUSTER_NAME, name);
+    add_localities(&b, found, peers, by);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_ENDPOINT, str_from(name), buf_str(&b), STR(""));
+}
+
 /* for_grpc: its clients pass over a locality without a name or without a weight. peers NULL: none
  * is in a mesh. */
 static struct xds_entry *assignment(const char *name, const struct addresses *found, bool for_grpc,
@@ -403,7 +456,8 @@ struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
 struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
                                            const struct translate_subset *subset,
                                            const struct joined_service *s,
-                                           const struct translate_peers *peers)
+                                           const struct translate_peers *peers,
+                                           const struct translate_localities *by)
 {
     const struct route_backend to = {.service = (char *)(uintptr_t)service,
                                      .subset = (char *)(uintptr_t)(subset ? subset->name : NULL),
@@ -416,19 +470,14 @@ struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
     c.ns = str_cut(str_from(service), '/', &rest);
     if (of)
         gather_all(s, c, &found);
-    struct xds_entry *e = assignment(translate_backend_name(&to, NULL, name), &found, false, peers);
+    translate_backend_name(&to, NULL, name);
+    struct xds_entry *e =
+        by ? local_assignment(name, &found, peers, by) : assignment(name, &found, false, peers);
     vec_done(&found.v);
     return e;
 }
 
 /* ---- hosts outside ---- */
-
-const char *translate_host_cluster_name(const char *host, uint16_t port, bool tls,
-                                        char ret[CLUSTER_NAME_MAX])
-{
-    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u|%s|%s", port, tls ? "http-tls" : "", host);
-    return ret;
-}
 
 struct xds_entry *translate_host_cluster(const char *host, uint16_t port, bool tls)
 {

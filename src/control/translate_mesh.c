@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "control/translate_priv.h"
+#include "control/translate_telemetry.h"
 #include "control/xds_fields.h"
 #include "xds/xds_types.h"
 
@@ -16,22 +17,6 @@
 #define CONTROL_CLUSTER "xds-grpc" /* as Istio's agents name it, and we do */
 #define INBOUND_SOURCE  "127.0.0.6"
 #define OPTIONS_NAME    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX])
-{
-    AUTO_CHARS char *host = service_key_host(service);
-    snprintf(ret, CLUSTER_NAME_MAX, "%s", host);
-    return ret;
-}
-
-struct str translate_mesh_service_name(const char *service)
-{
-    struct str name, host;
-    str_cut(str_from(service), '/', &name);
-    if (service_key_is_entry(service))
-        str_cut(name, '/', &host);
-    return service_key_is_entry(service) ? host : name;
-}
 
 /* ---- clusters ---- */
 
@@ -119,6 +104,21 @@ struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct tran
     pb_end(&b, at);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_WORKLOAD, str_from(name), buf_str(&b), STR(""));
+}
+
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    char text[IP_TEXT_BYTES];
+    size_t entry = pb_begin(&b, F_NAME_TABLE_TABLE);
+    pb_add_text(&b, F_MAP_KEY, host);
+    size_t info = pb_begin(&b, F_MAP_VALUE);
+    for (size_t i = 0; i < n; i++)
+        pb_add_text(&b, F_NAME_INFO_IPS, ip_format(&ips[i], text));
+    pb_end(&b, info);
+    pb_end(&b, entry);
+    ASSERT(!b.failed);
+    return xds_entry_new(XDS_NAMES, str_from(host), buf_str(&b), STR(""));
 }
 
 /* ---- clusters that go where a connection was going ---- */
@@ -420,7 +420,7 @@ static json_t *rest_of(bool registry_only)
     return chain_of(translate_tcp_proxy(to, to));
 }
 
-struct xds_entry *translate_mesh_outbound(bool registry_only)
+struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told)
 {
     json_t *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
     json_object_set_new(loop, "filter_chain_match",
@@ -431,6 +431,7 @@ struct xds_entry *translate_mesh_outbound(bool registry_only)
         address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1, "traffic_direction",
         "OUTBOUND", "filter_chains", loop, "default_filter_chain", rest_of(registry_only));
     translate_mesh_count_connections(j);
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, "virtualOutbound", j);
 }
 
@@ -448,12 +449,14 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
     return ret;
 }
 
-struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port)
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port,
+                                          const struct mesh_told *told)
 {
     char name[CLUSTER_NAME_MAX], text[IP_TEXT_BYTES];
     translate_mesh_address_name(ip, port, name);
     AUTO_JSON json_t *j = listener(name, ip_format(ip, text), port);
     json_object_set_new(j, "default_filter_chain", rest_of(false));
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, name, j);
 }
 
@@ -584,12 +587,14 @@ struct xds_entry *translate_mesh_port(const struct mesh_port *p)
     if (!json_object_get(j, "default_filter_chain"))
         json_object_set_new(j, "default_filter_chain", rest_of(p->registry_only));
     json_object_set_new(j, "filter_chains", chains);
+    translate_tell(j, p->told);
     return translate_json(XDS_LISTENER, name, j);
 }
 
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
                                          const struct ip *ip, const struct traffic_policy *policy,
-                                         const struct route_host *streams)
+                                         const struct route_host *streams,
+                                         const struct mesh_told *told)
 {
     char name[CLUSTER_NAME_MAX], cluster[CLUSTER_NAME_MAX], routes[CLUSTER_NAME_MAX],
         text[IP_TEXT_BYTES];
@@ -613,5 +618,6 @@ struct xds_entry *translate_mesh_address(const char *service, const struct servi
         look_at_first_bytes(j);
     }
     json_object_set_new(j, "filter_chains", chains);
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, name, j);
 }

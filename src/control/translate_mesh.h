@@ -22,7 +22,8 @@ enum {
 
 /* registry_only: what is for no Service goes nowhere (502), else on as it is. */
 /* Where what is redirected arrives: goes to the listener of its address, else on as it is. */
-struct xds_entry *translate_mesh_outbound(bool registry_only);
+struct mesh_told; /* translate_telemetry.h; NULL: as listeners are made */
+struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told);
 /* Clusters of what goes on as it is, and of what goes nowhere. */
 struct xds_entry *translate_mesh_passthrough(void);
 struct xds_entry *translate_mesh_black_hole(void);
@@ -49,13 +50,15 @@ struct mesh_port {
     bool http, registry_only;
     const struct mesh_port_chain *chains; /* of two for the same the first */
     size_t n_chains;
+    const struct mesh_told *told;
 };
 struct xds_entry *translate_mesh_port(const struct mesh_port *p);
 /* Its routes, by the port's number: those of each Service come by themselves; what is for none of
  * them goes on as it is. */
 struct xds_entry *translate_mesh_port_routes(uint16_t port, bool registry_only);
 /* A listener for an endpoint of a headless Service, of bytes: on as it is. */
-struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port);
+struct xds_entry *translate_mesh_headless(const struct ip *ip, uint16_t port,
+                                          const struct mesh_told *told);
 
 /* ---- of a Service ---- */
 
@@ -69,11 +72,28 @@ struct mesh_entry {
     const struct service_entry *of;
     const json_t *labels; /* of a subset's endpoints; NULL: all */
 };
+enum { MESH_CREDENTIAL_NAME_MAX = CLUSTER_NAME_MAX + 32 };
+/* What a Secret has for TLS to endpoints outside of the mesh. */
+struct mesh_credentials {
+    bool closed;                               /* nothing that can be used: nobody is spoken to */
+    const struct auth_secret *shown, *trusted; /* NULL: not by a Secret, or nothing */
+};
 /* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
-                                         const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who,
-                                         const struct mesh_entry *entry);
+struct mesh_cluster {
+    const char *service, *subset; /* NULL: all */
+    const struct service_port *port;
+    const struct traffic_policy *policy;
+    const struct mesh_identities *who;
+    const struct mesh_entry *entry;             /* NULL: a Service's */
+    const struct mesh_credentials *credentials; /* NULL: none */
+    bool local; /* its endpoints come by localities, whose weights count */
+};
+struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c);
+/* A part of its credentials as the secret that it names; NULL: it has none. */
+struct xds_entry *translate_mesh_credential(const struct mesh_cluster *c,
+                                            enum translate_secret_part part);
+const char *translate_mesh_credential_name(const char *cluster, enum translate_secret_part part,
+                                           char ret[MESH_CREDENTIAL_NAME_MAX]);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);
@@ -86,7 +106,8 @@ const char *translate_mesh_address_name(const struct ip *ip, uint16_t port,
                                         char ret[CLUSTER_NAME_MAX]);
 struct xds_entry *translate_mesh_address(const char *service, const struct service_port *p,
                                          const struct ip *ip, const struct traffic_policy *policy,
-                                         const struct route_host *streams);
+                                         const struct route_host *streams,
+                                         const struct mesh_told *told);
 /* Routes of a Service whose protocol is looked for: "web.ns.svc.cluster.local:80". */
 const char *translate_mesh_own_routes_name(const char *service, uint16_t port,
                                            char ret[CLUSTER_NAME_MAX]);
@@ -103,6 +124,9 @@ struct translate_workload {
 /* "/10.0.0.1": of the network without a name. */
 const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);
 struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct translate_workload *w);
+
+/* What the DNS of sidecars says of a host: its addresses. The resource is called as the host. */
+struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, size_t n);
 
 /* A port at which it is served. */
 struct mesh_inbound {
@@ -125,4 +149,4 @@ bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
                                          enum mtls_mode mode, const struct mesh_access *access,
-                                         const char *trust_domain);
+                                         const char *trust_domain, const struct mesh_told *told);

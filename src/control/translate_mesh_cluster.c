@@ -1,5 +1,5 @@
 /* Clusters of Services as sidecars call them: what DestinationRules say, and Istio's defaults. Made
- * by the thousand, so written straight to the wire. Of policy->tls this file knows nothing. */
+ * by the thousand, so written straight to the wire. */
 #include "base/assert.h"
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
@@ -8,6 +8,7 @@
 #define OPTIONS_NAME "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 enum {
+    TYPE_STATIC = 0,
     TYPE_STRICT_DNS = 1, /* Cluster.DiscoveryType */
     TYPE_LOGICAL_DNS = 2,
     TYPE_EDS = 3,
@@ -46,18 +47,41 @@ static void add_common(struct buf *b, const struct traffic_policy *p)
     pb_end(b, common);
 }
 
+/* Whom TLS speaks to is what requests say, where no rule does. */
+static bool has_auto_sni(const struct traffic_tls *t)
+{
+    return (t->mode == TRAFFIC_TLS_SIMPLE || t->mode == TRAFFIC_TLS_MUTUAL) && !t->sni;
+}
+
+static void add_auto_sni(struct buf *b, const struct traffic_tls *t)
+{
+    size_t at = pb_begin(b, F_OPTIONS_UPSTREAM);
+    pb_add_uint(b, F_UPSTREAM_AUTO_SNI, 1);
+    if (!t->n_names && !t->unverified)
+        pb_add_uint(b, F_UPSTREAM_AUTO_SAN, 1);
+    pb_end(b, at);
+}
+
+static bool is_http2(enum port_protocol protocol, const struct traffic_policy *p)
+{
+    return protocol == PORT_HTTP2 || (p->upgrade_to_http2 && protocol == PORT_HTTP);
+}
+
 /* What nobody has said is as the client speaks. */
 static void add_options(struct buf *b, enum port_protocol protocol, const struct traffic_policy *p)
 {
     AUTO_DONE(buf) struct buf options = {0};
     bool common = p->http_idle_ms >= 0 || p->connection_ms >= 0 || p->requests_per_connection,
-         as_client = protocol == PORT_SNIFFED || p->as_client_speaks,
-         http2 = protocol == PORT_HTTP2 || (p->upgrade_to_http2 && protocol == PORT_HTTP);
+         as_client = protocol == PORT_SNIFFED || p->as_client_speaks, http2 = is_http2(protocol, p),
+         auto_sni = has_auto_sni(&p->tls);
     size_t way, entry, any;
-    if (protocol == PORT_TCP || protocol == PORT_TLS || (!as_client && !http2 && !common))
+    if (protocol == PORT_TCP || protocol == PORT_TLS ||
+        (!as_client && !http2 && !common && !auto_sni))
         return;
     if (common)
         add_common(&options, p);
+    if (auto_sni)
+        add_auto_sni(&options, &p->tls);
     way = pb_begin(&options, as_client ? F_OPTIONS_AS_CLIENT : F_OPTIONS_EXPLICIT);
     if (as_client)
         pb_add_bytes(&options, F_AS_CLIENT_HTTP1, STR(""));
@@ -151,9 +175,26 @@ static void add_balance(struct buf *b, const struct traffic_policy *p, unsigned 
         add_slow_start(b, F_CLUSTER_ROUND_ROBIN, F_ROUND_ROBIN_SLOW_START, p);
 }
 
-static void add_outliers(struct buf *b, const struct traffic_outliers *o)
+/* The panic threshold of outliers, and whether localities have weights. */
+static void add_common_lb(struct buf *b, const struct traffic_outliers *o, bool local)
 {
     size_t at, part;
+    if (!o->on && !local)
+        return;
+    at = pb_begin(b, F_CLUSTER_COMMON_LB);
+    if (o->on) {
+        part = pb_begin(b, F_COMMON_LB_PANIC);
+        pb_add_double(b, F_PERCENT_VALUE, o->min_health_percent);
+        pb_end(b, part);
+    }
+    if (local)
+        pb_add_bytes(b, F_COMMON_LB_LOCALITY, STR(""));
+    pb_end(b, at);
+}
+
+static void add_outliers(struct buf *b, const struct traffic_outliers *o)
+{
+    size_t at;
     if (!o->on)
         return;
     at = pb_begin(b, F_CLUSTER_OUTLIERS);
@@ -172,11 +213,6 @@ static void add_outliers(struct buf *b, const struct traffic_outliers *o)
         add_number(b, F_OUTLIERS_LOCAL, (uint64_t)o->consecutive_local);
         add_number(b, F_OUTLIERS_ENFORCE_LOCAL, o->consecutive_local ? 100 : 0);
     }
-    pb_end(b, at);
-    at = pb_begin(b, F_CLUSTER_COMMON_LB);
-    part = pb_begin(b, F_COMMON_LB_PANIC);
-    pb_add_double(b, F_PERCENT_VALUE, o->min_health_percent);
-    pb_end(b, part);
     pb_end(b, at);
 }
 
@@ -273,52 +309,100 @@ static void add_names(struct buf *b, const char *cluster, const char *service, u
     pb_add_uint(b, F_CLUSTER_DNS_LOOKUP_FAMILY, DNS_V4_ONLY);
 }
 
-static unsigned type_of(const struct traffic_policy *p, const struct mesh_entry *entry)
+static unsigned type_of(const struct mesh_cluster *c)
 {
     static const unsigned types[] = {[ENTRY_NONE] = TYPE_ORIGINAL_DST,
                                      [ENTRY_STATIC] = TYPE_EDS,
                                      [ENTRY_DNS] = TYPE_STRICT_DNS,
                                      [ENTRY_DNS_ROUND_ROBIN] = TYPE_LOGICAL_DNS};
-    if (p->balance == TRAFFIC_PASSTHROUGH)
+    if (c->policy->tls.mode == TRAFFIC_TLS_CLOSED || (c->credentials && c->credentials->closed))
+        return TYPE_STATIC;
+    if (c->policy->balance == TRAFFIC_PASSTHROUGH)
         return TYPE_ORIGINAL_DST;
-    return entry ? types[entry->of->resolution] : TYPE_EDS;
+    return c->entry ? types[c->entry->of->resolution] : TYPE_EDS;
 }
 
 /* ---- the whole ---- */
 
-struct xds_entry *translate_mesh_cluster(const char *service, const struct service_port *p,
-                                         const char *subset, const struct traffic_policy *policy,
-                                         const struct mesh_identities *who,
-                                         const struct mesh_entry *entry)
+static void add_where(struct buf *b, const char *name, unsigned type, const struct mesh_cluster *c)
 {
-    const struct route_backend to = {.service = (char *)(uintptr_t)service,
-                                     .subset = (char *)(uintptr_t)subset,
-                                     .port = p->port};
-    const unsigned type = type_of(policy, entry);
-    bool eds = type == TYPE_EDS;
-    AUTO_DONE(buf) struct buf b = {0};
-    char name[CLUSTER_NAME_MAX];
-    translate_backend_name(&to, NULL, name);
-    pb_add_text(&b, F_CLUSTER_NAME, name);
-    pb_add_uint(&b, F_CLUSTER_TYPE, type);
-    if (eds) {
-        size_t at = pb_begin(&b, F_CLUSTER_EDS_CLUSTER_CONFIG);
-        translate_ads(&b, F_EDS_EDS_CONFIG);
-        pb_add_text(&b, F_EDS_SERVICE_NAME, name);
-        pb_end(&b, at);
+    size_t at;
+    if (type == TYPE_EDS) {
+        at = pb_begin(b, F_CLUSTER_EDS_CLUSTER_CONFIG);
+        translate_ads(b, F_EDS_EDS_CONFIG);
+        pb_add_text(b, F_EDS_SERVICE_NAME, name);
+        pb_end(b, at);
     }
     if (type == TYPE_STRICT_DNS || type == TYPE_LOGICAL_DNS)
-        add_names(&b, name, service, p->port, entry);
+        add_names(b, name, c->service, c->port->port, c->entry);
+    if (type == TYPE_STATIC) { /* nobody */
+        at = pb_begin(b, F_CLUSTER_LOAD_ASSIGNMENT);
+        pb_add_text(b, F_ASSIGNMENT_CLUSTER_NAME, name);
+        pb_end(b, at);
+    }
+}
+
+static void add_tls(struct buf *b, const char *name, unsigned type, const struct mesh_cluster *c)
+{
+    switch (c->policy->tls.mode) {
+    case TRAFFIC_TLS_AUTO:
+        if (type == TYPE_EDS && !(c->entry && c->entry->of->external))
+            translate_mesh_sockets(b, c->service, c->subset, c->port, c->who);
+        return;
+    case TRAFFIC_TLS_ISTIO_MUTUAL:
+        translate_mesh_socket(b, c->service, c->subset, c->port, c->who);
+        return;
+    case TRAFFIC_TLS_SIMPLE:
+    case TRAFFIC_TLS_MUTUAL:
+        if (type != TYPE_STATIC)
+            translate_origination(b, name, c, is_http2(port_protocol(c->port), c->policy));
+        return;
+    case TRAFFIC_TLS_DISABLE:
+    case TRAFFIC_TLS_CLOSED:
+        return;
+    }
+}
+
+static const char *name_of(const struct mesh_cluster *c, char ret[CLUSTER_NAME_MAX])
+{
+    const struct route_backend to = {.service = (char *)(uintptr_t)c->service,
+                                     .subset = (char *)(uintptr_t)c->subset,
+                                     .port = c->port->port};
+    return translate_backend_name(&to, NULL, ret);
+}
+
+struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c)
+{
+    const struct traffic_policy *policy = c->policy;
+    const unsigned type = type_of(c);
+    AUTO_DONE(buf) struct buf b = {0};
+    char name[CLUSTER_NAME_MAX];
+    name_of(c, name);
+    pb_add_text(&b, F_CLUSTER_NAME, name);
+    pb_add_uint(&b, F_CLUSTER_TYPE, type);
+    add_where(&b, name, type, c);
     translate_duration(&b, F_CLUSTER_CONNECT_TIMEOUT, policy->connect_timeout_ms);
     add_balance(&b, policy, type);
     add_limits(&b, policy);
     add_outliers(&b, &policy->outliers);
-    add_options(&b, port_protocol(p), policy);
-    add_services(&b, service);
-    if (policy->tls.mode == TRAFFIC_TLS_ISTIO_MUTUAL)
-        translate_mesh_socket(&b, service, subset, p, who);
-    else if (eds && policy->tls.mode == TRAFFIC_TLS_AUTO && !(entry && entry->of->external))
-        translate_mesh_sockets(&b, service, subset, p, who);
+    add_common_lb(&b, &policy->outliers, c->local && type == TYPE_EDS);
+    add_options(&b, port_protocol(c->port), policy);
+    add_services(&b, c->service);
+    add_tls(&b, name, type, c);
     ASSERT(!b.failed);
-    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b), str_from(eds ? name : ""));
+    return xds_entry_new(XDS_CLUSTER, str_from(name), buf_str(&b),
+                         str_from(type == TYPE_EDS ? name : ""));
+}
+
+struct xds_entry *translate_mesh_credential(const struct mesh_cluster *c,
+                                            enum translate_secret_part part)
+{
+    const struct auth_secret *s = !c->credentials           ? NULL
+                                  : part == TRANSLATE_SHOWN ? c->credentials->shown
+                                                            : c->credentials->trusted;
+    char cluster[CLUSTER_NAME_MAX], name[MESH_CREDENTIAL_NAME_MAX];
+    if (!s || c->credentials->closed)
+        return NULL;
+    translate_mesh_credential_name(name_of(c, cluster), part, name);
+    return translate_secret_named(name, part, s);
 }

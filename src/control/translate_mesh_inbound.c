@@ -3,6 +3,7 @@
  * that its client offers (ALPN). */
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
+#include "control/translate_telemetry.h"
 
 #include <stdio.h>
 
@@ -219,7 +220,7 @@ static json_t *listener_filters(const struct making *m)
 
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
                                          enum mtls_mode mode, const struct mesh_access *access,
-                                         const char *trust_domain)
+                                         const char *trust_domain, const struct mesh_told *told)
 {
     struct making m = {.chains = json_array(), .trust_domain = trust_domain, .access = access};
     json_t *loop = add_chain(&m, MESH_INBOUND_PORT, ANY, NULL, nowhere());
@@ -243,5 +244,6 @@ struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_
         json_object_set_new(j, "continue_on_listener_filters_timeout", json_true());
     }
     translate_mesh_count_connections(j);
+    translate_tell(j, told);
     return translate_json(XDS_LISTENER, "virtualInbound", j);
 }

@@ -10,27 +10,15 @@
 #define TLS_TYPE   "envoy.extensions.transport_sockets.tls.v3."
 #define RAW_TYPE   "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 #define MATCH_NAME "envoy.transport_socket_match"
-#define SDS        "sds-grpc"
 #define OWN        "default"
 #define TRUSTED    "ROOTCA"
 
 enum {
-    API_V3 = 2,
-    API_TYPE_GRPC = 2,
     NAME_URI = 3, /* SubjectAltNameMatcher.SanType */
     TLS_1_2 = 3,  /* TlsParameters.TlsProtocol */
     TLS_1_3 = 4,
     NAMES_MAX = 1000 /* that a proxy takes */
 };
-
-static void add_any(struct buf *b, unsigned number, const char *type, struct str message)
-{
-    AUTO_CHARS char *url = xasprintf(XDS_TYPE_PREFIX "%s", type);
-    size_t any = pb_begin(b, number);
-    pb_add_text(b, F_ANY_TYPE_URL, url);
-    pb_add_bytes(b, F_ANY_VALUE, message);
-    pb_end(b, any);
-}
 
 /* {KEY: VALUE}, a Struct as a field of that number. */
 static void add_struct(struct buf *b, unsigned number, const char *key, const char *value)
@@ -70,21 +58,7 @@ void translate_mesh_endpoint(struct buf *b, const struct translate_peer_facts *f
 
 static void add_sds(struct buf *b, unsigned number, const char *secret)
 {
-    size_t at = pb_begin(b, number), source, api, service, envoy;
-    pb_add_text(b, F_SDS_NAME, secret);
-    source = pb_begin(b, F_SDS_CONFIG);
-    api = pb_begin(b, F_CONFIG_SOURCE_API);
-    pb_add_uint(b, F_API_SOURCE_TYPE, API_TYPE_GRPC);
-    service = pb_begin(b, F_API_SOURCE_GRPC_SERVICES);
-    envoy = pb_begin(b, F_GRPC_ENVOY);
-    pb_add_text(b, F_ENVOY_GRPC_CLUSTER, SDS);
-    pb_end(b, envoy);
-    pb_end(b, service);
-    pb_add_uint(b, F_API_SOURCE_TRANSPORT_VERSION, API_V3);
-    pb_end(b, api);
-    pb_add_uint(b, F_CONFIG_SOURCE_RESOURCE_API_VERSION, API_V3);
-    pb_end(b, source);
-    pb_end(b, at);
+    translate_sds(b, number, secret, true, 0);
 }
 
 static void add_names(struct buf *b, const struct mesh_identities *who)
@@ -137,7 +111,8 @@ static void add_socket(struct buf *b, unsigned number, const char *service, cons
     add_context(&context, service, subset, p, who);
     size_t socket = pb_begin(b, number);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
-    add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE "UpstreamTlsContext", buf_str(&context));
+    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE "UpstreamTlsContext",
+                  buf_str(&context));
     pb_end(b, socket);
 }
 
@@ -163,7 +138,7 @@ void translate_mesh_sockets(struct buf *b, const char *service, const char *subs
     pb_add_bytes(b, F_SOCKET_MATCH_MATCH, STR(""));
     socket = pb_begin(b, F_SOCKET_MATCH_TRANSPORT_SOCKET);
     pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.raw_buffer");
-    add_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, RAW_TYPE, STR(""));
+    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, RAW_TYPE, STR(""));
     pb_end(b, socket);
     pb_end(b, match);
 }
@@ -174,7 +149,7 @@ static json_t *sds(const char *secret)
 {
     json_t *source = json_pack("{s:{s:s,s:s,s:[{s:{s:s}}]},s:s}", "api_config_source", "api_type",
                                "GRPC", "transport_api_version", "V3", "grpc_services", "envoy_grpc",
-                               "cluster_name", SDS, "resource_api_version", "V3");
+                               "cluster_name", TRANSLATE_AGENT, "resource_api_version", "V3");
     return json_pack("{s:s,s:o}", "name", secret, "sds_config", source);
 }
 

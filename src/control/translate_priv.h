@@ -12,6 +12,25 @@ struct translate_place {
     bool was_https;   /* the copy for what came to whoever is before us over https */
 };
 
+/* ---- translate_names.c ---- */
+/* "web.ns.svc.cluster.local". */
+const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX]);
+/* As metrics name it: the Service's name, or an entry's host. */
+struct str translate_mesh_service_name(const char *service);
+uint32_t translate_connect_timeout_s(const struct route_upstream *up); /* NULL: the usual */
+
+/* ---- translate_parts.c ---- */
+/* Each as a message's field of that number: a Duration; an Any; "by this stream", a ConfigSource.
+ */
+void translate_duration(struct buf *b, unsigned number, uint64_t ms);
+void translate_any(struct buf *b, unsigned number, const char *type, struct str message);
+void translate_ads(struct buf *b, unsigned number);
+#define TRANSLATE_AGENT "sds-grpc" /* of Istio's, which serves the proxy's own secrets */
+/* An SdsSecretConfig. by_proxy: its own secrets, which it waits wait_s seconds for (0: as long as
+ * it usually does); else this stream's. */
+void translate_sds(struct buf *b, unsigned number, const char *secret, bool by_proxy,
+                   unsigned wait_s);
+
 /* ---- translate_route.c ---- */
 /* Appends the routes of a VirtualHost. */
 void translate_host_routes(const struct route_host *h, const struct translate_view *view,
@@ -45,8 +64,6 @@ void translate_field_list(struct buf *b, const struct translate_field_numbers *t
                           const struct route_fields *f);
 /* Of a Route: what goes wrong on purpose. */
 void translate_fault(struct buf *b, const struct route_fault *f);
-/* A Duration, as a message's field of that number. */
-void translate_duration(struct buf *b, unsigned number, uint64_t ms);
 
 /* What a Route says to a filter of that name, as its typed_per_filter_config. */
 void translate_filter_config(const char *name, const char *type, struct str config, struct buf *b);
@@ -65,10 +82,6 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
 /* Connections of a listener are counted as Istio counts them. A note of ours that others pass over:
  * a network filter of Istio's would be refused by who does not know it. */
 void translate_mesh_count_connections(json_t *listener);
-/* "web.ns.svc.cluster.local". */
-const char *translate_mesh_service_host(const char *service, char ret[CLUSTER_NAME_MAX]);
-/* As metrics name it: the Service's name, or an entry's host. */
-struct str translate_mesh_service_name(const char *service);
 
 /* ---- translate_mesh_tls.c ---- */
 /* Of an LbEndpoint: whether it takes the TLS of the mesh, and who it is. */
@@ -82,14 +95,21 @@ void translate_mesh_socket(struct buf *b, const char *service, const char *subse
 /* A DownstreamTlsContext's transport socket; http: ALPN says which version. */
 json_t *translate_mesh_server(const char *trust_domain, bool http);
 
+/* ---- translate_origination.c ---- */
+struct mesh_cluster;
+/* Of a Cluster: TLS as a DestinationRule says (SIMPLE, MUTUAL). */
+void translate_origination(struct buf *b, const char *cluster, const struct mesh_cluster *c,
+                           bool http2);
+
 /* ---- translate_tokens.c ---- */
 /* The HTTP filter that verifies tokens; NULL: nobody has said whose. */
 struct request_authentication_list;
 json_t *translate_tokens(const struct request_authentication_list *list);
 
-/* ---- translate_cluster.c ---- */
-/* "By this stream", a ConfigSource, as a message's field of that number. */
-void translate_ads(struct buf *b, unsigned number);
+/* ---- translate_secret.c ---- */
+/* As translate_secret_of(), by that name. */
+struct xds_entry *translate_secret_named(const char *name, enum translate_secret_part part,
+                                         const struct auth_secret *s);
 
 /* ---- translate_json.c ---- */
 struct xds_entry *translate_json(enum xds_resource type, const char *name, const json_t *j);

@@ -31,7 +31,12 @@ struct xds_entry *translate_secret_of(const char *key, enum translate_secret_par
                                       const struct auth_secret *s)
 {
     char name[CLUSTER_NAME_MAX];
-    translate_secret_name(key, part, name);
+    return translate_secret_named(translate_secret_name(key, part, name), part, s);
+}
+
+struct xds_entry *translate_secret_named(const char *name, enum translate_secret_part part,
+                                         const struct auth_secret *s)
+{
     if (!*(part == TRANSLATE_SHOWN ? s->cert : s->ca))
         return NULL;
     if (part == TRANSLATE_SHOWN)

@@ -20,16 +20,6 @@ enum {
 #define FAULT_NAME "envoy.filters.http.fault"
 #define FAULT_TYPE XDS_TYPE_PREFIX "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
-void translate_duration(struct buf *b, unsigned number, uint64_t ms)
-{
-    size_t at = pb_begin(b, number);
-    if (ms / 1000)
-        pb_add_uint(b, F_DURATION_SECONDS, ms / 1000);
-    if (ms % 1000)
-        pb_add_uint(b, F_DURATION_NANOS, ms % 1000 * 1000000);
-    pb_end(b, at);
-}
-
 static void add_fraction(struct buf *b, unsigned number, uint32_t per_million)
 {
     size_t at = pb_begin(b, number);

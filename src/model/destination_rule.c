@@ -1,7 +1,8 @@
 /* DestinationRules: checked, and put together. */
 #include "model/destination_rule.h"
 
-enum { SUBSETS_MAX = 256 }; /* of a host: each is a cluster at each port */
+enum { CREDENTIALS_MAX = 64 }; /* of one rule: each is watched */
+enum { SUBSETS_MAX = 256 };    /* of a host: each is a cluster at each port */
 
 /* ---- policies of several levels ---- */
 
@@ -89,6 +90,47 @@ static void check_subsets(struct destination_rule *d, struct object_reader *r)
     }
 }
 
+static void note_locality(struct destination_rule *d, const json_t *policy)
+{
+    const json_t *of = json_at(policy, "loadBalancer.localityLbSetting");
+    d->by_locality = d->by_locality || json_object_get(policy, "outlierDetection") ||
+                     json_array_size(json_object_get(of, "distribute"));
+    d->by_labels = d->by_labels || json_array_size(json_object_get(of, "failoverPriority"));
+}
+
+static void add_credential(struct destination_rule *d, const json_t *policy)
+{
+    note_locality(d, policy);
+    const char *name = json_key_str(json_object_get(policy, "tls"), "credentialName");
+    for (size_t i = 0; i < d->n_credentials; i++)
+        if (streq(d->credentials[i], name))
+            return;
+    if (str_empty(name) || d->n_credentials == CREDENTIALS_MAX)
+        return;
+    d->credentials = xrealloc(d->credentials, (d->n_credentials + 1) * sizeof(*d->credentials));
+    d->credentials[d->n_credentials++] = name;
+}
+
+static void add_credentials(struct destination_rule *d, const json_t *policy)
+{
+    const json_t *ports = json_object_get(policy, "portLevelSettings");
+    add_credential(d, policy);
+    for (size_t i = 0; i < json_array_size(ports); i++)
+        add_credential(d, json_array_get(ports, i));
+}
+
+bool destination_rule_has_credential(const struct destination_rule *d, struct str secret)
+{
+    for (size_t i = 0; i < d->n_credentials; i++) {
+        struct str name = str_from(d->credentials[i]);
+        if (str_eq(name, secret) ||
+            (str_starts(secret, name) &&
+             str_is(str_sub(secret, name.n, secret.n), DESTINATION_CA_SUFFIX)))
+            return true;
+    }
+    return false;
+}
+
 struct destination_rule *destination_rule_decode(const json_t *j)
 {
     struct destination_rule *d = NEW(struct destination_rule);
@@ -113,6 +155,10 @@ struct destination_rule *destination_rule_decode(const json_t *j)
     istio_object_read_export(&d->o, &r);
     check_policy(&r, json_object_get(d->o.spec, "trafficPolicy"));
     check_subsets(d, &r);
+    const json_t *subsets = json_object_get(d->o.spec, "subsets");
+    add_credentials(d, json_object_get(d->o.spec, "trafficPolicy"));
+    for (size_t i = 0; i < json_array_size(subsets); i++)
+        add_credentials(d, json_object_get(json_array_get(subsets, i), "trafficPolicy"));
     reader_leave(&r, mark);
     return d;
 }
@@ -122,6 +168,7 @@ void destination_rule_free(struct destination_rule *d)
     if (!d)
         return;
     free(d->host);
+    free(d->credentials);
     istio_object_done(&d->o);
     free(d);
 }
@@ -139,6 +186,7 @@ const struct destination_subset *destination_find(const struct destination *d, c
 void destination_add(struct destination *d, const struct destination_rule *rule)
 {
     const json_t *list = json_object_get(rule->o.spec, "subsets");
+    d->selected = d->selected || rule->selector;
     if (!d->policy)
         d->policy = json_object_get(rule->o.spec, "trafficPolicy");
     for (size_t i = 0; i < json_array_size(list); i++) {

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "model/inject_config.h"
 #include "model/inject_probes.h"
 
 #define TRAFFIC         "traffic.sidecar.istio.io/"
@@ -158,7 +159,6 @@ static const struct {
     {TRAFFIC "kubevirtInterfaces", "", "virtual machines' interfaces are not led to the proxy"},
     {TRAFFIC "excludeInterfaces", "", "interfaces are not left out: leave out ports or networks"},
     {"inject.istio.io/templates", "", "there is one template"},
-    {"proxy.istio.io/config", "", "it is not read yet: use the annotations of " SIDECAR},
     {"proxy.istio.io/overrides", "", "it is not read yet: use the annotations of " SIDECAR},
     {"status.sidecar.istio.io/port", "15020", "the port is 15020"},
     {READINESS "applicationPorts", "", "the app's own readiness probe tells of its ports"},
@@ -245,6 +245,15 @@ static int read_traffic(const json_t *pod, json_t *args, struct err *reterr)
             return refuse(reterr, switches[i].name, value, "true or false");
     }
     return read_numbers(pod, reterr);
+}
+
+static int read_config(const json_t *pod, struct inject_config *ret, struct err *reterr)
+{
+    const char *text = annotation(pod, INJECT_CONFIG);
+    struct err err = {0};
+    if (text && inject_config_read(text, ret, &err) < 0)
+        return refuse(reterr, INJECT_CONFIG, text, err_text(&err));
+    return 0;
 }
 
 /* ---- the containers ---- */
@@ -336,9 +345,20 @@ static void add_metrics(const json_t *pod, json_t *env)
                                          "value", buf_cstr(&text)));
 }
 
+static void add_config(const struct inject_config *c, json_t *args, json_t *env)
+{
+    if (c->workers)
+        json_array_append_new(args, json_sprintf("--concurrency=%u", c->workers));
+    if (c->drain_s)
+        json_array_append_new(args, json_sprintf("--drain=%us", c->drain_s));
+    if (c->dns_capture)
+        json_array_append_new(
+            env, json_pack("{s:s,s:s}", "name", "ISTIO_META_DNS_CAPTURE", "value", "true"));
+}
+
 /* probes: what it asks instead of the kubelet; borrowed. */
 static json_t *proxy_container(const json_t *pod, const char *workload, const json_t *probes,
-                               const struct inject_options *o)
+                               const struct inject_config *config, const struct inject_options *o)
 {
     json_t *args =
         json_pack("[s,s]", "--sidecar", "--xds-token-file=/var/run/secrets/tokens/istio-token");
@@ -368,6 +388,7 @@ static json_t *proxy_container(const json_t *pod, const char *workload, const js
                                              buf_cstr(&text)));
     }
     add_metrics(pod, env);
+    add_config(config, args, env);
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
                      image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
                      ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",
@@ -462,16 +483,21 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
     AUTO_JSON json_t *args = json_pack("[s]", "interception");
     AUTO_JSON json_t *probes = NULL;
     AUTO_JSON json_t *changed = NULL; /* the pod is as it was until all is well */
+    struct inject_config config = {.dns_capture = o->dns_capture};
     if (!json_is_array(json_object_get(spec, "containers")))
         return err_set(reterr, -EINVAL, "spec.containers", "there is none");
     int r = read_traffic(pod, args, reterr);
+    if (r == 0)
+        r = read_config(pod, &config, reterr);
+    if (r == 0 && config.dns_capture)
+        json_array_append_new(args, json_string("--dns"));
     changed = json_deep_copy(spec);
     if (r == 0 && is_on(pod, REWRITE_PROBES))
         r = inject_probes(changed, &probes, reterr);
     if (r < 0)
         return r;
-    put_in(changed, init_container(pod, TAKE(args), o), proxy_container(pod, workload, probes, o),
-           is_on(pod, NATIVE_SIDECAR));
+    put_in(changed, init_container(pod, TAKE(args), o),
+           proxy_container(pod, workload, probes, &config, o), is_on(pod, NATIVE_SIDECAR));
     describe(pod, workload, o); /* behind what has read its annotations */
     json_object_set(pod, "spec", changed);
     return 0;

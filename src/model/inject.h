@@ -16,6 +16,7 @@ struct inject_options {
     const char *image;    /* of the proxy */
     const char *control;  /* "HOST:PORT"; NULL: where it is by itself */
     const char *revision; /* the control plane's; what carries another one's is not ours */
+    bool dns_capture; /* what pods ask of DNS goes to their proxies, unless they say otherwise */
 };
 
 /* Why a pod gets a proxy, or none. */

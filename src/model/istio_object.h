@@ -40,6 +40,7 @@ struct mesh_client {
     struct str ns;                /* "": anybody */
     const struct workload *pod;   /* NULL: any of the namespace */
     const struct workloads *pods; /* that it is of */
+    struct str locality;          /* .p NULL: anywhere */
 };
 /* Has it all of those labels ({"app": "x"}; NULL or empty: none)? */
 bool mesh_client_has_labels(const struct mesh_client *c, const json_t *wanted);

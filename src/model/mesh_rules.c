@@ -2,6 +2,7 @@
 #include "model/mesh_rules.h"
 
 #include "base/vec.h"
+#include "model/sidecar_scope.h"
 
 enum rule_kind { RULE_ROUTES, RULE_DESTINATION, RULE_KINDS };
 
@@ -17,6 +18,9 @@ struct mesh_rules {
     struct map touched;                             /* keys of Services */
     mesh_rules_observer *observer;
     void *observer_user;
+    bool marks_destinations;
+    mesh_rules_credential_observer *credential_observer;
+    void *credential_user;
     struct map senders; /* host -> struct rule_list: VirtualServices that send something there */
 };
 
@@ -91,6 +95,11 @@ bool mesh_rules_take_touched(struct mesh_rules *m, const char *service)
     return map_remove_cstr(&m->touched, service) != NULL;
 }
 
+void mesh_rules_set_touched(struct mesh_rules *m, const char *service)
+{
+    map_put_cstr(&m->touched, service, m);
+}
+
 static void touch_host(struct mesh_rules *m, const char *host)
 {
     struct joined_service *s;
@@ -162,6 +171,53 @@ static void touch_destination(struct mesh_rules *m, const char *host)
     }
 }
 
+void mesh_rules_mark_destinations(struct mesh_rules *m)
+{
+    m->marks_destinations = true;
+}
+
+static bool covers_known(const struct sidecar_scope *scope, const char *host)
+{
+    for (size_t i = 0; i < scope->n_hosts; i++)
+        if (istio_host_covers(host, scope->hosts[i].name))
+            return true;
+    return false;
+}
+
+static bool leads_from_known(const struct mesh_rules *m, const struct virtual_service *v,
+                             const struct sidecar_scope *scope, struct str own)
+{
+    void *root;
+    for (size_t i = 0; i < v->n_hosts; i++) {
+        AUTO_CHARS char *service = istio_host_service(v->hosts[i]);
+        if (sidecar_scope_sees(scope, own, str_from(v->o.ns), v->hosts[i]) ||
+            (service &&
+             sidecar_scope_sees(scope, own, service_key_namespace(service), v->hosts[i])) ||
+            covers_known(scope, v->hosts[i]))
+            return true;
+    }
+    for (size_t at = 0; !v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &root);)
+        if (((const struct virtual_service *)root)->n_hosts && delegates_to(root, v) &&
+            leads_from_known(m, root, scope, own))
+            return true;
+    return false;
+}
+
+bool mesh_rules_is_known(const struct mesh_rules *m, const struct sidecar_scope *scope,
+                         struct str own, const char *key)
+{
+    AUTO_CHARS char *host = service_key_host(key);
+    if (sidecar_scope_sees(scope, own, service_key_namespace(key), host))
+        return true;
+    const struct rule_list *l = map_find_cstr(&m->senders, host);
+    for (size_t i = 0; l && i < l->v.n; i++) {
+        const struct virtual_service *v = l->v.v[i];
+        if (istio_object_is_seen(&v->o, own) && leads_from_known(m, v, scope, own))
+            return true;
+    }
+    return false;
+}
+
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service)
 {
     AUTO_CHARS char *host = service_key_host(service);
@@ -169,6 +225,22 @@ void mesh_rules_destination_changed(struct mesh_rules *m, const char *service)
 }
 
 /* ---- what comes and goes ---- */
+
+/* Of a rule, and of those that it delegates to. */
+static void mark_destinations(struct mesh_rules *m, const struct virtual_service *v)
+{
+    void *d;
+    char *to;
+    if (!m->marks_destinations)
+        return;
+    for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
+        touch_host(m, to);
+        free(to);
+    }
+    for (size_t at = 0; v->n_hosts && map_next(&m->by_key[RULE_ROUTES], &at, NULL, &d);)
+        if (!((const struct virtual_service *)d)->n_hosts && delegates_to(v, d))
+            mark_destinations(m, d);
+}
 
 static void unlink_routes(struct mesh_rules *m, struct virtual_service *v)
 {
@@ -179,6 +251,7 @@ static void unlink_routes(struct mesh_rules *m, struct virtual_service *v)
         list_remove_rule(&m->senders, to, v);
         free(to);
     }
+    mark_destinations(m, v);
     touch_routes(m, v);
     virtual_service_free(v);
 }
@@ -195,6 +268,7 @@ void mesh_rules_put_virtual_service(struct mesh_rules *m, struct virtual_service
         list_put(&m->senders, to, v);
         free(to);
     }
+    mark_destinations(m, v);
     touch_routes(m, v);
 }
 
@@ -205,16 +279,26 @@ void mesh_rules_remove_virtual_service(struct mesh_rules *m, struct str key)
         unlink_routes(m, v);
 }
 
+static void tell_credentials(const struct mesh_rules *m, const struct destination_rule *d,
+                             bool used)
+{
+    for (size_t i = 0; i < d->n_credentials && m->credential_observer; i++)
+        m->credential_observer(d->selector ? str_from(d->o.ns) : STR(""), d->credentials[i], used,
+                               m->credential_user);
+}
+
 static void unlink_destination(struct mesh_rules *m, struct destination_rule *d)
 {
     list_remove_rule(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
     touch_destination(m, d->host);
+    tell_credentials(m, d, false);
     destination_rule_free(d);
 }
 
 void mesh_rules_put_destination_rule(struct mesh_rules *m, struct destination_rule *d)
 {
     struct destination_rule *before = map_put_cstr(&m->by_key[RULE_DESTINATION], d->o.key, d);
+    tell_credentials(m, d, true);
     if (before)
         unlink_destination(m, before);
     list_put(hosts_of(m, RULE_DESTINATION, d->host), d->host, d);
@@ -226,6 +310,30 @@ void mesh_rules_remove_destination_rule(struct mesh_rules *m, struct str key)
     struct destination_rule *d = map_remove(&m->by_key[RULE_DESTINATION], key);
     if (d)
         unlink_destination(m, d);
+}
+
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user)
+{
+    m->credential_observer = fn;
+    m->credential_user = user;
+}
+
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name)
+{
+    void *rule;
+    for (size_t at = 0; map_next(&m->by_key[RULE_DESTINATION], &at, NULL, &rule);) {
+        const struct destination_rule *d = rule;
+        if (str_is(ns, d->selector ? d->o.ns : "") && destination_rule_has_credential(d, name))
+            touch_destination(m, d->host);
+    }
+}
+
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at)
+{
+    void *d;
+    return map_next(&m->by_key[RULE_DESTINATION], at, NULL, &d) ? d : NULL;
 }
 
 const struct virtual_service *mesh_rules_virtual_service(const struct mesh_rules *m, struct str key)
@@ -334,8 +442,10 @@ static unsigned destination_varies(const struct mesh_rules *m, const char *host)
             if (!d->o.for_all || (!str_is(ns, d->o.ns) && !streq(d->o.ns, MESH_ROOT_NAMESPACE)) ||
                 d->selector)
                 by |= MESH_VARIES_BY_NAMESPACE;
-            if (d->selector)
+            if (d->selector || d->by_labels)
                 by |= MESH_VARIES_BY_LABELS;
+            if (d->by_locality)
+                by |= MESH_VARIES_BY_LOCALITY;
         }
     return by;
 }
@@ -359,7 +469,7 @@ static unsigned routes_vary(const struct mesh_rules *m, const struct virtual_ser
     if (v->by_labels)
         by |= MESH_VARIES_BY_LABELS;
     for (size_t at = 0; (to = virtual_service_next_destination(v, &at));) {
-        by |= destination_varies(m, to);
+        by |= destination_varies(m, to) & ~(unsigned)MESH_VARIES_BY_LOCALITY;
         free(to);
     }
     const json_t *list = json_object_get(v->o.spec, "http");

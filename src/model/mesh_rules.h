@@ -11,6 +11,7 @@
 #define MESH_ROOT_NAMESPACE "fairlead-system"
 
 struct mesh_rules;
+struct sidecar_scope;
 
 struct mesh_rules *mesh_rules_new(struct service_join *join); /* which must outlive it */
 void mesh_rules_free(struct mesh_rules *m);                   /* NULL is allowed */
@@ -38,15 +39,38 @@ const struct virtual_service *mesh_rules_next_virtual_service(const struct mesh_
 typedef void mesh_rules_observer(const struct virtual_service *v, void *user);
 void mesh_rules_set_observer(struct mesh_rules *m, mesh_rules_observer *fn, void *user);
 
+/* Is it known to sidecars of a namespace for which that holds: by itself, or because a rule for
+ * what is known sends something there? key: of a Service, or of an entry's host. */
+bool mesh_rules_is_known(const struct mesh_rules *m, const struct sidecar_scope *scope,
+                         struct str own, const char *key);
+/* From now on a rule that comes or goes marks where it sends to, too. */
+void mesh_rules_mark_destinations(struct mesh_rules *m);
+/* Told of each Secret that a DestinationRule names for TLS, and that it names it no more: ns empty:
+ * of the gateways' namespace. */
+typedef void mesh_rules_credential_observer(struct str ns, const char *name, bool used, void *user);
+void mesh_rules_set_credential_observer(struct mesh_rules *m, mesh_rules_credential_observer *fn,
+                                        void *user);
+/* The Secret of that namespace (empty: the gateways') is another: marks whom it is for. */
+void mesh_rules_secret_changed(struct mesh_rules *m, struct str ns, struct str name);
+/* for (size_t at = 0; (d = mesh_rules_next_destination_rule(m, &at));) */
+const struct destination_rule *mesh_rules_next_destination_rule(const struct mesh_rules *m,
+                                                                size_t *at);
+
 /* Its ports are others: marks whom a rule sends there from. */
 void mesh_rules_destination_changed(struct mesh_rules *m, const char *service);
 
 /* Has something that was said of it changed since this was asked last? Each mark that a rule has
  * made is also one here: a Service that is marked for its endpoints alone keeps its routes. */
 bool mesh_rules_take_touched(struct mesh_rules *m, const char *service);
+/* It is to be looked at as if something had. */
+void mesh_rules_set_touched(struct mesh_rules *m, const char *service);
 
 /* Does it depend on who calls? */
-enum { MESH_VARIES_BY_NAMESPACE = 1 << 0, MESH_VARIES_BY_LABELS = 1 << 1 };
+enum {
+    MESH_VARIES_BY_NAMESPACE = 1 << 0,
+    MESH_VARIES_BY_LABELS = 1 << 1,
+    MESH_VARIES_BY_LOCALITY = 1 << 2, /* its endpoints and clusters alone */
+};
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
 
 /* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService

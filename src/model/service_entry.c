@@ -94,14 +94,20 @@ static const struct {
                  {"REDIS", "redis"},       {"MYSQL", "mysql"},          {"TCP", "tcp"},
                  {"TLS", "tls"},           {"HTTP_PROXY", "http_proxy"}};
 
-static bool read_protocol(struct object_reader *r, const char *word, const char **ret)
+bool service_entry_protocol(const char *word, const char **ret)
 {
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         if (str_eq_nocase(str_from(word), str_from(protocols[i].word))) {
             *ret = protocols[i].app_protocol;
             return true;
         }
-    return reader_error(r, "protocol", "write HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS",
+    return false;
+}
+
+static bool read_protocol(struct object_reader *r, const char *word, const char **ret)
+{
+    return service_entry_protocol(word, ret) ||
+           reader_error(r, "protocol", "write HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS",
                         "\"%.40s\" is none that is known", word);
 }
 
@@ -244,6 +250,41 @@ static void read_selector(struct object_reader *r, struct service_entry *e)
         e->selector = labels;
 }
 
+/* ---- addresses that are found for it ---- */
+
+static bool may_allocate(const struct service_entry *e, const json_t *j)
+{
+    const json_t *labels = json_at(j, "metadata.labels");
+    bool wild = false;
+    for (size_t i = 0; i < e->n_hosts; i++)
+        wild = wild || *e->hosts[i] == '*';
+    return !wild && e->n_hosts && !json_array_size(json_object_get(e->o.spec, "addresses")) &&
+           e->resolution != ENTRY_NONE &&
+           !streq(json_key_str(labels, ENTRY_ALLOCATION_LABEL), "false");
+}
+
+/* What a leader among the control planes has written there. */
+static void read_status(struct service_entry *e, const json_t *j)
+{
+    const json_t *list = json_at(j, "status.addresses"), *one;
+    size_t k;
+    e->allocated = ALLOC(e->n_hosts, e->allocated);
+    e->allocates = may_allocate(e, j);
+    if (!e->allocates)
+        return;
+    json_array_foreach((json_t *)(uintptr_t)list, k, one)
+    {
+        const char *host = json_key_str(one, "host"), *value = json_key_str(one, "value");
+        struct ip ip;
+        for (size_t i = 0; i < e->n_hosts; i++)
+            if (streq(host, e->hosts[i]) && !e->allocated[i].family &&
+                ip_parse(str_from(value ? value : ""), &ip) == 0 && ip.family == AF_INET) {
+                e->allocated[i] = ip;
+                e->looks = hash_bytes_seed(ip.bytes, ip_bytes(&ip), e->looks + i);
+            }
+    }
+}
+
 /* ---- the whole ---- */
 
 static void read_enums(struct object_reader *r, struct service_entry *e)
@@ -299,6 +340,7 @@ struct service_entry *service_entry_decode(const json_t *j)
     read_endpoints(&r, e);
     read_selector(&r, e);
     istio_object_read_export(&e->o, &r);
+    read_status(e, j);
     e->names = json_object_get(e->o.spec, "subjectAltNames");
     check_whole(&r, e);
     reader_leave(&r, mark);
@@ -314,6 +356,7 @@ void service_entry_free(struct service_entry *e)
     for (size_t i = 0; i < e->n_hosts; i++)
         free((char *)(uintptr_t)e->hosts[i]);
     free(e->hosts);
+    free(e->allocated);
     free(e->addresses);
     free(e->networks);
     free(e->ports);
@@ -346,6 +389,9 @@ json_t *service_entry_service(const struct service_entry *e, const char *host)
                                                e->ports[i].app_protocol));
     for (size_t i = 0; i < e->n_addresses; i++)
         json_array_append_new(ips, json_string(ip_format(&e->addresses[i], text)));
+    for (size_t i = 0; i < e->n_hosts; i++)
+        if (e->allocated[i].family && streq(e->hosts[i], host))
+            json_array_append_new(ips, json_string(ip_format(&e->allocated[i], text)));
     return json_pack("{s:o,s:{s:o,s:o}}", "metadata", metadata_of(e, host), "spec", "ports", ports,
                      "clusterIPs", ips);
 }
@@ -391,9 +437,9 @@ json_t *service_entry_workload(const char *ns, const char *name, const char *own
     json_t *labels = json_object_get(spec, "labels");
     const char *account = json_key_str(spec, "serviceAccount"),
                *address = json_key_str(spec, "address");
-    return json_pack("{s:{s:s,s:s,s:O*,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*}", "metadata",
-                     "namespace", ns, "name", name, "labels", labels, "ownerReferences", "kind",
-                     "WorkloadEntry", "name", owner, "spec", "serviceAccountName", account,
-                     "status", "podIP", address, "entry", 1, "weight",
-                     json_object_get(spec, "weight"));
+    return json_pack(
+        "{s:{s:s,s:s,s:O*,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*,s:O*}", "metadata", "namespace",
+        ns, "name", name, "labels", labels, "ownerReferences", "kind", "WorkloadEntry", "name",
+        owner, "spec", "serviceAccountName", account, "status", "podIP", address, "entry", 1,
+        "weight", json_object_get(spec, "weight"), "locality", json_object_get(spec, "locality"));
 }

@@ -34,7 +34,8 @@ struct entry_endpoint {
 
 struct service_entry {
     struct istio_object o;
-    const char **hosts; /* in lower case */
+    const char **hosts;   /* in lower case */
+    struct ip *allocated; /* of each host (status.addresses); family 0: none */
     struct ip *addresses;
     struct prefix *networks;
     struct entry_port *ports;
@@ -43,14 +44,20 @@ struct service_entry {
     const json_t *names;    /* subjectAltNames; NULL: none */
     size_t n_hosts, n_addresses, n_networks, n_ports, n_endpoints;
     enum entry_resolution resolution;
+    bool allocates; /* its hosts are to have addresses of nobody else's */
     bool external;  /* outside of the mesh: nobody there has an identity of it */
     uint64_t looks; /* a hash of all it says */
 };
+
+/* A label of the object; "false": it does not allocate. */
+#define ENTRY_ALLOCATION_LABEL "networking.istio.io/enable-autoallocate-ip"
 
 struct service_entry *service_entry_decode(const json_t *j); /* NULL: it has no name */
 void service_entry_free(struct service_entry *e);            /* NULL is allowed */
 DEFINE_AUTO(service_entry);
 
+/* A protocol of a port in Istio's words, as Kubernetes' appProtocol (constant). */
+bool service_entry_protocol(const char *word, const char **ret);
 /* Where an endpoint (spec: as of a WorkloadEntry; NULL: a pod) serves a port. */
 uint16_t service_entry_target(const struct entry_port *p, const json_t *spec);
 /* One of its hosts as a Service; a new reference. */

@@ -2,6 +2,7 @@
 #include "model/traffic_policy.h"
 
 #include "codec/http_head.h"
+#include "model/locality.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
@@ -109,6 +110,14 @@ static void read_warmup(struct object_reader *r, const json_t *of, struct traffi
     reader_leave(r, mark);
 }
 
+static void read_locality(struct object_reader *r, const json_t *of, struct traffic_policy *p)
+{
+    if (!of || json_is_null(of) || !locality_check(r, of))
+        return;
+    p->locality = (struct traffic_locality){
+        .said = true, .off = !json_at_bool(of, "enabled", true), .setting = of};
+}
+
 static void read_balance(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
 {
     static const struct {
@@ -120,7 +129,7 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
                  {"ROUND_ROBIN", TRAFFIC_ROUND_ROBIN},
                  {"RANDOM", TRAFFIC_RANDOM},
                  {"PASSTHROUGH", TRAFFIC_PASSTHROUGH}};
-    static const char *const later[] = {"localityLbSetting", "zoneAwareLbSetting"};
+    static const char *const later[] = {"zoneAwareLbSetting"};
     const json_t *of = json_object_get(policy, "loadBalancer"),
                  *hash = json_object_get(of, "consistentHash");
     const char *simple = json_key_str(of, "simple");
@@ -142,7 +151,14 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
         if (json_object_get(of, later[i]))
             reader_warn(r, later[i], NULL, "is not done yet: it has no effect");
     read_warmup(r, of, p);
+    read_locality(r, json_object_get(of, "localityLbSetting"), p);
     reader_leave(r, mark);
+}
+
+bool traffic_policy_is_local(const struct traffic_policy *p)
+{
+    return !p->locality.off &&
+           (p->outliers.on || json_array_size(json_object_get(p->locality.setting, "distribute")));
 }
 
 /* ---- connections ---- */
@@ -238,19 +254,33 @@ static char *text_or_null(const json_t *of, const char *name)
     return str_empty(text) ? NULL : xstrdup(text);
 }
 
-/* What a mode must have, and what it may not. */
-static void check_tls(struct object_reader *r, const struct traffic_tls *t)
+/* What a mode must have, and what it may not. False: calls would not be what somebody asked for. */
+static bool check_tls(struct object_reader *r, const struct traffic_tls *t)
 {
-    bool files = t->client_certificate || t->private_key;
-    if (t->mode == TRAFFIC_TLS_MUTUAL && !t->credential_name &&
-        !(t->client_certificate && t->private_key))
+    bool files = t->client_certificate || t->private_key, own = t->mode == TRAFFIC_TLS_MUTUAL,
+         tls = own || t->mode == TRAFFIC_TLS_SIMPLE;
+    if (own && !t->credential_name && !(t->client_certificate && t->private_key)) {
         reader_error(r, NULL, "give clientCertificate and privateKey, or credentialName",
                      "is MUTUAL with nothing to show");
+        return false;
+    }
     if (t->mode == TRAFFIC_TLS_ISTIO_MUTUAL && (files || t->ca_certificates || t->credential_name))
         reader_error(r, NULL, "leave certificates out, or use MUTUAL",
                      "is ISTIO_MUTUAL, which has certificates of its own");
-    if (t->mode == TRAFFIC_TLS_MUTUAL && t->credential_name && (files || t->ca_certificates))
+    if (tls && t->credential_name && (files || t->ca_certificates || t->ca_crl)) {
         reader_error(r, "credentialName", "say one of the two", "stands beside files");
+        return false;
+    }
+    if (t->credential_name && !str_is_dns1123_subdomain(str_from(t->credential_name))) {
+        reader_error(r, "credentialName", "name a Secret", "\"%.100s\" is no name of a Secret",
+                     t->credential_name);
+        return !tls;
+    }
+    if (t->client_certificate && strchr(t->client_certificate, '~')) {
+        reader_error(r, "clientCertificate", NULL, "holds a ~");
+        return !tls;
+    }
+    return true;
 }
 
 static void read_tls(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
@@ -263,7 +293,8 @@ static void read_tls(struct object_reader *r, const json_t *policy, struct traff
     if (!of)
         return;
     size_t mark = reader_enter(r, "tls");
-    t->mode = TRAFFIC_TLS_DISABLE; /* which is Istio's default of a tls that says no mode */
+    t->mode = mode ? TRAFFIC_TLS_CLOSED
+                   : TRAFFIC_TLS_DISABLE; /* which is Istio's default of a tls without a mode */
     for (unsigned i = 1; mode && i < ARRAY_LEN(modes); i++)
         if (streq(mode, modes[i])) {
             t->mode = (enum traffic_tls_mode)i;
@@ -288,9 +319,8 @@ static void read_tls(struct object_reader *r, const json_t *policy, struct traff
     }
     if (json_array_size(names) > TRAFFIC_NAMES_MAX)
         reader_error(r, "subjectAltNames", NULL, "has more than %d names", TRAFFIC_NAMES_MAX);
-    check_tls(r, t);
-    if (t->mode == TRAFFIC_TLS_SIMPLE || t->mode == TRAFFIC_TLS_MUTUAL)
-        reader_warn(r, "mode", NULL, "is not done yet: endpoints are spoken to in plain text");
+    if (!check_tls(r, t))
+        t->mode = TRAFFIC_TLS_CLOSED;
     reader_leave(r, mark);
 }
 

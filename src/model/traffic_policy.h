@@ -19,6 +19,7 @@ enum traffic_tls_mode {
     TRAFFIC_TLS_SIMPLE,
     TRAFFIC_TLS_MUTUAL,
     TRAFFIC_TLS_ISTIO_MUTUAL,
+    TRAFFIC_TLS_CLOSED, /* what is said cannot be done: nobody is spoken to */
 };
 
 enum { TRAFFIC_NAMES_MAX = 64 };
@@ -43,6 +44,13 @@ struct traffic_outliers {
     uint32_t min_health_percent;
 };
 
+/* Whom a client calls first, by where it is. */
+struct traffic_locality {
+    bool said;             /* else as the mesh says */
+    bool off;              /* it says that it is not to be so */
+    const json_t *setting; /* localityLbSetting, checked; the rule's; NULL: the default */
+};
+
 struct traffic_policy {
     enum traffic_balance balance;
     struct route_key key;       /* of a hash; but: */
@@ -61,11 +69,15 @@ struct traffic_policy {
     bool upgrade_to_http2, as_client_speaks;
     struct traffic_outliers outliers;
     struct traffic_tls tls;
+    struct traffic_locality locality;
 };
 
 /* j: a trafficPolicy without portLevelSettings (NULL: all defaults). What is wrong is told and
  * keeps its default. */
 void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffic_policy *ret);
 void traffic_policy_done(struct traffic_policy *p);
+/* Are endpoints sorted by where a client is? (A policy that notices no failure has no need of
+ * failover, as in Istio.) */
+bool traffic_policy_is_local(const struct traffic_policy *p);
 /* Where a route sends its requests by a hash: by which. */
 void traffic_policy_hash(const struct traffic_policy *p, struct route *r);

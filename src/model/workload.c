@@ -1,6 +1,7 @@
 #include "model/workload.h"
 
 #include "base/buf.h"
+#include "model/locality.h"
 
 struct workloads *workloads_new(workload_fn *on_change, void *user)
 {
@@ -16,6 +17,8 @@ static void workload_free(struct workloads *w, struct workload *p)
     intern_unref(&w->texts, p->labels);
     intern_unref(&w->texts, p->account);
     intern_unref(&w->texts, p->owner);
+    intern_unref(&w->texts, p->node);
+    intern_unref(&w->texts, p->place);
     free(p);
 }
 
@@ -28,6 +31,9 @@ void workloads_free(struct workloads *w)
         workload_free(w, p);
     map_done(&w->by_key);
     map_done(&w->by_ip);
+    for (size_t at = 0; map_next(&w->nodes, &at, NULL, &p);)
+        free(p);
+    map_done(&w->nodes);
     intern_done(&w->texts);
     free(w);
 }
@@ -110,6 +116,14 @@ static void read_ips(struct workload *p, const json_t *pod)
     add_ip(p, json_key_str(json_at(pod, "status"), "podIP"));
 }
 
+/* What is said of it where it stands, else by a label. */
+static char *read_place(const json_t *pod)
+{
+    const char *own = json_key_str(pod, "locality"),
+               *label = json_key_str(json_at(pod, "metadata.labels"), "istio-locality");
+    return !str_empty(own) ? xstrdup(own) : locality_of_label(label ? label : "");
+}
+
 static struct workload *read_pod(struct workloads *w, const json_t *pod, const char *key)
 {
     struct workload *p = xcalloc(1, sizeof(*p) + strlen(key) + 1);
@@ -123,6 +137,10 @@ static struct workload *read_pod(struct workloads *w, const json_t *pod, const c
     p->labels = intern_ref(&w->texts, buf_str(&labels));
     p->account = intern_ref(&w->texts, str_from(account && *account ? account : "default"));
     p->owner = intern_ref(&w->texts, owner ? str_from(owner) : STR(""));
+    const char *node = json_key_str(spec, "nodeName");
+    AUTO_CHARS char *place = read_place(pod);
+    p->node = intern_ref(&w->texts, str_from(node ? node : ""));
+    p->place = intern_ref(&w->texts, str_from(place));
     p->host_network = json_is_true(json_object_get(spec, "hostNetwork"));
     p->ending = json_key_str(json_at(pod, "metadata"), "deletionTimestamp") != NULL;
     p->entry = json_object_get(pod, "entry") != NULL;
@@ -133,8 +151,9 @@ static struct workload *read_pod(struct workloads *w, const json_t *pod, const c
 static bool is_same(const struct workload *a, const struct workload *b)
 {
     bool same = a->labels == b->labels && a->account == b->account && a->owner == b->owner &&
-                a->host_network == b->host_network && a->ending == b->ending &&
-                a->entry == b->entry && a->weight == b->weight && a->n_ips == b->n_ips;
+                a->node == b->node && a->place == b->place && a->host_network == b->host_network &&
+                a->ending == b->ending && a->entry == b->entry && a->weight == b->weight &&
+                a->n_ips == b->n_ips;
     for (uint8_t i = 0; same && i < a->n_ips; i++)
         same = ip_eq(&a->ips[i], &b->ips[i]);
     return same;
@@ -216,7 +235,63 @@ void workloads_remove(struct workloads *w, struct str key)
         forget(w, p);
 }
 
+/* ---- nodes ---- */
+
+static void tell_node(struct workloads *w, struct str name)
+{
+    VEC(const struct workload *) on_it = {0};
+    void *p;
+    for (size_t at = 0; map_next(&w->by_key, &at, NULL, &p);)
+        if (str_eq(intern_get(&w->texts, ((const struct workload *)p)->node), name))
+            vec_push(&on_it, p);
+    VEC_FOREACH (one, &on_it)
+        tell(w, *one);
+    vec_done(&on_it);
+}
+
+void workloads_put_node(struct workloads *w, const json_t *node)
+{
+    static const char *const labels[][2] = {
+        {"topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"},
+        {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"},
+        {"topology.istio.io/subzone", "topology.istio.io/subzone"}};
+    const json_t *all = json_at(node, "metadata.labels");
+    const char *name = json_key_str(json_at(node, "metadata"), "name");
+    AUTO_DONE(buf) struct buf where = {0};
+    for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
+        const char *value = json_key_str(all, labels[i][0]) ?: json_key_str(all, labels[i][1]);
+        buf_addf(&where, "%s%s", i ? "/" : "", value ? value : "");
+    }
+    while (where.n && where.p[where.n - 1] == '/') /* what is not said is not there */
+        where.n--;
+    const char *before = name ? map_find_cstr(&w->nodes, name) : NULL;
+    if (!name || (before ? str_is(buf_str(&where), before) : !where.n))
+        return;
+    free(map_put_cstr(&w->nodes, name, str_dup(buf_str(&where))));
+    tell_node(w, str_from(name));
+}
+
+void workloads_remove_node(struct workloads *w, struct str name)
+{
+    char *before = map_remove(&w->nodes, name);
+    if (before)
+        tell_node(w, name);
+    free(before);
+}
+
 /* ---- questions ---- */
+
+struct str workload_node(const struct workloads *w, const struct workload *p)
+{
+    return intern_get(&w->texts, p->node);
+}
+
+struct str workload_locality(const struct workloads *w, const struct workload *p)
+{
+    struct str own = intern_get(&w->texts, p->place), node = workload_node(w, p);
+    const char *of_node = node.n && !own.n ? map_find(&w->nodes, node) : NULL;
+    return own.n ? own : str_from(of_node ? of_node : "");
+}
 
 const struct workload *workloads_find(const struct workloads *w, struct str key)
 {

@@ -19,6 +19,7 @@ struct workload {
     bool entry;                      /* no pod: an endpoint that somebody has written down */
     uint32_t weight;                 /* against others behind the same name; 0: as any */
     uint32_t labels, account, owner; /* interned */
+    uint32_t node, place;            /* the same; place: what it says of itself */
     char key[];                      /* namespace/name */
 };
 
@@ -28,6 +29,7 @@ typedef void workload_fn(const struct workload *w, void *user);
 struct workloads {
     struct map by_key; /* struct workload */
     struct map by_ip;  /* the first one; further ones by twins */
+    struct map nodes;  /* name -> where it is, "region/zone/subzone" */
     struct intern texts;
     workload_fn *on_change;
     void *user;
@@ -38,6 +40,9 @@ void workloads_free(struct workloads *w); /* NULL is allowed; nothing is told */
 /* A pod as the API server tells of it. Without a name: nothing happens. */
 void workloads_put(struct workloads *w, const json_t *pod);
 void workloads_remove(struct workloads *w, struct str key);
+/* A Node; where pods are is told by that, and of those on it when it changes. */
+void workloads_put_node(struct workloads *w, const json_t *node);
+void workloads_remove_node(struct workloads *w, struct str name);
 
 /* NULL: not known. */
 const struct workload *workloads_find(const struct workloads *w, struct str key);
@@ -49,6 +54,9 @@ const struct workload *workloads_find_ip(const struct workloads *w, struct str n
 bool workload_has_ip(const struct workload *p, const struct ip *ip);
 
 struct str workload_namespace(const struct workload *p);
+/* "region/zone/subzone": its label istio-locality, else what its node says; "": not known. */
+struct str workload_locality(const struct workloads *w, const struct workload *p);
+struct str workload_node(const struct workloads *w, const struct workload *p); /* "": none */
 /* Borrowed from the table. */
 struct str workload_account(const struct workloads *w, const struct workload *p);
 /* The Deployment, StatefulSet, CronJob... it is a part of; else its own name. */

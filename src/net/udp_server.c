@@ -17,6 +17,7 @@ struct udp_server {
     struct loop_timer *rest;
     udp_server_fn *fn;
     void *user;
+    struct udp_peer peer; /* of the datagram that is being answered */
     char data[UDP_DATAGRAM_MAX];
 };
 
@@ -35,30 +36,42 @@ static void forget_interface(struct msghdr *m)
 /* False when there is no more datagram. */
 static bool answer_one(struct udp_server *s)
 {
-    struct sockaddr_storage peer;
-    union {
-        char bytes[256];
-        struct cmsghdr align;
-    } control;
+    struct udp_peer *peer = &s->peer;
     struct iovec iov = {s->data, sizeof(s->data)};
-    struct msghdr m = {.msg_name = &peer,
-                       .msg_namelen = sizeof(peer),
+    struct msghdr m = {.msg_name = &peer->address,
+                       .msg_namelen = sizeof(peer->address),
                        .msg_iov = &iov,
                        .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
+                       .msg_control = peer->control.bytes,
+                       .msg_controllen = sizeof(peer->control.bytes)};
     ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED;
+    forget_interface(&m);
+    peer->address_len = m.msg_namelen;
+    peer->control_len = m.msg_controllen;
     AUTO_DONE(buf) struct buf b = {0};
     s->fn(str_of(s->data, (size_t)n), &b, s->user);
-    if (b.failed || !b.n)
-        return true;
-    forget_interface(&m);
-    iov = (struct iovec){b.p, b.n};
-    m.msg_flags = 0;
-    (void)sendmsg(s->fd, &m, MSG_DONTWAIT);
+    if (!b.failed && b.n)
+        udp_server_send(s, peer, buf_str(&b));
     return true;
+}
+
+void udp_server_peer(const struct udp_server *s, struct udp_peer *ret)
+{
+    *ret = s->peer;
+}
+
+void udp_server_send(struct udp_server *s, const struct udp_peer *to, struct str datagram)
+{
+    struct iovec iov = {(char *)(uintptr_t)datagram.p, datagram.n};
+    const struct msghdr m = {.msg_name = (void *)(uintptr_t)&to->address,
+                             .msg_namelen = to->address_len,
+                             .msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = (void *)(uintptr_t)to->control.bytes,
+                             .msg_controllen = to->control_len};
+    (void)sendmsg(s->fd, &m, MSG_DONTWAIT);
 }
 
 static void answer_batch(void *user)

@@ -39,6 +39,7 @@ struct ads {
     size_t n_metadata;
     char *token_file; /* NULL: none */
     bool identity;
+    struct name_table *names; /* NULL: there is no DNS here */
 };
 
 /* ---- the stream ---- */
@@ -147,7 +148,10 @@ static void on_send(struct str message, void *user)
 static void on_update(const struct xds_update *u, struct buf *refused, void *user)
 {
     struct ads *a = user;
-    store_update(a->store, u, refused);
+    if (u->type == XDS_NAMES && a->names)
+        name_table_update(a->names, u, refused);
+    else if (u->type != XDS_NAMES)
+        store_update(a->store, u, refused);
     if (a->good)
         last_good_update(a->good, u);
     if (refused->n)
@@ -301,6 +305,7 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
     a->pause_ms = PAUSE_MS;
     a->token_file = o->token_file ? xstrdup(o->token_file) : NULL;
     a->identity = o->identity;
+    a->names = o->names;
     a->timer = loop_timer_new(l, on_connect, a);
     a->trim = loop_timer_new(l, on_trim, a);
     loop_call_init(&a->flush, on_flush, a);
@@ -310,6 +315,8 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
         return r;
     }
     a->client = xds_client_new(delta, a->node, &ops, a);
+    if (a->names)
+        xds_client_subscribe_all(a->client, XDS_NAMES);
     loop_timer_start(a->timer, 0);
     *ret = a;
     return 0;

@@ -3,6 +3,7 @@
  * the world, over gRPC. Main thread. */
 
 #include "proxy/last_good.h"
+#include "proxy/name_table.h"
 
 struct ads;
 
@@ -10,6 +11,7 @@ struct ads_options {
     const char *token_file; /* what each stream says as "authorization: Bearer …", read when it is
                                opened; NULL: nothing */
     bool identity;          /* it says that it has a certificate of the mesh */
+    struct name_table *names; /* names of its DNS; outlives it; NULL: it has none */
 };
 
 /* Reads ads_config and node; connects soon, and again for ever. The cluster must be static.

@@ -44,6 +44,12 @@ bool breaker_take(struct breaker *b);
 void breaker_take_over(struct breaker *b); /* even where it is full */
 void breaker_give(struct breaker *b);
 
+/* More are in use than may be: some took places over. */
+static inline bool breaker_is_over(const struct breaker *b)
+{
+    return atomic_load_explicit(&b->used, memory_order_relaxed) > b->max;
+}
+
 /* One of the retries, by their budget if there is one. */
 bool breakers_take_retry(struct breakers *b, unsigned priority);
 

@@ -246,6 +246,7 @@ static bool write_of_bootstrap(struct config_dump *d, struct buf *to)
         return true;
     case XDS_HOST:
     case XDS_WORKLOAD:
+    case XDS_NAMES:
     case XDS_RESOURCES:
         break;
     }

@@ -1,8 +1,8 @@
 #pragma once
 /* What operators of formats tell of a client's connection, and a line in a log for a connection. */
 
+#include "codec/format.h"
 #include "net/conn.h"
-#include "proxy/format.h"
 #include "proxy/worker.h"
 
 /* Addresses, TLS and who the peer is. */

@@ -137,6 +137,7 @@ int fetch_start(struct fetch *f, struct worker *w, struct cluster *c)
     f->wait.on_ready = on_ready;
     f->wait.on_failed = on_failed;
     upstream_enter(u, &f->wait);
+    upstream_name(&f->wait, c, f->head);
     int got = upstream_take(&f->wait, false, &f->stream);
     f->reused = got == 0;
     if (got == -EBUSY) {

@@ -10,10 +10,10 @@
 
 #include <google/protobuf/any.pb-c.h>
 
+#include "codec/format.h"
 #include "codec/json.h"
 #include "codec/pb_path.h"
 #include "net/http_stream.h"
-#include "proxy/format.h"
 #include "proxy/reasons.h"
 #include "proxy/stats.h"
 
@@ -122,7 +122,8 @@ typedef int filter_compile_fn(struct filter_compile *c, const ProtobufCMessage *
 /* A filter that has nothing to do with requests but that they are counted. */
 struct filter_watch {
     bool counts;
-    bool no_host; /* what was called is not told where it is no Service */
+    bool no_host;                   /* what was called is not told where it is no Service */
+    const struct mesh_edits *edits; /* what metrics are told otherwise; NULL: nothing */
 };
 
 struct filter_type {

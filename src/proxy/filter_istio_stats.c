@@ -4,6 +4,7 @@
 #include <stats/config.pb-c.h>
 
 #include "proxy/filter_table.h"
+#include "proxy/mesh_edits.h"
 
 typedef Stats__PluginConfig pb_stats;
 
@@ -15,6 +16,7 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
         return -ENOMEM;
     w->counts = true;
     w->no_host = m->disable_host_header_fallback;
+    w->edits = mesh_edits_get(m);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 /* What %START_TIME% stands for. */
 
-#include "proxy/format.h"
+#include "codec/format.h"
 
 /* The piece's argument: strftime's letters in UTC, %s seconds, %f microseconds, %1f to %9f so many
  * digits of the second; without one 2026-11-28T00:50:01.631Z. */

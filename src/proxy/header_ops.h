@@ -4,9 +4,9 @@
 
 #include <envoy/config/core/v3/base.pb-c.h>
 
+#include "codec/format.h"
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
-#include "proxy/format.h"
 
 struct header_name {
     uint16_t id;     /* enum http_name */

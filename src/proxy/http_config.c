@@ -154,7 +154,8 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
     if (r == 0)
         r = http_filters_compile(m, &c->path, &h->filters, &watch, c->err);
     if (watch.counts)
-        h->mesh = (struct mesh_watch){c->inbound ? MESH_DESTINATION : MESH_SOURCE, watch.no_host};
+        h->mesh = (struct mesh_watch){c->inbound ? MESH_DESTINATION : MESH_SOURCE, watch.no_host,
+                                      watch.edits};
     if (r == 0)
         r = compile_router(c, m, h);
     if (r == 0)

@@ -2,7 +2,6 @@
  * that does not fit its key, or is below none of the roots, changes nothing. */
 #include "proxy/identity.h"
 
-#include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <istio/v1/auth/ca.pb-c.h>
@@ -13,6 +12,7 @@
 #include "codec/pb_msg.h"
 #include "net/tls_csr.h"
 #include "proxy/control_channel.h"
+#include "proxy/own_secret.h"
 
 #define METHOD "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 
@@ -25,9 +25,6 @@ enum {
     ANSWER_BYTES_MAX = 1 << 20,
     ROOT_BYTES_MAX = 256 * 1024,
 };
-
-typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret pb_secret;
-typedef Envoy__Config__Core__V3__DataSource pb_data;
 
 struct identity {
     struct loop *loop;
@@ -58,64 +55,20 @@ static void wipe(struct buf *b)
 
 /* ---- what the store is given ---- */
 
-static pb_data data_of(const struct buf *b)
-{
-    pb_data d;
-    envoy__config__core__v3__data_source__init(&d);
-    d.specifier_case = ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES;
-    d.inline_bytes = (ProtobufCBinaryData){b->n, (uint8_t *)(uintptr_t)b->p};
-    return d;
-}
-
-static void give_secret(struct identity *i, pb_secret *m)
-{
-    AUTO_DONE(buf) struct buf bytes = {0};
-    AUTO_DONE(buf) struct buf refused = {0};
-    char version[24];
-    snprintf(version, sizeof(version), "%u", ++i->serial);
-    if (pb_pack(&m->base, &bytes) < 0)
-        return;
-    struct xds_item item = {
-        .name = str_from(m->name), .version = str_from(version), .bytes = buf_str(&bytes)};
-    const struct xds_update u = {.type = XDS_SECRET, .items = &item, .n_items = 1};
-    store_update(i->store, &u, &refused);
-    if (refused.n)
-        log_error("the proxy's identity is refused", kv_str("error", buf_str(&refused)));
-    xds_items_done(&item, 0);
-    explicit_bzero(bytes.p, bytes.size);
-}
-
 static void give_certificate(struct identity *i)
 {
-    Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate c;
-    pb_data chain = data_of(&i->chain), key = data_of(&i->key);
-    pb_secret m;
-    envoy__extensions__transport_sockets__tls__v3__tls_certificate__init(&c);
-    envoy__extensions__transport_sockets__tls__v3__secret__init(&m);
-    c.certificate_chain = &chain;
-    c.private_key = &key;
-    m.name = (char *)(uintptr_t)IDENTITY_CERTIFICATE;
-    m.type_case = ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_TLS_CERTIFICATE;
-    m.tls_certificate = &c;
-    give_secret(i, &m);
+    IGNORE_RESULT(own_secret_give_certificate(i->store, IDENTITY_CERTIFICATE, ++i->serial,
+                                              &i->chain, &i->key));
 }
 
 static void give_trust(struct identity *i)
 {
-    Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext v;
     AUTO_DONE(buf) struct buf all = {0};
-    pb_secret m;
     buf_add_str(&all, buf_str(&i->roots));
     buf_add_char(&all, '\n');
     buf_add_str(&all, buf_str(&i->file_roots));
-    pb_data trusted = data_of(&all);
-    envoy__extensions__transport_sockets__tls__v3__certificate_validation_context__init(&v);
-    envoy__extensions__transport_sockets__tls__v3__secret__init(&m);
-    v.trusted_ca = &trusted;
-    m.name = (char *)(uintptr_t)IDENTITY_TRUST;
-    m.type_case = ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_VALIDATION_CONTEXT;
-    m.validation_context = &v;
-    give_secret(i, &m);
+    IGNORE_RESULT(
+        own_secret_give_trust(i->store, IDENTITY_TRUST, ++i->serial, &all, &(struct buf){0}));
 }
 
 /* Trust first: a peer's answer to the new certificate may be a new one, too. */

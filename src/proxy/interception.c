@@ -1,4 +1,5 @@
-/* Two chains of NAT a family. Order matters: the first rule that fits decides. */
+/* Two chains of NAT a family, and two that keep apart the pod's questions of DNS and the proxy's
+ * own, which may have the same ports. Order matters: the first rule that fits decides. */
 #include "proxy/interception.h"
 
 #include <errno.h>
@@ -9,9 +10,15 @@
 #define TABLE    "fairlead-interception"
 #define OUTBOUND "outbound"
 #define INBOUND  "inbound"
+#define ASKED    "dns-asked"
+#define ANSWERED "dns-answered"
 
 enum {
     DSTNAT_PRIORITY = -100,
+    RAW_PRIORITY = -300, /* before connections are looked up */
+    DNS_PORT = 53,
+    PROXYS_ZONE = 1,
+    PODS_ZONE = 2,
     HBONE_PORT = 15008,
 };
 
@@ -83,6 +90,7 @@ void interception_done(struct interception *i)
     vec_done(&i->inbound.v);
     vec_done(&i->inbound_except.v);
     vec_done(&i->outbound.v);
+    vec_done(&i->dns.v);
     vec_done(&i->outbound_except.v);
     vec_done(&i->outbound_also.v);
     vec_done(&i->outbound_ports_except.v);
@@ -93,6 +101,11 @@ void interception_done(struct interception *i)
 static bool is_v6(const struct nfnl_batch *b)
 {
     return b->family == NFPROTO_IPV6;
+}
+
+static bool is_of_family(const struct prefix *p, const struct nfnl_batch *b)
+{
+    return (p->ip.family == AF_INET6) == is_v6(b);
 }
 
 static void match_loopback_device(struct nfnl_batch *b)
@@ -129,12 +142,26 @@ static void match_tcp(struct nfnl_batch *b)
     nfnl_cmp(b, NFT_CMP_EQ, nfnl_reg(0), &tcp, 1);
 }
 
-static void match_port(struct nfnl_batch *b, uint32_t op, uint16_t port)
+/* Where the packet goes to, or comes from; of the protocol that has been matched. */
+static void match_number(struct nfnl_batch *b, bool source, uint32_t op, uint16_t port)
 {
     uint8_t number[] = {(uint8_t)(port >> 8), (uint8_t)port};
-    match_tcp(b);
-    nfnl_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, nfnl_reg(0));
+    nfnl_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, source ? 0 : 2, 2, nfnl_reg(0));
     nfnl_cmp(b, op, nfnl_reg(0), number, 2);
+}
+
+static void match_port(struct nfnl_batch *b, uint32_t op, uint16_t port)
+{
+    match_tcp(b);
+    match_number(b, false, op, port);
+}
+
+static void match_udp(struct nfnl_batch *b, bool source, uint16_t port)
+{
+    uint8_t udp = IPPROTO_UDP;
+    nfnl_meta(b, NFT_META_L4PROTO, nfnl_reg(0));
+    nfnl_cmp(b, NFT_CMP_EQ, nfnl_reg(0), &udp, 1);
+    match_number(b, source, NFT_CMP_EQ, port);
 }
 
 /* The socket's owner; key: NFT_META_SKUID or NFT_META_SKGID. */
@@ -174,6 +201,49 @@ static void write_owner(const struct interception *i, struct nfnl_batch *b, uint
     RULE(b, OUTBOUND, match_owner(b, key, NFT_CMP_EQ, id); RETURN(b));
 }
 
+/* ---- DNS ---- */
+
+/* What the pod asks its name servers. */
+static void write_dns(const struct interception *i, struct nfnl_batch *b)
+{
+    VEC_FOREACH (p, &i->dns.v) {
+        if (!is_of_family(p, b))
+            continue;
+        RULE(b, OUTBOUND, match_ip(b, false, NFT_CMP_EQ, &p->ip); match_udp(b, false, DNS_PORT);
+             redirect(b, i->dns_port));
+        RULE(b, OUTBOUND, match_ip(b, false, NFT_CMP_EQ, &p->ip);
+             match_port(b, NFT_CMP_EQ, DNS_PORT); redirect(b, i->dns_port));
+    }
+}
+
+static void set_zone(struct nfnl_batch *b, uint16_t zone)
+{
+    nfnl_immediate(b, nfnl_reg(0), &zone, sizeof(zone));
+    nfnl_ct_set(b, NFT_CT_ZONE, nfnl_reg(0));
+}
+
+/* The proxy asks the same servers, from ports that the pod had a moment ago: what is remembered of
+ * the pod's questions must not lead the proxy's to itself. */
+static void write_zones(const struct interception *i, struct nfnl_batch *b)
+{
+    if (!i->dns.v.n)
+        return;
+    nfnl_chain_new(b, ASKED, "filter", NF_INET_LOCAL_OUT, RAW_PRIORITY);
+    nfnl_chain_new(b, ANSWERED, "filter", NF_INET_PRE_ROUTING, RAW_PRIORITY);
+    RULE(b, ASKED, match_udp(b, false, DNS_PORT);
+         match_owner(b, NFT_META_SKUID, NFT_CMP_EQ, i->uid); set_zone(b, PROXYS_ZONE); RETURN(b));
+    RULE(b, ASKED, match_udp(b, true, i->dns_port);
+         match_owner(b, NFT_META_SKUID, NFT_CMP_EQ, i->uid); set_zone(b, PODS_ZONE); RETURN(b));
+    VEC_FOREACH (p, &i->dns.v) {
+        if (!is_of_family(p, b))
+            continue;
+        RULE(b, ASKED, match_ip(b, false, NFT_CMP_EQ, &p->ip); match_udp(b, false, DNS_PORT);
+             set_zone(b, PODS_ZONE));
+        RULE(b, ANSWERED, match_ip(b, true, NFT_CMP_EQ, &p->ip); match_udp(b, true, DNS_PORT);
+             set_zone(b, PROXYS_ZONE));
+    }
+}
+
 static void write_outbound(const struct interception *i, struct nfnl_batch *b)
 {
     const struct ip loopback = is_v6(b) ? (struct ip){AF_INET6, {[15] = 1}}
@@ -184,16 +254,17 @@ static void write_outbound(const struct interception *i, struct nfnl_batch *b)
          RETURN(b));
     write_owner(i, b, NFT_META_SKUID, i->uid, &loopback);
     write_owner(i, b, NFT_META_SKGID, i->gid, &loopback);
+    write_dns(i, b);
     RULE(b, OUTBOUND, match_ip(b, false, NFT_CMP_EQ, &loopback); RETURN(b));
     VEC_FOREACH (port, &i->outbound_ports_except.v)
         RULE(b, OUTBOUND, match_port(b, NFT_CMP_EQ, *port); RETURN(b));
     VEC_FOREACH (p, &i->outbound_except.v)
-        if ((p->ip.family == AF_INET6) == is_v6(b))
+        if (is_of_family(p, b))
             RULE(b, OUTBOUND, match_prefix(b, p); RETURN(b));
     VEC_FOREACH (port, &i->outbound_also.v)
         RULE(b, OUTBOUND, match_port(b, NFT_CMP_EQ, *port); redirect(b, i->outbound_port));
     VEC_FOREACH (p, &i->outbound.v)
-        if ((p->ip.family == AF_INET6) == is_v6(b))
+        if (is_of_family(p, b))
             RULE(b, OUTBOUND, match_prefix(b, p); match_tcp(b); redirect(b, i->outbound_port));
     if (i->outbound.all || i->outbound_also.all)
         RULE(b, OUTBOUND, match_tcp(b); redirect(b, i->outbound_port));
@@ -223,6 +294,7 @@ static void write_family(const struct interception *i, uint8_t family, struct nf
     nfnl_chain_new(b, INBOUND, "nat", NF_INET_PRE_ROUTING, DSTNAT_PRIORITY);
     write_outbound(i, b);
     write_inbound(i, b);
+    write_zones(i, b);
 }
 
 void interception_write(const struct interception *i, bool ipv6, struct nfnl_batch *b)

@@ -22,6 +22,9 @@ struct interception {
     uint16_t outbound_port, inbound_port;
     struct port_list inbound, inbound_except; /* at which the pod is served */
     struct prefix_list outbound, outbound_except;
+    struct prefix_list
+        dns; /* name servers: what the pod asks them goes to dns_port; none: to them */
+    uint16_t dns_port;
     struct port_list outbound_also, outbound_ports_except; /* also: whatever the address */
 };
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "net/resolv_conf.h"
 #include "nl/nft.h"
+#include "proxy/dns_capture.h"
 #include "proxy/interception.h"
 
 struct words {
@@ -35,6 +37,18 @@ static int read_words(const struct words *w, struct interception *i)
     return -1;
 }
 
+/* The pod's name servers, which are the proxy's, too. */
+static void add_name_servers(struct interception *i)
+{
+    struct resolv_conf conf;
+    resolv_conf_read("/etc/resolv.conf", &conf);
+    for (size_t k = 0; k < conf.n_servers; k++)
+        vec_push(&i->dns.v,
+                 ((struct prefix){conf.servers[k], (uint8_t)(8 * ip_bytes(&conf.servers[k]))}));
+    resolv_conf_done(&conf);
+    i->dns_port = DNS_CAPTURE_PORT;
+}
+
 static int apply(const struct interception *i, bool ipv6, bool remove)
 {
     AUTO(nft) struct nft *nft = NULL;
@@ -63,7 +77,7 @@ int proxy_interception_command(int argc, char **argv)
 {
     struct words w = {"*", "", "*", "", "", ""};
     int64_t uid = 1337, gid = 1337, inbound = 15006, outbound = 15001;
-    bool remove = false, ipv6 = false;
+    bool remove = false, ipv6 = false, dns = false;
     struct arg args[] = {
         {"inbound-ports", 'b', ARG_STRING, &w.inbound, "PORTS",
          "ports of the pod to which calls go through the proxy, or * (default *)", 0, 0, false},
@@ -84,6 +98,9 @@ int proxy_interception_command(int argc, char **argv)
          "where the proxy takes what the pod sends (default 15001)", 1, 65535, false},
         {"inbound-port", 'z', ARG_INT, &inbound, "PORT",
          "where it takes what is sent to it (default 15006)", 1, 65535, false},
+        {"dns", 0, ARG_BOOL, &dns, NULL,
+         "what is asked of the name servers of /etc/resolv.conf, too: the proxy answers at 15053",
+         0, 0, false},
         {"ipv6", 0, ARG_BOOL, &ipv6, NULL, "of that family, too: the proxy listens there", 0, 0,
          false},
         {"remove", 0, ARG_BOOL, &remove, NULL, "takes the rules away", 0, 0, false},
@@ -110,6 +127,8 @@ int proxy_interception_command(int argc, char **argv)
     i.inbound_port = (uint16_t)inbound;
     i.outbound_port = (uint16_t)outbound;
     code = read_words(&w, &i);
+    if (dns)
+        add_name_servers(&i);
     if (code < 0)
         code = apply(&i, ipv6, remove);
     interception_done(&i);

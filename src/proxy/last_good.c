@@ -44,7 +44,7 @@ static void changed(struct last_good *g)
 
 static void keep(struct last_good *g, enum xds_resource type, struct xds_item *i)
 {
-    if (type != XDS_WORKLOAD && (type != XDS_SECRET || !g->no_secrets))
+    if (type != XDS_WORKLOAD && type != XDS_NAMES && (type != XDS_SECRET || !g->no_secrets))
         kept_text_unref(map_put(&g->types[type], i->name, xds_item_text(i)));
 }
 

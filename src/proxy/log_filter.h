@@ -4,9 +4,9 @@
 
 #include <envoy/config/accesslog/v3/accesslog.pb-c.h>
 
+#include "codec/format.h"
 #include "codec/http_head.h"
 #include "codec/pb_path.h"
-#include "proxy/format.h"
 
 enum { LOG_FILTERS_MAX = 256, LOG_FILTER_DEPTH_MAX = 16 };
 

@@ -3,8 +3,8 @@
  * value of that operator's type, null where there is none; any other text a string. Immutable; any
  * thread writes by it. */
 
+#include "codec/format.h"
 #include "codec/json.h"
-#include "proxy/format.h"
 
 enum { LOG_JSON_NODES_MAX = 1024, LOG_JSON_DEPTH_MAX = 16 };
 

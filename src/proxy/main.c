@@ -131,6 +131,8 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
         options.keep.dir = NULL;
     if (s->sidecar && !s->validate && read_probes(&options.probes) > 0)
         return -EINVAL;
+    const char *dns = getenv("ISTIO_META_DNS_CAPTURE");
+    options.dns = s->sidecar && !s->validate && dns && streq(dns, "true");
     r = proxy_new(b, &options, ret, &err);
     if (r < 0)
         program_fail(EXIT_USAGE_ERROR, NULL, "%s%s%s", s->file ? s->file : "", s->file ? ": " : "",

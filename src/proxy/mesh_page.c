@@ -36,8 +36,19 @@ static const struct metric {
 
 struct mesh_page {
     struct rows rows[2]; /* of requests, of connections; by labels */
+    bool edited;         /* some are told otherwise: then each metric has */
+    struct rows own;     /* rows of its own, while it is told */
     unsigned metric;
     size_t at;
+};
+
+/* A set of labels that is being made. */
+struct labels {
+    struct buf b;
+    const struct mesh_edits *edits; /* NULL: as they are */
+    const char *values;
+    unsigned metric;
+    uint32_t told; /* bits of edits that stand there already */
 };
 
 /* ---- labels ---- */
@@ -56,7 +67,7 @@ static struct parts split(const char *text)
     return p;
 }
 
-static void add(struct buf *b, const char *name, struct str value, const char *otherwise)
+static void add_label(struct buf *b, const char *name, struct str value, const char *otherwise)
 {
     buf_addf(b, "%s%s=\"", b->n ? "," : "", name);
     if (!value.n)
@@ -72,9 +83,31 @@ static void add(struct buf *b, const char *name, struct str value, const char *o
     buf_add_char(b, '"');
 }
 
+static void add(struct labels *l, const char *name, struct str value, const char *otherwise)
+{
+    const struct mesh_edit *e = mesh_edits_find(l->edits, l->metric, str_from(name));
+    if (!e) {
+        add_label(&l->b, name, value, otherwise);
+        return;
+    }
+    l->told |= 1u << (e - l->edits->labels);
+    if (!e->removed)
+        add_label(&l->b, name, mesh_edits_value(e, l->values), "unknown");
+}
+
+/* Labels that only edits know. */
+static void add_new(struct labels *l)
+{
+    for (size_t i = 0; l->edits && i < l->edits->n_labels; i++) {
+        const struct mesh_edit *e = &l->edits->labels[i];
+        if (!e->removed && e->metrics >> l->metric & 1 && !(l->told >> i & 1))
+            add_label(&l->b, e->label, mesh_edits_value(e, l->values), "unknown");
+    }
+}
+
 /* names: the side's, in the order of a workload's parts. */
-static void add_side(struct buf *b, const char *side, const struct parts *p, const char *principal,
-                     struct str ns)
+static void add_side(struct labels *b, const char *side, const struct parts *p,
+                     const char *principal, struct str ns)
 {
     const struct {
         const char *name;
@@ -105,7 +138,7 @@ static struct str namespace_in(const char *principal)
     return at ? str_cut(str_from(at + 4), '/', &rest) : (struct str){0};
 }
 
-static void add_service(struct buf *b, const struct mesh_key *k, const struct parts *destination,
+static void add_service(struct labels *b, const struct mesh_key *k, const struct parts *destination,
                         struct str destination_ns)
 {
     struct parts service = split(k->service);
@@ -117,7 +150,7 @@ static void add_service(struct buf *b, const struct mesh_key *k, const struct pa
         "unknown");
 }
 
-static void add_outcome(struct buf *b, const struct mesh_key *k)
+static void add_outcome(struct labels *b, const struct mesh_key *k)
 {
     struct str flag = reason_row((enum reason)k->reason)->flag;
     char text[16];
@@ -140,9 +173,12 @@ static void add_outcome(struct buf *b, const struct mesh_key *k)
     add(b, "grpc_response_status", k->grpc && grpc ? str_from(text) : STR(""), "");
 }
 
-static char *labels_of(const struct mesh_key *k)
+/* metric: of which edits count; MESH_EDITS_METRICS: none do. */
+static char *labels_of(const struct mesh_key *k, unsigned metric)
 {
-    AUTO_DONE(buf) struct buf b = {0};
+    struct labels b = {.edits = metric < MESH_EDITS_METRICS ? k->edits : NULL,
+                       .values = k->values,
+                       .metric = metric};
     bool source = k->flags & MESH_IS_SOURCE;
     const char *peer = k->peer ? k->peer : k->slot ? atomic_load(&k->slot->first) : NULL;
     struct parts own = split(peers_self()), other = split(peer);
@@ -156,7 +192,8 @@ static char *labels_of(const struct mesh_key *k)
              source ? ns : own.v[1]);
     add_service(&b, k, source ? &other : &own, source ? ns : own.v[1]);
     add_outcome(&b, k);
-    return buf_take_cstr(&b);
+    add_new(&b);
+    return buf_take_cstr(&b.b);
 }
 
 /* ---- rows ---- */
@@ -166,27 +203,56 @@ static int by_labels(const void *a, const void *b)
     return strcmp(((const struct row *)a)->labels, ((const struct row *)b)->labels);
 }
 
+static void sort(struct rows *r)
+{
+    if (r->v.n)
+        qsort(r->v.v, r->v.n, sizeof(struct row), by_labels);
+}
+
+static void rows_done(struct rows *r)
+{
+    VEC_FOREACH (one, &r->v)
+        free(one->labels);
+    vec_done(&r->v);
+}
+
 struct mesh_page *mesh_page_new(void)
 {
     struct mesh_page *p = NEW(struct mesh_page);
     for (size_t w = 0; w < WORKERS_MAX; w++)
         for (const struct mesh_series *s = atomic_load(&mesh_lists[w]); s; s = s->next)
             vec_push(&p->rows[(s->key.flags & MESH_IS_TCP) != 0].v,
-                     (struct row){labels_of(&s->key), s});
+                     (struct row){labels_of(&s->key, MESH_EDITS_METRICS), s});
     for (size_t i = 0; i < ARRAY_LEN(p->rows); i++)
-        if (p->rows[i].v.n)
-            qsort(p->rows[i].v.v, p->rows[i].v.n, sizeof(struct row), by_labels);
+        sort(&p->rows[i]);
+    VEC_FOREACH (r, &p->rows[0].v)
+        p->edited = p->edited || r->series->key.edits;
     return p;
 }
 
 void mesh_page_free(struct mesh_page *p)
 {
-    for (size_t i = 0; p && i < ARRAY_LEN(p->rows); i++) {
-        VEC_FOREACH (r, &p->rows[i].v)
-            free(r->labels);
-        vec_done(&p->rows[i].v);
-    }
+    if (!p)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(p->rows); i++)
+        rows_done(&p->rows[i]);
+    rows_done(&p->own);
     free(p);
+}
+
+/* Of a metric of requests, some of which are told otherwise, or not at all. */
+static const struct rows *edited_rows(struct mesh_page *p)
+{
+    if (p->at)
+        return &p->own;
+    rows_done(&p->own);
+    VEC_FOREACH (r, &p->rows[0].v) {
+        const struct mesh_key *k = &r->series->key;
+        if (!k->edits || !(k->edits->dropped >> p->metric & 1))
+            vec_push(&p->own.v, (struct row){labels_of(k, p->metric), r->series});
+    }
+    sort(&p->own);
+    return &p->own;
 }
 
 static uint64_t sum(const struct row *rows, size_t n, unsigned cell)
@@ -225,7 +291,7 @@ bool mesh_page_next(struct mesh_page *p, size_t bytes, struct buf *to)
     size_t end = to->n + bytes;
     while (p->metric < ARRAY_LEN(metrics) && to->n < end) {
         const struct metric *m = &metrics[p->metric];
-        const struct rows *all = &p->rows[m->tcp];
+        const struct rows *all = p->edited && !m->tcp ? edited_rows(p) : &p->rows[m->tcp];
         if (p->at == all->v.n) {
             p->at = 0;
             p->metric++;

@@ -1,6 +1,7 @@
 #pragma once
 /* Series of Istio's metrics, as mesh_stats.c counts them and mesh_page.c shows them. */
 
+#include "proxy/mesh_edits.h"
 #include "proxy/mesh_stats.h"
 #include "proxy/stats.h"
 
@@ -13,19 +14,21 @@ enum {
 
 /* All that a series tells, beside what is told of ourselves. Compared as bytes: no padding. */
 struct mesh_key {
-    const char *peer;       /* the other side; NULL: not known */
-    struct peer_slot *slot; /* where that will be known; NULL: nowhere */
-    const char *service;    /* "HOST;NAME;NAMESPACE"; NULL: none */
-    const char *host;       /* that was asked for; NULL: not told */
-    const char *principal;  /* of the other side */
-    const char *own;        /* ours */
-    uint16_t status;        /* 0: none was sent */
-    uint8_t reason;         /* enum reason */
-    uint8_t grpc;           /* the status and one more; 0: none */
+    const char *peer;               /* the other side; NULL: not known */
+    struct peer_slot *slot;         /* where that will be known; NULL: nowhere */
+    const char *service;            /* "HOST;NAME;NAMESPACE"; NULL: none */
+    const char *host;               /* that was asked for; NULL: not told */
+    const char *principal;          /* of the other side */
+    const char *own;                /* ours */
+    const struct mesh_edits *edits; /* how it is told; NULL: as it is */
+    const char *values;             /* what they say of the request */
+    uint16_t status;                /* 0: none was sent */
+    uint8_t reason;                 /* enum reason */
+    uint8_t grpc;                   /* the status and one more; 0: none */
     uint8_t flags;
     uint8_t zero[3];
 };
-static_assert(sizeof(struct mesh_key) == 6 * sizeof(char *) + 8, "no padding");
+static_assert(sizeof(struct mesh_key) == 8 * sizeof(char *) + 8, "no padding");
 
 enum {
     MESH_REQUESTS,

@@ -97,6 +97,7 @@ void mesh_stats_done(void)
         free(tables[i].v);
         tables[i] = (struct table){0};
     }
+    mesh_edits_done();
 }
 
 /* ---- requests ---- */
@@ -141,6 +142,9 @@ static struct mesh_key key_of(const struct request *r)
         k.flags |= MESH_IS_GRPC;
     if (r->delayed)
         k.flags |= MESH_IS_DELAYED;
+    k.edits = r->http->mesh.edits;
+    if (k.edits && k.edits->n_values)
+        k.values = mesh_edits_values(k.edits, http_stream_head(r->down));
     k.service = r->service;
     if (r->http->mesh.reporter == MESH_SOURCE) {
         k.flags |= MESH_IS_SOURCE;

@@ -24,8 +24,9 @@ enum mesh_reporter {
 
 /* Whether what a listener's chain serves is counted. */
 struct mesh_watch {
-    uint8_t reporter; /* enum mesh_reporter */
-    bool no_host;     /* what was called, where it is no Service, is not told */
+    uint8_t reporter;               /* enum mesh_reporter */
+    bool no_host;                   /* what was called, where it is no Service, is not told */
+    const struct mesh_edits *edits; /* of requests; NULL: none */
 };
 
 /* It has ended, and its connection manager counts. The worker's thread. */

@@ -69,10 +69,16 @@ static int read_options(const pb_options *m, struct pb_path *path, struct http_p
     if (r < 0)
         return r;
     pb_path_back(path, mark);
+    if (m->upstream_http_protocol_options) {
+        p->auto_sni = m->upstream_http_protocol_options->auto_sni;
+        p->auto_san = m->upstream_http_protocol_options->auto_san_validation;
+    }
     switch ((unsigned)m->upstream_protocol_options_case) {
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG:
-        if (m->explicit_http_config->http2_protocol_options)
-            p->version = 2;
+        if (m->explicit_http_config->protocol_config_case !=
+            ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS)
+            return 0; /* HTTP/1; the members are a union */
+        p->version = 2;
         http_protocol_read_http2(m->explicit_http_config->http2_protocol_options, p);
         return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS__NOT_SET:

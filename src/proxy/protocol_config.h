@@ -12,8 +12,11 @@
 struct http_protocol {
     struct http_conn_config conn; /* .http2 is for whoever uses it to set */
     struct http2_limits http2;
-    uint8_t version;            /* of a cluster: 1, 2; 0: ALPN says */
-    bool as_client;             /* of a cluster: as the client speaks it, whatever version says */
+    uint8_t version; /* of a cluster: 1, 2; 0: ALPN says */
+    bool as_client;  /* of a cluster: as the client speaks it, whatever version says */
+    /* Of a cluster over TLS: as whom the endpoint is spoken to is the request's host; whose
+     * certificate is expected, too. */
+    bool auto_sni, auto_san;
     uint64_t stream_max_ms;     /* the longest life of a stream; 0: no limit */
     uint64_t connection_max_ms; /* of a connection: then it takes no more streams */
 };

@@ -12,7 +12,9 @@
 #include "proxy/admin.h"
 #include "proxy/ads.h"
 #include "proxy/config_dump.h"
+#include "proxy/dns_capture.h"
 #include "proxy/downstream.h"
+#include "proxy/file_secrets.h"
 #include "proxy/file_sources.h"
 #include "proxy/identity.h"
 #include "proxy/mesh_stats.h"
@@ -29,12 +31,16 @@ struct proxy {
     struct proxy_options options;
     struct store *store;
     struct file_sources *files;
-    struct ads *ads;             /* NULL: no control plane */
+    struct ads *ads; /* NULL: no control plane */
+    struct file_secrets *file_secrets;
     struct identity *identity;   /* NULL: none */
     struct telemetry *telemetry; /* NULL: it is no sidecar's, or of nobody known */
     struct last_good *good;
     struct admin *admin;       /* NULL: none is asked for */
     struct app_probes *probes; /* NULL: it is no sidecar */
+    struct dns_capture *dns;   /* NULL: the pod asks others */
+    struct name_table names;
+    struct resolv_conf resolv;
     struct listener_address admin_at;
     bool has_admin;
     char *service;               /* who tells of traces */
@@ -98,7 +104,9 @@ static void on_want(const struct config_source *from, enum xds_resource type, st
                     bool wanted, void *user)
 {
     struct proxy *p = user;
-    if (from->of_identity && p->identity)
+    if (from->of_identity && file_secrets_has(name) && p->file_secrets)
+        file_secrets_want(p->file_secrets, name, wanted);
+    else if (from->of_identity && p->identity)
         identity_want(p->identity, name, wanted);
     else if (from->of_identity && wanted)
         log_warn("a secret of this proxy's identity is wanted, and it has none: --identity",
@@ -209,11 +217,14 @@ int proxy_new(const Envoy__Config__Bootstrap__V3__Bootstrap *b, const struct pro
     if (r == 0) {
         p->closing = loop_timer_new(p->loop, on_closing, p);
         p->store = store_new(p->loop, &ops, p);
+        p->file_secrets = file_secrets_new(p->loop, p->store);
         r = file_sources_new(p->loop, p->store, &p->files, reterr);
     }
     if (r == 0 && b->dynamic_resources && b->dynamic_resources->ads_config)
         r = ads_new(p->loop, p->store, b,
-                    &(struct ads_options){.token_file = o->xds_token_file, .identity = o->identity},
+                    &(struct ads_options){.token_file = o->xds_token_file,
+                                          .identity = o->identity,
+                                          .names = o->dns ? &p->names : NULL},
                     &p->ads, reterr);
     if (r == 0)
         r = start_identity(p, reterr);
@@ -254,13 +265,17 @@ void proxy_free(struct proxy *p)
     p->running = false;
     admin_free(p->admin);
     app_probes_free(p->probes);
+    dns_capture_free(p->dns);
+    resolv_conf_done(&p->resolv);
     app_probe_table_done(&p->options.probes.table);
     app_metrics_target_done(&p->options.probes.metrics);
     telemetry_free(TAKE(p->telemetry));
     mesh_stats_done();
     peers_stop();
     ads_free(TAKE(p->ads));
+    name_table_done(&p->names);
     identity_free(TAKE(p->identity));
+    file_secrets_free(TAKE(p->file_secrets));
     loop_timer_free(p->closing);
     file_sources_free(p->files); /* those that wait to be read are not */
     last_good_free(p->good);
@@ -409,6 +424,16 @@ static int start_probes(struct proxy *p, struct err *reterr)
     return o->port ? app_probes_new(p->loop, o, &ops, p, &p->probes, reterr) : 0;
 }
 
+static int start_dns(struct proxy *p, struct err *reterr)
+{
+    enum { SERVER_PORT = 53 };
+    if (!p->options.dns)
+        return 0;
+    resolv_conf_read("/etc/resolv.conf", &p->resolv);
+    return dns_capture_new(p->loop, &p->names, &p->resolv, DNS_CAPTURE_PORT, SERVER_PORT, &p->dns,
+                           reterr);
+}
+
 int proxy_run(struct proxy *p, struct err *reterr)
 {
     raise_descriptor_limit();
@@ -422,6 +447,8 @@ int proxy_run(struct proxy *p, struct err *reterr)
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_probes(p, reterr);
+    if (r == 0)
+        r = start_dns(p, reterr);
     if (r == 0)
         r = start_workers(p, reterr);
     if (r < 0)

@@ -15,6 +15,7 @@ struct proxy_options {
     unsigned workers;
     uint64_t drain_ms;
     const char *xds_token_file; /* says who we are to the control plane; NULL: nobody */
+    bool dns;                   /* answers the pod's DNS questions, by proxy_run */
     bool identity;              /* asks it for a certificate by that */
     const char *identity_root;  /* whom to trust beside what it says; NULL: nobody */
 };

@@ -512,6 +512,7 @@ static void ask(struct request *r, const struct cluster *c, struct upstream *u)
         retry_state_tried(r->retry, upstream_endpoint(u));
     if (c->http.stream_max_ms || r->retry)
         begin_try_clocks(r, c->http.stream_max_ms);
+    upstream_name(&r->wait, c, http_stream_head(r->down));
     int got = upstream_take(&r->wait, false, &r->up);
     r->reused = got == 0;
     if (got == 0)

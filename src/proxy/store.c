@@ -155,6 +155,7 @@ static int add_item(struct store *s, enum xds_resource type, const struct store_
     case XDS_ROUTE: /* never of a bootstrap: read_item */
     case XDS_HOST:  /* store_update */
     case XDS_WORKLOAD:
+    case XDS_NAMES:
     case XDS_RESOURCES:
         break;
     }

@@ -115,6 +115,7 @@ void store_list_kept(const struct store *s, enum xds_resource type, struct kept_
         break;
     case XDS_HOST: /* in their tables, as in Envoy */
     case XDS_WORKLOAD:
+    case XDS_NAMES:
     case XDS_RESOURCES:
         break;
     }

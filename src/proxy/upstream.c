@@ -45,6 +45,9 @@ struct upstream {
 /* What is expected of a new connection until the peer has said how many. */
 enum { HTTP2_STREAMS = 100 };
 
+/* Connections to other names than that which is asked for, before idle ones are closed. */
+enum { NAMED_CONNS_MAX = 64 };
+
 struct upstream_conn {
     struct list_node node;
     struct upstream *upstream;
@@ -55,6 +58,7 @@ struct upstream_conn {
     uint64_t begin_ms;
     uint8_t priority; /* whose circuit breaker counts it */
     bool timed_out;
+    char *name; /* whom it speaks to over TLS, if requests say that; NULL: as the cluster says */
 };
 
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
@@ -131,6 +135,7 @@ static void conn_forget(struct upstream_conn *c)
     stats_record_ms(u->stats, CLUSTER_STAT_CX_LENGTH, loop_now_ms(u->loop) - c->begin_ms);
     if (u->cluster->host_connections_max)
         atomic_fetch_sub(&u->endpoint->conns, 1);
+    free(c->name);
     free(c);
 }
 
@@ -165,6 +170,53 @@ void upstream_retire(struct upstream *u)
     if (!u->n_waiting)
         drop_conns(u, CONN_OPENING);
     done_if_unused(u);
+}
+
+/* ---- whom TLS speaks to ---- */
+
+void upstream_name(struct upstream_wait *w, const struct cluster *c, const struct http_head *h)
+{
+    struct str host, rest;
+    w->name = (struct str){NULL, 0};
+    if (!c->http.auto_sni && !c->http.auto_san)
+        return;
+    host = http_field_value(http_head_find(h, HTTP_NAME_HOST));
+    if (host.n && host.p[0] == '[') { /* [::1]:80 */
+        host = str_cut(str_sub(host, 1, host.n), ']', &rest);
+        w->name = host;
+    } else {
+        w->name = str_cut(host, ':', &rest);
+    }
+}
+
+static bool speaks_to(const struct upstream_conn *c, struct str name)
+{
+    return c->name ? str_eq_nocase(str_from(c->name), name) : !name.n;
+}
+
+/* Those that are opening to it, those that wait for it, and all that there are. */
+static void count_name(const struct upstream *u, struct str name, size_t *ret_opening,
+                       size_t *ret_waiting, size_t *ret_all)
+{
+    *ret_opening = *ret_waiting = *ret_all = 0;
+    for (unsigned i = 0; i < _CONN_STATES; i++)
+        LIST_FOREACH (node, &u->conns[i])
+            if (speaks_to(CONTAINER_OF(node, struct upstream_conn, node), name)) {
+                *ret_opening += i == CONN_OPENING;
+                ++*ret_all;
+            }
+    LIST_FOREACH (node, &u->waiting)
+        *ret_waiting += str_eq_nocase(CONTAINER_OF(node, struct upstream_wait, node)->name, name);
+}
+
+static struct str name_of(const struct upstream_conn *c)
+{
+    return str_from(c->name ? c->name : "");
+}
+
+static bool by_name(const struct upstream *u)
+{
+    return u->cluster->http.auto_sni || u->cluster->http.auto_san;
 }
 
 /* ---- requests ---- */
@@ -287,13 +339,15 @@ static bool may_run(struct upstream *u, struct upstream_wait *w)
     return w->counted;
 }
 
-static struct upstream_wait *first_waiting(struct upstream *u)
+/* The oldest for that name. */
+static struct upstream_wait *first_waiting(struct upstream *u, struct str name)
 {
-    if (list_is_empty(&u->waiting))
-        return NULL;
-    struct upstream_wait *w = CONTAINER_OF(u->waiting.next, struct upstream_wait, node);
-    upstream_cancel(w);
-    return w;
+    LIST_FOREACH (node, &u->waiting) {
+        struct upstream_wait *w = CONTAINER_OF(node, struct upstream_wait, node);
+        if (!by_name(u) || str_eq_nocase(w->name, name))
+            return w;
+    }
+    return NULL;
 }
 
 /* A connection that ALPN has made one of HTTP/2. */
@@ -331,9 +385,9 @@ static void conn_is_ready(struct upstream_conn *c)
 {
     struct upstream *u = c->upstream;
     struct http_stream *s;
+    struct upstream_wait *w;
     conn_move(c, CONN_READY);
-    while (c->state == CONN_READY && !list_is_empty(&u->waiting)) {
-        struct upstream_wait *w = CONTAINER_OF(u->waiting.next, struct upstream_wait, node);
+    while (c->state == CONN_READY && (w = first_waiting(u, name_of(c)))) {
         if (!may_run(u, w)) {
             upstream_cancel(w);
             w->on_failed(REASON_OVERFLOW, "overflow", w->user);
@@ -403,11 +457,13 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     bool timed_out = c->timed_out;
     (void)hc;
     (void)code;
+    struct upstream_wait *w = failed ? first_waiting(u, name_of(c)) : NULL;
     conn_forget(c);
     if (failed)
         stats_inc(u->stats, CLUSTER_STAT_CX_CONNECT_FAIL);
     u->n_requests++; /* it stays while its users are told */
-    struct upstream_wait *w = failed ? first_waiting(u) : NULL;
+    if (w)
+        upstream_cancel(w);
     if (w)
         w->on_failed(timed_out ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED, text, w->user);
     connect_if_wanted(u);
@@ -425,14 +481,27 @@ static void on_connect_timeout(void *user)
     http_conn_free(hc);
 }
 
-static void connect_one(struct upstream *u, unsigned priority)
+/* As whom TLS speaks. False: nobody is to be spoken to. */
+static bool take_name(const struct upstream *u, const struct upstream_conn *c,
+                      struct tls_session_options *names)
+{
+    if (u->cluster->http.auto_sni)
+        names->sni = c->name;
+    if (!u->cluster->http.auto_san)
+        return true;
+    names->verify_name = c->name;
+    return c->name != NULL;
+}
+
+static void connect_one(struct upstream *u, const struct upstream_wait *w)
 {
     static const struct sockaddr_storage nowhere;
     static const struct http_conn_ops ops = {
         .on_open = on_open, .on_free = on_free, .on_close = on_close};
     struct upstream_conn *c = NEW(struct upstream_conn);
     c->upstream = u;
-    c->priority = (uint8_t)priority;
+    c->priority = w->priority;
+    c->name = w->name.n ? str_dup(w->name) : NULL;
     list_add_tail(&u->conns[CONN_OPENING], &c->node);
     u->n_opening++;
     u->n_conns++;
@@ -451,7 +520,7 @@ static void connect_one(struct upstream *u, unsigned priority)
     if (u->tls) {
         names = upstream_tls_options(u->tls, u->version);
         o.tls = tls_slot_context(u->tls->slot);
-        if (!o.tls)
+        if (!o.tls || !take_name(u, c, &names))
             to = &nowhere; /* a secret has not come: never in plain */
     }
     atomic_store_explicit(&u->cluster->has_traffic, true, memory_order_relaxed);
@@ -470,19 +539,19 @@ static void connect_one(struct upstream *u, unsigned priority)
     }
 }
 
-/* Takes the places of a connection. */
-static bool may_connect(struct upstream *u, unsigned priority)
+/* Takes the places of a connection. n: how many there are that would do. */
+static bool may_connect(struct upstream *u, unsigned priority, size_t n)
 {
     struct breaker *all = &u->cluster->breakers.of[priority].connections;
     uint32_t max = u->cluster->host_connections_max;
-    if (max && atomic_fetch_add(&u->endpoint->conns, 1) >= max && u->n_conns) {
+    if (max && atomic_fetch_add(&u->endpoint->conns, 1) >= max && n) {
         atomic_fetch_sub(&u->endpoint->conns, 1);
         return false;
     }
     if (breaker_take(all))
         return true;
     stats_inc(u->stats, CLUSTER_STAT_CX_OVERFLOW);
-    if (!u->n_conns) {
+    if (!n) {
         breaker_take_over(all);
         return true;
     }
@@ -491,23 +560,59 @@ static bool may_connect(struct upstream *u, unsigned priority)
     return false;
 }
 
+/* The same for the first of those that wait who has not enough of his own. An idle connection to
+ * somebody else makes room where a limit is reached. */
+static void connect_by_names(struct upstream *u)
+{
+    LIST_FOREACH (node, &u->waiting) {
+        const struct upstream_wait *w = CONTAINER_OF(node, struct upstream_wait, node);
+        size_t opening, waiting, all;
+        count_name(u, w->name, &opening, &waiting, &all);
+        if (opening * u->streams_each >= waiting)
+            continue;
+        if (!may_connect(u, w->priority, all))
+            return;
+        if (!list_is_empty(&u->conns[CONN_READY]) &&
+            (u->n_conns - all >= NAMED_CONNS_MAX ||
+             breaker_is_over(&u->cluster->breakers.of[w->priority].connections)))
+            http_conn_shutdown(
+                CONTAINER_OF(u->conns[CONN_READY].prev, struct upstream_conn, node)->hc);
+        connect_one(u, w);
+        return;
+    }
+}
+
 /* Someone waits: is there to be one more connection? */
 static void connect_if_wanted(struct upstream *u)
 {
+    if (by_name(u)) {
+        connect_by_names(u);
+        return;
+    }
     if (u->n_opening * u->streams_each >= u->n_waiting)
         return;
     struct upstream_wait *w = CONTAINER_OF(u->waiting.next, struct upstream_wait, node);
-    if (may_connect(u, w->priority))
-        connect_one(u, w->priority);
+    if (may_connect(u, w->priority, u->n_conns))
+        connect_one(u, w);
+}
+
+/* NULL: none. */
+static struct upstream_conn *ready_conn(struct upstream *u, const struct upstream_wait *w)
+{
+    LIST_FOREACH (node, &u->conns[CONN_READY]) {
+        struct upstream_conn *c = CONTAINER_OF(node, struct upstream_conn, node);
+        if (!by_name(u) || speaks_to(c, w->name))
+            return c;
+    }
+    return NULL;
 }
 
 int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret)
 {
     struct upstream *u = w->at;
     ASSERT(u && !w->waits);
-    while (!fresh && !list_is_empty(&u->conns[CONN_READY])) {
-        struct upstream_conn *c =
-            CONTAINER_OF(u->conns[CONN_READY].next, struct upstream_conn, node);
+    struct upstream_conn *c;
+    while (!fresh && (c = ready_conn(u, w))) {
         if (!may_run(u, w))
             return -EBUSY;
         if (conn_open_stream(c, w, ret) == 0)

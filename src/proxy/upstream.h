@@ -20,6 +20,7 @@ struct upstream_wait {
     bool loads;                        /* its endpoint, for those who choose by load */
     bool answered;                     /* a head has come, and was counted */
     uint64_t sent_ms;                  /* when its stream was opened; of the loop */
+    struct str name;                   /* by which it is spoken to over TLS; upstream_name() */
     uint8_t priority;                  /* of the circuit breakers: 0 default, 1 high */
     const struct http_stream_ops *ops; /* of the stream */
     void *user;
@@ -42,6 +43,9 @@ struct stats_cell *upstream_stats(const struct upstream *u); /* the worker's, of
 
 /* The request has chosen it. Until it leaves, the upstream and its endpoint are there. */
 void upstream_enter(struct upstream *u, struct upstream_wait *w);
+/* Where the cluster says that the request's host is whom TLS speaks to: that of the head, which
+ * stays where it is while it waits. Before upstream_take(). */
+void upstream_name(struct upstream_wait *w, const struct cluster *c, const struct http_head *h);
 /* A stream on a connection that is open: 0. -EAGAIN: w waits for one. -EBUSY: a circuit breaker is
  * open. fresh: on a connection that has carried nothing yet. */
 int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret) NODISCARD;

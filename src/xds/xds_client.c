@@ -358,11 +358,12 @@ static void add_item(struct receipt *r, const Google__Protobuf__Any *any, const 
         return;
     }
     struct str bytes = str_of(any->value.data, any->value.len), inner = {0};
-    if (r->type != XDS_WORKLOAD) /* has no name in it */
+    bool nameless = r->type == XDS_WORKLOAD || r->type == XDS_NAMES;
+    if (!nameless)
         inner = xds_resource_name(bytes);
     /* A host's own is another than the resource's. */
-    if (name && (r->type == XDS_WORKLOAD || (r->type == XDS_HOST && inner.n))) {
-        inner = str_from(name);
+    if (r->type == XDS_NAMES || (name && (nameless || (r->type == XDS_HOST && inner.n)))) {
+        inner = str_from(name ? name : ""); /* istiod's only table of names is called nothing */
     } else if (!inner.n || (name && !str_is(inner, name))) {
         buf_addf(&r->refused, "%sresource %.200s is named %.*s", r->refused.n ? "; " : "",
                  name ? name : "", (int)MIN(inner.n, (size_t)200), inner.n ? inner.p : "(nothing)");

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/vec.h"
 #include "codec/pb.h"
 
 enum { VERSION_SEED = 1, VERSION_N = 16 };
@@ -197,6 +198,42 @@ bool xds_set_next(const struct xds_set *s, enum xds_resource type, struct xds_it
                 return true;
             }
     return false;
+}
+
+struct entries {
+    VEC(struct xds_entry *) v;
+};
+
+/* What `a` shows, and `b` does not, or otherwise. */
+static void add_differing(const struct xds_set *a, const struct xds_set *b, struct entries *to)
+{
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        struct xds_entry *e;
+        for (struct xds_iter i = {0}; xds_set_next(a, type, &i, &e);) {
+            const struct xds_entry *other = xds_set_find(b, type, e->name);
+            if (!other || (other != e && !str_eq(other->version, e->version)))
+                vec_push(&to->v, xds_entry_ref(e));
+        }
+    }
+}
+
+void xds_set_move(struct xds_set *s, struct xds_set *under)
+{
+    struct entries differ = {0};
+    struct xds_set *before = s->over;
+    if (before == under)
+        return;
+    add_differing(before, under, &differ);
+    add_differing(under, before, &differ);
+    xds_set_unwatch(&s->watch);
+    s->over = under;
+    xds_set_watch(under, &s->watch);
+    VEC_FOREACH (e, &differ.v) {
+        if (!map_find(&s->entries[(*e)->type], (*e)->name))
+            tell(s, (*e)->type, (*e)->name); /* of those that have changed twice: no harm */
+        xds_entry_unref(*e);
+    }
+    vec_done(&differ.v);
 }
 
 void xds_set_watch(struct xds_set *s, struct xds_watch *w)

@@ -48,6 +48,8 @@ struct xds_set *xds_set_new(void);
  * is there once. `under` must outlive it. */
 struct xds_set *xds_set_new_over(struct xds_set *under);
 void xds_set_free(struct xds_set *s); /* nobody watches any more */
+/* Another set under it, which must outlive it: what it shows otherwise from now on is told. */
+void xds_set_move(struct xds_set *s, struct xds_set *under);
 
 /* Takes the entry. False: it was there already, with the same version. */
 bool xds_set_put(struct xds_set *s, struct xds_entry *e);

@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "codec/pb.h"
 #include "codec/pb_msg.h"
+#include "xds/xds_inline.h"
 
 typedef Envoy__Service__Discovery__V3__DiscoveryRequest pb_request;
 typedef Envoy__Service__Discovery__V3__DeltaDiscoveryRequest pb_delta_request;
@@ -36,16 +37,31 @@ struct xds_stream {
     struct xds_watch watch;
     bool delta;
     bool hides_secrets;
+    bool inlines;        /* virtual hosts stand in their tables */
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
     void *user;
+    struct map tables;  /* name -> struct xds_entry: those with their hosts */
     struct map awaited; /* endpoints of clusters sent, which the client has not asked for yet */
     struct subscription types[XDS_RESOURCES];
 };
 
-/* What this client may see. */
-static struct xds_entry *find(const struct xds_stream *s, enum xds_resource type, struct str name)
+/* A table with its hosts in it, made once until one of them changes. */
+static struct xds_entry *find_table(struct xds_stream *s, struct str name)
 {
+    struct xds_entry *e = map_find(&s->tables, name), *bare;
+    if (!e && (bare = xds_set_find(s->set, XDS_ROUTE, name))) {
+        e = xds_inline_hosts(s->set, bare);
+        map_put(&s->tables, name, e);
+    }
+    return e;
+}
+
+/* What this client may see. */
+static struct xds_entry *find(struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    if (s->inlines && type == XDS_ROUTE)
+        return find_table(s, name);
     return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
 }
 
@@ -56,12 +72,21 @@ static bool is_wanted(const struct xds_stream *s, enum xds_resource type, struct
            (type == XDS_HOST && map_find(&u->names, xds_host_table(name)));
 }
 
+static void note_changed(struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    struct subscription *u = &s->types[type];
+    if (s->inlines && type == XDS_ROUTE)
+        xds_entry_unref(map_remove(&s->tables, name));
+    if (u->asked && is_wanted(s, type, name) && !map_find(&u->dirty, name))
+        map_put(&u->dirty, name, &changed);
+}
+
 static void on_change(struct xds_watch *w, enum xds_resource type, struct str name)
 {
     struct xds_stream *s = CONTAINER_OF(w, struct xds_stream, watch);
-    struct subscription *u = &s->types[type];
-    if (u->asked && is_wanted(s, type, name) && !map_find(&u->dirty, name))
-        map_put(&u->dirty, name, &changed);
+    note_changed(s, type, name);
+    if (s->inlines && type == XDS_HOST)
+        note_changed(s, XDS_ROUTE, xds_host_table(name));
 }
 
 struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, void *user)
@@ -95,6 +120,10 @@ void xds_stream_free(struct xds_stream *s)
         map_done(&u->names);
         map_done(&u->dirty);
     }
+    void *table;
+    for (size_t at = 0; map_next(&s->tables, &at, NULL, &table);)
+        xds_entry_unref(table);
+    map_done(&s->tables);
     map_done(&s->awaited);
     free(s);
 }
@@ -208,7 +237,7 @@ static void push_delta(struct xds_stream *s, enum xds_resource type)
 
 static bool is_whole_state(enum xds_resource type)
 {
-    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_HOST;
+    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_HOST || type == XDS_NAMES;
 }
 
 /* A resource among those of a response of the state of the world. */
@@ -216,7 +245,7 @@ static void add_any(const struct xds_entry *e, struct buf *message)
 {
     static const struct str wrapped = STR(XDS_TYPE_PREFIX "envoy.service.discovery.v3.Resource");
     enum { ANY_TYPE = 1, ANY_VALUE = 2 };
-    if (e->type != XDS_HOST) {
+    if (e->type != XDS_HOST && e->type != XDS_NAMES) {
         pb_add_bytes(message, RESOURCES, e->any);
         return;
     }
@@ -319,6 +348,7 @@ void xds_stream_push(struct xds_stream *s)
         push_type(s, XDS_LISTENER);
         push_type(s, XDS_ROUTE);
         push_type(s, XDS_HOST);
+        push_type(s, XDS_NAMES); /* who is told where goes there at once */
     }
     push_type(s, XDS_CLUSTER); /* what may leave now */
     push_type(s, XDS_ENDPOINT);
@@ -429,11 +459,21 @@ static bool take_answer(struct xds_stream *s, enum xds_resource type, const char
     return true;
 }
 
+/* One of ours, which says what of ours it knows: it takes virtual hosts one by one. */
+static bool takes_hosts(const Envoy__Config__Core__V3__Node *node)
+{
+    for (size_t i = 0; node && i < node->n_client_features; i++)
+        if (str_starts(str_from(node->client_features[i]), STR(XDS_OWN_PREFIX)))
+            return true;
+    return false;
+}
+
 static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node,
                  struct err *reterr)
 {
     if (s->set)
         return 0;
+    s->inlines = !takes_hosts(node);
     s->set = s->ops->on_node(node, s->user, reterr);
     if (!s->set)
         return -EACCES;
@@ -444,7 +484,7 @@ static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node
 /* Who names nothing wants all. */
 static bool is_wanted_whole(enum xds_resource type)
 {
-    return type == XDS_CLUSTER || type == XDS_LISTENER;
+    return type == XDS_CLUSTER || type == XDS_LISTENER || type == XDS_NAMES;
 }
 
 static bool is_wildcard(const char *name)

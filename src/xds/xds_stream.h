@@ -8,10 +8,10 @@
  * clusters and their endpoints have been taken, clusters leave when those that named them have.
  * Secrets and endpoints wait for nothing.
  *
- * Virtual hosts are asked for by the name of their table, as Envoy does: all of it, those that come
- * later too; if there is none, the table's name is told as removed. Envoy asks for them in delta
- * alone; in the state of the world each response has all of them, wrapped in their Resources, since
- * their names stand nowhere else. */
+ * Who is none of ours (its node lists none of our types) is given virtual hosts in their tables
+ * (xds_inline.h). Others ask for them by the name of their table: all of it, those that come later
+ * too; if there is none, the table's name is told as removed. In the state of the world each
+ * response has all of them, wrapped in their Resources, since their names stand nowhere else. */
 
 #include <envoy/config/core/v3/base.pb-c.h>
 

@@ -13,6 +13,7 @@
 #include <google/protobuf/struct.pb-c.h>
 #include <google/protobuf/timestamp.pb-c.h>
 #include <google/protobuf/wrappers.pb-c.h>
+#include <istio/networking/nds/v1/nds.pb-c.h>
 #include <istio/workload/workload.pb-c.h>
 
 #include "base/assert.h"
@@ -36,6 +37,8 @@ static const struct xds_resource_type resources[XDS_RESOURCES] = {
     [XDS_HOST] = RESOURCE("vhds", "envoy.config.route.v3.VirtualHost",
                           envoy__config__route__v3__virtual_host),
     [XDS_WORKLOAD] = RESOURCE("wds", "istio.workload.Address", istio__workload__address),
+    [XDS_NAMES] = RESOURCE("nds", "istio.networking.nds.v1.NameTable",
+                           istio__networking__nds__v1__name_table),
 };
 
 const struct xds_resource_type *xds_resource_type(enum xds_resource r)

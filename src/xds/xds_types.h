@@ -21,6 +21,7 @@ enum xds_resource {
     XDS_SECRET,
     XDS_HOST,      /* of a route table: named TABLE/HOST, and subscribed to by either */
     XDS_WORKLOAD,  /* whose an address is: named NETWORK/ADDRESS (Istio's) */
+    XDS_NAMES,     /* addresses that a sidecar's DNS answers with, by their names (Istio's) */
     XDS_RESOURCES, /* how many */
 };
 

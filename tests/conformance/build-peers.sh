@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery traefik prometheus helm-v3 helm-v4 runtime. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,6 +12,7 @@ ISTIO=${ISTIO:-0.0.0-20260827124520-eed52ebb66ad}
 H2SPEC=${H2SPEC:-2.2.1+incompatible}
 TRAEFIK=${TRAEFIK:-3.6.12}
 HELM_3=${HELM_3:-3.22.0} HELM_4=${HELM_4:-4.3.1} # as tests/e2e/clients/install.sh
+OTEL=${OTEL:-0.140.0}
 dir=${1:-$PWD/build/peers}
 shift || true
 [ $# -gt 0 ] || set -- etcd-server kube-apiserver
@@ -56,10 +57,12 @@ for program in "$@"; do
             echo "== CoreDNS $COREDNS"
             module github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns "$dir/coredns-module"
             (cd "$dir/coredns-module" && go build -o "$dir/coredns" github.com/coredns/coredns) ;;
-        pilot-discovery)
-            echo "== istiod $ISTIO"
-            module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
-            (cd "$dir/istio" && go build -o "$dir/pilot-discovery" istio.io/istio/pilot/cmd/pilot-discovery) ;;
+        pilot-discovery | pilot-agent)
+            # With the agent comes the template of the bootstrap that it gives to its Envoy.
+            echo "== $program of Istio $ISTIO"
+            [ -e "$dir/istio/go.sum" ] || module istio.io/istio "$ISTIO" istio.io/istio/pilot/cmd/pilot-discovery "$dir/istio"
+            (cd "$dir/istio" && go build -mod=mod -o "$dir/$program" "istio.io/istio/pilot/cmd/$program")
+            install -m 644 "$(go env GOMODCACHE)/istio.io/istio@v$ISTIO/tools/packaging/common/envoy_bootstrap.json" "$dir/envoy_bootstrap.json" ;;
         prometheus)
             echo "== Prometheus, Debian's"
             mkdir -p "$dir/prometheus-package"
@@ -87,6 +90,20 @@ for program in "$@"; do
             echo "== Helm $version"
             module "helm.sh/helm/v$major" "$version" "helm.sh/helm/v$major/cmd/helm" "$dir/helm$major-module"
             (cd "$dir/helm$major-module" && go build -o "$dir/$program" "helm.sh/helm/v$major/cmd/helm") ;;
+        otel-collector)
+            # The collector's own receivers of OTLP and Zipkin, and an exporter to a file: what its builder would put together.
+            echo "== OpenTelemetry collector $OTEL"
+            mkdir -p "$dir/otel-module"
+            cp tests/conformance/otel/main.go "$dir/otel-module/main.go"
+            (
+                cd "$dir/otel-module"
+                [ -e go.mod ] || printf 'module peer\ngo 1.24\n' >go.mod
+                contrib=github.com/open-telemetry/opentelemetry-collector-contrib
+                go get "go.opentelemetry.io/collector/otelcol@v$OTEL" "go.opentelemetry.io/collector/receiver/otlpreceiver@v$OTEL" \
+                    "$contrib/receiver/zipkinreceiver@v$OTEL" "$contrib/exporter/fileexporter@v$OTEL" >/dev/null 2>&1
+                go mod tidy >/dev/null 2>&1
+                go build -o "$dir/otel-collector" .
+            ) ;;
         h2spec)
             echo "== h2spec $H2SPEC"
             module github.com/summerwind/h2spec "$H2SPEC" github.com/summerwind/h2spec/cmd/h2spec "$dir/h2spec-module"

@@ -45,8 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  &whose);
     translate_mesh_access(&list, &whose, "cluster.local", &access);
     /* Ends the program where it is no message. */
-    xds_entry_unref(
-        translate_mesh_inbound(ports, ARRAY_LEN(ports), MTLS_PERMISSIVE, &access, "cluster.local"));
+    xds_entry_unref(translate_mesh_inbound(ports, ARRAY_LEN(ports), MTLS_PERMISSIVE, &access,
+                                           "cluster.local", NULL));
     mesh_access_done(&access);
     vec_done(&list.v);
     vec_done(&whose.v);

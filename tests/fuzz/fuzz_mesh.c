@@ -7,7 +7,9 @@
 
 #include "control/gateway.h"
 #include "control/mesh.h"
+#include "control/mesh_telemetry.h"
 #include "model/gateway_routes.h"
+#include "model/sidecar_scope.h"
 #include "xds/xds_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,9 +24,13 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct service_entries *entries;
+    struct selected_objects *sidecars;
+    struct auth_objects objects;
     struct mesh *mesh;
     struct gateway *gateway;
     struct gateway_routes *routes;
+    struct selected_objects *telemetries;
+    const struct mesh_config *config;
 };
 
 static const struct gateway_options where = {"0.0.0.0", 8080, 8443};
@@ -92,10 +98,21 @@ static void add(struct world *w, const json_t *object)
         struct service_entry *e = service_entry_decode(object);
         if (e)
             service_entries_put(w->entries, e);
+    } else if (streq(kind, "Sidecar")) {
+        const struct istio_object *o = selected_objects_put(w->sidecars, object);
+        if (o)
+            mesh_sidecars_changed(w->mesh, str_from(o->ns));
     } else if (streq(kind, "Gateway")) {
         struct istio_gateway *g = istio_gateway_decode(object);
         if (g)
             gateway_routes_put(w->routes, g);
+    } else if (streq(kind, "Telemetry")) {
+        selected_objects_put(w->telemetries, object);
+        mesh_telemetry_changed(w->mesh);
+    } else if (streq(kind, "ConfigMap")) {
+        mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
+        w->config = mesh_config_new("istio-system/istio", object);
+        mesh_telemetry_changed(w->mesh);
     } else if (streq(kind, "DestinationRule")) {
         struct destination_rule *d = destination_rule_decode(object);
         if (d)
@@ -136,8 +153,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct peer_authentications *modes = peer_authentications_new("fairlead-system");
     struct selected_objects *policies = authorization_policies_new("fairlead-system"),
                             *tokens = request_authentications_new("fairlead-system");
+    w.sidecars = sidecar_scopes_new("fairlead-system");
+    w.telemetries = telemetry_policies_new("fairlead-system");
+    w.config = mesh_config_new("istio-system/istio", NULL);
     w.mesh =
-        mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local"});
+        mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local",
+                                              w.sidecars, w.telemetries, &w.config, &w.objects});
     const struct mesh_peers *peers = mesh_get_peers(w.mesh);
     w.entries = service_entries_new(w.join, w.pods);
     mesh_rules_set_entries(mesh_get_rules(w.mesh), w.entries);
@@ -179,6 +200,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     peer_authentications_free(modes);
     selected_objects_free(policies);
     selected_objects_free(tokens);
+    selected_objects_free(w.sidecars);
+    selected_objects_free(w.telemetries);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w.config);
     service_join_free(w.join);
     return 0;
 }

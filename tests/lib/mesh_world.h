@@ -9,6 +9,8 @@
 
 #include "codec/pb_json.h"
 #include "control/mesh.h"
+#include "control/mesh_telemetry.h"
+#include "model/sidecar_scope.h"
 #include "xds/xds_check.h"
 
 #define HTTP    "{'name':'http','port':80}"
@@ -19,8 +21,10 @@ struct world {
     struct service_join *join;
     struct workloads *pods;
     struct peer_authentications *authentications;
-    struct selected_objects *authorizations, *tokens;
+    struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
+    const struct mesh_config *config;
     struct service_entries *entries;
+    struct auth_objects objects; /* Secrets that rules name */
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
@@ -36,7 +40,8 @@ static inline struct mesh *new_mesh(const struct world *w)
 {
     struct mesh *m =
         mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local"});
+                                               w->tokens, "cluster.local", w->sidecars,
+                                               w->telemetries, &w->config, &w->objects});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -48,7 +53,11 @@ static inline void start(struct world *w)
     w->authentications = peer_authentications_new("fairlead-system");
     w->authorizations = authorization_policies_new("fairlead-system");
     w->tokens = request_authentications_new("fairlead-system");
+    w->sidecars = sidecar_scopes_new("fairlead-system");
     w->entries = service_entries_new(w->join, w->pods);
+    w->telemetries = telemetry_policies_new("fairlead-system");
+    w->config = mesh_config_new("istio-system/istio", NULL);
+    w->objects = (struct auth_objects){{0}, {0}};
     w->mesh = new_mesh(w);
     w->rules = NULL;
 }
@@ -71,7 +80,20 @@ static inline void finish(struct world *w)
     peer_authentications_free(w->authentications);
     selected_objects_free(w->authorizations);
     selected_objects_free(w->tokens);
+    selected_objects_free(w->sidecars);
+    selected_objects_free(w->telemetries);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
     service_join_free(w->join);
+    auth_objects_done(&w->objects);
+}
+
+static inline void set_config(struct world *w, const char *mesh)
+{
+    AUTO_JSON json_t *object = json_pack("{s:{s:s}}", "data", "mesh", mesh);
+    mesh_config_free((struct mesh_config *)(uintptr_t)w->config);
+    w->config = mesh_config_new("istio-system/istio", object);
+    assert_int_equal(w->config->findings.n, 0);
+    mesh_telemetry_changed(w->mesh);
 }
 
 /* ports: of a Service, as JSON. */
@@ -141,6 +163,21 @@ static inline void put_workload(struct world *w, const char *ns, const char *nam
     assert_non_null(service_entries_put_workload(w->entries, j));
 }
 
+/* spec NULL: it goes. */
+static inline const struct istio_object *put_sidecar(struct world *w, const char *ns,
+                                                     const char *name, const char *spec)
+{
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':%s}", ns,
+                                      name, spec ? spec : "{}");
+    AUTO_CHARS char *key = xasprintf("%s/%s", ns, name);
+    AUTO_JSON json_t *j = json_of(text);
+    const struct istio_object *o = spec ? selected_objects_put(w->sidecars, j) : NULL;
+    if (!spec)
+        selected_objects_remove(w->sidecars, str_from(key));
+    mesh_sidecars_changed(w->mesh, str_from(ns));
+    return o;
+}
+
 static inline struct mesh_workload *join(struct world *w, const char *ns, const char *ip)
 {
     struct ip address;
@@ -200,15 +237,19 @@ static inline void expect_same(const struct mesh_workload *a, const struct mesh_
             const struct xds_entry *other = xds_set_find(y, type, e->name);
             bool inbound =
                 str_is(e->name, "virtualInbound") || str_starts(e->name, STR("inbound|"));
-            if (forgotten && inbound)
+            if (forgotten && (inbound || type == XDS_ENDPOINT)) /* as where it was */
                 continue;
-            if (!other || !str_eq(other->version, e->version))
-                fail_msg(STR_FMT, STR_ARG(e->name));
+            if (!other || !str_eq(other->version, e->version)) {
+                AUTO_CHARS char *text = str_dup(e->name), *one = find(a, type, text),
+                                *two = find(b, type, text);
+                fail_msg("%s\n%s\n%s", text, one, two ? two : "not there");
+            }
             AUTO_CHARS char *name = str_dup(e->name);
             free(find(a, type, name));
         }
-        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e);)
-            n--;
+        for (struct xds_iter i = {0}; xds_set_next(y, type, &i, &e); n--)
+            if (!forgotten && !xds_set_find(x, type, e->name))
+                fail_msg("missing: " STR_FMT, STR_ARG(e->name));
         if (!forgotten)
             assert_int_equal(n, 0);
     }
@@ -223,14 +264,24 @@ static inline void put_pod(struct world *w, const char *ip, const char *labels)
     workloads_put(w->pods, j);
 }
 
+static inline void put_node(struct world *w, const char *name, const char *zone)
+{
+    AUTO_CHARS char *text = xasprintf("{'metadata':{'name':'%s','labels':{"
+                                      "'topology.kubernetes.io/region':'r1',"
+                                      "'topology.kubernetes.io/zone':'%s'}}}",
+                                      name, zone);
+    AUTO_JSON json_t *j = json_of(text);
+    workloads_put_node(w->pods, j);
+}
+
 static inline void put_pod_of(struct world *w, const char *ns, const char *name, const char *ip,
                               const char *account, bool in_mesh)
 {
     AUTO_CHARS char *text =
         xasprintf("{'metadata':{'namespace':'%s','name':'%s','labels':{%s}},"
-                  "'spec':{'serviceAccountName':'%s'},'status':{'podIP':'%s'}}",
+                  "'spec':{'serviceAccountName':'%s','nodeName':'n%u'},'status':{'podIP':'%s'}}",
                   ns, name, in_mesh ? "'app':'x','security.istio.io/tlsMode':'istio'" : "'app':'x'",
-                  account, ip);
+                  account, (unsigned)name[strlen(name) - 1] % 2, ip);
     AUTO_JSON json_t *j = json_of(text);
     workloads_put(w->pods, j);
 }

@@ -9,7 +9,7 @@ import lab_harness
 from plane import Plane
 from suite import BIN, ROOT, wait_until
 
-for directory in ("control", "proxy"):
+for directory in ("control", "proxy", "mesh"):
     sys.path.append(str(ROOT / "tests/e2e" / directory))
 import corpus  # noqa: E402
 import recording_backend as recorder  # noqa: E402

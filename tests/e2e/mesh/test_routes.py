@@ -1,6 +1,7 @@
 """VirtualServices and DestinationRules: the stories of examples/mesh, as they are, and fields that no story has."""
 import collections
 import json
+import re
 import threading
 import time
 
@@ -16,7 +17,7 @@ class Shop:
 
     def __init__(self, mesh, tmp):
         self.lab = mesh.lab
-        for crd in ("networking.virtualservices", "networking.destinationrules", "security.authorizationpolicies", "security.requestauthentications"):
+        for crd in ("networking.virtualservices", "networking.destinationrules", "networking.serviceentries", "networking.workloadentries", "security.authorizationpolicies", "security.requestauthentications"):
             self.lab.fairlead("apply", "-f", ROOT / f"deploy/crds/{crd}.yaml")
         injected = tmp / "app.yaml"
         injected.write_text(self.lab.fairlead("inject", "-f", EXAMPLES / "app.yaml"))
@@ -187,6 +188,20 @@ def test_mirror(story):
     before = shop.stats(v2, "istio-proxy", "inbound|8080||")
     assert shop.many("http://shop/", 30) == {"v1": 30}
     wait_until("v2 has seen them too", lambda: shop.stats(v2, "istio-proxy", "inbound|8080||") >= before + 30)
+
+
+def test_external_service(story):
+    shop = story("external-service/partner.yaml")
+    shop.lab.wait_ready("app=partner", 1)
+    assert shop.ask("http://api.partner.test/")[0] == 0, "nobody knows the name yet"
+    story("external-service/entry.yaml")
+    wait_until("it is known by its name", lambda: shop.ask("http://api.partner.test/")[0] == 200, 30)
+    answer = json.loads(shop.ask("http://api.partner.test/orders?n=1")[1])
+    assert (answer["name"], answer["path"], answer["query"]) == ("partner", "/orders", "n=1")
+    assert {k.lower(): v for k, v in answer["headers"].items()}["x-api-key"] == "of-the-mesh"
+    assert shop.ask("http://api.partner.test/items/7", "-X", "DELETE") == (403, "not from here")
+    entry = shop.lab.get("serviceentries.networking.istio.io/partner")
+    assert re.fullmatch(r"240\.240\.\d+\.\d+", entry["status"]["addresses"][0]["value"])
 
 
 # ---- further fields ----

@@ -113,6 +113,13 @@ def test_capabilities(lab):
     assert wait_until("it is refused", lambda: lab.container("caps-odd").get("state", {}).get("waiting", {}).get("message")) == 'unknown capability "FLY"'
 
 
+def test_who_is_not_root_may_open_its_output_by_its_name(lab):
+    """As with other runtimes: programs that log to a file are told to log to /dev/stdout."""
+    lab.pod("speaks", image="busybox", command=["sh", "-c", "echo out > /dev/stdout; echo err > /dev/stderr; exec sleep 1000"], container={"securityContext": {"runAsUser": 1000}})
+    wait_until("it has spoken", lambda: "err" in lab.logs("speaks"))
+    assert sorted(lab.logs("speaks").split()) == ["err", "out"]
+
+
 def test_a_read_only_root(lab):
     lab.pod("fixed", image="busybox", container={"securityContext": {"readOnlyRootFilesystem": True}, "volumeMounts": [
         {"name": "v", "mountPath": "/writable"}]}, spec={"volumes": [{"name": "v", "emptyDir": {}}]})

@@ -8,7 +8,7 @@ import pytest
 from certificates import Authority
 from conftest import Client
 from listeners import TlsClient, address, chain, cluster, http, listener_filter, log, start, tcp, tls, upstream_tls
-from suite import BIN, free_ports
+from suite import BIN, free_ports, wait_until
 
 GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -363,6 +363,81 @@ def test_endpoints_that_are_not_who_they_should_be(tmp_path, port, ca, site, nam
     proxy = upstream(tmp_path, port, b.port, upstream_tls(common))
     status, _, body = Client(port).ask(GET)
     assert (status, body) == (503, b"upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
+    proxy.stop()
+
+
+def auto(**how):
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}}, "upstream_http_protocol_options": how}}
+
+
+def by_host(tmp_path, port, backend_port, common, **how):
+    return start(tmp_path, port, [{"address": address(port), "filter_chains": [chain(http(cluster="backend"))]}],
+                 [cluster(backend_port, transport_socket=upstream_tls(common), typed_extension_protocol_options=auto(**how))])
+
+
+def of(host):
+    return f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"
+
+
+def test_endpoints_are_asked_for_by_the_requests_host(tmp_path, port, ca, site):
+    b = TlsBackend(site)
+    proxy = by_host(tmp_path, port, b.port, trust(ca), auto_sni=True)
+    c = Client(port)
+    assert [c.ask(of(h))[2] for h in ("a.example", "b.example:8443", "127.0.0.1", "a.example")] == [b"secret"] * 4
+    assert b.names == ["a.example", "b.example", None, "a.example"]
+    proxy.stop()
+
+
+def test_endpoints_must_have_the_requests_host(tmp_path, port, ca, site):
+    b = TlsBackend(site)
+    proxy = by_host(tmp_path, port, b.port, trust(ca), auto_sni=True, auto_san_validation=True)
+    assert Client(port).ask(of("site.example"))[2] == b"secret"
+    for other in ("other.example", "127.0.0.1", "x.site.example"):
+        assert Client(port).ask(of(other))[0] == 503, other
+    assert Client(port).ask(of("SITE.example:443"))[2] == b"secret"
+    proxy.stop()
+
+
+AGENT = {"resource_api_version": "V3", "api_config_source": {
+    "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "sds-grpc"}}]}}
+
+
+def from_files(root=None, own=None):
+    common = {}
+    if root:
+        common["validation_context_sds_secret_config"] = {"name": f"file-root:{root}", "sds_config": AGENT}
+    if own:
+        common["tls_certificate_sds_secret_configs"] = [{"name": f"file-cert:{own[0]}~{own[1]}", "sds_config": AGENT}]
+    return common
+
+
+def test_certificates_in_files_by_the_names_of_istios_agent(tmp_path, port, ca, site, user):
+    b = TlsBackend(site, ca.cert)
+    proxy = upstream(tmp_path, port, b.port, upstream_tls(from_files(ca.cert, user)))
+    wait_until("they have been read", lambda: Client(port).ask(GET)[2] == b"secret")
+    assert dict(b.peers[0]["subject"][1])["commonName"] == "client"
+    proxy.stop()
+
+
+@pytest.mark.parametrize("how", ["absent", "stranger", "no key", "system"])
+def test_files_that_are_of_no_use_speak_to_nobody(tmp_path, port, ca, site, user, how):
+    b = TlsBackend(site)
+    common = {"absent": lambda: from_files(tmp_path / "none"), "stranger": lambda: from_files(Authority(tmp_path, "stranger").cert),
+              "no key": lambda: from_files(ca.cert, (user[0], user[0])), "system": lambda: from_files("system")}[how]()
+    proxy = upstream(tmp_path, port, b.port, upstream_tls(common))
+    for _ in range(3):
+        assert Client(port).ask(GET)[0] == 503
+    assert not b.peers
+    proxy.stop()
+
+
+def test_the_roots_of_the_system(tmp_path, port, ca, site, monkeypatch):
+    b = TlsBackend(site)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.cert))
+    proxy = upstream(tmp_path, port, b.port, upstream_tls(from_files("system")))
+    wait_until("they have been read", lambda: Client(port).ask(GET)[2] == b"secret")
     proxy.stop()
 
 

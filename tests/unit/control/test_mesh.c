@@ -149,16 +149,19 @@ static void change_rule(struct world *w, unsigned *r)
         return;
     }
     AUTO_CHARS char *spec =
-        routes ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
-                           "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
-                           "'weight':2}]}]}",
-                           host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
-               : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{'loadBalancer':{"
-                           "'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
-                           "'labels':{'v':'%u'}}]}",
-                           host, export,
-                           draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
-                           draw(r, 3), draw(r, 2), draw(r, 2));
+        routes
+            ? xasprintf("{'hosts':['%s'],'exportTo':['%s'],'http':[{%s'route':[{'destination':{"
+                        "'host':'%s','subset':'v1'},'weight':1},{'destination':{'host':'s1'},"
+                        "'weight':2}]}]}",
+                        host, export, matches[draw(r, 3)], hosts[draw(r, 3) ? draw(r, 2) : 5])
+            : xasprintf("{'host':'%s','exportTo':['%s'],%s'trafficPolicy':{%s'loadBalancer':{"
+                        "%s'consistentHash':{'httpHeaderName':'x-%u'}}},'subsets':[{'name':'v%u',"
+                        "'labels':{'v':'%u'}}]}",
+                        host, export,
+                        draw(r, 3) ? "" : "'workloadSelector':{'matchLabels':{'v':'1'}},",
+                        draw(r, 3) ? "" : "'outlierDetection':{},",
+                        draw(r, 4) ? "" : "'localityLbSetting':{'failoverPriority':['app']},",
+                        draw(r, 3), draw(r, 2), draw(r, 2));
     put_rule(w, ns, name, spec);
 }
 
@@ -202,6 +205,31 @@ static void change_entry(struct world *w, unsigned *r)
     default:
         put_entry(w, ns, name, spec);
     }
+}
+
+/* What is told, of all, a namespace or a workload, and to whom. */
+static void change_telemetry(struct world *w, unsigned *r)
+{
+    static const char *const namespaces[] = {"a", "b", "fairlead-system"};
+    static const char *const specs[] = {
+        "'tracing':[{'randomSamplingPercentage':50}]",
+        "'tracing':[{'providers':[{'name':'z'}]}]",
+        "'tracing':[{'disableSpanReporting':true,'match':{'mode':'CLIENT'}}]",
+        "'accessLogging':[{'providers':[{'name':'envoy'}],'match':{'mode':'SERVER'}}]",
+        "'metrics':[{'overrides':[{'match':{'metric':'REQUEST_COUNT'},'disabled':true}]}]",
+        "'metrics':[{'overrides':[{'disabled':true}]}]"};
+    static const char *const selectors[] = {"", "'selector':{'matchLabels':{'v':'1'}},"};
+    const char *ns = namespaces[draw(r, 3)];
+    AUTO_CHARS char *key = xasprintf("%s/t%u", ns, draw(r, 2));
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'%s','name':'%s'},'spec':{%s%s}}", ns,
+                  strchr(key, '/') + 1, selectors[draw(r, 2)], specs[draw(r, ARRAY_LEN(specs))]);
+    AUTO_JSON json_t *j = json_of(text);
+    if (draw(r, 4))
+        selected_objects_put(w->telemetries, j);
+    else
+        selected_objects_remove(w->telemetries, str_from(key));
+    mesh_telemetry_changed(w->mesh);
 }
 
 static void change_pod(struct world *w, unsigned *r)
@@ -464,6 +492,8 @@ static void change_peers(struct world *w, unsigned *r)
     snprintf(ip, sizeof(ip), "10.1.0.%u", i);
     snprintf(name, sizeof(name), "p%u", i);
     put_pod_of(w, spaces[1 - i % 2], name, ip, draw(r, 2) ? "x" : "y", draw(r, 2));
+    snprintf(name, sizeof(name), "n%u", draw(r, 2));
+    put_node(w, name, draw(r, 2) ? "z1" : "z2");
     if (draw(r, 3) == 0)
         put_authentication(w, spaces[draw(r, 3)], specs[draw(r, ARRAY_LEN(specs))]);
 }
@@ -555,21 +585,49 @@ static bool is_known(const struct world *w, const char *ns, const char *ip)
     return workloads_find_ip(w->pods, str_from(ns), &address) != NULL;
 }
 
-static void test_random_histories(void **state)
+/* What is known to whom. */
+static void change_sidecar(struct world *w, unsigned *r)
+{
+    static const char *const hosts[] = {"'*/*'",
+                                        "'./*'",
+                                        "'a/*','b/s0.b.svc.cluster.local'",
+                                        "'~/*'",
+                                        "'*/h0.example','*/s1.a.svc.cluster.local'",
+                                        "'*/*.a.svc.cluster.local'"};
+    static const char *const policies[] = {"", ",'outboundTrafficPolicy':{'mode':'REGISTRY_ONLY'}",
+                                           ",'outboundTrafficPolicy':{'mode':'ALLOW_ANY'}"};
+    static const char *const namespaces[] = {"a", "b", "fairlead-system"};
+    if (draw(r, 8))
+        return;
+    AUTO_CHARS char *labels =
+        draw(r, 2) ? xstrdup("")
+                   : xasprintf(",'workloadSelector':{'labels':{'v':'%u'}}", draw(r, 2));
+    AUTO_CHARS char *egress =
+        draw(r, 6) ? xasprintf("'egress':[{'hosts':[%s]}]", hosts[draw(r, ARRAY_LEN(hosts))])
+                   : xstrdup("'egress':[]");
+    AUTO_CHARS char *spec = xasprintf("{%s%s%s}", egress, labels, policies[draw(r, 3)]);
+    put_sidecar(w, namespaces[draw(r, 3)], draw(r, 2) ? "x" : "y", draw(r, 3) ? spec : NULL);
+}
+
+static void live(unsigned r, bool scoped)
 {
     enum { ROUNDS = 1200, PODS = 4 };
     struct world w;
     struct mesh_workload *pods[PODS] = {NULL};
-    unsigned r = 3;
-    (void)state;
     start(&w);
     w.rules = json_object();
+    set_config(&w, "extensionProviders: [{name: z, zipkin: {service: s0.a.svc.cluster.local, "
+                   "port: 80}}]");
     for (unsigned round = 0; round < ROUNDS; round++) {
         change(&w, &r);
         change_peers(&w, &r);
         change_rule(&w, &r);
         change_pod(&w, &r);
         change_entry(&w, &r);
+        if (scoped)
+            change_sidecar(&w, &r);
+        if (draw(&r, 3) == 0)
+            change_telemetry(&w, &r);
         if (draw(&r, 2))
             settle(&w);
         unsigned i = draw(&r, PODS);
@@ -592,9 +650,9 @@ static void test_random_histories(void **state)
             struct world other = w;
             other.mesh = again;
             other.rules = NULL;
-            if (pods[i])
-                expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip),
-                            !is_known(&w, i % 2 ? "a" : "b", ip));
+            bool known = is_known(&w, i % 2 ? "a" : "b", ip);
+            if (pods[i] && (known || !scoped)) /* what is forgotten knows what it did */
+                expect_same(pods[i], join(&other, i % 2 ? "a" : "b", ip), !known);
         }
         mesh_free(again);
         settle(&w);
@@ -604,6 +662,15 @@ static void test_random_histories(void **state)
         if (pods[i])
             mesh_leave(w.mesh, pods[i]);
     finish(&w);
+}
+
+static void test_random_histories(void **state)
+{
+    (void)state;
+    live(3, false);
+    static const unsigned seeds[] = {5, 100, 105};
+    for (size_t i = 0; i < ARRAY_LEN(seeds); i++)
+        live(seeds[i], true);
 }
 
 /* What is for no Service goes nowhere; pods of headless ones are places by themselves. */

@@ -26,6 +26,7 @@
 #include <fairlead/filters/http/v1/client_certificate.pb-c.h>
 #include <fairlead/filters/http/v1/client_limit.pb-c.h>
 #include <google/protobuf/any.pb-c.h>
+#include <istio/networking/nds/v1/nds.pb-c.h>
 #include <istio/workload/workload.pb-c.h>
 
 #include "codec/base64.h"
@@ -303,7 +304,8 @@ static void test_everything_passes_the_table(void **state)
     const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         void *e;
-        assert_true(type == XDS_WORKLOAD || set->entries[type].used > 0); /* sidecars ask for it */
+        assert_true(type == XDS_WORKLOAD || type == XDS_NAMES ||
+                    set->entries[type].used > 0); /* sidecars ask for it */
         for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);)
             free(checked(e));
     }
@@ -707,7 +709,9 @@ static void test_gateways_of_the_mesh(void **state)
     struct workloads *pods = workloads_new(NULL, NULL);
     struct peer_authentications *rules = peer_authentications_new("fairlead-system");
     const struct gateway_mesh mesh = {
-        {pods, rules, NULL, NULL, "cluster.local"}, NULL, "fairlead-system"};
+        {pods, rules, NULL, NULL, "cluster.local", NULL, NULL, NULL, NULL},
+        NULL,
+        "fairlead-system"};
     struct world w;
     (void)state;
     start(&w);

@@ -143,7 +143,15 @@ static void test_annotations_that_cannot_be_heeded(void **state)
         {"readiness.status.sidecar.istio.io/failureThreshold", "x"},
         {"status.sidecar.istio.io/port", "15099"},
         {"inject.istio.io/templates", "sidecar,spire"},
-        {"proxy.istio.io/config", "concurrency: 4"},
+        {"proxy.istio.io/config", "concurrency: 0"},
+        {"proxy.istio.io/config", "concurrency: 65"},
+        {"proxy.istio.io/config", "image: {imageType: debug}"},
+        {"proxy.istio.io/config", "- concurrency"},
+        {"proxy.istio.io/config", "concurrency: [4"},
+        {"proxy.istio.io/config", "terminationDrainDuration: 2h"},
+        {"proxy.istio.io/config", "holdApplicationUntilProxyStarts: 1"},
+        {"proxy.istio.io/config", "proxyMetadata: {ISTIO_META_DNS_CAPTURE: true}"},
+        {"proxy.istio.io/config", "proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: yes}"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

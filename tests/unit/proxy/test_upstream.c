@@ -230,6 +230,79 @@ static void test_a_limit_of_connections(void **state)
     world_done(&w, false);
 }
 
+static int ask_for(struct world *w, int i, const char *host)
+{
+    static const struct http_stream_ops ops = {
+        .on_head = on_head, .on_data = no_data, .on_over = on_over};
+    struct asker *a = &w->askers[i];
+    struct http_field fields[2];
+    struct http_head head = {.fields = fields, .cap = 2};
+    *a = (struct asker){
+        .wait = {.ops = &ops, .user = a, .on_ready = on_ready, .on_failed = on_failed}};
+    IGNORE_RESULT(http_head_add(&head, HTTP_NAME_HOST, str_from(host)));
+    upstream_enter(w->u, &a->wait);
+    upstream_name(&a->wait, w->cluster, &head);
+    int r = upstream_take(&a->wait, false, &a->s);
+    if (r == 0)
+        send_request(a);
+    return r;
+}
+
+/* Where the request's host is whom TLS speaks to, a connection is of one host. */
+static void test_a_connection_for_each_host(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.cluster->http.auto_sni = true;
+    assert_int_equal(ask_for(&w, 0, "a.example:8443"), -EAGAIN);
+    assert_true(str_is(w.askers[0].wait.name, "a.example"));
+    turn(&w);
+    assert_int_equal(ask_for(&w, 1, "b.example"), -EAGAIN);
+    turn(&w);
+    assert_int_equal(w.n_conns, 2);
+    answer(&w);
+    answer(&w);
+    assert_int_equal(ask_for(&w, 2, "B.example"), 0); /* each has its own, and keeps it */
+    assert_int_equal(ask_for(&w, 3, "c.example"), -EAGAIN);
+    turn(&w);
+    assert_int_equal(w.n_conns, 3);
+    answer(&w);
+    answer(&w);
+    assert_true(w.askers[2].over && w.askers[3].over);
+    assert_int_equal(ask_for(&w, 4, "[::1]:80"), -EAGAIN);
+    assert_true(str_is(w.askers[4].wait.name, "::1"));
+    turn(&w);
+    answer(&w);
+    world_done(&w, false);
+}
+
+/* At a limit, an idle connection to somebody else goes; one that is used does not. */
+static void test_hosts_at_a_limit(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.cluster->http.auto_sni = true;
+    w.cluster->breakers.of[0].connections.max = 1;
+    assert_int_equal(ask_for(&w, 0, "a.example"), -EAGAIN);
+    turn(&w);
+    answer(&w);
+    assert_int_equal(ask_for(&w, 1, "b.example"), -EAGAIN);
+    turn(&w);
+    assert_int_equal(w.n_conns, 2);
+    assert_int_equal(w.n_closed, 1);
+    assert_int_equal(atomic_load(&w.cluster->breakers.of[0].connections.used), 1);
+    assert_int_equal(ask_for(&w, 2, "b.example"), -EAGAIN); /* waits for that one */
+    turn(&w);
+    assert_int_equal(w.n_conns, 2);
+    answer(&w);
+    turn(&w);
+    answer(&w);
+    assert_true(w.askers[1].over && w.askers[2].over);
+    world_done(&w, false);
+}
+
 static void test_a_limit_of_requests(void **state)
 {
     struct world w;
@@ -420,6 +493,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_used_again),
         cmocka_unit_test(test_a_limit_of_connections),
+        cmocka_unit_test(test_a_connection_for_each_host),
+        cmocka_unit_test(test_hosts_at_a_limit),
         cmocka_unit_test(test_a_limit_of_requests),
         cmocka_unit_test(test_a_limit_of_the_endpoint),
         cmocka_unit_test(test_a_pool_without_connections_may_make_one),

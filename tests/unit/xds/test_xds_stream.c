@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
+#include <envoy/config/route/v3/route.pb-c.h>
 #include <envoy/service/discovery/v3/discovery.pb-c.h>
 #include <errno.h>
 #include <stdio.h>
@@ -500,6 +501,136 @@ static void test_hosts(void **state)
     finish(&w);
 }
 
+/* ---- tables of who does not take hosts ---- */
+
+static void put_table(struct world *w, const char *name, bool by_themselves)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    pb_add_text(&b, 1, name);
+    size_t host = pb_begin(&b, 2);
+    pb_add_text(&b, 1, "any");
+    pb_add_text(&b, 2, "*");
+    pb_end(&b, host);
+    if (by_themselves)
+        pb_add_text(&b, 9, ""); /* vhds */
+    pb_add_uint(&b, 14, 1);
+    xds_set_put(w->set, xds_entry_new(XDS_ROUTE, str_from(name), buf_str(&b), STR("")));
+}
+
+/* domains: "a b". */
+static void put_host(struct world *w, const char *name, const char *domains)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    struct str rest = str_from(domains);
+    pb_add_text(&b, 1, name);
+    while (rest.p)
+        pb_add_bytes(&b, 2, str_cut(rest, ' ', &rest));
+    xds_set_put(w->set, xds_entry_new(XDS_HOST, str_from(name), buf_str(&b), STR("")));
+}
+
+/* The hosts of the table that was sent last: "any=*;t/a=x,y;". */
+static char *hosts_of_last(const struct world *w)
+{
+    AUTO(arena) struct arena *a = arena_new(0);
+    AUTO_DONE(buf) struct buf b = {0};
+    ProtobufCMessage *m, *table;
+    assert_ok(pb_unpack(&envoy__service__discovery__v3__delta_discovery_response__descriptor,
+                        str_of(w->messages.v[w->messages.n - 1], w->sizes.v[w->sizes.n - 1]), a, &m,
+                        NULL));
+    const Envoy__Service__Discovery__V3__DeltaDiscoveryResponse *r = (const void *)m;
+    const Google__Protobuf__Any *any = r->resources[0]->resource;
+    assert_ok(pb_unpack(&envoy__config__route__v3__route_configuration__descriptor,
+                        str_of(any->value.data, any->value.len), a, &table, NULL));
+    const Envoy__Config__Route__V3__RouteConfiguration *t = (const void *)table;
+    assert_null(t->vhds);
+    assert_true(t->ignore_port_in_host_matching);
+    for (size_t i = 0; i < t->n_virtual_hosts; i++) {
+        buf_addf(&b, "%s=", t->virtual_hosts[i]->name);
+        for (size_t k = 0; k < t->virtual_hosts[i]->n_domains; k++)
+            buf_addf(&b, "%s%s", k ? "," : "", t->virtual_hosts[i]->domains[k]);
+        buf_add_char(&b, ';');
+    }
+    return buf_take_cstr(&b);
+}
+
+static void expect_hosts(const struct world *w, const char *want)
+{
+    AUTO_CHARS char *hosts = hosts_of_last(w);
+    assert_string_equal(hosts, want);
+}
+
+/* Hosts stand in their tables; of two with one domain the first has it. */
+static void test_hosts_in_their_tables(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w, true);
+    put_table(&w, "80", true);
+    put_host(&w, "80/b", "b b.ns x");
+    put_host(&w, "80/a", "a x *");
+    put_host(&w, "80/c", "b x");
+    put_host(&w, "81/d", "d");
+    assert_ok(ask(&w, "rds +80"));
+    expect_hosts(&w, "any=*;80/a=a,x;80/b=b,b.ns;");
+    assert_ok(ask(&w, "rds #1"));
+    buf_clear(&w.said);
+    push(&w);
+    expect(&w, "");
+    put_host(&w, "81/d", "e"); /* of another one */
+    push(&w);
+    expect(&w, "");
+    put_host(&w, "80/d", "d");
+    push(&w);
+    expect_hosts(&w, "any=*;80/a=a,x;80/b=b,b.ns;80/d=d;");
+    assert_ok(ask(&w, "rds #2"));
+    xds_set_remove(w.set, XDS_HOST, STR("80/a"));
+    push(&w);
+    expect_hosts(&w, "any=*;80/b=b,b.ns,x;80/d=d;");
+    assert_ok(ask(&w, "rds #3"));
+    put_table(&w, "80", false); /* none comes by itself any more */
+    push(&w);
+    expect_hosts(&w, "any=*;");
+    assert_ok(ask(&w, "rds #4"));
+    buf_clear(&w.said);
+    xds_set_remove(w.set, XDS_ROUTE, STR("80"));
+    push(&w);
+    expect(&w, "rds -80 #5\n");
+    finish(&w);
+}
+
+/* One of ours says so, and is given tables as they are. */
+static void test_hosts_of_ours(void **state)
+{
+    struct world w;
+    Envoy__Service__Discovery__V3__DeltaDiscoveryRequest m;
+    Envoy__Config__Core__V3__Node node;
+    AUTO_DONE(buf) struct buf b = {0};
+    char *features[] = {(char *)(uintptr_t) "envoy.x",
+                        (char *)(uintptr_t) "type.fairlead.dev/fairlead.filters.http.v1.Answer"},
+         *names[] = {(char *)(uintptr_t) "80"};
+    (void)state;
+    start(&w, true);
+    put_table(&w, "80", true);
+    put_host(&w, "80/a", "a");
+    envoy__service__discovery__v3__delta_discovery_request__init(&m);
+    envoy__config__core__v3__node__init(&node);
+    node.client_features = features;
+    node.n_client_features = 2;
+    m.node = &node;
+    m.type_url = (char *)(uintptr_t) "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+    m.resource_names_subscribe = names;
+    m.n_resource_names_subscribe = 1;
+    assert_ok(pb_pack(&m.base, &b));
+    assert_ok(xds_stream_receive(w.stream, buf_str(&b), &w.err));
+    assert_non_null(strstr(buf_cstr(&w.said), "rds +80="));
+    buf_clear(&w.said);
+    assert_ok(ask(&w, "rds #1"));
+    put_host(&w, "80/a", "b");
+    push(&w);
+    expect(&w, "");
+    finish(&w);
+}
+
 /* What many see in common lies below what one has of its own. */
 static void test_sets_over_others(void **state)
 {
@@ -880,6 +1011,8 @@ int main(void)
         cmocka_unit_test(test_make_before_break),
         cmocka_unit_test(test_state_of_the_world),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_hosts_in_their_tables),
+        cmocka_unit_test(test_hosts_of_ours),
         cmocka_unit_test(test_sets_over_others),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),

@@ -1,6 +1,6 @@
 /* The grammar of formats: %NAME%, %NAME(ARGUMENT)%, %NAME(ARGUMENT):LENGTH%, %% for a percent sign.
  */
-#include "proxy/format.h"
+#include "codec/format.h"
 
 #include <errno.h>
 
@@ -18,7 +18,7 @@ static const struct {
 } operators[_FORMAT_MAX] = {
 #define FORMAT_OP(name, argument, state)                                                           \
     [FORMAT_##name] = {{#name, sizeof(#name) - 1}, argument, state},
-#include "proxy/format_ops.def"
+#include "codec/format_ops.def"
 #undef FORMAT_OP
 };
 

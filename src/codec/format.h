@@ -10,7 +10,7 @@
 enum format_op {
     FORMAT_LITERAL,
 #define FORMAT_OP(name, argument, state) FORMAT_##name,
-#include "proxy/format_ops.def"
+#include "codec/format_ops.def"
 #undef FORMAT_OP
     _FORMAT_MAX,
 };
