@@ -1,5 +1,7 @@
 """Fairlead on real kubelets, from images that were imported, by its chart, with no kube-proxy. In this order."""
 import json
+import os
+import pathlib
 import re
 
 from cluster import API, DNS
@@ -7,14 +9,8 @@ from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
 AGENTS, CONTROL, GATEWAYS = "app=fairlead-agent", "app=fairlead-control", "app=fairlead-gateway"
+ASK = pathlib.Path(__file__).with_name("ask.py")
 LB = "192.0.2.10"  # what a cloud would give
-
-
-ASK = """# One request after the other, each on a connection of its own, its status a line: ask.sh RESULTS URL HOST
-until [ -e "${0%/*}/stop" ]; do
-    curl -s -o /dev/null -m 5 -w '%{http_code}\\n' -H "Host: $3" "$2" >>"$1" || true
-done
-"""
 
 
 def app(name, ns, replicas=1, version="v1"):
@@ -78,6 +74,7 @@ def test_what_they_may(cluster):
                 assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) & capabilities == capabilities
                 assert int(status["Uid"].split()[1]) == uid and status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2"
                 assert " / / ro," in node.run("cat", f"/proc/{pid}/mountinfo")
+                print(f"{program} on {node.name}: {int(status['VmRSS'].split()[0]) / 1024:.1f} MiB resident")
 
 
 def test_there_is_no_kube_proxy(cluster):
@@ -161,29 +158,26 @@ def test_nobody_was_refused_anything(cluster):
 
 
 def test_a_new_version_comes_under_traffic(cluster):
-    """All pods are exchanged by `helm upgrade` while a client asks by a Service and another by the Ingress: none of their requests fails."""
+    """All pods are exchanged by `helm upgrade` while a client asks by a Service and another by the Ingress: none of their requests fails, and a connection by the Service stays."""
     client, = cluster.wait_pods("app=client", 1, "plain")
     ip = address(cluster, "web", "plain")
-    script = cluster.folder / "ask.sh"
-    script.write_text(ASK)
-    asking = [cluster.in_pod_start(client, "by-service", "bash", script, cluster.folder / "by-service", f"http://{ip}/", "web.example"),
-              cluster.nodes[1].start("by-ingress", "bash", script, cluster.folder / "by-ingress", f"http://{LB}/", "web.example")]
-    wait_until("they ask", lambda: all((cluster.folder / n).exists() for n in ("by-service", "by-ingress")), 20)
-    first = cluster.nodes[0]
+    stop, results = cluster.folder / "stop", {name: cluster.folder / f"{name}.json" for name in ("by-service", "by-ingress")}
+    cluster.in_pod_start(client, "by-service", "python3", ASK, results["by-service"], stop, ip, "web.example", 1)
+    cluster.nodes[1].start("by-ingress", "python3", ASK, results["by-ingress"], stop, LB, "web.example", 0)
+    wait_until("they ask", lambda: all(os.path.exists(f"{r}.begun") for r in results.values()), 20)
     before = {p["metadata"]["uid"] for p in cluster.pods("", SYSTEM)}
-    cluster.helm("upgrade", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--set", f"agent.apiServer.host={first.address},logFormat=json", "--wait", "--timeout", "180s", timeout=200)
+    cluster.helm("upgrade", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--set", f"agent.apiServer.host={cluster.nodes[0].address},logFormat=json", "--wait", "--timeout", "180s", timeout=200)
     for selector in (AGENTS, CONTROL, GATEWAYS):
         assert not before & {p["metadata"]["uid"] for p in cluster.wait_pods(selector, 2, SYSTEM)}
-    (cluster.folder / "stop").touch()
-    for process in asking:
-        process.wait(60)
+    stop.touch()
     for node in cluster.nodes:
-        for name in ("by-service", "by-ingress"):
-            node.processes.pop(name, None)
-    for name in ("by-service", "by-ingress"):
-        answers = (cluster.folder / name).read_text().split()
-        print(f"{name}: {len(answers)} requests, {len([a for a in answers if a != '200'])} failed")
-        assert len(answers) > 200 and set(answers) == {"200"}, [a for a in answers if a != "200"][:20]
+        for name in results:
+            if name in node.processes:
+                assert node.processes.pop(name).wait(60) == 0
+    for name, path in results.items():
+        told = json.loads(path.read_text())
+        print(f"{name}: {told['requests']} requests on connections of their own, {told['kept']} on one, {len(told['failed'])} failed")
+        assert told["failed"] == [] and told["requests"] > 500 and (told["kept"] > 100) == (name == "by-service")
 
 
 def test_it_is_taken_out(cluster):

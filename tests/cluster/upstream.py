@@ -24,7 +24,7 @@ TOOLS = ("cat curl cut date dig echo env expr false getent grep head hostname id
 def images(cluster, repositories):
     """One image under all the names that the suite has for it."""
     archive = cluster.folder / "suite.tar"
-    also = [f"{PEERS}/agnhost=/agnhost", "/bin/dash=/bin/sh"] + [path for path in map(shutil.which, TOOLS) if path]
+    also = [f"{PEERS}/agnhost=/agnhost", f"{PEERS}/coredns=/coredns", "/bin/dash=/bin/sh"] + [path for path in map(shutil.which, TOOLS) if path]
     run(sys.executable, ROOT / "tools/image.py", PEERS / "agnhost", "--name", "localhost/suite", "--tag", "1", "--output", archive, "--user", "0:0", "--no-trust", "--max-bytes", 200 << 20,
         "--args", "pause", *[x for a in also for x in ("--also", a)], timeout=600)
     listed = run(PEERS / "e2e.test", "--list-images", env=dict(os.environ, KUBE_TEST_REPO_LIST=str(repositories)))
