@@ -51,10 +51,29 @@ def asked(ask, *argv):
     return done.stdout if done.returncode == 0 else ""
 
 
+EVERYTHING = ["networkPolicy.enabled=true", "monitoring.dashboards.enabled=true", "mesh.everywhere=true", "logLevel=debug", "gateway.service.externalTrafficPolicy=Local",
+              "ingress.classes.fairlead.default=true", "agent.apiServer.host=192.0.2.1"]
+
+
+def test_everything_is_valid(cluster):
+    """The API server takes all that the chart and the plain manifests can give, without a field that it does not know; by the level of Pod Security that is called restricted, the agent alone asks for more."""
+    cluster.kubectl("create", "namespace", SYSTEM)
+    cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/warn=restricted")
+    text = cluster.helm("template", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--kube-version", "1.37.0", *[x for v in EVERYTHING for x in ("--set", v)])
+    files = [x for f in ("ingress", "mesh", "agent") for x in ("-f", ROOT / "deploy" / f)]
+    for argv, stdin in ((["-f", "-"], text), (files, None)):
+        done = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", *argv, stdin=stdin, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "daemonset.apps/fairlead-agent created (server dry run)" in done.stdout and "deployment.apps/fairlead-gateway created" in done.stdout
+        warned = [line for line in done.stderr.splitlines() if "PodSecurity" in line]
+        assert len(warned) == 1 and "host namespaces" in warned[0] and '"agent"' in warned[0] and "NET_ADMIN" in warned[0], done.stderr
+    cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/warn-")
+
+
 def test_it_is_installed(cluster):
     """By helm, from what is on the nodes alone; the agents carry Services for all others, who could not start without."""
     first = cluster.nodes[0]
-    cluster.helm("install", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--create-namespace", "--set", f"agent.apiServer.host={first.address}", timeout=120)
+    cluster.helm("install", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--set", f"agent.apiServer.host={first.address}", timeout=120)
     cluster.wait_pods(AGENTS, 2, SYSTEM)
     cluster.wait_pods("k8s-app=kube-dns", 1, "kube-system")
     cluster.wait_pods(CONTROL, 2, SYSTEM)
