@@ -15,7 +15,7 @@ from suite import BIN, ROOT, run, wait_until
 PEERS = pathlib.Path(os.environ.get("PEERS", ROOT / "build/peers"))
 RUNTIME = PEERS / "runtime"  # Debian's packages, unpacked
 NETWORK, PODS, SERVICES, API, DNS = "172.31.77", "10.244.0.0/16", "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
-NEEDED = ["etcd-server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "coredns", "helm-v3", "runtime/usr/bin/containerd", "runtime/usr/sbin/runc", "runtime/usr/lib/cni/ptp"]
+NEEDED = ["etcd-server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "coredns", "helm-v3", "podmonitors.yaml", "runtime/usr/bin/containerd", "runtime/usr/sbin/runc", "runtime/usr/lib/cni/ptp"]
 
 COREDNS = """
 apiVersion: v1

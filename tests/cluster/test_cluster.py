@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-from cluster import API, DNS
+from cluster import API, DNS, PEERS
 from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
@@ -51,12 +51,14 @@ def asked(ask, *argv):
     return done.stdout if done.returncode == 0 else ""
 
 
-EVERYTHING = ["networkPolicy.enabled=true", "monitoring.dashboards.enabled=true", "mesh.everywhere=true", "logLevel=debug", "gateway.service.externalTrafficPolicy=Local",
+EVERYTHING = ["networkPolicy.enabled=true", "monitoring.podMonitor.enabled=true", "monitoring.dashboards.enabled=true", "mesh.everywhere=true", "logLevel=debug", "gateway.service.externalTrafficPolicy=Local",
               "ingress.classes.fairlead.default=true", "agent.apiServer.host=192.0.2.1"]
 
 
 def test_everything_is_valid(cluster):
     """The API server takes all that the chart and the plain manifests can give, without a field that it does not know; by the level of Pod Security that is called restricted, the agent alone asks for more."""
+    cluster.kubectl("create", "-f", PEERS / "podmonitors.yaml")  # the Prometheus operator's own definition
+    cluster.kubectl("wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com", "--timeout=20s")
     cluster.kubectl("create", "namespace", SYSTEM)
     cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/warn=restricted")
     text = cluster.helm("template", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--kube-version", "1.37.0", *[x for v in EVERYTHING for x in ("--set", v)])
@@ -67,7 +69,9 @@ def test_everything_is_valid(cluster):
         assert "daemonset.apps/fairlead-agent created (server dry run)" in done.stdout and "deployment.apps/fairlead-gateway created" in done.stdout
         warned = [line for line in done.stderr.splitlines() if "PodSecurity" in line]
         assert len(warned) == 1 and "host namespaces" in warned[0] and '"agent"' in warned[0] and "NET_ADMIN" in warned[0], done.stderr
+        assert stdin is None or done.stdout.count("podmonitor.monitoring.coreos.com/") == 4
     cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/warn-")
+    cluster.kubectl("delete", "crd", "podmonitors.monitoring.coreos.com")
 
 
 def test_it_is_installed(cluster):

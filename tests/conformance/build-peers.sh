@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime podmonitors.yaml. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,6 +13,7 @@ H2SPEC=${H2SPEC:-2.2.1+incompatible}
 TRAEFIK=${TRAEFIK:-3.6.12}
 HELM_3=${HELM_3:-3.22.0} HELM_4=${HELM_4:-4.3.1} # as tests/e2e/clients/install.sh
 OTEL=${OTEL:-0.140.0}
+PROMETHEUS_OPERATOR=${PROMETHEUS_OPERATOR:-0.85.0}
 dir=${1:-$PWD/build/peers}
 shift || true
 [ $# -gt 0 ] || set -- etcd-server kube-apiserver
@@ -74,6 +75,10 @@ for program in "$@"; do
             mkdir -p "$dir/runtime.new"
             (cd "$dir/runtime.new" && apt-get download containerd runc containernetworking-plugins >/dev/null 2>&1 && for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb)
             mv "$dir/runtime.new" "$dir/runtime" ;;
+        podmonitors.yaml)
+            echo "== definition of PodMonitors, Prometheus operator $PROMETHEUS_OPERATOR"
+            go mod download "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR"
+            install -m 755 "$(go env GOMODCACHE)/github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml" "$dir/$program" ;;
         traefik)
             # From its own module, so that its replacements count. The module has no built dashboard: a note stands in its place, and is what is embedded.
             # Later versions replace a module by a folder that the archive does not hold.
