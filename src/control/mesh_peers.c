@@ -25,7 +25,7 @@ bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct i
     authorization_policies_find(p->authorizations, ns, p->pods, pod, &list);
     struct request_authentication_list tokens = {{NULL, 0, 0}};
     request_authentications_find(p->tokens, ns, p->pods, pod, &tokens);
-    translate_mesh_access(&list, &tokens, p->trust_domain, ret);
+    translate_mesh_access(&list, &tokens, p->keys, p->trust_domain, ret);
     vec_done(&tokens.v);
     vec_done(&list.v);
     return pod;

@@ -14,6 +14,7 @@ struct mesh_peers {
     const struct selected_objects *sidecars;    /* what is known to whom; NULL: all to all */
     const struct selected_objects *telemetries; /* NULL: nobody says what is told */
     const struct mesh_config *const *config;    /* Istio's, as it is now */
+    const struct key_sets *keys;                /* of issuers of tokens; NULL: none are fetched */
     const struct auth_objects *objects;         /* Secrets that DestinationRules name */
 };
 

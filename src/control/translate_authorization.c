@@ -471,9 +471,10 @@ static json_t *filters_of(const struct authorization_list *list, const char *tru
 
 void translate_mesh_access(const struct authorization_list *list,
                            const struct request_authentication_list *tokens,
-                           const char *trust_domain, struct mesh_access *ret)
+                           const struct key_sets *keys, const char *trust_domain,
+                           struct mesh_access *ret)
 {
-    json_t *first = translate_tokens(tokens);
+    json_t *first = translate_tokens(tokens, keys);
     ret->http = filters_of(list, trust_domain, true);
     if (first)
         json_array_insert_new(ret->http, 0, first);

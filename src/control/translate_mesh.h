@@ -143,9 +143,12 @@ struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);
 struct mesh_access {
     json_t *http, *tcp; /* arrays; NULL: none */
 };
+/* keys: sets that are fetched; NULL: none are. */
+struct key_sets;
 void translate_mesh_access(const struct authorization_list *list,
                            const struct request_authentication_list *tokens,
-                           const char *trust_domain, struct mesh_access *ret);
+                           const struct key_sets *keys, const char *trust_domain,
+                           struct mesh_access *ret);
 void mesh_access_done(struct mesh_access *a);
 bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */

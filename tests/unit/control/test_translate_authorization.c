@@ -16,7 +16,7 @@ static char *http_filters(const char *spec)
     struct mesh_access access;
     assert_false(p->broken);
     vec_push(&list.v, p);
-    translate_mesh_access(&list, &none, "cluster.local", &access);
+    translate_mesh_access(&list, &none, NULL, "cluster.local", &access);
     json_write(&text, access.http);
     mesh_access_done(&access);
     vec_done(&list.v);
