@@ -41,15 +41,6 @@ static void tell(struct control *c, const struct finding *f)
     record(c, object, "Ingress", "networking.k8s.io/v1", f);
 }
 
-static bool is_known(const struct findings *before, const struct finding *f)
-{
-    for (size_t i = 0; before && i < before->n; i++)
-        if (streq(before->v[i].object, f->object) && streq(before->v[i].field, f->field) &&
-            streq(before->v[i].message, f->message))
-            return true;
-    return false;
-}
-
 /* Of a host: by the kind of object that makes it. */
 static void tell_of(struct control *c, const struct route_host *h, const struct finding *f)
 {
@@ -63,7 +54,7 @@ static void tell_of(struct control *c, const struct route_host *h, const struct 
 static void tell_new(struct control *c, const struct findings *before, const struct findings *after)
 {
     for (size_t i = 0; i < after->n; i++)
-        if (!is_known(before, &after->v[i]))
+        if (!findings_have(before, &after->v[i]))
             tell(c, &after->v[i]);
 }
 
@@ -290,7 +281,7 @@ static void work_host(struct control *c, enum route_door door, const char *name,
     (void)(of ? map_put_cstr(&c->hosts, name, of) : map_remove_cstr(&c->hosts, name));
     const struct findings *told = before && before != of ? &before->findings : NULL;
     for (size_t i = 0; of && of != before && i < of->findings.n; i++)
-        if (!is_known(told, &of->findings.v[i]))
+        if (!findings_have(told, &of->findings.v[i]))
             tell_of(c, of, &of->findings.v[i]);
     if (loser && loser->findings.n)
         tell_of(c, loser, &loser->findings.v[loser->findings.n - 1]);
@@ -335,7 +326,7 @@ static void work(void *user)
     if (!control_is_synced(c))
         return;
     if (c->telemetry_changed)
-        mesh_telemetry_changed(c->mesh);
+        mesh_providers_changed(c->mesh);
     c->telemetry_changed = false;
     work_services(c);
     bool done = work_hosts(c);

@@ -41,6 +41,9 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 /* What holds for the pod of that address in that namespace. */
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret);
-/* Who may call it. False: the pod is not known, and so not what is said of it. */
-bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+/* Who may call it. join, entries (NULL: none): who is asked about requests is found there. False:
+ * the pod is not known, and so not what is said of it. */
+struct service_entries;
+bool mesh_peers_access(const struct mesh_peers *p, const struct service_join *join,
+                       const struct service_entries *entries, struct str ns, const struct ip *ip,
                        struct mesh_access *ret);
