@@ -2,9 +2,10 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc)
 PEERS    ?= $(CURDIR)/build/peers
+REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image manifests chart cluster upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +16,26 @@ setup:           ## install what is missing from Debian packages
 build: setup     ## build everything (gcc)
 	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
+
+image: build     ## images of agent, control and proxy, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
+	@tools/images.sh $(BUILD)/bin $(BUILD)/images $(REGISTRY)
+
+manifests:       ## deploy/agent, deploy/ingress, deploy/mesh and dashboards from deploy/chart (Go builds Helm into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) helm-v3
+	@tools/dashboards.py
+	@tools/manifests.py $(PEERS)/helm-v3
+
+chart: build     ## the chart by Helm 3 and 4: lint, templates, and installed into labs (root; Go builds Helm into PEERS)
+	@tests/conformance/build-peers.sh $(PEERS) helm-v3 helm-v4
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/chart
+
+cluster: build   ## a real cluster of two kubelets on this machine, without kube-proxy, the chart in it (root; Go builds Kubernetes into PEERS; KEEP=1 to look around)
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime podmonitors.yaml
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest $(if $(KEEP),-s) tests/cluster
+
+upstream-real: build ## Kubernetes' own tests of Services, EndpointSlices and DNS on that cluster (root; Go builds them; FOCUS, SKIP)
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime podmonitors.yaml agnhost e2e.test
+	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/cluster/upstream.py $(if $(FOCUS),'$(FOCUS)')
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin
@@ -84,6 +105,8 @@ lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@tools/check-format.sh
 	@tools/check-scripts.sh
 	@python3 tools/istio_crds.py --check
+	@tools/dashboards.py --check
+	@tools/manifests.py --check
 
 format:          ## rewrite sources in the house format
 	@tools/check-format.sh --fix

@@ -35,6 +35,8 @@ elseif(SANITIZE STREQUAL "thread")
   add_link_options(-fsanitize=thread)
 else()
   add_compile_definitions(_FORTIFY_SOURCE=2)
+  # The same program wherever it is built: images are compared by their digests.
+  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=./ -ffile-prefix-map=${CMAKE_BINARY_DIR}=./build)
 endif()
 if(FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)

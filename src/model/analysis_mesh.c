@@ -1,12 +1,8 @@
 /* Istio's kinds: what each says that it cannot, and what routes name that is not there, for
  * anybody, for clients of each namespace that has rules of its own, and for gateways. */
 #include "model/analysis_priv.h"
-#include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
-#include "model/peer_authentication.h"
-#include "model/request_authentication.h"
-#include "model/sidecar_scope.h"
-#include "model/telemetry_policy.h"
+#include "model/mesh_snapshot.h"
 
 /* As in deploy/. */
 #define GATEWAY_NAMESPACE "fairlead-system"
@@ -24,76 +20,24 @@ static void copy(const struct analysis *a, const struct findings *from)
 }
 
 struct tables {
-    struct mesh_rules *rules;
+    struct mesh_snapshot *mesh;
     struct gateway_routes *gateways;
-    struct workloads *pods;
-    struct service_entries *entries;
-    struct peer_authentications *authentications;
 };
 
-static bool put_routes(const struct analysis *a, const struct tables *t, const json_t *object)
+/* What each says of itself. */
+static bool put_known(const struct analysis *a, const struct tables *t, const json_t *object)
 {
     struct istio_gateway *g = analysis_is(object, "Gateway") ? istio_gateway_decode(object) : NULL;
-    struct virtual_service *v =
-        analysis_is(object, "VirtualService") ? virtual_service_decode(object) : NULL;
-    struct destination_rule *d =
-        analysis_is(object, "DestinationRule") ? destination_rule_decode(object) : NULL;
-    struct service_entry *e =
-        analysis_is(object, "ServiceEntry") ? service_entry_decode(object) : NULL;
-    if (v) {
-        copy(a, &v->o.findings);
-        mesh_rules_put_virtual_service(t->rules, v);
-    }
-    if (d) {
-        copy(a, &d->o.findings);
-        mesh_rules_put_destination_rule(t->rules, d);
-    }
+    struct findings found = {0};
     if (g) {
         copy(a, &g->o.findings);
         gateway_routes_put(t->gateways, g);
+        return true;
     }
-    if (e) {
-        copy(a, &e->o.findings);
-        service_entries_put(t->entries, e);
-    }
-    return v || d || g || e;
-}
-
-static void put_authentication(const struct analysis *a, const struct tables *t,
-                               const json_t *object)
-{
-    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
-                                     json_at_str(object, "metadata.name"));
-    struct err err = {0};
-    if (peer_authentications_put(t->authentications, object, &err) < 0)
-        finding_add(a->out, FINDING_ERROR, "PeerAuthenticationInvalid", key, err.path, NULL, "%s",
-                    err.msg);
-}
-
-/* What each says of itself. */
-static void put_policy(const struct analysis *a, const struct tables *t, const json_t *object)
-{
-    struct sidecar_scope *s = analysis_is(object, "Sidecar") ? sidecar_scope_decode(object) : NULL;
-    struct authorization_policy *p =
-        analysis_is(object, "AuthorizationPolicy") ? authorization_policy_decode(object) : NULL;
-    struct request_authentication *r =
-        analysis_is(object, "RequestAuthentication") ? request_authentication_decode(object) : NULL;
-    struct telemetry_policy *m =
-        analysis_is(object, "Telemetry") ? telemetry_policy_decode(object) : NULL;
-    const struct istio_object *w = analysis_is(object, "WorkloadEntry")
-                                       ? service_entries_put_workload(t->entries, object)
-                                       : NULL;
-    const struct istio_object *of[] = {s ? &s->o : NULL, p ? &p->o : NULL, r ? &r->o : NULL,
-                                       m ? &m->o : NULL, w};
-    for (size_t i = 0; i < ARRAY_LEN(of); i++)
-        if (of[i])
-            copy(a, &of[i]->findings);
-    if (analysis_is(object, "PeerAuthentication"))
-        put_authentication(a, t, object);
-    sidecar_scope_unref(s);
-    authorization_policy_free(p);
-    request_authentication_free(r);
-    telemetry_policy_free(m);
+    bool known = mesh_snapshot_put(t->mesh, object, &found);
+    copy(a, &found);
+    findings_done(&found);
+    return known;
 }
 
 /* Kinds of Istio's that have no effect here. */
@@ -117,14 +61,6 @@ static void put_stranger(const struct analysis *a, const json_t *object)
             str_starts(str_from(version), str_from(strangers[i].group)))
             finding_add(a->out, FINDING_WARNING, "KindNotServed", key, "spec", strangers[i].hint,
                         "a %s has no effect here", strangers[i].kind);
-}
-
-static void put(const struct analysis *a, const struct tables *t, const json_t *object)
-{
-    if (put_routes(a, t, object))
-        return;
-    put_policy(a, t, object);
-    put_stranger(a, object);
 }
 
 static bool is_told(const struct analysis *a, const struct finding *f)
@@ -174,6 +110,7 @@ static void look(const struct analysis *a, const struct mesh_rules *rules, struc
 
 static void look_at_all(const struct analysis *a, const struct tables *t)
 {
+    struct mesh_rules *rules = t->mesh->rules;
     struct map namespaces = {0};
     struct str ns;
     json_t *object;
@@ -181,15 +118,16 @@ static void look_at_all(const struct analysis *a, const struct tables *t)
     json_array_foreach((json_t *)(uintptr_t)a->in->objects, i, object)
     {
         const char *of = json_at_str(object, "metadata.namespace");
-        size_t before = mesh_rules_count(t->rules);
-        put(a, t, object);
-        if (of && mesh_rules_count(t->rules) > before)
-            map_put_cstr(&namespaces, of, t->rules);
+        size_t before = mesh_rules_count(rules);
+        if (!put_known(a, t, object))
+            put_stranger(a, object);
+        if (of && mesh_rules_count(rules) > before)
+            map_put_cstr(&namespaces, of, rules);
     }
-    if (mesh_rules_count(t->rules))
-        look(a, t->rules, STR(""));
+    if (mesh_rules_count(rules))
+        look(a, rules, STR(""));
     for (size_t at = 0; map_next(&namespaces, &at, &ns, NULL);)
-        look(a, t->rules, ns);
+        look(a, rules, ns);
     look_at_gateways(a, t->gateways);
     map_done(&namespaces);
 }
@@ -198,16 +136,9 @@ void analysis_mesh(const struct analysis *a)
 {
     AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
     const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
-    struct tables t = {.rules = mesh_rules_new(a->snapshot->join),
-                       .pods = workloads_new(NULL, NULL)};
-    t.gateways = gateway_routes_new(&options, t.rules);
-    t.entries = service_entries_new(a->snapshot->join, t.pods);
-    t.authentications = peer_authentications_new(GATEWAY_NAMESPACE);
-    mesh_rules_set_entries(t.rules, t.entries);
+    struct tables t = {.mesh = mesh_snapshot_new(a->snapshot->join)};
+    t.gateways = gateway_routes_new(&options, t.mesh->rules);
     look_at_all(a, &t);
-    peer_authentications_free(t.authentications);
     gateway_routes_free(t.gateways);
-    mesh_rules_free(t.rules);
-    service_entries_free(t.entries);
-    workloads_free(t.pods);
+    mesh_snapshot_free(t.mesh);
 }

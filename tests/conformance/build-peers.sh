@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime podmonitors.yaml. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,7 +11,8 @@ COREDNS=${COREDNS:-1.15.0}
 ISTIO=${ISTIO:-0.0.0-20260827124520-eed52ebb66ad}
 H2SPEC=${H2SPEC:-2.2.1+incompatible}
 TRAEFIK=${TRAEFIK:-3.6.12}
-OTEL=${OTEL:-0.140.0}
+HELM_3=${HELM_3:-3.22.0} HELM_4=${HELM_4:-4.3.1} # as tests/e2e/clients/install.sh
+PROMETHEUS_OPERATOR=${PROMETHEUS_OPERATOR:-0.85.0}
 dir=${1:-$PWD/build/peers}
 shift || true
 [ $# -gt 0 ] || set -- etcd-server kube-apiserver
@@ -34,7 +35,7 @@ kubernetes_module() {
         printf 'module peer\ngo 1.22.0\nrequire k8s.io/kubernetes v%s\n' "$KUBERNETES" >go.mod
         {
             printf '//go:build tools\n\npackage tools\n\nimport (\n'
-            printf '\t_ "k8s.io/kubernetes/%s"\n' cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy cmd/kubectl test/e2e test/images/agnhost
+            printf '\t_ "k8s.io/kubernetes/%s"\n' cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kubelet cmd/kube-proxy cmd/kubectl test/e2e test/images/agnhost
             printf ')\n'
         } >tools.go
         go mod download "k8s.io/kubernetes@v$KUBERNETES"
@@ -68,6 +69,15 @@ for program in "$@"; do
             (cd "$dir/prometheus-package" && apt-get download prometheus >/dev/null && dpkg -x prometheus_*.deb .)
             cp "$dir/prometheus-package/usr/bin/promtool" "$dir/promtool"
             cp "$dir/prometheus-package/usr/bin/prometheus" "$dir/prometheus" ;;
+        runtime)
+            echo "== containerd, runc, network plugins, Debian's"
+            mkdir -p "$dir/runtime.new"
+            (cd "$dir/runtime.new" && apt-get download containerd runc containernetworking-plugins >/dev/null 2>&1 && for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb)
+            mv "$dir/runtime.new" "$dir/runtime" ;;
+        podmonitors.yaml)
+            echo "== definition of PodMonitors, Prometheus operator $PROMETHEUS_OPERATOR"
+            go mod download "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR"
+            install -m 755 "$(go env GOMODCACHE)/github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml" "$dir/$program" ;;
         traefik)
             # From its own module, so that its replacements count. The module has no built dashboard: a note stands in its place, and is what is embedded.
             # Later versions replace a module by a folder that the archive does not hold.
@@ -77,20 +87,17 @@ for program in "$@"; do
             cp -r "$(go env GOMODCACHE)/github.com/traefik/traefik/v3@v$TRAEFIK" "$dir/traefik-module"
             chmod -R u+w "$dir/traefik-module"
             (cd "$dir/traefik-module" && go build -ldflags "-X github.com/traefik/traefik/v3/pkg/version.Version=$TRAEFIK" -o "$dir/traefik" ./cmd/traefik) ;;
+        helm-v3|helm-v4)
+            major=${program#helm-v}
+            version=$HELM_3
+            [ "$major" = 3 ] || version=$HELM_4
+            echo "== Helm $version"
+            module "helm.sh/helm/v$major" "$version" "helm.sh/helm/v$major/cmd/helm" "$dir/helm$major-module"
+            (cd "$dir/helm$major-module" && go build -o "$dir/$program" "helm.sh/helm/v$major/cmd/helm") ;;
         otel-collector)
-            # The collector's own receivers of OTLP and Zipkin, and an exporter to a file: what its builder would put together.
-            echo "== OpenTelemetry collector $OTEL"
-            mkdir -p "$dir/otel-module"
-            cp tests/conformance/otel/main.go "$dir/otel-module/main.go"
-            (
-                cd "$dir/otel-module"
-                [ -e go.mod ] || printf 'module peer\ngo 1.24\n' >go.mod
-                contrib=github.com/open-telemetry/opentelemetry-collector-contrib
-                go get "go.opentelemetry.io/collector/otelcol@v$OTEL" "go.opentelemetry.io/collector/receiver/otlpreceiver@v$OTEL" \
-                    "$contrib/receiver/zipkinreceiver@v$OTEL" "$contrib/exporter/fileexporter@v$OTEL" >/dev/null 2>&1
-                go mod tidy >/dev/null 2>&1
-                go build -o "$dir/otel-collector" .
-            ) ;;
+            # The collector's own receivers of OTLP and Zipkin, and an exporter that prints: what its builder would put together. Versions: its go.mod and go.sum.
+            echo "== OpenTelemetry collector"
+            (cd tests/conformance/otel && go build -o "$dir/otel-collector" .) ;;
         h2spec)
             echo "== h2spec $H2SPEC"
             module github.com/summerwind/h2spec "$H2SPEC" github.com/summerwind/h2spec/cmd/h2spec "$dir/h2spec-module"

@@ -388,6 +388,29 @@ static void test_hosts_of_ours(void **state)
     finish(&w);
 }
 
+/* A cluster that has changed is another one to Envoy: its endpoints are said again. */
+static void test_endpoints_of_a_cluster_that_changes(void **state)
+{
+    struct world w;
+    (void)state;
+    for (int delta = 0; delta < 2; delta++) {
+        start(&w, delta);
+        put(&w, XDS_CLUSTER, "a", "1");
+        put(&w, XDS_CLUSTER, "b", "1");
+        put(&w, XDS_ENDPOINT, "a", "1");
+        put(&w, XDS_ENDPOINT, "b", "1");
+        assert_ok(ask(&w, "cds"));
+        assert_ok(ask(&w, "eds +a +b"));
+        assert_ok(ask(&w, delta ? "eds #1" : "eds +a +b #1"));
+        assert_ok(ask(&w, "cds #1"));
+        buf_clear(&w.said);
+        put(&w, XDS_CLUSTER, "b", "2");
+        push(&w);
+        expect(&w, delta ? "cds +b=2 #2\neds +b=1 #2\n" : "cds +a=1,b=2 #2\neds +b=1 #2\n");
+        finish(&w);
+    }
+}
+
 /* What many see in common lies below what one has of its own. */
 static void test_sets_over_others(void **state)
 {
@@ -507,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_hosts_in_their_tables),
         cmocka_unit_test(test_hosts_of_ours),
+        cmocka_unit_test(test_endpoints_of_a_cluster_that_changes),
         cmocka_unit_test(test_sets_over_others),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),

@@ -1,0 +1,180 @@
+"""The chart (deploy/chart) by Helm 3 and 4: that it renders, what it refuses, what its pods may do, that plain manifests are what it gives, and that it runs when it is installed into a lab."""
+import json
+import os
+import pathlib
+import re
+
+import pytest
+import yaml
+
+from lab_harness import Lab, running
+from suite import BIN, ROOT, run, wait_until
+
+PEERS = pathlib.Path(os.environ.get("PEERS", ROOT / "build/peers"))
+CHART = ROOT / "deploy/chart"
+SYSTEM = "fairlead-system"
+HELMS = ["helm-v3", "helm-v4"]
+if not all((PEERS / h).exists() for h in HELMS):
+    pytest.exit(f"no {', '.join(HELMS)} in {PEERS}: make chart builds them", returncode=2)
+# What a lab has not: it carries Services itself, and evicts nobody.
+FOR_LAB = ["agent.enabled=false", "control.podDisruptionBudget.enabled=false", "gateway.podDisruptionBudget.enabled=false"]
+ALL = ["networkPolicy.enabled=true", "monitoring.podMonitor.enabled=true", "monitoring.dashboards.enabled=true", "mesh.everywhere=true", "agent.apiServer.host=192.0.2.1", "logLevel=debug",
+       "logFormat=json", "namespace.create=true", "ingress.watchWithoutClass=true", "mesh.outboundTrafficPolicy=REGISTRY_ONLY", "gateway.concurrency=2"]
+
+
+@pytest.fixture(params=HELMS)
+def helm(request, tmp_path):
+    env = dict(os.environ, HOME=str(tmp_path))
+
+    def call(*argv, **kw):
+        kubeconfig = kw.pop("kubeconfig", None)
+        return run(PEERS / request.param, *argv, env=dict(env, KUBECONFIG=kubeconfig) if kubeconfig else env, **kw)
+    call.version = request.param
+    return call
+
+
+def sets(values):
+    return [x for v in values for x in ("--set", v)]
+
+
+def template(helm, *values, check=True):
+    done = helm("template", "fairlead", CHART, "--namespace", SYSTEM, "--kube-version", "1.37.0", *sets(values), check=check)
+    return [o for o in yaml.safe_load_all(done) if o] if check else done
+
+
+def named(objects, kind, name):
+    found, = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return found
+
+
+def test_lint(helm):
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART, *sets(ALL))
+
+
+def test_the_whole_of_it(helm):
+    """Every object is there once, in our namespace or in none; what is not chosen is not there."""
+    objects = template(helm)
+    ids = [(o["kind"], o["metadata"]["name"]) for o in objects]
+    assert len(ids) == len(set(ids))
+    assert {o["metadata"].get("namespace", SYSTEM) for o in objects} == {SYSTEM}
+    kinds = {k for k, _ in ids}
+    assert kinds >= {"DaemonSet", "Deployment", "PodDisruptionBudget", "MutatingWebhookConfiguration", "CustomResourceDefinition", "IngressClass"}
+    assert not kinds & {"Namespace", "NetworkPolicy", "PodMonitor"}
+    assert named(objects, "Deployment", "fairlead-control")["spec"]["replicas"] == 2
+    crds = [o for o in objects if o["kind"] == "CustomResourceDefinition"]
+    assert len(crds) == len(list((ROOT / "deploy/crds").glob("*.yaml"))) and all(o["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for o in crds)
+    for o in crds:
+        del o["metadata"]["annotations"]
+    assert {json.dumps(o, sort_keys=True) for o in crds} == {
+        json.dumps(yaml.safe_load(p.read_text()), sort_keys=True) for p in (ROOT / "deploy/crds").glob("*.yaml")}
+    more = template(helm, *ALL)
+    assert {"Namespace", "NetworkPolicy", "PodMonitor"} <= {o["kind"] for o in more}
+    assert sum(o["kind"] == "ConfigMap" and "dashboard" in o["metadata"]["name"] for o in more) == 3
+    assert {o["metadata"]["name"] for o in template(helm, "crds.install=false", "control.enabled=false", "gateway.enabled=false", "mesh.enabled=false", "networkPolicy.enabled=true",
+                                                    "monitoring.podMonitor.enabled=true")} == {"fairlead-agent"}  # Services alone
+    assert len([o for o in template(helm, "crds.install=false", "agent.enabled=false", "gateway.enabled=false", "mesh.enabled=false") if o["kind"] in ("DaemonSet", "CustomResourceDefinition", "MutatingWebhookConfiguration")]) == 0
+
+
+def test_values_reach_the_programs(helm):
+    """Each flag that the chart writes is one that the program has; a value that is chosen is there."""
+    objects = template(helm, *ALL, "agent.detectLocalMode=ClusterCIDR", "agent.clusterCIDR=10.0.0.0/8", "agent.nodePortAddresses=primary", "agent.externalIPs=true", "agent.masqueradeAll=true",
+                       "agent.podBridgeInterface=b", "agent.podInterfaceNamePrefix=p", "mesh.trustDomain=td", "mesh.certificateLifetime=1h", "ingress.defaultBackendService=a/b")
+    for program, kind in (("agent", "DaemonSet"), ("control", "Deployment"), ("gateway", "Deployment")):
+        container, = named(objects, kind, f"fairlead-{program}")["spec"]["template"]["spec"]["containers"]
+        known = run(BIN / f"fairlead-{program.replace('gateway', 'proxy')}", "--help")
+        flags = {a.split("=")[0] for a in container["args"] if a.startswith("--")}
+        assert flags and {f for f in flags if not re.search(rf"{f}\b", known)} == set()
+    agent = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
+    assert {"name": "KUBERNETES_SERVICE_HOST", "value": "192.0.2.1"} in agent["env"] and {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"} in agent["env"]
+    control = named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--outbound-traffic-policy=REGISTRY_ONLY", "--trust-domain=td", "--certificate-lifetime=1h", "--proxy-image=localhost/fairlead/proxy:0.1.0", "--default-backend-service=a/b"} <= set(control["args"])
+
+
+@pytest.mark.parametrize("values, says", [
+    (["image.foo=1"], "'foo' not allowed"),
+    (["control.replicas=0"], "/control/replicas"),
+    (["agent.detectLocalMode=ClusterCIDR"], "/agent/clusterCIDR"),
+    (["agent.detectLocalMode=nodes"], "/agent/detectLocalMode"),
+    (["agent.clusterCIDR=ten"], "/agent/clusterCIDR"),
+    (["mesh.everywhere=true", "mesh.revisionOnly=true"], "/mesh"),
+    (["control.enabled=false", "mesh.enabled=false"], "/gateway/enabled"),
+    (["mesh.certificateLifetime=1 day"], "/mesh/certificateLifetime"),
+    (["gateway.service.type=Other"], "/gateway/service/type"),
+    (["ingress.configMap=noslash"], "/ingress/configMap"),
+    (["control.extraArgs={log-level=debug}"], "/control/extraArgs"),
+])
+def test_what_is_refused(helm, values, says):
+    done = template(helm, *values, check=False)
+    assert done.returncode != 0 and says in done.stderr
+
+
+def test_what_pods_may(helm):
+    """Nobody writes to his root or gets more than he had; all but the agent are nobody and have nothing; each is looked at and says what it needs."""
+    pods = {o["metadata"]["name"]: o["spec"]["template"]["spec"] for o in template(helm) if o["kind"] in ("DaemonSet", "Deployment")}
+    assert set(pods) == {"fairlead-agent", "fairlead-control", "fairlead-gateway"}
+    for name, spec in pods.items():
+        container, = spec["containers"]
+        rights = container["securityContext"]
+        assert rights["readOnlyRootFilesystem"] is True and rights["allowPrivilegeEscalation"] is False and rights["capabilities"]["drop"] == ["ALL"] and "privileged" not in rights
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {"readinessProbe", "livenessProbe"} <= set(container) and container["resources"]["requests"]
+        if name == "fairlead-agent":
+            assert rights["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]} and spec["hostNetwork"]
+        else:
+            assert "add" not in rights["capabilities"] and spec["securityContext"]["runAsNonRoot"] is True and "hostNetwork" not in spec
+    rules = [r for o in template(helm) if o["kind"] in ("Role", "ClusterRole") for r in o["rules"]]
+    assert not any("*" in r["verbs"] + r["resources"] + r["apiGroups"] for r in rules)
+
+
+def test_plain_manifests_are_what_it_gives(helm):
+    """By every Helm the same bytes; `lab up` applies them."""
+    run("python3", ROOT / "tools/manifests.py", PEERS / helm.version, "--check")
+
+
+@pytest.fixture(scope="module")
+def lab():
+    yield from running(Lab())
+
+
+def test_installed_changed_and_taken_out(lab, helm):
+    """Pods run, an Ingress answers; fewer gateways when told so; nothing is left but the definitions, which stay."""
+    at = ["--namespace", SYSTEM]
+    helm("install", "fairlead", CHART, *at, "--create-namespace", *sets(FOR_LAB), "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
+    lab.wait_ready("app=fairlead-control", 2, SYSTEM)
+    lab.wait_ready("app=fairlead-gateway", 2, SYSTEM)
+    for folder in ("examples/first-light", "examples/ingress/origin"):
+        lab.fairlead("apply", "-f", ROOT / folder)
+    address = wait_until("the Ingress has an address", lambda: lab.get("ingress/test-ingress")["status"].get("loadBalancer", {}).get("ingress"), 30)[0]["ip"]
+    wait_until("it answers", lambda: '"name": "nginx"' in str(lab.answers("node-1", f"http://{address}/folder")), 30)
+    gateway = lab.ready_pods("app=fairlead-gateway", SYSTEM)[0]["status"]["podIP"]
+    assert lab.answers("node-1", f"http://{gateway}:15021/healthz/ready") == "LIVE"
+    assert "envoy_server_live" in lab.curl("node-1", f"http://{gateway}:15090/stats/prometheus")
+    assert "404" in lab.curl("node-1", f"http://{gateway}:15090/config_dump", "-o", "/dev/null", "-w", "%{http_code}")  # nothing else of the admin interface
+    helm("upgrade", "fairlead", CHART, *at, *sets(FOR_LAB), "--set", "gateway.replicas=1", "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
+    lab.wait_ready("app=fairlead-gateway", 1, SYSTEM)
+    helm("uninstall", "fairlead", *at, "--wait", kubeconfig=lab.kubeconfig)
+    left = [o["metadata"]["name"] for kind in ("deployments", "services", "mutatingwebhookconfigurations", "clusterroles", "clusterrolebindings", "ingressclasses") for o in lab.get(kind, "-A")["items"]
+            if "fairlead" in o["metadata"]["name"]]
+    assert left == []
+    assert len(lab.get("customresourcedefinitions")["items"]) == len(list((ROOT / "deploy/crds").glob("*.yaml")))
+    lab.fairlead("delete", "--wait=false", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}))
+    wait_until("its namespace is gone", lambda: SYSTEM not in [n["metadata"]["name"] for n in lab.get("namespaces")["items"]], 30)
+    for crd in lab.get("customresourcedefinitions")["items"]:
+        lab.fairlead("delete", "--wait=false", "crd", crd["metadata"]["name"])
+
+
+def test_dashboards_ask_for_what_is_told(lab):
+    """Each name in them is one that a program of ours tells, or the kubelet's of containers."""
+    told = lab.in_netns("node-1", "curl", "-s", "http://127.0.0.1:10249/metrics")
+    source = "".join(p.read_text() for folder in ("src/control", "src/proxy") for p in (ROOT / folder).glob("*.[ch]")) + (ROOT / "docs/stats.md").read_text()
+    asked = set()
+    for path in (CHART / "files/dashboards").glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                asked |= set(re.findall(r"\b(?:fairlead|kubeproxy|istio|envoy|container)_\w+", target["expr"]))
+    assert len(asked) > 25
+    for name in asked - {"container_memory_working_set_bytes"}:
+        base = name.removesuffix("_bucket")
+        assert f"# TYPE {base} " in told or re.search(rf"\b{base}\b", source) or base.removeprefix("envoy_").replace("_", ".", 1) in source, name

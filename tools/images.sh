@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Images of what runs in a cluster. images.sh BIN OUTPUT [REGISTRY [PROGRAM...]]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=$1 out=$2 registry=${3:-localhost}
+shift $(($# < 3 ? $# : 3))
+[ $# -gt 0 ] || set -- agent control proxy
+for program in "$@"; do
+    # The agent alone is root: a user who is not has no capability after exec, whatever the pod is given. It is left NET_ADMIN alone.
+    user=65532:65532
+    [ "$program" != agent ] || user=0:0
+    tools/image.py "$bin/fairlead-$program" --name "$registry/fairlead/$program" --user "$user" --output "$out/$program.tar"
+done
