@@ -60,13 +60,24 @@ static bool is_in(const struct ip *ip, const char *prefix)
     return prefix_parse(str_from(prefix), &p) == 0 && prefix_contains(&p, ip);
 }
 
+/* The IPv4 address that a translator to IPv4 (RFC 6052) would ask; others unchanged. */
+static struct ip untranslated(struct ip ip)
+{
+    struct ip v4 = {.family = AF_INET};
+    if (!is_in(&ip, "64:ff9b::/96"))
+        return ip;
+    memcpy(v4.bytes, ip.bytes + 12, 4);
+    return v4;
+}
+
 static bool may_be_asked(const struct key_sets *k, const struct ip *address)
 {
     static const char *const never[] = {
-        "0.0.0.0/8",       "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "100.100.100.200/32",
-        "fd00:ec2::/64",   "fe80::/10",      "ff00::/8",    "::/128",      "64:ff9b::/96",
+        "0.0.0.0/8",       "169.254.0.0/16",     "224.0.0.0/4",
+        "240.0.0.0/4",     "100.100.100.200/32", "fd00:ec2::/64",
+        "fe80::/10",       "ff00::/8",           "::/128",
         "168.63.129.16/32"}; /* of clouds: Alibaba's, AWS's, Azure's */
-    struct ip ip = ip_unmapped(address);
+    struct ip ip = untranslated(ip_unmapped(address));
     for (size_t i = 0; i < ARRAY_LEN(never); i++)
         if (is_in(&ip, never[i]))
             return false;

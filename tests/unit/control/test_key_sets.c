@@ -193,6 +193,7 @@ static void test_what_is_not_taken(void **state)
         {"{'issuer':'i','jwksUri':'http://169.254.169.254/latest'}", NULL, NULL, "not asked"},
         {"{'issuer':'i','jwksUri':'http://[fe80::1]/latest'}", NULL, NULL, "not asked"},
         {"{'issuer':'i','jwksUri':'http://[::ffff:169.254.169.254]/'}", NULL, NULL, "not asked"},
+        {"{'issuer':'i','jwksUri':'http://[64:ff9b::a9fe:a9fe]/'}", NULL, NULL, "not asked"},
         {"{'issuer':'i','jwksUri':'http://0.0.0.0:%u/keys'}", NULL, NULL, "not asked"},
         {"{'issuer':'i','jwksUri':'https://127.0.0.1:%u/keys'}", NULL, NULL, ""},
         {"{'issuer':'i','jwksUri':'ftp://127.0.0.1/keys'}", NULL, NULL, "no URL"},
