@@ -23,6 +23,14 @@ struct world {
     uint64_t now_us;
 };
 
+/* With the server's port for %u. The caller's. */
+static char *with_port(const struct world *w, const char *text)
+{
+    const char *at = strstr(text, "%u");
+    return at ? xasprintf("%.*s%u%s", (int)(at - text), text, http_server_port(w->server), at + 2)
+              : xstrdup(text);
+}
+
 static void on_request(struct http_exchange *x, void *user)
 {
     struct world *w = user;
@@ -31,7 +39,8 @@ static void on_request(struct http_exchange *x, void *user)
     if (str_is(path, "/silent"))
         return;
     if (str_is(path, "/away")) {
-        const struct http_header to = {STR("location"), str_from(w->location)};
+        AUTO_CHARS char *where = with_port(w, w->location);
+        const struct http_header to = {STR("location"), str_from(where)};
         http_exchange_reply(x, 302, &to, 1, STR(""));
     } else if (str_is(path, "/realm/.well-known/openid-configuration")) {
         AUTO_CHARS char *doc =
@@ -102,13 +111,10 @@ static void finish(struct world *w)
     time_set_manual(0);
 }
 
-/* The one rule that there is, with the server's port for %u. */
+/* The one rule that there is. */
 static json_t *use(struct world *w, const char *text)
 {
-    AUTO_CHARS char *whole = NULL;
-    const char *at = strstr(text, "%u");
-    whole = at ? xasprintf("%.*s%u%s", (int)(at - text), text, http_server_port(w->server), at + 2)
-               : xstrdup(text);
+    AUTO_CHARS char *whole = with_port(w, text);
     json_t *rule = json_of(whole);
     key_sets_begin(w->keys);
     key_sets_use(w->keys, rule);
@@ -186,7 +192,7 @@ static void test_what_is_not_taken(void **state)
         {URI, "<html>", NULL, "JSON"},
         {URI, NULL, NULL, "status 500"},
         {"{'issuer':'i','jwksUri':'http://127.0.0.1:%u/big'}", NULL, NULL, "too large"},
-        {"{'issuer':'i','jwksUri':'http://127.0.0.1:%u/away'}", NULL, "http://127.0.0.2/keys",
+        {"{'issuer':'i','jwksUri':'http://127.0.0.1:%u/away'}", NULL, "http://127.0.0.2:%u/keys",
          "another host"},
         {"{'issuer':'i','jwksUri':'http://127.0.0.1:%u/away'}", NULL, "//127.0.0.2/keys", "no URL"},
         {"{'issuer':'i','jwksUri':'http://127.0.0.1:%u/away'}", NULL, "/away", "too often"},
