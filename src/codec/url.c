@@ -73,3 +73,71 @@ bool url_param_bool(struct str query, const char *name)
     AUTO_CHARS char *v = url_param(query, name);
     return v && !streq(v, "false") && !streq(v, "False") && !streq(v, "0");
 }
+
+/* ---- whole URLs ---- */
+
+static bool starts_nocase(struct str s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return s.n >= n && str_eq_nocase(str_sub(s, 0, n), str_from(prefix));
+}
+
+/* A name, or, in brackets, an address of IPv6. */
+static bool is_host(struct str host, bool brackets)
+{
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.p[i], low = (char)(c | 0x20);
+        bool word = (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                    c == '_';
+        if (!(brackets ? hex(c) >= 0 || c == ':' || c == '.' : word))
+            return false;
+    }
+    return host.n > 0 && host.n <= 255;
+}
+
+static int split_authority(struct str authority, struct url_parts *ret)
+{
+    struct str host = authority, port = {NULL, 0};
+    bool brackets = host.n && host.p[0] == '[';
+    uint64_t number;
+    if (brackets) {
+        struct str rest;
+        host = str_cut(str_sub(host, 1, host.n), ']', &rest);
+        if (!rest.p || (rest.n && rest.p[0] != ':'))
+            return -EINVAL;
+        if (rest.n)
+            port = str_sub(rest, 1, rest.n);
+    } else {
+        host = str_cut(host, ':', &port);
+    }
+    if (!is_host(host, brackets))
+        return -EINVAL;
+    ret->host = host;
+    ret->port = ret->tls ? 443 : 80;
+    if (!port.p)
+        return 0;
+    if (str_to_u64(port, &number) < 0 || number < 1 || number > 65535)
+        return -EINVAL;
+    ret->port = (uint16_t)number;
+    return 0;
+}
+
+int url_split(struct str s, struct url_parts *ret)
+{
+    struct url_parts u = {.tls = starts_nocase(s, "https://")};
+    size_t at = 0;
+    if (s.n > URL_BYTES_MAX || (!u.tls && !starts_nocase(s, "http://")))
+        return -EINVAL;
+    struct str rest = str_sub(s, u.tls ? 8 : 7, s.n);
+    for (size_t i = 0; i < rest.n; i++)
+        if (rest.p[i] <= ' ' || rest.p[i] > '~' || strchr("#\\\"<>", rest.p[i]))
+            return -EINVAL;
+    while (at < rest.n && rest.p[at] != '/' && rest.p[at] != '?')
+        at++;
+    int r = split_authority(str_sub(rest, 0, at), &u);
+    if (r < 0)
+        return r;
+    u.target = str_sub(rest, at, rest.n);
+    *ret = u;
+    return 0;
+}

@@ -1,5 +1,5 @@
 #pragma once
-/* URL parts: percent-decoding, query parameters. */
+/* URLs: percent-decoding, query parameters, parts of whole ones. */
 
 #include "base/buf.h"
 
@@ -16,3 +16,14 @@ char *url_param(struct str query, const char *name);
 bool url_param_bool(struct str query, const char *name);
 /* for (struct str rest = query; url_param_next(&rest, &name, &value);) raw, undecoded parts. */
 bool url_param_next(struct str *rest, struct str *ret_name, struct str *ret_value);
+
+/* An http or https URL without user, password and fragment. */
+struct url_parts {
+    bool tls;
+    struct str host; /* a name, or an address; without brackets */
+    uint16_t port;
+    struct str target; /* path and query as they stand, "" for none */
+};
+enum { URL_BYTES_MAX = 4096 };
+/* -EINVAL: it is none, or holds what may not stand in a request. */
+int url_split(struct str s, struct url_parts *ret) NODISCARD;

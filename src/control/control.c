@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
+#include "control/token_keys.h"
 #include "model/certificate.h"
 
 enum { SLICE_US = 5000 };
@@ -40,15 +41,6 @@ static void tell(struct control *c, const struct finding *f)
     record(c, object, "Ingress", "networking.k8s.io/v1", f);
 }
 
-static bool is_known(const struct findings *before, const struct finding *f)
-{
-    for (size_t i = 0; before && i < before->n; i++)
-        if (streq(before->v[i].object, f->object) && streq(before->v[i].field, f->field) &&
-            streq(before->v[i].message, f->message))
-            return true;
-    return false;
-}
-
 /* Of a host: by the kind of object that makes it. */
 static void tell_of(struct control *c, const struct route_host *h, const struct finding *f)
 {
@@ -62,7 +54,7 @@ static void tell_of(struct control *c, const struct route_host *h, const struct 
 static void tell_new(struct control *c, const struct findings *before, const struct findings *after)
 {
     for (size_t i = 0; i < after->n; i++)
-        if (!is_known(before, &after->v[i]))
+        if (!findings_have(before, &after->v[i]))
             tell(c, &after->v[i]);
 }
 
@@ -289,7 +281,7 @@ static void work_host(struct control *c, enum route_door door, const char *name,
     (void)(of ? map_put_cstr(&c->hosts, name, of) : map_remove_cstr(&c->hosts, name));
     const struct findings *told = before && before != of ? &before->findings : NULL;
     for (size_t i = 0; of && of != before && i < of->findings.n; i++)
-        if (!is_known(told, &of->findings.v[i]))
+        if (!findings_have(told, &of->findings.v[i]))
             tell_of(c, of, &of->findings.v[i]);
     if (loser && loser->findings.n)
         tell_of(c, loser, &loser->findings.v[loser->findings.n - 1]);
@@ -334,7 +326,7 @@ static void work(void *user)
     if (!control_is_synced(c))
         return;
     if (c->telemetry_changed)
-        mesh_telemetry_changed(c->mesh);
+        mesh_providers_changed(c->mesh);
     c->telemetry_changed = false;
     work_services(c);
     bool done = work_hosts(c);
@@ -601,9 +593,30 @@ static void on_credential_finding(const struct destination_rule *d, const struct
     on_istio_finding(istio_kind_find("DestinationRule"), f, d->o.uid, user);
 }
 
+static void on_token_finding(const struct finding *f, const char *uid, void *user)
+{
+    on_istio_finding(istio_kind_find("RequestAuthentication"), f, uid, user);
+}
+
+static void on_keys(void *user)
+{
+    struct control *c = user;
+    if (!c->stats.synced)
+        return;
+    mesh_authorizations_changed(c->mesh, str_from(c->options->root_namespace));
+    work_soon(c);
+}
+
+static void on_keys_trouble(const char *source, const char *why, void *user)
+{
+    struct control *c = user;
+    token_keys_tell(c->tokens, source, why, on_token_finding, c);
+}
+
 static void on_guard(struct str ns, void *user)
 {
     struct control *c = user;
+    token_keys_use(c->keys, c->tokens);
     if (!c->stats.synced)
         return;
     mesh_authorizations_changed(c->mesh, ns);
@@ -635,6 +648,7 @@ static void on_telemetry(void *user)
 
 static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_telemetry,
                                                  on_istio_finding};
+static const struct key_sets_ops key_ops = {on_keys, on_keys_trouble};
 static const struct pod_watch_ops pod_ops = {on_pod, on_pods_synced};
 static const struct named_objects_ops named_ops = {on_named, on_named_synced};
 static const struct ingress_config_ops config_ops = {on_config};
@@ -663,15 +677,19 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->telemetries = telemetry_policies_new(o->root_namespace);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
     c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
-    const struct mesh_peers peers = {pod_watch_table(c->pods),
-                                     authentication_watch_table(c->authentications),
-                                     c->authorizations,
-                                     c->tokens,
-                                     o->trust_domain,
-                                     c->sidecars,
-                                     c->telemetries,
-                                     mesh_config_watch_get(c->mesh_config),
-                                     gateway_auth_objects(c->gateway)};
+    c->keys = key_sets_new(kube_client_loop(client),
+                           &(struct key_sets_options){o->loopback_keys, &key_ops, c});
+    const struct mesh_peers peers = {.pods = pod_watch_table(c->pods),
+                                     .authentications =
+                                         authentication_watch_table(c->authentications),
+                                     .authorizations = c->authorizations,
+                                     .tokens = c->tokens,
+                                     .trust_domain = o->trust_domain,
+                                     .sidecars = c->sidecars,
+                                     .telemetries = c->telemetries,
+                                     .config = mesh_config_watch_get(c->mesh_config),
+                                     .keys = c->keys,
+                                     .objects = gateway_auth_objects(c->gateway)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
@@ -728,6 +746,7 @@ void control_free(struct control *c)
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);
     selected_objects_free(c->tokens);
+    key_sets_free(c->keys);
     selected_objects_free(c->sidecars);
     selected_objects_free(c->telemetries);
     mesh_config_watch_free(c->mesh_config);

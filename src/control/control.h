@@ -14,6 +14,7 @@ struct control;
 struct control_options {
     bool allocates;             /* the leader writes addresses of hosts of ServiceEntries */
     const char *mesh_config;    /* namespace/name of the ConfigMap that has Istio's */
+    bool loopback_keys;         /* key sets may be fetched from loopback */
     bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */

@@ -92,7 +92,8 @@ static bool want_mesh(struct control *c, struct err *reterr)
 {
     bool has_config = mesh_config_watch_want(c->mesh_config), has_pods = pod_watch_want(c->pods),
          has_rules = has_config && istio_watch_want(c->istio); /* who name what is in it */
-    if (authentication_watch_want(c->authentications) && has_pods && has_rules)
+    if (authentication_watch_want(c->authentications) && has_pods && has_rules &&
+        key_sets_settled(c->keys)) /* what a proxy has is not replaced by none */
         return true;
     err_set(reterr, -EAGAIN, NULL,
             "the API server's lists of pods and of Istio's kinds are not complete yet");

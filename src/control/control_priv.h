@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "control/credential_watch.h"
 #include "control/istio_watch.h"
+#include "control/key_sets.h"
 #include "control/mesh.h"
 #include "control/mesh_config_watch.h"
 #include "control/named_objects.h"
@@ -31,6 +32,7 @@ struct control {
     struct istio_watch *istio;
     struct mesh_config_watch *mesh_config;
     struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
+    struct key_sets *keys;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
     struct gateway_routes_options gateway_options;

@@ -49,7 +49,12 @@ static void remove_gateway(const struct istio_tables *from, struct str key)
 static const struct istio_object *put_authorization(const struct istio_tables *to,
                                                     const json_t *object)
 {
-    return selected_objects_put(to->authorizations, object);
+    const struct istio_object *o = selected_objects_put(to->authorizations, object);
+    if (o)
+        authorization_policy_check(
+            CONTAINER_OF((struct istio_object *)(uintptr_t)o, struct authorization_policy, o),
+            *to->config);
+    return o;
 }
 
 static void remove_authorization(const struct istio_tables *from, struct str key)

@@ -29,7 +29,7 @@ struct settings {
     uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
-    bool without_class, plain_secrets;
+    bool without_class, loopback_keys, plain_secrets;
     int64_t http_port, https_port;
 };
 
@@ -200,6 +200,7 @@ static int run(struct settings *s, json_t *labels)
                                 .gateway_labels = labels,
                                 .allocates = s->injection != NULL,
                                 .mesh_config = s->mesh_config,
+                                .loopback_keys = s->loopback_keys,
                                 .registry_only = streq(s->outbound, "REGISTRY_ONLY"),
                                 .gateway_accounts = (const char *const *)s->accounts,
                                 .config = {.settings = s->configmap,
@@ -335,6 +336,8 @@ int main(int argc, char **argv)
          "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
          "502 (default ALLOW_ANY)",
          0, 0, false},
+        {"jwks-from-loopback", 0, ARG_BOOL, &s.loopback_keys, NULL,
+         "jwksUri may lead to loopback (lab)", 0, 0, false},
         {"trust-domain", 0, ARG_STRING, &s.trust_domain, "NAME",
          "what identities begin with: spiffe://NAME/ns/NAMESPACE/sa/ACCOUNT (default "
          "cluster.local)",

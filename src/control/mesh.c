@@ -44,15 +44,6 @@ static uint64_t looks_of(const struct mesh *m, const struct joined_service *s)
     return hash_bytes_seed(b.p, b.n, 0);
 }
 
-static bool is_known(const struct findings *all, const struct finding *f)
-{
-    for (size_t i = 0; all && i < all->n; i++)
-        if (streq(all->v[i].object, f->object) && streq(all->v[i].field, f->field) &&
-            streq(all->v[i].message, f->message))
-            return true;
-    return false;
-}
-
 /* What a Service puts now (NULL: it has gone), in place of what it put before (NULL: nothing). */
 static void exchange_service(struct mesh *m, const struct joined_service *s, const char *key,
                              struct mesh_service *before, struct mesh_service *now)
@@ -81,7 +72,7 @@ static void exchange_service(struct mesh *m, const struct joined_service *s, con
         return;
     }
     for (size_t i = 0; now && i < now->findings.n && m->observer; i++)
-        if (!is_known(before ? &before->findings : NULL, &now->findings.v[i]))
+        if (!findings_have(before ? &before->findings : NULL, &now->findings.v[i]))
             m->observer(&now->findings.v[i], m->observer_user);
     if (!before != !now && !service_key_is_entry(key) && mesh_rules_get_entries(m->rules))
         service_entries_service_changed(mesh_rules_get_entries(m->rules), key);
@@ -124,7 +115,7 @@ void mesh_service_changed(struct mesh *m, const char *key)
     service_free(before);
     drop_if_empty(m, ns_name, ns);
     if (other && !m->making && mesh_telemetry_needs(&m->peers, key))
-        mesh_telemetry_changed(m); /* a collector is there now, or no more */
+        mesh_providers_changed(m); /* one is there now, or no more */
 }
 
 /* For somebody new it is looked at as it is, while others know it as it was: if it is in the end as
@@ -488,6 +479,17 @@ void mesh_telemetry_changed(struct mesh *m)
             if (w->ns == ns && (find_told_to(m, w) || own || all))
                 retell_workload(m, w);
         }
+    }
+}
+
+void mesh_providers_changed(struct mesh *m)
+{
+    mesh_telemetry_changed(m);
+    mesh_rules_mark_local(m->rules);
+    LIST_FOREACH (node, &m->workloads) {
+        struct mesh_workload *w = CONTAINER_OF(node, struct mesh_workload, node);
+        if (mesh_find_access(m, w))
+            mesh_build_inbound(m, w, true);
     }
 }
 

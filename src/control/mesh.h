@@ -23,6 +23,8 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod);
 void mesh_authentications_changed(struct mesh *m, struct str ns);
 /* Telemetries have, or the mesh config. */
 void mesh_telemetry_changed(struct mesh *m);
+/* And who is asked about requests: the mesh config, or what it names. */
+void mesh_providers_changed(struct mesh *m);
 /* The same of AuthorizationPolicies. */
 void mesh_authorizations_changed(struct mesh *m, struct str ns);
 /* The same of Sidecars: what is known to whom. */

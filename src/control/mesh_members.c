@@ -11,7 +11,8 @@ struct str mesh_ip_key(const struct ip *ip)
 bool mesh_find_access(const struct mesh *m, struct mesh_workload *w)
 {
     struct mesh_access now;
-    bool known = mesh_peers_access(&m->peers, str_from(w->ns_name), &w->ip, &now);
+    bool known = mesh_peers_access(&m->peers, m->join, mesh_rules_get_entries(m->rules),
+                                   str_from(w->ns_name), &w->ip, &now);
     if ((!known && w->known) || mesh_access_eq(&now, &w->access)) {
         w->known = w->known || known;
         mesh_access_done(&now);

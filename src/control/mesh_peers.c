@@ -1,6 +1,7 @@
 #include "control/mesh_peers.h"
 
 #include "control/ca.h"
+#include "control/mesh_lookup.h"
 #include "model/service_entry.h"
 
 #define TLS_MODE_LABEL "security.istio.io/tlsMode" /* of pods that were given a proxy */
@@ -17,7 +18,8 @@ void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct i
     peer_authentications_find(p->authentications, ns, p->pods, pod_of(p, ns, ip), ret);
 }
 
-bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+bool mesh_peers_access(const struct mesh_peers *p, const struct service_join *join,
+                       const struct service_entries *entries, struct str ns, const struct ip *ip,
                        struct mesh_access *ret)
 {
     const struct workload *pod = pod_of(p, ns, ip);
@@ -25,7 +27,13 @@ bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct i
     authorization_policies_find(p->authorizations, ns, p->pods, pod, &list);
     struct request_authentication_list tokens = {{NULL, 0, 0}};
     request_authentications_find(p->tokens, ns, p->pods, pod, &tokens);
-    translate_mesh_access(&list, &tokens, p->trust_domain, ret);
+    struct mesh_lookup where = {join, entries};
+    const struct translate_access by = {.trust_domain = p->trust_domain,
+                                        .keys = p->keys,
+                                        .config = p->config ? *p->config : NULL,
+                                        .find = mesh_find_cluster,
+                                        .user = &where};
+    translate_mesh_access(&list, &tokens, &by, ret);
     vec_done(&tokens.v);
     vec_done(&list.v);
     return pod;

@@ -14,6 +14,7 @@ struct mesh_peers {
     const struct selected_objects *sidecars;    /* what is known to whom; NULL: all to all */
     const struct selected_objects *telemetries; /* NULL: nobody says what is told */
     const struct mesh_config *const *config;    /* Istio's, as it is now */
+    const struct key_sets *keys;                /* of issuers of tokens; NULL: none are fetched */
     const struct auth_objects *objects;         /* Secrets that DestinationRules name */
 };
 
@@ -40,6 +41,9 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 /* What holds for the pod of that address in that namespace. */
 void mesh_peers_policy(const struct mesh_peers *p, struct str ns, const struct ip *ip,
                        struct mtls_policy *ret);
-/* Who may call it. False: the pod is not known, and so not what is said of it. */
-bool mesh_peers_access(const struct mesh_peers *p, struct str ns, const struct ip *ip,
+/* Who may call it. join, entries (NULL: none): who is asked about requests is found there. False:
+ * the pod is not known, and so not what is said of it. */
+struct service_entries;
+bool mesh_peers_access(const struct mesh_peers *p, const struct service_join *join,
+                       const struct service_entries *entries, struct str ns, const struct ip *ip,
                        struct mesh_access *ret);

@@ -1,55 +1,22 @@
 #include "control/mesh_telemetry.h"
 
+#include "control/mesh_lookup.h"
 #include "control/mesh_view.h"
-
-/* Whose key is looked up. */
-struct lookup {
-    const struct service_join *join;
-    const struct service_entries *entries;
-};
-
-static bool has_port(const struct service_join *join, const char *key, uint16_t port)
-{
-    const struct joined_service *s = service_join_find(join, key);
-    for (uint16_t i = 0; s && s->object && i < s->object->n_ports; i++)
-        if (s->object->ports[i].port == port && mesh_is_carried(s->object, i))
-            return true;
-    return false;
-}
-
-static bool find_cluster(const char *host, uint16_t port, char ret[CLUSTER_NAME_MAX], void *user)
-{
-    const struct lookup *l = user;
-    AUTO_CHARS char *key = istio_host_service(host);
-    char *one;
-    if (key && has_port(l->join, key, port)) {
-        translate_cluster_name(key, port, NULL, ret);
-        return true;
-    }
-    bool found = false;
-    for (size_t at = 0;
-         l->entries && !found && (one = service_entries_next(l->entries, host, &at));) {
-        found = has_port(l->join, one, port);
-        if (found)
-            translate_cluster_name(one, port, NULL, ret);
-        free(one);
-    }
-    return found;
-}
 
 struct mesh_telemetry *mesh_telemetry_find(const struct mesh_peers *p,
                                            const struct mesh_rules *rules,
                                            const struct service_join *join, struct str ns,
                                            const struct workload *pod)
 {
-    struct lookup l = {join, mesh_rules_get_entries(rules)};
+    struct mesh_lookup l = {join, mesh_rules_get_entries(rules)};
     if (!p->telemetries || !p->config || !*p->config)
         return NULL;
     struct mesh_telemetry *t = NEW(struct mesh_telemetry);
     for (unsigned side = 0; side < _TELEMETRY_SIDES; side++) {
         struct telemetry_view v;
         telemetry_find(p->telemetries, *p->config, ns, p->pods, pod, (enum telemetry_side)side, &v);
-        t->side[side] = translate_told(&v, *p->config, (enum telemetry_side)side, find_cluster, &l);
+        t->side[side] =
+            translate_told(&v, *p->config, (enum telemetry_side)side, mesh_find_cluster, &l);
         telemetry_view_done(&v);
     }
     return t;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/addr.h"
+#include "control/translate_ext_authz.h"
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 
@@ -20,6 +21,7 @@ struct making {
     const struct authorization_policy *policy;
     const char *trust_domain;
     bool http;
+    const char *prefix; /* of its policies' names */
 };
 
 /* What conditions of permissions, and those of principals, are put together by. */
@@ -375,10 +377,11 @@ static json_t *rule(const struct making *m, const struct authorization_rule *r)
     return NULL;
 }
 
-static void put_policy(json_t *policies, const struct authorization_policy *p, const char *what,
-                       json_t *policy)
+static void put_policy(json_t *policies, const char *prefix, const struct authorization_policy *p,
+                       const char *what, json_t *policy)
 {
-    AUTO_CHARS char *name = xasprintf("ns[%s]-policy[%s]-rule[%s]", p->o.ns, p->o.name, what);
+    AUTO_CHARS char *name =
+        xasprintf("%s%s]-policy[%s]-rule[%s]", prefix, p->o.ns, p->o.name, what);
     if (policy)
         json_object_set_new(policies, name, policy);
 }
@@ -394,37 +397,50 @@ static void put_rules(const struct making *m, json_t *policies)
     for (size_t i = 0; i < p->rules.n; i++) {
         char number[24];
         snprintf(number, sizeof(number), "%zu", i);
-        put_policy(policies, p, number, rule(m, &p->rules.v[i]));
+        put_policy(policies, m->prefix, p, number, rule(m, &p->rules.v[i]));
     }
 }
 
 /* ---- filters ---- */
 
+/* Where nobody can be asked, what CUSTOM is about is refused: of connections always. */
 static enum authorization_action acts_as(const struct authorization_policy *p)
 {
     return p->action == AUTHORIZATION_CUSTOM ? AUTHORIZATION_DENY : p->action;
 }
 
+/* True: its provider can be asked about requests. */
+static bool is_asked(const struct authorization_policy *p, const struct translate_access *by,
+                     char cluster[CLUSTER_NAME_MAX], const struct mesh_provider **ret)
+{
+    if (p->broken || p->dry_run || p->action != AUTHORIZATION_CUSTOM || !by->config)
+        return false;
+    *ret = translate_ext_authz_find(p, by->config, by->find, by->user, cluster);
+    return *ret != NULL;
+}
+
 /* The rules of an action; NULL: no policy has it. */
 static json_t *rules_of(const struct authorization_list *list, enum authorization_action action,
-                        const char *trust_domain, bool http, bool dry_run)
+                        const struct translate_access *by, bool http, bool dry_run)
 {
     static const char *const words[] = {"ALLOW", "DENY", "LOG"};
     json_t *policies = json_object();
     bool found = false;
     VEC_FOREACH (each, &list->v) {
         const struct authorization_policy *p = *each;
-        const struct making m = {p, trust_domain, http};
+        const struct making m = {p, by->trust_domain, http, "ns["};
+        const struct mesh_provider *asked;
+        char cluster[CLUSTER_NAME_MAX];
         if (p->dry_run != dry_run)
             continue;
         if (p->broken) { /* that watches alone: nobody misses it */
             if (action == AUTHORIZATION_DENY && p->action != AUTHORIZATION_AUDIT && !dry_run) {
                 found = true;
-                put_policy(policies, p, UNREADABLE, anything());
+                put_policy(policies, "ns[", p, UNREADABLE, anything());
             }
             continue;
         }
-        if (acts_as(p) != action)
+        if (acts_as(p) != action || (http && is_asked(p, by, cluster, &asked)))
             continue;
         found = true;
         put_rules(&m, policies);
@@ -437,11 +453,11 @@ static json_t *rules_of(const struct authorization_list *list, enum authorizatio
 }
 
 static void add_filter(json_t *filters, const struct authorization_list *list,
-                       enum authorization_action action, const char *trust_domain, bool http)
+                       enum authorization_action action, const struct translate_access *by,
+                       bool http)
 {
-    json_t *rules = rules_of(list, action, trust_domain, http, false),
-           *shadow = http ? rules_of(list, action, trust_domain, http, true) : NULL,
-           *config = json_object();
+    json_t *rules = rules_of(list, action, by, http, false),
+           *shadow = http ? rules_of(list, action, by, http, true) : NULL, *config = json_object();
     if (rules)
         json_object_set_new(config, "rules", rules);
     if (shadow)
@@ -458,26 +474,73 @@ static void add_filter(json_t *filters, const struct authorization_list *list,
     json_decref(config);
 }
 
-static json_t *filters_of(const struct authorization_list *list, const char *trust_domain,
+static json_t *filters_of(const struct authorization_list *list, const struct translate_access *by,
                           bool http)
 {
     static const enum authorization_action order[] = {AUTHORIZATION_AUDIT, AUTHORIZATION_DENY,
                                                       AUTHORIZATION_ALLOW};
     json_t *filters = json_array();
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
-        add_filter(filters, list, order[i], trust_domain, http);
+        add_filter(filters, list, order[i], by, http);
+    return filters;
+}
+
+/* ---- who else is asked ---- */
+
+/* One provider: what its policies are about, and the question. */
+static void add_question(json_t *filters, const struct authorization_list *list,
+                         const struct mesh_provider *provider, const char *cluster,
+                         const struct translate_access *by)
+{
+    AUTO_CHARS char *prefix = translate_ext_authz_prefix(provider->name);
+    char scratch[CLUSTER_NAME_MAX];
+    json_t *policies = json_object();
+    VEC_FOREACH (each, &list->v) {
+        const struct mesh_provider *of;
+        const struct making m = {*each, by->trust_domain, true, prefix};
+        if (is_asked(*each, by, scratch, &of) && of == provider)
+            put_rules(&m, policies);
+    }
+    json_array_append_new(
+        filters,
+        json_pack("{s:s,s:o}", "name", "envoy.filters.http.rbac", "typed_config",
+                  translate_typed(HTTP_RBAC_TYPE,
+                                  json_pack("{s:{s:s,s:o},s:s}", "shadow_rules", "action", "DENY",
+                                            "policies", policies, "shadow_rules_stat_prefix",
+                                            TRANSLATE_EXT_AUTHZ_SHADOW))));
+    json_array_append_new(filters, translate_ext_authz(provider, cluster));
+}
+
+static json_t *questions(const struct authorization_list *list, const struct translate_access *by)
+{
+    json_t *filters = json_array();
+    VEC(const struct mesh_provider *) asked = {0};
+    VEC_FOREACH (each, &list->v) {
+        const struct mesh_provider *provider;
+        char cluster[CLUSTER_NAME_MAX];
+        bool is_new = is_asked(*each, by, cluster, &provider);
+        for (size_t i = 0; i < asked.n && is_new; i++)
+            is_new = asked.v[i] != provider;
+        if (!is_new)
+            continue;
+        vec_push(&asked, provider);
+        add_question(filters, list, provider, cluster, by);
+    }
+    vec_done(&asked);
     return filters;
 }
 
 void translate_mesh_access(const struct authorization_list *list,
                            const struct request_authentication_list *tokens,
-                           const char *trust_domain, struct mesh_access *ret)
+                           const struct translate_access *by, struct mesh_access *ret)
 {
-    json_t *first = translate_tokens(tokens);
-    ret->http = filters_of(list, trust_domain, true);
+    json_t *first = translate_tokens(tokens, by->keys), *rest = filters_of(list, by, true);
+    ret->http = questions(list, by);
     if (first)
-        json_array_insert_new(ret->http, 0, first);
-    ret->tcp = filters_of(list, trust_domain, false);
+        json_array_append_new(ret->http, first);
+    json_array_extend(ret->http, rest);
+    json_decref(rest);
+    ret->tcp = filters_of(list, by, false);
 }
 
 void mesh_access_done(struct mesh_access *a)

@@ -143,9 +143,20 @@ struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in);
 struct mesh_access {
     json_t *http, *tcp; /* arrays; NULL: none */
 };
+/* keys: sets that are fetched, NULL: none are; config: who may be asked, NULL: nobody; find: their
+ * clusters. */
+struct key_sets;
+struct mesh_config;
+struct translate_access {
+    const char *trust_domain;
+    const struct key_sets *keys;
+    const struct mesh_config *config;
+    bool (*find)(const char *host, uint16_t port, char ret[CLUSTER_NAME_MAX], void *user);
+    void *user;
+};
 void translate_mesh_access(const struct authorization_list *list,
                            const struct request_authentication_list *tokens,
-                           const char *trust_domain, struct mesh_access *ret);
+                           const struct translate_access *by, struct mesh_access *ret);
 void mesh_access_done(struct mesh_access *a);
 bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */

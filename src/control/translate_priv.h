@@ -104,7 +104,9 @@ void translate_origination(struct buf *b, const char *cluster, const struct mesh
 /* ---- translate_tokens.c ---- */
 /* The HTTP filter that verifies tokens; NULL: nobody has said whose. */
 struct request_authentication_list;
-json_t *translate_tokens(const struct request_authentication_list *list);
+struct key_sets;
+json_t *translate_tokens(const struct request_authentication_list *list,
+                         const struct key_sets *keys);
 
 /* ---- translate_secret.c ---- */
 /* As translate_secret_of(), by that name. */

@@ -2,6 +2,7 @@
  * a token passes, one with a token that none of them accepts does not. */
 #include <stdio.h>
 
+#include "control/key_sets.h"
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 
@@ -41,12 +42,20 @@ static json_t *claims(const json_t *list)
     return all;
 }
 
-static json_t *provider(const json_t *rule)
+/* What is not there yet accepts no token, and so lets nobody pass for somebody. */
+static const char *keys_of(const json_t *rule, const struct key_sets *keys)
+{
+    const char *own = json_key_str(rule, "jwks"),
+               *fetched = str_empty(own) ? key_sets_find(keys, rule) : NULL;
+    return !str_empty(own) ? own : fetched ? fetched : NONE;
+}
+
+static json_t *provider(const json_t *rule, const struct key_sets *keys)
 {
     const char *header = json_key_str(rule, "outputPayloadToHeader");
     json_t *words = json_object_get(rule, "spaceDelimitedClaims");
     json_t *p = json_pack("{s:s,s:{s:s},s:b,s:s}", "issuer", json_key_str(rule, "issuer"),
-                          "local_jwks", "inline_string", json_key_str(rule, "jwks"), "forward",
+                          "local_jwks", "inline_string", keys_of(rule, keys), "forward",
                           json_is_true(json_object_get(rule, "forwardOriginalToken")),
                           "payload_in_metadata", "payload");
     copy_list(rule, "audiences", p, "audiences");
@@ -76,7 +85,8 @@ static json_t *nothing(void)
     return json_pack("{s:{s:s}}", "local_jwks", "inline_string", NONE);
 }
 
-json_t *translate_tokens(const struct request_authentication_list *list)
+json_t *translate_tokens(const struct request_authentication_list *list,
+                         const struct key_sets *keys)
 {
     json_t *providers = json_object();
     size_t n = 0;
@@ -89,7 +99,7 @@ json_t *translate_tokens(const struct request_authentication_list *list)
         if (a->broken)
             put_provider(providers, nothing());
         for (size_t i = 0; !a->broken && i < json_array_size(a->rules); i++)
-            put_provider(providers, provider(json_array_get(a->rules, i)));
+            put_provider(providers, provider(json_array_get(a->rules, i), keys));
     }
     if (!json_object_size(providers)) {
         json_decref(providers);

@@ -3,6 +3,7 @@
  * that cannot be read is told with the path of its field and keeps its last good form; without one
  * it forbids whatever its workloads are asked for, unless it would only have watched. */
 
+#include "model/mesh_config.h"
 #include "model/selected_objects.h"
 
 enum authorization_action {
@@ -65,6 +66,8 @@ struct authorization_policy {
 
 /* NULL: no object. */
 struct authorization_policy *authorization_policy_decode(const json_t *j);
+/* Adds what is wrong with its provider. */
+void authorization_policy_check(struct authorization_policy *p, const struct mesh_config *c);
 void authorization_policy_free(struct authorization_policy *p); /* NULL is allowed */
 /* Is the key one of requests, which a connection does not have? */
 bool authorization_key_is_http(enum authorization_key key);

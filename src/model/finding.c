@@ -23,6 +23,15 @@ void finding_add(struct findings *f, enum finding_severity severity, const char 
                                  .hint = hint});
 }
 
+bool findings_have(const struct findings *f, const struct finding *one)
+{
+    for (size_t i = 0; f && i < f->n; i++)
+        if (streq(f->v[i].object, one->object) && streq(f->v[i].field, one->field) &&
+            streq(f->v[i].message, one->message))
+            return true;
+    return false;
+}
+
 void findings_done(struct findings *f)
 {
     VEC_FOREACH (one, f) {

@@ -28,6 +28,8 @@ struct findings {
 void finding_add(struct findings *f, enum finding_severity severity, const char *id,
                  const char *object, const char *field, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 7, 8)));
+/* Is it there, by object, field and message? f NULL: nothing is. */
+bool findings_have(const struct findings *f, const struct finding *one);
 void findings_done(struct findings *f);
 /* One line each: "warning Id object field: message". */
 void findings_format(const struct findings *f, struct buf *out);

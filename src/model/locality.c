@@ -288,7 +288,7 @@ static bool check_each(struct object_reader *r, const json_t *setting, const cha
     return good;
 }
 
-bool locality_check(struct object_reader *r, const json_t *setting)
+static bool check(struct object_reader *r, const json_t *setting)
 {
     bool both = json_array_size(json_object_get(setting, "distribute")) &&
                 (json_array_size(json_object_get(setting, "failover")) ||
@@ -300,4 +300,11 @@ bool locality_check(struct object_reader *r, const json_t *setting)
     good = check_each(r, setting, "failover", check_failover) && good;
     reader_leave(r, mark);
     return good;
+}
+
+void locality_read(struct object_reader *r, const json_t *of, struct locality_setting *ret)
+{
+    if (of && !json_is_null(of) && check(r, of))
+        *ret = (struct locality_setting){
+            .said = true, .off = !json_at_bool(of, "enabled", true), .setting = of};
 }

@@ -40,5 +40,11 @@ enum { LOCALITY_REGION, LOCALITY_ZONE, LOCALITY_SUBZONE, LOCALITY_PARTS };
 void locality_split(struct str locality, struct str ret[LOCALITY_PARTS]);
 /* A label's value: "region.zone.subzone", or with slashes. The caller's. */
 char *locality_of_label(const char *value);
-/* Tells what is wrong with a setting. False: it is not to be heeded. */
-bool locality_check(struct object_reader *r, const json_t *setting);
+/* Whom a client calls first, as an object says. */
+struct locality_setting {
+    bool said;             /* else as the mesh says */
+    bool off;              /* it says that it is not to be so */
+    const json_t *setting; /* localityLbSetting, checked; of the object; NULL: the default */
+};
+/* of: a localityLbSetting; NULL: nothing is said. What is wrong is told, and as if it were not. */
+void locality_read(struct object_reader *r, const json_t *of, struct locality_setting *ret);

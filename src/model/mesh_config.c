@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "codec/format.h"
+#include "codec/http_head.h"
 #include "codec/yaml.h"
 #include "model/istio_object.h"
 #include "model/object_reader.h"
@@ -149,6 +150,77 @@ static void read_file_log(struct object_reader *r, struct mesh_provider *p)
     reader_leave(r, mark);
 }
 
+/* Names of fields: x, x*, *x. */
+static void check_names(struct object_reader *r, const json_t *of, const char *name)
+{
+    const json_t *list = json_object_get(of, name);
+    if (list && !json_is_array(list) && !json_is_null(list))
+        reader_error(r, name, NULL, "is no list");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct str text = str_from(json_string_value(json_array_get(list, i)) ?: "");
+        size_t mark = reader_enter_item(r, name, i);
+        if (str_ends(text, STR("*")))
+            text.n--;
+        else if (str_starts(text, STR("*")))
+            text = str_sub(text, 1, text.n);
+        if (!http_is_token(text) || memchr(text.p, '*', text.n))
+            reader_error(r, NULL, "x, x* or *x", "is no name of a header");
+        reader_leave(r, mark);
+    }
+}
+
+static void read_added(struct object_reader *r, const json_t *added)
+{
+    const char *name;
+    json_t *value;
+    if (added && !json_is_object(added) && !json_is_null(added))
+        reader_error(r, "includeAdditionalHeadersInCheck", NULL, "is no object");
+    json_object_foreach((json_t *)(uintptr_t)added, name, value)
+    {
+        size_t mark = reader_enter_key(r, "includeAdditionalHeadersInCheck", name);
+        if (!http_is_token(str_from(name)) || !json_is_string(value) ||
+            !http_is_value(str_from(json_string_value(value))))
+            reader_error(r, NULL, NULL, "is no header");
+        reader_leave(r, mark);
+    }
+}
+
+static void read_checked_body(struct object_reader *r, const json_t *of)
+{
+    int64_t bytes = 0;
+    if (!of || json_is_null(of))
+        return;
+    size_t mark = reader_enter(r, "includeRequestBodyInCheck");
+    if (reader_number(r, of, "maxRequestBytes", 1, UINT32_MAX, &bytes) && !bytes)
+        reader_error(r, "maxRequestBytes", NULL, "is missing");
+    if (json_at_bool(of, "allowPartialMessage", false))
+        reader_error(r, "allowPartialMessage", "leave it out: a larger body is answered 413",
+                     "is not served");
+    reader_leave(r, mark);
+}
+
+static void read_ext_authz(struct object_reader *r, struct mesh_provider *p)
+{
+    static const char *const names[] = {"includeHeadersInCheck", "includeRequestHeadersInCheck",
+                                        "headersToUpstreamOnAllow", "headersToDownstreamOnDeny",
+                                        "headersToDownstreamOnAllow"};
+    const char *prefix = text_of(r, p->spec, "pathPrefix"),
+               *status = text_of(r, p->spec, "statusOnError");
+    uint64_t timeout = 0, number;
+    read_service(r, p);
+    if (prefix && *prefix != '/')
+        reader_error(r, "pathPrefix", NULL, "does not begin with /");
+    if (status && (str_to_u64(str_from(status), &number) < 0 || number < 200 || number > 599))
+        reader_error(r, "statusOnError", "write a number from 200 to 599", "is no status");
+    (void)reader_duration_ms(r, p->spec, "timeout", 1, &timeout);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        check_names(r, p->spec, names[i]);
+    read_added(r, json_object_get(p->spec, "includeAdditionalHeadersInCheck"));
+    read_checked_body(r, json_object_get(p->spec, "includeRequestBodyInCheck"));
+    if (json_at_bool(p->spec, "clearRouteCache", false))
+        reader_warn(r, "clearRouteCache", NULL, "has no effect: the route stays");
+}
+
 static const struct row {
     const char *name;
     enum mesh_provider_kind kind;
@@ -158,7 +230,7 @@ static const struct row {
     {"opentelemetry", MESH_PROVIDER_OPENTELEMETRY, read_opentelemetry},
     {"envoyFileAccessLog", MESH_PROVIDER_FILE_LOG, read_file_log},
     {"prometheus", MESH_PROVIDER_PROMETHEUS, NULL},
-    {"envoyExtAuthzHttp", MESH_PROVIDER_OTHER, NULL},
+    {"envoyExtAuthzHttp", MESH_PROVIDER_EXT_AUTHZ_HTTP, read_ext_authz},
     {"envoyExtAuthzGrpc", MESH_PROVIDER_OTHER, NULL},
     {"lightstep", MESH_PROVIDER_OTHER, NULL},
     {"datadog", MESH_PROVIDER_OTHER, NULL},
@@ -340,6 +412,7 @@ static void read_all(struct object_reader *r, struct mesh_config *c)
     read_defaults(r, c);
     read_tracing(r, c);
     read_log(r, c);
+    locality_read(r, json_object_get(c->whole, "localityLbSetting"), &c->locality);
     if (on && !json_is_boolean(on) && !json_is_null(on))
         reader_error(r, "enableTracing", NULL, "is neither true nor false");
     else if (json_is_boolean(on))

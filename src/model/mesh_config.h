@@ -6,6 +6,7 @@
 
 #include "codec/json.h"
 #include "model/finding.h"
+#include "model/locality.h"
 
 enum { MESH_CONFIG_BYTES_MAX = 1024 * 1024, MESH_CONFIG_PROVIDERS_MAX = 1000 };
 
@@ -16,6 +17,7 @@ enum mesh_provider_kind {
     MESH_PROVIDER_OPENTELEMETRY,
     MESH_PROVIDER_FILE_LOG,
     MESH_PROVIDER_PROMETHEUS,
+    MESH_PROVIDER_EXT_AUTHZ_HTTP,
 };
 
 struct mesh_provider {
@@ -48,6 +50,7 @@ struct mesh_config {
     const char *log_format; /* of text; NULL: Istio's own */
     json_t *log_labels;     /* of JSON; NULL: Istio's own */
     enum mesh_log_encoding log_encoding;
+    struct locality_setting locality; /* of rules that say nothing of it */
     struct findings findings;
 };
 

@@ -492,6 +492,14 @@ unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service)
     return by;
 }
 
+void mesh_rules_mark_local(struct mesh_rules *m)
+{
+    struct joined_service *s;
+    for (size_t at = 0; m->by_key[RULE_DESTINATION].used && service_join_next(m->join, &at, &s);)
+        if (mesh_rules_vary(m, s->key) & MESH_VARIES_BY_LOCALITY)
+            service_join_mark(m->join, s);
+}
+
 /* ---- routes ---- */
 
 static uint16_t port_of(const char *service, uint16_t port, void *user)

@@ -71,6 +71,9 @@ enum {
     MESH_VARIES_BY_LABELS = 1 << 1,
     MESH_VARIES_BY_LOCALITY = 1 << 2, /* its endpoints and clusters alone */
 };
+/* Marks Services whose endpoints are sorted by where clients are: the mesh says how where no rule
+ * does. */
+void mesh_rules_mark_local(struct mesh_rules *m);
 unsigned mesh_rules_vary(const struct mesh_rules *m, const char *service);
 
 /* The routes of requests that come to a port of a Service (of HTTP): those of the VirtualService

@@ -1,6 +1,7 @@
 #include "model/request_authentication.h"
 
 #include "codec/http_head.h"
+#include "codec/url.h"
 
 /* A list of texts that are not empty, or nothing. */
 static void check_texts(struct object_reader *r, const json_t *of, const char *name)
@@ -56,14 +57,26 @@ static void check_outputs(struct object_reader *r, const json_t *rule)
     check_texts(r, rule, "spaceDelimitedClaims");
 }
 
+/* Where the set is fetched. */
+static void check_source(struct object_reader *r, const json_t *rule)
+{
+    const char *uri = json_key_str(rule, "jwksUri"), *issuer = json_key_str(rule, "issuer");
+    struct url_parts parts;
+    if (!str_empty(uri) && url_split(str_from(uri), &parts) < 0)
+        reader_error(r, "jwksUri", "write https://host/path", "\"%.100s\" is no such URL", uri);
+    else if (str_empty(uri) && !str_empty(issuer) && url_split(str_from(issuer), &parts) < 0)
+        reader_error(r, "jwksUri", "write it, or jwks",
+                     "is missing, and the issuer is no URL that could be asked");
+}
+
 static void check_keys(struct object_reader *r, const json_t *rule)
 {
     const char *jwks = json_key_str(rule, "jwks");
     AUTO_JSON json_t *set = NULL;
+    uint64_t timeout_ms;
+    reader_duration_ms(r, rule, "timeout", 1, &timeout_ms);
     if (str_empty(jwks)) {
-        reader_error(r, "jwks", "write the key set there",
-                     json_key_str(rule, "jwksUri") ? "is missing: jwksUri is not fetched yet"
-                                                   : "is missing: nothing is fetched yet");
+        check_source(r, rule);
         return;
     }
     if (!str_empty(json_key_str(rule, "jwksUri")))
@@ -165,6 +178,20 @@ static void add(const void *object, void *user)
 {
     struct request_authentication_list *list = user;
     vec_push(&list->v, object);
+}
+
+void request_authentications_each(const struct selected_objects *t,
+                                  struct request_authentication_list *ret)
+{
+    selected_objects_each(t, add, ret);
+}
+
+uint64_t request_authentication_timeout_ms(const json_t *rule, uint64_t otherwise)
+{
+    AUTO_DONE(object_reader) struct object_reader silent = {0};
+    uint64_t ms = otherwise;
+    reader_duration_ms(&silent, rule, "timeout", 1, &ms);
+    return ms;
 }
 
 void request_authentications_find(const struct selected_objects *t, struct str ns,

@@ -118,6 +118,15 @@ static void find_in(const struct selected_objects *t, struct str ns, const struc
     }
 }
 
+void selected_objects_each(const struct selected_objects *t,
+                           void (*add)(const void *object, void *user), void *user)
+{
+    void *list;
+    for (size_t at = 0; map_next(&t->namespaces, &at, NULL, &list);)
+        VEC_FOREACH (e, &((const struct entries *)list)->v)
+            add(e->holds.object, user);
+}
+
 void selected_objects_find(const struct selected_objects *t, struct str ns,
                            const struct workloads *pods, const struct workload *pod,
                            void (*add)(const void *object, void *user), void *user)

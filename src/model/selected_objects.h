@@ -28,6 +28,9 @@ void selected_objects_free(struct selected_objects *t); /* NULL is allowed */
 const struct istio_object *selected_objects_put(struct selected_objects *t, const json_t *j);
 void selected_objects_remove(struct selected_objects *t, struct str key);
 bool selected_objects_is_root(const struct selected_objects *t, struct str ns);
+/* All that hold. */
+void selected_objects_each(const struct selected_objects *t,
+                           void (*add)(const void *object, void *user), void *user);
 /* Those of a pod (NULL: of what is not known of a namespace), of the root namespace first, each in
  * the order of their names. */
 void selected_objects_find(const struct selected_objects *t, struct str ns,

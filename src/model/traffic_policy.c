@@ -2,7 +2,6 @@
 #include "model/traffic_policy.h"
 
 #include "codec/http_head.h"
-#include "model/locality.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
@@ -110,14 +109,6 @@ static void read_warmup(struct object_reader *r, const json_t *of, struct traffi
     reader_leave(r, mark);
 }
 
-static void read_locality(struct object_reader *r, const json_t *of, struct traffic_policy *p)
-{
-    if (!of || json_is_null(of) || !locality_check(r, of))
-        return;
-    p->locality = (struct traffic_locality){
-        .said = true, .off = !json_at_bool(of, "enabled", true), .setting = of};
-}
-
 static void read_balance(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
 {
     static const struct {
@@ -151,7 +142,7 @@ static void read_balance(struct object_reader *r, const json_t *policy, struct t
         if (json_object_get(of, later[i]))
             reader_warn(r, later[i], NULL, "is not done yet: it has no effect");
     read_warmup(r, of, p);
-    read_locality(r, json_object_get(of, "localityLbSetting"), p);
+    locality_read(r, json_object_get(of, "localityLbSetting"), &p->locality);
     reader_leave(r, mark);
 }
 

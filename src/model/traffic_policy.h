@@ -2,6 +2,7 @@
 /* How a Service's endpoints are called: what DestinationRules say (trafficPolicy), as a value. The
  * defaults are Istio's. */
 
+#include "model/locality.h"
 #include "model/object_reader.h"
 
 enum traffic_balance {
@@ -44,13 +45,6 @@ struct traffic_outliers {
     uint32_t min_health_percent;
 };
 
-/* Whom a client calls first, by where it is. */
-struct traffic_locality {
-    bool said;             /* else as the mesh says */
-    bool off;              /* it says that it is not to be so */
-    const json_t *setting; /* localityLbSetting, checked; the rule's; NULL: the default */
-};
-
 struct traffic_policy {
     enum traffic_balance balance;
     struct route_key key;       /* of a hash; but: */
@@ -69,7 +63,7 @@ struct traffic_policy {
     bool upgrade_to_http2, as_client_speaks;
     struct traffic_outliers outliers;
     struct traffic_tls tls;
-    struct traffic_locality locality;
+    struct locality_setting locality;
 };
 
 /* j: a trafficPolicy without portLevelSettings (NULL: all defaults). What is wrong is told and

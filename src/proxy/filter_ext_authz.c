@@ -11,6 +11,7 @@
 #include "proxy/filter_table.h"
 #include "proxy/fraction.h"
 #include "proxy/header_ops.h"
+#include "proxy/metadata_match.h"
 #include "proxy/string_match.h"
 
 typedef Envoy__Extensions__Filters__Http__ExtAuthz__V3__ExtAuthz pb_authz;
@@ -41,6 +42,7 @@ struct authz {
     struct names client, client_on_success; /* of the answer, for the client */
     struct body_rule body;
     struct fraction enabled;
+    struct metadata_match *only; /* what filters before it must have said; NULL: nothing */
     bool deny_at_disable, failure_allows, failure_tells;
     uint16_t status_on_error;
 };
@@ -173,6 +175,12 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
         r = compile_names(c, "disallowed_headers", m->disallowed_headers, &z->forbidden);
     if (r == 0)
         r = compile_body(c, m->with_request_body, &z->body);
+    if (r == 0 && m->filter_enabled_metadata) {
+        size_t at = pb_path_field(c->path, "filter_enabled_metadata");
+        r = metadata_match_compile(m->filter_enabled_metadata, c->a, c->path, &z->only, c->err);
+        if (r == 0)
+            pb_path_back(c->path, at);
+    }
     size_t mark = pb_path_field(c->path, "http_service");
     if (r == 0)
         r = compile_service(c, m->http_service, z);
@@ -372,7 +380,8 @@ static enum filter_result on_request(struct filter_call *c)
     const struct body_rule *body = route && route->says_body ? &route->body : &z->body;
     if (route && route->disabled)
         return FILTER_CONTINUE;
-    if (!fraction_hits(z->enabled, rand_u64(), true)) {
+    if (!fraction_hits(z->enabled, rand_u64(), true) ||
+        (z->only && !metadata_matches(z->only, *c->metadata))) {
         if (!z->deny_at_disable)
             return FILTER_CONTINUE;
         c->answer.reason = REASON_AUTHZ_ERROR;

@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     selected_objects_put(tokens, j);
     request_authentications_find(tokens, STR("ns"), pods, workloads_find(pods, STR("ns/p")),
                                  &whose);
-    translate_mesh_access(&list, &whose, "cluster.local", &access);
+    translate_mesh_access(&list, &whose,
+                          &(struct translate_access){.trust_domain = "cluster.local"}, &access);
     /* Ends the program where it is no message. */
     xds_entry_unref(translate_mesh_inbound(ports, ARRAY_LEN(ports), MTLS_PERMISSIVE, &access,
                                            "cluster.local", NULL));

@@ -41,7 +41,7 @@ static inline struct mesh *new_mesh(const struct world *w)
     struct mesh *m =
         mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
                                                w->tokens, "cluster.local", w->sidecars,
-                                               w->telemetries, &w->config, &w->objects});
+                                               w->telemetries, &w->config, NULL, &w->objects});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }

@@ -1,8 +1,11 @@
 """RequestAuthentications: whose tokens count, and what policies make of them."""
 import base64
 import json
+import subprocess
+import sys
 import time
 
+import lab_harness
 import pytest
 import tokens
 from suite import ROOT, wait_until
@@ -148,3 +151,59 @@ def test_one_that_cannot_be_read_refuses_tokens(apps, put, signers):
     assert ask(apps)[0] == 200
     told = wait_until("it is told", lambda: [e for e in apps.lab.get("events")["items"] if e["reason"] == "AuthenticationInvalid"])
     assert "spec.jwtRules[0].jwks: is no key set" in told[0]["message"]
+
+
+# ---- key sets that are fetched ----
+
+ISSUER_SERVER = """
+import http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 8088), lambda *a: Handler(*a, directory=sys.argv[1])).serve_forever()
+"""
+
+
+@pytest.fixture
+def issuer(apps, tmp_path):
+    """A pod that serves what lies in a directory; its URL."""
+    apps.lab.apply(lab_harness.echo("issuer"))
+    pod = apps.lab.wait_ready("app=issuer", 1)[0]
+    process = subprocess.Popen(["ip", "netns", "exec", apps.lab.netns(apps.lab.pod_netns(pod["metadata"]["name"])), sys.executable, "-c", ISSUER_SERVER, str(tmp_path)])
+    (tmp_path / ".well-known").mkdir()
+    yield tmp_path, f"http://{pod['status']['podIP']}:8088"
+    process.terminate()
+    process.wait()
+
+
+def fetching(issuer_name=ISSUER, **rule):
+    return {**authentication(None), "spec": {"selector": {"matchLabels": {"app": "bob"}}, "jwtRules": [{"issuer": issuer_name, **rule}]}}
+
+
+def test_keys_by_a_url(apps, put, signers, issuer):
+    directory, url = issuer
+    s = signers["ES256"]
+    put(fetching(jwksUri=f"{url}/keys"))
+    in_force(apps)
+    assert ask(apps, token=s.token(payload()))[0] == 401, "there are no keys yet"
+    assert ask(apps)[0] == 200
+    wait_until("an Event tells", lambda: [e for e in apps.lab.get("events")["items"] if e["reason"] == "KeysNotFetched"])
+    (directory / "keys").write_text(tokens.key_set(s))
+    wait_until("it is tried again", lambda: ask(apps, token=s.token(payload()))[0] == 200, timeout=30)
+    assert ask(apps, token=signers["RS256"].token(payload()))[0] == 401
+    (directory / "keys").unlink()
+    assert ask(apps, token=s.token(payload()))[0] == 200
+
+
+def test_keys_by_the_issuers_configuration(apps, put, signers, issuer):
+    directory, url = issuer
+    s = signers["EdDSA"]
+    (directory / "keys").write_text(tokens.key_set(s))
+    (directory / ".well-known/openid-configuration").write_text(json.dumps({"issuer": url, "jwks_uri": f"{url}/keys"}))
+    put(fetching(url))
+    wait_until("its tokens count", lambda: ask(apps, token=s.token(payload(iss=url)))[0] == 200 and ask(apps, token="x.y.z")[0] == 401)
+
+
+def test_nobody_is_asked_at_loopback(apps, put, signers):
+    put(fetching(jwksUri="http://127.0.0.1:15014/metrics"))
+    wait_until("an Event tells", lambda: [e for e in apps.lab.get("events")["items"] if e["reason"] == "KeysNotFetched" and "not asked" in e["message"]])
+    assert ask(apps, token=signers["ES256"].token(payload()))[0] == 401

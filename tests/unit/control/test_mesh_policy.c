@@ -140,6 +140,17 @@ static void test_localities(void **state)
              "{'from':'*','to':{'r1/z2':100}}]}}}}");
     settle(&w);
     expect_in(a, XDS_ENDPOINT, cluster, "\"load_balancing_weight\":100");
+    put_rule(&w, "shop", "web", "{'host':'web','trafficPolicy':{'outlierDetection':{}}}");
+    settle(&w);
+    expect_in(a, XDS_ENDPOINT, cluster, "\"priority\":1");
+    set_config(&w, "localityLbSetting: {enabled: false}"); /* where no rule says it */
+    mesh_providers_changed(w.mesh);
+    settle(&w);
+    expect_none(a, XDS_ENDPOINT, cluster, "zone");
+    set_config(&w, "localityLbSetting: {distribute: [{from: r1/z1, to: {r1/z2: 100}}]}");
+    mesh_providers_changed(w.mesh);
+    settle(&w);
+    expect_in(a, XDS_ENDPOINT, cluster, "\"load_balancing_weight\":100");
     mesh_rules_remove_destination_rule(mesh_get_rules(w.mesh), STR("shop/web"));
     settle(&w);
     expect_none(a, XDS_ENDPOINT, cluster, "zone");

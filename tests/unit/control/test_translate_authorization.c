@@ -1,7 +1,10 @@
 /* AuthorizationPolicies as Envoy's RBAC: what each key and each form of a value becomes. */
 #include "json_text.h"
 
+#include <stdio.h>
+
 #include "control/translate_mesh.h"
+#include "model/mesh_config.h"
 
 /* Filters of requests, as compact JSON. Owned. */
 static char *http_filters(const char *spec)
@@ -16,7 +19,8 @@ static char *http_filters(const char *spec)
     struct mesh_access access;
     assert_false(p->broken);
     vec_push(&list.v, p);
-    translate_mesh_access(&list, &none, "cluster.local", &access);
+    translate_mesh_access(&list, &none, &(struct translate_access){.trust_domain = "cluster.local"},
+                          &access);
     json_write(&text, access.http);
     mesh_access_done(&access);
     vec_done(&list.v);
@@ -31,6 +35,105 @@ static char *http_filters(const char *spec)
 #define ONE_OR_LIST(match)                                                                         \
     "\"or_match\":{\"value_matchers\":[{\"string_match\":{" match "}},{\"list_match\":{"           \
     "\"one_of\":{\"string_match\":{" match "}}}}]}"
+
+static bool find_cluster(const char *host, uint16_t port, char ret[CLUSTER_NAME_MAX], void *user)
+{
+    (void)user;
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound|%u||%s", port, host);
+    return !streq(host, "nobody.ns");
+}
+
+/* Filters of several policies, in one namespace, with that mesh config. */
+static char *filters_with(const char *config, const char *const *specs, size_t n, bool http)
+{
+    AUTO_DONE(buf) struct buf text = {0};
+    AUTO_JSON json_t *object = json_pack("{s:{s:s}}", "data", "mesh", config);
+    struct mesh_config *c = mesh_config_new("istio-system/istio", object);
+    const struct translate_access by = {
+        .trust_domain = "cluster.local", .config = c, .find = find_cluster};
+    const struct request_authentication_list none = {{NULL, 0, 0}};
+    struct authorization_list list = {{NULL, 0, 0}};
+    struct mesh_access access;
+    if (c->findings.n)
+        fail_msg("%s: %s", c->findings.v[0].field, c->findings.v[0].message);
+    for (size_t i = 0; i < n; i++) {
+        AUTO_CHARS char *one =
+            xasprintf("{'metadata':{'namespace':'shop','name':'p%zu'},'spec':%s}", i, specs[i]);
+        AUTO_JSON json_t *j = json_of(one);
+        vec_push(&list.v, authorization_policy_decode(j));
+    }
+    translate_mesh_access(&list, &none, &by, &access);
+    json_write(&text, http ? access.http : access.tcp);
+    mesh_access_done(&access);
+    VEC_FOREACH (p, &list.v)
+        authorization_policy_free((struct authorization_policy *)(uintptr_t)*p);
+    vec_done(&list.v);
+    mesh_config_free(c);
+    return buf_take_cstr(&text);
+}
+
+#define PROVIDERS                                                                                  \
+    "extensionProviders: [{name: one, envoyExtAuthzHttp: {service: a.ns, port: 8000, pathPrefix: " \
+    "/check, timeout: 1.5s, statusOnError: '503', failOpen: true, includeRequestHeadersInCheck: "  \
+    "[x-a, x-b-*, '*-c'], includeAdditionalHeadersInCheck: {x-d: e}, headersToUpstreamOnAllow: "   \
+    "[x-f], headersToDownstreamOnDeny: [x-g], headersToDownstreamOnAllow: [x-h], "                 \
+    "includeRequestBodyInCheck: {maxRequestBytes: 100}}}, "                                        \
+    "{name: one-more, envoyExtAuthzHttp: {service: b.ns, port: 1}}, "                              \
+    "{name: away, envoyExtAuthzHttp: {service: nobody.ns, port: 1}}, "                             \
+    "{name: log, envoyFileAccessLog: {}}]"
+#define CUSTOM(name, path)                                                                         \
+    "{'action':'CUSTOM','provider':{'name':'" name                                                 \
+    "'},'rules':[{'to':[{'operation':{'paths':['" path "']}}]}]}"
+
+/* What CUSTOM is about is asked of its provider, before tokens and other policies. */
+static void test_custom(void **state)
+{
+    static const char *const specs[] = {CUSTOM("one", "/x"), "{'action':'DENY','rules':[{}]}",
+                                        CUSTOM("one-more", "/y"), CUSTOM("one", "/z")};
+    static const char *const wants[] = {
+        "[{\"name\":\"envoy.filters.http.rbac\"",
+        "\"istio-ext-authz-one-ns[shop]-policy[p0]-rule[0]\"",
+        "\"istio-ext-authz-one-ns[shop]-policy[p3]-rule[0]\"",
+        "\"shadow_rules_stat_prefix\":\"istio_ext_authz_\"",
+        "\"path\":[{\"key\":\"istio_ext_authz_shadow_effective_policy_id\"}],"
+        "\"value\":{\"string_match\":{\"prefix\":\"istio-ext-authz-one-ns[\"}}",
+        "\"cluster\":\"outbound|8000||a.ns\",\"timeout\":\"1.500s\"",
+        "\"cluster\":\"outbound|1||b.ns\",\"timeout\":\"600.000s\"",
+        "\"path_prefix\":\"/check\"",
+        "\"failure_mode_allow\":true",
+        "\"status_on_error\":{\"code\":503}",
+        "\"status_on_error\":{\"code\":403}",
+        "\"allowed_headers\":{\"patterns\":[{\"exact\":\"x-a\",\"ignore_case\":true},"
+        "{\"prefix\":\"x-b-\",\"ignore_case\":true},{\"suffix\":\"-c\",\"ignore_case\":true}]}",
+        "\"headers_to_add\":[{\"key\":\"x-d\",\"value\":\"e\"}]",
+        "\"allowed_upstream_headers\":{\"patterns\":[{\"exact\":\"x-f\"",
+        "\"allowed_client_headers\":{\"patterns\":[{\"exact\":\"x-g\"",
+        "\"allowed_client_headers_on_success\":{\"patterns\":[{\"exact\":\"x-h\"",
+        "\"with_request_body\":{\"max_request_bytes\":100}",
+        "\"policies\":{\"ns[shop]-policy[p1]-rule[0]\""};
+    (void)state;
+    AUTO_CHARS char *all = filters_with(PROVIDERS, specs, ARRAY_LEN(specs), true);
+    for (size_t i = 0; i < ARRAY_LEN(wants); i++)
+        if (!strstr(all, wants[i]))
+            fail_msg("%s is not in %s", wants[i], all);
+    /* of connections nobody is asked: they are refused */
+    AUTO_CHARS char *tcp = filters_with(PROVIDERS, specs, 1, false);
+    assert_non_null(strstr(tcp, "\"action\":\"DENY\",\"policies\":{\"ns[shop]-policy[p0]"));
+}
+
+/* Where nobody can be asked, it is refused. */
+static void test_custom_that_cannot_be_asked(void **state)
+{
+    static const char *const specs[] = {CUSTOM("none", "/x"), CUSTOM("away", "/x"),
+                                        CUSTOM("log", "/x")};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        AUTO_CHARS char *all = filters_with(PROVIDERS, &specs[i], 1, true);
+        assert_null(strstr(all, "ext_authz"));
+        assert_null(strstr(all, "shadow"));
+        assert_non_null(strstr(all, "\"rules\":{\"action\":\"DENY\",\"policies\":{\"ns[shop]"));
+    }
+}
 
 /* Each key, and what its value becomes. */
 static void test_conditions(void **state)
@@ -116,6 +219,8 @@ static void test_conditions(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conditions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_custom),
+                                       cmocka_unit_test(test_custom_that_cannot_be_asked),
+                                       cmocka_unit_test(test_conditions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

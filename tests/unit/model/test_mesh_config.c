@@ -11,6 +11,7 @@ static struct mesh_config *config_of(const char *yaml)
     return c;
 }
 
+#define AUTHZ(more) "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.ns" more "}}]"
 #define OTEL(more)                                                                                 \
     "extensionProviders: [{name: o, opentelemetry: {service: o.ns.svc.cluster.local, port: 4318, " \
     "http: {path: /v1/traces" more "}}}]"
@@ -55,6 +56,24 @@ static const struct {
      "data.mesh.extensionProviders[0].envoyFileAccessLog.logFormat.text: unknown operator"},
     {"extensionProviders: [{name: a, envoyFileAccessLog: {logFormat: {labels: {x: '%REQ%'}}}}]",
      "data.mesh.extensionProviders[0].envoyFileAccessLog.logFormat.labels[x]: %REQ% needs a name"},
+    {AUTHZ(""), "data.mesh.extensionProviders[0].envoyExtAuthzHttp.port: is missing"},
+    {AUTHZ(", port: 1, pathPrefix: x"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.pathPrefix: does not begin"},
+    {AUTHZ(", port: 1, statusOnError: '99'"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.statusOnError: is no status"},
+    {AUTHZ(", port: 1, timeout: x"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.timeout: is no duration"},
+    {AUTHZ(", port: 1, includeRequestHeadersInCheck: ['a*b']"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeRequestHeadersInCheck[0]: is no"},
+    {AUTHZ(", port: 1, headersToUpstreamOnAllow: x"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.headersToUpstreamOnAllow: is no list"},
+    {AUTHZ(", port: 1, includeAdditionalHeadersInCheck: {'a b': c}"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeAdditionalHeadersInCheck[a b]"},
+    {AUTHZ(", port: 1, includeRequestBodyInCheck: {}"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeRequestBodyInCheck.maxRequestBytes"},
+    {AUTHZ(", port: 1, includeRequestBodyInCheck: {maxRequestBytes: 1, allowPartialMessage: true}"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeRequestBodyInCheck."
+     "allowPartialMessage: is not served"},
     {"accessLogFormat: '%STREAM_ID%'", "data.mesh.accessLogFormat: operator %STREAM_ID%"},
     {"accessLogEncoding: JSON\naccessLogFormat: '%STREAM_ID%'",
      "data.mesh.accessLogFormat: is no JSON object"},

@@ -15,9 +15,12 @@ static const struct {
     {"{'jwtRules':{}}", "error spec.jwtRules: is no list"},
     {"{'jwtRules':[{}]}", "error spec.jwtRules[0].issuer: is missing"},
     {"{'jwtRules':[7]}", "error spec.jwtRules[0].issuer: is missing"},
-    {"{'jwtRules':[{'issuer':'i'}]}", "error spec.jwtRules[0].jwks: is missing: nothing"},
-    {"{'jwtRules':[{'issuer':'i','jwksUri':'https://a'}]}",
-     "error spec.jwtRules[0].jwks: is missing: jwksUri is not fetched yet"},
+    {"{'jwtRules':[{'issuer':'i'}]}", "error spec.jwtRules[0].jwksUri: is missing, and the issuer"},
+    {RULE(",'timeout':'x'"), "error spec.jwtRules[0].timeout: is no duration"},
+    {"{'jwtRules':[{'issuer':'i','jwksUri':'file:///etc/passwd'}]}",
+     "error spec.jwtRules[0].jwksUri: \"file:///etc/passwd\" is no such URL"},
+    {"{'jwtRules':[{'issuer':'i','jwksUri':'https://u:p@a/'}]}",
+     "error spec.jwtRules[0].jwksUri: \"https://u:p@a/\" is no such URL"},
     {"{'jwtRules':[{'issuer':'i','jwks':'x'}]}", "error spec.jwtRules[0].jwks: is no key set"},
     {"{'jwtRules':[{'issuer':'i','jwks':'{}'}]}", "error spec.jwtRules[0].jwks: is no key set"},
     {RULE(",'jwksUri':'https://a'"), "error spec.jwtRules[0].jwksUri: stands beside jwks"},
@@ -72,6 +75,8 @@ static void test_what_is_right(void **state)
         "{}",
         "{'jwtRules':[]}",
         RULE(""),
+        "{'jwtRules':[{'issuer':'i','jwksUri':'https://a'}]}",
+        "{'jwtRules':[{'issuer':'https://a/realm'}]}",
         RULE(",'audiences':['a'],'fromHeaders':[{'name':'x-jwt','prefix':'Bearer '}],"
              "'fromParams':['t'],'fromCookies':['c'],'outputPayloadToHeader':'x-p',"
              "'outputClaimToHeaders':[{'header':'x-g','claim':'a.b'}],"
