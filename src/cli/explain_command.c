@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/vec.h"
+#include "cli/explain_mesh.h"
 #include "cli/object_source.h"
 #include "codec/url_path.h"
 #include "model/explain.h"
@@ -14,13 +15,14 @@ enum { HEADERS_MAX = 64 };
 struct explain_args {
     struct cli_session session;
     struct arg_list files, headers, words;
-    const char *output, *class_name, *settings, *default_backend;
+    const char *output, *class_name, *settings, *default_backend, *from;
 };
 
 struct asked {
     struct explain_request q;
     struct explain_header headers[HEADERS_MAX];
     char *path; /* in its normal form */
+    uint16_t port;
     const char *scheme;
 };
 
@@ -43,6 +45,11 @@ static int take_url(const char *url, struct asked *a)
     struct str host = str_sub(rest, 0, slash ? (size_t)(slash - rest.p) : rest.n), port;
     struct str path = slash ? str_cut(str_sub(rest, host.n, rest.n), '?', &query) : STR("/");
     a->q.host = str_cut(host, ':', &port);
+    uint64_t number = a->q.tls ? 443 : 80;
+    if (port.p && (str_to_u64(port, &number) < 0 || number < 1 || number > 65535))
+        return program_fail(EXIT_USAGE_ERROR, "write http://shop:8080/",
+                            "\"%s\": " STR_FMT " is no port", url, STR_ARG(port));
+    a->port = (uint16_t)number;
     if (!a->q.host.n)
         return program_fail(EXIT_USAGE_ERROR, "fairlead explain GET http://shop.example/cart",
                             "\"%s\" has no host", url);
@@ -204,6 +211,8 @@ static int read_objects(struct explain_args *a, struct object_source *s)
         return code;
     }
     int code = cli_session_open(&a->session);
+    if (a->from)
+        return code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ANALYSIS) : code;
     code = code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ROUTES) : code;
     if (!a->settings)
         a->settings = INGRESS_SETTINGS_OWN;
@@ -230,7 +239,12 @@ static int run(struct explain_args *a)
     struct object_source source = {0};
     if (code < 0)
         code = read_objects(a, &source);
-    if (code < 0) {
+    if (code < 0 && a->from) {
+        const char *ns = a->session.namespace_ ? a->session.namespace_
+                         : a->session.config   ? a->session.config->namespace_
+                                               : "default";
+        code = cli_explain_from(a->from, ns, a->output, source.list, &asked.q, asked.port);
+    } else if (code < 0) {
         AUTO(ingress_snapshot)
         struct ingress_snapshot *o = ingress_snapshot_new(&options, a->settings, source.list);
         code = explain(a, o, &asked);
@@ -246,6 +260,9 @@ int cli_explain(int argc, char **argv)
     struct arg args[] = {
         {"header", 'H', ARG_STRINGS, &a.headers, "NAME: VALUE", "a header of the request (repeat)",
          0, 0, false},
+        {"from", 0, ARG_STRING, &a.from, "POD",
+         "a call in the mesh, of this pod (deploy/NAME: of one of its): routes, TLS, who may", 0, 0,
+         false},
         {"filename", 'f', ARG_STRINGS, &a.files, "FILE",
          "manifests instead of the cluster: Ingresses, IngressClasses, Services, slices (repeat)",
          0, 0, false},
@@ -264,11 +281,12 @@ int cli_explain(int argc, char **argv)
         {.name = NULL},
     };
     const struct program p = {"fairlead explain",
-                              "says which Ingress decides about a request, and why",
+                              "says which object decides about a request, and why",
                               "METHOD URL [flags]",
                               "  fairlead explain GET http://shop.example/cart\n"
                               "  fairlead explain GET https://shop.example/ -H 'X-Canary: always'\n"
-                              "  fairlead explain GET shop.example/cart -f manifests/\n",
+                              "  fairlead explain GET shop.example/cart -f manifests/\n"
+                              "  fairlead explain GET http://reviews:9080/ --from deploy/web\n",
                               args,
                               false};
     int code = program_start(&p, argc, argv, &a.words, NULL);

@@ -210,6 +210,19 @@ static const struct {
     {"DestinationRule", "/apis/networking.istio.io/v1/destinationrules", OBJECTS_FOR_ANALYSIS,
      false},
     {"Gateway", "/apis/networking.istio.io/v1/gateways", OBJECTS_FOR_ANALYSIS, false},
+    {"ServiceEntry", "/apis/networking.istio.io/v1/serviceentries", OBJECTS_FOR_ANALYSIS, false},
+    {"WorkloadEntry", "/apis/networking.istio.io/v1/workloadentries", OBJECTS_FOR_ANALYSIS, false},
+    {"Sidecar", "/apis/networking.istio.io/v1/sidecars", OBJECTS_FOR_ANALYSIS, false},
+    {"EnvoyFilter", "/apis/networking.istio.io/v1alpha3/envoyfilters", OBJECTS_FOR_ANALYSIS, false},
+    {"ProxyConfig", "/apis/networking.istio.io/v1beta1/proxyconfigs", OBJECTS_FOR_ANALYSIS, false},
+    {"WasmPlugin", "/apis/extensions.istio.io/v1alpha1/wasmplugins", OBJECTS_FOR_ANALYSIS, false},
+    {"AuthorizationPolicy", "/apis/security.istio.io/v1/authorizationpolicies",
+     OBJECTS_FOR_ANALYSIS, false},
+    {"RequestAuthentication", "/apis/security.istio.io/v1/requestauthentications",
+     OBJECTS_FOR_ANALYSIS, false},
+    {"PeerAuthentication", "/apis/security.istio.io/v1/peerauthentications", OBJECTS_FOR_ANALYSIS,
+     false},
+    {"Telemetry", "/apis/telemetry.istio.io/v1/telemetries", OBJECTS_FOR_ANALYSIS, false},
     {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false}, /* explain reads one alone */
 };
 

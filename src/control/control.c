@@ -1,61 +1,16 @@
 /* Informers feed the join, the table of Ingresses and the certificates; what is dirty there is
  * worked off on the loop: endpoints, then hosts for at most SLICE_US a turn, then what is made of
  * them all, then the streams. */
-#include "control/control.h"
+#include "control/control_priv.h"
 
 #include <errno.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/base64.h"
-#include "control/authentication_watch.h"
-#include "control/credential_watch.h"
-#include "control/istio_watch.h"
-#include "control/mesh.h"
-#include "control/mesh_config_watch.h"
-#include "control/named_objects.h"
-#include "control/pod_watch.h"
-#include "control/proxyless.h"
-#include "kube/event_recorder.h"
-#include "kube/informer.h"
 #include "model/certificate.h"
-#include "model/route_hosts.h"
 
 enum { SLICE_US = 5000 };
-
-struct control {
-    struct loop_call work;
-    struct kube_client *client;
-    const struct control_options *options;
-    struct informer *services, *slices, *ingresses, *classes, *secrets;
-    struct service_join *join;
-    struct ingress_routes *routes;
-    struct gateway *gateway;
-    struct named_objects *named;
-    struct credential_watch *credentials;
-    struct proxyless *proxyless;
-    struct pod_watch *pods;
-    struct authentication_watch *authentications;
-    struct mesh *mesh;
-    struct istio_watch *istio;
-    struct mesh_config_watch *mesh_config;
-    struct selected_objects *authorizations, *tokens, *sidecars, *telemetries;
-    struct service_entries *entries;
-    struct entry_status *addresses; /* of their hosts */
-    struct gateway_routes_options gateway_options;
-    struct gateway_routes *gateways;
-    struct route_hosts doors;
-    struct xds_service *service; /* NULL: not serving yet */
-    struct event_recorder *events;
-    struct ingress_config *config;
-    control_observer *observer;
-    void *observer_user;
-    struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
-    struct map bad_certificates; /* key of a Secret -> struct findings */
-    bool streams_changed, telemetry_changed;
-    uint64_t pending_since_us;
-    struct control_stats stats;
-};
 
 static void work_soon(struct control *c)
 {
@@ -286,7 +241,7 @@ static void on_named_synced(void *user)
 
 /* ---- work ---- */
 
-static bool is_synced(const struct control *c)
+bool control_is_synced(const struct control *c)
 {
     return c->services && c->slices && c->ingresses && c->classes && c->secrets &&
            informer_synced(c->services) && informer_synced(c->slices) &&
@@ -376,7 +331,7 @@ static void note_pushed(struct control *c)
 static void work(void *user)
 {
     struct control *c = user;
-    if (!is_synced(c))
+    if (!control_is_synced(c))
         return;
     if (c->telemetry_changed)
         mesh_telemetry_changed(c->mesh);
@@ -786,176 +741,6 @@ void control_free(struct control *c)
         forget_bad_certificate(c, key);
     map_done(&c->bad_certificates);
     free(c);
-}
-
-/* A proxy that knows all of our own types, or one that is treated as if it knew none. */
-static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
-{
-    const char *type;
-    for (size_t n = 0; (type = xds_own_type(n)); n++) {
-        AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", type);
-        bool has = false;
-        for (size_t i = 0; i < node->n_client_features && !has; i++)
-            has = streq(node->client_features[i], feature);
-        if (!has)
-            return false;
-    }
-    return true;
-}
-
-/* It has a certificate of the mesh. */
-static bool has_identity(const Envoy__Config__Core__V3__Node *node)
-{
-    for (size_t i = 0; i < node->n_client_features; i++)
-        if (streq(node->client_features[i], XDS_IDENTITY_FEATURE))
-            return true;
-    return false;
-}
-
-/* Istio's word for it: metadata GENERATOR is "grpc". */
-static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
-{
-    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
-    for (size_t i = 0; m && i < m->n_fields; i++)
-        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
-            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-            return streq(m->fields[i]->value->string_value, "grpc");
-    return false;
-}
-
-static bool is_gateway(const struct control *c, const char *account)
-{
-    struct str name, ns = callers_account(account, &name);
-    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
-    for (const char *const *g = c->options->gateway_accounts; *g; g++)
-        if (streq(*g, key))
-            return true;
-    return false;
-}
-
-struct sidecar_id {
-    struct str ip, pod, ns;
-};
-
-/* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
-static bool is_sidecar(const char *id, struct sidecar_id *ret)
-{
-    struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
-    *ret = (struct sidecar_id){.ip = str_cut(rest, '~', &rest)};
-    pod = str_cut(rest, '~', &rest);
-    for (size_t i = pod.n; i > 0 && !ret->ns.n; i--)
-        if (pod.p[i - 1] == '.') {
-            ret->pod = str_sub(pod, 0, i - 1);
-            ret->ns = str_sub(pod, i, pod.n);
-        }
-    return str_is(kind, "sidecar");
-}
-
-/* Over TLS: of the account that its token says, and at the address that its pod has. */
-static int check_pod(const struct control *c, const char *account, const struct ip *ip,
-                     const struct sidecar_id *id, struct err *reterr)
-{
-    const struct workloads *pods = pod_watch_table(c->pods);
-    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id->ns), STR_ARG(id->pod));
-    const struct workload *pod = workloads_find(pods, str_from(key));
-    struct str account_name;
-    if (!str_eq(callers_account(account, &account_name), id->ns))
-        return err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, account,
-                       STR_ARG(id->ns));
-    if (!pod || !pod->n_ips) /* it may be told of in a moment */
-        return err_set(reterr, -EAGAIN, "node.id", "pod %s is not known, or has no address", key);
-    if (!str_eq(workload_account(pods, pod), account_name) || !workload_has_ip(pod, ip))
-        return err_set(reterr, -EACCES, "node.id", "pod %s has another account or address than %s",
-                       key, account);
-    return 0;
-}
-
-/* False: what there is is not known yet. */
-static bool want_mesh(struct control *c, struct err *reterr)
-{
-    bool has_config = mesh_config_watch_want(c->mesh_config), has_pods = pod_watch_want(c->pods),
-         has_rules = has_config && istio_watch_want(c->istio); /* who name what is in it */
-    if (authentication_watch_want(c->authentications) && has_pods && has_rules)
-        return true;
-    err_set(reterr, -EAGAIN, NULL,
-            "the API server's lists of pods and of Istio's kinds are not complete yet");
-    return false;
-}
-
-/* A gateway that speaks the TLS of the mesh. */
-static struct xds_set *meshed_gateway_set(struct control *c, struct err *reterr)
-{
-    if (!want_mesh(c, reterr))
-        return NULL;
-    mesh_start(c->mesh);
-    return gateway_set(c->gateway, TRANSLATE_MESHED);
-}
-
-static struct xds_set *join_mesh(struct control *c, const char *account,
-                                 const struct sidecar_id *id, void **ret_part, struct err *reterr)
-{
-    struct ip address;
-    if (ip_parse(id->ip, &address) < 0 || !id->ns.n) {
-        err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
-        return NULL;
-    }
-    if (!want_mesh(c, reterr))
-        return NULL;
-    if (account && check_pod(c, account, &address, id, reterr) < 0)
-        return NULL;
-    struct mesh_workload *w = mesh_join(c->mesh, id->ns, &address);
-    *ret_part = w;
-    return mesh_workload_set(w);
-}
-
-struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
-                                const struct xds_caller *caller, void **ret_part, void *user,
-                                struct err *reterr)
-{
-    struct control *c = user;
-    struct sidecar_id id;
-    enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
-                               : caller->secrets ? TRANSLATE_OURS
-                                                 : TRANSLATE_OPEN;
-    if (!c->stats.synced) {
-        err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
-        return NULL;
-    }
-    if (is_sidecar(node->id, &id))
-        return join_mesh(c, caller->account, &id, ret_part, reterr);
-    if (caller->account && !is_gateway(c, caller->account)) {
-        err_set(reterr, -EACCES, NULL, "%s: that service account is none of a gateway's",
-                caller->account);
-        return NULL;
-    }
-    if (peer == TRANSLATE_OURS && has_identity(node))
-        return meshed_gateway_set(c, reterr);
-    return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
-}
-
-void control_on_end(void *part, void *user)
-{
-    struct control *c = user;
-    mesh_leave(c->mesh, part);
-}
-
-int control_find_sidecar(struct control *c, const char *account, const char *node_id,
-                         char **ret_pod, char **ret_workload, struct err *reterr)
-{
-    struct sidecar_id id;
-    struct ip address;
-    if (!is_sidecar(node_id, &id) || ip_parse(id.ip, &address) < 0 || !id.ns.n)
-        return err_set(reterr, -EACCES, "node", "it is sidecar~IP~POD.NAMESPACE~DOMAIN");
-    if (!c->stats.synced || !pod_watch_want(c->pods))
-        return err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
-    int r = check_pod(c, account, &address, &id, reterr);
-    if (r < 0)
-        return r;
-    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id.ns), STR_ARG(id.pod));
-    const struct workloads *pods = pod_watch_table(c->pods);
-    *ret_workload = str_dup(workload_owner(pods, workloads_find(pods, str_from(key))));
-    *ret_pod = TAKE(key);
-    return 0;
 }
 
 void control_set_service(struct control *c, struct xds_service *s)

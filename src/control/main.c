@@ -288,22 +288,27 @@ static int check_and_run(struct settings *s)
     return code;
 }
 
+static struct settings default_settings(void)
+{
+    return (struct settings){.xds = "127.0.0.1:15010",
+                             .debug = "127.0.0.1:15014",
+                             .controllers_text = "fairlead.dev/ingress",
+                             .class_name = "fairlead",
+                             .service = "fairlead-control",
+                             .accounts_text = "fairlead-system/fairlead-gateway",
+                             .labels_text = "app=fairlead-gateway,istio=ingressgateway",
+                             .trust_domain = "cluster.local",
+                             .outbound = "ALLOW_ANY",
+                             .lifetime_ms = 24 * 3600 * 1000,
+                             .http_port = 8080,
+                             .https_port = 8443,
+                             .mesh_config = "istio-system/istio",
+                             .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
+}
+
 int main(int argc, char **argv)
 {
-    struct settings s = {.xds = "127.0.0.1:15010",
-                         .debug = "127.0.0.1:15014",
-                         .controllers_text = "fairlead.dev/ingress",
-                         .class_name = "fairlead",
-                         .service = "fairlead-control",
-                         .accounts_text = "fairlead-system/fairlead-gateway",
-                         .labels_text = "app=fairlead-gateway,istio=ingressgateway",
-                         .trust_domain = "cluster.local",
-                         .outbound = "ALLOW_ANY",
-                         .lifetime_ms = 24 * 3600 * 1000,
-                         .http_port = 8080,
-                         .https_port = 8443,
-                         .mesh_config = "istio-system/istio",
-                         .inject = {.image = "fairlead/proxy", .revision = "fairlead"}};
+    struct settings s = default_settings();
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
          false},

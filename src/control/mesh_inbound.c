@@ -40,7 +40,9 @@ bool mesh_inbound_eq(const struct mesh_inbound_list *a, const struct mesh_inboun
 {
     for (size_t i = 0; i < a->v.n && i < b->v.n; i++)
         if (a->v.v[i].port != b->v.v[i].port || a->v.v[i].protocol != b->v.v[i].protocol ||
-            a->v.v[i].mode != b->v.v[i].mode || !streq(a->v.v[i].service, b->v.v[i].service))
+            a->v.v[i].mode != b->v.v[i].mode || a->v.v[i].target != b->v.v[i].target ||
+            a->v.v[i].loopback != b->v.v[i].loopback ||
+            !streq(a->v.v[i].service, b->v.v[i].service))
             return false;
     return a->v.n == b->v.n;
 }
@@ -51,8 +53,29 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Ports that a Sidecar names, and no others; whose they are the Services say. */
+static void take_ingress(struct mesh_inbound_list *in, const struct sidecar_scope *scope)
+{
+    struct mesh_inbound_list said = *in;
+    *in = (struct mesh_inbound_list){0};
+    for (size_t i = 0; i < scope->n_ingress; i++) {
+        const struct scope_ingress *p = &scope->ingress[i];
+        const char *service = NULL;
+        VEC_FOREACH (one, &said.v)
+            if (one->port == p->port)
+                service = one->service;
+        if (mesh_is_proxys(p->port))
+            continue;
+        mesh_inbound_add(in, p->port, p->protocol, service);
+        in->v.v[in->v.n - 1].target = p->target == p->port && !p->loopback ? 0 : p->target;
+        in->v.v[in->v.n - 1].loopback = p->loopback;
+    }
+    mesh_inbound_done(&said);
+}
+
 struct mesh_inbound_list mesh_inbound_of(const struct map *services,
-                                         const struct mtls_policy *policy)
+                                         const struct mtls_policy *policy,
+                                         const struct sidecar_scope *scope)
 {
     struct mesh_inbound_list in = {0};
     VEC(char *) keys = {0};
@@ -68,6 +91,8 @@ struct mesh_inbound_list mesh_inbound_of(const struct map *services,
         free(*k);
     }
     vec_done(&keys);
+    if (scope && scope->n_ingress)
+        take_ingress(&in, scope);
     for (size_t i = 0; i < policy->n_ports; i++) /* of no Service, too */
         if (!mesh_is_proxys(policy->ports[i].port))
             mesh_inbound_add(&in, policy->ports[i].port, PORT_SNIFFED, NULL);

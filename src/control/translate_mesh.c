@@ -36,6 +36,11 @@ static json_t *as_client(void)
                                                "http_protocol_options", "http2_protocol_options")));
 }
 
+static json_t *address(const char *ip, uint16_t port)
+{
+    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)port);
+}
+
 /* Where a connection was going to. */
 static json_t *to_original(const char *name)
 {
@@ -148,11 +153,26 @@ const char *translate_mesh_inbound_name(uint16_t port, char ret[CLUSTER_NAME_MAX
     return ret;
 }
 
+static json_t *to_loopback(const char *name, uint16_t port)
+{
+    json_t *j = to_original(name);
+    json_object_set_new(j, "type", json_string("STATIC"));
+    json_object_set_new(j, "lb_policy", json_string("ROUND_ROBIN"));
+    json_object_set_new(j, "load_assignment",
+                        json_pack("{s:s,s:[{s:[{s:{s:o}}]}]}", "cluster_name", name, "endpoints",
+                                  "lb_endpoints", "endpoint", "address",
+                                  address("127.0.0.1", port)));
+    return j;
+}
+
 struct xds_entry *translate_mesh_inbound_cluster(const struct mesh_inbound *in)
 {
     char name[CLUSTER_NAME_MAX];
     translate_mesh_inbound_name(in->port, name);
-    AUTO_JSON json_t *j = to_pod(name);
+    AUTO_JSON json_t *j = in->loopback ? to_loopback(name, in->target) : to_pod(name);
+    if (!in->loopback && in->target)
+        json_object_set_new(j, "original_dst_lb_config",
+                            json_pack("{s:i}", "upstream_port_override", (int)in->target));
     if (in->service)
         json_object_set_new(j, "metadata", services(in->service));
     return translate_json(XDS_CLUSTER, name, j);
@@ -361,11 +381,6 @@ static json_t *chain_of(json_t *filter)
 static json_t *duration(int64_t ms)
 {
     return json_sprintf("%lld.%03llds", (long long)ms / 1000, (long long)ms % 1000);
-}
-
-static json_t *address(const char *ip, uint16_t port)
-{
-    return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)port);
 }
 
 /* Found by where a connection was going to: nobody listens there. */

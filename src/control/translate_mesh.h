@@ -131,6 +131,8 @@ struct xds_entry *translate_mesh_names(const char *host, const struct ip *ips, s
 /* A port at which it is served. */
 struct mesh_inbound {
     uint16_t port;
+    uint16_t target; /* of the app, if a Sidecar says so; 0: the same */
+    bool loopback;   /* the app is at 127.0.0.1 */
     enum port_protocol protocol;
     enum mtls_mode mode;
     const char *service; /* of which it is one, namespace/name; NULL: none */

@@ -14,11 +14,11 @@
 static json_t *zipkin(const char *cluster, const char *host, const json_t *spec, bool both)
 {
     const char *path = json_key_str(spec, "path");
-    json_t *j =
-        json_pack("{s:s,s:s,s:s,s:b,s:s}", "collector_cluster", cluster, "collector_endpoint",
-                  path && *path ? path : "/api/v2/spans", "collector_endpoint_version", "HTTP_JSON",
-                  "trace_id_128bit", !json_at_bool(spec, "enable64bitTraceId", false),
-                  "trace_context_option", both ? "USE_B3_WITH_W3C_PROPAGATION" : "USE_B3");
+    json_t *j = json_pack("{s:s,s:s,s:s,s:b,s:b,s:s}", "collector_cluster", cluster,
+                          "collector_endpoint", path && *path ? path : "/api/v2/spans",
+                          "collector_endpoint_version", "HTTP_JSON", "shared_span_context", 0,
+                          "trace_id_128bit", !json_at_bool(spec, "enable64bitTraceId", false),
+                          "trace_context_option", both ? "USE_B3_WITH_W3C_PROPAGATION" : "USE_B3");
     if (host)
         json_object_set_new(j, "collector_hostname", json_string(host));
     return json_pack("{s:s,s:o}", "name", "envoy.tracers.zipkin", "typed_config",

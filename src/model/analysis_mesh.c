@@ -1,8 +1,8 @@
-/* VirtualServices, DestinationRules and Gateways: what each says that it cannot, and what they name
- * that is not there, for anybody, for clients of each namespace that has rules of its own, and for
- * gateways. */
+/* Istio's kinds: what each says that it cannot, and what routes name that is not there, for
+ * anybody, for clients of each namespace that has rules of its own, and for gateways. */
 #include "model/analysis_priv.h"
 #include "model/gateway_routes.h"
+#include "model/mesh_snapshot.h"
 
 /* As in deploy/. */
 #define GATEWAY_NAMESPACE "fairlead-system"
@@ -19,26 +19,48 @@ static void copy(const struct analysis *a, const struct findings *from)
     }
 }
 
-static void put(const struct analysis *a, struct mesh_rules *rules, struct gateway_routes *gateways,
-                const json_t *object)
+struct tables {
+    struct mesh_snapshot *mesh;
+    struct gateway_routes *gateways;
+};
+
+/* What each says of itself. */
+static bool put_known(const struct analysis *a, const struct tables *t, const json_t *object)
 {
     struct istio_gateway *g = analysis_is(object, "Gateway") ? istio_gateway_decode(object) : NULL;
-    struct virtual_service *v =
-        analysis_is(object, "VirtualService") ? virtual_service_decode(object) : NULL;
-    struct destination_rule *d =
-        analysis_is(object, "DestinationRule") ? destination_rule_decode(object) : NULL;
-    if (v) {
-        copy(a, &v->o.findings);
-        mesh_rules_put_virtual_service(rules, v);
-    }
-    if (d) {
-        copy(a, &d->o.findings);
-        mesh_rules_put_destination_rule(rules, d);
-    }
+    struct findings found = {0};
     if (g) {
         copy(a, &g->o.findings);
-        gateway_routes_put(gateways, g);
+        gateway_routes_put(t->gateways, g);
+        return true;
     }
+    bool known = mesh_snapshot_put(t->mesh, object, &found);
+    copy(a, &found);
+    findings_done(&found);
+    return known;
+}
+
+/* Kinds of Istio's that have no effect here. */
+static const struct {
+    const char *kind, *group, *hint;
+} strangers[] = {
+    {"EnvoyFilter", "networking.istio.io/",
+     "say it by a VirtualService, DestinationRule, Sidecar or Telemetry"},
+    {"WasmPlugin", "extensions.istio.io/",
+     "let a service do it: AuthorizationPolicy CUSTOM, or a route to it"},
+    {"ProxyConfig", "networking.istio.io/", "annotate the pods: proxy.istio.io/config"},
+};
+
+static void put_stranger(const struct analysis *a, const json_t *object)
+{
+    const char *version = json_key_str(object, "apiVersion");
+    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
+                                     json_at_str(object, "metadata.name"));
+    for (size_t i = 0; i < ARRAY_LEN(strangers); i++)
+        if (analysis_is(object, strangers[i].kind) && version &&
+            str_starts(str_from(version), str_from(strangers[i].group)))
+            finding_add(a->out, FINDING_WARNING, "KindNotServed", key, "spec", strangers[i].hint,
+                        "a %s has no effect here", strangers[i].kind);
 }
 
 static bool is_told(const struct analysis *a, const struct finding *f)
@@ -86,12 +108,9 @@ static void look(const struct analysis *a, const struct mesh_rules *rules, struc
     findings_done(&found);
 }
 
-void analysis_mesh(const struct analysis *a)
+static void look_at_all(const struct analysis *a, const struct tables *t)
 {
-    AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
-    const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
-    struct mesh_rules *rules = mesh_rules_new(a->snapshot->join);
-    struct gateway_routes *gateways = gateway_routes_new(&options, rules);
+    struct mesh_rules *rules = t->mesh->rules;
     struct map namespaces = {0};
     struct str ns;
     json_t *object;
@@ -100,7 +119,8 @@ void analysis_mesh(const struct analysis *a)
     {
         const char *of = json_at_str(object, "metadata.namespace");
         size_t before = mesh_rules_count(rules);
-        put(a, rules, gateways, object);
+        if (!put_known(a, t, object))
+            put_stranger(a, object);
         if (of && mesh_rules_count(rules) > before)
             map_put_cstr(&namespaces, of, rules);
     }
@@ -108,8 +128,17 @@ void analysis_mesh(const struct analysis *a)
         look(a, rules, STR(""));
     for (size_t at = 0; map_next(&namespaces, &at, &ns, NULL);)
         look(a, rules, ns);
-    look_at_gateways(a, gateways);
+    look_at_gateways(a, t->gateways);
     map_done(&namespaces);
-    gateway_routes_free(gateways);
-    mesh_rules_free(rules);
+}
+
+void analysis_mesh(const struct analysis *a)
+{
+    AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "ingressgateway");
+    const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
+    struct tables t = {.mesh = mesh_snapshot_new(a->snapshot->join)};
+    t.gateways = gateway_routes_new(&options, t.mesh->rules);
+    look_at_all(a, &t);
+    gateway_routes_free(t.gateways);
+    mesh_snapshot_free(t.mesh);
 }

@@ -4,6 +4,7 @@
 
 #include "base/vec.h"
 #include "codec/regex.h"
+#include "model/service_key.h"
 
 char *explain_host_name(struct str host, size_t n)
 {
@@ -50,7 +51,7 @@ bool explain_path_matches(const struct route_path *p, struct str path)
 }
 
 /* Values of one name, as one; .p NULL: there is none. */
-static char *header_of(const struct explain_request *q, const char *name)
+char *explain_header_of(const struct explain_request *q, const char *name)
 {
     AUTO_DONE(buf) struct buf b = {0};
     bool any = false;
@@ -86,7 +87,7 @@ static bool is_as_wanted(const struct route_header *want, const char *have)
 static char *why_not_header(const struct route_header *want, const struct explain_request *q)
 {
     static const char *const words[] = {"", "of the form ", "beginning with ", ""};
-    AUTO_CHARS char *have = header_of(q, want->name);
+    AUTO_CHARS char *have = explain_header_of(q, want->name);
     bool matches = have && is_as_wanted(want, have);
     if (matches != want->not )
         return NULL;
@@ -170,16 +171,44 @@ static void add_answers(const struct route_answers *a, struct buf *out)
         buf_add_cstr(out, ", not logged");
 }
 
+static void add_backend(const struct route_backend *b, bool further, bool weighed, struct buf *out)
+{
+    AUTO_CHARS char *host =
+        b->service && service_key_is_entry(b->service) ? service_key_host(b->service) : NULL;
+    buf_addf(out, "%s%s%s", further ? ", " : "", host || !b->service ? "" : "Service ",
+             host         ? host
+             : b->service ? b->service
+             : b->host    ? b->host
+                          : "nobody");
+    if (b->subset)
+        buf_addf(out, " subset %s", b->subset);
+    if (b->port)
+        buf_addf(out, " port %u", b->port);
+    if (weighed)
+        buf_addf(out, " (%u)", b->weight);
+}
+
+/* What goes wrong on purpose, and how long it may take. */
+static void add_times(const struct route *r, struct buf *out)
+{
+    const struct route_fault *f = &r->fault;
+    if (f->delay_per_million)
+        buf_addf(out, ", delayed by %u ms (%g %%)", f->delay_ms, f->delay_per_million / 10000.0);
+    if (f->abort_per_million && f->abort_status)
+        buf_addf(out, ", aborted with %u (%g %%)", f->abort_status, f->abort_per_million / 10000.0);
+    else if (f->abort_per_million)
+        buf_addf(out, ", aborted with gRPC's %u (%g %%)", f->abort_grpc - 1u,
+                 f->abort_per_million / 10000.0);
+    if (r->timeout_ms)
+        buf_addf(out, ", within %u ms", r->timeout_ms);
+}
+
 void explain_action_text(const struct route *r, struct buf *out)
 {
     switch (r->action) {
     case ROUTE_FORWARD:
-        for (uint32_t i = 0; i < r->n_backends; i++) {
-            buf_addf(out, "%sService %s port %u", i ? ", " : "", r->backends[i].service,
-                     r->backends[i].port);
-            if (r->n_backends > 1)
-                buf_addf(out, " (%u)", r->backends[i].weight);
-        }
+        for (uint32_t i = 0; i < r->n_backends; i++)
+            add_backend(&r->backends[i], i > 0, r->n_backends > 1, out);
         if (r->rewrite.path)
             buf_addf(out, ", as %s", r->rewrite.path);
         if (r->affinity.name)
@@ -203,6 +232,8 @@ void explain_action_text(const struct route *r, struct buf *out)
         for (uint32_t i = 0; i < r->n_mirrors; i++)
             if (r->mirrors[i].host)
                 buf_addf(out, ", copied to %s:%u", r->mirrors[i].host, r->mirrors[i].port);
+            else if (r->mirrors[i].to.service)
+                buf_addf(out, ", copied to Service %s", r->mirrors[i].to.service);
         if (r->errors)
             buf_addf(out, ", its errors answered by Service %s port %u", r->errors->to.service,
                      r->errors->to.port);
@@ -214,6 +245,7 @@ void explain_action_text(const struct route *r, struct buf *out)
         buf_addf(out, "%u, by the gateway itself", r->status);
         break;
     }
+    add_times(r, out);
     add_answers(&r->answers, out);
     if (r->answer_map)
         buf_addf(out, ", with fields of ConfigMap %s", r->answer_map);

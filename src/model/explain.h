@@ -33,6 +33,8 @@ struct explanation {
 /* The names under which a host's rules may stand, the first to be asked for first: itself, "*." and
  * what follows its first label, "*". n: 0, 1, 2; NULL behind the last. The caller frees. */
 char *explain_host_name(struct str host, size_t n);
+/* Values of one name as one (also :method, :authority); NULL: there is none. The caller frees. */
+char *explain_header_of(const struct explain_request *q, const char *name);
 /* path: in its normal form, without the query. */
 bool explain_path_matches(const struct route_path *p, struct str path);
 /* h and q must outlive what is returned. */

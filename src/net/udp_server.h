@@ -16,7 +16,7 @@ struct udp_peer {
     socklen_t address_len;
     union {
         char bytes[64]; /* IP_PKTINFO or IPV6_PKTINFO */
-        struct cmsghdr align;
+        size_t align;   /* that of a struct cmsghdr, which clang wants at ends alone */
     } control;
     size_t control_len;
 };

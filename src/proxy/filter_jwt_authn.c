@@ -15,6 +15,12 @@
 typedef Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtAuthentication pb_filter;
 typedef Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtProvider pb_provider;
 
+typedef Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtRequirement pb_requirement;
+typedef Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtRequirementOrList pb_or_list;
+
+#define REQUIRES(kind)                                                                             \
+    ENVOY__EXTENSIONS__FILTERS__HTTP__JWT_AUTHN__V3__JWT_REQUIREMENT__REQUIRES_TYPE_##kind
+
 enum {
     PROVIDERS_MAX = 64,
     TOKENS_MAX = 8, /* of a request: each is verified */
@@ -176,6 +182,65 @@ static int compile_provider(struct filter_compile *c, const pb_provider *m, stru
     return r < 0 ? r : compile_output(c, m, ret);
 }
 
+/* What is asked for, one after another: "a token of this provider's, if there is one". */
+struct asked {
+    bool of[PROVIDERS_MAX];
+    bool otherwise; /* something else is asked for */
+};
+
+static void ask_provider(const pb_filter *m, const char *name, struct asked *ret)
+{
+    size_t i = 0;
+    while (i < m->n_providers && !streq(m->providers[i]->key, name))
+        i++;
+    if (i == m->n_providers)
+        ret->otherwise = true;
+    else
+        ret->of[i] = true;
+}
+
+/* {requires_any: [{provider_name}, {allow_missing}]}, of one provider. */
+static void ask_any(const pb_filter *m, const pb_or_list *list, struct asked *ret)
+{
+    const char *name = NULL;
+    bool missing = false;
+    for (size_t i = 0; i < list->n_requirements; i++) {
+        const pb_requirement *one = list->requirements[i];
+        if (one->requires_type_case == REQUIRES(PROVIDER_NAME) && !name)
+            name = one->provider_name;
+        else if (one->requires_type_case == REQUIRES(ALLOW_MISSING))
+            missing = true;
+        else
+            ret->otherwise = true;
+    }
+    if (name && missing)
+        ask_provider(m, name, ret);
+    else
+        ret->otherwise = true;
+}
+
+/* Istio asks so of every provider: whatever tokens there are must be good. */
+static bool asks_of_each(const pb_filter *m, const pb_requirement *r)
+{
+    struct asked asked = {{false}, false};
+    if (r->requires_type_case == REQUIRES(REQUIRES_ANY)) {
+        ask_any(m, r->requires_any, &asked);
+    } else if (r->requires_type_case == REQUIRES(REQUIRES_ALL)) {
+        for (size_t i = 0; i < r->requires_all->n_requirements; i++) {
+            const pb_requirement *one = r->requires_all->requirements[i];
+            if (one->requires_type_case == REQUIRES(REQUIRES_ANY))
+                ask_any(m, one->requires_any, &asked);
+            else
+                asked.otherwise = true;
+        }
+    } else {
+        return r->requires_type_case == REQUIRES(ALLOW_MISSING);
+    }
+    for (size_t i = 0; i < m->n_providers; i++)
+        asked.otherwise = asked.otherwise || !asked.of[i];
+    return !asked.otherwise;
+}
+
 static int compile_rules(struct filter_compile *c, const pb_filter *m, struct jwt_authn *ret)
 {
     if (m->n_rules > 1)
@@ -188,10 +253,12 @@ static int compile_rules(struct filter_compile *c, const pb_filter *m, struct jw
             !streq(match->prefix, "/") || match->n_headers || match->n_query_parameters)
             return pb_path_fail(c->path, c->err, -EINVAL,
                                 "rules[0].match: the prefix / alone is implemented");
-        ret->any =
-            m->rules[i]->requires &&
-            m->rules[i]->requires->requires_type_case ==
-                ENVOY__EXTENSIONS__FILTERS__HTTP__JWT_AUTHN__V3__JWT_REQUIREMENT__REQUIRES_TYPE_ALLOW_MISSING;
+        const pb_requirement *r = m->rules[i]->requires;
+        ret->any = r && asks_of_each(m, r);
+        if (r && r->requires_type_case && !ret->any)
+            return pb_path_fail(c->path, c->err, -EINVAL,
+                                "rules[0].requires: allow_missing, or of each provider "
+                                "provider_name or allow_missing, is implemented");
     }
     return 0;
 }

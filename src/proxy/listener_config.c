@@ -34,6 +34,8 @@ void listener_config_unref(struct listener_config *l)
         free(p->path);
     }
     vec_done(&l->addresses);
+    for (size_t i = 0; i < LISTENER_FILTERS_MAX; i++)
+        port_predicate_free(l->disabled[i]);
     filter_chains_done(&l->chains);
     access_logs_done(&l->logs);
     vec_done(&l->all_logs);
@@ -148,6 +150,13 @@ static int add_filter(struct compile *c, const Envoy__Config__Listener__V3__List
         return COMPILE_FAIL(c, "typed_config: no listener filter that is implemented");
     if (l->n_filters == LISTENER_FILTERS_MAX)
         return COMPILE_FAIL(c, "more than %d listener filters", LISTENER_FILTERS_MAX);
+    size_t mark = pb_path_field(&c->path, "filter_disabled");
+    int r = m->filter_disabled
+                ? port_predicate_compile(c, m->filter_disabled, &l->disabled[l->n_filters])
+                : 0;
+    if (r < 0)
+        return r;
+    pb_path_back(&c->path, mark);
     l->filters[l->n_filters++] = (uint8_t)kind;
     return kind == LISTENER_PROXY_PROTOCOL
                ? add_proxy_protocol(c, str_of(any->value.data, any->value.len), l)
@@ -169,7 +178,9 @@ static int add_filters(struct compile *c, const pb_listener *m, struct listener_
     /* use_original_dst alone means the filter, too. */
     if (l->use_original_dst && !has_filter(l, LISTENER_ORIGINAL_DST) &&
         l->n_filters < LISTENER_FILTERS_MAX) {
+        memmove(l->disabled + 1, l->disabled, l->n_filters * sizeof(*l->disabled));
         memmove(l->filters + 1, l->filters, l->n_filters++);
+        l->disabled[0] = NULL;
         l->filters[0] = LISTENER_ORIGINAL_DST;
     }
     return 0;

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "proxy/filter_chain.h"
+#include "proxy/port_predicate.h"
 
 enum {
     LISTENER_ADDRESSES_MAX = 64,
@@ -45,7 +46,8 @@ struct listener_config {
     bool freebind, transparent;
     int backlog; /* 0: the default */
 
-    uint8_t filters[LISTENER_FILTERS_MAX]; /* enum listener_filter */
+    uint8_t filters[LISTENER_FILTERS_MAX];                 /* enum listener_filter */
+    struct port_predicate *disabled[LISTENER_FILTERS_MAX]; /* to which ports they are not run */
     uint8_t n_filters;
     bool proxy_optional;         /* allow_requests_without_proxy_protocol */
     bool proxy_no_1, proxy_no_2; /* disallowed_versions */

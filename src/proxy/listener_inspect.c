@@ -127,6 +127,8 @@ int inspect_run(int fd, const struct listener_config *l, struct inspect_facts *f
 {
     for (; f->next < l->n_filters; f->next++) {
         int r = 0;
+        if (port_predicate_holds(l->disabled[f->next], f->restored ? f->names.local_port : l->port))
+            continue;
         switch ((enum listener_filter)l->filters[f->next]) {
         case LISTENER_ORIGINAL_DST:
             original_dst(fd, f);

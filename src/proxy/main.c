@@ -64,7 +64,8 @@ static int sidecar_json(const struct settings *s, struct buf *ret, struct err *r
                                         .pod = getenv("POD_NAME"),
                                         .namespace_ = getenv("POD_NAMESPACE"),
                                         .ip = getenv("POD_IP"),
-                                        .workload = getenv("WORKLOAD")};
+                                        .workload = getenv("WORKLOAD"),
+                                        .environment = environ};
     return sidecar_bootstrap_json(&b, ret, reterr);
 }
 

@@ -90,14 +90,31 @@ static json_t *page(const char *name, uint16_t port, const char *path, const cha
                      "envoy.filters.network.http_connection_manager", "typed_config", hcm);
 }
 
+/* Texts as they are; what is none is left out. */
+static void add_own_words(char *const *environment, json_t *metadata)
+{
+    struct str prefix = STR("ISTIO_META_"), value;
+    for (; environment && *environment; environment++) {
+        struct str name = str_cut(str_from(*environment), '=', &value);
+        if (!str_starts(name, prefix) || name.n == prefix.n || !value.p || !json_is_utf8(name))
+            continue;
+        AUTO_CHARS char *key = str_dup(str_sub(name, prefix.n, name.n));
+        json_object_set_new(metadata, key, json_text(value));
+    }
+}
+
+/* What istiod asks for, too: it gives a node nothing whose metadata it cannot read. */
 static json_t *node(const struct sidecar_bootstrap *s)
 {
     AUTO_CHARS char *id = xasprintf("sidecar~%s~%s.%s~%s.svc.cluster.local", s->ip, s->pod,
                                     s->namespace_, s->namespace_);
     AUTO_CHARS char *cluster =
         xasprintf("%s.%s", s->workload ? s->workload : s->pod, s->namespace_);
-    return json_pack("{s:s,s:s,s:{s:s,s:s,s:[s]}}", "id", id, "cluster", cluster, "metadata",
-                     "NAME", s->pod, "NAMESPACE", s->namespace_, "INSTANCE_IPS", s->ip);
+    json_t *metadata = json_pack("{s:s,s:s,s:s,s:s,s:s}", "NAME", s->pod, "NAMESPACE",
+                                 s->namespace_, "INSTANCE_IPS", s->ip, "CLUSTER_ID", "Kubernetes",
+                                 "INTERCEPTION_MODE", "REDIRECT");
+    add_own_words(s->environment, metadata);
+    return json_pack("{s:s,s:s,s:o}", "id", id, "cluster", cluster, "metadata", metadata);
 }
 
 static int check(const struct sidecar_bootstrap *s, struct err *reterr)

@@ -14,6 +14,9 @@ struct sidecar_bootstrap {
     bool identity;         /* it has one, which says whom to trust from then on */
     const char *pod, *namespace_, *ip;
     const char *workload; /* what it is a part of; NULL: the pod's name stands for it */
+    /* Of the process, ends in NULL: ISTIO_META_X=y says X in the node's metadata, as it does of
+     * Istio's agents. NULL: none. */
+    char *const *environment;
 };
 
 /* As JSON. -EINVAL: what is missing or wrong. */

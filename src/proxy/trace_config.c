@@ -32,15 +32,15 @@ static int check_target(struct compile *c, struct trace_collector *to)
     return 0;
 }
 
-/* http://HOST/PATH */
-static void read_uri(const char *uri, struct trace_collector *to)
+/* http://HOST/PATH; otherwise: the path of one without. */
+static void read_uri(const char *uri, const char *otherwise, struct trace_collector *to)
 {
     const char *host = strstr(uri, "://");
     host = host ? host + 3 : uri;
     const char *path = strchr(host, '/');
     size_t n = path ? (size_t)(path - host) : strlen(host);
     to->host = str_dup(str_of(host, n));
-    to->path = xstrdup(path ? path : "/v1/traces");
+    to->path = xstrdup(path ? path : otherwise);
 }
 
 static int read_fields(struct compile *c, Envoy__Config__Core__V3__HeaderValueOption *const *m,
@@ -63,20 +63,23 @@ static int read_fields(struct compile *c, Envoy__Config__Core__V3__HeaderValueOp
     return 0;
 }
 
+static int read_service(struct compile *c, const Envoy__Config__Core__V3__HttpService *m,
+                        const char *path, struct trace_collector *to)
+{
+    const Envoy__Config__Core__V3__HttpUri *uri = m ? m->http_uri : NULL;
+    if (!uri)
+        return COMPILE_FAIL(c, "the collector's service and its http_uri must be set");
+    to->cluster = xstrdup(uri->cluster);
+    read_uri(uri->uri, path, to);
+    to->timeout_ms = duration_ms(uri->timeout, REPORT_TIMEOUT_MS);
+    return read_fields(c, m->request_headers_to_add, m->n_request_headers_to_add, to);
+}
+
 static int read_otel(struct compile *c, const pb_otel *m, struct trace_config *t)
 {
-    struct trace_collector *to = t->collector;
-    const Envoy__Config__Core__V3__HttpUri *uri =
-        m->http_service ? m->http_service->http_uri : NULL;
-    if (!uri)
-        return COMPILE_FAIL(c, "http_service and its http_uri must be set");
     t->w3c = t->wide = true;
-    to->cluster = xstrdup(uri->cluster);
-    read_uri(uri->uri, to);
-    to->timeout_ms = duration_ms(uri->timeout, REPORT_TIMEOUT_MS);
-    to->service = xstrdup(*m->service_name ? m->service_name : service);
-    return read_fields(c, m->http_service->request_headers_to_add,
-                       m->http_service->n_request_headers_to_add, to);
+    t->collector->service = xstrdup(*m->service_name ? m->service_name : service);
+    return read_service(c, m->http_service, "/v1/traces", t->collector);
 }
 
 static int read_zipkin(struct compile *c, const pb_zipkin *m, struct trace_config *t)
@@ -91,11 +94,13 @@ static int read_zipkin(struct compile *c, const pb_zipkin *m, struct trace_confi
         ENVOY__CONFIG__TRACE__V3__ZIPKIN_CONFIG__TRACE_CONTEXT_OPTION__USE_B3_WITH_W3C_PROPAGATION;
     t->wide = m->trace_id_128bit || t->w3c;
     to->zipkin = true;
+    to->timeout_ms = REPORT_TIMEOUT_MS;
+    to->service = xstrdup(service);
+    if (m->collector_service) /* it stands in place of the older fields */
+        return read_service(c, m->collector_service, "/api/v2/spans", to);
     to->cluster = xstrdup(m->collector_cluster);
     to->host = xstrdup(*m->collector_hostname ? m->collector_hostname : m->collector_cluster);
     to->path = xstrdup(m->collector_endpoint);
-    to->timeout_ms = REPORT_TIMEOUT_MS;
-    to->service = xstrdup(service);
     return 0;
 }
 

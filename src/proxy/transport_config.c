@@ -128,16 +128,10 @@ static int add_certificates(struct build *b, const pb_common *m)
 
 /* ---- whom we trust ---- */
 
-static int name_match(struct compile *c,
-                      const Envoy__Extensions__TransportSockets__Tls__V3__SubjectAltNameMatcher *m,
-                      struct tls_name_match *ret)
+typedef Envoy__Type__Matcher__V3__StringMatcher pb_string;
+
+static int text_match(struct compile *c, const pb_string *s, int kind, struct tls_name_match *ret)
 {
-    static const int kinds[] = {[0] = -1,           [1] = TLS_NAME_EMAIL, [2] = TLS_NAME_DNS,
-                                [3] = TLS_NAME_URI, [4] = TLS_NAME_IP,    [5] = -1};
-    int kind = (size_t)m->san_type < ARRAY_LEN(kinds) ? kinds[m->san_type] : -1;
-    const Envoy__Type__Matcher__V3__StringMatcher *s = m->matcher;
-    if (kind < 0 || !s)
-        return COMPILE_FAIL(c, "san_type must be one of EMAIL, DNS, URI and IP_ADDRESS");
     if (s->ignore_case && kind != TLS_NAME_DNS)
         return COMPILE_FAIL(c, "ignore_case is implemented for DNS only");
     ret->kind = (enum tls_name_kind)kind;
@@ -159,12 +153,59 @@ static int name_match(struct compile *c,
     }
 }
 
+static int name_match(struct compile *c,
+                      const Envoy__Extensions__TransportSockets__Tls__V3__SubjectAltNameMatcher *m,
+                      struct tls_name_match *ret)
+{
+    static const int kinds[] = {[0] = -1,           [1] = TLS_NAME_EMAIL, [2] = TLS_NAME_DNS,
+                                [3] = TLS_NAME_URI, [4] = TLS_NAME_IP,    [5] = -1};
+    int kind = (size_t)m->san_type < ARRAY_LEN(kinds) ? kinds[m->san_type] : -1;
+    if (kind < 0 || !m->matcher)
+        return COMPILE_FAIL(c, "san_type must be one of EMAIL, DNS, URI and IP_ADDRESS");
+    return text_match(c, m->matcher, kind, ret);
+}
+
+/* Could such a name be of its kind? What begins as names of the mesh do is a URI. */
+static bool may_be(const struct tls_name_match *m)
+{
+    struct ip ip;
+    if (str_starts(m->value, STR("spiffe://")))
+        return m->kind == TLS_NAME_URI;
+    return m->kind != TLS_NAME_IP || (m->how == TLS_MATCH_EXACT && ip_parse(m->value, &ip) == 0);
+}
+
+/* The older form does not say of which kind a name is: of any. */
+static int add_old_names(struct build *b, const pb_validation *m)
+{
+    struct compile *c = b->c;
+    size_t n = m->n_match_subject_alt_names * _TLS_NAME_KIND_MAX, used = 0;
+    struct tls_name_match *names =
+        n <= 4u * TLS_PEER_NAMES_MAX ? ALLOC(b, MAX(n, (size_t)1), struct tls_name_match) : NULL;
+    for (size_t i = 0; names && i < m->n_match_subject_alt_names; i++) {
+        const pb_string *s = m->match_subject_alt_names[i];
+        size_t mark = pb_path_field(&c->path, "match_subject_alt_names");
+        pb_path_index(&c->path, i);
+        for (int kind = 0; kind < _TLS_NAME_KIND_MAX; kind++) {
+            int r = text_match(c, s, kind, &names[used]);
+            if (r < 0)
+                return r;
+            used += may_be(&names[used]);
+        }
+        pb_path_back(&c->path, mark);
+    }
+    if (!names || used > TLS_PEER_NAMES_MAX)
+        return COMPILE_FAIL(c, "more than %d names", TLS_PEER_NAMES_MAX);
+    b->config.peer_names = names;
+    b->config.n_peer_names = used;
+    return 0;
+}
+
 static int add_names(struct build *b, const pb_validation *m)
 {
     size_t n = m->n_match_typed_subject_alt_names;
     struct compile *c = b->c;
-    if (!n)
-        return 0;
+    if (!n) /* the newer form stands in place of the older one */
+        return m->n_match_subject_alt_names ? add_old_names(b, m) : 0;
     if (n > TLS_PEER_NAMES_MAX)
         return COMPILE_FAIL(c, "more than %d names", TLS_PEER_NAMES_MAX);
     struct tls_name_match *names = ALLOC(b, n, struct tls_name_match);

@@ -37,7 +37,7 @@ struct xds_stream {
     struct xds_watch watch;
     bool delta;
     bool hides_secrets;
-    bool inlines;        /* virtual hosts stand in their tables */
+    bool foreign;        /* none of ours */
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
     void *user;
@@ -60,7 +60,7 @@ static struct xds_entry *find_table(struct xds_stream *s, struct str name)
 /* What this client may see. */
 static struct xds_entry *find(struct xds_stream *s, enum xds_resource type, struct str name)
 {
-    if (s->inlines && type == XDS_ROUTE)
+    if (s->foreign && type == XDS_ROUTE)
         return find_table(s, name);
     return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
 }
@@ -75,7 +75,7 @@ static bool is_wanted(const struct xds_stream *s, enum xds_resource type, struct
 static void note_changed(struct xds_stream *s, enum xds_resource type, struct str name)
 {
     struct subscription *u = &s->types[type];
-    if (s->inlines && type == XDS_ROUTE)
+    if (s->foreign && type == XDS_ROUTE)
         xds_entry_unref(map_remove(&s->tables, name));
     if (u->asked && is_wanted(s, type, name) && !map_find(&u->dirty, name))
         map_put(&u->dirty, name, &changed);
@@ -85,7 +85,7 @@ static void on_change(struct xds_watch *w, enum xds_resource type, struct str na
 {
     struct xds_stream *s = CONTAINER_OF(w, struct xds_stream, watch);
     note_changed(s, type, name);
-    if (s->inlines && type == XDS_HOST)
+    if (s->foreign && type == XDS_HOST)
         note_changed(s, XDS_ROUTE, xds_host_table(name));
 }
 
@@ -174,12 +174,20 @@ static void finish(struct xds_stream *s, enum xds_resource type, struct buf *mes
     s->ops->send(buf_str(message), s->user);
 }
 
-/* A cluster goes out: routes wait for its endpoints. */
+/* A cluster goes out: routes wait for its endpoints. One that Envoy has already is another one to
+ * it, which it does not ask for endpoints a second time: it would have none when it stops waiting
+ * (15 s; 1.40). */
 static void note_sent(struct xds_stream *s, struct xds_entry *e)
 {
+    const struct subscription *u = &s->types[e->type];
+    bool differs = map_find(&u->held, e->name) && !has_version(u, e);
     hold(s, xds_entry_ref(e));
-    if (e->endpoints.n && !is_wanted(s, XDS_ENDPOINT, e->endpoints))
+    if (!e->endpoints.n)
+        return;
+    if (!is_wanted(s, XDS_ENDPOINT, e->endpoints))
         map_put(&s->awaited, e->endpoints, &wanted);
+    else if (s->foreign && differs)
+        map_put(&s->types[XDS_ENDPOINT].dirty, e->endpoints, &asked_for);
 }
 
 /* Clusters leave, with their endpoints, when nobody can name them any more. Of a stream that has
@@ -459,8 +467,8 @@ static bool take_answer(struct xds_stream *s, enum xds_resource type, const char
     return true;
 }
 
-/* One of ours, which says what of ours it knows: it takes virtual hosts one by one. */
-static bool takes_hosts(const Envoy__Config__Core__V3__Node *node)
+/* It says which of our own types it knows. */
+static bool is_ours(const Envoy__Config__Core__V3__Node *node)
 {
     for (size_t i = 0; node && i < node->n_client_features; i++)
         if (str_starts(str_from(node->client_features[i]), STR(XDS_OWN_PREFIX)))
@@ -473,7 +481,7 @@ static int start(struct xds_stream *s, const Envoy__Config__Core__V3__Node *node
 {
     if (s->set)
         return 0;
-    s->inlines = !takes_hosts(node);
+    s->foreign = !is_ours(node);
     s->set = s->ops->on_node(node, s->user, reterr);
     if (!s->set)
         return -EACCES;

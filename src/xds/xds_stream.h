@@ -9,9 +9,10 @@
  * Secrets and endpoints wait for nothing.
  *
  * Who is none of ours (its node lists none of our types) is given virtual hosts in their tables
- * (xds_inline.h). Others ask for them by the name of their table: all of it, those that come later
- * too; if there is none, the table's name is told as removed. In the state of the world each
- * response has all of them, wrapped in their Resources, since their names stand nowhere else. */
+ * (xds_inline.h), and a cluster's endpoints again whenever the cluster has changed. Others ask for
+ * them by the name of their table: all of it, those that come later too; if there is none, the
+ * table's name is told as removed. In the state of the world each response has all of them, wrapped
+ * in their Resources, since their names stand nowhere else. */
 
 #include <envoy/config/core/v3/base.pb-c.h>
 

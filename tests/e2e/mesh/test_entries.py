@@ -13,7 +13,7 @@ DNS = {"name": "ISTIO_META_DNS_CAPTURE", "value": "true"}
 class Entries:
     def __init__(self, mesh):
         self.mesh, self.lab = mesh, mesh.lab
-        for crd in ("serviceentries", "workloadentries"):
+        for crd in ("serviceentries", "workloadentries", "sidecars"):
             self.lab.fairlead("apply", "-f", ROOT / f"deploy/crds/networking.{crd}.yaml")
         alice = sidecar.beside(lab_harness.echo("alice", args=("--name", "alice"), probe=False), ("--dns",))
         alice["spec"]["template"]["spec"]["initContainers"][1]["env"].append(DNS)
@@ -52,7 +52,7 @@ def apply(entries):
 
     def put(name, *hosts, kind="ServiceEntry", ns="default", marks=None, **spec):
         o = {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name, "namespace": ns, "labels": marks or {}}, "spec": ({"hosts": list(hosts)} if hosts else {}) | spec}
-        applied.append((kind.lower() if kind != "ServiceEntry" else "serviceentries.networking.istio.io", name, ns))
+        applied.append(({"ServiceEntry": "serviceentries.networking.istio.io", "Sidecar": "sidecars.networking.istio.io"}.get(kind, kind.lower()), name, ns))
         entries.lab.apply(o)
 
     yield put
@@ -126,6 +126,37 @@ def test_an_object_that_forgoes_an_address(entries, apply):
     apply("marker", "marker.test", **port(80, "HTTP"), **static(entries.ip("one")))
     wait_until("a later one has its own", lambda: entries.status("marker"))
     assert entries.status("forgoes") == {}
+
+
+# ---- what is known to whom ----
+
+def test_a_sidecar_scopes_what_is_known(entries, apply):
+    """What it does not name is not there, and with REGISTRY_ONLY not to be had; when it goes, all is as before."""
+    apply("near", "near.test", **port(80, "HTTP", targetPort=8080), **static(entries.ip("one")))
+    apply("far", "far.test", ns="other", **port(80, "HTTP", targetPort=8080), **static(entries.ip("two")))
+    wait_until("both are called", lambda: [entries.name(f"http://{n}.test/") for n in ("near", "far")] == ["one", "two"], 30)
+    apply("scope", kind="Sidecar", egress=[{"hosts": ["./*"]}], outboundTrafficPolicy={"mode": "REGISTRY_ONLY"}, workloadSelector={"labels": {"app": "alice"}})
+    wait_until("one of them is not known", lambda: entries.dig("+short", "far.test") == "", 30)
+    assert entries.name("http://near.test/") == "one"
+    clusters = entries.mesh.admin("alice", "/clusters")
+    assert "near.test" in clusters and "far.test" not in clusters and "kube-dns" not in clusters
+    assert entries.name(f"http://{entries.ip('two')}/", "-H", "host: far.test") == 502, "what is not known goes nowhere"
+    entries.lab.fairlead("delete", "sidecars.networking.istio.io/scope")
+    wait_until("it is known again", lambda: entries.name("http://far.test/") == "two", 30)
+
+
+def test_a_sidecar_says_where_the_app_is(entries, apply):
+    """The app has another port than the one that is called."""
+    entries.lab.apply(lab_harness.service("alice", port=80, target=9999))
+    entries.mesh.run("bob")
+    apply("inbound", kind="Sidecar", workloadSelector={"labels": {"app": "alice"}}, ingress=[{"port": {"number": 9999, "name": "http", "protocol": "HTTP"}, "defaultEndpoint": "127.0.0.1:8080"}])
+
+    def bob_asks():
+        status, body = entries.mesh.curl("bob", "http://alice/", check=False)
+        return json.loads(body)["name"] if status == 200 else status
+    wait_until("alice answers", lambda: bob_asks() == "alice", 30)
+    apply("inbound", kind="Sidecar", workloadSelector={"labels": {"app": "alice"}}, ingress=[{"port": {"number": 9999, "name": "http", "protocol": "HTTP"}, "defaultEndpoint": "0.0.0.0:8080"}])
+    wait_until("at the pod's own address, too", lambda: '"local": "127.0.0.1' not in entries.mesh.curl("bob", "http://alice/", check=False)[1] and bob_asks() == "alice", 30)
 
 
 # ---- questions ----

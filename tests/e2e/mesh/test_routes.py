@@ -212,6 +212,21 @@ def test_deny_policy(story):
     assert shop.version() in ("v1", "v2")
 
 
+def test_what_explain_says_is_what_happens(story):
+    """The objects alone say it, and the proxies do it."""
+    shop = story("deny-policy/policies.yaml", "by-header/routes.yaml")
+    wait_until("both hold", lambda: (shop.version(), shop.ask("http://shop/items/7", "-X", "DELETE")[0]) == ("v1", 403))
+    for method, path, field, status, version in (("GET", "/version", None, 200, "v1"), ("GET", "/version", "end-user: jason", 200, "v2"), ("DELETE", "/items/7", None, 403, "v1")):
+        more = ("-H", field) if field else ()
+        found = json.loads(shop.lab.fairlead("explain", method, f"http://shop{path}", "--from", "deploy/client", "-o", "json", *more))
+        (destination,) = found["destinations"]
+        (workload,) = destination["workloads"]
+        assert (destination["subset"], workload["name"], workload["tls"]) == (version, f"default/shop-{version}", "mutual TLS")
+        assert workload["verdict"] == ("forbidden" if status == 403 else "allowed")
+        assert shop.ask(f"http://shop{path}", "-X", method, *more)[0] == status
+        assert status == 403 or shop.version(*more) == version
+
+
 def test_jwt(story):
     """With the token of the story's own first lines."""
     shop = story("jwt/policies.yaml")

@@ -233,6 +233,37 @@ static void test_what_is_wrong(void **state)
     finish(&w);
 }
 
+/* Ports that it names, and no others. */
+static void test_what_is_taken_in(void **state)
+{
+    struct world w;
+    (void)state;
+    struct mesh_workload *one = shop(&w);
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080}", "{'addresses':['10.1.0.1']}");
+    settle(&w);
+    assert_true(has(one, XDS_CLUSTER, "inbound|8080||"));
+    put_sidecar(&w, "shop", "x",
+                "{'ingress':[{'port':{'number':9080,'name':'http','protocol':'HTTP'},"
+                "'defaultEndpoint':'127.0.0.1:8081'},{'port':{'number':9090,'name':'tcp'},"
+                "'defaultEndpoint':'0.0.0.0:9091'},{'port':{'number':8443,'protocol':'TLS'}}]}");
+    assert_false(has(one, XDS_CLUSTER, "inbound|8080||"));
+    expect_in(one, XDS_CLUSTER, "inbound|9080||", "\"address\":\"127.0.0.1\",\"port_value\":8081");
+    expect_in(one, XDS_CLUSTER, "inbound|9080||", "\"STATIC\"");
+    expect_in(one, XDS_CLUSTER, "inbound|9090||", "\"upstream_port_override\":9091");
+    expect_in(one, XDS_CLUSTER, "inbound|9090||", "127.0.0.6");
+    expect_none(one, XDS_CLUSTER, "inbound|8443||", "upstream_port_override");
+    expect_in(one, XDS_LISTENER, "virtualInbound", "\"inbound|9080||\"");
+    expect_none(one, XDS_LISTENER, "virtualInbound", "\"inbound|8080||\"");
+    put_service(&w, "shop", "web", "10.0.1.1", "{'name':'http','port':80,'targetPort':9080}");
+    put_slice(&w, "shop", "web", "{'name':'http','port':9080}", "{'addresses':['10.1.0.1']}");
+    settle(&w);
+    expect_in(one, XDS_CLUSTER, "inbound|9080||", "web.shop.svc.cluster.local"); /* whose it is */
+    put_sidecar(&w, "shop", "x", NULL);
+    expect_none(one, XDS_CLUSTER, "inbound|9080||", "STATIC");
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 /* What cannot be read leaves its last good form. */
 static void test_broken_later(void **state)
 {
@@ -255,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_memory_is_shared),
         cmocka_unit_test(test_what_is_wrong),
+        cmocka_unit_test(test_what_is_taken_in),
         cmocka_unit_test(test_broken_later),
     };
     return RUN_TESTS(tests);

@@ -1,0 +1,176 @@
+/* Who a proxy is, by what it says and by its account, and so what it is given. */
+#include "control/control_priv.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+
+/* A proxy that knows all of our own types, or one that is treated as if it knew none. */
+static bool knows_ours(const Envoy__Config__Core__V3__Node *node)
+{
+    const char *type;
+    for (size_t n = 0; (type = xds_own_type(n)); n++) {
+        AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", type);
+        bool has = false;
+        for (size_t i = 0; i < node->n_client_features && !has; i++)
+            has = streq(node->client_features[i], feature);
+        if (!has)
+            return false;
+    }
+    return true;
+}
+
+/* It has a certificate of the mesh. */
+static bool has_identity(const Envoy__Config__Core__V3__Node *node)
+{
+    for (size_t i = 0; i < node->n_client_features; i++)
+        if (streq(node->client_features[i], XDS_IDENTITY_FEATURE))
+            return true;
+    return false;
+}
+
+/* Istio's word for it: metadata GENERATOR is "grpc". */
+static bool is_grpc(const Envoy__Config__Core__V3__Node *node)
+{
+    const Google__Protobuf__Struct *m = node ? node->metadata : NULL;
+    for (size_t i = 0; m && i < m->n_fields; i++)
+        if (streq(m->fields[i]->key, "GENERATOR") && m->fields[i]->value &&
+            m->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+            return streq(m->fields[i]->value->string_value, "grpc");
+    return false;
+}
+
+static bool is_gateway(const struct control *c, const char *account)
+{
+    struct str name, ns = callers_account(account, &name);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    for (const char *const *g = c->options->gateway_accounts; *g; g++)
+        if (streq(*g, key))
+            return true;
+    return false;
+}
+
+struct sidecar_id {
+    struct str ip, pod, ns;
+};
+
+/* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
+static bool is_sidecar(const char *id, struct sidecar_id *ret)
+{
+    struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
+    *ret = (struct sidecar_id){.ip = str_cut(rest, '~', &rest)};
+    pod = str_cut(rest, '~', &rest);
+    for (size_t i = pod.n; i > 0 && !ret->ns.n; i--)
+        if (pod.p[i - 1] == '.') {
+            ret->pod = str_sub(pod, 0, i - 1);
+            ret->ns = str_sub(pod, i, pod.n);
+        }
+    return str_is(kind, "sidecar");
+}
+
+/* Over TLS: of the account that its token says, and at the address that its pod has. */
+static int check_pod(const struct control *c, const char *account, const struct ip *ip,
+                     const struct sidecar_id *id, struct err *reterr)
+{
+    const struct workloads *pods = pod_watch_table(c->pods);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id->ns), STR_ARG(id->pod));
+    const struct workload *pod = workloads_find(pods, str_from(key));
+    struct str account_name;
+    if (!str_eq(callers_account(account, &account_name), id->ns))
+        return err_set(reterr, -EACCES, "node.id", "%s is not of namespace " STR_FMT, account,
+                       STR_ARG(id->ns));
+    if (!pod || !pod->n_ips) /* it may be told of in a moment */
+        return err_set(reterr, -EAGAIN, "node.id", "pod %s is not known, or has no address", key);
+    if (!str_eq(workload_account(pods, pod), account_name) || !workload_has_ip(pod, ip))
+        return err_set(reterr, -EACCES, "node.id", "pod %s has another account or address than %s",
+                       key, account);
+    return 0;
+}
+
+/* False: what there is is not known yet. */
+static bool want_mesh(struct control *c, struct err *reterr)
+{
+    bool has_config = mesh_config_watch_want(c->mesh_config), has_pods = pod_watch_want(c->pods),
+         has_rules = has_config && istio_watch_want(c->istio); /* who name what is in it */
+    if (authentication_watch_want(c->authentications) && has_pods && has_rules)
+        return true;
+    err_set(reterr, -EAGAIN, NULL,
+            "the API server's lists of pods and of Istio's kinds are not complete yet");
+    return false;
+}
+
+/* A gateway that speaks the TLS of the mesh. */
+static struct xds_set *meshed_gateway_set(struct control *c, struct err *reterr)
+{
+    if (!want_mesh(c, reterr))
+        return NULL;
+    mesh_start(c->mesh);
+    return gateway_set(c->gateway, TRANSLATE_MESHED);
+}
+
+static struct xds_set *join_mesh(struct control *c, const char *account,
+                                 const struct sidecar_id *id, void **ret_part, struct err *reterr)
+{
+    struct ip address;
+    if (ip_parse(id->ip, &address) < 0 || !id->ns.n) {
+        err_set(reterr, -EACCES, "node.id", "of a sidecar it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+        return NULL;
+    }
+    if (!want_mesh(c, reterr))
+        return NULL;
+    if (account && check_pod(c, account, &address, id, reterr) < 0)
+        return NULL;
+    struct mesh_workload *w = mesh_join(c->mesh, id->ns, &address);
+    *ret_part = w;
+    return mesh_workload_set(w);
+}
+
+struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
+                                const struct xds_caller *caller, void **ret_part, void *user,
+                                struct err *reterr)
+{
+    struct control *c = user;
+    struct sidecar_id id;
+    enum translate_peer peer = !knows_ours(node) ? TRANSLATE_FOREIGN
+                               : caller->secrets ? TRANSLATE_OURS
+                                                 : TRANSLATE_OPEN;
+    if (!c->stats.synced) {
+        err_set(reterr, -EAGAIN, NULL, "the API server's lists are not complete yet");
+        return NULL;
+    }
+    if (is_sidecar(node->id, &id))
+        return join_mesh(c, caller->account, &id, ret_part, reterr);
+    if (caller->account && !is_gateway(c, caller->account)) {
+        err_set(reterr, -EACCES, NULL, "%s: that service account is none of a gateway's",
+                caller->account);
+        return NULL;
+    }
+    if (peer == TRANSLATE_OURS && has_identity(node))
+        return meshed_gateway_set(c, reterr);
+    return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
+}
+
+void control_on_end(void *part, void *user)
+{
+    struct control *c = user;
+    mesh_leave(c->mesh, part);
+}
+
+int control_find_sidecar(struct control *c, const char *account, const char *node_id,
+                         char **ret_pod, char **ret_workload, struct err *reterr)
+{
+    struct sidecar_id id;
+    struct ip address;
+    if (!is_sidecar(node_id, &id) || ip_parse(id.ip, &address) < 0 || !id.ns.n)
+        return err_set(reterr, -EACCES, "node", "it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+    if (!c->stats.synced || !pod_watch_want(c->pods))
+        return err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
+    int r = check_pod(c, account, &address, &id, reterr);
+    if (r < 0)
+        return r;
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(id.ns), STR_ARG(id.pod));
+    const struct workloads *pods = pod_watch_table(c->pods);
+    *ret_workload = str_dup(workload_owner(pods, workloads_find(pods, str_from(key))));
+    *ret_pod = TAKE(key);
+    return 0;
+}
