@@ -59,7 +59,7 @@ class Archive:
 
     def unpack(self, folder):
         with tarfile.open(fileobj=io.BytesIO(self.layer)) as tar:
-            tar.extractall(folder, filter="fully_trusted")
+            tar.extractall(folder)
         return folder
 
 
