@@ -38,6 +38,8 @@ class Machine:
         self.folder.mkdir(parents=True)
         self.cgroups = []
         self.processes = {}
+        if not any(controllers == "memory" for _, controllers in own_cgroups()):
+            raise RuntimeError("no cgroups of version 1 here: machines of a host with version 2 alone are not written yet (tests/cluster/README.md)")
         for where, controllers in own_cgroups():
             made = where / f"fairlead-{os.getpid()}-{name}"
             made.mkdir()
