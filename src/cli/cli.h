@@ -12,6 +12,7 @@ int cli_logs(int argc, char **argv);
 int cli_exec(int argc, char **argv);
 int cli_attach(int argc, char **argv);
 int cli_explain(int argc, char **argv);
+int cli_describe(int argc, char **argv);
 int cli_analyze(int argc, char **argv);
 int cli_convert_ingress(int argc, char **argv);
 int cli_migrate(int argc, char **argv);

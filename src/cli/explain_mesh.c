@@ -5,9 +5,8 @@
 #include "base/program.h"
 #include "model/mesh_explain.h"
 
-/* A pod of that name, or the first of what is called so. */
-static const struct workload *find_from(const struct mesh_snapshot *s, const char *ns,
-                                        const char *word)
+const struct workload *cli_explain_find_pod(const struct mesh_snapshot *s, const char *ns,
+                                            const char *word)
 {
     const char *slash = strchr(word, '/'), *name = slash ? slash + 1 : word;
     AUTO_CHARS char *key = xasprintf("%s/%s", ns, name);
@@ -89,7 +88,7 @@ int cli_explain_from(const char *word, const char *namespace_, const char *outpu
                      const json_t *objects, const struct explain_request *q, uint16_t port)
 {
     AUTO(mesh_snapshot) struct mesh_snapshot *s = mesh_snapshot_of(objects);
-    struct mesh_explain_call c = {.from = find_from(s, namespace_, word),
+    struct mesh_explain_call c = {.from = cli_explain_find_pod(s, namespace_, word),
                                   .trust_domain = "cluster.local",
                                   .q = *q,
                                   .port = port};

@@ -83,7 +83,7 @@ static bool is_pair(struct str name)
 static int read_parts(struct str name, struct buf *first, struct buf *second)
 {
     struct str other, path = str_sub(name, strlen(FILE_SECRETS_ROOTS), name.n);
-    static_assert(sizeof(FILE_SECRETS_ROOTS) == sizeof(FILE_SECRETS_CERTIFICATE));
+    static_assert(sizeof(FILE_SECRETS_ROOTS) == sizeof(FILE_SECRETS_CERTIFICATE), "one length");
     path = str_cut(path, '~', &other);
     AUTO_CHARS char *path_text = str_dup(path);
     int r =

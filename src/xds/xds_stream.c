@@ -174,9 +174,8 @@ static void finish(struct xds_stream *s, enum xds_resource type, struct buf *mes
     s->ops->send(buf_str(message), s->user);
 }
 
-/* A cluster goes out: routes wait for its endpoints. One that Envoy has already is another one to
- * it, which it does not ask for endpoints a second time: it would have none when it stops waiting
- * (15 s; 1.40). */
+/* A cluster goes out: routes wait for its endpoints. One that has changed is another one to Envoy,
+ * for which it does not ask for endpoints a second time, and waits (15 s; 1.40). */
 static void note_sent(struct xds_stream *s, struct xds_entry *e)
 {
     const struct subscription *u = &s->types[e->type];

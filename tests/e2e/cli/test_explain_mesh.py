@@ -121,3 +121,34 @@ def test_as_text():
         "  to shop.default.svc.cluster.local subset v1 port 80: LEAST_REQUEST, TLS as the endpoint can", "    default/shop-v1 (1 pod, port 8080): mutual TLS, allowed"]
     gone = fairlead("explain", "GET", "http://shop/x", "--from", "deploy/gone", "-f", "-", stdin=as_stream(SHOP))
     assert gone.returncode == 1 and "there is no pod of deploy/gone" in gone.stderr
+
+
+# ---- describe ----
+
+def describe(*words, more=()):
+    done = fairlead("describe", *words, "-f", "-", "-o", "json", stdin=as_stream([*SHOP, *more]))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_describe_a_service():
+    found = describe("svc/shop", more=[thing(SECURITY, "PeerAuthentication", "p", {"mtls": {"mode": "STRICT"}})])
+    assert found["ports"] == [{"port": 80, "name": "http", "protocol": "http"}]
+    assert sorted((w["name"], w["pods"], w["mode"], w["subsets"]) for w in found["workloads"]) == [("shop-v1", 1, "STRICT", ["v1"]), ("shop-v2", 1, "STRICT", ["v2"])]
+    assert [(r["object"], r["subsets"], r["policy"]) for r in found["destinationRules"]] == [("default/shop", ["v1", "v2"], False)]
+    assert [(v["object"], v["http"], v["tcp"]) for v in found["virtualServices"]] == [("default/shop", 2, 0)]
+
+
+def test_describe_a_pod():
+    scope = thing(NETWORKING, "Sidecar", "scope", {"egress": [{"hosts": ["./*"]}]})
+    ports = thing(SECURITY, "PeerAuthentication", "p", {"selector": {"matchLabels": {"app": "shop"}}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}})
+    found = describe("deploy/shop-v1", more=[scope, ports, policy("a"), policy("other", app="db")])
+    assert (found["principal"], found["sidecar"], found["mode"], found["modePorts"]) == ("cluster.local/ns/default/sa/default", "default/scope", "PERMISSIVE", [{"port": 8080, "mode": "DISABLE"}])
+    assert found["policies"] == [{"object": "default/a", "action": "ALLOW", "dryRun": False, "broken": False}]
+    assert [s["service"] for s in found["services"]] == ["default/shop"]
+    text = fairlead("describe", "pod", "client", "-f", "-", stdin=as_stream(SHOP)).stdout.splitlines()
+    assert text == ["pod: default/client, of client", "identity: cluster.local/ns/default/sa/buyer", "proxy: no: nobody takes mutual TLS for it",
+                    "knows: all that its namespace sees", "is called: PERMISSIVE"]
+    for words, code, message in ((("pod", "gone"), 1, "there is no pod"), (("svc/gone",), 1, "there is no Service"), (("pod",), 64, "say of what"), ((), 64, "say of what")):
+        done = fairlead("describe", *words, "-f", "-", stdin=as_stream(SHOP))
+        assert done.returncode == code and message in done.stderr

@@ -75,7 +75,7 @@ def both(peers):
 
 @pytest.fixture(autouse=True)
 def nothing_is_waited_for(both):
-    """What Envoy has asked for comes: it gives up after 15 s, and a cluster is there without endpoints then."""
+    """What Envoy needs comes: it does not have to give up waiting for it (15 s)."""
     yield
     for name in ("theirs", "whole"):
         stats = json.loads(both.envoy(name, "/stats?format=json&filter=init_fetch_timeout"))["stats"]

@@ -326,6 +326,11 @@ def test_who_gets_none(apps, ask):
         before = now
     assert ask(csr, good)[0] == 0
 
+    def signer(name):
+        return field(4, field(1, field(1, b"CertSigner") + field(2, field(3, name))))
+    assert ask(csr, good, signer(b""))[0] == 0, "Istio's agents say so where they want none"
+    assert ask(csr, good, signer(b"other"))[0] == 7
+
 
 # ---- certificates are exchanged while calls go on ----
 

@@ -225,6 +225,9 @@ def test_what_explain_says_is_what_happens(story):
         assert workload["verdict"] == ("forbidden" if status == 403 else "allowed")
         assert shop.ask(f"http://shop{path}", "-X", method, *more)[0] == status
         assert status == 403 or shop.version(*more) == version
+    said = json.loads(shop.lab.fairlead("describe", "deploy/shop-v1", "-o", "json"))
+    assert said["inMesh"] and {p["object"] for p in said["policies"]} == {"default/read-only", "default/own-namespace"}
+    assert [w["subsets"] for w in said["services"][0]["workloads"] if w["name"] == "shop-v2"] == [["v2"]]
 
 
 def test_jwt(story):
