@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image manifests chart cluster upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image image-arm64 manifests chart cluster upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ build: setup     ## build everything (gcc)
 
 image: build     ## images of agent, control and proxy, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
 	@tools/images.sh $(BUILD)/bin $(BUILD)/images $(REGISTRY)
+
+image-arm64:     ## the same for arm64, cross-built, in build-arm64/images (gcc-aarch64-linux-gnu, qemu-user-static)
+	@tools/images-arm64.sh build-arm64 build-arm64/images $(REGISTRY)
 
 manifests:       ## deploy/agent, deploy/ingress, deploy/mesh and dashboards from deploy/chart (Go builds Helm into PEERS)
 	@tests/conformance/build-peers.sh $(PEERS) helm-v3
@@ -125,4 +128,4 @@ bench-control: build ## from an API write to served traffic, beside Traefik at 1
 	@bench/control/run.sh $(BUILD) $(PEERS)/traefik
 
 clean:
-	@rm -rf build build-asan build-tsan build-clang build-fuzz
+	@rm -rf build build-asan build-tsan build-clang build-fuzz build-arm64

@@ -132,6 +132,7 @@ class Image:
         self.packages = Packages(self.sysroot)
         self.tree = Tree()
         self.used = {}  # package's name: its facts
+        self.known = {}  # library's name: what it says of itself
         self.files = []  # (path, package or None, bytes)
 
     def file(self, path, content, mode=0o644, package=None):
@@ -154,7 +155,9 @@ class Image:
         return name
 
     def library(self, name, whose):
-        """Puts it in; what it needs in turn."""
+        """Puts it in; what it says of itself."""
+        if name in self.known:
+            return self.known[name]
         triplet = elf.TRIPLETS[self.args.arch]
         for folder in (f"usr/lib/{triplet}", f"lib/{triplet}", "usr/lib", "lib64", "usr/lib64"):
             path = self.sysroot / folder / name
@@ -171,6 +174,7 @@ class Image:
         if about.machine != self.args.arch:
             fail(f"{real} is of {about.machine}, not of {self.args.arch}")
         self.file(f"/usr/lib/{triplet}/{name}", content, 0o755, self.use(owner))
+        self.known[name] = about
         return about
 
     def libraries(self, content, whose):
@@ -339,7 +343,7 @@ def main():
     native = args.arch == this_architecture()
     if args.sysroot is None:
         if not native:
-            fail(f"--sysroot is needed for {args.arch}: a folder with its Debian packages, installed (debootstrap --foreign makes one)")
+            fail(f"--sysroot is needed for {args.arch}: a folder with its Debian packages, unpacked (tools/sysroot.sh makes one)")
         args.sysroot = "/"
     if args.strip is None:
         args.strip = "strip" if native else elf.TRIPLETS[args.arch] + "-strip"

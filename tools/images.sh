@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Images of what runs in a cluster. images.sh BIN OUTPUT [REGISTRY [PROGRAM...]]
+# Images of what runs in a cluster. images.sh BIN OUTPUT [REGISTRY [PROGRAM...]]; IMAGE_FLAGS: more for tools/image.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$1 out=$2 registry=${3:-localhost}
@@ -9,5 +9,6 @@ for program in "$@"; do
     # The agent alone is root: a user who is not has no capability after exec, whatever the pod is given. It is left NET_ADMIN alone.
     user=65532:65532
     [ "$program" != agent ] || user=0:0
-    tools/image.py "$bin/fairlead-$program" --name "$registry/fairlead/$program" --user "$user" --output "$out/$program.tar"
+    # shellcheck disable=SC2086 # words
+    tools/image.py ${IMAGE_FLAGS:-} "$bin/fairlead-$program" --name "$registry/fairlead/$program" --user "$user" --output "$out/$program.tar"
 done

@@ -16,9 +16,10 @@ import sys
 DEPLOY = pathlib.Path(__file__).resolve().parents[1] / "deploy"
 CHART = DEPLOY / "chart"
 KUBERNETES = "1.37.0"
-# Images are programs of the machine there, and there are no disruption budgets.
+# Images are programs of the machine there, there are no disruption budgets, and every node knows at once.
 PLAIN = ["image.registry=", "image.untagged=true", "namespace.create=true", "control.replicas=1", "control.podDisruptionBudget.enabled=false",
-         "gateway.podDisruptionBudget.enabled=false", "crds.install=false", "agent.enabled=false", "mesh.enabled=false"]
+         "gateway.podDisruptionBudget.enabled=false", "crds.install=false", "agent.enabled=false", "mesh.enabled=false",
+         "gateway.preStopSeconds=3"]
 # file: (what it says first, what else is chosen, what is applied before it)
 FILES = {
     "ingress/ingress.yaml": ("Ingress by Fairlead: the control plane, two gateways before which a LoadBalancer stands, and the classes that are served.", [], []),

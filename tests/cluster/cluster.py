@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from machine import Machine, link
+from machine import Machine, link, sweep
 from suite import BIN, ROOT, run, wait_until
 
 PEERS = pathlib.Path(os.environ.get("PEERS", ROOT / "build/peers"))
@@ -110,7 +110,8 @@ class Cluster:
         self.missing = [p for p in NEEDED if not (PEERS / p).exists()]
         if self.missing:
             raise RuntimeError(f"no {', '.join(self.missing)} in {PEERS}: make cluster builds them")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fairlead-cluster-"))
+        sweep()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"fairlead-cluster-{os.getpid()}-"))
         self.nodes = []
 
     def up(self):

@@ -1,8 +1,10 @@
 """Machines of a cluster on this one: namespaces whose first process is machine.sh, joined by a link of their own. Nothing of the host is touched but cgroups below our own."""
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 from suite import run, wait_until
@@ -19,12 +21,25 @@ def own_cgroups():
             yield folder, controllers
 
 
+def sweep():
+    """What runs that were killed have left."""
+    for where, _ in own_cgroups():
+        for folder in where.glob("fairlead-*-node-*"):
+            if not os.path.exists(f"/proc/{folder.name.split('-')[1]}"):
+                remove_cgroup(folder)
+    for folder in pathlib.Path(tempfile.gettempdir()).glob("fairlead-cluster-*-*"):
+        if not os.path.exists(f"/proc/{folder.name.split('-')[2]}"):
+            shutil.rmtree(folder)
+
+
 class Machine:
     def __init__(self, name, folder):
         self.name, self.folder = name, pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.cgroups = []
         self.processes = {}
+        if not any(controllers == "memory" for _, controllers in own_cgroups()):
+            raise RuntimeError("no cgroups of version 1 here: machines of a host with version 2 alone are not written yet (tests/cluster/README.md)")
         for where, controllers in own_cgroups():
             made = where / f"fairlead-{os.getpid()}-{name}"
             made.mkdir()
@@ -34,7 +49,8 @@ class Machine:
                     (made / f"cpuset.{kind}").write_text((where / f"cpuset.{kind}").read_text())
                 (made / "cgroup.clone_children").write_text("1")
         self.log = open(self.folder / "machine.log", "ab")
-        self.outer = subprocess.Popen(["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "bash", str(HERE / "machine.sh"), str(self.folder)],
+        # Whoever made it dies: it does, too.
+        self.outer = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "bash", str(HERE / "machine.sh"), str(self.folder)],
                                       preexec_fn=self._join, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_until(f"machine {name} is ready", lambda: (self.folder / "ready").exists() or self._ended(self.outer, "machine"), 20)
         self.pid = int(pathlib.Path(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children").read_text().split()[0])

@@ -192,6 +192,7 @@ def test_a_new_version_comes_under_traffic(cluster):
     cluster.helm("upgrade", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--set", f"agent.apiServer.host={cluster.nodes[0].address},logFormat=json", "--wait", "--timeout", "180s", timeout=200)
     for selector in (AGENTS, CONTROL, GATEWAYS):
         assert not before & {p["metadata"]["uid"] for p in cluster.wait_pods(selector, 2, SYSTEM)}
+    wait_until("the old ones have ended", lambda: not before & {p["metadata"]["uid"] for p in cluster.get("pods", "-n", SYSTEM)["items"]}, 120)
     stop.touch()
     for node in cluster.nodes:
         for name in results:

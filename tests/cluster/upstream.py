@@ -24,7 +24,9 @@ TOOLS = ("cat curl cut date dig echo env expr false getent grep head hostname id
 def images(cluster, repositories):
     """One image under all the names that the suite has for it."""
     archive = cluster.folder / "suite.tar"
-    also = [f"{PEERS}/agnhost=/agnhost", f"{PEERS}/coredns=/coredns", "/bin/dash=/bin/sh"] + [path for path in map(shutil.which, TOOLS) if path]
+    also = [f"{PEERS}/agnhost=/agnhost", f"{PEERS}/coredns=/coredns", "/bin/dash=/bin/sh", "/bin/dash=/usr/bin/sh"]
+    for path in filter(None, map(shutil.which, TOOLS)):  # by both names: the suite says /bin/sleep, too
+        also += [path, f"{path}=/bin/{os.path.basename(path)}"]
     run(sys.executable, ROOT / "tools/image.py", PEERS / "agnhost", "--name", "localhost/suite", "--tag", "1", "--output", archive, "--user", "0:0", "--no-trust", "--max-bytes", 200 << 20,
         "--args", "pause", *[x for a in also for x in ("--also", a)], timeout=600)
     listed = run(PEERS / "e2e.test", "--list-images", env=dict(os.environ, KUBE_TEST_REPO_LIST=str(repositories)))
@@ -41,7 +43,7 @@ def main():
     try:
         cluster.up()
         cluster.helm("install", "fairlead", ROOT / "deploy/chart", "--namespace", "fairlead-system", "--create-namespace", "--set",
-                     f"agent.apiServer.host={cluster.nodes[0].address},control.enabled=false,gateway.enabled=false,mesh.enabled=false,crds.install=false", timeout=120)
+                     f"agent.apiServer.host={cluster.nodes[0].address},control.enabled=false,gateway.enabled=false,mesh.enabled=false,crds.install=false,agent.externalIPs=true", timeout=120)
         cluster.wait_pods("app=fairlead-agent", 2, "fairlead-system")
         cluster.wait_pods("k8s-app=kube-dns", 1, "kube-system")
         repositories = cluster.folder / "repositories.yaml"
