@@ -3,6 +3,8 @@
  * for one too many. */
 #include "net/dns_listener.h"
 
+#include <errno.h>
+
 #include "base/list.h"
 #include "base/vec.h"
 #include "codec/dns.h"
@@ -10,6 +12,7 @@
 #include "net/listener.h"
 #include "net/udp_server.h"
 
+enum { PORT_TRIES = 64 };
 enum { DNS_STREAMS_MAX = 256, DNS_STREAM_IDLE_MS = 10 * 1000, DNS_STREAM_QUEUE_MAX = 256 * 1024 };
 
 struct dns_listener {
@@ -171,9 +174,15 @@ int dns_listener_new(struct loop *l, const struct ip *ip, uint16_t port, dns_lis
     s->fn = fn;
     s->user = user;
     list_init(&s->asked);
-    int r = udp_server_new(l, ip, port, on_datagram, s, &s->udp, reterr);
-    if (r == 0)
-        r = listener_new(l, ip, udp_server_port(s->udp), NULL, on_stream, s, &s->listener, reterr);
+    int r = -EADDRINUSE;
+    /* A port that is free of UDP may be somebody's of TCP: of any port another one is tried. */
+    for (int tries = port ? 1 : PORT_TRIES; r == -EADDRINUSE && tries > 0; tries--) {
+        udp_server_free(TAKE(s->udp));
+        r = udp_server_new(l, ip, port, on_datagram, s, &s->udp, reterr);
+        if (r == 0)
+            r = listener_new(l, ip, udp_server_port(s->udp), NULL, on_stream, s, &s->listener,
+                             reterr);
+    }
     if (r < 0) {
         dns_listener_free(s);
         return r;

@@ -17,6 +17,7 @@ enum {
  * thread. */
 typedef void dns_listener_fn(struct dns_asked *q, struct str message, void *user);
 
+/* port 0: one that is free of both. */
 int dns_listener_new(struct loop *l, const struct ip *ip, uint16_t port, dns_listener_fn *fn,
                      void *user, struct dns_listener **ret, struct err *reterr) NODISCARD;
 /* What waits is not answered any more, and its owner must have let go of it. NULL is allowed. */
