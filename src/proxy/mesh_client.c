@@ -2,24 +2,18 @@
 
 static _Atomic(const char *) ourselves;
 
-static struct str without_scheme(struct str uri)
-{
-    struct str scheme = STR("spiffe://");
-    return str_starts(uri, scheme) ? str_sub(uri, scheme.n, uri.n) : uri;
-}
-
-/* NULL: it has shown no certificate that is good, with a name. */
+/* As Istio tells it, with the scheme. NULL: it has shown no certificate that is good, with a name.
+ */
 static const char *principal_of(struct tls_session *tls)
 {
     const struct tls_peer *peer = tls ? tls_session_peer(tls) : NULL;
-    return peer && peer->verified && peer->uris.n ? label_text(without_scheme(peer->uris.v[0]))
-                                                  : NULL;
+    return peer && peer->verified && peer->uris.n ? label_text(peer->uris.v[0]) : NULL;
 }
 
 static const char *own_principal(const struct tls_session *tls)
 {
     AUTO_DONE(buf) struct buf own = {0};
-    return tls_session_own_uri(tls, &own) ? label_text(without_scheme(buf_str(&own))) : NULL;
+    return tls_session_own_uri(tls, &own) ? label_text(buf_str(&own)) : NULL;
 }
 
 void mesh_client_init(struct mesh_client *m, const struct conn *c)

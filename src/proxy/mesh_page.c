@@ -130,7 +130,7 @@ static void add_side(struct labels *b, const char *side, const struct parts *p,
     }
 }
 
-/* In "cluster.local/ns/NAMESPACE/sa/ACCOUNT". */
+/* In "spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT". */
 static struct str namespace_in(const char *principal)
 {
     const char *at = principal ? strstr(principal, "/ns/") : NULL;

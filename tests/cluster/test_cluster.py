@@ -161,7 +161,7 @@ def test_an_injected_pair_talks_by_mutual_tls(cluster):
     wait_until("shop calls cart", lambda: '"cart"' in asked(from_shop, "-H", "Host: cart", f"http://{ip}/"), 60)
     page = asked(cluster.nodes[0].run, f"http://{cart['status']['podIP']}:15020/stats/prometheus")
     line, = [x for x in page.splitlines() if x.startswith("istio_requests_total{") and 'reporter="destination"' in x and 'response_code="200"' in x and 'source_workload="shop"' in x]
-    assert 'connection_security_policy="mutual_tls"' in line and 'source_principal="cluster.local/ns/shop/sa/default"' in line
+    assert 'connection_security_policy="mutual_tls"' in line and 'source_principal="spiffe://cluster.local/ns/shop/sa/default"' in line
     stranger, = cluster.wait_pods("app=client", 1, "plain")
     from_stranger = lambda *a, **kw: cluster.in_pod(stranger, *a, **kw)  # noqa: E731
     assert '"cart"' in asked(from_stranger, f"http://{ip}/")

@@ -56,7 +56,7 @@ def test_both_ends_tell_the_same(shop):
             "destination_service_name": "db", "destination_service_namespace": "default", "request_protocol": "http", "response_flags": "-", "response_code": "200"}
     for labels in (source, destination):
         assert {k: labels[k] for k in same} == same
-        assert labels["source_principal"] == labels["destination_principal"] == "cluster.local/ns/default/sa/default"
+        assert labels["source_principal"] == labels["destination_principal"] == "spiffe://cluster.local/ns/default/sa/default"
     assert destination["connection_security_policy"] == "mutual_tls" and source["connection_security_policy"] == "unknown"
 
 

@@ -181,7 +181,7 @@ def test_a_certificate_says_who_calls(tmp_path, backend):
         c.close()
         labels = row(s, reporter="destination")
         assert labels["connection_security_policy"] == "mutual_tls"
-        assert labels["source_principal"] == "cluster.local/ns/bank/sa/cart" and labels["destination_principal"] == "cluster.local/ns/shop/sa/web"
+        assert labels["source_principal"] == "spiffe://cluster.local/ns/bank/sa/cart" and labels["destination_principal"] == "spiffe://cluster.local/ns/shop/sa/web"
         assert labels["source_workload_namespace"] == "bank" and labels["source_workload"] == "unknown"
     finally:
         s.stop()
