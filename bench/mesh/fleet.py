@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""A control plane and N sidecars of it (simulated: streams of their own, in one process): how long until all have everything, how long until a change of endpoints is with all of
+them, alone and while routes change, and what the control plane needs for each.
+
+  fleet.py [--proxies N] [--services N] [--changes N]     (2000, 1000, 50) FAIRLEAD_BIN and the build beside it say which programs. Needs root: it starts a lab.
+"""
+import argparse
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/e2e")]
+import lab_harness  # noqa: E402
+from suite import wait_until  # noqa: E402
+
+BIN = pathlib.Path(os.environ["FAIRLEAD_BIN"])
+options = argparse.ArgumentParser(usage=__doc__)
+for flag, default in (("proxies", 2000), ("services", 1000), ("changes", 50)):
+    options.add_argument("--" + flag, type=int, default=default)
+args = options.parse_args()
+XDS, DEBUG = 15910, 15914
+
+
+def kib(pid, word="VmRSS"):
+    return int(re.search(rf"^{word}:\s+(\d+)", open(f"/proc/{pid}/status").read(), re.M)[1])
+
+
+def service(i):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"s{i}", "namespace": "many"}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}}
+
+
+def endpoints(i, port):
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": f"s{i}", "namespace": "many", "labels": {"kubernetes.io/service-name": f"s{i}"}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": port, "protocol": "TCP"}], "endpoints": [{"addresses": [f"10.99.{i // 250}.{i % 250 + 1}"]}]}
+
+
+def routes(i, header):
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": f"s{i}", "namespace": "many"},
+            "spec": {"hosts": [f"s{i}"], "http": [{"headers": {"request": {"set": {"x-turn": header}}}, "route": [{"destination": {"host": f"s{i}"}}]}]}}
+
+
+class Fleet:
+    def __init__(self, n, services):
+        self.process = subprocess.Popen([BIN.parent / "bench/mesh-fleet", f"127.0.0.1:{XDS}", str(n), str(services)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def line(self):
+        line = self.process.stdout.readline()
+        assert line, "the fleet has ended"
+        return line.split()
+
+    def told(self, lab, i, port):
+        """Microseconds from the write to half, to 99 in a hundred, to all of them."""
+        self.process.stdin.write(f"await outbound|80||s{i}.many.svc.cluster.local {port}\n")
+        self.process.stdin.flush()
+        assert self.line() == ["awaiting"]
+        begin = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        lab.raw(f"/apis/discovery.k8s.io/v1/namespaces/many/endpointslices/s{i}", "PATCH", {"ports": [{"name": "http", "port": port, "protocol": "TCP"}]})
+        word, *times = self.line()
+        assert word == "told"
+        return [int(t) - begin for t in times]
+
+
+def row(name, found):
+    """Of all changes: the median of each figure, and the worst p99."""
+    columns = [statistics.median(f[k] for f in found) / 1000 for k in range(1, 4)]
+    print(f"| {name} | " + " | ".join(f"{c:.1f}" for c in columns) + f" | {max(f[2] for f in found) / 1000:.1f} |", flush=True)
+
+
+def main():
+    lab = lab_harness.Lab()
+    control = fleet = None
+    try:
+        lab.up()
+        lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "many"}})
+        for crd in (ROOT / "deploy/crds").glob("*.yaml"):
+            lab.fairlead("apply", "-f", crd)
+        for at in range(0, args.services, 250):
+            lab.apply(*(o for i in range(at, min(at + 250, args.services)) for o in (service(i), endpoints(i, 8080))))
+        control = subprocess.Popen([BIN / "fairlead-control", "--kubeconfig", lab.kubeconfig, f"--xds-bind-address=127.0.0.1:{XDS}", f"--debug-bind-address=127.0.0.1:{DEBUG}", "--leader-namespace=default"],
+                                   stderr=open("/tmp/fleet-control.log", "w"))
+        wait_until("it serves", lambda: subprocess.run(["curl", "-sf", f"http://127.0.0.1:{DEBUG}/ready"], capture_output=True, check=False).returncode == 0, 30)
+
+        def first():
+            """Until the lists that only a first sidecar asks for are complete, it is turned away."""
+            one = Fleet(1, args.services)
+            ready = one.process.stdout.readline()
+            one.process.terminate()
+            one.process.wait()
+            return ready
+        wait_until("a first one is served", first, 60)
+        alone = kib(control.pid)
+        fleet = Fleet(args.proxies, args.services)
+        ready = float(fleet.line()[1])
+        many = kib(control.pid)
+        print(f"{args.proxies} proxies, {args.services} Services: everything is with all of them after {ready:.2f} s; control plane {alone / 1024:.1f} MiB before, {many / 1024:.1f} after: "
+              f"{(many - alone) / args.proxies:.1f} KiB a proxy, peak {kib(control.pid, 'VmHWM') / 1024:.1f} MiB")
+        print("| ms from the write | half have it | p99 | all | worst p99 |\n|---|---|---|---|---|")
+        row("endpoints", [fleet.told(lab, i % args.services, 9000 + i) for i in range(args.changes)])
+        over = threading.Event()
+
+        def churn():
+            """A route of some Service, for all of them, ten times a second."""
+            api, n = lab.connect(), 0
+            while not over.wait(0.1):
+                n += 1
+                lab.apply(routes(n % 20, f"v{n}"))
+            api.close()
+        thread = threading.Thread(target=churn)
+        thread.start()
+        row("while routes change", [fleet.told(lab, i % args.services, 10000 + i) for i in range(args.changes)])
+        over.set()
+        thread.join()
+        cpu = sum(map(int, open(f"/proc/{control.pid}/stat").read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        print(f"CPU of the control plane in all: {cpu:.1f} s")
+    finally:
+        for p in (fleet and fleet.process, control):
+            if p:
+                p.terminate()
+                p.wait()
+        lab.down()
+
+
+main()
