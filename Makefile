@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image image-arm64 manifests chart cluster upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image image-arm64 manifests chart cluster kernels upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ cluster: build   ## a real cluster of two kubelets on this machine, without kube
 upstream-real: build ## Kubernetes' own tests of Services, EndpointSlices and DNS on that cluster (root; Go builds them; FOCUS, SKIP)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime podmonitors.yaml agnhost e2e.test
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin tests/cluster/upstream.py $(if $(FOCUS),'$(FOCUS)')
+
+kernels: build   ## Debian's kernels, oldest to newest, in virtual machines of this machine's files: check, packet tests, the demo (root; qemu; KERNELS=names, UPDATE=1 writes docs/kernels.md; an hour without KVM)
+	@UPDATE=$(UPDATE) tests/kernels/run.py $(BUILD)/kernels $(KERNELS)
 
 demo: build      ## the first story, in a terminal (root)
 	@scripts/demo.sh $(BUILD)/bin

@@ -9,6 +9,7 @@
 #include "agent/status_server.h"
 #include "base/assert.h"
 #include "base/program.h"
+#include "nl/nft_features.h"
 
 struct settings {
     const char *kubeconfig, *context, *node_name, *cluster_cidr, *node_port_addresses;
@@ -93,6 +94,20 @@ static bool take_primary(struct settings *s)
         ok_;                                                                                       \
     })
 
+/* The table was refused: which parts of it this kernel lacks, and what to do. */
+static int fail_of_kernel(const struct err *err)
+{
+    AUTO_DONE(buf) struct buf lacks = {0};
+    if (nft_features_missing_text(false, &lacks, NULL) > 0)
+        return program_fail(EXIT_FAILED,
+                            "load their modules or boot a kernel that has them: docs/kernels.md",
+                            "%s. This kernel lacks: %s", err_text(err), buf_cstr(&lacks));
+    return program_fail(EXIT_FAILED,
+                        "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
+                        "`fairlead check` says what is missing",
+                        "%s", err_text(err));
+}
+
 static int run(struct settings *s)
 {
     struct err err = {0};
@@ -130,10 +145,7 @@ static int run(struct settings *s)
     loop_signal_add(loop, SIGINT, on_stop, loop);
     if (nftables_open(&dc, &backend, &err) < 0) {
         kube_client_free(client);
-        return program_fail(EXIT_FAILED,
-                            "nf_tables needs root (CAP_NET_ADMIN) and kernel 5.15; "
-                            "`fairlead check` says what is missing",
-                            "%s", err_text(&err));
+        return fail_of_kernel(&err);
     }
     struct status_options so = {
         .healthz_address = s->healthz, .metrics_address = s->metrics, .options = s->flags};

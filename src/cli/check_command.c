@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 #include "base/time.h"
 #include "cli/cli.h"
+#include "nl/nft_features.h"
 #include "nl/nl_socket.h"
 #include "nl/rtnl.h"
 
@@ -145,6 +147,34 @@ static enum verdict check_nftables(struct err *detail)
     return in_namespace(CLONE_NEWNET, add_table, detail) < 0 ? VERDICT_FAIL : VERDICT_OK;
 }
 
+/* The parts one by one; the child's words come back in shared memory. */
+static char *parts_text;
+enum { PARTS_TEXT_BYTES = 4096 };
+
+static int probe_parts(void)
+{
+    AUTO_DONE(buf) struct buf lacks = {0};
+    struct err err = {0};
+    int r = nft_features_missing_text(true, &lacks, &err);
+    snprintf(parts_text, PARTS_TEXT_BYTES, "%s", r < 0 ? err_text(&err) : buf_cstr(&lacks));
+    return r ? ENOTSUP : 0;
+}
+
+static enum verdict check_parts(struct err *detail)
+{
+    parts_text = mmap(NULL, PARTS_TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      -1, 0);
+    if (parts_text == MAP_FAILED) {
+        err_set(detail, -errno, NULL, "mmap: %s", strerror(errno));
+        return VERDICT_FAIL;
+    }
+    int r = in_namespace(CLONE_NEWNET, probe_parts, detail);
+    if (r < 0 && parts_text[0])
+        err_set(detail, r, NULL, "this kernel lacks: %s", parts_text);
+    munmap(parts_text, PARTS_TEXT_BYTES);
+    return r < 0 ? VERDICT_FAIL : VERDICT_OK;
+}
+
 static int add_links(void)
 {
     AUTO(nl_socket) struct nl_socket *s = NULL;
@@ -243,6 +273,8 @@ static const struct check checks[] = {
      "enable it for dual-stack Services; without it everything is IPv4", check_ipv6},
     {"FL-KERN-005", "kernel", "veth pairs and bridges",
      "modprobe veth bridge, or enable CONFIG_VETH and CONFIG_BRIDGE", check_links},
+    {"FL-KERN-006", "kernel", "parts of nf_tables that Services and the mesh use",
+     "load their modules, enable their options, or run a newer kernel", check_parts},
     {"FL-LAB-001", "lab", "no leftovers of labs", "fairlead lab down --name NAME", check_leftovers},
 };
 

@@ -53,9 +53,16 @@ void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid)
 
 int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr)
 {
+    uint32_t refused;
+    return nft_refused(n, b, &refused, reterr);
+}
+
+int nft_refused(struct nft *n, struct nfnl_batch *b, uint32_t *ret_refused, struct err *reterr)
+{
     struct nlmsghdr last;
     struct err err = {0};
     uint32_t refused = 0;
+    *ret_refused = 0;
     if (!b->buf.failed && nfnl_batch_is_empty(b))
         return 0;
     if (!nfnl_batch_finish(b))
@@ -63,6 +70,7 @@ int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr)
     ASSERT(b->seq_next - b->seq_first <= NFT_SEQ_SPAN);
     memcpy(&last, b->buf.p + b->last, sizeof(last));
     int r = nl_transact(n->sock, buf_str(&b->buf), last.nlmsg_seq, &refused, &err);
+    *ret_refused = r < 0 ? refused : 0;
     if (r < 0 && refused)
         return err_set(reterr, r, NULL, "nf_tables message %u of %u: %s", refused - b->seq_first,
                        b->seq_next - b->seq_first, err_text(&err));

@@ -19,6 +19,9 @@ void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid);
  * has changed; reterr has the index of the refused message in the batch (0 = the batch as a whole)
  * and the kernel's words. -ERESTART: the generation was not the expected one. */
 int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr) NODISCARD;
+/* The same; ret_refused is the sequence number of the refused message, 0 for the batch as a whole. */
+int nft_refused(struct nft *n, struct nfnl_batch *b, uint32_t *ret_refused, struct err *reterr)
+    NODISCARD;
 
 /* Whether the table is there. */
 int nft_table_exists(struct nft *n, uint8_t family, const char *table, bool *ret,
