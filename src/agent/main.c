@@ -9,13 +9,15 @@
 #include "agent/status_server.h"
 #include "base/assert.h"
 #include "base/program.h"
+#include "base/sandbox.h"
+#include "net/tls.h"
 #include "nl/nft_features.h"
 
 struct settings {
     const char *kubeconfig, *context, *node_name, *cluster_cidr, *node_port_addresses;
     const char *healthz, *metrics;
     const char *detect_local, *pod_bridge, *pod_prefix;
-    bool external_ips, masquerade_all, cleanup;
+    bool external_ips, masquerade_all, cleanup, no_seccomp;
     struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
     bool primary;                             /* node_ports and the node's primary addresses */
     json_t *flags;                            /* as given, for who asks */
@@ -158,6 +160,8 @@ static int run(struct settings *s)
         program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     } else {
         log_info("watching", kv_s("server", config->server), kv_s("node", s->node_name));
+        tls_load_config();
+        sandbox_start(s->no_seccomp, SANDBOX_NETLINK);
         code = loop_run(loop);
     }
     status_server_free(status);
@@ -211,6 +215,8 @@ int main(int argc, char **argv)
          "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
         {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
          false},
+        {"no-seccomp", 0, ARG_BOOL, &s.no_seccomp, NULL,
+         "do not have the kernel refuse what this program never asks for", 0, 0, false},
         {.name = NULL},
     };
     const struct program p = {"fairlead-agent",

@@ -162,8 +162,8 @@ static int probe_parts(void)
 
 static enum verdict check_parts(struct err *detail)
 {
-    parts_text = mmap(NULL, PARTS_TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                      -1, 0);
+    parts_text =
+        mmap(NULL, PARTS_TEXT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (parts_text == MAP_FAILED) {
         err_set(detail, -errno, NULL, "mmap: %s", strerror(errno));
         return VERDICT_FAIL;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "base/sandbox.h"
 #include "control/authority.h"
 #include "control/certificate_service.h"
 #include "control/control.h"
@@ -14,6 +15,7 @@
 #include "control/telemetry.h"
 #include "kube/config.h"
 #include "kube/leader.h"
+#include "net/tls.h"
 
 enum { NAMES_MAX = 16 }; /* of a flag */
 #define LIFETIME_MIN_MS ((uint64_t)10 * 1000)
@@ -29,7 +31,7 @@ struct settings {
     uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
-    bool without_class, loopback_keys, plain_secrets;
+    bool without_class, loopback_keys, plain_secrets, no_seccomp;
     int64_t http_port, https_port;
 };
 
@@ -228,6 +230,8 @@ static int run(struct settings *s, json_t *labels)
             program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     } else {
         log_info("watching", kv_s("server", config->server), kv_s("xds", s->xds));
+        tls_load_config();
+        sandbox_start(s->no_seccomp, 0);
         code = loop_run(loop);
     }
     debug_server_free(p.debug);
@@ -389,6 +393,8 @@ int main(int argc, char **argv)
          "where gateways listen for HTTP (default 8080)", 1, 65535, false},
         {"gateway-https-port", 0, ARG_INT, &s.https_port, "PORT",
          "where gateways listen for HTTPS (default 8443)", 1, 65535, false},
+        {"no-seccomp", 0, ARG_BOOL, &s.no_seccomp, NULL,
+         "do not have the kernel refuse what this program never asks for", 0, 0, false},
         {.name = NULL},
     };
     const struct program p = {"fairlead-control",

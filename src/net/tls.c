@@ -139,6 +139,12 @@ static int context_new(bool server, const struct tls_config *o, struct tls_conte
     return 0;
 }
 
+void tls_load_config(void)
+{
+    if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
+        ERR_clear_error(); /* each context says what is wrong with it */
+}
+
 int tls_context_new_server(const struct tls_config *c, struct tls_context **ret, struct err *reterr)
 {
     if (!c->n_certificates && (!c->cert_pem.n || !c->key_pem.n))

@@ -81,6 +81,10 @@ struct tls_config {
     const char *curves;        /* "X25519:P-256" */
 };
 
+/* What OpenSSL's configuration wants loaded is loaded now, not with the first context: before a
+ * program gives up the right to load code (base/sandbox.h). */
+void tls_load_config(void);
+
 int tls_context_new_server(const struct tls_config *c, struct tls_context **ret, struct err *reterr)
     NODISCARD;
 int tls_context_new_client(const struct tls_config *c, struct tls_context **ret, struct err *reterr)

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <linux/netfilter/nf_nat.h>
 
-#define PROBE_TABLE "fairlead-probe"
-#define PROBE_CHAIN "probe"
+#define PROBE_TABLE  "fairlead-probe"
+#define PROBE_CHAIN  "probe"
 #define ABSENT_CHAIN "absent"
 
 static const enum nfnl_type MARK[] = {NFNL_TYPE_MARK};

@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "base/sandbox.h"
+#include "net/tls.h"
 #include "proxy/cluster.h"
 #include "proxy/command_routes.h"
 #include "proxy/interception_command.h"
@@ -16,7 +18,7 @@ struct settings {
     const char *service_node, *service_cluster;
     const char *file, *listen, *access_log, *tls;
     const char *control, *control_root;
-    bool sidecar;
+    bool sidecar, no_seccomp;
     struct arg_list routes;
     bool validate;
     int64_t workers;
@@ -141,10 +143,17 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
     return r;
 }
 
+static int serve(const struct settings *s, struct proxy *p)
+{
+    struct err err = {0};
+    tls_load_config();
+    sandbox_start(s->no_seccomp, 0);
+    return proxy_run(p, &err) < 0 ? program_fail(EXIT_FAILED, NULL, "%s", err_text(&err)) : EXIT_OK;
+}
+
 static int run(const struct settings *s)
 {
     struct proxy *p;
-    struct err err = {0};
     int code = EXIT_OK;
     /* messages of a control plane are large and soon gone: their memory goes back at once, and does
      * not lie between what stays (said, it does not grow by itself) */
@@ -154,8 +163,8 @@ static int run(const struct settings *s)
     malloc_trim(0);
     if (s->validate)
         printf("configuration '%s' OK\n", s->file ? s->file : "command line");
-    else if (proxy_run(p, &err) < 0)
-        code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    else
+        code = serve(s, p);
     proxy_free(p);
     return code;
 }
@@ -216,6 +225,8 @@ int main(int argc, char **argv)
          0, 0, false},
         {"state-no-secrets", 0, ARG_BOOL, &s.options.keep.no_secrets, NULL,
          "with --state-dir: without secrets, such as private keys", 0, 0, false},
+        {"no-seccomp", 0, ARG_BOOL, &s.no_seccomp, NULL,
+         "do not have the kernel refuse what this program never asks for", 0, 0, false},
         {.name = NULL},
     };
     const struct program program = {
