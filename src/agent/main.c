@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/program.h"
 #include "base/sandbox.h"
+#include "net/ask_command.h"
 #include "net/tls.h"
 #include "nl/nft_features.h"
 
@@ -183,6 +184,18 @@ static json_t *flags_json(const struct arg *args)
     return j;
 }
 
+static const struct ask_command request_command = {
+    .program = "fairlead-agent",
+    .name = "fairlead-agent request",
+    .summary = "asks the agent of this node",
+    .examples = "  fairlead-agent request GET /metrics\n  fairlead-agent request GET /statusz\n",
+    .example_path = "/metrics",
+    .what = "the agent",
+    .where = "its --metrics-bind-address says where it answers",
+    .port_flag = "metrics-port",
+    .port_help = "of 127.0.0.1, where the agent answers (default 10249)",
+    .port = 10249};
+
 int main(int argc, char **argv)
 {
     struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249"};
@@ -225,6 +238,8 @@ int main(int argc, char **argv)
                               NULL,
                               args,
                               false};
+    if (argc > 1 && streq(argv[1], "request"))
+        return ask_command(&request_command, argc - 1, argv + 1);
     mallopt(M_ARENA_MAX, 1); /* two threads that seldom meet: what one frees the other can use */
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "base/time.h"
+#include "cli/bug_report.h"
 #include "cli/cli.h"
 #include "nl/nft_features.h"
 #include "nl/nl_socket.h"
@@ -342,12 +343,16 @@ static int check_names(const char *flag, const struct arg_list *names)
     return -1;
 }
 
+static json_t *whole_result(enum verdict worst, json_t *results)
+{
+    return json_pack("{s:s,s:s,s:b,s:O}", "apiVersion", "fairlead.dev/v1", "kind", "CheckResult",
+                     "success", worst != VERDICT_FAIL, "checks", results);
+}
+
 static void print_json(enum verdict worst, json_t *results)
 {
     AUTO_DONE(buf) struct buf b = {0};
-    AUTO_JSON json_t *all =
-        json_pack("{s:s,s:s,s:b,s:O}", "apiVersion", "fairlead.dev/v1", "kind", "CheckResult",
-                  "success", worst != VERDICT_FAIL, "checks", results);
+    AUTO_JSON json_t *all = whole_result(worst, results);
     json_write_indented(&b, all);
     printf(STR_FMT "\n", STR_ARG(buf_str(&b)));
 }
@@ -369,6 +374,14 @@ static enum verdict run_checks(const struct arg_list *only, const struct arg_lis
             print_result(&checks[i], v, &detail, ms);
     }
     return worst;
+}
+
+json_t *cli_check_all(void)
+{
+    static const struct arg_list none;
+    AUTO_JSON json_t *results = json_array();
+    enum verdict worst = run_checks(&none, &none, true, results);
+    return whole_result(worst, results);
 }
 
 int cli_check(int argc, char **argv)

@@ -25,6 +25,7 @@ int cli_top(int argc, char **argv);
 int cli_tap(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_bug_report(int argc, char **argv);
 int cli_version(int argc, char **argv);
 
 /* The connection every command about a cluster starts with. */

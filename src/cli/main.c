@@ -28,6 +28,7 @@ static const struct cli_command commands[] = {
     {"tap", cli_tap, "shows requests as they come"},
     {"trace", cli_trace, "shows the last traces, and of one the waterfall"},
     {"check", cli_check, "is this machine fit"},
+    {"bug-report", cli_bug_report, "makes an archive for who helps, without secrets"},
     {"version", cli_version, "prints versions"},
     {"completion", cli_completion, "prints a completion script for bash, zsh or fish"},
 };

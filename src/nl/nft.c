@@ -185,6 +185,28 @@ int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const ch
     return r;
 }
 
+struct name_dump {
+    const char *table;
+    void (*fn)(struct str name, void *user);
+    void *user;
+};
+
+static int on_named(const struct nlmsg *m, void *user)
+{
+    struct name_dump *d = user;
+    struct str table, name;
+    if (nfnl_parse_name(m, &table, &name) && str_is(table, d->table))
+        d->fn(name, d->user);
+    return 0;
+}
+
+int nft_each_name(struct nft *n, uint16_t op, uint8_t family, const char *table,
+                  void (*fn)(struct str name, void *user), void *user, struct err *reterr)
+{
+    struct name_dump d = {table, fn, user};
+    return dump_retry(n, op, family, table, NULL, on_named, NULL, &d, NULL, reterr);
+}
+
 /* ---- watch ---- */
 
 struct nft_watch {

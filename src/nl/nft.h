@@ -19,7 +19,8 @@ void nft_batch_begin(struct nft *n, struct nfnl_batch *b, uint32_t genid);
  * has changed; reterr has the index of the refused message in the batch (0 = the batch as a whole)
  * and the kernel's words. -ERESTART: the generation was not the expected one. */
 int nft_commit(struct nft *n, struct nfnl_batch *b, struct err *reterr) NODISCARD;
-/* The same; ret_refused is the sequence number of the refused message, 0 for the batch as a whole. */
+/* The same; ret_refused is the sequence number of the refused message, 0 for the batch as a whole.
+ */
 int nft_refused(struct nft *n, struct nfnl_batch *b, uint32_t *ret_refused, struct err *reterr)
     NODISCARD;
 
@@ -45,6 +46,12 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
 /* What the counters in a chain's rules have seen, together. */
 int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const char *chain,
                       uint64_t *ret, struct err *reterr) NODISCARD;
+
+/* The names of a table's chains (NFT_MSG_GETCHAIN) or sets (NFT_MSG_GETSET). fn may be called again
+ * for one if the ruleset changes meanwhile. */
+int nft_each_name(struct nft *n, uint16_t op, uint8_t family, const char *table,
+                  void (*fn)(struct str name, void *user), void *user, struct err *reterr)
+    NODISCARD;
 
 /* A socket that is told of every change to the ruleset but those made through `own`, for noticing
  * the deletion of a table. */

@@ -5,12 +5,12 @@
 
 #include "base/program.h"
 #include "base/sandbox.h"
+#include "net/ask_command.h"
 #include "net/tls.h"
 #include "proxy/cluster.h"
 #include "proxy/command_routes.h"
 #include "proxy/interception_command.h"
 #include "proxy/proxy.h"
-#include "proxy/request_command.h"
 #include "proxy/sidecar_bootstrap.h"
 #include "xds/xds_file.h"
 
@@ -169,6 +169,19 @@ static int run(const struct settings *s)
     return code;
 }
 
+static const struct ask_command request_command = {
+    .program = "fairlead-proxy",
+    .name = "fairlead-proxy request",
+    .summary = "asks the admin interface of the proxy beside it",
+    .examples = "  fairlead-proxy request GET /config_dump\n"
+                "  fairlead-proxy request POST '/logging?level=debug'\n",
+    .example_path = "/ready",
+    .what = "the admin interface",
+    .where = "the bootstrap's admin.address says where the interface is",
+    .port_flag = "admin-port",
+    .port_help = "of 127.0.0.1, where the proxy's admin interface is (default 15000)",
+    .port = 15000};
+
 int main(int argc, char **argv)
 {
     struct settings s = {
@@ -239,7 +252,7 @@ int main(int argc, char **argv)
     if (argc > 1 && streq(argv[1], "interception"))
         return proxy_interception_command(argc - 1, argv + 1);
     if (argc > 1 && streq(argv[1], "request"))
-        return proxy_request_command(argc - 1, argv + 1);
+        return ask_command(&request_command, argc - 1, argv + 1);
     int code = program_start(&program, argc, argv, &rest, NULL);
     int ways = (s.file != NULL) + (s.routes.n != 0) + s.sidecar;
     if (code < 0 && ways != 1)

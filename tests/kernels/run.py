@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """run.py FOLDER [NAME...]: boots Debian's kernels under qemu, with this machine's own files as their root, and runs in each what inside.sh says. Prints a table of it; UPDATE=1 puts it into
-docs/kernels.md. FOLDER keeps the kernels and what the runs have left. Exit code 1 if something that is meant to pass does not."""
+docs/kernels.md. FOLDER, below that of the build, keeps the kernels and what the runs have left; JOBS kernels run at a time. Exit code 1 if something that is meant to pass does not."""
+import concurrent.futures
 import lzma
 import os
 import pathlib
@@ -61,10 +62,11 @@ def modules(root, version):
 
 def copy_tree(folder):
     """What runs inside, apart from the tree, in which people go on building."""
-    tree, build = folder / "tree", TREE / "build"
+    tree, build = folder / "tree", folder.parent
     shutil.rmtree(tree, ignore_errors=True)
-    for name in ("tests/e2e", "tests/conformance", "tests/pytest.ini", "tests/kernels", "scripts", "examples", "deploy", "build/bin"):
+    for name in ("tests/e2e", "tests/conformance", "tests/pytest.ini", "tests/kernels", "scripts", "examples", "deploy"):
         (shutil.copytree if (TREE / name).is_dir() else shutil.copy2)(TREE / name, tree / name)
+    shutil.copytree(build / "bin", tree / "build/bin")
     (tree / "build/tests").mkdir()
     for test in build.glob("tests/unit_*"):
         if re.match("unit_(nl|dataplane|agent)_", test.name):
@@ -154,12 +156,12 @@ def main():
     if missing:
         sys.exit(f"error: {missing[0][0]} is needed: apt-get install --no-install-recommends {' '.join(package for _, package in missing)}")
     folder.mkdir(parents=True, exist_ok=True)
-    results = {}
-    tree = copy_tree(folder)
     for name, suite, archive, _ in KERNELS:
         if name in chosen:
             subprocess.run([HERE / "fetch.sh", folder, name, suite, archive], check=True)
-            results[name] = boot(folder, name, tree)
+    tree = copy_tree(folder)
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 1))) as pool:
+        results = {name: boots.result() for name, boots in [(k[0], pool.submit(boot, folder, k[0], tree)) for k in KERNELS if k[0] in chosen]}
     text = table(folder, results)
     print(text)
     if os.environ.get("UPDATE"):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lab_harness import echo, service
-from suite import run, wait_until
+from suite import SLOW, run, wait_until
 
 
 def cluster_ip(lab, name):
@@ -251,7 +251,7 @@ def test_row_4_38_udp_follows_the_pod(web):
 
 def test_row_29_deleting_a_pod_loses_no_request(web):
     """The only pod goes, drains, and its successor takes over: a loop of requests that is running loses not one."""
-    web.apply(echo("drain", args=["--drain", "2s"]))
+    web.apply(echo("drain", args=["--drain", f"{2 * SLOW}s"]))
     web.apply(service("drain"))
     first = web.wait_ready("app=drain", 1)[0]
     where, ip = web.pod_netns("client"), cluster_ip(web, "drain")

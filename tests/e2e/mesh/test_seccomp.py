@@ -12,15 +12,16 @@ PROGRAMS = ("fairlead-agent", "fairlead-control", "fairlead-proxy")
 
 def processes(lab):
     """(program, its seccomp mode, no new privileges) of what runs in this lab's namespaces."""
+    ours = {os.stat(f"/run/netns/{name}").st_ino for name in os.listdir("/run/netns") if name == f"fl.{lab.name}" or name.startswith(f"fl.{lab.name}.")}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             argv = open(f"/proc/{pid}/cmdline").read().split("\0")
-            environment = open(f"/proc/{pid}/environ").read()
             status = open(f"/proc/{pid}/status").read()
+            network = os.stat(f"/proc/{pid}/ns/net").st_ino
         except OSError:
             continue
         program = os.path.basename(argv[0])
-        if program in PROGRAMS and (lab.name in " ".join(argv) or lab.name in environment or lab.name in "".join(open(f"/proc/{pid}/mountinfo"))):
+        if program in PROGRAMS and network in ours:
             yield program, re.search(r"^Seccomp:\t(\d)", status, re.M).group(1), re.search(r"^NoNewPrivs:\t(\d)", status, re.M).group(1)
 
 

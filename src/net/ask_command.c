@@ -1,4 +1,4 @@
-#include "proxy/request_command.h"
+#include "net/ask_command.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -32,14 +32,14 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
     snprintf(a->why, sizeof(a->why), "%s", code < 0 ? text : "");
 }
 
-static int ask(uint16_t port, const char *method, const char *path, struct answer *ret,
-               struct err *reterr)
+static int ask(uint16_t port, const char *user_agent, const char *method, const char *path,
+               struct answer *ret, struct err *reterr)
 {
     static const struct http_call_ops ops = {.on_data = on_data, .on_done = on_done};
     const struct http_client_config config = {.ip = {AF_INET, {127, 0, 0, 1}},
                                               .port = port,
                                               .host = "localhost",
-                                              .user_agent = "fairlead-proxy/request"};
+                                              .user_agent = user_agent};
     const struct http_request r = {.method = method, .target = path, .timeout_ms = 30000};
     struct loop *loop;
     int code = loop_new(&loop, reterr);
@@ -56,51 +56,46 @@ static int ask(uint16_t port, const char *method, const char *path, struct answe
 }
 
 /* Until it is good, or the time is over; at least once. */
-static int ask_long(uint16_t port, const char *const *words, uint64_t wait_ms, struct answer *ret,
-                    struct err *reterr)
+static int ask_long(uint16_t port, const char *user_agent, const char *const *words,
+                    uint64_t wait_ms, struct answer *ret, struct err *reterr)
 {
     const uint64_t until = time_mono_ms() + wait_ms;
     for (;;) {
         *ret = (struct answer){0};
-        int r = ask(port, words[0], words[1], ret, reterr);
+        int r = ask(port, user_agent, words[0], words[1], ret, reterr);
         if (r < 0 || (ret->code == 0 && ret->status / 100 == 2) || time_mono_ms() >= until)
             return r;
         (void)usleep(AGAIN_US);
     }
 }
 
-int proxy_request_command(int argc, char **argv)
+int ask_command(const struct ask_command *c, int argc, char **argv)
 {
-    int64_t port = 15000;
+    int64_t port = c->port;
     uint64_t wait_ms = 0;
-    struct arg args[] = {
-        {"wait", 0, ARG_DURATION, &wait_ms, "DURATION",
-         "ask again until the answer is good, so long (default: once)", 0, 0, false},
-        {"admin-port", 0, ARG_INT, &port, "PORT",
-         "of 127.0.0.1, where the proxy's admin interface is (default 15000)", 1, 65535, false},
-        {.name = NULL}};
-    const struct program p = {"fairlead-proxy request",
-                              "asks the admin interface of the proxy beside it",
-                              "METHOD PATH [flags]",
-                              "  fairlead-proxy request GET /config_dump\n"
-                              "  fairlead-proxy request POST '/logging?level=debug'\n",
-                              args,
-                              false};
+    struct arg args[] = {{"wait", 0, ARG_DURATION, &wait_ms, "DURATION",
+                          "ask again until the answer is good, so long (default: once)", 0, 0,
+                          false},
+                         {c->port_flag, 0, ARG_INT, &port, "PORT", c->port_help, 1, 65535, false},
+                         {.name = NULL}};
+    const struct program p = {c->name, c->summary, "METHOD PATH [flags]", c->examples, args, false};
     AUTO_DONE(arg_list) struct arg_list rest = {0};
+    AUTO_CHARS char *user_agent = xasprintf("%s/request", c->program);
     struct answer answer = {0};
     struct err err = {0};
     int code = program_start(&p, argc, argv, &rest, NULL);
     if (code >= 0)
         return code;
-    if (rest.n != 2 || rest.v[1][0] != '/')
-        return program_fail(EXIT_USAGE_ERROR, "fairlead-proxy request GET /ready",
-                            "give a method and a path");
-    if (ask_long((uint16_t)port, (const char *const *)rest.v, wait_ms, &answer, &err) < 0)
+    if (rest.n != 2 || rest.v[1][0] != '/') {
+        AUTO_CHARS char *hint = xasprintf("%s GET %s", c->name, c->example_path);
+        return program_fail(EXIT_USAGE_ERROR, hint, "give a method and a path");
+    }
+    if (ask_long((uint16_t)port, user_agent, (const char *const *)rest.v, wait_ms, &answer, &err) <
+        0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (answer.code < 0)
-        return program_fail(EXIT_UNREACHABLE,
-                            "the bootstrap's admin.address says where the interface is",
-                            "the admin interface at 127.0.0.1:%d: %s", (int)port, answer.why);
+        return program_fail(EXIT_UNREACHABLE, c->where, "%s at 127.0.0.1:%d: %s", c->what,
+                            (int)port, answer.why);
     return answer.status / 100 == 2
                ? EXIT_OK
                : program_fail(EXIT_FAILED, NULL, "%s: status %d", rest.v[1], answer.status);
