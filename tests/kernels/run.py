@@ -170,4 +170,5 @@ def main():
     sys.exit(any(done.get(step, (1,))[0] for _, done in results.values() for step, _ in STEPS))
 
 
-main()
+if __name__ == "__main__":
+    main()
