@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image image-arm64 manifests chart cluster kernels upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image image-arm64 deb deb-arm64 test-deb test-arm64 manifests chart cluster kernels upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,20 @@ image: build     ## images of agent, control and proxy, OCI archives with SBOMs,
 
 image-arm64:     ## the same for arm64, cross-built, in build-arm64/images (gcc-aarch64-linux-gnu, qemu-user-static)
 	@tools/images-arm64.sh build-arm64 build-arm64/images $(REGISTRY)
+
+deb: build       ## Debian packages of CLI, agent, control, proxy, with units for systemd, in build/deb
+	@tools/deb.py $(BUILD)/bin $(BUILD)/deb
+
+deb-arm64:       ## the same for arm64, in build-arm64/deb, cross-built (gcc-aarch64-linux-gnu, qemu-user-static)
+	@tools/build-arm64.sh build-arm64 fairlead fairlead-labd fairlead-echo fairlead-agent fairlead-control fairlead-proxy
+	@tools/deb.py build-arm64/bin build-arm64/deb --arch arm64 --sysroot build-arm64/sysroot --strip aarch64-linux-gnu-strip --run "qemu-aarch64-static -L build-arm64/sysroot"
+
+test-deb: build  ## the packages: lintian, systemd-analyze, installed and removed in a fresh Debian 12 (root; lintian, debootstrap, systemd)
+	@FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/deb
+
+test-arm64:      ## unit tests and fuzz corpora of an arm64 build, by qemu (gcc-aarch64-linux-gnu, qemu-user-static; half an hour)
+	@tools/build-arm64.sh build-arm64
+	@tools/test-arm64.sh build-arm64 $(JOBS)
 
 manifests:       ## deploy/agent, deploy/ingress, deploy/mesh and dashboards from deploy/chart (Go builds Helm into PEERS)
 	@tests/conformance/build-peers.sh $(PEERS) helm-v3

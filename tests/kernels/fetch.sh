@@ -30,6 +30,6 @@ done
 version=$(ls "$folder/$name/lib/modules")
 mv "$folder/$name/boot/vmlinuz-$version" "$folder/$name/vmlinuz" 2>/dev/null || mv "$folder/$name/lib/modules/$version/vmlinuz" "$folder/$name/vmlinuz"
 depmod -b "$folder/$name" "$version"
-rm -rf "$apt" "$folder/$name/usr/share" "$folder/$name/boot"
+rm -rf "$apt" "${folder:?}/$name/usr/share" "${folder:?}/$name/boot"
 echo "$version" >"$folder/$name/version"
 echo "$name: $package ($version)"
