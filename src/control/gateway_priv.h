@@ -78,5 +78,5 @@ void gateway_use_backend(struct gateway *g, const struct route_backend *to,
                          const struct route_upstream *up);
 void gateway_stop_using_backend(struct gateway *g, const struct route_backend *to,
                                 const struct route_upstream *up);
-/* Of all Services that are served. */
+/* Of all Services that are served: endpoints, and clusters of the mesh. */
 void gateway_put_meshed_all(struct gateway *g);

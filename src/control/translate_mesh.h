@@ -119,7 +119,7 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
 #define MESH_CLUSTER_ID "Kubernetes" /* Istio's name of a cluster that has been given none */
 /* As metrics name it. */
 struct translate_workload {
-    struct str name, ns, canonical, revision;
+    struct str name, ns, canonical, revision, cluster;
 };
 /* "/10.0.0.1": of the network without a name. */
 const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);
