@@ -329,6 +329,8 @@ static void work(void *user)
     if (c->telemetry_changed)
         mesh_providers_changed(c->mesh);
     c->telemetry_changed = false;
+    if (gateway_routes_take_passage_change(c->gateways))
+        gateway_set_passages(c->gateway, c->gateways);
     work_services(c);
     bool done = work_hosts(c);
     if (done && !c->stats.synced && !named_objects_synced(c->named))

@@ -320,4 +320,10 @@ void gateway_service_changed(struct gateway *g, const char *key)
         put_endpoints(g, key, s->ports.v[i]);
     for (size_t i = 0; s && i < s->clusters.n; i++)
         put_meshed(g, key, &s->clusters.v[i]);
+    gateway_passage_service_changed(g->passage, key);
+}
+
+void gateway_set_passages(struct gateway *g, const struct gateway_routes *from)
+{
+    gateway_passage_set_hosts(g->passage, from);
 }
