@@ -239,7 +239,7 @@ bool control_is_synced(const struct control *c)
            informer_synced(c->services) && informer_synced(c->slices) &&
            informer_synced(c->ingresses) && informer_synced(c->classes) &&
            informer_synced(c->secrets) && ingress_config_synced(c->config) &&
-           network_watch_synced(c->network) && cluster_watch_settled(c->others);
+           (!c->others || (network_watch_synced(c->network) && cluster_watch_settled(c->others)));
 }
 
 static void work_services(struct control *c)
@@ -765,7 +765,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
         on_credential_finding, c});
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
-    watch_clusters(c);
+    if (o->joins_clusters)
+        watch_clusters(c);
     watch_all(c);
     *ret = c;
     return 0;
@@ -872,5 +873,5 @@ bool control_next_bad_certificate(const struct control *c, size_t *at, const str
 
 json_t *control_describe_clusters(const struct control *c)
 {
-    return cluster_watch_describe(c->others);
+    return c->others ? cluster_watch_describe(c->others) : json_array();
 }
