@@ -691,6 +691,19 @@ static void on_telemetry(void *user)
     work_soon(c);
 }
 
+/* Of which Services each cluster has its own may have changed. */
+static void on_mesh_config(void *user)
+{
+    struct control *c = user;
+    const json_t *now = (*mesh_config_watch_get(c->mesh_config))->service_settings;
+    on_telemetry(c);
+    if (json_equal(now, c->service_settings) || now == c->service_settings)
+        return;
+    json_decref(c->service_settings);
+    c->service_settings = json_deep_copy(now);
+    service_join_mark_all(c->join);
+}
+
 static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_telemetry,
                                                  on_istio_finding};
 static const struct key_sets_ops key_ops = {on_keys, on_keys_trouble};
@@ -722,7 +735,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->sidecars = sidecar_scopes_new(o->root_namespace);
     c->telemetries = telemetry_policies_new(o->root_namespace);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
-    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
+    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_mesh_config, c);
     c->keys = key_sets_new(kube_client_loop(client),
                            &(struct key_sets_options){o->loopback_keys, &key_ops, c});
     const struct mesh_peers peers = {.pods = pod_watch_table(c->pods),
@@ -802,6 +815,7 @@ void control_free(struct control *c)
     selected_objects_free(c->sidecars);
     selected_objects_free(c->telemetries);
     mesh_config_watch_free(c->mesh_config);
+    json_decref(c->service_settings);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);

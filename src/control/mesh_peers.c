@@ -146,7 +146,10 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 static void set_service(struct mesh_found *f, const char *service, const struct joined_service *s)
 {
     const struct service_entry *e = s ? s->entry : NULL;
+    AUTO_CHARS char *host = service_key_host(service);
     f->ns = service_key_namespace(service);
+    f->own_cluster = f->own_cluster ||
+                     (f->peers->config && mesh_config_is_cluster_local(*f->peers->config, host));
     f->external = e && e->external;
     f->named = e && json_array_size(e->names);
     for (size_t i = 0; f->named && i < json_array_size(e->names); i++)

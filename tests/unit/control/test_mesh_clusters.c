@@ -198,6 +198,29 @@ static void test_addresses_of_others_are_not_ours(void **state)
     end(&t);
 }
 
+static void test_services_of_which_each_cluster_has_its_own(void **state)
+{
+    struct two t;
+    (void)state;
+    begin(&t);
+    put_both(&t);
+    expect_in(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    set_config(&t.w, "serviceSettings:\n- settings: {clusterLocal: true}\n  hosts: ['*.shop.svc."
+                     "cluster.local']\n");
+    service_join_mark_all(t.w.join);
+    settle(&t.w);
+    expect_none(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    expect_none(t.client, XDS_CLUSTER, CLUSTER, "/sa/far");
+    /* What is said of it alone counts more. */
+    set_config(&t.w, "serviceSettings:\n- settings: {clusterLocal: false}\n  hosts: [web.shop.svc."
+                     "cluster.local]\n- settings: {clusterLocal: true}\n  hosts: ['*.cluster."
+                     "local']\n");
+    service_join_mark_all(t.w.join);
+    settle(&t.w);
+    expect_in(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    end(&t);
+}
+
 static void test_subsets_by_labels_of_each_cluster(void **state)
 {
     struct two t;
@@ -220,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_two_networks),
         cmocka_unit_test(test_a_service_of_another_cluster_alone),
         cmocka_unit_test(test_addresses_of_others_are_not_ours),
+        cmocka_unit_test(test_services_of_which_each_cluster_has_its_own),
         cmocka_unit_test(test_subsets_by_labels_of_each_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
