@@ -107,7 +107,7 @@ def test_units_are_valid_and_shut_in(unpacked, name):
 
 def test_what_lintian_and_systemd_would_find(unpacked, debs, tmp_path):
     """The two tests above can fail: a unit without its words, a package without a licence."""
-    unit = (unpacked / f"fairlead-proxy/lib/systemd/system/fairlead-proxy.service").read_text()
+    unit = (unpacked / "fairlead-proxy/lib/systemd/system/fairlead-proxy.service").read_text()
     (tmp_path / "fairlead-proxy.service").write_text("\n".join(line for line in unit.splitlines() if not line.startswith(("Protect", "Restrict", "SystemCall", "DynamicUser", "Private"))))
     assert run("systemd-analyze", "security", "--offline=yes", "--threshold=20", tmp_path / "fairlead-proxy.service", check=False).returncode != 0
     run("dpkg-deb", "-R", debs["fairlead-proxy"], tmp_path / "p")
