@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """run.py FOLDER [NAME...]: boots Debian's kernels under qemu, with this machine's own files as their root, and runs in each what inside.sh says. Prints a table of it; UPDATE=1 puts it into
-docs/kernels.md. FOLDER, below that of the build, keeps the kernels and what the runs have left; JOBS kernels run at a time. Exit code 1 if something that is meant to pass does not."""
+docs/kernels.md. FOLDER, below that of the build, keeps the kernels and what the runs have left; JOBS kernels run at a time. STEPS: only these of
+STEPS, and what others have left stays; NAME=none: only the table of what earlier runs have left. Exit code 1 if something that is meant to pass does not."""
 import concurrent.futures
 import lzma
 import os
@@ -103,11 +104,13 @@ def boot(folder, name, tree):
     """Runs it; {step: (exit code, seconds)} and its version."""
     root, results = folder / name, folder / f"{name}.results"
     version = (root / "version").read_text().strip()
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir()
+    only = os.environ.get("STEPS", "")
+    if not only:
+        shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(exist_ok=True)
     (folder / f"{name}.initramfs").write_bytes(initramfs(root, version, results, tree))
     kvm = kvm_works(root)
-    (results / "environment").write_text(f"export PATH={shlex.quote(os.environ['PATH'])} {'' if kvm else 'FAIRLEAD_SANITIZED=1'}\n")
+    (results / "environment").write_text(f"export PATH={shlex.quote(os.environ['PATH'])} {'' if kvm else 'FAIRLEAD_SANITIZED=1'} ONLY={shlex.quote(only)}\n")
     shared = [("host", "/", ",readonly=on"), ("results", results, "")]
     argv = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-m", "3G", "-smp", "2", *accelerator(kvm), "-kernel", root / "vmlinuz", "-initrd", folder / f"{name}.initramfs", "-append", "console=ttyS0 quiet panic=-1", "-device", "virtio-rng-pci"]
     for tag, path, more in shared:
@@ -118,16 +121,22 @@ def boot(folder, name, tree):
             code = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, timeout=60 * MINUTES * (1 if kvm else 6)).returncode
         except subprocess.TimeoutExpired:
             code = "none: it was ended"
-    steps = {n: (int(c), int(s)) for n, c, s in (line.split() for line in (results / "steps").read_text().splitlines())} if (results / "steps").exists() else {}
     print(f"{name}: {version}, {'KVM' if kvm else 'TCG'}, {time.monotonic() - began:.0f} s, exit {code}; {results}")
-    return version, steps
+    return left(folder, name)
+
+
+def left(folder, name):
+    """The kernel's version, and {step: (exit code, seconds)}; of a step that was run again, the last."""
+    steps = folder / f"{name}.results" / "steps"
+    lines = steps.read_text().splitlines() if steps.exists() else []
+    return (folder / name / "version").read_text().strip(), {n: (int(c), int(s)) for n, c, s in map(str.split, lines)}
 
 
 def said(folder, name, step, result):
     if result is None:
         return "did not run"
     log = (folder / f"{name}.results" / f"{step}.log").read_text(errors="replace")
-    counts = re.search(r"^.*\b(\d+ (?:passed|failed).*) in [\d.]+s", log, re.M) or re.search(r"(\d+)% tests passed, \d+ tests failed out of (\d+)", log)
+    counts = re.search(r"^=* ?(\d+ (?:passed|failed).*) in [\d.]+s", log, re.M) or re.search(r"(\d+)% tests passed, \d+ tests failed out of (\d+)", log)
     verdict = "ok" if result[0] == 0 else f"**exit {result[0]}**"
     what = ""
     if counts:
@@ -146,9 +155,20 @@ def table(folder, results):
     return "\n".join(rows)
 
 
+def tell(folder, results):
+    text = table(folder, results)
+    print(text)
+    if os.environ.get("UPDATE"):
+        page = TREE / "docs" / "kernels.md"
+        page.write_text(re.sub(r"(<!-- make kernels UPDATE=1 -->\n).*?(<!-- end -->)", lambda m: m.group(1) + text + "\n" + m.group(2), page.read_text(), flags=re.S))
+    sys.exit(any(done.get(step, (1,))[0] for _, done in results.values() for step, _ in STEPS))
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]).resolve()
     chosen = sys.argv[2:] or [k[0] for k in KERNELS]
+    if chosen == ["none"]:
+        return tell(folder, {k[0]: left(folder, k[0]) for k in KERNELS if (folder / f"{k[0]}.results/steps").exists()})
     unknown = [n for n in chosen if n not in {k[0] for k in KERNELS}]
     if unknown:
         sys.exit(f"error: {unknown[0]} is none of {', '.join(k[0] for k in KERNELS)}")
@@ -162,12 +182,7 @@ def main():
     tree = copy_tree(folder)
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 1))) as pool:
         results = {name: boots.result() for name, boots in [(k[0], pool.submit(boot, folder, k[0], tree)) for k in KERNELS if k[0] in chosen]}
-    text = table(folder, results)
-    print(text)
-    if os.environ.get("UPDATE"):
-        page = TREE / "docs" / "kernels.md"
-        page.write_text(re.sub(r"(<!-- make kernels UPDATE=1 -->\n).*?(<!-- end -->)", lambda m: m.group(1) + text + "\n" + m.group(2), page.read_text(), flags=re.S))
-    sys.exit(any(done.get(step, (1,))[0] for _, done in results.values() for step, _ in STEPS))
+    tell(folder, results)
 
 
 if __name__ == "__main__":
