@@ -9,7 +9,7 @@ import pytest
 
 from suite import BIN, FAIRLEAD, SLOW
 
-COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "lab connect", "get", "apply", "delete", "exec", "attach", "logs", "explain", "describe", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "edges", "graph", "top", "tap", "trace", "create-remote-secret", "check", "version",
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "lab connect", "get", "apply", "delete", "exec", "attach", "logs", "explain", "describe", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "edges", "graph", "top", "tap", "trace", "create-remote-secret", "check", "bug-report", "version",
             "completion"]
 
 
@@ -42,7 +42,7 @@ def test_help_of_every_command(command):
     (["frobnicate"], 'error: unknown command "frobnicate"', "fairlead --help"),
     (["--nodes"], 'error: unknown flag "--nodes"', "fairlead --help"),
     (["lab", "dwon"], 'error: fairlead lab: unknown verb "dwon"', "did you mean: fairlead lab down"),
-    (["lab"], "error: fairlead lab: a verb is missing", "fairlead lab up, down, status, exec, kubeconfig or image"),
+    (["lab"], "error: fairlead lab: a verb is missing", "fairlead lab up, down, status, exec, kubeconfig, image or connect"),
     (["get", "pods", "--namespce", "x"], "error: fairlead get: unknown flag --namespce (did you mean --namespace?)", "fairlead get --help"),
     (["get", "pods", "-Z"], "error: fairlead get: unknown flag -Z", "fairlead get --help"),
     (["check", "--only", "kernle"], 'error: --only: "kernle" is no category and no id of a check', "did you mean: --only kernel"),
@@ -136,7 +136,7 @@ def complete(*words, env=None):
 
 def test_completion_comes_from_the_tables():
     assert complete("") == list(dict.fromkeys(c.split()[0] for c in COMMANDS))
-    assert complete("lab", "") == ["up", "down", "status", "exec", "kubeconfig", "image"]
+    assert complete("lab", "") == ["up", "down", "status", "exec", "kubeconfig", "image", "connect"]
     for command in COMMANDS:
         flags = [line.split("--")[1].split()[0] for line in fairlead(*command.split(), "--help").stdout.split("Flags:\n")[1].split("\n\n")[0].splitlines()]
         assert complete(*command.split(), "--") == ["--" + f for f in flags], command
