@@ -105,6 +105,7 @@ struct dataplane_counters {
     uint64_t elements_added;
     uint64_t elements_removed;
     uint64_t repairs;              /* the table had been changed or deleted by somebody else */
+    uint64_t foreign[5];           /* their changes: of the table, chains, rules, sets, elements */
     uint64_t conntrack_removed[2]; /* IPv4, IPv6 */
     struct durations conntrack[2]; /* of looks through the connection table */
     size_t frontends;

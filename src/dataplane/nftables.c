@@ -29,7 +29,7 @@ static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
     }
 }
 
-static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
+int nftables_commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
 {
     n->counters.transactions++;
     int r = nft_commit(n->nft, b, reterr);
@@ -49,7 +49,7 @@ static void flush(struct nftables *n)
         add_new_classes(n, &b);
         nftables_affinity_emit(&n->affinity, &b);
         nftables_changes_emit(&n->changes, &b);
-        n->broken = commit(n, &b, &n->broken_err) < 0;
+        n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
         if (!n->broken)
             nftables_changes_count(&n->changes, &n->counters.elements_added,
                                    &n->counters.elements_removed);
@@ -57,6 +57,14 @@ static void flush(struct nftables *n)
     nftables_changes_clear(&n->changes);
     vec_clear(&n->classes_new[0]);
     vec_clear(&n->classes_new[1]);
+}
+
+int nftables_send_changes(struct nftables *n, struct err *reterr)
+{
+    flush(n);
+    if (!n->broken)
+        return 0;
+    return err_set(reterr, n->broken_err.code, NULL, "%s", err_text(&n->broken_err));
 }
 
 /* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY)
@@ -81,7 +89,7 @@ static void collect_classes(struct nftables *n)
         VEC_FOREACH (count, &idle[f])
             nftables_delete_class(&b, *count);
     }
-    if (commit(n, &b, &ignored) == 0)
+    if (nftables_commit(n, &b, &ignored) == 0)
         for (unsigned f = 0; f < 2; f++)
             VEC_FOREACH (count, &idle[f])
                 nftables_class_note(n, nftables_class(n, f, *count), false);
@@ -296,7 +304,7 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
     }
     n->hooked = exists && !scratch;
     memset(n->forgotten, 0, sizeof(n->forgotten));
-    return commit(n, &b, reterr);
+    return nftables_commit(n, &b, reterr);
 }
 
 /* Reads the kernel into an empty picture, making the table if need be. thorough: look for elements
@@ -337,7 +345,7 @@ static void hook_up(struct nftables *n)
     nft_batch_begin(n->nft, &b, 0);
     nftables_add_hooks(&b, &nftables_families[0]);
     nftables_add_hooks(&b, &nftables_families[1]);
-    n->broken = commit(n, &b, &n->broken_err) < 0;
+    n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
     n->hooked = !n->broken;
 }
 
@@ -472,23 +480,52 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
                      n->counters.sampled != nftables_affinity_is_used(&n->affinity);
 }
 
+static void note_news(struct nftables *n, const struct nft_news *news, struct nftables_touched *t)
+{
+    for (int i = 0; i < _NFT_THING_MAX; i++)
+        n->counters.foreign[i] += news->changes[i];
+    t->rewritten = t->skeleton; /* elements have told of it */
+    for (int i = 0; i < NFT_THING_ELEMENT; i++)
+        t->rewritten = t->rewritten || news->changes[i];
+    t->skeleton = t->rewritten || news->lost;
+}
+
+static int find_tables(struct nftables *n, bool *ret_all, struct err *reterr)
+{
+    *ret_all = true;
+    for (unsigned i = 0; i < 2 && *ret_all; i++) {
+        int r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, ret_all,
+                                 reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int nftables_repair(struct dataplane *d, struct err *reterr)
 {
     struct nftables *n = of(d);
-    /* Deletions of other chains are announced too: look before acting. */
-    if (!nft_watch_deleted(n->watch, NFTABLES_TABLE) && !n->broken)
-        return 0;
-    for (unsigned i = 0; i < 2 && !n->broken; i++) {
-        bool exists;
-        int r =
-            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists, reterr);
-        if (r < 0)
-            return r;
-        n->broken = !exists;
+    struct nft_news news = {0};
+    struct nftables_touched touched = {0};
+    struct err mending = {0};
+    bool exists = true;
+    int r = 0;
+    nft_watch_read(n->watch, NFTABLES_TABLE, nftables_touched_add, &touched, &news);
+    bool told = !nft_news_are_none(&news);
+    note_news(n, &news, &touched);
+    if (told && !n->broken && (news.lost || news.changes[NFT_THING_TABLE]))
+        r = find_tables(n, &exists, reterr);
+    if (r == 0 && told && exists && !n->broken) {
+        r = nftables_mend(n, &touched, &mending);
+        n->counters.repairs += r > 0;
+        n->broken = r < 0;
     }
-    if (!n->broken)
-        return 0;
-    int r = restore(n, false, reterr);
+    nftables_touched_done(&touched);
+    if (!n->broken && exists)
+        return r;
+    r = restore(n, false, reterr);
+    if (r < 0)
+        r = restore(n, true, reterr);
     return r < 0 ? r : 1;
 }
 

@@ -478,6 +478,12 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
     nfnl_rule_end(b);
 }
 
+static const char *const policy_chains[_DATAPLANE_POLICY_MAX] = {
+    [DATAPLANE_CLUSTER] = "policy-cluster",
+    [DATAPLANE_EXTERNAL] = "policy-external",
+    [DATAPLANE_CLUSTER_LOCAL] = "policy-cluster-local",
+    [DATAPLANE_EXTERNAL_LOCAL] = "policy-external-local"};
+
 static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
                          const struct dataplane_config *c)
 {
@@ -492,13 +498,8 @@ static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
     add_local_policies(b, f, c);
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
     for (uint32_t i = 1; i < _DATAPLANE_POLICY_MAX; i++) {
-        static const char *const chains[_DATAPLANE_POLICY_MAX] = {
-            [DATAPLANE_CLUSTER] = "policy-cluster",
-            [DATAPLANE_EXTERNAL] = "policy-external",
-            [DATAPLANE_CLUSTER_LOCAL] = "policy-cluster-local",
-            [DATAPLANE_EXTERNAL_LOCAL] = "policy-external-local"};
         uint32_t key = i << VALUE_POLICY_SHIFT;
-        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, chains[i]);
+        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, policy_chains[i]);
     }
     nfnl_elems_end(b);
 }
@@ -681,6 +682,32 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_undelivered(b, f, c);
 }
 
+bool nftables_is_fixed_chain(struct str name)
+{
+    char text[32];
+    for (size_t i = 0; i < ARRAY_LEN(fixed_chains); i++)
+        if (str_is(name, fixed_chains[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(hooks); i++)
+        if (str_is(name, hooks[i].name))
+            return true;
+    for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++)
+        if (str_is(name, timeout_name(i, text)))
+            return true;
+    return false;
+}
+
+const char *nftables_fixed_verdict(enum nftables_map map, uint32_t key, char ret[32])
+{
+    uint32_t policy = key >> VALUE_POLICY_SHIFT, class_ = key >> AFFINITY_CLASS_SHIFT;
+    ASSERT(map == MAP_POLICIES || map == MAP_TIMEOUTS);
+    if (map == MAP_POLICIES)
+        return policy < _DATAPLANE_POLICY_MAX && key == policy << VALUE_POLICY_SHIFT
+                   ? policy_chains[policy]
+                   : NULL;
+    return class_ && key == class_ << AFFINITY_CLASS_SHIFT ? timeout_name(class_, ret) : NULL;
+}
+
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
 {
     nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
@@ -696,7 +723,7 @@ void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
     rule_jump(b, "filter-output", "undelivered");
 }
 
-static const char *class_name(uint32_t count, char ret[32])
+const char *nftables_class_name(uint32_t count, char ret[32])
 {
     snprintf(ret, 32, "%s-%u", count & VALUE_SCOPE_LOCAL ? "local-endpoints" : "endpoints",
              count & ~(uint32_t)VALUE_SCOPE_LOCAL);
@@ -706,7 +733,7 @@ static const char *class_name(uint32_t count, char ret[32])
 void nftables_add_class(struct nfnl_batch *b, uint32_t count)
 {
     char name[32];
-    class_name(count, name);
+    nftables_class_name(count, name);
     nfnl_chain_new(b, name, NULL, -1, 0);
     nfnl_chain_flush(b, name);
     nfnl_rule_begin(b, name);
@@ -721,7 +748,7 @@ void nftables_add_class(struct nfnl_batch *b, uint32_t count)
 void nftables_delete_class(struct nfnl_batch *b, uint32_t count)
 {
     char name[32];
-    class_name(count, name);
+    nftables_class_name(count, name);
     nfnl_elems_begin(b, NFT_MSG_DELSETELEM, nftables_map_names[MAP_COUNTS]);
     nfnl_elem_add_verdict(b, str_of(&count, 4), NFT_JUMP, name);
     nfnl_elems_end(b);
