@@ -152,12 +152,32 @@ static void count_sync(struct agent *a, const struct applier_result *r)
     }
 }
 
+/* Somebody else was at our table. One Event a kind of change, whose count grows. */
+static void tell_foreign(struct agent *a, const struct applier_result *r,
+                         const struct dataplane_counters *told)
+{
+    AUTO_DONE(buf) struct buf what = {0};
+    const char *name = a->options.node_name;
+    AUTO_JSON json_t *node = json_pack("{s:{s:s,s:s}}", "metadata", "name", name, "uid", name);
+    for (size_t i = 0; i < DATAPLANE_FOREIGN_KINDS; i++)
+        if (r->counters.foreign[i] > told->foreign[i])
+            buf_addf(&what, "%s%ss", what.n ? ", " : "", dataplane_foreign_words[i]);
+    if (!what.n)
+        buf_add_cstr(&what, "parts");
+    log_warn("table was changed by somebody else and is put back", kv_s("what", buf_cstr(&what)),
+             kv_i("took_us", (int64_t)r->took_us));
+    event_record(a->events, node, "Node", "v1", "Warning", "ServiceRulesRestored",
+                 "%s of the nftables table fairlead were changed by somebody else and are put back",
+                 buf_cstr(&what));
+}
+
 static void on_applied(const struct applier_result *r, void *user)
 {
     struct agent *a = user;
     struct agent_stats *s = &a->stats;
     uint64_t now = time_mono_us();
     bool failed_before = a->failed;
+    const struct dataplane_counters told = s->dataplane;
     s->dataplane = r->counters;
     if (r->sample)
         return;
@@ -165,9 +185,10 @@ static void on_applied(const struct applier_result *r, void *user)
     if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     if (!r->oldest_us) {
-        if (r->code == 0)
-            log_warn(failed_before ? "the kernel took the change at another try"
-                                   : "table was changed by somebody else and is put back",
+        if (r->repaired)
+            tell_foreign(a, r, &told);
+        else if (r->code == 0 && failed_before)
+            log_warn("the kernel took the change at another try",
                      kv_i("took_us", (int64_t)r->took_us));
         return;
     }

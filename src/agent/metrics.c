@@ -115,6 +115,10 @@ static void add_own(struct buf *b, const struct agent_stats *st)
     plain(b, "counter", "fairlead_agent_elements_added_total", c->elements_added);
     plain(b, "counter", "fairlead_agent_elements_removed_total", c->elements_removed);
     plain(b, "counter", "fairlead_agent_repairs_total", c->repairs);
+    type(b, "counter", "fairlead_agent_foreign_changes_total");
+    for (size_t i = 0; i < DATAPLANE_FOREIGN_KINDS; i++)
+        buf_addf(b, "fairlead_agent_foreign_changes_total{kind=\"%s\"} %llu\n",
+                 dataplane_foreign_words[i], (unsigned long long)c->foreign[i]);
     type(b, "counter", "fairlead_agent_affinity_clients_forgotten_total");
     for (unsigned f = 0; f < 2; f++)
         of_family(b, "fairlead_agent_affinity_clients_forgotten_total", f, c->clients_forgotten[f]);

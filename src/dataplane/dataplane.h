@@ -99,13 +99,17 @@ struct dataplane_delta {
     size_t n_addresses;
 };
 
+/* What others change in our table, as words: table, chain, rule, set, element. */
+enum { DATAPLANE_FOREIGN_KINDS = 5 };
+extern const char *const dataplane_foreign_words[DATAPLANE_FOREIGN_KINDS];
+
 struct dataplane_counters {
     uint64_t transactions;
     uint64_t failures;
     uint64_t elements_added;
     uint64_t elements_removed;
     uint64_t repairs;              /* the table had been changed or deleted by somebody else */
-    uint64_t foreign[5];           /* their changes: of the table, chains, rules, sets, elements */
+    uint64_t foreign[DATAPLANE_FOREIGN_KINDS]; /* their changes, by kind */
     uint64_t conntrack_removed[2]; /* IPv4, IPv6 */
     struct durations conntrack[2]; /* of looks through the connection table */
     size_t frontends;

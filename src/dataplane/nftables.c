@@ -480,6 +480,8 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
                      n->counters.sampled != nftables_affinity_is_used(&n->affinity);
 }
 
+static_assert((int)_NFT_THING_MAX == (int)DATAPLANE_FOREIGN_KINDS);
+
 static void note_news(struct nftables *n, const struct nft_news *news, struct nftables_touched *t)
 {
     for (int i = 0; i < _NFT_THING_MAX; i++)

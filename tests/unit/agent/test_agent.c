@@ -758,6 +758,32 @@ static void test_row_41_health_only_where_node_ports_are(void **state)
 }
 
 /* No interval: a change goes at once, and what comes while one is under way is the next one. */
+static void test_row_47_an_event_tells_of_what_others_changed(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_null(strstr(buf_cstr(&w.api.posted), "ServiceRulesRestored"));
+    fake_dataplane_tamper(w.backend);
+    assert_until(&w, strstr(buf_cstr(&w.api.posted), "ServiceRulesRestored"));
+    assert_non_null(strstr(buf_cstr(&w.api.posted), "\"kind\":\"Node\""));
+    assert_non_null(strstr(buf_cstr(&w.api.posted), "elements of the nftables table fairlead"));
+    assert_int_equal(stats(&w).dataplane.repairs, 1);
+    /* The next one is put back too, but not in the same second. */
+    uint64_t start = time_mono_ms();
+    fake_dataplane_tamper(w.backend);
+    assert_until(&w, stats(&w).dataplane.repairs == 2);
+    assert_true(time_mono_ms() - start >= 500);
+    ask(&w, true, "/metrics", &b);
+    assert_non_null(
+        strstr(buf_cstr(&b), "\nfairlead_agent_foreign_changes_total{kind=\"element\"} 2\n"));
+    world_end(&w);
+}
+
 static void test_row_46_one_sync_at_a_time(void **state)
 {
     struct world w;
@@ -914,6 +940,7 @@ int main(void)
         cmocka_unit_test(test_row_44_metrics),
         cmocka_unit_test(test_row_41_health_check_node_port),
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
+        cmocka_unit_test(test_row_47_an_event_tells_of_what_others_changed),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),
