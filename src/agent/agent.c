@@ -17,7 +17,7 @@
 
 #define SELECTOR "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
 
-enum { UNHEALTHY_AFTER_US = 60 * 1000 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
+enum { UNHEALTHY_AFTER_MS = 60 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
 
 struct agent {
     struct loop_call push;
@@ -300,8 +300,8 @@ static bool node_is_eligible(const json_t *node)
     return true;
 }
 
-/* The first InternalIP of each family. */
-static void read_node_ips(const json_t *node, struct ip ret[2])
+/* The first InternalIP of each family, unless it was told. */
+static void read_node_ips(const json_t *node, const struct ip *told, struct ip ret[2])
 {
     size_t i;
     json_t *item;
@@ -315,12 +315,14 @@ static void read_node_ips(const json_t *node, struct ip ret[2])
         if (!ret[ip.family == AF_INET6].family)
             ret[ip.family == AF_INET6] = ip;
     }
+    if (told->family)
+        ret[told->family == AF_INET6] = *told;
 }
 
 static void take_node_ips(struct agent *a, const json_t *node)
 {
     struct ip ips[2];
-    read_node_ips(node, ips);
+    read_node_ips(node, &a->options.bind_ip, ips);
     if (memcmp(ips, a->node_ips, sizeof(ips)) == 0)
         return;
     memcpy(a->node_ips, ips, sizeof(ips));
@@ -454,11 +456,13 @@ void agent_get_stats(const struct agent *a, struct agent_stats *ret)
     ret->services = a->join->n_services;
     ret->slices = a->join->slices.used;
     ret->healthy = true;
+    uint64_t limit_us =
+        (a->options.unhealthy_after_ms ? a->options.unhealthy_after_ms : UNHEALTHY_AFTER_MS) * 1000;
     for (unsigned f = 0; f < 2; f++) {
         /* What waits to be looked at may be of either family. */
         uint64_t since =
             a->unsynced_since_us[f] ? a->unsynced_since_us[f] : a->stats.pending_since_us;
-        ret->families[f].healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+        ret->families[f].healthy = !since || time_mono_us() - since <= limit_us;
         ret->healthy = ret->healthy && ret->families[f].healthy;
     }
 }

@@ -12,6 +12,8 @@ struct agent_options {
     bool external_ips;
     const struct prefix *node_port_addresses; /* none = all. Borrowed */
     size_t n_node_port_addresses;
+    struct ip bind_ip;           /* the node's address, whatever its object says; family 0: none */
+    uint64_t unhealthy_after_ms; /* what the kernel has not taken for so long; 0 = 60 s */
 };
 
 /* Both families go to the kernel together; a sync counts for those that had something in it. */

@@ -155,6 +155,7 @@ struct dataplane_config {
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
     bool masquerade_all;
+    uint32_t masquerade_mark; /* one bit of packets' marks that is ours; 0 = bit 14 */
     uint32_t clients_max; /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
 };
 

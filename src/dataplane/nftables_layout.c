@@ -129,6 +129,11 @@ static void mark_change(struct nfnl_batch *b, uint32_t mask, uint32_t xor_)
     nfnl_meta_set(b, NFT_META_MARK, REG_1);
 }
 
+static uint32_t mark_of(const struct dataplane_config *c)
+{
+    return c->masquerade_mark ? c->masquerade_mark : MASQUERADE_MARK;
+}
+
 static void masked_load(struct nfnl_batch *b, uint32_t key, uint32_t mask)
 {
     uint32_t zero = 0;
@@ -214,29 +219,34 @@ static void add_dispatch(struct nfnl_batch *b, const struct nftables_family *f)
     nfnl_rule_end(b);
 }
 
+static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
+
 /* Node ports count on local addresses: configured ones, or all but loopback (row 17: never by
- * rewriting). */
+ * rewriting, whatever is configured). */
 static void add_node_port_match(struct nfnl_batch *b, const struct nftables_family *f,
                                 const struct dataplane_config *c, const char *from, const char *to)
 {
-    static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
-    bool any = false;
-    for (size_t i = 0; i < c->n_node_port_addresses; i++) {
-        if (c->node_port_addresses[i].ip.family != f->family)
+    const struct prefix *own = &loopback[f->family == AF_INET6];
+    bool all = c->n_node_port_addresses == 0;
+    nfnl_rule_begin(b, from);
+    prefix_match(b, f, f->daddr_offset, own);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    for (size_t i = 0; i < c->n_node_port_addresses && !all; i++)
+        all = c->node_port_addresses[i].ip.family == f->family &&
+              c->node_port_addresses[i].len == 0;
+    for (size_t i = 0; i < c->n_node_port_addresses && !all; i++) {
+        const struct prefix *p = &c->node_port_addresses[i];
+        if (p->ip.family != f->family || ip_is_loopback(&p->ip))
             continue;
         nfnl_rule_begin(b, from);
-        prefix_match(b, f, f->daddr_offset, &c->node_port_addresses[i]);
+        prefix_match(b, f, f->daddr_offset, p);
         local_match(b, NFTA_FIB_F_DADDR);
         nfnl_verdict(b, NFT_GOTO, to);
         nfnl_rule_end(b);
-        any = true;
     }
-    if (any || c->n_node_port_addresses)
+    if (!all)
         return;
-    nfnl_rule_begin(b, from);
-    prefix_match(b, f, f->daddr_offset, &loopback[f->family == AF_INET6]);
-    nfnl_verdict(b, NFT_RETURN, NULL);
-    nfnl_rule_end(b);
     nfnl_rule_begin(b, from);
     local_match(b, NFTA_FIB_F_DADDR);
     nfnl_verdict(b, NFT_GOTO, to);
@@ -489,11 +499,11 @@ static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
 {
     if (c->masquerade_all || return_pods(b, f, c, "policy-cluster")) {
         nfnl_rule_begin(b, "policy-cluster");
-        mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+        mark_change(b, ~mark_of(c), mark_of(c));
         nfnl_rule_end(b);
     }
     nfnl_rule_begin(b, "policy-external");
-    mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+    mark_change(b, ~mark_of(c), mark_of(c));
     nfnl_rule_end(b);
     add_local_policies(b, f, c);
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
@@ -506,9 +516,10 @@ static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
 
 /* ---- masquerade ---- */
 
-static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f)
+static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c)
 {
-    uint32_t bit = MASQUERADE_MARK, zero = 0, dnat = 1 << 5; /* IPS_DST_NAT */
+    uint32_t bit = mark_of(c), zero = 0, dnat = 1 << 5; /* IPS_DST_NAT */
     nfnl_rule_begin(b, "masquerade");
     masked_load(b, NFT_META_MARK, bit);
     nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
@@ -678,7 +689,7 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_source_ranges(b, f);
     add_delivery(b, f, "service", true, MAP_LOCAL_SERVICES, MAP_ENDPOINTS);
     add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
-    add_masquerade(b, f);
+    add_masquerade(b, f, c);
     add_undelivered(b, f, c);
 }
 

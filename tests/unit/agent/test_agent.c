@@ -89,7 +89,14 @@ static void world_start(struct world *w)
     assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
     if (!options)
         options = json_pack("{s:s,s:b}", "node-name", "n1", "external-ips", true);
-    const struct status_options so = {w->agent, "127.0.0.1:0", "127.0.0.1:0", options};
+    static json_t *config;
+    if (!config)
+        config = json_pack("{s:s}", "mode", "nftables");
+    const struct status_options so = {.agent = w->agent,
+                                      .healthz_address = "127.0.0.1:0",
+                                      .metrics_address = "127.0.0.1:0",
+                                      .flags = options,
+                                      .config = config};
     assert_ok(status_server_new(w->loop, &so, &w->status, NULL));
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
     for (int i = 0; i < 2; i++) {
@@ -597,7 +604,8 @@ static void test_row_43_metrics_and_proxy_mode(void **state)
     assert_true(says(&b, "\nnode-name=n1\nexternal-ips=true\n"));
     assert_int_equal(ask(&w, true, "/configz", &b), 200);
     assert_string_equal(buf_cstr(&b),
-                        "{\"fairlead-agent\":{\"node-name\":\"n1\",\"external-ips\":true}}");
+                        "{\"kubeproxy.config.k8s.io\":{\"mode\":\"nftables\"},"
+                        "\"fairlead-agent\":{\"node-name\":\"n1\",\"external-ips\":true}}");
     assert_int_equal(ask(&w, true, "/else", &b), 404);
     assert_int_equal(ask(&w, true, "/livez", &b), 404);
     world_end(&w);
