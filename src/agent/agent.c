@@ -37,6 +37,7 @@ struct agent {
     bool failed;                   /* the last try */
     bool sent_full, sent[2];       /* of the delta under way: what it is, whose */
     uint64_t unsynced_since_us[2]; /* told to the kernel, not taken yet; 0 = nothing */
+    struct programming_latency programming;
     struct agent_stats stats;
 };
 
@@ -122,9 +123,12 @@ static void push(struct agent *a)
     note_pending(a);
     if (agent_delta_is_empty(d)) {
         agent_delta_free(d);
+        programming_latency_sent(&a->programming); /* the kernel has it already */
+        programming_latency_arrived(&a->programming, time_real_us());
         return;
     }
     note_sent(a, d);
+    programming_latency_sent(&a->programming);
     applier_start(a->applier, &d);
 }
 
@@ -182,6 +186,8 @@ static void on_applied(const struct applier_result *r, void *user)
     if (r->sample)
         return;
     count_sync(a, r);
+    if (!a->failed)
+        programming_latency_arrived(&a->programming, time_real_us());
     if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     if (!r->oldest_us) {
@@ -255,6 +261,11 @@ static void on_slice(json_t *object, void *user)
     char key[512];
     a->stats.endpoint_changes++;
     a->stats.endpoint_changes_pending++;
+    const char *family = json_at_str(object, "addressType");
+    programming_latency_note(&a->programming, str_from(object_key(object, key)),
+                             family && streq(family, "IPv6"),
+                             json_key_str(json_at(object, "metadata.annotations"),
+                                          "endpoints.kubernetes.io/last-change-trigger-time"));
     if (s)
         service_join_add_slice(a->join, &s);
     else
@@ -268,6 +279,7 @@ static void on_slice_gone(struct str key, json_t *object, void *user)
     (void)object;
     a->stats.endpoint_changes++;
     a->stats.endpoint_changes_pending++;
+    programming_latency_forget(&a->programming, key);
     service_join_remove_slice(a->join, key);
     push_soon(a);
 }
@@ -398,6 +410,8 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
         .path = "/api/v1/nodes", .field_selector = field, .lean = true};
     a->client = c;
     a->options = *o;
+    a->programming.started_us = time_real_us();
+    a->stats.programming = &a->programming;
     const struct service_health_config health = {.addresses = o->node_port_addresses,
                                                  .n_addresses = o->n_node_port_addresses,
                                                  .is_healthy = on_is_healthy,
@@ -434,6 +448,7 @@ void agent_free(struct agent *a)
         model_service_unref(s->user);
     service_join_free(a->join);
     delta_book_done(&a->book);
+    programming_latency_done(&a->programming);
     free(a->zone);
     free(a);
 }

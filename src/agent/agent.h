@@ -3,6 +3,7 @@
  */
 
 #include "agent/delta.h"
+#include "agent/programming_latency.h"
 #include "kube/client.h"
 
 struct agent;
@@ -39,6 +40,7 @@ struct agent_stats {
     size_t services, slices;
     struct agent_family_stats families[2]; /* IPv4, IPv6 */
     struct dataplane_counters dataplane;
+    const struct programming_latency *programming; /* borrowed from the agent */
 };
 
 /* Takes the backend. */

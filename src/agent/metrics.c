@@ -84,6 +84,14 @@ static void add_syncs(struct buf *b, const struct agent_stats *st)
                      families[f], external ? "external" : "internal", v[f].no_local[external]);
 }
 
+static void add_cleanup_failures(struct buf *b, const struct agent_stats *st)
+{
+    type(b, "counter", "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total", f,
+                  st->dataplane.cleanup_failures);
+}
+
 static void add_changes(struct buf *b, const struct agent_stats *st)
 {
     plain(b, "counter", "kubeproxy_sync_proxy_rules_service_changes_total", st->service_changes);
@@ -139,7 +147,9 @@ static void add_odd(struct buf *b)
 void metrics_format(const struct agent_stats *st, const struct health_counts *h, struct buf *out)
 {
     add_syncs(out, st);
+    add_cleanup_failures(out, st);
     add_changes(out, st);
+    programming_latency_format(st->programming, out);
     add_conntrack(out, &st->dataplane);
     answers(out, "kubeproxy_proxy_healthz_total", h->healthz);
     answers(out, "kubeproxy_proxy_livez_total", h->livez);

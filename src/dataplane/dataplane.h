@@ -106,6 +106,7 @@ extern const char *const dataplane_foreign_words[DATAPLANE_FOREIGN_KINDS];
 struct dataplane_counters {
     uint64_t transactions;
     uint64_t failures;
+    uint64_t cleanup_failures; /* of them: what nobody uses any more could not be deleted yet */
     uint64_t elements_added;
     uint64_t elements_removed;
     uint64_t repairs;              /* the table had been changed or deleted by somebody else */

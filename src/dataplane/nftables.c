@@ -89,7 +89,9 @@ static void collect_classes(struct nftables *n)
         VEC_FOREACH (count, &idle[f])
             nftables_delete_class(&b, *count);
     }
-    if (nftables_commit(n, &b, &ignored) == 0)
+    if (nftables_commit(n, &b, &ignored) < 0)
+        n->counters.cleanup_failures++;
+    else
         for (unsigned f = 0; f < 2; f++)
             VEC_FOREACH (count, &idle[f])
                 nftables_class_note(n, nftables_class(n, f, *count), false);
