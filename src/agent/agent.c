@@ -128,6 +128,8 @@ static void push(struct agent *a)
         return;
     }
     note_sent(a, d);
+    for (size_t i = 0; a->options.relay && i < d->frontends.n; i++)
+        relay_set(a->options.relay, &d->frontends.v[i]);
     programming_latency_sent(&a->programming);
     applier_start(a->applier, &d);
 }
@@ -468,6 +470,9 @@ void agent_dump(int fd, void *user)
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)
 {
     *ret = a->stats;
+    ret->localhost = a->options.localhost;
+    if (a->options.relay)
+        relay_get_counters(a->options.relay, &ret->relay);
     ret->services = a->join->n_services;
     ret->slices = a->join->slices.used;
     ret->healthy = true;

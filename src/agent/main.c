@@ -69,6 +69,13 @@ static void wait_for_node(struct settings *s, struct kube_client *client)
                  "(nodePortAddresses) does not name");
 }
 
+static enum dataplane_localhost localhost_of(const struct settings *s, int family)
+{
+    return s->relay[family] ? DATAPLANE_LOCALHOST_REJECT_OTHERS
+           : s->localhost   ? DATAPLANE_LOCALHOST_REJECT
+                            : DATAPLANE_LOCALHOST_LEAVE;
+}
+
 static struct dataplane_config dataplane_config(const struct settings *s)
 {
     const struct dataplane_config c = {
@@ -78,6 +85,7 @@ static struct dataplane_config dataplane_config(const struct settings *s)
         .pod_interface_prefix = settings_detect_by(s, "InterfaceNamePrefix") ? s->pod_prefix : NULL,
         .node_port_addresses = s->node_ports.v,
         .n_node_port_addresses = s->node_ports.n,
+        .localhost = {localhost_of(s, 0), localhost_of(s, 1)},
         .masquerade_mark = s->masquerade_mark,
         .masquerade_all = s->masquerade_all};
     if (!c.n_cluster_cidrs && !c.pod_interface && !c.pod_interface_prefix)
@@ -89,6 +97,7 @@ struct parts {
     struct loop *loop;
     struct kube_client *client;
     struct dataplane *backend;
+    struct relay *relay;
     struct agent *agent;
     struct status_server *status;
     struct config_watch *watch;
@@ -96,13 +105,21 @@ struct parts {
 
 static int start(struct parts *p, const struct settings *s, const json_t *flags, struct err *reterr)
 {
+    const struct relay_options ro = {.families = {s->relay[0], s->relay[1]}};
+    int r = s->relay[0] || s->relay[1] ? relay_new(&ro, &p->relay, reterr) : 0;
+    if (r < 0) {
+        p->backend->ops->free(p->backend);
+        return r;
+    }
     const struct agent_options ao = {.node_name = s->name,
                                      .external_ips = s->external_ips,
                                      .node_port_addresses = s->node_ports.v,
                                      .n_node_port_addresses = s->node_ports.n,
+                                     .relay = p->relay,
+                                     .localhost = s->localhost,
                                      .bind_ip = s->bind_ip,
                                      .unhealthy_after_ms = s->unhealthy_after_ms};
-    int r = agent_new(p->client, p->backend, &ao, &p->agent, reterr);
+    r = agent_new(p->client, p->backend, &ao, &p->agent, reterr);
     if (r < 0)
         return r;
     assert_dump_add(agent_dump, p->agent);
@@ -149,6 +166,7 @@ static int run(struct settings *s, const json_t *flags)
     config_watch_free(p.watch);
     status_server_free(p.status);
     agent_free(p.agent);
+    relay_free(p.relay);
     kube_client_free(p.client);
     loop_turn(loop, 0);
     return code;
@@ -233,6 +251,10 @@ int main(int argc, char **argv)
          "where node ports answer; also `primary`, `localhost`, `all` (default: every local address "
          "but loopback)", 0, 0,
          false},
+        {"feature-gates", 0, ARG_STRING, &s.feature_gates, "NAME=BOOL,…",
+         "kube-proxy's: KubeProxyNFTablesLocalhostNodePorts (with `localhost` among "
+         "--nodeport-addresses: a relay of TCP there), MultiCIDRServiceAllocator",
+         0, 0, false},
         {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
          "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,

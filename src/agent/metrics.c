@@ -112,6 +112,32 @@ static void add_conntrack(struct buf *b, const struct dataplane_counters *c)
                   c->conntrack_removed[f]);
 }
 
+/* As kube-proxy: only where its gate is on. */
+static void add_localhost(struct buf *b, const struct agent_stats *st)
+{
+    static const char *const protocols[] = {"TCP", "UDP", "SCTP"};
+    static const char rejected[] = "kubeproxy_nftables_localhost_nodeport_rejected_packets_total";
+    if (!st->localhost)
+        return;
+    type(b, "gauge", "kubeproxy_nftables_localhost_nodeport_listeners");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_nftables_localhost_nodeport_listeners", f, st->relay.listeners[f]);
+    type(b, "counter", "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total", f,
+                  st->relay.failures[f]);
+    type(b, "counter", rejected);
+    for (unsigned f = 0; f < 2; f++)
+        for (unsigned p = 0; p < DATAPLANE_PROTOCOLS; p++)
+            buf_addf(b, "%s{ip_family=\"%s\",protocol=\"%s\"} %llu\n", rejected, families[f],
+                     protocols[p],
+                     (unsigned long long)st->dataplane.localhost_rejected[f][p]);
+    plain(b, "counter", "fairlead_agent_localhost_connections_total", st->relay.connections);
+    plain(b, "counter", "fairlead_agent_localhost_connections_refused_total", st->relay.refused);
+    plain(b, "counter", "fairlead_agent_localhost_endpoints_unreachable_total",
+          st->relay.unreachable);
+}
+
 static void add_own(struct buf *b, const struct agent_stats *st)
 {
     const struct dataplane_counters *c = &st->dataplane;
@@ -153,6 +179,7 @@ void metrics_format(const struct agent_stats *st, const struct health_counts *h,
     add_conntrack(out, &st->dataplane);
     answers(out, "kubeproxy_proxy_healthz_total", h->healthz);
     answers(out, "kubeproxy_proxy_livez_total", h->livez);
+    add_localhost(out, st);
     add_own(out, st);
     add_odd(out);
 }

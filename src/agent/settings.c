@@ -55,6 +55,25 @@ static void put_list(struct settings *s, const char *path, const char *text)
         json_decref(list);
 }
 
+/* "Name=true,…" */
+static bool put_gates(struct settings *s)
+{
+    struct str rest = str_from(s->feature_gates);
+    json_t *gates = json_at(s->config.tree, "featureGates");
+    while (rest.p && rest.n) {
+        struct str value, one = str_trim(str_cut(rest, ',', &rest)), name = str_cut(one, '=', &value);
+        bool on = str_is(value, "true");
+        if (!name.n || (!on && !str_is(value, "false"))) {
+            program_fail(EXIT_USAGE_ERROR, "give NAME=true or NAME=false",
+                         "--feature-gates: \"" STR_FMT "\"", STR_ARG(one));
+            return false;
+        }
+        AUTO_CHARS char *text = str_dup(name);
+        json_object_set_new(gates, text, json_boolean(on));
+    }
+    return true;
+}
+
 static void put_flags(struct settings *s)
 {
     put_text(s, "clientConnection.kubeconfig", s->kubeconfig);
@@ -79,7 +98,7 @@ static void tell_ignored(const struct settings *s)
         "kubeconfig",           "cluster-cidr",          "detect-local-mode",
         "pod-bridge-interface", "pod-interface-name-prefix", "nodeport-addresses",
         "masquerade-all",       "healthz-bind-address",  "metrics-bind-address",
-        "bind-address-hard-fail"};
+        "bind-address-hard-fail", "feature-gates"};
     for (const struct arg *a = s->args; a && a->name; a++)
         for (size_t i = 0; a->set && i < ARRAY_LEN(names); i++)
             if (streq(a->name, names[i]))
@@ -218,6 +237,26 @@ static bool parse_node_ports(struct settings *s)
     return true;
 }
 
+/* kube-proxy's nftables mode asks for the gate and for loopback in so many words; in its other modes
+ * a word of its own (whose default is true there, and of no effect here) is for IPv4 alone. */
+static void take_localhost(struct settings *s)
+{
+    bool other = !streq(proxy_config_section(&s->config), "nftables") &&
+                 proxy_config_has(&s->config, "iptables.localhostNodePorts") &&
+                 proxy_config_bool(&s->config, "iptables.localhostNodePorts");
+    bool v4 = false, none_of_v4 = true;
+    s->localhost = proxy_config_gate(&s->config, "KubeProxyNFTablesLocalhostNodePorts", false);
+    VEC_FOREACH (p, &s->node_ports) {
+        bool v6 = p->ip.family == AF_INET6;
+        if (ip_is_loopback(&p->ip) && s->localhost)
+            s->relay[v6] = true;
+        v4 = v4 || (!v6 && (p->len == 0 || ip_is_loopback(&p->ip)));
+        none_of_v4 = none_of_v4 && v6;
+    }
+    if (other && (v4 || (none_of_v4 && !s->primary)))
+        s->localhost = s->relay[0] = true;
+}
+
 bool settings_complete_node_ports(struct prefix_list *list)
 {
     bool asked = true;
@@ -308,10 +347,13 @@ int settings_resolve(struct settings *s)
             return EXIT_USAGE_ERROR;
         proxy_config_init(&s->config, "nftables");
         put_flags(s);
+        if (!put_gates(s))
+            return EXIT_USAGE_ERROR;
         proxy_config_complete(&s->config);
     }
     if (!parse_cluster(s) || !parse_node_ports(s) || !take_name(s))
         return EXIT_USAGE_ERROR;
+    take_localhost(s);
     json_put_str(s->config.tree, "hostnameOverride", s->name);
     take_values(s);
     return 0;

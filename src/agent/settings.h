@@ -16,7 +16,7 @@ struct settings {
     /* flags as given; the strings are borrowed from the command line */
     const char *config_file, *kubeconfig, *context, *node_name;
     const char *cluster_cidr, *node_port_addresses, *healthz, *metrics;
-    const char *detect_local, *pod_bridge, *pod_prefix;
+    const char *detect_local, *pod_bridge, *pod_prefix, *feature_gates;
     bool external_ips, masquerade_all, cleanup, validate, bind_hard_fail;
     bool log_level_given, log_format_given;
     const struct arg *args; /* the table they were read by */
@@ -28,6 +28,8 @@ struct settings {
     struct prefix_list node_ports;     /* where node ports answer; see settings_complete_node_ports */
     bool primary;                      /* and at the node's own addresses */
     struct ip bind_ip;                 /* the node's address as told; family 0: not told */
+    bool localhost;                    /* the gate KubeProxyNFTablesLocalhostNodePorts */
+    bool relay[2];                     /* node ports on 127.0.0.1, ::1 are relayed */
     uint32_t masquerade_mark;
     uint64_t unhealthy_after_ms;
 };

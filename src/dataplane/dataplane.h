@@ -118,9 +118,19 @@ struct dataplane_counters {
     /* Connections whose client could not be remembered for affinity, because too many are; of IPv4
      * and IPv6. */
     uint64_t clients_forgotten[2];
+    uint64_t localhost_rejected[2][3]; /* packets, of IPv4 and IPv6: TCP, UDP, SCTP */
     bool unsettled; /* settle() has something to do */
     bool sampled;   /* packets move some of these: settle() again after a while */
 };
+
+/* Node ports on loopback, which are never rewritten: left alone, or rejected and counted, all of them
+ * or those that no relay of TCP serves. */
+enum dataplane_localhost {
+    DATAPLANE_LOCALHOST_LEAVE,
+    DATAPLANE_LOCALHOST_REJECT,
+    DATAPLANE_LOCALHOST_REJECT_OTHERS,
+};
+enum { DATAPLANE_PROTOCOLS = 3 }; /* TCP, UDP, SCTP */
 
 struct dataplane;
 struct dataplane_ops {
@@ -155,6 +165,7 @@ struct dataplane_config {
     const char *pod_interface, *pod_interface_prefix;
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
+    enum dataplane_localhost localhost[2]; /* IPv4, IPv6 */
     bool masquerade_all;
     uint32_t masquerade_mark; /* one bit of packets' marks that is ours; 0 = bit 14 */
     uint32_t clients_max; /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */

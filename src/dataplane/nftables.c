@@ -306,6 +306,7 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
     }
     n->hooked = exists && !scratch;
     memset(n->forgotten, 0, sizeof(n->forgotten));
+    memset(n->rejected, 0, sizeof(n->rejected));
     return nftables_commit(n, &b, reterr);
 }
 
@@ -444,17 +445,35 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
     return r;
 }
 
-static void count_forgotten(struct nftables *n)
+/* Adds what a chain's counters have seen since they were read last. */
+static void count_packets(struct nftables *n, unsigned family, const char *chain, uint64_t *last,
+                          uint64_t *sum)
 {
-    n->counters.sampled = nftables_affinity_is_used(&n->affinity);
-    for (unsigned f = 0; f < 2 && n->counters.sampled; f++) {
-        uint64_t now;
-        struct err ignored;
-        if (nft_chain_packets(n->nft, nftables_families[f].nfproto, NFTABLES_TABLE,
-                              NFTABLES_FORGOTTEN, &now, &ignored) < 0)
-            continue;
-        n->counters.clients_forgotten[f] += now - MIN(now, n->forgotten[f]);
-        n->forgotten[f] = now;
+    uint64_t now;
+    struct err ignored;
+    if (nft_chain_packets(n->nft, nftables_families[family].nfproto, NFTABLES_TABLE, chain, &now,
+                          &ignored) < 0)
+        return;
+    *sum += now - MIN(now, *last);
+    *last = now;
+}
+
+static bool is_sampled(const struct nftables *n)
+{
+    return nftables_affinity_is_used(&n->affinity) || n->config.localhost[0] ||
+           n->config.localhost[1];
+}
+
+static void sample(struct nftables *n)
+{
+    n->counters.sampled = is_sampled(n);
+    for (unsigned f = 0; f < 2; f++) {
+        if (nftables_affinity_is_used(&n->affinity))
+            count_packets(n, f, NFTABLES_FORGOTTEN, &n->forgotten[f],
+                          &n->counters.clients_forgotten[f]);
+        for (unsigned p = 0; p < DATAPLANE_PROTOCOLS && n->config.localhost[f]; p++)
+            count_packets(n, f, nftables_localhost_chains[p], &n->rejected[f][p],
+                          &n->counters.localhost_rejected[f][p]);
     }
 }
 
@@ -464,7 +483,7 @@ static void nftables_settle(struct dataplane *d)
     if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
         n->counters.failures++;
     collect_classes(n);
-    count_forgotten(n);
+    sample(n);
 }
 
 static void nftables_dump(const struct dataplane *d, struct buf *out)
@@ -479,7 +498,7 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
     ret->frontends = n->table.map.used;
     ret->classes = n->n_classes;
     ret->unsettled = udp_flows_are_pending(&n->flows) || n->n_idle > CLASSES_IDLE_MAX ||
-                     n->counters.sampled != nftables_affinity_is_used(&n->affinity);
+                     n->counters.sampled != is_sampled(n);
 }
 
 static_assert((int)_NFT_THING_MAX == (int)DATAPLANE_FOREIGN_KINDS);

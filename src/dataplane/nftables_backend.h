@@ -34,6 +34,7 @@ struct nftables {
     struct dataplane_counters counters;
     uint64_t
         forgotten[2]; /* what the kernel's counters said last: they begin anew with the table */
+    uint64_t rejected[2][DATAPLANE_PROTOCOLS]; /* the same, on loopback */
     bool hooked;
     bool broken;
     struct err broken_err;

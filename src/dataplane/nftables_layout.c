@@ -79,7 +79,14 @@ static const char *const fixed_chains[] = {
     "unreachable",
     "refused",
     "masquerade",
+    "localhost-node-port",
+    "localhost-rejected-tcp",
+    "localhost-rejected-udp",
+    "localhost-rejected-sctp",
 };
+
+const char *const nftables_localhost_chains[DATAPLANE_PROTOCOLS] = {
+    "localhost-rejected-tcp", "localhost-rejected-udp", "localhost-rejected-sctp"};
 
 static const struct {
     const char *name, *type;
@@ -539,6 +546,39 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
     nfnl_rule_end(b);
 }
 
+/* ---- node ports on loopback ---- */
+
+/* Row 17: they are not rewritten; what nobody serves is refused at once and counted. */
+static void add_localhost(struct nfnl_batch *b, const struct nftables_family *f,
+                          const struct dataplane_config *c)
+{
+    static const uint8_t protocols[DATAPLANE_PROTOCOLS] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP};
+    unsigned i = f->family == AF_INET6;
+    if (c->localhost[i] == DATAPLANE_LOCALHOST_LEAVE)
+        return;
+    nfnl_rule_begin(b, "undelivered");
+    prefix_match(b, f, f->daddr_offset, &loopback[i]);
+    nfnl_verdict(b, NFT_GOTO, "localhost-node-port");
+    nfnl_rule_end(b);
+    for (unsigned p = 0; p < DATAPLANE_PROTOCOLS; p++) {
+        if (protocols[p] == IPPROTO_TCP && c->localhost[i] == DATAPLANE_LOCALHOST_REJECT_OTHERS)
+            continue;
+        nfnl_rule_begin(b, "localhost-node-port");
+        nfnl_meta(b, NFT_META_L4PROTO, REG_1);
+        nfnl_cmp(b, NFT_CMP_EQ, REG_1, &protocols[p], 1);
+        key_load(b, f, false, false);
+        nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
+        nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+        priority_set(b, 0, REG_1);
+        nfnl_verdict(b, NFT_GOTO, nftables_localhost_chains[p]);
+        nfnl_rule_end(b);
+        nfnl_rule_begin(b, nftables_localhost_chains[p]);
+        nfnl_counter(b);
+        nfnl_reject(b, NFT_REJECT_ICMP_UNREACH, f->reject_code);
+        nfnl_rule_end(b);
+    }
+}
+
 /* ---- what was not delivered ---- */
 
 /* An endpoint may be its own frontend: a server on a node's address and the port the Service has.
@@ -608,6 +648,7 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_lookup(b, nftables_map_names[SET_CLUSTER_IPS], REG_1, NFNL_NO_REG, false);
     nfnl_verdict(b, NFT_GOTO, "refused");
     nfnl_rule_end(b);
+    add_localhost(b, f, c);
     add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
     add_delivered_to_itself(b, f, "undelivered-node-port", false, MAP_LOCAL_NODE_PORTS);
     nfnl_rule_begin(b, "undelivered-node-port");

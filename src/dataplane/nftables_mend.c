@@ -318,6 +318,7 @@ static int write_skeleton(struct nftables *n, struct err *reterr)
         write_classes(n, i, &b);
     }
     memset(n->forgotten, 0, sizeof(n->forgotten));
+    memset(n->rejected, 0, sizeof(n->rejected));
     if (r == 0)
         return nftables_commit(n, &b, reterr);
     nfnl_batch_done(&b);

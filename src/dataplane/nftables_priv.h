@@ -62,6 +62,8 @@ extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
                            const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
+/* The chain that rejects and counts node ports on loopback: of TCP, UDP, SCTP. */
+extern const char *const nftables_localhost_chains[DATAPLANE_PROTOCOLS];
 /* Chains of the skeleton and its hooks; not those of classes (endpoint counts). */
 bool nftables_is_fixed_chain(struct str name);
 /* The chain that a fixed element of policies or timeouts leads to; NULL: there is no such. */
