@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "agent/applier.h"
+#include "agent/service_cidrs.h"
 #include "agent/service_health.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -26,7 +27,10 @@ struct agent {
     struct applier *applier;
     struct service_health *health;
     struct event_recorder *events;
-    struct informer *services, *slices, *node;
+    struct informer *services, *slices, *node, *cidrs;
+    struct service_cidrs service_cidrs;
+    struct network_list pods;
+    bool networks_changed;
     struct service_join *join; /* user of an entry: the model_service handed over last */
     struct delta_book book;
     char *zone;
@@ -98,6 +102,19 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
     return look_again;
 }
 
+static void add_networks(struct agent *a, struct agent_delta *d)
+{
+    struct network_list services = {0};
+    service_cidrs_collect(&a->service_cidrs, &services);
+    VEC_FOREACH (p, &a->pods)
+        vec_push(&d->pod_networks, *p);
+    VEC_FOREACH (p, &services)
+        vec_push(&d->service_networks, *p);
+    d->has_networks = d->families[0] = d->families[1] = true;
+    a->networks_changed = false;
+    vec_done(&services);
+}
+
 static bool is_synced(const struct agent *a)
 {
     return a->services && a->slices && a->node && informer_synced(a->services) &&
@@ -107,7 +124,8 @@ static bool is_synced(const struct agent *a)
 static void push(struct agent *a)
 {
     struct joined_service *s;
-    if (!is_synced(a) || applier_is_busy(a->applier) || (a->full_sent && !a->join->n_dirty))
+    if (!is_synced(a) || applier_is_busy(a->applier) ||
+        (a->full_sent && !a->join->n_dirty && !a->networks_changed))
         return;
     struct agent_delta *d = agent_delta_new(!a->full_sent);
     bool look_again = false;
@@ -115,6 +133,8 @@ static void push(struct agent *a)
     while ((s = service_join_take_dirty(a->join)))
         look_again = rebuild(a, d, s) || look_again;
     a->node_ips_changed = false;
+    if (a->networks_changed)
+        add_networks(a, d);
     a->stats.service_changes_pending = a->stats.endpoint_changes_pending = 0;
     if (look_again) {
         a->book.contested = false;
@@ -345,6 +365,54 @@ static void take_node_ips(struct agent *a, const json_t *node)
     push_soon(a);
 }
 
+/* ---- networks ---- */
+
+/* Row 36. */
+static void on_service_cidr(json_t *object, void *user)
+{
+    struct agent *a = user;
+    service_cidrs_set(&a->service_cidrs, object);
+    a->networks_changed = true;
+    push_soon(a);
+}
+
+static void on_service_cidr_gone(struct str key, json_t *object, void *user)
+{
+    struct agent *a = user;
+    (void)object;
+    service_cidrs_remove(&a->service_cidrs, key);
+    a->networks_changed = true;
+    push_soon(a);
+}
+
+static void on_service_cidr_error(const char *text, void *user)
+{
+    (void)user;
+    log_warn("ServiceCIDRs cannot be watched; addresses that no Service has are not dropped, unless "
+             "they were before",
+             kv_s("cause", text));
+}
+
+/* Row 14: a node that lost its networks keeps those it had, until there are others. */
+static void take_pod_cidrs(struct agent *a, const json_t *node)
+{
+    struct network_list now = {0};
+    AUTO_DONE(buf) struct buf text = {0};
+    char one[PREFIX_TEXT_BYTES];
+    network_list_add_json(&now, json_at(node, "spec.podCIDRs"));
+    if (now.n == 0 || network_list_eq(&now, &a->pods)) {
+        vec_done(&now);
+        return;
+    }
+    VEC_FOREACH (p, &now)
+        buf_addf(&text, "%s%s", text.n ? "," : "", prefix_format(p, one));
+    log_info("networks of the node's pods", kv_s("podCIDRs", buf_cstr(&text)));
+    vec_done(&a->pods);
+    a->pods = now;
+    a->networks_changed = true;
+    push_soon(a);
+}
+
 /* Row 32: the zone decides about hints. */
 static void on_node(json_t *object, void *user)
 {
@@ -353,6 +421,8 @@ static void on_node(json_t *object, void *user)
         json_key_str(json_at(object, "metadata.labels"), "topology.kubernetes.io/zone");
     a->stats.node_eligible = node_is_eligible(object);
     take_node_ips(a, object);
+    if (a->options.node_cidr)
+        take_pod_cidrs(a, object);
     if (streq(zone, a->zone))
         return;
     log_info("zone of the node", kv_s("zone", zone));
@@ -400,6 +470,10 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
                                                     on_error};
     static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
     static const struct informer_ops node_ops = {on_node, on_node_gone, on_synced, on_error};
+    static const struct informer_ops cidr_ops = {on_service_cidr, on_service_cidr_gone, NULL,
+                                                 on_service_cidr_error};
+    static const struct informer_options cidrs = {
+        .path = "/apis/networking.k8s.io/v1/servicecidrs", .optional = true, .lean = true};
     struct agent *a = NEW(struct agent);
     loop_call_init(&a->push, on_push, a);
     AUTO_CHARS char *field = xasprintf("metadata.name=%s", o->node_name);
@@ -430,6 +504,11 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     a->services = informer_start(c, &services, &service_ops, a);
     a->slices = informer_start(c, &slices, &slice_ops, a);
     a->node = informer_start(c, &node, &node_ops, a);
+    if (o->service_cidrs)
+        a->cidrs = informer_start(c, &cidrs, &cidr_ops, a);
+    for (size_t i = 0; i < o->n_cluster_cidrs; i++)
+        vec_push(&a->pods, o->cluster_cidrs[i]);
+    network_list_sort(&a->pods);
     *ret = a;
     return 0;
 }
@@ -443,6 +522,9 @@ void agent_free(struct agent *a)
     informer_free(a->services);
     informer_free(a->slices);
     informer_free(a->node);
+    informer_free(a->cidrs);
+    service_cidrs_done(&a->service_cidrs);
+    vec_done(&a->pods);
     applier_free(a->applier);
     service_health_free(a->health);
     event_recorder_free(a->events);

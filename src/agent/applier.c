@@ -72,7 +72,10 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
 static void apply_delta(struct applier *a, struct agent_delta *d)
 {
     struct applier_result r = {.oldest_us = d->oldest_us, .services = d->services};
+    const struct dataplane_networks networks = {d->pod_networks.v, d->pod_networks.n,
+                                                d->service_networks.v, d->service_networks.n};
     struct dataplane_delta delta = {.full = d->full,
+                                    .networks = d->has_networks ? &networks : NULL,
                                     .frontends = d->frontends.v,
                                     .n_frontends = d->frontends.n,
                                     .addresses = d->addresses.v,

@@ -91,8 +91,17 @@ struct address_change {
     struct ip ip;
 };
 
+/* Networks that decide about packets and may change while we run. */
+struct dataplane_networks {
+    const struct prefix *pods; /* told from others by their addresses */
+    size_t n_pods;
+    const struct prefix *services; /* addresses in there that no Service has are dropped */
+    size_t n_services;
+};
+
 struct dataplane_delta {
     bool full; /* everything there is: what is not named goes */
+    const struct dataplane_networks *networks; /* from now on; NULL: as before */
     const struct frontend *frontends;
     size_t n_frontends;
     const struct address_change *addresses;
@@ -160,6 +169,8 @@ struct dataplane_config {
     const struct prefix
         *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
     size_t n_cluster_cidrs;
+    const struct prefix *service_cidrs; /* unallocated addresses in there are dropped */
+    size_t n_service_cidrs;
     /* Other marks of pods, each NULL = none: the interface they come in by, or how its name begins.
      */
     const char *pod_interface, *pod_interface_prefix;

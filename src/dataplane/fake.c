@@ -20,6 +20,7 @@ struct fake {
     unsigned fail, settles;
     bool tampered;
     int bell;
+    struct buf networks; /* as text */
 };
 
 static struct fake *of(const struct dataplane *d)
@@ -100,6 +101,16 @@ static int trouble(struct fake *f, struct err *reterr)
     return err_set(reterr, -EBUSY, NULL, "made to fail");
 }
 
+static void take_networks(struct fake *f, const struct dataplane_networks *w)
+{
+    char text[PREFIX_TEXT_BYTES];
+    buf_clear(&f->networks);
+    for (size_t i = 0; i < w->n_pods; i++)
+        buf_addf(&f->networks, "pods %s\n", prefix_format(&w->pods[i], text));
+    for (size_t i = 0; i < w->n_services; i++)
+        buf_addf(&f->networks, "services %s\n", prefix_format(&w->services[i], text));
+}
+
 static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr)
 {
     struct fake *f = of(d);
@@ -112,6 +123,8 @@ static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, 
         for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
             vec_clear(&f->lists[l]);
     }
+    if (delta->networks)
+        take_networks(f, delta->networks);
     for (size_t i = 0; i < delta->n_frontends; i++)
         change_frontend(f, &delta->frontends[i]);
     for (size_t i = 0; i < delta->n_addresses; i++)
@@ -171,6 +184,7 @@ static void fake_free(struct dataplane *d)
         vec_done(&of(d)->lists[l]);
     pthread_cond_destroy(&of(d)->let_go);
     close(of(d)->bell);
+    buf_done(&of(d)->networks);
     pthread_mutex_destroy(&of(d)->lock);
     free(of(d));
 }
@@ -233,5 +247,12 @@ void fake_dataplane_dump_list(struct dataplane *d, enum dataplane_list list, str
     pthread_mutex_lock(&of(d)->lock);
     VEC_FOREACH (ip, &of(d)->lists[list])
         buf_addf(out, "%s\n", ip_format(ip, text));
+    pthread_mutex_unlock(&of(d)->lock);
+}
+
+void fake_dataplane_dump_networks(struct dataplane *d, struct buf *out)
+{
+    pthread_mutex_lock(&of(d)->lock);
+    buf_add_str(out, buf_str(&of(d)->networks));
     pthread_mutex_unlock(&of(d)->lock);
 }

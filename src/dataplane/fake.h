@@ -15,3 +15,5 @@ void fake_dataplane_tamper(struct dataplane *d);
 unsigned fake_dataplane_settles(struct dataplane *d);
 /* Addresses of a list, a line each, sorted. */
 void fake_dataplane_dump_list(struct dataplane *d, enum dataplane_list list, struct buf *out);
+/* The networks told last, a line each. */
+void fake_dataplane_dump_networks(struct dataplane *d, struct buf *out);

@@ -415,6 +415,39 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     return 0;
 }
 
+/* ---- networks ---- */
+
+static bool is_same(const struct prefix *a, size_t n, const struct prefix *b, size_t m)
+{
+    return n == m && (n == 0 || memcmp(a, b, n * sizeof(*a)) == 0);
+}
+
+/* The rules that depend on them, in one transaction of their own. */
+static void change_networks(struct nftables *n, const struct dataplane_networks *w)
+{
+    struct nfnl_batch b;
+    struct dataplane_config *c = &n->config;
+    if (is_same(c->cluster_cidrs, c->n_cluster_cidrs, w->pods, w->n_pods) &&
+        is_same(c->service_cidrs, c->n_service_cidrs, w->services, w->n_services))
+        return;
+    vec_clear(&n->pods);
+    vec_clear(&n->services);
+    for (size_t i = 0; i < w->n_pods; i++)
+        vec_push(&n->pods, w->pods[i]);
+    for (size_t i = 0; i < w->n_services; i++)
+        vec_push(&n->services, w->services[i]);
+    c->cluster_cidrs = n->pods.v;
+    c->n_cluster_cidrs = n->pods.n;
+    c->service_cidrs = n->services.v;
+    c->n_service_cidrs = n->services.n;
+    if (n->broken)
+        return; /* the repair writes everything */
+    nft_batch_begin(n->nft, &b, 0);
+    nftables_rewrite_networks(&b, &nftables_families[0], c);
+    nftables_rewrite_networks(&b, &nftables_families[1], c);
+    n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
+}
+
 /* ---- the interface ---- */
 
 static int nftables_apply(struct dataplane *d, const struct dataplane_delta *delta,
@@ -422,6 +455,8 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
 {
     struct nftables *n = of(d);
     ASSERT(delta->frontends || delta->n_frontends == 0);
+    if (delta->networks)
+        change_networks(n, delta->networks);
     if (delta->full)
         mark_unseen(n);
     for (size_t i = 0; i < delta->n_frontends; i++) {
@@ -562,6 +597,8 @@ static void nftables_free(struct dataplane *d)
     struct nftables *n = of(d);
     forget(n);
     nftables_changes_done(&n->changes);
+    vec_done(&n->pods);
+    vec_done(&n->services);
     vec_done(&n->classes_new[0]);
     vec_done(&n->classes_new[1]);
     nft_free(n->nft);

@@ -21,6 +21,10 @@ struct class
 struct nftables {
     struct dataplane base;
     struct dataplane_config config;
+    struct {
+        struct prefix *v;
+        size_t n, cap;
+    } pods, services; /* the networks in config, once they were changed */
     struct nft *nft;
     struct nft_watch *watch;
     struct frontend_table table;

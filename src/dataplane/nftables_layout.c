@@ -79,6 +79,7 @@ static const char *const fixed_chains[] = {
     "unreachable",
     "refused",
     "masquerade",
+    "unallocated",
     "localhost-node-port",
     "localhost-rejected-tcp",
     "localhost-rejected-udp",
@@ -546,6 +547,37 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
     nfnl_rule_end(b);
 }
 
+/* Row 36: an address that no Service has, in a network that Services' addresses come from. Without
+ * this the packet would go back and forth between the node and its router. */
+static void add_unallocated(struct nfnl_batch *b, const struct nftables_family *f,
+                            const struct dataplane_config *c)
+{
+    uint32_t local = 2; /* RTN_LOCAL */
+    for (size_t i = 0; i < c->n_service_cidrs; i++) {
+        if (c->service_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, "unallocated");
+        prefix_match(b, f, f->daddr_offset, &c->service_cidrs[i]);
+        nfnl_fib(b, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR, REG_1);
+        nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &local, sizeof(local)); /* but for one the node has */
+        nfnl_counter(b);
+        nfnl_verdict(b, NF_DROP, NULL);
+        nfnl_rule_end(b);
+    }
+}
+
+void nftables_rewrite_networks(struct nfnl_batch *b, const struct nftables_family *f,
+                               const struct dataplane_config *c)
+{
+    static const char *const chains[] = {"policy-cluster", "policy-external", "policy-cluster-local",
+                                         "policy-external-local", "unallocated"};
+    nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
+    for (size_t i = 0; i < ARRAY_LEN(chains); i++)
+        nfnl_chain_flush(b, chains[i]);
+    add_policies(b, f, c);
+    add_unallocated(b, f, c);
+}
+
 /* ---- node ports on loopback ---- */
 
 /* Row 17: they are not rewritten; what nobody serves is refused at once and counted. */
@@ -648,6 +680,7 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_lookup(b, nftables_map_names[SET_CLUSTER_IPS], REG_1, NFNL_NO_REG, false);
     nfnl_verdict(b, NFT_GOTO, "refused");
     nfnl_rule_end(b);
+    rule_jump(b, "undelivered", "unallocated");
     add_localhost(b, f, c);
     add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
     add_delivered_to_itself(b, f, "undelivered-node-port", false, MAP_LOCAL_NODE_PORTS);
@@ -732,6 +765,7 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
     add_masquerade(b, f, c);
     add_undelivered(b, f, c);
+    add_unallocated(b, f, c);
 }
 
 bool nftables_is_fixed_chain(struct str name)

@@ -62,6 +62,9 @@ extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
                            const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
+/* The rules that networks of the configuration decide, anew; no large map is looked at. */
+void nftables_rewrite_networks(struct nfnl_batch *b, const struct nftables_family *f,
+                               const struct dataplane_config *c);
 /* The chain that rejects and counts node ports on loopback: of TCP, UDP, SCTP. */
 extern const char *const nftables_localhost_chains[DATAPLANE_PROTOCOLS];
 /* Chains of the skeleton and its hooks; not those of classes (endpoint counts). */

@@ -13,6 +13,7 @@ enum { TURNS_MAX = 500 }; /* of 20 ms each, when nothing happens */
 #define SERVICES "/api/v1/services"
 #define SLICES   "/apis/discovery.k8s.io/v1/endpointslices"
 #define NODES    "/api/v1/nodes"
+#define CIDRS    "/apis/networking.k8s.io/v1/servicecidrs"
 
 struct world {
     struct loop *loop;
@@ -23,6 +24,7 @@ struct world {
     struct status_server *status;
     struct http_client *http[2];     /* healthz, metrics */
     const struct prefix *node_ports; /* where they answer; NULL: everywhere */
+    bool node_cidr, service_cidrs;   /* networks that are watched */
 };
 
 /* ---- objects ---- */
@@ -75,12 +77,18 @@ static void world_begin(struct world *w)
     api_change(&w->api, NODES, "n2", "{\"metadata\":{\"name\":\"n2\",\"labels\":{}}}");
 }
 
+static const struct prefix first_pods = {{AF_INET, {10, 1}}, 24};
+
 static void world_start(struct world *w)
 {
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
     static json_t *options;
     struct agent_options o = {.node_name = "n1",
                               .external_ips = true,
+                              .cluster_cidrs = w->node_cidr ? &first_pods : NULL,
+                              .n_cluster_cidrs = w->node_cidr,
+                              .node_cidr = w->node_cidr,
+                              .service_cidrs = w->service_cidrs,
                               .node_port_addresses = w->node_ports,
                               .n_node_port_addresses = w->node_ports != NULL};
     struct ip ip;
@@ -884,6 +892,68 @@ static void test_row_45_a_port_that_is_taken(void **state)
     world_end(&w);
 }
 
+static void assert_networks(struct world *w, const char *want)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    for (int turns = 0; turns < TURNS_MAX && (!turns || !streq(buf_cstr(&b), want)); turns++) {
+        loop_turn(w->loop, 20);
+        buf_clear(&b);
+        fake_dataplane_dump_networks(w->backend, &b);
+    }
+    assert_string_equal(buf_cstr(&b), want);
+}
+
+static void put_cidr(struct world *w, const char *name, const char *cidrs)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"cidrs\":[%s]}}", name, cidrs);
+    api_change(&w->api, CIDRS, name, text);
+}
+
+static void test_row_14_pod_cidrs_that_change(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    w.node_cidr = true;
+    put_node(&w, "z1", "},\"spec\":{\"podCIDRs\":[\"10.1.0.0/24\"]}}");
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_networks(&w, ""); /* as it was told at the start: no change */
+    put_node(&w, "z1", "},\"spec\":{\"podCIDRs\":[\"fd00:2::/64\",\"10.2.0.0/24\"]}}");
+    assert_networks(&w, "pods 10.2.0.0/24\npods fd00:2::/64\n");
+    uint64_t before = transactions(&w);
+    put_node(&w, "z2", "},\"spec\":{\"podCIDRs\":[\"10.2.0.0/24\",\"fd00:2::/64\"]}}");
+    put_node(&w, "z3", ALIVE); /* none: it keeps what it had */
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_frontends(&w, "2 10.96.0.1 6/80 policy 1: none\n");
+    assert_networks(&w, "pods 10.2.0.0/24\npods fd00:2::/64\n");
+    assert_int_equal(transactions(&w), before + 1);
+    world_end(&w);
+}
+
+static void test_row_36_service_cidrs(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    w.service_cidrs = true;
+    put_cidr(&w, "kubernetes", "\"10.96.0.0/16\",\"fd96::/108\"");
+    world_start(&w);
+    assert_networks(&w, "services 10.96.0.0/16\nservices fd96::/108\n");
+    put_cidr(&w, "more", "\"10.97.0.0/16\",\"10.96.0.0/16\",\"nonsense\"");
+    assert_networks(&w, "services 10.96.0.0/16\nservices 10.97.0.0/16\nservices fd96::/108\n");
+    api_change(&w.api, CIDRS, "kubernetes", NULL);
+    assert_networks(&w, "services 10.96.0.0/16\nservices 10.97.0.0/16\n");
+    world_end(&w);
+    world_begin(&w); /* switched off */
+    put_cidr(&w, "kubernetes", "\"10.96.0.0/16\"");
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_networks(&w, "");
+    world_end(&w);
+}
+
 /* No interval: a change goes at once, and what comes while one is under way is the next one. */
 static void test_row_46_one_sync_at_a_time(void **state)
 {
@@ -1045,6 +1115,8 @@ int main(void)
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_47_an_event_tells_of_what_others_changed),
         cmocka_unit_test(test_row_45_a_port_that_is_taken),
+        cmocka_unit_test(test_row_14_pod_cidrs_that_change),
+        cmocka_unit_test(test_row_36_service_cidrs),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),

@@ -838,6 +838,74 @@ static void test_row_16_node_port_addresses(void **state)
     assert_node_port(OUTSIDE, "fd99::1", "a:8080");
 }
 
+static void apply_networks(const struct prefix *of_pods, size_t n_pods,
+                           const struct prefix *services, size_t n_services)
+{
+    struct err e = {0};
+    const struct dataplane_networks w = {of_pods, n_pods, services, n_services};
+    const struct dataplane_delta d = {.networks = &w};
+    if (backend->ops->apply(backend, &d, &e) < 0)
+        fail_msg("%s", err_text(&e));
+}
+
+static const char *outcome(int from, const char *ip, uint16_t port)
+{
+    static struct answer a;
+    struct request q = {.port = port, .proto = T, .wait_ms = DROP_MS};
+    snprintf(q.ip, sizeof(q.ip), "%s", ip);
+    a = ask_from(from, &q);
+    return a.text;
+}
+
+/* Addresses that no Service has: dropped in Services' networks, live, and nowhere else; those that
+ * some have are served and refused as ever. */
+static void test_row_36_unallocated_addresses(void **state)
+{
+    /* The outsider's networks stand for Services': somebody there would answer. */
+    static const struct prefix services[] = {{{AF_INET, {10, 96}}, 16},
+                                             {{AF_INET, {198, 51, 100}}, 24},
+                                             {{AF_INET6, {0xfd, 0x99}}, 64}};
+    (void)state;
+    for (int from = POD_B; from <= NODE; from += NODE - POD_B) {
+        apply_networks(pods, 2, NULL, 0);
+        assert_string_equal(outcome(from, "198.51.100.2", 81), "REJECT");
+        assert_string_equal(outcome(from, "fd99::2", 81), "REJECT");
+        apply_networks(pods, 2, services, 3);
+        assert_string_equal(outcome(from, "198.51.100.2", 81), "TIMEOUT");
+        assert_string_equal(outcome(from, "fd99::2", 81), "TIMEOUT");
+        assert_string_equal(outcome(from, "10.96.0.1", 81), "REJECT"); /* a port it has not */
+        assert_string_equal(outcome(from, "10.96.0.2", 80), "REJECT"); /* no endpoints */
+        assert_memory_equal(outcome(from, "10.96.0.1", 80), "a:8080", 6);
+        assert_memory_equal(outcome(from, "198.51.100.1", 30080), "a:8080", 6);
+        assert_string_equal(outcome(from, "198.51.100.1", 9), "REJECT"); /* the node's own */
+        apply_networks(pods, 2, services, 2);
+        assert_string_equal(outcome(from, "fd99::2", 81), "REJECT");
+        assert_string_equal(outcome(from, "198.51.100.2", 81), "TIMEOUT");
+    }
+    const struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    reopen(&c);
+    assert_string_equal(outcome(NODE, "198.51.100.2", 81), "REJECT");
+}
+
+/* Row 14: who is a pod changes while connections come. */
+static void test_row_14_networks_of_pods_that_change(void **state)
+{
+    static const struct prefix others[] = {{{AF_INET, {10, 245}}, 16}};
+    const struct dataplane_config c = {.cluster_cidrs = pods, .n_cluster_cidrs = 2};
+    struct dataplane_counters before, after;
+    (void)state;
+    assert_non_null(strstr(outcome(POD_B, "10.96.0.1", 80), " 10.244.2.2"));
+    apply_networks(others, 1, NULL, 0);
+    assert_null(strstr(outcome(POD_B, "10.96.0.1", 80), " 10.244.2.2")); /* as an outsider */
+    backend->ops->counters(backend, &before);
+    apply_networks(others, 1, NULL, 0); /* the same: nothing is written */
+    backend->ops->counters(backend, &after);
+    assert_int_equal(after.transactions, before.transactions);
+    apply_networks(pods, 2, NULL, 0);
+    assert_non_null(strstr(outcome(POD_B, "10.96.0.1", 80), " 10.244.2.2"));
+    reopen(&c);
+}
+
 static struct dataplane_counters settled_counters(void)
 {
     struct dataplane_counters c;
@@ -916,6 +984,8 @@ int main(void)
         cmocka_unit_test(test_rows_14_23_pods_by_interface),
         cmocka_unit_test(test_row_23_policy_local_without_a_detector),
         cmocka_unit_test(test_row_16_node_port_addresses),
+        cmocka_unit_test(test_row_14_networks_of_pods_that_change),
+        cmocka_unit_test(test_row_36_unallocated_addresses),
         cmocka_unit_test(test_row_17_localhost_is_refused_and_counted),
         cmocka_unit_test(test_row_47_restart_keeps_traffic),
     };
