@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "agent/config_watch.h"
+#include "agent/conntrack_settings.h"
 #include "agent/node_wait.h"
 #include "agent/settings.h"
 #include "agent/status_server.h"
@@ -161,6 +162,8 @@ static int run(struct settings *s, const json_t *flags)
                             "`fairlead check` says what is missing",
                             "%s", err_text(&err));
     }
+    /* By now the rules have made the kernel load what tracks connections. */
+    conntrack_settings_apply(&s->config, "", (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
     int code = EXIT_FAILED;
     if (start(&p, s, flags, &err) < 0) {
         program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
@@ -188,15 +191,29 @@ static void set_oom_score(const struct settings *s)
         log_info("oomScoreAdj is not set: the container may not (CAP_SYS_RESOURCE)");
 }
 
+static json_t *flag_value(const struct arg *a)
+{
+    const char *text = a->type == ARG_STRING ? *(const char **)a->value : NULL;
+    if (a->type == ARG_BOOL)
+        return json_boolean(*(bool *)a->value);
+    if (!a->set && a->type != ARG_STRING)
+        return json_string("");
+    if (a->type == ARG_INT) {
+        AUTO_CHARS char *n = xasprintf("%lld", (long long)*(int64_t *)a->value);
+        return json_string(n);
+    }
+    if (a->type == ARG_DURATION) {
+        AUTO_CHARS char *ms = xasprintf("%llums", (unsigned long long)*(uint64_t *)a->value);
+        return json_string(ms);
+    }
+    return json_text(str_from(text ? text : ""));
+}
+
 static json_t *flags_json(const struct arg *args)
 {
     json_t *j = json_object();
-    for (; args->name; args++) {
-        const char *text = args->type == ARG_STRING ? *(const char **)args->value : NULL;
-        json_object_set_new(j, args->name,
-                            args->type == ARG_BOOL ? json_boolean(*(bool *)args->value)
-                                                   : json_text(str_from(text ? text : "")));
-    }
+    for (; args->name; args++)
+        json_object_set_new(j, args->name, flag_value(args));
     return j;
 }
 
@@ -268,6 +285,20 @@ int main(int argc, char **argv)
          "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
         {"bind-address-hard-fail", 0, ARG_BOOL, &s.bind_hard_fail, NULL,
          "end if one of these ports is taken (else it is tried again)", 0, 0, false},
+        {"conntrack-max-per-core", 0, ARG_INT, &s.conntrack_max_per_core, "N",
+         "connections tracked per core (default 32768; 0: leave the limit)", 0, INT32_MAX, false},
+        {"conntrack-min", 0, ARG_INT, &s.conntrack_min, "N",
+         "but at least so many (default 131072)", 0, INT32_MAX, false},
+        {"conntrack-tcp-timeout-established", 0, ARG_DURATION, &s.conntrack_tcp_established_ms, "D",
+         "idle connections (default 24h; 0: leave it)", 0, 0, false},
+        {"conntrack-tcp-timeout-close-wait", 0, ARG_DURATION, &s.conntrack_tcp_close_wait_ms, "D",
+         "connections half closed (default 1h; 0: leave it)", 0, 0, false},
+        {"conntrack-tcp-be-liberal", 0, ARG_BOOL, &s.conntrack_tcp_be_liberal, NULL,
+         "packets out of their window are not INVALID", 0, 0, false},
+        {"conntrack-udp-timeout", 0, ARG_DURATION, &s.conntrack_udp_ms, "D",
+         "UDP that nobody answered (default: leave it)", 0, 0, false},
+        {"conntrack-udp-timeout-stream", 0, ARG_DURATION, &s.conntrack_udp_stream_ms, "D",
+         "UDP both ways (default: leave it)", 0, 0, false},
         {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
          false},
         {.name = NULL},

@@ -330,6 +330,7 @@ int proxy_config_read(struct proxy_config *c, struct str text, struct err *reter
         return r;
     json_decref(c->given);
     c->given = json_incref(object);
+    c->from_file = true;
     json_put_str(c->tree, "mode", "");
     take_object(c, "", object, 0);
     tell_ineffective(c);

@@ -22,7 +22,8 @@ struct proxy_note {
 
 struct proxy_config {
     json_t *tree;  /* all fields, with defaults where nothing was given */
-    json_t *given; /* as it was in the file */
+    json_t *given; /* as it was in the file, or by flags */
+    bool from_file;
     VEC(struct proxy_note) notes;
 };
 

@@ -55,7 +55,7 @@ void proxy_config_complete(struct proxy_config *c)
     if (!*proxy_config_text(c, "detectLocalMode"))
         json_put_str(c->tree, "detectLocalMode", "ClusterCIDR");
     if (streq(proxy_config_text(c, "mode"), "nftables") &&
-        json_array_size(json_at(c->tree, "nodePortAddresses")) == 0 && json_object_size(c->given))
+        json_array_size(json_at(c->tree, "nodePortAddresses")) == 0 && c->from_file)
         json_put(c->tree, "nodePortAddresses", json_pack("[s]", "primary"));
 }
 

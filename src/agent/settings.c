@@ -74,8 +74,46 @@ static bool put_gates(struct settings *s)
     return true;
 }
 
+/* Those that were given: what is not has kube-proxy's default. */
+static void put_conntrack(struct settings *s)
+{
+    const struct {
+        const char *flag, *path;
+        enum arg_type type;
+        const void *value;
+    } flags[] = {
+        {"conntrack-max-per-core", "conntrack.maxPerCore", ARG_INT, &s->conntrack_max_per_core},
+        {"conntrack-min", "conntrack.min", ARG_INT, &s->conntrack_min},
+        {"conntrack-tcp-timeout-established", "conntrack.tcpEstablishedTimeout", ARG_DURATION,
+         &s->conntrack_tcp_established_ms},
+        {"conntrack-tcp-timeout-close-wait", "conntrack.tcpCloseWaitTimeout", ARG_DURATION,
+         &s->conntrack_tcp_close_wait_ms},
+        {"conntrack-udp-timeout", "conntrack.udpTimeout", ARG_DURATION, &s->conntrack_udp_ms},
+        {"conntrack-udp-timeout-stream", "conntrack.udpStreamTimeout", ARG_DURATION,
+         &s->conntrack_udp_stream_ms},
+        {"conntrack-tcp-be-liberal", "conntrack.tcpBeLiberal", ARG_BOOL,
+         &s->conntrack_tcp_be_liberal}};
+    for (const struct arg *a = s->args; a && a->name; a++)
+        for (size_t i = 0; a->set && i < ARRAY_LEN(flags); i++) {
+            if (!streq(a->name, flags[i].flag))
+                continue;
+            json_t *v;
+            if (flags[i].type == ARG_DURATION) {
+                AUTO_CHARS char *text =
+                    xasprintf("%llums", (unsigned long long)*(const uint64_t *)flags[i].value);
+                v = json_string(text);
+            } else {
+                v = flags[i].type == ARG_INT ? json_integer(*(const int64_t *)flags[i].value)
+                                             : json_boolean(*(const bool *)flags[i].value);
+            }
+            json_put(s->config.given, flags[i].path, json_incref(v));
+            json_put(s->config.tree, flags[i].path, v);
+        }
+}
+
 static void put_flags(struct settings *s)
 {
+    put_conntrack(s);
     put_text(s, "clientConnection.kubeconfig", s->kubeconfig);
     put_text(s, "hostnameOverride", s->node_name);
     put_text(s, "clusterCIDR", s->cluster_cidr);
@@ -101,7 +139,8 @@ static void tell_ignored(const struct settings *s)
         "bind-address-hard-fail", "feature-gates"};
     for (const struct arg *a = s->args; a && a->name; a++)
         for (size_t i = 0; a->set && i < ARRAY_LEN(names); i++)
-            if (streq(a->name, names[i]))
+            if (streq(a->name, names[i]) ||
+                (i == 0 && str_starts(str_from(a->name), STR("conntrack-"))))
                 log_warn("a flag is not heeded, since --config is given", kv_s("flag", a->name));
 }
 

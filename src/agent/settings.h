@@ -18,6 +18,10 @@ struct settings {
     const char *cluster_cidr, *node_port_addresses, *healthz, *metrics;
     const char *detect_local, *pod_bridge, *pod_prefix, *feature_gates;
     bool external_ips, masquerade_all, cleanup, validate, bind_hard_fail;
+    int64_t conntrack_max_per_core, conntrack_min;
+    uint64_t conntrack_tcp_established_ms, conntrack_tcp_close_wait_ms, conntrack_udp_ms,
+        conntrack_udp_stream_ms;
+    bool conntrack_tcp_be_liberal;
     bool log_level_given, log_format_given;
     const struct arg *args; /* the table they were read by */
 

@@ -102,6 +102,15 @@ def test_row_45_its_configuration_file(web, second):
     assert validated.returncode == 0 and "strange: unknown field" in validated.stderr
 
 
+def test_row_40_connection_tracking(web, second):
+    sysctl = lambda where, name: where(f"/proc/sys/net/netfilter/nf_conntrack_{name}").strip()
+    here = lambda path: fabric(web, "cat", path)
+    assert sysctl(here, "tcp_timeout_established") == "7200" and sysctl(here, "tcp_be_liberal") == "1"
+    assert sysctl(here, "tcp_timeout_close_wait") == "3600"  # a default
+    node = lambda path: web.in_netns("node-1", "cat", path)
+    assert sysctl(node, "tcp_timeout_established") == "86400" and sysctl(node, "tcp_be_liberal") == "0"
+
+
 def test_row_17_node_ports_on_loopback(web, second):
     port = web.get("svc/web")["spec"]["ports"][0]["nodePort"]
     wait_until("the relay answers", lambda: fabric(web, "curl", "-sf", "-m", "2", f"http://127.0.0.1:{port}/name", check=False).stdout)
