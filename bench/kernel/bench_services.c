@@ -222,13 +222,13 @@ static void measure_mending(struct dataplane *d)
 {
     static const struct {
         const char *what, *command;
-    } acts[] = {
-        {"mend: an element that others deleted",
-         "nft 'delete element ip fairlead endpoints { 10.96.0.9 . tcp . 80 . 0 }'"},
-        {"mend: a chain that others flushed", "nft flush chain ip fairlead dispatch"},
-        {"mend: all endpoints deleted by others", "nft flush map ip fairlead endpoints"},
-        {"look: an element of another table",
-         "nft 'add table ip o; add set ip o s { type ipv4_addr; }; add element ip o s { 1.2.3.4 }'"}};
+    } acts[] = {{"mend: an element that others deleted",
+                 "nft 'delete element ip fairlead endpoints { 10.96.0.9 . tcp . 80 . 0 }'"},
+                {"mend: a chain that others flushed", "nft flush chain ip fairlead dispatch"},
+                {"mend: all endpoints deleted by others", "nft flush map ip fairlead endpoints"},
+                {"look: an element of another table",
+                 "nft 'add table ip o; add set ip o s { type "
+                 "ipv4_addr; }; add element ip o s { 1.2.3.4 }'"}};
     for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
         struct err e = {0};
         if (system(acts[i].command) != 0)

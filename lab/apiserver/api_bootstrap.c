@@ -1,6 +1,6 @@
 /* What an API server makes by itself and keeps up: the first namespaces, the Service "kubernetes"
- * and its endpoints, the ServiceCIDR "kubernetes". Without them no program in the lab finds the server, so whatever part of them
- * somebody deletes or edits is put back.
+ * and its endpoints, the ServiceCIDR "kubernetes". Without them no program in the lab finds the
+ * server, so whatever part of them somebody deletes or edits is put back.
  *
  * Owns the wanted states and the timer that settles them. Writes past admission and validation, as
  * the only one; leaves alone what it has no opinion of (labels, annotations of others). An object
@@ -97,8 +97,7 @@ static json_t *wanted_service_cidr(const struct api_server *s)
     char now[21], text[PREFIX_TEXT_BYTES];
     json_t *cidrs = json_array();
     for (size_t i = 0; i < s->config.n_service_cidrs; i++)
-        json_array_append_new(cidrs,
-                              json_string(prefix_format(&s->config.service_cidrs[i], text)));
+        json_array_append_new(cidrs, json_string(prefix_format(&s->config.service_cidrs[i], text)));
     time_format_rfc3339(time_real_s(), now);
     return json_pack("{s:{s:s},s:{s:o},s:{s:[{s:s,s:s,s:s,s:s,s:s}]}}", "metadata", "name",
                      own_name, "spec", "cidrs", cidrs, "status", "conditions", "type", "Ready",

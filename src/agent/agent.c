@@ -388,9 +388,10 @@ static void on_service_cidr_gone(struct str key, json_t *object, void *user)
 static void on_service_cidr_error(const char *text, void *user)
 {
     (void)user;
-    log_warn("ServiceCIDRs cannot be watched; addresses that no Service has are not dropped, unless "
-             "they were before",
-             kv_s("cause", text));
+    log_warn(
+        "ServiceCIDRs cannot be watched; addresses that no Service has are not dropped, unless "
+        "they were before",
+        kv_s("cause", text));
 }
 
 /* Row 14: a node that lost its networks keeps those it had, until there are others. */

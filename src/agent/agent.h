@@ -14,8 +14,8 @@ struct agent_options {
     bool external_ips;
     const struct prefix *cluster_cidrs; /* networks of pods, as known at the start. Borrowed */
     size_t n_cluster_cidrs;
-    bool node_cidr;                           /* they are spec.podCIDRs of the node, as they change */
-    bool service_cidrs;                       /* ServiceCIDRs are watched */
+    bool node_cidr;     /* they are spec.podCIDRs of the node, as they change */
+    bool service_cidrs; /* ServiceCIDRs are watched */
     const struct prefix *node_port_addresses; /* none = all. Borrowed */
     size_t n_node_port_addresses;
     struct relay *relay;         /* of node ports on loopback; NULL = none. Borrowed */

@@ -15,7 +15,13 @@
 #include "base/assert.h"
 #include "base/time.h"
 
-enum { RETRY_MS = 1000, SETTLE_MS = 5, SAMPLE_MS = 10 * 1000, REPAIR_PAUSE_MS = 1000, DUMPED_MAX = 32 };
+enum {
+    RETRY_MS = 1000,
+    SETTLE_MS = 5,
+    SAMPLE_MS = 10 * 1000,
+    REPAIR_PAUSE_MS = 1000,
+    DUMPED_MAX = 32
+};
 
 struct applier {
     struct loop *loop;

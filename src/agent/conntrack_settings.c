@@ -46,7 +46,8 @@ static const char *remedy(int code)
 {
     return code == -ENOENT ? "the kernel has no connection tracking here"
            : code == -EROFS || code == -EACCES || code == -EPERM
-               ? "this container or network namespace may not: set it on the host, or let the agent "
+               ? "this container or network namespace may not: set it on the host, or let the "
+                 "agent "
                  "write /proc/sys"
                : "see the cause";
 }

@@ -112,19 +112,19 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
         p->backend->ops->free(p->backend);
         return r;
     }
-    const struct agent_options ao = {.node_name = s->name,
-                                     .external_ips = s->external_ips,
-                                     .node_port_addresses = s->node_ports.v,
-                                     .n_node_port_addresses = s->node_ports.n,
-                                     .cluster_cidrs = s->cluster.v,
-                                     .n_cluster_cidrs = s->cluster.n,
-                                     .node_cidr = settings_detect_by(s, "NodeCIDR"),
-                                     .service_cidrs = proxy_config_gate(
-                                         &s->config, "MultiCIDRServiceAllocator", true),
-                                     .relay = p->relay,
-                                     .localhost = s->localhost,
-                                     .bind_ip = s->bind_ip,
-                                     .unhealthy_after_ms = s->unhealthy_after_ms};
+    const struct agent_options ao = {
+        .node_name = s->name,
+        .external_ips = s->external_ips,
+        .node_port_addresses = s->node_ports.v,
+        .n_node_port_addresses = s->node_ports.n,
+        .cluster_cidrs = s->cluster.v,
+        .n_cluster_cidrs = s->cluster.n,
+        .node_cidr = settings_detect_by(s, "NodeCIDR"),
+        .service_cidrs = proxy_config_gate(&s->config, "MultiCIDRServiceAllocator", true),
+        .relay = p->relay,
+        .localhost = s->localhost,
+        .bind_ip = s->bind_ip,
+        .unhealthy_after_ms = s->unhealthy_after_ms};
     r = agent_new(p->client, p->backend, &ao, &p->agent, reterr);
     if (r < 0)
         return r;
@@ -137,7 +137,8 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
                                       .hard_fail = s->bind_hard_fail};
     r = status_server_new(p->loop, &so, &p->status, reterr);
     if (r == 0 && !str_empty(s->config_file))
-        r = config_watch_new(p->loop, s->config_file, on_config_changed, p->loop, &p->watch, reterr);
+        r = config_watch_new(p->loop, s->config_file, on_config_changed, p->loop, &p->watch,
+                             reterr);
     return r;
 }
 
@@ -184,7 +185,8 @@ static int run(struct settings *s, const json_t *flags)
 static void set_oom_score(const struct settings *s)
 {
     FILE *f = fopen("/proc/self/oom_score_adj", "we");
-    bool done = f && fprintf(f, "%lld", (long long)proxy_config_count(&s->config, "oomScoreAdj")) > 0;
+    bool done =
+        f && fprintf(f, "%lld", (long long)proxy_config_count(&s->config, "oomScoreAdj")) > 0;
     if (f)
         done = fclose(f) == 0 && done;
     if (!done)
@@ -270,9 +272,10 @@ int main(int argc, char **argv)
         {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
          "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
         {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
-         "where node ports answer; also `primary`, `localhost`, `all` (default: every local address "
-         "but loopback)", 0, 0,
-         false},
+         "where node ports answer; also `primary`, `localhost`, `all` (default: every local "
+         "address "
+         "but loopback)",
+         0, 0, false},
         {"feature-gates", 0, ARG_STRING, &s.feature_gates, "NAME=BOOL,…",
          "kube-proxy's: KubeProxyNFTablesLocalhostNodePorts (with `localhost` among "
          "--nodeport-addresses: a relay of TCP there), MultiCIDRServiceAllocator",

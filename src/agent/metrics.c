@@ -130,8 +130,7 @@ static void add_localhost(struct buf *b, const struct agent_stats *st)
     for (unsigned f = 0; f < 2; f++)
         for (unsigned p = 0; p < DATAPLANE_PROTOCOLS; p++)
             buf_addf(b, "%s{ip_family=\"%s\",protocol=\"%s\"} %llu\n", rejected, families[f],
-                     protocols[p],
-                     (unsigned long long)st->dataplane.localhost_rejected[f][p]);
+                     protocols[p], (unsigned long long)st->dataplane.localhost_rejected[f][p]);
     plain(b, "counter", "fairlead_agent_localhost_connections_total", st->relay.connections);
     plain(b, "counter", "fairlead_agent_localhost_connections_refused_total", st->relay.refused);
     plain(b, "counter", "fairlead_agent_localhost_endpoints_unreachable_total",

@@ -31,8 +31,8 @@ void programming_latency_note(struct programming_latency *p, struct str slice, u
                               const char *trigger)
 {
     int64_t us;
-    if (!trigger || p->pending.n >= PENDING_MAX ||
-        time_parse_rfc3339(str_from(trigger), &us) < 0 || us <= p->started_us)
+    if (!trigger || p->pending.n >= PENDING_MAX || time_parse_rfc3339(str_from(trigger), &us) < 0 ||
+        us <= p->started_us)
         return;
     vec_push(&p->pending, ((struct latency_pending){us, hash_of(slice), family == 1, false}));
 }

@@ -10,7 +10,7 @@ enum { LATENCY_BUCKETS = 80 };
 
 struct latency_pending {
     int64_t since_us; /* since the epoch */
-    uint64_t slice; /* hash of its key */
+    uint64_t slice;   /* hash of its key */
     uint8_t family;   /* 0 IPv4, 1 IPv6 */
     bool sent;        /* is part of what the kernel is given now */
 };

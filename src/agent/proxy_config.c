@@ -16,7 +16,19 @@
 
 enum { PATH_MAX_BYTES = 512, NOTES_MAX = 100, NOTE_BYTES = 600, DEPTH_MAX = 8 };
 
-enum field_type { BOOL, OPT_BOOL, COUNT, OPT_COUNT, NUMBER, STRING, DURATION, OPT_DURATION, STRINGS, GATES, ANY };
+enum field_type {
+    BOOL,
+    OPT_BOOL,
+    COUNT,
+    OPT_COUNT,
+    NUMBER,
+    STRING,
+    DURATION,
+    OPT_DURATION,
+    STRINGS,
+    GATES,
+    ANY
+};
 enum field_state { HEEDED, NONE, IPTABLES, IPVS, WINDOWS };
 
 static const struct proxy_field fields[] = {
@@ -145,9 +157,7 @@ static bool is_strings(const json_t *v)
     json_t *one;
     if (!json_is_array(v))
         return false;
-    json_array_foreach((json_t *)(uintptr_t)v, i, one)
-        if (!json_is_string(one))
-            return false;
+    json_array_foreach((json_t *)(uintptr_t)v, i, one) if (!json_is_string(one)) return false;
     return true;
 }
 
@@ -157,9 +167,7 @@ static bool is_gates(const json_t *v)
     json_t *one;
     if (!json_is_object(v))
         return false;
-    json_object_foreach((json_t *)(uintptr_t)v, name, one)
-        if (!json_is_boolean(one))
-            return false;
+    json_object_foreach((json_t *)(uintptr_t)v, name, one) if (!json_is_boolean(one)) return false;
     return true;
 }
 
@@ -278,8 +286,8 @@ static void tell_ineffective(struct proxy_config *c)
             continue;
         if (streq(f->path, "iptables.localhostNodePorts"))
             continue;
-        proxy_config_note(c, PROXY_NOTE_TOLD, f->path, "%s%s%s", proxy_field_state(f), *f->text ? ": " : "",
-             f->text);
+        proxy_config_note(c, PROXY_NOTE_TOLD, f->path, "%s%s%s", proxy_field_state(f),
+                          *f->text ? ": " : "", f->text);
     }
 }
 
@@ -305,7 +313,8 @@ static int check_type(const json_t *object, struct err *reterr)
 {
     const char *version = json_key_str(object, "apiVersion"), *kind = json_key_str(object, "kind");
     if (!json_is_object(object))
-        return err_set(reterr, -EINVAL, NULL, "not an object; a " KIND " of " VERSION " is expected");
+        return err_set(reterr, -EINVAL, NULL,
+                       "not an object; a " KIND " of " VERSION " is expected");
     if (str_empty(kind))
         return err_set(reterr, -EINVAL, "kind", "missing; expected " KIND);
     if (str_empty(version))

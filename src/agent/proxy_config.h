@@ -1,7 +1,7 @@
 #pragma once
 /* kube-proxy's configuration file, KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1: read
- * as kube-proxy reads it (what is not known is passed over with a warning, what is wrong is refused),
- * with its defaults. Text in, values and notes out; no effect on anything. */
+ * as kube-proxy reads it (what is not known is passed over with a warning, what is wrong is
+ * refused), with its defaults. Text in, values and notes out; no effect on anything. */
 
 #include "base/vec.h"
 #include "codec/json.h"

@@ -1,9 +1,9 @@
 /* The relay's thread runs a loop of its own, so that bytes never hold up decisions. What is to be
- * served comes by loop_post; counters are atomics. Bytes are spliced through two pipes per connection
- * and never copied into this process. As kube-proxy's: an endpoint at random; with ClientIP affinity
- * one endpoint for all of localhost, as long as it is used and there; 5 s to connect; a node port
- * that goes takes its connections with it. Bounded: RELAYED_MAX connections, RELAY_TURN_BYTES of one
- * of them in a turn. */
+ * served comes by loop_post; counters are atomics. Bytes are spliced through two pipes per
+ * connection and never copied into this process. As kube-proxy's: an endpoint at random; with
+ * ClientIP affinity one endpoint for all of localhost, as long as it is used and there; 5 s to
+ * connect; a node port that goes takes its connections with it. Bounded: RELAYED_MAX connections,
+ * RELAY_TURN_BYTES of one of them in a turn. */
 #include "agent/relay.h"
 
 #include <errno.h>
@@ -64,7 +64,7 @@ struct relayed {
     struct list_node node;
     int fd[2]; /* the client, the endpoint */
     struct loop_io *io[2];
-    struct half halves[2]; /* from the client, from the endpoint */
+    struct half halves[2];    /* from the client, from the endpoint */
     struct loop_timer *timer; /* while connecting */
     struct loop_call again;
 };
@@ -333,7 +333,8 @@ void relay_set(struct relay *r, const struct frontend *f)
         return;
     struct order *o = NEW(struct order);
     *o = (struct order){.relay = r, .key = *k, .affinity_ms = f->affinity_s * 1000ull};
-    o->n = f->removed ? 0 : MIN(local ? f->n_local : f->n_endpoints, (size_t)DATAPLANE_ENDPOINTS_MAX);
+    o->n =
+        f->removed ? 0 : MIN(local ? f->n_local : f->n_endpoints, (size_t)DATAPLANE_ENDPOINTS_MAX);
     if (o->n) {
         o->endpoints = xcalloc(o->n, sizeof(*o->endpoints));
         memcpy(o->endpoints, local ? f->local : f->endpoints, o->n * sizeof(*o->endpoints));

@@ -1,5 +1,5 @@
-/* ServiceCIDRs by name, and what they are together. An object that is being deleted counts until it is
- * gone, as for kube-proxy: addresses of it may still be held. */
+/* ServiceCIDRs by name, and what they are together. An object that is being deleted counts until it
+ * is gone, as for kube-proxy: addresses of it may still be held. */
 #include "agent/service_cidrs.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
-/* Flags and kube-proxy's file become one configuration. Precedence is kube-proxy's: with a file, its
- * own flags are not heeded but for the name of the node and what concerns logs; flags that kube-proxy
- * does not have hold always. Says on stderr or in the log what is wrong or without effect. */
+/* Flags and kube-proxy's file become one configuration. Precedence is kube-proxy's: with a file,
+ * its own flags are not heeded but for the name of the node and what concerns logs; flags that
+ * kube-proxy does not have hold always. Says on stderr or in the log what is wrong or without
+ * effect. */
 #include "agent/settings.h"
 
 #include <errno.h>
@@ -61,7 +62,8 @@ static bool put_gates(struct settings *s)
     struct str rest = str_from(s->feature_gates);
     json_t *gates = json_at(s->config.tree, "featureGates");
     while (rest.p && rest.n) {
-        struct str value, one = str_trim(str_cut(rest, ',', &rest)), name = str_cut(one, '=', &value);
+        struct str value, one = str_trim(str_cut(rest, ',', &rest)),
+                          name = str_cut(one, '=', &value);
         bool on = str_is(value, "true");
         if (!name.n || (!on && !str_is(value, "false"))) {
             program_fail(EXIT_USAGE_ERROR, "give NAME=true or NAME=false",
@@ -132,11 +134,17 @@ static void put_flags(struct settings *s)
 /* Flags of kube-proxy's that a file overrules. */
 static void tell_ignored(const struct settings *s)
 {
-    static const char *const names[] = {
-        "kubeconfig",           "cluster-cidr",          "detect-local-mode",
-        "pod-bridge-interface", "pod-interface-name-prefix", "nodeport-addresses",
-        "masquerade-all",       "healthz-bind-address",  "metrics-bind-address",
-        "bind-address-hard-fail", "feature-gates"};
+    static const char *const names[] = {"kubeconfig",
+                                        "cluster-cidr",
+                                        "detect-local-mode",
+                                        "pod-bridge-interface",
+                                        "pod-interface-name-prefix",
+                                        "nodeport-addresses",
+                                        "masquerade-all",
+                                        "healthz-bind-address",
+                                        "metrics-bind-address",
+                                        "bind-address-hard-fail",
+                                        "feature-gates"};
     for (const struct arg *a = s->args; a && a->name; a++)
         for (size_t i = 0; a->set && i < ARRAY_LEN(names); i++)
             if (streq(a->name, names[i]) ||
@@ -160,9 +168,8 @@ static int read_file(const char *path, struct buf *ret, struct err *reterr)
 
 static void print_notes(const struct settings *s)
 {
-    static const char *const words[] = {[PROXY_NOTE_ERROR] = "error",
-                                        [PROXY_NOTE_WARNING] = "warning",
-                                        [PROXY_NOTE_TOLD] = "note"};
+    static const char *const words[] = {
+        [PROXY_NOTE_ERROR] = "error", [PROXY_NOTE_WARNING] = "warning", [PROXY_NOTE_TOLD] = "note"};
     VEC_FOREACH (n, &s->config.notes)
         fprintf(stderr, "%s: %s: %s: %s\n", words[n->kind], s->config_file, n->path, n->text);
 }
@@ -191,8 +198,9 @@ static int load(struct settings *s)
     if (r < 0 && proxy_config_has_errors(&s->config))
         print_notes(s);
     else if (r < 0)
-        program_fail(EXIT_USAGE_ERROR, "a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1",
-                     "%s: %s", s->config_file, err_text(&err));
+        program_fail(EXIT_USAGE_ERROR,
+                     "a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1", "%s: %s",
+                     s->config_file, err_text(&err));
     return r < 0 ? EXIT_USAGE_ERROR : 0;
 }
 
@@ -276,8 +284,9 @@ static bool parse_node_ports(struct settings *s)
     return true;
 }
 
-/* kube-proxy's nftables mode asks for the gate and for loopback in so many words; in its other modes
- * a word of its own (whose default is true there, and of no effect here) is for IPv4 alone. */
+/* kube-proxy's nftables mode asks for the gate and for loopback in so many words; in its other
+ * modes a word of its own (whose default is true there, and of no effect here) is for IPv4 alone.
+ */
 static void take_localhost(struct settings *s)
 {
     bool other = !streq(proxy_config_section(&s->config), "nftables") &&
@@ -329,8 +338,8 @@ bool settings_complete_node_ports(struct prefix_list *list)
 static bool take_name(struct settings *s)
 {
     char host[256] = "";
-    const char *given = !str_empty(s->node_name) ? s->node_name
-                                                 : proxy_config_text(&s->config, "hostnameOverride");
+    const char *given =
+        !str_empty(s->node_name) ? s->node_name : proxy_config_text(&s->config, "hostnameOverride");
     if (!*given && gethostname(host, sizeof(host) - 1) < 0)
         host[0] = 0;
     struct str name = str_trim(str_from(*given ? given : host));

@@ -1,6 +1,7 @@
 #pragma once
 /* What the agent was told: flags, or kube-proxy's configuration file with the few flags that come
- * before it. Everything is put into one KubeProxyConfiguration (proxy_config.h), and read from there. */
+ * before it. Everything is put into one KubeProxyConfiguration (proxy_config.h), and read from
+ * there. */
 
 #include "agent/proxy_config.h"
 #include "base/addr.h"
@@ -27,13 +28,13 @@ struct settings {
 
     /* what comes of it all */
     struct proxy_config config;
-    char *name;                        /* of this node */
-    struct prefix_list cluster;        /* networks of pods */
-    struct prefix_list node_ports;     /* where node ports answer; see settings_complete_node_ports */
-    bool primary;                      /* and at the node's own addresses */
-    struct ip bind_ip;                 /* the node's address as told; family 0: not told */
-    bool localhost;                    /* the gate KubeProxyNFTablesLocalhostNodePorts */
-    bool relay[2];                     /* node ports on 127.0.0.1, ::1 are relayed */
+    char *name;                    /* of this node */
+    struct prefix_list cluster;    /* networks of pods */
+    struct prefix_list node_ports; /* where node ports answer; see settings_complete_node_ports */
+    bool primary;                  /* and at the node's own addresses */
+    struct ip bind_ip;             /* the node's address as told; family 0: not told */
+    bool localhost;                /* the gate KubeProxyNFTablesLocalhostNodePorts */
+    bool relay[2];                 /* node ports on 127.0.0.1, ::1 are relayed */
     uint32_t masquerade_mark;
     uint64_t unhealthy_after_ms;
 };
@@ -45,6 +46,6 @@ bool settings_detect_by(const struct settings *s, const char *mode);
 /* The file alone: prints what is to be said of it. Returns the exit code. */
 int settings_validate(struct settings *s);
 /* As kube-proxy understands the list: a family without an address in it has all of them, and with
- * 0.0.0.0/0 or ::/0 the others do not matter. Empty: everywhere. Returns false if that gave a family
- * all of its addresses that nobody had asked for. */
+ * 0.0.0.0/0 or ::/0 the others do not matter. Empty: everywhere. Returns false if that gave a
+ * family all of its addresses that nobody had asked for. */
 bool settings_complete_node_ports(struct prefix_list *list);

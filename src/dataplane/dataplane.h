@@ -100,7 +100,7 @@ struct dataplane_networks {
 };
 
 struct dataplane_delta {
-    bool full; /* everything there is: what is not named goes */
+    bool full;                                 /* everything there is: what is not named goes */
     const struct dataplane_networks *networks; /* from now on; NULL: as before */
     const struct frontend *frontends;
     size_t n_frontends;
@@ -118,22 +118,22 @@ struct dataplane_counters {
     uint64_t cleanup_failures; /* of them: what nobody uses any more could not be deleted yet */
     uint64_t elements_added;
     uint64_t elements_removed;
-    uint64_t repairs;              /* the table had been changed or deleted by somebody else */
+    uint64_t repairs; /* the table had been changed or deleted by somebody else */
     uint64_t foreign[DATAPLANE_FOREIGN_KINDS]; /* their changes, by kind */
-    uint64_t conntrack_removed[2]; /* IPv4, IPv6 */
-    struct durations conntrack[2]; /* of looks through the connection table */
+    uint64_t conntrack_removed[2];             /* IPv4, IPv6 */
+    struct durations conntrack[2];             /* of looks through the connection table */
     size_t frontends;
     size_t classes;
     /* Connections whose client could not be remembered for affinity, because too many are; of IPv4
      * and IPv6. */
     uint64_t clients_forgotten[2];
     uint64_t localhost_rejected[2][3]; /* packets, of IPv4 and IPv6: TCP, UDP, SCTP */
-    bool unsettled; /* settle() has something to do */
-    bool sampled;   /* packets move some of these: settle() again after a while */
+    bool unsettled;                    /* settle() has something to do */
+    bool sampled; /* packets move some of these: settle() again after a while */
 };
 
-/* Node ports on loopback, which are never rewritten: left alone, or rejected and counted, all of them
- * or those that no relay of TCP serves. */
+/* Node ports on loopback, which are never rewritten: left alone, or rejected and counted, all of
+ * them or those that no relay of TCP serves. */
 enum dataplane_localhost {
     DATAPLANE_LOCALHOST_LEAVE,
     DATAPLANE_LOCALHOST_REJECT,
@@ -179,7 +179,7 @@ struct dataplane_config {
     enum dataplane_localhost localhost[2]; /* IPv4, IPv6 */
     bool masquerade_all;
     uint32_t masquerade_mark; /* one bit of packets' marks that is ours; 0 = bit 14 */
-    uint32_t clients_max; /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
+    uint32_t clients_max;     /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
 };
 
 /* Takes over the table that is there or makes one. Nothing that is carried is interrupted. */

@@ -18,54 +18,7 @@ static struct nftables *of(const struct dataplane *d)
     return CONTAINER_OF((struct dataplane *)(uintptr_t)d, struct nftables, base);
 }
 
-/* ---- transactions ---- */
-
-static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
-{
-    for (unsigned f = 0; f < 2; f++) {
-        nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
-        VEC_FOREACH (count, &n->classes_new[f])
-            nftables_add_class(b, *count);
-    }
-}
-
-int nftables_commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
-{
-    n->counters.transactions++;
-    int r = nft_commit(n->nft, b, reterr);
-    if (r < 0)
-        n->counters.failures++;
-    nfnl_batch_done(b);
-    return r;
-}
-
-/* Sends what was collected. After the first failure only the picture goes on. */
-static void flush(struct nftables *n)
-{
-    if (!n->broken && (n->changes.n || n->classes_new[0].n || n->classes_new[1].n ||
-                       nftables_affinity_is_pending(&n->affinity))) {
-        struct nfnl_batch b;
-        nft_batch_begin(n->nft, &b, 0);
-        add_new_classes(n, &b);
-        nftables_affinity_emit(&n->affinity, &b);
-        nftables_changes_emit(&n->changes, &b);
-        n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
-        if (!n->broken)
-            nftables_changes_count(&n->changes, &n->counters.elements_added,
-                                   &n->counters.elements_removed);
-    }
-    nftables_changes_clear(&n->changes);
-    vec_clear(&n->classes_new[0]);
-    vec_clear(&n->classes_new[1]);
-}
-
-int nftables_send_changes(struct nftables *n, struct err *reterr)
-{
-    flush(n);
-    if (!n->broken)
-        return 0;
-    return err_set(reterr, n->broken_err.code, NULL, "%s", err_text(&n->broken_err));
-}
+/* ---- classes that nobody uses ---- */
 
 /* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY)
  * until later. */
@@ -237,7 +190,7 @@ static void remove_unseen(struct nftables *n)
     VEC_FOREACH (k, &gone) {
         remove_frontend(n, k);
         if (n->changes.n >= CHUNK_ELEMENTS)
-            flush(n);
+            nftables_flush(n);
     }
     vec_done(&gone);
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
@@ -381,7 +334,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
             f.draining = udp_flows_draining(&n->flows, &f.key, &f.n_draining);
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
-                flush(n);
+                nftables_flush(n);
         }
         for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
             struct str key;
@@ -392,7 +345,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
             }
         }
         remove_unseen(n);
-        flush(n);
+        nftables_flush(n);
         hook_up(n);
         r = n->broken ? n->broken_err.code : 0;
     }
@@ -462,13 +415,13 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
     for (size_t i = 0; i < delta->n_frontends; i++) {
         change_frontend(n, &delta->frontends[i]);
         if (n->changes.n >= CHUNK_ELEMENTS)
-            flush(n);
+            nftables_flush(n);
     }
     for (size_t i = 0; i < delta->n_addresses; i++)
         change_address(n, &delta->addresses[i]);
     if (delta->full)
         remove_unseen(n);
-    flush(n);
+    nftables_flush(n);
     if (delta->full)
         hook_up(n);
     int r = 0;
@@ -552,8 +505,8 @@ static int find_tables(struct nftables *n, bool *ret_all, struct err *reterr)
 {
     *ret_all = true;
     for (unsigned i = 0; i < 2 && *ret_all; i++) {
-        int r = nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, ret_all,
-                                 reterr);
+        int r =
+            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, ret_all, reterr);
         if (r < 0)
             return r;
     }

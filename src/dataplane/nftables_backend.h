@@ -1,7 +1,7 @@
 #pragma once
-/* The backend's own state, for its parts: changes and transactions (nftables.c), the picture
- * (nftables_picture.c) and how it is read back from the kernel (nftables_adopt.c), what others did
- * to it (nftables_mend.c), flows of UDP (udp_flows.c). */
+/* The backend's own state, for its parts: changes (nftables.c), transactions (nftables_commit.c),
+ * the picture (nftables_picture.c) and how it is read back from the kernel (nftables_adopt.c), what
+ * others did to it (nftables_mend.c), flows of UDP (udp_flows.c). */
 
 #include "dataplane/nftables_affinity.h"
 #include "dataplane/udp_flows.h"
@@ -84,7 +84,11 @@ void nftables_touched_done(struct nftables_touched *t);
 int nftables_mend(struct nftables *n, const struct nftables_touched *t, struct err *reterr)
     NODISCARD;
 
-/* Of nftables.c. A transaction, counted; takes the batch. */
+/* ---- transactions (nftables_commit.c) ---- */
+
+/* Counted; takes the batch. */
 int nftables_commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr) NODISCARD;
-/* What was collected, in chunks. */
+/* Sends what was collected. */
+void nftables_flush(struct nftables *n);
+/* The same, and says whether it went. */
 int nftables_send_changes(struct nftables *n, struct err *reterr) NODISCARD;

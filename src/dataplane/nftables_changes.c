@@ -179,7 +179,8 @@ static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op,
 {
     ASSERT(records->n % sizeof(struct nftables_element) == 0 || records->failed);
     nfnl_elems_begin(b, op, nftables_map_names[map]);
-    for (size_t at = 0; at + sizeof(struct nftables_element) <= records->n; at += sizeof(struct nftables_element)) {
+    for (size_t at = 0; at + sizeof(struct nftables_element) <= records->n;
+         at += sizeof(struct nftables_element)) {
         struct nftables_element e;
         memcpy(&e, records->p + at, sizeof(e));
         bool data = op == NFT_MSG_NEWSETELEM;

@@ -241,8 +241,8 @@ static void add_node_port_match(struct nfnl_batch *b, const struct nftables_fami
     nfnl_verdict(b, NFT_RETURN, NULL);
     nfnl_rule_end(b);
     for (size_t i = 0; i < c->n_node_port_addresses && !all; i++)
-        all = c->node_port_addresses[i].ip.family == f->family &&
-              c->node_port_addresses[i].len == 0;
+        all =
+            c->node_port_addresses[i].ip.family == f->family && c->node_port_addresses[i].len == 0;
     for (size_t i = 0; i < c->n_node_port_addresses && !all; i++) {
         const struct prefix *p = &c->node_port_addresses[i];
         if (p->ip.family != f->family || ip_is_loopback(&p->ip))
@@ -569,8 +569,9 @@ static void add_unallocated(struct nfnl_batch *b, const struct nftables_family *
 void nftables_rewrite_networks(struct nfnl_batch *b, const struct nftables_family *f,
                                const struct dataplane_config *c)
 {
-    static const char *const chains[] = {"policy-cluster", "policy-external", "policy-cluster-local",
-                                         "policy-external-local", "unallocated"};
+    static const char *const chains[] = {"policy-cluster", "policy-external",
+                                         "policy-cluster-local", "policy-external-local",
+                                         "unallocated"};
     nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
     for (size_t i = 0; i < ARRAY_LEN(chains); i++)
         nfnl_chain_flush(b, chains[i]);

@@ -602,7 +602,8 @@ static json_t *cidrs(const json_t *o)
 }
 
 static const struct table_column service_cidr_columns[] = {
-    NAME_COLUMN, {"CIDRs", "string", 0, NULL, cidrs, "Where addresses of Services come from."},
+    NAME_COLUMN,
+    {"CIDRs", "string", 0, NULL, cidrs, "Where addresses of Services come from."},
     AGE_COLUMN};
 TABLE(service_cidr);
 

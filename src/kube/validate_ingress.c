@@ -1,4 +1,5 @@
-/* Checks of Ingress, IngressClass and ServiceCIDR. Messages are those of a real API server. Pure. */
+/* Checks of Ingress, IngressClass and ServiceCIDR. Messages are those of a real API server. Pure.
+ */
 #include <stdio.h>
 
 #include "base/addr.h"

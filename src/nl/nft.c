@@ -181,8 +181,8 @@ int nft_find_elems(struct nft *n, uint8_t family, const char *table, const char 
         if (r < 0 && !absent)
             return err_set(reterr, r, NULL, "%s", err_text(&err));
         size_t done = absent ? (c.n + 1) * key_bytes : some.n;
-        at_once = absent ? MAX(at_once / 2, (size_t)1)
-                         : MIN(at_once * 2, (size_t)NFNL_REQUEST_ELEMS_MAX);
+        at_once =
+            absent ? MAX(at_once / 2, (size_t)1) : MIN(at_once * 2, (size_t)NFNL_REQUEST_ELEMS_MAX);
         keys = str_sub(keys, done, keys.n);
     }
     return 0;

@@ -39,8 +39,8 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
                   int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
                   struct err *reterr) NODISCARD;
 
-/* The same, but those that are not there are passed over. -ENOENT is not told from a set that is not
- * there: no element was. */
+/* The same, but those that are not there are passed over. -ENOENT is not told from a set that is
+ * not there: no element was. */
 int nft_find_elems(struct nft *n, uint8_t family, const char *table, const char *set,
                    struct str keys, size_t key_bytes,
                    int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,

@@ -88,13 +88,13 @@ static enum nft_thing thing_of(const struct nlmsg *m)
     static const struct {
         uint16_t op;
         enum nft_thing thing;
-    } things[] = {{NFT_MSG_NEWTABLE, NFT_THING_TABLE},       {NFT_MSG_DELTABLE, NFT_THING_TABLE},
-                  {NFT_MSG_NEWCHAIN, NFT_THING_CHAIN},       {NFT_MSG_DELCHAIN, NFT_THING_CHAIN},
-                  {NFT_MSG_NEWRULE, NFT_THING_RULE},         {NFT_MSG_DELRULE, NFT_THING_RULE},
-                  {NFT_MSG_NEWSET, NFT_THING_SET},           {NFT_MSG_DELSET, NFT_THING_SET},
-                  {NFT_MSG_NEWOBJ, NFT_THING_SET},           {NFT_MSG_DELOBJ, NFT_THING_SET},
-                  {NFT_MSG_NEWFLOWTABLE, NFT_THING_SET},     {NFT_MSG_DELFLOWTABLE, NFT_THING_SET},
-                  {NFT_MSG_NEWSETELEM, NFT_THING_ELEMENT},   {NFT_MSG_DELSETELEM, NFT_THING_ELEMENT}};
+    } things[] = {{NFT_MSG_NEWTABLE, NFT_THING_TABLE},     {NFT_MSG_DELTABLE, NFT_THING_TABLE},
+                  {NFT_MSG_NEWCHAIN, NFT_THING_CHAIN},     {NFT_MSG_DELCHAIN, NFT_THING_CHAIN},
+                  {NFT_MSG_NEWRULE, NFT_THING_RULE},       {NFT_MSG_DELRULE, NFT_THING_RULE},
+                  {NFT_MSG_NEWSET, NFT_THING_SET},         {NFT_MSG_DELSET, NFT_THING_SET},
+                  {NFT_MSG_NEWOBJ, NFT_THING_SET},         {NFT_MSG_DELOBJ, NFT_THING_SET},
+                  {NFT_MSG_NEWFLOWTABLE, NFT_THING_SET},   {NFT_MSG_DELFLOWTABLE, NFT_THING_SET},
+                  {NFT_MSG_NEWSETELEM, NFT_THING_ELEMENT}, {NFT_MSG_DELSETELEM, NFT_THING_ELEMENT}};
     for (size_t i = 0; i < ARRAY_LEN(things); i++)
         if (nfnl_is(m, things[i].op))
             return things[i].thing;
@@ -119,8 +119,8 @@ void nft_watch_read(struct nft_watch *w, const char *table, nft_elem_fn *on_elem
 {
     struct reading reading = {.on_elem = on_elem, .user = user};
     for (;;) {
-        ssize_t n = recv(nl_socket_fd(w->sock), w->recv_buf, WATCH_RECV_BYTES,
-                         MSG_DONTWAIT | MSG_TRUNC);
+        ssize_t n =
+            recv(nl_socket_fd(w->sock), w->recv_buf, WATCH_RECV_BYTES, MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0 && errno == EINTR)
             continue;
         if ((n < 0 && errno == ENOBUFS) || n > WATCH_RECV_BYTES) {

@@ -1,198 +1,8 @@
 /* The agent's decisions: an API server of the tests' own on one side, the fake backend on the
  * other. Row numbers are those of src/agent/README.md. */
-#include <errno.h>
-#include <stdio.h>
-
-#include "agent/agent.h"
-#include "agent/status_server.h"
-#include "api_world.h"
-#include "base/time.h"
-#include "dataplane/fake.h"
-
-enum { TURNS_MAX = 500 }; /* of 20 ms each, when nothing happens */
-#define SERVICES "/api/v1/services"
-#define SLICES   "/apis/discovery.k8s.io/v1/endpointslices"
-#define NODES    "/api/v1/nodes"
-#define CIDRS    "/apis/networking.k8s.io/v1/servicecidrs"
-
-struct world {
-    struct loop *loop;
-    struct api_world api;
-    struct kube_client *client;
-    struct dataplane *backend;
-    struct agent *agent;
-    struct status_server *status;
-    struct http_client *http[2];     /* healthz, metrics */
-    const struct prefix *node_ports; /* where they answer; NULL: everywhere */
-    bool node_cidr, service_cidrs;   /* networks that are watched */
-};
-
-/* ---- objects ---- */
-
-/* spec without braces; ports are given by the caller. */
-static void put_service(struct world *w, const char *name, const char *labels, const char *spec)
-{
-    AUTO_CHARS char *text = xasprintf(
-        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{%s}},\"spec\":{%s}}", name,
-        labels, spec);
-    api_change(&w->api, SERVICES, name, text);
-}
-
-#define CLUSTER_IP(ip) "\"clusterIP\":\"" ip "\",\"clusterIPs\":[\"" ip "\"]"
-#define PORT80         "\"ports\":[{\"name\":\"p\",\"port\":80}]"
-
-static void put_slice(struct world *w, const char *service, const char *name, const char *labels,
-                      const char *endpoints)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{"
-                  "\"kubernetes.io/service-name\":\"%s\"%s%s}},\"addressType\":\"IPv4\","
-                  "\"endpoints\":[%s],\"ports\":[{\"name\":\"p\",\"port\":8080}]}",
-                  name, service, *labels ? "," : "", labels, endpoints);
-    api_change(&w->api, SLICES, name, text);
-}
-
-#define EP(ip) "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n2\"}"
-#define EP_ZONE(ip, zone)                                                                          \
-    "{\"addresses\":[\"" ip "\"],\"hints\":{\"forZones\":[{\"name\":\"" zone "\"}]}}"
-
-static void put_node(struct world *w, const char *zone, const char *rest)
-{
-    AUTO_CHARS char *text = xasprintf(
-        "{\"metadata\":{\"name\":\"n1\",\"labels\":{\"topology.kubernetes.io/zone\":\"%s\"}%s",
-        zone, rest);
-    api_change(&w->api, NODES, "n1", text);
-}
-
-#define ALIVE "}}"
-
-/* ---- world ---- */
-
-static void world_begin(struct world *w)
-{
-    *w = (struct world){0};
-    assert_ok(loop_new(&w->loop, NULL));
-    api_up(&w->api, w->loop);
-    put_node(w, "z1", ALIVE);
-    api_change(&w->api, NODES, "n2", "{\"metadata\":{\"name\":\"n2\",\"labels\":{}}}");
-}
-
-static const struct prefix first_pods = {{AF_INET, {10, 1}}, 24};
-
-static void world_start(struct world *w)
-{
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    static json_t *options;
-    struct agent_options o = {.node_name = "n1",
-                              .external_ips = true,
-                              .cluster_cidrs = w->node_cidr ? &first_pods : NULL,
-                              .n_cluster_cidrs = w->node_cidr,
-                              .node_cidr = w->node_cidr,
-                              .service_cidrs = w->service_cidrs,
-                              .node_port_addresses = w->node_ports,
-                              .n_node_port_addresses = w->node_ports != NULL};
-    struct ip ip;
-    kc.port = http_server_port(w->api.server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
-    w->backend = fake_dataplane_new();
-    assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
-    if (!options)
-        options = json_pack("{s:s,s:b}", "node-name", "n1", "external-ips", true);
-    static json_t *config;
-    if (!config)
-        config = json_pack("{s:s}", "mode", "nftables");
-    const struct status_options so = {.agent = w->agent,
-                                      .healthz_address = "127.0.0.1:0",
-                                      .metrics_address = "127.0.0.1:0",
-                                      .flags = options,
-                                      .config = config};
-    assert_ok(status_server_new(w->loop, &so, &w->status, NULL));
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    for (int i = 0; i < 2; i++) {
-        struct http_client_config c = {.ip = ip,
-                                       .host = "127.0.0.1",
-                                       .port = i ? status_server_metrics_port(w->status)
-                                                 : status_server_healthz_port(w->status)};
-        w->http[i] = http_client_new(w->loop, &c);
-    }
-}
-
-static void world_end(struct world *w)
-{
-    http_client_free(w->http[0]);
-    http_client_free(w->http[1]);
-    status_server_free(w->status);
-    agent_free(w->agent);
-    kube_client_free(w->client);
-    api_down(&w->api);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
-}
-
-static void assert_frontends(struct world *w, const char *want)
-{
-    AUTO_DONE(buf) struct buf b = {0};
-    for (int turns = 0; turns < TURNS_MAX && (!turns || !streq(buf_cstr(&b), want)); turns++) {
-        loop_turn(w->loop, 20);
-        buf_clear(&b);
-        w->backend->ops->dump(w->backend, &b);
-    }
-    assert_string_equal(buf_cstr(&b), want);
-}
-
-static struct agent_stats stats(struct world *w)
-{
-    struct agent_stats s;
-    agent_get_stats(w->agent, &s);
-    return s;
-}
-
-static uint64_t transactions(struct world *w)
-{
-    struct dataplane_counters c;
-    w->backend->ops->counters(w->backend, &c);
-    return c.transactions;
-}
-
-/* Turns until the condition holds; a macro, so that a failure names it. */
-#define assert_until(w, condition)                                                                 \
-    do {                                                                                           \
-        for (int turns_ = 0; !(condition) && turns_ < TURNS_MAX; turns_++)                         \
-            loop_turn((w)->loop, 20);                                                              \
-        assert_true(condition);                                                                    \
-    } while (0)
-
-struct answer {
-    bool done;
-    int status;
-    struct buf body;
-};
-
-static void on_answer(struct http_call *call, int code, const char *text, void *user)
-{
-    struct answer *a = user;
-    (void)text;
-    a->done = true;
-    a->status = code < 0 ? code : http_call_status(call);
-    buf_add_str(&a->body, http_call_body(call));
-}
-
-static int ask(struct world *w, bool metrics, const char *path, struct buf *ret)
-{
-    static const struct http_call_ops ops = {.on_done = on_answer};
-    struct http_request r = {.method = "GET", .target = path};
-    struct answer a = {0};
-    http_call_start(w->http[metrics], &r, &ops, &a);
-    assert_until(w, a.done);
-    buf_clear(ret);
-    buf_add_str(ret, buf_str(&a.body));
-    buf_done(&a.body);
-    return a.status;
-}
+#include "agent_world.h"
 
 /* ---- rows ---- */
-
-#define LINE(ip, ep) "2 " ip " 6/80 policy 1: " ep " 8080\n"
 
 static void test_row_2_selectors_live(void **state)
 {
@@ -486,11 +296,6 @@ static void test_row_32_zone_of_the_node_changes(void **state)
     world_end(&w);
 }
 
-static bool says(const struct buf *b, const char *words)
-{
-    return strstr(buf_cstr((struct buf *)(uintptr_t)b), words);
-}
-
 static void test_row_42_health_of_node_and_kernel(void **state)
 {
     struct world w;
@@ -684,72 +489,6 @@ static void test_row_44_metrics(void **state)
     world_end(&w);
 }
 
-/* From what made endpoints change until the kernel has it, by the slice's annotation; what is older
- * than the agent is not its time. */
-static void test_row_44_network_programming(void **state)
-{
-    struct world w;
-    AUTO_DONE(buf) struct buf b = {0};
-    char now[28];
-    (void)state;
-    world_begin(&w);
-    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
-    put_slice(&w, "a", "a-1", "", EP("10.244.0.1"));
-    world_start(&w);
-    assert_until(&w, stats(&w).synced);
-    for (int i = 0; i < 2; i++) {
-        time_format_rfc3339_micro(i ? time_real_us() - 2400000 : time_real_us() + 1, now);
-        AUTO_CHARS char *slice = xasprintf(
-            "{\"metadata\":{\"name\":\"a-1\",\"namespace\":\"ns\",\"labels\":{"
-            "\"kubernetes.io/service-name\":\"a\"},\"annotations\":{"
-            "\"endpoints.kubernetes.io/last-change-trigger-time\":\"%s\"}},\"addressType\":"
-            "\"IPv4\",\"endpoints\":[{\"addresses\":[\"10.244.0.%d\"]}],\"ports\":[{"
-            "\"name\":\"p\",\"port\":8080}]}",
-            now, i + 2);
-        api_change(&w.api, SLICES, "a-1", slice);
-        assert_frontends(&w, i ? LINE("10.96.0.1", "10.244.0.3") : LINE("10.96.0.1", "10.244.0.2"));
-        assert_until(&w, stats(&w).endpoint_changes == 2u + (unsigned)i);
-        assert_until(&w, stats(&w).programming->n[0] == 1);
-    }
-    assert_int_equal(ask(&w, true, "/metrics", &b), 200);
-    assert_true(says(&b, "\nkubeproxy_network_programming_duration_seconds_bucket{ip_family=\"IPv4\","
-                         "le=\"300\"} 1\n"));
-    world_end(&w);
-}
-
-static void test_programming_latency_buckets(void **state)
-{
-    static const struct {
-        double s;
-        const char *line;
-    } cases[] = {{0.2, "le=\"0.25\"} 1\n"},  {0.4, "le=\"0.5\"} 1\n"}, {0.6, "le=\"1\"} 1\n"},
-                 {58.5, "le=\"59\"} 1\n"},   {59.5, "le=\"60\"} 1\n"}, {62, "le=\"65\"} 1\n"},
-                 {114, "le=\"115\"} 1\n"},   {116, "le=\"120\"} 1\n"}, {299, "le=\"300\"} 1\n"},
-                 {301, "le=\"+Inf\"} 1\n"}};
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct programming_latency p = {0};
-        AUTO_DONE(buf) struct buf b = {0};
-        programming_latency_note(&p, STR("ns/a"), 1, "1970-01-01T00:00:01Z");
-        programming_latency_note(&p, STR("ns/b"), 1, "1970-01-01T00:00:01Z");
-        programming_latency_note(&p, STR("ns/c"), 1, "no time");
-        programming_latency_note(&p, STR("ns/d"), 1, NULL);
-        programming_latency_forget(&p, STR("ns/b"));
-        programming_latency_arrived(&p, 9000000);
-        assert_int_equal(p.n[1], 0); /* not sent yet */
-        programming_latency_sent(&p);
-        programming_latency_arrived(&p, 1000000 + (int64_t)(cases[i].s * 1e6));
-        programming_latency_arrived(&p, 9000000);
-        programming_latency_format(&p, &b);
-        AUTO_CHARS char *line = xasprintf("IPv6\",%s", cases[i].line);
-        if (!says(&b, line) || p.n[1] != 1)
-            fail_msg("no %s in %s", line, buf_cstr(&b));
-        AUTO_CHARS char *none = xasprintf("IPv4\",%s", cases[i].line);
-        assert_false(says(&b, none));
-        programming_latency_done(&p);
-    }
-}
-
 static uint16_t free_port(struct world *w, struct http_server **ret)
 {
     static const struct http_server_config c = {0};
@@ -889,68 +628,6 @@ static void test_row_45_a_port_that_is_taken(void **state)
     so.metrics_address = "[::1]";
     assert_int_equal(status_server_new(w.loop, &so, &status, &err), -EINVAL);
     http_server_free(taken);
-    world_end(&w);
-}
-
-static void assert_networks(struct world *w, const char *want)
-{
-    AUTO_DONE(buf) struct buf b = {0};
-    for (int turns = 0; turns < TURNS_MAX && (!turns || !streq(buf_cstr(&b), want)); turns++) {
-        loop_turn(w->loop, 20);
-        buf_clear(&b);
-        fake_dataplane_dump_networks(w->backend, &b);
-    }
-    assert_string_equal(buf_cstr(&b), want);
-}
-
-static void put_cidr(struct world *w, const char *name, const char *cidrs)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"cidrs\":[%s]}}", name, cidrs);
-    api_change(&w->api, CIDRS, name, text);
-}
-
-static void test_row_14_pod_cidrs_that_change(void **state)
-{
-    struct world w;
-    (void)state;
-    world_begin(&w);
-    w.node_cidr = true;
-    put_node(&w, "z1", "},\"spec\":{\"podCIDRs\":[\"10.1.0.0/24\"]}}");
-    world_start(&w);
-    assert_until(&w, stats(&w).synced);
-    assert_networks(&w, ""); /* as it was told at the start: no change */
-    put_node(&w, "z1", "},\"spec\":{\"podCIDRs\":[\"fd00:2::/64\",\"10.2.0.0/24\"]}}");
-    assert_networks(&w, "pods 10.2.0.0/24\npods fd00:2::/64\n");
-    uint64_t before = transactions(&w);
-    put_node(&w, "z2", "},\"spec\":{\"podCIDRs\":[\"10.2.0.0/24\",\"fd00:2::/64\"]}}");
-    put_node(&w, "z3", ALIVE); /* none: it keeps what it had */
-    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
-    assert_frontends(&w, "2 10.96.0.1 6/80 policy 1: none\n");
-    assert_networks(&w, "pods 10.2.0.0/24\npods fd00:2::/64\n");
-    assert_int_equal(transactions(&w), before + 1);
-    world_end(&w);
-}
-
-static void test_row_36_service_cidrs(void **state)
-{
-    struct world w;
-    (void)state;
-    world_begin(&w);
-    w.service_cidrs = true;
-    put_cidr(&w, "kubernetes", "\"10.96.0.0/16\",\"fd96::/108\"");
-    world_start(&w);
-    assert_networks(&w, "services 10.96.0.0/16\nservices fd96::/108\n");
-    put_cidr(&w, "more", "\"10.97.0.0/16\",\"10.96.0.0/16\",\"nonsense\"");
-    assert_networks(&w, "services 10.96.0.0/16\nservices 10.97.0.0/16\nservices fd96::/108\n");
-    api_change(&w.api, CIDRS, "kubernetes", NULL);
-    assert_networks(&w, "services 10.96.0.0/16\nservices 10.97.0.0/16\n");
-    world_end(&w);
-    world_begin(&w); /* switched off */
-    put_cidr(&w, "kubernetes", "\"10.96.0.0/16\"");
-    world_start(&w);
-    assert_until(&w, stats(&w).synced);
-    assert_networks(&w, "");
     world_end(&w);
 }
 
@@ -1109,14 +786,10 @@ int main(void)
         cmocka_unit_test(test_row_42_api_server_lost_stays_healthy),
         cmocka_unit_test(test_row_43_metrics_and_proxy_mode),
         cmocka_unit_test(test_row_44_metrics),
-        cmocka_unit_test(test_row_44_network_programming),
-        cmocka_unit_test(test_programming_latency_buckets),
         cmocka_unit_test(test_row_41_health_check_node_port),
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
         cmocka_unit_test(test_row_47_an_event_tells_of_what_others_changed),
         cmocka_unit_test(test_row_45_a_port_that_is_taken),
-        cmocka_unit_test(test_row_14_pod_cidrs_that_change),
-        cmocka_unit_test(test_row_36_service_cidrs),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),

@@ -40,8 +40,13 @@ static long got(const char *name)
 
 static int up(void **state)
 {
-    static const char *const dirs[] = {"",        "/proc", "/proc/sys",  "/proc/sys/net",
-                                       "/proc/sys/net/netfilter", "/sys", "/sys/module",
+    static const char *const dirs[] = {"",
+                                       "/proc",
+                                       "/proc/sys",
+                                       "/proc/sys/net",
+                                       "/proc/sys/net/netfilter",
+                                       "/sys",
+                                       "/sys/module",
                                        "/sys/module/nf_conntrack",
                                        "/sys/module/nf_conntrack/parameters"};
     (void)state;

@@ -1,5 +1,5 @@
-/* kube-proxy's configuration file as kube-proxy reads it: defaults, zeros, modes, what is refused and
- * what is told. */
+/* kube-proxy's configuration file as kube-proxy reads it: defaults, zeros, modes, what is refused
+ * and what is told. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -23,8 +23,8 @@ static const char *notes(const struct proxy_config *c, char ret[2048])
     size_t n = 0;
     ret[0] = 0;
     VEC_FOREACH (note, &c->notes)
-        n += (size_t)snprintf(ret + n, 2048 - n, "%c %s: %s\n", "EWT"[note->kind], note->path,
-                              note->text);
+        n += (size_t)snprintf(ret + n, 2048 - n, "%c %s: %s\n", "EWT"[note->kind], note -> path,
+                              note -> text);
     return ret;
 }
 
@@ -93,12 +93,11 @@ static void test_addresses_follow_the_family(void **state)
 {
     static const struct {
         const char *yaml, *healthz, *metrics;
-    } cases[] = {
-        {"bindAddress: fd00::1\n", "[::]:10256", "[::1]:10249"},
-        {"healthzBindAddress: 10.0.0.1\nmetricsBindAddress: \"::\"\n", "10.0.0.1:10256",
-         "[::]:10249"},
-        {"healthzBindAddress: 127.0.0.1:1\nmetricsBindAddress: \"[fd00::1]:2\"\n", "127.0.0.1:1",
-         "[fd00::1]:2"}};
+    } cases[] = {{"bindAddress: fd00::1\n", "[::]:10256", "[::1]:10249"},
+                 {"healthzBindAddress: 10.0.0.1\nmetricsBindAddress: \"::\"\n", "10.0.0.1:10256",
+                  "[::]:10249"},
+                 {"healthzBindAddress: 127.0.0.1:1\nmetricsBindAddress: \"[fd00::1]:2\"\n",
+                  "127.0.0.1:1", "[fd00::1]:2"}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct proxy_config c;
@@ -117,11 +116,12 @@ static void test_what_is_passed_over_and_told(void **state)
     char told[2048];
     (void)state;
     assert_ok(read_text(
-        &c, HEAD "fancy: 1\nconntrack: {max: 5, tcpBeLiberal: true}\nipvs: {scheduler: wrr, "
-                 "strictARP: true}\nfeatureGates: {Foo: true, MultiCIDRServiceAllocator: false}\n"
-                 "winkernel: {networkName: x}\nportRange: \"1-2\"\nminSyncPeriod: 3s\n"
-                 "nftables: {minSyncPeriod: 5s}\nclientConnection: {contentType: application/json}\n"
-                 "Mode: nftables\n"));
+        &c,
+        HEAD "fancy: 1\nconntrack: {max: 5, tcpBeLiberal: true}\nipvs: {scheduler: wrr, "
+             "strictARP: true}\nfeatureGates: {Foo: true, MultiCIDRServiceAllocator: false}\n"
+             "winkernel: {networkName: x}\nportRange: \"1-2\"\nminSyncPeriod: 3s\n"
+             "nftables: {minSyncPeriod: 5s}\nclientConnection: {contentType: application/json}\n"
+             "Mode: nftables\n"));
     assert_string_equal(
         notes(&c, told),
         "W fancy: unknown field\nW conntrack.max: unknown field\nW minSyncPeriod: unknown field\n"
@@ -149,7 +149,8 @@ static void test_what_is_refused(void **state)
         {"conntrack: {min: 4294967296}", "E conntrack.min: 4294967296 is not a whole number of 32"},
         {"conntrack: {min: -1}", "E conntrack.min: -1: must be greater than or equal to 0\n"},
         {"conntrack: 5", "E conntrack: is not an object\n"},
-        {"conntrack: {udpTimeout: -5s}", "E conntrack.udpTimeout: \"-5s\": must be greater than or"},
+        {"conntrack: {udpTimeout: -5s}",
+         "E conntrack.udpTimeout: \"-5s\": must be greater than or"},
         {"conntrack: {udpTimeout: 5}", "E conntrack.udpTimeout: 5 is not a duration such as"},
         {"iptables: {masqueradeBit: 32}",
          "E iptables.masqueradeBit: 32: must be within the range [0, 31]\n"},
@@ -220,16 +221,15 @@ static void test_row_16_node_port_lists(void **state)
     static const struct {
         const char *list, *becomes;
         bool asked;
-    } cases[] = {
-        {"", "", true},
-        {"10.0.0.0/8,fd00::/8", "10.0.0.0/8 fd00::/8 ", true},
-        {"10.0.0.0/8", "10.0.0.0/8 ::/0 ", false},
-        {"fd00::/8,fd01::/16", "fd00::/8 fd01::/16 0.0.0.0/0 ", false},
-        {"10.0.0.0/8,0.0.0.0/0,11.0.0.0/8,fd00::/8", "fd00::/8 0.0.0.0/0 ", true},
-        {"all", "", true},
-        {"localhost", "127.0.0.0/8 ::1/128 ", true},
-        {"localhost,all", "", true},
-        {"localhost,10.0.0.0/8", "127.0.0.0/8 ::1/128 10.0.0.0/8 ", true}};
+    } cases[] = {{"", "", true},
+                 {"10.0.0.0/8,fd00::/8", "10.0.0.0/8 fd00::/8 ", true},
+                 {"10.0.0.0/8", "10.0.0.0/8 ::/0 ", false},
+                 {"fd00::/8,fd01::/16", "fd00::/8 fd01::/16 0.0.0.0/0 ", false},
+                 {"10.0.0.0/8,0.0.0.0/0,11.0.0.0/8,fd00::/8", "fd00::/8 0.0.0.0/0 ", true},
+                 {"all", "", true},
+                 {"localhost", "127.0.0.0/8 ::1/128 ", true},
+                 {"localhost,all", "", true},
+                 {"localhost,10.0.0.0/8", "127.0.0.0/8 ::1/128 10.0.0.0/8 ", true}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct settings s = {.node_name = "n1", .node_port_addresses = cases[i].list};
@@ -259,10 +259,11 @@ static void test_flags_and_file(void **state)
 {
     char path[64];
     (void)state;
-    write_config(path, HEAD "mode: nftables\nnftables: {masqueradeBit: 3, masqueradeAll: true, "
-                            "syncPeriod: 1m}\niptables: {masqueradeBit: 4}\nhostnameOverride: Other\n"
-                            "clusterCIDR: 10.1.0.0/16\nnodePortAddresses: [primary, 10.0.0.0/8]\n"
-                            "bindAddress: 10.9.9.9\nmetricsBindAddress: 127.0.0.1:5\n");
+    write_config(path,
+                 HEAD "mode: nftables\nnftables: {masqueradeBit: 3, masqueradeAll: true, "
+                      "syncPeriod: 1m}\niptables: {masqueradeBit: 4}\nhostnameOverride: Other\n"
+                      "clusterCIDR: 10.1.0.0/16\nnodePortAddresses: [primary, 10.0.0.0/8]\n"
+                      "bindAddress: 10.9.9.9\nmetricsBindAddress: 127.0.0.1:5\n");
     struct settings s = {.config_file = path,
                          .node_name = " N1 ",
                          .cluster_cidr = "10.2.0.0/16",

@@ -74,13 +74,11 @@ static int accepted(const struct server *s)
 static struct frontend frontend(int family, uint16_t port, const struct dataplane_endpoint *e,
                                 size_t n)
 {
-    return (struct frontend){.key = {.family = (uint8_t)family,
-                                     .node_port = 1,
-                                     .proto = IPPROTO_TCP,
-                                     .port = port},
-                             .policy = DATAPLANE_EXTERNAL,
-                             .endpoints = e,
-                             .n_endpoints = n};
+    return (struct frontend){
+        .key = {.family = (uint8_t)family, .node_port = 1, .proto = IPPROTO_TCP, .port = port},
+        .policy = DATAPLANE_EXTERNAL,
+        .endpoints = e,
+        .n_endpoints = n};
 }
 
 static struct dataplane_endpoint endpoint(int family, uint16_t port)

@@ -384,8 +384,8 @@ static struct dataplane *tampered_world(struct frontend f[4], struct dataplane_e
     f[2].sources = &office;
     f[2].n_sources = 1;
     f[3] = f[0];
-    f[3].key =
-        (struct frontend_key){.family = AF_INET, .node_port = 1, .proto = IPPROTO_TCP, .port = 30040};
+    f[3].key = (struct frontend_key){
+        .family = AF_INET, .node_port = 1, .proto = IPPROTO_TCP, .port = 30040};
     struct dataplane_delta delta = {
         .full = true, .frontends = f, .n_frontends = 4, .addresses = lists, .n_addresses = 2};
     if (d->ops->apply(d, &delta, &err) < 0)

@@ -826,7 +826,8 @@ static void test_row_16_node_port_addresses(void **state)
     assert_node_port(OUTSIDE, "fd99::1", "REJECT");
     static const struct prefix loopback_and_all[] = {
         {{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}, {{AF_INET, {0}}, 0}};
-    c.node_port_addresses = loopback_and_all; /* loopback is never rewritten; 0.0.0.0/0 is all else */
+    c.node_port_addresses =
+        loopback_and_all; /* loopback is never rewritten; 0.0.0.0/0 is all else */
     c.n_node_port_addresses = 3;
     reopen(&c);
     assert_node_port(NODE, "127.0.0.1", "REJECT");
@@ -862,9 +863,8 @@ static const char *outcome(int from, const char *ip, uint16_t port)
 static void test_row_36_unallocated_addresses(void **state)
 {
     /* The outsider's networks stand for Services': somebody there would answer. */
-    static const struct prefix services[] = {{{AF_INET, {10, 96}}, 16},
-                                             {{AF_INET, {198, 51, 100}}, 24},
-                                             {{AF_INET6, {0xfd, 0x99}}, 64}};
+    static const struct prefix services[] = {
+        {{AF_INET, {10, 96}}, 16}, {{AF_INET, {198, 51, 100}}, 24}, {{AF_INET6, {0xfd, 0x99}}, 64}};
     (void)state;
     for (int from = POD_B; from <= NODE; from += NODE - POD_B) {
         apply_networks(pods, 2, NULL, 0);
@@ -923,9 +923,8 @@ static void test_row_17_localhost_is_refused_and_counted(void **state)
     struct frontend udp = fe(NULL, AF_INET, IPPROTO_UDP, 30053, DATAPLANE_EXTERNAL, udp4, 1);
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-        struct dataplane_config c = {.cluster_cidrs = pods,
-                                     .n_cluster_cidrs = 2,
-                                     .localhost = {modes[i], modes[i]}};
+        struct dataplane_config c = {
+            .cluster_cidrs = pods, .n_cluster_cidrs = 2, .localhost = {modes[i], modes[i]}};
         struct request other = {.ip = "127.0.0.1", .port = 30099, .proto = T},
                        flow = {.ip = "127.0.0.1", .port = 30053, .proto = IPPROTO_UDP};
         reopen(&c);
