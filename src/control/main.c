@@ -25,7 +25,7 @@ struct settings {
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
-    const char *injection, *trust_domain;
+    const char *injection, *trust_domain, *cluster_id;
     uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
@@ -197,6 +197,8 @@ static int run(struct settings *s, json_t *labels)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
+                                .cluster_id = s->cluster_id,
+                                .joins_clusters = s->injection != NULL,
                                 .gateway_labels = labels,
                                 .allocates = s->injection != NULL,
                                 .mesh_config = s->mesh_config,
@@ -274,6 +276,9 @@ static int check_and_run(struct settings *s)
         return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
                             "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
                             "has a name");
+    if (!*s->cluster_id)
+        return program_fail(EXIT_USAGE_ERROR, "give --cluster-id=NAME", "--cluster-id has a name");
+    s->inject.cluster_id = s->cluster_id;
     if (!streq(s->outbound, "ALLOW_ANY") && !streq(s->outbound, "REGISTRY_ONLY"))
         return program_fail(EXIT_USAGE_ERROR, "give ALLOW_ANY or REGISTRY_ONLY",
                             "--outbound-traffic-policy: \"%s\" is no policy", s->outbound);
@@ -299,6 +304,7 @@ static struct settings default_settings(void)
                              .accounts_text = "fairlead-system/fairlead-gateway",
                              .labels_text = "app=fairlead-gateway,istio=ingressgateway",
                              .trust_domain = "cluster.local",
+                             .cluster_id = "Kubernetes",
                              .outbound = "ALLOW_ANY",
                              .lifetime_ms = 24 * 3600 * 1000,
                              .http_port = 8080,
@@ -332,6 +338,8 @@ int main(int argc, char **argv)
          0, 0, false},
         {"mesh-config", 0, ARG_STRING, &s.mesh_config, "NAMESPACE/NAME",
          "the ConfigMap with Istio's mesh config (default istio-system/istio)", 0, 0, false},
+        {"cluster-id", 0, ARG_STRING, &s.cluster_id, "NAME",
+         "what our cluster is called in a mesh of several (default Kubernetes)", 0, 0, false},
         {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
          "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
          "502 (default ALLOW_ANY)",
